@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * What the firmware says about itself, as one stream of typed events. The boot log, the trace, the
+ * replay and the report are readers of it. Without a reader nothing is built.
+ */
+
+/** Steps of a boot, in order. */
+export type BootStep =
+  'detect' | 'connect' | 'open' | 'configure' | 'download' | 'shutdown' | 'handoff';
+
+/** The layer that speaks: the prefix of the log line. */
+export type Layer =
+  'HV' | 'VMBUS' | 'NETVSC' | 'RNDIS' | 'NET' | 'ARP' | 'IP' | 'UDP' | 'DHCP' | 'TFTP' | 'BOOT';
+
+export type LogLevel = 'error' | 'warning' | 'info' | 'debug';
+
+/** One event of the firmware. */
+export type FirmwareEvent =
+  | {
+      readonly kind: 'log';
+      readonly level: LogLevel;
+      readonly layer: Layer;
+      /** Identity of the object that it is about (channel, NIC), or ''. */
+      readonly object: string;
+      readonly text: string;
+    }
+  | { readonly kind: 'boot-step'; readonly step: BootStep; readonly phase: 'begin' | 'end' }
+  | {
+      /** A page of the firmware's ledger changes hands. `reserved`: could not be revoked. */
+      readonly kind: 'ledger';
+      readonly change: 'share' | 'revoke' | 'reserve';
+      readonly purpose: string;
+      readonly address: number;
+      readonly length: number;
+      /** Who shared it, what revoked it, or why it could not be revoked. */
+      readonly by: string;
+    }
+  | { readonly kind: 'netdev'; readonly change: 'register' | 'unregister'; readonly name: string }
+  | { readonly kind: 'link'; readonly name: string; readonly up: boolean }
+  | {
+      /** Bytes of the image received so far, and its size if the server has told it. */
+      readonly kind: 'progress';
+      readonly received: number;
+      readonly total: number | undefined;
+    };
+
+/** A reader of the stream. Must not throw, and must not call the firmware. */
+export type EventSink = (event: FirmwareEvent) => void;
+
+/** The writer's end: a log with levels over an optional sink. */
+export class Log {
+  readonly sink: EventSink | undefined;
+
+  constructor(sink: EventSink | undefined) {
+    this.sink = sink;
+  }
+
+  /** Whether somebody reads: ask before building anything expensive. */
+  get on(): boolean {
+    return this.sink !== undefined;
+  }
+
+  emit(event: FirmwareEvent): void {
+    if (this.sink !== undefined) this.sink(event);
+  }
+
+  error(layer: Layer, object: string, text: string): void {
+    if (this.sink !== undefined) this.sink({ kind: 'log', level: 'error', layer, object, text });
+  }
+
+  warning(layer: Layer, object: string, text: string): void {
+    if (this.sink !== undefined) this.sink({ kind: 'log', level: 'warning', layer, object, text });
+  }
+
+  info(layer: Layer, object: string, text: string): void {
+    if (this.sink !== undefined) this.sink({ kind: 'log', level: 'info', layer, object, text });
+  }
+
+  debug(layer: Layer, object: string, text: string): void {
+    if (this.sink !== undefined) this.sink({ kind: 'log', level: 'debug', layer, object, text });
+  }
+}

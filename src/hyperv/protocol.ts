@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * The hypervisor's wire definitions: CPUID leaves, synthetic registers, hypercalls, the SynIC's
+ * pages. Names and values are those of the TLFS as Linux and iPXE spell them; the tests pin each to
+ * the golden layouts. Nothing but definitions.
+ */
+
+import { struct } from '../wire.ts';
+
+/** CPUID leaves. */
+export const Cpuid = {
+  MAX_BASIC: 0x00000000,
+  FEATURES: 0x00000001,
+  MAX_EXTENDED: 0x80000000,
+  EXTENDED_FEATURES: 0x80000001,
+  HV_VENDOR_ID: 0x40000000,
+  HV_INTERFACE_ID: 0x40000001,
+  HV_HYPERVISOR_ID: 0x40000002,
+  HV_FEATURES: 0x40000003,
+  HV_ENLIGHTENMENTS: 0x40000004,
+  HV_IMPLEMENTATION_LIMITS: 0x40000005,
+} as const;
+
+/** CPUID.1:ECX bit 31: a hypervisor is present. */
+export const CPUID_HYPERVISOR_PRESENT = 0x80000000;
+
+/** CPUID 0x40000001 EAX of Hyper-V: "Hv#1". */
+export const HV_INTERFACE_ID = 0x31237648;
+
+/** CPUID 0x40000003 EAX: access to synthetic registers. */
+export const HvFeature = {
+  TIME_REF_COUNT: 1 << 1,
+  SYNIC: 1 << 2,
+  SYNTHETIC_TIMERS: 1 << 3,
+  HYPERCALL: 1 << 5,
+  VP_INDEX: 1 << 6,
+  REFERENCE_TSC: 1 << 9,
+} as const;
+
+/** CPUID 0x40000003 EBX: privileges of the partition. */
+export const HvPrivilege = {
+  POST_MESSAGES: 1 << 4,
+  SIGNAL_EVENTS: 1 << 5,
+} as const;
+
+/** CPUID 0x40000004 EAX: what the hypervisor recommends. */
+export const HvRecommendation = {
+  DEPRECATE_AUTO_EOI: 1 << 9,
+} as const;
+
+/** Synthetic MSRs of x64. */
+export const Msr = {
+  GUEST_OS_ID: 0x40000000,
+  HYPERCALL: 0x40000001,
+  VP_INDEX: 0x40000002,
+  TIME_REF_COUNT: 0x40000020,
+  REFERENCE_TSC: 0x40000021,
+  TSC_FREQUENCY: 0x40000022,
+  APIC_FREQUENCY: 0x40000023,
+  VP_ASSIST_PAGE: 0x40000073,
+  SCONTROL: 0x40000080,
+  SVERSION: 0x40000081,
+  SIEFP: 0x40000082,
+  SIMP: 0x40000083,
+  EOM: 0x40000084,
+  SINT0: 0x40000090,
+  STIMER0_CONFIG: 0x400000b0,
+  STIMER0_COUNT: 0x400000b1,
+  CRASH_P0: 0x40000100,
+  CRASH_P1: 0x40000101,
+  CRASH_P2: 0x40000102,
+  CRASH_P3: 0x40000103,
+  CRASH_P4: 0x40000104,
+  CRASH_CTL: 0x40000105,
+} as const;
+
+/** Number of synthetic interrupt sources of a virtual processor. */
+export const SINT_COUNT = 16;
+
+/** Number of synthetic timers of a virtual processor. */
+export const STIMER_COUNT = 4;
+
+/** Bit 0 of SCONTROL, SIMP, SIEFP, HYPERCALL, REFERENCE_TSC and VP_ASSIST_PAGE. */
+export const HV_ENABLE = 1n;
+
+/** HYPERCALL bit 1: the register is locked until reset. */
+export const HV_HYPERCALL_LOCKED = 2n;
+
+/** Low 12 bits of the page registers: control and reserved bits; the rest is the page's address. */
+export const HV_PAGE_REGISTER_MASK = 0xfffn;
+
+/** SINT register. */
+export const Sint = {
+  VECTOR_MASK: 0xffn,
+  MASKED: 0x10000n,
+  AUTO_EOI: 0x20000n,
+  POLLING: 0x40000n,
+  AS_INTERCEPT: 0x80000n,
+  PROXY: 0x100000n,
+} as const;
+
+/** Guest OS identities that matter here. */
+export const GuestOsId = {
+  /** iPXE, and hypxe after it: open source, vendor 0x18ae, version and build 0. */
+  IPXE: 0x98ae000000000000n,
+  /** Microsoft's Gen 2 UEFI firmware: taking over from it crashes the VM (iPXE 936657832). */
+  UEFI: 0x0000010000000000n,
+} as const;
+
+/** Hypercall codes. */
+export const HvCall = {
+  GET_VP_REGISTERS: 0x0050,
+  SET_VP_REGISTERS: 0x0051,
+  POST_MESSAGE: 0x005c,
+  SIGNAL_EVENT: 0x005d,
+} as const;
+
+/** Fields of the hypercall control word. */
+export const HvControl = {
+  CODE_MASK: 0xffffn,
+  FAST: 1n << 16n,
+  VARIABLE_HEADER_MASK: 0x3ffn << 17n,
+  NESTED: 1n << 31n,
+  REP_COUNT_SHIFT: 32n,
+  REP_COUNT_MASK: 0xfffn << 32n,
+  REP_START_MASK: 0xfffn << 48n,
+} as const;
+
+/** Hypercall status, the low 16 bits of the result. */
+export const HvStatus = {
+  SUCCESS: 0x0000,
+  INVALID_HYPERCALL_CODE: 0x0002,
+  INVALID_HYPERCALL_INPUT: 0x0003,
+  INVALID_ALIGNMENT: 0x0004,
+  INVALID_PARAMETER: 0x0005,
+  ACCESS_DENIED: 0x0006,
+  OPERATION_DENIED: 0x0008,
+  INSUFFICIENT_MEMORY: 0x000b,
+  INVALID_PORT_ID: 0x0011,
+  INVALID_CONNECTION_ID: 0x0012,
+  INSUFFICIENT_BUFFERS: 0x0013,
+  INVALID_SYNIC_STATE: 0x0018,
+  TIME_OUT: 0x0078,
+} as const;
+
+/** Largest payload of a SynIC message, in bytes. */
+export const HV_MESSAGE_PAYLOAD_MAX = 240;
+
+/** Input of HvPostMessage (iPXE `struct hv_post_message`). */
+export const PostMessage = struct('HvPostMessage', 256, {
+  connectionId: [0, 4],
+  reserved: [4, 4],
+  type: [8, 4],
+  length: [12, 4],
+  data: [16, 240],
+});
+
+/** Input of HvSignalEvent (iPXE `struct hv_signal_event`). */
+export const SignalEvent = struct('HvSignalEvent', 8, {
+  connectionId: [0, 4],
+  flag: [4, 2],
+  reserved: [6, 2],
+});
+
+/** One slot of the message page; slot n belongs to SINT n (iPXE `struct hv_message`). */
+export const SynicMessage = struct('HV_MESSAGE', 256, {
+  type: [0, 4],
+  length: [4, 1],
+  flags: [5, 1],
+  reserved: [6, 2],
+  origin: [8, 8],
+  data: [16, 240],
+});
+
+/** SynicMessage.flags bit 0: more messages wait for this slot. */
+export const HV_MESSAGE_PENDING = 1;
+
+/** SynIC message types. */
+export const HvMessageType = {
+  NONE: 0x00000000,
+  TIMER_EXPIRED: 0x80000010,
+} as const;
+
+/** Event flags of one SINT in the event page, in bytes: 2048 flags. */
+export const HV_EVENT_FLAGS_SIZE = 256;
+
+/** Event flags of one SINT. */
+export const HV_EVENT_FLAGS_COUNT = 2048;
+
+/** Monitor page, as far as a guest uses it (iPXE `struct hv_monitor`). */
+export const MonitorPage = struct('HV_MONITOR_PAGE', 4096, {
+  flags: [0, 4],
+  trigger: [8, 32],
+  latency: [576, 256],
+  parameter: [1088, 1024],
+});
+
+/** One trigger group of a monitor page (iPXE `struct hv_monitor_trigger`). */
+export const MonitorTrigger = struct('HV_MONITOR_TRIGGER', 8, {
+  pending: [0, 4],
+  armed: [4, 4],
+});
+
+/** Frequency of the partition reference time, in Hz: one tick is 100 ns. */
+export const HV_REFERENCE_HZ = 10_000_000;

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * The network device: what a NIC driver offers and what a protocol stack needs, and nothing of
+ * either. RNDIS implements {@link NetDevice}; the stack implements {@link FrameReceiver}.
+ */
+
+/** Length of an Ethernet header, in bytes. */
+export const ETHERNET_HEADER = 14;
+
+/** Longest frame without its check sequence: header and 1500 bytes (iPXE ETH_FRAME_LEN). */
+export const ETHERNET_FRAME_MAX = 1514;
+
+/** State of the link. `unknown` until the device has told. */
+export type LinkState = 'unknown' | 'up' | 'down';
+
+/** Takes the frames that a device receives. */
+export interface FrameReceiver {
+  /**
+   * One Ethernet frame without check sequence: `length` bytes at `offset` of `buffer`. The bytes
+   * are the firmware's own copy (the host cannot change them) and valid only during the call.
+   * `length` may be anything from 0 to the device's maximum: the receiver checks.
+   */
+  receive(buffer: Uint8Array, offset: number, length: number): void;
+}
+
+/** What became of a frame handed to {@link NetDevice.transmit}. */
+export type TransmitResult =
+  /** On its way to the host. */
+  | 'sent'
+  /** Waits for a free transmit slot; sent as soon as the host completes another frame. */
+  | 'deferred'
+  /** Dropped: no room, device closed, or frame too long. Logged and counted. */
+  | 'dropped';
+
+/** Counters of a device. */
+export interface NetStatistics {
+  txGood: number;
+  txBad: number;
+  rxGood: number;
+  rxBad: number;
+}
+
+/** A network interface. */
+export interface NetDevice {
+  /** `net0`, `net1`, … in order of the offers. */
+  readonly name: string;
+  /** Identity of the device below, for log lines: `{instance GUID}`. */
+  readonly instance: string;
+  /** Permanent MAC address, 6 bytes. */
+  readonly permanentAddress: Uint8Array;
+  /** Current MAC address, 6 bytes: the source address of frames. */
+  readonly address: Uint8Array;
+  /** Longest frame that can be sent, in bytes, Ethernet header included. */
+  readonly maxFrame: number;
+  readonly link: LinkState;
+  readonly isOpen: boolean;
+  readonly statistics: Readonly<NetStatistics>;
+  /** Where received frames go. Without a receiver they are dropped and counted. */
+  receiver: FrameReceiver | undefined;
+
+  /** Open the device. Does nothing if it is open. @throws HypxeError, device closed. */
+  open(): void;
+  /** Close the device. Never throws; what the host does not give back stays in the ledger. */
+  close(): void;
+  /** Send `length` bytes at the start of `frame`. The bytes are copied before the call returns. */
+  transmit(frame: Uint8Array, length: number): TransmitResult;
+  /** Take everything that the host has delivered, and pass frames to the receiver. */
+  poll(): void;
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * What crosses the seam or the bus, as one stream of typed events with the virtual time. The trace
+ * file, the counters of the bench, the capture and the report are readers. Nothing is built when
+ * nobody reads (`events.on`).
+ */
+
+import type { Grant } from './grants.ts';
+
+/** One event of the simulated machine. */
+export type HostEvent =
+  | { readonly kind: 'cpuid'; readonly leaf: number; readonly out: readonly number[] }
+  | { readonly kind: 'rdmsr' | 'wrmsr'; readonly msr: number; readonly value: bigint }
+  | {
+      readonly kind: 'hypercall';
+      readonly code: number;
+      readonly name: string;
+      /** The input as the host read it: 16 + length bytes for a message, 8 for a signal. */
+      readonly input: Uint8Array;
+      readonly status: number;
+    }
+  | {
+      /** A message was put into a slot (`deliver`), queued behind it, or lost. */
+      readonly kind: 'host-message';
+      readonly change: 'deliver' | 'queue' | 'drop';
+      readonly vp: number;
+      readonly sint: number;
+      readonly type: number;
+      readonly payload: Uint8Array;
+      readonly reason?: string;
+    }
+  | {
+      /** The guest emptied a slot. */
+      readonly kind: 'message-taken';
+      readonly vp: number;
+      readonly sint: number;
+    }
+  | {
+      /** A packet that the host read from (`guest`) or wrote to (`host`) a ring. */
+      readonly kind: 'ring-packet';
+      readonly from: 'guest' | 'host';
+      readonly channel: number;
+      readonly offset: number;
+      readonly type: number;
+      readonly transactionId: bigint;
+      /** Header and payload, without the footer. */
+      readonly bytes: Uint8Array;
+    }
+  | {
+      readonly kind: 'signal';
+      /** How the guest signalled. */
+      readonly via: 'hypercall' | 'monitor';
+      readonly channel: number;
+    }
+  | {
+      readonly kind: 'frame';
+      readonly from: 'guest' | 'host';
+      readonly nic: number;
+      readonly frame: Uint8Array;
+    }
+  | { readonly kind: 'frame-dropped'; readonly nic: number; readonly reason: string }
+  | { readonly kind: 'grant' | 'revoke'; readonly grant: Grant }
+  | {
+      /** VMBus connection and channel states. */
+      readonly kind: 'vmbus';
+      readonly change:
+        | 'connected'
+        | 'refused'
+        | 'disconnected'
+        | 'unloaded'
+        | 'offered'
+        | 'opened'
+        | 'closed'
+        | 'rescinded'
+        | 'released';
+      readonly version?: number;
+      readonly channel?: number;
+    }
+  | {
+      /** The guest broke the protocol: what it did, and what the host made of it. */
+      readonly kind: 'violation';
+      readonly layer: 'hypervisor' | 'vmbus' | 'ring' | 'nvsp' | 'rndis';
+      readonly text: string;
+    }
+  | {
+      /** Something that the simulator does not model was touched, by its name or number. */
+      readonly kind: 'unmodelled';
+      readonly what: string;
+    }
+  | { readonly kind: 'fault'; readonly text: string }
+  | { readonly kind: 'crash'; readonly text: string };
+
+/** A reader: gets the event and the virtual time in ticks. */
+export type HostEventSink = (event: HostEvent, now: number) => void;
+
+/** The stream: any number of readers, none by default. */
+export class HostEvents {
+  readonly #now: () => number;
+  #sinks: HostEventSink[] = [];
+  /** Whether somebody reads: ask before building an event. */
+  on = false;
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** Add a reader; the returned function takes it away. */
+  listen(sink: HostEventSink): () => void {
+    this.#sinks = [...this.#sinks, sink];
+    this.on = true;
+    return () => {
+      this.#sinks = this.#sinks.filter((other) => other !== sink);
+      this.on = this.#sinks.length > 0;
+    };
+  }
+
+  emit(event: HostEvent): void {
+    const now = this.#now();
+    for (const sink of this.#sinks) sink(event, now);
+  }
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** What a simulated NIC is plugged into. The clock and the random numbers are the machine's. */
+
+import type { VirtualClock } from './clock.ts';
+import type { Random } from './random.ts';
+
+/** The machine's end, as a link sees it. */
+export interface LinkHost {
+  readonly clock: VirtualClock;
+  readonly random: Random;
+  /** Index of the NIC, from 0. */
+  readonly nic: number;
+  /** MAC address of the NIC, 6 bytes. */
+  readonly address: Uint8Array;
+  /** A frame for the guest. The bytes are copied before the call returns. */
+  deliver(frame: Uint8Array): void;
+  /** The link goes up or down. It starts up. */
+  setLinkState(up: boolean): void;
+}
+
+/** A link: carries Ethernet frames (without check sequence) between one NIC and something else. */
+export interface Link {
+  /** Called once, before anything else, by the machine that the link is given to. */
+  connect(host: LinkHost): void;
+  /** A frame from the guest. `frame` is valid only during the call. */
+  transmit(frame: Uint8Array): void;
+}

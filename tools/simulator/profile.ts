@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * Host profiles are data: which versions a host generation knows, what it refuses, which quirk it
+ * has. No code path knows the name of a Windows release. The profiles themselves stand in
+ * `profiles.ts`, each with its source.
+ */
+
+/** How a host behaves where hosts, or the documents about them, differ. */
+export interface HostKnobs {
+  // --- hypervisor ---
+
+  /** A message for a masked SINT: lost (OpenVMM, iPXE's comment) or kept in the slot (TLFS). */
+  readonly maskedSint: 'drop' | 'keep';
+  /** RAM under an overlay page after unmapping: comes back (TLFS) or stays overwritten (OpenVMM). */
+  readonly overlay: 'preserve' | 'overwrite';
+  /** Writing GUEST_OS_ID = 0 disables the hypercall page (TLFS, KVM), or not (OpenVMM). */
+  readonly osIdZero: 'disables-hypercall-page' | 'independent';
+  /** Enabling the hypercall page while GUEST_OS_ID is 0: ignored (TLFS, KVM) or accepted. */
+  readonly hypercallPageWithoutOsId: 'ignored' | 'accepted';
+  /** SCONTROL at reset: 0 (TLFS, QEMU) or 1 (OpenVMM). */
+  readonly scontrolReset: 0 | 1;
+
+  // --- messages ---
+
+  /** Latency of the host, in ticks of 100 ns: message to answer, signal to reading the ring. */
+  readonly messageLatencyTicks: number;
+  readonly ringLatencyTicks: number;
+  /** Offers: all at once, or the next when the slot was emptied (QEMU). */
+  readonly offerPacing: 'burst' | 'one-by-one';
+  /** The version field of VERSION_RESPONSE below 5.0: the version, or 0 (QEMU). */
+  readonly echoVersion: boolean;
+  /** Connection ID that the host returns from 5.0 on. */
+  readonly returnedConnectionId: number;
+  /** UNLOAD: answered after this time in ticks, or never (hosts before 2012 R2). */
+  readonly unloadAnswer: number | 'never';
+  /** Messages per millisecond before HvPostMessage is refused, and with which status; 0 is never. */
+  readonly throttleMessages: number;
+  readonly throttleStatus: number;
+  /** Undelivered messages: the host stops reading new ones, or queues without bound (OpenVMM). */
+  readonly backPressure: 'stop-reading' | 'unbounded';
+  /** A second INITIATE_CONTACT while connected: implicit disconnect, or ignored (before 2012 R2). */
+  readonly reinitiate: 'disconnect' | 'ignore';
+
+  // --- channels ---
+
+  /** GPADL_TORNDOWN for a buffer in use: only when the channel is closed, or at once. */
+  readonly torndownWhileOpen: 'deferred' | 'immediate';
+  /** Signals per virtual second with nothing to say before the guest is suspended; 0 is never. */
+  readonly throttleSignals: number;
+
+  // --- network device ---
+
+  /** A completion without payload: accepted (Windows) or the end of the channel (OpenVMM). */
+  readonly emptyCompletion: 'tolerate' | 'fatal';
+  /** REVOKE_RECEIVE_BUFFER: completed (Windows), or silence until the close (OpenVMM). */
+  readonly revoke: 'complete' | 'silent';
+  /** Cancellation packets (type 10): accepted, or the end of the channel (OpenVMM). */
+  readonly cancelPacket: 'accept' | 'fatal';
+  /** RNDIS_RESET from the guest: answered (Windows), or the end of the channel (OpenVMM). */
+  readonly rndisReset: 'answer' | 'fatal';
+  /** The malformed status 0x40020006 of Windows Server 2012 R2, once after INITIALISE. */
+  readonly malformedStatus: boolean;
+  /** Announce a virtual function after INITIALISE, where NVSP and the guest allow it. */
+  readonly vfAssociation: boolean;
+  /** Most ranges (frames) that one transfer-page packet carries. */
+  readonly rangesPerPacket: number;
+  /** RNDIS MessageLength of received frames: exact (Windows) or the whole section (OpenVMM). */
+  readonly rxMessageLength: 'exact' | 'sub-allocation';
+  /** Per-packet information in front of the data: on every nth received frame; 0 is never. */
+  readonly ppiEvery: number;
+}
+
+/** A host generation. */
+export interface HostProfile {
+  /** Name on the command line: `server2022`. */
+  readonly name: string;
+  readonly description: string;
+  /** Where the facts come from. */
+  readonly source: string;
+  /** CPUID leaf 0x40000002: {build, major << 16 | minor}. */
+  readonly hypervisorBuild: number;
+  readonly hypervisorVersion: number;
+  /** Page registers and privileges: CPUID 0x40000003 EAX and EBX, 0x40000004 EAX. */
+  readonly features: number;
+  readonly privileges: number;
+  readonly recommendations: number;
+  /** VMBus versions by exact match. */
+  readonly vmbusVersions: readonly number[];
+  /** Feature flags that the host supports from 6.0 on. */
+  readonly vmbusFeatures: number;
+  /** The host has message connection 4 (from 5.0 on). */
+  readonly multiClientPort: boolean;
+  /** NVSP versions by exact match. */
+  readonly nvspVersions: readonly number[];
+  readonly knobs: HostKnobs;
+}

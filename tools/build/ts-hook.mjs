@@ -1,9 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
 // Lets Node 20 import the .ts sources: esbuild strips the types, the source map keeps the lines.
 // On Node 22.18 and later type stripping is built in and this file does nothing.
 import { readFile } from 'node:fs/promises';
 import module from 'node:module';
 import { fileURLToPath } from 'node:url';
 
+/** @type {module.LoadHook} */
 export async function load(url, context, nextLoad) {
   if (!url.startsWith('file:') || !url.endsWith('.ts')) return nextLoad(url, context);
   const { transformSync } = await import('esbuild');
@@ -19,4 +22,6 @@ export async function load(url, context, nextLoad) {
 }
 
 // No test of the thread here: on Node 20 a worker needs the hook as well.
-if (!process.features.typescript) module.register(import.meta.url);
+if (!('typescript' in process.features && process.features.typescript)) {
+  module.register(import.meta.url);
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * Reads and checks a recorded session. Whatever is wrong with the file has a name and an advice;
+ * a file whose events do not match its own digest is read, with a warning.
+ */
+
+import { HypxeError, errorKinds } from '../../src/error.ts';
+import { sha256 } from './sha256.ts';
+import { eventFault } from './trace-events.ts';
+import type { TraceEvent, TraceEventOf } from './trace-events.ts';
+
+/** What can be wrong with a trace file. */
+export const TraceErrors = errorKinds({
+  TraceNotJson: ['EINVAL', 'Check that the file is complete; record or copy it again.'],
+  TraceForeign: ['EINVAL', 'Give a recorded session in the format of the golden iPXE traces.'],
+  TraceEventInvalid: ['EINVAL', 'Correct the event, or record the session again.'],
+  TraceStepsInvalid: ['EINVAL', 'Each step must begin and end once; record the session again.'],
+});
+
+/** Largest memory of a recorded guest that the replay gives, in bytes. */
+export const TRACE_RAM_MAX = 256 * 1024 * 1024;
+
+/** A recorded session, checked. */
+export interface TraceFile {
+  readonly scenario: string;
+  readonly description: string;
+  /** What was recorded: name and version of the driver. */
+  readonly driver: string;
+  /** Guest memory that the recorded driver used, in bytes. */
+  readonly ram: { readonly base: number; readonly size: number };
+  readonly events: readonly TraceEvent[];
+  /** The file says that it holds only the beginning of the session. */
+  readonly truncated: boolean;
+  /** What is odd but does not hinder the replay. */
+  readonly warnings: readonly string[];
+}
+
+function foreign(text: string): HypxeError {
+  return new HypxeError(TraceErrors.TraceForeign, text);
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** `text` as an object with a list of events. */
+function parseObject(text: string): Readonly<Record<string, unknown>> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    const cut = text.trim() === '' ? 'The file is empty' : (error as Error).message;
+    throw new HypxeError(TraceErrors.TraceNotJson, `The trace is not JSON: ${cut}`);
+  }
+  if (!isRecord(value)) throw foreign('The file holds JSON, but not one object.');
+  if (typeof value['scenario'] !== 'string') throw foreign('The file has no "scenario".');
+  if (!Array.isArray(value['events'])) throw foreign('The file has no list "events".');
+  return value;
+}
+
+/** The `ram` of the file. */
+function parseRam(value: unknown): TraceFile['ram'] {
+  if (!isRecord(value)) throw foreign('The file has no "ram".');
+  const [base, size] = [value['base'], value['size']].map((text) =>
+    typeof text === 'string' && /^0x[0-9a-f]{1,12}$/.test(text) ? Number(text) : undefined,
+  );
+  if (base === undefined || size === undefined || size === 0)
+    throw foreign('The "ram" of the file is not {"base":"0x…","size":"0x…"}.');
+  if (base + size > TRACE_RAM_MAX || base % 4096 !== 0)
+    throw foreign(`The "ram" of the file is not page aligned or ends above ${TRACE_RAM_MAX}.`);
+  return { base, size };
+}
+
+/** Check that the steps follow one another: begin, end, begin, … */
+function checkSteps(events: readonly TraceEvent[], truncated: boolean): void {
+  const fail = (index: number, text: string): never => {
+    throw new HypxeError(TraceErrors.TraceStepsInvalid, `Event ${index}: ${text}`);
+  };
+  let open: TraceEventOf<'step'> | undefined;
+  let count = 0;
+  events.forEach((event, index) => {
+    if (event.op !== 'step') return;
+    if (event.phase !== 'begin' && event.phase !== 'end')
+      fail(index, `step "${event.name}" has the phase "${event.phase}"`);
+    if (event.phase === 'begin') {
+      if (open !== undefined) fail(index, `step "${event.name}" begins inside "${open.name}"`);
+      if (event.name === 'transmit' && event.frame === undefined)
+        fail(index, 'a step "transmit" has no "frame"');
+      open = event;
+      count++;
+    } else {
+      if (open?.name !== event.name) fail(index, `step "${event.name}" ends but did not begin`);
+      open = undefined;
+    }
+  });
+  if (count === 0) throw foreign('The file has no steps: nothing drives the driver.');
+  const fault = events.some((event) => event.op === 'guest-fault');
+  if (open !== undefined && !truncated && !fault)
+    fail(events.length, `the file ends inside step "${(open as TraceEventOf<'step'>).name}"`);
+}
+
+/** Compare the file's own counts and digest with its events. */
+function checkDigests(
+  file: Readonly<Record<string, unknown>>,
+  events: readonly TraceEvent[],
+): string[] {
+  const warnings: string[] = [];
+  if (file['eventCount'] !== undefined && file['eventCount'] !== events.length)
+    warnings.push(`eventCount is ${String(file['eventCount'])}, but there are ${events.length}`);
+  const counts = file['counts'];
+  if (isRecord(counts)) {
+    const found = new Map<string, number>();
+    for (const { op } of events) found.set(op, (found.get(op) ?? 0) + 1);
+    for (const [op, count] of Object.entries(counts)) {
+      if (count !== (found.get(op) ?? 0))
+        warnings.push(`counts.${op} is ${String(count)}, but there are ${found.get(op) ?? 0}`);
+    }
+  }
+  const digest = file['digest'];
+  if (isRecord(digest) && typeof digest['events'] === 'string') {
+    const lines = events.map((event) => JSON.stringify(event)).join('\n');
+    const actual = sha256(new TextEncoder().encode(lines));
+    if (actual !== digest['events'])
+      warnings.push(`digest.events is ${digest['events']}, but the events give ${actual}`);
+  }
+  return warnings;
+}
+
+/**
+ * Read a trace.
+ *
+ * @throws HypxeError of {@link TraceErrors}: not JSON, not a trace, an event that is not of this
+ *   format, steps out of order.
+ */
+export function parseTrace(text: string): TraceFile {
+  const file = parseObject(text);
+  const events = file['events'] as readonly TraceEvent[];
+  events.forEach((event, index) => {
+    const fault = eventFault(event);
+    if (fault !== undefined)
+      throw new HypxeError(
+        TraceErrors.TraceEventInvalid,
+        `Event ${index} of "${String(file['scenario'])}" cannot be replayed: ${fault}.`,
+      );
+  });
+  const truncated = file['truncatedTo'] !== undefined;
+  checkSteps(events, truncated);
+  return {
+    scenario: file['scenario'] as string,
+    description: typeof file['description'] === 'string' ? file['description'] : '',
+    driver: typeof file['driver'] === 'string' ? file['driver'] : 'unknown',
+    ram: parseRam(file['ram']),
+    events,
+    truncated,
+    warnings: truncated ? [] : checkDigests(file, events),
+  };
+}

@@ -44,6 +44,13 @@ export const HvPrivilege = {
   SIGNAL_EVENTS: 1 << 5,
 } as const;
 
+/** CPUID 0x40000003 EDX: further features. */
+export const HvMiscFeature = {
+  FREQUENCY_MSRS: 1 << 8,
+  GUEST_CRASH: 1 << 10,
+  STIMER_DIRECT: 1 << 19,
+} as const;
+
 /** CPUID 0x40000004 EAX: what the hypervisor recommends. */
 export const HvRecommendation = {
   DEPRECATE_AUTO_EOI: 1 << 9,
@@ -75,6 +82,37 @@ export const Msr = {
   CRASH_CTL: 0x40000105,
 } as const;
 
+/**
+ * The same registers by their VP register number, for HvGetVpRegisters and HvSetVpRegisters: on
+ * arm64 the only way to them.
+ */
+export const HvRegister = {
+  HYPERVISOR_VERSION: 0x00000100,
+  /** What CPUID 0x40000003 says on x64, as 128 bits: EAX in the low word. */
+  FEATURES: 0x00000200,
+  /** What CPUID 0x40000004 says on x64. */
+  ENLIGHTENMENTS: 0x00000201,
+  CRASH_P0: 0x00000210,
+  CRASH_P1: 0x00000211,
+  CRASH_P2: 0x00000212,
+  CRASH_P3: 0x00000213,
+  CRASH_P4: 0x00000214,
+  CRASH_CTL: 0x00000215,
+  GUEST_OS_ID: 0x00090002,
+  VP_INDEX: 0x00090003,
+  TIME_REF_COUNT: 0x00090004,
+  VP_ASSIST_PAGE: 0x00090013,
+  REFERENCE_TSC: 0x00090017,
+  SINT0: 0x000a0000,
+  SCONTROL: 0x000a0010,
+  SVERSION: 0x000a0011,
+  SIEFP: 0x000a0012,
+  SIMP: 0x000a0013,
+  EOM: 0x000a0014,
+  STIMER0_CONFIG: 0x000b0000,
+  STIMER0_COUNT: 0x000b0001,
+} as const;
+
 /** Number of synthetic interrupt sources of a virtual processor. */
 export const SINT_COUNT = 16;
 
@@ -98,6 +136,29 @@ export const Sint = {
   POLLING: 0x40000n,
   AS_INTERCEPT: 0x80000n,
   PROXY: 0x100000n,
+} as const;
+
+/** STIMERn_CONFIG register. Vector and SINT are numbers at their shift. */
+export const StimerConfig = {
+  ENABLE: 1n << 0n,
+  PERIODIC: 1n << 1n,
+  LAZY: 1n << 2n,
+  AUTO_ENABLE: 1n << 3n,
+  /** Direct mode: the interrupt vector. */
+  APIC_VECTOR_SHIFT: 4n,
+  APIC_VECTOR_MASK: 0xffn << 4n,
+  DIRECT_MODE: 1n << 12n,
+  /** Message mode: the SINT that gets the message. 0 keeps the timer from being enabled. */
+  SINT_SHIFT: 16n,
+  SINT_MASK: 0xfn << 16n,
+} as const;
+
+/** CRASH_CTL register. */
+export const CrashControl = {
+  /** The parameters are written: report the crash. */
+  NOTIFY: 1n << 63n,
+  /** P3 and P4 are the address and the length of a message. */
+  MESSAGE: 1n << 62n,
 } as const;
 
 /** Guest OS identities that matter here. */
@@ -144,6 +205,34 @@ export const HvStatus = {
   TIME_OUT: 0x0078,
 } as const;
 
+/** The calling partition, and the calling virtual processor. */
+export const HV_PARTITION_ID_SELF = 0xffffffffffffffffn;
+export const HV_VP_INDEX_SELF = 0xfffffffe;
+
+/** Start of the input of HvGetVpRegisters and HvSetVpRegisters. */
+export const VpRegistersInput = struct('HV_VP_REGISTERS_INPUT', 16, {
+  partitionId: [0, 8],
+  vpIndex: [8, 4],
+  inputVtl: [12, 1],
+  padding: [13, 3],
+  /** Of HvGetVpRegisters the u32 register numbers, of HvSetVpRegisters VpRegisterAssignment. */
+  elements: [16, 0],
+});
+
+/** One register of HvSetVpRegisters. */
+export const VpRegisterAssignment = struct('HV_REGISTER_ASSOC', 32, {
+  name: [0, 4],
+  reserved: [4, 12],
+  value: [16, 16],
+});
+
+/** SMCCC function of a hypercall on arm64, and of the question who the hypervisor is. */
+export const HV_SMCCC_HYPERCALL = 0x46000001;
+export const SMCCC_VENDOR_HYP_UID = 0x8600ff01;
+
+/** The answer of SMCCC_VENDOR_HYP_UID on Hyper-V, in W0 to W3. */
+export const HV_SMCCC_UID = [0x4d32ba58, 0xcd244764, 0x8eef6c75, 0x16597024] as const;
+
 /** Largest payload of a SynIC message, in bytes. */
 export const HV_MESSAGE_PAYLOAD_MAX = 240;
 
@@ -182,6 +271,14 @@ export const HvMessageType = {
   TIMER_EXPIRED: 0x80000010,
 } as const;
 
+/** Payload of a TIMER_EXPIRED message. */
+export const TimerMessage = struct('HV_TIMER_MESSAGE_PAYLOAD', 24, {
+  timerIndex: [0, 4],
+  reserved: [4, 4],
+  expirationTime: [8, 8],
+  deliveryTime: [16, 8],
+});
+
 /** Event flags of one SINT in the event page, in bytes: 2048 flags. */
 export const HV_EVENT_FLAGS_SIZE = 256;
 
@@ -201,6 +298,27 @@ export const MonitorTrigger = struct('HV_MONITOR_TRIGGER', 8, {
   pending: [0, 4],
   armed: [4, 4],
 });
+
+/** One parameter of a monitor page: what the host signals for the trigger (iPXE). */
+export const MonitorParameter = struct('HV_MONITOR_PARAMETER', 8, {
+  connectionId: [0, 4],
+  flag: [4, 2],
+  reserved: [6, 2],
+});
+
+/**
+ * Start of the reference TSC page: time = (TSC * scale >> 64) + offset, in ticks, valid while the
+ * sequence is the same before and after, and not HV_REFERENCE_TSC_SEQUENCE_INVALID.
+ */
+export const ReferenceTscPage = struct('HV_REFERENCE_TSC_PAGE', 24, {
+  sequence: [0, 4],
+  reserved: [4, 4],
+  scale: [8, 8],
+  offset: [16, 8],
+});
+
+/** ReferenceTscPage.sequence: fall back to the TIME_REF_COUNT register. */
+export const HV_REFERENCE_TSC_SEQUENCE_INVALID = 0;
 
 /** Frequency of the partition reference time, in Hz: one tick is 100 ns. */
 export const HV_REFERENCE_HZ = 10_000_000;

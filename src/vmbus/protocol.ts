@@ -254,6 +254,22 @@ export const ModifyChannelResponse = struct('MODIFY_CHANNEL_RESPONSE', 16, {
   status: [12, 4],
 });
 
+/** Ask for a socket between guest and host (hv_sock); with a silo from 5.2 on. */
+export const TlConnectRequest = struct('TL_CONNECT_REQUEST', 40, {
+  type: [0, 4],
+  reserved: [4, 4],
+  endpointId: [8, 16],
+  serviceId: [24, 16],
+});
+
+export const TlConnectResult = struct('TL_CONNECT_RESULT', 44, {
+  type: [0, 4],
+  reserved: [4, 4],
+  endpointId: [8, 16],
+  serviceId: [24, 16],
+  status: [40, 4],
+});
+
 /** NTSTATUS of a failed GPADL_CREATED, OPEN_CHANNEL_RESULT or MODIFY_CHANNEL_RESPONSE. */
 export const STATUS_UNSUCCESSFUL = 0x8000ffff;
 
@@ -335,6 +351,15 @@ export const XferPageRange = struct('VMBUS_XFER_PAGE_RANGE', 8, {
   offset: [4, 4],
 });
 
+/** In front of each message of a channel in pipe mode (Linux `vmbuspipe_hdr`). */
+export const PipeHeader = struct('VMBUS_PIPE_HEADER', 8, {
+  type: [0, 4],
+  length: [4, 4],
+});
+
+/** PipeHeader.type of data. */
+export const PIPE_TYPE_DATA = 1;
+
 /** Device classes by interface GUID. */
 export const DeviceClass = {
   NETWORK: 'f8615163-df3e-46c5-913f-f2d2f965ed0e',
@@ -343,4 +368,5 @@ export const DeviceClass = {
   HEARTBEAT: '57164f39-9115-4e78-ab55-382f3bd5422d',
   SHUTDOWN: '0e0b6031-5213-4934-818b-38d90ced39db',
   TIME_SYNC: '9527e630-d0ae-497b-adce-e80ab0175caf',
+  FILE_COPY: '34d14be3-dee4-41c8-9ae7-6b174977c192',
 } as const;

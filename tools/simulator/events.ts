@@ -37,6 +37,15 @@ export type HostEvent =
       readonly sint: number;
     }
   | {
+      /** The host signalled an event flag of a SINT; `lost` where the guest takes none. */
+      readonly kind: 'event-flag';
+      readonly change: 'set' | 'already-set' | 'lost';
+      readonly vp: number;
+      readonly sint: number;
+      readonly flag: number;
+      readonly reason?: string;
+    }
+  | {
       /** A packet that the host read from (`guest`) or wrote to (`host`) a ring. */
       readonly kind: 'ring-packet';
       readonly from: 'guest' | 'host';
@@ -89,7 +98,8 @@ export type HostEvent =
       readonly what: string;
     }
   | { readonly kind: 'fault'; readonly text: string }
-  | { readonly kind: 'crash'; readonly text: string };
+  /** The guest ended by a fault, reported a crash, or exceeded a limit. */
+  | { readonly kind: 'crash' | 'hang'; readonly text: string };
 
 /** A reader: gets the event and the virtual time in ticks. */
 export type HostEventSink = (event: HostEvent, now: number) => void;

@@ -18,6 +18,11 @@ export interface HostKnobs {
   readonly osIdZero: 'disables-hypercall-page' | 'independent';
   /** Enabling the hypercall page while GUEST_OS_ID is 0: ignored (TLFS, KVM) or accepted. */
   readonly hypercallPageWithoutOsId: 'ignored' | 'accepted';
+  /**
+   * When a message that waits moves into an emptied slot: on EOM, a write to the SINT or the next
+   * message (TLFS), or on any exit of the guest (OpenVMM), which forgives a missing EOM.
+   */
+  readonly slotScan: 'eom' | 'exit';
   /** SCONTROL at reset: 0 (TLFS, QEMU) or 1 (OpenVMM). */
   readonly scontrolReset: 0 | 1;
 
@@ -85,6 +90,8 @@ export interface HostProfile {
   readonly features: number;
   readonly privileges: number;
   readonly recommendations: number;
+  /** CPUID 0x40000003 EDX: bit 8 frequency MSRs, 10 crash MSRs, 19 direct synthetic timers. */
+  readonly miscFeatures: number;
   /** VMBus versions by exact match. */
   readonly vmbusVersions: readonly number[];
   /** Feature flags that the host supports from 6.0 on. */

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * How the simulator ends a guest: an error thrown through the guest's own call, and again through
+ * every later one, so that a guest that catches it cannot go on.
+ */
+
+/** The fault that ended the guest: general protection, or invalid opcode. */
+export type GuestFault = '#GP' | '#UD';
+
+/** The guest did what would have crashed it on a real machine. */
+export class GuestCrash extends Error {
+  /** Virtual processor that faulted. */
+  readonly vp: number;
+  readonly fault: GuestFault;
+
+  constructor(vp: number, fault: GuestFault, reason: string) {
+    super(`${fault} on VP ${vp}: ${reason}`);
+    this.name = 'GuestCrash';
+    this.vp = vp;
+    this.fault = fault;
+  }
+}
+
+/** The guest used up one of the limits that the machine was given. */
+export class GuestHang extends Error {
+  /** Which limit was exceeded. */
+  readonly limit: 'virtualTicks' | 'seamCalls' | 'pauses';
+  /** What the guest did last, in words. */
+  readonly lastActivity: string;
+
+  constructor(limit: GuestHang['limit'], reason: string, lastActivity: string) {
+    super(`${reason}; last activity: ${lastActivity}`);
+    this.name = 'GuestHang';
+    this.limit = limit;
+    this.lastActivity = lastActivity;
+  }
+}
+
+/** A number as the field writes it: `0x40000083`. */
+export function hex(value: number | bigint): string {
+  return `0x${value.toString(16)}`;
+}

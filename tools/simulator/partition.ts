@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * The simulated partition: guest RAM, virtual processors, the hypervisor's registers, hypercalls and
+ * SynIC, and the virtual clock. Guests run on its `processors`; the host's servers (VMBus) use it as
+ * their {@link PartitionServices}; the audit reads its {@link PartitionInspection}.
+ */
+
+import { HV_MESSAGE_PAYLOAD_MAX, SINT_COUNT } from '../../src/hyperv/protocol.ts';
+import { PAGE_SIZE } from '../../src/machine.ts';
+import type { MemoryRange } from '../../src/machine.ts';
+import { VirtualClock } from './clock.ts';
+import { CpuidLeaves } from './cpuid.ts';
+import type { CpuidOverride } from './cpuid.ts';
+import { HostEvents } from './events.ts';
+import { GrantLedger } from './grants.ts';
+import type { GuestCrash, GuestHang } from './guest-end.ts';
+import { hex } from './guest-end.ts';
+import { GuestRam } from './guest-ram.ts';
+import { Hypercalls } from './hypercalls.ts';
+import { OverlayPages } from './overlay.ts';
+import { MESSAGE_COPIES_MAX } from './partition-faults.ts';
+import type { PartitionFaults } from './partition-faults.ts';
+import { PartitionInspection } from './partition-inspection.ts';
+import type { EventPort, MessagePort, PartitionServices } from './partition-interface.ts';
+import type { HostProfile } from './profile.ts';
+import { Random } from './random.ts';
+import { RegisterFile } from './register-file.ts';
+import { SimulatedProcessor } from './simulated-processor.ts';
+import { VirtualProcessor } from './virtual-processor.ts';
+import { Watchdog } from './watchdog.ts';
+import type { PartitionLimits } from './watchdog.ts';
+
+/** Most virtual processors: what leaf 0x40000005 says. */
+export const PROCESSORS_MAX = 240;
+
+/** Smallest guest RAM: 2 MiB, so that there is something above the first mebibyte. */
+const MEMORY_MIN = 0x200000;
+
+/** The PC's first mebibyte: usable below the EBDA; then video memory and ROMs. */
+const LOW_MEMORY = 0x1000;
+const LOW_MEMORY_END = 0x9f000;
+const HIGH_MEMORY = 0x100000;
+
+/** What a partition is made of. */
+export interface PartitionOptions {
+  /** Guest RAM: a whole number of pages, at least 2 MiB. */
+  readonly memory: ArrayBufferLike;
+  readonly profile: HostProfile;
+  /** Decides all that is random in the machine. */
+  readonly seed: number;
+  /** Default: usable are [0x1000, 0x9f000) and what lies above 1 MiB. */
+  readonly memoryMap?: readonly MemoryRange[];
+  /** Virtual processors, 1 to {@link PROCESSORS_MAX}; default 1. */
+  readonly processors?: number;
+  readonly limits?: PartitionLimits;
+  /** CPUID leaves that differ from the profile's. */
+  readonly cpuidOverride?: CpuidOverride;
+}
+
+export class Partition implements PartitionServices {
+  readonly ram: GuestRam;
+  readonly clock = new VirtualClock();
+  readonly random: Random;
+  readonly events: HostEvents;
+  readonly grants: GrantLedger;
+  readonly profile: HostProfile;
+  /** The partition as the host's servers see it. */
+  readonly services: PartitionServices = this;
+  /** The guest's side: a seam for each virtual processor. */
+  readonly processors: readonly SimulatedProcessor[];
+  /** Hooks that fail hypercalls and tamper with messages; none are set at first. */
+  readonly faults: PartitionFaults = {};
+  readonly inspection: PartitionInspection;
+  onSlotEmptied: (() => void) | undefined;
+  readonly #overlays: OverlayPages;
+  readonly #registers: RegisterFile;
+  readonly #vps: VirtualProcessor[] = [];
+  readonly #hypercalls: Hypercalls;
+  readonly #watchdog: Watchdog;
+
+  /** @throws RangeError if memory, memory map or number of processors do not make a machine. */
+  constructor(options: PartitionOptions) {
+    const { memory, profile, seed } = options;
+    const { knobs } = profile;
+    checkMemory(memory.byteLength);
+    const memoryMap = options.memoryMap ?? defaultMemoryMap(memory.byteLength);
+    checkMemoryMap(memoryMap, memory.byteLength);
+    const count = options.processors ?? 1;
+    if (!Number.isInteger(count) || count < 1 || count > PROCESSORS_MAX) {
+      throw new RangeError(`${count} virtual processors`);
+    }
+
+    // The machine
+    const ram = (this.ram = new GuestRam(memory));
+    const clock = this.clock;
+    const events = (this.events = new HostEvents(() => clock.now));
+    const grants = (this.grants = new GrantLedger(ram, () => clock.now));
+    grants.listener = (kind, grant) => {
+      if (events.on) events.emit({ kind, grant });
+    };
+    this.random = new Random(seed);
+    this.profile = profile;
+
+    // The hypervisor
+    const cpuid = new CpuidLeaves(profile, options.cpuidOverride);
+    const preserve = knobs.overlay === 'preserve';
+    const overlays = (this.#overlays = new OverlayPages(ram, grants, events, preserve));
+    const registers = (this.#registers = new RegisterFile({
+      ram,
+      clock,
+      events,
+      overlays,
+      knobs,
+      cpuid,
+    }));
+    const processors = this.#vps;
+    const slotEmptied = (): void => this.onSlotEmptied?.();
+    for (let i = 0; i < count; i++) {
+      processors.push(new VirtualProcessor(i, overlays, clock, events, knobs, slotEmptied));
+    }
+    const watchdog = (this.#watchdog = new Watchdog(clock, events, options.limits));
+    const hypercalls = (this.#hypercalls = new Hypercalls({
+      ram,
+      clock,
+      events,
+      knobs,
+      faults: this.faults,
+      registers,
+      processors,
+      cpuid,
+    }));
+
+    // The guest's side and the audit's
+    const context = { ram, memoryMap, clock, events, cpuid, registers, hypercalls, watchdog };
+    this.processors = processors.map(
+      (vp) => new SimulatedProcessor({ ...context, processors }, vp),
+    );
+    this.inspection = new PartitionInspection({
+      registers,
+      overlays,
+      processors,
+      hypercalls,
+      watchdog,
+    });
+  }
+
+  /** Why the guest ended, if it crashed or hung. */
+  get ended(): GuestCrash | GuestHang | undefined {
+    return this.#watchdog.ended;
+  }
+
+  /** Let calls of the seam through again after a crash or hang, with new limits counted from now. */
+  recover(limits: PartitionLimits = {}): void {
+    this.#watchdog.recover();
+    this.#watchdog.limit(limits);
+  }
+
+  /**
+   * Reset the partition: registers, SynIC, timers; overlay pages are unmapped, queued messages lost.
+   * Memory, clock and ports stay; the host's servers are to be reset by who owns them.
+   */
+  reset(limits: PartitionLimits = {}): void {
+    this.#overlays.reset('reset of the partition');
+    this.#registers.reset();
+    for (const vp of this.#vps) vp.reset();
+    this.recover(limits);
+  }
+
+  postMessage(vp: number, sint: number, type: number, payload: Uint8Array): void {
+    this.#synic(vp, sint);
+    if (payload.length > HV_MESSAGE_PAYLOAD_MAX) {
+      throw new RangeError(`a message of ${payload.length} bytes`);
+    }
+    const fault = this.faults.message?.(vp, sint, type, payload);
+    if (fault === undefined) {
+      this.#synic(vp, sint).post(sint, type, payload);
+      return;
+    }
+    const copies = fault.drop === true ? 0 : Math.min(fault.copies ?? 1, MESSAGE_COPIES_MAX);
+    const delay = fault.delayTicks ?? 0;
+    const sent = { type: fault.type ?? type, payload: (fault.payload ?? payload).slice() };
+    if (this.events.on) {
+      const what = `message of type ${hex(type)} to SINT${sint} of VP ${vp}`;
+      const change = fault.payload || fault.type !== undefined ? ', replaced' : '';
+      const text = `${what}: ${copies} copies, ${delay} ticks late${change}`;
+      this.events.emit({ kind: 'fault', text });
+    }
+    const deliver = (): void => {
+      for (let i = 0; i < copies; i++) this.#synic(vp, sint).post(sint, sent.type, sent.payload);
+    };
+    if (delay > 0) this.clock.schedule(delay, deliver);
+    else deliver();
+  }
+
+  queuedMessages(vp: number, sint: number): number {
+    return this.#synic(vp, sint).queued(sint);
+  }
+
+  signalEvent(vp: number, sint: number, flag: number): void {
+    this.#synic(vp, sint).signal(sint, flag);
+  }
+
+  registerMessagePort(connectionId: number, port: MessagePort): void {
+    this.#hypercalls.registerMessagePort(connectionId, port);
+  }
+
+  registerEventPort(connectionId: number, port: EventPort): void {
+    this.#hypercalls.registerEventPort(connectionId, port);
+  }
+
+  unregisterPort(connectionId: number): void {
+    this.#hypercalls.unregisterPort(connectionId);
+  }
+
+  #synic(vp: number, sint: number): VirtualProcessor['synic'] {
+    const processor = this.#vps[vp];
+    if (processor === undefined || !Number.isInteger(sint) || sint < 0 || sint >= SINT_COUNT) {
+      throw new RangeError(`SINT${sint} of VP ${vp}`);
+    }
+    return processor.synic;
+  }
+}
+
+function defaultMemoryMap(size: number): MemoryRange[] {
+  return [
+    { address: LOW_MEMORY, length: LOW_MEMORY_END - LOW_MEMORY, type: 'usable' },
+    { address: HIGH_MEMORY, length: size - HIGH_MEMORY, type: 'usable' },
+  ];
+}
+
+function checkMemory(size: number): void {
+  if (size < MEMORY_MIN || size % PAGE_SIZE !== 0) {
+    throw new RangeError(`${size} bytes of memory: not whole pages, or less than ${MEMORY_MIN}`);
+  }
+}
+
+function checkMemoryMap(map: readonly MemoryRange[], size: number): void {
+  let end = 0;
+  for (const range of map) {
+    const past = range.address + range.length;
+    if (range.address < end || range.length <= 0) {
+      throw new RangeError(`memory map: ${hex(range.address)} overlaps or is out of order`);
+    }
+    if (range.type === 'usable' && past > size) {
+      throw new RangeError(`memory map: ${hex(range.address)} is usable beyond the end of RAM`);
+    }
+    end = past;
+  }
+}

@@ -5,6 +5,8 @@
  * either. RNDIS implements {@link NetDevice}; the stack implements {@link FrameReceiver}.
  */
 
+import type { ErrorKind } from '../error.ts';
+
 /** Length of an Ethernet header, in bytes. */
 export const ETHERNET_HEADER = 14;
 
@@ -41,6 +43,15 @@ export interface NetStatistics {
   rxBad: number;
 }
 
+/** Watches a device: for replays and tests. Must not call the device. */
+export interface NetObserver {
+  /** A frame was completed or given up. `sequence` counts the calls of transmit from 0. */
+  transmitted(sequence: number, error: ErrorKind | undefined): void;
+  /** Something was received that is no good: its bytes, if it is a message. */
+  receiveError(error: ErrorKind, buffer: Uint8Array, offset: number, length: number): void;
+  linkChanged(up: boolean): void;
+}
+
 /** A network interface. */
 export interface NetDevice {
   /** `net0`, `net1`, … in order of the offers. */
@@ -58,6 +69,7 @@ export interface NetDevice {
   readonly statistics: Readonly<NetStatistics>;
   /** Where received frames go. Without a receiver they are dropped and counted. */
   receiver: FrameReceiver | undefined;
+  observer?: NetObserver | undefined;
 
   /** Open the device. Does nothing if it is open. @throws HypxeError, device closed. */
   open(): void;

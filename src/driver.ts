@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * The drivers of a Hyper-V guest as one: what iPXE calls its Hyper-V root device. Found or not,
+ * opened, quiesced, removed as a whole; the network devices in between.
+ */
+
+import type { EventSink } from './events.ts';
+import { Log } from './events.ts';
+import { HyperV } from './hyperv/hyperv.ts';
+import type { Machine, MemoryRange } from './machine.ts';
+import { MapAllocator, type PageAllocator } from './memory/allocator.ts';
+import { GuestMemory } from './memory/guest-memory.ts';
+import { SharedMemory, type Region } from './memory/shared-memory.ts';
+import type { NetDevice } from './net/device.ts';
+import { NetvscDriver } from './netvsc/driver.ts';
+import { NETVSC_PRESETS, type NetvscPolicy, type PresetName } from './netvsc/policy.ts';
+import type { Clock } from './time.ts';
+import { VmbusBus } from './vmbus/bus.ts';
+import { contactAsFirmware, type ContactPolicy } from './vmbus/contact.ts';
+
+/**
+ * How long the host may take to let go at the end, in ms. A host may first have to write its disk
+ * caches: up to 50 s were seen on Azure (Linux 77db0ec8b776). iPXE gives up after one second.
+ */
+const UNLOAD_TIMEOUT_MS: Readonly<Record<PresetName, number>> = { default: 100_000, ipxe: 1000 };
+
+/** Seed of the default random numbers: the state of a xorshift must not be 0. */
+const RANDOM_SEED = 0x18ae;
+
+export interface DriverOptions {
+  /** Sizes and habits: `default`, robust on strict hosts, or `ipxe`, iPXE's own choices. */
+  readonly preset?: PresetName;
+  /** Single choices that differ from the preset. */
+  readonly policy?: Partial<NetvscPolicy>;
+  /** Reader of the event stream. */
+  readonly events?: EventSink;
+  /** Source of guest memory; by default the top of the usable ranges of the memory map. */
+  readonly allocator?: PageAllocator;
+  /** Source of random numbers (unsigned 32 bits); by default derived from the reference time. */
+  readonly random?: () => number;
+  /** Versions to ask the host for; by default iPXE's 3.0, then 0.13. */
+  readonly contact?: ContactPolicy;
+  /** Identity of the guest; by default iPXE's. */
+  readonly guestOsId?: bigint;
+  /** First GPADL ID less one; by default iPXE's. */
+  readonly firstGpadl?: number;
+}
+
+/** The drivers. Made once for a machine; may be probed and removed any number of times. */
+export class HypervDriver {
+  readonly log: Log;
+  readonly random: () => number;
+  readonly #machine: Machine;
+  readonly #pages: SharedMemory;
+  readonly #hv: HyperV;
+  readonly #bus: VmbusBus;
+  readonly #net: NetvscDriver;
+  #probed = false;
+  /** A reset has failed: the next unquiesce must try again, whatever SIMP says. */
+  #resetFailed = false;
+
+  constructor(machine: Machine, options: DriverOptions) {
+    const preset = options.preset ?? 'default';
+    const policy = { ...NETVSC_PRESETS[preset], ...options.policy };
+    const memory = new GuestMemory(machine.memory);
+    const allocator = options.allocator ?? new MapAllocator(machine.memoryMap);
+    this.log = new Log(options.events);
+    this.#machine = machine;
+    this.#pages = new SharedMemory(memory, allocator, this.log);
+    this.#hv = new HyperV(machine, this.#pages, this.log, options.guestOsId);
+    this.random = options.random ?? xorshift(this.#hv.clock);
+    this.#net = new NetvscDriver(policy, this.log);
+    this.#bus = new VmbusBus(this.#hv, {
+      contact: options.contact ?? contactAsFirmware,
+      drivers: [this.#net],
+      random: this.random,
+      unloadTimeoutMs: UNLOAD_TIMEOUT_MS[preset],
+      ...(options.firstGpadl === undefined ? {} : { firstGpadl: options.firstGpadl }),
+    });
+  }
+
+  /** Network devices, in order of their offers. Empty before {@link probe}. */
+  get devices(): readonly NetDevice[] {
+    return this.#net.devices;
+  }
+
+  get clock(): Clock {
+    return this.#hv.clock;
+  }
+
+  /** Negotiated VMBus version, or 0. */
+  get vmbusVersion(): number {
+    return this.#bus.connection.version;
+  }
+
+  /**
+   * Find Hyper-V, connect to VMBus, probe the devices.
+   *
+   * @throws HypxeError with everything undone; what the host did not give back is reserved
+   */
+  probe(): void {
+    if (this.#probed) return;
+    this.#hv.probe();
+    try {
+      this.#bus.probe();
+    } catch (error) {
+      this.#hv.remove();
+      throw error;
+    }
+    this.#probed = true;
+  }
+
+  /** Undo {@link probe}: close, disconnect, unmap. Never throws. */
+  remove(): void {
+    if (!this.#probed) return;
+    this.#probed = this.#resetFailed = false;
+    this.#bus.remove();
+    this.#hv.remove();
+  }
+
+  /** Handle what the host says outside of any wait: rescinds and late offers. */
+  poll(): void {
+    if (this.#probed && this.#hv.isRunning) this.#bus.poll();
+  }
+
+  /**
+   * Leave the machine for somebody who takes over while we are still needed (SAN boot): pages and
+   * interrupts are off, channels stay open. Nothing may be sent until {@link unquiesce}.
+   */
+  quiesce(): void {
+    if (this.#probed) this.#hv.quiesce();
+  }
+
+  /**
+   * Take the machine back after {@link quiesce}, if nobody else has it: connect anew and reset the
+   * devices.
+   *
+   * @throws HypxeError if the host does not connect; the next call tries again
+   */
+  unquiesce(): void {
+    if (!this.#probed) return;
+    if (!this.#hv.unquiesce() && !this.#resetFailed) return;
+    this.#resetFailed = true;
+    this.#bus.reset();
+    this.#resetFailed = false;
+  }
+
+  /**
+   * The memory map for who comes next. Whatever the host may still write to is reserved in it, with
+   * its purpose.
+   */
+  memoryMap(): MemoryRange[] {
+    return this.#pages.memoryMap(this.#machine.memoryMap);
+  }
+
+  /** What the host may still touch, from the firmware's ledger. */
+  outstanding(): readonly Region[] {
+    return this.#pages.outstanding();
+  }
+
+  /** Guest memory that is nobody's: for the image. */
+  get memory(): GuestMemory {
+    return this.#pages.memory;
+  }
+}
+
+/** Make the drivers for a machine. @throws HypxeError for a machine that cannot be driven */
+export function createDriver(machine: Machine, options: DriverOptions = {}): HypervDriver {
+  return new HypervDriver(machine, options);
+}
+
+/**
+ * Marsaglia's xorshift32 over the reference time: enough for transaction IDs, which need only be
+ * unlikely to repeat, not secret.
+ */
+function xorshift(clock: Clock): () => number {
+  let state = RANDOM_SEED;
+  return () => {
+    state ^= clock.now() | 0;
+    if (state === 0) state = RANDOM_SEED;
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return state >>> 0;
+  };
+}

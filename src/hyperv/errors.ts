@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** The named errors of the hypervisor layer. */
+
+import { errorKinds } from '../error.ts';
+
+const NOT_HYPERV = 'Run on Hyper-V or on a host that shows its interface, or use another driver.';
+const PRIVILEGE = 'Enable the Hyper-V enlightenments (SynIC, messages, events) for this guest.';
+
+export const HypervError = errorKinds({
+  ArchitectureUnsupported: ['ENOTSUP', 'Run this firmware on x86-64.'],
+  NoHypervisor: ['ENODEV', NOT_HYPERV],
+  NotHyperV: ['ENODEV', NOT_HYPERV],
+  NoHypercallRegister: ['ENODEV', PRIVILEGE],
+  NoSynic: ['ENODEV', PRIVILEGE],
+  NoPostMessages: ['EACCES', PRIVILEGE],
+  NoSignalEvents: ['EACCES', PRIVILEGE],
+  NoReferenceTime: ['ENODEV', 'Enable the partition reference counter for this guest.'],
+  OwnedByUefi: ['ENOTSUP', "Use the firmware's own network protocol (SNP) on Gen 2 VMs."],
+  HypercallPageLocked: ['ENOTSUP', 'Reset the VM: an earlier owner has locked the hypercall page.'],
+  HypercallPageRefused: ['EIO', 'Report the host: it did not enable the hypercall page.'],
+  ClockStopped: ['EIO', 'Report the host: its reference time does not advance.'],
+  PostFailed: [
+    'EPLATFORM',
+    'Look the hypercall status up in the TLFS; the host refused a message.',
+  ],
+  PostThrottled: ['EPLATFORM', 'The host stayed out of buffers; try again later.'],
+  SignalFailed: [
+    'EPLATFORM',
+    'Look the hypercall status up in the TLFS; the host refused an event.',
+  ],
+  Quiesced: ['EPIPE', 'Call unquiesce() before using the connection.'],
+});

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * The hypervisor: set up and torn down, messages posted and received, events signalled. Knows
+ * registers and hypercalls and nothing of VMBus (iPXE arch/x86/drivers/hyperv/hyperv.c).
+ */
+
+import { HypxeError } from '../error.ts';
+import type { Log } from '../events.ts';
+import type { Machine } from '../machine.ts';
+import type { Region, SharedMemory } from '../memory/shared-memory.ts';
+import { TICKS_PER_MS, type Clock } from '../time.ts';
+import { ReferenceClock } from './clock.ts';
+import { HypervError } from './errors.ts';
+import type { Platform } from './platform.ts';
+import { GuestOsId, HvCall, HvStatus, PostMessage, SignalEvent } from './protocol.ts';
+import { Synic, type ReceivedMessage } from './synic.ts';
+import { X64Platform } from './x64.ts';
+
+/** Attempts to post a message while the host is out of buffers or throttles. */
+const POST_TRIES_MAX = 12;
+
+/** First pause between attempts, in ms; doubled each time: 12 attempts take about two seconds. */
+const POST_RETRY_MS = 1;
+
+/** Statuses that mean "later": Linux vmbus_post_msg, mu_msvm VmbusRootSendMessage. */
+const POST_RETRY_STATUS: readonly number[] = [
+  HvStatus.INSUFFICIENT_MEMORY,
+  HvStatus.INVALID_CONNECTION_ID,
+  HvStatus.INSUFFICIENT_BUFFERS,
+  HvStatus.TIME_OUT,
+];
+
+const CONTROL_POST_MESSAGE = BigInt(HvCall.POST_MESSAGE);
+const CONTROL_SIGNAL_EVENT = BigInt(HvCall.SIGNAL_EVENT);
+
+/** The instructions of an architecture as a {@link Platform}. @throws ArchitectureUnsupported */
+function createPlatform(machine: Machine): Platform {
+  if (machine.architecture === 'x64') return new X64Platform(machine);
+  const text = `architecture is ${machine.architecture}`;
+  throw new HypxeError(HypervError.ArchitectureUnsupported, text);
+}
+
+export class HyperV {
+  readonly clock: Clock;
+  readonly pages: SharedMemory;
+  readonly log: Log;
+  readonly #platform: Platform;
+  readonly #guestOsId: bigint;
+  #state: 'off' | 'running' | 'quiesced' = 'off';
+  #hypercallPage: Region | undefined;
+  #messagePage: Region | undefined;
+  #eventPage: Region | undefined;
+  /** Input of hypercalls: read by the host during the call only, so never in the ledger. */
+  #input: Region | undefined;
+  #inputAddress = 0n;
+  #synic: Synic | undefined;
+
+  /** @throws HypxeError ArchitectureUnsupported */
+  constructor(machine: Machine, pages: SharedMemory, log: Log, guestOsId: bigint = GuestOsId.IPXE) {
+    this.#platform = createPlatform(machine);
+    this.clock = new ReferenceClock(machine, this.#platform);
+    this.pages = pages;
+    this.log = log;
+    this.#guestOsId = guestOsId;
+  }
+
+  // --- set up and tear down ---
+
+  /**
+   * Find Hyper-V and make it ready: identity, hypercall page, SynIC.
+   *
+   * @throws HypxeError with nothing mapped and nothing allocated; a refusal has written no register
+   */
+  probe(): void {
+    this.#platform.detect();
+    try {
+      this.#hypercallPage = this.pages.allocate('hypercall', 4096);
+      this.#messagePage = this.pages.allocate('simp', 4096);
+      this.#eventPage = this.pages.allocate('siefp', 4096);
+      this.#input = this.pages.allocate('message-buffer', PostMessage.size, PostMessage.size);
+      this.#inputAddress = BigInt(this.#input.address);
+      const { pages } = this;
+      this.#synic = new Synic(this.#platform, pages, this.#messagePage, this.#eventPage);
+      this.#mapHypercall();
+    } catch (error) {
+      if (this.#hypercallPage?.state === 'shared') this.#unmapHypercall();
+      this.#free();
+      throw error;
+    }
+    this.#synic.map();
+    this.#state = 'running';
+  }
+
+  /** Undo {@link probe}, in reverse. Nothing if it has not succeeded. */
+  remove(): void {
+    if (this.#state === 'off') return;
+    if (this.#state === 'running') {
+      this.#synic!.unmap();
+      this.#unmapHypercall();
+    }
+    this.#free();
+    this.#state = 'off';
+  }
+
+  /**
+   * Leave the machine to somebody who takes over without a proper handoff (SAN boot): mask all
+   * SINTs and unmap all pages, but keep SCONTROL on (iPXE b91cc983d).
+   */
+  quiesce(): void {
+    if (this.#state !== 'running') return;
+    this.#synic!.disableAllSints();
+    this.#synic!.unmapPages();
+    this.#unmapHypercall();
+    this.#state = 'quiesced';
+  }
+
+  /**
+   * Take the machine back. Returns false if there was nothing to do: not quiesced, or somebody else
+   * has mapped a message page and owns the SynIC now.
+   */
+  unquiesce(): boolean {
+    if (this.#state === 'off') return false;
+    if (this.#synic!.isMapped) return false;
+    this.#mapHypercall();
+    this.#synic!.map();
+    this.#state = 'running';
+    return true;
+  }
+
+  get isRunning(): boolean {
+    return this.#state === 'running';
+  }
+
+  #mapHypercall(): void {
+    // Report guest OS identity: no hypercall page without one
+    this.#platform.write('GUEST_OS_ID', this.#guestOsId);
+    const { vendor, major, minor, build } = this.#platform.identify();
+    this.log.info('HV', '', `detected "${vendor}" version ${major}.${minor} build ${build}`);
+
+    // Map hypercall page
+    const page = this.#hypercallPage!;
+    this.pages.share(page, 'register HYPERCALL');
+    this.#platform.mapHypercallPage(page.address);
+  }
+
+  #unmapHypercall(): void {
+    this.#platform.unmapHypercallPage();
+    this.pages.revoke(this.#hypercallPage!, 'register HYPERCALL');
+    this.#platform.write('GUEST_OS_ID', 0n);
+  }
+
+  #free(): void {
+    for (const region of [this.#input, this.#hypercallPage, this.#messagePage, this.#eventPage]) {
+      if (region !== undefined) this.pages.free(region);
+    }
+    this.#input = this.#hypercallPage = this.#messagePage = this.#eventPage = undefined;
+    this.#synic = undefined;
+  }
+
+  // --- messages and events ---
+
+  enableSint(sint: number): void {
+    this.#synic!.enableSint(sint);
+  }
+
+  /** Mask a SINT, and drop what is still in its slot: nobody will take it any more. */
+  disableSint(sint: number): void {
+    if (this.#state !== 'running') return;
+    this.#synic!.disableSint(sint);
+  }
+
+  /**
+   * Post a message to the host, again while the host is out of buffers.
+   *
+   * @param connectionId message port of the host
+   * @param type SynIC message type
+   * @param payload at most 240 bytes
+   * @param retry whether INVALID_CONNECTION_ID is throttling (true) or means that there is no such
+   * port (false)
+   * @throws HypxeError PostFailed or PostThrottled with the hypercall's status, or Quiesced
+   */
+  postMessage(
+    connectionId: number,
+    type: number,
+    payload: Uint8Array,
+    length: number,
+    retry = true,
+  ): void {
+    this.#requireRunning();
+    const { memory } = this.pages;
+    const input = this.#input!.address;
+
+    for (let attempt = 1, waitMs = POST_RETRY_MS; ; attempt++, waitMs *= 2) {
+      // Construct message, afresh each time: events use the same buffer
+      memory.zero(input, PostMessage.size);
+      memory.set32(input + PostMessage.at.connectionId, connectionId);
+      memory.set32(input + PostMessage.at.type, type);
+      memory.set32(input + PostMessage.at.length, length);
+      for (let i = 0; i < length; i++) memory.set8(input + PostMessage.at.data + i, payload[i]!);
+
+      // Post message
+      const status = this.#platform.call(CONTROL_POST_MESSAGE, this.#inputAddress);
+      if (status === HvStatus.SUCCESS) return;
+
+      // Give up, or try again a little later
+      const text = `posting to connection ${connectionId} failed with status ${hex(status)}`;
+      const again = POST_RETRY_STATUS.includes(status);
+      if (!again || (status === HvStatus.INVALID_CONNECTION_ID && !retry)) {
+        throw new HypxeError(HypervError.PostFailed, text, status);
+      }
+      if (attempt === POST_TRIES_MAX) {
+        throw new HypxeError(HypervError.PostThrottled, `${text} ${attempt} times`, status);
+      }
+      if (attempt === 1) this.log.info('HV', '', `${text}: trying again`);
+      this.delay(waitMs);
+    }
+  }
+
+  /** Take a message of a SINT if there is one. The result is valid until the next call. */
+  receiveMessage(sint: number): ReceivedMessage | undefined {
+    if (this.#state !== 'running') return undefined;
+    return this.#synic!.take(sint) ? this.#synic!.message : undefined;
+  }
+
+  /** Signal an event. Returns the hypercall's status; Quiesced is INVALID_CONNECTION_ID. */
+  signalEvent(connectionId: number): number {
+    if (this.#state !== 'running') return HvStatus.INVALID_CONNECTION_ID;
+    const { memory } = this.pages;
+    const input = this.#input!.address;
+    memory.set32(input + SignalEvent.at.connectionId, connectionId);
+    memory.set32(input + SignalEvent.at.flag, 0);
+    return this.#platform.call(CONTROL_SIGNAL_EVENT, this.#inputAddress);
+  }
+
+  /** Let time pass. */
+  delay(ms: number): void {
+    const end = this.clock.now() + ms * TICKS_PER_MS;
+    do this.clock.pause();
+    while (this.clock.now() < end);
+  }
+
+  #requireRunning(): void {
+    if (this.#state === 'running') return;
+    throw new HypxeError(HypervError.Quiesced, `hypervisor interface is ${this.#state}`);
+  }
+}
+
+function hex(value: number): string {
+  return `0x${value.toString(16)}`;
+}

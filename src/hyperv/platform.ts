@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * What differs between architectures, and nothing else: detection, synthetic registers, the
+ * hypercall instruction. Everything above works on x64 and arm64 alike.
+ */
+
+import { Msr } from './protocol.ts';
+
+/** Synthetic registers by their architecture-neutral names. */
+export type RegisterName = keyof typeof Msr;
+
+/** Who the host says that it is, for the log. */
+export interface HypervisorIdentity {
+  readonly vendor: string;
+  readonly major: number;
+  readonly minor: number;
+  readonly build: number;
+}
+
+/** The hypervisor as an architecture presents it. */
+export interface Platform {
+  /**
+   * Look for Hyper-V and everything that is needed of it. Writes no register.
+   *
+   * @throws HypxeError with the name of what is missing
+   */
+  detect(): void;
+  /** Vendor and version, for the log. Only after {@link detect}. */
+  identify(): HypervisorIdentity;
+  /** Read a synthetic register; `index` counts from the named one (SINT0 + index). */
+  read(register: RegisterName, index?: number): bigint;
+  /** Write a synthetic register. */
+  write(register: RegisterName, value: bigint, index?: number): void;
+  /** Make hypercalls possible through a page (x64), or by themselves (arm64). */
+  mapHypercallPage(address: number): void;
+  /** Take that back. */
+  unmapHypercallPage(): void;
+  /**
+   * Issue a hypercall with its input in memory and no output. Returns the status.
+   *
+   * @param control control word
+   * @param input guest physical address of the input, 8-byte aligned, within one page
+   */
+  call(control: bigint, input: bigint): number;
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * The firmware's ledger: every piece of memory that the host may touch, from the moment that the
+ * host is told of it to the moment that the host has confirmed to have let go.
+ *
+ * Freeing is only possible through the ledger: memory that is still shared when it is freed is kept
+ * back and reserved, so no error path can hand the host's memory to somebody else.
+ */
+
+import { PAGE_SIZE, type MemoryRange } from '../machine.ts';
+import { HypxeError, errorKinds } from '../error.ts';
+import type { Log } from '../events.ts';
+import type { PageAllocator } from './allocator.ts';
+import type { GuestMemory } from './guest-memory.ts';
+
+export const MemoryError = errorKinds({
+  OutOfMemory: ['ENOMEM', 'Give the guest more memory, or choose smaller rings and buffers.'],
+});
+
+/** What a region is for. */
+export type Purpose =
+  | 'hypercall'
+  | 'simp'
+  | 'siefp'
+  | 'message-buffer'
+  | 'interrupt-page'
+  | 'monitor-in'
+  | 'monitor-out'
+  | 'ring'
+  | 'rx-buffer'
+  | 'tx-buffer';
+
+/** A piece of guest memory of the firmware. */
+export interface Region {
+  readonly purpose: Purpose;
+  readonly address: number;
+  readonly length: number;
+  /**
+   * `private`: only the firmware's. `shared`: the host may touch it. `reserved`: the firmware is
+   * done with it, the host may not be. `freed`: given back to the allocator.
+   */
+  state: 'private' | 'shared' | 'reserved' | 'freed';
+  /** What told the host of it: `wrmsr SIMP`, `GPADL 0x18ae0001`. Empty while private. */
+  sharedBy: string;
+}
+
+export class SharedMemory {
+  readonly memory: GuestMemory;
+  readonly #allocator: PageAllocator;
+  readonly #log: Log;
+  readonly #regions = new Set<Region>();
+
+  constructor(memory: GuestMemory, allocator: PageAllocator, log: Log) {
+    this.memory = memory;
+    this.#allocator = allocator;
+    this.#log = log;
+  }
+
+  /**
+   * Allocate a zeroed region.
+   *
+   * @throws HypxeError OutOfMemory
+   */
+  allocate(purpose: Purpose, length: number, align: number = PAGE_SIZE): Region {
+    const address = this.#allocator.allocate(length, align, purpose);
+    if (address === undefined) {
+      throw new HypxeError(MemoryError.OutOfMemory, `no room for ${length} bytes of ${purpose}`);
+    }
+    this.memory.zero(address, length);
+    const region: Region = { purpose, address, length, state: 'private', sharedBy: '' };
+    this.#regions.add(region);
+    return region;
+  }
+
+  /** Give a region back, or keep it reserved if the host may still touch it. */
+  free(region: Region): void {
+    if (region.state === 'private') {
+      this.#regions.delete(region);
+      region.state = 'freed';
+      this.#allocator.free(region.address, region.length, region.purpose);
+    } else if (region.state === 'shared') {
+      region.state = 'reserved';
+      this.#emit('reserve', region, `${region.sharedBy} was not revoked`);
+    }
+  }
+
+  /** The host is about to be told of a region. Call it before the host can know. */
+  share(region: Region, by: string): void {
+    if (region.state !== 'private') return;
+    region.state = 'shared';
+    region.sharedBy = by;
+    this.#emit('share', region, by);
+  }
+
+  /** The host has let go. A region that was only kept back for the host is freed now. */
+  revoke(region: Region, by: string): void {
+    if (region.state !== 'shared' && region.state !== 'reserved') return;
+    const kept = region.state === 'reserved';
+    region.state = 'private';
+    region.sharedBy = '';
+    this.#emit('revoke', region, by);
+    if (kept) this.free(region);
+  }
+
+  /** What the host may still touch. */
+  outstanding(): Region[] {
+    return [...this.#regions].filter((r) => r.state === 'shared' || r.state === 'reserved');
+  }
+
+  /**
+   * The memory map for who comes next: the machine's, with everything that the host may still touch
+   * reserved, in whole pages, with its purpose.
+   */
+  memoryMap(map: readonly MemoryRange[]): MemoryRange[] {
+    let ranges: MemoryRange[] = map.map((range) => ({ ...range }));
+    for (const region of this.outstanding()) {
+      const start = Math.floor(region.address / PAGE_SIZE) * PAGE_SIZE;
+      const end = Math.ceil((region.address + region.length) / PAGE_SIZE) * PAGE_SIZE;
+      const purpose = `${region.purpose} (${region.sharedBy} not revoked)`;
+      ranges = ranges.flatMap((range) => carve(range, start, end, purpose));
+    }
+    return ranges;
+  }
+
+  #emit(change: 'share' | 'revoke' | 'reserve', region: Region, by: string): void {
+    if (!this.#log.on) return;
+    const { purpose, address, length } = region;
+    this.#log.emit({ kind: 'ledger', change, purpose, address, length, by });
+  }
+}
+
+/** Reserve what a usable range has in common with [start, end). */
+export function carve(
+  range: MemoryRange,
+  start: number,
+  end: number,
+  purpose: string,
+): MemoryRange[] {
+  const rangeEnd = range.address + range.length;
+  const from = Math.max(range.address, start);
+  const to = Math.min(rangeEnd, end);
+  if (range.type !== 'usable' || from >= to) return [range];
+
+  const pieces: MemoryRange[] = [];
+  if (range.address < from) {
+    pieces.push({ ...range, length: from - range.address });
+  }
+  pieces.push({ address: from, length: to - from, type: 'reserved', purpose });
+  if (to < rangeEnd) pieces.push({ ...range, address: to, length: rangeEnd - to });
+  return pieces;
+}

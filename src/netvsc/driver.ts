@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** The driver of network devices: binds NetVSC and RNDIS to what the bus offers. */
+
+import type { Log } from '../events.ts';
+import type { NetDevice } from '../net/device.ts';
+import { RndisDevice } from '../rndis/rndis.ts';
+import type { DriverInstance, VmbusDriver } from '../vmbus/bus.ts';
+import type { VmbusDevice } from '../vmbus/device.ts';
+import { DeviceClass } from '../vmbus/protocol.ts';
+import { Netvsc } from './netvsc.ts';
+import type { NetvscPolicy } from './policy.ts';
+
+export class NetvscDriver implements VmbusDriver {
+  readonly interfaceId = DeviceClass.NETWORK;
+  readonly #policy: NetvscPolicy;
+  readonly #log: Log;
+  readonly #devices: RndisDevice[] = [];
+  #registered = 0;
+
+  constructor(policy: NetvscPolicy, log: Log) {
+    this.#policy = policy;
+    this.#log = log;
+  }
+
+  /** The registered devices, in order of their offers. */
+  get devices(): readonly NetDevice[] {
+    return this.#devices;
+  }
+
+  probe(vmbusDevice: VmbusDevice): DriverInstance {
+    const netvsc = new Netvsc(vmbusDevice, this.#policy);
+    const device = new RndisDevice(`net${this.#registered}`, netvsc);
+    device.describe();
+    this.#registered++;
+    this.#register(device);
+    return {
+      reset: () => device.reset(() => netvsc.abandon()),
+      remove: () => {
+        device.close();
+        this.#unregister(device);
+      },
+      rescinded: () => {
+        device.close();
+        this.#unregister(device);
+      },
+    };
+  }
+
+  #register(device: RndisDevice): void {
+    this.#devices.push(device);
+    this.#log.emit({ kind: 'netdev', change: 'register', name: device.name });
+  }
+
+  #unregister(device: RndisDevice): void {
+    this.#devices.splice(this.#devices.indexOf(device), 1);
+    this.#log.emit({ kind: 'netdev', change: 'unregister', name: device.name });
+  }
+}

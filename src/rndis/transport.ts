@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * The boundary below RNDIS: something that carries whole RNDIS messages (NetVSC here, USB
+ * elsewhere). RNDIS builds its messages in buffers of the transport, in place.
+ */
+
+import type { ErrorKind } from '../error.ts';
+import type { Log } from '../events.ts';
+import type { GuestMemory } from '../memory/guest-memory.ts';
+import type { TransmitResult } from '../net/device.ts';
+import type { Clock } from '../time.ts';
+
+/** Longest RNDIS message that fits into a buffer of the transport, in bytes. */
+export const RNDIS_BUFFER_SIZE = 2048;
+
+/** Sequence number of messages that are not frames. */
+export const SEQUENCE_CONTROL = -1;
+
+/** Takes what a transport receives. */
+export interface RndisReceiver {
+  /** One RNDIS message: a private copy, valid during the call. `length` is the message's extent. */
+  received(bytes: Uint8Array, view: DataView, offset: number, length: number): void;
+  /** A message that was sent or deferred is done: completed by the host, or given up. */
+  transmitted(sequence: number, error: ErrorKind | undefined): void;
+  /** Something was received that could not be made a message of. */
+  receiveFailed(error: ErrorKind, text: string): void;
+}
+
+export interface RndisTransport {
+  /** Identity for log lines. */
+  readonly name: string;
+  readonly log: Log;
+  readonly clock: Clock;
+  /** Where the buffers lie. */
+  readonly memory: GuestMemory;
+  /** Set by RNDIS before anything else. */
+  receiver: RndisReceiver | undefined;
+  /** Why nothing can be sent any more (device gone, channel broken), or undefined. */
+  readonly failure: ErrorKind | undefined;
+
+  /** @throws HypxeError with everything undone */
+  open(): void;
+  /** Never throws. Messages in flight are reported as given up. */
+  close(): void;
+  /**
+   * A buffer of {@link RNDIS_BUFFER_SIZE} bytes: its address, or 0 if there is none. `control`
+   * messages have buffers and transmit slots of their own to fall back on.
+   */
+  allocate(control: boolean): number;
+  /** Send `length` bytes of a buffer. The buffer is the transport's again, whatever the result. */
+  transmit(buffer: number, length: number, control: boolean, sequence: number): TransmitResult;
+  /** Take everything that has come. */
+  poll(): void;
+}

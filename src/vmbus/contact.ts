@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** Which versions a guest asks for, and in which order: policies of a connection. */
+
+import { HypxeError } from '../error.ts';
+import { HypervError } from '../hyperv/errors.ts';
+import { HvStatus } from '../hyperv/protocol.ts';
+import type { VmbusConnection } from './connection.ts';
+import { VmbusError } from './errors.ts';
+import { VmbusVersion, versionText } from './protocol.ts';
+
+/** Connects, or throws. */
+export type ContactPolicy = (connection: VmbusConnection) => void;
+
+/**
+ * The firmware's: prove that the host knows 3.0, disconnect, and connect with the oldest version.
+ *
+ * Hosts that do not know 3.0 ignore UNLOAD, so a loaded OS could never connect again and the host
+ * might go on writing to our pages: refuse them, without falling back. To stay on 3.0 is no choice
+ * either: Windows Server 2012 R2 booted over iSCSI then crashes in vmbus.sys (iPXE 0166a6835).
+ *
+ * @throws HypxeError VersionRefused and what contact and unload throw
+ */
+export function contactAsFirmware(connection: VmbusConnection): void {
+  contact(connection, VmbusVersion.V3_0);
+  connection.unload();
+  contact(connection, VmbusVersion.V0_13);
+}
+
+function contact(connection: VmbusConnection, version: number): void {
+  if (connection.initiateContact(version)) return;
+  const text = `host refused VMBus version ${versionText(version)}`;
+  throw new HypxeError(VmbusError.VersionRefused, text);
+}
+
+/** What an OS asks for: newest first, down to 2.4 (Linux vmbus_versions). */
+const OS_VERSIONS = [
+  VmbusVersion.V6_0,
+  VmbusVersion.V5_3,
+  VmbusVersion.V5_2,
+  VmbusVersion.V5_1,
+  VmbusVersion.V5_0,
+  VmbusVersion.V4_1,
+  VmbusVersion.V4_0,
+  VmbusVersion.V3_0,
+  VmbusVersion.V2_4,
+];
+
+/**
+ * A loaded OS's: the newest version that both know. From 5.0 on INVALID_CONNECTION_ID says that the
+ * host is older and has no such port: on to the next version, at once.
+ *
+ * @throws HypxeError VersionRefused if the host knows none
+ */
+export function contactAsOs(connection: VmbusConnection): void {
+  for (const version of OS_VERSIONS) {
+    try {
+      if (connection.initiateContact(version)) return;
+    } catch (error) {
+      const older =
+        error instanceof HypxeError &&
+        error.kind === HypervError.PostFailed &&
+        error.status === HvStatus.INVALID_CONNECTION_ID &&
+        version >= VmbusVersion.V5_0;
+      if (!older) throw error;
+    }
+  }
+  throw new HypxeError(VmbusError.VersionRefused, 'host refused every VMBus version from 2.4 on');
+}

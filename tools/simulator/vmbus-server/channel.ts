@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** A channel as the server keeps it: the device, its place on the bus, its state. */
+
+import { MONITOR_NONE } from '../../../src/vmbus/protocol.ts';
+import type { ChannelDevice } from '../channel-interface.ts';
+import type { Gpadl } from './gpadls.ts';
+import type { RingChannel } from './ring-channel.ts';
+
+/**
+ * States of a channel (OpenVMM `ChannelState`; devices answer at once here, so that `opening` and
+ * `closing` are seen only from inside a device).
+ *
+ * - `released`: not offered to the guest
+ * - `closed`: offered
+ * - `opening`, `open`, `closing`
+ * - `revoked`: rescinded, the guest has not released it yet
+ * - `reoffered`: as revoked, and the device is back: offered anew once the guest has released it
+ */
+export type ChannelState =
+  'released' | 'closed' | 'opening' | 'open' | 'closing' | 'revoked' | 'reoffered';
+
+/** What belongs to a channel only while it is open. */
+export interface Opening {
+  readonly rings: RingChannel;
+  readonly openId: number;
+  readonly ringGpadl: number;
+  /** Virtual processor and event flag of interrupts from 2.4 on; no flag at all: -1. */
+  targetVp: number;
+  readonly eventFlag: number;
+  /** Connection ID of the event port. */
+  readonly connectionId: number;
+}
+
+export class Channel {
+  /** What is behind it; another one once a rescinded device has come back. */
+  device: ChannelDevice;
+  /** Order in which the device was given to the server. */
+  readonly order: number;
+  state: ChannelState = 'released';
+  /** Channel number (relid), 0 while released. */
+  id = 0;
+  /** Monitor number, or MONITOR_NONE. */
+  monitor = MONITOR_NONE;
+  readonly gpadls = new Map<number, Gpadl>();
+  opening: Opening | undefined;
+  /** Counters of all opens: signals and those with nothing to say. */
+  signals = 0;
+  unnecessarySignals = 0;
+
+  constructor(device: ChannelDevice, order: number) {
+    this.device = device;
+    this.order = order;
+  }
+
+  /** Whether the guest lost it to a rescind and has not released it. */
+  get rescinded(): boolean {
+    return this.state === 'revoked' || this.state === 'reoffered';
+  }
+}

@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * One guest's connection to the bus: version, pages, channels, and how all of it ends (OpenVMM
+ * `handle_initiate_contact`, `request_disconnect`, `complete_unload`).
+ */
+
+import {
+  ConnectionState,
+  MessageHeader,
+  MessageType,
+  ModifyChannel,
+  GpadlHeader,
+  GpadlTeardown,
+  VMBUS_MESSAGE_CONNECTION_ID,
+  VMBUS_MESSAGE_CONNECTION_ID_4,
+  VMBUS_MESSAGE_SINT,
+  VmbusVersion,
+  versionText,
+} from '../../../src/vmbus/protocol.ts';
+import { SINT_COUNT } from '../../../src/hyperv/protocol.ts';
+import type { Alarm } from '../clock.ts';
+import { Channels } from './channels.ts';
+import { decodeContact, getAddress } from './contact.ts';
+import type { Contact } from './contact.ts';
+import type { ServerContext } from './context.ts';
+import {
+  modifyConnectionResponse,
+  plainMessage,
+  tlConnectResult,
+  versionRefused,
+  versionResponse,
+} from './control-messages.ts';
+import { Gpadls } from './gpadls.ts';
+import { GuestSignals } from './guest-signals.ts';
+import { ConnectionHistory } from './history.ts';
+import { HostMessages } from './host-messages.ts';
+import {
+  FeatureFlag,
+  GUEST_MESSAGES,
+  IMPLEMENTED_FEATURES,
+  ModifyConnection,
+  OpenChannel2,
+  STATUS_CONNECTION_REFUSED,
+} from './host-protocol.ts';
+import type { GuestMessageRule } from './host-protocol.ts';
+import { Offers } from './offers.ts';
+import { SharedPages } from './shared-pages.ts';
+
+/** `unloading`: the answer to UNLOAD is due after the knob's time. */
+export type ConnectionPhase = 'disconnected' | 'connected' | 'unloading';
+
+export class VmbusConnection {
+  readonly #context: ServerContext;
+  readonly messages: HostMessages;
+  readonly pages: SharedPages;
+  readonly offers: Offers;
+  readonly channels: Channels;
+  readonly signals: GuestSignals;
+  readonly history = new ConnectionHistory();
+  readonly #gpadls: Gpadls;
+  phase: ConnectionPhase = 'disconnected';
+  /** Negotiated version and features; 0 while disconnected. */
+  version = 0;
+  features = 0;
+  #unloadAlarm: Alarm | undefined;
+  /** An INITIATE_CONTACT that waits for the end of an unload, and takes the place of its answer. */
+  #parked: Contact | undefined;
+
+  constructor(context: ServerContext, absoluteOrder: boolean) {
+    this.#context = context;
+    this.messages = new HostMessages(context);
+    this.pages = new SharedPages(context.services);
+    this.offers = new Offers(context, this.messages, this.pages, absoluteOrder);
+    this.signals = new GuestSignals(context, this.offers, this.pages);
+    this.#gpadls = new Gpadls(context, this.messages);
+    this.channels = new Channels(context, this.messages, this.offers, this.#gpadls, this.signals);
+  }
+
+  /** A message of the guest that came on connection `port`. */
+  handle(port: number, payload: Uint8Array): void {
+    const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
+    if (payload.length < MessageHeader.size) {
+      this.#context.violation('vmbus', `message of ${payload.length} bytes`);
+      return;
+    }
+    const type = view.getUint32(MessageHeader.at.type, true);
+    const rule = GUEST_MESSAGES.get(type);
+    const wrong = this.#check(port, type, rule, payload.length);
+    if (wrong !== undefined) {
+      this.#context.violation('vmbus', `${rule?.name ?? `message type ${type}`}: ${wrong}`);
+      return;
+    }
+    this.#dispatch(port, type, payload, view);
+  }
+
+  /** Everything ends at once and nothing is sent: the machine is reset. */
+  reset(): void {
+    if (this.phase === 'unloading') this.#cancelUnload();
+    this.#release('reset');
+    this.messages.reset();
+  }
+
+  /** What is wrong with a message before its contents are looked at (OpenVMM's parser). */
+  #check(
+    port: number,
+    type: number,
+    rule: GuestMessageRule | undefined,
+    length: number,
+  ): string | undefined {
+    if (rule === undefined) return 'not a message of guests';
+    if (length < rule.minLength) return `${length} bytes are too few`;
+    if (rule.minVersion === 0) return undefined;
+    if (this.phase !== 'connected') return `while ${this.phase}`;
+    if (this.version < rule.minVersion) return `not in version ${versionText(this.version)}`;
+    if (rule.feature !== 0 && (this.features & rule.feature) === 0)
+      return `feature 0x${rule.feature.toString(16)} was not agreed`;
+    if (
+      type === MessageType.OPEN_CHANNEL &&
+      (this.features & FeatureFlag.GUEST_SPECIFIED_SIGNAL_PARAMETERS) !== 0 &&
+      length < OpenChannel2.size
+    )
+      return `${length} bytes are too few`;
+
+    // A host with a connection ID of its own insists on it
+    const { returnedConnectionId } = this.#context.services.profile.knobs;
+    const strict =
+      returnedConnectionId !== VMBUS_MESSAGE_CONNECTION_ID &&
+      returnedConnectionId !== VMBUS_MESSAGE_CONNECTION_ID_4;
+    if (strict && this.version >= VmbusVersion.V5_0 && port !== returnedConnectionId)
+      return `on connection ${port} instead of ${returnedConnectionId}`;
+    return undefined;
+  }
+
+  #dispatch(port: number, type: number, payload: Uint8Array, view: DataView): void {
+    // Only these three get through a pause, and each ends it
+    const resumes =
+      type === MessageType.RESUME ||
+      type === MessageType.UNLOAD ||
+      type === MessageType.INITIATE_CONTACT;
+    if (this.messages.paused) {
+      if (!resumes) {
+        this.#context.violation('vmbus', `message type ${type} while paused`);
+        return;
+      }
+      this.messages.paused = false;
+    }
+
+    const id = payload.length >= 12 ? view.getUint32(GpadlHeader.at.channel, true) : 0;
+    switch (type) {
+      case MessageType.INITIATE_CONTACT:
+        return this.#initiate(decodeContact(port, view));
+      case MessageType.UNLOAD:
+        return this.#unload();
+      case MessageType.REQUEST_OFFERS:
+        return this.offers.request();
+      case MessageType.GPADL_HEADER:
+        return this.#gpadls.header(view, this.offers.byId(id));
+      case MessageType.GPADL_BODY:
+        return this.#gpadls.body(view);
+      case MessageType.GPADL_TEARDOWN:
+        return this.#gpadls.teardown(
+          view,
+          this.offers.byId(view.getUint32(GpadlTeardown.at.channel, true)),
+        );
+      case MessageType.OPEN_CHANNEL:
+        return this.channels.open(view, this);
+      case MessageType.CLOSE_CHANNEL:
+        return this.channels.close(id);
+      case MessageType.RELID_RELEASED:
+        return this.channels.released(id);
+      case MessageType.MODIFY_CHANNEL:
+        return this.channels.modify(
+          id,
+          view.getUint32(ModifyChannel.at.targetVp, true),
+          this.version,
+        );
+      default:
+        return this.#rare(type, payload, view);
+    }
+  }
+
+  /** Messages that boot firmware has no use for. */
+  #rare(type: number, payload: Uint8Array, view: DataView): void {
+    switch (type) {
+      case MessageType.TL_CONNECT_REQUEST:
+        // Nobody listens here; before 4.1 the guest is not told
+        if (this.version >= VmbusVersion.V4_1)
+          this.messages.send(tlConnectResult(payload, STATUS_CONNECTION_REFUSED));
+        return;
+      case MessageType.MODIFY_CONNECTION:
+        return this.#modifyConnection(
+          getAddress(view, ModifyConnection.at.monitorIn),
+          getAddress(view, ModifyConnection.at.monitorOut),
+        );
+      case MessageType.PAUSE:
+        this.messages.send(plainMessage(MessageType.PAUSE_RESPONSE));
+        this.messages.paused = true;
+        return;
+      case MessageType.RESUME:
+        return;
+      default:
+        this.#context.unmodelled(`VMBus message type ${type}`);
+    }
+  }
+
+  #initiate(contact: Contact): void {
+    if (!contact.complete) {
+      this.#context.violation('vmbus', 'INITIATE_CONTACT without the client ID it announces');
+      return;
+    }
+    if (contact.vtl !== 0) {
+      this.#context.unmodelled(`VMBus server of VTL ${contact.vtl}`);
+      return;
+    }
+
+    // Another SINT would be another client's: refused to it, this connection stays
+    if (contact.sint !== VMBUS_MESSAGE_SINT) {
+      if (contact.sint >= SINT_COUNT)
+        this.#context.violation('vmbus', `INITIATE_CONTACT for SINT ${contact.sint}`);
+      else this.messages.sendTo(contact.targetVp, contact.sint, versionRefused());
+      return;
+    }
+    if (this.phase === 'unloading') {
+      this.#parked = contact;
+      return;
+    }
+
+    // Implicit disconnect, whatever the version
+    if (this.phase === 'connected') {
+      const { clock, profile } = this.#context.services;
+      if (profile.knobs.reinitiate === 'ignore') {
+        this.history.contact(contact.version, clock.now, 'ignored');
+        this.#context.violation('vmbus', 'INITIATE_CONTACT while connected: ignored');
+        return;
+      }
+      this.#release('INITIATE_CONTACT');
+      this.#context.changed('disconnected');
+    }
+    this.#connect(contact);
+  }
+
+  #connect(contact: Contact): void {
+    const { clock, profile } = this.#context.services;
+    const { version } = contact;
+
+    // Versions match exactly or not at all; the answer goes to the VP of before
+    if (!profile.vmbusVersions.includes(version)) {
+      this.history.contact(version, clock.now, 'refused');
+      this.#context.changed('refused', { version });
+      this.messages.send(versionRefused());
+      return;
+    }
+
+    // Pages: guests below 2.4 cannot read the connection state
+    const features =
+      version >= VmbusVersion.V6_0
+        ? contact.features & profile.vmbusFeatures & IMPLEMENTED_FEATURES
+        : undefined;
+    if (!this.#pagesValid(contact)) {
+      this.history.contact(version, clock.now, 'failed');
+      this.#context.violation('vmbus', 'INITIATE_CONTACT with bad interrupt or monitor pages');
+      this.#context.changed('refused', { version });
+      this.messages.send(
+        version < VmbusVersion.V2_4
+          ? versionRefused()
+          : this.#accepted(ConnectionState.FAILED_UNKNOWN_FAILURE, version, features),
+      );
+      return;
+    }
+    if (contact.interruptPage !== 0) this.pages.mapInterrupt(contact.interruptPage);
+    if (contact.monitorIn !== 0)
+      this.pages.mapMonitors(contact.monitorIn, contact.monitorOut, 'INITIATE_CONTACT');
+
+    this.version = version;
+    this.features = features ?? 0;
+    this.messages.vp = contact.targetVp;
+    this.phase = 'connected';
+    this.history.contact(version, clock.now, 'accepted');
+    this.#context.changed('connected', { version });
+    this.messages.send(this.#accepted(ConnectionState.SUCCESSFUL, version, features));
+  }
+
+  #accepted(state: number, version: number, features: number | undefined): Uint8Array {
+    const { knobs } = this.#context.services.profile;
+    if (version >= VmbusVersion.V5_0)
+      return versionResponse(state, knobs.returnedConnectionId, features);
+    return versionResponse(state, knobs.echoVersion ? version : 0, undefined);
+  }
+
+  #pagesValid({ interruptPage, monitorIn, monitorOut }: Contact): boolean {
+    if (interruptPage !== 0 && !this.pages.canMap(interruptPage)) return false;
+    return this.#monitorsValid(monitorIn, monitorOut);
+  }
+
+  /** Both or neither. */
+  #monitorsValid(monitorIn: number, monitorOut: number): boolean {
+    if (monitorIn === 0 && monitorOut === 0) return true;
+    if (monitorIn === 0 || monitorOut === 0) return false;
+    return this.pages.canMap(monitorIn) && this.pages.canMap(monitorOut);
+  }
+
+  #modifyConnection(monitorIn: number, monitorOut: number): void {
+    const valid = this.#monitorsValid(monitorIn, monitorOut);
+    if (valid) {
+      this.pages.unmapMonitors('MODIFY_CONNECTION');
+      if (monitorIn !== 0) this.pages.mapMonitors(monitorIn, monitorOut, 'MODIFY_CONNECTION');
+    }
+    this.messages.send(
+      modifyConnectionResponse(
+        valid ? ConnectionState.SUCCESSFUL : ConnectionState.FAILED_UNKNOWN_FAILURE,
+      ),
+    );
+  }
+
+  #unload(): void {
+    const { clock, profile } = this.#context.services;
+    this.history.unloadSeen(clock.now);
+
+    // Hosts before 2012 R2: nothing happens, nothing is said
+    const delay = profile.knobs.unloadAnswer;
+    if (delay === 'never') {
+      this.#context.unmodelled('UNLOAD on a host that ignores it');
+      return;
+    }
+    this.#releaseChannels('UNLOAD');
+    this.phase = 'unloading';
+    if (delay === 0) this.#completeUnload();
+    else this.#unloadAlarm = clock.schedule(delay, () => this.#completeUnload());
+  }
+
+  /** The devices are done: pages, then the answer. */
+  #completeUnload(): void {
+    const { clock } = this.#context.services;
+    const parked = this.#parked;
+    this.#cancelUnload();
+    this.#release('UNLOAD');
+    this.#context.changed('unloaded');
+    if (parked !== undefined) {
+      this.#connect(parked);
+      return;
+    }
+    this.history.unloadAnswered(clock.now);
+    this.messages.send(plainMessage(MessageType.UNLOAD_RESPONSE));
+  }
+
+  #cancelUnload(): void {
+    if (this.#unloadAlarm !== undefined) this.#context.services.clock.cancel(this.#unloadAlarm);
+    this.#unloadAlarm = undefined;
+    this.#parked = undefined;
+  }
+
+  /** Channels in order of their numbers: devices close, GPADLs end, numbers are free. */
+  #releaseChannels(by: string): void {
+    this.offers.requested = false;
+    const known = this.offers.channels.filter((channel) => channel.state !== 'released');
+    known.sort((a, b) => a.id - b.id);
+    for (const channel of known) this.channels.end(channel, by);
+  }
+
+  /** Everything that the guest shared ends; no messages. */
+  #release(by: string): void {
+    this.#releaseChannels(by);
+    this.pages.unmapAll(by);
+    if (this.phase !== 'disconnected') this.history.ended(this.#context.services.clock.now, by);
+    this.phase = 'disconnected';
+    this.version = 0;
+    this.features = 0;
+  }
+}

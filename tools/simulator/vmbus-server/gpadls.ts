@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * GPADLs: put together from header and bodies, checked, entered in the ledger, torn down when the
+ * device has let go (OpenVMM `handle_gpadl_*`, `gparange::parse`).
+ */
+
+import { PAGE_SIZE } from '../../../src/machine.ts';
+import {
+  GpadlBody,
+  GpadlHeader,
+  GpadlTeardown,
+  GpaRange,
+  STATUS_UNSUCCESSFUL,
+} from '../../../src/vmbus/protocol.ts';
+import type { Grant } from '../grants.ts';
+import type { Channel } from './channel.ts';
+import type { ServerContext } from './context.ts';
+import { gpadlCreated, gpadlTorndown } from './control-messages.ts';
+import type { HostMessages } from './host-messages.ts';
+
+/** Most GPADLs of a connection, complete or not. */
+export const GPADLS_MAX = 4096;
+
+/** Most pages of all GPADLs of a connection together: 4 GiB. */
+export const GPADL_PAGES_MAX = 1 << 20;
+
+/** What ends a GPADL, in words. */
+const REVOKED_WITH = 'GPADL_TEARDOWN or UNLOAD';
+
+/**
+ * - `in-progress`: bodies are missing
+ * - `accepted`: the host may touch the pages
+ * - `tearing-down`: the guest wants it back, the device still holds it
+ */
+export type GpadlState = 'in-progress' | 'accepted' | 'tearing-down';
+
+export interface Gpadl {
+  readonly id: number;
+  readonly channel: Channel;
+  state: GpadlState;
+  readonly rangeCount: number;
+  /** The ranges as the guest sends them, and how much of them is there. */
+  readonly data: Uint8Array;
+  filled: number;
+  /** One grant per range, once accepted. */
+  readonly grants: Grant[];
+}
+
+/** A checked range. */
+interface Range {
+  readonly offset: number;
+  readonly length: number;
+  readonly pfns: number[];
+}
+
+export class Gpadls {
+  readonly #context: ServerContext;
+  readonly #messages: HostMessages;
+  /** Incomplete ones by their ID alone: GPADL_BODY does not name a channel. */
+  readonly #incomplete = new Map<number, Gpadl>();
+  #count = 0;
+  #pages = 0;
+
+  constructor(context: ServerContext, messages: HostMessages) {
+    this.#context = context;
+    this.#messages = messages;
+  }
+
+  /** GPADL_HEADER for `channel`, undefined if the guest named one that does not exist. */
+  header(view: DataView, channel: Channel | undefined): void {
+    const channelId = view.getUint32(GpadlHeader.at.channel, true);
+    const id = view.getUint32(GpadlHeader.at.gpadl, true);
+    const refused = this.#checkHeader(id, channel);
+    if (refused !== undefined || channel === undefined) {
+      this.#refuse(channelId, id, refused ?? 'no such channel');
+      return;
+    }
+
+    // Room for the ranges; a rest below 8 bytes is cut off
+    const length = view.getUint16(GpadlHeader.at.rangeLength, true) & ~7;
+    const gpadl: Gpadl = {
+      id,
+      channel,
+      state: 'in-progress',
+      rangeCount: view.getUint16(GpadlHeader.at.rangeCount, true),
+      data: new Uint8Array(length),
+      filled: 0,
+      grants: [],
+    };
+    channel.gpadls.set(id, gpadl);
+    this.#incomplete.set(id, gpadl);
+    this.#count++;
+    this.#fill(gpadl, view, GpadlHeader.at.range);
+  }
+
+  /** GPADL_BODY: an unknown ID is not answered, the host knows no channel for it. */
+  body(view: DataView): void {
+    const id = view.getUint32(GpadlBody.at.gpadl, true);
+    const gpadl = this.#incomplete.get(id);
+    if (gpadl === undefined) {
+      this.#context.violation('vmbus', `GPADL_BODY for unknown GPADL ${hex(id)}`);
+      return;
+    }
+    this.#fill(gpadl, view, GpadlBody.at.pfn);
+  }
+
+  /** GPADL_TEARDOWN of a GPADL of `channel`. Unknown ones are not answered. */
+  teardown(view: DataView, channel: Channel | undefined): void {
+    const id = view.getUint32(GpadlTeardown.at.gpadl, true);
+    const gpadl = channel?.gpadls.get(id);
+    if (channel === undefined || gpadl === undefined || gpadl.state !== 'accepted') {
+      const state = gpadl === undefined ? 'unknown' : gpadl.state;
+      this.#context.violation('vmbus', `GPADL_TEARDOWN of GPADL ${hex(id)}, which is ${state}`);
+      return;
+    }
+    gpadl.state = 'tearing-down';
+    if (this.#deviceLetsGo(gpadl)) this.#torndown(gpadl);
+  }
+
+  /** The accepted GPADL of a channel if it has exactly one range. */
+  grant(channel: Channel, id: number): Grant | undefined {
+    const gpadl = channel.gpadls.get(id);
+    if (gpadl === undefined || gpadl.state === 'in-progress') return undefined;
+    return gpadl.grants.length === 1 ? gpadl.grants[0] : undefined;
+  }
+
+  /** The device of a channel has closed or gone: answer what waited for that. */
+  deviceClosed(channel: Channel): void {
+    for (const gpadl of [...channel.gpadls.values()])
+      if (gpadl.state === 'tearing-down') this.#torndown(gpadl);
+  }
+
+  /** All GPADLs of a channel end without a message: UNLOAD, INITIATE_CONTACT, release, reset. */
+  release(channel: Channel, by: string): void {
+    for (const gpadl of [...channel.gpadls.values()]) this.#forget(gpadl, by);
+  }
+
+  #checkHeader(id: number, channel: Channel | undefined): string | undefined {
+    if (channel === undefined) return 'no such channel';
+    if (channel.gpadls.has(id)) return 'duplicate GPADL';
+    if (this.#incomplete.has(id)) return 'another GPADL with this ID is incomplete';
+    if (this.#count >= GPADLS_MAX) return `more than ${GPADLS_MAX} GPADLs`;
+    return undefined;
+  }
+
+  /** Take what a message carries; complete the GPADL if that was all. */
+  #fill(gpadl: Gpadl, view: DataView, from: number): void {
+    // Whole page numbers only, and none beyond the announced length
+    const length = Math.min((view.byteLength - from) & ~7, gpadl.data.length - gpadl.filled);
+    gpadl.data.set(new Uint8Array(view.buffer, view.byteOffset + from, length), gpadl.filled);
+    gpadl.filled += length;
+    if (gpadl.filled < gpadl.data.length) return;
+
+    // Check the ranges
+    this.#incomplete.delete(gpadl.id);
+    const ranges = this.#parse(gpadl);
+    if (typeof ranges === 'string') {
+      this.#forget(gpadl, 'refused');
+      this.#refuse(gpadl.channel.id, gpadl.id, ranges);
+      return;
+    }
+    this.#accept(gpadl, ranges);
+  }
+
+  #accept(gpadl: Gpadl, ranges: readonly Range[]): void {
+    for (const range of ranges) {
+      gpadl.grants.push(
+        this.#context.services.grants.grant({
+          kind: 'gpadl',
+          purpose: `GPADL ${hex(gpadl.id)} of channel ${gpadl.channel.id}`,
+          access: 'write',
+          pfns: range.pfns,
+          offset: range.offset,
+          length: range.length,
+          grantedBy: 'GPADL_HEADER',
+          revokedWith: REVOKED_WITH,
+          channel: gpadl.channel.id,
+          gpadl: gpadl.id,
+        }),
+      );
+      this.#pages += range.pfns.length;
+    }
+    gpadl.state = 'accepted';
+    this.#messages.send(gpadlCreated(gpadl.channel.id, gpadl.id, 0));
+  }
+
+  /** The ranges, or what is wrong with them. */
+  #parse(gpadl: Gpadl): Range[] | string {
+    const view = new DataView(gpadl.data.buffer);
+    const ranges: Range[] = [];
+    let pages = 0;
+    let at = 0;
+    if (gpadl.rangeCount === 0) return 'no range';
+    for (let i = 0; i < gpadl.rangeCount; i++) {
+      if (at + GpaRange.size > view.byteLength) return `range ${i} is missing`;
+      const length = view.getUint32(at + GpaRange.at.byteCount, true);
+      const offset = view.getUint32(at + GpaRange.at.byteOffset, true);
+      if (length === 0) return `range ${i} is empty`;
+      if (offset >= PAGE_SIZE) return `range ${i} begins at ${offset} of a page`;
+      const count = Math.ceil((offset + length) / PAGE_SIZE);
+      at += GpaRange.size;
+      if (at + count * 8 > view.byteLength) return `range ${i} has too few pages`;
+
+      // OpenVMM lets the device find bad pages; here the ledger holds nothing but RAM
+      const pfns: number[] = [];
+      for (let page = 0; page < count; page++, at += 8) {
+        const pfn = view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
+        if (!this.#context.services.ram.has(pfn * PAGE_SIZE, PAGE_SIZE))
+          return `page 0x${pfn.toString(16)} is not RAM`;
+        pfns.push(pfn);
+      }
+      pages += count;
+      ranges.push({ offset, length, pfns });
+    }
+    if (this.#pages + pages > GPADL_PAGES_MAX) return `more than ${GPADL_PAGES_MAX} pages`;
+    return ranges;
+  }
+
+  #refuse(channel: number, id: number, why: string): void {
+    this.#context.violation('vmbus', `GPADL ${hex(id)} of channel ${channel} refused: ${why}`);
+    this.#messages.send(gpadlCreated(channel, id, STATUS_UNSUCCESSFUL));
+  }
+
+  /** Whether nothing on the host's side uses the pages any more. */
+  #deviceLetsGo(gpadl: Gpadl): boolean {
+    const { channel } = gpadl;
+    if (channel.opening === undefined || channel.rescinded) return true;
+    if (channel.opening.ringGpadl !== gpadl.id) return channel.device.gpadlTeardown(gpadl.id);
+    if (this.#context.services.profile.knobs.torndownWhileOpen === 'deferred') return false;
+    // A host that answers at once has lost its rings
+    channel.opening.rings.die('ring GPADL torn down while open');
+    return true;
+  }
+
+  #torndown(gpadl: Gpadl): void {
+    this.#forget(gpadl, 'GPADL_TEARDOWN');
+    this.#messages.send(gpadlTorndown(gpadl.id));
+  }
+
+  #forget(gpadl: Gpadl, by: string): void {
+    for (const grant of gpadl.grants) {
+      this.#context.services.grants.revoke(grant, by);
+      this.#pages -= grant.pfns.length;
+    }
+    gpadl.channel.gpadls.delete(gpadl.id);
+    if (this.#incomplete.get(gpadl.id) === gpadl) this.#incomplete.delete(gpadl.id);
+    this.#count--;
+  }
+}
+
+function hex(value: number): string {
+  return `0x${value.toString(16)}`;
+}

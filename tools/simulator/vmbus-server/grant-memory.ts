@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * Whole pages of a grant as one stretch of memory, for what the host touches often (rings, the
+ * interrupt and monitor pages): the translation is done once, and whether the grant still lives is
+ * checked at each access, as the ledger does.
+ */
+
+import { PAGE_SHIFT, PAGE_SIZE } from '../../../src/machine.ts';
+import type { Grant } from '../grants.ts';
+import type { GuestRam } from '../guest-ram.ts';
+
+export class GrantMemory {
+  readonly grant: Grant;
+  /** Length in bytes. */
+  readonly length: number;
+  readonly #ram: GuestRam;
+  readonly #pages: Float64Array;
+
+  /**
+   * Pages `firstPage` to `firstPage + pages - 1` of a grant that begins at a page's start.
+   *
+   * @throws RangeError if the pages are not all granted and RAM: a mistake in the simulator.
+   */
+  constructor(ram: GuestRam, grant: Grant, firstPage: number, pages: number) {
+    if (grant.offset !== 0 || (firstPage + pages) * PAGE_SIZE > grant.length)
+      throw new RangeError(`grant ${grant.id} has no pages ${firstPage} to ${firstPage + pages}`);
+    this.#ram = ram;
+    this.grant = grant;
+    this.length = pages * PAGE_SIZE;
+    this.#pages = new Float64Array(pages);
+    for (let page = 0; page < pages; page++) {
+      const address = grant.pfns[firstPage + page]! * PAGE_SIZE;
+      if (!ram.has(address, PAGE_SIZE)) throw new RangeError(`grant ${grant.id} is not RAM`);
+      this.#pages[page] = address;
+    }
+  }
+
+  /** The little-endian word at `at`, a multiple of 4. */
+  u32(at: number): number {
+    this.#check();
+    return this.#ram.view.getUint32(this.#address(at), true);
+  }
+
+  /** Write the little-endian word at `at`, a multiple of 4. */
+  setU32(at: number, value: number): void {
+    this.#check();
+    if (this.grant.access !== 'write') throw new Error(`grant ${this.grant.id} is read-only`);
+    this.#ram.view.setUint32(this.#address(at), value, true);
+  }
+
+  /** Copy `length` bytes at `at` to `into[to…]`. Byte by byte: views would be garbage. */
+  read(at: number, into: Uint8Array, to: number, length: number): void {
+    this.#check();
+    const { bytes } = this.#ram;
+    for (let done = 0; done < length;) {
+      const address = this.#address(at + done);
+      const run = Math.min(length - done, PAGE_SIZE - (address & (PAGE_SIZE - 1)));
+      for (let i = 0; i < run; i++) into[to + done + i] = bytes[address + i]!;
+      done += run;
+    }
+  }
+
+  /** Copy `length` bytes of `from[start…]` to `at`. */
+  write(at: number, from: Uint8Array, start: number, length: number): void {
+    this.#check();
+    if (this.grant.access !== 'write') throw new Error(`grant ${this.grant.id} is read-only`);
+    const { bytes } = this.#ram;
+    for (let done = 0; done < length;) {
+      const address = this.#address(at + done);
+      const run = Math.min(length - done, PAGE_SIZE - (address & (PAGE_SIZE - 1)));
+      for (let i = 0; i < run; i++) bytes[address + i] = from[start + done + i]!;
+      done += run;
+    }
+  }
+
+  #address(at: number): number {
+    return this.#pages[at >>> PAGE_SHIFT]! + (at & (PAGE_SIZE - 1));
+  }
+
+  #check(): void {
+    if (this.grant.revokedAt !== undefined)
+      throw new Error(`grant ${this.grant.id} (${this.grant.purpose}) was revoked`);
+  }
+}

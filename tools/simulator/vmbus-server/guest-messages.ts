@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * The host's queue of guest messages: bounded, each handled a latency after it came, in order, and
+ * not read at all while the host has something undelivered (back-pressure).
+ */
+
+import { HV_MESSAGE_PAYLOAD_MAX, HvStatus } from '../../../src/hyperv/protocol.ts';
+import { VMBUS_MESSAGE_TYPE } from '../../../src/vmbus/protocol.ts';
+import type { Alarm } from '../clock.ts';
+import type { ServerContext } from './context.ts';
+
+/** Messages that the host takes before HvPostMessage fails (OpenVMM: 64; QEMU: 16). */
+export const GUEST_MESSAGES_MAX = 64;
+
+interface Slot {
+  port: number;
+  readonly bytes: Uint8Array;
+  length: number;
+  due: number;
+}
+
+export class GuestMessages {
+  readonly #context: ServerContext;
+  readonly #ready: () => boolean;
+  readonly #handle: (port: number, payload: Uint8Array) => void;
+  readonly #slots: Slot[] = [];
+  #first = 0;
+  #count = 0;
+  #alarm: Alarm | undefined;
+  readonly #run: () => void;
+
+  /** `handle` gets each message with the connection ID it came on; valid during the call. */
+  constructor(
+    context: ServerContext,
+    ready: () => boolean,
+    handle: (port: number, payload: Uint8Array) => void,
+  ) {
+    this.#context = context;
+    this.#ready = ready;
+    this.#handle = handle;
+    for (let i = 0; i < GUEST_MESSAGES_MAX; i++)
+      this.#slots.push({
+        port: 0,
+        bytes: new Uint8Array(HV_MESSAGE_PAYLOAD_MAX),
+        length: 0,
+        due: 0,
+      });
+    this.#run = () => {
+      this.#alarm = undefined;
+      this.#handleDue();
+    };
+  }
+
+  /** Messages not yet handled. */
+  get length(): number {
+    return this.#count;
+  }
+
+  /** A guest posts: returns the hypercall's status. */
+  post(port: number, type: number, payload: Uint8Array): number {
+    if (type !== VMBUS_MESSAGE_TYPE) {
+      this.#context.violation('vmbus', `message of SynIC type 0x${type.toString(16)}`);
+      return HvStatus.SUCCESS;
+    }
+    if (this.#count === GUEST_MESSAGES_MAX) return HvStatus.INSUFFICIENT_BUFFERS;
+
+    // Copy into the queue
+    const { clock, profile } = this.#context.services;
+    const slot = this.#slots[(this.#first + this.#count++) % GUEST_MESSAGES_MAX]!;
+    slot.port = port;
+    slot.bytes.set(payload);
+    slot.length = payload.length;
+    slot.due = clock.now + profile.knobs.messageLatencyTicks;
+    this.#arm();
+    return HvStatus.SUCCESS;
+  }
+
+  /** A slot was emptied: perhaps the host reads again. */
+  resume(): void {
+    this.#arm();
+  }
+
+  reset(): void {
+    this.#count = 0;
+    if (this.#alarm !== undefined) this.#context.services.clock.cancel(this.#alarm);
+    this.#alarm = undefined;
+  }
+
+  #arm(): void {
+    if (this.#alarm !== undefined || this.#count === 0 || !this.#ready()) return;
+    const { clock } = this.#context.services;
+    const { due } = this.#slots[this.#first]!;
+    this.#alarm = clock.schedule(Math.max(0, due - clock.now), this.#run);
+  }
+
+  #handleDue(): void {
+    const { clock } = this.#context.services;
+    while (this.#count > 0 && this.#ready() && this.#slots[this.#first]!.due <= clock.now) {
+      const slot = this.#slots[this.#first]!;
+      const payload = slot.bytes.slice(0, slot.length);
+      this.#first = (this.#first + 1) % GUEST_MESSAGES_MAX;
+      this.#count--;
+      this.#handle(slot.port, payload);
+    }
+    this.#arm();
+  }
+}

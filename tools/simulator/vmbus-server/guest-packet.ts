@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** A packet of the guest, copied out of the ring, and the rules that it must keep (`parse_packet`). */
+
+import {
+  COMPLETION_REQUESTED,
+  GpaDirectHeader,
+  PacketFooter,
+  PacketHeader,
+  PacketType,
+} from '../../../src/vmbus/protocol.ts';
+import type { GuestPacket } from '../channel-interface.ts';
+
+export const DESCRIPTOR_SIZE = PacketHeader.size;
+export const FOOTER_SIZE = PacketFooter.size;
+
+/** Longest packet that the 16-bit length in units of 8 can name, without the footer. */
+export const PACKET_MAX = 0xffff * 8;
+
+/** {@link GuestPacket}, filled anew by each receive. */
+export class ReceivedPacket implements GuestPacket {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  length = 0;
+  type = 0;
+  flags = 0;
+  transactionIdLow = 0;
+  transactionIdHigh = 0;
+  payloadOffset = 0;
+
+  /** For packets of a ring with `size` bytes of data. */
+  constructor(size: number) {
+    this.bytes = new Uint8Array(Math.min(size, PACKET_MAX));
+    this.view = new DataView(this.bytes.buffer);
+  }
+
+  /**
+   * Check the descriptor that was copied to the start of `bytes` and take it in. Returns what is
+   * wrong, or undefined.
+   *
+   * @param available bytes in the ring, footer included
+   */
+  parseDescriptor(available: number): string | undefined {
+    const { view } = this;
+    const at = PacketHeader.at;
+    const type = view.getUint16(at.type, true);
+    const headerLength = view.getUint16(at.headerQlen, true) * 8;
+    const length = view.getUint16(at.qlen, true) * 8;
+    const flags = view.getUint16(at.flags, true);
+    if (headerLength < DESCRIPTOR_SIZE) return `packet header of ${headerLength} bytes`;
+    if (length < headerLength) return `packet of ${length} bytes with ${headerLength} of header`;
+    // OpenVMM counts without the footer and then reads past the write index: the same silence
+    if (length + FOOTER_SIZE > available)
+      return `packet of ${length} bytes where ${available} with footer are`;
+    if ((flags & ~COMPLETION_REQUESTED) !== 0) return `packet flags 0x${flags.toString(16)}`;
+    const bad = checkType(type, headerLength);
+    if (bad !== undefined) return bad;
+
+    this.type = type;
+    this.flags = flags;
+    this.length = length;
+    this.payloadOffset = headerLength;
+    this.transactionIdLow = view.getUint32(at.transactionId, true);
+    this.transactionIdHigh = view.getUint32(at.transactionId + 4, true);
+    return undefined;
+  }
+
+  /** Check what lies behind the descriptor, once it is copied too. */
+  checkRanges(): string | undefined {
+    if (this.type !== PacketType.DATA_GPA_DIRECT) return undefined;
+    const count = this.view.getUint32(GpaDirectHeader.at.rangeCount, true);
+    return count === 0 ? 'GPA-direct packet without ranges' : undefined;
+  }
+}
+
+function checkType(type: number, headerLength: number): string | undefined {
+  switch (type) {
+    case PacketType.DATA_XFER_PAGES:
+    case PacketType.DATA_GPA_DIRECT:
+      if (headerLength < GpaDirectHeader.size) return `packet type ${type} without range count`;
+      return undefined;
+    case PacketType.DATA_INBAND:
+    case PacketType.COMPLETION:
+      return undefined;
+    // Whether a cancellation is allowed is the device's decision (knob `cancelPacket`)
+    case PacketType.CANCELLATION:
+      return undefined;
+    default:
+      return `packet type ${type}`;
+  }
+}

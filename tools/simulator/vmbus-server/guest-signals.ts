@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * Signals between guest and host: the shared and the dedicated event connections, the interrupt
+ * page below 2.4, the monitor page, and interrupts to the guest.
+ */
+
+import { HvStatus } from '../../../src/hyperv/protocol.ts';
+import {
+  VMBUS_MESSAGE_SINT,
+  VmbusVersion,
+  VP_INDEX_DISABLE_INTERRUPT,
+} from '../../../src/vmbus/protocol.ts';
+import { TICKS_PER_MS, TICKS_PER_US } from '../clock.ts';
+import type { Alarm } from '../clock.ts';
+import type { Channel } from './channel.ts';
+import type { ServerContext } from './context.ts';
+import type { Offers } from './offers.ts';
+import type { SharedPages } from './shared-pages.ts';
+
+/** How often the host looks at the monitor page: the latency of the network device (OpenVMM). */
+export const MONITOR_LATENCY_TICKS = 100 * TICKS_PER_US;
+
+/** Over which time `throttleSignals` counts. */
+const THROTTLE_WINDOW_TICKS = 1000 * TICKS_PER_MS;
+
+/** For how long a guest that signals for nothing is suspended (Linux vmbus.rst: some seconds). */
+export const THROTTLE_STALL_TICKS = 2000 * TICKS_PER_MS;
+
+export class GuestSignals {
+  readonly #context: ServerContext;
+  readonly #offers: Offers;
+  readonly #pages: SharedPages;
+  /** How often the guest was suspended for excess signals. */
+  stalls = 0;
+  /** Signals of the shared connection that named no channel. */
+  emptySignals = 0;
+  #named = 0;
+  #windowStart = 0;
+  #windowCount = 0;
+  /** Open channels with a monitor; the page is polled while there are any. */
+  #monitored = 0;
+  #poll: Alarm | undefined;
+  readonly #interruptFound: (channel: number) => void;
+  readonly #monitorFound: (monitor: number) => void;
+  readonly #pollMonitors: () => void;
+
+  constructor(context: ServerContext, offers: Offers, pages: SharedPages) {
+    this.#context = context;
+    this.#offers = offers;
+    this.#pages = pages;
+    this.#interruptFound = (id) => {
+      this.#named++;
+      const channel = this.#offers.byId(id);
+      if (channel?.opening === undefined)
+        this.#context.violation('vmbus', `interrupt bit of channel ${id}, which is not open`);
+      else this.#signal(channel, 'hypercall');
+    };
+    this.#monitorFound = (monitor) => {
+      const channel = this.#offers.byMonitor(monitor);
+      if (channel?.opening === undefined)
+        this.#context.violation('vmbus', `monitor ${monitor} triggered, which no channel uses`);
+      else this.#signal(channel, 'monitor');
+    };
+    this.#pollMonitors = () => {
+      this.#poll = undefined;
+      if (this.#monitored === 0) return;
+      this.#pages.takeMonitors(this.#monitorFound);
+      this.#armPoll();
+    };
+  }
+
+  /** The guest signals the shared event connection. Its flag is not looked at (OpenVMM). */
+  shared(): number {
+    this.#named = 0;
+    this.#pages.takeInterrupts(this.#interruptFound);
+    if (this.#named === 0) {
+      this.emptySignals++;
+      this.#excess();
+    }
+    return HvStatus.SUCCESS;
+  }
+
+  /** The guest signals the event connection of a channel. */
+  dedicated(channel: Channel): number {
+    // On a rescinded channel it succeeds and does nothing
+    if (channel.opening !== undefined && !channel.rescinded) this.#signal(channel, 'hypercall');
+    return HvStatus.SUCCESS;
+  }
+
+  /** A channel has opened or closed: poll the monitor page only while somebody needs it. */
+  monitor(change: 1 | -1): void {
+    this.#monitored += change;
+    if (this.#monitored > 0) this.#armPoll();
+    else if (this.#poll !== undefined) {
+      this.#context.services.clock.cancel(this.#poll);
+      this.#poll = undefined;
+    }
+  }
+
+  /** Interrupt the guest for a channel, by the rules of the version. */
+  interrupt(version: number, channel: Channel): void {
+    const { opening } = channel;
+    if (opening === undefined || opening.targetVp === VP_INDEX_DISABLE_INTERRUPT) return;
+    const { services } = this.#context;
+    if (version < VmbusVersion.V2_4) {
+      // The bit in the interrupt page says which channel; flag 0 always goes to VP 0
+      this.#pages.raise(channel.id);
+      services.signalEvent(0, VMBUS_MESSAGE_SINT, 0);
+    } else {
+      services.signalEvent(opening.targetVp, VMBUS_MESSAGE_SINT, opening.eventFlag);
+    }
+  }
+
+  #signal(channel: Channel, via: 'hypercall' | 'monitor'): void {
+    const { events } = this.#context.services;
+    if (events.on) events.emit({ kind: 'signal', via, channel: channel.id });
+    const needed = channel.opening!.rings.guestSignal();
+    // Monitored signals cost the host nothing and are not counted against the guest
+    if (!needed && via === 'hypercall') this.#excess();
+  }
+
+  #armPoll(): void {
+    if (this.#poll === undefined)
+      this.#poll = this.#context.services.clock.schedule(MONITOR_LATENCY_TICKS, this.#pollMonitors);
+  }
+
+  /** A signal with nothing to say: too many in a second suspend the guest. */
+  #excess(): void {
+    const { clock, profile } = this.#context.services;
+    const limit = profile.knobs.throttleSignals;
+    if (limit === 0) return;
+    if (clock.now - this.#windowStart >= THROTTLE_WINDOW_TICKS) {
+      this.#windowStart = clock.now;
+      this.#windowCount = 0;
+    }
+    if (++this.#windowCount <= limit) return;
+    this.#windowCount = 0;
+    this.stalls++;
+    this.#context.violation('vmbus', `more than ${limit} excess signals in a second: suspended`);
+    clock.advanceTo(clock.now + THROTTLE_STALL_TICKS);
+  }
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * What a host remembers of a guest's connections. iPXE's way of 3.0, unload, 0.13 can be seen by a
+ * loaded OS only here, and the audit asks for the last UNLOAD.
+ */
+
+/** Records kept; the oldest go first. */
+export const HISTORY_MAX = 256;
+
+/** One INITIATE_CONTACT and what came of it. */
+export interface ContactRecord {
+  readonly version: number;
+  readonly at: number;
+  /** `failed`: the version is known, the pages were bad. `ignored`: by the knob `reinitiate`. */
+  readonly outcome: 'accepted' | 'refused' | 'failed' | 'ignored';
+  /** When and by what an accepted connection ended. */
+  endedAt: number | undefined;
+  endedBy: string | undefined;
+}
+
+export class ConnectionHistory {
+  /** Every version that was ever agreed. */
+  readonly everNegotiated = new Set<number>();
+  readonly #records: ContactRecord[] = [];
+  /** UNLOADs: how many came, how many were answered, and when the last was. */
+  unloadsSeen = 0;
+  unloadsAnswered = 0;
+  lastUnloadSeenAt: number | undefined;
+  lastUnloadAnsweredAt: number | undefined;
+  lastContactAt: number | undefined;
+
+  get records(): readonly ContactRecord[] {
+    return this.#records;
+  }
+
+  contact(version: number, at: number, outcome: ContactRecord['outcome']): void {
+    this.lastContactAt = at;
+    if (outcome === 'accepted') this.everNegotiated.add(version);
+    this.#records.push({ version, at, outcome, endedAt: undefined, endedBy: undefined });
+    if (this.#records.length > HISTORY_MAX) this.#records.shift();
+  }
+
+  /** The connection ended. */
+  ended(at: number, by: string): void {
+    for (let i = this.#records.length - 1; i >= 0; i--) {
+      const record = this.#records[i]!;
+      if (record.outcome !== 'accepted') continue;
+      record.endedAt ??= at;
+      record.endedBy ??= by;
+      return;
+    }
+  }
+
+  unloadSeen(at: number): void {
+    this.unloadsSeen++;
+    this.lastUnloadSeenAt = at;
+  }
+
+  unloadAnswered(at: number): void {
+    this.unloadsAnswered++;
+    this.lastUnloadAnsweredAt = at;
+  }
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * Control messages on their way to the guest: the target, the pace of offers, PAUSE, and the place
+ * where faults interpose.
+ */
+
+import { VMBUS_MESSAGE_SINT, VMBUS_MESSAGE_TYPE } from '../../../src/vmbus/protocol.ts';
+import type { ServerContext } from './context.ts';
+
+/**
+ * Messages that a host keeps for a guest that does not take them. When there are more the server
+ * stops reading, also one that `backPressure` lets queue.
+ */
+export const HOST_MESSAGES_MAX = 4096;
+
+export class HostMessages {
+  readonly #context: ServerContext;
+  /** Virtual processor that control messages go to. */
+  vp = 0;
+  #paused = false;
+  /** What waits for its turn: offers that go one by one and all behind them, or all when paused. */
+  readonly #waiting: { readonly vp: number; readonly payload: Uint8Array }[] = [];
+
+  constructor(context: ServerContext) {
+    this.#context = context;
+  }
+
+  /** Send a message to the guest. `paced`: an offer, by the knob only when nothing waits. */
+  send(payload: Uint8Array, paced = false): void {
+    const wait = paced && this.#context.services.profile.knobs.offerPacing === 'one-by-one';
+    if (!wait && !this.#paused && this.#waiting.length === 0) {
+      this.#post(this.vp, VMBUS_MESSAGE_SINT, payload);
+      return;
+    }
+    this.#waiting.push({ vp: this.vp, payload });
+    this.pump();
+  }
+
+  /** Send a message to another SINT than that of the connection: a refusal. */
+  sendTo(vp: number, sint: number, payload: Uint8Array): void {
+    this.#post(vp, sint, payload);
+  }
+
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  set paused(paused: boolean) {
+    this.#paused = paused;
+    this.pump();
+  }
+
+  /** Messages that wait here or behind the slot. */
+  get queued(): number {
+    return (
+      this.#waiting.length + this.#context.services.queuedMessages(this.vp, VMBUS_MESSAGE_SINT)
+    );
+  }
+
+  /** Whether the server may read the guest's messages. */
+  get ready(): boolean {
+    const { knobs } = this.#context.services.profile;
+    // Offers that wait for their turn are the host's own choice and no reason to stop reading
+    const undelivered = this.#context.services.queuedMessages(this.vp, VMBUS_MESSAGE_SINT);
+    if (knobs.backPressure === 'stop-reading' && undelivered > 0) return false;
+    return this.queued < HOST_MESSAGES_MAX;
+  }
+
+  /** Something was taken: send what waits, each when the one before has reached its slot. */
+  pump(): void {
+    while (!this.#paused && this.#waiting.length > 0) {
+      const { vp, payload } = this.#waiting[0]!;
+      if (this.#context.services.queuedMessages(vp, VMBUS_MESSAGE_SINT) > 0) return;
+      this.#waiting.shift();
+      this.#post(vp, VMBUS_MESSAGE_SINT, payload);
+    }
+  }
+
+  /** Forget what waits: the machine was reset. */
+  reset(): void {
+    this.#waiting.length = 0;
+    this.#paused = false;
+    this.vp = 0;
+  }
+
+  #post(vp: number, sint: number, payload: Uint8Array): void {
+    const { services, faults } = this.#context;
+    const type = new DataView(payload.buffer, payload.byteOffset).getUint32(0, true);
+    const post = (bytes: Uint8Array) => services.postMessage(vp, sint, VMBUS_MESSAGE_TYPE, bytes);
+
+    // Faults decide first
+    const fault = faults.message?.(type, payload);
+    if (fault === undefined) {
+      post(payload);
+    } else if (fault === 'drop') {
+      this.#context.fault(`message type ${type} lost`);
+    } else if (fault instanceof Uint8Array) {
+      this.#context.fault(`message type ${type} changed`);
+      post(fault);
+    } else if ('delayTicks' in fault) {
+      this.#context.fault(`message type ${type} delayed by ${fault.delayTicks} ticks`);
+      services.clock.schedule(fault.delayTicks, () => post(payload));
+    } else {
+      this.#context.fault(`message type ${type} sent ${fault.duplicates} times more`);
+      for (let i = 0; i <= fault.duplicates; i++) post(payload);
+    }
+  }
+}

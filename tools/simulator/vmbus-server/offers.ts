@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * The channels of a connection, their numbers and the offers (OpenVMM `handle_request_offers`):
+ * sorted by (interface, order of the devices, instance), numbered with the lowest free number from
+ * 1, so that a loaded OS sees the numbers that the firmware saw.
+ */
+
+import { MessageType, MONITOR_NONE, VMBUS_CHANNEL_MAX } from '../../../src/vmbus/protocol.ts';
+import type { ChannelDevice } from '../channel-interface.ts';
+import { Channel } from './channel.ts';
+import type { ServerContext } from './context.ts';
+import { offerChannel, plainMessage } from './control-messages.ts';
+import type { HostMessages } from './host-messages.ts';
+import type { SharedPages } from './shared-pages.ts';
+
+/** Monitors of a connection: four groups of 32. */
+export const MONITORS_MAX = 128;
+
+export class Offers {
+  readonly #context: ServerContext;
+  readonly #messages: HostMessages;
+  readonly #pages: SharedPages;
+  readonly #absolute: boolean;
+  /** Every channel that has a device or that the guest still knows. */
+  readonly #channels: Channel[] = [];
+  /** Channels by number; 0 is never one. */
+  readonly #byId: (Channel | undefined)[] = [];
+  readonly #monitors: (Channel | undefined)[] = [];
+  #next = 0;
+  /** The guest has requested offers on this connection. */
+  requested = false;
+
+  /** `absolute`: sort by the order of the devices first. */
+  constructor(
+    context: ServerContext,
+    messages: HostMessages,
+    pages: SharedPages,
+    absolute: boolean,
+  ) {
+    this.#context = context;
+    this.#messages = messages;
+    this.#pages = pages;
+    this.#absolute = absolute;
+  }
+
+  /** All channels, in order of their devices. */
+  get channels(): readonly Channel[] {
+    return this.#channels;
+  }
+
+  /** The channel with this number that the guest knows, or undefined. */
+  byId(id: number): Channel | undefined {
+    return this.#byId[id];
+  }
+
+  byMonitor(monitor: number): Channel | undefined {
+    return this.#monitors[monitor];
+  }
+
+  /** The channel of a device that is offered or may be: not one that has been rescinded. */
+  byDevice(device: ChannelDevice): Channel | undefined {
+    return this.#channels.find((channel) => channel.device === device && !channel.rescinded);
+  }
+
+  /** A device is there; it is offered at once if the guest has asked for offers. */
+  add(device: ChannelDevice): void {
+    // A device that comes back before the guest has released it gets its number again
+    const former = this.#channels.find(
+      (channel) =>
+        channel.device.interfaceId === device.interfaceId &&
+        channel.device.instanceId === device.instanceId,
+    );
+    if (former !== undefined) {
+      if (former.state !== 'revoked')
+        throw new Error(`device ${device.instanceId} is offered already`);
+      former.device = device;
+      former.state = 'reoffered';
+      return;
+    }
+    if (this.#channels.length >= VMBUS_CHANNEL_MAX)
+      throw new Error(`more than ${VMBUS_CHANNEL_MAX} devices`);
+    const channel = new Channel(device, this.#next++);
+    this.#channels.push(channel);
+    if (this.requested) this.#offer(channel);
+  }
+
+  /** REQUEST_OFFERS: everything, then ALL_OFFERS_DELIVERED. */
+  request(): void {
+    if (this.requested) {
+      this.#context.violation('vmbus', 'second REQUEST_OFFERS on a connection');
+      return;
+    }
+    this.requested = true;
+    const offered = this.#channels.filter((channel) => channel.state === 'released');
+    offered.sort((a, b) => this.#compare(a, b));
+    for (const channel of offered) this.#offer(channel);
+    this.#messages.send(plainMessage(MessageType.ALL_OFFERS_DELIVERED), true);
+  }
+
+  /** The guest knows the channel no more: its number and monitor are free. */
+  release(channel: Channel): void {
+    this.#byId[channel.id] = undefined;
+    if (channel.monitor !== MONITOR_NONE) this.#monitors[channel.monitor] = undefined;
+    const { state, id } = channel;
+    channel.state = 'released';
+    channel.id = 0;
+    channel.monitor = MONITOR_NONE;
+    this.#context.changed('released', { channel: id });
+
+    // The device of a revoked one is gone; that of a reoffered one is back, with its number
+    if (state === 'revoked') this.remove(channel);
+    else if (state === 'reoffered' && this.requested) this.#offer(channel, id);
+  }
+
+  /** The device is gone and the guest does not know it. */
+  remove(channel: Channel): void {
+    this.#channels.splice(this.#channels.indexOf(channel), 1);
+  }
+
+  /** Number a channel and offer it. */
+  #offer(channel: Channel, preferred = 0): void {
+    let id = preferred;
+    for (let i = 1; id === 0; i++) if (this.#byId[i] === undefined) id = i;
+    channel.id = id;
+    channel.state = 'closed';
+    this.#byId[id] = channel;
+
+    // A monitor only where the guest gave pages for it
+    if (channel.device.monitored && this.#pages.monitorOut !== undefined) {
+      let monitor = 0;
+      while (monitor < MONITORS_MAX && this.#monitors[monitor] !== undefined) monitor++;
+      if (monitor < MONITORS_MAX) {
+        channel.monitor = monitor;
+        this.#monitors[monitor] = channel;
+      }
+    }
+    this.#context.changed('offered', { channel: id });
+    this.#messages.send(offerChannel(channel), true);
+  }
+
+  #compare(a: Channel, b: Channel): number {
+    const byInterface = compareText(a.device.interfaceId, b.device.interfaceId);
+    const byOrder = a.order - b.order;
+    if (this.#absolute) return byOrder || byInterface;
+    return byInterface || byOrder || compareText(a.device.instanceId, b.device.instanceId);
+  }
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * An open channel as its device sees it: packets in both directions, signals, and the end of it
+ * all when the guest breaks the rules (silence: no completion, no rescind). Packet rules as in
+ * OpenVMM `parse_packet`, signalling as in `vmbus_ring`.
+ */
+
+import { PacketHeader } from '../../../src/vmbus/protocol.ts';
+import type { ChannelDevice, DeviceChannel, GuestPacket } from '../channel-interface.ts';
+import { TICKS_PER_MS } from '../clock.ts';
+import type { Alarm } from '../clock.ts';
+import type { Grant } from '../grants.ts';
+import type { ServerContext } from './context.ts';
+import type { RingPoke } from './faults.ts';
+import type { GrantMemory } from './grant-memory.ts';
+import { DESCRIPTOR_SIZE, FOOTER_SIZE, PACKET_MAX, ReceivedPacket } from './guest-packet.ts';
+import { BAD_INDEX, IncomingRing, OutgoingRing } from './host-ring.ts';
+
+/**
+ * How long after the open the host looks at both rings of its own accord, for guests that ignore
+ * signals before OPEN_CHANNEL_RESULT (OpenVMM `unstick_channel`).
+ */
+export const UNSTICK_TICKS = 100 * TICKS_PER_MS;
+
+/** How often a host with a full ring looks for room, for guests that do not signal it (iPXE). */
+export const ROOM_POLL_TICKS = TICKS_PER_MS;
+
+function padded(length: number): number {
+  return (length + 7) & ~7;
+}
+
+/** What the server knows of a channel that it opens. */
+export interface RingChannelRequest {
+  readonly id: number;
+  readonly vmbusVersion: number;
+  readonly userData: Uint8Array;
+  readonly device: ChannelDevice;
+  readonly incoming: GrantMemory;
+  readonly outgoing: GrantMemory;
+  /** Interrupts the guest by the rules of the version. */
+  readonly interrupt: () => void;
+  readonly gpadl: (id: number) => Grant | undefined;
+}
+
+export class RingChannel implements DeviceChannel {
+  readonly id: number;
+  readonly vmbusVersion: number;
+  readonly userData: Uint8Array;
+  dead = false;
+  /** Why the channel died, or ''. */
+  reason = '';
+  /** Signals of the guest, and those of them that had nothing to say. */
+  signals = 0;
+  unnecessarySignals = 0;
+
+  readonly #context: ServerContext;
+  readonly #device: ChannelDevice;
+  readonly #incoming: IncomingRing;
+  readonly #outgoing: OutgoingRing;
+  readonly #interrupt: () => void;
+  readonly #gpadl: (id: number) => Grant | undefined;
+  readonly #packet: ReceivedPacket;
+  /** Where a packet to the guest is put together. */
+  readonly #scratch: Uint8Array;
+  readonly #scratchView: DataView;
+  #open = true;
+  /** The last receive found the ring empty: whatever comes after deserves a new look. */
+  #drained = true;
+  #wakeAlarm: Alarm | undefined;
+  #roomAlarm: Alarm | undefined;
+  #unstickAlarm: Alarm | undefined;
+  readonly #wake: () => void;
+  readonly #pollRoom: () => void;
+
+  constructor(context: ServerContext, request: RingChannelRequest) {
+    this.id = request.id;
+    this.vmbusVersion = request.vmbusVersion;
+    this.userData = request.userData;
+    this.#context = context;
+    this.#device = request.device;
+    this.#incoming = new IncomingRing(request.incoming);
+    this.#outgoing = new OutgoingRing(request.outgoing);
+    this.#interrupt = request.interrupt;
+    this.#gpadl = request.gpadl;
+    this.#packet = new ReceivedPacket(Math.min(this.#incoming.size, PACKET_MAX));
+    this.#scratch = new Uint8Array(Math.min(this.#outgoing.size, PACKET_MAX + FOOTER_SIZE));
+    this.#scratchView = new DataView(this.#scratch.buffer);
+    this.#wake = () => {
+      this.#wakeAlarm = undefined;
+      this.#look();
+    };
+    this.#pollRoom = () => {
+      this.#roomAlarm = undefined;
+      if (!this.#open || this.dead || this.#outgoing.waitingFor === 0) return;
+      if (this.#outgoing.free() >= this.#outgoing.waitingFor) this.#look();
+      else this.#armRoom();
+    };
+  }
+
+  /** Write the rings' start-of-day values. Returns false if the guest left bad indices. */
+  start(): boolean {
+    return this.#incoming.start() && this.#outgoing.start();
+  }
+
+  /** The device has opened: from now on the host waits for signals. */
+  listen(): void {
+    this.#incoming.mask(false);
+    if (this.#incoming.available() > 0) this.#schedule();
+    this.#unstickAlarm = this.#context.services.clock.schedule(UNSTICK_TICKS, () => {
+      if (!this.#open || this.dead) return;
+      if (this.#outgoing.unread) this.#signalGuest();
+      if (this.#incoming.available() > 0) this.#look();
+    });
+  }
+
+  /** No more accesses: the device was closed. */
+  close(): void {
+    const { clock } = this.#context.services;
+    this.#open = false;
+    for (const alarm of [this.#wakeAlarm, this.#roomAlarm, this.#unstickAlarm])
+      if (alarm !== undefined) clock.cancel(alarm);
+  }
+
+  /** The guest signalled. Returns whether it had reason to (see {@link unnecessarySignals}). */
+  guestSignal(): boolean {
+    if (!this.#open || this.dead) return true;
+    this.signals++;
+    const needed = this.#signalNeeded();
+    if (!needed) this.unnecessarySignals++;
+    this.#schedule();
+    return needed;
+  }
+
+  receive(): GuestPacket | undefined {
+    if (!this.#open || this.dead) return undefined;
+    const incoming = this.#incoming;
+    const packet = this.#packet;
+    const available = incoming.available();
+    if (available === BAD_INDEX) return this.#fail('bad write index of the guest');
+    this.#drained = available === 0;
+    if (this.#drained) return undefined;
+
+    // Copy the descriptor out, then check it, then copy the rest
+    if (available < DESCRIPTOR_SIZE) return this.#fail(`${available} bytes for a descriptor`);
+    incoming.peek(0, packet.bytes, 0, DESCRIPTOR_SIZE);
+    let bad = packet.parseDescriptor(available);
+    if (bad !== undefined) return this.#fail(bad);
+    const rest = packet.length - DESCRIPTOR_SIZE;
+    incoming.peek(DESCRIPTOR_SIZE, packet.bytes, DESCRIPTOR_SIZE, rest);
+    bad = packet.checkRanges();
+    if (bad !== undefined) return this.#fail(bad);
+
+    // Give the room back
+    const offset = incoming.position;
+    if (incoming.consume(packet.length + FOOTER_SIZE)) this.#signalGuest();
+    if (this.#context.services.events.on)
+      this.#record('guest', offset, packet.bytes, packet.length);
+    return packet;
+  }
+
+  get writable(): number {
+    if (!this.#open || this.dead) return 0;
+    return Math.max(0, this.#outgoing.free());
+  }
+
+  send(
+    type: number,
+    flags: number,
+    transactionIdLow: number,
+    transactionIdHigh: number,
+    extra: Uint8Array,
+    extraLength: number,
+    payload: Uint8Array,
+    payloadLength: number,
+  ): boolean {
+    if (!this.#open || this.dead) return false;
+    const outgoing = this.#outgoing;
+    const headerLength = DESCRIPTOR_SIZE + padded(extraLength);
+    const length = headerLength + padded(payloadLength);
+    const total = length + FOOTER_SIZE;
+
+    // A packet that can never fit is the end (OpenVMM refuses what does not leave 8 bytes)
+    if (total >= outgoing.size - FOOTER_SIZE || length > PACKET_MAX) {
+      this.die(`ring of ${outgoing.size} bytes is too small for a packet of ${total}`);
+      return false;
+    }
+
+    // Wait for room if need be
+    if (!this.#room(total)) return false;
+
+    // Put it together
+    const view = this.#scratchView;
+    const at = PacketHeader.at;
+    view.setUint16(at.type, type, true);
+    view.setUint16(at.headerQlen, headerLength / 8, true);
+    view.setUint16(at.qlen, length / 8, true);
+    view.setUint16(at.flags, flags, true);
+    view.setUint32(at.transactionId, transactionIdLow, true);
+    view.setUint32(at.transactionId + 4, transactionIdHigh, true);
+    this.#copy(extra, extraLength, DESCRIPTOR_SIZE);
+    this.#copy(payload, payloadLength, headerLength);
+    view.setUint32(length, 0, true);
+    view.setUint32(length + 4, outgoing.position, true);
+
+    this.#publish(total);
+    return true;
+  }
+
+  gpadl(id: number): Grant | undefined {
+    return this.#gpadl(id);
+  }
+
+  die(reason: string): void {
+    if (this.dead) return;
+    this.dead = true;
+    this.reason = reason;
+    this.#context.violation('ring', `channel ${this.id} dies: ${reason}`);
+  }
+
+  #fail(reason: string): undefined {
+    this.die(reason);
+    return undefined;
+  }
+
+  /** Whether `total` bytes fit; if not, ask for a signal and keep looking. */
+  #room(total: number): boolean {
+    const outgoing = this.#outgoing;
+    let free = outgoing.free();
+    if (free !== BAD_INDEX && free < total) {
+      // Ask first and look again, so that room made meanwhile is not missed (OpenVMM: ¼ ring)
+      outgoing.waitFor(Math.max(total, padded(outgoing.size >>> 2)));
+      free = outgoing.free();
+      if (free !== BAD_INDEX && free < total) {
+        this.#armRoom();
+        return false;
+      }
+    }
+    if (free === BAD_INDEX) {
+      this.die('bad read index of the guest');
+      return false;
+    }
+    if (outgoing.waitingFor !== 0) outgoing.waitFor(0);
+    return true;
+  }
+
+  #armRoom(): void {
+    if (this.#roomAlarm === undefined)
+      this.#roomAlarm = this.#context.services.clock.schedule(ROOM_POLL_TICKS, this.#pollRoom);
+  }
+
+  /** Copy into the scratch packet and pad with zeros. */
+  #copy(from: Uint8Array, length: number, to: number): void {
+    const scratch = this.#scratch;
+    for (let i = 0; i < length; i++) scratch[to + i] = from[i]!;
+    scratch.fill(0, to + length, to + padded(length));
+  }
+
+  /** Write the scratch packet to the ring, publish it and signal by the rules. */
+  #publish(total: number): void {
+    const outgoing = this.#outgoing;
+    const { faults, services } = this.#context;
+    const offset = outgoing.position;
+    let bytes = this.#scratch;
+    let length = total;
+
+    // A fault may change or lose it
+    if (faults.ringPacket !== undefined) {
+      const changed = faults.ringPacket(this.id, bytes.slice(0, total));
+      if (changed !== undefined) {
+        this.#context.fault(`channel ${this.id}: ring packet at ${offset} changed or lost`);
+        if (changed === 'drop') return;
+        if (changed.length % 8 !== 0 || changed.length > outgoing.free())
+          throw new RangeError(`faulty ring packet of ${changed.length} bytes does not fit`);
+        bytes = changed;
+        length = changed.length;
+      }
+    }
+
+    outgoing.write(bytes, length);
+    const signal = outgoing.publish(length);
+    if (services.events.on) this.#record('host', offset, bytes, length - FOOTER_SIZE);
+    faults.published?.(this.id, this.#poke);
+    if (signal) this.#signalGuest();
+  }
+
+  readonly #poke: RingPoke = (side, offset, value) => {
+    const ring = side === 'guest-to-host' ? this.#incoming : this.#outgoing;
+    this.#context.fault(`channel ${this.id}: ${side} control word ${offset} set to ${value}`);
+    ring.memory.setU32(offset, value);
+  };
+
+  #signalGuest(): void {
+    if (this.#context.faults.loseSignal?.(this.id)) {
+      this.#context.fault(`channel ${this.id}: signal to the guest lost`);
+      return;
+    }
+    this.#interrupt();
+  }
+
+  /**
+   * Whether a signal that arrives now has something to say: the host has not been signalled since
+   * it last looked, and either the ring holds something that it did not mask, or room was made
+   * that the host waits for. Anything else is an excess signal (Linux vmbus.rst).
+   */
+  #signalNeeded(): boolean {
+    const outgoing = this.#outgoing;
+    if (outgoing.waitingFor !== 0 && outgoing.free() >= outgoing.waitingFor) return true;
+    if (this.#wakeAlarm !== undefined || this.#incoming.masked) return false;
+    return this.#incoming.available() !== 0;
+  }
+
+  #schedule(): void {
+    if (this.#wakeAlarm !== undefined) return;
+    const { clock, profile } = this.#context.services;
+    this.#wakeAlarm = clock.schedule(profile.knobs.ringLatencyTicks, this.#wake);
+  }
+
+  /** Let the device read; mask meanwhile, and look again if the guest wrote after the last look. */
+  #look(): void {
+    if (!this.#open || this.dead) return;
+    this.#incoming.mask(true);
+    this.#device.signalled();
+    if (!this.#open || this.dead) return;
+    this.#incoming.mask(false);
+    if (this.#drained && this.#incoming.available() > 0) this.#schedule();
+  }
+
+  #record(from: 'guest' | 'host', offset: number, bytes: Uint8Array, length: number): void {
+    const view = new DataView(bytes.buffer, bytes.byteOffset);
+    const at = PacketHeader.at;
+    this.#context.services.events.emit({
+      kind: 'ring-packet',
+      from,
+      channel: this.id,
+      offset,
+      type: view.getUint16(at.type, true),
+      transactionId: view.getBigUint64(at.transactionId, true),
+      bytes: bytes.slice(0, length),
+    });
+  }
+}

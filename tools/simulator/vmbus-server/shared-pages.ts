@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * The pages that a connection shares with the host: the interrupt page of guests below 2.4 and the
+ * two monitor pages. Each is a grant from INITIATE_CONTACT to the end of the connection.
+ */
+
+import { PAGE_SIZE } from '../../../src/machine.ts';
+import { MonitorPage, MonitorTrigger } from '../../../src/hyperv/protocol.ts';
+import { InterruptPage } from '../../../src/vmbus/protocol.ts';
+import type { PartitionServices } from '../partition-interface.ts';
+import { GrantMemory } from './grant-memory.ts';
+
+/** Groups of 32 monitors. */
+const MONITOR_GROUPS = 4;
+
+/** What ends the sharing of these pages, in words. */
+const REVOKED_WITH = 'UNLOAD';
+
+export class SharedPages {
+  readonly #services: PartitionServices;
+  #interrupt: GrantMemory | undefined;
+  #monitorIn: GrantMemory | undefined;
+  #monitorOut: GrantMemory | undefined;
+
+  constructor(services: PartitionServices) {
+    this.#services = services;
+  }
+
+  /** Whether a page at `address` can be shared at all. */
+  canMap(address: number): boolean {
+    return address % PAGE_SIZE === 0 && this.#services.ram.has(address, PAGE_SIZE);
+  }
+
+  /** Guest physical addresses of what is mapped, for the inspection. */
+  get interruptPage(): number | undefined {
+    return address(this.#interrupt);
+  }
+  get monitorIn(): number | undefined {
+    return address(this.#monitorIn);
+  }
+  get monitorOut(): number | undefined {
+    return address(this.#monitorOut);
+  }
+
+  mapInterrupt(at: number): void {
+    this.#interrupt = this.#map('interrupt-page', 'interrupt page', at, 'INITIATE_CONTACT');
+  }
+
+  mapMonitors(inAt: number, outAt: number, by: string): void {
+    this.#monitorIn = this.#map('monitor-page', 'monitor page, parent to child', inAt, by);
+    this.#monitorOut = this.#map('monitor-page', 'monitor page, child to parent', outAt, by);
+  }
+
+  unmapMonitors(by: string): void {
+    for (const page of [this.#monitorIn, this.#monitorOut])
+      if (page !== undefined) this.#services.grants.revoke(page.grant, by);
+    this.#monitorIn = this.#monitorOut = undefined;
+  }
+
+  unmapAll(by: string): void {
+    this.unmapMonitors(by);
+    if (this.#interrupt !== undefined) this.#services.grants.revoke(this.#interrupt.grant, by);
+    this.#interrupt = undefined;
+  }
+
+  /** Set the bit of a channel in the host to guest half of the interrupt page. */
+  raise(channel: number): void {
+    if (this.#interrupt === undefined) return;
+    const at = InterruptPage.at.in + (channel >>> 5) * 4;
+    this.#interrupt.setU32(at, (this.#interrupt.u32(at) | (1 << (channel & 31))) >>> 0);
+  }
+
+  /** Take all bits out of the guest to host half of the interrupt page. */
+  takeInterrupts(found: (channel: number) => void): void {
+    if (this.#interrupt === undefined) return;
+    for (let at = 0; at < InterruptPage.sizes.out; at += 4)
+      takeBits(this.#interrupt, InterruptPage.at.out + at, at * 8, found);
+  }
+
+  /** Take all pending monitors out of the child to parent monitor page. */
+  takeMonitors(found: (monitor: number) => void): void {
+    if (this.#monitorOut === undefined) return;
+    for (let group = 0; group < MONITOR_GROUPS; group++) {
+      const at = MonitorPage.at.trigger + group * MonitorTrigger.size + MonitorTrigger.at.pending;
+      takeBits(this.#monitorOut, at, group * 32, found);
+    }
+  }
+
+  #map(
+    kind: 'interrupt-page' | 'monitor-page',
+    purpose: string,
+    at: number,
+    by: string,
+  ): GrantMemory {
+    const { grants, ram } = this.#services;
+    const grant = grants.grant({
+      kind,
+      purpose,
+      access: 'write',
+      pfns: [at / PAGE_SIZE],
+      offset: 0,
+      length: PAGE_SIZE,
+      grantedBy: by,
+      revokedWith: REVOKED_WITH,
+    });
+    return new GrantMemory(ram, grant, 0, 1);
+  }
+}
+
+function address(page: GrantMemory | undefined): number | undefined {
+  return page === undefined ? undefined : page.grant.pfns[0]! * PAGE_SIZE;
+}
+
+/** Clear a word and report its bits, lowest first, numbered from `base`. */
+function takeBits(page: GrantMemory, at: number, base: number, found: (bit: number) => void): void {
+  let bits = page.u32(at);
+  if (bits === 0) return;
+  page.setU32(at, 0);
+  while (bits !== 0) {
+    const bit = 31 - Math.clz32(bits & -bits);
+    found(base + bit);
+    bits &= bits - 1;
+  }
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** The port of the switch that a NIC of the guest is plugged into. */
+
+import type { Link, LinkHost } from '../link.ts';
+import type { NetworkContext } from './context.ts';
+import type { Frame, FrameSink } from './frame.ts';
+import type { Lane } from './lane.ts';
+import { ETH, ETH_LONGEST } from './protocol.ts';
+import type { Switch, SwitchPort } from './switch.ts';
+
+/** What a port is given when its NIC appears. */
+export interface GuestWiring {
+  readonly context: NetworkContext;
+  readonly to: Switch;
+  /** Makes the lane to or from the guest, which ends at `sink`. */
+  readonly lane: (direction: 'toGuest' | 'fromGuest', sink: FrameSink) => Lane;
+}
+
+/** Everything that there is once the NIC is connected. */
+interface Connection {
+  readonly host: LinkHost;
+  readonly context: NetworkContext;
+  readonly toGuest: Lane;
+  readonly fromGuest: Lane;
+}
+
+export class GuestPort implements Link, SwitchPort {
+  readonly nic: number;
+  readonly #wire: (host: LinkHost, port: GuestPort) => GuestWiring;
+  #connection: Connection | undefined;
+  #up = true;
+
+  /** `wire` is called when the NIC connects. */
+  constructor(nic: number, wire: (host: LinkHost, port: GuestPort) => GuestWiring) {
+    this.nic = nic;
+    this.#wire = wire;
+  }
+
+  /** @throws Error if a NIC is connected already, or belongs to another machine. */
+  connect(host: LinkHost): void {
+    if (this.#connection !== undefined) {
+      throw new Error(`link ${this.nic} of the network has a NIC already`);
+    }
+    const { context, to, lane } = this.#wire(host, this);
+    this.#connection = {
+      host,
+      context,
+      toGuest: lane('toGuest', { arrive: (frame) => this.#deliver(frame) }),
+      fromGuest: lane('fromGuest', { arrive: (frame) => to.input(frame, this) }),
+    };
+    to.attach(this);
+    if (!this.#up) host.setLinkState(false);
+  }
+
+  /** Pull the cable, or plug it in again. Frames on their way to the guest are lost. */
+  setUp(up: boolean): void {
+    if (up === this.#up) return;
+    this.#up = up;
+    this.#connection?.host.setLinkState(up);
+  }
+
+  /** A frame from the guest. */
+  transmit(frame: Uint8Array): void {
+    const connection = this.#connection;
+    if (connection === undefined) throw new Error(`link ${this.nic} of the network has no NIC`);
+    const { context } = connection;
+    context.statistics.bytesFromGuest += frame.length;
+    if (!this.#up) context.count('link-down');
+    else if (frame.length < ETH.end) context.count('runt');
+    else if (frame.length > ETH_LONGEST) context.count('giant');
+    else {
+      const copy = context.pool.copy(frame);
+      if (copy === undefined) context.count('no-frame');
+      else connection.fromGuest.send(copy);
+    }
+  }
+
+  /** A frame from the switch. */
+  output(frame: Frame): void {
+    const { context, toGuest } = this.#connection!;
+    if (this.#up) toGuest.send(frame);
+    else context.drop('link-down', frame);
+  }
+
+  #deliver(frame: Frame): void {
+    const { context, host } = this.#connection!;
+    if (!this.#up) {
+      context.drop('link-down', frame);
+      return;
+    }
+    context.statistics.framesToGuest++;
+    context.statistics.bytesToGuest += frame.length;
+    host.deliver(frame.contents);
+    context.pool.give(frame);
+  }
+}

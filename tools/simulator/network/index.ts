@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** The built-in network of the simulator: what others use of it. */
+
+export { ipText, macText } from './address.ts';
+export type { NetworkLog } from './context.ts';
+export type { DhcpMode, DhcpServerOptions, DhcpStyle } from './dhcp-options.ts';
+export type { DirectionFaults, NetworkFaults } from './faults.ts';
+export { HOLD_TICKS } from './faults.ts';
+export type { FileSource } from './files.ts';
+export { memoryFiles, plainPath, syntheticImage } from './files.ts';
+export { FRAMES_MAX } from './frame.ts';
+export type { NetworkOptions } from './network.ts';
+export { Network } from './network.ts';
+export { NetworkOptionError } from './options.ts';
+export type {
+  DhcpCounters,
+  DropReason,
+  FaultCounters,
+  NetworkStatistics,
+  TftpCounters,
+  TransferOutcome,
+  TransferRecord,
+} from './statistics.ts';
+export type { TftpMisbehaviour, TftpServerOptions } from './tftp-options.ts';

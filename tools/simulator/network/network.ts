@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * The built-in network: a switch with the guests' NICs, and servers for DHCP and TFTP on it. All of
+ * it is driven by the virtual clock and the seed of the machine: the same seed and the same guest
+ * give the same frames at the same times.
+ */
+
+import type { VirtualClock } from '../clock.ts';
+import type { Link, LinkHost } from '../link.ts';
+import type { Subnet } from './address.ts';
+import { isHostOf, parseIp, subnetOf } from './address.ts';
+import type { NetworkLog } from './context.ts';
+import { NetworkContext } from './context.ts';
+import { DelayLine } from './delay-line.ts';
+import { DHCP_SERVER_PORT } from './dhcp-message.ts';
+import type { DhcpPlan, DhcpServerOptions } from './dhcp-options.ts';
+import { planDhcp, planForeignDhcp } from './dhcp-options.ts';
+import { DhcpServer } from './dhcp-server.ts';
+import type { NetworkFaults } from './faults.ts';
+import { resolveFaults } from './faults.ts';
+import type { FileSource } from './files.ts';
+import type { GuestWiring } from './guest-port.ts';
+import { GuestPort } from './guest-port.ts';
+import { Lane, STREAMS_PER_LANE } from './lane.ts';
+import { choice, NetworkOptionError, whole } from './options.ts';
+import { ServerHost } from './server-host.ts';
+import type { NetworkStatistics } from './statistics.ts';
+import { emptyStatistics } from './statistics.ts';
+import { Switch } from './switch.ts';
+import type { TftpPlan, TftpServerOptions } from './tftp-options.ts';
+import { planTftp } from './tftp-options.ts';
+import { TftpServer } from './tftp-server.ts';
+
+/** What the network is like. */
+export interface NetworkOptions {
+  /** What the TFTP server serves. */
+  readonly files: FileSource;
+  /** Name of the boot file that DHCP tells; empty: DHCP tells of no boot file. */
+  readonly bootFile: string;
+  readonly faults?: NetworkFaults;
+  readonly dhcp?: DhcpServerOptions;
+  readonly tftp?: TftpServerOptions;
+  /** Time of a frame from a NIC to the switch, and back, in ticks of 100 ns (default 100: 10 us). */
+  readonly latencyTicks?: number;
+  /** Address of the server and gateway (192.168.77.1), and bits of the network's mask (24). */
+  readonly address?: string;
+  readonly prefix?: number;
+  /** Whether the servers learn MAC addresses from requests, or always ask for them by ARP. */
+  readonly arp?: 'learn' | 'ask';
+  /** Gets a line for each thing that the servers do. */
+  readonly log?: NetworkLog;
+}
+
+/** MAC addresses of the servers: locally administered, "hypx" and a number. */
+const SERVER_MAC = [0x02, 0x68, 0x79, 0x70, 0x78];
+const MAIN = 1;
+const FOREIGN = 2;
+const TFTP = 3;
+
+/** NICs of one network. */
+const LINKS_MAX = 64;
+
+/** Latency of a frame: 10 us, and at most 10 s. It is never 0, so that time always moves. */
+const LATENCY_TICKS = 100;
+const LATENCY_MAX = 100_000_000;
+
+/** The network once the first NIC is there, with the machine's clock and seed. */
+interface Running {
+  readonly context: NetworkContext;
+  readonly clock: VirtualClock;
+  readonly switch: Switch;
+  readonly line: DelayLine;
+  readonly seed: number;
+}
+
+export class Network {
+  /** What happened so far. */
+  readonly statistics: NetworkStatistics = emptyStatistics();
+  /** Addresses as numbers: the server's, the TFTP server's, that of the foreign DHCP server. */
+  readonly address: number;
+  readonly tftpAddress: number;
+  readonly foreignAddress: number | undefined;
+  readonly subnet: Subnet;
+
+  readonly #options: NetworkOptions;
+  readonly #faults: ReturnType<typeof resolveFaults>;
+  readonly #latency: number;
+  readonly #learn: boolean;
+  readonly #dhcp: DhcpPlan;
+  readonly #foreign: DhcpPlan | undefined;
+  readonly #tftp: TftpPlan;
+  readonly #ports = new Map<number, GuestPort>();
+  #running: Running | undefined;
+
+  /** @throws NetworkOptionError that names the option and what it may be */
+  constructor(options: NetworkOptions) {
+    this.#options = options;
+    this.#faults = resolveFaults(options.faults);
+    this.#latency = whole('latencyTicks', options.latencyTicks, LATENCY_TICKS, 1, LATENCY_MAX);
+    this.#learn = choice('arp', options.arp, 'learn', ['learn', 'ask']) === 'learn';
+
+    // Who has which address
+    const { dhcp = {}, tftp = {} } = options;
+    this.address = parseIp('address', options.address ?? '192.168.77.1');
+    this.subnet = subnetOf(this.address, whole('prefix', options.prefix, 24, 8, 30));
+    if (!isHostOf(this.subnet, this.address)) {
+      throw new NetworkOptionError('address', 'this is not the address of a host');
+    }
+    this.tftpAddress =
+      tftp.address === undefined ? this.address : parseIp('tftp.address', tftp.address);
+    if (dhcp.foreignServer !== undefined) {
+      const last = this.subnet.broadcast - 1;
+      const taken = [this.address, this.tftpAddress];
+      this.foreignAddress = [last, last - 1, last - 2].find((free) => !taken.includes(free))!;
+    }
+
+    // What the servers do
+    const surroundings = {
+      subnet: this.subnet,
+      router: this.address,
+      nextServer: this.tftpAddress,
+      bootFile: options.bootFile,
+      taken: [this.address, this.tftpAddress, this.foreignAddress ?? this.address],
+    };
+    this.#dhcp = planDhcp(dhcp, surroundings);
+    if (dhcp.foreignServer !== undefined) {
+      this.#foreign = planForeignDhcp(dhcp, this.#dhcp, surroundings);
+    }
+    this.#tftp = planTftp(tftp);
+    if (this.#tftp.port === DHCP_SERVER_PORT) {
+      throw new NetworkOptionError('tftp.port', `${this.#tftp.port} is the port of DHCP`);
+    }
+  }
+
+  /**
+   * The link for a NIC: give it to the machine. The same NIC has the same link.
+   *
+   * @throws NetworkOptionError for more NICs than a network has room for
+   */
+  link(nic: number): Link {
+    whole('nic', nic, 0, 0, LINKS_MAX - 1);
+    return this.#port(nic);
+  }
+
+  /** Pull the cable of a NIC (`false`), or plug it in. */
+  setLinkUp(nic: number, up: boolean): void {
+    whole('nic', nic, 0, 0, LINKS_MAX - 1);
+    this.#port(nic).setUp(up);
+  }
+
+  #port(nic: number): GuestPort {
+    let port = this.#ports.get(nic);
+    if (port === undefined) {
+      port = new GuestPort(nic, (host) => this.#wire(host, nic));
+      this.#ports.set(nic, port);
+    }
+    return port;
+  }
+
+  /** A NIC is plugged in. The lanes of each have random numbers of their own. */
+  #wire(host: LinkHost, nic: number): GuestWiring {
+    const running = (this.#running ??= this.#start(host));
+    if (host.clock !== running.clock) {
+      throw new Error('all NICs of a network must belong to one machine');
+    }
+    return {
+      context: running.context,
+      to: running.switch,
+      lane: (direction, sink) =>
+        new Lane(running.context, running.line, {
+          faults: this.#faults[direction],
+          latencyTicks: this.#latency,
+          seed: running.seed,
+          stream: (nic * 2 + (direction === 'toGuest' ? 1 : 0)) * STREAMS_PER_LANE,
+          counters: this.statistics[direction],
+          sink,
+        }),
+    };
+  }
+
+  /** The first NIC is there: bring up the servers. */
+  #start({ clock, random }: LinkHost): Running {
+    const context = new NetworkContext(clock, this.statistics, this.#options.log);
+    const to = new Switch(context);
+    const isRemote = !isHostOf(this.subnet, this.tftpAddress);
+    const main = this.#server(context, to, MAIN, this.address, isRemote);
+    new DhcpServer(context, main, this.#dhcp);
+    const isSeparate = !isRemote && this.tftpAddress !== this.address;
+    const tftp = isSeparate ? this.#server(context, to, TFTP, this.tftpAddress) : main;
+    new TftpServer(context, tftp, this.#tftp, this.#options.files);
+    if (this.#foreign !== undefined) {
+      const foreign = this.#server(context, to, FOREIGN, this.foreignAddress!);
+      new DhcpServer(context, foreign, this.#foreign);
+    }
+    const line = new DelayLine(clock);
+    return { context, clock, switch: to, line, seed: random.u32() };
+  }
+
+  #server(
+    context: NetworkContext,
+    to: Switch,
+    number: number,
+    address: number,
+    isGateway = false,
+  ): ServerHost {
+    return new ServerHost(context, to, {
+      mac: Uint8Array.from([...SERVER_MAC, number]),
+      address,
+      subnet: this.subnet,
+      remoteAddress: isGateway ? this.tftpAddress : undefined,
+      learn: this.#learn,
+    });
+  }
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** What a DHCP server grants: a message read, checked, and put into the interface's terms. */
+
+import { ipv4Text } from './bytes.ts';
+import type { Ipv4Address } from './bytes.ts';
+import { optionAddress, optionNumber, optionText } from './dhcp-message.ts';
+import type { DhcpMessage } from './dhcp-message.ts';
+import { classMask, isHost, isNetmask, MTU_MIN } from './ipv4.ts';
+import { DhcpOption } from './protocol.ts';
+
+/** Seconds of a lease without an end (RFC 2131, 3.3). */
+export const LEASE_INFINITE = 0xffffffff;
+
+/** A lease, or the offer of one. */
+export interface Lease {
+  readonly address: Ipv4Address;
+  readonly netmask: Ipv4Address;
+  /** First router, or 0. */
+  readonly router: Ipv4Address;
+  /** The DHCP server: its identifier, or where the message came from if it has none. */
+  readonly server: Ipv4Address;
+  /** Seconds, {@link LEASE_INFINITE}, or undefined if the server has not said. */
+  readonly seconds: number | undefined;
+  /** MTU option (26) as the server sent it, or undefined. */
+  readonly mtuOption: number | undefined;
+  /** MTU to use, in bytes: the option within 576 and what the device can do. */
+  readonly mtu: number;
+  /** Header field siaddr: the next server, or 0. */
+  readonly nextServer: Ipv4Address;
+  /** Header fields, '' if empty. */
+  readonly serverName: string;
+  readonly file: string;
+  /** Options 66 and 67, '' if absent, and the first address of option 150, or 0. */
+  readonly tftpServerName: string;
+  readonly bootFile: string;
+  readonly tftpServerAddress: Ipv4Address;
+}
+
+/** Read a lease. Returns what is wrong with it as text, if something is. */
+export function leaseOf(
+  message: DhcpMessage,
+  source: Ipv4Address,
+  deviceMtu: number,
+): Lease | string {
+  // The address and its subnet
+  const address = message.yiaddr;
+  if (!isHost(address)) return `${ipv4Text(address)} is not the address of a host`;
+  const hasMask = message.options.has(DhcpOption.SUBNET_MASK);
+  const netmask = hasMask ? optionAddress(message, DhcpOption.SUBNET_MASK) : classMask(address);
+  if (!isNetmask(netmask)) return `${ipv4Text(netmask)} is not a netmask`;
+  const host = address & ~netmask;
+  if (~netmask >>> 0 >= 3 && (host === 0 || host === ~netmask))
+    return `${ipv4Text(address)}/${ipv4Text(netmask)} is the address of a subnet`;
+
+  // Where to send what leaves the subnet, and how much at once
+  const router = optionAddress(message, DhcpOption.ROUTER);
+  if (router !== 0 && (!isHost(router) || router === address))
+    return `${ipv4Text(router)} cannot be a router`;
+  const mtuOption = optionNumber(message, DhcpOption.MTU);
+  const mtu = Math.min(Math.max(mtuOption ?? deviceMtu, MTU_MIN), deviceMtu);
+
+  const identifier = optionAddress(message, DhcpOption.SERVER_IDENTIFIER);
+  return {
+    address,
+    netmask,
+    router,
+    server: identifier === 0 ? source : identifier,
+    seconds: optionNumber(message, DhcpOption.LEASE_TIME),
+    mtuOption,
+    mtu,
+    nextServer: message.siaddr,
+    serverName: message.sname,
+    file: message.file,
+    tftpServerName: optionText(message, DhcpOption.TFTP_SERVER_NAME),
+    bootFile: optionText(message, DhcpOption.BOOT_FILE),
+    tftpServerAddress: optionAddress(message, DhcpOption.TFTP_SERVER_ADDRESS),
+  };
+}
+
+/** Whether a lease says what to boot. */
+export function hasBootFile(lease: Lease): boolean {
+  return lease.file !== '' || lease.bootFile !== '';
+}

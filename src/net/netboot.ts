@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** The network boot of one device: link, lease, file. */
+
+import { bootTarget } from './boot-target.ts';
+import type { BootOverride } from './boot-target.ts';
+import { ipv4Text, macText, quoted } from './bytes.ts';
+import type { Ipv4Address } from './bytes.ts';
+import type { NetDevice } from './device.ts';
+import { dhcp } from './dhcp.ts';
+import type { DhcpOptions } from './dhcp.ts';
+import type { DownloadSink } from './download.ts';
+import { dropsText } from './drops.ts';
+import type { DropCounters } from './drops.ts';
+import type { Lease } from './lease.ts';
+import { NetworkInterface } from './network-interface.ts';
+import type { NetworkInterfaceOptions } from './network-interface.ts';
+import { tftp } from './tftp.ts';
+import type { TftpOptions } from './tftp.ts';
+import type { TftpResult } from './tftp-transfer.ts';
+import { errorKinds, HypxeError } from '../error.ts';
+import type { Log } from '../events.ts';
+import { TICKS_PER_MS } from '../time.ts';
+import type { Clock } from '../time.ts';
+
+/** How long a link that is down is waited for (iPXE LINK_WAIT_TIMEOUT). */
+export const LINK_WAIT_MS = 15_000;
+
+/** Errors before the first frame. */
+export const NetbootError = errorKinds({
+  LinkDown: ['EPIPE', 'Connect the virtual network adapter to a virtual switch.'],
+});
+
+/** What a network boot needs. */
+export interface NetbootOptions {
+  readonly clock: Clock;
+  /** Unsigned 32-bit random numbers: transaction IDs and ports. */
+  readonly random: () => number;
+  readonly log: Log;
+  readonly sink: DownloadSink;
+  readonly dhcp?: DhcpOptions;
+  readonly tftp?: TftpOptions;
+  readonly net?: NetworkInterfaceOptions;
+  readonly linkWaitMs?: number;
+  /** What to boot instead of what the DHCP server says. */
+  readonly override?: BootOverride;
+}
+
+/** What a network boot did. */
+export interface NetbootResult {
+  readonly lease: Lease;
+  /** Who served the file: print it with `ipv4Text`. */
+  readonly server: Ipv4Address;
+  /** The file as it was asked for. */
+  readonly file: string;
+  /** Length in bytes. */
+  readonly length: number;
+  readonly transfer: TftpResult;
+  /** Received frames that went no further, by reason. */
+  readonly drops: Readonly<DropCounters>;
+}
+
+/**
+ * Boot over an open device: wait for its link, get a lease, fetch the file into the sink. The steps
+ * `configure` and `download` are told to the log; a step that fails has no end. The device is left
+ * open and without a receiver, whatever happens.
+ *
+ * @throws HypxeError LinkDown, a NetError, DhcpError, BootTargetError or TftpError, or what the sink
+ *   throws.
+ */
+export function netboot(device: NetDevice, options: NetbootOptions): NetbootResult {
+  const { log, random } = options;
+  const net = new NetworkInterface(device, options.clock, log, options.net);
+  try {
+    waitForLink(net, options.linkWaitMs ?? LINK_WAIT_MS);
+
+    // An offer without a boot file is as good as another if the caller names the file
+    log.emit({ kind: 'boot-step', step: 'configure', phase: 'begin' });
+    const override = options.override ?? {};
+    const preferBootFile = override.bootFile === undefined || override.bootFile === '';
+    const lease = dhcp(net, random, { preferBootFile, ...options.dhcp });
+    const target = bootTarget(lease, override, log, device.name);
+    log.info(
+      'NET',
+      device.name,
+      `next server ${ipv4Text(target.server)}, file ${quoted(target.file)}`,
+    );
+    log.emit({ kind: 'boot-step', step: 'configure', phase: 'end' });
+
+    log.emit({ kind: 'boot-step', step: 'download', phase: 'begin' });
+    const { server, port, file } = target;
+    const transfer = tftp(net, random, server, file, options.sink, { port, ...options.tftp });
+    log.info('TFTP', device.name, `ok, ${transfer.length} bytes in ${transfer.blocks} blocks`);
+    log.emit({ kind: 'boot-step', step: 'download', phase: 'end' });
+    return { lease, server, file, length: transfer.length, transfer, drops: net.drops };
+  } finally {
+    net.detach();
+    if (log.on) log.debug('NET', device.name, `frames dropped: ${dropsText(net.drops)}`);
+  }
+}
+
+/** A link of which nothing is known counts as up: the first frames will tell. */
+function waitForLink(net: NetworkInterface, waitMs: number): void {
+  const { device, log, clock } = net;
+  if (log.on) log.info('NET', net.name, `${macText(device.address)}, link ${device.link}`);
+  const until = clock.now() + waitMs * TICKS_PER_MS;
+  while (device.link === 'down') {
+    if (clock.now() >= until)
+      throw new HypxeError(
+        NetbootError.LinkDown,
+        `${device.name} had no link for ${waitMs / 1000} s`,
+      );
+    net.turn();
+  }
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** The TFTP client: reads one file of a server into a sink. */
+
+import { quoted } from './bytes.ts';
+import type { Ipv4Address } from './bytes.ts';
+import type { DownloadSink } from './download.ts';
+import type { NetworkInterface } from './network-interface.ts';
+import {
+  Ipv4Header,
+  TFTP_BLOCK_MAX,
+  TFTP_BLOCK_MIN,
+  TFTP_HEADER,
+  TFTP_REQUEST_MAX,
+  UdpHeader,
+} from './protocol.ts';
+import { TftpError } from './tftp-error.ts';
+import { readRequestLength } from './tftp-packet.ts';
+import type { TftpAsk } from './tftp-packet.ts';
+import { Transfer } from './tftp-transfer.ts';
+import type { TftpResult, TransferOptions } from './tftp-transfer.ts';
+import { HypxeError } from '../error.ts';
+
+/** Blocks that the server may send before one is acknowledged. */
+export const TFTP_WINDOW = 4;
+export const TFTP_WINDOW_MAX = 64;
+
+/** Ephemeral ports (RFC 6335, 6). */
+const PORT_FIRST = 49152;
+const PORT_COUNT = 16384;
+
+/** What can be asked for. All times in milliseconds. */
+export interface TftpOptions extends TransferOptions {
+  /** Bytes in a block, 8 to what the MTU holds (the default): fragments are not put together. */
+  readonly blockSize?: number;
+  /** 1 (no such option is sent) to {@link TFTP_WINDOW_MAX}. Default {@link TFTP_WINDOW}. */
+  readonly windowSize?: number;
+}
+
+/**
+ * Read `file` of `server` into `sink`. `random` gives u32s (local port).
+ *
+ * A server that refuses the options is asked once more without them.
+ *
+ * @throws HypxeError a TftpError, a NetError, or what the sink throws.
+ */
+export function tftp(
+  net: NetworkInterface,
+  random: () => number,
+  server: Ipv4Address,
+  file: string,
+  sink: DownloadSink,
+  options: TftpOptions = {},
+): TftpResult {
+  const room = net.mtu - Ipv4Header.size - UdpHeader.size - TFTP_HEADER;
+  const largest = Math.min(room, TFTP_BLOCK_MAX);
+  const blockSize = clamp(options.blockSize ?? largest, TFTP_BLOCK_MIN, largest);
+  const windowSize = clamp(options.windowSize ?? TFTP_WINDOW, 1, TFTP_WINDOW_MAX);
+  const full: TftpAsk = { blockSize, windowSize, size: true };
+  if (file === '' || /[^\x01-\xff]/.test(file) || readRequestLength(file, full) > TFTP_REQUEST_MAX)
+    throw new HypxeError(TftpError.BadFileName, `cannot ask for ${quoted(file)}`);
+
+  // Ask with options, and without if the server does not want them
+  net.resolve(server);
+  const port = PORT_FIRST + ((random() >>> 0) % PORT_COUNT);
+  const first = new Transfer(net, server, file, port, full, sink, options);
+  const result = first.run();
+  if (result !== 'refused') return result;
+  net.log.warning('TFTP', net.name, 'server refuses options, asking without');
+  const none: TftpAsk = { blockSize: 0, windowSize: 1, size: false };
+  const nextPort = PORT_FIRST + ((port - PORT_FIRST + 1) % PORT_COUNT);
+  const plain = new Transfer(net, server, file, nextPort, none, sink, options).run();
+  if (plain === 'refused') throw new Error('unreachable: no options to refuse');
+  return plain;
+}
+
+function clamp(value: number, low: number, high: number): number {
+  return Math.min(Math.max(Math.floor(value), low), high);
+}

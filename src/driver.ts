@@ -101,7 +101,10 @@ export class HypervDriver {
    */
   probe(): void {
     if (this.#probed) return;
+    this.log.emit({ kind: 'boot-step', step: 'detect', phase: 'begin' });
     this.#hv.probe();
+    this.log.emit({ kind: 'boot-step', step: 'detect', phase: 'end' });
+    this.log.emit({ kind: 'boot-step', step: 'connect', phase: 'begin' });
     try {
       this.#bus.probe();
     } catch (error) {
@@ -109,6 +112,7 @@ export class HypervDriver {
       throw error;
     }
     this.#probed = true;
+    this.log.emit({ kind: 'boot-step', step: 'connect', phase: 'end' });
   }
 
   /** Undo {@link probe}: close, disconnect, unmap. Never throws. */

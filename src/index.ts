@@ -2,6 +2,13 @@
 
 /** hypxe's firmware: the public interface of the bundle. */
 
+export {
+  boot,
+  type BootImage,
+  type BootOptions,
+  type BootResult,
+  type FailedAttempt,
+} from './boot/boot.ts';
 export { HypervDriver, createDriver, type DriverOptions } from './driver.ts';
 export { HypxeError, type ErrorKind, type Errno } from './error.ts';
 export type { BootStep, EventSink, FirmwareEvent, Layer, LogLevel } from './events.ts';

@@ -21,6 +21,12 @@ export interface PageAllocator {
 /** Shared pages lie below 4 GiB: every host and every loaded OS reaches them there. */
 const ADDRESS_MAX = 2 ** 32;
 
+/** Whole pages. */
+export interface PageRun {
+  readonly address: number;
+  readonly length: number;
+}
+
 interface Hole {
   start: number;
   end: number;
@@ -46,14 +52,51 @@ export class MapAllocator implements PageAllocator {
       const address = Math.floor((hole.end - length) / align) * align;
       if (address < hole.start) continue;
 
-      // Take the piece out, leaving what is below and above
-      const pieces: Hole[] = [];
-      if (hole.start < address) pieces.push({ start: hole.start, end: address });
-      if (address + length < hole.end) pieces.push({ start: address + length, end: hole.end });
-      this.#holes.splice(i, 1, ...pieces);
+      this.#take(address, length);
       return address;
     }
     return undefined;
+  }
+
+  /**
+   * Allocate from the bottom up, from `minAddress` on, at a page boundary: for the image.
+   *
+   * @param length bytes, or undefined for the largest hole that there is
+   */
+  allocateLow(length: number | undefined, minAddress: number): PageRun | undefined {
+    let best: PageRun | undefined;
+    for (const hole of this.#holes) {
+      const address = Math.ceil(Math.max(hole.start, minAddress) / 4096) * 4096;
+      const room = Math.floor((hole.end - address) / 4096) * 4096;
+      if (room <= 0) continue;
+      if (length !== undefined && room >= length) {
+        best = { address, length: Math.ceil(length / 4096) * 4096 };
+        break;
+      }
+      if (length === undefined && (best === undefined || room > best.length)) {
+        best = { address, length: room };
+      }
+    }
+    if (best !== undefined) this.#take(best.address, best.length);
+    return best;
+  }
+
+  /** Bytes of the largest hole from `minAddress` on. */
+  largest(minAddress: number): number {
+    let largest = 0;
+    for (const { start, end } of this.#holes) {
+      largest = Math.max(largest, end - Math.max(start, minAddress));
+    }
+    return largest;
+  }
+
+  #take(address: number, length: number): void {
+    const i = this.#holes.findIndex((hole) => hole.start <= address && address < hole.end);
+    const hole = this.#holes[i]!;
+    const pieces: Hole[] = [];
+    if (hole.start < address) pieces.push({ start: hole.start, end: address });
+    if (address + length < hole.end) pieces.push({ start: address + length, end: hole.end });
+    this.#holes.splice(i, 1, ...pieces);
   }
 
   free(address: number, length: number): void {

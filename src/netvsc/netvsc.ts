@@ -211,11 +211,18 @@ export class Netvsc implements RndisTransport, ChannelHandler {
   /** Give frames in flight a moment to be completed: then nothing needs to be cancelled. */
   #drain(): void {
     if (this.#policy.drainMs === 0 || this.failure !== undefined) return;
-    const deadline = this.clock.now() + this.#policy.drainMs * TICKS_PER_MS;
     this.poll();
-    while (this.#pool.inFlight > 0 && this.clock.now() < deadline) {
-      this.clock.pause();
-      this.poll();
+    if (this.#pool.inFlight === 0) return;
+    try {
+      const deadline = this.clock.now() + this.#policy.drainMs * TICKS_PER_MS;
+      while (this.#pool.inFlight > 0 && this.clock.now() < deadline) {
+        this.clock.pause();
+        this.poll();
+      }
+    } catch (error) {
+      // A clock that has stopped must not keep the rest from being closed
+      if (!(error instanceof HypxeError)) throw error;
+      this.log.error('NETVSC', this.name, error.message);
     }
   }
 

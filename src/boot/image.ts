@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** The boot image: a place for it in guest memory, filled as it arrives. */
+
+import { HypxeError, errorKinds } from '../error.ts';
+import type { Log } from '../events.ts';
+import type { MapAllocator, PageRun } from '../memory/allocator.ts';
+import type { GuestMemory } from '../memory/guest-memory.ts';
+import type { DownloadSink } from '../net/download.ts';
+
+export const ImageError = errorKinds({
+  ImageTooLarge: ['ENOMEM', 'Give the guest more memory, or boot a smaller image.'],
+  ImageEmpty: ['EINVAL', 'Serve a file that has contents.'],
+});
+
+/** Images lie above the first MiB, where nothing of a PC's own lies. */
+const IMAGE_ADDRESS_MIN = 0x100000;
+
+/** Progress is told at most once for so many bytes. */
+const PROGRESS_STEP = 65536;
+
+export class Image implements DownloadSink {
+  readonly #memory: GuestMemory;
+  readonly #allocator: MapAllocator;
+  readonly #log: Log;
+  #place: PageRun | undefined;
+  #total: number | undefined;
+  #told = 0;
+  /** Bytes received. */
+  length = 0;
+
+  constructor(memory: GuestMemory, allocator: MapAllocator, log: Log) {
+    this.#memory = memory;
+    this.#allocator = allocator;
+    this.#log = log;
+  }
+
+  /** Guest physical address of the first byte; 0 before {@link begin}. */
+  get address(): number {
+    return this.#place?.address ?? 0;
+  }
+
+  /** Find a place. @throws HypxeError ImageTooLarge, before anything is overwritten */
+  begin(size: number | undefined): void {
+    this.discard();
+    this.#total = size;
+    if (size === 0) throw new HypxeError(ImageError.ImageEmpty, 'the image is empty');
+    const room = this.#allocator.largest(IMAGE_ADDRESS_MIN);
+    this.#place = this.#allocator.allocateLow(size, IMAGE_ADDRESS_MIN);
+    if (this.#place !== undefined) return;
+    const what = size === undefined ? 'an image' : `an image of ${size} bytes`;
+    const text = `${what} does not fit: ${room} bytes are free in one piece`;
+    throw new HypxeError(ImageError.ImageTooLarge, text);
+  }
+
+  /** @throws HypxeError ImageTooLarge if the server sends more than there is room for */
+  write(offset: number, buffer: Uint8Array, from: number, length: number): void {
+    const place = this.#place!;
+    if (offset + length > place.length) {
+      const text = `image exceeds the ${place.length} bytes at 0x${place.address.toString(16)}`;
+      throw new HypxeError(ImageError.ImageTooLarge, text);
+    }
+    copy(buffer, from, this.#memory.bytes, place.address + offset, length);
+    this.length = Math.max(this.length, offset + length);
+
+    // Tell how far we are
+    if (!this.#log.on || this.length - this.#told < PROGRESS_STEP) return;
+    this.#told = this.length;
+    this.#log.emit({ kind: 'progress', received: this.length, total: this.#total });
+  }
+
+  /** The image is complete: give back what was taken too much. @throws HypxeError ImageEmpty */
+  finish(): void {
+    if (this.length === 0) throw new HypxeError(ImageError.ImageEmpty, 'the image is empty');
+    const place = this.#place!;
+    const used = Math.ceil(this.length / 4096) * 4096;
+    if (used < place.length) {
+      this.#allocator.free(place.address + used, place.length - used);
+      this.#place = { address: place.address, length: used };
+    }
+    this.#log.emit({ kind: 'progress', received: this.length, total: this.length });
+  }
+
+  /** Give the place back: the download has failed. */
+  discard(): void {
+    if (this.#place !== undefined) {
+      this.#allocator.free(this.#place.address, this.#place.length);
+    }
+    this.#place = undefined;
+    this.length = this.#told = 0;
+  }
+}
+
+/** Copy without making a view for it: once per block of the download. */
+function copy(
+  from: Uint8Array,
+  fromOffset: number,
+  to: Uint8Array,
+  toOffset: number,
+  length: number,
+): void {
+  for (let i = 0; i < length; i++) to[toOffset + i] = from[fromOffset + i]!;
+}

@@ -29,12 +29,16 @@ export class VirtualClock {
 
   /** Let `action` happen `delayTicks` from now; 0 is the next time that the clock moves. */
   schedule(delayTicks: number, action: () => void): Alarm {
-    const alarm: Alarm = {
-      at: this.now + Math.max(0, Math.floor(delayTicks)),
-      action,
-      next: undefined,
-      state: 'waiting',
-    };
+    const alarm: Alarm = { at: 0, action, next: undefined, state: 'fired' };
+    this.reschedule(alarm, delayTicks);
+    return alarm;
+  }
+
+  /** Set an alarm again that has fired or was cancelled: as {@link schedule}, but no new object. */
+  reschedule(alarm: Alarm, delayTicks: number): void {
+    if (alarm.state === 'waiting') this.cancel(alarm);
+    (alarm as { at: number }).at = this.now + Math.max(0, Math.floor(delayTicks));
+    alarm.state = 'waiting';
     let before: Alarm | undefined;
     let after = this.#first;
     while (after !== undefined && after.at <= alarm.at) {
@@ -44,7 +48,6 @@ export class VirtualClock {
     alarm.next = after;
     if (before === undefined) this.#first = alarm;
     else before.next = alarm;
-    return alarm;
   }
 
   /** Cancel an alarm; a fired or cancelled one is left alone. */

@@ -7,6 +7,7 @@
  */
 
 import { PAGE_SIZE } from '../../src/machine.ts';
+import { BlockCopy } from './block-copy.ts';
 import type { GuestRam } from './guest-ram.ts';
 
 /** What kind of sharing a grant is. The audit's items are by kind. */
@@ -58,6 +59,44 @@ export type GrantRequest = Pick<
 /** A reader of the ledger's changes. */
 export type GrantListener = (change: 'grant' | 'revoke', grant: Grant) => void;
 
+/**
+ * What a grant for a packet in flight needs. The ledger copies it: one request can serve for all
+ * packets of a device. Packets are only read.
+ */
+export interface PacketRequest {
+  purpose: string;
+  /** Page numbers; the first `pfnCount` of them count. */
+  readonly pfns: number[];
+  pfnCount: number;
+  offset: number;
+  length: number;
+  grantedBy: string;
+  revokedWith: string;
+  channel: number;
+}
+
+/** A grant for a packet in flight, as the ledger itself sees it: it is used again and again. */
+interface PacketGrant {
+  id: number;
+  readonly kind: 'packet';
+  purpose: string;
+  readonly access: 'read';
+  pfns: number[];
+  offset: number;
+  length: number;
+  grantedAt: number;
+  grantedBy: string;
+  revokedWith: string;
+  revokedAt: number | undefined;
+  revokedBy: string | undefined;
+  channel: number;
+  /** Where it stands among the packets in flight; -1 while it is not. */
+  index: number;
+}
+
+/** Most grants that are kept for later packets. */
+const PACKET_POOL_MAX = 256;
+
 export class GrantLedger {
   /** All grants ever made, in order. Packets in flight are counted, not kept, once revoked. */
   readonly #live = new Map<number, Grant>();
@@ -65,7 +104,16 @@ export class GrantLedger {
   readonly #ram: GuestRam;
   readonly #now: () => number;
   #next = 1;
+  /** Packets in flight, in no order, and grants for the next ones. */
+  readonly #packets: PacketGrant[] = [];
+  readonly #pool: PacketGrant[] = [];
+  readonly #copier = new BlockCopy();
   listener: GrantListener | undefined;
+  /**
+   * Whether the listener wants packets in flight now (unset: always). While it does, each packet
+   * has a grant of its own; else grants are used again, and the listener is not called for them.
+   */
+  packetsWanted: (() => boolean) | undefined;
 
   constructor(ram: GuestRam, now: () => number) {
     this.#ram = ram;
@@ -87,6 +135,51 @@ export class GrantLedger {
     return grant;
   }
 
+  /**
+   * Enter a grant for a packet in flight, to be read only. Makes no object in steady state unless
+   * the listener wants packets. The grant is not to be touched after {@link revokePacket}.
+   */
+  grantPacket(request: PacketRequest): Grant {
+    const wanted = this.#packetsWanted();
+    const grant = (wanted ? undefined : this.#pool.pop()) ?? blankPacket();
+    grant.id = this.#next++;
+    grant.purpose = request.purpose;
+    grant.pfns.length = request.pfnCount;
+    for (let i = 0; i < request.pfnCount; i++) grant.pfns[i] = request.pfns[i]!;
+    grant.offset = request.offset;
+    grant.length = request.length;
+    grant.grantedAt = this.#now();
+    grant.grantedBy = request.grantedBy;
+    grant.revokedWith = request.revokedWith;
+    grant.revokedAt = undefined;
+    grant.revokedBy = undefined;
+    grant.channel = request.channel;
+    grant.index = this.#packets.length;
+    this.#packets.push(grant);
+    if (wanted) this.listener?.('grant', grant);
+    return grant;
+  }
+
+  /** Strike the grant of a packet out. Twice is a mistake in the simulator. */
+  revokePacket(grant: Grant, by: string): void {
+    const packet = grant as PacketGrant;
+    const last = this.#packets[this.#packets.length - 1];
+    if (last === undefined || this.#packets[packet.index] !== packet)
+      throw new Error(`grant ${grant.id} is not alive`);
+
+    // Close the gap with the last one: order does not matter here
+    this.#packets[packet.index] = last;
+    last.index = packet.index;
+    this.#packets.pop();
+    packet.index = -1;
+    packet.revokedAt = this.#now();
+    packet.revokedBy = by;
+
+    // A reader may keep the grant that it was shown: never fill that one again
+    if (this.#packetsWanted()) this.listener?.('revoke', grant);
+    else if (this.#pool.length < PACKET_POOL_MAX) this.#pool.push(packet);
+  }
+
   /** Strike a grant out. Twice is a mistake in the simulator. */
   revoke(grant: Grant, by: string): void {
     if (!this.#live.delete(grant.id)) throw new Error(`grant ${grant.id} is not alive`);
@@ -97,7 +190,8 @@ export class GrantLedger {
 
   /** The grants that live, in order of granting. */
   live(): Grant[] {
-    return [...this.#live.values()];
+    const grants = [...this.#live.values(), ...this.#packets];
+    return grants.sort((a, b) => a.id - b.id);
   }
 
   /** All grants but packets, revoked or not, in order of granting. */
@@ -117,9 +211,9 @@ export class GrantLedger {
       throw new Error(`grant ${grant.id} (${grant.purpose}) is read-only`);
     let done = 0;
     while (done < length) {
+      const run = this.#run(grant, at + done, length - done);
       const address = this.address(grant, at + done);
-      const run = Math.min(length - done, PAGE_SIZE - (address % PAGE_SIZE));
-      this.#ram.bytes.set(bytes.subarray(from + done, from + done + run), address);
+      this.#copier.copy(bytes, from + done, this.#ram.bytes, address, run);
       done += run;
     }
   }
@@ -129,9 +223,9 @@ export class GrantLedger {
     this.#check(grant, at, length);
     let done = 0;
     while (done < length) {
+      const run = this.#run(grant, at + done, length - done);
       const address = this.address(grant, at + done);
-      const run = Math.min(length - done, PAGE_SIZE - (address % PAGE_SIZE));
-      into.set(this.#ram.bytes.subarray(address, address + run), to + done);
+      this.#copier.copy(this.#ram.bytes, address, into, to + done, run);
       done += run;
     }
   }
@@ -142,6 +236,23 @@ export class GrantLedger {
     return grant.pfns[Math.floor(position / PAGE_SIZE)]! * PAGE_SIZE + (position % PAGE_SIZE);
   }
 
+  /** Bytes from byte `at` of a grant, at most `length`, that lie in one piece in RAM. */
+  #run(grant: Grant, at: number, length: number): number {
+    const position = grant.offset + at;
+    let page = Math.floor(position / PAGE_SIZE);
+    let run = PAGE_SIZE - (position % PAGE_SIZE);
+    while (run < length && grant.pfns[page + 1] === grant.pfns[page]! + 1) {
+      run += PAGE_SIZE;
+      page++;
+    }
+    return Math.min(run, length);
+  }
+
+  #packetsWanted(): boolean {
+    if (this.listener === undefined) return false;
+    return this.packetsWanted === undefined || this.packetsWanted();
+  }
+
   #check(grant: Grant, at: number, length: number): void {
     if (grant.revokedAt !== undefined) {
       throw new Error(`grant ${grant.id} (${grant.purpose}) was revoked by ${grant.revokedBy}`);
@@ -150,4 +261,23 @@ export class GrantLedger {
       throw new Error(`access outside grant ${grant.id} (${grant.purpose})`);
     }
   }
+}
+
+function blankPacket(): PacketGrant {
+  return {
+    id: 0,
+    kind: 'packet',
+    purpose: '',
+    access: 'read',
+    pfns: [],
+    offset: 0,
+    length: 0,
+    grantedAt: 0,
+    grantedBy: '',
+    revokedWith: '',
+    revokedAt: undefined,
+    revokedBy: undefined,
+    channel: 0,
+    index: -1,
+  };
 }

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * RNDIS control messages: requests of the guest wait here until there is a section and room in the
+ * ring for the answer; link changes, keepalives and indications of the host go the same way.
+ */
+
+import {
+  NVSP_MESSAGE_SIZE_V6_1,
+  NvspType,
+  NvspVersion,
+  NvspVfAssociation,
+} from '../../../src/netvsc/protocol.ts';
+import { RndisHeader, RndisStatus, RndisType } from '../../../src/rndis/protocol.ts';
+import { COMPLETION_REQUESTED, PacketType } from '../../../src/vmbus/protocol.ts';
+import type { DeviceChannel } from '../channel-interface.ts';
+import type { PartitionServices } from '../partition-interface.ts';
+import type { Outbox } from './faults.ts';
+import type { LinkAnnouncer } from './link-announcer.ts';
+import type { Negotiation } from './negotiation.ts';
+import type { OidState } from './oids.ts';
+import type { ReceivePath } from './receive-path.ts';
+import { RNDIS_FATAL, RndisDevice, type RndisListener } from './rndis-device.ts';
+import { CONTROL_BYTES_MAX } from './transmit-path.ts';
+
+/** Ring bytes that must be free before a control message is handled (OpenVMM). */
+const CONTROL_RING_ROOM = 144;
+
+/** Keepalives of the host that wait for a section. */
+const KEEPALIVES_MAX = 16;
+
+/** High half of the transaction ID of VF_ASSOCIATION; the low half is 0. */
+export const VF_TRANSACTION_HIGH = 0x80000000;
+
+const NOTHING = new Uint8Array(0);
+
+/** What the control path takes from the device. */
+export interface ControlDevice {
+  readonly services: PartitionServices;
+  readonly link: LinkAnnouncer;
+  readonly addresses: Pick<OidState, 'address' | 'permanentAddress'>;
+  readonly counts: Pick<OidState, 'framesFromGuest' | 'framesToGuest' | 'framesDropped'>;
+  /** Serial number of the virtual function, from 1. */
+  readonly vfSerial: number;
+}
+
+/** What it tells the session. */
+export interface ControlHost {
+  readonly receives: ReceivePath | undefined;
+  die(reason: string): void;
+}
+
+export class ControlPath implements RndisListener {
+  readonly #host: ControlHost;
+  readonly #device: ControlDevice;
+  readonly #channel: DeviceChannel;
+  readonly #outbox: Outbox;
+  readonly #negotiation: Negotiation;
+  readonly rndis: RndisDevice;
+  /** Control messages of the guest that wait for a section, and their bytes. */
+  readonly #requests: Uint8Array[] = [];
+  #requestBytes = 0;
+  /** What the host has to say of its own accord. */
+  #justInitialised = false;
+  #offloadsDue = false;
+  #linkDue = false;
+  #keepalivesDue = 0;
+
+  constructor(
+    host: ControlHost,
+    device: ControlDevice,
+    channel: DeviceChannel,
+    outbox: Outbox,
+    negotiation: Negotiation,
+  ) {
+    this.#host = host;
+    this.#device = device;
+    this.#channel = channel;
+    this.#outbox = outbox;
+    this.#negotiation = negotiation;
+    const { knobs } = device.services.profile;
+    const state = oidState(device, negotiation);
+    this.rndis = new RndisDevice(state, () => knobs.rndisReset === 'answer', this);
+  }
+
+  /** Take a control message of the guest. Returns what is wrong with it. */
+  take(message: Uint8Array): string | undefined {
+    const bad = this.rndis.check(message);
+    if (bad !== undefined) return bad;
+    const type = new DataView(message.buffer).getUint32(RndisHeader.at.type, true);
+    // HALT has no answer, and the device goes on until the channel is closed
+    if (type === RndisType.HALT) return undefined;
+    if (this.#requestBytes + message.length > CONTROL_BYTES_MAX) {
+      this.#host.die('too many RNDIS control messages');
+      return undefined;
+    }
+    this.#requestBytes += message.length;
+    this.#requests.push(message);
+    return undefined;
+  }
+
+  /**
+   * Send what waits, as far as there are sections, which come back with the guest's completions,
+   * and room in the ring. False if it is the ring: nobody says when there is room again.
+   */
+  pump(receives: ReceivePath): boolean {
+    while (this.#due && !this.#channel.dead) {
+      if (receives.buffer.freeControl === 0) return true;
+      if (this.#channel.writable < CONTROL_RING_ROOM) return false;
+      this.#send(receives);
+    }
+    return true;
+  }
+
+  /** The guest shall hear of the link's state; {@link pump} sends it. */
+  announceLink(): void {
+    this.#linkDue = true;
+  }
+
+  /** Ask whether the guest is still there. False if it has not initialised or too many wait. */
+  keepalive(): boolean {
+    if (!this.rndis.initialised || this.#keepalivesDue >= KEEPALIVES_MAX) return false;
+    this.#keepalivesDue++;
+    return true;
+  }
+
+  // --- what the RNDIS device says ---
+
+  initialised(): void {
+    this.#justInitialised = true;
+  }
+
+  filterChanged(): void {
+    this.#host.receives?.flush();
+  }
+
+  offloadsSet(): void {
+    this.#offloadsDue = true;
+  }
+
+  // --- messages to the guest ---
+
+  get #due(): boolean {
+    return (
+      this.#requests.length > 0 || this.#offloadsDue || this.#linkDue || this.#keepalivesDue > 0
+    );
+  }
+
+  /** Send one control message: answers first, then what the host says of its own accord. */
+  #send(receives: ReceivePath): void {
+    const { rndis } = this;
+    const request = this.#requests.shift();
+    if (request !== undefined) {
+      this.#requestBytes -= request.length;
+      const length = rndis.handle(request);
+      if (length === RNDIS_FATAL) return this.#host.die(rndis.fatal);
+      if (length > 0) receives.sendControl(rndis.answer, length);
+      if (this.#justInitialised) this.#afterInitialise(receives);
+    } else if (this.#offloadsDue) {
+      this.#offloadsDue = false;
+      receives.sendControl(rndis.answer, rndis.indicateOffloads(false));
+    } else if (this.#linkDue) {
+      this.#linkDue = false;
+      const { told } = this.#device.link;
+      const status = told ? RndisStatus.MEDIA_CONNECT : RndisStatus.MEDIA_DISCONNECT;
+      receives.sendControl(rndis.answer, rndis.indicate(status));
+    } else {
+      this.#keepalivesDue--;
+      receives.sendControl(rndis.answer, rndis.keepalive());
+    }
+  }
+
+  /** What hosts do once the guest has initialised RNDIS. */
+  #afterInitialise(receives: ReceivePath): void {
+    const { knobs } = this.#device.services.profile;
+    this.#justInitialised = false;
+    this.#device.link.start();
+
+    // The malformed status goes in front of whatever comes next, in the same packet, so that a
+    // guest that looks for messages by their lengths loses something
+    if (knobs.malformedStatus) {
+      const length = this.rndis.indicateOffloads(true);
+      receives.precede(this.rndis.answer.slice(0, length));
+    }
+
+    const { version, sriov } = this.#negotiation;
+    if (knobs.vfAssociation && sriov && version >= NvspVersion.V4) this.#associateVf();
+  }
+
+  /** Announce a virtual function. Linux never completes this: nothing waits for it. */
+  #associateVf(): void {
+    const payload = new Uint8Array(NVSP_MESSAGE_SIZE_V6_1);
+    const view = new DataView(payload.buffer);
+    view.setUint32(NvspVfAssociation.at.type, NvspType.SEND_VF_ASSOCIATION, true);
+    view.setUint32(NvspVfAssociation.at.allocated, 1, true);
+    view.setUint32(NvspVfAssociation.at.serial, this.#device.vfSerial, true);
+    this.#outbox.send(
+      PacketType.DATA_INBAND,
+      COMPLETION_REQUESTED,
+      0,
+      VF_TRANSACTION_HIGH,
+      NOTHING,
+      0,
+      payload,
+      this.#negotiation.messageSize,
+    );
+  }
+}
+
+/** What the objects of the device show, read when they are asked for. */
+function oidState(device: ControlDevice, negotiation: Negotiation): OidState {
+  const { addresses, counts, link } = device;
+  return {
+    address: addresses.address,
+    permanentAddress: addresses.permanentAddress,
+    get mtu() {
+      return negotiation.mtu;
+    },
+    get ndisMajor() {
+      return negotiation.ndisMajor;
+    },
+    get ndisMinor() {
+      return negotiation.ndisMinor;
+    },
+    get linkUp() {
+      return link.up;
+    },
+    get framesFromGuest() {
+      return counts.framesFromGuest;
+    },
+    get framesToGuest() {
+      return counts.framesToGuest;
+    },
+    get framesDropped() {
+      return counts.framesDropped;
+    },
+  };
+}

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * The objects of the network device, as QUERY finds them. Numbers are Windows' (`ntddndis.h`),
+ * values OpenVMM's (`handle_oid_query`) unless said.
+ */
+
+import { MediaState, Oid, RndisStatus } from '../../../src/rndis/protocol.ts';
+
+/** Objects that only the host's side knows; the others stand in the firmware's definitions. */
+export const HostOid = {
+  GEN_MAXIMUM_LOOKAHEAD: 0x00010105,
+  GEN_TRANSMIT_BUFFER_SPACE: 0x00010108,
+  GEN_RECEIVE_BUFFER_SPACE: 0x00010109,
+  GEN_TRANSMIT_BLOCK_SIZE: 0x0001010a,
+  GEN_RECEIVE_BLOCK_SIZE: 0x0001010b,
+  GEN_VENDOR_ID: 0x0001010c,
+  GEN_VENDOR_DESCRIPTION: 0x0001010d,
+  GEN_CURRENT_LOOKAHEAD: 0x0001010f,
+  GEN_DRIVER_VERSION: 0x00010110,
+  GEN_MAC_OPTIONS: 0x00010113,
+  GEN_MAXIMUM_SEND_PACKETS: 0x00010115,
+  GEN_VENDOR_DRIVER_VERSION: 0x00010116,
+  GEN_NETWORK_LAYER_ADDRESSES: 0x00010118,
+  GEN_MAX_LINK_SPEED: 0x00010206,
+  GEN_LINK_STATE: 0x00010207,
+  GEN_RNDIS_CONFIG_PARAMETER: 0x0001021b,
+  GEN_XMIT_OK: 0x00020101,
+  GEN_RCV_OK: 0x00020102,
+  GEN_XMIT_ERROR: 0x00020103,
+  GEN_RCV_ERROR: 0x00020104,
+  GEN_RCV_NO_BUFFER: 0x00020105,
+  GEN_FRIENDLY_NAME: 0x00020216,
+  TCP_OFFLOAD_CURRENT_CONFIG: 0xfc01020b,
+  TCP_OFFLOAD_PARAMETERS: 0xfc01020c,
+  TCP_OFFLOAD_HARDWARE_CAPABILITIES: 0xfc01020d,
+} as const;
+
+/** Status of answers that the firmware never looks at by name. */
+export const HostStatus = {
+  BAD_VERSION: 0xc0010004,
+  INVALID_DATA: 0xc0010015,
+} as const;
+
+/** Longest answer: the friendly name. */
+export const OID_DATA_MAX = 512;
+
+/** Speed of the link in bits per second: what a vNIC without a limit reports. */
+export const LINK_SPEED = 10_000_000_000;
+
+const VENDOR_DESCRIPTION = 'Microsoft Hyper-V Network Device';
+const FRIENDLY_NAME = 'Network Device';
+
+/** What the answers depend on. */
+export interface OidState {
+  readonly mtu: number;
+  readonly ndisMajor: number;
+  readonly ndisMinor: number;
+  readonly address: Uint8Array;
+  readonly permanentAddress: Uint8Array;
+  readonly linkUp: boolean;
+  readonly framesFromGuest: number;
+  readonly framesToGuest: number;
+  readonly framesDropped: number;
+}
+
+/** The answer to a query: length of the data and status. Filled by {@link queryOid}. */
+export interface OidAnswer {
+  readonly view: DataView;
+  length: number;
+  status: number;
+}
+
+/** The objects that are answered, in the order of the list of supported objects. */
+const SUPPORTED: readonly number[] = [
+  Oid.GEN_SUPPORTED_LIST,
+  Oid.GEN_HARDWARE_STATUS,
+  Oid.GEN_MEDIA_SUPPORTED,
+  Oid.GEN_MEDIA_IN_USE,
+  HostOid.GEN_MAXIMUM_LOOKAHEAD,
+  Oid.GEN_MAXIMUM_FRAME_SIZE,
+  Oid.GEN_LINK_SPEED,
+  HostOid.GEN_TRANSMIT_BUFFER_SPACE,
+  HostOid.GEN_RECEIVE_BUFFER_SPACE,
+  HostOid.GEN_TRANSMIT_BLOCK_SIZE,
+  HostOid.GEN_RECEIVE_BLOCK_SIZE,
+  HostOid.GEN_VENDOR_ID,
+  HostOid.GEN_VENDOR_DESCRIPTION,
+  Oid.GEN_CURRENT_PACKET_FILTER,
+  HostOid.GEN_CURRENT_LOOKAHEAD,
+  HostOid.GEN_DRIVER_VERSION,
+  Oid.GEN_MAXIMUM_TOTAL_SIZE,
+  HostOid.GEN_MAC_OPTIONS,
+  Oid.GEN_MEDIA_CONNECT_STATUS,
+  HostOid.GEN_MAXIMUM_SEND_PACKETS,
+  HostOid.GEN_VENDOR_DRIVER_VERSION,
+  HostOid.GEN_XMIT_OK,
+  HostOid.GEN_RCV_OK,
+  HostOid.GEN_XMIT_ERROR,
+  HostOid.GEN_RCV_ERROR,
+  HostOid.GEN_RCV_NO_BUFFER,
+  HostOid.GEN_FRIENDLY_NAME,
+  HostOid.GEN_RNDIS_CONFIG_PARAMETER,
+  Oid.OID_802_3_PERMANENT_ADDRESS,
+  Oid.OID_802_3_CURRENT_ADDRESS,
+  Oid.OID_802_3_MAXIMUM_LIST_SIZE,
+];
+
+/** Objects that NDIS has from version 6 on. */
+const SUPPORTED_NDIS6: readonly number[] = [
+  HostOid.GEN_MAX_LINK_SPEED,
+  HostOid.GEN_LINK_STATE,
+  HostOid.TCP_OFFLOAD_CURRENT_CONFIG,
+  HostOid.TCP_OFFLOAD_PARAMETERS,
+  HostOid.TCP_OFFLOAD_HARDWARE_CAPABILITIES,
+];
+
+/** Answer a query: an object that is not known gets NOT_SUPPORTED. */
+export function queryOid(oid: number, state: OidState, answer: OidAnswer): void {
+  answer.status = RndisStatus.SUCCESS;
+  answer.length = 0;
+  if (oid === Oid.GEN_SUPPORTED_LIST) return supportedList(state, answer);
+  if (oid === Oid.OID_802_3_PERMANENT_ADDRESS) return bytes(state.permanentAddress, answer);
+  if (oid === Oid.OID_802_3_CURRENT_ADDRESS) return bytes(state.address, answer);
+  if (oid === HostOid.GEN_VENDOR_DESCRIPTION) return description(answer);
+  if (oid === HostOid.GEN_FRIENDLY_NAME) return friendlyName(answer);
+  if (state.ndisMajor >= 6) {
+    if (oid === HostOid.GEN_LINK_STATE) return linkState(state, answer);
+    if (oid === HostOid.GEN_MAX_LINK_SPEED) return maxLinkSpeed(answer);
+    if (
+      oid === HostOid.TCP_OFFLOAD_CURRENT_CONFIG ||
+      oid === HostOid.TCP_OFFLOAD_HARDWARE_CAPABILITIES
+    ) {
+      answer.length = putOffload(state, answer.view, 0);
+      return;
+    }
+  }
+  const value = word(oid, state);
+  if (value === undefined) {
+    answer.status = RndisStatus.NOT_SUPPORTED;
+    return;
+  }
+  answer.view.setUint32(0, value, true);
+  answer.length = 4;
+}
+
+/** Objects that are one 32-bit number. */
+function word(oid: number, state: OidState): number | undefined {
+  switch (oid) {
+    case Oid.GEN_HARDWARE_STATUS:
+    case Oid.GEN_MEDIA_SUPPORTED:
+    case Oid.GEN_MEDIA_IN_USE:
+    case Oid.OID_802_3_MAXIMUM_LIST_SIZE:
+    case HostOid.GEN_RCV_ERROR:
+    case HostOid.GEN_XMIT_ERROR:
+      return 0;
+    // OpenVMM answers 0 whatever the filter is: a guest must remember what it has set
+    case Oid.GEN_CURRENT_PACKET_FILTER:
+      return 0;
+    case Oid.GEN_MAXIMUM_FRAME_SIZE:
+    case HostOid.GEN_MAXIMUM_LOOKAHEAD:
+    case HostOid.GEN_CURRENT_LOOKAHEAD:
+      return state.mtu - 14;
+    case Oid.GEN_MAXIMUM_TOTAL_SIZE:
+    case HostOid.GEN_TRANSMIT_BLOCK_SIZE:
+    case HostOid.GEN_RECEIVE_BLOCK_SIZE:
+      return state.mtu;
+    case Oid.GEN_LINK_SPEED:
+      return LINK_SPEED / 100;
+    case HostOid.GEN_TRANSMIT_BUFFER_SPACE:
+    case HostOid.GEN_RECEIVE_BUFFER_SPACE:
+      return 256 * 1024;
+    // As in the addresses' first three bytes, 00:15:5d
+    case HostOid.GEN_VENDOR_ID:
+      return 0x155d;
+    case HostOid.GEN_DRIVER_VERSION:
+    case HostOid.GEN_VENDOR_DRIVER_VERSION:
+      return 0x0100;
+    // Copy lookahead, transfers not pending, no loopback, 802.1p, 802.1q
+    case HostOid.GEN_MAC_OPTIONS:
+      return 0x24d;
+    case Oid.GEN_MEDIA_CONNECT_STATUS:
+      return state.linkUp ? MediaState.CONNECTED : MediaState.DISCONNECTED;
+    case HostOid.GEN_MAXIMUM_SEND_PACKETS:
+      return 0xffffffff;
+    case HostOid.GEN_XMIT_OK:
+      return state.framesFromGuest >>> 0;
+    case HostOid.GEN_RCV_OK:
+      return state.framesToGuest >>> 0;
+    case HostOid.GEN_RCV_NO_BUFFER:
+      return state.framesDropped >>> 0;
+    default:
+      return undefined;
+  }
+}
+
+/** The list depends on the NDIS version; one that is neither 5 nor 6 is refused. */
+function supportedList(state: OidState, answer: OidAnswer): void {
+  if (state.ndisMajor !== 5 && state.ndisMajor !== 6) {
+    answer.status = HostStatus.BAD_VERSION;
+    return;
+  }
+  const list = state.ndisMajor === 6 ? [...SUPPORTED, ...SUPPORTED_NDIS6] : SUPPORTED;
+  list.forEach((oid, i) => answer.view.setUint32(i * 4, oid, true));
+  answer.length = list.length * 4;
+}
+
+function bytes(data: Uint8Array, answer: OidAnswer): void {
+  data.forEach((byte, i) => answer.view.setUint8(i, byte));
+  answer.length = data.length;
+}
+
+/** Vendor's text with a zero byte at its end. */
+function description(answer: OidAnswer): void {
+  answer.length = VENDOR_DESCRIPTION.length + 1;
+  for (let i = 0; i < answer.length; i++)
+    answer.view.setUint8(i, i < VENDOR_DESCRIPTION.length ? VENDOR_DESCRIPTION.charCodeAt(i) : 0);
+}
+
+/** 255 characters of UTF-16 and a zero. */
+function friendlyName(answer: OidAnswer): void {
+  for (let i = 0; i < 256; i++)
+    answer.view.setUint16(i * 2, i < FRIENDLY_NAME.length ? FRIENDLY_NAME.charCodeAt(i) : 0, true);
+  answer.length = 512;
+}
+
+/** NDIS_LINK_STATE: header, connected 1 or 2, full duplex, speeds in bits per second. */
+function linkState(state: OidState, answer: OidAnswer): void {
+  const view = answer.view;
+  for (let i = 0; i < 40; i++) view.setUint8(i, 0);
+  objectHeader(view, 0, 0x80, 1, 40);
+  view.setUint32(4, state.linkUp ? 1 : 2, true);
+  view.setUint32(8, 2, true);
+  speed(view, 16);
+  speed(view, 24);
+  answer.length = 40;
+}
+
+function maxLinkSpeed(answer: OidAnswer): void {
+  speed(answer.view, 0);
+  speed(answer.view, 8);
+  answer.length = 16;
+}
+
+function speed(view: DataView, at: number): void {
+  view.setUint32(at, LINK_SPEED >>> 0, true);
+  view.setUint32(at + 4, Math.floor(LINK_SPEED / 2 ** 32), true);
+}
+
+/** NDIS_OBJECT_HEADER. */
+function objectHeader(view: DataView, at: number, type: number, rev: number, size: number): void {
+  view.setUint8(at, type);
+  view.setUint8(at + 1, rev);
+  view.setUint16(at + 2, size, true);
+}
+
+/**
+ * NDIS_OFFLOAD with no offload at all: this device makes and checks no checksums. Revision and
+ * size follow the NDIS version (Linux `NDIS_OFFLOAD_SIZE_6_0`, `_6_1`, `NDIS_OFFLOAD_SIZE`).
+ * Returns the length.
+ */
+export function putOffload(state: OidState, view: DataView, at: number): number {
+  const revision = state.ndisMinor >= 30 ? 3 : state.ndisMinor >= 1 ? 2 : 1;
+  const length = revision === 3 ? 156 : revision === 2 ? 144 : 112;
+  for (let i = 0; i < length; i++) view.setUint8(at + i, 0);
+  objectHeader(view, at, 0xa7, revision, length);
+  return length;
+}

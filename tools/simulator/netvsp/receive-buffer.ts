@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * The receive buffer of a network device: guest memory cut into sections, each of which holds one
+ * RNDIS message. A section belongs to the guest from the transfer-page packet that names it to the
+ * guest's completion of that packet; a guest that forgets completions starves itself.
+ */
+
+import type { Grant, GrantLedger } from '../grants.ts';
+
+/**
+ * Sections that only control messages use (OpenVMM `RX_RESERVED_CONTROL_BUFFERS`): frames cannot
+ * starve the answers to requests.
+ */
+export const CONTROL_SECTIONS = 16;
+
+/** The layout of received data messages, which decides the size of a section. */
+export type SectionLayout = 'exact' | 'sub-allocation';
+
+/**
+ * Windows: sections of 1728 bytes at the MTU of 1514, as recorded (golden traces, and the sample
+ * of Linux's `nvsp_send_recv_buf_complete`). How it grows with the MTU is inferred.
+ */
+const EXACT_OVERHEAD = 1728 - 1514;
+
+/** OpenVMM: the data begins at 256, and 36 bytes are for a "co-netvsc footer". */
+export const SUB_ALLOCATION_DATA_OFFSET = 256;
+const SUB_ALLOCATION_FOOTER = 36;
+
+/**
+ * Size of a section in bytes. Each layout has the section that it needs: exact messages fit into
+ * the sections that Windows makes (37 in iPXE's 64 KiB), messages that claim the whole section
+ * need those of OpenVMM (36).
+ */
+export function sectionSize(mtu: number, layout: SectionLayout): number {
+  if (layout === 'sub-allocation') return SUB_ALLOCATION_DATA_OFFSET + mtu + SUB_ALLOCATION_FOOTER;
+  return Math.ceil((mtu + EXACT_OVERHEAD) / 8) * 8;
+}
+
+/** Numbers of packets stay below this, so that a transaction ID is below 2^53. */
+const SERIAL_LIMIT = 2 ** 20;
+
+/** Sections in the order in which they became free. */
+class FreeList {
+  readonly #sections: Int32Array;
+  #head = 0;
+  length: number;
+
+  constructor(first: number, count: number) {
+    this.#sections = new Int32Array(Math.max(1, count));
+    for (let i = 0; i < count; i++) this.#sections[i] = first + i;
+    this.length = count;
+  }
+
+  /** The section that has been free for longest, or -1. */
+  take(): number {
+    if (this.length === 0) return -1;
+    const section = this.#sections[this.#head]!;
+    this.#head = (this.#head + 1) % this.#sections.length;
+    this.length--;
+    return section;
+  }
+
+  put(section: number): void {
+    this.#sections[(this.#head + this.length) % this.#sections.length] = section;
+    this.length++;
+  }
+}
+
+export class ReceiveBuffer {
+  readonly gpadl: number;
+  /** Page set ID, as the guest gave it. */
+  readonly id: number;
+  readonly sectionSize: number;
+  readonly sectionCount: number;
+  readonly #grants: GrantLedger;
+  readonly #grant: Grant;
+  readonly #control: FreeList;
+  readonly #data: FreeList;
+  /** Next section of the same packet, or -1. */
+  readonly #next: Int32Array;
+  /** By first section of a packet: its serial number and the completions that the guest owes. */
+  readonly #serial: Int32Array;
+  readonly #owed: Int32Array;
+  #serials = 0;
+  /** The guest took the buffer back: nothing is written to it any more. */
+  revoked = false;
+  /** Transfer-page packets that the guest has not completed. */
+  outstanding = 0;
+
+  /** `grant` is the accepted GPADL, page aligned; see {@link sectionSize} for `size`. */
+  constructor(grants: GrantLedger, grant: Grant, gpadl: number, id: number, size: number) {
+    this.gpadl = gpadl;
+    this.id = id;
+    this.sectionSize = size;
+    this.sectionCount = Math.floor(grant.length / size);
+    this.#grants = grants;
+    this.#grant = grant;
+    const control = Math.min(CONTROL_SECTIONS, this.sectionCount);
+    this.#control = new FreeList(0, control);
+    this.#data = new FreeList(control, this.sectionCount - control);
+    this.#next = new Int32Array(this.sectionCount).fill(-1);
+    this.#serial = new Int32Array(this.sectionCount).fill(-1);
+    this.#owed = new Int32Array(this.sectionCount);
+  }
+
+  /** Enough for a queue: the reserved sections and one for data (OpenVMM, queue set-up). */
+  get usable(): boolean {
+    return this.sectionCount > CONTROL_SECTIONS;
+  }
+
+  /** Sections that wait for a packet or that the guest has. */
+  get inUse(): number {
+    return this.sectionCount - this.#control.length - this.#data.length;
+  }
+
+  get freeControl(): number {
+    return this.revoked ? 0 : this.#control.length;
+  }
+
+  get freeData(): number {
+    return this.revoked ? 0 : this.#data.length;
+  }
+
+  /** Take a section for a control message or for data; -1 if there is none. */
+  take(control: boolean): number {
+    if (this.revoked) return -1;
+    return control ? this.#control.take() : this.#data.take();
+  }
+
+  /** Give one section back that has not been sent. */
+  put(section: number): void {
+    if (section < CONTROL_SECTIONS) this.#control.put(section);
+    else this.#data.put(section);
+  }
+
+  /** Byte offset of a section in the buffer. */
+  offset(section: number): number {
+    return section * this.sectionSize;
+  }
+
+  /** Write into a section, through the grant of the guest's GPADL. */
+  write(section: number, at: number, bytes: Uint8Array, length: number): void {
+    if (at + length > this.sectionSize) throw new Error(`message longer than section ${section}`);
+    this.#grants.write(this.#grant, this.offset(section) + at, bytes, 0, length);
+  }
+
+  /** Let `section` follow `previous` in the same packet. */
+  chain(previous: number, section: number): void {
+    this.#next[previous] = section;
+  }
+
+  /** Number the packet that begins with section `first`; the high half of its transaction ID. */
+  number(first: number): number {
+    const serial = this.#serials;
+    this.#serials = (this.#serials + 1) % SERIAL_LIMIT;
+    this.#serial[first] = serial;
+    return serial;
+  }
+
+  /** The packet that begins with `first` went out so many times; 0 takes its sections back. */
+  sent(first: number, copies: number): void {
+    this.#owed[first] = copies;
+    if (copies === 0) this.#recycle(first);
+    else this.outstanding++;
+  }
+
+  /**
+   * The guest completes a packet: all of its sections are free again. False for a transaction that
+   * is not outstanding.
+   */
+  complete(low: number, high: number): boolean {
+    if (low >= this.sectionCount || this.#serial[low] !== high || this.#owed[low] === 0)
+      return false;
+    this.#owed[low]!--;
+    if (this.#owed[low] !== 0) return true;
+    this.outstanding--;
+    this.#recycle(low);
+    return true;
+  }
+
+  #recycle(first: number): void {
+    this.#serial[first] = -1;
+    for (let section = first; section >= 0;) {
+      const next = this.#next[section]!;
+      this.#next[section] = -1;
+      this.put(section);
+      section = next;
+    }
+  }
+}

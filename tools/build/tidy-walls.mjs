@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * The walls between the parts of the project, as tables: who may import whom. The type checker and
+ * the bundler enforce parts of this too; here the finding names the line.
+ */
+
+import { posix } from 'node:path';
+import { SIMULATOR_SHARES } from './bundle-checks.mjs';
+
+/** @typedef {import('./tidy-rules.mjs').SourceFile} SourceFile */
+/** @typedef {import('./tidy-rules.mjs').Remark} Remark */
+
+/** The files of `src/` that every layer stands on. */
+const BASE = /^src\/(?:machine|wire|error|events|time)\.ts$/;
+
+/**
+ * The layers of the firmware, each with those that it may import, besides itself. RNDIS and the
+ * network stack know nothing of Hyper-V; only what puts everything together may import everything.
+ *
+ * @type {Readonly<Record<string, readonly string[]>>}
+ */
+const LAYERS = {
+  base: [],
+  memory: ['base'],
+  hyperv: ['base', 'memory'],
+  vmbus: ['base', 'memory', 'hyperv'],
+  net: ['base'],
+  rndis: ['base', 'memory', 'net'],
+  netvsc: ['base', 'memory', 'hyperv', 'vmbus', 'net', 'rndis'],
+  utility: ['base', 'memory', 'hyperv', 'vmbus'],
+};
+
+/** What puts the layers together: files at the top of `src/`, and the boot. */
+const TOP = /^src\/(?:[a-z0-9-]+\.ts|boot\/.*)$/;
+
+/** Packages that a part may import, besides Node's own modules where those are allowed. */
+const PACKAGES = {
+  tests: /^(?:uvu|uvu\/assert|esbuild)$/,
+  build: /^(?:uvu|esbuild)$/,
+  bench: /^esbuild$/,
+};
+
+/** @param {string} path @returns {string | undefined} */
+function layerOf(path) {
+  if (BASE.test(path)) return 'base';
+  if (TOP.test(path)) return 'top';
+  return /^src\/([^/]+)\//.exec(path)?.[1];
+}
+
+/**
+ * Why `from` must not import `target`, or undefined if it may.
+ *
+ * @param {string} from path of the importing file
+ * @param {string} specifier as written
+ * @returns {string | undefined}
+ */
+export function forbiddenImport(from, specifier) {
+  if (!specifier.startsWith('.')) return forbiddenPackage(from, specifier);
+  const target = posix.join(posix.dirname(from), specifier);
+
+  if (from.startsWith('src/')) {
+    if (!target.startsWith('src/')) return 'src/ imports only src/';
+    if (from.endsWith('/protocol.ts') && target !== 'src/wire.ts') {
+      return 'a protocol file imports only wire.ts';
+    }
+    return forbiddenLayer(from, target);
+  }
+  if (from.startsWith('tools/simulator/')) {
+    if (target.startsWith('tools/simulator/') || SIMULATOR_SHARES.test(target)) return undefined;
+    return 'the simulator takes of src/ only machine.ts, wire.ts and protocol.ts files';
+  }
+  if (from.startsWith('tools/') && target.startsWith('firmware-tests/')) {
+    return 'tools/ does not import tests';
+  }
+  return undefined;
+}
+
+/** @param {string} from @param {string} target */
+function forbiddenLayer(from, target) {
+  const layer = layerOf(from);
+  const other = layerOf(target);
+  if (layer === 'top') return undefined;
+  const below = layer === undefined ? undefined : LAYERS[layer];
+  if (below === undefined) return `the layer of ${from} is not in the table of tidy-walls.mjs`;
+  if (other === layer || (other !== undefined && below.includes(other))) return undefined;
+  return `${layer} must not know ${other ?? target}`;
+}
+
+/** @param {string} from @param {string} specifier */
+function forbiddenPackage(from, specifier) {
+  if (/^(?:src|tools\/simulator)\//.test(from)) return 'this runs without Node and packages';
+  if (specifier.startsWith('node:')) return undefined;
+  if (from.startsWith('firmware-tests/') && PACKAGES.tests.test(specifier)) return undefined;
+  if (from.startsWith('tools/build/') && PACKAGES.build.test(specifier)) return undefined;
+  if (/^tools\/bench[/.]/.test(from) && PACKAGES.bench.test(specifier)) return undefined;
+  return 'there are no run-time dependencies (and Node is imported as node:...)';
+}
+
+/**
+ * All imports of a file: static, of types, re-exports, dynamic.
+ *
+ * @param {SourceFile} file
+ * @returns {{ specifier: string, line: number }[]}
+ */
+export function importsOf({ tokens }) {
+  const found = [];
+  for (const [index, token] of tokens.entries()) {
+    if (token.kind !== 'string') continue;
+    const before = tokens[index - 1]?.text;
+    const called = before === '(' && tokens[index - 2]?.text === 'import';
+    if (before !== 'from' && before !== 'import' && !called) continue;
+    found.push({ specifier: token.text.slice(1, -1), line: token.line });
+  }
+  return found;
+}
+
+/**
+ * @param {SourceFile} file
+ * @returns {Remark[]}
+ */
+export function importWalls(file) {
+  return importsOf(file).flatMap(({ specifier, line }) => {
+    const reason = forbiddenImport(file.path, specifier);
+    return reason === undefined ? [] : [{ line, text: `imports ${specifier}: ${reason}` }];
+  });
+}

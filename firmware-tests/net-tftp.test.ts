@@ -25,7 +25,7 @@ import type { DownloadSink } from '../src/net/download.ts';
 import { NetworkInterface } from '../src/net/network-interface.ts';
 import { tftp } from '../src/net/tftp.ts';
 import type { TftpOptions } from '../src/net/tftp.ts';
-import type { TftpResult } from '../src/net/tftp-transfer.ts';
+import type { TftpResult } from '../src/net/tftp-options.ts';
 import { errorKinds, HypxeError } from '../src/error.ts';
 import { Log } from '../src/events.ts';
 import type { FirmwareEvent } from '../src/events.ts';
@@ -672,16 +672,23 @@ refusal('a sink that is full in the middle', () => {
   assert.equal(b.course, ['RRQ 69', 'ACK 0 40000', 'ACK 1 40000', 'ACK 2 40000', 'ERROR 3 40000']);
 });
 
-refusal('port unreachable ends the wait at once', () => {
-  const b = new Bench((packet, bench) => {
-    if (packet.opcode !== 1) return;
+refusal('port unreachable ends the wait at once, before the first answer and after it', () => {
+  const unreachable = (bench: Bench): void => {
     const quote = bench.device.sent.at(-1)!.bytes.slice(14, 42);
     const message = [3, 3, 0, 0, 0, 0, 0, 0, ...quote];
     [message[2], message[3]] = u16(slowChecksum(message)) as [number, number];
     bench.device.deliver(ipFrame({ payload: message, protocol: 1 }));
-  });
-  assert.is(thrown(() => b.run()).kind.name, 'TftpPortUnreachable');
-  assert.is(b.clock.ms, 2);
+  };
+  const first = new Bench((_, bench) => unreachable(bench));
+  assert.is(thrown(() => first.run()).kind.name, 'TftpPortUnreachable');
+  assert.is(first.clock.ms, 2);
+  const right = server({ file: pattern(2000) });
+  const later = new Bench((packet, bench) =>
+    packet.number === 2 ? unreachable(bench) : right(packet, bench),
+  );
+  const error = thrown(() => later.run());
+  assert.is(error.kind.name, 'TftpStalled');
+  assert.match(error.message, /ICMP port unreachable after 1024 bytes/);
 });
 
 refusal.run();

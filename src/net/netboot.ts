@@ -17,7 +17,7 @@ import { NetworkInterface } from './network-interface.ts';
 import type { NetworkInterfaceOptions } from './network-interface.ts';
 import { tftp } from './tftp.ts';
 import type { TftpOptions } from './tftp.ts';
-import type { TftpResult } from './tftp-transfer.ts';
+import type { TftpResult } from './tftp-options.ts';
 import { errorKinds, HypxeError } from '../error.ts';
 import type { Log } from '../events.ts';
 import { TICKS_PER_MS } from '../time.ts';

@@ -16,50 +16,18 @@ import type { NetworkInterface, UdpHandler } from './network-interface.ts';
 import { Port, TFTP_BLOCK_DEFAULT, TFTP_HEADER, TftpErrorCode, TftpOpcode } from './protocol.ts';
 import { TftpError, tftpErrorOf } from './tftp-error.ts';
 import { errorText, parseOptionAck, putAck, putError, putReadRequest } from './tftp-packet.ts';
+import {
+  TFTP_FIRST_TIMEOUT_MS,
+  TFTP_LONGEST_TIMEOUT_MS,
+  TFTP_PROGRESS_BYTES,
+  TFTP_TOTAL_MS,
+  TFTP_TRIES,
+} from './tftp-options.ts';
+import type { TftpResult, TransferOptions } from './tftp-options.ts';
 import type { TftpAsk } from './tftp-packet.ts';
 import { HypxeError } from '../error.ts';
 import type { ErrorKind } from '../error.ts';
 import { TICKS_PER_MS } from '../time.ts';
-
-/** Patience with the server: first try, doubled for each further one up to the longest. */
-export const TFTP_FIRST_TIMEOUT_MS = 500;
-export const TFTP_LONGEST_TIMEOUT_MS = 4000;
-
-/** Times that a packet is sent without any progress, the first included. */
-export const TFTP_TRIES = 8;
-
-/** Patience with the whole download. */
-export const TFTP_TOTAL_MS = 1_800_000;
-
-/** Bytes between two progress events. */
-export const TFTP_PROGRESS_BYTES = 1 << 18;
-
-/** Patience, and what to send. All times in milliseconds. */
-export interface TransferOptions {
-  readonly firstTimeoutMs?: number;
-  readonly longestTimeoutMs?: number;
-  readonly tries?: number;
-  readonly totalMs?: number;
-  readonly progressBytes?: number;
-  /** Port of the server. Default 69. */
-  readonly port?: number;
-}
-
-/** What became of a transfer. */
-export interface TftpResult {
-  /** Bytes received. */
-  readonly length: number;
-  readonly blocks: number;
-  /** As agreed with the server. */
-  readonly blockSize: number;
-  readonly windowSize: number;
-  /** Blocks that came again, that came too early, and packets that we sent again. */
-  readonly duplicates: number;
-  readonly gaps: number;
-  readonly retransmissions: number;
-  /** Packets of other hosts and ports, and malformed ones. */
-  readonly ignored: number;
-}
 
 /** One request and what follows from it. */
 export class Transfer implements UdpHandler {
@@ -210,7 +178,10 @@ export class Transfer implements UdpHandler {
   unreachable(destination: Ipv4Address, destinationPort: number): void {
     if (this.#state === 'done' || this.#state === 'refused') return;
     if (destination !== this.#server || destinationPort !== this.#serverPort) return;
-    this.#fail(TftpError.TftpPortUnreachable, -1, 'nobody listens there (ICMP port unreachable)');
+    // Before the first answer nobody serves there; after it the server gave the transfer up
+    const kind =
+      this.#state === 'requesting' ? TftpError.TftpPortUnreachable : TftpError.TftpStalled;
+    this.#fail(kind, -1, `ICMP port unreachable after ${this.#received} bytes`);
   }
 
   #takeData(buffer: Uint8Array, offset: number, length: number, sourcePort: number): void {

@@ -18,7 +18,7 @@ import { TftpError } from './tftp-error.ts';
 import { readRequestLength } from './tftp-packet.ts';
 import type { TftpAsk } from './tftp-packet.ts';
 import { Transfer } from './tftp-transfer.ts';
-import type { TftpResult, TransferOptions } from './tftp-transfer.ts';
+import type { TftpResult, TransferOptions } from './tftp-options.ts';
 import { HypxeError } from '../error.ts';
 
 /** Blocks that the server may send before one is acknowledged. */

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * What the replay asks of a firmware bundle: the driver's interface by structure, so that a bundle
+ * (whose classes are its own) can be replayed like the sources.
+ */
+
+import type { EventSink } from '../../src/events.ts';
+import type { X64Machine } from '../../src/machine.ts';
+import type { ErrorKind } from '../../src/error.ts';
+import type { NetDevice } from '../../src/net/device.ts';
+
+/** Allocates what the driver shares with the host. */
+export interface FirmwareAllocator {
+  allocate(length: number, align: number, purpose: string): number | undefined;
+  free(address: number, length: number, purpose: string): void;
+}
+
+/** What a device tells besides frames. */
+export interface FirmwareDeviceObserver {
+  /** A frame is done; `sequence` counts `transmit` calls of the device from 0. */
+  transmitted(sequence: number, error: ErrorKind | undefined): void;
+  receiveError(error: ErrorKind, buffer: Uint8Array, offset: number, length: number): void;
+  linkChanged(up: boolean): void;
+}
+
+/** A network device that can be observed. */
+export type FirmwareDevice = NetDevice & { observer?: FirmwareDeviceObserver | undefined };
+
+/** The driver. */
+export interface FirmwareDriver {
+  readonly devices: readonly FirmwareDevice[];
+  probe(): void;
+  remove(): void;
+  quiesce(): void;
+  unquiesce(): void;
+}
+
+/** A firmware bundle, as far as the replay uses it. */
+export interface Firmware {
+  createDriver(
+    machine: X64Machine,
+    options: {
+      readonly preset: 'ipxe';
+      readonly events: EventSink;
+      readonly allocator: FirmwareAllocator;
+      readonly random: () => number;
+    },
+  ): FirmwareDriver;
+}
+
+/** The text of an error as the recording has it: `ENODEV`, `EPLATFORM(0x33)`, or what was thrown. */
+export function errorText(error: unknown): string {
+  const { kind, status } = error as { kind?: Partial<ErrorKind>; status?: number };
+  if (typeof kind?.errno === 'string') {
+    if (kind.errno === 'EPLATFORM' && status !== undefined)
+      return `EPLATFORM(0x${status.toString(16)})`;
+    return kind.errno;
+  }
+  return `crash: ${error instanceof Error ? `${error.name}: ${error.message}` : String(error)}`;
+}

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * What the guest shares with the host, learnt from its own messages as a host learns it: contact
+ * pages, GPADLs and the rings in them.
+ */
+
+import {
+  GpaRange,
+  GpadlBody,
+  GpadlHeader,
+  InitiateContact,
+  MessageType,
+  OfferChannel,
+  OpenChannel,
+  RingControl,
+} from '../../src/vmbus/protocol.ts';
+
+/** Bytes of the guest that may not be contiguous: a part of a GPADL. */
+export class PageList {
+  readonly #memory: Uint8Array;
+  readonly #pages: readonly number[];
+  /** Length in bytes. */
+  readonly length: number;
+
+  constructor(memory: Uint8Array, pages: readonly number[]) {
+    this.#memory = memory;
+    this.#pages = pages;
+    this.length = pages.length * 4096;
+  }
+
+  /** Guest physical address of a byte. */
+  address(offset: number): number {
+    return this.#pages[offset >>> 12]! + (offset & 0xfff);
+  }
+
+  /** Read `length` bytes from `offset`, wrapping at the end of the list. */
+  read(offset: number, length: number): Uint8Array {
+    const bytes = new Uint8Array(length);
+    for (let i = 0; i < length; i++)
+      bytes[i] = this.#memory[this.address((offset + i) % this.length)]!;
+    return bytes;
+  }
+
+  /** Write `bytes` from `offset`, wrapping at the end of the list. */
+  write(offset: number, bytes: Uint8Array): void {
+    bytes.forEach((byte, i) => (this.#memory[this.address((offset + i) % this.length)] = byte));
+  }
+
+  readU32(offset: number): number {
+    return new DataView(this.read(offset, 4).buffer).getUint32(0, true);
+  }
+
+  writeU32(offset: number, value: number): void {
+    const bytes = new Uint8Array(4);
+    new DataView(bytes.buffer).setUint32(0, value, true);
+    this.write(offset, bytes);
+  }
+}
+
+/** One ring: control page and data. */
+export class GuestRing {
+  readonly control: PageList;
+  readonly data: PageList;
+
+  constructor(memory: Uint8Array, pages: readonly number[]) {
+    this.control = new PageList(memory, pages.slice(0, 1));
+    this.data = new PageList(memory, pages.slice(1));
+  }
+
+  get producer(): number {
+    return this.control.readU32(RingControl.at.prod);
+  }
+
+  set producer(value: number) {
+    this.control.writeU32(RingControl.at.prod, value);
+  }
+
+  get consumer(): number {
+    return this.control.readU32(RingControl.at.cons);
+  }
+
+  set consumer(value: number) {
+    this.control.writeU32(RingControl.at.cons, value);
+  }
+}
+
+/** A channel that the guest has opened. */
+export interface GuestChannel {
+  readonly channel: number;
+  readonly gpadl: number;
+  /** Guest to host. */
+  readonly out: GuestRing;
+  /** Host to guest. */
+  readonly in: GuestRing;
+}
+
+/** Memory that the guest has given to the host. */
+export interface GuestGpadl {
+  readonly id: number;
+  readonly channel: number;
+  readonly pages: number[];
+  /** Pages that the header announced. */
+  readonly expected: number;
+}
+
+/** Most pages of one GPADL that are believed: 64 MiB. */
+export const GPADL_PAGES_MAX = 16384;
+
+/** Reads the guest's control messages. */
+export class GuestChannels {
+  readonly #memory: Uint8Array;
+  readonly gpadls = new Map<number, GuestGpadl>();
+  readonly channels = new Map<number, GuestChannel>();
+  /** Channels that are open as the host sees it. */
+  readonly open = new Set<number>();
+  /** Monitors of channels, from the offers: channel to monitor number. */
+  readonly monitors = new Map<number, number>();
+  /** Addresses of the contact; 0 before. */
+  interruptPage = 0;
+  monitorOut = 0;
+  /** The host has accepted the contact. */
+  connected = false;
+
+  constructor(memory: Uint8Array) {
+    this.#memory = memory;
+  }
+
+  /** Take a message that the guest has posted successfully. */
+  posted(message: Uint8Array): void {
+    const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
+    const type = message.length < 4 ? 0 : view.getUint32(0, true);
+    if (type === MessageType.INITIATE_CONTACT && message.length >= InitiateContact.size) {
+      this.interruptPage = Number(view.getBigUint64(InitiateContact.at.interruptPage, true));
+      this.monitorOut = Number(view.getBigUint64(InitiateContact.at.monitorOut, true));
+    }
+    if (type === MessageType.GPADL_HEADER && message.length >= GpadlHeader.size + GpaRange.size)
+      this.#header(view);
+    if (type === MessageType.GPADL_BODY && message.length >= GpadlBody.size) this.#body(view);
+    if (type === MessageType.OPEN_CHANNEL && message.length >= OpenChannel.size)
+      this.#openChannel(view);
+    if (type === MessageType.CLOSE_CHANNEL && message.length >= 12)
+      this.open.delete(view.getUint32(8, true));
+  }
+
+  /** Take a message of the host to the guest. */
+  delivered(message: Uint8Array): void {
+    const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
+    const type = message.length < 4 ? 0 : view.getUint32(0, true);
+    if (type === MessageType.VERSION_RESPONSE) this.connected = message[8] !== 0;
+    if (type === MessageType.GPADL_TORNDOWN) this.gpadls.delete(view.getUint32(8, true));
+    if (type === MessageType.OFFER_CHANNEL && message[OfferChannel.at.monitored] !== 0)
+      this.monitors.set(
+        view.getUint32(OfferChannel.at.channel, true),
+        message[OfferChannel.at.monitor]!,
+      );
+    if (type === MessageType.UNLOAD_RESPONSE) this.#unload();
+  }
+
+  /** The GPADL, if it is there, whose pages overlap [address, address + length). */
+  gpadlOver(address: number, length: number): GuestGpadl | undefined {
+    for (const gpadl of this.gpadls.values()) {
+      if (gpadl.pages.some((page) => page + 4096 > address && page < address + length))
+        return gpadl;
+    }
+    return undefined;
+  }
+
+  /** Forget pages and rings that lie in memory which is no longer the guest's. */
+  forget(address: number, length: number): void {
+    const end = address + length;
+    if (this.interruptPage >= address && this.interruptPage < end) this.interruptPage = 0;
+    if (this.monitorOut >= address && this.monitorOut < end) this.monitorOut = 0;
+    for (const [number, channel] of this.channels) {
+      const at = channel.out.control.address(0);
+      if (at >= address && at < end) this.channels.delete(number);
+    }
+  }
+
+  #header(view: DataView): void {
+    const id = view.getUint32(GpadlHeader.at.gpadl, true);
+    const channel = view.getUint32(GpadlHeader.at.channel, true);
+    const length = view.getUint32(GpadlHeader.size + GpaRange.at.byteCount, true);
+    const expected = Math.min(Math.ceil(length / 4096), GPADL_PAGES_MAX);
+    const gpadl = { id, channel, expected, pages: [] };
+    this.gpadls.set(id, gpadl);
+    this.#addPages(gpadl, view, GpadlHeader.size + GpaRange.size);
+  }
+
+  #body(view: DataView): void {
+    const gpadl = this.gpadls.get(view.getUint32(GpadlBody.at.gpadl, true));
+    if (gpadl !== undefined) this.#addPages(gpadl, view, GpadlBody.size);
+  }
+
+  #addPages(gpadl: GuestGpadl, view: DataView, from: number): void {
+    for (let at = from; at + 8 <= view.byteLength && gpadl.pages.length < gpadl.expected; at += 8) {
+      const address = Number(view.getBigUint64(at, true)) * 4096;
+      if (address + 4096 <= this.#memory.length) gpadl.pages.push(address);
+    }
+  }
+
+  #openChannel(view: DataView): void {
+    const channel = view.getUint32(OpenChannel.at.channel, true);
+    const gpadl = view.getUint32(OpenChannel.at.gpadl, true);
+    const outPages = view.getUint32(OpenChannel.at.outPages, true);
+    const pages = this.gpadls.get(gpadl)?.pages ?? [];
+    if (outPages < 2 || pages.length < outPages + 2) return;
+    const out = new GuestRing(this.#memory, pages.slice(0, outPages));
+    const inward = new GuestRing(this.#memory, pages.slice(outPages));
+    this.channels.set(channel, { channel, gpadl, out, in: inward });
+    this.open.add(channel);
+  }
+
+  #unload(): void {
+    this.connected = false;
+    this.gpadls.clear();
+    this.open.clear();
+  }
+}

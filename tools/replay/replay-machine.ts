@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * The machine of a replay: it answers from a recording and writes down what the guest does. The
+ * guest need not do exactly what was recorded; see the cursor.
+ */
+
+import { HvCall, HvControl, HvStatus, Msr, SignalEvent } from '../../src/hyperv/protocol.ts';
+import { GpadlTeardown, MessageType, PacketHeader, RingControl } from '../../src/vmbus/protocol.ts';
+import type { CpuidRegisters, MemoryRange, X64Machine } from '../../src/machine.ts';
+import { Cursor } from './cursor.ts';
+import { GuestChannels } from './guest-channels.ts';
+import { GuestObserver } from './guest-observer.ts';
+import { fromHex, hexNumber } from './hex.ts';
+import type { Item, SignalCause } from './item.ts';
+import { MessageSlots } from './message-slots.ts';
+import {
+  bitItem,
+  livelockItem,
+  messageItem,
+  packetItems,
+  registerItem,
+  signalItem,
+  violationItem,
+  violationSort,
+} from './normalise.ts';
+import type { GuestPacket } from './normalise.ts';
+import { RecordedHost } from './recorded-host.ts';
+import type { RecordedStep } from './recording.ts';
+import { ReplayAllocator } from './replay-allocator.ts';
+import { ReplayRegisters } from './replay-registers.ts';
+import type { TraceEvent } from './trace-events.ts';
+import type { TraceFile } from './trace-file.ts';
+
+/** Calls of the machine in one step after which a guest counts as hung. */
+export const STEP_CALLS_MAX = 200_000;
+
+/** Reference time at the start, in ticks of 100 ns: one second after power-on. */
+const TIME_START = 10_000_000;
+
+const TICKS_PER_MS = 10_000;
+
+/** Random numbers when the recording has no more. */
+const RANDOM_FALLBACK = 0x18ae0000;
+
+/** Why the machine ended the guest. Thrown by every call from then on. */
+export class ReplayStop extends Error {
+  readonly reason: 'fault' | 'hang' | 'end';
+
+  constructor(reason: 'fault' | 'hang' | 'end', message: string) {
+    super(message);
+    this.name = 'ReplayStop';
+    this.reason = reason;
+  }
+}
+
+/** A machine that answers from a recording. */
+export class ReplayMachine implements X64Machine {
+  readonly architecture = 'x64';
+  readonly memory: ArrayBuffer;
+  readonly memoryMap: readonly MemoryRange[];
+  readonly allocator: ReplayAllocator;
+  /** What the replay could not repeat. */
+  readonly notes: string[] = [];
+  /** What the guest did in the current step. */
+  items: Item[] = [];
+  /** Set when the machine has ended the guest. */
+  stopped: ReplayStop | undefined;
+
+  /** Which recorded packets the guest wrote, and whether it had to signal them. */
+  readonly written = new Map<number, SignalCause>();
+
+  readonly #bytes: Uint8Array;
+  readonly #events: readonly TraceEvent[];
+  readonly #registers: ReplayRegisters;
+  readonly #channels: GuestChannels;
+  readonly #observer: GuestObserver;
+  readonly #slots: MessageSlots;
+  readonly #host: RecordedHost;
+  readonly #cursor: Cursor;
+  /** Statuses of the recorded HvSignalEvents of this step, in order. */
+  #signalStatuses: number[] = [];
+  /** Answers to messages that the recording does not have. */
+  #answers: Uint8Array[] = [];
+  /** Transmit slots that went to packets the recording does not have, by channel. */
+  readonly #otherSlots = new Map<number, number>();
+  /** The packet that the next signal announces. */
+  #cause: SignalCause | undefined;
+  #time = TIME_START;
+  #randomIndex = 0;
+  #calls = 0;
+
+  constructor(trace: TraceFile) {
+    const { base, size } = trace.ram;
+    this.memory = new ArrayBuffer(base + size);
+    this.memoryMap = [{ address: base, length: size, type: 'usable' }];
+    this.#bytes = new Uint8Array(this.memory);
+    this.#events = trace.events;
+    this.#registers = new ReplayRegisters(trace.events);
+    this.#channels = new GuestChannels(this.#bytes);
+    this.#observer = new GuestObserver(this.#bytes, this.#channels);
+    const view = new DataView(this.memory);
+    this.#slots = new MessageSlots(view, this.#registers, (payload) =>
+      this.#channels.delivered(payload),
+    );
+    this.#cursor = new Cursor(trace.events, (event, index, left) =>
+      this.#apply(event, index, left),
+    );
+    this.allocator = new ReplayAllocator(this.#bytes, trace.events, {
+      stepBegin: () => this.#cursor.stepBegin,
+      stepEnd: () => this.#cursor.stepEnd,
+      observe: () => this.#observe(),
+      freed: (address, length, purpose) => this.#freed(address, length, purpose),
+    });
+    this.#host = new RecordedHost({
+      memory: this.#bytes,
+      channels: this.#channels,
+      slots: this.#slots,
+      guestAddress: (event) => this.allocator.guestAddress(event),
+      note: (text) => this.notes.push(text),
+    });
+  }
+
+  /** Index of the recorded event that the replay has reached. */
+  get position(): number {
+    return this.#cursor.position;
+  }
+
+  /** Begin a step of the recording. What the guest does from here on belongs to it. */
+  beginStep(step: RecordedStep): void {
+    this.items = [];
+    this.#calls = 0;
+    this.#cursor.beginStep(step);
+    this.#observer.acceptPages();
+    this.#signalStatuses = this.#events
+      .slice(step.begin, step.end)
+      .flatMap((event) =>
+        event.op === 'hypercall' && Number(event.code) === HvCall.SIGNAL_EVENT
+          ? [event.status]
+          : [],
+      );
+  }
+
+  /** End the step: take what the guest has left, and let the rest of the step happen. */
+  endStep(): void {
+    this.#observe();
+    this.#cursor.endStep();
+    this.#observer.acceptPages();
+  }
+
+  /** The next recorded random number. The driver's source of open IDs. */
+  readonly random = (): number => {
+    for (; this.#randomIndex < this.#cursor.stepEnd; this.#randomIndex++) {
+      const event = this.#events[this.#randomIndex];
+      if (event?.op !== 'random' || this.#randomIndex < this.#cursor.stepBegin) continue;
+      this.#randomIndex++;
+      return Number(event.value);
+    }
+    return RANDOM_FALLBACK;
+  };
+
+  cpuid(leaf: number, _subleaf: number): CpuidRegisters {
+    this.#enter();
+    return this.#registers.cpuid(leaf >>> 0);
+  }
+
+  rdmsr(msr: number): bigint {
+    this.#enter();
+    this.#observe();
+    if (msr === Msr.TIME_REF_COUNT) return BigInt(this.#time);
+    return this.#registers.read(msr);
+  }
+
+  wrmsr(msr: number, value: bigint): void {
+    this.#enter();
+    this.#observe();
+    if (msr === Msr.EOM) {
+      this.#slots.endOfMessage();
+      return;
+    }
+    const item = registerItem(msr, value, this.allocator.places, this.position);
+    this.items.push(item);
+    this.#cursor.reach(item);
+    this.#registers.write(msr, value);
+    // A SINT that is unmasked takes what waits for it
+    this.#slots.endOfMessage();
+    this.#settle();
+  }
+
+  callHypercallPage(page: number, control: bigint, input: bigint, _output: bigint): bigint {
+    this.#enter();
+    this.#observe();
+    if (page !== this.#registers.hypercallPage) {
+      this.items.push(livelockItem('call of the unmapped hypercall page', this.position));
+      return this.#stop('fault', `the page at ${hexNumber(page)} is not the hypercall page`);
+    }
+    const code = Number(control & HvControl.CODE_MASK);
+    const fast = (control & HvControl.FAST) !== 0n;
+    const parameters = fast ? fastInput(input) : this.#slowInput(code, Number(input));
+    if (parameters === undefined) return BigInt(HvStatus.INVALID_ALIGNMENT);
+    if (code === HvCall.POST_MESSAGE) return BigInt(this.#post(parameters));
+    if (code === HvCall.SIGNAL_EVENT) return BigInt(this.#signal(parameters));
+    return BigInt(HvStatus.INVALID_HYPERCALL_CODE);
+  }
+
+  pause(): void {
+    this.#enter();
+    this.#observe();
+    this.#time += TICKS_PER_MS;
+    this.#host.drainUnrecorded();
+    this.#cursor.pause();
+    for (const answer of this.#answers.splice(0)) this.#slots.post(2, 1, answer);
+    this.#observer.acceptPages();
+    if (this.#cursor.atEnd) this.#stop('end', 'the recording ends here');
+  }
+
+  /** Count a call; a guest that was ended stays ended. */
+  #enter(): void {
+    if (this.stopped !== undefined) throw this.stopped;
+    if (++this.#calls > STEP_CALLS_MAX) {
+      this.items.push(livelockItem('the guest makes no progress', this.position));
+      this.#stop('hang', `more than ${STEP_CALLS_MAX} calls of the machine in one step`);
+    }
+  }
+
+  #stop(reason: ReplayStop['reason'], message: string): never {
+    this.stopped = new ReplayStop(reason, message);
+    throw this.stopped;
+  }
+
+  /** A recorded event happens. */
+  #apply(event: TraceEvent, index: number, left: boolean): void {
+    if (left && event.op === 'ring-write') this.#host.packetLeft(fromHex(event.bytes));
+    if (event.op === 'delay' && event.by === 'harness') {
+      this.#time += event.ms * TICKS_PER_MS;
+      this.#host.drainUnrecorded();
+    }
+    this.#host.apply(event, index);
+  }
+
+  /** Let follow what follows at once. */
+  #settle(): void {
+    this.#cursor.flow();
+    this.#observer.acceptPages();
+  }
+
+  /** Look at what the guest has left in shared memory since the last look. */
+  #observe(): void {
+    if (this.stopped !== undefined) return;
+    const { packets, interruptBits, monitorBits, faults } = this.#observer.look();
+    for (const packet of packets) this.#packet(packet);
+    for (const bit of interruptBits) this.items.push(bitItem('interrupt bit', bit, this.position));
+    for (const bit of monitorBits) this.items.push(bitItem('monitor bit', bit, this.position));
+    for (const fault of faults) this.#violation(fault);
+    if (packets.length > 0) this.#settle();
+  }
+
+  #packet(packet: GuestPacket): void {
+    const { places } = this.allocator;
+    const [item] = packetItems(packet, places, this.position);
+    // Whether it has to be signalled is settled before the host moves on
+    const { out } = this.#channels.channels.get(packet.channel)!;
+    const masked = out.control.readU32(RingControl.at.interruptMask) !== 0;
+    const due = out.consumer === packet.start && !masked;
+    const anchor = this.#cursor.reach(item!);
+    const { channel } = packet;
+    const others = this.#otherSlots.get(channel) ?? 0;
+    if (anchor === undefined && packet.data !== undefined)
+      this.#otherSlots.set(channel, others + 1);
+    // Once a slot went to another packet, the slots of later ones are not those of the recording
+    const recorded = anchor?.item.transaction;
+    const shown = others > 0 && packet.data !== undefined ? recorded : undefined;
+    const details = shown === undefined ? packet : { ...packet, transaction: shown };
+    const items = packetItems(details, places, this.position);
+    this.items.push(...items);
+    const event = anchor?.item.event;
+    this.#cause = { event, packet: items[0], due };
+    if (event !== undefined) this.written.set(event, this.#cause);
+    const view = new DataView(packet.bytes.buffer);
+    const free = this.#host.packetWritten({
+      channel,
+      type: view.getUint16(PacketHeader.at.type, true),
+      flags: view.getUint16(PacketHeader.at.flags, true),
+      transaction: view.getBigUint64(PacketHeader.at.transactionId, true),
+      recorded,
+      end:
+        (packet.start + packet.bytes.length) %
+        this.#channels.channels.get(channel)!.out.data.length,
+    });
+    if (!free) this.#violation('guest reuses a transaction that is not answered');
+  }
+
+  #violation(text: string): void {
+    this.items.push(violationItem(violationSort(text), this.position));
+  }
+
+  #freed(address: number, length: number, purpose: string): void {
+    const gpadl = this.#channels.gpadlOver(address, length);
+    if (gpadl !== undefined)
+      this.#violation(
+        `guest frees ${purpose} at ${hexNumber(address)} while GPADL ${hexNumber(gpadl.id)} ` +
+          'still gives the host access to it',
+      );
+    this.#channels.forget(address, length);
+  }
+
+  /** Parameters of a slow hypercall in guest memory. */
+  #slowInput(code: number, address: number): Uint8Array | undefined {
+    if (address % 8 !== 0 || address + 256 > this.#bytes.length) return undefined;
+    if (code === HvCall.SIGNAL_EVENT) return this.#bytes.slice(address, address + SignalEvent.size);
+    const length = new DataView(this.memory).getUint32(address + 12, true);
+    return this.#bytes.slice(address, address + 16 + Math.min(length, 240));
+  }
+
+  #signal(input: Uint8Array): number {
+    this.items.push(signalItem(input, this.position, this.#cause));
+    this.#settle();
+    return this.#signalStatuses.shift() ?? HvStatus.SUCCESS;
+  }
+
+  #post(input: Uint8Array): number {
+    const item = messageItem(input, this.allocator.places, this.position);
+    this.items.push(item);
+    const repeated = this.#cursor.wasDone(item);
+    const anchor = this.#cursor.reach(item);
+    const recorded = anchor === undefined ? undefined : this.#events[anchor.item.event];
+    const status = recorded?.op === 'hypercall' ? recorded.status : HvStatus.SUCCESS;
+    if (status === HvStatus.SUCCESS)
+      this.#posted(input.subarray(16), anchor === undefined && !repeated);
+    this.#settle();
+    return status;
+  }
+
+  /** The host has the message. `unrecorded`: the recording does not have it. */
+  #posted(message: Uint8Array, unrecorded: boolean): void {
+    const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
+    const type = message.length < 4 ? 0 : view.getUint32(0, true);
+    if (type === MessageType.CLOSE_CHANNEL && message.length >= 12) {
+      const channel = view.getUint32(8, true);
+      if (!this.#channels.open.has(channel))
+        this.#violation(`CLOSE_CHANNEL for channel ${channel}, which is not open`);
+    }
+    // What the recorded driver never asked, the host answers as it answers everybody
+    if (unrecorded && type === MessageType.GPADL_TEARDOWN && message.length >= GpadlTeardown.size) {
+      const gpadl = view.getUint32(GpadlTeardown.at.gpadl, true);
+      if (this.#channels.gpadls.has(gpadl)) this.#answer(MessageType.GPADL_TORNDOWN, gpadl);
+    }
+    if (unrecorded && type === MessageType.UNLOAD && this.#channels.connected)
+      this.#answer(MessageType.UNLOAD_RESPONSE);
+    this.#channels.posted(message);
+    if (type === MessageType.OPEN_CHANNEL && message.length >= 12) {
+      const channel = view.getUint32(8, true);
+      this.#observer.channelOpened(channel);
+      this.#host.channelOpened(channel);
+      this.#otherSlots.delete(channel);
+    }
+    if (type === MessageType.INITIATE_CONTACT) this.#observer.acceptPages();
+  }
+
+  #answer(type: number, value?: number): void {
+    const answer = new Uint8Array(value === undefined ? 8 : 12);
+    const view = new DataView(answer.buffer);
+    view.setUint32(0, type, true);
+    if (value !== undefined) view.setUint32(8, value, true);
+    this.#answers.push(answer);
+  }
+}
+
+/** Parameters of a fast hypercall: the register itself. */
+function fastInput(input: bigint): Uint8Array {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, input, true);
+  return bytes;
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** CPUID and synthetic registers as the recording has them. */
+
+import {
+  GuestOsId,
+  HV_ENABLE,
+  HV_PAGE_REGISTER_MASK,
+  Msr,
+  SINT_COUNT,
+  Sint,
+} from '../../src/hyperv/protocol.ts';
+import type { CpuidRegisters } from '../../src/machine.ts';
+import type { TraceEvent } from './trace-events.ts';
+
+const NO_LEAF: CpuidRegisters = { eax: 0, ebx: 0, ecx: 0, edx: 0 };
+
+/** A register file that answers as the recorded host did. */
+export class ReplayRegisters {
+  readonly #leaves = new Map<number, CpuidRegisters>();
+  readonly #values = new Map<number, bigint>();
+
+  constructor(events: readonly TraceEvent[]) {
+    for (let sint = 0; sint < SINT_COUNT; sint++) this.#values.set(Msr.SINT0 + sint, Sint.MASKED);
+    // The first access of a register tells its value at reset, if it is a read
+    const seen = new Set<number>();
+    for (const event of events) {
+      if (event.op === 'cpuid') {
+        const [eax = 0, ebx = 0, ecx = 0, edx = 0] = event.out.map(Number);
+        this.#leaves.set(Number(event.leaf), { eax, ebx, ecx, edx });
+      } else if (event.op === 'rdmsr' || event.op === 'wrmsr') {
+        const msr = Number(event.msr);
+        if (event.op === 'rdmsr' && !seen.has(msr)) this.#values.set(msr, BigInt(event.value));
+        seen.add(msr);
+      }
+    }
+  }
+
+  /** A leaf that was not recorded reads as zero. */
+  cpuid(leaf: number): CpuidRegisters {
+    return this.#leaves.get(leaf) ?? NO_LEAF;
+  }
+
+  read(msr: number): bigint {
+    return this.#values.get(msr) ?? 0n;
+  }
+
+  write(msr: number, value: bigint): void {
+    this.#values.set(msr, value);
+  }
+
+  /** Address of the page of a page register, or undefined while it is disabled. */
+  page(msr: number): number | undefined {
+    const value = this.read(msr);
+    if ((value & HV_ENABLE) === 0n) return undefined;
+    return Number(value & ~HV_PAGE_REGISTER_MASK);
+  }
+
+  /** Address of the enabled hypercall page. It needs a guest OS identity. */
+  get hypercallPage(): number | undefined {
+    const id = this.read(Msr.GUEST_OS_ID);
+    return id === 0n || id === GuestOsId.UEFI ? undefined : this.page(Msr.HYPERCALL);
+  }
+
+  get messagePage(): number | undefined {
+    return (this.read(Msr.SCONTROL) & HV_ENABLE) === 0n ? undefined : this.page(Msr.SIMP);
+  }
+
+  isMasked(sint: number): boolean {
+    return (this.read(Msr.SINT0 + sint) & Sint.MASKED) !== 0n;
+  }
+}

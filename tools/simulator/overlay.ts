@@ -20,13 +20,15 @@ export interface OverlayPage {
   readonly purpose: string;
   /** Virtual processor, for those that each processor has. */
   readonly vp: number | undefined;
+  /** The guest may not write to it: what it stores there is gone when the page is hidden. */
+  readonly readOnly: boolean;
   /** Guest physical address while it is mapped. */
   address: number | undefined;
   /** Its contents are those of guest RAM at `address`: not so outside RAM or under another one. */
   shown: boolean;
   /** The entry in the host's ledger while it hides guest RAM. */
   grant: Grant | undefined;
-  /** Contents while it is not shown. */
+  /** Contents while it is not shown; of a read-only page always. */
   readonly own: Uint8Array;
   readonly ownView: DataView;
   /** Where its contents are now, and the offset of their first byte there. */
@@ -64,12 +66,14 @@ export class OverlayPages {
 
   /** A new page, all zero, mapped nowhere. */
   create(kind: GrantKind, purpose: string, vp?: number): OverlayPage {
+    const readOnly = kind === 'hypercall-page' || kind === 'reference-tsc-page';
     const own = new Uint8Array(PAGE_SIZE);
     const ownView = new DataView(own.buffer);
     const page: OverlayPage = {
       kind,
       purpose,
       vp,
+      readOnly,
       address: undefined,
       shown: false,
       grant: undefined,
@@ -148,6 +152,11 @@ export class OverlayPages {
     this.#covered.delete(address);
   }
 
+  /** Put the contents of a read-only page, changed in `own`, where the guest sees them. */
+  refresh(page: OverlayPage): void {
+    if (page.shown) page.bytes.set(page.own, page.base);
+  }
+
   /** Unmap all and clear their contents, as a reset of the partition does. */
   reset(by: string): void {
     for (const page of this.#all) {
@@ -165,7 +174,11 @@ export class OverlayPages {
   }
 
   #hide(page: OverlayPage, address: number): void {
-    page.own.set(this.#ram.bytes.subarray(address, address + PAGE_SIZE));
+    const contents = this.#ram.bytes.subarray(address, address + PAGE_SIZE);
+    if (!page.readOnly) page.own.set(contents);
+    else if (contents.some((byte, i) => byte !== page.own[i])) {
+      this.#violation(`the guest wrote to the ${page.purpose} at ${hex(address)}`);
+    }
     page.shown = false;
     page.bytes = page.own;
     page.view = page.ownView;

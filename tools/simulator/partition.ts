@@ -20,7 +20,7 @@ import { GuestRam } from './guest-ram.ts';
 import { Hypercalls } from './hypercalls.ts';
 import { OverlayPages } from './overlay.ts';
 import { MESSAGE_COPIES_MAX } from './partition-faults.ts';
-import type { PartitionFaults } from './partition-faults.ts';
+import type { MessageFault, PartitionFaults } from './partition-faults.ts';
 import { PartitionInspection } from './partition-inspection.ts';
 import type { EventPort, MessagePort, PartitionServices } from './partition-interface.ts';
 import type { HostProfile } from './profile.ts';
@@ -78,6 +78,7 @@ export class Partition implements PartitionServices {
   readonly #vps: VirtualProcessor[] = [];
   readonly #hypercalls: Hypercalls;
   readonly #watchdog: Watchdog;
+  #resets = 0;
 
   /** @throws RangeError if memory, memory map or number of processors do not make a machine. */
   constructor(options: PartitionOptions) {
@@ -150,7 +151,10 @@ export class Partition implements PartitionServices {
     return this.#watchdog.ended;
   }
 
-  /** Let calls of the seam through again after a crash or hang, with new limits counted from now. */
+  /**
+   * Let calls of the seam through again after a crash or hang: another guest takes over. Limits
+   * count from now; none but those given hold.
+   */
   recover(limits: PartitionLimits = {}): void {
     this.#watchdog.recover();
     this.#watchdog.limit(limits);
@@ -161,6 +165,7 @@ export class Partition implements PartitionServices {
    * Memory, clock and ports stay; the host's servers are to be reset by who owns them.
    */
   reset(limits: PartitionLimits = {}): void {
+    this.#resets++;
     this.#overlays.reset('reset of the partition');
     this.#registers.reset();
     for (const vp of this.#vps) vp.reset();
@@ -168,26 +173,42 @@ export class Partition implements PartitionServices {
   }
 
   postMessage(vp: number, sint: number, type: number, payload: Uint8Array): void {
-    this.#synic(vp, sint);
+    const synic = this.#synic(vp, sint);
     if (payload.length > HV_MESSAGE_PAYLOAD_MAX) {
       throw new RangeError(`a message of ${payload.length} bytes`);
     }
     const fault = this.faults.message?.(vp, sint, type, payload);
     if (fault === undefined) {
-      this.#synic(vp, sint).post(sint, type, payload);
+      synic.post(sint, type, payload);
       return;
     }
+    this.#tamper(vp, sint, { type, payload }, fault);
+  }
+
+  /** Deliver what a {@link MessageFault} makes of a message. */
+  #tamper(
+    vp: number,
+    sint: number,
+    sent: { type: number; payload: Uint8Array },
+    fault: MessageFault,
+  ): void {
     const copies = fault.drop === true ? 0 : Math.min(fault.copies ?? 1, MESSAGE_COPIES_MAX);
     const delay = fault.delayTicks ?? 0;
-    const sent = { type: fault.type ?? type, payload: (fault.payload ?? payload).slice() };
+    const type = fault.type ?? sent.type;
+    const payload = (fault.payload ?? sent.payload).slice();
     if (this.events.on) {
-      const what = `message of type ${hex(type)} to SINT${sint} of VP ${vp}`;
       const change = fault.payload || fault.type !== undefined ? ', replaced' : '';
-      const text = `${what}: ${copies} copies, ${delay} ticks late${change}`;
+      const text =
+        `message of type ${hex(sent.type)} to SINT${sint} of VP ${vp}: ` +
+        (copies === 0 ? 'lost' : `${copies} delivered ${delay} ticks late${change}`);
       this.events.emit({ kind: 'fault', text });
     }
+    const { synic } = this.#vps[vp]!;
+    const resets = this.#resets;
     const deliver = (): void => {
-      for (let i = 0; i < copies; i++) this.#synic(vp, sint).post(sint, sent.type, sent.payload);
+      // What was on its way at a reset is gone
+      if (this.#resets !== resets) return;
+      for (let i = 0; i < copies; i++) synic.post(sint, type, payload);
     };
     if (delay > 0) this.clock.schedule(delay, deliver);
     else deliver();

@@ -43,16 +43,17 @@ export class ReferenceTsc {
   }
 
   /**
-   * The register is about to be written: put the page in order. While it is enabled the sequence
-   * counts up with each write (0 first, the fields, then the new value); disabled it is not valid.
+   * The register was written: put the page in order. While it is enabled the sequence counts up
+   * with each write; disabled the page is not valid. (A guest never sees it half done: it does not
+   * run meanwhile.)
    */
-  prepare(enable: boolean): void {
-    const { view, base } = this.page;
-    view.setUint32(base + TscPage.sequence, 0, true);
+  update(enable: boolean): void {
+    const view = this.page.ownView;
+    view.setUint32(TscPage.sequence, 0, true);
     if (!enable) return;
     this.#sequence = this.#sequence >= SEQUENCE_MAX ? 1 : this.#sequence + 1;
-    view.setBigUint64(base + TscPage.scale, 2n ** 64n / TSC_PER_TICK, true);
-    view.setBigInt64(base + TscPage.offset, -(TSC_AT_ZERO / TSC_PER_TICK), true);
-    view.setUint32(base + TscPage.sequence, this.#sequence, true);
+    view.setBigUint64(TscPage.scale, 2n ** 64n / TSC_PER_TICK, true);
+    view.setBigInt64(TscPage.offset, -(TSC_AT_ZERO / TSC_PER_TICK), true);
+    view.setUint32(TscPage.sequence, this.#sequence, true);
   }
 }

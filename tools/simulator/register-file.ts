@@ -39,8 +39,8 @@ const LOWEST_VECTOR = 16n;
 /** Direct mode of a synthetic timer. */
 const STIMER_DIRECT = 1n << 12n;
 
-/** Hypercall page: `vmcall; ret` (Intel), the rest int3 (hyperv-host.md b.5 names both). */
-const HYPERCALL_CODE = [0x0f, 0x01, 0xc1, 0xc3];
+/** Hypercall page: `vmcall; ret` (0f 01 c1 c3, Intel), the rest int3. */
+const HYPERCALL_CODE = 0xc3c1010f;
 const INT3 = 0xcc;
 
 /** CRASH_CTL: bit 63 notifies, bit 62 says that P3 and P4 are address and length of a text. */
@@ -94,14 +94,17 @@ export class RegisterFile {
     this.#values[registerNamed('TSC_FREQUENCY').index] = this.referenceTsc.frequency;
     this.#values[registerNamed('APIC_FREQUENCY').index] = APIC_HZ;
     this.hypercallPage.own.fill(INT3);
-    this.hypercallPage.own.set(HYPERCALL_CODE);
+    this.hypercallPage.ownView.setUint32(0, HYPERCALL_CODE, true);
   }
 
-  /** Whether `address` is the enabled hypercall page with its code in place. */
-  isHypercallPage(address: number): boolean {
+  /** Why a call to `address` is no hypercall, in words; undefined if it is one. */
+  callObstacle(address: number): string | undefined {
     const page = this.hypercallPage;
-    if (page.address !== address || !page.shown) return false;
-    return HYPERCALL_CODE.every((byte, i) => page.bytes[address + i] === byte);
+    if (page.address === undefined) return 'the hypercall page is not enabled';
+    if (page.address !== address) return `the hypercall page is at ${hex(page.address)}`;
+    if (!page.shown) return 'another overlay hides the hypercall page';
+    if (page.view.getUint32(page.base, true) === HYPERCALL_CODE) return undefined;
+    return 'the guest overwrote the hypercall page';
   }
 
   /** A register's value without a check or an effect: for the audit. */
@@ -207,8 +210,9 @@ export class RegisterFile {
         this.#place(this.hypercallPage, vp, register, value, instruction);
         return;
       case 'reference-tsc':
-        this.referenceTsc.prepare((value & HV_ENABLE) !== 0n);
         this.#place(this.referenceTsc.page, vp, register, value, instruction);
+        this.referenceTsc.update((value & HV_ENABLE) !== 0n);
+        this.#context.overlays.refresh(this.referenceTsc.page);
         return;
       case 'vp-assist':
         this.#place(vp.assistPage, vp, register, value, instruction);

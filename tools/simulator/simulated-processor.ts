@@ -125,9 +125,9 @@ export class SimulatedProcessor implements X64Machine {
     frame.outputHigh = this.#words.getUint32(20, true);
     this.#exit('hypercall', frame.controlLow);
     const { registers, watchdog, hypercalls } = this.#context;
-    if (!registers.isHypercallPage(page)) {
-      const reason = `call to ${hex(page)}, which is not the enabled hypercall page`;
-      return watchdog.crash(this.#vp.index, '#UD', reason);
+    const obstacle = registers.callObstacle(page);
+    if (obstacle !== undefined) {
+      return watchdog.crash(this.#vp.index, '#UD', `call to ${hex(page)}: ${obstacle}`);
     }
     const status = hypercalls.call(this.#vp, frame);
     const result = RESULTS[status] ?? BigInt(status);

@@ -107,6 +107,19 @@ faults('corruption at 1: one bit of each frame, and every checksum finds it', ()
   assert.is(clients[0].network.statistics.fromGuest.corrupted, count);
 });
 
+faults('corruption spares what no checksum covers: UDP without one', () => {
+  const [a, b] = pair({ fromGuest: { corruption: 1 } });
+  const original = numbered(a, b, 1);
+  original[40] = original[41] = 0;
+  for (let i = 0; i < 500; i++) {
+    a.send(original);
+    a.run(200);
+    const { bytes } = b.got.at(-1)!;
+    const at = original.findIndex((byte, position) => byte !== bytes[position]);
+    assert.ok(at > 14 && at < 34, `byte ${at}`);
+  }
+});
+
 faults('corruption without a checksum to find it (ARP) is a loss', () => {
   const at = new Client(networkWith({ faults: { corruption: 1 } }));
   at.arpRequest(SERVER_IP);

@@ -53,14 +53,15 @@ export class DelayLine {
     frame.previous = frame.next = undefined;
   }
 
-  /** Wake up for the first frame, unless an alarm is set that is not later. */
+  /** Wake up for the first frame, unless the alarm is set and not later. */
   #setAlarm(): void {
     if (this.#first === undefined) return;
-    if (this.#alarm !== undefined) {
-      if (this.#alarm.at <= this.#first.due) return;
-      this.#clock.cancel(this.#alarm);
+    const { due } = this.#first;
+    const delay = due - this.#clock.now;
+    if (this.#alarm === undefined) this.#alarm = this.#clock.schedule(delay, this.#fire);
+    else if (this.#alarm.state !== 'waiting' || this.#alarm.at > due) {
+      this.#clock.reschedule(this.#alarm, delay);
     }
-    this.#alarm = this.#clock.schedule(this.#first.due - this.#clock.now, this.#fire);
   }
 
   /** Hand over what is due. What is sent meanwhile takes a tick at least, so this ends. */
@@ -71,7 +72,6 @@ export class DelayLine {
       this.remove(frame);
       sink.arrive(frame);
     }
-    this.#alarm = undefined;
     this.#setAlarm();
   }
 }

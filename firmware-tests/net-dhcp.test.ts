@@ -1,107 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** The DHCP client and the choice of what to boot, against a scripted server at the bytes. */
+/** The DHCP client, at the bytes and on the clock. */
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
   ascii,
-  BROADCAST,
   CLIENT_MAC,
   DEFAULT_OPTIONS,
   dhcpOptions,
   dhcpReply,
-  FakeClock,
-  FakeDevice,
   ip,
-  readUdp,
   SERVER_MAC,
   thrown,
   udpFrame,
 } from './net-peer.ts';
 import type { Reply } from './net-peer.ts';
-import { bootTarget } from '../src/net/boot-target.ts';
-import type { BootOverride, BootTarget } from '../src/net/boot-target.ts';
 import { ipv4Text } from '../src/net/bytes.ts';
-import { dhcp } from '../src/net/dhcp.ts';
-import type { DhcpOptions } from '../src/net/dhcp.ts';
-import type { Lease } from '../src/net/lease.ts';
-import { NetworkInterface } from '../src/net/network-interface.ts';
-import { Log } from '../src/events.ts';
-import type { FirmwareEvent } from '../src/events.ts';
-
-const DISCOVER = 1;
-const OFFER = 2;
-const REQUEST = 3;
-const ACK = 5;
-const NAK = 6;
-
-/** A message of the client, as a server sees it. */
-interface Query {
-  readonly type: number;
-  readonly xid: number[];
-  readonly payload: Uint8Array;
-  readonly ms: number;
-  option(code: number): number[] | undefined;
-}
-
-class Bench {
-  readonly clock = new FakeClock();
-  readonly device = new FakeDevice(this.clock);
-  readonly lines: string[] = [];
-  readonly queries: Query[] = [];
-  readonly net: NetworkInterface;
-  randoms = [0xdeadbeef, 0x80000001, 0x11111111, 0x22222222, 0x33333333];
-
-  /** `answer` is the server. */
-  constructor(answer: (query: Query, bench: Bench) => void) {
-    const log = new Log((event: FirmwareEvent) => {
-      if (event.kind === 'log') this.lines.push(`${event.level} ${event.layer} ${event.text}`);
-    });
-    this.net = new NetworkInterface(this.device, this.clock, log);
-    this.device.answer = (frame) => {
-      const datagram = readUdp(frame);
-      if (datagram === undefined) return;
-      assert.equal(datagram.toMac, BROADCAST);
-      assert.equal([datagram.from, datagram.to], ['0.0.0.0', '255.255.255.255']);
-      assert.equal([datagram.sourcePort, datagram.port], [68, 67]);
-      const options = dhcpOptions(datagram.payload);
-      const option = (code: number): number[] | undefined =>
-        options.find(([other]) => other === code)?.[1];
-      const query: Query = {
-        type: option(53)![0]!,
-        xid: Array.from(datagram.payload.subarray(4, 8)),
-        payload: datagram.payload,
-        ms: this.clock.ms,
-        option,
-      };
-      this.queries.push(query);
-      answer(query, this);
-    };
-  }
-
-  /** Send a message of the server to the client. */
-  send(reply: Reply, delayMs = 0, packet: { from?: string; sourcePort?: number } = {}): void {
-    const payload = dhcpReply(reply);
-    const frame = { sourcePort: 67, port: 68, to: '255.255.255.255', toMac: BROADCAST, payload };
-    this.device.deliver(udpFrame({ ...frame, ...packet }), delayMs);
-  }
-
-  run(options: DhcpOptions = {}): Lease {
-    return dhcp(this.net, () => this.randoms.shift()!, options);
-  }
-}
-
-/** A server that answers each query with the same fields. */
-function server(fields: Partial<Reply> = {}): (query: Query, bench: Bench) => void {
-  return (query, bench) =>
-    bench.send({
-      file: ascii('boot.bin'),
-      ...fields,
-      type: query.type === DISCOVER ? OFFER : ACK,
-      xid: query.xid,
-    });
-}
+import { DISCOVER, OFFER, REQUEST, ACK, NAK, Bench, server } from './net-dhcp-bench.ts';
+import type { Query } from './net-dhcp-bench.ts';
 
 const messages = suite('DHCP messages');
 
@@ -376,92 +293,3 @@ course('bad leases', () => {
 });
 
 course.run();
-
-const target = suite('boot target');
-
-function targetOf(
-  fields: Partial<Reply>,
-  override: BootOverride = {},
-): BootTarget & { text: string; warnings: string[] } {
-  const b = new Bench(server({ file: [], ...fields }));
-  const lease = b.run({ offerWaitMs: 0 });
-  const found = bootTarget(lease, override, b.net.log, 'net0');
-  const warnings = b.lines.filter((line) => line.startsWith('warning'));
-  return { ...found, text: `${ipv4Text(found.server)}:${found.port} ${found.file}`, warnings };
-}
-
-const withOptions = (...more: [number, ...number[]][]): NonNullable<Reply['options']> => [
-  ...DEFAULT_OPTIONS,
-  ...more,
-];
-const option66 = (text: string): [number, ...number[]] => [66, ...ascii(text)];
-const option67: [number, ...number[]] = [67, ...ascii('boot.bin')];
-
-target('as dnsmasq (option 67 with NUL, siaddr) and libslirp (file only) say it', () => {
-  const dnsmasq = { siaddr: '10.8.0.1', options: withOptions([67, ...ascii('boot.bin\0')]) };
-  assert.is(targetOf(dnsmasq).text, '10.8.0.1:69 boot.bin');
-  const libslirp = { siaddr: '10.0.2.2', file: ascii('boot.bin'), sname: ascii('slirp') };
-  assert.is(targetOf(libslirp).text, '10.0.2.2:69 boot.bin');
-});
-
-target('next server: siaddr, option 66, option 150, sname, the DHCP server', () => {
-  const all = withOptions(option67, option66('10.0.0.3\0'), [150, 10, 0, 0, 4, 10, 0, 0, 5]);
-  const sname = ascii('10.0.0.6');
-  assert.is(targetOf({ siaddr: '10.0.0.2', options: all, sname }).text, '10.0.0.2:69 boot.bin');
-  assert.is(targetOf({ options: all, sname }).text, '10.0.0.3:69 boot.bin');
-  const cisco = withOptions(option67, [150, 10, 0, 0, 4]);
-  assert.is(targetOf({ options: cisco, sname }).text, '10.0.0.4:69 boot.bin');
-  assert.is(targetOf({ options: withOptions(option67), sname }).text, '10.0.0.6:69 boot.bin');
-  assert.is(targetOf({ options: withOptions(option67) }).text, '10.0.0.1:69 boot.bin');
-});
-
-target('a name in option 66 is told, and the next source taken', () => {
-  const found = targetOf({ options: withOptions(option67, option66('tftp.example')) });
-  assert.is(found.text, '10.0.0.1:69 boot.bin');
-  assert.match(found.warnings.join(), /option 66 "tftp\.example" is no IPv4 address.*no DNS/);
-});
-
-target('no boot file, no next server, and files that cannot be had', () => {
-  assert.is(thrown(() => targetOf({})).kind.name, 'NoBootFile');
-  const nowhere = {
-    file: ascii('f'),
-    options: [
-      [54, 0, 0, 0, 0],
-      [1, 255, 255, 255, 0],
-    ] as [number, ...number[]][],
-  };
-  assert.is(targetOf(nowhere).text, '10.0.0.1:69 f');
-  const strange = {
-    file: ascii('f'),
-    options: [
-      [54, 240, 0, 0, 1],
-      [1, 255, 255, 255, 0],
-    ] as [number, ...number[]][],
-  };
-  assert.is(thrown(() => targetOf(strange)).kind.name, 'NoNextServer');
-  for (const url of [
-    'http://10.0.0.1/x',
-    'tftp://host/x',
-    'tftp://10.0.0.1',
-    'tftp://10.0.0.1:0/x',
-    'tftp://10.0.0.1:70000/x',
-  ])
-    assert.is(thrown(() => targetOf({ file: ascii(url) })).kind.name, 'UnsupportedUrl', url);
-});
-
-target('the caller can name server and file, also as a URL', () => {
-  const fields = { siaddr: '10.0.0.2', file: ascii('boot.bin') };
-  assert.is(targetOf(fields, { bootFile: 'mine' }).text, '10.0.0.2:69 mine');
-  assert.is(targetOf(fields, { nextServer: '10.0.0.8' }).text, '10.0.0.8:69 boot.bin');
-  assert.is(targetOf({}, { bootFile: 'tftp://10.0.0.9:6969/a/b' }).text, '10.0.0.9:6969 a/b');
-  for (const nextServer of ['host', '0.0.0.0', ''])
-    assert.is(thrown(() => targetOf(fields, { nextServer })).kind.name, 'BadNextServer');
-});
-
-target('header and option 67 at odds are told', () => {
-  const found = targetOf({ file: ascii('one'), options: withOptions([67, ...ascii('two')]) });
-  assert.is(found.file, 'one');
-  assert.match(found.warnings.join(), /header says file "one", option 67 "two"/);
-});
-
-target.run();

@@ -26,7 +26,7 @@ interface Outcome {
   readonly ms: number;
 }
 
-/** Boot over a network with these options. Each pause moves the clock to the next alarm, or 1 ms. */
+/** Boot over a network. Each pause moves the clock to the next alarm, at most 1 ms. */
 function bootOver(
   network: Partial<NetworkOptions>,
   options: Partial<NetbootOptions> = {},

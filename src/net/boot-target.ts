@@ -43,8 +43,8 @@ const URL_PATTERN = /^([A-Za-z][A-Za-z0-9+.-]*):\/\/([^/:]*)(?::([0-9]{1,5}))?(?
 
 /**
  * Choose. The boot file: what the caller says, the header field, option 67. The next server: what
- * the caller says, the address in the boot file if that is a URL, siaddr, option 66, option 150, the
- * header field sname, the DHCP server itself. iPXE takes the header fields first, too.
+ * the caller says, the address in the boot file if that is a URL, siaddr, option 66, option 150,
+ * the header field sname, the DHCP server itself. iPXE takes the header fields first, too.
  *
  * @throws HypxeError NoBootFile, NoNextServer, BadNextServer, UnsupportedUrl.
  */

@@ -47,7 +47,7 @@ const TICKS_PER_SECOND = 1000 * TICKS_PER_MS;
 export const DhcpError = errorKinds({
   NoDhcpAnswer: [
     'ETIMEDOUT',
-    'Check that a DHCP server runs in this network (VLAN, virtual switch, relay) and has free addresses.',
+    'Check that a DHCP server with free addresses runs in this network (VLAN, switch, relay).',
   ],
   DhcpRefused: ['EACCES', 'Look into the log of the DHCP server for why it takes its offers back.'],
   DhcpServerSilent: [

@@ -12,7 +12,8 @@ export interface DownloadSink {
    */
   begin(size: number | undefined): void;
   /**
-   * `length` bytes of the file at `offset`: those at `from` of `buffer`, valid only during the call.
+   * `length` bytes of the file at `offset`: those at `from` of `buffer`, valid only during the
+   * call.
    *
    * @throws HypxeError to end the download.
    */

@@ -65,8 +65,8 @@ export interface NetbootResult {
  * `configure` and `download` are told to the log; a step that fails has no end. The device is left
  * open and without a receiver, whatever happens.
  *
- * @throws HypxeError LinkDown, a NetError, DhcpError, BootTargetError or TftpError, or what the sink
- *   throws.
+ * @throws HypxeError LinkDown, a NetError, DhcpError, BootTargetError or TftpError, or what the
+ *   sink throws.
  */
 export function netboot(device: NetDevice, options: NetbootOptions): NetbootResult {
   const { log, random } = options;

@@ -10,11 +10,11 @@ export const TftpError = errorKinds({
   BadFileName: ['EINVAL', 'Use a file name without NUL and of at most about 450 bytes.'],
   NoTftpAnswer: [
     'ETIMEDOUT',
-    'Check that a TFTP server runs on the next server, and that no firewall drops its answers, which come from a new port.',
+    'Start a TFTP server on the next server; let no firewall drop answers from new ports.',
   ],
   TftpStalled: [
     'ETIMEDOUT',
-    'The server stopped sending: look into its log, and try a smaller block size or a window size of 1.',
+    'Look into the log of the server, and try a smaller block size or a window size of 1.',
   ],
   TftpTooSlow: ['ETIMEDOUT', 'Allow more time for the download, or look for loss in the network.'],
   TftpPortUnreachable: ['EPIPE', 'Start a TFTP server on the next server, or name another one.'],

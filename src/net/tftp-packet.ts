@@ -107,7 +107,7 @@ export function putError(bytes: Uint8Array, code: number, text: string): number 
   return end + 1;
 }
 
-/** An error of the server, at least a header long, in words: `file not found (code 1): "no boot.bin here"`. */
+/** An error of the server, at least a header long, in words: `file not found (code 1): "…"`. */
 export function errorText(bytes: Uint8Array, offset: number, length: number): string {
   const code = get16(bytes, offset + 2);
   const said = getText(bytes, offset + TFTP_HEADER, Math.min(length - TFTP_HEADER, ERROR_TEXT_MAX));

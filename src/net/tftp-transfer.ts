@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * One TFTP read request and what follows from it (RFC 1350, 2347 to 2349, 7440). Blocks are taken in
- * order only; a gap is answered with the last block in order, once, and the timer does the rest.
- * After the last block nobody waits for lost acknowledgements: the server gives up by itself, and
- * the machine boots.
+ * One TFTP read request and what follows from it (RFC 1350, 2347 to 2349, 7440). Blocks are taken
+ * in order only; a gap is answered with the last block in order, once, and the timer does the
+ * rest. After the last block nobody waits for lost acknowledgements: the server gives up by
+ * itself, and the machine boots.
  *
  * Receiving a block and acknowledging it allocates nothing.
  */

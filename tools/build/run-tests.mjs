@@ -6,8 +6,8 @@
  *     node tools/build/run-tests.mjs [PATTERN...] [--times] [--dir DIRECTORY]
  *
  * A PATTERN is a part of a file's name; several mean any of them. `--times` lists the slowest
- * files. uvu by itself calls it a success when no file matches, when a file forgets `.run()`, when a
- * hook throws, and when an `.only` or `.skip` was left in: here each of these is a failure that
+ * files. uvu by itself calls it a success when no file matches, when a file forgets `.run()`, when
+ * a hook throws, and when an `.only` or `.skip` was left in: here each of these is a failure that
  * names the file. So is a file that crashes its process or does not end. The last line is
  * `N passed, N failed`, where each such failure of a file counts as one; exit code 0 or 1.
  */

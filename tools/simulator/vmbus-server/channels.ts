@@ -116,6 +116,7 @@ export class Channels {
       this.#wrong('RELID_RELEASED', id, channel);
       return;
     }
+    this.#context.changed('released', { channel: id });
     this.end(channel, 'RELID_RELEASED');
   }
 
@@ -123,6 +124,10 @@ export class Channels {
   rescind(channel: Channel): void {
     if (channel.state === 'released') {
       this.#offers.remove(channel);
+      return;
+    }
+    if (channel.state === 'reoffered') {
+      channel.state = 'revoked';
       return;
     }
     // The device lets go; the port stays, so that signals of an unknowing guest succeed

@@ -7,6 +7,7 @@
  */
 
 import { PAGE_SHIFT, PAGE_SIZE } from '../../../src/machine.ts';
+import { BlockCopy } from '../block-copy.ts';
 import type { Grant } from '../grants.ts';
 import type { GuestRam } from '../guest-ram.ts';
 
@@ -16,6 +17,7 @@ export class GrantMemory {
   readonly length: number;
   readonly #ram: GuestRam;
   readonly #pages: Float64Array;
+  readonly #copier = new BlockCopy();
 
   /**
    * Pages `firstPage` to `firstPage + pages - 1` of a grant that begins at a page's start.
@@ -49,14 +51,14 @@ export class GrantMemory {
     this.#ram.view.setUint32(this.#address(at), value, true);
   }
 
-  /** Copy `length` bytes at `at` to `into[to…]`. Byte by byte: views would be garbage. */
+  /** Copy `length` bytes at `at` to `into[to…]`. */
   read(at: number, into: Uint8Array, to: number, length: number): void {
     this.#check();
     const { bytes } = this.#ram;
     for (let done = 0; done < length;) {
       const address = this.#address(at + done);
       const run = Math.min(length - done, PAGE_SIZE - (address & (PAGE_SIZE - 1)));
-      for (let i = 0; i < run; i++) into[to + done + i] = bytes[address + i]!;
+      this.#copier.copy(bytes, address, into, to + done, run);
       done += run;
     }
   }
@@ -69,7 +71,7 @@ export class GrantMemory {
     for (let done = 0; done < length;) {
       const address = this.#address(at + done);
       const run = Math.min(length - done, PAGE_SIZE - (address & (PAGE_SIZE - 1)));
-      for (let i = 0; i < run; i++) bytes[address + i] = from[start + done + i]!;
+      this.#copier.copy(from, start + done, bytes, address, run);
       done += run;
     }
   }

@@ -40,10 +40,10 @@ export class GuestSignals {
   #windowCount = 0;
   /** Open channels with a monitor; the page is polled while there are any. */
   #monitored = 0;
-  #poll: Alarm | undefined;
+  /** Set again and again: a poll makes no object. */
+  readonly #poll: Alarm;
   readonly #interruptFound: (channel: number) => void;
   readonly #monitorFound: (monitor: number) => void;
-  readonly #pollMonitors: () => void;
 
   constructor(context: ServerContext, offers: Offers, pages: SharedPages) {
     this.#context = context;
@@ -62,12 +62,11 @@ export class GuestSignals {
         this.#context.violation('vmbus', `monitor ${monitor} triggered, which no channel uses`);
       else this.#signal(channel, 'monitor');
     };
-    this.#pollMonitors = () => {
-      this.#poll = undefined;
-      if (this.#monitored === 0) return;
+    const action = () => {
       this.#pages.takeMonitors(this.#monitorFound);
       this.#armPoll();
     };
+    this.#poll = { at: 0, action, next: undefined, state: 'cancelled' };
   }
 
   /** The guest signals the shared event connection. Its flag is not looked at (OpenVMM). */
@@ -92,10 +91,7 @@ export class GuestSignals {
   monitor(change: 1 | -1): void {
     this.#monitored += change;
     if (this.#monitored > 0) this.#armPoll();
-    else if (this.#poll !== undefined) {
-      this.#context.services.clock.cancel(this.#poll);
-      this.#poll = undefined;
-    }
+    else this.#context.services.clock.cancel(this.#poll);
   }
 
   /** Interrupt the guest for a channel, by the rules of the version. */
@@ -121,8 +117,8 @@ export class GuestSignals {
   }
 
   #armPoll(): void {
-    if (this.#poll === undefined)
-      this.#poll = this.#context.services.clock.schedule(MONITOR_LATENCY_TICKS, this.#pollMonitors);
+    if (this.#monitored > 0 && this.#poll.state !== 'waiting')
+      this.#context.services.clock.reschedule(this.#poll, MONITOR_LATENCY_TICKS);
   }
 
   /** A signal with nothing to say: too many in a second suspend the guest. */

@@ -23,20 +23,22 @@ export class ConnectionHistory {
   /** Every version that was ever agreed. */
   readonly everNegotiated = new Set<number>();
   readonly #records: ContactRecord[] = [];
-  /** UNLOADs: how many came, how many were answered, and when the last was. */
+  /** UNLOADs: how many came, and how many were answered. */
   unloadsSeen = 0;
   unloadsAnswered = 0;
-  lastUnloadSeenAt: number | undefined;
-  lastUnloadAnsweredAt: number | undefined;
-  lastContactAt: number | undefined;
+  /** When the last UNLOAD came and was answered since the last connection; else undefined. */
+  unloadSeenAt: number | undefined;
+  unloadAnsweredAt: number | undefined;
 
   get records(): readonly ContactRecord[] {
     return this.#records;
   }
 
   contact(version: number, at: number, outcome: ContactRecord['outcome']): void {
-    this.lastContactAt = at;
-    if (outcome === 'accepted') this.everNegotiated.add(version);
+    if (outcome === 'accepted') {
+      this.everNegotiated.add(version);
+      this.unloadSeenAt = this.unloadAnsweredAt = undefined;
+    }
     this.#records.push({ version, at, outcome, endedAt: undefined, endedBy: undefined });
     if (this.#records.length > HISTORY_MAX) this.#records.shift();
   }
@@ -54,11 +56,11 @@ export class ConnectionHistory {
 
   unloadSeen(at: number): void {
     this.unloadsSeen++;
-    this.lastUnloadSeenAt = at;
+    this.unloadSeenAt = at;
   }
 
   unloadAnswered(at: number): void {
     this.unloadsAnswered++;
-    this.lastUnloadAnsweredAt = at;
+    this.unloadAnsweredAt = at;
   }
 }

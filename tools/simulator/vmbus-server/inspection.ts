@@ -44,9 +44,9 @@ export interface VmbusInspection {
   readonly everNegotiated: readonly number[];
   readonly unloadsSeen: number;
   readonly unloadsAnswered: number;
-  /** The last INITIATE_CONTACT was followed by an UNLOAD, and by its answer. */
-  readonly unloadSeen: boolean;
-  readonly unloadAnswered: boolean;
+  /** When the last connection was followed by an UNLOAD, and by its answer; else undefined. */
+  readonly unloadSeenAt: number | undefined;
+  readonly unloadAnsweredAt: number | undefined;
   readonly channels: readonly ChannelInspection[];
   readonly gpadls: readonly GpadlInspection[];
   /** Guest physical addresses. */
@@ -68,7 +68,6 @@ export function inspectConnection(
   violations: number,
 ): VmbusInspection {
   const { history, offers, pages, messages } = connection;
-  const last = history.lastContactAt ?? 0;
   return {
     phase: connection.phase,
     version: connection.version,
@@ -79,8 +78,8 @@ export function inspectConnection(
     everNegotiated: [...history.everNegotiated],
     unloadsSeen: history.unloadsSeen,
     unloadsAnswered: history.unloadsAnswered,
-    unloadSeen: since(last, history.lastUnloadSeenAt),
-    unloadAnswered: since(last, history.lastUnloadAnsweredAt),
+    unloadSeenAt: history.unloadSeenAt,
+    unloadAnsweredAt: history.unloadAnsweredAt,
     channels: offers.channels.map((channel) => ({
       id: channel.id,
       interfaceId: channel.device.interfaceId,
@@ -115,8 +114,4 @@ export function inspectConnection(
 
 function live(count: number | undefined): number {
   return count ?? 0;
-}
-
-function since(contact: number, at: number | undefined): boolean {
-  return at !== undefined && at >= contact;
 }

@@ -58,9 +58,11 @@ export class Offers {
     return this.#monitors[monitor];
   }
 
-  /** The channel of a device that is offered or may be: not one that has been rescinded. */
+  /** The channel of a device that is there: not one that has been rescinded. */
   byDevice(device: ChannelDevice): Channel | undefined {
-    return this.#channels.find((channel) => channel.device === device && !channel.rescinded);
+    return this.#channels.find(
+      (channel) => channel.device === device && channel.state !== 'revoked',
+    );
   }
 
   /** A device is there; it is offered at once if the guest has asked for offers. */
@@ -106,7 +108,6 @@ export class Offers {
     channel.state = 'released';
     channel.id = 0;
     channel.monitor = MONITOR_NONE;
-    this.#context.changed('released', { channel: id });
 
     // The device of a revoked one is gone; that of a reoffered one is back, with its number
     if (state === 'revoked') this.remove(channel);

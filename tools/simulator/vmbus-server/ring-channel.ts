@@ -7,6 +7,7 @@
  */
 
 import { PacketHeader } from '../../../src/vmbus/protocol.ts';
+import { BlockCopy } from '../block-copy.ts';
 import type { ChannelDevice, DeviceChannel, GuestPacket } from '../channel-interface.ts';
 import { TICKS_PER_MS } from '../clock.ts';
 import type { Alarm } from '../clock.ts';
@@ -28,6 +29,11 @@ export const ROOM_POLL_TICKS = TICKS_PER_MS;
 
 function padded(length: number): number {
   return (length + 7) & ~7;
+}
+
+/** An alarm that is not set. */
+function alarm(action: () => void): Alarm {
+  return { at: 0, action, next: undefined, state: 'cancelled' };
 }
 
 /** What the server knows of a channel that it opens. */
@@ -64,14 +70,14 @@ export class RingChannel implements DeviceChannel {
   /** Where a packet to the guest is put together. */
   readonly #scratch: Uint8Array;
   readonly #scratchView: DataView;
+  readonly #copier = new BlockCopy();
   #open = true;
   /** The last receive found the ring empty: whatever comes after deserves a new look. */
   #drained = true;
-  #wakeAlarm: Alarm | undefined;
-  #roomAlarm: Alarm | undefined;
-  #unstickAlarm: Alarm | undefined;
-  readonly #wake: () => void;
-  readonly #pollRoom: () => void;
+  /** Set again and again, so that a signal makes no object. */
+  readonly #wake: Alarm;
+  readonly #pollRoom: Alarm;
+  readonly #unstick: Alarm;
 
   constructor(context: ServerContext, request: RingChannelRequest) {
     this.id = request.id;
@@ -86,16 +92,17 @@ export class RingChannel implements DeviceChannel {
     this.#packet = new ReceivedPacket(Math.min(this.#incoming.size, PACKET_MAX));
     this.#scratch = new Uint8Array(Math.min(this.#outgoing.size, PACKET_MAX + FOOTER_SIZE));
     this.#scratchView = new DataView(this.#scratch.buffer);
-    this.#wake = () => {
-      this.#wakeAlarm = undefined;
-      this.#look();
-    };
-    this.#pollRoom = () => {
-      this.#roomAlarm = undefined;
+    this.#wake = alarm(() => this.#look());
+    this.#pollRoom = alarm(() => {
       if (!this.#open || this.dead || this.#outgoing.waitingFor === 0) return;
       if (this.#outgoing.free() >= this.#outgoing.waitingFor) this.#look();
-      else this.#armRoom();
-    };
+      else this.#set(this.#pollRoom, ROOM_POLL_TICKS);
+    });
+    this.#unstick = alarm(() => {
+      if (!this.#open || this.dead) return;
+      if (this.#outgoing.unread) this.#signalGuest();
+      if (this.#incoming.available() > 0) this.#look();
+    });
   }
 
   /** Write the rings' start-of-day values. Returns false if the guest left bad indices. */
@@ -107,19 +114,14 @@ export class RingChannel implements DeviceChannel {
   listen(): void {
     this.#incoming.mask(false);
     if (this.#incoming.available() > 0) this.#schedule();
-    this.#unstickAlarm = this.#context.services.clock.schedule(UNSTICK_TICKS, () => {
-      if (!this.#open || this.dead) return;
-      if (this.#outgoing.unread) this.#signalGuest();
-      if (this.#incoming.available() > 0) this.#look();
-    });
+    this.#set(this.#unstick, UNSTICK_TICKS);
   }
 
   /** No more accesses: the device was closed. */
   close(): void {
     const { clock } = this.#context.services;
     this.#open = false;
-    for (const alarm of [this.#wakeAlarm, this.#roomAlarm, this.#unstickAlarm])
-      if (alarm !== undefined) clock.cancel(alarm);
+    for (const each of [this.#wake, this.#pollRoom, this.#unstick]) clock.cancel(each);
   }
 
   /** The guest signalled. Returns whether it had reason to (see {@link unnecessarySignals}). */
@@ -232,7 +234,7 @@ export class RingChannel implements DeviceChannel {
       outgoing.waitFor(Math.max(total, padded(outgoing.size >>> 2)));
       free = outgoing.free();
       if (free !== BAD_INDEX && free < total) {
-        this.#armRoom();
+        this.#set(this.#pollRoom, ROOM_POLL_TICKS);
         return false;
       }
     }
@@ -244,16 +246,10 @@ export class RingChannel implements DeviceChannel {
     return true;
   }
 
-  #armRoom(): void {
-    if (this.#roomAlarm === undefined)
-      this.#roomAlarm = this.#context.services.clock.schedule(ROOM_POLL_TICKS, this.#pollRoom);
-  }
-
   /** Copy into the scratch packet and pad with zeros. */
   #copy(from: Uint8Array, length: number, to: number): void {
-    const scratch = this.#scratch;
-    for (let i = 0; i < length; i++) scratch[to + i] = from[i]!;
-    scratch.fill(0, to + length, to + padded(length));
+    this.#copier.copy(from, 0, this.#scratch, to, length);
+    this.#scratch.fill(0, to + length, to + padded(length));
   }
 
   /** Write the scratch packet to the ring, publish it and signal by the rules. */
@@ -306,14 +302,18 @@ export class RingChannel implements DeviceChannel {
   #signalNeeded(): boolean {
     const outgoing = this.#outgoing;
     if (outgoing.waitingFor !== 0 && outgoing.free() >= outgoing.waitingFor) return true;
-    if (this.#wakeAlarm !== undefined || this.#incoming.masked) return false;
+    if (this.#wake.state === 'waiting' || this.#incoming.masked) return false;
     return this.#incoming.available() !== 0;
   }
 
+  /** The device reads after the host's latency. */
   #schedule(): void {
-    if (this.#wakeAlarm !== undefined) return;
-    const { clock, profile } = this.#context.services;
-    this.#wakeAlarm = clock.schedule(profile.knobs.ringLatencyTicks, this.#wake);
+    this.#set(this.#wake, this.#context.services.profile.knobs.ringLatencyTicks);
+  }
+
+  /** Set an alarm if it does not wait already. */
+  #set(which: Alarm, ticks: number): void {
+    if (which.state !== 'waiting') this.#context.services.clock.reschedule(which, ticks);
   }
 
   /** Let the device read; mask meanwhile, and look again if the guest wrote after the last look. */

@@ -10,6 +10,11 @@ import type { Fixture } from './partition-fixture.ts';
 
 const PATTERN = 0x5a;
 
+/** What Node has and the type definitions here do not. */
+const { WebAssembly } = globalThis as unknown as {
+  WebAssembly: { Memory: new (limits: { initial: number }) => { buffer: ArrayBuffer } };
+};
+
 /** A partition whose RAM is filled with the pattern. */
 function patterned(overlay: 'preserve' | 'overwrite', processors = 1): Fixture {
   const fixture = create({ overlay }, { processors });

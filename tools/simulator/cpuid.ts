@@ -10,7 +10,7 @@ import { Cpuid, CPUID_HYPERVISOR_PRESENT, HV_INTERFACE_ID } from '../../src/hype
 import type { CpuidRegisters } from '../../src/machine.ts';
 import type { HostProfile } from './profile.ts';
 
-/** What to change in leaves, by leaf: `{ 0x40000001: { eax: 0x4b4d564b } }` is another hypervisor. */
+/** Changes by leaf: `{ 0x40000001: { eax: 0x4b4d564b } }` makes it another hypervisor. */
 export type CpuidOverride = Readonly<Record<number, Partial<CpuidRegisters>>>;
 
 /** Highest leaf of the hypervisor's range. */

@@ -98,8 +98,9 @@ export type HostEvent =
       readonly what: string;
     }
   | { readonly kind: 'fault'; readonly text: string }
-  /** The guest ended by a fault, reported a crash, or exceeded a limit. */
-  | { readonly kind: 'crash' | 'hang'; readonly text: string };
+  /** The guest ended by a fault or reported a crash; or exceeded a limit. */
+  | { readonly kind: 'crash'; readonly text: string }
+  | { readonly kind: 'hang'; readonly text: string };
 
 /** A reader: gets the event and the virtual time in ticks. */
 export type HostEventSink = (event: HostEvent, now: number) => void;

@@ -48,7 +48,7 @@ export function isSimple(frame: HypercallFrame): boolean {
   return frame.controlLow >>> REST_SHIFT === 0 && frame.controlHigh === 0;
 }
 
-/** A rep call has 1 to 4095 repetitions, a start below that, no variable header, nothing reserved. */
+/** A rep call has 1 to 4095 repetitions, a start below that, no variable header or reserved bit. */
 export function isRep(frame: HypercallFrame): boolean {
   const count = repCount(frame);
   const start = repStart(frame);

@@ -224,8 +224,8 @@ export class Hypercalls {
     if (faults.hypercall === undefined) return undefined;
     const status = faults.hypercall(code, connectionId, index);
     if (status !== undefined && events.on) {
-      const text = `${NAMES.get(code)} ${index} on connection ${connectionId} fails: ${hex(status)}`;
-      events.emit({ kind: 'fault', text });
+      const call = `${NAMES.get(code)} ${index} on connection ${connectionId}`;
+      events.emit({ kind: 'fault', text: `${call} fails: ${hex(status)}` });
     }
     return status;
   }

@@ -3,7 +3,7 @@
 /**
  * Overlay pages: pages of the hypervisor that hide a page of guest RAM while they are mapped (TLFS,
  * "Overlay Pages"). The guest works on the RAM buffer directly, so showing an overlay means putting
- * its contents into the buffer and keeping what was there; hiding it means the reverse. Its contents
+ * its contents into the buffer and keeping what was there; hiding it is the reverse. The contents
  * follow an overlay wherever it goes, also while it is mapped nowhere.
  */
 

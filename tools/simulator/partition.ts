@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * The simulated partition: guest RAM, virtual processors, the hypervisor's registers, hypercalls and
- * SynIC, and the virtual clock. Guests run on its `processors`; the host's servers (VMBus) use it as
- * their {@link PartitionServices}; the audit reads its {@link PartitionInspection}.
+ * The simulated partition: guest RAM, virtual processors, the hypervisor's registers, hypercalls
+ * and SynIC, and the virtual clock. Guests run on its `processors`; the host's servers (VMBus) use
+ * it as their {@link PartitionServices}; the audit reads its {@link PartitionInspection}.
  */
 
 import { HV_MESSAGE_PAYLOAD_MAX, SINT_COUNT } from '../../src/hyperv/protocol.ts';
@@ -100,6 +100,7 @@ export class Partition implements PartitionServices {
     grants.listener = (kind, grant) => {
       if (events.on) events.emit({ kind, grant });
     };
+    grants.packetsWanted = () => events.on;
     this.random = new Random(seed);
     this.profile = profile;
 
@@ -161,7 +162,7 @@ export class Partition implements PartitionServices {
   }
 
   /**
-   * Reset the partition: registers, SynIC, timers; overlay pages are unmapped, queued messages lost.
+   * Reset the partition: registers, SynIC, timers; overlay pages are unmapped, messages lost.
    * Memory, clock and ports stay; the host's servers are to be reset by who owns them.
    */
   reset(limits: PartitionLimits = {}): void {

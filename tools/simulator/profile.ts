@@ -12,7 +12,7 @@ export interface HostKnobs {
 
   /** A message for a masked SINT: lost (OpenVMM, iPXE's comment) or kept in the slot (TLFS). */
   readonly maskedSint: 'drop' | 'keep';
-  /** RAM under an overlay page after unmapping: comes back (TLFS) or stays overwritten (OpenVMM). */
+  /** RAM under an overlay page once unmapped: comes back (TLFS) or stays overwritten (OpenVMM). */
   readonly overlay: 'preserve' | 'overwrite';
   /** Writing GUEST_OS_ID = 0 disables the hypercall page (TLFS, KVM), or not (OpenVMM). */
   readonly osIdZero: 'disables-hypercall-page' | 'independent';
@@ -39,12 +39,12 @@ export interface HostKnobs {
   readonly returnedConnectionId: number;
   /** UNLOAD: answered after this time in ticks, or never (hosts before 2012 R2). */
   readonly unloadAnswer: number | 'never';
-  /** Messages per millisecond before HvPostMessage is refused, and with which status; 0 is never. */
+  /** Messages per millisecond before HvPostMessage is refused (0: never), and with which status. */
   readonly throttleMessages: number;
   readonly throttleStatus: number;
   /** Undelivered messages: the host stops reading new ones, or queues without bound (OpenVMM). */
   readonly backPressure: 'stop-reading' | 'unbounded';
-  /** A second INITIATE_CONTACT while connected: implicit disconnect, or ignored (before 2012 R2). */
+  /** A second INITIATE_CONTACT while connected: disconnects, or is ignored (before 2012 R2). */
   readonly reinitiate: 'disconnect' | 'ignore';
 
   // --- channels ---

@@ -6,8 +6,8 @@
  * public source says is marked as inferred in the profile's `source`.
  */
 
-import { HvFeature, HvPrivilege, HvRecommendation, HvStatus } from '../../src/hyperv/protocol.ts';
-import { TICKS_PER_US } from './clock.ts';
+import { HvFeature, HvPrivilege, HvRecommendation } from '../../src/hyperv/protocol.ts';
+import { BEFORE_2012_R2, OPENVMM, QEMU, WINDOWS } from './host-knobs.ts';
 import type { HostKnobs, HostProfile } from './profile.ts';
 import { MiscFeature } from './registers.ts';
 
@@ -44,7 +44,7 @@ const MODIFY_CONNECTION = 0x4;
 const CLIENT_ID = 0x8;
 const PAUSE_RESUME = 0x20;
 
-/** CPUID 0x40000003 EAX of the first hosts: run time, clock, SynIC, timers, APIC, hypercalls, VP. */
+/** CPUID 0x40000003 EAX of the first hosts: also run time (bit 0) and APIC registers (bit 4). */
 const FEATURES_2008 =
   0x11 |
   HvFeature.TIME_REF_COUNT |
@@ -67,76 +67,6 @@ const RECOMMENDATIONS_2008 = 0x2c;
 /** As Linux prints it on hosts from build 17763 on, with and without AutoEOI. */
 const RECOMMENDATIONS_2019 = 0x00024c2c;
 const RECOMMENDATIONS_2022 = 0x00064c24 | HvRecommendation.DEPRECATE_AUTO_EOI;
-
-/** Answers of a host without UNLOAD and without a second contact. */
-const BEFORE_2012_R2 = {
-  unloadAnswer: 'never',
-  reinitiate: 'ignore',
-  malformedStatus: false,
-} as const satisfies Partial<HostKnobs>;
-
-/** How Windows hosts from 2012 R2 on behave. */
-const WINDOWS: HostKnobs = {
-  maskedSint: 'drop',
-  overlay: 'preserve',
-  osIdZero: 'disables-hypercall-page',
-  hypercallPageWithoutOsId: 'ignored',
-  slotScan: 'eom',
-  scontrolReset: 0,
-  messageLatencyTicks: 100 * TICKS_PER_US,
-  ringLatencyTicks: 10 * TICKS_PER_US,
-  offerPacing: 'burst',
-  echoVersion: true,
-  returnedConnectionId: 1,
-  unloadAnswer: 0,
-  throttleMessages: 0,
-  throttleStatus: HvStatus.INVALID_CONNECTION_ID,
-  backPressure: 'stop-reading',
-  reinitiate: 'disconnect',
-  torndownWhileOpen: 'deferred',
-  throttleSignals: 0,
-  emptyCompletion: 'tolerate',
-  revoke: 'complete',
-  cancelPacket: 'accept',
-  rndisReset: 'answer',
-  malformedStatus: true,
-  vfAssociation: false,
-  rangesPerPacket: 32,
-  rxMessageLength: 'exact',
-  ppiEvery: 3,
-};
-
-/** QEMU's VMBus (`hw/hyperv`) on KVM: old and forgiving. */
-const QEMU: HostKnobs = {
-  ...WINDOWS,
-  maskedSint: 'keep',
-  offerPacing: 'one-by-one',
-  echoVersion: false,
-  throttleStatus: HvStatus.INSUFFICIENT_BUFFERS,
-  malformedStatus: false,
-  rangesPerPacket: 1,
-  ppiEvery: 0,
-};
-
-/** OpenVMM: strict where Windows is not, and without the courtesies of TLFS. */
-const OPENVMM: HostKnobs = {
-  ...WINDOWS,
-  overlay: 'overwrite',
-  osIdZero: 'independent',
-  hypercallPageWithoutOsId: 'accepted',
-  slotScan: 'exit',
-  scontrolReset: 1,
-  throttleStatus: HvStatus.INSUFFICIENT_BUFFERS,
-  backPressure: 'unbounded',
-  emptyCompletion: 'fatal',
-  revoke: 'silent',
-  cancelPacket: 'fatal',
-  rndisReset: 'fatal',
-  malformedStatus: false,
-  rangesPerPacket: 375,
-  rxMessageLength: 'sub-allocation',
-  ppiEvery: 1,
-};
 
 const SOURCE =
   'VMBus versions: Linux include/linux/hyperv.h, mu_msvm; answers: OpenVMM vmbus_server, Linux';

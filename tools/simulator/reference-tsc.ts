@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * The partition reference TSC page (TLFS, "Partition Reference Time Enlightenment"): sequence, scale
- * and offset with which a guest makes reference time of its time stamp counter. The counter of the
- * simulated processor runs at a fixed rate and had run before the partition was made, so that the
- * offset is not zero.
+ * The reference TSC page of the partition (TLFS, "Partition Reference Time Enlightenment"):
+ * sequence, scale and offset with which a guest makes reference time of its time stamp counter. The
+ * counter of the simulated processor runs at a fixed rate and had run before the partition was made,
+ * so that the offset is not zero.
  */
 
 import type { VirtualClock } from './clock.ts';

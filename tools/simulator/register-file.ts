@@ -2,8 +2,8 @@
 
 /**
  * Access to the synthetic registers, whatever the architecture: privileges, reserved bits, and what
- * a write does. An access that the hypervisor refuses throws {@link RegisterFault}; the caller makes
- * a #GP or a hypercall status of it.
+ * a write does. An access that the hypervisor refuses throws {@link RegisterFault}, of which the
+ * caller makes a #GP or a hypercall status.
  */
 
 import {
@@ -14,6 +14,7 @@ import {
 } from '../../src/hyperv/protocol.ts';
 import { PAGE_SIZE } from '../../src/machine.ts';
 import type { VirtualClock } from './clock.ts';
+import { CRASH_PARAMETERS, crashReport } from './crash-report.ts';
 import type { CpuidLeaves } from './cpuid.ts';
 import type { HostEvents } from './events.ts';
 import { hex } from './guest-end.ts';
@@ -46,8 +47,6 @@ const INT3 = 0xcc;
 /** CRASH_CTL: bit 63 notifies, bit 62 says that P3 and P4 are address and length of a text. */
 const CRASH_NOTIFY = 1n << 63n;
 const CRASH_MESSAGE = 1n << 62n;
-/** Most bytes of a crash text that are logged. */
-const CRASH_TEXT_MAX = 4096;
 
 const GUEST_OS_ID = registerNamed('GUEST_OS_ID').index;
 const HYPERCALL = registerNamed('HYPERCALL').index;
@@ -167,7 +166,7 @@ export class RegisterFile {
     const store = this.#store(vp, register);
     switch (register.role) {
       case 'eom':
-        vp.synic.scanAll();
+        vp.scan();
         return;
       case 'stimer-config':
         this.#checkDirectMode(value);
@@ -222,11 +221,11 @@ export class RegisterFile {
         return;
       case 'simp':
         this.#place(vp.synic.messagePage, vp, register, value, instruction);
-        vp.synic.scanAll();
+        vp.scan();
         return;
       case 'scontrol':
         vp.synic.enabled = (value & HV_ENABLE) !== 0n;
-        vp.synic.scanAll();
+        vp.scan();
         return;
       case 'sint':
         vp.synic.setSint(register.ordinal, Number(value & 0xffffffffn));
@@ -289,14 +288,8 @@ export class RegisterFile {
   #crashControl(vp: VirtualProcessor, value: bigint): void {
     const { events, ram } = this.#context;
     if ((value & CRASH_NOTIFY) === 0n || !events.on) return;
-    let text = `guest reported a crash on VP ${vp.index}:`;
-    for (let i = 0; i < 5; i++) text += ` P${i}=${hex(vp.values[CRASH_P0 + i]!)}`;
-    const address = Number(vp.values[CRASH_P0 + 3]);
-    const length = Math.min(Number(vp.values[CRASH_P0 + 4]), CRASH_TEXT_MAX);
-    if ((value & CRASH_MESSAGE) !== 0n && ram.has(address, length)) {
-      text += ' ';
-      for (let i = 0; i < length; i++) text += printable(ram.bytes[address + i]!);
-    }
+    const parameters = vp.values.subarray(CRASH_P0, CRASH_P0 + CRASH_PARAMETERS);
+    const text = crashReport(ram, vp.index, parameters, (value & CRASH_MESSAGE) !== 0n);
     events.emit({ kind: 'crash', text });
   }
 
@@ -317,9 +310,4 @@ export class RegisterFile {
     const { events } = this.#context;
     if (events.on) events.emit({ kind: 'violation', layer: 'hypervisor', text });
   }
-}
-
-/** A byte of a crash text as a character. */
-function printable(byte: number): string {
-  return byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : '.';
 }

@@ -25,10 +25,9 @@ import type { HostEvents } from './events.ts';
 import type { OverlayPage } from './overlay.ts';
 import type { HostKnobs } from './profile.ts';
 
-/** Most messages that wait for one SINT: enough for an offer of each channel that VMBus can have. */
+/** Most messages that wait for one SINT: room for an offer of each channel that VMBus can have. */
 export const SINT_QUEUE_LIMIT = 4096;
 
-const VECTOR_MASK = Number(Sint.VECTOR_MASK);
 const MASKED = Number(Sint.MASKED);
 const POLLING = Number(Sint.POLLING);
 const PROXY = Number(Sint.PROXY);
@@ -102,9 +101,9 @@ export class Synic {
     return this.#queues[sint]!.length;
   }
 
-  /** SINTs whose slot holds a message that the guest was not seen to take, as a bit mask. */
-  get occupied(): number {
-    return this.#occupied;
+  /** Messages that wait behind all slots. */
+  get waiting(): number {
+    return this.#waiting;
   }
 
   /**
@@ -189,11 +188,6 @@ export class Synic {
     for (let sint = 0; sint < SINT_COUNT; sint++) this.scan(sint);
   }
 
-  /** As {@link scanAll}, but at no cost if nothing waits; `timers`: a timer waits. */
-  scanWaiting(timers: boolean): void {
-    if (timers || this.#waiting > 0) this.scanAll();
-  }
-
   /** As {@link scanAll} for one SINT. */
   scan(sint: number): void {
     const queue = this.#queues[sint]!;
@@ -208,11 +202,6 @@ export class Synic {
       this.#listener.slotEmptied(this.#vp, sint);
     }
     this.#listener.sintScanned(this.#vp, sint);
-  }
-
-  /** The vector of a SINT. */
-  vector(sint: number): number {
-    return this.#sints[sint]! & VECTOR_MASK;
   }
 
   /** Notice that the guest has emptied a slot. The listener is told when all is in order again. */

@@ -2,8 +2,8 @@
 
 /**
  * The four synthetic timers of one virtual processor (TLFS, "Synthetic Timers"). A timer in message
- * mode whose slot is busy or whose SINT takes nothing stays due and is tried again whenever the SINT
- * is looked at; a timer in direct mode raises an interrupt, which is counted.
+ * mode whose slot is busy or whose SINT takes nothing stays due, and is tried again whenever the
+ * SINT is looked at; a timer in direct mode raises an interrupt, which is counted.
  */
 
 import { HvMessageType, STIMER_COUNT } from '../../src/hyperv/protocol.ts';

@@ -64,6 +64,11 @@ export class VirtualProcessor {
   /** An exit of the guest: notice emptied slots, and deliver if this host does so on exits. */
   exit(): void {
     this.synic.exit();
-    if (this.#scanOnExit) this.synic.scanWaiting(this.timers.anyDue);
+    if (this.#scanOnExit) this.scan();
+  }
+
+  /** Deliver what waits, where there is room: on EOM and its like. Free if nothing waits. */
+  scan(): void {
+    if (this.synic.waiting > 0 || this.timers.anyDue) this.synic.scanAll();
   }
 }

@@ -3,8 +3,8 @@
 /**
  * The reference TSC page of the partition (TLFS, "Partition Reference Time Enlightenment"):
  * sequence, scale and offset with which a guest makes reference time of its time stamp counter. The
- * counter of the simulated processor runs at a fixed rate and had run before the partition was made,
- * so that the offset is not zero.
+ * counter of the simulated processor runs at a fixed rate and ran before the partition was made, so
+ * that the offset is not zero.
  */
 
 import type { VirtualClock } from './clock.ts';

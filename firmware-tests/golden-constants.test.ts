@@ -12,10 +12,16 @@ import * as netvsc from '../src/netvsc/protocol.ts';
 import * as rndis from '../src/rndis/protocol.ts';
 import * as utility from '../src/utility/protocol.ts';
 import * as vmbus from '../src/vmbus/protocol.ts';
+import * as host from '../tools/simulator/vmbus-server/host-protocol.ts';
 import { guidBytes, guidText } from '../src/wire.ts';
-import { type ConstantPins, HYPERV_CONSTANTS, VMBUS_CONSTANTS } from './golden-constants.ts';
+import {
+  type ConstantPins,
+  HOST_CONSTANTS,
+  HYPERV_CONSTANTS,
+  VMBUS_CONSTANTS,
+} from './golden-constants.ts';
 import { NETVSC_CONSTANTS, RNDIS_CONSTANTS, UTILITY_CONSTANTS } from './golden-device-constants.ts';
-import { goldenValues, isStruct } from './golden.ts';
+import { goldenStruct, goldenValues, isStruct, openvmmMessage } from './golden.ts';
 
 /** What no golden file has: the value again, from the document that is named. */
 const WITHOUT_GOLDEN: Readonly<Record<string, readonly [value: number | bigint, why: string]>> = {
@@ -31,6 +37,9 @@ const WITHOUT_GOLDEN: Readonly<Record<string, readonly [value: number | bigint, 
   'vmbus.MONITOR_NONE': [0xff, 'value of monitorid in the sample offer_channel_nic'],
   'vmbus.GPADL_HEADER_PFNS': [26, 'samples gpadl_header_40pages: 26 and 14, tested below'],
   'vmbus.GPADL_BODY_PFNS': [28, '(240 - 16) / 8, tested below'],
+  'host.IMPLEMENTED_FEATURES': [0x2d, 'the members of FeatureFlag together, tested below'],
+  'host.INITIATE_CONTACT_CLIENT_SIZE': [56, 'OpenVMM InitiateContact2, tested below'],
+  'host.CHANNEL_CONNECTION_BASE': [0x2000, 'SINT 2 << 12, tested below'],
   'netvsc.NVSP_MESSAGE_SIZE': [32, 'iPXE pads all messages to 32, tested in golden-structs'],
   'netvsc.NVSP_RECEIVE_BUFFER_COMPLETE_MIN': [28, 'completion and one section, tested below'],
 };
@@ -41,6 +50,7 @@ const FUNCTIONS = ['vmbus.versionText'];
 const LAYERS: readonly [string, Readonly<Record<string, unknown>>, ConstantPins][] = [
   ['hyperv', hyperv, HYPERV_CONSTANTS],
   ['vmbus', vmbus, VMBUS_CONSTANTS],
+  ['host', host, HOST_CONSTANTS],
   ['netvsc', netvsc, NETVSC_CONSTANTS],
   ['rndis', rndis, RNDIS_CONSTANTS],
   ['utility', utility, UTILITY_CONSTANTS],
@@ -52,7 +62,7 @@ type Scalar = number | bigint | string;
 function constants(exported: Readonly<Record<string, unknown>>): Map<string, Scalar> {
   const found = new Map<string, Scalar>();
   for (const [name, value] of Object.entries(exported)) {
-    if (typeof value === 'function' || isStruct(value)) continue;
+    if (typeof value === 'function' || value instanceof Map || isStruct(value)) continue;
     if (typeof value !== 'object') found.set(name, value as Scalar);
     else
       for (const [key, member] of Object.entries(value ?? {})) found.set(`${name}.${key}`, member);
@@ -118,6 +128,10 @@ values('what no golden file has is as its document has it', () => {
   const pageMask = goldenValues('HV_HYP_PAGE_MASK')[0] as bigint;
   assert.is(hyperv.HV_PAGE_REGISTER_MASK, ~pageMask & 0xffffffffffffffffn);
   assert.is(vmbus.VERSION_RESPONSE_MIN, vmbus.VersionResponse.at.version);
+  const features = Object.values(host.FeatureFlag).reduce((all, flag) => all | flag, 0);
+  assert.is(host.IMPLEMENTED_FEATURES, features);
+  assert.is(host.INITIATE_CONTACT_CLIENT_SIZE, goldenStruct('openvmm', 'InitiateContact2').size);
+  assert.is(host.CHANNEL_CONNECTION_BASE, vmbus.VMBUS_MESSAGE_SINT << 12);
   const room = hyperv.HV_MESSAGE_PAYLOAD_MAX;
   const header = vmbus.GpadlHeader.size + vmbus.GpaRange.size;
   assert.is(vmbus.GPADL_HEADER_PFNS, Math.floor((room - header) / 8));
@@ -158,6 +172,17 @@ values('control messages are numbered as Linux and iPXE number them', () => {
   for (const [name, names] of Object.entries(linux)) {
     assert.equal(differences(ours[name]!, names), [], name);
   }
+});
+
+values('the host takes from guests what OpenVMM takes, from the same version on', () => {
+  const ours: Readonly<Record<string, number>> = vmbus.MessageType;
+  for (const [type, rule] of host.GUEST_MESSAGES) {
+    assert.is(type, ours[rule.name], rule.name);
+    const { size, minVersion } = openvmmMessage(type);
+    assert.is(rule.minLength, size, `length of ${rule.name}`);
+    assert.is(rule.minVersion, minVersion, rule.name);
+  }
+  assert.ok(host.GUEST_MESSAGES.size > 10);
 });
 
 values('a GUID goes to its wire form and back', () => {

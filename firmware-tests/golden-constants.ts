@@ -265,3 +265,14 @@ export const VMBUS_CONSTANTS: ConstantPins = {
     FILE_COPY: ['guid:HV_FCOPY_GUID'],
   },
 };
+
+/** Those of the simulated VMBus server alone. */
+export const HOST_CONSTANTS: ConstantPins = {
+  FeatureFlag: {
+    GUEST_SPECIFIED_SIGNAL_PARAMETERS: ['vmbus_feature_flags.guest_specified_signal_parameters'],
+    MODIFY_CONNECTION: ['vmbus_feature_flags.modify_connection'],
+    CLIENT_ID: ['vmbus_feature_flags.client_id'],
+    PAUSE_RESUME: ['vmbus_feature_flags.pause_resume'],
+  },
+  STATUS_CONNECTION_REFUSED: ['vmbus_misc.STATUS_CONNECTION_REFUSED'],
+};

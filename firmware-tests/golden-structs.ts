@@ -324,3 +324,30 @@ export const VMBUS_STRUCTS: Readonly<Record<string, StructPin>> = {
     fields: { type: ['flags', null, null], length: ['msgsize', null, null] },
   },
 };
+
+/** Those of the simulated VMBus server alone; some begin after the fields of a shorter form. */
+export const HOST_STRUCTS: Readonly<Record<string, StructPin>> = {
+  VersionResponse2: {
+    golden: [null, null, 'VersionResponse2'],
+    fields: { featureFlags: [null, null, 'supported_features'] },
+  },
+  OpenChannel2: {
+    golden: [null, null, 'OpenChannel2'],
+    fields: {
+      connectionId: [null, null, 'connection_id'],
+      eventFlag: [null, null, 'event_flag'],
+      flags: [null, null, 'flags'],
+    },
+  },
+  ModifyConnection: {
+    golden: [null, null, 'ModifyConnection'],
+    fields: {
+      monitorIn: [null, null, 'parent_to_child_monitor_page_gpa'],
+      monitorOut: [null, null, 'child_to_parent_monitor_page_gpa'],
+    },
+  },
+  ModifyConnectionResponse: {
+    golden: [null, null, 'ModifyConnectionResponse'],
+    fields: { connectionState: [null, null, 'connection_state'] },
+  },
+};

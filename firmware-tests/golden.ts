@@ -48,6 +48,11 @@ interface OpenvmmStruct {
   readonly fields: Readonly<Record<string, GoldenField>>;
 }
 
+interface OpenvmmMessage {
+  readonly type: number;
+  readonly variants: readonly { readonly struct: string; readonly min_version: string }[];
+}
+
 function read(name: string): unknown {
   return JSON.parse(readFileSync(new URL(`./golden/${name}.json`, import.meta.url), 'utf8'));
 }
@@ -145,6 +150,21 @@ function openvmmValue(path: string): string {
 
 function missing(name: string): never {
   throw new Error(`no golden file has ${name}`);
+}
+
+/**
+ * A control message as OpenVMM has it in its smallest form: its length with the header, and the
+ * version that it needs (0: any).
+ */
+export function openvmmMessage(type: number): { size: number; minVersion: number } {
+  const messages = (openvmm['vmbus_messages'] as { values: Record<string, OpenvmmMessage> }).values;
+  const message = Object.values(messages).find((candidate) => candidate.type === type);
+  const smallest = message?.variants.at(-1) ?? missing(`message ${type}`);
+  const { struct, min_version: version } = smallest;
+  const minVersion = version === '0' ? 0 : Number(openvmmValue(`vmbus_versions.${version}`));
+  // Messages of nothing but the header have no structure of their own
+  const empty = openvmm.vmbus_structs.values[struct] === undefined;
+  return { size: empty ? OPENVMM_HEADER : goldenStruct('openvmm', struct).size, minVersion };
 }
 
 /** Whether something that a protocol file exports is a structure. */

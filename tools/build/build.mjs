@@ -33,6 +33,7 @@ import { checkFirmware, checkProgram, checkSimulator, checkStandsAlone } from '.
  * @property {'neutral' | 'node'} platform
  * @property {boolean} [minify]
  * @property {boolean} [executable]
+ * @property {boolean} [optional] not worth a word if there is no such entry
  * @property {readonly string[]} [externals] packages that a program for developers may import
  * @property {(metafile: Metafile) => string[]} check
  */
@@ -73,12 +74,14 @@ export const TARGETS = [
   {
     entry: 'tools/boot-worker.ts',
     outfile: 'dist/boot-worker.js',
+    optional: true,
     platform: 'node',
     check: (metafile) => checkProgram(metafile, 'boot worker'),
   },
   {
     entry: 'tools/bench.ts',
     outfile: 'dist/bench.js',
+    optional: true,
     platform: 'node',
     externals: BENCH_EXTERNALS,
     check: (metafile) => checkProgram(metafile, 'bench', BENCH_EXTERNALS),
@@ -177,7 +180,7 @@ function printSizes(contents) {
 export async function buildAll({ quiet, types }) {
   const present = TARGETS.filter((target) => fs.existsSync(join(ROOT, target.entry)));
   for (const target of TARGETS) {
-    if (!quiet && !present.includes(target)) {
+    if (!present.includes(target) && !(quiet && target.optional)) {
       console.log(`  ${target.outfile.padEnd(20)} skipped: there is no ${target.entry}`);
     }
   }
@@ -185,8 +188,11 @@ export async function buildAll({ quiet, types }) {
   // Nothing is written unless everything is as it should be
   const bundles = await Promise.all(present.map((target) => bundle(target)));
   for (const [index, contents] of bundles.entries()) {
-    const mode = present[index]?.executable ? 0o755 : 0o644;
-    for (const [path, bytes] of contents) replace(join(ROOT, path), bytes, mode);
+    const target = present[index];
+    for (const [path, bytes] of contents) {
+      const mode = target?.executable && path === target.outfile ? 0o755 : 0o644;
+      replace(join(ROOT, path), bytes, mode);
+    }
     if (!quiet) printSizes(contents);
   }
 

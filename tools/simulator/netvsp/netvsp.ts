@@ -121,6 +121,8 @@ export class NetVsp implements ChannelDevice {
 
   attach(services: PartitionServices): void {
     this.#services = services;
+    // A packet's grant is worth an object of its own only while somebody reads the events
+    services.grants.packetsWanted ??= () => services.events.on;
     this.#announcer = new LinkAnnouncer(services.clock, () => this.#announceLink());
     this.#link.connect({
       clock: services.clock,

@@ -167,6 +167,14 @@ contact('pages that are not aligned or not RAM: failed, nothing is granted', () 
   }
 });
 
+contact('a virtual processor that does not exist: failed from 3.0 on', () => {
+  const rig = new Rig();
+  const message = (version: number) => initiate(version, { targetVp: 8 });
+  assert.equal(rig.post(message(VmbusVersion.V3_0)), [answer(2, VmbusVersion.V3_0)]);
+  assert.equal(rig.grants(), []);
+  assert.equal(rig.post(message(VmbusVersion.V2_4)), [answer(0, VmbusVersion.V2_4)]);
+});
+
 contact('the golden INITIATE_CONTACT of Linux is understood', () => {
   const rig = new Rig({ pages: 0x33334 });
   assert.equal(rig.post(sampleHex('initiate_contact_5_3'), 4), [

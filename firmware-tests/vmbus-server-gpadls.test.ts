@@ -359,6 +359,17 @@ channels('bad ring indices at the open are refused', () => {
   }
 });
 
+channels('a virtual processor that does not exist is refused from 2.4 on', () => {
+  assert.is(booted(VmbusVersion.V1_1).rig.open(1, { targetVp: 8 }), opened(1));
+  assert.is(booted(VmbusVersion.V2_4).rig.open(1, { targetVp: 8 }), opened(1, FAILED));
+  const { rig } = booted(VmbusVersion.V5_3);
+  rig.open(1, { targetVp: 7 });
+  assert.equal(rig.post(words(MessageType.MODIFY_CHANNEL, 0, 1, 8)), [
+    words(MessageType.MODIFY_CHANNEL_RESPONSE, 0, 1, FAILED),
+  ]);
+  assert.is(rig.server.inspect().channels[0]!.targetVp, 7);
+});
+
 channels('messages that do not fit the state are not answered', () => {
   const { rig, devices } = booted();
   assert.equal(rig.post(openChannel(9, 1, 2)), [], 'not offered');

@@ -105,6 +105,7 @@ export class RigPartition implements PartitionServices {
   readonly events: HostEvents;
   readonly grants: GrantLedger;
   readonly profile: HostProfile;
+  readonly processorCount = 8;
   onSlotEmptied: (() => void) | undefined;
   /** Whether the guest takes each message at once. */
   taking = true;
@@ -123,6 +124,7 @@ export class RigPartition implements PartitionServices {
   }
 
   postMessage(vp: number, sint: number, type: number, payload: Uint8Array): void {
+    assert.ok(vp < this.processorCount && sint < 16);
     assert.is(type, 1);
     assert.ok(payload.length <= HV_MESSAGE_PAYLOAD_MAX);
     const message = { vp, sint, payload: payload.slice(), hex: hex(payload) };
@@ -145,6 +147,7 @@ export class RigPartition implements PartitionServices {
   }
 
   signalEvent(vp: number, sint: number, flag: number): void {
+    assert.ok(vp < this.processorCount && sint < 16 && flag < 2048);
     this.signalled.push({ vp, sint, flag });
   }
 

@@ -30,6 +30,8 @@ export interface PartitionServices {
   readonly events: HostEvents;
   readonly grants: GrantLedger;
   readonly profile: HostProfile;
+  /** Virtual processors, numbered from 0: a guest may name one that does not exist. */
+  readonly processorCount: number;
 
   /**
    * Send a message to a SINT: into the slot if it is free and nothing waits, else queued. The

@@ -215,6 +215,10 @@ export class Partition implements PartitionServices {
     else deliver();
   }
 
+  get processorCount(): number {
+    return this.#vps.length;
+  }
+
   queuedMessages(vp: number, sint: number): number {
     return this.#synic(vp, sint).queued(sint);
   }

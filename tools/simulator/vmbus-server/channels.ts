@@ -102,7 +102,7 @@ export class Channels {
     const allowed =
       opening !== undefined &&
       opening.targetVp !== VP_INDEX_DISABLE_INTERRUPT &&
-      targetVp !== VP_INDEX_DISABLE_INTERRUPT;
+      targetVp < this.#context.services.processorCount;
     if (allowed) opening.targetVp = targetVp;
     else this.#wrong('MODIFY_CHANNEL', id, channel);
     if (version < VmbusVersion.V5_3) return;
@@ -152,7 +152,10 @@ export class Channels {
     const outPages = view.getUint32(OpenChannel.at.outPages, true);
     const parameters = this.#signalParameters(channel, view, agreement);
     const grant = this.#gpadls.grant(channel, gpadl);
-    const refused = parameters === undefined ? 'bad signal parameters' : refusal(grant, outPages);
+    const targetVp = view.getUint32(OpenChannel.at.targetVp, true);
+    let refused = refusal(grant, outPages);
+    if (parameters === undefined) refused = 'bad signal parameters';
+    if (!this.#targetExists(targetVp, agreement.version)) refused = `no VP ${targetVp}`;
     if (refused !== undefined || parameters === undefined || grant === undefined) {
       this.#context.violation('vmbus', `OPEN_CHANNEL of channel ${channel.id}: ${refused ?? ''}`);
       return STATUS_UNSUCCESSFUL;
@@ -181,7 +184,6 @@ export class Channels {
       return STATUS_UNSUCCESSFUL;
     }
     grant.purpose = `rings of channel ${channel.id} (GPADL 0x${gpadl.toString(16)})`;
-    const targetVp = view.getUint32(OpenChannel.at.targetVp, true);
     const openId = view.getUint32(OpenChannel.at.openId, true);
     channel.opening = { rings, openId, ringGpadl: gpadl, targetVp, ...parameters };
 
@@ -194,6 +196,12 @@ export class Channels {
       channel.opening = undefined;
     }
     return status;
+  }
+
+  /** Below 2.4 all interrupts go to VP 0, whatever the guest says. */
+  #targetExists(targetVp: number, version: number): boolean {
+    if (version < VmbusVersion.V2_4 || targetVp === VP_INDEX_DISABLE_INTERRUPT) return true;
+    return targetVp < this.#context.services.processorCount;
   }
 
   /** Event flag and connection ID: the offer's, or from 6.0 on perhaps the guest's. */

@@ -216,7 +216,7 @@ export class VmbusConnection {
 
     // Another SINT would be another client's: refused to it, this connection stays
     if (contact.sint !== VMBUS_MESSAGE_SINT) {
-      if (contact.sint >= SINT_COUNT)
+      if (contact.sint >= SINT_COUNT || !this.#processorExists(contact))
         this.#context.violation('vmbus', `INITIATE_CONTACT for SINT ${contact.sint}`);
       else this.messages.sendTo(contact.targetVp, contact.sint, versionRefused());
       return;
@@ -257,9 +257,9 @@ export class VmbusConnection {
       version >= VmbusVersion.V6_0
         ? contact.features & profile.vmbusFeatures & IMPLEMENTED_FEATURES
         : undefined;
-    if (!this.#pagesValid(contact)) {
+    if (!this.#pagesValid(contact) || !this.#processorExists(contact)) {
       this.history.contact(version, clock.now, 'failed');
-      this.#context.violation('vmbus', 'INITIATE_CONTACT with bad interrupt or monitor pages');
+      this.#context.violation('vmbus', 'INITIATE_CONTACT with bad pages or virtual processor');
       this.#context.changed('refused', { version });
       this.messages.send(
         version < VmbusVersion.V2_4
@@ -291,6 +291,10 @@ export class VmbusConnection {
   #pagesValid({ interruptPage, monitorIn, monitorOut }: Contact): boolean {
     if (interruptPage !== 0 && !this.pages.canMap(interruptPage)) return false;
     return this.#monitorsValid(monitorIn, monitorOut);
+  }
+
+  #processorExists({ targetVp }: Contact): boolean {
+    return targetVp < this.#context.services.processorCount;
   }
 
   /** Both or neither. */

@@ -42,6 +42,15 @@ export const ALIGN_PRODUCT_MAX = 4_000_000;
 
 type Pair = readonly [expected: Item | undefined, actual: Item | undefined];
 
+/**
+ * Whether two items are the same. Signals all look alike: only those that announce the same packet
+ * are the same.
+ */
+function isSame(expected: Item, actual: Item): boolean {
+  if (expected.key !== actual.key) return false;
+  return expected.kind !== 'signal' || expected.cause?.event === actual.cause?.event;
+}
+
 /** Align two lists: the longest common subsequence pairs up, the rest stands alone. */
 function align(expected: readonly Item[], actual: readonly Item[]): Pair[] {
   const rows = expected.length;
@@ -55,10 +64,9 @@ function align(expected: readonly Item[], actual: readonly Item[]): Pair[] {
     for (let j = columns - 1; j >= 0; j--) {
       const below = lengths[(i + 1) * width + j]!;
       const right = lengths[i * width + j + 1]!;
-      lengths[i * width + j] =
-        expected[i]!.key === actual[j]!.key
-          ? lengths[(i + 1) * width + j + 1]! + 1
-          : Math.max(below, right);
+      lengths[i * width + j] = isSame(expected[i]!, actual[j]!)
+        ? lengths[(i + 1) * width + j + 1]! + 1
+        : Math.max(below, right);
     }
   }
   // Walk along it
@@ -66,7 +74,7 @@ function align(expected: readonly Item[], actual: readonly Item[]): Pair[] {
   let i = 0;
   let j = 0;
   while (i < rows || j < columns) {
-    if (i < rows && j < columns && expected[i]!.key === actual[j]!.key) {
+    if (i < rows && j < columns && isSame(expected[i]!, actual[j]!)) {
       pairs.push([expected[i++], actual[j++]]);
     } else if (
       j >= columns ||
@@ -87,7 +95,7 @@ function pairChanged(pairs: readonly Pair[]): Pair[] {
   let extra: Item[] = [];
   const flush = (): void => {
     for (const item of missing) {
-      const like = (other: Item): boolean => other.label === item.label;
+      const like = (other: Item): boolean => other.label === item.label && item.kind !== 'signal';
       const same = extra.findIndex((other) => like(other) && other.identity === item.identity);
       const at = same >= 0 ? same : extra.findIndex(like);
       result.push([item, at < 0 ? undefined : extra.splice(at, 1)[0]]);
@@ -97,7 +105,7 @@ function pairChanged(pairs: readonly Pair[]): Pair[] {
     extra = [];
   };
   for (const [expected, actual] of pairs) {
-    if (expected !== undefined && actual !== undefined && expected.key === actual.key) {
+    if (expected !== undefined && actual !== undefined && isSame(expected, actual)) {
       flush();
       result.push([expected, actual]);
       continue;
@@ -143,7 +151,7 @@ export function compareSteps(steps: readonly StepItems[]): {
       count.recorded += left.length;
       count.guest += right.length;
       for (const [before, now] of pairChanged(align(left, right))) {
-        if (before !== undefined && now !== undefined && before.key === now.key) {
+        if (before !== undefined && now !== undefined && isSame(before, now)) {
           count.same++;
           continue;
         }

@@ -1,13 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import type { Difference } from './compare.ts';
-import type { TraceFile } from './trace-file.ts';
-export interface ReplayContext {
-  readonly trace: TraceFile;
-  readonly differences: readonly Difference[];
-}
-export interface DeliberateDifference {
-  readonly id: string;
-  readonly title: string;
-  readonly matches?: (difference: Difference, context: ReplayContext) => boolean;
-}
-export const DIFFERENCES: readonly DeliberateDifference[] = [];
+
+/**
+ * The one list of deliberate differences from iPXE: every defect and every observation that is
+ * known of its Hyper-V drivers, what hypxe makes of it, and why.
+ */
+
+import type { DeliberateDifference } from './difference-entry.ts';
+import { BUS_DIFFERENCES } from './differences-bus.ts';
+import { NET_DIFFERENCES } from './differences-net.ts';
+
+export type { DeliberateDifference, Handling } from './difference-entry.ts';
+
+/** Defects that section 5 of the driver's description lists. */
+export const DEFECT_COUNT = 20;
+
+/** Observations in the README of the golden traces. */
+export const OBSERVATION_COUNT = 37;
+
+/** All entries. Each defect and each observation is the source of at least one. */
+export const DIFFERENCES: readonly DeliberateDifference[] = [
+  ...BUS_DIFFERENCES,
+  ...NET_DIFFERENCES,
+];

@@ -248,14 +248,19 @@ export class ReplayMachine implements X64Machine {
   #observe(): void {
     if (this.stopped !== undefined) return;
     const { packets, interruptBits, monitorBits, faults } = this.#observer.look();
-    for (const packet of packets) this.#packet(packet);
-    for (const bit of interruptBits) this.items.push(bitItem('interrupt bit', bit, this.position));
-    for (const bit of monitorBits) this.items.push(bitItem('monitor bit', bit, this.position));
+    // A signal announces the packet that found the ring empty
+    const causes = packets.map((packet) => this.#packet(packet));
+    if (causes.length > 0) this.#cause = causes.find(({ due }) => due) ?? causes.at(-1);
+    const { position } = this;
+    for (const bit of interruptBits)
+      this.items.push(bitItem('interrupt bit', bit, position, this.#cause));
+    for (const bit of monitorBits)
+      this.items.push(bitItem('monitor bit', bit, position, this.#cause));
     for (const fault of faults) this.#violation(fault);
     if (packets.length > 0) this.#settle();
   }
 
-  #packet(packet: GuestPacket): void {
+  #packet(packet: GuestPacket): SignalCause {
     const { places } = this.allocator;
     const [item] = packetItems(packet, places, this.position);
     // Whether it has to be signalled is settled before the host moves on
@@ -274,8 +279,8 @@ export class ReplayMachine implements X64Machine {
     const items = packetItems(details, places, this.position);
     this.items.push(...items);
     const event = anchor?.item.event;
-    this.#cause = { event, packet: items[0], due };
-    if (event !== undefined) this.written.set(event, this.#cause);
+    const cause = { event, packet: items[0], due };
+    if (event !== undefined) this.written.set(event, cause);
     const view = new DataView(packet.bytes.buffer);
     const free = this.#host.packetWritten({
       channel,
@@ -288,6 +293,7 @@ export class ReplayMachine implements X64Machine {
         this.#channels.channels.get(channel)!.out.data.length,
     });
     if (!free) this.#violation('guest reuses a transaction that is not answered');
+    return cause;
   }
 
   #violation(text: string): void {

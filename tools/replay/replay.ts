@@ -6,27 +6,15 @@
  */
 
 import { compareSteps } from './compare.ts';
-import type { Difference, KindCount, StepItems } from './compare.ts';
-import { DIFFERENCES } from './differences.ts';
-import type { DeliberateDifference, ReplayContext } from './differences.ts';
+import type { KindCount, StepItems } from './compare.ts';
+import { ReplayContext } from './difference-entry.ts';
 import type { Firmware } from './firmware.ts';
+import { judge } from './judge.ts';
+import type { Failure, MetDifference } from './judge.ts';
 import { readRecording } from './recording.ts';
 import { ReplaySession } from './session.ts';
 import type { SessionLog } from './session.ts';
 import type { TraceFile } from './trace-file.ts';
-
-/** A deliberate difference as it was met in a replay. */
-export interface MetDifference {
-  readonly entry: DeliberateDifference;
-  readonly differences: readonly Difference[];
-}
-
-/** A difference that nothing explains, or that more than one entry claims. */
-export interface Failure {
-  readonly difference: Difference;
-  /** Entries that claim it, if several do. */
-  readonly claims: readonly string[];
-}
 
 /** What a replay found. */
 export interface ReplayResult {
@@ -51,29 +39,6 @@ export interface ReplayResult {
   readonly log: readonly SessionLog[];
 }
 
-/** Sort differences into deliberate ones and failures. */
-function judge(
-  differences: readonly Difference[],
-  trace: TraceFile,
-): Pick<ReplayResult, 'deliberate' | 'failures'> {
-  const met = new Map<DeliberateDifference, Difference[]>();
-  const failures: Failure[] = [];
-  const context: ReplayContext = { trace, differences };
-  for (const difference of differences) {
-    const claims = DIFFERENCES.filter((entry) => entry.matches?.(difference, context) === true);
-    const [entry] = claims;
-    if (entry === undefined || claims.length > 1) {
-      failures.push({ difference, claims: claims.map((claim) => claim.id) });
-      continue;
-    }
-    const list = met.get(entry) ?? [];
-    if (list.length === 0) met.set(entry, list);
-    list.push(difference);
-  }
-  const deliberate = [...met].map(([entry, list]) => ({ entry, differences: list }));
-  return { deliberate, failures };
-}
-
 /**
  * Replay a recorded session.
  *
@@ -89,7 +54,14 @@ export function replayTrace(firmware: Firmware, trace: TraceFile): ReplayResult 
     steps.push({ index, name, expected, actual: over ? [] : session.run(step) });
   }
   const { counts, differences } = compareSteps(steps);
-  const { deliberate, failures } = judge(differences, trace);
+  const { machine } = session;
+  const context = new ReplayContext(trace.events, recording, differences, machine.written);
+  const deferredUpTo = (last: number): number =>
+    recording
+      .slice(0, last + 1)
+      .flatMap((step) => step.items)
+      .filter((item) => item.kind === 'completion' && item.fields[1]!.text === 'deferred').length;
+  const { deliberate, failures } = judge(differences, context, deferredUpTo);
   const { unsupported, log } = session;
   return {
     scenario: trace.scenario,
@@ -103,7 +75,7 @@ export function replayTrace(firmware: Firmware, trace: TraceFile): ReplayResult 
     failures,
     unsupported,
     warnings: trace.warnings,
-    notes: session.machine.notes,
+    notes: machine.notes,
     log,
   };
 }

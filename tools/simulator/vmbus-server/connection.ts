@@ -12,11 +12,8 @@ import {
   ModifyChannel,
   GpadlHeader,
   GpadlTeardown,
-  VMBUS_MESSAGE_CONNECTION_ID,
-  VMBUS_MESSAGE_CONNECTION_ID_4,
   VMBUS_MESSAGE_SINT,
   VmbusVersion,
-  versionText,
 } from '../../../src/vmbus/protocol.ts';
 import { SINT_COUNT } from '../../../src/hyperv/protocol.ts';
 import type { Alarm } from '../clock.ts';
@@ -31,19 +28,17 @@ import {
   versionRefused,
   versionResponse,
 } from './control-messages.ts';
+import { guestMessageFault } from './guest-message-check.ts';
 import { Gpadls } from './gpadls.ts';
 import { GuestSignals } from './guest-signals.ts';
 import { ConnectionHistory } from './history.ts';
 import { HostMessages } from './host-messages.ts';
 import {
-  FeatureFlag,
   GUEST_MESSAGES,
   IMPLEMENTED_FEATURES,
   ModifyConnection,
-  OpenChannel2,
   STATUS_CONNECTION_REFUSED,
 } from './host-protocol.ts';
-import type { GuestMessageRule } from './host-protocol.ts';
 import { Offers } from './offers.ts';
 import { SharedPages } from './shared-pages.ts';
 
@@ -86,7 +81,8 @@ export class VmbusConnection {
     }
     const type = view.getUint32(MessageHeader.at.type, true);
     const rule = GUEST_MESSAGES.get(type);
-    const wrong = this.#check(port, type, rule, payload.length);
+    const { knobs } = this.#context.services.profile;
+    const wrong = guestMessageFault(this, port, type, rule, payload.length, knobs);
     if (wrong !== undefined) {
       this.#context.violation('vmbus', `${rule?.name ?? `message type ${type}`}: ${wrong}`);
       return;
@@ -99,37 +95,6 @@ export class VmbusConnection {
     if (this.phase === 'unloading') this.#cancelUnload();
     this.#release('reset');
     this.messages.reset();
-  }
-
-  /** What is wrong with a message before its contents are looked at (OpenVMM's parser). */
-  #check(
-    port: number,
-    type: number,
-    rule: GuestMessageRule | undefined,
-    length: number,
-  ): string | undefined {
-    if (rule === undefined) return 'not a message of guests';
-    if (length < rule.minLength) return `${length} bytes are too few`;
-    if (rule.minVersion === 0) return undefined;
-    if (this.phase !== 'connected') return `while ${this.phase}`;
-    if (this.version < rule.minVersion) return `not in version ${versionText(this.version)}`;
-    if (rule.feature !== 0 && (this.features & rule.feature) === 0)
-      return `feature 0x${rule.feature.toString(16)} was not agreed`;
-    if (
-      type === MessageType.OPEN_CHANNEL &&
-      (this.features & FeatureFlag.GUEST_SPECIFIED_SIGNAL_PARAMETERS) !== 0 &&
-      length < OpenChannel2.size
-    )
-      return `${length} bytes are too few`;
-
-    // A host with a connection ID of its own insists on it
-    const { returnedConnectionId } = this.#context.services.profile.knobs;
-    const strict =
-      returnedConnectionId !== VMBUS_MESSAGE_CONNECTION_ID &&
-      returnedConnectionId !== VMBUS_MESSAGE_CONNECTION_ID_4;
-    if (strict && this.version >= VmbusVersion.V5_0 && port !== returnedConnectionId)
-      return `on connection ${port} instead of ${returnedConnectionId}`;
-    return undefined;
   }
 
   #dispatch(port: number, type: number, payload: Uint8Array, view: DataView): void {

@@ -141,7 +141,7 @@ function bootDevice(
   options: BootOptions,
 ): BootImage {
   const { log, clock, random } = driver;
-  const image = new Image(driver.memory, allocator, log);
+  const image = new Image(driver.memory, allocator);
   log.emit({ kind: 'boot-step', step: 'open', phase: 'begin' });
   device.open();
   log.emit({ kind: 'boot-step', step: 'open', phase: 'end' });

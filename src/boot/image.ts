@@ -3,7 +3,6 @@
 /** The boot image: a place for it in guest memory, filled as it arrives. */
 
 import { HypxeError, errorKinds } from '../error.ts';
-import type { Log } from '../events.ts';
 import type { MapAllocator, PageRun } from '../memory/allocator.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { DownloadSink } from '../net/download.ts';
@@ -16,23 +15,16 @@ export const ImageError = errorKinds({
 /** Images lie above the first MiB, where nothing of a PC's own lies. */
 const IMAGE_ADDRESS_MIN = 0x100000;
 
-/** Progress is told at most once for so many bytes. */
-const PROGRESS_STEP = 65536;
-
 export class Image implements DownloadSink {
   readonly #memory: GuestMemory;
   readonly #allocator: MapAllocator;
-  readonly #log: Log;
   #place: PageRun | undefined;
-  #total: number | undefined;
-  #told = 0;
   /** Bytes received. */
   length = 0;
 
-  constructor(memory: GuestMemory, allocator: MapAllocator, log: Log) {
+  constructor(memory: GuestMemory, allocator: MapAllocator) {
     this.#memory = memory;
     this.#allocator = allocator;
-    this.#log = log;
   }
 
   /** Guest physical address of the first byte; 0 before {@link begin}. */
@@ -43,7 +35,6 @@ export class Image implements DownloadSink {
   /** Find a place. @throws HypxeError ImageTooLarge, before anything is overwritten */
   begin(size: number | undefined): void {
     this.discard();
-    this.#total = size;
     if (size === 0) throw new HypxeError(ImageError.ImageEmpty, 'the image is empty');
     const room = this.#allocator.largest(IMAGE_ADDRESS_MIN);
     this.#place = this.#allocator.allocateLow(size, IMAGE_ADDRESS_MIN);
@@ -62,11 +53,6 @@ export class Image implements DownloadSink {
     }
     copy(buffer, from, this.#memory.bytes, place.address + offset, length);
     this.length = Math.max(this.length, offset + length);
-
-    // Tell how far we are
-    if (!this.#log.on || this.length - this.#told < PROGRESS_STEP) return;
-    this.#told = this.length;
-    this.#log.emit({ kind: 'progress', received: this.length, total: this.#total });
   }
 
   /** The image is complete: give back what was taken too much. @throws HypxeError ImageEmpty */
@@ -78,7 +64,6 @@ export class Image implements DownloadSink {
       this.#allocator.free(place.address + used, place.length - used);
       this.#place = { address: place.address, length: used };
     }
-    this.#log.emit({ kind: 'progress', received: this.length, total: this.length });
   }
 
   /** Give the place back: the download has failed. */
@@ -87,7 +72,7 @@ export class Image implements DownloadSink {
       this.#allocator.free(this.#place.address, this.#place.length);
     }
     this.#place = undefined;
-    this.length = this.#told = 0;
+    this.length = 0;
   }
 }
 

@@ -75,6 +75,8 @@ export class Synic {
    * Windows Server 2016 wait for ever (iPXE hv_quiesce).
    */
   unmapPages(): void {
+    // Whoever maps a page next may find what this one held: no event of ours must reach them
+    this.#memory.zero(this.#events.address, this.#events.length);
     this.#unmapPage('SIEFP', this.#events);
     this.#unmapPage('SIMP', this.#messages);
   }

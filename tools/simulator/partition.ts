@@ -54,6 +54,8 @@ export interface PartitionOptions {
   /** Virtual processors, 1 to {@link PROCESSORS_MAX}; default 1. */
   readonly processors?: number;
   readonly limits?: PartitionLimits;
+  /** One word of shared memory that is counted up with each call of the seam. */
+  readonly heartbeat?: Int32Array;
   /** CPUID leaves that differ from the profile's. */
   readonly cpuidOverride?: CpuidOverride;
 }
@@ -122,6 +124,7 @@ export class Partition implements PartitionServices {
       processors.push(new VirtualProcessor(i, overlays, clock, events, knobs, slotEmptied));
     }
     const watchdog = (this.#watchdog = new Watchdog(clock, events, options.limits));
+    watchdog.heartbeat = options.heartbeat;
     const hypercalls = (this.#hypercalls = new Hypercalls({
       ram,
       clock,

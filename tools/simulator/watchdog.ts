@@ -27,6 +27,8 @@ export class Watchdog {
   /** Calls of the seam and pauses since the partition was made. */
   seamCalls = 0;
   pauses = 0;
+  /** Counted up, modulo 2^32, with each call: a sign of life for whoever watches from outside. */
+  heartbeat: Int32Array | undefined;
   readonly #clock: VirtualClock;
   readonly #events: HostEvents;
   readonly #crashed = new Map<number, GuestCrash>();
@@ -76,6 +78,7 @@ export class Watchdog {
       const crash = this.#crashed.get(vp);
       if (crash !== undefined) throw crash;
     }
+    if (this.heartbeat !== undefined) this.heartbeat[0]!++;
     if (++this.seamCalls > this.#lastSeamCall) this.#end('seamCalls', 'too many calls');
     if (this.#clock.now > this.#lastTick) this.#end('virtualTicks', 'too much virtual time');
     if (call === 'pause') {

@@ -47,6 +47,8 @@ export interface NetVspStatistics {
   /** Completions written to the guest, and of the guest. */
   completions: number;
   guestCompletions: number;
+  /** Received packets that the guest had not completed when it closed the channel. */
+  uncompletedAtClose: number;
 }
 
 /** The device's state at this moment. */
@@ -95,6 +97,7 @@ export class NetVsp implements ChannelDevice {
     violations: 0,
     completions: 0,
     guestCompletions: 0,
+    uncompletedAtClose: 0,
   };
 
   /** @throws RangeError for an index, an address or an MTU that no NIC can have. */
@@ -143,6 +146,7 @@ export class NetVsp implements ChannelDevice {
   close(): void {
     const session = this.#session;
     if (session === undefined) return;
+    this.#counts.uncompletedAtClose += session.receives?.buffer.outstanding ?? 0;
     session.close();
     this.#announcer?.stop();
     this.#session = undefined;

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * The worker in which a guest runs: a guest that loops for ever, even while it is loaded, can be
+ * ended from outside. Counts signs of life in shared memory, and posts what happens.
+ */
+
+import { parentPort, workerData } from 'node:worker_threads';
+import type { FirmwareEvent } from '../src/events.ts';
+import { logLine } from './command/boot-log.ts';
+import type { BootRequest } from './command/boot-options.ts';
+import { runBoot, type BootOutcome } from './command/boot-run.ts';
+import { UsageError } from './command/usage.ts';
+
+/** What the worker posts. */
+export type WorkerMessage =
+  | { readonly kind: 'line'; readonly text: string }
+  | { readonly kind: 'progress'; readonly received: number; readonly total: number | undefined }
+  | { readonly kind: 'done'; readonly outcome: BootOutcome }
+  | {
+      readonly kind: 'usage';
+      readonly name: string;
+      readonly text: string;
+      readonly advice: string;
+    }
+  /** The firmware threw something that is neither a crash nor a hang. */
+  | { readonly kind: 'thrown'; readonly text: string };
+
+const { request, heartbeat } = workerData as { request: BootRequest; heartbeat: Int32Array };
+
+function post(message: WorkerMessage): void {
+  parentPort!.postMessage(message);
+}
+
+/** Progress is posted for every so many parts of the whole. */
+const PROGRESS_PARTS = 20;
+let nextPart = 0;
+
+function tell(event: FirmwareEvent, now: number): void {
+  const text = logLine(event, now, request.verbose);
+  if (text !== undefined) post({ kind: 'line', text });
+  if (event.kind !== 'progress') return;
+  const { received, total } = event;
+  const part = total === undefined ? nextPart : Math.floor((received / total) * PROGRESS_PARTS);
+  if (part < nextPart) return;
+  nextPart = part + 1;
+  post({ kind: 'progress', received, total });
+}
+
+try {
+  const outcome = await runBoot(request, heartbeat, { firmware: tell });
+  post({ kind: 'done', outcome });
+} catch (error) {
+  if (error instanceof UsageError) {
+    const { name, message: text, advice } = error;
+    post({ kind: 'usage', name, text, advice });
+  } else {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    post({ kind: 'thrown', text });
+  }
+}

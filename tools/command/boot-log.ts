@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** The boot log: the firmware's events as lines that people read. */
+
+import type { FirmwareEvent } from '../../src/events.ts';
+
+/** Ticks of 100 ns in a millisecond. */
+const TICKS_PER_MS = 10_000;
+
+/** What a step of the boot is, in words. */
+const STEPS: Readonly<Record<string, string>> = {
+  detect: 'look for Hyper-V',
+  connect: 'connect to VMBus, probe the devices',
+  open: 'open the network device',
+  configure: 'ask for an address',
+  download: 'fetch the image',
+  shutdown: 'close, disconnect, give everything back',
+  handoff: 'hand over',
+};
+
+/** The line of an event, or undefined if it has none. `verbose` shows all there is. */
+export function logLine(event: FirmwareEvent, now: number, verbose: boolean): string | undefined {
+  const time = `[${(now / TICKS_PER_MS).toFixed(3).padStart(11)}]`;
+  switch (event.kind) {
+    case 'boot-step':
+      if (event.phase === 'end') return undefined;
+      return `${time} ${event.step}: ${STEPS[event.step] ?? ''}`;
+    case 'log': {
+      if (event.level === 'debug' && !verbose) return undefined;
+      const mark = event.level === 'error' || event.level === 'warning' ? `${event.level}: ` : '';
+      const object = event.object === '' ? '' : ` ${event.object}`;
+      return `${time}   ${event.layer}${object} ${mark}${event.text}`;
+    }
+    case 'ledger': {
+      // Frames come and go by the thousand
+      if (!verbose || event.purpose === 'tx-buffer') return undefined;
+      const end = event.address + event.length;
+      const place = `[0x${event.address.toString(16)},0x${end.toString(16)})`;
+      return `${time}   ledger: ${event.change} ${event.purpose} ${place}: ${event.by}`;
+    }
+    case 'netdev':
+      return verbose ? `${time}   ${event.change} ${event.name}` : undefined;
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** The options of `hypxe boot`. */
+
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { parseArgs } from 'node:util';
+import type { HostKnobs } from '../simulator/profile.ts';
+import { DEFAULT_PROFILE, PROFILES, profileNamed } from '../simulator/profiles.ts';
+import { UsageError, didYouMean, probability, wholeNumber } from './usage.ts';
+
+/** What is served to the guest. */
+export type Served =
+  | { readonly kind: 'synthetic'; readonly name: string; readonly size: number }
+  | { readonly kind: 'file'; readonly name: string; readonly path: string; readonly size: number }
+  | {
+      readonly kind: 'directory';
+      readonly name: string;
+      readonly root: string;
+      readonly size: number;
+    };
+
+/** A boot, as it was asked for. Plain data: it goes to a worker. */
+export interface BootRequest {
+  readonly host: string;
+  readonly knobs: Readonly<Record<string, string | number | boolean>>;
+  readonly seed: number;
+  readonly nics: number;
+  readonly memoryMiB: number;
+  readonly served: Served;
+  readonly faults: {
+    readonly loss: number;
+    readonly duplication: number;
+    readonly reordering: number;
+    readonly corruption: number;
+    readonly delayTicks: number;
+  };
+  /** Firmware bundle, an absolute path. */
+  readonly firmware: string;
+  readonly ownFirmware: boolean;
+  readonly preset: 'default' | 'ipxe';
+  readonly trace: string | undefined;
+  readonly json: boolean;
+  readonly verbose: boolean;
+  readonly os: boolean;
+  readonly secondBoot: boolean;
+  readonly watchdogSeconds: number;
+}
+
+const OPTIONS = {
+  host: { type: 'string' },
+  knob: { type: 'string', multiple: true },
+  seed: { type: 'string' },
+  nics: { type: 'string' },
+  memory: { type: 'string' },
+  serve: { type: 'string' },
+  size: { type: 'string' },
+  loss: { type: 'string' },
+  duplicate: { type: 'string' },
+  reorder: { type: 'string' },
+  corrupt: { type: 'string' },
+  delay: { type: 'string' },
+  firmware: { type: 'string' },
+  preset: { type: 'string' },
+  trace: { type: 'string' },
+  watchdog: { type: 'string' },
+  'no-os': { type: 'boolean' },
+  'no-second-boot': { type: 'boolean' },
+  json: { type: 'boolean' },
+  verbose: { type: 'boolean', short: 'v' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
+export const BOOT_HELP = `Usage: hypxe boot [FILE] [options]
+
+Boot the firmware on a simulated Hyper-V host: it fetches FILE over DHCP and TFTP, hands over,
+and the audit looks for anything that the host could still touch. An OS then takes over, and the
+firmware boots once more. Without FILE an image is made (see --size).
+
+Host
+  --host NAME         host generation (default ${DEFAULT_PROFILE}); hypxe hosts lists them
+  --knob NAME=VALUE   change one habit of the host; hypxe hosts NAME lists them; may be repeated
+  --nics N            network adapters, 1 to 8 (default 1)
+  --memory MIB        guest RAM in MiB, 4 to 2048 (default 64)
+  --seed N            decides everything that is random (default 1)
+
+Network
+  --serve DIR         serve the files below DIR; FILE is then the path of the boot file in it
+  --size BYTES        size of the image that is made without FILE (default 1048576)
+  --loss P            probability that a frame is lost, 0 to 1
+  --duplicate P       ... that it arrives twice
+  --reorder P         ... that a later one overtakes it
+  --corrupt P         ... that a bit of it is flipped
+  --delay MS          time that each frame takes on the wire
+
+Firmware
+  --firmware FILE.js  bring your own: an ES module that exports boot(machine, options)
+  --preset NAME       sizes and habits of hypxe's own firmware: default or ipxe
+  --watchdog S        seconds without a sign of life after which the firmware hangs (default 10)
+
+Afterwards
+  --no-os             do not let an OS take over
+  --no-second-boot    do not boot the firmware a second time
+
+Output
+  --trace FILE        write every event as a line of JSON
+  --json              print one JSON document instead of the log
+  -v, --verbose       log what is only of interest when something goes wrong
+  -h, --help          this text
+
+Exit code: 0 clean, 1 findings, 2 usage or host refused, 3 guest crash or hang.
+
+Examples
+  hypxe boot vmlinuz --host server2012r2 --loss 0.05 --seed 7
+  hypxe boot --firmware my-firmware.js --json
+  hypxe boot pxe/loader.efi --serve /srv/tftp --nics 2 --trace boot.jsonl
+`;
+
+/**
+ * Read the options. Undefined if only help was asked for.
+ *
+ * @param ownFirmware path of hypxe's own bundle
+ * @throws UsageError
+ */
+export function parseBoot(args: readonly string[], ownFirmware: string): BootRequest | undefined {
+  const { values, positionals } = parse(args);
+  if (values.help === true) return undefined;
+  if (positionals.length > 1) {
+    const text = `more than one FILE: ${positionals.join(', ')}`;
+    throw new UsageError('TooManyFiles', text, 'Give one FILE, or --serve a directory.');
+  }
+  const memoryMiB = wholeNumber('--memory', values.memory ?? '64', 4, 2048);
+  const host = knownHost(values.host ?? DEFAULT_PROFILE);
+  const size = wholeNumber('--size', values.size ?? '1048576', 1, 2 ** 31);
+  const served = whatIsServed(positionals[0], values.serve, size, memoryMiB);
+  const firmware = path.resolve(values.firmware ?? ownFirmware);
+  requireFile(
+    firmware,
+    values.firmware === undefined ? 'Run npm run build first.' : FIRMWARE_ADVICE,
+  );
+  return {
+    host,
+    knobs: readKnobs(host, values.knob ?? []),
+    seed: wholeNumber('--seed', values.seed ?? '1', 0, Number.MAX_SAFE_INTEGER),
+    nics: wholeNumber('--nics', values.nics ?? '1', 1, 8),
+    memoryMiB,
+    served,
+    faults: {
+      loss: probability('--loss', values.loss ?? '0'),
+      duplication: probability('--duplicate', values.duplicate ?? '0'),
+      reordering: probability('--reorder', values.reorder ?? '0'),
+      corruption: probability('--corrupt', values.corrupt ?? '0'),
+      delayTicks: wholeNumber('--delay', values.delay ?? '0', 0, 10_000) * 10_000,
+    },
+    firmware,
+    ownFirmware: values.firmware === undefined,
+    preset: knownPreset(values.preset ?? 'default'),
+    trace: values.trace,
+    json: values.json === true,
+    verbose: values.verbose === true,
+    os: values['no-os'] !== true,
+    secondBoot: values['no-second-boot'] !== true,
+    watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600),
+  };
+}
+
+const FIRMWARE_ADVICE = 'Give the path of an ES module that exports boot(machine, options).';
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
+  } catch (error) {
+    const { message } = error as Error;
+    throw new UsageError('BadOption', message.split('. ')[0]!, 'See hypxe boot --help.');
+  }
+}
+
+function knownHost(name: string): string {
+  if (profileNamed(name) !== undefined) return name;
+  const names = PROFILES.map((profile) => profile.name);
+  throw new UsageError('UnknownHost', `no host profile ${name}`, didYouMean(name, names));
+}
+
+function knownPreset(name: string): 'default' | 'ipxe' {
+  if (name === 'default' || name === 'ipxe') return name;
+  throw new UsageError('UnknownPreset', `no preset ${name}`, 'Choose default or ipxe.');
+}
+
+/** `NAME=VALUE`, with the type that the profile's own value has. */
+function readKnobs(
+  host: string,
+  texts: readonly string[],
+): Record<string, string | number | boolean> {
+  const current = profileNamed(host)!.knobs as HostKnobs & Record<string, unknown>;
+  const knobs: Record<string, string | number | boolean> = {};
+  for (const text of texts) {
+    const [name, value] = text.split('=', 2) as [string, string | undefined];
+    if (!(name in current)) {
+      throw new UsageError(
+        'UnknownKnob',
+        `no knob ${name}`,
+        didYouMean(name, Object.keys(current)),
+      );
+    }
+    if (value === undefined) {
+      const advice = `Write --knob ${name}=VALUE; now it is ${String(current[name])}.`;
+      throw new UsageError('BadKnob', `--knob ${text} has no value`, advice);
+    }
+    knobs[name] = knobValue(value);
+  }
+  return knobs;
+}
+
+function knobValue(text: string): string | number | boolean {
+  if (text === 'true' || text === 'false') return text === 'true';
+  return /^(0x[0-9a-f]+|[0-9]+)$/i.test(text) ? Number(text) : text;
+}
+
+function whatIsServed(
+  file: string | undefined,
+  root: string | undefined,
+  size: number,
+  memoryMiB: number,
+): Served {
+  if (file === undefined) {
+    if (root !== undefined) {
+      const advice = 'Name the boot file: its path below the directory.';
+      throw new UsageError('NoBootFile', '--serve without FILE', advice);
+    }
+    return { kind: 'synthetic', name: 'hypxe.img', size };
+  }
+  if (root === undefined) {
+    const length = requireFile(file, 'Check the path.');
+    checkSize(file, length, memoryMiB);
+    return { kind: 'file', name: path.basename(file), path: path.resolve(file), size: length };
+  }
+  if (!fs.statSync(root, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new UsageError('NoDirectory', `${root} is no directory`, 'Check the path of --serve.');
+  }
+  const length = requireFile(
+    path.join(root, file),
+    'FILE is a path below the directory of --serve.',
+  );
+  checkSize(file, length, memoryMiB);
+  return { kind: 'directory', name: file, root: path.resolve(root), size: length };
+}
+
+function checkSize(file: string, length: number, memoryMiB: number): void {
+  if (length === 0) {
+    throw new UsageError('FileEmpty', `${file} is empty`, 'Serve a file that has contents.');
+  }
+  if (length < memoryMiB * 2 ** 20) return;
+  const text = `${file} has ${length} bytes, more than ${memoryMiB} MiB of guest RAM`;
+  const advice = `Give the guest more: --memory ${Math.ceil(length / 2 ** 20) + 16}.`;
+  throw new UsageError('FileTooLarge', text, advice);
+}
+
+/** Size of a readable file. @throws UsageError */
+function requireFile(file: string, advice: string): number {
+  const stat = fs.statSync(file, { throwIfNoEntry: false });
+  if (stat === undefined) throw new UsageError('FileMissing', `${file} does not exist`, advice);
+  if (!stat.isFile()) throw new UsageError('NotAFile', `${file} is not a file`, advice);
+  try {
+    fs.accessSync(file, fs.constants.R_OK);
+    fs.closeSync(fs.openSync(file, 'r'));
+  } catch (error) {
+    const text = `${file} cannot be read: ${(error as Error).message}`;
+    throw new UsageError('FileUnreadable', text, 'Check its permissions.');
+  }
+  return stat.size;
+}

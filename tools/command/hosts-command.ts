@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** `hypxe hosts`: the host profiles, and the knobs of one. */
+
+import { parseArgs } from 'node:util';
+import { NvspVersion } from '../../src/netvsc/protocol.ts';
+import { versionText } from '../../src/vmbus/protocol.ts';
+import type { HostProfile } from '../simulator/profile.ts';
+import { DEFAULT_PROFILE, PROFILES, profileNamed } from '../simulator/profiles.ts';
+import type { Terminal } from './boot-command.ts';
+import { Exit, UsageError, didYouMean } from './usage.ts';
+
+const HELP = `Usage: hypxe hosts [NAME] [--json]
+
+List the host profiles, or show one: its versions, its habits (knobs) and where they come from.
+A habit is changed for one boot with hypxe boot --knob NAME=VALUE.
+
+Examples
+  hypxe hosts
+  hypxe hosts openvmm
+  hypxe hosts server2022 --json
+`;
+
+/** Run the command; returns the exit code. @throws UsageError */
+export function hostsCommand(args: readonly string[], terminal: Terminal): number {
+  const { values, positionals } = parse(args);
+  if (values.help === true) {
+    terminal.out(HELP);
+    return Exit.CLEAN;
+  }
+  const [name] = positionals;
+  const profile = name === undefined ? undefined : profileNamed(name);
+  if (name !== undefined && profile === undefined) {
+    const names = PROFILES.map((other) => other.name);
+    throw new UsageError('UnknownHost', `no host profile ${name}`, didYouMean(name, names));
+  }
+  if (values.json === true) terminal.out(`${JSON.stringify(profile ?? PROFILES, undefined, 2)}\n`);
+  else terminal.out(profile === undefined ? table() : details(profile));
+  return Exit.CLEAN;
+}
+
+function parse(args: readonly string[]) {
+  try {
+    const options = {
+      json: { type: 'boolean' },
+      help: { type: 'boolean', short: 'h' },
+    } as const;
+    return parseArgs({ args: [...args], options, allowPositionals: true });
+  } catch (error) {
+    const text = (error as Error).message.split('. ')[0]!;
+    throw new UsageError('BadOption', text, 'See hypxe hosts --help.');
+  }
+}
+
+function table(): string {
+  const rows = PROFILES.map((profile) => {
+    const versions = [...profile.vmbusVersions].sort((a, b) => a - b);
+    const range = `${versionText(versions[0]!)} to ${versionText(versions.at(-1)!)}`;
+    const mark = profile.name === DEFAULT_PROFILE ? '*' : ' ';
+    return `${mark} ${profile.name.padEnd(14)}${range.padEnd(14)}${profile.description}`;
+  });
+  return [`  ${'host'.padEnd(14)}${'VMBus'.padEnd(14)}`, ...rows, '', '* default', ''].join('\n');
+}
+
+function details(profile: HostProfile): string {
+  const nvsp = Object.entries(NvspVersion)
+    .filter(([, value]) => profile.nvspVersions.includes(value))
+    .map(([name]) => name.slice(1).replace('_', '.'));
+  const lines = [
+    `${profile.name}: ${profile.description}`,
+    `source: ${profile.source}`,
+    `VMBus ${profile.vmbusVersions.map(versionText).join(', ')}`,
+    `NVSP ${nvsp.join(', ')}`,
+    `message connection 4: ${profile.multiClientPort ? 'yes' : 'no'}`,
+    'knobs:',
+    ...Object.entries(profile.knobs).map(([name, value]) => `  ${name.padEnd(26)}${String(value)}`),
+  ];
+  return `${lines.join('\n')}\n`;
+}

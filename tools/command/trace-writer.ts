@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** Writes the stream of events to a file: one JSON object a line, with the virtual time in ms. */
+
+import * as fs from 'node:fs';
+
+/** Bytes gathered before they are written. */
+const BUFFER_SIZE = 1 << 16;
+
+/** Ticks of 100 ns in a millisecond. */
+const TICKS_PER_MS = 10_000;
+
+export class TraceWriter {
+  readonly #descriptor: number;
+  #buffer = '';
+
+  /** @throws Error of the file system if the file cannot be written */
+  constructor(path: string) {
+    this.#descriptor = fs.openSync(path, 'w');
+  }
+
+  /** Write one event. @throws Error of the file system: a full disk must not go unnoticed */
+  write(event: object, now: number): void {
+    this.#buffer += `${traceLine(event, now)}\n`;
+    if (this.#buffer.length >= BUFFER_SIZE) this.#flush();
+  }
+
+  close(): void {
+    this.#flush();
+    fs.closeSync(this.#descriptor);
+  }
+
+  #flush(): void {
+    fs.writeSync(this.#descriptor, this.#buffer);
+    this.#buffer = '';
+  }
+}
+
+/** An event as a line of the trace, without the line end. */
+export function traceLine(event: object, now: number): string {
+  return JSON.stringify({ ms: now / TICKS_PER_MS, ...event }, plain);
+}
+
+/** What JSON has no form for: bytes as hexadecimal text, 64-bit numbers as `0x…`. */
+function plain(_key: string, value: unknown): unknown {
+  if (typeof value === 'bigint') return `0x${value.toString(16)}`;
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('hex');
+  return value;
+}

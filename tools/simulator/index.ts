@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** hypxe's simulator: the public interface. Runs wherever JavaScript runs. */
+
+export {
+  AUDIT_CHECKS,
+  auditHandoff,
+  type AuditCheck,
+  type Finding,
+  type FindingPages,
+  type HandoffKind,
+  type Severity,
+} from './audit.ts';
+export type { ChannelDevice, DeviceChannel, GuestPacket } from './channel-interface.ts';
+export { TICKS_PER_MS, TICKS_PER_US, VirtualClock, type Alarm } from './clock.ts';
+export type { CpuidOverride } from './cpuid.ts';
+export { HostEvents, type HostEvent, type HostEventSink } from './events.ts';
+export { GrantLedger, type Grant, type GrantKind } from './grants.ts';
+export { GuestCrash, GuestHang, type GuestFault } from './guest-end.ts';
+export { MemoryPattern, writeLate, type DamagedPage } from './late-writes.ts';
+export type { Link, LinkHost } from './link.ts';
+export { SimulatedMachine, type SimulatedMachineOptions } from './machine.ts';
+export { NetVsp, type NetVspOptions } from './netvsp/netvsp.ts';
+export {
+  Network,
+  NetworkOptionError,
+  memoryFiles,
+  syntheticImage,
+  type DhcpServerOptions,
+  type FileSource,
+  type NetworkFaults,
+  type NetworkOptions,
+  type TftpServerOptions,
+} from './network/index.ts';
+export { Partition, type PartitionOptions } from './partition.ts';
+export type { HostKnobs, HostProfile } from './profile.ts';
+export { DEFAULT_PROFILE, PROFILES, profileNamed, withKnobs } from './profiles.ts';
+export { Random } from './random.ts';
+export type { SimulatedProcessor } from './simulated-processor.ts';
+export { inertDevice } from './vmbus-server/inert-device.ts';
+export type { VmbusInspection } from './vmbus-server/inspection.ts';
+export { VmbusServer } from './vmbus-server/server.ts';
+export type { PartitionLimits } from './watchdog.ts';

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * A whole simulated machine: the partition, its VMBus server and the devices on it, plugged into
+ * links. Guests run on its `processors`, which are the seam and nothing else: any guest that calls
+ * it runs here, whatever it is written in.
+ */
+
+import type { MemoryRange } from '../../src/machine.ts';
+import { DeviceClass } from '../../src/vmbus/protocol.ts';
+import type { ChannelDevice } from './channel-interface.ts';
+import type { VirtualClock } from './clock.ts';
+import type { CpuidOverride } from './cpuid.ts';
+import type { HostEvents } from './events.ts';
+import type { Link } from './link.ts';
+import { NetVsp, type NetVspOptions } from './netvsp/netvsp.ts';
+import { Partition } from './partition.ts';
+import type { HostProfile } from './profile.ts';
+import type { SimulatedProcessor } from './simulated-processor.ts';
+import { inertDevice } from './vmbus-server/inert-device.ts';
+import { VmbusServer } from './vmbus-server/server.ts';
+import type { PartitionLimits } from './watchdog.ts';
+
+/** What a machine is made of. */
+export interface SimulatedMachineOptions {
+  /**
+   * Guest RAM, from outside: an ArrayBuffer, a SharedArrayBuffer, or the buffer of a WebAssembly
+   * memory. Whole pages, at least 2 MiB, not resized while the machine exists.
+   */
+  readonly memory: ArrayBufferLike;
+  /** The host generation. */
+  readonly profile: HostProfile;
+  /** One NIC for each, in order. */
+  readonly links: readonly Link[];
+  /** Decides everything that is random. */
+  readonly seed: number;
+  readonly memoryMap?: readonly MemoryRange[];
+  /** Virtual processors; default 1. */
+  readonly processors?: number;
+  /** When a guest that goes on for ever is ended. */
+  readonly limits?: PartitionLimits;
+  readonly cpuidOverride?: CpuidOverride;
+  /** One word of shared memory that is counted up with each call of the seam. */
+  readonly heartbeat?: Int32Array;
+  /** What differs from the default for each NIC. */
+  readonly nics?: readonly Partial<Omit<NetVspOptions, 'nic' | 'link'>>[];
+  /** Further devices, offered beside the NICs and the two that nobody drives. */
+  readonly devices?: readonly ChannelDevice[];
+}
+
+export class SimulatedMachine {
+  readonly partition: Partition;
+  readonly vmbus: VmbusServer;
+  readonly nics: readonly NetVsp[];
+
+  /** @throws RangeError for options that make no machine */
+  constructor(options: SimulatedMachineOptions) {
+    const { links, nics, devices, ...partition } = options;
+    this.partition = new Partition(partition);
+    this.nics = links.map((link, nic) => new NetVsp({ nic, link, ...nics?.[nic] }));
+
+    // A heartbeat and a disk controller that nobody drives: guests must skip what they do not know
+    const inert = [
+      inertDevice(DeviceClass.HEARTBEAT, 'fd149e91-82e0-4a7d-afa6-2a4166cbd7c0'),
+      inertDevice(DeviceClass.SCSI, '9daf6514-5544-4d66-8f02-c33c7a102299', true),
+    ];
+    const all = [...inert, ...this.nics, ...(devices ?? [])];
+    this.vmbus = new VmbusServer(this.partition.services, all);
+  }
+
+  /** The seams of the virtual processors. */
+  get processors(): readonly SimulatedProcessor[] {
+    return this.partition.processors;
+  }
+
+  /** The seam of the processor that boots. */
+  get bootProcessor(): SimulatedProcessor {
+    return this.partition.processors[0]!;
+  }
+
+  get clock(): VirtualClock {
+    return this.partition.clock;
+  }
+
+  get events(): HostEvents {
+    return this.partition.events;
+  }
+
+  /** Let the host run for some virtual time, without any guest. */
+  run(ticks: number): void {
+    this.clock.advanceTo(this.clock.now + ticks);
+  }
+}

@@ -220,6 +220,7 @@ export class NetRig {
   channel: FakeChannel;
   /** Frames of the guest. */
   readonly frames: string[] = [];
+  frameCount = 0;
   readonly log: HostEvent[] = [];
   host!: LinkHost;
   #transaction = 0x18ae0000;
@@ -234,7 +235,10 @@ export class NetRig {
     };
     const link: Link = {
       connect: (host) => (this.host = host),
-      transmit: (frame) => void this.frames.push(hexOf(frame)),
+      transmit: (frame) => {
+        this.frameCount++;
+        if (this.channel.recording) this.frames.push(hexOf(frame));
+      },
     };
     this.#stopListening = this.events.listen((event) => this.log.push(event));
     this.device = new NetVsp({ nic: 0, link, ...options.nic });
@@ -284,6 +288,7 @@ export class NetRig {
       events: this.events,
       grants: this.grants,
       profile: this.profile,
+      processorCount: 1,
       postMessage: no,
       queuedMessages: () => 0,
       onSlotEmptied: undefined,

@@ -246,6 +246,16 @@ buffers('an unknown GPADL ends the channel in silence', () => {
   }
 });
 
+buffers('a GPADL with pages that are no RAM, or not from a page on, ends the channel', () => {
+  for (const change of [{ pfns: [0x10, 0x200] }, { offset: 8 }]) {
+    const rig = new NetRig();
+    rig.channel.gpadls.set(9, { ...rig.channel.gpadl(RX_GPADL)!, ...change });
+    rig.inband(init(NvspVersion.V1));
+    assert.equal(rig.inband(words(101, 9, RX_SET)), []);
+    assert.ok(rig.channel.dead);
+  }
+});
+
 buffers('the send buffer has sections of 6144 bytes', () => {
   const rig = new NetRig();
   rig.inband(init(NvspVersion.V1));
@@ -300,7 +310,12 @@ buffers('knob revoke silent: no completion and no more packets until the close',
   const rig = new NetRig({ knobs: { revoke: 'silent' } });
   rig.start();
   assert.equal(rig.inband(words(103, RX_SET)), []);
-  assert.ok(rig.channel.dead);
+  assert.equal(rig.inband(words(129, 0)), []);
+  assert.is(rig.channel.toHost.length, 1, 'left in the ring');
+  assert.equal(rig.violations, [], 'the guest has done nothing wrong');
+  rig.device.close();
+  rig.open();
+  rig.start();
 });
 
 buffers('revoking what is not there ends the channel', () => {

@@ -6,6 +6,7 @@
  * handler returns what the guest did wrong, which ends the channel, or undefined.
  */
 
+import { PAGE_SIZE } from '../../../src/machine.ts';
 import {
   NVSP_MESSAGE_SIZE_V1,
   NVSP_MESSAGE_SIZE_V6_1,
@@ -65,6 +66,8 @@ export class Negotiation {
   sendBufferGpadl = 0;
   /** The device runs: no more configuration. */
   started = false;
+  /** A buffer was revoked and the host has fallen silent: nothing is read until the close. */
+  stopped = false;
 
   constructor(
     services: PartitionServices,
@@ -182,7 +185,8 @@ export class Negotiation {
     if ((packet.flags & COMPLETION_REQUESTED) === 0) return 'receive buffer without a transaction';
     const gpadl = field(packet, NvspSendBuffer.at.gpadl);
     const grant = this.#grant(gpadl);
-    if (grant === undefined) return `no page-aligned GPADL 0x${gpadl.toString(16)} for receiving`;
+    if (grant === undefined)
+      return `no page-aligned GPADL in RAM 0x${gpadl.toString(16)} for receiving`;
     const id = packet.view.getUint16(packet.payloadOffset + NvspSendBuffer.at.id, true);
 
     // Cut it into sections
@@ -220,7 +224,8 @@ export class Negotiation {
     if ((packet.flags & COMPLETION_REQUESTED) === 0) return 'send buffer without a transaction';
     const gpadl = field(packet, NvspSendBuffer.at.gpadl);
     const grant = this.#grant(gpadl);
-    if (grant === undefined) return `no page-aligned GPADL 0x${gpadl.toString(16)} for sending`;
+    if (grant === undefined)
+      return `no page-aligned GPADL in RAM 0x${gpadl.toString(16)} for sending`;
     this.sendBuffer = grant;
     this.sendBufferGpadl = gpadl;
     grant.purpose = `send buffer (GPADL 0x${gpadl.toString(16)})`;
@@ -238,16 +243,19 @@ export class Negotiation {
     const id = packet.view.getUint16(packet.payloadOffset + NvspRevokeBuffer.at.id, true);
     if (receive && id !== this.receiveBuffer!.id)
       return `revoke of receive buffer 0x${id.toString(16)}`;
-    if (this.#services.profile.knobs.revoke === 'silent') return 'buffer revoked';
+    if (this.#services.profile.knobs.revoke === 'silent') this.stopped = true;
     if (receive) this.receiveBuffer!.revoked = true;
     else this.sendBuffer = undefined;
-    return this.completeEmpty(packet);
+    return this.stopped ? undefined : this.completeEmpty(packet);
   }
 
-  /** The grant of a GPADL whose range begins at a page. */
+  /** The grant of a GPADL whose range begins at a page. That its pages are RAM nobody checked. */
   #grant(gpadl: number): Grant | undefined {
     const grant = this.#channel.gpadl(gpadl);
-    return grant !== undefined && grant.offset === 0 ? grant : undefined;
+    if (grant === undefined || grant.offset !== 0) return undefined;
+    const { ram } = this.#services;
+    const isRam = grant.pfns.every((pfn) => ram.has(pfn * PAGE_SIZE, PAGE_SIZE));
+    return isRam ? grant : undefined;
   }
 
   #begin(type: number): void {

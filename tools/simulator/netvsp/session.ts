@@ -108,7 +108,7 @@ export class Session implements TransmitHost {
 
   /** Why frames cannot be received now, or undefined. */
   get deaf(): string | undefined {
-    if (this.#closed || this.#channel.dead) return 'channel dead';
+    if (!this.#alive) return 'channel dead';
     if (this.receives === undefined || !this.control.rndis.initialised)
       return 'device not initialised';
     if (this.receives.buffer.revoked) return 'receive buffer revoked';
@@ -118,7 +118,7 @@ export class Session implements TransmitHost {
 
   /** Read what the guest has sent, and answer. */
   signalled(): void {
-    while (!this.#closed && !this.#channel.dead) {
+    while (this.#alive) {
       // Out of transmits: leave the rest in the ring
       if (this.transmits.inFlight >= TRANSMITS_MAX) break;
       const packet = this.#channel.receive();
@@ -132,7 +132,7 @@ export class Session implements TransmitHost {
 
   /** Send what waits, as far as the ring has room and the receive buffer sections. */
   pump(): void {
-    if (this.#closed || this.#channel.dead) return;
+    if (!this.#alive) return;
     if (!this.transmits.flush()) return this.#retryLater();
     if (this.receives !== undefined && !this.control.pump(this.receives)) this.#retryLater();
   }
@@ -192,6 +192,11 @@ export class Session implements TransmitHost {
   die(reason: string): void {
     this.violation('nvsp', reason);
     this.#channel.die(reason);
+  }
+
+  /** Neither closed, nor dead, nor fallen silent after a revoke. */
+  get #alive(): boolean {
+    return !this.#closed && !this.#channel.dead && !this.negotiation.stopped;
   }
 
   // --- packets of the guest ---

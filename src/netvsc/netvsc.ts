@@ -13,56 +13,31 @@ import type { Region } from '../memory/shared-memory.ts';
 import type { TransmitResult } from '../net/device.ts';
 import type { RndisReceiver, RndisTransport } from '../rndis/transport.ts';
 import { TICKS_PER_MS, type Clock } from '../time.ts';
-import type { ChannelHandler, Packet, VmbusChannel } from '../vmbus/channel.ts';
+import type { ChannelHandler, VmbusChannel } from '../vmbus/channel.ts';
 import type { VmbusDevice } from '../vmbus/device.ts';
 import { VmbusError } from '../vmbus/errors.ts';
+import type { Packet } from '../vmbus/packet.ts';
 import type { Gpadl } from '../vmbus/gpadl.ts';
 import { NetvscError } from './errors.ts';
 import type { NetvscPolicy } from './policy.ts';
 import {
   NVSP_MESSAGE_SIZE,
   NVSP_NO_SEND_BUFFER,
-  NVSP_RECEIVE_BUFFER_COMPLETE_MIN,
-  NvspInit,
-  NvspInitComplete,
-  NvspNdisVersion,
-  NvspReceiveBufferComplete,
-  NvspRevokeBuffer,
   NvspRndisPacket,
   NvspRndisPacketComplete,
-  NvspSendBuffer,
   NvspStatus,
   NvspType,
-  NvspVersion,
   RndisChannel,
 } from './protocol.ts';
 import { ReceiveRanges } from './receive-ranges.ts';
+import { BASE_ID, NvspRequests, PAGE_SET, RequestId } from './requests.ts';
 import { TransmitPool } from './transmit-pool.ts';
-
-/** Transaction IDs count from here (iPXE NETVSC_BASE_XID). */
-const BASE_ID = 0x18ae0000;
-
-/** Transaction IDs of requests, relative to the base; frames have 0 to 31. */
-const RequestId = { INIT: 0x20, NDIS_VERSION: 0x21, SEND_BUFFER: 0x22, REVOKE: 0x23 } as const;
 
 /** Frames in flight that the transaction IDs leave room for. */
 const TRANSMIT_SLOTS_MAX = RequestId.INIT;
 
-/** Page set of the receive buffer: any number would do (iPXE NETVSC_RX_BUF_PAGESET). */
-const PAGE_SET = 0xbead;
-
-/** NDIS version that is announced. */
-const NDIS_MAJOR = 6;
-const NDIS_MINOR = 1;
-
-/** How long the host may take to complete a request, in ms. */
-const REQUEST_TIMEOUT_MS = 1000;
-
 /** Packets handled in one poll: a host that never stops must not keep us from everything else. */
 const PACKETS_PER_POLL_MAX = 4096;
-
-/** Offset of the payload's first word in the NVSP message of a data packet. */
-const { type: NVSP_TYPE } = NvspRndisPacket.at;
 
 export class Netvsc implements RndisTransport, ChannelHandler {
   readonly name: string;
@@ -78,14 +53,7 @@ export class Netvsc implements RndisTransport, ChannelHandler {
   #receiveBuffer: Region | undefined;
   #receiveGpadl: Gpadl | undefined;
   #polling = false;
-  /** NVSP message under construction. */
-  readonly #message = new Uint8Array(NVSP_MESSAGE_SIZE);
-  readonly #view = new DataView(this.#message.buffer);
-  /** Request that is waited for, or -1, and its answer. */
-  #awaited = -1;
-  readonly #answer = new Uint8Array(64);
-  readonly #answerView = new DataView(this.#answer.buffer);
-  #answerLength = -1;
+  readonly #requests: NvspRequests;
 
   /** @throws HypxeError BadPolicy */
   constructor(device: VmbusDevice, policy: NetvscPolicy) {
@@ -96,6 +64,7 @@ export class Netvsc implements RndisTransport, ChannelHandler {
     this.memory = device.pages.memory;
     this.#device = device;
     this.#policy = policy;
+    this.#requests = new NvspRequests(this.#device, () => this.#pollPackets());
     this.#pool = new TransmitPool(device.pages, policy.transmitSlots, policy.deferredFrames);
     this.#ranges = new ReceiveRanges(policy.receiveBufferLength, policy.packetLength);
   }
@@ -110,12 +79,13 @@ export class Netvsc implements RndisTransport, ChannelHandler {
       this.#pool.open();
       const { outPages, inPages, packetLength } = this.#policy;
       this.#channel = this.#device.open(this, { outPages, inPages, packetLength });
+      this.#requests.use(this.#channel);
       if (this.#policy.completionPayload === 'status') {
         this.#channel.completionPayload = completionStatus();
       }
-      this.#negotiate();
-      this.#sendNdisVersion();
-      this.#establishReceiveBuffer();
+      this.#requests.initialise();
+      this.#requests.sendNdisVersion();
+      this.#requests.sendReceiveBuffer(this.#receiveGpadl!.id);
     } catch (error) {
       this.#tearDown();
       throw error;
@@ -125,7 +95,7 @@ export class Netvsc implements RndisTransport, ChannelHandler {
   close(): void {
     if (this.#channel !== undefined) {
       this.#drain();
-      this.#revokeReceiveBuffer();
+      this.#requests.revokeReceiveBuffer();
       this.#cancelTransmits();
     }
     this.#tearDown();
@@ -160,52 +130,6 @@ export class Netvsc implements RndisTransport, ChannelHandler {
     if (this.#receiveGpadl !== undefined) this.#device.teardownGpadl(this.#receiveGpadl);
     if (this.#receiveBuffer !== undefined) this.#device.pages.free(this.#receiveBuffer);
     this.#receiveGpadl = this.#receiveBuffer = undefined;
-  }
-
-  #negotiate(): void {
-    this.#begin(NvspType.INIT);
-    this.#view.setUint32(NvspInit.at.minVersion, NvspVersion.V1, true);
-    this.#view.setUint32(NvspInit.at.maxVersion, NvspVersion.V1, true);
-    const length = this.#request(RequestId.INIT, 'INIT');
-    const valid = length >= NvspInitComplete.size && this.#answerType === NvspType.INIT_COMPLETE;
-    if (!valid) this.#badCompletion('INIT', length);
-    const status = this.#answerView.getUint32(NvspInitComplete.at.status, true);
-    if (status === NvspStatus.SUCCESS) return;
-    throw new HypxeError(NetvscError.VersionRefused, `NVSP version 1 refused: status ${status}`);
-  }
-
-  #sendNdisVersion(): void {
-    this.#begin(NvspType.SEND_NDIS_VERSION);
-    this.#view.setUint32(NvspNdisVersion.at.major, NDIS_MAJOR, true);
-    this.#view.setUint32(NvspNdisVersion.at.minor, NDIS_MINOR, true);
-    // The completion may be empty
-    this.#request(RequestId.NDIS_VERSION, 'NDIS version');
-  }
-
-  #establishReceiveBuffer(): void {
-    this.#begin(NvspType.SEND_RECEIVE_BUFFER);
-    this.#view.setUint32(NvspSendBuffer.at.gpadl, this.#receiveGpadl!.id, true);
-    this.#view.setUint16(NvspSendBuffer.at.id, PAGE_SET, true);
-    const length = this.#request(RequestId.SEND_BUFFER, 'receive buffer');
-    const type = NvspType.SEND_RECEIVE_BUFFER_COMPLETE;
-    const valid = length >= NVSP_RECEIVE_BUFFER_COMPLETE_MIN && this.#answerType === type;
-    if (!valid) this.#badCompletion('receive buffer', length);
-    const status = this.#answerView.getUint32(NvspReceiveBufferComplete.at.status, true);
-    if (status === NvspStatus.SUCCESS) return;
-    const text = `receive buffer refused: status ${status}`;
-    throw new HypxeError(NetvscError.ReceiveBufferRefused, text);
-  }
-
-  #revokeReceiveBuffer(): void {
-    this.#begin(NvspType.REVOKE_RECEIVE_BUFFER);
-    this.#view.setUint16(NvspRevokeBuffer.at.id, PAGE_SET, true);
-    try {
-      this.#request(RequestId.REVOKE, 'revoke');
-    } catch (error) {
-      // Some hosts never complete it (OpenVMM). The GPADL decides when the buffer is free
-      if (!(error instanceof HypxeError)) throw error;
-      this.log.info('NETVSC', this.name, `revoke not confirmed: ${error.message}`);
-    }
   }
 
   /** Give frames in flight a moment to be completed: then nothing needs to be cancelled. */
@@ -250,54 +174,6 @@ export class Netvsc implements RndisTransport, ChannelHandler {
     }
   }
 
-  // --- requests ---
-
-  #begin(type: number): void {
-    this.#message.fill(0);
-    this.#view.setUint32(NVSP_TYPE, type, true);
-  }
-
-  get #answerType(): number {
-    return this.#answerView.getUint32(NVSP_TYPE, true);
-  }
-
-  /**
-   * Send the message begun and wait for its completion.
-   *
-   * @returns length of the answer (in `#answer`, zero beyond it)
-   * @throws HypxeError NoCompletion, RingFull, ChannelRescinded, ChannelBroken
-   */
-  #request(id: number, what: string): number {
-    const channel = this.#channel!;
-    this.#awaited = id;
-    this.#answerLength = -1;
-    try {
-      if (!channel.sendInband(BASE_ID + id, this.#message, NVSP_MESSAGE_SIZE)) {
-        channel.requireIntact();
-        throw new HypxeError(VmbusError.RingFull, `no room for NVSP ${what}`);
-      }
-      const deadline = this.clock.now() + REQUEST_TIMEOUT_MS * TICKS_PER_MS;
-      for (let expired = false; ; expired = this.clock.now() >= deadline) {
-        this.#pollPackets();
-        if (this.#answerLength >= 0) return this.#answerLength;
-        if (this.#device.rescinded) throw this.#device.rescindedError();
-        channel.requireIntact();
-        if (expired) break;
-        this.clock.pause();
-      }
-    } finally {
-      // A late answer must not be taken for another request's (iPXE's defect 10)
-      this.#awaited = -1;
-    }
-    const text = `host did not complete NVSP ${what} within ${REQUEST_TIMEOUT_MS} ms`;
-    throw new HypxeError(NetvscError.NoCompletion, text);
-  }
-
-  #badCompletion(what: string, length: number): never {
-    const text = `completion of NVSP ${what}: type ${this.#answerType}, ${length} bytes`;
-    throw new HypxeError(NetvscError.BadCompletion, text);
-  }
-
   // --- transmit ---
 
   get failure(): ErrorKind | undefined {
@@ -325,14 +201,9 @@ export class Netvsc implements RndisTransport, ChannelHandler {
   #send(buffer: number, length: number, control: boolean, sequence: number): boolean {
     const id = this.#pool.take(buffer, control, sequence);
     if (id < 0) return false;
-    this.#begin(NvspType.SEND_RNDIS_PACKET);
-    const channelType = control ? RndisChannel.CONTROL : RndisChannel.DATA;
-    this.#view.setUint32(NvspRndisPacket.at.channelType, channelType, true);
-    this.#view.setUint32(NvspRndisPacket.at.sendBufferIndex, NVSP_NO_SEND_BUFFER, true);
-    const channel = this.#channel!;
-    const message = this.#message;
-    if (channel.sendGpaDirect(BASE_ID + id, buffer, length, message, NVSP_MESSAGE_SIZE))
-      return true;
+    const message = control ? CONTROL_MESSAGE : DATA_MESSAGE;
+    const { length: size } = message;
+    if (this.#channel!.sendGpaDirect(BASE_ID + id, buffer, length, message, size)) return true;
     this.#pool.untake(id);
     return false;
   }
@@ -362,7 +233,7 @@ export class Netvsc implements RndisTransport, ChannelHandler {
     try {
       for (let i = 0; i < PACKETS_PER_POLL_MAX; i++) {
         if (this.#channel === undefined || !this.#channel.poll()) return;
-        if (this.#answerLength >= 0 && this.#awaited >= 0) return;
+        if (this.#requests.isAnswered) return;
       }
     } finally {
       this.#polling = false;
@@ -373,12 +244,8 @@ export class Netvsc implements RndisTransport, ChannelHandler {
     const id = packet.idHigh === 0 ? packet.idLow - BASE_ID : -1;
     if (this.#pool.owns(id)) {
       this.#transmitted(id, packet);
-    } else if (id === this.#awaited && id >= 0) {
-      const length = Math.min(packet.payloadLength, this.#answer.length);
-      this.#answer.fill(0);
-      for (let i = 0; i < length; i++) this.#answer[i] = packet.bytes[packet.payload + i]!;
-      this.#answerLength = length;
-      this.#awaited = id;
+    } else if (this.#requests.completed(id, packet)) {
+      return;
     } else {
       const text = `unexpected completion 0x${packet.idHigh.toString(16)}:${hex(packet.idLow)}`;
       this.malformed(NetvscError.UnexpectedCompletion, text);
@@ -414,7 +281,7 @@ export class Netvsc implements RndisTransport, ChannelHandler {
   #checkPages(packet: Packet): ErrorKind | undefined {
     let error: ErrorKind | undefined;
     let text = '';
-    const type = packet.payload + NVSP_TYPE;
+    const type = packet.payload + NvspRndisPacket.at.type;
     if (packet.pageSet !== PAGE_SET) {
       error = NetvscError.UnknownPageSet;
       text = `page set ${hex(packet.pageSet)}`;
@@ -457,6 +324,19 @@ export class Netvsc implements RndisTransport, ChannelHandler {
     this.receiver?.receiveFailed(kind, text);
   }
 }
+
+/** The NVSP message beside an RNDIS message: data or control, never in the send buffer. */
+function rndisMessage(channelType: number): Uint8Array {
+  const message = new Uint8Array(NVSP_MESSAGE_SIZE);
+  const view = new DataView(message.buffer);
+  view.setUint32(NvspRndisPacket.at.type, NvspType.SEND_RNDIS_PACKET, true);
+  view.setUint32(NvspRndisPacket.at.channelType, channelType, true);
+  view.setUint32(NvspRndisPacket.at.sendBufferIndex, NVSP_NO_SEND_BUFFER, true);
+  return message;
+}
+
+const DATA_MESSAGE = rndisMessage(RndisChannel.DATA);
+const CONTROL_MESSAGE = rndisMessage(RndisChannel.CONTROL);
 
 /** The payload of a completion: SEND_RNDIS_PACKET_COMPLETE with status 1. */
 function completionStatus(): Uint8Array {

@@ -8,7 +8,7 @@
 
 import type { ErrorKind } from '../error.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
-import type { Packet } from '../vmbus/channel.ts';
+import type { Packet } from '../vmbus/packet.ts';
 import { XferPageHeader, XferPageRange } from '../vmbus/protocol.ts';
 import { NetvscError } from './errors.ts';
 

@@ -7,12 +7,7 @@
 
 import { HypxeError } from '../error.ts';
 import type { HyperV } from '../hyperv/hyperv.ts';
-import {
-  MESSAGE_TIMEOUT_MS,
-  VmbusConnection,
-  type ControlMessage,
-  type UnsolicitedHandler,
-} from './connection.ts';
+import { VmbusConnection, type ControlMessage, type UnsolicitedHandler } from './connection.ts';
 import type { ContactPolicy } from './contact.ts';
 import { VmbusDevice, readOffer, type Offer } from './device.ts';
 import { GpadlTable } from './gpadl.ts';
@@ -70,7 +65,7 @@ export class VmbusBus implements UnsolicitedHandler {
   constructor(hv: HyperV, options: BusOptions) {
     this.#hv = hv;
     this.#options = options;
-    this.connection = new VmbusConnection(hv);
+    this.connection = new VmbusConnection(hv, options.unloadTimeoutMs);
     this.connection.handler = this;
     this.#gpadls = new GpadlTable(this.connection, options.firstGpadl);
   }
@@ -128,7 +123,7 @@ export class VmbusBus implements UnsolicitedHandler {
     this.#devices = [];
     if (this.connection.mustUnload) {
       try {
-        this.connection.unload(this.#options.unloadTimeoutMs ?? MESSAGE_TIMEOUT_MS);
+        this.connection.unload();
         this.#gpadls.revokeAll('UNLOAD_RESPONSE');
       } catch (error) {
         if (!(error instanceof HypxeError)) throw error;

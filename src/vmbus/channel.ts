@@ -20,9 +20,8 @@ import {
   PacketHeader,
   PacketType,
   RingControl,
-  XferPageHeader,
-  XferPageRange,
 } from './protocol.ts';
+import { newPacket, readHeader, readRanges, type Packet } from './packet.ts';
 import { InboundRing, OutboundRing, ringLength } from './ring.ts';
 
 /** Completions that may wait for room in the outbound ring. */
@@ -30,23 +29,6 @@ const PENDING_COMPLETIONS_MAX = 1024;
 
 /** Failed signals in a row after which the channel is given up. */
 const SIGNAL_TRIES_MAX = 100;
-
-/** A packet of the host: a private copy, checked. Valid until the next poll or send. */
-export interface Packet {
-  type: number;
-  flags: number;
-  /** Transaction ID, unsigned halves: a bigint would be allocated for every packet. */
-  idLow: number;
-  idHigh: number;
-  readonly bytes: Uint8Array;
-  readonly view: DataView;
-  /** Where the payload begins in `bytes`, and its length with padding. */
-  payload: number;
-  payloadLength: number;
-  /** Transfer pages: the page set, and how many ranges follow the header. */
-  pageSet: number;
-  rangeCount: number;
-}
 
 /** Takes what a channel receives. */
 export interface ChannelHandler {
@@ -108,7 +90,6 @@ export class VmbusChannel {
     name: string,
   ) {
     const { memory } = connection.hv.pages;
-    const bytes = new Uint8Array(packetLength);
     this.address = address;
     this.handler = handler;
     this.#connection = connection;
@@ -117,18 +98,7 @@ export class VmbusChannel {
     this.#out = new OutboundRing(memory, ring.address, outLength);
     const inbound = ring.address + RingControl.size + outLength;
     this.#in = new InboundRing(memory, inbound, inLength);
-    this.#packet = {
-      type: 0,
-      flags: 0,
-      idLow: 0,
-      idHigh: 0,
-      bytes,
-      view: new DataView(bytes.buffer),
-      payload: 0,
-      payloadLength: 0,
-      pageSet: 0,
-      rangeCount: 0,
-    };
+    this.#packet = newPacket(packetLength);
   }
 
   // --- sending ---
@@ -297,16 +267,10 @@ export class VmbusChannel {
       return this.#resynchronise(`${available} bytes are no packet`);
     }
     this.#in.copy(0, packet.bytes, PacketHeader.size);
-    const { view } = packet;
-    const headerLength = view.getUint16(PacketHeader.at.headerQlen, true) * 8;
-    const bodyLength = view.getUint16(PacketHeader.at.qlen, true) * 8;
+    readHeader(packet);
+    const headerLength = packet.payload;
+    const bodyLength = headerLength + packet.payloadLength;
     const length = bodyLength + PacketFooter.size;
-    packet.type = view.getUint16(PacketHeader.at.type, true);
-    packet.flags = view.getUint16(PacketHeader.at.flags, true);
-    packet.idLow = view.getUint32(PacketHeader.at.transactionId, true);
-    packet.idHigh = view.getUint32(PacketHeader.at.transactionId + 4, true);
-    packet.payload = headerLength;
-    packet.payloadLength = bodyLength - headerLength;
 
     // A packet that does not end where the host has stopped writing: the framing is lost
     if (length > available || bodyLength < PacketHeader.size) {
@@ -350,13 +314,7 @@ export class VmbusChannel {
 
   /** The ranges must fill the header: iPXE trusts their count (its defect 6). */
   #readRanges(packet: Packet): boolean {
-    if (packet.payload >= XferPageHeader.size) {
-      const { view } = packet;
-      packet.pageSet = view.getUint16(XferPageHeader.at.pageSet, true);
-      packet.rangeCount = view.getUint32(XferPageHeader.at.rangeCount, true);
-      const room = (packet.payload - XferPageHeader.size) / XferPageRange.size;
-      if (packet.rangeCount === room) return true;
-    }
+    if (readRanges(packet)) return true;
     const text = `${packet.rangeCount} ranges in a header of ${packet.payload} bytes`;
     this.handler.malformed(VmbusError.RangeCountMismatch, text);
     this.complete(packet.idLow, packet.idHigh);

@@ -79,8 +79,12 @@ export class VmbusConnection {
   readonly #buffer = new Uint8Array(HV_MESSAGE_PAYLOAD_MAX);
   readonly #view = new DataView(this.#buffer.buffer);
 
-  constructor(hv: HyperV) {
+  readonly #unloadTimeoutMs: number;
+
+  /** `unloadTimeoutMs`: how long the host may take to let go; it may have caches to write first. */
+  constructor(hv: HyperV, unloadTimeoutMs = MESSAGE_TIMEOUT_MS) {
     this.hv = hv;
+    this.#unloadTimeoutMs = unloadTimeoutMs;
   }
 
   // --- set up and tear down ---
@@ -182,7 +186,7 @@ export class VmbusConnection {
    * @param timeoutMs how long the host may take
    * @throws HypxeError NoResponse, PostFailed: what is shared stays shared
    */
-  unload(timeoutMs = MESSAGE_TIMEOUT_MS): void {
+  unload(timeoutMs = this.#unloadTimeoutMs): void {
     this.begin(MessageType.UNLOAD, MessageHeader.size);
     this.post(MessageHeader.size);
     this.wait(MessageType.UNLOAD_RESPONSE, MessageHeader.size, undefined, timeoutMs);
@@ -293,6 +297,14 @@ export class VmbusConnection {
       return HvStatus.SUCCESS;
     }
     return this.hv.signalEvent(shared ? VMBUS_EVENT_CONNECTION_ID : eventConnectionId);
+  }
+
+  /** Take back a signal that nobody has read: the channel is being closed. */
+  clearSignal(channel: number): void {
+    if (this.#interrupts === undefined || this.version >= VmbusVersion.V2_4) return;
+    const { memory } = this.hv.pages;
+    const address = this.#interrupts.address + InterruptPage.at.out + (channel >>> 3);
+    memory.set8(address, memory.u8(address) & ~(1 << (channel & 7)));
   }
 
   // --- helpers ---

@@ -183,6 +183,7 @@ export class VmbusDevice {
 
     // Close channel. There is no answer to it; a rescinded channel is closed already
     if (!this.rescinded) this.#postClose();
+    this.connection.clearSignal(this.channelId);
 
     // Tear down and free the rings
     const confirmed = this.teardownGpadl(this.#ringGpadl!);

@@ -2,8 +2,8 @@
 
 /**
  * Decodes what crosses the bus into layers of named fields: VMBus control messages, ring packets,
- * NVSP and RNDIS. Reads nothing beyond the bytes given: a field that they do not hold is left out,
- * and bytes that no field explains are shown as `trailing`. For the replay, the log and the capture.
+ * NVSP and RNDIS. Reads nothing beyond the bytes given: a field that they do not hold is left
+ * out, and bytes that no field explains are shown as `trailing`. For replay, log and capture.
  */
 
 import { Msr, PostMessage, SignalEvent } from '../../src/hyperv/protocol.ts';

@@ -5,9 +5,10 @@
  * (whose classes are its own) can be replayed like the sources.
  */
 
+import { HypxeError, errorKinds } from '../../src/error.ts';
+import type { ErrorKind } from '../../src/error.ts';
 import type { EventSink } from '../../src/events.ts';
 import type { X64Machine } from '../../src/machine.ts';
-import type { ErrorKind } from '../../src/error.ts';
 import type { NetDevice } from '../../src/net/device.ts';
 
 /** Allocates what the driver shares with the host. */
@@ -49,7 +50,20 @@ export interface Firmware {
   ): FirmwareDriver;
 }
 
-/** The text of an error as the recording has it: `ENODEV`, `EPLATFORM(0x33)`, or what was thrown. */
+/** What can be wrong with a firmware bundle. */
+export const FirmwareErrors = errorKinds({
+  NoEntryPoint: ['ENOENT', 'Give a bundle that exports createDriver(machine, options).'],
+});
+
+/** A loaded module as firmware. @throws HypxeError NoEntryPoint */
+export function asFirmware(module: unknown): Firmware {
+  const { createDriver } = (module ?? {}) as Partial<Firmware>;
+  if (typeof createDriver !== 'function')
+    throw new HypxeError(FirmwareErrors.NoEntryPoint, 'The firmware does not export createDriver.');
+  return { createDriver };
+}
+
+/** The text of an error as the recording has it: `ENODEV`, `EPLATFORM(0x33)`, or a crash. */
 export function errorText(error: unknown): string {
   const { kind, status } = error as { kind?: Partial<ErrorKind>; status?: number };
   if (typeof kind?.errno === 'string') {

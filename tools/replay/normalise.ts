@@ -2,7 +2,7 @@
 
 /**
  * Makes items out of bytes: addresses become purposes, ring offsets become relative, bytes that the
- * recorded driver left uninitialised become zero. Recording and guest go through the same functions.
+ * recorded driver left uninitialised become zero. Both sides go through the same functions.
  */
 
 import { Msr, HV_PAGE_REGISTER_MASK } from '../../src/hyperv/protocol.ts';

@@ -98,7 +98,7 @@ export class RecordedHost {
     if (recorded !== undefined && !this.#held.has(recorded)) this.#held.set(recorded, []);
   }
 
-  /** The guest wrote a packet. Returns whether its transaction was free, if it asks for an answer. */
+  /** The guest wrote a packet. Returns whether its transaction was free, if it wants an answer. */
   packetWritten(packet: WaitingPacket): boolean {
     const asks = (packet.flags & COMPLETION_REQUESTED) !== 0;
     const free = !asks || !this.#inFlight.has(packet.transaction);

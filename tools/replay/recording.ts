@@ -182,7 +182,7 @@ class RecordingBuilder {
 
   #guestWrite(event: TraceEventOf<'guest-mem-write'>, index: number): void {
     const page = this.#bitPages.get(event.purpose);
-    if (page === undefined) return;
+    if (page === undefined || event.offset >= page.length) return;
     const before = page.slice();
     page.set(fromHex(event.bytes).subarray(0, page.length - event.offset), event.offset);
     const monitor = event.purpose === 'monitor-out';

@@ -5,13 +5,29 @@
  * guest need not do exactly what was recorded; see the cursor.
  */
 
-import { HvCall, HvControl, HvStatus, Msr, SignalEvent } from '../../src/hyperv/protocol.ts';
-import { GpadlTeardown, MessageType, PacketHeader, RingControl } from '../../src/vmbus/protocol.ts';
+import {
+  HvCall,
+  HvControl,
+  HvStatus,
+  Msr,
+  PostMessage,
+  SignalEvent,
+} from '../../src/hyperv/protocol.ts';
+import {
+  CloseChannel,
+  MessageHeader,
+  MessageType,
+  PacketHeader,
+  RingControl,
+  VMBUS_MESSAGE_SINT,
+  VMBUS_MESSAGE_TYPE,
+} from '../../src/vmbus/protocol.ts';
 import type { CpuidRegisters, MemoryRange, X64Machine } from '../../src/machine.ts';
 import { Cursor } from './cursor.ts';
 import { GuestChannels } from './guest-channels.ts';
 import { GuestObserver } from './guest-observer.ts';
 import { fromHex, hexNumber } from './hex.ts';
+import { HostAnswers } from './host-answers.ts';
 import type { Item, SignalCause } from './item.ts';
 import { MessageSlots } from './message-slots.ts';
 import {
@@ -80,8 +96,7 @@ export class ReplayMachine implements X64Machine {
   readonly #cursor: Cursor;
   /** Statuses of the recorded HvSignalEvents of this step, in order. */
   #signalStatuses: number[] = [];
-  /** Answers to messages that the recording does not have. */
-  #answers: Uint8Array[] = [];
+  readonly #answers: HostAnswers;
   /** Transmit slots that went to packets the recording does not have, by channel. */
   readonly #otherSlots = new Map<number, number>();
   /** The packet that the next signal announces. */
@@ -98,6 +113,7 @@ export class ReplayMachine implements X64Machine {
     this.#events = trace.events;
     this.#registers = new ReplayRegisters(trace.events);
     this.#channels = new GuestChannels(this.#bytes);
+    this.#answers = new HostAnswers(this.#channels);
     this.#observer = new GuestObserver(this.#bytes, this.#channels);
     const view = new DataView(this.memory);
     this.#slots = new MessageSlots(view, this.#registers, (payload) =>
@@ -209,7 +225,8 @@ export class ReplayMachine implements X64Machine {
     this.#time += TICKS_PER_MS;
     this.#host.drainUnrecorded();
     this.#cursor.pause();
-    for (const answer of this.#answers.splice(0)) this.#slots.post(2, 1, answer);
+    for (const answer of this.#answers.take())
+      this.#slots.post(VMBUS_MESSAGE_SINT, VMBUS_MESSAGE_TYPE, answer);
     this.#observer.acceptPages();
     if (this.#cursor.atEnd) this.#stop('end', 'the recording ends here');
   }
@@ -312,10 +329,11 @@ export class ReplayMachine implements X64Machine {
 
   /** Parameters of a slow hypercall in guest memory. */
   #slowInput(code: number, address: number): Uint8Array | undefined {
-    if (address % 8 !== 0 || address + 256 > this.#bytes.length) return undefined;
+    if (address % 8 !== 0 || address + PostMessage.size > this.#bytes.length) return undefined;
     if (code === HvCall.SIGNAL_EVENT) return this.#bytes.slice(address, address + SignalEvent.size);
-    const length = new DataView(this.memory).getUint32(address + 12, true);
-    return this.#bytes.slice(address, address + 16 + Math.min(length, 240));
+    const length = new DataView(this.memory).getUint32(address + PostMessage.at.length, true);
+    const data = address + PostMessage.at.data;
+    return this.#bytes.slice(address, data + Math.min(length, PostMessage.sizes.data));
   }
 
   #signal(input: Uint8Array): number {
@@ -331,44 +349,30 @@ export class ReplayMachine implements X64Machine {
     const anchor = this.#cursor.reach(item);
     const recorded = anchor === undefined ? undefined : this.#events[anchor.item.event];
     const status = recorded?.op === 'hypercall' ? recorded.status : HvStatus.SUCCESS;
-    if (status === HvStatus.SUCCESS)
-      this.#posted(input.subarray(16), anchor === undefined && !repeated);
+    if (status === HvStatus.SUCCESS) {
+      const message = input.subarray(PostMessage.at.data);
+      if (anchor === undefined && !repeated) this.#answers.posted(message);
+      this.#posted(message);
+    }
     this.#settle();
     return status;
   }
 
-  /** The host has the message. `unrecorded`: the recording does not have it. */
-  #posted(message: Uint8Array, unrecorded: boolean): void {
+  /** The host has the message. */
+  #posted(message: Uint8Array): void {
     const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
-    const type = message.length < 4 ? 0 : view.getUint32(0, true);
-    if (type === MessageType.CLOSE_CHANNEL && message.length >= 12) {
-      const channel = view.getUint32(8, true);
-      if (!this.#channels.open.has(channel))
-        this.#violation(`CLOSE_CHANNEL for channel ${channel}, which is not open`);
-    }
-    // What the recorded driver never asked, the host answers as it answers everybody
-    if (unrecorded && type === MessageType.GPADL_TEARDOWN && message.length >= GpadlTeardown.size) {
-      const gpadl = view.getUint32(GpadlTeardown.at.gpadl, true);
-      if (this.#channels.gpadls.has(gpadl)) this.#answer(MessageType.GPADL_TORNDOWN, gpadl);
-    }
-    if (unrecorded && type === MessageType.UNLOAD && this.#channels.connected)
-      this.#answer(MessageType.UNLOAD_RESPONSE);
+    const type = message.length < MessageHeader.size ? 0 : view.getUint32(0, true);
+    const named = message.length >= CloseChannel.size;
+    const channel = named ? view.getUint32(CloseChannel.at.channel, true) : 0;
+    if (type === MessageType.CLOSE_CHANNEL && named && !this.#channels.open.has(channel))
+      this.#violation(`CLOSE_CHANNEL for channel ${channel}, which is not open`);
     this.#channels.posted(message);
-    if (type === MessageType.OPEN_CHANNEL && message.length >= 12) {
-      const channel = view.getUint32(8, true);
+    if (type === MessageType.OPEN_CHANNEL && named) {
       this.#observer.channelOpened(channel);
       this.#host.channelOpened(channel);
       this.#otherSlots.delete(channel);
     }
     if (type === MessageType.INITIATE_CONTACT) this.#observer.acceptPages();
-  }
-
-  #answer(type: number, value?: number): void {
-    const answer = new Uint8Array(value === undefined ? 8 : 12);
-    const view = new DataView(answer.buffer);
-    view.setUint32(0, type, true);
-    if (value !== undefined) view.setUint32(8, value, true);
-    this.#answers.push(answer);
   }
 }
 

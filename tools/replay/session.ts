@@ -25,6 +25,9 @@ import type { TraceFile } from './trace-file.ts';
 /** Steps that a driver can be driven through. */
 const STEPS = ['probe', 'open', 'transmit', 'poll', 'close', 'remove', 'quiesce', 'unquiesce'];
 
+/** Result of a step for which the driver has no device: its probe did not find one. */
+const NO_DEVICE = 'no network device';
+
 /** One line of the driver's log, with the step in which it was written. */
 export interface SessionLog {
   readonly step: number;
@@ -95,13 +98,9 @@ export class ReplaySession {
         driver.probe();
         return 'OK';
       case 'open':
-        this.#device().open();
-        return 'OK';
       case 'transmit':
-        return this.#transmit(step);
       case 'close':
-        this.#device().close();
-        return undefined;
+        return this.#device === undefined ? NO_DEVICE : this.#driveDevice(this.#device, step);
       case 'poll':
         for (const device of driver.devices) device.poll();
         return undefined;
@@ -118,19 +117,28 @@ export class ReplaySession {
     }
   }
 
-  /** The device that the recorded steps are about: the first. */
-  #device(): FirmwareDevice {
-    const device = this.#driver.devices[0];
-    if (device === undefined) throw new Error('the driver has no network device');
-    return device;
+  /** A step of the network device. */
+  #driveDevice(device: FirmwareDevice, step: RecordedStep): string | undefined {
+    if (step.name === 'transmit') return this.#transmit(device, step);
+    if (step.name === 'close') {
+      device.close();
+      return undefined;
+    }
+    device.open();
+    return 'OK';
   }
 
-  #transmit(step: RecordedStep): string {
+  /** The device that the recorded steps are about: the first. */
+  get #device(): FirmwareDevice | undefined {
+    return this.#driver.devices[0];
+  }
+
+  #transmit(device: FirmwareDevice, step: RecordedStep): string {
     const event = this.#events[step.begin]!;
     const frame = step.frame!;
     const number = (event.op === 'step' ? event.frameNo : undefined) ?? this.#frames.length;
     this.#frames.push(number);
-    const result = this.#device().transmit(frame, frame.length);
+    const result = device.transmit(frame, frame.length);
     if (result === 'deferred')
       this.#emit(completionItem(number, 'deferred', this.machine.position));
     return result === 'dropped' ? this.#lastError || 'dropped' : 'OK';
@@ -196,7 +204,8 @@ export class ReplaySession {
       const event = this.#events[index]!;
       if (event.op === 'step') return;
       if (event.op !== 'netdev-stats') continue;
-      const { txGood, txBad, rxGood, rxBad } = this.#device().statistics;
+      if (this.#device === undefined) return;
+      const { txGood, txBad, rxGood, rxBad } = this.#device.statistics;
       this.#emit(statisticsItem({ txGood, txBad, rxGood, rxBad }, index));
     }
   }

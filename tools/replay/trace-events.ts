@@ -131,8 +131,9 @@ function isPair(value: unknown): boolean {
   return Array.isArray(value) && value.length === 2 && value.every(isCount);
 }
 
+/** Lengths, offsets, indices, statuses: whole numbers of up to 32 bits. */
 function isCount(value: unknown): boolean {
-  return typeof value === 'number' && Number.isInteger(value);
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < 2 ** 32;
 }
 
 /** Whether `value` is of field type `type` (with the `?` already taken off). */

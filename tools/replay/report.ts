@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** Reports of replays: for people as text, for scripts as JSON. */
+
+import type { Difference } from './compare.ts';
+import type { Item } from './item.ts';
+import type { Failure } from './judge.ts';
+import type { ReplayResult } from './replay.ts';
+
+/** Longest value of a field that is shown whole, in characters. */
+const VALUE_MAX = 120;
+
+/** Failures of one trace that the text shows; the JSON has all. */
+export const FAILURES_SHOWN_MAX = 20;
+
+/** What a report shows besides counts and failures. */
+export interface ReportOptions {
+  /** Show each deliberate difference with its reason, and what the driver logged. */
+  readonly verbose?: boolean;
+}
+
+function shorten(text: string): string {
+  if (text.length <= VALUE_MAX) return text;
+  return `${text.slice(0, VALUE_MAX)}… (${text.length} characters)`;
+}
+
+/** One side of a difference, field by field. */
+function describeSide(side: string, item: Item | undefined): string {
+  if (item === undefined) return `      ${side}: nothing`;
+  const fields = item.fields.map((field) => `${field.name}=${shorten(field.text)}`);
+  return `      ${side}: ${[item.label, ...fields].join(' ')} (at event ${item.event})`;
+}
+
+function title(difference: Difference): string {
+  const { step, kind, type, expected, actual } = difference;
+  const label = (expected ?? actual)!.label;
+  return `step ${step.index} ${step.name}: ${kind} ${type}: ${label}`;
+}
+
+function describeFailure({ difference, claims }: Failure): string[] {
+  const lines = [`    ${title(difference)}`];
+  if (claims.length > 0) lines.push(`      claimed by more than one entry: ${claims.join(', ')}`);
+  lines.push(describeSide('recorded', difference.expected));
+  lines.push(describeSide('guest', difference.actual));
+  for (const { name, expected, actual } of difference.fields)
+    lines.push(
+      `      differs: ${name}: recorded ${shorten(expected ?? 'nothing')}, ` +
+        `guest ${shorten(actual ?? 'nothing')}`,
+    );
+  return lines;
+}
+
+function describeCounts(result: ReplayResult): string[] {
+  const row = (kind: string, ...cells: string[]): string =>
+    `    ${kind.padEnd(14)}${cells.map((cell) => cell.padStart(9)).join('')}`;
+  const lines = [row('', 'recorded', 'guest', 'same')];
+  for (const { kind, recorded, guest, same } of result.counts) {
+    if (recorded === 0 && guest === 0) continue;
+    lines.push(row(kind, String(recorded), String(guest), String(same)));
+  }
+  return lines;
+}
+
+function section(heading: string, lines: readonly string[]): string[] {
+  return lines.length === 0 ? [] : [`  ${heading}`, ...lines];
+}
+
+/** The verdict on a trace in one word and a number. */
+export function verdict(result: ReplayResult): string {
+  if (result.ok) return 'ok';
+  const parts: string[] = [];
+  const { failures, unsupported } = result;
+  if (failures.length > 0)
+    parts.push(`${failures.length} failure${failures.length === 1 ? '' : 's'}`);
+  if (unsupported.length > 0)
+    parts.push(`${unsupported.length} step${unsupported.length === 1 ? '' : 's'} not replayed`);
+  return parts.join(', ');
+}
+
+/** A report on one trace as text, several lines without a newline at the end. */
+export function reportText(result: ReplayResult, options: ReportOptions = {}): string {
+  const { deliberate, failures } = result;
+  const shown = failures.slice(0, FAILURES_SHOWN_MAX).flatMap(describeFailure);
+  if (failures.length > FAILURES_SHOWN_MAX)
+    shown.push(`    … and ${failures.length - FAILURES_SHOWN_MAX} more`);
+  const named = deliberate.flatMap(({ entry, differences }) => {
+    const sources = entry.sources.join(', ');
+    const line = `    ${entry.id} × ${differences.length}: ${entry.title} (${sources})`;
+    if (options.verbose !== true) return [line];
+    return [
+      line,
+      `      iPXE: ${entry.ipxe}`,
+      `      hypxe: ${entry.hypxe}`,
+      `      why: ${entry.why}`,
+    ];
+  });
+  return [
+    `${result.scenario}: ${verdict(result)}`,
+    `  ${result.description}`,
+    ...(result.truncated ? ['  the file holds only the beginning of the session'] : []),
+    ...describeCounts(result),
+    ...section('deliberate differences', named),
+    ...section('failures', shown),
+    ...section(
+      'not replayed',
+      result.unsupported.map((text) => `    ${text}`),
+    ),
+    ...section(
+      'warnings',
+      result.warnings.map((text) => `    ${text}`),
+    ),
+    ...section('host', options.verbose === true ? result.notes.map((text) => `    ${text}`) : []),
+    ...section(
+      'log',
+      options.verbose === true ? result.log.map(({ step, text }) => `    ${step} ${text}`) : [],
+    ),
+  ].join('\n');
+}
+
+function sideJson(item: Item | undefined): object | null {
+  if (item === undefined) return null;
+  const fields = Object.fromEntries(item.fields.map(({ name, text }) => [name, text]));
+  return { label: item.label, event: item.event, fields };
+}
+
+function differenceJson(difference: Difference): object {
+  const { step, kind, type, expected, actual, fields } = difference;
+  return {
+    step,
+    kind,
+    type,
+    recorded: sideJson(expected),
+    guest: sideJson(actual),
+    differs: fields.map((field) => field.name),
+  };
+}
+
+/** A report on one trace as a plain object for `JSON.stringify`. */
+export function reportJson(result: ReplayResult): object {
+  const { scenario, description, driver, ok, truncated, steps, unsupported, warnings, notes } =
+    result;
+  return {
+    scenario,
+    description,
+    driver,
+    ok,
+    truncated,
+    steps,
+    counts: Object.fromEntries(
+      result.counts.map(({ kind, recorded, guest, same }) => [kind, { recorded, guest, same }]),
+    ),
+    deliberate: result.deliberate.map(({ entry, differences }) => ({
+      id: entry.id,
+      title: entry.title,
+      sources: entry.sources,
+      count: differences.length,
+    })),
+    failures: result.failures.map(({ difference, claims }) => ({
+      ...differenceJson(difference),
+      claims,
+    })),
+    unsupported,
+    warnings,
+    notes,
+  };
+}

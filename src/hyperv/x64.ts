@@ -26,6 +26,8 @@ export class X64Platform implements Platform {
   readonly #machine: X64Machine;
   /** Address of the mapped hypercall page, or 0. */
   #hypercallPage = 0;
+  /** The hypercall register as {@link detect} has read it, until the page is mapped. */
+  #detected: bigint | undefined;
 
   constructor(machine: X64Machine) {
     this.#machine = machine;
@@ -60,6 +62,7 @@ export class X64Platform implements Platform {
       const text = `hypercall register is locked at 0x${hypercall.toString(16)}`;
       throw new HypxeError(HypervError.HypercallPageLocked, text);
     }
+    this.#detected = hypercall;
   }
 
   #requireFeatures(features: CpuidRegisters): void {
@@ -102,8 +105,9 @@ export class X64Platform implements Platform {
   }
 
   mapHypercallPage(address: number): void {
-    // Keep the reserved bits as they are, as iPXE does
-    const old = this.read('HYPERCALL');
+    // Keep the reserved bits as they are, as iPXE does. Each read is an exit: not twice in a row
+    const old = this.#detected ?? this.read('HYPERCALL');
+    this.#detected = undefined;
     const value = (old & HV_PAGE_REGISTER_MASK) | BigInt(address) | HV_ENABLE;
     this.write('HYPERCALL', value);
     const seen = this.read('HYPERCALL');

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** Every golden trace of iPXE replays, on the sources and on the bundle, and the replay can fail. */
+/** Every golden trace of iPXE replays, on sources and bundle, and the replay can fail. */
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

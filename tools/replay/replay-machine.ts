@@ -49,7 +49,7 @@ import type { TraceEvent } from './trace-events.ts';
 import type { TraceFile } from './trace-file.ts';
 
 /** Calls of the machine in one step after which a guest counts as hung. */
-export const STEP_CALLS_MAX = 200_000;
+export const STEP_CALLS_MAX = 100_000;
 
 /** Reference time at the start, in ticks of 100 ns: one second after power-on. */
 const TIME_START = 10_000_000;
@@ -182,8 +182,8 @@ export class ReplayMachine implements X64Machine {
 
   rdmsr(msr: number): bigint {
     this.#enter();
-    this.#observe();
     if (msr === Msr.TIME_REF_COUNT) return BigInt(this.#time);
+    this.#observe();
     return this.#registers.read(msr);
   }
 

@@ -45,6 +45,11 @@ export interface DriverOptions {
   readonly guestOsId?: bigint;
   /** First GPADL ID less one; by default iPXE's. */
   readonly firstGpadl?: number;
+  /**
+   * Whether whatever is being done shall end: asked in every turn of a wait and before every message.
+   * Once it says so, what is being done fails with Cancelled and is undone.
+   */
+  readonly cancel?: () => boolean;
 }
 
 /** The drivers. Made once for a machine; may be probed and removed any number of times. */
@@ -68,7 +73,8 @@ export class HypervDriver {
     this.log = new Log(options.events);
     this.#machine = machine;
     this.#pages = new SharedMemory(memory, allocator, this.log);
-    this.#hv = new HyperV(machine, this.#pages, this.log, options.guestOsId);
+    const { guestOsId, cancel } = options;
+    this.#hv = new HyperV(machine, this.#pages, this.log, { guestOsId, cancel });
     this.random = options.random ?? xorshift(this.#hv.clock);
     this.#net = new NetvscDriver(policy, this.log);
     this.#bus = new VmbusBus(this.#hv, {
@@ -117,6 +123,7 @@ export class HypervDriver {
 
   /** Undo {@link probe}: close, disconnect, unmap. Never throws. */
   remove(): void {
+    this.#hv.clock.finish();
     if (!this.#probed) return;
     this.#probed = this.#resetFailed = false;
     this.#bus.remove();

@@ -16,10 +16,13 @@ export class ReferenceClock implements Clock {
   readonly #platform: Platform;
   #last = -1;
   #pauses = 0;
+  #cancel: (() => boolean) | undefined;
 
-  constructor(machine: Machine, platform: Platform) {
+  /** `cancel`: asked in every turn; what it stops, it stops once, so that everything can be undone. */
+  constructor(machine: Machine, platform: Platform, cancel?: () => boolean) {
     this.#machine = machine;
     this.#platform = platform;
+    this.#cancel = cancel;
   }
 
   /**
@@ -38,8 +41,22 @@ export class ReferenceClock implements Clock {
     return now;
   }
 
+  /** One turn of a polling loop. @throws HypxeError Cancelled, once */
   pause(): void {
+    this.checkCancelled();
     this.#pauses++;
     this.#machine.pause();
+  }
+
+  /** @throws HypxeError Cancelled, once: what unwinds is not cancelled again */
+  checkCancelled(): void {
+    if (this.#cancel === undefined || !this.#cancel()) return;
+    this.#cancel = undefined;
+    throw new HypxeError(HypervError.Cancelled, 'the boot was cancelled');
+  }
+
+  /** From here on nothing is cancelled any more: everything is being undone. */
+  finish(): void {
+    this.#cancel = undefined;
   }
 }

@@ -29,5 +29,6 @@ export const HypervError = errorKinds({
     'EPLATFORM',
     'Look the hypercall status up in the TLFS; the host refused an event.',
   ],
+  Cancelled: ['ECANCELED', 'Nothing: whoever started the boot asked for it to end.'],
   Quiesced: ['EPIPE', 'Call unquiesce() before using the connection.'],
 });

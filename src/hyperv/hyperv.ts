@@ -9,7 +9,7 @@ import { HypxeError } from '../error.ts';
 import type { Log } from '../events.ts';
 import type { Machine } from '../machine.ts';
 import type { Region, SharedMemory } from '../memory/shared-memory.ts';
-import { TICKS_PER_MS, type Clock } from '../time.ts';
+import { TICKS_PER_MS } from '../time.ts';
 import { ReferenceClock } from './clock.ts';
 import { HypervError } from './errors.ts';
 import type { Platform } from './platform.ts';
@@ -41,8 +41,15 @@ function createPlatform(machine: Machine): Platform {
   throw new HypxeError(HypervError.ArchitectureUnsupported, text);
 }
 
+export interface HyperVOptions {
+  /** Identity of the guest; by default iPXE's. */
+  readonly guestOsId?: bigint | undefined;
+  /** Whether whatever is being done shall end: asked in every turn of a wait. */
+  readonly cancel?: (() => boolean) | undefined;
+}
+
 export class HyperV {
-  readonly clock: Clock;
+  readonly clock: ReferenceClock;
   readonly pages: SharedMemory;
   readonly log: Log;
   readonly #platform: Platform;
@@ -57,12 +64,12 @@ export class HyperV {
   #synic: Synic | undefined;
 
   /** @throws HypxeError ArchitectureUnsupported */
-  constructor(machine: Machine, pages: SharedMemory, log: Log, guestOsId: bigint = GuestOsId.IPXE) {
+  constructor(machine: Machine, pages: SharedMemory, log: Log, options: HyperVOptions = {}) {
     this.#platform = createPlatform(machine);
-    this.clock = new ReferenceClock(machine, this.#platform);
+    this.clock = new ReferenceClock(machine, this.#platform, options.cancel);
     this.pages = pages;
     this.log = log;
-    this.#guestOsId = guestOsId;
+    this.#guestOsId = options.guestOsId ?? GuestOsId.IPXE;
   }
 
   // --- set up and tear down ---
@@ -188,6 +195,7 @@ export class HyperV {
     retry = true,
   ): void {
     this.#requireRunning();
+    this.clock.checkCancelled();
     const { memory } = this.pages;
     const input = this.#input!.address;
 

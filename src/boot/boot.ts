@@ -8,6 +8,7 @@
 
 import { createDriver, type DriverOptions, type HypervDriver } from '../driver.ts';
 import { HypxeError, errorKinds } from '../error.ts';
+import { HypervError } from '../hyperv/errors.ts';
 import { PAGE_SIZE, type Machine, type MemoryRange } from '../machine.ts';
 import { MapAllocator } from '../memory/allocator.ts';
 import { carve } from '../memory/shared-memory.ts';
@@ -127,6 +128,7 @@ function bootDevices(
       last = asHypxeError(error);
       attempts.push({ device: device.name, error: last });
       driver.log.warning('BOOT', device.name, `${last.name}: ${last.message}`);
+      if (last.kind === HypervError.Cancelled) break;
     }
   }
   if (last !== undefined) throw last;

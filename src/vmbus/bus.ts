@@ -6,6 +6,7 @@
  */
 
 import { HypxeError } from '../error.ts';
+import { HypervError } from '../hyperv/errors.ts';
 import type { HyperV } from '../hyperv/hyperv.ts';
 import { VmbusConnection, type ControlMessage, type UnsolicitedHandler } from './connection.ts';
 import type { ContactPolicy } from './contact.ts';
@@ -170,6 +171,7 @@ export class VmbusBus implements UnsolicitedHandler {
         this.#bound.push({ device, instance });
       } catch (error) {
         this.#logFailure(device, 'left out', error);
+        if (isCancelled(error)) throw error;
         firstError ??= error;
       }
     }
@@ -269,4 +271,9 @@ export class VmbusBus implements UnsolicitedHandler {
     }
     this.#rescinding = false;
   }
+}
+
+/** Somebody wants the whole to end, not only this device. */
+function isCancelled(error: unknown): boolean {
+  return error instanceof HypxeError && error.kind === HypervError.Cancelled;
 }

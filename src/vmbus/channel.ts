@@ -276,12 +276,10 @@ export class VmbusChannel {
     if (length > available || bodyLength < PacketHeader.size) {
       return this.#resynchronise(`packet of ${length} bytes, ${available} are there`);
     }
-    const headers = `header ${headerLength}, packet ${bodyLength} bytes`;
-    if (headerLength < PacketHeader.size) {
-      return this.#reject(length, VmbusError.PacketHeaderTooShort, headers);
-    }
-    if (headerLength > bodyLength) {
-      return this.#reject(length, VmbusError.PacketLengthMismatch, headers);
+    if (headerLength < PacketHeader.size || headerLength > bodyLength) {
+      const short = headerLength < PacketHeader.size;
+      const kind = short ? VmbusError.PacketHeaderTooShort : VmbusError.PacketLengthMismatch;
+      return this.#reject(length, kind, `header ${headerLength}, packet ${bodyLength} bytes`);
     }
     if (length > packet.bytes.length) {
       return this.#reject(length, VmbusError.PacketTooLong, `packet of ${length} bytes`);

@@ -18,6 +18,7 @@ export const VmbusError = errorKinds({
   ],
   TooManyMessages: ['EPROTO', REPORT],
   MessageTooShort: ['EPROTO', REPORT],
+  GpadlTooLarge: ['EINVAL', 'Choose buffers and rings of at most 8190 pages.'],
   GpadlRefused: ['EPROTO', 'Free guest memory on the host, or choose smaller buffers.'],
   OpenRefused: ['EPROTO', "Look the status up as an NTSTATUS; the host's device is not ready."],
   ChannelRescinded: ['EPIPE', 'The host took the device away; wait for it to be offered again.'],

@@ -26,6 +26,9 @@ import {
 /** IDs count up from here (iPXE VMBUS_GPADL_MAGIC), over the life of the driver: never twice. */
 const GPADL_FIRST = 0x18ae0000;
 
+/** Most pages of a GPADL: the length of its ranges is a 16-bit number in GPADL_HEADER. */
+const GPADL_PAGES_MAX = Math.floor((0xffff - GpaRange.size) / 8);
+
 /** Memory that the host was told of. */
 export interface Gpadl {
   readonly id: number;
@@ -50,16 +53,21 @@ export class GpadlTable {
    * Tell the host of a region, in as many messages as its pages need.
    *
    * @param region page aligned; becomes shared, and stays so until the host has let go
-   * @throws HypxeError GpadlRefused, NoResponse, PostFailed. The region is revoked if the host said
-   * no; otherwise a teardown was tried, and freeing the region keeps it reserved if that failed.
+   * @throws HypxeError GpadlTooLarge, GpadlRefused, NoResponse, PostFailed. The region is revoked if
+   * the host said no; otherwise a teardown was tried, and freeing the region keeps it reserved if
+   * that failed.
    */
   establish(channel: number, region: Region): Gpadl {
+    const pages = region.length / PAGE_SIZE;
+    if (pages > GPADL_PAGES_MAX) {
+      const text = `${region.purpose} of ${pages} pages does not fit into a GPADL`;
+      throw new HypxeError(VmbusError.GpadlTooLarge, text);
+    }
     const gpadl: Gpadl = { id: ++this.#last, channel, region };
     const name = `GPADL ${hex(gpadl.id)}`;
-    const { pages } = this.#connection.hv;
 
     // From here on the host may write to the region
-    pages.share(region, name);
+    this.#connection.hv.pages.share(region, name);
     this.#live.set(gpadl.id, gpadl);
     let posted = false;
     try {

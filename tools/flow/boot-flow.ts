@@ -8,20 +8,22 @@
  */
 
 import type { BootResult } from '../../src/boot/boot.ts';
-import type { EventSink } from '../../src/events.ts';
-import type { Machine, MemoryRange } from '../../src/machine.ts';
+import type { EventSink, FirmwareEvent } from '../../src/events.ts';
+import type { MemoryRange } from '../../src/machine.ts';
 import { runLoadedOs, type OsReport } from '../os/loaded-os.ts';
-import { auditHandoff, type Finding } from '../simulator/audit.ts';
-import { GuestCrash, GuestHang } from '../simulator/guest-end.ts';
-import { MemoryPattern, writeLate } from '../simulator/late-writes.ts';
+import type { AuditCheck, Finding } from '../simulator/audit-findings.ts';
+import { describeGrant } from '../simulator/audit-pages.ts';
+import { auditHandoff } from '../simulator/audit.ts';
 import { TICKS_PER_MS } from '../simulator/clock.ts';
+import { GuestCrash, GuestHang } from '../simulator/guest-end.ts';
+import { MemoryPattern, auditPattern, writeLate } from '../simulator/late-writes.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
-import { ChannelNumbers } from './channel-numbers.ts';
+import { readBootResult, type Firmware } from './boot-result.ts';
+import { countMachine, type MachineCounts } from './counts.ts';
+import { auditOs, channelNumbers } from './os-findings.ts';
+import { RescindOnClose } from './rescind-on-close.ts';
 
-/** What a firmware bundle must export. */
-export interface Firmware {
-  boot(machine: Machine, options?: { readonly events?: EventSink }): BootResult;
-}
+export { BadBootResult, type Firmware } from './boot-result.ts';
 
 /** How long the host goes on after its late writes, in ms. */
 const SETTLE_MS = 1000;
@@ -58,24 +60,43 @@ export type Verdict =
   | 'crash'
   | 'hang';
 
+/** How a guest ended that did not return. */
+export interface GuestEnd {
+  /** `firmware`, `OS` or `second boot`. */
+  readonly guest: string;
+  readonly kind: 'crash' | 'hang' | 'thrown';
+  readonly text: string;
+  /** Where it was thrown, if it was the firmware that threw. */
+  readonly stack: string | undefined;
+}
+
 export interface FlowReport {
   readonly verdict: Verdict;
   /** What the firmware returned; undefined if it did not. */
   readonly boot: BootResult | undefined;
-  /** The crash or hang that ended a guest, and which guest it was. */
-  readonly ended: { readonly guest: string; readonly text: string } | undefined;
+  readonly ended: GuestEnd | undefined;
   readonly findings: readonly Finding[];
+  /** Checks that had no occasion. */
+  readonly notRun: readonly AuditCheck[];
   readonly os: OsReport | undefined;
   readonly secondBoot: BootResult | undefined;
+  /** VMBus versions that the firmware agreed on with the host, in order. */
+  readonly vmbusVersions: readonly number[];
+  /** What the machine had done when the firmware handed over. */
+  readonly counts: MachineCounts;
   /** Virtual time at the handoff and at the end, in ticks. */
   readonly handoffAt: number;
   readonly endedAt: number;
 }
 
 /** Errors with which a firmware refuses a host: it cannot run there at all. */
-const REFUSALS: readonly string[] = ['ENODEV', 'EACCES', 'ENOTSUP'];
+const REFUSALS: readonly (string | undefined)[] = ['ENODEV', 'EACCES', 'ENOTSUP'];
 
-/** Run the flow. Throws only what is a mistake in firmware or simulator. */
+/**
+ * Run the flow. What a firmware throws is how it ended.
+ *
+ * @throws BadBootResult, and what is a mistake in the simulator
+ */
 export function runBootFlow(options: FlowOptions): FlowReport {
   return new BootFlow(options).run();
 }
@@ -84,79 +105,85 @@ class BootFlow {
   readonly #options: FlowOptions;
   readonly #machine: SimulatedMachine;
   readonly #findings: Finding[] = [];
-  readonly #channels: ChannelNumbers;
+  readonly #notRun = new Set<AuditCheck>();
   #boot: BootResult | undefined;
   #secondBoot: BootResult | undefined;
   #os: OsReport | undefined;
-  #ended: FlowReport['ended'];
-  #hung = false;
-  #handoffAt = 0;
+  #ended: GuestEnd | undefined;
 
   constructor(options: FlowOptions) {
     this.#options = options;
     this.#machine = options.machine;
-    this.#channels = new ChannelNumbers(options.machine);
   }
 
   run(): FlowReport {
-    const { machine, os = true, secondBoot = true } = { ...this.#options };
-    this.#boot = this.#guest('firmware', () => this.#runFirmware());
-    this.#handoffAt = machine.clock.now;
+    const { machine, events, os = true, secondBoot = true } = this.#options;
+    this.#boot = this.#guest('firmware', () => this.#runFirmware(events));
+
+    // What was left behind: before anybody else touches the machine
+    const handoffAt = machine.clock.now;
+    const counts = countMachine(machine);
+    const vmbusVersions = acceptedVersions(machine);
     const map = this.#boot?.memoryMap ?? machine.bootProcessor.memoryMap;
-    this.#audit(map);
+    this.#findings.push(...auditHandoff(machine, map, { inUse: this.#inUse() }));
     if (this.#boot !== undefined) this.#options.onHandoff?.(this.#boot);
 
     // Whoever comes next: on the memory that the firmware said is free
-    const unharmed = this.#ended === undefined;
-    if (os && unharmed) this.#runOs(map);
-    if (secondBoot && unharmed && this.#boot?.status === 'booted') this.#runAgain();
-    this.#channels.stop();
+    if (os && this.#ended === undefined) this.#runOs(map);
+    else this.#notRun.add('late-writes').add('next-os');
+    const again = secondBoot && this.#ended === undefined && this.#boot?.status === 'booted';
+    if (again) this.#runAgain();
+    else this.#notRun.add('second-boot').add('rescind');
     return {
-      verdict: this.#verdict(),
+      verdict: this.#verdict(vmbusVersions.length > 0),
       boot: this.#boot,
       ended: this.#ended,
       findings: this.#findings,
+      notRun: [...this.#notRun],
       os: this.#os,
       secondBoot: this.#secondBoot,
-      handoffAt: this.#handoffAt,
+      vmbusVersions,
+      counts,
+      handoffAt,
       endedAt: machine.clock.now,
     };
   }
 
-  #runFirmware(): BootResult {
-    const { firmware, bootOptions, events } = this.#options;
+  #runFirmware(events: EventSink | undefined): BootResult {
+    const { firmware, bootOptions } = this.#options;
     const options = { ...bootOptions, ...(events === undefined ? {} : { events }) };
-    return firmware.boot(this.#machine.bootProcessor, options);
+    let result: unknown;
+    try {
+      result = firmware.boot(this.#machine.bootProcessor, options);
+    } catch (error) {
+      throw error instanceof GuestCrash || error instanceof GuestHang
+        ? error
+        : new FirmwareThrew(error);
+    }
+    // A guest that catches its own crash has crashed all the same
+    if (this.#machine.partition.ended !== undefined) throw this.#machine.partition.ended;
+    return readBootResult(result, this.#machine.bootProcessor);
   }
 
-  /** Run a guest within its limits. Undefined if it crashed or hung. */
-  #guest<T>(name: string, run: () => T): T | undefined {
+  /** The loaded image: reserved in the memory map, but in use. */
+  #inUse(): NonNullable<BootResult['image']>[] {
+    return this.#boot?.image === undefined ? [] : [this.#boot.image];
+  }
+
+  /** Run a guest within its limits. Undefined if it did not return. */
+  #guest<T>(guest: string, run: () => T): T | undefined {
     this.#machine.partition.recover(GUEST_LIMITS);
     try {
-      const result = run();
-      // A guest that catches its own crash has crashed all the same
-      const ended = this.#machine.partition.ended;
-      if (ended === undefined) return result;
-      this.#end(name, ended);
+      return run();
     } catch (error) {
-      if (!(error instanceof GuestCrash) && !(error instanceof GuestHang)) throw error;
-      this.#end(name, error);
-    }
-    return undefined;
-  }
-
-  #end(guest: string, error: GuestCrash | GuestHang): void {
-    this.#ended = { guest, text: `${error.name}: ${error.message}` };
-    this.#hung = error instanceof GuestHang;
-  }
-
-  #audit(map: readonly MemoryRange[]): void {
-    this.#findings.push(...auditHandoff(this.#machine, map));
-    for (const nic of this.#machine.nics) {
-      const { uncompletedAtClose } = nic.statistics;
-      if (uncompletedAtClose === 0) continue;
-      const text = `NIC ${nic.nic}: ${uncompletedAtClose} received packets were not completed`;
-      this.#findings.push({ check: 'completions', severity: 'warning', text });
+      const ended = this.#machine.partition.ended ?? error;
+      if (ended instanceof FirmwareThrew) {
+        this.#ended = { guest, kind: 'thrown', text: ended.message, stack: ended.where };
+      } else if (ended instanceof GuestCrash || ended instanceof GuestHang) {
+        const kind = ended instanceof GuestHang ? 'hang' : 'crash';
+        this.#ended = { guest, kind, text: ended.message, stack: undefined };
+      } else throw error;
+      return undefined;
     }
   }
 
@@ -165,14 +192,19 @@ class BootFlow {
   #runOs(map: readonly MemoryRange[]): void {
     const machine = this.#machine;
     const { osEvents } = this.#options;
-    const before = this.#channels.take();
+    const before = channelNumbers(machine);
 
-    // All free memory is the OS's now; the host writes to what it still has
+    // All free memory is the OS's now, and so is the image; the host writes to what it still has
+    const inUse = this.#inUse();
     const pattern = new MemoryPattern(machine.partition.ram, map);
+    for (const { address, length } of inUse) pattern.keep(address, length);
     const written = writeLate(machine);
     machine.run(SETTLE_MS * TICKS_PER_MS);
-    const late = written.length === 0 ? '' : ` (${written.map((g) => g.purpose).join(', ')})`;
-    this.#damage(pattern, `late writes of the host${late}`);
+    const damage = (when: string): void => {
+      const describe = (grant: (typeof written)[number]) => describeGrant(grant, map, inUse);
+      this.#findings.push(...auditPattern(pattern, when, written, describe));
+    };
+    damage('by late writes of the host');
 
     // The OS takes over, and what it takes for itself is not pattern any more
     this.#os = this.#guest('OS', () =>
@@ -183,56 +215,65 @@ class BootFlow {
         onAllocate: (address, length) => pattern.exclude(address, length),
       }),
     );
-    this.#damage(pattern, 'writes while the OS ran');
-    if (this.#os !== undefined) this.#checkOs(this.#os, before);
-  }
-
-  #damage(pattern: MemoryPattern, by: string): void {
-    for (const { address, bytes } of pattern.damaged()) {
-      const text = `page 0x${address.toString(16)}: ${bytes} bytes changed by ${by}`;
-      this.#findings.push({ check: 'late-writes', severity: 'error', text });
-      // Once is enough for a page
-      pattern.exclude(address, 1);
-    }
-  }
-
-  #checkOs(os: OsReport, before: ReadonlyMap<string, number>): void {
-    const report = (text: string): void => {
-      this.#findings.push({ check: 'next-os', severity: 'error', text });
-    };
-    if (os.error !== undefined) report(`the OS could not come up: ${os.error}`);
-    for (const nic of os.nics) {
-      if (nic.error !== undefined) report(`the OS has no network on ${nic.name}: ${nic.error}`);
-      else if (nic.received === 0) report(`the OS received nothing on ${nic.name}`);
-    }
-    if (os.error === undefined && os.nics.length < this.#machine.nics.length) {
-      report(`the OS found ${os.nics.length} of ${this.#machine.nics.length} NICs`);
-    }
-    if (os.outstanding > 0) report(`the OS could not get ${os.outstanding} regions back`);
-    const after = this.#channels.take();
-    for (const [instance, channel] of before) {
-      const now = after.get(instance);
-      if (now === undefined || now === channel) continue;
-      report(`{${instance}} was channel ${channel}, is channel ${now} for the OS`);
-    }
+    damage('while the OS ran');
+    if (this.#os !== undefined) this.#findings.push(...auditOs(this.#os, machine, before));
   }
 
   // --- the firmware once more ---
 
+  /** Boot again; once the image is there, each NIC is taken away as soon as it is closed. */
   #runAgain(): void {
-    this.#secondBoot = this.#guest('second boot', () => this.#runFirmware());
-    const result = this.#secondBoot;
-    if (result === undefined || result.status === 'booted') return;
-    const text = `the firmware could not boot again: ${result.error?.message ?? 'no reason given'}`;
-    this.#findings.push({ check: 'second-boot', severity: 'error', text });
+    const { events } = this.#options;
+    const rescind = new RescindOnClose(this.#machine);
+    const watch = (event: FirmwareEvent): void => {
+      events?.(event);
+      const { kind } = event;
+      if (kind === 'boot-step' && event.step === 'download' && event.phase === 'end') rescind.arm();
+    };
+    const result = this.#guest('second boot', () => this.#runFirmware(watch));
+    this.#secondBoot = result;
+    const { happened } = rescind;
+    if (!happened) this.#notRun.add('rescind');
+    const check = happened ? 'rescind' : 'second-boot';
+
+    // Whatever it met, it must have left nothing behind
+    if (result !== undefined) {
+      const inUse = result.image === undefined ? [] : [result.image];
+      for (const finding of auditHandoff(this.#machine, result.memoryMap, { inUse })) {
+        if (finding.severity !== 'error') continue;
+        this.#findings.push({ ...finding, check, text: `after the second boot: ${finding.text}` });
+      }
+    }
+    if (result?.status === 'failed') {
+      const text = `the second boot failed: ${result.error?.message ?? 'no reason given'}`;
+      this.#findings.push({ check, severity: 'error', text });
+    }
+    rescind.disarm();
   }
 
-  #verdict(): Verdict {
-    if (this.#ended !== undefined) return this.#hung ? 'hang' : 'crash';
+  #verdict(connected: boolean): Verdict {
+    if (this.#ended !== undefined) return this.#ended.kind === 'hang' ? 'hang' : 'crash';
     const failed = this.#boot?.status !== 'booted';
     const errors = this.#findings.some(({ severity }) => severity === 'error');
-    const errno = this.#boot?.error?.kind.errno;
-    if (failed && !errors && errno !== undefined && REFUSALS.includes(errno)) return 'refused';
+    const refusal = REFUSALS.includes(this.#boot?.error?.kind?.errno);
+    if (failed && !errors && refusal && !connected) return 'refused';
     return failed || errors ? 'findings' : 'clean';
   }
+}
+
+/** The firmware threw something of its own. */
+class FirmwareThrew extends Error {
+  /** Its stack, as far as it is the firmware's. */
+  readonly where: string | undefined;
+
+  constructor(thrown: unknown) {
+    const named = thrown instanceof Error;
+    super(named ? `${thrown.name}: ${thrown.message}` : String(thrown));
+    this.where = named ? thrown.stack : undefined;
+  }
+}
+
+function acceptedVersions(machine: SimulatedMachine): number[] {
+  const { history } = machine.vmbus.inspect();
+  return history.filter(({ outcome }) => outcome === 'accepted').map(({ version }) => version);
 }

@@ -41,6 +41,8 @@ export interface OsReport {
   readonly nics: readonly OsNic[];
   /** Why the OS could not come up at all, or undefined. */
   readonly error: string | undefined;
+  /** The host knows none of the VMBus versions that the OS asked for. */
+  readonly refused: boolean;
   /** Memory that it has shared and could not get back when it shut down. */
   readonly outstanding: number;
 }
@@ -72,6 +74,7 @@ export function runLoadedOs(options: OsOptions): OsReport {
   const nics: OsNic[] = [];
   let vmbusVersion = 0;
   let error: string | undefined;
+  let refused = false;
   try {
     driver.probe();
     vmbusVersion = driver.vmbusVersion;
@@ -94,9 +97,10 @@ export function runLoadedOs(options: OsOptions): OsReport {
     options.onUp?.();
   } catch (caught) {
     error = describe(caught);
+    refused = caught instanceof HypxeError && caught.name === 'VersionRefused';
   }
   driver.remove();
-  return { vmbusVersion, nics, error, outstanding: driver.outstanding().length };
+  return { vmbusVersion, nics, error, refused, outstanding: driver.outstanding().length };
 }
 
 /** An allocator that tells what it hands out. */

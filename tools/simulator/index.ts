@@ -4,20 +4,22 @@
 
 export {
   AUDIT_CHECKS,
-  auditHandoff,
   type AuditCheck,
   type Finding,
   type FindingPages,
   type HandoffKind,
   type Severity,
-} from './audit.ts';
+} from './audit-findings.ts';
+export { describeGrant } from './audit-pages.ts';
+export { auditHandoff, type AuditOptions } from './audit.ts';
 export type { ChannelDevice, DeviceChannel, GuestPacket } from './channel-interface.ts';
 export { TICKS_PER_MS, TICKS_PER_US, VirtualClock, type Alarm } from './clock.ts';
 export type { CpuidOverride } from './cpuid.ts';
 export { HostEvents, type HostEvent, type HostEventSink } from './events.ts';
 export { GrantLedger, type Grant, type GrantKind } from './grants.ts';
 export { GuestCrash, GuestHang, type GuestFault } from './guest-end.ts';
-export { MemoryPattern, writeLate, type DamagedPage } from './late-writes.ts';
+export { MemoryPattern, auditPattern, writeLate, type DamagedPage } from './late-writes.ts';
+export { KNOBS, isKnob, knobChoices, knobValue, type KnobDescription } from './knob-values.ts';
 export type { Link, LinkHost } from './link.ts';
 export { SimulatedMachine, type SimulatedMachineOptions } from './machine.ts';
 export { NetVsp, type NetVspOptions } from './netvsp/netvsp.ts';

@@ -2,12 +2,15 @@
 
 /**
  * The late-write trial: the next owner fills all memory that it was told is usable with a pattern,
- * then the host writes to everything that it still holds. The pattern must stand.
+ * and remembers what it uses already (the loaded image); then the host writes to everything that it
+ * still holds. Both must stand.
  */
 
 import { PAGE_SIZE, type MemoryRange } from '../../src/machine.ts';
+import type { Finding, FindingPages } from './audit-findings.ts';
 import type { Grant } from './grants.ts';
 import type { GuestRam } from './guest-ram.ts';
+import { hex } from './guest-end.ts';
 import type { SimulatedMachine } from './machine.ts';
 
 /** Multiplier of Knuth's hash: neighbouring pages get words that have nothing in common. */
@@ -16,21 +19,27 @@ const PATTERN_MULTIPLIER = 2654435761;
 /** What the host writes late. */
 const LATE_BYTE = 0xa5;
 
-/** Pages reported; there may be more. */
-const REPORTED_PAGES_MAX = 16;
+/** Words of a page. */
+const PAGE_WORDS = PAGE_SIZE / 4;
 
-/** A page whose pattern does not stand. */
+/** Pages listed in a finding without a grant; there may be more. */
+const LISTED_PAGES_MAX = 8;
+
+/** A page that does not hold what its owner left there. */
 export interface DamagedPage {
   readonly address: number;
   /** Bytes of the page that differ. */
   readonly bytes: number;
 }
 
-/** The pattern over some ranges of memory, less what has been taken out of it. */
+/** What lies in memory, page by page, less what has been taken out of it. */
 export class MemoryPattern {
   readonly #words: Uint32Array;
   readonly #ram: GuestRam;
+  /** Pages that hold the pattern. */
   readonly #pages = new Set<number>();
+  /** Pages that hold something else, and what. */
+  readonly #kept = new Map<number, Uint32Array>();
 
   /** Fill the usable ranges, in whole pages. */
   constructor(ram: GuestRam, memoryMap: readonly MemoryRange[]) {
@@ -41,45 +50,63 @@ export class MemoryPattern {
       const first = Math.ceil(range.address / PAGE_SIZE);
       const end = Math.floor((range.address + range.length) / PAGE_SIZE);
       for (let page = first; page < end; page++) {
-        const at = (page * PAGE_SIZE) / 4;
-        this.#words.fill(pattern(page), at, at + PAGE_SIZE / 4);
+        this.#words.fill(pattern(page), page * PAGE_WORDS, (page + 1) * PAGE_WORDS);
         this.#pages.add(page);
       }
     }
   }
 
-  /** Number of pages that hold the pattern. */
+  /** Number of pages that are watched. */
   get size(): number {
-    return this.#pages.size;
+    return this.#pages.size + this.#kept.size;
   }
 
-  /** Somebody uses this memory: it is not looked at any more. */
-  exclude(address: number, length: number): void {
-    const first = Math.floor(address / PAGE_SIZE);
+  /** Watch memory that is in use, as it is now; in whole pages. */
+  keep(address: number, length: number): void {
     const end = Math.ceil((address + length) / PAGE_SIZE);
-    for (let page = first; page < end; page++) this.#pages.delete(page);
+    for (let page = Math.floor(address / PAGE_SIZE); page < end; page++) {
+      if (!this.#ram.has(page * PAGE_SIZE, PAGE_SIZE)) continue;
+      this.#pages.delete(page);
+      this.#kept.set(page, this.#words.slice(page * PAGE_WORDS, (page + 1) * PAGE_WORDS));
+    }
   }
 
-  /** The pages whose pattern does not stand; at most a few of them. */
+  /** Somebody writes to this memory: it is not looked at any more. */
+  exclude(address: number, length: number): void {
+    const end = Math.ceil((address + length) / PAGE_SIZE);
+    for (let page = Math.floor(address / PAGE_SIZE); page < end; page++) {
+      this.#pages.delete(page);
+      this.#kept.delete(page);
+    }
+  }
+
+  /** The pages that do not stand, in order of their addresses. */
   damaged(): DamagedPage[] {
     const damaged: DamagedPage[] = [];
-    for (const page of this.#pages) {
-      const expected = pattern(page);
-      const at = (page * PAGE_SIZE) / 4;
-      let words = 0;
-      for (let i = at; i < at + PAGE_SIZE / 4; i++) if (this.#words[i] !== expected) words++;
-      if (words === 0) continue;
+    const report = (page: number, expected: (i: number) => number): void => {
       damaged.push({ address: page * PAGE_SIZE, bytes: this.#differing(page, expected) });
-      if (damaged.length === REPORTED_PAGES_MAX) break;
+    };
+    for (const page of this.#pages) {
+      const word = pattern(page);
+      const at = page * PAGE_WORDS;
+      let i = 0;
+      while (i < PAGE_WORDS && this.#words[at + i] === word) i++;
+      if (i < PAGE_WORDS) report(page, () => word);
     }
-    return damaged;
+    for (const [page, words] of this.#kept) {
+      const at = page * PAGE_WORDS;
+      let i = 0;
+      while (i < PAGE_WORDS && this.#words[at + i] === words[i]) i++;
+      if (i < PAGE_WORDS) report(page, (j) => words[j]!);
+    }
+    return damaged.sort((a, b) => a.address - b.address);
   }
 
-  #differing(page: number, expected: number): number {
+  #differing(page: number, expected: (i: number) => number): number {
     let bytes = 0;
-    for (let i = 0; i < PAGE_SIZE; i++) {
-      const want = (expected >>> (8 * (i & 3))) & 0xff;
-      if (this.#ram.bytes[page * PAGE_SIZE + i] !== want) bytes++;
+    for (let i = 0; i < PAGE_WORDS; i++) {
+      let difference = this.#words[page * PAGE_WORDS + i]! ^ expected(i);
+      for (; difference !== 0; difference >>>= 8) if ((difference & 0xff) !== 0) bytes++;
     }
     return bytes;
   }
@@ -107,4 +134,43 @@ export function writeLate(machine: SimulatedMachine): Grant[] {
     written.push(grant);
   }
   return written;
+}
+
+/**
+ * What the damage comes to: one finding for each grant that covers damaged pages, and one for all
+ * pages that no grant covers. What has been found is not looked at again.
+ *
+ * @param when what happened meanwhile: `by late writes of the host`
+ * @param grants what the host could write to
+ */
+export function auditPattern(
+  pattern: MemoryPattern,
+  when: string,
+  grants: readonly Grant[],
+  describe: (grant: Grant) => FindingPages,
+): Finding[] {
+  const findings: Finding[] = [];
+  let left = pattern.damaged();
+  for (const { address } of left) pattern.exclude(address, 1);
+  for (const grant of grants) {
+    const mine = left.filter(({ address }) => grant.pfns.includes(address / PAGE_SIZE));
+    if (mine.length === 0) continue;
+    left = left.filter((page) => !mine.includes(page));
+    const pages = { ...describe(grant), pages: mine.map(({ address }) => address) };
+    const text = `${extent(mine)} changed ${when}: ${grant.purpose}`;
+    findings.push({ check: 'late-writes', severity: 'error', text, pages });
+  }
+  if (left.length > 0) {
+    const listed = left.slice(0, LISTED_PAGES_MAX).map(({ address }) => hex(address));
+    const more = left.length > LISTED_PAGES_MAX ? ', …' : '';
+    const text = `${extent(left)} changed ${when}, and no grant covers ${listed.join(', ')}${more}`;
+    findings.push({ check: 'late-writes', severity: 'error', text });
+  }
+  return findings;
+}
+
+/** `5 bytes of 1 page`. */
+function extent(pages: readonly DamagedPage[]): string {
+  const bytes = pages.reduce((sum, page) => sum + page.bytes, 0);
+  return `${bytes} bytes of ${pages.length} page${pages.length === 1 ? '' : 's'}`;
 }

@@ -40,6 +40,8 @@ export class Channel {
   state: ChannelState = 'released';
   /** Channel number (relid), 0 while released. */
   id = 0;
+  /** Number of the last offer, 0 if there was none: the next owner's must be the same. */
+  lastId = 0;
   /** Monitor number, or MONITOR_NONE. */
   monitor = MONITOR_NONE;
   readonly gpadls = new Map<number, Gpadl>();

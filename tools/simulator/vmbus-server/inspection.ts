@@ -10,6 +10,8 @@ import type { ContactRecord } from './history.ts';
 export interface ChannelInspection {
   /** Channel number, 0 while not offered. */
   readonly id: number;
+  /** Channel number of the last offer, 0 if it was never offered. */
+  readonly lastId: number;
   readonly interfaceId: string;
   readonly instanceId: string;
   readonly state: ChannelState;
@@ -82,6 +84,7 @@ export function inspectConnection(
     unloadAnsweredAt: history.unloadAnsweredAt,
     channels: offers.channels.map((channel) => ({
       id: channel.id,
+      lastId: channel.lastId,
       interfaceId: channel.device.interfaceId,
       instanceId: channel.device.instanceId,
       state: channel.state,

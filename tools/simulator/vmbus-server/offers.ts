@@ -123,7 +123,7 @@ export class Offers {
   #offer(channel: Channel, preferred = 0): void {
     let id = preferred;
     for (let i = 1; id === 0; i++) if (this.#byId[i] === undefined) id = i;
-    channel.id = id;
+    channel.id = channel.lastId = id;
     channel.state = 'closed';
     this.#byId[id] = channel;
 

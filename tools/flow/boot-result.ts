@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * The contract of a firmware bundle: what it exports, and what its `boot` must return. Bundles come
+ * from anywhere, so what they return is checked before anybody relies on it.
+ */
+
+import type { BootResult } from '../../src/boot/boot.ts';
+import type { EventSink } from '../../src/events.ts';
+import type { Machine, MemoryRange } from '../../src/machine.ts';
+
+/** What a firmware bundle must export. */
+export interface Firmware {
+  boot(machine: Machine, options?: { readonly events?: EventSink }): BootResult;
+}
+
+/** A firmware has returned what is no {@link BootResult}. */
+export class BadBootResult extends Error {
+  constructor(text: string) {
+    super(text);
+    this.name = 'BadBootResult';
+  }
+}
+
+/**
+ * Check what a firmware's `boot` has returned. What may be left out is filled in: `attempts`, and
+ * the `memoryMap` of a firmware that shares nothing.
+ *
+ * @throws BadBootResult
+ */
+export function readBootResult(value: unknown, machine: Machine): BootResult {
+  const result = value as Partial<BootResult> | null | undefined;
+  if (typeof result !== 'object' || result === null) {
+    throw new BadBootResult(`boot() returned ${String(value)}`);
+  }
+  if ('then' in result) {
+    throw new BadBootResult('boot() returned a promise, but firmware is synchronous');
+  }
+  const { status, error } = result;
+  if (status !== 'booted' && status !== 'failed') {
+    throw new BadBootResult(`boot() returned the status ${String(status)}`);
+  }
+  const memoryMap = result.memoryMap ?? machine.memoryMap;
+  const size = machine.memory.byteLength;
+  checkMemoryMap(memoryMap, size);
+  const image = status === 'booted' ? checkImage(result.image, memoryMap, size) : undefined;
+  return { status, image, error, attempts: result.attempts ?? [], memoryMap };
+}
+
+function checkMemoryMap(map: readonly MemoryRange[], size: number): void {
+  if (!Array.isArray(map)) throw new BadBootResult('memoryMap is no array');
+  for (const [i, range] of (map as Partial<MemoryRange>[]).entries()) {
+    const { address, length, type } = range ?? {};
+    if (!isPiece(address, length)) {
+      throw new BadBootResult(`memoryMap[${i}] has no address and length`);
+    }
+    if (type !== 'usable' && type !== 'reserved') {
+      throw new BadBootResult(`memoryMap[${i}] is ${String(type)}`);
+    }
+    if (type === 'usable' && address! + length! > size) {
+      throw new BadBootResult(`memoryMap[${i}] is usable beyond the end of RAM`);
+    }
+  }
+}
+
+function checkImage(
+  image: BootResult['image'],
+  map: readonly MemoryRange[],
+  size: number,
+): NonNullable<BootResult['image']> {
+  const { address, length } = image ?? {};
+  if (!isPiece(address, length) || address! + length! > size) {
+    throw new BadBootResult('boot() booted, but returned no image that lies in RAM');
+  }
+  const inMap = map.some(
+    (range) =>
+      range.type === 'usable' &&
+      range.address < address! + length! &&
+      address! < range.address + range.length,
+  );
+  if (inMap) throw new BadBootResult('the image lies in memory that memoryMap calls usable');
+  return image!;
+}
+
+function isPiece(address: number | undefined, length: number | undefined): boolean {
+  return [address, length].every((value) => Number.isSafeInteger(value) && value! >= 0);
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** What the loaded OS says about the state in which it found the machine. */
+
+import type { OsReport } from '../os/loaded-os.ts';
+import type { Finding } from '../simulator/audit-findings.ts';
+import type { SimulatedMachine } from '../simulator/machine.ts';
+
+/** Numbers of the channels as they were last offered, by instance. */
+export function channelNumbers(machine: SimulatedMachine): ReadonlyMap<string, number> {
+  const { channels } = machine.vmbus.inspect();
+  return new Map(channels.map(({ instanceId, lastId }) => [instanceId, lastId]));
+}
+
+/**
+ * Judge what the OS reports.
+ *
+ * @param before numbers of the channels as the firmware saw them; 0 if it saw none
+ */
+export function auditOs(
+  os: OsReport,
+  machine: SimulatedMachine,
+  before: ReadonlyMap<string, number>,
+): Finding[] {
+  const findings: Finding[] = [];
+  const report = (text: string, severity: Finding['severity'] = 'error'): void => {
+    findings.push({ check: 'next-os', severity, text });
+  };
+
+  // An OS that is too new for the host says nothing about the firmware
+  if (os.refused) {
+    report(`the OS does not run on this host: ${os.error ?? ''}`, 'info');
+    return findings;
+  }
+  if (os.error !== undefined) report(`the OS could not come up: ${os.error}`);
+  for (const { name, error, received } of os.nics) {
+    if (error !== undefined) report(`the OS has no network on ${name}: ${error}`);
+    else if (received === 0) report(`the OS received nothing on ${name}`);
+  }
+  if (os.error === undefined && os.nics.length < machine.nics.length) {
+    report(`the OS found ${os.nics.length} of ${machine.nics.length} NICs`);
+  }
+
+  // Where nobody can disconnect, the OS cannot either
+  if (os.outstanding > 0) {
+    const never = machine.partition.profile.knobs.unloadAnswer === 'never';
+    const text = `the OS could not get back ${os.outstanding} of its own shared regions`;
+    if (never) report(`${text}: this host does not answer UNLOAD`, 'info');
+    else report(text);
+  }
+
+  // Drivers find their devices by number (OpenVMM, "identical relids")
+  const after = channelNumbers(machine);
+  for (const [instance, channel] of before) {
+    const now = after.get(instance);
+    if (channel === 0 || now === undefined || now === channel) continue;
+    report(`{${instance}} was channel ${channel} and is channel ${now} for the OS`);
+  }
+  return findings;
+}

@@ -9,7 +9,8 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { FirmwareEvent } from '../src/events.ts';
 import { logLine } from './command/boot-log.ts';
 import type { BootRequest } from './command/boot-options.ts';
-import { runBoot, type BootOutcome } from './command/boot-run.ts';
+import type { BootOutcome } from './command/boot-outcome.ts';
+import { runBoot } from './command/boot-run.ts';
 import { UsageError } from './command/usage.ts';
 
 /** What the worker posts. */
@@ -23,7 +24,7 @@ export type WorkerMessage =
       readonly text: string;
       readonly advice: string;
     }
-  /** The firmware threw something that is neither a crash nor a hang. */
+  /** A mistake in the simulator. */
   | { readonly kind: 'thrown'; readonly text: string };
 
 const { request, heartbeat } = workerData as { request: BootRequest; heartbeat: Int32Array };

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { bootCommand, type Terminal } from './command/boot-command.ts';
 import { hostsCommand } from './command/hosts-command.ts';
 import { replayCommand } from './command/replay-command.ts';
-import { Exit, UsageError, didYouMean } from './command/usage.ts';
+import { Exit, UsageError, didYouMean, quoted } from './command/usage.ts';
 
 const HELP = `Usage: hypxe COMMAND [options]
 
@@ -62,7 +62,7 @@ async function run(args: readonly string[]): Promise<number> {
     default:
       throw new UsageError(
         'UnknownCommand',
-        `no command ${command}`,
+        `there is no command ${quoted(command)}`,
         didYouMean(command, COMMANDS),
       );
   }

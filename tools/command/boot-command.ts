@@ -4,19 +4,15 @@
 
 import { Worker } from 'node:worker_threads';
 import type { WorkerMessage } from '../boot-worker.ts';
+import type { GuestEnd } from '../flow/boot-flow.ts';
+import { bootJson } from './boot-json.ts';
 import { BOOT_HELP, parseBoot, type BootRequest } from './boot-options.ts';
+import { lostOutcome, type BootOutcome } from './boot-outcome.ts';
 import { bootReport } from './boot-report.ts';
-import type { BootOutcome } from './boot-run.ts';
-import { Exit, UsageError } from './usage.ts';
+import { Exit, UsageError, plural } from './usage.ts';
 
 /** How often the signs of life are looked at, in ms. */
 const HEARTBEAT_MS = 250;
-
-/** What became of the worker. */
-type Ending =
-  | { readonly kind: 'done'; readonly outcome: BootOutcome }
-  | { readonly kind: 'hang' }
-  | { readonly kind: 'thrown'; readonly text: string };
 
 /** Where the command writes. */
 export interface Terminal {
@@ -42,90 +38,106 @@ export async function bootCommand(
     return Exit.CLEAN;
   }
   if (!request.json) terminal.out(`${heading(request)}\n`);
-  const ending = await supervise(request, places, terminal);
-  return finish(request, ending, terminal);
+  const outcome = await new BootWorker(request, places.bootWorker, terminal).run();
+
+  // Report; a trace that is cut short is no success, whatever the boot was
+  const { traceFailure } = outcome;
+  const code = traceFailure === undefined ? exitCode(outcome.verdict) : Exit.USAGE;
+  if (request.json) terminal.out(`${bootJson(request, outcome, code)}\n`);
+  else terminal.out(`${bootReport(outcome).join('\n')}\n`);
+  if (traceFailure !== undefined) {
+    const text = `the trace in ${request.trace} is incomplete: ${traceFailure}`;
+    throw new UsageError('TraceUnwritable', text, 'Give a path with room for it.');
+  }
+  return code;
 }
 
 function heading(request: BootRequest): string {
   const { served, host, memoryMiB, nics, seed } = request;
   const made = served.kind === 'synthetic' ? ', made here' : '';
-  const file = `${served.name} (${served.size} bytes${made})`;
+  const file = `${served.name} (${plural(served.size, 'byte')}${made})`;
   const whose = request.ownFirmware ? '' : ` with ${request.firmware}`;
-  const what = `${nics} NIC${nics === 1 ? '' : 's'}, ${memoryMiB} MiB, seed ${seed}`;
+  const what = `${plural(nics, 'NIC')}, ${memoryMiB} MiB, seed ${seed}`;
   return `booting ${file}${whose} on ${host}: ${what}`;
 }
 
-function supervise(request: BootRequest, places: Places, terminal: Terminal): Promise<Ending> {
-  const heartbeat = new Int32Array(new SharedArrayBuffer(4));
-  const worker = new Worker(places.bootWorker, { workerData: { request, heartbeat } });
-  return new Promise<Ending>((resolve, reject) => {
+/** The worker that a boot runs in. */
+class BootWorker {
+  readonly #request: BootRequest;
+  readonly #terminal: Terminal;
+  readonly #heartbeat = new Int32Array(new SharedArrayBuffer(4));
+  readonly #worker: Worker;
+
+  constructor(request: BootRequest, worker: URL, terminal: Terminal) {
+    this.#request = request;
+    this.#terminal = terminal;
+    const workerData = { request, heartbeat: this.#heartbeat };
+    this.#worker = new Worker(worker, { workerData, stdout: true });
+    // What a firmware prints must not get into the report
+    this.#worker.stdout.on('data', (text: Buffer) => terminal.error(String(text)));
+  }
+
+  /** @throws UsageError */
+  async run(): Promise<BootOutcome> {
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      return await new Promise<BootOutcome>((resolve, reject) => {
+        const lost = (kind: GuestEnd['kind'], text: string, stack?: string): void =>
+          resolve(lostOutcome(this.#request, { guest: 'firmware', kind, text, stack }));
+        const { watchdogSeconds } = this.#request;
+        timer = this.#watch(watchdogSeconds * 1000, () =>
+          lost('hang', `no sign of life for ${watchdogSeconds} s (see --watchdog)`),
+        );
+        this.#worker.on('message', (message: WorkerMessage) => {
+          this.#show(message);
+          if (message.kind === 'done') resolve(message.outcome);
+          else if (message.kind === 'thrown') reject(new Error(message.text));
+          else if (message.kind === 'usage') {
+            reject(new UsageError(message.name, message.text, message.advice));
+          }
+        });
+        this.#worker.on('error', (error: Error) => lost('thrown', String(error), error.stack));
+        this.#worker.on('exit', () => lost('crash', 'it ended its process (process.exit)'));
+      });
+    } finally {
+      clearInterval(timer);
+      await this.#worker.terminate();
+    }
+  }
+
+  /** Call `hung` once nothing has moved for some time. */
+  #watch(limitMs: number, hung: () => void): NodeJS.Timeout {
     let seen = -1;
     let silentMs = 0;
-    const timer = setInterval(() => {
-      const beat = Atomics.load(heartbeat, 0);
+    return setInterval(() => {
+      const beat = Atomics.load(this.#heartbeat, 0);
       silentMs = beat === seen ? silentMs + HEARTBEAT_MS : 0;
       seen = beat;
-      if (silentMs < request.watchdogSeconds * 1000) return;
-      clearInterval(timer);
-      void worker.terminate().then(() => resolve({ kind: 'hang' }));
+      if (silentMs >= limitMs) hung();
     }, HEARTBEAT_MS);
-    worker.on('message', (message: WorkerMessage) => {
-      switch (message.kind) {
-        case 'line':
-          if (!request.json) terminal.out(`${message.text}\n`);
-          return;
-        case 'progress':
-          if (!request.json) terminal.out(`${progressLine(message.received, message.total)}\n`);
-          return;
-        case 'usage':
-          reject(new UsageError(message.name, message.text, message.advice));
-          break;
-        case 'done':
-          resolve({ kind: 'done', outcome: message.outcome });
-          break;
-        case 'thrown':
-          resolve({ kind: 'thrown', text: message.text });
-      }
-      clearInterval(timer);
-      void worker.terminate();
-    });
-    worker.on('error', (error: Error) => {
-      clearInterval(timer);
-      resolve({ kind: 'thrown', text: error.stack ?? error.message });
-    });
-    worker.on('exit', () => {
-      clearInterval(timer);
-      resolve({ kind: 'thrown', text: 'the firmware ended its worker' });
-    });
-  });
+  }
+
+  #show(message: WorkerMessage): void {
+    if (this.#request.json) return;
+    if (message.kind === 'line') this.#terminal.out(`${message.text}\n`);
+    if (message.kind === 'progress' && message.received > 0) {
+      this.#terminal.out(`${progressLine(message.received, message.total)}\n`);
+    }
+  }
 }
 
 /** Cells of the progress bar. */
 const BAR = 30;
 
 function progressLine(received: number, total: number | undefined): string {
-  if (total === undefined || total === 0) return `              ${received} bytes`;
-  const full = Math.round((received / total) * BAR);
-  const bar = '#'.repeat(full).padEnd(BAR, '.');
-  const percent = Math.round((received / total) * 100);
-  return `              [${bar}] ${String(percent).padStart(3)} %`;
+  if (total === undefined || total === 0) return `${INDENT}${plural(received, 'byte')}`;
+  const part = Math.min(received / total, 1);
+  const bar = '#'.repeat(Math.round(part * BAR)).padEnd(BAR, '.');
+  return `${INDENT}[${bar}] ${String(Math.floor(part * 100)).padStart(3)} %`;
 }
 
-function finish(request: BootRequest, ending: Ending, terminal: Terminal): number {
-  if (ending.kind === 'done') {
-    const { outcome } = ending;
-    if (request.json) terminal.out(`${JSON.stringify(outcome, undefined, 2)}\n`);
-    else terminal.out(`${bootReport(outcome).join('\n')}\n`);
-    return exitCode(outcome.verdict);
-  }
-  const [verdict, text] =
-    ending.kind === 'hang'
-      ? ['hang', `no sign of life for ${request.watchdogSeconds} s (see --watchdog)`]
-      : ['crash', `the firmware threw: ${ending.text}`];
-  if (request.json) terminal.out(`${JSON.stringify({ verdict, text }, undefined, 2)}\n`);
-  else terminal.out(`\nverdict: ${verdict}: ${text}\n`);
-  return Exit.CRASH;
-}
+/** As wide as the time of a log line. */
+const INDENT = ' '.repeat(16);
 
 function exitCode(verdict: BootOutcome['verdict']): number {
   switch (verdict) {

@@ -5,9 +5,10 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
-import type { HostKnobs } from '../simulator/profile.ts';
+import { KNOBS, isKnob, knobChoices, knobValue } from '../simulator/knob-values.ts';
 import { DEFAULT_PROFILE, PROFILES, profileNamed } from '../simulator/profiles.ts';
-import { UsageError, didYouMean, probability, wholeNumber } from './usage.ts';
+import { pathBelow } from './directory-files.ts';
+import { UsageError, didYouMean, probability, quoted, wholeNumber } from './usage.ts';
 
 /** What is served to the guest. */
 export type Served =
@@ -71,6 +72,9 @@ const OPTIONS = {
   help: { type: 'boolean', short: 'h' },
 } as const;
 
+/** Most guest RAM, in MiB. */
+const MEMORY_MAX_MIB = 2048;
+
 export const BOOT_HELP = `Usage: hypxe boot [FILE] [options]
 
 Boot the firmware on a simulated Hyper-V host: it fetches FILE over DHCP and TFTP, hands over,
@@ -81,7 +85,7 @@ Host
   --host NAME         host generation (default ${DEFAULT_PROFILE}); hypxe hosts lists them
   --knob NAME=VALUE   change one habit of the host; hypxe hosts NAME lists them; may be repeated
   --nics N            network adapters, 1 to 8 (default 1)
-  --memory MIB        guest RAM in MiB, 4 to 2048 (default 64)
+  --memory MIB        guest RAM in MiB, 4 to ${MEMORY_MAX_MIB} (default 64)
   --seed N            decides everything that is random (default 1)
 
 Network
@@ -129,7 +133,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     const text = `more than one FILE: ${positionals.join(', ')}`;
     throw new UsageError('TooManyFiles', text, 'Give one FILE, or --serve a directory.');
   }
-  const memoryMiB = wholeNumber('--memory', values.memory ?? '64', 4, 2048);
+  const memoryMiB = wholeNumber('--memory', values.memory ?? '64', 4, MEMORY_MAX_MIB);
   const host = knownHost(values.host ?? DEFAULT_PROFILE);
   const size = wholeNumber('--size', values.size ?? '1048576', 1, 2 ** 31);
   const served = whatIsServed(positionals[0], values.serve, size, memoryMiB);
@@ -178,42 +182,44 @@ function parse(args: readonly string[]) {
 function knownHost(name: string): string {
   if (profileNamed(name) !== undefined) return name;
   const names = PROFILES.map((profile) => profile.name);
-  throw new UsageError('UnknownHost', `no host profile ${name}`, didYouMean(name, names));
+  throw new UsageError(
+    'UnknownHost',
+    `there is no host profile ${quoted(name)}`,
+    didYouMean(name, names),
+  );
 }
 
 function knownPreset(name: string): 'default' | 'ipxe' {
   if (name === 'default' || name === 'ipxe') return name;
-  throw new UsageError('UnknownPreset', `no preset ${name}`, 'Choose default or ipxe.');
+  throw new UsageError(
+    'UnknownPreset',
+    `there is no preset ${quoted(name)}`,
+    'Choose default or ipxe.',
+  );
 }
 
-/** `NAME=VALUE`, with the type that the profile's own value has. */
+/** `NAME=VALUE`. @throws UsageError UnknownKnob, BadKnob */
 function readKnobs(
   host: string,
   texts: readonly string[],
 ): Record<string, string | number | boolean> {
-  const current = profileNamed(host)!.knobs as HostKnobs & Record<string, unknown>;
+  const now: Readonly<Record<string, unknown>> = { ...profileNamed(host)!.knobs };
   const knobs: Record<string, string | number | boolean> = {};
   for (const text of texts) {
-    const [name, value] = text.split('=', 2) as [string, string | undefined];
-    if (!(name in current)) {
-      throw new UsageError(
-        'UnknownKnob',
-        `no knob ${name}`,
-        didYouMean(name, Object.keys(current)),
-      );
+    const [name = '', ...rest] = text.split('=');
+    if (!isKnob(name)) {
+      const advice = didYouMean(name, Object.keys(KNOBS), `hypxe hosts ${host} lists the knobs.`);
+      throw new UsageError('UnknownKnob', `there is no knob ${quoted(name)}`, advice);
     }
+    const value = knobValue(name, rest.join('='));
     if (value === undefined) {
-      const advice = `Write --knob ${name}=VALUE; now it is ${String(current[name])}.`;
-      throw new UsageError('BadKnob', `--knob ${text} has no value`, advice);
+      const what = rest.length === 0 ? 'has no value' : `cannot be ${quoted(rest.join('='))}`;
+      const advice = `Write --knob ${name}=VALUE: ${knobChoices(name)}; now ${String(now[name])}.`;
+      throw new UsageError('BadKnob', `knob ${name} ${what}`, advice);
     }
-    knobs[name] = knobValue(value);
+    knobs[name] = value;
   }
   return knobs;
-}
-
-function knobValue(text: string): string | number | boolean {
-  if (text === 'true' || text === 'false') return text === 'true';
-  return /^(0x[0-9a-f]+|[0-9]+)$/i.test(text) ? Number(text) : text;
 }
 
 function whatIsServed(
@@ -227,6 +233,7 @@ function whatIsServed(
       const advice = 'Name the boot file: its path below the directory.';
       throw new UsageError('NoBootFile', '--serve without FILE', advice);
     }
+    checkSize('the image of --size', size, memoryMiB);
     return { kind: 'synthetic', name: 'hypxe.img', size };
   }
   if (root === undefined) {
@@ -241,8 +248,20 @@ function whatIsServed(
     path.join(root, file),
     'FILE is a path below the directory of --serve.',
   );
+  requireBelow(root, file);
   checkSize(file, length, memoryMiB);
   return { kind: 'directory', name: file, root: path.resolve(root), size: length };
+}
+
+/** @throws UsageError OutsideDirectory */
+function requireBelow(root: string, file: string): void {
+  try {
+    pathBelow(root, file);
+  } catch (error) {
+    const text = `${file} ${(error as Error).message} ${root}`;
+    const advice = 'Serve a directory that has the file below it; links must not lead out of it.';
+    throw new UsageError('OutsideDirectory', text, advice);
+  }
 }
 
 function checkSize(file: string, length: number, memoryMiB: number): void {
@@ -251,7 +270,11 @@ function checkSize(file: string, length: number, memoryMiB: number): void {
   }
   if (length < memoryMiB * 2 ** 20) return;
   const text = `${file} has ${length} bytes, more than ${memoryMiB} MiB of guest RAM`;
-  const advice = `Give the guest more: --memory ${Math.ceil(length / 2 ** 20) + 16}.`;
+  const enough = Math.ceil(length / 2 ** 20) + 16;
+  const advice =
+    enough <= MEMORY_MAX_MIB
+      ? `Give the guest more: --memory ${enough}.`
+      : `A guest has at most ${MEMORY_MAX_MIB} MiB: boot something smaller.`;
   throw new UsageError('FileTooLarge', text, advice);
 }
 
@@ -261,7 +284,6 @@ function requireFile(file: string, advice: string): number {
   if (stat === undefined) throw new UsageError('FileMissing', `${file} does not exist`, advice);
   if (!stat.isFile()) throw new UsageError('NotAFile', `${file} is not a file`, advice);
   try {
-    fs.accessSync(file, fs.constants.R_OK);
     fs.closeSync(fs.openSync(file, 'r'));
   } catch (error) {
     const text = `${file} cannot be read: ${(error as Error).message}`;

@@ -2,11 +2,17 @@
 
 /** What a boot came to, as text for people. */
 
-import { AUDIT_CHECKS, type AuditCheck, type Finding } from '../simulator/audit.ts';
-import type { BootOutcome } from './boot-run.ts';
+import { PAGE_SIZE } from '../../src/machine.ts';
+import { AUDIT_CHECKS, type AuditCheck, type Finding } from '../simulator/audit-findings.ts';
+import { TICKS_PER_MS } from '../simulator/clock.ts';
+import { checkState, endText, summary, type BootOutcome } from './boot-outcome.ts';
+import { plural } from './usage.ts';
 
-/** Pages listed for one finding. */
-const PAGES_LISTED_MAX = 4;
+/** Runs of pages listed for one finding. */
+const RUNS_LISTED_MAX = 4;
+
+/** Where the texts of findings begin. */
+const INDENT = ' '.repeat(13);
 
 /** Lines of the report; the last one is the verdict. */
 export function bootReport(outcome: BootOutcome): string[] {
@@ -15,106 +21,139 @@ export function bootReport(outcome: BootOutcome): string[] {
     ...imageLines(outcome),
     ...errorLines(outcome),
     ...auditLines(outcome),
+    ...memoryLines(outcome),
     ...nextLines(outcome),
-    countLine(outcome),
+    ...countLines(outcome),
     '',
-    verdictLine(outcome),
+    `verdict: ${outcome.verdict}: ${summary(outcome)}`,
   ];
 }
 
 function imageLines({ served, image }: BootOutcome): string[] {
-  const lines = [`image     ${served.name}, ${served.length} bytes`];
-  lines.push(`  served  sha256 ${served.sha256}`);
-  if (image === undefined) return [...lines, '  in RAM  nothing'];
-  lines.push(`  in RAM  sha256 ${image.sha256} at 0x${image.address.toString(16)}`);
-  lines.push(`          ${image.equal ? 'equal' : 'DIFFERENT'}`);
-  return lines;
+  if (served.sha256 === undefined) return [];
+  const lines = [
+    `image    ${served.name}, ${plural(served.length, 'byte')}`,
+    `  served sha256 ${served.sha256}`,
+  ];
+  if (image === undefined) return [...lines, '  in RAM nothing'];
+  const place = `at ${hex(image.address)}, over ${image.device}`;
+  const length = image.length === served.length ? '' : `, but ${plural(image.length, 'byte')}`;
+  return [
+    ...lines,
+    `  in RAM sha256 ${image.sha256}`,
+    `         ${image.equal ? 'equal' : 'DIFFERENT'}, ${place}${length}`,
+  ];
 }
 
-function errorLines({ error, ended }: BootOutcome): string[] {
+function errorLines({ error, attempts, ended }: BootOutcome): string[] {
   const lines: string[] = [];
   if (error !== undefined) {
-    lines.push(`error     ${error.name}: ${error.text}`, `          ${error.advice}`);
+    lines.push(`error    ${error.name}: ${error.text}`);
+    if (error.advice !== '') lines.push(`         ${error.advice}`);
   }
-  if (ended !== undefined) lines.push(`ended     ${ended.guest}: ${ended.text}`);
+  for (const { device, name, text } of attempts) {
+    if (name === error?.name && text === error.text) continue;
+    lines.push(`         on ${device}: ${name}: ${text}`);
+  }
+  if (ended !== undefined) {
+    lines.push(`ended    ${endText(ended)}`);
+    for (const line of stackLines(ended.stack)) lines.push(`         ${line}`);
+  }
   return lines;
 }
 
-function auditLines({ findings, reserved, os, secondBoot }: BootOutcome): string[] {
-  const lines = ['audit'];
+/** Places of a stack trace, down to where the simulator called the firmware. */
+function stackLines(stack: string | undefined): string[] {
+  const places = (stack ?? '').split('\n').filter((line) => /^ *at /.test(line));
+  const called = places.findIndex((line) => line.includes('#runFirmware'));
+  return places.slice(0, called < 0 ? undefined : called).map((line) => line.trim());
+}
+
+function auditLines(outcome: BootOutcome): string[] {
+  // A guest whose worker is gone left nothing to look at
+  if (outcome.handoffMs === undefined) return [];
+  const lines = [`audit    of the handoff at ${outcome.handoffMs.toFixed(3)} ms`];
   for (const check of Object.keys(AUDIT_CHECKS) as AuditCheck[]) {
-    const mine = findings.filter((finding) => finding.check === check);
-    const skipped =
-      (os === undefined && (check === 'next-os' || check === 'late-writes')) ||
-      (secondBoot === undefined && check === 'second-boot');
-    const state = mine.length === 0 ? (skipped ? 'not run' : 'ok') : worst(mine);
-    lines.push(`  ${state.padEnd(8)}${AUDIT_CHECKS[check].text}`);
-    for (const finding of mine) lines.push(...findingLines(finding));
-  }
-  for (const { address, length, purpose } of reserved) {
-    const end = address + length;
-    lines.push(`  reserved [0x${address.toString(16)},0x${end.toString(16)}) ${purpose}`);
+    const { number, text } = AUDIT_CHECKS[check];
+    const state = checkState(outcome, check);
+    const shown = state === 'error' || state === 'warning' ? state.toUpperCase() : state;
+    lines.push(`  ${shown.padEnd(7)} ${String(number).padStart(2)} ${text}`);
+    for (const finding of outcome.findings) {
+      if (finding.check === check) lines.push(...findingLines(finding));
+    }
   }
   return lines;
-}
-
-function worst(findings: readonly Finding[]): string {
-  const severities = findings.map(({ severity }) => severity);
-  if (severities.includes('error')) return 'ERROR';
-  return severities.includes('warning') ? 'warning' : 'info';
 }
 
 function findingLines({ severity, text, pages }: Finding): string[] {
-  const lines = [`            ${severity}: ${text}`];
+  const lines = [`${INDENT}${severity}: ${text}`];
   if (pages === undefined) return lines;
-  const listed = pages.pages.slice(0, PAGES_LISTED_MAX).map((page) => `0x${page.toString(16)}`);
-  const more = pages.pages.length > PAGES_LISTED_MAX ? ', …' : '';
-  const when = (pages.sharedAt / 10_000).toFixed(3);
-  lines.push(`              ${pages.pages.length} pages: ${listed.join(', ')}${more}`);
-  lines.push(`              shared by ${pages.sharedBy} at ${when} ms`);
-  lines.push(`              would have been revoked by ${pages.revokedWith}`);
-  if (pages.reserved) lines.push('              reserved in the memory map: lost, but safe');
+  const runs = pageRuns(pages.pages);
+  const more = runs.length > RUNS_LISTED_MAX ? ', …' : '';
+  const listed = runs.slice(0, RUNS_LISTED_MAX).join(', ') + more;
+  lines.push(`${INDENT}  ${plural(pages.pages.length, 'page')}: ${listed}`);
+  lines.push(`${INDENT}  what for: ${pages.purpose}`);
+  lines.push(`${INDENT}  shared by ${pages.sharedBy} at ${ms(pages.sharedAt)} ms`);
+  lines.push(`${INDENT}  would have been revoked by ${pages.revokedWith}`);
+  if (pages.reserved) lines.push(`${INDENT}  reserved in the memory map: lost, but safe`);
   return lines;
+}
+
+/** Neighbouring pages as `[from,to)`. */
+function pageRuns(pages: readonly number[]): string[] {
+  const runs: { from: number; to: number }[] = [];
+  for (const page of pages) {
+    const last = runs.at(-1);
+    if (last?.to === page) last.to += PAGE_SIZE;
+    else runs.push({ from: page, to: page + PAGE_SIZE });
+  }
+  return runs.map(({ from, to }) => `[${hex(from)},${hex(to)})`);
+}
+
+function memoryLines({ memoryMap }: BootOutcome): string[] {
+  return memoryMap.map(({ address, length, type, purpose }, i) => {
+    const head = i === 0 ? 'memory ' : '';
+    const what = purpose === undefined ? '' : `: ${purpose}`;
+    return `${head.padEnd(9)}[${hex(address)},${hex(address + length)}) ${type}${what}`;
+  });
 }
 
 function nextLines({ os, secondBoot }: BootOutcome): string[] {
   const lines: string[] = [];
   if (os !== undefined) {
-    lines.push(
-      `OS        VMBus ${os.vmbusVersion}${os.error === undefined ? '' : `, ${os.error}`}`,
-    );
+    const version = os.vmbusVersion === undefined ? 'no connection' : `VMBus ${os.vmbusVersion}`;
+    lines.push(`OS       ${version}${os.error === undefined ? '' : `: ${os.error}`}`);
     for (const { name, sent, received, error } of os.nics) {
-      const state = error ?? `${sent} frames sent, ${received} received`;
-      lines.push(`          ${name}: ${state}`);
+      const state = error ?? `${plural(sent, 'frame')} sent, ${received} received`;
+      lines.push(`         ${name}: ${state}`);
     }
   }
-  if (secondBoot !== undefined) lines.push(`again     second boot: ${secondBoot}`);
+  if (secondBoot !== undefined) lines.push(`again    second boot: ${secondBoot}`);
   return lines;
 }
 
-function countLine({ counts }: BootOutcome): string {
-  const { handoffMs, hypercalls, framesToGuest, framesFromGuest, framesDropped } = counts;
-  const frames = `${framesFromGuest} frames out, ${framesToGuest} in, ${framesDropped} dropped`;
-  return `counts    handoff at ${handoffMs.toFixed(3)} ms; ${hypercalls} hypercalls, ${frames}`;
+function countLines({ counts, vmbusVersions }: BootOutcome): string[] {
+  if (counts === undefined) return [];
+  const { hypercalls, registerAccesses, pauses, framesFromGuest, framesToGuest } = counts;
+  const accesses = plural(registerAccesses, 'register access', 'register accesses');
+  const lines = [
+    `counts   up to the handoff: ${accesses}, ${plural(hypercalls, 'hypercall')}, ` +
+      plural(pauses, 'pause'),
+    `         ${plural(framesFromGuest, 'frame')} out, ${framesToGuest} in, ` +
+      `${counts.framesDropped} dropped`,
+  ];
+  if (counts.violations > 0) {
+    const text = plural(counts.violations, 'violation');
+    lines.push(`         ${text} of the protocols that the host put up with (see --trace)`);
+  }
+  if (vmbusVersions.length > 0) lines.push(`         VMBus ${vmbusVersions.join(', then ')}`);
+  return lines;
 }
 
-function verdictLine({ verdict, findings, error, ended }: BootOutcome): string {
-  const count = (severity: string): number =>
-    findings.filter((finding) => finding.severity === severity).length;
-  switch (verdict) {
-    case 'clean': {
-      const warnings = count('warning');
-      const but = warnings === 0 ? '' : ` (${warnings} warnings)`;
-      return `verdict: clean${but}: the host has nothing of this guest any more`;
-    }
-    case 'refused':
-      return `verdict: refused: ${error?.name ?? ''}: the firmware does not run on this host`;
-    case 'findings': {
-      const errors = count('error');
-      const failed = error === undefined ? '' : `boot failed with ${error.name}; `;
-      return `verdict: findings: ${failed}${errors} errors, ${count('warning')} warnings`;
-    }
-    default:
-      return `verdict: ${verdict}: ${ended?.text ?? ''}`;
-  }
+function ms(ticks: number): string {
+  return (ticks / TICKS_PER_MS).toFixed(3);
+}
+
+function hex(value: number): string {
+  return `0x${value.toString(16)}`;
 }

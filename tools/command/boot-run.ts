@@ -5,12 +5,12 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { pathToFileURL } from 'node:url';
-import type { BootResult } from '../../src/boot/boot.ts';
+import type { BootImage } from '../../src/boot/boot.ts';
+import type { HypxeError } from '../../src/error.ts';
 import type { FirmwareEvent } from '../../src/events.ts';
 import { versionText } from '../../src/vmbus/protocol.ts';
-import { runBootFlow, type Firmware, type FlowReport, type Verdict } from '../flow/boot-flow.ts';
-import type { OsNic } from '../os/loaded-os.ts';
-import type { Finding } from '../simulator/audit.ts';
+import { BadBootResult, runBootFlow, type Firmware, type FlowReport } from '../flow/boot-flow.ts';
+import { TICKS_PER_MS } from '../simulator/clock.ts';
 import { SimulatedMachine } from '../simulator/machine.ts';
 import {
   Network,
@@ -20,6 +20,7 @@ import {
 } from '../simulator/network/index.ts';
 import { profileNamed, withKnobs } from '../simulator/profiles.ts';
 import type { BootRequest } from './boot-options.ts';
+import type { BootOutcome, OutcomeError } from './boot-outcome.ts';
 import { directoryFiles } from './directory-files.ts';
 import { TraceWriter } from './trace-writer.ts';
 import { UsageError } from './usage.ts';
@@ -29,51 +30,11 @@ export interface BootListener {
   firmware(event: FirmwareEvent, now: number): void;
 }
 
-/** The outcome of a boot: plain data, also what `--json` prints. */
-export interface BootOutcome {
-  readonly verdict: Verdict;
-  readonly host: string;
-  readonly seed: number;
-  readonly served: { readonly name: string; readonly length: number; readonly sha256: string };
-  /** What lies in guest RAM after the handoff; undefined if nothing was booted. */
-  readonly image:
-    | {
-        readonly name: string;
-        readonly address: number;
-        readonly length: number;
-        readonly sha256: string;
-        readonly equal: boolean;
-      }
-    | undefined;
-  readonly error:
-    { readonly name: string; readonly text: string; readonly advice: string } | undefined;
-  readonly ended: { readonly guest: string; readonly text: string } | undefined;
-  readonly findings: readonly Finding[];
-  readonly reserved: readonly { address: number; length: number; purpose: string }[];
-  readonly os:
-    | {
-        readonly vmbusVersion: string;
-        readonly error: string | undefined;
-        readonly nics: readonly OsNic[];
-      }
-    | undefined;
-  readonly secondBoot: string | undefined;
-  readonly counts: {
-    readonly handoffMs: number;
-    readonly endMs: number;
-    readonly seamCalls: number;
-    readonly hypercalls: number;
-    readonly framesToGuest: number;
-    readonly framesFromGuest: number;
-    readonly framesDropped: number;
-  };
-  readonly firmware: string;
-}
-
 /**
  * Boot.
  *
- * @throws UsageError for a firmware bundle that is none, or a trace file that cannot be written
+ * @throws UsageError for a firmware bundle that is none, for guest RAM that there is no room for,
+ *   or a trace file that cannot be opened
  */
 export async function runBoot(
   request: BootRequest,
@@ -82,15 +43,7 @@ export async function runBoot(
 ): Promise<BootOutcome> {
   const firmware = await loadFirmware(request.firmware);
   const { files, image } = serve(request);
-  const network = new Network({ files, bootFile: request.served.name, faults: request.faults });
-  const links = Array.from({ length: request.nics }, (_, nic) => network.link(nic));
-  const machine = new SimulatedMachine({
-    memory: new ArrayBuffer(request.memoryMiB * 2 ** 20),
-    profile: withKnobs(profileNamed(request.host)!, request.knobs),
-    links,
-    seed: request.seed,
-    heartbeat,
-  });
+  const machine = createMachine(request, files, heartbeat);
   const trace = request.trace === undefined ? undefined : openTrace(request.trace);
   if (trace !== undefined) machine.events.listen((event, now) => trace.write(event, now));
 
@@ -99,30 +52,71 @@ export async function runBoot(
     trace?.write({ guest, ...event }, machine.clock.now);
     if (guest === 'firmware') listener.firmware(event, machine.clock.now);
   };
-  const tellFirmware = tell('firmware');
-  let booted: BootResult | undefined;
-  let sha256 = '';
-  let equal = false;
-  const report = runBootFlow({
-    machine,
-    firmware,
-    bootOptions: { preset: request.preset },
-    // The second boot is the same again: it is traced, not shown
-    events: (event) => (booted === undefined ? tellFirmware(event) : tell('second boot')(event)),
-    osEvents: tell('os'),
-    os: request.os,
-    secondBoot: request.secondBoot,
-    onHandoff: (result) => {
-      booted = result;
-      if (result.image === undefined) return;
-      const { address, length } = result.image;
-      const bytes = machine.partition.ram.bytes.subarray(address, address + length);
-      sha256 = digest(bytes);
-      equal = length === image.length && sha256 === digest(image);
-    },
+  const [tellFirmware, tellAgain, tellOs] = [tell('firmware'), tell('second boot'), tell('os')];
+  const served = { name: request.served.name, length: image.length, sha256: digest(image) };
+  let handedOver = false;
+  let loaded: BootOutcome['image'];
+  let report: FlowReport;
+  try {
+    report = runBootFlow({
+      machine,
+      firmware,
+      bootOptions: { preset: request.preset },
+      // The second boot is the same again: it is traced, not shown
+      events: (event) => (handedOver ? tellAgain(event) : tellFirmware(event)),
+      osEvents: tellOs,
+      os: request.os,
+      secondBoot: request.secondBoot,
+      onHandoff: (result) => {
+        handedOver = true;
+        if (result.image !== undefined) loaded = inRam(machine, result.image, served.sha256);
+      },
+    });
+  } catch (error) {
+    if (!(error instanceof BadBootResult)) throw error;
+    throw new UsageError('BadFirmware', `${request.firmware}: ${error.message}`, RESULT_ADVICE);
+  } finally {
+    trace?.close();
+  }
+  return outcome(report, served, loaded, trace?.failure);
+}
+
+const RESULT_ADVICE =
+  "boot() returns { status: 'booted' or 'failed', image: { name, address, length, device }, " +
+  'error, memoryMap }.';
+
+function createMachine(
+  request: BootRequest,
+  files: FileSource,
+  heartbeat: Int32Array,
+): SimulatedMachine {
+  const { served, faults, nics, memoryMiB, host, knobs, seed } = request;
+  const network = new Network({ files, bootFile: served.name, faults });
+  let memory: ArrayBuffer;
+  try {
+    memory = new ArrayBuffer(memoryMiB * 2 ** 20);
+  } catch (error) {
+    const text = `no ${memoryMiB} MiB of memory for the guest: ${(error as Error).message}`;
+    throw new UsageError('NoMemory', text, 'Give the guest less: --memory MIB.');
+  }
+  return new SimulatedMachine({
+    memory,
+    profile: withKnobs(profileNamed(host)!, knobs),
+    links: Array.from({ length: nics }, (_, nic) => network.link(nic)),
+    seed,
+    heartbeat,
   });
-  trace?.close();
-  return outcome(request, machine, report, image, { sha256, equal });
+}
+
+/** The image that a firmware says it has loaded, as it lies in guest RAM. */
+function inRam(
+  machine: SimulatedMachine,
+  { name, address, length, device }: BootImage,
+  expected: string,
+): NonNullable<BootOutcome['image']> {
+  const bytes = machine.partition.ram.bytes.subarray(address, address + length);
+  const sha256 = digest(bytes);
+  return { name, address, length, device, sha256, equal: sha256 === expected };
 }
 
 /** @throws UsageError BadFirmware */
@@ -152,7 +146,7 @@ function serve(request: BootRequest): { files: FileSource; image: Uint8Array } {
   const files = directoryFiles(served.root);
   const image = files.read(served.name);
   if (image instanceof Uint8Array) return { files, image };
-  const text = `${served.name}: ${image?.error ?? 'no such file'}`;
+  const text = `${served.name} ${image?.error ?? 'is not there any more'}`;
   throw new UsageError('FileUnreadable', text, 'Check the path below the directory of --serve.');
 }
 
@@ -160,7 +154,7 @@ function openTrace(path: string): TraceWriter {
   try {
     return new TraceWriter(path);
   } catch (error) {
-    const text = `trace file ${path}: ${(error as Error).message}`;
+    const text = `the trace cannot be written to ${path}: ${(error as Error).message}`;
     throw new UsageError('TraceUnwritable', text, 'Give a path that can be written.');
   }
 }
@@ -169,57 +163,44 @@ function digest(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
+/** The report of the flow as plain data. */
 function outcome(
-  request: BootRequest,
-  machine: SimulatedMachine,
   report: FlowReport,
-  image: Uint8Array,
-  inRam: { readonly sha256: string; readonly equal: boolean },
+  served: BootOutcome['served'],
+  image: BootOutcome['image'],
+  traceFailure: string | undefined,
 ): BootOutcome {
-  const { boot, os } = report;
-  const { seamCalls, hypercalls } = machine.partition.inspection.counts;
-  const sum = (pick: (n: (typeof machine.nics)[number]['statistics']) => number): number =>
-    machine.nics.reduce((total, nic) => total + pick(nic.statistics), 0);
-  const mismatch = boot?.image !== undefined && !inRam.equal;
+  const { boot, os, ended, findings, notRun, counts } = report;
+  const mismatch = image !== undefined && !image.equal;
   return {
     verdict: mismatch && report.verdict === 'clean' ? 'findings' : report.verdict,
-    host: request.host,
-    seed: request.seed,
-    served: { name: request.served.name, length: image.length, sha256: digest(image) },
-    image: boot?.image === undefined ? undefined : { ...plainImage(boot.image), ...inRam },
-    error:
-      boot?.error === undefined
-        ? undefined
-        : {
-            name: boot.error.name,
-            text: boot.error.message,
-            advice: boot.error.kind?.advice ?? '',
-          },
-    ended: report.ended,
-    findings: report.findings,
-    reserved: (boot?.memoryMap ?? [])
-      .filter((range) => range.type === 'reserved')
-      .map(({ address, length, purpose }) => ({ address, length, purpose: purpose ?? '' })),
+    served,
+    image,
+    error: boot?.error && plainError(boot.error),
+    attempts: (boot?.attempts ?? []).map(({ device, error }) => ({
+      device,
+      ...plainError(error),
+    })),
+    ended,
+    vmbusVersions: report.vmbusVersions.map(versionText),
+    findings,
+    notRun,
+    memoryMap: boot?.memoryMap ?? [],
     os: os && {
-      vmbusVersion: os.vmbusVersion === 0 ? 'none' : versionText(os.vmbusVersion),
+      vmbusVersion: os.vmbusVersion === 0 ? undefined : versionText(os.vmbusVersion),
       error: os.error,
       nics: os.nics,
     },
     secondBoot: report.secondBoot?.status,
-    counts: {
-      handoffMs: report.handoffAt / 10_000,
-      endMs: report.endedAt / 10_000,
-      seamCalls,
-      hypercalls,
-      framesToGuest: sum((n) => n.framesToGuest),
-      framesFromGuest: sum((n) => n.framesFromGuest),
-      framesDropped: sum((n) => n.framesDropped),
-    },
-    firmware: request.ownFirmware ? 'hypxe' : request.firmware,
+    counts,
+    handoffMs: report.handoffAt / TICKS_PER_MS,
+    endMs: report.endedAt / TICKS_PER_MS,
+    traceFailure,
   };
 }
 
-function plainImage(image: NonNullable<BootResult['image']>) {
-  const { name, address, length } = image;
-  return { name, address, length };
+/** An error of a firmware: a HypxeError, or whatever another firmware has instead. */
+function plainError(error: Partial<HypxeError>): OutcomeError {
+  const { name = 'Error', message = String(error), kind } = error;
+  return { name, text: message, advice: kind?.advice ?? '' };
 }

@@ -5,10 +5,11 @@
 import { parseArgs } from 'node:util';
 import { NvspVersion } from '../../src/netvsc/protocol.ts';
 import { versionText } from '../../src/vmbus/protocol.ts';
+import { KNOBS, isKnob, knobChoices } from '../simulator/knob-values.ts';
 import type { HostProfile } from '../simulator/profile.ts';
 import { DEFAULT_PROFILE, PROFILES, profileNamed } from '../simulator/profiles.ts';
 import type { Terminal } from './boot-command.ts';
-import { Exit, UsageError, didYouMean } from './usage.ts';
+import { Exit, UsageError, didYouMean, quoted } from './usage.ts';
 
 const HELP = `Usage: hypxe hosts [NAME] [--json]
 
@@ -28,11 +29,19 @@ export function hostsCommand(args: readonly string[], terminal: Terminal): numbe
     terminal.out(HELP);
     return Exit.CLEAN;
   }
-  const [name] = positionals;
+  const [name, ...rest] = positionals;
+  if (rest.length > 0) {
+    const text = `more than one NAME: ${positionals.join(', ')}`;
+    throw new UsageError('TooManyNames', text, 'Give one, or none for a list of all.');
+  }
   const profile = name === undefined ? undefined : profileNamed(name);
   if (name !== undefined && profile === undefined) {
     const names = PROFILES.map((other) => other.name);
-    throw new UsageError('UnknownHost', `no host profile ${name}`, didYouMean(name, names));
+    throw new UsageError(
+      'UnknownHost',
+      `there is no host profile ${quoted(name)}`,
+      didYouMean(name, names),
+    );
   }
   if (values.json === true) terminal.out(`${JSON.stringify(profile ?? PROFILES, undefined, 2)}\n`);
   else terminal.out(profile === undefined ? table() : details(profile));
@@ -68,12 +77,19 @@ function details(profile: HostProfile): string {
     .map(([name]) => name.slice(1).replace('_', '.'));
   const lines = [
     `${profile.name}: ${profile.description}`,
-    `source: ${profile.source}`,
-    `VMBus ${profile.vmbusVersions.map(versionText).join(', ')}`,
-    `NVSP ${nvsp.join(', ')}`,
-    `message connection 4: ${profile.multiClientPort ? 'yes' : 'no'}`,
-    'knobs:',
-    ...Object.entries(profile.knobs).map(([name, value]) => `  ${name.padEnd(26)}${String(value)}`),
+    `Source: ${profile.source}`,
+    `VMBus: ${profile.vmbusVersions.map(versionText).join(', ')}`,
+    `NVSP: ${nvsp.join(', ')}`,
+    `Message connection 4: ${profile.multiClientPort ? 'yes' : 'no'}`,
+    '',
+    'Knobs, with the value that this host has and what it may be (hypxe boot --knob NAME=VALUE):',
+    ...Object.entries(profile.knobs).flatMap(([name, value]) => knobLines(name, value)),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+function knobLines(name: string, value: unknown): string[] {
+  if (!isKnob(name)) return [];
+  const choices = knobChoices(name);
+  return [`  ${name}=${String(value)} (${choices})`, `      ${KNOBS[name].text}`];
 }

@@ -4,7 +4,7 @@
 
 import * as fs from 'node:fs';
 
-/** Bytes gathered before they are written. */
+/** Characters gathered before they are written. */
 const BUFFER_SIZE = 1 << 16;
 
 /** Ticks of 100 ns in a millisecond. */
@@ -13,26 +13,42 @@ const TICKS_PER_MS = 10_000;
 export class TraceWriter {
   readonly #descriptor: number;
   #buffer = '';
+  /**
+   * Why the file is incomplete: nothing is written any more once a write has failed. Events come
+   * out of the middle of a guest, which is no place for a full disk.
+   */
+  failure: string | undefined;
 
-  /** @throws Error of the file system if the file cannot be written */
+  /** @throws Error of the file system if the file cannot be opened */
   constructor(path: string) {
     this.#descriptor = fs.openSync(path, 'w');
   }
 
-  /** Write one event. @throws Error of the file system: a full disk must not go unnoticed */
+  /** Write one event. */
   write(event: object, now: number): void {
+    if (this.failure !== undefined) return;
     this.#buffer += `${traceLine(event, now)}\n`;
-    if (this.#buffer.length >= BUFFER_SIZE) this.#flush();
+    if (this.#buffer.length >= BUFFER_SIZE) this.#attempt(() => this.#flush());
   }
 
   close(): void {
-    this.#flush();
-    fs.closeSync(this.#descriptor);
+    this.#attempt(() => this.#flush());
+    this.#attempt(() => fs.closeSync(this.#descriptor));
   }
 
   #flush(): void {
-    fs.writeSync(this.#descriptor, this.#buffer);
+    // One write may take less than all
+    let bytes = Buffer.from(this.#buffer);
     this.#buffer = '';
+    while (bytes.length > 0) bytes = bytes.subarray(fs.writeSync(this.#descriptor, bytes));
+  }
+
+  #attempt(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.failure ??= (error as Error).message;
+    }
   }
 }
 

@@ -8,7 +8,7 @@ export const Exit = {
   CLEAN: 0,
   /** Findings, or differences. */
   FINDINGS: 1,
-  /** The command was not understood, or the firmware refuses the host. */
+  /** The command was not understood or could not be done, or the firmware refuses the host. */
   USAGE: 2,
   /** The guest crashed or hung. */
   CRASH: 3,
@@ -30,21 +30,37 @@ export function wholeNumber(option: string, text: string, min: number, max: numb
   const value = /^[0-9]+$/.test(text) ? Number(text) : NaN;
   if (Number.isSafeInteger(value) && value >= min && value <= max) return value;
   const advice = `Give a whole number from ${min} to ${max}.`;
-  throw new UsageError('BadNumber', `${option} ${text}`, advice);
+  throw new UsageError('BadNumber', `${option} cannot be ${quoted(text)}`, advice);
 }
 
 /** A probability from 0 to 1. @throws UsageError BadNumber */
 export function probability(option: string, text: string): number {
-  const value = text.trim() === '' ? NaN : Number(text);
+  const value = /^[0-9]*\.?[0-9]+$/.test(text) ? Number(text) : NaN;
   if (value >= 0 && value <= 1) return value;
-  throw new UsageError('BadNumber', `${option} ${text}`, 'Give a probability from 0 to 1.');
+  const advice = 'Give a probability from 0 to 1.';
+  throw new UsageError('BadNumber', `${option} cannot be ${quoted(text)}`, advice);
 }
 
-/** The names of which one was meant, for advice: those that are near, else all. */
-export function didYouMean(name: string, names: readonly string[]): string {
-  const near = names.filter((other) => distance(name, other) <= 2);
-  if (near.length > 0) return `Did you mean ${near.join(' or ')}?`;
-  return `Choose one of ${names.join(', ')}.`;
+/** Text of the user's as a message shows it: on one line, visibly empty if it is. */
+export function quoted(text: string): string {
+  return /^[!-~]+$/.test(text) ? text : JSON.stringify(text);
+}
+
+/**
+ * The names of which one was meant, for advice: those that are nearest.
+ *
+ * @param otherwise the advice if no name is near; by default all names
+ */
+export function didYouMean(
+  name: string,
+  names: readonly string[],
+  otherwise = `Choose one of ${names.join(', ')}.`,
+): string {
+  const distances = names.map((other) => distance(name.toLowerCase(), other.toLowerCase()));
+  const least = Math.min(...distances);
+  if (least > Math.max(1, Math.floor(name.length / 3))) return otherwise;
+  const near = names.filter((_, i) => distances[i] === least);
+  return `Did you mean ${near.join(' or ')}?`;
 }
 
 /** Levenshtein's distance. */
@@ -59,4 +75,9 @@ function distance(a: string, b: string): number {
     row = next;
   }
   return row[b.length]!;
+}
+
+/** `1 error`, `2 errors`. */
+export function plural(count: number, noun: string, nouns = `${noun}s`): string {
+  return `${count} ${count === 1 ? noun : nouns}`;
 }

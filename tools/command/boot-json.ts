@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** The document that `hypxe boot --json` prints: the same members whatever the verdict. */
+
+import { TICKS_PER_MS } from '../simulator/clock.ts';
+import { AUDIT_CHECKS, type AuditCheck, type Finding } from '../simulator/audit-findings.ts';
+import type { BootRequest } from './boot-options.ts';
+import { checkState, summary, type BootOutcome } from './boot-outcome.ts';
+
+/** The document as text. What is not known is null; addresses and lengths are numbers. */
+export function bootJson(request: BootRequest, outcome: BootOutcome, exitCode: number): string {
+  const { host, knobs, seed, nics, memoryMiB, preset, faults } = request;
+  const { verdict, findings, notRun, ...rest } = outcome;
+  const document = {
+    verdict,
+    summary: summary(outcome),
+    exitCode,
+    request: {
+      ...{ host, knobs, seed, nics, memoryMiB, preset, faults },
+      firmware: request.ownFirmware ? null : request.firmware,
+    },
+    ...rest,
+    checks: (Object.keys(AUDIT_CHECKS) as AuditCheck[]).map((name) => ({
+      ...{ name, ...AUDIT_CHECKS[name], state: checkState(outcome, name) },
+      findings: findings.filter(({ check }) => check === name).map(findingJson),
+    })),
+  };
+  return JSON.stringify(document, (_, value: unknown) => value ?? null, 2);
+}
+
+function findingJson({ severity, text, pages }: Finding) {
+  if (pages === undefined) return { severity, text, pages: null };
+  const { sharedAt, ...rest } = pages;
+  return { severity, text, pages: { ...rest, sharedAtMs: sharedAt / TICKS_PER_MS } };
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** What a boot came to, as plain data: it crosses from the worker, and `--json` prints it. */
+
+import type { MemoryRange } from '../../src/machine.ts';
+import type { GuestEnd, Verdict } from '../flow/boot-flow.ts';
+import type { MachineCounts } from '../flow/counts.ts';
+import type { OsNic } from '../os/loaded-os.ts';
+import { AUDIT_CHECKS, type AuditCheck, type Finding } from '../simulator/audit-findings.ts';
+import type { BootRequest } from './boot-options.ts';
+import { plural } from './usage.ts';
+
+/** An error of the firmware: its name, what was seen, and what to do. */
+export interface OutcomeError {
+  readonly name: string;
+  readonly text: string;
+  readonly advice: string;
+}
+
+export interface BootOutcome {
+  readonly verdict: Verdict;
+  readonly served: {
+    readonly name: string;
+    readonly length: number;
+    /** Undefined if it never came to serving. */
+    readonly sha256: string | undefined;
+  };
+  /** What lies in guest RAM after the handoff; undefined if nothing was booted. */
+  readonly image:
+    | {
+        readonly name: string;
+        readonly address: number;
+        readonly length: number;
+        /** The network device that it came over. */
+        readonly device: string;
+        readonly sha256: string;
+        /** Whether it is what was served. */
+        readonly equal: boolean;
+      }
+    | undefined;
+  /** Why nothing was booted, and what went wrong on each device that was tried. */
+  readonly error: OutcomeError | undefined;
+  readonly attempts: readonly ({ readonly device: string } & OutcomeError)[];
+  readonly ended: GuestEnd | undefined;
+  /** VMBus versions that the firmware agreed on, in order. */
+  readonly vmbusVersions: readonly string[];
+  readonly findings: readonly Finding[];
+  readonly notRun: readonly AuditCheck[];
+  /** The memory map that was handed on. */
+  readonly memoryMap: readonly MemoryRange[];
+  readonly os:
+    | {
+        readonly vmbusVersion: string | undefined;
+        readonly error: string | undefined;
+        readonly nics: readonly OsNic[];
+      }
+    | undefined;
+  readonly secondBoot: 'booted' | 'failed' | undefined;
+  /** What had happened up to the handoff. */
+  readonly counts: MachineCounts | undefined;
+  /** Virtual time of the handoff and of the end, in ms. */
+  readonly handoffMs: number | undefined;
+  readonly endMs: number | undefined;
+  /** Why the trace file is incomplete. */
+  readonly traceFailure: string | undefined;
+}
+
+/** The outcome of a boot whose worker is gone: all that is known is what was asked for. */
+export function lostOutcome(request: BootRequest, ended: GuestEnd): BootOutcome {
+  const { name, size } = request.served;
+  return {
+    verdict: ended.kind === 'hang' ? 'hang' : 'crash',
+    served: { name, length: size, sha256: undefined },
+    image: undefined,
+    error: undefined,
+    attempts: [],
+    ended,
+    vmbusVersions: [],
+    findings: [],
+    notRun: Object.keys(AUDIT_CHECKS) as AuditCheck[],
+    memoryMap: [],
+    os: undefined,
+    secondBoot: undefined,
+    counts: undefined,
+    handoffMs: undefined,
+    endMs: undefined,
+    traceFailure: undefined,
+  };
+}
+
+/** `ok`, the worst severity of its findings, or `not run`. */
+export type CheckState = 'ok' | 'info' | 'warning' | 'error' | 'not run';
+
+/** How a check of the audit ended. */
+export function checkState(outcome: BootOutcome, check: AuditCheck): CheckState {
+  const severities = outcome.findings
+    .filter((finding) => finding.check === check)
+    .map(({ severity }) => severity);
+  for (const severity of ['error', 'warning', 'info'] as const) {
+    if (severities.includes(severity)) return severity;
+  }
+  return outcome.notRun.includes(check) ? 'not run' : 'ok';
+}
+
+/** The verdict in one sentence. */
+export function summary(outcome: BootOutcome): string {
+  const { verdict, findings, error, ended, image } = outcome;
+  const count = (severity: string): number =>
+    findings.filter((finding) => finding.severity === severity).length;
+  const warnings = count('warning') === 0 ? '' : `, ${plural(count('warning'), 'warning')}`;
+  switch (verdict) {
+    case 'clean':
+      return `the host has nothing of this guest any more${warnings}`;
+    case 'refused':
+      return `the firmware does not run on this host (${error?.name ?? 'no reason given'})`;
+    case 'findings': {
+      const parts: string[] = [];
+      if (image === undefined)
+        parts.push(`nothing was booted (${error?.name ?? 'no reason given'})`);
+      else if (!image.equal) parts.push('the image in RAM is not what was served');
+      parts.push(`the audit has ${plural(count('error'), 'error')}${warnings}`);
+      return parts.join('; ');
+    }
+    default:
+      return ended === undefined ? '' : endText(ended);
+  }
+}
+
+/** How a guest ended, in words. */
+export function endText({ guest, kind, text }: GuestEnd): string {
+  const did = { crash: 'crashed:', hang: 'hangs:', thrown: 'threw' }[kind];
+  return `the ${guest} ${did} ${text}`;
+}

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * The child of bench.test.ts, in a process of its own because it must be able to collect: prints
+ * what the driver alone allocates for each frame, as JSON.
+ */
+
+import * as firmware from '../src/index.ts';
+import { DriverRig } from '../tools/bench/frame-rigs.ts';
+import { FRAMES_QUICK, measureFrames } from '../tools/bench/frames.ts';
+
+const driver = new DriverRig(firmware, 'default');
+const options = { ...FRAMES_QUICK, frames: 16_000, rounds: 1, allocationFrames: 32_000 };
+process.stdout.write(JSON.stringify(measureFrames({ driver }, options)));

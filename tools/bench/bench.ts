@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** The bench as a function: which parts there are, and what each measures. */
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseTrace } from '../replay/trace-file.ts';
+import { BOOTS_FULL, BOOTS_QUICK, bootsSection, measureBoots } from './boots.ts';
+import type { BenchFirmware } from './firmware.ts';
+import { FRAMES_FULL, FRAMES_QUICK, frameRigs, framesSection, measureFrames } from './frames.ts';
+import type { Section } from './section.ts';
+import {
+  SIMULATOR_FULL,
+  SIMULATOR_QUICK,
+  measureSimulator,
+  simulatorSection,
+} from './simulator.ts';
+import { bundleSizes, sizeSection } from './size.ts';
+import { compareWork, hostWork, workSection } from './work.ts';
+
+/** The recorded session whose work is compared. */
+const TRACE = 'firmware-tests/golden/ipxe-traces/01-boot.json';
+
+export interface BenchOptions {
+  /** What is measured. */
+  readonly firmware: BenchFirmware;
+  /** Directory of the project. */
+  readonly root: string;
+  /** Short runs: figures that are counts are as good, times are not. */
+  readonly quick: boolean;
+}
+
+/** One part. */
+type Part = (options: BenchOptions) => Section | Promise<Section>;
+
+/** The parts, in order. */
+export const PARTS: Readonly<Record<string, Part>> = {
+  size: async ({ root }) => sizeSection(await bundleSizes(root)),
+  work: ({ firmware, root }) => {
+    const trace = parseTrace(readFileSync(join(root, TRACE), 'utf8'));
+    return workSection(compareWork(firmware, trace), hostWork(firmware, trace));
+  },
+  frames: ({ firmware, quick }) => {
+    const options = quick ? FRAMES_QUICK : FRAMES_FULL;
+    return framesSection(measureFrames(frameRigs(firmware, options.preset), options));
+  },
+  boots: ({ firmware, quick }) =>
+    bootsSection(measureBoots(firmware, quick ? BOOTS_QUICK : BOOTS_FULL)),
+  simulator: ({ quick }) =>
+    simulatorSection(measureSimulator(quick ? SIMULATOR_QUICK : SIMULATOR_FULL)),
+};
+
+/** Run one part. @throws RangeError for a part that there is not */
+export async function runPart(name: string, options: BenchOptions): Promise<Section> {
+  const part = PARTS[name];
+  if (part === undefined) throw new RangeError(`no part ${name}`);
+  return part(options);
+}

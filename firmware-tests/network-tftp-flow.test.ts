@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** The TFTP server of the built-in network, at the bytes: blocks, windows, time and misbehaviour. */
+/**
+ * The TFTP server of the built-in network, at the bytes: blocks, windows, time and misbehaviour.
+ */
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -46,8 +46,8 @@ export interface DriverOptions {
   /** First GPADL ID less one; by default iPXE's. */
   readonly firstGpadl?: number;
   /**
-   * Whether whatever is being done shall end: asked in every turn of a wait and before every message.
-   * Once it says so, what is being done fails with Cancelled and is undone.
+   * Whether whatever is being done shall end: asked in every turn of a wait and before every
+   * message. Once it says so, what is being done fails with Cancelled and is undone.
    */
   readonly cancel?: () => boolean;
 }

@@ -39,7 +39,9 @@ export interface CpuidRegisters {
 
 /** What every architecture has. */
 export interface MachineCommon {
-  /** Guest RAM: byte 0 is guest physical address 0. Never resized or replaced while a guest runs. */
+  /**
+   * Guest RAM: byte 0 is guest physical address 0. Never resized or replaced while a guest runs.
+   */
   readonly memory: ArrayBufferLike;
   /** The memory map as the platform hands it to the firmware, sorted by address. */
   readonly memoryMap: readonly MemoryRange[];

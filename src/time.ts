@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** Time as the firmware sees it: ticks of 100 ns that move only while the machine is given a turn. */
+/**
+ * Time as the firmware sees it: ticks of 100 ns that move only while the machine is given a turn.
+ */
 
 /** Ticks of the partition reference time in a millisecond. */
 export const TICKS_PER_MS = 10_000;

@@ -18,7 +18,9 @@ export class ReferenceClock implements Clock {
   #pauses = 0;
   #cancel: (() => boolean) | undefined;
 
-  /** `cancel`: asked in every turn; what it stops, it stops once, so that everything can be undone. */
+  /**
+   * `cancel`: asked in every turn; what it stops, it stops once, so that everything can be undone.
+   */
   constructor(machine: Machine, platform: Platform, cancel?: () => boolean) {
     this.#machine = machine;
     this.#platform = platform;

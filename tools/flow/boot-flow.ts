@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * A boot from reset to the loaded OS: the firmware boots and hands over, the audit looks at what the
- * host still holds, the OS takes over, and the firmware boots once more (chain-loading).
+ * A boot from reset to the loaded OS: the firmware boots and hands over, the audit looks at what
+ * the host still holds, the OS takes over, and the firmware boots once more (chain-loading).
  *
  * Runs any firmware that exports `boot`; knows nothing of Node.
  */

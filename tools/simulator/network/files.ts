@@ -34,9 +34,9 @@ export function memoryFiles(files: Readonly<Record<string, Uint8Array>>): FileSo
 
 /**
  * An image that looks random and can be made again, whole or in part: the 32-bit little-endian word
- * at offset 4 n is fmix32(n + seed × 0x9e3779b9 mod 2^32), with the finaliser of MurmurHash3 (public
- * domain, Austin Appleby); the last word is cut off where the image ends. No two words of an image
- * below 16 GiB are the same, so each misplaced block shows.
+ * at offset 4 n is fmix32(n + seed × 0x9e3779b9 mod 2^32), with the finaliser of MurmurHash3
+ * (public domain, Austin Appleby); the last word is cut off where the image ends. No two words of
+ * an image below 16 GiB are the same, so each misplaced block shows.
  *
  * @param length bytes
  * @param seed any integer; its low 32 bits count

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * Neighbours of a server: MAC addresses by ARP (RFC 826). What waits for an answer is kept for a few
- * requests and then dropped (as RFC 1122, 2.3.2, asks for).
+ * Neighbours of a server: MAC addresses by ARP (RFC 826). What waits for an answer is kept for a
+ * few requests and then dropped (as RFC 1122, 2.3.2, asks for).
  */
 
 import type { Alarm } from '../clock.ts';

@@ -41,7 +41,9 @@ export interface NetworkOptions {
   readonly faults?: NetworkFaults;
   readonly dhcp?: DhcpServerOptions;
   readonly tftp?: TftpServerOptions;
-  /** Time of a frame from a NIC to the switch, and back, in ticks of 100 ns (default 100: 10 us). */
+  /**
+   * Time of a frame from a NIC to the switch, and back, in ticks of 100 ns (default 100: 10 us).
+   */
   readonly latencyTicks?: number;
   /** Address of the server and gateway (192.168.77.1), and bits of the network's mask (24). */
   readonly address?: string;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** Checks of the network's options: each refusal names the option, what it is and what it may be. */
+/**
+ * Checks of the network's options: each refusal names the option, what it is and what it may be.
+ */
 
 /** An option of the built-in network that cannot be. */
 export class NetworkOptionError extends RangeError {

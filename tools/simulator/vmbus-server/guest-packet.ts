@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** A packet of the guest, copied out of the ring, and the rules that it must keep (`parse_packet`). */
+/**
+ * A packet of the guest, copied out of the ring, and the rules that it must keep (`parse_packet`).
+ */
 
 import {
   COMPLETION_REQUESTED,

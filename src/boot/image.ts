@@ -21,6 +21,9 @@ export class Image implements DownloadSink {
   #place: PageRun | undefined;
   /** Bytes received. */
   length = 0;
+  /** Where the last block came from, and its view: all blocks come from one buffer. */
+  #source: Uint8Array | undefined;
+  #sourceView: DataView | undefined;
 
   constructor(memory: GuestMemory, allocator: MapAllocator) {
     this.#memory = memory;
@@ -51,7 +54,11 @@ export class Image implements DownloadSink {
       const text = `image exceeds the ${place.length} bytes at 0x${place.address.toString(16)}`;
       throw new HypxeError(ImageError.ImageTooLarge, text);
     }
-    copy(buffer, from, this.#memory.bytes, place.address + offset, length);
+    if (buffer !== this.#source) {
+      this.#source = buffer;
+      this.#sourceView = new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+    }
+    this.#memory.copyIn(place.address + offset, this.#sourceView!, from, length);
     this.length = Math.max(this.length, offset + length);
   }
 
@@ -74,15 +81,4 @@ export class Image implements DownloadSink {
     this.#place = undefined;
     this.length = 0;
   }
-}
-
-/** Copy without making a view for it: once per block of the download. */
-function copy(
-  from: Uint8Array,
-  fromOffset: number,
-  to: Uint8Array,
-  toOffset: number,
-  length: number,
-): void {
-  for (let i = 0; i < length; i++) to[toOffset + i] = from[fromOffset + i]!;
 }

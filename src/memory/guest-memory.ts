@@ -43,23 +43,42 @@ export class GuestMemory {
     this.view.setUint32(address + 4, Math.floor(value / 2 ** 32), true);
   }
 
-  /** Copy guest memory into `into` (with its view), word by word: no view is made per copy. */
-  copyOut(address: number, into: Uint8Array, view: DataView, at: number, length: number): void {
-    let i = 0;
-    for (; i + 4 <= length; i += 4) view.setUint32(at + i, this.view.getUint32(address + i));
-    for (; i < length; i++) into[at + i] = this.bytes[address + i]!;
+  /** Copy guest memory into a private buffer, from byte `at` of it on. */
+  copyOut(address: number, into: DataView, at: number, length: number): void {
+    copyBytes(this.view, address, into, at, length);
   }
 
-  /** Copy the start of `from` (with its view) into guest memory, word by word. */
-  copyIn(address: number, from: Uint8Array, view: DataView, length: number): void {
-    let i = 0;
-    for (; i + 4 <= length; i += 4) this.view.setUint32(address + i, view.getUint32(i));
-    for (; i < length; i++) this.bytes[address + i] = from[i]!;
+  /** Copy a private buffer, from byte `at` of it on, into guest memory. */
+  copyIn(address: number, from: DataView, at: number, length: number): void {
+    copyBytes(from, at, this.view, address, length);
   }
 
   zero(address: number, length: number): void {
     this.bytes.fill(0, address, address + length);
   }
+}
+
+/**
+ * Copy bytes without making an object for it, as `set(subarray(…))` would for each frame. Four words
+ * at a time are twice as fast as one; they are signed so that none is too large for a small integer.
+ */
+function copyBytes(
+  from: DataView,
+  fromAt: number,
+  to: DataView,
+  toAt: number,
+  length: number,
+): void {
+  let i = 0;
+  for (; i + 16 <= length; i += 16) {
+    const a = fromAt + i;
+    const b = toAt + i;
+    to.setInt32(b, from.getInt32(a, true), true);
+    to.setInt32(b + 4, from.getInt32(a + 4, true), true);
+    to.setInt32(b + 8, from.getInt32(a + 8, true), true);
+    to.setInt32(b + 12, from.getInt32(a + 12, true), true);
+  }
+  for (; i < length; i++) to.setUint8(toAt + i, from.getUint8(fromAt + i));
 }
 
 /** Round up to whole pages. */

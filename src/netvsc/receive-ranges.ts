@@ -51,7 +51,7 @@ export class ReceiveRanges {
       this.#offsets[i] = inside ? (fits ? used : -2) : -1;
       this.#lengths[i] = length;
       if (!inside || !fits) continue;
-      memory.copyOut(address + offset, this.bytes, this.view, used, length);
+      memory.copyOut(address + offset, this.view, used, length);
       used += length;
     }
   }

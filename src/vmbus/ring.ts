@@ -56,13 +56,14 @@ export class OutboundRing {
 
   /** Append bytes, and zeros up to a multiple of 8. */
   putBytes(bytes: Uint8Array, length: number): void {
-    for (let i = 0; i < length; i++) {
-      this.#memory.set8(this.#data + this.#next, bytes[i]!);
-      this.#next = (this.#next + 1) & this.#mask;
+    let i = 0;
+    for (; i + 4 <= length; i += 4) {
+      this.put32(bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24));
     }
-    for (let i = length; i & 7; i++) {
-      this.#memory.set8(this.#data + this.#next, 0);
-      this.#next = (this.#next + 1) & this.#mask;
+    for (; i < length || i & 7; i += 4) {
+      let word = 0;
+      for (let j = i; j < length; j++) word |= bytes[j]! << (8 * (j - i));
+      this.put32(word);
     }
   }
 
@@ -109,13 +110,13 @@ export class InboundRing {
     return this.#memory.u32(this.#control + RingControl.at.prod) === this.#cons;
   }
 
-  /** Copy `length` bytes out, from `offset` bytes after the first unread one. */
-  copy(offset: number, into: Uint8Array, length: number): void {
-    const { bytes } = this.#memory;
+  /** Copy `length` bytes (whole words) out, from `offset` bytes after the first unread one. */
+  copy(offset: number, into: DataView, length: number): void {
+    const { view } = this.#memory;
     let at = (this.#cons + offset) & this.#mask;
-    for (let i = 0; i < length; i++) {
-      into[i + offset] = bytes[this.#data + at]!;
-      at = (at + 1) & this.#mask;
+    for (let i = offset; i < offset + length; i += 4) {
+      into.setInt32(i, view.getInt32(this.#data + at, true), true);
+      at = (at + 4) & this.#mask;
     }
   }
 

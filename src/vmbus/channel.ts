@@ -255,7 +255,7 @@ export class VmbusChannel {
 
     // Copy it, give the ring back, and hand it over
     const packet = this.#packet;
-    this.#in.copy(PacketHeader.size, packet.bytes, length - PacketHeader.size);
+    this.#in.copy(PacketHeader.size, packet.view, length - PacketHeader.size);
     if (this.#in.consume(length)) this.#signal();
     this.#dispatch(packet);
     return true;
@@ -267,7 +267,7 @@ export class VmbusChannel {
     if (available < PacketHeader.size + PacketFooter.size) {
       return this.#resynchronise(`${available} bytes are no packet`);
     }
-    this.#in.copy(0, packet.bytes, PacketHeader.size);
+    this.#in.copy(0, packet.view, PacketHeader.size);
     readHeader(packet);
     const headerLength = packet.payload;
     const bodyLength = headerLength + packet.payloadLength;

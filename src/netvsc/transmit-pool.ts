@@ -17,6 +17,9 @@ const CONTROL_RESERVE = 4;
 /** First ID of the reserve: beyond iPXE's IDs for frames and requests. */
 const CONTROL_FIRST_ID = 0x40;
 
+/** log2 of {@link RNDIS_BUFFER_SIZE}. */
+const RNDIS_BUFFER_SHIFT = Math.log2(RNDIS_BUFFER_SIZE);
+
 const NONE = -1;
 
 export class TransmitPool {
@@ -24,19 +27,21 @@ export class TransmitPool {
   readonly #slots: number;
   readonly #buffers: number;
   #region: Region | undefined;
-  /** Free buffers, a stack of addresses. */
-  readonly #free: Float64Array;
+  /** Address of the first buffer; the others follow. Buffers are kept by their index. */
+  #base = 0;
+  /** Free buffers, a stack. */
+  readonly #free: Int32Array;
   #freeCount = 0;
   /** Free IDs of frames, a FIFO. */
   readonly #ids: Uint16Array;
   #idsOut = 0;
   #idsFree = 0;
-  /** By slot: address of the buffer in flight, or 0, and what it is. */
-  readonly #buffer: Float64Array;
+  /** By slot: the buffer in flight, or NONE, and what it is. */
+  readonly #buffer: Int32Array;
   readonly #sequence: Int32Array;
   #inFlight = 0;
   /** Deferred frames, a FIFO. */
-  readonly #deferred: Float64Array;
+  readonly #deferred: Int32Array;
   readonly #deferredLength: Int32Array;
   readonly #deferredSequence: Int32Array;
   #deferredOut = 0;
@@ -46,11 +51,11 @@ export class TransmitPool {
     this.#pages = pages;
     this.#slots = slots;
     this.#buffers = slots + deferredFrames + CONTROL_RESERVE;
-    this.#free = new Float64Array(this.#buffers);
+    this.#free = new Int32Array(this.#buffers);
     this.#ids = new Uint16Array(slots);
-    this.#buffer = new Float64Array(slots + CONTROL_RESERVE);
+    this.#buffer = new Int32Array(slots + CONTROL_RESERVE);
     this.#sequence = new Int32Array(slots + CONTROL_RESERVE);
-    this.#deferred = new Float64Array(deferredFrames);
+    this.#deferred = new Int32Array(deferredFrames);
     this.#deferredLength = new Int32Array(deferredFrames);
     this.#deferredSequence = new Int32Array(deferredFrames);
   }
@@ -59,14 +64,13 @@ export class TransmitPool {
   open(): void {
     const length = this.#buffers * RNDIS_BUFFER_SIZE;
     this.#region = this.#pages.allocate('tx-buffer', length);
-    for (let i = 0; i < this.#buffers; i++) {
-      this.#free[i] = this.#region.address + (this.#buffers - 1 - i) * RNDIS_BUFFER_SIZE;
-    }
+    this.#base = this.#region.address;
+    for (let i = 0; i < this.#buffers; i++) this.#free[i] = this.#buffers - 1 - i;
     this.#freeCount = this.#buffers;
     for (let id = 0; id < this.#slots; id++) this.#ids[id] = id;
     this.#idsOut = 0;
     this.#idsFree = this.#slots;
-    this.#buffer.fill(0);
+    this.#buffer.fill(NONE);
     this.#inFlight = this.#deferredOut = this.#deferredCount = 0;
   }
 
@@ -100,11 +104,20 @@ export class TransmitPool {
   /** A free buffer, or 0. The last ones are for control messages only. */
   allocate(control: boolean): number {
     if (this.#freeCount <= (control ? 0 : CONTROL_RESERVE)) return 0;
-    return this.#free[--this.#freeCount]!;
+    return this.#addressOf(this.#free[--this.#freeCount]!);
   }
 
   release(buffer: number): void {
-    this.#free[this.#freeCount++] = buffer;
+    this.#free[this.#freeCount++] = this.#indexOf(buffer);
+  }
+
+  // Addresses from a Float64Array would be objects to an engine that does not optimise
+  #addressOf(index: number): number {
+    return this.#base + index * RNDIS_BUFFER_SIZE;
+  }
+
+  #indexOf(buffer: number): number {
+    return (buffer - this.#base) >>> RNDIS_BUFFER_SHIFT;
   }
 
   // --- IDs ---
@@ -120,7 +133,7 @@ export class TransmitPool {
     if (!control) return NONE;
     for (let i = 0; i < CONTROL_RESERVE; i++) {
       const slot = this.#slots + i;
-      if (this.#buffer[slot] === 0) {
+      if (this.#buffer[slot] === NONE) {
         return this.#assign(slot, CONTROL_FIRST_ID + i, buffer, sequence);
       }
     }
@@ -128,7 +141,7 @@ export class TransmitPool {
   }
 
   #assign(slot: number, id: number, buffer: number, sequence: number): number {
-    this.#buffer[slot] = buffer;
+    this.#buffer[slot] = this.#indexOf(buffer);
     this.#sequence[slot] = sequence;
     // The first message in flight shares the buffers with the host
     if (this.#inFlight++ === 0) this.#pages.share(this.#region!, 'GPA direct packets');
@@ -138,7 +151,7 @@ export class TransmitPool {
   /** Whether an ID is in use. */
   owns(id: number): boolean {
     const slot = this.#slotOf(id);
-    return slot >= 0 && this.#buffer[slot] !== 0;
+    return slot >= 0 && this.#buffer[slot] !== NONE;
   }
 
   /** Sequence number of the message with an ID that is in use. */
@@ -154,8 +167,8 @@ export class TransmitPool {
    */
   complete(id: number, hostLetGo: boolean): void {
     const slot = this.#slotOf(id);
-    this.release(this.#buffer[slot]!);
-    this.#buffer[slot] = 0;
+    this.#free[this.#freeCount++] = this.#buffer[slot]!;
+    this.#buffer[slot] = NONE;
     if (slot < this.#slots) {
       this.#ids[(this.#idsOut + this.#idsFree) % this.#slots] = id;
       this.#idsFree++;
@@ -170,7 +183,7 @@ export class TransmitPool {
    */
   untake(id: number): void {
     const slot = this.#slotOf(id);
-    this.#buffer[slot] = 0;
+    this.#buffer[slot] = NONE;
     if (slot < this.#slots) {
       this.#idsOut = (this.#idsOut + this.#slots - 1) % this.#slots;
       this.#idsFree++;
@@ -181,7 +194,7 @@ export class TransmitPool {
   /** The first ID in use, in order of slots, or -1. */
   firstInUse(): number {
     for (let slot = 0; slot < this.#buffer.length; slot++) {
-      if (this.#buffer[slot] !== 0) return this.#idOf(slot);
+      if (this.#buffer[slot] !== NONE) return this.#idOf(slot);
     }
     return NONE;
   }
@@ -203,7 +216,7 @@ export class TransmitPool {
     const size = this.#deferred.length;
     if (this.#deferredCount === size) return false;
     const at = (this.#deferredOut + this.#deferredCount++) % size;
-    this.#deferred[at] = buffer;
+    this.#deferred[at] = this.#indexOf(buffer);
     this.#deferredLength[at] = length;
     this.#deferredSequence[at] = sequence;
     return true;
@@ -211,7 +224,7 @@ export class TransmitPool {
 
   /** Buffer, length and sequence of the first deferred frame. */
   get firstBuffer(): number {
-    return this.#deferred[this.#deferredOut]!;
+    return this.#addressOf(this.#deferred[this.#deferredOut]!);
   }
 
   get firstLength(): number {

@@ -133,8 +133,8 @@ export class VmbusChannel {
     length: number,
   ): boolean {
     const offset = address % PAGE_SIZE;
-    const first = Math.floor(address / 2 ** PAGE_SHIFT);
-    const pages = Math.ceil((offset + dataLength) / PAGE_SIZE);
+    const first = (address - offset) / PAGE_SIZE;
+    const pages = (offset + dataLength + PAGE_SIZE - 1) >>> PAGE_SHIFT;
     const headerLength = GpaDirectHeader.size + GpaRange.size + 8 * pages;
     const total = ringLength(headerLength, length);
     if (!this.#hasRoom(total)) return false;

@@ -10,5 +10,6 @@ import { DriverRig } from '../tools/bench/frame-rigs.ts';
 import { FRAMES_QUICK, measureFrames } from '../tools/bench/frames.ts';
 
 const driver = new DriverRig(firmware, 'default');
-const options = { ...FRAMES_QUICK, frames: 16_000, rounds: 1, allocationFrames: 32_000 };
+const short = { frames: 800, rounds: 1, allocationFrames: 4_800, allocationRounds: 1 };
+const options = { ...FRAMES_QUICK, ...short };
 process.stdout.write(JSON.stringify(measureFrames({ driver }, options)));

@@ -10,7 +10,7 @@ import { createDriver, type DriverOptions, type HypervDriver } from '../driver.t
 import { HypxeError, errorKinds } from '../error.ts';
 import { HypervError } from '../hyperv/errors.ts';
 import { PAGE_SIZE, type Machine, type MemoryRange } from '../machine.ts';
-import { MapAllocator } from '../memory/allocator.ts';
+import { MapAllocator, type PageAllocator } from '../memory/allocator.ts';
 import { carve } from '../memory/shared-memory.ts';
 import type { NetDevice } from '../net/device.ts';
 import { netboot, type NetbootOptions } from '../net/netboot.ts';
@@ -27,6 +27,8 @@ export interface BootOptions extends Omit<DriverOptions, 'allocator'> {
   readonly nextServer?: string;
   /** Only this network device: `net0`. */
   readonly device?: string;
+  /** Puts itself between the drivers and their source of shared pages: to watch it, or to fail it. */
+  readonly pages?: (allocator: PageAllocator) => PageAllocator;
   /** Limits and sizes of the network client. */
   readonly net?: Pick<NetbootOptions, 'dhcp' | 'tftp' | 'net' | 'linkWaitMs'>;
 }
@@ -71,7 +73,8 @@ export function boot(machine: Machine, options: BootOptions = {}): BootResult {
   const attempts: FailedAttempt[] = [];
   let driver: HypervDriver;
   try {
-    driver = createDriver(machine, { ...options, allocator });
+    const pages = options.pages?.(allocator) ?? allocator;
+    driver = createDriver(machine, { ...options, allocator: pages });
   } catch (error) {
     return failed(asHypxeError(error), attempts, machine.memoryMap);
   }

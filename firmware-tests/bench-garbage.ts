@@ -10,6 +10,6 @@ import { DriverRig } from '../tools/bench/frame-rigs.ts';
 import { FRAMES_QUICK, measureFrames } from '../tools/bench/frames.ts';
 
 const driver = new DriverRig(firmware, 'default');
-const short = { frames: 800, rounds: 1, allocationFrames: 4_800, allocationRounds: 1 };
+const short = { frames: 800, rounds: 1, allocationFrames: 3_200, allocationRounds: 3 };
 const options = { ...FRAMES_QUICK, ...short };
 process.stdout.write(JSON.stringify(measureFrames({ driver }, options)));

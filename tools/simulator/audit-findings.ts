@@ -7,7 +7,10 @@ export type Severity = 'error' | 'warning' | 'info';
 
 /** The checks, by their names, in the order in which they are reported. */
 export const AUDIT_CHECKS = {
-  unload: { number: 1, text: 'UNLOAD was sent, answered, and the answer taken' },
+  unload: {
+    number: 1,
+    text: 'no connection is left: UNLOAD was sent, answered, and the answer taken',
+  },
   channels: { number: 2, text: 'no channel is open, no GPADL alive, no packet in flight' },
   'shared-pages': { number: 3, text: 'no interrupt page and no monitor page is registered' },
   'synic-pages': { number: 4, text: 'message and event page are disabled on every VP' },
@@ -48,6 +51,10 @@ export interface Finding {
   readonly severity: Severity;
   readonly text: string;
   readonly pages?: FindingPages;
+  /** Virtual processor that it is about, where it is about one. */
+  readonly vp?: number;
+  /** It is no mistake but a hole that everybody knows, and that nobody has closed. */
+  readonly known?: 'crash-hole';
 }
 
 /** What may be expected of the guest that hands over. */
@@ -55,4 +62,8 @@ export type HandoffKind =
   /** It is done: nothing may be left. */
   | 'shutdown'
   /** It is still needed (SAN boot): the connection stays, registers and overlays do not. */
-  | 'quiesce';
+  | 'quiesce'
+  /** An OS for the next one: as `shutdown`, on all of its processors. */
+  | 'kexec'
+  /** An OS that has crashed, for its crash kernel: one processor cleans up, the others cannot. */
+  | 'crash';

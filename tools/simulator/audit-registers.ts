@@ -53,14 +53,15 @@ function pageRegisters(
     const [register, check, stale] = entry;
     const value = inspection.register(vp ?? 0, register);
     const name = vp === undefined ? register : `${register} of VP ${vp}`;
+    const where = vp === undefined ? {} : { vp };
     if ((value & HV_ENABLE) !== 0n) {
       // Reserving the page does not help: the register is the next owner's, too
       const pages = grant === undefined ? {} : { pages: describe(grant) };
       const text = `${name} is enabled: ${hex(value)}`;
-      findings.push({ check, severity: 'error', text, ...pages });
+      findings.push({ check, severity: 'error', text, ...pages, ...where });
     } else if ((value & ~HV_PAGE_REGISTER_MASK) !== 0n) {
       const text = `${name} is disabled, but holds an address: ${hex(value)}`;
-      findings.push({ check, severity: stale, text });
+      findings.push({ check, severity: stale, text, ...where });
     }
   }
   return findings;
@@ -72,10 +73,10 @@ function sints(machine: SimulatedMachine, vp: number): Finding[] {
     const value = machine.partition.inspection.register(vp, `SINT${sint}`);
     const text = `SINT${sint} of VP ${vp} is ${hex(value)}`;
     if ((value & Sint.MASKED) === 0n) {
-      findings.push({ check: 'sints', severity: 'error', text: `${text}: not masked` });
+      findings.push({ check: 'sints', severity: 'error', text: `${text}: not masked`, vp });
     } else if (value !== Sint.MASKED) {
       const stale = `${text}: masked, with a stale vector or AutoEOI`;
-      findings.push({ check: 'sints', severity: 'info', text: stale });
+      findings.push({ check: 'sints', severity: 'info', text: stale, vp });
     }
   }
   return findings;
@@ -105,7 +106,7 @@ export function auditTimers(machine: SimulatedMachine): Finding[] {
       if (!enabled && !due) continue;
       const state = enabled ? 'enabled' : 'due: its message waits for room';
       const text = `timer ${index} of VP ${vp} is ${state} (CONFIG ${hex(config)})`;
-      findings.push({ check: 'timers', severity: 'error', text });
+      findings.push({ check: 'timers', severity: 'error', text, vp });
     }
   }
   return findings;

@@ -10,6 +10,7 @@
 import { VMBUS_MESSAGE_SINT } from '../../src/vmbus/protocol.ts';
 import type { MemoryRange } from '../../src/machine.ts';
 import type { AuditCheck, Finding, FindingPages, HandoffKind } from './audit-findings.ts';
+import { crashHole } from './audit-crash.ts';
 import { describeGrant } from './audit-pages.ts';
 import { auditRegisters, auditTimers } from './audit-registers.ts';
 import type { Grant } from './grants.ts';
@@ -25,6 +26,8 @@ export interface AuditOptions {
    * host that may write there does harm.
    */
   readonly inUse?: readonly Pick<MemoryRange, 'address' | 'length'>[];
+  /** The virtual processor that hands over a `crash`; default 0. */
+  readonly vp?: number;
 }
 
 /** A page of a grant as a finding tells of it. */
@@ -42,7 +45,7 @@ export function auditHandoff(
 ): Finding[] {
   const kind = options.kind ?? 'shutdown';
   const describe: Describe = (grant) => describeGrant(grant, memoryMap, options.inUse ?? []);
-  return [
+  const findings = [
     ...connection(machine, kind),
     ...channels(machine, kind),
     ...sharedPages(machine, kind, describe),
@@ -51,6 +54,7 @@ export function auditHandoff(
     ...leftovers(machine),
     ...completions(machine),
   ];
+  return kind === 'crash' ? findings.map((each) => crashHole(each, options.vp ?? 0)) : findings;
 }
 
 /** Severity of what a quiesced guest leaves on purpose. */
@@ -136,10 +140,15 @@ function sharedPages(machine: SimulatedMachine, kind: HandoffKind, describe: Des
     const pages = describe(grant);
     const may = grant.access === 'write' ? 'write to' : 'read';
     const text = `the host may still ${may} the ${grant.purpose}`;
-    const severity = kind === 'quiesce' ? 'info' : pages.reserved ? 'warning' : 'error';
+    const severity = kind === 'quiesce' ? 'info' : safe(pages, kind) ? 'warning' : 'error';
     findings.push({ check, severity, text, pages });
   }
   return findings;
+}
+
+/** Lost to the next owner, but it knows. What a crash leaves is a dump, and the host may change it. */
+function safe({ reserved }: FindingPages, kind: HandoffKind): boolean {
+  return reserved && kind !== 'crash';
 }
 
 // --- 10: leftovers ---
@@ -147,21 +156,22 @@ function sharedPages(machine: SimulatedMachine, kind: HandoffKind, describe: Des
 function leftovers(machine: SimulatedMachine): Finding[] {
   const { inspection } = machine.partition;
   const findings: Finding[] = [];
-  const report = (text: string): void => {
-    findings.push({ check: 'leftovers', severity: 'warning', text });
+  const report = (text: string, vp?: number): void => {
+    const where = vp === undefined ? {} : { vp };
+    findings.push({ check: 'leftovers', severity: 'warning', text, ...where });
   };
   for (let vp = 0; vp < inspection.processorCount; vp++) {
     for (const { sint, queued, pending } of inspection.slots(vp)) {
-      if (queued > 0) report(`${queued} messages wait behind SINT${sint} of VP ${vp}`);
-      else if (pending) report(`the pending flag of SINT${sint} of VP ${vp} is set`);
+      if (queued > 0) report(`${queued} messages wait behind SINT${sint} of VP ${vp}`, vp);
+      else if (pending) report(`the pending flag of SINT${sint} of VP ${vp} is set`, vp);
     }
     for (const { sint, flag } of inspection.eventFlags(vp)) {
-      report(`event flag ${flag} of SINT${sint} of VP ${vp} is set`);
+      report(`event flag ${flag} of SINT${sint} of VP ${vp} is set`, vp);
     }
   }
   for (const { vp, sint, type } of fullSlots(machine)) {
     if (sint === VMBUS_MESSAGE_SINT) continue;
-    report(`a message of type ${hex(type)} is left in the slot of SINT${sint} of VP ${vp}`);
+    report(`a message of type ${hex(type)} is left in the slot of SINT${sint} of VP ${vp}`, vp);
   }
   const { hostMessagesQueued } = machine.vmbus.inspect();
   if (hostMessagesQueued > 0) {
@@ -175,11 +185,14 @@ function leftovers(machine: SimulatedMachine): Finding[] {
 function completions(machine: SimulatedMachine): Finding[] {
   const findings: Finding[] = [];
   for (const { nic, statistics, state } of machine.nics) {
-    const count = statistics.uncompletedAtClose + state.outstanding;
-    if (count === 0) continue;
-    const packets = `${count} received packet${count === 1 ? '' : 's'}`;
-    const text = `NIC ${nic}: the guest has not completed ${packets}`;
-    findings.push({ check: 'completions', severity: 'warning', text });
+    const report = (count: number, when: string): void => {
+      if (count === 0) return;
+      const packets = `${count} received packet${count === 1 ? '' : 's'}`;
+      const text = `NIC ${nic}: ${packets} not completed ${when}`;
+      findings.push({ check: 'completions', severity: 'warning', text });
+    };
+    report(statistics.uncompletedAtClose, 'when the channel closed');
+    report(state.outstanding, 'yet');
   }
   return findings;
 }

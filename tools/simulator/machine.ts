@@ -86,6 +86,12 @@ export class SimulatedMachine {
     return this.partition.events;
   }
 
+  /** Reset the VM: the host lets go of everything, registers are as at the start. Memory stays. */
+  reset(): void {
+    this.vmbus.reset();
+    this.partition.reset();
+  }
+
   /** Let the host run for some virtual time, without any guest. */
   run(ticks: number): void {
     this.clock.advanceTo(this.clock.now + ticks);

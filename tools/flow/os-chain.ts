@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * A chain of kernels, each of which hands the machine to the next: by kexec, or by a crash to the
+ * crash kernel. Before each of them the handoff is audited, all memory that it was promised is
+ * filled with a pattern, and the host writes to whatever it still holds.
+ */
+
+import type { FirmwareEvent } from '../../src/events.ts';
+import type { MemoryRange } from '../../src/machine.ts';
+import { bootKernel, reportOf, type OsReport } from '../os/loaded-os.ts';
+import type { OsBug } from '../os/os-bugs.ts';
+import { crash, kexec } from '../os/os-end.ts';
+import { OsKernel } from '../os/os-kernel.ts';
+import type { Finding } from '../simulator/audit-findings.ts';
+import { describeGrant } from '../simulator/audit-pages.ts';
+import { auditHandoff, type AuditOptions } from '../simulator/audit.ts';
+import { TICKS_PER_MS } from '../simulator/clock.ts';
+import type { Grant } from '../simulator/grants.ts';
+import { MemoryPattern, auditPattern, writeLate } from '../simulator/late-writes.ts';
+import type { SimulatedMachine } from '../simulator/machine.ts';
+import { auditOs, channelNumbers } from './os-findings.ts';
+
+/** How long the host goes on after its late writes, in ms. */
+const SETTLE_MS = 1000;
+
+/** How a kernel ends. */
+export type KernelEnd =
+  /** For the next kernel. */
+  | 'kexec'
+  /** For the crash kernel. */
+  | 'crash'
+  /** As `crash`, but there is no crash kernel: the VM is reset. */
+  | 'panic'
+  /** Without a word: the VM is reset. */
+  | 'power-off'
+  /** By removing its drivers: as clean as can be. */
+  | 'shutdown';
+
+/** A kernel of the chain. */
+export interface KernelPlan {
+  readonly end: KernelEnd;
+  /** What it gets wrong. */
+  readonly bugs?: readonly OsBug[];
+  /** Processors that it brings online; default all. */
+  readonly online?: readonly number[];
+  /** Processor that it crashes on; by default the last. */
+  readonly crashVp?: number;
+  /** Called when it is up, before it ends: to put the host into some state. */
+  readonly beforeEnd?: (machine: SimulatedMachine) => void;
+}
+
+/** What became of a kernel. */
+export interface OsStage {
+  /** `OS`, `kexec 1`, `crash kernel`. */
+  readonly name: string;
+  /** Undefined if it did not come back. */
+  readonly report: OsReport | undefined;
+  readonly end: KernelEnd;
+  /** When it ended, in ticks. */
+  readonly endedAt: number;
+  /** What was found from the moment that it took over to the moment that it had handed over. */
+  readonly findings: readonly Finding[];
+}
+
+export interface ChainOptions {
+  readonly machine: SimulatedMachine;
+  /** What the first kernel was handed. */
+  readonly memoryMap: readonly MemoryRange[];
+  /** Memory that is reserved in the map but that the first kernel uses: its image. */
+  readonly inUse?: AuditOptions['inUse'];
+  readonly kernels: readonly KernelPlan[];
+  /** Runs a guest within limits; undefined if it did not come back. */
+  readonly guest: <T>(name: string, run: () => T) => T | undefined;
+  readonly events?: ((stage: string, event: FirmwareEvent) => void) | undefined;
+  /** Processor that the first kernel starts on. Default 0. */
+  readonly vp?: number;
+}
+
+/** The kernels of a flow: one, and one more after each step; the last shuts down. */
+export function kernelsFor(steps: readonly ('kexec' | 'crash')[]): KernelPlan[] {
+  const kernels: KernelPlan[] = steps.map((end) => ({ end }));
+  // A crash kernel writes its dump, and then the VM is reset
+  kernels.push({ end: steps.at(-1) === 'crash' ? 'power-off' : 'shutdown' });
+  return kernels;
+}
+
+/** Run the chain. */
+export function runOsChain(options: ChainOptions): OsStage[] {
+  return new OsChain(options).run();
+}
+
+/** What a kernel takes over from the one before it. */
+interface Inheritance {
+  readonly memoryMap: readonly MemoryRange[];
+  readonly inUse: NonNullable<AuditOptions['inUse']>;
+  readonly vp: number;
+  /** How it got the machine. After a crash it uses the processor that it starts on alone. */
+  readonly by: 'boot' | 'kexec' | 'crash' | 'reset';
+}
+
+class OsChain {
+  readonly #options: ChainOptions;
+  readonly #machine: SimulatedMachine;
+  #findings: Finding[] = [];
+
+  constructor(options: ChainOptions) {
+    this.#options = options;
+    this.#machine = options.machine;
+  }
+
+  run(): OsStage[] {
+    const { memoryMap, inUse = [], vp = 0, kernels } = this.#options;
+    const stages: OsStage[] = [];
+    let taken: Inheritance | undefined = { memoryMap, inUse, vp, by: 'boot' };
+    for (const [index, plan] of kernels.entries()) {
+      if (taken === undefined) break;
+      const name = stageName(index, taken);
+      this.#findings = [];
+      const { report, next } = this.#runKernel(name, plan, taken);
+      const endedAt = this.#machine.clock.now;
+      stages.push({ name, report, end: plan.end, endedAt, findings: this.#findings });
+      taken = next;
+    }
+    return stages;
+  }
+
+  /** Run one kernel from taking over to the end of its handing over. */
+  #runKernel(name: string, plan: KernelPlan, taken: Inheritance) {
+    const { guest } = this.#options;
+    const before = channelNumbers(this.#machine);
+    const pattern = this.#fill(taken);
+    const written = writeLate(this.#machine);
+    this.#machine.run(SETTLE_MS * TICKS_PER_MS);
+    this.#damage(pattern, taken, written, 'by late writes of the host');
+
+    // Boot, and what the kernel says of it
+    const kernel = this.#makeKernel(name, plan, taken, pattern);
+    const booted = guest(name, () => ({ failure: bootKernel(kernel) }));
+    this.#damage(pattern, taken, written, `while the ${name} ran`);
+    if (booted === undefined) return { report: undefined, next: undefined };
+
+    // The end: a kernel that did not come up has nothing to hand over
+    const { failure } = booted;
+    const up = failure === undefined;
+    plan.beforeEnd?.(this.#machine);
+    const ended = up ? guest(name, () => this.#end(kernel, plan)) : { next: undefined };
+    const report = reportOf(kernel, failure, plan.end === 'shutdown');
+    this.#findings.push(...auditOs(report, this.#machine, before));
+    return { report, next: ended?.next };
+  }
+
+  #fill({ memoryMap, inUse }: Inheritance): MemoryPattern {
+    const pattern = new MemoryPattern(this.#machine.partition.ram, memoryMap);
+    for (const { address, length } of inUse) pattern.keep(address, length);
+    return pattern;
+  }
+
+  #damage(
+    pattern: MemoryPattern,
+    { memoryMap, inUse }: Inheritance,
+    written: readonly Grant[],
+    when: string,
+  ): void {
+    const describe = (grant: Grant) => describeGrant(grant, memoryMap, inUse);
+    this.#findings.push(...auditPattern(pattern, when, written, describe));
+  }
+
+  #makeKernel(
+    name: string,
+    plan: KernelPlan,
+    { memoryMap, vp, by }: Inheritance,
+    pattern: MemoryPattern,
+  ): OsKernel {
+    const { events } = this.#options;
+    const online = by === 'crash' ? [vp] : plan.online;
+    return new OsKernel({
+      processors: this.#machine.processors,
+      memoryMap,
+      vp,
+      crashKernel: plan.end === 'crash',
+      onAllocate: (address, length) => pattern.exclude(address, length),
+      ...(online === undefined ? {} : { online }),
+      ...(plan.bugs === undefined ? {} : { bugs: plan.bugs }),
+      ...(events === undefined ? {} : { events: (event) => events(name, event) }),
+    });
+  }
+
+  /** End a kernel, and audit what it leaves. */
+  #end(kernel: OsKernel, plan: KernelPlan): { readonly next: Inheritance | undefined } {
+    const machine = this.#machine;
+    const vp = plan.crashVp ?? kernel.processors.at(-1)!.index;
+    switch (plan.end) {
+      case 'kexec': {
+        const memoryMap = kexec(kernel);
+        this.#findings.push(...auditHandoff(machine, memoryMap, { kind: 'kexec' }));
+        return { next: { memoryMap, inUse: [], vp: kernel.vp, by: 'kexec' } };
+      }
+      case 'crash': {
+        const memoryMap = crash(kernel, vp);
+        this.#findings.push(...auditHandoff(machine, memoryMap, { kind: 'crash', vp }));
+        return { next: { memoryMap, inUse: [], vp, by: 'crash' } };
+      }
+      case 'panic':
+        crash(kernel, vp);
+        return this.#reset();
+      case 'power-off':
+        return this.#reset();
+      default:
+        kernel.shutdown();
+        return { next: undefined };
+    }
+  }
+
+  /** The VM is reset: the host lets go of everything, whatever the guest did. */
+  #reset(): { readonly next: Inheritance } {
+    const { memoryMap } = this.#machine.bootProcessor;
+    this.#machine.reset();
+    // The host itself must have let go; what the guest owed it is nobody's concern any more
+    const left = auditHandoff(this.#machine, memoryMap);
+    this.#findings.push(...left.filter(({ severity }) => severity === 'error'));
+    return { next: { memoryMap, inUse: [], vp: 0, by: 'reset' } };
+  }
+}
+
+function stageName(index: number, { by }: Inheritance): string {
+  switch (by) {
+    case 'crash':
+      return 'crash kernel';
+    case 'kexec':
+      return `kexec ${index}`;
+    default:
+      return index === 0 ? 'OS' : 'OS after the reset';
+  }
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** What the loaded OS does at the seam besides what the drivers do: interrupts, and its own posting. */
+
+import { HyperV, type HyperVOptions } from '../../src/hyperv/hyperv.ts';
+import type { Log } from '../../src/events.ts';
+import type { CpuidRegisters, MemoryRange, X64Machine } from '../../src/machine.ts';
+import type { SharedMemory } from '../../src/memory/shared-memory.ts';
+import { InitiateContact, MessageHeader, MessageType } from '../../src/vmbus/protocol.ts';
+
+/**
+ * A processor whose guest takes interrupts: they come while it does nothing. The drivers poll, as
+ * firmware must, so that the handler has nothing to do but what polling does not.
+ */
+export class InterruptedMachine implements X64Machine {
+  readonly architecture = 'x64';
+  readonly memory: ArrayBufferLike;
+  readonly memoryMap: readonly MemoryRange[];
+  readonly #machine: X64Machine;
+  readonly #interrupt: () => void;
+
+  constructor(machine: X64Machine, interrupt: () => void) {
+    this.memory = machine.memory;
+    this.memoryMap = machine.memoryMap;
+    this.#machine = machine;
+    this.#interrupt = interrupt;
+  }
+
+  cpuid(leaf: number, subleaf: number): CpuidRegisters {
+    return this.#machine.cpuid(leaf, subleaf);
+  }
+
+  rdmsr(msr: number): bigint {
+    return this.#machine.rdmsr(msr);
+  }
+
+  wrmsr(msr: number, value: bigint): void {
+    this.#machine.wrmsr(msr, value);
+  }
+
+  callHypercallPage(page: number, control: bigint, input: bigint, output: bigint): bigint {
+    return this.#machine.callHypercallPage(page, control, input, output);
+  }
+
+  pause(): void {
+    this.#machine.pause();
+    this.#interrupt();
+  }
+}
+
+/** How the OS posts. */
+export interface PostHabits {
+  /** Processor that INITIATE_CONTACT names: answers come there (LIS b1f365ff). */
+  readonly contactVp: number;
+  /** Whether a message that the host refuses for the moment is posted again. */
+  readonly retries: boolean;
+}
+
+/** The hypervisor layer with the habits of an OS. */
+export class OsHyperV extends HyperV {
+  readonly #habits: PostHabits;
+  /** Connection ID of the last message. */
+  lastConnectionId = 0;
+
+  constructor(
+    machine: X64Machine,
+    pages: SharedMemory,
+    log: Log,
+    habits: PostHabits,
+    options: HyperVOptions,
+  ) {
+    super(machine, pages, log, options);
+    this.#habits = habits;
+  }
+
+  override postMessage(
+    connectionId: number,
+    type: number,
+    payload: Uint8Array,
+    length: number,
+    retry = true,
+  ): void {
+    const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
+    if (view.getUint32(MessageHeader.at.type, true) === MessageType.INITIATE_CONTACT) {
+      view.setUint32(InitiateContact.at.targetVp, this.#habits.contactVp, true);
+    }
+    this.lastConnectionId = connectionId;
+    super.postMessage(connectionId, type, payload, length, retry && this.#habits.retries);
+  }
+}

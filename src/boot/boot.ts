@@ -14,6 +14,7 @@ import { MapAllocator, type PageAllocator } from '../memory/allocator.ts';
 import { carve } from '../memory/shared-memory.ts';
 import type { NetDevice } from '../net/device.ts';
 import { netboot, type NetbootOptions } from '../net/netboot.ts';
+import type { Clock } from '../time.ts';
 import { Image } from './image.ts';
 
 export const BootError = errorKinds({
@@ -145,7 +146,15 @@ function bootDevice(
   allocator: MapAllocator,
   options: BootOptions,
 ): BootImage {
-  const { log, clock, random } = driver;
+  const { log, random } = driver;
+  // Hear what the host says meanwhile: above all that it takes the device away
+  const clock: Clock = {
+    now: () => driver.clock.now(),
+    pause: () => {
+      driver.clock.pause();
+      driver.poll();
+    },
+  };
   const image = new Image(driver.memory, allocator);
   log.emit({ kind: 'boot-step', step: 'open', phase: 'begin' });
   device.open();

@@ -55,7 +55,7 @@ function errorLines({ error, attempts, ended }: BootOutcome): string[] {
     if (name === error?.name && text === error.text) continue;
     lines.push(`         on ${device}: ${name}: ${text}`);
   }
-  if (ended !== undefined) {
+  if (ended?.stack !== undefined) {
     lines.push(`ended    ${endText(ended)}`);
     for (const line of stackLines(ended.stack)) lines.push(`         ${line}`);
   }
@@ -72,7 +72,8 @@ function stackLines(stack: string | undefined): string[] {
 function auditLines(outcome: BootOutcome): string[] {
   // A guest whose worker is gone left nothing to look at
   if (outcome.handoffMs === undefined) return [];
-  const lines = [`audit    of the handoff at ${outcome.handoffMs.toFixed(3)} ms`];
+  const when = outcome.ended?.guest === 'firmware' ? 'what was left' : 'the handoff';
+  const lines = [`audit    of ${when} at ${outcome.handoffMs.toFixed(3)} ms`];
   for (const check of Object.keys(AUDIT_CHECKS) as AuditCheck[]) {
     const { number, text } = AUDIT_CHECKS[check];
     const state = checkState(outcome, check);

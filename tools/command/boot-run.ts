@@ -126,7 +126,7 @@ async function loadFirmware(path: string): Promise<Firmware> {
   try {
     module = (await import(pathToFileURL(path).href)) as Partial<Firmware>;
   } catch (error) {
-    const text = `${path} cannot be loaded: ${(error as Error).message}`;
+    const text = `${path} cannot be loaded: ${String(error)}`;
     throw new UsageError('BadFirmware', text, advice);
   }
   if (typeof module.boot === 'function') return module as Firmware;

@@ -119,8 +119,8 @@ export class RndisRequests {
   }
 
   /** Answer a keep-alive, so that the device does not take us for dead. Never throws. */
-  answerKeepalive(view: DataView, offset: number, length: number): void {
-    if (length < RndisKeepalive.size || this.#transport.failure !== undefined) return;
+  answerKeepalive(view: DataView, offset: number): void {
+    if (this.#transport.failure !== undefined) return;
     const id = view.getUint32(offset + RndisKeepalive.at.requestId, true);
     this.#attempt('keep-alive not answered', () => {
       const { size } = RndisKeepaliveComplete;
@@ -222,8 +222,11 @@ export class RndisRequests {
   /** Wake whoever waits for an answer. Malformed ones wake too (iPXE's defect 11). */
   #answered(view: DataView, offset: number, length: number, type: number, min: number): boolean {
     const { log, name } = this.#transport;
-    const id = length >= RNDIS_BODY + 4 ? view.getUint32(offset + RNDIS_BODY, true) : NOTHING;
-    if (id !== this.#awaitedId || type !== this.#awaitedType) {
+    // One that is too short to say what it answers can only answer what was asked
+    const awaited = this.#awaitedId !== NOTHING && type === this.#awaitedType;
+    const hasId = length >= RNDIS_BODY + 4;
+    const id = hasId ? view.getUint32(offset + RNDIS_BODY, true) : this.#awaitedId;
+    if (!awaited || id !== this.#awaitedId) {
       const text = `unexpected answer 0x${type.toString(16)} to 0x${(id >>> 0).toString(16)}`;
       log.info('RNDIS', name, text);
       return false;

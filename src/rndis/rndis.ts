@@ -25,6 +25,7 @@ import {
   RNDIS_BODY,
   RndisHeader,
   RndisIndicateStatus,
+  RndisKeepalive,
   RndisPacket,
   RndisStatus,
   RndisType,
@@ -245,7 +246,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
         this.#receivedStatus(bytes, view, offset, length);
         return;
       case RndisType.KEEPALIVE:
-        this.#requests.answerKeepalive(view, offset, length);
+        this.#receivedKeepalive(bytes, view, offset, length);
         return;
       default: {
         const text = `message type ${hex(type)}`;
@@ -301,6 +302,15 @@ export class RndisDevice implements NetDevice, RndisReceiver {
         this.receiveFailed(RndisError.UnknownStatus, text, bytes, offset, length);
       }
     }
+  }
+
+  #receivedKeepalive(bytes: Uint8Array, view: DataView, offset: number, length: number): void {
+    if (length < RndisKeepalive.size) {
+      const text = `keep-alive of ${length} bytes`;
+      this.receiveFailed(RndisError.BadMessage, text, bytes, offset, length);
+      return;
+    }
+    this.#requests.answerKeepalive(view, offset);
   }
 
   receiveFailed(error: ErrorKind, text: string, bytes?: Uint8Array, offset = 0, length = 0): void {

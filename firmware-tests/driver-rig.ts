@@ -8,6 +8,7 @@
 import * as assert from 'uvu/assert';
 import {
   HypxeError,
+  PAGE_SIZE,
   createDriver,
   type DriverOptions,
   type FirmwareEvent,
@@ -16,7 +17,7 @@ import {
   type NetDevice,
 } from '../src/index.ts';
 import { HvCall, Msr } from '../src/hyperv/protocol.ts';
-import { PacketType } from '../src/vmbus/protocol.ts';
+import { GpaDirectHeader, GpaRange, PacketType } from '../src/vmbus/protocol.ts';
 import { auditHandoff } from '../tools/simulator/audit.ts';
 import { TICKS_PER_MS } from '../tools/simulator/clock.ts';
 import type { HostEvent } from '../tools/simulator/events.ts';
@@ -69,6 +70,13 @@ export interface GuestPacket {
   readonly view: DataView;
 }
 
+/** An RNDIS message of the guest, as it lay in its memory when the host read the packet. */
+export interface GuestMessage {
+  readonly transactionId: bigint;
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+}
+
 export class Rig {
   readonly machine: SimulatedMachine;
   readonly links: readonly TestLink[];
@@ -80,6 +88,7 @@ export class Rig {
   readonly errors: string[] = [];
   readonly transmitted: string[] = [];
   #log: HostEvent[] = [];
+  #messages: GuestMessage[] = [];
 
   constructor(options: RigOptions = {}) {
     const { host = 'server2019', knobs = {}, profile, cards = 1, driver, wrap, ...rest } = options;
@@ -92,7 +101,7 @@ export class Rig {
       profile: withKnobs({ ...profileNamed(host)!, ...profile }, knobs),
       links: this.links,
     });
-    this.machine.events.listen((event) => this.#log.push(event));
+    this.machine.events.listen((event) => this.#record(event));
     const { bootProcessor } = this.machine;
     this.driver = createDriver(wrap?.(bootProcessor) ?? bootProcessor, {
       events: (event) => this.events.push(event),
@@ -166,7 +175,24 @@ export class Rig {
 
   mark(): void {
     this.#log = [];
+    this.#messages = [];
     this.events.length = 0;
+  }
+
+  #record(event: HostEvent): void {
+    // Waiting is nothing but looking at the clock
+    if (event.kind === 'rdmsr' && event.msr === Msr.TIME_REF_COUNT) return;
+    this.#log.push(event);
+    if (event.kind !== 'ring-packet' || event.from !== 'guest') return;
+    if (event.type !== PacketType.DATA_GPA_DIRECT) return;
+    const view = viewOf(event.bytes);
+    const range = GpaDirectHeader.size;
+    const address =
+      view.getUint32(range + GpaRange.at.pfn, true) * PAGE_SIZE +
+      view.getUint32(range + GpaRange.at.byteOffset, true);
+    const length = view.getUint32(range + GpaRange.at.byteCount, true);
+    const bytes = this.machine.partition.ram.bytes.slice(address, address + length);
+    this.#messages.push({ transactionId: event.transactionId, bytes, view: viewOf(bytes) });
   }
 
   /** Host events of one kind. */
@@ -214,6 +240,13 @@ export class Rig {
         bytes,
         view: viewOf(bytes),
       }));
+  }
+
+  /** RNDIS messages of the guest, of one type or all. */
+  messages(type?: number): GuestMessage[] {
+    return this.#messages.filter(
+      ({ view }) => type === undefined || view.getUint32(0, true) === type,
+    );
   }
 
   /** Transaction IDs of the host's packets of a type. */

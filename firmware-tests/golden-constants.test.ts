@@ -41,6 +41,9 @@ const WITHOUT_GOLDEN: Readonly<Record<string, readonly [value: number | bigint, 
   'host.INITIATE_CONTACT_CLIENT_SIZE': [56, 'OpenVMM InitiateContact2, tested below'],
   'host.CHANNEL_CONNECTION_BASE': [0x2000, 'SINT 2 << 12, tested below'],
   'netvsc.NVSP_MESSAGE_SIZE': [32, 'iPXE pads all messages to 32, tested in golden-structs'],
+  'utility.ShutdownFlag.FORCE': [1, 'OpenVMM shutdown flags, bit 0; not in the extract'],
+  'utility.ShutdownFlag.RESTART': [2, 'OpenVMM shutdown flags, bit 1; not in the extract'],
+  'utility.ShutdownFlag.HIBERNATE': [4, 'OpenVMM shutdown flags, bit 2; not in the extract'],
   'netvsc.NVSP_RECEIVE_BUFFER_COMPLETE_MIN': [28, 'completion and one section, tested below'],
 };
 

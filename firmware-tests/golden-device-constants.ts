@@ -191,6 +191,13 @@ export const UTILITY_CONSTANTS: ConstantPins = {
     INVALID_ARGUMENT: ['HV_INVALIDARG'],
     DISK_FULL: ['HV_ERROR_DISK_FULL'],
     MORE_DATA: ['HV_S_CONT', 'ic.status.NO_MORE_ITEMS'],
+    NOT_FOUND: ['ic.status.NOT_FOUND'],
+  },
+  IC_MESSAGE_MAX: ['ic.max_message_size'],
+  UnservedClass: {
+    KVP_EXCHANGE: ['guid:HV_KVP_GUID', 'guid:guids.kvp_ic_interface'],
+    VSS: ['guid:HV_VSS_GUID', 'guid:guids.vss_ic_interface'],
+    RDV: ['guid:HV_RDV_GUID', 'guid:guids.rdv_ic_interface'],
   },
   TimeSyncFlag: {
     PROBE: ['ICTIMESYNCFLAG_PROBE'],
@@ -204,4 +211,5 @@ export const UTILITY_CONSTANTS: ConstantPins = {
     CANCEL: ['CANCEL_FCOPY'],
   },
   FileCopyFlag: { OVERWRITE: ['OVER_WRITE'], CREATE_PATH: ['CREATE_PATH'] },
+  FILE_CONSUMER_VERSION: ['FCOPY_CURRENT_VERSION'],
 };

@@ -7,11 +7,22 @@
 
 /** Steps of a boot, in order. */
 export type BootStep =
-  'detect' | 'connect' | 'open' | 'configure' | 'download' | 'shutdown' | 'handoff';
+  'detect' | 'connect' | 'receive' | 'open' | 'configure' | 'download' | 'shutdown' | 'handoff';
 
 /** The layer that speaks: the prefix of the log line. */
 export type Layer =
-  'HV' | 'VMBUS' | 'NETVSC' | 'RNDIS' | 'NET' | 'ARP' | 'IP' | 'UDP' | 'DHCP' | 'TFTP' | 'BOOT';
+  | 'HV'
+  | 'VMBUS'
+  | 'NETVSC'
+  | 'RNDIS'
+  | 'UTIL'
+  | 'NET'
+  | 'ARP'
+  | 'IP'
+  | 'UDP'
+  | 'DHCP'
+  | 'TFTP'
+  | 'BOOT';
 
 export type LogLevel = 'error' | 'warning' | 'info' | 'debug';
 
@@ -38,6 +49,12 @@ export type FirmwareEvent =
     }
   | { readonly kind: 'netdev'; readonly change: 'register' | 'unregister'; readonly name: string }
   | { readonly kind: 'link'; readonly name: string; readonly up: boolean }
+  | {
+      /** The host has told the time: `unixMs` (since 1970, UTC) was at reference time `ticks`. */
+      readonly kind: 'wall-clock';
+      readonly unixMs: number;
+      readonly ticks: number;
+    }
   | {
       /** Bytes of the image received so far, and its size if the server has told it. */
       readonly kind: 'progress';

@@ -35,6 +35,17 @@ export const IcStatus = {
   INVALID_ARGUMENT: 0x80070057,
   DISK_FULL: 0x80070070,
   MORE_DATA: 0x80070103,
+  NOT_FOUND: 0x80041002,
+} as const;
+
+/** Most bytes of a message with its IcHeader (OpenVMM `MAX_MESSAGE_SIZE`). */
+export const IC_MESSAGE_MAX = 0x3400;
+
+/** Interface GUIDs of services that exist and that nobody here serves. */
+export const UnservedClass = {
+  KVP_EXCHANGE: 'a9a0f4e7-5a45-4d96-b827-8a841e8c03e6',
+  VSS: '35fa2e29-ea23-4236-96ae-3a6ebacba440',
+  RDV: '276aacf4-ac15-426c-98dd-7521ad3f01fe',
 } as const;
 
 /** A version as the services write it. */
@@ -79,6 +90,13 @@ export const ShutdownMessage = struct('IC_SHUTDOWN', 2060, {
   flags: [8, 4],
   displayMessage: [12, 2048],
 });
+
+/** ShutdownMessage.flags. */
+export const ShutdownFlag = {
+  FORCE: 1,
+  RESTART: 2,
+  HIBERNATE: 4,
+} as const;
 
 /** TIME_SYNC before message version 4.0. Times are in units of 100 ns since 1601. */
 export const TimeSyncMessage = struct('IC_TIME_SYNC', 25, {
@@ -146,3 +164,6 @@ export const FileCopyFlag = {
   OVERWRITE: 1,
   CREATE_PATH: 2,
 } as const;
+
+/** Version of the interface between the service and whoever takes the files. */
+export const FILE_CONSUMER_VERSION = 1;

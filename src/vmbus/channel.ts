@@ -120,6 +120,26 @@ export class VmbusChannel {
   }
 
   /**
+   * Send in-band data as the answer to a packet of the host: under its transaction ID, and without
+   * asking for a completion (how the utility services answer).
+   *
+   * @returns false if the ring has no room
+   */
+  sendAnswer(idLow: number, idHigh: number, payload: Uint8Array, length: number): boolean {
+    const total = ringLength(PacketHeader.size, length);
+    if (!this.#hasRoom(total)) return false;
+    this.#putHeader(PacketType.DATA_INBAND, PacketHeader.size, total, 0, idLow, idHigh);
+    this.#out.putBytes(payload, length);
+    this.#publish();
+    return true;
+  }
+
+  /** Whether the host has read everything that was sent. */
+  get allRead(): boolean {
+    return this.#out.allRead;
+  }
+
+  /**
    * Send data that lies in guest memory, physically contiguous, with an in-band payload beside it.
    *
    * @param id transaction ID (upper half 0)

@@ -42,6 +42,11 @@ export class OutboundRing {
     return this.#mask - fill;
   }
 
+  /** Whether the host has read everything that was published. */
+  get allRead(): boolean {
+    return this.#memory.u32(this.#control + RingControl.at.cons) === this.#start;
+  }
+
   /** Append a word to the packet under construction. */
   put32(value: number): void {
     this.#memory.set32(this.#data + this.#next, value);

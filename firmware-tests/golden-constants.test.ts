@@ -37,7 +37,9 @@ const WITHOUT_GOLDEN: Readonly<Record<string, readonly [value: number | bigint, 
   'vmbus.MONITOR_NONE': [0xff, 'value of monitorid in the sample offer_channel_nic'],
   'vmbus.GPADL_HEADER_PFNS': [26, 'samples gpadl_header_40pages: 26 and 14, tested below'],
   'vmbus.GPADL_BODY_PFNS': [28, '(240 - 16) / 8, tested below'],
-  'host.IMPLEMENTED_FEATURES': [0x2d, 'the members of FeatureFlag together, tested below'],
+  'host.IMPLEMENTED_FEATURES': [0x2f, 'the members of FeatureFlag together, tested below'],
+  'host.OPEN_CHANNEL2_FEATURES': [0x3, 'OpenVMM OpenChannel2: features 0x1 or 0x2'],
+  'host.OFFER_CHANNEL_SHORT': [190, 'OFFER_CHANNEL up to its monitor, tested below'],
   'host.INITIATE_CONTACT_CLIENT_SIZE': [56, 'OpenVMM InitiateContact2, tested below'],
   'host.CHANNEL_CONNECTION_BASE': [0x2000, 'SINT 2 << 12, tested below'],
   'netvsc.NVSP_MESSAGE_SIZE': [32, 'iPXE pads all messages to 32, tested in golden-structs'],
@@ -134,6 +136,7 @@ values('what no golden file has is as its document has it', () => {
   const features = Object.values(host.FeatureFlag).reduce((all, flag) => all | flag, 0);
   assert.is(host.IMPLEMENTED_FEATURES, features);
   assert.is(host.INITIATE_CONTACT_CLIENT_SIZE, goldenStruct('openvmm', 'InitiateContact2').size);
+  assert.is(host.OFFER_CHANNEL_SHORT, vmbus.OfferChannel.at.isDedicated);
   assert.is(host.CHANNEL_CONNECTION_BASE, vmbus.VMBUS_MESSAGE_SINT << 12);
   const room = hyperv.HV_MESSAGE_PAYLOAD_MAX;
   const header = vmbus.GpadlHeader.size + vmbus.GpaRange.size;

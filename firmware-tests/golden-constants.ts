@@ -270,9 +270,12 @@ export const VMBUS_CONSTANTS: ConstantPins = {
 export const HOST_CONSTANTS: ConstantPins = {
   FeatureFlag: {
     GUEST_SPECIFIED_SIGNAL_PARAMETERS: ['vmbus_feature_flags.guest_specified_signal_parameters'],
+    CHANNEL_INTERRUPT_REDIRECTION: ['vmbus_feature_flags.channel_interrupt_redirection'],
     MODIFY_CONNECTION: ['vmbus_feature_flags.modify_connection'],
     CLIENT_ID: ['vmbus_feature_flags.client_id'],
     PAUSE_RESUME: ['vmbus_feature_flags.pause_resume'],
   },
+  OPEN_FLAG_REDIRECT_INTERRUPT: ['vmbus_misc.OPEN_CHANNEL_FLAG_REDIRECT_INTERRUPT'],
+  REDIRECT_SINT: ['vmbus_server.REDIRECT_SINT'],
   STATUS_CONNECTION_REFUSED: ['vmbus_misc.STATUS_CONNECTION_REFUSED'],
 };

@@ -346,6 +346,28 @@ export const HOST_STRUCTS: Readonly<Record<string, StructPin>> = {
       monitorOut: [null, null, 'child_to_parent_monitor_page_gpa'],
     },
   },
+  OpenReservedChannel: {
+    golden: [null, null, 'OpenReservedChannel'],
+    fields: {
+      channel: [null, null, 'channel_id'],
+      targetVp: [null, null, 'target_vp'],
+      targetSint: [null, null, 'target_sint'],
+      gpadl: [null, null, 'ring_buffer_gpadl'],
+      outPages: [null, null, 'downstream_page_offset'],
+    },
+  },
+  CloseReservedChannel: {
+    golden: [null, null, 'CloseReservedChannel'],
+    fields: {
+      channel: [null, null, 'channel_id'],
+      targetVp: [null, null, 'target_vp'],
+      targetSint: [null, null, 'target_sint'],
+    },
+  },
+  CloseReservedResponse: {
+    golden: [null, null, 'CloseReservedChannelResponse'],
+    fields: { channel: [null, null, 'channel_id'] },
+  },
   ModifyConnectionResponse: {
     golden: [null, null, 'ModifyConnectionResponse'],
     fields: { connectionState: [null, null, 'connection_state'] },

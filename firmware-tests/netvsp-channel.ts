@@ -4,7 +4,11 @@
 
 import * as assert from 'uvu/assert';
 import { PacketType } from '../src/vmbus/protocol.ts';
-import type { DeviceChannel, GuestPacket } from '../tools/simulator/channel-interface.ts';
+import type {
+  ChannelDevice,
+  DeviceChannel,
+  GuestPacket,
+} from '../tools/simulator/channel-interface.ts';
 import type { Grant } from '../tools/simulator/grants.ts';
 import type { GuestRam } from '../tools/simulator/guest-ram.ts';
 
@@ -64,6 +68,9 @@ export class FakeChannel implements DeviceChannel {
   /** Packets of the guest that the device has not read. */
   readonly toHost: Uint8Array[] = [];
   readonly toGuest: HostPacket[] = [];
+  /** Sub-channels that the device has offered, and whether the bus has room for them. */
+  readonly subchannels: ChannelDevice[] = [];
+  subchannelRoom = true;
   /** Bytes free in the ring to the guest. */
   room = Infinity;
   dead = false;
@@ -129,6 +136,11 @@ export class FakeChannel implements DeviceChannel {
         this.#decode(type, flags, low, high, extra.slice(0, extraLength), payload, payloadLength),
       );
     return true;
+  }
+
+  offerSubchannels(devices: readonly ChannelDevice[]): boolean {
+    if (this.subchannelRoom) this.subchannels.push(...devices);
+    return this.subchannelRoom;
   }
 
   gpadl(id: number): Grant | undefined {

@@ -52,6 +52,10 @@ class FrugalChannel implements DeviceChannel {
     return true;
   }
 
+  offerSubchannels(): boolean {
+    return false;
+  }
+
   die(reason: string): void {
     assert.unreachable(reason);
   }

@@ -135,7 +135,7 @@ contact('test_version_negotiation_feature_flags: supported and requested, the re
     new Rig().post(initiate(VmbusVersion.V6_0, { info: '02000000' + words(requested), length }), 4);
   assert.equal(flags(0), [answer(0, 1, 0)]);
   assert.equal(flags(0x25), [answer(0, 1, 0x25)]);
-  assert.equal(flags(0xffffff77), [answer(0, 1, 0x25)]);
+  assert.equal(flags(0xffffff77), [answer(0, 1, 0x27)]);
   // The client ID needs its bytes
   assert.equal(flags(0x8), []);
   assert.equal(flags(0x8, 56), [answer(0, 1, 0x8)]);

@@ -4,7 +4,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { InitiateContact } from '../src/vmbus/protocol.ts';
+import { InitiateContact, TlConnectRequest, TlConnectResult } from '../src/vmbus/protocol.ts';
 import {
   CHANNEL_CONNECTION_BASE,
   FeatureFlag,
@@ -13,8 +13,6 @@ import {
   ModifyConnection,
   ModifyConnectionResponse,
   OpenChannel2,
-  TlConnectRequest,
-  TlConnectResult,
   VersionResponse2,
 } from '../tools/simulator/vmbus-server/host-protocol.ts';
 import type { Struct } from '../src/wire.ts';
@@ -56,6 +54,7 @@ layouts('messages of 6.0 and of hvsocket', () => {
 layouts('feature flags', () => {
   const names = {
     GUEST_SPECIFIED_SIGNAL_PARAMETERS: 'guest_specified_signal_parameters',
+    CHANNEL_INTERRUPT_REDIRECTION: 'channel_interrupt_redirection',
     MODIFY_CONNECTION: 'modify_connection',
     CLIENT_ID: 'client_id',
     PAUSE_RESUME: 'pause_resume',

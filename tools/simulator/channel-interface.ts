@@ -8,11 +8,22 @@
 import type { PartitionServices } from './partition-interface.ts';
 import type { Grant } from './grants.ts';
 
+/** VMBus drivers in one guest: the one on SINT 2, and one on a SINT of its own (from 5.0 on). */
+export type ClientName = 'primary' | 'secondary';
+
 /** A device that the VMBus server offers. */
 export interface ChannelDevice {
   /** GUIDs in canonical text. */
   readonly interfaceId: string;
   readonly instanceId: string;
+  /**
+   * Whom it is offered to; by default the primary client. A device belongs to one client: a host
+   * "can't have two connections to the same synthetic driver" (KB 2858695), and in OpenVMM each
+   * server has offers of its own.
+   */
+  readonly client?: ClientName;
+  /** From 1 on for sub-channels, which have the GUIDs of their primary channel; else 0. */
+  readonly subchannelIndex?: number;
   /** Offer flags (`OfferFlag`) and, for pipes and others, the 120 bytes of user data. */
   readonly offerFlags: number;
   readonly userDefined?: Uint8Array;
@@ -79,6 +90,13 @@ export interface DeviceChannel {
     payload: Uint8Array,
     payloadLength: number,
   ): boolean;
+
+  /**
+   * Offer sub-channels of this channel. They are taken back, before this channel, when it closes
+   * or goes away (OpenVMM: all rescinds of sub-channels precede the primary's). False if the bus
+   * has no room for all of them, or if this channel is closed: none is offered then.
+   */
+  offerSubchannels(devices: readonly ChannelDevice[]): boolean;
 
   /** The accepted GPADL of this channel, or undefined. It has exactly one grant per range. */
   gpadl(id: number): Grant | undefined;

@@ -50,6 +50,8 @@ export type HostEvent =
       readonly kind: 'ring-packet';
       readonly from: 'guest' | 'host';
       readonly channel: number;
+      /** Only for channels of a second VMBus driver; numbers are each driver's own. */
+      readonly client?: 'secondary';
       readonly offset: number;
       readonly type: number;
       readonly transactionId: bigint;
@@ -61,6 +63,7 @@ export type HostEvent =
       /** How the guest signalled. */
       readonly via: 'hypercall' | 'monitor';
       readonly channel: number;
+      readonly client?: 'secondary';
     }
   | {
       readonly kind: 'frame';
@@ -85,6 +88,7 @@ export type HostEvent =
         | 'released';
       readonly version?: number;
       readonly channel?: number;
+      readonly client?: 'secondary';
     }
   | {
       /** The guest broke the protocol: what it did, and what the host made of it. */

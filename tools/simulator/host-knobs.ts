@@ -6,6 +6,7 @@
  */
 
 import { HvStatus } from '../../src/hyperv/protocol.ts';
+import { STATUS_UNSUCCESSFUL } from '../../src/vmbus/protocol.ts';
 import { TICKS_PER_US } from './clock.ts';
 import type { HostKnobs } from './profile.ts';
 
@@ -34,6 +35,16 @@ export const WINDOWS: HostKnobs = {
   throttleStatus: HvStatus.INVALID_CONNECTION_ID,
   backPressure: 'stop-reading',
   reinitiate: 'disconnect',
+  versionMatch: 'exact',
+  contactVp: 'from-3.0',
+  messageQueue: 64,
+  secondClient: 'refuse',
+  secondConnectionId: 5,
+  shortOffers: false,
+  channelConnections: 'by-sint',
+  signalFlag: 'ignore',
+  oddGpadls: 'accept',
+  failureStatus: STATUS_UNSUCCESSFUL,
   torndownWhileOpen: 'deferred',
   throttleSignals: 0,
   emptyCompletion: 'tolerate',
@@ -42,6 +53,7 @@ export const WINDOWS: HostKnobs = {
   rndisReset: 'answer',
   malformedStatus: true,
   vfAssociation: false,
+  tableOffset: 'too-small',
   rangesPerPacket: 32,
   rxMessageLength: 'exact',
   ppiEvery: 3,
@@ -54,6 +66,13 @@ export const QEMU: HostKnobs = {
   offerPacing: 'one-by-one',
   echoVersion: false,
   throttleStatus: HvStatus.INSUFFICIENT_BUFFERS,
+  versionMatch: 'at-most',
+  contactVp: 'always',
+  messageQueue: 16,
+  channelConnections: 'from-16',
+  signalFlag: 'refuse',
+  oddGpadls: 'ignore',
+  failureStatus: 1,
   malformedStatus: false,
   rangesPerPacket: 1,
   ppiEvery: 0,
@@ -74,6 +93,7 @@ export const OPENVMM: HostKnobs = {
   cancelPacket: 'fatal',
   rndisReset: 'fatal',
   malformedStatus: false,
+  tableOffset: 'right',
   rangesPerPacket: 375,
   rxMessageLength: 'sub-allocation',
   ppiEvery: 1,

@@ -4,6 +4,7 @@
 
 import type { HostKnobs } from './profile.ts';
 import { RANGES_MAX } from './netvsp/transfer-pages.ts';
+import { GUEST_MESSAGES_MAX } from './vmbus-server/guest-messages.ts';
 
 /** One knob. What stands in `only`, or a whole number in `range` (both bounds included). */
 export interface KnobDescription {
@@ -76,6 +77,43 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
     text: 'INITIATE_CONTACT of a connected guest: disconnects it, or is ignored',
     only: ['disconnect', 'ignore'],
   },
+  versionMatch: {
+    text: 'VMBus versions: those of the list, or all up to the newest',
+    only: ['exact', 'at-most'],
+  },
+  contactVp: {
+    text: 'when the target VP of INITIATE_CONTACT counts',
+    only: ['from-3.0', 'always'],
+  },
+  messageQueue: {
+    text: 'messages that wait before HvPostMessage fails',
+    range: [1, GUEST_MESSAGES_MAX],
+  },
+  secondClient: {
+    text: 'a VMBus driver on another SINT: refused, or a connection of its own',
+    only: ['refuse', 'allow'],
+  },
+  secondConnectionId: {
+    text: 'connection for messages that the second client is told',
+    range: [5, 0x1fff],
+  },
+  shortOffers: { text: 'offers of 190 bytes below VMBus 1.1', only: YES_NO },
+  channelConnections: {
+    text: 'connection IDs of channels: number and SINT << 12, or number + 16',
+    only: ['by-sint', 'from-16'],
+  },
+  signalFlag: {
+    text: 'HvSignalEvent with a flag other than 0: ignored, or refused',
+    only: ['ignore', 'refuse'],
+  },
+  oddGpadls: {
+    text: 'a GPADL that is not one range of whole pages: accepted, or not answered',
+    only: ['accept', 'ignore'],
+  },
+  failureStatus: {
+    text: 'status of results that failed',
+    range: [1, 0xffffffff],
+  },
   torndownWhileOpen: {
     text: 'GPADL_TORNDOWN for a buffer in use: after the close, or at once',
     only: ['deferred', 'immediate'],
@@ -105,6 +143,10 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
     only: YES_NO,
   },
   vfAssociation: { text: 'announce a virtual function', only: YES_NO },
+  tableOffset: {
+    text: 'offset of the indirection table up to NVSP 6',
+    only: ['too-small', 'right'],
+  },
   rangesPerPacket: { text: 'most frames in one transfer-page packet', range: [1, RANGES_MAX] },
   rxMessageLength: {
     text: 'RNDIS length of received frames: exact, or the whole section',

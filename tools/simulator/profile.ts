@@ -46,9 +46,29 @@ export interface HostKnobs {
   readonly backPressure: 'stop-reading' | 'unbounded';
   /** A second INITIATE_CONTACT while connected: disconnects, or is ignored (before 2012 R2). */
   readonly reinitiate: 'disconnect' | 'ignore';
+  /** Versions are known by exact match, or all up to the newest (QEMU). */
+  readonly versionMatch: 'exact' | 'at-most';
+  /** From which version on INITIATE_CONTACT's target VP counts: 3.0, or always (QEMU). */
+  readonly contactVp: 'from-3.0' | 'always';
+  /** Messages of the guest that wait before HvPostMessage fails (OpenVMM 64, QEMU 16). */
+  readonly messageQueue: number;
+  /** A driver on another SINT, from 5.0 on: refused (OpenVMM), or a client of its own (Linux). */
+  readonly secondClient: 'refuse' | 'allow';
+  /** Connection ID that the second client is told to use; the next one if it is taken. */
+  readonly secondConnectionId: number;
 
   // --- channels ---
 
+  /** Offers on versions below 1.1: 196 bytes (OpenVMM), or 190 without connection ID. */
+  readonly shortOffers: boolean;
+  /** Connection IDs of channels: number | SINT << 12 (OpenVMM), or number + 16 (QEMU). */
+  readonly channelConnections: 'by-sint' | 'from-16';
+  /** HvSignalEvent with a flag other than 0: ignored (OpenVMM), or INVALID_PORT_ID (QEMU). */
+  readonly signalFlag: 'ignore' | 'refuse';
+  /** GPADLs other than one range of whole pages: accepted, or not even answered (QEMU). */
+  readonly oddGpadls: 'accept' | 'ignore';
+  /** Status of CREATED, OPEN and MODIFY results that failed: an NTSTATUS, or 1 (QEMU). */
+  readonly failureStatus: number;
   /** GPADL_TORNDOWN for a buffer in use: only when the channel is closed, or at once. */
   readonly torndownWhileOpen: 'deferred' | 'immediate';
   /** Signals per virtual second with nothing to say before the guest is suspended; 0 is never. */
@@ -68,6 +88,8 @@ export interface HostKnobs {
   readonly malformedStatus: boolean;
   /** Announce a virtual function after INITIALISE, where NVSP and the guest allow it. */
   readonly vfAssociation: boolean;
+  /** Offset in SEND_INDIRECTION_TABLE up to NVSP 6: too small (Windows, Linux), or right. */
+  readonly tableOffset: 'too-small' | 'right';
   /** Most ranges (frames) that one transfer-page packet carries. */
   readonly rangesPerPacket: number;
   /** RNDIS MessageLength of received frames: exact (Windows) or the whole section (OpenVMM). */
@@ -100,5 +122,7 @@ export interface HostProfile {
   readonly multiClientPort: boolean;
   /** NVSP versions by exact match. */
   readonly nvspVersions: readonly number[];
+  /** Bytes that a guest may share through GPADLs at the same time; 0 where no limit is known. */
+  readonly sharedMemoryMax: number;
   readonly knobs: HostKnobs;
 }

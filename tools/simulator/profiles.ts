@@ -68,6 +68,14 @@ const RECOMMENDATIONS_2008 = 0x2c;
 const RECOMMENDATIONS_2019 = 0x00024c2c;
 const RECOMMENDATIONS_2022 = 0x00064c24 | HvRecommendation.DEPRECATE_AUTO_EOI;
 
+/**
+ * What a guest may share through GPADLs: "approximately 384 Mbytes", from Windows Server 2019 on
+ * "1280 Mbytes" (Linux Documentation/virt/hyperv/vmbus.rst). Of other hosts nothing is known.
+ */
+const SHARED_2008 = 384 << 20;
+const SHARED_2019 = 1280 << 20;
+const SHARED_UNKNOWN = 0;
+
 const SOURCE =
   'VMBus versions: Linux include/linux/hyperv.h, mu_msvm; answers: OpenVMM vmbus_server, Linux';
 
@@ -92,6 +100,7 @@ export const PROFILES: readonly HostProfile[] = [
     vmbusFeatures: 0,
     multiClientPort: false,
     nvspVersions: [NVSP_1],
+    sharedMemoryMax: SHARED_2008,
     knobs: { ...WINDOWS, ...BEFORE_2012_R2 },
   },
   {
@@ -108,6 +117,7 @@ export const PROFILES: readonly HostProfile[] = [
     vmbusFeatures: 0,
     multiClientPort: false,
     nvspVersions: [NVSP_1, NVSP_2],
+    sharedMemoryMax: SHARED_2008,
     knobs: { ...WINDOWS, ...BEFORE_2012_R2 },
   },
   {
@@ -124,6 +134,7 @@ export const PROFILES: readonly HostProfile[] = [
     vmbusFeatures: 0,
     multiClientPort: false,
     nvspVersions: [NVSP_1, NVSP_2, NVSP_4],
+    sharedMemoryMax: SHARED_2008,
     knobs: { ...WINDOWS, ...BEFORE_2012_R2 },
   },
   {
@@ -140,6 +151,7 @@ export const PROFILES: readonly HostProfile[] = [
     vmbusFeatures: 0,
     multiClientPort: false,
     nvspVersions: TO_NVSP_5,
+    sharedMemoryMax: SHARED_2008,
     knobs: WINDOWS,
   },
   {
@@ -156,6 +168,7 @@ export const PROFILES: readonly HostProfile[] = [
     vmbusFeatures: 0,
     multiClientPort: false,
     nvspVersions: [...TO_NVSP_5, NVSP_6],
+    sharedMemoryMax: SHARED_2008,
     knobs: WINDOWS,
   },
   {
@@ -172,6 +185,7 @@ export const PROFILES: readonly HostProfile[] = [
     vmbusFeatures: 0,
     multiClientPort: true,
     nvspVersions: TO_NVSP_6_1,
+    sharedMemoryMax: SHARED_2019,
     knobs: WINDOWS,
   },
   {
@@ -188,6 +202,7 @@ export const PROFILES: readonly HostProfile[] = [
     vmbusFeatures: 0,
     multiClientPort: true,
     nvspVersions: TO_NVSP_6_1,
+    sharedMemoryMax: SHARED_2019,
     knobs: WINDOWS,
   },
   {
@@ -205,6 +220,7 @@ export const PROFILES: readonly HostProfile[] = [
       GUEST_SPECIFIED_SIGNAL_PARAMETERS | CHANNEL_INTERRUPT_REDIRECTION | MODIFY_CONNECTION,
     multiClientPort: true,
     nvspVersions: TO_NVSP_6_1,
+    sharedMemoryMax: SHARED_2019,
     knobs: WINDOWS,
   },
   {
@@ -221,6 +237,7 @@ export const PROFILES: readonly HostProfile[] = [
     vmbusFeatures: 0,
     multiClientPort: false,
     nvspVersions: [NVSP_1, NVSP_2],
+    sharedMemoryMax: SHARED_UNKNOWN,
     knobs: QEMU,
   },
   {
@@ -242,6 +259,7 @@ export const PROFILES: readonly HostProfile[] = [
       PAUSE_RESUME,
     multiClientPort: true,
     nvspVersions: TO_NVSP_6_1,
+    sharedMemoryMax: SHARED_UNKNOWN,
     knobs: OPENVMM,
   },
 ];

@@ -25,11 +25,16 @@ export interface Opening {
   readonly rings: RingChannel;
   readonly openId: number;
   readonly ringGpadl: number;
-  /** Virtual processor and event flag of interrupts from 2.4 on; no flag at all: -1. */
+  /** Version of the connection that opened it. */
+  readonly version: number;
+  /** Virtual processor, SINT and event flag of interrupts from 2.4 on; no flag at all: -1. */
   targetVp: number;
+  readonly sint: number;
   readonly eventFlag: number;
   /** Connection ID of the event port. */
   readonly connectionId: number;
+  /** Opened by OPEN_RESERVED_CHANNEL: it outlives the connection. */
+  readonly reserved: boolean;
 }
 
 export class Channel {
@@ -46,13 +51,25 @@ export class Channel {
   monitor = MONITOR_NONE;
   readonly gpadls = new Map<number, Gpadl>();
   opening: Opening | undefined;
+  /** The channel that this one is a sub-channel of, and the sub-channels of this one. */
+  readonly primary: Channel | undefined;
+  readonly subchannels: Channel[] = [];
+  /** Left over from a connection that is gone: reserved channels alone. */
+  orphan = false;
   /** Counters of all opens: signals and those with nothing to say. */
   signals = 0;
   unnecessarySignals = 0;
 
-  constructor(device: ChannelDevice, order: number) {
+  constructor(device: ChannelDevice, order: number, primary?: Channel) {
     this.device = device;
     this.order = order;
+    this.primary = primary;
+    primary?.subchannels.push(this);
+  }
+
+  /** Sub-channel index: 0 for the primary channel of a device. */
+  get index(): number {
+    return this.device.subchannelIndex ?? 0;
   }
 
   /** Whether the guest lost it to a rescind and has not released it. */

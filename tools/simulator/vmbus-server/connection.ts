@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * One guest's connection to the bus: version, pages, channels, and how all of it ends (OpenVMM
+ * One client's connection to the bus: version, pages, channels, and how all of it ends (OpenVMM
  * `handle_initiate_contact`, `request_disconnect`, `complete_unload`).
  */
 
@@ -9,7 +9,6 @@ import {
   ConnectionState,
   MessageHeader,
   MessageType,
-  ModifyChannel,
   GpadlHeader,
   GpadlTeardown,
   VMBUS_MESSAGE_SINT,
@@ -18,6 +17,7 @@ import {
 import { SINT_COUNT } from '../../../src/hyperv/protocol.ts';
 import type { Alarm } from '../clock.ts';
 import { Channels } from './channels.ts';
+import type { Client } from './client.ts';
 import { decodeContact, getAddress } from './contact.ts';
 import type { Contact } from './contact.ts';
 import type { ServerContext } from './context.ts';
@@ -42,6 +42,9 @@ import {
 import { Offers } from './offers.ts';
 import { SharedPages } from './shared-pages.ts';
 
+/** SINT 0 is the hypervisor's own (TLFS): no client can have it. */
+const HYPERVISOR_SINT = 0;
+
 /** `unloading`: the answer to UNLOAD is due after the knob's time. */
 export type ConnectionPhase = 'disconnected' | 'connected' | 'unloading';
 
@@ -65,7 +68,7 @@ export class VmbusConnection {
   constructor(context: ServerContext, absoluteOrder: boolean) {
     this.#context = context;
     this.messages = new HostMessages(context);
-    this.pages = new SharedPages(context.services);
+    this.pages = new SharedPages(context);
     this.offers = new Offers(context, this.messages, this.pages, absoluteOrder);
     this.signals = new GuestSignals(context, this.offers, this.pages);
     this.#gpadls = new Gpadls(context, this.messages);
@@ -81,8 +84,8 @@ export class VmbusConnection {
     }
     const type = view.getUint32(MessageHeader.at.type, true);
     const rule = GUEST_MESSAGES.get(type);
-    const { knobs } = this.#context.services.profile;
-    const wrong = guestMessageFault(this, port, type, rule, payload.length, knobs);
+    const { connectionId } = this.#context.client;
+    const wrong = guestMessageFault(this, port, type, rule, payload.length, connectionId);
     if (wrong !== undefined) {
       this.#context.violation('vmbus', `${rule?.name ?? `message type ${type}`}: ${wrong}`);
       return;
@@ -94,7 +97,14 @@ export class VmbusConnection {
   reset(): void {
     if (this.phase === 'unloading') this.#cancelUnload();
     this.#release('reset');
+    for (const channel of [...this.offers.channels])
+      if (channel.orphan) this.channels.end(channel, 'reset');
     this.messages.reset();
+  }
+
+  /** Who is connected. */
+  get client(): Client {
+    return this.#context.client;
   }
 
   #dispatch(port: number, type: number, payload: Uint8Array, view: DataView): void {
@@ -114,7 +124,7 @@ export class VmbusConnection {
     const id = payload.length >= 12 ? view.getUint32(GpadlHeader.at.channel, true) : 0;
     switch (type) {
       case MessageType.INITIATE_CONTACT:
-        return this.#initiate(decodeContact(port, view));
+        return this.#contacted(port, view);
       case MessageType.UNLOAD:
         return this.#unload();
       case MessageType.REQUEST_OFFERS:
@@ -135,11 +145,7 @@ export class VmbusConnection {
       case MessageType.RELID_RELEASED:
         return this.channels.released(id);
       case MessageType.MODIFY_CHANNEL:
-        return this.channels.modify(
-          id,
-          view.getUint32(ModifyChannel.at.targetVp, true),
-          this.version,
-        );
+        return this.channels.modify(view, this.version);
       default:
         return this.#rare(type, payload, view);
     }
@@ -148,6 +154,10 @@ export class VmbusConnection {
   /** Messages that boot firmware has no use for. */
   #rare(type: number, payload: Uint8Array, view: DataView): void {
     switch (type) {
+      case MessageType.OPEN_RESERVED_CHANNEL:
+        return this.channels.openReserved(view, this.version);
+      case MessageType.CLOSE_RESERVED_CHANNEL:
+        return this.channels.closeReserved(view);
       case MessageType.TL_CONNECT_REQUEST:
         // Nobody listens here; before 4.1 the guest is not told
         if (this.version >= VmbusVersion.V4_1)
@@ -169,7 +179,9 @@ export class VmbusConnection {
     }
   }
 
-  #initiate(contact: Contact): void {
+  #contacted(port: number, view: DataView): void {
+    const { knobs } = this.#context.services.profile;
+    const contact = decodeContact(port, view, knobs.contactVp === 'always');
     if (!contact.complete) {
       this.#context.violation('vmbus', 'INITIATE_CONTACT without the client ID it announces');
       return;
@@ -178,14 +190,34 @@ export class VmbusConnection {
       this.#context.unmodelled(`VMBus server of VTL ${contact.vtl}`);
       return;
     }
+    if (this.#isMine(contact)) this.#initiate(contact);
+  }
 
-    // Another SINT would be another client's: refused to it, this connection stays
-    if (contact.sint !== VMBUS_MESSAGE_SINT) {
-      if (contact.sint >= SINT_COUNT || !this.#processorExists(contact))
-        this.#context.violation('vmbus', `INITIATE_CONTACT for SINT ${contact.sint}`);
-      else this.messages.sendTo(contact.targetVp, contact.sint, versionRefused());
-      return;
+  /**
+   * Whether a contact is for this client. If not, another SINT than its own is refused to that SINT
+   * and this connection stays as it is; a second client without a connection may choose.
+   */
+  #isMine(contact: Contact): boolean {
+    const { client } = this.#context;
+    const { sint, targetVp } = contact;
+    if (sint === client.sint) return true;
+    const second = client.name === 'secondary';
+    if (second && sint === VMBUS_MESSAGE_SINT) {
+      this.#context.violation('vmbus', 'INITIATE_CONTACT without the SINT');
+    } else if (sint >= SINT_COUNT || !this.#processorExists(contact)) {
+      this.#context.violation('vmbus', `INITIATE_CONTACT for SINT ${sint}`);
+    } else if (!second || this.phase !== 'disconnected' || sint === HYPERVISOR_SINT) {
+      this.messages.sendTo(targetVp, sint, versionRefused());
+    } else {
+      // The answer of a refused version goes to the VP of before: here there was none
+      client.sint = sint;
+      this.messages.vp = targetVp;
+      return true;
     }
+    return false;
+  }
+
+  #initiate(contact: Contact): void {
     if (this.phase === 'unloading') {
       this.#parked = contact;
       return;
@@ -210,7 +242,7 @@ export class VmbusConnection {
     const { version } = contact;
 
     // Versions match exactly or not at all; the answer goes to the VP of before
-    if (!profile.vmbusVersions.includes(version)) {
+    if (!this.#knows(version)) {
       this.history.contact(version, clock.now, 'refused');
       this.#context.changed('refused', { version });
       this.messages.send(versionRefused());
@@ -240,16 +272,23 @@ export class VmbusConnection {
     this.version = version;
     this.features = features ?? 0;
     this.messages.vp = contact.targetVp;
+    this.offers.short = version < VmbusVersion.V1_1;
     this.phase = 'connected';
     this.history.contact(version, clock.now, 'accepted');
     this.#context.changed('connected', { version });
     this.messages.send(this.#accepted(ConnectionState.SUCCESSFUL, version, features));
   }
 
+  #knows(version: number): boolean {
+    const { vmbusVersions, knobs } = this.#context.services.profile;
+    if (knobs.versionMatch === 'exact') return vmbusVersions.includes(version);
+    return version > 0 && version <= Math.max(...vmbusVersions);
+  }
+
   #accepted(state: number, version: number, features: number | undefined): Uint8Array {
-    const { knobs } = this.#context.services.profile;
-    if (version >= VmbusVersion.V5_0)
-      return versionResponse(state, knobs.returnedConnectionId, features);
+    const { client, services } = this.#context;
+    const { knobs } = services.profile;
+    if (version >= VmbusVersion.V5_0) return versionResponse(state, client.connectionId, features);
     return versionResponse(state, knobs.echoVersion ? version : 0, undefined);
   }
 
@@ -266,7 +305,7 @@ export class VmbusConnection {
   #monitorsValid(monitorIn: number, monitorOut: number): boolean {
     if (monitorIn === 0 && monitorOut === 0) return true;
     if (monitorIn === 0 || monitorOut === 0) return false;
-    return this.pages.canMap(monitorIn) && this.pages.canMap(monitorOut);
+    return this.pages.canMap(monitorIn) && this.pages.canPoll(monitorOut);
   }
 
   #modifyConnection(monitorIn: number, monitorOut: number): void {
@@ -324,7 +363,11 @@ export class VmbusConnection {
     this.offers.requested = false;
     const known = this.offers.channels.filter((channel) => channel.state !== 'released');
     known.sort((a, b) => a.id - b.id);
-    for (const channel of known) this.channels.end(channel, by);
+    for (const channel of known) {
+      // Reserved channels are for a guest that has crashed: they go on
+      if (channel.opening?.reserved === true) channel.orphan = true;
+      else this.channels.end(channel, by);
+    }
   }
 
   /** Everything that the guest shared ends; no messages. */

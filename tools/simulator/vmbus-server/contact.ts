@@ -4,6 +4,7 @@
 
 import {
   InitiateContact,
+  MessageType,
   TargetInfo,
   VMBUS_MESSAGE_CONNECTION_ID_4,
   VMBUS_MESSAGE_SINT,
@@ -26,8 +27,24 @@ export interface Contact {
   readonly complete: boolean;
 }
 
-/** Decode a message that came on connection `port` (OpenVMM `handle_initiate_contact`). */
-export function decodeContact(port: number, view: DataView): Contact {
+/**
+ * Whether a message that came on connection `port` is the INITIATE_CONTACT of another driver than
+ * that of SINT 2.
+ */
+export function fromSecondClient(port: number, payload: Uint8Array): boolean {
+  if (port !== VMBUS_MESSAGE_CONNECTION_ID_4 || payload.length < InitiateContact.size) return false;
+  const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
+  if (view.getUint32(InitiateContact.at.type, true) !== MessageType.INITIATE_CONTACT) return false;
+  const { sint, vtl } = decodeContact(port, view, false);
+  return sint !== VMBUS_MESSAGE_SINT && vtl === 0;
+}
+
+/**
+ * Decode a message that came on connection `port` (OpenVMM `handle_initiate_contact`).
+ *
+ * @param anyVp the target VP counts below 3.0, too (QEMU)
+ */
+export function decodeContact(port: number, view: DataView, anyVp: boolean): Contact {
   const { at } = InitiateContact;
   const info = at.interruptPage;
   const version = view.getUint32(at.version, true);
@@ -37,7 +54,7 @@ export function decodeContact(port: number, view: DataView): Contact {
     version >= VmbusVersion.V6_0 ? view.getUint32(info + TargetInfo.at.featureFlags, true) : 0;
   return {
     version,
-    targetVp: version >= VmbusVersion.V3_0 ? view.getUint32(at.targetVp, true) : 0,
+    targetVp: anyVp || version >= VmbusVersion.V3_0 ? view.getUint32(at.targetVp, true) : 0,
     sint:
       multiClient && version >= VmbusVersion.V5_0 ? byte(TargetInfo.at.sint) : VMBUS_MESSAGE_SINT,
     vtl: multiClient && version >= VmbusVersion.V5_1 ? byte(TargetInfo.at.vtl) : 0,

@@ -12,15 +12,16 @@ import {
   OfferChannel,
   OpenChannelResult,
   RescindChannelOffer,
+  TlConnectRequest,
+  TlConnectResult,
   VersionResponse,
 } from '../../../src/vmbus/protocol.ts';
 import { guidBytes } from '../../../src/wire.ts';
 import type { Channel } from './channel.ts';
 import {
-  CHANNEL_CONNECTION_BASE,
+  CloseReservedResponse,
   ModifyConnectionResponse,
-  TlConnectRequest,
-  TlConnectResult,
+  OFFER_CHANNEL_SHORT,
   VersionResponse2,
 } from './host-protocol.ts';
 
@@ -66,8 +67,13 @@ export function versionResponse(
   return bytes(view);
 }
 
-/** OFFER_CHANNEL, 196 bytes on every version. */
-export function offerChannel(channel: Channel): Uint8Array {
+/**
+ * OFFER_CHANNEL: 196 bytes on every version, or 190.
+ *
+ * @param connectionId connection ID of the channel's event port
+ * @param short leave the connection ID out
+ */
+export function offerChannel(channel: Channel, connectionId: number, short: boolean): Uint8Array {
   const view = message(MessageType.OFFER_CHANNEL, OfferChannel.size);
   const offer = bytes(view);
   const { at, sizes } = OfferChannel;
@@ -77,13 +83,14 @@ export function offerChannel(channel: Channel): Uint8Array {
   view.setUint16(at.flags, device.offerFlags, true);
   if (device.userDefined !== undefined)
     offer.set(device.userDefined.subarray(0, sizes.userDefined), at.userDefined);
+  view.setUint16(at.subchannelIndex, channel.index, true);
   view.setUint32(at.channel, channel.id, true);
   view.setUint8(at.monitor, channel.monitor);
   view.setUint8(at.monitored, channel.monitor === MONITOR_NONE ? 0 : 1);
   // Sent to guests of all versions: those below 1.1 ignore them
   view.setUint16(at.isDedicated, 1, true);
-  view.setUint32(at.connectionId, CHANNEL_CONNECTION_BASE + channel.id, true);
-  return offer;
+  view.setUint32(at.connectionId, connectionId, true);
+  return short ? offer.slice(0, OFFER_CHANNEL_SHORT) : offer;
 }
 
 export function rescindChannelOffer(channel: number): Uint8Array {
@@ -118,6 +125,12 @@ export function modifyChannelResponse(channel: number, status: number): Uint8Arr
   const view = message(MessageType.MODIFY_CHANNEL_RESPONSE, ModifyChannelResponse.size);
   view.setUint32(ModifyChannelResponse.at.channel, channel, true);
   view.setUint32(ModifyChannelResponse.at.status, status, true);
+  return bytes(view);
+}
+
+export function closeReservedResponse(channel: number): Uint8Array {
+  const view = message(MessageType.CLOSE_RESERVED_RESPONSE, CloseReservedResponse.size);
+  view.setUint32(CloseReservedResponse.at.channel, channel, true);
   return bytes(view);
 }
 

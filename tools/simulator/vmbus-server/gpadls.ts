@@ -6,13 +6,7 @@
  */
 
 import { PAGE_SIZE } from '../../../src/machine.ts';
-import {
-  GpadlBody,
-  GpadlHeader,
-  GpadlTeardown,
-  GpaRange,
-  STATUS_UNSUCCESSFUL,
-} from '../../../src/vmbus/protocol.ts';
+import { GpadlBody, GpadlHeader, GpadlTeardown, GpaRange } from '../../../src/vmbus/protocol.ts';
 import type { Grant } from '../grants.ts';
 import type { Channel } from './channel.ts';
 import type { ServerContext } from './context.ts';
@@ -109,8 +103,9 @@ export class Gpadls {
   teardown(view: DataView, channel: Channel | undefined): void {
     const id = view.getUint32(GpadlTeardown.at.gpadl, true);
     const gpadl = channel?.gpadls.get(id);
-    if (channel === undefined || gpadl === undefined || gpadl.state !== 'accepted') {
-      const state = gpadl === undefined ? 'unknown' : gpadl.state;
+    const reserved = channel?.opening?.reserved === true;
+    if (channel === undefined || gpadl?.state !== 'accepted' || reserved) {
+      const state = reserved ? 'of a reserved channel' : (gpadl?.state ?? 'unknown');
       this.#context.violation('vmbus', `GPADL_TEARDOWN of GPADL ${hex(id)}, which is ${state}`);
       return;
     }
@@ -138,6 +133,7 @@ export class Gpadls {
 
   #checkHeader(id: number, channel: Channel | undefined): string | undefined {
     if (channel === undefined) return 'no such channel';
+    if (channel.opening?.reserved === true) return 'the channel is reserved';
     if (channel.gpadls.has(id)) return 'duplicate GPADL';
     if (this.#incomplete.has(id)) return 'another GPADL with this ID is incomplete';
     if (this.#count >= GPADLS_MAX) return `more than ${GPADLS_MAX} GPADLs`;
@@ -157,18 +153,30 @@ export class Gpadls {
     const ranges = this.#parse(gpadl);
     if (typeof ranges === 'string') {
       this.#forget(gpadl, 'refused');
+      if (this.#ignores(gpadl.rangeCount, undefined)) return;
       this.#refuse(gpadl.channel.id, gpadl.id, ranges);
       return;
     }
+    if (this.#ignores(ranges.length, ranges[0])) return this.#forget(gpadl, 'ignored');
     this.#accept(gpadl, ranges);
   }
 
+  /** QEMU answers nothing but one range of whole pages. */
+  #ignores(count: number, range: Range | undefined): boolean {
+    if (this.#context.services.profile.knobs.oddGpadls === 'accept') return false;
+    const whole = range === undefined || (range.offset === 0 && range.length % PAGE_SIZE === 0);
+    if (count === 1 && whole) return false;
+    this.#context.violation('vmbus', 'a GPADL that is not one range of whole pages is ignored');
+    return true;
+  }
+
   #accept(gpadl: Gpadl, ranges: readonly Range[]): void {
+    const { suffix } = this.#context.client;
     for (const range of ranges) {
       gpadl.grants.push(
         this.#context.services.grants.grant({
           kind: 'gpadl',
-          purpose: `GPADL ${hex(gpadl.id)} of channel ${gpadl.channel.id}`,
+          purpose: `GPADL ${hex(gpadl.id)} of channel ${gpadl.channel.id}${suffix}`,
           access: 'write',
           pfns: range.pfns,
           offset: range.offset,
@@ -180,6 +188,7 @@ export class Gpadls {
         }),
       );
       this.#pages += range.pfns.length;
+      this.#context.state.sharedMemory.add(range.pfns.length);
     }
     gpadl.state = 'accepted';
     this.#messages.send(gpadlCreated(gpadl.channel.id, gpadl.id, 0));
@@ -214,12 +223,15 @@ export class Gpadls {
       ranges.push({ offset, length, pfns });
     }
     if (this.#pages + pages > GPADL_PAGES_MAX) return `more than ${GPADL_PAGES_MAX} pages`;
+    if (!this.#context.state.sharedMemory.fits(pages))
+      return `more memory than the host lets a guest share`;
     return ranges;
   }
 
   #refuse(channel: number, id: number, why: string): void {
     this.#context.violation('vmbus', `GPADL ${hex(id)} of channel ${channel} refused: ${why}`);
-    this.#messages.send(gpadlCreated(channel, id, STATUS_UNSUCCESSFUL));
+    const { failureStatus } = this.#context.services.profile.knobs;
+    this.#messages.send(gpadlCreated(channel, id, failureStatus));
   }
 
   /** Whether nothing on the host's side uses the pages any more. */
@@ -242,6 +254,7 @@ export class Gpadls {
     for (const grant of gpadl.grants) {
       this.#context.services.grants.revoke(grant, by);
       this.#pages -= grant.pfns.length;
+      this.#context.state.sharedMemory.remove(grant.pfns.length);
     }
     gpadl.channel.gpadls.delete(gpadl.id);
     if (this.#incomplete.get(gpadl.id) === gpadl) this.#incomplete.delete(gpadl.id);

@@ -12,8 +12,7 @@ import {
   VmbusVersion,
   versionText,
 } from '../../../src/vmbus/protocol.ts';
-import type { HostKnobs } from '../profile.ts';
-import { FeatureFlag, OpenChannel2 } from './host-protocol.ts';
+import { OPEN_CHANNEL2_FEATURES, OpenChannel2 } from './host-protocol.ts';
 import type { GuestMessageRule } from './host-protocol.ts';
 
 /** What was agreed with the guest, and whether it still holds. */
@@ -26,6 +25,7 @@ export interface ConnectionTerms {
 /**
  * The fault of a message of `length` bytes that came on connection `port`, in words, or undefined.
  *
+ * @param connectionId the message connection that the client was told to use from 5.0 on
  * @param rule what the table says of the type, if it is one of guests
  */
 export function guestMessageFault(
@@ -34,7 +34,7 @@ export function guestMessageFault(
   type: number,
   rule: GuestMessageRule | undefined,
   length: number,
-  knobs: HostKnobs,
+  connectionId: number,
 ): string | undefined {
   if (rule === undefined) return 'not a message of guests';
   if (length < minLength(terms, type, rule)) return `${length} bytes are too few`;
@@ -45,17 +45,15 @@ export function guestMessageFault(
     return `feature 0x${rule.feature.toString(16)} was not agreed`;
 
   // A host with a connection ID of its own insists on it
-  const { returnedConnectionId } = knobs;
   const strict =
-    returnedConnectionId !== VMBUS_MESSAGE_CONNECTION_ID &&
-    returnedConnectionId !== VMBUS_MESSAGE_CONNECTION_ID_4;
-  if (strict && terms.version >= VmbusVersion.V5_0 && port !== returnedConnectionId)
-    return `on connection ${port} instead of ${returnedConnectionId}`;
+    connectionId !== VMBUS_MESSAGE_CONNECTION_ID && connectionId !== VMBUS_MESSAGE_CONNECTION_ID_4;
+  if (strict && terms.version >= VmbusVersion.V5_0 && port !== connectionId)
+    return `on connection ${port} instead of ${connectionId}`;
   return undefined;
 }
 
-/** OPEN_CHANNEL is longer where the guest names its signal parameters. */
+/** OPEN_CHANNEL is longer where the guest names its signal parameters or flags. */
 function minLength(terms: ConnectionTerms, type: number, rule: GuestMessageRule): number {
-  const named = (terms.features & FeatureFlag.GUEST_SPECIFIED_SIGNAL_PARAMETERS) !== 0;
-  return type === MessageType.OPEN_CHANNEL && named ? OpenChannel2.size : rule.minLength;
+  const longer = (terms.features & OPEN_CHANNEL2_FEATURES) !== 0;
+  return type === MessageType.OPEN_CHANNEL && longer ? OpenChannel2.size : rule.minLength;
 }

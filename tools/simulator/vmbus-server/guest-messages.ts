@@ -10,7 +10,7 @@ import { VMBUS_MESSAGE_TYPE } from '../../../src/vmbus/protocol.ts';
 import type { Alarm } from '../clock.ts';
 import type { ServerContext } from './context.ts';
 
-/** Messages that the host takes before HvPostMessage fails (OpenVMM: 64; QEMU: 16). */
+/** Most that the knob `messageQueue` can ask for (OpenVMM: 64; QEMU: 16). */
 export const GUEST_MESSAGES_MAX = 64;
 
 interface Slot {
@@ -25,6 +25,8 @@ export class GuestMessages {
   readonly #ready: () => boolean;
   readonly #handle: (port: number, payload: Uint8Array) => void;
   readonly #slots: Slot[] = [];
+  /** Messages that the host takes before HvPostMessage fails. */
+  readonly #max: number;
   #first = 0;
   #count = 0;
   #alarm: Alarm | undefined;
@@ -39,7 +41,9 @@ export class GuestMessages {
     this.#context = context;
     this.#ready = ready;
     this.#handle = handle;
-    for (let i = 0; i < GUEST_MESSAGES_MAX; i++)
+    const { messageQueue } = context.services.profile.knobs;
+    this.#max = Math.max(1, Math.min(messageQueue, GUEST_MESSAGES_MAX));
+    for (let i = 0; i < this.#max; i++)
       this.#slots.push({
         port: 0,
         bytes: new Uint8Array(HV_MESSAGE_PAYLOAD_MAX),
@@ -63,11 +67,11 @@ export class GuestMessages {
       this.#context.violation('vmbus', `message of SynIC type 0x${type.toString(16)}`);
       return HvStatus.SUCCESS;
     }
-    if (this.#count === GUEST_MESSAGES_MAX) return HvStatus.INSUFFICIENT_BUFFERS;
+    if (this.#count === this.#max) return HvStatus.INSUFFICIENT_BUFFERS;
 
     // Copy into the queue
     const { clock, profile } = this.#context.services;
-    const slot = this.#slots[(this.#first + this.#count++) % GUEST_MESSAGES_MAX]!;
+    const slot = this.#slots[(this.#first + this.#count++) % this.#max]!;
     slot.port = port;
     slot.bytes.set(payload);
     slot.length = payload.length;
@@ -99,7 +103,7 @@ export class GuestMessages {
     while (this.#count > 0 && this.#ready() && this.#slots[this.#first]!.due <= clock.now) {
       const slot = this.#slots[this.#first]!;
       const payload = slot.bytes.slice(0, slot.length);
-      this.#first = (this.#first + 1) % GUEST_MESSAGES_MAX;
+      this.#first = (this.#first + 1) % this.#max;
       this.#count--;
       this.#handle(slot.port, payload);
     }

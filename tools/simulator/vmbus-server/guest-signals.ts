@@ -7,11 +7,12 @@
 
 import { HvStatus } from '../../../src/hyperv/protocol.ts';
 import {
+  MONITOR_NONE,
   VMBUS_MESSAGE_SINT,
   VmbusVersion,
   VP_INDEX_DISABLE_INTERRUPT,
 } from '../../../src/vmbus/protocol.ts';
-import { TICKS_PER_MS, TICKS_PER_US } from '../clock.ts';
+import { TICKS_PER_US } from '../clock.ts';
 import type { Alarm } from '../clock.ts';
 import type { Channel } from './channel.ts';
 import type { ServerContext } from './context.ts';
@@ -21,23 +22,19 @@ import type { SharedPages } from './shared-pages.ts';
 /** How often the host looks at the monitor page: the latency of the network device (OpenVMM). */
 export const MONITOR_LATENCY_TICKS = 100 * TICKS_PER_US;
 
-/** Over which time `throttleSignals` counts. */
-const THROTTLE_WINDOW_TICKS = 1000 * TICKS_PER_MS;
-
-/** For how long a guest that signals for nothing is suspended (Linux vmbus.rst: some seconds). */
-export const THROTTLE_STALL_TICKS = 2000 * TICKS_PER_MS;
-
 export class GuestSignals {
   readonly #context: ServerContext;
   readonly #offers: Offers;
   readonly #pages: SharedPages;
-  /** How often the guest was suspended for excess signals. */
-  stalls = 0;
   /** Signals of the shared connection that named no channel. */
   emptySignals = 0;
   #named = 0;
-  #windowStart = 0;
-  #windowCount = 0;
+  /**
+   * Channels and monitors that were closed after the last look at their page: the guest may have
+   * set their bit before that, which is no mistake.
+   */
+  readonly #closed = new Set<number>();
+  readonly #closedMonitors = new Set<number>();
   /** Open channels with a monitor; the page is polled while there are any. */
   #monitored = 0;
   /** Set again and again: a poll makes no object. */
@@ -52,18 +49,19 @@ export class GuestSignals {
     this.#interruptFound = (id) => {
       this.#named++;
       const channel = this.#offers.byId(id);
-      if (channel?.opening === undefined)
+      if (channel?.opening !== undefined) this.#signal(channel, 'hypercall');
+      else if (!this.#closed.has(id))
         this.#context.violation('vmbus', `interrupt bit of channel ${id}, which is not open`);
-      else this.#signal(channel, 'hypercall');
     };
     this.#monitorFound = (monitor) => {
       const channel = this.#offers.byMonitor(monitor);
-      if (channel?.opening === undefined)
+      if (channel?.opening !== undefined) this.#signal(channel, 'monitor');
+      else if (!this.#closedMonitors.has(monitor))
         this.#context.violation('vmbus', `monitor ${monitor} triggered, which no channel uses`);
-      else this.#signal(channel, 'monitor');
     };
     const action = () => {
       this.#pages.takeMonitors(this.#monitorFound);
+      this.#closedMonitors.clear();
       this.#armPoll();
     };
     this.#poll = { at: 0, action, next: undefined, state: 'cancelled' };
@@ -73,9 +71,10 @@ export class GuestSignals {
   shared(): number {
     this.#named = 0;
     this.#pages.takeInterrupts(this.#interruptFound);
+    this.#closed.clear();
     if (this.#named === 0) {
       this.emptySignals++;
-      this.#excess();
+      this.#context.state.throttle.count();
     }
     return HvStatus.SUCCESS;
   }
@@ -87,6 +86,12 @@ export class GuestSignals {
     return HvStatus.SUCCESS;
   }
 
+  /** A channel has closed: what the guest said before is stale. */
+  closed(channel: Channel): void {
+    this.#closed.add(channel.id);
+    if (channel.monitor !== MONITOR_NONE) this.#closedMonitors.add(channel.monitor);
+  }
+
   /** A channel has opened or closed: poll the monitor page only while somebody needs it. */
   monitor(change: 1 | -1): void {
     this.#monitored += change;
@@ -95,45 +100,30 @@ export class GuestSignals {
   }
 
   /** Interrupt the guest for a channel, by the rules of the version. */
-  interrupt(version: number, channel: Channel): void {
+  interrupt(channel: Channel): void {
     const { opening } = channel;
     if (opening === undefined || opening.targetVp === VP_INDEX_DISABLE_INTERRUPT) return;
     const { services } = this.#context;
-    if (version < VmbusVersion.V2_4) {
+    if (opening.version < VmbusVersion.V2_4) {
       // The bit in the interrupt page says which channel; flag 0 always goes to VP 0
       this.#pages.raise(channel.id);
       services.signalEvent(0, VMBUS_MESSAGE_SINT, 0);
     } else {
-      services.signalEvent(opening.targetVp, VMBUS_MESSAGE_SINT, opening.eventFlag);
+      services.signalEvent(opening.targetVp, opening.sint, opening.eventFlag);
     }
   }
 
   #signal(channel: Channel, via: 'hypercall' | 'monitor'): void {
     const { events } = this.#context.services;
-    if (events.on) events.emit({ kind: 'signal', via, channel: channel.id });
+    if (events.on)
+      events.emit({ kind: 'signal', via, channel: channel.id, ...this.#context.origin });
     const needed = channel.opening!.rings.guestSignal();
     // Monitored signals cost the host nothing and are not counted against the guest
-    if (!needed && via === 'hypercall') this.#excess();
+    if (!needed && via === 'hypercall') this.#context.state.throttle.count();
   }
 
   #armPoll(): void {
     if (this.#monitored > 0 && this.#poll.state !== 'waiting')
       this.#context.services.clock.reschedule(this.#poll, MONITOR_LATENCY_TICKS);
-  }
-
-  /** A signal with nothing to say: too many in a second suspend the guest. */
-  #excess(): void {
-    const { clock, profile } = this.#context.services;
-    const limit = profile.knobs.throttleSignals;
-    if (limit === 0) return;
-    if (clock.now - this.#windowStart >= THROTTLE_WINDOW_TICKS) {
-      this.#windowStart = clock.now;
-      this.#windowCount = 0;
-    }
-    if (++this.#windowCount <= limit) return;
-    this.#windowCount = 0;
-    this.stalls++;
-    this.#context.violation('vmbus', `more than ${limit} excess signals in a second: suspended`);
-    clock.advanceTo(clock.now + THROTTLE_STALL_TICKS);
   }
 }

@@ -5,7 +5,7 @@
  * where faults interpose.
  */
 
-import { VMBUS_MESSAGE_SINT, VMBUS_MESSAGE_TYPE } from '../../../src/vmbus/protocol.ts';
+import { VMBUS_MESSAGE_TYPE } from '../../../src/vmbus/protocol.ts';
 import type { ServerContext } from './context.ts';
 
 /**
@@ -20,7 +20,11 @@ export class HostMessages {
   vp = 0;
   #paused = false;
   /** What waits for its turn: offers that go one by one and all behind them, or all when paused. */
-  readonly #waiting: { readonly vp: number; readonly payload: Uint8Array }[] = [];
+  readonly #waiting: {
+    readonly vp: number;
+    readonly sint: number;
+    readonly payload: Uint8Array;
+  }[] = [];
 
   constructor(context: ServerContext) {
     this.#context = context;
@@ -28,17 +32,29 @@ export class HostMessages {
 
   /** Send a message to the guest. `paced`: an offer, by the knob only when nothing waits. */
   send(payload: Uint8Array, paced = false): void {
+    const { sint } = this.#context.client;
+    // A second client that has never been in contact cannot be told anything
+    if (sint === undefined) return;
     const wait = paced && this.#context.services.profile.knobs.offerPacing === 'one-by-one';
     if (!wait && !this.#paused && this.#waiting.length === 0) {
-      this.#post(this.vp, VMBUS_MESSAGE_SINT, payload);
+      this.#post(this.vp, sint, payload);
       return;
     }
-    this.#waiting.push({ vp: this.vp, payload });
+    this.#waiting.push({ vp: this.vp, sint, payload });
     this.pump();
   }
 
-  /** Send a message to another SINT than that of the connection: a refusal. */
+  /**
+   * Send a message to a target of its own: a refused SINT, a reserved channel. It is never queued:
+   * where the host would have to wait it is lost (OpenVMM `MessageSender::send_message`).
+   */
   sendTo(vp: number, sint: number, payload: Uint8Array): void {
+    const { services } = this.#context;
+    const waits = services.queuedMessages(vp, sint) > 0;
+    if (waits && services.profile.knobs.backPressure === 'stop-reading') {
+      this.#context.violation('vmbus', `SINT${sint} of VP ${vp} takes no messages: answer lost`);
+      return;
+    }
     this.#post(vp, sint, payload);
   }
 
@@ -53,27 +69,24 @@ export class HostMessages {
 
   /** Messages that wait here or behind the slot. */
   get queued(): number {
-    return (
-      this.#waiting.length + this.#context.services.queuedMessages(this.vp, VMBUS_MESSAGE_SINT)
-    );
+    return this.#waiting.length + this.#undelivered;
   }
 
   /** Whether the server may read the guest's messages. */
   get ready(): boolean {
     const { knobs } = this.#context.services.profile;
     // Offers that wait for their turn are the host's own choice and no reason to stop reading
-    const undelivered = this.#context.services.queuedMessages(this.vp, VMBUS_MESSAGE_SINT);
-    if (knobs.backPressure === 'stop-reading' && undelivered > 0) return false;
+    if (knobs.backPressure === 'stop-reading' && this.#undelivered > 0) return false;
     return this.queued < HOST_MESSAGES_MAX;
   }
 
   /** Something was taken: send what waits, each when the one before has reached its slot. */
   pump(): void {
     while (!this.#paused && this.#waiting.length > 0) {
-      const { vp, payload } = this.#waiting[0]!;
-      if (this.#context.services.queuedMessages(vp, VMBUS_MESSAGE_SINT) > 0) return;
+      const { vp, sint, payload } = this.#waiting[0]!;
+      if (this.#context.services.queuedMessages(vp, sint) > 0) return;
       this.#waiting.shift();
-      this.#post(vp, VMBUS_MESSAGE_SINT, payload);
+      this.#post(vp, sint, payload);
     }
   }
 
@@ -82,6 +95,12 @@ export class HostMessages {
     this.#waiting.length = 0;
     this.#paused = false;
     this.vp = 0;
+  }
+
+  /** Messages behind the slot of the client. */
+  get #undelivered(): number {
+    const { client, services } = this.#context;
+    return client.sint === undefined ? 0 : services.queuedMessages(this.vp, client.sint);
   }
 
   #post(vp: number, sint: number, payload: Uint8Array): void {

@@ -16,6 +16,7 @@ import {
   ModifyChannel,
   OpenChannel,
   RelidReleased,
+  TlConnectRequest,
   VmbusVersion,
 } from '../../../src/vmbus/protocol.ts';
 import { struct } from '../../../src/wire.ts';
@@ -24,14 +25,30 @@ import { struct } from '../../../src/wire.ts';
 export const FeatureFlag = {
   /** OPEN_CHANNEL carries the guest's choice of event flag and connection ID. */
   GUEST_SPECIFIED_SIGNAL_PARAMETERS: 0x1,
+  /** OPEN_CHANNEL carries flags: interrupts may go to {@link REDIRECT_SINT}. */
+  CHANNEL_INTERRUPT_REDIRECTION: 0x2,
   MODIFY_CONNECTION: 0x4,
   /** INITIATE_CONTACT carries a client GUID. */
   CLIENT_ID: 0x8,
   PAUSE_RESUME: 0x20,
 } as const;
 
-/** All of {@link FeatureFlag}: a profile may announce more, the server never does. */
-export const IMPLEMENTED_FEATURES = 0x1 | 0x4 | 0x8 | 0x20;
+/**
+ * All of {@link FeatureFlag}: a profile may announce more, the server never does. Of the others
+ * confidential channels (0x10) need a trusted path, GPA pinning (0x80) a host that was told to, and
+ * server-specified monitor pages (0x40) pages that the host has outside of the guest's RAM: a host
+ * without these does not announce them (OpenVMM).
+ */
+export const IMPLEMENTED_FEATURES = 0x1 | 0x2 | 0x4 | 0x8 | 0x20;
+
+/** Features with which OPEN_CHANNEL is {@link OpenChannel2}. */
+export const OPEN_CHANNEL2_FEATURES = 0x1 | 0x2;
+
+/** OpenChannel2.flags bit 0: interrupts go to {@link REDIRECT_SINT}. */
+export const OPEN_FLAG_REDIRECT_INTERRUPT = 1;
+
+/** SINT of redirected interrupts (OpenVMM `REDIRECT_SINT`; there it is one of VTL 2). */
+export const REDIRECT_SINT = 7;
 
 /** INITIATE_CONTACT with the client GUID of feature 0x8. */
 export const INITIATE_CONTACT_CLIENT_SIZE = 56;
@@ -59,23 +76,34 @@ export const ModifyConnectionResponse = struct('MODIFY_CONNECTION_RESPONSE', 9, 
   connectionState: [8, 1],
 });
 
-export const TlConnectRequest = struct('TL_CONNECT_REQUEST', 40, {
-  endpointId: [8, 16],
-  serviceId: [24, 16],
+/** Open a channel whose answers go to a target of its own: that of a crash dump. */
+export const OpenReservedChannel = struct('OPEN_RESERVED_CHANNEL', 28, {
+  channel: [8, 4],
+  targetVp: [12, 4],
+  targetSint: [16, 4],
+  gpadl: [20, 4],
+  outPages: [24, 4],
 });
 
-export const TlConnectResult = struct('TL_CONNECT_RESULT', 44, {
+export const CloseReservedChannel = struct('CLOSE_RESERVED_CHANNEL', 20, {
+  channel: [8, 4],
+  targetVp: [12, 4],
+  targetSint: [16, 4],
+});
+
+export const CloseReservedResponse = struct('CLOSE_RESERVED_RESPONSE', 12, {
   type: [0, 4],
   reserved: [4, 4],
-  endpointId: [8, 16],
-  serviceId: [24, 16],
-  status: [40, 4],
+  channel: [8, 4],
 });
+
+/** OFFER_CHANNEL before 1.1: without the connection ID and whether it is dedicated. */
+export const OFFER_CHANNEL_SHORT = 190;
 
 /** NTSTATUS of TL_CONNECT_RESULT when nobody listens: STATUS_CONNECTION_REFUSED. */
 export const STATUS_CONNECTION_REFUSED = 0xc0000236;
 
-/** First connection ID of the channels' event ports: relid | SINT 2 << 12 (OpenVMM). */
+/** Connection IDs below are the server's: a guest that names one of its own stays above. */
 export const CHANNEL_CONNECTION_BASE = 0x2000;
 
 /** What a guest message needs to be understood. */
@@ -110,8 +138,14 @@ export const GUEST_MESSAGES: ReadonlyMap<number, GuestMessageRule> = new Map([
   [MessageType.RELID_RELEASED, rule('RELID_RELEASED', RelidReleased.size)],
   [MessageType.INITIATE_CONTACT, rule('INITIATE_CONTACT', InitiateContact.size, 0)],
   [MessageType.UNLOAD, rule('UNLOAD', MessageHeader.size)],
-  [MessageType.OPEN_RESERVED_CHANNEL, rule('OPEN_RESERVED_CHANNEL', 28, VmbusVersion.V4_0)],
-  [MessageType.CLOSE_RESERVED_CHANNEL, rule('CLOSE_RESERVED_CHANNEL', 20, 0)],
+  [
+    MessageType.OPEN_RESERVED_CHANNEL,
+    rule('OPEN_RESERVED_CHANNEL', OpenReservedChannel.size, VmbusVersion.V4_0),
+  ],
+  [
+    MessageType.CLOSE_RESERVED_CHANNEL,
+    rule('CLOSE_RESERVED_CHANNEL', CloseReservedChannel.size, 0),
+  ],
   [
     MessageType.TL_CONNECT_REQUEST,
     rule('TL_CONNECT_REQUEST', TlConnectRequest.size, VmbusVersion.V4_0),

@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** What the audit and the loaded OS may ask the VMBus server: a snapshot, plain data. */
+/**
+ * What the audit and the loaded OS may ask the VMBus server: a snapshot, plain data. The figures of
+ * the primary client stand at the top, those of all clients in `clients`.
+ */
 
+import type { ClientName } from '../channel-interface.ts';
 import type { ChannelState } from './channel.ts';
 import type { ConnectionPhase, VmbusConnection } from './connection.ts';
+import type { ServerState } from './context.ts';
 import type { GpadlState } from './gpadls.ts';
 import type { ContactRecord } from './history.ts';
+import type { SharedMemoryInspection } from './shared-memory.ts';
+import { THROTTLE_STALL_TICKS } from './signal-throttle.ts';
 
 export interface ChannelInspection {
   /** Channel number, 0 while not offered. */
@@ -14,11 +21,15 @@ export interface ChannelInspection {
   readonly lastId: number;
   readonly interfaceId: string;
   readonly instanceId: string;
+  /** 0 for the primary channel of a device, from 1 on for its sub-channels. */
+  readonly subchannelIndex: number;
   readonly state: ChannelState;
   /** Monitor number, 0xff for none. */
   readonly monitor: number;
   readonly ringGpadl: number | undefined;
   readonly targetVp: number | undefined;
+  /** Opened by OPEN_RESERVED_CHANNEL: it outlives UNLOAD. */
+  readonly reserved: boolean;
   /** Why the open channel died, '' if it lives. */
   readonly deathReason: string;
   /** Signals of the guest over all opens, and those that had nothing to say. */
@@ -35,7 +46,13 @@ export interface GpadlInspection {
   readonly purpose: string;
 }
 
-export interface VmbusInspection {
+/** The connection of one VMBus driver of the guest. */
+export interface ClientInspection {
+  readonly client: ClientName;
+  /** SINT of its messages and events; undefined for a second client that never was in contact. */
+  readonly sint: number | undefined;
+  /** Connection ID for messages that it is told from 5.0 on. */
+  readonly connectionId: number;
   readonly phase: ConnectionPhase;
   /** Negotiated version, 0 while disconnected. */
   readonly version: number;
@@ -58,19 +75,50 @@ export interface VmbusInspection {
   /** Messages not yet handled, and those that the guest has not yet taken out of the queue. */
   readonly guestMessagesQueued: number;
   readonly hostMessagesQueued: number;
-  /** How often the guest broke the protocol, and was suspended for excess signals. */
+  /** Signals of the shared event connection that named no channel. */
+  readonly emptySignals: number;
+}
+
+/** The whole server. What is not said of a client is said of the guest. */
+export interface VmbusInspection extends ClientInspection {
+  /** The primary client (the same as above), then the second one where the host allows one. */
+  readonly clients: readonly ClientInspection[];
+  readonly sharedMemory: SharedMemoryInspection;
+  /** How often the guest broke the protocol. */
   readonly violations: number;
+  /** Signals that had nothing to say, how often that suspended the guest, and how long in all. */
+  readonly excessSignals: number;
   readonly stalls: number;
+  readonly stalledTicks: number;
+}
+
+/** Take the snapshot of the server: what each client's connection says, primary first. */
+export function inspectServer(
+  state: ServerState,
+  clients: readonly [ClientInspection, ...ClientInspection[]],
+): VmbusInspection {
+  const { excess, stalls } = state.throttle;
+  return {
+    ...clients[0],
+    clients,
+    sharedMemory: state.sharedMemory.inspect(),
+    violations: state.violations,
+    excessSignals: excess,
+    stalls,
+    stalledTicks: stalls * THROTTLE_STALL_TICKS,
+  };
 }
 
 /** Take the snapshot of a connection. */
 export function inspectConnection(
   connection: VmbusConnection,
   guestMessagesQueued: number,
-  violations: number,
-): VmbusInspection {
-  const { history, offers, pages, messages } = connection;
+): ClientInspection {
+  const { client, history, offers, pages, messages } = connection;
   return {
+    client: client.name,
+    sint: client.sint,
+    connectionId: client.connectionId,
     phase: connection.phase,
     version: connection.version,
     features: connection.features,
@@ -87,10 +135,12 @@ export function inspectConnection(
       lastId: channel.lastId,
       interfaceId: channel.device.interfaceId,
       instanceId: channel.device.instanceId,
+      subchannelIndex: channel.index,
       state: channel.state,
       monitor: channel.monitor,
       ringGpadl: channel.opening?.ringGpadl,
       targetVp: channel.opening?.targetVp,
+      reserved: channel.opening?.reserved ?? false,
       deathReason: channel.opening?.rings.reason ?? '',
       signals: channel.signals + live(channel.opening?.rings.signals),
       unnecessarySignals:
@@ -110,8 +160,7 @@ export function inspectConnection(
     monitorOut: pages.monitorOut,
     guestMessagesQueued,
     hostMessagesQueued: messages.queued,
-    violations,
-    stalls: connection.signals.stalls,
+    emptySignals: connection.signals.emptySignals,
   };
 }
 

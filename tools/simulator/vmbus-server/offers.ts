@@ -30,6 +30,8 @@ export class Offers {
   #next = 0;
   /** The guest has requested offers on this connection. */
   requested = false;
+  /** The version is so old that offers may be short. */
+  short = false;
 
   /** `absolute`: sort by the order of the devices first. */
   constructor(
@@ -70,6 +72,7 @@ export class Offers {
     // A device that comes back before the guest has released it gets its number again
     const former = this.#channels.find(
       (channel) =>
+        channel.primary === undefined &&
         channel.device.interfaceId === device.interfaceId &&
         channel.device.instanceId === device.instanceId,
     );
@@ -85,6 +88,17 @@ export class Offers {
     const channel = new Channel(device, this.#next++);
     this.#channels.push(channel);
     if (this.requested) this.#offer(channel);
+  }
+
+  /** Sub-channels of an open channel, offered at once; false if there is no room for all. */
+  addSubchannels(primary: Channel, devices: readonly ChannelDevice[]): boolean {
+    if (this.#channels.length + devices.length > VMBUS_CHANNEL_MAX) return false;
+    for (const device of devices) {
+      const channel = new Channel(device, this.#next++, primary);
+      this.#channels.push(channel);
+      this.#offer(channel);
+    }
+    return true;
   }
 
   /** REQUEST_OFFERS: everything, then ALL_OFFERS_DELIVERED. */
@@ -108,15 +122,24 @@ export class Offers {
     channel.state = 'released';
     channel.id = 0;
     channel.monitor = MONITOR_NONE;
+    channel.orphan = false;
 
-    // The device of a revoked one is gone; that of a reoffered one is back, with its number
-    if (state === 'revoked') this.remove(channel);
+    // The device of a revoked one is gone, and a sub-channel comes back only if it is asked for;
+    // the device of a reoffered one is back, with its number
+    if (state === 'revoked' || channel.primary !== undefined) this.remove(channel);
     else if (state === 'reoffered' && this.requested) this.#offer(channel, id);
+  }
+
+  /** A channel that was in the way of its offer is free again. */
+  offerAgain(channel: Channel): void {
+    if (this.requested && channel.state === 'released') this.#offer(channel);
   }
 
   /** The device is gone and the guest does not know it. */
   remove(channel: Channel): void {
     this.#channels.splice(this.#channels.indexOf(channel), 1);
+    const siblings = channel.primary?.subchannels;
+    siblings?.splice(siblings.indexOf(channel), 1);
   }
 
   /** Number a channel and offer it. */
@@ -137,7 +160,9 @@ export class Offers {
       }
     }
     this.#context.changed('offered', { channel: id });
-    this.#messages.send(offerChannel(channel), true);
+    const { client, services } = this.#context;
+    const short = this.short && services.profile.knobs.shortOffers;
+    this.#messages.send(offerChannel(channel, client.channelConnection(id), short), true);
   }
 
   #compare(a: Channel, b: Channel): number {

@@ -47,6 +47,7 @@ export interface RingChannelRequest {
   /** Interrupts the guest by the rules of the version. */
   readonly interrupt: () => void;
   readonly gpadl: (id: number) => Grant | undefined;
+  readonly offerSubchannels: (devices: readonly ChannelDevice[]) => boolean;
 }
 
 export class RingChannel implements DeviceChannel {
@@ -66,6 +67,7 @@ export class RingChannel implements DeviceChannel {
   readonly #outgoing: OutgoingRing;
   readonly #interrupt: () => void;
   readonly #gpadl: (id: number) => Grant | undefined;
+  readonly #offerSubchannels: (devices: readonly ChannelDevice[]) => boolean;
   readonly #packet: ReceivedPacket;
   /** Where a packet to the guest is put together. */
   readonly #scratch: Uint8Array;
@@ -89,6 +91,7 @@ export class RingChannel implements DeviceChannel {
     this.#outgoing = new OutgoingRing(request.outgoing);
     this.#interrupt = request.interrupt;
     this.#gpadl = request.gpadl;
+    this.#offerSubchannels = request.offerSubchannels;
     this.#packet = new ReceivedPacket(Math.min(this.#incoming.size, PACKET_MAX));
     this.#scratch = new Uint8Array(Math.min(this.#outgoing.size, PACKET_MAX + FOOTER_SIZE));
     this.#scratchView = new DataView(this.#scratch.buffer);
@@ -213,6 +216,10 @@ export class RingChannel implements DeviceChannel {
     return this.#gpadl(id);
   }
 
+  offerSubchannels(devices: readonly ChannelDevice[]): boolean {
+    return this.#open && this.#offerSubchannels(devices);
+  }
+
   die(reason: string): void {
     if (this.dead) return;
     this.dead = true;
@@ -333,6 +340,7 @@ export class RingChannel implements DeviceChannel {
       kind: 'ring-packet',
       from,
       channel: this.id,
+      ...this.#context.origin,
       offset,
       type: view.getUint16(at.type, true),
       transactionId: view.getBigUint64(at.transactionId, true),

@@ -8,7 +8,7 @@
 import { PAGE_SIZE } from '../../../src/machine.ts';
 import { MonitorPage, MonitorTrigger } from '../../../src/hyperv/protocol.ts';
 import { InterruptPage } from '../../../src/vmbus/protocol.ts';
-import type { PartitionServices } from '../partition-interface.ts';
+import type { ServerContext } from './context.ts';
 import { GrantMemory } from './grant-memory.ts';
 
 /** Groups of 32 monitors. */
@@ -18,18 +18,24 @@ const MONITOR_GROUPS = 4;
 const REVOKED_WITH = 'UNLOAD';
 
 export class SharedPages {
-  readonly #services: PartitionServices;
+  readonly #context: ServerContext;
   #interrupt: GrantMemory | undefined;
   #monitorIn: GrantMemory | undefined;
   #monitorOut: GrantMemory | undefined;
 
-  constructor(services: PartitionServices) {
-    this.#services = services;
+  constructor(context: ServerContext) {
+    this.#context = context;
   }
 
   /** Whether a page at `address` can be shared at all. */
   canMap(address: number): boolean {
-    return address % PAGE_SIZE === 0 && this.#services.ram.has(address, PAGE_SIZE);
+    return address % PAGE_SIZE === 0 && this.#context.services.ram.has(address, PAGE_SIZE);
+  }
+
+  /** The same for a page that the host polls: it must not be polled for somebody else. */
+  canPoll(address: number): boolean {
+    const mine = this.monitorOut === address;
+    return this.canMap(address) && (mine || !this.#context.state.monitorPages.has(address));
   }
 
   /** Guest physical addresses of what is mapped, for the inspection. */
@@ -50,17 +56,21 @@ export class SharedPages {
   mapMonitors(inAt: number, outAt: number, by: string): void {
     this.#monitorIn = this.#map('monitor-page', 'monitor page, parent to child', inAt, by);
     this.#monitorOut = this.#map('monitor-page', 'monitor page, child to parent', outAt, by);
+    this.#context.state.monitorPages.add(outAt);
   }
 
   unmapMonitors(by: string): void {
+    const { state, services } = this.#context;
+    if (this.monitorOut !== undefined) state.monitorPages.delete(this.monitorOut);
     for (const page of [this.#monitorIn, this.#monitorOut])
-      if (page !== undefined) this.#services.grants.revoke(page.grant, by);
+      if (page !== undefined) services.grants.revoke(page.grant, by);
     this.#monitorIn = this.#monitorOut = undefined;
   }
 
   unmapAll(by: string): void {
     this.unmapMonitors(by);
-    if (this.#interrupt !== undefined) this.#services.grants.revoke(this.#interrupt.grant, by);
+    const { grants } = this.#context.services;
+    if (this.#interrupt !== undefined) grants.revoke(this.#interrupt.grant, by);
     this.#interrupt = undefined;
   }
 
@@ -93,10 +103,11 @@ export class SharedPages {
     at: number,
     by: string,
   ): GrantMemory {
-    const { grants, ram } = this.#services;
+    const { client, services } = this.#context;
+    const { grants, ram } = services;
     const grant = grants.grant({
       kind,
-      purpose,
+      purpose: purpose + client.suffix,
       access: 'write',
       pfns: [at / PAGE_SIZE],
       offset: 0,

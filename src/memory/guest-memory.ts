@@ -59,8 +59,8 @@ export class GuestMemory {
 }
 
 /**
- * Copy bytes without making an object for it, as `set(subarray(…))` would for each frame. Four words
- * at a time are twice as fast as one; they are signed so that none is too large for a small integer.
+ * Copy bytes without making an object for it, as `set(subarray(…))` would for each frame. Four
+ * words at a time are twice as fast as one; signed, so that none is too large for a small integer.
  */
 function copyBytes(
   from: DataView,

@@ -5,11 +5,14 @@ export class GuestRam {
   readonly buffer: ArrayBufferLike;
   readonly bytes: Uint8Array;
   readonly view: DataView;
+  /** The same as signed words in the byte order of this machine: to compare and to search. */
+  readonly words: Int32Array;
 
   constructor(buffer: ArrayBufferLike) {
     this.buffer = buffer;
     this.bytes = new Uint8Array(buffer);
     this.view = new DataView(buffer);
+    this.words = new Int32Array(buffer, 0, buffer.byteLength >>> 2);
   }
 
   /** Size in bytes. */

@@ -34,17 +34,17 @@ export interface DamagedPage {
 
 /** What lies in memory, page by page, less what has been taken out of it. */
 export class MemoryPattern {
-  readonly #words: Uint32Array;
+  readonly #words: Int32Array;
   readonly #ram: GuestRam;
   /** Pages that hold the pattern. */
   readonly #pages = new Set<number>();
   /** Pages that hold something else, and what. */
-  readonly #kept = new Map<number, Uint32Array>();
+  readonly #kept = new Map<number, Int32Array>();
 
   /** Fill the usable ranges, in whole pages. */
   constructor(ram: GuestRam, memoryMap: readonly MemoryRange[]) {
     this.#ram = ram;
-    this.#words = new Uint32Array(ram.buffer);
+    this.#words = ram.words;
     for (const range of memoryMap) {
       if (range.type !== 'usable') continue;
       const first = Math.ceil(range.address / PAGE_SIZE);
@@ -82,22 +82,20 @@ export class MemoryPattern {
 
   /** The pages that do not stand, in order of their addresses. */
   damaged(): DamagedPage[] {
+    const words = this.#words;
     const damaged: DamagedPage[] = [];
     const report = (page: number, expected: (i: number) => number): void => {
       damaged.push({ address: page * PAGE_SIZE, bytes: this.#differing(page, expected) });
     };
     for (const page of this.#pages) {
       const word = pattern(page);
-      const at = page * PAGE_WORDS;
-      let i = 0;
-      while (i < PAGE_WORDS && this.#words[at + i] === word) i++;
-      if (i < PAGE_WORDS) report(page, () => word);
+      if (!holds(words, page, word)) report(page, () => word);
     }
-    for (const [page, words] of this.#kept) {
+    for (const [page, kept] of this.#kept) {
       const at = page * PAGE_WORDS;
       let i = 0;
-      while (i < PAGE_WORDS && this.#words[at + i] === words[i]) i++;
-      if (i < PAGE_WORDS) report(page, (j) => words[j]!);
+      while (i < PAGE_WORDS && words[at + i] === kept[i]) i++;
+      if (i < PAGE_WORDS) report(page, (j) => kept[j]!);
     }
     return damaged.sort((a, b) => a.address - b.address);
   }
@@ -112,9 +110,27 @@ export class MemoryPattern {
   }
 }
 
-/** The word that a page is filled with. */
+/** The word that a page is filled with: signed, as the engine compares words fastest. */
 function pattern(page: number): number {
-  return Math.imul(page + 1, PATTERN_MULTIPLIER) >>> 0;
+  return Math.imul(page + 1, PATTERN_MULTIPLIER);
+}
+
+/** Whether every word of a page is `word`. All of memory is looked at here: eight at a time. */
+function holds(words: Int32Array, page: number, word: number): boolean {
+  const end = (page + 1) * PAGE_WORDS;
+  for (let i = page * PAGE_WORDS; i < end; i += 8) {
+    const differing =
+      (words[i]! ^ word) |
+      (words[i + 1]! ^ word) |
+      (words[i + 2]! ^ word) |
+      (words[i + 3]! ^ word) |
+      (words[i + 4]! ^ word) |
+      (words[i + 5]! ^ word) |
+      (words[i + 6]! ^ word) |
+      (words[i + 7]! ^ word);
+    if (differing !== 0) return false;
+  }
+  return true;
 }
 
 /**

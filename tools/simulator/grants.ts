@@ -6,7 +6,7 @@
  * audit reads this ledger and not the firmware's.
  */
 
-import { PAGE_SIZE } from '../../src/machine.ts';
+import { PAGE_SHIFT, PAGE_SIZE } from '../../src/machine.ts';
 import { BlockCopy } from './block-copy.ts';
 import type { GuestRam } from './guest-ram.ts';
 
@@ -144,7 +144,7 @@ export class GrantLedger {
     const grant = (wanted ? undefined : this.#pool.pop()) ?? blankPacket();
     grant.id = this.#next++;
     grant.purpose = request.purpose;
-    grant.pfns.length = request.pfnCount;
+    if (grant.pfns.length > request.pfnCount) grant.pfns.length = request.pfnCount;
     for (let i = 0; i < request.pfnCount; i++) grant.pfns[i] = request.pfns[i]!;
     grant.offset = request.offset;
     grant.length = request.length;
@@ -233,14 +233,14 @@ export class GrantLedger {
   /** Guest physical address of byte `at` of a grant. */
   address(grant: Grant, at: number): number {
     const position = grant.offset + at;
-    return grant.pfns[Math.floor(position / PAGE_SIZE)]! * PAGE_SIZE + (position % PAGE_SIZE);
+    return grant.pfns[position >>> PAGE_SHIFT]! * PAGE_SIZE + (position & (PAGE_SIZE - 1));
   }
 
   /** Bytes from byte `at` of a grant, at most `length`, that lie in one piece in RAM. */
   #run(grant: Grant, at: number, length: number): number {
     const position = grant.offset + at;
-    let page = Math.floor(position / PAGE_SIZE);
-    let run = PAGE_SIZE - (position % PAGE_SIZE);
+    let page = position >>> PAGE_SHIFT;
+    let run = PAGE_SIZE - (position & (PAGE_SIZE - 1));
     while (run < length && grant.pfns[page + 1] === grant.pfns[page]! + 1) {
       run += PAGE_SIZE;
       page++;

@@ -51,6 +51,20 @@ export class GrantMemory {
     this.#ram.view.setUint32(this.#address(at), value, true);
   }
 
+  /** Where the first word that is not 0 lies in [at, end), or `end`; multiples of 4. */
+  findWord(at: number, end: number): number {
+    this.#check();
+    const { words } = this.#ram;
+    for (let begin = at; begin < end;) {
+      const pageEnd = Math.min(end, (begin | (PAGE_SIZE - 1)) + 1);
+      let i = this.#address(begin) / 4;
+      const last = i + (pageEnd - begin) / 4;
+      for (; i < last; i++) if (words[i] !== 0) return pageEnd - (last - i) * 4;
+      begin = pageEnd;
+    }
+    return end;
+  }
+
   /** Copy `length` bytes at `at` to `into[to…]`. */
   read(at: number, into: Uint8Array, to: number, length: number): void {
     this.#check();

@@ -256,7 +256,7 @@ export class RingChannel implements DeviceChannel {
   /** Copy into the scratch packet and pad with zeros. */
   #copy(from: Uint8Array, length: number, to: number): void {
     this.#copier.copy(from, 0, this.#scratch, to, length);
-    this.#scratch.fill(0, to + length, to + padded(length));
+    for (let i = length; i < padded(length); i++) this.#scratch[to + i] = 0;
   }
 
   /** Write the scratch packet to the ring, publish it and signal by the rules. */

@@ -83,9 +83,12 @@ export class SharedPages {
 
   /** Take all bits out of the guest to host half of the interrupt page. */
   takeInterrupts(found: (channel: number) => void): void {
-    if (this.#interrupt === undefined) return;
-    for (let at = 0; at < InterruptPage.sizes.out; at += 4)
-      takeBits(this.#interrupt, InterruptPage.at.out + at, at * 8, found);
+    const page = this.#interrupt;
+    if (page === undefined) return;
+    const begin = InterruptPage.at.out;
+    const end = begin + InterruptPage.sizes.out;
+    for (let at = page.findWord(begin, end); at < end; at = page.findWord(at + 4, end))
+      takeBits(page, at, (at - begin) * 8, found);
   }
 
   /** Take all pending monitors out of the child to parent monitor page. */

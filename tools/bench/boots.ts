@@ -13,8 +13,8 @@ import { count, short, type Section } from './section.ts';
 
 const MIB = 2 ** 20;
 
-/** Guest RAM beside the image, in MiB: what the command line gives to the default boot, less it. */
-const MEMORY_MIB = 63;
+/** Guest RAM beside the image, in MiB. */
+const MEMORY_MIB = 15;
 
 const FILE = 'image.bin';
 

@@ -76,8 +76,6 @@ export function sizeSection(sizes: readonly BundleSize[]): Section {
         ]),
       },
     ],
-    notes: [
-      'firmware: all of src/. drivers: createDriver alone, without the boot and the network client.',
-    ],
+    notes: ['firmware: all of src/. drivers: createDriver alone, without boot and network client.'],
   };
 }

@@ -37,6 +37,7 @@ const WITHOUT_GOLDEN: Readonly<Record<string, readonly [value: number | bigint, 
   'vmbus.MONITOR_NONE': [0xff, 'value of monitorid in the sample offer_channel_nic'],
   'vmbus.GPADL_HEADER_PFNS': [26, 'samples gpadl_header_40pages: 26 and 14, tested below'],
   'vmbus.GPADL_BODY_PFNS': [28, '(240 - 16) / 8, tested below'],
+  'vmbus.VERSION_RESPONSE2_SIZE': [20, 'OpenVMM VersionResponse2, tested below'],
   'host.IMPLEMENTED_FEATURES': [0x2f, 'the members of FeatureFlag together, tested below'],
   'host.OPEN_CHANNEL2_FEATURES': [0x3, 'OpenVMM OpenChannel2: features 0x1 or 0x2'],
   'host.OFFER_CHANNEL_SHORT': [190, 'OFFER_CHANNEL up to its monitor, tested below'],
@@ -132,6 +133,7 @@ values('what no golden file has is as its document has it', () => {
   // Those that follow from something that is pinned
   const pageMask = goldenValues('HV_HYP_PAGE_MASK')[0] as bigint;
   assert.is(hyperv.HV_PAGE_REGISTER_MASK, ~pageMask & 0xffffffffffffffffn);
+  assert.is(vmbus.VERSION_RESPONSE2_SIZE, host.VersionResponse2.size);
   assert.is(vmbus.VERSION_RESPONSE_MIN, vmbus.VersionResponse.at.version);
   const features = Object.values(host.FeatureFlag).reduce((all, flag) => all | flag, 0);
   assert.is(host.IMPLEMENTED_FEATURES, features);

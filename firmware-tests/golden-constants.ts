@@ -192,6 +192,10 @@ const OPENVMM_MESSAGES = [
 ];
 
 export const VMBUS_CONSTANTS: ConstantPins = {
+  FeatureFlag: {
+    GUEST_SPECIFIED_SIGNAL_PARAMETERS: ['vmbus_feature_flags.guest_specified_signal_parameters'],
+    CHANNEL_INTERRUPT_REDIRECTION: ['vmbus_feature_flags.channel_interrupt_redirection'],
+  },
   VmbusVersion: {
     V0_13: ['VERSION_WS2008', 'VMBUS_VERSION_WS2008', 'vmbus_versions.V1'],
     V1_1: ['VERSION_WIN7', 'VMBUS_VERSION_WIN7', 'vmbus_versions.Win7'],

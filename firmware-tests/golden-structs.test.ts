@@ -21,6 +21,7 @@ import { SOURCES, goldenStruct, isStruct } from './golden.ts';
 
 /** What no golden file has, and what pins it instead. */
 const WITHOUT_GOLDEN: Readonly<Record<string, string>> = {
+  'vmbus.SignalParameters': 'the end of OpenVMM OpenChannel2; pinned by hand below',
   'vmbus.TargetInfo': 'OpenVMM writes it as nested Rust types; pinned by hand below',
   'hyperv.VpRegisterAssignment': 'Linux gives only the size of the element; pinned by hand below',
   'vmbus.TlConnectResult.type': 'Linux has no such structure; MessageHeader pins it',
@@ -127,6 +128,13 @@ layouts('the list of what no golden file has names only what is there', () => {
 });
 
 layouts('what no golden file has lies where its documents have it', () => {
+  // OpenVMM protocol.rs OpenChannel2: an OpenChannel, then these
+  for (const key of ['connectionId', 'eventFlag', 'flags'] as const) {
+    const at = vmbus.OpenChannel.size + vmbus.SignalParameters.at[key];
+    assert.is(at, host.OpenChannel2.at[key], key);
+  }
+  assert.is(vmbus.OpenChannel.size + vmbus.SignalParameters.size, host.OpenChannel2.size);
+
   // OpenVMM protocol.rs TargetInfo: {u8 sint, u8 vtl, u16 0, u32 feature flags}
   assert.equal(vmbus.TargetInfo.at, { sint: 0, vtl: 1, reserved: 2, featureFlags: 4 });
   const linux = goldenStruct('linux', 'vmbus_channel_initiate_contact').fields;

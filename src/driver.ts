@@ -81,8 +81,8 @@ export class HypervDriver {
       contact: options.contact ?? contactAsFirmware,
       drivers: [this.#net],
       random: this.random,
-      unloadTimeoutMs: UNLOAD_TIMEOUT_MS[preset],
-      ...(options.firstGpadl === undefined ? {} : { firstGpadl: options.firstGpadl }),
+      connection: { unloadTimeoutMs: UNLOAD_TIMEOUT_MS[preset] },
+      firstGpadl: options.firstGpadl,
     });
   }
 

@@ -29,6 +29,8 @@ export const HypervError = errorKinds({
     'EPLATFORM',
     'Look the hypercall status up in the TLFS; the host refused an event.',
   ],
+  BadSint: ['EINVAL', 'Choose a SINT from 1 to 15.'],
+  SintInUse: ['EINVAL', 'Choose a SINT that no other driver and no timer uses.'],
   Cancelled: ['ECANCELED', 'Nothing: whoever started the boot asked for it to end.'],
   Quiesced: ['EPIPE', 'Call unquiesce() before using the connection.'],
 });

@@ -13,8 +13,16 @@ import { TICKS_PER_MS } from '../time.ts';
 import { ReferenceClock } from './clock.ts';
 import { HypervError } from './errors.ts';
 import type { Platform } from './platform.ts';
-import { GuestOsId, HvCall, HvStatus, PostMessage, SignalEvent } from './protocol.ts';
-import { Synic, type ReceivedMessage } from './synic.ts';
+import {
+  GuestOsId,
+  HvCall,
+  HvRecommendation,
+  HvStatus,
+  PostMessage,
+  SINT_COUNT,
+  SignalEvent,
+} from './protocol.ts';
+import { SINT_VECTOR, Synic, type ReceivedMessage } from './synic.ts';
 import { X64Platform } from './x64.ts';
 
 /** Attempts to post a message while the host is out of buffers or throttles. */
@@ -44,6 +52,13 @@ function createPlatform(machine: Machine): Platform {
 export interface HyperVOptions {
   /** Identity of the guest; by default iPXE's. */
   readonly guestOsId?: bigint | undefined;
+  /** Interrupt vector of SINTs; by default that of IRQ 13, whose handler does nothing. */
+  readonly sintVector?: number | undefined;
+  /**
+   * SINTs with automatic end of interrupt: always, as iPXE has them, or unless the hypervisor
+   * advises against it (Linux hv_recommend_using_aeoi).
+   */
+  readonly autoEoi?: 'always' | 'as-recommended' | undefined;
   /** Whether whatever is being done shall end: asked in every turn of a wait. */
   readonly cancel?: (() => boolean) | undefined;
 }
@@ -54,6 +69,9 @@ export class HyperV {
   readonly log: Log;
   readonly #platform: Platform;
   readonly #guestOsId: bigint;
+  readonly #options: HyperVOptions;
+  /** SINTs that drivers have claimed, each with the message port of its driver, or 0. */
+  readonly #sints = new Map<number, number>();
   #state: 'off' | 'running' | 'quiesced' = 'off';
   #hypercallPage: Region | undefined;
   #messagePage: Region | undefined;
@@ -70,6 +88,7 @@ export class HyperV {
     this.pages = pages;
     this.log = log;
     this.#guestOsId = options.guestOsId ?? GuestOsId.IPXE;
+    this.#options = options;
   }
 
   // --- set up and tear down ---
@@ -88,7 +107,10 @@ export class HyperV {
       this.#input = this.pages.allocate('message-buffer', PostMessage.size, PostMessage.size);
       this.#inputAddress = BigInt(this.#input.address);
       const { pages } = this;
-      this.#synic = new Synic(this.#platform, pages, this.#messagePage, this.#eventPage);
+      this.#synic = new Synic(this.#platform, pages, this.#messagePage, this.#eventPage, {
+        vector: this.#options.sintVector ?? SINT_VECTOR,
+        autoEoi: this.#usesAutoEoi(),
+      });
       this.#mapHypercall();
     } catch (error) {
       if (this.#hypercallPage?.state === 'shared') this.#unmapHypercall();
@@ -107,6 +129,7 @@ export class HyperV {
       this.#unmapHypercall();
     }
     this.#free();
+    this.#sints.clear();
     this.#state = 'off';
   }
 
@@ -163,6 +186,51 @@ export class HyperV {
     }
     this.#input = this.#hypercallPage = this.#messagePage = this.#eventPage = undefined;
     this.#synic = undefined;
+  }
+
+  #usesAutoEoi(): boolean {
+    if (this.#options.autoEoi !== 'as-recommended') return true;
+    return (this.#platform.recommendations() & HvRecommendation.DEPRECATE_AUTO_EOI) === 0;
+  }
+
+  // --- SINTs ---
+
+  /**
+   * Take a SINT for a driver, and unmask it.
+   *
+   * @param exclusive whether it must be masked before: for a SINT that somebody else in the guest
+   * may use, a timer or a driver of its own. VMBus's own is taken over from whoever had it
+   * @throws HypxeError BadSint, SintInUse
+   */
+  claimSint(sint: number, exclusive: boolean): void {
+    // SINT 0 is the hypervisor's
+    if (!Number.isInteger(sint) || sint < 1 || sint >= SINT_COUNT) {
+      throw new HypxeError(HypervError.BadSint, `there is no SINT ${sint} for a driver`);
+    }
+    if (this.#sints.has(sint) || (exclusive && this.#synic!.isUnmasked(sint))) {
+      throw new HypxeError(HypervError.SintInUse, `SINT ${sint} is in use`);
+    }
+    this.#sints.set(sint, 0);
+    this.enableSint(sint);
+  }
+
+  /** Give a SINT back: masked, its slot empty. */
+  releaseSint(sint: number): void {
+    this.disableSint(sint);
+    this.#sints.delete(sint);
+  }
+
+  /** The driver of a SINT posts to this message port of the host from now on; 0 for none. */
+  usePort(sint: number, port: number): void {
+    if (this.#sints.has(sint)) this.#sints.set(sint, port);
+  }
+
+  /** Whether the driver of another SINT posts to a message port: no host tells them apart then. */
+  isPortOfOther(sint: number, port: number): boolean {
+    for (const [other, theirs] of this.#sints) {
+      if (other !== sint && theirs === port) return true;
+    }
+    return false;
   }
 
   // --- messages and events ---
@@ -229,6 +297,28 @@ export class HyperV {
   receiveMessage(sint: number): ReceivedMessage | undefined {
     if (this.#state !== 'running') return undefined;
     return this.#synic!.take(sint) ? this.#synic!.message : undefined;
+  }
+
+  /**
+   * Take a message of a SINT out of the message page of any processor, if there is one (Linux
+   * vmbus_wait_for_unload). Only our own processor can be told to send the next one.
+   *
+   * @param page guest physical address of a message page
+   */
+  receiveMessageFrom(page: number, sint: number): ReceivedMessage | undefined {
+    if (this.#state !== 'running') return undefined;
+    return this.#synic!.take(sint, page) ? this.#synic!.message : undefined;
+  }
+
+  /**
+   * Take the event flags of a SINT: they are cleared, then listed.
+   *
+   * @param into filled with the numbers of the flags that were set, in order, as far as it reaches;
+   * flags that it has no room for stay set
+   * @returns how many
+   */
+  takeEventFlags(sint: number, into: Uint16Array): number {
+    return this.#state === 'running' ? this.#synic!.takeFlags(sint, into) : 0;
   }
 
   /** Signal an event. Returns the hypercall's status; Quiesced is INVALID_CONNECTION_ID. */

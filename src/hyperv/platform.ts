@@ -28,6 +28,8 @@ export interface Platform {
   detect(): void;
   /** Vendor and version, for the log. Only after {@link detect}. */
   identify(): HypervisorIdentity;
+  /** What the hypervisor recommends: HvRecommendation. Only after {@link detect}. */
+  recommendations(): number;
   /** Read a synthetic register; `index` counts from the named one (SINT0 + index). */
   read(register: RegisterName, index?: number): bigint;
   /** Write a synthetic register. */

@@ -10,6 +10,8 @@ import type { Region, SharedMemory } from '../memory/shared-memory.ts';
 import type { Platform, RegisterName } from './platform.ts';
 import {
   HV_ENABLE,
+  HV_EVENT_FLAGS_COUNT,
+  HV_EVENT_FLAGS_SIZE,
   HV_MESSAGE_PAYLOAD_MAX,
   HV_MESSAGE_PENDING,
   HV_PAGE_REGISTER_MASK,
@@ -24,7 +26,13 @@ import {
  * be unmasked: hosts deliver no message for a masked one, whatever the documents say (iPXE
  * hv_enable_sint).
  */
-const SINT_VECTOR = 0x75n;
+export const SINT_VECTOR = 0x75;
+
+/** How SINTs are unmasked. */
+export interface SintPolicy {
+  readonly vector: number;
+  readonly autoEoi: boolean;
+}
 
 /** A message as it was copied out of its slot. */
 export interface ReceivedMessage {
@@ -42,16 +50,25 @@ export class Synic {
   readonly #pages: SharedMemory;
   readonly #messages: Region;
   readonly #events: Region;
+  /** Vector and automatic end of interrupt, as the register has them. */
+  readonly #unmasked: bigint;
   /** The last message taken. Filled anew by each {@link take}. */
   readonly message: ReceivedMessage;
 
-  constructor(platform: Platform, pages: SharedMemory, messages: Region, events: Region) {
+  constructor(
+    platform: Platform,
+    pages: SharedMemory,
+    messages: Region,
+    events: Region,
+    policy: SintPolicy,
+  ) {
     const payload = new Uint8Array(HV_MESSAGE_PAYLOAD_MAX);
     this.#platform = platform;
     this.#memory = pages.memory;
     this.#pages = pages;
     this.#messages = messages;
     this.#events = events;
+    this.#unmasked = BigInt(policy.vector) | (policy.autoEoi ? Sint.AUTO_EOI : 0n);
     this.message = { type: 0, payload, view: new DataView(payload.buffer), length: 0 };
   }
 
@@ -86,11 +103,16 @@ export class Synic {
     return (this.#platform.read('SIMP') & HV_ENABLE) !== 0n;
   }
 
-  /** Unmask a SINT, with automatic end of interrupt. */
+  /** Whether a SINT is unmasked: somebody uses it. */
+  isUnmasked(sint: number): boolean {
+    return (this.#platform.read('SINT0', sint) & Sint.MASKED) === 0n;
+  }
+
+  /** Unmask a SINT, by the policy with automatic end of interrupt. */
   enableSint(sint: number): void {
     const old = this.#platform.read('SINT0', sint);
-    const value = (old & ~(Sint.MASKED | Sint.VECTOR_MASK)) | Sint.AUTO_EOI | SINT_VECTOR;
-    this.#platform.write('SINT0', value, sint);
+    const kept = old & ~(Sint.MASKED | Sint.AUTO_EOI | Sint.VECTOR_MASK);
+    this.#platform.write('SINT0', kept | this.#unmasked, sint);
   }
 
   /** Mask a SINT; nothing if it is masked. */
@@ -110,9 +132,11 @@ export class Synic {
    *
    * The slot is copied once, then released: type 0 first, and only then the pending flag is read,
    * since the host may set it until it sees the slot empty (TLFS 11.9, Linux vmbus_signal_eom).
+   *
+   * @param page message page to look into: ours, or another processor's
    */
-  take(sint: number): boolean {
-    const slot = this.#messages.address + sint * SynicMessage.size;
+  take(sint: number, page = this.#messages.address): boolean {
+    const slot = page + sint * SynicMessage.size;
     const type = this.#memory.u32(slot + SynicMessage.at.type);
     if (type === HvMessageType.NONE) return false;
 
@@ -131,6 +155,24 @@ export class Synic {
       this.#platform.write('EOM', 0n);
     }
     return true;
+  }
+
+  /** Clear the event flags of a SINT, and list those that were set, as far as `into` reaches. */
+  takeFlags(sint: number, into: Uint16Array): number {
+    const flags = this.#events.address + sint * HV_EVENT_FLAGS_SIZE;
+    let count = 0;
+    for (let i = 0; i < HV_EVENT_FLAGS_COUNT / 32 && count < into.length; i++) {
+      const at = flags + 4 * i;
+      // Most words are empty: look before taking, then take all that we have room for
+      let word = this.#memory.u32(at) === 0 ? 0 : this.#memory.take32(at);
+      while (word !== 0 && count < into.length) {
+        const bit = 31 - Math.clz32(word & -word);
+        into[count++] = 32 * i + bit;
+        word &= word - 1;
+      }
+      if (word !== 0) this.#memory.or32(at, word);
+    }
+    return count;
   }
 
   #mapPage(register: RegisterName, page: Region): void {

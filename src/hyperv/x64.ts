@@ -96,6 +96,13 @@ export class X64Platform implements Platform {
     };
   }
 
+  recommendations(): number {
+    // Hosts that have no such leaf recommend nothing
+    const max = this.#machine.cpuid(Cpuid.HV_VENDOR_ID, 0).eax;
+    if (max < Cpuid.HV_ENLIGHTENMENTS) return 0;
+    return this.#machine.cpuid(Cpuid.HV_ENLIGHTENMENTS, 0).eax;
+  }
+
   read(register: RegisterName, index = 0): bigint {
     return this.#machine.rdmsr(Msr[register] + index);
   }

@@ -6,11 +6,15 @@ import { PAGE_SIZE } from '../machine.ts';
 export class GuestMemory {
   readonly bytes: Uint8Array;
   readonly view: DataView;
+  /** Whole memory as words, for what must be done at once although the host writes there too. */
+  readonly #words: Int32Array;
+  readonly #fence = new Int32Array(1);
 
   /** `memory` is the machine's: byte 0 is guest physical address 0. */
   constructor(memory: ArrayBufferLike) {
     this.bytes = new Uint8Array(memory);
     this.view = new DataView(memory);
+    this.#words = new Int32Array(memory, 0, memory.byteLength >>> 2);
   }
 
   u8(address: number): number {
@@ -41,6 +45,21 @@ export class GuestMemory {
   set64(address: number, value: number): void {
     this.view.setUint32(address, value >>> 0, true);
     this.view.setUint32(address + 4, Math.floor(value / 2 ** 32), true);
+  }
+
+  /** Read a word at a multiple of 4 and make it 0, in one step. Little-endian machines only. */
+  take32(address: number): number {
+    return Atomics.exchange(this.#words, address >>> 2, 0);
+  }
+
+  /** Set bits of a word at a multiple of 4, in one step. */
+  or32(address: number, bits: number): void {
+    Atomics.or(this.#words, address >>> 2, bits);
+  }
+
+  /** Everything before is done before anything after: a store before a load as well. */
+  barrier(): void {
+    Atomics.or(this.#fence, 0, 0);
   }
 
   /** Copy guest memory into a private buffer, from byte `at` of it on. */

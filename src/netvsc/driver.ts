@@ -44,6 +44,10 @@ export class NetvscDriver implements VmbusDriver {
         device.close();
         this.#unregister(device);
       },
+      abandoned: (letGo) => {
+        device.abandon(() => netvsc.abandon(letGo));
+        this.#unregister(device);
+      },
     };
   }
 

@@ -101,10 +101,15 @@ export class Netvsc implements RndisTransport, ChannelHandler {
     this.#tearDown();
   }
 
-  /** Let go of everything without a word: the connection that it belonged to is gone. */
-  abandon(): void {
+  /**
+   * Let go of everything without a word: the connection that it belonged to is gone.
+   *
+   * @param letGo whether the host has let go of all memory
+   */
+  abandon(letGo = true): void {
     this.#channel = undefined;
     this.#abandonTransmits();
+    this.#pool.close(letGo ? 'the end of the connection' : undefined);
     this.#tearDown();
   }
 

@@ -118,10 +118,15 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   /** The device below was lost and found again: what was open is opened anew. @throws HypxeError */
   reset(abandon: () => void): void {
     const wasOpen = this.isOpen;
+    this.abandon(abandon);
+    if (wasOpen) this.open();
+  }
+
+  /** The device below is gone: forget it, without a word to it. */
+  abandon(abandon: () => void): void {
     this.isOpen = false;
     this.#requests.forget();
     abandon();
-    if (wasOpen) this.open();
   }
 
   /** Without this, receiving may be dead after the next open (iPXE 67291465e). */

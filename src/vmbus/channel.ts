@@ -1,34 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * An open channel: sending the packet types that a guest sends, and taking the host's packets out
- * of the ring, copied once, checked, then handed over (iPXE vmbus_send, vmbus_poll).
+ * An open channel: sends, and takes the host's packets out of the ring, copied once, checked, then
+ * handed over (iPXE vmbus_poll; Linux hv_pkt_iter_first, vmbus_on_event).
  */
 
-import { HypxeError, type ErrorKind } from '../error.ts';
-import type { Log } from '../events.ts';
-import { HvStatus } from '../hyperv/protocol.ts';
-import { PAGE_SHIFT, PAGE_SIZE } from '../machine.ts';
+import type { ErrorKind } from '../error.ts';
 import type { Region } from '../memory/shared-memory.ts';
+import { ChannelSender, type ChannelAddress } from './channel-sender.ts';
 import type { VmbusConnection } from './connection.ts';
 import { VmbusError } from './errors.ts';
 import {
   COMPLETION_REQUESTED,
-  GpaDirectHeader,
-  GpaRange,
   PacketFooter,
   PacketHeader,
   PacketType,
   RingControl,
 } from './protocol.ts';
 import { newPacket, readHeader, readRanges, type Packet } from './packet.ts';
-import { InboundRing, OutboundRing, ringLength } from './ring.ts';
+import { InboundRing } from './ring.ts';
 
-/** Completions that may wait for room in the outbound ring. */
-const PENDING_COMPLETIONS_MAX = 1024;
+export type { ChannelAddress } from './channel-sender.ts';
 
-/** Failed signals in a row after which the channel is given up. */
-const SIGNAL_TRIES_MAX = 100;
+/** Packets handled for one event: a host that never stops must not keep us. */
+const PACKETS_PER_EVENT_MAX = 4096;
 
 /** Takes what a channel receives. */
 export interface ChannelHandler {
@@ -43,41 +38,25 @@ export interface ChannelHandler {
   receivedPages(packet: Packet): void;
   /** The host cancels something. */
   cancelled(packet: Packet): void;
+  /** There is room in the ring again, after sending has failed for want of it: flow control. */
+  writable?(): void;
+  /** The host has set the channel's event flag; by default the channel is drained. */
+  interrupted?(): void;
   /** A packet that was dropped because it is malformed. */
   malformed(kind: ErrorKind, text: string): void;
 }
 
-/** What is needed to address a channel. */
-export interface ChannelAddress {
-  readonly id: number;
-  /** Monitor ID, or -1. */
-  readonly monitor: number;
-  /** Connection ID of the channel's own events (from 2.4 on). */
-  readonly eventConnectionId: number;
-}
-
-export class VmbusChannel {
-  readonly address: ChannelAddress;
+export class VmbusChannel extends ChannelSender {
   readonly handler: ChannelHandler;
-  /** Payload of completions: set by the device (a policy), zero length for none. */
-  completionPayload: Uint8Array = new Uint8Array(0);
-  /** Why the channel is no good any more, or undefined. */
-  broken: ErrorKind | undefined;
-  readonly #connection: VmbusConnection;
-  readonly #log: Log;
-  readonly #out: OutboundRing;
   readonly #in: InboundRing;
   readonly #packet: Packet;
-  readonly #name: string;
-  #signalFailures = 0;
-  /** Completions for which there was no room: low and high halves. */
-  readonly #pending = new Uint32Array(2 * PENDING_COMPLETIONS_MAX);
-  #pendingCount = 0;
+  #draining = false;
 
   /**
    * @param ring control page and data of the outbound ring, then of the inbound ring; zeroed
    * @param outLength,inLength bytes of data of each, powers of two
    * @param packetLength longest packet that is accepted, footer included
+   * @param flowControl whether the host is asked for a signal when there is no room to send
    */
   constructor(
     connection: VmbusConnection,
@@ -88,163 +67,14 @@ export class VmbusChannel {
     inLength: number,
     packetLength: number,
     name: string,
+    flowControl = false,
   ) {
-    const { memory } = connection.hv.pages;
-    this.address = address;
+    super(connection, address, ring.address, outLength, name, flowControl);
     this.handler = handler;
-    this.#connection = connection;
-    this.#log = connection.hv.log;
-    this.#name = name;
-    this.#out = new OutboundRing(memory, ring.address, outLength);
     const inbound = ring.address + RingControl.size + outLength;
-    this.#in = new InboundRing(memory, inbound, inLength);
+    this.#in = new InboundRing(connection.hv.pages.memory, inbound, inLength);
     this.#packet = newPacket(packetLength);
   }
-
-  // --- sending ---
-
-  /**
-   * Send in-band data.
-   *
-   * @param id transaction ID (upper half 0); a completion is requested unless it is 0
-   * @returns false if the ring has no room
-   */
-  sendInband(id: number, payload: Uint8Array, length: number): boolean {
-    const total = ringLength(PacketHeader.size, length);
-    if (!this.#hasRoom(total)) return false;
-    const flags = id === 0 ? 0 : COMPLETION_REQUESTED;
-    this.#putHeader(PacketType.DATA_INBAND, PacketHeader.size, total, flags, id, 0);
-    this.#out.putBytes(payload, length);
-    this.#publish();
-    return true;
-  }
-
-  /**
-   * Send in-band data as the answer to a packet of the host: under its transaction ID, and without
-   * asking for a completion (how the utility services answer).
-   *
-   * @returns false if the ring has no room
-   */
-  sendAnswer(idLow: number, idHigh: number, payload: Uint8Array, length: number): boolean {
-    const total = ringLength(PacketHeader.size, length);
-    if (!this.#hasRoom(total)) return false;
-    this.#putHeader(PacketType.DATA_INBAND, PacketHeader.size, total, 0, idLow, idHigh);
-    this.#out.putBytes(payload, length);
-    this.#publish();
-    return true;
-  }
-
-  /** Whether the host has read everything that was sent. */
-  get allRead(): boolean {
-    return this.#out.allRead;
-  }
-
-  /**
-   * Send data that lies in guest memory, physically contiguous, with an in-band payload beside it.
-   *
-   * @param id transaction ID (upper half 0)
-   * @returns false if the ring has no room
-   */
-  sendGpaDirect(
-    id: number,
-    address: number,
-    dataLength: number,
-    payload: Uint8Array,
-    length: number,
-  ): boolean {
-    const offset = address % PAGE_SIZE;
-    const first = (address - offset) / PAGE_SIZE;
-    const pages = (offset + dataLength + PAGE_SIZE - 1) >>> PAGE_SHIFT;
-    const headerLength = GpaDirectHeader.size + GpaRange.size + 8 * pages;
-    const total = ringLength(headerLength, length);
-    if (!this.#hasRoom(total)) return false;
-
-    // Descriptor, then one range. iPXE leaves the reserved word uninitialised: its defect 1
-    const type = PacketType.DATA_GPA_DIRECT;
-    this.#putHeader(type, headerLength, total, COMPLETION_REQUESTED, id, 0);
-    this.#out.put32(0);
-    this.#out.put32(1);
-    this.#out.put32(dataLength);
-    this.#out.put32(offset);
-    for (let i = 0; i < pages; i++) this.#out.put64(first + i, 0);
-    this.#out.putBytes(payload, length);
-    this.#publish();
-    return true;
-  }
-
-  /** Ask the host to abandon something. @returns false if the ring has no room */
-  sendCancellation(id: number): boolean {
-    const total = ringLength(PacketHeader.size, 0);
-    if (!this.#hasRoom(total)) return false;
-    this.#putHeader(PacketType.CANCELLATION, PacketHeader.size, total, 0, id, 0);
-    this.#publish();
-    return true;
-  }
-
-  /** Complete a packet of the host: at once, or as soon as the ring has room. Never lost. */
-  complete(idLow: number, idHigh: number): void {
-    if (this.#pendingCount === 0 && this.#sendCompletion(idLow, idHigh)) return;
-    if (this.#pendingCount === PENDING_COMPLETIONS_MAX) {
-      this.#break(VmbusError.RingFull, 'host takes no completions');
-      return;
-    }
-    this.#pending[2 * this.#pendingCount] = idLow;
-    this.#pending[2 * this.#pendingCount + 1] = idHigh;
-    this.#pendingCount++;
-  }
-
-  #sendCompletion(idLow: number, idHigh: number): boolean {
-    const { length } = this.completionPayload;
-    const total = ringLength(PacketHeader.size, length);
-    if (!this.#hasRoom(total)) return false;
-    this.#putHeader(PacketType.COMPLETION, PacketHeader.size, total, 0, idLow, idHigh);
-    this.#out.putBytes(this.completionPayload, length);
-    this.#publish();
-    return true;
-  }
-
-  #hasRoom(total: number): boolean {
-    if (this.broken !== undefined) return false;
-    const room = this.#out.writable;
-    if (room < 0) this.#break(VmbusError.ChannelBroken, 'consumer index of the outbound ring');
-    return total <= room;
-  }
-
-  #putHeader(
-    type: number,
-    headerLength: number,
-    total: number,
-    flags: number,
-    idLow: number,
-    idHigh: number,
-  ): void {
-    this.#out.put32(type | ((headerLength >>> 3) << 16));
-    this.#out.put32(((total - PacketFooter.size) >>> 3) | (flags << 16));
-    this.#out.put64(idLow, idHigh);
-  }
-
-  #publish(): void {
-    if (this.#out.publish()) this.#signal();
-  }
-
-  /** Signal the host. A failed signal is repeated by the next poll: the host would never look. */
-  #signal(): void {
-    const { id, monitor, eventConnectionId } = this.address;
-    const status = this.#connection.signal(id, monitor, eventConnectionId);
-    if (status === HvStatus.SUCCESS) {
-      this.#signalFailures = 0;
-      return;
-    }
-    if (this.#signalFailures === 0) {
-      const text = `signalling failed with status 0x${status.toString(16)}: trying again`;
-      this.#log.warning('VMBUS', this.#name, text);
-    }
-    if (++this.#signalFailures > SIGNAL_TRIES_MAX) {
-      this.#break(VmbusError.ChannelBroken, 'signal refused');
-    }
-  }
-
-  // --- receiving ---
 
   /** Whether there is something to poll. */
   get hasData(): boolean {
@@ -259,15 +89,15 @@ export class VmbusChannel {
   poll(): boolean {
     // Do first what could not be done before
     if (this.broken !== undefined) return false;
-    if (this.#signalFailures > 0) this.#signal();
-    this.#flushCompletions();
+    this.flush();
+    if (this.gotRoom()) this.handler.writable?.();
 
     // Check that there is a whole packet
     if (this.broken !== undefined) return false;
     const available = this.#in.readable;
     if (available === 0) return false;
     if (available < 0) {
-      this.#break(VmbusError.ChannelBroken, 'producer index of the inbound ring');
+      this.breakOff(VmbusError.ChannelBroken, 'producer index of the inbound ring');
       return false;
     }
     const length = this.#readHeader(available);
@@ -276,7 +106,7 @@ export class VmbusChannel {
     // Copy it, give the ring back, and hand it over
     const packet = this.#packet;
     this.#in.copy(PacketHeader.size, packet.view, length - PacketHeader.size);
-    if (this.#in.consume(length)) this.#signal();
+    if (this.#in.consume(length)) this.signal();
     this.#dispatch(packet);
     return true;
   }
@@ -343,7 +173,7 @@ export class VmbusChannel {
   /** Consume a bad packet whose extent is known, and complete it if the host waits for that. */
   #reject(length: number, kind: ErrorKind, text: string): number {
     const { type, flags, idLow, idHigh } = this.#packet;
-    if (this.#in.consume(length)) this.#signal();
+    if (this.#in.consume(length)) this.signal();
     this.handler.malformed(kind, text);
     const waits = type === PacketType.DATA_XFER_PAGES || flags & COMPLETION_REQUESTED;
     if (waits && type !== PacketType.COMPLETION) this.complete(idLow, idHigh);
@@ -357,28 +187,41 @@ export class VmbusChannel {
     return 0;
   }
 
-  #flushCompletions(): void {
-    let sent = 0;
-    while (sent < this.#pendingCount) {
-      const low = this.#pending[2 * sent]!;
-      const high = this.#pending[2 * sent + 1]!;
-      if (!this.#sendCompletion(low, high)) break;
-      sent++;
+  // --- events ---
+
+  /** The host has set the channel's event flag. */
+  interrupted(): void {
+    if (this.handler.interrupted !== undefined) this.handler.interrupted();
+    else this.drain(PACKETS_PER_EVENT_MAX);
+  }
+
+  /**
+   * Handle what has come, with the ring's interrupts masked meanwhile: mask, drain, unmask, and
+   * look again for what came in between, of which the host has told nobody (Linux hv_begin_read,
+   * hv_end_read).
+   *
+   * @param max most packets to handle
+   * @param stop asked after each packet whether to go on later
+   * @returns how many were handled. If it is `max`, or it was stopped, the ring is still masked:
+   * whoever drains must come again without being told
+   */
+  drain(max: number, stop?: () => boolean): number {
+    // No packet is handled inside another
+    if (this.#draining) return 0;
+    this.#draining = true;
+    let count = 0;
+    try {
+      do {
+        this.#in.mask(true);
+        while (this.poll()) {
+          count++;
+          if (count === max || stop?.()) return count;
+        }
+        this.#in.mask(false);
+      } while (this.broken === undefined && !this.#in.isEmpty);
+      return count;
+    } finally {
+      this.#draining = false;
     }
-    if (sent === 0) return;
-    this.#pending.copyWithin(0, 2 * sent, 2 * this.#pendingCount);
-    this.#pendingCount -= sent;
-  }
-
-  #break(kind: ErrorKind, text: string): void {
-    if (this.broken !== undefined) return;
-    this.broken = kind;
-    this.#log.error('VMBUS', this.#name, `channel given up: ${text}`);
-  }
-
-  /** @throws HypxeError ChannelBroken (or what broke it) if the channel is no good any more */
-  requireIntact(): void {
-    if (this.broken === undefined) return;
-    throw new HypxeError(this.broken, `channel ${this.address.id} was given up`);
   }
 }

@@ -34,7 +34,7 @@ function contact(connection: VmbusConnection, version: number): void {
 }
 
 /** What an OS asks for: newest first, down to 2.4 (Linux vmbus_versions). */
-const OS_VERSIONS = [
+export const OS_VERSIONS: readonly number[] = [
   VmbusVersion.V6_0,
   VmbusVersion.V5_3,
   VmbusVersion.V5_2,
@@ -47,23 +47,43 @@ const OS_VERSIONS = [
 ];
 
 /**
- * A loaded OS's: the newest version that both know. From 5.0 on INVALID_CONNECTION_ID says that the
- * host is older and has no such port: on to the next version, at once.
+ * A loaded OS's: the newest version that both know (Linux vmbus_connect).
  *
  * @throws HypxeError VersionRefused if the host knows none
  */
-export function contactAsOs(connection: VmbusConnection): void {
-  for (const version of OS_VERSIONS) {
-    try {
-      if (connection.initiateContact(version)) return;
-    } catch (error) {
-      const older =
-        error instanceof HypxeError &&
-        error.kind === HypervError.PostFailed &&
-        error.status === HvStatus.INVALID_CONNECTION_ID &&
-        version >= VmbusVersion.V5_0;
-      if (!older) throw error;
+export const contactAsOs: ContactPolicy = contactNewestOf(OS_VERSIONS);
+
+/**
+ * A secondary driver's, beside another one: 5.0 or newer, and nothing else, since an older contact
+ * would be taken for the other driver's and end its connection.
+ *
+ * @throws HypxeError VersionRefused if the host knows none, or serves only SINT 2
+ */
+export const contactAsSecondary: ContactPolicy = contactNewestOf(
+  OS_VERSIONS.filter((version) => version >= VmbusVersion.V5_0),
+);
+
+/**
+ * Ask for each of some versions, newest first, until one is supported. INVALID_CONNECTION_ID says
+ * that the host is older and has no such message port: on to the next version, at once. A version
+ * that cannot serve the connection's SINT or processor is left out.
+ */
+export function contactNewestOf(versions: readonly number[]): ContactPolicy {
+  return (connection) => {
+    for (const version of versions) {
+      try {
+        if (connection.initiateContact(version, false)) return;
+      } catch (error) {
+        if (!isOlderHost(error)) throw error;
+      }
     }
-  }
-  throw new HypxeError(VmbusError.VersionRefused, 'host refused every VMBus version from 2.4 on');
+    const asked = versions.map(versionText).join(', ');
+    throw new HypxeError(VmbusError.VersionRefused, `host refused VMBus versions ${asked}`);
+  };
+}
+
+function isOlderHost(error: unknown): boolean {
+  if (!(error instanceof HypxeError)) return false;
+  if (error.kind === VmbusError.VersionTooOld) return true;
+  return error.kind === HypervError.PostFailed && error.status === HvStatus.INVALID_CONNECTION_ID;
 }

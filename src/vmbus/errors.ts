@@ -11,6 +11,11 @@ export const VmbusError = errorKinds({
     'ENOTSUP',
     'Use a host from Windows Server 2012 R2 on: older ones cannot disconnect a guest cleanly.',
   ],
+  VersionTooOld: [
+    'ENOTSUP',
+    'A secondary driver needs VMBus 5.0, another processor than 0 needs 3.0: use a newer host.',
+  ],
+  PortShared: ['EPROTO', 'Unload the other VMBus driver first: this host serves only one.'],
   ContactFailed: ['EIO', 'Look at the connection state; the host could not map our pages.'],
   NoResponse: [
     'ETIMEDOUT',
@@ -21,6 +26,8 @@ export const VmbusError = errorKinds({
   GpadlTooLarge: ['EINVAL', 'Choose buffers and rings of at most 8190 pages.'],
   GpadlRefused: ['EPROTO', 'Free guest memory on the host, or choose smaller buffers.'],
   OpenRefused: ['EPROTO', "Look the status up as an NTSTATUS; the host's device is not ready."],
+  ModifyRefused: ['EPROTO', 'Check that the processor exists and that the channel is open.'],
+  NotSupported: ['ENOTSUP', 'Use a host with a newer version of VMBus, or do without.'],
   ChannelRescinded: ['EPIPE', 'The host took the device away; wait for it to be offered again.'],
   ChannelBroken: ['EPROTO', REPORT],
   RingFull: ['ENOBUFS', 'Choose a larger ring, or send less at once.'],
@@ -29,5 +36,6 @@ export const VmbusError = errorKinds({
   PacketLengthMismatch: ['EINVAL', REPORT],
   PacketTooLong: ['ERANGE', 'Choose a larger packet buffer.'],
   PacketTypeUnknown: ['ENOTSUP', REPORT],
+  BadBuffer: ['EINVAL', 'Give 1 to 32 pages, with offsets and lengths that lie within them.'],
   RangeCountMismatch: ['EINVAL', REPORT],
 });

@@ -9,7 +9,8 @@ import { HypxeError } from '../error.ts';
 import type { Log } from '../events.ts';
 import { PAGE_SHIFT, PAGE_SIZE } from '../machine.ts';
 import type { Region } from '../memory/shared-memory.ts';
-import type { ControlMessage, VmbusConnection } from './connection.ts';
+import type { VmbusConnection } from './connection.ts';
+import type { ControlMessage } from './control-messages.ts';
 import { VmbusError } from './errors.ts';
 import {
   GPADL_BODY_PFNS,
@@ -24,7 +25,7 @@ import {
 } from './protocol.ts';
 
 /** IDs count up from here (iPXE VMBUS_GPADL_MAGIC), over the life of the driver: never twice. */
-const GPADL_FIRST = 0x18ae0000;
+export const GPADL_FIRST = 0x18ae0000;
 
 /** Most pages of a GPADL: the length of its ranges is a 16-bit number in GPADL_HEADER. */
 const GPADL_PAGES_MAX = Math.floor((0xffff - GpaRange.size) / 8);
@@ -134,6 +135,11 @@ export class GpadlTable {
   /** The connection is gone, and with it every GPADL. */
   revokeAll(by: string): void {
     for (const gpadl of [...this.#live.values()]) this.#forget(gpadl, by);
+  }
+
+  /** The connection is gone, but the host has not said that it let go: all of it stays shared. */
+  abandonAll(): void {
+    this.#live.clear();
   }
 
   #forget(gpadl: Gpadl, by: string): void {

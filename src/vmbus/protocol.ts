@@ -120,6 +120,17 @@ export const ConnectionState = {
   FAILED_UNKNOWN_FAILURE: 2,
 } as const;
 
+/** VERSION_RESPONSE from 6.0 on: the agreed features (u32) behind the 16 bytes of all others. */
+export const VERSION_RESPONSE2_SIZE = 20;
+
+/** TargetInfo.featureFlags (OpenVMM `FeatureFlags`), as far as a guest here asks for them. */
+export const FeatureFlag = {
+  /** OPEN_CHANNEL carries the guest's choice of connection ID and event flag. */
+  GUEST_SPECIFIED_SIGNAL_PARAMETERS: 0x1,
+  /** OPEN_CHANNEL may ask for redirected interrupts. */
+  CHANNEL_INTERRUPT_REDIRECTION: 0x2,
+} as const;
+
 export const OfferChannel = struct('OFFER_CHANNEL', 196, {
   type: [0, 4],
   reserved: [4, 4],
@@ -170,6 +181,13 @@ export const OpenChannel = struct('OPEN_CHANNEL', 148, {
   /** Pages of the outbound ring: where the inbound ring begins in the GPADL. */
   outPages: [24, 4],
   userData: [28, 120],
+});
+
+/** What follows OPEN_CHANNEL once one of {@link FeatureFlag} is agreed (OpenVMM OpenChannel2). */
+export const SignalParameters = struct('SIGNAL_PARAMETERS', 8, {
+  connectionId: [0, 4],
+  eventFlag: [4, 2],
+  flags: [6, 2],
 });
 
 /** OpenChannel.targetVp: no host to guest interrupts at all. */

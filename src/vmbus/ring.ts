@@ -8,7 +8,7 @@
  */
 
 import type { GuestMemory } from '../memory/guest-memory.ts';
-import { PacketFooter, RingControl } from './protocol.ts';
+import { PacketFooter, RING_FEATURE_PENDING_SEND_SIZE, RingControl } from './protocol.ts';
 
 /** Returned for an index that no correct host writes. */
 const INVALID = -1;
@@ -40,6 +40,25 @@ export class OutboundRing {
     if (cons > this.#mask || cons & 7) return INVALID;
     const fill = (this.#start - cons) & this.#mask;
     return this.#mask - fill;
+  }
+
+  /** Whether the host has read everything. */
+  get isEmpty(): boolean {
+    return this.#memory.u32(this.#control + RingControl.at.cons) === this.#start;
+  }
+
+  /** Bytes that a packet may have in an empty ring. */
+  get capacity(): number {
+    return this.#mask;
+  }
+
+  /**
+   * Ask for a signal once the ring has more room than `length` bytes; 0 to ask no more. Everything
+   * that the host does afterwards it does knowing this: look at the room again.
+   */
+  want(length: number): void {
+    this.#memory.set32(this.#control + RingControl.at.pendingSendSize, length);
+    this.#memory.barrier();
   }
 
   /** Whether the host has read everything that was published. */
@@ -115,6 +134,12 @@ export class InboundRing {
     return this.#memory.u32(this.#control + RingControl.at.prod) === this.#cons;
   }
 
+  /** Tell the host whether to signal when the ring is no longer empty. */
+  mask(masked: boolean): void {
+    this.#memory.set32(this.#control + RingControl.at.interruptMask, masked ? 1 : 0);
+    this.#memory.barrier();
+  }
+
   /** Copy `length` bytes (whole words) out, from `offset` bytes after the first unread one. */
   copy(offset: number, into: DataView, length: number): void {
     const { view } = this.#memory;
@@ -150,6 +175,14 @@ export class InboundRing {
     const prod = this.#memory.u32(this.#control + RingControl.at.prod);
     return this.#mask + 1 - ((prod - this.#cons) & this.#mask);
   }
+}
+
+/**
+ * Say in an outbound ring's control page that its sender honours the pending send size. Before the
+ * host is told of the ring (Linux hv_ringbuffer_init).
+ */
+export function enableFlowControl(memory: GuestMemory, control: number): void {
+  memory.set32(control + RingControl.at.featureBits, RING_FEATURE_PENDING_SEND_SIZE);
 }
 
 /** Bytes that a packet takes on the ring. */

@@ -114,7 +114,7 @@ export class OsKernel {
       contact: contactAsOs,
       drivers: [this.#net],
       random: () => this.random(),
-      unloadTimeoutMs: UNLOAD_TIMEOUT_MS,
+      connection: { unloadTimeoutMs: UNLOAD_TIMEOUT_MS },
       firstGpadl: LINUX_FIRST_GPADL,
     });
   }

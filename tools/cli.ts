@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { bootCommand, type Terminal } from './command/boot-command.ts';
+import { exploreCommand } from './command/explore-command.ts';
 import { hostsCommand } from './command/hosts-command.ts';
 import { replayCommand } from './command/replay-command.ts';
 import { Exit, UsageError, didYouMean, quoted } from './command/usage.ts';
@@ -15,6 +16,7 @@ Boot firmware for Hyper-V guests, and a simulated Hyper-V host that audits its h
 
 Commands
   boot [FILE]       boot FILE (or an image made here) on a simulated host, and audit the handoff
+  explore           cut the boot at every step and put faults everywhere: what is left behind?
   replay TRACE...   run the firmware against recorded sessions of iPXE's drivers, and compare
   hosts [NAME]      list the host profiles, or show one
 
@@ -25,7 +27,7 @@ Options
 Exit code: 0 clean, 1 findings, 2 usage or host refused, 3 guest crash or hang.
 `;
 
-const COMMANDS = ['boot', 'replay', 'hosts'];
+const COMMANDS = ['boot', 'explore', 'replay', 'hosts'];
 
 /** From sources the files beside this one are .ts, in dist they are .js. */
 const fromSources = import.meta.url.endsWith('.ts');
@@ -34,6 +36,10 @@ const places = {
     new URL(fromSources ? '../dist/hypxe.js' : './hypxe.js', import.meta.url),
   ),
   bootWorker: new URL(fromSources ? './boot-worker.ts' : './boot-worker.js', import.meta.url),
+  exploreWorker: new URL(
+    fromSources ? './explore-worker.ts' : './explore-worker.js',
+    import.meta.url,
+  ),
 };
 
 const terminal: Terminal = {
@@ -46,6 +52,8 @@ async function run(args: readonly string[]): Promise<number> {
   switch (command) {
     case 'boot':
       return bootCommand(rest, places, terminal);
+    case 'explore':
+      return exploreCommand(rest, places, terminal);
     case 'replay':
       return replayCommand(rest, places.firmware, terminal);
     case 'hosts':

@@ -79,6 +79,13 @@ export const TARGETS = [
     check: (metafile) => checkProgram(metafile, 'boot worker'),
   },
   {
+    entry: 'tools/explore-worker.ts',
+    outfile: 'dist/explore-worker.js',
+    optional: true,
+    platform: 'node',
+    check: (metafile) => checkProgram(metafile, 'explore worker'),
+  },
+  {
     entry: 'tools/bench.ts',
     outfile: 'dist/bench.js',
     optional: true,

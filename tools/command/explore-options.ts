@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** The options of `hypxe explore`. */
+
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { parseArgs } from 'node:util';
+import type { Shard } from '../explore/exploration.ts';
+import { FAULT_KINDS, PlanError, parsePlan } from '../explore/plan.ts';
+import { DEFAULT_PROFILE, PROFILES, profileNamed } from '../simulator/profiles.ts';
+import { UsageError, didYouMean, quoted, wholeNumber } from './usage.ts';
+
+/** What is explored. */
+export interface ExploreRequest {
+  readonly firmware: string;
+  readonly host: string;
+  readonly seed: number;
+  readonly walks: number;
+  /** Only this kind of fault. */
+  readonly only: string | undefined;
+  /** Only this one run. */
+  readonly plan: string | undefined;
+  readonly seconds: number | undefined;
+  readonly shard: Shard;
+  readonly workers: number;
+  readonly watchdogSeconds: number;
+  /** Parts to merge instead of exploring anything. */
+  readonly merge: readonly string[] | undefined;
+  readonly json: boolean;
+}
+
+const OPTIONS = {
+  only: { type: 'string' },
+  seed: { type: 'string' },
+  walks: { type: 'string' },
+  time: { type: 'string' },
+  shard: { type: 'string' },
+  merge: { type: 'boolean' },
+  host: { type: 'string' },
+  firmware: { type: 'string' },
+  workers: { type: 'string' },
+  watchdog: { type: 'string' },
+  json: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
+export const EXPLORE_HELP = `Usage: hypxe explore [options]
+       hypxe explore --merge PART.json...
+
+Cut the boot after every single step, put every single fault at every place where it can occur,
+and walk at random with several faults at once. After each run nothing may be left shared, unless
+it is reserved in the memory map that is handed on; nothing may hang or crash; every failure has a
+named error; and the next boot works. A loader that gives up in the middle is explored beside the
+boot, if the firmware exports createDriver.
+
+  --only PLACE/FAULT  one run: message.4/drop, step.120/handoff+call.7/status:19,
+                      loader:step.200/give-up; or all of a kind: message/drop, packet
+  --walks N           random walks behind the single faults (default 1000)
+  --seed N            decides the walks (default 1)
+  --time SECONDS      stop after this time
+  --shard I/N         only part I of N; the parts together are the whole, each run once
+  --merge             put the --json results of all shards together
+  --host NAME         host generation (default ${DEFAULT_PROFILE}); hypxe hosts lists them
+  --firmware FILE.js  bring your own: an ES module that exports boot(machine, options)
+  --workers N         threads, 1 to 64 (default: one for each core)
+  --watchdog S        seconds without a sign of life after which a run hangs (default 10)
+  --json              print one JSON document
+  -h, --help          this text
+
+Places, each counted from 0, and what can go wrong there
+${placesHelp()}
+
+Exit code: 0 clean, 1 findings, 2 usage, 3 guest crash or hang.
+
+Examples
+  hypxe explore
+  hypxe explore --only step/handoff
+  hypxe explore --walks 1000000 --seed 7 --time 3600
+  hypxe explore --shard 2/8 --json > part-2.json
+`;
+
+function placesHelp(): string {
+  return Object.entries(FAULT_KINDS)
+    .map(([place, kinds]) => `  ${place.padEnd(10)}${Object.keys(kinds).join(', ')}`)
+    .join('\n');
+}
+
+/**
+ * Read the options. Undefined if only help was asked for.
+ *
+ * @throws UsageError
+ */
+export function parseExplore(
+  args: readonly string[],
+  ownFirmware: string,
+  cores: number,
+): ExploreRequest | undefined {
+  const { values, positionals } = parse(args);
+  if (values.help === true) return undefined;
+  const merge = values.merge === true ? positionals : undefined;
+  if (merge?.length === 0) {
+    throw new UsageError('NoParts', '--merge without files', 'Name the --json results of shards.');
+  }
+  if (merge === undefined && positionals.length > 0) {
+    const text = `nothing to do with ${quoted(positionals[0]!)}`;
+    throw new UsageError('UnexpectedArgument', text, 'See hypxe explore --help.');
+  }
+  const own = values.firmware === undefined;
+  const firmware = path.resolve(values.firmware ?? ownFirmware);
+  if (merge === undefined) requireFirmware(firmware, own);
+  const only = values.only === undefined ? {} : readOnly(values.only);
+  return {
+    firmware,
+    host: knownHost(values.host ?? DEFAULT_PROFILE),
+    seed: wholeNumber('--seed', values.seed ?? '1', 0, Number.MAX_SAFE_INTEGER),
+    walks: wholeNumber('--walks', values.walks ?? '1000', 0, 1e9),
+    only: only.only,
+    plan: only.plan,
+    seconds:
+      values.time === undefined ? undefined : wholeNumber('--time', values.time, 1, 30 * 86400),
+    shard: readShard(values.shard ?? '1/1'),
+    workers: wholeNumber('--workers', values.workers ?? String(Math.min(cores, 64)), 1, 64),
+    watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600),
+    merge,
+    json: values.json === true,
+  };
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
+  } catch (error) {
+    const text = (error as Error).message.split('. ')[0]!;
+    throw new UsageError('BadOption', text, 'See hypxe explore --help.');
+  }
+}
+
+function requireFirmware(file: string, own: boolean): void {
+  if (fs.statSync(file, { throwIfNoEntry: false })?.isFile() === true) return;
+  const advice = own ? 'Run npm run build first.' : 'Give the path of an ES module.';
+  throw new UsageError('FileMissing', `${file} does not exist or is not a file`, advice);
+}
+
+function knownHost(name: string): string {
+  if (profileNamed(name) !== undefined) return name;
+  const names = PROFILES.map((profile) => profile.name);
+  throw new UsageError('UnknownHost', `no host profile ${quoted(name)}`, didYouMean(name, names));
+}
+
+/** One run, or one kind. */
+function readOnly(text: string): { plan?: string; only?: string } {
+  const [place = '', kind] = text.split('/');
+  const kinds = FAULT_KINDS[place as keyof typeof FAULT_KINDS];
+  if (kinds !== undefined && (kind === undefined || kind in kinds)) return { only: text };
+  try {
+    parsePlan(text);
+  } catch (error) {
+    if (!(error instanceof PlanError)) throw error;
+    throw new UsageError('BadPlan', `--only ${quoted(text)}: ${error.message}`, 'See --help.');
+  }
+  return { plan: text };
+}
+
+/** @throws UsageError for anything but I/N with 1 <= I <= N */
+function readShard(text: string): Shard {
+  const match = /^([0-9]{1,7})\/([0-9]{1,7})$/.exec(text);
+  const [index, count] = [Number(match?.[1]), Number(match?.[2])];
+  if (match !== null && index >= 1 && index <= count) return { index, count };
+  const advice = 'Write I/N, with I from 1 to N: 1/4 is the first of four.';
+  throw new UsageError('BadShard', `--shard ${quoted(text)} is out of range`, advice);
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** The result of an exploration, in words. */
+
+import type { PlaceCounts } from '../explore/exploration.ts';
+import type { Part } from '../explore/part.ts';
+import type { RunOutcome } from '../explore/run.ts';
+import type { Group } from '../explore/tally.ts';
+import { Exit } from './usage.ts';
+
+/** Findings are listed up to this number; the JSON has all. */
+const LISTED_MAX = 40;
+
+/** The lines of a report. */
+export function exploreReport(part: Part): string[] {
+  const { tally, seconds, singles, total } = part;
+  const rate = seconds > 0 ? Math.round(tally.runs / seconds) : 0;
+  const walks = total - singles;
+  const whole = `${total} runs: ${singles} with a single fault, ${walks} walks`;
+  return [
+    '',
+    ...placeLines(part.places),
+    `list      ${whole} (list ${part.fingerprint})`,
+    `made      ${tally.runs} runs in ${seconds.toFixed(1)} s, ${rate} runs/s${scope(part)}`,
+    `ended     ${outcomes(tally.outcomes)}`,
+    ...(tally.unreached === 0 ? [] : [`unreached ${tally.unreached} runs never came to a fault`]),
+    ...tally.groups.slice(0, LISTED_MAX).flatMap(groupLines),
+    ...(tally.groups.length > LISTED_MAX
+      ? [`... and ${tally.groups.length - LISTED_MAX} more`]
+      : []),
+    '',
+    `verdict: ${verdict(part)}`,
+  ];
+}
+
+/** The lines of a report on one run. */
+export function runReport(plan: string, outcome: RunOutcome): string[] {
+  const { status, error, steps, findings } = outcome;
+  return [
+    `run       ${plan}`,
+    `ended     ${error ?? status} after ${steps} steps`,
+    ...findings.map(({ kind, text }) => `${kind.padEnd(10)}${text}`),
+    '',
+    `verdict: ${findings.length === 0 ? 'clean' : `${findings.length} findings`}`,
+  ];
+}
+
+/** The exit code that findings deserve. */
+export function exploreExit(findings: readonly { readonly kind: Group['kind'] }[]): number {
+  if (findings.some(({ kind }) => kind !== 'finding')) return Exit.CRASH;
+  return findings.length === 0 ? Exit.CLEAN : Exit.FINDINGS;
+}
+
+/** Seconds as people read them: `2 min 5 s`. */
+export function duration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
+}
+
+function placeLines(places: PlaceCounts): string[] {
+  return Object.entries(places)
+    .filter(([, counts]) => Object.keys(counts).length > 0)
+    .map(([flow, counts]) => {
+      const texts = Object.entries(counts).map(([place, count]) => `${count} ${place}`);
+      return `${flow.padEnd(10)}${texts.join(', ')}`;
+    });
+}
+
+function scope({ shard, complete }: Part): string {
+  const part = shard.count === 1 ? '' : `, shard ${shard.index}/${shard.count}`;
+  return complete ? part : `${part}, stopped early`;
+}
+
+function outcomes(counts: Readonly<Record<string, number>>): string {
+  return Object.entries(counts)
+    .map(([name, count]) => `${name} ${count}`)
+    .join(', ');
+}
+
+function groupLines({ kind, cause, runs, reproduction, text }: Group): string[] {
+  const times = `${runs} run${runs === 1 ? '' : 's'}`;
+  return [
+    '',
+    `${kind.padEnd(10)}${cause} (${times})`,
+    ...(text === cause ? [] : [`          ${text}`]),
+    `          hypxe explore --only ${reproduction}`,
+  ];
+}
+
+function verdict({ tally, complete }: Part): string {
+  const { groups } = tally;
+  if (groups.length > 0) return `${groups.length} finding${groups.length === 1 ? '' : 's'}`;
+  return complete ? 'clean' : 'clean so far';
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** Counts the places that a run comes to, and finds the faults that a plan has for each. */
+
+import { faultText, type Fault, type Place, type Plan } from './plan.ts';
+
+/** What a recording is told of each place. */
+export interface PlaceDetail {
+  /** What it is, in words. */
+  readonly what: string;
+  /** Bytes on their way to the guest, where there are any. */
+  readonly bytes?: Uint8Array;
+  /** A word that is read once more. */
+  readonly value?: number;
+}
+
+/** Reader of the places: a recording. */
+export type PlaceObserver = (place: Place, index: number, detail: PlaceDetail) => void;
+
+const NONE: readonly Fault[] = [];
+
+const PLACES: readonly Place[] = [
+  ...(['step', 'call', 'message', 'packet', 'rndis', 'transmit', 'alloc', 'read'] as const),
+];
+
+export class PlaceCounter {
+  /** Faults that were carried out, by their text. */
+  readonly fired = new Set<string>();
+  /** How often the run has come to each place so far. */
+  readonly counts = Object.fromEntries(PLACES.map((place) => [place, 0])) as Record<Place, number>;
+  readonly observer: PlaceObserver | undefined;
+  readonly #faults = new Map<Place, Map<number, Fault[]>>();
+  #stopped = false;
+
+  constructor(plan: Plan, observer?: PlaceObserver) {
+    this.observer = observer;
+    for (const fault of plan.faults) {
+      let byIndex = this.#faults.get(fault.place);
+      if (byIndex === undefined) this.#faults.set(fault.place, (byIndex = new Map()));
+      byIndex.set(fault.index, [...(byIndex.get(fault.index) ?? []), fault]);
+    }
+  }
+
+  /** Whether the plan has any fault at a place: else hooks need not be set. */
+  has(place: Place): boolean {
+    return this.observer !== undefined || this.#faults.has(place);
+  }
+
+  /** The run comes to a place. Returns what the plan has for it. `detail` is for recordings. */
+  arrive(place: Place, detail: () => PlaceDetail): readonly Fault[] {
+    if (this.#stopped) return NONE;
+    const index = this.counts[place]++;
+    if (this.observer !== undefined) this.observer(place, index, detail());
+    return this.#faults.get(place)?.get(index) ?? NONE;
+  }
+
+  /** Nothing is counted any more, no fault is found: the explored part is over. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  /** A fault is carried out. */
+  fire(fault: Fault): void {
+    this.fired.add(faultText(fault));
+  }
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * An exploration as a numbered list of runs: first every single fault of every flow, then the
+ * walks. The list depends on nothing but the firmware, the host and the seed, so that it can be
+ * divided: shard i of n has the runs whose number leaves i - 1 when divided by n.
+ */
+
+import { singleFaults } from './enumeration.ts';
+import { planText, type FlowName, type Place, type Plan } from './plan.ts';
+import { record, type Recording } from './recording.ts';
+import type { Runner } from './run.ts';
+import { Walks } from './walks.ts';
+
+/** What an exploration is made of. */
+export interface ExplorationOptions {
+  /** Decides the walks. */
+  readonly seed: number;
+  /** Number of walks. */
+  readonly walks: number;
+  /** Only these kinds of faults: `message` or `message/drop`. Default all. */
+  readonly only?: string | undefined;
+}
+
+/** One of several parts, from 1. */
+export interface Shard {
+  readonly index: number;
+  readonly count: number;
+}
+
+/** Places of a flow, counted. */
+export type PlaceCounts = Readonly<Record<FlowName, Partial<Record<Place, number>>>>;
+
+const FLOWS: readonly FlowName[] = ['boot', 'loader'];
+
+/** The flow without any fault goes wrong: nothing can be explored. */
+export class BrokenFlowError extends Error {}
+
+export class Exploration {
+  readonly places: PlaceCounts;
+  /** Runs in all shards together. */
+  readonly total: number;
+  /** Two explorations with the same list of runs have the same. */
+  readonly fingerprint: string;
+  readonly #singles: readonly Plan[];
+  readonly #walks: Walks;
+
+  /** Records the flows. @throws BrokenFlowError */
+  constructor(runner: Runner, options: ExplorationOptions) {
+    const recordings = FLOWS.filter((flow) => runner.has(flow)).map((flow) => record(runner, flow));
+    for (const recording of recordings) requireSound(recording);
+    const wanted = (plan: Plan): boolean => matches(plan, options.only);
+    const all = recordings.map((recording) => singleFaults(recording).filter(wanted));
+    this.#singles = all.flat();
+    this.#walks = new Walks(options.seed, all[0] ?? []);
+    this.total = this.#singles.length + (this.#singles.length === 0 ? 0 : options.walks);
+    this.places = countPlaces(recordings);
+    this.fingerprint = fingerprint([
+      ...this.#singles.map(planText),
+      `seed ${options.seed}, ${options.walks} walks`,
+    ]);
+  }
+
+  /** Number of runs with a single fault; the walks come behind them. */
+  get singles(): number {
+    return this.#singles.length;
+  }
+
+  /** A run by its number, from 0. */
+  plan(run: number): Plan {
+    return this.#singles[run] ?? this.#walks.plan(run - this.#singles.length);
+  }
+}
+
+/** How many of `total` runs a shard has. */
+export function shardSize(total: number, { index, count }: Shard): number {
+  return Math.max(0, Math.ceil((total - (index - 1)) / count));
+}
+
+/** Number of the nth run of a shard. */
+export function shardRun(n: number, { index, count }: Shard): number {
+  return n * count + (index - 1);
+}
+
+function matches({ faults }: Plan, only: string | undefined): boolean {
+  if (only === undefined) return true;
+  return faults.every(({ place, kind }) => only === place || only === `${place}/${kind}`);
+}
+
+function requireSound({ flow, outcome }: Recording): void {
+  const finding = outcome.findings[0];
+  if (outcome.status === 'booted' && finding === undefined) return;
+  const what = finding?.text ?? `it fails with ${outcome.error ?? 'no error'}`;
+  throw new BrokenFlowError(`the ${flow} flow is not clean without any fault: ${what}`);
+}
+
+function countPlaces(recordings: readonly Recording[]): PlaceCounts {
+  const counts: Record<FlowName, Partial<Record<Place, number>>> = { boot: {}, loader: {} };
+  for (const { flow, places } of recordings) {
+    for (const place of Object.keys(places) as Place[]) counts[flow][place] = places[place].length;
+  }
+  return counts;
+}
+
+/** FNV-1a over texts, as 8 hexadecimal digits. */
+function fingerprint(texts: readonly string[]): string {
+  let hash = 0x811c9dc5;
+  for (const text of texts) {
+    for (let i = 0; i <= text.length; i++) {
+      // A line end behind each text
+      const code = i < text.length ? text.charCodeAt(i) : 10;
+      hash = Math.imul(hash ^ code, 0x01000193);
+    }
+  }
+  return (hash >>> 0).toString(16).padStart(8, '0');
+}

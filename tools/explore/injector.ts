@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** Carries a plan out: puts itself at every place between guest and host, counts, and acts. */
+
+import { HvCall } from '../../src/hyperv/protocol.ts';
+import { DeviceClass } from '../../src/vmbus/protocol.ts';
+import type { DeviceChannel } from '../simulator/channel-interface.ts';
+import type { SimulatedMachine } from '../simulator/machine.ts';
+import { inertDevice } from '../simulator/vmbus-server/inert-device.ts';
+import { PlaceCounter, type PlaceObserver } from './counter.ts';
+import { MessageFaults } from './host-messages.ts';
+import { PacketFaults, type PacketHost } from './host-packets.ts';
+import type { Fault, Plan } from './plan.ts';
+import type { SeamListener } from './stepped-machine.ts';
+
+/** Instances of the devices that take the channel numbers of NICs, without a number at the end. */
+const INTRUDER = '0e0b6031-0000-4000-8000';
+
+/** What waits for the guest's exits. */
+interface Pending {
+  exits: number;
+  readonly action: () => void;
+}
+
+export class Injector implements SeamListener, PacketHost {
+  readonly machine: SimulatedMachine;
+  readonly counter: PlaceCounter;
+  activity = 0;
+  /** Whether the host has confirmed what was not so. */
+  hostLied = false;
+  /** Whether the boot shall end: what `cancel` answers. */
+  cut = false;
+  /** What the guest did last: for the report of a hang. */
+  lastStep = 'nothing';
+  #pending: Pending[] = [];
+  #statusEver: number | undefined;
+  #rescinded = false;
+  #renumber = false;
+  #intruders = 0;
+
+  constructor(machine: SimulatedMachine, plan: Plan, observer?: PlaceObserver) {
+    this.machine = machine;
+    this.counter = new PlaceCounter(plan, observer);
+    machine.partition.faults.hypercall = (code) => this.#call(code);
+    new MessageFaults(this);
+    new PacketFaults(this);
+    for (const nic of machine.nics) this.#watchGuestPackets(nic);
+  }
+
+  /** From now on the host does nothing wrong, and what it took away is back. */
+  stop(): void {
+    const { machine } = this;
+    this.counter.stop();
+    this.cut = false;
+    machine.partition.faults.hypercall = undefined;
+    machine.partition.faults.message = undefined;
+    machine.vmbus.faults = {};
+    this.#pending = [];
+    for (const nic of machine.nics) {
+      nic.faults.message = nic.faults.withhold = undefined;
+      nic.releaseTransmits();
+    }
+    if (this.#renumber) this.#reoffer();
+    if (this.#rescinded) for (const nic of machine.nics) machine.vmbus.hotAdd(nic);
+    this.#rescinded = this.#renumber = false;
+  }
+
+  // --- called by the seam and by the other faults ---
+
+  exit(): void {
+    if (this.#renumber) this.#reoffer();
+    if (this.#pending.length === 0) return;
+    for (const pending of this.#pending) pending.exits--;
+    const due = this.#pending.filter(({ exits }) => exits <= 0);
+    this.#pending = this.#pending.filter(({ exits }) => exits > 0);
+    for (const { action } of due) action();
+  }
+
+  step(what: string): void {
+    this.lastStep = what;
+    if (what !== 'pause') this.activity++;
+    const faults = this.counter.arrive('step', () => ({ what }));
+    for (const fault of faults) this.#atStep(fault);
+  }
+
+  afterExits(exits: number, action: () => void): void {
+    this.#pending.push({ exits, action });
+  }
+
+  happened(): void {
+    this.activity++;
+  }
+
+  lied(): void {
+    this.hostLied = true;
+  }
+
+  #atStep(fault: Fault): void {
+    this.counter.fire(fault);
+    switch (fault.kind) {
+      case 'rescind':
+      case 'renumber':
+        // In between two operations of the guest, not inside of one
+        this.afterExits(1, () => this.#rescind(fault.kind === 'renumber'));
+        return;
+      default:
+        this.cut = true;
+    }
+  }
+
+  // --- devices come and go ---
+
+  #rescind(renumber: boolean): void {
+    if (this.#rescinded) return;
+    this.#rescinded = true;
+    this.#renumber = renumber;
+    for (const nic of this.machine.nics) this.machine.vmbus.rescind(nic);
+    this.happened();
+  }
+
+  /** Offer the NICs again, under other numbers, once the guest has released the old ones. */
+  #reoffer(): void {
+    const { vmbus, nics } = this.machine;
+    const { channels } = vmbus.inspect();
+    if (nics.some((nic) => channels.some(({ instanceId }) => instanceId === nic.instanceId))) {
+      return;
+    }
+    const number = String(this.#intruders++).padStart(12, '0');
+    vmbus.hotAdd(inertDevice(DeviceClass.SHUTDOWN, `${INTRUDER}-${number}`));
+    for (const nic of nics) vmbus.hotAdd(nic);
+    this.#rescinded = this.#renumber = false;
+    this.happened();
+  }
+
+  // --- what the guest does ---
+
+  #call(code: number): number | undefined {
+    if (code !== HvCall.POST_MESSAGE && code !== HvCall.SIGNAL_EVENT) return undefined;
+    const what = code === HvCall.POST_MESSAGE ? 'HvPostMessage' : 'HvSignalEvent';
+    let status = this.#statusEver;
+    for (const fault of this.counter.arrive('call', () => ({ what }))) {
+      this.counter.fire(fault);
+      // A call that succeeds and never gets anywhere
+      status = fault.kind === 'lost' ? 0 : Number(fault.argument);
+      if (fault.kind === 'status-ever') this.#statusEver = status;
+    }
+    return status;
+  }
+
+  /** Packets of the guest are steps when the host reads them. */
+  #watchGuestPackets(nic: SimulatedMachine['nics'][number]): void {
+    const open = nic.open.bind(nic);
+    nic.open = (channel: DeviceChannel) => {
+      const receive = channel.receive.bind(channel);
+      channel.receive = () => {
+        const packet = receive();
+        if (packet !== undefined) this.step('packet of the guest');
+        return packet;
+      };
+      return open(channel);
+    };
+  }
+}

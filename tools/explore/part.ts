@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** The result of an exploration, or of one shard of it, as a file; and the parts put together. */
+
+import type { PlaceCounts, Shard } from './exploration.ts';
+import { Tally, type TallyData } from './tally.ts';
+
+/** First words of the file. */
+export const PART_FORMAT = 'hypxe-exploration';
+export const PART_VERSION = 1;
+
+export interface Part {
+  readonly format: typeof PART_FORMAT;
+  readonly version: typeof PART_VERSION;
+  /** What must agree in all parts. */
+  readonly host: string;
+  readonly seed: number;
+  readonly walks: number;
+  readonly only: string | undefined;
+  /** SHA-256 of the firmware bundle, and fingerprint of the list of runs. */
+  readonly firmware: string;
+  readonly fingerprint: string;
+  readonly total: number;
+  readonly singles: number;
+  readonly places: PlaceCounts;
+  /** What this part has. */
+  readonly shard: Shard;
+  /** Whether all of its runs were made: `--time` ends it early. */
+  readonly complete: boolean;
+  readonly seconds: number;
+  readonly tally: TallyData;
+}
+
+/** Parts that do not belong together, or a file that is no part. */
+export class PartError extends Error {}
+
+/** What must agree, with what it is called. */
+const AGREE = {
+  host: 'host profile',
+  seed: 'seed',
+  walks: 'number of walks',
+  only: 'choice of --only',
+  firmware: 'firmware',
+  fingerprint: 'list of runs',
+  total: 'number of runs',
+} as const;
+
+/**
+ * Read a part from the text of its file.
+ *
+ * @throws PartError if it is none
+ */
+export function parsePart(name: string, text: string): Part {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new PartError(`${name} is no JSON: ${(error as Error).message}`);
+  }
+  const part = value as Partial<Part> | null;
+  if (typeof part !== 'object' || part?.format !== PART_FORMAT) {
+    throw new PartError(`${name} is no result of hypxe explore --json`);
+  }
+  if (part.version !== PART_VERSION) {
+    throw new PartError(`${name} has version ${String(part.version)}, not ${PART_VERSION}`);
+  }
+  const { shard, tally } = part;
+  const whole =
+    shard !== undefined && Number.isInteger(shard.index) && Number.isInteger(shard.count);
+  if (!whole || !Array.isArray(tally?.groups) || typeof tally.outcomes !== 'object') {
+    throw new PartError(`${name} is damaged: it has no shard or no tally`);
+  }
+  return part as Part;
+}
+
+/**
+ * Put all shards of one exploration together.
+ *
+ * @param parts by the names of their files
+ * @throws PartError if they are not of one exploration, or one is there twice or missing
+ */
+export function mergeParts(parts: ReadonlyMap<string, Part>): Part {
+  const [[firstName, first] = [undefined, undefined], ...others] = [...parts];
+  if (first === undefined) throw new PartError('no parts to merge');
+  for (const [name, part] of others) {
+    for (const key of Object.keys(AGREE) as (keyof typeof AGREE)[]) {
+      if (part[key] === first[key]) continue;
+      const [a, b] = [String(first[key]), String(part[key])];
+      throw new PartError(`${firstName} and ${name} differ in the ${AGREE[key]}: ${a} and ${b}`);
+    }
+    if (part.shard.count === first.shard.count) continue;
+    const [a, b] = [first.shard.count, part.shard.count];
+    throw new PartError(`${firstName} is one of ${a} shards, ${name} one of ${b}`);
+  }
+  requireAllShards(parts, first.shard.count);
+
+  const tally = new Tally();
+  for (const part of parts.values()) tally.merge(part.tally);
+  return {
+    ...first,
+    shard: { index: 1, count: 1 },
+    complete: [...parts.values()].every(({ complete }) => complete),
+    seconds: [...parts.values()].reduce((sum, { seconds }) => sum + seconds, 0),
+    tally: tally.data,
+  };
+}
+
+function requireAllShards(parts: ReadonlyMap<string, Part>, count: number): void {
+  const seen = new Map<number, string>();
+  for (const [name, { shard }] of parts) {
+    const other = seen.get(shard.index);
+    if (other !== undefined) {
+      throw new PartError(`${other} and ${name} are both shard ${shard.index}/${count}`);
+    }
+    seen.set(shard.index, name);
+  }
+  for (let index = 1; index <= count; index++) {
+    if (!seen.has(index)) throw new PartError(`shard ${index}/${count} is missing`);
+  }
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * Faults as data: where, what, with which argument; and the text by which a run is repeated:
+ * `message.4/field:status=max+step.120/handoff`. The same text always means the same run.
+ */
+
+/**
+ * What can be counted, from 0, while a guest runs:
+ * - `step`: register writes, hypercalls, pauses, messages and ring packets in both directions
+ * - `call`: hypercalls that post a message or signal an event
+ * - `message`: messages of the host, `packet`: packets that it puts into a ring
+ * - `rndis`: RNDIS messages of the host, `transmit`: those of the guest
+ * - `alloc`: allocations of shared memory
+ * - `read`: a word that the host may write is read once more, without an exit in between
+ */
+export type Place =
+  'step' | 'call' | 'message' | 'packet' | 'rndis' | 'transmit' | 'alloc' | 'read';
+
+/** Who drives the firmware's drivers: its own boot, or a loader on top of them (`loader.ts`). */
+export type FlowName = 'boot' | 'loader';
+
+/** One fault. */
+export interface Fault {
+  readonly place: Place;
+  /** Which occurrence of the place, from 0. */
+  readonly index: number;
+  readonly kind: string;
+  /** Whatever the kind needs, or ''. */
+  readonly argument: string;
+}
+
+/** What one run does. Without faults it is the flow as it is. */
+export interface Plan {
+  readonly flow: FlowName;
+  readonly faults: readonly Fault[];
+}
+
+/** The kinds of faults by place, each with what its argument is, or '' if it has none. */
+export const FAULT_KINDS: Readonly<Record<Place, Readonly<Record<string, string>>>> = {
+  step: { handoff: '', 'give-up': '', rescind: '', renumber: '' },
+  call: { status: 'hypercall status', 'status-ever': 'hypercall status', lost: '' },
+  message: {
+    drop: '',
+    mute: '',
+    late: 'ticks',
+    twice: '',
+    field: 'FIELD=OPERATION',
+    cut: 'bytes',
+    pad: 'value of a byte',
+    before: 'message type',
+    after: 'message type',
+    'synic-type': 'SynIC message type',
+    slot: 'FIELD=value',
+  },
+  packet: {
+    drop: '',
+    mute: '',
+    late: 'ticks',
+    twice: '',
+    field: 'FIELD=OPERATION',
+    cut: 'bytes',
+    index: 'prod or cons=value',
+    inject: 'packet type',
+    scribble: 'exits of the guest from now',
+  },
+  rndis: {
+    drop: '',
+    late: 'ticks',
+    twice: '',
+    field: 'FIELD=OPERATION',
+    cut: 'bytes',
+    after: 'message type',
+    scribble: 'exits of the guest from now',
+  },
+  transmit: { withhold: '' },
+  alloc: { fail: '', 'fail-ever': '' },
+  read: { value: 'OPERATION' },
+};
+
+/** A text that names no run. */
+export class PlanError extends Error {}
+
+/** The text of a fault: `message.4/field:status=max`. */
+export function faultText({ place, index, kind, argument }: Fault): string {
+  return `${place}.${index}/${kind}${argument === '' ? '' : `:${argument}`}`;
+}
+
+/** The text of a plan; `none` if it has no faults. */
+export function planText({ flow, faults }: Plan): string {
+  const text = faults.length === 0 ? 'none' : faults.map(faultText).join('+');
+  return flow === 'boot' ? text : `${flow}:${text}`;
+}
+
+const FAULT = /^([a-z]+)\.([0-9]{1,9})\/([a-z-]+)(?::([^+:]+))?$/;
+
+/** Read a fault. @throws PlanError that says what is wrong */
+export function parseFault(text: string): Fault {
+  const match = FAULT.exec(text);
+  if (match === null) {
+    throw new PlanError(`"${text}" is no fault: write PLACE.NUMBER/FAULT or .../FAULT:ARGUMENT`);
+  }
+  const [, place, index, kind, argument = ''] = match as unknown as [
+    string,
+    string,
+    string,
+    string,
+  ];
+  if (!(place in FAULT_KINDS)) {
+    throw new PlanError(`no place "${place}": ${Object.keys(FAULT_KINDS).join(', ')}`);
+  }
+  const kinds = FAULT_KINDS[place as Place];
+  const wanted = kinds[kind];
+  if (wanted === undefined) {
+    throw new PlanError(`no fault "${kind}" at a ${place}: ${Object.keys(kinds).join(', ')}`);
+  }
+  if ((wanted === '') !== (argument === '')) {
+    const text2 = wanted === '' ? 'takes no argument' : `needs an argument: ${wanted}`;
+    throw new PlanError(`${place}.${index}/${kind} ${text2}`);
+  }
+  return { place: place as Place, index: Number(index), kind, argument };
+}
+
+/** Read a plan; the inverse of {@link planText}. @throws PlanError */
+export function parsePlan(text: string): Plan {
+  const loader = text.startsWith('loader:');
+  const faults = loader ? text.slice('loader:'.length) : text;
+  return {
+    flow: loader ? 'loader' : 'boot',
+    faults: faults === 'none' ? [] : faults.split('+').map(parseFault),
+  };
+}
+
+/** Whether a fault is only a cut: the host does nothing wrong. */
+export function isCut({ kind, place }: Fault): boolean {
+  return place === 'step' && (kind === 'handoff' || kind === 'give-up');
+}

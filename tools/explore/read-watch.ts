@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * What the firmware reads of guest RAM: only what it has allocated, and what the host may write to
+ * once only. A second read of the same word without an exit in between is a place where a host on
+ * another processor may have changed it: the plan says with what.
+ */
+
+import { PAGE_SHIFT } from '../../src/machine.ts';
+import type { Grant, GrantListener } from '../simulator/grants.ts';
+import type { SimulatedMachine } from '../simulator/machine.ts';
+import type { PlaceCounter } from './counter.ts';
+import { isOperation, mutateWord } from './mutation.ts';
+import type { LoadListener } from './watched-memory.ts';
+
+/** What is kept from run to run: as large as RAM, and never cleared. */
+export class ReadHistory {
+  /** By byte: the epoch of the last read. */
+  readonly read: Uint32Array;
+  epoch = 1;
+
+  constructor(size: number) {
+    this.read = new Uint32Array(size);
+  }
+}
+
+export class ReadWatch implements LoadListener {
+  /** The first read outside of what is allocated. */
+  outside: string | undefined;
+  readonly #history: ReadHistory;
+  readonly #machine: SimulatedMachine;
+  readonly #counter: PlaceCounter;
+  readonly #allocated: Uint8Array;
+  /** By page: grants by which the host may write to it. */
+  readonly #writable: Uint8Array;
+  readonly #repeats: boolean;
+  #on = true;
+
+  /** `allocated`: one byte for each page, as {@link PageSource} keeps it. */
+  constructor(
+    history: ReadHistory,
+    machine: SimulatedMachine,
+    counter: PlaceCounter,
+    allocated: Uint8Array,
+  ) {
+    this.#history = history;
+    this.#machine = machine;
+    this.#counter = counter;
+    this.#allocated = allocated;
+    this.#writable = new Uint8Array(allocated.length);
+    this.#repeats = counter.has('read');
+    if (this.#repeats) this.#follow();
+  }
+
+  /** The guest makes an exit: whatever it reads from now on it may read for the first time. */
+  exit(): void {
+    this.#history.epoch++;
+  }
+
+  /** Nothing is watched any more. */
+  stop(): void {
+    this.#on = false;
+  }
+
+  load(address: number, length: number): void {
+    if (!this.#on) return;
+    const last = address + length - 1;
+    if (
+      this.#allocated[address >>> PAGE_SHIFT] !== 1 ||
+      this.#allocated[last >>> PAGE_SHIFT] !== 1
+    ) {
+      const at = new Error().stack?.split('\n').slice(3, 7).map(trimFrame).join(' < ');
+      this.outside ??= `${length} bytes read outside of any allocation, at ${at}`;
+    }
+    if (!this.#repeats) return;
+    const { read, epoch } = this.#history;
+    if (read[address] !== epoch) {
+      read[address] = epoch;
+      return;
+    }
+    if (this.#writable[address >>> PAGE_SHIFT]! > 0 && length <= 4) this.#again(address, length);
+  }
+
+  /** A word that was read is read again. */
+  #again(address: number, length: number): void {
+    const { view, bytes } = this.#machine.partition.ram;
+    const value = length === 4 ? view.getUint32(address, true) : bytes[address]!;
+    const faults = this.#counter.arrive('read', () => ({ what: 'read again', value }));
+    for (const fault of faults) {
+      if (!isOperation(fault.argument)) continue;
+      this.#counter.fire(fault);
+      const changed = mutateWord(value, fault.argument);
+      if (length === 4) view.setUint32(address, changed, true);
+      else bytes[address] = changed & 0xff;
+    }
+  }
+
+  /** Keep up with what the host may write to. */
+  #follow(): void {
+    const { grants } = this.#machine.partition;
+    const before: GrantListener | undefined = grants.listener;
+    const count = (grant: Grant, step: number): void => {
+      if (grant.access !== 'write') return;
+      for (const pfn of grant.pfns) this.#writable[pfn]! += step;
+    };
+    grants.listener = (change, grant) => {
+      before?.(change, grant);
+      count(grant, change === 'grant' ? 1 : -1);
+    };
+  }
+}
+
+/** `InboundRing.copy (ring.ts:98:21)`, without the directories. */
+function trimFrame(line: string): string {
+  return line
+    .trim()
+    .replace(/^at /, '')
+    .replace(/\(.*\/([^/]+)\)$/, '($1)');
+}

@@ -104,7 +104,7 @@ export function auditTimers(machine: SimulatedMachine): Finding[] {
   for (let vp = 0; vp < inspection.processorCount; vp++) {
     for (const { index, enabled, due, config } of inspection.timers(vp)) {
       if (!enabled && !due) continue;
-      const state = enabled ? 'enabled' : 'due: its message waits for room';
+      const state = due ? 'due: its message waits for room' : 'enabled';
       const text = `timer ${index} of VP ${vp} is ${state} (CONFIG ${hex(config)})`;
       findings.push({ check: 'timers', severity: 'error', text, vp });
     }

@@ -82,8 +82,8 @@ function connection(machine: SimulatedMachine, kind: HandoffKind): Finding[] {
 
   // What the host has not read yet may connect the guest again, after everything was looked at
   if (guestMessagesQueued > 0) {
-    const text = `the host has not read ${guestMessagesQueued} messages of the guest`;
-    report(`${text}: it will act on them after the handoff`, 'error');
+    const text = `the host has not read ${messages(guestMessagesQueued)} of the guest`;
+    report(`${text}: it will act after the handoff`, 'error');
   }
 
   // The answer must have been taken out of its slot
@@ -162,7 +162,7 @@ function leftovers(machine: SimulatedMachine): Finding[] {
   };
   for (let vp = 0; vp < inspection.processorCount; vp++) {
     for (const { sint, queued, pending } of inspection.slots(vp)) {
-      if (queued > 0) report(`${queued} messages wait behind SINT${sint} of VP ${vp}`, vp);
+      if (queued > 0) report(`${messages(queued)} behind SINT${sint} of VP ${vp}`, vp);
       else if (pending) report(`the pending flag of SINT${sint} of VP ${vp} is set`, vp);
     }
     for (const { sint, flag } of inspection.eventFlags(vp)) {
@@ -175,7 +175,7 @@ function leftovers(machine: SimulatedMachine): Finding[] {
   }
   const { hostMessagesQueued } = machine.vmbus.inspect();
   if (hostMessagesQueued > 0) {
-    report(`${hostMessagesQueued} messages of VMBus wait to be delivered`);
+    report(`${messages(hostMessagesQueued)} of VMBus not delivered yet`);
   }
   return findings;
 }
@@ -195,4 +195,9 @@ function completions(machine: SimulatedMachine): Finding[] {
     report(state.outstanding, 'yet');
   }
   return findings;
+}
+
+/** `1 message`, `2 messages`. */
+function messages(count: number): string {
+  return `${count} message${count === 1 ? '' : 's'}`;
 }

@@ -58,6 +58,7 @@ export const KNOBS: HostKnobs = {
   reinitiate: 'disconnect',
   versionMatch: 'exact',
   contactVp: 'from-3.0',
+  refusalVp: 'previous',
   messageQueue: 64,
   secondClient: 'refuse',
   secondConnectionId: 5,

@@ -85,6 +85,10 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
     text: 'when the target VP of INITIATE_CONTACT counts',
     only: ['from-3.0', 'always'],
   },
+  refusalVp: {
+    text: 'which VP is told that a version is refused: the requested, or the one of before',
+    only: ['requested', 'previous'],
+  },
   messageQueue: {
     text: 'messages that wait before HvPostMessage fails',
     range: [1, GUEST_MESSAGES_MAX],

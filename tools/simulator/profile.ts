@@ -50,6 +50,11 @@ export interface HostKnobs {
   readonly versionMatch: 'exact' | 'at-most';
   /** From which version on INITIATE_CONTACT's target VP counts: 3.0, or always (QEMU). */
   readonly contactVp: 'from-3.0' | 'always';
+  /**
+   * Where a refused version is answered: at the VP that was asked for, or at that of the connection
+   * before (OpenVMM). Crash kernels on any VP get through to Windows hosts (LIS b1f365ff): inferred.
+   */
+  readonly refusalVp: 'requested' | 'previous';
   /** Messages of the guest that wait before HvPostMessage fails (OpenVMM 64, QEMU 16). */
   readonly messageQueue: number;
   /** A driver on another SINT, from 5.0 on: refused (OpenVMM), or a client of its own (Linux). */

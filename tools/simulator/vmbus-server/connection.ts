@@ -241,8 +241,10 @@ export class VmbusConnection {
     const { clock, profile } = this.#context.services;
     const { version } = contact;
 
-    // Versions match exactly or not at all; the answer goes to the VP of before
+    // Versions match exactly or not at all; on some hosts the answer goes to the VP of before
     if (!this.#knows(version)) {
+      const requested = profile.knobs.refusalVp === 'requested' && this.#processorExists(contact);
+      if (requested) this.messages.vp = contact.targetVp;
       this.history.contact(version, clock.now, 'refused');
       this.#context.changed('refused', { version });
       this.messages.send(versionRefused());

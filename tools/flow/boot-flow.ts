@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * A boot from reset to the loaded OS: the firmware boots and hands over, the audit looks at what
- * the host still holds, the OS takes over, and the firmware boots once more (chain-loading).
+ * A boot from reset to the last kernel: the firmware boots and hands over, the audit looks at what
+ * the host still holds, the OS takes over, hands over to further kernels if it is asked to, and the
+ * firmware boots once more.
  *
  * Runs any firmware that exports `boot`; knows nothing of Node.
  */
@@ -10,30 +11,22 @@
 import type { BootResult } from '../../src/boot/boot.ts';
 import type { EventSink, FirmwareEvent } from '../../src/events.ts';
 import type { MemoryRange } from '../../src/machine.ts';
-import { runLoadedOs, type OsReport } from '../os/loaded-os.ts';
+import type { OsReport } from '../os/loaded-os.ts';
 import type { AuditCheck, Finding } from '../simulator/audit-findings.ts';
-import { describeGrant } from '../simulator/audit-pages.ts';
-import { auditHandoff } from '../simulator/audit.ts';
-import { TICKS_PER_MS } from '../simulator/clock.ts';
-import { GuestCrash, GuestHang } from '../simulator/guest-end.ts';
-import { MemoryPattern, auditPattern, writeLate } from '../simulator/late-writes.ts';
+import { auditHandoff, uncompleted } from '../simulator/audit.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { readBootResult, type Firmware } from './boot-result.ts';
 import { countMachine, type MachineCounts } from './counts.ts';
-import { auditOs, channelNumbers } from './os-findings.ts';
+import { firmwareBoots, kernelSteps, type FlowStep } from './flow-steps.ts';
+import { GuestRuns, type GuestEnd } from './guest-run.ts';
+import { kernelsFor, runOsChain } from './os-chain.ts';
 import { RescindOnClose } from './rescind-on-close.ts';
+import { SanBoot, type SanFirmware } from './san-boot.ts';
+import { SanFlow } from './san-flow.ts';
+import type { FlowStage } from './stage.ts';
 
 export { BadBootResult, type Firmware } from './boot-result.ts';
-
-/** How long the host goes on after its late writes, in ms. */
-const SETTLE_MS = 1000;
-
-/** Limits of one guest: a boot that takes longer hangs. */
-const GUEST_LIMITS = {
-  /** Virtual time: a slow network with every retry stays far below an hour. */
-  virtualTicks: 3600 * 1000 * TICKS_PER_MS,
-  pauses: 20_000_000,
-};
+export type { GuestEnd } from './guest-run.ts';
 
 export interface FlowOptions {
   readonly machine: SimulatedMachine;
@@ -43,10 +36,15 @@ export interface FlowOptions {
   /** Reader of the firmware's events, and of the OS's. */
   readonly events?: EventSink;
   readonly osEvents?: EventSink;
+  /**
+   * What happens besides, in an order that {@link checkSteps} accepts. A SAN boot needs a firmware
+   * that exports `createDriver`.
+   */
+  readonly steps?: readonly FlowStep[];
   /** Let the OS take over, and the firmware boot again afterwards. Default both. */
   readonly os?: boolean;
   readonly secondBoot?: boolean;
-  /** Called right after the handoff, before anything touches memory: to compare the image. */
+  /** Called right after each handoff of firmware, before anything touches memory. */
   readonly onHandoff?: (result: BootResult) => void;
 }
 
@@ -60,24 +58,18 @@ export type Verdict =
   | 'crash'
   | 'hang';
 
-/** How a guest ended that did not return. */
-export interface GuestEnd {
-  /** `firmware`, `OS` or `second boot`. */
-  readonly guest: string;
-  readonly kind: 'crash' | 'hang' | 'thrown';
-  readonly text: string;
-  /** Where it was thrown, if it was the firmware that threw. */
-  readonly stack: string | undefined;
-}
-
 export interface FlowReport {
   readonly verdict: Verdict;
   /** What the firmware returned; undefined if it did not. */
   readonly boot: BootResult | undefined;
   readonly ended: GuestEnd | undefined;
+  /** The findings of all stages, and of the second boot. */
   readonly findings: readonly Finding[];
+  /** The owners of the machine, in order, without the second boot. */
+  readonly stages: readonly FlowStage[];
   /** Checks that had no occasion. */
   readonly notRun: readonly AuditCheck[];
+  /** The first OS. */
   readonly os: OsReport | undefined;
   readonly secondBoot: BootResult | undefined;
   /** VMBus versions that the firmware agreed on with the host, in order. */
@@ -104,65 +96,121 @@ export function runBootFlow(options: FlowOptions): FlowReport {
 class BootFlow {
   readonly #options: FlowOptions;
   readonly #machine: SimulatedMachine;
+  readonly #guests: GuestRuns;
+  readonly #stages: FlowStage[] = [];
   readonly #findings: Finding[] = [];
   readonly #notRun = new Set<AuditCheck>();
   #boot: BootResult | undefined;
   #secondBoot: BootResult | undefined;
-  #os: OsReport | undefined;
-  #ended: GuestEnd | undefined;
+  /** What the machine had done when the firmware handed over for the first time. */
+  #handoff: Pick<FlowReport, 'counts' | 'vmbusVersions' | 'handoffAt'> | undefined;
 
   constructor(options: FlowOptions) {
     this.#options = options;
     this.#machine = options.machine;
+    this.#guests = new GuestRuns(options.machine);
   }
 
   run(): FlowReport {
-    const { machine, events, os = true, secondBoot = true } = this.#options;
-    this.#boot = this.#guest('firmware', () => this.#runFirmware(events));
-
-    // What was left behind: before anybody else touches the machine
-    const handoffAt = machine.clock.now;
-    const counts = countMachine(machine);
-    const vmbusVersions = acceptedVersions(machine);
-    const map = this.#boot?.memoryMap ?? machine.bootProcessor.memoryMap;
-    this.#findings.push(...auditHandoff(machine, map, { inUse: this.#inUse() }));
-    if (this.#boot !== undefined) this.#options.onHandoff?.(this.#boot);
+    const { machine, steps = [], os = true, secondBoot = true } = this.#options;
+    for (let index = 0; index < firmwareBoots(steps); index++) {
+      if (index > 0 && !this.#booted) break;
+      if (steps.includes('san') && index === firmwareBoots(steps) - 1) this.#bootSan();
+      else this.#bootFirmware(index === 0 ? 'firmware' : `chainload ${index}`);
+    }
 
     // Whoever comes next: on the memory that the firmware said is free
-    if (os && this.#ended === undefined) this.#runOs(map);
+    if (os && this.#guests.ended === undefined) this.#runOs(steps);
     else this.#notRun.add('late-writes').add('next-os');
-    const again = secondBoot && this.#ended === undefined && this.#boot?.status === 'booted';
-    if (again) this.#runAgain();
+    this.#collect();
+    if (secondBoot && this.#booted) this.#runAgain();
     else this.#notRun.add('second-boot').add('rescind');
     return {
-      verdict: this.#verdict(vmbusVersions.length > 0),
+      verdict: this.#verdict(this.#handoff!.vmbusVersions.length > 0),
       boot: this.#boot,
-      ended: this.#ended,
+      ended: this.#guests.ended,
       findings: this.#findings,
+      stages: this.#stages,
       notRun: [...this.#notRun],
-      os: this.#os,
+      os: this.#stages.find((stage) => stage.os !== undefined)?.os,
       secondBoot: this.#secondBoot,
-      vmbusVersions,
-      counts,
-      handoffAt,
+      ...this.#handoff!,
       endedAt: machine.clock.now,
+    };
+  }
+
+  get #booted(): boolean {
+    return this.#guests.ended === undefined && this.#boot?.status === 'booted';
+  }
+
+  // --- firmware ---
+
+  #bootFirmware(name: string): void {
+    const { machine, events } = this.#options;
+    const uncompletedBefore = uncompleted(machine);
+    this.#boot = this.#guests.run(name, () => this.#runFirmware(events));
+    this.#handedOver(this.#boot);
+    const audit = { inUse: this.#inUse(), uncompletedBefore };
+    const findings = auditHandoff(machine, this.#map, audit);
+    if (name !== 'firmware' && this.#boot?.status === 'failed') {
+      const text = `did not boot: ${this.#boot.error?.message ?? 'no reason given'}`;
+      findings.push({ check: 'second-boot', severity: 'error', text });
+    }
+    this.#stages.push({ name, end: 'handoff', endedAt: machine.clock.now, findings });
+    if (this.#boot !== undefined) this.#options.onHandoff?.(this.#boot);
+  }
+
+  #bootSan(): void {
+    const { machine, firmware, bootOptions, events, onHandoff } = this.#options;
+    const guests = this.#guests;
+    const san = guests.run('firmware', () =>
+      guests.callFirmware(
+        () =>
+          new SanBoot({
+            machine: machine.bootProcessor,
+            firmware: firmware as unknown as SanFirmware,
+            ...{ bootOptions, events },
+          }),
+      ),
+    );
+    if (san === undefined) return this.#handedOver(undefined);
+    const flow = new SanFlow({
+      ...{ machine, san, guests },
+      events: (_, event) => this.#options.osEvents?.(event),
+      onHandoff: (result) => {
+        this.#handedOver(result);
+        if (result !== undefined) onHandoff?.(result);
+      },
+    });
+    this.#boot = flow.run();
+    this.#stages.push(...flow.stages);
+    if (this.#boot !== undefined) onHandoff?.(this.#boot);
+  }
+
+  /** What was there when the firmware handed over: before anybody else touches the machine. */
+  #handedOver(boot: BootResult | undefined): void {
+    const machine = this.#machine;
+    this.#boot = boot;
+    this.#handoff ??= {
+      counts: countMachine(machine),
+      vmbusVersions: acceptedVersions(machine),
+      handoffAt: machine.clock.now,
     };
   }
 
   #runFirmware(events: EventSink | undefined): BootResult {
     const { firmware, bootOptions } = this.#options;
     const options = { ...bootOptions, ...(events === undefined ? {} : { events }) };
-    let result: unknown;
-    try {
-      result = firmware.boot(this.#machine.bootProcessor, options);
-    } catch (error) {
-      throw error instanceof GuestCrash || error instanceof GuestHang
-        ? error
-        : new FirmwareThrew(error);
-    }
+    const { bootProcessor, partition } = this.#machine;
+    const result = this.#guests.callFirmware(() => firmware.boot(bootProcessor, options));
     // A guest that catches its own crash has crashed all the same
-    if (this.#machine.partition.ended !== undefined) throw this.#machine.partition.ended;
-    return readBootResult(result, this.#machine.bootProcessor);
+    if (partition.ended !== undefined) throw partition.ended;
+    return readBootResult(result, bootProcessor);
+  }
+
+  /** What the firmware has handed on. */
+  get #map(): readonly MemoryRange[] {
+    return this.#boot?.memoryMap ?? this.#machine.bootProcessor.memoryMap;
   }
 
   /** The loaded image: reserved in the memory map, but in use. */
@@ -170,53 +218,31 @@ class BootFlow {
     return this.#boot?.image === undefined ? [] : [this.#boot.image];
   }
 
-  /** Run a guest within its limits. Undefined if it did not return. */
-  #guest<T>(guest: string, run: () => T): T | undefined {
-    this.#machine.partition.recover(GUEST_LIMITS);
-    try {
-      return run();
-    } catch (error) {
-      const ended = this.#machine.partition.ended ?? error;
-      if (ended instanceof FirmwareThrew) {
-        this.#ended = { guest, kind: 'thrown', text: ended.message, stack: ended.where };
-      } else if (ended instanceof GuestCrash || ended instanceof GuestHang) {
-        const kind = ended instanceof GuestHang ? 'hang' : 'crash';
-        this.#ended = { guest, kind, text: ended.message, stack: undefined };
-      } else throw error;
-      return undefined;
-    }
-  }
-
   // --- the loaded OS ---
 
-  #runOs(map: readonly MemoryRange[]): void {
-    const machine = this.#machine;
+  #runOs(steps: readonly FlowStep[]): void {
     const { osEvents } = this.#options;
-    const before = channelNumbers(machine);
+    // A host that the firmware refused is looked at, but nobody goes on there
+    const kernels = kernelsFor(this.#booted ? kernelSteps(steps) : []);
+    const stages = runOsChain({
+      machine: this.#machine,
+      memoryMap: this.#map,
+      inUse: this.#inUse(),
+      kernels,
+      guest: (name, run) => this.#guests.run(name, run),
+      events: osEvents === undefined ? undefined : (_, event) => osEvents(event),
+    });
+    this.#stages.push(...stages);
+  }
 
-    // All free memory is the OS's now, and so is the image; the host writes to what it still has
-    const inUse = this.#inUse();
-    const pattern = new MemoryPattern(machine.partition.ram, map);
-    for (const { address, length } of inUse) pattern.keep(address, length);
-    const written = writeLate(machine);
-    machine.run(SETTLE_MS * TICKS_PER_MS);
-    const damage = (when: string): void => {
-      const describe = (grant: (typeof written)[number]) => describeGrant(grant, map, inUse);
-      this.#findings.push(...auditPattern(pattern, when, written, describe));
-    };
-    damage('by late writes of the host');
-
-    // The OS takes over, and what it takes for itself is not pattern any more
-    this.#os = this.#guest('OS', () =>
-      runLoadedOs({
-        machine: machine.bootProcessor,
-        memoryMap: map,
-        ...(osEvents === undefined ? {} : { events: osEvents }),
-        onAllocate: (address, length) => pattern.exclude(address, length),
-      }),
-    );
-    damage('while the OS ran');
-    if (this.#os !== undefined) this.#findings.push(...auditOs(this.#os, machine, before));
+  /** All findings in one list; those of later stages say whose they are. */
+  #collect(): void {
+    for (const { name, findings } of this.#stages) {
+      const first = name === 'firmware' || name === 'OS';
+      for (const finding of findings) {
+        this.#findings.push(first ? finding : { ...finding, text: `${name}: ${finding.text}` });
+      }
+    }
   }
 
   // --- the firmware once more ---
@@ -230,7 +256,7 @@ class BootFlow {
       const { kind } = event;
       if (kind === 'boot-step' && event.step === 'download' && event.phase === 'end') rescind.arm();
     };
-    const result = this.#guest('second boot', () => this.#runFirmware(watch));
+    const result = this.#guests.run('second boot', () => this.#runFirmware(watch));
     this.#secondBoot = result;
     const { happened } = rescind;
     if (!happened) this.#notRun.add('rescind');
@@ -252,24 +278,13 @@ class BootFlow {
   }
 
   #verdict(connected: boolean): Verdict {
-    if (this.#ended !== undefined) return this.#ended.kind === 'hang' ? 'hang' : 'crash';
+    const { ended } = this.#guests;
+    if (ended !== undefined) return ended.kind === 'hang' ? 'hang' : 'crash';
     const failed = this.#boot?.status !== 'booted';
     const errors = this.#findings.some(({ severity }) => severity === 'error');
     const refusal = REFUSALS.includes(this.#boot?.error?.kind?.errno);
     if (failed && !errors && refusal && !connected) return 'refused';
     return failed || errors ? 'findings' : 'clean';
-  }
-}
-
-/** The firmware threw something of its own. */
-class FirmwareThrew extends Error {
-  /** Its stack, as far as it is the firmware's. */
-  readonly where: string | undefined;
-
-  constructor(thrown: unknown) {
-    const named = thrown instanceof Error;
-    super(named ? `${thrown.name}: ${thrown.message}` : String(thrown));
-    this.where = named ? thrown.stack : undefined;
   }
 }
 

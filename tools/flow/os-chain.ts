@@ -8,38 +8,28 @@
 
 import type { FirmwareEvent } from '../../src/events.ts';
 import type { MemoryRange } from '../../src/machine.ts';
-import { bootKernel, reportOf, type OsReport } from '../os/loaded-os.ts';
+import { bootKernel, reportOf } from '../os/loaded-os.ts';
 import type { OsBug } from '../os/os-bugs.ts';
 import { crash, kexec } from '../os/os-end.ts';
 import { OsKernel } from '../os/os-kernel.ts';
 import type { Finding } from '../simulator/audit-findings.ts';
 import { describeGrant } from '../simulator/audit-pages.ts';
-import { auditHandoff, type AuditOptions } from '../simulator/audit.ts';
+import { auditHandoff, uncompleted, type AuditOptions } from '../simulator/audit.ts';
 import { TICKS_PER_MS } from '../simulator/clock.ts';
 import type { Grant } from '../simulator/grants.ts';
 import { MemoryPattern, auditPattern, writeLate } from '../simulator/late-writes.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { auditOs, channelNumbers } from './os-findings.ts';
+import type { FlowStage, GuestRunner, StageEnd } from './stage.ts';
 
 /** How long the host goes on after its late writes, in ms. */
 const SETTLE_MS = 1000;
 
-/** How a kernel ends. */
-export type KernelEnd =
-  /** For the next kernel. */
-  | 'kexec'
-  /** For the crash kernel. */
-  | 'crash'
-  /** As `crash`, but there is no crash kernel: the VM is reset. */
-  | 'panic'
-  /** Without a word: the VM is reset. */
-  | 'power-off'
-  /** By removing its drivers: as clean as can be. */
-  | 'shutdown';
-
 /** A kernel of the chain. */
 export interface KernelPlan {
-  readonly end: KernelEnd;
+  /** Name of the stage, if it is not the usual one. */
+  readonly name?: string;
+  readonly end: Exclude<StageEnd, 'handoff' | 'quiesce'>;
   /** What it gets wrong. */
   readonly bugs?: readonly OsBug[];
   /** Processors that it brings online; default all. */
@@ -50,19 +40,6 @@ export interface KernelPlan {
   readonly beforeEnd?: (machine: SimulatedMachine) => void;
 }
 
-/** What became of a kernel. */
-export interface OsStage {
-  /** `OS`, `kexec 1`, `crash kernel`. */
-  readonly name: string;
-  /** Undefined if it did not come back. */
-  readonly report: OsReport | undefined;
-  readonly end: KernelEnd;
-  /** When it ended, in ticks. */
-  readonly endedAt: number;
-  /** What was found from the moment that it took over to the moment that it had handed over. */
-  readonly findings: readonly Finding[];
-}
-
 export interface ChainOptions {
   readonly machine: SimulatedMachine;
   /** What the first kernel was handed. */
@@ -70,8 +47,7 @@ export interface ChainOptions {
   /** Memory that is reserved in the map but that the first kernel uses: its image. */
   readonly inUse?: AuditOptions['inUse'];
   readonly kernels: readonly KernelPlan[];
-  /** Runs a guest within limits; undefined if it did not come back. */
-  readonly guest: <T>(name: string, run: () => T) => T | undefined;
+  readonly guest: GuestRunner;
   readonly events?: ((stage: string, event: FirmwareEvent) => void) | undefined;
   /** Processor that the first kernel starts on. Default 0. */
   readonly vp?: number;
@@ -86,7 +62,7 @@ export function kernelsFor(steps: readonly ('kexec' | 'crash')[]): KernelPlan[] 
 }
 
 /** Run the chain. */
-export function runOsChain(options: ChainOptions): OsStage[] {
+export function runOsChain(options: ChainOptions): FlowStage[] {
   return new OsChain(options).run();
 }
 
@@ -103,23 +79,25 @@ class OsChain {
   readonly #options: ChainOptions;
   readonly #machine: SimulatedMachine;
   #findings: Finding[] = [];
+  /** Packets that were never completed before this kernel came. */
+  #uncompleted: number[] = [];
 
   constructor(options: ChainOptions) {
     this.#options = options;
     this.#machine = options.machine;
   }
 
-  run(): OsStage[] {
+  run(): FlowStage[] {
     const { memoryMap, inUse = [], vp = 0, kernels } = this.#options;
-    const stages: OsStage[] = [];
+    const stages: FlowStage[] = [];
     let taken: Inheritance | undefined = { memoryMap, inUse, vp, by: 'boot' };
     for (const [index, plan] of kernels.entries()) {
       if (taken === undefined) break;
-      const name = stageName(index, taken);
+      const name = plan.name ?? stageName(index, taken);
       this.#findings = [];
-      const { report, next } = this.#runKernel(name, plan, taken);
+      const { os, next } = this.#runKernel(name, plan, taken);
       const endedAt = this.#machine.clock.now;
-      stages.push({ name, report, end: plan.end, endedAt, findings: this.#findings });
+      stages.push({ name, os, end: plan.end, endedAt, findings: this.#findings });
       taken = next;
     }
     return stages;
@@ -129,6 +107,7 @@ class OsChain {
   #runKernel(name: string, plan: KernelPlan, taken: Inheritance) {
     const { guest } = this.#options;
     const before = channelNumbers(this.#machine);
+    this.#uncompleted = uncompleted(this.#machine);
     const pattern = this.#fill(taken);
     const written = writeLate(this.#machine);
     this.#machine.run(SETTLE_MS * TICKS_PER_MS);
@@ -137,17 +116,21 @@ class OsChain {
     // Boot, and what the kernel says of it
     const kernel = this.#makeKernel(name, plan, taken, pattern);
     const booted = guest(name, () => ({ failure: bootKernel(kernel) }));
-    this.#damage(pattern, taken, written, `while the ${name} ran`);
-    if (booted === undefined) return { report: undefined, next: undefined };
+    const ran = `while the ${name} ran`;
+    if (booted === undefined) {
+      this.#damage(pattern, taken, written, ran);
+      return { os: undefined, next: undefined };
+    }
 
     // The end: a kernel that did not come up has nothing to hand over
     const { failure } = booted;
     const up = failure === undefined;
     plan.beforeEnd?.(this.#machine);
-    const ended = up ? guest(name, () => this.#end(kernel, plan)) : { next: undefined };
-    const report = reportOf(kernel, failure, plan.end === 'shutdown');
-    this.#findings.push(...auditOs(report, this.#machine, before));
-    return { report, next: ended?.next };
+    const ended = up ? guest(name, () => this.#end(kernel, plan)) : undefined;
+    this.#damage(pattern, taken, written, ran);
+    const os = reportOf(kernel, failure, plan.end === 'shutdown');
+    this.#findings.push(...auditOs(os, this.#machine, before));
+    return { os, next: ended?.next };
   }
 
   #fill({ memoryMap, inUse }: Inheritance): MemoryPattern {
@@ -188,17 +171,16 @@ class OsChain {
 
   /** End a kernel, and audit what it leaves. */
   #end(kernel: OsKernel, plan: KernelPlan): { readonly next: Inheritance | undefined } {
-    const machine = this.#machine;
     const vp = plan.crashVp ?? kernel.processors.at(-1)!.index;
     switch (plan.end) {
       case 'kexec': {
         const memoryMap = kexec(kernel);
-        this.#findings.push(...auditHandoff(machine, memoryMap, { kind: 'kexec' }));
+        this.#audit(memoryMap, { kind: 'kexec' });
         return { next: { memoryMap, inUse: [], vp: kernel.vp, by: 'kexec' } };
       }
       case 'crash': {
         const memoryMap = crash(kernel, vp);
-        this.#findings.push(...auditHandoff(machine, memoryMap, { kind: 'crash', vp }));
+        this.#audit(memoryMap, { kind: 'crash', vp });
         return { next: { memoryMap, inUse: [], vp, by: 'crash' } };
       }
       case 'panic':
@@ -210,6 +192,12 @@ class OsChain {
         kernel.shutdown();
         return { next: undefined };
     }
+  }
+
+  #audit(memoryMap: readonly MemoryRange[], options: AuditOptions): void {
+    const uncompletedBefore = this.#uncompleted;
+    const audit = auditHandoff(this.#machine, memoryMap, { ...options, uncompletedBefore });
+    this.#findings.push(...audit);
   }
 
   /** The VM is reset: the host lets go of everything, whatever the guest did. */

@@ -6,7 +6,7 @@ import { HyperV, type HyperVOptions } from '../../src/hyperv/hyperv.ts';
 import type { Log } from '../../src/events.ts';
 import type { CpuidRegisters, MemoryRange, X64Machine } from '../../src/machine.ts';
 import type { SharedMemory } from '../../src/memory/shared-memory.ts';
-import { InitiateContact, MessageHeader, MessageType } from '../../src/vmbus/protocol.ts';
+import { MessageHeader, MessageType, OpenChannel } from '../../src/vmbus/protocol.ts';
 
 /**
  * A processor whose guest takes interrupts: they come while it does nothing. The drivers poll, as
@@ -50,8 +50,8 @@ export class InterruptedMachine implements X64Machine {
 
 /** How the OS posts. */
 export interface PostHabits {
-  /** Processor that INITIATE_CONTACT names: answers come there (LIS b1f365ff). */
-  readonly contactVp: number;
+  /** Processors that take the events of channels, in turn (Linux `init_vp_index`). */
+  readonly eventVps: readonly number[];
   /** Whether a message that the host refuses for the moment is posted again. */
   readonly retries: boolean;
 }
@@ -61,6 +61,7 @@ export class OsHyperV extends HyperV {
   readonly #habits: PostHabits;
   /** Connection ID of the last message. */
   lastConnectionId = 0;
+  #opened = 0;
 
   constructor(
     machine: X64Machine,
@@ -81,8 +82,10 @@ export class OsHyperV extends HyperV {
     retry = true,
   ): void {
     const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
-    if (view.getUint32(MessageHeader.at.type, true) === MessageType.INITIATE_CONTACT) {
-      view.setUint32(InitiateContact.at.targetVp, this.#habits.contactVp, true);
+    if (view.getUint32(MessageHeader.at.type, true) === MessageType.OPEN_CHANNEL) {
+      const { eventVps } = this.#habits;
+      const vp = eventVps[this.#opened++ % eventVps.length]!;
+      view.setUint32(OpenChannel.at.targetVp, vp, true);
     }
     this.lastConnectionId = connectionId;
     super.postMessage(connectionId, type, payload, length, retry && this.#habits.retries);

@@ -22,7 +22,7 @@ import type { OsBug } from './os-bugs.ts';
 import { InterruptedMachine, OsHyperV } from './os-hyperv.ts';
 import { OsMemory } from './os-memory.ts';
 import { OsOops } from './os-oops.ts';
-import { OsProcessor } from './os-processor.ts';
+import { CALLBACK_VECTOR, OsProcessor } from './os-processor.ts';
 import { ReferenceTsc } from './reference-tsc.ts';
 
 /** Guest OS identity of Linux 6.12: open source, type 1, version in bits 47:16. */
@@ -102,19 +102,23 @@ export class OsKernel {
     this.tsc = new ReferenceTsc(machine, this.memory);
 
     // The drivers, with an OS's habits
-    const habits = {
-      contactVp: this.has('answers-to-vp0') ? 0 : vp,
-      retries: !this.has('no-post-retries'),
-    };
+    const habits = { eventVps: online, retries: !this.has('no-post-retries') };
     const interrupted = new InterruptedMachine(machine, () => this.#interrupt());
-    const identity = { guestOsId: LINUX_GUEST_OS_ID };
-    this.hv = new OsHyperV(interrupted, this.#pages, this.log, habits, identity);
+    this.hv = new OsHyperV(interrupted, this.#pages, this.log, habits, {
+      guestOsId: LINUX_GUEST_OS_ID,
+      sintVector: CALLBACK_VECTOR,
+      autoEoi: 'as-recommended',
+    });
     this.#net = new NetvscDriver(NETVSC_PRESETS.default, this.log);
     this.bus = new VmbusBus(this.hv, {
       contact: contactAsOs,
       drivers: [this.#net],
       random: () => this.random(),
-      connection: { unloadTimeoutMs: UNLOAD_TIMEOUT_MS },
+      connection: {
+        targetVp: this.has('answers-to-vp0') ? 0 : vp,
+        unloadTimeoutMs: UNLOAD_TIMEOUT_MS,
+      },
+      openId: 'channel',
       firstGpadl: LINUX_FIRST_GPADL,
     });
   }
@@ -147,7 +151,6 @@ export class OsKernel {
       throw error;
     }
     this.vmbusVersion = this.bus.connection.version;
-    this.boot.enableSint();
   }
 
   #startProcessors(): void {

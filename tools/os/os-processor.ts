@@ -27,7 +27,7 @@ import { TICKS_PER_MS } from '../../src/time.ts';
 import { VMBUS_MESSAGE_SINT } from '../../src/vmbus/protocol.ts';
 
 /** Vectors of Linux on x86: HYPERVISOR_CALLBACK_VECTOR and HYPERV_STIMER0_VECTOR. */
-const CALLBACK_VECTOR = 0xf3n;
+export const CALLBACK_VECTOR = 0xf3;
 const STIMER0_VECTOR = 0xedn;
 
 /** CPUID 0x40000003 EAX bit 4: the registers of the APIC, the VP assist page among them. */
@@ -79,7 +79,8 @@ export class OsProcessor {
   enableSint(): void {
     const { eax } = this.machine.cpuid(Cpuid.HV_ENLIGHTENMENTS, 0);
     const manual = (eax & HvRecommendation.DEPRECATE_AUTO_EOI) !== 0;
-    const set = manual ? CALLBACK_VECTOR : CALLBACK_VECTOR | Sint.AUTO_EOI;
+    const vector = BigInt(CALLBACK_VECTOR);
+    const set = manual ? vector : vector | Sint.AUTO_EOI;
     this.#change(SINT2, set, Sint.VECTOR_MASK | Sint.MASKED | Sint.AUTO_EOI);
   }
 

@@ -54,8 +54,10 @@ function mustUnload(kernel: OsKernel): boolean {
 /** Disconnect in an orderly end, and wait for the answer for as long as it takes. */
 export function initiateUnload(kernel: OsKernel): void {
   if (!mustUnload(kernel)) return;
-  const { connection } = kernel.bus;
-  connection.unload(Infinity);
+  const { bus } = kernel;
+  const { connection } = bus;
+  const result = bus.initiateUnload({ timeoutMs: Infinity });
+  if (result === 'not-supported') connection.unload(Infinity);
   // What Linux has a connection state for: nobody answers the second one
   if (kernel.has('unload-twice')) connection.unload(Infinity);
 }

@@ -28,6 +28,8 @@ export interface AuditOptions {
   readonly inUse?: readonly Pick<MemoryRange, 'address' | 'length'>[];
   /** The virtual processor that hands over a `crash`; default 0. */
   readonly vp?: number;
+  /** For each NIC what {@link uncompleted} was before: packets that are not this guest's. */
+  readonly uncompletedBefore?: readonly number[];
 }
 
 /** A page of a grant as a finding tells of it. */
@@ -52,7 +54,7 @@ export function auditHandoff(
     ...auditRegisters(machine, kind, describe),
     ...auditTimers(machine),
     ...leftovers(machine),
-    ...completions(machine),
+    ...completions(machine, options.uncompletedBefore ?? []),
   ];
   return kind === 'crash' ? findings.map((each) => crashHole(each, options.vp ?? 0)) : findings;
 }
@@ -182,16 +184,21 @@ function leftovers(machine: SimulatedMachine): Finding[] {
 
 // --- 13: completions ---
 
-function completions(machine: SimulatedMachine): Finding[] {
+/** Received packets of each NIC that no guest has ever completed, up to now. */
+export function uncompleted(machine: SimulatedMachine): number[] {
+  return machine.nics.map(({ statistics }) => statistics.uncompletedAtClose);
+}
+
+function completions(machine: SimulatedMachine, before: readonly number[]): Finding[] {
   const findings: Finding[] = [];
-  for (const { nic, statistics, state } of machine.nics) {
+  for (const [index, { nic, statistics, state }] of machine.nics.entries()) {
     const report = (count: number, when: string): void => {
       if (count === 0) return;
       const packets = `${count} received packet${count === 1 ? '' : 's'}`;
       const text = `NIC ${nic}: ${packets} not completed ${when}`;
       findings.push({ check: 'completions', severity: 'warning', text });
     };
-    report(statistics.uncompletedAtClose, 'when the channel closed');
+    report(statistics.uncompletedAtClose - (before[index] ?? 0), 'when the channel closed');
     report(state.outstanding, 'yet');
   }
   return findings;

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** Running guests one after the other, each within its limits, and what ended one that did not return. */
+
+import { OsOops } from '../os/os-oops.ts';
+import { TICKS_PER_MS } from '../simulator/clock.ts';
+import { GuestCrash, GuestHang } from '../simulator/guest-end.ts';
+import type { SimulatedMachine } from '../simulator/machine.ts';
+import type { PartitionLimits } from '../simulator/watchdog.ts';
+
+/** Limits of one guest: a boot that takes longer hangs. */
+const GUEST_LIMITS: PartitionLimits = {
+  /** Virtual time: a slow network with every retry stays far below an hour. */
+  virtualTicks: 3600 * 1000 * TICKS_PER_MS,
+  pauses: 20_000_000,
+};
+
+/** How a guest ended that did not return. */
+export interface GuestEnd {
+  /** `firmware`, `OS` or `second boot`; of longer flows the name of the stage. */
+  readonly guest: string;
+  readonly kind: 'crash' | 'hang' | 'thrown';
+  readonly text: string;
+  /** Where it was thrown, if it was the firmware that threw. */
+  readonly stack: string | undefined;
+}
+
+export class GuestRuns {
+  /** How the last guest ended that did not return; undefined while all have. */
+  ended: GuestEnd | undefined;
+  readonly #machine: SimulatedMachine;
+  readonly #limits: PartitionLimits;
+
+  constructor(machine: SimulatedMachine, limits: PartitionLimits = GUEST_LIMITS) {
+    this.#machine = machine;
+    this.#limits = limits;
+  }
+
+  /**
+   * Run a guest within its limits. Undefined if it did not return.
+   *
+   * @throws what is a mistake in the simulator
+   */
+  run<T>(guest: string, run: () => T): T | undefined {
+    this.#machine.partition.recover(this.#limits);
+    try {
+      return run();
+    } catch (error) {
+      const ended = this.#machine.partition.ended ?? error;
+      if (ended instanceof FirmwareThrew) {
+        this.ended = { guest, kind: 'thrown', text: ended.message, stack: ended.where };
+      } else if (ended instanceof GuestHang) {
+        this.ended = { guest, kind: 'hang', text: ended.message, stack: undefined };
+      } else if (ended instanceof GuestCrash || ended instanceof OsOops) {
+        this.ended = { guest, kind: 'crash', text: ended.message, stack: undefined };
+      } else throw error;
+      return undefined;
+    }
+  }
+
+  /** Call a firmware, of which nobody knows what it throws. */
+  callFirmware<T>(call: () => T): T {
+    try {
+      return call();
+    } catch (error) {
+      throw error instanceof GuestCrash || error instanceof GuestHang
+        ? error
+        : new FirmwareThrew(error);
+    }
+  }
+}
+
+/** The firmware threw something of its own. */
+class FirmwareThrew extends Error {
+  /** Its stack, as far as it is the firmware's. */
+  readonly where: string | undefined;
+
+  constructor(thrown: unknown) {
+    const named = thrown instanceof Error;
+    super(named ? `${thrown.name}: ${thrown.message}` : String(thrown));
+    this.where = named ? thrown.stack : undefined;
+  }
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * The flow of a SAN boot: the firmware loads the image and quiesces; while it serves the loader, the
+ * loader takes the machine in the middle of a transfer; the firmware, asked again, must leave it
+ * alone; the loader gives it back; the firmware takes it back and serves to the end. Then comes the
+ * OS, and finds the firmware quiesced.
+ */
+
+import type { BootResult } from '../../src/boot/boot.ts';
+import type { FirmwareEvent } from '../../src/events.ts';
+import type { Finding } from '../simulator/audit-findings.ts';
+import { auditHandoff, uncompleted } from '../simulator/audit.ts';
+import type { SimulatedMachine } from '../simulator/machine.ts';
+import type { GuestRuns } from './guest-run.ts';
+import { runOsChain } from './os-chain.ts';
+import type { SanBoot } from './san-boot.ts';
+import type { FlowStage } from './stage.ts';
+
+export interface SanFlowOptions {
+  readonly machine: SimulatedMachine;
+  readonly san: SanBoot;
+  readonly guests: GuestRuns;
+  readonly events?: ((stage: string, event: FirmwareEvent) => void) | undefined;
+  /** Called right after the first handoff, before anything else touches the machine. */
+  readonly onHandoff?: ((result: BootResult | undefined) => void) | undefined;
+}
+
+export class SanFlow {
+  readonly #options: SanFlowOptions;
+  readonly stages: FlowStage[] = [];
+
+  constructor(options: SanFlowOptions) {
+    this.#options = options;
+  }
+
+  /** Run all but the OS. What the firmware has booted, or undefined if it did not return. */
+  run(): BootResult | undefined {
+    const { san, onHandoff } = this.#options;
+    const boot = this.#firmware('firmware', () => san.load());
+    onHandoff?.(boot);
+    if (boot?.status !== 'booted') return boot;
+
+    // The loader takes over while the firmware serves it
+    const half = Math.floor(san.image!.length / 2);
+    this.#firmware('firmware, serving', () => san.serve(half));
+    this.#loader();
+
+    // It has given the machine back: the firmware serves to the end
+    const served = this.#firmware('firmware, once more', () => san.serve());
+    if (served === false) {
+      this.#add({
+        check: 'second-boot',
+        severity: 'error',
+        text: 'the firmware could not take the machine back from a loader that had left',
+      });
+    }
+    const { image, memoryMap } = san;
+    return { ...boot, image, memoryMap };
+  }
+
+  /** A service of the firmware, after which it quiesces. */
+  #firmware<T>(name: string, service: () => T): T | undefined {
+    const { machine, san, guests } = this.#options;
+    if (guests.ended !== undefined) return undefined;
+    const uncompletedBefore = uncompleted(machine);
+    const result = guests.run(name, () =>
+      guests.callFirmware(() => {
+        const value = service();
+        san.quiesce();
+        return value;
+      }),
+    );
+    const { memoryMap } = san;
+    const findings =
+      guests.ended === undefined
+        ? auditHandoff(machine, memoryMap, {
+            ...{ kind: 'quiesce', uncompletedBefore },
+            inUse: this.#inUse(),
+          })
+        : [];
+    this.stages.push({ name, end: 'quiesce', endedAt: machine.clock.now, findings });
+    return result;
+  }
+
+  #loader(): void {
+    const { machine, san, guests, events } = this.#options;
+    if (guests.ended !== undefined) return;
+    const stolen: Finding[] = [];
+    const [stage] = runOsChain({
+      machine,
+      memoryMap: san.memoryMap,
+      inUse: this.#inUse(),
+      guest: (name, run) => guests.run(name, run),
+      events,
+      kernels: [
+        { name: 'loader', end: 'kexec', beforeEnd: () => stolen.push(...this.#serveOwned()) },
+      ],
+    });
+    if (stage !== undefined)
+      this.stages.push({ ...stage, findings: [...stage.findings, ...stolen] });
+  }
+
+  /** The loader owns the machine, and asks the firmware for more: it must not touch anything. */
+  #serveOwned(): Finding[] {
+    const { machine, san, guests } = this.#options;
+    const before = machine.vmbus.inspect();
+    guests.run('firmware, not owner', () => guests.callFirmware(() => san.serve()));
+    const after = machine.vmbus.inspect();
+    const same = after.phase === before.phase && after.history.length === before.history.length;
+    if (same) return [];
+    const text = 'the firmware has taken the machine from the loader that owned it';
+    return [{ check: 'next-os', severity: 'error', text }];
+  }
+
+  #inUse(): NonNullable<BootResult['image']>[] {
+    const { image } = this.#options.san;
+    return image === undefined ? [] : [image];
+  }
+
+  #add(finding: Finding): void {
+    const last = this.stages.pop()!;
+    this.stages.push({ ...last, findings: [...last.findings, finding] });
+  }
+}

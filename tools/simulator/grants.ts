@@ -9,6 +9,7 @@
 import { PAGE_SHIFT, PAGE_SIZE } from '../../src/machine.ts';
 import { BlockCopy } from './block-copy.ts';
 import type { GuestRam } from './guest-ram.ts';
+import { Stack } from './stack.ts';
 
 /** What kind of sharing a grant is. The audit's items are by kind. */
 export type GrantKind =
@@ -104,9 +105,10 @@ export class GrantLedger {
   readonly #ram: GuestRam;
   readonly #now: () => number;
   #next = 1;
-  /** Packets in flight, in no order, and grants for the next ones. */
+  /** Packets in flight, in no order (behind the count: old ones), and grants for the next ones. */
   readonly #packets: PacketGrant[] = [];
-  readonly #pool: PacketGrant[] = [];
+  #packetCount = 0;
+  readonly #pool = new Stack<PacketGrant>();
   readonly #copier = new BlockCopy();
   listener: GrantListener | undefined;
   /**
@@ -154,8 +156,8 @@ export class GrantLedger {
     grant.revokedAt = undefined;
     grant.revokedBy = undefined;
     grant.channel = request.channel;
-    grant.index = this.#packets.length;
-    this.#packets.push(grant);
+    grant.index = this.#packetCount;
+    this.#packets[this.#packetCount++] = grant;
     if (wanted) this.listener?.('grant', grant);
     return grant;
   }
@@ -163,21 +165,21 @@ export class GrantLedger {
   /** Strike the grant of a packet out. Twice is a mistake in the simulator. */
   revokePacket(grant: Grant, by: string): void {
     const packet = grant as PacketGrant;
-    const last = this.#packets[this.#packets.length - 1];
+    const last = this.#packets[this.#packetCount - 1];
     if (last === undefined || this.#packets[packet.index] !== packet)
       throw new Error(`grant ${grant.id} is not alive`);
 
     // Close the gap with the last one: order does not matter here
     this.#packets[packet.index] = last;
     last.index = packet.index;
-    this.#packets.pop();
+    this.#packetCount--;
     packet.index = -1;
     packet.revokedAt = this.#now();
     packet.revokedBy = by;
 
     // A reader may keep the grant that it was shown: never fill that one again
     if (this.#packetsWanted()) this.listener?.('revoke', grant);
-    else if (this.#pool.length < PACKET_POOL_MAX) this.#pool.push(packet);
+    else if (this.#pool.size < PACKET_POOL_MAX) this.#pool.push(packet);
   }
 
   /** Strike a grant out. Twice is a mistake in the simulator. */
@@ -190,7 +192,8 @@ export class GrantLedger {
 
   /** The grants that live, in order of granting. */
   live(): Grant[] {
-    const grants = [...this.#live.values(), ...this.#packets];
+    const packets = this.#packets.slice(0, this.#packetCount);
+    const grants = [...this.#live.values(), ...packets];
     return grants.sort((a, b) => a.id - b.id);
   }
 

@@ -138,9 +138,11 @@ export class SimulatedProcessor implements X64Machine {
     const { watchdog, clock } = this.#context;
     watchdog.enter(this.#vp.index, 'pause', 0);
     // To the next alarm, but by one tick at least: time never stands still
-    const now = clock.now;
-    const alarm = clock.nextAlarm ?? Infinity;
-    clock.advanceTo(Math.min(now + PAUSE_TICKS, Math.max(alarm, now + SEAM_CALL_TICKS)));
+    const least = clock.now + SEAM_CALL_TICKS;
+    const alarm = clock.nextAlarm;
+    let until = clock.now + PAUSE_TICKS;
+    if (alarm !== undefined && alarm < until) until = alarm > least ? alarm : least;
+    clock.advanceTo(until);
     this.#look();
   }
 

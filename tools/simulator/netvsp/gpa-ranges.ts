@@ -2,7 +2,7 @@
 
 /** The ranges of a GPA-direct packet, read one by one from the host's copy of the packet. */
 
-import { PAGE_SIZE } from '../../../src/machine.ts';
+import { PAGE_SHIFT, PAGE_SIZE } from '../../../src/machine.ts';
 import { GpaDirectHeader, GpaRange } from '../../../src/vmbus/protocol.ts';
 import type { GuestPacket } from '../channel-interface.ts';
 import type { PacketRequest } from '../grants.ts';
@@ -57,17 +57,18 @@ export class GpaRanges {
     if (this.#at + GpaRange.size > payloadOffset) return RangeResult.MALFORMED;
     const length = view.getUint32(this.#at + GpaRange.at.byteCount, true);
     const offset = view.getUint32(this.#at + GpaRange.at.byteOffset, true);
-    const pages = Math.ceil((offset + length) / PAGE_SIZE);
     const pfns = this.#at + GpaRange.at.pfn;
-    if (length === 0 || offset >= PAGE_SIZE || pfns + pages * 8 > payloadOffset)
-      return RangeResult.MALFORMED;
+    if (length === 0 || offset >= PAGE_SIZE) return RangeResult.MALFORMED;
+    const rest = offset + (length & (PAGE_SIZE - 1));
+    const pages = (length >>> PAGE_SHIFT) + ((rest + PAGE_SIZE - 1) >>> PAGE_SHIFT);
+    if (pfns + pages * 8 > payloadOffset) return RangeResult.MALFORMED;
 
     // Page numbers are 64 bits; none above 2^53 can be RAM
     let outside = false;
     for (let i = 0; i < pages; i++) {
       const low = view.getUint32(pfns + i * 8, true);
       const high = view.getUint32(pfns + i * 8 + 4, true);
-      const pfn = high * 2 ** 32 + low;
+      const pfn = high === 0 ? low : high * 2 ** 32 + low;
       request.pfns[i] = pfn;
       if (!this.#ram.has(pfn * PAGE_SIZE, PAGE_SIZE)) outside = true;
     }

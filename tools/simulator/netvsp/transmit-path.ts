@@ -19,6 +19,7 @@ import { PacketType } from '../../../src/vmbus/protocol.ts';
 import type { GuestPacket } from '../channel-interface.ts';
 import type { Grant } from '../grants.ts';
 import type { PartitionServices } from '../partition-interface.ts';
+import { Stack } from '../stack.ts';
 import { DataMessage } from './data-message.ts';
 import { NO_ROOM, type NetVspFaults, type Outbox } from './faults.ts';
 import { GpaRanges, RangeResult } from './gpa-ranges.ts';
@@ -77,7 +78,7 @@ export class TransmitPath {
   readonly #payload = new Uint8Array(NVSP_MESSAGE_SIZE_V6_1);
   readonly #payloadView = new DataView(this.#payload.buffer);
   /** Transmits for later packets, those without room in the ring, those withheld by a fault. */
-  readonly #pool: Transmit[] = [];
+  readonly #pool = new Stack<Transmit>();
   #waiting: Transmit[] = [];
   #withheld: Transmit[] = [];
   /** Completions that were written. */
@@ -177,8 +178,10 @@ export class TransmitPath {
   /** The section of the send buffer that the packet names. Returns what is wrong with it. */
   #addSection(packet: GuestPacket): string | undefined {
     const at = packet.payloadOffset;
-    const index = packet.view.getUint32(at + NvspRndisPacket.at.sendBufferIndex, true);
-    if (index === NVSP_NO_SEND_BUFFER) return undefined;
+    // Signed, so that the usual one is a small integer
+    const signed = packet.view.getInt32(at + NvspRndisPacket.at.sendBufferIndex, true);
+    if (signed === (NVSP_NO_SEND_BUFFER | 0)) return undefined;
+    const index = signed >>> 0;
     const size = packet.view.getUint32(at + NvspRndisPacket.at.sendBufferSize, true);
     const buffer = this.#host.sendBuffer;
     if (buffer === undefined) return `send buffer section ${index} without a send buffer`;
@@ -267,6 +270,6 @@ export class TransmitPath {
     for (let i = 0; i < transmit.grantCount; i++)
       this.#services.grants.revokePacket(transmit.grants[i]!, by);
     transmit.grantCount = 0;
-    if (this.#pool.length < TRANSMITS_MAX) this.#pool.push(transmit);
+    if (this.#pool.size < TRANSMITS_MAX) this.#pool.push(transmit);
   }
 }

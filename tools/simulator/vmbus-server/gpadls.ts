@@ -214,7 +214,10 @@ export class Gpadls {
       // OpenVMM lets the device find bad pages; here the ledger holds nothing but RAM
       const pfns: number[] = [];
       for (let page = 0; page < count; page++, at += 8) {
-        const pfn = view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
+        const high = view.getUint32(at + 4, true);
+        const low = view.getUint32(at, true);
+        // A list of small integers, if they are that: floating-point ones are boxed at each use
+        const pfn = high === 0 ? low : high * 2 ** 32 + low;
         if (!this.#context.services.ram.has(pfn * PAGE_SIZE, PAGE_SIZE))
           return `page 0x${pfn.toString(16)} is not RAM`;
         pfns.push(pfn);

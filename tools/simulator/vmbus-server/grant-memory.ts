@@ -16,7 +16,8 @@ export class GrantMemory {
   /** Length in bytes. */
   readonly length: number;
   readonly #ram: GuestRam;
-  readonly #pages: Float64Array;
+  /** Page numbers: addresses would be objects to an engine that does not optimise. */
+  readonly #pfns: Uint32Array;
   readonly #copier = new BlockCopy();
 
   /**
@@ -30,11 +31,12 @@ export class GrantMemory {
     this.#ram = ram;
     this.grant = grant;
     this.length = pages * PAGE_SIZE;
-    this.#pages = new Float64Array(pages);
+    this.#pfns = new Uint32Array(pages);
     for (let page = 0; page < pages; page++) {
-      const address = grant.pfns[firstPage + page]! * PAGE_SIZE;
-      if (!ram.has(address, PAGE_SIZE)) throw new RangeError(`grant ${grant.id} is not RAM`);
-      this.#pages[page] = address;
+      const pfn = grant.pfns[firstPage + page]!;
+      if (!ram.has(pfn * PAGE_SIZE, PAGE_SIZE))
+        throw new RangeError(`grant ${grant.id} is not RAM`);
+      this.#pfns[page] = pfn;
     }
   }
 
@@ -91,7 +93,7 @@ export class GrantMemory {
   }
 
   #address(at: number): number {
-    return this.#pages[at >>> PAGE_SHIFT]! + (at & (PAGE_SIZE - 1));
+    return this.#pfns[at >>> PAGE_SHIFT]! * PAGE_SIZE + (at & (PAGE_SIZE - 1));
   }
 
   #check(): void {

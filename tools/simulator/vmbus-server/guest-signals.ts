@@ -61,7 +61,7 @@ export class GuestSignals {
     };
     const action = () => {
       this.#pages.takeMonitors(this.#monitorFound);
-      this.#closedMonitors.clear();
+      if (this.#closedMonitors.size > 0) this.#closedMonitors.clear();
       this.#armPoll();
     };
     this.#poll = { at: 0, action, next: undefined, state: 'cancelled' };
@@ -71,7 +71,8 @@ export class GuestSignals {
   shared(): number {
     this.#named = 0;
     this.#pages.takeInterrupts(this.#interruptFound);
-    this.#closed.clear();
+    // An empty set makes a new table when it is cleared
+    if (this.#closed.size > 0) this.#closed.clear();
     if (this.#named === 0) {
       this.emptySignals++;
       this.#context.state.throttle.count();

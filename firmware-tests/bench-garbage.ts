@@ -2,14 +2,12 @@
 
 /**
  * The child of bench.test.ts, in a process of its own because it must be able to collect: prints
- * what the driver alone allocates for each frame, as JSON.
+ * what the driver alone and the whole path allocate for each frame, as JSON.
  */
 
 import * as firmware from '../src/index.ts';
-import { DriverRig } from '../tools/bench/frame-rigs.ts';
-import { FRAMES_QUICK, measureFrames } from '../tools/bench/frames.ts';
+import { frameRigs, FRAMES_QUICK, measureFrames } from '../tools/bench/frames.ts';
 
-const driver = new DriverRig(firmware, 'default');
 const short = { frames: 800, rounds: 1, allocationFrames: 3_200, allocationRounds: 3 };
-const options = { ...FRAMES_QUICK, ...short };
-process.stdout.write(JSON.stringify(measureFrames({ driver }, options)));
+const figures = measureFrames(frameRigs(firmware, 'default'), { ...FRAMES_QUICK, ...short });
+process.stdout.write(JSON.stringify(figures));

@@ -10,6 +10,7 @@ import { CountingMachine, type WorkCounts } from './counting-machine.ts';
 import type { BenchFirmware } from './firmware.ts';
 import { spread, timeMs, type Spread } from './measure.ts';
 import { count, short, type Section } from './section.ts';
+import { WORK_TITLES, workCells } from './work.ts';
 
 const MIB = 2 ** 20;
 
@@ -155,11 +156,16 @@ export function bootsSection(figures: readonly BootsFigure[]): Section {
           ];
         }),
       },
+      {
+        columns: ['image', ...WORK_TITLES],
+        rows: figures.map(({ imageMiB, work }) => [`${imageMiB} MiB`, ...workCells(work)]),
+      },
     ],
     notes: [
       'ms/MiB: time until the handoff for each MiB of the image. × copy: the whole time as a ' +
         'multiple of the time of copying the image once. What comes after the handoff is mostly ' +
-        'the trial that fills and compares all of the memory.',
+        'the trial that fills and compares all of the memory. The second table is what the ' +
+        'firmware asks of its machine in one boot, from detection to handoff (preset default).',
     ],
   };
 }

@@ -167,9 +167,9 @@ export function framesSection(figures: readonly FramesFigure[]): Section {
       'whole: device, RNDIS, rings, and the simulated host with its network device. driver: ' +
         'device, RNDIS and rings on a host of a few lines that writes the rings.',
       '× copy: time of a frame as a multiple of the time of copying its bytes with ' +
-        'Uint8Array.set, measured in turns; median of the rounds. Hypercalls (all of them signals) and bytes of ' +
-        `garbage are for each frame, in batches of ${BATCH}; the least of the rounds, what the ` +
-        'engine itself allocates included.',
+        'Uint8Array.set, measured in turns; median of the rounds. Hypercalls (all of them ' +
+        `signals) and bytes of garbage are for each frame, in batches of ${BATCH}; garbage is ` +
+        'the least of the rounds, what the engine itself allocates included.',
       ...(figures.some(({ allocated }) => allocated === undefined)
         ? ['Garbage is not measured: run node with --expose-gc.']
         : []),

@@ -161,26 +161,28 @@ export const COMPARED: readonly (keyof WorkCounts)[] = [
   'cpuids',
 ];
 
-const TITLES = COLUMNS.map(([, title]) => title);
+/** Titles of the columns of {@link workCells}. */
+export const WORK_TITLES: readonly string[] = COLUMNS.map(([, title]) => title);
 
-function cells(counts: WorkCounts): string[] {
+/** Counts as cells of a table. */
+export function workCells(counts: WorkCounts): string[] {
   return COLUMNS.map(([key]) => count(counts[key]));
 }
 
 function comparisonTable(comparison: WorkComparison): Table {
   const rows = [...comparison.steps, { name: 'all', ...comparison }].flatMap(
     ({ name, recorded, ours }) => [
-      [name, 'iPXE', ...cells(recorded)],
-      ['', 'hypxe', ...cells(ours)],
+      [name, 'iPXE', ...workCells(recorded)],
+      ['', 'hypxe', ...workCells(ours)],
     ],
   );
-  return { columns: ['step', '', ...TITLES], rows };
+  return { columns: ['step', '', ...WORK_TITLES], rows };
 }
 
 function hostTable(host: Readonly<Record<PresetName, WorkCounts>>): Table {
   return {
-    columns: ['simulated host', ...TITLES],
-    rows: Object.entries(host).map(([name, counts]) => [`preset ${name}`, ...cells(counts)]),
+    columns: ['simulated host', ...WORK_TITLES],
+    rows: Object.entries(host).map(([name, counts]) => [`preset ${name}`, ...workCells(counts)]),
   };
 }
 

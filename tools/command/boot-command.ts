@@ -53,12 +53,14 @@ export async function bootCommand(
 }
 
 function heading(request: BootRequest): string {
-  const { served, host, memoryMiB, nics, seed } = request;
+  const { served, host, memoryMiB, nics, processors, seed, steps } = request;
   const made = served.kind === 'synthetic' ? ', made here' : '';
   const file = `${served.name} (${plural(served.size, 'byte')}${made})`;
   const whose = request.ownFirmware ? '' : ` with ${request.firmware}`;
-  const what = `${plural(nics, 'NIC')}, ${memoryMiB} MiB, seed ${seed}`;
-  return `booting ${file}${whose} on ${host}: ${what}`;
+  const more = processors === 1 ? '' : `, ${processors} processors`;
+  const what = `${plural(nics, 'NIC')}, ${memoryMiB} MiB${more}, seed ${seed}`;
+  const then = steps.length === 0 ? '' : `, then ${steps.join(', ')}`;
+  return `booting ${file}${whose} on ${host}: ${what}${then}`;
 }
 
 /** The worker that a boot runs in. */

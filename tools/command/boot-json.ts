@@ -9,17 +9,18 @@ import { checkState, summary, type BootOutcome } from './boot-outcome.ts';
 
 /** The document as text. What is not known is null; addresses and lengths are numbers. */
 export function bootJson(request: BootRequest, outcome: BootOutcome, exitCode: number): string {
-  const { host, knobs, seed, nics, memoryMiB, preset, faults } = request;
-  const { verdict, findings, notRun, ...rest } = outcome;
+  const { host, knobs, seed, nics, processors, memoryMiB, preset, faults, steps } = request;
+  const { verdict, findings, notRun, stages, ...rest } = outcome;
   const document = {
     verdict,
     summary: summary(outcome),
     exitCode,
     request: {
-      ...{ host, knobs, seed, nics, memoryMiB, preset, faults },
+      ...{ host, knobs, seed, nics, processors, memoryMiB, preset, faults, steps },
       firmware: request.ownFirmware ? null : request.firmware,
     },
     ...rest,
+    stages: stages.map((stage) => ({ ...stage, findings: stage.findings.map(findingJson) })),
     checks: (Object.keys(AUDIT_CHECKS) as AuditCheck[]).map((name) => ({
       ...{ name, ...AUDIT_CHECKS[name], state: checkState(outcome, name) },
       findings: findings.filter(({ check }) => check === name).map(findingJson),
@@ -28,8 +29,9 @@ export function bootJson(request: BootRequest, outcome: BootOutcome, exitCode: n
   return JSON.stringify(document, (_, value: unknown) => value ?? null, 2);
 }
 
-function findingJson({ severity, text, pages }: Finding) {
-  if (pages === undefined) return { severity, text, pages: null };
+function findingJson({ severity, text, pages, vp, known }: Finding) {
+  const where = { ...(vp === undefined ? {} : { vp }), ...(known === undefined ? {} : { known }) };
+  if (pages === undefined) return { severity, text, ...where, pages: null };
   const { sharedAt, ...rest } = pages;
-  return { severity, text, pages: { ...rest, sharedAtMs: sharedAt / TICKS_PER_MS } };
+  return { severity, text, ...where, pages: { ...rest, sharedAtMs: sharedAt / TICKS_PER_MS } };
 }

@@ -5,7 +5,9 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
+import { FLOW_STEPS, checkSteps, type FlowStep } from '../flow/flow-steps.ts';
 import { KNOBS, isKnob, knobChoices, knobValue } from '../simulator/knob-values.ts';
+import { PROCESSORS_MAX } from '../simulator/partition.ts';
 import { DEFAULT_PROFILE, PROFILES, profileNamed } from '../simulator/profiles.ts';
 import { pathBelow } from './directory-files.ts';
 import { UsageError, didYouMean, probability, quoted, wholeNumber } from './usage.ts';
@@ -27,6 +29,7 @@ export interface BootRequest {
   readonly knobs: Readonly<Record<string, string | number | boolean>>;
   readonly seed: number;
   readonly nics: number;
+  readonly processors: number;
   readonly memoryMiB: number;
   readonly served: Served;
   readonly faults: {
@@ -43,6 +46,8 @@ export interface BootRequest {
   readonly trace: string | undefined;
   readonly json: boolean;
   readonly verbose: boolean;
+  /** What happens besides, in an order in which it can. */
+  readonly steps: readonly FlowStep[];
   readonly os: boolean;
   readonly secondBoot: boolean;
   readonly watchdogSeconds: number;
@@ -53,6 +58,7 @@ const OPTIONS = {
   knob: { type: 'string', multiple: true },
   seed: { type: 'string' },
   nics: { type: 'string' },
+  processors: { type: 'string' },
   memory: { type: 'string' },
   serve: { type: 'string' },
   size: { type: 'string' },
@@ -65,12 +71,16 @@ const OPTIONS = {
   preset: { type: 'string' },
   trace: { type: 'string' },
   watchdog: { type: 'string' },
+  then: { type: 'string', multiple: true },
   'no-os': { type: 'boolean' },
   'no-second-boot': { type: 'boolean' },
   json: { type: 'boolean' },
   verbose: { type: 'boolean', short: 'v' },
   help: { type: 'boolean', short: 'h' },
 } as const;
+
+/** Least guest RAM for a SAN boot, in MiB: the firmware keeps memory of its own. */
+const SAN_MEMORY_MIN_MIB = 16;
 
 /** Most guest RAM, in MiB. */
 const MEMORY_MAX_MIB = 2048;
@@ -85,6 +95,7 @@ Host
   --host NAME         host generation (default ${DEFAULT_PROFILE}); hypxe hosts lists them
   --knob NAME=VALUE   change one habit of the host; hypxe hosts NAME lists them; may be repeated
   --nics N            network adapters, 1 to 8 (default 1)
+  --processors N      virtual processors, 1 to ${PROCESSORS_MAX} (default 1)
   --memory MIB        guest RAM in MiB, 4 to ${MEMORY_MAX_MIB} (default 64)
   --seed N            decides everything that is random (default 1)
 
@@ -103,6 +114,8 @@ Firmware
   --watchdog S        seconds without a sign of life after which the firmware hangs (default 10)
 
 Afterwards
+  --then STEP[,STEP]  go on: chainload (firmware once more), san (it stays, the loader takes over in
+                      the middle of a transfer), kexec (as often as you like), crash
   --no-os             do not let an OS take over
   --no-second-boot    do not boot the firmware a second time
 
@@ -117,6 +130,7 @@ Exit code: 0 clean, 1 findings, 2 usage or host refused, 3 guest crash or hang.
 Examples
   hypxe boot vmlinuz --host server2012r2 --loss 0.05 --seed 7
   hypxe boot --firmware my-firmware.js --json
+  hypxe boot --processors 4 --then kexec,crash
   hypxe boot pxe/loader.efi --serve /srv/tftp --nics 2 --trace boot.jsonl
 `;
 
@@ -147,6 +161,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     knobs: readKnobs(host, values.knob ?? []),
     seed: wholeNumber('--seed', values.seed ?? '1', 0, Number.MAX_SAFE_INTEGER),
     nics: wholeNumber('--nics', values.nics ?? '1', 1, 8),
+    processors: wholeNumber('--processors', values.processors ?? '1', 1, PROCESSORS_MAX),
     memoryMiB,
     served,
     faults: {
@@ -162,6 +177,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     trace: values.trace,
     json: values.json === true,
     verbose: values.verbose === true,
+    steps: readSteps(values.then ?? [], values['no-os'] !== true, memoryMiB),
     os: values['no-os'] !== true,
     secondBoot: values['no-second-boot'] !== true,
     watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600),
@@ -177,6 +193,35 @@ function parse(args: readonly string[]) {
     const { message } = error as Error;
     throw new UsageError('BadOption', message.split('. ')[0]!, 'See hypxe boot --help.');
   }
+}
+
+/** The steps of `--then`. @throws UsageError UnknownStep, BadOrder, MemoryTooSmall */
+function readSteps(texts: readonly string[], os: boolean, memoryMiB: number): FlowStep[] {
+  const steps = texts.flatMap((text) => text.split(','));
+  const names = Object.keys(FLOW_STEPS);
+  for (const step of steps) {
+    if (names.includes(step)) continue;
+    throw new UsageError(
+      'UnknownStep',
+      `there is no step ${quoted(step)}`,
+      didYouMean(step, names),
+    );
+  }
+  const wrong = checkSteps(steps as FlowStep[]);
+  if (wrong !== undefined) {
+    const advice = 'The order is chainload, san, kexec, crash; any of them may be left out.';
+    throw new UsageError('BadOrder', `--then ${steps.join(',')}: ${wrong}`, advice);
+  }
+  const kernel = steps.find((step) => step !== 'chainload');
+  if (kernel !== undefined && !os) {
+    const text = `--then ${kernel} needs an OS, and --no-os forbids one`;
+    throw new UsageError('BadOrder', text, 'Leave one of them out.');
+  }
+  if (steps.includes('san') && memoryMiB < SAN_MEMORY_MIN_MIB) {
+    const text = `a SAN boot does not fit into ${memoryMiB} MiB: the firmware stays`;
+    throw new UsageError('MemoryTooSmall', text, `Give it --memory ${SAN_MEMORY_MIN_MIB}.`);
+  }
+  return steps as FlowStep[];
 }
 
 function knownHost(name: string): string {

@@ -5,6 +5,7 @@
 import type { MemoryRange } from '../../src/machine.ts';
 import type { GuestEnd, Verdict } from '../flow/boot-flow.ts';
 import type { MachineCounts } from '../flow/counts.ts';
+import type { StageEnd } from '../flow/stage.ts';
 import type { OsNic } from '../os/loaded-os.ts';
 import { AUDIT_CHECKS, type AuditCheck, type Finding } from '../simulator/audit-findings.ts';
 import type { BootRequest } from './boot-options.ts';
@@ -15,6 +16,26 @@ export interface OutcomeError {
   readonly name: string;
   readonly text: string;
   readonly advice: string;
+}
+
+/** An OS: what it agreed on with the host, and what it could do. */
+export interface OutcomeOs {
+  readonly vmbusVersion: string | undefined;
+  readonly error: string | undefined;
+  readonly nics: readonly OsNic[];
+  /** Processor that it started on, and those that it used. */
+  readonly vp: number;
+  readonly processors: readonly number[];
+}
+
+/** One owner of the machine. */
+export interface OutcomeStage {
+  readonly name: string;
+  readonly end: StageEnd;
+  /** When it ended, in ms of virtual time. */
+  readonly endedMs: number;
+  readonly findings: readonly Finding[];
+  readonly os: OutcomeOs | undefined;
 }
 
 export interface BootOutcome {
@@ -48,13 +69,10 @@ export interface BootOutcome {
   readonly notRun: readonly AuditCheck[];
   /** The memory map that was handed on. */
   readonly memoryMap: readonly MemoryRange[];
-  readonly os:
-    | {
-        readonly vmbusVersion: string | undefined;
-        readonly error: string | undefined;
-        readonly nics: readonly OsNic[];
-      }
-    | undefined;
+  /** The owners of the machine, in order, without the second boot. */
+  readonly stages: readonly OutcomeStage[];
+  /** The first OS. */
+  readonly os: OutcomeOs | undefined;
   readonly secondBoot: 'booted' | 'failed' | undefined;
   /** What had happened up to the handoff. */
   readonly counts: MachineCounts | undefined;
@@ -79,6 +97,7 @@ export function lostOutcome(request: BootRequest, ended: GuestEnd): BootOutcome 
     findings: [],
     notRun: Object.keys(AUDIT_CHECKS) as AuditCheck[],
     memoryMap: [],
+    stages: [],
     os: undefined,
     secondBoot: undefined,
     counts: undefined,

@@ -3,6 +3,7 @@
 /** What a boot came to, as text for people. */
 
 import { PAGE_SIZE } from '../../src/machine.ts';
+import type { StageEnd } from '../flow/stage.ts';
 import { AUDIT_CHECKS, type AuditCheck, type Finding } from '../simulator/audit-findings.ts';
 import { TICKS_PER_MS } from '../simulator/clock.ts';
 import { checkState, endText, summary, type BootOutcome } from './boot-outcome.ts';
@@ -23,6 +24,7 @@ export function bootReport(outcome: BootOutcome): string[] {
     ...auditLines(outcome),
     ...memoryLines(outcome),
     ...nextLines(outcome),
+    ...stageLines(outcome),
     ...countLines(outcome),
     '',
     `verdict: ${outcome.verdict}: ${summary(outcome)}`,
@@ -131,6 +133,38 @@ function nextLines({ os, secondBoot }: BootOutcome): string[] {
   }
   if (secondBoot !== undefined) lines.push(`again    second boot: ${secondBoot}`);
   return lines;
+}
+
+/** How an owner of the machine has ended, in words. */
+const ENDS: Readonly<Record<StageEnd, string>> = {
+  handoff: 'handed over',
+  quiesce: 'quiesced',
+  kexec: 'handed over',
+  crash: 'crashed',
+  panic: 'panicked',
+  'power-off': 'was reset',
+  shutdown: 'shut down',
+};
+
+/** Who had the machine, one after the other: only of flows that go beyond the usual one. */
+function stageLines({ stages }: BootOutcome): string[] {
+  if (stages.length <= 2) return [];
+  return stages.map(({ name, end, endedMs, findings, os }, i) => {
+    const count = (of: (finding: Finding) => boolean): number => findings.filter(of).length;
+    const known = count((finding) => finding.known !== undefined);
+    const parts = [
+      os?.vmbusVersion === undefined ? '' : `VMBus ${os.vmbusVersion}`,
+      os === undefined || os.processors.length < 2 ? '' : `${os.processors.length} processors`,
+      plural(
+        count(({ severity }) => severity === 'error'),
+        'error',
+      ),
+      known === 0 ? '' : `${known} findings of the known hole of a crash`,
+    ];
+    const head = i === 0 ? 'stages ' : '';
+    const what = parts.filter((part) => part !== '').join(', ');
+    return `${head.padEnd(9)}${name} ${ENDS[end]} at ${endedMs.toFixed(3)} ms: ${what}`;
+  });
 }
 
 function countLines({ counts, vmbusVersions }: BootOutcome): string[] {

@@ -10,6 +10,8 @@ import type { HypxeError } from '../../src/error.ts';
 import type { FirmwareEvent } from '../../src/events.ts';
 import { versionText } from '../../src/vmbus/protocol.ts';
 import { BadBootResult, runBootFlow, type Firmware, type FlowReport } from '../flow/boot-flow.ts';
+import type { SanFirmware } from '../flow/san-boot.ts';
+import type { OsReport } from '../os/loaded-os.ts';
 import { TICKS_PER_MS } from '../simulator/clock.ts';
 import { SimulatedMachine } from '../simulator/machine.ts';
 import {
@@ -20,7 +22,7 @@ import {
 } from '../simulator/network/index.ts';
 import { profileNamed, withKnobs } from '../simulator/profiles.ts';
 import type { BootRequest } from './boot-options.ts';
-import type { BootOutcome, OutcomeError } from './boot-outcome.ts';
+import type { BootOutcome, OutcomeError, OutcomeOs } from './boot-outcome.ts';
 import { directoryFiles } from './directory-files.ts';
 import { TraceWriter } from './trace-writer.ts';
 import { UsageError } from './usage.ts';
@@ -41,20 +43,19 @@ export async function runBoot(
   heartbeat: Int32Array,
   listener: BootListener,
 ): Promise<BootOutcome> {
-  const firmware = await loadFirmware(request.firmware);
+  const firmware = await loadFirmware(request.firmware, request.steps.includes('san'));
   const { files, image } = serve(request);
   const machine = createMachine(request, files, heartbeat);
   const trace = request.trace === undefined ? undefined : openTrace(request.trace);
   if (trace !== undefined) machine.events.listen((event, now) => trace.write(event, now));
 
   // Run
-  const tell = (guest: string) => (event: FirmwareEvent) => {
+  const tell = (event: FirmwareEvent, guest: string): void => {
     trace?.write({ guest, ...event }, machine.clock.now);
+    // Later boots are the same again: they are traced, not shown
     if (guest === 'firmware') listener.firmware(event, machine.clock.now);
   };
-  const [tellFirmware, tellAgain, tellOs] = [tell('firmware'), tell('second boot'), tell('os')];
   const served = { name: request.served.name, length: image.length, sha256: digest(image) };
-  let handedOver = false;
   let loaded: BootOutcome['image'];
   let report: FlowReport;
   try {
@@ -62,13 +63,12 @@ export async function runBoot(
       machine,
       firmware,
       bootOptions: { preset: request.preset },
-      // The second boot is the same again: it is traced, not shown
-      events: (event) => (handedOver ? tellAgain(event) : tellFirmware(event)),
-      osEvents: tellOs,
+      steps: request.steps,
+      events: tell,
+      osEvents: (event, stage) => tell(event, stage === 'OS' ? 'os' : stage),
       os: request.os,
       secondBoot: request.secondBoot,
       onHandoff: (result) => {
-        handedOver = true;
         if (result.image !== undefined) loaded = inRam(machine, result.image, served.sha256);
       },
     });
@@ -104,6 +104,7 @@ function createMachine(
     profile: withKnobs(profileNamed(host)!, knobs),
     links: Array.from({ length: nics }, (_, nic) => network.link(nic)),
     seed,
+    processors: request.processors,
     heartbeat,
   });
 }
@@ -120,14 +121,18 @@ function inRam(
 }
 
 /** @throws UsageError BadFirmware */
-async function loadFirmware(path: string): Promise<Firmware> {
+async function loadFirmware(path: string, san: boolean): Promise<Firmware> {
   const advice = 'A firmware bundle is an ES module that exports boot(machine, options).';
-  let module: Partial<Firmware>;
+  let module: Partial<Firmware & SanFirmware>;
   try {
-    module = (await import(pathToFileURL(path).href)) as Partial<Firmware>;
+    module = (await import(pathToFileURL(path).href)) as Partial<Firmware & SanFirmware>;
   } catch (error) {
     const text = `${path} cannot be loaded: ${String(error)}`;
     throw new UsageError('BadFirmware', text, advice);
+  }
+  if (san && typeof module.createDriver !== 'function') {
+    const text = `${path} exports no function createDriver, which a SAN boot needs`;
+    throw new UsageError('BadFirmware', text, 'Leave san out of --then.');
   }
   if (typeof module.boot === 'function') return module as Firmware;
   throw new UsageError('BadFirmware', `${path} exports no function boot`, advice);
@@ -186,17 +191,24 @@ function outcome(
     findings,
     notRun,
     memoryMap: boot?.memoryMap ?? [],
-    os: os && {
-      vmbusVersion: os.vmbusVersion === 0 ? undefined : versionText(os.vmbusVersion),
-      error: os.error,
-      nics: os.nics,
-    },
+    stages: report.stages.map(({ name, end, endedAt, findings: own, os: kernel }) => ({
+      ...{ name, end, endedMs: endedAt / TICKS_PER_MS },
+      findings: own,
+      os: kernel && plainOs(kernel),
+    })),
+    os: os && plainOs(os),
     secondBoot: report.secondBoot?.status,
     counts,
     handoffMs: report.handoffAt / TICKS_PER_MS,
     endMs: report.endedAt / TICKS_PER_MS,
     traceFailure,
   };
+}
+
+/** What an OS reports, as plain data. */
+function plainOs({ vmbusVersion, error, nics, vp, processors }: OsReport): OutcomeOs {
+  const version = vmbusVersion === 0 ? undefined : versionText(vmbusVersion);
+  return { vmbusVersion: version, error, nics, vp, processors };
 }
 
 /** An error of a firmware: a HypxeError, or whatever another firmware has instead. */

@@ -33,9 +33,9 @@ export interface FlowOptions {
   readonly firmware: Firmware;
   /** Passed to the firmware: `events` and whatever it knows besides. */
   readonly bootOptions?: Readonly<Record<string, unknown>>;
-  /** Reader of the firmware's events, and of the OS's. */
-  readonly events?: EventSink;
-  readonly osEvents?: EventSink;
+  /** Reader of the firmware's events, and of the OS's; gets the name of the stage, too. */
+  readonly events?: StageEvents;
+  readonly osEvents?: StageEvents;
   /**
    * What happens besides, in an order that {@link checkSteps} accepts. A SAN boot needs a firmware
    * that exports `createDriver`.
@@ -47,6 +47,9 @@ export interface FlowOptions {
   /** Called right after each handoff of firmware, before anything touches memory. */
   readonly onHandoff?: (result: BootResult) => void;
 }
+
+/** A reader of what guests say: the event, and which guest it was. */
+export type StageEvents = (event: FirmwareEvent, stage: string) => void;
 
 export type Verdict =
   /** Nothing is left behind. */
@@ -148,7 +151,8 @@ class BootFlow {
   #bootFirmware(name: string): void {
     const { machine, events } = this.#options;
     const uncompletedBefore = uncompleted(machine);
-    this.#boot = this.#guests.run(name, () => this.#runFirmware(events));
+    const sink = events && ((event: FirmwareEvent) => events(event, name));
+    this.#boot = this.#guests.run(name, () => this.#runFirmware(sink));
     this.#handedOver(this.#boot);
     const audit = { inUse: this.#inUse(), uncompletedBefore };
     const findings = auditHandoff(machine, this.#map, audit);
@@ -163,20 +167,22 @@ class BootFlow {
   #bootSan(): void {
     const { machine, firmware, bootOptions, events, onHandoff } = this.#options;
     const guests = this.#guests;
+    let flow: SanFlow | undefined;
     const san = guests.run('firmware', () =>
       guests.callFirmware(
         () =>
           new SanBoot({
             machine: machine.bootProcessor,
             firmware: firmware as unknown as SanFirmware,
-            ...{ bootOptions, events },
+            ...{ bootOptions },
+            events: events && ((event) => events(event, flow?.current ?? 'firmware')),
           }),
       ),
     );
     if (san === undefined) return this.#handedOver(undefined);
-    const flow = new SanFlow({
+    flow = new SanFlow({
       ...{ machine, san, guests },
-      events: (_, event) => this.#options.osEvents?.(event),
+      events: (stage, event) => this.#options.osEvents?.(event, stage),
       onHandoff: (result) => {
         this.#handedOver(result);
         if (result !== undefined) onHandoff?.(result);
@@ -230,7 +236,7 @@ class BootFlow {
       inUse: this.#inUse(),
       kernels,
       guest: (name, run) => this.#guests.run(name, run),
-      events: osEvents === undefined ? undefined : (_, event) => osEvents(event),
+      events: osEvents && ((stage, event) => osEvents(event, stage)),
     });
     this.#stages.push(...stages);
   }
@@ -252,7 +258,7 @@ class BootFlow {
     const { events } = this.#options;
     const rescind = new RescindOnClose(this.#machine);
     const watch = (event: FirmwareEvent): void => {
-      events?.(event);
+      events?.(event, 'second boot');
       const { kind } = event;
       if (kind === 'boot-step' && event.step === 'download' && event.phase === 'end') rescind.arm();
     };

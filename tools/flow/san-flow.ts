@@ -29,6 +29,8 @@ export interface SanFlowOptions {
 export class SanFlow {
   readonly #options: SanFlowOptions;
   readonly stages: FlowStage[] = [];
+  /** Name of the firmware's stage that runs. */
+  current = 'firmware';
 
   constructor(options: SanFlowOptions) {
     this.#options = options;
@@ -63,6 +65,7 @@ export class SanFlow {
   #firmware<T>(name: string, service: () => T): T | undefined {
     const { machine, san, guests } = this.#options;
     if (guests.ended !== undefined) return undefined;
+    this.current = name;
     const uncompletedBefore = uncompleted(machine);
     const result = guests.run(name, () =>
       guests.callFirmware(() => {

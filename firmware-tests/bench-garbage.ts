@@ -8,6 +8,6 @@
 import * as firmware from '../src/index.ts';
 import { frameRigs, FRAMES_QUICK, measureFrames } from '../tools/bench/frames.ts';
 
-const short = { frames: 800, rounds: 1, allocationFrames: 3_200, allocationRounds: 3 };
+const short = { frames: 800, rounds: 1, allocationFrames: 2_400, allocationRounds: 2 };
 const figures = measureFrames(frameRigs(firmware, 'default'), { ...FRAMES_QUICK, ...short });
 process.stdout.write(JSON.stringify(figures));

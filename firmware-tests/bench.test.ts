@@ -23,8 +23,8 @@ const TRACE = new URL('./golden/ipxe-traces/01-boot.json', import.meta.url);
 const QUICK = { firmware, root: ROOT, quick: true };
 
 /**
- * Bytes of garbage for each frame, without the optimising compiler. Of the driver: none, the rest is
- * the engine's own. Of the whole path: some numbers of each exit are boxed then, in a batch of 16.
+ * Bytes of garbage for each frame, without the optimising compiler. Of the driver: none, the rest
+ * is the engine's own. Of the whole path: some numbers of each exit are boxed, in a batch of 16.
  */
 const GARBAGE_MAX = { driver: 1, whole: 16 };
 
@@ -92,30 +92,26 @@ work.run();
 
 const frames = suite('bench: frames');
 
-frames('one signal for a batch, on either path, in either direction', async () => {
-  const { data } = await runPart('frames', QUICK);
-  const figures = data as FramesFigure[];
+/** In a child that can collect, without the compiler: that hides garbage, and makes some. */
+function measureInChild(): FramesFigure[] {
+  const hook = fileURLToPath(new URL('../tools/build/ts-hook.mjs', import.meta.url));
+  const child = fileURLToPath(new URL('./bench-garbage.ts', import.meta.url));
+  const args = ['--no-opt', '--expose-gc', '--import', hook, child];
+  return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' })) as FramesFigure[];
+}
+
+frames('one signal for a batch, and no garbage, on either path, in either direction', () => {
+  const figures = measureInChild();
   assert.is(figures.length, 8);
-  for (const { path, direction, length, batch, perSecond, copies, hypercalls } of figures) {
+  for (const figure of figures) {
+    const { path, direction, length, batch, perSecond, copies, hypercalls, allocated } = figure;
     const name = `${path} ${direction} ${length}`;
     assert.ok(hypercalls <= 1 / batch, `${name}: ${hypercalls} hypercalls for each frame`);
     assert.ok(hypercalls > 0, `${name}: no hypercall at all`);
     assert.ok(perSecond > 0 && copies.min > 0 && copies.min <= copies.max, name);
-  }
-});
-
-frames('the driver makes no garbage, and the simulator none for a frame', () => {
-  const hook = fileURLToPath(new URL('../tools/build/ts-hook.mjs', import.meta.url));
-  const child = fileURLToPath(new URL('./bench-garbage.ts', import.meta.url));
-  // Without the optimising compiler, which hides some garbage, and makes some at unknown times
-  const args = ['--no-opt', '--expose-gc', '--import', hook, child];
-  const output = execFileSync(process.execPath, args, { encoding: 'utf8' });
-  const figures = JSON.parse(output) as FramesFigure[];
-  assert.is(figures.length, 8);
-  for (const { path, direction, length, allocated } of figures) {
     assert.type(allocated, 'number');
-    const text = `${path} ${direction} ${length}: ${allocated?.toFixed(2)} bytes for each frame`;
-    assert.ok(allocated! < GARBAGE_MAX[path], text);
+    const garbage = `${name}: ${allocated?.toFixed(2)} bytes of garbage for each frame`;
+    assert.ok(allocated! < GARBAGE_MAX[path], garbage);
   }
 });
 

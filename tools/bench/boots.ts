@@ -26,7 +26,7 @@ export interface BootsOptions {
 }
 
 export const BOOTS_FULL: BootsOptions = { sizesMiB: [1, 4, 16, 64], rounds: 5 };
-export const BOOTS_QUICK: BootsOptions = { sizesMiB: [1], rounds: 2 };
+export const BOOTS_QUICK: BootsOptions = { sizesMiB: [1], rounds: 1 };
 
 /** One boot, timed. */
 export interface TimedBoot {

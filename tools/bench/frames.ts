@@ -36,7 +36,7 @@ export const FRAMES_FULL: FramesOptions = {
 };
 
 export const FRAMES_QUICK: FramesOptions = {
-  frames: 4_000,
+  frames: 1_600,
   allocationFrames: 16_000,
   rounds: 3,
   allocationRounds: 2,

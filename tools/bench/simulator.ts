@@ -21,7 +21,7 @@ export interface SimulatorOptions {
 }
 
 export const SIMULATOR_FULL: SimulatorOptions = { calls: 500_000, rounds: 5 };
-export const SIMULATOR_QUICK: SimulatorOptions = { calls: 10_000, rounds: 3 };
+export const SIMULATOR_QUICK: SimulatorOptions = { calls: 5_000, rounds: 2 };
 
 export interface SimulatorFigure {
   readonly call: string;

@@ -5,6 +5,8 @@
 import type { ConstantPins } from './golden-constants.ts';
 
 export const NETVSC_CONSTANTS: ConstantPins = {
+  NVSP_SUBCHANNEL_ALLOCATE: ['NVSP_SUBCHANNEL_ALLOCATE'],
+  NVSP_SEND_TABLE_SIZE: ['VRSS_SEND_TAB_SIZE'],
   NvspType: {
     INIT: ['NVSP_MSG_TYPE_INIT', 'NETVSC_INIT_MSG', 'netvsp.MESSAGE_TYPE_INIT'],
     INIT_COMPLETE: [

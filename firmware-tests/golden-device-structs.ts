@@ -134,6 +134,11 @@ export const NETVSC_STRUCTS: Readonly<Record<string, StructPin>> = {
     golden: ['nvsp_5_subchannel_complete', null, null],
     fields: { status: ['status', null, null], count: ['num_subchannels', null, null] },
   },
+  NvspSendTable: {
+    ...NVSP,
+    golden: ['nvsp_5_send_indirect_table', null, null],
+    fields: { count: ['count', null, null], offset: ['offset', null, null] },
+  },
 };
 
 /** Linux and iPXE both leave the RNDIS header out of the structures of the messages. */

@@ -34,6 +34,7 @@ const WITHOUT_GOLDEN: Readonly<Record<string, string>> = {
   'netvsc.NvspNdisConfig.type': 'Linux keeps the header apart: nvsp_message, below',
   'netvsc.NvspVfAssociation.type': 'Linux keeps the header apart: nvsp_message, below',
   'netvsc.NvspSubchannelRequest.type': 'Linux keeps the header apart: nvsp_message, below',
+  'netvsc.NvspSendTable.type': 'Linux keeps the header apart: nvsp_message, below',
   'netvsc.NvspSubchannelComplete.type': 'Linux keeps the header apart: nvsp_message, below',
 };
 

@@ -23,13 +23,15 @@ export type Purpose =
   | 'hypercall'
   | 'simp'
   | 'siefp'
+  | 'reference-tsc'
   | 'message-buffer'
   | 'interrupt-page'
   | 'monitor-in'
   | 'monitor-out'
   | 'ring'
   | 'rx-buffer'
-  | 'tx-buffer';
+  | 'tx-buffer'
+  | 'send-buffer';
 
 /** A piece of guest memory of the firmware. */
 export interface Region {

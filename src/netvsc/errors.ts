@@ -10,6 +10,7 @@ export const NetvscError = errorKinds({
   NoCompletion: ['ETIMEDOUT', "Check the host's virtual switch: its network service is silent."],
   BadCompletion: ['EPROTO', REPORT],
   VersionRefused: ['EPROTO', 'Use a host that speaks NVSP version 1; all known ones do.'],
+  SendBufferRefused: ['EPROTO', 'Choose another size of the send buffer, or none.'],
   ReceiveBufferRefused: ['EPROTO', 'Choose another size of the receive buffer.'],
   UnexpectedCompletion: ['EPIPE', REPORT],
   UnknownPageSet: ['ENOENT', REPORT],

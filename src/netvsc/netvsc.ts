@@ -7,13 +7,14 @@
 
 import { HypxeError, type ErrorKind } from '../error.ts';
 import type { Log } from '../events.ts';
+import { HypervError } from '../hyperv/errors.ts';
 import { PAGE_SIZE } from '../machine.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { Region } from '../memory/shared-memory.ts';
 import type { TransmitResult } from '../net/device.ts';
 import type { RndisReceiver, RndisTransport } from '../rndis/transport.ts';
 import { TICKS_PER_MS, type Clock } from '../time.ts';
-import type { ChannelHandler, VmbusChannel } from '../vmbus/channel.ts';
+import type { VmbusChannel } from '../vmbus/channel.ts';
 import type { VmbusDevice } from '../vmbus/device.ts';
 import { VmbusError } from '../vmbus/errors.ts';
 import type { Packet } from '../vmbus/packet.ts';
@@ -22,16 +23,16 @@ import { NetvscError } from './errors.ts';
 import type { NetvscPolicy } from './policy.ts';
 import {
   NVSP_MESSAGE_SIZE,
-  NVSP_NO_SEND_BUFFER,
   NvspRndisPacket,
   NvspRndisPacketComplete,
   NvspStatus,
   NvspType,
-  RndisChannel,
+  NvspVersion,
 } from './protocol.ts';
 import { ReceiveRanges } from './receive-ranges.ts';
-import { BASE_ID, NvspRequests, PAGE_SET, RequestId } from './requests.ts';
-import { TransmitPool } from './transmit-pool.ts';
+import { BASE_ID, NvspRequests, RequestId } from './requests.ts';
+import { Subchannels, type SubchannelOwner } from './subchannels.ts';
+import { TransmitPath, type TransmitHost } from './transmit-path.ts';
 
 /** Frames in flight that the transaction IDs leave room for. */
 const TRANSMIT_SLOTS_MAX = RequestId.INIT;
@@ -39,7 +40,7 @@ const TRANSMIT_SLOTS_MAX = RequestId.INIT;
 /** Packets handled in one poll: a host that never stops must not keep us from everything else. */
 const PACKETS_PER_POLL_MAX = 4096;
 
-export class Netvsc implements RndisTransport, ChannelHandler {
+export class Netvsc implements RndisTransport, SubchannelOwner, TransmitHost {
   readonly name: string;
   readonly log: Log;
   readonly clock: Clock;
@@ -47,13 +48,17 @@ export class Netvsc implements RndisTransport, ChannelHandler {
   receiver: RndisReceiver | undefined;
   readonly #device: VmbusDevice;
   readonly #policy: NetvscPolicy;
-  readonly #pool: TransmitPool;
+  readonly #completionPayload: Uint8Array;
+  readonly #transmits: TransmitPath;
+  readonly #subchannels: Subchannels;
   readonly #ranges: ReceiveRanges;
   #channel: VmbusChannel | undefined;
   #receiveBuffer: Region | undefined;
   #receiveGpadl: Gpadl | undefined;
   #polling = false;
   readonly #requests: NvspRequests;
+  /** Whether to handle no more packets now: an answer has come, or a receiver closed the device. */
+  readonly #stop: () => boolean;
 
   /** @throws HypxeError BadPolicy */
   constructor(device: VmbusDevice, policy: NetvscPolicy) {
@@ -64,8 +69,12 @@ export class Netvsc implements RndisTransport, ChannelHandler {
     this.memory = device.pages.memory;
     this.#device = device;
     this.#policy = policy;
-    this.#requests = new NvspRequests(this.#device, () => this.#pollPackets());
-    this.#pool = new TransmitPool(device.pages, policy.transmitSlots, policy.deferredFrames);
+    this.#completionPayload = policy.completionPayload === 'status' ? completionStatus() : EMPTY;
+    this.#requests = new NvspRequests(device, policy, () => this.pollPackets());
+    this.#stop = () => this.#channel === undefined || this.#requests.isAnswered;
+    const { messageLength } = this.#requests;
+    this.#transmits = new TransmitPath(device, policy, messageLength, this);
+    this.#subchannels = new Subchannels(device, policy, this);
     this.#ranges = new ReceiveRanges(policy.receiveBufferLength, policy.packetLength);
   }
 
@@ -76,19 +85,43 @@ export class Netvsc implements RndisTransport, ChannelHandler {
       // Buffers first: hosts want the receive buffer's GPADL torn down after the channel is closed,
       // so it is established before the channel is opened (iPXE cd68d93b6)
       this.#createReceiveBuffer();
-      this.#pool.open();
-      const { outPages, inPages, packetLength } = this.#policy;
-      this.#channel = this.#device.open(this, { outPages, inPages, packetLength });
+      this.#transmits.open();
+      const { outPages, inPages, packetLength, targetVps, flowControl } = this.#policy;
+      const targetVp = targetVps[0] ?? 0;
+      const sizes = { outPages, inPages, packetLength, targetVp, flowControl };
+      this.#channel = this.#device.open(this, sizes);
       this.#requests.use(this.#channel);
-      if (this.#policy.completionPayload === 'status') {
-        this.#channel.completionPayload = completionStatus();
-      }
+      this.#channel.completionPayload = this.#completionPayload;
       this.#requests.initialise();
+      this.#requests.sendNdisConfig();
       this.#requests.sendNdisVersion();
       this.#requests.sendReceiveBuffer(this.#receiveGpadl!.id);
+      this.#transmits.configure(this.#requests);
     } catch (error) {
       this.#tearDown();
       throw error;
+    }
+  }
+
+  /**
+   * Ask for sub-channels, where there can be any: not before RNDIS is initialised (Linux
+   * rndis_set_subchannel). Without them everything works, if slower.
+   *
+   * @throws HypxeError ChannelRescinded, Cancelled
+   */
+  initialised(): void {
+    const { subchannels } = this.#policy;
+    if (subchannels === 0 || this.#requests.version < NvspVersion.V5) return;
+    try {
+      const granted = this.#requests.requestSubchannels(subchannels);
+      if (granted > 0) this.#subchannels.open(granted);
+      for (let i = 0; i < this.#subchannels.count; i++) {
+        this.#subchannels.channel(i).completionPayload = this.#completionPayload;
+      }
+    } catch (error) {
+      if (!(error instanceof HypxeError) || error.kind === HypervError.Cancelled) throw error;
+      if (this.failure !== undefined) throw error;
+      this.log.warning('NETVSC', this.name, `no sub-channels: ${error.message}`);
     }
   }
 
@@ -96,7 +129,8 @@ export class Netvsc implements RndisTransport, ChannelHandler {
     if (this.#channel !== undefined) {
       this.#drain();
       this.#requests.revokeReceiveBuffer();
-      this.#cancelTransmits();
+      this.#transmits.revoke(this.#requests);
+      this.#transmits.cancel();
     }
     this.#tearDown();
   }
@@ -108,18 +142,19 @@ export class Netvsc implements RndisTransport, ChannelHandler {
    */
   abandon(letGo = true): void {
     this.#channel = undefined;
-    this.#abandonTransmits();
-    this.#pool.close(letGo ? 'the end of the connection' : undefined);
+    this.#transmits.abandon();
+    this.#transmits.close(letGo ? 'the end of the connection' : undefined);
     this.#tearDown();
   }
 
   /** Undo what of {@link open} was done, in reverse. */
   #tearDown(): void {
     const opened = this.#channel !== undefined;
-    if (opened) this.#abandonTransmits();
+    if (opened) this.#transmits.abandon();
+    this.#subchannels.forget();
     const confirmed = this.#device.close();
     this.#channel = undefined;
-    this.#pool.close(confirmed ? 'GPADL_TORNDOWN of the rings' : undefined);
+    this.#transmits.close(confirmed ? 'GPADL_TORNDOWN of the rings' : undefined);
     this.#destroyReceiveBuffer();
   }
 
@@ -141,10 +176,10 @@ export class Netvsc implements RndisTransport, ChannelHandler {
   #drain(): void {
     if (this.#policy.drainMs === 0 || this.failure !== undefined) return;
     this.poll();
-    if (this.#pool.inFlight === 0) return;
+    if (this.#transmits.inFlight === 0) return;
     try {
       const deadline = this.clock.now() + this.#policy.drainMs * TICKS_PER_MS;
-      while (this.#pool.inFlight > 0 && this.clock.now() < deadline) {
+      while (this.#transmits.inFlight > 0 && this.clock.now() < deadline) {
         this.clock.pause();
         this.poll();
       }
@@ -155,30 +190,6 @@ export class Netvsc implements RndisTransport, ChannelHandler {
     }
   }
 
-  #cancelTransmits(): void {
-    for (let id = this.#pool.firstInUse(); id >= 0; id = this.#pool.firstInUse()) {
-      const sequence = this.#pool.sequenceOf(id);
-      this.#channel!.sendCancellation(BASE_ID + id);
-      this.#pool.complete(id, false);
-      this.receiver?.transmitted(sequence, NetvscError.TransmitCancelled);
-    }
-  }
-
-  /** Give up everything that is in flight or deferred. */
-  #abandonTransmits(): void {
-    for (let id = this.#pool.firstInUse(); id >= 0; id = this.#pool.firstInUse()) {
-      const sequence = this.#pool.sequenceOf(id);
-      this.#pool.complete(id, false);
-      this.receiver?.transmitted(sequence, NetvscError.TransmitCancelled);
-    }
-    while (this.#pool.deferred > 0) {
-      const sequence = this.#pool.firstSequence;
-      this.#pool.release(this.#pool.firstBuffer);
-      this.#pool.shift();
-      this.receiver?.transmitted(sequence, NetvscError.TransmitCancelled);
-    }
-  }
-
   // --- transmit ---
 
   get failure(): ErrorKind | undefined {
@@ -186,39 +197,33 @@ export class Netvsc implements RndisTransport, ChannelHandler {
     return this.#channel === undefined ? VmbusError.ChannelBroken : this.#channel.broken;
   }
 
+  get channel(): VmbusChannel | undefined {
+    return this.#channel;
+  }
+
+  channelFor(buffer: number, length: number): VmbusChannel | undefined {
+    return this.#subchannels.channelFor(this.#channel, buffer, length);
+  }
+
   allocate(control: boolean): number {
-    return this.#pool.allocate(control);
+    return this.#transmits.allocate(control);
   }
 
   transmit(buffer: number, length: number, control: boolean, sequence: number): TransmitResult {
     if (this.failure !== undefined || !this.#device.connection.hv.isRunning) {
-      this.#pool.release(buffer);
+      this.#transmits.release(buffer);
       return 'dropped';
     }
-    // Frames keep their order; control messages go first
-    const mayGo = control || this.#pool.deferred === 0;
-    if (mayGo && this.#send(buffer, length, control, sequence)) return 'sent';
-    if (!control && this.#pool.defer(buffer, length, sequence)) return 'deferred';
-    this.#pool.release(buffer);
-    return 'dropped';
+    return this.#transmits.transmit(buffer, length, control, sequence);
   }
 
-  #send(buffer: number, length: number, control: boolean, sequence: number): boolean {
-    const id = this.#pool.take(buffer, control, sequence);
-    if (id < 0) return false;
-    const message = control ? CONTROL_MESSAGE : DATA_MESSAGE;
-    const { length: size } = message;
-    if (this.#channel!.sendGpaDirect(BASE_ID + id, buffer, length, message, size)) return true;
-    this.#pool.untake(id);
-    return false;
+  transmitted(sequence: number, error: ErrorKind | undefined): void {
+    this.receiver?.transmitted(sequence, error);
   }
 
-  #sendDeferred(): void {
-    while (this.#pool.deferred > 0) {
-      const { firstBuffer, firstLength, firstSequence } = this.#pool;
-      if (!this.#send(firstBuffer, firstLength, false, firstSequence)) return;
-      this.#pool.shift();
-    }
+  /** There is room in a ring again. */
+  writable(): void {
+    if (this.failure === undefined) this.#transmits.sendDeferred();
   }
 
   // --- receive ---
@@ -227,59 +232,65 @@ export class Netvsc implements RndisTransport, ChannelHandler {
     // Messages first: they may say that the device is gone
     this.#device.connection.poll();
     if (this.#device.rescinded) return;
-    this.#pollPackets();
-    if (this.#pool.deferred > 0 && this.failure === undefined) this.#sendDeferred();
+    this.pollPackets();
+    if (this.failure === undefined) this.#transmits.sendDeferred();
   }
 
-  #pollPackets(): void {
+  /** The host has set the event flag of one of the channels. */
+  interrupted(): void {
+    this.pollPackets();
+  }
+
+  pollPackets(): void {
     // A receiver that polls again finds the rest; no packet is handled inside another
     if (this.#polling || this.#channel === undefined) return;
     this.#polling = true;
     try {
-      for (let i = 0; i < PACKETS_PER_POLL_MAX; i++) {
-        if (this.#channel === undefined || !this.#channel.poll()) return;
-        if (this.#requests.isAnswered) return;
-      }
+      this.#pollChannel(this.#channel);
+      if (this.#subchannels.count > 0) this.#pollSubchannels();
     } finally {
       this.#polling = false;
     }
   }
 
-  completed(packet: Packet): void {
-    const id = packet.idHigh === 0 ? packet.idLow - BASE_ID : -1;
-    if (this.#pool.owns(id)) {
-      this.#transmitted(id, packet);
-    } else if (this.#requests.completed(id, packet)) {
-      return;
-    } else {
-      const text = `unexpected completion 0x${packet.idHigh.toString(16)}:${hex(packet.idLow)}`;
-      this.malformed(NetvscError.UnexpectedCompletion, text);
+  #pollSubchannels(): void {
+    this.#subchannels.dropLost();
+    for (let i = 0; i < this.#subchannels.count && !this.#requests.isAnswered; i++) {
+      this.#pollChannel(this.#subchannels.channel(i));
     }
   }
 
-  #transmitted(id: number, packet: Packet): void {
-    // A completion without payload is a success; iPXE never looks at it
-    let error: ErrorKind | undefined;
-    if (packet.payloadLength >= NvspRndisPacketComplete.size) {
-      const status = packet.payload + NvspRndisPacketComplete.at.status;
-      if (packet.view.getUint32(status, true) !== NvspStatus.SUCCESS) {
-        error = NetvscError.TransmitFailed;
-      }
+  #pollChannel(channel: VmbusChannel): void {
+    if (this.#policy.flowControl) {
+      channel.drain(PACKETS_PER_POLL_MAX, this.#stop);
+      return;
     }
-    const sequence = this.#pool.sequenceOf(id);
-    this.#pool.complete(id, true);
-    this.receiver?.transmitted(sequence, error);
-    if (this.#pool.deferred > 0) this.#sendDeferred();
+    for (let i = 0; i < PACKETS_PER_POLL_MAX; i++) {
+      // A receiver may have closed the device
+      if (this.#channel === undefined || !channel.poll()) return;
+      if (this.#requests.isAnswered) return;
+    }
+  }
+
+  completed(packet: Packet): void {
+    const id = packet.idHigh === 0 ? packet.idLow - BASE_ID : -1;
+    if (this.#transmits.completed(id, packet) || this.#requests.completed(id, packet)) return;
+    const text = `unexpected completion 0x${packet.idHigh.toString(16)}:${hex(packet.idLow)}`;
+    this.malformed(NetvscError.UnexpectedCompletion, text);
   }
 
   receivedPages(packet: Packet): void {
+    this.receivedPagesOn(this.#channel, packet);
+  }
+
+  receivedPagesOn(channel: VmbusChannel | undefined, packet: Packet): void {
     const { idLow, idHigh } = packet;
     const error = this.#checkPages(packet);
     if (error === undefined && this.#receiveBuffer !== undefined) {
       // Copy all messages, so that the host has its pages back before anything is done with them
       this.#ranges.copy(packet, this.memory, this.#receiveBuffer.address);
     }
-    this.#channel?.complete(idLow, idHigh);
+    channel?.complete(idLow, idHigh);
     if (error === undefined) this.#deliver();
   }
 
@@ -287,7 +298,7 @@ export class Netvsc implements RndisTransport, ChannelHandler {
     let error: ErrorKind | undefined;
     let text = '';
     const type = packet.payload + NvspRndisPacket.at.type;
-    if (packet.pageSet !== PAGE_SET) {
+    if (packet.pageSet !== this.#policy.receiveBufferId) {
       error = NetvscError.UnknownPageSet;
       text = `page set ${hex(packet.pageSet)}`;
     } else if (packet.payloadLength < NvspRndisPacket.size) {
@@ -317,6 +328,10 @@ export class Netvsc implements RndisTransport, ChannelHandler {
   receivedInband(packet: Packet): void {
     // Announcements of virtual functions and the like: nothing that a firmware could use
     const type = packet.payloadLength >= 4 ? packet.view.getUint32(packet.payload, true) : 0;
+    if (type === NvspType.SEND_INDIRECTION_TABLE && this.#subchannels.count > 0) {
+      this.#subchannels.useTable(packet, this.#requests.version);
+      return;
+    }
     this.malformed(NetvscError.UnsupportedMessage, `NVSP message type ${type} ignored`);
   }
 
@@ -330,20 +345,9 @@ export class Netvsc implements RndisTransport, ChannelHandler {
   }
 }
 
-/** The NVSP message beside an RNDIS message: data or control, never in the send buffer. */
-function rndisMessage(channelType: number): Uint8Array {
-  const message = new Uint8Array(NVSP_MESSAGE_SIZE);
-  const view = new DataView(message.buffer);
-  view.setUint32(NvspRndisPacket.at.type, NvspType.SEND_RNDIS_PACKET, true);
-  view.setUint32(NvspRndisPacket.at.channelType, channelType, true);
-  view.setUint32(NvspRndisPacket.at.sendBufferIndex, NVSP_NO_SEND_BUFFER, true);
-  return message;
-}
-
-const DATA_MESSAGE = rndisMessage(RndisChannel.DATA);
-const CONTROL_MESSAGE = rndisMessage(RndisChannel.CONTROL);
-
 /** The payload of a completion: SEND_RNDIS_PACKET_COMPLETE with status 1. */
+const EMPTY = new Uint8Array(0);
+
 function completionStatus(): Uint8Array {
   const payload = new Uint8Array(NVSP_MESSAGE_SIZE);
   const view = new DataView(payload.buffer);
@@ -354,7 +358,8 @@ function completionStatus(): Uint8Array {
 
 function checkPolicy(policy: NetvscPolicy): void {
   const { receiveBufferLength, transmitSlots, deferredFrames, packetLength } = policy;
-  const pages = receiveBufferLength > 0 && receiveBufferLength % PAGE_SIZE === 0;
+  const whole = (receiveBufferLength | policy.sendBufferLength) % PAGE_SIZE === 0;
+  const pages = receiveBufferLength > 0 && policy.sendBufferLength >= 0 && whole;
   const slots = transmitSlots >= 1 && transmitSlots <= TRANSMIT_SLOTS_MAX && deferredFrames >= 1;
   if (pages && slots && packetLength >= 128 && packetLength % 8 === 0) return;
   const text = `receive buffer ${receiveBufferLength}, ${transmitSlots} slots, ${deferredFrames}`;

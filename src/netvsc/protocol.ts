@@ -132,6 +132,13 @@ export const NvspNdisConfig = struct('NVSP_SEND_NDIS_CONFIG', 20, {
   capabilities: [12, 8],
 });
 
+/** NvspNdisConfig.capabilities, as far as a guest here has them (Linux `nvsp_2_vsc_capability`). */
+export const NdisCapability = {
+  SRIOV: 0x4,
+  IEEE8021Q: 0x8,
+  TEAMING: 0x20,
+} as const;
+
 export const NvspVfAssociation = struct('NVSP_SEND_VF_ASSOCIATION', 12, {
   type: [0, 4],
   allocated: [4, 4],
@@ -149,3 +156,17 @@ export const NvspSubchannelComplete = struct('NVSP_SUBCHANNEL_COMPLETE', 12, {
   status: [4, 4],
   count: [8, 4],
 });
+
+/** NvspSubchannelRequest.operation. */
+export const NVSP_SUBCHANNEL_ALLOCATE = 1;
+
+/** Which channel the guest shall send on, by hash; u32 entries follow at `offset`. */
+export const NvspSendTable = struct('NVSP_SEND_INDIRECTION_TABLE', 12, {
+  type: [0, 4],
+  count: [4, 4],
+  /** From the start of the message. Hosts up to version 6 get it wrong: it is 40 (Linux). */
+  offset: [8, 4],
+});
+
+/** Entries of the send table. */
+export const NVSP_SEND_TABLE_SIZE = 16;

@@ -39,7 +39,10 @@ export class TransmitPool {
   /** By slot: the buffer in flight, or NONE, and what it is. */
   readonly #buffer: Int32Array;
   readonly #sequence: Int32Array;
+  /** By slot: whether the host reads the buffer itself, or a copy in the send buffer. */
+  readonly #direct: Uint8Array;
   #inFlight = 0;
+  #directInFlight = 0;
   /** Deferred frames, a FIFO. */
   readonly #deferred: Int32Array;
   readonly #deferredLength: Int32Array;
@@ -55,6 +58,7 @@ export class TransmitPool {
     this.#ids = new Uint16Array(slots);
     this.#buffer = new Int32Array(slots + CONTROL_RESERVE);
     this.#sequence = new Int32Array(slots + CONTROL_RESERVE);
+    this.#direct = new Uint8Array(slots + CONTROL_RESERVE);
     this.#deferred = new Int32Array(deferredFrames);
     this.#deferredLength = new Int32Array(deferredFrames);
     this.#deferredSequence = new Int32Array(deferredFrames);
@@ -71,6 +75,7 @@ export class TransmitPool {
     this.#idsOut = 0;
     this.#idsFree = this.#slots;
     this.#buffer.fill(NONE);
+    this.#directInFlight = 0;
     this.#inFlight = this.#deferredOut = this.#deferredCount = 0;
   }
 
@@ -122,29 +127,42 @@ export class TransmitPool {
 
   // --- IDs ---
 
-  /** Take the next ID for a buffer, or -1 if all are in use. */
-  take(buffer: number, control: boolean, sequence: number): number {
+  /** The ID that {@link take} gives a frame next, or -1 if all are in use. */
+  get nextId(): number {
+    return this.#idsFree > 0 ? this.#ids[this.#idsOut]! : NONE;
+  }
+
+  /**
+   * Take the next ID for a buffer, or -1 if all are in use.
+   *
+   * @param direct whether the host is told of the buffer itself
+   */
+  take(buffer: number, control: boolean, sequence: number, direct = true): number {
     if (this.#idsFree > 0) {
       const id = this.#ids[this.#idsOut]!;
       this.#idsOut = (this.#idsOut + 1) % this.#slots;
       this.#idsFree--;
-      return this.#assign(id, id, buffer, sequence);
+      return this.#assign(id, id, buffer, sequence, direct);
     }
     if (!control) return NONE;
     for (let i = 0; i < CONTROL_RESERVE; i++) {
       const slot = this.#slots + i;
       if (this.#buffer[slot] === NONE) {
-        return this.#assign(slot, CONTROL_FIRST_ID + i, buffer, sequence);
+        return this.#assign(slot, CONTROL_FIRST_ID + i, buffer, sequence, direct);
       }
     }
     return NONE;
   }
 
-  #assign(slot: number, id: number, buffer: number, sequence: number): number {
+  #assign(slot: number, id: number, buffer: number, sequence: number, direct: boolean): number {
     this.#buffer[slot] = this.#indexOf(buffer);
     this.#sequence[slot] = sequence;
+    this.#direct[slot] = direct ? 1 : 0;
+    this.#inFlight++;
     // The first message in flight shares the buffers with the host
-    if (this.#inFlight++ === 0) this.#pages.share(this.#region!, 'GPA direct packets');
+    if (direct && this.#directInFlight++ === 0) {
+      this.#pages.share(this.#region!, 'GPA direct packets');
+    }
     return id;
   }
 
@@ -173,8 +191,14 @@ export class TransmitPool {
       this.#ids[(this.#idsOut + this.#idsFree) % this.#slots] = id;
       this.#idsFree++;
     }
-    // The last one takes the buffers back
-    if (--this.#inFlight === 0 && hostLetGo) this.#pages.revoke(this.#region!, 'completion');
+    this.#leave(slot, hostLetGo ? 'completion' : undefined);
+  }
+
+  /** A message is no longer in flight: the last one takes the buffers back. */
+  #leave(slot: number, letGoBy: string | undefined): void {
+    this.#inFlight--;
+    if (this.#direct[slot] === 0 || --this.#directInFlight > 0) return;
+    if (letGoBy !== undefined) this.#pages.revoke(this.#region!, letGoBy);
   }
 
   /**
@@ -188,7 +212,7 @@ export class TransmitPool {
       this.#idsOut = (this.#idsOut + this.#slots - 1) % this.#slots;
       this.#idsFree++;
     }
-    if (--this.#inFlight === 0) this.#pages.revoke(this.#region!, 'never sent');
+    this.#leave(slot, 'never sent');
   }
 
   /** The first ID in use, in order of slots, or -1. */

@@ -95,6 +95,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     this.#transport.open();
     try {
       this.#requests.initialise();
+      this.#transport.initialised?.();
       this.#requests.set(Oid.GEN_CURRENT_PACKET_FILTER, OPEN_FILTER);
       this.#queryLink();
       this.isOpen = true;

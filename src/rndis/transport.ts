@@ -41,6 +41,12 @@ export interface RndisTransport {
 
   /** @throws HypxeError with everything undone */
   open(): void;
+  /**
+   * The device has been initialised over the transport, which may now do what it could not before.
+   *
+   * @throws HypxeError if the transport is of no use any more
+   */
+  initialised?(): void;
   /** Never throws. Messages in flight are reported as given up. */
   close(): void;
   /**

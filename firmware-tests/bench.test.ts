@@ -2,7 +2,7 @@
 
 /** The bench in its quick form: what are counts must hold on every machine. */
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
@@ -92,11 +92,12 @@ work.run();
 
 const frames = suite('bench: frames');
 
+const HOOK = fileURLToPath(new URL('../tools/build/ts-hook.mjs', import.meta.url));
+
 /** In a child that can collect, without the compiler: that hides garbage, and makes some. */
 function measureInChild(): FramesFigure[] {
-  const hook = fileURLToPath(new URL('../tools/build/ts-hook.mjs', import.meta.url));
   const child = fileURLToPath(new URL('./bench-garbage.ts', import.meta.url));
-  const args = ['--no-opt', '--expose-gc', '--import', hook, child];
+  const args = ['--no-opt', '--expose-gc', '--import', HOOK, child];
   return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' })) as FramesFigure[];
 }
 
@@ -164,6 +165,19 @@ parts('a part that there is not is refused', async () => {
   } catch (error) {
     assert.instance(error, RangeError);
   }
+});
+
+parts('the command line names the parts that there are', () => {
+  const cli = fileURLToPath(new URL('../tools/bench.ts', import.meta.url));
+  const args = ['--import', HOOK, cli, '--only', 'sizes'];
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+  assert.is(status, 2);
+  assert.is(stdout, '');
+  assert.is(
+    stderr,
+    'bench: there is no part sizes (size, work, frames, boots, simulator)\n' +
+      '       See npm run bench -- --help.\n',
+  );
 });
 
 parts.run();

@@ -60,7 +60,8 @@ function parse(args: readonly string[]) {
   try {
     const { values } = parseArgs({ args: [...args], options: OPTIONS });
     const unknown = values.only?.find((name) => !(name in PARTS));
-    return unknown === undefined ? values : `there is no part ${unknown}`;
+    if (unknown === undefined) return values;
+    return `there is no part ${unknown} (${Object.keys(PARTS).join(', ')})`;
   } catch (error) {
     return (error as Error).message;
   }

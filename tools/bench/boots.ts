@@ -19,14 +19,15 @@ const MEMORY_MIB = 15;
 
 const FILE = 'image.bin';
 
-/** How much is measured: sizes of images in MiB, and rounds of each. */
+/** How much is measured: sizes of images in MiB, and rounds of each, after some that warm up. */
 export interface BootsOptions {
+  readonly warmRounds: number;
   readonly sizesMiB: readonly number[];
   readonly rounds: number;
 }
 
-export const BOOTS_FULL: BootsOptions = { sizesMiB: [1, 4, 16, 64], rounds: 5 };
-export const BOOTS_QUICK: BootsOptions = { sizesMiB: [1], rounds: 1 };
+export const BOOTS_FULL: BootsOptions = { warmRounds: 15, sizesMiB: [1, 4, 16, 64], rounds: 5 };
+export const BOOTS_QUICK: BootsOptions = { warmRounds: 1, sizesMiB: [1], rounds: 1 };
 
 /** One boot, timed. */
 export interface TimedBoot {
@@ -95,7 +96,7 @@ function memoryMiB(imageLength: number): number {
 export function measureBoots(firmware: BenchFirmware, options: BootsOptions): BootsFigure[] {
   // Let the engine compile
   const warm = syntheticImage(options.sizesMiB[0]! * MIB, 1);
-  for (let i = 0; i < options.rounds; i++) bootOnce(firmware, warm);
+  for (let i = 0; i < options.warmRounds; i++) bootOnce(firmware, warm);
 
   return options.sizesMiB.map((imageMiB) => {
     const image = syntheticImage(imageMiB * MIB, 1);

@@ -41,6 +41,8 @@ export interface DriverOptions {
   readonly random?: () => number;
   /** Versions to ask the host for; by default iPXE's 3.0, then 0.13. */
   readonly contact?: ContactPolicy;
+  /** Where the time comes from; by default the best that there is, for preset `ipxe` the counter. */
+  readonly clock?: 'best' | 'counter';
   /** Identity of the guest; by default iPXE's. */
   readonly guestOsId?: bigint;
   /** First GPADL ID less one; by default iPXE's. */
@@ -74,7 +76,8 @@ export class HypervDriver {
     this.#machine = machine;
     this.#pages = new SharedMemory(memory, allocator, this.log);
     const { guestOsId, cancel } = options;
-    this.#hv = new HyperV(machine, this.#pages, this.log, { guestOsId, cancel });
+    const clock = options.clock ?? (preset === 'ipxe' ? 'counter' : 'best');
+    this.#hv = new HyperV(machine, this.#pages, this.log, { guestOsId, cancel, clock });
     this.random = options.random ?? xorshift(this.#hv.clock);
     this.#net = new NetvscDriver(policy, this.log);
     this.#bus = new VmbusBus(this.#hv, {

@@ -67,13 +67,24 @@ export interface X64Machine extends MachineCommon {
    * enabled hypercall page is an invalid-opcode crash, as it would be for real.
    */
   callHypercallPage(page: number, control: bigint, input: bigint, output: bigint): bigint;
+  /** RDTSC, if the machine has it: without it there is no clock but the reference counter. */
+  rdtsc?(): bigint;
 }
 
 /** The instructions of an arm64 guest. */
 export interface Arm64Machine extends MachineCommon {
   readonly architecture: 'arm64';
+  /**
+   * How hypercalls are made: by the SMCCC (`hvc #0`, function in X0; the default, as Linux does), or
+   * by the older immediate form (`hvc #1`, as mu_msvm does).
+   */
+  readonly hypercallConvention?: 'smccc' | 'immediate';
   /** HVC with the given immediate. `registers` holds X0 to X17 and is updated in place. */
   hvc(immediate: number, registers: BigUint64Array): void;
+  /** CNTVCT_EL0, the virtual counter. */
+  readCounter(): bigint;
+  /** CNTFRQ_EL0, its frequency in Hz: fixed for the life of a machine. */
+  readonly counterFrequency: number;
 }
 
 /** A machine that the firmware runs on. */

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** The partition reference time: 10 MHz, from the reference counter (TLFS 12.3). */
+/** The clock: time in ticks of 100 ns from the best source there is, and turns of polling loops. */
 
 import { HypxeError } from '../error.ts';
 import type { Machine } from '../machine.ts';
 import type { Clock } from '../time.ts';
 import { HypervError } from './errors.ts';
+import { counterSource, type ClockSource } from './clock-source.ts';
 import type { Platform } from './platform.ts';
 
 /** Pauses after which a clock that has not moved is called stopped. */
@@ -13,8 +14,10 @@ const STALLED_PAUSES_MAX = 1_000_000;
 
 export class ReferenceClock implements Clock {
   readonly #machine: Machine;
-  readonly #platform: Platform;
-  #last = -1;
+  /** Always there; also when the source cannot tell. */
+  readonly #counter: ClockSource;
+  #source: ClockSource;
+  #last = 0;
   #pauses = 0;
   #cancel: (() => boolean) | undefined;
 
@@ -23,24 +26,46 @@ export class ReferenceClock implements Clock {
    */
   constructor(machine: Machine, platform: Platform, cancel?: () => boolean) {
     this.#machine = machine;
-    this.#platform = platform;
+    this.#counter = this.#source = counterSource(platform);
     this.#cancel = cancel;
   }
 
+  /** Take the time from here. */
+  use(source: ClockSource): void {
+    this.#source = source;
+    // Sources have epochs of their own; time goes on from where the new one stands
+    this.#last = 0;
+  }
+
+  /** Take the time from the reference counter again, and give the source back. */
+  release(): void {
+    const source = this.#source;
+    if (source === this.#counter) return;
+    this.use(this.#counter);
+    source.unmap();
+  }
+
+  /** Where the time comes from, for the boot log. */
+  get sourceName(): string {
+    return this.#source.name;
+  }
+
   /**
-   * Reference time in ticks of 100 ns.
+   * Reference time in ticks of 100 ns; never less than before, whatever the host does to its scale
+   * and offset (live migration).
    *
    * @throws HypxeError ClockStopped: every wait depends on it, so none may go on without it
    */
   now(): number {
-    const now = Number(this.#platform.read('TIME_REF_COUNT'));
-    if (now !== this.#last) {
+    const read = this.#source.read();
+    const now = isTime(read) ? read : (this.#counter.read() ?? 0);
+    if (now > this.#last) {
       this.#last = now;
       this.#pauses = 0;
     } else if (this.#pauses > STALLED_PAUSES_MAX) {
-      throw new HypxeError(HypervError.ClockStopped, `reference time stands at ${now}`);
+      throw new HypxeError(HypervError.ClockStopped, `reference time stands at ${this.#last}`);
     }
-    return now;
+    return this.#last;
   }
 
   /** One turn of a polling loop. @throws HypxeError Cancelled, once */
@@ -61,4 +86,9 @@ export class ReferenceClock implements Clock {
   finish(): void {
     this.#cancel = undefined;
   }
+}
+
+/** Whether a source told a time at all: a page of the host may hold anything. */
+function isTime(ticks: number | undefined): ticks is number {
+  return ticks !== undefined && ticks >= 0 && ticks <= Number.MAX_SAFE_INTEGER;
 }

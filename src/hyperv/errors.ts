@@ -8,7 +8,7 @@ const NOT_HYPERV = 'Run on Hyper-V or on a host that shows its interface, or use
 const PRIVILEGE = 'Enable the Hyper-V enlightenments (SynIC, messages, events) for this guest.';
 
 export const HypervError = errorKinds({
-  ArchitectureUnsupported: ['ENOTSUP', 'Run this firmware on x86-64.'],
+  ArchitectureUnsupported: ['ENOTSUP', 'Run this firmware on x86-64 or arm64.'],
   NoHypervisor: ['ENODEV', NOT_HYPERV],
   NotHyperV: ['ENODEV', NOT_HYPERV],
   NoHypercallRegister: ['ENODEV', PRIVILEGE],
@@ -17,6 +17,7 @@ export const HypervError = errorKinds({
   NoSignalEvents: ['EACCES', PRIVILEGE],
   NoReferenceTime: ['ENODEV', 'Enable the partition reference counter for this guest.'],
   OwnedByUefi: ['ENOTSUP', "Use the firmware's own network protocol (SNP) on Gen 2 VMs."],
+  RegisterRefused: ['EPLATFORM', 'Look the status up in the TLFS; the host lacks a register.'],
   HypercallPageLocked: ['ENOTSUP', 'Reset the VM: an earlier owner has locked the hypercall page.'],
   HypercallPageRefused: ['EIO', 'Report the host: it did not enable the hypercall page.'],
   ClockStopped: ['EIO', 'Report the host: its reference time does not advance.'],

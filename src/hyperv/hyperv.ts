@@ -11,6 +11,8 @@ import type { Machine } from '../machine.ts';
 import type { Region, SharedMemory } from '../memory/shared-memory.ts';
 import { TICKS_PER_MS } from '../time.ts';
 import { ReferenceClock } from './clock.ts';
+import { Arm64Platform } from './arm64.ts';
+import { bestSource } from './clock-source.ts';
 import { HypervError } from './errors.ts';
 import type { Platform } from './platform.ts';
 import {
@@ -45,7 +47,9 @@ const CONTROL_SIGNAL_EVENT = BigInt(HvCall.SIGNAL_EVENT);
 /** The instructions of an architecture as a {@link Platform}. @throws ArchitectureUnsupported */
 function createPlatform(machine: Machine): Platform {
   if (machine.architecture === 'x64') return new X64Platform(machine);
-  const text = `architecture is ${machine.architecture}`;
+  if (machine.architecture === 'arm64') return new Arm64Platform(machine);
+  const { architecture } = machine as { architecture: string };
+  const text = `architecture is ${architecture}`;
   throw new HypxeError(HypervError.ArchitectureUnsupported, text);
 }
 
@@ -59,6 +63,8 @@ export interface HyperVOptions {
    * advises against it (Linux hv_recommend_using_aeoi).
    */
   readonly autoEoi?: 'always' | 'as-recommended' | undefined;
+  /** Where the time comes from: the best that the machine offers, or the reference counter. */
+  readonly clock?: 'best' | 'counter' | undefined;
   /** Whether whatever is being done shall end: asked in every turn of a wait. */
   readonly cancel?: (() => boolean) | undefined;
 }
@@ -73,6 +79,9 @@ export class HyperV {
   /** SINTs that drivers have claimed, each with the message port of its driver, or 0. */
   readonly #sints = new Map<number, number>();
   #state: 'off' | 'running' | 'quiesced' = 'off';
+  /** GUEST_OS_ID is ours; the SynIC's registers may be. */
+  #identified = false;
+  #synicTouched = false;
   #hypercallPage: Region | undefined;
   #messagePage: Region | undefined;
   #eventPage: Region | undefined;
@@ -101,7 +110,9 @@ export class HyperV {
   probe(): void {
     this.#platform.detect();
     try {
-      this.#hypercallPage = this.pages.allocate('hypercall', 4096);
+      if (this.#platform.hasHypercallPage) {
+        this.#hypercallPage = this.pages.allocate('hypercall', 4096);
+      }
       this.#messagePage = this.pages.allocate('simp', 4096);
       this.#eventPage = this.pages.allocate('siefp', 4096);
       this.#input = this.pages.allocate('message-buffer', PostMessage.size, PostMessage.size);
@@ -111,23 +122,19 @@ export class HyperV {
         vector: this.#options.sintVector ?? SINT_VECTOR,
         autoEoi: this.#usesAutoEoi(),
       });
-      this.#mapHypercall();
+      this.#mapAll();
     } catch (error) {
-      if (this.#hypercallPage?.state === 'shared') this.#unmapHypercall();
+      this.#unmapAll(true);
       this.#free();
       throw error;
     }
-    this.#synic.map();
     this.#state = 'running';
   }
 
   /** Undo {@link probe}, in reverse. Nothing if it has not succeeded. */
   remove(): void {
     if (this.#state === 'off') return;
-    if (this.#state === 'running') {
-      this.#synic!.unmap();
-      this.#unmapHypercall();
-    }
+    if (this.#state === 'running') this.#unmapAll(true);
     this.#free();
     this.#sints.clear();
     this.#state = 'off';
@@ -140,8 +147,7 @@ export class HyperV {
   quiesce(): void {
     if (this.#state !== 'running') return;
     this.#synic!.disableAllSints();
-    this.#synic!.unmapPages();
-    this.#unmapHypercall();
+    this.#unmapAll(false);
     this.#state = 'quiesced';
   }
 
@@ -152,8 +158,7 @@ export class HyperV {
   unquiesce(): boolean {
     if (this.#state === 'off') return false;
     if (this.#synic!.isMapped) return false;
-    this.#mapHypercall();
-    this.#synic!.map();
+    this.#mapAll();
     this.#state = 'running';
     return true;
   }
@@ -162,22 +167,63 @@ export class HyperV {
     return this.#state === 'running';
   }
 
+  #mapAll(): void {
+    this.#mapHypercall();
+    this.#mapClock();
+    this.#synicTouched = true;
+    this.#synic!.map();
+  }
+
+  /**
+   * Undo {@link #mapAll}, in reverse, as far as the host lets us: what it refuses to unmap stays in
+   * the ledger. `scontrol`: switch the SynIC off too.
+   */
+  #unmapAll(scontrol: boolean): void {
+    if (!this.#identified) return;
+    const synic = this.#synic!;
+    if (this.#synicTouched) this.#attempt(() => (scontrol ? synic.unmap() : synic.unmapPages()));
+    this.#synicTouched = false;
+    this.#attempt(() => this.clock.release());
+    this.#attempt(() => this.#unmapHypercall());
+  }
+
+  #attempt(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      if (!(error instanceof HypxeError)) throw error;
+      this.log.error('HV', '', error.message);
+    }
+  }
+
   #mapHypercall(): void {
     // Report guest OS identity: no hypercall page without one
+    this.#identified = true;
     this.#platform.write('GUEST_OS_ID', this.#guestOsId);
     const { vendor, major, minor, build } = this.#platform.identify();
     this.log.info('HV', '', `detected "${vendor}" version ${major}.${minor} build ${build}`);
 
-    // Map hypercall page
-    const page = this.#hypercallPage!;
+    // Map hypercall page, where there is one
+    const page = this.#hypercallPage;
+    if (page === undefined) return;
     this.pages.share(page, 'register HYPERCALL');
     this.#platform.mapHypercallPage(page.address);
   }
 
   #unmapHypercall(): void {
-    this.#platform.unmapHypercallPage();
-    this.pages.revoke(this.#hypercallPage!, 'register HYPERCALL');
+    if (this.#hypercallPage !== undefined) {
+      this.#platform.unmapHypercallPage();
+      this.pages.revoke(this.#hypercallPage, 'register HYPERCALL');
+    }
     this.#platform.write('GUEST_OS_ID', 0n);
+    this.#identified = false;
+  }
+
+  #mapClock(): void {
+    if (this.#options.clock !== 'counter') {
+      this.clock.use(bestSource(this.#platform, this.pages, this.log));
+    }
+    this.log.info('HV', '', `clock: ${this.clock.sourceName}`);
   }
 
   #free(): void {

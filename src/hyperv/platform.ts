@@ -18,8 +18,21 @@ export interface HypervisorIdentity {
   readonly build: number;
 }
 
+/** A free-running counter of the processor: TSC or CNTVCT. */
+export interface PlatformCounter {
+  read(): bigint;
+  /** In Hz if the architecture tells it (arm64), or undefined (x64: the TSC page does). */
+  readonly frequency: number | undefined;
+  /** The hypervisor offers the reference TSC page for it. Only after {@link Platform.detect}. */
+  readonly hasReferencePage: boolean;
+}
+
 /** The hypervisor as an architecture presents it. */
 export interface Platform {
+  /** Hypercalls need a page of guest memory (x64), or none (arm64). */
+  readonly hasHypercallPage: boolean;
+  /** A counter that runs by itself, or undefined. */
+  readonly counter: PlatformCounter | undefined;
   /**
    * Look for Hyper-V and everything that is needed of it. Writes no register.
    *

@@ -167,6 +167,8 @@ export const GuestOsId = {
   IPXE: 0x98ae000000000000n,
   /** Microsoft's Gen 2 UEFI firmware: taking over from it crashes the VM (iPXE 936657832). */
   UEFI: 0x0000010000000000n,
+  /** The same firmware on arm64 (mu_msvm: vendor 1, OS 4). */
+  UEFI_ARM64: 0x0001040000000000n,
 } as const;
 
 /** Hypercall codes. */

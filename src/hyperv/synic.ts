@@ -83,8 +83,11 @@ export class Synic {
 
   /** Undo {@link map}, in reverse. */
   unmap(): void {
-    this.#platform.write('SCONTROL', this.#platform.read('SCONTROL') & ~HV_ENABLE);
-    this.unmapPages();
+    try {
+      this.#platform.write('SCONTROL', this.#platform.read('SCONTROL') & ~HV_ENABLE);
+    } finally {
+      this.unmapPages();
+    }
   }
 
   /**
@@ -94,8 +97,11 @@ export class Synic {
   unmapPages(): void {
     // Whoever maps a page next may find what this one held: no event of ours must reach them
     this.#memory.zero(this.#events.address, this.#events.length);
-    this.#unmapPage('SIEFP', this.#events);
-    this.#unmapPage('SIMP', this.#messages);
+    try {
+      this.#unmapPage('SIEFP', this.#events);
+    } finally {
+      this.#unmapPage('SIMP', this.#messages);
+    }
   }
 
   /** Whether a message page is mapped: by us, or by somebody who took over. */
@@ -149,8 +155,10 @@ export class Synic {
     message.type = type;
     message.length = length;
 
-    // Release slot, and ask for the next message if one waits
-    this.#memory.set32(slot + SynicMessage.at.type, HvMessageType.NONE);
+    // Release slot, unless it holds another message already; ask for the next one if one waits
+    if (this.#memory.u32(slot + SynicMessage.at.type) === type) {
+      this.#memory.set32(slot + SynicMessage.at.type, HvMessageType.NONE);
+    }
     if (this.#memory.u8(slot + SynicMessage.at.flags) & HV_MESSAGE_PENDING) {
       this.#platform.write('EOM', 0n);
     }

@@ -5,7 +5,7 @@
 import { HypxeError } from '../error.ts';
 import type { CpuidRegisters, X64Machine } from '../machine.ts';
 import { HypervError } from './errors.ts';
-import type { HypervisorIdentity, Platform, RegisterName } from './platform.ts';
+import type { HypervisorIdentity, Platform, PlatformCounter, RegisterName } from './platform.ts';
 import {
   CPUID_HYPERVISOR_PRESENT,
   Cpuid,
@@ -23,7 +23,10 @@ import {
 const STATUS_MASK = 0xffffn;
 
 export class X64Platform implements Platform {
+  readonly hasHypercallPage = true;
   readonly #machine: X64Machine;
+  /** CPUID 0x40000003 EAX, after detect. */
+  #features = 0;
   /** Address of the mapped hypercall page, or 0. */
   #hypercallPage = 0;
   /** The hypercall register as {@link detect} has read it, until the page is mapped. */
@@ -67,6 +70,7 @@ export class X64Platform implements Platform {
 
   #requireFeatures(features: CpuidRegisters): void {
     const { eax, ebx } = features;
+    this.#features = eax;
     const seen = `features are 0x${eax.toString(16)}:0x${ebx.toString(16)}`;
     if (!(eax & HvFeature.HYPERCALL)) {
       throw new HypxeError(HypervError.NoHypercallRegister, `no hypercall MSR (${seen})`);
@@ -83,6 +87,13 @@ export class X64Platform implements Platform {
     if (!(eax & HvFeature.TIME_REF_COUNT)) {
       throw new HypxeError(HypervError.NoReferenceTime, `no reference counter (${seen})`);
     }
+  }
+
+  get counter(): PlatformCounter | undefined {
+    const machine = this.#machine;
+    if (machine.rdtsc === undefined) return undefined;
+    const hasReferencePage = (this.#features & HvFeature.REFERENCE_TSC) !== 0;
+    return { read: () => machine.rdtsc!(), frequency: undefined, hasReferencePage };
   }
 
   identify(): HypervisorIdentity {

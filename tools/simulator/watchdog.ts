@@ -21,7 +21,7 @@ export interface PartitionLimits {
 }
 
 /** A call of the seam. */
-export type SeamCall = 'cpuid' | 'rdmsr' | 'wrmsr' | 'hypercall' | 'pause';
+export type SeamCall = 'cpuid' | 'rdtsc' | 'rdmsr' | 'wrmsr' | 'hypercall' | 'pause';
 
 export class Watchdog {
   /** Calls of the seam and pauses since the partition was made. */

@@ -95,11 +95,13 @@ export class VmbusConnection extends ControlMessages {
     this.#pages.free();
   }
 
-  /** Start again on the same pages, after somebody else has had the connection. */
+  /**
+   * Start again on the same pages, after somebody else may have had the connection. Until the next
+   * contact is answered the host may still have the old one, and with it the pages.
+   */
   reset(): void {
     this.#pages.zero();
     this.version = this.features = 0;
-    this.#contacted = false;
     this.hv.enableSint(this.sint);
   }
 

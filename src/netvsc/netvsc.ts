@@ -126,7 +126,8 @@ export class Netvsc implements RndisTransport, SubchannelOwner, TransmitHost {
   }
 
   close(): void {
-    if (this.#channel !== undefined) {
+    // The channel of a device that was taken away is closed already, and its rings may be gone
+    if (this.#channel !== undefined && !this.#device.rescinded) {
       this.#drain();
       this.#requests.revokeReceiveBuffer();
       this.#transmits.revoke(this.#requests);

@@ -5,6 +5,7 @@
  * opened, quiesced, removed as a whole; the network devices in between.
  */
 
+import { HypxeError } from './error.ts';
 import type { EventSink } from './events.ts';
 import { Log } from './events.ts';
 import { HyperV } from './hyperv/hyperv.ts';
@@ -124,10 +125,14 @@ export class HypervDriver {
     this.log.emit({ kind: 'boot-step', step: 'connect', phase: 'end' });
   }
 
-  /** Undo {@link probe}: close, disconnect, unmap. Never throws. */
+  /**
+   * Undo {@link probe}: close, disconnect, unmap. Never throws. After {@link quiesce} the machine is
+   * taken back first, if nobody else has it: else the host would keep everything.
+   */
   remove(): void {
     this.#hv.clock.finish();
     if (!this.#probed) return;
+    if (!this.#hv.isRunning) this.#takeBack();
     this.#probed = this.#resetFailed = false;
     this.#bus.remove();
     this.#hv.remove();
@@ -158,6 +163,15 @@ export class HypervDriver {
     this.#resetFailed = true;
     this.#bus.reset();
     this.#resetFailed = false;
+  }
+
+  #takeBack(): void {
+    try {
+      this.unquiesce();
+    } catch (error) {
+      if (!(error instanceof HypxeError)) throw error;
+      this.log.error('HV', '', `could not take the machine back: ${error.message}`);
+    }
   }
 
   /**

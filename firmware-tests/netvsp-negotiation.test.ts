@@ -169,7 +169,7 @@ order('sub-channels, OID_QUERY_EX and SWITCH_DATA_PATH are answered', () => {
   const rig = new NetRig();
   rig.start(NvspVersion.V5);
   const [sub] = rig.inband(encoded('nvsp_subchannel_request'));
-  assert.is(sub?.payload, words(133, 2, 0, 0, 0, 0, 0));
+  assert.is(sub?.payload, words(133, 1, 3, 0, 0, 0, 0));
   const [oid] = rig.inband(words(131, 0, 0, 0, 0x10101));
   assert.is(oid?.payload, words(132, 0xc00000bb, 0, 0, 0, 0, 0));
   const [path] = rig.inband(words(129, 1));

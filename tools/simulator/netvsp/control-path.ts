@@ -5,22 +5,15 @@
  * ring for the answer; link changes, keepalives and indications of the host go the same way.
  */
 
-import {
-  NVSP_MESSAGE_SIZE_V6_1,
-  NvspType,
-  NvspVersion,
-  NvspVfAssociation,
-} from '../../../src/netvsc/protocol.ts';
 import { RndisHeader, RndisStatus, RndisType } from '../../../src/rndis/protocol.ts';
-import { COMPLETION_REQUESTED, PacketType } from '../../../src/vmbus/protocol.ts';
 import type { DeviceChannel } from '../channel-interface.ts';
 import type { PartitionServices } from '../partition-interface.ts';
-import type { Outbox } from './faults.ts';
 import type { LinkAnnouncer } from './link-announcer.ts';
 import type { Negotiation } from './negotiation.ts';
 import type { OidState } from './oids.ts';
 import type { ReceivePath } from './receive-path.ts';
 import { RNDIS_FATAL, RndisDevice, type RndisListener } from './rndis-device.ts';
+import type { ReceiveScaling } from './receive-scaling.ts';
 import { CONTROL_BYTES_MAX } from './transmit-path.ts';
 
 /** Ring bytes that must be free before a control message is handled (OpenVMM). */
@@ -29,24 +22,24 @@ const CONTROL_RING_ROOM = 144;
 /** Keepalives of the host that wait for a section. */
 const KEEPALIVES_MAX = 16;
 
-/** High half of the transaction ID of VF_ASSOCIATION; the low half is 0. */
-export const VF_TRANSACTION_HIGH = 0x80000000;
-
-const NOTHING = new Uint8Array(0);
-
 /** What the control path takes from the device. */
 export interface ControlDevice {
   readonly services: PartitionServices;
   readonly link: LinkAnnouncer;
   readonly addresses: Pick<OidState, 'address' | 'permanentAddress'>;
   readonly counts: Pick<OidState, 'framesFromGuest' | 'framesToGuest' | 'framesDropped'>;
-  /** Serial number of the virtual function, from 1. */
-  readonly vfSerial: number;
 }
 
 /** What it tells the session. */
 export interface ControlHost {
   readonly receives: ReceivePath | undefined;
+  /** Queues that the device may have, and how frames are spread over them. */
+  readonly queuesMax: number;
+  readonly scaling: ReceiveScaling;
+  /** The guest has initialised RNDIS. */
+  started(): void;
+  /** The packet filter has changed: what was received before goes out. */
+  flushReceives(): void;
   die(reason: string): void;
 }
 
@@ -54,8 +47,6 @@ export class ControlPath implements RndisListener {
   readonly #host: ControlHost;
   readonly #device: ControlDevice;
   readonly #channel: DeviceChannel;
-  readonly #outbox: Outbox;
-  readonly #negotiation: Negotiation;
   readonly rndis: RndisDevice;
   /** Control messages of the guest that wait for a section, and their bytes. */
   readonly #requests: Uint8Array[] = [];
@@ -70,16 +61,13 @@ export class ControlPath implements RndisListener {
     host: ControlHost,
     device: ControlDevice,
     channel: DeviceChannel,
-    outbox: Outbox,
     negotiation: Negotiation,
   ) {
     this.#host = host;
     this.#device = device;
     this.#channel = channel;
-    this.#outbox = outbox;
-    this.#negotiation = negotiation;
     const { knobs } = device.services.profile;
-    const state = oidState(device, negotiation);
+    const state = oidState(device, negotiation, host);
     this.rndis = new RndisDevice(state, () => knobs.rndisReset === 'answer', this);
   }
 
@@ -131,7 +119,7 @@ export class ControlPath implements RndisListener {
   }
 
   filterChanged(): void {
-    this.#host.receives?.flush();
+    this.#host.flushReceives();
   }
 
   offloadsSet(): void {
@@ -182,37 +170,20 @@ export class ControlPath implements RndisListener {
       const length = this.rndis.indicateOffloads(true);
       receives.precede(this.rndis.answer.slice(0, length));
     }
-
-    const { version, sriov } = this.#negotiation;
-    if (knobs.vfAssociation && sriov && version >= NvspVersion.V4) this.#associateVf();
-  }
-
-  /** Announce a virtual function. Linux never completes this: nothing waits for it. */
-  #associateVf(): void {
-    const payload = new Uint8Array(NVSP_MESSAGE_SIZE_V6_1);
-    const view = new DataView(payload.buffer);
-    view.setUint32(NvspVfAssociation.at.type, NvspType.SEND_VF_ASSOCIATION, true);
-    view.setUint32(NvspVfAssociation.at.allocated, 1, true);
-    view.setUint32(NvspVfAssociation.at.serial, this.#device.vfSerial, true);
-    this.#outbox.send(
-      PacketType.DATA_INBAND,
-      COMPLETION_REQUESTED,
-      0,
-      VF_TRANSACTION_HIGH,
-      NOTHING,
-      0,
-      payload,
-      this.#negotiation.messageSize,
-    );
+    this.#host.started();
   }
 }
 
 /** What the objects of the device show, read when they are asked for. */
-function oidState(device: ControlDevice, negotiation: Negotiation): OidState {
+function oidState(device: ControlDevice, negotiation: Negotiation, host: ControlHost): OidState {
   const { addresses, counts, link } = device;
   return {
     address: addresses.address,
     permanentAddress: addresses.permanentAddress,
+    get queuesMax() {
+      return host.queuesMax;
+    },
+    setScaling: (info) => host.scaling.set(info, host.queuesMax),
     get mtu() {
       return negotiation.mtu;
     },

@@ -8,12 +8,15 @@
 
 import { RndisHeader, RndisType } from '../../../src/rndis/protocol.ts';
 import { DeviceClass, OfferFlag } from '../../../src/vmbus/protocol.ts';
-import type { ChannelDevice, DeviceChannel } from '../channel-interface.ts';
+import type { ChannelDevice, ClientName, DeviceChannel } from '../channel-interface.ts';
 import type { Link } from '../link.ts';
 import type { PartitionServices } from '../partition-interface.ts';
+import { QUEUES_MAX } from './subchannels.ts';
+import type { VfState } from './virtual-function.ts';
 import type { NetVspFaults } from './faults.ts';
 import { LinkAnnouncer } from './link-announcer.ts';
 import { MTU_DEFAULT } from './negotiation.ts';
+import { DataPath } from './host-protocol.ts';
 import { Session, type SessionDevice } from './session.ts';
 
 /** What a NIC is made of. */
@@ -30,6 +33,10 @@ export interface NetVspOptions {
   readonly instanceId?: string | undefined;
   /** The guest may signal through the monitor page. */
   readonly monitored?: boolean | undefined;
+  /** Whom the NIC is offered to; by default the primary VMBus driver of the guest. */
+  readonly client?: ClientName | undefined;
+  /** Queues that it may have, its primary channel among them: 1 to 64, by default 64. */
+  readonly queues?: number | undefined;
   /** MTU with the Ethernet header for guests that give none (NVSP 1): 1514 to 9216. */
   readonly mtu?: number | undefined;
 }
@@ -68,6 +75,12 @@ export interface NetVspState {
   readonly inFlight: number;
   /** Answers to the host's keepalives. */
   readonly keepaliveAnswers: number;
+  /** Sub-channels that were offered, and those that carry frames: all or none. */
+  readonly subchannels: number;
+  readonly subchannelsActive: number;
+  /** What the guest was told of a virtual function, and which path it has chosen. */
+  readonly virtualFunction: VfState;
+  readonly dataPath: 'synthetic' | 'vf';
 }
 
 /** Microsoft's prefix for MAC addresses of virtual machines. */
@@ -78,6 +91,7 @@ export class NetVsp implements ChannelDevice {
   readonly instanceId: string;
   readonly offerFlags = OfferFlag.ENUMERATE_DEVICE_INTERFACE;
   readonly monitored: boolean;
+  readonly client: ClientName;
   readonly nic: number;
   readonly address: Uint8Array;
   readonly permanentAddress: Uint8Array;
@@ -85,6 +99,7 @@ export class NetVsp implements ChannelDevice {
   readonly faults: NetVspFaults = {};
   readonly #link: Link;
   readonly #mtu: number;
+  readonly #queuesMax: number;
   #services: PartitionServices | undefined;
   #announcer: LinkAnnouncer | undefined;
   #session: Session | undefined;
@@ -100,7 +115,7 @@ export class NetVsp implements ChannelDevice {
     uncompletedAtClose: 0,
   };
 
-  /** @throws RangeError for an index, an address or an MTU that no NIC can have. */
+  /** @throws RangeError for an index, an address, an MTU or queues that no NIC can have. */
   constructor(options: NetVspOptions) {
     const { nic } = options;
     if (!Number.isInteger(nic) || nic < 0 || nic > 0xffff)
@@ -114,6 +129,10 @@ export class NetVsp implements ChannelDevice {
     const tail = [...own].map((byte) => byte.toString(16).padStart(2, '0')).join('');
     this.instanceId = options.instanceId ?? `f8615163-0000-1000-2000-${tail}`;
     this.monitored = options.monitored ?? false;
+    this.client = options.client ?? 'primary';
+    this.#queuesMax = options.queues ?? QUEUES_MAX;
+    if (!(this.#queuesMax >= 1 && this.#queuesMax <= QUEUES_MAX))
+      throw new RangeError(`${this.#queuesMax} queues are not between 1 and ${QUEUES_MAX}`);
     this.#mtu = options.mtu ?? MTU_DEFAULT;
     if (this.#mtu < MTU_DEFAULT || this.#mtu > 9216)
       throw new RangeError(`MTU ${this.#mtu} is not between ${MTU_DEFAULT} and 9216`);
@@ -150,7 +169,7 @@ export class NetVsp implements ChannelDevice {
     session.close();
     this.#announcer?.stop();
     this.#session = undefined;
-    this.#counts.completions += session.transmits.completions;
+    this.#counts.completions += session.completions;
     this.#counts.guestCompletions += session.guestCompletions;
   }
 
@@ -181,9 +200,20 @@ export class NetVsp implements ChannelDevice {
     return true;
   }
 
+  /**
+   * Tell the guest of a virtual function, or that it is gone. False if there is no change, or if the
+   * guest has not initialised, cannot use one, or speaks an NVSP below 4.
+   */
+  setVirtualFunction(present: boolean): boolean {
+    const session = this.#session;
+    if (session === undefined || !session.control.rndis.initialised) return false;
+    const { virtualFunction } = session;
+    return present ? virtualFunction.announce() : virtualFunction.withdraw();
+  }
+
   /** Complete the transmits that {@link NetVspFaults.withhold} kept back. */
   releaseTransmits(): void {
-    this.#session?.transmits.releaseWithheld();
+    this.#session?.releaseWithheld();
     this.#session?.signalled();
   }
 
@@ -223,7 +253,7 @@ export class NetVsp implements ChannelDevice {
     const session = this.#session;
     return {
       ...this.#counts,
-      completions: this.#counts.completions + (session?.transmits.completions ?? 0),
+      completions: this.#counts.completions + (session?.completions ?? 0),
       guestCompletions: this.#counts.guestCompletions + (session?.guestCompletions ?? 0),
     };
   }
@@ -241,8 +271,12 @@ export class NetVsp implements ChannelDevice {
       sections: buffer?.sectionCount ?? 0,
       sectionsInUse: buffer?.inUse ?? 0,
       outstanding: buffer?.outstanding ?? 0,
-      inFlight: session?.transmits.inFlight ?? 0,
+      inFlight: session?.inFlight ?? 0,
       keepaliveAnswers: session?.control.rndis.keepaliveAnswers ?? 0,
+      subchannels: session?.subchannels.offered.length ?? 0,
+      subchannelsActive: session?.subchannels.active ?? 0,
+      virtualFunction: session?.virtualFunction.state ?? 'none',
+      dataPath: session?.virtualFunction.path === DataPath.VF ? 'vf' : 'synthetic',
     };
   }
 
@@ -255,7 +289,7 @@ export class NetVsp implements ChannelDevice {
     if (deaf !== undefined) return this.#dropped(1, deaf);
     if (!this.#announcer!.up) return this.#dropped(1, 'link down');
     const { events } = this.#services!;
-    if (session!.receives!.deliver(frame) && events.on)
+    if (session!.deliver(frame) && events.on)
       events.emit({ kind: 'frame', from: 'host', nic: this.nic, frame: frame.slice() });
   }
 
@@ -296,10 +330,13 @@ export class NetVsp implements ChannelDevice {
       addresses: this,
       counts: this.#counts,
       mtu: this.#mtu,
+      identity: this,
+      queuesMax: this.#queuesMax,
       vfSerial: this.nic + 1,
       sendFrame: (frame) => this.#sendFrame(frame),
       sent: (count) => (this.#counts.framesToGuest += count),
       dropped: (count, reason) => this.#dropped(count, reason),
+      abandoned: (packets) => (this.#counts.uncompletedAtClose += packets),
       violation: (layer, text) => this.#violation(layer, text),
     };
   }

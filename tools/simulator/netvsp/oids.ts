@@ -6,6 +6,7 @@
  */
 
 import { MediaState, Oid, RndisStatus } from '../../../src/rndis/protocol.ts';
+import { putScaleCapabilities } from './receive-scaling.ts';
 
 /** Objects that only the host's side knows; the others stand in the firmware's definitions. */
 export const HostOid = {
@@ -24,6 +25,8 @@ export const HostOid = {
   GEN_NETWORK_LAYER_ADDRESSES: 0x00010118,
   GEN_MAX_LINK_SPEED: 0x00010206,
   GEN_LINK_STATE: 0x00010207,
+  GEN_RECEIVE_SCALE_CAPABILITIES: 0x00010203,
+  GEN_RECEIVE_SCALE_PARAMETERS: 0x00010204,
   GEN_RNDIS_CONFIG_PARAMETER: 0x0001021b,
   GEN_XMIT_OK: 0x00020101,
   GEN_RCV_OK: 0x00020102,
@@ -54,6 +57,10 @@ const FRIENDLY_NAME = 'Network Device';
 /** What the answers depend on. */
 export interface OidState {
   readonly mtu: number;
+  /** Queues that the device may have. */
+  readonly queuesMax: number;
+  /** Takes NDIS_RECEIVE_SCALE_PARAMETERS; returns the status of the answer. */
+  readonly setScaling: (info: DataView) => number;
   readonly ndisMajor: number;
   readonly ndisMinor: number;
   readonly address: Uint8Array;
@@ -110,6 +117,8 @@ const SUPPORTED: readonly number[] = [
 const SUPPORTED_NDIS6: readonly number[] = [
   HostOid.GEN_MAX_LINK_SPEED,
   HostOid.GEN_LINK_STATE,
+  HostOid.GEN_RECEIVE_SCALE_CAPABILITIES,
+  HostOid.GEN_RECEIVE_SCALE_PARAMETERS,
   HostOid.TCP_OFFLOAD_CURRENT_CONFIG,
   HostOid.TCP_OFFLOAD_PARAMETERS,
   HostOid.TCP_OFFLOAD_HARDWARE_CAPABILITIES,
@@ -127,6 +136,10 @@ export function queryOid(oid: number, state: OidState, answer: OidAnswer): void 
   if (state.ndisMajor >= 6) {
     if (oid === HostOid.GEN_LINK_STATE) return linkState(state, answer);
     if (oid === HostOid.GEN_MAX_LINK_SPEED) return maxLinkSpeed(answer);
+    if (oid === HostOid.GEN_RECEIVE_SCALE_CAPABILITIES) {
+      answer.length = putScaleCapabilities(answer.view, state.queuesMax);
+      return;
+    }
     if (
       oid === HostOid.TCP_OFFLOAD_CURRENT_CONFIG ||
       oid === HostOid.TCP_OFFLOAD_HARDWARE_CAPABILITIES

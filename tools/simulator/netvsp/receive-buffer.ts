@@ -82,6 +82,8 @@ export class ReceiveBuffer {
   /** By first section of a packet: its serial number and the completions that the guest owes. */
   readonly #serial: Int32Array;
   readonly #owed: Int32Array;
+  /** By first section of a packet: the queue that it went out on. */
+  readonly #queue: Uint8Array;
   #serials = 0;
   /** The guest took the buffer back: nothing is written to it any more. */
   revoked = false;
@@ -102,6 +104,7 @@ export class ReceiveBuffer {
     this.#next = new Int32Array(this.sectionCount).fill(-1);
     this.#serial = new Int32Array(this.sectionCount).fill(-1);
     this.#owed = new Int32Array(this.sectionCount);
+    this.#queue = new Uint8Array(this.sectionCount);
   }
 
   /** Enough for a queue: the reserved sections and one for data (OpenVMM, queue set-up). */
@@ -150,8 +153,12 @@ export class ReceiveBuffer {
     this.#next[previous] = section;
   }
 
-  /** Number the packet that begins with section `first`; the high half of its transaction ID. */
-  number(first: number): number {
+  /**
+   * Number the packet that begins with section `first` and goes out on `queue`; the high half of
+   * its transaction ID.
+   */
+  number(first: number, queue: number): number {
+    this.#queue[first] = queue;
     const serial = this.#serials;
     this.#serials = (this.#serials + 1) % SERIAL_LIMIT;
     this.#serial[first] = serial;
@@ -167,16 +174,30 @@ export class ReceiveBuffer {
 
   /**
    * The guest completes a packet: all of its sections are free again. False for a transaction that
-   * is not outstanding.
+   * is not outstanding on that queue.
    */
-  complete(low: number, high: number): boolean {
+  complete(low: number, high: number, queue: number): boolean {
     if (low >= this.sectionCount || this.#serial[low] !== high || this.#owed[low] === 0)
       return false;
+    if (this.#queue[low] !== queue) return false;
     this.#owed[low]!--;
     if (this.#owed[low] !== 0) return true;
     this.outstanding--;
     this.#recycle(low);
     return true;
+  }
+
+  /** A queue closes: what the guest still has of it comes back. Returns the number of packets. */
+  abandon(queue: number): number {
+    let packets = 0;
+    for (let first = 0; first < this.sectionCount; first++) {
+      if (this.#owed[first] === 0 || this.#queue[first] !== queue) continue;
+      this.#owed[first] = 0;
+      this.outstanding--;
+      this.#recycle(first);
+      packets++;
+    }
+    return packets;
   }
 
   #recycle(first: number): void {

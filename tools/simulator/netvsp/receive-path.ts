@@ -50,14 +50,15 @@ export class ReceivePath {
     buffer: ReceiveBuffer,
     mtu: number,
     messageSize: number,
+    queue: number,
   ) {
     this.#host = host;
     this.#services = services;
     this.#faults = faults;
     this.buffer = buffer;
     this.#mtu = mtu;
-    this.#data = new TransferPages(outbox, RndisChannel.DATA, messageSize);
-    this.#control = new TransferPages(outbox, RndisChannel.CONTROL, messageSize);
+    this.#data = new TransferPages(outbox, RndisChannel.DATA, messageSize, queue);
+    this.#control = new TransferPages(outbox, RndisChannel.CONTROL, messageSize, queue);
   }
 
   /** Put a frame into a section; it goes out with the others of this moment. False if dropped. */
@@ -142,6 +143,9 @@ export class ReceivePath {
   close(): void {
     this.#closed = true;
     if (this.#alarm !== undefined) this.#services.clock.cancel(this.#alarm);
+    // The sections are still there for other queues
+    this.#data.abandon(this.buffer);
+    this.#control.abandon(this.buffer);
   }
 
   #drop(reason: string): boolean {

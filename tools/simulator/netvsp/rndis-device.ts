@@ -222,6 +222,9 @@ export class RndisDevice {
         this.filter = info.getUint32(0, true);
         this.#listener.filterChanged();
         return RndisStatus.SUCCESS;
+      case HostOid.GEN_RECEIVE_SCALE_PARAMETERS:
+        if (this.#state.ndisMajor < 6) return RndisStatus.NOT_SUPPORTED;
+        return this.#state.setScaling(info);
       case HostOid.GEN_NETWORK_LAYER_ADDRESSES:
         return RndisStatus.SUCCESS;
       // RNDIS_CONFIG_PARAMETER_INFO: where the name and the value lie, no parameter is used

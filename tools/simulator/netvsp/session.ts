@@ -8,63 +8,52 @@
 
 import {
   NVSP_MESSAGE_SIZE_V6_1,
-  NvspInit,
-  NvspNdisConfig,
-  NvspNdisVersion,
-  NvspRevokeBuffer,
-  NvspRndisPacket,
-  NvspRndisPacketComplete,
-  NvspSendBuffer,
-  NvspStatus,
   NvspSubchannelComplete,
   NvspSubchannelRequest,
   NvspType,
-  NvspVersion,
 } from '../../../src/netvsc/protocol.ts';
 import { RndisStatus } from '../../../src/rndis/protocol.ts';
 import { COMPLETION_REQUESTED, PacketType } from '../../../src/vmbus/protocol.ts';
 import type { DeviceChannel, GuestPacket } from '../channel-interface.ts';
-import { TICKS_PER_MS, type Alarm } from '../clock.ts';
+import type { Alarm } from '../clock.ts';
 import type { Grant } from '../grants.ts';
 import type { PartitionServices } from '../partition-interface.ts';
 import { Outbox, type NetVspFaults } from './faults.ts';
-import { ControlPath, VF_TRANSACTION_HIGH, type ControlDevice } from './control-path.ts';
+import { ControlPath, type ControlDevice, type ControlHost } from './control-path.ts';
+import { takeCompletion } from './guest-completion.ts';
+import {
+  DataPath,
+  NvspSwitchDataPath,
+  OID_QUERY_EX,
+  OID_QUERY_EX_COMPLETE,
+} from './host-protocol.ts';
+import { nvspMessageFault } from './guest-message-check.ts';
 import { Negotiation } from './negotiation.ts';
 import { ReceivePath, type ReceiveHost } from './receive-path.ts';
+import type { ReceiveScaling } from './receive-scaling.ts';
+import { RETRY_TICKS, type QueueOwner } from './subchannel.ts';
+import { Subchannels } from './subchannels.ts';
 import { TRANSMITS_MAX, TransmitPath, type TransmitHost } from './transmit-path.ts';
-
-/** NVSP types that only the host's side has to know (Linux `NVSP_MSG5_TYPE_OID_QUERY_EX`). */
-const OID_QUERY_EX = 131;
-const OID_QUERY_EX_COMPLETE = 132;
-
-/** By NVSP type of the guest: the version that it came with and its least length. */
-const NVSP_TYPES: ReadonlyMap<number, readonly [version: number, size: number]> = new Map([
-  [NvspType.INIT, [0, NvspInit.size]],
-  [NvspType.SEND_NDIS_VERSION, [NvspVersion.V1, NvspNdisVersion.size]],
-  [NvspType.SEND_RECEIVE_BUFFER, [NvspVersion.V1, NvspSendBuffer.size]],
-  [NvspType.REVOKE_RECEIVE_BUFFER, [NvspVersion.V1, NvspRevokeBuffer.size]],
-  [NvspType.SEND_SEND_BUFFER, [NvspVersion.V1, NvspSendBuffer.size]],
-  [NvspType.REVOKE_SEND_BUFFER, [NvspVersion.V1, NvspRevokeBuffer.size]],
-  [NvspType.SEND_RNDIS_PACKET, [NvspVersion.V1, NvspRndisPacket.size]],
-  [NvspType.SEND_NDIS_CONFIG, [NvspVersion.V2, NvspNdisConfig.size]],
-  [NvspType.SWITCH_DATA_PATH, [NvspVersion.V4, 8]],
-  [OID_QUERY_EX, [NvspVersion.V5, 12]],
-  [NvspType.SUBCHANNEL, [NvspVersion.V5, NvspSubchannelRequest.size]],
-]);
-
-/** A full ring is looked at again after this time: guests need not signal for freed space. */
-const RETRY_TICKS = TICKS_PER_MS;
+import { VF_TRANSACTION_HIGH, VirtualFunction } from './virtual-function.ts';
 
 /** What a session takes from the device. */
 export interface SessionDevice extends ReceiveHost, ControlDevice {
   readonly services: PartitionServices;
   readonly faults: NetVspFaults;
   readonly mtu: number;
+  /** GUIDs and the like, which sub-channels share. */
+  readonly identity: QueueOwner['identity'];
+  /** Queues that the device may have, the primary channel among them. */
+  readonly queuesMax: number;
+  /** Serial number of the virtual function, from 1. */
+  readonly vfSerial: number;
   sendFrame(frame: Uint8Array): void;
   violation(layer: 'nvsp' | 'rndis', text: string): void;
+  /** A queue was closed with packets that the guest had not completed. */
+  abandoned(packets: number): void;
 }
 
-export class Session implements TransmitHost {
+export class Session implements TransmitHost, ControlHost, QueueOwner {
   readonly #device: SessionDevice;
   readonly #services: PartitionServices;
   readonly #channel: DeviceChannel;
@@ -72,6 +61,8 @@ export class Session implements TransmitHost {
   readonly negotiation: Negotiation;
   readonly transmits: TransmitPath;
   readonly control: ControlPath;
+  readonly subchannels: Subchannels;
+  readonly virtualFunction: VirtualFunction;
   receives: ReceivePath | undefined;
   readonly #payload = new Uint8Array(NVSP_MESSAGE_SIZE_V6_1);
   readonly #view = new DataView(this.#payload.buffer);
@@ -91,7 +82,76 @@ export class Session implements TransmitHost {
     const negotiation = new Negotiation(services, channel, this.outbox, device.mtu);
     this.negotiation = negotiation;
     this.transmits = new TransmitPath(this, services, this.outbox, faults);
-    this.control = new ControlPath(this, device, channel, this.outbox, negotiation);
+    this.control = new ControlPath(this, device, channel, negotiation);
+    this.subchannels = new Subchannels(this, channel, this.outbox, device.queuesMax);
+    this.virtualFunction = new VirtualFunction(services, this.outbox, negotiation, device.vfSerial);
+  }
+
+  // --- what sub-channels take from here ---
+
+  get identity(): QueueOwner['identity'] {
+    return this.#device.identity;
+  }
+
+  get services(): PartitionServices {
+    return this.#services;
+  }
+
+  get faults(): NetVspFaults {
+    return this.#device.faults;
+  }
+
+  sent(count: number): void {
+    this.#device.sent(count);
+  }
+
+  dropped(count: number, reason: string): void {
+    this.#device.dropped(count, reason);
+  }
+
+  queueChanged(): void {
+    if (!this.#closed) this.subchannels.changed();
+  }
+
+  queuesActive(): void {
+    this.pump();
+  }
+
+  completed(): void {
+    this.guestCompletions++;
+    // The answers on the primary channel may have waited for these sections
+    this.pump();
+  }
+
+  abandoned(packets: number): void {
+    // When all is closed whoever closes it has counted them already
+    if (!this.#closed) this.#device.abandoned(packets);
+  }
+
+  get queuesMax(): number {
+    return this.subchannels.queuesMax;
+  }
+
+  get scaling(): ReceiveScaling {
+    return this.subchannels.scaling;
+  }
+
+  /** Completions that were written on all queues. */
+  get completions(): number {
+    const { offered } = this.subchannels;
+    return offered.reduce((sum, queue) => sum + queue.completions, this.transmits.completions);
+  }
+
+  /** Packets of all queues that are not completed. */
+  get inFlight(): number {
+    const { offered } = this.subchannels;
+    return offered.reduce((sum, queue) => sum + queue.inFlight, this.transmits.inFlight);
+  }
+
+  /** Complete what a fault has withheld, on all queues. */
+  releaseWithheld(): void {
+    this.transmits.releaseWithheld();
+    for (const queue of this.subchannels.offered) queue.releaseWithheld();
   }
 
   get mtu(): number {
@@ -113,7 +173,13 @@ export class Session implements TransmitHost {
       return 'device not initialised';
     if (this.receives.buffer.revoked) return 'receive buffer revoked';
     if (this.control.rndis.filter === 0) return 'packet filter is 0';
+    if (this.virtualFunction.path === DataPath.VF) return 'data path is the virtual function';
     return undefined;
+  }
+
+  /** A frame for the guest, which is not {@link deaf}. False if it was dropped. */
+  deliver(frame: Uint8Array): boolean {
+    return this.subchannels.receiverOf(frame, this.receives!).deliver(frame);
   }
 
   /** Read what the guest has sent, and answer. */
@@ -134,6 +200,7 @@ export class Session implements TransmitHost {
   pump(): void {
     if (!this.#alive) return;
     if (!this.transmits.flush()) return this.#retryLater();
+    if (!this.virtualFunction.pump() || !this.subchannels.pump()) return this.#retryLater();
     if (this.receives !== undefined && !this.control.pump(this.receives)) this.#retryLater();
   }
 
@@ -145,7 +212,7 @@ export class Session implements TransmitHost {
 
   /** Let go of a GPADL at once. */
   letGo(gpadl: number): void {
-    this.receives?.flush();
+    this.flushReceives();
     const { receiveBuffer, sendBufferGpadl } = this.negotiation;
     if (receiveBuffer?.gpadl === gpadl) receiveBuffer.revoked = true;
     if (sendBufferGpadl === gpadl) this.negotiation.sendBuffer = undefined;
@@ -169,6 +236,8 @@ export class Session implements TransmitHost {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.subchannels.close();
+    this.virtualFunction.close();
     this.transmits.close();
     this.receives?.close();
     this.outbox.connect(undefined);
@@ -179,6 +248,15 @@ export class Session implements TransmitHost {
 
   sendFrame(frame: Uint8Array): void {
     this.#device.sendFrame(frame);
+  }
+
+  started(): void {
+    if (this.#services.profile.knobs.vfAssociation) this.virtualFunction.announce();
+  }
+
+  flushReceives(): void {
+    this.receives?.flush();
+    this.subchannels.flush();
   }
 
   takeControl(message: Uint8Array): string | undefined {
@@ -220,14 +298,10 @@ export class Session implements TransmitHost {
 
   /** An NVSP message. */
   #message(packet: GuestPacket): string | undefined {
-    const length = packet.length - packet.payloadOffset;
-    if (length < 4) return `NVSP message of ${length} bytes`;
-    const type = packet.view.getUint32(packet.payloadOffset, true);
     const { negotiation } = this;
-    const known = NVSP_TYPES.get(type);
-    if (known === undefined || known[0] > negotiation.version)
-      return `NVSP type ${type} at version 0x${negotiation.version.toString(16)}`;
-    if (length < known[1]) return `NVSP type ${type} of ${length} bytes`;
+    const wrong = nvspMessageFault(packet, negotiation.version);
+    if (wrong !== undefined) return wrong;
+    const type = packet.view.getUint32(packet.payloadOffset, true);
     if (type === NvspType.SEND_RNDIS_PACKET) return this.#rndisPacket(packet);
     if (packet.type !== PacketType.DATA_INBAND) return `NVSP type ${type} with ranges`;
     if (
@@ -264,41 +338,45 @@ export class Session implements TransmitHost {
       receiveBuffer,
       mtu,
       messageSize,
+      0,
     );
   }
 
-  /** Messages of versions 4 and 5. This host has no VF data path and offers no sub-channels. */
+  /** Messages of versions 4 and 5. */
   #extension(type: number, packet: GuestPacket): string | undefined {
-    if (type === NvspType.SWITCH_DATA_PATH) return this.negotiation.completeEmpty(packet);
+    if (type === NvspType.SWITCH_DATA_PATH) return this.#switchDataPath(packet);
     if ((packet.flags & COMPLETION_REQUESTED) === 0) return `NVSP type ${type} without transaction`;
     this.#payload.fill(0);
     if (type === OID_QUERY_EX) {
       this.#view.setUint32(0, OID_QUERY_EX_COMPLETE, true);
       this.#view.setUint32(4, RndisStatus.NOT_SUPPORTED, true);
     } else {
+      const { at } = NvspSubchannelRequest;
+      const operation = packet.view.getUint32(packet.payloadOffset + at.operation, true);
+      const asked = packet.view.getUint32(packet.payloadOffset + at.count, true);
+      const { status, count } = this.subchannels.request(operation, asked);
       this.#view.setUint32(NvspSubchannelComplete.at.type, NvspType.SUBCHANNEL, true);
-      this.#view.setUint32(NvspSubchannelComplete.at.status, NvspStatus.FAIL, true);
-      this.#view.setUint32(NvspSubchannelComplete.at.count, 0, true);
+      this.#view.setUint32(NvspSubchannelComplete.at.status, status, true);
+      this.#view.setUint32(NvspSubchannelComplete.at.count, count, true);
     }
     return this.negotiation.complete(packet, this.#payload, this.messageSize);
   }
 
-  /** The guest completes a transfer-page packet, or (or not) a VF_ASSOCIATION. */
+  /** The completion says nothing of what became of it. */
+  #switchDataPath(packet: GuestPacket): string | undefined {
+    const at = packet.payloadOffset + NvspSwitchDataPath.at.dataPath;
+    const bad = this.virtualFunction.choose(packet.view.getUint32(at, true));
+    if (bad !== undefined) this.violation('nvsp', bad);
+    return this.negotiation.completeEmpty(packet);
+  }
+
+  /** The guest completes a transfer-page packet, or (or not) what the host says of a VF. */
   #completion(packet: GuestPacket): string | undefined {
-    const { transactionIdLow: low, transactionIdHigh: high } = packet;
-    if (high === VF_TRANSACTION_HIGH) return undefined;
-    const length = packet.length - packet.payloadOffset;
-    if (length === 0) {
-      if (this.#services.profile.knobs.emptyCompletion === 'fatal') return 'empty completion';
-    } else {
-      const type = length < 4 ? 0 : packet.view.getUint32(packet.payloadOffset, true);
-      if (type !== NvspType.SEND_RNDIS_PACKET_COMPLETE) return `completion with NVSP type ${type}`;
-      if (length < NvspRndisPacketComplete.size) return `completion of ${length} bytes`;
-    }
-    if (this.receives?.buffer.complete(low, high) !== true)
-      return `completion of unknown transaction 0x${high.toString(16)}:${low.toString(16)}`;
-    this.guestCompletions++;
-    return undefined;
+    if (packet.transactionIdHigh === VF_TRANSACTION_HIGH) return undefined;
+    const { knobs } = this.#services.profile;
+    const bad = takeCompletion(packet, knobs, this.receives?.buffer, 0);
+    if (bad === undefined) this.guestCompletions++;
+    return bad;
   }
 
   /** Look at the rings again soon. */

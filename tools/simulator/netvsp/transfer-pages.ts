@@ -30,14 +30,19 @@ export class TransferPages {
   readonly #view = new DataView(this.#extra.buffer);
   readonly #payload: Uint8Array;
   readonly #messageSize: number;
+  readonly #queue: number;
   #first = -1;
   #last = -1;
   /** Ranges so far. */
   count = 0;
 
-  /** `channelType` is that of the NVSP header; `messageSize` the length of NVSP messages. */
-  constructor(outbox: Outbox, channelType: number, messageSize: number) {
+  /**
+   * `channelType` is that of the NVSP header; `messageSize` the length of NVSP messages; `queue`
+   * the index of the sub-channel, 0 for the primary one.
+   */
+  constructor(outbox: Outbox, channelType: number, messageSize: number, queue: number) {
     this.#outbox = outbox;
+    this.#queue = queue;
     this.#messageSize = messageSize;
     this.#payload = new Uint8Array(messageSize);
     const payload = new DataView(this.#payload.buffer);
@@ -57,6 +62,12 @@ export class TransferPages {
     this.count++;
   }
 
+  /** Do not send what is there: its sections are free again. */
+  abandon(buffer: ReceiveBuffer): void {
+    if (this.count > 0) buffer.sent(this.#first, 0);
+    this.count = 0;
+  }
+
   /**
    * Send what is there and begin anew. False if the ring has no room: the sections are free again
    * then and the messages lost (OpenVMM `rx_dropped_ring_full`).
@@ -72,7 +83,7 @@ export class TransferPages {
       PacketType.DATA_XFER_PAGES,
       COMPLETION_REQUESTED,
       this.#first,
-      buffer.number(this.#first),
+      buffer.number(this.#first, this.#queue),
       this.#extra,
       RANGES_AT + this.count * XferPageRange.size,
       this.#payload,

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * Which flow a frame belongs to: Toeplitz over addresses and ports, as receive-side scaling has it.
+ * The same frame has the same hash on every run; frames that are not IP have the hash 0.
+ */
+
+import { HASH_KEY_SIZE } from './host-protocol.ts';
+
+const ETHERNET_SIZE = 14;
+const ETHERTYPE_AT = 12;
+const ETHERTYPE_IPV4 = 0x0800;
+const ETHERTYPE_IPV6 = 0x86dd;
+
+const IPV4_SIZE = 20;
+const IPV6_SIZE = 40;
+const PROTOCOL_TCP = 6;
+const PROTOCOL_UDP = 17;
+
+/** The key of Microsoft's documents ("Verifying the RSS Hash Calculation"). */
+export const DEFAULT_KEY: readonly number[] = [
+  ...[0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67],
+  ...[0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0, 0xd0, 0xca, 0x2b, 0xcb],
+  ...[0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30],
+  ...[0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa],
+];
+
+export class FrameHash {
+  readonly #key = Uint8Array.from(DEFAULT_KEY);
+  /** State of the hash that is being made. */
+  #hash = 0;
+  /** Bits of the key so far. */
+  #bit = 0;
+
+  /** Use another key: at most 40 bytes, the rest is 0. */
+  setKey(key: Uint8Array): void {
+    this.#key.fill(0);
+    this.#key.set(key.subarray(0, HASH_KEY_SIZE));
+  }
+
+  /** Hash of a frame, 32 bits unsigned. */
+  of(frame: Uint8Array): number {
+    this.#hash = 0;
+    this.#bit = 0;
+    if (frame.length < ETHERNET_SIZE) return 0;
+    const type = (frame[ETHERTYPE_AT]! << 8) | frame[ETHERTYPE_AT + 1]!;
+    if (type === ETHERTYPE_IPV4) this.#ipv4(frame);
+    else if (type === ETHERTYPE_IPV6) this.#ipv6(frame);
+    return this.#hash >>> 0;
+  }
+
+  #ipv4(frame: Uint8Array): void {
+    const at = ETHERNET_SIZE;
+    if (frame.length < at + IPV4_SIZE) return;
+    this.#add(frame, at + 12, 8);
+
+    // Of fragments only the first has ports: none is hashed by them
+    const fragment = ((frame[at + 6]! << 8) | frame[at + 7]!) & 0x3fff;
+    const ports = at + (frame[at]! & 0xf) * 4;
+    if (fragment === 0) this.#addPorts(frame, frame[at + 9]!, ports);
+  }
+
+  #ipv6(frame: Uint8Array): void {
+    const at = ETHERNET_SIZE;
+    if (frame.length < at + IPV6_SIZE) return;
+    this.#add(frame, at + 8, 32);
+    this.#addPorts(frame, frame[at + 6]!, at + IPV6_SIZE);
+  }
+
+  #addPorts(frame: Uint8Array, protocol: number, at: number): void {
+    if (protocol !== PROTOCOL_TCP && protocol !== PROTOCOL_UDP) return;
+    if (frame.length >= at + 4) this.#add(frame, at, 4);
+  }
+
+  /** Each bit that is set adds the 32 bits of the key that begin at its place. */
+  #add(frame: Uint8Array, at: number, length: number): void {
+    for (let i = 0; i < length; i++) {
+      const byte = frame[at + i]!;
+      for (let mask = 0x80; mask !== 0; mask >>= 1, this.#bit++)
+        if ((byte & mask) !== 0) this.#hash ^= this.#window();
+    }
+  }
+
+  /** 32 bits of the key from the current one on. */
+  #window(): number {
+    const at = this.#bit >> 3;
+    const shift = this.#bit & 7;
+    const key = this.#key;
+    const word = (key[at]! << 24) | (key[at + 1]! << 16) | (key[at + 2]! << 8) | key[at + 3]!;
+    if (shift === 0) return word;
+    return (word << shift) | ((key[at + 4] ?? 0) >> (8 - shift));
+  }
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** What is wrong with a completion of the guest, whichever queue it comes on. */
+
+import { NvspRndisPacketComplete, NvspType } from '../../../src/netvsc/protocol.ts';
+import type { GuestPacket } from '../channel-interface.ts';
+import type { HostKnobs } from '../profile.ts';
+import type { ReceiveBuffer } from './receive-buffer.ts';
+
+/**
+ * Take the completion of a transfer-page packet. Returns what ends the channel, or undefined.
+ *
+ * @param queue index of the queue that it came on: the packet's own
+ */
+export function takeCompletion(
+  packet: GuestPacket,
+  knobs: HostKnobs,
+  buffer: ReceiveBuffer | undefined,
+  queue: number,
+): string | undefined {
+  const { transactionIdLow: low, transactionIdHigh: high } = packet;
+  const length = packet.length - packet.payloadOffset;
+  if (length === 0) {
+    if (knobs.emptyCompletion === 'fatal') return 'empty completion';
+  } else {
+    const type = length < 4 ? 0 : packet.view.getUint32(packet.payloadOffset, true);
+    if (type !== NvspType.SEND_RNDIS_PACKET_COMPLETE) return `completion with NVSP type ${type}`;
+    if (length < NvspRndisPacketComplete.size) return `completion of ${length} bytes`;
+  }
+  if (buffer?.complete(low, high, queue) !== true)
+    return `completion of unknown transaction 0x${high.toString(16)}:${low.toString(16)}`;
+  return undefined;
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** NVSP and NDIS definitions that only the host's side needs (Linux `hyperv_net.h`). */
+
+import { struct } from '../../../src/wire.ts';
+
+/** NVSP 5: objects of the switch (Linux `NVSP_MSG5_TYPE_OID_QUERY_EX`). */
+export const OID_QUERY_EX = 131;
+export const OID_QUERY_EX_COMPLETE = 132;
+export const OID_QUERY_EX_SIZE = 12;
+
+/** Which path carries the guest's frames (Linux `nvsp_4_sw_datapath`). */
+export const NvspSwitchDataPath = struct('NVSP_SWITCH_DATA_PATH', 8, {
+  type: [0, 4],
+  dataPath: [4, 4],
+});
+
+/** NvspSwitchDataPath.dataPath. */
+export const DataPath = { SYNTHETIC: 0, VF: 1 } as const;
+
+/** NvspSubchannelRequest.operation: offer so many sub-channels. */
+export const SUBCHANNEL_ALLOCATE = 1;
+
+/** Which queue the guest shall send on; the table follows at `offset` from the message's start. */
+export const NvspIndirectionTable = struct('NVSP_SEND_INDIRECTION_TABLE', 12, {
+  type: [0, 4],
+  count: [4, 4],
+  offset: [8, 4],
+});
+
+/** Entries of the table: 32 bits each (Linux `VRSS_SEND_TAB_SIZE`). */
+export const SEND_TABLE_ENTRIES = 16;
+
+/**
+ * Where hosts put the table: behind the longest message, that of 6.1, whatever the version. Linux
+ * corrects the offset of older versions to this.
+ */
+export const SEND_TABLE_AT = 40;
+
+/** NDIS_RECEIVE_SCALE_CAPABILITIES, revision 2 (Linux `ndis_recv_scale_cap`). */
+export const ReceiveScaleCapabilities = struct('NDIS_RECEIVE_SCALE_CAPABILITIES', 18, {
+  objectType: [0, 1],
+  revision: [1, 1],
+  size: [2, 2],
+  capabilities: [4, 4],
+  messages: [8, 4],
+  queues: [12, 4],
+  tableEntries: [16, 2],
+});
+
+/** NDIS object types. */
+export const NdisObject = { RSS_CAPABILITIES: 0x88, RSS_PARAMETERS: 0x89 } as const;
+
+/** ReceiveScaleCapabilities.capabilities: Toeplitz, over TCP and UDP of both IP versions. */
+export const HASH_TOEPLITZ = 0x1;
+export const HASH_TYPES = 0x100 | 0x200 | 0x800 | 0x1000;
+
+/** NDIS_RECEIVE_SCALE_PARAMETERS, revision 1 and what is the same in 2 (Linux). */
+export const ReceiveScaleParameters = struct('NDIS_RECEIVE_SCALE_PARAMETERS', 28, {
+  objectType: [0, 1],
+  revision: [1, 1],
+  size: [2, 2],
+  flags: [4, 2],
+  baseCpu: [6, 2],
+  hashInformation: [8, 4],
+  tableSize: [12, 2],
+  /** Offsets count from the start of the structure. */
+  tableOffset: [16, 4],
+  keySize: [20, 2],
+  keyOffset: [24, 4],
+});
+
+/** ReceiveScaleParameters.flags. */
+export const ReceiveScaleFlag = {
+  TABLE_UNCHANGED: 0x4,
+  KEY_UNCHANGED: 0x8,
+  DISABLE: 0x10,
+} as const;
+
+/** Bytes of the hash key. */
+export const HASH_KEY_SIZE = 40;
+
+/** Most entries of a table of the guest: 32 bits each (OpenVMM takes 128). */
+export const RECEIVE_TABLE_MAX = 128;

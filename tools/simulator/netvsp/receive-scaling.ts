@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * Which queue a frame for the guest goes to: by its hash and a table, which is the guest's if it has
+ * set one (OID_GEN_RECEIVE_SCALE_PARAMETERS), else spreads over all queues.
+ */
+
+import { RndisStatus } from '../../../src/rndis/protocol.ts';
+import { FrameHash } from './frame-hash.ts';
+import {
+  HASH_TOEPLITZ,
+  HASH_TYPES,
+  NdisObject,
+  RECEIVE_TABLE_MAX,
+  ReceiveScaleCapabilities,
+  ReceiveScaleFlag,
+  ReceiveScaleParameters,
+} from './host-protocol.ts';
+import { HostStatus } from './oids.ts';
+
+export class ReceiveScaling {
+  readonly #hash = new FrameHash();
+  /** Queues by hash; empty: the guest has set none. */
+  #table: Uint16Array = new Uint16Array(0);
+
+  /** Queue of a frame out of `queues`, from 0. */
+  queueOf(frame: Uint8Array, queues: number): number {
+    if (queues === 1) return 0;
+    const hash = this.#hash.of(frame);
+    const table = this.#table;
+    // A queue that is not open has nothing to say: its frames go to the first
+    if (table.length === 0) return hash % queues;
+    const queue = table[hash % table.length]!;
+    return queue < queues ? queue : 0;
+  }
+
+  /**
+   * Set parameters. Returns the status of the answer.
+   *
+   * @param queues queues that the device could have
+   */
+  set(info: DataView, queues: number): number {
+    const { at, size } = ReceiveScaleParameters;
+    if (info.byteLength < size) return HostStatus.INVALID_DATA;
+    if (info.getUint8(at.objectType) !== NdisObject.RSS_PARAMETERS) return HostStatus.INVALID_DATA;
+    const flags = info.getUint16(at.flags, true);
+    if ((flags & ReceiveScaleFlag.DISABLE) !== 0) {
+      this.#table = new Uint16Array(0);
+      return RndisStatus.SUCCESS;
+    }
+
+    // Check all before anything is changed
+    const keySize = info.getUint16(at.keySize, true);
+    const keyAt = info.getUint32(at.keyOffset, true);
+    const keepsKey = (flags & ReceiveScaleFlag.KEY_UNCHANGED) !== 0 || keySize === 0;
+    if (!keepsKey && keyAt + keySize > info.byteLength) return HostStatus.INVALID_DATA;
+    if ((flags & ReceiveScaleFlag.TABLE_UNCHANGED) === 0) {
+      const table = readTable(info, queues);
+      if (table === undefined) return HostStatus.INVALID_DATA;
+      this.#table = table;
+    }
+    if (!keepsKey) this.#hash.setKey(new Uint8Array(info.buffer, info.byteOffset + keyAt, keySize));
+    return RndisStatus.SUCCESS;
+  }
+}
+
+/** The guest's table, or undefined if it is empty, too long or names a queue that cannot be. */
+function readTable(info: DataView, queues: number): Uint16Array | undefined {
+  const { at } = ReceiveScaleParameters;
+  const size = info.getUint16(at.tableSize, true);
+  const begin = info.getUint32(at.tableOffset, true);
+  if (size === 0 || size % 4 !== 0 || size / 4 > RECEIVE_TABLE_MAX) return undefined;
+  if (begin + size > info.byteLength) return undefined;
+  const table = new Uint16Array(size / 4);
+  for (let i = 0; i < table.length; i++) {
+    const queue = info.getUint32(begin + i * 4, true);
+    if (queue >= queues) return undefined;
+    table[i] = queue;
+  }
+  return table;
+}
+
+/** The answer to OID_GEN_RECEIVE_SCALE_CAPABILITIES. Returns its length. */
+export function putScaleCapabilities(view: DataView, queues: number): number {
+  const { at, size } = ReceiveScaleCapabilities;
+  view.setUint8(at.objectType, NdisObject.RSS_CAPABILITIES);
+  view.setUint8(at.revision, 2);
+  view.setUint16(at.size, size, true);
+  view.setUint32(at.capabilities, HASH_TOEPLITZ | HASH_TYPES, true);
+  view.setUint32(at.messages, 1, true);
+  view.setUint32(at.queues, queues, true);
+  view.setUint16(at.tableEntries, RECEIVE_TABLE_MAX, true);
+  return size;
+}

@@ -10,7 +10,7 @@ import { KNOBS, isKnob, knobChoices, knobValue } from '../simulator/knob-values.
 import { PROCESSORS_MAX } from '../simulator/partition.ts';
 import { DEFAULT_PROFILE, PROFILES, profileNamed } from '../simulator/profiles.ts';
 import { pathBelow } from './directory-files.ts';
-import { UsageError, didYouMean, probability, quoted, wholeNumber } from './usage.ts';
+import { UsageError, badOption, didYouMean, probability, quoted, wholeNumber } from './usage.ts';
 
 /** What is served to the guest. */
 export type Served =
@@ -190,8 +190,7 @@ function parse(args: readonly string[]) {
   try {
     return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
   } catch (error) {
-    const { message } = error as Error;
-    throw new UsageError('BadOption', message.split('. ')[0]!, 'See hypxe boot --help.');
+    throw badOption(error, 'See hypxe boot --help.');
   }
 }
 

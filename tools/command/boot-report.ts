@@ -67,7 +67,7 @@ function errorLines({ error, attempts, ended }: BootOutcome): string[] {
 /** Places of a stack trace, down to where the simulator called the firmware. */
 function stackLines(stack: string | undefined): string[] {
   const places = (stack ?? '').split('\n').filter((line) => /^ *at /.test(line));
-  const called = places.findIndex((line) => line.includes('#runFirmware'));
+  const called = places.findIndex((line) => /boot-worker\.js|tools\/flow\//.test(line));
   return places.slice(0, called < 0 ? undefined : called).map((line) => line.trim());
 }
 

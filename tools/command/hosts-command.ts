@@ -9,7 +9,7 @@ import { KNOBS, isKnob, knobChoices } from '../simulator/knob-values.ts';
 import type { HostProfile } from '../simulator/profile.ts';
 import { DEFAULT_PROFILE, PROFILES, profileNamed } from '../simulator/profiles.ts';
 import type { Terminal } from './boot-command.ts';
-import { Exit, UsageError, didYouMean, quoted } from './usage.ts';
+import { Exit, UsageError, badOption, didYouMean, quoted } from './usage.ts';
 
 const HELP = `Usage: hypxe hosts [NAME] [--json]
 
@@ -56,8 +56,7 @@ function parse(args: readonly string[]) {
     } as const;
     return parseArgs({ args: [...args], options, allowPositionals: true });
   } catch (error) {
-    const text = (error as Error).message.split('. ')[0]!;
-    throw new UsageError('BadOption', text, 'See hypxe hosts --help.');
+    throw badOption(error, 'See hypxe hosts --help.');
   }
 }
 

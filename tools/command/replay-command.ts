@@ -12,7 +12,7 @@ import { replayTrace, type ReplayResult } from '../replay/replay.ts';
 import { reportJson, reportText } from '../replay/report.ts';
 import { parseTrace } from '../replay/trace-file.ts';
 import type { Terminal } from './boot-command.ts';
-import { Exit, UsageError } from './usage.ts';
+import { Exit, UsageError, badOption } from './usage.ts';
 
 const HELP = `Usage: hypxe replay TRACE.json... [options]
 
@@ -74,8 +74,7 @@ function parse(args: readonly string[]) {
     } as const;
     return parseArgs({ args: [...args], options, allowPositionals: true });
   } catch (error) {
-    const text = (error as Error).message.split('. ')[0]!;
-    throw new UsageError('BadOption', text, 'See hypxe replay --help.');
+    throw badOption(error, 'See hypxe replay --help.');
   }
 }
 

@@ -25,6 +25,12 @@ export class UsageError extends Error {
   }
 }
 
+/** What `parseArgs` has to say about an option: its first sentence. */
+export function badOption(error: unknown, advice: string): UsageError {
+  const [sentence = ''] = (error as Error).message.split(/\.\s/);
+  return new UsageError('BadOption', sentence, advice);
+}
+
 /** A whole number within bounds. @throws UsageError BadNumber */
 export function wholeNumber(option: string, text: string, min: number, max: number): number {
   const value = /^[0-9]+$/.test(text) ? Number(text) : NaN;

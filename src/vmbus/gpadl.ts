@@ -35,6 +35,8 @@ export interface Gpadl {
   readonly id: number;
   readonly channel: number;
   readonly region: Region;
+  /** A teardown was posted: the host may say at any time that it has let go. */
+  asked: boolean;
 }
 
 export class GpadlTable {
@@ -64,7 +66,7 @@ export class GpadlTable {
       const text = `${region.purpose} of ${pages} pages does not fit into a GPADL`;
       throw new HypxeError(VmbusError.GpadlTooLarge, text);
     }
-    const gpadl: Gpadl = { id: ++this.#last, channel, region };
+    const gpadl: Gpadl = { id: ++this.#last, channel, region, asked: false };
     const name = `GPADL ${hex(gpadl.id)}`;
 
     // From here on the host may write to the region
@@ -106,6 +108,7 @@ export class GpadlTable {
     message.setUint32(GpadlTeardown.at.gpadl, gpadl.id, true);
     try {
       this.#connection.post(GpadlTeardown.size);
+      gpadl.asked = true;
       // Late answers for other GPADLs are theirs (iPXE takes them for this one's and gives up)
       this.#connection.wait(
         MessageType.GPADL_TORNDOWN,
@@ -128,6 +131,11 @@ export class GpadlTable {
     const id = message.view.getUint32(GpadlTorndown.at.gpadl, true);
     const gpadl = this.#live.get(id);
     if (gpadl === undefined) return;
+    if (!gpadl.asked) {
+      // It is in use: what the host says it let go of it may still have
+      this.#log.error('VMBUS', `${gpadl.channel}`, `GPADL ${hex(id)} torn down unasked: ignored`);
+      return;
+    }
     this.#log.info('VMBUS', `${gpadl.channel}`, `GPADL ${hex(id)} torn down late`);
     this.#forget(gpadl, 'late GPADL_TORNDOWN');
   }

@@ -44,8 +44,8 @@ export class NetvscDriver implements VmbusDriver {
         device.close();
         this.#unregister(device);
       },
-      abandoned: (letGo) => {
-        device.abandon(() => netvsc.abandon(letGo));
+      abandoned: () => {
+        device.abandon(() => netvsc.abandon());
         this.#unregister(device);
       },
     };

@@ -88,7 +88,8 @@ export class Netvsc implements RndisTransport, SubchannelOwner, TransmitHost {
       this.#transmits.open();
       const { outPages, inPages, packetLength, targetVps, flowControl } = this.#policy;
       const targetVp = targetVps[0] ?? 0;
-      const sizes = { outPages, inPages, packetLength, targetVp, flowControl };
+      const packets = this.#transmits.buffers;
+      const sizes = { outPages, inPages, packetLength, packets, targetVp, flowControl };
       this.#channel = this.#device.open(this, sizes);
       this.#requests.use(this.#channel);
       this.#channel.completionPayload = this.#completionPayload;
@@ -114,7 +115,7 @@ export class Netvsc implements RndisTransport, SubchannelOwner, TransmitHost {
     if (subchannels === 0 || this.#requests.version < NvspVersion.V5) return;
     try {
       const granted = this.#requests.requestSubchannels(subchannels);
-      if (granted > 0) this.#subchannels.open(granted);
+      if (granted > 0) this.#subchannels.open(granted, this.#transmits.buffers);
       for (let i = 0; i < this.#subchannels.count; i++) {
         this.#subchannels.channel(i).completionPayload = this.#completionPayload;
       }
@@ -136,15 +137,10 @@ export class Netvsc implements RndisTransport, SubchannelOwner, TransmitHost {
     this.#tearDown();
   }
 
-  /**
-   * Let go of everything without a word: the connection that it belonged to is gone.
-   *
-   * @param letGo whether the host has let go of all memory
-   */
-  abandon(letGo = true): void {
+  /** Let go of everything without a word: the connection that it belonged to is gone. */
+  abandon(): void {
     this.#channel = undefined;
     this.#transmits.abandon();
-    this.#transmits.close(letGo ? 'the end of the connection' : undefined);
     this.#tearDown();
   }
 
@@ -153,9 +149,9 @@ export class Netvsc implements RndisTransport, SubchannelOwner, TransmitHost {
     const opened = this.#channel !== undefined;
     if (opened) this.#transmits.abandon();
     this.#subchannels.forget();
-    const confirmed = this.#device.close();
+    this.#device.close();
     this.#channel = undefined;
-    this.#transmits.close(confirmed ? 'GPADL_TORNDOWN of the rings' : undefined);
+    this.#transmits.close();
     this.#destroyReceiveBuffer();
   }
 

@@ -8,6 +8,7 @@
 import { HypxeError, type ErrorKind } from '../error.ts';
 import { HypervError } from '../hyperv/errors.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
+import type { Region } from '../memory/shared-memory.ts';
 import { RNDIS_BODY, RndisPacket } from '../rndis/protocol.ts';
 import { TICKS_PER_MS } from '../time.ts';
 import type { ChannelHandler, VmbusChannel } from '../vmbus/channel.ts';
@@ -116,9 +117,10 @@ export class Subchannels {
    * Wait for the sub-channels that the host has granted to be offered, and open them. Those that
    * are not offered, or that cannot be opened, the device does without.
    *
+   * @param packets memory that packets point to
    * @throws HypxeError ChannelRescinded if the device is gone; Cancelled
    */
-  open(granted: number): void {
+  open(granted: number, packets: Region | undefined): void {
     const { log, name, subchannels } = this.#device;
     this.#awaitOffers(granted);
     if (subchannels.length < granted) {
@@ -127,7 +129,7 @@ export class Subchannels {
     }
     // Until the host says better, flows are spread evenly (Linux netvsc_devinfo default table)
     for (let i = 0; i < this.#table.length; i++) this.#table[i] = i % (granted + 1);
-    for (const offered of subchannels.slice(0, granted)) this.#openQueue(offered);
+    for (const offered of subchannels.slice(0, granted)) this.#openQueue(offered, packets);
   }
 
   #awaitOffers(granted: number): void {
@@ -143,12 +145,12 @@ export class Subchannels {
     }
   }
 
-  #openQueue(offered: OfferedChannel): void {
+  #openQueue(offered: OfferedChannel, packets: Region | undefined): void {
     const { outPages, inPages, packetLength, targetVps, flowControl } = this.#policy;
     const queue = new Queue(offered, this.#owner);
     const targetVp = targetVps[this.#queues.length + 1] ?? 0;
     try {
-      const sizes = { outPages, inPages, packetLength, targetVp, flowControl };
+      const sizes = { outPages, inPages, packetLength, packets, targetVp, flowControl };
       queue.channel = offered.open(queue, sizes);
     } catch (error) {
       if (!(error instanceof HypxeError) || error.kind === HypervError.Cancelled) throw error;

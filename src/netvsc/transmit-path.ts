@@ -97,15 +97,15 @@ export class TransmitPath {
     this.#sectionSize = this.#sections = 0;
   }
 
-  /**
-   * Give the buffers back, once the channel is closed.
-   *
-   * @param revokedBy how the host has confirmed that it is done with what is in flight, or
-   * undefined if it has not
-   */
-  close(revokedBy: string | undefined): void {
+  /** The memory that packets point to, while there is any. */
+  get buffers(): Region | undefined {
+    return this.#pool.region;
+  }
+
+  /** Give the buffers back, once the channel is closed. */
+  close(): void {
     this.#sectionSize = this.#sections = 0;
-    this.#pool.close(revokedBy);
+    this.#pool.close();
     if (this.#sendGpadl !== undefined) this.#device.teardownGpadl(this.#sendGpadl);
     if (this.#sendBuffer !== undefined) this.#device.pages.free(this.#sendBuffer);
     this.#sendGpadl = this.#sendBuffer = undefined;

@@ -79,15 +79,14 @@ export class TransmitPool {
     this.#inFlight = this.#deferredOut = this.#deferredCount = 0;
   }
 
-  /**
-   * Give the buffers back.
-   *
-   * @param revokedBy how the host has confirmed that it is done with what is in flight, or
-   * undefined if it has not
-   */
-  close(revokedBy: string | undefined): void {
+  /** The memory of the buffers while there is any. */
+  get region(): Region | undefined {
+    return this.#region;
+  }
+
+  /** Give the buffers back. As long as the host may still read them they stay reserved. */
+  close(): void {
     if (this.#region === undefined) return;
-    if (revokedBy !== undefined) this.#pages.revoke(this.#region, revokedBy);
     this.#pages.free(this.#region);
     this.#region = undefined;
   }

@@ -35,6 +35,8 @@ export interface Gpadl {
   readonly id: number;
   readonly channel: number;
   readonly region: Region;
+  /** Of a channel's rings: where packets on them point to. */
+  packets: Region | undefined;
   /** A teardown was posted: the host may say at any time that it has let go. */
   asked: boolean;
 }
@@ -66,7 +68,8 @@ export class GpadlTable {
       const text = `${region.purpose} of ${pages} pages does not fit into a GPADL`;
       throw new HypxeError(VmbusError.GpadlTooLarge, text);
     }
-    const gpadl: Gpadl = { id: ++this.#last, channel, region, asked: false };
+    const id = ++this.#last;
+    const gpadl: Gpadl = { id, channel, region, packets: undefined, asked: false };
     const name = `GPADL ${hex(gpadl.id)}`;
 
     // From here on the host may write to the region
@@ -151,8 +154,17 @@ export class GpadlTable {
   }
 
   #forget(gpadl: Gpadl, by: string): void {
+    const { pages } = this.#connection.hv;
+    const { packets } = gpadl;
     this.#live.delete(gpadl.id);
-    this.#connection.hv.pages.revoke(gpadl.region, by);
+    pages.revoke(gpadl.region, by);
+    // What the packets point to goes with the last of the rings
+    if (packets !== undefined && !this.#isPointedTo(packets)) pages.revoke(packets, by);
+  }
+
+  #isPointedTo(region: Region): boolean {
+    for (const { packets } of this.#live.values()) if (packets === region) return true;
+    return false;
   }
 
   #postHeader(gpadl: Gpadl): void {

@@ -67,6 +67,8 @@ export interface ChannelSizes {
   readonly inPages: number;
   /** Longest packet accepted, in bytes, footer included. */
   readonly packetLength: number;
+  /** Memory that packets of the guest point to: the host lets go of it with the rings. */
+  readonly packets?: Region | undefined;
   /** Virtual processor whose event flags the host sets; by default 0. */
   readonly targetVp?: number | undefined;
   /**
@@ -165,6 +167,7 @@ export class OfferedChannel {
     let posted = false;
     try {
       gpadl = this.establishGpadl(ring);
+      gpadl.packets = sizes.packets;
 
       const openId = this.#context.openId(this.id);
       this.#postOpen(gpadl.id, openId, sizes);

@@ -127,6 +127,8 @@ export class VmbusBus implements UnsolicitedHandler {
    * @throws HypxeError if there is no connection; it may be tried again
    */
   reset(): void {
+    // The old channels are dead, whatever becomes of the new connection
+    for (const { device } of this.#bound) device.abandon();
     this.connection.reset();
     this.#options.contact(this.connection);
     // Contacting the host has disconnected whoever was connected: our old buffers are free
@@ -225,7 +227,6 @@ export class VmbusBus implements UnsolicitedHandler {
     for (const bound of [...this.#bound]) {
       const { device, instance } = bound;
       const offer = offers.find((o) => o.instanceId === device.instanceId);
-      device.abandon();
       if (offer !== undefined) {
         device.reoffer(offer);
         continue;

@@ -106,6 +106,8 @@ export class GpadlTable {
    */
   teardown(gpadl: Gpadl): boolean {
     if (!this.#live.has(gpadl.id)) return true;
+    // Nobody to ask: whoever is contacted next has let go of it
+    if (this.#connection.version === 0) return false;
     const message = this.#connection.begin(MessageType.GPADL_TEARDOWN, GpadlTeardown.size);
     message.setUint32(GpadlTeardown.at.channel, gpadl.channel, true);
     message.setUint32(GpadlTeardown.at.gpadl, gpadl.id, true);

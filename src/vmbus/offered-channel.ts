@@ -228,7 +228,9 @@ export class OfferedChannel {
    * @param letGo whether the host has let go of them
    */
   abandon(letGo: boolean): void {
-    if (this.#channel !== undefined) this.#freeRing(letGo);
+    if (this.#channel === undefined) return;
+    this.#channel.broken ??= VmbusError.ChannelBroken;
+    this.#freeRing(letGo);
   }
 
   /** Tell the host that a rescinded channel may be forgotten. Only after all is torn down. */

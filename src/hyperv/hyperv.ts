@@ -158,7 +158,12 @@ export class HyperV {
   unquiesce(): boolean {
     if (this.#state === 'off') return false;
     if (this.#synic!.isMapped) return false;
-    this.#mapAll();
+    try {
+      this.#mapAll();
+    } catch (error) {
+      this.#unmapAll(false);
+      throw error;
+    }
     this.#state = 'running';
     return true;
   }

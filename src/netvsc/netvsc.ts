@@ -127,8 +127,9 @@ export class Netvsc implements RndisTransport, SubchannelOwner, TransmitHost {
   }
 
   close(): void {
-    // The channel of a device that was taken away is closed already, and its rings may be gone
-    if (this.#channel !== undefined && !this.#device.rescinded) {
+    // Nothing is said to a host that does not listen. The channel of a device that was taken away is
+    // closed already, and its rings may be gone
+    if (this.failure === undefined) {
       this.#drain();
       this.#requests.revokeReceiveBuffer();
       this.#transmits.revoke(this.#requests);
@@ -171,7 +172,7 @@ export class Netvsc implements RndisTransport, SubchannelOwner, TransmitHost {
 
   /** Give frames in flight a moment to be completed: then nothing needs to be cancelled. */
   #drain(): void {
-    if (this.#policy.drainMs === 0 || this.failure !== undefined) return;
+    if (this.#policy.drainMs === 0) return;
     this.poll();
     if (this.#transmits.inFlight === 0) return;
     try {
@@ -191,6 +192,7 @@ export class Netvsc implements RndisTransport, SubchannelOwner, TransmitHost {
 
   get failure(): ErrorKind | undefined {
     if (this.#device.rescinded) return VmbusError.ChannelRescinded;
+    if (!this.#device.connection.hv.isRunning) return HypervError.Quiesced;
     return this.#channel === undefined ? VmbusError.ChannelBroken : this.#channel.broken;
   }
 
@@ -207,7 +209,7 @@ export class Netvsc implements RndisTransport, SubchannelOwner, TransmitHost {
   }
 
   transmit(buffer: number, length: number, control: boolean, sequence: number): TransmitResult {
-    if (this.failure !== undefined || !this.#device.connection.hv.isRunning) {
+    if (this.failure !== undefined) {
       this.#transmits.release(buffer);
       return 'dropped';
     }
@@ -228,7 +230,7 @@ export class Netvsc implements RndisTransport, SubchannelOwner, TransmitHost {
   poll(): void {
     // Messages first: they may say that the device is gone
     this.#device.connection.poll();
-    if (this.#device.rescinded) return;
+    if (this.failure !== undefined) return;
     this.pollPackets();
     if (this.failure === undefined) this.#transmits.sendDeferred();
   }

@@ -168,6 +168,7 @@ export class OfferedChannel {
     try {
       gpadl = this.establishGpadl(ring);
       gpadl.packets = sizes.packets;
+      if (this.rescinded) throw this.rescindedError();
 
       const openId = this.#context.openId(this.id);
       this.#postOpen(gpadl.id, openId, sizes);

@@ -37,6 +37,15 @@ import { TransmitPath, type TransmitHost } from './transmit-path.ts';
 /** Frames in flight that the transaction IDs leave room for. */
 const TRANSMIT_SLOTS_MAX = RequestId.INIT;
 
+/** Frames that may be deferred: each takes a buffer of guest memory. */
+const DEFERRED_FRAMES_MAX = 4096;
+
+/** Longest packet: its length in units of 8 bytes is a 16-bit number, and the footer follows. */
+const PACKET_MAX = 0xffff * 8 + 8;
+
+/** Guest memory that is shared lies below 4 GiB. */
+const ADDRESS_MAX = 2 ** 32;
+
 /** Packets handled in one poll: a host that never stops must not keep us from everything else. */
 const PACKETS_PER_POLL_MAX = 4096;
 
@@ -357,12 +366,19 @@ function completionStatus(): Uint8Array {
 
 function checkPolicy(policy: NetvscPolicy): void {
   const { receiveBufferLength, transmitSlots, deferredFrames, packetLength } = policy;
-  const whole = (receiveBufferLength | policy.sendBufferLength) % PAGE_SIZE === 0;
-  const pages = receiveBufferLength > 0 && policy.sendBufferLength >= 0 && whole;
-  const slots = transmitSlots >= 1 && transmitSlots <= TRANSMIT_SLOTS_MAX && deferredFrames >= 1;
-  if (pages && slots && packetLength >= 128 && packetLength % 8 === 0) return;
+  const buffers =
+    isWithin(receiveBufferLength, PAGE_SIZE, ADDRESS_MAX, PAGE_SIZE) &&
+    isWithin(policy.sendBufferLength, 0, ADDRESS_MAX, PAGE_SIZE);
+  const slots = isWithin(transmitSlots, 1, TRANSMIT_SLOTS_MAX, 1);
+  const frames = isWithin(deferredFrames, 1, DEFERRED_FRAMES_MAX, 1);
+  if (buffers && slots && frames && isWithin(packetLength, 128, PACKET_MAX, 8)) return;
   const text = `receive buffer ${receiveBufferLength}, ${transmitSlots} slots, ${deferredFrames}`;
   throw new HypxeError(NetvscError.BadPolicy, `${text} deferred, packets of ${packetLength}`);
+}
+
+/** Whether a number is a multiple of `unit` between two others. */
+function isWithin(value: number, min: number, max: number, unit: number): boolean {
+  return value >= min && value <= max && value % unit === 0;
 }
 
 function hex(value: number): string {

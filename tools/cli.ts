@@ -8,6 +8,7 @@ import { bootCommand, type Terminal } from './command/boot-command.ts';
 import { exploreCommand } from './command/explore-command.ts';
 import { hostsCommand } from './command/hosts-command.ts';
 import { replayCommand } from './command/replay-command.ts';
+import { scenariosCommand } from './command/scenarios-command.ts';
 import { Exit, UsageError, didYouMean, quoted } from './command/usage.ts';
 
 const HELP = `Usage: hypxe COMMAND [options]
@@ -17,6 +18,7 @@ Boot firmware for Hyper-V guests, and a simulated Hyper-V host that audits its h
 Commands
   boot [FILE]       boot FILE (or an image made here) on a simulated host, and audit the handoff
   explore           cut the boot at every step and put faults everywhere: what is left behind?
+  scenarios [NAME]  list known bugs of handoffs, or run one with the bug and without it
   replay TRACE...   run the firmware against recorded sessions of iPXE's drivers, and compare
   hosts [NAME]      list the host profiles, or show one
 
@@ -27,7 +29,7 @@ Options
 Exit code: 0 clean, 1 findings, 2 usage or host refused, 3 guest crash or hang.
 `;
 
-const COMMANDS = ['boot', 'explore', 'replay', 'hosts'];
+const COMMANDS = ['boot', 'explore', 'scenarios', 'replay', 'hosts'];
 
 /** From sources the files beside this one are .ts, in dist they are .js. */
 const fromSources = import.meta.url.endsWith('.ts');
@@ -54,6 +56,8 @@ async function run(args: readonly string[]): Promise<number> {
       return bootCommand(rest, places, terminal);
     case 'explore':
       return exploreCommand(rest, places, terminal);
+    case 'scenarios':
+      return scenariosCommand(rest, terminal);
     case 'replay':
       return replayCommand(rest, places.firmware, terminal);
     case 'hosts':

@@ -41,6 +41,12 @@ export function auditOs(
     report(`the OS found ${os.nics.length} of ${machine.nics.length} NICs`);
   }
 
+  // Nothing may reach the next owner before it has contacted the host
+  for (const event of os.staleEvents) {
+    const text = `${event} of the one before it reached the OS before it had contacted the host`;
+    findings.push({ check: 'leftovers', severity: 'warning', text });
+  }
+
   // Where nobody can disconnect, the OS cannot either
   if (os.outstanding > 0) {
     const never = machine.partition.profile.knobs.unloadAnswer === 'never';

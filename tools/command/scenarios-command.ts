@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** `hypxe scenarios`: known bugs of handoffs, each caught with the bug and clean without it. */
+
+import { parseArgs } from 'node:util';
+import { SCENARIOS, scenarioNamed } from '../scenarios/index.ts';
+import {
+  caughtText,
+  runScenario,
+  type HalfVerdict,
+  type Scenario,
+  type ScenarioVerdict,
+} from '../scenarios/scenario.ts';
+import type { Finding } from '../simulator/audit-findings.ts';
+import type { Terminal } from './boot-command.ts';
+import { Exit, UsageError, badOption, didYouMean, plural, quoted } from './usage.ts';
+
+const HELP = `Usage: hypxe scenarios [NAME...] [--all] [--json]
+
+Known bugs of firmware, kernels and hosts at the moment of a handoff, each with its public
+reference. Without NAME they are listed. With NAME, or with --all, each is run twice: with the
+broken behaviour switched on, which the audit must catch, and with the fixed behaviour, which must
+pass.
+
+Options
+  --all       run all of them
+  --json      print one JSON document
+  -h, --help  this text
+
+Exit code: 0 every broken half is caught and every fixed one passes, 1 not so, 2 usage.
+
+Examples
+  hypxe scenarios
+  hypxe scenarios kexec-without-unload
+  hypxe scenarios --all --json
+`;
+
+/** Run the command; returns the exit code. @throws UsageError */
+export function scenariosCommand(args: readonly string[], terminal: Terminal): number {
+  const { values, positionals } = parse(args);
+  if (values.help === true) {
+    terminal.out(HELP);
+    return Exit.CLEAN;
+  }
+  const json = values.json === true;
+  if (values.all === true && positionals.length > 0) {
+    const text = `--all and also ${positionals.join(', ')}`;
+    throw new UsageError('TooManyNames', text, 'Give names, or --all.');
+  }
+  const chosen = values.all === true ? SCENARIOS : positionals.map(named);
+  if (chosen.length === 0) {
+    terminal.out(json ? document(SCENARIOS.map(plain)) : list());
+    return Exit.CLEAN;
+  }
+
+  // Run, and tell of each as soon as it is done
+  const verdicts: ScenarioVerdict[] = [];
+  for (const scenario of chosen) {
+    const verdict = runScenario(scenario);
+    verdicts.push(verdict);
+    if (json) continue;
+    const lines = values.all === true ? [brief(verdict)] : details(scenario, verdict);
+    terminal.out(`${lines.join('\n')}\n`);
+  }
+  const failed = verdicts.filter(({ passed }) => !passed).length;
+  if (json) terminal.out(document(verdicts.map((each, i) => outcome(chosen[i]!, each))));
+  else if (values.all === true) terminal.out(`\n${total(verdicts.length, failed)}\n`);
+  return failed === 0 ? Exit.CLEAN : Exit.FINDINGS;
+}
+
+/** @throws UsageError BadOption */
+function parse(args: readonly string[]) {
+  try {
+    const options = {
+      all: { type: 'boolean' },
+      json: { type: 'boolean' },
+      help: { type: 'boolean', short: 'h' },
+    } as const;
+    return parseArgs({ args: [...args], options, allowPositionals: true });
+  } catch (error) {
+    throw badOption(error, 'See hypxe scenarios --help.');
+  }
+}
+
+/** @throws UsageError UnknownScenario */
+function named(name: string): Scenario {
+  const scenario = scenarioNamed(name);
+  if (scenario !== undefined) return scenario;
+  const names = SCENARIOS.map((other) => other.name);
+  const advice = didYouMean(name, names, 'hypxe scenarios lists them.');
+  throw new UsageError('UnknownScenario', `there is no scenario ${quoted(name)}`, advice);
+}
+
+// --- as text ---
+
+function list(): string {
+  const lines = SCENARIOS.flatMap(({ name, text, references }) => [
+    name,
+    `    ${text}`,
+    `    ${references.join('; ')}`,
+  ]);
+  return `${lines.join('\n')}\n`;
+}
+
+function details(scenario: Scenario, { broken, fixed, passed }: ScenarioVerdict): string[] {
+  const { name, text, references, mistake, caughtBy } = scenario;
+  return [
+    `${name}: ${text}`,
+    `  mistake of the ${mistake}, to be caught by ${caughtText(caughtBy)}`,
+    `  see ${references.join('; ')}`,
+    ...halfLines(broken, broken.caught === undefined ? 'NOT CAUGHT' : 'caught'),
+    ...halfLines(fixed, fixed.passed ? 'passes' : 'DOES NOT PASS'),
+    `verdict: ${passed ? 'the bug is caught, and its absence passes' : 'FAILED'}`,
+  ];
+}
+
+function halfLines({ half, caught, ended, findings }: HalfVerdict, state: string): string[] {
+  const lines = [`  ${half}: ${state}`];
+  if (caught !== undefined) lines.push(`    by ${caught}`);
+  else if (ended !== undefined) lines.push(`    ${ended.guest} ended: ${ended.text}`);
+  for (const { check, severity, text, known } of findings) {
+    const told = severity === 'info' || known !== undefined || `${check}: ${text}` === caught;
+    if (!told) lines.push(`    ${severity}: ${check}: ${text}`);
+  }
+  const holes = findings.filter((finding) => finding.known !== undefined).length;
+  if (holes > 0) lines.push(`    ${plural(holes, 'finding')} of the known hole of a crash`);
+  return lines;
+}
+
+function brief({ name, broken, fixed, passed }: ScenarioVerdict): string {
+  const what = passed
+    ? `caught by ${broken.caught ?? ''}`
+    : `${broken.caught === undefined ? 'the bug is not caught' : 'caught'}, ` +
+      `${fixed.passed ? 'passes' : 'but the fixed half does not pass'}`;
+  return `${passed ? 'ok    ' : 'FAILED'} ${name}: ${what}`;
+}
+
+function total(count: number, failed: number): string {
+  if (failed > 0) return `${failed} of ${plural(count, 'scenario')} failed`;
+  return `${plural(count, 'scenario')}: every bug is caught, and its absence passes`;
+}
+
+// --- as data ---
+
+function document(value: unknown): string {
+  return `${JSON.stringify(value, (_, each: unknown) => each ?? null, 2)}\n`;
+}
+
+function plain({ name, text, mistake, references, caughtBy }: Scenario) {
+  return { name, text, mistake, references, caughtBy: caughtText(caughtBy) };
+}
+
+function outcome(scenario: Scenario, { broken, fixed, passed }: ScenarioVerdict) {
+  return { ...plain(scenario), passed, broken: half(broken), fixed: half(fixed) };
+}
+
+function half({ caught, passed, ended, findings }: HalfVerdict) {
+  const shown = ({ check, severity, text, known }: Finding) => ({ check, severity, text, known });
+  return { passed, caught, ended: ended && plainEnd(ended), findings: findings.map(shown) };
+}
+
+function plainEnd({ guest, kind, text }: NonNullable<HalfVerdict['ended']>) {
+  return { guest, kind, text };
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** Firmware that hands over what it has not given back, or takes what is not its own. */
+
+import { boot } from '../../src/boot/boot.ts';
+import { createDriver } from '../../src/driver.ts';
+import { HypxeError } from '../../src/error.ts';
+import { GuestOsId, Msr } from '../../src/hyperv/protocol.ts';
+import type { MemoryRange } from '../../src/machine.ts';
+import { MapAllocator } from '../../src/memory/allocator.ts';
+import { MessageType, STATUS_UNSUCCESSFUL, VmbusVersion } from '../../src/vmbus/protocol.ts';
+import { auditHandoff } from '../simulator/audit.ts';
+import type { DeviceChannel } from '../simulator/channel-interface.ts';
+import type { Link, LinkHost } from '../simulator/link.ts';
+import type { SimulatedMachine } from '../simulator/machine.ts';
+import { NetVsp } from '../simulator/netvsp/netvsp.ts';
+import { lateWrites, untilLateWrites } from './freed-memory.ts';
+import { guestsOf, makeMachine } from './rig.ts';
+import type { Half, HalfResult, Scenario } from './scenario.ts';
+import { FaultySeam } from './seam.ts';
+
+/** A NIC that refuses to be opened once it was told to. */
+class FickleNic extends NetVsp {
+  refuses = false;
+
+  override open(channel: DeviceChannel): number {
+    return this.refuses ? STATUS_UNSUCCESSFUL : super.open(channel);
+  }
+}
+
+/** A link on which nothing happens but what a scenario does. */
+class QuietLink implements Link {
+  host: LinkHost | undefined;
+
+  connect(host: LinkHost): void {
+    this.host = host;
+  }
+
+  transmit(): void {}
+
+  /** A broadcast frame, as they come at any time. */
+  broadcast(): void {
+    const frame = new Uint8Array(64).fill(0xee);
+    frame.fill(0xff, 0, 6);
+    this.host!.deliver(frame);
+  }
+}
+
+/** The driver frees the ring of a channel that the host has not opened, but still has a GPADL of. */
+function ringFreed(half: Half): HalfResult {
+  const nic = new FickleNic({ nic: 0, link: new QuietLink() });
+  const machine = makeMachine({}, { links: [], devices: [nic] });
+  const seam = new FaultySeam(machine.bootProcessor);
+  return lateWrites(machine, ['ring'], (events) => {
+    const driver = createDriver(seam, { events });
+    driver.probe();
+    nic.refuses = true;
+    if (half === 'broken') seam.fault = { keeps: (type) => type === MessageType.GPADL_TEARDOWN };
+    expectError(() => driver.devices[0]!.open());
+  });
+}
+
+/** The receive buffer is torn down first, then the channel closed: such hosts answer at the close. */
+function gpadlBeforeClose(half: Half): HalfResult {
+  const machine = makeMachine({});
+  const seam = new FaultySeam(machine.bootProcessor);
+  return lateWrites(machine, ['rx-buffer'], (events) => {
+    const driver = createDriver(seam, { events });
+    driver.probe();
+    driver.devices[0]!.open();
+    // The moment is that at which the buffer is freed: the close would come after it
+    if (half === 'broken') seam.fault = { keeps: (type) => type === MessageType.CLOSE_CHANNEL };
+    driver.devices[0]!.close();
+  });
+}
+
+/** The firmware hands over with its NIC open: frames go on arriving in memory that is the OS's. */
+function receiveBufferLeft(half: Half): HalfResult {
+  const link = new QuietLink();
+  const machine = makeMachine({}, { links: [link] });
+  const driver = createDriver(machine.bootProcessor);
+  driver.probe();
+  driver.devices[0]!.open();
+  if (half === 'fixed') driver.remove();
+  const map = machine.bootProcessor.memoryMap;
+  return { findings: untilLateWrites(machine, map, () => link.broadcast()), ended: undefined };
+}
+
+/** Below 3.0 hosts take UNLOAD for nothing, and go on using interrupt and monitor pages. */
+function monitorPageLeft(half: Half): HalfResult {
+  const machine = makeMachine({ host: 'server2012' });
+  const driver = createDriver(
+    machine.bootProcessor,
+    half === 'fixed'
+      ? {}
+      : { preset: 'ipxe', contact: (connection) => connection.initiateContact(VmbusVersion.V0_13) },
+  );
+  expectError(() => {
+    driver.probe();
+    driver.remove();
+  });
+  // The driver knows that the pages are lost, and reserves them; the firmware of then freed them
+  return audited(machine, machine.bootProcessor.memoryMap);
+}
+
+/** Firmware that goes away without giving up its identity, and loads firmware. */
+function chainloadWithIdentity(half: Half): HalfResult {
+  const machine = makeMachine({});
+  const first = boot(machine.bootProcessor);
+  if (half === 'broken') machine.bootProcessor.wrmsr(Msr.GUEST_OS_ID, GuestOsId.IPXE);
+  const { findings } = audited(machine, first.memoryMap);
+
+  // Whoever is loaded must come up in any case: the identity says nothing about a connection
+  const second = boot(machine.bootProcessor);
+  if (second.status === 'booted') return { findings, ended: undefined };
+  const text = `the firmware that was loaded did not boot: ${second.error?.message ?? ''}`;
+  const failed = { check: 'second-boot', severity: 'error', text } as const;
+  return { findings: [...findings, failed], ended: undefined };
+}
+
+/** The Gen 2 UEFI firmware owns the guest, and goes on running beside whom it has loaded. */
+function uefiStolen(half: Half): HalfResult {
+  const machine = makeMachine({});
+  const guests = guestsOf(machine);
+  const end = machine.bootProcessor.memory.byteLength;
+  const own: MemoryRange = { address: end - (4 << 20), length: 4 << 20, type: 'usable' };
+  const uefi = createDriver(machine.bootProcessor, {
+    guestOsId: GuestOsId.UEFI,
+    allocator: new MapAllocator([own]),
+  });
+  const rest: MemoryRange = { address: 0x100000, length: own.address - 0x100000, type: 'usable' };
+  const seam = new FaultySeam(machine.bootProcessor);
+  if (half === 'broken') {
+    seam.fault = { read: (msr) => (msr === Msr.GUEST_OS_ID ? 0n : undefined) };
+  }
+  guests.run('UEFI firmware', () => uefi.probe());
+  guests.run('iPXE', () =>
+    expectError(() => {
+      createDriver(seam, { allocator: new MapAllocator([rest]) }).probe();
+    }),
+  );
+  guests.run('UEFI firmware', () => {
+    expectError(() => uefi.devices[0]!.open());
+    uefi.remove();
+  });
+  const { findings } = audited(machine, machine.bootProcessor.memoryMap);
+  return { findings, ended: guests.ended };
+}
+
+function audited(machine: SimulatedMachine, map: readonly MemoryRange[]): HalfResult {
+  return { findings: auditHandoff(machine, map), ended: undefined };
+}
+
+/** What is refused is refused: that is not what the scenario is about. */
+function expectError(run: () => void): void {
+  try {
+    run();
+  } catch (error) {
+    if (!(error instanceof HypxeError)) throw error;
+  }
+}
+
+export const FIRMWARE_SCENARIOS: readonly Scenario[] = [
+  {
+    name: 'ring-freed-with-gpadl',
+    text: 'a channel could not be opened: its ring is freed, but the host still has the GPADL',
+    mistake: 'firmware',
+    references: ['iPXE 8963193cd (vmbus_open tears down the wrong GPADL)'],
+    caughtBy: { check: 'late-writes', says: /GPADL/ },
+    run: ringFreed,
+  },
+  {
+    name: 'gpadl-before-close',
+    text: 'the receive buffer is torn down before the channel is closed: the host still has it',
+    mistake: 'firmware',
+    references: ['iPXE cd68d93b6', 'illumos-omnios #1135'],
+    caughtBy: { check: 'late-writes', says: /GPADL/ },
+    run: gpadlBeforeClose,
+  },
+  {
+    name: 'receive-buffer-left',
+    text: 'the firmware hands over with its NIC open: frames arrive in memory of the OS',
+    mistake: 'firmware',
+    references: ['Linux 2db84eff127e', 'iPXE 0166a6835'],
+    caughtBy: { check: 'late-writes' },
+    run: receiveBufferLeft,
+  },
+  {
+    name: 'monitor-page-left',
+    text: 'UNLOAD does nothing on hosts before 2012 R2: they keep interrupt and monitor pages',
+    mistake: 'firmware',
+    references: ['iPXE 0166a6835'],
+    caughtBy: { check: 'shared-pages', says: /interrupt page/ },
+    run: monitorPageLeft,
+  },
+  {
+    name: 'chainload-with-identity',
+    text: 'firmware loads firmware, and leaves its guest OS identity behind',
+    mistake: 'firmware',
+    references: ['iPXE 936657832'],
+    caughtBy: { check: 'hypercall', says: /GUEST_OS_ID/ },
+    run: chainloadWithIdentity,
+  },
+  {
+    name: 'uefi-guest-stolen',
+    text: 'the guest belongs to the Gen 2 UEFI firmware: taking its hypercall page crashes it',
+    mistake: 'firmware',
+    references: ['iPXE 936657832 "Do not steal ownership from the Gen 2 UEFI firmware"'],
+    caughtBy: { ended: 'crash' },
+    run: uefiStolen,
+  },
+];

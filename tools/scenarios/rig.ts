@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** Machines for scenarios, and the run of a chain of kernels on one. */
+
+import { GuestRuns } from '../flow/guest-run.ts';
+import { runOsChain, type KernelPlan } from '../flow/os-chain.ts';
+import { TICKS_PER_MS } from '../simulator/clock.ts';
+import { SimulatedMachine, type SimulatedMachineOptions } from '../simulator/machine.ts';
+import { Network, memoryFiles, syntheticImage } from '../simulator/network/index.ts';
+import type { HostKnobs } from '../simulator/profile.ts';
+import { DEFAULT_PROFILE, profileNamed, withKnobs } from '../simulator/profiles.ts';
+import type { HalfResult } from './scenario.ts';
+
+/** Guest RAM: enough for a kernel, its crash kernel and resident firmware. */
+const MEMORY = 16 << 20;
+
+/** The image that firmware loads. */
+export const IMAGE_LENGTH = 100_000;
+export const IMAGE_NAME = 'scenario.img';
+
+/** A guest that takes longer than the longest wait of any kernel, 100 s, waits for ever. */
+const LIMITS = { virtualTicks: 150_000 * TICKS_PER_MS, pauses: 1_000_000 };
+
+/** The host of a scenario. */
+export interface HostSetup {
+  /** Profile; by default that of `hypxe boot`. */
+  readonly host?: string;
+  readonly knobs?: Partial<HostKnobs>;
+  readonly processors?: number;
+  /** Puts the host into some state, or gives it a fault. */
+  readonly prepare?: (machine: SimulatedMachine) => void;
+}
+
+/** Make the machine: one NIC, on a network that serves an image. */
+export function makeMachine(
+  setup: HostSetup,
+  more: Partial<SimulatedMachineOptions> = {},
+): SimulatedMachine {
+  const image = syntheticImage(IMAGE_LENGTH, 1);
+  const network = new Network({
+    files: memoryFiles({ [IMAGE_NAME]: image }),
+    bootFile: IMAGE_NAME,
+  });
+  const machine = new SimulatedMachine({
+    memory: new ArrayBuffer(MEMORY),
+    profile: withKnobs(profileNamed(setup.host ?? DEFAULT_PROFILE)!, setup.knobs ?? {}),
+    links: [network.link(0)],
+    seed: 1,
+    processors: setup.processors ?? 1,
+    ...more,
+  });
+  setup.prepare?.(machine);
+  return machine;
+}
+
+/** Guests of a machine, with the limits of scenarios. */
+export function guestsOf(machine: SimulatedMachine): GuestRuns {
+  return new GuestRuns(machine, LIMITS);
+}
+
+/** Kernels one after the other on a fresh machine. */
+export interface ChainSetup extends HostSetup {
+  readonly kernels: readonly KernelPlan[];
+}
+
+/** Run a chain of kernels. */
+export function runChain(setup: ChainSetup): HalfResult {
+  const machine = makeMachine(setup);
+  const guests = guestsOf(machine);
+  const stages = runOsChain({
+    machine,
+    memoryMap: machine.bootProcessor.memoryMap,
+    kernels: setup.kernels,
+    guest: (name, run) => guests.run(name, run),
+  });
+  return { findings: stages.flatMap(({ findings }) => findings), ended: guests.ended };
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** SAN boots: the firmware is still needed when somebody else takes the machine. */
+
+import { createDriver } from '../../src/driver.ts';
+import { HV_ENABLE, Msr } from '../../src/hyperv/protocol.ts';
+import { SanBoot, type SanFirmware } from '../flow/san-boot.ts';
+import { SanFlow } from '../flow/san-flow.ts';
+import { guestsOf, makeMachine } from './rig.ts';
+import type { Half, HalfResult, Scenario } from './scenario.ts';
+import { FaultySeam, type SeamFault } from './seam.ts';
+
+/** Run the SAN flow with drivers that are wrong in the broken half. */
+function sanFlow(half: Half, fault: SeamFault, wrong: (boot: SanBoot) => void): HalfResult {
+  const machine = makeMachine({});
+  const guests = guestsOf(machine);
+  const seam = new FaultySeam(machine.bootProcessor);
+  const firmware: SanFirmware = { createDriver };
+  const san = new SanBoot({ machine: seam, firmware });
+  if (half === 'broken') wrong(san);
+  const flow = new SanFlow({
+    ...{ machine, san, guests },
+    onHandoff: () => {
+      if (half === 'broken') seam.fault = fault;
+    },
+  });
+  flow.run();
+  return { findings: flow.stages.flatMap(({ findings }) => findings), ended: guests.ended };
+}
+
+/** The loader takes over in the middle of a transfer: everything of the firmware is still mapped. */
+const notQuiesced = (half: Half): HalfResult =>
+  sanFlow(half, {}, (san) => {
+    san.quiesce = () => {};
+  });
+
+/** The SynIC is disabled while the connection is still open. */
+function scontrolOff(half: Half): HalfResult {
+  const machine = makeMachine({});
+  return withQuiesce(half, machine, () => {
+    const { bootProcessor } = machine;
+    bootProcessor.wrmsr(Msr.SCONTROL, bootProcessor.rdmsr(Msr.SCONTROL) & ~HV_ENABLE);
+  });
+}
+
+function withQuiesce(
+  half: Half,
+  machine: ReturnType<typeof makeMachine>,
+  wrong: () => void,
+): HalfResult {
+  const guests = guestsOf(machine);
+  const san = new SanBoot({ machine: machine.bootProcessor, firmware: { createDriver } });
+  const quiesce = san.quiesce.bind(san);
+  san.quiesce = () => {
+    quiesce();
+    if (half === 'broken') wrong();
+  };
+  const flow = new SanFlow({ machine, san, guests });
+  flow.run();
+  return { findings: flow.stages.flatMap(({ findings }) => findings), ended: guests.ended };
+}
+
+/** The firmware takes the machine back without looking who has it: there are two owners. */
+const twoOwners = (half: Half): HalfResult =>
+  sanFlow(half, { read: (msr) => (msr === Msr.SIMP ? 0n : undefined) }, () => {});
+
+export const SAN_SCENARIOS: readonly Scenario[] = [
+  {
+    name: 'takeover-mid-transfer',
+    text: 'the loader takes the machine in the middle of a transfer, and nothing was quiesced',
+    mistake: 'firmware',
+    references: ['iPXE b91cc983d'],
+    caughtBy: { check: 'synic-pages' },
+    run: notQuiesced,
+  },
+  {
+    name: 'quiesce-without-scontrol',
+    text: 'the SynIC is disabled under a connection: Windows Server 2016 then waits for ever',
+    mistake: 'firmware',
+    references: ['iPXE b91cc983d'],
+    caughtBy: { check: 'scontrol' },
+    run: scontrolOff,
+  },
+  {
+    name: 'two-owners',
+    text: 'the firmware takes the machine back while somebody else has it',
+    mistake: 'firmware',
+    references: ['iPXE b91cc983d', 'Microsoft KB 2858695'],
+    caughtBy: { check: 'next-os', says: /has taken the machine/ },
+    run: twoOwners,
+  },
+];

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * A scenario: a bug that somebody once had, with the broken behaviour switched on, which must be
+ * caught, and with the fixed behaviour, which must pass.
+ */
+
+import type { GuestEnd } from '../flow/guest-run.ts';
+import type { AuditCheck, Finding, Severity } from '../simulator/audit-findings.ts';
+
+/** By what the broken half must be caught. */
+export type Caught =
+  | {
+      /** A finding of this check. */
+      readonly check: AuditCheck;
+      /** Default `error`. */
+      readonly severity?: Severity;
+      /** What the finding must say. */
+      readonly says?: RegExp;
+    }
+  /** A guest that did not come back. */
+  | { readonly ended: 'crash' | 'hang' };
+
+/** What came of a half. */
+export interface HalfResult {
+  readonly findings: readonly Finding[];
+  readonly ended: GuestEnd | undefined;
+}
+
+export type Half = 'broken' | 'fixed';
+
+export interface Scenario {
+  /** On the command line: `kexec-without-unload`. */
+  readonly name: string;
+  /** What goes wrong, in a line. */
+  readonly text: string;
+  /** Whose mistake it is. */
+  readonly mistake: 'kernel' | 'firmware' | 'host';
+  /** Public references: commits, issues, documents. */
+  readonly references: readonly string[];
+  readonly caughtBy: Caught;
+  /** Run a half, on a machine of its own. */
+  readonly run: (half: Half) => HalfResult;
+}
+
+/** How a half was judged. */
+export interface HalfVerdict extends HalfResult {
+  readonly half: Half;
+  /** What caught it, in words; undefined if nothing did. */
+  readonly caught: string | undefined;
+  /** The broken half is caught; the fixed one is not, and has no error at all. */
+  readonly passed: boolean;
+}
+
+export interface ScenarioVerdict {
+  readonly name: string;
+  readonly broken: HalfVerdict;
+  readonly fixed: HalfVerdict;
+  readonly passed: boolean;
+}
+
+/** Run both halves. @throws what is a mistake in the simulator */
+export function runScenario(scenario: Scenario): ScenarioVerdict {
+  const [broken, fixed] = (['broken', 'fixed'] as const).map((half) => {
+    const result = scenario.run(half);
+    const caught = whatCaught(scenario.caughtBy, result);
+    const clean =
+      result.ended === undefined && !result.findings.some(({ severity }) => severity === 'error');
+    const passed = half === 'broken' ? caught !== undefined : caught === undefined && clean;
+    return { half, ...result, caught, passed };
+  }) as [HalfVerdict, HalfVerdict];
+  return { name: scenario.name, broken, fixed, passed: broken.passed && fixed.passed };
+}
+
+function whatCaught(by: Caught, { findings, ended }: HalfResult): string | undefined {
+  if ('ended' in by) {
+    return ended?.kind === by.ended ? `${ended.guest} ended: ${ended.text}` : undefined;
+  }
+  const { check, severity = 'error', says = /^/ } = by;
+  const finding = findings.find(
+    (each) => each.check === check && each.severity === severity && says.test(each.text),
+  );
+  return finding && `${check}: ${finding.text}`;
+}
+
+/** What is expected, in words. */
+export function caughtText(by: Caught): string {
+  if ('ended' in by) return `the guest's ${by.ended}`;
+  const { check, severity = 'error' } = by;
+  return severity === 'error' ? `the check ${check}` : `the check ${check}, as a ${severity}`;
+}

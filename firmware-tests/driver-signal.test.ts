@@ -184,7 +184,7 @@ signal('a host that waits for room is told when there is enough, once', () => {
     assert.is(rig.sent(7).length, count);
     return rig.signalled().length;
   };
-  // Crossed by the only packet; crossed by the second of three; enough before; never enough; not asked
+  // Crossed by the only packet, by the second of three; enough before, never enough, not asked
   assert.is(receive(size - 8, 1), 1);
   assert.is(receive(size - 2 * PACKET + 8, 3), 1);
   assert.is(receive(size - 4 * PACKET, 3), 0);

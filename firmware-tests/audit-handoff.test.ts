@@ -340,6 +340,19 @@ quiesce('as a shutdown the same is full of errors', () => {
     assert.ok(errors.includes(check as 'unload'));
 });
 
+quiesce('a buffer of many pages is safe only if all of them are reserved', () => {
+  const { machine } = quiesced();
+  const receiveBuffer = (map: readonly MemoryRange[]) =>
+    auditHandoff(machine, map).find(({ pages }) => /^receive buffer/.test(pages?.purpose ?? ''))!;
+  const { pages } = receiveBuffer([]).pages!;
+  assert.is(receiveBuffer([]).severity, 'warning');
+  for (const page of [pages[0]!, pages[31]!, pages[63]!]) {
+    const { severity, pages } = receiveBuffer([{ address: page, length: 1, type: 'usable' }]);
+    assert.is(severity, 'error');
+    assert.is(pages?.reserved, false);
+  }
+});
+
 quiesce('SCONTROL must be on, and SIMP off', () => {
   const { machine } = quiesced();
   machine.bootProcessor.wrmsr(Msr.SCONTROL, 0n);

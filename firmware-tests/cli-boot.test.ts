@@ -238,14 +238,12 @@ json('a crash', async () => {
   assert.is(ended?.text, '#GP on VP 0: wrmsr 0x1: no such register');
 });
 
-json('a hang that only the watchdog ends', async () => {
-  write('loop.js', 'export const boot = () => { for (;;); };');
-  const { verdict, exitCode, ended, counts } = await document(
-    ...['--firmware', 'loop.js', '--watchdog', '1'],
-  );
-  assert.is(verdict, 'hang');
+json('a firmware that takes its worker with it', async () => {
+  write('exit.js', 'process.exit(0);');
+  const { verdict, exitCode, ended, counts } = await document('--firmware', 'exit.js');
+  assert.is(verdict, 'crash');
   assert.is(exitCode, 3);
-  assert.is(ended?.kind, 'hang');
+  assert.is(ended?.text, 'it ended its process (process.exit)');
   assert.is(counts, null);
 });
 

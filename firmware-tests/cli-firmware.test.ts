@@ -5,6 +5,8 @@
 import * as path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { Machine } from '../src/machine.ts';
+import { BadBootResult, readBootResult } from '../tools/flow/boot-result.ts';
 import { directory, hypxe, lastLine, write, type Run } from './cli-rig.ts';
 
 /** Boot a bundle with this text. */
@@ -28,38 +30,6 @@ for (const [what, text, message, advice] of [
   ['is no module', 'export {', ' cannot be loaded: SyntaxError: ', EXPORT],
   ['has no entry point', 'export const start = 1;', ' exports no function boot', EXPORT],
   ['returns nothing', 'export const boot = () => {};', ': boot() returned undefined', RESULT],
-  [
-    'is asynchronous',
-    'export const boot = async () => {};',
-    ': boot() returned a promise, but firmware is synchronous',
-    RESULT,
-  ],
-  [
-    'returns a status that is none',
-    'export const boot = () => ({ status: 0 });',
-    ': boot() returned the status 0',
-    RESULT,
-  ],
-  [
-    'booted nothing',
-    'export const boot = () => ({ status: "booted" });',
-    ': boot() booted, but returned no image that lies in RAM',
-    RESULT,
-  ],
-  [
-    'hands on memory that does not exist',
-    'const memoryMap = [{ address: 0, length: 2 ** 40, type: "usable" }];' +
-      'export const boot = () => ({ status: "failed", memoryMap });',
-    ': memoryMap[0] is usable beyond the end of RAM',
-    RESULT,
-  ],
-  [
-    'hands on the image as free memory',
-    'const image = { address: 0x100000, length: 1 };' +
-      'export const boot = () => ({ status: "booted", image });',
-    ': the image lies in memory that memoryMap calls usable',
-    RESULT,
-  ],
 ] as const) {
   bad(`a bundle that ${what} is refused`, async () => {
     const { code, error, file } = await boot(text);
@@ -140,6 +110,72 @@ for (const [what, text] of [
 }
 
 bad.run();
+
+const results = suite('command line: what boot() returns');
+
+const RAM = 4 * 2 ** 20;
+const machine = {
+  memory: new ArrayBuffer(RAM),
+  memoryMap: [{ address: 0x1000, length: RAM - 0x1000, type: 'usable' }],
+} as unknown as Machine;
+const reserved = [{ address: 0, length: RAM, type: 'reserved' }];
+const image = { name: 'i', address: 0x100000, length: 5, device: 'd' };
+
+for (const [value, message] of [
+  [null, 'boot() returned null'],
+  ['booted', 'boot() returned booted'],
+  [Promise.resolve(), 'boot() returned a promise, but firmware is synchronous'],
+  [{ status: 0 }, 'boot() returned the status 0'],
+  [{ status: 'failed', memoryMap: 7 }, 'memoryMap is no array'],
+  [{ status: 'failed', memoryMap: [null] }, 'memoryMap[0] has no address and length'],
+  [
+    { status: 'failed', memoryMap: [{ address: 0, length: -1 }] },
+    'memoryMap[0] has no address and length',
+  ],
+  [
+    { status: 'failed', memoryMap: [...reserved, { ...image, type: 'free' }] },
+    'memoryMap[1] is free',
+  ],
+  [
+    { status: 'failed', memoryMap: [{ address: 0, length: RAM + 1, type: 'usable' }] },
+    'memoryMap[0] is usable beyond the end of RAM',
+  ],
+  [{ status: 'booted' }, 'boot() booted, but returned no image that lies in RAM'],
+  [
+    { status: 'booted', image: { ...image, address: RAM - 4 } },
+    'boot() booted, but returned no image that lies in RAM',
+  ],
+  [
+    { status: 'booted', image: { ...image, length: 0.5 } },
+    'boot() booted, but returned no image that lies in RAM',
+  ],
+  [{ status: 'booted', image }, 'the image lies in memory that memoryMap calls usable'],
+] as const) {
+  results(message, () => {
+    assert.throws(
+      () => readBootResult(value, machine),
+      (error: Error) => error instanceof BadBootResult && error.message === message,
+    );
+  });
+}
+
+results('what may be left out is filled in', () => {
+  assert.equal(readBootResult({ status: 'failed', image }, machine), {
+    status: 'failed',
+    image: undefined,
+    error: undefined,
+    attempts: [],
+    memoryMap: machine.memoryMap,
+  });
+  const { status, memoryMap } = readBootResult(
+    { status: 'booted', image, memoryMap: reserved },
+    machine,
+  );
+  assert.is(status, 'booted');
+  assert.is(memoryMap, reserved);
+});
+
+results.run();
 
 const own = suite('command line: firmware of others');
 

@@ -6,6 +6,8 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { parseBoot } from '../tools/command/boot-options.ts';
+import { UsageError } from '../tools/command/usage.ts';
 import { assertRefused, directory, hypxe, write } from './cli-rig.ts';
 
 write('empty', '');
@@ -123,10 +125,33 @@ const REFUSED: readonly [args: string, name: string, text: string, advice: strin
 
 const options = suite('command line: boot refuses');
 
-for (const [args, name, text, advice] of REFUSED) {
+/** How many are run as a user does; a process each is a tenth of a second. */
+const SPAWNED = 4;
+
+for (const [index, [args, name, text, advice]] of REFUSED.entries()) {
   options(args, async () => {
-    assertRefused(await hypxe('boot', ...args.split(' ')), name, text, advice);
+    const words = args.split(' ');
+    if (index < SPAWNED) assertRefused(await hypxe('boot', ...words), name, text, advice);
+    const error = refusal(words);
+    assert.is(error.name, name);
+    assert.is(error.message, text);
+    assert.is(error.advice, advice);
   });
+}
+
+/** What the options are refused with; in this process, but in the directory of the tests. */
+function refusal(args: readonly string[]): UsageError {
+  const before = process.cwd();
+  process.chdir(directory);
+  try {
+    parseBoot(args, 'image');
+  } catch (error) {
+    if (error instanceof UsageError) return error;
+    throw error;
+  } finally {
+    process.chdir(before);
+  }
+  throw new Error('not refused');
 }
 
 options('a firmware that is not there', async () => {

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { assertKept, hypxe, lastLine, read, write } from './cli-rig.ts';
+import { CLI, assertKept, hypxe, lastLine, read, shell, write } from './cli-rig.ts';
 
 const digest = (bytes: Uint8Array | string): string =>
   createHash('sha256').update(bytes).digest('hex');
@@ -135,6 +135,21 @@ codes('1: nothing fits', async () => {
     lastLine(run),
     'verdict: findings: nothing was booted (ImageTooLarge); the audit has 0 errors',
   );
+});
+
+codes('the exit code is that of the verdict although nobody reads on: | head', async () => {
+  const command = `"${process.execPath}" "${CLI}" boot --size 1 --verbose`;
+  const { error, code } = await shell(`(${command}; echo $? >code) | head -1 >/dev/null`);
+  assert.is(error, '');
+  assert.is(code, 0);
+  assert.is(read('code').trim(), '0');
+});
+
+codes('2: the output is lost', async () => {
+  if (!fs.existsSync('/dev/full')) return;
+  const { error, code } = await shell(`"${process.execPath}" "${CLI}" hosts >/dev/full`);
+  assert.match(error, /^hypxe: OutputLost: standard output: ENOSPC[^\n]*\n {7}Redirect [^\n]*\n$/);
+  assert.is(code, 2);
 });
 
 codes('2: the host is refused', async () => {

@@ -9,7 +9,8 @@ import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as assert from 'uvu/assert';
 
-const CLI = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
+/** The built command line. */
+export const CLI = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
 const GOLDEN = fileURLToPath(new URL('./golden/', import.meta.url));
 
 /** Longest that one run may take, in ms. */
@@ -46,6 +47,16 @@ export function hypxe(...args: string[]): Promise<Run> {
   const options = { cwd: directory, maxBuffer: 1 << 26, timeout: RUN_MAX_MS };
   return new Promise((resolve) => {
     const child = execFile(process.execPath, [CLI, ...args], options, (_, out, error) => {
+      resolve({ code: child.exitCode, out, error });
+    });
+  });
+}
+
+/** Run a command of the shell. */
+export function shell(command: string): Promise<Run> {
+  const options = { cwd: directory, timeout: RUN_MAX_MS };
+  return new Promise((resolve) => {
+    const child = execFile('/bin/sh', ['-c', command], options, (_, out, error) => {
       resolve({ code: child.exitCode, out, error });
     });
   });

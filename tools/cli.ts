@@ -49,6 +49,14 @@ const terminal: Terminal = {
   error: (text) => void process.stderr.write(text),
 };
 
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // Whoever read has gone (`| head`): the exit code still tells
+  if (error.code === 'EPIPE' || error.code === 'ERR_STREAM_DESTROYED') return;
+  const advice = 'Redirect the output to where there is room for it.';
+  terminal.error(`hypxe: OutputLost: standard output: ${error.message}\n       ${advice}\n`);
+  process.exit(Exit.USAGE);
+});
+
 async function run(args: readonly string[]): Promise<number> {
   const [command, ...rest] = args;
   switch (command) {

@@ -139,8 +139,14 @@ export class OfferedChannel {
     return new HypxeError(VmbusError.ChannelRescinded, `channel ${this.id} was rescinded`);
   }
 
-  /** Let the host use a region through this channel. @throws as GpadlTable.establish */
+  /**
+   * Let the host use a region through this channel.
+   *
+   * @throws HypxeError ChannelRescinded: the number may be another device's by now; and as
+   * GpadlTable.establish
+   */
   establishGpadl(region: Region): Gpadl {
+    if (this.rescinded) throw this.rescindedError();
     return this.#context.gpadls.establish(this.id, region);
   }
 

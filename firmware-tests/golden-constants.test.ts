@@ -41,6 +41,7 @@ const WITHOUT_GOLDEN: Readonly<Record<string, readonly [value: number | bigint, 
   'vmbus.VERSION_RESPONSE2_SIZE': [20, 'OpenVMM VersionResponse2, tested below'],
   'host.IMPLEMENTED_FEATURES': [0x2f, 'the members of FeatureFlag together, tested below'],
   'host.OPEN_CHANNEL2_FEATURES': [0x3, 'OpenVMM OpenChannel2: features 0x1 or 0x2'],
+  'host.OFFER_FLAGS_NEGOTIATED': [0xe, 'OpenVMM OfferFlags, tested below'],
   'host.OFFER_CHANNEL_SHORT': [190, 'OFFER_CHANNEL up to its monitor, tested below'],
   'host.INITIATE_CONTACT_CLIENT_SIZE': [56, 'OpenVMM InitiateContact2, tested below'],
   'host.CHANNEL_CONNECTION_BASE': [0x2000, 'SINT 2 << 12, tested below'],
@@ -142,6 +143,11 @@ values('what no golden file has is as its document has it', () => {
   const features = Object.values(host.FeatureFlag).reduce((all, flag) => all | flag, 0);
   assert.is(host.IMPLEMENTED_FEATURES, features);
   assert.is(host.INITIATE_CONTACT_CLIENT_SIZE, goldenStruct('openvmm', 'InitiateContact2').size);
+  const negotiated = ['confidential_ring_buffer', 'confidential_external_memory'];
+  const offerFlags = [...negotiated, 'require_pinned_external_memory'].map((name) =>
+    Number(goldenValues(`vmbus_offer_flags.${name}`)[0]),
+  );
+  assert.is(host.OFFER_FLAGS_NEGOTIATED, offerFlags[0]! | offerFlags[1]! | offerFlags[2]!);
   assert.is(host.OFFER_CHANNEL_SHORT, vmbus.OfferChannel.at.isDedicated);
   assert.is(host.CHANNEL_CONNECTION_BASE, vmbus.VMBUS_MESSAGE_SINT << 12);
   const room = hyperv.HV_MESSAGE_PAYLOAD_MAX;

@@ -21,6 +21,7 @@ import type { Channel } from './channel.ts';
 import {
   CloseReservedResponse,
   ModifyConnectionResponse,
+  OFFER_FLAGS_NEGOTIATED,
   OFFER_CHANNEL_SHORT,
   VersionResponse2,
 } from './host-protocol.ts';
@@ -80,7 +81,7 @@ export function offerChannel(channel: Channel, connectionId: number, short: bool
   const { device } = channel;
   offer.set(guidBytes(device.interfaceId), at.interfaceId);
   offer.set(guidBytes(device.instanceId), at.instanceId);
-  view.setUint16(at.flags, device.offerFlags, true);
+  view.setUint16(at.flags, device.offerFlags & ~OFFER_FLAGS_NEGOTIATED, true);
   if (device.userDefined !== undefined)
     offer.set(device.userDefined.subarray(0, sizes.userDefined), at.userDefined);
   view.setUint16(at.subchannelIndex, channel.index, true);

@@ -97,6 +97,12 @@ export const CloseReservedResponse = struct('CLOSE_RESERVED_RESPONSE', 12, {
   channel: [8, 4],
 });
 
+/**
+ * OfferChannel.flags that are sent only where confidential channels (0x2, 0x4) or GPA pinning (0x8)
+ * were agreed, which this server never does.
+ */
+export const OFFER_FLAGS_NEGOTIATED = 0x2 | 0x4 | 0x8;
+
 /** OFFER_CHANNEL before 1.1: without the connection ID and whether it is dedicated. */
 export const OFFER_CHANNEL_SHORT = 190;
 

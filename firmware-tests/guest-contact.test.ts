@@ -52,7 +52,7 @@ versions('newest first, each version once, on connection 4 from 5.0 on', () => {
     const asked = ALL.slice(0, ALL.indexOf(expected) + 1);
     const wanted = asked.map((version) => {
       const port = version >= VmbusVersion.V5_0 ? 4 : 1;
-      // An older host has no connection 4: the hypercall says so, once, and no message is lost on it
+      // An older host has no connection 4: the hypercall says so, once
       return [version, port, port === 4 && !multi ? HvStatus.INVALID_CONNECTION_ID : 0];
     });
     assert.equal(contacts(rig), wanted, host);

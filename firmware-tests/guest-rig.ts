@@ -304,3 +304,26 @@ export function failure(action: () => void): HypxeError {
   }
   throw new Error('expected a HypxeError');
 }
+
+/** A 32-bit word as it lies on the wire, in hexadecimal. */
+export function word(value: number): string {
+  return hex(new Uint8Array(new Uint32Array([value]).buffer));
+}
+
+/** A machine with one {@link ProbeDevice}, its channel open. */
+export interface ProbeSetup {
+  readonly rig: GuestRig;
+  readonly device: ProbeDevice;
+  readonly driver: ProbeDriver;
+}
+
+export function probeSetup(
+  options: GuestRigOptions = {},
+  driverOptions: ConstructorParameters<typeof ProbeDriver>[0] = {},
+): ProbeSetup {
+  const device = new ProbeDevice(1);
+  const driver = new ProbeDriver(driverOptions);
+  const { devices = [device] } = options;
+  const rig = new GuestRig({ cards: 0, ...options, devices, drivers: [driver] }).start();
+  return { rig, device, driver };
+}

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * Two VMBus drivers in one guest (Linux commit "enable VMBus protocol version 5.0"): the second on a
- * SINT of its own, over one hypervisor layer. Against the simulated host, strict and not.
+ * Two VMBus drivers in one guest (Linux commit "enable VMBus protocol version 5.0"): the second on
+ * a SINT of its own, over one hypervisor layer. Against the simulated host, strict and not.
  */
 
 import { suite } from 'uvu';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** UNLOAD without closing anything first: for kexec, and after a crash (Linux vmbus_initiate_unload). */
+/** UNLOAD with nothing closed before: for kexec, after a crash (Linux vmbus_initiate_unload). */
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

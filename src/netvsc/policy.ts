@@ -15,8 +15,8 @@ export interface NetvscPolicy {
   /** Page set that the receive buffer is known by, 16 bits. */
   readonly receiveBufferId: number;
   /**
-   * Length of the send buffer in bytes: whole pages; 0 for none. Frames that fit into a section of it
-   * are copied there, and the host needs not be told of their pages.
+   * Length of the send buffer in bytes: whole pages; 0 for none. Frames that fit into a section of
+   * it are copied there, and the host needs not be told of their pages.
    */
   readonly sendBufferLength: number;
   /** Frames in flight. */
@@ -29,7 +29,7 @@ export interface NetvscPolicy {
   readonly completionPayload: 'empty' | 'status';
   /** How long a close waits for frames in flight before it gives them up, in ms. */
   readonly drainMs: number;
-  /** What a close does with frames that are still in flight: tells the host to cancel them or not. */
+  /** Whether a close asks the host to cancel the frames that are still in flight. */
   readonly cancel: boolean;
   /** Whether revoking a buffer waits for a completion, or only tells the host (Linux). */
   readonly awaitRevoke: boolean;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * The sub-channels of a NetVSC: more rings for the same device, that frames are spread over by their
- * flow, so that each flow keeps its order (Linux netvsc_sc_open, netvsc_pick_tx, netvsc_send_table).
+ * The sub-channels of a NetVSC: more rings for the same device. Frames are spread over them by
+ * their flow, so that each flow keeps its order (Linux netvsc_sc_open, netvsc_pick_tx,
+ * netvsc_send_table).
  */
 
 import { HypxeError, type ErrorKind } from '../error.ts';

@@ -12,7 +12,7 @@ import { DEFAULT_PROFILE, profileNamed, withKnobs } from '../simulator/profiles.
 import type { HalfResult } from './scenario.ts';
 
 /** Guest RAM: enough for a kernel, its crash kernel and resident firmware. */
-const MEMORY = 16 << 20;
+const MEMORY = 8 << 20;
 
 /** The image that firmware loads. */
 export const IMAGE_LENGTH = 100_000;

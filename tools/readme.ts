@@ -48,12 +48,12 @@ const PARTS: Readonly<Record<string, () => string>> = {
 /** The README with its generated parts made anew. */
 export function regenerate(text: string): string {
   const seen = new Set<string>();
-  const marker = /(<!-- generated: ([a-z-]+) -->\n)[\s\S]*?(\n<!-- end -->)/g;
+  const marker = /(<!-- generated: ([a-z-]+) -->\n)[\s\S]*?(<!-- end -->)/g;
   const result = text.replace(marker, (_all, begin: string, name: string, end: string) => {
     const part = PARTS[name];
     if (part === undefined) throw new ReadmeError(`README.md names no such part: ${name}`);
     seen.add(name);
-    return `${begin}\n${part().trimEnd()}\n${end}`;
+    return `${begin}\n${part().trimEnd()}\n\n${end}`;
   });
   for (const name of Object.keys(PARTS)) {
     if (!seen.has(name)) throw new ReadmeError(`README.md lacks the part ${name}`);

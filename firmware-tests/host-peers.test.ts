@@ -330,6 +330,21 @@ reserved('a device that goes takes its reserved channel with it', () => {
   assert.equal(rig.grants(), []);
 });
 
+reserved('a rescinded one is closed with an answer, and ends with its connection', () => {
+  const { rig, devices } = reservedRig();
+  rig.server.rescind(devices[0]!);
+  assert.is(rig.partition.received.at(-1)!.hex, words(2, 0, 1));
+  assert.equal(rig.post(closeReserved(1, 3, 6)), [reservedClosed(1)]);
+  assert.equal(rig.post(words(MessageType.RELID_RELEASED, 0, 1)), []);
+  assert.equal(rig.grants().includes(`gpadl:${RING_PFN}`), false);
+  assert.equal(rig.violations, []);
+
+  const other = reservedRig();
+  other.rig.server.rescind(other.devices[0]!);
+  other.rig.post(UNLOAD);
+  assert.equal(other.rig.grants(), []);
+});
+
 reserved('test_disconnected_reset: a reset closes reserved channels, too', () => {
   const { rig, devices } = reservedRig();
   rig.post(UNLOAD);

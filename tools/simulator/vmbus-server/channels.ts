@@ -128,13 +128,14 @@ export class Channels {
     const targetVp = view.getUint32(at.targetVp, true);
     const sint = view.getUint32(at.targetSint, true);
     const channel = this.#offers.byId(id);
-    const mine = channel?.state === 'open' && channel.opening?.reserved === true;
-    if (!mine || !this.#isTarget(targetVp, sint)) {
+    if (channel?.opening?.reserved !== true || !this.#isTarget(targetVp, sint)) {
       this.#wrong('CLOSE_RESERVED_CHANNEL', id, channel);
       return;
     }
+
+    // One that was rescinded has no device any more, but its guest waits for the answer
     this.#shut(channel);
-    channel.state = 'closed';
+    if (!channel.rescinded) channel.state = 'closed';
     this.#messages.sendTo(targetVp, sint, closeReservedResponse(id));
 
     // Nobody knows the channel any more if its connection is gone; the next one may want it

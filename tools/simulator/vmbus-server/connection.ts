@@ -367,7 +367,8 @@ export class VmbusConnection {
     known.sort((a, b) => a.id - b.id);
     for (const channel of known) {
       // Reserved channels are for a guest that has crashed: they go on
-      if (channel.opening?.reserved === true) channel.orphan = true;
+      const goesOn = channel.state === 'open' && channel.opening?.reserved === true;
+      if (goesOn) channel.orphan = true;
       else this.channels.end(channel, by);
     }
   }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** Running guests one after the other, each within its limits, and what ended one that did not return. */
+/**
+ * Running guests one after the other, each within its limits, and what ended one that did not
+ * return.
+ */
 
 import { OsOops } from '../os/os-oops.ts';
 import { TICKS_PER_MS } from '../simulator/clock.ts';

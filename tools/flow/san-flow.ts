@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * The flow of a SAN boot: the firmware loads the image and quiesces; while it serves the loader, the
- * loader takes the machine in the middle of a transfer; the firmware, asked again, must leave it
- * alone; the loader gives it back; the firmware takes it back and serves to the end. Then comes the
- * OS, and finds the firmware quiesced.
+ * The flow of a SAN boot: the firmware loads the image and quiesces; while it serves the loader,
+ * the loader takes the machine in the middle of a transfer; the firmware, asked again, must leave
+ * it alone; the loader gives it back; the firmware takes it back and serves to the end. Then comes
+ * the OS, and finds the firmware quiesced.
  */
 
 import type { BootResult } from '../../src/boot/boot.ts';

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** What the loaded OS does at the seam besides what the drivers do: interrupts, and its own posting. */
+/**
+ * What the loaded OS does at the seam besides what the drivers do: interrupts, and its own posting.
+ */
 
 import { HyperV, type HyperVOptions } from '../../src/hyperv/hyperv.ts';
 import type { Log } from '../../src/events.ts';

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** The memory of the loaded OS: what it takes of the map that it was handed, and what it sets aside. */
+/**
+ * The memory of the loaded OS: what it takes of the map that it was handed, and what it sets aside.
+ */
 
 import { PAGE_SIZE, type MemoryRange } from '../../src/machine.ts';
 import { MapAllocator, type PageAllocator, type PageRun } from '../../src/memory/allocator.ts';

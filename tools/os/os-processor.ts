@@ -2,8 +2,8 @@
 
 /**
  * One virtual processor of the loaded OS: the registers and pages that each of them has, set up and
- * taken down as Linux does it (`hv_synic_init`, `hv_cpu_init`, `hv_stimer_init` and their opposites,
- * with `read, change, write` everywhere).
+ * taken down as Linux does it (`hv_synic_init`, `hv_cpu_init`, `hv_stimer_init` and their
+ * opposites, with `read, change, write` everywhere).
  */
 
 import {

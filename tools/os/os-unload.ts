@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * How the OS disconnects (Linux `vmbus_initiate_unload`, `vmbus_wait_for_unload`): in an orderly end
- * the interrupt handler gets the answer, whenever it comes; in a crash the answer is looked for in
- * the message pages of all processors, since it goes to the one that once contacted the host.
+ * How the OS disconnects (Linux `vmbus_initiate_unload`, `vmbus_wait_for_unload`): in an orderly
+ * end the interrupt handler gets the answer, whenever it comes; in a crash the answer is looked for
+ * in the message pages of all processors, since it goes to the one that once contacted the host.
  */
 
 import {

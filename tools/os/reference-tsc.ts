@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** The clock of the loaded OS: the reference TSC page (TLFS "Reference TSC", Linux `hv_read_tsc_page`). */
+/**
+ * The clock of the loaded OS: the reference TSC page (TLFS "Reference TSC", Linux
+ * `hv_read_tsc_page`).
+ */
 
 import {
   Cpuid,

@@ -46,7 +46,9 @@ class QuietLink implements Link {
   }
 }
 
-/** The driver frees the ring of a channel that the host has not opened, but still has a GPADL of. */
+/**
+ * The driver frees the ring of a channel that the host has not opened, but still has a GPADL of.
+ */
 function ringFreed(half: Half): HalfResult {
   const nic = new FickleNic({ nic: 0, link: new QuietLink() });
   const machine = makeMachine({}, { links: [], devices: [nic] });
@@ -60,7 +62,9 @@ function ringFreed(half: Half): HalfResult {
   });
 }
 
-/** The receive buffer is torn down first, then the channel closed: such hosts answer at the close. */
+/**
+ * The receive buffer is torn down first, then the channel closed: such hosts answer at the close.
+ */
 function gpadlBeforeClose(half: Half): HalfResult {
   const machine = makeMachine({});
   const seam = new FaultySeam(machine.bootProcessor);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** Whether the host writes to memory that a guest has freed: the trial of late writes, on a part. */
+/**
+ * Whether the host writes to memory that a guest has freed: the trial of late writes, on a part.
+ */
 
 import type { EventSink } from '../../src/events.ts';
 import type { MemoryRange } from '../../src/machine.ts';

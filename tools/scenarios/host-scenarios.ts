@@ -179,7 +179,7 @@ export const HOST_SCENARIOS: readonly Scenario[] = [
   },
   {
     name: 'host-signals-after-unload',
-    text: 'an event is signalled after the answer to UNLOAD, and is there when the next kernel starts',
+    text: 'an event comes after the answer to UNLOAD, and is there when the next kernel starts',
     mistake: 'host',
     references: ['fedora-coreos-tracker #1308'],
     caughtBy: { check: 'leftovers', severity: 'warning', says: /event flag/ },

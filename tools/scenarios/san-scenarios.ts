@@ -28,7 +28,9 @@ function sanFlow(half: Half, fault: SeamFault, wrong: (boot: SanBoot) => void): 
   return { findings: flow.stages.flatMap(({ findings }) => findings), ended: guests.ended };
 }
 
-/** The loader takes over in the middle of a transfer: everything of the firmware is still mapped. */
+/**
+ * The loader takes over in the middle of a transfer: everything of the firmware is still mapped.
+ */
 const notQuiesced = (half: Half): HalfResult =>
   sanFlow(half, {}, (san) => {
     san.quiesce = () => {};

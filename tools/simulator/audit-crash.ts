@@ -19,8 +19,8 @@ const OWN_CHECKS: readonly AuditCheck[] = [
 ];
 
 /**
- * A finding of the audit of a crash as it is to be judged: part of the hole, or as it is. Pages that
- * the crash kernel uses itself are never part of it.
+ * A finding of the audit of a crash as it is to be judged: part of the hole, or as it is. Pages
+ * that the crash kernel uses itself are never part of it.
  *
  * @param vp the processor that crashed
  */

@@ -148,7 +148,9 @@ function sharedPages(machine: SimulatedMachine, kind: HandoffKind, describe: Des
   return findings;
 }
 
-/** Lost to the next owner, but it knows. What a crash leaves is a dump, and the host may change it. */
+/**
+ * Lost to the next owner, but it knows. What a crash leaves is a dump, and the host may change it.
+ */
 function safe({ reserved }: FindingPages, kind: HandoffKind): boolean {
   return reserved && kind !== 'crash';
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * The simulated VMBus server against two drivers that send anything: reserved channels, sub-channels
- * and second contacts in any order. No exception, and nothing is left when all have unloaded.
+ * The simulated VMBus server against two drivers that send anything: reserved channels, second
+ * contacts and sub-channels in any order. No exception, and nothing is left when all have unloaded.
  */
 
 import { suite } from 'uvu';

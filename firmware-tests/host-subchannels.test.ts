@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * Sub-channels of the simulated bus: offers with the GUIDs of the primary channel, opened and closed
- * by themselves, rescinded before it.
+ * Sub-channels of the simulated bus: offers with the GUIDs of the primary channel, opened and
+ * closed by themselves, rescinded before it.
  */
 
 import { suite } from 'uvu';

@@ -12,7 +12,12 @@ export {
 } from './audit-findings.ts';
 export { describeGrant } from './audit-pages.ts';
 export { auditHandoff, type AuditOptions } from './audit.ts';
-export type { ChannelDevice, DeviceChannel, GuestPacket } from './channel-interface.ts';
+export type {
+  ChannelDevice,
+  ClientName,
+  DeviceChannel,
+  GuestPacket,
+} from './channel-interface.ts';
 export { TICKS_PER_MS, TICKS_PER_US, VirtualClock, type Alarm } from './clock.ts';
 export type { CpuidOverride } from './cpuid.ts';
 export { HostEvents, type HostEvent, type HostEventSink } from './events.ts';
@@ -40,6 +45,6 @@ export { DEFAULT_PROFILE, PROFILES, profileNamed, withKnobs } from './profiles.t
 export { Random } from './random.ts';
 export type { SimulatedProcessor } from './simulated-processor.ts';
 export { inertDevice } from './vmbus-server/inert-device.ts';
-export type { VmbusInspection } from './vmbus-server/inspection.ts';
+export type { ClientInspection, VmbusInspection } from './vmbus-server/inspection.ts';
 export { VmbusServer } from './vmbus-server/server.ts';
 export type { PartitionLimits } from './watchdog.ts';

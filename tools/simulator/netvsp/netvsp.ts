@@ -201,8 +201,8 @@ export class NetVsp implements ChannelDevice {
   }
 
   /**
-   * Tell the guest of a virtual function, or that it is gone. False if there is no change, or if the
-   * guest has not initialised, cannot use one, or speaks an NVSP below 4.
+   * Tell the guest of a virtual function, or that it is gone. False if there is no change, or if
+   * the guest has not initialised, cannot use one, or speaks an NVSP below 4.
    */
   setVirtualFunction(present: boolean): boolean {
     const session = this.#session;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * Which queue a frame for the guest goes to: by its hash and a table, which is the guest's if it has
- * set one (OID_GEN_RECEIVE_SCALE_PARAMETERS), else spreads over all queues.
+ * Which queue a frame for the guest goes to: by its hash and a table, which is the guest's if it
+ * has set one (OID_GEN_RECEIVE_SCALE_PARAMETERS), else spreads over all queues.
  */
 
 import { RndisStatus } from '../../../src/rndis/protocol.ts';

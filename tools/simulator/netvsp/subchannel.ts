@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * A further queue of the network device: a channel of its own with the same GUIDs, for frames alone.
- * Sections of the receive buffer and the send buffer are those of the primary channel.
+ * A further queue of the network device: a channel of its own with the same GUIDs, for frames
+ * alone. The sections of the receive buffer and the send buffer are those of the primary channel.
  */
 
 import { NvspRndisPacket, NvspType } from '../../../src/netvsc/protocol.ts';

@@ -3,7 +3,14 @@
 /** The README is the manual: its commands work as printed, its generated parts are up to date. */
 
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -55,5 +62,15 @@ for (const command of commands()) {
     assert.ok(stdout.length > 0);
   });
 }
+
+readme('the guest of a few lines runs, and is caught', () => {
+  const example = /^```js\n(import \{ Network, Simul[\s\S]*?)^```$/m.exec(README)![1]!;
+  const file = join(folder, 'example.mjs');
+  writeFileSync(file, example);
+  const { status, stdout, stderr } = spawnSync('node', [file], { encoding: 'utf8' });
+  assert.is(status, 0, stderr);
+  assert.match(stdout, /^message type 15 supported 1$/m);
+  assert.match(stdout, /^error .*UNLOAD/m);
+});
 
 readme.run();

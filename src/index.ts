@@ -34,4 +34,14 @@ export {
 } from './net/device.ts';
 export { NETVSC_PRESETS, type NetvscPolicy, type PresetName } from './netvsc/policy.ts';
 export type { Clock } from './time.ts';
-export { contactAsFirmware, contactAsOs, type ContactPolicy } from './vmbus/contact.ts';
+export { VmbusBus, type BusOptions, type DriverInstance, type VmbusDriver } from './vmbus/bus.ts';
+export type { ConnectionOptions } from './vmbus/connection.ts';
+export {
+  contactAsFirmware,
+  contactAsOs,
+  contactAsSecondary,
+  contactNewestOf,
+  type ContactPolicy,
+} from './vmbus/contact.ts';
+export { OS_BUS, secondaryBus, type BusPreset } from './vmbus/presets.ts';
+export type { CrashOptions, UnloadOptions, UnloadResult } from './vmbus/unload.ts';

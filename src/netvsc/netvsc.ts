@@ -136,8 +136,8 @@ export class Netvsc implements RndisTransport, SubchannelOwner, TransmitHost {
   }
 
   close(): void {
-    // Nothing is said to a host that does not listen. The channel of a device that was taken away is
-    // closed already, and its rings may be gone
+    // Nothing is said to a host that does not listen. The channel of a device that was taken away
+    // is closed already, and its rings may be gone
     if (this.failure === undefined) {
       this.#drain();
       this.#requests.revokeReceiveBuffer();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * The drivers of the utility services: one for each service that is asked for, and one for each that
- * is known and not served. A service that fails is left out; it never fails the bus.
+ * The drivers of the utility services: one for each service that is asked for, and one for each
+ * that is known and not served. A service that fails is left out; it never fails the bus.
  */
 
 import { HypxeError } from '../error.ts';

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * The channel of a utility service: takes the host's messages out of their pipe, checks the headers,
- * negotiates, and puts each request with its answer back in place, as long as it came (Linux
- * drivers/hv/hv_util.c and its services).
+ * The channel of a utility service: takes the host's messages out of their pipe, checks the
+ * headers, negotiates, and puts each request with its answer back in place, as long as it came
+ * (Linux drivers/hv/hv_util.c and its services).
  *
- * One request at a time: while one is with the service, or its answer finds no room, nothing is read;
- * what else the host has sent waits in the ring.
+ * One request at a time: while one is with the service, or its answer finds no room, nothing is
+ * read; what else the host has sent waits in the ring.
  */
 
 import { type ErrorKind, HypxeError } from '../error.ts';

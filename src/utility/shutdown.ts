@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * Shutdown: the host asks the guest to end. The answer goes out first; then whoever runs the firmware
- * finds the request and ends in an orderly way (Linux shutdown_onchannelcallback).
+ * Shutdown: the host asks the guest to end. The answer goes out first; then whoever runs the
+ * firmware finds the request and ends in an orderly way (Linux shutdown_onchannelcallback).
  */
 
 import { DeviceClass } from '../vmbus/protocol.ts';

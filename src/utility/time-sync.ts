@@ -2,8 +2,8 @@
 
 /**
  * Time synchronisation: the host tells what time it is. From message version 4.0 on each sample
- * carries the partition's reference time at which it was taken, so that the way of the message costs
- * nothing (Linux adj_guesttime, timesync_onchannelcallback).
+ * carries the partition's reference time at which it was taken, so that the way of the message
+ * costs nothing (Linux adj_guesttime, timesync_onchannelcallback).
  */
 
 import { TICKS_PER_MS } from '../time.ts';

@@ -9,8 +9,8 @@ const EPOCH_DAYS = 719_468;
 
 /**
  * Milliseconds since 1970 as `2026-11-21T10:32:05.123Z`, fractions cut off. Days are counted from 1
- * March in eras of 400 years, so that the leap day comes last (Hinnant, "chrono-Compatible Low-Level
- * Date Algorithms").
+ * March in eras of 400 years, so that the leap day comes last (Hinnant, "chrono-Compatible
+ * Low-Level Date Algorithms").
  *
  * @param unixMs 0 up to the end of year 9999
  */

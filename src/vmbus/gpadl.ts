@@ -58,9 +58,9 @@ export class GpadlTable {
    * Tell the host of a region, in as many messages as its pages need.
    *
    * @param region page aligned; becomes shared, and stays so until the host has let go
-   * @throws HypxeError GpadlTooLarge, GpadlRefused, NoResponse, PostFailed. The region is revoked if
-   * the host said no; otherwise a teardown was tried, and freeing the region keeps it reserved if
-   * that failed.
+   * @throws HypxeError GpadlTooLarge, GpadlRefused, NoResponse, PostFailed. The region is revoked
+   * if the host said no; otherwise a teardown was tried, and freeing the region keeps it reserved
+   * if that failed.
    */
   establish(channel: number, region: Region): Gpadl {
     const pages = region.length / PAGE_SIZE;

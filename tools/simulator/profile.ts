@@ -52,7 +52,8 @@ export interface HostKnobs {
   readonly contactVp: 'from-3.0' | 'always';
   /**
    * Where a refused version is answered: at the VP that was asked for, or at that of the connection
-   * before (OpenVMM). Crash kernels on any VP get through to Windows hosts (LIS b1f365ff): inferred.
+   * before (OpenVMM). Crash kernels on any VP get through to Windows hosts (LIS b1f365ff):
+   * inferred.
    */
   readonly refusalVp: 'requested' | 'previous';
   /** Messages of the guest that wait before HvPostMessage fails (OpenVMM 64, QEMU 16). */

@@ -17,6 +17,8 @@ import type { NetDevice } from './net/device.ts';
 import { NetvscDriver } from './netvsc/driver.ts';
 import { NETVSC_PRESETS, type NetvscPolicy, type PresetName } from './netvsc/policy.ts';
 import type { Clock } from './time.ts';
+import { utilityDrivers, type PolledDriver } from './utility/driver.ts';
+import type { IcService } from './utility/service.ts';
 import { VmbusBus } from './vmbus/bus.ts';
 import { contactAsFirmware, type ContactPolicy } from './vmbus/contact.ts';
 
@@ -48,6 +50,8 @@ export interface DriverOptions {
   readonly guestOsId?: bigint;
   /** First GPADL ID less one; by default iPXE's. */
   readonly firstGpadl?: number;
+  /** Utility services that are served, as long as {@link HypervDriver.poll} is called. Default none. */
+  readonly services?: readonly IcService[];
   /**
    * Whether whatever is being done shall end: asked in every turn of a wait and before every
    * message. Once it says so, what is being done fails with Cancelled and is undone.
@@ -64,6 +68,7 @@ export class HypervDriver {
   readonly #hv: HyperV;
   readonly #bus: VmbusBus;
   readonly #net: NetvscDriver;
+  readonly #utility: readonly PolledDriver[];
   #probed = false;
   /** A reset has failed: the next unquiesce must try again, whatever SIMP says. */
   #resetFailed = false;
@@ -81,9 +86,10 @@ export class HypervDriver {
     this.#hv = new HyperV(machine, this.#pages, this.log, { guestOsId, cancel, clock });
     this.random = options.random ?? xorshift(this.#hv.clock);
     this.#net = new NetvscDriver(policy, this.log);
+    this.#utility = utilityDrivers(options.services ?? []);
     this.#bus = new VmbusBus(this.#hv, {
       contact: options.contact ?? contactAsFirmware,
-      drivers: [this.#net],
+      drivers: [this.#net, ...this.#utility],
       random: this.random,
       connection: { unloadTimeoutMs: UNLOAD_TIMEOUT_MS[preset] },
       firstGpadl: options.firstGpadl,
@@ -138,9 +144,14 @@ export class HypervDriver {
     this.#hv.remove();
   }
 
-  /** Handle what the host says outside of any wait: rescinds and late offers. */
+  /**
+   * Handle what the host says outside of any wait: rescinds and late offers, and requests to the
+   * utility services, one service after the other. Not from within a receive path.
+   */
   poll(): void {
-    if (this.#probed && this.#hv.isRunning) this.#bus.poll();
+    if (!this.#probed || !this.#hv.isRunning) return;
+    this.#bus.poll();
+    for (const driver of this.#utility) driver.poll();
   }
 
   /**

@@ -9,6 +9,9 @@ export {
   type BootResult,
   type FailedAttempt,
 } from './boot/boot.ts';
+export type { StoredFile } from './boot/file-store.ts';
+export type { PushOptions } from './boot/push-boot.ts';
+export { SERVICE_NAMES, type ServiceName } from './boot/services.ts';
 export { HypervDriver, createDriver, type DriverOptions } from './driver.ts';
 export { HypxeError, type ErrorKind, type Errno } from './error.ts';
 export type { BootStep, EventSink, FirmwareEvent, Layer, LogLevel } from './events.ts';
@@ -34,6 +37,12 @@ export {
 } from './net/device.ts';
 export { NETVSC_PRESETS, type NetvscPolicy, type PresetName } from './netvsc/policy.ts';
 export type { Clock } from './time.ts';
+export type { FileConsumer, FilePort, FileStart } from './utility/file-consumer.ts';
+export { FileCopyService, type FileCopyOptions } from './utility/file-copy.ts';
+export { HeartbeatService } from './utility/heartbeat.ts';
+export { LATER, type IcContext, type IcRequest, type IcService } from './utility/service.ts';
+export { ShutdownService, type ShutdownRequest } from './utility/shutdown.ts';
+export { TimeSyncService, wallTimeMs, type WallClock } from './utility/time-sync.ts';
 export { VmbusBus, type BusOptions, type DriverInstance, type VmbusDriver } from './vmbus/bus.ts';
 export type { ConnectionOptions } from './vmbus/connection.ts';
 export {

@@ -15,13 +15,24 @@ import { carve } from '../memory/shared-memory.ts';
 import type { NetDevice } from '../net/device.ts';
 import { netboot, type NetbootOptions } from '../net/netboot.ts';
 import type { Clock } from '../time.ts';
+import type { ShutdownRequest } from '../utility/shutdown.ts';
+import type { StoredFile } from './file-store.ts';
 import { Image } from './image.ts';
+import {
+  chooseBoot,
+  waitForFiles,
+  type BootChoice,
+  type BootWish,
+  type PushOptions,
+} from './push-boot.ts';
+import { BootServices, type ServiceName } from './services.ts';
 
 export const BootError = errorKinds({
   NoNetworkDevice: ['ENODEV', 'Give the VM a synthetic network adapter.'],
+  ShutDown: ['ECANCELED', 'Start the VM again: somebody on the host has shut it down.'],
 });
 
-export interface BootOptions extends Omit<DriverOptions, 'allocator'> {
+export interface BootOptions extends Omit<DriverOptions, 'allocator' | 'services'> {
   /** Boot file instead of the one that the DHCP server names. */
   readonly bootFile?: string;
   /** Next server instead of the one that the DHCP server names: an IPv4 address. */
@@ -30,6 +41,10 @@ export interface BootOptions extends Omit<DriverOptions, 'allocator'> {
   readonly device?: string;
   /** Puts itself between the drivers and their source of shared pages: to watch it, or to fail it. */
   readonly pages?: (allocator: PageAllocator) => PageAllocator;
+  /** Utility services that are served meanwhile. Default none: their channels stay closed. */
+  readonly services?: readonly ServiceName[];
+  /** With `file-copy` among the services: how pushed files are taken. */
+  readonly push?: PushOptions;
   /** Limits and sizes of the network client. */
   readonly net?: Pick<NetbootOptions, 'dhcp' | 'tftp' | 'net' | 'linkWaitMs'>;
 }
@@ -40,9 +55,12 @@ export interface BootImage {
   readonly name: string;
   readonly address: number;
   readonly length: number;
-  /** The network device that it came over. */
+  /** The network device that it came over, or {@link PUSHED}. */
   readonly device: string;
 }
+
+/** BootImage.device of a file that the host has pushed. */
+export const PUSHED = 'file copy';
 
 /** A network device over which nothing could be booted. */
 export interface FailedAttempt {
@@ -57,10 +75,16 @@ export interface BootResult {
   readonly error: HypxeError | undefined;
   readonly attempts: readonly FailedAttempt[];
   /**
-   * The machine's memory map for who comes next. Reserved: the image, and whatever the host may
-   * still write to, each with its purpose.
+   * The machine's memory map for who comes next. Reserved: the image, the files beside it, and
+   * whatever the host may still write to, each with its purpose.
    */
   readonly memoryMap: readonly MemoryRange[];
+  /** Pushed files that are handed on beside the image. */
+  readonly files?: readonly StoredFile[];
+  /** Command line for the image, if one was pushed. */
+  readonly commandLine?: string;
+  /** The host wants the machine: whoever runs the firmware powers off or restarts. */
+  readonly shutdown?: ShutdownRequest;
 }
 
 /**
@@ -72,22 +96,28 @@ export interface BootResult {
 export function boot(machine: Machine, options: BootOptions = {}): BootResult {
   const allocator = new MapAllocator(machine.memoryMap);
   const attempts: FailedAttempt[] = [];
+  const { events, services: names = [], push = {} } = options;
+  const services = new BootServices(machine, allocator, events, names, push);
   let driver: HypervDriver;
   try {
     const pages = options.pages?.(allocator) ?? allocator;
-    driver = createDriver(machine, { ...options, allocator: pages });
+    const cancel = services.cancel(options.cancel);
+    const own = { allocator: pages, services: services.all };
+    driver = createDriver(machine, { ...options, ...own, ...(cancel && { cancel }) });
   } catch (error) {
     return failed(asHypxeError(error), attempts, machine.memoryMap);
   }
 
-  // Boot over the first device that works
+  // Boot what the host pushes, or over the first device that works
   let image: BootImage | undefined;
+  let choice: BootChoice | undefined;
   let failure: HypxeError | undefined;
   try {
     driver.probe();
-    image = bootDevices(driver, allocator, options, attempts);
+    choice = receiveFiles(driver, services, options);
+    image = pushedImage(choice) ?? bootDevices(driver, allocator, options, choice, attempts);
   } catch (error) {
-    failure = asHypxeError(error);
+    failure = shutDownError(services.shutdown) ?? asHypxeError(error);
     driver.log.error('BOOT', '', `${failure.name}: ${failure.message}`);
   }
 
@@ -103,8 +133,65 @@ export function boot(machine: Machine, options: BootOptions = {}): BootResult {
     const text = `${region.purpose} is reserved: ${region.sharedBy} was not revoked`;
     driver.log.warning('BOOT', '', text);
   }
-  if (image === undefined) return failed(failure!, attempts, map);
-  return { status: 'booted', image, error: undefined, attempts, memoryMap: withImage(map, image) };
+  if (image === undefined) {
+    const { shutdown } = services;
+    return { ...failed(failure!, attempts, map), ...(shutdown && { shutdown }) };
+  }
+  const files = filesBeside(driver, services, image, push);
+  const { commandLine } = choice ?? {};
+  return {
+    status: 'booted',
+    image,
+    error: undefined,
+    attempts,
+    memoryMap: withFiles(withImage(map, image), files),
+    ...(services.store === undefined ? {} : { files }),
+    ...(commandLine === undefined ? {} : { commandLine }),
+  };
+}
+
+/** Take what the host pushes, and choose. @throws HypxeError as chooseBoot, or Cancelled */
+function receiveFiles(
+  driver: HypervDriver,
+  services: BootServices,
+  options: BootOptions,
+): BootChoice | undefined {
+  const { store } = services;
+  if (store === undefined) return undefined;
+  const { log } = driver;
+  log.emit({ kind: 'boot-step', step: 'receive', phase: 'begin' });
+  waitForFiles(store, polledClock(driver), () => services.canReceive, options.push ?? {});
+  const choice = chooseBoot(store, options, log);
+  log.emit({ kind: 'boot-step', step: 'receive', phase: 'end' });
+  return choice;
+}
+
+function pushedImage(choice: BootChoice | undefined): BootImage | undefined {
+  if (choice?.file === undefined) return undefined;
+  const { path: name, address, length } = choice.file;
+  return { name, address, length, device: PUSHED };
+}
+
+/** The pushed files that the image finds beside it; the rest is given back. */
+function filesBeside(
+  driver: HypervDriver,
+  { store }: BootServices,
+  image: BootImage,
+  push: PushOptions,
+): StoredFile[] {
+  const files = store?.files.filter(({ address }) => address !== image.address) ?? [];
+  if (push.others === 'free') return [];
+  for (const { path, address, length } of files) {
+    const where = length === 0 ? 'empty' : `${length} bytes at 0x${address.toString(16)}`;
+    driver.log.info('BOOT', '', `handing on ${JSON.stringify(path)}: ${where}`);
+  }
+  return files;
+}
+
+function shutDownError(request: ShutdownRequest | undefined): HypxeError | undefined {
+  if (request === undefined) return undefined;
+  const text = `the host wants a ${request.force ? 'forced ' : ''}${request.kind}`;
+  return new HypxeError(BootError.ShutDown, text);
 }
 
 function failed(
@@ -120,6 +207,7 @@ function bootDevices(
   driver: HypervDriver,
   allocator: MapAllocator,
   options: BootOptions,
+  choice: BootChoice | undefined,
   attempts: FailedAttempt[],
 ): BootImage {
   const wanted = options.device;
@@ -127,7 +215,7 @@ function bootDevices(
   let last: HypxeError | undefined;
   for (const device of devices) {
     try {
-      return bootDevice(driver, device, allocator, options);
+      return bootDevice(driver, device, allocator, options, choice ?? options);
     } catch (error) {
       last = asHypxeError(error);
       attempts.push({ device: device.name, error: last });
@@ -145,24 +233,18 @@ function bootDevice(
   device: NetDevice,
   allocator: MapAllocator,
   options: BootOptions,
+  { bootFile, nextServer }: BootWish,
 ): BootImage {
   const { log, random } = driver;
-  // Hear what the host says meanwhile: above all that it takes the device away
-  const clock: Clock = {
-    now: () => driver.clock.now(),
-    pause: () => {
-      driver.clock.pause();
-      driver.poll();
-    },
-  };
+  const clock = polledClock(driver);
   const image = new Image(driver.memory, allocator);
   log.emit({ kind: 'boot-step', step: 'open', phase: 'begin' });
   device.open();
   log.emit({ kind: 'boot-step', step: 'open', phase: 'end' });
   try {
     const override = {
-      ...(options.bootFile === undefined ? {} : { bootFile: options.bootFile }),
-      ...(options.nextServer === undefined ? {} : { nextServer: options.nextServer }),
+      ...(bootFile === undefined ? {} : { bootFile }),
+      ...(nextServer === undefined ? {} : { nextServer }),
     };
     const result = netboot(device, { clock, random, log, sink: image, override, ...options.net });
     image.finish();
@@ -177,9 +259,28 @@ function bootDevice(
   }
 }
 
+/** A clock in whose pauses we hear what the host says: a device is taken away, a file is pushed. */
+function polledClock(driver: HypervDriver): Clock {
+  return {
+    now: () => driver.clock.now(),
+    pause: () => {
+      driver.clock.pause();
+      driver.poll();
+    },
+  };
+}
+
 function withImage(map: readonly MemoryRange[], image: BootImage): MemoryRange[] {
   const end = Math.ceil((image.address + image.length) / PAGE_SIZE) * PAGE_SIZE;
   return map.flatMap((range) => carve(range, image.address, end, `boot image ${image.name}`));
+}
+
+function withFiles(map: MemoryRange[], files: readonly StoredFile[]): MemoryRange[] {
+  return files.reduce((ranges, { path, address, length }) => {
+    if (length === 0) return ranges;
+    const end = Math.ceil((address + length) / PAGE_SIZE) * PAGE_SIZE;
+    return ranges.flatMap((range) => carve(range, address, end, `pushed file ${path}`));
+  }, map);
 }
 
 /** Conditions from outside are HypxeErrors; everything else is a mistake and goes through. */

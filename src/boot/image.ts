@@ -13,7 +13,7 @@ export const ImageError = errorKinds({
 });
 
 /** Images lie above the first MiB, where nothing of a PC's own lies. */
-const IMAGE_ADDRESS_MIN = 0x100000;
+export const IMAGE_ADDRESS_MIN = 0x100000;
 
 export class Image implements DownloadSink {
   readonly #memory: GuestMemory;

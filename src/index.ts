@@ -14,7 +14,15 @@ export type { PushOptions } from './boot/push-boot.ts';
 export { SERVICE_NAMES, type ServiceName } from './boot/services.ts';
 export { HypervDriver, createDriver, type DriverOptions } from './driver.ts';
 export { HypxeError, type ErrorKind, type Errno } from './error.ts';
-export type { BootStep, EventSink, FirmwareEvent, Layer, LogLevel } from './events.ts';
+export {
+  Log,
+  type BootStep,
+  type EventSink,
+  type FirmwareEvent,
+  type Layer,
+  type LogLevel,
+} from './events.ts';
+export { HyperV, type HyperVOptions } from './hyperv/hyperv.ts';
 export {
   PAGE_SIZE,
   type Arm64Machine,
@@ -24,8 +32,9 @@ export {
   type MemoryRange,
   type X64Machine,
 } from './machine.ts';
-export type { PageAllocator } from './memory/allocator.ts';
-export type { Purpose, Region } from './memory/shared-memory.ts';
+export { MapAllocator, type PageAllocator } from './memory/allocator.ts';
+export { GuestMemory } from './memory/guest-memory.ts';
+export { SharedMemory, type Purpose, type Region } from './memory/shared-memory.ts';
 export {
   ETHERNET_FRAME_MAX,
   type FrameReceiver,
@@ -35,6 +44,7 @@ export {
   type NetStatistics,
   type TransmitResult,
 } from './net/device.ts';
+export { NetvscDriver } from './netvsc/driver.ts';
 export { NETVSC_PRESETS, type NetvscPolicy, type PresetName } from './netvsc/policy.ts';
 export type { Clock } from './time.ts';
 export type { FileConsumer, FilePort, FileStart } from './utility/file-consumer.ts';

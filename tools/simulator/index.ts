@@ -12,12 +12,7 @@ export {
 } from './audit-findings.ts';
 export { describeGrant } from './audit-pages.ts';
 export { auditHandoff, type AuditOptions } from './audit.ts';
-export type {
-  ChannelDevice,
-  ClientName,
-  DeviceChannel,
-  GuestPacket,
-} from './channel-interface.ts';
+export type { ChannelDevice, ClientName, DeviceChannel, GuestPacket } from './channel-interface.ts';
 export { TICKS_PER_MS, TICKS_PER_US, VirtualClock, type Alarm } from './clock.ts';
 export type { CpuidOverride } from './cpuid.ts';
 export { HostEvents, type HostEvent, type HostEventSink } from './events.ts';

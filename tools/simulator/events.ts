@@ -93,7 +93,7 @@ export type HostEvent =
   | {
       /** The guest broke the protocol: what it did, and what the host made of it. */
       readonly kind: 'violation';
-      readonly layer: 'hypervisor' | 'vmbus' | 'ring' | 'nvsp' | 'rndis';
+      readonly layer: 'hypervisor' | 'vmbus' | 'ring' | 'nvsp' | 'rndis' | 'utility';
       readonly text: string;
     }
   | {

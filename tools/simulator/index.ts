@@ -39,6 +39,19 @@ export type { HostKnobs, HostProfile } from './profile.ts';
 export { DEFAULT_PROFILE, PROFILES, profileNamed, withKnobs } from './profiles.ts';
 export { Random } from './random.ts';
 export type { SimulatedProcessor } from './simulated-processor.ts';
+export {
+  FileCopyHost,
+  HeartbeatHost,
+  ShutdownHost,
+  TimeSyncHost,
+  memoryContents,
+  type FileContents,
+  type FileCopyHostOptions,
+  type Push,
+  type PushReport,
+  type ShutdownWish,
+  type TimeSyncHostOptions,
+} from './utility/index.ts';
 export { inertDevice } from './vmbus-server/inert-device.ts';
 export type { ClientInspection, VmbusInspection } from './vmbus-server/inspection.ts';
 export { VmbusServer } from './vmbus-server/server.ts';

@@ -44,7 +44,7 @@ export interface SimulatedMachineOptions {
   readonly heartbeat?: Int32Array;
   /** What differs from the default for each NIC. */
   readonly nics?: readonly Partial<Omit<NetVspOptions, 'nic' | 'link'>>[];
-  /** Further devices, offered beside the NICs and the two that nobody drives. */
+  /** Further devices, offered beside the NICs and the two that nobody drives (or in their place). */
   readonly devices?: readonly ChannelDevice[];
 }
 
@@ -64,7 +64,10 @@ export class SimulatedMachine {
       inertDevice(DeviceClass.HEARTBEAT, 'fd149e91-82e0-4a7d-afa6-2a4166cbd7c0'),
       inertDevice(DeviceClass.SCSI, '9daf6514-5544-4d66-8f02-c33c7a102299', true),
     ];
-    const all = [...inert, ...this.nics, ...(devices ?? [])];
+    const given = devices ?? [];
+    const taken = given.map(({ interfaceId }) => interfaceId);
+    const idle = inert.filter(({ interfaceId }) => !taken.includes(interfaceId));
+    const all = [...idle, ...this.nics, ...given];
     this.vmbus = new VmbusServer(this.partition.services, all);
   }
 

@@ -14,6 +14,9 @@
 /** Hyper-V's page size in bytes, on every architecture (TLFS 2.1). */
 export const PAGE_SIZE = 4096;
 
+/** Sizes that a guest's own pages may have: 4 KiB, and on arm64 16 and 64 KiB too. */
+export const GUEST_PAGE_SIZES: readonly number[] = [4096, 16384, 65536];
+
 /** log2 of {@link PAGE_SIZE}. */
 export const PAGE_SHIFT = 12;
 
@@ -46,6 +49,12 @@ export interface MachineCommon {
   /** The memory map as the platform hands it to the firmware, sorted by address. */
   readonly memoryMap: readonly MemoryRange[];
   /**
+   * Size of the guest's pages in bytes, one of {@link GUEST_PAGE_SIZES}; 4096 if it does not say.
+   * The host is told of pages of {@link PAGE_SIZE} whatever this is, but memory is shared and
+   * reserved in whole pages of the guest: that is how whoever comes next manages it.
+   */
+  readonly pageSize?: number;
+  /**
    * One turn of a polling loop. Nothing else gives time to the rest of the machine: no message, no
    * ring packet and no frame arrives unless the guest pauses, writes a register or calls the host.
    */
@@ -75,8 +84,8 @@ export interface X64Machine extends MachineCommon {
 export interface Arm64Machine extends MachineCommon {
   readonly architecture: 'arm64';
   /**
-   * How hypercalls are made: by the SMCCC (`hvc #0`, function in X0; the default, as Linux does), or
-   * by the older immediate form (`hvc #1`, as mu_msvm does).
+   * How hypercalls are made: by the SMCCC (`hvc #0`, function in X0; the default, as Linux does),
+   * or by the older immediate form (`hvc #1`, as mu_msvm does).
    */
   readonly hypercallConvention?: 'smccc' | 'immediate';
   /** HVC with the given immediate. `registers` holds X0 to X17 and is updated in place. */

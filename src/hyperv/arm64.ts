@@ -8,7 +8,13 @@
 import { HypxeError } from '../error.ts';
 import type { Arm64Machine } from '../machine.ts';
 import { HypervError } from './errors.ts';
-import type { HypervisorIdentity, Platform, PlatformCounter, RegisterName } from './platform.ts';
+import type {
+  HypervisorIdentity,
+  Platform,
+  PlatformCounter,
+  RegisterName,
+  SintPolicy,
+} from './platform.ts';
 import {
   GuestOsId,
   HV_PARTITION_ID_SELF,
@@ -22,6 +28,9 @@ import {
   HvRegister,
   SMCCC_VENDOR_HYP_UID,
 } from './protocol.ts';
+
+/** Interrupt ID of VMBus's SINT: PPI 2 (mu_msvm Dsdt.asl, VMOD device). */
+const SINT_INTERRUPT_ID = 18;
 
 /** Registers that an HVC takes and returns: X0 to X17. */
 const REGISTER_COUNT = 18;
@@ -37,6 +46,8 @@ const REPS_MASK = 0xfffn;
 const REP_1 = 1n << HvControl.REP_COUNT_SHIFT;
 const GET_REGISTER = BigInt(HvCall.GET_VP_REGISTERS) | HvControl.FAST | REP_1;
 const SET_REGISTER = BigInt(HvCall.SET_VP_REGISTERS) | HvControl.FAST | REP_1;
+
+const WORD = 0xffffffffn;
 
 const VP_SELF = BigInt(HV_VP_INDEX_SELF);
 
@@ -56,6 +67,8 @@ const IMMEDIATE: Convention = { immediate: 1, control: 0, input: 1, output: 15 }
 
 export class Arm64Platform implements Platform {
   readonly hasHypercallPage = false;
+  /** PPI 18, as the DSDT has it (mu_msvm); arm64 has no automatic end of interrupt. */
+  readonly sintPolicy: SintPolicy = { vector: SINT_INTERRUPT_ID, autoEoi: false };
   readonly #machine: Arm64Machine;
   readonly #convention: Convention;
   readonly #x = new BigUint64Array(REGISTER_COUNT);
@@ -72,7 +85,7 @@ export class Arm64Platform implements Platform {
     this.#x.fill(0n);
     this.#x[0] = BigInt(SMCCC_VENDOR_HYP_UID);
     this.#machine.hvc(SMCCC.immediate, this.#x);
-    const words = [0, 1, 2, 3].map((i) => Number(this.#x[i]! & 0xffffffffn));
+    const words = [0, 1, 2, 3].map((i) => Number(this.#x[i]! & WORD));
     if (words[0] === 0xffffffff) {
       throw new HypxeError(HypervError.NoHypervisor, 'no hypervisor answers SMCCC calls');
     }
@@ -98,14 +111,23 @@ export class Arm64Platform implements Platform {
     return { read: () => machine.readCounter(), frequency, hasReferencePage };
   }
 
+  features(): number {
+    return Number(this.#readNumber(HvRegister.FEATURES) & WORD);
+  }
+
+  miscFeatures(): number {
+    this.#readNumber(HvRegister.FEATURES);
+    return Number(this.#x[this.#convention.output + 1]! >> 32n);
+  }
+
   recommendations(): number {
-    return Number(this.#readNumber(HvRegister.ENLIGHTENMENTS) & 0xffffffffn);
+    return Number(this.#readNumber(HvRegister.ENLIGHTENMENTS) & WORD);
   }
 
   #requireFeatures(features: bigint): void {
-    const access = Number(features & 0xffffffffn);
+    const access = Number(features & WORD);
     this.#features = access;
-    const privileges = Number((features >> 32n) & 0xffffffffn);
+    const privileges = Number((features >> 32n) & WORD);
     const seen = `features are 0x${access.toString(16)}:0x${privileges.toString(16)}`;
     if (!(access & HvFeature.SYNIC)) {
       throw new HypxeError(HypervError.NoSynic, `no SynIC registers (${seen})`);
@@ -123,7 +145,7 @@ export class Arm64Platform implements Platform {
 
   identify(): HypervisorIdentity {
     const version = this.#readNumber(HvRegister.HYPERVISOR_VERSION);
-    const build = Number(version & 0xffffffffn);
+    const build = Number(version & WORD);
     const number = Number(version >> 32n);
     return { vendor: 'Microsoft Hv', major: number >>> 16, minor: number & 0xffff, build };
   }

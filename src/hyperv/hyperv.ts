@@ -11,8 +11,8 @@ import type { Machine } from '../machine.ts';
 import type { Region, SharedMemory } from '../memory/shared-memory.ts';
 import { TICKS_PER_MS } from '../time.ts';
 import { ReferenceClock } from './clock.ts';
-import { Arm64Platform } from './arm64.ts';
 import { bestSource } from './clock-source.ts';
+import { createPlatform } from './create-platform.ts';
 import { HypervError } from './errors.ts';
 import type { Platform } from './platform.ts';
 import {
@@ -24,8 +24,7 @@ import {
   SINT_COUNT,
   SignalEvent,
 } from './protocol.ts';
-import { SINT_VECTOR, Synic, type ReceivedMessage } from './synic.ts';
-import { X64Platform } from './x64.ts';
+import { Synic, type ReceivedMessage } from './synic.ts';
 
 /** Attempts to post a message while the host is out of buffers or throttles. */
 const POST_TRIES_MAX = 12;
@@ -44,19 +43,10 @@ const POST_RETRY_STATUS: readonly number[] = [
 const CONTROL_POST_MESSAGE = BigInt(HvCall.POST_MESSAGE);
 const CONTROL_SIGNAL_EVENT = BigInt(HvCall.SIGNAL_EVENT);
 
-/** The instructions of an architecture as a {@link Platform}. @throws ArchitectureUnsupported */
-function createPlatform(machine: Machine): Platform {
-  if (machine.architecture === 'x64') return new X64Platform(machine);
-  if (machine.architecture === 'arm64') return new Arm64Platform(machine);
-  const { architecture } = machine as { architecture: string };
-  const text = `architecture is ${architecture}`;
-  throw new HypxeError(HypervError.ArchitectureUnsupported, text);
-}
-
 export interface HyperVOptions {
   /** Identity of the guest; by default iPXE's. */
   readonly guestOsId?: bigint | undefined;
-  /** Interrupt vector of SINTs; by default that of IRQ 13, whose handler does nothing. */
+  /** Interrupt vector of SINTs; by default the architecture's (Platform.sintPolicy). */
   readonly sintVector?: number | undefined;
   /**
    * SINTs with automatic end of interrupt: always, as iPXE has them, or unless the hypervisor
@@ -119,7 +109,7 @@ export class HyperV {
       this.#inputAddress = BigInt(this.#input.address);
       const { pages } = this;
       this.#synic = new Synic(this.#platform, pages, this.#messagePage, this.#eventPage, {
-        vector: this.#options.sintVector ?? SINT_VECTOR,
+        vector: this.#options.sintVector ?? this.#platform.sintPolicy.vector,
         autoEoi: this.#usesAutoEoi(),
       });
       this.#mapAll();
@@ -240,6 +230,7 @@ export class HyperV {
   }
 
   #usesAutoEoi(): boolean {
+    if (!this.#platform.sintPolicy.autoEoi) return false;
     if (this.#options.autoEoi !== 'as-recommended') return true;
     return (this.#platform.recommendations() & HvRecommendation.DEPRECATE_AUTO_EOI) === 0;
   }

@@ -27,10 +27,20 @@ export interface PlatformCounter {
   readonly hasReferencePage: boolean;
 }
 
+/** How SINTs are unmasked. */
+export interface SintPolicy {
+  /** Interrupt vector; on arm64 an interrupt ID. */
+  readonly vector: number;
+  /** Automatic end of interrupt. */
+  readonly autoEoi: boolean;
+}
+
 /** The hypervisor as an architecture presents it. */
 export interface Platform {
   /** Hypercalls need a page of guest memory (x64), or none (arm64). */
   readonly hasHypercallPage: boolean;
+  /** How SINTs are unmasked where nobody chooses. */
+  readonly sintPolicy: SintPolicy;
   /** A counter that runs by itself, or undefined. */
   readonly counter: PlatformCounter | undefined;
   /**
@@ -41,8 +51,12 @@ export interface Platform {
   detect(): void;
   /** Vendor and version, for the log. Only after {@link detect}. */
   identify(): HypervisorIdentity;
-  /** What the hypervisor recommends: HvRecommendation. Only after {@link detect}. */
+  /** What the hypervisor recommends: HvRecommendation. */
   recommendations(): number;
+  /** What the partition may access: HvFeature. */
+  features(): number;
+  /** What there is besides: HvMiscFeature. */
+  miscFeatures(): number;
   /** Read a synthetic register; `index` counts from the named one (SINT0 + index). */
   read(register: RegisterName, index?: number): bigint;
   /** Write a synthetic register. */

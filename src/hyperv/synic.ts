@@ -7,7 +7,7 @@
 
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { Region, SharedMemory } from '../memory/shared-memory.ts';
-import type { Platform, RegisterName } from './platform.ts';
+import type { Platform, RegisterName, SintPolicy } from './platform.ts';
 import {
   HV_ENABLE,
   HV_EVENT_FLAGS_COUNT,
@@ -20,19 +20,6 @@ import {
   Sint,
   SynicMessage,
 } from './protocol.ts';
-
-/**
- * Interrupt vector of the SINT: IRQ 13 (the FPU), whose handler does nothing. The SINT must really
- * be unmasked: hosts deliver no message for a masked one, whatever the documents say (iPXE
- * hv_enable_sint).
- */
-export const SINT_VECTOR = 0x75;
-
-/** How SINTs are unmasked. */
-export interface SintPolicy {
-  readonly vector: number;
-  readonly autoEoi: boolean;
-}
 
 /** A message as it was copied out of its slot. */
 export interface ReceivedMessage {

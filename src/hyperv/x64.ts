@@ -5,7 +5,13 @@
 import { HypxeError } from '../error.ts';
 import type { CpuidRegisters, X64Machine } from '../machine.ts';
 import { HypervError } from './errors.ts';
-import type { HypervisorIdentity, Platform, PlatformCounter, RegisterName } from './platform.ts';
+import type {
+  HypervisorIdentity,
+  Platform,
+  PlatformCounter,
+  RegisterName,
+  SintPolicy,
+} from './platform.ts';
 import {
   CPUID_HYPERVISOR_PRESENT,
   Cpuid,
@@ -19,11 +25,19 @@ import {
   Msr,
 } from './protocol.ts';
 
+/**
+ * Interrupt vector of SINTs: IRQ 13 (the FPU), whose handler does nothing. The SINT must really be
+ * unmasked: hosts deliver no message for a masked one, whatever the documents say (iPXE
+ * hv_enable_sint).
+ */
+const SINT_VECTOR = 0x75;
+
 /** Low 16 bits of the result of a hypercall: the status. */
 const STATUS_MASK = 0xffffn;
 
 export class X64Platform implements Platform {
   readonly hasHypercallPage = true;
+  readonly sintPolicy: SintPolicy = { vector: SINT_VECTOR, autoEoi: true };
   readonly #machine: X64Machine;
   /** CPUID 0x40000003 EAX, after detect. */
   #features = 0;
@@ -105,6 +119,14 @@ export class X64Platform implements Platform {
       minor: version.ebx & 0xffff,
       build: version.eax,
     };
+  }
+
+  features(): number {
+    return this.#machine.cpuid(Cpuid.HV_FEATURES, 0).eax;
+  }
+
+  miscFeatures(): number {
+    return this.#machine.cpuid(Cpuid.HV_FEATURES, 0).edx;
   }
 
   recommendations(): number {

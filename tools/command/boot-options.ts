@@ -30,6 +30,10 @@ export interface BootRequest {
   readonly seed: number;
   readonly nics: number;
   readonly processors: number;
+  readonly architecture: 'x64' | 'arm64';
+  readonly hypercallConvention: 'smccc' | 'immediate' | undefined;
+  /** Size of the guest's pages in bytes. */
+  readonly pageSize: number;
   readonly memoryMiB: number;
   readonly served: Served;
   readonly faults: {
@@ -59,6 +63,9 @@ const OPTIONS = {
   seed: { type: 'string' },
   nics: { type: 'string' },
   processors: { type: 'string' },
+  arch: { type: 'string' },
+  hvc: { type: 'string' },
+  'page-size': { type: 'string' },
   memory: { type: 'string' },
   serve: { type: 'string' },
   size: { type: 'string' },
@@ -96,6 +103,9 @@ Host
   --knob NAME=VALUE   change one habit of the host; hypxe hosts NAME lists them; may be repeated
   --nics N            network adapters, 1 to 8 (default 1)
   --processors N      virtual processors, 1 to ${PROCESSORS_MAX} (default 1)
+  --arch NAME         x64 (default) or arm64
+  --hvc FORM          how an arm64 guest makes hypercalls: smccc (default) or immediate
+  --page-size KIB     pages of the guest: 4 (default), on arm64 also 16 or 64
   --memory MIB        guest RAM in MiB, 4 to ${MEMORY_MAX_MIB} (default 64)
   --seed N            decides everything that is random (default 1)
 
@@ -162,6 +172,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     seed: wholeNumber('--seed', values.seed ?? '1', 0, Number.MAX_SAFE_INTEGER),
     nics: wholeNumber('--nics', values.nics ?? '1', 1, 8),
     processors: wholeNumber('--processors', values.processors ?? '1', 1, PROCESSORS_MAX),
+    ...readArchitecture(values.arch ?? 'x64', values.hvc, values['page-size']),
     memoryMiB,
     served,
     faults: {
@@ -231,6 +242,34 @@ function knownHost(name: string): string {
     `there is no host profile ${quoted(name)}`,
     didYouMean(name, names),
   );
+}
+
+/** @throws UsageError UnknownArchitecture, UnknownConvention, BadPageSize */
+function readArchitecture(
+  architecture: string,
+  convention: string | undefined,
+  pageKiB: string | undefined,
+): Pick<BootRequest, 'architecture' | 'hypercallConvention' | 'pageSize'> {
+  if (architecture !== 'x64' && architecture !== 'arm64') {
+    const text = `there is no architecture ${quoted(architecture)}`;
+    throw new UsageError('UnknownArchitecture', text, 'Choose x64 or arm64.');
+  }
+  if (convention !== undefined && convention !== 'smccc' && convention !== 'immediate') {
+    const text = `there is no form of HVC ${quoted(convention)}`;
+    throw new UsageError('UnknownConvention', text, 'Choose smccc or immediate.');
+  }
+  if (convention !== undefined && architecture !== 'arm64') {
+    const text = `--hvc ${convention} is nothing that x64 has`;
+    throw new UsageError('UnknownConvention', text, 'Add --arch arm64.');
+  }
+  const sizes = architecture === 'arm64' ? ['4', '16', '64'] : ['4'];
+  const size = pageKiB ?? '4';
+  if (!sizes.includes(size)) {
+    const text = `${architecture} has no pages of ${quoted(size)} KiB`;
+    throw new UsageError('BadPageSize', text, `Choose one of ${sizes.join(', ')}.`);
+  }
+  const pageSize = Number(size) * 1024;
+  return { architecture, hypercallConvention: convention, pageSize };
 }
 
 function knownPreset(name: string): 'default' | 'ipxe' {

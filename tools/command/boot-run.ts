@@ -105,6 +105,9 @@ function createMachine(
     links: Array.from({ length: nics }, (_, nic) => network.link(nic)),
     seed,
     processors: request.processors,
+    architecture: request.architecture,
+    hypercallConvention: request.hypercallConvention,
+    pageSize: request.pageSize,
     heartbeat,
   });
 }

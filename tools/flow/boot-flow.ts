@@ -172,7 +172,7 @@ class BootFlow {
       guests.callFirmware(
         () =>
           new SanBoot({
-            machine: machine.bootProcessor,
+            machine: machine.bootSeam,
             firmware: firmware as unknown as SanFirmware,
             ...{ bootOptions },
             events: events && ((event) => events(event, flow?.current ?? 'firmware')),
@@ -207,16 +207,16 @@ class BootFlow {
   #runFirmware(events: EventSink | undefined): BootResult {
     const { firmware, bootOptions } = this.#options;
     const options = { ...bootOptions, ...(events === undefined ? {} : { events }) };
-    const { bootProcessor, partition } = this.#machine;
-    const result = this.#guests.callFirmware(() => firmware.boot(bootProcessor, options));
+    const { bootSeam, partition } = this.#machine;
+    const result = this.#guests.callFirmware(() => firmware.boot(bootSeam, options));
     // A guest that catches its own crash has crashed all the same
     if (partition.ended !== undefined) throw partition.ended;
-    return readBootResult(result, bootProcessor);
+    return readBootResult(result, bootSeam);
   }
 
   /** What the firmware has handed on. */
   get #map(): readonly MemoryRange[] {
-    return this.#boot?.memoryMap ?? this.#machine.bootProcessor.memoryMap;
+    return this.#boot?.memoryMap ?? this.#machine.bootSeam.memoryMap;
   }
 
   /** The loaded image: reserved in the memory map, but in use. */

@@ -158,7 +158,7 @@ class OsChain {
     const { events } = this.#options;
     const online = by === 'crash' ? [vp] : plan.online;
     return new OsKernel({
-      processors: this.#machine.processors,
+      processors: this.#machine.seams,
       memoryMap,
       vp,
       crashKernel: plan.end === 'crash',
@@ -202,7 +202,7 @@ class OsChain {
 
   /** The VM is reset: the host lets go of everything, whatever the guest did. */
   #reset(): { readonly next: Inheritance } {
-    const { memoryMap } = this.#machine.bootProcessor;
+    const { memoryMap } = this.#machine.bootSeam;
     this.#machine.reset();
     // The host itself must have let go; what the guest owed it is nobody's concern any more
     const left = auditHandoff(this.#machine, memoryMap);

@@ -11,12 +11,12 @@ import type { BootResult } from '../../src/boot/boot.ts';
 import type { HypervDriver } from '../../src/driver.ts';
 import type { HypxeError } from '../../src/error.ts';
 import type { EventSink } from '../../src/events.ts';
-import type { Machine, MemoryRange, X64Machine } from '../../src/machine.ts';
+import type { Machine, MemoryRange } from '../../src/machine.ts';
 import { MapAllocator, type PageAllocator } from '../../src/memory/allocator.ts';
 import { carve } from '../../src/memory/shared-memory.ts';
 import type { NetDevice } from '../../src/net/device.ts';
 import { netboot } from '../../src/net/netboot.ts';
-import { InterruptedMachine } from '../os/os-hyperv.ts';
+import { interruptedMachine } from '../os/os-hyperv.ts';
 
 /** Memory of the firmware, at the top: hidden from the OS for as long as the firmware is needed. */
 const RESIDENT_LENGTH = 4 << 20;
@@ -37,7 +37,7 @@ export interface SanFirmware {
 }
 
 export interface SanOptions {
-  readonly machine: X64Machine;
+  readonly machine: Machine;
   readonly firmware: SanFirmware;
   readonly bootOptions?: Readonly<Record<string, unknown>> | undefined;
   readonly events?: EventSink | undefined;
@@ -63,7 +63,7 @@ export class SanBoot {
     const start = end - RESIDENT_LENGTH;
     this.memoryMap = machine.memoryMap.flatMap((r) => carve(r, start, end, RESIDENT_PURPOSE));
     const resident = { address: start, length: RESIDENT_LENGTH, type: 'usable' } as const;
-    const interrupted = new InterruptedMachine(machine, () => {
+    const interrupted = interruptedMachine(machine, () => {
       if (this.#received >= this.#takeoverAt) throw new TakenOver();
     });
     this.driver = firmware.createDriver(interrupted, {

@@ -5,8 +5,9 @@
  * (`hv_machine_shutdown`) and crash (`hv_machine_crash_shutdown`).
  */
 
-import { HV_ENABLE, Msr } from '../../src/hyperv/protocol.ts';
-import type { MemoryRange, X64Machine } from '../../src/machine.ts';
+import type { Platform } from '../../src/hyperv/platform.ts';
+import { HV_ENABLE } from '../../src/hyperv/protocol.ts';
+import type { MemoryRange } from '../../src/machine.ts';
 import type { OsKernel } from './os-kernel.ts';
 import { initiateUnload, initiateUnloadInCrash } from './os-unload.ts';
 
@@ -27,7 +28,7 @@ export function kexec(kernel: OsKernel): readonly MemoryRange[] {
 
   // hv_cpu_die on every processor, then the others stop
   if (!kernel.has('vp-assist-left')) for (const cpu of kernel.processors) cpu.disableAssistPage();
-  cleanUp(kernel, kernel.boot.machine);
+  cleanUp(kernel, kernel.boot.platform);
   return kernel.options.memoryMap;
 }
 
@@ -44,25 +45,28 @@ export function crash(kernel: OsKernel, vp: number): readonly MemoryRange[] {
   if (!kernel.has('timers-left')) cpu.stopTimer();
   if (!kernel.has('synic-left')) cpu.disableSynic();
   if (!kernel.has('vp-assist-left')) cpu.disableAssistPage();
-  cleanUp(kernel, cpu.machine);
+  cleanUp(kernel, cpu.platform);
   return kernel.ram.crashMap();
 }
 
 /** `hyperv_cleanup`: identity, hypercall page, reference TSC page. Only enable bits are cleared. */
-function cleanUp(kernel: OsKernel, machine: X64Machine): void {
-  if (!kernel.has('identity-left')) machine.wrmsr(Msr.GUEST_OS_ID, 0n);
-  if (!kernel.has('hypercall-page-left')) disableHypercallPage(machine);
-  if (!kernel.has('tsc-page-left')) kernel.tsc.unmap(machine);
+function cleanUp(kernel: OsKernel, platform: Platform): void {
+  if (!kernel.has('identity-left')) platform.write('GUEST_OS_ID', 0n);
+  if (!kernel.has('hypercall-page-left')) disableHypercallPage(platform);
+  if (!kernel.has('tsc-page-left')) kernel.tsc.unmap(platform);
 }
 
-function disableHypercallPage(machine: X64Machine): void {
-  machine.wrmsr(Msr.HYPERCALL, machine.rdmsr(Msr.HYPERCALL) & ~HV_ENABLE);
+/** arm64 has none. */
+function disableHypercallPage(platform: Platform): void {
+  if (!platform.hasHypercallPage) return;
+  platform.write('HYPERCALL', platform.read('HYPERCALL') & ~HV_ENABLE);
 }
 
 /** Another processor still runs, and calls the host, when the page is gone. */
 function useHypercallPageTooLate(kernel: OsKernel): void {
-  const page = kernel.boot.machine.rdmsr(Msr.HYPERCALL) & ~0xfffn;
-  disableHypercallPage(kernel.boot.machine);
-  const other = kernel.processors.at(-1)!;
-  other.machine.callHypercallPage(Number(page), 0n, 0n, 0n);
+  const { platform } = kernel.boot;
+  if (!platform.hasHypercallPage) return;
+  const page = platform.read('HYPERCALL') & ~0xfffn;
+  disableHypercallPage(platform);
+  kernel.processors.at(-1)!.hypercall(0n, 0n, Number(page));
 }

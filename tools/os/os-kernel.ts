@@ -8,7 +8,7 @@
 
 import { HypxeError } from '../../src/error.ts';
 import { Log, type EventSink } from '../../src/events.ts';
-import { PAGE_SIZE, type MemoryRange, type X64Machine } from '../../src/machine.ts';
+import { PAGE_SIZE, type Machine, type MemoryRange } from '../../src/machine.ts';
 import { GuestMemory } from '../../src/memory/guest-memory.ts';
 import { MemoryError, SharedMemory } from '../../src/memory/shared-memory.ts';
 import { dhcp } from '../../src/net/dhcp.ts';
@@ -19,10 +19,10 @@ import { NETVSC_PRESETS } from '../../src/netvsc/policy.ts';
 import { VmbusBus } from '../../src/vmbus/bus.ts';
 import { contactAsOs } from '../../src/vmbus/contact.ts';
 import type { OsBug } from './os-bugs.ts';
-import { InterruptedMachine, OsHyperV } from './os-hyperv.ts';
+import { OsHyperV, interruptedMachine } from './os-hyperv.ts';
 import { OsMemory } from './os-memory.ts';
 import { OsOops } from './os-oops.ts';
-import { CALLBACK_VECTOR, OsProcessor } from './os-processor.ts';
+import { OsProcessor, callbackVector } from './os-processor.ts';
 import { ReferenceTsc } from './reference-tsc.ts';
 
 /** Guest OS identity of Linux 6.12: open source, type 1, version in bits 47:16. */
@@ -40,7 +40,7 @@ const UNLOAD_TIMEOUT_MS = 100_000;
 /** What a kernel is started with. */
 export interface KernelOptions {
   /** All processors of the VM. */
-  readonly processors: readonly X64Machine[];
+  readonly processors: readonly Machine[];
   /** What it was handed. */
   readonly memoryMap: readonly MemoryRange[];
   /** Processor that it starts on, and contacts the host from. Default 0. */
@@ -99,14 +99,14 @@ export class OsKernel {
     this.#pages = new SharedMemory(this.memory, this.ram, this.log);
     const online = options.online ?? processors.map((_, index) => index);
     this.processors = online.map((i) => new OsProcessor(i, processors[i]!, this.memory));
-    this.tsc = new ReferenceTsc(machine, this.memory);
+    this.tsc = new ReferenceTsc(machine, this.boot.platform, this.memory);
 
     // The drivers, with an OS's habits
     const habits = { eventVps: online, retries: !this.has('no-post-retries') };
-    const interrupted = new InterruptedMachine(machine, () => this.#interrupt());
+    const interrupted = interruptedMachine(machine, () => this.#interrupt());
     this.hv = new OsHyperV(interrupted, this.#pages, this.log, habits, {
       guestOsId: LINUX_GUEST_OS_ID,
-      sintVector: CALLBACK_VECTOR,
+      sintVector: callbackVector(machine),
       autoEoi: 'as-recommended',
     });
     this.#net = new NetvscDriver(NETVSC_PRESETS.default, this.log);

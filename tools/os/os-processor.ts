@@ -7,7 +7,6 @@
  */
 
 import {
-  Cpuid,
   HV_ENABLE,
   HV_EVENT_FLAGS_SIZE,
   HV_MESSAGE_PENDING,
@@ -16,19 +15,25 @@ import {
   HvMessageType,
   HvMiscFeature,
   HvRecommendation,
-  Msr,
   Sint,
   StimerConfig,
   SynicMessage,
 } from '../../src/hyperv/protocol.ts';
-import { PAGE_SIZE, type X64Machine } from '../../src/machine.ts';
+import { createPlatform } from '../../src/hyperv/create-platform.ts';
+import type { Platform, RegisterName } from '../../src/hyperv/platform.ts';
+import { PAGE_SIZE, type Machine } from '../../src/machine.ts';
 import type { GuestMemory } from '../../src/memory/guest-memory.ts';
 import { TICKS_PER_MS } from '../../src/time.ts';
 import { VMBUS_MESSAGE_SINT } from '../../src/vmbus/protocol.ts';
 
-/** Vectors of Linux on x86: HYPERVISOR_CALLBACK_VECTOR and HYPERV_STIMER0_VECTOR. */
-export const CALLBACK_VECTOR = 0xf3;
-const STIMER0_VECTOR = 0xedn;
+/** Vectors of Linux on x86 (HYPERVISOR_CALLBACK_VECTOR, HYPERV_STIMER0_VECTOR), PPIs on arm64. */
+const CALLBACK_VECTORS = { x64: 0xf3, arm64: 18 } as const;
+const STIMER0_VECTORS = { x64: 0xedn, arm64: 17n } as const;
+
+/** Interrupt vector of SINT 2 on a machine. */
+export function callbackVector({ architecture }: Machine): number {
+  return CALLBACK_VECTORS[architecture];
+}
 
 /** CPUID 0x40000003 EAX bit 4: the registers of the APIC, the VP assist page among them. */
 const APIC_ACCESS = 1 << 4;
@@ -36,14 +41,14 @@ const APIC_ACCESS = 1 << 4;
 /** When an idle processor wants to be woken, in ms: a tickless kernel has nothing sooner to do. */
 const TIMER_MS = 1000;
 
-const SINT2 = Msr.SINT0 + VMBUS_MESSAGE_SINT;
-
 /** Where a processor's pages come from: whole pages, zeroed. @throws HypxeError OutOfMemory */
 export type TakePage = (purpose: string) => number;
 
 export class OsProcessor {
   readonly index: number;
-  readonly machine: X64Machine;
+  readonly machine: Machine;
+  /** Its synthetic registers. */
+  readonly platform: Platform;
   /** Guest physical addresses of the SynIC's pages; 0 while it has none. */
   messagePage = 0;
   eventPage = 0;
@@ -51,9 +56,10 @@ export class OsProcessor {
   #features = 0;
   #timer = false;
 
-  constructor(index: number, machine: X64Machine, memory: GuestMemory) {
+  constructor(index: number, machine: Machine, memory: GuestMemory) {
     this.index = index;
     this.machine = machine;
+    this.platform = createPlatform(machine);
     this.#memory = memory;
   }
 
@@ -63,41 +69,43 @@ export class OsProcessor {
   mapSynic(takePage: TakePage): void {
     this.messagePage = takePage('message page');
     this.eventPage = takePage('event page');
-    this.#setPage(Msr.SIMP, this.messagePage);
-    this.#setPage(Msr.SIEFP, this.eventPage);
+    this.#setPage('SIMP', this.messagePage);
+    this.#setPage('SIEFP', this.eventPage);
     this.enableSint();
-    this.#change(Msr.SCONTROL, HV_ENABLE, 0n);
+    this.#change('SCONTROL', HV_ENABLE, 0n);
   }
 
   /** The SynIC's pages were mapped by the driver of the bus. */
   adoptSynic(): void {
-    this.messagePage = Number(this.machine.rdmsr(Msr.SIMP) & ~HV_PAGE_REGISTER_MASK);
-    this.eventPage = Number(this.machine.rdmsr(Msr.SIEFP) & ~HV_PAGE_REGISTER_MASK);
+    this.messagePage = Number(this.platform.read('SIMP') & ~HV_PAGE_REGISTER_MASK);
+    this.eventPage = Number(this.platform.read('SIEFP') & ~HV_PAGE_REGISTER_MASK);
   }
 
   /** Unmask SINT 2, with automatic end of interrupt unless the host advises against it. */
   enableSint(): void {
-    const { eax } = this.machine.cpuid(Cpuid.HV_ENLIGHTENMENTS, 0);
-    const manual = (eax & HvRecommendation.DEPRECATE_AUTO_EOI) !== 0;
-    const vector = BigInt(CALLBACK_VECTOR);
+    const { sintPolicy } = this.platform;
+    const advice = sintPolicy.autoEoi ? this.platform.recommendations() : 0;
+    const manual = !sintPolicy.autoEoi || (advice & HvRecommendation.DEPRECATE_AUTO_EOI) !== 0;
+    const vector = BigInt(callbackVector(this.machine));
     const set = manual ? vector : vector | Sint.AUTO_EOI;
-    this.#change(SINT2, set, Sint.VECTOR_MASK | Sint.MASKED | Sint.AUTO_EOI);
+    const clear = Sint.VECTOR_MASK | Sint.MASKED | Sint.AUTO_EOI;
+    this.#change('SINT0', set, clear, VMBUS_MESSAGE_SINT);
   }
 
   /** Map the VP assist page, and arm the timer: what the host has of it. */
   start(takePage: TakePage): void {
-    const { eax, edx } = this.machine.cpuid(Cpuid.HV_FEATURES, 0);
-    this.#features = eax;
+    this.#features = this.platform.features();
     if (this.#features & APIC_ACCESS) {
-      this.#setPage(Msr.VP_ASSIST_PAGE, takePage('VP assist page'));
+      this.#setPage('VP_ASSIST_PAGE', takePage('VP assist page'));
     }
     if (!(this.#features & HvFeature.SYNTHETIC_TIMERS)) return;
-    const direct = (edx & HvMiscFeature.STIMER_DIRECT) !== 0;
+    const direct = (this.platform.miscFeatures() & HvMiscFeature.STIMER_DIRECT) !== 0;
     const mode = direct
-      ? StimerConfig.DIRECT_MODE | (STIMER0_VECTOR << StimerConfig.APIC_VECTOR_SHIFT)
+      ? StimerConfig.DIRECT_MODE |
+        (STIMER0_VECTORS[this.machine.architecture] << StimerConfig.APIC_VECTOR_SHIFT)
       : BigInt(VMBUS_MESSAGE_SINT) << StimerConfig.SINT_SHIFT;
     const config = StimerConfig.ENABLE | StimerConfig.AUTO_ENABLE | mode;
-    this.machine.wrmsr(Msr.STIMER0_CONFIG, config);
+    this.platform.write('STIMER0_CONFIG', config);
     this.#timer = true;
     this.#armTimer();
   }
@@ -112,7 +120,7 @@ export class OsProcessor {
       this.takeMessage();
     }
     // A one-shot timer that has expired is disabled
-    if (this.#timer && !(this.machine.rdmsr(Msr.STIMER0_CONFIG) & StimerConfig.ENABLE)) {
+    if (this.#timer && !(this.platform.read('STIMER0_CONFIG') & StimerConfig.ENABLE)) {
       this.#armTimer();
     }
     this.takeEvents();
@@ -141,10 +149,22 @@ export class OsProcessor {
    *
    * @param by the processor that runs: EOM is its own register
    */
-  takeMessage(by: X64Machine = this.machine): void {
+  takeMessage(by: Platform = this.platform): void {
     this.#memory.set32(this.slot + SynicMessage.at.type, HvMessageType.NONE);
     const flags = this.#memory.u8(this.slot + SynicMessage.at.flags);
-    if (flags & HV_MESSAGE_PENDING) by.wrmsr(Msr.EOM, 0n);
+    if (flags & HV_MESSAGE_PENDING) by.write('EOM', 0n);
+  }
+
+  /**
+   * A hypercall by the instruction itself: what a crashing processor has left.
+   *
+   * @param page the hypercall page, where there is one and the register does not tell
+   */
+  hypercall(control: bigint, input: bigint, page?: number): number {
+    const { machine, platform } = this;
+    if (machine.architecture !== 'x64') return platform.call(control, input);
+    page ??= Number(platform.read('HYPERCALL') & ~HV_PAGE_REGISTER_MASK);
+    return Number(machine.callHypercallPage(page, control, input, 0n) & 0xffffn);
   }
 
   // --- take down ---
@@ -152,42 +172,42 @@ export class OsProcessor {
   /** COUNT, then CONFIG (`hv_ce_shutdown`). */
   stopTimer(): void {
     if (!this.#timer) return;
-    this.machine.wrmsr(Msr.STIMER0_COUNT, 0n);
-    this.machine.wrmsr(Msr.STIMER0_CONFIG, 0n);
+    this.platform.write('STIMER0_COUNT', 0n);
+    this.platform.write('STIMER0_CONFIG', 0n);
     this.#timer = false;
   }
 
   /** SINT 2, message page, event page, control (`hv_synic_disable_regs`). */
   disableSynic(): void {
-    this.#change(SINT2, Sint.MASKED, 0n);
-    this.#clearPage(Msr.SIMP);
-    this.#clearPage(Msr.SIEFP);
-    this.#change(Msr.SCONTROL, 0n, HV_ENABLE);
+    this.#change('SINT0', Sint.MASKED, 0n, VMBUS_MESSAGE_SINT);
+    this.#clearPage('SIMP');
+    this.#clearPage('SIEFP');
+    this.#change('SCONTROL', 0n, HV_ENABLE);
   }
 
   /** Else the hypervisor goes on writing to the page (`hv_cpu_die`). */
   disableAssistPage(): void {
-    if (this.#features & APIC_ACCESS) this.machine.wrmsr(Msr.VP_ASSIST_PAGE, 0n);
+    if (this.#features & APIC_ACCESS) this.platform.write('VP_ASSIST_PAGE', 0n);
   }
 
   // --- registers ---
 
   #armTimer(): void {
-    const now = this.machine.rdmsr(Msr.TIME_REF_COUNT);
-    this.machine.wrmsr(Msr.STIMER0_COUNT, now + BigInt(TIMER_MS * TICKS_PER_MS));
+    const now = this.platform.read('TIME_REF_COUNT');
+    this.platform.write('STIMER0_COUNT', now + BigInt(TIMER_MS * TICKS_PER_MS));
   }
 
-  #setPage(msr: number, address: number): void {
+  #setPage(register: RegisterName, address: number): void {
     this.#memory.zero(address, PAGE_SIZE);
-    this.#change(msr, BigInt(address) | HV_ENABLE, ~HV_PAGE_REGISTER_MASK);
+    this.#change(register, BigInt(address) | HV_ENABLE, ~HV_PAGE_REGISTER_MASK);
   }
 
-  #clearPage(msr: number): void {
-    this.#change(msr, 0n, ~HV_PAGE_REGISTER_MASK | HV_ENABLE);
+  #clearPage(register: RegisterName): void {
+    this.#change(register, 0n, ~HV_PAGE_REGISTER_MASK | HV_ENABLE);
   }
 
-  #change(msr: number, set: bigint, clear: bigint): void {
-    const old = this.machine.rdmsr(msr);
-    this.machine.wrmsr(msr, BigInt.asUintN(64, (old & ~clear) | set));
+  #change(register: RegisterName, set: bigint, clear: bigint, index = 0): void {
+    const old = this.platform.read(register, index);
+    this.platform.write(register, BigInt.asUintN(64, (old & ~clear) | set), index);
   }
 }

@@ -7,11 +7,9 @@
  */
 
 import {
-  HV_PAGE_REGISTER_MASK,
   HvCall,
   HvMessageType,
   HvStatus,
-  Msr,
   PostMessage,
   SynicMessage,
 } from '../../src/hyperv/protocol.ts';
@@ -106,7 +104,7 @@ function lookForAnswer(kernel: OsKernel, cpu: OsProcessor, pages: readonly OsPro
       type === VMBUS_MESSAGE_TYPE && memory.u32(message) === MessageType.UNLOAD_RESPONSE;
     if (!isAnswer && kernel.has('unload-keeps-others')) continue;
     answered ||= isAnswer;
-    page.takeMessage(cpu.machine);
+    page.takeMessage(cpu.platform);
   }
   return answered;
 }
@@ -115,11 +113,9 @@ function lookForAnswer(kernel: OsKernel, cpu: OsProcessor, pages: readonly OsPro
 function postUnload(kernel: OsKernel, cpu: OsProcessor): void {
   const { memory, crashInput: input } = kernel;
   fillUnload(memory, input, kernel.hv.lastConnectionId);
-  const page = Number(cpu.machine.rdmsr(Msr.HYPERCALL) & ~HV_PAGE_REGISTER_MASK);
   const control = BigInt(HvCall.POST_MESSAGE);
   for (let i = 0; i < POST_TRIES_MAX; i++) {
-    const result = cpu.machine.callHypercallPage(page, control, BigInt(input), 0n);
-    const status = Number(result & 0xffffn);
+    const status = cpu.hypercall(control, BigInt(input));
     if (!POST_LATER.includes(status)) return;
     delay(cpu);
   }
@@ -134,8 +130,8 @@ function fillUnload(memory: GuestMemory, input: number, connectionId: number): v
 }
 
 /** `mdelay`: time passes, and nothing else. */
-function delay({ machine }: OsProcessor): void {
-  const end = machine.rdmsr(Msr.TIME_REF_COUNT) + BigInt(UNLOAD_DELAY_MS * TICKS_PER_MS);
+function delay({ machine, platform }: OsProcessor): void {
+  const end = platform.read('TIME_REF_COUNT') + BigInt(UNLOAD_DELAY_MS * TICKS_PER_MS);
   do machine.pause();
-  while (machine.rdmsr(Msr.TIME_REF_COUNT) < end);
+  while (platform.read('TIME_REF_COUNT') < end);
 }

@@ -6,15 +6,14 @@
  */
 
 import {
-  Cpuid,
   HV_ENABLE,
   HV_PAGE_REGISTER_MASK,
   HV_REFERENCE_TSC_SEQUENCE_INVALID,
   HvFeature,
-  Msr,
   ReferenceTscPage,
 } from '../../src/hyperv/protocol.ts';
-import type { X64Machine } from '../../src/machine.ts';
+import type { Platform } from '../../src/hyperv/platform.ts';
+import type { Machine } from '../../src/machine.ts';
 import type { GuestMemory } from '../../src/memory/guest-memory.ts';
 import { TICKS_PER_MS } from '../../src/time.ts';
 import type { TakePage } from './os-processor.ts';
@@ -29,28 +28,29 @@ const READS_MAX = 1000;
 const TOLERANCE_TICKS = BigInt(TICKS_PER_MS);
 
 export class ReferenceTsc {
-  readonly #machine: X64Machine;
+  readonly #machine: Machine;
+  readonly #platform: Platform;
   readonly #memory: GuestMemory;
   #page = 0;
 
-  constructor(machine: X64Machine, memory: GuestMemory) {
+  constructor(machine: Machine, platform: Platform, memory: GuestMemory) {
     this.#machine = machine;
+    this.#platform = platform;
     this.#memory = memory;
   }
 
   /** Map the page, if the host has one. */
   map(takePage: TakePage): void {
-    const { eax } = this.#machine.cpuid(Cpuid.HV_FEATURES, 0);
-    if (!(eax & HvFeature.REFERENCE_TSC)) return;
+    if (!(this.#platform.features() & HvFeature.REFERENCE_TSC)) return;
     this.#page = takePage('reference TSC page');
-    const old = this.#machine.rdmsr(Msr.REFERENCE_TSC) & HV_PAGE_REGISTER_MASK;
-    this.#machine.wrmsr(Msr.REFERENCE_TSC, old | BigInt(this.#page) | HV_ENABLE);
+    const old = this.#platform.read('REFERENCE_TSC') & HV_PAGE_REGISTER_MASK;
+    this.#platform.write('REFERENCE_TSC', old | BigInt(this.#page) | HV_ENABLE);
   }
 
   /** Clear the enable bit and no more: a root partition may not change the address. */
-  unmap(machine: X64Machine = this.#machine): void {
+  unmap(platform: Platform = this.#platform): void {
     if (this.#page === 0) return;
-    machine.wrmsr(Msr.REFERENCE_TSC, machine.rdmsr(Msr.REFERENCE_TSC) & ~HV_ENABLE);
+    platform.write('REFERENCE_TSC', platform.read('REFERENCE_TSC') & ~HV_ENABLE);
   }
 
   /**
@@ -61,7 +61,7 @@ export class ReferenceTsc {
    */
   check(): string | undefined {
     if (this.#page === 0) return undefined;
-    const counter = this.#machine.rdmsr(Msr.TIME_REF_COUNT);
+    const counter = this.#platform.read('TIME_REF_COUNT');
     const time = this.#read();
     if (time === undefined) return undefined;
     const difference = time > counter ? time - counter : counter - time;
@@ -78,10 +78,15 @@ export class ReferenceTsc {
       if (sequence === HV_REFERENCE_TSC_SEQUENCE_INVALID) return undefined;
       const scale = view.getBigUint64(this.#page + at.scale, true);
       const offset = view.getBigInt64(this.#page + at.offset, true);
-      const tsc = this.#machine.rdmsr(MSR_TSC);
+      const tsc = counter(this.#machine);
       if (view.getUint32(this.#page + at.sequence, true) !== sequence) continue;
       return ((tsc * scale) >> 64n) + offset;
     }
     return undefined;
   }
+}
+
+/** TSC or CNTVCT. */
+function counter(machine: Machine): bigint {
+  return machine.architecture === 'x64' ? machine.rdmsr(MSR_TSC) : machine.readCounter();
 }

@@ -50,6 +50,8 @@ function pageRegisters(
   for (const { kind, vp, grant } of inspection.overlays()) {
     const entry = PAGE_REGISTERS[kind];
     if (entry === undefined) continue;
+    // Hypercalls of arm64 are an instruction: there is no page, and no register for it
+    if (kind === 'hypercall-page' && machine.partition.architecture === 'arm64') continue;
     const [register, check, stale] = entry;
     const value = inspection.register(vp ?? 0, register);
     const name = vp === undefined ? register : `${register} of VP ${vp}`;

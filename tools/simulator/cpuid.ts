@@ -65,11 +65,13 @@ export class CpuidLeaves {
     return { ...registers, ebx: (registers.ebx | (vp << APIC_ID_SHIFT)) >>> 0 };
   }
 
+  /** Whether there is a hypervisor at all. */
+  get isPresent(): boolean {
+    return (this.read(Cpuid.FEATURES, 0).ecx & CPUID_HYPERVISOR_PRESENT) !== 0;
+  }
+
   /** Whether there is a hypervisor, and it is Hyper-V: only then are there synthetic registers. */
   get isHyperV(): boolean {
-    return (
-      (this.read(Cpuid.FEATURES, 0).ecx & CPUID_HYPERVISOR_PRESENT) !== 0 &&
-      this.read(Cpuid.HV_INTERFACE_ID, 0).eax === HV_INTERFACE_ID
-    );
+    return this.isPresent && this.read(Cpuid.HV_INTERFACE_ID, 0).eax === HV_INTERFACE_ID;
   }
 }

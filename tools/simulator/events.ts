@@ -13,6 +13,15 @@ export type HostEvent =
   | { readonly kind: 'cpuid'; readonly leaf: number; readonly out: readonly number[] }
   | { readonly kind: 'rdmsr' | 'wrmsr'; readonly msr: number; readonly value: bigint }
   | {
+      /** HvGetVpRegisters and HvSetVpRegisters, one register. */
+      readonly kind: 'register-read' | 'register-write';
+      /** Its number, and its name as in `Msr`. */
+      readonly register: number;
+      readonly name: string;
+      /** Of registers of 128 bits the low half. */
+      readonly value: bigint;
+    }
+  | {
       readonly kind: 'hypercall';
       readonly code: number;
       readonly name: string;

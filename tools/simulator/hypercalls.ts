@@ -16,6 +16,7 @@ import {
   PostMessage,
   SignalEvent,
 } from '../../src/hyperv/protocol.ts';
+import type { Architecture } from './architecture.ts';
 import { TICKS_PER_MS } from './clock.ts';
 import type { VirtualClock } from './clock.ts';
 import type { CpuidLeaves } from './cpuid.ts';
@@ -50,6 +51,7 @@ const NAMES = new Map<number, string>([
 
 /** What the calls work on. */
 export interface HypercallContext {
+  readonly architecture: Architecture;
   readonly ram: GuestRam;
   readonly clock: VirtualClock;
   readonly events: HostEvents;
@@ -116,6 +118,30 @@ export class Hypercalls {
     return status;
   }
 
+  /**
+   * HvGetVpRegisters or HvSetVpRegisters of one register, in the processor's own registers (arm64).
+   * It is no more than what MSRs are elsewhere, and is counted as little.
+   *
+   * @param x where the value is, or goes: two words at `at`
+   */
+  registerAccess(
+    vp: VirtualProcessor,
+    code: number,
+    number: number,
+    x: BigUint64Array,
+    at: number,
+  ): number {
+    const injected = this.#fault(code, 0);
+    if (injected !== undefined) return injected;
+    const calls = this.#registerCalls;
+    if (code === HvCall.SET_VP_REGISTERS) return calls.set(vp, number, x[at]!);
+    const status = calls.get(vp, number);
+    if (status !== HvStatus.SUCCESS) return status;
+    x[at] = calls.low;
+    x[at + 1] = calls.high;
+    return status;
+  }
+
   #dispatch(vp: VirtualProcessor, code: number, frame: HypercallFrame): number {
     switch (code) {
       case HvCall.SIGNAL_EVENT:
@@ -128,7 +154,7 @@ export class Hypercalls {
         return this.#postMessage(vp, frame);
       case HvCall.GET_VP_REGISTERS:
       case HvCall.SET_VP_REGISTERS:
-        if (!this.#may(ACCESS_VP_REGISTERS)) return HvStatus.ACCESS_DENIED;
+        if (!this.#mayAccessRegisters()) return HvStatus.ACCESS_DENIED;
         if (!isRep(frame)) return HvStatus.INVALID_HYPERCALL_INPUT;
         return this.#fault(code, 0) ?? this.#registerCalls.call(vp, code, frame);
       default:
@@ -232,6 +258,11 @@ export class Hypercalls {
 
   #may(privilege: number): boolean {
     return (this.#privileges & privilege) !== 0;
+  }
+
+  /** On arm64 there is no other way to the registers, and no privilege for it. */
+  #mayAccessRegisters(): boolean {
+    return this.#context.architecture === 'arm64' || this.#may(ACCESS_VP_REGISTERS);
   }
 
   #free(connectionId: number): void {

@@ -6,8 +6,9 @@
  * it runs here, whatever it is written in.
  */
 
-import type { MemoryRange } from '../../src/machine.ts';
+import type { Machine, MemoryRange } from '../../src/machine.ts';
 import { DeviceClass } from '../../src/vmbus/protocol.ts';
+import type { Architecture } from './architecture.ts';
 import type { ChannelDevice } from './channel-interface.ts';
 import type { VirtualClock } from './clock.ts';
 import type { CpuidOverride } from './cpuid.ts';
@@ -35,6 +36,12 @@ export interface SimulatedMachineOptions {
   /** Decides everything that is random. */
   readonly seed: number;
   readonly memoryMap?: readonly MemoryRange[];
+  /** Default `x64`. */
+  readonly architecture?: Architecture | undefined;
+  /** How an arm64 guest makes hypercalls. Default `smccc`. */
+  readonly hypercallConvention?: 'smccc' | 'immediate' | undefined;
+  /** Size of the guest's pages: 4, 16 or 64 KiB. Default 4096. */
+  readonly pageSize?: number | undefined;
   /** Virtual processors; default 1. */
   readonly processors?: number;
   /** When a guest that goes on for ever is ended. */
@@ -72,11 +79,21 @@ export class SimulatedMachine {
   }
 
   /** The seams of the virtual processors. */
+  get seams(): readonly Machine[] {
+    return this.partition.seams;
+  }
+
+  /** The seam of the processor that boots. */
+  get bootSeam(): Machine {
+    return this.partition.seams[0]!;
+  }
+
+  /** The seams of a machine with x64 processors. @throws RangeError on arm64 */
   get processors(): readonly SimulatedProcessor[] {
     return this.partition.processors;
   }
 
-  /** The seam of the processor that boots. */
+  /** Of those the one that boots. @throws RangeError on arm64 */
   get bootProcessor(): SimulatedProcessor {
     return this.partition.processors[0]!;
   }

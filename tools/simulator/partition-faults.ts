@@ -26,6 +26,11 @@ export interface PartitionFaults {
    */
   hypercall?:
     ((code: number, connectionId: number, index: number) => number | undefined) | undefined;
+  /**
+   * A register is about to be read or written by HvGetVpRegisters or HvSetVpRegisters: on arm64 all
+   * of them are. Returns the status to fail with, or undefined to let it pass.
+   */
+  register?: ((access: 'get' | 'set', register: number) => number | undefined) | undefined;
   /** The host sends a message. Returns what shall become of it, or undefined to let it pass. */
   message?:
     | ((vp: number, sint: number, type: number, payload: Uint8Array) => MessageFault | undefined)

@@ -7,8 +7,10 @@
  */
 
 import { HV_MESSAGE_PAYLOAD_MAX, SINT_COUNT } from '../../src/hyperv/protocol.ts';
-import { PAGE_SIZE } from '../../src/machine.ts';
-import type { MemoryRange } from '../../src/machine.ts';
+import { GUEST_PAGE_SIZES, PAGE_SIZE } from '../../src/machine.ts';
+import type { Machine, MemoryRange } from '../../src/machine.ts';
+import type { Architecture } from './architecture.ts';
+import { Arm64Processor } from './arm64-processor.ts';
 import { VirtualClock } from './clock.ts';
 import { CpuidLeaves } from './cpuid.ts';
 import type { CpuidOverride } from './cpuid.ts';
@@ -23,8 +25,10 @@ import { MESSAGE_COPIES_MAX } from './partition-faults.ts';
 import type { MessageFault, PartitionFaults } from './partition-faults.ts';
 import { PartitionInspection } from './partition-inspection.ts';
 import type { EventPort, MessagePort, PartitionServices } from './partition-interface.ts';
+import type { ProcessorContext } from './processor-exits.ts';
 import type { HostProfile } from './profile.ts';
 import { Random } from './random.ts';
+import type { Migration } from './reference-tsc.ts';
 import { RegisterFile } from './register-file.ts';
 import { SimulatedProcessor } from './simulated-processor.ts';
 import { VirtualProcessor } from './virtual-processor.ts';
@@ -44,8 +48,14 @@ const HIGH_MEMORY = 0x100000;
 
 /** What a partition is made of. */
 export interface PartitionOptions {
-  /** Guest RAM: a whole number of pages, at least 2 MiB. */
+  /** Guest RAM: a whole number of guest pages, at least 2 MiB. */
   readonly memory: ArrayBufferLike;
+  /** Default `x64`. */
+  readonly architecture?: Architecture | undefined;
+  /** How an arm64 guest makes hypercalls. Default `smccc`. */
+  readonly hypercallConvention?: 'smccc' | 'immediate' | undefined;
+  /** Size of the guest's pages: 4, 16 or 64 KiB. Default 4096. The host's are of 4 KiB. */
+  readonly pageSize?: number | undefined;
   readonly profile: HostProfile;
   /** Decides all that is random in the machine. */
   readonly seed: number;
@@ -69,8 +79,9 @@ export class Partition implements PartitionServices {
   readonly profile: HostProfile;
   /** The partition as the host's servers see it. */
   readonly services: PartitionServices = this;
+  readonly architecture: Architecture;
   /** The guest's side: a seam for each virtual processor. */
-  readonly processors: readonly SimulatedProcessor[];
+  readonly seams: readonly Machine[];
   /** Hooks that fail hypercalls and tamper with messages; none are set at first. */
   readonly faults: PartitionFaults = {};
   readonly inspection: PartitionInspection;
@@ -86,8 +97,10 @@ export class Partition implements PartitionServices {
   constructor(options: PartitionOptions) {
     const { memory, profile, seed } = options;
     const { knobs } = profile;
-    checkMemory(memory.byteLength);
-    const memoryMap = options.memoryMap ?? defaultMemoryMap(memory.byteLength);
+    const pageSize = options.pageSize ?? PAGE_SIZE;
+    checkMemory(memory.byteLength, pageSize);
+    const memoryMap = options.memoryMap ?? defaultMemoryMap(memory.byteLength, pageSize);
+    const architecture = (this.architecture = options.architecture ?? 'x64');
     checkMemoryMap(memoryMap, memory.byteLength);
     const count = options.processors ?? 1;
     if (!Number.isInteger(count) || count < 1 || count > PROCESSORS_MAX) {
@@ -111,6 +124,7 @@ export class Partition implements PartitionServices {
     const preserve = knobs.overlay === 'preserve';
     const overlays = (this.#overlays = new OverlayPages(ram, grants, events, preserve));
     const registers = (this.#registers = new RegisterFile({
+      architecture,
       ram,
       clock,
       events,
@@ -126,6 +140,7 @@ export class Partition implements PartitionServices {
     const watchdog = (this.#watchdog = new Watchdog(clock, events, options.limits));
     watchdog.heartbeat = options.heartbeat;
     const hypercalls = (this.#hypercalls = new Hypercalls({
+      architecture,
       ram,
       clock,
       events,
@@ -137,10 +152,8 @@ export class Partition implements PartitionServices {
     }));
 
     // The guest's side and the audit's
-    const context = { ram, memoryMap, clock, events, cpuid, registers, hypercalls, watchdog };
-    this.processors = processors.map(
-      (vp) => new SimulatedProcessor({ ...context, processors }, vp),
-    );
+    const shared = { ram, memoryMap, pageSize, clock, events, cpuid, registers, hypercalls };
+    this.seams = makeSeams({ ...shared, watchdog, processors }, options);
     this.inspection = new PartitionInspection({
       registers,
       overlays,
@@ -148,6 +161,28 @@ export class Partition implements PartitionServices {
       hypercalls,
       watchdog,
     });
+  }
+
+  /** The seams of a machine with x64 processors. @throws RangeError on arm64 */
+  get processors(): readonly SimulatedProcessor[] {
+    return this.seams.map((seam) => {
+      if (seam instanceof SimulatedProcessor) return seam;
+      throw new RangeError('the processors of this machine are arm64: use its seams');
+    });
+  }
+
+  /**
+   * Move to another host in the middle of a run: the counter is another one, the reference TSC page
+   * says so, and reference time goes on.
+   *
+   * @throws RangeError on arm64 for another counter: that one goes on, at a fixed rate
+   */
+  migrate(migration: Migration = {}): void {
+    const { frequency, counter } = migration;
+    if (this.architecture === 'arm64' && (frequency ?? counter) !== undefined) {
+      throw new RangeError('the virtual counter of arm64 stays as it is');
+    }
+    this.#registers.migrate(migration);
   }
 
   /** Why the guest ended, if it crashed or hung. */
@@ -251,15 +286,29 @@ export class Partition implements PartitionServices {
   }
 }
 
-function defaultMemoryMap(size: number): MemoryRange[] {
+/** The guest's side of all virtual processors. */
+function makeSeams(context: ProcessorContext, options: PartitionOptions): Machine[] {
+  const { architecture, hypercallConvention } = options;
+  return context.processors.map((vp) =>
+    architecture === 'arm64'
+      ? new Arm64Processor(context, vp, hypercallConvention)
+      : new SimulatedProcessor(context, vp),
+  );
+}
+
+function defaultMemoryMap(size: number, pageSize: number): MemoryRange[] {
+  // Whole guest pages
+  const low = Math.ceil(LOW_MEMORY / pageSize) * pageSize;
+  const lowEnd = Math.floor(LOW_MEMORY_END / pageSize) * pageSize;
   return [
-    { address: LOW_MEMORY, length: LOW_MEMORY_END - LOW_MEMORY, type: 'usable' },
+    { address: low, length: lowEnd - low, type: 'usable' },
     { address: HIGH_MEMORY, length: size - HIGH_MEMORY, type: 'usable' },
   ];
 }
 
-function checkMemory(size: number): void {
-  if (size < MEMORY_MIN || size % PAGE_SIZE !== 0) {
+function checkMemory(size: number, pageSize: number): void {
+  if (!GUEST_PAGE_SIZES.includes(pageSize)) throw new RangeError(`pages of ${pageSize} bytes`);
+  if (size < MEMORY_MIN || size % pageSize !== 0) {
     throw new RangeError(`${size} bytes of memory: not whole pages, or less than ${MEMORY_MIN}`);
   }
 }

@@ -1,45 +1,71 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * The reference TSC page of the partition (TLFS, "Partition Reference Time Enlightenment"):
- * sequence, scale and offset with which a guest makes reference time of its time stamp counter. The
- * counter of the simulated processor runs at a fixed rate and ran before the partition was made, so
- * that the offset is not zero.
+ * The free-running counter of the simulated processors (TSC, CNTVCT) and the reference TSC page of
+ * the partition (TLFS, "Partition Reference Time Enlightenment"): sequence, scale and offset with
+ * which a guest makes reference time of the counter. A live migration changes both.
  */
 
+import {
+  HV_REFERENCE_HZ,
+  HV_REFERENCE_TSC_SEQUENCE_INVALID,
+  ReferenceTscPage,
+} from '../../src/hyperv/protocol.ts';
+import type { CounterTraits } from './architecture.ts';
 import type { VirtualClock } from './clock.ts';
-import type { OverlayPage } from './overlay.ts';
-
-/** Counts of the time stamp counter per tick of 100 ns: a power of two, so that nothing rounds. */
-const TSC_PER_TICK = 256n;
+import type { OverlayPage, OverlayPages } from './overlay.ts';
 
 /** Reference time is 10 MHz. */
-const REFERENCE_HZ = 10_000_000n;
-
-/** The counter when the reference time was 0: ten seconds. */
-const TSC_AT_ZERO = 10n * REFERENCE_HZ * TSC_PER_TICK;
-
-/** Fields of the page (Linux `struct ms_hyperv_tsc_page`). */
-const TscPage = { sequence: 0, scale: 8, offset: 16 } as const;
+const REFERENCE_HZ = BigInt(HV_REFERENCE_HZ);
 
 /** Sequence values that do not count: 0 is "not valid", and so, historically, is all ones. */
 const SEQUENCE_MAX = 0xfffffffe;
 
+/** Another host, on which the counter is another one. */
+export interface Migration {
+  /** Rate of the counter there, in Hz; default: as here. */
+  readonly frequency?: bigint;
+  /** What the counter stands at there; default: it goes on. */
+  readonly counter?: bigint;
+  /** For how long the page is not valid, in ticks. Default 0. */
+  readonly invalidTicks?: number;
+}
+
 export class ReferenceTsc {
   readonly page: OverlayPage;
-  /** Rate of the counter in Hz. */
-  readonly frequency = TSC_PER_TICK * REFERENCE_HZ;
+  readonly #overlays: OverlayPages;
   readonly #clock: VirtualClock;
+  /** Rate of the counter, and where it stood at a tick. */
+  #frequency: bigint;
+  #count: bigint;
+  #since = 0;
   #sequence = 0;
+  #enabled = false;
+  /** Migrations under way: the page becomes valid after the last. */
+  #migrations = 0;
 
-  constructor(page: OverlayPage, clock: VirtualClock) {
+  constructor(
+    page: OverlayPage,
+    overlays: OverlayPages,
+    clock: VirtualClock,
+    counter: CounterTraits,
+  ) {
     this.page = page;
+    this.#overlays = overlays;
     this.#clock = clock;
+    this.#frequency = counter.frequency;
+    this.#count = counter.atZero;
   }
 
-  /** The time stamp counter. */
+  /** Rate of the counter in Hz. */
+  get frequency(): bigint {
+    return this.#frequency;
+  }
+
+  /** The counter. */
   counter(): bigint {
-    return BigInt(this.#clock.now) * TSC_PER_TICK + TSC_AT_ZERO;
+    const ticks = BigInt(this.#clock.now - this.#since);
+    return this.#count + (ticks * this.#frequency) / REFERENCE_HZ;
   }
 
   /**
@@ -48,12 +74,36 @@ export class ReferenceTsc {
    * run meanwhile.)
    */
   update(enable: boolean): void {
+    this.#enabled = enable;
+    this.#publish();
+  }
+
+  /** Go on with another counter. Reference time goes on as if nothing had happened. */
+  migrate({ frequency, counter, invalidTicks = 0 }: Migration): void {
+    const count = counter ?? this.counter();
+    this.#frequency = frequency ?? this.#frequency;
+    this.#count = count;
+    this.#since = this.#clock.now;
+    this.#migrations++;
+    this.#publish();
+    this.#clock.schedule(invalidTicks, () => {
+      this.#migrations--;
+      this.#publish();
+    });
+  }
+
+  /** Invalid, then the fields, then a sequence that was not there before (TLFS). */
+  #publish(): void {
     const view = this.page.ownView;
-    view.setUint32(TscPage.sequence, 0, true);
-    if (!enable) return;
-    this.#sequence = this.#sequence >= SEQUENCE_MAX ? 1 : this.#sequence + 1;
-    view.setBigUint64(TscPage.scale, 2n ** 64n / TSC_PER_TICK, true);
-    view.setBigInt64(TscPage.offset, -(TSC_AT_ZERO / TSC_PER_TICK), true);
-    view.setUint32(TscPage.sequence, this.#sequence, true);
+    const { at } = ReferenceTscPage;
+    view.setUint32(at.sequence, HV_REFERENCE_TSC_SEQUENCE_INVALID, true);
+    if (this.#enabled && this.#migrations === 0) {
+      this.#sequence = this.#sequence >= SEQUENCE_MAX ? 1 : this.#sequence + 1;
+      const scale = (REFERENCE_HZ << 64n) / this.#frequency;
+      view.setBigUint64(at.scale, scale, true);
+      view.setBigInt64(at.offset, BigInt(this.#since) - ((this.#count * scale) >> 64n), true);
+      view.setUint32(at.sequence, this.#sequence, true);
+    }
+    this.#overlays.refresh(this.page);
   }
 }

@@ -13,6 +13,7 @@ import {
   HV_PAGE_REGISTER_MASK,
 } from '../../src/hyperv/protocol.ts';
 import { PAGE_SIZE } from '../../src/machine.ts';
+import { COUNTERS, type Architecture } from './architecture.ts';
 import type { VirtualClock } from './clock.ts';
 import { CRASH_PARAMETERS, crashReport } from './crash-report.ts';
 import type { CpuidLeaves } from './cpuid.ts';
@@ -21,7 +22,7 @@ import { hex } from './guest-end.ts';
 import type { GuestRam } from './guest-ram.ts';
 import type { OverlayPage, OverlayPages } from './overlay.ts';
 import type { HostKnobs } from './profile.ts';
-import { ReferenceTsc } from './reference-tsc.ts';
+import { ReferenceTsc, type Migration } from './reference-tsc.ts';
 import { MiscFeature, registerNamed, REGISTERS } from './registers.ts';
 import type { RegisterDefinition } from './registers.ts';
 import type { VirtualProcessor } from './virtual-processor.ts';
@@ -54,6 +55,7 @@ const CRASH_P0 = registerNamed('CRASH_P0').index;
 
 /** What the registers work on. */
 export interface RegisterContext {
+  readonly architecture: Architecture;
   readonly ram: GuestRam;
   readonly clock: VirtualClock;
   readonly events: HostEvents;
@@ -78,7 +80,9 @@ export class RegisterFile {
     this.hypercallPage = overlays.create('hypercall-page', 'hypercall page');
     this.referenceTsc = new ReferenceTsc(
       overlays.create('reference-tsc-page', 'reference TSC page'),
+      overlays,
       clock,
+      COUNTERS[context.architecture],
     );
     const features = cpuid.read(Cpuid.HV_FEATURES, 0);
     this.#features = features.eax;
@@ -87,10 +91,14 @@ export class RegisterFile {
     this.reset();
   }
 
+  /** The machine has moved to another host. */
+  migrate(migration: Migration): void {
+    this.referenceTsc.migrate(migration);
+  }
+
   /** Partition-wide registers and the hypercall page as after a reset of the partition. */
   reset(): void {
     for (const register of REGISTERS) this.#values[register.index] = register.reset;
-    this.#values[registerNamed('TSC_FREQUENCY').index] = this.referenceTsc.frequency;
     this.#values[registerNamed('APIC_FREQUENCY').index] = APIC_HZ;
     this.hypercallPage.own.fill(INT3);
     this.hypercallPage.ownView.setUint32(0, HYPERCALL_CODE, true);
@@ -113,6 +121,8 @@ export class RegisterFile {
         return BigInt(this.#context.clock.now);
       case 'tsc':
         return this.referenceTsc.counter();
+      case 'tsc-frequency':
+        return this.referenceTsc.frequency;
       case 'vp-index':
         return BigInt(vp.index);
       case 'eom':
@@ -211,7 +221,6 @@ export class RegisterFile {
       case 'reference-tsc':
         this.#place(this.referenceTsc.page, vp, register, value, instruction);
         this.referenceTsc.update((value & HV_ENABLE) !== 0n);
-        this.#context.overlays.refresh(this.referenceTsc.page);
         return;
       case 'vp-assist':
         this.#place(vp.assistPage, vp, register, value, instruction);

@@ -6,7 +6,7 @@
  * values and privileges are those of the TLFS ("Synthetic Registers", "Partition Privilege Flags").
  */
 
-import { Msr, SINT_COUNT, STIMER_COUNT } from '../../src/hyperv/protocol.ts';
+import { HvRegister, Msr, SINT_COUNT, STIMER_COUNT } from '../../src/hyperv/protocol.ts';
 
 /** What a register does beside holding a value. */
 export type RegisterRole =
@@ -16,6 +16,7 @@ export type RegisterRole =
   | 'vp-index'
   | 'time'
   | 'tsc'
+  | 'tsc-frequency'
   | 'reference-tsc'
   | 'vp-assist'
   | 'scontrol'
@@ -119,7 +120,7 @@ define('REFERENCE_TSC', 'reference-tsc', Needs.REFERENCE_TSC, {
   mustBeZero: PAGE_RESERVED,
 });
 for (const name of ['TSC_FREQUENCY', 'APIC_FREQUENCY']) {
-  define(name, 'plain', Needs.FREQUENCY, {
+  define(name, name === 'TSC_FREQUENCY' ? 'tsc-frequency' : 'plain', Needs.FREQUENCY, {
     scope: 'partition',
     access: 'read-only',
     miscFeatures: MiscFeature.FREQUENCY_MSRS,
@@ -135,6 +136,7 @@ define('SVERSION', 'plain', Needs.SYNIC, { access: 'read-only', reset: 1n });
 define('SIEFP', 'siefp', Needs.SYNIC, { preserve: PAGE_RESERVED });
 define('SIMP', 'simp', Needs.SYNIC, { preserve: PAGE_RESERVED });
 define('EOM', 'eom', Needs.SYNIC);
+define('SIRBP', 'plain', Needs.SYNIC, { preserve: PAGE_RESERVED });
 for (let sint = 0; sint < SINT_COUNT; sint++) {
   define(`SINT${sint}`, 'sint', Needs.SYNIC, {
     ordinal: sint,
@@ -188,25 +190,20 @@ function numbered(
 /** Registers by x64 MSR number. */
 export const X64_MSRS = numbered({ ...Msr, TSC: MSR_TSC });
 
+/** Registers that have 128 bits, and are CPUID leaves on x64. */
+export const CPUID_VP_REGISTERS = [
+  'HYPERVISOR_VERSION',
+  'FEATURES',
+  'ENLIGHTENMENTS',
+  'IMPLEMENTATION_LIMITS',
+  'INTERFACE_VERSION',
+] as const;
+
 /** Registers by the name that HvGetVpRegisters and HvSetVpRegisters use (HV_REGISTER_NAME). */
-export const VP_REGISTERS = numbered({
-  CRASH_P0: 0x00000210,
-  CRASH_P1: 0x00000211,
-  CRASH_P2: 0x00000212,
-  CRASH_P3: 0x00000213,
-  CRASH_P4: 0x00000214,
-  CRASH_CTL: 0x00000215,
-  GUEST_OS_ID: 0x00090002,
-  VP_INDEX: 0x00090003,
-  TIME_REF_COUNT: 0x00090004,
-  VP_ASSIST_PAGE: 0x00090013,
-  REFERENCE_TSC: 0x00090017,
-  SINT0: 0x000a0000,
-  SCONTROL: 0x000a0010,
-  SVERSION: 0x000a0011,
-  SIEFP: 0x000a0012,
-  SIMP: 0x000a0013,
-  EOM: 0x000a0014,
-  STIMER0_CONFIG: 0x000b0000,
-  STIMER0_COUNT: 0x000b0001,
-});
+export const VP_REGISTERS = numbered(ownRegisters());
+
+/** The numbers without those that CPUID holds on x64, which are no registers there. */
+function ownRegisters(): Record<string, number> {
+  const names = new Set<string>(CPUID_VP_REGISTERS);
+  return Object.fromEntries(Object.entries(HvRegister).filter(([name]) => !names.has(name)));
+}

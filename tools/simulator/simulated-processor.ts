@@ -7,50 +7,26 @@
 
 import { Cpuid } from '../../src/hyperv/protocol.ts';
 import type { CpuidRegisters, MemoryRange, X64Machine } from '../../src/machine.ts';
-import { TICKS_PER_MS } from './clock.ts';
-import type { VirtualClock } from './clock.ts';
-import type { CpuidLeaves } from './cpuid.ts';
-import type { HostEvents } from './events.ts';
 import { hex } from './guest-end.ts';
-import type { GuestRam } from './guest-ram.ts';
 import type { HypercallFrame } from './hypercall-frame.ts';
-import type { Hypercalls } from './hypercalls.ts';
+import { ProcessorExits } from './processor-exits.ts';
+import type { ProcessorContext } from './processor-exits.ts';
 import { RegisterFault } from './register-file.ts';
-import type { RegisterFile } from './register-file.ts';
 import { X64_MSRS } from './registers.ts';
 import type { RegisterDefinition } from './registers.ts';
 import type { VirtualProcessor } from './virtual-processor.ts';
-import type { SeamCall, Watchdog } from './watchdog.ts';
-
-/** Virtual time of one call of the seam, so that a guest that only spins sees time pass. */
-export const SEAM_CALL_TICKS = 1;
-
-/** Longest step of `pause()`: an alarm that comes before cuts it short. */
-export const PAUSE_TICKS = TICKS_PER_MS;
 
 /** Results of hypercalls without repetitions: the status codes below this bound, made once. */
 const RESULTS = Array.from({ length: 0x80 }, (_, status) => BigInt(status));
-
-/** What a processor works on. */
-export interface ProcessorContext {
-  readonly ram: GuestRam;
-  readonly memoryMap: readonly MemoryRange[];
-  readonly clock: VirtualClock;
-  readonly events: HostEvents;
-  readonly cpuid: CpuidLeaves;
-  readonly registers: RegisterFile;
-  readonly hypercalls: Hypercalls;
-  readonly watchdog: Watchdog;
-  /** All processors: an exit of one lets the host look at all. */
-  readonly processors: readonly VirtualProcessor[];
-}
 
 export class SimulatedProcessor implements X64Machine {
   readonly architecture = 'x64';
   readonly memory: ArrayBufferLike;
   readonly memoryMap: readonly MemoryRange[];
+  readonly pageSize: number;
   readonly #context: ProcessorContext;
   readonly #vp: VirtualProcessor;
+  readonly #exits: ProcessorExits;
   // 64-bit registers as words, without making a bigint
   readonly #registers = new BigUint64Array(3);
   readonly #words = new DataView(this.#registers.buffer);
@@ -67,12 +43,14 @@ export class SimulatedProcessor implements X64Machine {
   constructor(context: ProcessorContext, vp: VirtualProcessor) {
     this.memory = context.ram.buffer;
     this.memoryMap = context.memoryMap;
+    this.pageSize = context.pageSize;
     this.#context = context;
     this.#vp = vp;
+    this.#exits = new ProcessorExits(context, vp);
   }
 
   cpuid(leaf: number, subleaf: number): CpuidRegisters {
-    this.#exit('cpuid', leaf);
+    this.#exits.exit('cpuid', leaf);
     const { cpuid, events } = this.#context;
     const registers = cpuid.read(leaf, this.#vp.index);
     if (events.on) {
@@ -87,12 +65,12 @@ export class SimulatedProcessor implements X64Machine {
 
   /** Costs as much time as the other calls: a guest that only looks at it sees it move. */
   rdtsc(): bigint {
-    this.#exit('rdtsc', 0);
+    this.#exits.exit('rdtsc', 0);
     return this.#context.registers.referenceTsc.counter();
   }
 
   rdmsr(msr: number): bigint {
-    this.#exit('rdmsr', msr);
+    this.#exits.exit('rdmsr', msr);
     const { registers, events } = this.#context;
     const register = this.#register('rdmsr', msr);
     try {
@@ -105,7 +83,7 @@ export class SimulatedProcessor implements X64Machine {
   }
 
   wrmsr(msr: number, value: bigint): void {
-    this.#exit('wrmsr', msr);
+    this.#exits.exit('wrmsr', msr);
     const { registers, events } = this.#context;
     const register = this.#register('wrmsr', msr);
     this.#registers[0] = value;
@@ -129,7 +107,7 @@ export class SimulatedProcessor implements X64Machine {
     frame.inputHigh = this.#words.getUint32(12, true);
     frame.outputLow = this.#words.getUint32(16, true);
     frame.outputHigh = this.#words.getUint32(20, true);
-    this.#exit('hypercall', frame.controlLow);
+    this.#exits.exit('hypercall', frame.controlLow);
     const { registers, watchdog, hypercalls } = this.#context;
     const obstacle = registers.callObstacle(page);
     if (obstacle !== undefined) {
@@ -141,29 +119,7 @@ export class SimulatedProcessor implements X64Machine {
   }
 
   pause(): void {
-    const { watchdog, clock } = this.#context;
-    watchdog.enter(this.#vp.index, 'pause', 0);
-    // To the next alarm, but by one tick at least: time never stands still
-    const least = clock.now + SEAM_CALL_TICKS;
-    const alarm = clock.nextAlarm;
-    let until = clock.now + PAUSE_TICKS;
-    if (alarm !== undefined && alarm < until) until = alarm > least ? alarm : least;
-    clock.advanceTo(until);
-    this.#look();
-  }
-
-  /** An exit of the guest: time passes, and the host looks around. */
-  #exit(call: SeamCall, argument: number): void {
-    const { watchdog, clock } = this.#context;
-    watchdog.enter(this.#vp.index, call, argument);
-    // What the guest did before the call comes before what happens during it
-    this.#look();
-    clock.advanceTo(clock.now + SEAM_CALL_TICKS);
-  }
-
-  #look(): void {
-    const { processors } = this.#context;
-    for (let i = 0; i < processors.length; i++) processors[i]!.exit();
+    this.#exits.pause();
   }
 
   #register(instruction: 'rdmsr' | 'wrmsr', msr: number): RegisterDefinition {

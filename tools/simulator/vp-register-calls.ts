@@ -5,14 +5,17 @@
  * their HV_REGISTER_NAME, slow, with repetitions. On arm64 they are the only way to them.
  */
 
-import { Cpuid, HvCall, HvStatus } from '../../src/hyperv/protocol.ts';
+import { Cpuid, HvCall, HvRegister, HvStatus } from '../../src/hyperv/protocol.ts';
 import type { CpuidLeaves } from './cpuid.ts';
+import type { HostEvents } from './events.ts';
+import { hex } from './guest-end.ts';
 import type { GuestRam } from './guest-ram.ts';
 import { address, checkBuffer, isFast, repCount, repStart } from './hypercall-frame.ts';
 import type { HypercallFrame } from './hypercall-frame.ts';
+import type { PartitionFaults } from './partition-faults.ts';
 import { RegisterFault } from './register-file.ts';
 import type { RegisterFile } from './register-file.ts';
-import { VP_REGISTERS } from './registers.ts';
+import { CPUID_VP_REGISTERS, VP_REGISTERS } from './registers.ts';
 import type { VirtualProcessor } from './virtual-processor.ts';
 
 /** Input header: u64 partition, u32 virtual processor, u8 VTL, 3 bytes of padding. */
@@ -26,21 +29,33 @@ const ASSIGNMENT_SIZE = 32;
 const SELF = 0xffffffff;
 const VP_SELF = 0xfffffffe;
 
-/** Registers of 128 bits that CPUID leaves hold on x64: version, features, enlightenments. */
+/** Registers of 128 bits that are CPUID leaves on x64. */
 const CPUID_REGISTERS = new Map<number, number>([
-  [0x00000100, Cpuid.HV_HYPERVISOR_ID],
-  [0x00000200, Cpuid.HV_FEATURES],
-  [0x00000201, Cpuid.HV_ENLIGHTENMENTS],
+  [HvRegister.HYPERVISOR_VERSION, Cpuid.HV_HYPERVISOR_ID],
+  [HvRegister.FEATURES, Cpuid.HV_FEATURES],
+  [HvRegister.ENLIGHTENMENTS, Cpuid.HV_ENLIGHTENMENTS],
+  [HvRegister.IMPLEMENTATION_LIMITS, Cpuid.HV_IMPLEMENTATION_LIMITS],
+  [HvRegister.INTERFACE_VERSION, Cpuid.HV_INTERFACE_ID],
 ]);
+
+/** Names of the registers, for the log. */
+const CPUID_NAMES = new Map<number, string>(
+  CPUID_VP_REGISTERS.map((name) => [HvRegister[name], name]),
+);
 
 export interface VpRegisterContext {
   readonly ram: GuestRam;
   readonly registers: RegisterFile;
   readonly processors: readonly VirtualProcessor[];
   readonly cpuid: CpuidLeaves;
+  readonly events: HostEvents;
+  readonly faults: PartitionFaults;
 }
 
 export class VpRegisterCalls {
+  /** The value that {@link get} has read. */
+  low = 0n;
+  high = 0n;
   readonly #context: VpRegisterContext;
 
   constructor(context: VpRegisterContext) {
@@ -85,38 +100,88 @@ export class VpRegisterCalls {
     return HvStatus.SUCCESS;
   }
 
-  #get(vp: VirtualProcessor, nameAt: number, valueAt: number): number {
-    const { ram, registers, cpuid } = this.#context;
-    const name = ram.view.getUint32(nameAt, true);
-    const leaf = CPUID_REGISTERS.get(name);
+  /** Read a register, into {@link low} and {@link high}. Returns the status. */
+  get(vp: VirtualProcessor, number: number): number {
+    const { registers, cpuid, events } = this.#context;
+    const injected = this.#fault('get', number);
+    if (injected !== undefined) return injected;
+    const leaf = CPUID_REGISTERS.get(number);
+    const register = VP_REGISTERS.get(number);
     if (leaf !== undefined) {
       const { eax, ebx, ecx, edx } = cpuid.read(leaf, vp.index);
-      [eax, ebx, ecx, edx].forEach((word, i) => ram.view.setUint32(valueAt + 4 * i, word, true));
-      return HvStatus.SUCCESS;
+      this.low = BigInt(eax) | (BigInt(ebx) << 32n);
+      this.high = BigInt(ecx) | (BigInt(edx) << 32n);
+    } else if (register === undefined) {
+      return this.#unknown(number);
+    } else {
+      try {
+        this.low = registers.read(vp, register);
+        this.high = 0n;
+      } catch (error) {
+        return refusal(error);
+      }
     }
-    const register = VP_REGISTERS.get(name);
-    if (register === undefined) return HvStatus.INVALID_PARAMETER;
+    if (events.on) {
+      const name = registerName(number);
+      events.emit({ kind: 'register-read', register: number, name, value: this.low });
+    }
+    return HvStatus.SUCCESS;
+  }
+
+  /** Write a register. Returns the status. */
+  set(vp: VirtualProcessor, number: number, value: bigint): number {
+    const { registers, events } = this.#context;
+    const injected = this.#fault('set', number);
+    if (injected !== undefined) return injected;
+    const register = VP_REGISTERS.get(number);
+    if (register === undefined) {
+      return CPUID_REGISTERS.has(number) ? HvStatus.INVALID_PARAMETER : this.#unknown(number);
+    }
+    if (events.on) {
+      events.emit({ kind: 'register-write', register: number, name: register.name, value });
+    }
     try {
-      const value = registers.read(vp, register);
-      ram.view.setBigUint64(valueAt, value, true);
-      ram.view.setBigUint64(valueAt + 8, 0n, true);
+      registers.write(vp, register, value, 'HvSetVpRegisters');
       return HvStatus.SUCCESS;
     } catch (error) {
       return refusal(error);
     }
   }
 
-  #set(vp: VirtualProcessor, at: number): number {
-    const { ram, registers } = this.#context;
-    const register = VP_REGISTERS.get(ram.view.getUint32(at, true));
-    if (register === undefined) return HvStatus.INVALID_PARAMETER;
-    try {
-      registers.write(vp, register, ram.view.getBigUint64(at + 16, true), 'HvSetVpRegisters');
-      return HvStatus.SUCCESS;
-    } catch (error) {
-      return refusal(error);
-    }
+  #get(vp: VirtualProcessor, nameAt: number, valueAt: number): number {
+    const { view } = this.#context.ram;
+    const status = this.get(vp, view.getUint32(nameAt, true));
+    if (status !== HvStatus.SUCCESS) return status;
+    view.setBigUint64(valueAt, this.low, true);
+    view.setBigUint64(valueAt + 8, this.high, true);
+    return status;
   }
+
+  #set(vp: VirtualProcessor, at: number): number {
+    const { view } = this.#context.ram;
+    return this.set(vp, view.getUint32(at, true), view.getBigUint64(at + 16, true));
+  }
+
+  #unknown(number: number): number {
+    const { events } = this.#context;
+    if (events.on) events.emit({ kind: 'unmodelled', what: `VP register ${hex(number)}` });
+    return HvStatus.INVALID_PARAMETER;
+  }
+
+  /** Ask the hook of {@link PartitionFaults} for a status to fail with. */
+  #fault(access: 'get' | 'set', number: number): number | undefined {
+    const { faults, events } = this.#context;
+    const status = faults.register?.(access, number);
+    if (status !== undefined && events.on) {
+      const text = `${access} of VP register ${registerName(number)} fails: ${hex(status)}`;
+      events.emit({ kind: 'fault', text });
+    }
+    return status;
+  }
+}
+
+function registerName(number: number): string {
+  return VP_REGISTERS.get(number)?.name ?? CPUID_NAMES.get(number) ?? hex(number);
 }
 
 /** A register's refusal as a status; anything else is no affair of the guest's. */

@@ -21,7 +21,8 @@ export interface PartitionLimits {
 }
 
 /** A call of the seam. */
-export type SeamCall = 'cpuid' | 'rdtsc' | 'rdmsr' | 'wrmsr' | 'hypercall' | 'pause';
+export type SeamCall =
+  'cpuid' | 'rdtsc' | 'rdmsr' | 'wrmsr' | 'hypercall' | 'hvc' | 'counter' | 'pause';
 
 export class Watchdog {
   /** Calls of the seam and pauses since the partition was made. */

@@ -55,7 +55,7 @@ boot, if the firmware exports createDriver.
 
   --only PLACE/FAULT  one run: message.4/drop, step.120/handoff+call.7/status:19,
                       loader:step.200/give-up; or all of a kind: message/drop, packet
-  --walks N           random walks behind the single faults (default 1000)
+  --walks N           random walks behind the single faults (default 1000; with --only 0)
   --seed N            decides the walks (default 1)
   --time SECONDS      stop after this time
   --shard I/N         only part I of N; the parts together are the whole, each run once
@@ -113,7 +113,12 @@ export function parseExplore(
     firmware,
     host: knownHost(values.host ?? DEFAULT_PROFILE),
     seed: wholeNumber('--seed', values.seed ?? '1', 0, Number.MAX_SAFE_INTEGER),
-    walks: wholeNumber('--walks', values.walks ?? '1000', 0, 1e9),
+    walks: wholeNumber(
+      '--walks',
+      values.walks ?? (values.only === undefined ? '1000' : '0'),
+      0,
+      1e9,
+    ),
     only: only.only,
     plan: only.plan,
     seconds:

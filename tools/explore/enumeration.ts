@@ -15,7 +15,7 @@ import type { Fault, Place, Plan } from './plan.ts';
 import type { Recording } from './recording.ts';
 import { messageFields, packetFields, rndisFields } from './wire-fields.ts';
 
-/** Statuses that a hypercall fails with: each that hosts are known to return, and an unknown one. */
+/** Statuses that a hypercall fails with: each that hosts return, and an unknown one. */
 const STATUSES = [...new Set<number>([...Object.values(HvStatus), 0xffff])].filter((s) => s !== 0);
 
 /** How late something is: after the next exits, within a time limit, beyond it. */
@@ -35,7 +35,7 @@ const SLOT_VALUES: readonly (readonly [keyof typeof SynicMessage.at, readonly nu
   ['origin', [0xffffffff]],
 ];
 
-/** Raw values of ring indices: start, unaligned, in the middle, the last, just beyond, far beyond. */
+/** Raw values of ring indices: start, unaligned, middle, the last, just beyond, far beyond. */
 const INDICES = [0, 4, 8, 0x8000, 0xfff8, 0x10000, 0x7ffffff8, 0xffffffff];
 
 /** Ring packets that nobody has asked for: types by number. */

@@ -9,9 +9,12 @@ export interface FieldPlace {
   readonly length: number;
 }
 
-/** What is done to a field: constants, off by one, and the top bit flipped. */
-export const OPERATIONS = ['0', '1', 'max', 'inc', 'dec', 'top'] as const;
+/** What is done to a field: constants, off by one, the top bit flipped, and {@link BIG}. */
+export const OPERATIONS = ['0', '1', 'max', 'inc', 'dec', 'top', 'big'] as const;
 export type Operation = (typeof OPERATIONS)[number];
+
+/** Second byte of `big`, 4096: too long for any buffer of its kind, but not out of this world. */
+const BIG = 0x10;
 
 /** Whether a text is an operation. */
 export function isOperation(text: string): text is Operation {
@@ -45,6 +48,10 @@ export function mutate(bytes: Uint8Array, field: FieldPlace, operation: Operatio
         part[i]!--;
         if (part[i] !== 0xff) break;
       }
+      break;
+    case 'big':
+      part.fill(0);
+      part[Math.min(1, part.length - 1)] = BIG;
       break;
     case 'top':
       part[part.length - 1]! ^= 0x80;

@@ -11,6 +11,7 @@ import type { Grant, GrantListener } from '../simulator/grants.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import type { PlaceCounter } from './counter.ts';
 import { isOperation, mutateWord } from './mutation.ts';
+import { stackFrames } from './stack-frame.ts';
 import type { LoadListener } from './watched-memory.ts';
 
 /** What is kept from run to run: as large as RAM, and never cleared. */
@@ -69,7 +70,8 @@ export class ReadWatch implements LoadListener {
       this.#allocated[address >>> PAGE_SHIFT] !== 1 ||
       this.#allocated[last >>> PAGE_SHIFT] !== 1
     ) {
-      const at = new Error().stack?.split('\n').slice(3, 7).map(trimFrame).join(' < ');
+      // The first two frames are this function and the watched view
+      const at = this.outside ?? stackFrames(new Error(), 2, 4);
       this.outside ??= `${length} bytes read outside of any allocation, at ${at}`;
     }
     if (!this.#repeats) return;
@@ -108,12 +110,4 @@ export class ReadWatch implements LoadListener {
       count(grant, change === 'grant' ? 1 : -1);
     };
   }
-}
-
-/** `InboundRing.copy (ring.ts:98:21)`, without the directories. */
-function trimFrame(line: string): string {
-  return line
-    .trim()
-    .replace(/^at /, '')
-    .replace(/\(.*\/([^/]+)\)$/, '($1)');
 }

@@ -22,6 +22,7 @@ import { tryLateWrites } from './memory-trial.ts';
 import { PageSource } from './page-source.ts';
 import { isCut, type Plan } from './plan.ts';
 import { ReadHistory, ReadWatch } from './read-watch.ts';
+import { stackFrames } from './stack-frame.ts';
 import { SteppedMachine } from './stepped-machine.ts';
 import { WatchedMemory } from './watched-memory.ts';
 
@@ -283,7 +284,7 @@ class Guest {
     const guest = error instanceof GuestCrash;
     const what = guest ? message : `${name}: ${message}`;
     const cause = `${guest ? 'guest crash' : 'exception'}: ${withoutNumbers(what)}`;
-    const at = guest || !(error instanceof Error) ? '' : ` at ${placeOf(error)}`;
+    const at = guest || !(error instanceof Error) ? '' : ` at ${stackFrames(error, 0, 2)}`;
     this.#report(cause, `${what}${at}, ${after}`, 'crash');
   }
 }
@@ -320,15 +321,4 @@ function withoutNumbers(text: string): string {
     .replace(/\{[0-9a-f-]{36}\}/g, '{…}')
     .replace(/0x[0-9a-f]+/g, '#')
     .replace(/\b[0-9]+\b/g, '#');
-}
-
-/** Where an exception was thrown: the first frame, without directories. */
-function placeOf(error: Error): string {
-  const frame = error.stack?.split('\n').find((line) => line.trim().startsWith('at '));
-  return (
-    frame
-      ?.trim()
-      .replace(/^at /, '')
-      .replace(/\(.*\/([^/]+)\)$/, '($1)') ?? 'nowhere'
-  );
 }

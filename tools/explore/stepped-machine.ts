@@ -9,6 +9,7 @@
 import type { CpuidRegisters, MemoryRange, X64Machine } from '../../src/machine.ts';
 import { TICKS_PER_MS } from '../simulator/clock.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
+import type { SimulatedProcessor } from '../simulator/simulated-processor.ts';
 
 /** Idle turns before they get longer, and how much longer: a part of the time idled so far. */
 const IDLE_PAUSES = 64;
@@ -31,7 +32,7 @@ export class SteppedMachine implements X64Machine {
   readonly architecture = 'x64';
   readonly memoryMap: readonly MemoryRange[];
   readonly #machine: SimulatedMachine;
-  readonly #processor: X64Machine;
+  readonly #processor: SimulatedProcessor;
   readonly #listener: SeamListener;
   readonly #memory: () => ArrayBufferLike;
   #activity = 0;
@@ -59,6 +60,10 @@ export class SteppedMachine implements X64Machine {
   cpuid(leaf: number, subleaf: number): CpuidRegisters {
     this.#listener.exit();
     return this.#processor.cpuid(leaf, subleaf);
+  }
+
+  rdtsc(): bigint {
+    return this.#processor.rdtsc();
   }
 
   rdmsr(msr: number): bigint {

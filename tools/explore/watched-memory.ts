@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * Guest memory that sees what the guest reads. While a firmware makes its views of guest RAM it gets
- * views that call back for each load. So reads outside of what the firmware has allocated are
+ * Guest memory that sees what the guest reads. While a firmware makes its views of guest RAM it
+ * gets views that call back for each load. So reads outside of what the firmware has allocated are
  * found, and a host can be played that changes a word between two loads of it: between the check
  * and the use.
  *

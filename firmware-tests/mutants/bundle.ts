@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** Bundles the firmware with a patch applied, in memory: the sources stay as they are. */
+
+import { readFile } from 'node:fs/promises';
+import { relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build, type Plugin } from 'esbuild';
+import type { ExploredFirmware } from '../../tools/explore/run.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+/** One change of one file: `search` stands in it exactly once. */
+export interface Patch {
+  readonly file: string;
+  readonly search: string;
+  readonly replace: string;
+}
+
+/**
+ * The firmware with patches applied.
+ *
+ * @throws Error if a patch does not apply: the sources have changed, and the mutant must follow
+ */
+export async function mutatedFirmware(patches: readonly Patch[]): Promise<ExploredFirmware> {
+  const { outputFiles } = await build({
+    absWorkingDir: ROOT,
+    entryPoints: ['src/index.ts'],
+    bundle: true,
+    write: false,
+    format: 'esm',
+    target: 'es2022',
+    platform: 'neutral',
+    plugins: [patchingPlugin(patches)],
+    logLevel: 'silent',
+  });
+  const code = Buffer.from(outputFiles[0]!.contents).toString('base64');
+  return (await import(`data:text/javascript;base64,${code}`)) as ExploredFirmware;
+}
+
+function patchingPlugin(patches: readonly Patch[]): Plugin {
+  return {
+    name: 'mutant',
+    setup({ onLoad }) {
+      onLoad({ filter: /\/src\/.*\.ts$/ }, async ({ path }) => {
+        const file = relative(ROOT, path).replaceAll('\\', '/');
+        let contents = await readFile(path, 'utf8');
+        for (const patch of patches) {
+          if (patch.file === file) contents = applied(contents, patch);
+        }
+        return { contents, loader: 'ts' };
+      });
+    },
+  };
+}
+
+function applied(text: string, { file, search, replace }: Patch): string {
+  const parts = text.split(search);
+  if (parts.length === 2) return parts.join(replace);
+  throw new Error(`${file} has ${parts.length - 1} times: ${search}`);
+}

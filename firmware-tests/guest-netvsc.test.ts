@@ -396,6 +396,38 @@ queues('a sub-channel that is taken away is closed and released; the device goes
   for (const { channel } of sent(rig, NvspType.SEND_RNDIS_PACKET)) {
     assert.ok(remaining.includes(channel));
   }
+  assert.is(rig.links[0]!.frames.length, 16);
+});
+
+queues('the host’s table says where flows go, also where its offset is wrong', () => {
+  for (const [nvsp, offset] of [
+    [NvspVersion.V6_1, 40],
+    [NvspVersion.V6, 12],
+    [NvspVersion.V5, 36],
+  ] as const) {
+    const profile = { nvspVersions: [nvsp] };
+    const rig = new GuestRig({ profile, policy: { subchannels: 2 } }).start();
+    rig.machine.vmbus.faults = {
+      ringPacket(_channel, bytes) {
+        if (bytes[0] !== PacketType.DATA_INBAND || bytes[16] !== 134) return undefined;
+        const copy = bytes.slice();
+        const view = viewOf(copy);
+        view.setUint32(16 + 8, offset, true);
+        for (let i = 0; i < 16; i++) view.setUint32(16 + 40 + 4 * i, 2, true);
+        return copy;
+      },
+    };
+    rig.device.open();
+    rig.poll(5);
+    rig.mark();
+    for (let port = 1; port <= 16; port++) rig.device.transmit(flowFrame(port), 100);
+    rig.poll(5);
+    const { id } = rig.bus.devices.find(({ subchannels }) => subchannels.length > 0)!
+      .subchannels[1]!;
+    const used = new Set(sent(rig, NvspType.SEND_RNDIS_PACKET).map(({ channel }) => channel));
+    assert.equal([...used], [id], `${nvsp.toString(16)}`);
+    rig.stop();
+  }
 });
 
 queues('rescinding the device takes its sub-channels first', () => {

@@ -97,6 +97,7 @@ two('each has its own offers, connection, SINT and GPADLs, and both work', () =>
     const seconds = ids.filter((entry) => entry.second).map(({ id }) => id);
     assert.ok(firsts.size > 2 && seconds.length > 2);
     assert.not.ok(seconds.some((id) => firsts.has(id)));
+    assert.is(seconds[0], 0x18ae0001 + SINT * 0x01000000);
     assert.equal(rig.violations(), []);
 
     second.remove();

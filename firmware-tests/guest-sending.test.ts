@@ -149,6 +149,30 @@ flow('room that the host makes just before it could know of the wait is not miss
   assert.is(rig.memory.u32(control(rig) + RingControl.at.pendingSendSize), 0);
 });
 
+flow('room that the host makes while the sender says that it waits is seen', () => {
+  const { rig, device, driver } = probeSetup();
+  device.reads = false;
+  assert.is(fill(driver), 3);
+  // The host reads between the store of the size and the second look, and does not signal
+  rig.machine.vmbus.faults = { loseSignal: () => true };
+  rig.memory.barrier = () => device.read();
+  assert.ok(driver.channel.sendInband(9, new Uint8Array(1000), 1000));
+  assert.is(rig.memory.u32(control(rig) + RingControl.at.pendingSendSize), 0);
+});
+
+flow('a packet that comes while the ring is unmasked is handled by the same drain', () => {
+  const { rig, device, driver } = probeSetup();
+  const mask = control(rig, true) + RingControl.at.interruptMask;
+  device.send(new Uint8Array([1]));
+  let late = 1;
+  rig.memory.barrier = () => {
+    // Written when the host still saw the mask: nobody is told of it
+    if (rig.memory.u32(mask) === 0 && late-- > 0) device.send(new Uint8Array([2]));
+  };
+  assert.is(driver.channel.drain(100), 2);
+  assert.is(rig.memory.u32(mask), 0);
+});
+
 flow('what the ring can never hold is not waited for', () => {
   const { rig, driver } = probeSetup();
   assert.not.ok(driver.channel.sendInband(1, new Uint8Array(5000), 5000));

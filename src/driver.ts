@@ -50,7 +50,7 @@ export interface DriverOptions {
   readonly guestOsId?: bigint;
   /** First GPADL ID less one; by default iPXE's. */
   readonly firstGpadl?: number;
-  /** Utility services that are served, as long as {@link HypervDriver.poll} is called. Default none. */
+  /** Utility services: served while {@link HypervDriver.poll} is called. Default none. */
   readonly services?: readonly IcService[];
   /**
    * Whether whatever is being done shall end: asked in every turn of a wait and before every

@@ -12,6 +12,7 @@ import type { BootRequest } from './command/boot-options.ts';
 import type { BootOutcome } from './command/boot-outcome.ts';
 import { runBoot } from './command/boot-run.ts';
 import { UsageError } from './command/usage.ts';
+import type { WallClock } from '../src/utility/time-sync.ts';
 
 /** What the worker posts. */
 export type WorkerMessage =
@@ -37,11 +38,16 @@ function post(message: WorkerMessage): void {
 const PROGRESS_PARTS = 20;
 let nextPart = 0;
 
+/** The time, once the host has told the firmware. */
+let wall: WallClock | undefined;
+
 function tell(event: FirmwareEvent, now: number): void {
-  const text = logLine(event, now, request.verbose);
+  if (event.kind === 'wall-clock') wall = event;
+  const text = logLine(event, now, request.verbose, wall);
   if (text !== undefined) post({ kind: 'line', text });
   if (event.kind !== 'progress') return;
   const { received, total } = event;
+  if (received === 0) nextPart = 0;
   const part = total === undefined ? nextPart : Math.floor((received / total) * PROGRESS_PARTS);
   if (part < nextPart) return;
   nextPart = part + 1;

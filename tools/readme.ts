@@ -10,7 +10,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { BootError } from '../src/boot/boot.ts';
+import { ScriptError } from '../src/boot/boot-script.ts';
 import { ImageError } from '../src/boot/image.ts';
+import { PushError } from '../src/boot/push-boot.ts';
 import type { ErrorKind } from '../src/error.ts';
 import { HypervError } from '../src/hyperv/errors.ts';
 import { MemoryError } from '../src/memory/shared-memory.ts';
@@ -99,7 +101,7 @@ const TABLES: readonly (readonly [string, Readonly<Record<string, ErrorKind>>])[
   ['network', { ...NetError, ...NetbootError }],
   ['DHCP', { ...DhcpError, ...BootTargetError }],
   ['TFTP', TftpError],
-  ['boot', { ...BootError, ...ImageError }],
+  ['boot', { ...BootError, ...ImageError, ...PushError, ...ScriptError }],
 ];
 
 function errors(): string {

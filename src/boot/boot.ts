@@ -185,7 +185,7 @@ function filesBeside(
     const where = length === 0 ? 'empty' : `${length} bytes at 0x${address.toString(16)}`;
     driver.log.info('BOOT', '', `handing on ${JSON.stringify(path)}: ${where}`);
   }
-  return files;
+  return files.map(({ path, name, address, length }) => ({ path, name, address, length }));
 }
 
 function shutDownError(request: ShutdownRequest | undefined): HypxeError | undefined {

@@ -8,12 +8,12 @@
  *    of the network; without a kernel, the network is booted with what it sets.
  * 2. A boot file that the caller names is the pushed file of that path or name, or else a file of
  *    the network.
- * 3. Else the first pushed file that is an image is booted: the first to be complete that is neither
- *    script nor command line.
+ * 3. Else the first pushed file that is an image is booted: the first to be complete that is
+ *    neither script nor command line.
  * 4. With no such file the network is booted.
  *
  * A file `cmdline` is the command line of the image, whatever the image is; a script's arguments
- * count before it. All other files are handed on beside the image.
+ * count before it. All files but the image are handed on beside it.
  */
 
 import { HypxeError, errorKinds } from '../error.ts';

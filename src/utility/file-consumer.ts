@@ -2,8 +2,8 @@
 
 /**
  * The boundary between the file copy service and whoever takes the files: what the device
- * /dev/vmbus/hv_fcopy is between Linux's driver and its daemon. A handshake with a version, then one
- * operation at a time, answered at once or later.
+ * /dev/vmbus/hv_fcopy is between Linux's driver and its daemon. A handshake with a version, then
+ * one operation at a time, answered at once or later.
  */
 
 /** A file that the host begins to copy. */
@@ -49,8 +49,8 @@ export interface FileConsumer {
   attach(port: FilePort): void;
   start(ticket: number, file: FileStart): number;
   /**
-   * `length` bytes at `offset` of the file: those at `from` of `bytes`, valid until answered. Offsets
-   * need not be in order, and the same bytes may come again.
+   * `length` bytes at `offset` of the file: those at `from` of `bytes`, valid until answered.
+   * Offsets need not be in order, and the same bytes may come again.
    */
   write(ticket: number, offset: number, bytes: Uint8Array, from: number, length: number): number;
   /** The file is complete: each of its bytes was written. */

@@ -143,7 +143,7 @@ export class FileCopyService implements IcService, FilePort {
 
   register(version: number): boolean {
     if (version !== FILE_CONSUMER_VERSION) {
-      const text = `whoever takes the files speaks version ${version}, not ${FILE_CONSUMER_VERSION}`;
+      const text = `the taker of files speaks version ${version}, not ${FILE_CONSUMER_VERSION}`;
       this.#context?.log.error('UTIL', this.name, text);
       return false;
     }

@@ -54,7 +54,8 @@ export async function bootCommand(
 
 function heading(request: BootRequest): string {
   const { served, host, memoryMiB, nics, processors, seed, steps } = request;
-  const made = served.kind === 'synthetic' ? ', made here' : '';
+  const kinds: Readonly<Record<string, string>> = { synthetic: ', made here', pushed: ', pushed' };
+  const made = kinds[served.kind] ?? '';
   const file = `${served.name} (${plural(served.size, 'byte')}${made})`;
   const whose = request.ownFirmware ? '' : ` with ${request.firmware}`;
   const more = processors === 1 ? '' : `, ${processors} processors`;

@@ -18,6 +18,8 @@ export function bootJson(request: BootRequest, outcome: BootOutcome, exitCode: n
     request: {
       ...{ host, knobs, seed, nics, processors, memoryMiB, preset, faults, steps },
       firmware: request.ownFirmware ? null : request.firmware,
+      pushes: request.pushes.map(({ path }) => path),
+      services: request.services,
     },
     ...rest,
     stages: stages.map((stage) => ({ ...stage, findings: stage.findings.map(findingJson) })),

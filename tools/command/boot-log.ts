@@ -3,6 +3,8 @@
 /** The boot log: the firmware's events as lines that people read. */
 
 import type { FirmwareEvent } from '../../src/events.ts';
+import { wallTimeMs, type WallClock } from '../../src/utility/time-sync.ts';
+import { utcText } from '../../src/utility/utc.ts';
 
 /** Ticks of 100 ns in a millisecond. */
 const TICKS_PER_MS = 10_000;
@@ -11,6 +13,7 @@ const TICKS_PER_MS = 10_000;
 const STEPS: Readonly<Record<string, string>> = {
   detect: 'look for Hyper-V',
   connect: 'connect to VMBus, probe the devices',
+  receive: 'take the files that the host pushes',
   open: 'open the network device',
   configure: 'ask for an address',
   download: 'fetch the image',
@@ -18,9 +21,19 @@ const STEPS: Readonly<Record<string, string>> = {
   handoff: 'hand over',
 };
 
-/** The line of an event, or undefined if it has none. `verbose` shows all there is. */
-export function logLine(event: FirmwareEvent, now: number, verbose: boolean): string | undefined {
-  const time = `[${(now / TICKS_PER_MS).toFixed(3).padStart(11)}]`;
+/**
+ * The line of an event, or undefined if it has none. `verbose` shows all there is.
+ *
+ * @param wall what time it is, if the host has told the firmware
+ */
+export function logLine(
+  event: FirmwareEvent,
+  now: number,
+  verbose: boolean,
+  wall?: WallClock,
+): string | undefined {
+  const utc = wall === undefined ? '' : ` ${utcText(wallTimeMs(wall, now))}`;
+  const time = `[${(now / TICKS_PER_MS).toFixed(3).padStart(11)}${utc}]`;
   switch (event.kind) {
     case 'boot-step':
       if (event.phase === 'end') return undefined;

@@ -5,16 +5,29 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
+import type { ServiceName } from '../../src/boot/services.ts';
 import { FLOW_STEPS, checkSteps, type FlowStep } from '../flow/flow-steps.ts';
 import { KNOBS, isKnob, knobChoices, knobValue } from '../simulator/knob-values.ts';
 import { PROCESSORS_MAX } from '../simulator/partition.ts';
 import { DEFAULT_PROFILE, PROFILES, profileNamed } from '../simulator/profiles.ts';
+import { MEMORY_MAX_MIB } from './boot-help.ts';
 import { pathBelow } from './directory-files.ts';
+import {
+  firstImage,
+  guestPath,
+  readPushes,
+  readServices,
+  type PushedFile,
+} from './push-options.ts';
 import { UsageError, badOption, didYouMean, probability, quoted, wholeNumber } from './usage.ts';
+
+export { BOOT_HELP } from './boot-help.ts';
 
 /** What is served to the guest. */
 export type Served =
   | { readonly kind: 'synthetic'; readonly name: string; readonly size: number }
+  /** By the host over VMBus, not by the network. */
+  | { readonly kind: 'pushed'; readonly name: string; readonly path: string; readonly size: number }
   | { readonly kind: 'file'; readonly name: string; readonly path: string; readonly size: number }
   | {
       readonly kind: 'directory';
@@ -36,6 +49,9 @@ export interface BootRequest {
   readonly pageSize: number;
   readonly memoryMiB: number;
   readonly served: Served;
+  /** Files that the host pushes, in order; and the utility services that the firmware serves. */
+  readonly pushes: readonly PushedFile[];
+  readonly services: readonly ServiceName[];
   readonly faults: {
     readonly loss: number;
     readonly duplication: number;
@@ -74,6 +90,8 @@ const OPTIONS = {
   reorder: { type: 'string' },
   corrupt: { type: 'string' },
   delay: { type: 'string' },
+  push: { type: 'string', multiple: true },
+  services: { type: 'string' },
   firmware: { type: 'string' },
   preset: { type: 'string' },
   trace: { type: 'string' },
@@ -88,61 +106,6 @@ const OPTIONS = {
 
 /** Least guest RAM for a SAN boot, in MiB: the firmware keeps memory of its own. */
 const SAN_MEMORY_MIN_MIB = 16;
-
-/** Most guest RAM, in MiB. */
-const MEMORY_MAX_MIB = 2048;
-
-export const BOOT_HELP = `Usage: hypxe boot [FILE] [options]
-
-Boot the firmware on a simulated Hyper-V host: it fetches FILE over DHCP and TFTP, hands over,
-and the audit looks for anything that the host could still touch. An OS then takes over, and the
-firmware boots once more. Without FILE an image is made (see --size).
-
-Host
-  --host NAME         host generation (default ${DEFAULT_PROFILE}); hypxe hosts lists them
-  --knob NAME=VALUE   change one habit of the host; hypxe hosts NAME lists them; may be repeated
-  --nics N            network adapters, 1 to 8 (default 1)
-  --processors N      virtual processors, 1 to ${PROCESSORS_MAX} (default 1)
-  --arch NAME         x64 (default) or arm64
-  --hvc FORM          how an arm64 guest makes hypercalls: smccc (default) or immediate
-  --page-size KIB     pages of the guest: 4 (default), on arm64 also 16 or 64
-  --memory MIB        guest RAM in MiB, 4 to ${MEMORY_MAX_MIB} (default 64)
-  --seed N            decides everything that is random (default 1)
-
-Network
-  --serve DIR         serve the files below DIR; FILE is then the path of the boot file in it
-  --size BYTES        size of the image that is made without FILE (default 1048576)
-  --loss P            probability that a frame is lost, 0 to 1
-  --duplicate P       ... that it arrives twice
-  --reorder P         ... that a later one overtakes it
-  --corrupt P         ... that a bit of it is flipped
-  --delay MS          time that each frame takes on the wire
-
-Firmware
-  --firmware FILE.js  bring your own: an ES module that exports boot(machine, options)
-  --preset NAME       sizes and habits of hypxe's own firmware: default or ipxe
-  --watchdog S        seconds without a sign of life after which the firmware hangs (default 10)
-
-Afterwards
-  --then STEP[,STEP]  go on: chainload (firmware once more), san (it stays, the loader takes over in
-                      the middle of a transfer), kexec (as often as you like), crash
-  --no-os             do not let an OS take over
-  --no-second-boot    do not boot the firmware a second time
-
-Output
-  --trace FILE        write every event as a line of JSON
-  --json              print one JSON document instead of the log
-  -v, --verbose       log what is only of interest when something goes wrong
-  -h, --help          this text
-
-Exit code: 0 clean, 1 findings, 2 usage or host refused, 3 guest crash or hang.
-
-Examples
-  hypxe boot vmlinuz --host server2012r2 --loss 0.05 --seed 7
-  hypxe boot --firmware my-firmware.js --json
-  hypxe boot --processors 4 --then kexec,crash
-  hypxe boot pxe/loader.efi --serve /srv/tftp --nics 2 --trace boot.jsonl
-`;
 
 /**
  * Read the options. Undefined if only help was asked for.
@@ -160,7 +123,19 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
   const memoryMiB = wholeNumber('--memory', values.memory ?? '64', 4, MEMORY_MAX_MIB);
   const host = knownHost(values.host ?? DEFAULT_PROFILE);
   const size = wholeNumber('--size', values.size ?? '1048576', 1, 2 ** 31);
-  const served = whatIsServed(positionals[0], values.serve, size, memoryMiB);
+  const pushes = readPushes(values.push ?? []);
+  const onlyPushed = positionals.length === 0 && values.serve === undefined && !values.size;
+  const image = onlyPushed ? firstImage(pushes) : undefined;
+  const served: Served =
+    image === undefined
+      ? whatIsServed(positionals[0], values.serve, size, memoryMiB)
+      : { kind: 'pushed', name: guestPath(image), path: image.path, size: image.size };
+  if (image !== undefined) checkSize(image.name, image.size, memoryMiB);
+  const steps = readSteps(values.then ?? [], values['no-os'] !== true, memoryMiB);
+  if (pushes.length > 0 && steps.includes('san')) {
+    const text = 'a SAN boot takes nothing that is pushed';
+    throw new UsageError('BadOrder', text, 'Leave out --push, or san of --then.');
+  }
   const firmware = path.resolve(values.firmware ?? ownFirmware);
   requireFile(
     firmware,
@@ -175,6 +150,8 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     ...readArchitecture(values.arch ?? 'x64', values.hvc, values['page-size']),
     memoryMiB,
     served,
+    pushes,
+    services: readServices(values.services, pushes.length > 0),
     faults: {
       loss: probability('--loss', values.loss ?? '0'),
       duplication: probability('--duplicate', values.duplicate ?? '0'),
@@ -188,7 +165,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     trace: values.trace,
     json: values.json === true,
     verbose: values.verbose === true,
-    steps: readSteps(values.then ?? [], values['no-os'] !== true, memoryMiB),
+    steps,
     os: values['no-os'] !== true,
     secondBoot: values['no-second-boot'] !== true,
     watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600),

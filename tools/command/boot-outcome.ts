@@ -9,6 +9,7 @@ import type { StageEnd } from '../flow/stage.ts';
 import type { OsNic } from '../os/loaded-os.ts';
 import { AUDIT_CHECKS, type AuditCheck, type Finding } from '../simulator/audit-findings.ts';
 import type { BootRequest } from './boot-options.ts';
+import type { OutcomePush } from './push-run.ts';
 import { plural } from './usage.ts';
 
 /** An error of the firmware: its name, what was seen, and what to do. */
@@ -59,6 +60,8 @@ export interface BootOutcome {
         readonly equal: boolean;
       }
     | undefined;
+  /** What became of the files that the host pushed. */
+  readonly pushes: readonly OutcomePush[];
   /** Why nothing was booted, and what went wrong on each device that was tried. */
   readonly error: OutcomeError | undefined;
   readonly attempts: readonly ({ readonly device: string } & OutcomeError)[];
@@ -90,6 +93,7 @@ export function lostOutcome(request: BootRequest, ended: GuestEnd): BootOutcome 
     verdict: ended.kind === 'hang' ? 'hang' : 'crash',
     served: { name, length: size, sha256: undefined },
     image: undefined,
+    pushes: [],
     error: undefined,
     attempts: [],
     ended,
@@ -137,6 +141,9 @@ export function summary(outcome: BootOutcome): string {
       if (image === undefined)
         parts.push(`nothing was booted (${error?.name ?? 'no reason given'})`);
       else if (!image.equal) parts.push('the image in RAM is not what was served');
+      const bad = outcome.pushes.find((p) => p.outcome !== 'copied' || p.equal === false);
+      if (bad?.equal === false) parts.push(`${bad.name} in RAM is not what was pushed`);
+      else if (bad !== undefined) parts.push(`${bad.name} was pushed in vain (${bad.outcome})`);
       parts.push(`the audit has ${plural(count('error'), 'error')}${warnings}`);
       return parts.join('; ');
     }

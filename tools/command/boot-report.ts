@@ -7,6 +7,7 @@ import type { StageEnd } from '../flow/stage.ts';
 import { AUDIT_CHECKS, type AuditCheck, type Finding } from '../simulator/audit-findings.ts';
 import { TICKS_PER_MS } from '../simulator/clock.ts';
 import { checkState, endText, summary, type BootOutcome } from './boot-outcome.ts';
+import { pushLines } from './push-run.ts';
 import { plural } from './usage.ts';
 
 /** Runs of pages listed for one finding. */
@@ -20,6 +21,7 @@ export function bootReport(outcome: BootOutcome): string[] {
   return [
     '',
     ...imageLines(outcome),
+    ...pushLines(outcome.pushes),
     ...errorLines(outcome),
     ...auditLines(outcome),
     ...memoryLines(outcome),

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { pathToFileURL } from 'node:url';
-import type { BootImage } from '../../src/boot/boot.ts';
+import { PUSHED, type BootImage } from '../../src/boot/boot.ts';
 import type { HypxeError } from '../../src/error.ts';
 import type { FirmwareEvent } from '../../src/events.ts';
 import { versionText } from '../../src/vmbus/protocol.ts';
@@ -24,6 +24,7 @@ import { profileNamed, withKnobs } from '../simulator/profiles.ts';
 import type { BootRequest } from './boot-options.ts';
 import type { BootOutcome, OutcomeError, OutcomeOs } from './boot-outcome.ts';
 import { directoryFiles } from './directory-files.ts';
+import { Pushes, type OutcomePush } from './push-run.ts';
 import { TraceWriter } from './trace-writer.ts';
 import { UsageError } from './usage.ts';
 
@@ -45,7 +46,8 @@ export async function runBoot(
 ): Promise<BootOutcome> {
   const firmware = await loadFirmware(request.firmware, request.steps.includes('san'));
   const { files, image } = serve(request);
-  const machine = createMachine(request, files, heartbeat);
+  const pushes = new Pushes(request.pushes, request.services);
+  const machine = createMachine(request, files, heartbeat, pushes);
   const trace = request.trace === undefined ? undefined : openTrace(request.trace);
   if (trace !== undefined) machine.events.listen((event, now) => trace.write(event, now));
 
@@ -62,14 +64,18 @@ export async function runBoot(
     report = runBootFlow({
       machine,
       firmware,
-      bootOptions: { preset: request.preset },
+      bootOptions: bootOptions(request),
       steps: request.steps,
       events: tell,
       osEvents: (event, stage) => tell(event, stage === 'OS' ? 'os' : stage),
       os: request.os,
       secondBoot: request.secondBoot,
       onHandoff: (result) => {
-        if (result.image !== undefined) loaded = inRam(machine, result.image, served.sha256);
+        pushes.handedOver(result, machine.partition.ram.bytes);
+        const { image } = result;
+        const pushed = pushes.outcomes.find(({ name }) => name === image?.name);
+        const expected = image?.device === PUSHED ? pushed?.sha256 : served.sha256;
+        if (image !== undefined) loaded = inRam(machine, image, expected ?? '');
       },
     });
   } catch (error) {
@@ -77,18 +83,30 @@ export async function runBoot(
     throw new UsageError('BadFirmware', `${request.firmware}: ${error.message}`, RESULT_ADVICE);
   } finally {
     trace?.close();
+    pushes.close();
   }
-  return outcome(report, served, loaded, trace?.failure);
+  return outcome(report, served, loaded, pushes.outcomes, trace?.failure);
 }
 
 const RESULT_ADVICE =
   "boot() returns { status: 'booted' or 'failed', image: { name, address, length, device }, " +
   'error, memoryMap }.';
 
+/** What the firmware is told: a FILE of the network is booted in spite of what is pushed. */
+function bootOptions({ preset, services, served, pushes }: BootRequest): Record<string, unknown> {
+  const named = pushes.length > 0 && served.kind !== 'pushed' && served.kind !== 'synthetic';
+  return {
+    preset,
+    ...(services.length === 0 ? {} : { services }),
+    ...(named ? { bootFile: served.name } : {}),
+  };
+}
+
 function createMachine(
   request: BootRequest,
   files: FileSource,
   heartbeat: Int32Array,
+  { devices }: Pushes,
 ): SimulatedMachine {
   const { served, faults, nics, memoryMiB, host, knobs, seed } = request;
   const network = new Network({ files, bootFile: served.name, faults });
@@ -109,6 +127,7 @@ function createMachine(
     hypercallConvention: request.hypercallConvention,
     pageSize: request.pageSize,
     heartbeat,
+    devices,
   });
 }
 
@@ -147,6 +166,7 @@ function serve(request: BootRequest): { files: FileSource; image: Uint8Array } {
     const image = syntheticImage(served.size, request.seed);
     return { files: memoryFiles({ [served.name]: image }), image };
   }
+  if (served.kind === 'pushed') return { files: memoryFiles({}), image: readPushed(served.path) };
   if (served.kind === 'file') {
     const image = fs.readFileSync(served.path);
     return { files: memoryFiles({ [served.name]: image }), image };
@@ -156,6 +176,15 @@ function serve(request: BootRequest): { files: FileSource; image: Uint8Array } {
   if (image instanceof Uint8Array) return { files, image };
   const text = `${served.name} ${image?.error ?? 'is not there any more'}`;
   throw new UsageError('FileUnreadable', text, 'Check the path below the directory of --serve.');
+}
+
+function readPushed(path: string): Uint8Array {
+  try {
+    return fs.readFileSync(path);
+  } catch (error) {
+    const text = `${path} cannot be read: ${(error as Error).message}`;
+    throw new UsageError('FileUnreadable', text, 'Check its permissions.');
+  }
 }
 
 function openTrace(path: string): TraceWriter {
@@ -176,14 +205,17 @@ function outcome(
   report: FlowReport,
   served: BootOutcome['served'],
   image: BootOutcome['image'],
+  pushes: readonly OutcomePush[],
   traceFailure: string | undefined,
 ): BootOutcome {
   const { boot, os, ended, findings, notRun, counts } = report;
-  const mismatch = image !== undefined && !image.equal;
+  const lost = pushes.some(({ outcome, equal }) => outcome !== 'copied' || equal === false);
+  const mismatch = lost || (image !== undefined && !image.equal);
   return {
     verdict: mismatch && report.verdict === 'clean' ? 'findings' : report.verdict,
     served,
     image,
+    pushes,
     error: boot?.error && plainError(boot.error),
     attempts: (boot?.attempts ?? []).map(({ device, error }) => ({
       device,

@@ -15,7 +15,7 @@ import type { OsReport } from '../os/loaded-os.ts';
 import type { AuditCheck, Finding } from '../simulator/audit-findings.ts';
 import { auditHandoff, uncompleted } from '../simulator/audit.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
-import { readBootResult, type Firmware } from './boot-result.ts';
+import { memoryInUse, readBootResult, type Firmware } from './boot-result.ts';
 import { countMachine, type MachineCounts } from './counts.ts';
 import { firmwareBoots, kernelSteps, type FlowStep } from './flow-steps.ts';
 import { GuestRuns, type GuestEnd } from './guest-run.ts';
@@ -219,9 +219,9 @@ class BootFlow {
     return this.#boot?.memoryMap ?? this.#machine.bootSeam.memoryMap;
   }
 
-  /** The loaded image: reserved in the memory map, but in use. */
-  #inUse(): NonNullable<BootResult['image']>[] {
-    return this.#boot?.image === undefined ? [] : [this.#boot.image];
+  /** The loaded image and the files beside it: reserved in the memory map, but in use. */
+  #inUse(): Pick<MemoryRange, 'address' | 'length'>[] {
+    return this.#boot === undefined ? [] : memoryInUse(this.#boot);
   }
 
   // --- the loaded OS ---
@@ -270,7 +270,7 @@ class BootFlow {
 
     // Whatever it met, it must have left nothing behind
     if (result !== undefined) {
-      const inUse = result.image === undefined ? [] : [result.image];
+      const inUse = memoryInUse(result);
       for (const finding of auditHandoff(this.#machine, result.memoryMap, { inUse })) {
         if (finding.severity !== 'error') continue;
         this.#findings.push({ ...finding, check, text: `after the second boot: ${finding.text}` });

@@ -44,7 +44,20 @@ export function readBootResult(value: unknown, machine: Machine): BootResult {
   const size = machine.memory.byteLength;
   checkMemoryMap(memoryMap, size);
   const image = status === 'booted' ? checkImage(result.image, memoryMap, size) : undefined;
-  return { status, image, error, attempts: result.attempts ?? [], memoryMap };
+  const { files, commandLine, shutdown } = result;
+  for (const file of files ?? []) checkPlace(file, memoryMap, size, `file ${file.path}`);
+  return {
+    ...{ status, image, error, attempts: result.attempts ?? [], memoryMap },
+    ...(files && { files }),
+    ...(commandLine === undefined ? {} : { commandLine }),
+    ...(shutdown && { shutdown }),
+  };
+}
+
+/** What the next owner finds in memory: the image, and the files beside it. */
+export function memoryInUse(result: BootResult): Pick<MemoryRange, 'address' | 'length'>[] {
+  const files = result.files?.filter(({ length }) => length > 0) ?? [];
+  return result.image === undefined ? files : [result.image, ...files];
 }
 
 function checkMemoryMap(map: readonly MemoryRange[], size: number): void {
@@ -68,9 +81,20 @@ function checkImage(
   map: readonly MemoryRange[],
   size: number,
 ): NonNullable<BootResult['image']> {
-  const { address, length } = image ?? {};
+  checkPlace(image, map, size, 'image');
+  return image!;
+}
+
+/** What is handed on must lie in RAM, and outside of what is free. */
+function checkPlace(
+  place: Partial<Pick<MemoryRange, 'address' | 'length'>> | undefined,
+  map: readonly MemoryRange[],
+  size: number,
+  what: string,
+): void {
+  const { address, length } = place ?? {};
   if (!isPiece(address, length) || address! + length! > size) {
-    throw new BadBootResult('boot() booted, but returned no image that lies in RAM');
+    throw new BadBootResult(`boot() booted, but returned no ${what} that lies in RAM`);
   }
   const inMap = map.some(
     (range) =>
@@ -78,8 +102,7 @@ function checkImage(
       range.address < address! + length! &&
       address! < range.address + range.length,
   );
-  if (inMap) throw new BadBootResult('the image lies in memory that memoryMap calls usable');
-  return image!;
+  if (inMap) throw new BadBootResult(`the ${what} lies in memory that memoryMap calls usable`);
 }
 
 function isPiece(address: number | undefined, length: number | undefined): boolean {

@@ -51,7 +51,7 @@ export interface SimulatedMachineOptions {
   readonly heartbeat?: Int32Array;
   /** What differs from the default for each NIC. */
   readonly nics?: readonly Partial<Omit<NetVspOptions, 'nic' | 'link'>>[];
-  /** Further devices, offered beside the NICs and the two that nobody drives (or in their place). */
+  /** Further devices, offered beside the NICs and in the place of what nobody drives. */
   readonly devices?: readonly ChannelDevice[];
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * The host's end of a utility service (integration component): a channel in message pipe mode, the
- * negotiation, and one request at a time. Behaviour is OpenVMM's `hyperv_ic` (`common`), which drops
- * what it does not wait for and ends the service in silence if the negotiation fails.
+ * The host's end of a utility service (integration component): a channel in message pipe mode,
+ * the negotiation, and one request at a time. Behaviour is OpenVMM's `hyperv_ic` (`common`), which
+ * drops what it does not wait for and ends the service in silence if the negotiation fails.
  */
 
 import {
@@ -50,7 +50,7 @@ export interface IcHostOptions {
 
 /** Hooks of tests: what a host does that no host should. */
 export interface IcHostFaults {
-  /** Each message before it is sent, from the pipe header on: another one, or undefined to lose it. */
+  /** Each message before it is sent, from the pipe header on: another one, or none to lose it. */
   alter?: (message: Uint8Array) => Uint8Array | undefined;
   /** Send no negotiation. */
   silent?: boolean;

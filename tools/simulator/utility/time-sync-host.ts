@@ -22,7 +22,7 @@ const INTERVAL_MS = 5000;
 /** Message version from which on samples carry the reference time. */
 const REFERENCE_VERSION = 0x00040000;
 
-/** 1 January 2026 in units of 100 ns since 1601: the wall time when the simulated machine starts. */
+/** 1 January 2026 in units of 100 ns since 1601: when simulated machines start. */
 const EPOCH = 134_116_992_000_000_000n;
 
 export interface TimeSyncHostOptions {

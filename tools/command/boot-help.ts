@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** What `hypxe boot --help` prints. */
+
+import { PROCESSORS_MAX } from '../simulator/partition.ts';
+import { DEFAULT_PROFILE } from '../simulator/profiles.ts';
+
+/** Most guest RAM, in MiB. */
+export const MEMORY_MAX_MIB = 2048;
+
+export const BOOT_HELP = `Usage: hypxe boot [FILE] [options]
+
+Boot the firmware on a simulated Hyper-V host: it fetches FILE over DHCP and TFTP, hands over,
+and the audit looks for anything that the host could still touch. An OS then takes over, and the
+firmware boots once more. Without FILE an image is made (see --size).
+
+Host
+  --host NAME         host generation (default ${DEFAULT_PROFILE}); hypxe hosts lists them
+  --knob NAME=VALUE   change one habit of the host; hypxe hosts NAME lists them; may be repeated
+  --nics N            network adapters, 1 to 8 (default 1)
+  --processors N      virtual processors, 1 to ${PROCESSORS_MAX} (default 1)
+  --arch NAME         x64 (default) or arm64
+  --hvc FORM          how an arm64 guest makes hypercalls: smccc (default) or immediate
+  --page-size KIB     pages of the guest: 4 (default), on arm64 also 16 or 64
+  --memory MIB        guest RAM in MiB, 4 to ${MEMORY_MAX_MIB} (default 64)
+  --seed N            decides everything that is random (default 1)
+
+Network
+  --serve DIR         serve the files below DIR; FILE is then the path of the boot file in it
+  --size BYTES        size of the image that is made without FILE (default 1048576)
+  --loss P            probability that a frame is lost, 0 to 1
+  --duplicate P       ... that it arrives twice
+  --reorder P         ... that a later one overtakes it
+  --corrupt P         ... that a bit of it is flipped
+  --delay MS          time that each frame takes on the wire
+
+Utility services
+  --push FILE[=NAME]  the host pushes FILE over VMBus, as NAME; may be repeated. Without a FILE to
+                      boot over the network the first pushed file is booted; autoexec.ipxe is a
+                      script, cmdline a command line, all others lie beside the image
+  --services LIST     serve some of file-copy, heartbeat, shutdown, time-sync (default none; with
+                      --push all)
+
+Firmware
+  --firmware FILE.js  bring your own: an ES module that exports boot(machine, options)
+  --preset NAME       sizes and habits of hypxe's own firmware: default or ipxe
+  --watchdog S        seconds without a sign of life after which the firmware hangs (default 10)
+
+Afterwards
+  --then STEP[,STEP]  go on: chainload (firmware once more), san (it stays, the loader takes over in
+                      the middle of a transfer), kexec (as often as you like), crash
+  --no-os             do not let an OS take over
+  --no-second-boot    do not boot the firmware a second time
+
+Output
+  --trace FILE        write every event as a line of JSON
+  --json              print one JSON document instead of the log
+  -v, --verbose       log what is only of interest when something goes wrong
+  -h, --help          this text
+
+Exit code: 0 clean, 1 findings, 2 usage or host refused, 3 guest crash or hang.
+
+Examples
+  hypxe boot vmlinuz --host server2012r2 --loss 0.05 --seed 7
+  hypxe boot --firmware my-firmware.js --json
+  hypxe boot --processors 4 --then kexec,crash
+  hypxe boot --push vmlinuz --push initrd.img=boot/initrd.img
+  hypxe boot pxe/loader.efi --serve /srv/tftp --nics 2 --trace boot.jsonl
+`;

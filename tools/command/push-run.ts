@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * The host's end of the utility services for one boot: real files are read as they are pushed, and
+ * compared by their SHA-256 with what lies in guest RAM when the firmware hands over.
+ */
+
+import { createHash } from 'node:crypto';
+import * as fs from 'node:fs';
+import type { BootResult } from '../../src/boot/boot.ts';
+import type { ServiceName } from '../../src/boot/services.ts';
+import type { ChannelDevice } from '../simulator/channel-interface.ts';
+import { TICKS_PER_MS } from '../simulator/clock.ts';
+import {
+  FileCopyHost,
+  HeartbeatHost,
+  ShutdownHost,
+  TimeSyncHost,
+  type FileContents,
+  type PushOutcome,
+  type PushReport,
+} from '../simulator/utility/index.ts';
+import { guestPath, type PushedFile } from './push-options.ts';
+import { UsageError } from './usage.ts';
+
+/** Bytes read at once for a digest. */
+const CHUNK = 1 << 20;
+
+/** What became of a pushed file: plain data. */
+export interface OutcomePush {
+  /** Path in the guest. */
+  readonly name: string;
+  readonly length: number;
+  /** `waiting`: the guest never asked for it. */
+  readonly outcome: PushOutcome | 'waiting';
+  /** Why it was not copied, or ''. */
+  readonly reason: string;
+  /** Fragments that were sent more than once. */
+  readonly repeated: number;
+  /** Virtual time that it took, in ms. */
+  readonly ms: number;
+  readonly sha256: string;
+  /** Whether what lies in guest RAM is the same; undefined if it does not lie there any more. */
+  readonly equal: boolean | undefined;
+}
+
+export class Pushes {
+  /** For the machine. */
+  readonly devices: readonly ChannelDevice[];
+  readonly #files: readonly PushedFile[];
+  readonly #open: number[] = [];
+  readonly #reports: PushReport[] = [];
+  #outcomes: OutcomePush[] | undefined;
+
+  /** @throws UsageError FileUnreadable */
+  constructor(files: readonly PushedFile[], services: readonly ServiceName[]) {
+    this.#files = files;
+    const atOpen = files.map((file) => ({
+      name: file.name,
+      path: file.directory,
+      contents: this.#contents(file),
+    }));
+    const fileCopy = new FileCopyHost({
+      atOpen,
+      onReport: (report) => this.#reports.push(report),
+    });
+    const devices: Readonly<Record<ServiceName, () => ChannelDevice>> = {
+      'file-copy': () => fileCopy,
+      heartbeat: () => new HeartbeatHost(),
+      shutdown: () => new ShutdownHost(),
+      'time-sync': () => new TimeSyncHost(),
+    };
+    this.devices = services.map((name) => devices[name]());
+  }
+
+  #contents(file: PushedFile): FileContents {
+    const fd = openFile(file.path);
+    this.#open.push(fd);
+    return {
+      size: file.size,
+      read: (offset, into, at, length) => {
+        const count = fs.readSync(fd, into, at, length, offset);
+        if (count === length) return;
+        const text = `${file.path} has become shorter while it was pushed`;
+        throw new UsageError('FileChanged', text, 'Do not change it meanwhile.');
+      },
+    };
+  }
+
+  /** Compare with guest RAM: once, at the first handoff. */
+  handedOver(result: BootResult, ram: Uint8Array): void {
+    if (this.#outcomes !== undefined) return;
+    const inGuest = [
+      ...(result.files ?? []).map(({ path, address, length }) => ({ path, address, length })),
+      ...(result.image === undefined ? [] : [{ ...result.image, path: result.image.name }]),
+    ];
+    this.#outcomes = this.#files.map((file, i) => {
+      const there = inGuest.find(({ path }) => path === guestPath(file));
+      const sha256 = digestOf(this.#open[i]!);
+      const equal =
+        there === undefined
+          ? undefined
+          : digest(ram.subarray(there.address, there.address + there.length)) === sha256;
+      return this.#outcome(file, i, sha256, equal);
+    });
+  }
+
+  /** What became of the files. */
+  get outcomes(): readonly OutcomePush[] {
+    this.#outcomes ??= this.#files.map((file, i) => {
+      return this.#outcome(file, i, digestOf(this.#open[i]!), undefined);
+    });
+    return this.#outcomes;
+  }
+
+  close(): void {
+    for (const fd of this.#open) fs.closeSync(fd);
+    this.#open.length = 0;
+  }
+
+  /** The host pushes in order: the reports of the first boot come first. */
+  #outcome(
+    file: PushedFile,
+    index: number,
+    sha256: string,
+    equal: boolean | undefined,
+  ): OutcomePush {
+    const report = this.#reports[index];
+    const ticks = report === undefined ? 0 : report.endedAt - report.startedAt;
+    return {
+      name: guestPath(file),
+      length: file.size,
+      outcome: report?.outcome ?? 'waiting',
+      reason: report?.reason ?? '',
+      repeated: report?.repeated ?? 0,
+      ms: ticks / TICKS_PER_MS,
+      sha256,
+      equal,
+    };
+  }
+}
+
+function openFile(path: string): number {
+  try {
+    return fs.openSync(path, 'r');
+  } catch (error) {
+    const text = `${path} cannot be read: ${(error as Error).message}`;
+    throw new UsageError('FileUnreadable', text, 'Check its permissions.');
+  }
+}
+
+function digestOf(fd: number): string {
+  const hash = createHash('sha256');
+  const chunk = new Uint8Array(CHUNK);
+  for (let at = 0; ;) {
+    const count = fs.readSync(fd, chunk, 0, CHUNK, at);
+    if (count === 0) return hash.digest('hex');
+    hash.update(chunk.subarray(0, count));
+    at += count;
+  }
+}
+
+function digest(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** Lines of the report. */
+export function pushLines(pushes: readonly OutcomePush[]): string[] {
+  return pushes.flatMap((push) => {
+    const { name, length, outcome, reason, repeated, ms, sha256, equal } = push;
+    const rate = ms === 0 ? '' : ` (${(length / 2 ** 20 / (ms / 1000)).toFixed(1)} MiB/s)`;
+    const took = outcome === 'copied' ? `, in ${ms.toFixed(3)} ms of virtual time${rate}` : '';
+    const again = repeated === 0 ? '' : `, ${repeated} fragments sent again`;
+    const why = reason === '' ? '' : `: ${reason}`;
+    const state = equal === undefined ? 'not in RAM' : equal ? 'equal in RAM' : 'DIFFERENT in RAM';
+    return [
+      `pushed   ${name}, ${length} bytes, ${outcome}${why}${took}${again}`,
+      `         sha256 ${sha256} ${state}`,
+    ];
+  });
+}

@@ -80,3 +80,47 @@ export class VirtualClock {
     if (time > this.now) this.now = time;
   }
 }
+
+/** Time from outside, and what comes in with it. */
+export interface WallSource {
+  /** Ticks of 100 ns since a time of its own; never goes back. */
+  now(): number;
+  /** Take what has come in. Whether anything had. */
+  poll(): boolean;
+  /** Block until so much time has passed or something has come in, or for less. */
+  wait(ticks: number): void;
+}
+
+/** Waits that are shorter are not worth it: as long as that the clock may be ahead (100 us). */
+const WAIT_MIN_TICKS = 100 * TICKS_PER_US;
+
+/**
+ * A clock that goes by the wall's: it is never behind, and ahead by {@link WAIT_MIN_TICKS} at most.
+ * Alarms still fire in order and see their own time, as far as the wall allows.
+ */
+export class WallClock extends VirtualClock {
+  readonly #wall: WallSource;
+  readonly #origin: number;
+
+  constructor(wall: WallSource) {
+    super();
+    this.#wall = wall;
+    this.#origin = wall.now();
+  }
+
+  /**
+   * Move towards `time`, by one tick at least: not as far if something comes in meanwhile, and
+   * further if the wall's time has gone on.
+   */
+  override advanceTo(time: number): void {
+    const wall = this.#wall;
+    let passed = wall.now() - this.#origin;
+    let until = time;
+    if (time - passed >= WAIT_MIN_TICKS) {
+      if (!wall.poll()) wall.wait(time - passed);
+      passed = until = wall.now() - this.#origin;
+    }
+    super.advanceTo(Math.max(this.now + 1, until, passed));
+    wall.poll();
+  }
+}

@@ -13,7 +13,14 @@ export {
 export { describeGrant } from './audit-pages.ts';
 export { auditHandoff, type AuditOptions } from './audit.ts';
 export type { ChannelDevice, ClientName, DeviceChannel, GuestPacket } from './channel-interface.ts';
-export { TICKS_PER_MS, TICKS_PER_US, VirtualClock, type Alarm } from './clock.ts';
+export {
+  TICKS_PER_MS,
+  TICKS_PER_US,
+  VirtualClock,
+  WallClock,
+  type Alarm,
+  type WallSource,
+} from './clock.ts';
 export type { CpuidOverride } from './cpuid.ts';
 export { HostEvents, type HostEvent, type HostEventSink } from './events.ts';
 export { GrantLedger, type Grant, type GrantKind } from './grants.ts';

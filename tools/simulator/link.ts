@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** What a simulated NIC is plugged into. The clock and the random numbers are the machine's. */
+/**
+ * What a simulated NIC is plugged into. The random numbers are the machine's; so
+ * is the clock, unless the link is a real one, that brings the time of its network.
+ */
 
-import type { VirtualClock } from './clock.ts';
+import type { VirtualClock, WallSource } from './clock.ts';
 import type { Random } from './random.ts';
 
 /** The machine's end, as a link sees it. */
@@ -21,6 +24,11 @@ export interface LinkHost {
 
 /** A link: carries Ethernet frames (without check sequence) between one NIC and something else. */
 export interface Link {
+  /**
+   * Of a link to a real network: the time that passes there. The machine then goes by it, and asks
+   * it for what has come in. Without one the machine's time is virtual.
+   */
+  readonly wall?: WallSource;
   /** Called once, before anything else, by the machine that the link is given to. */
   connect(host: LinkHost): void;
   /** A frame from the guest. `frame` is valid only during the call. */

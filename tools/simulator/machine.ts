@@ -63,7 +63,9 @@ export class SimulatedMachine {
   /** @throws RangeError for options that make no machine */
   constructor(options: SimulatedMachineOptions) {
     const { links, nics, devices, ...partition } = options;
-    this.partition = new Partition(partition);
+    // The clock is a property of the link
+    const wall = links.find((link) => link.wall !== undefined)?.wall;
+    this.partition = new Partition({ ...partition, wall });
     this.nics = links.map((link, nic) => new NetVsp({ nic, link, ...nics?.[nic] }));
 
     // A heartbeat and a disk controller that nobody drives: guests must skip what they do not know
@@ -112,8 +114,12 @@ export class SimulatedMachine {
     this.partition.reset();
   }
 
-  /** Let the host run for some virtual time, without any guest. */
+  /** Let the host run for some time of the machine, without any guest. */
   run(ticks: number): void {
-    this.clock.advanceTo(this.clock.now + ticks);
+    const { clock } = this;
+    const end = clock.now + ticks;
+    // A clock that goes by the wall's stops for each frame
+    do clock.advanceTo(end);
+    while (clock.now < end);
   }
 }

@@ -11,7 +11,8 @@ import { GUEST_PAGE_SIZES, PAGE_SIZE } from '../../src/machine.ts';
 import type { Machine, MemoryRange } from '../../src/machine.ts';
 import type { Architecture } from './architecture.ts';
 import { Arm64Processor } from './arm64-processor.ts';
-import { VirtualClock } from './clock.ts';
+import { VirtualClock, WallClock } from './clock.ts';
+import type { WallSource } from './clock.ts';
 import { CpuidLeaves } from './cpuid.ts';
 import type { CpuidOverride } from './cpuid.ts';
 import { HostEvents } from './events.ts';
@@ -66,13 +67,15 @@ export interface PartitionOptions {
   readonly limits?: PartitionLimits;
   /** One word of shared memory that is counted up with each call of the seam. */
   readonly heartbeat?: Int32Array;
+  /** The time that the machine goes by. Default: a virtual one. */
+  readonly wall?: WallSource | undefined;
   /** CPUID leaves that differ from the profile's. */
   readonly cpuidOverride?: CpuidOverride;
 }
 
 export class Partition implements PartitionServices {
   readonly ram: GuestRam;
-  readonly clock = new VirtualClock();
+  readonly clock: VirtualClock;
   readonly random: Random;
   readonly events: HostEvents;
   readonly grants: GrantLedger;
@@ -109,7 +112,8 @@ export class Partition implements PartitionServices {
 
     // The machine
     const ram = (this.ram = new GuestRam(memory));
-    const clock = this.clock;
+    const { wall } = options;
+    const clock = (this.clock = wall === undefined ? new VirtualClock() : new WallClock(wall));
     const events = (this.events = new HostEvents(() => clock.now));
     const grants = (this.grants = new GrantLedger(ram, () => clock.now));
     grants.listener = (kind, grant) => {

@@ -56,7 +56,7 @@ asking('packets of other types: named, and completed if they ask', () => {
   assert.is(rig.completed().length, 1);
 });
 
-asking('completions wait for room in the ring, in their order, and none is lost', () => {
+asking('every-packet-completed: as soon as the ring has room, in order, and none is lost', () => {
   // The outbound ring is full of frames that the host does not read
   const rig = receiving({
     driver: { policy: { outPages: 1, deferredFrames: 64 } },

@@ -52,13 +52,16 @@ version('version-negotiation: 3.0, UNLOAD, 0.13, with the same pages', () => {
 });
 
 for (const host of ['server2008', 'server2008r2', 'server2012'])
-  version(`${host} does not know 3.0: refused, without fallback and without UNLOAD`, () => {
-    const rig = new Rig({ host });
-    const error = fails('VersionRefused', () => rig.driver.probe());
-    assert.is(error.kind.errno, 'ENOTSUP');
-    assert.equal(types(rig), [INITIATE_CONTACT]);
-    rig.assertClean();
-  });
+  version(
+    `version-negotiation: ${host} does not know 3.0: refused, without fallback and without UNLOAD`,
+    () => {
+      const rig = new Rig({ host });
+      const error = fails('VersionRefused', () => rig.driver.probe());
+      assert.is(error.kind.errno, 'ENOTSUP');
+      assert.equal(types(rig), [INITIATE_CONTACT]);
+      rig.assertClean();
+    },
+  );
 
 version('a host that knows 3.0 but not 0.13 is refused, with nothing left', () => {
   const rig = new Rig({ profile: { vmbusVersions: [VmbusVersion.V3_0] } });
@@ -107,10 +110,11 @@ version('a late VERSION_RESPONSE of 3.0 is not the answer to 0.13', () => {
   let stale: Uint8Array | undefined;
   rig.machine.vmbus.faults = {
     message(type, payload) {
-      if (type === VERSION_RESPONSE && stale === undefined) stale = payload.slice();
-      else if (type === VERSION_RESPONSE) return patched(payload, 8, 0);
-      else if (type === UNLOAD_RESPONSE) rig.soon(() => rig.machine.vmbus.postUnsolicited(stale!));
-      return undefined;
+      if (type === UNLOAD_RESPONSE) rig.soon(() => rig.machine.vmbus.postUnsolicited(stale!));
+      if (type !== VERSION_RESPONSE) return undefined;
+      const isFirst = viewOf(payload).getUint32(VersionResponse.at.version, true) > 13;
+      if (isFirst) stale = payload.slice();
+      return isFirst ? undefined : patched(payload, VersionResponse.at.supported, 0);
     },
   };
   fails('VersionRefused', () => rig.driver.probe());
@@ -276,7 +280,7 @@ posting('posts-are-retried: out of buffers and throttling pass, each message arr
   }
 });
 
-posting('the retries are bounded, and named', () => {
+posting('posts-are-retried: a bounded number of times, then named', () => {
   const rig = new Rig();
   failCalls(rig, HvCall.POST_MESSAGE, HvStatus.INSUFFICIENT_BUFFERS, 3, Infinity);
   const error = fails('PostThrottled', () => rig.driver.probe());

@@ -151,7 +151,9 @@ bad('bad-packets-are-consumed: bad ones between good ones, in one poll, also whi
   let count = 0;
   rig.nic.faults.packet = (packet) => {
     if (packet.type !== DATA_XFER_PAGES) return 'send';
-    if (count++ % 2 === 0) viewOf(packet.extra).setUint16(0, 1, true);
+    if (count++ % 2 === 1) return 'send';
+    if (count % 4 === 1) viewOf(packet.extra).setUint16(0, 1, true);
+    else changeBytes(rig, (view) => view.setUint16(HEADER_QLEN, 1, true));
     return 'send';
   };
   for (let i = 0; i < 40; i++) {
@@ -160,7 +162,10 @@ bad('bad-packets-are-consumed: bad ones between good ones, in one poll, also whi
   }
   rig.device.poll();
   assert.is(rig.received.length, 20);
-  assert.equal(rig.errors, Array<string>(20).fill('UnknownPageSet'));
+  assert.equal(
+    rig.errors,
+    Array.from({ length: 20 }, (_, i) => (i % 2 ? 'PacketHeaderTooShort' : 'UnknownPageSet')),
+  );
   assertDrained(rig);
 
   // More of them before the answers that a close waits for
@@ -285,7 +290,7 @@ bad(
   },
 );
 
-bad('the consumer index never passes the producer index', () => {
+bad('ring-indices-checked: the consumer index never passes the producer index', () => {
   // iPXE goes on with what an earlier round has left in the ring
   const rig = receiving({ driver: { policy: { inPages: 1 } } });
   for (let i = 0; i < 100; i++) {

@@ -80,7 +80,7 @@ requests('full-open-at-probe: a probe opens, asks, halts and closes; an open ask
   );
 });
 
-requests('without an INITIALISE that succeeded there is no HALT', () => {
+requests('full-open-at-probe: without an INITIALISE that succeeded there is no HALT', () => {
   const rig = new Rig();
   rig.nic.faults.message = ({ bytes }) => {
     if (viewOf(bytes).getUint32(0, true) === RndisType.INITIALISE_CMPLT)

@@ -24,7 +24,7 @@ export interface DeliberateDifference {
   readonly ipxe: string;
   readonly hypxe: string;
   readonly why: string;
-  /** Name of the test that shows it. */
+  /** The test that shows it: its file below `firmware-tests/`, a colon, its name. */
   readonly test: string;
   /** Whether a difference is a trace of it. Without it the entry leaves none in a comparison. */
   readonly matches?: (difference: Difference, context: ReplayContext) => boolean;

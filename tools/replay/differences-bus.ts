@@ -179,7 +179,9 @@ const MESSAGES: readonly DeliberateDifference[] = [
       'Handles rescinds and late offers at any time, skips other messages, leaves a failing ' +
       'device out. Only if no device works does the probe fail, with the first error.',
     why: 'A host may hot-add and hot-remove when it likes.',
-    test: 'driver-wait.test.ts: bus-survives: foreign messages, late offers and nonsense end no wait',
+    test:
+      'driver-wait.test.ts: bus-survives: foreign messages, late offers and nonsense end no ' +
+      'wait',
     matches: (d, context) => {
       // The recording ends where iPXE gives up; the answers to what follows are not in it
       const rescinded = context
@@ -248,7 +250,9 @@ const LIFE: readonly DeliberateDifference[] = [
     ipxe: 'Assumes that each device has the channel that it had.',
     hypxe: 'Matches the new offers by instance GUID, and drops devices that are not offered.',
     why: 'The host may number the channels anew.',
-    test: 'driver-reset.test.ts: offers-matched-after-reset: the device is found on another channel',
+    test:
+      'driver-reset.test.ts: offers-matched-after-reset: the device is found on another ' +
+      'channel',
   },
   {
     id: 'reset-is-retried',

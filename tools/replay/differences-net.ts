@@ -121,7 +121,9 @@ const RING: readonly DeliberateDifference[] = [
     ipxe: 'Builds headers in the buffer that holds the received packet.',
     hypxe: 'Writes headers straight into the ring.',
     why: 'Harmless only as long as nothing is read afterwards.',
-    test: 'driver-transmit.test.ts: packet-buffer-not-shared: a receiver may send while it receives',
+    test:
+      'driver-transmit.test.ts: packet-buffer-not-shared: a receiver may send while it ' +
+      'receives',
   },
   {
     id: 'transactions-compared-whole',
@@ -131,7 +133,9 @@ const RING: readonly DeliberateDifference[] = [
     ipxe: 'Looks at the lower half only.',
     hypxe: 'The upper half must be zero.',
     why: 'Another transaction’s completion must not free a buffer in flight.',
-    test: 'driver-transmit.test.ts: transactions-compared-whole: 64 bits, and only what is in flight',
+    test:
+      'driver-transmit.test.ts: transactions-compared-whole: 64 bits, and only what is in ' +
+      'flight',
   },
   {
     id: 'every-packet-completed',
@@ -159,7 +163,9 @@ const RING: readonly DeliberateDifference[] = [
     ipxe: 'Logs it; later packets find the ring not empty and do not signal: the channel is dead.',
     hypxe: 'Signals again with each poll; after 100 failures the channel is given up by name.',
     why: 'A lost wake-up is a hang.',
-    test: 'driver-signal.test.ts: signals-are-retried: one that fails is made again by the next poll',
+    test:
+      'driver-signal.test.ts: signals-are-retried: one that fails is made again by the next ' +
+      'poll',
   },
   {
     id: 'signalling-rule',

@@ -77,10 +77,10 @@ export class HypervDriver {
     const preset = options.preset ?? 'default';
     const policy = { ...NETVSC_PRESETS[preset], ...options.policy };
     const memory = new GuestMemory(machine.memory);
-    const allocator = options.allocator ?? new MapAllocator(machine.memoryMap);
+    const allocator = options.allocator ?? new MapAllocator(machine.memoryMap, machine.pageSize);
     this.log = new Log(options.events);
     this.#machine = machine;
-    this.#pages = new SharedMemory(memory, allocator, this.log);
+    this.#pages = new SharedMemory(memory, allocator, this.log, machine.pageSize);
     const { guestOsId, cancel } = options;
     const clock = options.clock ?? (preset === 'ipxe' ? 'counter' : 'best');
     this.#hv = new HyperV(machine, this.#pages, this.log, { guestOsId, cancel, clock });

@@ -9,7 +9,7 @@
 import { createDriver, type DriverOptions, type HypervDriver } from '../driver.ts';
 import { HypxeError, errorKinds } from '../error.ts';
 import { HypervError } from '../hyperv/errors.ts';
-import { PAGE_SIZE, type Machine, type MemoryRange } from '../machine.ts';
+import type { Machine, MemoryRange } from '../machine.ts';
 import { MapAllocator, type PageAllocator } from '../memory/allocator.ts';
 import { carve } from '../memory/shared-memory.ts';
 import type { NetDevice } from '../net/device.ts';
@@ -94,7 +94,7 @@ export interface BootResult {
  * crash of the guest) goes through.
  */
 export function boot(machine: Machine, options: BootOptions = {}): BootResult {
-  const allocator = new MapAllocator(machine.memoryMap);
+  const allocator = new MapAllocator(machine.memoryMap, machine.pageSize);
   const attempts: FailedAttempt[] = [];
   const { events, services: names = [], push = {} } = options;
   const services = new BootServices(machine, allocator, events, names, push);
@@ -139,12 +139,13 @@ export function boot(machine: Machine, options: BootOptions = {}): BootResult {
   }
   const files = filesBeside(driver, services, image, push);
   const { commandLine } = choice ?? {};
+  const { pageSize } = allocator;
   return {
     status: 'booted',
     image,
     error: undefined,
     attempts,
-    memoryMap: withFiles(withImage(map, image), files),
+    memoryMap: withFiles(withImage(map, image, pageSize), files, pageSize),
     ...(services.store === undefined ? {} : { files }),
     ...(commandLine === undefined ? {} : { commandLine }),
   };
@@ -270,15 +271,19 @@ function polledClock(driver: HypervDriver): Clock {
   };
 }
 
-function withImage(map: readonly MemoryRange[], image: BootImage): MemoryRange[] {
-  const end = Math.ceil((image.address + image.length) / PAGE_SIZE) * PAGE_SIZE;
+function withImage(map: readonly MemoryRange[], image: BootImage, pageSize: number): MemoryRange[] {
+  const end = Math.ceil((image.address + image.length) / pageSize) * pageSize;
   return map.flatMap((range) => carve(range, image.address, end, `boot image ${image.name}`));
 }
 
-function withFiles(map: MemoryRange[], files: readonly StoredFile[]): MemoryRange[] {
+function withFiles(
+  map: MemoryRange[],
+  files: readonly StoredFile[],
+  pageSize: number,
+): MemoryRange[] {
   return files.reduce((ranges, { path, address, length }) => {
     if (length === 0) return ranges;
-    const end = Math.ceil((address + length) / PAGE_SIZE) * PAGE_SIZE;
+    const end = Math.ceil((address + length) / pageSize) * pageSize;
     return ranges.flatMap((range) => carve(range, address, end, `pushed file ${path}`));
   }, map);
 }

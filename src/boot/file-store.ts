@@ -35,11 +35,6 @@ interface Entry extends StoredFile {
   readonly place: PageRun | undefined;
 }
 
-/** Bytes that a file takes: whole pages. */
-function pages(length: number): number {
-  return Math.ceil(length / 4096) * 4096;
-}
-
 export class FileStore implements FileConsumer {
   readonly #memory: GuestMemory;
   readonly #allocator: MapAllocator;
@@ -77,7 +72,7 @@ export class FileStore implements FileConsumer {
   /** Bytes taken. */
   get used(): number {
     const all = this.#current === undefined ? this.#files : [...this.#files, this.#current];
-    return all.reduce((sum, { length }) => sum + pages(length), 0);
+    return all.reduce((sum, { length }) => sum + this.#pages(length), 0);
   }
 
   /** The file with this path or, if there is none, the first with this name. */
@@ -131,9 +126,9 @@ export class FileStore implements FileConsumer {
 
     // Is there room? What is to be overwritten makes some
     const count = this.#files.length + (former === undefined ? 1 : 0);
-    const room = this.#limit - this.used + pages(former?.length ?? 0);
+    const room = this.#limit - this.used + this.#pages(former?.length ?? 0);
     const tooMany = count > FILES_MAX || this.#directories.size + missing.length > DIRECTORIES_MAX;
-    if (tooMany || pages(size) > room) {
+    if (tooMany || this.#pages(size) > room) {
       const text = tooMany ? 'too many files' : `${size} bytes, ${Math.max(room, 0)} are left`;
       return this.#refuse(`${shown}: ${text}`, IcStatus.DISK_FULL);
     }
@@ -198,6 +193,12 @@ export class FileStore implements FileConsumer {
   #missing(directories: readonly string[]): string[] {
     const all = directories.map((_, i) => directories.slice(0, i + 1).join('/'));
     return all.filter((directory) => !this.#directories.has(directory));
+  }
+
+  /** Bytes that a file takes: whole guest pages. */
+  #pages(length: number): number {
+    const { pageSize } = this.#allocator;
+    return Math.ceil(length / pageSize) * pageSize;
   }
 
   #remove(file: Entry): void {

@@ -66,7 +66,8 @@ export class Image implements DownloadSink {
   finish(): void {
     if (this.length === 0) throw new HypxeError(ImageError.ImageEmpty, 'the image is empty');
     const place = this.#place!;
-    const used = Math.ceil(this.length / 4096) * 4096;
+    const { pageSize } = this.#allocator;
+    const used = Math.ceil(this.length / pageSize) * pageSize;
     if (used < place.length) {
       this.#allocator.free(place.address + used, place.length - used);
       this.#place = { address: place.address, length: used };

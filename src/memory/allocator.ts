@@ -5,7 +5,7 @@
  * down, so that the low addresses stay in one piece for the image.
  */
 
-import type { MemoryRange } from '../machine.ts';
+import { PAGE_SIZE, type MemoryRange } from '../machine.ts';
 
 /** A source of guest memory. A replay gives its own, to hand out recorded addresses. */
 export interface PageAllocator {
@@ -34,13 +34,16 @@ interface Hole {
 
 /** First fit from the top of the usable memory. Holes are kept sorted by address and merged. */
 export class MapAllocator implements PageAllocator {
+  /** Size of the guest's pages: images begin and end at them. */
+  readonly pageSize: number;
   readonly #holes: Hole[] = [];
 
-  constructor(memoryMap: readonly MemoryRange[]) {
+  constructor(memoryMap: readonly MemoryRange[], pageSize = PAGE_SIZE) {
+    this.pageSize = pageSize;
     for (const range of memoryMap) {
       const end = Math.min(range.address + range.length, ADDRESS_MAX);
       // Page 0 is never handed out: address 0 means "no page" in several messages
-      const start = Math.max(range.address, 4096);
+      const start = Math.max(range.address, PAGE_SIZE);
       if (range.type === 'usable' && start < end) this.#holes.push({ start, end });
     }
     this.#holes.sort((a, b) => a.start - b.start);
@@ -64,13 +67,14 @@ export class MapAllocator implements PageAllocator {
    * @param length bytes, or undefined for the largest hole that there is
    */
   allocateLow(length: number | undefined, minAddress: number): PageRun | undefined {
+    const { pageSize } = this;
     let best: PageRun | undefined;
     for (const hole of this.#holes) {
-      const address = Math.ceil(Math.max(hole.start, minAddress) / 4096) * 4096;
-      const room = Math.floor((hole.end - address) / 4096) * 4096;
+      const address = Math.ceil(Math.max(hole.start, minAddress) / pageSize) * pageSize;
+      const room = Math.floor((hole.end - address) / pageSize) * pageSize;
       if (room <= 0) continue;
       if (length !== undefined && room >= length) {
-        best = { address, length: Math.ceil(length / 4096) * 4096 };
+        best = { address, length: Math.ceil(length / pageSize) * pageSize };
         break;
       }
       if (length === undefined && (best === undefined || room > best.length)) {

@@ -38,6 +38,7 @@ export interface Region {
   readonly purpose: Purpose;
   readonly address: number;
   readonly length: number;
+  readonly align: number;
   /**
    * `private`: only the firmware's. `shared`: the host may touch it. `reserved`: the firmware is
    * done with it, the host may not be. `freed`: given back to the allocator.
@@ -49,28 +50,32 @@ export interface Region {
 
 export class SharedMemory {
   readonly memory: GuestMemory;
+  /** Size of the guest's pages: what is shared has them for itself. */
+  readonly pageSize: number;
   readonly #allocator: PageAllocator;
   readonly #log: Log;
   readonly #regions = new Set<Region>();
 
-  constructor(memory: GuestMemory, allocator: PageAllocator, log: Log) {
+  constructor(memory: GuestMemory, allocator: PageAllocator, log: Log, pageSize = PAGE_SIZE) {
     this.memory = memory;
+    this.pageSize = pageSize;
     this.#allocator = allocator;
     this.#log = log;
   }
 
   /**
-   * Allocate a zeroed region.
+   * Allocate a zeroed region. With the usual alignment it has its guest pages for itself.
    *
    * @throws HypxeError OutOfMemory
    */
-  allocate(purpose: Purpose, length: number, align: number = PAGE_SIZE): Region {
-    const address = this.#allocator.allocate(length, align, purpose);
+  allocate(purpose: Purpose, length: number, align: number = this.pageSize): Region {
+    const allocated = this.#allocated(length, align);
+    const address = this.#allocator.allocate(allocated, align, purpose);
     if (address === undefined) {
       throw new HypxeError(MemoryError.OutOfMemory, `no room for ${length} bytes of ${purpose}`);
     }
-    this.memory.zero(address, length);
-    const region: Region = { purpose, address, length, state: 'private', sharedBy: '' };
+    this.memory.zero(address, allocated);
+    const region: Region = { purpose, address, length, align, state: 'private', sharedBy: '' };
     this.#regions.add(region);
     return region;
   }
@@ -80,7 +85,8 @@ export class SharedMemory {
     if (region.state === 'private') {
       this.#regions.delete(region);
       region.state = 'freed';
-      this.#allocator.free(region.address, region.length, region.purpose);
+      const allocated = this.#allocated(region.length, region.align);
+      this.#allocator.free(region.address, allocated, region.purpose);
     } else if (region.state === 'shared') {
       region.state = 'reserved';
       this.#emit('reserve', region, `${region.sharedBy} was not revoked`);
@@ -112,17 +118,24 @@ export class SharedMemory {
 
   /**
    * The memory map for who comes next: the machine's, with everything that the host may still touch
-   * reserved, in whole pages, with its purpose.
+   * reserved, in whole guest pages, with its purpose.
    */
   memoryMap(map: readonly MemoryRange[]): MemoryRange[] {
     let ranges: MemoryRange[] = map.map((range) => ({ ...range }));
     for (const region of this.outstanding()) {
-      const start = Math.floor(region.address / PAGE_SIZE) * PAGE_SIZE;
-      const end = Math.ceil((region.address + region.length) / PAGE_SIZE) * PAGE_SIZE;
+      const { pageSize } = this;
+      const start = Math.floor(region.address / pageSize) * pageSize;
+      const end = Math.ceil((region.address + region.length) / pageSize) * pageSize;
       const purpose = `${region.purpose} (${region.sharedBy} not revoked)`;
       ranges = ranges.flatMap((range) => carve(range, start, end, purpose));
     }
     return ranges;
+  }
+
+  /** Nobody else's may lie in a guest page that is shared: larger ones are rounded up to. */
+  #allocated(length: number, align: number): number {
+    if (this.pageSize === PAGE_SIZE || align < this.pageSize) return length;
+    return Math.ceil(length / this.pageSize) * this.pageSize;
   }
 
   #emit(change: 'share' | 'revoke' | 'reserve', region: Region, by: string): void {

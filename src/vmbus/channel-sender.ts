@@ -20,6 +20,7 @@ import {
   PacketHeader,
   PacketType,
 } from './protocol.ts';
+import type { RingPlace } from './ring-layout.ts';
 import { OutboundRing, ringLength } from './ring.ts';
 
 /** Completions that may wait for room in the outbound ring. */
@@ -57,15 +58,13 @@ export class ChannelSender {
 
   /**
    * @param ring address of the control page of the outbound ring; zeroed but for the feature bits
-   * @param length bytes of data behind it, a power of two
    * @param name identity of the device, for log lines
    * @param flowControl whether the host is asked for a signal when there is no room
    */
   constructor(
     connection: VmbusConnection,
     address: ChannelAddress,
-    ring: number,
-    length: number,
+    ring: RingPlace,
     name: string,
     flowControl: boolean,
   ) {
@@ -73,7 +72,7 @@ export class ChannelSender {
     this.#connection = connection;
     this.#log = connection.hv.log;
     this.#name = name;
-    this.#out = new OutboundRing(connection.hv.pages.memory, ring, length);
+    this.#out = new OutboundRing(connection.hv.pages.memory, ring.control, ring.length, ring.data);
     this.#flowControl = flowControl;
   }
 

@@ -6,19 +6,13 @@
  */
 
 import type { ErrorKind } from '../error.ts';
-import type { Region } from '../memory/shared-memory.ts';
 import { ChannelSender, type ChannelAddress } from './channel-sender.ts';
 import type { VmbusConnection } from './connection.ts';
 import { VmbusError } from './errors.ts';
-import {
-  COMPLETION_REQUESTED,
-  PacketFooter,
-  PacketHeader,
-  PacketType,
-  RingControl,
-} from './protocol.ts';
+import { COMPLETION_REQUESTED, PacketFooter, PacketHeader, PacketType } from './protocol.ts';
 import { newPacket, readHeader, readRanges, type Packet } from './packet.ts';
 import { InboundRing } from './ring.ts';
+import type { RingPlace } from './ring-layout.ts';
 
 export type { ChannelAddress } from './channel-sender.ts';
 
@@ -53,8 +47,7 @@ export class VmbusChannel extends ChannelSender {
   #draining = false;
 
   /**
-   * @param ring control page and data of the outbound ring, then of the inbound ring; zeroed
-   * @param outLength,inLength bytes of data of each, powers of two
+   * @param outbound,inbound the rings, zeroed
    * @param packetLength longest packet that is accepted, footer included
    * @param flowControl whether the host is asked for a signal when there is no room to send
    */
@@ -62,17 +55,20 @@ export class VmbusChannel extends ChannelSender {
     connection: VmbusConnection,
     address: ChannelAddress,
     handler: ChannelHandler,
-    ring: Region,
-    outLength: number,
-    inLength: number,
+    outbound: RingPlace,
+    inbound: RingPlace,
     packetLength: number,
     name: string,
     flowControl = false,
   ) {
-    super(connection, address, ring.address, outLength, name, flowControl);
+    super(connection, address, outbound, name, flowControl);
     this.handler = handler;
-    const inbound = ring.address + RingControl.size + outLength;
-    this.#in = new InboundRing(connection.hv.pages.memory, inbound, inLength);
+    this.#in = new InboundRing(
+      connection.hv.pages.memory,
+      inbound.control,
+      inbound.length,
+      inbound.data,
+    );
     this.#packet = newPacket(packetLength);
   }
 

@@ -12,6 +12,7 @@ import type { Region } from '../memory/shared-memory.ts';
 import type { VmbusConnection } from './connection.ts';
 import type { ControlMessage } from './control-messages.ts';
 import { VmbusError } from './errors.ts';
+import type { RegionPart } from './ring-layout.ts';
 import {
   GPADL_BODY_PFNS,
   GPADL_HEADER_PFNS,
@@ -35,6 +36,8 @@ export interface Gpadl {
   readonly id: number;
   readonly channel: number;
   readonly region: Region;
+  /** What of it the host was told of, in whole Hyper-V pages. */
+  readonly parts: readonly RegionPart[];
   /** Of a channel's rings: where packets on them point to. */
   packets: Region | undefined;
   /** A teardown was posted: the host may say at any time that it has let go. */
@@ -58,18 +61,23 @@ export class GpadlTable {
    * Tell the host of a region, in as many messages as its pages need.
    *
    * @param region page aligned; becomes shared, and stays so until the host has let go
+   * @param parts what of it the host sees, one after the other; by default all
    * @throws HypxeError GpadlTooLarge, GpadlRefused, NoResponse, PostFailed. The region is revoked
    * if the host said no; otherwise a teardown was tried, and freeing the region keeps it reserved
    * if that failed.
    */
-  establish(channel: number, region: Region): Gpadl {
-    const pages = region.length / PAGE_SIZE;
+  establish(
+    channel: number,
+    region: Region,
+    parts: readonly RegionPart[] = [whole(region)],
+  ): Gpadl {
+    const pages = pageCount(parts);
     if (pages > GPADL_PAGES_MAX) {
       const text = `${region.purpose} of ${pages} pages does not fit into a GPADL`;
       throw new HypxeError(VmbusError.GpadlTooLarge, text);
     }
     const id = ++this.#last;
-    const gpadl: Gpadl = { id, channel, region, packets: undefined, asked: false };
+    const gpadl: Gpadl = { id, channel, region, parts, packets: undefined, asked: false };
     const name = `GPADL ${hex(gpadl.id)}`;
 
     // From here on the host may write to the region
@@ -170,8 +178,8 @@ export class GpadlTable {
   }
 
   #postHeader(gpadl: Gpadl): void {
-    const { region } = gpadl;
-    const count = region.length / PAGE_SIZE;
+    const { parts } = gpadl;
+    const count = pageCount(parts);
     const inHeader = Math.min(count, GPADL_HEADER_PFNS);
     const range = GpadlHeader.at.range;
     const length = range + GpaRange.size + 8 * inHeader;
@@ -180,14 +188,14 @@ export class GpadlTable {
     message.setUint32(GpadlHeader.at.gpadl, gpadl.id, true);
     message.setUint16(GpadlHeader.at.rangeLength, GpaRange.size + 8 * count, true);
     message.setUint16(GpadlHeader.at.rangeCount, 1, true);
-    message.setUint32(range + GpaRange.at.byteCount, region.length, true);
+    message.setUint32(range + GpaRange.at.byteCount, count * PAGE_SIZE, true);
     message.setUint32(range + GpaRange.at.byteOffset, 0, true);
-    setPfns(message, range + GpaRange.at.pfn, region, 0, inHeader);
+    setPfns(message, range + GpaRange.at.pfn, gpadl, 0, inHeader);
     this.#connection.post(length);
   }
 
   #postBodies(gpadl: Gpadl): void {
-    const count = gpadl.region.length / PAGE_SIZE;
+    const count = pageCount(gpadl.parts);
     let number = 0;
     for (let done = GPADL_HEADER_PFNS; done < count; done += GPADL_BODY_PFNS) {
       const inBody = Math.min(count - done, GPADL_BODY_PFNS);
@@ -195,7 +203,7 @@ export class GpadlTable {
       const message = this.#connection.begin(MessageType.GPADL_BODY, length);
       message.setUint32(GpadlBody.at.messageNumber, ++number, true);
       message.setUint32(GpadlBody.at.gpadl, gpadl.id, true);
-      setPfns(message, GpadlBody.at.pfn, gpadl.region, done, inBody);
+      setPfns(message, GpadlBody.at.pfn, gpadl, done, inBody);
       this.#connection.post(length);
     }
   }
@@ -212,13 +220,30 @@ export class GpadlTable {
   }
 }
 
-/** Store the page numbers of a contiguous region. */
-function setPfns(message: DataView, at: number, region: Region, first: number, n: number): void {
-  const base = Math.floor(region.address / 2 ** PAGE_SHIFT) + first;
-  for (let i = 0; i < n; i++) {
-    message.setUint32(at + 8 * i, base + i, true);
-    message.setUint32(at + 8 * i + 4, 0, true);
+/** Store the numbers of pages `first` to `first + n` of what the host sees. */
+function setPfns(message: DataView, at: number, gpadl: Gpadl, first: number, n: number): void {
+  const { region, parts } = gpadl;
+  let before = 0;
+  for (const { offset, length } of parts) {
+    // The pages that this part has of them
+    const pages = length / PAGE_SIZE;
+    const base = Math.floor((region.address + offset) / 2 ** PAGE_SHIFT) - before;
+    const end = Math.min(first + n, before + pages);
+    for (let page = Math.max(first, before); page < end; page++) {
+      message.setUint32(at + 8 * (page - first), base + page, true);
+      message.setUint32(at + 8 * (page - first) + 4, 0, true);
+    }
+    before += pages;
   }
+}
+
+function whole(region: Region): RegionPart {
+  return { offset: 0, length: region.length };
+}
+
+/** Hyper-V pages of all parts. */
+function pageCount(parts: readonly RegionPart[]): number {
+  return parts.reduce((sum, { length }) => sum + length, 0) / PAGE_SIZE;
 }
 
 function hex(value: number): string {

@@ -14,6 +14,7 @@ import type { VmbusConnection } from './connection.ts';
 import { MESSAGE_TIMEOUT_MS, type ControlMessage } from './control-messages.ts';
 import { VmbusError } from './errors.ts';
 import type { Gpadl, GpadlTable } from './gpadl.ts';
+import { placeRing, ringLayout, type RegionPart } from './ring-layout.ts';
 import { enableFlowControl } from './ring.ts';
 import {
   CloseChannel,
@@ -24,14 +25,10 @@ import {
   OpenChannel,
   OpenChannelResult,
   RelidReleased,
-  RingControl,
   SignalParameters,
   VP_INDEX_DISABLE_INTERRUPT,
   VmbusVersion,
 } from './protocol.ts';
-
-/** Most data pages of one ring. */
-const RING_PAGES_MAX = 4096;
 
 /** An offer, copied out of its message. */
 export interface Offer {
@@ -140,14 +137,14 @@ export class OfferedChannel {
   }
 
   /**
-   * Let the host use a region through this channel.
+   * Let the host use a region, or parts of it, through this channel.
    *
    * @throws HypxeError ChannelRescinded: the number may be another device's by now; and as
    * GpadlTable.establish
    */
-  establishGpadl(region: Region): Gpadl {
+  establishGpadl(region: Region, parts?: readonly RegionPart[]): Gpadl {
     if (this.rescinded) throw this.rescindedError();
-    return this.#context.gpadls.establish(this.id, region);
+    return this.#context.gpadls.establish(this.id, region, parts);
   }
 
   /** Ask for it back. Returns false if the host did not confirm. */
@@ -163,21 +160,20 @@ export class OfferedChannel {
    */
   open(handler: ChannelHandler, sizes: ChannelSizes): VmbusChannel {
     // Sanity checks
-    const outLength = ringBytes(sizes.outPages);
-    const inLength = ringBytes(sizes.inPages);
+    const layout = ringLayout(sizes.outPages, sizes.inPages, this.#pages.pageSize);
 
     // Allocate rings, and tell the host of them
-    const ring = this.#pages.allocate('ring', 2 * RingControl.size + outLength + inLength);
+    const ring = this.#pages.allocate('ring', layout.length);
     if (sizes.flowControl) enableFlowControl(this.#pages.memory, ring.address);
     let gpadl: Gpadl | undefined;
     let posted = false;
     try {
-      gpadl = this.establishGpadl(ring);
+      gpadl = this.establishGpadl(ring, layout.parts);
       gpadl.packets = sizes.packets;
       if (this.rescinded) throw this.rescindedError();
 
       const openId = this.#context.openId(this.id);
-      this.#postOpen(gpadl.id, openId, sizes);
+      this.#postOpen(gpadl.id, openId, layout.downstreamPage, sizes);
       posted = true;
       this.#waitOpened(openId);
     } catch (error) {
@@ -197,9 +193,8 @@ export class OfferedChannel {
       this.#connection,
       address,
       handler,
-      ring,
-      outLength,
-      inLength,
+      placeRing(layout.out, ring.address),
+      placeRing(layout.in, ring.address),
       sizes.packetLength,
       this.name,
       sizes.flowControl ?? false,
@@ -282,7 +277,7 @@ export class OfferedChannel {
     throw new HypxeError(VmbusError.ModifyRefused, text, status);
   }
 
-  #postOpen(gpadl: number, openId: number, sizes: ChannelSizes): void {
+  #postOpen(gpadl: number, openId: number, outPages: number, sizes: ChannelSizes): void {
     // From 6.0 on the message is longer once a feature is agreed that needs it
     const { offer } = this;
     const long = this.#connection.features !== 0;
@@ -292,7 +287,7 @@ export class OfferedChannel {
     message.setUint32(OpenChannel.at.openId, openId, true);
     message.setUint32(OpenChannel.at.gpadl, gpadl, true);
     message.setUint32(OpenChannel.at.targetVp, sizes.targetVp ?? 0, true);
-    message.setUint32(OpenChannel.at.outPages, 1 + sizes.outPages, true);
+    message.setUint32(OpenChannel.at.outPages, outPages, true);
     if (long) {
       // What the host would choose
       const parameters = OpenChannel.size;
@@ -344,15 +339,6 @@ export class OfferedChannel {
 
 function refused(error: unknown): boolean {
   return error instanceof HypxeError && error.kind === VmbusError.OpenRefused;
-}
-
-/** Bytes of a ring's data. @throws HypxeError BadRingSize */
-function ringBytes(pages: number): number {
-  const valid = Number.isInteger(pages) && pages > 0 && pages <= RING_PAGES_MAX;
-  if (!valid || pages & (pages - 1)) {
-    throw new HypxeError(VmbusError.BadRingSize, `a ring cannot have ${pages} data pages`);
-  }
-  return pages * 4096;
 }
 
 function hex(value: number): string {

@@ -23,11 +23,11 @@ export class OutboundRing {
   #start = 0;
   #next = 0;
 
-  /** `control` is the address of the control page; `length` bytes of data follow it. */
-  constructor(memory: GuestMemory, control: number, length: number) {
+  /** `control`: address of the control page; `length` bytes of data are at `data`, or follow it. */
+  constructor(memory: GuestMemory, control: number, length: number, data?: number) {
     this.#memory = memory;
     this.#control = control;
-    this.#data = control + RingControl.size;
+    this.#data = data ?? control + RingControl.size;
     this.#mask = length - 1;
   }
 
@@ -115,10 +115,10 @@ export class InboundRing {
   readonly #mask: number;
   #cons = 0;
 
-  constructor(memory: GuestMemory, control: number, length: number) {
+  constructor(memory: GuestMemory, control: number, length: number, data?: number) {
     this.#memory = memory;
     this.#control = control;
-    this.#data = control + RingControl.size;
+    this.#data = data ?? control + RingControl.size;
     this.#mask = length - 1;
   }
 

@@ -11,7 +11,7 @@ import type { BootResult } from '../../src/boot/boot.ts';
 import type { HypervDriver } from '../../src/driver.ts';
 import type { HypxeError } from '../../src/error.ts';
 import type { EventSink } from '../../src/events.ts';
-import type { Machine, MemoryRange } from '../../src/machine.ts';
+import { PAGE_SIZE, type Machine, type MemoryRange } from '../../src/machine.ts';
 import { MapAllocator, type PageAllocator } from '../../src/memory/allocator.ts';
 import { carve } from '../../src/memory/shared-memory.ts';
 import type { NetDevice } from '../../src/net/device.ts';
@@ -52,6 +52,7 @@ export class SanBoot {
   readonly driver: SanDriver;
   image: BootResult['image'];
   readonly #image: Image;
+  readonly #pageSize: number;
   #device: NetDevice | undefined;
   /** Bytes of the transfer at which the machine is taken over. */
   #takeoverAt = Infinity;
@@ -59,6 +60,7 @@ export class SanBoot {
 
   constructor(options: SanOptions) {
     const { machine, firmware, bootOptions, events } = options;
+    this.#pageSize = machine.pageSize ?? PAGE_SIZE;
     const end = Math.max(...machine.memoryMap.map(({ address, length }) => address + length));
     const start = end - RESIDENT_LENGTH;
     this.memoryMap = machine.memoryMap.flatMap((r) => carve(r, start, end, RESIDENT_PURPOSE));
@@ -68,10 +70,10 @@ export class SanBoot {
     });
     this.driver = firmware.createDriver(interrupted, {
       ...bootOptions,
-      allocator: new MapAllocator([resident]),
+      allocator: new MapAllocator([resident], machine.pageSize),
       ...(events === undefined ? {} : { events }),
     });
-    this.#image = new Image(this.driver.memory, new MapAllocator(this.memoryMap));
+    this.#image = new Image(this.driver.memory, new MapAllocator(this.memoryMap, machine.pageSize));
   }
 
   /**
@@ -142,7 +144,7 @@ export class SanBoot {
     });
     const { address, length } = image;
     this.image = { name: file, address, length, device: device.name };
-    const end = Math.ceil((address + length) / 4096) * 4096;
+    const end = Math.ceil((address + length) / this.#pageSize) * this.#pageSize;
     this.memoryMap = this.memoryMap.flatMap((r) => carve(r, address, end, `boot image ${file}`));
   }
 }

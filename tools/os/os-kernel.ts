@@ -95,8 +95,10 @@ export class OsKernel {
     this.vp = vp;
     this.log = new Log(events);
     this.memory = new GuestMemory(machine.memory);
-    this.ram = new OsMemory(memoryMap, options.onAllocate, options.crashKernel ?? false);
-    this.#pages = new SharedMemory(this.memory, this.ram, this.log);
+    const { pageSize } = machine;
+    const { onAllocate, crashKernel = false } = options;
+    this.ram = new OsMemory(memoryMap, onAllocate, crashKernel, pageSize);
+    this.#pages = new SharedMemory(this.memory, this.ram, this.log, pageSize);
     const online = options.online ?? processors.map((_, index) => index);
     this.processors = online.map((i) => new OsProcessor(i, processors[i]!, this.memory));
     this.tsc = new ReferenceTsc(machine, this.boot.platform, this.memory);

@@ -24,14 +24,16 @@ export class OsMemory implements PageAllocator {
   /**
    * @param onAllocate told of everything that the OS takes for its own use
    * @param withCrashKernel whether memory for a crash kernel is set aside
+   * @param pageSize size of the guest's pages
    */
   constructor(
     map: readonly MemoryRange[],
     onAllocate: ((address: number, length: number) => void) | undefined,
     withCrashKernel: boolean,
+    pageSize: number | undefined,
   ) {
     this.map = map;
-    this.#allocator = new MapAllocator(map);
+    this.#allocator = new MapAllocator(map, pageSize);
     this.#onAllocate = onAllocate;
     if (!withCrashKernel) return;
     const usable = map.filter(({ type }) => type === 'usable');

@@ -170,7 +170,7 @@ const json = suite('command line: --json');
 const MEMBERS = [
   ...['verdict', 'summary', 'exitCode', 'request', 'served', 'image', 'error', 'attempts'],
   ...['ended', 'vmbusVersions', 'memoryMap', 'os', 'secondBoot', 'counts', 'handoffMs', 'endMs'],
-  ...['traceFailure', 'checks'],
+  ...['traceFailure', 'captureFailure', 'checks'],
 ];
 
 interface Document {

@@ -40,14 +40,19 @@ export async function bootCommand(
   if (!request.json) terminal.out(`${heading(request)}\n`);
   const outcome = await new BootWorker(request, places.bootWorker, terminal).run();
 
-  // Report; a trace that is cut short is no success, whatever the boot was
-  const { traceFailure } = outcome;
-  const code = traceFailure === undefined ? exitCode(outcome.verdict) : Exit.USAGE;
+  // Report; a trace or a capture that is cut short is no success, whatever the boot was
+  const { traceFailure, captureFailure } = outcome;
+  const failure = traceFailure ?? captureFailure;
+  const code = failure === undefined ? exitCode(outcome.verdict) : Exit.USAGE;
   if (request.json) terminal.out(`${bootJson(request, outcome, code)}\n`);
   else terminal.out(`${bootReport(outcome).join('\n')}\n`);
   if (traceFailure !== undefined) {
     const text = `the trace in ${request.trace} is incomplete: ${traceFailure}`;
     throw new UsageError('TraceUnwritable', text, 'Give a path with room for it.');
+  }
+  if (captureFailure !== undefined) {
+    const text = `the capture in ${request.pcap} is incomplete: ${captureFailure}`;
+    throw new UsageError('CaptureUnwritable', text, 'Give a path with room for it.');
   }
   return code;
 }

@@ -54,6 +54,7 @@ Afterwards
 
 Output
   --trace FILE        write every event as a line of JSON
+  --pcap FILE         write a capture (pcapng) of the NICs and of VMBus, for Wireshark
   --json              print one JSON document instead of the log
   -v, --verbose       log what is only of interest when something goes wrong
   -h, --help          this text

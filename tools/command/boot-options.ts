@@ -64,6 +64,8 @@ export interface BootRequest {
   readonly ownFirmware: boolean;
   readonly preset: 'default' | 'ipxe';
   readonly trace: string | undefined;
+  /** Path of the capture. */
+  readonly pcap: string | undefined;
   readonly json: boolean;
   readonly verbose: boolean;
   /** What happens besides, in an order in which it can. */
@@ -95,6 +97,7 @@ const OPTIONS = {
   firmware: { type: 'string' },
   preset: { type: 'string' },
   trace: { type: 'string' },
+  pcap: { type: 'string' },
   watchdog: { type: 'string' },
   then: { type: 'string', multiple: true },
   'no-os': { type: 'boolean' },
@@ -163,6 +166,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     ownFirmware: values.firmware === undefined,
     preset: knownPreset(values.preset ?? 'default'),
     trace: values.trace,
+    pcap: values.pcap,
     json: values.json === true,
     verbose: values.verbose === true,
     steps,

@@ -84,6 +84,8 @@ export interface BootOutcome {
   readonly endMs: number | undefined;
   /** Why the trace file is incomplete. */
   readonly traceFailure: string | undefined;
+  /** Why the capture is incomplete. */
+  readonly captureFailure: string | undefined;
 }
 
 /** The outcome of a boot whose worker is gone: all that is known is what was asked for. */
@@ -108,6 +110,7 @@ export function lostOutcome(request: BootRequest, ended: GuestEnd): BootOutcome 
     handoffMs: undefined,
     endMs: undefined,
     traceFailure: undefined,
+    captureFailure: undefined,
   };
 }
 

@@ -25,6 +25,7 @@ import type { BootRequest } from './boot-options.ts';
 import type { BootOutcome, OutcomeError, OutcomeOs } from './boot-outcome.ts';
 import { directoryFiles } from './directory-files.ts';
 import { Pushes, type OutcomePush } from './push-run.ts';
+import { CaptureWriter } from './capture-writer.ts';
 import { TraceWriter } from './trace-writer.ts';
 import { UsageError } from './usage.ts';
 
@@ -50,10 +51,13 @@ export async function runBoot(
   const machine = createMachine(request, files, heartbeat, pushes);
   const trace = request.trace === undefined ? undefined : openTrace(request.trace);
   if (trace !== undefined) machine.events.listen((event, now) => trace.write(event, now));
+  const pcap = request.pcap === undefined ? undefined : openCapture(request.pcap, machine);
+  if (pcap !== undefined) machine.events.listen((event, now) => pcap.capture.host(event, now));
 
   // Run
   const tell = (event: FirmwareEvent, guest: string): void => {
     trace?.write({ guest, ...event }, machine.clock.now);
+    pcap?.capture.guest(event, guest, machine.clock.now);
     // Later boots are the same again: they are traced, not shown
     if (guest === 'firmware') listener.firmware(event, machine.clock.now);
   };
@@ -83,9 +87,13 @@ export async function runBoot(
     throw new UsageError('BadFirmware', `${request.firmware}: ${error.message}`, RESULT_ADVICE);
   } finally {
     trace?.close();
+    pcap?.close();
     pushes.close();
   }
-  return outcome(report, served, loaded, pushes.outcomes, trace?.failure);
+  return outcome(report, served, loaded, pushes.outcomes, {
+    traceFailure: trace?.failure,
+    captureFailure: pcap?.failure,
+  });
 }
 
 const RESULT_ADVICE =
@@ -196,6 +204,15 @@ function openTrace(path: string): TraceWriter {
   }
 }
 
+function openCapture(path: string, { nics, partition }: SimulatedMachine): CaptureWriter {
+  try {
+    return new CaptureWriter(path, { nics: nics.length, memory: partition.ram.bytes.buffer });
+  } catch (error) {
+    const text = `the capture cannot be written to ${path}: ${(error as Error).message}`;
+    throw new UsageError('CaptureUnwritable', text, 'Give a path that can be written.');
+  }
+}
+
 function digest(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
@@ -206,7 +223,7 @@ function outcome(
   served: BootOutcome['served'],
   image: BootOutcome['image'],
   pushes: readonly OutcomePush[],
-  traceFailure: string | undefined,
+  failures: Pick<BootOutcome, 'traceFailure' | 'captureFailure'>,
 ): BootOutcome {
   const { boot, os, ended, findings, notRun, counts } = report;
   const lost = pushes.some(({ outcome, equal }) => outcome !== 'copied' || equal === false);
@@ -236,7 +253,7 @@ function outcome(
     counts,
     handoffMs: report.handoffAt / TICKS_PER_MS,
     endMs: report.endedAt / TICKS_PER_MS,
-    traceFailure,
+    ...failures,
   };
 }
 

@@ -93,6 +93,7 @@ export const HYPERV_CONSTANTS: ConstantPins = {
     SIEFP: ['HV_REGISTER_SIEFP', 'arm64:HV_MSR_SIEFP', 'hv_registers.Sifp'],
     SIMP: ['HV_REGISTER_SIMP', 'arm64:HV_MSR_SIMP', 'hv_registers.Sipp'],
     EOM: ['HV_REGISTER_EOM', 'arm64:HV_MSR_EOM', 'hv_registers.Eom'],
+    SIRBP: ['hv_registers.Sirbp'],
     STIMER0_CONFIG: ['HV_REGISTER_STIMER0_CONFIG', 'hv_registers.Stimer0Config'],
     STIMER0_COUNT: ['HV_REGISTER_STIMER0_COUNT', 'hv_registers.Stimer0Count'],
   },

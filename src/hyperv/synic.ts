@@ -123,8 +123,9 @@ export class Synic {
   /**
    * Take the message out of a slot, if there is one, into {@link message}.
    *
-   * The slot is copied once, then released: type 0 first, and only then the pending flag is read,
-   * since the host may set it until it sees the slot empty (TLFS 11.9, Linux vmbus_signal_eom).
+   * The slot is copied once, then released: type 0 by compare-and-exchange, since the host may have
+   * refilled a slot that somebody else has emptied; only then the pending flag is read, since the
+   * host may set it until it sees the slot empty (TLFS 11.9, Linux vmbus_signal_eom).
    *
    * @param page message page to look into: ours, or another processor's
    */
@@ -143,9 +144,7 @@ export class Synic {
     message.length = length;
 
     // Release slot, unless it holds another message already; ask for the next one if one waits
-    if (this.#memory.u32(slot + SynicMessage.at.type) === type) {
-      this.#memory.set32(slot + SynicMessage.at.type, HvMessageType.NONE);
-    }
+    this.#memory.exchange32(slot + SynicMessage.at.type, type, HvMessageType.NONE);
     if (this.#memory.u8(slot + SynicMessage.at.flags) & HV_MESSAGE_PENDING) {
       this.#platform.write('EOM', 0n);
     }

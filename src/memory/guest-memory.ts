@@ -2,6 +2,19 @@
 
 import { PAGE_SIZE } from '../machine.ts';
 
+/** Whether the engine's own words are little-endian, as all that the host sees must be. */
+const LITTLE_ENDIAN = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
+
+/**
+ * A word of the engine's order from one that is little-endian, or the other way round: what is done
+ * in one step has no other choice than the engine's order.
+ */
+function ordered(word: number): number {
+  if (LITTLE_ENDIAN) return word;
+  const ends = (word << 24) | (word >>> 24);
+  return ends | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00);
+}
+
 /** Guest RAM from the firmware's side: bytes and little-endian words at physical addresses. */
 export class GuestMemory {
   readonly bytes: Uint8Array;
@@ -47,14 +60,20 @@ export class GuestMemory {
     this.view.setUint32(address + 4, Math.floor(value / 2 ** 32), true);
   }
 
-  /** Read a word at a multiple of 4 and make it 0, in one step. Little-endian machines only. */
+  /** Read a word at a multiple of 4 and make it 0, in one step. */
   take32(address: number): number {
-    return Atomics.exchange(this.#words, address >>> 2, 0);
+    return ordered(Atomics.exchange(this.#words, address >>> 2, 0));
+  }
+
+  /** Make a word at a multiple of 4 `value` if it is `expected`, in one step. Returns what it was. */
+  exchange32(address: number, expected: number, value: number): number {
+    const [old, now] = [ordered(expected), ordered(value)];
+    return ordered(Atomics.compareExchange(this.#words, address >>> 2, old, now)) >>> 0;
   }
 
   /** Set bits of a word at a multiple of 4, in one step. */
   or32(address: number, bits: number): void {
-    Atomics.or(this.#words, address >>> 2, bits);
+    Atomics.or(this.#words, address >>> 2, ordered(bits));
   }
 
   /** Everything before is done before anything after: a store before a load as well. */

@@ -94,10 +94,10 @@ export class Rig {
     const { host = 'server2019', knobs = {}, profile, cards = 1, driver, wrap, ...rest } = options;
     this.links = Array.from({ length: cards }, () => new TestLink());
     this.machine = new SimulatedMachine({
-      memory: new ArrayBuffer(MEMORY_SIZE),
       seed: 1,
       limits: LIMITS,
       ...rest,
+      memory: rest.memory ?? new ArrayBuffer(MEMORY_SIZE),
       profile: withKnobs({ ...profileNamed(host)!, ...profile }, knobs),
       links: this.links,
     });

@@ -16,8 +16,16 @@ import {
   type IcService,
   type ServiceName,
 } from '../src/index.ts';
-import { IcFlag, IcHeader } from '../src/utility/protocol.ts';
-import { PIPE_TYPE_DATA, PipeHeader } from '../src/vmbus/protocol.ts';
+import {
+  FileCopyData,
+  FileCopyHeader,
+  FileCopyOperation,
+  FileCopyStart,
+  IcFlag,
+  IcHeader,
+  IcType,
+} from '../src/utility/protocol.ts';
+import { DeviceClass, PIPE_TYPE_DATA, PipeHeader } from '../src/vmbus/protocol.ts';
 import { auditHandoff } from '../tools/simulator/audit.ts';
 import type { ChannelDevice } from '../tools/simulator/channel-interface.ts';
 import { TICKS_PER_MS } from '../tools/simulator/clock.ts';
@@ -25,7 +33,13 @@ import type { HostEvent } from '../tools/simulator/events.ts';
 import { SimulatedMachine, type SimulatedMachineOptions } from '../tools/simulator/machine.ts';
 import { Network, memoryFiles } from '../tools/simulator/network/index.ts';
 import { profileNamed } from '../tools/simulator/profiles.ts';
-import { IC_BODY_AT, IC_HEADER_AT } from '../tools/simulator/utility/index.ts';
+import {
+  IC_BODY_AT,
+  IC_HEADER_AT,
+  IcHost,
+  type IcHostFaults,
+} from '../tools/simulator/utility/index.ts';
+import type { IcHostOptions } from '../tools/simulator/utility/ic-host.ts';
 
 const LIMITS = { virtualTicks: 3600_000 * TICKS_PER_MS, pauses: 2_000_000 };
 
@@ -193,4 +207,102 @@ export function contentsOf(length: number, seed = 1): Uint8Array {
     bytes[i] = state >>> 16;
   }
   return bytes;
+}
+
+/** The host's end of any service, from which a test sends what it likes. */
+export class RawHost extends IcHost {
+  /** Answers in the session, from the pipe header on. */
+  readonly bodies: { readonly status: number; readonly body: Uint8Array }[] = [];
+  endings: string[] = [];
+  #readyAt = 0;
+
+  constructor(options: Omit<IcHostOptions, 'instanceId'> & { readonly instanceId?: string }) {
+    super({ instanceId: '11111111-2222-3333-4444-555555555555', ...options });
+  }
+
+  /** How often a version was agreed on. */
+  get negotiations(): number {
+    return this.#readyAt;
+  }
+
+  protected override ready(): void {
+    this.#readyAt++;
+  }
+
+  /** Send a request by the rules. */
+  ask(body: Uint8Array): void {
+    assert.ok(this.idle, 'the host waits for an answer');
+    this.bodyBytes.set(body);
+    this.request(body.length);
+  }
+
+  protected override answered(status: number, view: DataView, at: number, length: number): void {
+    const body = new Uint8Array(view.buffer, view.byteOffset + at, length).slice();
+    this.bodies.push({ status, body });
+  }
+
+  protected override ended(reason: string): void {
+    this.endings.push(reason);
+  }
+}
+
+/** A file copy service of the host for a test, and the bodies of its messages. */
+export function rawFileCopy(faults: IcHostFaults = {}): RawHost {
+  const host = new RawHost({
+    name: 'file copy',
+    interfaceId: DeviceClass.FILE_COPY,
+    type: IcType.FILE_COPY,
+    messageVersions: [0x00010001],
+  });
+  host.faults = faults;
+  return host;
+}
+
+export interface StartFields {
+  readonly path?: string;
+  readonly flags?: number;
+  readonly size?: number | bigint;
+  /** Bytes of the name field instead of a text. */
+  readonly nameBytes?: Uint8Array;
+}
+
+/** Body of START. */
+export function startBody(name: string, fields: StartFields = {}): Uint8Array {
+  const body = new Uint8Array(FileCopyStart.size);
+  const view = new DataView(body.buffer);
+  const { at } = FileCopyStart;
+  view.setUint32(at.operation, FileCopyOperation.START, true);
+  putText(view, at.fileName, name);
+  if (fields.nameBytes !== undefined) body.set(fields.nameBytes, at.fileName);
+  putText(view, at.pathName, fields.path ?? '');
+  view.setUint32(at.copyFlags, fields.flags ?? 0, true);
+  view.setBigUint64(at.fileSize, BigInt(fields.size ?? 0), true);
+  return body;
+}
+
+/** Body of WRITE; `length` is what it says, whatever it has. */
+export function writeBody(
+  offset: number | bigint,
+  data: Uint8Array,
+  length: number = data.length,
+  size: number = FileCopyData.size,
+): Uint8Array {
+  const body = new Uint8Array(Math.max(size, FileCopyData.at.data));
+  const view = new DataView(body.buffer);
+  view.setUint32(FileCopyData.at.operation, FileCopyOperation.WRITE, true);
+  view.setBigUint64(FileCopyData.at.offset, BigInt(offset), true);
+  view.setUint32(FileCopyData.at.length, length, true);
+  body.set(data.subarray(0, body.length - FileCopyData.at.data), FileCopyData.at.data);
+  return body;
+}
+
+/** Body of any other operation. */
+export function operationBody(operation: number): Uint8Array {
+  const body = new Uint8Array(FileCopyHeader.size);
+  body[0] = operation;
+  return body;
+}
+
+function putText(view: DataView, at: number, text: string): void {
+  for (let i = 0; i < text.length; i++) view.setUint16(at + 2 * i, text.charCodeAt(i), true);
 }

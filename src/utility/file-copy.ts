@@ -132,10 +132,11 @@ export class FileCopyService implements IcService, FilePort {
   answered(): void {}
 
   closed(reason: string): void {
+    const working = this.#operation >= 0;
     this.#operation = -1;
     this.#ticket++;
     this.#registered = false;
-    if (this.#open) this.#abandon(reason);
+    if (this.#open || working) this.#abandon(reason);
     this.#context = undefined;
   }
 

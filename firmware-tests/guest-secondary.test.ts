@@ -20,6 +20,7 @@ import {
   TargetInfo,
   VmbusVersion,
 } from '../src/vmbus/protocol.ts';
+import { auditHandoff } from '../tools/simulator/audit.ts';
 import { GuestRig, ProbeDevice, ProbeDriver, failure, type GuestRigOptions } from './guest-rig.ts';
 import { frame } from './driver-rig.ts';
 
@@ -159,6 +160,24 @@ two('signals go to the connection of the offer, and flags come in the own SINT',
   assert.is(second.dispatchEvents(), 0);
   second.remove();
   rig.stop();
+});
+
+two('the audit looks at both connections', () => {
+  const { rig, second } = pair();
+  second.probe();
+  const [vp] = rig.machine.processors;
+  const left = (): string[] =>
+    auditHandoff(rig.machine, vp!.memoryMap)
+      .filter(({ check }) => check === 'unload')
+      .map(({ text }) => text);
+  assert.equal(
+    left().map((text) => text.startsWith('second VMBus client: no UNLOAD')),
+    [false, true],
+  );
+  second.remove();
+  assert.is(left().length, 1);
+  rig.stop();
+  assert.equal(left(), []);
 });
 
 two.run();

@@ -17,7 +17,7 @@ import { NetworkInterface } from '../../src/net/network-interface.ts';
 import { NetvscDriver } from '../../src/netvsc/driver.ts';
 import { NETVSC_PRESETS } from '../../src/netvsc/policy.ts';
 import { VmbusBus } from '../../src/vmbus/bus.ts';
-import { contactAsOs } from '../../src/vmbus/contact.ts';
+import { OS_BUS } from '../../src/vmbus/presets.ts';
 import type { OsBug } from './os-bugs.ts';
 import { OsHyperV, interruptedMachine } from './os-hyperv.ts';
 import { OsMemory } from './os-memory.ts';
@@ -36,6 +36,9 @@ const LEASE_TIMEOUT_MS = 20_000;
 
 /** How long a kernel that shuts down cleanly waits for the host (Linux 77db0ec8b776). */
 const UNLOAD_TIMEOUT_MS = 100_000;
+
+/** How long an answer to a contact is waited for, in ms. */
+const CONTACT_TIMEOUT_MS = 1000;
 
 /** What a kernel is started with. */
 export interface KernelOptions {
@@ -111,17 +114,18 @@ export class OsKernel {
       sintVector: callbackVector(machine),
       autoEoi: 'as-recommended',
     });
-    this.#net = new NetvscDriver(NETVSC_PRESETS.default, this.log);
+    this.#net = new NetvscDriver(NETVSC_PRESETS.os, this.log);
     this.bus = new VmbusBus(this.hv, {
-      contact: contactAsOs,
+      ...OS_BUS,
       drivers: [this.#net],
       random: () => this.random(),
       connection: {
+        ...OS_BUS.connection,
+        // Simulated hosts answer at once or never
+        contactTimeoutMs: CONTACT_TIMEOUT_MS,
         targetVp: this.has('answers-to-vp0') ? 0 : vp,
         unloadTimeoutMs: UNLOAD_TIMEOUT_MS,
       },
-      openId: 'channel',
-      firstGpadl: LINUX_FIRST_GPADL,
     });
   }
 

@@ -16,6 +16,7 @@ import { auditRegisters, auditTimers } from './audit-registers.ts';
 import type { Grant } from './grants.ts';
 import { hex } from './guest-end.ts';
 import type { SimulatedMachine } from './machine.ts';
+import type { ClientInspection } from './vmbus-server/inspection.ts';
 
 /** What else may be said of a handoff. */
 export interface AuditOptions {
@@ -48,8 +49,12 @@ export function auditHandoff(
   const kind = options.kind ?? 'shutdown';
   const describe: Describe = (grant) => describeGrant(grant, memoryMap, options.inUse ?? []);
   const findings = [
-    ...connection(machine, kind),
-    ...channels(machine, kind),
+    ...machine.vmbus
+      .inspect()
+      .clients.flatMap((client) => [
+        ...connection(machine, client, kind),
+        ...channels(client, kind),
+      ]),
     ...sharedPages(machine, kind, describe),
     ...auditRegisters(machine, kind, describe),
     ...auditTimers(machine),
@@ -66,11 +71,21 @@ function unlessQuiesced(kind: HandoffKind): 'info' | 'error' {
 
 // --- 1: UNLOAD ---
 
-function connection(machine: SimulatedMachine, kind: HandoffKind): Finding[] {
+/** A second driver of the guest has a connection of its own, and must end it as well. */
+function ofClient({ client }: ClientInspection, text: string): string {
+  return client === 'primary' ? text : `second VMBus client: ${text}`;
+}
+
+function connection(
+  machine: SimulatedMachine,
+  client: ClientInspection,
+  kind: HandoffKind,
+): Finding[] {
   const findings: Finding[] = [];
-  const { phase, history, unloadSeenAt, guestMessagesQueued } = machine.vmbus.inspect();
+  const { phase, history, unloadSeenAt, guestMessagesQueued } = client;
+  const ownSint = client.sint ?? VMBUS_MESSAGE_SINT;
   const report = (text: string, severity: Finding['severity']): void => {
-    findings.push({ check: 'unload', severity, text });
+    findings.push({ check: 'unload', severity, text: ofClient(client, text) });
   };
 
   // UNLOAD after the last contact
@@ -91,7 +106,7 @@ function connection(machine: SimulatedMachine, kind: HandoffKind): Finding[] {
   // The answer must have been taken out of its slot
   const unloaded = phase === 'disconnected' && history.at(-1)?.outcome === 'accepted';
   for (const { vp, sint, type } of fullSlots(machine)) {
-    if (sint !== VMBUS_MESSAGE_SINT || !unloaded || unloadSeenAt === undefined) continue;
+    if (sint !== ownSint || !unloaded || unloadSeenAt === undefined) continue;
     const text = `a message of type ${hex(type)} is left in the slot of SINT${sint} of VP ${vp}`;
     report(`${text}: the answer to UNLOAD was not taken`, 'error');
   }
@@ -110,8 +125,7 @@ function fullSlots(machine: SimulatedMachine) {
 
 // --- 2: channels and GPADLs ---
 
-function channels(machine: SimulatedMachine, kind: HandoffKind): Finding[] {
-  const vmbus = machine.vmbus.inspect();
+function channels(vmbus: ClientInspection, kind: HandoffKind): Finding[] {
   const severity = unlessQuiesced(kind);
   const open = vmbus.channels.filter(({ state }) => state !== 'released' && state !== 'closed');
   const incomplete = vmbus.gpadls.filter(({ state }) => state === 'in-progress');
@@ -121,7 +135,7 @@ function channels(machine: SimulatedMachine, kind: HandoffKind): Finding[] {
       return `GPADL ${hex(id)} of channel ${channel} was begun and never completed`;
     }),
   ];
-  return texts.map((text) => ({ check: 'channels', severity, text }));
+  return texts.map((text) => ({ check: 'channels', severity, text: ofClient(vmbus, text) }));
 }
 
 // --- 2, 3: what belongs to the connection ---
@@ -177,9 +191,9 @@ function leftovers(machine: SimulatedMachine): Finding[] {
     if (sint === VMBUS_MESSAGE_SINT) continue;
     report(`a message of type ${hex(type)} is left in the slot of SINT${sint} of VP ${vp}`, vp);
   }
-  const { hostMessagesQueued } = machine.vmbus.inspect();
-  if (hostMessagesQueued > 0) {
-    report(`${messages(hostMessagesQueued)} of VMBus not delivered yet`);
+  for (const client of machine.vmbus.inspect().clients) {
+    const { hostMessagesQueued: queued } = client;
+    if (queued > 0) report(ofClient(client, `${messages(queued)} of VMBus not delivered yet`));
   }
   return findings;
 }

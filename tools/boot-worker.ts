@@ -5,14 +5,23 @@
  * ended from outside. Counts signs of life in shared memory, and posts what happens.
  */
 
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
 import type { FirmwareEvent } from '../src/events.ts';
 import { logLine } from './command/boot-log.ts';
 import type { BootRequest } from './command/boot-options.ts';
 import type { BootOutcome } from './command/boot-outcome.ts';
 import { runBoot } from './command/boot-run.ts';
 import { UsageError } from './command/usage.ts';
+import { RingLink, type RingLinkEnds } from './links/ring-link.ts';
 import type { WallClock } from '../src/utility/time-sync.ts';
+
+/** What the worker is given. */
+export interface BootWorkerData {
+  readonly request: BootRequest;
+  readonly heartbeat: Int32Array;
+  /** Of a real link: the rings, and the port that tells the other end of frames. */
+  readonly link: { readonly ends: RingLinkEnds; readonly bell: MessagePort } | undefined;
+}
 
 /** What the worker posts. */
 export type WorkerMessage =
@@ -28,7 +37,13 @@ export type WorkerMessage =
   /** A mistake in the simulator. */
   | { readonly kind: 'thrown'; readonly text: string };
 
-const { request, heartbeat } = workerData as { request: BootRequest; heartbeat: Int32Array };
+const { request, heartbeat, link } = workerData as BootWorkerData;
+
+/** The guest's end of a real link. A wait of the machine is a sign of life, too. */
+function realLink({ ends, bell }: NonNullable<BootWorkerData['link']>): RingLink {
+  const ring = (): void => bell.postMessage(undefined);
+  return new RingLink({ ...ends, ring, alive: () => void heartbeat[0]!++ });
+}
 
 function post(message: WorkerMessage): void {
   parentPort!.postMessage(message);
@@ -55,7 +70,7 @@ function tell(event: FirmwareEvent, now: number): void {
 }
 
 try {
-  const outcome = await runBoot(request, heartbeat, { firmware: tell });
+  const outcome = await runBoot(request, heartbeat, { firmware: tell }, link && realLink(link));
   post({ kind: 'done', outcome });
 } catch (error) {
   if (error instanceof UsageError) {

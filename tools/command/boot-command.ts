@@ -2,9 +2,10 @@
 
 /** `hypxe boot`: runs the boot in a worker, shows it, and ends it if it shows no sign of life. */
 
-import { Worker } from 'node:worker_threads';
-import type { WorkerMessage } from '../boot-worker.ts';
+import { MessageChannel, Worker } from 'node:worker_threads';
+import type { BootWorkerData, WorkerMessage } from '../boot-worker.ts';
 import type { GuestEnd } from '../flow/boot-flow.ts';
+import { LinkError, startLink, type LinkRequest, type RunningLink } from '../links/link-start.ts';
 import { bootJson } from './boot-json.ts';
 import { BOOT_HELP, parseBoot, type BootRequest } from './boot-options.ts';
 import { lostOutcome, type BootOutcome } from './boot-outcome.ts';
@@ -38,7 +39,7 @@ export async function bootCommand(
     return Exit.CLEAN;
   }
   if (!request.json) terminal.out(`${heading(request)}\n`);
-  const outcome = await new BootWorker(request, places.bootWorker, terminal).run();
+  const outcome = await runOverLink(request, places, terminal);
 
   // Report; a trace or a capture that is cut short is no success, whatever the boot was
   const { traceFailure, captureFailure } = outcome;
@@ -57,16 +58,55 @@ export async function bootCommand(
   return code;
 }
 
+/** Run the boot, with the real link that it asks for. @throws UsageError */
+async function runOverLink(
+  request: BootRequest,
+  places: Places,
+  terminal: Terminal,
+): Promise<BootOutcome> {
+  if (request.link === undefined) {
+    return new BootWorker(request, places.bootWorker, terminal).run();
+  }
+  const link = await openLink(request.link);
+  let outcome: BootOutcome;
+  try {
+    outcome = await new BootWorker(request, places.bootWorker, terminal, link).run();
+  } finally {
+    await link.close();
+  }
+  const { name = '', message: text = '', advice = '' } = link.failure ?? {};
+  const failure = link.failure && { name, text, advice };
+  return { ...outcome, link: { ...link.counts, failure } };
+}
+
+/** @throws UsageError ProgramMissing, LinkUnreachable */
+async function openLink(request: LinkRequest): Promise<RunningLink> {
+  try {
+    return await startLink(request);
+  } catch (error) {
+    if (!(error instanceof LinkError)) throw error;
+    throw new UsageError(error.name, error.message, error.advice);
+  }
+}
+
 function heading(request: BootRequest): string {
   const { served, host, memoryMiB, nics, processors, seed, steps } = request;
   const kinds: Readonly<Record<string, string>> = { synthetic: ', made here', pushed: ', pushed' };
   const made = kinds[served.kind] ?? '';
-  const file = `${served.name} (${plural(served.size, 'byte')}${made})`;
+  const file =
+    served.kind === 'elsewhere'
+      ? served.name || 'what the network names'
+      : `${served.name} (${plural(served.size, 'byte')}${made})`;
   const whose = request.ownFirmware ? '' : ` with ${request.firmware}`;
   const more = processors === 1 ? '' : `, ${processors} processors`;
   const what = `${plural(nics, 'NIC')}, ${memoryMiB} MiB${more}, seed ${seed}`;
   const then = steps.length === 0 ? '' : `, then ${steps.join(', ')}`;
-  return `booting ${file}${whose} on ${host}: ${what}${then}`;
+  return `booting ${file}${whose} on ${host}: ${what}${linkText(request.link)}${then}`;
+}
+
+function linkText(link: LinkRequest | undefined): string {
+  if (link === undefined) return '';
+  return link.kind === 'passt' ? ', over passt' : `, over ${link.path}`;
 }
 
 /** The worker that a boot runs in. */
@@ -76,11 +116,18 @@ class BootWorker {
   readonly #heartbeat = new Int32Array(new SharedArrayBuffer(4));
   readonly #worker: Worker;
 
-  constructor(request: BootRequest, worker: URL, terminal: Terminal) {
+  constructor(request: BootRequest, worker: URL, terminal: Terminal, link?: RunningLink) {
     this.#request = request;
     this.#terminal = terminal;
-    const workerData = { request, heartbeat: this.#heartbeat };
-    this.#worker = new Worker(worker, { workerData, stdout: true });
+    const bell = link && new MessageChannel();
+    const data: BootWorkerData = {
+      request,
+      heartbeat: this.#heartbeat,
+      link: link && { ends: link.ends, bell: bell!.port2 },
+    };
+    const transferList = bell === undefined ? [] : [bell.port2];
+    this.#worker = new Worker(worker, { workerData: data, transferList, stdout: true });
+    bell?.port1.on('message', () => link?.drain());
     // What a firmware prints must not get into the report
     this.#worker.stdout.on('data', (text: Buffer) => terminal.error(String(text)));
   }

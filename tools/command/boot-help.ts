@@ -34,6 +34,13 @@ Network
   --corrupt P         ... that a bit of it is flipped
   --delay MS          time that each frame takes on the wire
 
+Real network, instead of the one that is made here
+  --link passt        start passt: the guest sees this machine's loopback as its gateway
+  --link stream:PATH  connect to the Unix socket of QEMU's -netdev stream, or of a bridge of a TAP
+  --boot-file NAME    boot NAME, whatever the network names (with passt by default FILE's name)
+  --next-server IPv4  from there (with passt by default its gateway). With FILE, what lies in RAM
+                      is compared with it
+
 Utility services
   --push FILE[=NAME]  the host pushes FILE over VMBus, as NAME; may be repeated. Without a FILE to
                       boot over the network the first pushed file is booted; autoexec.ipxe is a
@@ -65,6 +72,7 @@ Examples
   hypxe boot vmlinuz --host server2012r2 --loss 0.05 --seed 7
   hypxe boot --firmware my-firmware.js --json
   hypxe boot --processors 4 --then kexec,crash
+  hypxe boot --link passt --boot-file pxelinux.0
   hypxe boot --push vmlinuz --push initrd.img=boot/initrd.img
   hypxe boot pxe/loader.efi --serve /srv/tftp --nics 2 --trace boot.jsonl
 `;

@@ -12,6 +12,7 @@ import { PROCESSORS_MAX } from '../simulator/partition.ts';
 import { DEFAULT_PROFILE, PROFILES, profileNamed } from '../simulator/profiles.ts';
 import { MEMORY_MAX_MIB } from './boot-help.ts';
 import { pathBelow } from './directory-files.ts';
+import { readLink, type LinkOptions } from './link-options.ts';
 import {
   firstImage,
   guestPath,
@@ -28,6 +29,8 @@ export type Served =
   | { readonly kind: 'synthetic'; readonly name: string; readonly size: number }
   /** By the host over VMBus, not by the network. */
   | { readonly kind: 'pushed'; readonly name: string; readonly path: string; readonly size: number }
+  /** By a real network: nobody here knows what. */
+  | { readonly kind: 'elsewhere'; readonly name: string; readonly size: number }
   | { readonly kind: 'file'; readonly name: string; readonly path: string; readonly size: number }
   | {
       readonly kind: 'directory';
@@ -37,7 +40,7 @@ export type Served =
     };
 
 /** A boot, as it was asked for. Plain data: it goes to a worker. */
-export interface BootRequest {
+export interface BootRequest extends LinkOptions {
   readonly host: string;
   readonly knobs: Readonly<Record<string, string | number | boolean>>;
   readonly seed: number;
@@ -92,6 +95,9 @@ const OPTIONS = {
   reorder: { type: 'string' },
   corrupt: { type: 'string' },
   delay: { type: 'string' },
+  link: { type: 'string' },
+  'boot-file': { type: 'string' },
+  'next-server': { type: 'string' },
   push: { type: 'string', multiple: true },
   services: { type: 'string' },
   firmware: { type: 'string' },
@@ -126,13 +132,16 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
   const memoryMiB = wholeNumber('--memory', values.memory ?? '64', 4, MEMORY_MAX_MIB);
   const host = knownHost(values.host ?? DEFAULT_PROFILE);
   const size = wholeNumber('--size', values.size ?? '1048576', 1, 2 ** 31);
+  const network = readLink(values, positionals[0]);
   const pushes = readPushes(values.push ?? []);
   const onlyPushed = positionals.length === 0 && values.serve === undefined && !values.size;
   const image = onlyPushed ? firstImage(pushes) : undefined;
-  const served: Served =
-    image === undefined
-      ? whatIsServed(positionals[0], values.serve, size, memoryMiB)
-      : { kind: 'pushed', name: guestPath(image), path: image.path, size: image.size };
+  let served: Served;
+  if (image !== undefined) {
+    served = { kind: 'pushed', name: guestPath(image), path: image.path, size: image.size };
+  } else if (network.link !== undefined && positionals.length === 0) {
+    served = { kind: 'elsewhere', name: network.bootFile ?? '', size: 0 };
+  } else served = whatIsServed(positionals[0], values.serve, size, memoryMiB);
   if (image !== undefined) checkSize(image.name, image.size, memoryMiB);
   const steps = readSteps(values.then ?? [], values['no-os'] !== true, memoryMiB);
   if (pushes.length > 0 && steps.includes('san')) {
@@ -153,6 +162,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     ...readArchitecture(values.arch ?? 'x64', values.hvc, values['page-size']),
     memoryMiB,
     served,
+    ...network,
     pushes,
     services: readServices(values.services, pushes.length > 0),
     faults: {

@@ -6,6 +6,7 @@ import type { MemoryRange } from '../../src/machine.ts';
 import type { GuestEnd, Verdict } from '../flow/boot-flow.ts';
 import type { MachineCounts } from '../flow/counts.ts';
 import type { StageEnd } from '../flow/stage.ts';
+import type { LinkCounts } from '../links/stream-peer.ts';
 import type { OsNic } from '../os/loaded-os.ts';
 import { AUDIT_CHECKS, type AuditCheck, type Finding } from '../simulator/audit-findings.ts';
 import type { BootRequest } from './boot-options.ts';
@@ -44,7 +45,7 @@ export interface BootOutcome {
   readonly served: {
     readonly name: string;
     readonly length: number;
-    /** Undefined if it never came to serving. */
+    /** Undefined if it never came to serving, or somebody else has served it. */
     readonly sha256: string | undefined;
   };
   /** What lies in guest RAM after the handoff; undefined if nothing was booted. */
@@ -56,8 +57,8 @@ export interface BootOutcome {
         /** The network device that it came over. */
         readonly device: string;
         readonly sha256: string;
-        /** Whether it is what was served. */
-        readonly equal: boolean;
+        /** Whether it is what was served; undefined if nobody here knows what was. */
+        readonly equal: boolean | undefined;
       }
     | undefined;
   /** What became of the files that the host pushed. */
@@ -79,6 +80,8 @@ export interface BootOutcome {
   readonly secondBoot: 'booted' | 'failed' | undefined;
   /** What had happened up to the handoff. */
   readonly counts: MachineCounts | undefined;
+  /** What went over a real link, and why it was lost; undefined without one. */
+  readonly link: (LinkCounts & { readonly failure: OutcomeError | undefined }) | undefined;
   /** Virtual time of the handoff and of the end, in ms. */
   readonly handoffMs: number | undefined;
   readonly endMs: number | undefined;
@@ -107,6 +110,7 @@ export function lostOutcome(request: BootRequest, ended: GuestEnd): BootOutcome 
     os: undefined,
     secondBoot: undefined,
     counts: undefined,
+    link: undefined,
     handoffMs: undefined,
     endMs: undefined,
     traceFailure: undefined,
@@ -143,7 +147,7 @@ export function summary(outcome: BootOutcome): string {
       const parts: string[] = [];
       if (image === undefined)
         parts.push(`nothing was booted (${error?.name ?? 'no reason given'})`);
-      else if (!image.equal) parts.push('the image in RAM is not what was served');
+      else if (image.equal === false) parts.push('the image in RAM is not what was served');
       const bad = outcome.pushes.find((p) => p.outcome !== 'copied' || p.equal === false);
       if (bad?.equal === false) parts.push(`${bad.name} in RAM is not what was pushed`);
       else if (bad !== undefined) parts.push(`${bad.name} was pushed in vain (${bad.outcome})`);

@@ -22,6 +22,7 @@ export function bootReport(outcome: BootOutcome): string[] {
     '',
     ...imageLines(outcome),
     ...pushLines(outcome.pushes),
+    ...linkLines(outcome),
     ...errorLines(outcome),
     ...auditLines(outcome),
     ...memoryLines(outcome),
@@ -34,7 +35,13 @@ export function bootReport(outcome: BootOutcome): string[] {
 }
 
 function imageLines({ served, image }: BootOutcome): string[] {
-  if (served.sha256 === undefined) return [];
+  if (served.sha256 === undefined) {
+    if (image === undefined) return [];
+    const what = `${image.name}, ${plural(image.length, 'byte')}`;
+    const where = `at ${hex(image.address)}, over ${image.device}`;
+    const unknown = `         ${where}: give FILE to compare it`;
+    return [`image    ${what}`, `  in RAM sha256 ${image.sha256}`, unknown];
+  }
   const lines = [
     `image    ${served.name}, ${plural(served.length, 'byte')}`,
     `  served sha256 ${served.sha256}`,
@@ -47,6 +54,18 @@ function imageLines({ served, image }: BootOutcome): string[] {
     `  in RAM sha256 ${image.sha256}`,
     `         ${image.equal ? 'equal' : 'DIFFERENT'}, ${place}${length}`,
   ];
+}
+
+function linkLines({ link }: BootOutcome): string[] {
+  if (link === undefined) return [];
+  const { framesToPeer, framesToGuest, framesDropped, failure } = link;
+  const lines = [
+    `link     ${plural(framesToPeer, 'frame')} out, ${framesToGuest} in, ${framesDropped} dropped`,
+  ];
+  if (failure !== undefined) {
+    lines.push(`         ${failure.name}: ${failure.text}`, `         ${failure.advice}`);
+  }
+  return lines;
 }
 
 function errorLines({ error, attempts, ended }: BootOutcome): string[] {

@@ -13,6 +13,7 @@ import { BadBootResult, runBootFlow, type Firmware, type FlowReport } from '../f
 import type { SanFirmware } from '../flow/san-boot.ts';
 import type { OsReport } from '../os/loaded-os.ts';
 import { TICKS_PER_MS } from '../simulator/clock.ts';
+import type { Link } from '../simulator/link.ts';
 import { SimulatedMachine } from '../simulator/machine.ts';
 import {
   Network,
@@ -37,6 +38,7 @@ export interface BootListener {
 /**
  * Boot.
  *
+ * @param link the real network of a request that asks for one
  * @throws UsageError for a firmware bundle that is none, for guest RAM that there is no room for,
  *   or a trace file that cannot be opened
  */
@@ -44,11 +46,12 @@ export async function runBoot(
   request: BootRequest,
   heartbeat: Int32Array,
   listener: BootListener,
+  link?: Link,
 ): Promise<BootOutcome> {
   const firmware = await loadFirmware(request.firmware, request.steps.includes('san'));
   const { files, image } = serve(request);
   const pushes = new Pushes(request.pushes, request.services);
-  const machine = createMachine(request, files, heartbeat, pushes);
+  const machine = createMachine(request, { files, link, heartbeat, pushes });
   const trace = request.trace === undefined ? undefined : openTrace(request.trace);
   if (trace !== undefined) machine.events.listen((event, now) => trace.write(event, now));
   const pcap = request.pcap === undefined ? undefined : openCapture(request.pcap, machine);
@@ -61,7 +64,8 @@ export async function runBoot(
     // Later boots are the same again: they are traced, not shown
     if (guest === 'firmware') listener.firmware(event, machine.clock.now);
   };
-  const served = { name: request.served.name, length: image.length, sha256: digest(image) };
+  const { name } = request.served;
+  const served = { name, length: image?.length ?? 0, sha256: image && digest(image) };
   let loaded: BootOutcome['image'];
   let report: FlowReport;
   try {
@@ -79,7 +83,7 @@ export async function runBoot(
         const { image } = result;
         const pushed = pushes.outcomes.find(({ name }) => name === image?.name);
         const expected = image?.device === PUSHED ? pushed?.sha256 : served.sha256;
-        if (image !== undefined) loaded = inRam(machine, image, expected ?? '');
+        if (image !== undefined) loaded = inRam(machine, image, expected);
       },
     });
   } catch (error) {
@@ -101,20 +105,29 @@ const RESULT_ADVICE =
   'error, memoryMap }.';
 
 /** What the firmware is told: a FILE of the network is booted in spite of what is pushed. */
-function bootOptions({ preset, services, served, pushes }: BootRequest): Record<string, unknown> {
+function bootOptions(request: BootRequest): Record<string, unknown> {
+  const { preset, services, served, pushes, bootFile, nextServer } = request;
   const named = pushes.length > 0 && served.kind !== 'pushed' && served.kind !== 'synthetic';
   return {
     preset,
     ...(services.length === 0 ? {} : { services }),
     ...(named ? { bootFile: served.name } : {}),
+    ...(bootFile === undefined ? {} : { bootFile }),
+    ...(nextServer === undefined ? {} : { nextServer }),
   };
+}
+
+/** What a machine is plugged into. */
+interface Surroundings {
+  readonly files: FileSource;
+  readonly link: Link | undefined;
+  readonly heartbeat: Int32Array;
+  readonly pushes: Pushes;
 }
 
 function createMachine(
   request: BootRequest,
-  files: FileSource,
-  heartbeat: Int32Array,
-  { devices }: Pushes,
+  { files, link, heartbeat, pushes: { devices } }: Surroundings,
 ): SimulatedMachine {
   const { served, faults, nics, memoryMiB, host, knobs, seed } = request;
   const network = new Network({ files, bootFile: served.name, faults });
@@ -128,7 +141,7 @@ function createMachine(
   return new SimulatedMachine({
     memory,
     profile: withKnobs(profileNamed(host)!, knobs),
-    links: Array.from({ length: nics }, (_, nic) => network.link(nic)),
+    links: Array.from({ length: nics }, (_, nic) => link ?? network.link(nic)),
     seed,
     processors: request.processors,
     architecture: request.architecture,
@@ -143,11 +156,12 @@ function createMachine(
 function inRam(
   machine: SimulatedMachine,
   { name, address, length, device }: BootImage,
-  expected: string,
+  expected: string | undefined,
 ): NonNullable<BootOutcome['image']> {
   const bytes = machine.partition.ram.bytes.subarray(address, address + length);
   const sha256 = digest(bytes);
-  return { name, address, length, device, sha256, equal: sha256 === expected };
+  const equal = expected === undefined ? undefined : sha256 === expected;
+  return { name, address, length, device, sha256, equal };
 }
 
 /** @throws UsageError BadFirmware */
@@ -168,8 +182,9 @@ async function loadFirmware(path: string, san: boolean): Promise<Firmware> {
   throw new UsageError('BadFirmware', `${path} exports no function boot`, advice);
 }
 
-function serve(request: BootRequest): { files: FileSource; image: Uint8Array } {
+function serve(request: BootRequest): { files: FileSource; image: Uint8Array | undefined } {
   const { served } = request;
+  if (served.kind === 'elsewhere') return { files: memoryFiles({}), image: undefined };
   if (served.kind === 'synthetic') {
     const image = syntheticImage(served.size, request.seed);
     return { files: memoryFiles({ [served.name]: image }), image };
@@ -227,7 +242,7 @@ function outcome(
 ): BootOutcome {
   const { boot, os, ended, findings, notRun, counts } = report;
   const lost = pushes.some(({ outcome, equal }) => outcome !== 'copied' || equal === false);
-  const mismatch = lost || (image !== undefined && !image.equal);
+  const mismatch = lost || image?.equal === false;
   return {
     verdict: mismatch && report.verdict === 'clean' ? 'findings' : report.verdict,
     served,
@@ -251,6 +266,7 @@ function outcome(
     os: os && plainOs(os),
     secondBoot: report.secondBoot?.status,
     counts,
+    link: undefined,
     handoffMs: report.handoffAt / TICKS_PER_MS,
     endMs: report.endedAt / TICKS_PER_MS,
     ...failures,

@@ -16,6 +16,7 @@ export class NetvscDriver implements VmbusDriver {
   readonly #policy: NetvscPolicy;
   readonly #log: Log;
   readonly #devices: RndisDevice[] = [];
+  /** Number of the next device: from 0 again once none is left (iPXE unregister_netdev). */
   #registered = 0;
 
   constructor(policy: NetvscPolicy, log: Log) {
@@ -58,6 +59,7 @@ export class NetvscDriver implements VmbusDriver {
 
   #unregister(device: RndisDevice): void {
     this.#devices.splice(this.#devices.indexOf(device), 1);
+    if (this.#devices.length === 0) this.#registered = 0;
     this.#log.emit({ kind: 'netdev', change: 'unregister', name: device.name });
   }
 }

@@ -200,6 +200,18 @@ offers('devices of other types are skipped, by name in the log', () => {
   rig.assertClean();
 });
 
+offers('devices are numbered from net0 again when none is left', () => {
+  const rig = new Rig({ cards: 2 });
+  for (let i = 0; i < 2; i++) {
+    rig.driver.probe();
+    assert.equal(
+      rig.driver.devices.map(({ name }) => name),
+      ['net0', 'net1'],
+    );
+    rig.driver.remove();
+  }
+});
+
 offers('without a network card the probe succeeds and finds nothing', () => {
   const rig = new Rig({ cards: 0 });
   rig.driver.probe();

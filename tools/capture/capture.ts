@@ -124,7 +124,9 @@ export class Capture {
         this.#rndis.granted(event.kind, event.grant);
         return;
       case 'vmbus':
-        if (event.change === 'closed') this.#rndis.closed(event.channel ?? 0);
+        if (event.change === 'closed' && event.client === undefined) {
+          this.#rndis.closed(event.channel ?? 0);
+        }
         break;
       default:
     }

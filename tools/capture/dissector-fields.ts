@@ -16,7 +16,7 @@ interface DissectorField {
 /** Members that are GUIDs. */
 const GUIDS = ['interfaceId', 'instanceId', 'endpointId', 'serviceId', 'serviceId0', 'serviceId1'];
 
-/** Members that are counted, and so shown as decimal numbers; everything else is hexadecimal. */
+/** Members that are counted, and so shown as decimal numbers; all others are hexadecimal. */
 const DECIMAL =
   /count|length|size|index|channel$|pages|qlen|vp|sint|number|major|minor|mtu|sequence|seconds|max/i;
 

@@ -2,8 +2,8 @@
 
 /**
  * Finds the RNDIS messages that the packets of a network channel only refer to: in the pages of a
- * GPA-direct packet, in a section of the send buffer, or in ranges of the receive buffer. It follows
- * the bus as a bystander, and reads guest memory at the moment a packet is taken or put.
+ * GPA-direct packet, in a section of the send buffer, or in ranges of the receive buffer. It only
+ * watches the bus, and reads guest memory at the moment a packet is taken or put.
  */
 
 import { PAGE_SIZE } from '../../src/machine.ts';
@@ -70,7 +70,8 @@ export class RndisMessages {
 
   /**
    * The RNDIS messages of a packet on a network channel, one after another, at most
-   * {@link ATTACHED_MAX} bytes. Nothing for packets that refer to none, or to no memory that is shared.
+   * {@link ATTACHED_MAX} bytes. Nothing for packets that refer to none, or to memory that is not
+   * shared.
    *
    * @param primary the channel that the buffers belong to: for sub-channels that of their device
    */

@@ -15,7 +15,7 @@ import { dhcp } from '../../src/net/dhcp.ts';
 import type { NetDevice } from '../../src/net/device.ts';
 import { NetworkInterface } from '../../src/net/network-interface.ts';
 import { NetvscDriver } from '../../src/netvsc/driver.ts';
-import { NETVSC_PRESETS } from '../../src/netvsc/policy.ts';
+import { NETVSC_PRESETS, type NetvscPolicy } from '../../src/netvsc/policy.ts';
 import { VmbusBus } from '../../src/vmbus/bus.ts';
 import { OS_BUS } from '../../src/vmbus/presets.ts';
 import type { OsBug } from './os-bugs.ts';
@@ -39,6 +39,13 @@ const UNLOAD_TIMEOUT_MS = 100_000;
 
 /** How long an answer to a contact is waited for, in ms. */
 const CONTACT_TIMEOUT_MS = 1000;
+
+/** Linux's buffers are 16 MiB and 1 MiB a NIC; simulated guests are small, and have several. */
+const NETWORK: NetvscPolicy = {
+  ...NETVSC_PRESETS.os,
+  receiveBufferLength: 0x20000,
+  sendBufferLength: 0xc000,
+};
 
 /** What a kernel is started with. */
 export interface KernelOptions {
@@ -114,7 +121,7 @@ export class OsKernel {
       sintVector: callbackVector(machine),
       autoEoi: 'as-recommended',
     });
-    this.#net = new NetvscDriver(NETVSC_PRESETS.os, this.log);
+    this.#net = new NetvscDriver(NETWORK, this.log);
     this.bus = new VmbusBus(this.hv, {
       ...OS_BUS,
       drivers: [this.#net],

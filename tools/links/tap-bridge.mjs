@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * Puts a TAP device onto a Unix socket, for `hypxe boot --link stream:PATH`: frames with their
+ * length before them. The device is inherited as standard input; `socat` makes it, without root in
+ * a network namespace of one's own:
+ *
+ *     unshare -Urn socat TUN,tun-type=tap,tun-name=tap0,iff-no-pi,up \
+ *       EXEC:'node tools/links/tap-bridge.mjs PATH',nofork
+ *
+ * One guest at a time; the next may connect when one has gone.
+ */
+
+import * as fs from 'node:fs';
+import * as net from 'node:net';
+
+/** Descriptor of the TAP device. */
+const TAP = 0;
+
+/** Bytes of the length, and the longest frame. */
+const LENGTH_BYTES = 4;
+const FRAME_MAX = 65535;
+
+/** Bytes that may wait for a guest that does not read: frames beyond that are lost. */
+const BACKLOG_MAX = 2 ** 20;
+
+const [path] = process.argv.slice(2);
+if (path === undefined) {
+  console.error('usage: tap-bridge.mjs PATH (with a TAP device as standard input)');
+  process.exit(2);
+}
+
+/** @type {net.Socket | undefined} */
+let guest;
+
+/** From the TAP device to the guest. */
+const buffer = Buffer.alloc(FRAME_MAX);
+function readTap() {
+  fs.read(TAP, buffer, 0, FRAME_MAX, null, (error, length) => {
+    if (error !== null) return stop(`the TAP device: ${error.message}`);
+    if (length === 0) return stop('the TAP device has gone');
+    if (guest !== undefined && guest.writableLength < BACKLOG_MAX) {
+      const record = Buffer.allocUnsafe(LENGTH_BYTES + length);
+      record.writeUInt32BE(length);
+      buffer.copy(record, LENGTH_BYTES, 0, length);
+      guest.write(record);
+    }
+    readTap();
+  });
+}
+
+/**
+ * From the guest to the TAP device.
+ *
+ * @param {net.Socket} socket
+ */
+function serve(socket) {
+  if (guest !== undefined) {
+    console.error('tap-bridge: there is a guest already');
+    socket.destroy();
+    return;
+  }
+  guest = socket;
+  let pending = Buffer.alloc(0);
+  socket.on('data', (chunk) => {
+    pending = Buffer.concat([pending, chunk]);
+    while (pending.length >= LENGTH_BYTES) {
+      const length = pending.readUInt32BE();
+      if (length === 0 || length > FRAME_MAX) {
+        console.error(`tap-bridge: a frame of ${length} bytes`);
+        socket.destroy();
+        return;
+      }
+      if (pending.length < LENGTH_BYTES + length) break;
+      writeTap(pending.subarray(LENGTH_BYTES, LENGTH_BYTES + length));
+      pending = pending.subarray(LENGTH_BYTES + length);
+    }
+  });
+  socket.on('error', (error) => console.error(`tap-bridge: ${error.message}`));
+  socket.on('close', () => (guest = undefined));
+}
+
+/** @param {Buffer} frame */
+function writeTap(frame) {
+  try {
+    fs.writeSync(TAP, frame);
+  } catch (error) {
+    // A device that is down, or a frame that it does not want: lost, as on a wire
+    console.error(`tap-bridge: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+/** @param {string} reason */
+function stop(reason) {
+  console.error(`tap-bridge: ${reason}`);
+  process.exit(1);
+}
+
+fs.rmSync(path, { force: true });
+net
+  .createServer(serve)
+  .on('error', (error) => stop(error.message))
+  .listen(path);
+readTap();

@@ -18,7 +18,7 @@ export function missing(program: string, debianPackage: string): boolean {
   if (error === undefined) return false;
   const text = `${program} is not installed (apt-get install ${debianPackage})`;
   if (process.env.HYPXE_REQUIRE_TOOLS === '1') throw new Error(text);
-  console.log(`  left out: ${text}`);
+  console.log(`\n  left out: ${text}`);
   return true;
 }
 

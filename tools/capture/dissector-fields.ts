@@ -18,7 +18,7 @@ const GUIDS = ['interfaceId', 'instanceId', 'endpointId', 'serviceId', 'serviceI
 
 /** Members that are counted, and so shown as decimal numbers; all others are hexadecimal. */
 const DECIMAL =
-  /count|length|size|index|channel$|pages|qlen|vp|sint|number|major|minor|mtu|sequence|seconds|max/i;
+  /count|length|size|index|channel$|pages|qlen|vp|sint|number|major|minor|mtu|sequence|second|max/i;
 
 /** The tables of value names by prefix and member, or by member alone. */
 const VALUES: Readonly<Record<string, string>> = {

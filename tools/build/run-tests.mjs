@@ -145,7 +145,7 @@ function printReport(directory, report) {
   if (report.failed === 0 && report.problems.length === 0) {
     console.log(`pass  ${name} (${report.passed})`);
     // What a test left out, because a program is missing, is worth a line each
-    for (const [line] of report.output.matchAll(/^ *left out: .*$/gm)) console.log(line);
+    for (const line of new Set(report.output.match(/^ *left out: .*$/gm))) console.log(line);
     return;
   }
   console.log(`FAIL  ${name} (${report.passed} of ${report.passed + report.failed})\n`);

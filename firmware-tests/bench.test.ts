@@ -13,6 +13,7 @@ import type { BootsFigure } from '../tools/bench/boots.ts';
 import type { FramesFigure } from '../tools/bench/frames.ts';
 import { allocatedBytes, spread } from '../tools/bench/measure.ts';
 import { count, sectionText, short } from '../tools/bench/section.ts';
+import type { PushFigure } from '../tools/bench/push.ts';
 import type { SimulatorFigure } from '../tools/bench/simulator.ts';
 import type { BundleSize } from '../tools/bench/size.ts';
 import { COMPARED, compareWork, type WorkComparison } from '../tools/bench/work.ts';
@@ -151,6 +152,13 @@ parts('a boot is complete, and its work is counted', async () => {
   assert.ok(signals < boot!.framesToGuest, `${signals} signals`);
 });
 
+parts('a push is told in fragments, and in copies of its bytes', async () => {
+  const [figure] = (await runPart('push', QUICK)).data as PushFigure[];
+  assert.is(figure!.sizeMiB, 1);
+  assert.is(figure!.fragments, Math.ceil(2 ** 20 / 6144));
+  assert.ok(figure!.copies.median > 1 && figure!.virtualMs > 0);
+});
+
 parts('the seam is timed call by call', async () => {
   const figures = (await runPart('simulator', QUICK)).data as SimulatorFigure[];
   assert.is(figures.length, 4);
@@ -158,7 +166,7 @@ parts('the seam is timed call by call', async () => {
 });
 
 parts('a part that there is not is refused', async () => {
-  assert.equal(Object.keys(PARTS), ['size', 'work', 'frames', 'boots', 'simulator']);
+  assert.equal(Object.keys(PARTS), ['size', 'work', 'frames', 'boots', 'push', 'simulator']);
   try {
     await runPart('sizes', QUICK);
     assert.unreachable();
@@ -175,7 +183,7 @@ parts('the command line names the parts that there are', () => {
   assert.is(stdout, '');
   assert.is(
     stderr,
-    'bench: there is no part sizes (size, work, frames, boots, simulator)\n' +
+    'bench: there is no part sizes (size, work, frames, boots, push, simulator)\n' +
       '       See npm run bench -- --help.\n',
   );
 });

@@ -46,8 +46,6 @@ export class FileStore implements FileConsumer {
   /** The file that is being copied. */
   #current: Entry | undefined;
   #received = 0;
-  #source: Uint8Array | undefined;
-  #sourceView: DataView | undefined;
   /** Files that were completed, ever. */
   completed = 0;
 
@@ -152,11 +150,9 @@ export class FileStore implements FileConsumer {
   write(_ticket: number, offset: number, bytes: Uint8Array, from: number, length: number): number {
     const current = this.#current;
     if (current === undefined) return IcStatus.NOT_FOUND;
-    if (bytes !== this.#source) {
-      this.#source = bytes;
-      this.#sourceView = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    }
-    this.#memory.copyIn(current.address + offset, this.#sourceView!, from, length);
+    // A view for 6 KiB costs less than to copy them by words
+    const part = bytes.subarray(from, from + length);
+    this.#memory.bytes.set(part, current.address + offset);
     this.#received += length;
     this.#progress();
     return IcStatus.SUCCESS;

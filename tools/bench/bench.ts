@@ -8,6 +8,7 @@ import { parseTrace } from '../replay/trace-file.ts';
 import { BOOTS_FULL, BOOTS_QUICK, bootsSection, measureBoots } from './boots.ts';
 import type { BenchFirmware } from './firmware.ts';
 import { FRAMES_FULL, FRAMES_QUICK, frameRigs, framesSection, measureFrames } from './frames.ts';
+import { PUSH_FULL, PUSH_QUICK, measurePush, pushSection } from './push.ts';
 import type { Section } from './section.ts';
 import {
   SIMULATOR_FULL,
@@ -46,6 +47,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
   },
   boots: ({ firmware, quick }) =>
     bootsSection(measureBoots(firmware, quick ? BOOTS_QUICK : BOOTS_FULL)),
+  push: ({ firmware, quick }) => pushSection(measurePush(firmware, quick ? PUSH_QUICK : PUSH_FULL)),
   simulator: ({ quick }) =>
     simulatorSection(measureSimulator(quick ? SIMULATOR_QUICK : SIMULATOR_FULL)),
 };

@@ -8,6 +8,7 @@
 import { HypxeError } from './error.ts';
 import type { EventSink } from './events.ts';
 import { Log } from './events.ts';
+import type { SyntheticTimers } from './hyperv/synthetic-timer.ts';
 import { HyperV } from './hyperv/hyperv.ts';
 import type { Machine, MemoryRange } from './machine.ts';
 import { MapAllocator, type PageAllocator } from './memory/allocator.ts';
@@ -44,7 +45,7 @@ export interface DriverOptions {
   readonly random?: () => number;
   /** Versions to ask the host for; by default iPXE's 3.0, then 0.13. */
   readonly contact?: ContactPolicy;
-  /** Where the time comes from; by default the best that there is, for preset `ipxe` the counter. */
+  /** Where the time comes from; by default the best there is, for preset `ipxe` the counter. */
   readonly clock?: 'best' | 'counter';
   /** Identity of the guest; by default iPXE's. */
   readonly guestOsId?: bigint;
@@ -96,6 +97,16 @@ export class HypervDriver {
     });
   }
 
+  /** Synthetic timers, for whoever needs more than the clock. */
+  get timers(): SyntheticTimers {
+    return this.#hv.timers;
+  }
+
+  /** Tell the host of a failure of the firmware itself. Never throws; returns whether it knows. */
+  reportCrash(error: unknown): boolean {
+    return this.#hv.reportCrash(error);
+  }
+
   /** Network devices, in order of their offers. Empty before {@link probe}. */
   get devices(): readonly NetDevice[] {
     return this.#net.devices;
@@ -132,8 +143,8 @@ export class HypervDriver {
   }
 
   /**
-   * Undo {@link probe}: close, disconnect, unmap. Never throws. After {@link quiesce} the machine is
-   * taken back first, if nobody else has it: else the host would keep everything.
+   * Undo {@link probe}: close, disconnect, unmap. Never throws. After {@link quiesce} the machine
+   * is taken back first, if nobody else has it: else the host would keep everything.
    */
   remove(): void {
     this.#hv.clock.finish();

@@ -39,7 +39,7 @@ export interface BootOptions extends Omit<DriverOptions, 'allocator' | 'services
   readonly nextServer?: string;
   /** Only this network device: `net0`. */
   readonly device?: string;
-  /** Puts itself between the drivers and their source of shared pages: to watch it, or to fail it. */
+  /** Puts itself between the drivers and their source of shared pages: to watch or to fail it. */
   readonly pages?: (allocator: PageAllocator) => PageAllocator;
   /** Utility services that are served meanwhile. Default none: their channels stay closed. */
   readonly services?: readonly ServiceName[];
@@ -87,6 +87,11 @@ export interface BootResult {
   readonly shutdown?: ShutdownRequest;
 }
 
+/** Errors of the language: what a mistake in the firmware looks like. */
+const OWN_FAILURES: readonly string[] = [
+  ...['TypeError', 'RangeError', 'ReferenceError', 'InternalError'],
+];
+
 /**
  * Boot.
  *
@@ -117,6 +122,7 @@ export function boot(machine: Machine, options: BootOptions = {}): BootResult {
     choice = receiveFiles(driver, services, options);
     image = pushedImage(choice) ?? bootDevices(driver, allocator, options, choice, attempts);
   } catch (error) {
+    if (isOwnFailure(error)) driver.reportCrash(error);
     failure = shutDownError(services.shutdown) ?? asHypxeError(error);
     driver.log.error('BOOT', '', `${failure.name}: ${failure.message}`);
   }
@@ -286,6 +292,14 @@ function withFiles(
     const end = Math.ceil((address + length) / pageSize) * pageSize;
     return ranges.flatMap((range) => carve(range, address, end, `pushed file ${path}`));
   }, map);
+}
+
+/**
+ * Whether the firmware itself has failed: what the language throws. Everything else is a condition,
+ * or how the machine ended the guest.
+ */
+function isOwnFailure(error: unknown): boolean {
+  return error instanceof Error && OWN_FAILURES.includes(error.name);
 }
 
 /** Conditions from outside are HypxeErrors; everything else is a mistake and goes through. */

@@ -20,6 +20,8 @@ export const HypervError = errorKinds({
   RegisterRefused: ['EPLATFORM', 'Look the status up in the TLFS; the host lacks a register.'],
   HypercallPageLocked: ['ENOTSUP', 'Reset the VM: an earlier owner has locked the hypercall page.'],
   HypercallPageRefused: ['EIO', 'Report the host: it did not enable the hypercall page.'],
+  NoSyntheticTimers: ['ENOTSUP', 'Use the clock: the host lacks timers, or direct ones.'],
+  BadTimer: ['EINVAL', 'Choose timer 0 to 3, and one of each: time or period, SINT or vector.'],
   ClockStopped: ['EIO', 'Report the host: its reference time does not advance.'],
   PostFailed: [
     'EPLATFORM',

@@ -12,8 +12,10 @@ import type { Region, SharedMemory } from '../memory/shared-memory.ts';
 import { TICKS_PER_MS } from '../time.ts';
 import { ReferenceClock } from './clock.ts';
 import { bestSource } from './clock-source.ts';
+import { reportCrash } from './crash-report.ts';
 import { createPlatform } from './create-platform.ts';
 import { HypervError } from './errors.ts';
+import type { HyperVOptions } from './hyperv-options.ts';
 import type { Platform } from './platform.ts';
 import {
   GuestOsId,
@@ -24,6 +26,7 @@ import {
   SINT_COUNT,
   SignalEvent,
 } from './protocol.ts';
+import { SyntheticTimers } from './synthetic-timer.ts';
 import { Synic, type ReceivedMessage } from './synic.ts';
 
 /** Attempts to post a message while the host is out of buffers or throttles. */
@@ -43,26 +46,14 @@ const POST_RETRY_STATUS: readonly number[] = [
 const CONTROL_POST_MESSAGE = BigInt(HvCall.POST_MESSAGE);
 const CONTROL_SIGNAL_EVENT = BigInt(HvCall.SIGNAL_EVENT);
 
-export interface HyperVOptions {
-  /** Identity of the guest; by default iPXE's. */
-  readonly guestOsId?: bigint | undefined;
-  /** Interrupt vector of SINTs; by default the architecture's (Platform.sintPolicy). */
-  readonly sintVector?: number | undefined;
-  /**
-   * SINTs with automatic end of interrupt: always, as iPXE has them, or unless the hypervisor
-   * advises against it (Linux hv_recommend_using_aeoi).
-   */
-  readonly autoEoi?: 'always' | 'as-recommended' | undefined;
-  /** Where the time comes from: the best that the machine offers, or the reference counter. */
-  readonly clock?: 'best' | 'counter' | undefined;
-  /** Whether whatever is being done shall end: asked in every turn of a wait. */
-  readonly cancel?: (() => boolean) | undefined;
-}
+export type { HyperVOptions } from './hyperv-options.ts';
 
 export class HyperV {
   readonly clock: ReferenceClock;
   readonly pages: SharedMemory;
   readonly log: Log;
+  /** The synthetic timers of our processor; all are stopped when we let go of the machine. */
+  readonly timers: SyntheticTimers;
   readonly #platform: Platform;
   readonly #guestOsId: bigint;
   readonly #options: HyperVOptions;
@@ -83,6 +74,7 @@ export class HyperV {
   /** @throws HypxeError ArchitectureUnsupported */
   constructor(machine: Machine, pages: SharedMemory, log: Log, options: HyperVOptions = {}) {
     this.#platform = createPlatform(machine);
+    this.timers = new SyntheticTimers(this.#platform);
     this.clock = new ReferenceClock(machine, this.#platform, options.cancel);
     this.pages = pages;
     this.log = log;
@@ -136,7 +128,7 @@ export class HyperV {
    */
   quiesce(): void {
     if (this.#state !== 'running') return;
-    this.#synic!.disableAllSints();
+    this.#attempt(() => this.#synic!.disableAllSints());
     this.#unmapAll(false);
     this.#state = 'quiesced';
   }
@@ -176,6 +168,7 @@ export class HyperV {
   #unmapAll(scontrol: boolean): void {
     if (!this.#identified) return;
     const synic = this.#synic!;
+    this.#attempt(() => this.timers.stopAll());
     if (this.#synicTouched) this.#attempt(() => (scontrol ? synic.unmap() : synic.unmapPages()));
     this.#synicTouched = false;
     this.#attempt(() => this.clock.release());
@@ -281,10 +274,10 @@ export class HyperV {
     this.#synic!.enableSint(sint);
   }
 
-  /** Mask a SINT, and drop what is still in its slot: nobody will take it any more. */
+  /** Mask a SINT, if the host lets us: what it refuses is logged, like all that is undone. */
   disableSint(sint: number): void {
     if (this.#state !== 'running') return;
-    this.#synic!.disableSint(sint);
+    this.#attempt(() => this.#synic!.disableSint(sint));
   }
 
   /**
@@ -378,6 +371,21 @@ export class HyperV {
     const end = this.clock.now() + ms * TICKS_PER_MS;
     do this.clock.pause();
     while (this.clock.now() < end);
+  }
+
+  /**
+   * Tell the host that the firmware itself has failed. Never throws: whoever calls has an error
+   * that matters more.
+   *
+   * @returns whether the host was told
+   */
+  reportCrash(error: unknown): boolean {
+    if (!this.#identified) return false;
+    try {
+      return reportCrash(this.#platform, this.pages, this.#guestOsId, String(error));
+    } catch {
+      return false;
+    }
   }
 
   #requireRunning(): void {

@@ -65,7 +65,7 @@ export class GuestMemory {
     return ordered(Atomics.exchange(this.#words, address >>> 2, 0));
   }
 
-  /** Make a word at a multiple of 4 `value` if it is `expected`, in one step. Returns what it was. */
+  /** Make a word at a multiple of 4 `value` if it is `expected`, in one step. Returns the old. */
   exchange32(address: number, expected: number, value: number): number {
     const [old, now] = [ordered(expected), ordered(value)];
     return ordered(Atomics.compareExchange(this.#words, address >>> 2, old, now)) >>> 0;

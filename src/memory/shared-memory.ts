@@ -25,6 +25,7 @@ export type Purpose =
   | 'siefp'
   | 'reference-tsc'
   | 'message-buffer'
+  | 'crash-message'
   | 'interrupt-page'
   | 'monitor-in'
   | 'monitor-out'

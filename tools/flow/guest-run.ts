@@ -46,12 +46,15 @@ export class GuestRuns {
    */
   run<T>(guest: string, run: () => T): T | undefined {
     this.#machine.partition.recover(this.#limits);
+    const reports = this.#machine.partition.inspection.crashReports.length;
     try {
       return run();
     } catch (error) {
       const ended = this.#machine.partition.ended ?? error;
       if (ended instanceof FirmwareThrew) {
-        this.ended = { guest, kind: 'thrown', text: ended.message, stack: ended.where };
+        const report = this.#machine.partition.inspection.crashReports.slice(reports).at(-1);
+        const text = report === undefined ? ended.message : `${ended.message} (${report})`;
+        this.ended = { guest, kind: 'thrown', text, stack: ended.where };
       } else if (ended instanceof GuestHang) {
         this.ended = { guest, kind: 'hang', text: ended.message, stack: undefined };
       } else if (ended instanceof GuestCrash || ended instanceof OsOops) {

@@ -80,6 +80,11 @@ export class PartitionInspection {
     };
   }
 
+  /** The last crashes that the guest has reported, each in one line. */
+  get crashReports(): readonly string[] {
+    return this.#context.registers.crashReports;
+  }
+
   /** Value of a register by its name (`SINT2`). @throws Error if there is no such register. */
   register(vp: number, name: string): bigint {
     return this.#context.registers.peek(this.#vp(vp), registerNamed(name));

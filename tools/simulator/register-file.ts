@@ -49,6 +49,9 @@ const INT3 = 0xcc;
 const CRASH_NOTIFY = 1n << 63n;
 const CRASH_MESSAGE = 1n << 62n;
 
+/** Most reports of crashes that are kept. */
+const CRASH_REPORTS_MAX = 16;
+
 const GUEST_OS_ID = registerNamed('GUEST_OS_ID').index;
 const HYPERCALL = registerNamed('HYPERCALL').index;
 const CRASH_P0 = registerNamed('CRASH_P0').index;
@@ -67,6 +70,8 @@ export interface RegisterContext {
 export class RegisterFile {
   readonly hypercallPage: OverlayPage;
   readonly referenceTsc: ReferenceTsc;
+  /** The last crashes that the guest has reported, since the reset. */
+  readonly crashReports: string[] = [];
   readonly #context: RegisterContext;
   /** Values of the partition-wide registers, by register index. */
   readonly #values = new BigUint64Array(REGISTERS.length);
@@ -98,6 +103,7 @@ export class RegisterFile {
 
   /** Partition-wide registers and the hypercall page as after a reset of the partition. */
   reset(): void {
+    this.crashReports.length = 0;
     for (const register of REGISTERS) this.#values[register.index] = register.reset;
     this.#values[registerNamed('APIC_FREQUENCY').index] = APIC_HZ;
     this.hypercallPage.own.fill(INT3);
@@ -296,10 +302,12 @@ export class RegisterFile {
   /** The guest reports its own crash: log it. It may go on, to reboot or to dump. */
   #crashControl(vp: VirtualProcessor, value: bigint): void {
     const { events, ram } = this.#context;
-    if ((value & CRASH_NOTIFY) === 0n || !events.on) return;
+    if ((value & CRASH_NOTIFY) === 0n) return;
     const parameters = vp.values.subarray(CRASH_P0, CRASH_P0 + CRASH_PARAMETERS);
     const text = crashReport(ram, vp.index, parameters, (value & CRASH_MESSAGE) !== 0n);
-    events.emit({ kind: 'crash', text });
+    this.crashReports.push(text);
+    if (this.crashReports.length > CRASH_REPORTS_MAX) this.crashReports.shift();
+    if (events.on) events.emit({ kind: 'crash', text });
   }
 
   /** Fault unless the hypervisor is there and CPUID grants the register. */

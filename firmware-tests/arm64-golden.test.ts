@@ -10,7 +10,13 @@ import { readFileSync } from 'node:fs';
 import vm from 'node:vm';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Log } from '../src/events.ts';
+import type { Platform } from '../src/hyperv/platform.ts';
 import * as hv from '../src/hyperv/protocol.ts';
+import { Synic } from '../src/hyperv/synic.ts';
+import { MapAllocator } from '../src/memory/allocator.ts';
+import { GuestMemory } from '../src/memory/guest-memory.ts';
+import { SharedMemory } from '../src/memory/shared-memory.ts';
 import { runBoot } from './boot-rig.ts';
 
 const { CrashControl, HvCall, HvControl, HvFeature, HvMiscFeature, HvRegister, HvStatus } = hv;
@@ -114,6 +120,45 @@ golden('each register is in the table', () => {
 });
 
 golden.run();
+
+const slots = suite('arm64: message slots');
+
+slots('a slot that the host has refilled meanwhile is not emptied, and the message comes', () => {
+  const memory = new GuestMemory(new ArrayBuffer(0x10000));
+  const pages = new SharedMemory(
+    memory,
+    new MapAllocator([{ address: 0x1000, length: 0x8000, type: 'usable' }]),
+    new Log(undefined),
+  );
+  const registers = new Map<string, bigint>();
+  const platform = {
+    read: (name: string) => registers.get(name) ?? 0n,
+    write: (name: string, value: bigint) => void registers.set(name, value),
+  } as unknown as Platform;
+  const page = (purpose: 'simp' | 'siefp') => pages.allocate(purpose, 4096);
+  const simp = page('simp');
+  const policy = { vector: 18, autoEoi: false };
+  const synic = new Synic(platform, pages, simp, page('siefp'), policy);
+  const slot = simp.address + 2 * SynicMessage.size;
+  memory.set32(slot, 1);
+  memory.set8(slot + SynicMessage.at.length, 8);
+
+  // Somebody else empties the slot, and the host refills it, while the message is copied
+  const u8 = memory.u8.bind(memory);
+  let copied = 0;
+  memory.u8 = (address: number) => {
+    if (++copied === 4) memory.set32(slot, hv.HvMessageType.TIMER_EXPIRED);
+    return u8(address);
+  };
+  assert.ok(synic.take(2));
+  assert.is(synic.message.type, 1);
+  assert.is(memory.u32(slot), hv.HvMessageType.TIMER_EXPIRED);
+  assert.ok(synic.take(2));
+  assert.is(synic.message.type, hv.HvMessageType.TIMER_EXPIRED);
+  assert.not(synic.take(2));
+});
+
+slots.run();
 
 const order = suite('arm64: little-endian');
 

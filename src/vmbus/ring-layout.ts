@@ -2,9 +2,9 @@
 
 /**
  * Where the two rings of a channel lie. The host sees, for each of them, a control page of 4 KiB
- * and the data; the guest starts control page and data at pages of its own, so that the data could be
- * mapped twice in a row (Linux vmbus.rst, hv_ringbuffer_init). With larger guest pages the rest of
- * each control page is a gap that the host is not told of (Linux HV_GPADL_RING).
+ * and the data; the guest starts control page and data at pages of its own, so that the data could
+ * be mapped twice in a row (Linux vmbus.rst, hv_ringbuffer_init). With larger guest pages the rest
+ * of each control page is a gap that the host is not told of (Linux HV_GPADL_RING).
  */
 
 import { HypxeError } from '../error.ts';

@@ -3,13 +3,14 @@
 /** Captures at the bytes: blocks, interfaces, times, directions, comments, and what is in them. */
 
 import * as fs from 'node:fs';
+import * as path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { dissector, DISSECTOR_PATH } from '../tools/capture/dissector.ts';
 import { SNAP_LENGTH, enhancedPacket } from '../tools/capture/pcapng.ts';
 import { CaptureHeader, CaptureKind } from '../tools/capture/protocol.ts';
 import { blocksOf, captureBoot, optionsOf, packetsOf, type Packet } from './capture-rig.ts';
-import { hypxe } from './cli-rig.ts';
+import { directory, hypxe, write } from './cli-rig.ts';
 
 const NIC_COUNT = 2;
 const run = captureBoot('server2022', NIC_COUNT);
@@ -173,6 +174,23 @@ commands(
     assert.is(code, 2);
   },
 );
+
+commands('a firmware that hangs: what led to it is in the capture', async () => {
+  const firmware = write(
+    'hangs.js',
+    `export function boot(machine) {
+      machine.wrmsr(0x40000000, 0x98ae000000000000n);
+      for (;;);
+    }`,
+  );
+  const { code } = await hypxe(
+    ...['boot', '--size', '1', '--watchdog', '1', '--pcap', 'hangs.pcapng', '--firmware', firmware],
+  );
+  assert.is(code, 3);
+  const [last] = packetsOf(fs.readFileSync(path.join(directory, 'hangs.pcapng'))).slice(-1);
+  assert.is(field(last!, 'kind'), CaptureKind.MSR_WRITE);
+  assert.is(field(last!, 'number'), 0x40000000);
+});
 
 commands('a path that cannot be written is refused', async () => {
   const { code, error } = await hypxe('boot', '--size', '1', '--pcap', 'nowhere/boot.pcapng');

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * Writes a capture to a file, each block as it comes: memory does not grow with it, and a guest that
- * hangs and is ended from outside loses nothing of what led to it.
+ * Writes a capture to a file, each block as it comes: memory does not grow with it, and of a guest
+ * that hangs and is ended from outside nothing is lost that led to it.
  */
 
 import * as fs from 'node:fs';

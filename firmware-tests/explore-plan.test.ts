@@ -161,7 +161,7 @@ function part(index: number, count: number, change: Partial<Part> = {}): Part {
     fingerprint: 'abc',
     total: count,
     singles: count,
-    places: { boot: {}, loader: {} },
+    places: { boot: {}, loader: {}, push: {} },
     shard: { index, count },
     complete: true,
     seconds: 2,

@@ -4,7 +4,7 @@
 
 import * as firmware from '../src/index.ts';
 import type { Exploration } from '../tools/explore/exploration.ts';
-import { planText, type FlowName, type Plan } from '../tools/explore/plan.ts';
+import { planText, type Plan } from '../tools/explore/plan.ts';
 import { Runner, type ExploredFirmware } from '../tools/explore/run.ts';
 import { DEFAULT_PROFILE, profileNamed } from '../tools/simulator/profiles.ts';
 
@@ -30,4 +30,4 @@ export function kindOf({ flow, faults }: Plan): string {
   return `${flow} ${faults.map(({ place, kind }) => `${place}/${kind}`).join('+')}`;
 }
 
-export const FLOWS: readonly FlowName[] = ['boot', 'loader'];
+export { FLOWS } from '../tools/explore/plan.ts';

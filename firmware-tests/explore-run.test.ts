@@ -13,11 +13,11 @@ const exploration = new Exploration(runner, { seed: 3, walks: 40 });
 const plans = Array.from({ length: exploration.total }, (_, run) => exploration.plan(run));
 
 /** Runs of each kind in the sample: the loader's are longer. */
-const SAMPLE = { boot: 2, loader: 1 };
+const SAMPLE = { boot: 2, loader: 1, push: 1 };
 
 const test = suite('explore: runs');
 
-test('both flows work without faults', () => {
+test('all flows work without faults', () => {
   for (const flow of FLOWS) {
     const outcome = runner.run({ flow, faults: [] });
     assert.is(outcome.status, 'booted', flow);
@@ -51,7 +51,7 @@ test('what the host writes between check and use is seen by the firmware', () =>
   assert.ok(ended.some((error) => error !== undefined));
 });
 
-test('a sample of every kind of fault, in both flows, and of the walks is clean', () => {
+test('a sample of every kind of fault, in all flows, and of the walks is clean', () => {
   const byKind = new Map<string, Plan[]>();
   for (const plan of plans) {
     const kind = plan.faults.length === 1 ? kindOf(plan) : 'walk';

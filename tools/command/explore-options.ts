@@ -50,11 +50,12 @@ export const EXPLORE_HELP = `Usage: hypxe explore [options]
 Cut the boot after every single step, put every single fault at every place where it can occur,
 and walk at random with several faults at once. After each run nothing may be left shared, unless
 it is reserved in the memory map that is handed on; nothing may hang or crash; every failure has a
-named error; and the next boot works. A loader that gives up in the middle is explored beside the
-boot, if the firmware exports createDriver.
+named error; and the next boot works. Beside the boot over the network a boot of what the host
+pushes is explored, and a loader that gives up in the middle, if the firmware exports createDriver.
 
   --only PLACE/FAULT  one run: message.4/drop, step.120/handoff+call.7/status:19,
-                      loader:step.200/give-up; or all of a kind: message/drop, packet
+                      loader:step.200/give-up, push:packet.5/drop; or all of a kind:
+                      message/drop, packet
   --walks N           random walks behind the single faults (default 1000; with --only 0)
   --seed N            decides the walks (default 1)
   --time SECONDS      stop after this time

@@ -106,7 +106,7 @@ const TAKES_ARGUMENT = new Set(['field', 'cut', 'value']);
 /** Every plan with one fault, or one cut, in this flow. */
 export function singleFaults({ flow, places }: Recording): Plan[] {
   // A boot is asked to hand over; a loader gives up by itself
-  const cut = flow === 'boot' ? 'handoff' : 'give-up';
+  const cut = flow === 'loader' ? 'give-up' : 'handoff';
   const cuts = places.step.map((_, index): Fault => ({
     place: 'step',
     index,

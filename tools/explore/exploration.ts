@@ -7,7 +7,7 @@
  */
 
 import { singleFaults } from './enumeration.ts';
-import { planText, type FlowName, type Place, type Plan } from './plan.ts';
+import { FLOWS, planText, type FlowName, type Place, type Plan } from './plan.ts';
 import { record, type Recording } from './recording.ts';
 import type { Runner } from './run.ts';
 import { Walks } from './walks.ts';
@@ -30,8 +30,6 @@ export interface Shard {
 
 /** Places of a flow, counted. */
 export type PlaceCounts = Readonly<Record<FlowName, Partial<Record<Place, number>>>>;
-
-const FLOWS: readonly FlowName[] = ['boot', 'loader'];
 
 /** The flow without any fault goes wrong: nothing can be explored. */
 export class BrokenFlowError extends Error {}
@@ -95,7 +93,11 @@ function requireSound({ flow, outcome }: Recording): void {
 }
 
 function countPlaces(recordings: readonly Recording[]): PlaceCounts {
-  const counts: Record<FlowName, Partial<Record<Place, number>>> = { boot: {}, loader: {} };
+  const counts: Record<FlowName, Partial<Record<Place, number>>> = {
+    boot: {},
+    loader: {},
+    push: {},
+  };
   for (const { flow, places } of recordings) {
     for (const place of Object.keys(places) as Place[]) counts[flow][place] = places[place].length;
   }

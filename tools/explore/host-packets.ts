@@ -7,6 +7,7 @@ import { RndisHeader, RndisType } from '../../src/rndis/protocol.ts';
 import { PacketFooter, PacketHeader, PacketType, RingControl } from '../../src/vmbus/protocol.ts';
 import type { FaultVerdict, OutgoingMessage } from '../simulator/netvsp/faults.ts';
 import type { NetVsp } from '../simulator/netvsp/netvsp.ts';
+import { IcHost } from '../simulator/utility/index.ts';
 import type { RingPoke } from '../simulator/vmbus-server/faults.ts';
 import type { MessageHost } from './host-messages.ts';
 import { isOperation, mutate, type FieldPlace } from './mutation.ts';
@@ -40,7 +41,7 @@ export class PacketFaults {
     const { machine } = host;
     machine.vmbus.faults = {
       ...machine.vmbus.faults,
-      ringPacket: (_channel, bytes) => this.#packet(bytes),
+      ringPacket: (channel, bytes) => this.#packet(channel, bytes),
       published: (channel, poke) => this.#afterPublish(channel, poke),
     };
     for (const nic of machine.nics) {
@@ -51,7 +52,7 @@ export class PacketFaults {
 
   // --- ring packets ---
 
-  #packet(bytes: Uint8Array): Uint8Array | 'drop' | undefined {
+  #packet(channel: number, bytes: Uint8Array): Uint8Array | 'drop' | undefined {
     const { counter } = this.#host;
     this.#host.happened();
     const type = new DataView(bytes.buffer, bytes.byteOffset).getUint16(0, true);
@@ -64,7 +65,7 @@ export class PacketFaults {
     let dropped = this.#mute;
     for (const fault of faults) {
       counter.fire(fault);
-      const changed = this.#change(fault, sent);
+      const changed = this.#change(fault, channel, sent);
       if (changed === 'drop') dropped = true;
       else if (changed !== undefined) sent = changed;
     }
@@ -72,7 +73,7 @@ export class PacketFaults {
     return sent === bytes ? undefined : sent;
   }
 
-  #change(fault: Fault, bytes: Uint8Array): Uint8Array | 'drop' | undefined {
+  #change(fault: Fault, channel: number, bytes: Uint8Array): Uint8Array | 'drop' | undefined {
     switch (fault.kind) {
       case 'drop':
         return 'drop';
@@ -80,7 +81,9 @@ export class PacketFaults {
         this.#mute = true;
         return 'drop';
       case 'late':
-        this.#host.machine.clock.schedule(Number(fault.argument), () => this.#resend(bytes));
+        this.#host.machine.clock.schedule(Number(fault.argument), () => {
+          this.#resend(channel, bytes);
+        });
         return 'drop';
       case 'twice': {
         const both = new Uint8Array(2 * bytes.length);
@@ -93,18 +96,18 @@ export class PacketFaults {
       case 'cut':
         return bytes.slice(0, Number(fault.argument));
       case 'inject':
-        this.#host.afterExits(1, () => this.#inject(Number(fault.argument)));
+        this.#host.afterExits(1, () => this.#inject(channel, Number(fault.argument)));
         return undefined;
       default:
         return undefined;
     }
   }
 
-  #resend(bytes: Uint8Array): void {
+  #resend(channel: number, bytes: Uint8Array): void {
     const view = new DataView(bytes.buffer, bytes.byteOffset);
     const header = view.getUint16(PacketHeader.at.headerQlen, true) * 8;
     const end = bytes.length - PacketFooter.size;
-    this.#host.machine.nics[0]?.injectPacket(
+    this.#device(channel)?.injectPacket(
       view.getUint16(PacketHeader.at.type, true),
       view.getUint16(PacketHeader.at.flags, true),
       view.getBigUint64(PacketHeader.at.transactionId, true),
@@ -113,11 +116,18 @@ export class PacketFaults {
     );
   }
 
-  #inject(type: number): void {
+  #inject(channel: number, type: number): void {
     const payload = new Uint8Array(NVSP_MESSAGE_SIZE);
     new DataView(payload.buffer).setUint32(0, NvspType.SEND_VF_ASSOCIATION, true);
     const extra = new Uint8Array(type === PacketType.DATA_XFER_PAGES ? 8 : 0);
-    this.#host.machine.nics[0]?.injectPacket(type, 1, UNKNOWN_TRANSACTION, extra, payload);
+    this.#device(channel)?.injectPacket(type, 1, UNKNOWN_TRANSACTION, extra, payload);
+  }
+
+  /** The device behind a channel; of NICs there is one. */
+  #device(channel: number): Pick<NetVsp, 'injectPacket'> | undefined {
+    const { nics, devices } = this.#host.machine;
+    const services = devices.filter((device) => device instanceof IcHost);
+    return nics[0] ?? services.find(({ channelId }) => channelId === channel);
   }
 
   #afterPublish(channel: number, poke: RingPoke): void {

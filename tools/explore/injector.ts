@@ -4,7 +4,7 @@
 
 import { HvCall } from '../../src/hyperv/protocol.ts';
 import { DeviceClass } from '../../src/vmbus/protocol.ts';
-import type { DeviceChannel } from '../simulator/channel-interface.ts';
+import type { ChannelDevice, DeviceChannel } from '../simulator/channel-interface.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { inertDevice } from '../simulator/vmbus-server/inert-device.ts';
 import { PlaceCounter, type PlaceObserver } from './counter.ts';
@@ -44,7 +44,7 @@ export class Injector implements SeamListener, PacketHost {
     machine.partition.faults.hypercall = (code) => this.#call(code);
     new MessageFaults(this);
     new PacketFaults(this);
-    for (const nic of machine.nics) this.#watchGuestPackets(nic);
+    for (const device of this.#devices) this.#watchGuestPackets(device);
   }
 
   /** From now on the host does nothing wrong, and what it took away is back. */
@@ -61,7 +61,7 @@ export class Injector implements SeamListener, PacketHost {
       nic.releaseTransmits();
     }
     if (this.#renumber) this.#reoffer();
-    if (this.#rescinded) for (const nic of machine.nics) machine.vmbus.hotAdd(nic);
+    if (this.#rescinded) for (const device of this.#devices) machine.vmbus.hotAdd(device);
     this.#rescinded = this.#renumber = false;
   }
 
@@ -110,24 +110,27 @@ export class Injector implements SeamListener, PacketHost {
 
   // --- devices come and go ---
 
+  /** Those that a guest may drive. */
+  get #devices(): readonly ChannelDevice[] {
+    return [...this.machine.nics, ...this.machine.devices];
+  }
+
   #rescind(renumber: boolean): void {
     if (this.#rescinded) return;
     this.#rescinded = true;
     this.#renumber = renumber;
-    for (const nic of this.machine.nics) this.machine.vmbus.rescind(nic);
+    for (const device of this.#devices) this.machine.vmbus.rescind(device);
     this.happened();
   }
 
-  /** Offer the NICs again, under other numbers, once the guest has released the old ones. */
+  /** Offer the devices again, under other numbers, once the guest has released the old ones. */
   #reoffer(): void {
-    const { vmbus, nics } = this.machine;
-    const { channels } = vmbus.inspect();
-    if (nics.some((nic) => channels.some(({ instanceId }) => instanceId === nic.instanceId))) {
-      return;
-    }
+    const { vmbus } = this.machine;
+    const known = new Set(vmbus.inspect().channels.map(({ instanceId }) => instanceId));
+    if (this.#devices.some(({ instanceId }) => known.has(instanceId))) return;
     const number = String(this.#intruders++).padStart(12, '0');
     vmbus.hotAdd(inertDevice(DeviceClass.SHUTDOWN, `${INTRUDER}-${number}`));
-    for (const nic of nics) vmbus.hotAdd(nic);
+    for (const device of this.#devices) vmbus.hotAdd(device);
     this.#rescinded = this.#renumber = false;
     this.happened();
   }
@@ -148,9 +151,9 @@ export class Injector implements SeamListener, PacketHost {
   }
 
   /** Packets of the guest are steps when the host reads them. */
-  #watchGuestPackets(nic: SimulatedMachine['nics'][number]): void {
-    const open = nic.open.bind(nic);
-    nic.open = (channel: DeviceChannel) => {
+  #watchGuestPackets(device: ChannelDevice): void {
+    const open = device.open.bind(device);
+    device.open = (channel: DeviceChannel) => {
       const receive = channel.receive.bind(channel);
       channel.receive = () => {
         const packet = receive();

@@ -17,8 +17,12 @@
 export type Place =
   'step' | 'call' | 'message' | 'packet' | 'rndis' | 'transmit' | 'alloc' | 'read';
 
-/** Who drives the firmware's drivers: its own boot, or a loader on top of them (`loader.ts`). */
-export type FlowName = 'boot' | 'loader';
+/**
+ * Who drives the firmware's drivers: its own boot over the network, a loader on top of them
+ * (`loader.ts`), or its boot of what the host pushes (`push-flow.ts`).
+ */
+export const FLOWS = ['boot', 'loader', 'push'] as const;
+export type FlowName = (typeof FLOWS)[number];
 
 /** One fault. */
 export interface Fault {
@@ -123,10 +127,10 @@ export function parseFault(text: string): Fault {
 
 /** Read a plan; the inverse of {@link planText}. @throws PlanError */
 export function parsePlan(text: string): Plan {
-  const loader = text.startsWith('loader:');
-  const faults = loader ? text.slice('loader:'.length) : text;
+  const flow = FLOWS.find((name) => text.startsWith(`${name}:`));
+  const faults = flow === undefined ? text : text.slice(flow.length + 1);
   return {
-    flow: loader ? 'loader' : 'boot',
+    flow: flow ?? 'boot',
     faults: faults === 'none' ? [] : faults.split('+').map(parseFault),
   };
 }

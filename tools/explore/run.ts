@@ -21,6 +21,7 @@ import { isNamed, runLoader, type DriverFirmware, type LoaderResult } from './lo
 import { tryLateWrites } from './memory-trial.ts';
 import { PageSource } from './page-source.ts';
 import { isCut, type Plan } from './plan.ts';
+import { PUSH_BOOT, pushDevices, pushMayDiffer } from './push-flow.ts';
 import { ReadHistory, ReadWatch } from './read-watch.ts';
 import { stackFrames } from './stack-frame.ts';
 import { SteppedMachine } from './stepped-machine.ts';
@@ -86,7 +87,7 @@ export class Runner {
 
   /** Whether a flow can be run at all. */
   has(flow: Plan['flow']): boolean {
-    return flow === 'boot' || this.#firmware.createDriver !== undefined;
+    return flow !== 'loader' || this.#firmware.createDriver !== undefined;
   }
 
   /** Run a plan. Throws only what is a mistake in the simulator or in the exploration. */
@@ -97,7 +98,8 @@ export class Runner {
     const machine = new SimulatedMachine({
       memory: this.#memory,
       profile: this.#profile,
-      links: [network.link(0)],
+      links: plan.flow === 'push' ? [] : [network.link(0)],
+      devices: plan.flow === 'push' ? pushDevices(this.#image) : [],
       seed: 1,
       ...(this.#heartbeat === undefined ? {} : { heartbeat: this.#heartbeat }),
     });
@@ -125,7 +127,7 @@ export class Runner {
   /** What must hold once the guest has handed over, and the second boot. */
   #afterwards(run: Handoff): void {
     const { machine, injector, result, guest, report } = run;
-    this.#checkResult(result, report, 'boot');
+    this.#checkResult(run.plan, result, report, 'boot');
     const reserved = result.memoryMap.some((r) => r.type === 'reserved' && !isImage(r, result));
     const faulty = run.plan.faults.some((fault) => !isCut(fault));
     // The state of the connection is the host's word against the guest's, if messages get lost
@@ -135,17 +137,18 @@ export class Runner {
     if (!injector.hostLied) lateWrites(machine, result.memoryMap, report);
 
     // The next boot gets what the first one left, and a host that does nothing wrong
-    const again = guest.run('boot', result.memoryMap, false);
+    const flow = run.plan.flow === 'push' ? 'push' : 'boot';
+    const again = guest.run(flow, result.memoryMap, false);
     if (again === undefined) return;
     if (again.status !== 'booted') {
       const name = nameOf(again.error);
       report(`second boot fails: ${name}`, `second boot fails: ${name}: ${messageOf(again.error)}`);
     }
-    this.#checkResult(again, report, 'second boot');
+    this.#checkResult({ flow, faults: [] }, again, report, 'second boot');
     this.#audit(machine, again, 'second boot', () => injector.hostLied, report);
   }
 
-  #checkResult(result: Result, report: Report, which: string): void {
+  #checkResult(plan: Plan, result: Result, report: Report, which: string): void {
     if (result.status === 'failed' && result.error !== undefined && !isNamed(result.error)) {
       report(`${which}: the error has no name`, `${which}: ${String(result.error)}`);
     }
@@ -154,7 +157,7 @@ export class Runner {
     const { address, length } = image;
     const equal =
       length === this.#image.length && this.#image.every((b, i) => this.#bytes[address + i] === b);
-    if (!equal) report(`${which}: the image is not what was served`);
+    if (!equal && !pushMayDiffer(plan)) report(`${which}: the image is not what was served`);
   }
 
   #audit(
@@ -266,7 +269,7 @@ class Guest {
     if (flow === 'loader' && createDriver !== undefined) {
       return runLoader({ createDriver }, seam, pages(new MapAllocator(map)), cancel);
     }
-    return this.#firmware.boot(seam, { pages, cancel });
+    return this.#firmware.boot(seam, { pages, cancel, ...(flow === 'push' ? PUSH_BOOT : {}) });
   }
 
   #freedEarly(purpose: string, kind: string): void {

@@ -23,15 +23,29 @@ import {
   RndisType,
 } from '../../src/rndis/protocol.ts';
 import {
+  FileCopyData,
+  FileCopyHeader,
+  FileCopyOperation,
+  FileCopyStart,
+  HeartbeatMessage,
+  IcHeader,
+  IcNegotiate,
+  IcType,
+  ShutdownMessage,
+  TimeSyncReferenceMessage,
+} from '../../src/utility/protocol.ts';
+import {
   GpadlCreated,
   GpadlTorndown,
   MessageHeader,
   MessageType,
   OfferChannel,
   OpenChannelResult,
+  PIPE_TYPE_DATA,
   PacketFooter,
   PacketHeader,
   PacketType,
+  PipeHeader,
   RescindChannelOffer,
   VersionResponse,
   XferPageHeader,
@@ -107,6 +121,7 @@ export function packetFields(bytes: Uint8Array): FieldPlace[] {
     const nvsp = view.getUint32(payload, true);
     const struct = NVSP[nvsp];
     if (struct !== undefined) fields.push(...fieldsOf(struct, bytes, payload, 'nvsp.'));
+    if (nvsp === PIPE_TYPE_DATA) fields.push(...utilityFields(bytes, payload));
     if (nvsp === NvspType.SEND_RECEIVE_BUFFER_COMPLETE) {
       const at = payload + NvspReceiveBufferComplete.size;
       fields.push(...fieldsOf(NvspReceiveBufferSection, bytes, at, 'section.'));
@@ -115,6 +130,31 @@ export function packetFields(bytes: Uint8Array): FieldPlace[] {
   const footer = bytes.length - PacketFooter.size;
   return [...fields, ...fieldsOf(PacketFooter, bytes, footer, 'footer.')];
 }
+
+/** The fields of a message of a utility service; texts, data and GUIDs are nothing that matters. */
+function utilityFields(bytes: Uint8Array, at: number): FieldPlace[] {
+  const header = at + PipeHeader.size;
+  const body = header + IcHeader.size;
+  const fields = [...fieldsOf(PipeHeader, bytes, at, 'pipe.')];
+  fields.push(...fieldsOf(IcHeader, bytes, header, 'ic.'));
+  const type = viewOf(bytes).getUint16(header + IcHeader.at.type, true);
+  const operation = body + 4 <= bytes.length ? viewOf(bytes).getUint32(body, true) : 0;
+  const structs: Partial<Record<number, AnyStruct>> = {
+    [IcType.NEGOTIATE]: IcNegotiate,
+    [IcType.HEARTBEAT]: HeartbeatMessage,
+    [IcType.SHUTDOWN]: ShutdownMessage,
+    [IcType.TIME_SYNC]: TimeSyncReferenceMessage,
+    [IcType.FILE_COPY]: FILE_COPY[operation] ?? FileCopyHeader,
+  };
+  const struct = structs[type];
+  if (struct !== undefined) fields.push(...fieldsOf(struct, bytes, body, 'body.'));
+  return fields.filter(({ length }) => length <= 8);
+}
+
+const FILE_COPY: Partial<Record<number, AnyStruct>> = {
+  [FileCopyOperation.START]: FileCopyStart,
+  [FileCopyOperation.WRITE]: FileCopyData,
+};
 
 function fieldsOf(
   struct: AnyStruct,

@@ -59,6 +59,8 @@ export class SimulatedMachine {
   readonly partition: Partition;
   readonly vmbus: VmbusServer;
   readonly nics: readonly NetVsp[];
+  /** The further devices that it was given. */
+  readonly devices: readonly ChannelDevice[];
 
   /** @throws RangeError for options that make no machine */
   constructor(options: SimulatedMachineOptions) {
@@ -73,7 +75,7 @@ export class SimulatedMachine {
       inertDevice(DeviceClass.HEARTBEAT, 'fd149e91-82e0-4a7d-afa6-2a4166cbd7c0'),
       inertDevice(DeviceClass.SCSI, '9daf6514-5544-4d66-8f02-c33c7a102299', true),
     ];
-    const given = devices ?? [];
+    const given = (this.devices = devices ?? []);
     const taken = given.map(({ interfaceId }) => interfaceId);
     const idle = inert.filter(({ interfaceId }) => !taken.includes(interfaceId));
     const all = [...idle, ...this.nics, ...given];

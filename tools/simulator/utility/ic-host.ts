@@ -177,6 +177,25 @@ export abstract class IcHost implements ChannelDevice {
     return this.#put(message);
   }
 
+  /** Number of the open channel, or 0. */
+  get channelId(): number {
+    return this.#channel?.id ?? 0;
+  }
+
+  /** Put any packet into the ring, past the service; the transaction ID is the low 64 bits. */
+  injectPacket(
+    type: number,
+    flags: number,
+    transactionId: bigint,
+    extra: Uint8Array,
+    payload: Uint8Array,
+  ): boolean {
+    const low = Number(transactionId & 0xffffffffn);
+    const high = Number(transactionId >> 32n);
+    const packet = [low, high, extra, extra.length, payload, payload.length] as const;
+    return this.#channel?.send(type, flags, ...packet) ?? false;
+  }
+
   protected violate(text: string): void {
     this.violations++;
     const { events } = this.services;

@@ -35,7 +35,14 @@ const WORKER = fileURLToPath(new URL('./test-worker.mjs', import.meta.url));
 const HOOK = new URL('./ts-hook.mjs', import.meta.url).href;
 
 /**
- * The test files below a directory, in order of their names.
+ * Tests that start programs which are not the project's own (tshark, Chromium, other engines) take
+ * as long as all others together: they run when they are asked for, by `npm run test:tools`.
+ */
+const ON_REQUEST = /^(?:capture-tshark|engine-)/;
+
+/**
+ * The test files below a directory, in order of their names; without patterns those that run on
+ * request only are left out.
  *
  * @param {string} directory
  * @param {readonly string[]} patterns
@@ -48,7 +55,9 @@ export function testFiles(directory, patterns) {
       const name = relative(directory, path);
       return (
         !name.includes('node_modules') &&
-        (patterns.length === 0 || patterns.some((p) => name.includes(p)))
+        (patterns.length === 0
+          ? !ON_REQUEST.test(name)
+          : patterns.some((pattern) => name.includes(pattern)))
       );
     })
     .sort();

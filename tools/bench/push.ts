@@ -120,8 +120,8 @@ export function pushSection(figures: readonly PushFigure[]): Section {
       },
     ],
     notes: [
-      'copies: time as a multiple of copying the bytes once with Uint8Array.set. Each fragment of ' +
-        '6 KiB goes out through a ring, is checked and stored, and comes back with its answer.',
+      'copies: time as a multiple of copying the bytes once with Uint8Array.set. Each fragment ' +
+        'of 6 KiB goes out through a ring, is checked and stored, and comes back with its answer.',
     ],
   };
 }

@@ -8,6 +8,8 @@ import { HeartbeatService, ShutdownService, TimeSyncService } from '../src/index
 import { negotiate } from '../src/utility/negotiation.ts';
 import { IcFlag, IcStatus, IcType, UnservedClass } from '../src/utility/protocol.ts';
 import { DeviceClass } from '../src/vmbus/protocol.ts';
+import { TICKS_PER_MS } from '../tools/simulator/clock.ts';
+import { profileNamed, withKnobs } from '../tools/simulator/profiles.ts';
 import { HeartbeatHost, ShutdownHost } from '../tools/simulator/utility/index.ts';
 import { inertDevice } from '../tools/simulator/vmbus-server/inert-device.ts';
 import { RawHost, UtilityRig, answerOf, message } from './utility-rig.ts';
@@ -368,6 +370,17 @@ channel('requests that come with the end are answered before it', () => {
     host.bodies.map(({ status, body }) => [status, body[0]]),
     [[0, 42]],
   );
+});
+
+channel('the last answer is given time to be read by a slow host', () => {
+  const profile = withKnobs(profileNamed('server2022')!, { ringLatencyTicks: 10 * TICKS_PER_MS });
+  const host = heartbeatHost();
+  const rig = new UtilityRig({ devices: [host], profile });
+  rig.probe([new HeartbeatService()]);
+  rig.until(() => host.state === 'ready');
+  host.ask(sequence(41));
+  rig.finish();
+  assert.is(host.bodies.length, 1);
 });
 
 channel('after a reset of the bus the service starts anew', () => {

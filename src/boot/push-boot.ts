@@ -91,7 +91,7 @@ export function waitForFiles(
   const { waitMs = PUSH_WAIT_MS, quietMs = PUSH_QUIET_MS } = options;
   let completed = store.completed;
   let deadline = clock.now() + (completed > 0 ? quietMs : waitMs) * TICKS_PER_MS;
-  while (store.receiving || (listening() && clock.now() < deadline)) {
+  while (listening() && clock.now() < deadline) {
     clock.pause();
     const moved = store.receiving || store.completed !== completed;
     if (!moved) continue;

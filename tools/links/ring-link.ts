@@ -39,6 +39,8 @@ export class RingLink implements Link {
   readonly #deliver = (frame: Uint8Array): void => this.#host?.deliver(frame);
   #host: LinkHost | undefined;
   #up = true;
+  /** Ticks that passed without the wall's doing: see {@link #makeWall}. */
+  #skipped = 0;
 
   constructor({ toGuest, toPeer, ring, alive }: RingLinkOptions) {
     this.#toGuest = new FrameRing(toGuest);
@@ -55,12 +57,14 @@ export class RingLink implements Link {
     if (this.#toPeer.push(frame) && this.#toPeer.takeSleeper()) this.#ring();
   }
 
+  /** Once the cable is out nobody is waited for any more: time passes as fast as the guest asks. */
   #makeWall(): WallSource {
     return {
-      now: () => Math.floor(performance.now() * TICKS_PER_MS),
+      now: () => Math.floor(performance.now() * TICKS_PER_MS) + this.#skipped,
       poll: () => this.#poll(),
       wait: (ticks) => {
-        this.#toGuest.wait(Math.min(ticks / TICKS_PER_MS, WAIT_MAX_MS));
+        if (this.#up) this.#toGuest.wait(Math.min(ticks / TICKS_PER_MS, WAIT_MAX_MS));
+        else this.#skipped += ticks;
         this.#alive();
       },
     };

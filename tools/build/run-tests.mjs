@@ -13,7 +13,7 @@
  */
 
 import { fork } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -74,13 +74,15 @@ export function testFiles(directory, patterns) {
 export async function runFiles(files, onReport) {
   /** @type {Report[]} */
   const reports = new Array(files.length);
+  // Files that start processes take longest: begun last, they would keep one core waiting
+  const order = [...files.keys()].sort((a, b) => starts(files[b]) - starts(files[a]) || a - b);
   let next = 0;
   let shown = 0;
 
   const worker = async () => {
     let child = startChild();
     while (next < files.length) {
-      const index = next++;
+      const index = order[next++] ?? 0;
       const report = await runFile(child, files[index] ?? '');
       reports[index] = report;
       if (report.crashed) child = startChild();
@@ -92,6 +94,11 @@ export async function runFiles(files, onReport) {
   const count = Math.min(WORKERS_MAX, availableParallelism(), files.length);
   await Promise.all(Array.from({ length: count }, worker));
   return reports;
+}
+
+/** Whether a test file starts processes, as 1 or 0. @param {string} [file] */
+function starts(file = '') {
+  return /spawn|cli-rig/.test(readFileSync(file, 'utf8')) ? 1 : 0;
 }
 
 function startChild() {

@@ -6,6 +6,9 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Exploration } from '../tools/explore/exploration.ts';
 import { parsePlan, planText, type Plan } from '../tools/explore/plan.ts';
+import * as firmware from '../src/index.ts';
+import { Runner } from '../tools/explore/run.ts';
+import { profileNamed } from '../tools/simulator/profiles.ts';
 import { FLOWS, kindOf, newRunner, scattered } from './explore-rig.ts';
 
 const runner = newRunner();
@@ -22,6 +25,18 @@ test('all flows work without faults', () => {
     const outcome = runner.run({ flow, faults: [] });
     assert.is(outcome.status, 'booted', flow);
     assert.equal(outcome.findings, [], flow);
+  }
+});
+
+test('an arm64 guest is explored as well: cuts and faults of each flow', () => {
+  const arm64 = new Runner(firmware, profileNamed('server2022')!, undefined, 'arm64');
+  for (const flow of FLOWS) {
+    assert.equal(arm64.run({ flow, faults: [] }).findings, [], flow);
+  }
+  for (const text of ['step.70/handoff', 'message.3/drop', 'call.5/status:6', 'alloc.2/fail']) {
+    const outcome = arm64.run(parsePlan(text));
+    assert.equal(outcome.findings, [], text);
+    assert.ok(outcome.fired > 0 || text.startsWith('step'), text);
   }
 });
 

@@ -54,7 +54,12 @@ function explore(runner: Runner): void {
 }
 
 try {
-  const runner = new Runner(await loadFirmware(), profileNamed(job.host)!, job.shared);
+  const runner = new Runner(
+    await loadFirmware(),
+    profileNamed(job.host)!,
+    job.shared,
+    job.architecture,
+  );
   if (job.plan === undefined) explore(runner);
   else post({ kind: 'outcome', outcome: runner.run(parsePlan(job.plan)) });
 } catch (error) {

@@ -14,6 +14,7 @@ import { UsageError, didYouMean, quoted, wholeNumber } from './usage.ts';
 export interface ExploreRequest {
   readonly firmware: string;
   readonly host: string;
+  readonly architecture: 'x64' | 'arm64';
   readonly seed: number;
   readonly walks: number;
   /** Only this kind of fault. */
@@ -37,6 +38,7 @@ const OPTIONS = {
   shard: { type: 'string' },
   merge: { type: 'boolean' },
   host: { type: 'string' },
+  arch: { type: 'string' },
   firmware: { type: 'string' },
   workers: { type: 'string' },
   watchdog: { type: 'string' },
@@ -62,6 +64,7 @@ pushes is explored, and a loader that gives up in the middle, if the firmware ex
   --shard I/N         only part I of N; the parts together are the whole, each run once
   --merge             put the --json results of all shards together
   --host NAME         host generation (default ${DEFAULT_PROFILE}); hypxe hosts lists them
+  --arch NAME         x64 (default) or arm64
   --firmware FILE.js  bring your own: an ES module that exports boot(machine, options)
   --workers N         threads, 1 to 64 (default: one for each core)
   --watchdog S        seconds without a sign of life after which a run hangs (default 10)
@@ -113,6 +116,7 @@ export function parseExplore(
   return {
     firmware,
     host: knownHost(values.host ?? DEFAULT_PROFILE),
+    architecture: knownArchitecture(values.arch ?? 'x64'),
     seed: wholeNumber('--seed', values.seed ?? '1', 0, Number.MAX_SAFE_INTEGER),
     walks: wholeNumber(
       '--walks',
@@ -130,6 +134,12 @@ export function parseExplore(
     merge,
     json: values.json === true,
   };
+}
+
+function knownArchitecture(name: string): 'x64' | 'arm64' {
+  if (name === 'x64' || name === 'arm64') return name;
+  const text = `there is no architecture ${quoted(name)}`;
+  throw new UsageError('UnknownArchitecture', text, 'Choose x64 or arm64.');
 }
 
 function parse(args: readonly string[]) {

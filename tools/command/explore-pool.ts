@@ -100,8 +100,9 @@ async function redo(
   await runWorker({ ...job, end }, script, request.watchdogSeconds, Infinity, listener);
 }
 
-function jobOf({ firmware, host, seed, walks, only, plan }: ExploreRequest) {
-  return { firmware, host, seed, walks, only, plan, end: undefined };
+function jobOf(request: ExploreRequest) {
+  const { firmware, host, architecture, seed, walks, only, plan } = request;
+  return { firmware, host, architecture, seed, walks, only, plan, end: undefined };
 }
 
 function runWorker(

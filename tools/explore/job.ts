@@ -3,7 +3,7 @@
 /** What an exploration's workers and whoever starts them say to each other. */
 
 import type { PlaceCounts } from './exploration.ts';
-import type { RunOutcome } from './run.ts';
+import type { Architecture, RunOutcome } from './run.ts';
 import type { TallyData } from './tally.ts';
 
 /** Words of the shared memory. */
@@ -37,6 +37,7 @@ export function loadText(from: Uint8Array): string {
 export interface ExploreJob {
   readonly firmware: string;
   readonly host: string;
+  readonly architecture: Architecture;
   readonly seed: number;
   readonly walks: number;
   readonly only: string | undefined;

@@ -24,13 +24,16 @@ import { isCut, type Plan } from './plan.ts';
 import { PUSH_BOOT, pushDevices, pushMayDiffer } from './push-flow.ts';
 import { ReadHistory, ReadWatch } from './read-watch.ts';
 import { stackFrames } from './stack-frame.ts';
-import { SteppedMachine } from './stepped-machine.ts';
+import { steppedMachine, type SteppedMachine } from './stepped-machine.ts';
 import { WatchedMemory } from './watched-memory.ts';
 
 /** A firmware that can be explored; without `createDriver` only its boot is. */
 export interface ExploredFirmware extends Partial<DriverFirmware> {
   boot(machine: SteppedMachine, options?: object): BootResult;
 }
+
+/** Architecture of the explored guest. */
+export type Architecture = 'x64' | 'arm64';
 
 /** Guest RAM: two boots whose memory is not given back fit beside each other. */
 const MEMORY = 3 << 20;
@@ -77,10 +80,17 @@ export class Runner {
   readonly #image: Uint8Array;
   readonly #history = new ReadHistory(MEMORY);
   readonly #heartbeat: Int32Array | undefined;
+  readonly #architecture: Architecture;
 
-  constructor(firmware: ExploredFirmware, profile: HostProfile, heartbeat?: Int32Array) {
+  constructor(
+    firmware: ExploredFirmware,
+    profile: HostProfile,
+    heartbeat?: Int32Array,
+    architecture: Architecture = 'x64',
+  ) {
     this.#firmware = firmware;
     this.#profile = profile;
+    this.#architecture = architecture;
     this.#heartbeat = heartbeat;
     this.#image = syntheticImage(IMAGE_LENGTH, 1);
   }
@@ -98,6 +108,7 @@ export class Runner {
     const machine = new SimulatedMachine({
       memory: this.#memory,
       profile: this.#profile,
+      architecture: this.#architecture,
       links: plan.flow === 'push' ? [] : [network.link(0)],
       devices: plan.flow === 'push' ? pushDevices(this.#image) : [],
       seed: 1,
@@ -109,7 +120,7 @@ export class Runner {
     };
     const injector = new Injector(machine, plan, observer);
     const guest = new Guest(this.#firmware, machine, injector, this.#history, report);
-    const result = guest.run(plan.flow, machine.bootProcessor.memoryMap, true);
+    const result = guest.run(plan.flow, machine.bootSeam.memoryMap, true);
     const steps = injector.counter.counts.step;
     injector.stop();
     if (result !== undefined) {
@@ -229,7 +240,7 @@ class Guest {
         return injector.activity;
       },
     };
-    const seam = new SteppedMachine(machine, map, listener, () => {
+    const seam = steppedMachine(machine, map, listener, () => {
       if (watched) memory.install();
       return memory.buffer;
     });

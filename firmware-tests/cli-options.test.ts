@@ -63,6 +63,20 @@ const REFUSED: readonly [args: string, name: string, text: string, advice: strin
     'Choose one of server2008, server2008r2, server2012, server2012r2, server2016, server2019, ' +
       'server2022, copper, qemu, openvmm.',
   ],
+  ['--arch mips', 'UnknownArchitecture', 'there is no architecture mips', 'Choose x64 or arm64.'],
+  ['--hvc smccc', 'UnknownConvention', '--hvc smccc is nothing that x64 has', 'Add --arch arm64.'],
+  [
+    '--arch arm64 --hvc eret',
+    'UnknownConvention',
+    'there is no form of HVC eret',
+    'Choose smccc or immediate.',
+  ],
+  [
+    '--arch arm64 --page-size 8',
+    'BadPageSize',
+    'arm64 has no pages of 8 KiB',
+    'Choose one of 4, 16, 64.',
+  ],
   [
     '--knob maskedSynt=keep',
     'UnknownKnob',

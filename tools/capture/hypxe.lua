@@ -15,10 +15,19 @@ local p_ic = Proto.new("ic", "Hyper-V integration components")
 
 local V = {}
 V.HvCall = {
+  [2] = "FLUSH_VIRTUAL_ADDRESS_SPACE",
+  [3] = "FLUSH_VIRTUAL_ADDRESS_LIST",
+  [8] = "NOTIFY_LONG_SPIN_WAIT",
+  [11] = "SEND_IPI",
+  [19] = "FLUSH_VIRTUAL_ADDRESS_SPACE_EX",
+  [20] = "FLUSH_VIRTUAL_ADDRESS_LIST_EX",
+  [21] = "SEND_IPI_EX",
   [80] = "GET_VP_REGISTERS",
   [81] = "SET_VP_REGISTERS",
   [92] = "POST_MESSAGE",
   [93] = "SIGNAL_EVENT",
+  [126] = "RETARGET_INTERRUPT",
+  [153] = "START_VP",
 }
 V.HvStatus = {
   [0] = "SUCCESS",
@@ -37,7 +46,13 @@ V.HvStatus = {
 }
 V.HvMessageType = {
   [0] = "NONE",
+  [2147483648] = "UNMAPPED_GPA",
+  [2147483649] = "GPA_INTERCEPT",
   [2147483664] = "TIMER_EXPIRED",
+  [2147483680] = "INVALID_VP_REGISTER_VALUE",
+  [2147483681] = "UNRECOVERABLE_EXCEPTION",
+  [2147483682] = "UNSUPPORTED_FEATURE",
+  [2147483712] = "EVENTLOG_BUFFER_COMPLETE",
 }
 V.Msr = {
   [1073741824] = "GUEST_OS_ID",

@@ -176,6 +176,9 @@ export const GuestOsId = {
   UEFI_ARM64: 0x0001040000000000n,
 } as const;
 
+/** Vendor in a Linux guest's identity, bits 48 to 63 (HV_LINUX_VENDOR_ID). */
+export const HV_LINUX_VENDOR_ID = 0x8100;
+
 /** Hypercall codes. */
 export const HvCall = {
   FLUSH_VIRTUAL_ADDRESS_SPACE: 0x0002,
@@ -191,6 +194,14 @@ export const HvCall = {
   SIGNAL_EVENT: 0x005d,
   RETARGET_INTERRUPT: 0x007e,
   START_VP: 0x0099,
+} as const;
+
+/** Flags of the calls that flush address spaces (arm64 header, HV_FLUSH_*). */
+export const HvFlush = {
+  ALL_PROCESSORS: 1 << 0,
+  ALL_VIRTUAL_ADDRESS_SPACES: 1 << 1,
+  NON_GLOBAL_MAPPINGS_ONLY: 1 << 2,
+  USE_EXTENDED_RANGE_FORMAT: 1 << 3,
 } as const;
 
 /** Fields of the hypercall control word. */

@@ -111,6 +111,24 @@ for (const architecture of ARCHITECTURES) {
     assert.ok(late!.deliveredAt > late!.expiredAt);
   });
 
+  for (const lazy of [false, true])
+    timers(`late, ${lazy ? 'lazy: skipped' : 'not lazy: delivered'}: ${architecture}`, () => {
+      const { machine, hv, take } = create(architecture);
+      const now = BigInt(machine.clock.now);
+      hv.timers.start(0, { at: now + BigInt(MS), sint: SINT });
+      hv.timers.start(3, { period: BigInt(2 * MS), sint: SINT, lazy });
+      // The slot is busy until shortly before the second period is over
+      machine.run(3.8 * MS);
+      assert.is(take()?.timer, 0);
+      const late = take();
+      assert.is(late?.timer, lazy ? undefined : 3);
+      machine.run(0.4 * MS);
+      const next = take();
+      assert.is(next?.timer, 3);
+      assert.ok(next!.expiredAt >= now + BigInt(4 * MS));
+      assert.ok(next!.expiredAt < now + BigInt(4.2 * MS));
+    });
+
   timers(`direct mode raises an interrupt and sends nothing: ${architecture}`, () => {
     const { machine, hv, inspection, take } = create(architecture);
     hv.timers.start(2, { period: BigInt(MS), vector: 0x40 });

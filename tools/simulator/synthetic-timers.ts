@@ -3,7 +3,8 @@
 /**
  * The four synthetic timers of one virtual processor (TLFS, "Synthetic Timers"). A timer in message
  * mode whose slot is busy or whose SINT takes nothing stays due, and is tried again whenever the
- * SINT is looked at; a timer in direct mode raises an interrupt, which is counted.
+ * SINT is looked at; a timer in direct mode raises an interrupt, which is counted. A lazy periodic
+ * timer that is so late that its next expiry is near skips the late one (TLFS, "Periodic Timers").
  */
 
 import { HvMessageType, STIMER_COUNT } from '../../src/hyperv/protocol.ts';
@@ -14,10 +15,14 @@ import type { Synic } from './synic.ts';
 /** Shortest period in ticks: a shorter one is made this long (100 us). Policy of the simulator. */
 export const STIMER_MINIMUM_PERIOD_TICKS = 1000;
 
+/** Part of the period before its next expiry in which a lazy timer skips a late one. Policy. */
+export const LAZY_SKIP_PART = 1 / 4;
+
 /** CONFIG. */
 const StimerConfig = {
   ENABLED: 1n << 0n,
   PERIODIC: 1n << 1n,
+  LAZY: 1n << 2n,
   AUTO_ENABLE: 1n << 3n,
   DIRECT: 1n << 12n,
 } as const;
@@ -169,7 +174,8 @@ export class SyntheticTimers {
   }
 
   #expire(index: number, timer: Timer): void {
-    if (timer.has(StimerConfig.DIRECT)) timer.interrupts++;
+    if (this.#skips(timer)) timer.due = false;
+    else if (timer.has(StimerConfig.DIRECT)) timer.interrupts++;
     else if (!this.#post(index, timer)) {
       timer.due = true;
       this.anyDue = true;
@@ -186,6 +192,14 @@ export class SyntheticTimers {
     const period = this.#period(timer);
     const late = this.#clock.now - timer.expiresAt!;
     this.#arm(index, timer, timer.expiresAt! + period * (Math.floor(late / period) + 1));
+  }
+
+  /** Whether a lazy timer is so late that it leaves this expiry out. */
+  #skips(timer: Timer): boolean {
+    if (!timer.has(StimerConfig.LAZY) || !timer.has(StimerConfig.PERIODIC)) return false;
+    const period = this.#period(timer);
+    const late = this.#clock.now - timer.expiresAt!;
+    return period - (late % period) < period * LAZY_SKIP_PART;
   }
 
   #post(index: number, timer: Timer): boolean {

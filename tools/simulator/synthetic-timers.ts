@@ -7,7 +7,7 @@
  * timer that is so late that its next expiry is near skips the late one (TLFS, "Periodic Timers").
  */
 
-import { HvMessageType, STIMER_COUNT } from '../../src/hyperv/protocol.ts';
+import { HvMessageType, STIMER_COUNT, StimerConfig } from '../../src/hyperv/protocol.ts';
 import type { Alarm, VirtualClock } from './clock.ts';
 import type { HostEvents } from './events.ts';
 import type { Synic } from './synic.ts';
@@ -16,18 +16,7 @@ import type { Synic } from './synic.ts';
 export const STIMER_MINIMUM_PERIOD_TICKS = 1000;
 
 /** Part of the period before its next expiry in which a lazy timer skips a late one. Policy. */
-export const LAZY_SKIP_PART = 1 / 4;
-
-/** CONFIG. */
-const StimerConfig = {
-  ENABLED: 1n << 0n,
-  PERIODIC: 1n << 1n,
-  LAZY: 1n << 2n,
-  AUTO_ENABLE: 1n << 3n,
-  DIRECT: 1n << 12n,
-} as const;
-const SINT_SHIFT = 16n;
-const SINT_MASK = 0xfn;
+const LAZY_SKIP_PART = 1 / 4;
 
 /** Payload of a timer's message: index, reserved, expiration time, delivery time. */
 const TIMER_PAYLOAD_SIZE = 24;
@@ -62,7 +51,7 @@ class Timer {
   }
 
   get sint(): number {
-    return Number((this.config >> SINT_SHIFT) & SINT_MASK);
+    return Number((this.config & StimerConfig.SINT_MASK) >> StimerConfig.SINT_SHIFT);
   }
 }
 
@@ -113,8 +102,8 @@ export class SyntheticTimers {
   setCount(index: number, value: bigint): void {
     const timer = this.#timers[index]!;
     timer.count = value;
-    if (value === 0n) timer.config &= ~StimerConfig.ENABLED;
-    else if (timer.has(StimerConfig.AUTO_ENABLE)) timer.config |= StimerConfig.ENABLED;
+    if (value === 0n) timer.config &= ~StimerConfig.ENABLE;
+    else if (timer.has(StimerConfig.AUTO_ENABLE)) timer.config |= StimerConfig.ENABLE;
     this.#start(index, timer);
   }
 
@@ -134,7 +123,7 @@ export class SyntheticTimers {
       index,
       config: timer.config,
       count: timer.count,
-      enabled: timer.has(StimerConfig.ENABLED),
+      enabled: timer.has(StimerConfig.ENABLE),
       due: timer.due,
       expiresAt: timer.expiresAt,
       interrupts: timer.interrupts,
@@ -152,8 +141,9 @@ export class SyntheticTimers {
   #start(index: number, timer: Timer): void {
     this.#stop(timer);
     // SINT 0 takes no timer messages: such a timer cannot be enabled (TLFS, KVM)
-    if (!timer.has(StimerConfig.DIRECT) && timer.sint === 0) timer.config &= ~StimerConfig.ENABLED;
-    if (!timer.has(StimerConfig.ENABLED) || timer.count === 0n) return;
+    if (!timer.has(StimerConfig.DIRECT_MODE) && timer.sint === 0)
+      timer.config &= ~StimerConfig.ENABLE;
+    if (!timer.has(StimerConfig.ENABLE) || timer.count === 0n) return;
     const now = this.#clock.now;
     if (timer.has(StimerConfig.PERIODIC)) this.#arm(index, timer, now + this.#period(timer));
     else if (timer.count <= TIME_LIMIT) this.#arm(index, timer, Number(timer.count));
@@ -175,7 +165,7 @@ export class SyntheticTimers {
 
   #expire(index: number, timer: Timer): void {
     if (this.#skips(timer)) timer.due = false;
-    else if (timer.has(StimerConfig.DIRECT)) timer.interrupts++;
+    else if (timer.has(StimerConfig.DIRECT_MODE)) timer.interrupts++;
     else if (!this.#post(index, timer)) {
       timer.due = true;
       this.anyDue = true;
@@ -184,7 +174,7 @@ export class SyntheticTimers {
     timer.due = false;
     if (!timer.has(StimerConfig.PERIODIC)) {
       // A one-shot timer disables itself
-      timer.config &= ~StimerConfig.ENABLED;
+      timer.config &= ~StimerConfig.ENABLE;
       timer.expiresAt = undefined;
       return;
     }

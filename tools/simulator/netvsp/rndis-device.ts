@@ -143,7 +143,9 @@ export class RndisDevice {
         this.keepaliveAnswers++;
         return 0;
       default:
-        return this.#die(`RNDIS message type 0x${type.toString(16)} is not implemented`);
+        return this.#die(
+          `the guest sent RNDIS message type 0x${type.toString(16)}, which hosts do not take`,
+        );
     }
   }
 
@@ -242,7 +244,8 @@ export class RndisDevice {
   }
 
   #reset(): number {
-    if (!this.#resetAnswered()) return this.#die('RNDIS RESET is not implemented');
+    if (!this.#resetAnswered())
+      return this.#die('this host takes no RNDIS RESET (knob rndisReset)');
     // Addresses and filter survive, so there is nothing that the guest has to say again
     this.#begin(RndisType.RESET_CMPLT, RndisResetComplete.size);
     return RndisResetComplete.size;

@@ -18,8 +18,8 @@ import type { NetDevice } from './net/device.ts';
 import { NetvscDriver } from './netvsc/driver.ts';
 import { NETVSC_PRESETS, type NetvscPolicy, type PresetName } from './netvsc/policy.ts';
 import type { Clock } from './time.ts';
-import { utilityDrivers, type PolledDriver } from './utility/driver.ts';
-import type { IcService } from './utility/service.ts';
+import { utilityDrivers, type PolledDriver } from './services/driver.ts';
+import type { IcService } from './services/service.ts';
 import { VmbusBus } from './vmbus/bus.ts';
 import { contactAsFirmware, type ContactPolicy } from './vmbus/contact.ts';
 

@@ -47,12 +47,12 @@ export {
 export { NetvscDriver } from './netvsc/driver.ts';
 export { NETVSC_PRESETS, type NetvscPolicy, type PresetName } from './netvsc/policy.ts';
 export type { Clock } from './time.ts';
-export type { FileConsumer, FilePort, FileStart } from './utility/file-consumer.ts';
-export { FileCopyService, type FileCopyOptions } from './utility/file-copy.ts';
-export { HeartbeatService } from './utility/heartbeat.ts';
-export { LATER, type IcContext, type IcRequest, type IcService } from './utility/service.ts';
-export { ShutdownService, type ShutdownRequest } from './utility/shutdown.ts';
-export { TimeSyncService, wallTimeMs, type WallClock } from './utility/time-sync.ts';
+export type { FileConsumer, FilePort, FileStart } from './services/file-consumer.ts';
+export { FileCopyService, type FileCopyOptions } from './services/file-copy.ts';
+export { HeartbeatService } from './services/heartbeat.ts';
+export { LATER, type IcContext, type IcRequest, type IcService } from './services/service.ts';
+export { ShutdownService, type ShutdownRequest } from './services/shutdown.ts';
+export { TimeSyncService, wallTimeMs, type WallClock } from './services/time-sync.ts';
 export { VmbusBus, type BusOptions, type DriverInstance, type VmbusDriver } from './vmbus/bus.ts';
 export type { ConnectionOptions } from './vmbus/connection.ts';
 export {

@@ -15,7 +15,7 @@ import { carve } from '../memory/shared-memory.ts';
 import type { NetDevice } from '../net/device.ts';
 import { netboot, type NetbootOptions } from '../net/netboot.ts';
 import type { Clock } from '../time.ts';
-import type { ShutdownRequest } from '../utility/shutdown.ts';
+import type { ShutdownRequest } from '../services/shutdown.ts';
 import type { StoredFile } from './file-store.ts';
 import { Image } from './image.ts';
 import {

@@ -8,9 +8,9 @@
 import type { Log } from '../events.ts';
 import type { MapAllocator, PageRun } from '../memory/allocator.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
-import type { FileConsumer, FilePort, FileStart } from '../utility/file-consumer.ts';
-import { FILE_CONSUMER_VERSION, IcStatus } from '../utility/protocol.ts';
-import { utf8Text } from '../utility/unicode.ts';
+import type { FileConsumer, FilePort, FileStart } from '../services/file-consumer.ts';
+import { FILE_CONSUMER_VERSION, IcStatus } from '../services/protocol.ts';
+import { utf8Text } from '../services/unicode.ts';
 import { IMAGE_ADDRESS_MIN } from './image.ts';
 
 /** Most files, and most directories. */

@@ -19,7 +19,7 @@
 import { HypxeError, errorKinds } from '../error.ts';
 import type { Log } from '../events.ts';
 import { TICKS_PER_MS, type Clock } from '../time.ts';
-import type { FileCopyOptions } from '../utility/file-copy.ts';
+import type { FileCopyOptions } from '../services/file-copy.ts';
 import {
   SCRIPT_LENGTH_MAX,
   SCRIPT_NAME,

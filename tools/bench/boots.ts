@@ -5,7 +5,7 @@
 import { runBootFlow, type FlowReport } from '../flow/boot-flow.ts';
 import { SimulatedMachine } from '../simulator/machine.ts';
 import { Network, memoryFiles, syntheticImage } from '../simulator/network/index.ts';
-import { DEFAULT_PROFILE, profileNamed } from '../simulator/profiles.ts';
+import { DEFAULT_PROFILE, profileNamed } from '../simulator/profiles/profiles.ts';
 import { CountingMachine, type WorkCounts } from './counting-machine.ts';
 import type { BenchFirmware } from './firmware.ts';
 import { spread, timeMs, type Spread } from './measure.ts';

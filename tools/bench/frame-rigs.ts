@@ -7,9 +7,9 @@
 
 import type { FrameReceiver, NetDevice } from '../../src/net/device.ts';
 import type { PresetName } from '../../src/netvsc/policy.ts';
-import type { Link, LinkHost } from '../simulator/link.ts';
+import type { Link, LinkHost } from '../simulator/network/link.ts';
 import { SimulatedMachine } from '../simulator/machine.ts';
-import { DEFAULT_PROFILE, profileNamed } from '../simulator/profiles.ts';
+import { DEFAULT_PROFILE, profileNamed } from '../simulator/profiles/profiles.ts';
 import { CountingMachine } from './counting-machine.ts';
 import type { BenchFirmware } from './firmware.ts';
 import { ScriptedHost } from './scripted-host.ts';

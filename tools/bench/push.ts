@@ -4,8 +4,8 @@
 
 import { SimulatedMachine } from '../simulator/machine.ts';
 import { syntheticImage } from '../simulator/network/index.ts';
-import { DEFAULT_PROFILE, profileNamed } from '../simulator/profiles.ts';
-import { FileCopyHost, type FileContents } from '../simulator/utility/index.ts';
+import { DEFAULT_PROFILE, profileNamed } from '../simulator/profiles/profiles.ts';
+import { FileCopyHost, type FileContents } from '../simulator/services/index.ts';
 import type { BenchFirmware } from './firmware.ts';
 import { spread, timeMs, type Spread } from './measure.ts';
 import { count, short, type Section } from './section.ts';

@@ -31,7 +31,7 @@ import {
   XferPageRange,
 } from '../../src/vmbus/protocol.ts';
 import { SimulatedMachine } from '../simulator/machine.ts';
-import { DEFAULT_PROFILE, profileNamed } from '../simulator/profiles.ts';
+import { DEFAULT_PROFILE, profileNamed } from '../simulator/profiles/profiles.ts';
 import type { BenchFirmware } from './firmware.ts';
 
 /** Guest RAM: enough for either preset. */

@@ -5,7 +5,7 @@
 import { GuestOsId, HV_ENABLE, HvCall, HvControl, Msr } from '../../src/hyperv/protocol.ts';
 import type { X64Machine } from '../../src/machine.ts';
 import { SimulatedMachine } from '../simulator/machine.ts';
-import { DEFAULT_PROFILE, profileNamed } from '../simulator/profiles.ts';
+import { DEFAULT_PROFILE, profileNamed } from '../simulator/profiles/profiles.ts';
 import { spread, timeMs } from './measure.ts';
 import { count, short, type Section } from './section.ts';
 

@@ -13,7 +13,7 @@ import { readRecording, type RecordedStep } from '../replay/recording.ts';
 import { ReplaySession } from '../replay/session.ts';
 import type { TraceEvent } from '../replay/trace-events.ts';
 import type { TraceFile } from '../replay/trace-file.ts';
-import { TICKS_PER_MS } from '../simulator/clock.ts';
+import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import {
   CountingMachine,

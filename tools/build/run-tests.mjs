@@ -38,7 +38,7 @@ const HOOK = new URL('./ts-hook.mjs', import.meta.url).href;
  * Tests that start programs which are not the project's own (tshark, Chromium, other engines) take
  * as long as all others together: they run when they are asked for, by `npm run test:tools`.
  */
-const ON_REQUEST = /^(?:capture-tshark|engine-)/;
+const ON_REQUEST = /(?:capture-tshark|engine-[a-z]+)\.test\.ts$/;
 
 /**
  * The test files below a directory, in order of their names; without patterns those that run on

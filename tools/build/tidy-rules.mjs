@@ -71,8 +71,8 @@ const LEFT_OPEN = new RegExp(
 );
 const BUILD_MACHINE = new RegExp(`/${'work'}/|/${'home'}/[a-z]`);
 
-/** A URL, or a row of hexadecimal digits: nobody wants it broken. */
-const UNBREAKABLE = /https?:\/\/\S{40}|[\da-f]{40}/i;
+/** A URL, a row of hexadecimal digits, or an import of one name: prettier leaves them whole. */
+const UNBREAKABLE = /https?:\/\/\S{40}|[\da-f]{40}|^import .* from '\S+';$/i;
 
 /** @type {readonly Rule[]} */
 export const RULES = [

@@ -8,7 +8,7 @@
 
 import type { FirmwareEvent } from '../../src/events.ts';
 import { VMBUS_MESSAGE_SINT, VMBUS_MESSAGE_TYPE, versionText } from '../../src/vmbus/protocol.ts';
-import type { HostEvent } from '../simulator/events.ts';
+import type { HostEvent } from '../simulator/ledger/events.ts';
 import { OfferedChannels } from './channels.ts';
 import {
   LinkType,

@@ -4,13 +4,13 @@
  * Makes the Wireshark dissector (hypxe.lua) from the structures and constants that the firmware and
  * the simulator themselves use, so that each field has its name and its place.
  *
- *     node --import ./tools/build/ts-hook.mjs tools/dissector.ts
+ *     node --import ./tools/build/ts-hook.mjs tools/capture/write-dissector.ts
  */
 
 import * as hyperv from '../../src/hyperv/protocol.ts';
 import * as nvsp from '../../src/netvsc/protocol.ts';
 import * as rndis from '../../src/rndis/protocol.ts';
-import * as utility from '../../src/utility/protocol.ts';
+import * as utility from '../../src/services/protocol.ts';
 import * as vmbus from '../../src/vmbus/protocol.ts';
 import { struct, type Struct } from '../../src/wire.ts';
 import { MESSAGE_STRUCTS, NVSP_STRUCTS, RNDIS_STRUCTS } from '../replay/structs.ts';

@@ -23,8 +23,8 @@ import {
   XferPageHeader,
   XferPageRange,
 } from '../../src/vmbus/protocol.ts';
-import type { HostEvent } from '../simulator/events.ts';
-import type { Grant } from '../simulator/grants.ts';
+import type { HostEvent } from '../simulator/ledger/events.ts';
+import type { Grant } from '../simulator/ledger/grants.ts';
 
 type RingPacket = Extract<HostEvent, { kind: 'ring-packet' }>;
 

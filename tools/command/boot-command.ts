@@ -3,7 +3,7 @@
 /** `hypxe boot`: runs the boot in a worker, shows it, and ends it if it shows no sign of life. */
 
 import { MessageChannel, Worker } from 'node:worker_threads';
-import type { BootWorkerData, WorkerMessage } from '../boot-worker.ts';
+import type { BootWorkerData, WorkerMessage } from './boot-worker.ts';
 import type { GuestEnd } from '../flow/boot-flow.ts';
 import { LinkError, startLink, type LinkRequest, type RunningLink } from '../links/link-start.ts';
 import { bootJson } from './boot-json.ts';

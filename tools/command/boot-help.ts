@@ -2,8 +2,8 @@
 
 /** What `hypxe boot --help` prints. */
 
-import { PROCESSORS_MAX } from '../simulator/partition.ts';
-import { DEFAULT_PROFILE } from '../simulator/profiles.ts';
+import { PROCESSORS_MAX } from '../simulator/hypervisor/partition.ts';
+import { DEFAULT_PROFILE } from '../simulator/profiles/profiles.ts';
 
 /** Most guest RAM, in MiB. */
 export const MEMORY_MAX_MIB = 2048;

@@ -3,8 +3,8 @@
 /** The boot log: the firmware's events as lines that people read. */
 
 import type { FirmwareEvent } from '../../src/events.ts';
-import { wallTimeMs, type WallClock } from '../../src/utility/time-sync.ts';
-import { utcText } from '../../src/utility/utc.ts';
+import { wallTimeMs, type WallClock } from '../../src/services/time-sync.ts';
+import { utcText } from '../../src/services/utc.ts';
 
 /** Ticks of 100 ns in a millisecond. */
 const TICKS_PER_MS = 10_000;

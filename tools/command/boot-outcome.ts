@@ -8,7 +8,7 @@ import type { MachineCounts } from '../flow/counts.ts';
 import type { StageEnd } from '../flow/stage.ts';
 import type { LinkCounts } from '../links/stream-peer.ts';
 import type { OsNic } from '../os/loaded-os.ts';
-import { AUDIT_CHECKS, type AuditCheck, type Finding } from '../simulator/audit-findings.ts';
+import { AUDIT_CHECKS, type AuditCheck, type Finding } from '../simulator/audit/audit-findings.ts';
 import type { BootRequest } from './boot-options.ts';
 import type { OutcomePush } from './push-run.ts';
 import { plural } from './usage.ts';

@@ -4,8 +4,8 @@
 
 import { PAGE_SIZE } from '../../src/machine.ts';
 import type { StageEnd } from '../flow/stage.ts';
-import { AUDIT_CHECKS, type AuditCheck, type Finding } from '../simulator/audit-findings.ts';
-import { TICKS_PER_MS } from '../simulator/clock.ts';
+import { AUDIT_CHECKS, type AuditCheck, type Finding } from '../simulator/audit/audit-findings.ts';
+import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import { checkState, endText, summary, type BootOutcome } from './boot-outcome.ts';
 import { pushLines } from './push-run.ts';
 import { plural } from './usage.ts';

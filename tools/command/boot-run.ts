@@ -12,8 +12,8 @@ import { versionText } from '../../src/vmbus/protocol.ts';
 import { BadBootResult, runBootFlow, type Firmware, type FlowReport } from '../flow/boot-flow.ts';
 import type { SanFirmware } from '../flow/san-boot.ts';
 import type { OsReport } from '../os/loaded-os.ts';
-import { TICKS_PER_MS } from '../simulator/clock.ts';
-import type { Link } from '../simulator/link.ts';
+import { TICKS_PER_MS } from '../simulator/base/clock.ts';
+import type { Link } from '../simulator/network/link.ts';
 import { SimulatedMachine } from '../simulator/machine.ts';
 import {
   Network,
@@ -21,7 +21,7 @@ import {
   syntheticImage,
   type FileSource,
 } from '../simulator/network/index.ts';
-import { profileNamed, withKnobs } from '../simulator/profiles.ts';
+import { profileNamed, withKnobs } from '../simulator/profiles/profiles.ts';
 import type { BootRequest } from './boot-options.ts';
 import type { BootOutcome, OutcomeError, OutcomeOs } from './boot-outcome.ts';
 import { directoryFiles } from './directory-files.ts';

@@ -7,7 +7,7 @@ import * as path from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Shard } from '../explore/exploration.ts';
 import { FAULT_KINDS, PlanError, parsePlan } from '../explore/plan.ts';
-import { DEFAULT_PROFILE, PROFILES, profileNamed } from '../simulator/profiles.ts';
+import { DEFAULT_PROFILE, PROFILES, profileNamed } from '../simulator/profiles/profiles.ts';
 import { UsageError, didYouMean, quoted, wholeNumber } from './usage.ts';
 
 /** What is explored. */

@@ -5,9 +5,9 @@
 import { parseArgs } from 'node:util';
 import { NvspVersion } from '../../src/netvsc/protocol.ts';
 import { versionText } from '../../src/vmbus/protocol.ts';
-import { KNOBS, isKnob, knobChoices } from '../simulator/knob-values.ts';
-import type { HostProfile } from '../simulator/profile.ts';
-import { DEFAULT_PROFILE, PROFILES, profileNamed } from '../simulator/profiles.ts';
+import { KNOBS, isKnob, knobChoices } from '../simulator/profiles/knob-values.ts';
+import type { HostProfile } from '../simulator/profiles/profile.ts';
+import { DEFAULT_PROFILE, PROFILES, profileNamed } from '../simulator/profiles/profiles.ts';
 import type { Terminal } from './boot-command.ts';
 import { Exit, UsageError, badOption, didYouMean, quoted } from './usage.ts';
 

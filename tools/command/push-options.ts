@@ -7,7 +7,7 @@ import * as path from 'node:path';
 import { SCRIPT_NAME } from '../../src/boot/boot-script.ts';
 import { COMMAND_LINE_NAME } from '../../src/boot/push-boot.ts';
 import { SERVICE_NAMES, type ServiceName } from '../../src/boot/services.ts';
-import { FileCopyStart } from '../../src/utility/protocol.ts';
+import { FileCopyStart } from '../../src/services/protocol.ts';
 import { UsageError, didYouMean, quoted } from './usage.ts';
 
 /** Units of a name's field in START. */

@@ -9,8 +9,8 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import type { BootResult } from '../../src/boot/boot.ts';
 import type { ServiceName } from '../../src/boot/services.ts';
-import type { ChannelDevice } from '../simulator/channel-interface.ts';
-import { TICKS_PER_MS } from '../simulator/clock.ts';
+import type { ChannelDevice } from '../simulator/vmbus-server/channel-interface.ts';
+import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import {
   FileCopyHost,
   HeartbeatHost,
@@ -19,7 +19,7 @@ import {
   type FileContents,
   type PushOutcome,
   type PushReport,
-} from '../simulator/utility/index.ts';
+} from '../simulator/services/index.ts';
 import { guestPath, type PushedFile } from './push-options.ts';
 import { UsageError } from './usage.ts';
 

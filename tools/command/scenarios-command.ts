@@ -11,7 +11,7 @@ import {
   type Scenario,
   type ScenarioVerdict,
 } from '../scenarios/scenario.ts';
-import type { Finding } from '../simulator/audit-findings.ts';
+import type { Finding } from '../simulator/audit/audit-findings.ts';
 import type { Terminal } from './boot-command.ts';
 import { Exit, UsageError, badOption, didYouMean, plural, quoted } from './usage.ts';
 

@@ -8,7 +8,7 @@
 import { HvStatus, SynicMessage } from '../../src/hyperv/protocol.ts';
 import { RndisType } from '../../src/rndis/protocol.ts';
 import { PacketType } from '../../src/vmbus/protocol.ts';
-import { TICKS_PER_MS } from '../simulator/clock.ts';
+import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import type { PlaceDetail } from './counter.ts';
 import { OPERATIONS, effective, mutateWord, type FieldPlace } from './mutation.ts';
 import type { Fault, Place, Plan } from './plan.ts';

@@ -12,7 +12,7 @@ import {
   VersionResponse,
 } from '../../src/vmbus/protocol.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
-import type { MessageFault } from '../simulator/partition-faults.ts';
+import type { MessageFault } from '../simulator/hypervisor/partition-faults.ts';
 import type { PlaceCounter } from './counter.ts';
 import { isOperation, mutate } from './mutation.ts';
 import type { Fault } from './plan.ts';

@@ -7,7 +7,7 @@ import { RndisHeader, RndisType } from '../../src/rndis/protocol.ts';
 import { PacketFooter, PacketHeader, PacketType, RingControl } from '../../src/vmbus/protocol.ts';
 import type { FaultVerdict, OutgoingMessage } from '../simulator/netvsp/faults.ts';
 import type { NetVsp } from '../simulator/netvsp/netvsp.ts';
-import { IcHost } from '../simulator/utility/index.ts';
+import { IcHost } from '../simulator/services/index.ts';
 import type { RingPoke } from '../simulator/vmbus-server/faults.ts';
 import type { MessageHost } from './host-messages.ts';
 import { isOperation, mutate, type FieldPlace } from './mutation.ts';

@@ -4,7 +4,7 @@
 
 import { HvCall } from '../../src/hyperv/protocol.ts';
 import { DeviceClass } from '../../src/vmbus/protocol.ts';
-import type { ChannelDevice, DeviceChannel } from '../simulator/channel-interface.ts';
+import type { ChannelDevice, DeviceChannel } from '../simulator/vmbus-server/channel-interface.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { inertDevice } from '../simulator/vmbus-server/inert-device.ts';
 import { PlaceCounter, type PlaceObserver } from './counter.ts';

@@ -7,8 +7,8 @@
  */
 
 import { PAGE_SIZE, type MemoryRange } from '../../src/machine.ts';
-import { TICKS_PER_MS } from '../simulator/clock.ts';
-import { writeLate } from '../simulator/late-writes.ts';
+import { TICKS_PER_MS } from '../simulator/base/clock.ts';
+import { writeLate } from '../simulator/audit/late-writes.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 
 /** How long the host goes on after its late writes. */

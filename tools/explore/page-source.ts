@@ -7,7 +7,7 @@
 
 import { PAGE_SIZE } from '../../src/machine.ts';
 import type { PageAllocator } from '../../src/memory/allocator.ts';
-import type { Grant } from '../simulator/grants.ts';
+import type { Grant } from '../simulator/ledger/grants.ts';
 import type { PlaceCounter } from './counter.ts';
 
 /** Called with what was given back and with what the host still holds of it. */

@@ -5,14 +5,14 @@
  * the services share is explored as everything else is.
  */
 
-import type { ChannelDevice } from '../simulator/channel-interface.ts';
+import type { ChannelDevice } from '../simulator/vmbus-server/channel-interface.ts';
 import {
   FileCopyHost,
   HeartbeatHost,
   ShutdownHost,
   TimeSyncHost,
   memoryContents,
-} from '../simulator/utility/index.ts';
+} from '../simulator/services/index.ts';
 import type { Plan } from './plan.ts';
 
 /** How long the firmware waits for files, in ms: short, as every run goes to its end. */

@@ -7,7 +7,7 @@
  */
 
 import { PAGE_SHIFT } from '../../src/machine.ts';
-import type { Grant, GrantListener } from '../simulator/grants.ts';
+import type { Grant, GrantListener } from '../simulator/ledger/grants.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import type { PlaceCounter } from './counter.ts';
 import { isOperation, mutateWord } from './mutation.ts';

@@ -8,13 +8,13 @@
 import type { BootResult } from '../../src/boot/boot.ts';
 import { PAGE_SIZE, type MemoryRange } from '../../src/machine.ts';
 import { MapAllocator, type PageAllocator } from '../../src/memory/allocator.ts';
-import type { Finding } from '../simulator/audit-findings.ts';
-import { auditHandoff } from '../simulator/audit.ts';
-import { TICKS_PER_MS } from '../simulator/clock.ts';
-import { GuestCrash, GuestHang } from '../simulator/guest-end.ts';
+import type { Finding } from '../simulator/audit/audit-findings.ts';
+import { auditHandoff } from '../simulator/audit/audit.ts';
+import { TICKS_PER_MS } from '../simulator/base/clock.ts';
+import { GuestCrash, GuestHang } from '../simulator/hypervisor/guest-end.ts';
 import { SimulatedMachine } from '../simulator/machine.ts';
 import { Network, memoryFiles, syntheticImage } from '../simulator/network/index.ts';
-import type { HostProfile } from '../simulator/profile.ts';
+import type { HostProfile } from '../simulator/profiles/profile.ts';
 import type { PlaceObserver } from './counter.ts';
 import { Injector } from './injector.ts';
 import { isNamed, runLoader, type DriverFirmware, type LoaderResult } from './loader.ts';

@@ -15,7 +15,7 @@ import type {
   MemoryRange,
   X64Machine,
 } from '../../src/machine.ts';
-import { TICKS_PER_MS } from '../simulator/clock.ts';
+import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 
 /** Idle turns before they get longer, and how much longer: a part of the time idled so far. */

@@ -6,7 +6,7 @@
  * testing). A walk is decided by the seed and its number alone.
  */
 
-import { Random } from '../simulator/random.ts';
+import { Random } from '../simulator/base/random.ts';
 import type { Fault, Plan } from './plan.ts';
 
 /** Faults of one walk. */

@@ -33,7 +33,7 @@ import {
   IcType,
   ShutdownMessage,
   TimeSyncReferenceMessage,
-} from '../../src/utility/protocol.ts';
+} from '../../src/services/protocol.ts';
 import {
   GpadlCreated,
   GpadlTorndown,

@@ -6,10 +6,10 @@
  */
 
 import { OsOops } from '../os/os-oops.ts';
-import { TICKS_PER_MS } from '../simulator/clock.ts';
-import { GuestCrash, GuestHang } from '../simulator/guest-end.ts';
+import { TICKS_PER_MS } from '../simulator/base/clock.ts';
+import { GuestCrash, GuestHang } from '../simulator/hypervisor/guest-end.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
-import type { PartitionLimits } from '../simulator/watchdog.ts';
+import type { PartitionLimits } from '../simulator/hypervisor/watchdog.ts';
 
 /** Limits of one guest: a boot that takes longer hangs. */
 const GUEST_LIMITS: PartitionLimits = {

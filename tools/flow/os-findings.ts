@@ -3,7 +3,7 @@
 /** What the loaded OS says about the state in which it found the machine. */
 
 import type { OsReport } from '../os/loaded-os.ts';
-import type { Finding } from '../simulator/audit-findings.ts';
+import type { Finding } from '../simulator/audit/audit-findings.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 
 /** Numbers of the channels as they were last offered, by instance. */

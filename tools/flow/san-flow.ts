@@ -9,8 +9,8 @@
 
 import type { BootResult } from '../../src/boot/boot.ts';
 import type { FirmwareEvent } from '../../src/events.ts';
-import type { Finding } from '../simulator/audit-findings.ts';
-import { auditHandoff, uncompleted } from '../simulator/audit.ts';
+import type { Finding } from '../simulator/audit/audit-findings.ts';
+import { auditHandoff, uncompleted } from '../simulator/audit/audit.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import type { GuestRuns } from './guest-run.ts';
 import { runOsChain } from './os-chain.ts';

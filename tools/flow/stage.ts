@@ -3,7 +3,7 @@
 /** What happens between two owners of the machine, as every part of a flow reports it. */
 
 import type { OsReport } from '../os/loaded-os.ts';
-import type { Finding } from '../simulator/audit-findings.ts';
+import type { Finding } from '../simulator/audit/audit-findings.ts';
 
 /** How an owner ends. */
 export type StageEnd =

@@ -5,9 +5,9 @@
  * at their other end owns the socket. Nothing here waits for an event loop: the guest is polled.
  */
 
-import type { Link, LinkHost } from '../simulator/link.ts';
-import type { WallSource } from '../simulator/clock.ts';
-import { TICKS_PER_MS } from '../simulator/clock.ts';
+import type { Link, LinkHost } from '../simulator/network/link.ts';
+import type { WallSource } from '../simulator/base/clock.ts';
+import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import { FrameRing } from './frame-ring.ts';
 
 /** Frames that one poll takes: a flood must not keep the guest from running. */

@@ -24,7 +24,7 @@ export interface DeliberateDifference {
   readonly ipxe: string;
   readonly hypxe: string;
   readonly why: string;
-  /** The test that shows it: its file below `firmware-tests/`, a colon, its name. */
+  /** The file below `firmware-tests/` that has the test; its name begins with the entry's `id`. */
   readonly test: string;
   /** Whether a difference is a trace of it. Without it the entry leaves none in a comparison. */
   readonly matches?: (difference: Difference, context: ReplayContext) => boolean;

@@ -27,9 +27,7 @@ const MEMORY: readonly DeliberateDifference[] = [
     ipxe: 'Tears down the previous GPADL, or none, and frees the ring that the host still has.',
     hypxe: 'Tears down the new GPADL; a ring that the host does not give back stays reserved.',
     why: 'The host may write to memory that has become somebody else’s.',
-    test:
-      'driver-memory.test.ts: ring-gpadl-torn-down: an open that is refused tears down its own ' +
-      'rings',
+    test: 'src/memory/shared-memory.test.ts',
     matches: (d, context) => {
       const freed = context
         .recorded(d, 'violation')
@@ -47,9 +45,7 @@ const MEMORY: readonly DeliberateDifference[] = [
     ipxe: 'Frees the receive buffer after a missing or mismatched GPADL_CREATED.',
     hypxe: 'Tries a teardown; without an answer the buffer stays reserved in the memory map.',
     why: 'The host may have accepted the GPADL without our hearing of it.',
-    test:
-      'driver-memory.test.ts: buffer-kept-without-answer: a GPADL that was not confirmed may ' +
-      'have been accepted',
+    test: 'src/memory/shared-memory.test.ts',
   },
   {
     id: 'close-leaves-nothing-behind',
@@ -59,9 +55,7 @@ const MEMORY: readonly DeliberateDifference[] = [
     ipxe: 'Leaves ring and packet buffer set: assertions fail, the next open loses them for good.',
     hypxe: 'Closes; the unconfirmed memory is reserved until UNLOAD gives it back.',
     why: 'The device must be usable again, and the memory must not be.',
-    test:
-      'driver-memory.test.ts: close-leaves-nothing-behind: a close that is not confirmed leaves ' +
-      'the device closed',
+    test: 'src/memory/shared-memory.test.ts',
   },
   {
     id: 'pages-kept-without-unload',
@@ -71,9 +65,7 @@ const MEMORY: readonly DeliberateDifference[] = [
     ipxe: 'Frees them when UNLOAD cannot be posted or the contact timed out.',
     hypxe: 'Sends UNLOAD after any contact, and keeps the pages reserved without an answer.',
     why: 'A late host may still connect, and then write to them.',
-    test:
-      'driver-memory.test.ts: pages-kept-without-unload: an UNLOAD that cannot be posted keeps ' +
-      'everything',
+    test: 'src/memory/shared-memory.test.ts',
     matches: (d, context) =>
       d.kind === 'message' &&
       d.type === 'extra' &&
@@ -88,9 +80,7 @@ const MEMORY: readonly DeliberateDifference[] = [
     ipxe: 'A transmit or a remove calls the hypercall page that is not mapped any more.',
     hypxe: 'Frames are dropped and requests fail with a named error until unquiesce.',
     why: 'The call is an invalid opcode: the guest dies.',
-    test:
-      'driver-reset.test.ts: quiesced-device-is-silent: no call, no packet, no crash; frames are ' +
-      'dropped',
+    test: 'src/driver/reset.test.ts',
     matches: (d, context) => {
       if (context.recorded(d, 'guest-fault').length === 0) return false;
       // The recording ends with the fault; whatever the guest does from there on it cannot know
@@ -105,9 +95,7 @@ const MEMORY: readonly DeliberateDifference[] = [
     ipxe: 'Overflows the message; only an assertion guards it.',
     hypxe: 'Sends GPADL_HEADER and as many GPADL_BODY messages as needed.',
     why: 'Robust sizes of rings and receive buffers need it.',
-    test:
-      'driver-gpadl.test.ts: gpadl-of-any-size: the most that the messages can say, and one page ' +
-      'more',
+    test: 'src/vmbus/gpadl.test.ts',
   },
 ];
 
@@ -120,7 +108,7 @@ const MESSAGES: readonly DeliberateDifference[] = [
     ipxe: 'Copies up to 255 bytes into a buffer that has room for 240.',
     hypxe: 'Cuts at 240.',
     why: 'The length comes from memory that the host writes.',
-    test: 'driver-wait.test.ts: message-length-checked: a length of 255 in the slot is cut at 240',
+    test: 'src/vmbus/wait.test.ts',
   },
   {
     id: 'connection-state-checked',
@@ -131,7 +119,7 @@ const MESSAGES: readonly DeliberateDifference[] = [
     hypxe:
       'Fails if a host from 2.4 on reports a state that is not 0. Older ones leave it undefined.',
     why: '“Supported but failed” is not a connection.',
-    test: 'driver-contact.test.ts: connection-state-checked: supported but failed is no connection',
+    test: 'src/vmbus/contact.test.ts',
   },
   {
     id: 'prompt-waits',
@@ -143,7 +131,7 @@ const MESSAGES: readonly DeliberateDifference[] = [
       'Looks first, pauses only if there is nothing, and looks after the last pause. The next ' +
       'packet may so find the ring not yet empty, and is then not signalled.',
     why: 'Each request would take a millisecond longer, and a last answer would count as none.',
-    test: 'driver-wait.test.ts: prompt-waits: answers that are there take no time',
+    test: 'src/vmbus/wait.test.ts',
     matches: (d, context) => {
       if (d.kind !== 'signal' || d.type !== 'missing') return false;
       const event = d.expected!.cause?.event;
@@ -163,9 +151,7 @@ const MESSAGES: readonly DeliberateDifference[] = [
       'Answers are matched by GPADL and channel; a late TORNDOWN frees what it is about. After a ' +
       'timeout RNDIS requests get other IDs.',
     why: 'One slow answer would spoil everything after it.',
-    test:
-      'driver-wait.test.ts: late-answers-belong-to-their-request: each GPADL is given back when ' +
-      'its own answer comes',
+    test: 'src/vmbus/wait.test.ts',
   },
   {
     id: 'bus-survives',
@@ -179,9 +165,7 @@ const MESSAGES: readonly DeliberateDifference[] = [
       'Handles rescinds and late offers at any time, skips other messages, leaves a failing ' +
       'device out. Only if no device works does the probe fail, with the first error.',
     why: 'A host may hot-add and hot-remove when it likes.',
-    test:
-      'driver-wait.test.ts: bus-survives: foreign messages, late offers and nonsense end no ' +
-      'wait',
+    test: 'src/vmbus/wait.test.ts',
     matches: (d, context) => {
       // The recording ends where iPXE gives up; the answers to what follows are not in it
       const rescinded = context
@@ -203,7 +187,7 @@ const MESSAGES: readonly DeliberateDifference[] = [
     ipxe: 'Each message that is skipped restarts the second: a chatty host holds it for ever.',
     hypxe: 'One limit for the wait, and one for the number of other messages.',
     why: 'Nothing may hang.',
-    test: 'driver-wait.test.ts: waits-are-bounded: a host that keeps talking does not keep us',
+    test: 'src/vmbus/wait.test.ts',
   },
   {
     id: 'posts-are-retried',
@@ -215,9 +199,7 @@ const MESSAGES: readonly DeliberateDifference[] = [
       'INSUFFICIENT_BUFFERS (0x13) and INVALID_CONNECTION_ID (0x12: throttled) are retried a ' +
       'bounded number of times with growing pauses; any other status is final.',
     why: 'Hosts throttle guests that post fast (Linux hv_post_message).',
-    test:
-      'driver-contact.test.ts: posts-are-retried: out of buffers and throttling pass, each ' +
-      'message arrives once',
+    test: 'src/vmbus/contact.test.ts',
     matches: (d, context) => {
       const throttled = context
         .recorded(d, 'hypercall')
@@ -235,9 +217,7 @@ const MESSAGES: readonly DeliberateDifference[] = [
     ipxe: 'Writes EOM in every idle millisecond of a wait, and never looks at the flag.',
     hypxe: 'Releases the slot, then writes EOM if the flag is set (TLFS 11.9).',
     why: 'Each write may leave the virtual machine. EOM writes are not compared.',
-    test:
-      'driver-detection.test.ts: eom-only-when-pending: EOM is written once for each message ' +
-      'that waited',
+    test: 'src/hyperv/detection.test.ts',
   },
 ];
 
@@ -250,9 +230,7 @@ const LIFE: readonly DeliberateDifference[] = [
     ipxe: 'Assumes that each device has the channel that it had.',
     hypxe: 'Matches the new offers by instance GUID, and drops devices that are not offered.',
     why: 'The host may number the channels anew.',
-    test:
-      'driver-reset.test.ts: offers-matched-after-reset: the device is found on another ' +
-      'channel',
+    test: 'src/driver/reset.test.ts',
   },
   {
     id: 'reset-is-retried',
@@ -262,9 +240,7 @@ const LIFE: readonly DeliberateDifference[] = [
     ipxe: 'Leaves SIMP enabled, so that the next unquiesce believes that all is well.',
     hypxe: 'Remembers the failure; the next unquiesce resets again. Devices are closed meanwhile.',
     why: 'Otherwise the network is dead until the next boot.',
-    test:
-      'driver-reset.test.ts: reset-is-retried: a host that does not connect is asked again, ' +
-      'devices closed meanwhile',
+    test: 'src/driver/reset.test.ts',
   },
   {
     id: 'old-channel-not-closed',
@@ -274,9 +250,7 @@ const LIFE: readonly DeliberateDifference[] = [
     ipxe: 'Writes cancellations into the dead ring, and posts CLOSE_CHANNEL on the new connection.',
     hypxe: 'Gives up the old channel without a word. GPADL IDs count on, as in iPXE.',
     why: 'The new connection has never opened it: the host sees a protocol error.',
-    test:
-      'driver-reset.test.ts: old-channel-not-closed: a new connection, and nothing about the old ' +
-      'channel',
+    test: 'src/driver/reset.test.ts',
     matches: (d, context) => {
       const unknown = context
         .recorded(d, 'violation')
@@ -295,7 +269,7 @@ const LIFE: readonly DeliberateDifference[] = [
     ipxe: 'Proves that the host knows 3.0, disconnects, and uses 0.13. No fallback.',
     hypxe: 'The same. What the loader stays on is an option of the driver.',
     why: 'Older hosts ignore UNLOAD: a loaded OS could never connect (iPXE 0166a6835).',
-    test: 'driver-contact.test.ts: version-negotiation: 3.0, UNLOAD, 0.13, with the same pages',
+    test: 'src/vmbus/contact.test.ts',
   },
   {
     id: 'foreign-identity-overwritten',
@@ -305,9 +279,7 @@ const LIFE: readonly DeliberateDifference[] = [
     ipxe: 'Refuses exactly 1 << 40; any other guest OS ID is overwritten, and 0 at the end.',
     hypxe: 'The same.',
     why: 'An identity that a chain-loading loader has left must not stop us (iPXE a0f6e7553).',
-    test:
-      'driver-detection.test.ts: foreign-identity-overwritten: only the identity of the UEFI ' +
-      'firmware is respected',
+    test: 'src/hyperv/detection.test.ts',
   },
   {
     id: 'no-clobber-list',
@@ -317,9 +289,7 @@ const LIFE: readonly DeliberateDifference[] = [
     ipxe: 'The inline assembly does not name memory as changed.',
     hypxe: 'No compiler moves accesses over a call of the machine.',
     why: 'A matter of C.',
-    test:
-      'driver-contact.test.ts: no-clobber-list: each hypercall has the input that was meant for ' +
-      'it',
+    test: 'src/vmbus/contact.test.ts',
   },
   {
     id: 'exact-clock',
@@ -329,9 +299,7 @@ const LIFE: readonly DeliberateDifference[] = [
     ipxe: 'Counts 26 ticks for each 2^18 of the reference time: 988 instead of 1024 in a second.',
     hypxe: 'Counts in the reference time itself, in units of 100 ns.',
     why: 'Timeouts should take as long as they say.',
-    test:
-      'driver-detection.test.ts: exact-clock: a second has ten million ticks, and a timeout ' +
-      'takes as long as it says',
+    test: 'src/hyperv/detection.test.ts',
   },
 ];
 

@@ -26,9 +26,7 @@ const RING: readonly DeliberateDifference[] = [
     ipxe: 'Leaves bytes 16 to 19 of GPA-direct headers as its packet buffer last held them.',
     hypxe: 'Sends zero. Where the recording marks bytes as stale, zero is what is compared with.',
     why: 'It tells the host what it should not know, and makes recordings differ.',
-    test:
-      'driver-transmit.test.ts: reserved-bytes-are-zero: the whole packet and the whole message, ' +
-      'after many others',
+    test: 'src/netvsc/transmit.test.ts',
   },
   {
     id: 'ranges-in-order',
@@ -38,9 +36,7 @@ const RING: readonly DeliberateDifference[] = [
     ipxe: 'Reverses them: each is put at the head of the list.',
     hypxe: 'Keeps the order.',
     why: 'Reordered frames cost TCP and TFTP retransmissions.',
-    test:
-      'driver-receive.test.ts: ranges-in-order: the ranges of one packet are handed up first to ' +
-      'last',
+    test: 'src/netvsc/receive.test.ts',
     matches: (d, context) => {
       if (d.kind !== 'frame' || d.type === 'changed') return false;
       const item = d.expected ?? d.actual!;
@@ -65,9 +61,7 @@ const RING: readonly DeliberateDifference[] = [
       'Consumes and counts it, and completes it if the host waits for that. A range outside of ' +
       'the buffer spoils only itself. Where the framing is lost, all that is there is skipped.',
     why: 'One bad packet must not stop the machine.',
-    test:
-      'driver-packet.test.ts: bad-packets-are-consumed: bad ones between good ones, in one poll, ' +
-      'also while closing',
+    test: 'src/vmbus/packet.test.ts',
     matches: (d, context) => {
       if (context.recorded(d, 'livelock').length === 0) return false;
       if (d.kind === 'livelock') return d.type === 'missing';
@@ -82,9 +76,7 @@ const RING: readonly DeliberateDifference[] = [
     ipxe: 'Trusts it, and reads ranges from the payload or beyond the packet.',
     hypxe: 'Rejects and completes the packet if number and header length do not agree.',
     why: 'A read out of bounds, decided by the host.',
-    test:
-      'driver-packet.test.ts: range-count-checked: the ranges must fill the header, neither more ' +
-      'nor less',
+    test: 'src/vmbus/packet.test.ts',
   },
   {
     id: 'packet-limit-is-policy',
@@ -95,9 +87,7 @@ const RING: readonly DeliberateDifference[] = [
     hypxe:
       'The preset `ipxe` keeps 512 and consumes what is longer; the preset `default` takes 8192.',
     why: 'A legal packet of many ranges must be received.',
-    test:
-      'driver-packet.test.ts: packet-limit-is-policy: 57 ranges are too many for iPXE, and not ' +
-      'for us',
+    test: 'src/vmbus/packet.test.ts',
   },
   {
     id: 'ring-indices-checked',
@@ -109,9 +99,7 @@ const RING: readonly DeliberateDifference[] = [
       'A packet that does not end within what was produced is skipped with all that is there; an ' +
       'index that is out of range or not aligned closes the channel with a named error.',
     why: 'Indices lie in memory that the host writes.',
-    test:
-      'driver-packet.test.ts: ring-indices-checked: the host’s indices out of range or crooked ' +
-      'end the channel by name',
+    test: 'src/vmbus/packet.test.ts',
   },
   {
     id: 'packet-buffer-not-shared',
@@ -121,9 +109,7 @@ const RING: readonly DeliberateDifference[] = [
     ipxe: 'Builds headers in the buffer that holds the received packet.',
     hypxe: 'Writes headers straight into the ring.',
     why: 'Harmless only as long as nothing is read afterwards.',
-    test:
-      'driver-transmit.test.ts: packet-buffer-not-shared: a receiver may send while it ' +
-      'receives',
+    test: 'src/netvsc/transmit.test.ts',
   },
   {
     id: 'transactions-compared-whole',
@@ -133,9 +119,7 @@ const RING: readonly DeliberateDifference[] = [
     ipxe: 'Looks at the lower half only.',
     hypxe: 'The upper half must be zero.',
     why: 'Another transaction’s completion must not free a buffer in flight.',
-    test:
-      'driver-transmit.test.ts: transactions-compared-whole: 64 bits, and only what is in ' +
-      'flight',
+    test: 'src/netvsc/transmit.test.ts',
   },
   {
     id: 'every-packet-completed',
@@ -147,9 +131,7 @@ const RING: readonly DeliberateDifference[] = [
       'the frame then.',
     hypxe: 'Completes each, later if the ring is full, and counts what it cannot use.',
     why: 'The host never gets its receive section back, until it has none left.',
-    test:
-      'driver-completion.test.ts: every-packet-completed: also bad data, and in-band data that ' +
-      'asks',
+    test: 'src/netvsc/completion.test.ts',
     matches: (d, context) => {
       const dropped = context.recorded(d, 'vmbus-poll').some((event) => event.consumed);
       return dropped && (isExtraCompletion(d) || isExtraError(d));
@@ -163,9 +145,7 @@ const RING: readonly DeliberateDifference[] = [
     ipxe: 'Logs it; later packets find the ring not empty and do not signal: the channel is dead.',
     hypxe: 'Signals again with each poll; after 100 failures the channel is given up by name.',
     why: 'A lost wake-up is a hang.',
-    test:
-      'driver-signal.test.ts: signals-are-retried: one that fails is made again by the next ' +
-      'poll',
+    test: 'src/vmbus/signal.test.ts',
   },
   {
     id: 'signalling-rule',
@@ -175,9 +155,7 @@ const RING: readonly DeliberateDifference[] = [
     ipxe: 'Sets the bit in the interrupt page, then makes the hypercall or sets the monitor bit.',
     hypxe: 'The same rule and order. Inbound bits and event flags are not looked at.',
     why: 'It is the protocol’s rule (Linux hv_need_to_signal); hosts throttle other signals.',
-    test:
-      'driver-signal.test.ts: signalling-rule: only into an empty ring that is not masked, bit ' +
-      'first',
+    test: 'src/vmbus/signal.test.ts',
   },
 ];
 
@@ -190,9 +168,7 @@ const NETVSC: readonly DeliberateDifference[] = [
     ipxe: 'With 32 frames in flight a close can neither clear the filter nor send HALT.',
     hypxe: 'Keeps room for control messages, and sends them before deferred frames.',
     why: 'A close must be orderly also under load. Slots are FIFO and start at 0, as in iPXE.',
-    test:
-      'driver-transmit.test.ts: control-messages-have-slots: a close with everything pending is ' +
-      'orderly',
+    test: 'src/netvsc/transmit.test.ts',
   },
   {
     id: 'deferral-is-no-error',
@@ -202,9 +178,7 @@ const NETVSC: readonly DeliberateDifference[] = [
     ipxe: 'Counts ENOBUFS for a frame that it sends later.',
     hypxe: 'Counts a frame once, when it is completed or given up.',
     why: 'The counters should be true.',
-    test:
-      'driver-transmit.test.ts: deferral-is-no-error: 32 in flight, the next wait, and each is ' +
-      'counted once',
+    test: 'src/netvsc/transmit.test.ts',
   },
   {
     id: 'completion-status-checked',
@@ -214,9 +188,7 @@ const NETVSC: readonly DeliberateDifference[] = [
     ipxe: 'Looks at no completion of a frame, nor at the sections of the receive buffer.',
     hypxe: 'A completion of a frame with a status other than success counts as an error.',
     why: 'The counters should be true. Sections are not needed: each range is checked.',
-    test:
-      'driver-transmit.test.ts: completion-status-checked: a frame that the host refuses counts ' +
-      'as an error',
+    test: 'src/netvsc/transmit.test.ts',
   },
   {
     id: 'full-open-at-probe',
@@ -226,9 +198,7 @@ const NETVSC: readonly DeliberateDifference[] = [
     ipxe: 'Opens completely, asks for addresses and link, closes. No HALT if INITIALISE failed.',
     hypxe: 'The same.',
     why: 'The addresses are needed before the device is registered (iPXE 16d749530).',
-    test:
-      'driver-rndis.test.ts: full-open-at-probe: a probe opens, asks, halts and closes; an open ' +
-      'asks anew',
+    test: 'src/rndis/requests.test.ts',
   },
 ];
 
@@ -241,9 +211,7 @@ const RNDIS: readonly DeliberateDifference[] = [
     ipxe: 'Drops it, and the waiter waits out its second.',
     hypxe: 'Fails the request at once.',
     why: 'The answer will not become better.',
-    test:
-      'driver-rndis.test.ts: short-answers-wake: information that lies outside of the answer ' +
-      'ends the wait',
+    test: 'src/rndis/requests.test.ts',
   },
   {
     id: 'byte-order',
@@ -253,9 +221,7 @@ const RNDIS: readonly DeliberateDifference[] = [
     ipxe: 'Uses the unconverted field in a switch; harmless on little-endian machines.',
     hypxe: 'All fields are read as little-endian, on any machine.',
     why: 'A matter of C.',
-    test:
-      'driver-rndis.test.ts: byte-order: a status is read as it lies on the wire, and is in the ' +
-      'error',
+    test: 'src/rndis/requests.test.ts',
   },
   {
     id: 'ranges-bound-messages',
@@ -265,7 +231,7 @@ const RNDIS: readonly DeliberateDifference[] = [
     ipxe: 'Never looks at the message length; a second message in a range is lost.',
     hypxe: 'The same.',
     why: 'Windows Server 2012 R2 sends a length that does not cover its data (iPXE 639632b05).',
-    test: 'driver-receive.test.ts: ranges-bound-messages: the length in a header decides nothing',
+    test: 'src/netvsc/receive.test.ts',
   },
   {
     id: 'keepalive-answered',
@@ -275,9 +241,7 @@ const RNDIS: readonly DeliberateDifference[] = [
     ipxe: 'Counts it as a receive error (EPROTO).',
     hypxe: 'Sends KEEPALIVE_CMPLT. Unknown status codes still count as receive errors.',
     why: 'A device may take a silent host driver for dead and reset.',
-    test:
-      'driver-receive.test.ts: keepalive-answered: with the same request ID, and it counts as no ' +
-      'error',
+    test: 'src/netvsc/receive.test.ts',
     matches: (d, context) => {
       const answer = (other: Difference): boolean =>
         other.type === 'extra' && other.actual!.label.endsWith('KEEPALIVE_CMPLT');
@@ -294,9 +258,7 @@ const RNDIS: readonly DeliberateDifference[] = [
     ipxe: 'Hands up a frame of no bytes as a good one.',
     hypxe: 'Counts a frame of less than 14 bytes as a receive error.',
     why: 'Nobody above can do anything with it.',
-    test:
-      'driver-receive.test.ts: short-frames-rejected: less than an Ethernet header is an error, ' +
-      'not a frame',
+    test: 'src/netvsc/receive.test.ts',
     matches: (d, context) => {
       const short = (other: Difference): boolean =>
         other.kind === 'frame' &&
@@ -313,7 +275,7 @@ const RNDIS: readonly DeliberateDifference[] = [
     ipxe: 'Accepts a shorter or longer one; dispatches answers by the request ID alone.',
     hypxe: 'Fails the open with a named error; answers must have the type that was asked for.',
     why: 'A device with half an address does not work, and nobody would see why.',
-    test: 'driver-rndis.test.ts: addresses-checked: a MAC address has six bytes',
+    test: 'src/rndis/requests.test.ts',
   },
   {
     id: 'frames-not-padded',
@@ -323,9 +285,7 @@ const RNDIS: readonly DeliberateDifference[] = [
     ipxe: 'Does not pad to 60 bytes. The frame begins 44 bytes into the RNDIS message.',
     hypxe: 'The same.',
     why: 'The host’s switch pads where it must (Linux does not pad either).',
-    test:
-      'driver-transmit.test.ts: frames-not-padded: short frames go out as they are, 44 bytes ' +
-      'into the message',
+    test: 'src/netvsc/transmit.test.ts',
   },
   {
     id: 'headroom-comment',
@@ -335,9 +295,7 @@ const RNDIS: readonly DeliberateDifference[] = [
     ipxe: 'A comment still says that the RNDIS header has 32 bytes; the sum is right.',
     hypxe: 'Frames are copied behind their headers: there is no headroom to add up.',
     why: 'A comment only.',
-    test:
-      'driver-transmit.test.ts: headroom-comment: a frame is copied behind its header, and the ' +
-      'caller’s bytes are free',
+    test: 'src/netvsc/transmit.test.ts',
   },
 ];
 

@@ -5,7 +5,7 @@
 import type { KernelPlan } from '../flow/os-chain.ts';
 import type { OsBug } from '../os/os-bugs.ts';
 import { MessageHeader, MessageType, VMBUS_MESSAGE_SINT } from '../../src/vmbus/protocol.ts';
-import { TICKS_PER_MS } from '../simulator/clock.ts';
+import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { runChain, type HostSetup } from './rig.ts';
 import type { Scenario } from './scenario.ts';

@@ -7,9 +7,9 @@
 import type { EventSink } from '../../src/events.ts';
 import type { MemoryRange } from '../../src/machine.ts';
 import type { Purpose } from '../../src/memory/shared-memory.ts';
-import type { Finding } from '../simulator/audit-findings.ts';
-import { describeGrant } from '../simulator/audit-pages.ts';
-import { MemoryPattern, auditPattern, writeLate } from '../simulator/late-writes.ts';
+import type { Finding } from '../simulator/audit/audit-findings.ts';
+import { describeGrant } from '../simulator/audit/audit-pages.ts';
+import { MemoryPattern, auditPattern, writeLate } from '../simulator/audit/late-writes.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { guestsOf } from './rig.ts';
 import type { HalfResult } from './scenario.ts';

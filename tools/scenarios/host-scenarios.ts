@@ -19,9 +19,9 @@ import {
   VMBUS_MESSAGE_SINT,
   VmbusVersion,
 } from '../../src/vmbus/protocol.ts';
-import { auditHandoff } from '../simulator/audit.ts';
-import { TICKS_PER_MS } from '../simulator/clock.ts';
-import type { Grant } from '../simulator/grants.ts';
+import { auditHandoff } from '../simulator/audit/audit.ts';
+import { TICKS_PER_MS } from '../simulator/base/clock.ts';
+import type { Grant } from '../simulator/ledger/grants.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { guestsOf, makeMachine, runChain } from './rig.ts';
 import type { Half, HalfResult, Scenario } from './scenario.ts';

@@ -4,11 +4,11 @@
 
 import { GuestRuns } from '../flow/guest-run.ts';
 import { runOsChain, type KernelPlan } from '../flow/os-chain.ts';
-import { TICKS_PER_MS } from '../simulator/clock.ts';
+import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import { SimulatedMachine, type SimulatedMachineOptions } from '../simulator/machine.ts';
 import { Network, memoryFiles, syntheticImage } from '../simulator/network/index.ts';
-import type { HostKnobs } from '../simulator/profile.ts';
-import { DEFAULT_PROFILE, profileNamed, withKnobs } from '../simulator/profiles.ts';
+import type { HostKnobs } from '../simulator/profiles/profile.ts';
+import { DEFAULT_PROFILE, profileNamed, withKnobs } from '../simulator/profiles/profiles.ts';
 import type { HalfResult } from './scenario.ts';
 
 /** Guest RAM: enough for a kernel, its crash kernel and resident firmware. */

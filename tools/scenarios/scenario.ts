@@ -6,7 +6,7 @@
  */
 
 import type { GuestEnd } from '../flow/guest-run.ts';
-import type { AuditCheck, Finding, Severity } from '../simulator/audit-findings.ts';
+import type { AuditCheck, Finding, Severity } from '../simulator/audit/audit-findings.ts';
 
 /** By what the broken half must be caught. */
 export type Caught =

@@ -9,10 +9,15 @@ export {
   type FindingPages,
   type HandoffKind,
   type Severity,
-} from './audit-findings.ts';
-export { describeGrant } from './audit-pages.ts';
-export { auditHandoff, type AuditOptions } from './audit.ts';
-export type { ChannelDevice, ClientName, DeviceChannel, GuestPacket } from './channel-interface.ts';
+} from './audit/audit-findings.ts';
+export { describeGrant } from './audit/audit-pages.ts';
+export { auditHandoff, type AuditOptions } from './audit/audit.ts';
+export type {
+  ChannelDevice,
+  ClientName,
+  DeviceChannel,
+  GuestPacket,
+} from './vmbus-server/channel-interface.ts';
 export {
   TICKS_PER_MS,
   TICKS_PER_US,
@@ -20,14 +25,20 @@ export {
   WallClock,
   type Alarm,
   type WallSource,
-} from './clock.ts';
-export type { CpuidOverride } from './cpuid.ts';
-export { HostEvents, type HostEvent, type HostEventSink } from './events.ts';
-export { GrantLedger, type Grant, type GrantKind } from './grants.ts';
-export { GuestCrash, GuestHang, type GuestFault } from './guest-end.ts';
-export { MemoryPattern, auditPattern, writeLate, type DamagedPage } from './late-writes.ts';
-export { KNOBS, isKnob, knobChoices, knobValue, type KnobDescription } from './knob-values.ts';
-export type { Link, LinkHost } from './link.ts';
+} from './base/clock.ts';
+export type { CpuidOverride } from './hypervisor/cpuid.ts';
+export { HostEvents, type HostEvent, type HostEventSink } from './ledger/events.ts';
+export { GrantLedger, type Grant, type GrantKind } from './ledger/grants.ts';
+export { GuestCrash, GuestHang, type GuestFault } from './hypervisor/guest-end.ts';
+export { MemoryPattern, auditPattern, writeLate, type DamagedPage } from './audit/late-writes.ts';
+export {
+  KNOBS,
+  isKnob,
+  knobChoices,
+  knobValue,
+  type KnobDescription,
+} from './profiles/knob-values.ts';
+export type { Link, LinkHost } from './network/link.ts';
 export { SimulatedMachine, type SimulatedMachineOptions } from './machine.ts';
 export { NetVsp, type NetVspOptions } from './netvsp/netvsp.ts';
 export {
@@ -41,11 +52,11 @@ export {
   type NetworkOptions,
   type TftpServerOptions,
 } from './network/index.ts';
-export { Partition, type PartitionOptions } from './partition.ts';
-export type { HostKnobs, HostProfile } from './profile.ts';
-export { DEFAULT_PROFILE, PROFILES, profileNamed, withKnobs } from './profiles.ts';
-export { Random } from './random.ts';
-export type { SimulatedProcessor } from './simulated-processor.ts';
+export { Partition, type PartitionOptions } from './hypervisor/partition.ts';
+export type { HostKnobs, HostProfile } from './profiles/profile.ts';
+export { DEFAULT_PROFILE, PROFILES, profileNamed, withKnobs } from './profiles/profiles.ts';
+export { Random } from './base/random.ts';
+export type { SimulatedProcessor } from './hypervisor/simulated-processor.ts';
 export {
   FileCopyHost,
   HeartbeatHost,
@@ -58,8 +69,8 @@ export {
   type PushReport,
   type ShutdownWish,
   type TimeSyncHostOptions,
-} from './utility/index.ts';
+} from './services/index.ts';
 export { inertDevice } from './vmbus-server/inert-device.ts';
 export type { ClientInspection, VmbusInspection } from './vmbus-server/inspection.ts';
 export { VmbusServer } from './vmbus-server/server.ts';
-export type { PartitionLimits } from './watchdog.ts';
+export type { PartitionLimits } from './hypervisor/watchdog.ts';

@@ -8,19 +8,19 @@
 
 import type { Machine, MemoryRange } from '../../src/machine.ts';
 import { DeviceClass } from '../../src/vmbus/protocol.ts';
-import type { Architecture } from './architecture.ts';
-import type { ChannelDevice } from './channel-interface.ts';
-import type { VirtualClock } from './clock.ts';
-import type { CpuidOverride } from './cpuid.ts';
-import type { HostEvents } from './events.ts';
-import type { Link } from './link.ts';
+import type { Architecture } from './hypervisor/architecture.ts';
+import type { ChannelDevice } from './vmbus-server/channel-interface.ts';
+import type { VirtualClock } from './base/clock.ts';
+import type { CpuidOverride } from './hypervisor/cpuid.ts';
+import type { HostEvents } from './ledger/events.ts';
+import type { Link } from './network/link.ts';
 import { NetVsp, type NetVspOptions } from './netvsp/netvsp.ts';
-import { Partition } from './partition.ts';
-import type { HostProfile } from './profile.ts';
-import type { SimulatedProcessor } from './simulated-processor.ts';
+import { Partition } from './hypervisor/partition.ts';
+import type { HostProfile } from './profiles/profile.ts';
+import type { SimulatedProcessor } from './hypervisor/simulated-processor.ts';
 import { inertDevice } from './vmbus-server/inert-device.ts';
 import { VmbusServer } from './vmbus-server/server.ts';
-import type { PartitionLimits } from './watchdog.ts';
+import type { PartitionLimits } from './hypervisor/watchdog.ts';
 
 /** What a machine is made of. */
 export interface SimulatedMachineOptions {

@@ -6,8 +6,8 @@
  */
 
 import { RndisHeader, RndisStatus, RndisType } from '../../../src/rndis/protocol.ts';
-import type { DeviceChannel } from '../channel-interface.ts';
-import type { PartitionServices } from '../partition-interface.ts';
+import type { DeviceChannel } from '../vmbus-server/channel-interface.ts';
+import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import type { LinkAnnouncer } from './link-announcer.ts';
 import type { Negotiation } from './negotiation.ts';
 import type { OidState } from './oids.ts';

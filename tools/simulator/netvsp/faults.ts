@@ -5,8 +5,8 @@
  * all of its packets leave. Without faults the door costs one comparison.
  */
 
-import type { DeviceChannel } from '../channel-interface.ts';
-import type { VirtualClock } from '../clock.ts';
+import type { DeviceChannel } from '../vmbus-server/channel-interface.ts';
+import type { VirtualClock } from '../base/clock.ts';
 
 /** A ring packet on its way to the guest. A fault may change all of it. */
 export interface OutgoingPacket {

@@ -4,9 +4,9 @@
 
 import { PAGE_SHIFT, PAGE_SIZE } from '../../../src/machine.ts';
 import { GpaDirectHeader, GpaRange } from '../../../src/vmbus/protocol.ts';
-import type { GuestPacket } from '../channel-interface.ts';
-import type { PacketRequest } from '../grants.ts';
-import type { GuestRam } from '../guest-ram.ts';
+import type { GuestPacket } from '../vmbus-server/channel-interface.ts';
+import type { PacketRequest } from '../ledger/grants.ts';
+import type { GuestRam } from '../base/guest-ram.ts';
 
 /** What {@link GpaRanges.next} found. */
 export const RangeResult = {

@@ -3,8 +3,8 @@
 /** What is wrong with a completion of the guest, whichever queue it comes on. */
 
 import { NvspRndisPacketComplete, NvspType } from '../../../src/netvsc/protocol.ts';
-import type { GuestPacket } from '../channel-interface.ts';
-import type { HostKnobs } from '../profile.ts';
+import type { GuestPacket } from '../vmbus-server/channel-interface.ts';
+import type { HostKnobs } from '../profiles/profile.ts';
 import type { ReceiveBuffer } from './receive-buffer.ts';
 
 /**

@@ -13,7 +13,7 @@ import {
   NvspType,
   NvspVersion,
 } from '../../../src/netvsc/protocol.ts';
-import type { GuestPacket } from '../channel-interface.ts';
+import type { GuestPacket } from '../vmbus-server/channel-interface.ts';
 import { NvspSwitchDataPath, OID_QUERY_EX, OID_QUERY_EX_SIZE } from './host-protocol.ts';
 
 /** By NVSP type of the guest: the version that it came with and its least length. */

@@ -5,7 +5,7 @@
  * reads them as one run of bytes, each piece through the grant that allows it.
  */
 
-import type { Grant, GrantLedger } from '../grants.ts';
+import type { Grant, GrantLedger } from '../ledger/grants.ts';
 
 export class GuestMessage {
   readonly #ledger: GrantLedger;

@@ -6,7 +6,7 @@
  * ignores quick toggles anyway).
  */
 
-import { TICKS_PER_MS, type Alarm, type VirtualClock } from '../clock.ts';
+import { TICKS_PER_MS, type Alarm, type VirtualClock } from '../base/clock.ts';
 
 /** Least time between two announcements, in ticks. */
 export const LINK_CHANGE_TICKS = 5000 * TICKS_PER_MS;

@@ -24,9 +24,9 @@ import {
   NvspVersion,
 } from '../../../src/netvsc/protocol.ts';
 import { COMPLETION_REQUESTED, PacketType } from '../../../src/vmbus/protocol.ts';
-import type { DeviceChannel, GuestPacket } from '../channel-interface.ts';
-import type { Grant } from '../grants.ts';
-import type { PartitionServices } from '../partition-interface.ts';
+import type { DeviceChannel, GuestPacket } from '../vmbus-server/channel-interface.ts';
+import type { Grant } from '../ledger/grants.ts';
+import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import { NO_ROOM, type Outbox } from './faults.ts';
 import { ReceiveBuffer, sectionSize } from './receive-buffer.ts';
 import { SEND_SECTION_SIZE } from './transmit-path.ts';

@@ -8,9 +8,13 @@
 
 import { RndisHeader, RndisType } from '../../../src/rndis/protocol.ts';
 import { DeviceClass, OfferFlag } from '../../../src/vmbus/protocol.ts';
-import type { ChannelDevice, ClientName, DeviceChannel } from '../channel-interface.ts';
-import type { Link } from '../link.ts';
-import type { PartitionServices } from '../partition-interface.ts';
+import type {
+  ChannelDevice,
+  ClientName,
+  DeviceChannel,
+} from '../vmbus-server/channel-interface.ts';
+import type { Link } from '../network/link.ts';
+import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import { QUEUES_MAX } from './subchannels.ts';
 import type { VfState } from './virtual-function.ts';
 import type { NetVspFaults } from './faults.ts';

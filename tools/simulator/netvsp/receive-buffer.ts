@@ -6,7 +6,7 @@
  * guest's completion of that packet; a guest that forgets completions starves itself.
  */
 
-import type { Grant, GrantLedger } from '../grants.ts';
+import type { Grant, GrantLedger } from '../ledger/grants.ts';
 
 /**
  * Sections that only control messages use (OpenVMM `RX_RESERVED_CONTROL_BUFFERS`): frames cannot

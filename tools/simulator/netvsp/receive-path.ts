@@ -7,8 +7,8 @@
 
 import { RndisChannel } from '../../../src/netvsc/protocol.ts';
 import { RndisPacket } from '../../../src/rndis/protocol.ts';
-import type { Alarm } from '../clock.ts';
-import type { PartitionServices } from '../partition-interface.ts';
+import type { Alarm } from '../base/clock.ts';
+import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import { DataHeader } from './data-message.ts';
 import type { FaultVerdict, NetVspFaults, OutgoingMessage, Outbox } from './faults.ts';
 import { SUB_ALLOCATION_DATA_OFFSET, type ReceiveBuffer } from './receive-buffer.ts';

@@ -14,10 +14,10 @@ import {
 } from '../../../src/netvsc/protocol.ts';
 import { RndisStatus } from '../../../src/rndis/protocol.ts';
 import { COMPLETION_REQUESTED, PacketType } from '../../../src/vmbus/protocol.ts';
-import type { DeviceChannel, GuestPacket } from '../channel-interface.ts';
-import type { Alarm } from '../clock.ts';
-import type { Grant } from '../grants.ts';
-import type { PartitionServices } from '../partition-interface.ts';
+import type { DeviceChannel, GuestPacket } from '../vmbus-server/channel-interface.ts';
+import type { Alarm } from '../base/clock.ts';
+import type { Grant } from '../ledger/grants.ts';
+import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import { Outbox, type NetVspFaults } from './faults.ts';
 import { ControlPath, type ControlDevice, type ControlHost } from './control-path.ts';
 import { takeCompletion } from './guest-completion.ts';

@@ -7,10 +7,14 @@
 
 import { NvspRndisPacket, NvspType } from '../../../src/netvsc/protocol.ts';
 import { COMPLETION_REQUESTED, PacketType } from '../../../src/vmbus/protocol.ts';
-import type { ChannelDevice, DeviceChannel, GuestPacket } from '../channel-interface.ts';
-import { TICKS_PER_MS, type Alarm } from '../clock.ts';
-import type { Grant } from '../grants.ts';
-import type { PartitionServices } from '../partition-interface.ts';
+import type {
+  ChannelDevice,
+  DeviceChannel,
+  GuestPacket,
+} from '../vmbus-server/channel-interface.ts';
+import { TICKS_PER_MS, type Alarm } from '../base/clock.ts';
+import type { Grant } from '../ledger/grants.ts';
+import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import { Outbox, type NetVspFaults } from './faults.ts';
 import { takeCompletion } from './guest-completion.ts';
 import type { Negotiation } from './negotiation.ts';

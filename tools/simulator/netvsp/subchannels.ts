@@ -13,8 +13,8 @@ import {
   NvspVersion,
 } from '../../../src/netvsc/protocol.ts';
 import { PacketType } from '../../../src/vmbus/protocol.ts';
-import type { DeviceChannel } from '../channel-interface.ts';
-import type { Alarm } from '../clock.ts';
+import type { DeviceChannel } from '../vmbus-server/channel-interface.ts';
+import type { Alarm } from '../base/clock.ts';
 import { NO_ROOM, type Outbox } from './faults.ts';
 import {
   NvspIndirectionTable,

@@ -16,10 +16,10 @@ import {
 } from '../../../src/netvsc/protocol.ts';
 import { RndisHeader, RndisType } from '../../../src/rndis/protocol.ts';
 import { PacketType } from '../../../src/vmbus/protocol.ts';
-import type { GuestPacket } from '../channel-interface.ts';
-import type { Grant } from '../grants.ts';
-import type { PartitionServices } from '../partition-interface.ts';
-import { Stack } from '../stack.ts';
+import type { GuestPacket } from '../vmbus-server/channel-interface.ts';
+import type { Grant } from '../ledger/grants.ts';
+import type { PartitionServices } from '../hypervisor/partition-interface.ts';
+import { Stack } from '../base/stack.ts';
 import { DataMessage } from './data-message.ts';
 import { NO_ROOM, type NetVspFaults, type Outbox } from './faults.ts';
 import { GpaRanges, RangeResult } from './gpa-ranges.ts';

@@ -14,8 +14,8 @@ import {
   NvspVfAssociation,
 } from '../../../src/netvsc/protocol.ts';
 import { COMPLETION_REQUESTED, PacketType } from '../../../src/vmbus/protocol.ts';
-import { TICKS_PER_MS, type Alarm } from '../clock.ts';
-import type { PartitionServices } from '../partition-interface.ts';
+import { TICKS_PER_MS, type Alarm } from '../base/clock.ts';
+import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import { NO_ROOM, type Outbox } from './faults.ts';
 import { DataPath, NvspSwitchDataPath } from './host-protocol.ts';
 import type { Negotiation } from './negotiation.ts';

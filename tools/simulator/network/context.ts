@@ -2,7 +2,7 @@
 
 /** What all parts of one network share. */
 
-import type { VirtualClock } from '../clock.ts';
+import type { VirtualClock } from '../base/clock.ts';
 import type { Frame } from './frame.ts';
 import { FramePool } from './frame.ts';
 import type { DropReason, NetworkStatistics } from './statistics.ts';

@@ -2,7 +2,7 @@
 
 /** A flipped bit that a checksum finds. */
 
-import type { Random } from '../random.ts';
+import type { Random } from '../base/random.ts';
 import type { Frame } from './frame.ts';
 import { ETH, EtherType, IP, IP_FRAGMENT_MASK, IpProtocol, UDP } from './protocol.ts';
 

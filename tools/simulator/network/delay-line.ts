@@ -5,7 +5,7 @@
  * the clock serves them all, so that a burst costs one alarm.
  */
 
-import type { Alarm, VirtualClock } from '../clock.ts';
+import type { Alarm, VirtualClock } from '../base/clock.ts';
 import type { Frame, FrameSink } from './frame.ts';
 
 export class DelayLine {

@@ -2,7 +2,7 @@
 
 /** A DHCP server (RFC 2131, 4.3): one pool, leases by MAC address, and a boot file. */
 
-import { TICKS_PER_MS } from '../clock.ts';
+import { TICKS_PER_MS } from '../base/clock.ts';
 import { ipText, isHostOf, macText } from './address.ts';
 import type { NetworkContext } from './context.ts';
 import type { DhcpRequest } from './dhcp-message.ts';

@@ -2,7 +2,7 @@
 
 /** The port of the switch that a NIC of the guest is plugged into. */
 
-import type { Link, LinkHost } from '../link.ts';
+import type { Link, LinkHost } from './link.ts';
 import type { NetworkContext } from './context.ts';
 import type { Frame, FrameSink } from './frame.ts';
 import type { Lane } from './lane.ts';

@@ -2,7 +2,7 @@
 
 /** One direction of the wire between a guest and the switch: latency and faults. */
 
-import { Random } from '../random.ts';
+import { Random } from '../base/random.ts';
 import type { NetworkContext } from './context.ts';
 import { corrupt } from './corruption.ts';
 import type { DelayLine } from './delay-line.ts';

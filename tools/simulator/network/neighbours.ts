@@ -5,8 +5,8 @@
  * few requests and then dropped (as RFC 1122, 2.3.2, asks for).
  */
 
-import type { Alarm } from '../clock.ts';
-import { TICKS_PER_MS } from '../clock.ts';
+import type { Alarm } from '../base/clock.ts';
+import { TICKS_PER_MS } from '../base/clock.ts';
 import { ipText } from './address.ts';
 import type { NetworkContext } from './context.ts';
 import type { Frame } from './frame.ts';

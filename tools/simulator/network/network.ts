@@ -6,8 +6,8 @@
  * give the same frames at the same times.
  */
 
-import type { VirtualClock } from '../clock.ts';
-import type { Link, LinkHost } from '../link.ts';
+import type { VirtualClock } from '../base/clock.ts';
+import type { Link, LinkHost } from './link.ts';
 import type { Subnet } from './address.ts';
 import { isHostOf, parseIp, subnetOf } from './address.ts';
 import type { NetworkLog } from './context.ts';

@@ -2,7 +2,7 @@
 
 /** What the TFTP server can be told to do, and what it agrees on with a client. */
 
-import { TICKS_PER_MS } from '../clock.ts';
+import { TICKS_PER_MS } from '../base/clock.ts';
 import { plainPath } from './files.ts';
 import { choice, NetworkOptionError, whole } from './options.ts';
 import { UDP_PAYLOAD_MAX } from './protocol.ts';

@@ -5,7 +5,7 @@
  * are numbered from 1 without wrapping; block 0 is the OACK; on the wire 65535 is followed by 0.
  */
 
-import type { Alarm } from '../clock.ts';
+import type { Alarm } from '../base/clock.ts';
 import { copyAndSum } from './checksum.ts';
 import type { NetworkContext } from './context.ts';
 import { UDP } from './protocol.ts';

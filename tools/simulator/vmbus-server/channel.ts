@@ -3,7 +3,7 @@
 /** A channel as the server keeps it: the device, its place on the bus, its state. */
 
 import { MONITOR_NONE } from '../../../src/vmbus/protocol.ts';
-import type { ChannelDevice } from '../channel-interface.ts';
+import type { ChannelDevice } from './channel-interface.ts';
 import type { Gpadl } from './gpadls.ts';
 import type { RingChannel } from './ring-channel.ts';
 

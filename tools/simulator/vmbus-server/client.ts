@@ -7,8 +7,8 @@
  */
 
 import { VMBUS_MESSAGE_SINT } from '../../../src/vmbus/protocol.ts';
-import type { ClientName } from '../channel-interface.ts';
-import type { HostProfile } from '../profile.ts';
+import type { ClientName } from './channel-interface.ts';
+import type { HostProfile } from '../profiles/profile.ts';
 
 /** First connection ID of channels on a host that does not tell SINTs apart (QEMU). */
 const LOW_CHANNEL_CONNECTIONS = 16;

@@ -15,7 +15,7 @@ import {
   VmbusVersion,
 } from '../../../src/vmbus/protocol.ts';
 import { SINT_COUNT } from '../../../src/hyperv/protocol.ts';
-import type { Alarm } from '../clock.ts';
+import type { Alarm } from '../base/clock.ts';
 import { Channels } from './channels.ts';
 import type { Client } from './client.ts';
 import { decodeContact, getAddress } from './contact.ts';

@@ -5,8 +5,8 @@
  * faults and the limits, and with those of one client who that is.
  */
 
-import type { HostEvent } from '../events.ts';
-import type { EventPort, PartitionServices } from '../partition-interface.ts';
+import type { HostEvent } from '../ledger/events.ts';
+import type { EventPort, PartitionServices } from '../hypervisor/partition-interface.ts';
 import type { Client } from './client.ts';
 import type { ServerFaults } from './faults.ts';
 import { SharedMemory } from './shared-memory.ts';

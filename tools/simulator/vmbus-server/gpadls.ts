@@ -7,7 +7,7 @@
 
 import { PAGE_SIZE } from '../../../src/machine.ts';
 import { GpadlBody, GpadlHeader, GpadlTeardown, GpaRange } from '../../../src/vmbus/protocol.ts';
-import type { Grant } from '../grants.ts';
+import type { Grant } from '../ledger/grants.ts';
 import type { Channel } from './channel.ts';
 import type { ServerContext } from './context.ts';
 import { gpadlCreated, gpadlTorndown } from './control-messages.ts';

@@ -7,9 +7,9 @@
  */
 
 import { PAGE_SHIFT, PAGE_SIZE } from '../../../src/machine.ts';
-import { BlockCopy } from '../block-copy.ts';
-import type { Grant } from '../grants.ts';
-import type { GuestRam } from '../guest-ram.ts';
+import { BlockCopy } from '../base/block-copy.ts';
+import type { Grant } from '../ledger/grants.ts';
+import type { GuestRam } from '../base/guest-ram.ts';
 
 export class GrantMemory {
   readonly grant: Grant;

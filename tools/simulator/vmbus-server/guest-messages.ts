@@ -7,7 +7,7 @@
 
 import { HV_MESSAGE_PAYLOAD_MAX, HvStatus } from '../../../src/hyperv/protocol.ts';
 import { VMBUS_MESSAGE_TYPE } from '../../../src/vmbus/protocol.ts';
-import type { Alarm } from '../clock.ts';
+import type { Alarm } from '../base/clock.ts';
 import type { ServerContext } from './context.ts';
 
 /** Most that the knob `messageQueue` can ask for (OpenVMM: 64; QEMU: 16). */

@@ -11,7 +11,7 @@ import {
   PacketHeader,
   PacketType,
 } from '../../../src/vmbus/protocol.ts';
-import type { GuestPacket } from '../channel-interface.ts';
+import type { GuestPacket } from './channel-interface.ts';
 
 export const DESCRIPTOR_SIZE = PacketHeader.size;
 export const FOOTER_SIZE = PacketFooter.size;

@@ -12,8 +12,8 @@ import {
   VmbusVersion,
   VP_INDEX_DISABLE_INTERRUPT,
 } from '../../../src/vmbus/protocol.ts';
-import { TICKS_PER_US } from '../clock.ts';
-import type { Alarm } from '../clock.ts';
+import { TICKS_PER_US } from '../base/clock.ts';
+import type { Alarm } from '../base/clock.ts';
 import type { Channel } from './channel.ts';
 import type { ServerContext } from './context.ts';
 import type { Offers } from './offers.ts';

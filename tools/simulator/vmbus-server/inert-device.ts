@@ -3,7 +3,7 @@
 /** Devices that are offered and accept nothing: guests must skip them. */
 
 import { STATUS_UNSUCCESSFUL } from '../../../src/vmbus/protocol.ts';
-import type { ChannelDevice } from '../channel-interface.ts';
+import type { ChannelDevice } from './channel-interface.ts';
 
 /** A device of this class that refuses every open. GUIDs in canonical text. */
 export function inertDevice(

@@ -5,7 +5,7 @@
  * the primary client stand at the top, those of all clients in `clients`.
  */
 
-import type { ClientName } from '../channel-interface.ts';
+import type { ClientName } from './channel-interface.ts';
 import type { ChannelState } from './channel.ts';
 import type { ConnectionPhase, VmbusConnection } from './connection.ts';
 import type { ServerState } from './context.ts';

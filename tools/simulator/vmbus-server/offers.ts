@@ -7,7 +7,7 @@
  */
 
 import { MessageType, MONITOR_NONE, VMBUS_CHANNEL_MAX } from '../../../src/vmbus/protocol.ts';
-import type { ChannelDevice } from '../channel-interface.ts';
+import type { ChannelDevice } from './channel-interface.ts';
 import { Channel } from './channel.ts';
 import type { ServerContext } from './context.ts';
 import { offerChannel, plainMessage } from './control-messages.ts';

@@ -12,7 +12,7 @@ import {
   VmbusVersion,
   VP_INDEX_DISABLE_INTERRUPT,
 } from '../../../src/vmbus/protocol.ts';
-import type { Grant } from '../grants.ts';
+import type { Grant } from '../ledger/grants.ts';
 import type { Channel, Opening } from './channel.ts';
 import type { ServerContext } from './context.ts';
 import { GrantMemory } from './grant-memory.ts';

@@ -7,11 +7,11 @@
  */
 
 import { PacketHeader } from '../../../src/vmbus/protocol.ts';
-import { BlockCopy } from '../block-copy.ts';
-import type { ChannelDevice, DeviceChannel, GuestPacket } from '../channel-interface.ts';
-import { TICKS_PER_MS } from '../clock.ts';
-import type { Alarm } from '../clock.ts';
-import type { Grant } from '../grants.ts';
+import { BlockCopy } from '../base/block-copy.ts';
+import type { ChannelDevice, DeviceChannel, GuestPacket } from './channel-interface.ts';
+import { TICKS_PER_MS } from '../base/clock.ts';
+import type { Alarm } from '../base/clock.ts';
+import type { Grant } from '../ledger/grants.ts';
 import type { ServerContext } from './context.ts';
 import type { RingPoke } from './faults.ts';
 import type { GrantMemory } from './grant-memory.ts';

@@ -18,8 +18,8 @@ import {
   VmbusVersion,
 } from '../../../src/vmbus/protocol.ts';
 import { HvStatus } from '../../../src/hyperv/protocol.ts';
-import type { ChannelDevice, ClientName } from '../channel-interface.ts';
-import type { PartitionServices } from '../partition-interface.ts';
+import type { ChannelDevice, ClientName } from './channel-interface.ts';
+import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import { Client } from './client.ts';
 import { VmbusConnection } from './connection.ts';
 import { fromSecondClient } from './contact.ts';

@@ -6,8 +6,8 @@
  * not public: it is a knob.
  */
 
-import type { VirtualClock } from '../clock.ts';
-import { TICKS_PER_MS } from '../clock.ts';
+import type { VirtualClock } from '../base/clock.ts';
+import { TICKS_PER_MS } from '../base/clock.ts';
 
 /** Over which time the knob `throttleSignals` counts. */
 export const THROTTLE_WINDOW_TICKS = 1000 * TICKS_PER_MS;

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** Runs the built command line as a user does, and compares what it prints with kept texts. */
+
+import { execFile } from 'node:child_process';
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import * as assert from 'uvu/assert';
+
+/** The built command line. */
+export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
+const GOLDEN = fileURLToPath(new URL('../golden/', import.meta.url));
+
+/** Longest that one run may take, in ms. */
+const RUN_MAX_MS = 30_000;
+
+/** What a run printed, and how it ended. */
+export interface Run {
+  readonly code: number | null;
+  readonly out: string;
+  readonly error: string;
+}
+
+/** A directory of the tests' own. Everything runs in it, so that paths in messages are short. */
+export const directory = fs.realpathSync(
+  fs.mkdtempSync(path.join(os.tmpdir(), 'hypxe-command-line-')),
+);
+process.on('exit', () => fs.rmSync(directory, { recursive: true, force: true }));
+
+/** Put a file into the directory. Returns its name. */
+export function write(name: string, contents: string | Uint8Array): string {
+  const file = path.join(directory, name);
+  fs.mkdirSync(path.dirname(file), { recursive: true });
+  fs.writeFileSync(file, contents);
+  return name;
+}
+
+/** Read a file of the directory. */
+export function read(name: string): string {
+  return fs.readFileSync(path.join(directory, name), 'utf8');
+}
+
+/** Run `hypxe` with these arguments. */
+export function hypxe(...args: string[]): Promise<Run> {
+  const options = { cwd: directory, maxBuffer: 1 << 26, timeout: RUN_MAX_MS };
+  return new Promise((resolve) => {
+    const child = execFile(process.execPath, [CLI, ...args], options, (_, out, error) => {
+      resolve({ code: child.exitCode, out, error });
+    });
+  });
+}
+
+/** Run a command of the shell. */
+export function shell(command: string): Promise<Run> {
+  const options = { cwd: directory, timeout: RUN_MAX_MS };
+  return new Promise((resolve) => {
+    const child = execFile('/bin/sh', ['-c', command], options, (_, out, error) => {
+      resolve({ code: child.exitCode, out, error });
+    });
+  });
+}
+
+/** The last line that was printed. */
+export function lastLine({ out }: Run): string {
+  return out.trimEnd().split('\n').at(-1) ?? '';
+}
+
+/**
+ * Compare a text with the one that is kept under this name. `SNAPSHOT=update` keeps the new one
+ * instead: look at the difference before you commit it.
+ */
+export function assertKept(name: string, text: string): void {
+  const file = path.join(GOLDEN, name);
+  if (process.env.SNAPSHOT === 'update') fs.writeFileSync(file, text);
+  const kept = fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : '';
+  const hint = `differs from golden/${name}: if it should, run the tests with SNAPSHOT=update`;
+  assert.fixture(text, kept, undefined);
+  assert.is(text, kept, hint);
+}
+
+/** Assert a refusal: exit code 2, nothing on standard output, and this on the other. */
+export function assertRefused(run: Run, name: string, text: string, advice: string): void {
+  assert.is(run.error, `hypxe: ${name}: ${text}\n       ${advice}\n`);
+  assert.is(run.out, '');
+  assert.is(run.code, 2);
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** A rig for the tests of flows: kernels one after the other on one machine. */
+
+import { Msr } from '../../src/hyperv/protocol.ts';
+import { runOsChain, type KernelPlan } from '../../tools/flow/os-chain.ts';
+import { guestsOf, makeMachine, type HostSetup } from '../../tools/scenarios/rig.ts';
+import type { Finding } from '../../tools/simulator/audit/audit-findings.ts';
+import type { SimulatedMachine } from '../../tools/simulator/machine.ts';
+
+export interface Chain extends HostSetup {
+  readonly kernels: readonly KernelPlan[];
+  readonly machine?: SimulatedMachine;
+}
+
+/** Run kernels; what became of each, and of the machine. */
+export function chain(setup: Chain) {
+  const machine = setup.machine ?? makeMachine(setup);
+  const guests = guestsOf(machine);
+  const stages = runOsChain({
+    machine,
+    memoryMap: machine.bootProcessor.memoryMap,
+    kernels: setup.kernels,
+    guest: (name, run) => guests.run(name, run),
+  });
+  return { machine, stages, ended: guests.ended };
+}
+
+/** Checks that have errors, each once, in order. */
+export function errorChecks(findings: readonly Finding[]): string[] {
+  const checks = findings.filter(({ severity }) => severity === 'error').map(({ check }) => check);
+  return [...new Set(checks)];
+}
+
+/** What is worse than an info, as `check: text`. */
+export function complaints(findings: readonly Finding[]): string[] {
+  return findings
+    .filter(({ severity }) => severity !== 'info')
+    .map(({ check, text }) => `${check}: ${text}`);
+}
+
+const NAMES = new Map(Object.entries(Msr).map(([name, msr]) => [msr as number, name]));
+NAMES.set(Msr.SINT0 + 2, 'SINT2');
+
+/** From when this is called: the registers written and the messages posted, in order. */
+export function recordWrites(machine: SimulatedMachine): string[] {
+  const seen: string[] = [];
+  machine.events.listen((event) => {
+    if (event.kind === 'wrmsr') {
+      seen.push(`${NAMES.get(event.msr) ?? event.msr} ${event.value === 0n ? '0' : 'value'}`);
+    } else if (event.kind === 'hypercall' && event.name === 'HvPostMessage') {
+      seen.push(`message ${event.input[16]}`);
+    }
+  });
+  return seen;
+}

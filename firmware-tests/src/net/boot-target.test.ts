@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** What is booted from whom, by what a lease says. */
+
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { ascii, DEFAULT_OPTIONS, thrown } from '../../rigs/net-peer.ts';
+import type { Reply } from '../../rigs/net-peer.ts';
+import { bootTarget } from '../../../src/net/boot-target.ts';
+import type { BootOverride, BootTarget } from '../../../src/net/boot-target.ts';
+import { ipv4Text } from '../../../src/net/bytes.ts';
+import { Bench, server } from '../../rigs/bench/net-dhcp.ts';
+
+const target = suite('boot target');
+
+function targetOf(
+  fields: Partial<Reply>,
+  override: BootOverride = {},
+): BootTarget & { text: string; warnings: string[] } {
+  const b = new Bench(server({ file: [], ...fields }));
+  const lease = b.run({ offerWaitMs: 0 });
+  const found = bootTarget(lease, override, b.net.log, 'net0');
+  const warnings = b.lines.filter((line) => line.startsWith('warning'));
+  return { ...found, text: `${ipv4Text(found.server)}:${found.port} ${found.file}`, warnings };
+}
+
+const withOptions = (...more: [number, ...number[]][]): NonNullable<Reply['options']> => [
+  ...DEFAULT_OPTIONS,
+  ...more,
+];
+const option66 = (text: string): [number, ...number[]] => [66, ...ascii(text)];
+const option67: [number, ...number[]] = [67, ...ascii('boot.bin')];
+
+target('as dnsmasq (option 67 with NUL, siaddr) and libslirp (file only) say it', () => {
+  const dnsmasq = { siaddr: '10.8.0.1', options: withOptions([67, ...ascii('boot.bin\0')]) };
+  assert.is(targetOf(dnsmasq).text, '10.8.0.1:69 boot.bin');
+  const libslirp = { siaddr: '10.0.2.2', file: ascii('boot.bin'), sname: ascii('slirp') };
+  assert.is(targetOf(libslirp).text, '10.0.2.2:69 boot.bin');
+});
+
+target('next server: siaddr, option 66, option 150, sname, the DHCP server', () => {
+  const all = withOptions(option67, option66('10.0.0.3\0'), [150, 10, 0, 0, 4, 10, 0, 0, 5]);
+  const sname = ascii('10.0.0.6');
+  assert.is(targetOf({ siaddr: '10.0.0.2', options: all, sname }).text, '10.0.0.2:69 boot.bin');
+  assert.is(targetOf({ options: all, sname }).text, '10.0.0.3:69 boot.bin');
+  const cisco = withOptions(option67, [150, 10, 0, 0, 4]);
+  assert.is(targetOf({ options: cisco, sname }).text, '10.0.0.4:69 boot.bin');
+  assert.is(targetOf({ options: withOptions(option67), sname }).text, '10.0.0.6:69 boot.bin');
+  assert.is(targetOf({ options: withOptions(option67) }).text, '10.0.0.1:69 boot.bin');
+});
+
+target('a name in option 66 is told, and the next source taken', () => {
+  const found = targetOf({ options: withOptions(option67, option66('tftp.example')) });
+  assert.is(found.text, '10.0.0.1:69 boot.bin');
+  assert.match(found.warnings.join(), /option 66 "tftp\.example" is no IPv4 address.*no DNS/);
+});
+
+target('no boot file, no next server, and files that cannot be had', () => {
+  assert.is(thrown(() => targetOf({})).kind.name, 'NoBootFile');
+  const nowhere = {
+    file: ascii('f'),
+    options: [
+      [54, 0, 0, 0, 0],
+      [1, 255, 255, 255, 0],
+    ] as [number, ...number[]][],
+  };
+  assert.is(targetOf(nowhere).text, '10.0.0.1:69 f');
+  const strange = {
+    file: ascii('f'),
+    options: [
+      [54, 240, 0, 0, 1],
+      [1, 255, 255, 255, 0],
+    ] as [number, ...number[]][],
+  };
+  assert.is(thrown(() => targetOf(strange)).kind.name, 'NoNextServer');
+  for (const url of [
+    'http://10.0.0.1/x',
+    'tftp://host/x',
+    'tftp://10.0.0.1',
+    'tftp://10.0.0.1:0/x',
+    'tftp://10.0.0.1:70000/x',
+  ])
+    assert.is(thrown(() => targetOf({ file: ascii(url) })).kind.name, 'UnsupportedUrl', url);
+});
+
+target('the caller can name server and file, also as a URL', () => {
+  const fields = { siaddr: '10.0.0.2', file: ascii('boot.bin') };
+  assert.is(targetOf(fields, { bootFile: 'mine' }).text, '10.0.0.2:69 mine');
+  assert.is(targetOf(fields, { nextServer: '10.0.0.8' }).text, '10.0.0.8:69 boot.bin');
+  assert.is(targetOf({}, { bootFile: 'tftp://10.0.0.9:6969/a/b' }).text, '10.0.0.9:6969 a/b');
+  for (const nextServer of ['host', '0.0.0.0', ''])
+    assert.is(thrown(() => targetOf(fields, { nextServer })).kind.name, 'BadNextServer');
+});
+
+target('header and option 67 at odds are told', () => {
+  const found = targetOf({ file: ascii('one'), options: withOptions([67, ...ascii('two')]) });
+  assert.is(found.file, 'one');
+  assert.match(found.warnings.join(), /header says file "one", option 67 "two"/);
+});
+
+target.run();

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** The TFTP client and servers that refuse, or that break the rules. */
+
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { ascii, ipFrame, slowChecksum, thrown, u16 } from '../../rigs/net-peer.ts';
+import type { DownloadSink } from '../../../src/net/download.ts';
+import { errorKinds, HypxeError } from '../../../src/error.ts';
+import { TID, data, oack, tftpError, Bench, server, pattern } from '../../rigs/bench/net-tftp.ts';
+
+const refusal = suite('TFTP refusal');
+
+refusal('errors of the server in words', () => {
+  const cases: [number, string, string, RegExp][] = [
+    [1, 'no such', 'TftpFileNotFound', /boot\.bin: file not found \(code 1\): "no such"$/],
+    [2, '', 'TftpAccessDenied', /access violation \(code 2\)$/],
+    [0, 'odd\n', 'TftpServerError', /undefined error \(code 0\): "odd\\x0a"$/],
+    [99, 'x', 'TftpServerError', /unknown error \(code 99\): "x"$/],
+  ];
+  for (const [code, text, name, pattern] of cases) {
+    const b = new Bench((_, bench) => bench.send(tftpError(code, text)));
+    const error = thrown(() => b.run());
+    assert.is(error.kind.name, name);
+    assert.match(error.message, pattern);
+    assert.equal(b.course, ['RRQ 69']);
+    assert.equal(b.sink.begun, []);
+  }
+});
+
+refusal('an error without text or NUL, and one in the middle', () => {
+  const bare = new Bench((_, bench) => bench.send([0, 5, 0, 3]));
+  assert.match(thrown(() => bare.run()).message, /disk full or allocation exceeded \(code 3\)$/);
+  const right = server({ file: pattern(2000) });
+  const middle = new Bench((packet, bench) =>
+    packet.number === 2 && packet.opcode === 4
+      ? bench.send([0, 5, 0, 0, 65])
+      : right(packet, bench),
+  );
+  assert.match(thrown(() => middle.run()).message, /undefined error \(code 0\): "A"$/);
+});
+
+refusal('options refused: asked once more without, from another port', () => {
+  const file = pattern(700);
+  const right = server({ file, plain: true });
+  const b = new Bench((packet, bench) => {
+    const options = packet.opcode === 1 && packet.payload.length > 21;
+    if (options) bench.send(tftpError(8, 'no options'));
+    else right(packet, bench);
+  });
+  assert.is(b.run().length, 700);
+  assert.equal(b.sink.bytes, file);
+  assert.equal(Array.from(b.seen[1]!.payload), [0, 1, ...ascii('dir/boot.bin\0octet\0')]);
+  assert.is.not(b.seen[0]!.sourcePort, b.seen[1]!.sourcePort);
+  const again = new Bench((_, bench) => bench.send(tftpError(8, '')));
+  assert.is(thrown(() => again.run()).kind.name, 'TftpServerError');
+  assert.is(again.seen.length, 2);
+});
+
+refusal('other ports get error 5 and change nothing; errors of theirs get nothing', () => {
+  const file = pattern(1000);
+  const right = server({ file, tsize: true });
+  const b = new Bench((packet, bench) => {
+    if (packet.opcode === 4 && packet.number === 1) {
+      bench.send(data(2, [6, 6, 6]), 0, TID + 1);
+      bench.send(tftpError(0, 'bad'), 0, TID + 2);
+      bench.send(data(2, [6, 6, 6]), 0, TID, '10.0.0.2');
+    }
+    if (packet.opcode !== 5) right(packet, bench);
+  });
+  const result = b.run();
+  assert.equal(b.sink.bytes, file);
+  assert.is(result.ignored, 3);
+  const errors = b.seen.filter((packet) => packet.opcode === 5);
+  assert.is(errors.length, 1);
+  assert.is(errors[0]!.port, TID + 1);
+  assert.equal(Array.from(errors[0]!.payload), tftpError(5, 'unknown transfer ID'));
+});
+
+refusal('two answers to a request sent twice: the first port counts', () => {
+  const file = pattern(20);
+  const b = new Bench((packet, bench) => {
+    if (packet.opcode === 1) {
+      bench.send(data(1, file), 600, TID + bench.seen.length);
+    }
+  });
+  assert.is(b.run().length, 20);
+  assert.equal(b.course, ['RRQ 69', 'RRQ 69', `ACK 1 ${TID + 1}`]);
+});
+
+refusal('option acknowledgements that break the rules', () => {
+  const cases: [number[], RegExp][] = [
+    [oack('blksize', '1469'), /"blksize" with value "1469"$/],
+    [oack('blksize', '7'), /"blksize"/],
+    [oack('blksize', 'many'), /"many"/],
+    [oack('blksize', '512', 'blksize', '512'), /not asked for/],
+    [oack('windowsize', '5'), /"windowsize" with value "5"$/],
+    [oack('windowsize', '0'), /"windowsize" with value "0"$/],
+    [oack('tsize', '-1'), /"tsize" with value "-1"$/],
+    [oack('tsize', '9999999999999999999'), /"tsize"/],
+    [oack('timeout', '1'), /"timeout" with value "1", which was not asked for/],
+    [oack('blksize'), /option "blksize" without a value/],
+    [[0, 6, ...ascii('blksize'), 0, 53, 49, 50], /without NUL/],
+  ];
+  for (const [packet, pattern] of cases) {
+    const b = new Bench((seen, bench) => {
+      if (seen.opcode === 1) bench.send(packet);
+    });
+    const error = thrown(() => b.run());
+    assert.is(error.kind.name, 'TftpBadOptions');
+    assert.match(error.message, pattern);
+    assert.equal(b.course, ['RRQ 69', 'ERROR 8 40000']);
+    assert.equal(b.sink.begun, []);
+  }
+});
+
+refusal('an empty option acknowledgement means no options', () => {
+  const right = server({ file: pattern(600) });
+  const b = new Bench((packet, bench) =>
+    packet.opcode === 1 ? bench.send([0, 6]) : right(packet, bench),
+  );
+  assert.is(b.run().blockSize, 512);
+});
+
+refusal('oversized blocks, blocks beyond the size, and a file that ends too early', () => {
+  const scripted = (...packets: number[][]): Bench =>
+    new Bench((seen, bench) => {
+      const next = seen.opcode === 1 ? packets[0] : packets[seen.number + 1];
+      if (seen.opcode !== 5 && next !== undefined) bench.send(next);
+    });
+  const cases: [Bench, string, string, number][] = [
+    [
+      scripted(oack('blksize', '16'), data(1, pattern(17))),
+      'TftpOversizedBlock',
+      'ERROR 4 40000',
+      0,
+    ],
+    [
+      scripted(oack('tsize', '600'), data(1, pattern(512)), data(2, pattern(89))),
+      'TftpBeyondSize',
+      'ERROR 3 40000',
+      512,
+    ],
+    [
+      scripted(oack('tsize', '600'), data(1, pattern(512)), data(2, pattern(87))),
+      'TftpTruncated',
+      'ERROR 0 40000',
+      512,
+    ],
+    [
+      scripted(oack('tsize', '512'), data(1, pattern(512)), data(2, [1])),
+      'TftpBeyondSize',
+      'ERROR 3 40000',
+      512,
+    ],
+  ];
+  for (const [b, name, last, written] of cases) {
+    assert.is(thrown(() => b.run()).kind.name, name);
+    assert.is(b.course.at(-1), last);
+    assert.is(b.sink.bytes.length, written);
+  }
+});
+
+refusal('packets cut short and with other opcodes are ignored', () => {
+  const right = server({ file: pattern(700), tsize: true });
+  const b = new Bench((packet, bench) => {
+    for (const bad of [
+      [],
+      [0],
+      [0, 3],
+      [0, 3, 0],
+      [0, 5, 0],
+      [0, 9, 0, 1],
+      [0, 1, 65, 0],
+      [0, 4, 0, 1],
+    ])
+      bench.send(bad);
+    right(packet, bench);
+  });
+  assert.is(b.run().length, 700);
+  assert.equal(b.sink.bytes, pattern(700));
+});
+
+const TestError = errorKinds({ TooLarge: ['ENOMEM', 'Give it more memory.'] });
+
+refusal('a sink that refuses the size: nothing is written, the server is told', () => {
+  const b = new Bench(server({ file: pattern(3000), tsize: '99999999999' }));
+  const sink: DownloadSink = {
+    begin: (size) => {
+      throw new HypxeError(TestError.TooLarge, `${size}`);
+    },
+    write: () => assert.unreachable(),
+  };
+  const error = thrown(() => b.run({}, sink));
+  assert.is(error.kind.name, 'TooLarge');
+  assert.is(error.message, '99999999999');
+  assert.equal(b.course, ['RRQ 69', 'ERROR 3 40000']);
+  assert.match(String.fromCharCode(...b.seen[1]!.payload), /TooLarge/);
+});
+
+refusal('a sink that is full in the middle', () => {
+  const b = new Bench(server({ file: pattern(3000) }));
+  const sink: DownloadSink = {
+    begin: () => {},
+    write: (offset) => {
+      if (offset > 1000) throw new HypxeError(TestError.TooLarge, 'full');
+    },
+  };
+  assert.is(thrown(() => b.run({}, sink)).kind.name, 'TooLarge');
+  assert.equal(b.course, ['RRQ 69', 'ACK 0 40000', 'ACK 1 40000', 'ACK 2 40000', 'ERROR 3 40000']);
+});
+
+refusal('port unreachable ends the wait at once, before the first answer and after it', () => {
+  const unreachable = (bench: Bench): void => {
+    const quote = bench.device.sent.at(-1)!.bytes.slice(14, 42);
+    const message = [3, 3, 0, 0, 0, 0, 0, 0, ...quote];
+    [message[2], message[3]] = u16(slowChecksum(message)) as [number, number];
+    bench.device.deliver(ipFrame({ payload: message, protocol: 1 }));
+  };
+  const first = new Bench((_, bench) => unreachable(bench));
+  assert.is(thrown(() => first.run()).kind.name, 'TftpPortUnreachable');
+  assert.is(first.clock.ms, 2);
+  const right = server({ file: pattern(2000) });
+  const later = new Bench((packet, bench) =>
+    packet.number === 2 ? unreachable(bench) : right(packet, bench),
+  );
+  const error = thrown(() => later.run());
+  assert.is(error.kind.name, 'TftpStalled');
+  assert.match(error.message, /ICMP port unreachable after 1024 bytes/);
+});
+
+refusal.run();

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** RNDIS messages of the host: frames in their order, and whatever else comes in between. */
+
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { RndisType } from '../../../src/rndis/protocol.ts';
+import { receiving } from '../../rigs/driver-faults.ts';
+import { Rig, frame, hex, viewOf } from '../../rigs/driver-rig.ts';
+
+/** An RNDIS message of words, with its length where it belongs. */
+function message(type: number, ...words: number[]): Uint8Array {
+  return new Uint8Array(Uint32Array.from([type, 8 + 4 * words.length, ...words]).buffer);
+}
+
+/** RNDIS_PACKET_MSG with a frame. Offsets count from byte 8. */
+function packet(data: Uint8Array, offset = 36, length = data.length): Uint8Array {
+  const head = message(1, offset, length, 0, 0, 0, 0, 0, 0, 0);
+  return Uint8Array.from([...head, ...data]);
+}
+
+const frames = suite('received frames');
+
+frames('ranges-in-order: the ranges of one packet are handed up first to last', () => {
+  const rig = receiving();
+  for (let i = 0; i < 4; i++) rig.link.host.deliver(frame(60 + i, i));
+  rig.poll();
+  assert.is(rig.sent(7).length, 1, 'one packet');
+  assert.equal(
+    rig.received,
+    Array.from({ length: 4 }, (_, i) => hex(frame(60 + i, i))),
+  );
+  assert.is(rig.device.statistics.rxGood, 5);
+});
+
+frames('of all lengths, with per-packet information and whole sections as well', () => {
+  for (const host of ['server2019', 'server2012r2', 'qemu', 'openvmm']) {
+    const rig = new Rig({ host });
+    rig.open();
+    const lengths = [14, 42, 60, 61, 62, 63, 590, 1513, 1514];
+    for (const length of lengths) {
+      rig.link.host.deliver(frame(length));
+      rig.poll();
+    }
+    assert.equal(
+      rig.received,
+      lengths.map((length) => hex(frame(length))),
+    );
+    assert.equal(rig.errors, []);
+    rig.driver.remove();
+    assert.equal(rig.violations(), [], host);
+    rig.assertClean();
+  }
+});
+
+frames('ranges-bound-messages: the length in a header decides nothing', () => {
+  const rig = receiving();
+  for (const length of [0, 8, 44, 0x7fffffff, 0xffffffff]) {
+    const lying = packet(frame(60, length & 0xff));
+    viewOf(lying).setUint32(4, length, true);
+    // A second message in the same range is nobody's
+    rig.nic.injectRndis(lying, Uint8Array.from([...lying, ...packet(frame(99))]));
+    rig.poll();
+    assert.equal(rig.received, Array<string>(2).fill(hex(frame(60, length & 0xff))));
+    rig.received.length = 0;
+  }
+  assert.equal(rig.errors, []);
+});
+
+frames('short-frames-rejected: less than an Ethernet header is an error, not a frame', () => {
+  const rig = receiving();
+  rig.nic.injectRndis(packet(frame(0)), packet(frame(1)), packet(frame(13)), packet(frame(14)));
+  rig.poll();
+  assert.equal(rig.received, [hex(frame(14))]);
+  assert.equal(rig.errors, Array<string>(3).fill('FrameTooShort'));
+  assert.equal({ ...rig.device.statistics }, { txGood: 0, txBad: 0, rxGood: 2, rxBad: 3 });
+});
+
+/** Messages that are no good, and the error. */
+const BAD_MESSAGES: readonly (readonly [string, Uint8Array, string])[] = [
+  ['no bytes', new Uint8Array(0), 'BadMessage'],
+  ['seven bytes', new Uint8Array(7), 'BadMessage'],
+  ['a packet that is cut', packet(frame(60)).slice(0, 43), 'BadMessage'],
+  ['data that begin outside', packet(frame(60), 97, 0), 'BadMessage'],
+  ['data that end outside', packet(frame(60), 36, 61), 'BadMessage'],
+  ['data whose end wraps around', packet(frame(60), 0xfffffff0, 0x20), 'BadMessage'],
+  ['a status that is cut', message(7, 0x4001000b, 0), 'BadMessage'],
+  ['a status that nobody knows', message(7, 0x12345678, 0, 0), 'UnknownStatus'],
+  ['a keep-alive that is cut', message(8), 'BadMessage'],
+  ['RESET_CMPLT', message(0x80000006, 0, 0), 'UnknownMessage'],
+  ['type 0', message(0, 0), 'UnknownMessage'],
+];
+
+for (const [name, bytes, error] of BAD_MESSAGES)
+  frames(`${name}: ${error}, and the next range is received`, () => {
+    const rig = receiving();
+    rig.nic.injectRndis(packet(frame(70, 1)), bytes, packet(frame(71, 2)));
+    rig.poll();
+    assert.equal(rig.errors, [error]);
+    assert.equal(rig.received, [hex(frame(70, 1)), hex(frame(71, 2))]);
+    assert.is(rig.device.statistics.rxBad, 1);
+    assert.is(rig.completed().length, 1);
+  });
+
+frames('without a receiver they are counted and forgotten', () => {
+  const rig = receiving();
+  rig.device.receiver = undefined;
+  rig.link.host.deliver(frame(60));
+  rig.poll();
+  assert.is(rig.device.statistics.rxGood, 2);
+});
+
+frames('a range that is read is a copy: the host may write the section at once', () => {
+  const rig = receiving();
+  const grant = rig.machine.partition.grants.live().find((g) => /receive buffer/.test(g.purpose))!;
+  let kept = '';
+  rig.device.receiver = {
+    receive(buffer, offset, length) {
+      // The host writes to its whole buffer while the guest looks at the frame
+      rig.machine.partition.ram.bytes.fill(0xee, grant.pfns[0]! * 4096, grant.pfns[1]! * 4096);
+      kept = hex(buffer.subarray(offset, offset + length));
+    },
+  };
+  rig.link.host.deliver(frame(60));
+  rig.poll();
+  assert.is(kept, hex(frame(60)));
+});
+
+frames.run();
+
+const indications = suite('indications of the host');
+
+indications('keepalive-answered: with the same request ID, and it counts as no error', () => {
+  const rig = receiving();
+  assert.ok(rig.nic.sendKeepalive());
+  rig.poll();
+  const [answer] = rig.messages();
+  assert.is(hex(answer!.bytes), hex(message(0x80000008, 1, 0)));
+  assert.is(rig.nic.state.keepaliveAnswers, 1);
+  rig.nic.injectRndis(message(8, 0xdeadbeef));
+  rig.poll();
+  assert.is(hex(rig.messages()[1]!.bytes), hex(message(0x80000008, 0xdeadbeef, 0)));
+  assert.equal(rig.errors, []);
+  // Also while 32 frames are in flight
+  rig.nic.faults.withhold = () => true;
+  for (let i = 0; i < 40; i++) rig.device.transmit(frame(60), 60);
+  rig.nic.sendKeepalive();
+  rig.poll();
+  assert.is(rig.nic.state.keepaliveAnswers, 2 + 1);
+});
+
+indications('the link goes down and up, and the malformed status of 2012 R2 is nothing', () => {
+  const rig = receiving();
+  const seen: boolean[] = [];
+  rig.device.observer = { ...rig.device.observer!, linkChanged: (up) => void seen.push(up) };
+  rig.nic.injectRndis(message(7, 0x4001000c, 0, 0));
+  rig.poll();
+  assert.is(rig.device.link, 'down');
+  rig.nic.injectRndis(message(7, 0x40020006, 4, 12), message(7, 0x4001000b, 0, 0));
+  rig.poll();
+  assert.is(rig.device.link, 'up');
+  assert.equal(seen, [false, true]);
+  assert.equal(rig.errors, []);
+});
+
+indications('a card without a cable can be opened, and hears of the cable', () => {
+  const rig = new Rig();
+  rig.nic.setLinkState(false);
+  const device = rig.open();
+  assert.is(device.link, 'down');
+  rig.nic.setLinkState(true);
+  rig.poll(3000);
+  assert.is(device.link, 'up');
+  rig.driver.remove();
+  rig.assertClean();
+});
+
+indications('answers that nobody waits for are log lines', () => {
+  const rig = receiving();
+  rig.nic.injectRndis(
+    message(0x80000002, 0xe110e110, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
+    message(0x80000004, 0x10114, 0, 4, 16, 1),
+    message(0x80000005, 0x1010e, 0),
+    message(0x80000005),
+  );
+  rig.poll();
+  assert.is(rig.logged().filter((text) => text.startsWith('unexpected answer')).length, 4);
+  assert.is(rig.device.link, 'up');
+  assert.equal(rig.errors, []);
+});
+
+indications('a frame between a request and its answer is received, and does not confuse it', () => {
+  const rig = receiving();
+  rig.nic.faults.message = (outgoing) => {
+    const type = viewOf(outgoing.bytes).getUint32(0, true);
+    if (type === RndisType.SET_CMPLT) rig.soon(() => rig.nic.injectRndis(packet(frame(60, 5))));
+    return type === RndisType.SET_CMPLT ? 5000 : 'send';
+  };
+  rig.device.close();
+  assert.equal(rig.received, [hex(frame(60, 5))]);
+  assert.is(rig.logged().filter((text) => /not cleared/.test(text)).length, 0);
+  rig.driver.remove();
+  rig.assertClean();
+});
+
+indications.run();

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** What `hypxe boot` and `hypxe replay` refuse before anything runs: named, with what to do. */
+
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { parseBoot } from '../../../tools/command/boot-options.ts';
+import { UsageError } from '../../../tools/command/usage.ts';
+import { assertRefused, directory, hypxe, write } from '../../rigs/cli-rig.ts';
+
+write('empty', '');
+write('large', new Uint8Array(4 * 2 ** 20));
+write('image', 'a small image');
+write('served/pxe/image', 'a small image');
+write('no-trace.json', '{"hello": 1}');
+write('no-json.json', 'GIF89a');
+fs.symlinkSync(path.join(directory, 'image'), path.join(directory, 'served/link'));
+fs.writeFileSync(path.join(directory, 'secret'), 'x', { mode: 0o000 });
+
+const SEED_MAX = Number.MAX_SAFE_INTEGER;
+
+/** Arguments of `hypxe boot`, and the refusal: name, text, advice. */
+const REFUSED: readonly [args: string, name: string, text: string, advice: string][] = [
+  ['missing', 'FileMissing', 'missing does not exist', 'Check the path.'],
+  ['served', 'NotAFile', 'served is not a file', 'Check the path.'],
+  ['empty', 'FileEmpty', 'empty is empty', 'Serve a file that has contents.'],
+  [
+    'large --memory 4',
+    'FileTooLarge',
+    'large has 4194304 bytes, more than 4 MiB of guest RAM',
+    'Give the guest more: --memory 20.',
+  ],
+  [
+    '--size 4294967296 --memory 4',
+    'BadNumber',
+    '--size cannot be 4294967296',
+    'Give a whole number from 1 to 2147483648.',
+  ],
+  [
+    '--size 2147483648',
+    'FileTooLarge',
+    'the image of --size has 2147483648 bytes, more than 64 MiB of guest RAM',
+    'A guest has at most 2048 MiB: boot something smaller.',
+  ],
+  [
+    'image other',
+    'TooManyFiles',
+    'more than one FILE: image, other',
+    'Give one FILE, or --serve a directory.',
+  ],
+  [
+    '--host server2023',
+    'UnknownHost',
+    'there is no host profile server2023',
+    'Did you mean server2022?',
+  ],
+  [
+    '--host vax',
+    'UnknownHost',
+    'there is no host profile vax',
+    'Choose one of server2008, server2008r2, server2012, server2012r2, server2016, server2019, ' +
+      'server2022, copper, qemu, openvmm.',
+  ],
+  ['--arch mips', 'UnknownArchitecture', 'there is no architecture mips', 'Choose x64 or arm64.'],
+  ['--hvc smccc', 'UnknownConvention', '--hvc smccc is nothing that x64 has', 'Add --arch arm64.'],
+  [
+    '--arch arm64 --hvc eret',
+    'UnknownConvention',
+    'there is no form of HVC eret',
+    'Choose smccc or immediate.',
+  ],
+  [
+    '--arch arm64 --page-size 8',
+    'BadPageSize',
+    'arm64 has no pages of 8 KiB',
+    'Choose one of 4, 16, 64.',
+  ],
+  [
+    '--knob maskedSynt=keep',
+    'UnknownKnob',
+    'there is no knob maskedSynt',
+    'Did you mean maskedSint?',
+  ],
+  [
+    '--knob x=1 --host qemu',
+    'UnknownKnob',
+    'there is no knob x',
+    'hypxe hosts qemu lists the knobs.',
+  ],
+  [
+    '--knob maskedSint=lose',
+    'BadKnob',
+    'knob maskedSint cannot be lose',
+    'Write --knob maskedSint=VALUE: drop or keep; now drop.',
+  ],
+  [
+    '--knob unloadAnswer',
+    'BadKnob',
+    'knob unloadAnswer has no value',
+    'Write --knob unloadAnswer=VALUE: never or 0 to 36000000000; now 0.',
+  ],
+  ['--preset fast', 'UnknownPreset', 'there is no preset fast', 'Choose default or ipxe.'],
+  ['--nics 9', 'BadNumber', '--nics cannot be 9', 'Give a whole number from 1 to 8.'],
+  ['--nics -1', 'BadOption', "Option '--nics' argument is ambiguous", 'See hypxe boot --help.'],
+  ['--memory 3', 'BadNumber', '--memory cannot be 3', 'Give a whole number from 4 to 2048.'],
+  ['--seed 0x1', 'BadNumber', '--seed cannot be 0x1', `Give a whole number from 0 to ${SEED_MAX}.`],
+  ['--loss 1.5', 'BadNumber', '--loss cannot be 1.5', 'Give a probability from 0 to 1.'],
+  ['--delay soon', 'BadNumber', '--delay cannot be soon', 'Give a whole number from 0 to 10000.'],
+  ['--watchdog 0', 'BadNumber', '--watchdog cannot be 0', 'Give a whole number from 1 to 3600.'],
+  ['--sede 1', 'BadOption', "Unknown option '--sede'", 'See hypxe boot --help.'],
+  [
+    '--serve served',
+    'NoBootFile',
+    '--serve without FILE',
+    'Name the boot file: its path below the directory.',
+  ],
+  ['--serve nowhere image', 'NoDirectory', 'nowhere is no directory', 'Check the path of --serve.'],
+  [
+    '--serve served missing',
+    'FileMissing',
+    'served/missing does not exist',
+    'FILE is a path below the directory of --serve.',
+  ],
+  [
+    '--serve served ../image',
+    'OutsideDirectory',
+    '../image lies outside of the served directory served',
+    'Serve a directory that has the file below it; links must not lead out of it.',
+  ],
+  [
+    '--serve served link',
+    'OutsideDirectory',
+    'link lies outside of the served directory served',
+    'Serve a directory that has the file below it; links must not lead out of it.',
+  ],
+];
+
+const options = suite('command line: boot refuses');
+
+/** How many are run as a user does; a process each is a tenth of a second. */
+const SPAWNED = 4;
+
+for (const [index, [args, name, text, advice]] of REFUSED.entries()) {
+  options(args, async () => {
+    const words = args.split(' ');
+    if (index < SPAWNED) assertRefused(await hypxe('boot', ...words), name, text, advice);
+    const error = refusal(words);
+    assert.is(error.name, name);
+    assert.is(error.message, text);
+    assert.is(error.advice, advice);
+  });
+}
+
+/** What the options are refused with; in this process, but in the directory of the tests. */
+function refusal(args: readonly string[]): UsageError {
+  const before = process.cwd();
+  process.chdir(directory);
+  try {
+    parseBoot(args, 'image');
+  } catch (error) {
+    if (error instanceof UsageError) return error;
+    throw error;
+  } finally {
+    process.chdir(before);
+  }
+  throw new Error('not refused');
+}
+
+options('a firmware that is not there', async () => {
+  const run = await hypxe('boot', '--firmware', 'mine.js');
+  const text = `${path.join(directory, 'mine.js')} does not exist`;
+  const advice = 'Give the path of an ES module that exports boot(machine, options).';
+  assertRefused(run, 'FileMissing', text, advice);
+});
+
+options('a file that may not be read', async () => {
+  const run = await hypxe('boot', 'secret');
+  // Root may read everything: then it boots
+  if (process.getuid?.() === 0) assert.is(run.code, 0);
+  else assert.match(run.error, /^hypxe: FileUnreadable: secret cannot be read: EACCES/);
+});
+
+options.run();
+
+const replay = suite('command line: replay refuses');
+
+replay('no trace', async () => {
+  const run = await hypxe('replay');
+  assertRefused(run, 'NoTrace', 'no trace file given', 'See hypxe replay --help.');
+});
+
+replay('a trace that is not there', async () => {
+  const { code, error, out } = await hypxe('replay', 'missing.json');
+  assert.match(error, /^hypxe: FileUnreadable: missing\.json: ENOENT[^\n]*\n +Check the path/);
+  assert.is(code, 2);
+  assert.is(out, '');
+});
+
+for (const [file, name] of [
+  ['no-json.json', 'TraceNotJson'],
+  ['no-trace.json', 'TraceForeign'],
+] as const) {
+  replay(file, async () => {
+    const { code, error } = await hypxe('replay', file);
+    assert.match(error, new RegExp(`^hypxe: ${name}: ${file}: [^\\n]+\\n {7}[A-Z][^\\n]+\\.\\n$`));
+    assert.is(code, 2);
+  });
+}
+
+replay.run();

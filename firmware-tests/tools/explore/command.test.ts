@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** `hypxe explore`: its options, its exit codes, shards and merging, and a firmware that hangs. */
+
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { exploreCommand } from '../../../tools/command/explore-command.ts';
+import { UsageError } from '../../../tools/command/usage.ts';
+import type { Part } from '../../../tools/explore/part.ts';
+
+const dist = new URL('../../../dist/', import.meta.url);
+const places = {
+  firmware: fileURLToPath(new URL('hypxe.js', dist)),
+  exploreWorker: new URL('explore-worker.js', dist),
+};
+
+interface Ran {
+  readonly code: number;
+  readonly out: string;
+}
+
+async function explore(...args: string[]): Promise<Ran> {
+  let out = '';
+  const terminal = { out: (text: string) => void (out += text), error: () => undefined };
+  const code = await exploreCommand(args, places, terminal);
+  return { code, out };
+}
+
+const test = suite<{ directory: string }>('hypxe explore');
+
+test.before((context) => {
+  context.directory = mkdtempSync(join(tmpdir(), 'hypxe-explore-'));
+});
+
+test.after(({ directory }) => rmSync(directory, { recursive: true, force: true }));
+
+test('one run is made and reported by its text', async () => {
+  const { code, out } = await explore('--only', 'message.1/drop');
+  assert.is(code, 0);
+  assert.match(out, /^run {7}message\.1\/drop\nended {5}\w+ after \d+ steps\n\nverdict: clean\n$/);
+});
+
+test('wrong use is refused with what to do', async () => {
+  const refused = async (name: string, ...args: string[]): Promise<void> => {
+    try {
+      await explore(...args);
+    } catch (error) {
+      assert.instance(error, UsageError);
+      assert.is((error as UsageError).name, name, args.join(' '));
+      return;
+    }
+    assert.unreachable(args.join(' '));
+  };
+  await refused('BadShard', '--shard', '3/2');
+  await refused('BadShard', '--shard', '0/2');
+  await refused('BadShard', '--shard', 'half');
+  await refused('BadPlan', '--only', 'message.1/lose');
+  await refused('PlaceNotReached', '--only', 'message.9999/drop');
+  await refused('UnknownHost', '--host', 'server1999');
+  await refused('BadNumber', '--walks', 'many');
+  await refused('FileMissing', '--firmware', 'no-such-file.js');
+  await refused('UnexpectedArgument', 'part.json');
+  await refused('NoParts', '--merge');
+  await refused('FileUnreadable', '--merge', 'no-such-part.json');
+});
+
+test('shards merged are the whole; shards of different lists are refused', async (context) => {
+  const only = ['--only', 'alloc/fail', '--json', '--workers', '1'];
+  const whole = await explore(...only);
+  assert.is(whole.code, 0);
+  const names = ['1/2', '2/2'].map((shard) => join(context.directory, shard.replace('/', '-')));
+  for (const [i, name] of names.entries()) {
+    writeFileSync(name, (await explore(...only, '--shard', `${i + 1}/2`)).out);
+  }
+  const merged = await explore('--merge', ...names, '--json');
+  const [a, b] = [JSON.parse(whole.out) as Part, JSON.parse(merged.out) as Part];
+  assert.equal({ ...b, seconds: 0 }, { ...a, seconds: 0 });
+  assert.is(a.tally.runs, a.total);
+
+  const other = join(context.directory, 'other');
+  writeFileSync(other, (await explore(...only, '--shard', '2/2', '--seed', '9')).out);
+  try {
+    await explore('--merge', names[0]!, other);
+    assert.unreachable();
+  } catch (error) {
+    assert.is((error as Error).name, 'BadParts');
+    assert.match((error as Error).message, /differ in the seed: 1 and 9/);
+  }
+});
+
+test('a firmware that hangs is reported with the run, and the others are made', async (context) => {
+  const file = join(context.directory, 'hangs.mjs');
+  const body = `
+    import * as real from ${JSON.stringify(new URL('hypxe.js', dist).href)};
+    export function boot(machine, options) {
+      const result = real.boot(machine, options);
+      if (/of monitor-in/.test(result.error?.message)) for (;;);
+      return result;
+    }`;
+  writeFileSync(file, body);
+  const args = ['--firmware', file, '--only', 'alloc/fail', '--watchdog', '1', '--json'];
+  const { code, out } = await explore(...args, '--workers', '1');
+  assert.is(code, 3);
+  const { tally, total, complete } = JSON.parse(out) as Part;
+  assert.is(tally.runs, total);
+  assert.ok(complete);
+  assert.is(tally.groups.length, 1);
+  const [group] = tally.groups;
+  assert.is(group!.kind, 'hang');
+  assert.match(group!.reproduction, /^alloc\.\d+\/fail$/);
+});
+
+test('a firmware that is broken without any fault is not explored', async (context) => {
+  const file = join(context.directory, 'broken.mjs');
+  writeFileSync(file, `export function boot() { throw new Error('no'); }`);
+  try {
+    await explore('--firmware', file, '--only', 'alloc');
+    assert.unreachable();
+  } catch (error) {
+    assert.is((error as Error).name, 'BrokenFirmware');
+    assert.match((error as Error).message, /not clean without any fault: Error: no/);
+  }
+});
+
+test.run();

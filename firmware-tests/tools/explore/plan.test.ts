@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** Plans as texts, the list of runs, its division into shards, and the parts put together. */
+
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { Exploration, shardRun, shardSize } from '../../../tools/explore/exploration.ts';
+import { effective, mutate, OPERATIONS } from '../../../tools/explore/mutation.ts';
+import { PART_FORMAT, PART_VERSION, mergeParts, parsePart } from '../../../tools/explore/part.ts';
+import type { Part } from '../../../tools/explore/part.ts';
+import { FAULT_KINDS, PlanError, parsePlan, planText } from '../../../tools/explore/plan.ts';
+import { Tally } from '../../../tools/explore/tally.ts';
+import { allRuns, newRunner } from '../../rigs/explore-rig.ts';
+
+const texts = suite('explore: plans as texts');
+
+const options = { seed: 7, walks: 300 };
+const exploration = new Exploration(newRunner(), options);
+const runs = allRuns(exploration);
+
+texts('every run of an exploration is the same again when its text is read', () => {
+  for (const text of runs) assert.is(planText(parsePlan(text)), text);
+});
+
+texts('what names no run is refused with the reason', () => {
+  const refused = (text: string, reason: RegExp): void => {
+    assert.throws(
+      () => parsePlan(text),
+      (error: Error) => error instanceof PlanError && reason.test(error.message),
+      text,
+    );
+  };
+  refused('', /no fault/);
+  refused('message/drop', /no fault/);
+  refused('message.x/drop', /no fault/);
+  refused('mesage.1/drop', /no place "mesage": step, call/);
+  refused('message.1/lose', /no fault "lose" at a message: drop/);
+  refused('message.1/drop:7', /takes no argument/);
+  refused('message.1/late', /needs an argument: ticks/);
+  refused('message.1/drop+', /no fault/);
+});
+
+texts.run();
+
+const list = suite('explore: the list of runs');
+
+list('it is the same for every recording of the same firmware', () => {
+  const again = new Exploration(newRunner(), options);
+  assert.equal(allRuns(again), runs);
+  assert.is(again.fingerprint, exploration.fingerprint);
+});
+
+list('no run is there twice', () => {
+  const singles = runs.slice(0, exploration.singles);
+  assert.is(new Set(singles).size, singles.length);
+});
+
+list('every kind of fault occurs, and a cut after every step of both flows', () => {
+  for (const [place, kinds] of Object.entries(FAULT_KINDS)) {
+    for (const kind of Object.keys(kinds)) {
+      assert.ok(
+        runs.some((text) => new RegExp(`\\b${place}\\.\\d+/${kind}(:|$)`).test(text)),
+        `${place}/${kind}`,
+      );
+    }
+  }
+  for (let step = 0; step < exploration.places.boot.step!; step++) {
+    assert.ok(runs.includes(`step.${step}/handoff`));
+  }
+  for (let step = 0; step < exploration.places.loader.step!; step++) {
+    assert.ok(runs.includes(`loader:step.${step}/give-up`));
+  }
+});
+
+list('every field of a message gets every operation that changes it', () => {
+  const fields = runs.filter((text) => text.startsWith('message.0/field:'));
+  // VERSION_RESPONSE of version 3.0: supported is 1, the state 0
+  for (const field of ['type', 'reserved', 'supported', 'connectionState', 'version']) {
+    assert.ok(fields.includes(`message.0/field:${field}=max`), field);
+  }
+  assert.ok(fields.includes('message.0/field:supported=0'));
+  assert.ok(fields.includes('message.0/field:version=dec'));
+  assert.not.ok(fields.includes('message.0/field:supported=1'));
+});
+
+list('another seed gives other walks and another fingerprint', () => {
+  const other = new Exploration(newRunner(), { ...options, seed: 8 });
+  assert.is(other.total, exploration.total);
+  assert.not.equal(allRuns(other).slice(other.singles), runs.slice(exploration.singles));
+  assert.is.not(other.fingerprint, exploration.fingerprint);
+});
+
+list('in each walk some kinds are off, and there are several faults', () => {
+  const walks = runs.slice(exploration.singles).map(parsePlan);
+  assert.ok(walks.every(({ faults }) => faults.length >= 2 && faults.length <= 6));
+  assert.ok(new Set(walks.map((walk) => walk.faults.length)).size > 3);
+});
+
+list('shards of any number are the whole, each run once', () => {
+  for (const count of [1, 2, 3, 7, 64]) {
+    const numbers: number[] = [];
+    for (let index = 1; index <= count; index++) {
+      const shard = { index, count };
+      const size = shardSize(exploration.total, shard);
+      for (let n = 0; n < size; n++) numbers.push(shardRun(n, shard));
+    }
+    numbers.sort((a, b) => a - b);
+    assert.equal(
+      numbers,
+      runs.map((_, run) => run),
+      `${count} shards`,
+    );
+  }
+});
+
+list.run();
+
+const bytes = suite('explore: operations on fields');
+
+bytes('off by one carries, and wraps', () => {
+  const field = { name: 'f', offset: 1, length: 2 };
+  const apply = (value: number[], operation: (typeof OPERATIONS)[number]): number[] => [
+    ...mutate(Uint8Array.from(value), field, operation),
+  ];
+  assert.equal(apply([9, 0xff, 0, 9], 'inc'), [9, 0, 1, 9]);
+  assert.equal(apply([9, 0xff, 0xff, 9], 'inc'), [9, 0, 0, 9]);
+  assert.equal(apply([9, 0, 1, 9], 'dec'), [9, 0xff, 0, 9]);
+  assert.equal(apply([9, 5, 0, 9], 'top'), [9, 5, 0x80, 9]);
+  assert.equal(apply([9, 5, 0, 9], 'big'), [9, 0, 0x10, 9]);
+});
+
+bytes('operations that change nothing, or the same as another, are left out', () => {
+  const field = { name: 'f', offset: 0, length: 1 };
+  assert.equal(effective(Uint8Array.of(0), field), ['1', 'max', 'top', 'big']);
+});
+
+bytes.run();
+
+const parts = suite('explore: parts');
+
+function part(index: number, count: number, change: Partial<Part> = {}): Part {
+  const tally = new Tally();
+  const plan = parsePlan(`step.${index}/handoff`);
+  const finding = { kind: 'finding', cause: 'leak', text: 'a leak' } as const;
+  const outcome = {
+    findings: [finding],
+    fired: 1,
+    status: 'failed',
+    error: 'X',
+    steps: 9,
+  } as const;
+  tally.add(index, plan, outcome);
+  return {
+    format: PART_FORMAT,
+    version: PART_VERSION,
+    host: 'server2022',
+    seed: 1,
+    walks: 0,
+    only: undefined,
+    firmware: 'f',
+    fingerprint: 'abc',
+    total: count,
+    singles: count,
+    places: { boot: {}, loader: {}, push: {} },
+    shard: { index, count },
+    complete: true,
+    seconds: 2,
+    tally: tally.data,
+    ...change,
+  };
+}
+
+const files = (...all: Part[]): Map<string, Part> =>
+  new Map(all.map((one, i) => [`${i + 1}.json`, one]));
+
+parts('merged they count all runs, and keep the smallest reproduction', () => {
+  const whole = mergeParts(files(part(2, 3), part(3, 3), part(1, 3)));
+  assert.is(whole.tally.runs, 3);
+  assert.equal(whole.tally.outcomes, { X: 3 });
+  assert.is(whole.tally.groups.length, 1);
+  assert.is(whole.tally.groups[0]!.runs, 3);
+  assert.is(whole.tally.groups[0]!.reproduction, 'step.1/handoff');
+  assert.equal(whole.shard, { index: 1, count: 1 });
+});
+
+parts('what does not belong together is refused', () => {
+  const refused = (reason: RegExp, ...all: Part[]): void => {
+    assert.throws(() => mergeParts(files(...all)), reason);
+  };
+  refused(/shard 2\/2 is missing/, part(1, 2));
+  refused(/both shard 1\/2/, part(1, 2), part(1, 2));
+  refused(/one of 2 shards, 2.json one of 3/, part(1, 2, { total: 2 }), part(2, 3, { total: 2 }));
+  refused(/differ in the seed: 1 and 2/, part(1, 2), part(2, 2, { seed: 2 }));
+  refused(/differ in the firmware/, part(1, 2), part(2, 2, { firmware: 'g' }));
+  refused(/differ in the list of runs/, part(1, 2), part(2, 2, { fingerprint: 'd' }));
+});
+
+parts('a file that is no part is refused by its name', () => {
+  assert.throws(() => parsePart('a.json', '{'), /a.json is no JSON/);
+  assert.throws(() => parsePart('a.json', 'null'), /a.json is no result of hypxe explore/);
+  assert.throws(() => parsePart('a.json', '{"verdict":"clean"}'), /no result of hypxe explore/);
+  const old = JSON.stringify({ ...part(1, 1), version: 99 });
+  assert.throws(() => parsePart('a.json', old), /version 99/);
+  const damaged = JSON.stringify({ ...part(1, 1), shard: undefined });
+  assert.throws(() => parsePart('a.json', damaged), /damaged/);
+  assert.equal(parsePart('a.json', JSON.stringify(part(1, 1))).shard, { index: 1, count: 1 });
+});
+
+parts.run();

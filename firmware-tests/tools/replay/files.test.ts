@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** Trace files: what is read, what is refused by name, what is only warned of. */
+
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { HypxeError } from '../../../src/error.ts';
+import { parseTrace } from '../../../tools/replay/index.ts';
+import { sha256 } from '../../../tools/replay/sha256.ts';
+import { TRACE_NAMES, readTrace, traceText } from '../../rigs/replay-rig.ts';
+import type { LooseTrace } from '../../rigs/replay-rig.ts';
+
+/** A small valid trace, to be broken. */
+function smallTrace(): LooseTrace {
+  return JSON.parse(traceText('10b-not-hyperv')) as LooseTrace;
+}
+
+/** Expect a named error whose text has all of `parts`. */
+function refuses(text: string, name: string, ...parts: readonly string[]): void {
+  try {
+    parseTrace(text);
+  } catch (error) {
+    assert.instance(error, HypxeError);
+    assert.is((error as HypxeError).name, name);
+    for (const part of parts) assert.ok((error as Error).message.includes(part), `${error}`);
+    assert.ok((error as HypxeError).kind.advice.length > 20);
+    return;
+  }
+  assert.unreachable(`${name} expected`);
+}
+
+function refusesChange(name: string, part: string, change: (trace: LooseTrace) => void): void {
+  const trace = smallTrace();
+  change(trace);
+  refuses(JSON.stringify(trace), name, part);
+}
+
+const files = suite('trace files');
+
+files('all golden traces are read without a warning', () => {
+  for (const name of TRACE_NAMES) assert.equal(readTrace(name).warnings, [], name);
+  assert.ok(readTrace('13-wraparound').truncated);
+  assert.not(readTrace('01-boot').truncated);
+});
+files('empty, cut and foreign files', () => {
+  refuses('', 'TraceNotJson', 'empty');
+  refuses(' \n', 'TraceNotJson', 'empty');
+  refuses('#!/bin/sh', 'TraceNotJson', 'not JSON');
+  const text = traceText('01-boot');
+  for (const length of [1, 100, Math.floor(text.length / 2), text.length - 3])
+    refuses(text.slice(0, length), 'TraceNotJson');
+  refuses('[]', 'TraceForeign', 'not one object');
+  refuses('null', 'TraceForeign');
+  refuses('{"name":"hypxe"}', 'TraceForeign', '"scenario"');
+  refuses('{"scenario":"x","events":{}}', 'TraceForeign', '"events"');
+});
+files('events that are not of the format', () => {
+  const event = (fault: string, change: (event: Record<string, unknown>) => void): void =>
+    refusesChange('TraceEventInvalid', fault, ({ events }) => change(events[1]!));
+  event('Event 1 of "10b-not-hyperv"', (e) => (e['op'] = 'cpuidx'));
+  event('its op "cpuidx" is unknown', (e) => (e['op'] = 'cpuidx'));
+  event('its op "constructor" is unknown', (e) => (e['op'] = 'constructor'));
+  event('it has no "op"', (e) => delete e['op']);
+  event('its "leaf" is missing', (e) => delete e['leaf']);
+  event('its "leaf" is not of type hex', (e) => (e['leaf'] = 1));
+  event('its "leaf" is not of type hex', (e) => (e['leaf'] = '1'));
+  event('its "out" is not of type words', (e) => (e['out'] = ['0x1', 2]));
+  refusesChange('TraceEventInvalid', 'not an object', ({ events }) => {
+    (events as unknown[])[1] = 'cpuid';
+  });
+  refusesChange('TraceEventInvalid', '"bytes" is not of type bytes', ({ events }) => {
+    const write = { channel: 5, type: 6, offset: 0, bytes: '0b0', prod: [0, 8] };
+    events.splice(1, 0, { op: 'host-ring-write', ...write });
+  });
+  refusesChange('TraceEventInvalid', '"prod" is not of type pair', ({ events }) => {
+    const write = { channel: 5, type: 6, offset: 0, bytes: '0b00', prod: [0, -8] };
+    events.splice(1, 0, { op: 'host-ring-write', ...write });
+  });
+});
+files('steps out of order', () => {
+  refusesChange('TraceStepsInvalid', 'ends inside step "probe"', ({ events }) => events.pop());
+  refusesChange('TraceStepsInvalid', 'did not begin', ({ events }) => events.shift());
+  refusesChange('TraceStepsInvalid', 'begins inside "probe"', ({ events }) => {
+    events.splice(1, 0, { op: 'step', name: 'open', phase: 'begin' });
+  });
+  refusesChange('TraceStepsInvalid', 'has the phase "middle"', ({ events }) => {
+    events[0]!['phase'] = 'middle';
+  });
+  refusesChange('TraceStepsInvalid', 'has no "frame"', ({ events }) => {
+    events.push({ op: 'step', name: 'transmit', phase: 'begin' });
+    events.push({ op: 'step', name: 'transmit', phase: 'end' });
+  });
+  refusesChange('TraceForeign', 'no steps', (trace) => (trace.events = []));
+});
+files('memory that cannot be given', () => {
+  const ram = (value: unknown): void =>
+    refusesChange('TraceForeign', '"ram"', (trace) => (trace['ram'] = value));
+  ram(undefined);
+  ram({ base: 1, size: 2 });
+  ram({ base: '0x0', size: '0x0' });
+  ram({ base: '0x100800', size: '0x1000' });
+  ram({ base: '0x0', size: '0x100000000' });
+});
+files('counts and digest that do not match are warned of', () => {
+  const trace = smallTrace();
+  trace.events.splice(1, 1);
+  const warnings = parseTrace(JSON.stringify(trace)).warnings.join('\n');
+  assert.match(warnings, /^eventCount is 8, but there are 7$/m);
+  assert.match(warnings, /^counts\.cpuid is \d, but there are \d$/m);
+  assert.match(warnings, /^digest\.events is [0-9a-f]{64}, but the events give [0-9a-f]{64}$/m);
+});
+files.run();
+
+const digest = suite('SHA-256');
+digest('vectors of FIPS 180-4, and lengths around a block', () => {
+  const of = (text: string): string => sha256(new TextEncoder().encode(text));
+  assert.is(of(''), 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855');
+  assert.is(of('abc'), 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad');
+  assert.is(
+    of('abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq'),
+    '248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1',
+  );
+  const lengths = [55, 56, 63, 64, 65].map((length) => of('a'.repeat(length)));
+  assert.is(new Set(lengths).size, 5);
+  assert.is(of('a'.repeat(64)), 'ffe054fe7ae0cb6dc65c3af9b61d5209f439851db43d0ba5997337df154668eb');
+});
+digest.run();

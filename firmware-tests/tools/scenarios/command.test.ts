@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** The commands of flows and scenarios: what they print, and with which exit code they end. */
+
+import { fileURLToPath } from 'node:url';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { parseBoot } from '../../../tools/command/boot-options.ts';
+import { scenariosCommand } from '../../../tools/command/scenarios-command.ts';
+import { UsageError } from '../../../tools/command/usage.ts';
+import { SCENARIOS } from '../../../tools/scenarios/index.ts';
+
+/** Run `hypxe scenarios` in this process. */
+function run(...args: string[]) {
+  let out = '';
+  const terminal = { out: (text: string) => void (out += text), error: () => {} };
+  const code = scenariosCommand(args, terminal);
+  return { code, out };
+}
+
+/** The mistake that a call complains of. */
+function refusal(call: () => unknown): string {
+  try {
+    call();
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    return `${error.name}: ${error.message} | ${error.advice}`;
+  }
+  return 'not refused';
+}
+
+const command = suite('scenarios command');
+
+command('lists each with its reference and one line', () => {
+  const { code, out } = run();
+  assert.is(code, 0);
+  const lines = out.trimEnd().split('\n');
+  assert.is(lines.length, 3 * SCENARIOS.length);
+  for (const [i, { name, text, references }] of SCENARIOS.entries()) {
+    assert.is(lines[3 * i], name);
+    assert.is(lines[3 * i + 1], `    ${text}`);
+    assert.is(lines[3 * i + 2], `    ${references.join('; ')}`);
+  }
+});
+
+command('lists them as data', () => {
+  const list = JSON.parse(run('--json').out) as Record<string, unknown>[];
+  assert.is(list.length, SCENARIOS.length);
+  assert.equal(list[0], {
+    name: 'kexec-without-unload',
+    text: 'the old kernel does not disconnect: the host goes on as if it were there',
+    mistake: 'kernel',
+    references: ['Linux 2db84eff127e', 'systemd #20072', 'nixos-anywhere #400'],
+    caughtBy: 'the check unload',
+  });
+});
+
+command('runs both halves of one', () => {
+  const { code, out } = run('kexec-timer-armed');
+  assert.is(code, 0);
+  assert.match(out, 'kexec-timer-armed: a synthetic timer stays armed');
+  assert.match(out, '  broken: caught\n    by timers: timer 0 of VP 0 is enabled');
+  assert.match(out, '  fixed: passes\n');
+  assert.match(out, /verdict: the bug is caught, and its absence passes\n$/);
+});
+
+command('runs several as data', () => {
+  const { code, out } = run('kexec-identity', 'two-owners', '--json');
+  assert.is(code, 0);
+  const [first, second] = JSON.parse(out) as Record<string, { passed: boolean; ended: unknown }>[];
+  assert.is(first!['passed'] as unknown, true);
+  assert.is(first!['broken']!.passed, true);
+  assert.is(first!['fixed']!.ended, null);
+  assert.is(second!['passed'] as unknown, true);
+});
+
+command('asks what was meant', () => {
+  const name = 'kexec-without-unlod';
+  assert.is(
+    refusal(() => run(name)),
+    `UnknownScenario: there is no scenario ${name} | Did you mean kexec-without-unload?`,
+  );
+  assert.is(
+    refusal(() => run('nothing-like-it')),
+    'UnknownScenario: there is no scenario nothing-like-it | hypxe scenarios lists them.',
+  );
+  assert.match(
+    refusal(() => run('--all', 'two-owners')),
+    /^TooManyNames: /,
+  );
+  assert.match(
+    refusal(() => run('--alll')),
+    /^BadOption: /,
+  );
+});
+
+command('explains itself', () => {
+  assert.match(run('--help').out, /^Usage: hypxe scenarios/);
+});
+
+command.run();
+
+const steps = suite('boot --then');
+
+const FIRMWARE = fileURLToPath(new URL('../../../src/index.ts', import.meta.url));
+const request = (...args: string[]) => parseBoot(args, FIRMWARE)!;
+
+steps('takes steps in one option or in several', () => {
+  assert.equal(request().steps, []);
+  assert.equal(request('--then', 'san,kexec', '--then', 'crash').steps, ['san', 'kexec', 'crash']);
+  assert.is(request('--processors', '4').processors, 4);
+  assert.is(request().processors, 1);
+});
+
+for (const [args, expected] of [
+  [
+    ['--then', 'crash,kexec'],
+    'BadOrder: --then crash,kexec: nothing comes after a crash but a reset, so no kexec | ' +
+      'The order is chainload, san, kexec, crash; any of them may be left out.',
+  ],
+  [['--then', 'kexex'], 'UnknownStep: there is no step kexex | Did you mean kexec?'],
+  [
+    ['--then', ''],
+    'UnknownStep: there is no step "" | Choose one of chainload, san, kexec, crash.',
+  ],
+  [
+    ['--then', 'kexec', '--no-os'],
+    'BadOrder: --then kexec needs an OS, and --no-os forbids one | Leave one of them out.',
+  ],
+  [
+    ['--then', 'san', '--memory', '8'],
+    'MemoryTooSmall: a SAN boot does not fit into 8 MiB: the firmware stays | ' +
+      'Give it --memory 16.',
+  ],
+  [
+    ['--processors', '0'],
+    'BadNumber: --processors cannot be 0 | Give a whole number from 1 to 240.',
+  ],
+] as const) {
+  steps(`refuses ${args.join(' ')}`, () => {
+    assert.is(
+      refusal(() => request(...args)),
+      expected,
+    );
+  });
+}
+
+steps.run();

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** The command line: chooses the command, and turns its failures into messages and exit codes. */
+
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { bootCommand, type Terminal } from './boot-command.ts';
+import { exploreCommand } from './explore-command.ts';
+import { hostsCommand } from './hosts-command.ts';
+import { replayCommand } from './replay-command.ts';
+import { scenariosCommand } from './scenarios-command.ts';
+import { Exit, UsageError, didYouMean, quoted } from './usage.ts';
+
+const HELP = `Usage: hypxe COMMAND [options]
+
+Boot firmware for Hyper-V guests, and a simulated Hyper-V host that audits its handoff.
+
+Commands
+  boot [FILE]       boot FILE (or an image made here) on a simulated host, and audit the handoff
+  explore           cut the boot at every step and put faults everywhere: what is left behind?
+  scenarios [NAME]  list known bugs of handoffs, or run one with the bug and without it
+  replay TRACE...   run the firmware against recorded sessions of iPXE's drivers, and compare
+  hosts [NAME]      list the host profiles, or show one
+
+Options
+  --version         print the version
+  -h, --help        this text; hypxe COMMAND --help explains a command
+
+Exit code: 0 clean, 1 findings, 2 usage or host refused, 3 guest crash or hang.
+`;
+
+const COMMANDS = ['boot', 'explore', 'scenarios', 'replay', 'hosts'];
+
+/** From sources the files beside this one are .ts, in dist they are .js. */
+const fromSources = import.meta.url.endsWith('.ts');
+const places = {
+  firmware: fileURLToPath(
+    new URL(fromSources ? '../../dist/hypxe.js' : './hypxe.js', import.meta.url),
+  ),
+  bootWorker: new URL(fromSources ? './boot-worker.ts' : './boot-worker.js', import.meta.url),
+  exploreWorker: new URL(
+    fromSources ? '../explore/explore-worker.ts' : './explore-worker.js',
+    import.meta.url,
+  ),
+};
+
+const terminal: Terminal = {
+  out: (text) => void process.stdout.write(text),
+  error: (text) => void process.stderr.write(text),
+};
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // Whoever read has gone (`| head`): the exit code still tells
+  if (error.code === 'EPIPE' || error.code === 'ERR_STREAM_DESTROYED') return;
+  const advice = 'Redirect the output to where there is room for it.';
+  terminal.error(`hypxe: OutputLost: standard output: ${error.message}\n       ${advice}\n`);
+  process.exit(Exit.USAGE);
+});
+
+async function run(args: readonly string[]): Promise<number> {
+  const [command, ...rest] = args;
+  switch (command) {
+    case 'boot':
+      return bootCommand(rest, places, terminal);
+    case 'explore':
+      return exploreCommand(rest, places, terminal);
+    case 'scenarios':
+      return scenariosCommand(rest, terminal);
+    case 'replay':
+      return replayCommand(rest, places.firmware, terminal);
+    case 'hosts':
+      return hostsCommand(rest, terminal);
+    case '--version':
+      terminal.out(`${version()}\n`);
+      return Exit.CLEAN;
+    case '--help':
+    case '-h':
+      terminal.out(HELP);
+      return Exit.CLEAN;
+    case undefined:
+      throw new UsageError('NoCommand', 'no command given', 'See hypxe --help.');
+    default:
+      throw new UsageError(
+        'UnknownCommand',
+        `there is no command ${quoted(command)}`,
+        didYouMean(command, COMMANDS),
+      );
+  }
+}
+
+function version(): string {
+  const manifest = new URL(fromSources ? '../../package.json' : '../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version;
+}
+
+try {
+  process.exitCode = await run(process.argv.slice(2));
+} catch (error) {
+  if (!(error instanceof UsageError)) throw error;
+  terminal.error(`hypxe: ${error.name}: ${error.message}\n       ${error.advice}\n`);
+  process.exitCode = Exit.USAGE;
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * A worker of `hypxe explore`: makes the runs of its part of the list, one after the other. It says
+ * in shared memory which run it is at and that it lives, so that whoever started it can end a
+ * firmware that hangs and go on behind it.
+ */
+
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
+import { parentPort, workerData } from 'node:worker_threads';
+import { BrokenFlowError, Exploration } from './exploration.ts';
+import { Shared, storeText, type ExploreJob, type ExploreMessage } from './job.ts';
+import { parsePlan, planText } from './plan.ts';
+import { RunSeries } from './run-series.ts';
+import { Runner, type ExploredFirmware } from './run.ts';
+import { profileNamed } from '../simulator/profiles/profiles.ts';
+
+/** How often a worker reports, in ms. */
+const REPORT_MS = 250;
+
+const job = workerData as ExploreJob;
+
+function post(message: ExploreMessage): void {
+  parentPort!.postMessage(message);
+}
+
+async function loadFirmware(): Promise<ExploredFirmware> {
+  const module = (await import(pathToFileURL(job.firmware).href)) as Partial<ExploredFirmware>;
+  if (typeof module.boot === 'function') return module as ExploredFirmware;
+  throw new BrokenFlowError(`${job.firmware} exports no function boot`);
+}
+
+function explore(runner: Runner): void {
+  const exploration = new Exploration(runner, job);
+  const { total, singles, places, fingerprint } = exploration;
+  if (total === 0) throw new BrokenFlowError(`there is no run with ${job.only}`);
+  const firmware = createHash('sha256').update(readFileSync(job.firmware)).digest('hex');
+  post({ kind: 'ready', total, singles, places, fingerprint, firmware });
+  const work = new RunSeries(runner, exploration);
+  let reported = Date.now();
+  const end = Math.min(total, job.end ?? total);
+  let run = job.first;
+  for (; run < end && Atomics.load(job.shared, Shared.STOP) === 0; run += job.step) {
+    storeText(job.text, planText(exploration.plan(run)));
+    Atomics.store(job.shared, Shared.POSITION, run);
+    work.run(run);
+    if (Date.now() - reported < REPORT_MS) continue;
+    reported = Date.now();
+    post({ kind: 'progress', next: run + job.step, tally: work.take() });
+  }
+  post({ kind: 'done', complete: run >= end, tally: work.take() });
+}
+
+try {
+  const runner = new Runner(
+    await loadFirmware(),
+    profileNamed(job.host)!,
+    job.shared,
+    job.architecture,
+  );
+  if (job.plan === undefined) explore(runner);
+  else post({ kind: 'outcome', outcome: runner.run(parsePlan(job.plan)) });
+} catch (error) {
+  const { name, message, stack } = error as Error;
+  const text = error instanceof BrokenFlowError ? message : (stack ?? message);
+  post({ kind: 'failed', name: error instanceof BrokenFlowError ? 'BrokenFirmware' : name, text });
+}

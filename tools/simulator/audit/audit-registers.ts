@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** The part of the audit that looks at registers: overlay pages, SINTs, SynIC, identity, timers. */
+
+import {
+  HV_ENABLE,
+  HV_PAGE_REGISTER_MASK,
+  SINT_COUNT,
+  Sint,
+} from '../../../src/hyperv/protocol.ts';
+import type { Finding, FindingPages, HandoffKind } from './audit-findings.ts';
+import type { Grant, GrantKind } from '../ledger/grants.ts';
+import { hex } from '../hypervisor/guest-end.ts';
+import type { SimulatedMachine } from '../machine.ts';
+
+/** The register of each overlay page, and the check that it belongs to. */
+const PAGE_REGISTERS: Partial<
+  Record<GrantKind, readonly [name: string, check: Finding['check'], stale: 'error' | 'info']>
+> = {
+  'message-page': ['SIMP', 'synic-pages', 'error'],
+  'event-page': ['SIEFP', 'synic-pages', 'error'],
+  // Linux clears the enable bit alone: root partitions may not change the address
+  'hypercall-page': ['HYPERCALL', 'hypercall', 'info'],
+  'reference-tsc-page': ['REFERENCE_TSC', 'clock-pages', 'info'],
+  'vp-assist-page': ['VP_ASSIST_PAGE', 'clock-pages', 'info'],
+};
+
+// --- 4 to 8 ---
+
+/** Audit the registers of all virtual processors, and those of the partition. */
+export function auditRegisters(
+  machine: SimulatedMachine,
+  kind: HandoffKind,
+  describe: (grant: Grant) => FindingPages,
+): Finding[] {
+  const { inspection } = machine.partition;
+  const findings = pageRegisters(machine, describe);
+  for (let vp = 0; vp < inspection.processorCount; vp++) {
+    findings.push(...sints(machine, vp), ...scontrol(machine, vp, kind));
+  }
+  const identity = inspection.register(0, 'GUEST_OS_ID');
+  if (identity !== 0n) {
+    const text = `GUEST_OS_ID is ${hex(identity)}: the guest has not given up its identity`;
+    findings.push({ check: 'hypercall', severity: 'error', text });
+  }
+  return findings;
+}
+
+function pageRegisters(
+  machine: SimulatedMachine,
+  describe: (grant: Grant) => FindingPages,
+): Finding[] {
+  const findings: Finding[] = [];
+  const { inspection } = machine.partition;
+  for (const { kind, vp, grant } of inspection.overlays()) {
+    const entry = PAGE_REGISTERS[kind];
+    if (entry === undefined) continue;
+    // Hypercalls of arm64 are an instruction: there is no page, and no register for it
+    if (kind === 'hypercall-page' && machine.partition.architecture === 'arm64') continue;
+    const [register, check, stale] = entry;
+    const value = inspection.register(vp ?? 0, register);
+    const name = vp === undefined ? register : `${register} of VP ${vp}`;
+    const where = vp === undefined ? {} : { vp };
+    if ((value & HV_ENABLE) !== 0n) {
+      // Reserving the page does not help: the register is the next owner's, too
+      const pages = grant === undefined ? {} : { pages: describe(grant) };
+      const text = `${name} is enabled: ${hex(value)}`;
+      findings.push({ check, severity: 'error', text, ...pages, ...where });
+    } else if ((value & ~HV_PAGE_REGISTER_MASK) !== 0n) {
+      const text = `${name} is disabled, but holds an address: ${hex(value)}`;
+      findings.push({ check, severity: stale, text, ...where });
+    }
+  }
+  return findings;
+}
+
+function sints(machine: SimulatedMachine, vp: number): Finding[] {
+  const findings: Finding[] = [];
+  for (let sint = 0; sint < SINT_COUNT; sint++) {
+    const value = machine.partition.inspection.register(vp, `SINT${sint}`);
+    const text = `SINT${sint} of VP ${vp} is ${hex(value)}`;
+    if ((value & Sint.MASKED) === 0n) {
+      findings.push({ check: 'sints', severity: 'error', text: `${text}: not masked`, vp });
+    } else if (value !== Sint.MASKED) {
+      const stale = `${text}: masked, with a stale vector or AutoEOI`;
+      findings.push({ check: 'sints', severity: 'info', text: stale, vp });
+    }
+  }
+  return findings;
+}
+
+/** mu_msvm leaves SCONTROL on, and a quiesced guest must (iPXE b91cc983d). */
+function scontrol(machine: SimulatedMachine, vp: number, kind: HandoffKind): Finding[] {
+  const on = (machine.partition.inspection.register(vp, 'SCONTROL') & HV_ENABLE) !== 0n;
+  if (kind === 'quiesce') {
+    // Of a processor that the firmware never used nobody expects anything
+    if (on || vp !== machine.vmbus.inspect().targetVp) return [];
+    const text = `SCONTROL of VP ${vp} is off: Windows Server 2016 then waits for ever`;
+    return [{ check: 'scontrol', severity: 'error', text }];
+  }
+  // On some hosts it is on from the start
+  if (!on || machine.partition.profile.knobs.scontrolReset === 1) return [];
+  return [{ check: 'scontrol', severity: 'info', text: `SCONTROL of VP ${vp} is on` }];
+}
+
+// --- 9 ---
+
+/** Audit the synthetic timers of all virtual processors. */
+export function auditTimers(machine: SimulatedMachine): Finding[] {
+  const { inspection } = machine.partition;
+  const findings: Finding[] = [];
+  for (let vp = 0; vp < inspection.processorCount; vp++) {
+    for (const { index, enabled, due, config } of inspection.timers(vp)) {
+      if (!enabled && !due) continue;
+      const state = due ? 'due: its message waits for room' : 'enabled';
+      const text = `timer ${index} of VP ${vp} is ${state} (CONFIG ${hex(config)})`;
+      findings.push({ check: 'timers', severity: 'error', text, vp });
+    }
+  }
+  return findings;
+}

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * The audit of a handoff: what the host still holds, or still believes, at the moment at which the
+ * next owner takes over. It reads the host's own ledger and registers and believes nothing that the
+ * guest says, except for the memory map that it hands on: memory that is reserved there is lost,
+ * but nobody is hurt, unless somebody uses it all the same (the image that was loaded).
+ */
+
+import { VMBUS_MESSAGE_SINT } from '../../../src/vmbus/protocol.ts';
+import type { MemoryRange } from '../../../src/machine.ts';
+import type { AuditCheck, Finding, FindingPages, HandoffKind } from './audit-findings.ts';
+import { crashHole } from './audit-crash.ts';
+import { describeGrant } from './audit-pages.ts';
+import { auditRegisters, auditTimers } from './audit-registers.ts';
+import type { Grant } from '../ledger/grants.ts';
+import { hex } from '../hypervisor/guest-end.ts';
+import type { SimulatedMachine } from '../machine.ts';
+import type { ClientInspection } from '../vmbus-server/inspection.ts';
+
+/** What else may be said of a handoff. */
+export interface AuditOptions {
+  /** Default `shutdown`. */
+  readonly kind?: HandoffKind;
+  /**
+   * Memory that is reserved in the map because the next owner uses it already: the loaded image. A
+   * host that may write there does harm.
+   */
+  readonly inUse?: readonly Pick<MemoryRange, 'address' | 'length'>[];
+  /** The virtual processor that hands over a `crash`; default 0. */
+  readonly vp?: number;
+  /** For each NIC what {@link uncompleted} was before: packets that are not this guest's. */
+  readonly uncompletedBefore?: readonly number[];
+}
+
+/** A page of a grant as a finding tells of it. */
+type Describe = (grant: Grant) => FindingPages;
+
+/**
+ * Audit the machine as it is. Has no effect on it.
+ *
+ * @param memoryMap what the guest hands on
+ */
+export function auditHandoff(
+  machine: SimulatedMachine,
+  memoryMap: readonly MemoryRange[],
+  options: AuditOptions = {},
+): Finding[] {
+  const kind = options.kind ?? 'shutdown';
+  const describe: Describe = (grant) => describeGrant(grant, memoryMap, options.inUse ?? []);
+  const findings = [
+    ...machine.vmbus
+      .inspect()
+      .clients.flatMap((client) => [
+        ...connection(machine, client, kind),
+        ...channels(client, kind),
+      ]),
+    ...sharedPages(machine, kind, describe),
+    ...auditRegisters(machine, kind, describe),
+    ...auditTimers(machine),
+    ...leftovers(machine),
+    ...completions(machine, options.uncompletedBefore ?? []),
+  ];
+  return kind === 'crash' ? findings.map((each) => crashHole(each, options.vp ?? 0)) : findings;
+}
+
+/** Severity of what a quiesced guest leaves on purpose. */
+function unlessQuiesced(kind: HandoffKind): 'info' | 'error' {
+  return kind === 'quiesce' ? 'info' : 'error';
+}
+
+// --- 1: UNLOAD ---
+
+/** A second driver of the guest has a connection of its own, and must end it as well. */
+function ofClient({ client }: ClientInspection, text: string): string {
+  return client === 'primary' ? text : `second VMBus client: ${text}`;
+}
+
+function connection(
+  machine: SimulatedMachine,
+  client: ClientInspection,
+  kind: HandoffKind,
+): Finding[] {
+  const findings: Finding[] = [];
+  const { phase, history, unloadSeenAt, guestMessagesQueued } = client;
+  const ownSint = client.sint ?? VMBUS_MESSAGE_SINT;
+  const report = (text: string, severity: Finding['severity']): void => {
+    findings.push({ check: 'unload', severity, text: ofClient(client, text) });
+  };
+
+  // UNLOAD after the last contact
+  if (phase !== 'disconnected') {
+    const sent = unloadSeenAt !== undefined;
+    const text = sent
+      ? 'UNLOAD was sent but not answered'
+      : 'no UNLOAD was sent: the host believes that the guest is connected';
+    report(text, unlessQuiesced(kind));
+  }
+
+  // What the host has not read yet may connect the guest again, after everything was looked at
+  if (guestMessagesQueued > 0) {
+    const text = `the host has not read ${messages(guestMessagesQueued)} of the guest`;
+    report(`${text}: it will act after the handoff`, 'error');
+  }
+
+  // The answer must have been taken out of its slot
+  const unloaded = phase === 'disconnected' && history.at(-1)?.outcome === 'accepted';
+  for (const { vp, sint, type } of fullSlots(machine)) {
+    if (sint !== ownSint || !unloaded || unloadSeenAt === undefined) continue;
+    const text = `a message of type ${hex(type)} is left in the slot of SINT${sint} of VP ${vp}`;
+    report(`${text}: the answer to UNLOAD was not taken`, 'error');
+  }
+  return findings;
+}
+
+/** Message slots that are not empty. */
+function fullSlots(machine: SimulatedMachine) {
+  const { inspection } = machine.partition;
+  return Array.from({ length: inspection.processorCount }, (_, vp) =>
+    inspection.slots(vp).map((slot) => ({ vp, ...slot })),
+  )
+    .flat()
+    .filter(({ type }) => type !== 0);
+}
+
+// --- 2: channels and GPADLs ---
+
+function channels(vmbus: ClientInspection, kind: HandoffKind): Finding[] {
+  const severity = unlessQuiesced(kind);
+  const open = vmbus.channels.filter(({ state }) => state !== 'released' && state !== 'closed');
+  const incomplete = vmbus.gpadls.filter(({ state }) => state === 'in-progress');
+  const texts = [
+    ...open.map(({ id, instanceId, state }) => `channel ${id} {${instanceId}} is ${state}`),
+    ...incomplete.map(({ id, channel }) => {
+      return `GPADL ${hex(id)} of channel ${channel} was begun and never completed`;
+    }),
+  ];
+  return texts.map((text) => ({ check: 'channels', severity, text: ofClient(vmbus, text) }));
+}
+
+// --- 2, 3: what belongs to the connection ---
+
+/** Which check a live grant belongs to; overlay pages are those of their registers. */
+const GRANT_CHECK: Partial<Record<Grant['kind'], AuditCheck>> = {
+  'interrupt-page': 'shared-pages',
+  'monitor-page': 'shared-pages',
+  gpadl: 'channels',
+  packet: 'channels',
+};
+
+function sharedPages(machine: SimulatedMachine, kind: HandoffKind, describe: Describe): Finding[] {
+  const findings: Finding[] = [];
+  for (const grant of machine.partition.grants.live()) {
+    const check = GRANT_CHECK[grant.kind];
+    if (check === undefined) continue;
+    const pages = describe(grant);
+    const may = grant.access === 'write' ? 'write to' : 'read';
+    const text = `the host may still ${may} the ${grant.purpose}`;
+    const severity = kind === 'quiesce' ? 'info' : safe(pages, kind) ? 'warning' : 'error';
+    findings.push({ check, severity, text, pages });
+  }
+  return findings;
+}
+
+/**
+ * Lost to the next owner, but it knows. What a crash leaves is a dump, and the host may change it.
+ */
+function safe({ reserved }: FindingPages, kind: HandoffKind): boolean {
+  return reserved && kind !== 'crash';
+}
+
+// --- 10: leftovers ---
+
+function leftovers(machine: SimulatedMachine): Finding[] {
+  const { inspection } = machine.partition;
+  const findings: Finding[] = [];
+  const report = (text: string, vp?: number): void => {
+    const where = vp === undefined ? {} : { vp };
+    findings.push({ check: 'leftovers', severity: 'warning', text, ...where });
+  };
+  for (let vp = 0; vp < inspection.processorCount; vp++) {
+    for (const { sint, queued, pending } of inspection.slots(vp)) {
+      if (queued > 0) report(`${messages(queued)} behind SINT${sint} of VP ${vp}`, vp);
+      else if (pending) report(`the pending flag of SINT${sint} of VP ${vp} is set`, vp);
+    }
+    for (const { sint, flag } of inspection.eventFlags(vp)) {
+      report(`event flag ${flag} of SINT${sint} of VP ${vp} is set`, vp);
+    }
+  }
+  for (const { vp, sint, type } of fullSlots(machine)) {
+    if (sint === VMBUS_MESSAGE_SINT) continue;
+    report(`a message of type ${hex(type)} is left in the slot of SINT${sint} of VP ${vp}`, vp);
+  }
+  for (const client of machine.vmbus.inspect().clients) {
+    const { hostMessagesQueued: queued } = client;
+    if (queued > 0) report(ofClient(client, `${messages(queued)} of VMBus not delivered yet`));
+  }
+  return findings;
+}
+
+// --- 13: completions ---
+
+/** Received packets of each NIC that no guest has ever completed, up to now. */
+export function uncompleted(machine: SimulatedMachine): number[] {
+  return machine.nics.map(({ statistics }) => statistics.uncompletedAtClose);
+}
+
+function completions(machine: SimulatedMachine, before: readonly number[]): Finding[] {
+  const findings: Finding[] = [];
+  for (const [index, { nic, statistics, state }] of machine.nics.entries()) {
+    const report = (count: number, when: string): void => {
+      if (count === 0) return;
+      const packets = `${count} received packet${count === 1 ? '' : 's'}`;
+      const text = `NIC ${nic}: ${packets} not completed ${when}`;
+      findings.push({ check: 'completions', severity: 'warning', text });
+    };
+    report(statistics.uncompletedAtClose - (before[index] ?? 0), 'when the channel closed');
+    report(state.outstanding, 'yet');
+  }
+  return findings;
+}
+
+/** `1 message`, `2 messages`. */
+function messages(count: number): string {
+  return `${count} message${count === 1 ? '' : 's'}`;
+}

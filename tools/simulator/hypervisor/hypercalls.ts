@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * Hypercalls, whatever the architecture: the control word, where input and output lie, the checks
+ * and status codes of TLFS ("Hypercall Interface") as OpenVMM's `hv1_hypercall` has them, and the
+ * ports that messages and events go to.
+ */
+
+import {
+  Cpuid,
+  HV_EVENT_FLAGS_COUNT,
+  HV_MESSAGE_PAYLOAD_MAX,
+  HvCall,
+  HvPrivilege,
+  HvStatus,
+  PostMessage,
+  SignalEvent,
+} from '../../../src/hyperv/protocol.ts';
+import type { Architecture } from './architecture.ts';
+import { TICKS_PER_MS } from '../base/clock.ts';
+import type { VirtualClock } from '../base/clock.ts';
+import type { CpuidLeaves } from './cpuid.ts';
+import type { HostEvents } from '../ledger/events.ts';
+import { hex } from './guest-end.ts';
+import type { GuestRam } from '../base/guest-ram.ts';
+import { address, checkBuffer, isFast, isRep, isSimple } from './hypercall-frame.ts';
+import type { HypercallFrame } from './hypercall-frame.ts';
+import type { PartitionFaults } from './partition-faults.ts';
+import type { EventPort, MessagePort } from './partition-interface.ts';
+import type { HostKnobs } from '../profiles/profile.ts';
+import type { VirtualProcessor } from './virtual-processor.ts';
+import { VpRegisterCalls } from './vp-register-calls.ts';
+import type { RegisterFile } from './register-file.ts';
+
+/** CPUID 0x40000003 EBX bit 17: HvGetVpRegisters and HvSetVpRegisters of the own partition. */
+const ACCESS_VP_REGISTERS = 1 << 17;
+
+/** A message type with this bit is the hypervisor's own (TLFS, HV_MESSAGE_TYPE). */
+const MESSAGE_TYPE_HYPERVISOR = 0x80000000;
+
+/** Bytes of input that a fast call of x64 without XMM registers carries. */
+const FAST_INPUT_MAX = 16;
+
+/** Names for the log. */
+const NAMES = new Map<number, string>([
+  [HvCall.POST_MESSAGE, 'HvPostMessage'],
+  [HvCall.SIGNAL_EVENT, 'HvSignalEvent'],
+  [HvCall.GET_VP_REGISTERS, 'HvGetVpRegisters'],
+  [HvCall.SET_VP_REGISTERS, 'HvSetVpRegisters'],
+]);
+
+/** What the calls work on. */
+export interface HypercallContext {
+  readonly architecture: Architecture;
+  readonly ram: GuestRam;
+  readonly clock: VirtualClock;
+  readonly events: HostEvents;
+  readonly knobs: HostKnobs;
+  readonly faults: PartitionFaults;
+  readonly registers: RegisterFile;
+  readonly processors: readonly VirtualProcessor[];
+  readonly cpuid: CpuidLeaves;
+}
+
+export class Hypercalls {
+  /** Calls since the partition was made. */
+  total = 0;
+  readonly #context: HypercallContext;
+  /** CPUID 0x40000003 EBX. */
+  readonly #privileges: number;
+  readonly #registerCalls: VpRegisterCalls;
+  readonly #ports = new Map<number, MessagePort>();
+  readonly #eventPorts = new Map<number, EventPort>();
+  /** Input of the call that runs: copied once, then checked and used. */
+  readonly #input = new Uint8Array(PostMessage.size);
+  readonly #view = new DataView(this.#input.buffer);
+  #inputLength = 0;
+  /** Calls so far of each code, for the fault hook. */
+  readonly #counts = new Map<number, number>();
+  /** Messages taken in the current millisecond. */
+  #window = -1;
+  #taken = 0;
+
+  constructor(context: HypercallContext) {
+    this.#context = context;
+    this.#privileges = context.cpuid.read(Cpuid.HV_FEATURES, 0).ebx;
+    this.#registerCalls = new VpRegisterCalls(context);
+  }
+
+  registerMessagePort(connectionId: number, port: MessagePort): void {
+    this.#free(connectionId);
+    this.#ports.set(connectionId, port);
+  }
+
+  registerEventPort(connectionId: number, port: EventPort): void {
+    this.#free(connectionId);
+    this.#eventPorts.set(connectionId, port);
+  }
+
+  unregisterPort(connectionId: number): void {
+    this.#ports.delete(connectionId);
+    this.#eventPorts.delete(connectionId);
+  }
+
+  /** Carry a call out. Returns the status; `frame.repsDone` is set for rep calls. */
+  call(vp: VirtualProcessor, frame: HypercallFrame): number {
+    const code = frame.controlLow & 0xffff;
+    this.total++;
+    this.#inputLength = 0;
+    frame.repsDone = 0;
+    const status = this.#dispatch(vp, code, frame);
+    const { events } = this.#context;
+    if (events.on) {
+      const name = NAMES.get(code) ?? `hypercall ${hex(code)}`;
+      const input = this.#input.slice(0, this.#inputLength);
+      events.emit({ kind: 'hypercall', code, name, input, status });
+    }
+    return status;
+  }
+
+  /**
+   * HvGetVpRegisters or HvSetVpRegisters of one register, in the processor's own registers (arm64).
+   * It is no more than what MSRs are elsewhere, and is counted as little.
+   *
+   * @param x where the value is, or goes: two words at `at`
+   */
+  registerAccess(
+    vp: VirtualProcessor,
+    code: number,
+    number: number,
+    x: BigUint64Array,
+    at: number,
+  ): number {
+    const injected = this.#fault(code, 0);
+    if (injected !== undefined) return injected;
+    const calls = this.#registerCalls;
+    if (code === HvCall.SET_VP_REGISTERS) return calls.set(vp, number, x[at]!);
+    const status = calls.get(vp, number);
+    if (status !== HvStatus.SUCCESS) return status;
+    x[at] = calls.low;
+    x[at + 1] = calls.high;
+    return status;
+  }
+
+  #dispatch(vp: VirtualProcessor, code: number, frame: HypercallFrame): number {
+    switch (code) {
+      case HvCall.SIGNAL_EVENT:
+        if (!this.#may(HvPrivilege.SIGNAL_EVENTS)) return HvStatus.ACCESS_DENIED;
+        if (!isSimple(frame)) return HvStatus.INVALID_HYPERCALL_INPUT;
+        return this.#signalEvent(frame);
+      case HvCall.POST_MESSAGE:
+        if (!this.#may(HvPrivilege.POST_MESSAGES)) return HvStatus.ACCESS_DENIED;
+        if (!isSimple(frame)) return HvStatus.INVALID_HYPERCALL_INPUT;
+        return this.#postMessage(vp, frame);
+      case HvCall.GET_VP_REGISTERS:
+      case HvCall.SET_VP_REGISTERS:
+        if (!this.#mayAccessRegisters()) return HvStatus.ACCESS_DENIED;
+        if (!isRep(frame)) return HvStatus.INVALID_HYPERCALL_INPUT;
+        return this.#fault(code, 0) ?? this.#registerCalls.call(vp, code, frame);
+      default:
+        return HvStatus.INVALID_HYPERCALL_CODE;
+    }
+  }
+
+  /** HvPostMessage: slow only, since its input does not fit into registers. */
+  #postMessage(vp: VirtualProcessor, frame: HypercallFrame): number {
+    const failure = this.#fetch(frame, PostMessage.size);
+    if (failure !== HvStatus.SUCCESS) return failure;
+    const view = this.#view;
+    const connectionId = view.getUint32(PostMessage.at.connectionId, true);
+    const type = view.getUint32(PostMessage.at.type, true);
+    const length = view.getUint32(PostMessage.at.length, true);
+    this.#inputLength = PostMessage.at.data + Math.min(length, HV_MESSAGE_PAYLOAD_MAX);
+
+    // The message itself
+    if (view.getUint32(PostMessage.at.reserved, true) !== 0) {
+      return HvStatus.INVALID_HYPERCALL_INPUT;
+    }
+    if (length > HV_MESSAGE_PAYLOAD_MAX) return HvStatus.INVALID_PARAMETER;
+    if (type === 0 || type >= MESSAGE_TYPE_HYPERVISOR) return HvStatus.INVALID_PARAMETER;
+
+    // Where it goes; an event port takes no messages
+    const injected = this.#fault(HvCall.POST_MESSAGE, connectionId);
+    if (injected !== undefined) return injected;
+    const port = this.#ports.get(connectionId);
+    if (port === undefined) return HvStatus.INVALID_CONNECTION_ID;
+    if (this.#throttled()) return this.#context.knobs.throttleStatus;
+    return port(type, this.#input.subarray(PostMessage.at.data, this.#inputLength), vp.index);
+  }
+
+  /** HvSignalEvent: fast or slow. Makes no object. */
+  #signalEvent(frame: HypercallFrame): number {
+    const failure = this.#fetch(frame, SignalEvent.size);
+    if (failure !== HvStatus.SUCCESS) return failure;
+    this.#inputLength = SignalEvent.size;
+    const view = this.#view;
+    const connectionId = view.getUint32(SignalEvent.at.connectionId, true);
+    const flag = view.getUint16(SignalEvent.at.flag, true);
+    if (view.getUint16(SignalEvent.at.reserved, true) !== 0) {
+      return HvStatus.INVALID_HYPERCALL_INPUT;
+    }
+    if (flag >= HV_EVENT_FLAGS_COUNT) return HvStatus.INVALID_PORT_ID;
+    const injected = this.#fault(HvCall.SIGNAL_EVENT, connectionId);
+    if (injected !== undefined) return injected;
+    const port = this.#eventPorts.get(connectionId);
+    if (port === undefined) return HvStatus.INVALID_CONNECTION_ID;
+    return port(flag);
+  }
+
+  /** Copy the input out of registers or guest memory. Returns the status of its checks. */
+  #fetch(frame: HypercallFrame, length: number): number {
+    if (isFast(frame)) {
+      if (length > FAST_INPUT_MAX) return HvStatus.INVALID_HYPERCALL_INPUT;
+      this.#view.setUint32(0, frame.inputLow, true);
+      this.#view.setUint32(4, frame.inputHigh, true);
+      return HvStatus.SUCCESS;
+    }
+    const { ram } = this.#context;
+    const at = address(frame.inputLow, frame.inputHigh);
+    const failure = checkBuffer(ram, frame.inputLow, at, length);
+    if (failure !== HvStatus.SUCCESS) return failure;
+    if (length === SignalEvent.size) {
+      this.#view.setUint32(0, ram.view.getUint32(at, true), true);
+      this.#view.setUint32(4, ram.view.getUint32(at + 4, true), true);
+    } else {
+      this.#input.set(ram.bytes.subarray(at, at + length));
+    }
+    return HvStatus.SUCCESS;
+  }
+
+  /** Whether the host refuses the message because there were too many in this millisecond. */
+  #throttled(): boolean {
+    const { knobs, clock } = this.#context;
+    if (knobs.throttleMessages === 0) return false;
+    const window = Math.floor(clock.now / TICKS_PER_MS);
+    if (window !== this.#window) {
+      this.#window = window;
+      this.#taken = 0;
+    }
+    if (this.#taken >= knobs.throttleMessages) return true;
+    this.#taken++;
+    return false;
+  }
+
+  /** Ask the hook of {@link PartitionFaults} for a status to fail with. */
+  #fault(code: number, connectionId: number): number | undefined {
+    const { faults, events } = this.#context;
+    const index = this.#counts.get(code) ?? 0;
+    this.#counts.set(code, index + 1);
+    if (faults.hypercall === undefined) return undefined;
+    const status = faults.hypercall(code, connectionId, index);
+    if (status !== undefined && events.on) {
+      const call = `${NAMES.get(code)} ${index} on connection ${connectionId}`;
+      events.emit({ kind: 'fault', text: `${call} fails: ${hex(status)}` });
+    }
+    return status;
+  }
+
+  #may(privilege: number): boolean {
+    return (this.#privileges & privilege) !== 0;
+  }
+
+  /** On arm64 there is no other way to the registers, and no privilege for it. */
+  #mayAccessRegisters(): boolean {
+    return this.#context.architecture === 'arm64' || this.#may(ACCESS_VP_REGISTERS);
+  }
+
+  #free(connectionId: number): void {
+    if (this.#ports.has(connectionId) || this.#eventPorts.has(connectionId)) {
+      throw new Error(`connection ${connectionId} is taken`);
+    }
+  }
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * One virtual processor as its guest sees it: the seam {@link X64Machine}. Each call is an exit: it
+ * costs virtual time, and the host looks at what the guest did meanwhile.
+ */
+
+import { Cpuid } from '../../../src/hyperv/protocol.ts';
+import type { CpuidRegisters, MemoryRange, X64Machine } from '../../../src/machine.ts';
+import { hex } from './guest-end.ts';
+import type { HypercallFrame } from './hypercall-frame.ts';
+import { ProcessorExits } from './processor-exits.ts';
+import type { ProcessorContext } from './processor-exits.ts';
+import { RegisterFault } from './register-file.ts';
+import { X64_MSRS } from './registers.ts';
+import type { RegisterDefinition } from './registers.ts';
+import type { VirtualProcessor } from './virtual-processor.ts';
+
+/** Results of hypercalls without repetitions: the status codes below this bound, made once. */
+const RESULTS = Array.from({ length: 0x80 }, (_, status) => BigInt(status));
+
+export class SimulatedProcessor implements X64Machine {
+  readonly architecture = 'x64';
+  readonly memory: ArrayBufferLike;
+  readonly memoryMap: readonly MemoryRange[];
+  readonly pageSize: number;
+  readonly #context: ProcessorContext;
+  readonly #vp: VirtualProcessor;
+  readonly #exits: ProcessorExits;
+  // 64-bit registers as words, without making a bigint
+  readonly #registers = new BigUint64Array(3);
+  readonly #words = new DataView(this.#registers.buffer);
+  readonly #frame: HypercallFrame = {
+    controlLow: 0,
+    controlHigh: 0,
+    inputLow: 0,
+    inputHigh: 0,
+    outputLow: 0,
+    outputHigh: 0,
+    repsDone: 0,
+  };
+
+  constructor(context: ProcessorContext, vp: VirtualProcessor) {
+    this.memory = context.ram.buffer;
+    this.memoryMap = context.memoryMap;
+    this.pageSize = context.pageSize;
+    this.#context = context;
+    this.#vp = vp;
+    this.#exits = new ProcessorExits(context, vp);
+  }
+
+  cpuid(leaf: number, subleaf: number): CpuidRegisters {
+    this.#exits.exit('cpuid', leaf);
+    const { cpuid, events } = this.#context;
+    const registers = cpuid.read(leaf, this.#vp.index);
+    if (events.on) {
+      const { eax, ebx, ecx, edx } = registers;
+      events.emit({ kind: 'cpuid', leaf: leaf >>> 0, out: [eax, ebx, ecx, edx] });
+      if (subleaf !== 0 && leaf >= Cpuid.HV_VENDOR_ID) {
+        events.emit({ kind: 'unmodelled', what: `CPUID ${hex(leaf)} sub-leaf ${hex(subleaf)}` });
+      }
+    }
+    return registers;
+  }
+
+  /** Costs as much time as the other calls: a guest that only looks at it sees it move. */
+  rdtsc(): bigint {
+    this.#exits.exit('rdtsc', 0);
+    return this.#context.registers.referenceTsc.counter();
+  }
+
+  rdmsr(msr: number): bigint {
+    this.#exits.exit('rdmsr', msr);
+    const { registers, events } = this.#context;
+    const register = this.#register('rdmsr', msr);
+    try {
+      const value = registers.read(this.#vp, register);
+      if (events.on) events.emit({ kind: 'rdmsr', msr, value });
+      return value;
+    } catch (error) {
+      return this.#refused(error, `rdmsr ${register.name}`);
+    }
+  }
+
+  wrmsr(msr: number, value: bigint): void {
+    this.#exits.exit('wrmsr', msr);
+    const { registers, events } = this.#context;
+    const register = this.#register('wrmsr', msr);
+    this.#registers[0] = value;
+    if (events.on) events.emit({ kind: 'wrmsr', msr, value: this.#registers[0]! });
+    try {
+      registers.write(this.#vp, register, this.#registers[0]!, 'wrmsr');
+    } catch (error) {
+      this.#refused(error, `wrmsr ${register.name}`);
+    }
+  }
+
+  callHypercallPage(page: number, control: bigint, input: bigint, output: bigint): bigint {
+    // Registers first: the words of the call, for the watchdog and for the calls themselves
+    const frame = this.#frame;
+    this.#registers[0] = control;
+    this.#registers[1] = input;
+    this.#registers[2] = output;
+    frame.controlLow = this.#words.getUint32(0, true);
+    frame.controlHigh = this.#words.getUint32(4, true);
+    frame.inputLow = this.#words.getUint32(8, true);
+    frame.inputHigh = this.#words.getUint32(12, true);
+    frame.outputLow = this.#words.getUint32(16, true);
+    frame.outputHigh = this.#words.getUint32(20, true);
+    this.#exits.exit('hypercall', frame.controlLow);
+    const { registers, watchdog, hypercalls } = this.#context;
+    const obstacle = registers.callObstacle(page);
+    if (obstacle !== undefined) {
+      return watchdog.crash(this.#vp.index, '#UD', `call to ${hex(page)}: ${obstacle}`);
+    }
+    const status = hypercalls.call(this.#vp, frame);
+    const result = RESULTS[status] ?? BigInt(status);
+    return frame.repsDone === 0 ? result : result | (BigInt(frame.repsDone) << 32n);
+  }
+
+  pause(): void {
+    this.#exits.pause();
+  }
+
+  #register(instruction: 'rdmsr' | 'wrmsr', msr: number): RegisterDefinition {
+    const register = X64_MSRS.get(msr);
+    if (register !== undefined) return register;
+    const { events, watchdog } = this.#context;
+    if (events.on) events.emit({ kind: 'unmodelled', what: `MSR ${hex(msr)}` });
+    return watchdog.crash(this.#vp.index, '#GP', `${instruction} ${hex(msr)}: no such register`);
+  }
+
+  /** A refused access ends the guest; any other error is the simulator's own. */
+  #refused(error: unknown, access: string): never {
+    if (!(error instanceof RegisterFault)) throw error;
+    return this.#context.watchdog.crash(this.#vp.index, '#GP', `${access}: ${error.message}`);
+  }
+}

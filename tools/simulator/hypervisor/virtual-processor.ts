@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** The hypervisor's state of one virtual processor: registers, SynIC, timers, overlay pages. */
+
+import type { VirtualClock } from '../base/clock.ts';
+import type { HostEvents } from '../ledger/events.ts';
+import type { OverlayPage, OverlayPages } from './overlay.ts';
+import type { HostKnobs } from '../profiles/profile.ts';
+import { registerNamed, REGISTERS } from './registers.ts';
+import { Synic } from './synic.ts';
+import { SyntheticTimers } from './synthetic-timers.ts';
+
+const SCONTROL = registerNamed('SCONTROL').index;
+
+export class VirtualProcessor {
+  readonly index: number;
+  /** Values of the registers that each processor has, by register index. */
+  readonly values = new BigUint64Array(REGISTERS.length);
+  readonly synic: Synic;
+  readonly timers: SyntheticTimers;
+  readonly assistPage: OverlayPage;
+  readonly #knobs: HostKnobs;
+  readonly #clock: VirtualClock;
+  readonly #scanOnExit: boolean;
+
+  /** `slotEmptied` is called whenever the guest has made room in a slot. */
+  constructor(
+    index: number,
+    overlays: OverlayPages,
+    clock: VirtualClock,
+    events: HostEvents,
+    knobs: HostKnobs,
+    slotEmptied: () => void,
+  ) {
+    this.index = index;
+    this.#knobs = knobs;
+    this.#clock = clock;
+    this.#scanOnExit = knobs.slotScan === 'exit';
+    this.assistPage = overlays.create('vp-assist-page', `VP assist page of VP ${index}`, index);
+    this.synic = new Synic(
+      index,
+      overlays.create('message-page', `message page of VP ${index}`, index),
+      overlays.create('event-page', `event page of VP ${index}`, index),
+      events,
+      knobs,
+      { slotEmptied, sintScanned: (_vp, sint) => this.timers.retry(sint) },
+    );
+    this.timers = new SyntheticTimers(index, this.#clock, this.synic, events);
+    this.reset();
+  }
+
+  /** Registers, SynIC and timers as after a processor reset. The pages are reset by their owner. */
+  reset(): void {
+    this.synic.reset();
+    this.timers.reset();
+    for (const register of REGISTERS) {
+      this.values[register.index] = register.reset;
+      if (register.role === 'sint') this.synic.setSint(register.ordinal, Number(register.reset));
+    }
+    this.values[SCONTROL] = BigInt(this.#knobs.scontrolReset);
+    this.synic.enabled = this.#knobs.scontrolReset === 1;
+  }
+
+  /** An exit of the guest: notice emptied slots, and deliver if this host does so on exits. */
+  exit(): void {
+    this.synic.exit();
+    if (this.#scanOnExit) this.scan();
+  }
+
+  /** Deliver what waits, where there is room: on EOM and its like. Free if nothing waits. */
+  scan(): void {
+    if (this.synic.waiting > 0 || this.timers.anyDue) this.synic.scanAll();
+  }
+}

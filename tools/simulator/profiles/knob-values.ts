@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** The knobs of a host as data: what each may be, and what it means in a line. */
+
+import type { HostKnobs } from './profile.ts';
+import { RANGES_MAX } from '../netvsp/transfer-pages.ts';
+import { GUEST_MESSAGES_MAX } from '../vmbus-server/guest-messages.ts';
+
+/** One knob. What stands in `only`, or a whole number in `range` (both bounds included). */
+export interface KnobDescription {
+  readonly text: string;
+  readonly only?: readonly (string | number | boolean)[];
+  readonly range?: readonly [least: number, most: number];
+}
+
+const YES_NO = [true, false] as const;
+
+/** An hour in ticks: longer than any guest waits. */
+const TICKS_MAX = 36_000_000_000;
+
+/** Counts of events per unit of time. */
+const RATE_MAX = 1_000_000;
+
+/** All knobs, in the order of {@link HostKnobs}. */
+export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
+  maskedSint: {
+    text: 'a message for a masked SINT is lost, or kept in its slot',
+    only: ['drop', 'keep'],
+  },
+  overlay: {
+    text: 'RAM under an overlay page: comes back, or stays overwritten',
+    only: ['preserve', 'overwrite'],
+  },
+  osIdZero: {
+    text: 'what GUEST_OS_ID = 0 does to the hypercall page',
+    only: ['disables-hypercall-page', 'independent'],
+  },
+  hypercallPageWithoutOsId: {
+    text: 'enabling the hypercall page while GUEST_OS_ID is 0',
+    only: ['ignored', 'accepted'],
+  },
+  slotScan: {
+    text: 'when a waiting message moves into its slot: on EOM, or on any exit',
+    only: ['eom', 'exit'],
+  },
+  scontrolReset: { text: 'SCONTROL at reset', only: [0, 1] },
+  messageLatencyTicks: {
+    text: 'from a message to its answer, in units of 100 ns',
+    range: [0, TICKS_MAX],
+  },
+  ringLatencyTicks: {
+    text: 'from a signal to reading the ring, in units of 100 ns',
+    range: [0, TICKS_MAX],
+  },
+  offerPacing: { text: 'offers: all at once, or one by one', only: ['burst', 'one-by-one'] },
+  echoVersion: { text: 'VERSION_RESPONSE repeats the version, or says 0', only: YES_NO },
+  returnedConnectionId: {
+    text: 'connection for messages that the host returns from 5.0 on',
+    only: [1],
+    range: [3, 0x1fff],
+  },
+  unloadAnswer: {
+    text: 'UNLOAD is answered after this time in units of 100 ns, or never',
+    only: ['never'],
+    range: [0, TICKS_MAX],
+  },
+  throttleMessages: {
+    text: 'messages per ms before HvPostMessage is refused; 0 is never',
+    range: [0, RATE_MAX],
+  },
+  throttleStatus: { text: 'status with which it is refused', range: [1, 0xffff] },
+  backPressure: {
+    text: 'while messages are undelivered the host stops reading, or queues',
+    only: ['stop-reading', 'unbounded'],
+  },
+  reinitiate: {
+    text: 'INITIATE_CONTACT of a connected guest: disconnects it, or is ignored',
+    only: ['disconnect', 'ignore'],
+  },
+  versionMatch: {
+    text: 'VMBus versions: those of the list, or all up to the newest',
+    only: ['exact', 'at-most'],
+  },
+  contactVp: {
+    text: 'when the target VP of INITIATE_CONTACT counts',
+    only: ['from-3.0', 'always'],
+  },
+  refusalVp: {
+    text: 'which VP is told that a version is refused: the requested, or the one of before',
+    only: ['requested', 'previous'],
+  },
+  messageQueue: {
+    text: 'messages that wait before HvPostMessage fails',
+    range: [1, GUEST_MESSAGES_MAX],
+  },
+  secondClient: {
+    text: 'a VMBus driver on another SINT: refused, or a connection of its own',
+    only: ['refuse', 'allow'],
+  },
+  secondConnectionId: {
+    text: 'connection for messages that the second client is told',
+    range: [5, 0x1fff],
+  },
+  shortOffers: { text: 'offers of 190 bytes below VMBus 1.1', only: YES_NO },
+  channelConnections: {
+    text: 'connection IDs of channels: number and SINT << 12, or number + 16',
+    only: ['by-sint', 'from-16'],
+  },
+  signalFlag: {
+    text: 'HvSignalEvent with a flag other than 0: ignored, or refused',
+    only: ['ignore', 'refuse'],
+  },
+  oddGpadls: {
+    text: 'a GPADL that is not one range of whole pages: accepted, or not answered',
+    only: ['accept', 'ignore'],
+  },
+  failureStatus: {
+    text: 'status of results that failed',
+    range: [1, 0xffffffff],
+  },
+  torndownWhileOpen: {
+    text: 'GPADL_TORNDOWN for a buffer in use: after the close, or at once',
+    only: ['deferred', 'immediate'],
+  },
+  throttleSignals: {
+    text: 'needless signals per s before the guest is suspended; 0 is never',
+    range: [0, RATE_MAX],
+  },
+  emptyCompletion: {
+    text: 'a completion without payload: tolerated, or the end of the channel',
+    only: ['tolerate', 'fatal'],
+  },
+  revoke: {
+    text: 'REVOKE_RECEIVE_BUFFER: completed, or followed by silence',
+    only: ['complete', 'silent'],
+  },
+  cancelPacket: {
+    text: 'a cancellation packet: accepted, or the end of the channel',
+    only: ['accept', 'fatal'],
+  },
+  rndisReset: {
+    text: 'RNDIS_RESET: answered, or the end of the channel',
+    only: ['answer', 'fatal'],
+  },
+  malformedStatus: {
+    text: 'send the malformed status 0x40020006 once',
+    only: YES_NO,
+  },
+  vfAssociation: { text: 'announce a virtual function', only: YES_NO },
+  tableOffset: {
+    text: 'offset of the indirection table up to NVSP 6',
+    only: ['too-small', 'right'],
+  },
+  rangesPerPacket: { text: 'most frames in one transfer-page packet', range: [1, RANGES_MAX] },
+  rxMessageLength: {
+    text: 'RNDIS length of received frames: exact, or the whole section',
+    only: ['exact', 'sub-allocation'],
+  },
+  ppiEvery: {
+    text: 'per-packet information on every nth received frame; 0 is never',
+    range: [0, RATE_MAX],
+  },
+};
+
+/** Whether there is a knob of this name. */
+export function isKnob(name: string): name is keyof HostKnobs {
+  return Object.hasOwn(KNOBS, name);
+}
+
+/** The value that a text stands for, or undefined if the knob has no such value. */
+export function knobValue(
+  name: keyof HostKnobs,
+  text: string,
+): string | number | boolean | undefined {
+  const { only, range } = KNOBS[name];
+  const fixed = only?.find((value) => String(value) === text);
+  if (fixed !== undefined || range === undefined) return fixed;
+  const value = /^(0x[0-9a-f]+|[0-9]+)$/i.test(text) ? Number(text) : NaN;
+  return value >= range[0] && value <= range[1] ? value : undefined;
+}
+
+/** What a knob may be, in words: `drop or keep`. */
+export function knobChoices(name: keyof HostKnobs): string {
+  const { only, range } = KNOBS[name];
+  const choices = (only ?? []).map(String);
+  if (range !== undefined) choices.push(`${range[0]} to ${range[1]}`);
+  return choices.join(' or ');
+}

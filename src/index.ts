@@ -13,7 +13,7 @@ export type { StoredFile } from './boot/file-store.ts';
 export type { PushOptions } from './boot/push-boot.ts';
 export { SERVICE_NAMES, type ServiceName } from './boot/services.ts';
 export { HypervDriver, createDriver, type DriverOptions } from './driver.ts';
-export { HypxeError, type ErrorKind, type Errno } from './error.ts';
+export { HypxeError, type ErrorName } from './error.ts';
 export {
   Log,
   type BootStep,

@@ -143,8 +143,8 @@ export class Rig {
     };
     device.observer = {
       transmitted: (sequence, error) =>
-        void this.transmitted.push(`${sequence}${error === undefined ? '' : ` ${error.name}`}`),
-      receiveError: (error) => void this.errors.push(error.name),
+        void this.transmitted.push(`${sequence}${error === undefined ? '' : ` ${error}`}`),
+      receiveError: (error) => void this.errors.push(error),
       linkChanged: () => {},
     };
     return device;
@@ -332,7 +332,7 @@ export function fails(name: string | readonly string[], action: () => void): Hyp
     action();
   } catch (error) {
     if (!(error instanceof HypxeError)) throw error;
-    assert.ok(names.includes(error.kind.name), `${error.kind.name}: ${error.message}`);
+    assert.ok(names.includes(error.name), `${error.name}: ${error.message}`);
     return error;
   }
   throw new Error(`nothing failed, expected ${names.join(' or ')}`);

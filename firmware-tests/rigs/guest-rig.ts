@@ -271,7 +271,7 @@ export class ProbeDriver implements VmbusDriver {
       receivedPages: () => {},
       cancelled: () => {},
       writable: () => this.onWritable(),
-      malformed: (kind) => void this.errors.push(kind.name),
+      malformed: (error) => void this.errors.push(error),
     };
     const channel = device.open(handler, {
       outPages: 1,

@@ -5,6 +5,7 @@
  * scripted by the test. Frames are made and read here with nothing of `src/`, at the bytes.
  */
 
+import { errorEntry } from '../../src/catalogue.ts';
 import type { FrameReceiver, LinkState, NetDevice, TransmitResult } from '../../src/net/device.ts';
 import type { Clock } from '../../src/time.ts';
 
@@ -272,14 +273,14 @@ export function dhcpOptions(payload: Uint8Array): [number, number[]][] {
   return options;
 }
 
-/** The error that a call throws, which must have a kind with advice. */
-export function thrown(call: () => unknown): Error & { kind: { name: string; advice: string } } {
+/** The error that a call throws, which must have a name of the catalogue. */
+export function thrown(call: () => unknown): Error {
   try {
     call();
   } catch (error) {
-    const named = error as Error & { kind?: { name: string; advice: string } };
-    if (named.kind === undefined || named.kind.advice === '') throw error;
-    return named as Error & { kind: { name: string; advice: string } };
+    const named = error as Error;
+    if (errorEntry(named.name) === undefined) throw error;
+    return named;
   }
   throw new Error('nothing was thrown');
 }

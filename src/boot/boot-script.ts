@@ -5,15 +5,7 @@
  * `autoexec.ipxe`. It says what to boot; there are no variables, labels or conditions.
  */
 
-import { HypxeError, errorKinds } from '../error.ts';
-
-export const ScriptError = errorKinds({
-  BadScript: [
-    'EINVAL',
-    'Use set filename, set next-server, kernel FILE [ARGUMENTS], initrd FILE, imgargs FILE ' +
-      '[ARGUMENTS], autoboot or boot.',
-  ],
-});
+import { HypxeError } from '../error.ts';
 
 /** Name of the script (iPXE looks for the same name beside itself). */
 export const SCRIPT_NAME = 'autoexec.ipxe';
@@ -86,5 +78,5 @@ export function parseScript(text: string): BootScript {
 }
 
 function bad(line: number, text: string): HypxeError {
-  return new HypxeError(ScriptError.BadScript, `line ${line}: ${text}`);
+  return new HypxeError('BadScript', `line ${line}: ${text}`);
 }

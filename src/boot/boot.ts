@@ -7,8 +7,7 @@
  */
 
 import { createDriver, type DriverOptions, type HypervDriver } from '../driver.ts';
-import { HypxeError, errorKinds } from '../error.ts';
-import { HypervError } from '../hyperv/errors.ts';
+import { HypxeError } from '../error.ts';
 import type { Machine, MemoryRange } from '../machine.ts';
 import { MapAllocator, type PageAllocator } from '../memory/allocator.ts';
 import { carve } from '../memory/shared-memory.ts';
@@ -26,11 +25,6 @@ import {
   type PushOptions,
 } from './push-boot.ts';
 import { BootServices, type ServiceName } from './services.ts';
-
-export const BootError = errorKinds({
-  NoNetworkDevice: ['ENODEV', 'Give the VM a synthetic network adapter.'],
-  ShutDown: ['ECANCELED', 'Start the VM again: somebody on the host has shut it down.'],
-});
 
 export interface BootOptions extends Omit<DriverOptions, 'allocator' | 'services'> {
   /** Boot file instead of the one that the DHCP server names. */
@@ -198,7 +192,7 @@ function filesBeside(
 function shutDownError(request: ShutdownRequest | undefined): HypxeError | undefined {
   if (request === undefined) return undefined;
   const text = `the host wants a ${request.force ? 'forced ' : ''}${request.kind}`;
-  return new HypxeError(BootError.ShutDown, text);
+  return new HypxeError('ShutDown', text);
 }
 
 function failed(
@@ -227,12 +221,12 @@ function bootDevices(
       last = asHypxeError(error);
       attempts.push({ device: device.name, error: last });
       driver.log.warning('BOOT', device.name, `${last.name}: ${last.message}`);
-      if (last.kind === HypervError.Cancelled) break;
+      if (last.name === 'Cancelled') break;
     }
   }
   if (last !== undefined) throw last;
   const what = wanted === undefined ? 'no network device' : `no network device ${wanted}`;
-  throw new HypxeError(BootError.NoNetworkDevice, `${what} was offered, or it could not be probed`);
+  throw new HypxeError('NoNetworkDevice', `${what} was offered, or it could not be probed`);
 }
 
 function bootDevice(

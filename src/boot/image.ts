@@ -2,15 +2,10 @@
 
 /** The boot image: a place for it in guest memory, filled as it arrives. */
 
-import { HypxeError, errorKinds } from '../error.ts';
+import { HypxeError } from '../error.ts';
 import type { MapAllocator, PageRun } from '../memory/allocator.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { DownloadSink } from '../net/download.ts';
-
-export const ImageError = errorKinds({
-  ImageTooLarge: ['ENOMEM', 'Give the guest more memory, or boot a smaller image.'],
-  ImageEmpty: ['EINVAL', 'Serve a file that has contents.'],
-});
 
 /** Images lie above the first MiB, where nothing of a PC's own lies. */
 export const IMAGE_ADDRESS_MIN = 0x100000;
@@ -38,13 +33,13 @@ export class Image implements DownloadSink {
   /** Find a place. @throws HypxeError ImageTooLarge, before anything is overwritten */
   begin(size: number | undefined): void {
     this.discard();
-    if (size === 0) throw new HypxeError(ImageError.ImageEmpty, 'the image is empty');
+    if (size === 0) throw new HypxeError('ImageEmpty', 'the image is empty');
     const room = this.#allocator.largest(IMAGE_ADDRESS_MIN);
     this.#place = this.#allocator.allocateLow(size, IMAGE_ADDRESS_MIN);
     if (this.#place !== undefined) return;
     const what = size === undefined ? 'an image' : `an image of ${size} bytes`;
     const text = `${what} does not fit: ${room} bytes are free in one piece`;
-    throw new HypxeError(ImageError.ImageTooLarge, text);
+    throw new HypxeError('ImageTooLarge', text);
   }
 
   /** @throws HypxeError ImageTooLarge if the server sends more than there is room for */
@@ -52,7 +47,7 @@ export class Image implements DownloadSink {
     const place = this.#place!;
     if (offset + length > place.length) {
       const text = `image exceeds the ${place.length} bytes at 0x${place.address.toString(16)}`;
-      throw new HypxeError(ImageError.ImageTooLarge, text);
+      throw new HypxeError('ImageTooLarge', text);
     }
     if (buffer !== this.#source) {
       this.#source = buffer;
@@ -64,7 +59,7 @@ export class Image implements DownloadSink {
 
   /** The image is complete: give back what was taken too much. @throws HypxeError ImageEmpty */
   finish(): void {
-    if (this.length === 0) throw new HypxeError(ImageError.ImageEmpty, 'the image is empty');
+    if (this.length === 0) throw new HypxeError('ImageEmpty', 'the image is empty');
     const place = this.#place!;
     const { pageSize } = this.#allocator;
     const used = Math.ceil(this.length / pageSize) * pageSize;

@@ -16,24 +16,12 @@
  * count before it. All files but the image are handed on beside it.
  */
 
-import { HypxeError, errorKinds } from '../error.ts';
+import { HypxeError } from '../error.ts';
 import type { Log } from '../events.ts';
 import { TICKS_PER_MS, type Clock } from '../time.ts';
 import type { FileCopyOptions } from '../services/file-copy.ts';
-import {
-  SCRIPT_LENGTH_MAX,
-  SCRIPT_NAME,
-  ScriptError,
-  parseScript,
-  type BootScript,
-} from './boot-script.ts';
+import { SCRIPT_LENGTH_MAX, SCRIPT_NAME, parseScript, type BootScript } from './boot-script.ts';
 import type { FileStore, StoredFile } from './file-store.ts';
-
-export const PushError = errorKinds({
-  PushedFileMissing: ['ENOENT', 'Push the file, too, under the name that the script has for it.'],
-  PushedFileEmpty: ['EINVAL', 'Push a file that has contents.'],
-  CommandLineTooLong: ['ERANGE', 'Push a command line of at most 4096 bytes.'],
-});
 
 /** Name of the file with the command line. */
 export const COMMAND_LINE_NAME = 'cmdline';
@@ -109,7 +97,7 @@ export function chooseBoot(store: FileStore, wish: BootWish, log: Log): BootChoi
   for (const name of script?.initrds ?? []) {
     if (store.find(name) !== undefined) continue;
     const text = `the script's initrd ${JSON.stringify(name)} was not pushed`;
-    throw new HypxeError(PushError.PushedFileMissing, text);
+    throw new HypxeError('PushedFileMissing', text);
   }
 
   // By the rule
@@ -119,7 +107,7 @@ export function chooseBoot(store: FileStore, wish: BootWish, log: Log): BootChoi
   const file = named === undefined ? first : store.find(named);
   if (file?.length === 0) {
     const text = `${JSON.stringify(file.path)} is empty`;
-    throw new HypxeError(PushError.PushedFileEmpty, text);
+    throw new HypxeError('PushedFileEmpty', text);
   }
   if (file !== undefined) log.info('BOOT', '', `booting the pushed ${JSON.stringify(file.path)}`);
   return {
@@ -133,7 +121,7 @@ export function chooseBoot(store: FileStore, wish: BootWish, log: Log): BootChoi
 function readScript(store: FileStore, file: StoredFile): BootScript {
   if (file.length > SCRIPT_LENGTH_MAX) {
     const text = `the script has ${file.length} bytes, at most ${SCRIPT_LENGTH_MAX}`;
-    throw new HypxeError(ScriptError.BadScript, text);
+    throw new HypxeError('BadScript', text);
   }
   return parseScript(store.text(file));
 }
@@ -143,7 +131,7 @@ function readCommandLine(store: FileStore, file: StoredFile | undefined): string
   if (file === undefined) return undefined;
   if (file.length > COMMAND_LINE_MAX) {
     const text = `${file.path} has ${file.length} bytes, at most ${COMMAND_LINE_MAX}`;
-    throw new HypxeError(PushError.CommandLineTooLong, text);
+    throw new HypxeError('CommandLineTooLong', text);
   }
   return store.text(file).replace(/[\0\r\n\s]+$/, '');
 }

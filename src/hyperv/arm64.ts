@@ -7,7 +7,6 @@
 
 import { HypxeError } from '../error.ts';
 import type { Arm64Machine } from '../machine.ts';
-import { HypervError } from './errors.ts';
 import type {
   HypervisorIdentity,
   Platform,
@@ -87,11 +86,11 @@ export class Arm64Platform implements Platform {
     this.#machine.hvc(SMCCC.immediate, this.#x);
     const words = [0, 1, 2, 3].map((i) => Number(this.#x[i]! & WORD));
     if (words[0] === 0xffffffff) {
-      throw new HypxeError(HypervError.NoHypervisor, 'no hypervisor answers SMCCC calls');
+      throw new HypxeError('NoHypervisor', 'no hypervisor answers SMCCC calls');
     }
     if (words.some((word, i) => word !== HV_SMCCC_UID[i])) {
       const text = words.map((word) => word.toString(16).padStart(8, '0')).join('-');
-      throw new HypxeError(HypervError.NotHyperV, `hypervisor identity is ${text}`);
+      throw new HypxeError('NotHyperV', `hypervisor identity is ${text}`);
     }
 
     // Check for features and privileges, as CPUID leaf 0x40000003 has them on x64
@@ -100,7 +99,7 @@ export class Arm64Platform implements Platform {
     // Do not steal ownership from the UEFI firmware
     const owner = this.read('GUEST_OS_ID');
     if (owner === GuestOsId.UEFI_ARM64) {
-      throw new HypxeError(HypervError.OwnedByUefi, 'guest is owned by the UEFI firmware');
+      throw new HypxeError('OwnedByUefi', 'guest is owned by the UEFI firmware');
     }
   }
 
@@ -130,16 +129,16 @@ export class Arm64Platform implements Platform {
     const privileges = Number((features >> 32n) & WORD);
     const seen = `features are 0x${access.toString(16)}:0x${privileges.toString(16)}`;
     if (!(access & HvFeature.SYNIC)) {
-      throw new HypxeError(HypervError.NoSynic, `no SynIC registers (${seen})`);
+      throw new HypxeError('NoSynic', `no SynIC registers (${seen})`);
     }
     if (!(privileges & HvPrivilege.POST_MESSAGES)) {
-      throw new HypxeError(HypervError.NoPostMessages, `may not post messages (${seen})`);
+      throw new HypxeError('NoPostMessages', `may not post messages (${seen})`);
     }
     if (!(privileges & HvPrivilege.SIGNAL_EVENTS)) {
-      throw new HypxeError(HypervError.NoSignalEvents, `may not signal events (${seen})`);
+      throw new HypxeError('NoSignalEvents', `may not signal events (${seen})`);
     }
     if (!(access & HvFeature.TIME_REF_COUNT)) {
-      throw new HypxeError(HypervError.NoReferenceTime, `no reference counter (${seen})`);
+      throw new HypxeError('NoReferenceTime', `no reference counter (${seen})`);
     }
   }
 
@@ -209,7 +208,7 @@ export class Arm64Platform implements Platform {
     const reps = Number((result >> REPS_SHIFT) & REPS_MASK);
     if (status === 0 && reps === 1) return;
     const text = `${what} of register 0x${number.toString(16)}: status 0x${status.toString(16)}`;
-    throw new HypxeError(HypervError.RegisterRefused, `${text}, ${reps} done`, status);
+    throw new HypxeError('RegisterRefused', `${text}, ${reps} done`, status);
   }
 }
 
@@ -217,5 +216,5 @@ export class Arm64Platform implements Platform {
 function registerNumber(register: RegisterName): number {
   const number = (HvRegister as Readonly<Record<string, number>>)[register];
   if (number !== undefined) return number;
-  throw new HypxeError(HypervError.RegisterRefused, `arm64 has no register ${register}`);
+  throw new HypxeError('RegisterRefused', `arm64 has no register ${register}`);
 }

@@ -5,7 +5,6 @@
 import { HypxeError } from '../error.ts';
 import type { Machine } from '../machine.ts';
 import type { Clock } from '../time.ts';
-import { HypervError } from './errors.ts';
 import { counterSource, type ClockSource } from './clock-source.ts';
 import type { Platform } from './platform.ts';
 
@@ -63,7 +62,7 @@ export class ReferenceClock implements Clock {
       this.#last = now;
       this.#pauses = 0;
     } else if (this.#pauses > STALLED_PAUSES_MAX) {
-      throw new HypxeError(HypervError.ClockStopped, `reference time stands at ${this.#last}`);
+      throw new HypxeError('ClockStopped', `reference time stands at ${this.#last}`);
     }
     return this.#last;
   }
@@ -79,7 +78,7 @@ export class ReferenceClock implements Clock {
   checkCancelled(): void {
     if (this.#cancel === undefined || !this.#cancel()) return;
     this.#cancel = undefined;
-    throw new HypxeError(HypervError.Cancelled, 'the boot was cancelled');
+    throw new HypxeError('Cancelled', 'the boot was cancelled');
   }
 
   /** From here on nothing is cancelled any more: everything is being undone. */

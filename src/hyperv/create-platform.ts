@@ -5,7 +5,6 @@
 import { HypxeError } from '../error.ts';
 import type { Machine } from '../machine.ts';
 import { Arm64Platform } from './arm64.ts';
-import { HypervError } from './errors.ts';
 import type { Platform } from './platform.ts';
 import { X64Platform } from './x64.ts';
 
@@ -15,5 +14,5 @@ export function createPlatform(machine: Machine): Platform {
   if (machine.architecture === 'arm64') return new Arm64Platform(machine);
   const { architecture } = machine as { architecture: string };
   const text = `architecture is ${architecture}`;
-  throw new HypxeError(HypervError.ArchitectureUnsupported, text);
+  throw new HypxeError('ArchitectureUnsupported', text);
 }

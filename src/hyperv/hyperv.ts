@@ -14,7 +14,6 @@ import { ReferenceClock } from './clock.ts';
 import { bestSource } from './clock-source.ts';
 import { reportCrash } from './crash-report.ts';
 import { createPlatform } from './create-platform.ts';
-import { HypervError } from './errors.ts';
 import type { HyperVOptions } from './hyperv-options.ts';
 import type { Platform } from './platform.ts';
 import {
@@ -240,10 +239,10 @@ export class HyperV {
   claimSint(sint: number, exclusive: boolean): void {
     // SINT 0 is the hypervisor's
     if (!Number.isInteger(sint) || sint < 1 || sint >= SINT_COUNT) {
-      throw new HypxeError(HypervError.BadSint, `there is no SINT ${sint} for a driver`);
+      throw new HypxeError('BadSint', `there is no SINT ${sint} for a driver`);
     }
     if (this.#sints.has(sint) || (exclusive && this.#synic!.isUnmasked(sint))) {
-      throw new HypxeError(HypervError.SintInUse, `SINT ${sint} is in use`);
+      throw new HypxeError('SintInUse', `SINT ${sint} is in use`);
     }
     this.#sints.set(sint, 0);
     this.enableSint(sint);
@@ -318,10 +317,10 @@ export class HyperV {
       const text = `posting to connection ${connectionId} failed with status ${hex(status)}`;
       const again = POST_RETRY_STATUS.includes(status);
       if (!again || (status === HvStatus.INVALID_CONNECTION_ID && !retry)) {
-        throw new HypxeError(HypervError.PostFailed, text, status);
+        throw new HypxeError('PostFailed', text, status);
       }
       if (attempt === POST_TRIES_MAX) {
-        throw new HypxeError(HypervError.PostThrottled, `${text} ${attempt} times`, status);
+        throw new HypxeError('PostThrottled', `${text} ${attempt} times`, status);
       }
       if (attempt === 1) this.log.info('HV', '', `${text}: trying again`);
       this.delay(waitMs);
@@ -390,7 +389,7 @@ export class HyperV {
 
   #requireRunning(): void {
     if (this.#state === 'running') return;
-    throw new HypxeError(HypervError.Quiesced, `hypervisor interface is ${this.#state}`);
+    throw new HypxeError('Quiesced', `hypervisor interface is ${this.#state}`);
   }
 }
 

@@ -7,7 +7,6 @@
  */
 
 import { HypxeError } from '../error.ts';
-import { HypervError } from './errors.ts';
 import type { Platform } from './platform.ts';
 import {
   HvFeature,
@@ -62,7 +61,7 @@ export class SyntheticTimers {
   start(timer: number, options: TimerOptions): void {
     const platform = this.#platform;
     if (!(platform.features() & HvFeature.SYNTHETIC_TIMERS)) {
-      throw new HypxeError(HypervError.NoSyntheticTimers, 'the host has no synthetic timers');
+      throw new HypxeError('NoSyntheticTimers', 'the host has no synthetic timers');
     }
     const config = this.#config(timer, options);
     const count = options.at ?? options.period!;
@@ -94,7 +93,7 @@ export class SyntheticTimers {
   }
 
   #config(timer: number, { at, period, sint, vector, lazy = false }: TimerOptions): bigint {
-    const bad = (text: string): HypxeError => new HypxeError(HypervError.BadTimer, text);
+    const bad = (text: string): HypxeError => new HypxeError('BadTimer', text);
     if (!isWithin(timer, 0, STIMER_COUNT - 1)) throw bad(`there is no timer ${timer}`);
     const count = at ?? period;
     if ((at === undefined) === (period === undefined) || count! <= 0n || count! >= 1n << 64n) {
@@ -118,7 +117,7 @@ export class SyntheticTimers {
       throw bad(`timer ${timer}: vector ${vector}`);
     }
     if (!(this.#platform.miscFeatures() & HvMiscFeature.STIMER_DIRECT)) {
-      throw new HypxeError(HypervError.NoSyntheticTimers, 'the host has no direct timers');
+      throw new HypxeError('NoSyntheticTimers', 'the host has no direct timers');
     }
     const mode = StimerConfig.DIRECT_MODE | (BigInt(vector) << StimerConfig.APIC_VECTOR_SHIFT);
     return config | mode;

@@ -4,7 +4,6 @@
 
 import { HypxeError } from '../error.ts';
 import type { CpuidRegisters, X64Machine } from '../machine.ts';
-import { HypervError } from './errors.ts';
 import type {
   HypervisorIdentity,
   Platform,
@@ -55,13 +54,13 @@ export class X64Platform implements Platform {
 
     // Check for any hypervisor
     if (!(machine.cpuid(Cpuid.FEATURES, 0).ecx & CPUID_HYPERVISOR_PRESENT)) {
-      throw new HypxeError(HypervError.NoHypervisor, 'CPUID shows no hypervisor');
+      throw new HypxeError('NoHypervisor', 'CPUID shows no hypervisor');
     }
 
     // Check for Hyper-V. The maximum leaf is not looked at: neither does iPXE
     const id = machine.cpuid(Cpuid.HV_INTERFACE_ID, 0).eax;
     if (id !== HV_INTERFACE_ID) {
-      throw new HypxeError(HypervError.NotHyperV, `hypervisor interface is 0x${id.toString(16)}`);
+      throw new HypxeError('NotHyperV', `hypervisor interface is 0x${id.toString(16)}`);
     }
 
     // Check for features and privileges: touching what is missing reboots a guest (iPXE b6889eaa1)
@@ -70,14 +69,14 @@ export class X64Platform implements Platform {
     // Do not steal ownership from the Gen 2 UEFI firmware: that crashes the VM (iPXE 936657832)
     const owner = machine.rdmsr(Msr.GUEST_OS_ID);
     if (owner === GuestOsId.UEFI) {
-      throw new HypxeError(HypervError.OwnedByUefi, 'guest is owned by the Gen 2 UEFI firmware');
+      throw new HypxeError('OwnedByUefi', 'guest is owned by the Gen 2 UEFI firmware');
     }
 
     // A locked hypercall page cannot be moved: writing the register would fault
     const hypercall = machine.rdmsr(Msr.HYPERCALL);
     if (hypercall & HV_HYPERCALL_LOCKED) {
       const text = `hypercall register is locked at 0x${hypercall.toString(16)}`;
-      throw new HypxeError(HypervError.HypercallPageLocked, text);
+      throw new HypxeError('HypercallPageLocked', text);
     }
     this.#detected = hypercall;
   }
@@ -87,19 +86,19 @@ export class X64Platform implements Platform {
     this.#features = eax;
     const seen = `features are 0x${eax.toString(16)}:0x${ebx.toString(16)}`;
     if (!(eax & HvFeature.HYPERCALL)) {
-      throw new HypxeError(HypervError.NoHypercallRegister, `no hypercall MSR (${seen})`);
+      throw new HypxeError('NoHypercallRegister', `no hypercall MSR (${seen})`);
     }
     if (!(eax & HvFeature.SYNIC)) {
-      throw new HypxeError(HypervError.NoSynic, `no SynIC MSRs (${seen})`);
+      throw new HypxeError('NoSynic', `no SynIC MSRs (${seen})`);
     }
     if (!(ebx & HvPrivilege.POST_MESSAGES)) {
-      throw new HypxeError(HypervError.NoPostMessages, `may not post messages (${seen})`);
+      throw new HypxeError('NoPostMessages', `may not post messages (${seen})`);
     }
     if (!(ebx & HvPrivilege.SIGNAL_EVENTS)) {
-      throw new HypxeError(HypervError.NoSignalEvents, `may not signal events (${seen})`);
+      throw new HypxeError('NoSignalEvents', `may not signal events (${seen})`);
     }
     if (!(eax & HvFeature.TIME_REF_COUNT)) {
-      throw new HypxeError(HypervError.NoReferenceTime, `no reference counter (${seen})`);
+      throw new HypxeError('NoReferenceTime', `no reference counter (${seen})`);
     }
   }
 
@@ -153,7 +152,7 @@ export class X64Platform implements Platform {
     const seen = this.read('HYPERCALL');
     if (seen !== value) {
       const what = `wrote 0x${value.toString(16)}, read 0x${seen.toString(16)}`;
-      throw new HypxeError(HypervError.HypercallPageRefused, `hypercall register: ${what}`);
+      throw new HypxeError('HypercallPageRefused', `hypercall register: ${what}`);
     }
     this.#hypercallPage = address;
   }

@@ -9,14 +9,10 @@
  */
 
 import { PAGE_SIZE, type MemoryRange } from '../machine.ts';
-import { HypxeError, errorKinds } from '../error.ts';
+import { HypxeError } from '../error.ts';
 import type { Log } from '../events.ts';
 import type { PageAllocator } from './allocator.ts';
 import type { GuestMemory } from './guest-memory.ts';
-
-export const MemoryError = errorKinds({
-  OutOfMemory: ['ENOMEM', 'Give the guest more memory, or choose smaller rings and buffers.'],
-});
 
 /** What a region is for. */
 export type Purpose =
@@ -73,7 +69,7 @@ export class SharedMemory {
     const allocated = this.#allocated(length, align);
     const address = this.#allocator.allocate(allocated, align, purpose);
     if (address === undefined) {
-      throw new HypxeError(MemoryError.OutOfMemory, `no room for ${length} bytes of ${purpose}`);
+      throw new HypxeError('OutOfMemory', `no room for ${length} bytes of ${purpose}`);
     }
     this.memory.zero(address, allocated);
     const region: Region = { purpose, address, length, align, state: 'private', sharedBy: '' };

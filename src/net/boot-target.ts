@@ -7,22 +7,8 @@ import type { Ipv4Address } from './bytes.ts';
 import { isHost } from './ipv4.ts';
 import type { Lease } from './lease.ts';
 import { Port } from './protocol.ts';
-import { errorKinds, HypxeError } from '../error.ts';
+import { HypxeError } from '../error.ts';
 import type { Log } from '../events.ts';
-
-/** Errors of the choice. */
-export const BootTargetError = errorKinds({
-  NoBootFile: [
-    'ENOENT',
-    'Let the DHCP server name a boot file (header field file, or option 67), or give one.',
-  ],
-  NoNextServer: [
-    'ENOENT',
-    'Let the DHCP server name a next server (siaddr, or option 66 as an address), or give one.',
-  ],
-  BadNextServer: ['EINVAL', 'Give the next server as an IPv4 address: there is no DNS here.'],
-  UnsupportedUrl: ['ENOTSUP', 'Serve the file by TFTP, as `tftp://ADDRESS[:PORT]/FILE` or a path.'],
-});
 
 /** What the caller prescribes instead of what the DHCP server says. */
 export interface BootOverride {
@@ -65,7 +51,7 @@ export function bootTarget(
   const port = portText === undefined ? Port.TFTP : Number(portText);
   const fits = scheme!.toLowerCase() === 'tftp' && server !== undefined && isHost(server);
   if (!fits || port < 1 || port > 0xffff || path === undefined || path === '')
-    throw new HypxeError(BootTargetError.UnsupportedUrl, `boot file ${quoted(file)}`);
+    throw new HypxeError('UnsupportedUrl', `boot file ${quoted(file)}`);
   const prescribed = override.nextServer !== undefined;
   return { server: prescribed ? prescribedServer(override) : server, port, file: path };
 }
@@ -75,7 +61,7 @@ function chooseFile(lease: Lease, override: BootOverride, log: Log, name: string
   const file = lease.file === '' ? lease.bootFile : lease.file;
   if (file === '')
     throw new HypxeError(
-      BootTargetError.NoBootFile,
+      'NoBootFile',
       `${ipv4Text(lease.server)} names no boot file, neither in its header nor in option 67`,
     );
   if (lease.bootFile !== '' && lease.bootFile !== file)
@@ -90,10 +76,7 @@ function chooseFile(lease: Lease, override: BootOverride, log: Log, name: string
 function prescribedServer(override: BootOverride): Ipv4Address {
   const server = parseIpv4(override.nextServer!);
   if (server === undefined || !isHost(server))
-    throw new HypxeError(
-      BootTargetError.BadNextServer,
-      `next server ${quoted(override.nextServer!)}`,
-    );
+    throw new HypxeError('BadNextServer', `next server ${quoted(override.nextServer!)}`);
   return server;
 }
 
@@ -107,7 +90,7 @@ function chooseServer(lease: Lease, override: BootOverride, log: Log, name: stri
   if (bySname !== 0) return bySname;
   if (isHost(lease.server)) return lease.server;
   throw new HypxeError(
-    BootTargetError.NoNextServer,
+    'NoNextServer',
     'neither siaddr nor option 66, 150, sname or the server identifier is the address of a host',
   );
 }

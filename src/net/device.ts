@@ -5,7 +5,7 @@
  * either. RNDIS implements {@link NetDevice}; the stack implements {@link FrameReceiver}.
  */
 
-import type { ErrorKind } from '../error.ts';
+import type { ErrorName } from '../error.ts';
 
 /** Length of an Ethernet header, in bytes. */
 export const ETHERNET_HEADER = 14;
@@ -46,9 +46,9 @@ export interface NetStatistics {
 /** Watches a device: for replays and tests. Must not call the device. */
 export interface NetObserver {
   /** A frame was completed or given up. `sequence` counts the calls of transmit from 0. */
-  transmitted(sequence: number, error: ErrorKind | undefined): void;
+  transmitted(sequence: number, error: ErrorName | undefined): void;
   /** Something was received that is no good: its bytes, if it is a message. */
-  receiveError(error: ErrorKind, buffer: Uint8Array, offset: number, length: number): void;
+  receiveError(error: ErrorName, buffer: Uint8Array, offset: number, length: number): void;
   linkChanged(up: boolean): void;
 }
 

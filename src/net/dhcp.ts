@@ -21,7 +21,7 @@ import type { Lease } from './lease.ts';
 import { MTU_MIN } from './ipv4.ts';
 import type { NetworkInterface, UdpHandler } from './network-interface.ts';
 import { DhcpOption, DhcpType, Ipv4Header, Port, UdpHeader } from './protocol.ts';
-import { errorKinds, HypxeError } from '../error.ts';
+import { HypxeError } from '../error.ts';
 import { TICKS_PER_MS } from '../time.ts';
 
 /** Patience with the servers: first try, doubled for each further one up to the longest. */
@@ -42,23 +42,6 @@ export const DHCP_RESTARTS = 3;
 
 /** Ticks in a second, for the field secs. */
 const TICKS_PER_SECOND = 1000 * TICKS_PER_MS;
-
-/** Errors of the DHCP client. */
-export const DhcpError = errorKinds({
-  NoDhcpAnswer: [
-    'ETIMEDOUT',
-    'Check that a DHCP server with free addresses runs in this network (VLAN, switch, relay).',
-  ],
-  DhcpRefused: ['EACCES', 'Look into the log of the DHCP server for why it takes its offers back.'],
-  DhcpServerSilent: [
-    'ETIMEDOUT',
-    'The server offers but does not acknowledge: look into its log, and for a second server.',
-  ],
-  BadLease: [
-    'EPROTO',
-    'Correct the subnet, router or address range in the configuration of the DHCP server.',
-  ],
-});
 
 /** What can be asked for. All times in milliseconds. */
 export interface DhcpOptions {
@@ -234,13 +217,12 @@ class DhcpClient implements UdpHandler {
     const tried =
       `${this.#discovers} discovers, ${this.#requests} requests in ${seconds.toFixed(1)} s, ` +
       `${this.#ignored} messages of no use`;
-    if (this.#badLease !== '')
-      return new HypxeError(DhcpError.BadLease, `${this.#badLease} (${tried})`);
+    if (this.#badLease !== '') return new HypxeError('BadLease', `${this.#badLease} (${tried})`);
     if (this.#answer === 'refused')
-      return new HypxeError(DhcpError.DhcpRefused, `${quoted(this.#refusal)} (${tried})`);
+      return new HypxeError('DhcpRefused', `${quoted(this.#refusal)} (${tried})`);
     if (this.#requests > 0)
-      return new HypxeError(DhcpError.DhcpServerSilent, `no acknowledgement (${tried})`);
-    return new HypxeError(DhcpError.NoDhcpAnswer, `no offer (${tried})`);
+      return new HypxeError('DhcpServerSilent', `no acknowledgement (${tried})`);
+    return new HypxeError('NoDhcpAnswer', `no offer (${tried})`);
   }
 
   /** A message to our port, from whomever. */

@@ -18,18 +18,13 @@ import type { NetworkInterfaceOptions } from './network-interface.ts';
 import { tftp } from './tftp.ts';
 import type { TftpOptions } from './tftp.ts';
 import type { TftpResult } from './tftp-options.ts';
-import { errorKinds, HypxeError } from '../error.ts';
+import { HypxeError } from '../error.ts';
 import type { Log } from '../events.ts';
 import { TICKS_PER_MS } from '../time.ts';
 import type { Clock } from '../time.ts';
 
 /** How long a link that is down is waited for (iPXE LINK_WAIT_TIMEOUT). */
 export const LINK_WAIT_MS = 15_000;
-
-/** Errors before the first frame. */
-export const NetbootError = errorKinds({
-  LinkDown: ['EPIPE', 'Connect the virtual network adapter to a virtual switch.'],
-});
 
 /** What a network boot needs. */
 export interface NetbootOptions {
@@ -106,10 +101,7 @@ function waitForLink(net: NetworkInterface, waitMs: number): void {
   const until = clock.now() + waitMs * TICKS_PER_MS;
   while (device.link === 'down') {
     if (clock.now() >= until)
-      throw new HypxeError(
-        NetbootError.LinkDown,
-        `${device.name} had no link for ${waitMs / 1000} s`,
-      );
+      throw new HypxeError('LinkDown', `${device.name} had no link for ${waitMs / 1000} s`);
     net.turn();
   }
 }

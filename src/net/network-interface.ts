@@ -26,7 +26,6 @@ import {
   MTU_MIN,
   putIpv4Header,
 } from './ipv4.ts';
-import { NetError } from './net-error.ts';
 import { EtherType, EthernetHeader, IpProtocol, Ipv4Header, UdpHeader } from './protocol.ts';
 import { checkUdp, putUdpHeader } from './udp.ts';
 import { HypxeError } from '../error.ts';
@@ -118,7 +117,7 @@ export class NetworkInterface implements FrameReceiver {
     this.deviceMtu = Math.min(MTU_MAX, device.maxFrame - ETHERNET_HEADER);
     if (this.deviceMtu < MTU_MIN)
       throw new HypxeError(
-        NetError.DeviceUnfit,
+        'DeviceUnfit',
         `${device.name} sends frames of at most ${device.maxFrame} bytes`,
       );
     this.mtu = this.deviceMtu;
@@ -156,7 +155,7 @@ export class NetworkInterface implements FrameReceiver {
     this.clock.pause();
     if (this.device.isOpen) this.device.poll();
     if (!this.device.isOpen)
-      throw new HypxeError(NetError.DeviceClosed, `${this.name} was closed during a wait`);
+      throw new HypxeError('DeviceClosed', `${this.name} was closed during a wait`);
     this.#arp.flush(this.address);
     if (this.#arp.conflict && !this.#conflictTold) {
       this.#conflictTold = true;
@@ -181,7 +180,7 @@ export class NetworkInterface implements FrameReceiver {
     const hop = this.#nextHop(destination);
     if (hop === 0)
       throw new HypxeError(
-        NetError.NoRoute,
+        'NoRoute',
         `${ipv4Text(destination)} is not in the subnet of ${ipv4Text(this.address)}/` +
           `${ipv4Text(this.netmask)}, and there is no router`,
       );
@@ -197,7 +196,7 @@ export class NetworkInterface implements FrameReceiver {
     if (index < 0) {
       const role = hop === destination ? '' : `, the router to ${ipv4Text(destination)}`;
       throw new HypxeError(
-        NetError.NoNeighbour,
+        'NoNeighbour',
         `no answer to ${tries} ARP requests for ${ipv4Text(hop)}${role}`,
       );
     }
@@ -364,11 +363,11 @@ export class NetworkInterface implements FrameReceiver {
   #checkBounds(): void {
     const frames = this.#options.floodFrames ?? FLOOD_FRAMES;
     if (this.#frames > frames)
-      throw new HypxeError(NetError.Flooded, `${this.#frames} frames without any progress`);
+      throw new HypxeError('Flooded', `${this.#frames} frames without any progress`);
     const now = this.clock.now();
     this.#still = now === this.#lastNow ? this.#still + 1 : 0;
     this.#lastNow = now;
     if (this.#still > (this.#options.stillTurns ?? STILL_TURNS))
-      throw new HypxeError(NetError.ClockStopped, `the clock stands still at ${now}`);
+      throw new HypxeError('ClockStopped', `the clock stands still at ${now}`);
   }
 }

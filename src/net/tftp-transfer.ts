@@ -14,7 +14,7 @@ import type { Ipv4Address } from './bytes.ts';
 import type { DownloadSink } from './download.ts';
 import type { NetworkInterface, UdpHandler } from './network-interface.ts';
 import { Port, TFTP_BLOCK_DEFAULT, TFTP_HEADER, TftpErrorCode, TftpOpcode } from './protocol.ts';
-import { TftpError, tftpErrorOf } from './tftp-error.ts';
+import { tftpErrorOf } from './tftp-error.ts';
 import { errorText, parseOptionAck, putAck, putError, putReadRequest } from './tftp-packet.ts';
 import {
   TFTP_FIRST_TIMEOUT_MS,
@@ -26,7 +26,7 @@ import {
 import type { TftpResult, TransferOptions } from './tftp-options.ts';
 import type { TftpAsk } from './tftp-packet.ts';
 import { HypxeError } from '../error.ts';
-import type { ErrorKind } from '../error.ts';
+import type { ErrorName } from '../error.ts';
 import { TICKS_PER_MS } from '../time.ts';
 
 /** One request and what follows from it. */
@@ -179,8 +179,7 @@ export class Transfer implements UdpHandler {
     if (this.#state === 'done' || this.#state === 'refused') return;
     if (destination !== this.#server || destinationPort !== this.#serverPort) return;
     // Before the first answer nobody serves there; after it the server gave the transfer up
-    const kind =
-      this.#state === 'requesting' ? TftpError.TftpPortUnreachable : TftpError.TftpStalled;
+    const kind = this.#state === 'requesting' ? 'TftpPortUnreachable' : 'TftpStalled';
     this.#fail(kind, -1, `ICMP port unreachable after ${this.#received} bytes`);
   }
 
@@ -206,17 +205,17 @@ export class Transfer implements UdpHandler {
     const size = length - TFTP_HEADER;
     if (size > this.#blockSize) {
       const text = `block ${block} has ${size} bytes, ${this.#blockSize} were agreed`;
-      return this.#fail(TftpError.TftpOversizedBlock, TftpErrorCode.ILLEGAL, text);
+      return this.#fail('TftpOversizedBlock', TftpErrorCode.ILLEGAL, text);
     }
     const received = this.#received + size;
     if (this.#size !== undefined && received > this.#size) {
       const text = `block ${block} ends at ${received}, the size told was ${this.#size}`;
-      return this.#fail(TftpError.TftpBeyondSize, TftpErrorCode.DISK_FULL, text);
+      return this.#fail('TftpBeyondSize', TftpErrorCode.DISK_FULL, text);
     }
     const last = size < this.#blockSize;
     if (last && this.#size !== undefined && received < this.#size) {
       const text = `block ${block} ends the file at ${received}, the size told was ${this.#size}`;
-      return this.#fail(TftpError.TftpTruncated, TftpErrorCode.UNDEFINED, text);
+      return this.#fail('TftpTruncated', TftpErrorCode.UNDEFINED, text);
     }
     if (size > 0) this.#sink.write(this.#received, buffer, offset + TFTP_HEADER, size);
 
@@ -257,7 +256,7 @@ export class Transfer implements UdpHandler {
     const grant = parseOptionAck(buffer, offset, length, this.#ask);
     if (typeof grant === 'string') {
       this.#serverPort = sourcePort;
-      return this.#fail(TftpError.TftpBadOptions, TftpErrorCode.OPTIONS, grant);
+      return this.#fail('TftpBadOptions', TftpErrorCode.OPTIONS, grant);
     }
     this.#blockSize = grant.blockSize ?? TFTP_BLOCK_DEFAULT;
     this.#windowSize = grant.windowSize ?? 1;
@@ -293,13 +292,13 @@ export class Transfer implements UdpHandler {
     this.#fail(tftpErrorOf(code), -1, errorText(buffer, offset, length));
   }
 
-  #fail(kind: ErrorKind, code: number, text: string): void {
+  #fail(kind: ErrorName, code: number, text: string): void {
     if (this.#failure !== undefined) return;
     this.#failure = this.#error(kind, text);
     this.#failureCode = code;
   }
 
-  #error(kind: ErrorKind, text: string): HypxeError {
+  #error(kind: ErrorName, text: string): HypxeError {
     return new HypxeError(kind, `tftp://${ipv4Text(this.#server)}/${escaped(this.#file)}: ${text}`);
   }
 
@@ -307,7 +306,7 @@ export class Transfer implements UdpHandler {
   #abort(): never {
     if (this.#failureCode >= 0) {
       const failure = this.#failure;
-      const text = failure instanceof HypxeError ? failure.kind.name : 'client error';
+      const text = failure instanceof HypxeError ? failure.name : 'client error';
       this.#sendError(this.#serverPort, this.#failureCode, text);
     }
     throw this.#failure;
@@ -315,16 +314,16 @@ export class Transfer implements UdpHandler {
 
   #giveUp(tries: number): never {
     if (this.#state === 'requesting')
-      throw this.#error(TftpError.NoTftpAnswer, `no answer to ${tries} requests`);
+      throw this.#error('NoTftpAnswer', `no answer to ${tries} requests`);
     const text = `nothing after ${this.#received} bytes, asked ${tries} times`;
-    this.#fail(TftpError.TftpStalled, TftpErrorCode.UNDEFINED, text);
+    this.#fail('TftpStalled', TftpErrorCode.UNDEFINED, text);
     return this.#abort();
   }
 
   #tooSlow(): void {
     if (this.#state !== 'receiving' && this.#state !== 'requesting') return;
     const code = this.#state === 'receiving' ? TftpErrorCode.UNDEFINED : -1;
-    this.#fail(TftpError.TftpTooSlow, code, `${this.#received} bytes at the deadline`);
+    this.#fail('TftpTooSlow', code, `${this.#received} bytes at the deadline`);
     this.#abort();
   }
 

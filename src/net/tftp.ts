@@ -14,7 +14,6 @@ import {
   TFTP_REQUEST_MAX,
   UdpHeader,
 } from './protocol.ts';
-import { TftpError } from './tftp-error.ts';
 import { readRequestLength } from './tftp-packet.ts';
 import type { TftpAsk } from './tftp-packet.ts';
 import { Transfer } from './tftp-transfer.ts';
@@ -58,7 +57,7 @@ export function tftp(
   const windowSize = clamp(options.windowSize ?? TFTP_WINDOW, 1, TFTP_WINDOW_MAX);
   const full: TftpAsk = { blockSize, windowSize, size: true };
   if (file === '' || /[^\x01-\xff]/.test(file) || readRequestLength(file, full) > TFTP_REQUEST_MAX)
-    throw new HypxeError(TftpError.BadFileName, `cannot ask for ${quoted(file)}`);
+    throw new HypxeError('BadFileName', `cannot ask for ${quoted(file)}`);
 
   // Ask with options, and without if the server does not want them
   net.resolve(server);

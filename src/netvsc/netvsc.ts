@@ -5,9 +5,8 @@
  * looking into them (iPXE drivers/net/netvsc.c).
  */
 
-import { HypxeError, type ErrorKind } from '../error.ts';
+import { HypxeError, type ErrorName } from '../error.ts';
 import type { Log } from '../events.ts';
-import { HypervError } from '../hyperv/errors.ts';
 import { PAGE_SIZE } from '../machine.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { Region } from '../memory/shared-memory.ts';
@@ -16,10 +15,8 @@ import type { RndisReceiver, RndisTransport } from '../rndis/transport.ts';
 import { TICKS_PER_MS, type Clock } from '../time.ts';
 import type { VmbusChannel } from '../vmbus/channel.ts';
 import type { VmbusDevice } from '../vmbus/device.ts';
-import { VmbusError } from '../vmbus/errors.ts';
 import type { Packet } from '../vmbus/packet.ts';
 import type { Gpadl } from '../vmbus/gpadl.ts';
-import { NetvscError } from './errors.ts';
 import type { NetvscPolicy } from './policy.ts';
 import {
   NVSP_MESSAGE_SIZE,
@@ -129,7 +126,7 @@ export class Netvsc implements RndisTransport, SubchannelOwner, TransmitHost {
         this.#subchannels.channel(i).completionPayload = this.#completionPayload;
       }
     } catch (error) {
-      if (!(error instanceof HypxeError) || error.kind === HypervError.Cancelled) throw error;
+      if (!(error instanceof HypxeError) || error.name === 'Cancelled') throw error;
       if (this.failure !== undefined) throw error;
       this.log.warning('NETVSC', this.name, `no sub-channels: ${error.message}`);
     }
@@ -199,10 +196,10 @@ export class Netvsc implements RndisTransport, SubchannelOwner, TransmitHost {
 
   // --- transmit ---
 
-  get failure(): ErrorKind | undefined {
-    if (this.#device.rescinded) return VmbusError.ChannelRescinded;
-    if (!this.#device.connection.hv.isRunning) return HypervError.Quiesced;
-    return this.#channel === undefined ? VmbusError.ChannelBroken : this.#channel.broken;
+  get failure(): ErrorName | undefined {
+    if (this.#device.rescinded) return 'ChannelRescinded';
+    if (!this.#device.connection.hv.isRunning) return 'Quiesced';
+    return this.#channel === undefined ? 'ChannelBroken' : this.#channel.broken;
   }
 
   get channel(): VmbusChannel | undefined {
@@ -225,7 +222,7 @@ export class Netvsc implements RndisTransport, SubchannelOwner, TransmitHost {
     return this.#transmits.transmit(buffer, length, control, sequence);
   }
 
-  transmitted(sequence: number, error: ErrorKind | undefined): void {
+  transmitted(sequence: number, error: ErrorName | undefined): void {
     this.receiver?.transmitted(sequence, error);
   }
 
@@ -284,7 +281,7 @@ export class Netvsc implements RndisTransport, SubchannelOwner, TransmitHost {
     const id = packet.idHigh === 0 ? packet.idLow - BASE_ID : -1;
     if (this.#transmits.completed(id, packet) || this.#requests.completed(id, packet)) return;
     const text = `unexpected completion 0x${packet.idHigh.toString(16)}:${hex(packet.idLow)}`;
-    this.malformed(NetvscError.UnexpectedCompletion, text);
+    this.malformed('UnexpectedCompletion', text);
   }
 
   receivedPages(packet: Packet): void {
@@ -302,18 +299,18 @@ export class Netvsc implements RndisTransport, SubchannelOwner, TransmitHost {
     if (error === undefined) this.#deliver();
   }
 
-  #checkPages(packet: Packet): ErrorKind | undefined {
-    let error: ErrorKind | undefined;
+  #checkPages(packet: Packet): ErrorName | undefined {
+    let error: ErrorName | undefined;
     let text = '';
     const type = packet.payload + NvspRndisPacket.at.type;
     if (packet.pageSet !== this.#policy.receiveBufferId) {
-      error = NetvscError.UnknownPageSet;
+      error = 'UnknownPageSet';
       text = `page set ${hex(packet.pageSet)}`;
     } else if (packet.payloadLength < NvspRndisPacket.size) {
-      error = NetvscError.BadMessage;
+      error = 'BadNvspMessage';
       text = `NVSP message of ${packet.payloadLength} bytes`;
     } else if (packet.view.getUint32(type, true) !== NvspType.SEND_RNDIS_PACKET) {
-      error = NetvscError.UnsupportedMessage;
+      error = 'UnsupportedMessage';
       text = `NVSP message type ${packet.view.getUint32(type, true)}`;
     }
     if (error !== undefined) this.malformed(error, text);
@@ -340,14 +337,14 @@ export class Netvsc implements RndisTransport, SubchannelOwner, TransmitHost {
       this.#subchannels.useTable(packet, this.#requests.version);
       return;
     }
-    this.malformed(NetvscError.UnsupportedMessage, `NVSP message type ${type} ignored`);
+    this.malformed('UnsupportedMessage', `NVSP message type ${type} ignored`);
   }
 
   cancelled(packet: Packet): void {
-    this.malformed(NetvscError.UnsupportedMessage, `host cancels ${hex(packet.idLow)}: ignored`);
+    this.malformed('UnsupportedMessage', `host cancels ${hex(packet.idLow)}: ignored`);
   }
 
-  malformed(kind: ErrorKind, text: string): void {
+  malformed(kind: ErrorName, text: string): void {
     this.log.warning('NETVSC', this.name, text);
     this.receiver?.receiveFailed(kind, text);
   }
@@ -373,7 +370,7 @@ function checkPolicy(policy: NetvscPolicy): void {
   const frames = isWithin(deferredFrames, 1, DEFERRED_FRAMES_MAX, 1);
   if (buffers && slots && frames && isWithin(packetLength, 128, PACKET_MAX, 8)) return;
   const text = `receive buffer ${receiveBufferLength}, ${transmitSlots} slots, ${deferredFrames}`;
-  throw new HypxeError(NetvscError.BadPolicy, `${text} deferred, packets of ${packetLength}`);
+  throw new HypxeError('BadPolicy', `${text} deferred, packets of ${packetLength}`);
 }
 
 /** Whether a number is a multiple of `unit` between two others. */

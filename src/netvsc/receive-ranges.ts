@@ -6,11 +6,10 @@
  * Windows Server 2012 R2 and on OpenVMM).
  */
 
-import type { ErrorKind } from '../error.ts';
+import type { ErrorName } from '../error.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { Packet } from '../vmbus/packet.ts';
 import { XferPageHeader, XferPageRange } from '../vmbus/protocol.ts';
-import { NetvscError } from './errors.ts';
 
 export class ReceiveRanges {
   /** The copies, one after the other. */
@@ -57,10 +56,10 @@ export class ReceiveRanges {
   }
 
   /** Why a range was left out, or undefined. */
-  failure(i: number): ErrorKind | undefined {
+  failure(i: number): ErrorName | undefined {
     const offset = this.#offsets[i]!;
     if (offset >= 0) return undefined;
-    return offset === -1 ? NetvscError.RangeOutsideBuffer : NetvscError.RangesTooLong;
+    return offset === -1 ? 'RangeOutsideBuffer' : 'RangesTooLong';
   }
 
   /** Where a range's copy begins in {@link bytes}, and its length. */

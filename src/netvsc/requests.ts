@@ -10,9 +10,7 @@ import { ETHERNET_HEADER } from '../net/device.ts';
 import { TICKS_PER_MS } from '../time.ts';
 import type { VmbusChannel } from '../vmbus/channel.ts';
 import type { VmbusDevice } from '../vmbus/device.ts';
-import { VmbusError } from '../vmbus/errors.ts';
 import type { Packet } from '../vmbus/packet.ts';
-import { NetvscError } from './errors.ts';
 import type { NetvscPolicy } from './policy.ts';
 import {
   NVSP_MESSAGE_SIZE,
@@ -135,7 +133,7 @@ export class NvspRequests {
       }
     }
     const asked = nvspVersions.map(hex).join(', ');
-    throw new HypxeError(NetvscError.VersionRefused, `NVSP ${asked} refused: status ${status}`);
+    throw new HypxeError('NvspVersionRefused', `NVSP ${asked} refused: status ${status}`);
   }
 
   /** Announce MTU and capabilities, from NVSP 2 on. @throws HypxeError as #request */
@@ -174,7 +172,7 @@ export class NvspRequests {
     const status = this.#answerView.getUint32(NvspReceiveBufferComplete.at.status, true);
     if (status === NvspStatus.SUCCESS) return;
     const text = `receive buffer refused: status ${status}`;
-    throw new HypxeError(NetvscError.ReceiveBufferRefused, text);
+    throw new HypxeError('ReceiveBufferRefused', text);
   }
 
   /**
@@ -198,7 +196,7 @@ export class NvspRequests {
       return sectionSize;
     }
     const text = `send buffer refused: status ${status}, sections of ${sectionSize} bytes`;
-    throw new HypxeError(NetvscError.SendBufferRefused, text);
+    throw new HypxeError('SendBufferRefused', text);
   }
 
   /**
@@ -263,7 +261,7 @@ export class NvspRequests {
     const channel = this.#channel!;
     if (channel.sendInband(id, this.#message, this.messageLength)) return;
     channel.requireIntact();
-    throw new HypxeError(VmbusError.RingFull, `no room for NVSP ${what}`);
+    throw new HypxeError('RingFull', `no room for NVSP ${what}`);
   }
 
   /**
@@ -295,12 +293,12 @@ export class NvspRequests {
       this.#awaited = NOTHING;
     }
     const text = `host did not complete NVSP ${what} within ${REQUEST_TIMEOUT_MS} ms`;
-    throw new HypxeError(NetvscError.NoCompletion, text);
+    throw new HypxeError('NoCompletion', text);
   }
 
   #badCompletion(what: string, length: number): never {
     const text = `completion of NVSP ${what}: type ${this.#answerType}, ${length} bytes`;
-    throw new HypxeError(NetvscError.BadCompletion, text);
+    throw new HypxeError('BadCompletion', text);
   }
 
   /** Whether the request that is waited for has its answer. */

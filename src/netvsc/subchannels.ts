@@ -6,8 +6,7 @@
  * netvsc_send_table).
  */
 
-import { HypxeError, type ErrorKind } from '../error.ts';
-import { HypervError } from '../hyperv/errors.ts';
+import { HypxeError, type ErrorName } from '../error.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { Region } from '../memory/shared-memory.ts';
 import { RNDIS_BODY, RndisPacket } from '../rndis/protocol.ts';
@@ -83,7 +82,7 @@ class Queue implements ChannelHandler {
     this.#owner.interrupted?.();
   }
 
-  malformed(kind: ErrorKind, text: string): void {
+  malformed(kind: ErrorName, text: string): void {
     this.#owner.malformed(kind, text);
   }
 }
@@ -154,7 +153,7 @@ export class Subchannels {
       const sizes = { outPages, inPages, packetLength, packets, targetVp, flowControl };
       queue.channel = offered.open(queue, sizes);
     } catch (error) {
-      if (!(error instanceof HypxeError) || error.kind === HypervError.Cancelled) throw error;
+      if (!(error instanceof HypxeError) || error.name === 'Cancelled') throw error;
       const text = `sub-channel ${offered.offer.subchannel} left out: ${error.message}`;
       this.#device.log.error('NETVSC', this.#device.name, text);
       return;

@@ -6,7 +6,7 @@
  * Linux netvsc_send).
  */
 
-import type { ErrorKind } from '../error.ts';
+import type { ErrorName } from '../error.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { Region } from '../memory/shared-memory.ts';
 import type { TransmitResult } from '../net/device.ts';
@@ -14,7 +14,6 @@ import type { VmbusChannel } from '../vmbus/channel.ts';
 import type { VmbusDevice } from '../vmbus/device.ts';
 import type { Gpadl } from '../vmbus/gpadl.ts';
 import { PageBuffers } from '../vmbus/page-buffers.ts';
-import { NetvscError } from './errors.ts';
 import type { NetvscPolicy } from './policy.ts';
 import {
   NVSP_NO_SEND_BUFFER,
@@ -35,7 +34,7 @@ export interface TransmitHost {
   /** The channel for a frame: the device's own or a sub-channel. */
   channelFor(buffer: number, length: number): VmbusChannel | undefined;
   /** A message was completed, or given up. */
-  transmitted(sequence: number, error: ErrorKind | undefined): void;
+  transmitted(sequence: number, error: ErrorName | undefined): void;
 }
 
 export class TransmitPath {
@@ -126,14 +125,14 @@ export class TransmitPath {
       const sequence = this.#pool.firstSequence;
       this.#pool.release(this.#pool.firstBuffer);
       this.#pool.shift();
-      this.#host.transmitted(sequence, NetvscError.TransmitCancelled);
+      this.#host.transmitted(sequence, 'TransmitCancelled');
     }
   }
 
   #giveUp(id: number): void {
     const sequence = this.#pool.sequenceOf(id);
     this.#pool.complete(id, false);
-    this.#host.transmitted(sequence, NetvscError.TransmitCancelled);
+    this.#host.transmitted(sequence, 'TransmitCancelled');
   }
 
   // --- sending ---
@@ -216,11 +215,11 @@ export class TransmitPath {
     if (!this.#pool.owns(id)) return false;
 
     // A completion without payload is a success; iPXE never looks at it
-    let error: ErrorKind | undefined;
+    let error: ErrorName | undefined;
     if (packet.payloadLength >= NvspRndisPacketComplete.size) {
       const status = packet.payload + NvspRndisPacketComplete.at.status;
       if (packet.view.getUint32(status, true) !== NvspStatus.SUCCESS) {
-        error = NetvscError.TransmitFailed;
+        error = 'TransmitFailed';
       }
     }
     const sequence = this.#pool.sequenceOf(id);

@@ -7,7 +7,6 @@
 
 import { HypxeError } from '../error.ts';
 import { TICKS_PER_MS } from '../time.ts';
-import { RndisError } from './errors.ts';
 import {
   RNDIS_BODY,
   RndisHalt,
@@ -138,7 +137,7 @@ export class RndisRequests {
   #begin(type: number, length: number): number {
     const { memory } = this.#transport;
     const buffer = this.#transport.allocate(true);
-    if (buffer === 0) throw new HypxeError(RndisError.NoBuffer, 'no buffer for a control message');
+    if (buffer === 0) throw new HypxeError('NoBuffer', 'no buffer for a control message');
     memory.zero(buffer, length);
     memory.set32(buffer + RndisHeader.at.type, type);
     memory.set32(buffer + RndisHeader.at.length, length);
@@ -147,7 +146,7 @@ export class RndisRequests {
 
   #send(buffer: number, length: number, what: string): void {
     if (this.#transport.transmit(buffer, length, true, SEQUENCE_CONTROL) === 'sent') return;
-    const kind = this.#transport.failure ?? RndisError.NoBuffer;
+    const kind = this.#transport.failure ?? 'NoBuffer';
     throw new HypxeError(kind, `could not send ${what}`);
   }
 
@@ -169,7 +168,7 @@ export class RndisRequests {
         if (expired) {
           this.#timeouts++;
           const text = `no answer to ${what} within ${REQUEST_TIMEOUT_MS} ms`;
-          throw new HypxeError(RndisError.NoAnswer, text);
+          throw new HypxeError('NoAnswer', text);
         }
         clock.pause();
       }
@@ -178,7 +177,7 @@ export class RndisRequests {
     }
     if (this.#status === RndisStatus.SUCCESS) return;
     const text = `${what} failed with status 0x${this.#status.toString(16)}`;
-    throw new HypxeError(RndisError.RequestFailed, text, this.#status);
+    throw new HypxeError('RequestFailed', text, this.#status);
   }
 
   #attempt(what: string, action: () => void): void {

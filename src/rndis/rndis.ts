@@ -5,7 +5,7 @@
  * (iPXE net/rndis.c).
  */
 
-import { HypxeError, type ErrorKind } from '../error.ts';
+import { HypxeError, type ErrorName } from '../error.ts';
 import type { Log } from '../events.ts';
 import {
   ETHERNET_FRAME_MAX,
@@ -17,7 +17,6 @@ import {
   type NetStatistics,
   type TransmitResult,
 } from '../net/device.ts';
-import { RndisError } from './errors.ts';
 import {
   MediaState,
   Oid,
@@ -144,7 +143,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     this.#requests.query(oid);
     const { info, infoLength } = this.#requests;
     if (infoLength !== ADDRESS_LENGTH) {
-      throw new HypxeError(RndisError.BadAddress, `MAC address of ${infoLength} bytes`);
+      throw new HypxeError('BadAddress', `MAC address of ${infoLength} bytes`);
     }
     for (let i = 0; i < ADDRESS_LENGTH; i++) into[i] = info[i]!;
   }
@@ -153,7 +152,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     this.#requests.query(Oid.GEN_MEDIA_CONNECT_STATUS);
     const { info, infoLength } = this.#requests;
     if (infoLength !== 4) {
-      throw new HypxeError(RndisError.BadMessage, `link state of ${infoLength} bytes`);
+      throw new HypxeError('BadRndisMessage', `link state of ${infoLength} bytes`);
     }
     const state = new DataView(info.buffer).getUint32(0, true);
     this.#setLink(state === MediaState.CONNECTED);
@@ -211,7 +210,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     memory.copyIn(address, this.#frameView!, 0, length);
   }
 
-  transmitted(sequence: number, error: ErrorKind | undefined): void {
+  transmitted(sequence: number, error: ErrorName | undefined): void {
     if (sequence === SEQUENCE_CONTROL) return;
     if (error === undefined) this.statistics.txGood++;
     else this.statistics.txBad++;
@@ -226,13 +225,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
 
   received(bytes: Uint8Array, view: DataView, offset: number, length: number): void {
     if (length < RndisHeader.size) {
-      this.receiveFailed(
-        RndisError.BadMessage,
-        `message of ${length} bytes`,
-        bytes,
-        offset,
-        length,
-      );
+      this.receiveFailed('BadRndisMessage', `message of ${length} bytes`, bytes, offset, length);
       return;
     }
     // The length in the header is not looked at: `length` is the message's extent
@@ -256,7 +249,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
         return;
       default: {
         const text = `message type ${hex(type)}`;
-        this.receiveFailed(RndisError.UnknownMessage, text, bytes, offset, length);
+        this.receiveFailed('UnknownMessage', text, bytes, offset, length);
       }
     }
   }
@@ -264,7 +257,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   #receivedPacket(bytes: Uint8Array, view: DataView, offset: number, length: number): void {
     if (length < RndisPacket.size) {
       const text = `packet of ${length} bytes`;
-      this.receiveFailed(RndisError.BadMessage, text, bytes, offset, length);
+      this.receiveFailed('BadRndisMessage', text, bytes, offset, length);
       return;
     }
     // Locate and check the data
@@ -273,12 +266,12 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     const dataLength = view.getUint32(offset + RndisPacket.at.dataLength, true);
     if (dataOffset > body || dataLength > body - dataOffset) {
       const text = `data [${dataOffset},+${dataLength}) exceeds ${body} bytes`;
-      this.receiveFailed(RndisError.BadMessage, text, bytes, offset, length);
+      this.receiveFailed('BadRndisMessage', text, bytes, offset, length);
       return;
     }
     if (dataLength < ETHERNET_HEADER) {
       const text = `frame of ${dataLength} bytes`;
-      this.receiveFailed(RndisError.FrameTooShort, text, bytes, offset, length);
+      this.receiveFailed('FrameTooShort', text, bytes, offset, length);
       return;
     }
     // Hand frame over
@@ -289,7 +282,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   #receivedStatus(bytes: Uint8Array, view: DataView, offset: number, length: number): void {
     if (length < RndisIndicateStatus.size) {
       const text = `status of ${length} bytes`;
-      this.receiveFailed(RndisError.BadMessage, text, bytes, offset, length);
+      this.receiveFailed('BadRndisMessage', text, bytes, offset, length);
       return;
     }
     const status = view.getUint32(offset + RndisIndicateStatus.at.status, true);
@@ -305,7 +298,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
         return;
       default: {
         const text = `status ${hex(status)}`;
-        this.receiveFailed(RndisError.UnknownStatus, text, bytes, offset, length);
+        this.receiveFailed('UnknownStatus', text, bytes, offset, length);
       }
     }
   }
@@ -313,15 +306,15 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   #receivedKeepalive(bytes: Uint8Array, view: DataView, offset: number, length: number): void {
     if (length < RndisKeepalive.size) {
       const text = `keep-alive of ${length} bytes`;
-      this.receiveFailed(RndisError.BadMessage, text, bytes, offset, length);
+      this.receiveFailed('BadRndisMessage', text, bytes, offset, length);
       return;
     }
     this.#requests.answerKeepalive(view, offset);
   }
 
-  receiveFailed(error: ErrorKind, text: string, bytes?: Uint8Array, offset = 0, length = 0): void {
+  receiveFailed(error: ErrorName, text: string, bytes?: Uint8Array, offset = 0, length = 0): void {
     this.statistics.rxBad++;
-    this.#log.warning('RNDIS', this.instance, `${error.name}: ${text}`);
+    this.#log.warning('RNDIS', this.instance, `${error}: ${text}`);
     this.observer?.receiveError(error, bytes ?? EMPTY, offset, length);
   }
 }

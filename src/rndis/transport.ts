@@ -5,7 +5,7 @@
  * elsewhere). RNDIS builds its messages in buffers of the transport, in place.
  */
 
-import type { ErrorKind } from '../error.ts';
+import type { ErrorName } from '../error.ts';
 import type { Log } from '../events.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { TransmitResult } from '../net/device.ts';
@@ -22,9 +22,9 @@ export interface RndisReceiver {
   /** One RNDIS message: a private copy, valid during the call. `length` is the message's extent. */
   received(bytes: Uint8Array, view: DataView, offset: number, length: number): void;
   /** A message that was sent or deferred is done: completed by the host, or given up. */
-  transmitted(sequence: number, error: ErrorKind | undefined): void;
+  transmitted(sequence: number, error: ErrorName | undefined): void;
   /** Something was received that could not be made a message of. */
-  receiveFailed(error: ErrorKind, text: string): void;
+  receiveFailed(error: ErrorName, text: string): void;
 }
 
 export interface RndisTransport {
@@ -37,7 +37,7 @@ export interface RndisTransport {
   /** Set by RNDIS before anything else. */
   receiver: RndisReceiver | undefined;
   /** Why nothing can be sent any more (device gone, channel broken), or undefined. */
-  readonly failure: ErrorKind | undefined;
+  readonly failure: ErrorName | undefined;
 
   /** @throws HypxeError with everything undone */
   open(): void;

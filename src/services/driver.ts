@@ -6,7 +6,6 @@
  */
 
 import { HypxeError } from '../error.ts';
-import { HypervError } from '../hyperv/errors.ts';
 import type { DriverInstance, VmbusDriver } from '../vmbus/bus.ts';
 import type { VmbusDevice } from '../vmbus/device.ts';
 import { DeviceClass } from '../vmbus/protocol.ts';
@@ -82,7 +81,7 @@ class ServiceDriver implements PolledDriver {
     try {
       channel.open();
     } catch (error) {
-      if (!(error instanceof HypxeError) || error.kind === HypervError.Cancelled) throw error;
+      if (!(error instanceof HypxeError) || error.name === 'Cancelled') throw error;
       const text = `left out: ${error.message}`;
       device.log.error('UTIL', this.#service.name, text);
     }

@@ -9,9 +9,8 @@
  * read; what else the host has sent waits in the ring.
  */
 
-import { type ErrorKind, HypxeError } from '../error.ts';
+import { type ErrorName, HypxeError } from '../error.ts';
 import type { Log } from '../events.ts';
-import { HypervError } from '../hyperv/errors.ts';
 import { TICKS_PER_MS } from '../time.ts';
 import type { ChannelHandler, VmbusChannel } from '../vmbus/channel.ts';
 import type { VmbusDevice } from '../vmbus/device.ts';
@@ -123,7 +122,7 @@ export class IcChannel implements ChannelHandler, IcContext, IcRequest {
       while (!channel.allRead && this.clock.now() < until) this.clock.pause();
     } catch (error) {
       // Cancelled: there is no time for this
-      if (!(error instanceof HypxeError) || error.kind !== HypervError.Cancelled) throw error;
+      if (!(error instanceof HypxeError) || error.name !== 'Cancelled') throw error;
     }
   }
 
@@ -265,7 +264,7 @@ export class IcChannel implements ChannelHandler, IcContext, IcRequest {
     this.#drop('a cancellation');
   }
 
-  malformed(kind: ErrorKind, text: string): void {
-    this.#drop(`a packet (${kind.name}): ${text}`);
+  malformed(error: ErrorName, text: string): void {
+    this.#drop(`a packet (${error}): ${text}`);
   }
 }

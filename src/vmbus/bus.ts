@@ -7,7 +7,6 @@
  */
 
 import { HypxeError } from '../error.ts';
-import { HypervError } from '../hyperv/errors.ts';
 import type { HyperV } from '../hyperv/hyperv.ts';
 import { HV_EVENT_FLAGS_COUNT } from '../hyperv/protocol.ts';
 import type { DriverInstance, VmbusDriver } from './bus-driver.ts';
@@ -387,5 +386,5 @@ export class VmbusBus implements UnsolicitedHandler {
 
 /** Somebody wants the whole to end, not only this device. */
 function isCancelled(error: unknown): boolean {
-  return error instanceof HypxeError && error.kind === HypervError.Cancelled;
+  return error instanceof HypxeError && error.name === 'Cancelled';
 }

@@ -5,12 +5,11 @@
  * vmbus_send_data; Linux vmbus_sendpacket and its likes).
  */
 
-import { HypxeError, type ErrorKind } from '../error.ts';
+import { HypxeError, type ErrorName } from '../error.ts';
 import type { Log } from '../events.ts';
 import { HvStatus } from '../hyperv/protocol.ts';
 import { PAGE_SHIFT, PAGE_SIZE } from '../machine.ts';
 import type { VmbusConnection } from './connection.ts';
-import { VmbusError } from './errors.ts';
 import { PAGE_BUFFERS_MAX, type PageBuffers } from './page-buffers.ts';
 import {
   COMPLETION_REQUESTED,
@@ -43,7 +42,7 @@ export class ChannelSender {
   /** Payload of completions: set by the device (a policy), zero length for none. */
   completionPayload: Uint8Array = new Uint8Array(0);
   /** Why the channel is no good any more, or undefined. */
-  broken: ErrorKind | undefined;
+  broken: ErrorName | undefined;
   readonly #connection: VmbusConnection;
   readonly #log: Log;
   readonly #name: string;
@@ -154,7 +153,7 @@ export class ChannelSender {
    * @throws HypxeError BadBuffer if there is no page
    */
   sendPageBuffers(id: number, pages: PageBuffers, payload: Uint8Array, length: number): boolean {
-    if (pages.count === 0) throw new HypxeError(VmbusError.BadBuffer, 'no page to send');
+    if (pages.count === 0) throw new HypxeError('BadBuffer', 'no page to send');
     const headerLength = GpaDirectHeader.size + pages.count * (GpaRange.size + 8);
     const total = ringLength(headerLength, length);
     if (!this.#hasRoom(total)) return false;
@@ -192,7 +191,7 @@ export class ChannelSender {
     const valid = offset >= 0 && offset < PAGE_SIZE && dataLength > 0 && pages <= pfns.length;
     if (!valid || pages > PAGE_BUFFERS_MAX) {
       const text = `[${offset},+${dataLength}) of ${pfns.length} pages cannot be sent`;
-      throw new HypxeError(VmbusError.BadBuffer, text);
+      throw new HypxeError('BadBuffer', text);
     }
     const headerLength = GpaDirectHeader.size + GpaRange.size + 8 * pages;
     const total = ringLength(headerLength, length);
@@ -220,7 +219,7 @@ export class ChannelSender {
   complete(idLow: number, idHigh: number): void {
     if (this.#pendingCount === 0 && this.#sendCompletion(idLow, idHigh)) return;
     if (this.#pendingCount === PENDING_COMPLETIONS_MAX) {
-      this.breakOff(VmbusError.RingFull, 'host takes no completions');
+      this.breakOff('RingFull', 'host takes no completions');
       return;
     }
     this.#pending[2 * this.#pendingCount] = idLow;
@@ -242,7 +241,7 @@ export class ChannelSender {
     if (this.broken !== undefined) return false;
     const room = this.#out.writable;
     if (total <= room) return true;
-    if (room < 0) this.breakOff(VmbusError.ChannelBroken, 'consumer index of the outbound ring');
+    if (room < 0) this.breakOff('ChannelBroken', 'consumer index of the outbound ring');
     return room >= 0 && this.#flowControl && this.#awaitRoom(total);
   }
 
@@ -297,7 +296,7 @@ export class ChannelSender {
       this.#log.warning('VMBUS', this.#name, text);
     }
     if (++this.#signalFailures > SIGNAL_TRIES_MAX) {
-      this.breakOff(VmbusError.ChannelBroken, 'signal refused');
+      this.breakOff('ChannelBroken', 'signal refused');
     }
   }
 
@@ -318,7 +317,7 @@ export class ChannelSender {
   }
 
   /** Give the channel up: nothing more is sent or received. */
-  protected breakOff(kind: ErrorKind, text: string): void {
+  protected breakOff(kind: ErrorName, text: string): void {
     if (this.broken !== undefined) return;
     this.broken = kind;
     this.#log.error('VMBUS', this.#name, `channel given up: ${text}`);

@@ -5,10 +5,9 @@
  * handed over (iPXE vmbus_poll; Linux hv_pkt_iter_first, vmbus_on_event).
  */
 
-import type { ErrorKind } from '../error.ts';
+import type { ErrorName } from '../error.ts';
 import { ChannelSender, type ChannelAddress } from './channel-sender.ts';
 import type { VmbusConnection } from './connection.ts';
-import { VmbusError } from './errors.ts';
 import { COMPLETION_REQUESTED, PacketFooter, PacketHeader, PacketType } from './protocol.ts';
 import { newPacket, readHeader, readRanges, type Packet } from './packet.ts';
 import { InboundRing } from './ring.ts';
@@ -37,7 +36,7 @@ export interface ChannelHandler {
   /** The host has set the channel's event flag; by default the channel is drained. */
   interrupted?(): void;
   /** A packet that was dropped because it is malformed. */
-  malformed(kind: ErrorKind, text: string): void;
+  malformed(kind: ErrorName, text: string): void;
 }
 
 export class VmbusChannel extends ChannelSender {
@@ -93,7 +92,7 @@ export class VmbusChannel extends ChannelSender {
     const available = this.#in.readable;
     if (available === 0) return false;
     if (available < 0) {
-      this.breakOff(VmbusError.ChannelBroken, 'producer index of the inbound ring');
+      this.breakOff('ChannelBroken', 'producer index of the inbound ring');
       return false;
     }
     const length = this.#readHeader(available);
@@ -125,11 +124,11 @@ export class VmbusChannel extends ChannelSender {
     }
     if (headerLength < PacketHeader.size || headerLength > bodyLength) {
       const short = headerLength < PacketHeader.size;
-      const kind = short ? VmbusError.PacketHeaderTooShort : VmbusError.PacketLengthMismatch;
+      const kind = short ? 'PacketHeaderTooShort' : 'PacketLengthMismatch';
       return this.#reject(length, kind, `header ${headerLength}, packet ${bodyLength} bytes`);
     }
     if (length > packet.bytes.length) {
-      return this.#reject(length, VmbusError.PacketTooLong, `packet of ${length} bytes`);
+      return this.#reject(length, 'PacketTooLong', `packet of ${length} bytes`);
     }
     return length;
   }
@@ -152,7 +151,7 @@ export class VmbusChannel extends ChannelSender {
         this.handler.cancelled(packet);
         return;
       default:
-        this.handler.malformed(VmbusError.PacketTypeUnknown, `packet type ${packet.type}`);
+        this.handler.malformed('PacketTypeUnknown', `packet type ${packet.type}`);
         if (packet.flags & COMPLETION_REQUESTED) this.complete(packet.idLow, packet.idHigh);
     }
   }
@@ -161,13 +160,13 @@ export class VmbusChannel extends ChannelSender {
   #readRanges(packet: Packet): boolean {
     if (readRanges(packet)) return true;
     const text = `${packet.rangeCount} ranges in a header of ${packet.payload} bytes`;
-    this.handler.malformed(VmbusError.RangeCountMismatch, text);
+    this.handler.malformed('RangeCountMismatch', text);
     this.complete(packet.idLow, packet.idHigh);
     return false;
   }
 
   /** Consume a bad packet whose extent is known, and complete it if the host waits for that. */
-  #reject(length: number, kind: ErrorKind, text: string): number {
+  #reject(length: number, kind: ErrorName, text: string): number {
     const { type, flags, idLow, idHigh } = this.#packet;
     if (this.#in.consume(length)) this.signal();
     this.handler.malformed(kind, text);
@@ -179,7 +178,7 @@ export class VmbusChannel extends ChannelSender {
   /** Consume everything: nobody knows where the next packet begins. */
   #resynchronise(text: string): number {
     this.#in.resynchronise();
-    this.handler.malformed(VmbusError.PacketLengthMismatch, `${text}: skipping to the end`);
+    this.handler.malformed('PacketLengthMismatch', `${text}: skipping to the end`);
     return 0;
   }
 

@@ -10,7 +10,6 @@ import type { HyperV } from '../hyperv/hyperv.ts';
 import { HvStatus } from '../hyperv/protocol.ts';
 import { ConnectionPages } from './connection-pages.ts';
 import { ControlMessages, MESSAGE_TIMEOUT_MS, type ControlMessage } from './control-messages.ts';
-import { VmbusError } from './errors.ts';
 import {
   FeatureFlag,
   InitiateContact,
@@ -176,7 +175,7 @@ export class VmbusConnection extends ControlMessages {
     if (version >= needed) return;
     const target = `SINT ${this.sint} of VP ${targetVp}`;
     const text = `version ${versionText(version)} sends nothing to ${target}`;
-    throw new HypxeError(VmbusError.VersionTooOld, text);
+    throw new HypxeError('VersionTooOld', text);
   }
 
   /** From 5.0 on: where messages go, and from 6.0 on what else is asked for. */
@@ -194,13 +193,13 @@ export class VmbusConnection extends ControlMessages {
     if (port === 0 || port > CONNECTION_ID_MAX) {
       this.disconnected(undefined);
       const what = `host knows version ${text} but returns connection 0x${port.toString(16)}`;
-      throw new HypxeError(VmbusError.ContactFailed, what);
+      throw new HypxeError('ContactFailed', what);
     }
     if (this.hv.isPortOfOther(this.sint, port)) {
       // To unload there would be to unload the other driver: what the host has of us, it keeps
       this.disconnected(undefined);
       const what = `host returns connection ${port}, which another driver uses`;
-      throw new HypxeError(VmbusError.PortShared, what);
+      throw new HypxeError('PortShared', what);
     }
     this.port = port;
   }
@@ -282,6 +281,6 @@ export class VmbusConnection extends ControlMessages {
     if (version < VmbusVersion.V2_4 || state === ConnectionState.SUCCESSFUL) return;
     this.disconnected(`VERSION_RESPONSE: connection state ${state}`);
     const text = `host knows version ${versionText(version)} but failed with state ${state}`;
-    throw new HypxeError(VmbusError.ContactFailed, text);
+    throw new HypxeError('ContactFailed', text);
   }
 }

@@ -3,10 +3,8 @@
 /** Which versions a guest asks for, and in which order: policies of a connection. */
 
 import { HypxeError } from '../error.ts';
-import { HypervError } from '../hyperv/errors.ts';
 import { HvStatus } from '../hyperv/protocol.ts';
 import type { VmbusConnection } from './connection.ts';
-import { VmbusError } from './errors.ts';
 import { VmbusVersion, versionText } from './protocol.ts';
 
 /** Connects, or throws. */
@@ -30,7 +28,7 @@ export function contactAsFirmware(connection: VmbusConnection): void {
 function contact(connection: VmbusConnection, version: number): void {
   if (connection.initiateContact(version)) return;
   const text = `host refused VMBus version ${versionText(version)}`;
-  throw new HypxeError(VmbusError.VersionRefused, text);
+  throw new HypxeError('VersionRefused', text);
 }
 
 /** What an OS asks for: newest first, down to 2.4 (Linux vmbus_versions). */
@@ -78,12 +76,12 @@ export function contactNewestOf(versions: readonly number[]): ContactPolicy {
       }
     }
     const asked = versions.map(versionText).join(', ');
-    throw new HypxeError(VmbusError.VersionRefused, `host refused VMBus versions ${asked}`);
+    throw new HypxeError('VersionRefused', `host refused VMBus versions ${asked}`);
   };
 }
 
 function isOlderHost(error: unknown): boolean {
   if (!(error instanceof HypxeError)) return false;
-  if (error.kind === VmbusError.VersionTooOld) return true;
-  return error.kind === HypervError.PostFailed && error.status === HvStatus.INVALID_CONNECTION_ID;
+  if (error.name === 'VersionTooOld') return true;
+  return error.name === 'PostFailed' && error.status === HvStatus.INVALID_CONNECTION_ID;
 }

@@ -10,7 +10,6 @@ import { HypxeError } from '../error.ts';
 import type { HyperV } from '../hyperv/hyperv.ts';
 import { HV_MESSAGE_PAYLOAD_MAX } from '../hyperv/protocol.ts';
 import { TICKS_PER_MS } from '../time.ts';
-import { VmbusError } from './errors.ts';
 import { MessageHeader, VMBUS_MESSAGE_CONNECTION_ID, VMBUS_MESSAGE_TYPE } from './protocol.ts';
 
 /** How long the host may take to answer a control message, in ms (iPXE: 1000 polls of 1 ms). */
@@ -95,7 +94,7 @@ export class ControlMessages {
       if (message !== undefined) {
         if (message.type === type && message.length < minLength) {
           const text = `message type ${type} has ${message.length} bytes, not ${minLength}`;
-          throw new HypxeError(VmbusError.MessageTooShort, text);
+          throw new HypxeError('MessageTooShort', text);
         }
         if (message.type === type && (match === undefined || match(message))) return message;
         this.#unsolicited(message);
@@ -103,13 +102,13 @@ export class ControlMessages {
         if (reason !== undefined) throw reason;
         if (++others <= MESSAGES_PER_WAIT_MAX) continue;
         const text = `${others} other messages while waiting for type ${type}`;
-        throw new HypxeError(VmbusError.TooManyMessages, text);
+        throw new HypxeError('TooManyMessages', text);
       }
 
       // Wait a little. What came with the last turn still counts: look once more before giving up
       if (expired) {
         const text = `no message type ${type} within ${timeoutMs} ms (${others} others came)`;
-        throw new HypxeError(VmbusError.NoResponse, text);
+        throw new HypxeError('NoResponse', text);
       }
       deadline ??= clock.now() + timeoutMs * TICKS_PER_MS;
       clock.pause();

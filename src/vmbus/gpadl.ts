@@ -11,7 +11,6 @@ import { PAGE_SHIFT, PAGE_SIZE } from '../machine.ts';
 import type { Region } from '../memory/shared-memory.ts';
 import type { VmbusConnection } from './connection.ts';
 import type { ControlMessage } from './control-messages.ts';
-import { VmbusError } from './errors.ts';
 import type { RegionPart } from './ring-layout.ts';
 import {
   GPADL_BODY_PFNS,
@@ -74,7 +73,7 @@ export class GpadlTable {
     const pages = pageCount(parts);
     if (pages > GPADL_PAGES_MAX) {
       const text = `${region.purpose} of ${pages} pages does not fit into a GPADL`;
-      throw new HypxeError(VmbusError.GpadlTooLarge, text);
+      throw new HypxeError('GpadlTooLarge', text);
     }
     const id = ++this.#last;
     const gpadl: Gpadl = { id, channel, region, parts, packets: undefined, asked: false };
@@ -94,7 +93,7 @@ export class GpadlTable {
       if (status !== 0) {
         this.#forget(gpadl, `${name} refused`);
         const text = `${name} for channel ${channel} refused with status ${hex(status)}`;
-        throw new HypxeError(VmbusError.GpadlRefused, text);
+        throw new HypxeError('GpadlRefused', text);
       }
     } catch (error) {
       if (!posted) this.#forget(gpadl, `${name} was never posted`);

@@ -12,7 +12,6 @@ import { guidText } from '../wire.ts';
 import { VmbusChannel, type ChannelHandler } from './channel.ts';
 import type { VmbusConnection } from './connection.ts';
 import { MESSAGE_TIMEOUT_MS, type ControlMessage } from './control-messages.ts';
-import { VmbusError } from './errors.ts';
 import type { Gpadl, GpadlTable } from './gpadl.ts';
 import { placeRing, ringLayout, type RegionPart } from './ring-layout.ts';
 import { enableFlowControl } from './ring.ts';
@@ -133,7 +132,7 @@ export class OfferedChannel {
 
   /** The error for everything that fails because the host has taken the channel away. */
   rescindedError(): HypxeError {
-    return new HypxeError(VmbusError.ChannelRescinded, `channel ${this.id} was rescinded`);
+    return new HypxeError('ChannelRescinded', `channel ${this.id} was rescinded`);
   }
 
   /**
@@ -231,7 +230,7 @@ export class OfferedChannel {
    */
   abandon(letGo: boolean): void {
     if (this.#channel === undefined) return;
-    this.#channel.broken ??= VmbusError.ChannelBroken;
+    this.#channel.broken ??= 'ChannelBroken';
     this.#freeRing(letGo);
   }
 
@@ -253,7 +252,7 @@ export class OfferedChannel {
     const possible = version >= VmbusVersion.V4_1 && this.#channel !== undefined;
     if (!possible || this.#disabled || targetVp === VP_INDEX_DISABLE_INTERRUPT) {
       const text = `events of channel ${this.id} cannot be moved to processor ${targetVp}`;
-      throw new HypxeError(VmbusError.NotSupported, text);
+      throw new HypxeError('NotSupported', text);
     }
     const message = this.#connection.begin(MessageType.MODIFY_CHANNEL, ModifyChannel.size);
     message.setUint32(ModifyChannel.at.channel, this.id, true);
@@ -274,7 +273,7 @@ export class OfferedChannel {
     const status = response.view.getUint32(at.status, true);
     if (status === 0) return;
     const text = `moving channel ${channel} failed with status ${hex(status)}`;
-    throw new HypxeError(VmbusError.ModifyRefused, text, status);
+    throw new HypxeError('ModifyRefused', text, status);
   }
 
   #postOpen(gpadl: number, openId: number, outPages: number, sizes: ChannelSizes): void {
@@ -333,12 +332,12 @@ export class OfferedChannel {
     const status = result.view.getUint32(OpenChannelResult.at.status, true);
     if (status === 0) return;
     const text = `opening channel ${channel} failed with status ${hex(status)}`;
-    throw new HypxeError(VmbusError.OpenRefused, text);
+    throw new HypxeError('OpenRefused', text);
   }
 }
 
 function refused(error: unknown): boolean {
-  return error instanceof HypxeError && error.kind === VmbusError.OpenRefused;
+  return error instanceof HypxeError && error.name === 'OpenRefused';
 }
 
 function hex(value: number): string {

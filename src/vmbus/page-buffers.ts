@@ -7,7 +7,6 @@
 
 import { HypxeError } from '../error.ts';
 import { PAGE_SHIFT, PAGE_SIZE } from '../machine.ts';
-import { VmbusError } from './errors.ts';
 
 /** Most pages of one packet (Linux MAX_PAGE_BUFFER_COUNT, MAX_MULTIPAGE_BUFFER_COUNT). */
 export const PAGE_BUFFERS_MAX = 32;
@@ -35,7 +34,7 @@ export class PageBuffers {
     const pages = (offset + length + PAGE_SIZE - 1) >>> PAGE_SHIFT;
     if (length <= 0 || this.count + pages > PAGE_BUFFERS_MAX) {
       const text = `${length} bytes at 0x${address.toString(16)} do not fit into page buffers`;
-      throw new HypxeError(VmbusError.BadBuffer, text);
+      throw new HypxeError('BadBuffer', text);
     }
     for (let left = length; left > 0; pfn++) {
       const part = Math.min(left, PAGE_SIZE - offset);

@@ -9,7 +9,6 @@
 
 import { HypxeError } from '../error.ts';
 import { PAGE_SIZE } from '../machine.ts';
-import { VmbusError } from './errors.ts';
 import { RingControl } from './protocol.ts';
 
 /** Most data pages of a ring. */
@@ -81,7 +80,7 @@ export function placeRing({ control, data, length }: RingPlace, address: number)
 function ringBytes(pages: number): number {
   const valid = Number.isInteger(pages) && pages > 0 && pages <= RING_PAGES_MAX;
   if (!valid || pages & (pages - 1)) {
-    throw new HypxeError(VmbusError.BadRingSize, `a ring cannot have ${pages} data pages`);
+    throw new HypxeError('BadRingSize', `a ring cannot have ${pages} data pages`);
   }
   return pages * PAGE_SIZE;
 }

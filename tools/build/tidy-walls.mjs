@@ -12,7 +12,7 @@ import { SIMULATOR_SHARES } from './bundle-checks.mjs';
 /** @typedef {import('./tidy-rules.mjs').Remark} Remark */
 
 /** The files of `src/` that every layer stands on. */
-const BASE = /^src\/(?:machine|wire|error|events|time)\.ts$/;
+const BASE = /^src\/(?:machine|wire|error|catalogue|events|time)\.ts$/;
 
 /**
  * The layers of the firmware, each with those that it may import, besides itself. RNDIS and the

@@ -10,6 +10,7 @@
  * @property {'word' | 'number' | 'string' | 'template' | 'regex' | 'punctuation'} kind
  * @property {string} text the token as written; of strings and templates the raw text
  * @property {number} line line number, from 1
+ * @property {number} start where it begins in the text
  */
 
 const WORD = /[\p{ID_Start}$_#][\p{ID_Continue}$\u200c\u200d]*/uy;
@@ -53,7 +54,7 @@ export function tokenise(text) {
   };
   /** @param {Token['kind']} kind @param {string} part */
   const push = (kind, part) => {
-    tokens.push({ kind, text: part, line });
+    tokens.push({ kind, text: part, line, start: at });
     skip(part);
   };
   const template = () => {

@@ -2,6 +2,7 @@
 
 /** One boot: the machine is built, the flow runs, and what happened becomes plain data. */
 
+import { errorEntry } from '../../src/catalogue.ts';
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { pathToFileURL } from 'node:url';
@@ -281,6 +282,6 @@ function plainOs({ vmbusVersion, error, nics, vp, processors }: OsReport): Outco
 
 /** An error of a firmware: a HypxeError, or whatever another firmware has instead. */
 function plainError(error: Partial<HypxeError>): OutcomeError {
-  const { name = 'Error', message = String(error), kind } = error;
-  return { name, text: message, advice: kind?.advice ?? '' };
+  const { name = 'Error', message = String(error) } = error;
+  return { name, text: message, advice: errorEntry(name)?.[1] ?? '' };
 }

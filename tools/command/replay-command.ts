@@ -6,7 +6,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { HypxeError } from '../../src/error.ts';
+import { ReplayError } from '../replay/replay-error.ts';
 import type { Firmware } from '../replay/firmware.ts';
 import { replayTrace, type ReplayResult } from '../replay/replay.ts';
 import { reportJson, reportText } from '../replay/report.ts';
@@ -101,7 +101,7 @@ function readTrace(file: string) {
   try {
     return parseTrace(text);
   } catch (error) {
-    if (!(error instanceof HypxeError)) throw error;
-    throw new UsageError(error.name, `${file}: ${error.message}`, error.kind.advice);
+    if (!(error instanceof ReplayError)) throw error;
+    throw new UsageError(error.name, `${file}: ${error.message}`, error.advice);
   }
 }

@@ -7,6 +7,7 @@
  * does itself, or, inside of the drivers, at their next question whether to go on.
  */
 
+import { errorEntry } from '../../src/catalogue.ts';
 import type { HypervDriver, DriverOptions } from '../../src/driver.ts';
 import type { Machine, MemoryRange } from '../../src/machine.ts';
 import type { PageAllocator } from '../../src/memory/allocator.ts';
@@ -103,6 +104,5 @@ function burst(device: NetDevice, driver: HypervDriver, goOn: () => void): void 
 /** A HypxeError, of whichever copy of the firmware. */
 export function isNamed(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
-  const { kind } = error as { kind?: { name?: unknown; errno?: unknown; advice?: unknown } };
-  return typeof kind?.name === 'string' && kind.name !== '' && typeof kind.errno === 'string';
+  return errorEntry(error.name) !== undefined;
 }

@@ -8,6 +8,7 @@
  * Runs any firmware that exports `boot`; knows nothing of Node.
  */
 
+import { errnoOf } from '../../src/catalogue.ts';
 import type { BootResult } from '../../src/boot/boot.ts';
 import type { EventSink, FirmwareEvent } from '../../src/events.ts';
 import type { MemoryRange } from '../../src/machine.ts';
@@ -288,7 +289,7 @@ class BootFlow {
     if (ended !== undefined) return ended.kind === 'hang' ? 'hang' : 'crash';
     const failed = this.#boot?.status !== 'booted';
     const errors = this.#findings.some(({ severity }) => severity === 'error');
-    const refusal = REFUSALS.includes(this.#boot?.error?.kind?.errno);
+    const refusal = REFUSALS.includes(errnoOf(this.#boot?.error?.name));
     if (failed && !errors && refusal && !connected) return 'refused';
     return failed || errors ? 'findings' : 'clean';
   }

@@ -6,6 +6,7 @@
  * Windows Server 2016 does exactly that). Between its services the firmware is quiesced.
  */
 
+import { errnoOf } from '../../src/catalogue.ts';
 import { Image } from '../../src/boot/image.ts';
 import type { BootResult } from '../../src/boot/boot.ts';
 import type { HypervDriver } from '../../src/driver.ts';
@@ -151,5 +152,5 @@ export class SanBoot {
 
 /** A HypxeError: of this program's own, or of the bundle's, which is another class. */
 function isFirmwareError(error: unknown): error is HypxeError {
-  return error instanceof Error && 'kind' in error;
+  return error instanceof Error && errnoOf(error.name) !== undefined;
 }

@@ -9,21 +9,7 @@
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { BootError } from '../../src/boot/boot.ts';
-import { ScriptError } from '../../src/boot/boot-script.ts';
-import { ImageError } from '../../src/boot/image.ts';
-import { PushError } from '../../src/boot/push-boot.ts';
-import type { ErrorKind } from '../../src/error.ts';
-import { HypervError } from '../../src/hyperv/errors.ts';
-import { MemoryError } from '../../src/memory/shared-memory.ts';
-import { BootTargetError } from '../../src/net/boot-target.ts';
-import { DhcpError } from '../../src/net/dhcp.ts';
-import { NetError } from '../../src/net/net-error.ts';
-import { NetbootError } from '../../src/net/netboot.ts';
-import { TftpError } from '../../src/net/tftp-error.ts';
-import { NetvscError } from '../../src/netvsc/errors.ts';
-import { RndisError } from '../../src/rndis/errors.ts';
-import { VmbusError } from '../../src/vmbus/errors.ts';
+import { ERRORS, type ErrorEntry } from '../../src/catalogue.ts';
 import { versionText } from '../../src/vmbus/protocol.ts';
 import { BOOT_HELP } from '../command/boot-options.ts';
 import { DIFFERENCES } from '../replay/differences.ts';
@@ -92,22 +78,10 @@ function differences(): string {
   return [...head, ...rows].map((row) => row.replaceAll('\n', ' ')).join('\n');
 }
 
-const TABLES: readonly (readonly [string, Readonly<Record<string, ErrorKind>>])[] = [
-  ['hypervisor', HypervError],
-  ['memory', MemoryError],
-  ['VMBus', VmbusError],
-  ['NetVSC', NetvscError],
-  ['RNDIS', RndisError],
-  ['network', { ...NetError, ...NetbootError }],
-  ['DHCP', { ...DhcpError, ...BootTargetError }],
-  ['TFTP', TftpError],
-  ['boot', { ...BootError, ...ImageError, ...PushError, ...ScriptError }],
-];
-
 function errors(): string {
-  const rows = TABLES.flatMap(([layer, kinds]) =>
-    Object.values(kinds).map(
-      ({ name, errno, advice }) => `| ${layer} | \`${name}\` | ${errno} | ${advice} |`,
+  const rows = Object.entries(ERRORS).flatMap(([layer, table]) =>
+    Object.entries<ErrorEntry>(table).map(
+      ([name, [errno, advice]]) => `| ${layer} | \`${name}\` | ${errno} | ${advice} |`,
     ),
   );
   return ['| layer | error | class | what to do |', '| --- | --- | --- | --- |', ...rows].join(

@@ -7,7 +7,6 @@
  */
 
 import { HypxeError } from '../../src/error.ts';
-import { VmbusError } from '../../src/vmbus/errors.ts';
 import { OsKernel, errorText, type KernelOptions, type OsNic } from './os-kernel.ts';
 
 export type { OsNic } from './os-kernel.ts';
@@ -61,7 +60,7 @@ export function bootKernel(kernel: OsKernel): BootFailure | undefined {
   try {
     kernel.start();
   } catch (error) {
-    const refused = error instanceof HypxeError && error.kind === VmbusError.VersionRefused;
+    const refused = error instanceof HypxeError && error.name === 'VersionRefused';
     return { text: errorText(error), refused };
   }
   kernel.useNetwork();

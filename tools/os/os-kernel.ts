@@ -10,7 +10,7 @@ import { HypxeError } from '../../src/error.ts';
 import { Log, type EventSink } from '../../src/events.ts';
 import { PAGE_SIZE, type Machine, type MemoryRange } from '../../src/machine.ts';
 import { GuestMemory } from '../../src/memory/guest-memory.ts';
-import { MemoryError, SharedMemory } from '../../src/memory/shared-memory.ts';
+import { SharedMemory } from '../../src/memory/shared-memory.ts';
 import { dhcp } from '../../src/net/dhcp.ts';
 import type { NetDevice } from '../../src/net/device.ts';
 import { NetworkInterface } from '../../src/net/network-interface.ts';
@@ -227,7 +227,7 @@ export class OsKernel {
   #takePage(purpose: string): number {
     const address = this.ram.allocate(PAGE_SIZE, PAGE_SIZE);
     if (address === undefined) {
-      throw new HypxeError(MemoryError.OutOfMemory, `no room for a ${purpose}`);
+      throw new HypxeError('OutOfMemory', `no room for a ${purpose}`);
     }
     this.memory.zero(address, PAGE_SIZE);
     return address;

@@ -5,8 +5,9 @@
  * (whose classes are its own) can be replayed like the sources.
  */
 
-import { HypxeError, errorKinds } from '../../src/error.ts';
-import type { ErrorKind } from '../../src/error.ts';
+import { ReplayError } from './replay-error.ts';
+import { errnoOf } from '../../src/catalogue.ts';
+import type { ErrorName } from '../../src/error.ts';
 import type { EventSink } from '../../src/events.ts';
 import type { X64Machine } from '../../src/machine.ts';
 import type { NetDevice } from '../../src/net/device.ts';
@@ -20,8 +21,8 @@ export interface FirmwareAllocator {
 /** What a device tells besides frames. */
 export interface FirmwareDeviceObserver {
   /** A frame is done; `sequence` counts `transmit` calls of the device from 0. */
-  transmitted(sequence: number, error: ErrorKind | undefined): void;
-  receiveError(error: ErrorKind, buffer: Uint8Array, offset: number, length: number): void;
+  transmitted(sequence: number, error: ErrorName | undefined): void;
+  receiveError(error: ErrorName, buffer: Uint8Array, offset: number, length: number): void;
   linkChanged(up: boolean): void;
 }
 
@@ -50,26 +51,21 @@ export interface Firmware {
   ): FirmwareDriver;
 }
 
-/** What can be wrong with a firmware bundle. */
-export const FirmwareErrors = errorKinds({
-  NoEntryPoint: ['ENOENT', 'Give a bundle that exports createDriver(machine, options).'],
-});
-
-/** A loaded module as firmware. @throws HypxeError NoEntryPoint */
+/** A loaded module as firmware. @throws ReplayError NoEntryPoint */
 export function asFirmware(module: unknown): Firmware {
   const { createDriver } = (module ?? {}) as Partial<Firmware>;
   if (typeof createDriver !== 'function')
-    throw new HypxeError(FirmwareErrors.NoEntryPoint, 'The firmware does not export createDriver.');
+    throw new ReplayError('NoEntryPoint', 'The firmware does not export createDriver.');
   return { createDriver };
 }
 
 /** The text of an error as the recording has it: `ENODEV`, `EPLATFORM(0x33)`, or a crash. */
 export function errorText(error: unknown): string {
-  const { kind, status } = error as { kind?: Partial<ErrorKind>; status?: number };
-  if (typeof kind?.errno === 'string') {
-    if (kind.errno === 'EPLATFORM' && status !== undefined)
-      return `EPLATFORM(0x${status.toString(16)})`;
-    return kind.errno;
-  }
-  return `crash: ${error instanceof Error ? `${error.name}: ${error.message}` : String(error)}`;
+  if (!(error instanceof Error)) return `crash: ${String(error)}`;
+  const errno = errnoOf(error.name);
+  if (errno === undefined) return `crash: ${error.name}: ${error.message}`;
+  const { status } = error as { status?: number };
+  return errno === 'EPLATFORM' && status !== undefined
+    ? `EPLATFORM(0x${status.toString(16)})`
+    : errno;
 }

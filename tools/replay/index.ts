@@ -16,8 +16,8 @@ export {
 } from './decode.ts';
 export type { Difference, FieldDifference, KindCount } from './compare.ts';
 export { DIFFERENCES, type DeliberateDifference, type Handling } from './differences.ts';
-export { FirmwareErrors, asFirmware, type Firmware } from './firmware.ts';
+export { asFirmware, type Firmware } from './firmware.ts';
 export type { Failure, MetDifference } from './judge.ts';
 export { replayTrace, type ReplayResult } from './replay.ts';
 export { reportJson, reportText, verdict, type ReportOptions } from './report.ts';
-export { TraceErrors, parseTrace, type TraceFile } from './trace-file.ts';
+export { parseTrace, type TraceFile } from './trace-file.ts';

@@ -2,6 +2,7 @@
 
 /** Drives a firmware's driver through the steps of a recording and collects what it did. */
 
+import { errnoOf } from '../../src/catalogue.ts';
 import type { FirmwareEvent } from '../../src/events.ts';
 import { RndisHeader } from '../../src/rndis/protocol.ts';
 import { errorText } from './firmware.ts';
@@ -184,15 +185,16 @@ export class ReplaySession {
     };
     device.observer = {
       transmitted: (sequence, error) => {
-        this.#lastError = error?.errno ?? '';
+        const errno = error === undefined ? undefined : errnoOf(error);
+        this.#lastError = errno ?? '';
         const number = this.#frames[sequence] ?? sequence;
-        emit(completionItem(number, error?.errno ?? 'OK', machine.position));
+        emit(completionItem(number, errno ?? 'OK', machine.position));
       },
       receiveError: (error, buffer, offset, length) => {
         // iPXE has taken the RNDIS header off by then, if there is one
         const header = length >= RndisHeader.size ? RndisHeader.size : 0;
         const data = buffer.slice(offset + header, offset + length);
-        emit(receiveErrorItem(error.errno, data, machine.position));
+        emit(receiveErrorItem(errnoOf(error) ?? error, data, machine.position));
       },
       linkChanged: () => undefined,
     };

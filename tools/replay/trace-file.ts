@@ -5,18 +5,10 @@
  * a file whose events do not match its own digest is read, with a warning.
  */
 
-import { HypxeError, errorKinds } from '../../src/error.ts';
+import { ReplayError } from './replay-error.ts';
 import { sha256 } from './sha256.ts';
 import { eventFault } from './trace-events.ts';
 import type { TraceEvent, TraceEventOf } from './trace-events.ts';
-
-/** What can be wrong with a trace file. */
-export const TraceErrors = errorKinds({
-  TraceNotJson: ['EINVAL', 'Check that the file is complete; record or copy it again.'],
-  TraceForeign: ['EINVAL', 'Give a recorded session in the format of the golden iPXE traces.'],
-  TraceEventInvalid: ['EINVAL', 'Correct the event, or record the session again.'],
-  TraceStepsInvalid: ['EINVAL', 'Each step must begin and end once; record the session again.'],
-});
 
 /** Largest memory of a recorded guest that the replay gives, in bytes. */
 export const TRACE_RAM_MAX = 256 * 1024 * 1024;
@@ -36,8 +28,8 @@ export interface TraceFile {
   readonly warnings: readonly string[];
 }
 
-function foreign(text: string): HypxeError {
-  return new HypxeError(TraceErrors.TraceForeign, text);
+function foreign(text: string): ReplayError {
+  return new ReplayError('TraceForeign', text);
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
@@ -51,7 +43,7 @@ function parseObject(text: string): Readonly<Record<string, unknown>> {
     value = JSON.parse(text);
   } catch (error) {
     const cut = text.trim() === '' ? 'The file is empty' : (error as Error).message;
-    throw new HypxeError(TraceErrors.TraceNotJson, `The trace is not JSON: ${cut}`);
+    throw new ReplayError('TraceNotJson', `The trace is not JSON: ${cut}`);
   }
   if (!isRecord(value)) throw foreign('The file holds JSON, but not one object.');
   if (typeof value['scenario'] !== 'string') throw foreign('The file has no "scenario".');
@@ -75,7 +67,7 @@ function parseRam(value: unknown): TraceFile['ram'] {
 /** Check that the steps follow one another: begin, end, begin, … */
 function checkSteps(events: readonly TraceEvent[], truncated: boolean): void {
   const fail = (index: number, text: string): never => {
-    throw new HypxeError(TraceErrors.TraceStepsInvalid, `Event ${index}: ${text}`);
+    throw new ReplayError('TraceStepsInvalid', `Event ${index}: ${text}`);
   };
   let open: TraceEventOf<'step'> | undefined;
   let count = 0;
@@ -130,7 +122,7 @@ function checkDigests(
 /**
  * Read a trace.
  *
- * @throws HypxeError of {@link TraceErrors}: not JSON, not a trace, an event that is not of this
+ * @throws ReplayError of {@link TraceErrors}: not JSON, not a trace, an event that is not of this
  *   format, steps out of order.
  */
 export function parseTrace(text: string): TraceFile {
@@ -139,8 +131,8 @@ export function parseTrace(text: string): TraceFile {
   events.forEach((event, index) => {
     const fault = eventFault(event);
     if (fault !== undefined)
-      throw new HypxeError(
-        TraceErrors.TraceEventInvalid,
+      throw new ReplayError(
+        'TraceEventInvalid',
         `Event ${index} of "${String(file['scenario'])}" cannot be replayed: ${fault}.`,
       );
   });

@@ -10,7 +10,6 @@ import { MapAllocator } from '../../src/memory/allocator.ts';
 import { GuestMemory } from '../../src/memory/guest-memory.ts';
 import { SharedMemory } from '../../src/memory/shared-memory.ts';
 import { VmbusConnection } from '../../src/vmbus/connection.ts';
-import { VmbusError } from '../../src/vmbus/errors.ts';
 import {
   MessageHeader,
   MessageType,
@@ -113,7 +112,7 @@ function openRescinded(machine: SimulatedMachine, looks: boolean): void {
   machine.vmbus.rescind(nic);
   connection.begin(MessageType.OPEN_CHANNEL, OpenChannel.size).setUint32(8, id, true);
   connection.post(OpenChannel.size);
-  const gone = new HypxeError(VmbusError.ChannelRescinded, `channel ${id} was rescinded`);
+  const gone = new HypxeError('ChannelRescinded', `channel ${id} was rescinded`);
   try {
     connection.wait(
       MessageType.OPEN_CHANNEL_RESULT,

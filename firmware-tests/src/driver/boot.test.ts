@@ -100,7 +100,7 @@ whole('the only card is taken away at any step: the boot fails by name, and leav
     const run = prepare();
     atStep(run, nth, () => run.machine.vmbus.rescind(run.machine.nics[0]!));
     const result = run.boot();
-    const where = `step ${nth} of ${total}: ${result.error?.kind.name}`;
+    const where = `step ${nth} of ${total}: ${result.error?.name}`;
     assert.ok(result.status === 'booted' || result.error !== undefined, where);
     assert.equal(errors(run.machine, result), [], where);
     assert.ok(run.machine.clock.now < 20_000 * TICKS_PER_MS, where);

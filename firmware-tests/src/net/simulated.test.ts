@@ -165,7 +165,7 @@ simulated('servers that do it wrong get their named error', () => {
     [{ faults: { loss: 1 } }, 'NoDhcpAnswer'],
   ];
   for (const [network, name] of cases)
-    assert.is(thrown(() => bootOver(network)).kind.name, name, JSON.stringify(network));
+    assert.is(thrown(() => bootOver(network)).name, name, JSON.stringify(network));
 });
 
 simulated.run();

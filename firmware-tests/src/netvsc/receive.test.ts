@@ -78,15 +78,15 @@ frames('short-frames-rejected: less than an Ethernet header is an error, not a f
 
 /** Messages that are no good, and the error. */
 const BAD_MESSAGES: readonly (readonly [string, Uint8Array, string])[] = [
-  ['no bytes', new Uint8Array(0), 'BadMessage'],
-  ['seven bytes', new Uint8Array(7), 'BadMessage'],
-  ['a packet that is cut', packet(frame(60)).slice(0, 43), 'BadMessage'],
-  ['data that begin outside', packet(frame(60), 97, 0), 'BadMessage'],
-  ['data that end outside', packet(frame(60), 36, 61), 'BadMessage'],
-  ['data whose end wraps around', packet(frame(60), 0xfffffff0, 0x20), 'BadMessage'],
-  ['a status that is cut', message(7, 0x4001000b, 0), 'BadMessage'],
+  ['no bytes', new Uint8Array(0), 'BadRndisMessage'],
+  ['seven bytes', new Uint8Array(7), 'BadRndisMessage'],
+  ['a packet that is cut', packet(frame(60)).slice(0, 43), 'BadRndisMessage'],
+  ['data that begin outside', packet(frame(60), 97, 0), 'BadRndisMessage'],
+  ['data that end outside', packet(frame(60), 36, 61), 'BadRndisMessage'],
+  ['data whose end wraps around', packet(frame(60), 0xfffffff0, 0x20), 'BadRndisMessage'],
+  ['a status that is cut', message(7, 0x4001000b, 0), 'BadRndisMessage'],
   ['a status that nobody knows', message(7, 0x12345678, 0, 0), 'UnknownStatus'],
-  ['a keep-alive that is cut', message(8), 'BadMessage'],
+  ['a keep-alive that is cut', message(8), 'BadRndisMessage'],
   ['RESET_CMPLT', message(0x80000006, 0, 0), 'UnknownMessage'],
   ['type 0', message(0, 0), 'UnknownMessage'],
 ];

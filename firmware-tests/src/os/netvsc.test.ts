@@ -126,7 +126,7 @@ setUp('a larger MTU is announced with its header', () => {
 setUp('a host that knows none of the versions is refused by name', () => {
   const rig = new GuestRig({ profile: { nvspVersions: [0x70000] } });
   rig.hv.probe();
-  assert.is(failure(() => rig.bus.probe()).name, 'VersionRefused');
+  assert.is(failure(() => rig.bus.probe()).name, 'NvspVersionRefused');
   rig.hv.remove();
   assert.equal(rig.outstanding(), []);
 });

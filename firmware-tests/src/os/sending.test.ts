@@ -95,7 +95,7 @@ sending('what lies in no page is refused by name, and nothing is sent', () => {
     () => pages.add(0, 33 * 4096),
     () => pages.add(0x5000, 0),
   ]) {
-    assert.is(failure(action).kind.name, 'BadBuffer');
+    assert.is(failure(action).name, 'BadBuffer');
   }
   rig.hv.delay(1);
   assert.is(device.packets.length, 0);

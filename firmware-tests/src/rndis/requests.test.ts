@@ -141,7 +141,7 @@ requests('the link state has four bytes', () => {
   for (const length of [0, 3, 8]) {
     const rig = new Rig();
     answerWith(rig, Oid.GEN_MEDIA_CONNECT_STATUS, Array<number>(length).fill(0));
-    fails('BadMessage', () => rig.driver.probe());
+    fails('BadRndisMessage', () => rig.driver.probe());
     rig.assertClean();
   }
 });

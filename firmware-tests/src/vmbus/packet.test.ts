@@ -113,12 +113,12 @@ const BAD_PACKETS: readonly BadPacket[] = [
   },
   {
     name: 'an NVSP message that is cut',
-    error: 'BadMessage',
+    error: 'BadNvspMessage',
     packet: (packet) => void (packet.payloadLength = 8),
   },
   {
     name: 'no NVSP message',
-    error: 'BadMessage',
+    error: 'BadNvspMessage',
     packet: (packet) => void (packet.payloadLength = 0),
   },
 ];

@@ -42,7 +42,7 @@ function life(rig: Rig): string {
     }
   } catch (error) {
     if (!(error instanceof HypxeError)) throw error;
-    failed = error.kind.name;
+    failed = error.name;
     rig.driver.poll();
   }
   rig.driver.remove();

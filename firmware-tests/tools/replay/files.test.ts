@@ -4,7 +4,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { HypxeError } from '../../../src/error.ts';
+import { ReplayError } from '../../../tools/replay/replay-error.ts';
 import { parseTrace } from '../../../tools/replay/index.ts';
 import { sha256 } from '../../../tools/replay/sha256.ts';
 import { TRACE_NAMES, readTrace, traceText } from '../../rigs/replay-rig.ts';
@@ -20,10 +20,10 @@ function refuses(text: string, name: string, ...parts: readonly string[]): void 
   try {
     parseTrace(text);
   } catch (error) {
-    assert.instance(error, HypxeError);
-    assert.is((error as HypxeError).name, name);
+    assert.instance(error, ReplayError);
+    assert.is((error as ReplayError).name, name);
     for (const part of parts) assert.ok((error as Error).message.includes(part), `${error}`);
-    assert.ok((error as HypxeError).kind.advice.length > 20);
+    assert.ok((error as ReplayError).advice.length > 20);
     return;
   }
   assert.unreachable(`${name} expected`);

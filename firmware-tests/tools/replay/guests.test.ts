@@ -4,6 +4,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { ReplayError } from '../../../tools/replay/replay-error.ts';
 import * as sources from '../../../src/index.ts';
 import type { X64Machine } from '../../../src/machine.ts';
 import {
@@ -201,8 +202,11 @@ random('events removed, repeated, exchanged: an answer or a named error', () => 
     try {
       replayTrace(asFirmware(sources), parseTrace(JSON.stringify(trace)));
     } catch (error) {
-      const known = (error as { kind?: object }).kind !== undefined;
-      assert.ok(known, `seed ${seed}, run ${run}, ${name}: ${(error as Error).stack}`);
+      assert.instance(
+        error,
+        ReplayError,
+        `seed ${seed}, run ${run}, ${name}: ${(error as Error).stack}`,
+      );
     }
   }
 });

@@ -20,7 +20,7 @@ const HOUSES = ['src', 'tools', 'firmware-tests'];
 const AT_THE_TOP = [
   ...HOUSES,
   ...['package.json', 'package-lock.json', 'tsconfig.json', 'README.md', 'LICENSE'],
-  ...['node_modules', 'dist'],
+  ...['node_modules', 'dist', 'out'],
 ];
 
 /** Files that are code or text of the project; the golden data are others' and stay as they are. */

@@ -1,103 +1,51 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * Writes the generated parts of README.md: what the program prints, the lists that are data in the
- * code. `npm run readme` writes them, `--check` only looks whether they are up to date.
+ * Writes the generated parts of the manual. `npm run readme` writes them, `--check` only looks
+ * whether they are up to date.
  *
- * A part stands between `<!-- generated: NAME -->` and `<!-- end -->`.
+ * A part stands between `<!-- generated: NAME -->` and `<!-- end -->`, in one file of the manual.
  */
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ERRORS, type ErrorEntry } from '../../src/catalogue.ts';
-import { versionText } from '../../src/vmbus/protocol.ts';
-import { BOOT_HELP } from '../command/boot-options.ts';
-import { DIFFERENCES } from '../replay/differences.ts';
-import { AUDIT_CHECKS } from '../simulator/audit/audit-findings.ts';
-import { PROFILES } from '../simulator/profiles/profiles.ts';
+import { ROOT, readBooks, type Book } from './books.ts';
+import { PARTS } from './parts.ts';
 
-const README = fileURLToPath(new URL('../../README.md', import.meta.url));
-const BOOT_LOG = fileURLToPath(
-  new URL('../../firmware-tests/golden/boot-default.txt', import.meta.url),
-);
+/** A part that no marker names, that two markers name, or a marker that names no part. */
+export class ManualError extends Error {}
 
-/** A part that no marker names, or a marker that names no part. */
-class ReadmeError extends Error {}
-
-const PARTS: Readonly<Record<string, () => string>> = {
-  'boot-log': () => fenced(readFileSync(BOOT_LOG, 'utf8')),
-  'boot-help': () => fenced(BOOT_HELP),
-  hosts,
-  audit,
-  differences,
-  errors,
-};
-
-/** The README with its generated parts made anew. */
-export function regenerate(text: string): string {
-  const seen = new Set<string>();
+/** The manual with its generated parts made anew. @throws ManualError */
+export function regenerate(books: readonly Book[]): Book[] {
+  const places = new Map<string, string>();
   const marker = /(<!-- generated: ([a-z-]+) -->\n)[\s\S]*?(<!-- end -->)/g;
-  const result = text.replace(marker, (_all, begin: string, name: string, end: string) => {
-    const part = PARTS[name];
-    if (part === undefined) throw new ReadmeError(`README.md names no such part: ${name}`);
-    seen.add(name);
-    return `${begin}\n${part().trimEnd()}\n\n${end}`;
-  });
+  const made = books.map(({ path, text }) => ({
+    path,
+    text: text.replace(marker, (_all, begin: string, name: string, end: string) => {
+      const part = PARTS[name];
+      if (part === undefined) throw new ManualError(`${path}: there is no part ${name}`);
+      const other = places.get(name);
+      if (other !== undefined) throw new ManualError(`${path}: ${name} is in ${other} already`);
+      places.set(name, path);
+      return `${begin}\n${part().trimEnd()}\n\n${end}`;
+    }),
+  }));
   for (const name of Object.keys(PARTS)) {
-    if (!seen.has(name)) throw new ReadmeError(`README.md lacks the part ${name}`);
+    if (!places.has(name)) throw new ManualError(`no README.md has a marker for the part ${name}`);
   }
-  return result;
-}
-
-function fenced(text: string): string {
-  return `\`\`\`text\n${text.trimEnd()}\n\`\`\``;
-}
-
-function hosts(): string {
-  const rows = PROFILES.map(({ name, description, vmbusVersions }) => {
-    const sorted = [...vmbusVersions].sort((a, b) => a - b);
-    const range = `${versionText(sorted[0]!)} to ${versionText(sorted.at(-1)!)}`;
-    return `| \`${name}\` | ${range} | ${description} |`;
-  });
-  return ['| host | VMBus | what it is |', '| --- | --- | --- |', ...rows].join('\n');
-}
-
-function audit(): string {
-  const rows = Object.entries(AUDIT_CHECKS).map(
-    ([name, { number, text }]) => `| ${number} | \`${name}\` | ${text} |`,
-  );
-  return ['| # | check | what must hold |', '| --- | --- | --- |', ...rows].join('\n');
-}
-
-function differences(): string {
-  const rows = DIFFERENCES.map(({ title, sources, handling, ipxe, hypxe }) => {
-    const does = handling === 'fixed' ? hypxe : `${hypxe} (${handling})`;
-    return `| ${title} | ${ipxe} | ${does} | ${sources.join(', ')} |`;
-  });
-  const head = ['| difference | iPXE | hypxe | source |', '| --- | --- | --- | --- |'];
-  return [...head, ...rows].map((row) => row.replaceAll('\n', ' ')).join('\n');
-}
-
-function errors(): string {
-  const rows = Object.entries(ERRORS).flatMap(([layer, table]) =>
-    Object.entries<ErrorEntry>(table).map(
-      ([name, [errno, advice]]) => `| ${layer} | \`${name}\` | ${errno} | ${advice} |`,
-    ),
-  );
-  return ['| layer | error | class | what to do |', '| --- | --- | --- | --- |', ...rows].join(
-    '\n',
-  );
+  return made;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const text = readFileSync(README, 'utf8');
-  const wanted = regenerate(text);
-  if (process.argv.includes('--check')) {
-    if (text !== wanted) {
-      process.stderr.write('README.md is out of date: run npm run readme\n');
-      process.exitCode = 1;
+  const books = readBooks();
+  const changed = regenerate(books).filter(({ text }, i) => text !== books[i]!.text);
+  for (const { path, text } of changed) {
+    if (!process.argv.includes('--check')) {
+      writeFileSync(join(ROOT, path), text);
+      continue;
     }
-  } else if (text !== wanted) {
-    writeFileSync(README, wanted);
+    process.stderr.write(`${path} is out of date: run npm run readme\n`);
+    process.exitCode = 1;
   }
 }

@@ -1,76 +1,131 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** The README is the manual: its commands work as printed, its generated parts are up to date. */
+/** The manual as texts: its generated parts, its links, its length, and the tree that it shows. */
 
-import { spawnSync } from 'node:child_process';
-import {
-  mkdtempSync,
-  readFileSync,
-  readdirSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { regenerate } from '../../../tools/manual/readme.ts';
+import { ROOT, blocksOf, readBooks, type Book } from '../../../tools/manual/books.ts';
+import { anchorsOf, brokenLinks, linksOf } from '../../../tools/manual/links.ts';
+import { ManualError, regenerate } from '../../../tools/manual/readme.ts';
 
-const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
-const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
+/** README.md is read in one sitting. */
+const LINES_MAX = 350;
+const COLUMNS_MAX = 120;
 
-/** The commands of all `sh` blocks, those of the first block aside: .ci/run runs those. */
-function commands(): string[] {
-  const blocks = [...README.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map((match) => match[1]!);
-  return blocks.slice(1).flatMap((block) => block.trim().split('\n'));
-}
+const books = readBooks();
+const readme = books[0]!;
+const manual = suite('manual');
 
-const readme = suite('README');
-let folder = '';
-
-readme.before(() => {
-  // The tree under other eyes: what a command writes must not lie about in the checkout
-  folder = mkdtempSync(join(tmpdir(), 'hypxe-readme-'));
-  for (const name of readdirSync(ROOT)) symlinkSync(join(ROOT, name), join(folder, name));
+manual('the generated parts are up to date', () => {
+  assert.equal(regenerate(books), books, 'run npm run readme');
 });
 
-readme.after(() => rmSync(folder, { recursive: true }));
+const marker = (name: string): string => `<!-- generated: ${name} -->\n<!-- end -->\n`;
 
-readme('the generated parts are up to date', () => {
-  assert.is(regenerate(README), README, 'run npm run readme');
-});
-
-readme('the first block is what a newcomer runs', () => {
-  const first = /^```sh\n([\s\S]*?)^```$/m.exec(README)![1];
-  assert.is(first, 'npm ci && npm start\nnpm ci && npm test\n');
-});
-
-readme('there are commands to run', () => {
-  assert.ok(commands().length >= 5);
-});
-
-for (const command of commands()) {
-  readme(`works as printed: ${command}`, () => {
-    const { status, stdout, stderr } = spawnSync('sh', ['-c', command], {
-      cwd: folder,
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    assert.is(status, 0, `${command}\n${stdout.slice(-2000)}${stderr.slice(-2000)}`);
-    assert.ok(stdout.length > 0);
+for (const [what, path, text, says] of [
+  ['a marker that names no part', 'a.md', marker('nothing'), /a\.md: there is no part nothing/],
+  ['a part that is in two files', 'a.md', marker('audit'), /audit is in a\.md already/],
+] as const) {
+  manual(`${what} is an error`, () => {
+    const wrong = () => regenerate([{ path, text }, ...books]);
+    assert.throws(
+      wrong,
+      (error: Error) => error instanceof ManualError && says.test(error.message),
+    );
   });
 }
 
-readme('the guest of a few lines runs, and is caught', () => {
-  const example = /^```js\n(import \{ Network, Simul[\s\S]*?)^```$/m.exec(README)![1]!;
-  const file = join(folder, 'example.mjs');
-  writeFileSync(file, example);
-  const { status, stdout, stderr } = spawnSync('node', [file], { encoding: 'utf8' });
-  assert.is(status, 0, stderr);
-  assert.match(stdout, /^message type 15 supported 1$/m);
-  assert.match(stdout, /^error .*UNLOAD/m);
+manual('a part without a marker is an error', () => {
+  const text = readme.text.replace('generated: boot-log', 'generated-not: boot-log');
+  const wrong = () => regenerate([{ ...readme, text }, ...books.slice(1)]);
+  assert.throws(wrong, /no README\.md has a marker for the part boot-log/);
 });
 
-readme.run();
+manual('the first block is what a newcomer runs', () => {
+  const first = blocksOf(readme.text).find(({ language }) => language === 'sh');
+  assert.is(first?.text, 'npm ci && npm start\nnpm ci && npm test\n');
+});
+
+manual('README.md is read in one sitting', () => {
+  const lines = readme.text.trimEnd().split('\n').length;
+  assert.ok(lines <= LINES_MAX, `${lines} lines, at most ${LINES_MAX}`);
+});
+
+manual('no line but those of tables is too wide', () => {
+  const wide = books.flatMap(({ path, text }) =>
+    text
+      .split('\n')
+      .map((line, i) => ({ line, at: `${path}:${i + 1}` }))
+      .filter(({ line }) => line.length > COLUMNS_MAX && !line.startsWith('|')),
+  );
+  assert.equal(wide, []);
+});
+
+// --- links ---
+
+manual('every link leads to a file and a heading that are there', () => {
+  assert.equal(
+    brokenLinks(books, (path) => existsSync(join(ROOT, path))),
+    [],
+  );
+});
+
+manual('a link to nothing is found', () => {
+  const text =
+    '# One\n\n[a](x.md) `[b](y.md)` [c](#one) [d](#two) [e](../b.md#one) [f](https://x)\n';
+  const some: Book[] = [
+    { path: 'room/a.md', text },
+    { path: 'b.md', text: '# Two' },
+  ];
+  const here = (path: string): boolean => some.some((book) => book.path === path);
+  assert.equal(brokenLinks(some, here), [
+    'room/a.md:3: there is no room/x.md',
+    'room/a.md:3: room/a.md has no heading #two',
+    'room/a.md:3: b.md has no heading #one',
+  ]);
+});
+
+manual('headings have the names that GitHub gives them', () => {
+  const text = '# `Machine`, the seam\n## A b-c\n## A b-c\n```sh\n# no heading\n```\n';
+  assert.equal([...anchorsOf(text)], ['machine-the-seam', 'a-b-c', 'a-b-c-1']);
+});
+
+manual('README.md leads to every room that has a text', () => {
+  const targets = linksOf(readme).map(({ file }) => file);
+  const unreached = books.slice(1).filter(({ path }) => !targets.includes(path));
+  const reached = books.filter(({ path }) => targets.includes(path)).flatMap(linksOf);
+  const further = reached.map(({ file }) => file);
+  const lost = unreached.filter(({ path }) => !further.includes(path)).map(({ path }) => path);
+  assert.equal(lost, []);
+});
+
+// --- the tree ---
+
+/** The folders that README.md lists, from the top. */
+function listedFolders(): string[] {
+  const tree = blocksOf(readme.text).find(({ text }) => text.startsWith('src/ '))!;
+  const parents: string[] = [];
+  return tree.text.split('\n').flatMap((line) => {
+    const [, indent, name] = /^( *)(\S+\/) {2,}\S/.exec(line) ?? [];
+    if (indent === undefined || name === undefined) return [];
+    parents.splice(indent.length / 2, parents.length, name);
+    return [parents.join('')];
+  });
+}
+
+/** The folders in a folder. */
+function foldersIn(path: string): string[] {
+  return readdirSync(join(ROOT, path), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => `${path}${entry.name}/`);
+}
+
+manual('the tree in README.md has each folder, and none that is not there', () => {
+  const houses = ['src/', 'tools/', 'firmware-tests/'];
+  const folders = [...houses, ...houses.flatMap(foldersIn), ...foldersIn('tools/simulator/')];
+  assert.equal(listedFolders().sort(), folders.sort());
+});
+
+manual.run();

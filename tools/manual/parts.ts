@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** The generated parts of the manual: what the program prints, and lists that are data in code. */
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { BootError } from '../../src/boot/boot.ts';
+import { ScriptError } from '../../src/boot/boot-script.ts';
+import { ImageError } from '../../src/boot/image.ts';
+import { PushError } from '../../src/boot/push-boot.ts';
+import type { ErrorKind } from '../../src/error.ts';
+import { HypervError } from '../../src/hyperv/errors.ts';
+import { MemoryError } from '../../src/memory/shared-memory.ts';
+import { BootTargetError } from '../../src/net/boot-target.ts';
+import { DhcpError } from '../../src/net/dhcp.ts';
+import { NetError } from '../../src/net/net-error.ts';
+import { NetbootError } from '../../src/net/netboot.ts';
+import { TftpError } from '../../src/net/tftp-error.ts';
+import { NetvscError } from '../../src/netvsc/errors.ts';
+import { RndisError } from '../../src/rndis/errors.ts';
+import { VmbusError } from '../../src/vmbus/errors.ts';
+import { versionText } from '../../src/vmbus/protocol.ts';
+import { BOOT_HELP } from '../command/boot-help.ts';
+import type { Terminal } from '../command/boot-command.ts';
+import { EXPLORE_HELP } from '../command/explore-options.ts';
+import { hostsCommand } from '../command/hosts-command.ts';
+import { replayCommand } from '../command/replay-command.ts';
+import { scenariosCommand } from '../command/scenarios-command.ts';
+import { DIFFERENCES } from '../replay/differences.ts';
+import { SCENARIOS } from '../scenarios/index.ts';
+import { AUDIT_CHECKS } from '../simulator/audit/audit-findings.ts';
+import { KNOBS, knobChoices } from '../simulator/profiles/knob-values.ts';
+import type { HostKnobs } from '../simulator/profiles/profile.ts';
+import { DEFAULT_PROFILE, PROFILES, profileNamed } from '../simulator/profiles/profiles.ts';
+import { ROOT } from './books.ts';
+
+/** Texts that tests hold against what the program prints. */
+const GOLDEN = join(ROOT, 'firmware-tests/golden');
+
+const HELP = ['--help'];
+
+/** Each generated part by the name that its marker has. */
+export const PARTS: Readonly<Record<string, () => string>> = {
+  'boot-log': () => fenced(readFileSync(join(GOLDEN, 'boot-default.txt'), 'utf8')),
+  help: () => fenced(readFileSync(join(GOLDEN, 'cli-help.txt'), 'utf8')),
+  'boot-help': () => fenced(BOOT_HELP),
+  'explore-help': () => fenced(EXPLORE_HELP),
+  'scenarios-help': () => printed((terminal) => scenariosCommand(HELP, terminal)),
+  'replay-help': () => printed((terminal) => replayCommand(HELP, '', terminal)),
+  'hosts-help': () => printed((terminal) => hostsCommand(HELP, terminal)),
+  hosts,
+  knobs,
+  audit,
+  scenarios,
+  differences,
+  errors,
+};
+
+function fenced(text: string): string {
+  return `\`\`\`text\n${text.trimEnd()}\n\`\`\``;
+}
+
+/** What a command prints before it comes back or waits for anything. */
+function printed(command: (terminal: Terminal) => unknown): string {
+  let text = '';
+  command({ out: (more) => void (text += more), error: (more) => void (text += more) });
+  return fenced(text);
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const lines = [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`);
+  return lines.map((line) => line.replaceAll('\n', ' ')).join('\n');
+}
+
+function hosts(): string {
+  const rows = PROFILES.map(({ name, description, vmbusVersions }) => {
+    const sorted = [...vmbusVersions].sort((a, b) => a - b);
+    const range = `${versionText(sorted[0]!)} to ${versionText(sorted.at(-1)!)}`;
+    return [`\`${name}\``, range, description];
+  });
+  return table(['host', 'VMBus', 'what it is'], rows);
+}
+
+function knobs(): string {
+  const standard = profileNamed(DEFAULT_PROFILE)!.knobs;
+  const rows = (Object.keys(KNOBS) as (keyof HostKnobs)[]).map((name) => [
+    `\`${name}\``,
+    KNOBS[name].text,
+    knobChoices(name),
+    String(standard[name]),
+    otherwise(name, standard[name]),
+  ]);
+  return table(['knob', 'what it decides', 'values', 'default', 'other hosts'], rows);
+}
+
+/** The hosts that have another value than the default: `never (server2008, server2012)`. */
+function otherwise(name: keyof HostKnobs, standard: HostKnobs[keyof HostKnobs]): string {
+  const values = new Map<string, string[]>();
+  for (const { name: host, knobs } of PROFILES) {
+    if (knobs[name] === standard) continue;
+    const value = String(knobs[name]);
+    values.set(value, [...(values.get(value) ?? []), host]);
+  }
+  return [...values].map(([value, names]) => `${value} (${names.join(', ')})`).join('; ');
+}
+
+function audit(): string {
+  const rows = Object.entries(AUDIT_CHECKS).map(([name, { number, text }]) => [
+    String(number),
+    `\`${name}\``,
+    text,
+  ]);
+  return table(['#', 'check', 'what must hold'], rows);
+}
+
+function scenarios(): string {
+  const rows = SCENARIOS.map(({ name, text, mistake, references }) => [
+    `\`${name}\``,
+    text,
+    mistake,
+    references.join('; '),
+  ]);
+  return table(['scenario', 'what goes wrong', 'whose mistake', 'reference'], rows);
+}
+
+function differences(): string {
+  const rows = DIFFERENCES.map(({ title, sources, handling, ipxe, hypxe }) => {
+    const does = handling === 'fixed' ? hypxe : `${hypxe} (${handling})`;
+    return [title, ipxe, does, sources.join(', ')];
+  });
+  return table(['difference', 'iPXE', 'hypxe', 'source'], rows);
+}
+
+const ERRORS: readonly (readonly [string, Readonly<Record<string, ErrorKind>>])[] = [
+  ['hypervisor', HypervError],
+  ['memory', MemoryError],
+  ['VMBus', VmbusError],
+  ['NetVSC', NetvscError],
+  ['RNDIS', RndisError],
+  ['network', { ...NetError, ...NetbootError }],
+  ['DHCP', { ...DhcpError, ...BootTargetError }],
+  ['TFTP', TftpError],
+  ['boot', { ...BootError, ...ImageError, ...PushError, ...ScriptError }],
+];
+
+function errors(): string {
+  const rows = ERRORS.flatMap(([layer, kinds]) =>
+    Object.values(kinds).map(({ name, errno, advice }) => [layer, `\`${name}\``, errno, advice]),
+  );
+  return table(['layer', 'error', 'class', 'what to do'], rows);
+}

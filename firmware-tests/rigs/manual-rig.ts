@@ -38,7 +38,7 @@ export function examplesOf({ path: book, text }: Book): (ExampleFile | ExampleCo
   const examples: (ExampleFile | ExampleCommand)[] = [];
   for (const { language, text: body, line, follows } of blocksOf(text)) {
     if (language === 'js' || language === 'ts') {
-      const file = /^\/\/ (\S+\.(?:js|ts))\n/.exec(body)?.[1];
+      const file = /^(?:\/\/ SPDX.*\n)?\/\/ (\S+\.(?:js|ts))\n/.exec(body)?.[1];
       if (file === undefined) throw new Error(`${book}:${line}: the example has no file name`);
       examples.push({ file, text: body });
     } else if (language === 'sh') {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** README.md: every example works as printed, each command is spawned. Its first block is run by `.ci/run`. */
+/** README.md: every example works as printed. It spawns each command but those of `.ci/run`. */
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** The manuals of what the command line runs: every example works as printed. It spawns each command. */
+/** The manuals of what the command line runs: each example works as printed. It spawns them. */
 
 import { suite } from 'uvu';
 import { testExamples } from '../../rigs/manual-rig.ts';

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ROOT, blocksOf, readBooks, type Book } from '../../../tools/manual/books.ts';
+import { examplesOf } from '../../rigs/manual-rig.ts';
 import { anchorsOf, brokenLinks, linksOf } from '../../../tools/manual/links.ts';
 import { ManualError, regenerate } from '../../../tools/manual/readme.ts';
 
@@ -61,6 +62,46 @@ manual('no line but those of tables is too wide', () => {
       .filter(({ line }) => line.length > COLUMNS_MAX && !line.startsWith('|')),
   );
   assert.equal(wide, []);
+});
+
+// --- examples ---
+
+manual('examples are files, commands, exit codes and what is printed', () => {
+  const text = `
+\`\`\`js
+// out/a.js
+x();
+\`\`\`
+
+\`\`\`sh
+one
+two    # exit code 3
+\`\`\`
+
+\`\`\`text
+printed
+\`\`\`
+
+Prose.
+
+\`\`\`text
+not printed
+\`\`\`
+
+\`\`\`console
+$ not run
+\`\`\`
+`;
+  assert.equal(examplesOf({ path: 'a.md', text }), [
+    { file: 'out/a.js', text: '// out/a.js\nx();\n' },
+    { command: 'one', exitCode: 0, prints: [] },
+    { command: 'two', exitCode: 3, prints: ['printed'] },
+  ]);
+});
+
+manual('a program without a file name is an error: nobody would test it', () => {
+  const text = '```js\nx();\n```\n';
+  assert.throws(() => examplesOf({ path: 'a.md', text }), /a\.md:1: the example has no file name/);
 });
 
 // --- links ---

@@ -4,21 +4,7 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { BootError } from '../../src/boot/boot.ts';
-import { ScriptError } from '../../src/boot/boot-script.ts';
-import { ImageError } from '../../src/boot/image.ts';
-import { PushError } from '../../src/boot/push-boot.ts';
-import type { ErrorKind } from '../../src/error.ts';
-import { HypervError } from '../../src/hyperv/errors.ts';
-import { MemoryError } from '../../src/memory/shared-memory.ts';
-import { BootTargetError } from '../../src/net/boot-target.ts';
-import { DhcpError } from '../../src/net/dhcp.ts';
-import { NetError } from '../../src/net/net-error.ts';
-import { NetbootError } from '../../src/net/netboot.ts';
-import { TftpError } from '../../src/net/tftp-error.ts';
-import { NetvscError } from '../../src/netvsc/errors.ts';
-import { RndisError } from '../../src/rndis/errors.ts';
-import { VmbusError } from '../../src/vmbus/errors.ts';
+import { ERRORS, type ErrorEntry } from '../../src/catalogue.ts';
 import { versionText } from '../../src/vmbus/protocol.ts';
 import { BOOT_HELP } from '../command/boot-help.ts';
 import type { Terminal } from '../command/boot-command.ts';
@@ -131,21 +117,14 @@ function differences(): string {
   return table(['difference', 'iPXE', 'hypxe', 'source'], rows);
 }
 
-const ERRORS: readonly (readonly [string, Readonly<Record<string, ErrorKind>>])[] = [
-  ['hypervisor', HypervError],
-  ['memory', MemoryError],
-  ['VMBus', VmbusError],
-  ['NetVSC', NetvscError],
-  ['RNDIS', RndisError],
-  ['network', { ...NetError, ...NetbootError }],
-  ['DHCP', { ...DhcpError, ...BootTargetError }],
-  ['TFTP', TftpError],
-  ['boot', { ...BootError, ...ImageError, ...PushError, ...ScriptError }],
-];
-
 function errors(): string {
-  const rows = ERRORS.flatMap(([layer, kinds]) =>
-    Object.values(kinds).map(({ name, errno, advice }) => [layer, `\`${name}\``, errno, advice]),
+  const rows = Object.entries(ERRORS).flatMap(([layer, errorsOfLayer]) =>
+    Object.entries<ErrorEntry>(errorsOfLayer).map(([name, [errno, advice]]) => [
+      layer,
+      `\`${name}\``,
+      errno,
+      advice,
+    ]),
   );
   return table(['layer', 'error', 'class', 'what to do'], rows);
 }

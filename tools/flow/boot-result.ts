@@ -22,6 +22,15 @@ export class BadBootResult extends Error {
   }
 }
 
+/** Errors with which a firmware refuses a host: it cannot run there at all. */
+const REFUSALS: readonly unknown[] = ['ENODEV', 'EACCES', 'ENOTSUP'];
+
+/** Whether an error is one of a firmware, of any bundle, that refuses the host. */
+export function isRefusal(error: unknown): boolean {
+  const { kind } = (error ?? {}) as { readonly kind?: { readonly errno?: unknown } };
+  return REFUSALS.includes(kind?.errno);
+}
+
 /**
  * Check what a firmware's `boot` has returned. What may be left out is filled in: `attempts`, and
  * the `memoryMap` of a firmware that shares nothing.

@@ -53,6 +53,13 @@ export {
   type TftpServerOptions,
 } from './network/index.ts';
 export { Partition, type PartitionOptions } from './hypervisor/partition.ts';
+export { FACTS, type Fact, type FactName, type JsonValue } from './profiles/facts.ts';
+export {
+  HostProfileError,
+  hostIdentity,
+  hostProfileJson,
+  parseHostProfile,
+} from './profiles/profile-file.ts';
 export type { HostKnobs, HostProfile } from './profiles/profile.ts';
 export { DEFAULT_PROFILE, PROFILES, profileNamed, withKnobs } from './profiles/profiles.ts';
 export { Random } from './base/random.ts';

@@ -4,6 +4,7 @@
 
 import { PROCESSORS_MAX } from '../simulator/hypervisor/partition.ts';
 import { DEFAULT_PROFILE } from '../simulator/profiles/profiles.ts';
+import { DEVICES_HELP } from './device-options.ts';
 import { EXIT_HELP } from './usage.ts';
 
 /** Most guest RAM, in MiB. */
@@ -49,6 +50,10 @@ Utility services
                       script, cmdline a command line, all others lie beside the image
   --services LIST     serve some of file-copy, heartbeat, shutdown, time-sync (default none; with
                       --push all)
+
+Further devices
+  --devices LIST      offered besides, with commas between (default none):
+                      ${DEVICES_HELP}
 
 Firmware
   --firmware FILE.js  bring your own: an ES module that exports boot(machine, options)

@@ -10,6 +10,7 @@ import { PROCESSORS_MAX } from '../simulator/hypervisor/partition.ts';
 import type { HostProfile } from '../simulator/profiles/profile.ts';
 import { DEFAULT_PROFILE } from '../simulator/profiles/profiles.ts';
 import { MEMORY_MAX_MIB } from './boot-help.ts';
+import { readDevices } from './device-options.ts';
 import { pathBelow } from './directory-files.ts';
 import { requireDirectory, requireFile } from './files.ts';
 import { readHost, turnKnobs, type GivenKnobs } from './host-options.ts';
@@ -58,6 +59,8 @@ export interface BootRequest extends LinkOptions {
   /** Files that the host pushes, in order; and the utility services that the firmware serves. */
   readonly pushes: readonly PushedFile[];
   readonly services: readonly ServiceName[];
+  /** Names of the further devices that the host offers. */
+  readonly devices: readonly string[];
   readonly faults: {
     readonly loss: number;
     readonly duplication: number;
@@ -103,6 +106,7 @@ const OPTIONS = {
   'next-server': { type: 'string' },
   push: { type: 'string', multiple: true },
   services: { type: 'string' },
+  devices: { type: 'string' },
   firmware: { type: 'string' },
   preset: { type: 'string' },
   trace: { type: 'string' },
@@ -168,6 +172,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     ...network,
     pushes,
     services: readServices(values.services, pushes.length > 0),
+    devices: readDevices(values.devices),
     faults: {
       loss: probability('--loss', values.loss ?? '0'),
       duplication: probability('--duplicate', values.duplicate ?? '0'),

@@ -20,6 +20,7 @@ import {
   syntheticImage,
   type FileSource,
 } from '../simulator/network/index.ts';
+import { deviceNamed } from '../simulator/services/index.ts';
 import type { BootRequest } from './boot-options.ts';
 import type { BootOutcome, OutcomeError, OutcomeOs } from './boot-outcome.ts';
 import { directoryFiles } from './directory-files.ts';
@@ -127,7 +128,7 @@ interface Surroundings {
 
 function createMachine(
   request: BootRequest,
-  { files, link, heartbeat, pushes: { devices } }: Surroundings,
+  { files, link, heartbeat, pushes }: Surroundings,
 ): SimulatedMachine {
   const { served, faults, nics, memoryMiB, profile, seed } = request;
   const network = new Network({ files, bootFile: served.name, faults });
@@ -148,7 +149,7 @@ function createMachine(
     hypercallConvention: request.hypercallConvention,
     pageSize: request.pageSize,
     heartbeat,
-    devices,
+    devices: [...pushes.devices, ...request.devices.map((name) => deviceNamed(name)!.create())],
   });
 }
 

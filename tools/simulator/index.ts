@@ -65,18 +65,28 @@ export { DEFAULT_PROFILE, PROFILES, profileNamed, withKnobs } from './profiles/p
 export { Random } from './base/random.ts';
 export type { SimulatedProcessor } from './hypervisor/simulated-processor.ts';
 export {
+  DEVICES,
   FileCopyHost,
   HeartbeatHost,
+  KEYBOARD,
+  KeyboardHost,
   ShutdownHost,
   TimeSyncHost,
+  deviceNamed,
   memoryContents,
   type FileContents,
   type FileCopyHostOptions,
+  type KeyboardState,
   type Push,
   type PushReport,
   type ShutdownWish,
   type TimeSyncHostOptions,
 } from './services/index.ts';
+export {
+  describeMessage,
+  type DeviceDescription,
+  type DeviceProtocol,
+} from './vmbus-server/device-description.ts';
 export { inertDevice } from './vmbus-server/inert-device.ts';
 export type { ClientInspection, VmbusInspection } from './vmbus-server/inspection.ts';
 export { VmbusServer } from './vmbus-server/server.ts';

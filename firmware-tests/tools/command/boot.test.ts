@@ -241,7 +241,7 @@ json('a boot with findings has their pages', async () => {
 json('a refused host', async () => {
   const { verdict, exitCode, image } = await document('--host', 'server2012', '--no-os');
   assert.is(verdict, 'refused');
-  assert.is(exitCode, 2);
+  assert.is(exitCode, 6);
   assert.is(image, null);
 });
 

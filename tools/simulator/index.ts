@@ -82,11 +82,8 @@ export {
   type ShutdownWish,
   type TimeSyncHostOptions,
 } from './services/index.ts';
-export {
-  describeMessage,
-  type DeviceDescription,
-  type DeviceProtocol,
-} from './vmbus-server/device-description.ts';
+export type { DeviceDescription } from './vmbus-server/device-description.ts';
+export { describeMessage, type DeviceProtocol } from './vmbus-server/device-protocol.ts';
 export { inertDevice } from './vmbus-server/inert-device.ts';
 export type { ClientInspection, VmbusInspection } from './vmbus-server/inspection.ts';
 export { VmbusServer } from './vmbus-server/server.ts';

@@ -43,6 +43,7 @@ export const KEYBOARD: DeviceDescription = {
   text: 'synthetic keyboard; nobody types on it',
   interfaceId: KEYBOARD_INTERFACE,
   protocol: {
+    name: 'keyboard',
     header: KeyboardHeader,
     types: KeyboardMessageType,
     messages: {
@@ -56,7 +57,7 @@ export const KEYBOARD: DeviceDescription = {
 };
 
 export class KeyboardHost implements ChannelDevice {
-  readonly description = KEYBOARD;
+  readonly protocol = KEYBOARD.protocol;
   readonly interfaceId = KEYBOARD_INTERFACE;
   readonly instanceId = KEYBOARD_INSTANCE;
   readonly offerFlags = 0;

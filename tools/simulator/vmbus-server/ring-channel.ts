@@ -13,7 +13,7 @@ import { TICKS_PER_MS } from '../base/clock.ts';
 import type { Alarm } from '../base/clock.ts';
 import type { Grant } from '../ledger/grants.ts';
 import type { ServerContext } from './context.ts';
-import { describeMessage } from './device-description.ts';
+import { describeMessage } from './device-protocol.ts';
 import type { RingPoke } from './faults.ts';
 import type { GrantMemory } from './grant-memory.ts';
 import { DESCRIPTOR_SIZE, FOOTER_SIZE, PACKET_MAX, ReceivedPacket } from './guest-packet.ts';
@@ -352,10 +352,10 @@ export class RingChannel implements DeviceChannel {
 
   /** What a packet says, in words, if its device describes itself. */
   #describe(view: DataView, bytes: Uint8Array, length: number): { message?: string } {
-    const { description } = this.#device;
-    if (description === undefined) return {};
+    const { protocol } = this.#device;
+    if (protocol === undefined) return {};
     if (view.getUint16(PacketHeader.at.type, true) !== PacketType.DATA_INBAND) return {};
     const payload = view.getUint16(PacketHeader.at.headerQlen, true) * 8;
-    return { message: describeMessage(description, bytes.subarray(payload, length)) };
+    return { message: describeMessage(protocol, bytes.subarray(payload, length)) };
   }
 }

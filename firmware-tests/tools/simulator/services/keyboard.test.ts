@@ -246,7 +246,8 @@ description('traces and captures say what crossed', () => {
 });
 
 description('messages that are cut short or unknown are described, too', () => {
-  const bytes = (...all: number[]): string => describeMessage(KEYBOARD, Uint8Array.from(all));
+  const bytes = (...all: number[]): string =>
+    describeMessage(KEYBOARD.protocol, Uint8Array.from(all));
   assert.is(bytes(), 'keyboard message of 0 bytes');
   assert.is(bytes(9, 0, 0, 0), 'keyboard message 9');
   assert.is(bytes(1, 0, 0, 0, 5), 'keyboard PROTOCOL_REQUEST version missing');

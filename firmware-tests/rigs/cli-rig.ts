@@ -2,12 +2,13 @@
 
 /** Runs the built command line as a user does, and compares what it prints with kept texts. */
 
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as assert from 'uvu/assert';
+import { Exit } from '../../tools/command/usage.ts';
 
 /** The built command line. */
 export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
@@ -52,6 +53,24 @@ export function hypxe(...args: string[]): Promise<Run> {
   });
 }
 
+/** Run `hypxe`, and press Ctrl-C as soon as this is found in what it prints, on either output. */
+export function interrupted(args: readonly string[], when: RegExp): Promise<Run> {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [CLI, ...args], { cwd: directory, timeout: RUN_MAX_MS });
+    const printed = { out: '', error: '' };
+    let pressed = false;
+    const read = (which: keyof typeof printed, text: Buffer): void => {
+      printed[which] += String(text);
+      if (pressed || !when.test(printed[which])) return;
+      pressed = true;
+      child.kill('SIGINT');
+    };
+    child.stdout.on('data', (text: Buffer) => read('out', text));
+    child.stderr.on('data', (text: Buffer) => read('error', text));
+    child.on('close', (code) => resolve({ code, ...printed }));
+  });
+}
+
 /** Run a command of the shell. */
 export function shell(command: string): Promise<Run> {
   const options = { cwd: directory, timeout: RUN_MAX_MS };
@@ -80,9 +99,15 @@ export function assertKept(name: string, text: string): void {
   assert.is(text, kept, hint);
 }
 
-/** Assert a refusal: exit code 2, nothing on standard output, and this on the other. */
-export function assertRefused(run: Run, name: string, text: string, advice: string): void {
+/** Assert a refusal: exit code, nothing on standard output, and this on the other. */
+export function assertRefused(
+  run: Run,
+  name: string,
+  text: string,
+  advice: string,
+  code: number = Exit.USAGE,
+): void {
   assert.is(run.error, `hypxe: ${name}: ${text}\n       ${advice}\n`);
   assert.is(run.out, '');
-  assert.is(run.code, 2);
+  assert.is(run.code, code);
 }

@@ -79,6 +79,13 @@ export const TARGETS = [
     check: (metafile) => checkProgram(metafile, 'boot worker'),
   },
   {
+    entry: 'tools/command/replay-worker.ts',
+    outfile: 'dist/replay-worker.js',
+    optional: true,
+    platform: 'node',
+    check: (metafile) => checkProgram(metafile, 'replay worker'),
+  },
+  {
     entry: 'tools/explore/explore-worker.ts',
     outfile: 'dist/explore-worker.js',
     optional: true,

@@ -154,6 +154,7 @@ export class Capture {
       device,
       payload: event.bytes,
       attached: network ? this.#rndis.of(event, primary) : NONE,
+      ...(event.message === undefined ? {} : { comment: event.message }),
     };
   }
 

@@ -4,11 +4,12 @@
 
 import { guidText } from '../../src/wire.ts';
 import { DeviceClass, MessageType, OfferChannel } from '../../src/vmbus/protocol.ts';
+import { DEVICES } from '../simulator/services/devices.ts';
 import { CaptureDevice } from './protocol.ts';
 
 /** A channel, as far as a capture cares. */
 export interface OfferedChannel {
-  /** One of {@link CaptureDevice}. */
+  /** One of {@link CaptureDevice}, or of those behind DESCRIBED. */
   readonly device: number;
   /** The channel of the same device with sub-channel index 0. */
   readonly primary: number;
@@ -49,5 +50,7 @@ export class OfferedChannels {
 
 function deviceOf(interfaceId: string): number {
   if (interfaceId === DeviceClass.NETWORK) return CaptureDevice.NETWORK;
-  return UTILITIES.includes(interfaceId) ? CaptureDevice.UTILITY : CaptureDevice.UNKNOWN;
+  if (UTILITIES.includes(interfaceId)) return CaptureDevice.UTILITY;
+  const index = DEVICES.findIndex((device) => device.interfaceId === interfaceId);
+  return index < 0 ? CaptureDevice.UNKNOWN : CaptureDevice.DESCRIBED + index;
 }

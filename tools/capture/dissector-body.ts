@@ -223,6 +223,16 @@ local function utility_message(tvb, pinfo, tree)
   end
 end
 
+-- Devices that describe themselves -----------------------------------------------------------
+
+local function described_message(device, tvb, pinfo, tree)
+  local kind = u32(tvb, device.type_at)
+  if kind == nil then return end
+  add_struct(tree, device.proto, tvb, device.messages[kind] or device.header, 0)
+  pinfo.cols.protocol = device.name
+  pinfo.cols.info:append(" " .. (device.types[kind] or ("message " .. kind)))
+end
+
 -- Ring packets -------------------------------------------------------------------------------
 
 local function ring_packet(tvb, attached, device, pinfo, tree)
@@ -250,6 +260,9 @@ local function ring_packet(tvb, attached, device, pinfo, tree)
   local payload = rest(tvb, header * 8)
   if payload == nil then return end
   if device == 2 then return utility_message(payload, pinfo, tree) end
+  if described[device] then
+    return described_message(described[device], payload, pinfo, tree)
+  end
   if device ~= 1 then return add_bytes(tree, "vmbus.payload", payload, 0) end
   nvsp_message(payload, pinfo, tree, kind)
   if attached == nil then return end

@@ -94,13 +94,13 @@ export class FieldTable {
     for (const protocol of protocols) {
       const own = [...this.#fields].filter(([, field]) => field.protocol === protocol);
       const list = own.map(([name]) => `  F["${name}"],`).join('\n');
-      lines.push(`${VARIABLES[protocol]!}.fields = {\n${list}\n}`);
+      lines.push(`${VARIABLES[protocol] ?? `p_${protocol}`}.fields = {\n${list}\n}`);
     }
     return lines.join('\n');
   }
 }
 
-/** The Lua variables of the protocols. */
+/** The Lua variables of protocols, where they are not `p_` and the name. */
 const VARIABLES: Readonly<Record<string, string>> = {
   hypxe: 'p_hypxe',
   hyperv: 'p_hv',

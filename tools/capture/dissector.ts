@@ -14,6 +14,8 @@ import * as utility from '../../src/services/protocol.ts';
 import * as vmbus from '../../src/vmbus/protocol.ts';
 import { struct, type Struct } from '../../src/wire.ts';
 import { MESSAGE_STRUCTS, NVSP_STRUCTS, RNDIS_STRUCTS } from '../replay/structs.ts';
+import { DEVICES } from '../simulator/services/devices.ts';
+import type { DeviceDescription } from '../simulator/vmbus-server/device-description.ts';
 import { DISSECTOR_BODY } from './dissector-body.ts';
 import { FieldTable, snake } from './dissector-fields.ts';
 import * as capture from './protocol.ts';
@@ -39,6 +41,7 @@ local p_vmbus = Proto.new("vmbus", "Hyper-V VMBus")
 local p_nvsp = Proto.new("nvsp", "Hyper-V NetVSP")
 local p_rndis = Proto.new("rndis", "Remote NDIS")
 local p_ic = Proto.new("ic", "Hyper-V integration components")
+${DEVICES.map(protocolLua).join('\n')}
 `;
 
 /** The dissector. */
@@ -73,8 +76,49 @@ export function dissector(): string {
     [utility.IcType.TIME_SYNC]: utility.TimeSyncMessage,
   };
   out.push(tableOf('ic_messages', ic, structsOf(utility)));
+  out.push(...DEVICES.flatMap((device) => deviceLua(device, fields)), describedLua());
   addFurtherFields(fields);
   return `${out.join('\n')}\n${fields.lua()}\n${DISSECTOR_BODY}`;
+}
+
+// --- devices that describe themselves ---
+
+/** Name of a device's protocol, in filters and in Lua. */
+function protocolOf({ name }: DeviceDescription): string {
+  return `hv_${snake(name).replaceAll('-', '_')}`;
+}
+
+function protocolLua(device: DeviceDescription): string {
+  const protocol = protocolOf(device);
+  return `local p_${protocol} = Proto.new("${protocol}", "Hyper-V ${device.name}")`;
+}
+
+/** The structures of a device, and the names of its messages. */
+function deviceLua(device: DeviceDescription, fields: FieldTable): string[] {
+  const { header, types, messages } = device.protocol;
+  const protocol = protocolOf(device);
+  const structs = Object.entries({ header, ...messages }).map(([type, of]) =>
+    structLua(`${protocol}_${type}`, of, fields, protocol, protocol),
+  );
+  fields.add(protocol, `${protocol}.type`, 'uint32', 'type', `V.${protocol}`);
+  return [...structs, tableLua(protocol, types)];
+}
+
+/** Which device has which structures, by CaptureHeader.device. */
+function describedLua(): string {
+  const lines = DEVICES.map((device, index) => {
+    const protocol = protocolOf(device);
+    const { header, messages } = device.protocol;
+    const structs = Object.keys(messages).map((type) => `[${type}] = S.${protocol}_${type}`);
+    return [
+      `  [${capture.CaptureDevice.DESCRIBED + index}] = {`,
+      `    name = "${device.name}", proto = p_${protocol}, types = V.${protocol},`,
+      `    type_at = ${header.at.type}, header = S.${protocol}_header,`,
+      `    messages = { ${structs.join(', ')} },`,
+      '  },',
+    ].join('\n');
+  });
+  return `local described = {\n${lines.join('\n')}\n}`;
 }
 
 /** Fields that are no member of a structure: flexible arrays, and copies of the header's number. */
@@ -180,13 +224,22 @@ function values(): string {
     CaptureKind: capture.CaptureKind,
     CaptureDirection: capture.CaptureDirection,
     CaptureChange: capture.CaptureChange,
-    CaptureDevice: capture.CaptureDevice,
+    CaptureDevice: captureDevices(),
   };
-  const lines = Object.entries(tables).map(([name, table]) => {
-    const entries = Object.entries(table).map(([text, value]) => `  [${value}] = "${text}",`);
-    return `V.${name} = {\n${entries.join('\n')}\n}`;
-  });
+  const lines = Object.entries(tables).map(([name, table]) => tableLua(name, table));
   return `local V = {}\n${lines.join('\n')}`;
+}
+
+function tableLua(name: string, table: Values): string {
+  const entries = Object.entries(table).map(([text, value]) => `  [${value}] = "${text}",`);
+  return `V.${name} = {\n${entries.join('\n')}\n}`;
+}
+
+/** CaptureHeader.device: the fixed ones, and those that describe themselves. */
+function captureDevices(): Values {
+  const { DESCRIBED, ...fixed } = capture.CaptureDevice;
+  const own = DEVICES.map(({ name }, index) => [name.toUpperCase(), DESCRIBED + index] as const);
+  return { ...fixed, ...Object.fromEntries(own) };
 }
 
 /** Registers, with all of those that there are several of. */

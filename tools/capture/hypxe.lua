@@ -12,6 +12,7 @@ local p_vmbus = Proto.new("vmbus", "Hyper-V VMBus")
 local p_nvsp = Proto.new("nvsp", "Hyper-V NetVSP")
 local p_rndis = Proto.new("rndis", "Remote NDIS")
 local p_ic = Proto.new("ic", "Hyper-V integration components")
+local p_hv_keyboard = Proto.new("hv_keyboard", "Hyper-V keyboard")
 
 local V = {}
 V.HvCall = {
@@ -334,6 +335,7 @@ V.CaptureDevice = {
   [0] = "UNKNOWN",
   [1] = "NETWORK",
   [2] = "UTILITY",
+  [16] = "KEYBOARD",
 }
 local S = {}
 S.CaptureHeader = { name = "HYPXE_CAPTURE_HEADER", size = 36, least = 36, fields = {
@@ -910,6 +912,40 @@ local ic_messages = {
   [3] = S.ShutdownMessage,
   [4] = S.TimeSyncMessage,
 }
+S.hv_keyboard_1 = { name = "SYNTH_KBD_PROTOCOL_REQUEST", size = 8, least = 8, fields = {
+  { 0, 4, "hv_keyboard.type" },
+  { 4, 4, "hv_keyboard.version" },
+} }
+S.hv_keyboard_2 = { name = "SYNTH_KBD_PROTOCOL_RESPONSE", size = 8, least = 8, fields = {
+  { 0, 4, "hv_keyboard.type" },
+  { 4, 4, "hv_keyboard.status" },
+} }
+S.hv_keyboard_3 = { name = "SYNTH_KBD_KEYSTROKE", size = 12, least = 12, fields = {
+  { 0, 4, "hv_keyboard.type" },
+  { 4, 2, "hv_keyboard.make_code" },
+  { 6, 2, "hv_keyboard.reserved" },
+  { 8, 4, "hv_keyboard.info" },
+} }
+S.hv_keyboard_4 = { name = "SYNTH_KBD_LED_INDICATORS", size = 8, least = 8, fields = {
+  { 0, 4, "hv_keyboard.type" },
+  { 4, 4, "hv_keyboard.state" },
+} }
+S.hv_keyboard_header = { name = "SYNTH_KBD_MSG_HDR", size = 4, least = 4, fields = {
+  { 0, 4, "hv_keyboard.type" },
+} }
+V.hv_keyboard = {
+  [1] = "PROTOCOL_REQUEST",
+  [2] = "PROTOCOL_RESPONSE",
+  [3] = "EVENT",
+  [4] = "LED_INDICATORS",
+}
+local described = {
+  [16] = {
+    name = "keyboard", proto = p_hv_keyboard, types = V.hv_keyboard,
+    type_at = 0, header = S.hv_keyboard_header,
+    messages = { [1] = S.hv_keyboard_1, [2] = S.hv_keyboard_2, [3] = S.hv_keyboard_3, [4] = S.hv_keyboard_4 },
+  },
+}
 local F = {}
 F["hypxe.version"] = ProtoField.uint8("hypxe.version", "version", base.HEX)
 F["hypxe.kind"] = ProtoField.uint8("hypxe.kind", "kind", base.HEX, V.CaptureKind)
@@ -1133,6 +1169,13 @@ F["ic.time_sync_reference_message.flags"] = ProtoField.uint8("ic.time_sync_refer
 F["ic.time_sync_reference_message.leap_flags"] = ProtoField.uint8("ic.time_sync_reference_message.leap_flags", "leap flags", base.HEX)
 F["ic.time_sync_reference_message.stratum"] = ProtoField.uint8("ic.time_sync_reference_message.stratum", "stratum", base.HEX)
 F["ic.time_sync_reference_message.reserved"] = ProtoField.bytes("ic.time_sync_reference_message.reserved", "reserved")
+F["hv_keyboard.type"] = ProtoField.uint32("hv_keyboard.type", "type", base.HEX, V.hv_keyboard)
+F["hv_keyboard.version"] = ProtoField.uint32("hv_keyboard.version", "version", base.HEX)
+F["hv_keyboard.status"] = ProtoField.uint32("hv_keyboard.status", "status", base.HEX)
+F["hv_keyboard.make_code"] = ProtoField.uint16("hv_keyboard.make_code", "make code", base.HEX)
+F["hv_keyboard.reserved"] = ProtoField.uint16("hv_keyboard.reserved", "reserved", base.HEX)
+F["hv_keyboard.info"] = ProtoField.uint32("hv_keyboard.info", "info", base.HEX)
+F["hv_keyboard.state"] = ProtoField.uint32("hv_keyboard.state", "state", base.HEX)
 F["hypxe.note"] = ProtoField.string("hypxe.note", "note")
 F["hyperv.call"] = ProtoField.uint32("hyperv.call", "call", base.HEX, V.HvCall)
 F["hyperv.status"] = ProtoField.uint16("hyperv.status", "status", base.HEX, V.HvStatus)
@@ -1397,6 +1440,15 @@ p_ic.fields = {
   F["ic.time_sync_reference_message.reserved"],
   F["ic.file.bytes"],
 }
+p_hv_keyboard.fields = {
+  F["hv_keyboard.type"],
+  F["hv_keyboard.version"],
+  F["hv_keyboard.status"],
+  F["hv_keyboard.make_code"],
+  F["hv_keyboard.reserved"],
+  F["hv_keyboard.info"],
+  F["hv_keyboard.state"],
+}
 
 local truncated = ProtoExpert.new("hypxe.truncated", "Shorter than its structure",
   expert.group.MALFORMED, expert.severity.WARN)
@@ -1614,6 +1666,16 @@ local function utility_message(tvb, pinfo, tree)
   end
 end
 
+-- Devices that describe themselves -----------------------------------------------------------
+
+local function described_message(device, tvb, pinfo, tree)
+  local kind = u32(tvb, device.type_at)
+  if kind == nil then return end
+  add_struct(tree, device.proto, tvb, device.messages[kind] or device.header, 0)
+  pinfo.cols.protocol = device.name
+  pinfo.cols.info:append(" " .. (device.types[kind] or ("message " .. kind)))
+end
+
 -- Ring packets -------------------------------------------------------------------------------
 
 local function ring_packet(tvb, attached, device, pinfo, tree)
@@ -1641,6 +1703,9 @@ local function ring_packet(tvb, attached, device, pinfo, tree)
   local payload = rest(tvb, header * 8)
   if payload == nil then return end
   if device == 2 then return utility_message(payload, pinfo, tree) end
+  if described[device] then
+    return described_message(described[device], payload, pinfo, tree)
+  end
   if device ~= 1 then return add_bytes(tree, "vmbus.payload", payload, 0) end
   nvsp_message(payload, pinfo, tree, kind)
   if attached == nil then return end

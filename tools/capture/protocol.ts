@@ -71,8 +71,11 @@ export const CaptureChange = {
   LOST: 6,
 } as const;
 
-/** CaptureHeader.device: known from the offer of the channel. */
-export const CaptureDevice = { UNKNOWN: 0, NETWORK: 1, UTILITY: 2 } as const;
+/**
+ * CaptureHeader.device: known from the offer of the channel. From DESCRIBED on, those that describe
+ * themselves, in the order of `DEVICES`.
+ */
+export const CaptureDevice = { UNKNOWN: 0, NETWORK: 1, UTILITY: 2, DESCRIBED: 16 } as const;
 
 /** CaptureHeader.vp of events that do not say. */
 export const VP_UNKNOWN = 0xffffffff;

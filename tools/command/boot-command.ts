@@ -8,18 +8,14 @@ import type { GuestEnd } from '../flow/boot-flow.ts';
 import { LinkError, startLink, type LinkRequest, type RunningLink } from '../links/link-start.ts';
 import { bootJson } from './boot-json.ts';
 import { BOOT_HELP, parseBoot, type BootRequest } from './boot-options.ts';
-import { lostOutcome, type BootOutcome } from './boot-outcome.ts';
+import { interruptedOutcome, lostOutcome, type BootOutcome } from './boot-outcome.ts';
 import { bootReport } from './boot-report.ts';
-import { Exit, UsageError, plural } from './usage.ts';
+import type { Terminal } from './terminal.ts';
+import { EnvironmentError, Exit, failureText, plural, type ExitCode } from './usage.ts';
+import { OUT_OF_MEMORY, thrownByWorker } from './worker-failure.ts';
 
 /** How often the signs of life are looked at, in ms. */
 const HEARTBEAT_MS = 250;
-
-/** Where the command writes. */
-export interface Terminal {
-  out(text: string): void;
-  error(text: string): void;
-}
 
 /** Paths that depend on whether the command runs from its sources or from `dist`. */
 export interface Places {
@@ -27,12 +23,12 @@ export interface Places {
   readonly bootWorker: URL;
 }
 
-/** Run the command; returns the exit code. @throws UsageError */
+/** Run the command; returns the exit code. @throws CommandError */
 export async function bootCommand(
   args: readonly string[],
   places: Places,
   terminal: Terminal,
-): Promise<number> {
+): Promise<ExitCode> {
   const request = parseBoot(args, places.firmware);
   if (request === undefined) {
     terminal.out(BOOT_HELP);
@@ -42,23 +38,32 @@ export async function bootCommand(
   const outcome = await runOverLink(request, places, terminal);
 
   // Report; a trace or a capture that is cut short is no success, whatever the boot was
-  const { traceFailure, captureFailure } = outcome;
-  const failure = traceFailure ?? captureFailure;
-  const code = failure === undefined ? exitCode(outcome.verdict) : Exit.USAGE;
+  const failures = unwritten(request, outcome);
+  const code = failures.length === 0 ? CODES[outcome.verdict] : Exit.ENVIRONMENT;
   if (request.json) terminal.out(`${bootJson(request, outcome, code)}\n`);
   else terminal.out(`${bootReport(outcome).join('\n')}\n`);
-  if (traceFailure !== undefined) {
-    const text = `the trace in ${request.trace} is incomplete: ${traceFailure}`;
-    throw new UsageError('TraceUnwritable', text, 'Give a path with room for it.');
-  }
-  if (captureFailure !== undefined) {
-    const text = `the capture in ${request.pcap} is incomplete: ${captureFailure}`;
-    throw new UsageError('CaptureUnwritable', text, 'Give a path with room for it.');
-  }
+  for (const failure of failures) terminal.error(failureText(failure));
   return code;
 }
 
-/** Run the boot, with the real link that it asks for. @throws UsageError */
+/** The files that are incomplete. */
+function unwritten(
+  { trace, pcap }: BootRequest,
+  { traceFailure, captureFailure }: BootOutcome,
+): EnvironmentError[] {
+  const failures: EnvironmentError[] = [];
+  const add = (name: string, text: string): void =>
+    void failures.push(new EnvironmentError(name, text, 'Give a path with room for it.'));
+  if (traceFailure !== undefined) {
+    add('TraceUnwritable', `the trace in ${trace} is incomplete: ${traceFailure}`);
+  }
+  if (captureFailure !== undefined) {
+    add('CaptureUnwritable', `the capture in ${pcap} is incomplete: ${captureFailure}`);
+  }
+  return failures;
+}
+
+/** Run the boot, with the real link that it asks for. @throws CommandError */
 async function runOverLink(
   request: BootRequest,
   places: Places,
@@ -79,13 +84,13 @@ async function runOverLink(
   return { ...outcome, link: { ...link.counts, failure } };
 }
 
-/** @throws UsageError ProgramMissing, LinkUnreachable */
+/** @throws EnvironmentError ProgramMissing, LinkUnreachable */
 async function openLink(request: LinkRequest): Promise<RunningLink> {
   try {
     return await startLink(request);
   } catch (error) {
     if (!(error instanceof LinkError)) throw error;
-    throw new UsageError(error.name, error.message, error.advice);
+    throw new EnvironmentError(error.name, error.message, error.advice);
   }
 }
 
@@ -115,6 +120,8 @@ class BootWorker {
   readonly #terminal: Terminal;
   readonly #heartbeat = new Int32Array(new SharedArrayBuffer(4));
   readonly #worker: Worker;
+  /** Bytes of the image that have come. */
+  #received = 0;
 
   constructor(request: BootRequest, worker: URL, terminal: Terminal, link?: RunningLink) {
     this.#request = request;
@@ -132,9 +139,11 @@ class BootWorker {
     this.#worker.stdout.on('data', (text: Buffer) => terminal.error(String(text)));
   }
 
-  /** @throws UsageError */
+  /** @throws CommandError */
   async run(): Promise<BootOutcome> {
     let timer: NodeJS.Timeout | undefined;
+    let interrupted: (() => void) | undefined;
+    const { interrupt } = this.#terminal;
     try {
       return await new Promise<BootOutcome>((resolve, reject) => {
         const lost = (kind: GuestEnd['kind'], text: string, stack?: string): void =>
@@ -146,16 +155,23 @@ class BootWorker {
         this.#worker.on('message', (message: WorkerMessage) => {
           this.#show(message);
           if (message.kind === 'done') resolve(message.outcome);
-          else if (message.kind === 'thrown') reject(new Error(message.text));
-          else if (message.kind === 'usage') {
-            reject(new UsageError(message.name, message.text, message.advice));
-          }
+          else if (message.kind === 'failed') reject(thrownByWorker(message));
         });
-        this.#worker.on('error', (error: Error) => lost('thrown', String(error), error.stack));
+        this.#worker.on('error', (error: NodeJS.ErrnoException) => {
+          if (error.code === OUT_OF_MEMORY) lost('crash', 'it ran out of memory');
+          else lost('thrown', String(error), error.stack);
+        });
         this.#worker.on('exit', () => lost('crash', 'it ended its process (process.exit)'));
+        const since = Date.now();
+        interrupted = () => {
+          const ms = Date.now() - since;
+          resolve(interruptedOutcome(this.#request, ms, this.#received));
+        };
+        interrupt?.addEventListener('abort', interrupted);
       });
     } finally {
       clearInterval(timer);
+      if (interrupted !== undefined) interrupt?.removeEventListener('abort', interrupted);
       await this.#worker.terminate();
     }
   }
@@ -173,6 +189,7 @@ class BootWorker {
   }
 
   #show(message: WorkerMessage): void {
+    if (message.kind === 'progress') this.#received = message.received;
     if (this.#request.json) return;
     if (message.kind === 'line') this.#terminal.out(`${message.text}\n`);
     if (message.kind === 'progress' && message.received > 0) {
@@ -194,15 +211,11 @@ function progressLine(received: number, total: number | undefined): string {
 /** As wide as the time of a log line. */
 const INDENT = ' '.repeat(16);
 
-function exitCode(verdict: BootOutcome['verdict']): number {
-  switch (verdict) {
-    case 'clean':
-      return Exit.CLEAN;
-    case 'findings':
-      return Exit.FINDINGS;
-    case 'refused':
-      return Exit.USAGE;
-    default:
-      return Exit.CRASH;
-  }
-}
+const CODES: Readonly<Record<BootOutcome['verdict'], ExitCode>> = {
+  clean: Exit.CLEAN,
+  findings: Exit.FINDINGS,
+  crash: Exit.CRASH,
+  hang: Exit.CRASH,
+  refused: Exit.REFUSED,
+  interrupted: Exit.INTERRUPTED,
+};

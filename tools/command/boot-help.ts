@@ -4,6 +4,8 @@
 
 import { PROCESSORS_MAX } from '../simulator/hypervisor/partition.ts';
 import { DEFAULT_PROFILE } from '../simulator/profiles/profiles.ts';
+import { DEVICES_HELP } from './device-options.ts';
+import { EXIT_HELP } from './usage.ts';
 
 /** Most guest RAM, in MiB. */
 export const MEMORY_MAX_MIB = 2048;
@@ -15,7 +17,8 @@ and the audit looks for anything that the host could still touch. An OS then tak
 firmware boots once more. Without FILE an image is made (see --size).
 
 Host
-  --host NAME         host generation (default ${DEFAULT_PROFILE}); hypxe hosts lists them
+  --host NAME|FILE    host generation (default ${DEFAULT_PROFILE}), or FILE.json that describes one;
+                      hypxe hosts lists them
   --knob NAME=VALUE   change one habit of the host; hypxe hosts NAME lists them; may be repeated
   --nics N            network adapters, 1 to 8 (default 1)
   --processors N      virtual processors, 1 to ${PROCESSORS_MAX} (default 1)
@@ -48,6 +51,10 @@ Utility services
   --services LIST     serve some of file-copy, heartbeat, shutdown, time-sync (default none; with
                       --push all)
 
+Further devices
+  --devices LIST      offered besides, with commas between (default none):
+                      ${DEVICES_HELP}
+
 Firmware
   --firmware FILE.js  bring your own: an ES module that exports boot(machine, options)
   --preset NAME       sizes and habits of hypxe's own firmware: default or ipxe
@@ -66,11 +73,12 @@ Output
   -v, --verbose       log what is only of interest when something goes wrong
   -h, --help          this text
 
-Exit code: 0 clean, 1 findings, 2 usage or host refused, 3 guest crash or hang.
+${EXIT_HELP}
 
 Examples
   hypxe boot vmlinuz --host server2012r2 --loss 0.05 --seed 7
   hypxe boot --firmware my-firmware.js --json
+  hypxe hosts server2022 --json > host.json; hypxe boot --host host.json --knob echoVersion=false
   hypxe boot --processors 4 --then kexec,crash
   hypxe boot --link passt --boot-file pxelinux.0
   hypxe boot --push vmlinuz --push initrd.img=boot/initrd.img

@@ -20,6 +20,7 @@ export function bootJson(request: BootRequest, outcome: BootOutcome, exitCode: n
       firmware: request.ownFirmware ? null : request.firmware,
       pushes: request.pushes.map(({ path }) => path),
       services: request.services,
+      devices: request.devices,
       link: request.link,
       bootFile: request.bootFile,
       nextServer: request.nextServer,

@@ -2,16 +2,18 @@
 
 /** The options of `hypxe boot`. */
 
-import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
 import type { ServiceName } from '../../src/boot/services.ts';
 import { FLOW_STEPS, checkSteps, type FlowStep } from '../flow/flow-steps.ts';
-import { KNOBS, isKnob, knobChoices, knobValue } from '../simulator/profiles/knob-values.ts';
 import { PROCESSORS_MAX } from '../simulator/hypervisor/partition.ts';
-import { DEFAULT_PROFILE, PROFILES, profileNamed } from '../simulator/profiles/profiles.ts';
+import type { HostProfile } from '../simulator/profiles/profile.ts';
+import { DEFAULT_PROFILE } from '../simulator/profiles/profiles.ts';
 import { MEMORY_MAX_MIB } from './boot-help.ts';
+import { readDevices } from './device-options.ts';
 import { pathBelow } from './directory-files.ts';
+import { requireDirectory, requireFile } from './files.ts';
+import { readHost, turnKnobs, type GivenKnobs } from './host-options.ts';
 import { readLink, type LinkOptions } from './link-options.ts';
 import {
   firstImage,
@@ -41,8 +43,10 @@ export type Served =
 
 /** A boot, as it was asked for. Plain data: it goes to a worker. */
 export interface BootRequest extends LinkOptions {
+  /** Name of the host, and all of it: with the knobs that are turned. */
   readonly host: string;
-  readonly knobs: Readonly<Record<string, string | number | boolean>>;
+  readonly profile: HostProfile;
+  readonly knobs: GivenKnobs;
   readonly seed: number;
   readonly nics: number;
   readonly processors: number;
@@ -55,6 +59,8 @@ export interface BootRequest extends LinkOptions {
   /** Files that the host pushes, in order; and the utility services that the firmware serves. */
   readonly pushes: readonly PushedFile[];
   readonly services: readonly ServiceName[];
+  /** Names of the further devices that the host offers. */
+  readonly devices: readonly string[];
   readonly faults: {
     readonly loss: number;
     readonly duplication: number;
@@ -100,6 +106,7 @@ const OPTIONS = {
   'next-server': { type: 'string' },
   push: { type: 'string', multiple: true },
   services: { type: 'string' },
+  devices: { type: 'string' },
   firmware: { type: 'string' },
   preset: { type: 'string' },
   trace: { type: 'string' },
@@ -130,7 +137,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     throw new UsageError('TooManyFiles', text, 'Give one FILE, or --serve a directory.');
   }
   const memoryMiB = wholeNumber('--memory', values.memory ?? '64', 4, MEMORY_MAX_MIB);
-  const host = knownHost(values.host ?? DEFAULT_PROFILE);
+  const host = readHost(values.host ?? DEFAULT_PROFILE);
   const size = wholeNumber('--size', values.size ?? '1048576', 1, 2 ** 31);
   const network = readLink(values, positionals[0]);
   const pushes = readPushes(values.push ?? []);
@@ -154,8 +161,8 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     values.firmware === undefined ? 'Run npm run build first.' : FIRMWARE_ADVICE,
   );
   return {
-    host,
-    knobs: readKnobs(host, values.knob ?? []),
+    host: host.name,
+    ...turnKnobs(host, values.knob ?? []),
     seed: wholeNumber('--seed', values.seed ?? '1', 0, Number.MAX_SAFE_INTEGER),
     nics: wholeNumber('--nics', values.nics ?? '1', 1, 8),
     processors: wholeNumber('--processors', values.processors ?? '1', 1, PROCESSORS_MAX),
@@ -165,6 +172,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     ...network,
     pushes,
     services: readServices(values.services, pushes.length > 0),
+    devices: readDevices(values.devices),
     faults: {
       loss: probability('--loss', values.loss ?? '0'),
       duplication: probability('--duplicate', values.duplicate ?? '0'),
@@ -225,16 +233,6 @@ function readSteps(texts: readonly string[], os: boolean, memoryMiB: number): Fl
   return steps as FlowStep[];
 }
 
-function knownHost(name: string): string {
-  if (profileNamed(name) !== undefined) return name;
-  const names = PROFILES.map((profile) => profile.name);
-  throw new UsageError(
-    'UnknownHost',
-    `there is no host profile ${quoted(name)}`,
-    didYouMean(name, names),
-  );
-}
-
 /** @throws UsageError UnknownArchitecture, UnknownConvention, BadPageSize */
 function readArchitecture(
   architecture: string,
@@ -272,30 +270,6 @@ function knownPreset(name: string): 'default' | 'ipxe' {
   );
 }
 
-/** `NAME=VALUE`. @throws UsageError UnknownKnob, BadKnob */
-function readKnobs(
-  host: string,
-  texts: readonly string[],
-): Record<string, string | number | boolean> {
-  const now: Readonly<Record<string, unknown>> = { ...profileNamed(host)!.knobs };
-  const knobs: Record<string, string | number | boolean> = {};
-  for (const text of texts) {
-    const [name = '', ...rest] = text.split('=');
-    if (!isKnob(name)) {
-      const advice = didYouMean(name, Object.keys(KNOBS), `hypxe hosts ${host} lists the knobs.`);
-      throw new UsageError('UnknownKnob', `there is no knob ${quoted(name)}`, advice);
-    }
-    const value = knobValue(name, rest.join('='));
-    if (value === undefined) {
-      const what = rest.length === 0 ? 'has no value' : `cannot be ${quoted(rest.join('='))}`;
-      const advice = `Write --knob ${name}=VALUE: ${knobChoices(name)}; now ${String(now[name])}.`;
-      throw new UsageError('BadKnob', `knob ${name} ${what}`, advice);
-    }
-    knobs[name] = value;
-  }
-  return knobs;
-}
-
 function whatIsServed(
   file: string | undefined,
   root: string | undefined,
@@ -315,9 +289,7 @@ function whatIsServed(
     checkSize(file, length, memoryMiB);
     return { kind: 'file', name: path.basename(file), path: path.resolve(file), size: length };
   }
-  if (!fs.statSync(root, { throwIfNoEntry: false })?.isDirectory()) {
-    throw new UsageError('NoDirectory', `${root} is no directory`, 'Check the path of --serve.');
-  }
+  requireDirectory(root, 'Check the path of --serve.');
   const length = requireFile(
     path.join(root, file),
     'FILE is a path below the directory of --serve.',
@@ -350,18 +322,4 @@ function checkSize(file: string, length: number, memoryMiB: number): void {
       ? `Give the guest more: --memory ${enough}.`
       : `A guest has at most ${MEMORY_MAX_MIB} MiB: boot something smaller.`;
   throw new UsageError('FileTooLarge', text, advice);
-}
-
-/** Size of a readable file. @throws UsageError */
-function requireFile(file: string, advice: string): number {
-  const stat = fs.statSync(file, { throwIfNoEntry: false });
-  if (stat === undefined) throw new UsageError('FileMissing', `${file} does not exist`, advice);
-  if (!stat.isFile()) throw new UsageError('NotAFile', `${file} is not a file`, advice);
-  try {
-    fs.closeSync(fs.openSync(file, 'r'));
-  } catch (error) {
-    const text = `${file} cannot be read: ${(error as Error).message}`;
-    throw new UsageError('FileUnreadable', text, 'Check its permissions.');
-  }
-  return stat.size;
 }

@@ -41,7 +41,9 @@ export interface OutcomeStage {
 }
 
 export interface BootOutcome {
-  readonly verdict: Verdict;
+  readonly verdict: Verdict | 'interrupted';
+  /** Of a boot that was interrupted: what was done until then. */
+  readonly interrupted?: string;
   readonly served: {
     readonly name: string;
     readonly length: number;
@@ -118,6 +120,25 @@ export function lostOutcome(request: BootRequest, ended: GuestEnd): BootOutcome 
   };
 }
 
+/** The outcome of a boot that somebody has interrupted, after some time of the wall. */
+export function interruptedOutcome(
+  request: BootRequest,
+  ms: number,
+  received: number,
+): BootOutcome {
+  const ended = { guest: 'firmware', kind: 'hang', text: '', stack: undefined } as const;
+  const { trace, pcap } = request;
+  const files = [trace, pcap].filter((file) => file !== undefined);
+  const cut = files.length === 0 ? '' : `; ${files.join(' and ')} may lack the end`;
+  const got = received === 0 ? 'nothing received' : `${plural(received, 'byte')} received`;
+  return {
+    ...lostOutcome(request, ended),
+    verdict: 'interrupted',
+    interrupted: `after ${(ms / 1000).toFixed(1)} s, ${got}${cut}`,
+    ended: undefined,
+  };
+}
+
 /** `ok`, the worst severity of its findings, or `not run`. */
 export type CheckState = 'ok' | 'info' | 'warning' | 'error' | 'not run';
 
@@ -154,6 +175,8 @@ export function summary(outcome: BootOutcome): string {
       parts.push(`the audit has ${plural(count('error'), 'error')}${warnings}`);
       return parts.join('; ');
     }
+    case 'interrupted':
+      return outcome.interrupted ?? '';
     default:
       return ended === undefined ? '' : endText(ended);
   }

@@ -4,7 +4,6 @@
 
 import { errorEntry } from '../../src/catalogue.ts';
 import { createHash } from 'node:crypto';
-import * as fs from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { PUSHED, type BootImage } from '../../src/boot/boot.ts';
 import type { HypxeError } from '../../src/error.ts';
@@ -22,14 +21,15 @@ import {
   syntheticImage,
   type FileSource,
 } from '../simulator/network/index.ts';
-import { profileNamed, withKnobs } from '../simulator/profiles/profiles.ts';
+import { deviceNamed } from '../simulator/services/index.ts';
 import type { BootRequest } from './boot-options.ts';
 import type { BootOutcome, OutcomeError, OutcomeOs } from './boot-outcome.ts';
 import { directoryFiles } from './directory-files.ts';
+import { readBytes } from './files.ts';
 import { Pushes, type OutcomePush } from './push-run.ts';
 import { CaptureWriter } from './capture-writer.ts';
 import { TraceWriter } from './trace-writer.ts';
-import { UsageError } from './usage.ts';
+import { EnvironmentError, UsageError } from './usage.ts';
 
 /** What a boot tells while it runs. */
 export interface BootListener {
@@ -40,8 +40,9 @@ export interface BootListener {
  * Boot.
  *
  * @param link the real network of a request that asks for one
- * @throws UsageError for a firmware bundle that is none, for guest RAM that there is no room for,
- *   or a trace file that cannot be opened
+ * @throws UsageError for a firmware bundle that is none
+ * @throws EnvironmentError for guest RAM without room, a file that cannot be read, or a trace that
+ *   cannot be written
  */
 export async function runBoot(
   request: BootRequest,
@@ -128,20 +129,20 @@ interface Surroundings {
 
 function createMachine(
   request: BootRequest,
-  { files, link, heartbeat, pushes: { devices } }: Surroundings,
+  { files, link, heartbeat, pushes }: Surroundings,
 ): SimulatedMachine {
-  const { served, faults, nics, memoryMiB, host, knobs, seed } = request;
+  const { served, faults, nics, memoryMiB, profile, seed } = request;
   const network = new Network({ files, bootFile: served.name, faults });
   let memory: ArrayBuffer;
   try {
     memory = new ArrayBuffer(memoryMiB * 2 ** 20);
   } catch (error) {
     const text = `no ${memoryMiB} MiB of memory for the guest: ${(error as Error).message}`;
-    throw new UsageError('NoMemory', text, 'Give the guest less: --memory MIB.');
+    throw new EnvironmentError('NoMemory', text, 'Give the guest less: --memory MIB.');
   }
   return new SimulatedMachine({
     memory,
-    profile: withKnobs(profileNamed(host)!, knobs),
+    profile,
     links: Array.from({ length: nics }, (_, nic) => link ?? network.link(nic)),
     seed,
     processors: request.processors,
@@ -149,7 +150,7 @@ function createMachine(
     hypercallConvention: request.hypercallConvention,
     pageSize: request.pageSize,
     heartbeat,
-    devices,
+    devices: [...pushes.devices, ...request.devices.map((name) => deviceNamed(name)!.create())],
   });
 }
 
@@ -190,25 +191,20 @@ function serve(request: BootRequest): { files: FileSource; image: Uint8Array | u
     const image = syntheticImage(served.size, request.seed);
     return { files: memoryFiles({ [served.name]: image }), image };
   }
-  if (served.kind === 'pushed') return { files: memoryFiles({}), image: readPushed(served.path) };
+  if (served.kind === 'pushed') return { files: memoryFiles({}), image: readBytes(served.path) };
   if (served.kind === 'file') {
-    const image = fs.readFileSync(served.path);
+    const image = readBytes(served.path);
     return { files: memoryFiles({ [served.name]: image }), image };
   }
   const files = directoryFiles(served.root);
   const image = files.read(served.name);
   if (image instanceof Uint8Array) return { files, image };
   const text = `${served.name} ${image?.error ?? 'is not there any more'}`;
-  throw new UsageError('FileUnreadable', text, 'Check the path below the directory of --serve.');
-}
-
-function readPushed(path: string): Uint8Array {
-  try {
-    return fs.readFileSync(path);
-  } catch (error) {
-    const text = `${path} cannot be read: ${(error as Error).message}`;
-    throw new UsageError('FileUnreadable', text, 'Check its permissions.');
-  }
+  throw new EnvironmentError(
+    'FileUnreadable',
+    text,
+    'Check the path below the directory of --serve.',
+  );
 }
 
 function openTrace(path: string): TraceWriter {
@@ -216,7 +212,7 @@ function openTrace(path: string): TraceWriter {
     return new TraceWriter(path);
   } catch (error) {
     const text = `the trace cannot be written to ${path}: ${(error as Error).message}`;
-    throw new UsageError('TraceUnwritable', text, 'Give a path that can be written.');
+    throw new EnvironmentError('TraceUnwritable', text, 'Give a path that can be written.');
   }
 }
 
@@ -225,7 +221,7 @@ function openCapture(path: string, { nics, partition }: SimulatedMachine): Captu
     return new CaptureWriter(path, { nics: nics.length, memory: partition.ram.bytes.buffer });
   } catch (error) {
     const text = `the capture cannot be written to ${path}: ${(error as Error).message}`;
-    throw new UsageError('CaptureUnwritable', text, 'Give a path that can be written.');
+    throw new EnvironmentError('CaptureUnwritable', text, 'Give a path that can be written.');
   }
 }
 

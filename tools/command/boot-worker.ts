@@ -11,7 +11,7 @@ import { logLine } from './boot-log.ts';
 import type { BootRequest } from './boot-options.ts';
 import type { BootOutcome } from './boot-outcome.ts';
 import { runBoot } from './boot-run.ts';
-import { UsageError } from './usage.ts';
+import { workerFailure, type WorkerFailure } from './worker-failure.ts';
 import { RingLink, type RingLinkEnds } from '../links/ring-link.ts';
 import type { WallClock } from '../../src/services/time-sync.ts';
 
@@ -28,14 +28,7 @@ export type WorkerMessage =
   | { readonly kind: 'line'; readonly text: string }
   | { readonly kind: 'progress'; readonly received: number; readonly total: number | undefined }
   | { readonly kind: 'done'; readonly outcome: BootOutcome }
-  | {
-      readonly kind: 'usage';
-      readonly name: string;
-      readonly text: string;
-      readonly advice: string;
-    }
-  /** A mistake in the simulator. */
-  | { readonly kind: 'thrown'; readonly text: string };
+  | WorkerFailure;
 
 const { request, heartbeat, link } = workerData as BootWorkerData;
 
@@ -73,11 +66,5 @@ try {
   const outcome = await runBoot(request, heartbeat, { firmware: tell }, link && realLink(link));
   post({ kind: 'done', outcome });
 } catch (error) {
-  if (error instanceof UsageError) {
-    const { name, message: text, advice } = error;
-    post({ kind: 'usage', name, text, advice });
-  } else {
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    post({ kind: 'thrown', text });
-  }
+  post(workerFailure(error));
 }

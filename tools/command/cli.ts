@@ -4,12 +4,24 @@
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { bootCommand, type Terminal } from './boot-command.ts';
+import { bootCommand } from './boot-command.ts';
 import { exploreCommand } from './explore-command.ts';
 import { hostsCommand } from './hosts-command.ts';
 import { replayCommand } from './replay-command.ts';
 import { scenariosCommand } from './scenarios-command.ts';
-import { Exit, UsageError, didYouMean, quoted } from './usage.ts';
+import type { Terminal } from './terminal.ts';
+import {
+  EXIT_HELP,
+  EnvironmentError,
+  Exit,
+  UsageError,
+  commandError,
+  didYouMean,
+  failureJson,
+  failureText,
+  quoted,
+  type ExitCode,
+} from './usage.ts';
 
 const HELP = `Usage: hypxe COMMAND [options]
 
@@ -20,13 +32,13 @@ Commands
   explore           cut the boot at every step and put faults everywhere: what is left behind?
   scenarios [NAME]  list known bugs of handoffs, or run one with the bug and without it
   replay TRACE...   run the firmware against recorded sessions of iPXE's drivers, and compare
-  hosts [NAME]      list the host profiles, or show one
+  hosts [NAME]      list the host profiles, or show one; with --json as a file for --host
 
 Options
   --version         print the version
   -h, --help        this text; hypxe COMMAND --help explains a command
 
-Exit code: 0 clean, 1 findings, 2 usage or host refused, 3 guest crash or hang.
+${EXIT_HELP}
 `;
 
 const COMMANDS = ['boot', 'explore', 'scenarios', 'replay', 'hosts'];
@@ -38,27 +50,44 @@ const places = {
     new URL(fromSources ? '../../dist/hypxe.js' : './hypxe.js', import.meta.url),
   ),
   bootWorker: new URL(fromSources ? './boot-worker.ts' : './boot-worker.js', import.meta.url),
+  replayWorker: new URL(fromSources ? './replay-worker.ts' : './replay-worker.js', import.meta.url),
   exploreWorker: new URL(
     fromSources ? '../explore/explore-worker.ts' : './explore-worker.js',
     import.meta.url,
   ),
 };
 
+const args = process.argv.slice(2);
+const interrupt = new AbortController();
+// Once: a second Ctrl-C ends at once what does not finish
+process.once('SIGINT', () => interrupt.abort());
+
 const terminal: Terminal = {
   out: (text) => void process.stdout.write(text),
   error: (text) => void process.stderr.write(text),
+  interrupt: interrupt.signal,
 };
+
+/** End with a failure: on standard error for people, with `--json` also as a document. */
+function fail(error: unknown): ExitCode {
+  const failure = commandError(error);
+  terminal.error(failureText(failure, args.includes('-v') || args.includes('--verbose')));
+  if (args.includes('--json')) terminal.out(failureJson(failure));
+  return failure.code;
+}
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   // Whoever read has gone (`| head`): the exit code still tells
   if (error.code === 'EPIPE' || error.code === 'ERR_STREAM_DESTROYED') return;
   const advice = 'Redirect the output to where there is room for it.';
-  terminal.error(`hypxe: OutputLost: standard output: ${error.message}\n       ${advice}\n`);
-  process.exit(Exit.USAGE);
+  const text = `standard output: ${error.message}`;
+  terminal.error(failureText(new EnvironmentError('OutputLost', text, advice)));
+  process.exit(Exit.ENVIRONMENT);
 });
 
-async function run(args: readonly string[]): Promise<number> {
-  const [command, ...rest] = args;
+process.on('uncaughtException', (error) => process.exit(fail(error)));
+
+async function run([command, ...rest]: readonly string[]): Promise<ExitCode> {
   switch (command) {
     case 'boot':
       return bootCommand(rest, places, terminal);
@@ -67,7 +96,7 @@ async function run(args: readonly string[]): Promise<number> {
     case 'scenarios':
       return scenariosCommand(rest, terminal);
     case 'replay':
-      return replayCommand(rest, places.firmware, terminal);
+      return replayCommand(rest, places, terminal);
     case 'hosts':
       return hostsCommand(rest, terminal);
     case '--version':
@@ -94,9 +123,7 @@ function version(): string {
 }
 
 try {
-  process.exitCode = await run(process.argv.slice(2));
+  process.exitCode = await run(args);
 } catch (error) {
-  if (!(error instanceof UsageError)) throw error;
-  terminal.error(`hypxe: ${error.name}: ${error.message}\n       ${error.advice}\n`);
-  process.exitCode = Exit.USAGE;
+  process.exitCode = fail(error);
 }

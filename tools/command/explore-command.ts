@@ -2,7 +2,6 @@
 
 /** `hypxe explore`: divides the runs among workers, shows how far they are, and reports. */
 
-import * as fs from 'node:fs';
 import * as os from 'node:os';
 import { shardSize } from '../explore/exploration.ts';
 import {
@@ -16,14 +15,19 @@ import {
 import { parsePlan } from '../explore/plan.ts';
 import type { RunOutcome } from '../explore/run.ts';
 import { Tally } from '../explore/tally.ts';
-import type { Terminal } from './boot-command.ts';
+import { hostIdentity } from '../simulator/profiles/profile-file.ts';
+import type { Terminal } from './terminal.ts';
 import { EXPLORE_HELP, parseExplore, type ExploreRequest } from './explore-options.ts';
-import { hangText, runOne, runPool, type Ready } from './explore-pool.ts';
+import { hangText, runOne, runPool, type PoolListener, type Ready } from './explore-pool.ts';
 import { duration, exploreExit, exploreReport, runReport } from './explore-report.ts';
-import { Exit, UsageError } from './usage.ts';
+import { readText } from './files.ts';
+import { Exit, type ExitCode, InterruptedError, UsageError } from './usage.ts';
 
 /** How often progress is shown, in ms. */
 const PROGRESS_MS = 2000;
+
+/** Longest result of a shard that is read, in bytes. */
+const PART_MAX = 1 << 28;
 
 /** Paths that depend on whether the command runs from its sources or from `dist`. */
 export interface ExplorePlaces {
@@ -31,12 +35,12 @@ export interface ExplorePlaces {
   readonly exploreWorker: URL;
 }
 
-/** Run the command; returns the exit code. @throws UsageError */
+/** Run the command; returns the exit code. @throws CommandError */
 export async function exploreCommand(
   args: readonly string[],
   places: ExplorePlaces,
   terminal: Terminal,
-): Promise<number> {
+): Promise<ExitCode> {
   const request = parseExplore(args, places.firmware, os.availableParallelism());
   if (request === undefined) {
     terminal.out(EXPLORE_HELP);
@@ -49,7 +53,9 @@ export async function exploreCommand(
       : merge(request.merge);
   if (request.json) terminal.out(`${JSON.stringify(part, undefined, 2)}\n`);
   else terminal.out(`${exploreReport(part).join('\n')}\n`);
-  return exploreExit(part.tally.groups);
+  // Ctrl-C behind the last run has interrupted nothing
+  const interrupted = terminal.interrupt?.aborted === true && !part.complete;
+  return interrupted ? Exit.INTERRUPTED : exploreExit(part.tally.groups);
 }
 
 // --- one run ---
@@ -58,9 +64,10 @@ async function exploreOne(
   request: ExploreRequest,
   script: URL,
   terminal: Terminal,
-): Promise<number> {
+): Promise<ExitCode> {
   const plan = request.plan!;
-  const outcome = (await runOne(request, script)) ?? hung(request.watchdogSeconds);
+  const outcome =
+    (await runOne(request, script, terminal.interrupt)) ?? hung(request.watchdogSeconds);
   if (outcome.fired === 0 && parsePlan(plan).faults.length > 0) {
     const text = `the run never comes to ${plan}`;
     throw new UsageError('PlaceNotReached', text, 'The flow may have changed: explore it anew.');
@@ -88,18 +95,20 @@ async function exploreAll(request: ExploreRequest, script: URL, terminal: Termin
   }, PROGRESS_MS);
   let complete: boolean;
   try {
-    complete = await runPool(request, script, {
+    const listener: PoolListener = {
       ready: (ready) => (list ??= ready),
       progress: (data) => tally.merge(data),
       hang: (run, plan, text) => {
         tally.addHang(run, parsePlan(plan), text);
         if (!request.json) terminal.out(`          ${plan} hangs: ${text}\n`);
       },
-    });
+    };
+    complete = await runPool(request, script, listener, terminal.interrupt);
   } finally {
     clearInterval(timer);
   }
   if (list === undefined) {
+    if (terminal.interrupt?.aborted) throw new InterruptedError('the list of runs was not made');
     const advice = 'Give it more time: --time, or --watchdog for a slow machine.';
     throw new UsageError('NothingExplored', 'the list of runs was not made in time', advice);
   }
@@ -107,7 +116,8 @@ async function exploreAll(request: ExploreRequest, script: URL, terminal: Termin
 }
 
 function partOf(request: ExploreRequest, list: Ready) {
-  const { host, seed, walks, only, shard } = request;
+  const { seed, walks, only, shard } = request;
+  const host = hostIdentity(request.host);
   const { firmware, fingerprint, total, singles, places } = list;
   const format = { format: PART_FORMAT, version: PART_VERSION } as const;
   const what = { host, seed, walks, only, shard };
@@ -133,25 +143,16 @@ function progressLine(
 
 // --- parts ---
 
-/** @throws UsageError */
+/** @throws CommandError */
 function merge(files: readonly string[]): Part {
   try {
     const parts = new Map<string, Part>();
-    for (const file of files) parts.set(file, parsePart(file, readPart(file)));
+    for (const file of files) parts.set(file, parsePart(file, readText(file, PART_MAX)));
     if (parts.size < files.length) throw new PartError('a file is named twice');
     return mergeParts(parts);
   } catch (error) {
     if (!(error instanceof PartError)) throw error;
     const advice = 'Merge the --json results of all shards of one exploration, each once.';
     throw new UsageError('BadParts', error.message, advice);
-  }
-}
-
-function readPart(file: string): string {
-  try {
-    return fs.readFileSync(file, 'utf8');
-  } catch (error) {
-    const advice = 'Check the path and its permissions.';
-    throw new UsageError('FileUnreadable', `${file}: ${(error as Error).message}`, advice);
   }
 }

@@ -2,18 +2,20 @@
 
 /** The options of `hypxe explore`. */
 
-import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Shard } from '../explore/exploration.ts';
 import { FAULT_KINDS, PlanError, parsePlan } from '../explore/plan.ts';
-import { DEFAULT_PROFILE, PROFILES, profileNamed } from '../simulator/profiles/profiles.ts';
-import { UsageError, didYouMean, quoted, wholeNumber } from './usage.ts';
+import type { HostProfile } from '../simulator/profiles/profile.ts';
+import { DEFAULT_PROFILE } from '../simulator/profiles/profiles.ts';
+import { requireFile } from './files.ts';
+import { readHost } from './host-options.ts';
+import { EXIT_HELP, UsageError, badOption, quoted, wholeNumber } from './usage.ts';
 
 /** What is explored. */
 export interface ExploreRequest {
   readonly firmware: string;
-  readonly host: string;
+  readonly host: HostProfile;
   readonly architecture: 'x64' | 'arm64';
   readonly seed: number;
   readonly walks: number;
@@ -43,6 +45,7 @@ const OPTIONS = {
   workers: { type: 'string' },
   watchdog: { type: 'string' },
   json: { type: 'boolean' },
+  verbose: { type: 'boolean', short: 'v' },
   help: { type: 'boolean', short: 'h' },
 } as const;
 
@@ -63,18 +66,20 @@ pushes is explored, and a loader that gives up in the middle, if the firmware ex
   --time SECONDS      stop after this time
   --shard I/N         only part I of N; the parts together are the whole, each run once
   --merge             put the --json results of all shards together
-  --host NAME         host generation (default ${DEFAULT_PROFILE}); hypxe hosts lists them
+  --host NAME|FILE    host generation (default ${DEFAULT_PROFILE}), or FILE.json that describes one;
+                      hypxe hosts lists them
   --arch NAME         x64 (default) or arm64
   --firmware FILE.js  bring your own: an ES module that exports boot(machine, options)
   --workers N         threads, 1 to 64 (default: one for each core)
   --watchdog S        seconds without a sign of life after which a run hangs (default 10)
   --json              print one JSON document
+  -v, --verbose       of a mistake of hypxe itself, say where
   -h, --help          this text
 
 Places, each counted from 0, and what can go wrong there
 ${placesHelp()}
 
-Exit code: 0 clean, 1 findings, 2 usage, 3 guest crash or hang.
+${EXIT_HELP}
 
 Examples
   hypxe explore
@@ -111,11 +116,13 @@ export function parseExplore(
   }
   const own = values.firmware === undefined;
   const firmware = path.resolve(values.firmware ?? ownFirmware);
-  if (merge === undefined) requireFirmware(firmware, own);
+  if (merge === undefined) {
+    requireFile(firmware, own ? 'Run npm run build first.' : 'Give the path of an ES module.');
+  }
   const only = values.only === undefined ? {} : readOnly(values.only);
   return {
     firmware,
-    host: knownHost(values.host ?? DEFAULT_PROFILE),
+    host: readHost(values.host ?? DEFAULT_PROFILE),
     architecture: knownArchitecture(values.arch ?? 'x64'),
     seed: wholeNumber('--seed', values.seed ?? '1', 0, Number.MAX_SAFE_INTEGER),
     walks: wholeNumber(
@@ -146,21 +153,8 @@ function parse(args: readonly string[]) {
   try {
     return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
   } catch (error) {
-    const text = (error as Error).message.split('. ')[0]!;
-    throw new UsageError('BadOption', text, 'See hypxe explore --help.');
+    throw badOption(error, 'See hypxe explore --help.');
   }
-}
-
-function requireFirmware(file: string, own: boolean): void {
-  if (fs.statSync(file, { throwIfNoEntry: false })?.isFile() === true) return;
-  const advice = own ? 'Run npm run build first.' : 'Give the path of an ES module.';
-  throw new UsageError('FileMissing', `${file} does not exist or is not a file`, advice);
-}
-
-function knownHost(name: string): string {
-  if (profileNamed(name) !== undefined) return name;
-  const names = PROFILES.map((profile) => profile.name);
-  throw new UsageError('UnknownHost', `no host profile ${quoted(name)}`, didYouMean(name, names));
 }
 
 /** One run, or one kind. */

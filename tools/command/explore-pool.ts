@@ -16,7 +16,8 @@ import {
 import type { RunOutcome } from '../explore/run.ts';
 import type { TallyData } from '../explore/tally.ts';
 import type { ExploreRequest } from './explore-options.ts';
-import { UsageError } from './usage.ts';
+import { CommandError, Exit, InterruptedError, type ExitCode } from './usage.ts';
+import { OUT_OF_MEMORY, thrownByWorker } from './worker-failure.ts';
 
 /** How often the signs of life are looked at, in ms. */
 const HEARTBEAT_MS = 250;
@@ -34,6 +35,8 @@ export interface PoolListener {
 
 /** How a worker ended. */
 type Ending =
+  /** From outside, before there was anything to report. */
+  | { readonly kind: 'stopped' }
   | { readonly kind: 'done'; readonly complete: boolean }
   | { readonly kind: 'outcome'; readonly outcome: RunOutcome }
   | {
@@ -44,30 +47,44 @@ type Ending =
       readonly next: number;
     };
 
+/** When a worker is to stop. */
+interface Stop {
+  /** The time for the exploration is over. */
+  late(): boolean;
+  readonly interrupt: AbortSignal | undefined;
+}
+
 /** What is to be done, but for the memory that is shared with the worker. */
 type Work = Omit<ExploreJob, 'shared' | 'text'>;
 
-/** Make all runs of the request's shard. Returns whether none was left out. @throws UsageError */
+/**
+ * Make all runs of the request's shard, until `interrupt` at most. Returns whether none was left
+ * out.
+ *
+ * @throws CommandError HostRefused, BrokenFirmware, FirmwareHangs, GuestOutOfMemory
+ */
 export async function runPool(
   request: ExploreRequest,
   script: URL,
   listener: PoolListener,
+  interrupt?: AbortSignal,
 ): Promise<boolean> {
   const deadline = Date.now() + (request.seconds ?? Infinity) * 1000;
+  const stop: Stop = { late: () => Date.now() >= deadline, interrupt };
   const { index, count } = request.shard;
   const lanes = Array.from({ length: request.workers }, async (_, lane) => {
     const step = count * request.workers;
     let first = index - 1 + lane * count;
     for (;;) {
       const job = { ...jobOf(request), first, step };
-      const ending = await runWorker(job, script, request.watchdogSeconds, deadline, listener);
+      const ending = await runWorker(job, script, request.watchdogSeconds, stop, listener);
       if (ending.kind !== 'hang') return ending.kind === 'done' && ending.complete;
       listener.hang(ending.run, ending.plan, hangText(request.watchdogSeconds));
-      if (Date.now() >= deadline) return false;
+      if (stop.late() || interrupt?.aborted === true) return false;
 
       // What was made since the last report is made again, up to the run that hangs
       if (ending.next < ending.run) {
-        await redo({ ...job, first: ending.next }, ending.run, script, request, listener);
+        await redo({ ...job, first: ending.next }, ending.run, script, request, stop, listener);
       }
       first = ending.run + step;
     }
@@ -75,13 +92,20 @@ export async function runPool(
   return (await Promise.all(lanes)).every((complete) => complete);
 }
 
-/** Make one run; undefined if it comes to no end. @throws UsageError */
+/**
+ * Make one run; undefined if it comes to no end.
+ *
+ * @throws CommandError as {@link runPool}, and Interrupted
+ */
 export async function runOne(
   request: ExploreRequest,
   script: URL,
+  interrupt?: AbortSignal,
 ): Promise<RunOutcome | undefined> {
   const job = { ...jobOf(request), first: 0, step: 1 };
-  const ending = await runWorker(job, script, request.watchdogSeconds, Infinity, undefined);
+  const stop = { late: () => false, interrupt };
+  const ending = await runWorker(job, script, request.watchdogSeconds, stop, undefined);
+  if (ending.kind === 'stopped') throw new InterruptedError('the run was not over');
   return ending.kind === 'outcome' ? ending.outcome : undefined;
 }
 
@@ -95,9 +119,11 @@ async function redo(
   end: number,
   script: URL,
   request: ExploreRequest,
+  { interrupt }: Stop,
   listener: PoolListener,
 ): Promise<void> {
-  await runWorker({ ...job, end }, script, request.watchdogSeconds, Infinity, listener);
+  const stop = { late: () => false, interrupt };
+  await runWorker({ ...job, end }, script, request.watchdogSeconds, stop, listener);
 }
 
 function jobOf(request: ExploreRequest) {
@@ -109,20 +135,22 @@ function runWorker(
   job: Work,
   script: URL,
   watchdogSeconds: number,
-  deadline: number,
+  { late, interrupt }: Stop,
   listener: PoolListener | undefined,
 ): Promise<Ending> {
   const shared = new Int32Array(new SharedArrayBuffer(4 * Shared.WORDS));
   shared[Shared.POSITION] = job.first;
   const text = new Uint8Array(new SharedArrayBuffer(PLAN_TEXT_MAX));
-  const worker = new Worker(script, { workerData: { ...job, shared, text } });
+  const worker = new Worker(script, { workerData: { ...job, shared, text }, stdout: true });
+  // What a firmware prints must not get into the report
+  worker.stdout.pipe(process.stderr, { end: false });
   return new Promise<Ending>((resolve, reject) => {
     let next = job.first;
     let ready = job.plan !== undefined;
     let seen = -1;
     let silentMs = 0;
     const timer = setInterval(() => {
-      if (Date.now() >= deadline) Atomics.store(shared, Shared.STOP, 1);
+      if (late()) stop();
       const beat = Atomics.load(shared, Shared.HEARTBEAT);
       silentMs = beat === seen ? silentMs + HEARTBEAT_MS : 0;
       seen = beat;
@@ -133,8 +161,15 @@ function runWorker(
         else reject(failure('FirmwareHangs', `without any fault: ${hangText(watchdogSeconds)}`));
       });
     }, HEARTBEAT_MS);
+    const stop = (): void => void Atomics.store(shared, Shared.STOP, 1);
+    // A worker that has a list finishes its run and reports; one without has nothing to say
+    const interrupted = (): void => {
+      if (ready && job.plan === undefined) stop();
+      else end(() => resolve({ kind: 'stopped' }));
+    };
     const end = (then: () => void): void => {
       clearInterval(timer);
+      interrupt?.removeEventListener('abort', interrupted);
       void worker.terminate().then(then);
     };
     worker.on('message', (message: ExploreMessage) => {
@@ -155,18 +190,35 @@ function runWorker(
           end(() => resolve(message));
           return;
         case 'failed':
-          end(() => reject(failure(message.name, message.text)));
+          end(() => reject(failure(message.name, message.text, message.stack)));
       }
     });
-    worker.on('error', (error: Error) => {
-      end(() => reject(failure(error.name, error.stack ?? error.message)));
+    worker.on('error', (error: NodeJS.ErrnoException) => {
+      const name = error.code === OUT_OF_MEMORY ? 'GuestOutOfMemory' : error.name;
+      end(() => reject(failure(name, error.message, error.stack)));
     });
+    interrupt?.addEventListener('abort', interrupted);
+    if (interrupt?.aborted === true) interrupted();
   });
 }
 
+/** With which exit codes an exploration ends for what is the firmware's. */
+const FIRMWARE_FAILURES: Readonly<Record<string, ExitCode>> = {
+  HostRefused: Exit.REFUSED,
+  BrokenFirmware: Exit.USAGE,
+  FirmwareHangs: Exit.CRASH,
+  GuestOutOfMemory: Exit.CRASH,
+};
+
 /** A firmware that cannot be explored; anything else is a mistake in the exploration itself. */
-function failure(name: string, text: string): Error {
-  const advice = 'A firmware must boot without faults before it is explored.';
-  const theirs = name === 'BrokenFirmware' || name === 'FirmwareHangs';
-  return theirs ? new UsageError(name, text, advice) : new Error(text);
+function failure(name: string, text: string, stack?: string): Error {
+  const code = FIRMWARE_FAILURES[name];
+  if (code !== undefined) {
+    const advice =
+      code === Exit.REFUSED
+        ? 'Explore it on a host that it knows: --host; hypxe hosts lists them.'
+        : 'A firmware must boot without faults before it is explored.';
+    return new CommandError(code, name, text, advice);
+  }
+  return thrownByWorker({ kind: 'failed', code, name, text, advice: '', stack });
 }

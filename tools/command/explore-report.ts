@@ -6,7 +6,7 @@ import type { PlaceCounts } from '../explore/exploration.ts';
 import type { Part } from '../explore/part.ts';
 import type { RunOutcome } from '../explore/run.ts';
 import type { Group } from '../explore/tally.ts';
-import { Exit } from './usage.ts';
+import { Exit, type ExitCode } from './usage.ts';
 
 /** Findings are listed up to this number; the JSON has all. */
 const LISTED_MAX = 40;
@@ -46,7 +46,7 @@ export function runReport(plan: string, outcome: RunOutcome): string[] {
 }
 
 /** The exit code that findings deserve. */
-export function exploreExit(findings: readonly { readonly kind: Group['kind'] }[]): number {
+export function exploreExit(findings: readonly { readonly kind: Group['kind'] }[]): ExitCode {
   if (findings.some(({ kind }) => kind !== 'finding')) return Exit.CRASH;
   return findings.length === 0 ? Exit.CLEAN : Exit.FINDINGS;
 }

@@ -3,27 +3,41 @@
 /** `hypxe hosts`: the host profiles, and the knobs of one. */
 
 import { parseArgs } from 'node:util';
-import { NvspVersion } from '../../src/netvsc/protocol.ts';
 import { versionText } from '../../src/vmbus/protocol.ts';
+import { nvspVersionText } from '../simulator/profiles/facts.ts';
 import { KNOBS, isKnob, knobChoices } from '../simulator/profiles/knob-values.ts';
+import { hostProfileJson } from '../simulator/profiles/profile-file.ts';
 import type { HostProfile } from '../simulator/profiles/profile.ts';
-import { DEFAULT_PROFILE, PROFILES, profileNamed } from '../simulator/profiles/profiles.ts';
-import type { Terminal } from './boot-command.ts';
-import { Exit, UsageError, badOption, didYouMean, quoted } from './usage.ts';
+import { DEFAULT_PROFILE, PROFILES } from '../simulator/profiles/profiles.ts';
+import { readHost } from './host-options.ts';
+import type { Terminal } from './terminal.ts';
+import { EXIT_HELP, Exit, UsageError, badOption, type ExitCode } from './usage.ts';
 
-const HELP = `Usage: hypxe hosts [NAME] [--json]
+const HELP = `Usage: hypxe hosts [NAME|FILE.json] [--json]
 
 List the host profiles, or show one: its versions, its habits (knobs) and where they come from.
 A habit is changed for one boot with hypxe boot --knob NAME=VALUE.
 
+What --json prints of one host is a file that --host takes, complete. A file may also say only what
+differs: { "extends": "server2022", "knobs": { "echoVersion": false } }. Numbers may be texts in
+hexadecimal ("0x2e7f"), versions are texts ("5.3"). FILE.json has a slash in it or ends in .json.
+
+Options
+  --json         print JSON
+  -v, --verbose  of a mistake of hypxe itself, say where
+  -h, --help     this text
+
+${EXIT_HELP}
+
 Examples
   hypxe hosts
   hypxe hosts openvmm
-  hypxe hosts server2022 --json
+  hypxe hosts server2022 --json > host.json
+  hypxe hosts host.json
 `;
 
-/** Run the command; returns the exit code. @throws UsageError */
-export function hostsCommand(args: readonly string[], terminal: Terminal): number {
+/** Run the command; returns the exit code. @throws CommandError */
+export function hostsCommand(args: readonly string[], terminal: Terminal): ExitCode {
   const { values, positionals } = parse(args);
   if (values.help === true) {
     terminal.out(HELP);
@@ -34,17 +48,11 @@ export function hostsCommand(args: readonly string[], terminal: Terminal): numbe
     const text = `more than one NAME: ${positionals.join(', ')}`;
     throw new UsageError('TooManyNames', text, 'Give one, or none for a list of all.');
   }
-  const profile = name === undefined ? undefined : profileNamed(name);
-  if (name !== undefined && profile === undefined) {
-    const names = PROFILES.map((other) => other.name);
-    throw new UsageError(
-      'UnknownHost',
-      `there is no host profile ${quoted(name)}`,
-      didYouMean(name, names),
-    );
-  }
-  if (values.json === true) terminal.out(`${JSON.stringify(profile ?? PROFILES, undefined, 2)}\n`);
-  else terminal.out(profile === undefined ? table() : details(profile));
+  const profile = name === undefined ? undefined : readHost(name);
+  if (values.json === true) {
+    const json = profile === undefined ? PROFILES.map(hostProfileJson) : hostProfileJson(profile);
+    terminal.out(`${JSON.stringify(json, undefined, 2)}\n`);
+  } else terminal.out(profile === undefined ? table() : details(profile));
   return Exit.CLEAN;
 }
 
@@ -52,6 +60,7 @@ function parse(args: readonly string[]) {
   try {
     const options = {
       json: { type: 'boolean' },
+      verbose: { type: 'boolean', short: 'v' },
       help: { type: 'boolean', short: 'h' },
     } as const;
     return parseArgs({ args: [...args], options, allowPositionals: true });
@@ -71,14 +80,11 @@ function table(): string {
 }
 
 function details(profile: HostProfile): string {
-  const nvsp = Object.entries(NvspVersion)
-    .filter(([, value]) => profile.nvspVersions.includes(value))
-    .map(([name]) => name.slice(1).replace('_', '.'));
   const lines = [
     `${profile.name}: ${profile.description}`,
     `Source: ${profile.source}`,
     `VMBus: ${profile.vmbusVersions.map(versionText).join(', ')}`,
-    `NVSP: ${nvsp.join(', ')}`,
+    `NVSP: ${profile.nvspVersions.map(nvspVersionText).join(', ')}`,
     `Message connection 4: ${profile.multiClientPort ? 'yes' : 'no'}`,
     '',
     'Knobs, with the value that this host has and what it may be (hypxe boot --knob NAME=VALUE):',

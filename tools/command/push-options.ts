@@ -8,6 +8,7 @@ import { SCRIPT_NAME } from '../../src/boot/boot-script.ts';
 import { COMMAND_LINE_NAME } from '../../src/boot/push-boot.ts';
 import { SERVICE_NAMES, type ServiceName } from '../../src/boot/services.ts';
 import { FileCopyStart } from '../../src/services/protocol.ts';
+import { requireFile } from './files.ts';
 import { UsageError, didYouMean, quoted } from './usage.ts';
 
 /** Units of a name's field in START. */
@@ -52,16 +53,8 @@ function readPush(text: string): PushedFile {
   const at = fs.existsSync(text) ? -1 : text.indexOf('=');
   const file = at < 0 ? text : text.slice(0, at);
   const target = at < 0 ? path.basename(text) : text.slice(at + 1);
-  const stat = fs.statSync(file, { throwIfNoEntry: false });
   const advice = 'Write --push FILE, or --push FILE=NAME for another name in the guest.';
-  if (stat === undefined) throw new UsageError('FileMissing', `${file} does not exist`, advice);
-  if (!stat.isFile()) throw new UsageError('NotAFile', `${file} is not a file`, advice);
-  try {
-    fs.closeSync(fs.openSync(file, 'r'));
-  } catch (error) {
-    const what = `${file} cannot be read: ${(error as Error).message}`;
-    throw new UsageError('FileUnreadable', what, 'Check its permissions.');
-  }
+  const size = requireFile(file, advice);
 
   const parts = target.split('/').filter((part) => part !== '');
   const name = parts.pop() ?? '';
@@ -70,7 +63,7 @@ function readPush(text: string): PushedFile {
     const what = `${quoted(target)} is no name for a file`;
     throw new UsageError('BadName', what, `A name has 1 to ${NAME_UNITS_MAX} characters.`);
   }
-  return { path: path.resolve(file), directory, name, size: stat.size };
+  return { path: path.resolve(file), directory, name, size };
 }
 
 /** The services of `--services`, and what files need. @throws UsageError UnknownService */

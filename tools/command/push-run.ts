@@ -21,7 +21,7 @@ import {
   type PushReport,
 } from '../simulator/services/index.ts';
 import { guestPath, type PushedFile } from './push-options.ts';
-import { UsageError } from './usage.ts';
+import { EnvironmentError } from './usage.ts';
 
 /** Bytes read at once for a digest. */
 const CHUNK = 1 << 20;
@@ -52,7 +52,7 @@ export class Pushes {
   readonly #reports: PushReport[] = [];
   #outcomes: OutcomePush[] | undefined;
 
-  /** @throws UsageError FileUnreadable */
+  /** @throws EnvironmentError FileUnreadable */
   constructor(files: readonly PushedFile[], services: readonly ServiceName[]) {
     this.#files = files;
     const atOpen = files.map((file) => ({
@@ -82,7 +82,7 @@ export class Pushes {
         const count = fs.readSync(fd, into, at, length, offset);
         if (count === length) return;
         const text = `${file.path} has become shorter while it was pushed`;
-        throw new UsageError('FileChanged', text, 'Do not change it meanwhile.');
+        throw new EnvironmentError('FileChanged', text, 'Do not change it meanwhile.');
       },
     };
   }
@@ -145,7 +145,7 @@ function openFile(path: string): number {
     return fs.openSync(path, 'r');
   } catch (error) {
     const text = `${path} cannot be read: ${(error as Error).message}`;
-    throw new UsageError('FileUnreadable', text, 'Check its permissions.');
+    throw new EnvironmentError('FileUnreadable', text, 'Check its permissions.');
   }
 }
 

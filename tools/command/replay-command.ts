@@ -2,17 +2,26 @@
 
 /** `hypxe replay`: runs the firmware against recorded sessions and compares. */
 
-import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { ReplayError } from '../replay/replay-error.ts';
-import type { Firmware } from '../replay/firmware.ts';
-import { replayTrace, type ReplayResult } from '../replay/replay.ts';
-import { reportJson, reportText } from '../replay/report.ts';
-import { parseTrace } from '../replay/trace-file.ts';
-import type { Terminal } from './boot-command.ts';
-import { Exit, UsageError, badOption } from './usage.ts';
+import { Worker } from 'node:worker_threads';
+import { requireFile } from './files.ts';
+import type { ReplayMessage, ReplayWorkerData } from './replay-worker.ts';
+import type { Terminal } from './terminal.ts';
+import {
+  CommandError,
+  EXIT_HELP,
+  Exit,
+  InterruptedError,
+  UsageError,
+  badOption,
+  commandError,
+  failureText,
+  plural,
+  wholeNumber,
+  type ExitCode,
+} from './usage.ts';
+import { OUT_OF_MEMORY, thrownByWorker } from './worker-failure.ts';
 
 const HELP = `Usage: hypxe replay TRACE.json... [options]
 
@@ -22,23 +31,31 @@ ring packets, data, frames, completions, link changes, results. Each difference 
 deliberate differences, or a failure.
 
   --firmware FILE.js  another bundle that exports createDriver(machine, options)
+  --watchdog S        seconds that one replay may take, after which the firmware hangs (default 10)
   --json              print one JSON document
   -v, --verbose       list the deliberate differences of each trace
   -h, --help          this text
 
-Exit code: 0 no failure, 1 failures, 2 usage or a file that is no trace.
+A failure of a replay is a finding.
+${EXIT_HELP}
 
 Examples
   hypxe replay firmware-tests/golden/ipxe-traces/01-boot.json
   hypxe replay firmware-tests/golden/ipxe-traces/*.json
 `;
 
-/** Run the command; returns the exit code. @throws UsageError */
+/** Paths that depend on whether the command runs from its sources or from `dist`. */
+export interface ReplayPlaces {
+  readonly firmware: string;
+  readonly replayWorker: URL;
+}
+
+/** Run the command; returns the exit code. @throws CommandError */
 export async function replayCommand(
   args: readonly string[],
-  ownFirmware: string,
+  places: ReplayPlaces,
   terminal: Terminal,
-): Promise<number> {
+): Promise<ExitCode> {
   const { values, positionals } = parse(args);
   if (values.help === true) {
     terminal.out(HELP);
@@ -47,27 +64,42 @@ export async function replayCommand(
   if (positionals.length === 0) {
     throw new UsageError('NoTrace', 'no trace file given', 'See hypxe replay --help.');
   }
-  const firmware = await loadFirmware(path.resolve(values.firmware ?? ownFirmware));
-  const results: ReplayResult[] = [];
-  for (const file of positionals) {
-    const result = replayTrace(firmware, readTrace(file));
-    results.push(result);
-    if (values.json !== true)
-      terminal.out(`${reportText(result, { verbose: values.verbose === true })}\n`);
+  const firmware = path.resolve(values.firmware ?? places.firmware);
+  requireFile(
+    firmware,
+    values.firmware === undefined
+      ? 'Run npm run build first.'
+      : 'Give the path of an ES module that exports createDriver.',
+  );
+  const watchdog = wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600);
+  const data = { firmware, traces: positionals, verbose: values.verbose === true };
+  const json: string[] = [];
+  let failed = 0;
+  const ended = await replayAll(data, places.replayWorker, watchdog, terminal, (message) => {
+    if (values.json === true) json.push(message.json);
+    else terminal.out(`${message.text}\n`);
+    if (!message.ok) failed++;
+  });
+
+  // What was replayed is told, whatever came then
+  if (values.json === true && (ended.error === undefined || json.length > 0)) {
+    const results = json.map((each) => JSON.parse(each) as unknown);
+    terminal.out(`${JSON.stringify(results, undefined, 2)}\n`);
+  } else if (values.json !== true && (ended.error === undefined || ended.replayed > 0)) {
+    const passed = ended.replayed - failed;
+    terminal.out(`${passed} of ${ended.replayed} traces replay without failure\n`);
   }
-  const failed = results.filter(({ ok }) => !ok).length;
-  if (values.json === true) {
-    terminal.out(`${JSON.stringify(results.map(reportJson), undefined, 2)}\n`);
-  } else {
-    terminal.out(`${results.length - failed} of ${results.length} traces replay without failure\n`);
-  }
-  return failed === 0 ? Exit.CLEAN : Exit.FINDINGS;
+  if (ended.error === undefined) return failed === 0 ? Exit.CLEAN : Exit.FINDINGS;
+  if (ended.replayed === 0) throw ended.error;
+  terminal.error(failureText(ended.error, values.verbose === true));
+  return ended.error.code;
 }
 
 function parse(args: readonly string[]) {
   try {
     const options = {
       firmware: { type: 'string' },
+      watchdog: { type: 'string' },
       json: { type: 'boolean' },
       verbose: { type: 'boolean', short: 'v' },
       help: { type: 'boolean', short: 'h' },
@@ -78,30 +110,66 @@ function parse(args: readonly string[]) {
   }
 }
 
-async function loadFirmware(file: string): Promise<Firmware> {
-  const advice = 'Run npm run build, or give --firmware a bundle that exports createDriver.';
-  let module: Partial<Firmware>;
-  try {
-    module = (await import(pathToFileURL(file).href)) as Partial<Firmware>;
-  } catch (error) {
-    throw new UsageError('BadFirmware', `${file}: ${(error as Error).message}`, advice);
-  }
-  if (typeof module.createDriver === 'function') return module as Firmware;
-  throw new UsageError('BadFirmware', `${file} exports no function createDriver`, advice);
+/** How far the replays have come, and why no further. */
+interface Ended {
+  readonly replayed: number;
+  readonly error: CommandError | undefined;
 }
 
-function readTrace(file: string) {
-  let text: string;
+/** Replay one trace after the other in a worker; each is told as soon as it is over. */
+async function replayAll(
+  data: ReplayWorkerData,
+  script: URL,
+  watchdogSeconds: number,
+  { error: print, interrupt }: Terminal,
+  told: (message: Extract<ReplayMessage, { kind: 'replayed' }>) => void,
+): Promise<Ended> {
+  const worker = new Worker(script, { workerData: data, stdout: true });
+  // What a firmware prints must not get into the report
+  worker.stdout.on('data', (text: Buffer) => print(String(text)));
+  const all = data.traces.length;
+  let replayed = 0;
+  let timer: NodeJS.Timeout | undefined;
+  let onInterrupt: (() => void) | undefined;
   try {
-    text = fs.readFileSync(file, 'utf8');
-  } catch (error) {
-    const advice = 'Check the path and its permissions.';
-    throw new UsageError('FileUnreadable', `${file}: ${(error as Error).message}`, advice);
+    return await new Promise<Ended>((resolve) => {
+      const end = (error?: CommandError): void => resolve({ replayed, error });
+      const crash = (text: string): void =>
+        end(new CommandError(Exit.CRASH, 'FirmwareEnded', at(data, replayed, text), WATCHED));
+      const watch = (): void => {
+        clearTimeout(timer);
+        const text = `no end after ${watchdogSeconds} s (see --watchdog)`;
+        timer = setTimeout(() => crash(text), watchdogSeconds * 1000);
+      };
+      watch();
+      worker.on('message', (message: ReplayMessage) => {
+        if (message.kind === 'done') return end();
+        if (message.kind === 'failed') return end(commandError(thrownByWorker(message)));
+        replayed++;
+        told(message);
+        watch();
+      });
+      worker.on('error', (error: NodeJS.ErrnoException) =>
+        error.code === OUT_OF_MEMORY ? crash('it ran out of memory') : end(commandError(error)),
+      );
+      worker.on('exit', () => crash('it ended its process (process.exit)'));
+      onInterrupt = () => {
+        const was = replayed === 1 ? 'was' : 'were';
+        end(new InterruptedError(`${replayed} of ${plural(all, 'trace')} ${was} replayed`));
+      };
+      interrupt?.addEventListener('abort', onInterrupt);
+      if (interrupt?.aborted === true) onInterrupt();
+    });
+  } finally {
+    clearTimeout(timer);
+    if (onInterrupt !== undefined) interrupt?.removeEventListener('abort', onInterrupt);
+    await worker.terminate();
   }
-  try {
-    return parseTrace(text);
-  } catch (error) {
-    if (!(error instanceof ReplayError)) throw error;
-    throw new UsageError(error.name, `${file}: ${error.message}`, error.advice);
-  }
+}
+
+const WATCHED = 'Replay that trace alone, and look at what the firmware does in it.';
+
+/** Which trace the firmware did not survive. */
+function at({ firmware, traces }: ReplayWorkerData, replayed: number, text: string): string {
+  return `${firmware} in ${traces[replayed] ?? 'no trace'}: ${text}`;
 }

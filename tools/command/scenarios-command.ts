@@ -12,8 +12,19 @@ import {
   type ScenarioVerdict,
 } from '../scenarios/scenario.ts';
 import type { Finding } from '../simulator/audit/audit-findings.ts';
-import type { Terminal } from './boot-command.ts';
-import { Exit, UsageError, badOption, didYouMean, plural, quoted } from './usage.ts';
+import { interrupted, type Terminal } from './terminal.ts';
+import {
+  EXIT_HELP,
+  Exit,
+  InterruptedError,
+  UsageError,
+  badOption,
+  didYouMean,
+  failureText,
+  plural,
+  quoted,
+  type ExitCode,
+} from './usage.ts';
 
 const HELP = `Usage: hypxe scenarios [NAME...] [--all] [--json]
 
@@ -23,11 +34,13 @@ broken behaviour switched on, which the audit must catch, and with the fixed beh
 pass.
 
 Options
-  --all       run all of them
-  --json      print one JSON document
-  -h, --help  this text
+  --all          run all of them
+  --json         print one JSON document
+  -v, --verbose  of a mistake of hypxe itself, say where
+  -h, --help     this text
 
-Exit code: 0 every broken half is caught and every fixed one passes, 1 not so, 2 usage.
+A broken half that is not caught, and a fixed one that does not pass, is a finding.
+${EXIT_HELP}
 
 Examples
   hypxe scenarios
@@ -35,8 +48,11 @@ Examples
   hypxe scenarios --all --json
 `;
 
-/** Run the command; returns the exit code. @throws UsageError */
-export function scenariosCommand(args: readonly string[], terminal: Terminal): number {
+/** Run the command; returns the exit code. @throws CommandError */
+export async function scenariosCommand(
+  args: readonly string[],
+  terminal: Terminal,
+): Promise<ExitCode> {
   const { values, positionals } = parse(args);
   if (values.help === true) {
     terminal.out(HELP);
@@ -56,6 +72,7 @@ export function scenariosCommand(args: readonly string[], terminal: Terminal): n
   // Run, and tell of each as soon as it is done
   const verdicts: ScenarioVerdict[] = [];
   for (const scenario of chosen) {
+    if (await interrupted(terminal)) break;
     const verdict = runScenario(scenario);
     verdicts.push(verdict);
     if (json) continue;
@@ -65,6 +82,12 @@ export function scenariosCommand(args: readonly string[], terminal: Terminal): n
   const failed = verdicts.filter(({ passed }) => !passed).length;
   if (json) terminal.out(document(verdicts.map((each, i) => outcome(chosen[i]!, each))));
   else if (values.all === true) terminal.out(`\n${total(verdicts.length, failed)}\n`);
+  if (verdicts.length < chosen.length) {
+    const was = verdicts.length === 1 ? 'was' : 'were';
+    const done = `${verdicts.length} of ${plural(chosen.length, 'scenario')} ${was} run`;
+    terminal.error(failureText(new InterruptedError(done)));
+    return Exit.INTERRUPTED;
+  }
   return failed === 0 ? Exit.CLEAN : Exit.FINDINGS;
 }
 
@@ -74,6 +97,7 @@ function parse(args: readonly string[]) {
     const options = {
       all: { type: 'boolean' },
       json: { type: 'boolean' },
+      verbose: { type: 'boolean', short: 'v' },
       help: { type: 'boolean', short: 'h' },
     } as const;
     return parseArgs({ args: [...args], options, allowPositionals: true });
@@ -136,6 +160,7 @@ function brief({ name, broken, fixed, passed }: ScenarioVerdict): string {
 }
 
 function total(count: number, failed: number): string {
+  if (count === 0) return 'no scenario was run';
   if (failed > 0) return `${failed} of ${plural(count, 'scenario')} failed`;
   return `${plural(count, 'scenario')}: every bug is caught, and its absence passes`;
 }

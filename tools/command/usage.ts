@@ -2,27 +2,96 @@
 
 /** How commands of the command line fail, and how their options are read. */
 
-/** Exit codes: for scripts. */
+export { didYouMean } from '../simulator/base/nearest.ts';
+
+/** Exit codes: for scripts. One table for all commands. */
 export const Exit = {
-  /** Nothing to complain of. */
   CLEAN: 0,
-  /** Findings, or differences. */
   FINDINGS: 1,
-  /** The command was not understood or could not be done, or the firmware refuses the host. */
   USAGE: 2,
-  /** The guest crashed or hung. */
   CRASH: 3,
+  ENVIRONMENT: 4,
+  INTERNAL: 5,
+  REFUSED: 6,
+  /** As a shell has it: 128 and the number of SIGINT. */
+  INTERRUPTED: 130,
 } as const;
 
-/** A mistake in the use of a command: what is wrong, and what to do. Exit code 2. */
-export class UsageError extends Error {
-  readonly advice: string;
+/** One of {@link Exit}. */
+export type ExitCode = (typeof Exit)[keyof typeof Exit];
 
-  constructor(name: string, message: string, advice: string) {
+/** What each exit code means, for helps and the manual. */
+export const EXIT_TEXTS: readonly (readonly [code: ExitCode, text: string])[] = [
+  [Exit.CLEAN, 'clean'],
+  [Exit.FINDINGS, 'findings, or the boot failed'],
+  [Exit.USAGE, 'usage: an option, a file that is not what it should be, a guest that is refused'],
+  [Exit.CRASH, 'the guest ended: crash, hang, out of memory'],
+  [Exit.ENVIRONMENT, 'environment: disk full, file unreadable, server or package not there'],
+  [Exit.INTERNAL, 'a mistake of hypxe itself'],
+  [Exit.REFUSED, 'the firmware and the host do not fit: named'],
+  [Exit.INTERRUPTED, 'interrupted: what was done is told'],
+];
+
+/** The end of each help. */
+export const EXIT_HELP = [
+  'Exit code',
+  ...EXIT_TEXTS.map(([code, text]) => `  ${String(code).padEnd(4)}${text}`),
+].join('\n');
+
+/** How a command fails: what is wrong, what to do, and the exit code. */
+export class CommandError extends Error {
+  readonly advice: string;
+  readonly code: ExitCode;
+
+  constructor(code: ExitCode, name: string, message: string, advice: string) {
     super(message);
+    this.code = code;
     this.name = name;
     this.advice = advice;
   }
+}
+
+/** A mistake in the use of a command. Exit code 2. */
+export class UsageError extends CommandError {
+  constructor(name: string, message: string, advice: string) {
+    super(Exit.USAGE, name, message, advice);
+  }
+}
+
+/** What the command needs is not there, or cannot be read or written. Exit code 4. */
+export class EnvironmentError extends CommandError {
+  constructor(name: string, message: string, advice: string) {
+    super(Exit.ENVIRONMENT, name, message, advice);
+  }
+}
+
+/** Ctrl-C: `message` says what was done until then. Exit code 130. */
+export class InterruptedError extends CommandError {
+  constructor(message: string, advice = 'Nothing is wrong: start it again for the rest.') {
+    super(Exit.INTERRUPTED, 'Interrupted', message, advice);
+  }
+}
+
+/** Anything that was thrown, as a failure of a command: what nobody foresaw is a mistake here. */
+export function commandError(error: unknown): CommandError {
+  if (error instanceof CommandError) return error;
+  const what = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  const text = `this is a mistake of hypxe itself, not yours: ${what}`;
+  const advice = 'Please report it, with the command that you gave and what it prints with -v.';
+  const failure = new CommandError(Exit.INTERNAL, 'InternalError', text, advice);
+  if (error instanceof Error && error.stack !== undefined) failure.stack = error.stack;
+  return failure;
+}
+
+/** What is printed of a failure; with `stack`, of mistakes of hypxe's own also where. */
+export function failureText(error: CommandError, stack = false): string {
+  const text = `hypxe: ${error.name}: ${error.message}\n       ${error.advice}\n`;
+  return stack && error.code === Exit.INTERNAL ? `${text}${error.stack}\n` : text;
+}
+
+/** The document of a failure, for `--json`. */
+export function failureJson({ name, message, advice, code }: CommandError): string {
+  return `${JSON.stringify({ error: { name, message, advice }, exitCode: code }, undefined, 2)}\n`;
 }
 
 /** What `parseArgs` has to say about an option: its first sentence. */
@@ -50,37 +119,6 @@ export function probability(option: string, text: string): number {
 /** Text of the user's as a message shows it: on one line, visibly empty if it is. */
 export function quoted(text: string): string {
   return /^[!-~]+$/.test(text) ? text : JSON.stringify(text);
-}
-
-/**
- * The names of which one was meant, for advice: those that are nearest.
- *
- * @param otherwise the advice if no name is near; by default all names
- */
-export function didYouMean(
-  name: string,
-  names: readonly string[],
-  otherwise = `Choose one of ${names.join(', ')}.`,
-): string {
-  const distances = names.map((other) => distance(name.toLowerCase(), other.toLowerCase()));
-  const least = Math.min(...distances);
-  if (least > Math.max(1, Math.floor(name.length / 3))) return otherwise;
-  const near = names.filter((_, i) => distances[i] === least);
-  return `Did you mean ${near.join(' or ')}?`;
-}
-
-/** Levenshtein's distance. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const cost = a[i - 1] === b[j - 1] ? 0 : 1;
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + cost));
-    }
-    row = next;
-  }
-  return row[b.length]!;
 }
 
 /** `1 error`, `2 errors`. */

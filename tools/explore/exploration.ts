@@ -34,6 +34,9 @@ export type PlaceCounts = Readonly<Record<FlowName, Partial<Record<Place, number
 /** The flow without any fault goes wrong: nothing can be explored. */
 export class BrokenFlowError extends Error {}
 
+/** The firmware refuses the host: there is nothing to explore. */
+export class RefusedHostError extends BrokenFlowError {}
+
 export class Exploration {
   readonly places: PlaceCounts;
   /** Runs in all shards together. */
@@ -88,6 +91,11 @@ function matches({ faults }: Plan, only: string | undefined): boolean {
 function requireSound({ flow, outcome }: Recording): void {
   const finding = outcome.findings[0];
   if (outcome.status === 'booted' && finding === undefined) return;
+  // A firmware that refuses the host does so at every boot, which is no finding
+  const refusedAgain = outcome.findings.every(({ cause }) => cause.startsWith('second boot fails'));
+  if (outcome.refused === true && refusedAgain) {
+    throw new RefusedHostError(`the firmware does not run on this host: ${outcome.error}`);
+  }
   const what = finding?.text ?? `it fails with ${outcome.error ?? 'no error'}`;
   throw new BrokenFlowError(`the ${flow} flow is not clean without any fault: ${what}`);
 }

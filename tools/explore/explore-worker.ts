@@ -10,12 +10,11 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { parentPort, workerData } from 'node:worker_threads';
-import { BrokenFlowError, Exploration } from './exploration.ts';
+import { BrokenFlowError, Exploration, RefusedHostError } from './exploration.ts';
 import { Shared, storeText, type ExploreJob, type ExploreMessage } from './job.ts';
 import { parsePlan, planText } from './plan.ts';
 import { RunSeries } from './run-series.ts';
 import { Runner, type ExploredFirmware } from './run.ts';
-import { profileNamed } from '../simulator/profiles/profiles.ts';
 
 /** How often a worker reports, in ms. */
 const REPORT_MS = 250;
@@ -27,7 +26,12 @@ function post(message: ExploreMessage): void {
 }
 
 async function loadFirmware(): Promise<ExploredFirmware> {
-  const module = (await import(pathToFileURL(job.firmware).href)) as Partial<ExploredFirmware>;
+  let module: Partial<ExploredFirmware>;
+  try {
+    module = (await import(pathToFileURL(job.firmware).href)) as Partial<ExploredFirmware>;
+  } catch (error) {
+    throw new BrokenFlowError(`${job.firmware} cannot be loaded: ${String(error)}`);
+  }
   if (typeof module.boot === 'function') return module as ExploredFirmware;
   throw new BrokenFlowError(`${job.firmware} exports no function boot`);
 }
@@ -53,17 +57,17 @@ function explore(runner: Runner): void {
   post({ kind: 'done', complete: run >= end, tally: work.take() });
 }
 
+/** How a failure is told: what the firmware is to blame for has names of its own. */
+function failureName(error: Error): string {
+  if (error instanceof RefusedHostError) return 'HostRefused';
+  return error instanceof BrokenFlowError ? 'BrokenFirmware' : error.name;
+}
+
 try {
-  const runner = new Runner(
-    await loadFirmware(),
-    profileNamed(job.host)!,
-    job.shared,
-    job.architecture,
-  );
+  const runner = new Runner(await loadFirmware(), job.host, job.shared, job.architecture);
   if (job.plan === undefined) explore(runner);
   else post({ kind: 'outcome', outcome: runner.run(parsePlan(job.plan)) });
 } catch (error) {
-  const { name, message, stack } = error as Error;
-  const text = error instanceof BrokenFlowError ? message : (stack ?? message);
-  post({ kind: 'failed', name: error instanceof BrokenFlowError ? 'BrokenFirmware' : name, text });
+  const { message, stack } = error as Error;
+  post({ kind: 'failed', name: failureName(error as Error), text: message, stack });
 }

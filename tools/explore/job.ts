@@ -2,6 +2,7 @@
 
 /** What an exploration's workers and whoever starts them say to each other. */
 
+import type { HostProfile } from '../simulator/profiles/profile.ts';
 import type { PlaceCounts } from './exploration.ts';
 import type { Architecture, RunOutcome } from './run.ts';
 import type { TallyData } from './tally.ts';
@@ -36,7 +37,7 @@ export function loadText(from: Uint8Array): string {
 /** What a worker shall do. */
 export interface ExploreJob {
   readonly firmware: string;
-  readonly host: string;
+  readonly host: HostProfile;
   readonly architecture: Architecture;
   readonly seed: number;
   readonly walks: number;
@@ -67,4 +68,10 @@ export type ExploreMessage =
   | { readonly kind: 'progress'; readonly next: number; readonly tally: TallyData }
   | { readonly kind: 'done'; readonly complete: boolean; readonly tally: TallyData }
   | { readonly kind: 'outcome'; readonly outcome: RunOutcome }
-  | { readonly kind: 'failed'; readonly name: string; readonly text: string };
+  | {
+      readonly kind: 'failed';
+      /** HostRefused, BrokenFirmware; any other is a mistake in the exploration itself. */
+      readonly name: string;
+      readonly text: string;
+      readonly stack: string | undefined;
+    };

@@ -8,6 +8,7 @@
 import type { BootResult } from '../../src/boot/boot.ts';
 import { PAGE_SIZE, type MemoryRange } from '../../src/machine.ts';
 import { MapAllocator, type PageAllocator } from '../../src/memory/allocator.ts';
+import { isRefusal } from '../flow/boot-result.ts';
 import type { Finding } from '../simulator/audit/audit-findings.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
@@ -66,6 +67,8 @@ export interface RunOutcome {
   readonly status: 'booted' | 'failed' | 'ended';
   /** Name of the error with which the boot failed, if it did. */
   readonly error: string | undefined;
+  /** The firmware cannot run on this host at all. */
+  readonly refused?: true;
   readonly steps: number;
 }
 
@@ -122,6 +125,7 @@ export class Runner {
     const guest = new Guest(this.#firmware, machine, injector, this.#history, report);
     const result = guest.run(plan.flow, machine.bootSeam.memoryMap, true);
     const steps = injector.counter.counts.step;
+    const refused = result !== undefined && isRefusal(result.error) && !connected(machine);
     injector.stop();
     if (result !== undefined) {
       this.#afterwards({ plan, machine, injector, result, guest, report });
@@ -131,6 +135,7 @@ export class Runner {
       fired: injector.counter.fired.size,
       status: result === undefined ? 'ended' : result.status,
       error: result === undefined ? undefined : nameOf(result.error),
+      ...(refused ? { refused } : {}),
       steps,
     };
   }
@@ -310,6 +315,11 @@ function lateWrites(machine: SimulatedMachine, map: readonly MemoryRange[], repo
   const text = `${damagedPages} usable pages written by the host after the handoff`;
   const by = written.join(', ');
   report('usable memory written by the host after the handoff', `${text} (${by})`);
+}
+
+/** Whether the host has accepted a version of VMBus. */
+function connected(machine: SimulatedMachine): boolean {
+  return machine.vmbus.inspect().history.some(({ outcome }) => outcome === 'accepted');
 }
 
 function imageOf(result: Result) {

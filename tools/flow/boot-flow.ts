@@ -8,7 +8,6 @@
  * Runs any firmware that exports `boot`; knows nothing of Node.
  */
 
-import { errnoOf } from '../../src/catalogue.ts';
 import type { BootResult } from '../../src/boot/boot.ts';
 import type { EventSink, FirmwareEvent } from '../../src/events.ts';
 import type { MemoryRange } from '../../src/machine.ts';
@@ -16,7 +15,7 @@ import type { OsReport } from '../os/loaded-os.ts';
 import type { AuditCheck, Finding } from '../simulator/audit/audit-findings.ts';
 import { auditHandoff, uncompleted } from '../simulator/audit/audit.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
-import { memoryInUse, readBootResult, type Firmware } from './boot-result.ts';
+import { isRefusal, memoryInUse, readBootResult, type Firmware } from './boot-result.ts';
 import { countMachine, type MachineCounts } from './counts.ts';
 import { firmwareBoots, kernelSteps, type FlowStep } from './flow-steps.ts';
 import { GuestRuns, type GuestEnd } from './guest-run.ts';
@@ -84,9 +83,6 @@ export interface FlowReport {
   readonly handoffAt: number;
   readonly endedAt: number;
 }
-
-/** Errors with which a firmware refuses a host: it cannot run there at all. */
-const REFUSALS: readonly (string | undefined)[] = ['ENODEV', 'EACCES', 'ENOTSUP'];
 
 /**
  * Run the flow. What a firmware throws is how it ended.
@@ -289,8 +285,7 @@ class BootFlow {
     if (ended !== undefined) return ended.kind === 'hang' ? 'hang' : 'crash';
     const failed = this.#boot?.status !== 'booted';
     const errors = this.#findings.some(({ severity }) => severity === 'error');
-    const refusal = REFUSALS.includes(errnoOf(this.#boot?.error?.name));
-    if (failed && !errors && refusal && !connected) return 'refused';
+    if (failed && !errors && isRefusal(this.#boot?.error) && !connected) return 'refused';
     return failed || errors ? 'findings' : 'clean';
   }
 }

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { ERRORS, type ErrorEntry } from '../../src/catalogue.ts';
 import { versionText } from '../../src/vmbus/protocol.ts';
 import { BOOT_HELP } from '../command/boot-help.ts';
-import type { Terminal } from '../command/boot-command.ts';
+import type { Terminal } from '../command/terminal.ts';
 import { EXPLORE_HELP } from '../command/explore-options.ts';
 import { hostsCommand } from '../command/hosts-command.ts';
 import { replayCommand } from '../command/replay-command.ts';
@@ -32,7 +32,10 @@ export const PARTS: Readonly<Record<string, () => string>> = {
   'boot-help': () => fenced(BOOT_HELP),
   'explore-help': () => fenced(EXPLORE_HELP),
   'scenarios-help': () => printed((terminal) => scenariosCommand(HELP, terminal)),
-  'replay-help': () => printed((terminal) => replayCommand(HELP, '', terminal)),
+  'replay-help': () =>
+    printed((terminal) =>
+      replayCommand(HELP, { firmware: '', replayWorker: new URL(import.meta.url) }, terminal),
+    ),
   'hosts-help': () => printed((terminal) => hostsCommand(HELP, terminal)),
   hosts,
   knobs,

@@ -53,23 +53,37 @@ export {
   type TftpServerOptions,
 } from './network/index.ts';
 export { Partition, type PartitionOptions } from './hypervisor/partition.ts';
+export { FACTS, type Fact, type FactName, type JsonValue } from './profiles/facts.ts';
+export {
+  HostProfileError,
+  hostIdentity,
+  hostProfileJson,
+  parseHostProfile,
+} from './profiles/profile-file.ts';
 export type { HostKnobs, HostProfile } from './profiles/profile.ts';
 export { DEFAULT_PROFILE, PROFILES, profileNamed, withKnobs } from './profiles/profiles.ts';
 export { Random } from './base/random.ts';
 export type { SimulatedProcessor } from './hypervisor/simulated-processor.ts';
 export {
+  DEVICES,
   FileCopyHost,
   HeartbeatHost,
+  KEYBOARD,
+  KeyboardHost,
   ShutdownHost,
   TimeSyncHost,
+  deviceNamed,
   memoryContents,
   type FileContents,
   type FileCopyHostOptions,
+  type KeyboardState,
   type Push,
   type PushReport,
   type ShutdownWish,
   type TimeSyncHostOptions,
 } from './services/index.ts';
+export type { DeviceDescription } from './vmbus-server/device-description.ts';
+export { describeMessage, type DeviceProtocol } from './vmbus-server/device-protocol.ts';
 export { inertDevice } from './vmbus-server/inert-device.ts';
 export type { ClientInspection, VmbusInspection } from './vmbus-server/inspection.ts';
 export { VmbusServer } from './vmbus-server/server.ts';

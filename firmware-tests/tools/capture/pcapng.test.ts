@@ -177,7 +177,7 @@ commands(
       /^hypxe: CaptureUnwritable: the capture in \/dev\/full is incomplete: ENOSPC/,
     );
     assert.match(out, /^verdict: clean/m);
-    assert.is(code, 2);
+    assert.is(code, 4);
   },
 );
 
@@ -201,7 +201,7 @@ commands('a firmware that hangs: what led to it is in the capture', async () => 
 commands('a path that cannot be written is refused', async () => {
   const { code, error } = await hypxe('boot', '--size', '1', '--pcap', 'nowhere/boot.pcapng');
   assert.match(error, /^hypxe: CaptureUnwritable: the capture cannot be written to nowhere\/boot/);
-  assert.is(code, 2);
+  assert.is(code, 4);
 });
 
 commands.run();

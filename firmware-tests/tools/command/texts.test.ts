@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { hostProfileJson } from '../../../tools/simulator/profiles/profile-file.ts';
 import { PROFILES } from '../../../tools/simulator/profiles/profiles.ts';
 import { assertKept, assertRefused, hypxe } from '../../rigs/cli-rig.ts';
 
@@ -36,13 +37,13 @@ for (const [name, args] of [
 texts('hosts --json is the profiles as data', async () => {
   const { code, out } = await hypxe('hosts', '--json');
   assert.is(code, 0);
-  assert.equal(JSON.parse(out), JSON.parse(JSON.stringify(PROFILES)));
+  assert.equal(JSON.parse(out), JSON.parse(JSON.stringify(PROFILES.map(hostProfileJson))));
 });
 
 texts('hosts NAME --json is one of them', async () => {
   const { out } = await hypxe('hosts', 'qemu', '--json');
   const profile = PROFILES.find(({ name }) => name === 'qemu');
-  assert.equal(JSON.parse(out), JSON.parse(JSON.stringify(profile)));
+  assert.equal(JSON.parse(out), profile && hostProfileJson(profile));
 });
 
 texts.run();

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { exploreCommand } from '../../../tools/command/explore-command.ts';
-import { UsageError } from '../../../tools/command/usage.ts';
+import { CommandError } from '../../../tools/command/usage.ts';
 import type { Part } from '../../../tools/explore/part.ts';
 
 const dist = new URL('../../../dist/', import.meta.url);
@@ -49,8 +49,8 @@ test('wrong use is refused with what to do', async () => {
     try {
       await explore(...args);
     } catch (error) {
-      assert.instance(error, UsageError);
-      assert.is((error as UsageError).name, name, args.join(' '));
+      assert.instance(error, CommandError);
+      assert.is((error as CommandError).name, name, args.join(' '));
       return;
     }
     assert.unreachable(args.join(' '));
@@ -65,7 +65,7 @@ test('wrong use is refused with what to do', async () => {
   await refused('FileMissing', '--firmware', 'no-such-file.js');
   await refused('UnexpectedArgument', 'part.json');
   await refused('NoParts', '--merge');
-  await refused('FileUnreadable', '--merge', 'no-such-part.json');
+  await refused('FileMissing', '--merge', 'no-such-part.json');
 });
 
 test('shards merged are the whole; shards of different lists are refused', async (context) => {

@@ -11,17 +11,17 @@ import { UsageError } from '../../../tools/command/usage.ts';
 import { SCENARIOS } from '../../../tools/scenarios/index.ts';
 
 /** Run `hypxe scenarios` in this process. */
-function run(...args: string[]) {
+async function run(...args: string[]) {
   let out = '';
   const terminal = { out: (text: string) => void (out += text), error: () => {} };
-  const code = scenariosCommand(args, terminal);
+  const code = await scenariosCommand(args, terminal);
   return { code, out };
 }
 
 /** The mistake that a call complains of. */
-function refusal(call: () => unknown): string {
+async function refusal(call: () => unknown): Promise<string> {
   try {
-    call();
+    await call();
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     return `${error.name}: ${error.message} | ${error.advice}`;
@@ -31,8 +31,8 @@ function refusal(call: () => unknown): string {
 
 const command = suite('scenarios command');
 
-command('lists each with its reference and one line', () => {
-  const { code, out } = run();
+command('lists each with its reference and one line', async () => {
+  const { code, out } = await run();
   assert.is(code, 0);
   const lines = out.trimEnd().split('\n');
   assert.is(lines.length, 3 * SCENARIOS.length);
@@ -43,8 +43,8 @@ command('lists each with its reference and one line', () => {
   }
 });
 
-command('lists them as data', () => {
-  const list = JSON.parse(run('--json').out) as Record<string, unknown>[];
+command('lists them as data', async () => {
+  const list = JSON.parse((await run('--json')).out) as Record<string, unknown>[];
   assert.is(list.length, SCENARIOS.length);
   assert.equal(list[0], {
     name: 'kexec-without-unload',
@@ -55,8 +55,8 @@ command('lists them as data', () => {
   });
 });
 
-command('runs both halves of one', () => {
-  const { code, out } = run('kexec-timer-armed');
+command('runs both halves of one', async () => {
+  const { code, out } = await run('kexec-timer-armed');
   assert.is(code, 0);
   assert.match(out, 'kexec-timer-armed: a synthetic timer stays armed');
   assert.match(out, '  broken: caught\n    by timers: timer 0 of VP 0 is enabled');
@@ -64,8 +64,8 @@ command('runs both halves of one', () => {
   assert.match(out, /verdict: the bug is caught, and its absence passes\n$/);
 });
 
-command('runs several as data', () => {
-  const { code, out } = run('kexec-identity', 'two-owners', '--json');
+command('runs several as data', async () => {
+  const { code, out } = await run('kexec-identity', 'two-owners', '--json');
   assert.is(code, 0);
   const [first, second] = JSON.parse(out) as Record<string, { passed: boolean; ended: unknown }>[];
   assert.is(first!['passed'] as unknown, true);
@@ -74,28 +74,22 @@ command('runs several as data', () => {
   assert.is(second!['passed'] as unknown, true);
 });
 
-command('asks what was meant', () => {
+command('asks what was meant', async () => {
   const name = 'kexec-without-unlod';
   assert.is(
-    refusal(() => run(name)),
+    await refusal(() => run(name)),
     `UnknownScenario: there is no scenario ${name} | Did you mean kexec-without-unload?`,
   );
   assert.is(
-    refusal(() => run('nothing-like-it')),
+    await refusal(() => run('nothing-like-it')),
     'UnknownScenario: there is no scenario nothing-like-it | hypxe scenarios lists them.',
   );
-  assert.match(
-    refusal(() => run('--all', 'two-owners')),
-    /^TooManyNames: /,
-  );
-  assert.match(
-    refusal(() => run('--alll')),
-    /^BadOption: /,
-  );
+  assert.match(await refusal(() => run('--all', 'two-owners')), /^TooManyNames: /);
+  assert.match(await refusal(() => run('--alll')), /^BadOption: /);
 });
 
-command('explains itself', () => {
-  assert.match(run('--help').out, /^Usage: hypxe scenarios/);
+command('explains itself', async () => {
+  assert.match((await run('--help')).out, /^Usage: hypxe scenarios/);
 });
 
 command.run();
@@ -137,11 +131,8 @@ for (const [args, expected] of [
     'BadNumber: --processors cannot be 0 | Give a whole number from 1 to 240.',
   ],
 ] as const) {
-  steps(`refuses ${args.join(' ')}`, () => {
-    assert.is(
-      refusal(() => request(...args)),
-      expected,
-    );
+  steps(`refuses ${args.join(' ')}`, async () => {
+    assert.is(await refusal(() => request(...args)), expected);
   });
 }
 

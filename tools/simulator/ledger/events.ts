@@ -66,6 +66,8 @@ export type HostEvent =
       readonly transactionId: bigint;
       /** Header and payload, without the footer. */
       readonly bytes: Uint8Array;
+      /** What it says, in words: of devices that describe themselves. */
+      readonly message?: string;
     }
   | {
       readonly kind: 'signal';

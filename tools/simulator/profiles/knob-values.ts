@@ -2,6 +2,7 @@
 
 /** The knobs of a host as data: what each may be, and what it means in a line. */
 
+import { readNumber } from './facts.ts';
 import type { HostKnobs } from './profile.ts';
 import { RANGES_MAX } from '../netvsp/transfer-pages.ts';
 import { GUEST_MESSAGES_MAX } from '../vmbus-server/guest-messages.ts';
@@ -177,6 +178,18 @@ export function knobValue(
   if (fixed !== undefined || range === undefined) return fixed;
   const value = /^(0x[0-9a-f]+|[0-9]+)$/i.test(text) ? Number(text) : NaN;
   return value >= range[0] && value <= range[1] ? value : undefined;
+}
+
+/** The value that a value of a file stands for, or undefined if the knob has no such value. */
+export function readKnob(
+  name: keyof HostKnobs,
+  value: unknown,
+): string | number | boolean | undefined {
+  const { only, range } = KNOBS[name];
+  const fixed = only?.find((each) => each === value);
+  if (fixed !== undefined || range === undefined) return fixed;
+  const number = readNumber(value, range[1]);
+  return number !== undefined && number >= range[0] ? number : undefined;
 }
 
 /** What a knob may be, in words: `drop or keep`. */

@@ -6,6 +6,7 @@
  */
 
 import type { PartitionServices } from '../hypervisor/partition-interface.ts';
+import type { DeviceProtocol } from './device-protocol.ts';
 import type { Grant } from '../ledger/grants.ts';
 
 /** VMBus drivers in one guest: the one on SINT 2, and one on a SINT of its own (from 5.0 on). */
@@ -29,6 +30,8 @@ export interface ChannelDevice {
   readonly userDefined?: Uint8Array;
   /** The guest may signal through the monitor page. */
   readonly monitored: boolean;
+  /** Its messages, for traces and captures. */
+  readonly protocol?: DeviceProtocol;
   /** Connected once by the server, before the first offer. */
   attach(services: PartitionServices): void;
   /**

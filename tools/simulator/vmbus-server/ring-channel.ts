@@ -6,13 +6,14 @@
  * OpenVMM `parse_packet`, signalling as in `vmbus_ring`.
  */
 
-import { PacketHeader } from '../../../src/vmbus/protocol.ts';
+import { PacketHeader, PacketType } from '../../../src/vmbus/protocol.ts';
 import { BlockCopy } from '../base/block-copy.ts';
 import type { ChannelDevice, DeviceChannel, GuestPacket } from './channel-interface.ts';
 import { TICKS_PER_MS } from '../base/clock.ts';
 import type { Alarm } from '../base/clock.ts';
 import type { Grant } from '../ledger/grants.ts';
 import type { ServerContext } from './context.ts';
+import { describeMessage } from './device-protocol.ts';
 import type { RingPoke } from './faults.ts';
 import type { GrantMemory } from './grant-memory.ts';
 import { DESCRIPTOR_SIZE, FOOTER_SIZE, PACKET_MAX, ReceivedPacket } from './guest-packet.ts';
@@ -345,6 +346,16 @@ export class RingChannel implements DeviceChannel {
       type: view.getUint16(at.type, true),
       transactionId: view.getBigUint64(at.transactionId, true),
       bytes: bytes.slice(0, length),
+      ...this.#describe(view, bytes, length),
     });
+  }
+
+  /** What a packet says, in words, if its device describes itself. */
+  #describe(view: DataView, bytes: Uint8Array, length: number): { message?: string } {
+    const { protocol } = this.#device;
+    if (protocol === undefined) return {};
+    if (view.getUint16(PacketHeader.at.type, true) !== PacketType.DATA_INBAND) return {};
+    const payload = view.getUint16(PacketHeader.at.headerQlen, true) * 8;
+    return { message: describeMessage(protocol, bytes.subarray(payload, length)) };
   }
 }

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** A host that a file describes, wherever one can be named. */
+
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { parseBoot } from '../../../tools/command/boot-options.ts';
+import type { Part } from '../../../tools/explore/part.ts';
+import { PROFILES } from '../../../tools/simulator/profiles/profiles.ts';
+import { assertRefused, directory, hypxe, read, write } from '../../rigs/cli-rig.ts';
+
+const SHORT = ['boot', '--size', '1000', '--no-second-boot'];
+
+/** The host of `hypxe boot` with these arguments. */
+function hostOf(...args: string[]) {
+  return parseBoot(args.map(inDirectory), `${directory}/firmware.js`)!;
+}
+
+/** Files of the tests, from wherever the test runs. */
+function inDirectory(word: string): string {
+  return word.endsWith('.json') ? `${directory}/${word}` : word;
+}
+
+write('firmware.js', '');
+
+const files = suite('host files: the command line');
+
+files('what hypxe hosts NAME --json prints boots byte for byte like the name', async () => {
+  for (const name of ['server2022', 'openvmm']) {
+    const file = write(`${name}.json`, (await hypxe('hosts', name, '--json')).out);
+    const byName = await hypxe(...SHORT, '--host', name, '--trace', 'name.jsonl');
+    const byFile = await hypxe(...SHORT, '--host', file, '--trace', 'file.jsonl');
+    assert.equal(byFile, byName);
+    assert.is(byFile.code, 0);
+    assert.ok(read('file.jsonl').length > 10_000);
+    assert.ok(read('file.jsonl') === read('name.jsonl'), 'the traces differ');
+  }
+});
+
+files('hypxe hosts FILE shows it as it shows a name', async () => {
+  const file = write('qemu.json', (await hypxe('hosts', 'qemu', '--json')).out);
+  assert.equal(await hypxe('hosts', file), await hypxe('hosts', 'qemu'));
+  assert.equal(await hypxe('hosts', file, '--json'), await hypxe('hosts', 'qemu', '--json'));
+});
+
+files('a file that extends a profile is one when it is printed', async () => {
+  const file = write('odd.json', '{"extends": "qemu", "knobs": {"echoVersion": true}}');
+  const { out } = await hypxe('hosts', file, '--json');
+  const whole = JSON.parse(out) as { name: string; extends?: string; knobs: object };
+  assert.is(whole.name, 'odd');
+  assert.is(whole.extends, undefined);
+  write('whole.json', out);
+  assert.equal(hostOf('--host', 'whole.json').profile, hostOf('--host', 'odd.json').profile);
+});
+
+files('--knob turns what the file says', () => {
+  write('knob.json', '\uFEFF{"extends": "qemu", "knobs": {"messageQueue": 3, "ppiEvery": 2}}');
+  const { host, profile, knobs } = hostOf('--host', 'knob.json', '--knob', 'messageQueue=5');
+  assert.is(host, 'knob');
+  assert.equal(knobs, { messageQueue: 5 });
+  const qemu = PROFILES.find(({ name }) => name === 'qemu')!;
+  assert.equal(profile.knobs, { ...qemu.knobs, messageQueue: 5, ppiEvery: 2 });
+});
+
+files('a file of the name of a profile is meant only with a slash', async () => {
+  write('mine', '{"extends": "qemu"}');
+  const text = 'there is no host profile mine';
+  const advice = 'For the file that lies here, write ./mine.';
+  assertRefused(await hypxe('hosts', 'mine'), 'UnknownHost', text, advice);
+  assert.match((await hypxe('hosts', './mine')).out, /^mine: as qemu, with what a file says\n/);
+});
+
+for (const [name, text, error, advice] of [
+  ['no.json', '{', /^HostNotJson: no\.json: /, 'Write JSON: hypxe hosts NAME --json prints such a'],
+  [
+    'list.json',
+    '[]',
+    /^BadHost: list\.json: a host is an object, not \[\]$/,
+    'See what hypxe hosts',
+  ],
+  [
+    'typo.json',
+    '{"extends": "qemu", "knob": {}}',
+    /^BadHost: typo\.json: there is no field knob$/,
+    'Did you mean knobs?',
+  ],
+] as const) {
+  files(`${name} is refused`, async () => {
+    const run = await hypxe('hosts', write(name, text));
+    const [first = '', second = ''] = run.error.split('\n');
+    assert.match(first.replace('hypxe: ', ''), error);
+    assert.ok(second.trim().startsWith(advice), second);
+    assert.is(run.code, 2);
+  });
+}
+
+files('a directory, and a file that is no file of ours', async () => {
+  const run = await hypxe('hosts', './');
+  const advice = 'Check that it is the file that you mean.';
+  assertRefused(run, 'NotAFile', './ is a directory', advice);
+  write('large.json', ' '.repeat(2 ** 20 + 1));
+  const large = 'large.json has 1048577 bytes, more than 1048576';
+  assertRefused(await hypxe('hosts', 'large.json'), 'FileTooLarge', large, advice);
+});
+
+files('explore takes one, and does not merge it with a host that does otherwise', async () => {
+  write('a.json', '{"extends": "server2022", "name": "odd", "knobs": {"ppiEvery": 2}}');
+  write('b.json', '{"extends": "server2022", "name": "odd", "knobs": {"ppiEvery": 1}}');
+  const only = ['explore', '--only', 'step/give-up', '--time', '600', '--workers', '1', '--json'];
+  const shard = async (host: string, index: number): Promise<string> => {
+    const run = await hypxe(...only, '--shard', `${index}/200`, '--host', host);
+    assert.is(run.code, 0, run.error);
+    return write(`part-${host}-${index}`, run.out);
+  };
+  const first = await shard('a.json', 1);
+  assert.match((JSON.parse(read(first)) as Part).host, /^odd#[0-9a-f]{8}$/);
+  const other = await shard('b.json', 2);
+  const { code, error } = await hypxe('explore', '--merge', first, other);
+  assert.match(error, /differ in the host profile: odd#[0-9a-f]{8} and odd#[0-9a-f]{8}\n/);
+  assert.is(code, 2);
+});
+
+files.run();

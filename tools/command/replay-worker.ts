@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** The worker in which sessions are replayed: a firmware that hangs is ended from outside. */
+
+import { ReplayError } from '../replay/replay-error.ts';
+import { pathToFileURL } from 'node:url';
+import { parentPort, workerData } from 'node:worker_threads';
+import type { Firmware } from '../replay/firmware.ts';
+import { replayTrace } from '../replay/replay.ts';
+import { reportJson, reportText } from '../replay/report.ts';
+import { parseTrace, type TraceFile } from '../replay/trace-file.ts';
+import { readText } from './files.ts';
+import { UsageError } from './usage.ts';
+import { workerFailure, type WorkerFailure } from './worker-failure.ts';
+
+/** What the worker is given. */
+export interface ReplayWorkerData {
+  readonly firmware: string;
+  readonly traces: readonly string[];
+  readonly verbose: boolean;
+}
+
+/** What the worker posts: each replay as soon as it is over. */
+export type ReplayMessage =
+  | {
+      readonly kind: 'replayed';
+      readonly ok: boolean;
+      readonly text: string;
+      readonly json: string;
+    }
+  | { readonly kind: 'done' }
+  | WorkerFailure;
+
+/** Longest trace that is read, in bytes. */
+const TRACE_MAX = 1 << 28;
+
+const { firmware: file, traces, verbose } = workerData as ReplayWorkerData;
+
+function post(message: ReplayMessage): void {
+  parentPort!.postMessage(message);
+}
+
+/** @throws UsageError BadFirmware */
+async function loadFirmware(): Promise<Firmware> {
+  const advice = 'Run npm run build, or give --firmware a bundle that exports createDriver.';
+  let module: Partial<Firmware>;
+  try {
+    module = (await import(pathToFileURL(file).href)) as Partial<Firmware>;
+  } catch (error) {
+    throw new UsageError('BadFirmware', `${file} cannot be loaded: ${String(error)}`, advice);
+  }
+  if (typeof module.createDriver === 'function') return module as Firmware;
+  throw new UsageError('BadFirmware', `${file} exports no function createDriver`, advice);
+}
+
+/** @throws CommandError */
+function readTrace(name: string): TraceFile {
+  const text = readText(name, TRACE_MAX);
+  try {
+    return parseTrace(text);
+  } catch (error) {
+    if (!(error instanceof ReplayError)) throw error;
+    throw new UsageError(error.name, `${name}: ${error.message}`, error.advice);
+  }
+}
+
+try {
+  const firmware = await loadFirmware();
+  for (const trace of traces) {
+    const result = replayTrace(firmware, readTrace(trace));
+    const json = JSON.stringify(reportJson(result));
+    post({ kind: 'replayed', ok: result.ok, text: reportText(result, { verbose }), json });
+  }
+  post({ kind: 'done' });
+} catch (error) {
+  post(workerFailure(error));
+}

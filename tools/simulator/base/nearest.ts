@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** Advice for a name that is not known: the ones that it is nearest to. */
+
+/** Longest name that is compared: what is longer was never meant as one of ours. */
+const LENGTH_MAX = 64;
+
+/**
+ * The names of which one was meant, for advice: those that are nearest.
+ *
+ * @param otherwise the advice if no name is near; by default all names
+ */
+export function didYouMean(
+  name: string,
+  names: readonly string[],
+  otherwise = `Choose one of ${names.join(', ')}.`,
+): string {
+  if (name.length > LENGTH_MAX) return otherwise;
+  const distances = names.map((other) => distance(name.toLowerCase(), other.toLowerCase()));
+  const least = Math.min(...distances);
+  if (least > Math.max(1, Math.floor(name.length / 3))) return otherwise;
+  const near = names.filter((_, i) => distances[i] === least);
+  return `Did you mean ${near.join(' or ')}?`;
+}
+
+/** Levenshtein's distance. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const cost = a[i - 1] === b[j - 1] ? 0 : 1;
+      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + cost));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}

@@ -10,13 +10,13 @@ import { FrameHash } from './frame-hash.ts';
 import {
   HASH_TOEPLITZ,
   HASH_TYPES,
+  HostStatus,
   NdisObject,
   RECEIVE_TABLE_MAX,
   ReceiveScaleCapabilities,
   ReceiveScaleFlag,
   ReceiveScaleParameters,
 } from './host-protocol.ts';
-import { HostStatus } from './oids.ts';
 
 export class ReceiveScaling {
   readonly #hash = new FrameHash();

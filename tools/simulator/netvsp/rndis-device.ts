@@ -25,15 +25,8 @@ import {
   RndisType,
 } from '../../../src/rndis/protocol.ts';
 import type { Struct } from '../../../src/wire.ts';
-import {
-  HostOid,
-  HostStatus,
-  OID_DATA_MAX,
-  putOffload,
-  queryOid,
-  type OidAnswer,
-  type OidState,
-} from './oids.ts';
+import { HostOid, HostStatus } from './host-protocol.ts';
+import { OID_DATA_MAX, putOffload, queryOid, type OidAnswer, type OidState } from './oids.ts';
 
 /** SET_EX, which NDIS has and nobody answers. */
 const RNDIS_SET_EX = 9;

@@ -30,6 +30,24 @@ export interface DeliberateDifference {
   readonly matches?: (difference: Difference, context: ReplayContext) => boolean;
 }
 
+/** What an entry says in words, and how it is recognised. */
+type Text = Pick<DeliberateDifference, 'title' | 'ipxe' | 'hypxe' | 'why' | 'matches'>;
+
+/**
+ * Makes entries of one handling. `sources` stand in one text, with commas; `test` is the file's path
+ * below `firmware-tests/src/` without its `.test.ts`.
+ */
+function entriesThatAre(handling: Handling) {
+  return (id: string, sources: string, test: string, text: Text): DeliberateDifference => ({
+    ...{ id, handling, sources: sources.split(', '), test: `src/${test}.test.ts` },
+    ...text,
+  });
+}
+
+export const fixed = entriesThatAre('fixed');
+export const kept = entriesThatAre('kept');
+export const inapplicable = entriesThatAre('inapplicable');
+
 /** What entries may look at. */
 export class ReplayContext {
   readonly #events: readonly TraceEvent[];

@@ -34,8 +34,8 @@ export interface DeliberateDifference {
 type Text = Pick<DeliberateDifference, 'title' | 'ipxe' | 'hypxe' | 'why' | 'matches'>;
 
 /**
- * Makes entries of one handling. `sources` stand in one text, with commas; `test` is the file's path
- * below `firmware-tests/src/` without its `.test.ts`.
+ * Makes entries of one handling. `sources` stand in one text, with commas; `test` is the path of
+ * the file below `firmware-tests/src/`, without its `.test.ts`.
  */
 function entriesThatAre(handling: Handling) {
   return (id: string, sources: string, test: string, text: Text): DeliberateDifference => ({

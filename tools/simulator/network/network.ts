@@ -6,6 +6,7 @@
  * give the same frames at the same times.
  */
 
+import { Port } from '../../../src/net/protocol.ts';
 import type { VirtualClock } from '../base/clock.ts';
 import type { Link, LinkHost } from './link.ts';
 import type { Subnet } from './address.ts';
@@ -13,7 +14,6 @@ import { isHostOf, parseIp, subnetOf } from './address.ts';
 import type { NetworkLog } from './context.ts';
 import { NetworkContext } from './context.ts';
 import { DelayLine } from './delay-line.ts';
-import { DHCP_SERVER_PORT } from './dhcp-message.ts';
 import type { DhcpPlan, DhcpServerOptions } from './dhcp-options.ts';
 import { planDhcp, planForeignDhcp } from './dhcp-options.ts';
 import { DhcpServer } from './dhcp-server.ts';
@@ -130,7 +130,7 @@ export class Network {
       this.#foreign = planForeignDhcp(dhcp, this.#dhcp, surroundings);
     }
     this.#tftp = planTftp(tftp);
-    if (this.#tftp.port === DHCP_SERVER_PORT) {
+    if (this.#tftp.port === Port.DHCP_SERVER) {
       throw new NetworkOptionError('tftp.port', `${this.#tftp.port} is the port of DHCP`);
     }
   }

@@ -26,7 +26,7 @@ import { RndisError } from '../../src/rndis/errors.ts';
 import { VmbusError } from '../../src/vmbus/errors.ts';
 import { versionText } from '../../src/vmbus/protocol.ts';
 import { BOOT_HELP } from '../command/boot-options.ts';
-import { DIFFERENCES } from '../replay/differences.ts';
+import { DIFFERENCES } from '../replay/differences/index.ts';
 import { AUDIT_CHECKS } from '../simulator/audit/audit-findings.ts';
 import { PROFILES } from '../simulator/profiles/profiles.ts';
 

@@ -14,9 +14,9 @@ import { isHostOf, parseIp, subnetOf } from './address.ts';
 import type { NetworkLog } from './context.ts';
 import { NetworkContext } from './context.ts';
 import { DelayLine } from './delay-line.ts';
-import type { DhcpPlan, DhcpServerOptions } from './dhcp-options.ts';
-import { planDhcp, planForeignDhcp } from './dhcp-options.ts';
-import { DhcpServer } from './dhcp-server.ts';
+import type { DhcpPlan, DhcpServerOptions } from './servers/dhcp-options.ts';
+import { planDhcp, planForeignDhcp } from './servers/dhcp-options.ts';
+import { DhcpServer } from './servers/dhcp-server.ts';
 import type { NetworkFaults } from './faults.ts';
 import { resolveFaults } from './faults.ts';
 import type { FileSource } from './files.ts';
@@ -28,9 +28,9 @@ import { ServerHost } from './server-host.ts';
 import type { NetworkStatistics } from './statistics.ts';
 import { emptyStatistics } from './statistics.ts';
 import { Switch } from './switch.ts';
-import type { TftpPlan, TftpServerOptions } from './tftp-options.ts';
-import { planTftp } from './tftp-options.ts';
-import { TftpServer } from './tftp-server.ts';
+import type { TftpPlan, TftpServerOptions } from './servers/tftp-options.ts';
+import { planTftp } from './servers/tftp-options.ts';
+import { TftpServer } from './servers/tftp-server.ts';
 
 /** What the network is like. */
 export interface NetworkOptions {

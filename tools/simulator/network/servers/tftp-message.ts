@@ -2,9 +2,9 @@
 
 /** TFTP packets (RFC 1350) with options (RFC 2347), as a server reads and writes them. */
 
-import { TFTP_HEADER, TftpOpcode } from '../../../src/net/protocol.ts';
-import type { Datagram } from './server-host.ts';
-import { decodeText, encodeText } from './text.ts';
+import { TFTP_HEADER, TftpOpcode } from '../../../../src/net/protocol.ts';
+import type { Datagram } from '../server-host.ts';
+import { decodeText, encodeText } from '../text.ts';
 
 /** A read request. */
 export interface TftpRequest {

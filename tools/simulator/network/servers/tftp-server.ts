@@ -2,15 +2,15 @@
 
 /** A TFTP server (RFC 1350) for reading: requests, and which packet belongs to which transfer. */
 
-import { TftpErrorCode, TftpOpcode } from '../../../src/net/protocol.ts';
-import { ipText } from './address.ts';
-import type { NetworkContext } from './context.ts';
-import type { FileSource } from './files.ts';
-import { plainPath } from './files.ts';
-import { UDP } from './protocol.ts';
-import type { Datagram, ServerHost, UdpRoute } from './server-host.ts';
-import type { TransferRecord } from './statistics.ts';
-import { TRANSFER_RECORDS_MAX } from './statistics.ts';
+import { TftpErrorCode, TftpOpcode } from '../../../../src/net/protocol.ts';
+import { ipText } from '../address.ts';
+import type { NetworkContext } from '../context.ts';
+import type { FileSource } from '../files.ts';
+import { plainPath } from '../files.ts';
+import { UDP } from '../protocol.ts';
+import type { Datagram, ServerHost, UdpRoute } from '../server-host.ts';
+import type { TransferRecord } from '../statistics.ts';
+import { TRANSFER_RECORDS_MAX } from '../statistics.ts';
 import type { TftpRequest } from './tftp-message.ts';
 import { errorText, parseRequest, writeError } from './tftp-message.ts';
 import type { TftpPlan } from './tftp-options.ts';

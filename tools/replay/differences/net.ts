@@ -2,8 +2,8 @@
 
 /** Deliberate differences from iPXE in rings, NetVSC and RNDIS. */
 
-import type { Difference } from './compare.ts';
-import { fixed, inapplicable, kept, type DeliberateDifference } from './difference-entry.ts';
+import type { Difference } from '../compare.ts';
+import { fixed, inapplicable, kept, type DeliberateDifference } from './entry.ts';
 
 /** A completion of a host's packet that the recorded driver did not send. */
 function isExtraCompletion(d: Difference): boolean {

@@ -2,10 +2,10 @@
 
 /** Deliberate differences from iPXE in the hypervisor and VMBus layers: messages, memory, life. */
 
-import { HvStatus } from '../../src/hyperv/protocol.ts';
-import { MessageType } from '../../src/vmbus/protocol.ts';
-import { fixed, inapplicable, kept, type DeliberateDifference } from './difference-entry.ts';
-import { fromHex } from './hex.ts';
+import { HvStatus } from '../../../src/hyperv/protocol.ts';
+import { MessageType } from '../../../src/vmbus/protocol.ts';
+import { fixed, inapplicable, kept, type DeliberateDifference } from './entry.ts';
+import { fromHex } from '../hex.ts';
 
 /** Type of the control message in a payload. */
 function messageType(payload: string): number {

@@ -2,17 +2,17 @@
 
 /** A DHCP server (RFC 2131, 4.3): one pool, leases by MAC address, and a boot file. */
 
-import { DhcpOption, DhcpType, Port } from '../../../src/net/protocol.ts';
-import { TICKS_PER_MS } from '../base/clock.ts';
-import { ipText, isHostOf, macText } from './address.ts';
-import type { NetworkContext } from './context.ts';
+import { DhcpOption, DhcpType, Port } from '../../../../src/net/protocol.ts';
+import { TICKS_PER_MS } from '../../base/clock.ts';
+import { ipText, isHostOf, macText } from '../address.ts';
+import type { NetworkContext } from '../context.ts';
 import type { DhcpRequest } from './dhcp-message.ts';
 import { DHCP_FLAG_BROADCAST, DhcpReply, parseDhcp } from './dhcp-message.ts';
 import type { DhcpPlan } from './dhcp-options.ts';
 import { DhcpPool } from './dhcp-pool.ts';
-import { IP_BROADCAST, MAC_BROADCAST, UDP } from './protocol.ts';
-import type { Datagram, ServerHost } from './server-host.ts';
-import { encodeText } from './text.ts';
+import { IP_BROADCAST, MAC_BROADCAST, UDP } from '../protocol.ts';
+import type { Datagram, ServerHost } from '../server-host.ts';
+import { encodeText } from '../text.ts';
 
 const TICKS_PER_SECOND = 1000 * TICKS_PER_MS;
 

@@ -2,10 +2,10 @@
 
 /** What an entry of the list of deliberate differences is, and what it can ask of a comparison. */
 
-import type { Difference } from './compare.ts';
-import type { SignalCause } from './item.ts';
-import type { RecordedStep } from './recording.ts';
-import type { TraceEvent, TraceEventOf, TraceOp } from './trace-events.ts';
+import type { Difference } from '../compare.ts';
+import type { SignalCause } from '../item.ts';
+import type { RecordedStep } from '../recording.ts';
+import type { TraceEvent, TraceEventOf, TraceOp } from '../trace-events.ts';
 
 /**
  * How hypxe treats something that iPXE does. `fixed`: hypxe does it otherwise. `kept`: hypxe does

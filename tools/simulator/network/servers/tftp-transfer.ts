@@ -5,13 +5,13 @@
  * are numbered from 1 without wrapping; block 0 is the OACK; on the wire 65535 is followed by 0.
  */
 
-import { TFTP_HEADER, TftpErrorCode, TftpOpcode } from '../../../src/net/protocol.ts';
-import type { Alarm } from '../base/clock.ts';
-import { copyAndSum } from './checksum.ts';
-import type { NetworkContext } from './context.ts';
-import { UDP } from './protocol.ts';
-import type { Datagram, ServerHost, UdpRoute } from './server-host.ts';
-import type { TransferOutcome, TransferRecord } from './statistics.ts';
+import { TFTP_HEADER, TftpErrorCode, TftpOpcode } from '../../../../src/net/protocol.ts';
+import type { Alarm } from '../../base/clock.ts';
+import { copyAndSum } from '../checksum.ts';
+import type { NetworkContext } from '../context.ts';
+import { UDP } from '../protocol.ts';
+import type { Datagram, ServerHost, UdpRoute } from '../server-host.ts';
+import type { TransferOutcome, TransferRecord } from '../statistics.ts';
 import { errorText, writeOack } from './tftp-message.ts';
 import type { TftpPlan, TftpTerms } from './tftp-options.ts';
 import { OVERSIZE } from './tftp-options.ts';

@@ -2,11 +2,11 @@
 
 /** What the TFTP server can be told to do, and what it agrees on with a client. */
 
-import { Port, TFTP_BLOCK_DEFAULT, TFTP_HEADER } from '../../../src/net/protocol.ts';
-import { TICKS_PER_MS } from '../base/clock.ts';
-import { plainPath } from './files.ts';
-import { choice, NetworkOptionError, whole } from './options.ts';
-import { UDP_PAYLOAD_MAX } from './protocol.ts';
+import { Port, TFTP_BLOCK_DEFAULT, TFTP_HEADER } from '../../../../src/net/protocol.ts';
+import { TICKS_PER_MS } from '../../base/clock.ts';
+import { plainPath } from '../files.ts';
+import { choice, NetworkOptionError, whole } from '../options.ts';
+import { UDP_PAYLOAD_MAX } from '../protocol.ts';
 
 /** Options of the TFTP server. */
 export interface TftpServerOptions {

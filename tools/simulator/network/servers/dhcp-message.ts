@@ -2,8 +2,8 @@
 
 /** DHCP messages (RFC 2131, 2) with their options (RFC 2132), as a server reads and writes them. */
 
-import { DHCP_MAGIC, DHCP_SHORTEST, DhcpHeader, DhcpOption } from '../../../src/net/protocol.ts';
-import type { Datagram } from './server-host.ts';
+import { DHCP_MAGIC, DHCP_SHORTEST, DhcpHeader, DhcpOption } from '../../../../src/net/protocol.ts';
+import type { Datagram } from '../server-host.ts';
 
 /** Fields of a message, by offset from its first byte. */
 const DHCP = DhcpHeader.at;

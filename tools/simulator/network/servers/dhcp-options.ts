@@ -2,11 +2,11 @@
 
 /** What a DHCP server of the built-in network can be told to do. */
 
-import { DhcpHeader } from '../../../src/net/protocol.ts';
-import type { Subnet } from './address.ts';
-import { ipText, isHostOf, parseIp } from './address.ts';
-import { choice, NetworkOptionError, whole } from './options.ts';
-import { encodeText } from './text.ts';
+import { DhcpHeader } from '../../../../src/net/protocol.ts';
+import type { Subnet } from '../address.ts';
+import { ipText, isHostOf, parseIp } from '../address.ts';
+import { choice, NetworkOptionError, whole } from '../options.ts';
+import { encodeText } from '../text.ts';
 
 /**
  * Where the boot file and its server stand in OFFER and ACK:

@@ -8,15 +8,10 @@
 import type { FirmwareEvent } from '../../src/events.ts';
 import { HvCall, HvControl, PostMessage } from '../../src/hyperv/protocol.ts';
 import { boot, type BootResult } from '../../src/index.ts';
-import {
-  PAGE_SIZE,
-  type CpuidRegisters,
-  type Machine,
-  type MemoryRange,
-  type X64Machine,
-} from '../../src/machine.ts';
+import { PAGE_SIZE, type Machine, type MemoryRange, type X64Machine } from '../../src/machine.ts';
 import { carve } from '../../src/memory/shared-memory.ts';
 import type { Firmware } from '../../tools/flow/boot-flow.ts';
+import { PassingX64 } from '../../tools/simulator/base/passing-machine.ts';
 import type { SimulatedMachine } from '../../tools/simulator/machine.ts';
 
 /** What a guest forgets. */
@@ -30,38 +25,24 @@ export interface Forgets {
 }
 
 /** A seam between a guest and its processor on which some things are lost, once it is told to. */
-export class ForgetfulMachine implements X64Machine {
-  readonly architecture = 'x64';
-  readonly memory: ArrayBufferLike;
-  readonly memoryMap: readonly MemoryRange[];
+export class ForgetfulMachine extends PassingX64 {
   forgetting = false;
-  readonly #machine: X64Machine;
   readonly #view: DataView;
   readonly #forgets: Forgets;
   readonly #sent = new Map<number | 'signals', number>();
 
   constructor(machine: X64Machine, forgets: Forgets) {
-    this.memory = machine.memory;
-    this.memoryMap = machine.memoryMap;
-    this.#machine = machine;
+    super(machine);
     this.#view = new DataView(machine.memory);
     this.#forgets = forgets;
   }
 
-  cpuid(leaf: number, subleaf: number): CpuidRegisters {
-    return this.#machine.cpuid(leaf, subleaf);
-  }
-
-  rdmsr(msr: number): bigint {
-    return this.#machine.rdmsr(msr);
-  }
-
-  wrmsr(msr: number, value: bigint): void {
+  override wrmsr(msr: number, value: bigint): void {
     if (this.forgetting && this.#forgets.registers?.includes(msr)) return;
-    this.#machine.wrmsr(msr, value);
+    super.wrmsr(msr, value);
   }
 
-  callHypercallPage(page: number, control: bigint, input: bigint, output: bigint): bigint {
+  override callHypercallPage(page: number, control: bigint, input: bigint, output: bigint): bigint {
     const code = Number(control & HvControl.CODE_MASK);
     if (code === HvCall.SIGNAL_EVENT && this.forgetting) {
       if (this.#forgets.signals?.(this.#count('signals')) === true) return 0n;
@@ -70,11 +51,7 @@ export class ForgetfulMachine implements X64Machine {
       const type = this.#view.getUint32(Number(input) + PostMessage.at.data, true);
       if (this.forgetting && this.#forgets.messages?.(type, this.#count(type)) === true) return 0n;
     }
-    return this.#machine.callHypercallPage(page, control, input, output);
-  }
-
-  pause(): void {
-    this.#machine.pause();
+    return super.callHypercallPage(page, control, input, output);
   }
 
   #count(type: number | 'signals'): number {

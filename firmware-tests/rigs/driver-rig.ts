@@ -27,6 +27,9 @@ import type { NetVsp } from '../../tools/simulator/netvsp/netvsp.ts';
 import type { HostKnobs, HostProfile } from '../../tools/simulator/profiles/profile.ts';
 import { profileNamed, withKnobs } from '../../tools/simulator/profiles/profiles.ts';
 import type { SimulatedProcessor } from '../../tools/simulator/hypervisor/simulated-processor.ts';
+import { hex } from './bytes.ts';
+
+export { hex };
 
 /** Guest RAM: room for two network cards with the sizes of the preset `default`. */
 const MEMORY_SIZE = 4 << 20;
@@ -341,10 +344,6 @@ export function fails(name: string | readonly string[], action: () => void): Hyp
 /** A frame of a length whose bytes are all told apart by `seed`. */
 export function frame(length: number, seed = 1): Uint8Array {
   return Uint8Array.from({ length }, (_, i) => (i * 7 + seed * 31) & 0xff);
-}
-
-export function hex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 export function viewOf(bytes: Uint8Array): DataView {

@@ -8,6 +8,9 @@
 import { errorEntry } from '../../src/catalogue.ts';
 import type { FrameReceiver, LinkState, NetDevice, TransmitResult } from '../../src/net/device.ts';
 import type { Clock } from '../../src/time.ts';
+import { ascii } from './bytes.ts';
+
+export { ascii };
 
 /** Each pause is a millisecond. */
 export class FakeClock implements Clock {
@@ -96,7 +99,6 @@ export class FakeDevice implements NetDevice {
 
 export const u16 = (value: number): number[] => [(value >> 8) & 255, value & 255];
 export const ip = (text: string): number[] => text.split('.').map(Number);
-export const ascii = (text: string): number[] => Array.from(text, (c) => c.charCodeAt(0));
 export const at16 = (bytes: ArrayLike<number>, at: number): number =>
   bytes[at]! * 256 + bytes[at + 1]!;
 export const ipAt = (bytes: Uint8Array, at: number): string =>

@@ -11,33 +11,10 @@ import type {
 } from '../../tools/simulator/vmbus-server/channel-interface.ts';
 import type { Grant } from '../../tools/simulator/ledger/grants.ts';
 import type { GuestRam } from '../../tools/simulator/base/guest-ram.ts';
+import { hex } from './bytes.ts';
 
 /** Where the rig's guest has its receive buffer. */
 export const RX_ADDRESS = 0x10000;
-
-/** Little-endian words as hexadecimal. */
-export function words(...values: number[]): string {
-  return values.map((value) => hexOf(u32(value))).join('');
-}
-
-function u32(value: number): Uint8Array {
-  const bytes = new Uint8Array(4);
-  new DataView(bytes.buffer).setUint32(0, value, true);
-  return bytes;
-}
-
-export function hexOf(bytes: Uint8Array): string {
-  let text = '';
-  for (const byte of bytes) text += byte.toString(16).padStart(2, '0');
-  return text;
-}
-
-export function unhex(text: string): Uint8Array {
-  const digits = text.replaceAll(' ', '');
-  return Uint8Array.from({ length: digits.length / 2 }, (_, i) =>
-    parseInt(digits.slice(i * 2, i * 2 + 2), 16),
-  );
-}
 
 /** Bytes that are different at each place. */
 export function pattern(length: number, seed = 0): Uint8Array {
@@ -171,10 +148,10 @@ export class FakeChannel implements DeviceChannel {
         offset: view.getUint32(12 + i * 8, true),
       });
     const messages = ranges.map(({ length, offset }) =>
-      hexOf(this.#ram.bytes.slice(RX_ADDRESS + offset, RX_ADDRESS + offset + length)),
+      hex(this.#ram.bytes.slice(RX_ADDRESS + offset, RX_ADDRESS + offset + length)),
     );
     const set = transfer ? view.getUint16(0, true) : 0;
-    const text = hexOf(payload.slice(0, payloadLength));
-    return { type, flags, low, high, extra: hexOf(extra), payload: text, set, ranges, messages };
+    const text = hex(payload.slice(0, payloadLength));
+    return { type, flags, low, high, extra: hex(extra), payload: text, set, ranges, messages };
   }
 }

@@ -19,9 +19,11 @@ import type { PartitionServices } from '../../tools/simulator/hypervisor/partiti
 import type { HostKnobs, HostProfile } from '../../tools/simulator/profiles/profile.ts';
 import { PROFILES } from '../../tools/simulator/profiles/profiles.ts';
 import { Random } from '../../tools/simulator/base/random.ts';
-import { FakeChannel, RX_ADDRESS, hexOf, unhex, words, type HostPacket } from './netvsp-channel.ts';
+import { hex, unhex, words } from './bytes.ts';
+import { FakeChannel, RX_ADDRESS, type HostPacket } from './netvsp-channel.ts';
 
-export { RX_ADDRESS, hexOf, pattern, unhex, words, type HostPacket } from './netvsp-channel.ts';
+export { hex, unhex, words };
+export { RX_ADDRESS, pattern, type HostPacket } from './netvsp-channel.ts';
 
 /** Where the rig's guest keeps things. */
 export const RX_GPADL = 0xe1e12;
@@ -80,7 +82,7 @@ export class NetRig {
     const link: Link = {
       connect: (host) => (this.host = host),
       transmit: (frame) => {
-        if (this.channel.recording) this.frames.push(hexOf(frame));
+        if (this.channel.recording) this.frames.push(hex(frame));
       },
     };
     this.#stopListening = this.events.listen((event) => this.log.push(event));
@@ -165,7 +167,7 @@ export class NetRig {
     view.setUint16(6, flags, true);
     view.setUint32(8, low, true);
     view.setUint32(12, high, true);
-    this.channel.toHost.push(unhex(hexOf(new Uint8Array(view.buffer)) + extra + padded));
+    this.channel.toHost.push(unhex(hex(new Uint8Array(view.buffer)) + extra + padded));
   }
 
   /** Signal, and return what the device sent at once. */
@@ -294,5 +296,5 @@ export function gpaRange(address: number, length: number): string {
 /** RNDIS_PACKET_MSG with a frame right behind its header. */
 export function dataMessage(frame: Uint8Array): string {
   const length = 44 + frame.length;
-  return words(1, length, 36, frame.length, 0, 0, 0, 0, 0, 0, 0) + hexOf(frame);
+  return words(1, length, 36, frame.length, 0, 0, 0, 0, 0, 0, 0) + hex(frame);
 }

@@ -11,6 +11,9 @@ import type { LinkHost } from '../../tools/simulator/network/link.ts';
 import type { NetworkOptions } from '../../tools/simulator/network/index.ts';
 import { memoryFiles, Network } from '../../tools/simulator/network/index.ts';
 import { Random } from '../../tools/simulator/base/random.ts';
+import { ascii, hex } from './bytes.ts';
+
+export { ascii, hex };
 
 export const SERVER_IP = [192, 168, 77, 1];
 export const CLIENT_IP = [192, 168, 77, 50];
@@ -32,9 +35,6 @@ export interface Udp {
   readonly data: Uint8Array;
 }
 
-export const hex = (bytes: ArrayLike<number>): string =>
-  Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
-export const ascii = (text: string): number[] => Array.from(text, (c) => c.charCodeAt(0));
 export const text = (bytes: ArrayLike<number>): string =>
   Array.from(bytes, (byte) => String.fromCharCode(byte)).join('');
 export const be16 = (n: number): number[] => [(n >>> 8) & 0xff, n & 0xff];

@@ -31,10 +31,14 @@ import type {
   MessagePort,
   PartitionServices,
 } from '../../tools/simulator/hypervisor/partition-interface.ts';
+import { WINDOWS } from '../../tools/simulator/profiles/host-knobs.ts';
 import type { HostKnobs, HostProfile } from '../../tools/simulator/profiles/profile.ts';
 import { Random } from '../../tools/simulator/base/random.ts';
 import { VmbusServer } from '../../tools/simulator/vmbus-server/server.ts';
 import type { VmbusServerOptions } from '../../tools/simulator/vmbus-server/server.ts';
+import { hex, unhex, words } from './bytes.ts';
+
+export { hex, unhex, words };
 
 /** Latencies of the rig's host: 1 ms for messages, 0.1 ms for rings. */
 export const MESSAGE_LATENCY = TICKS_PER_MS;
@@ -42,45 +46,14 @@ export const RING_LATENCY = TICKS_PER_MS / 10;
 
 const ALL_VERSIONS: readonly number[] = Object.values(VmbusVersion);
 
-export const KNOBS: HostKnobs = {
-  maskedSint: 'drop',
-  overlay: 'preserve',
-  osIdZero: 'disables-hypercall-page',
-  hypercallPageWithoutOsId: 'ignored',
-  slotScan: 'eom',
-  scontrolReset: 0,
+const KNOBS: HostKnobs = {
+  ...WINDOWS,
   messageLatencyTicks: MESSAGE_LATENCY,
   ringLatencyTicks: RING_LATENCY,
-  offerPacing: 'burst',
-  echoVersion: true,
-  returnedConnectionId: 1,
-  unloadAnswer: 0,
-  throttleMessages: 0,
   throttleStatus: 0,
-  backPressure: 'stop-reading',
-  reinitiate: 'disconnect',
-  versionMatch: 'exact',
-  contactVp: 'from-3.0',
   refusalVp: 'previous',
-  messageQueue: 64,
-  secondClient: 'refuse',
-  secondConnectionId: 5,
-  shortOffers: false,
-  channelConnections: 'by-sint',
-  signalFlag: 'ignore',
-  oddGpadls: 'accept',
-  failureStatus: 0x8000ffff,
-  torndownWhileOpen: 'deferred',
-  throttleSignals: 0,
-  emptyCompletion: 'tolerate',
-  revoke: 'complete',
-  cancelPacket: 'accept',
-  rndisReset: 'answer',
   malformedStatus: false,
-  vfAssociation: false,
-  tableOffset: 'too-small',
   rangesPerPacket: 1,
-  rxMessageLength: 'exact',
   ppiEvery: 0,
 };
 
@@ -394,24 +367,6 @@ export class RigRings {
     this.setControl(this.in, 'cons', cons);
     return hex(data);
   }
-}
-
-export function hex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
-}
-
-export function unhex(text: string): Uint8Array {
-  const digits = text.replaceAll(' ', '');
-  return Uint8Array.from({ length: digits.length / 2 }, (_, i) =>
-    parseInt(digits.slice(2 * i, 2 * i + 2), 16),
-  );
-}
-
-/** Little-endian words as hexadecimal. */
-export function words(...values: number[]): string {
-  const view = new DataView(new ArrayBuffer(values.length * 4));
-  values.forEach((value, i) => view.setUint32(i * 4, value, true));
-  return hex(new Uint8Array(view.buffer));
 }
 
 /** A message of its header alone. */

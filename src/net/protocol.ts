@@ -53,7 +53,7 @@ export const Ipv4Header = struct('iphdr', 20, {
 /** "More fragments" and the fragment offset: a whole datagram has none of these bits. */
 export const IPV4_FRAGMENT_MASK = 0x3fff;
 
-export const IpProtocol = { ICMP: 1, UDP: 17 } as const;
+export const IpProtocol = { ICMP: 1, TCP: 6, UDP: 17 } as const;
 
 export const IcmpHeader = struct('icmphdr', 8, {
   type: [0, 1],
@@ -108,6 +108,7 @@ export const DhcpType = {
   ACK: 5,
   NAK: 6,
   RELEASE: 7,
+  INFORM: 8,
 } as const;
 
 /** DHCP options that are sent or read (RFC 2132, 4578, 5859). */
@@ -115,6 +116,7 @@ export const DhcpOption = {
   PAD: 0,
   SUBNET_MASK: 1,
   ROUTER: 3,
+  NAME_SERVER: 6,
   MTU: 26,
   REQUESTED_ADDRESS: 50,
   LEASE_TIME: 51,

@@ -3,7 +3,8 @@
 /** A machine that counts what its guest asks of it, and passes everything on. */
 
 import { HvCall, HvControl, Msr } from '../../src/hyperv/protocol.ts';
-import type { CpuidRegisters, MemoryRange, X64Machine } from '../../src/machine.ts';
+import type { CpuidRegisters } from '../../src/machine.ts';
+import { PassingX64 } from '../simulator/base/passing-machine.ts';
 
 /** What a guest has asked of its machine. */
 export interface WorkCounts {
@@ -66,42 +67,32 @@ export function countHypercall(counts: WorkCounts, code: number): void {
   if (code === HvCall.SIGNAL_EVENT) counts.signals++;
 }
 
-export class CountingMachine implements X64Machine {
-  readonly architecture = 'x64';
-  readonly memory: ArrayBufferLike;
-  readonly memoryMap: readonly MemoryRange[];
+export class CountingMachine extends PassingX64 {
   /** Counts up; replace it to begin anew. */
   counts: WorkCounts = noWork();
-  readonly #machine: X64Machine;
 
-  constructor(machine: X64Machine) {
-    this.#machine = machine;
-    this.memory = machine.memory;
-    this.memoryMap = machine.memoryMap;
-  }
-
-  cpuid(leaf: number, subleaf: number): CpuidRegisters {
+  override cpuid(leaf: number, subleaf: number): CpuidRegisters {
     this.counts.cpuids++;
-    return this.#machine.cpuid(leaf, subleaf);
+    return super.cpuid(leaf, subleaf);
   }
 
-  rdmsr(msr: number): bigint {
+  override rdmsr(msr: number): bigint {
     countRegister(this.counts, msr, false);
-    return this.#machine.rdmsr(msr);
+    return super.rdmsr(msr);
   }
 
-  wrmsr(msr: number, value: bigint): void {
+  override wrmsr(msr: number, value: bigint): void {
     countRegister(this.counts, msr, true);
-    this.#machine.wrmsr(msr, value);
+    super.wrmsr(msr, value);
   }
 
-  callHypercallPage(page: number, control: bigint, input: bigint, output: bigint): bigint {
+  override callHypercallPage(page: number, control: bigint, input: bigint, output: bigint): bigint {
     countHypercall(this.counts, codeOf(control));
-    return this.#machine.callHypercallPage(page, control, input, output);
+    return super.callHypercallPage(page, control, input, output);
   }
 
-  pause(): void {
+  override pause(): void {
     this.counts.pauses++;
-    this.#machine.pause();
+    super.pause();
   }
 }

@@ -7,7 +7,6 @@
  */
 
 import type { DriverOptions } from '../../src/driver.ts';
-import type { CpuidRegisters, MemoryRange, X64Machine } from '../../src/machine.ts';
 import { MapAllocator, type PageAllocator } from '../../src/memory/allocator.ts';
 import type { NetDevice } from '../../src/net/device.ts';
 import { NETVSC_PRESETS, type PresetName } from '../../src/netvsc/policy.ts';
@@ -30,6 +29,7 @@ import {
   XferPageHeader,
   XferPageRange,
 } from '../../src/vmbus/protocol.ts';
+import { PassingX64 } from '../simulator/base/passing-machine.ts';
 import { SimulatedMachine } from '../simulator/machine.ts';
 import { DEFAULT_PROFILE, profileNamed } from '../simulator/profiles/profiles.ts';
 import type { BenchFirmware } from './firmware.ts';
@@ -41,40 +41,14 @@ const MEMORY_BYTES = 8 << 20;
 const SECTION_BYTES = 2048;
 
 /** The seam: the simulated machine's while the device comes up, nobody's afterwards. */
-class RelayMachine implements X64Machine {
-  readonly architecture = 'x64';
-  readonly memory: ArrayBufferLike;
-  readonly memoryMap: readonly MemoryRange[];
-  readonly #machine: X64Machine;
+class RelayMachine extends PassingX64 {
   detached = false;
   hypercalls = 0;
 
-  constructor(machine: X64Machine) {
-    this.#machine = machine;
-    this.memory = machine.memory;
-    this.memoryMap = machine.memoryMap;
-  }
-
-  cpuid(leaf: number, subleaf: number): CpuidRegisters {
-    return this.#machine.cpuid(leaf, subleaf);
-  }
-
-  rdmsr(msr: number): bigint {
-    return this.#machine.rdmsr(msr);
-  }
-
-  wrmsr(msr: number, value: bigint): void {
-    this.#machine.wrmsr(msr, value);
-  }
-
-  callHypercallPage(page: number, control: bigint, input: bigint, output: bigint): bigint {
-    if (!this.detached) return this.#machine.callHypercallPage(page, control, input, output);
+  override callHypercallPage(page: number, control: bigint, input: bigint, output: bigint): bigint {
+    if (!this.detached) return super.callHypercallPage(page, control, input, output);
     this.hypercalls++;
     return 0n;
-  }
-
-  pause(): void {
-    this.#machine.pause();
   }
 }
 

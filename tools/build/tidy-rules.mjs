@@ -5,29 +5,14 @@
  * bundler see already is not repeated here.
  */
 
-import { tokenise } from './tokens.mjs';
+import { CODE, sourceFile } from './source-file.mjs';
 import { importWalls } from './tidy-walls.mjs';
 
 /** @typedef {import('./tokens.mjs').Token} Token */
 
-/**
- * One file, as the rules see it.
- *
- * @typedef {object} SourceFile
- * @property {string} path from the top of the project, with slashes
- * @property {string} text
- * @property {readonly string[]} lines
- * @property {readonly Token[]} tokens without comments; empty if the file is not code
- */
-
-/**
- * What a rule has to say about a line.
- *
- * @typedef {object} Remark
- * @property {number} line
- * @property {string} text
- * @property {boolean} [warning] does not fail the check
- */
+/** @typedef {import('./source-file.mjs').SourceFile} SourceFile */
+/** @typedef {import('./source-file.mjs').Remark} Remark */
+/** @typedef {import('./source-file.mjs').Finding} Finding */
 
 /**
  * @typedef {object} Rule
@@ -36,13 +21,6 @@ import { importWalls } from './tidy-walls.mjs';
  * @property {(file: SourceFile) => Remark[]} check
  */
 
-/**
- * A finding: a remark, with where it is and whose it is.
- *
- * @typedef {Remark & { path: string, rule: string }} Finding
- */
-
-const CODE = /\.(?:ts|mjs|js)$/;
 /** What runs in a browser and in QuickJS, and the same way each time. */
 const PORTABLE = /^(?:src|tools\/simulator)\/.*\.ts$/;
 
@@ -94,18 +72,22 @@ export const RULES = [
 /**
  * All findings in one file.
  *
- * @param {string} path
- * @param {string} text
+ * @param {SourceFile} file
  * @returns {Finding[]}
  */
-export function checkFile(path, text) {
-  const tokens = CODE.test(path) ? tokenise(text) : [];
-  const lines = text.replace(/\n$/, '').split('\n');
-  const file = { path, text, lines, tokens };
-  return RULES.filter((rule) => rule.applies.test(path)).flatMap((rule) =>
-    rule.check(file).map((remark) => ({ ...remark, path, rule: rule.name })),
+export function checkSource(file) {
+  return RULES.filter((rule) => rule.applies.test(file.path)).flatMap((rule) =>
+    rule.check(file).map((remark) => ({ ...remark, path: file.path, rule: rule.name })),
   );
 }
+
+/**
+ * The same of a text that is to be at `path`.
+ *
+ * @param {string} path
+ * @param {string} text
+ */
+export const checkFile = (path, text) => checkSource(sourceFile(path, text));
 
 /** @param {SourceFile} file @returns {Remark[]} */
 function bannedGlobals({ tokens }) {

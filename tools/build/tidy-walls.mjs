@@ -5,11 +5,12 @@
  * the bundler enforce parts of this too; here the finding names the line.
  */
 
-import { posix } from 'node:path';
 import { SIMULATOR_SHARES } from './bundle-checks.mjs';
+import { importTarget, importsOf } from './source-file.mjs';
+import { forbiddenRoom } from './tidy-rooms.mjs';
 
-/** @typedef {import('./tidy-rules.mjs').SourceFile} SourceFile */
-/** @typedef {import('./tidy-rules.mjs').Remark} Remark */
+/** @typedef {import('./source-file.mjs').SourceFile} SourceFile */
+/** @typedef {import('./source-file.mjs').Remark} Remark */
 
 /** The files of `src/` that every layer stands on. */
 const BASE = /^src\/(?:machine|wire|error|catalogue|events|time)\.ts$/;
@@ -57,7 +58,8 @@ function layerOf(path) {
  */
 export function forbiddenImport(from, specifier) {
   if (!specifier.startsWith('.')) return forbiddenPackage(from, specifier);
-  const target = posix.join(posix.dirname(from), specifier);
+  const target = importTarget(from, specifier);
+  if (target.endsWith('.test.ts')) return 'nothing imports a test';
 
   if (from.startsWith('src/')) {
     if (!target.startsWith('src/')) return 'src/ imports only src/';
@@ -67,13 +69,13 @@ export function forbiddenImport(from, specifier) {
     return forbiddenLayer(from, target);
   }
   if (from.startsWith('tools/simulator/')) {
-    if (target.startsWith('tools/simulator/') || SIMULATOR_SHARES.test(target)) return undefined;
+    if (target.startsWith('tools/simulator/')) return forbiddenRoom(from, target);
+    if (SIMULATOR_SHARES.test(target)) return undefined;
     return 'the simulator takes of src/ only machine.ts, wire.ts and protocol.ts files';
   }
-  if (from.startsWith('tools/') && target.startsWith('firmware-tests/')) {
-    return 'tools/ does not import tests';
-  }
-  return undefined;
+  if (!from.startsWith('tools/')) return undefined;
+  if (target.startsWith('firmware-tests/')) return 'tools/ does not import tests';
+  return target.startsWith('tools/') ? forbiddenRoom(from, target) : undefined;
 }
 
 /** @param {string} from @param {string} target */
@@ -95,24 +97,6 @@ function forbiddenPackage(from, specifier) {
   if (from.startsWith('tools/build/') && PACKAGES.build.test(specifier)) return undefined;
   if (/^tools\/bench\//.test(from) && PACKAGES.bench.test(specifier)) return undefined;
   return 'there are no run-time dependencies (and Node is imported as node:...)';
-}
-
-/**
- * All imports of a file: static, of types, re-exports, dynamic.
- *
- * @param {SourceFile} file
- * @returns {{ specifier: string, line: number }[]}
- */
-export function importsOf({ tokens }) {
-  const found = [];
-  for (const [index, token] of tokens.entries()) {
-    if (token.kind !== 'string') continue;
-    const before = tokens[index - 1]?.text;
-    const called = before === '(' && tokens[index - 2]?.text === 'import';
-    if (before !== 'from' && before !== 'import' && !called) continue;
-    found.push({ specifier: token.text.slice(1, -1), line: token.line });
-  }
-  return found;
 }
 
 /**

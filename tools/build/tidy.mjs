@@ -9,9 +9,11 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { checkFile } from './tidy-rules.mjs';
+import { sourceFile } from './source-file.mjs';
+import { checkSource } from './tidy-rules.mjs';
+import { importCircles, looseFiles } from './tidy-tree.mjs';
 
-/** @typedef {import('./tidy-rules.mjs').Finding} Finding */
+/** @typedef {import('./source-file.mjs').Finding} Finding */
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -34,16 +36,25 @@ const GOLDEN = 'firmware-tests/golden/';
  * @returns {Finding[]}
  */
 export function checkTree(root = ROOT) {
-  const findings = topLevel(readdirSync(root));
+  const paths = [];
+  const files = [];
   for (const house of HOUSES) {
     if (!existsSync(join(root, house))) continue;
     for (const entry of readdirSync(join(root, house), { recursive: true, withFileTypes: true })) {
       const file = join(entry.parentPath ?? entry.path, entry.name);
       const path = relative(root, file).split(sep).join('/');
-      if (!entry.isFile() || !CHECKED.test(path) || path.startsWith(GOLDEN)) continue;
-      findings.push(...checkFile(path, readFileSync(file, 'utf8')));
+      if (!entry.isFile() || entry.name.startsWith('.') || path.startsWith(GOLDEN)) continue;
+      paths.push(path);
+      if (!CHECKED.test(path)) continue;
+      files.push(sourceFile(path, readFileSync(file, 'utf8')));
     }
   }
+  const findings = [
+    ...topLevel(readdirSync(root)),
+    ...looseFiles(paths),
+    ...importCircles(files),
+    ...files.flatMap(checkSource),
+  ];
   return findings.sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : a.line - b.line));
 }
 

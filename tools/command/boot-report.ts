@@ -6,6 +6,7 @@ import { PAGE_SIZE } from '../../src/machine.ts';
 import type { StageEnd } from '../flow/stage.ts';
 import { AUDIT_CHECKS, type AuditCheck, type Finding } from '../simulator/audit/audit-findings.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
+import { hex } from '../simulator/base/hex.ts';
 import { checkState, endText, summary, type BootOutcome } from './boot-outcome.ts';
 import { pushLines } from './push-run.ts';
 import { plural } from './usage.ts';
@@ -208,8 +209,4 @@ function countLines({ counts, vmbusVersions }: BootOutcome): string[] {
 
 function ms(ticks: number): string {
   return (ticks / TICKS_PER_MS).toFixed(3);
-}
-
-function hex(value: number): string {
-  return `0x${value.toString(16)}`;
 }

@@ -6,7 +6,7 @@
  */
 
 import type { BootResult } from '../../src/boot/boot.ts';
-import { PAGE_SIZE, type MemoryRange } from '../../src/machine.ts';
+import { PAGE_SIZE, type Machine, type MemoryRange } from '../../src/machine.ts';
 import { MapAllocator, type PageAllocator } from '../../src/memory/allocator.ts';
 import { isRefusal } from '../flow/boot-result.ts';
 import type { Finding } from '../simulator/audit/audit-findings.ts';
@@ -25,12 +25,12 @@ import { isCut, type Plan } from './plan.ts';
 import { PUSH_BOOT, pushDevices, pushMayDiffer } from './push-flow.ts';
 import { ReadHistory, ReadWatch } from './read-watch.ts';
 import { stackFrames } from './stack-frame.ts';
-import { steppedMachine, type SteppedMachine } from './stepped-machine.ts';
+import { steppedMachine, type Step } from './stepped-machine.ts';
 import { WatchedMemory } from './watched-memory.ts';
 
 /** A firmware that can be explored; without `createDriver` only its boot is. */
 export interface ExploredFirmware extends Partial<DriverFirmware> {
-  boot(machine: SteppedMachine, options?: object): BootResult;
+  boot(machine: Machine, options?: object): BootResult;
 }
 
 /** Architecture of the explored guest. */
@@ -240,7 +240,7 @@ class Guest {
         watch.exit();
         injector.exit();
       },
-      step: (what: 'wrmsr' | 'hypercall' | 'pause') => injector.step(what),
+      step: (what: Step) => injector.step(what),
       get activity() {
         return injector.activity;
       },
@@ -276,7 +276,7 @@ class Guest {
 
   #start(
     flow: Plan['flow'],
-    seam: SteppedMachine,
+    seam: Machine,
     map: readonly MemoryRange[],
     pages: (allocator: PageAllocator) => PageAllocator,
   ): Result {

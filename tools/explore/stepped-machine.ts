@@ -11,11 +11,11 @@ import type {
   Arm64Machine,
   CpuidRegisters,
   Machine,
-  MachineCommon,
   MemoryRange,
   X64Machine,
 } from '../../src/machine.ts';
-import { TICKS_PER_MS } from '../simulator/base/clock.ts';
+import { TICKS_PER_MS, type VirtualClock } from '../simulator/base/clock.ts';
+import { PassingArm64, PassingX64 } from '../simulator/base/passing-machine.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 
 /** Idle turns before they get longer, and how much longer: a part of the time idled so far. */
@@ -25,55 +25,53 @@ const IDLE_PART = 16;
 /** Longest turn, in ticks. */
 const TURN_MAX = 10_000 * TICKS_PER_MS;
 
+/** What a step of the guest is. */
+export type Step = 'wrmsr' | 'hypercall' | 'pause';
+
+/** Hypercalls of an arm64 guest that are steps. */
+const HVC_STEPS: Readonly<Record<number, Step>> = {
+  [HvCall.SET_VP_REGISTERS]: 'wrmsr',
+  [HvCall.POST_MESSAGE]: 'hypercall',
+  [HvCall.SIGNAL_EVENT]: 'hypercall',
+};
+
 /** What is called on the way. */
 export interface SeamListener {
   /** The guest makes an exit: whatever the host does of its own accord happens now. */
   exit(): void;
   /** A step of the guest is done. */
-  step(what: 'wrmsr' | 'hypercall' | 'pause'): void;
+  step(what: Step): void;
   /** Counts whatever happens on the bus: while it stands, nothing happens. */
   readonly activity: number;
 }
 
-/** A machine whose calls pass through {@link SeamListener}. */
-export type SteppedMachine = Machine;
-
-/** What both architectures have. */
-abstract class SteppedCommon implements MachineCommon {
-  readonly memoryMap: readonly MemoryRange[];
-  protected readonly listener: SeamListener;
-  readonly #machine: SimulatedMachine;
-  readonly #memory: () => ArrayBufferLike;
+/** What both architectures do. */
+class Stepping {
+  readonly memory: () => ArrayBufferLike;
+  readonly #clock: VirtualClock;
+  readonly #listener: SeamListener;
   #activity = 0;
   #idlePauses = 0;
   #idleSince = 0;
 
-  constructor(
-    machine: SimulatedMachine,
-    memoryMap: readonly MemoryRange[],
-    listener: SeamListener,
-    memory: () => ArrayBufferLike,
-  ) {
-    this.memoryMap = memoryMap;
-    this.listener = listener;
-    this.#machine = machine;
-    this.#memory = memory;
+  constructor(clock: VirtualClock, listener: SeamListener, memory: () => ArrayBufferLike) {
+    this.memory = memory;
+    this.#clock = clock;
+    this.#listener = listener;
   }
 
-  get memory(): ArrayBufferLike {
-    return this.#memory();
-  }
-
-  pause(): void {
-    this.listener.exit();
-    this.#machine.bootSeam.pause();
-    this.#shortenIdling();
-    this.listener.step('pause');
+  /** An exit of the guest, which is a step if it has a name as one. */
+  exit<T>(call: () => T, step?: Step): T {
+    this.#listener.exit();
+    const result = call();
+    if (step === 'pause') this.#shortenIdling();
+    if (step !== undefined) this.#listener.step(step);
+    return result;
   }
 
   #shortenIdling(): void {
-    const { clock } = this.#machine;
-    const { activity } = this.listener;
+    const clock = this.#clock;
+    const { activity } = this.#listener;
     if (activity !== this.#activity) {
       this.#activity = activity;
       this.#idlePauses = 0;
@@ -88,67 +86,64 @@ abstract class SteppedCommon implements MachineCommon {
   }
 }
 
-class SteppedX64 extends SteppedCommon implements X64Machine {
-  readonly architecture = 'x64';
-  readonly #processor: X64Machine;
+class SteppedX64 extends PassingX64 {
+  readonly #stepping: Stepping;
 
-  constructor(processor: X64Machine, ...common: ConstructorParameters<typeof SteppedCommon>) {
-    super(...common);
-    this.#processor = processor;
+  constructor(machine: X64Machine, memoryMap: readonly MemoryRange[], stepping: Stepping) {
+    super(machine, memoryMap);
+    this.#stepping = stepping;
   }
 
-  cpuid(leaf: number, subleaf: number): CpuidRegisters {
-    this.listener.exit();
-    return this.#processor.cpuid(leaf, subleaf);
+  override get memory(): ArrayBufferLike {
+    return this.#stepping.memory();
   }
 
   rdtsc(): bigint {
-    return this.#processor.rdtsc!();
+    return this.machine.rdtsc!();
   }
 
-  rdmsr(msr: number): bigint {
-    this.listener.exit();
-    return this.#processor.rdmsr(msr);
+  override cpuid(leaf: number, subleaf: number): CpuidRegisters {
+    return this.#stepping.exit(() => super.cpuid(leaf, subleaf));
   }
 
-  wrmsr(msr: number, value: bigint): void {
-    this.listener.exit();
-    this.#processor.wrmsr(msr, value);
-    this.listener.step('wrmsr');
+  override rdmsr(msr: number): bigint {
+    return this.#stepping.exit(() => super.rdmsr(msr));
   }
 
-  callHypercallPage(page: number, control: bigint, input: bigint, output: bigint): bigint {
-    this.listener.exit();
-    const result = this.#processor.callHypercallPage(page, control, input, output);
-    this.listener.step('hypercall');
-    return result;
+  override wrmsr(msr: number, value: bigint): void {
+    this.#stepping.exit(() => super.wrmsr(msr, value), 'wrmsr');
+  }
+
+  override callHypercallPage(page: number, control: bigint, input: bigint, output: bigint): bigint {
+    const call = (): bigint => super.callHypercallPage(page, control, input, output);
+    return this.#stepping.exit(call, 'hypercall');
+  }
+
+  override pause(): void {
+    this.#stepping.exit(() => super.pause(), 'pause');
   }
 }
 
-class SteppedArm64 extends SteppedCommon implements Arm64Machine {
-  readonly architecture = 'arm64';
-  readonly counterFrequency: number;
-  readonly #processor: Arm64Machine;
+class SteppedArm64 extends PassingArm64 {
+  readonly #stepping: Stepping;
 
-  constructor(processor: Arm64Machine, ...common: ConstructorParameters<typeof SteppedCommon>) {
-    super(...common);
-    this.counterFrequency = processor.counterFrequency;
-    this.#processor = processor;
+  constructor(machine: Arm64Machine, memoryMap: readonly MemoryRange[], stepping: Stepping) {
+    super(machine, memoryMap);
+    this.#stepping = stepping;
+  }
+
+  override get memory(): ArrayBufferLike {
+    return this.#stepping.memory();
   }
 
   /** Reading a register is no step: neither is it on x64. The SMCCC has the control word in X1. */
-  hvc(immediate: number, registers: BigUint64Array): void {
+  override hvc(immediate: number, registers: BigUint64Array): void {
     const code = Number(registers[immediate === 0 ? 1 : 0]! & HvControl.CODE_MASK);
-    this.listener.exit();
-    this.#processor.hvc(immediate, registers);
-    if (code === HvCall.SET_VP_REGISTERS) this.listener.step('wrmsr');
-    else if (code === HvCall.POST_MESSAGE || code === HvCall.SIGNAL_EVENT) {
-      this.listener.step('hypercall');
-    }
+    this.#stepping.exit(() => super.hvc(immediate, registers), HVC_STEPS[code]);
   }
 
-  readCounter(): bigint {
-    return this.#processor.readCounter();
+  override pause(): void {
+    this.#stepping.exit(() => super.pause(), 'pause');
   }
 }
 
@@ -158,9 +153,10 @@ export function steppedMachine(
   memoryMap: readonly MemoryRange[],
   listener: SeamListener,
   memory: () => ArrayBufferLike,
-): SteppedMachine {
+): Machine {
   const seam = machine.bootSeam;
+  const stepping = new Stepping(machine.clock, listener, memory);
   return seam.architecture === 'x64'
-    ? new SteppedX64(seam, machine, memoryMap, listener, memory)
-    : new SteppedArm64(seam, machine, memoryMap, listener, memory);
+    ? new SteppedX64(seam, memoryMap, stepping)
+    : new SteppedArm64(seam, memoryMap, stepping);
 }

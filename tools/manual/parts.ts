@@ -12,7 +12,7 @@ import { EXPLORE_HELP } from '../command/explore-options.ts';
 import { hostsCommand } from '../command/hosts-command.ts';
 import { replayCommand } from '../command/replay-command.ts';
 import { scenariosCommand } from '../command/scenarios-command.ts';
-import { DIFFERENCES } from '../replay/differences.ts';
+import { DIFFERENCES } from '../replay/differences/index.ts';
 import { SCENARIOS } from '../scenarios/index.ts';
 import { AUDIT_CHECKS } from '../simulator/audit/audit-findings.ts';
 import { KNOBS, knobChoices } from '../simulator/profiles/knob-values.ts';

@@ -6,95 +6,22 @@
 
 import { HyperV, type HyperVOptions } from '../../src/hyperv/hyperv.ts';
 import type { Log } from '../../src/events.ts';
-import type {
-  Arm64Machine,
-  CpuidRegisters,
-  Machine,
-  MachineCommon,
-  MemoryRange,
-  X64Machine,
-} from '../../src/machine.ts';
-import { PAGE_SIZE } from '../../src/machine.ts';
+import type { Machine } from '../../src/machine.ts';
 import type { SharedMemory } from '../../src/memory/shared-memory.ts';
 import { MessageHeader, MessageType, OpenChannel } from '../../src/vmbus/protocol.ts';
+import { passOn } from '../simulator/base/passing-machine.ts';
 
 /**
  * A processor whose guest takes interrupts: they come while it does nothing. The drivers poll, as
  * firmware must, so that the handler has nothing to do but what polling does not.
  */
 export function interruptedMachine(machine: Machine, interrupt: () => void): Machine {
-  return machine.architecture === 'x64'
-    ? new InterruptedX64(machine, interrupt)
-    : new InterruptedArm64(machine, interrupt);
-}
-
-class Interrupted implements MachineCommon {
-  readonly memory: ArrayBufferLike;
-  readonly memoryMap: readonly MemoryRange[];
-  readonly pageSize: number;
-  readonly #machine: MachineCommon;
-  readonly #interrupt: () => void;
-
-  constructor(machine: MachineCommon, interrupt: () => void) {
-    this.memory = machine.memory;
-    this.memoryMap = machine.memoryMap;
-    this.pageSize = machine.pageSize ?? PAGE_SIZE;
-    this.#machine = machine;
-    this.#interrupt = interrupt;
-  }
-
-  pause(): void {
-    this.#machine.pause();
-    this.#interrupt();
-  }
-}
-
-class InterruptedX64 extends Interrupted implements X64Machine {
-  readonly architecture = 'x64';
-  readonly #machine: X64Machine;
-
-  constructor(machine: X64Machine, interrupt: () => void) {
-    super(machine, interrupt);
-    this.#machine = machine;
-  }
-
-  cpuid(leaf: number, subleaf: number): CpuidRegisters {
-    return this.#machine.cpuid(leaf, subleaf);
-  }
-
-  rdmsr(msr: number): bigint {
-    return this.#machine.rdmsr(msr);
-  }
-
-  wrmsr(msr: number, value: bigint): void {
-    this.#machine.wrmsr(msr, value);
-  }
-
-  callHypercallPage(page: number, control: bigint, input: bigint, output: bigint): bigint {
-    return this.#machine.callHypercallPage(page, control, input, output);
-  }
-}
-
-class InterruptedArm64 extends Interrupted implements Arm64Machine {
-  readonly architecture = 'arm64';
-  readonly hypercallConvention: 'smccc' | 'immediate';
-  readonly counterFrequency: number;
-  readonly #machine: Arm64Machine;
-
-  constructor(machine: Arm64Machine, interrupt: () => void) {
-    super(machine, interrupt);
-    this.#machine = machine;
-    this.hypercallConvention = machine.hypercallConvention ?? 'smccc';
-    this.counterFrequency = machine.counterFrequency;
-  }
-
-  hvc(immediate: number, registers: BigUint64Array): void {
-    this.#machine.hvc(immediate, registers);
-  }
-
-  readCounter(): bigint {
-    return this.#machine.readCounter();
-  }
+  const interrupted = passOn(machine);
+  interrupted.pause = () => {
+    machine.pause();
+    interrupt();
+  };
+  return interrupted;
 }
 
 /** How the OS posts. */

@@ -15,7 +15,7 @@ export {
   type DecodedLayer,
 } from './decode.ts';
 export type { Difference, FieldDifference, KindCount } from './compare.ts';
-export { DIFFERENCES, type DeliberateDifference, type Handling } from './differences.ts';
+export { DIFFERENCES, type DeliberateDifference, type Handling } from './differences/index.ts';
 export { asFirmware, type Firmware } from './firmware.ts';
 export type { Failure, MetDifference } from './judge.ts';
 export { replayTrace, type ReplayResult } from './replay.ts';

@@ -6,8 +6,8 @@
  */
 
 import type { Difference } from './compare.ts';
-import type { DeliberateDifference, ReplayContext } from './difference-entry.ts';
-import { DIFFERENCES } from './differences.ts';
+import type { DeliberateDifference, ReplayContext } from './differences/entry.ts';
+import { DIFFERENCES } from './differences/index.ts';
 import type { Item } from './item.ts';
 
 /** A deliberate difference as it was met in a replay. */

@@ -7,7 +7,7 @@
 
 import { compareSteps } from './compare.ts';
 import type { KindCount, StepItems } from './compare.ts';
-import { ReplayContext } from './difference-entry.ts';
+import { ReplayContext } from './differences/entry.ts';
 import type { Firmware } from './firmware.ts';
 import { judge } from './judge.ts';
 import type { Failure, MetDifference } from './judge.ts';

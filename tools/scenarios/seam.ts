@@ -6,9 +6,9 @@
  * the one thing that it is about.
  */
 
-import { HvCall, PostMessage } from '../../src/hyperv/protocol.ts';
-import type { CpuidRegisters, MemoryRange, X64Machine } from '../../src/machine.ts';
+import { HvCall, HvControl, PostMessage } from '../../src/hyperv/protocol.ts';
 import { MessageHeader } from '../../src/vmbus/protocol.ts';
+import { PassingX64 } from '../simulator/base/passing-machine.ts';
 
 export interface SeamFault {
   /** Value of a register instead of the one that is there. */
@@ -17,42 +17,21 @@ export interface SeamFault {
   readonly keeps?: (type: number) => boolean;
 }
 
-export class FaultySeam implements X64Machine {
-  readonly architecture = 'x64';
-  readonly memory: ArrayBufferLike;
-  readonly memoryMap: readonly MemoryRange[];
-  readonly #machine: X64Machine;
-  readonly #view: DataView;
-  fault: SeamFault;
+export class FaultySeam extends PassingX64 {
+  fault: SeamFault = {};
 
-  constructor(machine: X64Machine, fault: SeamFault = {}) {
-    this.memory = machine.memory;
-    this.memoryMap = machine.memoryMap;
-    this.#machine = machine;
-    this.#view = new DataView(machine.memory);
-    this.fault = fault;
+  override rdmsr(msr: number): bigint {
+    return this.fault.read?.(msr) ?? super.rdmsr(msr);
   }
 
-  cpuid(leaf: number, subleaf: number): CpuidRegisters {
-    return this.#machine.cpuid(leaf, subleaf);
-  }
-
-  rdmsr(msr: number): bigint {
-    return this.fault.read?.(msr) ?? this.#machine.rdmsr(msr);
-  }
-
-  wrmsr(msr: number, value: bigint): void {
-    this.#machine.wrmsr(msr, value);
-  }
-
-  callHypercallPage(page: number, control: bigint, input: bigint, output: bigint): bigint {
-    const post = Number(control & 0xffffn) === HvCall.POST_MESSAGE;
-    const at = Number(input) + PostMessage.at.data + MessageHeader.at.type;
-    if (post && this.fault.keeps?.(this.#view.getUint32(at, true)) === true) return 0n;
-    return this.#machine.callHypercallPage(page, control, input, output);
-  }
-
-  pause(): void {
-    this.#machine.pause();
+  override callHypercallPage(page: number, control: bigint, input: bigint, output: bigint): bigint {
+    if (
+      this.fault.keeps !== undefined &&
+      Number(control & HvControl.CODE_MASK) === HvCall.POST_MESSAGE
+    ) {
+      const at = Number(input) + PostMessage.at.data + MessageHeader.at.type;
+      if (this.fault.keeps(new DataView(this.memory).getUint32(at, true))) return 0n;
+    }
+    return super.callHypercallPage(page, control, input, output);
   }
 }

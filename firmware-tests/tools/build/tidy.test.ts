@@ -5,6 +5,8 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { RULES, checkFile } from '../../../tools/build/tidy-rules.mjs';
+import { sourceFile } from '../../../tools/build/source-file.mjs';
+import { FOLDER_FILES_MAX, importCircles, looseFiles } from '../../../tools/build/tidy-tree.mjs';
 import { forbiddenImport } from '../../../tools/build/tidy-walls.mjs';
 import { checkTree, findingText, topLevel } from '../../../tools/build/tidy.mjs';
 import { tokenise } from '../../../tools/build/tokens.mjs';
@@ -142,6 +144,97 @@ tidy('nothing but the three houses stands at the top', () => {
   );
 });
 
+/** Files by their paths, and the circle that is found among them, if any. */
+const CIRCLES: readonly (readonly [files: Readonly<Record<string, string>>, found: string[]])[] = [
+  [{ 'src/a.ts': "import { b } from './b.ts';\n", 'src/b.ts': '' }, []],
+  [
+    { 'src/a.ts': "\nimport { b } from './b.ts';\n", 'src/b.ts': "export { a } from './a.ts';\n" },
+    ['src/a.ts:2: circle: imports itself: src/a.ts -> src/b.ts -> src/a.ts'],
+  ],
+  [
+    {
+      'tools/os/b.ts': "import type { C } from '../flow/c.ts';\n",
+      'tools/flow/c.ts': "type A = import('../os/a.ts').A;\n",
+      'tools/os/a.ts': "import './b.ts';\n",
+    },
+    [
+      'tools/flow/c.ts:1: circle: imports itself: ' +
+        'tools/flow/c.ts -> tools/os/a.ts -> tools/os/b.ts -> tools/flow/c.ts',
+    ],
+  ],
+  [
+    {
+      'tools/build/a.mjs': "/** @typedef {import('./b.mjs').B} B */\n",
+      'tools/build/b.mjs': "await import('./a.mjs');\n",
+    },
+    [
+      'tools/build/a.mjs:1: circle: imports itself: ' +
+        'tools/build/a.mjs -> tools/build/b.mjs -> tools/build/a.mjs',
+    ],
+  ],
+  [
+    { 'firmware-tests/rigs/a.ts': "import './a.ts';\n" },
+    [
+      'firmware-tests/rigs/a.ts:1: circle: imports itself: ' +
+        'firmware-tests/rigs/a.ts -> firmware-tests/rigs/a.ts',
+    ],
+  ],
+];
+
+for (const [index, [texts, expected]] of CIRCLES.entries()) {
+  tidy(`circles of imports are found in sample ${index}`, () => {
+    const files = Object.entries(texts).map(([path, text]) => sourceFile(path, text));
+    assert.equal(importCircles(files).map(findingText), expected);
+  });
+}
+
+tidy('two circles through one file are both found', () => {
+  const files = [
+    sourceFile('src/a.ts', "import './b.ts';\n"),
+    sourceFile('src/b.ts', "import './a.ts';\nimport './c.ts';\n"),
+    sourceFile('src/c.ts', "import './b.ts';\n"),
+  ];
+  assert.equal(
+    importCircles(files).map(({ path, line }) => [path, line]),
+    [
+      ['src/a.ts', 1],
+      ['src/b.ts', 2],
+    ],
+  );
+});
+
+/** Files that lie outside of a room, and those that may. */
+const LOOSE: readonly (readonly [path: string, loose: boolean])[] = [
+  ['tools/cli.ts', true],
+  ['tools/README.md', false],
+  ['tools/command/cli.ts', false],
+  ['tools/simulator/clock.ts', true],
+  ['tools/simulator/machine.ts', false],
+  ['tools/simulator/base/clock.ts', false],
+  ['src/ring.ts', true],
+  ['src/machine.ts', false],
+  ['firmware-tests/ring.test.ts', true],
+  ['firmware-tests/README.md', false],
+  ['firmware-tests/src/ring.test.ts', true],
+  ['firmware-tests/src/vmbus/ring.test.ts', false],
+];
+
+for (const [path, loose] of LOOSE) {
+  tidy(`${path} ${loose ? 'must be in a room' : 'may lie there'}`, () => {
+    assert.equal(
+      looseFiles([path]).map(({ rule }) => rule),
+      loose ? ['loose'] : [],
+    );
+  });
+}
+
+tidy('a folder must not be too full; its sub-folders do not count', () => {
+  const files = Array.from({ length: FOLDER_FILES_MAX }, (_, i) => `src/net/file-${i}.ts`);
+  assert.equal(looseFiles([...files, 'src/net/README.md', 'src/net/dns/file.ts']), []);
+  const [finding, ...others] = looseFiles([...files, 'src/net/one-more.ts']);
+  assert.equal([finding?.path, finding?.rule, others], ['src/net', 'loose', []]);
+});
+
 /** Importing file, what it imports, and whether it may. */
 const WALLS: readonly (readonly [from: string, specifier: string, allowed: boolean])[] = [
   ['src/machine.ts', './hyperv/hyperv.ts', false],
@@ -174,6 +267,31 @@ const WALLS: readonly (readonly [from: string, specifier: string, allowed: boole
   ['tools/command/cli.ts', 'esbuild', false],
   ['tools/command/cli.ts', '../../firmware-tests/golden.ts', false],
   ['tools/build/build.mjs', 'esbuild', true],
+  ['tools/simulator/base/clock.ts', '../ledger/events.ts', false],
+  ['tools/simulator/ledger/events.ts', '../base/clock.ts', true],
+  ['tools/simulator/profiles/knob-values.ts', '../netvsp/transfer-pages.ts', false],
+  ['tools/simulator/hypervisor/partition.ts', '../vmbus-server/server.ts', false],
+  ['tools/simulator/vmbus-server/server.ts', '../hypervisor/partition.ts', true],
+  ['tools/simulator/netvsp/netvsp.ts', '../services/ic-host.ts', false],
+  ['tools/simulator/netvsp/netvsp.ts', '../machine.ts', false],
+  ['tools/simulator/machine.ts', './netvsp/netvsp.ts', true],
+  ['tools/simulator/machine.ts', './audit/audit.ts', false],
+  ['tools/simulator/audit/audit.ts', '../machine.ts', true],
+  ['tools/simulator/audit/audit.ts', '../index.ts', false],
+  ['tools/simulator/index.ts', './audit/audit.ts', true],
+  ['tools/simulator/attic/file.ts', '../base/clock.ts', false],
+  ['tools/flow/boot-flow.ts', '../simulator/index.ts', true],
+  ['tools/flow/boot-flow.ts', '../scenarios/rig.ts', false],
+  ['tools/flow/boot-flow.ts', '../capture/capture.ts', false],
+  ['tools/explore/run.ts', '../command/usage.ts', false],
+  ['tools/bench/cli.ts', '../command/usage.ts', false],
+  ['tools/command/cli.ts', '../explore/run.ts', true],
+  ['tools/command/cli.ts', '../manual/readme.ts', false],
+  ['tools/manual/readme.ts', '../command/usage.ts', true],
+  ['tools/command/cli.ts', '../build/build.mjs', false],
+  ['tools/build/build.mjs', '../simulator/index.ts', false],
+  ['tools/attic/file.ts', '../simulator/index.ts', false],
+  ['firmware-tests/rigs/rig.ts', '../src/ring.test.ts', false],
   ['firmware-tests/ring.test.ts', 'uvu/assert', true],
   ['firmware-tests/ring.test.ts', 'left-pad', false],
 ];

@@ -10,7 +10,7 @@ import {
   DIFFERENCES,
   OBSERVATION_COUNT,
   type DeliberateDifference,
-} from '../../../tools/replay/differences.ts';
+} from '../../../tools/replay/differences/index.ts';
 
 /** Names of the tests in a file, as they are written there. */
 function testNames(file: string): Set<string> {

@@ -10,7 +10,7 @@ import {
 } from '../../../src/hyperv/protocol.ts';
 import type { Finding, FindingPages, HandoffKind } from './audit-findings.ts';
 import type { Grant, GrantKind } from '../ledger/grants.ts';
-import { hex } from '../hypervisor/guest-end.ts';
+import { hex } from '../base/hex.ts';
 import type { SimulatedMachine } from '../machine.ts';
 
 /** The register of each overlay page, and the check that it belongs to. */

@@ -14,7 +14,7 @@ import { crashHole } from './audit-crash.ts';
 import { describeGrant } from './audit-pages.ts';
 import { auditRegisters, auditTimers } from './audit-registers.ts';
 import type { Grant } from '../ledger/grants.ts';
-import { hex } from '../hypervisor/guest-end.ts';
+import { hex } from '../base/hex.ts';
 import type { SimulatedMachine } from '../machine.ts';
 import type { ClientInspection } from '../vmbus-server/inspection.ts';
 

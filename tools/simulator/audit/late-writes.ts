@@ -10,7 +10,7 @@ import { PAGE_SIZE, type MemoryRange } from '../../../src/machine.ts';
 import type { Finding, FindingPages } from './audit-findings.ts';
 import type { Grant } from '../ledger/grants.ts';
 import type { GuestRam } from '../base/guest-ram.ts';
-import { hex } from '../hypervisor/guest-end.ts';
+import { hex } from '../base/hex.ts';
 import type { SimulatedMachine } from '../machine.ts';
 
 /** Multiplier of Knuth's hash: neighbouring pages get words that have nothing in common. */

@@ -15,7 +15,7 @@ import {
   SMCCC_VENDOR_HYP_UID,
 } from '../../../src/hyperv/protocol.ts';
 import type { Arm64Machine, MemoryRange } from '../../../src/machine.ts';
-import { hex } from './guest-end.ts';
+import { hex } from '../base/hex.ts';
 import { isFast, repCount, type HypercallFrame } from './hypercall-frame.ts';
 import { ProcessorExits } from './processor-exits.ts';
 import type { ProcessorContext } from './processor-exits.ts';

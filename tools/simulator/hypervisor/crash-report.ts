@@ -2,7 +2,7 @@
 
 /** What a guest says of its own crash, through the crash registers (TLFS, "Guest Crash MSRs"). */
 
-import { hex } from './guest-end.ts';
+import { hex } from '../base/hex.ts';
 import type { GuestRam } from '../base/guest-ram.ts';
 
 /** Crash parameters P0 to P4; P3 and P4 may be address and length of a text. */

@@ -36,8 +36,3 @@ export class GuestHang extends Error {
     this.lastActivity = lastActivity;
   }
 }
-
-/** A number as the field writes it: `0x40000083`. */
-export function hex(value: number | bigint): string {
-  return `0x${value.toString(16)}`;
-}

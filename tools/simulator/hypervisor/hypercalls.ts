@@ -21,7 +21,7 @@ import { TICKS_PER_MS } from '../base/clock.ts';
 import type { VirtualClock } from '../base/clock.ts';
 import type { CpuidLeaves } from './cpuid.ts';
 import type { HostEvents } from '../ledger/events.ts';
-import { hex } from './guest-end.ts';
+import { hex } from '../base/hex.ts';
 import type { GuestRam } from '../base/guest-ram.ts';
 import { address, checkBuffer, isFast, isRep, isSimple } from './hypercall-frame.ts';
 import type { HypercallFrame } from './hypercall-frame.ts';

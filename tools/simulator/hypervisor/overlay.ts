@@ -10,7 +10,7 @@
 import { PAGE_SIZE } from '../../../src/machine.ts';
 import type { HostEvents } from '../ledger/events.ts';
 import type { Grant, GrantKind, GrantLedger } from '../ledger/grants.ts';
-import { hex } from './guest-end.ts';
+import { hex } from '../base/hex.ts';
 import type { GuestRam } from '../base/guest-ram.ts';
 
 /** One overlay page. Made by {@link OverlayPages.create}. */

@@ -18,7 +18,7 @@ import type { CpuidOverride } from './cpuid.ts';
 import { HostEvents } from '../ledger/events.ts';
 import { GrantLedger } from '../ledger/grants.ts';
 import type { GuestCrash, GuestHang } from './guest-end.ts';
-import { hex } from './guest-end.ts';
+import { hex } from '../base/hex.ts';
 import { GuestRam } from '../base/guest-ram.ts';
 import { Hypercalls } from './hypercalls.ts';
 import { OverlayPages } from './overlay.ts';

@@ -11,6 +11,7 @@ import {
   HV_ENABLE,
   HV_HYPERCALL_LOCKED,
   HV_PAGE_REGISTER_MASK,
+  HvMiscFeature,
 } from '../../../src/hyperv/protocol.ts';
 import { PAGE_SIZE } from '../../../src/machine.ts';
 import { COUNTERS, type Architecture } from './architecture.ts';
@@ -18,12 +19,12 @@ import type { VirtualClock } from '../base/clock.ts';
 import { CRASH_PARAMETERS, crashReport } from './crash-report.ts';
 import type { CpuidLeaves } from './cpuid.ts';
 import type { HostEvents } from '../ledger/events.ts';
-import { hex } from './guest-end.ts';
+import { hex } from '../base/hex.ts';
 import type { GuestRam } from '../base/guest-ram.ts';
 import type { OverlayPage, OverlayPages } from './overlay.ts';
 import type { HostKnobs } from '../profiles/profile.ts';
 import { ReferenceTsc, type Migration } from './reference-tsc.ts';
-import { MiscFeature, registerNamed, REGISTERS } from './registers.ts';
+import { registerNamed, REGISTERS } from './registers.ts';
 import type { RegisterDefinition } from './registers.ts';
 import type { VirtualProcessor } from './virtual-processor.ts';
 
@@ -294,7 +295,7 @@ export class RegisterFile {
 
   #checkDirectMode(config: bigint): void {
     if ((config & STIMER_DIRECT) === 0n) return;
-    if ((this.#miscFeatures & MiscFeature.STIMER_DIRECT_MODE) === 0) {
+    if ((this.#miscFeatures & HvMiscFeature.STIMER_DIRECT) === 0) {
       throw new RegisterFault('this host has no direct synthetic timers');
     }
   }

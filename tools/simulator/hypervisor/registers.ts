@@ -6,7 +6,13 @@
  * values and privileges are those of the TLFS ("Synthetic Registers", "Partition Privilege Flags").
  */
 
-import { HvRegister, Msr, SINT_COUNT, STIMER_COUNT } from '../../../src/hyperv/protocol.ts';
+import {
+  HvMiscFeature,
+  HvRegister,
+  Msr,
+  SINT_COUNT,
+  STIMER_COUNT,
+} from '../../../src/hyperv/protocol.ts';
 
 /** What a register does beside holding a value. */
 export type RegisterRole =
@@ -59,13 +65,6 @@ const Needs = {
   VP_INDEX: 1 << 6,
   REFERENCE_TSC: 1 << 9,
   FREQUENCY: 1 << 11,
-} as const;
-
-/** CPUID 0x40000003 EDX: bits that matter here. */
-export const MiscFeature = {
-  FREQUENCY_MSRS: 1 << 8,
-  CRASH_MSRS: 1 << 10,
-  STIMER_DIRECT_MODE: 1 << 19,
 } as const;
 
 /** IA32_TIME_STAMP_COUNTER (Intel SDM volume 4): every x64 processor has it, privileged or not. */
@@ -123,7 +122,7 @@ for (const name of ['TSC_FREQUENCY', 'APIC_FREQUENCY']) {
   define(name, name === 'TSC_FREQUENCY' ? 'tsc-frequency' : 'plain', Needs.FREQUENCY, {
     scope: 'partition',
     access: 'read-only',
-    miscFeatures: MiscFeature.FREQUENCY_MSRS,
+    miscFeatures: HvMiscFeature.FREQUENCY_MSRS,
   });
 }
 
@@ -152,10 +151,10 @@ for (let timer = 0; timer < STIMER_COUNT; timer++) {
   define(`STIMER${timer}_COUNT`, 'stimer-count', Needs.SYNTHETIC_TIMERS, { ordinal: timer });
 }
 for (let parameter = 0; parameter < 5; parameter++) {
-  define(`CRASH_P${parameter}`, 'plain', 0, { miscFeatures: MiscFeature.CRASH_MSRS });
+  define(`CRASH_P${parameter}`, 'plain', 0, { miscFeatures: HvMiscFeature.GUEST_CRASH });
 }
 define('CRASH_CTL', 'crash-control', 0, {
-  miscFeatures: MiscFeature.CRASH_MSRS,
+  miscFeatures: HvMiscFeature.GUEST_CRASH,
   reset: CRASH_CTL_SUPPORTED,
 });
 

@@ -7,7 +7,7 @@
 
 import { Cpuid } from '../../../src/hyperv/protocol.ts';
 import type { CpuidRegisters, MemoryRange, X64Machine } from '../../../src/machine.ts';
-import { hex } from './guest-end.ts';
+import { hex } from '../base/hex.ts';
 import type { HypercallFrame } from './hypercall-frame.ts';
 import { ProcessorExits } from './processor-exits.ts';
 import type { ProcessorContext } from './processor-exits.ts';

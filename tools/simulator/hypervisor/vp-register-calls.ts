@@ -8,7 +8,7 @@
 import { Cpuid, HvCall, HvRegister, HvStatus } from '../../../src/hyperv/protocol.ts';
 import type { CpuidLeaves } from './cpuid.ts';
 import type { HostEvents } from '../ledger/events.ts';
-import { hex } from './guest-end.ts';
+import { hex } from '../base/hex.ts';
 import type { GuestRam } from '../base/guest-ram.ts';
 import { address, checkBuffer, isFast, repCount, repStart } from './hypercall-frame.ts';
 import type { HypercallFrame } from './hypercall-frame.ts';

@@ -7,7 +7,8 @@
 
 import type { VirtualClock } from '../base/clock.ts';
 import type { HostEvents } from '../ledger/events.ts';
-import { GuestCrash, GuestHang, hex } from './guest-end.ts';
+import { hex } from '../base/hex.ts';
+import { GuestCrash, GuestHang } from './guest-end.ts';
 import type { GuestFault } from './guest-end.ts';
 
 /** Limits of a guest; each counts from the start or the last recovery. Unset: no limit. */

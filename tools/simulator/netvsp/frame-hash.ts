@@ -5,17 +5,20 @@
  * The same frame has the same hash on every run; frames that are not IP have the hash 0.
  */
 
+import {
+  EthernetHeader,
+  EtherType,
+  IPV4_FRAGMENT_MASK,
+  IpProtocol,
+  Ipv4Header,
+} from '../../../src/net/protocol.ts';
 import { HASH_KEY_SIZE } from './host-protocol.ts';
 
-const ETHERNET_SIZE = 14;
-const ETHERTYPE_AT = 12;
-const ETHERTYPE_IPV4 = 0x0800;
+const ETHERNET_SIZE = EthernetHeader.size;
 const ETHERTYPE_IPV6 = 0x86dd;
 
-const IPV4_SIZE = 20;
+const IPV4_SIZE = Ipv4Header.size;
 const IPV6_SIZE = 40;
-const PROTOCOL_TCP = 6;
-const PROTOCOL_UDP = 17;
 
 /** The key of Microsoft's documents ("Verifying the RSS Hash Calculation"). */
 export const DEFAULT_KEY: readonly number[] = [
@@ -43,8 +46,8 @@ export class FrameHash {
     this.#hash = 0;
     this.#bit = 0;
     if (frame.length < ETHERNET_SIZE) return 0;
-    const type = (frame[ETHERTYPE_AT]! << 8) | frame[ETHERTYPE_AT + 1]!;
-    if (type === ETHERTYPE_IPV4) this.#ipv4(frame);
+    const type = (frame[EthernetHeader.at.type]! << 8) | frame[EthernetHeader.at.type + 1]!;
+    if (type === EtherType.IPV4) this.#ipv4(frame);
     else if (type === ETHERTYPE_IPV6) this.#ipv6(frame);
     return this.#hash >>> 0;
   }
@@ -55,7 +58,7 @@ export class FrameHash {
     this.#add(frame, at + 12, 8);
 
     // Of fragments only the first has ports: none is hashed by them
-    const fragment = ((frame[at + 6]! << 8) | frame[at + 7]!) & 0x3fff;
+    const fragment = ((frame[at + 6]! << 8) | frame[at + 7]!) & IPV4_FRAGMENT_MASK;
     const ports = at + (frame[at]! & 0xf) * 4;
     if (fragment === 0) this.#addPorts(frame, frame[at + 9]!, ports);
   }
@@ -68,7 +71,7 @@ export class FrameHash {
   }
 
   #addPorts(frame: Uint8Array, protocol: number, at: number): void {
-    if (protocol !== PROTOCOL_TCP && protocol !== PROTOCOL_UDP) return;
+    if (protocol !== IpProtocol.TCP && protocol !== IpProtocol.UDP) return;
     if (frame.length >= at + 4) this.#add(frame, at, 4);
   }
 

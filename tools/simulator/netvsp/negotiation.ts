@@ -27,6 +27,7 @@ import { COMPLETION_REQUESTED, PacketType } from '../../../src/vmbus/protocol.ts
 import type { DeviceChannel, GuestPacket } from '../vmbus-server/channel-interface.ts';
 import type { Grant } from '../ledger/grants.ts';
 import type { PartitionServices } from '../hypervisor/partition-interface.ts';
+import { putFields } from '../base/put-fields.ts';
 import { NO_ROOM, type Outbox } from './faults.ts';
 import { ReceiveBuffer, sectionSize } from './receive-buffer.ts';
 import { SEND_SECTION_SIZE } from './transmit-path.ts';
@@ -151,10 +152,11 @@ export class Negotiation {
     // An unknown version gets status NONE and may be followed by another
     this.#begin(NvspType.INIT_COMPLETE);
     const first = known && asked === NvspVersion.V1;
-    this.#view.setUint32(NvspInitComplete.at.version, first ? asked : VERSION_DEPRECATED, true);
-    this.#view.setUint32(NvspInitComplete.at.maxMdlChainLength, MAX_MDL_CHAIN_LENGTH, true);
-    const status = known ? NvspStatus.SUCCESS : NvspStatus.NONE;
-    this.#view.setUint32(NvspInitComplete.at.status, status, true);
+    putFields(this.#view, NvspInitComplete, {
+      version: first ? asked : VERSION_DEPRECATED,
+      maxMdlChainLength: MAX_MDL_CHAIN_LENGTH,
+      status: known ? NvspStatus.SUCCESS : NvspStatus.NONE,
+    });
     const bad = this.complete(packet, this.#reply, NVSP_MESSAGE_SIZE_V1);
     if (known) this.version = asked;
     return bad;
@@ -200,22 +202,15 @@ export class Negotiation {
 
   #sections(buffer: ReceiveBuffer): Uint8Array {
     this.#begin(NvspType.SEND_RECEIVE_BUFFER_COMPLETE);
-    const at = NvspReceiveBufferComplete.size;
-    const end = buffer.sectionCount * buffer.sectionSize;
-    this.#view.setUint32(NvspReceiveBufferComplete.at.status, NvspStatus.SUCCESS, true);
-    this.#view.setUint32(NvspReceiveBufferComplete.at.sectionCount, 1, true);
-    this.#view.setUint32(at + NvspReceiveBufferSection.at.offset, 0, true);
-    this.#view.setUint32(
-      at + NvspReceiveBufferSection.at.subAllocationSize,
-      buffer.sectionSize,
-      true,
-    );
-    this.#view.setUint32(
-      at + NvspReceiveBufferSection.at.subAllocationCount,
-      buffer.sectionCount,
-      true,
-    );
-    this.#view.setUint32(at + NvspReceiveBufferSection.at.endOffset, end, true);
+    const { sectionCount, sectionSize } = buffer;
+    const fields = { status: NvspStatus.SUCCESS, sectionCount: 1 };
+    putFields(this.#view, NvspReceiveBufferComplete, fields);
+    const section = {
+      subAllocationSize: sectionSize,
+      subAllocationCount: sectionCount,
+      endOffset: sectionCount * sectionSize,
+    };
+    putFields(this.#view, NvspReceiveBufferSection, section, NvspReceiveBufferComplete.size);
     return this.#reply;
   }
 
@@ -230,8 +225,8 @@ export class Negotiation {
     this.sendBufferGpadl = gpadl;
     grant.purpose = `send buffer (GPADL 0x${gpadl.toString(16)})`;
     this.#begin(NvspType.SEND_SEND_BUFFER_COMPLETE);
-    this.#view.setUint32(NvspSendBufferComplete.at.status, NvspStatus.SUCCESS, true);
-    this.#view.setUint32(NvspSendBufferComplete.at.sectionSize, SEND_SECTION_SIZE, true);
+    const fields = { status: NvspStatus.SUCCESS, sectionSize: SEND_SECTION_SIZE };
+    putFields(this.#view, NvspSendBufferComplete, fields);
     return this.complete(packet, this.#reply, this.messageSize);
   }
 

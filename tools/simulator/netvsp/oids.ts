@@ -6,44 +6,8 @@
  */
 
 import { MediaState, Oid, RndisStatus } from '../../../src/rndis/protocol.ts';
+import { HostOid, HostStatus } from './host-protocol.ts';
 import { putScaleCapabilities } from './receive-scaling.ts';
-
-/** Objects that only the host's side knows; the others stand in the firmware's definitions. */
-export const HostOid = {
-  GEN_MAXIMUM_LOOKAHEAD: 0x00010105,
-  GEN_TRANSMIT_BUFFER_SPACE: 0x00010108,
-  GEN_RECEIVE_BUFFER_SPACE: 0x00010109,
-  GEN_TRANSMIT_BLOCK_SIZE: 0x0001010a,
-  GEN_RECEIVE_BLOCK_SIZE: 0x0001010b,
-  GEN_VENDOR_ID: 0x0001010c,
-  GEN_VENDOR_DESCRIPTION: 0x0001010d,
-  GEN_CURRENT_LOOKAHEAD: 0x0001010f,
-  GEN_DRIVER_VERSION: 0x00010110,
-  GEN_MAC_OPTIONS: 0x00010113,
-  GEN_MAXIMUM_SEND_PACKETS: 0x00010115,
-  GEN_VENDOR_DRIVER_VERSION: 0x00010116,
-  GEN_NETWORK_LAYER_ADDRESSES: 0x00010118,
-  GEN_MAX_LINK_SPEED: 0x00010206,
-  GEN_LINK_STATE: 0x00010207,
-  GEN_RECEIVE_SCALE_CAPABILITIES: 0x00010203,
-  GEN_RECEIVE_SCALE_PARAMETERS: 0x00010204,
-  GEN_RNDIS_CONFIG_PARAMETER: 0x0001021b,
-  GEN_XMIT_OK: 0x00020101,
-  GEN_RCV_OK: 0x00020102,
-  GEN_XMIT_ERROR: 0x00020103,
-  GEN_RCV_ERROR: 0x00020104,
-  GEN_RCV_NO_BUFFER: 0x00020105,
-  GEN_FRIENDLY_NAME: 0x00020216,
-  TCP_OFFLOAD_CURRENT_CONFIG: 0xfc01020b,
-  TCP_OFFLOAD_PARAMETERS: 0xfc01020c,
-  TCP_OFFLOAD_HARDWARE_CAPABILITIES: 0xfc01020d,
-} as const;
-
-/** Status of answers that the firmware never looks at by name. */
-export const HostStatus = {
-  BAD_VERSION: 0xc0010004,
-  INVALID_DATA: 0xc0010015,
-} as const;
 
 /** Longest answer: the friendly name. */
 export const OID_DATA_MAX = 512;

@@ -9,10 +9,11 @@ import { RndisChannel } from '../../../src/netvsc/protocol.ts';
 import { RndisPacket } from '../../../src/rndis/protocol.ts';
 import type { Alarm } from '../base/clock.ts';
 import type { PartitionServices } from '../hypervisor/partition-interface.ts';
+import { RANGES_MAX } from '../profiles/knob-values.ts';
 import { DataHeader } from './data-message.ts';
 import type { FaultVerdict, NetVspFaults, OutgoingMessage, Outbox } from './faults.ts';
 import { SUB_ALLOCATION_DATA_OFFSET, type ReceiveBuffer } from './receive-buffer.ts';
-import { RANGES_MAX, TransferPages } from './transfer-pages.ts';
+import { TransferPages } from './transfer-pages.ts';
 
 /** What became of frames. */
 export interface ReceiveHost {

@@ -6,17 +6,18 @@
  */
 
 import { RndisStatus } from '../../../src/rndis/protocol.ts';
+import { putFields } from '../base/put-fields.ts';
 import { FrameHash } from './frame-hash.ts';
 import {
   HASH_TOEPLITZ,
   HASH_TYPES,
+  HostStatus,
   NdisObject,
   RECEIVE_TABLE_MAX,
   ReceiveScaleCapabilities,
   ReceiveScaleFlag,
   ReceiveScaleParameters,
 } from './host-protocol.ts';
-import { HostStatus } from './oids.ts';
 
 export class ReceiveScaling {
   readonly #hash = new FrameHash();
@@ -82,13 +83,15 @@ function readTable(info: DataView, queues: number): Uint16Array | undefined {
 
 /** The answer to OID_GEN_RECEIVE_SCALE_CAPABILITIES. Returns its length. */
 export function putScaleCapabilities(view: DataView, queues: number): number {
-  const { at, size } = ReceiveScaleCapabilities;
-  view.setUint8(at.objectType, NdisObject.RSS_CAPABILITIES);
-  view.setUint8(at.revision, 2);
-  view.setUint16(at.size, size, true);
-  view.setUint32(at.capabilities, HASH_TOEPLITZ | HASH_TYPES, true);
-  view.setUint32(at.messages, 1, true);
-  view.setUint32(at.queues, queues, true);
-  view.setUint16(at.tableEntries, RECEIVE_TABLE_MAX, true);
+  const { size } = ReceiveScaleCapabilities;
+  putFields(view, ReceiveScaleCapabilities, {
+    objectType: NdisObject.RSS_CAPABILITIES,
+    revision: 2,
+    size,
+    capabilities: HASH_TOEPLITZ | HASH_TYPES,
+    messages: 1,
+    queues,
+    tableEntries: RECEIVE_TABLE_MAX,
+  });
   return size;
 }

@@ -25,15 +25,9 @@ import {
   RndisType,
 } from '../../../src/rndis/protocol.ts';
 import type { Struct } from '../../../src/wire.ts';
-import {
-  HostOid,
-  HostStatus,
-  OID_DATA_MAX,
-  putOffload,
-  queryOid,
-  type OidAnswer,
-  type OidState,
-} from './oids.ts';
+import { putFields } from '../base/put-fields.ts';
+import { HostOid, HostStatus } from './host-protocol.ts';
+import { OID_DATA_MAX, putOffload, queryOid, type OidAnswer, type OidState } from './oids.ts';
 
 /** SET_EX, which NDIS has and nobody answers. */
 const RNDIS_SET_EX = 9;
@@ -180,30 +174,30 @@ export class RndisDevice {
   #initialise(view: DataView): number {
     if (this.initialised) return this.#die('RNDIS INITIALISE twice');
     this.initialised = true;
-    const at = RndisInitialiseComplete.at;
     this.#simple(view, RndisType.INITIALISE_CMPLT, RndisInitialiseComplete, RndisStatus.SUCCESS);
-    this.#view.setUint32(at.major, 1, true);
-    this.#view.setUint32(at.minor, 0, true);
-    this.#view.setUint32(at.deviceFlags, 1, true);
-    this.#view.setUint32(at.medium, 0, true);
-    this.#view.setUint32(at.maxPackets, MAX_PACKETS_PER_MESSAGE, true);
-    this.#view.setUint32(at.maxTransfer, MAX_TRANSFER, true);
-    this.#view.setUint32(at.packetAlignment, PACKET_ALIGNMENT, true);
+    putFields(this.#view, RndisInitialiseComplete, {
+      major: 1,
+      deviceFlags: 1,
+      maxPackets: MAX_PACKETS_PER_MESSAGE,
+      maxTransfer: MAX_TRANSFER,
+      packetAlignment: PACKET_ALIGNMENT,
+    });
     this.#listener.initialised();
     return RndisInitialiseComplete.size;
   }
 
   #query(view: DataView): number {
-    const at = RndisQueryComplete.at;
     queryOid(view.getUint32(RndisRequest.at.oid, true), this.#state, this.#oid);
     const length = RndisQueryComplete.size + this.#oid.length;
     this.#begin(RndisType.QUERY_CMPLT, RndisQueryComplete.size);
     this.#view.setUint32(RndisHeader.at.length, length, true);
     this.#copyId(view);
-    this.#view.setUint32(at.status, this.#oid.status, true);
-    this.#view.setUint32(at.infoLength, this.#oid.length, true);
-    // Always there, even if there is nothing
-    this.#view.setUint32(at.infoOffset, RndisQueryComplete.size - RNDIS_BODY, true);
+    putFields(this.#view, RndisQueryComplete, {
+      status: this.#oid.status,
+      infoLength: this.#oid.length,
+      // Always there, even if there is nothing
+      infoOffset: RndisQueryComplete.size - RNDIS_BODY,
+    });
     return length;
   }
 

@@ -10,11 +10,9 @@ import {
   XferPageHeader,
   XferPageRange,
 } from '../../../src/vmbus/protocol.ts';
+import { RANGES_MAX } from '../profiles/knob-values.ts';
 import { NO_ROOM, type Outbox } from './faults.ts';
 import type { ReceiveBuffer } from './receive-buffer.ts';
-
-/** Most ranges in a packet (OpenVMM `NVSP_MAX_PACKETS_PER_RECEIVE`). */
-export const RANGES_MAX = 375;
 
 /** Room for a range that a status or a fault adds to a full packet. */
 const RANGES_SPARE = 2;

@@ -16,6 +16,7 @@ import {
 import { COMPLETION_REQUESTED, PacketType } from '../../../src/vmbus/protocol.ts';
 import { TICKS_PER_MS, type Alarm } from '../base/clock.ts';
 import type { PartitionServices } from '../hypervisor/partition-interface.ts';
+import { putFields } from '../base/put-fields.ts';
 import { NO_ROOM, type Outbox } from './faults.ts';
 import { DataPath, NvspSwitchDataPath } from './host-protocol.ts';
 import type { Negotiation } from './negotiation.ts';
@@ -81,8 +82,8 @@ export class VirtualFunction {
     if (this.state === 'none') return false;
     if (this.path === DataPath.VF) {
       const view = new DataView(new ArrayBuffer(NVSP_MESSAGE_SIZE_V6_1));
-      view.setUint32(NvspSwitchDataPath.at.type, NvspType.SWITCH_DATA_PATH, true);
-      view.setUint32(NvspSwitchDataPath.at.dataPath, DataPath.SYNTHETIC, true);
+      const fields = { type: NvspType.SWITCH_DATA_PATH, dataPath: DataPath.SYNTHETIC };
+      putFields(view, NvspSwitchDataPath, fields);
       this.#push(SWITCH_TRANSACTION, view);
     }
     this.#forget();
@@ -142,9 +143,8 @@ export class VirtualFunction {
 
   #associate(allocated: 0 | 1): void {
     const view = new DataView(new ArrayBuffer(NVSP_MESSAGE_SIZE_V6_1));
-    view.setUint32(NvspVfAssociation.at.type, NvspType.SEND_VF_ASSOCIATION, true);
-    view.setUint32(NvspVfAssociation.at.allocated, allocated, true);
-    view.setUint32(NvspVfAssociation.at.serial, this.#serial, true);
+    const fields = { type: NvspType.SEND_VF_ASSOCIATION, allocated, serial: this.#serial };
+    putFields(view, NvspVfAssociation, fields);
     this.#push(VF_ASSOCIATION_TRANSACTION, view);
   }
 

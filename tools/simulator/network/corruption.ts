@@ -2,9 +2,10 @@
 
 /** A flipped bit that a checksum finds. */
 
+import { EtherType, IpProtocol, IPV4_FRAGMENT_MASK } from '../../../src/net/protocol.ts';
 import type { Random } from '../base/random.ts';
 import type { Frame } from './frame.ts';
-import { ETH, EtherType, IP, IP_FRAGMENT_MASK, IpProtocol, UDP } from './protocol.ts';
+import { ETH, IP, UDP } from './protocol.ts';
 
 /**
  * Flip one bit that the checksum of the IPv4 header or of the transport covers: one flipped bit
@@ -19,7 +20,7 @@ export function corrupt(frame: Frame, random: Random): boolean {
   const position = random.u32();
   if (length < IP.end || view.getUint16(ETH.type) !== EtherType.IPV4) return false;
   const header = (bytes[IP.versionLength]! & 0x0f) * 4;
-  const end = Math.min(ETH.end + view.getUint16(IP.length), length);
+  const end = Math.min(ETH.end + view.getUint16(IP.totalLength), length);
   const transport = ETH.end + header;
   if (header < 20 || transport > end) return false;
 
@@ -36,7 +37,7 @@ export function corrupt(frame: Frame, random: Random): boolean {
 
 /** Whether the transport has a checksum over all that it carries in this packet. */
 function transportCovered({ bytes, view }: Frame, transport: number, end: number): boolean {
-  if ((view.getUint16(IP.fragment) & IP_FRAGMENT_MASK) !== 0) return false;
+  if ((view.getUint16(IP.fragment) & IPV4_FRAGMENT_MASK) !== 0) return false;
   switch (bytes[IP.protocol]) {
     case IpProtocol.UDP: {
       const checksum = transport + (UDP.checksum - IP.end);

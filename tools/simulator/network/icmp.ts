@@ -5,14 +5,15 @@
  * `IP.end`; the header in front of them is the caller's.
  */
 
+import { ICMP_PORT_UNREACHABLE, ICMP_UNREACHABLE } from '../../../src/net/protocol.ts';
 import { foldSum, sumWords } from './checksum.ts';
 import type { Frame } from './frame.ts';
-import { ETH, ICMP_PORT_UNREACHABLE, IcmpType, IP } from './protocol.ts';
+import { ETH, ICMP_ECHO_REPLY, IP } from './protocol.ts';
 
 /** Turn the echo message of `length` bytes at `at` into its reply. */
 export function turnIntoEchoReply(frame: Frame, at: number, length: number): void {
   frame.bytes.copyWithin(IP.end, at, at + length);
-  frame.bytes[IP.end] = IcmpType.ECHO_REPLY;
+  frame.bytes[IP.end] = ICMP_ECHO_REPLY;
   setChecksum(frame, length);
 }
 
@@ -24,7 +25,7 @@ export function turnIntoPortUnreachable(frame: Frame, header: number): number {
   const { bytes } = frame;
   bytes.copyWithin(IP.end + 8, ETH.end, ETH.end + header + 8);
   bytes.fill(0, IP.end, IP.end + 8);
-  bytes[IP.end] = IcmpType.UNREACHABLE;
+  bytes[IP.end] = ICMP_UNREACHABLE;
   bytes[IP.end + 1] = ICMP_PORT_UNREACHABLE;
   setChecksum(frame, 8 + header + 8);
   return 8 + header + 8;

@@ -4,7 +4,7 @@
 
 export { ipText, macText } from './address.ts';
 export type { NetworkLog } from './context.ts';
-export type { DhcpMode, DhcpServerOptions, DhcpStyle } from './dhcp-options.ts';
+export type { DhcpMode, DhcpServerOptions, DhcpStyle } from './servers/dhcp-options.ts';
 export type { DirectionFaults, NetworkFaults } from './faults.ts';
 export { HOLD_TICKS } from './faults.ts';
 export type { FileSource } from './files.ts';
@@ -22,4 +22,4 @@ export type {
   TransferOutcome,
   TransferRecord,
 } from './statistics.ts';
-export type { TftpMisbehaviour, TftpServerOptions } from './tftp-options.ts';
+export type { TftpMisbehaviour, TftpServerOptions } from './servers/tftp-options.ts';

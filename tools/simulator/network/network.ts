@@ -6,6 +6,7 @@
  * give the same frames at the same times.
  */
 
+import { Port } from '../../../src/net/protocol.ts';
 import type { VirtualClock } from '../base/clock.ts';
 import type { Link, LinkHost } from './link.ts';
 import type { Subnet } from './address.ts';
@@ -13,10 +14,9 @@ import { isHostOf, parseIp, subnetOf } from './address.ts';
 import type { NetworkLog } from './context.ts';
 import { NetworkContext } from './context.ts';
 import { DelayLine } from './delay-line.ts';
-import { DHCP_SERVER_PORT } from './dhcp-message.ts';
-import type { DhcpPlan, DhcpServerOptions } from './dhcp-options.ts';
-import { planDhcp, planForeignDhcp } from './dhcp-options.ts';
-import { DhcpServer } from './dhcp-server.ts';
+import type { DhcpPlan, DhcpServerOptions } from './servers/dhcp-options.ts';
+import { planDhcp, planForeignDhcp } from './servers/dhcp-options.ts';
+import { DhcpServer } from './servers/dhcp-server.ts';
 import type { NetworkFaults } from './faults.ts';
 import { resolveFaults } from './faults.ts';
 import type { FileSource } from './files.ts';
@@ -28,9 +28,9 @@ import { ServerHost } from './server-host.ts';
 import type { NetworkStatistics } from './statistics.ts';
 import { emptyStatistics } from './statistics.ts';
 import { Switch } from './switch.ts';
-import type { TftpPlan, TftpServerOptions } from './tftp-options.ts';
-import { planTftp } from './tftp-options.ts';
-import { TftpServer } from './tftp-server.ts';
+import type { TftpPlan, TftpServerOptions } from './servers/tftp-options.ts';
+import { planTftp } from './servers/tftp-options.ts';
+import { TftpServer } from './servers/tftp-server.ts';
 
 /** What the network is like. */
 export interface NetworkOptions {
@@ -130,7 +130,7 @@ export class Network {
       this.#foreign = planForeignDhcp(dhcp, this.#dhcp, surroundings);
     }
     this.#tftp = planTftp(tftp);
-    if (this.#tftp.port === DHCP_SERVER_PORT) {
+    if (this.#tftp.port === Port.DHCP_SERVER) {
       throw new NetworkOptionError('tftp.port', `${this.#tftp.port} is the port of DHCP`);
     }
   }

@@ -5,6 +5,12 @@
  * echo and UDP. It does what the host requirements (RFC 1122) ask of a host with one interface.
  */
 
+import {
+  ArpOperation,
+  EtherType,
+  IpProtocol,
+  IPV4_FRAGMENT_MASK,
+} from '../../../src/net/protocol.ts';
 import type { Subnet } from './address.ts';
 import { isHostOf } from './address.ts';
 import { buildRequest, isArpForIp, turnIntoReply } from './arp.ts';
@@ -15,18 +21,14 @@ import { turnIntoEchoReply, turnIntoPortUnreachable } from './icmp.ts';
 import { Neighbours } from './neighbours.ts';
 import {
   ARP,
-  ArpOperation,
   ETH,
   ETH_PADDED,
-  EtherType,
-  IcmpType,
+  ICMP_ECHO,
   IP,
   IP_BROADCAST,
   IP_DONT_FRAGMENT,
-  IP_FRAGMENT_MASK,
   IP_TIME_TO_LIVE,
   IP_VERSION_LENGTH,
-  IpProtocol,
   UDP,
 } from './protocol.ts';
 import type { Switch, SwitchPort } from './switch.ts';
@@ -137,8 +139,8 @@ export class ServerHost implements SwitchPort {
     payloadSum?: number,
   ): void {
     const { view, words } = frame;
-    view.setUint16(UDP.sourcePort, route.sourcePort);
-    view.setUint16(UDP.destinationPort, route.destinationPort);
+    view.setUint16(UDP.source, route.sourcePort);
+    view.setUint16(UDP.destination, route.destinationPort);
     view.setUint16(UDP.length, length + 8);
     view.setUint16(UDP.checksum, 0);
     this.#ipHeader(frame, IpProtocol.UDP, length + 8, route.source, route.destination);
@@ -149,7 +151,7 @@ export class ServerHost implements SwitchPort {
       sumWords(words, IP.source, 8) +
       networkWord(IpProtocol.UDP) +
       words[UDP.length >> 1]! +
-      sumWords(words, UDP.sourcePort, 8) +
+      sumWords(words, UDP.source, 8) +
       (payloadSum ?? sumWords(words, UDP.end, length));
     const checksum = ~foldSum(sum) & 0xffff;
     words[UDP.checksum >> 1] = checksum === 0 ? 0xffff : checksum;
@@ -174,17 +176,17 @@ export class ServerHost implements SwitchPort {
       this.#context.drop('bad-arp', frame);
       return;
     }
-    const sender = view.getUint32(ARP.senderIp);
+    const sender = view.getUint32(ARP.senderProtocol);
     const isReply = view.getUint16(ARP.operation) === ArpOperation.REPLY;
     const isRequest = view.getUint16(ARP.operation) === ArpOperation.REQUEST;
-    const isForUs = view.getUint32(ARP.targetIp) === this.#identity.address;
+    const isForUs = view.getUint32(ARP.targetProtocol) === this.#identity.address;
 
     // Learn the sender; a probe (RFC 5227) has no address to learn
     const learn = isReply
       ? this.#neighbours.asksFor(sender)
       : isRequest && isForUs && this.#identity.learn;
     if (learn && isHostOf(this.#identity.subnet, sender)) {
-      this.#neighbours.learn(sender, bytes, ARP.senderMac);
+      this.#neighbours.learn(sender, bytes, ARP.senderHardware);
     }
     if (isRequest && isForUs) {
       turnIntoReply(frame, this.#identity.mac, this.#identity.address);
@@ -204,7 +206,7 @@ export class ServerHost implements SwitchPort {
   #receiveIp(frame: Frame): void {
     const { bytes, view, words } = frame;
     const header = (bytes[IP.versionLength]! & 0x0f) * 4;
-    const total = frame.length < IP.end ? 0 : view.getUint16(IP.length);
+    const total = frame.length < IP.end ? 0 : view.getUint16(IP.totalLength);
     if (
       bytes[IP.versionLength]! >>> 4 !== 4 ||
       header < 20 ||
@@ -216,7 +218,7 @@ export class ServerHost implements SwitchPort {
       this.#context.drop('bad-checksum', frame);
     } else if (!this.#isOurs(view.getUint32(IP.destination))) {
       this.#context.drop('other-address', frame);
-    } else if ((view.getUint16(IP.fragment) & IP_FRAGMENT_MASK) !== 0) {
+    } else if ((view.getUint16(IP.fragment) & IPV4_FRAGMENT_MASK) !== 0) {
       this.#context.drop('fragment', frame);
     } else {
       // Whatever follows the packet in the frame is padding, and the checksums want zeros
@@ -237,7 +239,7 @@ export class ServerHost implements SwitchPort {
     }
     const source = view.getUint32(IP.source);
     const destination = view.getUint32(IP.destination);
-    if (bytes[at] === IcmpType.ECHO && this.#isUnicast(destination)) {
+    if (bytes[at] === ICMP_ECHO && this.#isUnicast(destination)) {
       turnIntoEchoReply(frame, at, length);
       this.#ipHeader(frame, IpProtocol.ICMP, length, destination, source);
       this.#route(frame, source);
@@ -318,7 +320,7 @@ export class ServerHost implements SwitchPort {
     const { view, words } = frame;
     view.setUint16(ETH.type, EtherType.IPV4);
     view.setUint16(IP.versionLength, IP_VERSION_LENGTH << 8);
-    view.setUint16(IP.length, 20 + length);
+    view.setUint16(IP.totalLength, 20 + length);
     view.setUint16(IP.identification, this.#identification);
     this.#identification = (this.#identification + 1) & 0xffff;
     view.setUint16(IP.fragment, IP_DONT_FRAGMENT);

@@ -4,8 +4,6 @@
 
 import { readNumber } from './facts.ts';
 import type { HostKnobs } from './profile.ts';
-import { RANGES_MAX } from '../netvsp/transfer-pages.ts';
-import { GUEST_MESSAGES_MAX } from '../vmbus-server/guest-messages.ts';
 
 /** One knob. What stands in `only`, or a whole number in `range` (both bounds included). */
 export interface KnobDescription {
@@ -18,6 +16,12 @@ const YES_NO = [true, false] as const;
 
 /** An hour in ticks: longer than any guest waits. */
 const TICKS_MAX = 36_000_000_000;
+
+/** Most guest messages that wait (OpenVMM: 64; QEMU: 16). */
+export const GUEST_MESSAGES_MAX = 64;
+
+/** Most ranges in a transfer-page packet (OpenVMM `NVSP_MAX_PACKETS_PER_RECEIVE`). */
+export const RANGES_MAX = 375;
 
 /** Counts of events per unit of time. */
 const RATE_MAX = 1_000_000;

@@ -6,10 +6,14 @@
  * public source says is marked as inferred in the profile's `source`.
  */
 
-import { HvFeature, HvPrivilege, HvRecommendation } from '../../../src/hyperv/protocol.ts';
+import {
+  HvFeature,
+  HvMiscFeature,
+  HvPrivilege,
+  HvRecommendation,
+} from '../../../src/hyperv/protocol.ts';
 import { BEFORE_2012_R2, OPENVMM, QEMU, WINDOWS } from './host-knobs.ts';
 import type { HostKnobs, HostProfile } from './profile.ts';
-import { MiscFeature } from '../hypervisor/registers.ts';
 
 /** VMBus versions, oldest first, as Linux names them. */
 const WS2008 = 0x0000000d;
@@ -59,7 +63,7 @@ const FEATURES_2016 = FEATURES_2012 | 0x2000;
 
 const PRIVILEGES_2008 = HvPrivilege.POST_MESSAGES | HvPrivilege.SIGNAL_EVENTS;
 const PRIVILEGES_2016 = 0x003b8030;
-const MISC_2012 = MiscFeature.FREQUENCY_MSRS | MiscFeature.CRASH_MSRS | 0x2b2;
+const MISC_2012 = HvMiscFeature.FREQUENCY_MSRS | HvMiscFeature.GUEST_CRASH | 0x2b2;
 const MISC_2019 = 0x000ed7b2;
 
 /** CPUID 0x40000004 EAX: use MSRs for the APIC, relaxed timing. */
@@ -232,7 +236,7 @@ export const PROFILES: readonly HostProfile[] = [
     features: FEATURES_2012,
     privileges: PRIVILEGES_2008,
     recommendations: RECOMMENDATIONS_2008,
-    miscFeatures: MISC_2012 | MiscFeature.STIMER_DIRECT_MODE,
+    miscFeatures: MISC_2012 | HvMiscFeature.STIMER_DIRECT,
     vmbusVersions: TO_RS1,
     vmbusFeatures: 0,
     multiClientPort: false,

@@ -19,6 +19,7 @@ import {
 } from '../../../src/services/protocol.ts';
 import { DeviceClass } from '../../../src/vmbus/protocol.ts';
 import { TICKS_PER_MS, type Alarm } from '../base/clock.ts';
+import { hex } from '../base/hex.ts';
 import { IcHost } from './ic-host.ts';
 
 /** Bytes of a fragment. */
@@ -321,8 +322,4 @@ export class FileCopyHost extends IcHost {
 
 function putUtf16(view: DataView, at: number, text: string): void {
   for (let i = 0; i < text.length; i++) view.setUint16(at + 2 * i, text.charCodeAt(i), true);
-}
-
-function hex(value: number): string {
-  return `0x${value.toString(16)}`;
 }

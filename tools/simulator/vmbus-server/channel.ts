@@ -3,8 +3,8 @@
 /** A channel as the server keeps it: the device, its place on the bus, its state. */
 
 import { MONITOR_NONE } from '../../../src/vmbus/protocol.ts';
+import type { Grant } from '../ledger/grants.ts';
 import type { ChannelDevice } from './channel-interface.ts';
-import type { Gpadl } from './gpadls.ts';
 import type { RingChannel } from './ring-channel.ts';
 
 /**
@@ -35,6 +35,28 @@ export interface Opening {
   readonly connectionId: number;
   /** Opened by OPEN_RESERVED_CHANNEL: it outlives the connection. */
   readonly reserved: boolean;
+}
+
+/**
+ * States of a GPADL.
+ *
+ * - `in-progress`: bodies are missing
+ * - `accepted`: the host may touch the pages
+ * - `tearing-down`: the guest wants it back, the device still holds it
+ */
+export type GpadlState = 'in-progress' | 'accepted' | 'tearing-down';
+
+/** Guest memory that a channel has. */
+export interface Gpadl {
+  readonly id: number;
+  readonly channel: Channel;
+  state: GpadlState;
+  readonly rangeCount: number;
+  /** The ranges as the guest sends them, and how much of them is there. */
+  readonly data: Uint8Array;
+  filled: number;
+  /** One grant per range, once accepted. */
+  readonly grants: Grant[];
 }
 
 export class Channel {

@@ -7,8 +7,9 @@
 
 import { PAGE_SIZE } from '../../../src/machine.ts';
 import { GpadlBody, GpadlHeader, GpadlTeardown, GpaRange } from '../../../src/vmbus/protocol.ts';
+import { hex } from '../base/hex.ts';
 import type { Grant } from '../ledger/grants.ts';
-import type { Channel } from './channel.ts';
+import type { Channel, Gpadl } from './channel.ts';
 import type { ServerContext } from './context.ts';
 import { gpadlCreated, gpadlTorndown } from './control-messages.ts';
 import type { HostMessages } from './host-messages.ts';
@@ -21,25 +22,6 @@ export const GPADL_PAGES_MAX = 1 << 20;
 
 /** What ends a GPADL, in words. */
 const REVOKED_WITH = 'GPADL_TEARDOWN or UNLOAD';
-
-/**
- * - `in-progress`: bodies are missing
- * - `accepted`: the host may touch the pages
- * - `tearing-down`: the guest wants it back, the device still holds it
- */
-export type GpadlState = 'in-progress' | 'accepted' | 'tearing-down';
-
-export interface Gpadl {
-  readonly id: number;
-  readonly channel: Channel;
-  state: GpadlState;
-  readonly rangeCount: number;
-  /** The ranges as the guest sends them, and how much of them is there. */
-  readonly data: Uint8Array;
-  filled: number;
-  /** One grant per range, once accepted. */
-  readonly grants: Grant[];
-}
 
 /** A checked range. */
 interface Range {
@@ -263,8 +245,4 @@ export class Gpadls {
     if (this.#incomplete.get(gpadl.id) === gpadl) this.#incomplete.delete(gpadl.id);
     this.#count--;
   }
-}
-
-function hex(value: number): string {
-  return `0x${value.toString(16)}`;
 }

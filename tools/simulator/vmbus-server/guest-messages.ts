@@ -8,10 +8,8 @@
 import { HV_MESSAGE_PAYLOAD_MAX, HvStatus } from '../../../src/hyperv/protocol.ts';
 import { VMBUS_MESSAGE_TYPE } from '../../../src/vmbus/protocol.ts';
 import type { Alarm } from '../base/clock.ts';
+import { GUEST_MESSAGES_MAX } from '../profiles/knob-values.ts';
 import type { ServerContext } from './context.ts';
-
-/** Most that the knob `messageQueue` can ask for (OpenVMM: 64; QEMU: 16). */
-export const GUEST_MESSAGES_MAX = 64;
 
 interface Slot {
   port: number;

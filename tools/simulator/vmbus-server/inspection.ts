@@ -6,10 +6,9 @@
  */
 
 import type { ClientName } from './channel-interface.ts';
-import type { ChannelState } from './channel.ts';
+import type { ChannelState, GpadlState } from './channel.ts';
 import type { ConnectionPhase, VmbusConnection } from './connection.ts';
 import type { ServerState } from './context.ts';
-import type { GpadlState } from './gpadls.ts';
 import type { ContactRecord } from './history.ts';
 import type { SharedMemoryInspection } from './shared-memory.ts';
 import { THROTTLE_STALL_TICKS } from './signal-throttle.ts';

@@ -13,7 +13,7 @@ import { NetVsp } from '../../../../tools/simulator/netvsp/netvsp.ts';
 import { Partition } from '../../../../tools/simulator/hypervisor/partition.ts';
 import { PROFILES } from '../../../../tools/simulator/profiles/profiles.ts';
 import { VmbusServer } from '../../../../tools/simulator/vmbus-server/server.ts';
-import { hexOf, pattern } from '../../../rigs/netvsp-rig.ts';
+import { hex, pattern } from '../../../rigs/netvsp-rig.ts';
 
 /** A link that sends every frame back, with the addresses changed over. */
 class Mirror implements Link {
@@ -25,7 +25,7 @@ class Mirror implements Link {
   }
 
   transmit(frame: Uint8Array): void {
-    this.frames.push(hexOf(frame));
+    this.frames.push(hex(frame));
     const back = frame.slice();
     back.copyWithin(0, 6, 12);
     back.set(frame.subarray(0, 6), 6);
@@ -66,10 +66,10 @@ for (const profile of HOSTS)
       const received: string[] = [];
       device.receiver = {
         receive: (buffer, offset, length) =>
-          void received.push(hexOf(buffer.slice(offset, offset + length))),
+          void received.push(hex(buffer.slice(offset, offset + length))),
       };
       device.open();
-      assert.is(hexOf(device.address), hexOf(nics[index]!.address));
+      assert.is(hex(device.address), hex(nics[index]!.address));
       assert.is(device.link, 'up');
       const lengths = [60, 590, 1514, ...Array.from({ length: 60 }, (_, i) => 60 + i)];
       for (const [i, length] of lengths.entries()) {
@@ -82,7 +82,7 @@ for (const profile of HOSTS)
       }
       assert.equal(
         links[index]!.frames,
-        lengths.map((length, i) => hexOf(pattern(length, i))),
+        lengths.map((length, i) => hex(pattern(length, i))),
       );
       assert.is(received.length, lengths.length);
       received.forEach((frame, i) =>

@@ -16,7 +16,7 @@ import {
   RX_LENGTH,
   RX_SET,
   TX_GPADL,
-  hexOf,
+  hex,
   init,
   pattern,
   rndis,
@@ -220,7 +220,7 @@ buffers('sections grow with the MTU and hold the longest frame', () => {
     rig.set(0x0001010e, words(0x2f));
     const frame = pattern(9216);
     rig.host.deliver(frame);
-    assert.match(rig.run()[0]?.messages[0] ?? '', hexOf(frame), layout);
+    assert.match(rig.run()[0]?.messages[0] ?? '', hex(frame), layout);
   }
 });
 
@@ -288,12 +288,12 @@ buffers('a revoke is completed, and the buffer never written again', () => {
   const [answer] = rig.inband(encoded('nvsp_revoke_recv_buf'), 1, 0x18ae0023);
   assert.is(answer?.payload, '');
   assert.is(answer?.low, 0x18ae0023);
-  const before = hexOf(rig.ram.bytes.subarray(RX_ADDRESS, RX_ADDRESS + RX_LENGTH));
+  const before = hex(rig.ram.bytes.subarray(RX_ADDRESS, RX_ADDRESS + RX_LENGTH));
   rig.host.deliver(pattern(60, 1));
   rig.gpaDirect([words(8, 12, 1)], 1);
   assert.is(rig.run().filter(({ type }) => type === 7).length, 0);
   assert.equal(rig.drops, ['receive buffer revoked']);
-  assert.is(hexOf(rig.ram.bytes.subarray(RX_ADDRESS, RX_ADDRESS + RX_LENGTH)), before);
+  assert.is(hex(rig.ram.bytes.subarray(RX_ADDRESS, RX_ADDRESS + RX_LENGTH)), before);
   // The guest may still complete what it was given before
   rig.complete(frame!);
   assert.not(rig.channel.dead);

@@ -25,7 +25,7 @@ import {
   RX_GPADL,
   dataMessage,
   gpaRange,
-  hexOf,
+  hex,
   rndis,
   unhex,
   words,
@@ -261,7 +261,7 @@ nic('receive-side scaling: the table of the guest, and what is no table', () => 
     head.setUint16(4, flags, true);
     head.setUint16(12, table.length * 4, true);
     head.setUint32(16, head.byteLength, true);
-    return hexOf(new Uint8Array(head.buffer)) + words(...table);
+    return hex(new Uint8Array(head.buffer)) + words(...table);
   };
   const set = (data: string) => rig.set(0x00010204, data);
   assert.is(set(parameters([2])), 0);
@@ -289,7 +289,7 @@ nic('the guest sends on any queue and is completed there', () => {
   const header = rndis(0).padEnd(80, '0');
   put(channel, PacketType.DATA_GPA_DIRECT, 1, 0x1234, ranges, header);
   rig.subs[1]!.signalled();
-  assert.is(rig.frames.at(-1), hexOf(frame));
+  assert.is(rig.frames.at(-1), hex(frame));
   const [completion] = channel.toGuest.splice(0);
   assert.equal([completion!.type, completion!.low], [PacketType.COMPLETION, 0x1234]);
   assert.is(completion!.payload.slice(0, 16), words(108, 1));
@@ -415,5 +415,5 @@ function put(
   view.setUint16(6, flags, true);
   view.setUint32(8, low, true);
   view.setUint32(12, high, true);
-  channel.toHost.push(unhex(hexOf(new Uint8Array(view.buffer)) + extra + padded));
+  channel.toHost.push(unhex(hex(new Uint8Array(view.buffer)) + extra + padded));
 }

@@ -12,7 +12,7 @@ import {
   RX_ADDRESS,
   RX_LENGTH,
   dataMessage,
-  hexOf,
+  hex,
   pattern,
   rndis,
   unhex,
@@ -62,7 +62,7 @@ layout('per-packet information in front of every nth frame', () => {
     if (i % 3 === 2)
       assert.is(
         message,
-        words(1, 160, 52, 100, 0, 0, 0, 36, 16, 0, 0, 16, 0, 12, 0) + hexOf(frame),
+        words(1, 160, 52, 100, 0, 0, 0, 36, 16, 0, 0, 16, 0, 12, 0) + hex(frame),
         `${i}`,
       );
     else assert.is(message, dataMessage(frame), `${i}`);
@@ -76,8 +76,8 @@ layout('rndis_rx: OpenVMM claims whole sections, with the data at 256', () => {
   const message = packet!.messages[0]!;
   assert.is(packet!.ranges[0]!.length, 1806);
   assert.is(message.slice(0, 32), words(1, 1806, 248, 1514));
-  assert.is(message.slice(512, 512 + 3028), hexOf(frame));
-  assert.is(frameOf(message), hexOf(frame));
+  assert.is(message.slice(512, 512 + 3028), hex(frame));
+  assert.is(frameOf(message), hex(frame));
 });
 
 layout('the device writes into the receive buffer alone', () => {
@@ -110,7 +110,7 @@ bursts('frames of one moment share packets of as many ranges as the profile says
   );
   assert.equal(
     packets.flatMap(({ messages }) => messages.map(frameOf)),
-    frames.map(hexOf),
+    frames.map(hex),
   );
   const offsets = packets.flatMap(({ ranges }) => ranges.map(({ offset }) => offset));
   assert.is(new Set(offsets).size, 10, 'each in its own section');
@@ -313,7 +313,7 @@ faults('any packet and any RNDIS message can be injected', () => {
   const extra = unhex(words(0xcafe, 1, 100, 0xfffffff0));
   assert.ok(rig.device.injectPacket(7, 1, 0x123456789n, extra, unhex(rndis(0))));
   const [packet] = rig.taken();
-  assert.equal([packet?.low, packet?.high, packet?.extra], [0x23456789, 1, hexOf(extra)]);
+  assert.equal([packet?.low, packet?.high, packet?.extra], [0x23456789, 1, hex(extra)]);
   assert.ok(rig.device.injectRndis(unhex('0102'), unhex(dataMessage(pattern(60)))));
   const [ranges] = rig.taken();
   assert.equal(ranges?.messages, ['0102', dataMessage(pattern(60))]);

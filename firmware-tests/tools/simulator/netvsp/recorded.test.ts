@@ -9,7 +9,7 @@ import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { PacketType } from '../../../../src/vmbus/protocol.ts';
-import { NetRig, RX_ADDRESS, hexOf, unhex, type HostPacket } from '../../../rigs/netvsp-rig.ts';
+import { NetRig, RX_ADDRESS, hex, unhex, type HostPacket } from '../../../rigs/netvsp-rig.ts';
 
 /** What is used of a recorded event. */
 interface Event {
@@ -89,7 +89,7 @@ function play(rig: NetRig, events: readonly Event[]): Seen & { readonly frames: 
       id.setUint32(4, packet.high, true);
       const padded = packet.payload.padEnd(Math.ceil(packet.payload.length / 16) * 16, '0');
       if (packet.type === PacketType.COMPLETION)
-        seen.completions.push(hexOf(new Uint8Array(id.buffer)) + padded);
+        seen.completions.push(hex(new Uint8Array(id.buffer)) + padded);
       else {
         owed.push(packet);
         seen.messages.push(...packet.messages);

@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert';
 import { NvspVersion } from '../../../../src/netvsc/protocol.ts';
 import { TICKS_PER_MS } from '../../../../tools/simulator/base/clock.ts';
 import { SAMPLES } from '../../../rigs/golden/golden.ts';
-import { INITIALISE, NetRig, hexOf, pattern, unhex, words } from '../../../rigs/netvsp-rig.ts';
+import { INITIALISE, NetRig, hex, pattern, unhex, words } from '../../../rigs/netvsp-rig.ts';
 
 const SECOND = 1000 * TICKS_PER_MS;
 const KEEPALIVE = words(8, 12, 0x99);
@@ -388,7 +388,7 @@ extras('no VF for NVSP below 4, without the capability, or without the knob', ()
 extras('MAC address and instance follow from the index of the NIC', () => {
   const nics = [0, 1, 300].map((nic) => new NetRig({ nic: { nic } }).device);
   assert.equal(
-    nics.map((nic) => hexOf(nic.address)),
+    nics.map((nic) => hex(nic.address)),
     ['00155d010000', '00155d010001', '00155d01012c'],
   );
   assert.is(new Set(nics.map((nic) => nic.instanceId)).size, 3);

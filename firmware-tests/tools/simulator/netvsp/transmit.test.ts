@@ -14,7 +14,7 @@ import {
   TX_GPADL,
   dataMessage,
   gpaRange,
-  hexOf,
+  hex,
   pattern,
   rndis,
   unhex,
@@ -48,7 +48,7 @@ good('a frame in one range goes out and is completed', () => {
   for (const length of [1, 14, 42, 60, 590, 1514, 1518]) {
     const frame = pattern(length, length);
     assert.is(completion(rig.gpaDirect([dataMessage(frame)])), SUCCESS);
-    assert.is(rig.frames.pop(), hexOf(frame));
+    assert.is(rig.frames.pop(), hex(frame));
   }
   assert.is(rig.device.statistics.framesFromGuest, 7);
   assert.equal(rig.inFlight, []);
@@ -61,13 +61,13 @@ good('ranges may split the frame anywhere behind the headers, and cross pages', 
   for (const cut of [44, 45, 100, 1000, 1557]) {
     const pieces = [message.slice(0, cut * 2), message.slice(cut * 2)];
     assert.is(completion(rig.gpaDirect(pieces)), SUCCESS, `${cut}`);
-    assert.is(rig.frames.pop(), hexOf(frame));
+    assert.is(rig.frames.pop(), hex(frame));
   }
   const address = PAGES_ADDRESS + 0xfe0;
   rig.ram.bytes.set(unhex(message), address);
   rig.put(9, 1, 1, words(0, 1) + gpaRange(address, 1558), rndis(0));
   assert.is(completion(rig.signal()), SUCCESS);
-  assert.is(rig.frames.pop(), hexOf(frame));
+  assert.is(rig.frames.pop(), hex(frame));
 });
 
 good('pages need not be contiguous', () => {
@@ -78,7 +78,7 @@ good('pages need not be contiguous', () => {
   rig.ram.bytes.set(bytes.subarray(0x100), 0x85000);
   rig.put(9, 1, 1, words(0, 1, 1558, 0xf00, 0x90, 0, 0x85, 0), rndis(0));
   assert.is(completion(rig.signal()), SUCCESS);
-  assert.is(rig.frames.pop(), hexOf(frame));
+  assert.is(rig.frames.pop(), hex(frame));
 });
 
 good('a section of the send buffer, alone or in front of ranges', () => {
@@ -87,17 +87,17 @@ good('a section of the send buffer, alone or in front of ranges', () => {
   const bytes = unhex(dataMessage(frame));
   rig.ram.bytes.set(bytes, TX_ADDRESS + 6144);
   assert.is(completion(rig.inband(rndis(0, 1, bytes.length))), SUCCESS);
-  assert.is(rig.frames.pop(), hexOf(frame));
+  assert.is(rig.frames.pop(), hex(frame));
 
   rig.ram.bytes.set(bytes.subarray(200), PAGES_ADDRESS);
   rig.put(9, 1, 1, words(0, 1) + gpaRange(PAGES_ADDRESS, bytes.length - 200), rndis(0, 1, 200));
   assert.is(completion(rig.signal()), SUCCESS);
-  assert.is(rig.frames.pop(), hexOf(frame));
+  assert.is(rig.frames.pop(), hex(frame));
 });
 
 good('data may lie anywhere in the message; per-packet information may precede it', () => {
   const rig = started();
-  const frame = hexOf(pattern(60));
+  const frame = hex(pattern(60));
   const info = words(16, 0, 12, 0x3f, 28, 9, 12, 1, 2, 3, 4);
   const message =
     words(1, 44 + 44 + 4 + 60 + 8, 36 + 44 + 4, 60, 0, 0, 0, 36, 44, 0, 0) +
@@ -113,7 +113,7 @@ good('rndis_send_multiple_packet_message: one completion for all', () => {
   const rig = started();
   const frames = [pattern(60, 1), pattern(1514, 2), pattern(99, 3)];
   assert.is(completion(rig.gpaDirect([frames.map(dataMessage).join('')])), SUCCESS);
-  assert.equal(rig.frames, frames.map(hexOf));
+  assert.equal(rig.frames, frames.map(hex));
 });
 
 good('each transaction is completed with its own ID, all 64 bits, in order', () => {
@@ -244,7 +244,7 @@ bad('★ random messages: each is completed once, nothing stays, nothing throws'
     // A control type would be answered or end the channel: that is another test's
     bytes.set([1, 0, 0, 0]);
     const cut = 1 + random.below(bytes.length);
-    const text = hexOf(bytes);
+    const text = hex(bytes);
     const pieces =
       random.chance(0.5) && cut < bytes.length
         ? [text.slice(0, cut * 2), text.slice(cut * 2)]

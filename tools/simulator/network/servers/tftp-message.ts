@@ -2,33 +2,9 @@
 
 /** TFTP packets (RFC 1350) with options (RFC 2347), as a server reads and writes them. */
 
-import type { Datagram } from './server-host.ts';
-import { decodeText, encodeText } from './text.ts';
-
-export const TFTP_PORT = 69;
-/** Length of the header of DATA and ACK, and block size without options. */
-export const TFTP_HEADER = 4;
-export const TFTP_BLOCK_SIZE = 512;
-
-export const TftpOpcode = {
-  RRQ: 1,
-  WRQ: 2,
-  DATA: 3,
-  ACK: 4,
-  ERROR: 5,
-  /** RFC 2347. */
-  OACK: 6,
-} as const;
-
-export const TftpError = {
-  NOT_DEFINED: 0,
-  FILE_NOT_FOUND: 1,
-  ACCESS_VIOLATION: 2,
-  ILLEGAL_OPERATION: 4,
-  UNKNOWN_TRANSFER_ID: 5,
-  /** RFC 2347. */
-  OPTION_REFUSED: 8,
-} as const;
+import { TFTP_HEADER, TftpOpcode } from '../../../../src/net/protocol.ts';
+import type { Datagram } from '../server-host.ts';
+import { decodeText, encodeText } from '../text.ts';
 
 /** A read request. */
 export interface TftpRequest {

@@ -2,16 +2,17 @@
 
 /** A TFTP server (RFC 1350) for reading: requests, and which packet belongs to which transfer. */
 
-import { ipText } from './address.ts';
-import type { NetworkContext } from './context.ts';
-import type { FileSource } from './files.ts';
-import { plainPath } from './files.ts';
-import { UDP } from './protocol.ts';
-import type { Datagram, ServerHost, UdpRoute } from './server-host.ts';
-import type { TransferRecord } from './statistics.ts';
-import { TRANSFER_RECORDS_MAX } from './statistics.ts';
+import { TftpErrorCode, TftpOpcode } from '../../../../src/net/protocol.ts';
+import { ipText } from '../address.ts';
+import type { NetworkContext } from '../context.ts';
+import type { FileSource } from '../files.ts';
+import { plainPath } from '../files.ts';
+import { UDP } from '../protocol.ts';
+import type { Datagram, ServerHost, UdpRoute } from '../server-host.ts';
+import type { TransferRecord } from '../statistics.ts';
+import { TRANSFER_RECORDS_MAX } from '../statistics.ts';
 import type { TftpRequest } from './tftp-message.ts';
-import { errorText, parseRequest, TftpError, TftpOpcode, writeError } from './tftp-message.ts';
+import { errorText, parseRequest, writeError } from './tftp-message.ts';
 import type { TftpPlan } from './tftp-options.ts';
 import { agree } from './tftp-options.ts';
 import { Transfer, WRONG_PORT } from './tftp-transfer.ts';
@@ -51,15 +52,15 @@ export class TftpServer {
     const known = this.#transfers.get(key(route));
     if (opcode === TftpOpcode.RRQ) this.#read(datagram, route, known);
     else if (opcode === TftpOpcode.WRQ) {
-      this.#refuse(route, TftpError.ACCESS_VIOLATION, 'this server is read-only');
+      this.#refuse(route, TftpErrorCode.ACCESS, 'this server is read-only');
     } else if (known !== undefined) known.receive(datagram);
     else if (opcode === TftpOpcode.ERROR) {
       if (this.#context.logging) this.#context.log(`TFTP: stray ${errorText(datagram)}`);
     } else if (this.#plan.samePort) {
       this.#context.statistics.tftp.unknownTids++;
-      this.#refuse(route, TftpError.UNKNOWN_TRANSFER_ID, 'unknown transfer');
+      this.#refuse(route, TftpErrorCode.UNKNOWN_TID, 'unknown transfer');
     } else {
-      this.#refuse(route, TftpError.ILLEGAL_OPERATION, `opcode ${opcode} is not a request`);
+      this.#refuse(route, TftpErrorCode.ILLEGAL, `opcode ${opcode} is not a request`);
     }
   }
 
@@ -70,7 +71,7 @@ export class TftpServer {
     const request = parseRequest(datagram);
     if (request === undefined) {
       this.#context.count('bad-tftp');
-      this.#reject(route, '', TftpError.ILLEGAL_OPERATION, 'malformed request');
+      this.#reject(route, '', TftpErrorCode.ILLEGAL, 'malformed request');
       return;
     }
     // With one port for all, a repeated request is told from a new one by its transfer
@@ -79,7 +80,7 @@ export class TftpServer {
     const data = this.#open(request, route);
     if (data === undefined) return;
     if (this.#transfers.size === this.#plan.maxTransfers) {
-      this.#reject(route, request.path, TftpError.NOT_DEFINED, 'too many transfers');
+      this.#reject(route, request.path, TftpErrorCode.UNDEFINED, 'too many transfers');
       return;
     }
     this.#begin(request, route, data);
@@ -88,17 +89,17 @@ export class TftpServer {
   /** The file of a request; undefined: the client has got an error. */
   #open({ path, mode, options }: TftpRequest, route: UdpRoute): Uint8Array | undefined {
     const refuse = (code: number, text: string): undefined => this.#reject(route, path, code, text);
-    if (mode !== 'octet') return refuse(TftpError.ILLEGAL_OPERATION, `mode ${mode} is not served`);
+    if (mode !== 'octet') return refuse(TftpErrorCode.ILLEGAL, `mode ${mode} is not served`);
     const plain = plainPath(path);
-    if (plain === undefined) return refuse(TftpError.ACCESS_VIOLATION, 'the path leaves the root');
+    if (plain === undefined) return refuse(TftpErrorCode.ACCESS, 'the path leaves the root');
     const error = this.#plan.errors.get(plain);
     if (error !== undefined) return refuse(error.code, error.text);
     if (this.#plan.options === 'refuse' && options.size > 0) {
-      return refuse(TftpError.OPTION_REFUSED, 'options are refused');
+      return refuse(TftpErrorCode.OPTIONS, 'options are refused');
     }
     const data = this.#files.read(plain);
-    if (data === undefined) return refuse(TftpError.FILE_NOT_FOUND, 'file not found');
-    if ('error' in data) return refuse(TftpError.NOT_DEFINED, data.error);
+    if (data === undefined) return refuse(TftpErrorCode.NOT_FOUND, 'file not found');
+    if ('error' in data) return refuse(TftpErrorCode.UNDEFINED, data.error);
     return data;
   }
 
@@ -162,7 +163,7 @@ export class TftpServer {
     this.#context.statistics.tftp.unknownTids++;
     const isError = datagram.length >= 2 && datagram.view.getUint16(datagram.offset) === 5;
     if (isError) return;
-    this.#refuse(answerTo(datagram), TftpError.UNKNOWN_TRANSFER_ID, 'unknown transfer');
+    this.#refuse(answerTo(datagram), TftpErrorCode.UNKNOWN_TID, 'unknown transfer');
   }
 
   #forget(transfer: Transfer): void {

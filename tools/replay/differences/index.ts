@@ -5,11 +5,11 @@
  * known of its Hyper-V drivers, what hypxe makes of it, and why.
  */
 
-import type { DeliberateDifference } from './difference-entry.ts';
-import { BUS_DIFFERENCES } from './differences-bus.ts';
-import { NET_DIFFERENCES } from './differences-net.ts';
+import type { DeliberateDifference } from './entry.ts';
+import { BUS_DIFFERENCES } from './bus.ts';
+import { NET_DIFFERENCES } from './net.ts';
 
-export type { DeliberateDifference, Handling } from './difference-entry.ts';
+export type { DeliberateDifference, Handling } from './entry.ts';
 
 /** Defects that section 5 of the driver's description lists. */
 export const DEFECT_COUNT = 20;

@@ -2,10 +2,10 @@
 
 /** Deliberate differences from iPXE in the hypervisor and VMBus layers: messages, memory, life. */
 
-import { HvStatus } from '../../src/hyperv/protocol.ts';
-import { MessageType } from '../../src/vmbus/protocol.ts';
-import type { DeliberateDifference } from './difference-entry.ts';
-import { fromHex } from './hex.ts';
+import { HvStatus } from '../../../src/hyperv/protocol.ts';
+import { MessageType } from '../../../src/vmbus/protocol.ts';
+import { fixed, inapplicable, kept, type DeliberateDifference } from './entry.ts';
+import { fromHex } from '../hex.ts';
 
 /** Type of the control message in a payload. */
 function messageType(payload: string): number {
@@ -19,15 +19,11 @@ const RETRY_STATUS: readonly number[] = [
 ];
 
 const MEMORY: readonly DeliberateDifference[] = [
-  {
-    id: 'ring-gpadl-torn-down',
+  fixed('ring-gpadl-torn-down', '5.4, observation 1', 'memory/shared-memory', {
     title: 'A failed open tears down the GPADL of its own ring',
-    sources: ['5.4', 'observation 1'],
-    handling: 'fixed',
     ipxe: 'Tears down the previous GPADL, or none, and frees the ring that the host still has.',
     hypxe: 'Tears down the new GPADL; a ring that the host does not give back stays reserved.',
     why: 'The host may write to memory that has become somebody else’s.',
-    test: 'src/memory/shared-memory.test.ts',
     matches: (d, context) => {
       const freed = context
         .recorded(d, 'violation')
@@ -36,114 +32,79 @@ const MEMORY: readonly DeliberateDifference[] = [
       if (d.kind === 'violation') return d.type === 'missing';
       return d.kind === 'message' && d.type === 'extra' && d.actual!.label === 'GPADL_TEARDOWN';
     },
-  },
-  {
-    id: 'buffer-kept-without-answer',
+  }),
+  fixed('buffer-kept-without-answer', 'observation 2', 'memory/shared-memory', {
     title: 'A buffer whose GPADL was not confirmed is not freed',
-    sources: ['observation 2'],
-    handling: 'fixed',
     ipxe: 'Frees the receive buffer after a missing or mismatched GPADL_CREATED.',
     hypxe: 'Tries a teardown; without an answer the buffer stays reserved in the memory map.',
     why: 'The host may have accepted the GPADL without our hearing of it.',
-    test: 'src/memory/shared-memory.test.ts',
-  },
-  {
-    id: 'close-leaves-nothing-behind',
+  }),
+  fixed('close-leaves-nothing-behind', '5.15, observation 3', 'memory/shared-memory', {
     title: 'A close that the host does not confirm leaves the device closed',
-    sources: ['5.15', 'observation 3'],
-    handling: 'fixed',
     ipxe: 'Leaves ring and packet buffer set: assertions fail, the next open loses them for good.',
     hypxe: 'Closes; the unconfirmed memory is reserved until UNLOAD gives it back.',
     why: 'The device must be usable again, and the memory must not be.',
-    test: 'src/memory/shared-memory.test.ts',
-  },
-  {
-    id: 'pages-kept-without-unload',
+  }),
+  fixed('pages-kept-without-unload', 'observation 5', 'memory/shared-memory', {
     title: 'Interrupt and monitor pages are freed only when the host has let go',
-    sources: ['observation 5'],
-    handling: 'fixed',
     ipxe: 'Frees them when UNLOAD cannot be posted or the contact timed out.',
     hypxe: 'Sends UNLOAD after any contact, and keeps the pages reserved without an answer.',
     why: 'A late host may still connect, and then write to them.',
-    test: 'src/memory/shared-memory.test.ts',
     matches: (d, context) =>
       d.kind === 'message' &&
       d.type === 'extra' &&
       d.actual!.label === 'UNLOAD' &&
       context.recorded(d, 'wait-failed').length > 0,
-  },
-  {
-    id: 'quiesced-device-is-silent',
+  }),
+  fixed('quiesced-device-is-silent', 'observation 6', 'driver/reset', {
     title: 'Nothing is sent between quiesce and unquiesce',
-    sources: ['observation 6'],
-    handling: 'fixed',
     ipxe: 'A transmit or a remove calls the hypercall page that is not mapped any more.',
     hypxe: 'Frames are dropped and requests fail with a named error until unquiesce.',
     why: 'The call is an invalid opcode: the guest dies.',
-    test: 'src/driver/reset.test.ts',
     matches: (d, context) => {
       if (context.recorded(d, 'guest-fault').length === 0) return false;
       // The recording ends with the fault; whatever the guest does from there on it cannot know
       return d.type === 'extra' || d.kind === 'livelock';
     },
-  },
-  {
-    id: 'gpadl-of-any-size',
+  }),
+  fixed('gpadl-of-any-size', '5.7', 'vmbus/gpadl', {
     title: 'GPADLs of more than 26 pages',
-    sources: ['5.7'],
-    handling: 'fixed',
     ipxe: 'Overflows the message; only an assertion guards it.',
     hypxe: 'Sends GPADL_HEADER and as many GPADL_BODY messages as needed.',
     why: 'Robust sizes of rings and receive buffers need it.',
-    test: 'src/vmbus/gpadl.test.ts',
-  },
+  }),
 ];
 
 const MESSAGES: readonly DeliberateDifference[] = [
-  {
-    id: 'message-length-checked',
+  fixed('message-length-checked', '5.5, observation 7', 'vmbus/wait', {
     title: 'The length of a message slot is not trusted',
-    sources: ['5.5', 'observation 7'],
-    handling: 'fixed',
     ipxe: 'Copies up to 255 bytes into a buffer that has room for 240.',
     hypxe: 'Cuts at 240.',
     why: 'The length comes from memory that the host writes.',
-    test: 'src/vmbus/wait.test.ts',
-  },
-  {
-    id: 'connection-state-checked',
+  }),
+  fixed('connection-state-checked', '5.8', 'vmbus/contact', {
     title: 'A contact that the host says has failed is a failure',
-    sources: ['5.8'],
-    handling: 'fixed',
     ipxe: 'Ignores byte 9 of VERSION_RESPONSE.',
     hypxe:
       'Fails if a host from 2.4 on reports a state that is not 0. Older ones leave it undefined.',
     why: '“Supported but failed” is not a connection.',
-    test: 'src/vmbus/contact.test.ts',
-  },
-  {
-    id: 'prompt-waits',
+  }),
+  fixed('prompt-waits', '5.9', 'vmbus/wait', {
     title: 'A wait ends as soon as the answer is there, and looks once more before it gives up',
-    sources: ['5.9'],
-    handling: 'fixed',
     ipxe: 'Pauses 1 ms after each look, even after the answer; the last look is not counted.',
     hypxe:
       'Looks first, pauses only if there is nothing, and looks after the last pause. The next ' +
       'packet may so find the ring not yet empty, and is then not signalled.',
     why: 'Each request would take a millisecond longer, and a last answer would count as none.',
-    test: 'src/vmbus/wait.test.ts',
     matches: (d, context) => {
       if (d.kind !== 'signal' || d.type !== 'missing') return false;
       const event = d.expected!.cause?.event;
       const written = event === undefined ? undefined : context.written(event);
       return written !== undefined && !written.due;
     },
-  },
-  {
-    id: 'late-answers-belong-to-their-request',
+  }),
+  fixed('late-answers-belong-to-their-request', '5.10, observation 4', 'vmbus/wait', {
     title: 'A late answer is not taken for another request’s',
-    sources: ['5.10', 'observation 4'],
-    handling: 'fixed',
     ipxe:
       'A late GPADL_TORNDOWN or GPADL_CREATED fails the next wait; a late RNDIS answer completes ' +
       'the next request for the same OID.',
@@ -151,13 +112,9 @@ const MESSAGES: readonly DeliberateDifference[] = [
       'Answers are matched by GPADL and channel; a late TORNDOWN frees what it is about. After a ' +
       'timeout RNDIS requests get other IDs.',
     why: 'One slow answer would spoil everything after it.',
-    test: 'src/vmbus/wait.test.ts',
-  },
-  {
-    id: 'bus-survives',
+  }),
+  fixed('bus-survives', '5.12, observation 22', 'vmbus/wait', {
     title: 'Neither an unexpected message nor a failing device takes down the bus',
-    sources: ['5.12', 'observation 22'],
-    handling: 'fixed',
     ipxe:
       'Any message but an offer during enumeration fails the probe with EPROTO, any other SynIC ' +
       'message ends a wait with EINVAL, and one failing device fails all.',
@@ -165,7 +122,6 @@ const MESSAGES: readonly DeliberateDifference[] = [
       'Handles rescinds and late offers at any time, skips other messages, leaves a failing ' +
       'device out. Only if no device works does the probe fail, with the first error.',
     why: 'A host may hot-add and hot-remove when it likes.',
-    test: 'src/vmbus/wait.test.ts',
     matches: (d, context) => {
       // The recording ends where iPXE gives up; the answers to what follows are not in it
       const rescinded = context
@@ -178,28 +134,20 @@ const MESSAGES: readonly DeliberateDifference[] = [
       if (d.kind === 'result') return d.expected?.fields[0]?.text === 'EPROTO';
       return d.kind === 'message' && d.type === 'extra';
     },
-  },
-  {
-    id: 'waits-are-bounded',
+  }),
+  fixed('waits-are-bounded', 'observation 21', 'vmbus/wait', {
     title: 'The time limit is for the whole wait',
-    sources: ['observation 21'],
-    handling: 'fixed',
     ipxe: 'Each message that is skipped restarts the second: a chatty host holds it for ever.',
     hypxe: 'One limit for the wait, and one for the number of other messages.',
     why: 'Nothing may hang.',
-    test: 'src/vmbus/wait.test.ts',
-  },
-  {
-    id: 'posts-are-retried',
+  }),
+  fixed('posts-are-retried', '5.19, observation 19', 'vmbus/contact', {
     title: 'A post that the host has no room for is repeated',
-    sources: ['5.19', 'observation 19'],
-    handling: 'fixed',
     ipxe: 'Any status is final.',
     hypxe:
       'INSUFFICIENT_BUFFERS (0x13) and INVALID_CONNECTION_ID (0x12: throttled) are retried a ' +
       'bounded number of times with growing pauses; any other status is final.',
     why: 'Hosts throttle guests that post fast (Linux hv_post_message).',
-    test: 'src/vmbus/contact.test.ts',
     matches: (d, context) => {
       const throttled = context
         .recorded(d, 'hypercall')
@@ -208,49 +156,33 @@ const MESSAGES: readonly DeliberateDifference[] = [
       if (d.kind === 'result') return d.expected?.fields[0]?.text.startsWith('EPLATFORM') === true;
       return d.kind === 'message' && d.type === 'extra';
     },
-  },
-  {
-    id: 'eom-only-when-pending',
+  }),
+  fixed('eom-only-when-pending', 'observation 20', 'hyperv/detection', {
     title: 'EOM is written when the pending flag is set',
-    sources: ['observation 20'],
-    handling: 'fixed',
     ipxe: 'Writes EOM in every idle millisecond of a wait, and never looks at the flag.',
     hypxe: 'Releases the slot, then writes EOM if the flag is set (TLFS 11.9).',
     why: 'Each write may leave the virtual machine. EOM writes are not compared.',
-    test: 'src/hyperv/detection.test.ts',
-  },
+  }),
 ];
 
 const LIFE: readonly DeliberateDifference[] = [
-  {
-    id: 'offers-matched-after-reset',
+  fixed('offers-matched-after-reset', '5.13, observation 23', 'driver/reset', {
     title: 'After unquiesce devices are found again by their instance',
-    sources: ['5.13', 'observation 23'],
-    handling: 'fixed',
     ipxe: 'Assumes that each device has the channel that it had.',
     hypxe: 'Matches the new offers by instance GUID, and drops devices that are not offered.',
     why: 'The host may number the channels anew.',
-    test: 'src/driver/reset.test.ts',
-  },
-  {
-    id: 'reset-is-retried',
+  }),
+  fixed('reset-is-retried', '5.14, observation 26', 'driver/reset', {
     title: 'A reset that failed is tried again',
-    sources: ['5.14', 'observation 26'],
-    handling: 'fixed',
     ipxe: 'Leaves SIMP enabled, so that the next unquiesce believes that all is well.',
     hypxe: 'Remembers the failure; the next unquiesce resets again. Devices are closed meanwhile.',
     why: 'Otherwise the network is dead until the next boot.',
-    test: 'src/driver/reset.test.ts',
-  },
-  {
-    id: 'old-channel-not-closed',
+  }),
+  fixed('old-channel-not-closed', '5.16, observation 25', 'driver/reset', {
     title: 'After a reset nothing is said about the old channel',
-    sources: ['5.16', 'observation 25'],
-    handling: 'fixed',
     ipxe: 'Writes cancellations into the dead ring, and posts CLOSE_CHANNEL on the new connection.',
     hypxe: 'Gives up the old channel without a word. GPADL IDs count on, as in iPXE.',
     why: 'The new connection has never opened it: the host sees a protocol error.',
-    test: 'src/driver/reset.test.ts',
     matches: (d, context) => {
       const unknown = context
         .recorded(d, 'violation')
@@ -260,47 +192,31 @@ const LIFE: readonly DeliberateDifference[] = [
       if (d.kind === 'packet') return label === 'CANCELLATION';
       return label.startsWith('CLOSE_CHANNEL') && (d.kind === 'message' || d.kind === 'violation');
     },
-  },
-  {
-    id: 'version-negotiation',
+  }),
+  kept('version-negotiation', 'observation 24', 'vmbus/contact', {
     title: '3.0, UNLOAD, then 0.13; a host without 3.0 is refused',
-    sources: ['observation 24'],
-    handling: 'kept',
     ipxe: 'Proves that the host knows 3.0, disconnects, and uses 0.13. No fallback.',
     hypxe: 'The same. What the loader stays on is an option of the driver.',
     why: 'Older hosts ignore UNLOAD: a loaded OS could never connect (iPXE 0166a6835).',
-    test: 'src/vmbus/contact.test.ts',
-  },
-  {
-    id: 'foreign-identity-overwritten',
+  }),
+  kept('foreign-identity-overwritten', 'observation 27', 'hyperv/detection', {
     title: 'Only the identity of the Gen 2 UEFI firmware is respected',
-    sources: ['observation 27'],
-    handling: 'kept',
     ipxe: 'Refuses exactly 1 << 40; any other guest OS ID is overwritten, and 0 at the end.',
     hypxe: 'The same.',
     why: 'An identity that a chain-loading loader has left must not stop us (iPXE a0f6e7553).',
-    test: 'src/hyperv/detection.test.ts',
-  },
-  {
-    id: 'no-clobber-list',
+  }),
+  inapplicable('no-clobber-list', 'observation 28', 'vmbus/contact', {
     title: 'The hypercall has no list of clobbered memory',
-    sources: ['observation 28'],
-    handling: 'inapplicable',
     ipxe: 'The inline assembly does not name memory as changed.',
     hypxe: 'No compiler moves accesses over a call of the machine.',
     why: 'A matter of C.',
-    test: 'src/vmbus/contact.test.ts',
-  },
-  {
-    id: 'exact-clock',
+  }),
+  fixed('exact-clock', 'observation 37', 'hyperv/detection', {
     title: 'The clock does not lose 3 %',
-    sources: ['observation 37'],
-    handling: 'fixed',
     ipxe: 'Counts 26 ticks for each 2^18 of the reference time: 988 instead of 1024 in a second.',
     hypxe: 'Counts in the reference time itself, in units of 100 ns.',
     why: 'Timeouts should take as long as they say.',
-    test: 'src/hyperv/detection.test.ts',
-  },
+  }),
 ];
 
 /** Differences of hypervisor and VMBus. */

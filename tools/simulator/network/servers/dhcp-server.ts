@@ -2,24 +2,17 @@
 
 /** A DHCP server (RFC 2131, 4.3): one pool, leases by MAC address, and a boot file. */
 
-import { TICKS_PER_MS } from '../base/clock.ts';
-import { ipText, isHostOf, macText } from './address.ts';
-import type { NetworkContext } from './context.ts';
+import { DhcpOption, DhcpType, Port } from '../../../../src/net/protocol.ts';
+import { TICKS_PER_MS } from '../../base/clock.ts';
+import { ipText, isHostOf, macText } from '../address.ts';
+import type { NetworkContext } from '../context.ts';
 import type { DhcpRequest } from './dhcp-message.ts';
-import {
-  DHCP_CLIENT_PORT,
-  DHCP_FLAG_BROADCAST,
-  DHCP_SERVER_PORT,
-  DhcpOption,
-  DhcpReply,
-  DhcpType,
-  parseDhcp,
-} from './dhcp-message.ts';
+import { DHCP_FLAG_BROADCAST, DhcpReply, parseDhcp } from './dhcp-message.ts';
 import type { DhcpPlan } from './dhcp-options.ts';
 import { DhcpPool } from './dhcp-pool.ts';
-import { IP_BROADCAST, MAC_BROADCAST, UDP } from './protocol.ts';
-import type { Datagram, ServerHost } from './server-host.ts';
-import { encodeText } from './text.ts';
+import { IP_BROADCAST, MAC_BROADCAST, UDP } from '../protocol.ts';
+import type { Datagram, ServerHost } from '../server-host.ts';
+import { encodeText } from '../text.ts';
 
 const TICKS_PER_SECOND = 1000 * TICKS_PER_MS;
 
@@ -44,7 +37,7 @@ export class DhcpServer {
     this.#plan = plan;
     this.#pool = new DhcpPool(plan.poolStart, plan.poolSize);
     this.#refusals = plan.refusals;
-    host.bind(DHCP_SERVER_PORT, (datagram) => this.#receive(datagram));
+    host.bind(Port.DHCP_SERVER, (datagram) => this.#receive(datagram));
   }
 
   #receive(datagram: Datagram): void {
@@ -156,13 +149,14 @@ export class DhcpServer {
     if (frame === undefined) return;
     const reply = new DhcpReply(frame.bytes, UDP.end, request);
     reply.option(DhcpOption.MESSAGE_TYPE, [type]);
-    reply.numbers(DhcpOption.SERVER_ID, 4, this.#host.address);
+    reply.numbers(DhcpOption.SERVER_IDENTIFIER, 4, this.#host.address);
     if (type !== DhcpType.NAK) {
       this.#configuration(reply, request, type, address);
       this.#bootFile(reply);
     }
     // RFC 6842: the client's identifier goes back to it
-    if (request.clientId !== undefined) reply.option(DhcpOption.CLIENT_ID, request.clientId);
+    if (request.clientId !== undefined)
+      reply.option(DhcpOption.CLIENT_IDENTIFIER, request.clientId);
     const length = reply.finish();
 
     // RFC 2131, 4.1: where a reply goes
@@ -176,9 +170,9 @@ export class DhcpServer {
       length,
       {
         source: this.#host.address,
-        sourcePort: DHCP_SERVER_PORT,
+        sourcePort: Port.DHCP_SERVER,
         destination: isBroadcast ? IP_BROADCAST : unicast,
-        destinationPort: DHCP_CLIENT_PORT,
+        destinationPort: Port.DHCP_CLIENT,
       },
       isBroadcast ? MAC_BROADCAST : request.mac,
     );
@@ -187,8 +181,8 @@ export class DhcpServer {
   /** Address, network and lease. An answer to INFORM has neither address nor lease. */
   #configuration(reply: DhcpReply, request: DhcpRequest, type: number, address: number): void {
     const plan = this.#plan;
-    reply.setAddress('yourAddress', address);
-    if (type === DhcpType.ACK) reply.setAddress('clientAddress', request.clientAddress);
+    reply.setAddress('yiaddr', address);
+    if (type === DhcpType.ACK) reply.setAddress('ciaddr', request.clientAddress);
     if (address !== 0) reply.numbers(DhcpOption.LEASE_TIME, 4, plan.leaseSeconds);
     reply.numbers(DhcpOption.SUBNET_MASK, 4, plan.subnet.mask);
     reply.numbers(DhcpOption.ROUTER, 4, plan.router);
@@ -200,10 +194,10 @@ export class DhcpServer {
     const { bootFile, style, nextServer, trailingNul } = this.#plan;
     if (bootFile.length === 0) return;
     const terminated = (bytes: Uint8Array): number[] => [...bytes, ...(trailingNul ? [0] : [])];
-    if (style !== 'options') reply.setAddress('serverAddress', nextServer);
+    if (style !== 'options') reply.setAddress('siaddr', nextServer);
     if (style === 'header' || style === 'both') reply.setFile(bootFile);
     if (style === 'options' || style === 'both') {
-      reply.option(DhcpOption.TFTP_SERVER, terminated(encodeText(ipText(nextServer))));
+      reply.option(DhcpOption.TFTP_SERVER_NAME, terminated(encodeText(ipText(nextServer))));
     }
     if (style !== 'header') reply.option(DhcpOption.BOOT_FILE, terminated(bootFile));
   }

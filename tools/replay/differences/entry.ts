@@ -2,10 +2,10 @@
 
 /** What an entry of the list of deliberate differences is, and what it can ask of a comparison. */
 
-import type { Difference } from './compare.ts';
-import type { SignalCause } from './item.ts';
-import type { RecordedStep } from './recording.ts';
-import type { TraceEvent, TraceEventOf, TraceOp } from './trace-events.ts';
+import type { Difference } from '../compare.ts';
+import type { SignalCause } from '../item.ts';
+import type { RecordedStep } from '../recording.ts';
+import type { TraceEvent, TraceEventOf, TraceOp } from '../trace-events.ts';
 
 /**
  * How hypxe treats something that iPXE does. `fixed`: hypxe does it otherwise. `kept`: hypxe does
@@ -29,6 +29,24 @@ export interface DeliberateDifference {
   /** Whether a difference is a trace of it. Without it the entry leaves none in a comparison. */
   readonly matches?: (difference: Difference, context: ReplayContext) => boolean;
 }
+
+/** What an entry says in words, and how it is recognised. */
+type Text = Pick<DeliberateDifference, 'title' | 'ipxe' | 'hypxe' | 'why' | 'matches'>;
+
+/**
+ * Makes entries of one handling. `sources` stand in one text, with commas; `test` is the path of
+ * the file below `firmware-tests/src/`, without its `.test.ts`.
+ */
+function entriesThatAre(handling: Handling) {
+  return (id: string, sources: string, test: string, text: Text): DeliberateDifference => ({
+    ...{ id, handling, sources: sources.split(', '), test: `src/${test}.test.ts` },
+    ...text,
+  });
+}
+
+export const fixed = entriesThatAre('fixed');
+export const kept = entriesThatAre('kept');
+export const inapplicable = entriesThatAre('inapplicable');
 
 /** What entries may look at. */
 export class ReplayContext {

@@ -5,13 +5,14 @@
  * are numbered from 1 without wrapping; block 0 is the OACK; on the wire 65535 is followed by 0.
  */
 
-import type { Alarm } from '../base/clock.ts';
-import { copyAndSum } from './checksum.ts';
-import type { NetworkContext } from './context.ts';
-import { UDP } from './protocol.ts';
-import type { Datagram, ServerHost, UdpRoute } from './server-host.ts';
-import type { TransferOutcome, TransferRecord } from './statistics.ts';
-import { errorText, TFTP_HEADER, TftpError, TftpOpcode, writeOack } from './tftp-message.ts';
+import { TFTP_HEADER, TftpErrorCode, TftpOpcode } from '../../../../src/net/protocol.ts';
+import type { Alarm } from '../../base/clock.ts';
+import { copyAndSum } from '../checksum.ts';
+import type { NetworkContext } from '../context.ts';
+import { UDP } from '../protocol.ts';
+import type { Datagram, ServerHost, UdpRoute } from '../server-host.ts';
+import type { TransferOutcome, TransferRecord } from '../statistics.ts';
+import { errorText, writeOack } from './tftp-message.ts';
 import type { TftpPlan, TftpTerms } from './tftp-options.ts';
 import { OVERSIZE } from './tftp-options.ts';
 
@@ -87,7 +88,7 @@ export class Transfer {
       this.#end('ended-by-client', errorText(datagram));
     } else {
       const text = `opcode ${opcode} within a transfer`;
-      this.#refuse(this.route, TftpError.ILLEGAL_OPERATION, text);
+      this.#refuse(this.route, TftpErrorCode.ILLEGAL, text);
       this.#end('ended-by-error', text);
     }
   }

@@ -2,11 +2,11 @@
 
 /** What the TFTP server can be told to do, and what it agrees on with a client. */
 
-import { TICKS_PER_MS } from '../base/clock.ts';
-import { plainPath } from './files.ts';
-import { choice, NetworkOptionError, whole } from './options.ts';
-import { UDP_PAYLOAD_MAX } from './protocol.ts';
-import { TFTP_BLOCK_SIZE, TFTP_HEADER, TFTP_PORT } from './tftp-message.ts';
+import { Port, TFTP_BLOCK_DEFAULT, TFTP_HEADER } from '../../../../src/net/protocol.ts';
+import { TICKS_PER_MS } from '../../base/clock.ts';
+import { plainPath } from '../files.ts';
+import { choice, NetworkOptionError, whole } from '../options.ts';
+import { UDP_PAYLOAD_MAX } from '../protocol.ts';
 
 /** Options of the TFTP server. */
 export interface TftpServerOptions {
@@ -90,7 +90,7 @@ export function planTftp(options: TftpServerOptions): TftpPlan {
   const oversizedBlock = block('oversizedBlock');
   const blockLimit = oversizedBlock === 0 ? BLOCK_SIZE_MAX : BLOCK_SIZE_MAX - OVERSIZE;
   return {
-    port: whole('tftp.port', options.port, TFTP_PORT, 1, 0xffff),
+    port: whole('tftp.port', options.port, Port.TFTP, 1, 0xffff),
     samePort: choice('tftp.transferPort', options.transferPort, 'new', ['new', 'same']) === 'same',
     options: choice('tftp.options', options.options, 'accept', ['accept', 'ignore', 'refuse']),
     maxBlockSize: Math.min(
@@ -160,7 +160,7 @@ export function agree(
   options: ReadonlyMap<string, string>,
   size: number,
 ): TftpTerms {
-  let blockSize = TFTP_BLOCK_SIZE;
+  let blockSize = TFTP_BLOCK_DEFAULT;
   let windowSize = 1;
   let { timeoutTicks } = plan;
   const oack = new Map<string, string>();

@@ -2,64 +2,13 @@
 
 /** DHCP messages (RFC 2131, 2) with their options (RFC 2132), as a server reads and writes them. */
 
-import type { Datagram } from './server-host.ts';
-
-export const DHCP_SERVER_PORT = 67;
-export const DHCP_CLIENT_PORT = 68;
+import { DHCP_MAGIC, DHCP_SHORTEST, DhcpHeader, DhcpOption } from '../../../../src/net/protocol.ts';
+import type { Datagram } from '../server-host.ts';
 
 /** Fields of a message, by offset from its first byte. */
-export const DHCP = {
-  operation: 0,
-  hardwareType: 1,
-  hardwareLength: 2,
-  hops: 3,
-  transaction: 4,
-  seconds: 8,
-  flags: 10,
-  clientAddress: 12,
-  yourAddress: 16,
-  serverAddress: 20,
-  relayAddress: 24,
-  hardwareAddress: 28,
-  serverName: 44,
-  file: 108,
-  magic: 236,
-  options: 240,
-} as const;
+const DHCP = DhcpHeader.at;
 
-export const DHCP_MAGIC = 0x63825363;
 export const DHCP_FLAG_BROADCAST = 0x8000;
-/** Room for a file name in the header, its NUL included. */
-export const DHCP_FILE_SIZE = 128;
-/** Shortest message: BOOTP has 64 bytes of vendor area, and some clients insist (RFC 951). */
-export const DHCP_MESSAGE_MIN = 300;
-
-export const DhcpOption = {
-  PAD: 0,
-  SUBNET_MASK: 1,
-  ROUTER: 3,
-  NAME_SERVER: 6,
-  MTU: 26,
-  REQUESTED_ADDRESS: 50,
-  LEASE_TIME: 51,
-  MESSAGE_TYPE: 53,
-  SERVER_ID: 54,
-  CLIENT_ID: 61,
-  TFTP_SERVER: 66,
-  BOOT_FILE: 67,
-  END: 255,
-} as const;
-
-export const DhcpType = {
-  DISCOVER: 1,
-  OFFER: 2,
-  REQUEST: 3,
-  DECLINE: 4,
-  ACK: 5,
-  NAK: 6,
-  RELEASE: 7,
-  INFORM: 8,
-} as const;
 
 /** What a client sent. */
 export interface DhcpRequest {
@@ -80,11 +29,11 @@ export interface DhcpRequest {
 /** Read a request; undefined if it is not one of DHCP over Ethernet. */
 export function parseDhcp(datagram: Datagram): DhcpRequest | undefined {
   const { offset, length } = datagram;
-  if (length < DHCP.options) return undefined;
+  if (length < DhcpHeader.size) return undefined;
   const bytes = datagram.bytes.slice(offset, offset + length);
   const view = new DataView(bytes.buffer);
   if (
-    bytes[DHCP.operation] !== 1 ||
+    bytes[DHCP.op] !== 1 ||
     bytes[DHCP.hardwareType] !== 1 ||
     bytes[DHCP.hardwareLength] !== 6 ||
     view.getUint32(DHCP.magic) !== DHCP_MAGIC
@@ -97,23 +46,22 @@ export function parseDhcp(datagram: Datagram): DhcpRequest | undefined {
 
   return {
     type: type[0]!,
-    transaction: view.getUint32(DHCP.transaction),
+    transaction: view.getUint32(DHCP.xid),
     flags: view.getUint16(DHCP.flags),
-    clientAddress: view.getUint32(DHCP.clientAddress),
-    relayAddress: view.getUint32(DHCP.relayAddress),
-    mac: bytes.slice(DHCP.hardwareAddress, DHCP.hardwareAddress + 6),
-    client:
-      view.getUint16(DHCP.hardwareAddress) * 2 ** 32 + view.getUint32(DHCP.hardwareAddress + 2),
+    clientAddress: view.getUint32(DHCP.ciaddr),
+    relayAddress: view.getUint32(DHCP.giaddr),
+    mac: bytes.slice(DHCP.chaddr, DHCP.chaddr + 6),
+    client: view.getUint16(DHCP.chaddr) * 2 ** 32 + view.getUint32(DHCP.chaddr + 2),
     requestedAddress: addressOption(options.get(DhcpOption.REQUESTED_ADDRESS)),
-    serverId: addressOption(options.get(DhcpOption.SERVER_ID)),
-    clientId: options.get(DhcpOption.CLIENT_ID),
+    serverId: addressOption(options.get(DhcpOption.SERVER_IDENTIFIER)),
+    clientId: options.get(DhcpOption.CLIENT_IDENTIFIER),
   };
 }
 
 /** Options by code, the first of each; undefined if one reaches beyond the message. */
 function parseOptions(bytes: Uint8Array): Map<number, Uint8Array> | undefined {
   const options = new Map<number, Uint8Array>();
-  let at: number = DHCP.options;
+  let at: number = DhcpHeader.size;
   while (at < bytes.length && bytes[at] !== DhcpOption.END) {
     if (bytes[at] === DhcpOption.PAD) {
       at++;
@@ -144,18 +92,18 @@ export class DhcpReply {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset);
     this.#start = start;
-    this.#at = start + DHCP.options;
+    this.#at = start + DhcpHeader.size;
     bytes.fill(0, start, this.#at);
-    bytes[start + DHCP.operation] = 2;
+    bytes[start + DHCP.op] = 2;
     bytes[start + DHCP.hardwareType] = 1;
     bytes[start + DHCP.hardwareLength] = 6;
-    this.#view.setUint32(start + DHCP.transaction, request.transaction);
+    this.#view.setUint32(start + DHCP.xid, request.transaction);
     this.#view.setUint16(start + DHCP.flags, request.flags);
-    bytes.set(request.mac, start + DHCP.hardwareAddress);
+    bytes.set(request.mac, start + DHCP.chaddr);
     this.#view.setUint32(start + DHCP.magic, DHCP_MAGIC);
   }
 
-  setAddress(field: 'clientAddress' | 'yourAddress' | 'serverAddress', address: number): void {
+  setAddress(field: 'ciaddr' | 'yiaddr' | 'siaddr', address: number): void {
     this.#view.setUint32(this.#start + DHCP[field], address);
   }
 
@@ -183,7 +131,7 @@ export class DhcpReply {
   /** End the options. Returns the length of the message, padded. */
   finish(): number {
     this.#bytes[this.#at++] = DhcpOption.END;
-    const padded = Math.max(this.#at, this.#start + DHCP_MESSAGE_MIN);
+    const padded = Math.max(this.#at, this.#start + DHCP_SHORTEST);
     this.#bytes.fill(0, this.#at, padded);
     return padded - this.#start;
   }

@@ -2,11 +2,11 @@
 
 /** What a DHCP server of the built-in network can be told to do. */
 
-import type { Subnet } from './address.ts';
-import { ipText, isHostOf, parseIp } from './address.ts';
-import { DHCP_FILE_SIZE } from './dhcp-message.ts';
-import { choice, NetworkOptionError, whole } from './options.ts';
-import { encodeText } from './text.ts';
+import { DhcpHeader } from '../../../../src/net/protocol.ts';
+import type { Subnet } from '../address.ts';
+import { ipText, isHostOf, parseIp } from '../address.ts';
+import { choice, NetworkOptionError, whole } from '../options.ts';
+import { encodeText } from '../text.ts';
 
 /**
  * Where the boot file and its server stand in OFFER and ACK:
@@ -160,7 +160,7 @@ function checkPool(option: string, first: number, size: number, network: DhcpSur
 function bootFileBytes(name: string, style: DhcpStyle): Uint8Array {
   const bytes = encodeText(name);
   const inHeader = style === 'header' || style === 'both';
-  const most = (inHeader ? DHCP_FILE_SIZE : OPTION_MAX) - 1;
+  const most = (inHeader ? DhcpHeader.sizes.file : OPTION_MAX) - 1;
   if (bytes.length > most) {
     throw new NetworkOptionError(
       'bootFile',

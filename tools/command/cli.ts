@@ -42,6 +42,12 @@ const places = {
     fromSources ? '../explore/explore-worker.ts' : './explore-worker.js',
     import.meta.url,
   ),
+  traces: fileURLToPath(
+    new URL(
+      fromSources ? '../../firmware-tests/golden/ipxe-traces/' : './traces/',
+      import.meta.url,
+    ),
+  ),
 };
 
 const terminal: Terminal = {
@@ -67,7 +73,7 @@ async function run(args: readonly string[]): Promise<number> {
     case 'scenarios':
       return scenariosCommand(rest, terminal);
     case 'replay':
-      return replayCommand(rest, places.firmware, terminal);
+      return replayCommand(rest, places, terminal);
     case 'hosts':
       return hostsCommand(rest, terminal);
     case '--version':

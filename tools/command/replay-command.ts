@@ -12,14 +12,18 @@ import { replayTrace, type ReplayResult } from '../replay/replay.ts';
 import { reportJson, reportText } from '../replay/report.ts';
 import { parseTrace } from '../replay/trace-file.ts';
 import type { Terminal } from './boot-command.ts';
+import { shippedTraces, traceFile } from './trace-names.ts';
 import { Exit, UsageError, badOption } from './usage.ts';
 
-const HELP = `Usage: hypxe replay TRACE.json... [options]
+const help = (names: readonly string[]): string => `Usage: hypxe replay TRACE... [options]
 
 Run the firmware's drivers against recorded sessions (of iPXE's drivers, in the format of the
 project's golden traces) and compare what the guest does: register writes, messages, signals,
 ring packets, data, frames, completions, link changes, results. Each difference is on the list of
 deliberate differences, or a failure.
+
+A TRACE with a slash in it, or that ends in .json, is a file. Others come with hypxe:
+  ${names.join(', ')}
 
   --firmware FILE.js  another bundle that exports createDriver(machine, options)
   --json              print one JSON document
@@ -29,27 +33,36 @@ deliberate differences, or a failure.
 Exit code: 0 no failure, 1 failures, 2 usage or a file that is no trace.
 
 Examples
-  hypxe replay firmware-tests/golden/ipxe-traces/01-boot.json
-  hypxe replay firmware-tests/golden/ipxe-traces/*.json
+  hypxe replay 01-boot
+  hypxe replay 01-boot 14-monitored --verbose
+  hypxe replay my-session.json --firmware my-firmware.js
 `;
+
+/** Paths that depend on whether the command runs from its sources or from `dist`. */
+export interface ReplayPlaces {
+  readonly firmware: string;
+  /** The folder of the sessions that come with hypxe. */
+  readonly traces: string;
+}
 
 /** Run the command; returns the exit code. @throws UsageError */
 export async function replayCommand(
   args: readonly string[],
-  ownFirmware: string,
+  places: ReplayPlaces,
   terminal: Terminal,
 ): Promise<number> {
   const { values, positionals } = parse(args);
   if (values.help === true) {
-    terminal.out(HELP);
+    terminal.out(help(shippedTraces(places.traces)));
     return Exit.CLEAN;
   }
   if (positionals.length === 0) {
     throw new UsageError('NoTrace', 'no trace file given', 'See hypxe replay --help.');
   }
-  const firmware = await loadFirmware(path.resolve(values.firmware ?? ownFirmware));
+  const files = positionals.map((name) => traceFile(name, places.traces));
+  const firmware = await loadFirmware(path.resolve(values.firmware ?? places.firmware));
   const results: ReplayResult[] = [];
-  for (const file of positionals) {
+  for (const file of files) {
     const result = replayTrace(firmware, readTrace(file));
     results.push(result);
     if (values.json !== true)

@@ -9,7 +9,8 @@
  *
  * `--quiet` prints nothing but errors. `--no-types` leaves the declarations alone: they take longer
  * than everything else together and only users of the package need them, so that `npm start` and
- * `npm test` do without. `--package` builds what the npm package has: no source maps, no bench.
+ * `npm test` do without. `--package` builds what the npm package has: no source maps, no bench, and
+ * programs without white space. Libraries stay as they are: to be read, and to be stepped through.
  *
  * What is printed, and what is in `dist/` afterwards, does not depend on what was in it: files of
  * former builds go. Files are replaced in one step, and only when their contents changed: whoever
@@ -41,6 +42,9 @@ export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** Beginning of the names of files that hold the code that several programs share. */
 const SHARED = 'dist/shared-';
 
+/** How programs are packed. Names stay, and lines: a stack trace still says where. */
+const COMPACT = { minifyWhitespace: true, minifySyntax: true, lineLimit: 100 };
+
 /** What a build makes, besides `dist/types`: everything else of these names is from another one. */
 const MADE = /^[^/]+\.js(?:\.map)?$|^traces\/[^/]+\.json$/;
 const MADE_TYPES = /^types\//;
@@ -52,12 +56,12 @@ export class BuildError extends Error {}
  * Bundle one target in memory and check it.
  *
  * @param {Target} target
- * @param {{ root?: string, maps?: boolean }} [options] the working directory: paths in the metafile
- *   count from here; and whether source maps are made
+ * @param {{ root?: string, published?: boolean }} [options] the working directory: paths in the
+ *   metafile count from here; and whether it is for the npm package
  * @returns {Promise<Files>}
  * @throws BuildError if the bundle has in it what it must not have
  */
-export async function bundle(target, { root = ROOT, maps = true } = {}) {
+export async function bundle(target, { root = ROOT, published = false } = {}) {
   const neutral = target.platform === 'neutral';
   const { metafile, outputFiles } = await build({
     absWorkingDir: root,
@@ -72,10 +76,11 @@ export async function bundle(target, { root = ROOT, maps = true } = {}) {
     target: 'es2022',
     platform: target.platform,
     minify: target.minify ?? false,
+    ...(published && !neutral ? COMPACT : {}),
     charset: 'utf8',
     legalComments: 'none',
     banner: { js: banner(target) },
-    sourcemap: maps,
+    sourcemap: !published,
     logLevel: 'silent',
     // Imports of packages and of Node stay as they are and become findings that name the importer.
     ...(neutral ? { packages: 'external' } : { external: [...(target.externals ?? [])] }),
@@ -225,7 +230,7 @@ function printSizes(files) {
 export async function buildAll(options = {}) {
   const { quiet = false, types = true, published = false, root = ROOT } = options;
   const targets = TARGETS.filter((target) => !(published && target.unpublished));
-  const bundles = await Promise.all(targets.map((target) => bundle(target, { maps: !published })));
+  const bundles = await Promise.all(targets.map((target) => bundle(target, { published })));
   const files = new Map([
     ...bundles.flatMap((contents) => [...contents]),
     ...traces(),

@@ -31,7 +31,15 @@ const MINIFIED = target('hypxe.min');
 const SIMULATOR = target('simulator');
 /** The command line, with nothing that it starts. */
 const CLI: Target = { ...target('cli'), entries: { cli: target('cli').entries['cli']! } };
-const PROGRAMS = target('cli');
+/** The same with two of its workers. */
+const PROGRAMS: Target = {
+  ...CLI,
+  entries: {
+    ...CLI.entries,
+    'boot-worker': 'tools/command/boot-worker.ts',
+    'explore-worker': 'tools/explore/explore-worker.ts',
+  },
+};
 
 interface Context {
   root: string;

@@ -169,7 +169,8 @@ for (const resolution of ['nodenext', 'bundler'] as const) {
 suitePackage('a script imports both libraries by their names, and boots', () => {
   const script = `import { boot } from 'hypxe';
 import { Network, SimulatedMachine, memoryFiles, profileNamed } from 'hypxe/simulator';
-const network = new Network({ files: memoryFiles({ 'a.img': new Uint8Array(600) }), bootFile: 'a.img' });
+const files = memoryFiles({ 'a.img': new Uint8Array(600) });
+const network = new Network({ files, bootFile: 'a.img' });
 const machine = new SimulatedMachine({
   memory: new ArrayBuffer(8 << 20),
   profile: profileNamed('server2022'),

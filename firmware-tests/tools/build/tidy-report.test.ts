@@ -20,9 +20,11 @@ const tidy = suite<Context>('tidy: what is printed', { root: '' });
 
 tidy.before.each((context) => {
   context.root = mkdtempSync(join(tmpdir(), 'hypxe-tidy-'));
-  for (const house of ['src', 'tools']) mkdirSync(join(context.root, house));
-  writeFileSync(join(context.root, 'src', 'long.ts'), SPDX + '\n'.repeat(350));
-  writeFileSync(join(context.root, 'tools', 'longer.ts'), SPDX + '\n'.repeat(360));
+  for (const room of ['src/net', 'tools/command']) {
+    mkdirSync(join(context.root, room), { recursive: true });
+  }
+  writeFileSync(join(context.root, 'src/net/long.ts'), SPDX + '\n'.repeat(350));
+  writeFileSync(join(context.root, 'tools/command/longer.ts'), SPDX + '\n'.repeat(360));
 });
 
 tidy.after.each(({ root }) => rmSync(root, { recursive: true }));
@@ -40,16 +42,16 @@ tidy('warnings are one line', ({ root }) => {
 
 tidy('with --warnings each is a line', ({ root }) => {
   assert.equal(report(checkTree(root), true), [
-    'src/long.ts:351: file-length (warning): 351 lines, at most 400',
-    'tools/longer.ts:361: file-length (warning): 361 lines, at most 400',
+    'src/net/long.ts:351: file-length (warning): 351 lines, at most 400',
+    'tools/command/longer.ts:361: file-length (warning): 361 lines, at most 400',
   ]);
 });
 
 tidy('errors come last, each with its line, and their number', ({ root }) => {
-  writeFileSync(join(root, 'src', 'bad.ts'), `${SPDX}let value: any;\nconsole.log(1);\n`);
+  writeFileSync(join(root, 'src/net/bad.ts'), `${SPDX}let value: any;\nconsole.log(1);\n`);
   const wanted = [
-    'src/bad.ts:2: any: the type any: use unknown, or the type',
-    'src/bad.ts:3: banned: console is banned here',
+    'src/net/bad.ts:2: any: the type any: use unknown, or the type',
+    'src/net/bad.ts:3: banned: console is banned here',
     'tidy: 2 errors',
   ];
   const findings = checkTree(root);

@@ -1,106 +1,53 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * Builds `dist/`: the firmware as one ES module without imports, the simulator, the command line,
- * and the type declarations. The walls of the design are checked on what was really bundled.
+ * Builds `dist/`: the firmware as one ES module without imports, the simulator, the command line
+ * with the sessions that it replays, and the type declarations. The walls of the design are checked
+ * on what was really bundled. What is built stands in targets.mjs.
  *
- *     node tools/build/build.mjs [--quiet] [--no-types]
+ *     node tools/build/build.mjs [--quiet] [--no-types] [--package]
  *
  * `--quiet` prints nothing but errors. `--no-types` leaves the declarations alone: they take longer
  * than everything else together and only users of the package need them, so that `npm start` and
- * `npm test` do without. Files are replaced in one step, and only when their contents changed:
- * whoever runs from `dist/` never sees half a file. Two builds of one tree are byte-identical.
+ * `npm test` do without. `--package` builds what the npm package has: no source maps, no bench, and
+ * programs without white space. Libraries stay as they are: to be read, and to be stepped through.
+ *
+ * What is printed, and what is in `dist/` afterwards, does not depend on what was in it: files of
+ * former builds go. Files are replaced in one step, and only when their contents changed: whoever
+ * runs from `dist/` never sees half a file. Two builds of one tree are byte-identical.
  */
 
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join, relative } from 'node:path';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
-import { checkFirmware, checkProgram, checkSimulator, checkStandsAlone } from './bundle-checks.mjs';
+import { checkStandsAlone } from './bundle-checks.mjs';
+import { isMain } from './is-main.mjs';
+import { TARGETS, TRACES, TRACES_FROM } from './targets.mjs';
 
-/** @typedef {import('esbuild').BuildOptions} BuildOptions */
-/** @typedef {import('esbuild').Metafile} Metafile */
+/** @typedef {import('./targets.mjs').Target} Target */
 
 /**
- * One file of `dist/`.
+ * Files by their path below the top, with slashes.
  *
- * @typedef {object} Target
- * @property {string} entry
- * @property {string} outfile
- * @property {'neutral' | 'node'} platform
- * @property {boolean} [minify]
- * @property {boolean} [executable]
- * @property {boolean} [optional] not worth a word if there is no such entry
- * @property {readonly string[]} [externals] packages that a program for developers may import
- * @property {(metafile: Metafile) => string[]} check
+ * @typedef {Map<string, Uint8Array>} Files
  */
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-/** The bench compares with other settings of the bundler, so it may load it; nobody else may. */
-const BENCH_EXTERNALS = ['esbuild'];
+/** Beginning of the names of files that hold the code that several programs share. */
+const SHARED = 'dist/shared-';
 
-/** @type {readonly Target[]} */
-export const TARGETS = [
-  {
-    entry: 'src/index.ts',
-    outfile: 'dist/hypxe.js',
-    platform: 'neutral',
-    check: checkFirmware,
-  },
-  {
-    entry: 'src/index.ts',
-    outfile: 'dist/hypxe.min.js',
-    platform: 'neutral',
-    minify: true,
-    check: checkFirmware,
-  },
-  {
-    entry: 'tools/simulator/index.ts',
-    outfile: 'dist/simulator.js',
-    platform: 'neutral',
-    check: checkSimulator,
-  },
-  {
-    entry: 'tools/command/cli.ts',
-    outfile: 'dist/cli.js',
-    platform: 'node',
-    executable: true,
-    check: (metafile) => checkProgram(metafile, 'command line'),
-  },
-  {
-    entry: 'tools/command/boot-worker.ts',
-    outfile: 'dist/boot-worker.js',
-    optional: true,
-    platform: 'node',
-    check: (metafile) => checkProgram(metafile, 'boot worker'),
-  },
-  {
-    entry: 'tools/command/replay-worker.ts',
-    outfile: 'dist/replay-worker.js',
-    optional: true,
-    platform: 'node',
-    check: (metafile) => checkProgram(metafile, 'replay worker'),
-  },
-  {
-    entry: 'tools/explore/explore-worker.ts',
-    outfile: 'dist/explore-worker.js',
-    optional: true,
-    platform: 'node',
-    check: (metafile) => checkProgram(metafile, 'explore worker'),
-  },
-  {
-    entry: 'tools/bench/cli.ts',
-    outfile: 'dist/bench.js',
-    optional: true,
-    platform: 'node',
-    externals: BENCH_EXTERNALS,
-    check: (metafile) => checkProgram(metafile, 'bench', BENCH_EXTERNALS),
-  },
-];
+/** How programs are packed. Names stay, and lines: a stack trace still says where. */
+const COMPACT = { minifyWhitespace: true, minifySyntax: true, lineLimit: 100 };
+
+/** What a build makes, besides `dist/types`: everything else of these names is from another one. */
+const MADE = /^[^/]+\.js(?:\.map)?$|^traces\/[^/]+\.json$/;
+const MADE_TYPES = /^types\//;
 
 /** A build that broke one of the project's own rules. */
 export class BuildError extends Error {}
@@ -109,16 +56,19 @@ export class BuildError extends Error {}
  * Bundle one target in memory and check it.
  *
  * @param {Target} target
- * @param {string} root the working directory: paths in the metafile count from here
- * @returns {Promise<Map<string, Uint8Array>>} contents by path
+ * @param {{ root?: string, published?: boolean }} [options] the working directory: paths in the
+ *   metafile count from here; and whether it is for the npm package
+ * @returns {Promise<Files>}
  * @throws BuildError if the bundle has in it what it must not have
  */
-export async function bundle(target, root = ROOT) {
+export async function bundle(target, { root = ROOT, published = false } = {}) {
   const neutral = target.platform === 'neutral';
   const { metafile, outputFiles } = await build({
     absWorkingDir: root,
-    entryPoints: [target.entry],
-    outfile: target.outfile,
+    entryPoints: { ...target.entries },
+    outdir: 'dist',
+    chunkNames: basename(`${SHARED}[hash]`),
+    splitting: Object.keys(target.entries).length > 1,
     bundle: true,
     write: false,
     metafile: true,
@@ -126,10 +76,11 @@ export async function bundle(target, root = ROOT) {
     target: 'es2022',
     platform: target.platform,
     minify: target.minify ?? false,
+    ...(published && !neutral ? COMPACT : {}),
     charset: 'utf8',
     legalComments: 'none',
     banner: { js: banner(target) },
-    sourcemap: true,
+    sourcemap: !published,
     logLevel: 'silent',
     // Imports of packages and of Node stay as they are and become findings that name the importer.
     ...(neutral ? { packages: 'external' } : { external: [...(target.externals ?? [])] }),
@@ -137,18 +88,34 @@ export async function bundle(target, root = ROOT) {
   const contents = new Map(outputFiles.map((file) => [relative(root, file.path), file.contents]));
   const findings = target.check(metafile);
   if (neutral && findings.length === 0) {
-    const code = outputFiles.find((file) => !file.path.endsWith('.map'));
-    findings.push(...checkStandsAlone(code?.text ?? '', target.outfile));
+    for (const { path, text } of outputFiles.filter((file) => !file.path.endsWith('.map'))) {
+      findings.push(...checkStandsAlone(text, relative(root, path)));
+    }
   }
   if (findings.length > 0) throw new BuildError(findings.join('\n'));
+  if (target.executable) makeExecutable(contents, programPath(target.executable));
   return contents;
 }
 
-/** @param {Target} target */
+/** @param {string} name */
+const programPath = (name) => `dist/${name}.js`;
+
+/**
+ * With programs, the first line is left empty: it becomes the `#!` line of the one that is started
+ * by its name, without moving what the source map points at.
+ *
+ * @param {Target} target
+ */
 function banner(target) {
   const { version } = JSON.parse(fs.readFileSync(join(ROOT, 'package.json'), 'utf8'));
-  const shebang = target.executable ? '#!/usr/bin/env node\n' : '';
-  return `${shebang}// hypxe ${version}. SPDX-License-Identifier: GPL-2.0-or-later`;
+  const first = target.executable ? '\n' : '';
+  return `${first}// hypxe ${version}. SPDX-License-Identifier: GPL-2.0-or-later`;
+}
+
+/** @param {Files} contents @param {string} path */
+function makeExecutable(contents, path) {
+  const body = contents.get(path) ?? new Uint8Array();
+  contents.set(path, Buffer.concat([Buffer.from('#!/usr/bin/env node'), body]));
 }
 
 /**
@@ -166,67 +133,128 @@ function replace(path, contents, mode) {
   fs.renameSync(temporary, path);
 }
 
-/** The declarations, through the type checker. Its complaints go to the terminal as they are. */
+/**
+ * The declarations, through the type checker. Its complaints go to the terminal as they are.
+ *
+ * @returns {Files}
+ */
 function declarations() {
   const typescript = dirname(createRequire(import.meta.url).resolve('typescript/package.json'));
   const config = join(ROOT, 'tools/build/tsconfig.types.json');
-  fs.rmSync(join(ROOT, 'dist/types'), { recursive: true, force: true });
-  execFileSync(process.execPath, [join(typescript, 'bin/tsc'), '-p', config], { stdio: 'inherit' });
+  const out = fs.mkdtempSync(join(tmpdir(), 'hypxe-types-'));
+  try {
+    const args = [join(typescript, 'bin/tsc'), '-p', config, '--outDir', out];
+    execFileSync(process.execPath, args, { stdio: 'inherit' });
+    return readFiles(out, 'dist/types');
+  } finally {
+    fs.rmSync(out, { recursive: true, force: true });
+  }
 }
+
+/** The recorded sessions that come with the command line. @returns {Files} */
+function traces() {
+  return new Map(
+    TRACES.map((name) => {
+      const contents = fs.readFileSync(join(ROOT, TRACES_FROM, `${name}.json`));
+      return [`dist/traces/${name}.json`, contents];
+    }),
+  );
+}
+
+/** @param {string} folder @param {string} as what stands for the folder in the paths */
+function readFiles(folder, as) {
+  /** @type {Files} */
+  const files = new Map();
+  for (const path of filesBelow(folder)) {
+    files.set(`${as}/${path}`, fs.readFileSync(join(folder, path)));
+  }
+  return files;
+}
+
+/** The files below a folder, as paths with slashes. @param {string} folder */
+function filesBelow(folder) {
+  return fs
+    .readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(folder, join(entry.parentPath ?? entry.path, entry.name)))
+    .map((path) => path.replaceAll('\\', '/'))
+    .sort();
+}
+
+/**
+ * Write what was built, and remove what other builds left. Shared code comes before the programs
+ * that import it.
+ *
+ * @param {string} root
+ * @param {Files} files
+ * @param {boolean} types whether the declarations were built too
+ */
+function writeAll(root, files, types) {
+  const executable = TARGETS.flatMap((target) => target.executable ?? []).map(programPath);
+  const inOrder = [...files].sort(([a], [b]) => Number(isShared(b)) - Number(isShared(a)));
+  for (const [path, contents] of inOrder) {
+    replace(join(root, path), contents, executable.includes(path) ? 0o755 : 0o644);
+  }
+  const dist = join(root, 'dist');
+  for (const path of filesBelow(dist)) {
+    const made = MADE.test(path) || (types && MADE_TYPES.test(path));
+    if (made && !files.has(`dist/${path}`)) fs.rmSync(join(dist, path), { force: true });
+  }
+}
+
+/** @param {string} path */
+const isShared = (path) => path.startsWith(SHARED);
 
 /** @param {number} bytes */
 const kib = (bytes) => `${(bytes / 1024).toFixed(1)} KiB`.padStart(11);
 
-/** @param {ReadonlyMap<string, Uint8Array>} contents */
-function printSizes(contents) {
-  for (const [path, bytes] of contents) {
-    if (path.endsWith('.map')) continue;
+/** @param {Files} files */
+function printSizes(files) {
+  for (const [path, bytes] of files) {
+    if (!path.endsWith('.js')) continue;
     const zipped = gzipSync(bytes, { level: 9 }).length;
-    console.log(`  ${path.padEnd(20)}${kib(bytes.length)}${kib(zipped)} gzip`);
+    console.log(`  ${path.padEnd(24)}${kib(bytes.length)}${kib(zipped)} gzip`);
+  }
+  for (const folder of ['dist/traces/', 'dist/types/']) {
+    const below = [...files.keys()].filter((path) => path.startsWith(folder)).length;
+    if (below > 0) console.log(`  ${folder.padEnd(24)}${below} files`);
   }
 }
 
 /**
- * The whole build.
+ * The whole build. Nothing is written unless everything is as it should be.
  *
- * @param {{ quiet: boolean, types: boolean }} options
+ * @param {{ quiet?: boolean, types?: boolean, published?: boolean, root?: string }} [options]
+ *   `published`: only what the npm package has; `root`: the folder that `dist/` is written to
  */
-export async function buildAll({ quiet, types }) {
-  const present = TARGETS.filter((target) => fs.existsSync(join(ROOT, target.entry)));
-  for (const target of TARGETS) {
-    if (!present.includes(target) && !(quiet && target.optional)) {
-      console.log(`  ${target.outfile.padEnd(20)} skipped: there is no ${target.entry}`);
-    }
-  }
-
-  // Nothing is written unless everything is as it should be
-  const bundles = await Promise.all(present.map((target) => bundle(target)));
-  for (const [index, contents] of bundles.entries()) {
-    const target = present[index];
-    for (const [path, bytes] of contents) {
-      const mode = target?.executable && path === target.outfile ? 0o755 : 0o644;
-      replace(join(ROOT, path), bytes, mode);
-    }
-    if (!quiet) printSizes(contents);
-  }
-
-  // Only users of the package need the declarations
-  const entries = ['src/index.ts', 'tools/simulator/index.ts'];
-  if (types && entries.every((path) => fs.existsSync(join(ROOT, path)))) {
-    declarations();
-    if (!quiet) console.log('  dist/types');
-  }
+export async function buildAll(options = {}) {
+  const { quiet = false, types = true, published = false, root = ROOT } = options;
+  const targets = TARGETS.filter((target) => !(published && target.unpublished));
+  const bundles = await Promise.all(targets.map((target) => bundle(target, { published })));
+  const files = new Map([
+    ...bundles.flatMap((contents) => [...contents]),
+    ...traces(),
+    ...(types ? declarations() : []),
+  ]);
+  writeAll(root, files, types);
+  if (!quiet) printSizes(files);
 }
+
+const OPTIONS = ['--quiet', '--no-types', '--package'];
 
 /** @param {readonly string[]} args */
 async function main(args) {
-  const unknown = args.find((arg) => arg !== '--quiet' && arg !== '--no-types');
+  const unknown = args.find((arg) => !OPTIONS.includes(arg));
   if (unknown !== undefined) {
-    console.error(`build: unknown option ${unknown} (known: --quiet, --no-types)`);
+    console.error(`build: unknown option ${unknown} (known: ${OPTIONS.join(', ')})`);
     return 2;
   }
   try {
-    await buildAll({ quiet: args.includes('--quiet'), types: !args.includes('--no-types') });
+    await buildAll({
+      quiet: args.includes('--quiet'),
+      types: !args.includes('--no-types'),
+      published: args.includes('--package'),
+    });
     return 0;
   } catch (error) {
     console.error(`build failed:\n${await describe(error)}`);
@@ -244,6 +272,6 @@ async function describe(error) {
   return error instanceof Error ? error.message : String(error);
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
+if (isMain(import.meta.url)) {
   process.exitCode = await main(process.argv.slice(2));
 }

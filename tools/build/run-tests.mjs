@@ -18,6 +18,7 @@ import { availableParallelism } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { isMain } from './is-main.mjs';
 
 /** @typedef {import('./test-worker.mjs').Report} Report */
 
@@ -201,7 +202,7 @@ async function main(args) {
   return failed > 0 || passed === 0 ? 1 : 0;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
+if (isMain(import.meta.url)) {
   process.exitCode = await main(process.argv.slice(2)).catch((error) => {
     console.error(`run-tests: ${error instanceof Error ? error.message : error}`);
     return 1;

@@ -2,13 +2,20 @@
 
 /**
  * Checks the project's own rules on the whole tree: `npm run check` calls it after the type checker
- * and prettier. Prints each finding as `file:line: rule: text`; exit code 1 if there is one that is
- * not a warning.
+ * and prettier.
+ *
+ *     node tools/build/tidy.mjs [--warnings]
+ *
+ * Prints each error as `file:line: rule: text`; exit code 1 if there is one. Warnings are counted
+ * in one line in front of the errors; `--warnings` lists them: files above the 300 lines that a
+ * file should have, and what lies at the top without being a part of the project.
  */
 
+import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { isMain } from './is-main.mjs';
 import { sourceFile } from './source-file.mjs';
 import { checkSource } from './tidy-rules.mjs';
 import { importCircles, looseFiles } from './tidy-tree.mjs';
@@ -22,7 +29,7 @@ const HOUSES = ['src', 'tools', 'firmware-tests'];
 const AT_THE_TOP = [
   ...HOUSES,
   ...['package.json', 'package-lock.json', 'tsconfig.json', 'README.md', 'LICENSE'],
-  ...['node_modules', 'dist', 'out'],
+  ...['node_modules', 'dist'],
 ];
 
 /** Files that are code or text of the project; the golden data are others' and stay as they are. */
@@ -50,12 +57,47 @@ export function checkTree(root = ROOT) {
     }
   }
   const findings = [
-    ...topLevel(readdirSync(root)),
+    ...atTheTop(root),
     ...looseFiles(paths),
     ...importCircles(files),
     ...files.flatMap(checkSource),
   ];
   return findings.sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : a.line - b.line));
+}
+
+/**
+ * What lies at the top of the tree and does not belong there. What somebody works with there (a
+ * log, an own firmware) is no part of the project, and only a warning: committing it is the error.
+ *
+ * @param {string} root
+ * @returns {Finding[]}
+ */
+function atTheTop(root) {
+  const committed = gitFiles(root, '--cached');
+  const ignored = gitFiles(root, '--others', '--ignored', '--exclude-standard', '--directory');
+  return topLevel(readdirSync(root))
+    .filter(({ path }) => !ignored?.has(path))
+    .map((finding) => ({ ...finding, warning: !committed?.has(finding.path) }));
+}
+
+/**
+ * The first parts of the paths that `git ls-files` lists, or undefined if there is no git here.
+ *
+ * @param {string} root
+ * @param {readonly string[]} which
+ */
+function gitFiles(root, ...which) {
+  try {
+    const list = execFileSync('git', ['ls-files', '-z', ...which], {
+      cwd: root,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+      maxBuffer: 1 << 26,
+    });
+    return new Set(list.split('\0').map((path) => path.split('/')[0] ?? ''));
+  } catch {
+    return undefined;
+  }
 }
 
 /**
@@ -80,8 +122,49 @@ export function findingText({ path, line, rule, text, warning }) {
   return `${path}:${line}: ${rule}${warning ? ' (warning)' : ''}: ${text}`;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const findings = checkTree();
-  for (const finding of findings) console.log(findingText(finding));
-  process.exitCode = findings.some((finding) => !finding.warning) ? 1 : 0;
+/**
+ * What is printed about findings: the warnings first, in one line unless they are asked for, and
+ * the errors last, where they are seen.
+ *
+ * @param {readonly Finding[]} findings
+ * @param {boolean} [listWarnings]
+ * @returns {string[]}
+ */
+export function report(findings, listWarnings = false) {
+  const warnings = findings.filter(({ warning }) => warning);
+  const errors = findings.filter(({ warning }) => !warning);
+  const lines = [];
+  if (listWarnings) lines.push(...warnings.map(findingText));
+  else if (warnings.length > 0) lines.push(warningCount(warnings));
+  lines.push(...errors.map(findingText));
+  if (errors.length > 0) lines.push(`tidy: ${counted(errors.length, 'error')}`);
+  return lines;
 }
+
+/** @param {readonly Finding[]} warnings */
+function warningCount(warnings) {
+  const rules = [...new Set(warnings.map(({ rule }) => rule))].sort();
+  const parts = rules.map((name) => {
+    const count = warnings.filter(({ rule }) => rule === name).length;
+    return `${name} ${count}`;
+  });
+  const how = 'node tools/build/tidy.mjs --warnings lists them';
+  return `tidy: ${counted(warnings.length, 'warning')} (${parts.join(', ')}); ${how}`;
+}
+
+/** @param {number} count @param {string} noun */
+const counted = (count, noun) => `${count} ${noun}${count === 1 ? '' : 's'}`;
+
+/** @param {readonly string[]} args */
+function main(args) {
+  const unknown = args.find((arg) => arg !== '--warnings');
+  if (unknown !== undefined) {
+    console.error(`tidy: unknown option ${unknown} (known: --warnings)`);
+    return 2;
+  }
+  const findings = checkTree();
+  for (const line of report(findings, args.includes('--warnings'))) console.log(line);
+  return findings.some((finding) => !finding.warning) ? 1 : 0;
+}
+
+if (isMain(import.meta.url)) process.exitCode = main(process.argv.slice(2));

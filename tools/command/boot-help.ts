@@ -82,5 +82,5 @@ Examples
   hypxe boot --processors 4 --then kexec,crash
   hypxe boot --link passt --boot-file pxelinux.0
   hypxe boot --push vmlinuz --push initrd.img=boot/initrd.img
-  hypxe boot pxe/loader.efi --serve /srv/tftp --nics 2 --trace boot.jsonl
+  hypxe boot pxe/loader.efi --serve tftp --nics 2 --trace boot.jsonl
 `;

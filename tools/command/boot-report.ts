@@ -86,10 +86,13 @@ function errorLines({ error, attempts, ended }: BootOutcome): string[] {
   return lines;
 }
 
+/** A place in hypxe itself: in what is built for the worker, or in the sources. */
+const OWN_PLACE = /\b(?:boot-worker|shared-[A-Z0-9]+)\.js|tools\/flow\//;
+
 /** Places of a stack trace, down to where the simulator called the firmware. */
 function stackLines(stack: string | undefined): string[] {
   const places = (stack ?? '').split('\n').filter((line) => /^ *at /.test(line));
-  const called = places.findIndex((line) => /boot-worker\.js|tools\/flow\//.test(line));
+  const called = places.findIndex((line) => OWN_PLACE.test(line));
   return places.slice(0, called < 0 ? undefined : called).map((line) => line.trim());
 }
 

@@ -55,6 +55,12 @@ const places = {
     fromSources ? '../explore/explore-worker.ts' : './explore-worker.js',
     import.meta.url,
   ),
+  traces: fileURLToPath(
+    new URL(
+      fromSources ? '../../firmware-tests/golden/ipxe-traces/' : './traces/',
+      import.meta.url,
+    ),
+  ),
 };
 
 const args = process.argv.slice(2);

@@ -8,6 +8,7 @@ import { Worker } from 'node:worker_threads';
 import { requireFile } from './files.ts';
 import type { ReplayMessage, ReplayWorkerData } from './replay-worker.ts';
 import type { Terminal } from './terminal.ts';
+import { shippedTraces, traceFile } from './trace-names.ts';
 import {
   CommandError,
   EXIT_HELP,
@@ -23,12 +24,18 @@ import {
 } from './usage.ts';
 import { OUT_OF_MEMORY, thrownByWorker } from './worker-failure.ts';
 
-const HELP = `Usage: hypxe replay TRACE.json... [options]
+/** The help text. `names`: the sessions that come with hypxe. */
+export const replayHelp = (
+  names: readonly string[],
+): string => `Usage: hypxe replay TRACE... [options]
 
 Run the firmware's drivers against recorded sessions (of iPXE's drivers, in the format of the
 project's golden traces) and compare what the guest does: register writes, messages, signals,
 ring packets, data, frames, completions, link changes, results. Each difference is on the list of
 deliberate differences, or a failure.
+
+A TRACE with a slash in it, or that ends in .json, is a file. Others come with hypxe:
+  ${names.join(', ')}
 
   --firmware FILE.js  another bundle that exports createDriver(machine, options)
   --watchdog S        seconds that one replay may take, after which the firmware hangs (default 10)
@@ -40,14 +47,17 @@ A failure of a replay is a finding.
 ${EXIT_HELP}
 
 Examples
-  hypxe replay firmware-tests/golden/ipxe-traces/01-boot.json
-  hypxe replay firmware-tests/golden/ipxe-traces/*.json
+  hypxe replay 01-boot
+  hypxe replay 01-boot 14-monitored --verbose
+  hypxe replay my-session.json --firmware my-firmware.js
 `;
 
 /** Paths that depend on whether the command runs from its sources or from `dist`. */
 export interface ReplayPlaces {
   readonly firmware: string;
   readonly replayWorker: URL;
+  /** The folder of the sessions that come with hypxe. */
+  readonly traces: string;
 }
 
 /** Run the command; returns the exit code. @throws CommandError */
@@ -58,7 +68,7 @@ export async function replayCommand(
 ): Promise<ExitCode> {
   const { values, positionals } = parse(args);
   if (values.help === true) {
-    terminal.out(HELP);
+    terminal.out(replayHelp(shippedTraces(places.traces)));
     return Exit.CLEAN;
   }
   if (positionals.length === 0) {
@@ -72,7 +82,8 @@ export async function replayCommand(
       : 'Give the path of an ES module that exports createDriver.',
   );
   const watchdog = wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600);
-  const data = { firmware, traces: positionals, verbose: values.verbose === true };
+  const traces = positionals.map((name) => traceFile(name, places.traces));
+  const data = { firmware, traces, verbose: values.verbose === true };
   const json: string[] = [];
   let failed = 0;
   const ended = await replayAll(data, places.replayWorker, watchdog, terminal, (message) => {

@@ -2,6 +2,7 @@
 
 /** The generated parts of the manual: what the program prints, and lists that are data in code. */
 
+import { TRACES } from '../build/targets.mjs';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ERRORS, type ErrorEntry } from '../../src/catalogue.ts';
@@ -10,7 +11,7 @@ import { BOOT_HELP } from '../command/boot-help.ts';
 import type { Terminal } from '../command/terminal.ts';
 import { EXPLORE_HELP } from '../command/explore-options.ts';
 import { hostsCommand } from '../command/hosts-command.ts';
-import { replayCommand } from '../command/replay-command.ts';
+import { replayHelp } from '../command/replay-command.ts';
 import { scenariosCommand } from '../command/scenarios-command.ts';
 import { DIFFERENCES } from '../replay/differences/index.ts';
 import { SCENARIOS } from '../scenarios/index.ts';
@@ -32,10 +33,7 @@ export const PARTS: Readonly<Record<string, () => string>> = {
   'boot-help': () => fenced(BOOT_HELP),
   'explore-help': () => fenced(EXPLORE_HELP),
   'scenarios-help': () => printed((terminal) => scenariosCommand(HELP, terminal)),
-  'replay-help': () =>
-    printed((terminal) =>
-      replayCommand(HELP, { firmware: '', replayWorker: new URL(import.meta.url) }, terminal),
-    ),
+  'replay-help': () => fenced(replayHelp(TRACES)),
   'hosts-help': () => printed((terminal) => hostsCommand(HELP, terminal)),
   hosts,
   knobs,

@@ -2,23 +2,44 @@
 
 /**
  * The bundler's part in the walls: what was really bundled is checked, and a bundle that has in it
- * what it must not have is refused. Runs on trees of a few lines in a folder of its own.
+ * what it must not have is refused. Runs on trees of a few lines in a folder of its own. Then the
+ * build as a whole: what it leaves and prints depends on the sources only.
  */
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { BuildError, ROOT, TARGETS, bundle } from '../../../tools/build/build.mjs';
+import { BuildError, ROOT, buildAll, bundle } from '../../../tools/build/build.mjs';
+import { TARGETS, TRACES } from '../../../tools/build/targets.mjs';
 
 type Target = (typeof TARGETS)[number];
 
-const target = (outfile: string): Target => TARGETS.find((one) => one.outfile === outfile)!;
-const FIRMWARE = target('dist/hypxe.js');
-const MINIFIED = target('dist/hypxe.min.js');
-const SIMULATOR = target('dist/simulator.js');
-const CLI = target('dist/cli.js');
+const target = (name: string): Target => TARGETS.find(({ entries }) => name in entries)!;
+const FIRMWARE = target('hypxe');
+const MINIFIED = target('hypxe.min');
+const SIMULATOR = target('simulator');
+/** The command line, with nothing that it starts. */
+const CLI: Target = { ...target('cli'), entries: { cli: target('cli').entries['cli']! } };
+/** The same with two of its workers. */
+const PROGRAMS: Target = {
+  ...CLI,
+  entries: {
+    ...CLI.entries,
+    'boot-worker': 'tools/command/boot-worker.ts',
+    'explore-worker': 'tools/explore/explore-worker.ts',
+  },
+};
 
 interface Context {
   root: string;
@@ -44,11 +65,22 @@ function write(root: string, files: Readonly<Record<string, string>>): void {
 /** The message of the refusal, or '' if the bundle was accepted. */
 async function refusal(root: string, which: Target): Promise<string> {
   try {
-    await bundle(which, root);
+    await bundle(which, { root });
     return '';
   } catch (error) {
     assert.instance(error, BuildError);
     return (error as Error).message;
+  }
+}
+
+const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
+
+/** A file as text, a folder as nothing. */
+function contents(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
   }
 }
 
@@ -135,8 +167,8 @@ build('the command line may use Node, but neither packages nor the firmware', as
   };
   write(root, files);
   assert.is(await refusal(root, CLI), '');
-  const text = Buffer.from((await bundle(CLI, root)).get('dist/cli.js')!).toString();
-  assert.match(text, /^#!\/usr\/bin\/env node\n/);
+  const cli = text((await bundle(CLI, { root })).get('dist/cli.js')!);
+  assert.match(cli, /^#!\/usr\/bin\/env node\n/);
 
   write(root, { 'tools/command/cli.ts': "export { words } from '../../src/index.ts';\n" });
   assert.match(await refusal(root, CLI), /load dist\/hypxe\.js at run time/);
@@ -145,16 +177,114 @@ build('the command line may use Node, but neither packages nor the firmware', as
   assert.match(await refusal(root, CLI), /no run-time dependencies/);
 });
 
+build(
+  'programs share code, and their source maps still point at the right lines',
+  async ({ root }) => {
+    write(root, {
+      'tools/shared.ts': 'export const shared = (text: string) => console.log(text);\n',
+      'tools/command/cli.ts': "import { shared } from '../shared.ts';\nshared('cli');\n",
+      'tools/command/boot-worker.ts': "import { shared } from '../shared.ts';\nshared('boot');\n",
+      'tools/explore/explore-worker.ts':
+        "import { shared } from '../shared.ts';\nshared('explore');\nthrow new Error('here');\n",
+      'package.json': '{"type":"module"}',
+    });
+    const files = await bundle(PROGRAMS, { root });
+    write(root, Object.fromEntries([...files].map(([path, bytes]) => [path, text(bytes)])));
+    const scripts = [...files.keys()].filter((path) => path.endsWith('.js')).sort();
+    assert.equal(scripts.slice(0, 3), [
+      'dist/boot-worker.js',
+      'dist/cli.js',
+      'dist/explore-worker.js',
+    ]);
+    assert.match(scripts.slice(3).join(' '), /^dist\/shared-[A-Z0-9]+\.js$/);
+
+    const first = (path: string) => text(files.get(path)!).split('\n')[0];
+    assert.is(first('dist/cli.js'), '#!/usr/bin/env node');
+    assert.is(first('dist/boot-worker.js'), '');
+
+    const run = (path: string) =>
+      spawnSync(process.execPath, ['--enable-source-maps', join(root, path)], { encoding: 'utf8' });
+    assert.is(run('dist/cli.js').stdout, 'cli\n');
+    const thrown = run('dist/explore-worker.js');
+    assert.is(thrown.stdout, 'explore\n');
+    assert.match(thrown.stderr, /tools\/explore\/explore-worker\.ts:3:7/);
+  },
+);
+
 build('two builds of the firmware are the same bytes, wherever they run', async () => {
   const here = process.cwd();
-  const first = await bundle(FIRMWARE, ROOT);
+  const first = await bundle(FIRMWARE);
   process.chdir(tmpdir());
-  const second = await bundle(FIRMWARE, ROOT).finally(() => process.chdir(here));
+  const second = await bundle(FIRMWARE).finally(() => process.chdir(here));
   assert.equal([...first.keys()], ['dist/hypxe.js.map', 'dist/hypxe.js']);
   for (const [path, bytes] of first) {
     assert.ok(Buffer.from(bytes).equals(Buffer.from(second.get(path)!)), path);
     assert.not.ok(Buffer.from(bytes).includes(ROOT), `${path} names the machine that built it`);
   }
+});
+
+/** The names in a folder and below, in order. */
+function names(folder: string): string[] {
+  return readdirSync(folder, { recursive: true }).map(String).sort();
+}
+
+/** A build of what the package has, and what it prints. */
+async function buildInto(root: string): Promise<string[]> {
+  const printed: string[] = [];
+  const log = console.log;
+  console.log = (line: string) => void printed.push(line);
+  try {
+    await buildAll({ root, types: false, published: true });
+  } finally {
+    console.log = log;
+  }
+  return printed;
+}
+
+build('what was in dist/ does not matter, and what others left there goes', async ({ root }) => {
+  const dist = join(root, 'dist');
+  const files = () => new Map(names(dist).map((name) => [name, contents(join(dist, name))]));
+
+  const printed = await buildInto(root);
+  const first = files();
+  const published = TARGETS.filter(({ unpublished }) => !unpublished);
+  for (const name of published.flatMap(({ entries }) => Object.keys(entries))) {
+    assert.ok(first.has(`${name}.js`), name);
+    const line = new RegExp(`^  dist/${name}\\.js +\\d+\\.\\d KiB`);
+    assert.ok(
+      printed.some((text) => line.test(text)),
+      `${name}: ${printed}`,
+    );
+  }
+  assert.equal(
+    readdirSync(join(dist, 'traces')).sort(),
+    TRACES.map((name) => `${name}.json`),
+  );
+
+  write(dist, {
+    'bench.js': 'not published',
+    'shared-OLD.js': '',
+    'hypxe.js.map': '{}',
+    'hypxe.js': 'broken',
+    'traces/old.json': '{}',
+    'types/old.d.ts': '',
+    'notes.txt': 'my own',
+  });
+  assert.equal(await buildInto(root), printed);
+  const second = files();
+  // Declarations were not asked for, and what no build makes is not its business
+  for (const name of ['types', 'types/old.d.ts', 'notes.txt']) assert.ok(second.delete(name), name);
+  assert.equal(second, first);
+});
+
+build('started in a folder of links, it does not just do nothing', ({ root }) => {
+  for (const name of readdirSync(ROOT)) symlinkSync(join(ROOT, name), join(root, name));
+  const { status, stderr } = spawnSync(process.execPath, ['tools/build/build.mjs', '--typs'], {
+    cwd: root,
+    encoding: 'utf8',
+  });
+  assert.is(stderr, 'build: unknown option --typs (known: --quiet, --no-types, --package)\n');
+  assert.is(status, 2);
 });
 
 build.run();

@@ -202,6 +202,17 @@ replay('no trace', async () => {
   assertRefused(run, 'NoTrace', 'no trace file given', 'See hypxe replay --help.');
 });
 
+replay('a session that does not come with hypxe', async () => {
+  const run = await hypxe('replay', '01-boots');
+  const text = 'no session 01-boots comes with hypxe';
+  assertRefused(run, 'UnknownTrace', text, 'Did you mean 01-boot?');
+
+  write('recorded', '{}');
+  const here = await hypxe('replay', 'recorded');
+  const advice = 'For the file that lies here, write ./recorded.';
+  assertRefused(here, 'UnknownTrace', 'no session recorded comes with hypxe', advice);
+});
+
 replay('a trace that is not there', async () => {
   const run = await hypxe('replay', 'missing.json');
   const text = 'missing.json does not exist';

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * What is built, and what of it goes into the npm package. To add a ROM, add a line to
+ * {@link LIBRARIES}; to add a program, an entry to {@link TARGETS}. Then name it in package.json
+ * (`exports`, or `bin`) and in tsconfig.types.json: a test says so if it is forgotten.
+ */
+
+import { checkFirmware, checkProgram, checkSimulator } from './bundle-checks.mjs';
+
+/** @typedef {import('esbuild').Metafile} Metafile */
+
+/**
+ * Files of `dist/` that are made together.
+ *
+ * @typedef {object} Target
+ * @property {Readonly<Record<string, string>>} entries source by name: `hypxe` becomes
+ *   `dist/hypxe.js`. Several entries share their common code in `dist/shared-HASH.js`
+ * @property {'neutral' | 'node'} platform neutral: imports nothing, runs everywhere
+ * @property {boolean} [minify]
+ * @property {string} [executable] name of the entry that is started by its name
+ * @property {boolean} [unpublished] for developers: not in the npm package
+ * @property {readonly string[]} [externals] packages that a program for developers may import
+ * @property {(metafile: Metafile) => string[]} check the findings of what was bundled
+ */
+
+/**
+ * What users import: one file that stands alone, and its type declarations.
+ *
+ * @typedef {object} Library
+ * @property {string} name `hypxe` becomes `dist/hypxe.js`
+ * @property {string} entry
+ * @property {string} specifier what users write: the key in `exports` of package.json
+ * @property {boolean} [rom] it is also there minified, as `dist/NAME.min.js`
+ * @property {(metafile: Metafile) => string[]} check
+ */
+
+/** @type {readonly Library[]} */
+export const LIBRARIES = [
+  { name: 'hypxe', entry: 'src/index.ts', specifier: '.', rom: true, check: checkFirmware },
+  {
+    name: 'simulator',
+    entry: 'tools/simulator/index.ts',
+    specifier: './simulator',
+    check: checkSimulator,
+  },
+];
+
+/** The bench compares with other settings of the bundler, so it may load it; nobody else may. */
+const BENCH_EXTERNALS = ['esbuild'];
+
+/** @type {readonly Target[]} */
+export const TARGETS = [
+  ...LIBRARIES.flatMap(libraryTargets),
+  {
+    entries: {
+      cli: 'tools/command/cli.ts',
+      'boot-worker': 'tools/command/boot-worker.ts',
+      'explore-worker': 'tools/explore/explore-worker.ts',
+      'replay-worker': 'tools/command/replay-worker.ts',
+    },
+    platform: 'node',
+    executable: 'cli',
+    check: (metafile) => checkProgram(metafile, 'command line'),
+  },
+  {
+    entries: { bench: 'tools/bench/cli.ts' },
+    platform: 'node',
+    externals: BENCH_EXTERNALS,
+    unpublished: true,
+    check: (metafile) => checkProgram(metafile, 'bench', BENCH_EXTERNALS),
+  },
+];
+
+/** @param {Library} library @returns {Target[]} */
+function libraryTargets({ name, entry, rom, check }) {
+  /** @type {Target} */
+  const readable = { entries: { [name]: entry }, platform: 'neutral', check };
+  if (!rom) return [readable];
+  return [readable, { ...readable, entries: { [`${name}.min`]: entry }, minify: true }];
+}
+
+/**
+ * Recorded sessions that come with the command line, for `hypxe replay NAME`: a whole boot, a host
+ * that is refused, a monitored channel, and no NIC at all. The others are for tests only.
+ */
+export const TRACES = ['01-boot', '02-host-2.4-only', '14-monitored', '19-no-netvsc'];
+export const TRACES_FROM = 'firmware-tests/golden/ipxe-traces';

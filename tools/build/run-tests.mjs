@@ -23,7 +23,7 @@ import { isMain } from './is-main.mjs';
 /** @typedef {import('./test-worker.mjs').Report} Report */
 
 /** The longest that one file may take, in milliseconds. */
-const FILE_TIMEOUT_MS = 60_000;
+const FILE_TIMEOUT_MS = 180_000;
 
 /** Most child processes. */
 const WORKERS_MAX = 2;

@@ -55,9 +55,9 @@ export const TARGETS = [
   {
     entries: {
       cli: 'tools/command/cli.ts',
-      'boot-worker': 'tools/command/boot-worker.ts',
+      'boot-worker': 'tools/command/boot/boot-worker.ts',
       'explore-worker': 'tools/explore/explore-worker.ts',
-      'replay-worker': 'tools/command/replay-worker.ts',
+      'replay-worker': 'tools/command/replay/replay-worker.ts',
     },
     platform: 'node',
     executable: 'cli',

@@ -4,10 +4,10 @@
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { bootCommand } from './boot-command.ts';
-import { exploreCommand } from './explore-command.ts';
+import { bootCommand } from './boot/boot-command.ts';
+import { exploreCommand } from './explore/explore-command.ts';
 import { hostsCommand } from './hosts-command.ts';
-import { replayCommand } from './replay-command.ts';
+import { replayCommand } from './replay/replay-command.ts';
 import { scenariosCommand } from './scenarios-command.ts';
 import type { Terminal } from './terminal.ts';
 import {
@@ -49,8 +49,11 @@ const places = {
   firmware: fileURLToPath(
     new URL(fromSources ? '../../dist/hypxe.js' : './hypxe.js', import.meta.url),
   ),
-  bootWorker: new URL(fromSources ? './boot-worker.ts' : './boot-worker.js', import.meta.url),
-  replayWorker: new URL(fromSources ? './replay-worker.ts' : './replay-worker.js', import.meta.url),
+  bootWorker: new URL(fromSources ? './boot/boot-worker.ts' : './boot-worker.js', import.meta.url),
+  replayWorker: new URL(
+    fromSources ? './replay/replay-worker.ts' : './replay-worker.js',
+    import.meta.url,
+  ),
   exploreWorker: new URL(
     fromSources ? '../explore/explore-worker.ts' : './explore-worker.js',
     import.meta.url,

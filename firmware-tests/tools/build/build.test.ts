@@ -36,7 +36,7 @@ const PROGRAMS: Target = {
   ...CLI,
   entries: {
     ...CLI.entries,
-    'boot-worker': 'tools/command/boot-worker.ts',
+    'boot-worker': 'tools/command/boot/boot-worker.ts',
     'explore-worker': 'tools/explore/explore-worker.ts',
   },
 };
@@ -183,7 +183,8 @@ build(
     write(root, {
       'tools/shared.ts': 'export const shared = (text: string) => console.log(text);\n',
       'tools/command/cli.ts': "import { shared } from '../shared.ts';\nshared('cli');\n",
-      'tools/command/boot-worker.ts': "import { shared } from '../shared.ts';\nshared('boot');\n",
+      'tools/command/boot/boot-worker.ts':
+        "import { shared } from '../../shared.ts';\nshared('boot');\n",
       'tools/explore/explore-worker.ts':
         "import { shared } from '../shared.ts';\nshared('explore');\nthrow new Error('here');\n",
       'package.json': '{"type":"module"}',

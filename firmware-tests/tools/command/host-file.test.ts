@@ -4,7 +4,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { parseBoot } from '../../../tools/command/boot-options.ts';
+import { parseBoot } from '../../../tools/command/boot/boot-options.ts';
 import type { Part } from '../../../tools/explore/part.ts';
 import { PROFILES } from '../../../tools/simulator/profiles/profiles.ts';
 import { assertRefused, directory, hypxe, read, write } from '../../rigs/cli-rig.ts';

@@ -6,7 +6,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { parseBoot } from '../../../tools/command/boot-options.ts';
+import { parseBoot } from '../../../tools/command/boot/boot-options.ts';
 import { CommandError, Exit } from '../../../tools/command/usage.ts';
 import { assertRefused, directory, hypxe, write } from '../../rigs/cli-rig.ts';
 

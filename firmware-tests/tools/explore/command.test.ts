@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { exploreCommand } from '../../../tools/command/explore-command.ts';
+import { exploreCommand } from '../../../tools/command/explore/explore-command.ts';
 import { CommandError } from '../../../tools/command/usage.ts';
 import type { Part } from '../../../tools/explore/part.ts';
 

@@ -7,6 +7,7 @@ import * as fs from 'node:fs';
 import * as net from 'node:net';
 import * as path from 'node:path';
 import { suite } from 'uvu';
+import { Exit } from '../../../tools/command/usage.ts';
 import * as assert from 'uvu/assert';
 import { StreamFrames, encodeFrame } from '../../../tools/links/stream-frames.ts';
 import { TICKS_PER_MS, VirtualClock } from '../../../tools/simulator/base/clock.ts';
@@ -171,7 +172,8 @@ function withPath(assignment: string, ...args: string[]): ReturnType<typeof shel
 failures('passt is not installed', async () => {
   const run = await withPath('PATH=/nowhere', '--link passt --boot-file a.img');
   const advice = "It is in Debian's package passt: apt-get install passt.";
-  assertRefused({ ...run, out: '' }, 'ProgramMissing', 'passt is not installed', advice);
+  const text = 'passt is not installed';
+  assertRefused({ ...run, out: '' }, 'ProgramMissing', text, advice, Exit.ENVIRONMENT);
 });
 
 failures('passt dies, and says why', async () => {
@@ -252,7 +254,10 @@ for (const [args, name, text, advice] of [
 options('a socket that is not there', async () => {
   const run = await hypxe('boot', '--link', 'stream:nothing.sock', '--json');
   const advice = 'Start the program that listens there, or check the path.';
-  assertRefused(run, 'LinkUnreachable', 'nothing.sock: there is no such socket', advice);
+  const name = 'LinkUnreachable';
+  const message = 'nothing.sock: there is no such socket';
+  assertRefused({ ...run, out: '' }, name, message, advice, Exit.ENVIRONMENT);
+  assert.equal(JSON.parse(run.out), { error: { name, message, advice }, exitCode: 4 });
 });
 
 options.after(() => servers.forEach((server) => server.close()));

@@ -5,7 +5,7 @@
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { parseBoot } from '../../../tools/command/boot-options.ts';
+import { parseBoot } from '../../../tools/command/boot/boot-options.ts';
 import { scenariosCommand } from '../../../tools/command/scenarios-command.ts';
 import { UsageError } from '../../../tools/command/usage.ts';
 import { SCENARIOS } from '../../../tools/scenarios/index.ts';

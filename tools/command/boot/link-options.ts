@@ -4,8 +4,8 @@
 
 import { isIPv4 } from 'node:net';
 import * as path from 'node:path';
-import { PASST_GATEWAY, type LinkRequest } from '../links/link-start.ts';
-import { UsageError, quoted } from './usage.ts';
+import { PASST_GATEWAY, type LinkRequest } from '../../links/link-start.ts';
+import { UsageError, quoted } from '../usage.ts';
 
 /** What a boot over a real network is told. Plain data. */
 export interface LinkOptions {

@@ -2,16 +2,20 @@
 
 /** What a boot came to, as plain data: it crosses from the worker, and `--json` prints it. */
 
-import type { MemoryRange } from '../../src/machine.ts';
-import type { GuestEnd, Verdict } from '../flow/boot-flow.ts';
-import type { MachineCounts } from '../flow/counts.ts';
-import type { StageEnd } from '../flow/stage.ts';
-import type { LinkCounts } from '../links/stream-peer.ts';
-import type { OsNic } from '../os/loaded-os.ts';
-import { AUDIT_CHECKS, type AuditCheck, type Finding } from '../simulator/audit/audit-findings.ts';
+import type { MemoryRange } from '../../../src/machine.ts';
+import type { GuestEnd, Verdict } from '../../flow/boot-flow.ts';
+import type { MachineCounts } from '../../flow/counts.ts';
+import type { StageEnd } from '../../flow/stage.ts';
+import type { LinkCounts } from '../../links/stream-peer.ts';
+import type { OsNic } from '../../os/loaded-os.ts';
+import {
+  AUDIT_CHECKS,
+  type AuditCheck,
+  type Finding,
+} from '../../simulator/audit/audit-findings.ts';
 import type { BootRequest } from './boot-options.ts';
 import type { OutcomePush } from './push-run.ts';
-import { plural } from './usage.ts';
+import { plural } from '../usage.ts';
 
 /** An error of the firmware: its name, what was seen, and what to do. */
 export interface OutcomeError {

@@ -6,14 +6,14 @@
  */
 
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
-import type { FirmwareEvent } from '../../src/events.ts';
+import type { FirmwareEvent } from '../../../src/events.ts';
 import { logLine } from './boot-log.ts';
 import type { BootRequest } from './boot-options.ts';
 import type { BootOutcome } from './boot-outcome.ts';
 import { runBoot } from './boot-run.ts';
-import { workerFailure, type WorkerFailure } from './worker-failure.ts';
-import { RingLink, type RingLinkEnds } from '../links/ring-link.ts';
-import type { WallClock } from '../../src/services/time-sync.ts';
+import { workerFailure, type WorkerFailure } from '../worker-failure.ts';
+import { RingLink, type RingLinkEnds } from '../../links/ring-link.ts';
+import type { WallClock } from '../../../src/services/time-sync.ts';
 
 /** What the worker is given. */
 export interface BootWorkerData {

@@ -6,7 +6,7 @@
  */
 
 import * as fs from 'node:fs';
-import { Capture } from '../capture/capture.ts';
+import { Capture } from '../../capture/capture.ts';
 
 /** What a capture needs to know of the machine. */
 export interface CapturedMachine {

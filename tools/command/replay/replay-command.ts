@@ -5,9 +5,9 @@
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
-import { requireFile } from './files.ts';
+import { requireFile } from '../files.ts';
 import type { ReplayMessage, ReplayWorkerData } from './replay-worker.ts';
-import type { Terminal } from './terminal.ts';
+import type { Terminal } from '../terminal.ts';
 import { shippedTraces, traceFile } from './trace-names.ts';
 import {
   CommandError,
@@ -21,8 +21,8 @@ import {
   plural,
   wholeNumber,
   type ExitCode,
-} from './usage.ts';
-import { OUT_OF_MEMORY, thrownByWorker } from './worker-failure.ts';
+} from '../usage.ts';
+import { OUT_OF_MEMORY, thrownByWorker } from '../worker-failure.ts';
 
 /** The help text. `names`: the sessions that come with hypxe. */
 export const replayHelp = (

@@ -4,13 +4,13 @@
 
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
-import type { Shard } from '../explore/exploration.ts';
-import { FAULT_KINDS, PlanError, parsePlan } from '../explore/plan.ts';
-import type { HostProfile } from '../simulator/profiles/profile.ts';
-import { DEFAULT_PROFILE } from '../simulator/profiles/profiles.ts';
-import { requireFile } from './files.ts';
-import { readHost } from './host-options.ts';
-import { EXIT_HELP, UsageError, badOption, quoted, wholeNumber } from './usage.ts';
+import type { Shard } from '../../explore/exploration.ts';
+import { FAULT_KINDS, PlanError, parsePlan } from '../../explore/plan.ts';
+import type { HostProfile } from '../../simulator/profiles/profile.ts';
+import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
+import { requireFile } from '../files.ts';
+import { readHost } from '../host-options.ts';
+import { EXIT_HELP, UsageError, badOption, quoted, wholeNumber } from '../usage.ts';
 
 /** What is explored. */
 export interface ExploreRequest {

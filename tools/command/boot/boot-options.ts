@@ -4,16 +4,16 @@
 
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
-import type { ServiceName } from '../../src/boot/services.ts';
-import { FLOW_STEPS, checkSteps, type FlowStep } from '../flow/flow-steps.ts';
-import { PROCESSORS_MAX } from '../simulator/hypervisor/partition.ts';
-import type { HostProfile } from '../simulator/profiles/profile.ts';
-import { DEFAULT_PROFILE } from '../simulator/profiles/profiles.ts';
+import type { ServiceName } from '../../../src/boot/services.ts';
+import { FLOW_STEPS, checkSteps, type FlowStep } from '../../flow/flow-steps.ts';
+import { PROCESSORS_MAX } from '../../simulator/hypervisor/partition.ts';
+import type { HostProfile } from '../../simulator/profiles/profile.ts';
+import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
 import { MEMORY_MAX_MIB } from './boot-help.ts';
 import { readDevices } from './device-options.ts';
 import { pathBelow } from './directory-files.ts';
-import { requireDirectory, requireFile } from './files.ts';
-import { readHost, turnKnobs, type GivenKnobs } from './host-options.ts';
+import { requireDirectory, requireFile } from '../files.ts';
+import { readHost, turnKnobs, type GivenKnobs } from '../host-options.ts';
 import { readLink, type LinkOptions } from './link-options.ts';
 import {
   firstImage,
@@ -22,7 +22,7 @@ import {
   readServices,
   type PushedFile,
 } from './push-options.ts';
-import { UsageError, badOption, didYouMean, probability, quoted, wholeNumber } from './usage.ts';
+import { UsageError, badOption, didYouMean, probability, quoted, wholeNumber } from '../usage.ts';
 
 export { BOOT_HELP } from './boot-help.ts';
 

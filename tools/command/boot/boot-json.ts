@@ -2,8 +2,12 @@
 
 /** The document that `hypxe boot --json` prints: the same members whatever the verdict. */
 
-import { TICKS_PER_MS } from '../simulator/base/clock.ts';
-import { AUDIT_CHECKS, type AuditCheck, type Finding } from '../simulator/audit/audit-findings.ts';
+import { TICKS_PER_MS } from '../../simulator/base/clock.ts';
+import {
+  AUDIT_CHECKS,
+  type AuditCheck,
+  type Finding,
+} from '../../simulator/audit/audit-findings.ts';
 import type { BootRequest } from './boot-options.ts';
 import { checkState, summary, type BootOutcome } from './boot-outcome.ts';
 

@@ -2,16 +2,16 @@
 
 /** The worker in which sessions are replayed: a firmware that hangs is ended from outside. */
 
-import { ReplayError } from '../replay/replay-error.ts';
+import { ReplayError } from '../../replay/replay-error.ts';
 import { pathToFileURL } from 'node:url';
 import { parentPort, workerData } from 'node:worker_threads';
-import type { Firmware } from '../replay/firmware.ts';
-import { replayTrace } from '../replay/replay.ts';
-import { reportJson, reportText } from '../replay/report.ts';
-import { parseTrace, type TraceFile } from '../replay/trace-file.ts';
-import { readText } from './files.ts';
-import { UsageError } from './usage.ts';
-import { workerFailure, type WorkerFailure } from './worker-failure.ts';
+import type { Firmware } from '../../replay/firmware.ts';
+import { replayTrace } from '../../replay/replay.ts';
+import { reportJson, reportText } from '../../replay/report.ts';
+import { parseTrace, type TraceFile } from '../../replay/trace-file.ts';
+import { readText } from '../files.ts';
+import { UsageError } from '../usage.ts';
+import { workerFailure, type WorkerFailure } from '../worker-failure.ts';
 
 /** What the worker is given. */
 export interface ReplayWorkerData {

@@ -4,12 +4,12 @@
 
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { SCRIPT_NAME } from '../../src/boot/boot-script.ts';
-import { COMMAND_LINE_NAME } from '../../src/boot/push-boot.ts';
-import { SERVICE_NAMES, type ServiceName } from '../../src/boot/services.ts';
-import { FileCopyStart } from '../../src/services/protocol.ts';
-import { requireFile } from './files.ts';
-import { UsageError, didYouMean, quoted } from './usage.ts';
+import { SCRIPT_NAME } from '../../../src/boot/boot-script.ts';
+import { COMMAND_LINE_NAME } from '../../../src/boot/push-boot.ts';
+import { SERVICE_NAMES, type ServiceName } from '../../../src/boot/services.ts';
+import { FileCopyStart } from '../../../src/services/protocol.ts';
+import { requireFile } from '../files.ts';
+import { UsageError, didYouMean, quoted } from '../usage.ts';
 
 /** Units of a name's field in START. */
 const NAME_UNITS_MAX = FileCopyStart.sizes.fileName / 2;

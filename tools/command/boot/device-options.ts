@@ -2,8 +2,8 @@
 
 /** The further devices of a machine, by their names. */
 
-import { DEVICES, deviceNamed } from '../simulator/services/devices.ts';
-import { UsageError, didYouMean, quoted } from './usage.ts';
+import { DEVICES, deviceNamed } from '../../simulator/services/devices.ts';
+import { UsageError, didYouMean, quoted } from '../usage.ts';
 
 /** For helps: the devices, each with what it is. */
 export const DEVICES_HELP = DEVICES.map(({ name, text }) => `${name} (${text})`).join(', ');

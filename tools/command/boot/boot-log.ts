@@ -2,9 +2,9 @@
 
 /** The boot log: the firmware's events as lines that people read. */
 
-import type { FirmwareEvent } from '../../src/events.ts';
-import { wallTimeMs, type WallClock } from '../../src/services/time-sync.ts';
-import { utcText } from '../../src/services/utc.ts';
+import type { FirmwareEvent } from '../../../src/events.ts';
+import { wallTimeMs, type WallClock } from '../../../src/services/time-sync.ts';
+import { utcText } from '../../../src/services/utc.ts';
 
 /** Ticks of 100 ns in a millisecond. */
 const TICKS_PER_MS = 10_000;

@@ -12,12 +12,12 @@ import {
   loadText,
   type ExploreJob,
   type ExploreMessage,
-} from '../explore/job.ts';
-import type { RunOutcome } from '../explore/run.ts';
-import type { TallyData } from '../explore/tally.ts';
+} from '../../explore/job.ts';
+import type { RunOutcome } from '../../explore/run.ts';
+import type { TallyData } from '../../explore/tally.ts';
 import type { ExploreRequest } from './explore-options.ts';
-import { CommandError, Exit, InterruptedError, type ExitCode } from './usage.ts';
-import { OUT_OF_MEMORY, thrownByWorker } from './worker-failure.ts';
+import { CommandError, Exit, InterruptedError, type ExitCode } from '../usage.ts';
+import { OUT_OF_MEMORY, thrownByWorker } from '../worker-failure.ts';
 
 /** How often the signs of life are looked at, in ms. */
 const HEARTBEAT_MS = 250;

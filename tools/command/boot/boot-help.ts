@@ -2,10 +2,10 @@
 
 /** What `hypxe boot --help` prints. */
 
-import { PROCESSORS_MAX } from '../simulator/hypervisor/partition.ts';
-import { DEFAULT_PROFILE } from '../simulator/profiles/profiles.ts';
+import { PROCESSORS_MAX } from '../../simulator/hypervisor/partition.ts';
+import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
 import { DEVICES_HELP } from './device-options.ts';
-import { EXIT_HELP } from './usage.ts';
+import { EXIT_HELP } from '../usage.ts';
 
 /** Most guest RAM, in MiB. */
 export const MEMORY_MAX_MIB = 2048;

@@ -4,7 +4,7 @@
 
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { UsageError, didYouMean, quoted } from './usage.ts';
+import { UsageError, didYouMean, quoted } from '../usage.ts';
 
 /** The names of the sessions that come with hypxe, in order. `folder`: where they are. */
 export function shippedTraces(folder: string): readonly string[] {

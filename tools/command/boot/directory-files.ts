@@ -4,7 +4,7 @@
 
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import type { FileSource } from '../simulator/network/index.ts';
+import type { FileSource } from '../../simulator/network/index.ts';
 
 /** Why a file is not served. */
 export const OUTSIDE = 'lies outside of the served directory';

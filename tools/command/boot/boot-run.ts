@@ -2,34 +2,39 @@
 
 /** One boot: the machine is built, the flow runs, and what happened becomes plain data. */
 
-import { errorEntry } from '../../src/catalogue.ts';
+import { errorEntry } from '../../../src/catalogue.ts';
 import { createHash } from 'node:crypto';
 import { pathToFileURL } from 'node:url';
-import { PUSHED, type BootImage } from '../../src/boot/boot.ts';
-import type { HypxeError } from '../../src/error.ts';
-import type { FirmwareEvent } from '../../src/events.ts';
-import { versionText } from '../../src/vmbus/protocol.ts';
-import { BadBootResult, runBootFlow, type Firmware, type FlowReport } from '../flow/boot-flow.ts';
-import type { SanFirmware } from '../flow/san-boot.ts';
-import type { OsReport } from '../os/loaded-os.ts';
-import { TICKS_PER_MS } from '../simulator/base/clock.ts';
-import type { Link } from '../simulator/network/link.ts';
-import { SimulatedMachine } from '../simulator/machine.ts';
+import { PUSHED, type BootImage } from '../../../src/boot/boot.ts';
+import type { HypxeError } from '../../../src/error.ts';
+import type { FirmwareEvent } from '../../../src/events.ts';
+import { versionText } from '../../../src/vmbus/protocol.ts';
+import {
+  BadBootResult,
+  runBootFlow,
+  type Firmware,
+  type FlowReport,
+} from '../../flow/boot-flow.ts';
+import type { SanFirmware } from '../../flow/san-boot.ts';
+import type { OsReport } from '../../os/loaded-os.ts';
+import { TICKS_PER_MS } from '../../simulator/base/clock.ts';
+import type { Link } from '../../simulator/network/link.ts';
+import { SimulatedMachine } from '../../simulator/machine.ts';
 import {
   Network,
   memoryFiles,
   syntheticImage,
   type FileSource,
-} from '../simulator/network/index.ts';
-import { deviceNamed } from '../simulator/services/index.ts';
+} from '../../simulator/network/index.ts';
+import { deviceNamed } from '../../simulator/services/index.ts';
 import type { BootRequest } from './boot-options.ts';
 import type { BootOutcome, OutcomeError, OutcomeOs } from './boot-outcome.ts';
 import { directoryFiles } from './directory-files.ts';
-import { readBytes } from './files.ts';
+import { readBytes } from '../files.ts';
 import { Pushes, type OutcomePush } from './push-run.ts';
 import { CaptureWriter } from './capture-writer.ts';
 import { TraceWriter } from './trace-writer.ts';
-import { EnvironmentError, UsageError } from './usage.ts';
+import { EnvironmentError, UsageError } from '../usage.ts';
 
 /** What a boot tells while it runs. */
 export interface BootListener {

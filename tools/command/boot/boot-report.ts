@@ -2,14 +2,18 @@
 
 /** What a boot came to, as text for people. */
 
-import { PAGE_SIZE } from '../../src/machine.ts';
-import type { StageEnd } from '../flow/stage.ts';
-import { AUDIT_CHECKS, type AuditCheck, type Finding } from '../simulator/audit/audit-findings.ts';
-import { TICKS_PER_MS } from '../simulator/base/clock.ts';
-import { hex } from '../simulator/base/hex.ts';
+import { PAGE_SIZE } from '../../../src/machine.ts';
+import type { StageEnd } from '../../flow/stage.ts';
+import {
+  AUDIT_CHECKS,
+  type AuditCheck,
+  type Finding,
+} from '../../simulator/audit/audit-findings.ts';
+import { TICKS_PER_MS } from '../../simulator/base/clock.ts';
+import { hex } from '../../simulator/base/hex.ts';
 import { checkState, endText, summary, type BootOutcome } from './boot-outcome.ts';
 import { pushLines } from './push-run.ts';
-import { plural } from './usage.ts';
+import { plural } from '../usage.ts';
 
 /** Runs of pages listed for one finding. */
 const RUNS_LISTED_MAX = 4;

@@ -4,15 +4,20 @@
 
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { BootWorkerData, WorkerMessage } from './boot-worker.ts';
-import type { GuestEnd } from '../flow/boot-flow.ts';
-import { LinkError, startLink, type LinkRequest, type RunningLink } from '../links/link-start.ts';
+import type { GuestEnd } from '../../flow/boot-flow.ts';
+import {
+  LinkError,
+  startLink,
+  type LinkRequest,
+  type RunningLink,
+} from '../../links/link-start.ts';
 import { bootJson } from './boot-json.ts';
 import { BOOT_HELP, parseBoot, type BootRequest } from './boot-options.ts';
 import { interruptedOutcome, lostOutcome, type BootOutcome } from './boot-outcome.ts';
 import { bootReport } from './boot-report.ts';
-import type { Terminal } from './terminal.ts';
-import { EnvironmentError, Exit, failureText, plural, type ExitCode } from './usage.ts';
-import { OUT_OF_MEMORY, thrownByWorker } from './worker-failure.ts';
+import type { Terminal } from '../terminal.ts';
+import { EnvironmentError, Exit, failureText, plural, type ExitCode } from '../usage.ts';
+import { OUT_OF_MEMORY, thrownByWorker } from '../worker-failure.ts';
 
 /** How often the signs of life are looked at, in ms. */
 const HEARTBEAT_MS = 250;

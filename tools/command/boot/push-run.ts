@@ -7,10 +7,10 @@
 
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
-import type { BootResult } from '../../src/boot/boot.ts';
-import type { ServiceName } from '../../src/boot/services.ts';
-import type { ChannelDevice } from '../simulator/vmbus-server/channel-interface.ts';
-import { TICKS_PER_MS } from '../simulator/base/clock.ts';
+import type { BootResult } from '../../../src/boot/boot.ts';
+import type { ServiceName } from '../../../src/boot/services.ts';
+import type { ChannelDevice } from '../../simulator/vmbus-server/channel-interface.ts';
+import { TICKS_PER_MS } from '../../simulator/base/clock.ts';
 import {
   FileCopyHost,
   HeartbeatHost,
@@ -19,9 +19,9 @@ import {
   type FileContents,
   type PushOutcome,
   type PushReport,
-} from '../simulator/services/index.ts';
+} from '../../simulator/services/index.ts';
 import { guestPath, type PushedFile } from './push-options.ts';
-import { EnvironmentError } from './usage.ts';
+import { EnvironmentError } from '../usage.ts';
 
 /** Bytes read at once for a digest. */
 const CHUNK = 1 << 20;

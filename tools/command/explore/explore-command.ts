@@ -3,7 +3,7 @@
 /** `hypxe explore`: divides the runs among workers, shows how far they are, and reports. */
 
 import * as os from 'node:os';
-import { shardSize } from '../explore/exploration.ts';
+import { shardSize } from '../../explore/exploration.ts';
 import {
   PART_FORMAT,
   PART_VERSION,
@@ -11,17 +11,17 @@ import {
   mergeParts,
   parsePart,
   type Part,
-} from '../explore/part.ts';
-import { parsePlan } from '../explore/plan.ts';
-import type { RunOutcome } from '../explore/run.ts';
-import { Tally } from '../explore/tally.ts';
-import { hostIdentity } from '../simulator/profiles/profile-file.ts';
-import type { Terminal } from './terminal.ts';
+} from '../../explore/part.ts';
+import { parsePlan } from '../../explore/plan.ts';
+import type { RunOutcome } from '../../explore/run.ts';
+import { Tally } from '../../explore/tally.ts';
+import { hostIdentity } from '../../simulator/profiles/profile-file.ts';
+import type { Terminal } from '../terminal.ts';
 import { EXPLORE_HELP, parseExplore, type ExploreRequest } from './explore-options.ts';
 import { hangText, runOne, runPool, type PoolListener, type Ready } from './explore-pool.ts';
 import { duration, exploreExit, exploreReport, runReport } from './explore-report.ts';
-import { readText } from './files.ts';
-import { Exit, type ExitCode, InterruptedError, UsageError } from './usage.ts';
+import { readText } from '../files.ts';
+import { Exit, type ExitCode, InterruptedError, UsageError } from '../usage.ts';
 
 /** How often progress is shown, in ms. */
 const PROGRESS_MS = 2000;

@@ -2,11 +2,11 @@
 
 /** The result of an exploration, in words. */
 
-import type { PlaceCounts } from '../explore/exploration.ts';
-import type { Part } from '../explore/part.ts';
-import type { RunOutcome } from '../explore/run.ts';
-import type { Group } from '../explore/tally.ts';
-import { Exit, type ExitCode } from './usage.ts';
+import type { PlaceCounts } from '../../explore/exploration.ts';
+import type { Part } from '../../explore/part.ts';
+import type { RunOutcome } from '../../explore/run.ts';
+import type { Group } from '../../explore/tally.ts';
+import { Exit, type ExitCode } from '../usage.ts';
 
 /** Findings are listed up to this number; the JSON has all. */
 const LISTED_MAX = 40;

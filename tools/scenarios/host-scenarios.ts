@@ -2,7 +2,7 @@
 
 /** Hosts that break their word, and guests that must bear what hosts may do. */
 
-import { createDriver } from '../../src/driver.ts';
+import { anyPlatform, createDriver } from '../../src/any.ts';
 import { HypxeError } from '../../src/error.ts';
 import { Log } from '../../src/events.ts';
 import { HyperV } from '../../src/hyperv/hyperv.ts';
@@ -90,14 +90,11 @@ function openRescinded(machine: SimulatedMachine, looks: boolean): void {
   const allocator = new MapAllocator(bootProcessor.memoryMap);
   const log = new Log(undefined);
   const pages = new SharedMemory(new GuestMemory(bootProcessor.memory), allocator, log);
-  const hv = new HyperV(bootProcessor, pages, log);
-  const connection = new VmbusConnection(hv);
+  const hv = new HyperV(anyPlatform(bootProcessor), pages, log);
   let rescinded = false;
-  connection.handler = {
-    unsolicited: ({ type }) => {
-      if (type === MessageType.RESCIND_CHANNEL_OFFER) rescinded = true;
-    },
-  };
+  const connection = new VmbusConnection(hv, {}, ({ type }) => {
+    if (type === MessageType.RESCIND_CHANNEL_OFFER) rescinded = true;
+  });
   hv.probe();
   connection.setUp();
   connection.initiateContact(VmbusVersion.V3_0);

@@ -13,7 +13,9 @@ import {
   VersionResponse,
   VmbusVersion,
 } from '../../../src/vmbus/protocol.ts';
-import { contactNewestOf } from '../../../src/vmbus/contact.ts';
+import { contactNewestOf } from '../../../src/os/contact.ts';
+import { osSint } from '../../../src/os/sint.ts';
+import { connectionsOf } from '../../../src/os/sints.ts';
 import { GuestRig, ProbeDevice, ProbeDriver, failure } from '../../rigs/guest-rig.ts';
 import { patched } from '../../rigs/driver-rig.ts';
 import { SAMPLES } from '../../rigs/golden/golden.ts';
@@ -200,7 +202,7 @@ target(
       ['server2019', 0x200f3n],
       ['server2022', 0xf3n],
     ] as const) {
-      const hyperv = { sintVector: 0xf3, autoEoi: 'as-recommended' } as const;
+      const hyperv = { sint: osSint(0xf3) };
       const rig = new GuestRig({ host, hyperv }).start();
       assert.is(rig.machine.partition.inspection.register(0, 'SINT2'), sint);
       rig.stop();
@@ -242,6 +244,10 @@ target.run();
 
 const features = suite('features of 6.0');
 
+function agreedFeatures({ hv, bus }: GuestRig): number | undefined {
+  return connectionsOf(hv).get(bus.connection);
+}
+
 features('those that both know are agreed, and make OPEN_CHANNEL longer', () => {
   for (const [host, asked, agreed] of [
     ['copper', 3, 3],
@@ -257,7 +263,7 @@ features('those that both know are agreed, and make OPEN_CHANNEL longer', () => 
       ...{ host, devices, cards: 0, processors: 2 },
       ...{ drivers: [driver], bus: { connection } },
     }).start();
-    assert.is(rig.bus.connection.features, agreed);
+    assert.is(agreedFeatures(rig), agreed);
     const open = rig.posts(OPEN_CHANNEL)[0]!;
     const { address } = driver.channel;
     assert.is(open.bytes.length / 2, OpenChannel.size + (agreed === 0 ? 0 : SignalParameters.size));
@@ -284,7 +290,7 @@ features('a host that claims more than was asked for is not believed', () => {
       type === VERSION_RESPONSE && payload.length === 20 ? patched(payload, 16, 0xff) : undefined,
   };
   rig.start();
-  assert.is(rig.bus.connection.features, 1);
+  assert.is(agreedFeatures(rig), 1);
   rig.stop();
 });
 
@@ -295,7 +301,7 @@ features('an answer without features has none', () => {
   };
   rig.start();
   assert.is(rig.bus.connection.version, VmbusVersion.V6_0);
-  assert.is(rig.bus.connection.features, 0);
+  assert.is(agreedFeatures(rig), 0);
 });
 
 features.run();

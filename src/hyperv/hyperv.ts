@@ -5,25 +5,22 @@
  * registers and hypercalls and nothing of VMBus (iPXE arch/x86/drivers/hyperv/hyperv.c, TLFS 11).
  */
 
-import { HypxeError, type ErrorName } from '../error.ts';
+import { HypxeError } from '../error.ts';
 import type { Log } from '../events.ts';
 import { PAGE_SIZE } from '../machine.ts';
 import type { Purpose, Region, SharedMemory } from '../memory/shared-memory.ts';
 import { TICKS_PER_MS } from '../time.ts';
 import { ReferenceClock, referenceTsc } from './clock.ts';
+import { detect, type Detected } from './detect.ts';
+import { newMessage, takeMessage, type ReceivedMessage } from './message.ts';
 import type { ClockSource, Platform } from './platform.ts';
 import {
   Cpuid,
   GuestOsId,
   HV_ENABLE,
-  HV_HYPERCALL_LOCKED,
-  HV_MESSAGE_PAYLOAD_MAX,
-  HV_MESSAGE_PENDING,
   HV_PAGE_REGISTER_MASK,
   HvCall,
   HvFeature,
-  HvMessageType,
-  HvPrivilege,
   HvStatus,
   Msr,
   PostMessage,
@@ -50,13 +47,7 @@ const POST_RETRY_STATUS: readonly number[] = [
 const POST_MESSAGE = BigInt(HvCall.POST_MESSAGE);
 const SIGNAL_EVENT = BigInt(HvCall.SIGNAL_EVENT);
 
-/** What the partition must be allowed: word of CPUID 0x40000003, bit, what it lacks without. */
-const NEEDED: readonly (readonly ['eax' | 'ebx', number, ErrorName, string])[] = [
-  ['eax', HvFeature.SYNIC, 'NoSynic', 'no SynIC registers'],
-  ['ebx', HvPrivilege.POST_MESSAGES, 'NoPostMessages', 'may not post messages'],
-  ['ebx', HvPrivilege.SIGNAL_EVENTS, 'NoSignalEvents', 'may not signal events'],
-  ['eax', HvFeature.TIME_REF_COUNT, 'NoReferenceTime', 'no reference counter'],
-];
+export type { ReceivedMessage } from './message.ts';
 
 /** What may be chosen of the hypervisor layer. */
 export interface HyperVOptions {
@@ -74,16 +65,6 @@ export interface HyperVOptions {
 export interface HvPart {
   /** The machine is about to be let go, and nothing is unmapped yet. @throws HypxeError */
   unmapping(): void;
-}
-
-/** A message as it was copied out of its slot. */
-export interface ReceivedMessage {
-  /** SynIC message type. */
-  type: number;
-  /** Payload, zero beyond `length`: whoever reads beyond the end of a short message reads zeros. */
-  readonly payload: Uint8Array;
-  readonly view: DataView;
-  length: number;
 }
 
 /** A register that gives the host a page of ours. */
@@ -106,31 +87,28 @@ export class HyperV {
   readonly parts: HvPart[] = [];
   /** Identity of the guest as the host knows it, or 0. */
   identity = 0n;
+  /** Guest physical addresses of message page and event page, after {@link probe}. */
+  messagePage = 0;
+  eventPage = 0;
   readonly #options: HyperVOptions;
   #state: 'off' | 'running' | 'quiesced' = 'off';
-  #features = 0;
   #sint = 0n;
   #source: ClockSource | undefined;
   /** All memory of ours. */
   #regions: Region[] = [];
   /** In the order in which they are mapped. */
   #registers: PageRegister[] = [];
-  #messages: Region | undefined;
-  #events: Region | undefined;
-  #scontrol = false;
   /** Input of hypercalls: read by the host during the call only, so never in the ledger. */
   #input = 0;
   #inputAddress = 0n;
-  readonly #message: ReceivedMessage;
+  readonly #message = newMessage();
 
   constructor(platform: Platform, pages: SharedMemory, log: Log, options: HyperVOptions = {}) {
-    const payload = new Uint8Array(HV_MESSAGE_PAYLOAD_MAX);
     this.platform = platform;
     this.clock = new ReferenceClock(platform, options.cancel);
     this.pages = pages;
     this.log = log;
     this.#options = options;
-    this.#message = { type: 0, payload, view: new DataView(payload.buffer), length: 0 };
   }
 
   // --- set up and tear down ---
@@ -141,9 +119,9 @@ export class HyperV {
    * @throws HypxeError with nothing mapped and nothing allocated; a refusal has written no register
    */
   probe(): void {
-    const hypercall = this.#detect();
+    const detected = detect(this.platform);
     try {
-      this.#allocateAll(hypercall);
+      this.#allocateAll(detected);
       this.#mapAll();
     } catch (error) {
       this.#unmapAll(true);
@@ -166,7 +144,7 @@ export class HyperV {
    */
   quiesce(): void {
     if (!this.isRunning) return;
-    this.log.attempt('error', 'HV', '', 'while undoing', () => {
+    this.#attempt(() => {
       for (let sint = 0; sint < SINT_COUNT; sint++) this.#mask(sint);
     });
     this.#unmapAll(false);
@@ -193,46 +171,12 @@ export class HyperV {
     return this.#state === 'running';
   }
 
-  /** @returns the hypercall register as it is, where there is one */
-  #detect(): bigint | undefined {
-    const { platform } = this;
-    const hasPage = platform.hypercallPage !== undefined;
-    platform.identify();
-
-    // Check for features and privileges: touching what is missing reboots a guest (iPXE b6889eaa1)
-    const facts = platform.facts(Cpuid.HV_FEATURES);
-    const seen = `(features are ${hex(facts.eax)}:${hex(facts.ebx)})`;
-    if (hasPage && !(facts.eax & HvFeature.HYPERCALL)) {
-      throw new HypxeError('NoHypercallRegister', `no hypercall MSR ${seen}`);
-    }
-    for (const [word, bit, name, text] of NEEDED) {
-      if (!(facts[word] & bit)) throw new HypxeError(name, `${text} ${seen}`);
-    }
-
-    // Do not steal ownership from the Gen 2 UEFI firmware: that crashes the VM (iPXE 936657832)
-    const owner = platform.read(Msr.GUEST_OS_ID);
-    if (owner === GuestOsId.UEFI || owner === GuestOsId.UEFI_ARM64) {
-      throw new HypxeError('OwnedByUefi', 'guest is owned by the Gen 2 UEFI firmware');
-    }
-
-    // A locked hypercall page cannot be moved: writing the register would fault
-    const hypercall = hasPage ? platform.read(Msr.HYPERCALL) : undefined;
-    if (hypercall !== undefined && hypercall & HV_HYPERCALL_LOCKED) {
-      const text = `hypercall register is locked at ${hex(hypercall)}`;
-      throw new HypxeError('HypercallPageLocked', text);
-    }
-
-    this.#features = facts.eax;
-    return hypercall;
-  }
-
   /** @throws HypxeError OutOfMemory */
-  #allocateAll(hypercall: bigint | undefined): void {
+  #allocateAll({ facts, hypercall }: Detected): void {
     const { platform, pages, log } = this;
-    const registers: PageRegister[] = [];
+    const registers = this.#registers;
     if (hypercall !== undefined) {
-      registers.push(this.#page('HYPERCALL', Msr.HYPERCALL, 'hypercall'));
-      registers[0]!.seen = hypercall;
+      registers.push(this.#page('HYPERCALL', Msr.HYPERCALL, 'hypercall', hypercall));
     }
     const simp = this.#page('SIMP', Msr.SIMP, 'simp');
     const siefp = this.#page('SIEFP', Msr.SIEFP, 'siefp');
@@ -242,22 +186,22 @@ export class HyperV {
 
     // Choose a clock: the architecture's own, else the reference TSC page, else the counter
     const { counter } = platform;
-    const best = this.#options.clock !== 'counter';
-    this.#source = best ? platform.clock?.(log) : undefined;
-    const hasTscPage = counter !== undefined && (this.#features & HvFeature.REFERENCE_TSC) !== 0;
-    if (best && this.#source === undefined && hasTscPage) {
-      const tsc = this.#page('REFERENCE_TSC', Msr.REFERENCE_TSC, 'reference-tsc');
-      this.#source = referenceTsc(pages.memory, tsc.region.address, counter, log);
-      registers.push(tsc);
+    this.#source = undefined;
+    if (this.#options.clock !== 'counter') {
+      this.#source = platform.clock?.(log);
+      if (!this.#source && counter && facts.eax & HvFeature.REFERENCE_TSC) {
+        const tsc = this.#page('REFERENCE_TSC', Msr.REFERENCE_TSC, 'reference-tsc');
+        this.#source = referenceTsc(pages.memory, tsc.region.address, counter, log);
+        registers.push(tsc);
+      }
     }
-    this.#registers = [...registers, simp, siefp];
-    this.#messages = simp.region;
-    this.#events = siefp.region;
+    registers.push(simp, siefp);
+    this.messagePage = simp.region.address;
+    this.eventPage = siefp.region.address;
   }
 
-  #page(name: string, register: number, purpose: Purpose): PageRegister {
-    const region = this.#allocate(purpose, PAGE_SIZE);
-    return { name, register, region, seen: undefined, mapped: false };
+  #page(name: string, register: number, purpose: Purpose, seen?: bigint): PageRegister {
+    return { name, register, region: this.#allocate(purpose, PAGE_SIZE), seen, mapped: false };
   }
 
   #allocate(purpose: Purpose, length: number, align?: number): Region {
@@ -285,11 +229,14 @@ export class HyperV {
     const text = `version ${version >>> 16}.${version & 0xffff} build ${build}`;
     log.info('HV', '', `detected "${vendor}" ${text}`);
 
-    // Map all pages, then switch the SynIC on
-    for (const page of this.#registers) this.#map(page);
-    this.clock.use(this.#source);
-    log.info('HV', '', `clock: ${this.clock.sourceName}`);
-    this.#scontrol = true;
+    // Map all pages, then switch the SynIC on. The clock is there before it
+    for (const page of this.#registers) {
+      if (page.register === Msr.SIMP) {
+        this.clock.use(this.#source);
+        log.info('HV', '', `clock: ${this.clock.sourceName}`);
+      }
+      this.#map(page);
+    }
     platform.write(Msr.SCONTROL, platform.read(Msr.SCONTROL) | HV_ENABLE);
     this.#state = 'running';
   }
@@ -300,23 +247,28 @@ export class HyperV {
    */
   #unmapAll(scontrol: boolean): void {
     if (this.identity === 0n) return;
-    const { platform, log } = this;
-    const attempt = (action: () => void): boolean =>
-      log.attempt('error', 'HV', '', 'while undoing', action);
-    for (const part of this.parts) attempt(() => part.unmapping());
+    const { platform } = this;
+    const registers = this.#registers;
+    for (const part of this.parts) this.#attempt(() => part.unmapping());
     this.#state = 'off';
-    if (scontrol && this.#scontrol) {
-      attempt(() => platform.write(Msr.SCONTROL, platform.read(Msr.SCONTROL) & ~HV_ENABLE));
-      this.#scontrol = false;
+    if (scontrol && registers.at(-1)?.mapped) {
+      this.#attempt(() => platform.write(Msr.SCONTROL, platform.read(Msr.SCONTROL) & ~HV_ENABLE));
     }
 
     // Whoever maps a page next may find what this one held: no event of ours must reach them
-    this.pages.memory.zero(this.#events!.address, PAGE_SIZE);
+    this.pages.memory.zero(this.eventPage, PAGE_SIZE);
     this.clock.use();
-    for (const page of [...this.#registers].reverse()) {
-      if (page.mapped) attempt(() => this.#unmap(page));
+    for (const page of [...registers].reverse()) {
+      if (page.mapped) this.#attempt(() => this.#unmap(page));
     }
-    if (attempt(() => platform.write(Msr.GUEST_OS_ID, 0n))) this.identity = 0n;
+    this.#attempt(() => {
+      platform.write(Msr.GUEST_OS_ID, 0n);
+      this.identity = 0n;
+    });
+  }
+
+  #attempt(action: () => void): void {
+    this.log.attempt('error', 'HV', '', 'while undoing', action);
   }
 
   #map(page: PageRegister): void {
@@ -431,44 +383,14 @@ export class HyperV {
   /**
    * Take a message of a SINT if there is one. The result is valid until the next call.
    *
-   * The slot is copied once, then released: type 0 by compare-and-exchange, since the host may have
-   * refilled a slot that somebody else has emptied; only then the pending flag is read, since the
-   * host may set it until it sees the slot empty (TLFS 11.9, Linux vmbus_signal_eom).
-   *
    * @param page message page to look into: ours, or another processor's; only our own processor can
    * be told to send the next one
    */
   receiveMessage(sint: number, page = this.messagePage): ReceivedMessage | undefined {
-    if (!this.isRunning) return undefined;
-    const { memory } = this.pages;
+    const { platform, pages } = this;
     const slot = page + sint * SynicMessage.size;
-    const word = memory.words[slot / 4]!;
-    if (word === HvMessageType.NONE) return undefined;
-
-    // Copy message; a length beyond the slot is cut (iPXE trusts it: its defect 5)
-    const message = this.#message;
-    const length = Math.min(memory.u8(slot + SynicMessage.at.length), HV_MESSAGE_PAYLOAD_MAX);
-    const data = slot + SynicMessage.at.data;
-    message.type = memory.u32(slot + SynicMessage.at.type);
-    message.length = length;
-    for (let i = 0; i < length; i++) message.payload[i] = memory.u8(data + i);
-    message.payload.fill(0, length);
-
-    // Release slot, unless it holds another message already; ask for the next one if one waits
-    Atomics.compareExchange(memory.words, slot / 4, word, HvMessageType.NONE);
-    if (memory.u8(slot + SynicMessage.at.flags) & HV_MESSAGE_PENDING) {
-      this.platform.write(Msr.EOM, 0n);
-    }
-    return message;
-  }
-
-  /** Guest physical addresses of message page and event page; only after {@link probe}. */
-  get messagePage(): number {
-    return this.#messages!.address;
-  }
-
-  get eventPage(): number {
-    return this.#events!.address;
+    const taken = this.isRunning && takeMessage(platform, pages.memory, slot, this.#message);
+    return taken ? this.#message : undefined;
   }
 
   /** Signal an event. Returns the hypercall's status; Quiesced is INVALID_CONNECTION_ID. */

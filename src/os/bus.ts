@@ -10,7 +10,8 @@ import type { BusPart } from '../vmbus/bus-part.ts';
 import type { VmbusChannel } from '../vmbus/channel.ts';
 import { VmbusDevice, releaseChannel } from '../vmbus/device.ts';
 import type { Offer } from '../vmbus/offer.ts';
-import { OpenChannel, SignalParameters, VMBUS_CHANNEL_MAX } from '../vmbus/protocol.ts';
+import { OpenChannel, VMBUS_CHANNEL_MAX } from '../vmbus/protocol.ts';
+import { wordOf } from './contact.ts';
 import { OsChannel, enableFlowControl, type OsChannelSizes } from './channel.ts';
 import { claimSint, connectionsOf } from './sints.ts';
 
@@ -45,22 +46,20 @@ export class OsBus implements BusPart {
 
   /** From 6.0 on the message is longer once a feature is agreed that needs it. */
   opening(
-    message: DataView,
+    words: number[],
     { offer, pages }: VmbusDevice,
     { targetVp = 0, flowControl = false }: OsChannelSizes,
     ring: number,
-  ): number {
+  ): void {
     if (flowControl) enableFlowControl(pages.memory, ring);
-    message.setUint32(OpenChannel.at.targetVp, targetVp, true);
+    words[wordOf(OpenChannel.at.targetVp)] = targetVp;
     const features = connectionsOf(this.#bus.hv).get(this.#bus.connection) ?? 0;
-    if (features === 0) return OpenChannel.size;
+    if (features === 0) return;
 
-    // What the host would choose
-    const { at, size } = SignalParameters;
-    message.setUint32(OpenChannel.size + at.connectionId, offer.connectionId, true);
-    message.setUint16(OpenChannel.size + at.eventFlag, offer.channel, true);
-    message.setUint16(OpenChannel.size + at.flags, 0, true);
-    return OpenChannel.size + size;
+    // What the host would choose, behind the user data: connection ID, event flag
+    const end = wordOf(OpenChannel.size);
+    while (words.length < end) words.push(0);
+    words.push(offer.connectionId, offer.channel);
   }
 
   opened(channel: VmbusChannel, sizes: OsChannelSizes): void {

@@ -14,6 +14,7 @@ import type { ContactPolicy } from '../vmbus/contact.ts';
 import {
   FeatureFlag,
   InitiateContact,
+  MessageHeader,
   TargetInfo,
   VERSION_RESPONSE2_SIZE,
   VMBUS_MESSAGE_CONNECTION_ID,
@@ -105,25 +106,20 @@ function isOlderHost(error: unknown): boolean {
 
 /** @throws HypxeError VersionTooOld, PortShared, ContactFailed */
 const OS_CONTACT: ContactPart = {
-  contacting(connection, message, version) {
+  contacting(connection, words, version) {
     const { targetVp = 0, monitors = true, features = 0 } = optionsOf(connection);
     requireNewEnough(connection, version, targetVp);
     const { at } = InitiateContact;
     const multiClient = version >= VmbusVersion.V5_0;
     connection.port = multiClient ? VMBUS_MESSAGE_CONNECTION_ID_4 : VMBUS_MESSAGE_CONNECTION_ID;
-    message.setUint32(at.targetVp, targetVp, true);
-    if (!monitors) {
-      message.setUint32(at.monitorIn, 0, true);
-      message.setUint32(at.monitorOut, 0, true);
-    }
+    words[wordOf(at.targetVp)] = targetVp;
+    if (!monitors) words[wordOf(at.monitorIn)] = words[wordOf(at.monitorOut)] = 0;
     if (!multiClient) return;
 
     // In place of the interrupt page where messages go, and from 6.0 on what else is asked for
-    message.setUint32(at.interruptPage, 0, true);
-    message.setUint8(at.interruptPage + TargetInfo.at.sint, connection.sint);
-    if (version < VmbusVersion.V6_0) return;
-    const flags = at.interruptPage + TargetInfo.at.featureFlags;
-    message.setUint32(flags, features & GUEST_FEATURES, true);
+    words[wordOf(at.interruptPage + TargetInfo.at.sint)] = connection.sint;
+    const flags = wordOf(at.interruptPage + TargetInfo.at.featureFlags);
+    words[flags] = version < VmbusVersion.V6_0 ? 0 : features & GUEST_FEATURES;
   },
 
   contacted(connection, answer, version) {
@@ -134,6 +130,11 @@ const OS_CONTACT: ContactPart = {
     connectionsOf(connection.hv).set(connection, agreed & asked);
   },
 };
+
+/** Which word behind the header a field is, or begins. */
+export function wordOf(at: number): number {
+  return (at - MessageHeader.size) / 4;
+}
 
 function optionsOf({ options }: VmbusConnection): OsConnectionOptions {
   return options;

@@ -6,7 +6,6 @@ import { HypxeError } from '../error.ts';
 import type { VmbusDevice } from '../vmbus/device.ts';
 import {
   MessageType,
-  ModifyChannel,
   ModifyChannelResponse,
   VP_INDEX_DISABLE_INTERRUPT,
   VmbusVersion,
@@ -30,10 +29,7 @@ export function modifyChannel(device: VmbusDevice, targetVp: number): void {
     const text = `events of channel ${id} cannot be moved to processor ${targetVp}`;
     throw new HypxeError('NotSupported', text);
   }
-  const message = connection.begin(MessageType.MODIFY_CHANNEL, ModifyChannel.size);
-  message.setUint32(ModifyChannel.at.channel, id, true);
-  message.setUint32(ModifyChannel.at.targetVp, targetVp, true);
-  connection.post(ModifyChannel.size);
+  connection.post(MessageType.MODIFY_CHANNEL, [id, targetVp]);
   if (version < VmbusVersion.V5_3) return;
 
   // Wait for response

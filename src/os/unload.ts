@@ -98,8 +98,7 @@ function unload(connection: VmbusConnection, options: UnloadOptions): UnloadResu
     return 'not-supported';
   }
   const posted = log.attempt('error', 'VMBUS', '', 'could not ask the host to unload', () => {
-    connection.begin(MessageType.UNLOAD, MessageHeader.size);
-    connection.post(MessageHeader.size);
+    connection.post(MessageType.UNLOAD);
   });
   if (!posted) return 'not-posted';
 

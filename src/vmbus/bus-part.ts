@@ -15,10 +15,10 @@ export interface BusPart {
   /**
    * An OPEN_CHANNEL has been made: change what it says.
    *
+   * @param words of the message behind its header, without the user data
    * @param ring guest physical address of the control page of the outbound ring
-   * @returns length of the message
    */
-  opening?(message: DataView, device: VmbusDevice, sizes: ChannelSizes, ring: number): number;
+  opening?(words: number[], device: VmbusDevice, sizes: ChannelSizes, ring: number): void;
   /** The host has opened a channel. */
   opened?(channel: VmbusChannel, sizes: ChannelSizes): void;
   /**

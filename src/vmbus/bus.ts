@@ -143,8 +143,7 @@ export class VmbusBus implements DeviceContext {
 
   #enumerate(): Offer[] {
     const { connection } = this;
-    connection.begin(MessageType.REQUEST_OFFERS, MessageHeader.size);
-    connection.post(MessageHeader.size);
+    connection.post(MessageType.REQUEST_OFFERS);
 
     // Offers are collected as they come, until the host says that these were all
     const offers: Offer[] = (this.#offers = []);

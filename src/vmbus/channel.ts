@@ -6,10 +6,9 @@
  */
 
 import { HypxeError, type ErrorName } from '../error.ts';
-import type { Log } from '../events.ts';
 import { HvStatus } from '../hyperv/protocol.ts';
 import { PAGE_SHIFT, PAGE_SIZE } from '../machine.ts';
-import type { VmbusConnection } from './connection.ts';
+import type { VmbusDevice } from './device.ts';
 import { newPacket, readHeader, readRanges, type Packet } from './packet.ts';
 import { COMPLETION_REQUESTED, PacketFooter, PacketHeader, PacketType } from './protocol.ts';
 import { ringLength, type InboundRing, type OutboundRing } from './ring.ts';
@@ -80,9 +79,7 @@ export class VmbusChannel {
   broken: ErrorName | undefined;
   /** Plugged in once the channel is open. */
   part: ChannelPart | undefined;
-  readonly #connection: VmbusConnection;
-  readonly #log: Log;
-  readonly #name: string;
+  readonly #device: VmbusDevice;
   readonly #packet: Packet;
   /** Header words of a packet under construction. */
   readonly #words: number[] = [];
@@ -93,24 +90,20 @@ export class VmbusChannel {
   /**
    * @param out,into the rings, zeroed
    * @param packetLength longest packet that is accepted, footer included
-   * @param name identity of the device, for log lines
    */
   constructor(
-    connection: VmbusConnection,
-    address: ChannelAddress,
+    device: VmbusDevice,
     handler: ChannelHandler,
     out: OutboundRing,
     into: InboundRing,
     packetLength: number,
-    name: string,
   ) {
-    this.address = address;
+    const { channel: id, monitor, connectionId: eventConnectionId } = device.offer;
+    this.address = { id, monitor, eventConnectionId };
     this.handler = handler;
     this.out = out;
     this.in = into;
-    this.#connection = connection;
-    this.#log = connection.hv.log;
-    this.#name = name;
+    this.#device = device;
     this.#packet = newPacket(packetLength);
   }
 
@@ -222,14 +215,15 @@ export class VmbusChannel {
   /** Signal the host. A failed signal is repeated by the next poll: the host would never look. */
   #signal(): void {
     const { id, monitor, eventConnectionId } = this.address;
-    const status = this.#connection.signal(id, monitor, eventConnectionId);
+    const { connection, log, name } = this.#device;
+    const status = connection.signal(id, monitor, eventConnectionId);
     if (status === HvStatus.SUCCESS) {
       this.#signalFailures = 0;
       return;
     }
     if (++this.#signalFailures === 1) {
       const text = `signalling failed with status 0x${status.toString(16)}: trying again`;
-      this.#log.warning('VMBUS', this.#name, text);
+      log.warning('VMBUS', name, text);
     }
     if (this.#signalFailures > SIGNAL_TRIES_MAX) {
       this.#breakOff('ChannelBroken', 'signal refused');
@@ -240,7 +234,7 @@ export class VmbusChannel {
   #breakOff(kind: ErrorName, text: string): void {
     if (this.broken !== undefined) return;
     this.broken = kind;
-    this.#log.error('VMBUS', this.#name, `channel given up: ${text}`);
+    this.#device.log.error('VMBUS', this.#device.name, `channel given up: ${text}`);
   }
 
   /** @throws HypxeError ChannelBroken (or what broke it) if the channel is no good any more */

@@ -18,7 +18,6 @@ import type { Region } from '../memory/shared-memory.ts';
 import { TICKS_PER_MS } from '../time.ts';
 import {
   ConnectionState,
-  InitiateContact,
   InterruptPage,
   MessageHeader,
   MessageType,
@@ -72,9 +71,10 @@ export interface ContactPart {
    * An INITIATE_CONTACT has been made: change what it says, and where it goes. The pages whose
    * addresses it then has are shared.
    *
+   * @param words of the message behind its header
    * @throws HypxeError with nothing sent
    */
-  contacting(connection: VmbusConnection, message: DataView, version: number): void;
+  contacting(connection: VmbusConnection, words: number[], version: number): void;
   /** The host knows the version: take what else it says. @throws HypxeError */
   contacted(connection: VmbusConnection, answer: ControlMessage, version: number): void;
 }
@@ -154,19 +154,16 @@ export class VmbusConnection {
     const text = versionText(version);
     const { pages, log } = this.hv;
 
-    // Construct message
-    const message = this.begin(MessageType.INITIATE_CONTACT, InitiateContact.size);
-    message.setUint32(InitiateContact.at.version, version, true);
-    this.#pages.forEach(({ address }, i) => message.setUint32(pageField(i), address, true));
-    part?.contacting(this, message, version);
+    // Construct message: version, processor, pages. All pages lie below 4 GiB
+    const words = [version, 0, ...this.#pages.flatMap(({ address }) => [address, 0])];
+    part?.contacting(this, words, version);
 
     // Post message. From here on the host may write to the pages
-    this.#pages.forEach((page, i) => {
-      const told = message.getUint32(pageField(i), true) === page.address;
-      if (told) pages.share(page, `INITIATE_CONTACT ${text}`);
-    });
+    for (const page of this.#pages) {
+      if (words.includes(page.address, 2)) pages.share(page, `INITIATE_CONTACT ${text}`);
+    }
     try {
-      this.post(InitiateContact.size, part === undefined);
+      this.post(MessageType.INITIATE_CONTACT, words, 0, part === undefined);
     } catch (error) {
       if (!this.mustUnload) this.#revoke('a contact that was never posted');
       throw error;
@@ -210,8 +207,7 @@ export class VmbusConnection {
    * @throws HypxeError NoResponse, PostFailed: what is shared stays shared
    */
   unload(timeoutMs = this.options.unloadTimeoutMs): void {
-    this.begin(MessageType.UNLOAD, MessageHeader.size);
-    this.post(MessageHeader.size);
+    this.post(MessageType.UNLOAD);
     this.wait(MessageType.UNLOAD_RESPONSE, MessageHeader.size, undefined, timeoutMs);
     this.disconnected('UNLOAD_RESPONSE');
   }
@@ -234,16 +230,19 @@ export class VmbusConnection {
 
   // --- control messages ---
 
-  /** Begin a control message: a view of `length` zeroed bytes with the type set. */
-  begin(type: number, length: number): DataView {
-    this.#buffer.fill(0, 0, length);
-    this.#view.setUint32(MessageHeader.at.type, type, true);
-    return this.#view;
-  }
-
-  /** Post the message begun by {@link begin}. @throws HypxeError PostFailed, PostThrottled */
-  post(length: number, retry?: boolean): void {
-    this.hv.postMessage(this.port, VMBUS_MESSAGE_TYPE, this.#buffer, length, retry);
+  /**
+   * Post a control message. All of them are 32-bit words, 64-bit fields low word first.
+   *
+   * @param words what follows the header
+   * @param length of the message in bytes if it is longer: zeros follow
+   * @param retry whether INVALID_CONNECTION_ID is throttling; see {@link HyperV.postMessage}
+   * @throws HypxeError PostFailed, PostThrottled
+   */
+  post(type: number, words: readonly number[] = [], length = 0, retry?: boolean): void {
+    this.#buffer.fill(0);
+    [type, 0, ...words].forEach((word, i) => this.#view.setUint32(4 * i, word, true));
+    const size = Math.max(length, MessageHeader.size + 4 * words.length);
+    this.hv.postMessage(this.port, VMBUS_MESSAGE_TYPE, this.#buffer, size, retry);
   }
 
   /**
@@ -354,9 +353,4 @@ export class VmbusConnection {
     const bit = 1 << (channel & 7);
     memory.set8(address, set ? memory.u8(address) | bit : memory.u8(address) & ~bit);
   }
-}
-
-/** Where an INITIATE_CONTACT has the address of a page: low word; the pages lie below 4 GiB. */
-function pageField(index: number): number {
-  return InitiateContact.at.interruptPage + 8 * index;
 }

@@ -14,13 +14,7 @@ import { VmbusChannel, type ChannelHandler } from './channel.ts';
 import type { VmbusConnection } from './connection.ts';
 import type { Gpadl, GpadlTable } from './gpadl.ts';
 import type { Offer } from './offer.ts';
-import {
-  CloseChannel,
-  MessageType,
-  OpenChannel,
-  OpenChannelResult,
-  RelidReleased,
-} from './protocol.ts';
+import { MessageType, OpenChannel, OpenChannelResult } from './protocol.ts';
 import { InboundRing, OutboundRing, ringLayout } from './ring.ts';
 
 /** How a channel is opened. */
@@ -129,15 +123,11 @@ export class VmbusDevice {
       this.#gpadl.packets = sizes.packets;
       if (this.rescinded) throw this.rescindedError();
 
-      // Open channel
-      const message = connection.begin(MessageType.OPEN_CHANNEL, OpenChannel.size);
+      // Open channel: channel, ID, GPADL, processor, where the inbound ring begins
       const id = openId(offer.channel);
-      message.setUint32(OpenChannel.at.channel, offer.channel, true);
-      message.setUint32(OpenChannel.at.openId, id, true);
-      message.setUint32(OpenChannel.at.gpadl, this.#gpadl.id, true);
-      message.setUint32(OpenChannel.at.outPages, layout.downstreamPage, true);
-      const length = part?.opening?.(message, this, sizes, address) ?? OpenChannel.size;
-      connection.post(length);
+      const words = [offer.channel, id, this.#gpadl.id, 0, layout.downstreamPage];
+      part?.opening?.(words, this, sizes, address);
+      connection.post(MessageType.OPEN_CHANNEL, words, OpenChannel.size);
       posted = true;
       this.#waitOpened(id);
     } catch (error) {
@@ -147,37 +137,33 @@ export class VmbusDevice {
       throw error;
     }
 
-    const { channel: id, monitor, connectionId: eventConnectionId } = offer;
     const second = address + layout.second;
     this.channel = new VmbusChannel(
-      connection,
-      { id, monitor, eventConnectionId },
+      this,
       handler,
       new OutboundRing(memory, address, layout.outLength, address + pageSize),
       new InboundRing(memory, second, layout.inLength, second + pageSize),
       sizes.packetLength,
-      this.name,
     );
     part?.opened?.(this.channel, sizes);
     const text = `rings at [${hex(address)},${hex(address + ring.length)})`;
-    this.log.debug('VMBUS', this.name, `channel ${id} opened, ${text}`);
+    this.log.debug('VMBUS', this.name, `channel ${offer.channel} opened, ${text}`);
     return this.channel;
   }
 
   /** Wait for response to this open, or for the device to be taken away. */
   #waitOpened(openId: number): void {
     const { connection, channelId } = this;
-    const { at, size } = OpenChannelResult;
     const { view } = connection.wait(
       MessageType.OPEN_CHANNEL_RESULT,
-      size,
+      OpenChannelResult.size,
       (reply) =>
-        reply.view.getUint32(at.channel, true) === channelId &&
-        reply.view.getUint32(at.openId, true) === openId,
+        reply.view.getUint32(OpenChannelResult.at.channel, true) === channelId &&
+        reply.view.getUint32(OpenChannelResult.at.openId, true) === openId,
       undefined,
       () => (this.rescinded ? this.rescindedError() : undefined),
     );
-    const status = view.getUint32(at.status, true);
+    const status = view.getUint32(OpenChannelResult.at.status, true);
     if (status === 0) return;
     const text = `opening channel ${channelId} failed with status ${hex(status)}`;
     throw new HypxeError('OpenRefused', text);
@@ -236,22 +222,17 @@ export class VmbusDevice {
 
   /** Go on in any case: our memory must be asked for. */
   #postClose(): void {
-    const { connection, channelId, name } = this;
-    this.log.attempt('error', 'VMBUS', name, 'could not close channel', () => {
-      const message = connection.begin(MessageType.CLOSE_CHANNEL, CloseChannel.size);
-      message.setUint32(CloseChannel.at.channel, channelId, true);
-      connection.post(CloseChannel.size);
-    });
+    this.log.attempt('error', 'VMBUS', this.name, 'could not close channel', () =>
+      this.connection.post(MessageType.CLOSE_CHANNEL, [this.channelId]),
+    );
   }
 }
 
 /** Tell the host that it may use the number of a channel again. Never throws. */
 export function releaseChannel(connection: VmbusConnection, channel: number, name: string): void {
-  connection.hv.log.attempt('error', 'VMBUS', name, 'could not release channel', () => {
-    const message = connection.begin(MessageType.RELID_RELEASED, RelidReleased.size);
-    message.setUint32(RelidReleased.at.channel, channel, true);
-    connection.post(RelidReleased.size);
-  });
+  connection.hv.log.attempt('error', 'VMBUS', name, 'could not release channel', () =>
+    connection.post(MessageType.RELID_RELEASED, [channel]),
+  );
 }
 
 function hex(value: number): string {

@@ -13,10 +13,7 @@ import {
   GPADL_BODY_PFNS,
   GPADL_HEADER_PFNS,
   GpaRange,
-  GpadlBody,
   GpadlCreated,
-  GpadlHeader,
-  GpadlTeardown,
   GpadlTorndown,
   MessageType,
 } from './protocol.ts';
@@ -105,23 +102,13 @@ export class GpadlTable {
   #post({ id, channel }: Gpadl, pages: readonly number[], done: number): number {
     const first = done === 0;
     const pfns = pages.slice(done, done + (first ? GPADL_HEADER_PFNS : GPADL_BODY_PFNS));
-    const { range } = GpadlHeader.at;
-    const at = first ? range + GpaRange.at.pfn : GpadlBody.at.pfn;
-    const length = at + 8 * pfns.length;
+    // Channel, GPADL, length and number of ranges, byte count and offset; or number, GPADL
+    const ranges = (1 << 16) | (GpaRange.size + 8 * pages.length);
+    const head = first
+      ? [channel, id, ranges, pages.length * PAGE_SIZE, 0]
+      : [1 + (done - GPADL_HEADER_PFNS) / GPADL_BODY_PFNS, id];
     const type = first ? MessageType.GPADL_HEADER : MessageType.GPADL_BODY;
-    const message = this.#connection.begin(type, length);
-    if (first) {
-      message.setUint32(GpadlHeader.at.channel, channel, true);
-      message.setUint16(GpadlHeader.at.rangeLength, GpaRange.size + 8 * pages.length, true);
-      message.setUint16(GpadlHeader.at.rangeCount, 1, true);
-      message.setUint32(range + GpaRange.at.byteCount, pages.length * PAGE_SIZE, true);
-    } else {
-      const number = 1 + (done - GPADL_HEADER_PFNS) / GPADL_BODY_PFNS;
-      message.setUint32(GpadlBody.at.messageNumber, number, true);
-    }
-    message.setUint32(GpadlHeader.at.gpadl, id, true);
-    pfns.forEach((pfn, i) => message.setUint32(at + 8 * i, pfn, true));
-    this.#connection.post(length);
+    this.#connection.post(type, [...head, ...pfns.flatMap((pfn) => [pfn, 0])]);
     return pfns.length;
   }
 
@@ -139,10 +126,7 @@ export class GpadlTable {
     if (connection.version === 0) return false;
     const what = `GPADL ${hex(id)} not torn down`;
     const confirmed = connection.hv.log.attempt('error', 'VMBUS', `${channel}`, what, () => {
-      const message = connection.begin(MessageType.GPADL_TEARDOWN, GpadlTeardown.size);
-      message.setUint32(GpadlTeardown.at.channel, channel, true);
-      message.setUint32(GpadlTeardown.at.gpadl, id, true);
-      connection.post(GpadlTeardown.size);
+      connection.post(MessageType.GPADL_TEARDOWN, [channel, id]);
       gpadl.asked = true;
       // Late answers for other GPADLs are theirs (iPXE takes them for this one's and gives up)
       connection.wait(

@@ -98,8 +98,7 @@ function openRescinded(machine: SimulatedMachine, looks: boolean): void {
   hv.probe();
   connection.setUp();
   connection.initiateContact(VmbusVersion.V3_0);
-  connection.begin(MessageType.REQUEST_OFFERS, MessageHeader.size);
-  connection.post(MessageHeader.size);
+  connection.post(MessageType.REQUEST_OFFERS);
   connection.wait(MessageType.ALL_OFFERS_DELIVERED, MessageHeader.size);
 
   // The device goes, and the guest does not know it yet
@@ -107,8 +106,7 @@ function openRescinded(machine: SimulatedMachine, looks: boolean): void {
   const { channels } = machine.vmbus.inspect();
   const { id } = channels.find(({ instanceId }) => instanceId === nic.instanceId)!;
   machine.vmbus.rescind(nic);
-  connection.begin(MessageType.OPEN_CHANNEL, OpenChannel.size).setUint32(8, id, true);
-  connection.post(OpenChannel.size);
+  connection.post(MessageType.OPEN_CHANNEL, [id], OpenChannel.size);
   const gone = new HypxeError('ChannelRescinded', `channel ${id} was rescinded`);
   try {
     connection.wait(

@@ -5,8 +5,7 @@
  * opened, quiesced, removed as a whole; the network devices in between.
  */
 
-import type { EventSink } from './events.ts';
-import { Log } from './events.ts';
+import { Log, type BootStep, type EventSink } from './events.ts';
 import { HyperV } from './hyperv/hyperv.ts';
 import type { Platform } from './hyperv/platform.ts';
 import type { Machine, MemoryRange } from './machine.ts';
@@ -120,18 +119,22 @@ export class HypervDriver {
    */
   probe(): void {
     if (this.#probed) return;
-    this.log.emit({ kind: 'boot-step', step: 'detect', phase: 'begin' });
-    this.hv.probe();
-    this.log.emit({ kind: 'boot-step', step: 'detect', phase: 'end' });
-    this.log.emit({ kind: 'boot-step', step: 'connect', phase: 'begin' });
-    try {
-      this.bus.probe();
-    } catch (error) {
-      this.hv.remove();
-      throw error;
-    }
+    this.#step('detect', () => this.hv.probe());
+    this.#step('connect', () => {
+      try {
+        this.bus.probe();
+      } catch (error) {
+        this.hv.remove();
+        throw error;
+      }
+    });
     this.#probed = true;
-    this.log.emit({ kind: 'boot-step', step: 'connect', phase: 'end' });
+  }
+
+  #step(step: BootStep, action: () => void): void {
+    this.log.emit({ kind: 'boot-step', step, phase: 'begin' });
+    action();
+    this.log.emit({ kind: 'boot-step', step, phase: 'end' });
   }
 
   /**

@@ -81,23 +81,27 @@ export class Log {
   }
 
   emit(event: FirmwareEvent): void {
-    if (this.sink !== undefined) this.sink(event);
+    this.sink?.(event);
   }
 
   error(layer: Layer, object: string, text: string): void {
-    if (this.sink !== undefined) this.sink({ kind: 'log', level: 'error', layer, object, text });
+    this.#write('error', layer, object, text);
   }
 
   warning(layer: Layer, object: string, text: string): void {
-    if (this.sink !== undefined) this.sink({ kind: 'log', level: 'warning', layer, object, text });
+    this.#write('warning', layer, object, text);
   }
 
   info(layer: Layer, object: string, text: string): void {
-    if (this.sink !== undefined) this.sink({ kind: 'log', level: 'info', layer, object, text });
+    this.#write('info', layer, object, text);
   }
 
   debug(layer: Layer, object: string, text: string): void {
-    if (this.sink !== undefined) this.sink({ kind: 'log', level: 'debug', layer, object, text });
+    this.#write('debug', layer, object, text);
+  }
+
+  #write(level: LogLevel, layer: Layer, object: string, text: string): void {
+    this.emit({ kind: 'log', level, layer, object, text });
   }
 
   /**

@@ -12,6 +12,7 @@ import type { Purpose, Region, SharedMemory } from '../memory/shared-memory.ts';
 import { TICKS_PER_MS } from '../time.ts';
 import { ReferenceClock, referenceTsc } from './clock.ts';
 import { detect, type Detected } from './detect.ts';
+import type { HvPart, HyperVOptions } from './hyperv-options.ts';
 import { newMessage, takeMessage, type ReceivedMessage } from './message.ts';
 import type { ClockSource, Platform } from './platform.ts';
 import {
@@ -47,25 +48,8 @@ const POST_RETRY_STATUS: readonly number[] = [
 const POST_MESSAGE = BigInt(HvCall.POST_MESSAGE);
 const SIGNAL_EVENT = BigInt(HvCall.SIGNAL_EVENT);
 
+export type { HvPart, HyperVOptions } from './hyperv-options.ts';
 export type { ReceivedMessage } from './message.ts';
-
-/** What may be chosen of the hypervisor layer. */
-export interface HyperVOptions {
-  /** Identity of the guest; by default iPXE's. */
-  readonly guestOsId?: bigint | undefined;
-  /** Vector and AUTO_EOI of unmasked SINTs, asked by {@link HyperV.probe}; else the platform's. */
-  readonly sint?: ((platform: Platform) => bigint) | undefined;
-  /** Where the time comes from: the best that the machine offers, or the reference counter. */
-  readonly clock?: 'best' | 'counter' | undefined;
-  /** Whether whatever is being done shall end: asked in every turn of a wait. */
-  readonly cancel?: (() => boolean) | undefined;
-}
-
-/** What somebody else does with our processor, for as long as the machine is ours. */
-export interface HvPart {
-  /** The machine is about to be let go, and nothing is unmapped yet. @throws HypxeError */
-  unmapping(): void;
-}
 
 /** A register that gives the host a page of ours. */
 interface PageRegister {

@@ -154,11 +154,10 @@ export function carve(
   const to = Math.min(rangeEnd, end);
   if (range.type !== 'usable' || from >= to) return [range];
 
-  const pieces: MemoryRange[] = [];
-  if (range.address < from) {
-    pieces.push({ ...range, length: from - range.address });
-  }
-  pieces.push({ address: from, length: to - from, type: 'reserved', purpose });
-  if (to < rangeEnd) pieces.push({ ...range, address: to, length: rangeEnd - to });
-  return pieces;
+  const pieces: MemoryRange[] = [
+    { ...range, length: from - range.address },
+    { address: from, length: to - from, type: 'reserved', purpose },
+    { ...range, address: to, length: rangeEnd - to },
+  ];
+  return pieces.filter(({ length }) => length > 0);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** Event flags of a SINT: what the host sets in the event page, and a guest with interrupts reads. */
+/** Event flags of a SINT: set by the host in the event page, read by a guest with interrupts. */
 
 import type { HyperV } from '../hyperv/hyperv.ts';
 import { HV_EVENT_FLAGS_COUNT, HV_EVENT_FLAGS_SIZE } from '../hyperv/protocol.ts';

@@ -78,11 +78,10 @@ export function initiateUnload(bus: VmbusBus, options: UnloadOptions = {}): Unlo
   const by = result === 'answered' ? 'UNLOAD_RESPONSE' : undefined;
   connection.disconnected(by);
   gpadls.forgetAll(by);
-  for (const { device, instance } of [...bus.bound].reverse()) {
+  for (const device of [...bus.devices].reverse()) {
     device.abandon(by !== undefined);
-    instance.abandoned?.(by !== undefined);
+    device.instance?.abandoned?.(by !== undefined);
   }
-  bus.bound = [];
   bus.devices = [];
   bus.part?.lost?.();
   return result;

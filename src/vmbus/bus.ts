@@ -7,7 +7,7 @@
 
 import { isNamed } from '../error.ts';
 import type { HyperV } from '../hyperv/hyperv.ts';
-import type { DriverInstance, VmbusDriver } from './bus-driver.ts';
+import type { VmbusDriver } from './bus-driver.ts';
 import type { BusPart } from './bus-part.ts';
 import { VmbusConnection, type ConnectionOptions, type ControlMessage } from './connection.ts';
 import type { ContactPolicy } from './contact.ts';
@@ -40,12 +40,6 @@ export interface BusOptions {
   readonly firstGpadl?: number | undefined;
 }
 
-/** A device that has a driver. */
-export interface BoundDevice {
-  readonly device: VmbusDevice;
-  readonly instance: DriverInstance;
-}
-
 export class VmbusBus implements DeviceContext {
   readonly hv: HyperV;
   readonly connection: VmbusConnection;
@@ -54,8 +48,6 @@ export class VmbusBus implements DeviceContext {
   part: BusPart | undefined;
   /** Devices that are offered, with a driver or without. */
   devices: VmbusDevice[] = [];
-  /** Those with a driver. */
-  bound: BoundDevice[] = [];
   readonly #options: BusOptions;
   /** What has been offered in the enumeration that is going on. */
   #offers: Offer[] | undefined;
@@ -92,7 +84,7 @@ export class VmbusBus implements DeviceContext {
         const error = this.bind(device);
         firstError ??= error;
       }
-      if (this.bound.length === 0 && firstError !== undefined) throw firstError;
+      if (firstError !== undefined && this.#bound.length === 0) throw firstError;
     } catch (error) {
       this.#disconnect();
       throw error;
@@ -101,8 +93,7 @@ export class VmbusBus implements DeviceContext {
 
   /** Undo {@link probe}. Never throws: what the host does not give back stays reserved. */
   remove(): void {
-    for (const { instance } of [...this.bound].reverse()) instance.remove();
-    this.bound = [];
+    for (const { instance } of this.#bound.reverse()) instance!.remove();
     this.#disconnect();
   }
 
@@ -113,15 +104,15 @@ export class VmbusBus implements DeviceContext {
    */
   reset(): void {
     // The old channels are dead, whatever becomes of the new connection
-    for (const { device } of this.bound) device.abandon();
+    for (const device of this.#bound) device.abandon();
     this.connection.reset();
     this.#options.contact(this.connection);
     // Contacting the host has disconnected whoever was connected: our old buffers are free
     this.gpadls.forgetAll('INITIATE_CONTACT');
     this.#matchOffers(this.#enumerate());
-    for (const { device, instance } of this.bound) {
+    for (const { name, instance } of this.#bound) {
       const text = 'could not be reset';
-      this.hv.log.attempt('error', 'VMBUS', device.name, text, () => instance.reset());
+      this.hv.log.attempt('error', 'VMBUS', name, text, () => instance!.reset());
     }
   }
 
@@ -140,6 +131,11 @@ export class VmbusBus implements DeviceContext {
   }
 
   // --- devices ---
+
+  /** Devices with a driver. */
+  get #bound(): VmbusDevice[] {
+    return this.devices.filter(({ instance }) => instance !== undefined);
+  }
 
   #enumerate(): Offer[] {
     const { connection } = this;
@@ -176,7 +172,7 @@ export class VmbusBus implements DeviceContext {
       return undefined;
     }
     try {
-      this.bound.push({ device, instance: driver.probe(device) });
+      device.instance = driver.probe(device);
       return undefined;
     } catch (error) {
       if (!isNamed(error)) throw error;
@@ -189,13 +185,13 @@ export class VmbusBus implements DeviceContext {
   /** After a reset: find each device by its instance; its channel may be another one now. */
   #matchOffers(offers: readonly Offer[]): void {
     const { log } = this.hv;
-    for (const { device, instance } of [...this.bound]) {
-      const { name, instanceId, channelId } = device;
+    for (const device of this.#bound) {
+      const { name, instanceId, channelId, instance } = device;
       const offer = offers.find((other) => other.instanceId === instanceId);
       if (offer === undefined) {
         log.warning('VMBUS', name, 'is not offered any more');
         device.rescinded = true;
-        instance.rescinded();
+        instance!.rescinded();
         this.#forget(device);
         continue;
       }
@@ -208,7 +204,6 @@ export class VmbusBus implements DeviceContext {
   }
 
   #forget(device: VmbusDevice): void {
-    this.bound = this.bound.filter((other) => other.device !== device);
     this.devices = this.devices.filter((other) => other !== device);
   }
 
@@ -236,9 +231,9 @@ export class VmbusBus implements DeviceContext {
 
   /** Let go of what the host has taken away. What the firmware never used it leaves alone. */
   #drop(device: VmbusDevice): void {
-    const bound = this.bound.find((other) => other.device === device);
-    bound?.instance.rescinded();
-    if (bound !== undefined || this.part?.offered !== undefined) device.release();
+    const { instance } = device;
+    instance?.rescinded();
+    if (instance !== undefined || this.part?.offered !== undefined) device.release();
     this.#forget(device);
   }
 

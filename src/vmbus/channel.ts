@@ -323,9 +323,12 @@ export class VmbusChannel {
     } else {
       // The ranges must fill the header: iPXE trusts their count (its defect 6)
       completes = !readRanges(packet);
-      const text = `${packet.rangeCount} ranges in a header of ${packet.payload} bytes`;
-      if (completes) handler.malformed('RangeCountMismatch', text);
-      else handler.receivedPages(packet);
+      if (completes) {
+        const text = `${packet.rangeCount} ranges in a header of ${packet.payload} bytes`;
+        handler.malformed('RangeCountMismatch', text);
+      } else {
+        handler.receivedPages(packet);
+      }
     }
     if (completes) this.complete(idLow, idHigh);
   }

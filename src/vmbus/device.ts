@@ -9,6 +9,7 @@ import { HypxeError, isNamed } from '../error.ts';
 import type { Log } from '../events.ts';
 import { PAGE_SIZE } from '../machine.ts';
 import type { Region, SharedMemory } from '../memory/shared-memory.ts';
+import type { DriverInstance } from './bus-driver.ts';
 import type { BusPart } from './bus-part.ts';
 import { VmbusChannel, type ChannelHandler } from './channel.ts';
 import type { VmbusConnection } from './connection.ts';
@@ -46,6 +47,8 @@ export class VmbusDevice {
   readonly log: Log;
   readonly pages: SharedMemory;
   readonly connection: VmbusConnection;
+  /** The driver that has it. */
+  instance: DriverInstance | undefined;
   /** The host has taken the device away. */
   rescinded = false;
   /** The channel while it is open. */

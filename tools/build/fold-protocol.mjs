@@ -116,7 +116,7 @@ export function foldProtocol() {
         const contents = PROTOCOL.test(path)
           ? code
               .replaceAll(/^(const \w+ = |export const \w+ = )(?=struct\()/gm, '$1/* @__PURE__ */ ')
-              // A shift of bigints may throw, for all that the bundler knows: it would keep the table
+              // A shift of bigints may throw, for all that the bundler knows: the table would stay
               .replaceAll(
                 /\b(\w+)n << (\w+)n/g,
                 (_, left, right) => `${BigInt(left) << BigInt(right)}n`,

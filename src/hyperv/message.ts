@@ -17,15 +17,15 @@ export interface ReceivedMessage {
   /** SynIC message type. */
   type: number;
   /** Payload, zero beyond `length`: whoever reads beyond the end of a short message reads zeros. */
-  readonly payload: Uint8Array;
+  readonly bytes: Uint8Array;
   readonly view: DataView;
   length: number;
 }
 
 /** Room for a message. */
 export function newMessage(): ReceivedMessage {
-  const payload = new Uint8Array(HV_MESSAGE_PAYLOAD_MAX);
-  return { type: 0, payload, view: new DataView(payload.buffer), length: 0 };
+  const bytes = new Uint8Array(HV_MESSAGE_PAYLOAD_MAX);
+  return { type: 0, bytes, view: new DataView(bytes.buffer), length: 0 };
 }
 
 /**
@@ -48,13 +48,13 @@ export function takeMessage(
   if (word === HvMessageType.NONE) return false;
 
   // Copy message; a length beyond the slot is cut (iPXE trusts it: its defect 5)
-  const { payload } = message;
+  const { bytes } = message;
   const length = Math.min(memory.u8(slot + SynicMessage.at.length), HV_MESSAGE_PAYLOAD_MAX);
   const data = slot + SynicMessage.at.data;
   message.type = memory.u32(slot + SynicMessage.at.type);
   message.length = length;
-  for (let i = 0; i < length; i++) payload[i] = memory.u8(data + i);
-  payload.fill(0, length);
+  for (let i = 0; i < length; i++) bytes[i] = memory.u8(data + i);
+  bytes.fill(0, length);
 
   // Release slot, unless it holds another message already; ask for the next one if one waits
   Atomics.compareExchange(words, slot / 4, word, HvMessageType.NONE);

@@ -22,20 +22,12 @@ export class GuestMemory {
     return this.bytes[address]!;
   }
 
-  u16(address: number): number {
-    return this.view.getUint16(address, true);
-  }
-
   u32(address: number): number {
     return this.view.getUint32(address, true);
   }
 
   set8(address: number, value: number): void {
     this.bytes[address] = value;
-  }
-
-  set16(address: number, value: number): void {
-    this.view.setUint16(address, value, true);
   }
 
   set32(address: number, value: number): void {

@@ -7,7 +7,7 @@
  */
 
 import { HypxeError } from '../error.ts';
-import type { HyperV } from '../hyperv/hyperv.ts';
+import type { HyperV, ReceivedMessage } from '../hyperv/hyperv.ts';
 import {
   HV_MESSAGE_PAYLOAD_MAX,
   HvStatus,
@@ -53,14 +53,11 @@ export interface ConnectionOptions {
   readonly unloadTimeoutMs?: number | undefined;
 }
 
-/** A control message of the host: a copy, zero beyond its length. Valid until the next one. */
-export interface ControlMessage {
-  readonly type: number;
-  readonly bytes: Uint8Array;
-  readonly view: DataView;
-  /** Length with the header, in bytes. */
-  readonly length: number;
-}
+/**
+ * A control message of the host: a copy, zero beyond its length. Valid until the next one. Its type
+ * is one of {@link MessageType}, or 0 for what is no VMBus message.
+ */
+export type ControlMessage = Readonly<ReceivedMessage>;
 
 /** What an awaited message must satisfy besides its type; see {@link VmbusConnection.wait}. */
 export type MessageMatch = (message: ControlMessage) => boolean;
@@ -122,11 +119,9 @@ export class VmbusConnection {
   /** Undo what of {@link setUp} was done. Pages that the host still has stay reserved. */
   tearDown(): void {
     // Whoever comes next expects the slot empty
-    for (let i = 0; i < MESSAGES_DRAINED_MAX; i++) {
-      const message = this.#receive();
-      if (message === undefined) break;
-      this.hv.log.debug('VMBUS', '', `dropping message type ${message.type} at the end`);
-    }
+    this.#take(MESSAGES_DRAINED_MAX, ({ type }) =>
+      this.hv.log.debug('VMBUS', '', `dropping message type ${type} at the end`),
+    );
     this.hv.disableSint(this.sint);
     for (const page of this.#pages) this.hv.pages.free(page);
     this.#pages = [];
@@ -267,12 +262,14 @@ export class VmbusConnection {
     for (;;) {
       // Take what there is
       const message = this.#receive();
-      if (message !== undefined) {
-        if (message.type === type && message.length < minLength) {
+      if (message?.type === type) {
+        if (message.length < minLength) {
           const text = `message type ${type} has ${message.length} bytes, not ${minLength}`;
           throw new HypxeError('MessageTooShort', text);
         }
-        if (message.type === type && (match === undefined || match(message))) return message;
+        if (match === undefined || match(message)) return message;
+      }
+      if (message !== undefined) {
         this.#unsolicited(message);
         const reason = stop?.();
         if (reason !== undefined) throw reason;
@@ -294,10 +291,14 @@ export class VmbusConnection {
 
   /** Handle messages that have come outside of a wait: late offers, rescinds. */
   poll(): void {
-    for (let i = 0; i < MESSAGES_PER_POLL_MAX; i++) {
+    this.#take(MESSAGES_PER_POLL_MAX, this.#unsolicited);
+  }
+
+  #take(max: number, action: (message: ControlMessage) => void): void {
+    for (let i = 0; i < max; i++) {
       const message = this.#receive();
       if (message === undefined) return;
-      this.#unsolicited(message);
+      action(message);
     }
   }
 
@@ -306,13 +307,14 @@ export class VmbusConnection {
     if (message === undefined) return undefined;
 
     // Anything but a VMBus message is skipped, and handled as a message of no type
-    const { payload: bytes, view, length } = message;
-    const valid = message.type === VMBUS_MESSAGE_TYPE && length >= MessageHeader.size;
+    const { type, view, length } = message;
+    const valid = type === VMBUS_MESSAGE_TYPE && length >= MessageHeader.size;
     if (!valid) {
-      const text = `ignoring SynIC message type 0x${message.type.toString(16)}, ${length} bytes`;
+      const text = `ignoring SynIC message type 0x${type.toString(16)}, ${length} bytes`;
       this.hv.log.warning('VMBUS', '', text);
     }
-    return { type: valid ? view.getUint32(MessageHeader.at.type, true) : 0, bytes, view, length };
+    message.type = valid ? view.getUint32(MessageHeader.at.type, true) : 0;
+    return message;
   }
 
   // --- signals ---

@@ -39,14 +39,13 @@ async function load(path) {
 }
 
 /**
- * A number, bigint or string as source text, or undefined for everything else.
+ * A number or bigint as source text, or undefined for everything else.
  *
  * @param {unknown} value
  */
 function literal(value) {
   if (typeof value === 'number') return value < 0 ? `(${value})` : String(value);
   if (typeof value === 'bigint') return `${value}n`;
-  if (typeof value === 'string') return JSON.stringify(value);
   return undefined;
 }
 
@@ -114,13 +113,10 @@ export function foldProtocol() {
         // Types go first: what is left is what runs
         const { code } = await transform(source, { loader: 'ts', target: 'es2022' });
         const contents = PROTOCOL.test(path)
-          ? code
-              .replaceAll(/^(const \w+ = |export const \w+ = )(?=struct\()/gm, '$1/* @__PURE__ */ ')
-              // A shift of bigints may throw, for all that the bundler knows: the table would stay
-              .replaceAll(
-                /\b(\w+)n << (\w+)n/g,
-                (_, left, right) => `${BigInt(left) << BigInt(right)}n`,
-              )
+          ? code.replaceAll(
+              /^(const \w+ = |export const \w+ = )(?=struct\()/gm,
+              '$1/* @__PURE__ */ ',
+            )
           : foldTables(code, tables);
         return { contents, loader: 'js' };
       });

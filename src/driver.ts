@@ -23,7 +23,8 @@ import { contactAsFirmware, type ContactPolicy } from './vmbus/contact.ts';
  * How long the host may take to let go at the end, in ms. A host may first have to write its disk
  * caches: up to 50 s were seen on Azure (Linux 77db0ec8b776). iPXE gives up after one second.
  */
-const UNLOAD_TIMEOUT_MS: Readonly<Record<PresetName, number>> = { default: 100_000, ipxe: 1000 };
+const UNLOAD_TIMEOUT_MS = 100_000;
+const UNLOAD_TIMEOUT_IPXE_MS = 1000;
 
 /** Seed of the default random numbers: the state of a xorshift must not be 0. */
 const RANDOM_SEED = 0x18ae;
@@ -84,7 +85,8 @@ export class HypervDriver {
     this.#machine = machine;
     this.#pages = new SharedMemory(memory, allocator, this.log, machine.pageSize);
     const { guestOsId, cancel } = options;
-    const clock = options.clock ?? (preset === 'ipxe' ? 'counter' : 'best');
+    const ipxe = preset === 'ipxe';
+    const clock = options.clock ?? (ipxe ? 'counter' : 'best');
     this.hv = new HyperV(platform, this.#pages, this.log, { guestOsId, cancel, clock });
     this.random = options.random ?? xorshift(this.hv.clock);
     this.#net = new NetvscDriver(policy, this.log);
@@ -93,7 +95,7 @@ export class HypervDriver {
       contact: options.contact ?? contactAsFirmware,
       drivers: this.#drivers,
       random: this.random,
-      connection: { unloadTimeoutMs: UNLOAD_TIMEOUT_MS[preset] },
+      connection: { unloadTimeoutMs: ipxe ? UNLOAD_TIMEOUT_IPXE_MS : UNLOAD_TIMEOUT_MS },
       firstGpadl: options.firstGpadl,
     });
   }

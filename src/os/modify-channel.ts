@@ -39,7 +39,7 @@ export function modifyChannel(device: VmbusDevice, targetVp: number): void {
     size,
     (reply) => reply.view.getUint32(at.channel, true) === id,
     undefined,
-    () => (device.rescinded ? device.rescindedError() : undefined),
+    device,
   );
   const status = view.getUint32(at.status, true);
   if (status === 0) return;

@@ -264,19 +264,15 @@ export class VmbusBus implements DeviceContext {
     const offers = this.#offers;
     const offer = readOffer(message);
     const { channel, subchannel, instanceId } = offer;
+    const object = `{${instanceId}}`;
     if (channel === 0 || channel > VMBUS_CHANNEL_MAX) {
-      log.error('VMBUS', '', `ignoring offer of channel ${channel}`);
+      log.error('VMBUS', object, `ignoring offer of channel ${channel}`);
     } else if (offers !== undefined && subchannel === 0) {
-      if (offers.some((other) => other.channel === channel)) {
-        log.error('VMBUS', '', `channel ${channel} is offered twice`);
-      } else {
-        offers.push(offer);
-      }
-    } else if (offers === undefined && this.part?.offered === undefined) {
-      log.info('VMBUS', `{${instanceId}}`, 'ignoring late offer');
+      if (offers.every((other) => other.channel !== channel)) offers.push(offer);
+      else log.error('VMBUS', object, `channel ${channel} is offered twice`);
     } else if (!this.part?.offered?.(offer)) {
       const text = `ignoring offer of sub-channel ${subchannel} as channel ${channel}`;
-      log.error('VMBUS', `{${instanceId}}`, text);
+      log.info('VMBUS', object, subchannel === 0 ? 'ignoring late offer' : text);
     }
   }
 

@@ -5,10 +5,11 @@
  * out of the ring, copied once, checked, then handed over (iPXE vmbus_poll).
  */
 
-import { HypxeError, type ErrorName } from '../error.ts';
+import type { ErrorName } from '../error.ts';
 import { HvStatus } from '../hyperv/protocol.ts';
 import { PAGE_SHIFT, PAGE_SIZE } from '../machine.ts';
 import type { VmbusDevice } from './device.ts';
+import type { Offer } from './offer.ts';
 import { newPacket, readHeader, readRanges, type Packet } from './packet.ts';
 import { COMPLETION_REQUESTED, PacketFooter, PacketHeader, PacketType } from './protocol.ts';
 import { ringLength, type InboundRing, type OutboundRing } from './ring.ts';
@@ -21,15 +22,6 @@ const SIGNAL_TRIES_MAX = 100;
 
 /** No header beyond that of every packet. */
 const NO_WORDS: readonly number[] = [];
-
-/** What is needed to address a channel. */
-export interface ChannelAddress {
-  readonly id: number;
-  /** Monitor ID, or -1. */
-  readonly monitor: number;
-  /** Connection ID of the channel's own events (from 2.4 on). */
-  readonly eventConnectionId: number;
-}
 
 /** Takes what a channel receives. */
 export interface ChannelHandler {
@@ -69,7 +61,8 @@ export interface ChannelPart {
 }
 
 export class VmbusChannel {
-  readonly address: ChannelAddress;
+  /** The offer that was accepted: number, monitor, connection ID of the channel's events. */
+  readonly offer: Offer;
   readonly handler: ChannelHandler;
   readonly out: OutboundRing;
   readonly in: InboundRing;
@@ -98,8 +91,7 @@ export class VmbusChannel {
     into: InboundRing,
     packetLength: number,
   ) {
-    const { channel: id, monitor, connectionId: eventConnectionId } = device.offer;
-    this.address = { id, monitor, eventConnectionId };
+    this.offer = device.offer;
     this.handler = handler;
     this.out = out;
     this.in = into;
@@ -214,9 +206,8 @@ export class VmbusChannel {
 
   /** Signal the host. A failed signal is repeated by the next poll: the host would never look. */
   #signal(): void {
-    const { id, monitor, eventConnectionId } = this.address;
     const { connection, log, name } = this.#device;
-    const status = connection.signal(id, monitor, eventConnectionId);
+    const status = connection.signal(this.offer);
     if (status === HvStatus.SUCCESS) {
       this.#signalFailures = 0;
       return;
@@ -235,12 +226,6 @@ export class VmbusChannel {
     if (this.broken !== undefined) return;
     this.broken = kind;
     this.#device.log.error('VMBUS', this.#device.name, `channel given up: ${text}`);
-  }
-
-  /** @throws HypxeError ChannelBroken (or what broke it) if the channel is no good any more */
-  requireIntact(): void {
-    if (this.broken === undefined) return;
-    throw new HypxeError(this.broken, `channel ${this.address.id} was given up`);
   }
 
   // --- receive ---
@@ -285,7 +270,7 @@ export class VmbusChannel {
   #readHeader(available: number): number {
     const packet = this.#packet;
     if (available < PacketHeader.size + PacketFooter.size) {
-      return this.#resynchronise(`${available} bytes are no packet`);
+      return this.#reject(0, 'PacketLengthMismatch', `${available} bytes are no packet`);
     }
     this.in.copy(0, packet.view, PacketHeader.size);
     readHeader(packet);
@@ -295,7 +280,8 @@ export class VmbusChannel {
 
     // A packet that does not end where the host has stopped writing: the framing is lost
     if (length > available || bodyLength < PacketHeader.size) {
-      return this.#resynchronise(`packet of ${length} bytes, ${available} are there`);
+      const text = `packet of ${length} bytes, ${available} are there`;
+      return this.#reject(0, 'PacketLengthMismatch', text);
     }
     if (headerLength < PacketHeader.size || headerLength > bodyLength) {
       const short = headerLength < PacketHeader.size;
@@ -333,20 +319,21 @@ export class VmbusChannel {
     if (completes) this.complete(idLow, idHigh);
   }
 
-  /** Consume a bad packet whose extent is known, and complete it if the host waits for that. */
+  /**
+   * Consume a bad packet, and complete it if the host waits for that; or everything, if its length
+   * is 0: nobody knows where the next packet begins.
+   */
   #reject(length: number, kind: ErrorName, text: string): number {
     const { type, flags, idLow, idHigh } = this.#packet;
+    if (length === 0) {
+      this.in.resynchronise();
+      this.handler.malformed(kind, `${text}: skipping to the end`);
+      return 0;
+    }
     if (this.in.consume(length)) this.#signal();
     this.handler.malformed(kind, text);
     const waits = type === PacketType.DATA_XFER_PAGES || flags & COMPLETION_REQUESTED;
     if (waits && type !== PacketType.COMPLETION) this.complete(idLow, idHigh);
-    return 0;
-  }
-
-  /** Consume everything: nobody knows where the next packet begins. */
-  #resynchronise(text: string): number {
-    this.in.resynchronise();
-    this.handler.malformed('PacketLengthMismatch', `${text}: skipping to the end`);
     return 0;
   }
 }

@@ -16,6 +16,7 @@ import {
 } from '../hyperv/protocol.ts';
 import type { Region } from '../memory/shared-memory.ts';
 import { TICKS_PER_MS } from '../time.ts';
+import type { Offer } from './offer.ts';
 import {
   ConnectionState,
   InterruptPage,
@@ -61,6 +62,12 @@ export type ControlMessage = Readonly<ReceivedMessage>;
 
 /** What an awaited message must satisfy besides its type; see {@link VmbusConnection.wait}. */
 export type MessageMatch = (message: ControlMessage) => boolean;
+
+/** A device as far as who waits for it must know. */
+export interface Rescindable {
+  readonly rescinded: boolean;
+  rescindedError(): HypxeError;
+}
 
 /** What a guest that knows newer versions than the firmware changes in a contact. */
 export interface ContactPart {
@@ -245,15 +252,15 @@ export class VmbusConnection {
    * time limit is for the whole wait, however much else comes.
    *
    * @param minLength length below which the message is malformed
-   * @param stop a reason not to wait any longer, asked after each other message
-   * @throws HypxeError NoResponse, TooManyMessages, MessageTooShort, or what `stop` returns
+   * @param device which is not waited for any longer once it is taken away
+   * @throws HypxeError NoResponse, TooManyMessages, MessageTooShort, ChannelRescinded
    */
   wait(
     type: number,
     minLength: number,
     match?: MessageMatch,
     timeoutMs = MESSAGE_TIMEOUT_MS,
-    stop?: () => HypxeError | undefined,
+    device?: Rescindable,
   ): ControlMessage {
     const { clock } = this.hv;
     let deadline: number | undefined;
@@ -271,8 +278,7 @@ export class VmbusConnection {
       }
       if (message !== undefined) {
         this.#unsolicited(message);
-        const reason = stop?.();
-        if (reason !== undefined) throw reason;
+        if (device?.rescinded) throw device.rescindedError();
         if (++others <= MESSAGES_PER_WAIT_MAX) continue;
         const text = `${others} other messages while waiting for type ${type}`;
         throw new HypxeError('TooManyMessages', text);
@@ -322,10 +328,9 @@ export class VmbusConnection {
   /**
    * Tell the host that a channel has something to read.
    *
-   * @param monitor the channel's monitor, or -1 for an event
    * @returns the status of the hypercall, or SUCCESS
    */
-  signal(channel: number, monitor: number, eventConnectionId: number): number {
+  signal({ channel, monitor, connectionId }: Offer): number {
     // Set the channel's bit where the host looks for it. From 2.4 on events are dedicated
     const shared = this.version < VmbusVersion.V2_4;
     if (shared) this.#setInterrupt(channel, true);
@@ -339,7 +344,7 @@ export class VmbusConnection {
       memory.set32(address, memory.u32(address) | (1 << (monitor & 31)));
       return HvStatus.SUCCESS;
     }
-    return this.hv.signalEvent(shared ? VMBUS_EVENT_CONNECTION_ID : eventConnectionId);
+    return this.hv.signalEvent(shared ? VMBUS_EVENT_CONNECTION_ID : connectionId);
   }
 
   /** Take back a signal that nobody has read: the channel is being closed. */

@@ -164,7 +164,7 @@ export class VmbusDevice {
         reply.view.getUint32(OpenChannelResult.at.channel, true) === channelId &&
         reply.view.getUint32(OpenChannelResult.at.openId, true) === openId,
       undefined,
-      () => (this.rescinded ? this.rescindedError() : undefined),
+      this,
     );
     const status = view.getUint32(OpenChannelResult.at.status, true);
     if (status === 0) return;

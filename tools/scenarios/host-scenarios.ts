@@ -90,10 +90,11 @@ function openRescinded(machine: SimulatedMachine, looks: boolean): void {
   const allocator = new MapAllocator(bootProcessor.memoryMap);
   const log = new Log(undefined);
   const pages = new SharedMemory(new GuestMemory(bootProcessor.memory), allocator, log);
+  const error = new HypxeError('ChannelRescinded', 'the device was rescinded');
   const hv = new HyperV(anyPlatform(bootProcessor), pages, log);
-  let rescinded = false;
+  const gone = { rescinded: false, rescindedError: () => error };
   const connection = new VmbusConnection(hv, {}, ({ type }) => {
-    if (type === MessageType.RESCIND_CHANNEL_OFFER) rescinded = true;
+    if (type === MessageType.RESCIND_CHANNEL_OFFER) gone.rescinded = true;
   });
   hv.probe();
   connection.setUp();
@@ -107,17 +108,16 @@ function openRescinded(machine: SimulatedMachine, looks: boolean): void {
   const { id } = channels.find(({ instanceId }) => instanceId === nic.instanceId)!;
   machine.vmbus.rescind(nic);
   connection.post(MessageType.OPEN_CHANNEL, [id], OpenChannel.size);
-  const gone = new HypxeError('ChannelRescinded', `channel ${id} was rescinded`);
   try {
     connection.wait(
       MessageType.OPEN_CHANNEL_RESULT,
       OpenChannelResult.size,
       undefined,
       Infinity,
-      () => (looks && rescinded ? gone : undefined),
+      looks ? gone : undefined,
     );
-  } catch (error) {
-    if (error !== gone) throw error;
+  } catch (thrown) {
+    if (thrown !== error) throw thrown;
   }
   connection.unload();
   connection.tearDown();

@@ -26,7 +26,7 @@ opening(
   () => {
     const { rig, driver } = probeSetup({ processors: 4 }, { targetVp: 1 });
     const [open] = rig.posts(OPEN_CHANNEL);
-    const id = word(driver.channel.address.id);
+    const id = word(driver.channel.offer.channel);
     // Of the sample other are only the channel's number and the GPADL's
     const { at } = OpenChannel;
     const gpadl = open!.bytes.slice(2 * at.gpadl, 2 * at.targetVp);
@@ -56,7 +56,7 @@ opening('MODIFY_CHANNEL moves events to another processor, with an answer from 5
     const [modify] = rig.posts(MODIFY_CHANNEL);
     const { at } = ModifyChannel;
     const sample = SAMPLES['modify_channel']!.hex;
-    const id = word(driver.channel.address.id);
+    const id = word(driver.channel.offer.channel);
     assert.is(modify!.bytes, sample.slice(0, 2 * at.channel) + id + sample.slice(2 * at.targetVp));
     rig.hv.delay(1);
     const answers = rig.seen('host-message').filter(({ payload }) => payload[0] === 24);
@@ -138,7 +138,7 @@ offers(
   'a rescinded device is let go of, its number released, and probed anew when it is back',
   () => {
     const { rig, device, driver } = probeSetup();
-    const id = driver.channel.address.id;
+    const id = driver.channel.offer.channel;
     for (let round = 1; round <= 3; round++) {
       rig.mark();
       rig.machine.vmbus.rescind(device);
@@ -152,7 +152,7 @@ offers(
       if (round === 1) rig.machine.vmbus.hotAdd(device);
       rig.poll(5);
       assert.is(driver.devices.length, round + 1);
-      assert.is(driver.channels[round]!.address.id, id);
+      assert.is(driver.channels[round]!.offer.channel, id);
       driver.channels[round]!.sendInband(round, new Uint8Array(8), 8);
       rig.poll(1);
       assert.is(device.packets.length, round);

@@ -222,10 +222,10 @@ target('without monitor pages both addresses are 0, and every signal is an event
     bus: { connection: { monitors: false } },
   }).start();
   assert.is(rig.posts(INITIATE_CONTACT)[1]!.bytes.slice(48), '0'.repeat(32));
-  assert.is(driver.channel.address.monitor, -1);
+  assert.is(driver.channel.offer.monitor, -1);
   rig.mark();
   driver.channel.sendInband(1, new Uint8Array(8), 8);
-  assert.equal(rig.signals(), [driver.channel.address.eventConnectionId]);
+  assert.equal(rig.signals(), [driver.channel.offer.connectionId]);
   rig.stop();
   assert.equal(rig.outstanding(), []);
 
@@ -265,13 +265,13 @@ features('those that both know are agreed, and make OPEN_CHANNEL longer', () => 
     }).start();
     assert.is(agreedFeatures(rig), agreed);
     const open = rig.posts(OPEN_CHANNEL)[0]!;
-    const { address } = driver.channel;
+    const { offer } = driver.channel;
     assert.is(open.bytes.length / 2, OpenChannel.size + (agreed === 0 ? 0 : SignalParameters.size));
     if (agreed !== 0) {
       const { at } = SignalParameters;
       const parameters = OpenChannel.size;
-      assert.is(open.view.getUint32(parameters + at.connectionId, true), address.eventConnectionId);
-      assert.is(open.view.getUint16(parameters + at.eventFlag, true), address.id);
+      assert.is(open.view.getUint32(parameters + at.connectionId, true), offer.connectionId);
+      assert.is(open.view.getUint16(parameters + at.eventFlag, true), offer.channel);
       assert.is(open.view.getUint16(parameters + at.flags, true), 0);
     }
     // Signals and packets arrive either way

@@ -153,14 +153,14 @@ two('signals go to the connection of the offer, and flags come in the own SINT',
   second.probe();
   rig.mark();
   driver.channel.sendInband(1, new Uint8Array(8), 8);
-  assert.equal(rig.signals(), [(SINT << 12) | driver.channel.address.id]);
+  assert.equal(rig.signals(), [(SINT << 12) | driver.channel.offer.channel]);
   rig.hv.delay(1);
   assert.is(device.packets.length, 1);
 
   // The host's event is a flag of this SINT, which the primary does not see
   device.send(new Uint8Array([1, 2, 3]));
   const flags = rig.seen('event-flag').map(({ vp, sint, flag }) => [vp, sint, flag]);
-  assert.equal(flags, [[0, SINT, driver.channel.address.id]]);
+  assert.equal(flags, [[0, SINT, driver.channel.offer.channel]]);
   assert.is(dispatchEvents(rig.bus), 0);
   assert.equal(driver.received, []);
   assert.is(dispatchEvents(second), 1);

@@ -240,7 +240,7 @@ flow('below 3.0 too: an OS on 2.4 has dedicated events', () => {
   assert.is(rig.bus.connection.version, VmbusVersion.V2_4);
   rig.mark();
   driver.channel.sendInband(1, PAYLOAD, 5);
-  assert.equal(rig.signals(), [driver.channel.address.eventConnectionId]);
+  assert.equal(rig.signals(), [driver.channel.offer.connectionId]);
   device.send(new Uint8Array(8));
   assert.is(dispatchEvents(rig.bus), 1);
   assert.is(driver.received.length, 1);

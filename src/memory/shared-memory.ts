@@ -134,6 +134,7 @@ export class SharedMemory {
   }
 
   #emit(change: 'share' | 'revoke' | 'reserve', region: Region, by: string): void {
+    if (!this.#log.on) return;
     const { purpose, address, length } = region;
     this.#log.emit({ kind: 'ledger', change, purpose, address, length, by });
   }

@@ -5,11 +5,9 @@
  * opened, quiesced, removed as a whole; the network devices in between.
  */
 
-import { HypxeError } from './error.ts';
-import type { EventSink } from './events.ts';
-import { Log } from './events.ts';
-import type { SyntheticTimers } from './hyperv/synthetic-timer.ts';
+import { Log, type BootStep, type EventSink } from './events.ts';
 import { HyperV } from './hyperv/hyperv.ts';
+import type { Platform } from './hyperv/platform.ts';
 import type { Machine, MemoryRange } from './machine.ts';
 import { MapAllocator, type PageAllocator } from './memory/allocator.ts';
 import { GuestMemory } from './memory/guest-memory.ts';
@@ -18,16 +16,15 @@ import type { NetDevice } from './net/device.ts';
 import { NetvscDriver } from './netvsc/driver.ts';
 import { NETVSC_PRESETS, type NetvscPolicy, type PresetName } from './netvsc/policy.ts';
 import type { Clock } from './time.ts';
-import { utilityDrivers, type PolledDriver } from './services/driver.ts';
-import type { IcService } from './services/service.ts';
-import { VmbusBus } from './vmbus/bus.ts';
+import { VmbusBus, type VmbusDriver } from './vmbus/bus.ts';
 import { contactAsFirmware, type ContactPolicy } from './vmbus/contact.ts';
 
 /**
  * How long the host may take to let go at the end, in ms. A host may first have to write its disk
  * caches: up to 50 s were seen on Azure (Linux 77db0ec8b776). iPXE gives up after one second.
  */
-const UNLOAD_TIMEOUT_MS: Readonly<Record<PresetName, number>> = { default: 100_000, ipxe: 1000 };
+const UNLOAD_TIMEOUT_MS = 100_000;
+const UNLOAD_TIMEOUT_IPXE_MS = 1000;
 
 /** Seed of the default random numbers: the state of a xorshift must not be 0. */
 const RANDOM_SEED = 0x18ae;
@@ -51,8 +48,11 @@ export interface DriverOptions {
   readonly guestOsId?: bigint;
   /** First GPADL ID less one; by default iPXE's. */
   readonly firstGpadl?: number;
-  /** Utility services: served while {@link HypervDriver.poll} is called. Default none. */
-  readonly services?: readonly IcService[];
+  /**
+   * Drivers of other devices than NICs, or for NICs in place of our own: those of services are in
+   * `services/driver.ts`. Polled by {@link HypervDriver.poll}. Default none.
+   */
+  readonly drivers?: readonly VmbusDriver[];
   /**
    * Whether whatever is being done shall end: asked in every turn of a wait and before every
    * message. Once it says so, what is being done fails with Cancelled and is undone.
@@ -64,17 +64,19 @@ export interface DriverOptions {
 export class HypervDriver {
   readonly log: Log;
   readonly random: () => number;
+  /** The layers, for whoever has parts to plug into them. */
+  readonly hv: HyperV;
+  readonly bus: VmbusBus;
   readonly #machine: Machine;
   readonly #pages: SharedMemory;
-  readonly #hv: HyperV;
-  readonly #bus: VmbusBus;
   readonly #net: NetvscDriver;
-  readonly #utility: readonly PolledDriver[];
+  readonly #drivers: readonly VmbusDriver[];
   #probed = false;
   /** A reset has failed: the next unquiesce must try again, whatever SIMP says. */
   #resetFailed = false;
 
-  constructor(machine: Machine, options: DriverOptions) {
+  /** `platform`: of the machine's architecture; the entry knows which there are. */
+  constructor(platform: Platform, machine: Machine, options: DriverOptions) {
     const preset = options.preset ?? 'default';
     const policy = { ...NETVSC_PRESETS[preset], ...options.policy };
     const memory = new GuestMemory(machine.memory);
@@ -83,28 +85,19 @@ export class HypervDriver {
     this.#machine = machine;
     this.#pages = new SharedMemory(memory, allocator, this.log, machine.pageSize);
     const { guestOsId, cancel } = options;
-    const clock = options.clock ?? (preset === 'ipxe' ? 'counter' : 'best');
-    this.#hv = new HyperV(machine, this.#pages, this.log, { guestOsId, cancel, clock });
-    this.random = options.random ?? xorshift(this.#hv.clock);
+    const ipxe = preset === 'ipxe';
+    const clock = options.clock ?? (ipxe ? 'counter' : 'best');
+    this.hv = new HyperV(platform, this.#pages, this.log, { guestOsId, cancel, clock });
+    this.random = options.random ?? xorshift(this.hv.clock);
     this.#net = new NetvscDriver(policy, this.log);
-    this.#utility = utilityDrivers(options.services ?? []);
-    this.#bus = new VmbusBus(this.#hv, {
+    this.#drivers = [...(options.drivers ?? []), this.#net];
+    this.bus = new VmbusBus(this.hv, {
       contact: options.contact ?? contactAsFirmware,
-      drivers: [this.#net, ...this.#utility],
+      drivers: this.#drivers,
       random: this.random,
-      connection: { unloadTimeoutMs: UNLOAD_TIMEOUT_MS[preset] },
+      connection: { unloadTimeoutMs: ipxe ? UNLOAD_TIMEOUT_IPXE_MS : UNLOAD_TIMEOUT_MS },
       firstGpadl: options.firstGpadl,
     });
-  }
-
-  /** Synthetic timers, for whoever needs more than the clock. */
-  get timers(): SyntheticTimers {
-    return this.#hv.timers;
-  }
-
-  /** Tell the host of a failure of the firmware itself. Never throws; returns whether it knows. */
-  reportCrash(error: unknown): boolean {
-    return this.#hv.reportCrash(error);
   }
 
   /** Network devices, in order of their offers. Empty before {@link probe}. */
@@ -113,12 +106,12 @@ export class HypervDriver {
   }
 
   get clock(): Clock {
-    return this.#hv.clock;
+    return this.hv.clock;
   }
 
   /** Negotiated VMBus version, or 0. */
   get vmbusVersion(): number {
-    return this.#bus.connection.version;
+    return this.bus.connection.version;
   }
 
   /**
@@ -128,18 +121,22 @@ export class HypervDriver {
    */
   probe(): void {
     if (this.#probed) return;
-    this.log.emit({ kind: 'boot-step', step: 'detect', phase: 'begin' });
-    this.#hv.probe();
-    this.log.emit({ kind: 'boot-step', step: 'detect', phase: 'end' });
-    this.log.emit({ kind: 'boot-step', step: 'connect', phase: 'begin' });
-    try {
-      this.#bus.probe();
-    } catch (error) {
-      this.#hv.remove();
-      throw error;
-    }
+    this.#step('detect', () => this.hv.probe());
+    this.#step('connect', () => {
+      try {
+        this.bus.probe();
+      } catch (error) {
+        this.hv.remove();
+        throw error;
+      }
+    });
     this.#probed = true;
-    this.log.emit({ kind: 'boot-step', step: 'connect', phase: 'end' });
+  }
+
+  #step(step: BootStep, action: () => void): void {
+    this.log.emit({ kind: 'boot-step', step, phase: 'begin' });
+    action();
+    this.log.emit({ kind: 'boot-step', step, phase: 'end' });
   }
 
   /**
@@ -147,12 +144,15 @@ export class HypervDriver {
    * is taken back first, if nobody else has it: else the host would keep everything.
    */
   remove(): void {
-    this.#hv.clock.finish();
+    this.hv.clock.finish();
     if (!this.#probed) return;
-    if (!this.#hv.isRunning) this.#takeBack();
+    if (!this.hv.isRunning) {
+      const text = 'could not take the machine back';
+      this.log.attempt('error', 'HV', '', text, () => this.unquiesce());
+    }
     this.#probed = this.#resetFailed = false;
-    this.#bus.remove();
-    this.#hv.remove();
+    this.bus.remove();
+    this.hv.remove();
   }
 
   /**
@@ -160,9 +160,9 @@ export class HypervDriver {
    * utility services, one service after the other. Not from within a receive path.
    */
   poll(): void {
-    if (!this.#probed || !this.#hv.isRunning) return;
-    this.#bus.poll();
-    for (const driver of this.#utility) driver.poll();
+    if (!this.#probed || !this.hv.isRunning) return;
+    this.bus.poll();
+    for (const driver of this.#drivers) driver.poll?.();
   }
 
   /**
@@ -170,7 +170,7 @@ export class HypervDriver {
    * interrupts are off, channels stay open. Nothing may be sent until {@link unquiesce}.
    */
   quiesce(): void {
-    if (this.#probed) this.#hv.quiesce();
+    if (this.#probed) this.hv.quiesce();
   }
 
   /**
@@ -181,19 +181,10 @@ export class HypervDriver {
    */
   unquiesce(): void {
     if (!this.#probed) return;
-    if (!this.#hv.unquiesce() && !this.#resetFailed) return;
+    if (!this.hv.unquiesce() && !this.#resetFailed) return;
     this.#resetFailed = true;
-    this.#bus.reset();
+    this.bus.reset();
     this.#resetFailed = false;
-  }
-
-  #takeBack(): void {
-    try {
-      this.unquiesce();
-    } catch (error) {
-      if (!(error instanceof HypxeError)) throw error;
-      this.log.error('HV', '', `could not take the machine back: ${error.message}`);
-    }
   }
 
   /**
@@ -213,11 +204,6 @@ export class HypervDriver {
   get memory(): GuestMemory {
     return this.#pages.memory;
   }
-}
-
-/** Make the drivers for a machine. @throws HypxeError for a machine that cannot be driven */
-export function createDriver(machine: Machine, options: DriverOptions = {}): HypervDriver {
-  return new HypervDriver(machine, options);
 }
 
 /**

@@ -5,6 +5,8 @@
  * replay and the report are readers of it. Without a reader nothing is built.
  */
 
+import { isNamed } from './error.ts';
+
 /** Steps of a boot, in order. */
 export type BootStep =
   'detect' | 'connect' | 'receive' | 'open' | 'configure' | 'download' | 'shutdown' | 'handoff';
@@ -79,22 +81,50 @@ export class Log {
   }
 
   emit(event: FirmwareEvent): void {
-    if (this.sink !== undefined) this.sink(event);
+    this.sink?.(event);
   }
 
   error(layer: Layer, object: string, text: string): void {
-    if (this.sink !== undefined) this.sink({ kind: 'log', level: 'error', layer, object, text });
+    this.#write('error', layer, object, text);
   }
 
   warning(layer: Layer, object: string, text: string): void {
-    if (this.sink !== undefined) this.sink({ kind: 'log', level: 'warning', layer, object, text });
+    this.#write('warning', layer, object, text);
   }
 
   info(layer: Layer, object: string, text: string): void {
-    if (this.sink !== undefined) this.sink({ kind: 'log', level: 'info', layer, object, text });
+    this.#write('info', layer, object, text);
   }
 
   debug(layer: Layer, object: string, text: string): void {
-    if (this.sink !== undefined) this.sink({ kind: 'log', level: 'debug', layer, object, text });
+    this.#write('debug', layer, object, text);
+  }
+
+  #write(level: LogLevel, layer: Layer, object: string, text: string): void {
+    this.emit({ kind: 'log', level, layer, object, text });
+  }
+
+  /**
+   * Do what may fail without stopping the rest: an error with a name becomes a line of the log.
+   *
+   * @param what what it means if it fails
+   * @returns whether it was done
+   * @throws what has no name
+   */
+  attempt(
+    level: LogLevel,
+    layer: Layer,
+    object: string,
+    what: string,
+    action: () => void,
+  ): boolean {
+    try {
+      action();
+      return true;
+    } catch (error) {
+      if (!isNamed(error)) throw error;
+      this[level](layer, object, `${what}: ${error.message}`);
+      return false;
+    }
   }
 }

@@ -12,7 +12,8 @@ export {
 export type { StoredFile } from './boot/file-store.ts';
 export type { PushOptions } from './boot/push-boot.ts';
 export { SERVICE_NAMES, type ServiceName } from './boot/services.ts';
-export { HypervDriver, createDriver, type DriverOptions } from './driver.ts';
+export { createDriver } from './any.ts';
+export { HypervDriver, type DriverOptions } from './driver.ts';
 export { HypxeError, type ErrorName } from './error.ts';
 export {
   Log,
@@ -55,12 +56,12 @@ export { ShutdownService, type ShutdownRequest } from './services/shutdown.ts';
 export { TimeSyncService, wallTimeMs, type WallClock } from './services/time-sync.ts';
 export { VmbusBus, type BusOptions, type DriverInstance, type VmbusDriver } from './vmbus/bus.ts';
 export type { ConnectionOptions } from './vmbus/connection.ts';
+export { contactAsFirmware, type ContactPolicy } from './vmbus/contact.ts';
+export { contactAsOs, contactAsSecondary, contactNewestOf } from './os/contact.ts';
+export { OS_BUS, secondaryBus, type BusPreset } from './os/presets.ts';
 export {
-  contactAsFirmware,
-  contactAsOs,
-  contactAsSecondary,
-  contactNewestOf,
-  type ContactPolicy,
-} from './vmbus/contact.ts';
-export { OS_BUS, secondaryBus, type BusPreset } from './vmbus/presets.ts';
-export type { CrashOptions, UnloadOptions, UnloadResult } from './vmbus/unload.ts';
+  initiateUnload,
+  type CrashOptions,
+  type UnloadOptions,
+  type UnloadResult,
+} from './os/unload.ts';

@@ -19,7 +19,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'no UNLOAD at the end',
     file: 'src/vmbus/bus.ts',
-    search: 'if (this.connection.mustUnload) {',
+    search: 'if (connection.mustUnload) {',
     replace: 'if (false as boolean) {',
     found: ['none'],
   },
@@ -36,45 +36,40 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'the SINT stays unmasked',
-    file: 'src/hyperv/hyperv.ts',
-    search: `    this.disableSint(sint);
-    this.#sints.delete(sint);`,
-    replace: '    this.#sints.delete(sint);',
-    found: ['none'],
-  },
-  {
-    name: 'the event page stays mapped',
-    file: 'src/hyperv/synic.ts',
-    search: `      this.#unmapPage('SIEFP', this.#events);`,
+    file: 'src/vmbus/connection.ts',
+    search: `    this.hv.disableSint(this.sint);
+`,
     replace: '',
     found: ['none'],
   },
   {
+    name: 'the event page stays mapped',
+    file: 'src/hyperv/hyperv.ts',
+    search: 'if (page.mapped) this.#attempt',
+    replace: "if (page.mapped && page.name !== 'SIEFP') this.#attempt",
+    found: ['none'],
+  },
+  {
     name: 'the message page stays mapped, and is freed',
-    file: 'src/hyperv/synic.ts',
-    search: `      this.#unmapPage('SIMP', this.#messages);`,
-    replace: `      this.#pages.revoke(this.#messages, 'nothing');`,
+    file: 'src/hyperv/hyperv.ts',
+    search: 'if (page.mapped) this.#attempt',
+    replace: `if (page.name === 'SIMP') this.pages.revoke(page.region, 'nothing');
+      else if (page.mapped) this.#attempt`,
     found: ['none'],
   },
   {
     name: 'the guest keeps its identity',
     file: 'src/hyperv/hyperv.ts',
-    search: `    this.#platform.write('GUEST_OS_ID', 0n);`,
+    search: '      platform.write(Msr.GUEST_OS_ID, 0n);',
     replace: '',
     found: ['none'],
   },
   {
     name: 'hypervisor left mapped when the bus fails',
     file: 'src/driver.ts',
-    search: `    } catch (error) {
-      this.#hv.remove();
-      throw error;
-    }
-    this.#probed = true;`,
-    replace: `    } catch (error) {
-      throw error;
-    }
-    this.#probed = true;`,
+    search: `        this.hv.remove();
+        throw error;`,
+    replace: '        throw error;',
     found: ['step.0/handoff'],
   },
   {
@@ -87,8 +82,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'quiesced drivers are removed without taking the machine back',
     file: 'src/driver.ts',
-    search: 'if (!this.#hv.isRunning) this.#takeBack();',
-    replace: '',
+    search: 'if (!this.hv.isRunning) {',
+    replace: 'if (false as boolean) {',
     found: ['loader:step.148/give-up'],
   },
   // --- believing what was not said ---
@@ -104,33 +99,30 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'an unanswered GPADL teardown counts as done',
     file: 'src/vmbus/gpadl.ts',
-    search: `      this.#log.error('VMBUS', \`\${gpadl.channel}\`, text);
-      return false;`,
-    replace: `      this.#log.error('VMBUS', \`\${gpadl.channel}\`, text);
-      this.#forget(gpadl, 'hope');
-      return true;`,
+    search: "if (confirmed) this.#forget(gpadl, 'GPADL_TORNDOWN');",
+    replace: "this.#forget(gpadl, confirmed ? 'GPADL_TORNDOWN' : 'hope');",
     found: ['call.44/status:2'],
   },
   {
     name: 'a GPADL_TORNDOWN of any GPADL will do',
     file: 'src/vmbus/gpadl.ts',
-    search: '(reply) => reply.view.getUint32(GpadlTorndown.at.gpadl, true) === gpadl.id,',
+    search: '({ view }) => view.getUint32(GpadlTorndown.at.gpadl, true) === id,',
     replace: '() => true,',
     found: ['message.15/twice'],
   },
   {
     name: 'an unanswered UNLOAD counts as answered',
     file: 'src/vmbus/connection.ts',
-    search: `    this.postUnload();
-    this.wait(MessageType.UNLOAD_RESPONSE, MessageHeader.size, undefined, timeoutMs);`,
-    replace: '    this.postUnload();',
+    search: `    this.wait(MessageType.UNLOAD_RESPONSE, MessageHeader.size, undefined, timeoutMs);
+`,
+    replace: '',
     found: ['none'],
   },
   {
     name: 'an UNLOAD that could not be posted counts as answered',
     file: 'src/vmbus/bus.ts',
-    search: '`host did not disconnect: ${error.message}`);',
-    replace: "'no');\n        this.connection.disconnected('hope');",
+    search: '    connection.tearDown();\n    this.part',
+    replace: "    connection.disconnected('hope');\n    connection.tearDown();\n    this.part",
     found: ['loader:call.6/status-ever:18'],
   },
   {
@@ -143,44 +135,42 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a reset forgets the live connection',
     file: 'src/vmbus/connection.ts',
-    search: `    this.#pages.zero();
-    this.version = this.features = 0;`,
-    replace: `    this.#pages.zero();
-    this.#contacted = false;
-    this.version = this.features = 0;`,
+    search: `    this.version = 0;
+    this.hv.enableSint`,
+    replace: `    this.mustUnload = false;
+    this.version = 0;
+    this.hv.enableSint`,
     found: ['loader:step.154/give-up'],
   },
   {
     name: 'a GPADL whose bodies could not be posted is forgotten',
     file: 'src/vmbus/gpadl.ts',
-    search: 'if (!posted) this.#forget',
-    replace: 'if (posted || !posted) this.#forget',
+    search: 'if (posted === 0) this.#forget',
+    replace: 'if (posted >= 0) this.#forget',
     found: ['message.7/field:gpadl=dec'],
   },
   // --- wrong order ---
   {
     name: 'rings are freed before the channel is closed',
-    file: 'src/vmbus/offered-channel.ts',
-    search: `    const confirmed = this.teardownGpadl(this.#ringGpadl!);
-    this.#freeRing(confirmed);`,
-    replace: `    this.#pages.revoke(this.#ring!, 'nothing');
-    this.#freeRing(true);
-    const confirmed = true;`,
+    file: 'src/vmbus/device.ts',
+    search: '    this.#freeRing(this.teardownGpadl(this.#gpadl!));',
+    replace: `    this.pages.revoke(this.#ring!, 'nothing');
+    this.#freeRing(true);`,
     found: ['none'],
   },
   {
     name: 'the SynIC is unmapped before UNLOAD',
     file: 'src/driver.ts',
-    search: `    this.#bus.remove();
-    this.#hv.remove();`,
-    replace: `    this.#hv.remove();
-    this.#bus.remove();`,
+    search: `    this.bus.remove();
+    this.hv.remove();`,
+    replace: `    this.hv.remove();
+    this.bus.remove();`,
     found: ['none'],
   },
   // --- missing bounds ---
   {
     name: 'messages are waited for without a time limit',
-    file: 'src/vmbus/control-messages.ts',
+    file: 'src/vmbus/connection.ts',
     search: 'expired = clock.now() >= deadline;',
     replace: 'expired = clock.now() < 0;',
     found: ['loader:message.0/slot:length=0'],

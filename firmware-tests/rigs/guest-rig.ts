@@ -9,16 +9,18 @@ import { HypxeError, type NetDevice } from '../../src/index.ts';
 import { Log, type FirmwareEvent } from '../../src/events.ts';
 import { HyperV, type HyperVOptions } from '../../src/hyperv/hyperv.ts';
 import { HvCall } from '../../src/hyperv/protocol.ts';
+import { anyPlatform } from '../../src/any.ts';
 import { MapAllocator } from '../../src/memory/allocator.ts';
 import { GuestMemory } from '../../src/memory/guest-memory.ts';
 import { SharedMemory } from '../../src/memory/shared-memory.ts';
+import { OS_BUS, type BusPreset } from '../../src/os/presets.ts';
+import type { OsChannelSizes } from '../../src/os/channel.ts';
 import { NetvscDriver } from '../../src/netvsc/driver.ts';
 import { NETVSC_PRESETS, type NetvscPolicy } from '../../src/netvsc/policy.ts';
 import { VmbusBus, type BusOptions, type VmbusDriver } from '../../src/vmbus/bus.ts';
 import type { ChannelHandler, VmbusChannel } from '../../src/vmbus/channel.ts';
 import type { VmbusDevice } from '../../src/vmbus/device.ts';
 import type { Packet } from '../../src/vmbus/packet.ts';
-import { OS_BUS, type BusPreset } from '../../src/vmbus/presets.ts';
 import type {
   ChannelDevice,
   DeviceChannel,
@@ -82,7 +84,7 @@ export class GuestRig {
     const processor = this.machine.processors[vp]!;
     this.memory = new GuestMemory(processor.memory);
     this.pages = new SharedMemory(this.memory, new MapAllocator(processor.memoryMap), this.log);
-    this.hv = new HyperV(processor, this.pages, this.log, hyperv);
+    this.hv = new HyperV(anyPlatform(processor), this.pages, this.log, hyperv);
     this.net = new NetvscDriver({ ...NETVSC_PRESETS.os, ...policy }, this.log);
     this.bus = this.createBus(
       { ...OS_BUS, ...bus, connection: { ...OS_BUS.connection, ...bus?.connection } },
@@ -273,13 +275,14 @@ export class ProbeDriver implements VmbusDriver {
       writable: () => this.onWritable(),
       malformed: (error) => void this.errors.push(error),
     };
-    const channel = device.open(handler, {
+    const sizes: OsChannelSizes = {
       outPages: 1,
       inPages: 1,
       packetLength: 4096,
       targetVp: this.#targetVp,
       flowControl: this.#flowControl,
-    });
+    };
+    const channel = device.open(handler, sizes);
     this.devices.push(device);
     this.channels.push(channel);
     return {

@@ -16,6 +16,7 @@ import {
   type IcService,
   type ServiceName,
 } from '../../src/index.ts';
+import { serviceDrivers } from '../../src/services/driver.ts';
 import {
   FileCopyData,
   FileCopyHeader,
@@ -107,7 +108,8 @@ export class UtilityRig {
 
   /** The drivers with these services. */
   probe(services: readonly IcService[]): HypervDriver {
-    this.driver = createDriver(this.machine.bootProcessor, { services, events: this.#tell });
+    const drivers = serviceDrivers(services);
+    this.driver = createDriver(this.machine.bootProcessor, { drivers, events: this.#tell });
     this.driver.probe();
     return this.driver;
   }

@@ -6,13 +6,16 @@
  * to boot leaves the machine as clean as one that did.
  */
 
-import { createDriver, type DriverOptions, type HypervDriver } from '../driver.ts';
+import { createDriver } from '../any.ts';
+import type { DriverOptions, HypervDriver } from '../driver.ts';
 import { HypxeError } from '../error.ts';
 import type { Machine, MemoryRange } from '../machine.ts';
 import { MapAllocator, type PageAllocator } from '../memory/allocator.ts';
 import { carve } from '../memory/shared-memory.ts';
 import type { NetDevice } from '../net/device.ts';
 import { netboot, type NetbootOptions } from '../net/netboot.ts';
+import { reportCrash } from '../os/crash-report.ts';
+import { serviceDrivers } from '../services/driver.ts';
 import type { Clock } from '../time.ts';
 import type { ShutdownRequest } from '../services/shutdown.ts';
 import type { StoredFile } from './file-store.ts';
@@ -26,7 +29,7 @@ import {
 } from './push-boot.ts';
 import { BootServices, type ServiceName } from './services.ts';
 
-export interface BootOptions extends Omit<DriverOptions, 'allocator' | 'services'> {
+export interface BootOptions extends Omit<DriverOptions, 'allocator' | 'drivers'> {
   /** Boot file instead of the one that the DHCP server names. */
   readonly bootFile?: string;
   /** Next server instead of the one that the DHCP server names: an IPv4 address. */
@@ -101,7 +104,7 @@ export function boot(machine: Machine, options: BootOptions = {}): BootResult {
   try {
     const pages = options.pages?.(allocator) ?? allocator;
     const cancel = services.cancel(options.cancel);
-    const own = { allocator: pages, services: services.all };
+    const own = { allocator: pages, drivers: serviceDrivers(services.all) };
     driver = createDriver(machine, { ...options, ...own, ...(cancel && { cancel }) });
   } catch (error) {
     return failed(asHypxeError(error), attempts, machine.memoryMap);
@@ -116,7 +119,7 @@ export function boot(machine: Machine, options: BootOptions = {}): BootResult {
     choice = receiveFiles(driver, services, options);
     image = pushedImage(choice) ?? bootDevices(driver, allocator, options, choice, attempts);
   } catch (error) {
-    if (isOwnFailure(error)) driver.reportCrash(error);
+    if (isOwnFailure(error)) reportCrash(driver.hv, error);
     failure = shutDownError(services.shutdown) ?? asHypxeError(error);
     driver.log.error('BOOT', '', `${failure.name}: ${failure.message}`);
   }

@@ -6,30 +6,25 @@
  */
 
 import { HypxeError } from '../error.ts';
-import type { Arm64Machine } from '../machine.ts';
-import type {
-  HypervisorIdentity,
-  Platform,
-  PlatformCounter,
-  RegisterName,
-  SintPolicy,
-} from './platform.ts';
+import type { Log } from '../events.ts';
+import type { Arm64Machine, CpuidRegisters, Machine } from '../machine.ts';
+import type { ClockSource, Platform } from './platform.ts';
 import {
-  GuestOsId,
+  Cpuid,
   HV_PARTITION_ID_SELF,
+  HV_REFERENCE_HZ,
   HV_SMCCC_HYPERCALL,
   HV_SMCCC_UID,
   HV_VP_INDEX_SELF,
   HvCall,
   HvControl,
-  HvFeature,
-  HvPrivilege,
   HvRegister,
+  Msr,
   SMCCC_VENDOR_HYP_UID,
 } from './protocol.ts';
 
-/** Interrupt ID of VMBus's SINT: PPI 2 (mu_msvm Dsdt.asl, VMOD device). */
-const SINT_INTERRUPT_ID = 18;
+/** Interrupt ID of VMBus's SINT: PPI 2 (mu_msvm Dsdt.asl, VMOD device). No AUTO_EOI on arm64. */
+const SINT_INTERRUPT_ID = 18n;
 
 /** Registers that an HVC takes and returns: X0 to X17. */
 const REGISTER_COUNT = 18;
@@ -46,9 +41,24 @@ const REP_1 = 1n << HvControl.REP_COUNT_SHIFT;
 const GET_REGISTER = BigInt(HvCall.GET_VP_REGISTERS) | HvControl.FAST | REP_1;
 const SET_REGISTER = BigInt(HvCall.SET_VP_REGISTERS) | HvControl.FAST | REP_1;
 
-const WORD = 0xffffffffn;
+/** Frequencies that a counter may have, in Hz: below a tick it is no clock. */
+const FREQUENCY_MIN = HV_REFERENCE_HZ / 10;
+const FREQUENCY_MAX = 100_000_000_000;
 
-const VP_SELF = BigInt(HV_VP_INDEX_SELF);
+/** Registers in a row: the first MSR, the first VP register, how many. */
+const REGISTERS: readonly (readonly [from: number, to: number, count: number])[] = [
+  [Msr.TIME_REF_COUNT, HvRegister.TIME_REF_COUNT, 1],
+  [Msr.SCONTROL, HvRegister.SCONTROL, 5],
+  [Msr.SINT0, HvRegister.SINT0, 16],
+  [Msr.GUEST_OS_ID, HvRegister.GUEST_OS_ID, 1],
+  [Msr.REFERENCE_TSC, HvRegister.REFERENCE_TSC, 1],
+  [Msr.VP_ASSIST_PAGE, HvRegister.VP_ASSIST_PAGE, 1],
+  [Msr.STIMER0_CONFIG, HvRegister.STIMER0_CONFIG, 8],
+  [Msr.CRASH_P0, HvRegister.CRASH_P0, 6],
+];
+
+/** From a CPUID leaf, from HV_FEATURES on, to the register that has the same. */
+const FIRST_FACTS = HvRegister.FEATURES - Cpuid.HV_FEATURES;
 
 /**
  * Where a convention has the control word, the first input register and the first output register
@@ -64,27 +74,40 @@ interface Convention {
 const SMCCC: Convention = { immediate: 0, control: 1, input: 2, output: 6 };
 const IMMEDIATE: Convention = { immediate: 1, control: 0, input: 1, output: 15 };
 
-export class Arm64Platform implements Platform {
-  readonly hasHypercallPage = false;
-  /** PPI 18, as the DSDT has it (mu_msvm); arm64 has no automatic end of interrupt. */
-  readonly sintPolicy: SintPolicy = { vector: SINT_INTERRUPT_ID, autoEoi: false };
-  readonly #machine: Arm64Machine;
+class Arm64Platform implements Platform {
+  readonly machine: Arm64Machine;
+  readonly sint = SINT_INTERRUPT_ID;
+  readonly hypercallPage = undefined;
+  readonly counter: () => bigint;
   readonly #convention: Convention;
   readonly #x = new BigUint64Array(REGISTER_COUNT);
-  /** Low word of the features register, after detect. */
-  #features = 0;
 
   constructor(machine: Arm64Machine) {
-    this.#machine = machine;
+    this.machine = machine;
+    this.counter = () => machine.readCounter();
     this.#convention = machine.hypercallConvention === 'immediate' ? IMMEDIATE : SMCCC;
   }
 
-  detect(): void {
+  /** The virtual counter: Hyper-V guarantees its frequency (Linux clocks.rst). */
+  clock(log: Log): ClockSource | undefined {
+    const { counterFrequency: frequency } = this.machine;
+    if (!(frequency >= FREQUENCY_MIN && frequency <= FREQUENCY_MAX)) {
+      log.warning('HV', '', `counter frequency of ${frequency} Hz is impossible: not used`);
+      return undefined;
+    }
+    const hz = BigInt(Math.round(frequency));
+    return {
+      name: `architectural counter, ${frequency} Hz`,
+      read: () => Number((this.counter() * BigInt(HV_REFERENCE_HZ)) / hz),
+    };
+  }
+
+  identify(): void {
     // Check for Hyper-V: who answers at the SMCCC's vendor range (Linux hyperv_detect_via_smccc)
     this.#x.fill(0n);
     this.#x[0] = BigInt(SMCCC_VENDOR_HYP_UID);
-    this.#machine.hvc(SMCCC.immediate, this.#x);
-    const words = [0, 1, 2, 3].map((i) => Number(this.#x[i]! & WORD));
+    this.machine.hvc(SMCCC.immediate, this.#x);
+    const words = [0, 1, 2, 3].map((i) => low(this.#x[i]!));
     if (words[0] === 0xffffffff) {
       throw new HypxeError('NoHypervisor', 'no hypervisor answers SMCCC calls');
     }
@@ -92,129 +115,78 @@ export class Arm64Platform implements Platform {
       const text = words.map((word) => word.toString(16).padStart(8, '0')).join('-');
       throw new HypxeError('NotHyperV', `hypervisor identity is ${text}`);
     }
-
-    // Check for features and privileges, as CPUID leaf 0x40000003 has them on x64
-    this.#requireFeatures(this.#readNumber(HvRegister.FEATURES));
-
-    // Do not steal ownership from the UEFI firmware
-    const owner = this.read('GUEST_OS_ID');
-    if (owner === GuestOsId.UEFI_ARM64) {
-      throw new HypxeError('OwnedByUefi', 'guest is owned by the UEFI firmware');
-    }
   }
 
-  get counter(): PlatformCounter | undefined {
-    const machine = this.#machine;
-    const hasReferencePage = (this.#features & HvFeature.REFERENCE_TSC) !== 0;
-    const frequency = machine.counterFrequency;
-    return { read: () => machine.readCounter(), frequency, hasReferencePage };
+  vendor(): string {
+    return 'Microsoft Hv';
   }
 
-  features(): number {
-    return Number(this.#readNumber(HvRegister.FEATURES) & WORD);
+  facts(leaf: number): CpuidRegisters {
+    const known = leaf === Cpuid.HV_HYPERVISOR_ID;
+    const number = known ? HvRegister.HYPERVISOR_VERSION : FIRST_FACTS + leaf;
+    const first = this.#access(GET_REGISTER, number, 0n);
+    const second = this.#x[this.#convention.output + 1]!;
+    return { eax: low(first), ebx: low(first >> 32n), ecx: low(second), edx: low(second >> 32n) };
   }
 
-  miscFeatures(): number {
-    this.#readNumber(HvRegister.FEATURES);
-    return Number(this.#x[this.#convention.output + 1]! >> 32n);
+  read(register: number): bigint {
+    return this.#access(GET_REGISTER, registerNumber(register), 0n);
   }
 
-  recommendations(): number {
-    return Number(this.#readNumber(HvRegister.ENLIGHTENMENTS) & WORD);
+  write(register: number, value: bigint): void {
+    this.#access(SET_REGISTER, registerNumber(register), value);
   }
-
-  #requireFeatures(features: bigint): void {
-    const access = Number(features & WORD);
-    this.#features = access;
-    const privileges = Number((features >> 32n) & WORD);
-    const seen = `features are 0x${access.toString(16)}:0x${privileges.toString(16)}`;
-    if (!(access & HvFeature.SYNIC)) {
-      throw new HypxeError('NoSynic', `no SynIC registers (${seen})`);
-    }
-    if (!(privileges & HvPrivilege.POST_MESSAGES)) {
-      throw new HypxeError('NoPostMessages', `may not post messages (${seen})`);
-    }
-    if (!(privileges & HvPrivilege.SIGNAL_EVENTS)) {
-      throw new HypxeError('NoSignalEvents', `may not signal events (${seen})`);
-    }
-    if (!(access & HvFeature.TIME_REF_COUNT)) {
-      throw new HypxeError('NoReferenceTime', `no reference counter (${seen})`);
-    }
-  }
-
-  identify(): HypervisorIdentity {
-    const version = this.#readNumber(HvRegister.HYPERVISOR_VERSION);
-    const build = Number(version & WORD);
-    const number = Number(version >> 32n);
-    return { vendor: 'Microsoft Hv', major: number >>> 16, minor: number & 0xffff, build };
-  }
-
-  /** @throws HypxeError RegisterRefused with the hypercall's status */
-  read(register: RegisterName, index = 0): bigint {
-    return this.#readNumber(registerNumber(register) + index);
-  }
-
-  /** @throws HypxeError RegisterRefused with the hypercall's status */
-  write(register: RegisterName, value: bigint, index = 0): void {
-    const number = registerNumber(register) + index;
-    const { input, control } = this.#convention;
-    this.#begin(control, SET_REGISTER, input, number);
-    this.#x[input + 4] = value;
-    this.#machine.hvc(this.#convention.immediate, this.#x);
-    this.#check(number, 'write');
-  }
-
-  mapHypercallPage(): void {}
-
-  unmapHypercallPage(): void {}
 
   call(control: bigint, input: bigint): number {
-    this.#x.fill(0n);
-    this.#setFunction();
-    this.#x[this.#convention.control] = control;
-    this.#x[this.#convention.input] = input;
-    this.#machine.hvc(this.#convention.immediate, this.#x);
+    this.#begin(control, input);
+    this.machine.hvc(this.#convention.immediate, this.#x);
     // The usual answer is compared, not converted: the hot path signals through here
     const result = this.#x[0]!;
     return result === 0n ? 0 : Number(result & STATUS_MASK);
   }
 
-  #readNumber(number: number): bigint {
-    const { input, output, control } = this.#convention;
-    this.#begin(control, GET_REGISTER, input, number);
-    this.#machine.hvc(this.#convention.immediate, this.#x);
-    this.#check(number, 'read');
-    return this.#x[output]!;
-  }
-
-  /** Partition and processor are our own; then the register's number, 32 bits and padding. */
-  #begin(control: number, word: bigint, input: number, number: number): void {
-    this.#x.fill(0n);
-    this.#setFunction();
-    this.#x[control] = word;
-    this.#x[input] = HV_PARTITION_ID_SELF;
-    this.#x[input + 1] = VP_SELF;
+  /** One register: partition and processor are our own, then its number, padding, its value. */
+  #access(control: bigint, number: number, value: bigint): bigint {
+    const { input, output, immediate } = this.#convention;
+    this.#begin(control, HV_PARTITION_ID_SELF);
+    this.#x[input + 1] = BigInt(HV_VP_INDEX_SELF);
     this.#x[input + 2] = BigInt(number);
-  }
+    this.#x[input + 4] = value;
+    this.machine.hvc(immediate, this.#x);
 
-  #setFunction(): void {
-    if (this.#convention === SMCCC) this.#x[0] = BigInt(HV_SMCCC_HYPERCALL);
-  }
-
-  /** A call that succeeds without having done its one repetition has not done it. */
-  #check(number: number, what: string): void {
+    // A call that succeeds without having done its one repetition has not done it
     const result = this.#x[0]!;
     const status = Number(result & STATUS_MASK);
     const reps = Number((result >> REPS_SHIFT) & REPS_MASK);
-    if (status === 0 && reps === 1) return;
+    if (status === 0 && reps === 1) return this.#x[output]!;
+    const what = control === GET_REGISTER ? 'read' : 'write';
     const text = `${what} of register 0x${number.toString(16)}: status 0x${status.toString(16)}`;
     throw new HypxeError('RegisterRefused', `${text}, ${reps} done`, status);
   }
+
+  #begin(control: bigint, input: bigint): void {
+    this.#x.fill(0n);
+    if (this.#convention === SMCCC) this.#x[0] = BigInt(HV_SMCCC_HYPERCALL);
+    this.#x[this.#convention.control] = control;
+    this.#x[this.#convention.input] = input;
+  }
 }
 
-/** Number of a register that arm64 has. @throws HypxeError RegisterRefused */
-function registerNumber(register: RegisterName): number {
-  const number = (HvRegister as Readonly<Record<string, number>>)[register];
-  if (number !== undefined) return number;
-  throw new HypxeError('RegisterRefused', `arm64 has no register ${register}`);
+/** The platform of an arm64 machine. @throws HypxeError ArchitectureUnsupported */
+export function arm64Platform(machine: Machine): Platform {
+  if (machine.architecture === 'arm64') return new Arm64Platform(machine);
+  const text = `architecture is ${machine.architecture}`;
+  throw new HypxeError('ArchitectureUnsupported', text);
+}
+
+/** VP register number of what x64 has as an MSR. @throws HypxeError RegisterRefused */
+function registerNumber(register: number): number {
+  for (const [from, to, count] of REGISTERS) {
+    if (register >= from && register < from + count) return register - from + to;
+  }
+  throw new HypxeError('RegisterRefused', `arm64 has no register 0x${register.toString(16)}`);
+}
+
+function low(word: bigint): number {
+  return Number(word & 0xffffffffn);
 }

@@ -1,19 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** The clock: time in ticks of 100 ns from the best source there is, and turns of polling loops. */
+/**
+ * The clock: time in ticks of 100 ns from the best source there is, and turns of polling loops.
+ * Sources are the reference counter, the reference TSC page, and arm64's own counter; none promises
+ * to be monotonic, which is the clock's business.
+ */
 
 import { HypxeError } from '../error.ts';
-import type { Machine } from '../machine.ts';
+import type { Log } from '../events.ts';
+import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { Clock } from '../time.ts';
-import { counterSource, type ClockSource } from './clock-source.ts';
-import type { Platform } from './platform.ts';
+import type { ClockSource, Platform } from './platform.ts';
+import { HV_REFERENCE_TSC_SEQUENCE_INVALID, Msr, ReferenceTscPage } from './protocol.ts';
 
 /** Pauses after which a clock that has not moved is called stopped. */
 const STALLED_PAUSES_MAX = 1_000_000;
 
+/** How often the TSC page is read while the host keeps changing it. */
+const TSC_TRIES_MAX = 16;
+
 export class ReferenceClock implements Clock {
-  readonly #machine: Machine;
-  /** Always there; also when the source cannot tell. */
+  readonly #platform: Platform;
+  /** The partition reference counter: a register, 10 MHz (TLFS 12.3). Always there. */
   readonly #counter: ClockSource;
   #source: ClockSource;
   #last = 0;
@@ -23,25 +31,19 @@ export class ReferenceClock implements Clock {
   /**
    * `cancel`: asked in every turn; what it stops, it stops once, so that everything can be undone.
    */
-  constructor(machine: Machine, platform: Platform, cancel?: () => boolean) {
-    this.#machine = machine;
-    this.#counter = this.#source = counterSource(platform);
+  constructor(platform: Platform, cancel?: () => boolean) {
+    const read = (): number => Number(platform.read(Msr.TIME_REF_COUNT));
+    this.#platform = platform;
+    this.#counter = this.#source = { name: 'reference counter', read };
     this.#cancel = cancel;
   }
 
-  /** Take the time from here. */
-  use(source: ClockSource): void {
+  /** Take the time from here, by default from the reference counter. */
+  use(source: ClockSource = this.#counter): void {
+    if (source === this.#source) return;
     this.#source = source;
     // Sources have epochs of their own; time goes on from where the new one stands
     this.#last = 0;
-  }
-
-  /** Take the time from the reference counter again, and give the source back. */
-  release(): void {
-    const source = this.#source;
-    if (source === this.#counter) return;
-    this.use(this.#counter);
-    source.unmap();
   }
 
   /** Where the time comes from, for the boot log. */
@@ -56,8 +58,9 @@ export class ReferenceClock implements Clock {
    * @throws HypxeError ClockStopped: every wait depends on it, so none may go on without it
    */
   now(): number {
-    const read = this.#source.read();
-    const now = isTime(read) ? read : (this.#counter.read() ?? 0);
+    // A page of the host may hold anything: what is no time is not taken for one
+    let now = this.#source.read() ?? -1;
+    if (!(now >= 0 && now <= Number.MAX_SAFE_INTEGER)) now = this.#counter.read()!;
     if (now > this.#last) {
       this.#last = now;
       this.#pauses = 0;
@@ -71,7 +74,7 @@ export class ReferenceClock implements Clock {
   pause(): void {
     this.checkCancelled();
     this.#pauses++;
-    this.#machine.pause();
+    this.#platform.machine.pause();
   }
 
   /** @throws HypxeError Cancelled, once: what unwinds is not cancelled again */
@@ -87,7 +90,37 @@ export class ReferenceClock implements Clock {
   }
 }
 
-/** Whether a source told a time at all: a page of the host may hold anything. */
-function isTime(ticks: number | undefined): ticks is number {
-  return ticks !== undefined && ticks >= 0 && ticks <= Number.MAX_SAFE_INTEGER;
+/**
+ * The reference TSC page (TLFS 12.6): sequence, scale and offset with which the processor's counter
+ * becomes reference time.
+ *
+ * @param page guest physical address of the page, mapped
+ * @param counter reads the processor's counter
+ */
+export function referenceTsc(
+  memory: GuestMemory,
+  page: number,
+  counter: () => bigint,
+  log: Log,
+): ClockSource {
+  const { view } = memory;
+  const sequence = (): number => view.getUint32(page + ReferenceTscPage.at.sequence, true);
+  let told = false;
+
+  // Undefined if sequence 0 says that the page does not count now, or if a page that changes with
+  // every look never settles. Exact to the tick: the product has 128 bits
+  const read = (): number | undefined => {
+    for (let i = 0; i < TSC_TRIES_MAX; i++) {
+      const before = sequence();
+      if (before === HV_REFERENCE_TSC_SEQUENCE_INVALID) return undefined;
+      const scale = view.getBigUint64(page + ReferenceTscPage.at.scale, true);
+      const offset = view.getBigInt64(page + ReferenceTscPage.at.offset, true);
+      const count = counter();
+      if (sequence() === before) return Number(((count * scale) >> 64n) + offset);
+    }
+    if (!told) log.warning('HV', '', 'reference TSC page never settles: counter used');
+    told = true;
+    return undefined;
+  };
+  return { name: 'reference TSC page', read };
 }

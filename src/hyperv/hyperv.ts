@@ -2,31 +2,34 @@
 
 /**
  * The hypervisor: set up and torn down, messages posted and received, events signalled. Knows
- * registers and hypercalls and nothing of VMBus (iPXE arch/x86/drivers/hyperv/hyperv.c).
+ * registers and hypercalls and nothing of VMBus (iPXE arch/x86/drivers/hyperv/hyperv.c, TLFS 11).
  */
 
 import { HypxeError } from '../error.ts';
 import type { Log } from '../events.ts';
-import type { Machine } from '../machine.ts';
-import type { Region, SharedMemory } from '../memory/shared-memory.ts';
+import { PAGE_SIZE } from '../machine.ts';
+import type { Purpose, Region, SharedMemory } from '../memory/shared-memory.ts';
 import { TICKS_PER_MS } from '../time.ts';
-import { ReferenceClock } from './clock.ts';
-import { bestSource } from './clock-source.ts';
-import { reportCrash } from './crash-report.ts';
-import { createPlatform } from './create-platform.ts';
-import type { HyperVOptions } from './hyperv-options.ts';
-import type { Platform } from './platform.ts';
+import { ReferenceClock, referenceTsc } from './clock.ts';
+import { detect, type Detected } from './detect.ts';
+import type { HvPart, HyperVOptions } from './hyperv-options.ts';
+import { newMessage, takeMessage, type ReceivedMessage } from './message.ts';
+import type { ClockSource, Platform } from './platform.ts';
 import {
+  Cpuid,
   GuestOsId,
+  HV_ENABLE,
+  HV_PAGE_REGISTER_MASK,
   HvCall,
-  HvRecommendation,
+  HvFeature,
   HvStatus,
+  Msr,
   PostMessage,
   SINT_COUNT,
   SignalEvent,
+  Sint,
+  SynicMessage,
 } from './protocol.ts';
-import { SyntheticTimers } from './synthetic-timer.ts';
-import { Synic, type ReceivedMessage } from './synic.ts';
 
 /** Attempts to post a message while the host is out of buffers or throttles. */
 const POST_TRIES_MAX = 12;
@@ -42,42 +45,53 @@ const POST_RETRY_STATUS: readonly number[] = [
   HvStatus.TIME_OUT,
 ];
 
-const CONTROL_POST_MESSAGE = BigInt(HvCall.POST_MESSAGE);
-const CONTROL_SIGNAL_EVENT = BigInt(HvCall.SIGNAL_EVENT);
+const POST_MESSAGE = BigInt(HvCall.POST_MESSAGE);
+const SIGNAL_EVENT = BigInt(HvCall.SIGNAL_EVENT);
 
-export type { HyperVOptions } from './hyperv-options.ts';
+export type { HvPart, HyperVOptions } from './hyperv-options.ts';
+export type { ReceivedMessage } from './message.ts';
+
+/** A register that gives the host a page of ours. */
+interface PageRegister {
+  readonly name: string;
+  readonly register: number;
+  readonly region: Region;
+  /** What it held when it was last looked at, if nobody can have written it since. */
+  seen: bigint | undefined;
+  /** It may be enabled. */
+  mapped: boolean;
+}
 
 export class HyperV {
+  readonly platform: Platform;
   readonly clock: ReferenceClock;
   readonly pages: SharedMemory;
   readonly log: Log;
-  /** The synthetic timers of our processor; all are stopped when we let go of the machine. */
-  readonly timers: SyntheticTimers;
-  readonly #platform: Platform;
-  readonly #guestOsId: bigint;
+  /** Parts that want to hear of it before the machine is let go. */
+  readonly parts: HvPart[] = [];
+  /** Identity of the guest as the host knows it, or 0. */
+  identity = 0n;
+  /** Guest physical addresses of message page and event page, after {@link probe}. */
+  messagePage = 0;
+  eventPage = 0;
   readonly #options: HyperVOptions;
-  /** SINTs that drivers have claimed, each with the message port of its driver, or 0. */
-  readonly #sints = new Map<number, number>();
   #state: 'off' | 'running' | 'quiesced' = 'off';
-  /** GUEST_OS_ID is ours; the SynIC's registers may be. */
-  #identified = false;
-  #synicTouched = false;
-  #hypercallPage: Region | undefined;
-  #messagePage: Region | undefined;
-  #eventPage: Region | undefined;
+  #sint = 0n;
+  #source: ClockSource | undefined;
+  /** All memory of ours. */
+  #regions: Region[] = [];
+  /** In the order in which they are mapped. */
+  #registers: PageRegister[] = [];
   /** Input of hypercalls: read by the host during the call only, so never in the ledger. */
-  #input: Region | undefined;
+  #input = 0;
   #inputAddress = 0n;
-  #synic: Synic | undefined;
+  readonly #message = newMessage();
 
-  /** @throws HypxeError ArchitectureUnsupported */
-  constructor(machine: Machine, pages: SharedMemory, log: Log, options: HyperVOptions = {}) {
-    this.#platform = createPlatform(machine);
-    this.timers = new SyntheticTimers(this.#platform);
-    this.clock = new ReferenceClock(machine, this.#platform, options.cancel);
+  constructor(platform: Platform, pages: SharedMemory, log: Log, options: HyperVOptions = {}) {
+    this.platform = platform;
+    this.clock = new ReferenceClock(platform, options.cancel);
     this.pages = pages;
     this.log = log;
-    this.#guestOsId = options.guestOsId ?? GuestOsId.IPXE;
     this.#options = options;
   }
 
@@ -89,45 +103,34 @@ export class HyperV {
    * @throws HypxeError with nothing mapped and nothing allocated; a refusal has written no register
    */
   probe(): void {
-    this.#platform.detect();
+    const detected = detect(this.platform);
     try {
-      if (this.#platform.hasHypercallPage) {
-        this.#hypercallPage = this.pages.allocate('hypercall', 4096);
-      }
-      this.#messagePage = this.pages.allocate('simp', 4096);
-      this.#eventPage = this.pages.allocate('siefp', 4096);
-      this.#input = this.pages.allocate('message-buffer', PostMessage.size, PostMessage.size);
-      this.#inputAddress = BigInt(this.#input.address);
-      const { pages } = this;
-      this.#synic = new Synic(this.#platform, pages, this.#messagePage, this.#eventPage, {
-        vector: this.#options.sintVector ?? this.#platform.sintPolicy.vector,
-        autoEoi: this.#usesAutoEoi(),
-      });
+      this.#allocateAll(detected);
       this.#mapAll();
     } catch (error) {
       this.#unmapAll(true);
       this.#free();
       throw error;
     }
-    this.#state = 'running';
   }
 
   /** Undo {@link probe}, in reverse. Nothing if it has not succeeded. */
   remove(): void {
-    if (this.#state === 'off') return;
-    if (this.#state === 'running') this.#unmapAll(true);
+    if (this.isRunning) this.#unmapAll(true);
     this.#free();
-    this.#sints.clear();
     this.#state = 'off';
   }
 
   /**
    * Leave the machine to somebody who takes over without a proper handoff (SAN boot): mask all
-   * SINTs and unmap all pages, but keep SCONTROL on (iPXE b91cc983d).
+   * SINTs and unmap all pages, but keep SCONTROL on: clearing it under a connection makes Windows
+   * Server 2016 wait for ever (iPXE b91cc983d).
    */
   quiesce(): void {
-    if (this.#state !== 'running') return;
-    this.#attempt(() => this.#synic!.disableAllSints());
+    if (!this.isRunning) return;
+    this.#attempt(() => {
+      for (let sint = 0; sint < SINT_COUNT; sint++) this.#mask(sint);
+    });
     this.#unmapAll(false);
     this.#state = 'quiesced';
   }
@@ -137,15 +140,14 @@ export class HyperV {
    * has mapped a message page and owns the SynIC now.
    */
   unquiesce(): boolean {
-    if (this.#state === 'off') return false;
-    if (this.#synic!.isMapped) return false;
+    if (this.#state === 'off' || this.platform.read(Msr.SIMP) & HV_ENABLE) return false;
     try {
       this.#mapAll();
     } catch (error) {
       this.#unmapAll(false);
+      this.#state = 'quiesced';
       throw error;
     }
-    this.#state = 'running';
     return true;
   }
 
@@ -153,11 +155,74 @@ export class HyperV {
     return this.#state === 'running';
   }
 
+  /** @throws HypxeError OutOfMemory */
+  #allocateAll({ facts, hypercall }: Detected): void {
+    const { platform, pages, log } = this;
+    const registers = this.#registers;
+    if (hypercall !== undefined) {
+      registers.push(this.#page('HYPERCALL', Msr.HYPERCALL, 'hypercall', hypercall));
+    }
+    const simp = this.#page('SIMP', Msr.SIMP, 'simp');
+    const siefp = this.#page('SIEFP', Msr.SIEFP, 'siefp');
+    this.#input = this.#allocate('message-buffer', PostMessage.size, PostMessage.size).address;
+    this.#inputAddress = BigInt(this.#input);
+    this.#sint = this.#options.sint?.(platform) ?? platform.sint;
+
+    // Choose a clock: the architecture's own, else the reference TSC page, else the counter
+    const { counter } = platform;
+    this.#source = undefined;
+    if (this.#options.clock !== 'counter') {
+      this.#source = platform.clock?.(log);
+      if (!this.#source && counter && facts.eax & HvFeature.REFERENCE_TSC) {
+        const tsc = this.#page('REFERENCE_TSC', Msr.REFERENCE_TSC, 'reference-tsc');
+        this.#source = referenceTsc(pages.memory, tsc.region.address, counter, log);
+        registers.push(tsc);
+      }
+    }
+    registers.push(simp, siefp);
+    this.messagePage = simp.region.address;
+    this.eventPage = siefp.region.address;
+  }
+
+  #page(name: string, register: number, purpose: Purpose, seen?: bigint): PageRegister {
+    return { name, register, region: this.#allocate(purpose, PAGE_SIZE), seen, mapped: false };
+  }
+
+  #allocate(purpose: Purpose, length: number, align?: number): Region {
+    const region = this.pages.allocate(purpose, length, align);
+    this.#regions.push(region);
+    return region;
+  }
+
+  #free(): void {
+    for (const region of this.#regions) this.pages.free(region);
+    this.#regions = [];
+    this.#registers = [];
+  }
+
+  // --- registers ---
+
   #mapAll(): void {
-    this.#mapHypercall();
-    this.#mapClock();
-    this.#synicTouched = true;
-    this.#synic!.map();
+    const { platform, log } = this;
+
+    // Report guest OS identity: no hypercall page without one
+    this.identity = this.#options.guestOsId ?? GuestOsId.IPXE;
+    platform.write(Msr.GUEST_OS_ID, this.identity);
+    const vendor = platform.vendor();
+    const { eax: build, ebx: version } = platform.facts(Cpuid.HV_HYPERVISOR_ID);
+    const text = `version ${version >>> 16}.${version & 0xffff} build ${build}`;
+    log.info('HV', '', `detected "${vendor}" ${text}`);
+
+    // Map all pages, then switch the SynIC on. The clock is there before it
+    for (const page of this.#registers) {
+      if (page.register === Msr.SIMP) {
+        this.clock.use(this.#source);
+        log.info('HV', '', `clock: ${this.clock.sourceName}`);
+      }
+      this.#map(page);
+    }
+    platform.write(Msr.SCONTROL, platform.read(Msr.SCONTROL) | HV_ENABLE);
+    this.#state = 'running';
   }
 
   /**
@@ -165,119 +230,89 @@ export class HyperV {
    * the ledger. `scontrol`: switch the SynIC off too.
    */
   #unmapAll(scontrol: boolean): void {
-    if (!this.#identified) return;
-    const synic = this.#synic!;
-    this.#attempt(() => this.timers.stopAll());
-    if (this.#synicTouched) this.#attempt(() => (scontrol ? synic.unmap() : synic.unmapPages()));
-    this.#synicTouched = false;
-    this.#attempt(() => this.clock.release());
-    this.#attempt(() => this.#unmapHypercall());
+    if (this.identity === 0n) return;
+    const { platform } = this;
+    const registers = this.#registers;
+    for (const part of this.parts) this.#attempt(() => part.unmapping());
+    this.#state = 'off';
+    if (scontrol && registers.at(-1)?.mapped) {
+      this.#attempt(() => platform.write(Msr.SCONTROL, platform.read(Msr.SCONTROL) & ~HV_ENABLE));
+    }
+
+    // Whoever maps a page next may find what this one held: no event of ours must reach them
+    this.pages.memory.zero(this.eventPage, PAGE_SIZE);
+    this.clock.use();
+    for (const page of [...registers].reverse()) {
+      if (page.mapped) this.#attempt(() => this.#unmap(page));
+    }
+    this.#attempt(() => {
+      platform.write(Msr.GUEST_OS_ID, 0n);
+      this.identity = 0n;
+    });
   }
 
   #attempt(action: () => void): void {
-    try {
-      action();
-    } catch (error) {
-      if (!(error instanceof HypxeError)) throw error;
-      this.log.error('HV', '', error.message);
+    this.log.attempt('error', 'HV', '', 'while undoing', action);
+  }
+
+  #map(page: PageRegister): void {
+    const { platform, pages } = this;
+    const { register, region, seen } = page;
+    pages.memory.zero(region.address, region.length);
+    pages.share(region, `register ${page.name}`);
+
+    // Keep the reserved bits as they are, as iPXE does. Each read is an exit: not twice in a row
+    const kept = (seen ?? platform.read(register)) & HV_PAGE_REGISTER_MASK & ~HV_ENABLE;
+    const value = kept | BigInt(region.address) | HV_ENABLE;
+    page.seen = undefined;
+    page.mapped = true;
+    platform.write(register, value);
+    if (register !== Msr.HYPERCALL) return;
+
+    // Without this one there is no call: see that it is where it should be
+    const now = platform.read(register);
+    if (now !== value) {
+      const text = `hypercall register: wrote ${hex(value)}, read ${hex(now)}`;
+      throw new HypxeError('HypercallPageRefused', text);
     }
+    platform.hypercallPage = region.address;
   }
 
-  #mapHypercall(): void {
-    // Report guest OS identity: no hypercall page without one
-    this.#identified = true;
-    this.#platform.write('GUEST_OS_ID', this.#guestOsId);
-    const { vendor, major, minor, build } = this.#platform.identify();
-    this.log.info('HV', '', `detected "${vendor}" version ${major}.${minor} build ${build}`);
-
-    // Map hypercall page, where there is one
-    const page = this.#hypercallPage;
-    if (page === undefined) return;
-    this.pages.share(page, 'register HYPERCALL');
-    this.#platform.mapHypercallPage(page.address);
-  }
-
-  #unmapHypercall(): void {
-    if (this.#hypercallPage !== undefined) {
-      this.#platform.unmapHypercallPage();
-      this.pages.revoke(this.#hypercallPage, 'register HYPERCALL');
-    }
-    this.#platform.write('GUEST_OS_ID', 0n);
-    this.#identified = false;
-  }
-
-  #mapClock(): void {
-    if (this.#options.clock !== 'counter') {
-      this.clock.use(bestSource(this.#platform, this.pages, this.log));
-    }
-    this.log.info('HV', '', `clock: ${this.clock.sourceName}`);
-  }
-
-  #free(): void {
-    for (const region of [this.#input, this.#hypercallPage, this.#messagePage, this.#eventPage]) {
-      if (region !== undefined) this.pages.free(region);
-    }
-    this.#input = this.#hypercallPage = this.#messagePage = this.#eventPage = undefined;
-    this.#synic = undefined;
-  }
-
-  #usesAutoEoi(): boolean {
-    if (!this.#platform.sintPolicy.autoEoi) return false;
-    if (this.#options.autoEoi !== 'as-recommended') return true;
-    return (this.#platform.recommendations() & HvRecommendation.DEPRECATE_AUTO_EOI) === 0;
+  #unmap(page: PageRegister): void {
+    const { platform } = this;
+    const { register } = page;
+    platform.write(register, platform.read(register) & HV_PAGE_REGISTER_MASK & ~HV_ENABLE);
+    page.mapped = false;
+    this.pages.revoke(page.region, `register ${page.name}`);
+    if (register === Msr.HYPERCALL) platform.hypercallPage = 0;
   }
 
   // --- SINTs ---
 
   /**
-   * Take a SINT for a driver, and unmask it.
-   *
-   * @param exclusive whether it must be masked before: for a SINT that somebody else in the guest
-   * may use, a timer or a driver of its own. VMBus's own is taken over from whoever had it
-   * @throws HypxeError BadSint, SintInUse
+   * Unmask a SINT. It must really be unmasked: hosts deliver no message for a masked one, whatever
+   * the documents say (iPXE hv_enable_sint).
    */
-  claimSint(sint: number, exclusive: boolean): void {
-    // SINT 0 is the hypervisor's
-    if (!Number.isInteger(sint) || sint < 1 || sint >= SINT_COUNT) {
-      throw new HypxeError('BadSint', `there is no SINT ${sint} for a driver`);
-    }
-    if (this.#sints.has(sint) || (exclusive && this.#synic!.isUnmasked(sint))) {
-      throw new HypxeError('SintInUse', `SINT ${sint} is in use`);
-    }
-    this.#sints.set(sint, 0);
-    this.enableSint(sint);
-  }
-
-  /** Give a SINT back: masked, its slot empty. */
-  releaseSint(sint: number): void {
-    this.disableSint(sint);
-    this.#sints.delete(sint);
-  }
-
-  /** The driver of a SINT posts to this message port of the host from now on; 0 for none. */
-  usePort(sint: number, port: number): void {
-    if (this.#sints.has(sint)) this.#sints.set(sint, port);
-  }
-
-  /** Whether the driver of another SINT posts to a message port: no host tells them apart then. */
-  isPortOfOther(sint: number, port: number): boolean {
-    for (const [other, theirs] of this.#sints) {
-      if (other !== sint && theirs === port) return true;
-    }
-    return false;
-  }
-
-  // --- messages and events ---
-
   enableSint(sint: number): void {
-    this.#synic!.enableSint(sint);
+    const old = this.platform.read(Msr.SINT0 + sint);
+    const kept = old & ~(Sint.MASKED | Sint.AUTO_EOI | Sint.VECTOR_MASK);
+    this.platform.write(Msr.SINT0 + sint, kept | this.#sint);
   }
 
   /** Mask a SINT, if the host lets us: what it refuses is logged, like all that is undone. */
   disableSint(sint: number): void {
-    if (this.#state !== 'running') return;
-    this.#attempt(() => this.#synic!.disableSint(sint));
+    if (this.isRunning)
+      this.log.attempt('error', 'HV', '', 'while undoing', () => this.#mask(sint));
   }
+
+  /** Nothing if it is masked. */
+  #mask(sint: number): void {
+    const old = this.platform.read(Msr.SINT0 + sint);
+    if (old & Sint.MASKED) return;
+    this.platform.write(Msr.SINT0 + sint, (old & ~Sint.AUTO_EOI) | Sint.MASKED);
+  }
+
+  // --- messages and events ---
 
   /**
    * Post a message to the host, again while the host is out of buffers.
@@ -296,10 +331,12 @@ export class HyperV {
     length: number,
     retry = true,
   ): void {
-    this.#requireRunning();
+    if (!this.isRunning) {
+      throw new HypxeError('Quiesced', `hypervisor interface is ${this.#state}`);
+    }
     this.clock.checkCancelled();
     const { memory } = this.pages;
-    const input = this.#input!.address;
+    const input = this.#input;
 
     for (let attempt = 1, waitMs = POST_RETRY_MS; ; attempt++, waitMs *= 2) {
       // Construct message, afresh each time: events use the same buffer
@@ -310,7 +347,7 @@ export class HyperV {
       for (let i = 0; i < length; i++) memory.set8(input + PostMessage.at.data + i, payload[i]!);
 
       // Post message
-      const status = this.#platform.call(CONTROL_POST_MESSAGE, this.#inputAddress);
+      const status = this.platform.call(POST_MESSAGE, this.#inputAddress);
       if (status === HvStatus.SUCCESS) return;
 
       // Give up, or try again a little later
@@ -327,42 +364,26 @@ export class HyperV {
     }
   }
 
-  /** Take a message of a SINT if there is one. The result is valid until the next call. */
-  receiveMessage(sint: number): ReceivedMessage | undefined {
-    if (this.#state !== 'running') return undefined;
-    return this.#synic!.take(sint) ? this.#synic!.message : undefined;
-  }
-
   /**
-   * Take a message of a SINT out of the message page of any processor, if there is one (Linux
-   * vmbus_wait_for_unload). Only our own processor can be told to send the next one.
+   * Take a message of a SINT if there is one. The result is valid until the next call.
    *
-   * @param page guest physical address of a message page
+   * @param page message page to look into: ours, or another processor's; only our own processor can
+   * be told to send the next one
    */
-  receiveMessageFrom(page: number, sint: number): ReceivedMessage | undefined {
-    if (this.#state !== 'running') return undefined;
-    return this.#synic!.take(sint, page) ? this.#synic!.message : undefined;
-  }
-
-  /**
-   * Take the event flags of a SINT: they are cleared, then listed.
-   *
-   * @param into filled with the numbers of the flags that were set, in order, as far as it reaches;
-   * flags that it has no room for stay set
-   * @returns how many
-   */
-  takeEventFlags(sint: number, into: Uint16Array): number {
-    return this.#state === 'running' ? this.#synic!.takeFlags(sint, into) : 0;
+  receiveMessage(sint: number, page = this.messagePage): ReceivedMessage | undefined {
+    const { platform, pages } = this;
+    const slot = page + sint * SynicMessage.size;
+    const taken = this.isRunning && takeMessage(platform, pages.memory, slot, this.#message);
+    return taken ? this.#message : undefined;
   }
 
   /** Signal an event. Returns the hypercall's status; Quiesced is INVALID_CONNECTION_ID. */
   signalEvent(connectionId: number): number {
-    if (this.#state !== 'running') return HvStatus.INVALID_CONNECTION_ID;
+    if (!this.isRunning) return HvStatus.INVALID_CONNECTION_ID;
     const { memory } = this.pages;
-    const input = this.#input!.address;
-    memory.set32(input + SignalEvent.at.connectionId, connectionId);
-    memory.set32(input + SignalEvent.at.flag, 0);
-    return this.#platform.call(CONTROL_SIGNAL_EVENT, this.#inputAddress);
+    memory.set32(this.#input + SignalEvent.at.connectionId, connectionId);
+    memory.set32(this.#input + SignalEvent.at.flag, 0);
+    return this.platform.call(SIGNAL_EVENT, this.#inputAddress);
   }
 
   /** Let time pass. */
@@ -371,28 +392,8 @@ export class HyperV {
     do this.clock.pause();
     while (this.clock.now() < end);
   }
-
-  /**
-   * Tell the host that the firmware itself has failed. Never throws: whoever calls has an error
-   * that matters more.
-   *
-   * @returns whether the host was told
-   */
-  reportCrash(error: unknown): boolean {
-    if (!this.#identified) return false;
-    try {
-      return reportCrash(this.#platform, this.pages, this.#guestOsId, String(error));
-    } catch {
-      return false;
-    }
-  }
-
-  #requireRunning(): void {
-    if (this.#state === 'running') return;
-    throw new HypxeError('Quiesced', `hypervisor interface is ${this.#state}`);
-  }
 }
 
-function hex(value: number): string {
+function hex(value: number | bigint): string {
   return `0x${value.toString(16)}`;
 }

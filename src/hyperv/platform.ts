@@ -3,68 +3,46 @@
 /**
  * What differs between architectures, and nothing else: detection, synthetic registers, the
  * hypercall instruction. Everything above works on x64 and arm64 alike.
+ *
+ * Registers are named by their MSR number on every architecture, and what the hypervisor says of
+ * itself by its CPUID leaf: arm64 has the same under other numbers.
  */
 
-import { Msr } from './protocol.ts';
+import type { Log } from '../events.ts';
+import type { CpuidRegisters, Machine } from '../machine.ts';
 
-/** Synthetic registers by their architecture-neutral names. */
-export type RegisterName = keyof typeof Msr;
-
-/** Who the host says that it is, for the log. */
-export interface HypervisorIdentity {
-  readonly vendor: string;
-  readonly major: number;
-  readonly minor: number;
-  readonly build: number;
-}
-
-/** A free-running counter of the processor: TSC or CNTVCT. */
-export interface PlatformCounter {
-  read(): bigint;
-  /** In Hz if the architecture tells it (arm64), or undefined (x64: the TSC page does). */
-  readonly frequency: number | undefined;
-  /** The hypervisor offers the reference TSC page for it. Only after {@link Platform.detect}. */
-  readonly hasReferencePage: boolean;
-}
-
-/** How SINTs are unmasked. */
-export interface SintPolicy {
-  /** Interrupt vector; on arm64 an interrupt ID. */
-  readonly vector: number;
-  /** Automatic end of interrupt. */
-  readonly autoEoi: boolean;
+/** Where the time comes from. */
+export interface ClockSource {
+  /** For the boot log. */
+  readonly name: string;
+  /** Ticks of 100 ns, or undefined if it cannot tell at the moment. */
+  read(): number | undefined;
 }
 
 /** The hypervisor as an architecture presents it. */
 export interface Platform {
-  /** Hypercalls need a page of guest memory (x64), or none (arm64). */
-  readonly hasHypercallPage: boolean;
-  /** How SINTs are unmasked where nobody chooses. */
-  readonly sintPolicy: SintPolicy;
-  /** A counter that runs by itself, or undefined. */
-  readonly counter: PlatformCounter | undefined;
+  readonly machine: Machine;
+  /** Low bits of an unmasked SINT where nobody chooses: vector, automatic end of interrupt. */
+  readonly sint: bigint;
   /**
-   * Look for Hyper-V and everything that is needed of it. Writes no register.
-   *
-   * @throws HypxeError with the name of what is missing
+   * Guest physical address of the page that hypercalls go through, 0 while there is none. Undefined
+   * if they need none (arm64).
    */
-  detect(): void;
-  /** Vendor and version, for the log. Only after {@link detect}. */
-  identify(): HypervisorIdentity;
-  /** What the hypervisor recommends: HvRecommendation. */
-  recommendations(): number;
-  /** What the partition may access: HvFeature. */
-  features(): number;
-  /** What there is besides: HvMiscFeature. */
-  miscFeatures(): number;
-  /** Read a synthetic register; `index` counts from the named one (SINT0 + index). */
-  read(register: RegisterName, index?: number): bigint;
-  /** Write a synthetic register. */
-  write(register: RegisterName, value: bigint, index?: number): void;
-  /** Make hypercalls possible through a page (x64), or by themselves (arm64). */
-  mapHypercallPage(address: number): void;
-  /** Take that back. */
-  unmapHypercallPage(): void;
+  hypercallPage: number | undefined;
+  /** Read a counter that runs by itself (TSC, CNTVCT); undefined if the machine has none. */
+  readonly counter: (() => bigint) | undefined;
+  /** A clock of the architecture's own, better than all others (arm64). */
+  clock?(log: Log): ClockSource | undefined;
+  /** Look for Hyper-V. @throws HypxeError NoHypervisor, NotHyperV */
+  identify(): void;
+  /** Who the host says that it is, for the log. */
+  vendor(): string;
+  /** What CPUID says of the hypervisor: leaves {@link Cpuid}.HV_HYPERVISOR_ID and above. */
+  facts(leaf: number): CpuidRegisters;
+  /** Read a synthetic register. @throws HypxeError RegisterRefused (arm64) */
+  read(register: number): bigint;
+  /** Write a synthetic register. @throws HypxeError RegisterRefused (arm64) */
+  write(register: number, value: bigint): void;
   /**
    * Issue a hypercall with its input in memory and no output. Returns the status.
    *
@@ -73,3 +51,6 @@ export interface Platform {
    */
   call(control: bigint, input: bigint): number;
 }
+
+/** Makes the platform of a machine. @throws HypxeError ArchitectureUnsupported */
+export type PlatformFactory = (machine: Machine) => Platform;

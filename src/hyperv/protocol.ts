@@ -48,7 +48,7 @@ export const HvPrivilege = {
 export const HvMiscFeature = {
   FREQUENCY_MSRS: 1 << 8,
   GUEST_CRASH: 1 << 10,
-  STIMER_DIRECT: 1 << 19,
+  STIMER_DIRECT: 0x80000,
 } as const;
 
 /** CPUID 0x40000004 EAX: what the hypervisor recommends. */
@@ -145,25 +145,25 @@ export const Sint = {
 
 /** STIMERn_CONFIG register. Vector and SINT are numbers at their shift. */
 export const StimerConfig = {
-  ENABLE: 1n << 0n,
-  PERIODIC: 1n << 1n,
-  LAZY: 1n << 2n,
-  AUTO_ENABLE: 1n << 3n,
+  ENABLE: 0x1n,
+  PERIODIC: 0x2n,
+  LAZY: 0x4n,
+  AUTO_ENABLE: 0x8n,
   /** Direct mode: the interrupt vector. */
   APIC_VECTOR_SHIFT: 4n,
-  APIC_VECTOR_MASK: 0xffn << 4n,
-  DIRECT_MODE: 1n << 12n,
+  APIC_VECTOR_MASK: 0xff0n,
+  DIRECT_MODE: 0x1000n,
   /** Message mode: the SINT that gets the message. 0 keeps the timer from being enabled. */
   SINT_SHIFT: 16n,
-  SINT_MASK: 0xfn << 16n,
+  SINT_MASK: 0xf0000n,
 } as const;
 
 /** CRASH_CTL register. */
 export const CrashControl = {
   /** The parameters are written: report the crash. */
-  NOTIFY: 1n << 63n,
+  NOTIFY: 0x8000000000000000n,
   /** P3 and P4 are the address and the length of a message. */
-  MESSAGE: 1n << 62n,
+  MESSAGE: 0x4000000000000000n,
 } as const;
 
 /** Guest OS identities that matter here. */
@@ -207,12 +207,12 @@ export const HvFlush = {
 /** Fields of the hypercall control word. */
 export const HvControl = {
   CODE_MASK: 0xffffn,
-  FAST: 1n << 16n,
-  VARIABLE_HEADER_MASK: 0x3ffn << 17n,
-  NESTED: 1n << 31n,
+  FAST: 0x10000n,
+  VARIABLE_HEADER_MASK: 0x7fe0000n,
+  NESTED: 0x80000000n,
   REP_COUNT_SHIFT: 32n,
-  REP_COUNT_MASK: 0xfffn << 32n,
-  REP_START_MASK: 0xfffn << 48n,
+  REP_COUNT_MASK: 0xfff00000000n,
+  REP_START_MASK: 0xfff000000000000n,
 } as const;
 
 /** Hypercall status, the low 16 bits of the result. */

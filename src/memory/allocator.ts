@@ -32,28 +32,29 @@ interface Hole {
   end: number;
 }
 
-/** First fit from the top of the usable memory. Holes are kept sorted by address and merged. */
+/** First fit from the top of the usable memory. */
 export class MapAllocator implements PageAllocator {
   /** Size of the guest's pages: images begin and end at them. */
   readonly pageSize: number;
-  readonly #holes: Hole[] = [];
+  /** Sorted by address, none empty, no two adjacent. */
+  #holes: readonly Hole[] = [];
 
   constructor(memoryMap: readonly MemoryRange[], pageSize = PAGE_SIZE) {
     this.pageSize = pageSize;
-    for (const range of memoryMap) {
-      const end = Math.min(range.address + range.length, ADDRESS_MAX);
-      // Page 0 is never handed out: address 0 means "no page" in several messages
-      const start = Math.max(range.address, PAGE_SIZE);
-      if (range.type === 'usable' && start < end) this.#holes.push({ start, end });
-    }
-    this.#holes.sort((a, b) => a.start - b.start);
+    const usable = memoryMap.filter(({ type }) => type === 'usable');
+    // Page 0 is never handed out: address 0 means "no page" in several messages
+    this.#arrange(
+      usable.map(({ address, length }) => ({
+        start: Math.max(address, PAGE_SIZE),
+        end: Math.min(address + length, ADDRESS_MAX),
+      })),
+    );
   }
 
   allocate(length: number, align: number): number | undefined {
-    for (let i = this.#holes.length - 1; i >= 0; i--) {
-      const hole = this.#holes[i]!;
-      const address = Math.floor((hole.end - length) / align) * align;
-      if (address < hole.start) continue;
+    for (const { start, end } of [...this.#holes].reverse()) {
+      const address = Math.floor((end - length) / align) * align;
+      if (address < start) continue;
 
       this.#take(address, length);
       return address;
@@ -69,16 +70,13 @@ export class MapAllocator implements PageAllocator {
   allocateLow(length: number | undefined, minAddress: number): PageRun | undefined {
     const { pageSize } = this;
     let best: PageRun | undefined;
-    for (const hole of this.#holes) {
-      const address = Math.ceil(Math.max(hole.start, minAddress) / pageSize) * pageSize;
-      const room = Math.floor((hole.end - address) / pageSize) * pageSize;
-      if (room <= 0) continue;
-      if (length !== undefined && room >= length) {
+    for (const { start, end } of this.#holes) {
+      const address = Math.ceil(Math.max(start, minAddress) / pageSize) * pageSize;
+      const room = Math.floor((end - address) / pageSize) * pageSize;
+      if (length === undefined) {
+        if (room > (best?.length ?? 0)) best = { address, length: room };
+      } else if (best === undefined && room > 0 && room >= length) {
         best = { address, length: Math.ceil(length / pageSize) * pageSize };
-        break;
-      }
-      if (length === undefined && (best === undefined || room > best.length)) {
-        best = { address, length: room };
       }
     }
     if (best !== undefined) this.#take(best.address, best.length);
@@ -87,36 +85,37 @@ export class MapAllocator implements PageAllocator {
 
   /** Bytes of the largest hole from `minAddress` on. */
   largest(minAddress: number): number {
-    let largest = 0;
-    for (const { start, end } of this.#holes) {
-      largest = Math.max(largest, end - Math.max(start, minAddress));
-    }
-    return largest;
-  }
-
-  #take(address: number, length: number): void {
-    const i = this.#holes.findIndex((hole) => hole.start <= address && address < hole.end);
-    const hole = this.#holes[i]!;
-    const pieces: Hole[] = [];
-    if (hole.start < address) pieces.push({ start: hole.start, end: address });
-    if (address + length < hole.end) pieces.push({ start: address + length, end: hole.end });
-    this.#holes.splice(i, 1, ...pieces);
+    const rooms = this.#holes.map(({ start, end }) => end - Math.max(start, minAddress));
+    return Math.max(0, ...rooms);
   }
 
   free(address: number, length: number): void {
-    // Find the place, insert, and merge with the neighbours
-    let i = 0;
-    while (i < this.#holes.length && this.#holes[i]!.start < address) i++;
-    this.#holes.splice(i, 0, { start: address, end: address + length });
-    this.#merge(i);
-    if (i > 0) this.#merge(i - 1);
+    this.#arrange([...this.#holes, { start: address, end: address + length }]);
   }
 
-  #merge(i: number): void {
-    const hole = this.#holes[i];
-    const next = this.#holes[i + 1];
-    if (hole === undefined || next === undefined || hole.end !== next.start) return;
-    hole.end = next.end;
-    this.#holes.splice(i + 1, 1);
+  /** What lies in one hole leaves two. */
+  #take(address: number, length: number): void {
+    const after = address + length;
+    this.#arrange(
+      this.#holes.flatMap(({ start, end }) =>
+        start <= address && after <= end
+          ? [
+              { start, end: address },
+              { start: after, end },
+            ]
+          : [{ start, end }],
+      ),
+    );
+  }
+
+  /** Sort holes, merge neighbours, and drop what is empty. */
+  #arrange(holes: Hole[]): void {
+    const arranged: Hole[] = [];
+    for (const { start, end } of holes.sort((a, b) => a.start - b.start)) {
+      const last = arranged.at(-1);
+      if (last?.end === start) last.end = end;
+      else if (start < end) arranged.push({ start, end });
+    }
+    this.#holes = arranged;
   }
 }

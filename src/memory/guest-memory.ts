@@ -1,41 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-import { PAGE_SIZE } from '../machine.ts';
-
-/** Whether the engine's own words are little-endian, as all that the host sees must be. */
-const LITTLE_ENDIAN = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
-
-/**
- * A word of the engine's order from one that is little-endian, or the other way round: what is done
- * in one step has no other choice than the engine's order.
- */
-function ordered(word: number): number {
-  if (LITTLE_ENDIAN) return word;
-  const ends = (word << 24) | (word >>> 24);
-  return ends | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00);
-}
-
 /** Guest RAM from the firmware's side: bytes and little-endian words at physical addresses. */
 export class GuestMemory {
   readonly bytes: Uint8Array;
   readonly view: DataView;
-  /** Whole memory as words, for what must be done at once although the host writes there too. */
-  readonly #words: Int32Array;
+  /**
+   * Whole memory as words of the engine's own order, for what must be done in one step although the
+   * host writes there too (Atomics): the word at a multiple of 4 is number `address / 4`.
+   */
+  readonly words: Int32Array;
   readonly #fence = new Int32Array(1);
 
   /** `memory` is the machine's: byte 0 is guest physical address 0. */
   constructor(memory: ArrayBufferLike) {
     this.bytes = new Uint8Array(memory);
     this.view = new DataView(memory);
-    this.#words = new Int32Array(memory, 0, memory.byteLength >>> 2);
+    this.words = new Int32Array(memory, 0, memory.byteLength >>> 2);
   }
 
   u8(address: number): number {
     return this.bytes[address]!;
-  }
-
-  u16(address: number): number {
-    return this.view.getUint16(address, true);
   }
 
   u32(address: number): number {
@@ -46,34 +30,8 @@ export class GuestMemory {
     this.bytes[address] = value;
   }
 
-  set16(address: number, value: number): void {
-    this.view.setUint16(address, value, true);
-  }
-
   set32(address: number, value: number): void {
     this.view.setUint32(address, value, true);
-  }
-
-  /** Store a 64-bit word that is known to be a whole number below 2^53. */
-  set64(address: number, value: number): void {
-    this.view.setUint32(address, value >>> 0, true);
-    this.view.setUint32(address + 4, Math.floor(value / 2 ** 32), true);
-  }
-
-  /** Read a word at a multiple of 4 and make it 0, in one step. */
-  take32(address: number): number {
-    return ordered(Atomics.exchange(this.#words, address >>> 2, 0));
-  }
-
-  /** Make a word at a multiple of 4 `value` if it is `expected`, in one step. Returns the old. */
-  exchange32(address: number, expected: number, value: number): number {
-    const [old, now] = [ordered(expected), ordered(value)];
-    return ordered(Atomics.compareExchange(this.#words, address >>> 2, old, now)) >>> 0;
-  }
-
-  /** Set bits of a word at a multiple of 4, in one step. */
-  or32(address: number, bits: number): void {
-    Atomics.or(this.#words, address >>> 2, ordered(bits));
   }
 
   /** Everything before is done before anything after: a store before a load as well. */
@@ -117,9 +75,4 @@ function copyBytes(
     to.setInt32(b + 12, from.getInt32(a + 12, true), true);
   }
   for (; i < length; i++) to.setUint8(toAt + i, from.getUint8(fromAt + i));
-}
-
-/** Round up to whole pages. */
-export function pageAlign(length: number): number {
-  return Math.ceil(length / PAGE_SIZE) * PAGE_SIZE;
 }

@@ -35,13 +35,14 @@ export interface Region {
   readonly purpose: Purpose;
   readonly address: number;
   readonly length: number;
-  readonly align: number;
+  /** Bytes that were taken for it: in guest pages, where it has them for itself. */
+  readonly allocated: number;
   /**
    * `private`: only the firmware's. `shared`: the host may touch it. `reserved`: the firmware is
    * done with it, the host may not be. `freed`: given back to the allocator.
    */
   state: 'private' | 'shared' | 'reserved' | 'freed';
-  /** What told the host of it: `wrmsr SIMP`, `GPADL 0x18ae0001`. Empty while private. */
+  /** What told the host of it: `wrmsr SIMP`, `GPADL 0x18ae0001`. Empty unless the host has it. */
   sharedBy: string;
 }
 
@@ -66,13 +67,17 @@ export class SharedMemory {
    * @throws HypxeError OutOfMemory
    */
   allocate(purpose: Purpose, length: number, align: number = this.pageSize): Region {
-    const allocated = this.#allocated(length, align);
+    // Nobody else's may lie in a guest page that is shared
+    const { pageSize } = this;
+    const rounded = Math.ceil(length / pageSize) * pageSize;
+    const allocated = align < pageSize ? length : rounded;
     const address = this.#allocator.allocate(allocated, align, purpose);
     if (address === undefined) {
       throw new HypxeError('OutOfMemory', `no room for ${length} bytes of ${purpose}`);
     }
     this.memory.zero(address, allocated);
-    const region: Region = { purpose, address, length, align, state: 'private', sharedBy: '' };
+    const state = 'private';
+    const region: Region = { purpose, address, length, allocated, state, sharedBy: '' };
     this.#regions.add(region);
     return region;
   }
@@ -82,8 +87,7 @@ export class SharedMemory {
     if (region.state === 'private') {
       this.#regions.delete(region);
       region.state = 'freed';
-      const allocated = this.#allocated(region.length, region.align);
-      this.#allocator.free(region.address, allocated, region.purpose);
+      this.#allocator.free(region.address, region.allocated, region.purpose);
     } else if (region.state === 'shared') {
       region.state = 'reserved';
       this.#emit('reserve', region, `${region.sharedBy} was not revoked`);
@@ -100,7 +104,7 @@ export class SharedMemory {
 
   /** The host has let go. A region that was only kept back for the host is freed now. */
   revoke(region: Region, by: string): void {
-    if (region.state !== 'shared' && region.state !== 'reserved') return;
+    if (region.sharedBy === '') return;
     const kept = region.state === 'reserved';
     region.state = 'private';
     region.sharedBy = '';
@@ -110,7 +114,7 @@ export class SharedMemory {
 
   /** What the host may still touch. */
   outstanding(): Region[] {
-    return [...this.#regions].filter((r) => r.state === 'shared' || r.state === 'reserved');
+    return [...this.#regions].filter(({ sharedBy }) => sharedBy !== '');
   }
 
   /**
@@ -127,12 +131,6 @@ export class SharedMemory {
       ranges = ranges.flatMap((range) => carve(range, start, end, purpose));
     }
     return ranges;
-  }
-
-  /** Nobody else's may lie in a guest page that is shared: larger ones are rounded up to. */
-  #allocated(length: number, align: number): number {
-    if (this.pageSize === PAGE_SIZE || align < this.pageSize) return length;
-    return Math.ceil(length / this.pageSize) * this.pageSize;
   }
 
   #emit(change: 'share' | 'revoke' | 'reserve', region: Region, by: string): void {
@@ -154,11 +152,10 @@ export function carve(
   const to = Math.min(rangeEnd, end);
   if (range.type !== 'usable' || from >= to) return [range];
 
-  const pieces: MemoryRange[] = [];
-  if (range.address < from) {
-    pieces.push({ ...range, length: from - range.address });
-  }
-  pieces.push({ address: from, length: to - from, type: 'reserved', purpose });
-  if (to < rangeEnd) pieces.push({ ...range, address: to, length: rangeEnd - to });
-  return pieces;
+  const pieces: MemoryRange[] = [
+    { ...range, length: from - range.address },
+    { address: from, length: to - from, type: 'reserved', purpose },
+    { ...range, address: to, length: rangeEnd - to },
+  ];
+  return pieces.filter(({ length }) => length > 0);
 }

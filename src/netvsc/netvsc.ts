@@ -266,8 +266,8 @@ export class Netvsc implements RndisTransport, SubchannelOwner, TransmitHost {
   }
 
   #pollChannel(channel: VmbusChannel): void {
-    if (this.#policy.flowControl) {
-      channel.drain(PACKETS_PER_POLL_MAX, this.#stop);
+    if (channel.part !== undefined) {
+      channel.part.drain(PACKETS_PER_POLL_MAX, this.#stop);
       return;
     }
     for (let i = 0; i < PACKETS_PER_POLL_MAX; i++) {

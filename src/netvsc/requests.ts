@@ -260,8 +260,7 @@ export class NvspRequests {
   #send(id: number, what: string): void {
     const channel = this.#channel!;
     if (channel.sendInband(id, this.#message, this.messageLength)) return;
-    channel.requireIntact();
-    throw new HypxeError('RingFull', `no room for NVSP ${what}`);
+    throw new HypxeError(channel.broken ?? 'RingFull', `no room for NVSP ${what}`);
   }
 
   /**
@@ -284,7 +283,7 @@ export class NvspRequests {
         this.#poll();
         if (this.#answerLength !== NOTHING) return this.#answerLength;
         if (this.#device.rescinded) throw this.#device.rescindedError();
-        channel.requireIntact();
+        if (channel.broken) throw new HypxeError(channel.broken, 'channel was given up');
         if (expired) break;
         clock.pause();
       }

@@ -13,7 +13,6 @@ import { RNDIS_BODY, RndisPacket } from '../rndis/protocol.ts';
 import { TICKS_PER_MS } from '../time.ts';
 import type { ChannelHandler, VmbusChannel } from '../vmbus/channel.ts';
 import type { VmbusDevice } from '../vmbus/device.ts';
-import type { OfferedChannel } from '../vmbus/offered-channel.ts';
 import type { Packet } from '../vmbus/packet.ts';
 import type { NetvscPolicy } from './policy.ts';
 import {
@@ -49,11 +48,11 @@ export interface SubchannelOwner extends ChannelHandler {
 
 /** One open sub-channel. */
 class Queue implements ChannelHandler {
-  readonly offered: OfferedChannel;
+  readonly offered: VmbusDevice;
   readonly #owner: SubchannelOwner;
   channel: VmbusChannel | undefined;
 
-  constructor(offered: OfferedChannel, owner: SubchannelOwner) {
+  constructor(offered: VmbusDevice, owner: SubchannelOwner) {
     this.offered = offered;
     this.#owner = owner;
   }
@@ -145,7 +144,7 @@ export class Subchannels {
     }
   }
 
-  #openQueue(offered: OfferedChannel, packets: Region | undefined): void {
+  #openQueue(offered: VmbusDevice, packets: Region | undefined): void {
     const { outPages, inPages, packetLength, targetVps, flowControl } = this.#policy;
     const queue = new Queue(offered, this.#owner);
     const targetVp = targetVps[this.#queues.length + 1] ?? 0;

@@ -7,13 +7,14 @@
  */
 
 import type { ErrorName } from '../error.ts';
+import { PAGE_SIZE } from '../machine.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { Region } from '../memory/shared-memory.ts';
 import type { TransmitResult } from '../net/device.ts';
 import type { VmbusChannel } from '../vmbus/channel.ts';
 import type { VmbusDevice } from '../vmbus/device.ts';
 import type { Gpadl } from '../vmbus/gpadl.ts';
-import { PageBuffers } from '../vmbus/page-buffers.ts';
+import { PacketType } from '../vmbus/protocol.ts';
 import type { NetvscPolicy } from './policy.ts';
 import {
   NVSP_NO_SEND_BUFFER,
@@ -43,7 +44,6 @@ export class TransmitPath {
   readonly #host: TransmitHost;
   readonly #memory: GuestMemory;
   readonly #pool: TransmitPool;
-  readonly #pages = new PageBuffers();
   readonly #dataMessage: Uint8Array;
   readonly #controlMessage: Uint8Array;
   /** The message of a frame in the send buffer: section and length are filled in. */
@@ -193,9 +193,15 @@ export class TransmitPath {
     if (this.#policy.pages === 'one-range') {
       return channel.sendGpaDirect(BASE_ID + id, buffer, length, message, message.length);
     }
-    this.#pages.clear();
-    this.#pages.add(buffer, length);
-    return channel.sendPageBuffers(BASE_ID + id, this.#pages, message, message.length);
+    const words = [0, 0];
+    for (let at = buffer; at < buffer + length; words[1]!++) {
+      const offset = at % PAGE_SIZE;
+      const part = Math.min(buffer + length - at, PAGE_SIZE - offset);
+      words.push(part, offset, (at - offset) / PAGE_SIZE, 0);
+      at += part;
+    }
+    const type = PacketType.DATA_GPA_DIRECT;
+    return channel.send(type, 1, BASE_ID + id, 0, words, words.length, message, message.length);
   }
 
   /** Copy a frame into the section that its ID has for itself (Linux netvsc_copy_to_send_buf). */

@@ -9,13 +9,13 @@
  * read; what else the host has sent waits in the ring.
  */
 
-import { type ErrorName, HypxeError } from '../error.ts';
+import { isNamed, type ErrorName } from '../error.ts';
 import type { Log } from '../events.ts';
 import { TICKS_PER_MS } from '../time.ts';
 import type { ChannelHandler, VmbusChannel } from '../vmbus/channel.ts';
 import type { VmbusDevice } from '../vmbus/device.ts';
 import type { Packet } from '../vmbus/packet.ts';
-import { PIPE_TYPE_DATA, PipeHeader } from '../vmbus/protocol.ts';
+import { PIPE_TYPE_DATA, PacketType, PipeHeader } from '../vmbus/protocol.ts';
 import { icVersionText, negotiate } from './negotiation.ts';
 import { IC_MESSAGE_MAX, IcFlag, IcHeader, IcNegotiate, IcStatus, IcType } from './protocol.ts';
 import { LATER, type IcContext, type IcRequest, type IcService } from './service.ts';
@@ -119,10 +119,10 @@ export class IcChannel implements ChannelHandler, IcContext, IcRequest {
     if (channel === undefined || this.#device.rescinded) return;
     const until = this.clock.now() + LAST_ANSWER_MS * TICKS_PER_MS;
     try {
-      while (!channel.allRead && this.clock.now() < until) this.clock.pause();
+      while (!channel.out.isEmpty && this.clock.now() < until) this.clock.pause();
     } catch (error) {
       // Cancelled: there is no time for this
-      if (!(error instanceof HypxeError) || error.name !== 'Cancelled') throw error;
+      if (!isNamed(error) || error.name !== 'Cancelled') throw error;
     }
   }
 
@@ -234,7 +234,11 @@ export class IcChannel implements ChannelHandler, IcContext, IcRequest {
   }
 
   #sendAnswer(): void {
-    const sent = this.#channel!.sendAnswer(this.#idLow, this.#idHigh, this.bytes, this.#length);
+    // Under the transaction ID of the host, and without asking for a completion
+    const type = PacketType.DATA_INBAND;
+    const { bytes } = this;
+    const length = this.#length;
+    const sent = this.#channel!.send(type, 0, this.#idLow, this.#idHigh, [], 0, bytes, length);
     if (!sent) return;
     this.#state = 'idle';
     this.#service.answered();

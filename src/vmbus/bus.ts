@@ -2,93 +2,65 @@
 
 /**
  * The bus: connects, collects the offers, gives each device to the driver of its class, and takes
- * everything down again (iPXE vmbus_probe, vmbus_reset, vmbus_remove). As an OS has it, also what
- * comes and goes later: late offers, sub-channels, rescinds (Linux vmbus_onoffer and its likes).
+ * everything down again (iPXE vmbus_probe, vmbus_reset, vmbus_remove).
  */
 
-import { HypxeError } from '../error.ts';
+import { isNamed } from '../error.ts';
 import type { HyperV } from '../hyperv/hyperv.ts';
-import { HV_EVENT_FLAGS_COUNT } from '../hyperv/protocol.ts';
-import type { DriverInstance, VmbusDriver } from './bus-driver.ts';
-import { VmbusConnection, type ConnectionOptions } from './connection.ts';
+import type { VmbusDriver } from './bus-driver.ts';
+import type { BusPart } from './bus-part.ts';
+import { VmbusConnection, type ConnectionOptions, type ControlMessage } from './connection.ts';
 import type { ContactPolicy } from './contact.ts';
-import type { ControlMessage, UnsolicitedHandler } from './control-messages.ts';
-import { VmbusDevice } from './device.ts';
-import { GPADL_FIRST, GpadlTable } from './gpadl.ts';
-import { OfferInbox } from './offer-inbox.ts';
-import { releaseChannel, type ChannelContext, type Offer } from './offered-channel.ts';
+import { VmbusDevice, type DeviceContext } from './device.ts';
+import { GpadlTable } from './gpadl.ts';
+import { readOffer, type Offer } from './offer.ts';
 import {
   MessageHeader,
   MessageType,
+  OfferChannel,
   RescindChannelOffer,
   VMBUS_CHANNEL_MAX,
-  VMBUS_MESSAGE_SINT,
 } from './protocol.ts';
-import { initiateUnload, type UnloadOptions, type UnloadResult } from './unload.ts';
 
 export type { DriverInstance, VmbusDriver } from './bus-driver.ts';
-
-/** GPADL IDs that each of several drivers in one guest has for itself. */
-const GPADLS_PER_SINT = 0x01000000;
+export type { BusPart } from './bus-part.ts';
 
 /** What the bus is made with. What is left out is as the firmware has it. */
 export interface BusOptions {
   readonly contact: ContactPolicy;
   readonly drivers: readonly VmbusDriver[];
   readonly random: () => number;
-  /** SINT, processor, pages and time limits of the connection. */
+  /** SINT and time limits of the connection. */
   readonly connection?: ConnectionOptions | undefined;
-  /**
-   * Offers after the enumeration: ignored, or probed by {@link VmbusBus.poll}. Who probes them also
-   * takes sub-channels, and releases the numbers of rescinded channels that no driver had.
-   */
-  readonly lateOffers?: 'ignore' | 'probe' | undefined;
-  /** ID of an OPEN_CHANNEL: random, or the channel's number (Linux). */
-  readonly openId?: 'random' | 'channel' | undefined;
-  /** First GPADL ID less one; each SINT has a range of its own. */
+  /** What is more than firmware. It may also be plugged in later, as {@link VmbusBus.part}. */
+  readonly part?: ((bus: VmbusBus) => BusPart) | undefined;
+  /** ID of an OPEN_CHANNEL, by the channel's number: random, if nothing is said. */
+  readonly openId?: ((channel: number) => number) | undefined;
+  /** First GPADL ID less one. */
   readonly firstGpadl?: number | undefined;
 }
 
-interface Bound {
-  readonly device: VmbusDevice;
-  readonly instance: DriverInstance;
-}
-
-export class VmbusBus implements UnsolicitedHandler {
+export class VmbusBus implements DeviceContext {
+  readonly hv: HyperV;
   readonly connection: VmbusConnection;
-  readonly #hv: HyperV;
+  readonly gpadls: GpadlTable;
+  readonly openId: (channel: number) => number;
+  part: BusPart | undefined;
+  /** Devices that are offered, with a driver or without. */
+  devices: VmbusDevice[] = [];
   readonly #options: BusOptions;
-  readonly #gpadls: GpadlTable;
-  readonly #context: ChannelContext;
-  readonly #inbox: OfferInbox;
-  readonly #probesLate: boolean;
-  #bound: Bound[] = [];
-  /** All devices that are offered, with a driver or without. */
-  #devices: VmbusDevice[] = [];
+  /** What has been offered in the enumeration that is going on. */
+  #offers: Offer[] | undefined;
   #settling = false;
-  readonly #flags = new Uint16Array(HV_EVENT_FLAGS_COUNT);
 
   constructor(hv: HyperV, options: BusOptions) {
-    const { random, openId } = options;
-    this.#hv = hv;
+    this.hv = hv;
     this.#options = options;
-    this.#probesLate = options.lateOffers === 'probe';
-    this.#inbox = new OfferInbox(hv.log, this.#probesLate);
-    this.connection = new VmbusConnection(hv, options.connection);
-    this.connection.handler = this;
-    const { sint } = this.connection;
-    const own = sint === VMBUS_MESSAGE_SINT ? 0 : sint * GPADLS_PER_SINT;
-    this.#gpadls = new GpadlTable(this.connection, options.firstGpadl ?? GPADL_FIRST + own);
-    this.#context = {
-      connection: this.connection,
-      gpadls: this.#gpadls,
-      openId: openId === 'channel' ? (channel) => channel : () => random() >>> 0,
-    };
-  }
-
-  /** Devices that are offered, with a driver or without. */
-  get devices(): readonly VmbusDevice[] {
-    return this.#devices;
+    const unsolicited = (message: ControlMessage): void => this.#unsolicited(message);
+    this.connection = new VmbusConnection(hv, options.connection, unsolicited);
+    this.gpadls = new GpadlTable(this.connection, options.firstGpadl);
+    this.openId = options.openId ?? (() => options.random() >>> 0);
+    this.part = options.part?.(this);
   }
 
   // --- set up and tear down ---
@@ -102,11 +74,17 @@ export class VmbusBus implements UnsolicitedHandler {
    * @throws HypxeError with the connection unloaded
    */
   probe(): void {
-    this.connection.setUp();
+    this.part?.settingUp?.();
+    let firstError: unknown;
     try {
+      this.connection.setUp();
       this.#options.contact(this.connection);
-      this.#devices = this.#enumerate().map((offer) => new VmbusDevice(offer, this.#context));
-      this.#probeAll();
+      for (const offer of this.#enumerate()) this.add(offer);
+      for (const device of this.devices) {
+        const error = this.bind(device);
+        firstError ??= error;
+      }
+      if (firstError !== undefined && this.#bound.length === 0) throw firstError;
     } catch (error) {
       this.#disconnect();
       throw error;
@@ -115,8 +93,7 @@ export class VmbusBus implements UnsolicitedHandler {
 
   /** Undo {@link probe}. Never throws: what the host does not give back stays reserved. */
   remove(): void {
-    for (const { instance } of [...this.#bound].reverse()) instance.remove();
-    this.#bound = [];
+    for (const { instance } of this.#bound.reverse()) instance!.remove();
     this.#disconnect();
   }
 
@@ -127,119 +104,107 @@ export class VmbusBus implements UnsolicitedHandler {
    */
   reset(): void {
     // The old channels are dead, whatever becomes of the new connection
-    for (const { device } of this.#bound) device.abandon();
+    for (const device of this.#bound) device.abandon();
     this.connection.reset();
     this.#options.contact(this.connection);
     // Contacting the host has disconnected whoever was connected: our old buffers are free
-    this.#gpadls.revokeAll('INITIATE_CONTACT');
+    this.gpadls.forgetAll('INITIATE_CONTACT');
     this.#matchOffers(this.#enumerate());
-    for (const { device, instance } of this.#bound) {
-      try {
-        instance.reset();
-      } catch (error) {
-        this.#logFailure(device, 'could not be reset', error);
-      }
+    for (const { name, instance } of this.#bound) {
+      const text = 'could not be reset';
+      this.hv.log.attempt('error', 'VMBUS', name, text, () => instance!.reset());
     }
-  }
-
-  /**
-   * Leave without closing anything: the host is asked to let go of all at once, then everything is
-   * forgotten. {@link remove} afterwards only gives back SINT and pages. Never throws.
-   *
-   * @returns what became of it; unless it was `answered`, the ledger keeps all that was shared
-   */
-  initiateUnload(options: UnloadOptions = {}): UnloadResult {
-    const result = initiateUnload(this.connection, options);
-    if (result === 'not-connected') return result;
-    const letGo = result === 'answered';
-    if (letGo) this.#gpadls.revokeAll('UNLOAD_RESPONSE');
-    else this.#gpadls.abandonAll();
-    for (const { device, instance } of [...this.#bound].reverse()) {
-      device.abandon(letGo);
-      instance.abandoned?.(letGo);
-    }
-    this.#bound = [];
-    this.#devices = [];
-    this.#inbox.clear();
-    return result;
   }
 
   #disconnect(): void {
-    this.#devices = [];
-    this.#inbox.clear();
-    if (this.connection.mustUnload) {
-      try {
-        this.connection.unload();
-        this.#gpadls.revokeAll('UNLOAD_RESPONSE');
-      } catch (error) {
-        if (!(error instanceof HypxeError)) throw error;
-        this.#hv.log.error('VMBUS', '', `host did not disconnect: ${error.message}`);
-      }
+    const { connection, hv } = this;
+    this.devices = [];
+    this.part?.lost?.();
+    if (connection.mustUnload) {
+      hv.log.attempt('error', 'VMBUS', '', 'host did not disconnect', () => {
+        connection.unload();
+        this.gpadls.forgetAll('UNLOAD_RESPONSE');
+      });
     }
-    this.connection.tearDown();
+    connection.tearDown();
+    this.part?.tornDown?.();
   }
 
   // --- devices ---
 
+  /** Devices with a driver. */
+  get #bound(): VmbusDevice[] {
+    return this.devices.filter(({ instance }) => instance !== undefined);
+  }
+
   #enumerate(): Offer[] {
-    this.connection.begin(MessageType.REQUEST_OFFERS, MessageHeader.size);
-    this.connection.post(MessageHeader.size);
+    const { connection } = this;
+    connection.post(MessageType.REQUEST_OFFERS);
 
     // Offers are collected as they come, until the host says that these were all
-    this.#inbox.begin();
+    const offers: Offer[] = (this.#offers = []);
     try {
-      this.connection.wait(MessageType.ALL_OFFERS_DELIVERED, MessageHeader.size);
-    } catch (error) {
-      this.#inbox.clear();
-      throw error;
+      connection.wait(MessageType.ALL_OFFERS_DELIVERED, MessageHeader.size);
+    } finally {
+      this.#offers = undefined;
     }
-    return this.#inbox.end();
+    return offers;
   }
 
-  #probeAll(): void {
-    let firstError: unknown;
-    for (const device of this.#devices) {
-      try {
-        this.#probeDevice(device);
-      } catch (error) {
-        this.#logFailure(device, 'left out', error);
-        if (isCancelled(error)) throw error;
-        firstError ??= error;
-      }
-    }
-    if (this.#bound.length === 0 && firstError !== undefined) throw firstError;
+  /** Add an offered device. */
+  add(offer: Offer): VmbusDevice {
+    const device = new VmbusDevice(offer, this);
+    this.devices.push(device);
+    return device;
   }
 
-  /** @throws HypxeError as the driver does */
-  #probeDevice(device: VmbusDevice): void {
+  /**
+   * Give a device to its driver, if it has one.
+   *
+   * @returns the error if it is left out
+   * @throws HypxeError Cancelled: somebody wants the whole to end, not only this device
+   */
+  bind(device: VmbusDevice): unknown {
+    const { log } = this.hv;
     const driver = this.#options.drivers.find((d) => d.interfaceId === device.interfaceId);
     if (driver === undefined) {
-      this.#hv.log.debug('VMBUS', device.name, `no driver for type {${device.interfaceId}}`);
-      return;
+      log.debug('VMBUS', device.name, `no driver for type {${device.interfaceId}}`);
+      return undefined;
     }
-    const instance = driver.probe(device);
-    this.#bound.push({ device, instance });
+    try {
+      device.instance = driver.probe(device);
+      return undefined;
+    } catch (error) {
+      if (!isNamed(error)) throw error;
+      log.error('VMBUS', device.name, `left out: ${error.message}`);
+      if (error.name === 'Cancelled') throw error;
+      return error;
+    }
   }
 
   /** After a reset: find each device by its instance; its channel may be another one now. */
   #matchOffers(offers: readonly Offer[]): void {
-    for (const bound of [...this.#bound]) {
-      const { device, instance } = bound;
-      const offer = offers.find((o) => o.instanceId === device.instanceId);
-      if (offer !== undefined) {
-        device.reoffer(offer);
+    const { log } = this.hv;
+    for (const device of this.#bound) {
+      const { name, instanceId, channelId, instance } = device;
+      const offer = offers.find((other) => other.instanceId === instanceId);
+      if (offer === undefined) {
+        log.warning('VMBUS', name, 'is not offered any more');
+        device.rescinded = true;
+        instance!.rescinded();
+        this.#forget(device);
         continue;
       }
-      this.#hv.log.warning('VMBUS', device.name, 'is not offered any more');
-      device.rescinded = true;
-      instance.rescinded();
-      this.#forget(device);
+      if (offer.channel !== channelId) {
+        log.info('VMBUS', name, `moved to channel ${offer.channel}`);
+      }
+      device.offer = offer;
+      device.rescinded = false;
     }
   }
 
-  #logFailure(device: VmbusDevice, what: string, error: unknown): void {
-    if (!(error instanceof HypxeError)) throw error;
-    this.#hv.log.error('VMBUS', device.name, `${what}: ${error.message}`);
+  #forget(device: VmbusDevice): void {
+    this.devices = this.devices.filter((other) => other !== device);
   }
 
   // --- what comes and goes ---
@@ -247,7 +212,7 @@ export class VmbusBus implements UnsolicitedHandler {
   /**
    * Handle what has come since the last poll: rescinds, late offers, late answers.
    *
-   * @throws HypxeError Cancelled, while a late offer is probed; all else is logged
+   * @throws HypxeError Cancelled, by a part; all else is logged
    */
   poll(): void {
     this.connection.poll();
@@ -256,15 +221,26 @@ export class VmbusBus implements UnsolicitedHandler {
     if (this.#settling) return;
     this.#settling = true;
     try {
-      this.#dropRescinded();
-      this.#probeLate();
+      this.part?.settling?.();
+      for (const device of this.devices.filter(({ rescinded }) => rescinded)) this.#drop(device);
+      this.part?.settled?.();
     } finally {
       this.#settling = false;
     }
   }
 
-  unsolicited(message: ControlMessage): void {
+  /** Let go of what the host has taken away. What the firmware never used it leaves alone. */
+  #drop(device: VmbusDevice): void {
+    const { instance } = device;
+    instance?.rescinded();
+    if (instance !== undefined || this.part?.offered !== undefined) device.release();
+    this.#forget(device);
+  }
+
+  #unsolicited(message: ControlMessage): void {
     switch (message.type) {
+      case 0:
+        return;
       case MessageType.OFFER_CHANNEL:
         this.#offered(message);
         return;
@@ -272,22 +248,32 @@ export class VmbusBus implements UnsolicitedHandler {
         this.#rescinded(message);
         return;
       case MessageType.GPADL_TORNDOWN:
-        this.#gpadls.late(message);
+        this.gpadls.late(message);
         return;
       default:
-        this.#hv.log.debug('VMBUS', '', `ignoring message type ${message.type}`);
+        this.hv.log.debug('VMBUS', '', `ignoring message type ${message.type}`);
     }
   }
 
   #offered(message: ControlMessage): void {
-    const offer = this.#inbox.offered(message);
-    if (offer === undefined) return;
-    const device = this.#devices.find(
-      ({ instanceId, rescinded }) => instanceId === offer.instanceId && !rescinded,
-    );
-    if (device?.addSubchannel(offer)) return;
-    const text = `ignoring offer of sub-channel ${offer.subchannel} as channel ${offer.channel}`;
-    this.#hv.log.error('VMBUS', `{${offer.instanceId}}`, text);
+    const { log } = this.hv;
+    if (message.length < OfferChannel.size) {
+      log.error('VMBUS', '', `ignoring offer of ${message.length} bytes`);
+      return;
+    }
+    const offers = this.#offers;
+    const offer = readOffer(message);
+    const { channel, subchannel, instanceId } = offer;
+    const object = `{${instanceId}}`;
+    if (channel === 0 || channel > VMBUS_CHANNEL_MAX) {
+      log.error('VMBUS', object, `ignoring offer of channel ${channel}`);
+    } else if (offers !== undefined && subchannel === 0) {
+      if (offers.every((other) => other.channel !== channel)) offers.push(offer);
+      else log.error('VMBUS', object, `channel ${channel} is offered twice`);
+    } else if (!this.part?.offered?.(offer)) {
+      const text = `ignoring offer of sub-channel ${subchannel} as channel ${channel}`;
+      log.info('VMBUS', object, subchannel === 0 ? 'ignoring late offer' : text);
+    }
   }
 
   #rescinded(message: ControlMessage): void {
@@ -295,96 +281,16 @@ export class VmbusBus implements UnsolicitedHandler {
     const id = message.view.getUint32(RescindChannelOffer.at.channel, true);
 
     // Before anybody knows of it the offer is struck out; afterwards the channel is marked
-    if (this.#inbox.rescinded(id)) return;
-    const device = this.#devices.find((d) => d.channelById(id) !== undefined);
-    const channel = device?.channelById(id);
-    if (device === undefined || channel === undefined || channel.rescinded) {
-      this.#hv.log.debug('VMBUS', '', `ignoring rescind of channel ${id}`);
+    const index = this.#offers?.findIndex((offer) => offer.channel === id) ?? -1;
+    const struck = index >= 0;
+    if (struck) this.#offers!.splice(index, 1);
+    if (this.part?.rescinded?.(id, struck) || struck) return;
+    const device = this.devices.find(({ channelId }) => channelId === id);
+    if (device === undefined || device.rescinded) {
+      this.hv.log.debug('VMBUS', '', `ignoring rescind of channel ${id}`);
       return;
     }
-    channel.rescinded = true;
-    const what = id === device.channelId ? 'the device' : `sub-channel ${channel.offer.subchannel}`;
-    this.#hv.log.warning('VMBUS', device.name, `the host takes ${what} away`);
+    device.rescinded = true;
+    this.hv.log.warning('VMBUS', device.name, 'the host takes the device away');
   }
-
-  /** Let go of what the host has taken away: sub-channels before the devices they belong to. */
-  #dropRescinded(): void {
-    for (const device of this.#devices) device.dropRescindedSubchannels();
-    for (const device of this.#devices.filter(({ rescinded }) => rescinded)) {
-      const bound = this.#bound.find((other) => other.device === device);
-      bound?.instance.rescinded();
-      if (bound !== undefined || this.#probesLate) device.release();
-      this.#forget(device);
-    }
-    for (let id = this.#inbox.takeStruck(); id !== undefined; id = this.#inbox.takeStruck()) {
-      releaseChannel(this.connection, id, '');
-    }
-  }
-
-  #forget(device: VmbusDevice): void {
-    this.#bound = this.#bound.filter((bound) => bound.device !== device);
-    this.#devices = this.#devices.filter((other) => other !== device);
-  }
-
-  /** Give late offers to their drivers; what comes meanwhile is for the next poll. */
-  #probeLate(): void {
-    for (let i = 0; i < VMBUS_CHANNEL_MAX; i++) {
-      const offer = this.#inbox.takeLate();
-      if (offer === undefined) return;
-      const known = this.#devices.find(
-        (device) => device.channelId === offer.channel || device.instanceId === offer.instanceId,
-      );
-      if (known !== undefined) {
-        const text = `ignoring offer of channel ${offer.channel}: the device is there already`;
-        this.#hv.log.error('VMBUS', known.name, text);
-        continue;
-      }
-      const device = new VmbusDevice(offer, this.#context);
-      this.#devices.push(device);
-      try {
-        this.#probeDevice(device);
-      } catch (error) {
-        this.#logFailure(device, 'left out', error);
-        if (isCancelled(error)) throw error;
-      }
-    }
-  }
-
-  // --- events ---
-
-  /**
-   * Take the host's event flags, from 2.4 on one for each channel, and let each channel handle what
-   * has come (Linux vmbus_chan_sched). Flag 0 is that of older hosts; the flag of a channel that is
-   * not open is a late one, or another owner's, and means nothing.
-   *
-   * @returns how many channels had something to say
-   */
-  dispatchEvents(): number {
-    const count = this.#hv.takeEventFlags(this.connection.sint, this.#flags);
-    let served = 0;
-    for (let i = 0; i < count; i++) {
-      const id = this.#flags[i]!;
-      const channel = this.#channelById(id);
-      if (channel === undefined) {
-        this.#hv.log.debug('VMBUS', '', `ignoring event of channel ${id}`);
-        continue;
-      }
-      channel.interrupted();
-      served++;
-    }
-    return served;
-  }
-
-  #channelById(id: number) {
-    for (const device of this.#devices) {
-      const channel = device.channelById(id)?.channel;
-      if (channel !== undefined) return channel;
-    }
-    return undefined;
-  }
-}
-
-/** Somebody wants the whole to end, not only this device. */
-function isCancelled(error: unknown): boolean {
-  return error instanceof HypxeError && error.name === 'Cancelled';
 }

@@ -1,22 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * An open channel: sends, and takes the host's packets out of the ring, copied once, checked, then
- * handed over (iPXE vmbus_poll; Linux hv_pkt_iter_first, vmbus_on_event).
+ * An open channel: sends packets and signals (iPXE vmbus_send_data), and takes the host's packets
+ * out of the ring, copied once, checked, then handed over (iPXE vmbus_poll).
  */
 
 import type { ErrorName } from '../error.ts';
-import { ChannelSender, type ChannelAddress } from './channel-sender.ts';
-import type { VmbusConnection } from './connection.ts';
-import { COMPLETION_REQUESTED, PacketFooter, PacketHeader, PacketType } from './protocol.ts';
+import { HvStatus } from '../hyperv/protocol.ts';
+import { PAGE_SHIFT, PAGE_SIZE } from '../machine.ts';
+import type { VmbusDevice } from './device.ts';
+import type { Offer } from './offer.ts';
 import { newPacket, readHeader, readRanges, type Packet } from './packet.ts';
-import { InboundRing } from './ring.ts';
-import type { RingPlace } from './ring-layout.ts';
+import { COMPLETION_REQUESTED, PacketFooter, PacketHeader, PacketType } from './protocol.ts';
+import { ringLength, type InboundRing, type OutboundRing } from './ring.ts';
 
-export type { ChannelAddress } from './channel-sender.ts';
+/** Completions that may wait for room in the outbound ring. */
+const PENDING_COMPLETIONS_MAX = 1024;
 
-/** Packets handled for one event: a host that never stops must not keep us. */
-const PACKETS_PER_EVENT_MAX = 4096;
+/** Failed signals in a row after which the channel is given up. */
+const SIGNAL_TRIES_MAX = 100;
+
+/** No header beyond that of every packet. */
+const NO_WORDS: readonly number[] = [];
 
 /** Takes what a channel receives. */
 export interface ChannelHandler {
@@ -39,41 +44,195 @@ export interface ChannelHandler {
   malformed(kind: ErrorName, text: string): void;
 }
 
-export class VmbusChannel extends ChannelSender {
+/** How somebody with interrupts uses a channel. */
+export interface ChannelPart {
+  /** There is no room for a packet of `length` bytes on the ring. @returns if there is some now */
+  noRoom(length: number): boolean;
+  /** The channel is polled, and intact: there may be room again. */
+  polled(): void;
+  /**
+   * Handle what has come, in place of polling.
+   *
+   * @param max most packets to handle
+   * @param stop asked after each packet whether to go on later
+   * @returns how many were handled
+   */
+  drain(max: number, stop?: () => boolean): number;
+}
+
+export class VmbusChannel {
+  /** The offer that was accepted: number, monitor, connection ID of the channel's events. */
+  readonly offer: Offer;
   readonly handler: ChannelHandler;
-  readonly #in: InboundRing;
+  readonly out: OutboundRing;
+  readonly in: InboundRing;
+  /** Payload of completions: set by the device (a policy), zero length for none. */
+  completionPayload: Uint8Array = new Uint8Array(0);
+  /** Why the channel is no good any more, or undefined. */
+  broken: ErrorName | undefined;
+  /** Plugged in once the channel is open. */
+  part: ChannelPart | undefined;
+  readonly #device: VmbusDevice;
   readonly #packet: Packet;
-  #draining = false;
+  /** Header words of a packet under construction. */
+  readonly #words: number[] = [];
+  #signalFailures = 0;
+  /** Completions for which there was no room: low and high halves, in turn. */
+  readonly #pending: number[] = [];
 
   /**
-   * @param outbound,inbound the rings, zeroed
+   * @param out,into the rings, zeroed
    * @param packetLength longest packet that is accepted, footer included
-   * @param flowControl whether the host is asked for a signal when there is no room to send
    */
   constructor(
-    connection: VmbusConnection,
-    address: ChannelAddress,
+    device: VmbusDevice,
     handler: ChannelHandler,
-    outbound: RingPlace,
-    inbound: RingPlace,
+    out: OutboundRing,
+    into: InboundRing,
     packetLength: number,
-    name: string,
-    flowControl = false,
   ) {
-    super(connection, address, outbound, name, flowControl);
+    this.offer = device.offer;
     this.handler = handler;
-    this.#in = new InboundRing(
-      connection.hv.pages.memory,
-      inbound.control,
-      inbound.length,
-      inbound.data,
-    );
+    this.out = out;
+    this.in = into;
+    this.#device = device;
     this.#packet = newPacket(packetLength);
   }
 
+  // --- send ---
+
+  /**
+   * Send in-band data.
+   *
+   * @param id transaction ID (upper half 0); a completion is requested unless it is 0
+   * @returns false if the ring has no room
+   */
+  sendInband(id: number, payload: Uint8Array, length: number): boolean {
+    const flags = id === 0 ? 0 : COMPLETION_REQUESTED;
+    return this.send(PacketType.DATA_INBAND, flags, id, 0, NO_WORDS, 0, payload, length);
+  }
+
+  /**
+   * Send data that lies in guest memory, physically contiguous, with an in-band payload beside it.
+   *
+   * @param id transaction ID (upper half 0)
+   * @returns false if the ring has no room
+   */
+  sendGpaDirect(
+    id: number,
+    address: number,
+    dataLength: number,
+    payload: Uint8Array,
+    length: number,
+  ): boolean {
+    const words = this.#words;
+    const offset = address % PAGE_SIZE;
+    const first = (address - offset) / PAGE_SIZE;
+    const pages = (offset + dataLength + PAGE_SIZE - 1) >>> PAGE_SHIFT;
+
+    // One range. iPXE leaves the reserved word in front of it uninitialised: its defect 1
+    words[0] = 0;
+    words[1] = 1;
+    words[2] = dataLength;
+    words[3] = offset;
+    for (let i = 0; i < pages; i++) {
+      words[4 + 2 * i] = first + i;
+      words[5 + 2 * i] = 0;
+    }
+    const type = PacketType.DATA_GPA_DIRECT;
+    return this.send(type, COMPLETION_REQUESTED, id, 0, words, 4 + 2 * pages, payload, length);
+  }
+
+  /** Ask the host to abandon something. @returns false if the ring has no room */
+  sendCancellation(id: number): boolean {
+    const { completionPayload: none } = this;
+    return this.send(PacketType.CANCELLATION, 0, id, 0, NO_WORDS, 0, none, 0);
+  }
+
+  /** Complete a packet of the host: at once, or as soon as the ring has room. Never lost. */
+  complete(idLow: number, idHigh: number): void {
+    const pending = this.#pending;
+    if (pending.length === 0 && this.#sendCompletion(idLow, idHigh)) return;
+    if (pending.length === 2 * PENDING_COMPLETIONS_MAX) {
+      this.#breakOff('RingFull', 'host takes no completions');
+      return;
+    }
+    pending.push(idLow, idHigh);
+  }
+
+  #sendCompletion(idLow: number, idHigh: number): boolean {
+    const payload = this.completionPayload;
+    const type = PacketType.COMPLETION;
+    return this.send(type, 0, idLow, idHigh, NO_WORDS, 0, payload, payload.length);
+  }
+
+  /**
+   * Send a packet of any type.
+   *
+   * @param type,flags as PacketHeader has them
+   * @param idLow,idHigh halves of the transaction ID
+   * @param words what follows the packet's header: the first `count` of them, an even number
+   * @param payload its first `length` bytes are sent
+   * @returns false if the ring has no room
+   */
+  send(
+    type: number,
+    flags: number,
+    idLow: number,
+    idHigh: number,
+    words: ArrayLike<number>,
+    count: number,
+    payload: Uint8Array,
+    length: number,
+  ): boolean {
+    // Check that there is room
+    const { out } = this;
+    const headerLength = PacketHeader.size + 4 * count;
+    const total = ringLength(headerLength, length);
+    if (this.broken !== undefined) return false;
+    const room = out.writable;
+    if (room < 0) this.#breakOff('ChannelBroken', 'consumer index of the outbound ring');
+    if (room < 0 || (total > room && !this.part?.noRoom(total))) return false;
+
+    // Construct packet, and publish it
+    out.put32(type | ((headerLength >>> 3) << 16));
+    out.put32(((total - PacketFooter.size) >>> 3) | (flags << 16));
+    out.put64(idLow, idHigh);
+    for (let i = 0; i < count; i++) out.put32(words[i]!);
+    out.putBytes(payload, length);
+    if (out.publish()) this.#signal();
+    return true;
+  }
+
+  /** Signal the host. A failed signal is repeated by the next poll: the host would never look. */
+  #signal(): void {
+    const { connection, log, name } = this.#device;
+    const status = connection.signal(this.offer);
+    if (status === HvStatus.SUCCESS) {
+      this.#signalFailures = 0;
+      return;
+    }
+    if (++this.#signalFailures === 1) {
+      const text = `signalling failed with status 0x${status.toString(16)}: trying again`;
+      log.warning('VMBUS', name, text);
+    }
+    if (this.#signalFailures > SIGNAL_TRIES_MAX) {
+      this.#breakOff('ChannelBroken', 'signal refused');
+    }
+  }
+
+  /** Give the channel up: nothing more is sent or received. */
+  #breakOff(kind: ErrorName, text: string): void {
+    if (this.broken !== undefined) return;
+    this.broken = kind;
+    this.#device.log.error('VMBUS', this.#device.name, `channel given up: ${text}`);
+  }
+
+  // --- receive ---
+
   /** Whether there is something to poll. */
   get hasData(): boolean {
-    return this.broken === undefined && !this.#in.isEmpty;
+    return this.broken === undefined && !this.in.isEmpty;
   }
 
   /**
@@ -82,26 +241,27 @@ export class VmbusChannel extends ChannelSender {
    * @returns false if there was none
    */
   poll(): boolean {
-    // Do first what could not be done before
+    // Do first what could not be done before: signals, then completions
+    const pending = this.#pending;
     if (this.broken !== undefined) return false;
-    this.flush();
-    if (this.gotRoom()) this.handler.writable?.();
+    if (this.#signalFailures > 0) this.#signal();
+    while (pending.length > 0 && this.#sendCompletion(pending[0]!, pending[1]!)) {
+      pending.splice(0, 2);
+    }
+    this.part?.polled();
 
     // Check that there is a whole packet
     if (this.broken !== undefined) return false;
-    const available = this.#in.readable;
-    if (available === 0) return false;
-    if (available < 0) {
-      this.breakOff('ChannelBroken', 'producer index of the inbound ring');
-      return false;
-    }
+    const available = this.in.readable;
+    if (available < 0) this.#breakOff('ChannelBroken', 'producer index of the inbound ring');
+    if (available <= 0) return false;
     const length = this.#readHeader(available);
     if (length === 0) return true;
 
     // Copy it, give the ring back, and hand it over
     const packet = this.#packet;
-    this.#in.copy(PacketHeader.size, packet.view, length - PacketHeader.size);
-    if (this.#in.consume(length)) this.signal();
+    this.in.copy(PacketHeader.size, packet.view, length - PacketHeader.size);
+    if (this.in.consume(length)) this.#signal();
     this.#dispatch(packet);
     return true;
   }
@@ -110,9 +270,9 @@ export class VmbusChannel extends ChannelSender {
   #readHeader(available: number): number {
     const packet = this.#packet;
     if (available < PacketHeader.size + PacketFooter.size) {
-      return this.#resynchronise(`${available} bytes are no packet`);
+      return this.#reject(0, 'PacketLengthMismatch', `${available} bytes are no packet`);
     }
-    this.#in.copy(0, packet.view, PacketHeader.size);
+    this.in.copy(0, packet.view, PacketHeader.size);
     readHeader(packet);
     const headerLength = packet.payload;
     const bodyLength = headerLength + packet.payloadLength;
@@ -120,7 +280,8 @@ export class VmbusChannel extends ChannelSender {
 
     // A packet that does not end where the host has stopped writing: the framing is lost
     if (length > available || bodyLength < PacketHeader.size) {
-      return this.#resynchronise(`packet of ${length} bytes, ${available} are there`);
+      const text = `packet of ${length} bytes, ${available} are there`;
+      return this.#reject(0, 'PacketLengthMismatch', text);
     }
     if (headerLength < PacketHeader.size || headerLength > bodyLength) {
       const short = headerLength < PacketHeader.size;
@@ -134,89 +295,45 @@ export class VmbusChannel extends ChannelSender {
   }
 
   #dispatch(packet: Packet): void {
-    switch (packet.type) {
-      case PacketType.COMPLETION:
-        this.handler.completed(packet);
-        return;
-      case PacketType.DATA_XFER_PAGES:
-        if (this.#readRanges(packet)) this.handler.receivedPages(packet);
-        return;
-      case PacketType.DATA_INBAND: {
-        const { flags, idLow, idHigh } = packet;
-        this.handler.receivedInband(packet);
-        if (flags & COMPLETION_REQUESTED) this.complete(idLow, idHigh);
-        return;
+    const { handler } = this;
+    const { type, flags, idLow, idHigh } = packet;
+    let completes = (flags & COMPLETION_REQUESTED) !== 0;
+    if (type === PacketType.COMPLETION || type === PacketType.CANCELLATION) {
+      completes = false;
+      if (type === PacketType.COMPLETION) handler.completed(packet);
+      else handler.cancelled(packet);
+    } else if (type === PacketType.DATA_INBAND) {
+      handler.receivedInband(packet);
+    } else if (type !== PacketType.DATA_XFER_PAGES) {
+      handler.malformed('PacketTypeUnknown', `packet type ${type}`);
+    } else {
+      // The ranges must fill the header: iPXE trusts their count (its defect 6)
+      completes = !readRanges(packet);
+      if (completes) {
+        const text = `${packet.rangeCount} ranges in a header of ${packet.payload} bytes`;
+        handler.malformed('RangeCountMismatch', text);
+      } else {
+        handler.receivedPages(packet);
       }
-      case PacketType.CANCELLATION:
-        this.handler.cancelled(packet);
-        return;
-      default:
-        this.handler.malformed('PacketTypeUnknown', `packet type ${packet.type}`);
-        if (packet.flags & COMPLETION_REQUESTED) this.complete(packet.idLow, packet.idHigh);
     }
+    if (completes) this.complete(idLow, idHigh);
   }
 
-  /** The ranges must fill the header: iPXE trusts their count (its defect 6). */
-  #readRanges(packet: Packet): boolean {
-    if (readRanges(packet)) return true;
-    const text = `${packet.rangeCount} ranges in a header of ${packet.payload} bytes`;
-    this.handler.malformed('RangeCountMismatch', text);
-    this.complete(packet.idLow, packet.idHigh);
-    return false;
-  }
-
-  /** Consume a bad packet whose extent is known, and complete it if the host waits for that. */
+  /**
+   * Consume a bad packet, and complete it if the host waits for that; or everything, if its length
+   * is 0: nobody knows where the next packet begins.
+   */
   #reject(length: number, kind: ErrorName, text: string): number {
     const { type, flags, idLow, idHigh } = this.#packet;
-    if (this.#in.consume(length)) this.signal();
+    if (length === 0) {
+      this.in.resynchronise();
+      this.handler.malformed(kind, `${text}: skipping to the end`);
+      return 0;
+    }
+    if (this.in.consume(length)) this.#signal();
     this.handler.malformed(kind, text);
     const waits = type === PacketType.DATA_XFER_PAGES || flags & COMPLETION_REQUESTED;
     if (waits && type !== PacketType.COMPLETION) this.complete(idLow, idHigh);
     return 0;
-  }
-
-  /** Consume everything: nobody knows where the next packet begins. */
-  #resynchronise(text: string): number {
-    this.#in.resynchronise();
-    this.handler.malformed('PacketLengthMismatch', `${text}: skipping to the end`);
-    return 0;
-  }
-
-  // --- events ---
-
-  /** The host has set the channel's event flag. */
-  interrupted(): void {
-    if (this.handler.interrupted !== undefined) this.handler.interrupted();
-    else this.drain(PACKETS_PER_EVENT_MAX);
-  }
-
-  /**
-   * Handle what has come, with the ring's interrupts masked meanwhile: mask, drain, unmask, and
-   * look again for what came in between, of which the host has told nobody (Linux hv_begin_read,
-   * hv_end_read).
-   *
-   * @param max most packets to handle
-   * @param stop asked after each packet whether to go on later
-   * @returns how many were handled. If it is `max`, or it was stopped, the ring is still masked:
-   * whoever drains must come again without being told
-   */
-  drain(max: number, stop?: () => boolean): number {
-    // No packet is handled inside another
-    if (this.#draining) return 0;
-    this.#draining = true;
-    let count = 0;
-    try {
-      do {
-        this.#in.mask(true);
-        while (this.poll()) {
-          count++;
-          if (count === max || stop?.()) return count;
-        }
-        this.#in.mask(false);
-      } while (this.broken === undefined && !this.#in.isEmpty);
-      return count;
-    } finally {
-      this.#draining = false;
-    }
   }
 }

@@ -1,97 +1,137 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * The connection to the host's VMBus server: the pages that belong to it, contact and unload, and
- * signals (iPXE vmbus_initiate_contact, vmbus_unload; Linux vmbus_negotiate_version).
+ * The connection to the host's VMBus server: the pages that belong to it, contact and unload,
+ * control messages, and signals (iPXE vmbus_initiate_contact, vmbus_unload; Linux
+ * vmbus_negotiate_version).
  */
 
 import { HypxeError } from '../error.ts';
-import type { HyperV } from '../hyperv/hyperv.ts';
-import { HvStatus } from '../hyperv/protocol.ts';
-import { ConnectionPages } from './connection-pages.ts';
-import { ControlMessages, MESSAGE_TIMEOUT_MS, type ControlMessage } from './control-messages.ts';
+import type { HyperV, ReceivedMessage } from '../hyperv/hyperv.ts';
 import {
-  FeatureFlag,
-  InitiateContact,
+  HV_MESSAGE_PAYLOAD_MAX,
+  HvStatus,
+  MonitorPage,
+  MonitorTrigger,
+} from '../hyperv/protocol.ts';
+import type { Region } from '../memory/shared-memory.ts';
+import { TICKS_PER_MS } from '../time.ts';
+import type { Offer } from './offer.ts';
+import {
+  ConnectionState,
+  InterruptPage,
   MessageHeader,
   MessageType,
-  TargetInfo,
   VERSION_RESPONSE_MIN,
   VMBUS_EVENT_CONNECTION_ID,
   VMBUS_MESSAGE_CONNECTION_ID,
-  VMBUS_MESSAGE_CONNECTION_ID_4,
   VMBUS_MESSAGE_SINT,
+  VMBUS_MESSAGE_TYPE,
   VersionResponse,
-  VERSION_RESPONSE2_SIZE,
   VmbusVersion,
-  ConnectionState,
   versionText,
 } from './protocol.ts';
 
-/** Largest connection ID: hypercalls take 24 bits of it. */
-const CONNECTION_ID_MAX = 0xffffff;
+/** How long the host may take to answer a control message, in ms (iPXE: 1000 polls of 1 ms). */
+export const MESSAGE_TIMEOUT_MS = 1000;
+
+/** Messages that may come while one is awaited. iPXE restarts its timeout for each: no bound. */
+const MESSAGES_PER_WAIT_MAX = 4096;
+
+/** Messages handled in one poll outside of a wait. */
+const MESSAGES_PER_POLL_MAX = 64;
+
+/** Messages drained from the slot when the connection is given up. */
+const MESSAGES_DRAINED_MAX = 256;
 
 /** How a connection is made. What is left out is as the firmware has it. */
 export interface ConnectionOptions {
-  /**
-   * SINT that the host's messages and events come on. Any other than VMBus's own, 2, makes this
-   * the connection of a secondary driver: from 5.0 on, beside another on the same {@link HyperV}.
-   */
+  /** SINT that the host's messages and events come on. */
   readonly sint?: number | undefined;
-  /** Virtual processor that messages come to, from 3.0 on: the one that contacts. */
-  readonly targetVp?: number | undefined;
-  /** Whether there are monitor pages. Without them every signal is an event. */
-  readonly monitors?: boolean | undefined;
-  /** Feature flags that are asked for from 6.0 on: those of {@link GUEST_FEATURES} or fewer. */
-  readonly features?: number | undefined;
   /** How long the host may take to answer INITIATE_CONTACT, in ms: Linux waits for ever. */
   readonly contactTimeoutMs?: number | undefined;
   /** How long the host may take to let go, in ms: it may have caches to write first. */
   readonly unloadTimeoutMs?: number | undefined;
 }
 
-/** What this guest implements of the feature flags of 6.0. */
-export const GUEST_FEATURES =
-  FeatureFlag.GUEST_SPECIFIED_SIGNAL_PARAMETERS | FeatureFlag.CHANNEL_INTERRUPT_REDIRECTION;
+/**
+ * A control message of the host: a copy, zero beyond its length. Valid until the next one. Its type
+ * is one of {@link MessageType}, or 0 for what is no VMBus message.
+ */
+export type ControlMessage = Readonly<ReceivedMessage>;
 
-export class VmbusConnection extends ControlMessages {
+/** What an awaited message must satisfy besides its type; see {@link VmbusConnection.wait}. */
+export type MessageMatch = (message: ControlMessage) => boolean;
+
+/** A device as far as who waits for it must know. */
+export interface Rescindable {
+  readonly rescinded: boolean;
+  rescindedError(): HypxeError;
+}
+
+/** What a guest that knows newer versions than the firmware changes in a contact. */
+export interface ContactPart {
+  /**
+   * An INITIATE_CONTACT has been made: change what it says, and where it goes. The pages whose
+   * addresses it then has are shared.
+   *
+   * @param words of the message behind its header
+   * @throws HypxeError with nothing sent
+   */
+  contacting(connection: VmbusConnection, words: number[], version: number): void;
+  /** The host knows the version: take what else it says. @throws HypxeError */
+  contacted(connection: VmbusConnection, answer: ControlMessage, version: number): void;
+}
+
+export class VmbusConnection {
+  readonly hv: HyperV;
+  readonly options: ConnectionOptions;
+  /** SINT of this connection's messages and events. */
+  readonly sint: number;
+  /** Connection ID that messages are posted to. */
+  port = VMBUS_MESSAGE_CONNECTION_ID;
   /** Negotiated version, or 0 while not connected. */
   version = 0;
-  /** Feature flags that both sides know; 0 below 6.0. */
-  features = 0;
-  /** Whether the host may believe that we are connected: an INITIATE_CONTACT is out. */
-  #contacted = false;
-  readonly #options: ConnectionOptions;
-  readonly #pages: ConnectionPages;
+  /** Whether the host may hold anything of us that only an UNLOAD takes back. */
+  mustUnload = false;
+  /** Takes the messages that nobody waits for: late offers, rescinds, late answers. */
+  readonly #unsolicited: (message: ControlMessage) => void;
+  /** Interrupt page (of use below 2.4 only), monitor page of the host, monitor page of ours. */
+  #pages: Region[] = [];
+  readonly #buffer = new Uint8Array(HV_MESSAGE_PAYLOAD_MAX);
+  readonly #view = new DataView(this.#buffer.buffer);
 
-  constructor(hv: HyperV, options: ConnectionOptions = {}) {
-    super(hv, options.sint ?? VMBUS_MESSAGE_SINT);
-    this.#options = options;
-    this.#pages = new ConnectionPages(hv.pages, options.monitors ?? true);
+  constructor(
+    hv: HyperV,
+    options: ConnectionOptions = {},
+    unsolicited: (message: ControlMessage) => void = () => {},
+  ) {
+    this.hv = hv;
+    this.options = options;
+    this.sint = options.sint ?? VMBUS_MESSAGE_SINT;
+    this.#unsolicited = unsolicited;
   }
 
   // --- set up and tear down ---
 
-  /**
-   * Allocate the connection's pages, and let messages come.
-   *
-   * @throws HypxeError OutOfMemory; SintInUse, BadSint of a secondary driver
-   */
+  /** Allocate the connection's pages, and let messages come. @throws HypxeError OutOfMemory */
   setUp(): void {
-    this.#pages.allocate();
-    try {
-      this.hv.claimSint(this.sint, this.isSecondary);
-    } catch (error) {
-      this.#pages.free();
-      throw error;
-    }
+    const { pages } = this.hv;
+    this.#pages.push(pages.allocate('interrupt-page', InterruptPage.size));
+    this.#pages.push(pages.allocate('monitor-in', MonitorPage.size));
+    this.#pages.push(pages.allocate('monitor-out', MonitorPage.size));
+    this.hv.enableSint(this.sint);
   }
 
-  /** Undo {@link setUp}. Pages that the host still has stay reserved. */
+  /** Undo what of {@link setUp} was done. Pages that the host still has stay reserved. */
   tearDown(): void {
-    this.drain();
-    this.hv.releaseSint(this.sint);
-    this.#pages.free();
+    // Whoever comes next expects the slot empty
+    this.#take(MESSAGES_DRAINED_MAX, ({ type }) =>
+      this.hv.log.debug('VMBUS', '', `dropping message type ${type} at the end`),
+    );
+    this.hv.disableSint(this.sint);
+    for (const page of this.#pages) this.hv.pages.free(page);
+    this.#pages = [];
   }
 
   /**
@@ -99,134 +139,79 @@ export class VmbusConnection extends ControlMessages {
    * contact is answered the host may still have the old one, and with it the pages.
    */
   reset(): void {
-    this.#pages.zero();
-    this.version = this.features = 0;
+    for (const { address, length } of this.#pages) this.hv.pages.memory.zero(address, length);
+    this.version = 0;
     this.hv.enableSint(this.sint);
-  }
-
-  /** Whether another driver has VMBus's own SINT, and this one a SINT beside it. */
-  get isSecondary(): boolean {
-    return this.sint !== VMBUS_MESSAGE_SINT;
   }
 
   /**
    * Contact the host with one version.
    *
-   * @param retry whether INVALID_CONNECTION_ID is throttling, to be tried again. From 5.0 on it is
-   * an older host that has no such port (Linux vmbus_post_msg); an OS takes it so in any case
+   * @param part of a guest that knows more than the firmware: for it INVALID_CONNECTION_ID says
+   * that the host is older and has no such port, and not that it throttles (Linux vmbus_post_msg)
    * @returns false if the host does not support it
-   * @throws HypxeError NoResponse, ContactFailed, PortShared, PostFailed; VersionTooOld, with
-   * nothing sent, if the version cannot serve the SINT or the processor
+   * @throws HypxeError NoResponse, ContactFailed, PostFailed, and what the part throws
    */
-  initiateContact(version: number, retry = version < VmbusVersion.V5_0): boolean {
-    const { targetVp = 0, contactTimeoutMs = MESSAGE_TIMEOUT_MS } = this.#options;
+  initiateContact(version: number, part?: ContactPart): boolean {
     const text = versionText(version);
-    this.#requireNewEnough(version, targetVp);
+    const { pages, log } = this.hv;
 
-    // Construct message
-    const multiClient = version >= VmbusVersion.V5_0;
-    this.port = multiClient ? VMBUS_MESSAGE_CONNECTION_ID_4 : VMBUS_MESSAGE_CONNECTION_ID;
-    const message = this.begin(MessageType.INITIATE_CONTACT, InitiateContact.size);
-    message.setUint32(InitiateContact.at.version, version, true);
-    message.setUint32(InitiateContact.at.targetVp, targetVp, true);
-    this.#pages.describe(message, !multiClient);
-    if (multiClient) this.#describeTarget(message, version);
+    // Construct message: version, processor, pages. All pages lie below 4 GiB
+    const words = [version, 0, ...this.#pages.flatMap(({ address }) => [address, 0])];
+    part?.contacting(this, words, version);
 
     // Post message. From here on the host may write to the pages
-    this.#pages.share(`INITIATE_CONTACT ${text}`, !multiClient);
+    for (const page of this.#pages) {
+      if (words.includes(page.address, 2)) pages.share(page, `INITIATE_CONTACT ${text}`);
+    }
     try {
-      this.post(InitiateContact.size, retry);
+      this.post(MessageType.INITIATE_CONTACT, words, 0, part === undefined);
     } catch (error) {
-      if (!this.#contacted) this.#pages.revoke('a contact that was never posted');
+      if (!this.mustUnload) this.#revoke('a contact that was never posted');
       throw error;
     }
-    this.#contacted = true;
+    this.mustUnload = true;
 
-    // Wait for response. QEMU's has no version; another version is an answer to something older
+    // Wait for response. QEMU's has no version; another version is an answer to something older,
+    // but from 5.0 on it is a connection ID
     const response = this.wait(
       MessageType.VERSION_RESPONSE,
       VERSION_RESPONSE_MIN,
       (reply) => {
         const echoed = reply.view.getUint32(VersionResponse.at.version, true);
-        const supported = reply.bytes[VersionResponse.at.supported] !== 0;
-        return multiClient || !supported || echoed === 0 || echoed === version;
+        const refused = reply.bytes[VersionResponse.at.supported] === 0;
+        return refused || echoed === 0 || echoed === version || version >= VmbusVersion.V5_0;
       },
-      contactTimeoutMs,
+      this.options.contactTimeoutMs,
     );
 
-    // Check response
+    // Check response. Hosts below 2.4 leave the state undefined (mu_msvm); iPXE never looks at it
     if (response.bytes[VersionResponse.at.supported] === 0) {
       this.disconnected(`VERSION_RESPONSE: ${text} not supported`);
-      this.hv.log.info('VMBUS', '', `host does not support version ${text}`);
+      log.info('VMBUS', '', `host does not support version ${text}`);
       return false;
     }
-    this.#checkState(response, version);
-    if (multiClient) this.#usePort(response, text);
-    this.version = version;
-    this.features = version >= VmbusVersion.V6_0 ? this.#agreedFeatures(response) : 0;
-    this.hv.usePort(this.sint, this.port);
-    this.hv.log.info('VMBUS', '', `initiated contact using version ${text}`);
-    return true;
-  }
-
-  /** A secondary driver must never be taken for the primary one: older hosts know only one. */
-  #requireNewEnough(version: number, targetVp: number): void {
-    const needed = this.isSecondary ? VmbusVersion.V5_0 : targetVp === 0 ? 0 : VmbusVersion.V3_0;
-    if (version >= needed) return;
-    const target = `SINT ${this.sint} of VP ${targetVp}`;
-    const text = `version ${versionText(version)} sends nothing to ${target}`;
-    throw new HypxeError('VersionTooOld', text);
-  }
-
-  /** From 5.0 on: where messages go, and from 6.0 on what else is asked for. */
-  #describeTarget(message: DataView, version: number): void {
-    const target = InitiateContact.at.interruptPage;
-    message.setUint8(target + TargetInfo.at.sint, this.sint);
-    if (version < VmbusVersion.V6_0) return;
-    const features = (this.#options.features ?? 0) & GUEST_FEATURES;
-    message.setUint32(target + TargetInfo.at.featureFlags, features, true);
-  }
-
-  /** From 5.0 on the host says where all later messages go. */
-  #usePort(response: ControlMessage, text: string): void {
-    const port = response.view.getUint32(VersionResponse.at.version, true);
-    if (port === 0 || port > CONNECTION_ID_MAX) {
-      this.disconnected(undefined);
-      const what = `host knows version ${text} but returns connection 0x${port.toString(16)}`;
+    const state = response.bytes[VersionResponse.at.connectionState]!;
+    if (version >= VmbusVersion.V2_4 && state !== ConnectionState.SUCCESSFUL) {
+      this.disconnected(`VERSION_RESPONSE: connection state ${state}`);
+      const what = `host knows version ${text} but failed with state ${state}`;
       throw new HypxeError('ContactFailed', what);
     }
-    if (this.hv.isPortOfOther(this.sint, port)) {
-      // To unload there would be to unload the other driver: what the host has of us, it keeps
-      this.disconnected(undefined);
-      const what = `host returns connection ${port}, which another driver uses`;
-      throw new HypxeError('PortShared', what);
-    }
-    this.port = port;
-  }
-
-  /** What of the features asked for the host has; one that has none may leave them out. */
-  #agreedFeatures(response: ControlMessage): number {
-    if (response.length < VERSION_RESPONSE2_SIZE) return 0;
-    const features = response.view.getUint32(VersionResponse.size, true);
-    return features & (this.#options.features ?? 0) & GUEST_FEATURES;
+    part?.contacted(this, response, version);
+    this.version = version;
+    log.info('VMBUS', '', `initiated contact using version ${text}`);
+    return true;
   }
 
   /**
    * Disconnect, and wait for the host to say that it has let go of everything.
    *
-   * @param timeoutMs how long the host may take
    * @throws HypxeError NoResponse, PostFailed: what is shared stays shared
    */
-  unload(timeoutMs = this.unloadTimeoutMs): void {
-    this.postUnload();
+  unload(timeoutMs = this.options.unloadTimeoutMs): void {
+    this.post(MessageType.UNLOAD);
     this.wait(MessageType.UNLOAD_RESPONSE, MessageHeader.size, undefined, timeoutMs);
     this.disconnected('UNLOAD_RESPONSE');
-  }
-
-  /** Ask the host to let go of everything. @throws HypxeError PostFailed, PostThrottled */
-  postUnload(): void {
-    this.begin(MessageType.UNLOAD, MessageHeader.size);
-    this.post(MessageHeader.size);
   }
 
   /**
@@ -236,20 +221,106 @@ export class VmbusConnection extends ControlMessages {
    * they stay shared
    */
   disconnected(by: string | undefined): void {
-    this.#contacted = false;
-    this.version = this.features = 0;
-    this.hv.usePort(this.sint, 0);
-    if (by !== undefined) this.#pages.revoke(by);
+    this.mustUnload = false;
+    this.version = 0;
+    if (by !== undefined) this.#revoke(by);
   }
 
-  /** How long the host may take to let go, in ms. */
-  get unloadTimeoutMs(): number {
-    return this.#options.unloadTimeoutMs ?? MESSAGE_TIMEOUT_MS;
+  #revoke(by: string): void {
+    for (const page of this.#pages) this.hv.pages.revoke(page, by);
   }
 
-  /** Whether the host may hold anything of us that only an UNLOAD takes back. */
-  get mustUnload(): boolean {
-    return this.#contacted;
+  // --- control messages ---
+
+  /**
+   * Post a control message. All of them are 32-bit words, 64-bit fields low word first.
+   *
+   * @param words what follows the header
+   * @param length of the message in bytes if it is longer: zeros follow
+   * @param retry whether INVALID_CONNECTION_ID is throttling; see {@link HyperV.postMessage}
+   * @throws HypxeError PostFailed, PostThrottled
+   */
+  post(type: number, words: readonly number[] = [], length = 0, retry?: boolean): void {
+    this.#buffer.fill(0);
+    [type, 0, ...words].forEach((word, i) => this.#view.setUint32(4 * i, word, true));
+    const size = Math.max(length, MessageHeader.size + 4 * words.length);
+    this.hv.postMessage(this.port, VMBUS_MESSAGE_TYPE, this.#buffer, size, retry);
+  }
+
+  /**
+   * Wait for a message of `type` that satisfies `match`. All others are handled as unsolicited; the
+   * time limit is for the whole wait, however much else comes.
+   *
+   * @param minLength length below which the message is malformed
+   * @param device which is not waited for any longer once it is taken away
+   * @throws HypxeError NoResponse, TooManyMessages, MessageTooShort, ChannelRescinded
+   */
+  wait(
+    type: number,
+    minLength: number,
+    match?: MessageMatch,
+    timeoutMs = MESSAGE_TIMEOUT_MS,
+    device?: Rescindable,
+  ): ControlMessage {
+    const { clock } = this.hv;
+    let deadline: number | undefined;
+    let expired = false;
+    let others = 0;
+    for (;;) {
+      // Take what there is
+      const message = this.#receive();
+      if (message?.type === type) {
+        if (message.length < minLength) {
+          const text = `message type ${type} has ${message.length} bytes, not ${minLength}`;
+          throw new HypxeError('MessageTooShort', text);
+        }
+        if (match === undefined || match(message)) return message;
+      }
+      if (message !== undefined) {
+        this.#unsolicited(message);
+        if (device?.rescinded) throw device.rescindedError();
+        if (++others <= MESSAGES_PER_WAIT_MAX) continue;
+        const text = `${others} other messages while waiting for type ${type}`;
+        throw new HypxeError('TooManyMessages', text);
+      }
+
+      // Wait a little. What came with the last turn still counts: look once more before giving up
+      if (expired) {
+        const text = `no message type ${type} within ${timeoutMs} ms (${others} others came)`;
+        throw new HypxeError('NoResponse', text);
+      }
+      deadline ??= clock.now() + timeoutMs * TICKS_PER_MS;
+      clock.pause();
+      expired = clock.now() >= deadline;
+    }
+  }
+
+  /** Handle messages that have come outside of a wait: late offers, rescinds. */
+  poll(): void {
+    this.#take(MESSAGES_PER_POLL_MAX, this.#unsolicited);
+  }
+
+  #take(max: number, action: (message: ControlMessage) => void): void {
+    for (let i = 0; i < max; i++) {
+      const message = this.#receive();
+      if (message === undefined) return;
+      action(message);
+    }
+  }
+
+  #receive(): ControlMessage | undefined {
+    const message = this.hv.receiveMessage(this.sint);
+    if (message === undefined) return undefined;
+
+    // Anything but a VMBus message is skipped, and handled as a message of no type
+    const { type, view, length } = message;
+    const valid = type === VMBUS_MESSAGE_TYPE && length >= MessageHeader.size;
+    if (!valid) {
+      const text = `ignoring SynIC message type 0x${type.toString(16)}, ${length} bytes`;
+      this.hv.log.warning('VMBUS', '', text);
+    }
+    message.type = valid ? view.getUint32(MessageHeader.at.type, true) : 0;
+    return message;
   }
 
   // --- signals ---
@@ -257,30 +328,36 @@ export class VmbusConnection extends ControlMessages {
   /**
    * Tell the host that a channel has something to read.
    *
-   * @param monitor the channel's monitor, or -1 for an event
    * @returns the status of the hypercall, or SUCCESS
    */
-  signal(channel: number, monitor: number, eventConnectionId: number): number {
+  signal({ channel, monitor, connectionId }: Offer): number {
     // Set the channel's bit where the host looks for it. From 2.4 on events are dedicated
     const shared = this.version < VmbusVersion.V2_4;
-    if (shared) this.#pages.setInterrupt(channel);
+    if (shared) this.#setInterrupt(channel, true);
 
     // Signal through the monitor page, if the channel has one: no hypercall
-    if (monitor >= 0 && this.#pages.trigger(monitor)) return HvStatus.SUCCESS;
-    return this.hv.signalEvent(shared ? VMBUS_EVENT_CONNECTION_ID : eventConnectionId);
+    const page = this.#pages[2];
+    if (monitor >= 0 && page?.state === 'shared') {
+      const { memory } = this.hv.pages;
+      const group = MonitorPage.at.trigger + MonitorTrigger.size * (monitor >>> 5);
+      const address = page.address + group + MonitorTrigger.at.pending;
+      memory.set32(address, memory.u32(address) | (1 << (monitor & 31)));
+      return HvStatus.SUCCESS;
+    }
+    return this.hv.signalEvent(shared ? VMBUS_EVENT_CONNECTION_ID : connectionId);
   }
 
   /** Take back a signal that nobody has read: the channel is being closed. */
   clearSignal(channel: number): void {
-    if (this.version < VmbusVersion.V2_4) this.#pages.clearInterrupt(channel);
+    if (this.version < VmbusVersion.V2_4) this.#setInterrupt(channel, false);
   }
 
-  #checkState(response: ControlMessage, version: number): void {
-    // Hosts below 2.4 leave the state undefined (mu_msvm); iPXE never looks at it
-    const state = response.bytes[VersionResponse.at.connectionState]!;
-    if (version < VmbusVersion.V2_4 || state === ConnectionState.SUCCESSFUL) return;
-    this.disconnected(`VERSION_RESPONSE: connection state ${state}`);
-    const text = `host knows version ${versionText(version)} but failed with state ${state}`;
-    throw new HypxeError('ContactFailed', text);
+  #setInterrupt(channel: number, set: boolean): void {
+    const page = this.#pages[0];
+    if (page === undefined) return;
+    const { memory } = this.hv.pages;
+    const address = page.address + InterruptPage.at.out + (channel >>> 3);
+    const bit = 1 << (channel & 7);
+    memory.set8(address, set ? memory.u8(address) | bit : memory.u8(address) & ~bit);
   }
 }

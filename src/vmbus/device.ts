@@ -1,24 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** A device that the host has offered: its identity, its channel, and its sub-channels. */
+/**
+ * A device that the host has offered, and its channel: opened and closed, with its rings and their
+ * GPADL (iPXE vmbus_open, vmbus_close; Linux __vmbus_open).
+ */
 
-import type { HypxeError } from '../error.ts';
+import { HypxeError, isNamed } from '../error.ts';
 import type { Log } from '../events.ts';
+import { PAGE_SIZE } from '../machine.ts';
 import type { Region, SharedMemory } from '../memory/shared-memory.ts';
-import type { ChannelHandler, VmbusChannel } from './channel.ts';
+import type { DriverInstance } from './bus-driver.ts';
+import type { BusPart } from './bus-part.ts';
+import { VmbusChannel, type ChannelHandler } from './channel.ts';
 import type { VmbusConnection } from './connection.ts';
-import type { Gpadl } from './gpadl.ts';
-import {
-  OfferedChannel,
-  type ChannelContext,
-  type ChannelSizes,
-  type Offer,
-} from './offered-channel.ts';
+import type { Gpadl, GpadlTable } from './gpadl.ts';
+import type { Offer } from './offer.ts';
+import { MessageType, OpenChannel, OpenChannelResult } from './protocol.ts';
+import { InboundRing, OutboundRing, ringLayout } from './ring.ts';
 
-/** Sub-channels of one device (OpenVMM netvsp: 64 queues). */
-const SUBCHANNELS_MAX = 64;
+/** How a channel is opened. */
+export interface ChannelSizes {
+  /** Data pages of each ring: powers of two. */
+  readonly outPages: number;
+  readonly inPages: number;
+  /** Longest packet accepted, in bytes, footer included. */
+  readonly packetLength: number;
+  /** Memory that packets of the guest point to: the host lets go of it with the rings. */
+  readonly packets?: Region | undefined;
+}
+
+/** What all devices of a bus have in common: the bus. */
+export interface DeviceContext {
+  readonly connection: VmbusConnection;
+  readonly gpadls: GpadlTable;
+  /** Number that an OPEN_CHANNEL and its answer are known by, for a channel. */
+  readonly openId: (channel: number) => number;
+  readonly part: BusPart | undefined;
+}
 
 export class VmbusDevice {
+  offer: Offer;
   readonly interfaceId: string;
   readonly instanceId: string;
   /** `{instance GUID}`: Windows names NICs so. */
@@ -26,12 +47,23 @@ export class VmbusDevice {
   readonly log: Log;
   readonly pages: SharedMemory;
   readonly connection: VmbusConnection;
-  readonly #context: ChannelContext;
-  readonly #primary: OfferedChannel;
-  readonly #subchannels: OfferedChannel[] = [];
+  /** The driver that has it. */
+  instance: DriverInstance | undefined;
+  /** The host has taken the device away. */
+  rescinded = false;
+  /** The channel while it is open. */
+  channel: VmbusChannel | undefined;
+  /** More channels of the device, of whoever asks the host for them. Closed before its own. */
+  readonly subchannels: VmbusDevice[] = [];
+  readonly #context: DeviceContext;
+  #ring: Region | undefined;
+  #gpadl: Gpadl | undefined;
+  /** Whether the host has let go of the rings that the channel last had. */
+  #letGo = true;
 
-  constructor(offer: Offer, context: ChannelContext) {
+  constructor(offer: Offer, context: DeviceContext) {
     const { connection } = context;
+    this.offer = offer;
     this.interfaceId = offer.interfaceId;
     this.instanceId = offer.instanceId;
     this.name = `{${offer.instanceId}}`;
@@ -39,126 +71,173 @@ export class VmbusDevice {
     this.pages = connection.hv.pages;
     this.log = connection.hv.log;
     this.#context = context;
-    this.#primary = new OfferedChannel(offer, this.name, context);
   }
 
-  /** Number of the device's channel. */
+  /** Number of the device's channel (relid). */
   get channelId(): number {
-    return this.#primary.id;
-  }
-
-  /** The host has taken the device away. */
-  get rescinded(): boolean {
-    return this.#primary.rescinded;
-  }
-
-  set rescinded(rescinded: boolean) {
-    this.#primary.rescinded = rescinded;
-  }
-
-  /** The host offers the device again, perhaps on another channel. */
-  reoffer(offer: Offer): void {
-    if (offer.channel !== this.channelId) {
-      this.log.info('VMBUS', this.name, `moved to channel ${offer.channel}`);
-    }
-    this.#primary.offer = offer;
-    this.rescinded = false;
+    return this.offer.channel;
   }
 
   /** The error for everything that fails because the host has taken the device away. */
   rescindedError(): HypxeError {
-    return this.#primary.rescindedError();
+    return new HypxeError('ChannelRescinded', `channel ${this.channelId} was rescinded`);
   }
 
   // --- buffers ---
 
-  /** Let the host use a region through this device's channel. @throws as GpadlTable.establish */
-  establishGpadl(region: Region): Gpadl {
-    return this.#primary.establishGpadl(region);
+  /**
+   * Let the host use a region through this device's channel.
+   *
+   * @param pages as GpadlTable.establish
+   * @throws HypxeError ChannelRescinded: the number may be another device's by now; and as
+   * GpadlTable.establish
+   */
+  establishGpadl(region: Region, pages?: number[]): Gpadl {
+    if (this.rescinded) throw this.rescindedError();
+    return this.#context.gpadls.establish(this.channelId, region, pages);
   }
 
   /** Ask for it back. Returns false if the host did not confirm. */
   teardownGpadl(gpadl: Gpadl): boolean {
-    return this.#primary.teardownGpadl(gpadl);
+    return this.#context.gpadls.teardown(gpadl);
   }
 
   // --- channel ---
 
-  /** Open the device's channel. @throws as OfferedChannel.open */
+  /**
+   * Open the channel.
+   *
+   * @throws HypxeError BadRingSize, OutOfMemory, GpadlRefused, OpenRefused, NoResponse,
+   * ChannelRescinded, PostFailed: with the channel closed, and the ring freed if the host let go
+   */
   open(handler: ChannelHandler, sizes: ChannelSizes): VmbusChannel {
-    return this.#primary.open(handler, sizes);
+    const { connection, pages, offer } = this;
+    const { part, openId } = this.#context;
+    const { memory, pageSize } = pages;
+    const layout = ringLayout(sizes.outPages, sizes.inPages, pageSize);
+
+    // Allocate rings, and tell the host of them
+    const ring = (this.#ring = pages.allocate('ring', layout.length));
+    const { address } = ring;
+    let posted = false;
+    try {
+      const numbers = layout.pages.map((offset) => (address + offset) / PAGE_SIZE);
+      this.#gpadl = this.establishGpadl(ring, numbers);
+      this.#gpadl.packets = sizes.packets;
+      if (this.rescinded) throw this.rescindedError();
+
+      // Open channel: channel, ID, GPADL, processor, where the inbound ring begins
+      const id = openId(offer.channel);
+      const words = [offer.channel, id, this.#gpadl.id, 0, layout.downstreamPage];
+      part?.opening?.(words, this, sizes, address);
+      connection.post(MessageType.OPEN_CHANNEL, words, OpenChannel.size);
+      posted = true;
+      this.#waitOpened(id);
+    } catch (error) {
+      // Undo, in reverse. The host may have opened it without our hearing of it
+      if (posted && !(isNamed(error) && error.name === 'OpenRefused')) this.#postClose();
+      this.#freeRing(this.#gpadl === undefined || this.teardownGpadl(this.#gpadl));
+      throw error;
+    }
+
+    const second = address + layout.second;
+    this.channel = new VmbusChannel(
+      this,
+      handler,
+      new OutboundRing(memory, address, layout.outLength, address + pageSize),
+      new InboundRing(memory, second, layout.inLength, second + pageSize),
+      sizes.packetLength,
+    );
+    part?.opened?.(this.channel, sizes);
+    const text = `rings at [${hex(address)},${hex(address + ring.length)})`;
+    this.log.debug('VMBUS', this.name, `channel ${offer.channel} opened, ${text}`);
+    return this.channel;
+  }
+
+  /** Wait for response to this open, or for the device to be taken away. */
+  #waitOpened(openId: number): void {
+    const { connection, channelId } = this;
+    const { view } = connection.wait(
+      MessageType.OPEN_CHANNEL_RESULT,
+      OpenChannelResult.size,
+      (reply) =>
+        reply.view.getUint32(OpenChannelResult.at.channel, true) === channelId &&
+        reply.view.getUint32(OpenChannelResult.at.openId, true) === openId,
+      undefined,
+      this,
+    );
+    const status = view.getUint32(OpenChannelResult.at.status, true);
+    if (status === 0) return;
+    const text = `opening channel ${channelId} failed with status ${hex(status)}`;
+    throw new HypxeError('OpenRefused', text);
   }
 
   /**
-   * Close the sub-channels, then the device's own channel.
+   * Close the channel.
    *
-   * @returns whether the host confirmed that it has let go of all rings; if not they stay reserved
+   * @returns whether the host confirmed that it has let go of the rings; if not they stay reserved
    */
   close(): boolean {
     let confirmed = true;
-    for (let i = this.#subchannels.length - 1; i >= 0; i--) {
-      confirmed = this.#subchannels[i]!.close() && confirmed;
+    for (const subchannel of [...this.subchannels].reverse()) {
+      confirmed = subchannel.close() && confirmed;
     }
-    return this.#primary.close() && confirmed;
+    if (this.channel === undefined) return this.#letGo && confirmed;
+
+    // Close channel. There is no answer to it; a rescinded channel is closed already
+    if (!this.rescinded) this.#postClose();
+    this.connection.clearSignal(this.channelId);
+
+    // Tear down and free the rings
+    this.#freeRing(this.teardownGpadl(this.#gpadl!));
+    this.log.debug('VMBUS', this.name, 'closed');
+    return this.#letGo && confirmed;
   }
 
   /**
-   * Forget the channels: the connection that they belonged to is gone, and their GPADLs with it.
+   * Forget the channel: the connection that it belonged to is gone, and its GPADLs with it.
    *
    * @param letGo whether the host has let go of them
    */
   abandon(letGo = true): void {
-    for (const subchannel of this.#subchannels) subchannel.abandon(letGo);
-    this.#subchannels.length = 0;
-    this.#primary.abandon(letGo);
+    for (const subchannel of this.subchannels.splice(0)) subchannel.abandon(letGo);
+    if (this.channel === undefined) return;
+    this.channel.broken ??= 'ChannelBroken';
+    this.#freeRing(letGo);
   }
 
-  /** Tell the host that a rescinded device may be forgotten. Only after everything is torn down. */
+  /**
+   * Tell the host that a rescinded channel may be forgotten, and its number used again. Only after
+   * everything is torn down.
+   */
   release(): void {
-    for (const subchannel of this.#subchannels) if (subchannel.rescinded) subchannel.release();
-    this.#subchannels.length = 0;
-    this.#primary.release();
-  }
-
-  /** Have the host's events go to another processor. @throws as OfferedChannel.modify */
-  modifyChannel(targetVp: number): void {
-    this.#primary.modify(targetVp);
-  }
-
-  // --- sub-channels ---
-
-  /** Sub-channels that the host has offered: whoever asked for them opens them. */
-  get subchannels(): readonly OfferedChannel[] {
-    return this.#subchannels;
-  }
-
-  /** The device's channel or sub-channel of a number, or undefined. */
-  channelById(id: number): OfferedChannel | undefined {
-    if (id === this.channelId) return this.#primary;
-    for (const subchannel of this.#subchannels) if (subchannel.id === id) return subchannel;
-    return undefined;
-  }
-
-  /** The host offers a sub-channel. @returns false if it is no good: known already, or too many */
-  addSubchannel(offer: Offer): boolean {
-    const known = this.#subchannels.some(
-      ({ offer: other }) =>
-        other.channel === offer.channel || other.subchannel === offer.subchannel,
-    );
-    if (known || offer.channel === this.channelId) return false;
-    if (this.#subchannels.length === SUBCHANNELS_MAX) return false;
-    this.#subchannels.push(new OfferedChannel(offer, this.name, this.#context));
-    return true;
-  }
-
-  /** Let go of the sub-channels that the host has taken away. */
-  dropRescindedSubchannels(): void {
-    for (let i = this.#subchannels.length - 1; i >= 0; i--) {
-      const subchannel = this.#subchannels[i]!;
-      if (!subchannel.rescinded) continue;
-      subchannel.close();
-      subchannel.release();
-      this.#subchannels.splice(i, 1);
+    for (const subchannel of this.subchannels.splice(0)) {
+      if (subchannel.rescinded) subchannel.release();
     }
+    releaseChannel(this.connection, this.channelId, this.name);
   }
+
+  #freeRing(letGo: boolean): void {
+    this.#letGo = letGo;
+    this.pages.free(this.#ring!);
+    this.#ring = this.#gpadl = this.channel = undefined;
+  }
+
+  /** Go on in any case: our memory must be asked for. */
+  #postClose(): void {
+    this.log.attempt('error', 'VMBUS', this.name, 'could not close channel', () =>
+      this.connection.post(MessageType.CLOSE_CHANNEL, [this.channelId]),
+    );
+  }
+}
+
+/** Tell the host that it may use the number of a channel again. Never throws. */
+export function releaseChannel(connection: VmbusConnection, channel: number, name: string): void {
+  connection.hv.log.attempt('error', 'VMBUS', name, 'could not release channel', () =>
+    connection.post(MessageType.RELID_RELEASED, [channel]),
+  );
+}
+
+function hex(value: number): string {
+  return `0x${value.toString(16)}`;
 }

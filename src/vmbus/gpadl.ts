@@ -6,20 +6,14 @@
  */
 
 import { HypxeError } from '../error.ts';
-import type { Log } from '../events.ts';
-import { PAGE_SHIFT, PAGE_SIZE } from '../machine.ts';
+import { PAGE_SIZE } from '../machine.ts';
 import type { Region } from '../memory/shared-memory.ts';
-import type { VmbusConnection } from './connection.ts';
-import type { ControlMessage } from './control-messages.ts';
-import type { RegionPart } from './ring-layout.ts';
+import type { ControlMessage, VmbusConnection } from './connection.ts';
 import {
   GPADL_BODY_PFNS,
   GPADL_HEADER_PFNS,
   GpaRange,
-  GpadlBody,
   GpadlCreated,
-  GpadlHeader,
-  GpadlTeardown,
   GpadlTorndown,
   MessageType,
 } from './protocol.ts';
@@ -35,8 +29,6 @@ export interface Gpadl {
   readonly id: number;
   readonly channel: number;
   readonly region: Region;
-  /** What of it the host was told of, in whole Hyper-V pages. */
-  readonly parts: readonly RegionPart[];
   /** Of a channel's rings: where packets on them point to. */
   packets: Region | undefined;
   /** A teardown was posted: the host may say at any time that it has let go. */
@@ -45,14 +37,12 @@ export interface Gpadl {
 
 export class GpadlTable {
   readonly #connection: VmbusConnection;
-  readonly #log: Log;
   #last: number;
   /** GPADLs that the host may hold, by ID: also those whose teardown was never confirmed. */
   readonly #live = new Map<number, Gpadl>();
 
   constructor(connection: VmbusConnection, first = GPADL_FIRST) {
     this.#connection = connection;
-    this.#log = connection.hv.log;
     this.#last = first;
   }
 
@@ -60,49 +50,66 @@ export class GpadlTable {
    * Tell the host of a region, in as many messages as its pages need.
    *
    * @param region page aligned; becomes shared, and stays so until the host has let go
-   * @param parts what of it the host sees, one after the other; by default all
+   * @param pages numbers of the Hyper-V pages of it that the host sees; by default all
    * @throws HypxeError GpadlTooLarge, GpadlRefused, NoResponse, PostFailed. The region is revoked
    * if the host said no; otherwise a teardown was tried, and freeing the region keeps it reserved
    * if that failed.
    */
-  establish(
-    channel: number,
-    region: Region,
-    parts: readonly RegionPart[] = [whole(region)],
-  ): Gpadl {
-    const pages = pageCount(parts);
-    if (pages > GPADL_PAGES_MAX) {
-      const text = `${region.purpose} of ${pages} pages does not fit into a GPADL`;
+  establish(channel: number, region: Region, pages = pagesOf(region)): Gpadl {
+    const connection = this.#connection;
+    if (pages.length > GPADL_PAGES_MAX) {
+      const text = `${region.purpose} of ${pages.length} pages does not fit into a GPADL`;
       throw new HypxeError('GpadlTooLarge', text);
     }
     const id = ++this.#last;
-    const gpadl: Gpadl = { id, channel, region, parts, packets: undefined, asked: false };
-    const name = `GPADL ${hex(gpadl.id)}`;
+    const name = `GPADL ${hex(id)}`;
+    const gpadl: Gpadl = { id, channel, region, packets: undefined, asked: false };
 
     // From here on the host may write to the region
-    this.#connection.hv.pages.share(region, name);
-    this.#live.set(gpadl.id, gpadl);
-    let posted = false;
+    connection.hv.pages.share(region, name);
+    this.#live.set(id, gpadl);
+    let posted = 0;
     try {
-      this.#postHeader(gpadl);
-      posted = true;
-      this.#postBodies(gpadl);
+      // Post header, then bodies
+      while (posted < pages.length) posted += this.#post(gpadl, pages, posted);
 
       // Wait for response to this GPADL, and check it
-      const { status } = this.#waitCreated(gpadl);
+      const created = connection.wait(
+        MessageType.GPADL_CREATED,
+        GpadlCreated.size,
+        ({ view }) =>
+          view.getUint32(GpadlCreated.at.gpadl, true) === id &&
+          view.getUint32(GpadlCreated.at.channel, true) === channel,
+      );
+      const status = created.view.getUint32(GpadlCreated.at.status, true);
       if (status !== 0) {
         this.#forget(gpadl, `${name} refused`);
         const text = `${name} for channel ${channel} refused with status ${hex(status)}`;
         throw new HypxeError('GpadlRefused', text);
       }
     } catch (error) {
-      if (!posted) this.#forget(gpadl, `${name} was never posted`);
-      else if (this.#live.has(gpadl.id)) this.teardown(gpadl);
+      if (posted === 0) this.#forget(gpadl, `${name} was never posted`);
+      this.teardown(gpadl);
       throw error;
     }
-    const end = region.address + region.length;
-    this.#log.debug('VMBUS', `${channel}`, `${name} is [${hex(region.address)},${hex(end)})`);
+    const { address, length } = region;
+    const text = `${name} is [${hex(address)},${hex(address + length)})`;
+    connection.hv.log.debug('VMBUS', `${channel}`, text);
     return gpadl;
+  }
+
+  /** Post GPADL_HEADER or the next GPADL_BODY. @returns how many pages are in it */
+  #post({ id, channel }: Gpadl, pages: readonly number[], done: number): number {
+    const first = done === 0;
+    const pfns = pages.slice(done, done + (first ? GPADL_HEADER_PFNS : GPADL_BODY_PFNS));
+    // Channel, GPADL, length and number of ranges, byte count and offset; or number, GPADL
+    const ranges = (1 << 16) | (GpaRange.size + 8 * pages.length);
+    const head = first
+      ? [channel, id, ranges, pages.length * PAGE_SIZE, 0]
+      : [1 + (done - GPADL_HEADER_PFNS) / GPADL_BODY_PFNS, id];
+    const type = first ? MessageType.GPADL_HEADER : MessageType.GPADL_BODY;
+    this.#connection.post(type, [...head, ...pfns.flatMap((pfn) => [pfn, 0])]);
+    return pfns.length;
   }
 
   /**
@@ -112,137 +119,67 @@ export class GpadlTable {
    * and a late confirmation or an UNLOAD_RESPONSE still gives it back.
    */
   teardown(gpadl: Gpadl): boolean {
-    if (!this.#live.has(gpadl.id)) return true;
+    const connection = this.#connection;
+    const { id, channel } = gpadl;
+    if (!this.#live.has(id)) return true;
     // Nobody to ask: whoever is contacted next has let go of it
-    if (this.#connection.version === 0) return false;
-    const message = this.#connection.begin(MessageType.GPADL_TEARDOWN, GpadlTeardown.size);
-    message.setUint32(GpadlTeardown.at.channel, gpadl.channel, true);
-    message.setUint32(GpadlTeardown.at.gpadl, gpadl.id, true);
-    try {
-      this.#connection.post(GpadlTeardown.size);
+    if (connection.version === 0) return false;
+    const what = `GPADL ${hex(id)} not torn down`;
+    const confirmed = connection.hv.log.attempt('error', 'VMBUS', `${channel}`, what, () => {
+      connection.post(MessageType.GPADL_TEARDOWN, [channel, id]);
       gpadl.asked = true;
       // Late answers for other GPADLs are theirs (iPXE takes them for this one's and gives up)
-      this.#connection.wait(
+      connection.wait(
         MessageType.GPADL_TORNDOWN,
         GpadlTorndown.size,
-        (reply) => reply.view.getUint32(GpadlTorndown.at.gpadl, true) === gpadl.id,
+        ({ view }) => view.getUint32(GpadlTorndown.at.gpadl, true) === id,
       );
-    } catch (error) {
-      if (!(error instanceof HypxeError)) throw error;
-      const text = `GPADL ${hex(gpadl.id)} not torn down: ${error.message}`;
-      this.#log.error('VMBUS', `${gpadl.channel}`, text);
-      return false;
-    }
-    this.#forget(gpadl, 'GPADL_TORNDOWN');
-    return true;
+    });
+    if (confirmed) this.#forget(gpadl, 'GPADL_TORNDOWN');
+    return confirmed;
   }
 
   /** A GPADL_TORNDOWN that nobody waits for any more: the host has let go after all. */
   late(message: ControlMessage): void {
+    const { log } = this.#connection.hv;
     if (message.length < GpadlTorndown.size) return;
     const id = message.view.getUint32(GpadlTorndown.at.gpadl, true);
     const gpadl = this.#live.get(id);
     if (gpadl === undefined) return;
     if (!gpadl.asked) {
       // It is in use: what the host says it let go of it may still have
-      this.#log.error('VMBUS', `${gpadl.channel}`, `GPADL ${hex(id)} torn down unasked: ignored`);
+      log.error('VMBUS', `${gpadl.channel}`, `GPADL ${hex(id)} torn down unasked: ignored`);
       return;
     }
-    this.#log.info('VMBUS', `${gpadl.channel}`, `GPADL ${hex(id)} torn down late`);
+    log.info('VMBUS', `${gpadl.channel}`, `GPADL ${hex(id)} torn down late`);
     this.#forget(gpadl, 'late GPADL_TORNDOWN');
   }
 
-  /** The connection is gone, and with it every GPADL. */
-  revokeAll(by: string): void {
-    for (const gpadl of [...this.#live.values()]) this.#forget(gpadl, by);
+  /**
+   * The connection is gone, and with it every GPADL.
+   *
+   * @param by how the host has said that it let go, or undefined: then all of it stays shared
+   */
+  forgetAll(by: string | undefined): void {
+    if (by === undefined) this.#live.clear();
+    for (const gpadl of [...this.#live.values()]) this.#forget(gpadl, by!);
   }
 
-  /** The connection is gone, but the host has not said that it let go: all of it stays shared. */
-  abandonAll(): void {
-    this.#live.clear();
-  }
-
-  #forget(gpadl: Gpadl, by: string): void {
+  #forget({ id, region, packets }: Gpadl, by: string): void {
     const { pages } = this.#connection.hv;
-    const { packets } = gpadl;
-    this.#live.delete(gpadl.id);
-    pages.revoke(gpadl.region, by);
+    this.#live.delete(id);
+    pages.revoke(region, by);
     // What the packets point to goes with the last of the rings
-    if (packets !== undefined && !this.#isPointedTo(packets)) pages.revoke(packets, by);
-  }
-
-  #isPointedTo(region: Region): boolean {
-    for (const { packets } of this.#live.values()) if (packets === region) return true;
-    return false;
-  }
-
-  #postHeader(gpadl: Gpadl): void {
-    const { parts } = gpadl;
-    const count = pageCount(parts);
-    const inHeader = Math.min(count, GPADL_HEADER_PFNS);
-    const range = GpadlHeader.at.range;
-    const length = range + GpaRange.size + 8 * inHeader;
-    const message = this.#connection.begin(MessageType.GPADL_HEADER, length);
-    message.setUint32(GpadlHeader.at.channel, gpadl.channel, true);
-    message.setUint32(GpadlHeader.at.gpadl, gpadl.id, true);
-    message.setUint16(GpadlHeader.at.rangeLength, GpaRange.size + 8 * count, true);
-    message.setUint16(GpadlHeader.at.rangeCount, 1, true);
-    message.setUint32(range + GpaRange.at.byteCount, count * PAGE_SIZE, true);
-    message.setUint32(range + GpaRange.at.byteOffset, 0, true);
-    setPfns(message, range + GpaRange.at.pfn, gpadl, 0, inHeader);
-    this.#connection.post(length);
-  }
-
-  #postBodies(gpadl: Gpadl): void {
-    const count = pageCount(gpadl.parts);
-    let number = 0;
-    for (let done = GPADL_HEADER_PFNS; done < count; done += GPADL_BODY_PFNS) {
-      const inBody = Math.min(count - done, GPADL_BODY_PFNS);
-      const length = GpadlBody.at.pfn + 8 * inBody;
-      const message = this.#connection.begin(MessageType.GPADL_BODY, length);
-      message.setUint32(GpadlBody.at.messageNumber, ++number, true);
-      message.setUint32(GpadlBody.at.gpadl, gpadl.id, true);
-      setPfns(message, GpadlBody.at.pfn, gpadl, done, inBody);
-      this.#connection.post(length);
+    if (packets === undefined) return;
+    if ([...this.#live.values()].every((other) => other.packets !== packets)) {
+      pages.revoke(packets, by);
     }
   }
-
-  #waitCreated(gpadl: Gpadl): { status: number } {
-    const created = this.#connection.wait(
-      MessageType.GPADL_CREATED,
-      GpadlCreated.size,
-      (reply) =>
-        reply.view.getUint32(GpadlCreated.at.gpadl, true) === gpadl.id &&
-        reply.view.getUint32(GpadlCreated.at.channel, true) === gpadl.channel,
-    );
-    return { status: created.view.getUint32(GpadlCreated.at.status, true) };
-  }
 }
 
-/** Store the numbers of pages `first` to `first + n` of what the host sees. */
-function setPfns(message: DataView, at: number, gpadl: Gpadl, first: number, n: number): void {
-  const { region, parts } = gpadl;
-  let before = 0;
-  for (const { offset, length } of parts) {
-    // The pages that this part has of them
-    const pages = length / PAGE_SIZE;
-    const base = Math.floor((region.address + offset) / 2 ** PAGE_SHIFT) - before;
-    const end = Math.min(first + n, before + pages);
-    for (let page = Math.max(first, before); page < end; page++) {
-      message.setUint32(at + 8 * (page - first), base + page, true);
-      message.setUint32(at + 8 * (page - first) + 4, 0, true);
-    }
-    before += pages;
-  }
-}
-
-function whole(region: Region): RegionPart {
-  return { offset: 0, length: region.length };
-}
-
-/** Hyper-V pages of all parts. */
-function pageCount(parts: readonly RegionPart[]): number {
-  return parts.reduce((sum, { length }) => sum + length, 0) / PAGE_SIZE;
+/** Numbers of the Hyper-V pages of a region. */
+function pagesOf({ address, length }: Region): number[] {
+  return Array.from({ length: length / PAGE_SIZE }, (_, page) => address / PAGE_SIZE + page);
 }
 
 function hex(value: number): string {

@@ -7,69 +7,75 @@
  * The other side's index is read once per use and checked: the host is not trusted.
  */
 
+import { HypxeError } from '../error.ts';
+import { PAGE_SIZE } from '../machine.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
-import { PacketFooter, RING_FEATURE_PENDING_SEND_SIZE, RingControl } from './protocol.ts';
+import { PacketFooter, RingControl } from './protocol.ts';
 
 /** Returned for an index that no correct host writes. */
 const INVALID = -1;
 
+/** Most data pages of a ring. */
+const RING_PAGES_MAX = 4096;
+
+/** Where a ring lies, and the indices in its control page. */
+class Ring {
+  protected readonly memory: GuestMemory;
+  /** Guest physical address of the control page. */
+  readonly control: number;
+  protected readonly data: number;
+  /** Bytes of data less one: what a packet may have in an empty ring. */
+  readonly mask: number;
+
+  /** `control`: address of the control page; `length` bytes of data are at `data`, or follow it. */
+  constructor(
+    memory: GuestMemory,
+    control: number,
+    length: number,
+    data = control + RingControl.size,
+  ) {
+    this.memory = memory;
+    this.control = control;
+    this.data = data;
+    this.mask = length - 1;
+  }
+
+  /** A field of the control page. */
+  protected field(at: number): number {
+    return this.memory.u32(this.control + at);
+  }
+
+  /** The distance from an index of ours to one of the host, or -1 if that is out of range. */
+  protected distance(at: number, own: number): number {
+    const index = this.field(at);
+    return index > this.mask || index & 7 ? INVALID : (index - own) & this.mask;
+  }
+}
+
 /** The guest to host ring: we own `prod`, the host owns `cons` and the interrupt mask. */
-export class OutboundRing {
-  readonly #memory: GuestMemory;
-  readonly #control: number;
-  readonly #data: number;
-  readonly #mask: number;
+export class OutboundRing extends Ring {
   /** Where the packet under construction begins, and where its next word goes. */
   #start = 0;
   #next = 0;
-
-  /** `control`: address of the control page; `length` bytes of data are at `data`, or follow it. */
-  constructor(memory: GuestMemory, control: number, length: number, data?: number) {
-    this.#memory = memory;
-    this.#control = control;
-    this.#data = data ?? control + RingControl.size;
-    this.#mask = length - 1;
-  }
 
   /**
    * Bytes that a packet (footer included) may have, or -1 if the host's index is out of range. The
    * ring is never filled completely.
    */
   get writable(): number {
-    const cons = this.#memory.u32(this.#control + RingControl.at.cons);
-    if (cons > this.#mask || cons & 7) return INVALID;
-    const fill = (this.#start - cons) & this.#mask;
-    return this.#mask - fill;
+    const distance = this.distance(RingControl.at.cons, this.#start);
+    return distance < 0 ? INVALID : this.mask - (-distance & this.mask);
   }
 
   /** Whether the host has read everything. */
   get isEmpty(): boolean {
-    return this.#memory.u32(this.#control + RingControl.at.cons) === this.#start;
-  }
-
-  /** Bytes that a packet may have in an empty ring. */
-  get capacity(): number {
-    return this.#mask;
-  }
-
-  /**
-   * Ask for a signal once the ring has more room than `length` bytes; 0 to ask no more. Everything
-   * that the host does afterwards it does knowing this: look at the room again.
-   */
-  want(length: number): void {
-    this.#memory.set32(this.#control + RingControl.at.pendingSendSize, length);
-    this.#memory.barrier();
-  }
-
-  /** Whether the host has read everything that was published. */
-  get allRead(): boolean {
-    return this.#memory.u32(this.#control + RingControl.at.cons) === this.#start;
+    return this.field(RingControl.at.cons) === this.#start;
   }
 
   /** Append a word to the packet under construction. */
   put32(value: number): void {
-    this.#memory.set32(this.#data + this.#next, value);
-    this.#next = (this.#next + 4) & this.#mask;
+    this.memory.set32(this.data + this.#next, value);
+    this.#next = (this.#next + 4) & this.mask;
   }
 
   /** Append the low and high halves of a 64-bit word. */
@@ -80,13 +86,9 @@ export class OutboundRing {
 
   /** Append bytes, and zeros up to a multiple of 8. */
   putBytes(bytes: Uint8Array, length: number): void {
-    let i = 0;
-    for (; i + 4 <= length; i += 4) {
-      this.put32(bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24));
-    }
-    for (; i < length || i & 7; i += 4) {
+    for (let i = 0; i < length || i & 7; i += 4) {
       let word = 0;
-      for (let j = i; j < length; j++) word |= bytes[j]! << (8 * (j - i));
+      for (let j = Math.min(length - i, 4) - 1; j >= 0; j--) word = (word << 8) | bytes[i + j]!;
       this.put32(word);
     }
   }
@@ -101,52 +103,33 @@ export class OutboundRing {
     const old = this.#start;
     this.put64(0, old);
     this.#start = this.#next;
-    this.#memory.set32(this.#control + RingControl.at.prod, this.#start);
-    if (this.#memory.u32(this.#control + RingControl.at.interruptMask) !== 0) return false;
-    return this.#memory.u32(this.#control + RingControl.at.cons) === old;
+    this.memory.set32(this.control + RingControl.at.prod, this.#start);
+    if (this.field(RingControl.at.interruptMask) !== 0) return false;
+    return this.field(RingControl.at.cons) === old;
   }
 }
 
 /** The host to guest ring: the host owns `prod`, we own `cons`. */
-export class InboundRing {
-  readonly #memory: GuestMemory;
-  readonly #control: number;
-  readonly #data: number;
-  readonly #mask: number;
+export class InboundRing extends Ring {
   #cons = 0;
-
-  constructor(memory: GuestMemory, control: number, length: number, data?: number) {
-    this.#memory = memory;
-    this.#control = control;
-    this.#data = data ?? control + RingControl.size;
-    this.#mask = length - 1;
-  }
 
   /** Bytes that the host has produced, or -1 if its index is out of range. */
   get readable(): number {
-    const prod = this.#memory.u32(this.#control + RingControl.at.prod);
-    if (prod > this.#mask || prod & 7) return INVALID;
-    return (prod - this.#cons) & this.#mask;
+    return this.distance(RingControl.at.prod, this.#cons);
   }
 
   /** Whether the host has produced anything, cheaply. */
   get isEmpty(): boolean {
-    return this.#memory.u32(this.#control + RingControl.at.prod) === this.#cons;
-  }
-
-  /** Tell the host whether to signal when the ring is no longer empty. */
-  mask(masked: boolean): void {
-    this.#memory.set32(this.#control + RingControl.at.interruptMask, masked ? 1 : 0);
-    this.#memory.barrier();
+    return this.field(RingControl.at.prod) === this.#cons;
   }
 
   /** Copy `length` bytes (whole words) out, from `offset` bytes after the first unread one. */
   copy(offset: number, into: DataView, length: number): void {
-    const { view } = this.#memory;
-    let at = (this.#cons + offset) & this.#mask;
+    const { view } = this.memory;
+    let at = (this.#cons + offset) & this.mask;
     for (let i = offset; i < offset + length; i += 4) {
-      into.setInt32(i, view.getInt32(this.#data + at, true), true);
-      at = (at + 4) & this.#mask;
+      into.setInt32(i, view.getInt32(this.data + at, true), true);
+      at = (at + 4) & this.mask;
     }
   }
 
@@ -157,35 +140,72 @@ export class InboundRing {
    */
   consume(length: number): boolean {
     const before = this.#free;
-    this.#cons = (this.#cons + length) & this.#mask;
-    this.#memory.set32(this.#control + RingControl.at.cons, this.#cons);
-    const wanted = this.#memory.u32(this.#control + RingControl.at.pendingSendSize) & ~7;
+    this.#cons = (this.#cons + length) & this.mask;
+    this.memory.set32(this.control + RingControl.at.cons, this.#cons);
+    const wanted = this.field(RingControl.at.pendingSendSize) & ~7;
     return wanted !== 0 && before <= wanted && this.#free > wanted;
   }
 
   /** Skip everything that has been produced: the framing is lost. */
   resynchronise(): void {
-    const prod = this.#memory.u32(this.#control + RingControl.at.prod);
-    if (prod > this.#mask || prod & 7) return;
-    this.#cons = prod;
-    this.#memory.set32(this.#control + RingControl.at.cons, this.#cons);
+    const { readable } = this;
+    if (readable >= 0) this.consume(readable);
   }
 
   get #free(): number {
-    const prod = this.#memory.u32(this.#control + RingControl.at.prod);
-    return this.#mask + 1 - ((prod - this.#cons) & this.#mask);
+    return this.mask + 1 - ((this.field(RingControl.at.prod) - this.#cons) & this.mask);
   }
-}
-
-/**
- * Say in an outbound ring's control page that its sender honours the pending send size. Before the
- * host is told of the ring (Linux hv_ringbuffer_init).
- */
-export function enableFlowControl(memory: GuestMemory, control: number): void {
-  memory.set32(control + RingControl.at.featureBits, RING_FEATURE_PENDING_SEND_SIZE);
 }
 
 /** Bytes that a packet takes on the ring. */
 export function ringLength(headerLength: number, payloadLength: number): number {
   return headerLength + ((payloadLength + 7) & ~7) + PacketFooter.size;
+}
+
+/** Where the two rings of a channel lie, as offsets into the memory that they share. */
+export interface RingLayout {
+  /** Bytes of guest memory, gaps included. */
+  readonly length: number;
+  /** Bytes of each ring's data, powers of two. */
+  readonly outLength: number;
+  readonly inLength: number;
+  /** Where the inbound ring's control page is; data begins a guest page behind each of them. */
+  readonly second: number;
+  /** Offsets of the Hyper-V pages that the host is told of. */
+  readonly pages: readonly number[];
+  /** Hyper-V pages of the first ring as the host sees it: where the second begins. */
+  readonly downstreamPage: number;
+}
+
+/**
+ * Lay two rings out. The host sees, for each of them, a control page of 4 KiB and the data; the
+ * guest starts control page and data at pages of its own, so that the data could be mapped twice in
+ * a row (Linux vmbus.rst, hv_ringbuffer_init). With larger guest pages the rest of each control
+ * page is a gap that the host is not told of (Linux HV_GPADL_RING).
+ *
+ * @param outPages,inPages data of each in Hyper-V pages, powers of two; at least a guest page is
+ * used
+ * @throws HypxeError BadRingSize
+ */
+export function ringLayout(outPages: number, inPages: number, pageSize: number): RingLayout {
+  const outLength = Math.max(ringBytes(outPages), pageSize);
+  const inLength = Math.max(ringBytes(inPages), pageSize);
+  const second = pageSize + outLength;
+  const length = second + pageSize + inLength;
+  const pages = [];
+  for (let offset = 0; offset < length; offset += PAGE_SIZE) {
+    const inRing = offset < second ? offset : offset - second;
+    if (inRing === 0 || inRing >= pageSize) pages.push(offset);
+  }
+  const downstreamPage = (RingControl.size + outLength) / PAGE_SIZE;
+  return { length, outLength, inLength, second, pages, downstreamPage };
+}
+
+/** Bytes of a ring's data. @throws HypxeError BadRingSize */
+function ringBytes(pages: number): number {
+  const valid = Number.isInteger(pages) && pages > 0 && pages <= RING_PAGES_MAX;
+  if (!valid || pages & (pages - 1)) {
+    throw new HypxeError('BadRingSize', `a ring cannot have ${pages} data pages`);
+  }
+  return pages * PAGE_SIZE;
 }

@@ -3,7 +3,7 @@
 /** The firmware that is measured: the bundle, or the sources. */
 
 import type { boot } from '../../src/boot/boot.ts';
-import type { createDriver } from '../../src/driver.ts';
+import type { createDriver } from '../../src/index.ts';
 
 export interface BenchFirmware {
   readonly createDriver: typeof createDriver;

@@ -9,7 +9,7 @@ import { count, type Section } from './section.ts';
 /** What is bundled, each by a module that exports what a user of it needs. */
 const BUNDLES = [
   { name: 'firmware', entry: "export * from './src/index.ts';" },
-  { name: 'drivers', entry: "export { createDriver } from './src/driver.ts';" },
+  { name: 'drivers', entry: "export { createDriver } from './src/any.ts';" },
 ] as const;
 
 /** Sizes in bytes. */

@@ -30,6 +30,7 @@ const LAYERS = {
   rndis: ['base', 'memory', 'net'],
   netvsc: ['base', 'memory', 'hyperv', 'vmbus', 'net', 'rndis'],
   services: ['base', 'memory', 'hyperv', 'vmbus'],
+  os: ['base', 'memory', 'hyperv', 'vmbus', 'net', 'rndis', 'netvsc'],
 };
 
 /** What puts the layers together: files at the top of `src/`, and the boot. */

@@ -6,7 +6,7 @@
  */
 
 import type { Platform } from '../../src/hyperv/platform.ts';
-import { HV_ENABLE } from '../../src/hyperv/protocol.ts';
+import { HV_ENABLE, Msr } from '../../src/hyperv/protocol.ts';
 import type { MemoryRange } from '../../src/machine.ts';
 import type { OsKernel } from './os-kernel.ts';
 import { initiateUnload, initiateUnloadInCrash } from './os-unload.ts';
@@ -51,22 +51,22 @@ export function crash(kernel: OsKernel, vp: number): readonly MemoryRange[] {
 
 /** `hyperv_cleanup`: identity, hypercall page, reference TSC page. Only enable bits are cleared. */
 function cleanUp(kernel: OsKernel, platform: Platform): void {
-  if (!kernel.has('identity-left')) platform.write('GUEST_OS_ID', 0n);
+  if (!kernel.has('identity-left')) platform.write(Msr.GUEST_OS_ID, 0n);
   if (!kernel.has('hypercall-page-left')) disableHypercallPage(platform);
   if (!kernel.has('tsc-page-left')) kernel.tsc.unmap(platform);
 }
 
 /** arm64 has none. */
 function disableHypercallPage(platform: Platform): void {
-  if (!platform.hasHypercallPage) return;
-  platform.write('HYPERCALL', platform.read('HYPERCALL') & ~HV_ENABLE);
+  if (platform.hypercallPage === undefined) return;
+  platform.write(Msr.HYPERCALL, platform.read(Msr.HYPERCALL) & ~HV_ENABLE);
 }
 
 /** Another processor still runs, and calls the host, when the page is gone. */
 function useHypercallPageTooLate(kernel: OsKernel): void {
   const { platform } = kernel.boot;
-  if (!platform.hasHypercallPage) return;
-  const page = platform.read('HYPERCALL') & ~0xfffn;
+  if (platform.hypercallPage === undefined) return;
+  const page = platform.read(Msr.HYPERCALL) & ~0xfffn;
   disableHypercallPage(platform);
   kernel.processors.at(-1)!.hypercall(0n, 0n, Number(page));
 }

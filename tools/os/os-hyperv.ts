@@ -5,6 +5,7 @@
  */
 
 import { HyperV, type HyperVOptions } from '../../src/hyperv/hyperv.ts';
+import type { Platform } from '../../src/hyperv/platform.ts';
 import type { Log } from '../../src/events.ts';
 import type { Machine } from '../../src/machine.ts';
 import type { SharedMemory } from '../../src/memory/shared-memory.ts';
@@ -40,13 +41,13 @@ export class OsHyperV extends HyperV {
   #opened = 0;
 
   constructor(
-    machine: Machine,
+    platform: Platform,
     pages: SharedMemory,
     log: Log,
     habits: PostHabits,
     options: HyperVOptions,
   ) {
-    super(machine, pages, log, options);
+    super(platform, pages, log, options);
     this.#habits = habits;
   }
 

@@ -6,6 +6,7 @@
  * NICs. How it ends stands in `os-end.ts`.
  */
 
+import { anyPlatform } from '../../src/any.ts';
 import { HypxeError } from '../../src/error.ts';
 import { Log, type EventSink } from '../../src/events.ts';
 import { PAGE_SIZE, type Machine, type MemoryRange } from '../../src/machine.ts';
@@ -16,8 +17,10 @@ import type { NetDevice } from '../../src/net/device.ts';
 import { NetworkInterface } from '../../src/net/network-interface.ts';
 import { NetvscDriver } from '../../src/netvsc/driver.ts';
 import { NETVSC_PRESETS, type NetvscPolicy } from '../../src/netvsc/policy.ts';
+import type { OsConnectionOptions } from '../../src/os/contact.ts';
+import { OS_BUS } from '../../src/os/presets.ts';
+import { osSint } from '../../src/os/sint.ts';
 import { VmbusBus } from '../../src/vmbus/bus.ts';
-import { OS_BUS } from '../../src/vmbus/presets.ts';
 import type { OsBug } from './os-bugs.ts';
 import { OsHyperV, interruptedMachine } from './os-hyperv.ts';
 import { OsMemory } from './os-memory.ts';
@@ -116,24 +119,21 @@ export class OsKernel {
     // The drivers, with an OS's habits
     const habits = { eventVps: online, retries: !this.has('no-post-retries') };
     const interrupted = interruptedMachine(machine, () => this.#interrupt());
-    this.hv = new OsHyperV(interrupted, this.#pages, this.log, habits, {
+    this.hv = new OsHyperV(anyPlatform(interrupted), this.#pages, this.log, habits, {
       guestOsId: LINUX_GUEST_OS_ID,
-      sintVector: callbackVector(machine),
-      autoEoi: 'as-recommended',
+      sint: osSint(callbackVector(machine)),
     });
     this.#net = new NetvscDriver(NETWORK, this.log);
-    this.bus = new VmbusBus(this.hv, {
-      ...OS_BUS,
-      drivers: [this.#net],
-      random: () => this.random(),
-      connection: {
-        ...OS_BUS.connection,
-        // Simulated hosts answer at once or never
-        contactTimeoutMs: CONTACT_TIMEOUT_MS,
-        targetVp: this.has('answers-to-vp0') ? 0 : vp,
-        unloadTimeoutMs: UNLOAD_TIMEOUT_MS,
-      },
-    });
+    const connection: OsConnectionOptions = {
+      ...OS_BUS.connection,
+      // Simulated hosts answer at once or never
+      contactTimeoutMs: CONTACT_TIMEOUT_MS,
+      targetVp: this.has('answers-to-vp0') ? 0 : vp,
+      unloadTimeoutMs: UNLOAD_TIMEOUT_MS,
+    };
+    const drivers = [this.#net];
+    const random = (): number => this.random();
+    this.bus = new VmbusBus(this.hv, { ...OS_BUS, drivers, random, connection });
   }
 
   /** Whether this kernel gets something wrong. */

@@ -7,6 +7,7 @@
  */
 
 import {
+  Cpuid,
   HV_ENABLE,
   HV_EVENT_FLAGS_SIZE,
   HV_MESSAGE_PENDING,
@@ -14,15 +15,16 @@ import {
   HvFeature,
   HvMessageType,
   HvMiscFeature,
-  HvRecommendation,
+  Msr,
   Sint,
   StimerConfig,
   SynicMessage,
 } from '../../src/hyperv/protocol.ts';
-import { createPlatform } from '../../src/hyperv/create-platform.ts';
-import type { Platform, RegisterName } from '../../src/hyperv/platform.ts';
+import { anyPlatform } from '../../src/any.ts';
+import type { Platform } from '../../src/hyperv/platform.ts';
 import { PAGE_SIZE, type Machine } from '../../src/machine.ts';
 import type { GuestMemory } from '../../src/memory/guest-memory.ts';
+import { osSint } from '../../src/os/sint.ts';
 import { TICKS_PER_MS } from '../../src/time.ts';
 import { VMBUS_MESSAGE_SINT } from '../../src/vmbus/protocol.ts';
 
@@ -59,7 +61,7 @@ export class OsProcessor {
   constructor(index: number, machine: Machine, memory: GuestMemory) {
     this.index = index;
     this.machine = machine;
-    this.platform = createPlatform(machine);
+    this.platform = anyPlatform(machine);
     this.#memory = memory;
   }
 
@@ -69,43 +71,40 @@ export class OsProcessor {
   mapSynic(takePage: TakePage): void {
     this.messagePage = takePage('message page');
     this.eventPage = takePage('event page');
-    this.#setPage('SIMP', this.messagePage);
-    this.#setPage('SIEFP', this.eventPage);
+    this.#setPage(Msr.SIMP, this.messagePage);
+    this.#setPage(Msr.SIEFP, this.eventPage);
     this.enableSint();
-    this.#change('SCONTROL', HV_ENABLE, 0n);
+    this.#change(Msr.SCONTROL, HV_ENABLE, 0n);
   }
 
   /** The SynIC's pages were mapped by the driver of the bus. */
   adoptSynic(): void {
-    this.messagePage = Number(this.platform.read('SIMP') & ~HV_PAGE_REGISTER_MASK);
-    this.eventPage = Number(this.platform.read('SIEFP') & ~HV_PAGE_REGISTER_MASK);
+    this.messagePage = Number(this.platform.read(Msr.SIMP) & ~HV_PAGE_REGISTER_MASK);
+    this.eventPage = Number(this.platform.read(Msr.SIEFP) & ~HV_PAGE_REGISTER_MASK);
   }
 
   /** Unmask SINT 2, with automatic end of interrupt unless the host advises against it. */
   enableSint(): void {
-    const { sintPolicy } = this.platform;
-    const advice = sintPolicy.autoEoi ? this.platform.recommendations() : 0;
-    const manual = !sintPolicy.autoEoi || (advice & HvRecommendation.DEPRECATE_AUTO_EOI) !== 0;
-    const vector = BigInt(callbackVector(this.machine));
-    const set = manual ? vector : vector | Sint.AUTO_EOI;
+    const set = osSint(callbackVector(this.machine))(this.platform);
     const clear = Sint.VECTOR_MASK | Sint.MASKED | Sint.AUTO_EOI;
-    this.#change('SINT0', set, clear, VMBUS_MESSAGE_SINT);
+    this.#change(Msr.SINT0 + VMBUS_MESSAGE_SINT, set, clear);
   }
 
   /** Map the VP assist page, and arm the timer: what the host has of it. */
   start(takePage: TakePage): void {
-    this.#features = this.platform.features();
+    const facts = this.platform.facts(Cpuid.HV_FEATURES);
+    this.#features = facts.eax;
     if (this.#features & APIC_ACCESS) {
-      this.#setPage('VP_ASSIST_PAGE', takePage('VP assist page'));
+      this.#setPage(Msr.VP_ASSIST_PAGE, takePage('VP assist page'));
     }
     if (!(this.#features & HvFeature.SYNTHETIC_TIMERS)) return;
-    const direct = (this.platform.miscFeatures() & HvMiscFeature.STIMER_DIRECT) !== 0;
+    const direct = (facts.edx & HvMiscFeature.STIMER_DIRECT) !== 0;
     const mode = direct
       ? StimerConfig.DIRECT_MODE |
         (STIMER0_VECTORS[this.machine.architecture] << StimerConfig.APIC_VECTOR_SHIFT)
       : BigInt(VMBUS_MESSAGE_SINT) << StimerConfig.SINT_SHIFT;
     const config = StimerConfig.ENABLE | StimerConfig.AUTO_ENABLE | mode;
-    this.platform.write('STIMER0_CONFIG', config);
+    this.platform.write(Msr.STIMER0_CONFIG, config);
     this.#timer = true;
     this.#armTimer();
   }
@@ -120,7 +119,7 @@ export class OsProcessor {
       this.takeMessage();
     }
     // A one-shot timer that has expired is disabled
-    if (this.#timer && !(this.platform.read('STIMER0_CONFIG') & StimerConfig.ENABLE)) {
+    if (this.#timer && !(this.platform.read(Msr.STIMER0_CONFIG) & StimerConfig.ENABLE)) {
       this.#armTimer();
     }
     this.takeEvents();
@@ -152,7 +151,7 @@ export class OsProcessor {
   takeMessage(by: Platform = this.platform): void {
     this.#memory.set32(this.slot + SynicMessage.at.type, HvMessageType.NONE);
     const flags = this.#memory.u8(this.slot + SynicMessage.at.flags);
-    if (flags & HV_MESSAGE_PENDING) by.write('EOM', 0n);
+    if (flags & HV_MESSAGE_PENDING) by.write(Msr.EOM, 0n);
   }
 
   /**
@@ -163,7 +162,7 @@ export class OsProcessor {
   hypercall(control: bigint, input: bigint, page?: number): number {
     const { machine, platform } = this;
     if (machine.architecture !== 'x64') return platform.call(control, input);
-    page ??= Number(platform.read('HYPERCALL') & ~HV_PAGE_REGISTER_MASK);
+    page ??= Number(platform.read(Msr.HYPERCALL) & ~HV_PAGE_REGISTER_MASK);
     return Number(machine.callHypercallPage(page, control, input, 0n) & 0xffffn);
   }
 
@@ -172,42 +171,42 @@ export class OsProcessor {
   /** COUNT, then CONFIG (`hv_ce_shutdown`). */
   stopTimer(): void {
     if (!this.#timer) return;
-    this.platform.write('STIMER0_COUNT', 0n);
-    this.platform.write('STIMER0_CONFIG', 0n);
+    this.platform.write(Msr.STIMER0_COUNT, 0n);
+    this.platform.write(Msr.STIMER0_CONFIG, 0n);
     this.#timer = false;
   }
 
   /** SINT 2, message page, event page, control (`hv_synic_disable_regs`). */
   disableSynic(): void {
-    this.#change('SINT0', Sint.MASKED, 0n, VMBUS_MESSAGE_SINT);
-    this.#clearPage('SIMP');
-    this.#clearPage('SIEFP');
-    this.#change('SCONTROL', 0n, HV_ENABLE);
+    this.#change(Msr.SINT0 + VMBUS_MESSAGE_SINT, Sint.MASKED, 0n);
+    this.#clearPage(Msr.SIMP);
+    this.#clearPage(Msr.SIEFP);
+    this.#change(Msr.SCONTROL, 0n, HV_ENABLE);
   }
 
   /** Else the hypervisor goes on writing to the page (`hv_cpu_die`). */
   disableAssistPage(): void {
-    if (this.#features & APIC_ACCESS) this.platform.write('VP_ASSIST_PAGE', 0n);
+    if (this.#features & APIC_ACCESS) this.platform.write(Msr.VP_ASSIST_PAGE, 0n);
   }
 
   // --- registers ---
 
   #armTimer(): void {
-    const now = this.platform.read('TIME_REF_COUNT');
-    this.platform.write('STIMER0_COUNT', now + BigInt(TIMER_MS * TICKS_PER_MS));
+    const now = this.platform.read(Msr.TIME_REF_COUNT);
+    this.platform.write(Msr.STIMER0_COUNT, now + BigInt(TIMER_MS * TICKS_PER_MS));
   }
 
-  #setPage(register: RegisterName, address: number): void {
+  #setPage(register: number, address: number): void {
     this.#memory.zero(address, PAGE_SIZE);
     this.#change(register, BigInt(address) | HV_ENABLE, ~HV_PAGE_REGISTER_MASK);
   }
 
-  #clearPage(register: RegisterName): void {
+  #clearPage(register: number): void {
     this.#change(register, 0n, ~HV_PAGE_REGISTER_MASK | HV_ENABLE);
   }
 
-  #change(register: RegisterName, set: bigint, clear: bigint, index = 0): void {
-    const old = this.platform.read(register, index);
-    this.platform.write(register, BigInt.asUintN(64, (old & ~clear) | set), index);
+  #change(register: number, set: bigint, clear: bigint): void {
+    const old = this.platform.read(register);
+    this.platform.write(register, BigInt.asUintN(64, (old & ~clear) | set));
   }
 }

@@ -10,9 +10,11 @@ import {
   HvCall,
   HvMessageType,
   HvStatus,
+  Msr,
   PostMessage,
   SynicMessage,
 } from '../../src/hyperv/protocol.ts';
+import { initiateUnload as unload } from '../../src/os/unload.ts';
 import type { GuestMemory } from '../../src/memory/guest-memory.ts';
 import { TICKS_PER_MS } from '../../src/time.ts';
 import {
@@ -54,7 +56,7 @@ export function initiateUnload(kernel: OsKernel): void {
   if (!mustUnload(kernel)) return;
   const { bus } = kernel;
   const { connection } = bus;
-  const result = bus.initiateUnload({ timeoutMs: Infinity });
+  const result = unload(bus, { timeoutMs: Infinity });
   if (result === 'not-supported') connection.unload(Infinity);
   // What Linux has a connection state for: nobody answers the second one
   if (kernel.has('unload-twice')) connection.unload(Infinity);
@@ -131,7 +133,7 @@ function fillUnload(memory: GuestMemory, input: number, connectionId: number): v
 
 /** `mdelay`: time passes, and nothing else. */
 function delay({ machine, platform }: OsProcessor): void {
-  const end = platform.read('TIME_REF_COUNT') + BigInt(UNLOAD_DELAY_MS * TICKS_PER_MS);
+  const end = platform.read(Msr.TIME_REF_COUNT) + BigInt(UNLOAD_DELAY_MS * TICKS_PER_MS);
   do machine.pause();
-  while (platform.read('TIME_REF_COUNT') < end);
+  while (platform.read(Msr.TIME_REF_COUNT) < end);
 }

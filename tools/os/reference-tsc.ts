@@ -6,10 +6,12 @@
  */
 
 import {
+  Cpuid,
   HV_ENABLE,
   HV_PAGE_REGISTER_MASK,
   HV_REFERENCE_TSC_SEQUENCE_INVALID,
   HvFeature,
+  Msr,
   ReferenceTscPage,
 } from '../../src/hyperv/protocol.ts';
 import type { Platform } from '../../src/hyperv/platform.ts';
@@ -41,16 +43,16 @@ export class ReferenceTsc {
 
   /** Map the page, if the host has one. */
   map(takePage: TakePage): void {
-    if (!(this.#platform.features() & HvFeature.REFERENCE_TSC)) return;
+    if (!(this.#platform.facts(Cpuid.HV_FEATURES).eax & HvFeature.REFERENCE_TSC)) return;
     this.#page = takePage('reference TSC page');
-    const old = this.#platform.read('REFERENCE_TSC') & HV_PAGE_REGISTER_MASK;
-    this.#platform.write('REFERENCE_TSC', old | BigInt(this.#page) | HV_ENABLE);
+    const old = this.#platform.read(Msr.REFERENCE_TSC) & HV_PAGE_REGISTER_MASK;
+    this.#platform.write(Msr.REFERENCE_TSC, old | BigInt(this.#page) | HV_ENABLE);
   }
 
   /** Clear the enable bit and no more: a root partition may not change the address. */
   unmap(platform: Platform = this.#platform): void {
     if (this.#page === 0) return;
-    platform.write('REFERENCE_TSC', platform.read('REFERENCE_TSC') & ~HV_ENABLE);
+    platform.write(Msr.REFERENCE_TSC, platform.read(Msr.REFERENCE_TSC) & ~HV_ENABLE);
   }
 
   /**
@@ -61,7 +63,7 @@ export class ReferenceTsc {
    */
   check(): string | undefined {
     if (this.#page === 0) return undefined;
-    const counter = this.#platform.read('TIME_REF_COUNT');
+    const counter = this.#platform.read(Msr.TIME_REF_COUNT);
     const time = this.#read();
     if (time === undefined) return undefined;
     const difference = time > counter ? time - counter : counter - time;

@@ -2,7 +2,7 @@
 
 /** Hosts that break their word, and guests that must bear what hosts may do. */
 
-import { createDriver } from '../../src/driver.ts';
+import { anyPlatform, createDriver } from '../../src/any.ts';
 import { HypxeError } from '../../src/error.ts';
 import { Log } from '../../src/events.ts';
 import { HyperV } from '../../src/hyperv/hyperv.ts';
@@ -90,19 +90,16 @@ function openRescinded(machine: SimulatedMachine, looks: boolean): void {
   const allocator = new MapAllocator(bootProcessor.memoryMap);
   const log = new Log(undefined);
   const pages = new SharedMemory(new GuestMemory(bootProcessor.memory), allocator, log);
-  const hv = new HyperV(bootProcessor, pages, log);
-  const connection = new VmbusConnection(hv);
-  let rescinded = false;
-  connection.handler = {
-    unsolicited: ({ type }) => {
-      if (type === MessageType.RESCIND_CHANNEL_OFFER) rescinded = true;
-    },
-  };
+  const error = new HypxeError('ChannelRescinded', 'the device was rescinded');
+  const hv = new HyperV(anyPlatform(bootProcessor), pages, log);
+  const gone = { rescinded: false, rescindedError: () => error };
+  const connection = new VmbusConnection(hv, {}, ({ type }) => {
+    if (type === MessageType.RESCIND_CHANNEL_OFFER) gone.rescinded = true;
+  });
   hv.probe();
   connection.setUp();
   connection.initiateContact(VmbusVersion.V3_0);
-  connection.begin(MessageType.REQUEST_OFFERS, MessageHeader.size);
-  connection.post(MessageHeader.size);
+  connection.post(MessageType.REQUEST_OFFERS);
   connection.wait(MessageType.ALL_OFFERS_DELIVERED, MessageHeader.size);
 
   // The device goes, and the guest does not know it yet
@@ -110,19 +107,17 @@ function openRescinded(machine: SimulatedMachine, looks: boolean): void {
   const { channels } = machine.vmbus.inspect();
   const { id } = channels.find(({ instanceId }) => instanceId === nic.instanceId)!;
   machine.vmbus.rescind(nic);
-  connection.begin(MessageType.OPEN_CHANNEL, OpenChannel.size).setUint32(8, id, true);
-  connection.post(OpenChannel.size);
-  const gone = new HypxeError('ChannelRescinded', `channel ${id} was rescinded`);
+  connection.post(MessageType.OPEN_CHANNEL, [id], OpenChannel.size);
   try {
     connection.wait(
       MessageType.OPEN_CHANNEL_RESULT,
       OpenChannelResult.size,
       undefined,
       Infinity,
-      () => (looks && rescinded ? gone : undefined),
+      looks ? gone : undefined,
     );
-  } catch (error) {
-    if (error !== gone) throw error;
+  } catch (thrown) {
+    if (thrown !== error) throw thrown;
   }
   connection.unload();
   connection.tearDown();

@@ -11,9 +11,10 @@ import vm from 'node:vm';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Log } from '../../../src/events.ts';
+import type { Machine } from '../../../src/machine.ts';
 import type { Platform } from '../../../src/hyperv/platform.ts';
 import * as hv from '../../../src/hyperv/protocol.ts';
-import { Synic } from '../../../src/hyperv/synic.ts';
+import { HyperV } from '../../../src/hyperv/hyperv.ts';
 import { MapAllocator } from '../../../src/memory/allocator.ts';
 import { GuestMemory } from '../../../src/memory/guest-memory.ts';
 import { SharedMemory } from '../../../src/memory/shared-memory.ts';
@@ -135,16 +136,22 @@ slots('a slot that the host has refilled meanwhile is not emptied, and the messa
     new MapAllocator([{ address: 0x1000, length: 0x8000, type: 'usable' }]),
     new Log(undefined),
   );
-  const registers = new Map<string, bigint>();
-  const platform = {
-    read: (name: string) => registers.get(name) ?? 0n,
-    write: (name: string, value: bigint) => void registers.set(name, value),
-  } as unknown as Platform;
-  const page = (purpose: 'simp' | 'siefp') => pages.allocate(purpose, 4096);
-  const simp = page('simp');
-  const policy = { vector: 18, autoEoi: false };
-  const synic = new Synic(platform, pages, simp, page('siefp'), policy);
-  const slot = simp.address + 2 * SynicMessage.size;
+  const registers = new Map<number, bigint>();
+  const platform: Platform = {
+    machine: {} as Machine,
+    sint: 18n,
+    hypercallPage: undefined,
+    counter: undefined,
+    identify() {},
+    vendor: () => 'nobody',
+    facts: () => ({ eax: 0xffff, ebx: 0xffff, ecx: 0, edx: 0 }),
+    read: (register) => registers.get(register) ?? 0n,
+    write: (register, value) => void registers.set(register, value),
+    call: () => 0,
+  };
+  const host = new HyperV(platform, pages, new Log(undefined));
+  host.probe();
+  const slot = host.messagePage + 2 * SynicMessage.size;
   memory.set32(slot, 1);
   memory.set8(slot + SynicMessage.at.length, 8);
 
@@ -155,12 +162,10 @@ slots('a slot that the host has refilled meanwhile is not emptied, and the messa
     if (++copied === 4) memory.set32(slot, hv.HvMessageType.TIMER_EXPIRED);
     return u8(address);
   };
-  assert.ok(synic.take(2));
-  assert.is(synic.message.type, 1);
+  assert.is(host.receiveMessage(2)?.type, 1);
   assert.is(memory.u32(slot), hv.HvMessageType.TIMER_EXPIRED);
-  assert.ok(synic.take(2));
-  assert.is(synic.message.type, hv.HvMessageType.TIMER_EXPIRED);
-  assert.not(synic.take(2));
+  assert.is(host.receiveMessage(2)?.type, hv.HvMessageType.TIMER_EXPIRED);
+  assert.is(host.receiveMessage(2), undefined);
 });
 
 slots.run();
@@ -208,9 +213,12 @@ order('no array of words is laid over bytes but where it is put in order', () =>
 });
 
 order('what is done in one step gives the same bytes on an engine of the other order', () => {
-  const path = new URL('../../../src/memory/guest-memory.ts', import.meta.url);
+  const path = new URL('../../../src/os/event-flags.ts', import.meta.url);
   const text = readFileSync(path, 'utf8');
-  const swap = text.slice(text.indexOf('function ordered('), text.indexOf('/** Guest RAM'));
+  const swap = text.slice(
+    text.indexOf('function ordered('),
+    text.indexOf('/**\n * Take the event'),
+  );
   const script = swap.replaceAll(': number', '').replace('LITTLE_ENDIAN', 'false');
   const ordered = vm.runInNewContext(`${script}; ordered`) as (word: number) => number;
   const view = new DataView(new ArrayBuffer(4));

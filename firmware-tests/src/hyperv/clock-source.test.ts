@@ -5,13 +5,10 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Log, type FirmwareEvent } from '../../../src/events.ts';
-import { ReferenceTscSource } from '../../../src/hyperv/clock-source.ts';
+import { referenceTsc } from '../../../src/hyperv/clock.ts';
 import { createDriver } from '../../../src/index.ts';
 import type { Arm64Machine, Machine, X64Machine } from '../../../src/machine.ts';
-import { MapAllocator } from '../../../src/memory/allocator.ts';
 import { GuestMemory } from '../../../src/memory/guest-memory.ts';
-import { SharedMemory } from '../../../src/memory/shared-memory.ts';
-import type { Platform } from '../../../src/hyperv/platform.ts';
 import { auditHandoff } from '../../../tools/simulator/audit/audit.ts';
 import { SimulatedMachine } from '../../../tools/simulator/machine.ts';
 import type { SimulatedMachineOptions } from '../../../tools/simulator/machine.ts';
@@ -84,22 +81,14 @@ function source(counter: () => bigint) {
   const memory = new GuestMemory(new ArrayBuffer(1 << 20));
   const texts: string[] = [];
   const log = new Log((event) => event.kind === 'log' && texts.push(event.text));
-  const allocator = new MapAllocator([{ address: 0x1000, length: 0x8000, type: 'usable' }]);
-  const pages = new SharedMemory(memory, allocator, log);
-  let register = 0n;
-  const platform = {
-    read: () => register,
-    write: (_name: string, value: bigint) => void (register = value),
-  } as unknown as Platform;
-  const platformCounter = { read: counter, frequency: undefined, hasReferencePage: true };
-  const tsc = new ReferenceTscSource(platform, platformCounter, pages, log);
-  const at = Number(register & ~0xfffn);
+  const at = 0x8000;
+  const tsc = referenceTsc(memory, at, counter, log);
   const set = (sequence: number, scale: bigint, offset: bigint): void => {
     memory.view.setUint32(at, sequence, true);
     memory.view.setBigUint64(at + 8, scale, true);
     memory.view.setBigInt64(at + 16, offset, true);
   };
-  return { tsc, set, texts, pages, memory, at, register: () => register };
+  return { tsc, set, texts };
 }
 
 page('exact to the tick for any scale, counter and offset', () => {
@@ -170,11 +159,15 @@ page('a page that never settles is given up, and said so once', () => {
 });
 
 page('unmapped, it is nobody’s', () => {
-  const { tsc, pages, register } = source(() => 0n);
-  assert.is(pages.outstanding().length, 1);
-  tsc.unmap();
-  assert.is(register() & 1n, 0n);
-  assert.equal(pages.outstanding(), []);
+  const machine = create();
+  const { driver } = start(machine.bootSeam);
+  const { inspection } = machine.partition;
+  const pages = (): string[] => driver.outstanding().map(({ purpose }) => purpose);
+  assert.ok(pages().includes('reference-tsc'));
+  assert.is(inspection.register(0, 'REFERENCE_TSC') & 1n, 1n);
+  driver.remove();
+  assert.is(inspection.register(0, 'REFERENCE_TSC') & 1n, 0n);
+  assert.equal(pages(), []);
 });
 
 page.run();

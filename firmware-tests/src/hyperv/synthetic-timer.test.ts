@@ -6,12 +6,15 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { HypxeError } from '../../../src/error.ts';
 import { Log, type FirmwareEvent } from '../../../src/events.ts';
+import { anyPlatform } from '../../../src/any.ts';
+import { reportCrash } from '../../../src/os/crash-report.ts';
 import { HyperV } from '../../../src/hyperv/hyperv.ts';
 import {
+  SyntheticTimers,
   timerExpiry,
   type TimerExpiry,
   type TimerOptions,
-} from '../../../src/hyperv/synthetic-timer.ts';
+} from '../../../src/os/synthetic-timer.ts';
 import * as sources from '../../../src/index.ts';
 import { MapAllocator } from '../../../src/memory/allocator.ts';
 import { GuestMemory } from '../../../src/memory/guest-memory.ts';
@@ -44,25 +47,26 @@ function create(architecture: Architecture, misc = -1, features = -1) {
   const log = new Log(undefined);
   const allocator = new MapAllocator(seam.memoryMap);
   const pages = new SharedMemory(new GuestMemory(seam.memory), allocator, log);
-  const hv = new HyperV(seam, pages, log);
+  const hv = new HyperV(anyPlatform(seam), pages, log);
   hv.probe();
-  hv.claimSint(SINT, true);
+  hv.enableSint(SINT);
+  const timers = new SyntheticTimers(hv);
   const { inspection } = machine.partition;
   const take = (): TimerExpiry | undefined => {
     const message = hv.receiveMessage(SINT);
     return message && timerExpiry(message);
   };
-  return { machine, hv, inspection, pages, take };
+  return { machine, hv, timers, inspection, pages, take };
 }
 
-const timers = suite('clock: synthetic timers');
+const synthetic = suite('clock: synthetic timers');
 
 for (const architecture of ARCHITECTURES) {
-  timers(`one-shot, by a message: ${architecture}`, () => {
-    const { machine, hv, take } = create(architecture);
+  synthetic(`one-shot, by a message: ${architecture}`, () => {
+    const { machine, hv, timers, take } = create(architecture);
     const at = BigInt(machine.clock.now + 5 * MS);
-    hv.timers.start(1, { at, sint: SINT });
-    assert.ok(hv.timers.isRunning(1));
+    timers.start(1, { at, sint: SINT });
+    assert.ok(timers.isRunning(1));
     machine.run(4 * MS);
     assert.is(take(), undefined);
     machine.run(2 * MS);
@@ -70,23 +74,23 @@ for (const architecture of ARCHITECTURES) {
     assert.is(expiry?.timer, 1);
     assert.is(expiry!.expiredAt, at);
     assert.ok(expiry!.deliveredAt >= at);
-    assert.not(hv.timers.isRunning(1));
+    assert.not(timers.isRunning(1));
     machine.run(20 * MS);
     assert.is(take(), undefined);
     hv.remove();
     assert.equal(auditTimers(machine), []);
   });
 
-  timers(`a time that is over expires at once: ${architecture}`, () => {
-    const { machine, hv, take } = create(architecture);
-    hv.timers.start(0, { at: 1n, sint: SINT });
+  synthetic(`a time that is over expires at once: ${architecture}`, () => {
+    const { machine, timers, take } = create(architecture);
+    timers.start(0, { at: 1n, sint: SINT });
     machine.run(1);
     assert.is(take()?.timer, 0);
   });
 
-  timers(`periodic, until it is stopped: ${architecture}`, () => {
-    const { machine, hv, take } = create(architecture);
-    hv.timers.start(3, { period: BigInt(2 * MS), sint: SINT, lazy: true });
+  synthetic(`periodic, until it is stopped: ${architecture}`, () => {
+    const { machine, timers, take } = create(architecture);
+    timers.start(3, { period: BigInt(2 * MS), sint: SINT, lazy: true });
     const times: bigint[] = [];
     for (let i = 0; i < 4; i++) {
       machine.run(2 * MS);
@@ -95,17 +99,17 @@ for (const architecture of ARCHITECTURES) {
       times.push(expiry!.expiredAt);
     }
     assert.is(times[3]! - times[0]!, BigInt(6 * MS));
-    hv.timers.stop(3);
+    timers.stop(3);
     take();
     machine.run(20 * MS);
     assert.is(take(), undefined);
   });
 
-  timers(`a message that finds no room comes late, not never: ${architecture}`, () => {
-    const { machine, hv, inspection, take } = create(architecture);
+  synthetic(`a message that finds no room comes late, not never: ${architecture}`, () => {
+    const { machine, timers, inspection, take } = create(architecture);
     const now = BigInt(machine.clock.now);
-    hv.timers.start(0, { at: now + BigInt(MS), sint: SINT });
-    hv.timers.start(1, { at: now + BigInt(2 * MS), sint: SINT });
+    timers.start(0, { at: now + BigInt(MS), sint: SINT });
+    timers.start(1, { at: now + BigInt(2 * MS), sint: SINT });
     machine.run(5 * MS);
     assert.ok(inspection.timers(0)[1]!.due);
     assert.is(take()?.timer, 0);
@@ -116,11 +120,11 @@ for (const architecture of ARCHITECTURES) {
   });
 
   for (const lazy of [false, true])
-    timers(`late, ${lazy ? 'lazy: skipped' : 'not lazy: delivered'}: ${architecture}`, () => {
-      const { machine, hv, take } = create(architecture);
+    synthetic(`late, ${lazy ? 'lazy: skipped' : 'not lazy: delivered'}: ${architecture}`, () => {
+      const { machine, timers, take } = create(architecture);
       const now = BigInt(machine.clock.now);
-      hv.timers.start(0, { at: now + BigInt(MS), sint: SINT });
-      hv.timers.start(3, { period: BigInt(2 * MS), sint: SINT, lazy });
+      timers.start(0, { at: now + BigInt(MS), sint: SINT });
+      timers.start(3, { period: BigInt(2 * MS), sint: SINT, lazy });
       // The slot is busy until shortly before the second period is over
       machine.run(3.8 * MS);
       assert.is(take()?.timer, 0);
@@ -133,21 +137,21 @@ for (const architecture of ARCHITECTURES) {
       assert.ok(next!.expiredAt < now + BigInt(4.2 * MS));
     });
 
-  timers(`direct mode raises an interrupt and sends nothing: ${architecture}`, () => {
-    const { machine, hv, inspection, take } = create(architecture);
-    hv.timers.start(2, { period: BigInt(MS), vector: 0x40 });
+  synthetic(`direct mode raises an interrupt and sends nothing: ${architecture}`, () => {
+    const { machine, timers, inspection, take } = create(architecture);
+    timers.start(2, { period: BigInt(MS), vector: 0x40 });
     machine.run(3 * MS);
     assert.ok(inspection.timers(0)[2]!.interrupts >= 2);
     assert.is(take(), undefined);
-    hv.timers.stop(2);
+    timers.stop(2);
     assert.not(inspection.timers(0)[2]!.enabled);
   });
 
   for (const end of ['remove', 'quiesce'] as const) {
-    timers(`all are stopped at ${end}: ${architecture}`, () => {
-      const { machine, hv, inspection } = create(architecture);
-      hv.timers.start(0, { at: BigInt(machine.clock.now + 1000 * MS), sint: SINT });
-      hv.timers.start(2, { period: BigInt(MS), vector: 0x40 });
+    synthetic(`all are stopped at ${end}: ${architecture}`, () => {
+      const { machine, hv, timers, inspection } = create(architecture);
+      timers.start(0, { at: BigInt(machine.clock.now + 1000 * MS), sint: SINT });
+      timers.start(2, { period: BigInt(MS), vector: 0x40 });
       assert.is(auditTimers(machine).length, 2);
       hv[end]();
       assert.equal(auditTimers(machine), []);
@@ -174,28 +178,28 @@ const BAD: readonly (readonly [number, TimerOptions])[] = [
   [0, { at: 5n, sint: 2, lazy: true }],
 ];
 
-timers('what no timer can do has a name', () => {
-  const { hv, inspection } = create('x64');
+synthetic('what no timer can do has a name', () => {
+  const { timers, inspection } = create('x64');
   for (const [timer, options] of BAD) {
     assert.throws(
-      () => hv.timers.start(timer, options),
+      () => timers.start(timer, options),
       (error: unknown) => error instanceof HypxeError && error.name === 'BadTimer',
     );
   }
   assert.ok(inspection.timers(0).every(({ config }) => config === 0n));
 });
 
-timers('a host without timers, or without direct ones', () => {
+synthetic('a host without timers, or without direct ones', () => {
   const none = (error: unknown): boolean =>
     error instanceof HypxeError && error.name === 'NoSyntheticTimers';
-  const { hv } = create('arm64', -1, ~(1 << 3));
-  assert.throws(() => hv.timers.start(0, { at: 5n, sint: SINT }), none);
+  const { timers } = create('arm64', -1, ~(1 << 3));
+  assert.throws(() => timers.start(0, { at: 5n, sint: SINT }), none);
   const without = create('arm64', ~(1 << 19));
-  assert.throws(() => without.hv.timers.start(0, { at: 5n, vector: 0x40 }), none);
-  without.hv.timers.start(0, { at: 5n, sint: SINT });
+  assert.throws(() => without.timers.start(0, { at: 5n, vector: 0x40 }), none);
+  without.timers.start(0, { at: 5n, sint: SINT });
 });
 
-timers.run();
+synthetic.run();
 
 // --- crashes ---
 
@@ -245,7 +249,7 @@ for (const architecture of ARCHITECTURES) {
 
   crash(`a host that takes no reports is not told: ${architecture}`, () => {
     const { hv, inspection } = create(architecture, ~(1 << 10));
-    assert.not(hv.reportCrash(new TypeError('x')));
+    assert.not(reportCrash(hv, new TypeError('x')));
     assert.equal(inspection.crashReports, []);
   });
 
@@ -258,14 +262,14 @@ for (const architecture of ARCHITECTURES) {
         length /= 2;
       }
     }
-    assert.ok(hv.reportCrash(new TypeError('x')));
+    assert.ok(reportCrash(hv, new TypeError('x')));
     assert.match(inspection.crashReports[0]!, /P3=0x0 P4=0x0$/);
   });
 }
 
 crash('a message of more than a page is cut, what is no ASCII replaced', () => {
   const { hv, inspection, pages } = create('x64');
-  assert.ok(hv.reportCrash(`é${'y'.repeat(5000)}`));
+  assert.ok(reportCrash(hv, `é${'y'.repeat(5000)}`));
   assert.match(inspection.crashReports[0]!, / P4=0x1000 \?y+$/);
   // Nothing of it stays
   assert.is(pages.outstanding().filter(({ purpose }) => purpose === 'crash-message').length, 0);
@@ -279,7 +283,7 @@ crash('a condition from outside is no crash', () => {
 crash('before the identity is set, and after the end, nobody is told', () => {
   const { hv, inspection } = create('x64');
   hv.remove();
-  assert.not(hv.reportCrash(new TypeError('x')));
+  assert.not(reportCrash(hv, new TypeError('x')));
   assert.equal(inspection.crashReports, []);
 });
 

@@ -13,7 +13,9 @@ import {
   VersionResponse,
   VmbusVersion,
 } from '../../../src/vmbus/protocol.ts';
-import { contactNewestOf } from '../../../src/vmbus/contact.ts';
+import { contactNewestOf } from '../../../src/os/contact.ts';
+import { osSint } from '../../../src/os/sint.ts';
+import { connectionsOf } from '../../../src/os/sints.ts';
 import { GuestRig, ProbeDevice, ProbeDriver, failure } from '../../rigs/guest-rig.ts';
 import { patched } from '../../rigs/driver-rig.ts';
 import { SAMPLES } from '../../rigs/golden/golden.ts';
@@ -200,7 +202,7 @@ target(
       ['server2019', 0x200f3n],
       ['server2022', 0xf3n],
     ] as const) {
-      const hyperv = { sintVector: 0xf3, autoEoi: 'as-recommended' } as const;
+      const hyperv = { sint: osSint(0xf3) };
       const rig = new GuestRig({ host, hyperv }).start();
       assert.is(rig.machine.partition.inspection.register(0, 'SINT2'), sint);
       rig.stop();
@@ -220,10 +222,10 @@ target('without monitor pages both addresses are 0, and every signal is an event
     bus: { connection: { monitors: false } },
   }).start();
   assert.is(rig.posts(INITIATE_CONTACT)[1]!.bytes.slice(48), '0'.repeat(32));
-  assert.is(driver.channel.address.monitor, -1);
+  assert.is(driver.channel.offer.monitor, -1);
   rig.mark();
   driver.channel.sendInband(1, new Uint8Array(8), 8);
-  assert.equal(rig.signals(), [driver.channel.address.eventConnectionId]);
+  assert.equal(rig.signals(), [driver.channel.offer.connectionId]);
   rig.stop();
   assert.equal(rig.outstanding(), []);
 
@@ -242,6 +244,10 @@ target.run();
 
 const features = suite('features of 6.0');
 
+function agreedFeatures({ hv, bus }: GuestRig): number | undefined {
+  return connectionsOf(hv).get(bus.connection);
+}
+
 features('those that both know are agreed, and make OPEN_CHANNEL longer', () => {
   for (const [host, asked, agreed] of [
     ['copper', 3, 3],
@@ -257,15 +263,15 @@ features('those that both know are agreed, and make OPEN_CHANNEL longer', () => 
       ...{ host, devices, cards: 0, processors: 2 },
       ...{ drivers: [driver], bus: { connection } },
     }).start();
-    assert.is(rig.bus.connection.features, agreed);
+    assert.is(agreedFeatures(rig), agreed);
     const open = rig.posts(OPEN_CHANNEL)[0]!;
-    const { address } = driver.channel;
+    const { offer } = driver.channel;
     assert.is(open.bytes.length / 2, OpenChannel.size + (agreed === 0 ? 0 : SignalParameters.size));
     if (agreed !== 0) {
       const { at } = SignalParameters;
       const parameters = OpenChannel.size;
-      assert.is(open.view.getUint32(parameters + at.connectionId, true), address.eventConnectionId);
-      assert.is(open.view.getUint16(parameters + at.eventFlag, true), address.id);
+      assert.is(open.view.getUint32(parameters + at.connectionId, true), offer.connectionId);
+      assert.is(open.view.getUint16(parameters + at.eventFlag, true), offer.channel);
       assert.is(open.view.getUint16(parameters + at.flags, true), 0);
     }
     // Signals and packets arrive either way
@@ -284,7 +290,7 @@ features('a host that claims more than was asked for is not believed', () => {
       type === VERSION_RESPONSE && payload.length === 20 ? patched(payload, 16, 0xff) : undefined,
   };
   rig.start();
-  assert.is(rig.bus.connection.features, 1);
+  assert.is(agreedFeatures(rig), 1);
   rig.stop();
 });
 
@@ -295,7 +301,7 @@ features('an answer without features has none', () => {
   };
   rig.start();
   assert.is(rig.bus.connection.version, VmbusVersion.V6_0);
-  assert.is(rig.bus.connection.features, 0);
+  assert.is(agreedFeatures(rig), 0);
 });
 
 features.run();

@@ -4,6 +4,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { initiateUnload } from '../../../src/os/unload.ts';
 import { NvspType, NvspVersion } from '../../../src/netvsc/protocol.ts';
 import { PacketType } from '../../../src/vmbus/protocol.ts';
 import { GuestRig, type GuestRigOptions, failure } from '../../rigs/guest-rig.ts';
@@ -292,7 +293,7 @@ queues('are asked for, offered, opened, used for both directions, and closed fir
 queues('UNLOAD alone ends them all', () => {
   const rig = open({ policy: { subchannels: 2 } });
   rig.mark();
-  assert.is(rig.bus.initiateUnload(), 'answered');
+  assert.is(initiateUnload(rig.bus), 'answered');
   rig.stop();
   assert.equal(rig.types(), [16]);
   assert.equal(rig.outstanding(), []);
@@ -366,7 +367,7 @@ queues('a sub-channel that is taken away is closed and released; the device goes
   // As the host would say it: it takes sub-channels back only with their device
   const rescind = new Uint8Array(12);
   viewOf(rescind).setUint32(0, 2, true);
-  viewOf(rescind).setUint32(8, device.subchannels[0]!.id, true);
+  viewOf(rescind).setUint32(8, device.subchannels[0]!.channelId, true);
   assert.ok(sub);
   rig.machine.vmbus.postUnsolicited(rescind);
   rig.poll(5);
@@ -380,7 +381,7 @@ queues('a sub-channel that is taken away is closed and released; the device goes
     rig.device.transmit(bytes, bytes.length);
   }
   rig.poll(5);
-  const remaining = [device.channelId, device.subchannels[0]!.id];
+  const remaining = [device.channelId, device.subchannels[0]!.channelId];
   for (const { channel } of sent(rig, NvspType.SEND_RNDIS_PACKET)) {
     assert.ok(remaining.includes(channel));
   }
@@ -410,7 +411,7 @@ queues('the host’s table says where flows go, also where its offset is wrong',
     rig.mark();
     for (let port = 1; port <= 16; port++) rig.device.transmit(flowFrame(port), 100);
     rig.poll(5);
-    const { id } = rig.bus.devices.find(({ subchannels }) => subchannels.length > 0)!
+    const { channelId: id } = rig.bus.devices.find(({ subchannels }) => subchannels.length > 0)!
       .subchannels[1]!;
     const used = new Set(sent(rig, NvspType.SEND_RNDIS_PACKET).map(({ channel }) => channel));
     assert.equal([...used], [id], `${nvsp.toString(16)}`);
@@ -422,7 +423,7 @@ queues('rescinding the device takes its sub-channels first', () => {
   const rig = open({ policy: { subchannels: 2 } });
   rig.poll(5);
   const device = rig.bus.devices.find(({ subchannels }) => subchannels.length > 0)!;
-  const ids = [...device.subchannels.map(({ id }) => id), device.channelId];
+  const ids = [...device.subchannels.map(({ channelId }) => channelId), device.channelId];
   rig.mark();
   rig.machine.vmbus.rescind(rig.machine.nics[0]!);
   rig.poll(10);

@@ -11,8 +11,10 @@ import type { NetDevice } from '../../../src/index.ts';
 import { NetvscDriver } from '../../../src/netvsc/driver.ts';
 import { NETVSC_PRESETS } from '../../../src/netvsc/policy.ts';
 import type { VmbusBus } from '../../../src/vmbus/bus.ts';
-import { contactAsSecondary, contactNewestOf } from '../../../src/vmbus/contact.ts';
-import { secondaryBus } from '../../../src/vmbus/presets.ts';
+import { contactAsSecondary, contactNewestOf } from '../../../src/os/contact.ts';
+import { dispatchEvents } from '../../../src/os/events.ts';
+import { secondaryBus } from '../../../src/os/presets.ts';
+import { initiateUnload } from '../../../src/os/unload.ts';
 import {
   GpadlHeader,
   InitiateContact,
@@ -123,7 +125,7 @@ two('unloading one leaves the other working, whichever it is', () => {
     other!.open();
     const bus = first === 'primary' ? rig.bus : second;
     rig.mark();
-    assert.is(bus.initiateUnload(), 'answered');
+    assert.is(initiateUnload(bus), 'answered');
     bus.remove();
     assert.equal(
       rig.posts(UNLOAD).map(({ connection }) => connection),
@@ -151,19 +153,19 @@ two('signals go to the connection of the offer, and flags come in the own SINT',
   second.probe();
   rig.mark();
   driver.channel.sendInband(1, new Uint8Array(8), 8);
-  assert.equal(rig.signals(), [(SINT << 12) | driver.channel.address.id]);
+  assert.equal(rig.signals(), [(SINT << 12) | driver.channel.offer.channel]);
   rig.hv.delay(1);
   assert.is(device.packets.length, 1);
 
   // The host's event is a flag of this SINT, which the primary does not see
   device.send(new Uint8Array([1, 2, 3]));
   const flags = rig.seen('event-flag').map(({ vp, sint, flag }) => [vp, sint, flag]);
-  assert.equal(flags, [[0, SINT, driver.channel.address.id]]);
-  assert.is(rig.bus.dispatchEvents(), 0);
+  assert.equal(flags, [[0, SINT, driver.channel.offer.channel]]);
+  assert.is(dispatchEvents(rig.bus), 0);
   assert.equal(driver.received, []);
-  assert.is(second.dispatchEvents(), 1);
+  assert.is(dispatchEvents(second), 1);
   assert.equal(driver.received, ['0102030000000000']);
-  assert.is(second.dispatchEvents(), 0);
+  assert.is(dispatchEvents(second), 0);
   second.remove();
   rig.stop();
 });

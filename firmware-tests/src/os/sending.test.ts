@@ -4,7 +4,8 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { PageBuffers } from '../../../src/vmbus/page-buffers.ts';
+import { dispatchEvents } from '../../../src/os/events.ts';
+import { PageBuffers, sendMultiPageBuffer, sendPageBuffers } from '../../../src/os/sending.ts';
 import {
   MessageType,
   RING_FEATURE_PENDING_SEND_SIZE,
@@ -38,7 +39,7 @@ sending('page buffers: a range for each page, with its offset and length', () =>
   const pages = new PageBuffers();
   pages.add(address + 0xf00, 0x1200);
   pages.add(address + 0x3000, 0x10);
-  assert.ok(driver.channel.sendPageBuffers(7, pages, PAYLOAD, 5));
+  assert.ok(sendPageBuffers(driver.channel, 7, pages, PAYLOAD, 5));
   rig.hv.delay(1);
   const pfn = address / 4096;
   const range = (length: number, offset: number, page: number) =>
@@ -65,7 +66,7 @@ sending('page buffers: a range for each page, with its offset and length', () =>
 sending('a multi-page buffer: one range over pages anywhere, at any offset', () => {
   const { rig, device, driver } = probeSetup();
   const pfns = new Uint32Array([0x300, 0x100, 0x200]);
-  assert.ok(driver.channel.sendMultiPageBuffer(8, 0xffe, 0x1004, pfns, PAYLOAD, 5));
+  assert.ok(sendMultiPageBuffer(driver.channel, 8, 0xffe, 0x1004, pfns, PAYLOAD, 5));
   rig.hv.delay(1);
   assert.is(
     device.packets[0]!.bytes,
@@ -86,12 +87,12 @@ sending('what lies in no page is refused by name, and nothing is sent', () => {
   const pfns = new Uint32Array(2);
   const pages = new PageBuffers();
   for (const action of [
-    () => channel.sendPageBuffers(1, pages, PAYLOAD, 5),
-    () => channel.sendMultiPageBuffer(1, 4096, 1, pfns, PAYLOAD, 5),
-    () => channel.sendMultiPageBuffer(1, -1, 1, pfns, PAYLOAD, 5),
-    () => channel.sendMultiPageBuffer(1, 1, 8192, pfns, PAYLOAD, 5),
-    () => channel.sendMultiPageBuffer(1, 0, 0, pfns, PAYLOAD, 5),
-    () => channel.sendMultiPageBuffer(1, 0, 33 * 4096, new Uint32Array(40), PAYLOAD, 5),
+    () => sendPageBuffers(channel, 1, pages, PAYLOAD, 5),
+    () => sendMultiPageBuffer(channel, 1, 4096, 1, pfns, PAYLOAD, 5),
+    () => sendMultiPageBuffer(channel, 1, -1, 1, pfns, PAYLOAD, 5),
+    () => sendMultiPageBuffer(channel, 1, 1, 8192, pfns, PAYLOAD, 5),
+    () => sendMultiPageBuffer(channel, 1, 0, 0, pfns, PAYLOAD, 5),
+    () => sendMultiPageBuffer(channel, 1, 0, 33 * 4096, new Uint32Array(40), PAYLOAD, 5),
     () => pages.add(0, 33 * 4096),
     () => pages.add(0x5000, 0),
   ]) {
@@ -137,7 +138,7 @@ flow('a sender that waits says for how much, and is woken when there is as much'
   rig.mark();
   device.read();
   assert.is(rig.seen('event-flag').length, 1);
-  assert.is(rig.bus.dispatchEvents(), 1);
+  assert.is(dispatchEvents(rig.bus), 1);
   assert.is(woken, 1);
   assert.is(rig.memory.u32(pending), 0);
   assert.is(fill(driver), 3);
@@ -175,7 +176,7 @@ flow('a packet that comes while the ring is unmasked is handled by the same drai
     // Written when the host still saw the mask: nobody is told of it
     if (rig.memory.u32(mask) === 0 && late-- > 0) device.send(new Uint8Array([2]));
   };
-  assert.is(driver.channel.drain(100), 2);
+  assert.is(driver.channel.part!.drain(100), 2);
   assert.is(rig.memory.u32(mask), 0);
 });
 
@@ -208,7 +209,7 @@ flow('interrupts are masked while the ring is drained, and what comes meanwhile 
     }
   };
   device.send(new Uint8Array(8));
-  assert.is(driver.channel.drain(100), 2);
+  assert.is(driver.channel.part!.drain(100), 2);
   assert.equal(masks, [1, 1]);
   assert.is(rig.memory.u32(mask), 0);
   // Unmasked again: the next one is an event
@@ -222,10 +223,10 @@ flow('a drain ends at its bound with the ring masked, and handles no packet insi
   const mask = control(rig, true) + RingControl.at.interruptMask;
   for (let i = 0; i < 5; i++) device.send(new Uint8Array([i]));
   let inner = 0;
-  driver.onPacket = () => void (inner += driver.channel.drain(100));
-  assert.is(driver.channel.drain(3), 3);
+  driver.onPacket = () => void (inner += driver.channel.part!.drain(100));
+  assert.is(driver.channel.part!.drain(3), 3);
   assert.is(rig.memory.u32(mask), 1);
-  assert.is(driver.channel.drain(100), 2);
+  assert.is(driver.channel.part!.drain(100), 2);
   assert.is(rig.memory.u32(mask), 0);
   assert.is(inner, 0);
   assert.equal(
@@ -239,9 +240,9 @@ flow('below 3.0 too: an OS on 2.4 has dedicated events', () => {
   assert.is(rig.bus.connection.version, VmbusVersion.V2_4);
   rig.mark();
   driver.channel.sendInband(1, PAYLOAD, 5);
-  assert.equal(rig.signals(), [driver.channel.address.eventConnectionId]);
+  assert.equal(rig.signals(), [driver.channel.offer.connectionId]);
   device.send(new Uint8Array(8));
-  assert.is(rig.bus.dispatchEvents(), 1);
+  assert.is(dispatchEvents(rig.bus), 1);
   assert.is(driver.received.length, 1);
   rig.bus.remove();
   assert.ok(rig.types().includes(CLOSE_CHANNEL));

@@ -4,6 +4,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { initiateUnload } from '../../../src/os/unload.ts';
 import { HvMessageType, SynicMessage } from '../../../src/hyperv/protocol.ts';
 import { MessageType, VMBUS_MESSAGE_SINT } from '../../../src/vmbus/protocol.ts';
 import { TICKS_PER_MS } from '../../../tools/simulator/base/clock.ts';
@@ -34,7 +35,7 @@ orderly('is one message; then the host has let go of everything, and so has the 
   const rig = running();
   const before = rig.granted().length;
   assert.ok(before > 5);
-  assert.is(rig.bus.initiateUnload(), 'answered');
+  assert.is(initiateUnload(rig.bus), 'answered');
   assert.equal(rig.types(), [UNLOAD]);
   assert.equal(rig.net.devices, []);
   // Only what belongs to the hypervisor layer is left, for whoever ends that
@@ -52,18 +53,18 @@ orderly('is one message; then the host has let go of everything, and so has the 
 
 orderly('is done once only', () => {
   const rig = running();
-  assert.is(rig.bus.initiateUnload(), 'answered');
-  assert.is(rig.bus.initiateUnload(), 'not-connected');
-  assert.is(rig.bus.initiateUnload({ crash: { messagePages: [] } }), 'not-connected');
+  assert.is(initiateUnload(rig.bus), 'answered');
+  assert.is(initiateUnload(rig.bus), 'not-connected');
+  assert.is(initiateUnload(rig.bus, { crash: { messagePages: [] } }), 'not-connected');
   assert.equal(rig.types(), [UNLOAD]);
   // Never connected
-  assert.is(new GuestRig().bus.initiateUnload(), 'not-connected');
+  assert.is(initiateUnload(new GuestRig().bus), 'not-connected');
 });
 
 orderly('waits as long as it is told; what is not answered for stays reserved', () => {
   const rig = running({ knobs: { unloadAnswer: 'never' } });
   const begin = rig.machine.clock.now;
-  assert.is(rig.bus.initiateUnload({ timeoutMs: 3000 }), 'unanswered');
+  assert.is(initiateUnload(rig.bus, { timeoutMs: 3000 }), 'unanswered');
   const ms = (rig.machine.clock.now - begin) / TICKS_PER_MS;
   assert.ok(ms >= 3000 && ms < 3100, `${ms} ms`);
   rig.stop();
@@ -80,14 +81,14 @@ orderly('waits as long as it is told; what is not answered for stays reserved', 
 
 orderly('a host that is slow is waited for: 50 s on Azure', () => {
   const rig = running({ knobs: { unloadAnswer: 50_000 * TICKS_PER_MS } });
-  assert.is(rig.bus.initiateUnload(), 'answered');
+  assert.is(initiateUnload(rig.bus), 'answered');
   rig.stop();
   assert.equal(rig.outstanding(), []);
 });
 
 orderly('below 3.0 nothing is sent: such hosts never answer', () => {
   const rig = running({ host: 'server2012' });
-  assert.is(rig.bus.initiateUnload(), 'not-supported');
+  assert.is(initiateUnload(rig.bus), 'not-supported');
   assert.equal(rig.types(), []);
   rig.stop();
   assert.equal(rig.types(), []);
@@ -97,7 +98,7 @@ orderly('below 3.0 nothing is sent: such hosts never answer', () => {
 orderly('an UNLOAD that cannot be posted is named, and nothing is freed', () => {
   const rig = running();
   rig.machine.partition.faults.hypercall = () => 6;
-  assert.is(rig.bus.initiateUnload(), 'not-posted');
+  assert.is(initiateUnload(rig.bus), 'not-posted');
   assert.ok(rig.outstanding().includes('ring'));
   assert.ok(rig.logged().some((text) => text.startsWith('could not ask the host to unload')));
 });
@@ -111,7 +112,7 @@ orderly('drivers are told that they have nothing any more, and say nothing', () 
     const devices = [new ProbeDevice(1)];
     const rig = new GuestRig({ cards: 0, devices, drivers: [driver], knobs: { unloadAnswer } });
     rig.start().mark();
-    rig.bus.initiateUnload({ timeoutMs: 100 });
+    initiateUnload(rig.bus, { timeoutMs: 100 });
     assert.equal(driver.fate, [`abandoned ${letGo}`]);
     assert.equal(rig.types(), [UNLOAD]);
   }
@@ -152,7 +153,7 @@ crash('the answer is found in the page of whichever processor it came to', () =>
       return 'drop';
     },
   };
-  const result = rig.bus.initiateUnload({ crash: { messagePages: pages } });
+  const result = initiateUnload(rig.bus, { crash: { messagePages: pages } });
   assert.is(result, 'answered');
   for (const page of pages) assert.is(rig.memory.u32(page + SLOT), HvMessageType.NONE);
 });
@@ -164,21 +165,21 @@ crash('slots are emptied of what is in the way, and only the answer counts', () 
   for (let i = 0; i < 4; i++)
     rig.machine.vmbus.postUnsolicited(new Uint8Array([4, 0, 0, 0, 0, 0, 0, 0]));
   assert.ok(rig.memory.u32(pages[0]! + SLOT) !== 0);
-  assert.is(rig.bus.initiateUnload({ crash: { messagePages: pages } }), 'answered');
+  assert.is(initiateUnload(rig.bus, { crash: { messagePages: pages } }), 'answered');
   assert.equal(rig.types(), [UNLOAD]);
 });
 
 crash('processors without a page are passed over', () => {
   const rig = running({ processors: 4 });
   const messagePages = [undefined, 0, messagePage(rig, 0), undefined];
-  assert.is(rig.bus.initiateUnload({ crash: { messagePages } }), 'answered');
+  assert.is(initiateUnload(rig.bus, { crash: { messagePages } }), 'answered');
 });
 
 crash('the wait ends after 100 s, says that it waits, and goes on', () => {
   const rig = running({ knobs: { unloadAnswer: 'never' } });
   const begin = rig.machine.clock.now;
   const messagePages = [messagePage(rig, 0)];
-  assert.is(rig.bus.initiateUnload({ crash: { messagePages } }), 'unanswered');
+  assert.is(initiateUnload(rig.bus, { crash: { messagePages } }), 'unanswered');
   const seconds = (rig.machine.clock.now - begin) / TICKS_PER_MS / 1000;
   assert.ok(seconds >= 100 && seconds < 101, `${seconds} s`);
   assert.is(rig.logged().filter((text) => text.startsWith('waiting for the host')).length, 19);
@@ -193,7 +194,7 @@ crash('a shorter wait misses a slow host, by its time', () => {
   ] as const) {
     const rig = running({ knobs });
     const messagePages = [messagePage(rig, 0)];
-    assert.is(rig.bus.initiateUnload({ timeoutMs, crash: { messagePages } }), expected);
+    assert.is(initiateUnload(rig.bus, { timeoutMs, crash: { messagePages } }), expected);
   }
 });
 

@@ -7,17 +7,18 @@
  */
 
 import { HypxeError } from '../error.ts';
-import type { Platform } from './platform.ts';
+import type { HvPart, HyperV, ReceivedMessage } from '../hyperv/hyperv.ts';
 import {
+  Cpuid,
   HvFeature,
   HvMessageType,
   HvMiscFeature,
+  Msr,
   SINT_COUNT,
   STIMER_COUNT,
   StimerConfig,
   TimerMessage,
-} from './protocol.ts';
-import type { ReceivedMessage } from './synic.ts';
+} from '../hyperv/protocol.ts';
 
 /** Vectors and interrupt IDs below this are the processor's own, and more do not fit. */
 const VECTOR_MIN = 16;
@@ -43,13 +44,15 @@ export interface TimerExpiry {
   readonly deliveredAt: bigint;
 }
 
-export class SyntheticTimers {
-  readonly #platform: Platform;
+/** Plugs into the hypervisor layer: all timers are stopped before it lets go of the machine. */
+export class SyntheticTimers implements HvPart {
+  readonly #hv: HyperV;
   /** Timers that run, or that have run and were not stopped, as bits. */
   #used = 0;
 
-  constructor(platform: Platform) {
-    this.#platform = platform;
+  constructor(hv: HyperV) {
+    this.#hv = hv;
+    hv.parts.push(this);
   }
 
   /**
@@ -59,8 +62,8 @@ export class SyntheticTimers {
    * @throws HypxeError NoSyntheticTimers, BadTimer
    */
   start(timer: number, options: TimerOptions): void {
-    const platform = this.#platform;
-    if (!(platform.features() & HvFeature.SYNTHETIC_TIMERS)) {
+    const { platform } = this.#hv;
+    if (!(platform.facts(Cpuid.HV_FEATURES).eax & HvFeature.SYNTHETIC_TIMERS)) {
       throw new HypxeError('NoSyntheticTimers', 'the host has no synthetic timers');
     }
     const config = this.#config(timer, options);
@@ -69,27 +72,28 @@ export class SyntheticTimers {
     // Stopped, then configured; the count starts it (Linux hv_ce_set_next_event)
     this.stop(timer);
     this.#used |= 1 << timer;
-    platform.write('STIMER0_CONFIG', config, 2 * timer);
-    platform.write('STIMER0_COUNT', count, 2 * timer);
+    platform.write(Msr.STIMER0_CONFIG + 2 * timer, config);
+    platform.write(Msr.STIMER0_COUNT + 2 * timer, count);
   }
 
   /** Stop a timer: count, then configuration (Linux hv_ce_shutdown). Its message may be there. */
   stop(timer: number): void {
     if (!(this.#used & (1 << timer))) return;
-    this.#platform.write('STIMER0_COUNT', 0n, 2 * timer);
-    this.#platform.write('STIMER0_CONFIG', 0n, 2 * timer);
+    this.#hv.platform.write(Msr.STIMER0_COUNT + 2 * timer, 0n);
+    this.#hv.platform.write(Msr.STIMER0_CONFIG + 2 * timer, 0n);
     this.#used &= ~(1 << timer);
   }
 
   /** Stop all that were started: nobody after us expects their messages. */
-  stopAll(): void {
+  unmapping(): void {
     for (let timer = 0; timer < STIMER_COUNT; timer++) this.stop(timer);
   }
 
   /** Whether a timer runs: a one-shot timer that has expired does not. */
   isRunning(timer: number): boolean {
     if (!(this.#used & (1 << timer))) return false;
-    return (this.#platform.read('STIMER0_CONFIG', 2 * timer) & StimerConfig.ENABLE) !== 0n;
+    const config = this.#hv.platform.read(Msr.STIMER0_CONFIG + 2 * timer);
+    return (config & StimerConfig.ENABLE) !== 0n;
   }
 
   #config(timer: number, { at, period, sint, vector, lazy = false }: TimerOptions): bigint {
@@ -116,7 +120,7 @@ export class SyntheticTimers {
     if (sint !== undefined || !isWithin(vector, VECTOR_MIN, VECTOR_MAX)) {
       throw bad(`timer ${timer}: vector ${vector}`);
     }
-    if (!(this.#platform.miscFeatures() & HvMiscFeature.STIMER_DIRECT)) {
+    if (!(this.#hv.platform.facts(Cpuid.HV_FEATURES).edx & HvMiscFeature.STIMER_DIRECT)) {
       throw new HypxeError('NoSyntheticTimers', 'the host has no direct timers');
     }
     const mode = StimerConfig.DIRECT_MODE | (BigInt(vector) << StimerConfig.APIC_VECTOR_SHIFT);

@@ -7,18 +7,17 @@
  * and the answer may lie in the message page of any processor (vmbus_wait_for_unload).
  */
 
-import { HypxeError } from '../error.ts';
-import type { HyperV } from '../hyperv/hyperv.ts';
-import type { ReceivedMessage } from '../hyperv/synic.ts';
+import type { HyperV, ReceivedMessage } from '../hyperv/hyperv.ts';
 import { TICKS_PER_MS } from '../time.ts';
-import type { VmbusConnection } from './connection.ts';
+import type { VmbusBus } from '../vmbus/bus.ts';
+import type { VmbusConnection } from '../vmbus/connection.ts';
 import {
   MessageHeader,
   MessageType,
   VMBUS_MESSAGE_TYPE,
   VmbusVersion,
   versionText,
-} from './protocol.ts';
+} from '../vmbus/protocol.ts';
 
 /**
  * How long a crash waits, in ms: a host on Azure first writes its disk caches, for up to 50 s
@@ -64,55 +63,56 @@ export type UnloadResult =
   'answered' | 'unanswered' | 'not-posted' | 'not-supported' | 'not-connected';
 
 /**
- * Unload a connection. Never throws. Afterwards there is no connection, whatever the host says: it
- * is done once only, so that a crash during a kexec does not ask twice. Unless it was `answered`
- * all that was shared with the host stays so in the ledger.
+ * Leave without closing anything: the host is asked to let go of all at once, then everything is
+ * forgotten. {@link VmbusBus.remove} afterwards only gives back SINT and pages. Never throws.
+ *
+ * Afterwards there is no connection, whatever the host says: it is done once only, so that a crash
+ * during a kexec does not ask twice.
+ *
+ * @returns what became of it; unless it was `answered`, the ledger keeps all that was shared
  */
-export function initiateUnload(
-  connection: VmbusConnection,
-  options: UnloadOptions = {},
-): UnloadResult {
+export function initiateUnload(bus: VmbusBus, options: UnloadOptions = {}): UnloadResult {
+  const { connection, gpadls } = bus;
   if (!connection.mustUnload) return 'not-connected';
-  const { log } = connection.hv;
+  const result = unload(connection, options);
+  const by = result === 'answered' ? 'UNLOAD_RESPONSE' : undefined;
+  connection.disconnected(by);
+  gpadls.forgetAll(by);
+  for (const device of [...bus.devices].reverse()) {
+    device.abandon(by !== undefined);
+    device.instance?.abandoned?.(by !== undefined);
+  }
+  bus.devices = [];
+  bus.part?.lost?.();
+  return result;
+}
+
+function unload(connection: VmbusConnection, options: UnloadOptions): UnloadResult {
+  const { hv, version, sint } = connection;
+  const { log } = hv;
 
   // Hosts before 2012 R2 take UNLOAD for nothing (Linux: below VERSION_WIN8_1 it is not sent)
-  const { version } = connection;
   if (version < VmbusVersion.V3_0) {
-    connection.disconnected(undefined);
     log.warning('VMBUS', '', `host at version ${versionText(version)} cannot be unloaded`);
     return 'not-supported';
   }
-  try {
-    connection.postUnload();
-  } catch (error) {
-    if (!(error instanceof HypxeError)) throw error;
-    connection.disconnected(undefined);
-    log.error('VMBUS', '', `could not ask the host to unload: ${error.message}`);
-    return 'not-posted';
-  }
+  const posted = log.attempt('error', 'VMBUS', '', 'could not ask the host to unload', () => {
+    connection.post(MessageType.UNLOAD);
+  });
+  if (!posted) return 'not-posted';
 
-  // Wait for response
-  const answered = waitForUnload(connection, options);
-  connection.disconnected(answered ? 'UNLOAD_RESPONSE' : undefined);
-  return answered ? 'answered' : 'unanswered';
-}
-
-function waitForUnload(connection: VmbusConnection, options: UnloadOptions): boolean {
+  // Wait for response. A clock that stands still, a message too many: go on without it
+  let answered = true;
   const { crash, timeoutMs } = options;
-  try {
+  const waited = log.attempt('error', 'VMBUS', '', 'host did not unload', () => {
     if (crash !== undefined) {
-      const { hv, sint } = connection;
-      return waitInCrash(hv, sint, crash.messagePages, timeoutMs ?? CRASH_TIMEOUT_MS);
+      answered = waitInCrash(hv, sint, crash.messagePages, timeoutMs ?? CRASH_TIMEOUT_MS);
+      return;
     }
-    const limitMs = timeoutMs ?? connection.unloadTimeoutMs;
+    const limitMs = timeoutMs ?? connection.options.unloadTimeoutMs;
     connection.wait(MessageType.UNLOAD_RESPONSE, MessageHeader.size, undefined, limitMs);
-    return true;
-  } catch (error) {
-    // A clock that stands still, a message too many: go on without the answer
-    if (!(error instanceof HypxeError)) throw error;
-    connection.hv.log.error('VMBUS', '', `host did not unload: ${error.message}`);
-    return false;
-  }
+  });
+  return waited && answered ? 'answered' : 'unanswered';
 }
 
 /** Look into every processor's slot until one holds the answer. All slots are empty afterwards. */
@@ -147,7 +147,7 @@ function waitInCrash(
 function lookInto(hv: HyperV, page: number, sint: number): boolean {
   let answered = false;
   for (let i = 0; i < MESSAGES_PER_LOOK_MAX; i++) {
-    const message = hv.receiveMessageFrom(page, sint);
+    const message = hv.receiveMessage(sint, page);
     if (message === undefined) break;
     answered ||= isUnloadResponse(message);
   }

@@ -6,10 +6,10 @@
  * the host takes a message, P3 and P4 are its address and length.
  */
 
-import type { SharedMemory } from '../memory/shared-memory.ts';
+import type { HyperV } from '../hyperv/hyperv.ts';
+import { Cpuid, CrashControl, HvMiscFeature, Msr } from '../hyperv/protocol.ts';
 import { PAGE_SIZE } from '../machine.ts';
-import type { Platform } from './platform.ts';
-import { CrashControl, HvMiscFeature } from './protocol.ts';
+import type { SharedMemory } from '../memory/shared-memory.ts';
 
 /** P0: it was this firmware: "hypxe". Hosts show the parameters, and know no codes of firmware. */
 const CRASH_CODE = 0x6879707865n;
@@ -21,22 +21,24 @@ const MESSAGE_MAX = PAGE_SIZE;
 const OTHER = 0x3f;
 
 /**
- * Report a crash, as far as the host takes it.
+ * Tell the host that the firmware itself has failed. Never throws: whoever calls has an error that
+ * matters more.
  *
- * @param identity P1, as Linux has it: the guest OS identity
- * @param text what happened, if there is room for it in guest memory
- * @returns whether the host was told
- * @throws HypxeError RegisterRefused
+ * @returns whether the host was told: not if the machine is not ours, or the host takes no reports
  */
-export function reportCrash(
-  platform: Platform,
-  pages: SharedMemory,
-  identity: bigint,
-  text: string,
-): boolean {
+export function reportCrash(hv: HyperV, error: unknown): boolean {
+  try {
+    return hv.identity !== 0n && report(hv, String(error));
+  } catch {
+    return false;
+  }
+}
+
+/** P1 is the guest OS identity, as Linux has it. @throws HypxeError RegisterRefused */
+function report({ platform, pages, identity }: HyperV, text: string): boolean {
   // What the host takes: the control register reads as that
-  if (!(platform.miscFeatures() & HvMiscFeature.GUEST_CRASH)) return false;
-  const supported = platform.read('CRASH_CTL');
+  if (!(platform.facts(Cpuid.HV_FEATURES).edx & HvMiscFeature.GUEST_CRASH)) return false;
+  const supported = platform.read(Msr.CRASH_CTL);
   if (!(supported & CrashControl.NOTIFY)) return false;
   const withMessage = (supported & CrashControl.MESSAGE) !== 0n && text.length > 0;
 
@@ -49,13 +51,13 @@ export function reportCrash(
   }
 
   // The parameters, then the notification
-  platform.write('CRASH_P0', CRASH_CODE);
-  platform.write('CRASH_P1', identity);
-  platform.write('CRASH_P2', 0n);
-  platform.write('CRASH_P3', region === undefined ? 0n : BigInt(region.address));
-  platform.write('CRASH_P4', region === undefined ? 0n : BigInt(length));
+  platform.write(Msr.CRASH_P0, CRASH_CODE);
+  platform.write(Msr.CRASH_P1, identity);
+  platform.write(Msr.CRASH_P2, 0n);
+  platform.write(Msr.CRASH_P3, region === undefined ? 0n : BigInt(region.address));
+  platform.write(Msr.CRASH_P4, region === undefined ? 0n : BigInt(length));
   const message = region === undefined ? 0n : CrashControl.MESSAGE;
-  platform.write('CRASH_CTL', CrashControl.NOTIFY | message);
+  platform.write(Msr.CRASH_CTL, CrashControl.NOTIFY | message);
   if (region !== undefined) pages.free(region);
   return true;
 }

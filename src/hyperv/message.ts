@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** Messages of the SynIC, polled: taking one out of its slot (iPXE hv_poll, TLFS 11.9). */
+
+import type { GuestMemory } from '../memory/guest-memory.ts';
+import type { Platform } from './platform.ts';
+import {
+  HV_MESSAGE_PAYLOAD_MAX,
+  HV_MESSAGE_PENDING,
+  HvMessageType,
+  Msr,
+  SynicMessage,
+} from './protocol.ts';
+
+/** A message as it was copied out of its slot. */
+export interface ReceivedMessage {
+  /** SynIC message type. */
+  type: number;
+  /** Payload, zero beyond `length`: whoever reads beyond the end of a short message reads zeros. */
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  length: number;
+}
+
+/** Room for a message. */
+export function newMessage(): ReceivedMessage {
+  const bytes = new Uint8Array(HV_MESSAGE_PAYLOAD_MAX);
+  return { type: 0, bytes, view: new DataView(bytes.buffer), length: 0 };
+}
+
+/**
+ * Take the message out of a slot, if there is one.
+ *
+ * The slot is copied once, then released: type 0 by compare-and-exchange, since the host may have
+ * refilled a slot that somebody else has emptied; only then the pending flag is read, since the
+ * host may set it until it sees the slot empty (Linux vmbus_signal_eom).
+ *
+ * @returns whether there was one
+ */
+export function takeMessage(
+  platform: Platform,
+  memory: GuestMemory,
+  slot: number,
+  message: ReceivedMessage,
+): boolean {
+  const { words } = memory;
+  const word = words[slot / 4]!;
+  if (word === HvMessageType.NONE) return false;
+
+  // Copy message; a length beyond the slot is cut (iPXE trusts it: its defect 5)
+  const { bytes } = message;
+  const length = Math.min(memory.u8(slot + SynicMessage.at.length), HV_MESSAGE_PAYLOAD_MAX);
+  const data = slot + SynicMessage.at.data;
+  message.type = memory.u32(slot + SynicMessage.at.type);
+  message.length = length;
+  for (let i = 0; i < length; i++) bytes[i] = memory.u8(data + i);
+  bytes.fill(0, length);
+
+  // Release slot, unless it holds another message already; ask for the next one if one waits
+  Atomics.compareExchange(words, slot / 4, word, HvMessageType.NONE);
+  if (memory.u8(slot + SynicMessage.at.flags) & HV_MESSAGE_PENDING) platform.write(Msr.EOM, 0n);
+  return true;
+}

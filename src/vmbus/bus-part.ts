@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** What somebody adds to the bus who is more than firmware: asked where it plugs in. */
+
+import type { VmbusChannel } from './channel.ts';
+import type { ChannelSizes, VmbusDevice } from './device.ts';
+import type { Offer } from './offer.ts';
+
+/** Plugged in before the bus is probed. A part has what it wants of this. */
+export interface BusPart {
+  /** The connection is about to be set up. @throws HypxeError with nothing touched */
+  settingUp?(): void;
+  /** The connection is torn down. */
+  tornDown?(): void;
+  /**
+   * An OPEN_CHANNEL has been made: change what it says.
+   *
+   * @param words of the message behind its header, without the user data
+   * @param ring guest physical address of the control page of the outbound ring
+   */
+  opening?(words: number[], device: VmbusDevice, sizes: ChannelSizes, ring: number): void;
+  /** The host has opened a channel. */
+  opened?(channel: VmbusChannel, sizes: ChannelSizes): void;
+  /**
+   * The host offers a channel outside of the enumeration, or a sub-channel.
+   *
+   * @returns whether the part has taken it; what nobody takes is ignored, with a line of the log
+   */
+  offered?(offer: Offer): boolean;
+  /**
+   * The host takes a channel away.
+   *
+   * @param struck whether it was offered in the enumeration that is going on: it is struck out
+   * @returns whether the part knows the channel, so that nobody else needs to look for it
+   */
+  rescinded?(channel: number, struck: boolean): boolean;
+  /** The bus is polled: before devices that were taken away are let go of, and afterwards. */
+  settling?(): void;
+  /** @throws HypxeError Cancelled */
+  settled?(): void;
+  /** The connection is gone, and with it all that was offered. */
+  lost?(): void;
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** The drivers for x64 alone. */
+
+import { HypervDriver, type DriverOptions } from './driver.ts';
+import { x64Platform } from './hyperv/x64.ts';
+import type { Machine } from './machine.ts';
+
+/** Make the drivers for a machine. @throws HypxeError for a machine that cannot be driven */
+export function createDriver(machine: Machine, options: DriverOptions = {}): HypervDriver {
+  return new HypervDriver(x64Platform(machine), machine, options);
+}

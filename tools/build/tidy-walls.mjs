@@ -28,6 +28,7 @@ const LAYERS = {
   net: ['base'],
   rndis: ['base', 'memory', 'net'],
   netvsc: ['base', 'memory', 'hyperv', 'vmbus', 'net', 'rndis'],
+  os: ['base', 'memory', 'hyperv', 'vmbus', 'net', 'rndis', 'netvsc'],
   services: ['base', 'memory', 'hyperv', 'vmbus'],
 };
 

@@ -15,7 +15,8 @@ import { dhcp } from '../../src/net/dhcp.ts';
 import type { NetDevice } from '../../src/net/device.ts';
 import { NetworkInterface } from '../../src/net/network-interface.ts';
 import { NetvscDriver } from '../../src/netvsc/driver.ts';
-import { NETVSC_PRESETS, type NetvscPolicy } from '../../src/netvsc/policy.ts';
+import { osNetvsc } from '../../src/os/netvsc-part.ts';
+import { OS_NETVSC, type OsNetvscPolicy } from '../../src/os/netvsc-policy.ts';
 import { VmbusBus } from '../../src/vmbus/bus.ts';
 import { OS_BUS } from '../../src/vmbus/presets.ts';
 import type { OsBug } from './os-bugs.ts';
@@ -41,8 +42,8 @@ const UNLOAD_TIMEOUT_MS = 100_000;
 const CONTACT_TIMEOUT_MS = 1000;
 
 /** Linux's buffers are 16 MiB and 1 MiB a NIC; simulated guests are small, and have several. */
-const NETWORK: NetvscPolicy = {
-  ...NETVSC_PRESETS.os,
+const NETWORK: OsNetvscPolicy = {
+  ...OS_NETVSC,
   receiveBufferLength: 0x20000,
   sendBufferLength: 0xc000,
 };
@@ -121,7 +122,7 @@ export class OsKernel {
       sintVector: callbackVector(machine),
       autoEoi: 'as-recommended',
     });
-    this.#net = new NetvscDriver(NETWORK, this.log);
+    this.#net = new NetvscDriver(NETWORK, this.log, osNetvsc(NETWORK));
     this.bus = new VmbusBus(this.hv, {
       ...OS_BUS,
       drivers: [this.#net],

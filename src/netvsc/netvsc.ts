@@ -10,7 +10,7 @@ import type { Log } from '../events.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { Region } from '../memory/shared-memory.ts';
 import type { TransmitResult } from '../net/device.ts';
-import { SEQUENCE_CONTROL, type RndisReceiver, type RndisTransport } from '../rndis/transport.ts';
+import type { RndisReceiver, RndisTransport } from '../rndis/transport.ts';
 import { TICKS_PER_MS, waitFor, type Clock } from '../time.ts';
 import type { VmbusChannel } from '../vmbus/channel.ts';
 import type { VmbusDevice } from '../vmbus/device.ts';
@@ -18,7 +18,7 @@ import type { Gpadl } from '../vmbus/gpadl.ts';
 import type { Packet } from '../vmbus/packet.ts';
 import { XferPageHeader, XferPageRange } from '../vmbus/protocol.ts';
 import type { NetvscHost, NetvscPart, NetvscPlug } from './part.ts';
-import { PAGE_SET, checkPolicy, type NetvscPolicy } from './policy.ts';
+import { BASE_ID, PAGE_SET, checkPolicy, type NetvscPolicy } from './policy.ts';
 import {
   NVSP_MESSAGE_SIZE,
   NVSP_NO_SEND_BUFFER,
@@ -33,9 +33,6 @@ import {
   RndisChannel,
 } from './protocol.ts';
 import { TransmitBuffers } from './transmit-buffers.ts';
-
-/** Transaction IDs count from here (iPXE NETVSC_BASE_XID). */
-const BASE_ID = 0x18ae0000;
 
 /** Transaction IDs of requests, relative to the base; frames have 0 to 31. */
 const INIT_ID = 0x20;
@@ -55,10 +52,6 @@ const PACKETS_PER_POLL_MAX = 4096;
 
 /** No request is waited for. */
 const NOTHING = -1;
-
-/** In place of the length of a range that was left out. */
-const OUTSIDE = -1;
-const TOO_LONG = -2;
 
 export class Netvsc implements RndisTransport, NetvscHost {
   readonly name: string;
@@ -102,7 +95,10 @@ export class Netvsc implements RndisTransport, NetvscHost {
     this.memory = pages.memory;
     this.device = device;
     this.#policy = policy;
-    this.#buffers = new TransmitBuffers(pages, policy.transmitSlots, policy.deferredFrames);
+    this.#buffers = new TransmitBuffers(pages, policy.transmitSlots, policy.deferredFrames, {
+      send: (id, buffer, length, control) => this.#send(id, buffer, length, control),
+      transmitted: (sequence, error) => this.receiver?.transmitted(sequence, error),
+    });
 
     // The ranges of one packet do not overlap on any correct host: so many bytes hold their copies
     this.#bytes = new Uint8Array(receiveBufferLength);
@@ -171,15 +167,7 @@ export class Netvsc implements RndisTransport, NetvscHost {
 
   /** Undo what of {@link open} was done, in reverse. */
   #tearDown(): void {
-    // Give up whatever was not completed
-    for (let id = this.#buffers.nextInUse(0); id >= 0; id = this.#buffers.nextInUse(id)) {
-      this.#finish(id, undefined, 'TransmitCancelled');
-    }
-    for (let frame = this.#buffers.firstDeferred; frame >= 0; frame = this.#buffers.firstDeferred) {
-      this.#buffers.shift();
-      this.#buffers.release(frame);
-      this.receiver?.transmitted(this.#buffers.sequences[frame]!, 'TransmitCancelled');
-    }
+    this.#buffers.cancel();
 
     // Close channel
     this.device.close();
@@ -243,9 +231,7 @@ export class Netvsc implements RndisTransport, NetvscHost {
     this.log.attempt('info', 'NETVSC', this.name, 'revoke not confirmed', () => {
       this.request(REVOKE_ID, 'revoke', [NvspType.REVOKE_RECEIVE_BUFFER, this.pageSet]);
     });
-    for (let id = this.#buffers.nextInUse(0); id >= 0; id = this.#buffers.nextInUse(id + 1)) {
-      this.channel!.sendCancellation(BASE_ID + id);
-    }
+    this.#buffers.forEachInFlight((id) => this.channel!.sendCancellation(BASE_ID + id));
   }
 
   request(id: number, what: string, words: readonly number[], type = 0, length = 0): DataView {
@@ -260,7 +246,7 @@ export class Netvsc implements RndisTransport, NetvscHost {
       }
       // Check completion
       const { byteLength } = completion;
-      const found = byteLength < 4 ? 0 : completion.getUint32(NvspRndisPacket.at.type, true);
+      const found = byteLength < 4 ? 0 : completion.getUint32(0, true);
       if (byteLength >= length && (type === 0 || found === type)) return completion;
       const text = `completion of NVSP ${what}: type ${found}, ${byteLength} bytes`;
       throw new HypxeError('BadCompletion', text);
@@ -277,23 +263,16 @@ export class Netvsc implements RndisTransport, NetvscHost {
     this.device.connection.poll();
     this.pollPackets();
     if (this.#completion !== undefined) return true;
-    this.#requireIntact(what);
+    const { failure } = this;
+    if (failure !== undefined) throw new HypxeError(failure, `device gone during NVSP ${what}`);
     return false;
   }
 
   tell(what: string, words: readonly number[], transactionId = 0): void {
     const message = nvspMessage(this.#messageLength, ...words);
     if (this.channel!.sendInband(transactionId, message, message.length)) return;
-    this.#requireIntact(what);
-    throw new HypxeError('RingFull', `no room for NVSP ${what}`);
+    throw new HypxeError(this.failure ?? 'RingFull', `could not send NVSP ${what}`);
   }
-
-  #requireIntact(what: string): void {
-    const { failure } = this;
-    if (failure !== undefined) throw new HypxeError(failure, `device gone during NVSP ${what}`);
-  }
-
-  // --- transmit ---
 
   get failure(): ErrorName | undefined {
     if (this.device.rescinded) return 'ChannelRescinded';
@@ -301,89 +280,58 @@ export class Netvsc implements RndisTransport, NetvscHost {
     return this.channel === undefined ? 'ChannelBroken' : this.channel.broken;
   }
 
+  // --- transmit ---
+
   get packets(): Region | undefined {
     return this.#buffers.region;
   }
 
   allocate(control: boolean): number {
-    const buffer = this.#buffers.allocate(control);
-    return buffer < 0 ? 0 : this.#buffers.addressOf(buffer);
+    return this.#buffers.allocate(control);
   }
 
-  transmit(address: number, length: number, sequence: number): TransmitResult {
-    const buffers = this.#buffers;
-    const buffer = buffers.bufferAt(address);
-    buffers.lengths[buffer] = length;
-    buffers.sequences[buffer] = sequence;
-    if (this.failure === undefined) {
-      // Frames keep their order; control messages go first
-      const control = sequence === SEQUENCE_CONTROL;
-      if ((control || buffers.firstDeferred < 0) && this.#send(buffer)) return 'sent';
-      if (!control && buffers.defer(buffer)) return 'deferred';
-    }
-    buffers.release(buffer);
-    return 'dropped';
+  transmit(buffer: number, length: number, sequence: number): TransmitResult {
+    return this.#buffers.transmit(buffer, length, sequence, this.failure === undefined);
   }
 
   sendDeferred(): void {
-    for (;;) {
-      const frame = this.#buffers.firstDeferred;
-      if (frame < 0 || this.failure !== undefined || !this.#send(frame)) return;
-      this.#buffers.shift();
-    }
+    if (this.failure === undefined) this.#buffers.sendDeferred();
   }
 
-  #send(buffer: number): boolean {
-    const buffers = this.#buffers;
-    const control = buffers.sequences[buffer] === SEQUENCE_CONTROL;
-    const id = buffers.take(buffer, control);
-    if (id < 0) return false;
-    const address = buffers.addressOf(buffer);
-    const length = buffers.lengths[buffer]!;
-    const sent =
-      control || this.#part === undefined
-        ? this.sendDirect(this.channel!, BASE_ID + id, address, length, control)
-        : this.#part.send(id, BASE_ID + id, address, length);
-    if (!sent) buffers.untake(id);
-    return sent;
+  #send(id: number, buffer: number, length: number, control: boolean): boolean {
+    if (control || this.#part === undefined) {
+      return this.sendDirect(this.channel!, id, buffer, length, control);
+    }
+    return this.#part.send(id, buffer, length);
   }
 
   sendDirect(
     channel: VmbusChannel,
-    transactionId: number,
+    id: number,
     buffer: number,
     length: number,
     control: boolean,
   ): boolean {
     const message = control ? this.#controlMessage : this.#dataMessage;
-    this.#buffers.share();
-    return channel.sendGpaDirect(transactionId, buffer, length, message, message.length);
+    this.device.pages.share(this.packets!, 'GPA direct packets');
+    return channel.sendGpaDirect(BASE_ID + id, buffer, length, message, message.length);
   }
 
   completed(packet: Packet): void {
+    const { view, payload, payloadLength } = packet;
     const id = packet.idHigh === 0 ? packet.idLow - BASE_ID : NOTHING;
-    const { payload, payloadLength } = packet;
-    if (this.#buffers.bufferOf(id) >= 0) {
-      // A completion without payload is a success; iPXE never looks at it
-      const { size, at } = NvspRndisPacketComplete;
-      const failed =
-        payloadLength >= size &&
-        packet.view.getUint32(payload + at.status, true) !== NvspStatus.SUCCESS;
-      this.#finish(id, 'completion', failed ? 'TransmitFailed' : undefined);
-      this.sendDeferred();
-    } else if (id === this.#awaited && id !== NOTHING) {
-      this.#completion = new DataView(packet.bytes.slice(payload, payload + payloadLength).buffer);
-    } else {
-      const text = `unexpected completion ${hex(packet.idHigh)}:${hex(packet.idLow)}`;
-      this.malformed('UnexpectedCompletion', text);
-    }
-  }
 
-  /** A message is done: its ID and its buffer are free. */
-  #finish(id: number, letGoBy: string | undefined, error: ErrorName | undefined): void {
-    const sequence = this.#buffers.sequences[this.#buffers.bufferOf(id)]!;
-    this.#buffers.complete(id, letGoBy);
-    this.receiver?.transmitted(sequence, error);
+    // A completion without payload is a success; iPXE never looks at it
+    const failed =
+      payloadLength >= NvspRndisPacketComplete.size &&
+      view.getUint32(payload + NvspRndisPacketComplete.at.status, true) !== NvspStatus.SUCCESS;
+    if (this.#buffers.completed(id, failed ? 'TransmitFailed' : undefined)) return;
+    if (id === this.#awaited && id !== NOTHING) {
+      this.#completion = new DataView(packet.bytes.slice(payload, payload + payloadLength).buffer);
+      return;
+    }
+    const text = `unexpected completion ${hex(packet.idHigh)}:${hex(packet.idLow)}`;
+    this.malformed('UnexpectedCompletion', text);
   }
 
   // --- receive ---
@@ -418,26 +366,28 @@ export class Netvsc implements RndisTransport, NetvscHost {
     }
   }
 
-  receivedPages(packet: Packet): void {
-    this.receivedPagesOn(this.channel, packet);
-  }
-
-  receivedPagesOn(channel: VmbusChannel | undefined, packet: Packet): void {
-    const { idLow, idHigh } = packet;
+  receivedPages(packet: Packet, channel = this.channel): void {
     // Copy all messages, so that the host has its pages back before anything is done with them
+    const { idLow, idHigh } = packet;
     const count = this.#checkPages(packet) ? this.#copyRanges(packet) : 0;
     channel?.complete(idLow, idHigh);
-    this.#deliver(count);
+
+    // Hand them over, in the order of their ranges (iPXE reverses it: defect 2)
+    let offset = 0;
+    for (let i = 0; i < count; i++) {
+      const length = this.#lengths[i]!;
+      this.receiver?.received(this.#bytes, this.#view, offset, length);
+      offset += length;
+    }
   }
 
   #checkPages({ view, payload, payloadLength, pageSet }: Packet): boolean {
     const whole = payloadLength >= NvspRndisPacket.size;
     const type = whole ? view.getUint32(payload + NvspRndisPacket.at.type, true) : 0;
-    let error: ErrorName | undefined;
+    let error: ErrorName = 'UnsupportedMessage';
     if (pageSet !== this.pageSet) error = 'UnknownPageSet';
     else if (!whole) error = 'BadNvspMessage';
-    else if (type !== NvspType.SEND_RNDIS_PACKET) error = 'UnsupportedMessage';
-    if (error === undefined) return true;
+    else if (type === NvspType.SEND_RNDIS_PACKET) return true;
     const text = `page set ${hex(pageSet)}, NVSP message type ${type} of ${payloadLength} bytes`;
     this.malformed(error, text);
     return false;
@@ -446,10 +396,11 @@ export class Netvsc implements RndisTransport, NetvscHost {
   /**
    * Copy the ranges of a packet out of the receive buffer. Each is one RNDIS message: the ranges
    * are the only message boundaries (iPXE 639632b05; the RNDIS length lies on Windows Server 2012
-   * R2 and on OpenVMM). Returns their count, which has been checked.
+   * R2 and on OpenVMM). Returns how many there are that are good.
    */
   #copyRanges({ view, rangeCount }: Packet): number {
     const { address, length: size } = this.#receiveBuffer!;
+    let count = 0;
     let used = 0;
     for (let i = 0; i < rangeCount; i++) {
       const at = XferPageHeader.size + i * XferPageRange.size;
@@ -458,28 +409,16 @@ export class Netvsc implements RndisTransport, NetvscHost {
 
       // A range outside of the buffer, or more than the buffer holds, is left out
       const inside = offset <= size && length <= size - offset;
-      const fits = length <= size - used;
-      this.#lengths[i] = inside ? (fits ? length : TOO_LONG) : OUTSIDE;
-      if (!inside || !fits) continue;
-      this.memory.copyOut(address + offset, this.#view, used, length);
-      used += length;
-    }
-    return rangeCount;
-  }
-
-  /** Hand the copied messages over, in the order of their ranges (iPXE reverses it: defect 2). */
-  #deliver(count: number): void {
-    let used = 0;
-    for (let i = 0; i < count; i++) {
-      const length = this.#lengths[i]!;
-      if (length < 0) {
-        const error = length === OUTSIDE ? 'RangeOutsideBuffer' : 'RangesTooLong';
-        this.malformed(error, `range ${i} lies outside of the receive buffer`);
+      if (!inside || length > size - used) {
+        const text = `range ${i}: ${length} bytes at ${offset} of the receive buffer`;
+        this.malformed(inside ? 'RangesTooLong' : 'RangeOutsideBuffer', text);
         continue;
       }
-      this.receiver?.received(this.#bytes, this.#view, used, length);
+      this.memory.copyOut(address + offset, this.#view, used, length);
+      this.#lengths[count++] = length;
       used += length;
     }
+    return count;
   }
 
   receivedInband(packet: Packet): void {
@@ -494,7 +433,6 @@ export class Netvsc implements RndisTransport, NetvscHost {
   }
 
   malformed(kind: ErrorName, text: string): void {
-    this.log.warning('NETVSC', this.name, text);
     this.receiver?.receiveFailed(kind, text);
   }
 }

@@ -54,10 +54,15 @@ export interface NetvscHost extends ChannelHandler {
    * @throws HypxeError RingFull, or what broke the device
    */
   tell(what: string, words: readonly number[], transactionId?: number): void;
-  /** Tell the host of a message in a transmit buffer. Returns false if the ring has no room. */
+  /**
+   * Tell the host of a message that lies in a transmit buffer.
+   *
+   * @param id transaction ID, relative to iPXE's base
+   * @returns false if the ring has no room
+   */
   sendDirect(
     channel: VmbusChannel,
-    transactionId: number,
+    id: number,
     buffer: number,
     length: number,
     control: boolean,
@@ -69,7 +74,7 @@ export interface NetvscHost extends ChannelHandler {
   /** Send what was deferred, as far as there are slots and room. */
   sendDeferred(): void;
   /** Take transfer pages that came on a channel, and complete them there. */
-  receivedPagesOn(channel: VmbusChannel, packet: Packet): void;
+  receivedPages(packet: Packet, channel?: VmbusChannel): void;
 }
 
 /** What a part does, in the order of a device's life. */
@@ -86,8 +91,8 @@ export interface NetvscPart {
   opened(): void;
   /** RNDIS is initialised. @throws HypxeError if the device is of no use any more */
   initialised(): void;
-  /** Send a frame in a transmit buffer under a transaction. Returns false if there is no room. */
-  send(id: number, transactionId: number, buffer: number, length: number): boolean;
+  /** Send a frame that lies in a transmit buffer. Returns false if there is no room. */
+  send(id: number, buffer: number, length: number): boolean;
   /** Handle what has come on all channels. */
   poll(channel: VmbusChannel): void;
   /** An in-band packet. Returns whether it was for the part. */

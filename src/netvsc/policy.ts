@@ -29,6 +29,9 @@ export type PresetName = 'default' | 'ipxe';
 /** Page set that the firmware's receive buffer is known by (iPXE NETVSC_RX_BUF_PAGESET). */
 export const PAGE_SET = 0xbead;
 
+/** Transaction IDs count from here (iPXE NETVSC_BASE_XID). */
+export const BASE_ID = 0x18ae0000;
+
 /** Frames in flight that iPXE's transaction IDs leave room for. */
 export const TRANSMIT_SLOTS_MAX = 32;
 

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * Transmit buffers and transmit IDs. Buffers lie in guest memory, one message each; an ID is taken
- * while a message is with the host. IDs are a FIFO: taken in order, given back in the order of
- * completion (iPXE netvsc_ring). Control messages have buffers and IDs in reserve, so that a device
- * with all frames pending can still be closed. Nothing here is allocated per message.
+ * Messages on their way to the host. Each lies in a buffer of guest memory and has an ID while it
+ * is with the host. IDs are a FIFO: taken in order, given back in the order of completion (iPXE
+ * netvsc_ring). Frames without an ID, or without room in the ring, are deferred within a bound.
+ * Control messages have buffers and IDs in reserve, so that a device with all frames pending can
+ * still be closed. Nothing here is allocated per message.
  */
 
+import type { ErrorName } from '../error.ts';
 import type { Region, SharedMemory } from '../memory/shared-memory.ts';
-import { RNDIS_BUFFER_SIZE } from '../rndis/transport.ts';
+import type { TransmitResult } from '../net/device.ts';
+import { RNDIS_BUFFER_SIZE, SEQUENCE_CONTROL } from '../rndis/transport.ts';
 
 /** Messages that only control messages may have in flight beyond the frames. */
 const CONTROL_RESERVE = 4;
@@ -19,16 +22,25 @@ const CONTROL_FIRST_ID = 0x40;
 /** No buffer, no ID. */
 const NONE = -1;
 
+/** What carries the messages, and hears what became of them. */
+export interface MessageCarrier {
+  /** Send a message under an ID. Returns false if there is no room. */
+  send(id: number, address: number, length: number, control: boolean): boolean;
+  /** A message was completed, or given up. */
+  transmitted(sequence: number, error: ErrorName | undefined): void;
+}
+
 export class TransmitBuffers {
   /** The memory of the buffers while there is any. */
   region: Region | undefined;
   /** Messages that are with the host. */
   inFlight = 0;
-  /** By buffer: length and sequence number of its message. */
-  readonly lengths: Int32Array;
-  readonly sequences: Int32Array;
   readonly #pages: SharedMemory;
   readonly #slots: number;
+  readonly #carrier: MessageCarrier;
+  /** By buffer: length and sequence number of its message. */
+  readonly #lengths: Int32Array;
+  readonly #sequences: Int32Array;
   /** Free buffers, a stack. */
   readonly #free: Int32Array;
   #freeCount = 0;
@@ -43,15 +55,16 @@ export class TransmitBuffers {
   #deferredIn = 0;
   #deferredOut = 0;
 
-  constructor(pages: SharedMemory, slots: number, deferredFrames: number) {
-    const buffers = slots + deferredFrames + CONTROL_RESERVE;
+  constructor(pages: SharedMemory, slots: number, deferred: number, carrier: MessageCarrier) {
+    const buffers = slots + deferred + CONTROL_RESERVE;
     this.#pages = pages;
     this.#slots = slots;
-    this.lengths = new Int32Array(buffers);
-    this.sequences = new Int32Array(buffers);
+    this.#carrier = carrier;
+    this.#lengths = new Int32Array(buffers);
+    this.#sequences = new Int32Array(buffers);
     this.#free = new Int32Array(buffers);
     this.#ids = new Uint8Array(slots);
-    this.#deferred = new Int32Array(deferredFrames);
+    this.#deferred = new Int32Array(deferred);
   }
 
   /** Allocate the buffers; everything is free. @throws HypxeError OutOfMemory */
@@ -71,97 +84,102 @@ export class TransmitBuffers {
     this.region = undefined;
   }
 
-  // --- buffers, by number ---
+  /** Give up everything that is in flight or deferred. */
+  cancel(): void {
+    this.forEachInFlight((id) => this.#finish(id, 'TransmitCancelled', undefined));
+    while (this.#deferredOut < this.#deferredIn) {
+      const buffer = this.#deferred[this.#deferredOut++ % this.#deferred.length]!;
+      this.#free[this.#freeCount++] = buffer;
+      this.#carrier.transmitted(this.#sequences[buffer]!, 'TransmitCancelled');
+    }
+  }
 
-  /** A free buffer, or -1. The last ones are for control messages only. */
+  forEachInFlight(action: (id: number) => void): void {
+    this.#buffers.forEach((buffer, id) => {
+      if (buffer >= 0) action(id);
+    });
+  }
+
+  // --- transmit ---
+
+  /** A free buffer, or 0. The last ones are for control messages only. */
   allocate(control: boolean): number {
-    return this.#freeCount > (control ? 0 : CONTROL_RESERVE)
-      ? this.#free[--this.#freeCount]!
-      : NONE;
+    if (this.#freeCount <= (control ? 0 : CONTROL_RESERVE)) return 0;
+    return this.#addressOf(this.#free[--this.#freeCount]!);
   }
 
-  release(buffer: number): void {
+  /** Send or defer a message, or drop it and free its buffer. */
+  transmit(address: number, length: number, sequence: number, isOpen: boolean): TransmitResult {
+    const buffer = (address - this.region!.address) / RNDIS_BUFFER_SIZE;
+    this.#lengths[buffer] = length;
+    this.#sequences[buffer] = sequence;
+    if (isOpen) {
+      // Frames keep their order; control messages go first
+      const control = sequence === SEQUENCE_CONTROL;
+      const waiting = this.#deferredIn - this.#deferredOut;
+      if ((control || waiting === 0) && this.#send(buffer)) return 'sent';
+      if (!control && waiting < this.#deferred.length) {
+        this.#deferred[this.#deferredIn++ % this.#deferred.length] = buffer;
+        return 'deferred';
+      }
+    }
     this.#free[this.#freeCount++] = buffer;
+    return 'dropped';
   }
 
-  addressOf(buffer: number): number {
-    return this.region!.address + buffer * RNDIS_BUFFER_SIZE;
+  /** Send what was deferred, as far as there are IDs and room. */
+  sendDeferred(): void {
+    while (this.#deferredOut < this.#deferredIn) {
+      if (!this.#send(this.#deferred[this.#deferredOut % this.#deferred.length]!)) return;
+      this.#deferredOut++;
+    }
   }
 
-  bufferAt(address: number): number {
-    return (address - this.region!.address) / RNDIS_BUFFER_SIZE;
-  }
-
-  // --- in flight ---
-
-  /** Take the next ID for a buffer, or -1 if all are in use. */
-  take(buffer: number, control: boolean): number {
+  #send(buffer: number): boolean {
+    // Take the next ID
+    const control = this.#sequences[buffer] === SEQUENCE_CONTROL;
     let id = NONE;
     if (this.#taken < this.#given) id = this.#ids[this.#taken++ % this.#slots]!;
     else if (control) id = this.#buffers.indexOf(NONE, CONTROL_FIRST_ID);
-    if (id < 0) return NONE;
+    if (id < 0) return false;
     this.#buffers[id] = buffer;
     this.inFlight++;
-    return id;
-  }
 
-  /** The host is about to be told of a buffer: all of them are entered in the ledger. */
-  share(): void {
-    this.#pages.share(this.region!, 'GPA direct packets');
-  }
-
-  /** Take back the ID that was taken last, and was never used. The buffer stays taken. */
-  untake(id: number): void {
+    // Send, or take it back as if it had never been taken
+    const address = this.#addressOf(buffer);
+    if (this.#carrier.send(id, address, this.#lengths[buffer]!, control)) return true;
     if (id < CONTROL_FIRST_ID) this.#taken--;
     this.#leave(id, 'never sent');
+    return false;
   }
 
-  /** The buffer in flight under an ID, or -1. */
-  bufferOf(id: number): number {
-    return this.#buffers[id] ?? NONE;
+  #addressOf(buffer: number): number {
+    return this.region!.address + buffer * RNDIS_BUFFER_SIZE;
   }
 
-  /** The first ID from one on that is in use, or -1. */
-  nextInUse(from: number): number {
-    return this.#buffers.findIndex((buffer, id) => buffer >= 0 && id >= from);
+  // --- completions ---
+
+  /** The host has completed a message. Returns false if there is none with that ID. */
+  completed(id: number, error: ErrorName | undefined): boolean {
+    if (!(this.#buffers[id]! >= 0)) return false;
+    this.#finish(id, error, 'completion');
+    this.sendDeferred();
+    return true;
   }
 
-  /**
-   * Give an ID that is in use back, with its buffer.
-   *
-   * @param letGoBy how the host let go of the buffer; undefined if it was only asked to
-   */
-  complete(id: number, letGoBy: string | undefined): void {
-    this.release(this.#buffers[id]!);
+  /** Give an ID back, with its buffer. */
+  #finish(id: number, error: ErrorName | undefined, letGoBy: string | undefined): void {
+    const buffer = this.#buffers[id]!;
+    this.#free[this.#freeCount++] = buffer;
     if (id < CONTROL_FIRST_ID) this.#ids[this.#given++ % this.#slots] = id;
     this.#leave(id, letGoBy);
+    this.#carrier.transmitted(this.#sequences[buffer]!, error);
   }
 
-  /** The last message in flight takes the buffers out of the ledger. */
+  /** The last message that the host lets go of takes the buffers out of the ledger. */
   #leave(id: number, letGoBy: string | undefined): void {
     this.#buffers[id] = NONE;
     if (--this.inFlight > 0 || letGoBy === undefined) return;
     this.#pages.revoke(this.region!, letGoBy);
-  }
-
-  // --- deferred frames ---
-
-  /** Put a frame at the end of the queue. Returns false if the queue is full. */
-  defer(buffer: number): boolean {
-    const { length } = this.#deferred;
-    if (this.#deferredIn - this.#deferredOut === length) return false;
-    this.#deferred[this.#deferredIn++ % length] = buffer;
-    return true;
-  }
-
-  /** The buffer of the first deferred frame, or -1. */
-  get firstDeferred(): number {
-    if (this.#deferredIn === this.#deferredOut) return NONE;
-    return this.#deferred[this.#deferredOut % this.#deferred.length]!;
-  }
-
-  /** Take the first deferred frame out of the queue. Its buffer stays taken. */
-  shift(): void {
-    this.#deferredOut++;
   }
 }

@@ -11,6 +11,7 @@ import { PAGE_SIZE } from '../machine.ts';
 import type { Region } from '../memory/shared-memory.ts';
 import { ETHERNET_HEADER } from '../net/device.ts';
 import type { NetvscHost, NetvscPart, NetvscPlug } from '../netvsc/part.ts';
+import { BASE_ID } from '../netvsc/policy.ts';
 import {
   NVSP_MESSAGE_SIZE,
   NVSP_MESSAGE_SIZE_V6_1,
@@ -224,17 +225,17 @@ export class OsNetvscPart implements NetvscPart {
   // --- frames ---
 
   /** Send a frame on the channel of its flow, through its section of the send buffer if it fits. */
-  send(id: number, transactionId: number, buffer: number, length: number): boolean {
+  send(id: number, buffer: number, length: number): boolean {
     const channel = this.#subchannels.channelFor(this.#netvsc.channel!, buffer, length);
     if (id >= this.#sections || length > this.#sectionSize) {
-      return this.#netvsc.sendDirect(channel, transactionId, buffer, length, false);
+      return this.#netvsc.sendDirect(channel, id, buffer, length, false);
     }
     // Copy it into the section that its ID has for itself (Linux netvsc_copy_to_send_buf)
     const section = this.#sendBuffer!.address + id * this.#sectionSize;
     this.#netvsc.device.pages.memory.bytes.copyWithin(section, buffer, buffer + length);
     this.#view.setUint32(NvspRndisPacket.at.sendBufferIndex, id, true);
     this.#view.setUint32(NvspRndisPacket.at.sendBufferSize, length, true);
-    return channel.sendInband(transactionId, this.#message, this.messageLength);
+    return channel.sendInband(BASE_ID + id, this.#message, this.messageLength);
   }
 
   poll(channel: VmbusChannel): void {

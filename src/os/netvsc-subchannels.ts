@@ -58,7 +58,7 @@ class Queue implements ChannelHandler {
   }
 
   receivedPages(packet: Packet): void {
-    this.#owner.receivedPagesOn(this.channel!, packet);
+    this.#owner.receivedPages(packet, this.channel);
   }
 
   cancelled(packet: Packet): void {

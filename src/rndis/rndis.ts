@@ -163,9 +163,8 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   #start(action: () => void): void {
     this.#transport.open();
     try {
-      const { INITIALISE } = RndisType;
       const version = [VERSION_MAJOR, VERSION_MINOR, MAX_TRANSFER];
-      this.#request('INITIALISE', INITIALISE, INITIALISE_ID, ...version);
+      this.#request('INITIALISE', RndisType.INITIALISE, INITIALISE_ID, ...version);
       this.#initialised = true;
       action();
       this.#queryLink();
@@ -333,7 +332,20 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   received(bytes: Uint8Array, view: DataView, offset: number, length: number): void {
     // The length in the header is not looked at: `length` is the message's extent
     const type = length < RndisHeader.size ? 0 : view.getUint32(offset + RndisHeader.at.type, true);
-    const error = this.#take(bytes, view, offset, length, type);
+    let error: ErrorName | undefined;
+    if (length < (LENGTH_MIN[type] ?? RndisHeader.size)) {
+      error = 'BadRndisMessage';
+    } else if (type === RndisType.PACKET) {
+      error = this.#receivedPacket(bytes, view, offset, length);
+    } else if (type === RndisType.INDICATE_STATUS) {
+      error = this.#receivedStatus(view.getUint32(offset + RndisIndicateStatus.at.status, true));
+    } else if (type === RndisType.KEEPALIVE) {
+      this.#answerKeepalive(view.getUint32(offset + RndisKeepalive.at.requestId, true));
+    } else if (ANSWER_MIN[type] !== undefined) {
+      this.#answered(bytes, view, offset, length, type);
+    } else {
+      error = 'UnknownMessage';
+    }
     if (error === undefined) return;
 
     // Show how it begins
@@ -342,33 +354,6 @@ export class RndisDevice implements NetDevice, RndisReceiver {
       text += ` ${hex(view.getUint32(offset + 4 * i, true))}`;
     }
     this.receiveFailed(error, text, bytes, offset, length);
-  }
-
-  /** Take a message. Returns what is wrong with it. */
-  #take(
-    bytes: Uint8Array,
-    view: DataView,
-    offset: number,
-    length: number,
-    type: number,
-  ): ErrorName | undefined {
-    if (length < (LENGTH_MIN[type] ?? RndisHeader.size)) return 'BadRndisMessage';
-    switch (type) {
-      case RndisType.PACKET:
-        return this.#receivedPacket(bytes, view, offset, length);
-      case RndisType.INDICATE_STATUS:
-        return this.#receivedStatus(view.getUint32(offset + RndisIndicateStatus.at.status, true));
-      case RndisType.KEEPALIVE:
-        this.#answerKeepalive(view.getUint32(offset + RndisKeepalive.at.requestId, true));
-        return undefined;
-      case RndisType.INITIALISE_CMPLT:
-      case RndisType.QUERY_CMPLT:
-      case RndisType.SET_CMPLT:
-        this.#answered(bytes, view, offset, length, type);
-        return undefined;
-      default:
-        return 'UnknownMessage';
-    }
   }
 
   #receivedPacket(
@@ -399,9 +384,8 @@ export class RndisDevice implements NetDevice, RndisReceiver {
 
   /** So that the device does not take us for dead. */
   #answerKeepalive(id: number): void {
-    const { SUCCESS } = RndisStatus;
     this.#attempt('keep-alive not answered', () =>
-      this.#send('KEEPALIVE_CMPLT', RndisType.KEEPALIVE_CMPLT, id, SUCCESS),
+      this.#send('KEEPALIVE_CMPLT', RndisType.KEEPALIVE_CMPLT, id, RndisStatus.SUCCESS),
     );
   }
 

@@ -21,18 +21,15 @@ import type { NetvscHost, NetvscPart, NetvscPlug } from './part.ts';
 import { BASE_ID, PAGE_SET, checkPolicy, type NetvscPolicy } from './policy.ts';
 import {
   NVSP_MESSAGE_SIZE,
-  NVSP_NO_SEND_BUFFER,
   NVSP_RECEIVE_BUFFER_COMPLETE_MIN,
   NvspInitComplete,
   NvspReceiveBufferComplete,
   NvspRndisPacket,
-  NvspRndisPacketComplete,
   NvspStatus,
   NvspType,
   NvspVersion,
-  RndisChannel,
 } from './protocol.ts';
-import { TransmitBuffers } from './transmit-buffers.ts';
+import { TransmitPath, nvspMessage } from './transmit-path.ts';
 
 /** Transaction IDs of requests, relative to the base; frames have 0 to 31. */
 const INIT_ID = 0x20;
@@ -50,6 +47,10 @@ const REQUEST_TIMEOUT_MS = 1000;
 /** Packets handled in one poll: a host that never stops must not keep us from everything else. */
 const PACKETS_PER_POLL_MAX = 4096;
 
+/** What a completion of received data may carry: NVSP type 108 with status 1. */
+const STATUS = [NvspType.SEND_RNDIS_PACKET_COMPLETE, NvspStatus.SUCCESS];
+const COMPLETION_PAYLOAD = nvspMessage(NVSP_MESSAGE_SIZE, ...STATUS);
+
 /** No request is waited for. */
 const NOTHING = -1;
 
@@ -62,17 +63,13 @@ export class Netvsc implements RndisTransport, NetvscHost {
   receiver: RndisReceiver | undefined;
   channel: VmbusChannel | undefined;
   pageSet = PAGE_SET;
+  readonly part: NetvscPart | undefined;
+  readonly messageLength: number;
+  readonly transmits: TransmitPath;
   /** Flow control and events, where the part has them. */
   writable?: () => void;
   interrupted?: () => void;
   readonly #policy: NetvscPolicy;
-  readonly #part: NetvscPart | undefined;
-  readonly #messageLength: number;
-  /** The NVSP messages beside an RNDIS message, and in a completion of received data. */
-  readonly #dataMessage: Uint8Array;
-  readonly #controlMessage: Uint8Array;
-  readonly #completionPayload: Uint8Array;
-  readonly #buffers: TransmitBuffers;
   #receiveBuffer: Region | undefined;
   #receiveGpadl: Gpadl | undefined;
   /** Copies of the ranges of a packet, one after the other, and their lengths. */
@@ -88,57 +85,47 @@ export class Netvsc implements RndisTransport, NetvscHost {
   constructor(device: VmbusDevice, policy: NetvscPolicy, plug?: NetvscPlug) {
     checkPolicy(policy);
     const { pages, connection } = device;
-    const { receiveBufferLength, packetLength, completionPayload } = policy;
+    const { receiveBufferLength, packetLength } = policy;
     this.name = device.name;
     this.log = device.log;
     this.clock = connection.hv.clock;
     this.memory = pages.memory;
     this.device = device;
     this.#policy = policy;
-    this.#buffers = new TransmitBuffers(pages, policy.transmitSlots, policy.deferredFrames, {
-      send: (id, buffer, length, control) => this.#send(id, buffer, length, control),
-      transmitted: (sequence, error) => this.receiver?.transmitted(sequence, error),
-    });
 
     // The ranges of one packet do not overlap on any correct host: so many bytes hold their copies
     this.#bytes = new Uint8Array(receiveBufferLength);
     this.#view = new DataView(this.#bytes.buffer);
     this.#lengths = new Int32Array((packetLength - XferPageHeader.size) / XferPageRange.size);
 
-    // Construct what is sent again and again
-    this.#part = plug?.(this);
-    this.#messageLength = this.#part?.messageLength ?? NVSP_MESSAGE_SIZE;
-    this.#dataMessage = rndisMessage(this.#messageLength, RndisChannel.DATA);
-    this.#controlMessage = rndisMessage(this.#messageLength, RndisChannel.CONTROL);
-    this.#completionPayload =
-      completionPayload === 'status'
-        ? nvspMessage(NVSP_MESSAGE_SIZE, NvspType.SEND_RNDIS_PACKET_COMPLETE, NvspStatus.SUCCESS)
-        : nvspMessage(0);
+    this.part = plug?.(this);
+    this.messageLength = this.part?.messageLength ?? NVSP_MESSAGE_SIZE;
+    this.transmits = new TransmitPath(pages, policy, this);
   }
 
   // --- open and close ---
 
   open(): void {
-    const { outPages, inPages, packetLength, receiveBufferLength } = this.#policy;
+    const { outPages, inPages, packetLength, completionPayload } = this.#policy;
     try {
       // Buffers first: hosts want the receive buffer's GPADL torn down after the channel is closed,
       // so it is established before the channel is opened (iPXE cd68d93b6)
-      this.#receiveBuffer = this.device.pages.allocate('rx-buffer', receiveBufferLength);
+      this.#receiveBuffer = this.device.pages.allocate('rx-buffer', this.#bytes.length);
       this.#receiveGpadl = this.device.establishGpadl(this.#receiveBuffer);
-      this.#buffers.open();
-      this.#part?.opening();
+      this.transmits.open();
+      this.part?.opening();
 
       // Open channel
-      const { packets } = this;
-      const sizes = { outPages, inPages, packetLength, packets, ...this.#part?.sizes };
+      const packets = this.transmits.region;
+      const sizes = { outPages, inPages, packetLength, packets, ...this.part?.sizes };
       this.channel = this.device.open(this, sizes);
-      this.channel.completionPayload = this.#completionPayload;
+      if (completionPayload === 'status') this.channel.completionPayload = COMPLETION_PAYLOAD;
 
       // Initialise NVSP, and give the host the receive buffer
-      if (this.#part === undefined) this.#negotiate();
-      else this.#part.negotiate();
+      if (this.part === undefined) this.#negotiate();
+      else this.part.negotiate();
       this.#sendReceiveBuffer(this.#receiveGpadl.id);
-      this.#part?.opened();
+      this.part?.opened();
     } catch (error) {
       this.#tearDown();
       throw error;
@@ -146,7 +133,7 @@ export class Netvsc implements RndisTransport, NetvscHost {
   }
 
   initialised(): void {
-    this.#part?.initialised();
+    this.part?.initialised();
   }
 
   close(): void {
@@ -154,8 +141,8 @@ export class Netvsc implements RndisTransport, NetvscHost {
     // is closed already, and its rings may be gone
     if (this.failure === undefined) {
       this.#drain();
-      if (this.#part === undefined) this.#revoke();
-      else this.#part.closing();
+      if (this.part === undefined) this.#revoke();
+      else this.part.closing();
     }
     this.#tearDown();
   }
@@ -167,15 +154,15 @@ export class Netvsc implements RndisTransport, NetvscHost {
 
   /** Undo what of {@link open} was done, in reverse. */
   #tearDown(): void {
-    this.#buffers.cancel();
+    this.transmits.cancel();
 
     // Close channel
     this.device.close();
     this.channel = undefined;
 
     // Free buffers. Continue in any case: what is not torn down stays reserved
-    this.#buffers.close();
-    this.#part?.closed();
+    this.transmits.close();
+    this.part?.closed();
     if (this.#receiveGpadl !== undefined) this.device.teardownGpadl(this.#receiveGpadl);
     if (this.#receiveBuffer !== undefined) this.device.pages.free(this.#receiveBuffer);
     this.#receiveGpadl = this.#receiveBuffer = undefined;
@@ -185,10 +172,10 @@ export class Netvsc implements RndisTransport, NetvscHost {
   #drain(): void {
     const { drainMs } = this.#policy;
     if (drainMs > 0) this.poll();
-    if (drainMs === 0 || this.#buffers.inFlight === 0) return;
+    if (drainMs === 0 || this.transmits.inFlight === 0) return;
     this.log.attempt('error', 'NETVSC', this.name, 'frames in flight are given up', () => {
       const deadline = this.clock.now() + drainMs * TICKS_PER_MS;
-      while (this.#buffers.inFlight > 0 && this.clock.now() < deadline) {
+      while (this.transmits.inFlight > 0 && this.clock.now() < deadline) {
         this.clock.pause();
         this.poll();
       }
@@ -231,20 +218,19 @@ export class Netvsc implements RndisTransport, NetvscHost {
     this.log.attempt('info', 'NETVSC', this.name, 'revoke not confirmed', () => {
       this.request(REVOKE_ID, 'revoke', [NvspType.REVOKE_RECEIVE_BUFFER, this.pageSet]);
     });
-    this.#buffers.forEachInFlight((id) => this.channel!.sendCancellation(BASE_ID + id));
+    this.transmits.forEachInFlight((id) => this.channel!.sendCancellation(BASE_ID + id));
   }
 
   request(id: number, what: string, words: readonly number[], type = 0, length = 0): DataView {
     this.#awaited = id;
     try {
       this.tell(what, words, BASE_ID + id);
-      const answered = waitFor(this.clock, REQUEST_TIMEOUT_MS, () => this.#isCompleted(what));
-      const completion = this.#completion;
-      if (!answered || completion === undefined) {
+      if (!waitFor(this.clock, REQUEST_TIMEOUT_MS, () => this.#isCompleted(what))) {
         const text = `host did not complete NVSP ${what} within ${REQUEST_TIMEOUT_MS} ms`;
         throw new HypxeError('NoCompletion', text);
       }
       // Check completion
+      const completion = this.#completion!;
       const { byteLength } = completion;
       const found = byteLength < 4 ? 0 : completion.getUint32(0, true);
       if (byteLength >= length && (type === 0 || found === type)) return completion;
@@ -269,7 +255,7 @@ export class Netvsc implements RndisTransport, NetvscHost {
   }
 
   tell(what: string, words: readonly number[], transactionId = 0): void {
-    const message = nvspMessage(this.#messageLength, ...words);
+    const message = nvspMessage(this.messageLength, ...words);
     if (this.channel!.sendInband(transactionId, message, message.length)) return;
     throw new HypxeError(this.failure ?? 'RingFull', `could not send NVSP ${what}`);
   }
@@ -282,55 +268,27 @@ export class Netvsc implements RndisTransport, NetvscHost {
 
   // --- transmit ---
 
-  get packets(): Region | undefined {
-    return this.#buffers.region;
-  }
-
   allocate(control: boolean): number {
-    return this.#buffers.allocate(control);
+    return this.transmits.allocate(control);
   }
 
   transmit(buffer: number, length: number, sequence: number): TransmitResult {
-    return this.#buffers.transmit(buffer, length, sequence, this.failure === undefined);
+    return this.transmits.transmit(buffer, length, sequence, this.failure === undefined);
   }
 
   sendDeferred(): void {
-    if (this.failure === undefined) this.#buffers.sendDeferred();
-  }
-
-  #send(id: number, buffer: number, length: number, control: boolean): boolean {
-    if (control || this.#part === undefined) {
-      return this.sendDirect(this.channel!, id, buffer, length, control);
-    }
-    return this.#part.send(id, buffer, length);
-  }
-
-  sendDirect(
-    channel: VmbusChannel,
-    id: number,
-    buffer: number,
-    length: number,
-    control: boolean,
-  ): boolean {
-    const message = control ? this.#controlMessage : this.#dataMessage;
-    this.device.pages.share(this.packets!, 'GPA direct packets');
-    return channel.sendGpaDirect(BASE_ID + id, buffer, length, message, message.length);
+    if (this.failure === undefined) this.transmits.sendDeferred();
   }
 
   completed(packet: Packet): void {
-    const { view, payload, payloadLength } = packet;
-    const id = packet.idHigh === 0 ? packet.idLow - BASE_ID : NOTHING;
-
-    // A completion without payload is a success; iPXE never looks at it
-    const failed =
-      payloadLength >= NvspRndisPacketComplete.size &&
-      view.getUint32(payload + NvspRndisPacketComplete.at.status, true) !== NvspStatus.SUCCESS;
-    if (this.#buffers.completed(id, failed ? 'TransmitFailed' : undefined)) return;
+    const { bytes, idLow, idHigh, payload, payloadLength } = packet;
+    const id = idHigh === 0 ? idLow - BASE_ID : NOTHING;
+    if (this.transmits.completed(id, packet)) return;
     if (id === this.#awaited && id !== NOTHING) {
-      this.#completion = new DataView(packet.bytes.slice(payload, payload + payloadLength).buffer);
+      this.#completion = new DataView(bytes.slice(payload, payload + payloadLength).buffer);
       return;
     }
-    const text = `unexpected completion ${hex(packet.idHigh)}:${hex(packet.idLow)}`;
+    const text = `unexpected completion ${hex(idHigh)}:${hex(idLow)}`;
     this.malformed('UnexpectedCompletion', text);
   }
 
@@ -349,8 +307,8 @@ export class Netvsc implements RndisTransport, NetvscHost {
     if (this.#polling || this.channel === undefined) return;
     this.#polling = true;
     try {
-      if (this.#part === undefined) this.pollChannel(this.channel);
-      else this.#part.poll(this.channel);
+      if (this.part === undefined) this.pollChannel(this.channel);
+      else this.part.poll(this.channel);
     } finally {
       this.#polling = false;
     }
@@ -422,7 +380,7 @@ export class Netvsc implements RndisTransport, NetvscHost {
   }
 
   receivedInband(packet: Packet): void {
-    if (this.#part?.receivedInband(packet)) return;
+    if (this.part?.receivedInband(packet)) return;
     // Announcements of virtual functions and the like: nothing that a firmware could use
     const type = packet.payloadLength >= 4 ? packet.view.getUint32(packet.payload, true) : 0;
     this.malformed('UnsupportedMessage', `NVSP message type ${type} ignored`);
@@ -435,18 +393,6 @@ export class Netvsc implements RndisTransport, NetvscHost {
   malformed(kind: ErrorName, text: string): void {
     this.receiver?.receiveFailed(kind, text);
   }
-}
-
-/** An NVSP message beside an RNDIS message that is not in a send buffer. */
-function rndisMessage(length: number, channelType: number): Uint8Array {
-  return nvspMessage(length, NvspType.SEND_RNDIS_PACKET, channelType, NVSP_NO_SEND_BUFFER);
-}
-
-/** An NVSP message of words, zero behind them. */
-function nvspMessage(length: number, ...words: number[]): Uint8Array {
-  const view = new DataView(new ArrayBuffer(length));
-  words.forEach((word, i) => view.setUint32(4 * i, word, true));
-  return new Uint8Array(view.buffer);
 }
 
 function hex(value: number): string {

@@ -14,6 +14,26 @@ import type { VmbusDevice } from '../vmbus/device.ts';
 import type { ChannelSizes } from '../vmbus/offered-channel.ts';
 import type { Packet } from '../vmbus/packet.ts';
 
+/** The transmit buffers as a part sees them. */
+export interface NetvscTransmits {
+  /** The memory that packets point to, while the device is open. */
+  readonly region: Region | undefined;
+  /**
+   * Tell the host of a message that lies in a transmit buffer.
+   *
+   * @param id transaction ID, relative to iPXE's base
+   * @param control whether it is a control message, and no frame
+   * @returns false if the ring has no room
+   */
+  sendDirect(
+    channel: VmbusChannel,
+    id: number,
+    address: number,
+    length: number,
+    control: boolean,
+  ): boolean;
+}
+
 /** A NetVSC as its part sees it. */
 export interface NetvscHost extends ChannelHandler {
   readonly device: VmbusDevice;
@@ -23,8 +43,7 @@ export interface NetvscHost extends ChannelHandler {
   readonly channel: VmbusChannel | undefined;
   /** Why nothing can be sent any more, or undefined. */
   readonly failure: ErrorName | undefined;
-  /** The memory that packets point to, while the device is open. */
-  readonly packets: Region | undefined;
+  readonly transmits: NetvscTransmits;
   /** Whether to handle no more packets now: an answer has come, or the device was closed. */
   readonly isStopped: boolean;
   /** Page set of the receive buffer, 16 bits: for the part to choose in its constructor. */
@@ -54,19 +73,6 @@ export interface NetvscHost extends ChannelHandler {
    * @throws HypxeError RingFull, or what broke the device
    */
   tell(what: string, words: readonly number[], transactionId?: number): void;
-  /**
-   * Tell the host of a message that lies in a transmit buffer.
-   *
-   * @param id transaction ID, relative to iPXE's base
-   * @returns false if the ring has no room
-   */
-  sendDirect(
-    channel: VmbusChannel,
-    id: number,
-    buffer: number,
-    length: number,
-    control: boolean,
-  ): boolean;
   /** Handle what has come on a channel, until {@link isStopped}, within a bound. */
   pollChannel(channel: VmbusChannel): void;
   /** Handle what has come on all channels. */

@@ -45,6 +45,9 @@ const PACKET_MAX = 0xffff * 8 + 8;
 /** Guest memory that is shared lies below 4 GiB. */
 const ADDRESS_MAX = 2 ** 32;
 
+/** iPXE's 32 (NETVSC_TX_NUM_DESC), and as many again. */
+const FRAMES = { transmitSlots: TRANSMIT_SLOTS_MAX, deferredFrames: TRANSMIT_SLOTS_MAX };
+
 export const NETVSC_PRESETS: Readonly<Record<PresetName, NetvscPolicy>> = {
   /**
    * Robust on strict hosts. Completions carry a status: OpenVMM's channel dies of an empty one.
@@ -52,44 +55,40 @@ export const NETVSC_PRESETS: Readonly<Record<PresetName, NetvscPolicy>> = {
    * the outbound ring holds all frames in flight beside a completion for every section.
    */
   default: {
+    ...FRAMES,
     outPages: 16,
     inPages: 16,
     packetLength: 8192,
     receiveBufferLength: 262144,
-    transmitSlots: 32,
-    deferredFrames: 32,
     completionPayload: 'status',
     drainMs: 20,
   },
   /** What iPXE chooses (netvsc.h), byte for byte on the wire. */
   ipxe: {
+    ...FRAMES,
     outPages: 1,
     inPages: 1,
     packetLength: 512,
     receiveBufferLength: 65536,
-    transmitSlots: 32,
-    deferredFrames: 32,
     completionPayload: 'empty',
     drainMs: 0,
   },
 };
 
-/** Check what a user may have chosen; the rings are checked when they are made. @throws BadPolicy */
+/**
+ * Check what a user may have chosen; the rings are checked when they are made.
+ *
+ * @throws HypxeError BadPolicy
+ */
 export function checkPolicy(policy: NetvscPolicy): void {
-  const { receiveBufferLength, transmitSlots, deferredFrames, packetLength } = policy;
-  if (
-    isWithin(receiveBufferLength, PAGE_SIZE, ADDRESS_MAX, PAGE_SIZE) &&
-    isWithin(transmitSlots, 1, TRANSMIT_SLOTS_MAX, 1) &&
-    isWithin(deferredFrames, 1, DEFERRED_FRAMES_MAX, 1) &&
-    isWithin(packetLength, PACKET_MIN, PACKET_MAX, 8)
-  ) {
-    return;
-  }
-  const text = `receive buffer ${receiveBufferLength}, ${transmitSlots} slots, ${deferredFrames}`;
-  throw new HypxeError('BadPolicy', `${text} deferred, packets of ${packetLength}`);
-}
-
-/** Whether a number is a multiple of `unit` between two others. */
-export function isWithin(value: number, min: number, max: number, unit: number): boolean {
-  return value >= min && value <= max && value % unit === 0;
+  const limits = [
+    [policy.receiveBufferLength, PAGE_SIZE, ADDRESS_MAX, PAGE_SIZE],
+    [policy.transmitSlots, 1, TRANSMIT_SLOTS_MAX, 1],
+    [policy.deferredFrames, 1, DEFERRED_FRAMES_MAX, 1],
+    [policy.packetLength, PACKET_MIN, PACKET_MAX, 8],
+  ] as const;
+  const isValid = limits.every(
+    ([value, min, max, unit]) => value >= min && value <= max && value % unit === 0,
+  );
+  if (!isValid) throw new HypxeError('BadPolicy', `no device with ${JSON.stringify(policy)}`);
 }

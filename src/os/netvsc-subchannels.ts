@@ -130,7 +130,8 @@ export class NetvscSubchannels {
 
   #openQueue(offered: OfferedChannel): void {
     const { outPages, inPages, packetLength, targetVps, flowControl } = this.#policy;
-    const { log, device, packets, channel } = this.#netvsc;
+    const { log, device, transmits, channel } = this.#netvsc;
+    const packets = transmits.region;
     const queue = new Queue(offered, this.#netvsc);
     const targetVp = targetVps[this.#queues.length + 1] ?? 0;
     try {

@@ -44,10 +44,8 @@ const INITIALISE_ID = 0xe110e110;
 /** Added to the ID of a request whose like has timed out: its late answer is not this one's. */
 const RETRY_ID_STEP = 0x01000000;
 
-/** RNDIS version, and the longest transfer that is announced (iPXE RNDIS_MTU). */
-const VERSION_MAJOR = 1;
-const VERSION_MINOR = 0;
-const MAX_TRANSFER = 2048;
+/** RNDIS version 1.0, and the longest transfer that is announced (iPXE RNDIS_MTU). */
+const VERSION = [1, 0, 2048];
 
 /** Everything: a boot client must hear whatever it is sent (iPXE rndis_open). */
 const OPEN_FILTER =
@@ -60,31 +58,23 @@ const OPEN_FILTER =
 /** Added to the type of a request: the type of its answer. */
 const COMPLETION = 0x80000000;
 
-/** The least that a message must hold; others a header. */
+/** The messages that are known, and the least that each must hold. */
 const LENGTH_MIN: Readonly<Record<number, number>> = {
   [RndisType.PACKET]: RndisPacket.size,
   [RndisType.INDICATE_STATUS]: RndisIndicateStatus.size,
   [RndisType.KEEPALIVE]: RndisKeepalive.size,
-};
-
-/** The least that an answer must hold, so that it can be a success. */
-const ANSWER_MIN: Readonly<Record<number, number>> = {
   [RndisType.INITIALISE_CMPLT]: RndisInitialiseComplete.size,
   [RndisType.QUERY_CMPLT]: RndisQueryComplete.size,
   [RndisType.SET_CMPLT]: RndisSetComplete.size,
 };
 
-/** Words of a message that is no good that are in its log line. */
-const LOGGED_WORDS = 5;
-
-/** Length of a MAC address, and of a link state. */
+/** Length of a MAC address. */
 const ADDRESS_LENGTH = 6;
-const LINK_STATE_LENGTH = 4;
-
-/** No request is waited for; no status has come. */
-const NOTHING = -1;
 
 const EMPTY: Uint8Array = new Uint8Array(0);
+
+/** What is wrong with a message. */
+type Failure = ErrorName | undefined;
 
 export class RndisDevice implements NetDevice, RndisReceiver {
   readonly name: string;
@@ -102,9 +92,9 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   /** Requests that have timed out since the device was made. */
   #timeouts = 0;
   /** Request that is waited for, its answer's type; once answered its status and information. */
-  #awaitedId = NOTHING;
+  #awaitedId = 0;
   #awaitedType = 0;
-  #status = NOTHING;
+  #status: number | undefined;
   #info = EMPTY;
   #sequence = 0;
   /** The caller's frame buffer and its view: callers use one buffer over and over. */
@@ -123,8 +113,9 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   /** Learn addresses and link state: a complete open and close. @throws HypxeError, closed */
   describe(): void {
     this.#start(() => {
-      this.permanentAddress.set(this.#queryAddress(Oid.OID_802_3_PERMANENT_ADDRESS));
-      this.address.set(this.#queryAddress(Oid.OID_802_3_CURRENT_ADDRESS));
+      const query = (oid: number) => this.#query(oid, ADDRESS_LENGTH, 'BadAddress', 'MAC address');
+      this.permanentAddress.set(query(Oid.OID_802_3_PERMANENT_ADDRESS));
+      this.address.set(query(Oid.OID_802_3_CURRENT_ADDRESS));
     });
     this.#stop();
   }
@@ -159,15 +150,15 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     this.#transport.abandon();
   }
 
-  /** Open the transport, initialise, do something more, and see to the link. */
+  /** Open the transport, initialise, do something more, and ask for the link. */
   #start(action: () => void): void {
     this.#transport.open();
     try {
-      const version = [VERSION_MAJOR, VERSION_MINOR, MAX_TRANSFER];
-      this.#request('INITIALISE', RndisType.INITIALISE, INITIALISE_ID, ...version);
+      this.#request('INITIALISE', RndisType.INITIALISE, INITIALISE_ID, ...VERSION);
       this.#initialised = true;
       action();
-      this.#queryLink();
+      const info = this.#query(Oid.GEN_MEDIA_CONNECT_STATUS, 4, 'BadRndisMessage', 'link state');
+      this.#setLink(new DataView(info.buffer).getUint32(0, true) === MediaState.CONNECTED);
     } catch (error) {
       this.#stop();
       throw error;
@@ -185,16 +176,6 @@ export class RndisDevice implements NetDevice, RndisReceiver {
 
   #setFilter(filter: number): void {
     this.#requestOid('SET', RndisType.SET, Oid.GEN_CURRENT_PACKET_FILTER, filter);
-  }
-
-  #queryAddress(oid: number): Uint8Array {
-    return this.#query(oid, ADDRESS_LENGTH, 'BadAddress', 'MAC address');
-  }
-
-  #queryLink(): void {
-    const oid = Oid.GEN_MEDIA_CONNECT_STATUS;
-    const info = this.#query(oid, LINK_STATE_LENGTH, 'BadRndisMessage', 'link state');
-    this.#setLink(viewOf(info).getUint32(0, true) === MediaState.CONNECTED);
   }
 
   #setLink(up: boolean): void {
@@ -229,10 +210,17 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   #request(what: string, type: number, id: number, ...words: number[]): void {
     this.#awaitedId = id;
     this.#awaitedType = type + COMPLETION;
-    this.#status = NOTHING;
+    this.#status = undefined;
     try {
       this.#send(what, type, id, ...words);
-      if (!waitFor(this.#transport.clock, REQUEST_TIMEOUT_MS, () => this.#isAnswered(what))) {
+      const answered = waitFor(this.#transport.clock, REQUEST_TIMEOUT_MS, () => {
+        this.#transport.poll();
+        if (this.#status !== undefined) return true;
+        const { failure } = this.#transport;
+        if (failure !== undefined) throw new HypxeError(failure, `device gone during ${what}`);
+        return false;
+      });
+      if (!answered) {
         this.#timeouts++;
         const text = `no answer to ${what} within ${REQUEST_TIMEOUT_MS} ms`;
         throw new HypxeError('NoAnswer', text);
@@ -241,17 +229,8 @@ export class RndisDevice implements NetDevice, RndisReceiver {
       this.#awaitedType = 0;
     }
     if (this.#status === RndisStatus.SUCCESS) return;
-    const text = `${what} failed with status ${hex(this.#status)}`;
+    const text = `${what} failed with status ${hex(this.#status!)}`;
     throw new HypxeError('RequestFailed', text, this.#status);
-  }
-
-  /** @throws HypxeError what broke the transport */
-  #isAnswered(what: string): boolean {
-    this.#transport.poll();
-    if (this.#status !== NOTHING) return true;
-    const { failure } = this.#transport;
-    if (failure !== undefined) throw new HypxeError(failure, `device gone during ${what}`);
-    return false;
   }
 
   /** Send a control message of words. @throws HypxeError NoBuffer, or what broke the transport */
@@ -298,22 +277,19 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     memory.set32(buffer + RndisPacket.at.length, total);
     memory.set32(buffer + RndisPacket.at.dataOffset, RndisPacket.size - RNDIS_BODY);
     memory.set32(buffer + RndisPacket.at.dataLength, length);
-    this.#copyFrame(buffer + RndisPacket.size, frame, length);
-    return this.#transport.transmit(buffer, total, sequence);
-  }
 
-  #copyFrame(address: number, frame: Uint8Array, length: number): void {
     // The engine copies a whole array fastest; for a part of one it would make a view each time
-    const { memory } = this.#transport;
+    const data = buffer + RndisPacket.size;
     if (length === frame.length) {
-      memory.bytes.set(frame, address);
-      return;
+      memory.bytes.set(frame, data);
+    } else {
+      if (frame !== this.#frame) {
+        this.#frame = frame;
+        this.#frameView = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
+      }
+      memory.copyIn(data, this.#frameView!, 0, length);
     }
-    if (frame !== this.#frame) {
-      this.#frame = frame;
-      this.#frameView = viewOf(frame);
-    }
-    memory.copyIn(address, this.#frameView!, 0, length);
+    return this.#transport.transmit(buffer, total, sequence);
   }
 
   transmitted(sequence: number, error: ErrorName | undefined): void {
@@ -330,38 +306,32 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   }
 
   received(bytes: Uint8Array, view: DataView, offset: number, length: number): void {
-    // The length in the header is not looked at: `length` is the message's extent
+    // The length in the header is not looked at: `length` is the message's extent. The word behind
+    // the header is a request ID or a status
     const type = length < RndisHeader.size ? 0 : view.getUint32(offset + RndisHeader.at.type, true);
-    let error: ErrorName | undefined;
-    if (length < (LENGTH_MIN[type] ?? RndisHeader.size)) {
+    const word = length < RNDIS_BODY + 4 ? undefined : view.getUint32(offset + RNDIS_BODY, true);
+    const min = LENGTH_MIN[type] ?? RndisHeader.size;
+    let error: Failure;
+    if (type >= COMPLETION && min > RndisHeader.size) {
+      // One that is too short to say what it answers can only answer what was asked
+      this.#answered(bytes, view, offset, length, word ?? this.#awaitedId);
+    } else if (length < min) {
       error = 'BadRndisMessage';
     } else if (type === RndisType.PACKET) {
       error = this.#receivedPacket(bytes, view, offset, length);
     } else if (type === RndisType.INDICATE_STATUS) {
-      error = this.#receivedStatus(view.getUint32(offset + RndisIndicateStatus.at.status, true));
+      error = this.#receivedStatus(word!);
     } else if (type === RndisType.KEEPALIVE) {
-      this.#answerKeepalive(view.getUint32(offset + RndisKeepalive.at.requestId, true));
-    } else if (ANSWER_MIN[type] !== undefined) {
-      this.#answered(bytes, view, offset, length, type);
+      this.#answerKeepalive(word!);
     } else {
       error = 'UnknownMessage';
     }
     if (error === undefined) return;
-
-    // Show how it begins
-    let text = `message of ${length} bytes:`;
-    for (let i = 0; i < LOGGED_WORDS && 4 * i + 4 <= length; i++) {
-      text += ` ${hex(view.getUint32(offset + 4 * i, true))}`;
-    }
+    const text = `message ${hex(type)} ${hex(word ?? 0)} of ${length} bytes`;
     this.receiveFailed(error, text, bytes, offset, length);
   }
 
-  #receivedPacket(
-    bytes: Uint8Array,
-    view: DataView,
-    offset: number,
-    length: number,
-  ): ErrorName | undefined {
+  #receivedPacket(bytes: Uint8Array, view: DataView, offset: number, length: number): Failure {
     // Locate and check the data
     const dataOffset = view.getUint32(offset + RndisPacket.at.dataOffset, true);
     const dataLength = view.getUint32(offset + RndisPacket.at.dataLength, true);
@@ -374,7 +344,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     return undefined;
   }
 
-  #receivedStatus(status: number): ErrorName | undefined {
+  #receivedStatus(status: number): Failure {
     if (status === RndisStatus.MEDIA_CONNECT) this.#setLink(true);
     else if (status === RndisStatus.MEDIA_DISCONNECT) this.#setLink(false);
     // Windows Server 2012 R2 at start of day: nothing to do (iPXE f6a3bc0aa)
@@ -390,35 +360,27 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   }
 
   /** Wake whoever waits for an answer. Malformed ones wake too (iPXE's defect 11). */
-  #answered(bytes: Uint8Array, view: DataView, offset: number, length: number, type: number): void {
+  #answered(bytes: Uint8Array, view: DataView, offset: number, length: number, id: number): void {
     const { log } = this.#transport;
-    // One that is too short to say what it answers can only answer what was asked
-    const hasId = length >= RNDIS_BODY + 4;
-    const id = hasId ? view.getUint32(offset + RNDIS_BODY, true) : this.#awaitedId;
+    const type = view.getUint32(offset + RndisHeader.at.type, true);
     if (type !== this.#awaitedType || id !== this.#awaitedId) {
       log.info('RNDIS', this.instance, `unexpected answer ${hex(type)} to ${hex(id)}`);
       return;
     }
-    this.#status = RndisStatus.FAILURE;
-    if (length < ANSWER_MIN[type]!) {
-      log.warning('RNDIS', this.instance, `answer ${hex(type)} of ${length} bytes`);
-      return;
-    }
-    const status = view.getUint32(offset + RndisSetComplete.at.status, true);
+    let isWhole = length >= LENGTH_MIN[type]!;
+    const status = isWhole ? view.getUint32(offset + RndisSetComplete.at.status, true) : 0;
 
     // Locate, check and copy the information
-    if (type === RndisType.QUERY_CMPLT && status === RndisStatus.SUCCESS) {
+    if (type === RndisType.QUERY_CMPLT && isWhole && status === RndisStatus.SUCCESS) {
       const infoOffset = view.getUint32(offset + RndisQueryComplete.at.infoOffset, true);
       const infoLength = view.getUint32(offset + RndisQueryComplete.at.infoLength, true);
-      if (!isInside(infoOffset, infoLength, length)) {
-        const text = `information [${infoOffset},+${infoLength}) in ${length} bytes`;
-        log.warning('RNDIS', this.instance, text);
-        return;
-      }
       const from = offset + RNDIS_BODY + infoOffset;
-      this.#info = bytes.slice(from, from + infoLength);
+      isWhole = isInside(infoOffset, infoLength, length);
+      if (isWhole) this.#info = bytes.slice(from, from + infoLength);
     }
-    this.#status = status;
+    this.#status = isWhole ? status : RndisStatus.FAILURE;
+    if (isWhole) return;
+    log.warning('RNDIS', this.instance, `malformed answer ${hex(type)} of ${length} bytes`);
   }
 
   receiveFailed(error: ErrorName, text: string, bytes = EMPTY, offset = 0, length = 0): void {
@@ -434,10 +396,6 @@ function isInside(offset: number, partLength: number, length: number): boolean {
   return offset <= body && partLength <= body - offset;
 }
 
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
 function hex(value: number): string {
-  return `0x${(value >>> 0).toString(16)}`;
+  return `0x${value.toString(16)}`;
 }

@@ -11,7 +11,18 @@
 import type { ErrorName } from '../error.ts';
 import type { Region, SharedMemory } from '../memory/shared-memory.ts';
 import type { TransmitResult } from '../net/device.ts';
-import { RNDIS_BUFFER_SIZE, SEQUENCE_CONTROL } from '../rndis/transport.ts';
+import { RNDIS_BUFFER_SIZE, SEQUENCE_CONTROL, type RndisReceiver } from '../rndis/transport.ts';
+import type { VmbusChannel } from '../vmbus/channel.ts';
+import type { Packet } from '../vmbus/packet.ts';
+import type { NetvscPart } from './part.ts';
+import { BASE_ID, type NetvscPolicy } from './policy.ts';
+import {
+  NVSP_NO_SEND_BUFFER,
+  NvspRndisPacketComplete,
+  NvspStatus,
+  NvspType,
+  RndisChannel,
+} from './protocol.ts';
 
 /** Messages that only control messages may have in flight beyond the frames. */
 const CONTROL_RESERVE = 4;
@@ -22,15 +33,15 @@ const CONTROL_FIRST_ID = 0x40;
 /** No buffer, no ID. */
 const NONE = -1;
 
-/** What carries the messages, and hears what became of them. */
+/** What carries the messages, and who hears what became of them. */
 export interface MessageCarrier {
-  /** Send a message under an ID. Returns false if there is no room. */
-  send(id: number, address: number, length: number, control: boolean): boolean;
-  /** A message was completed, or given up. */
-  transmitted(sequence: number, error: ErrorName | undefined): void;
+  readonly channel: VmbusChannel | undefined;
+  readonly part: NetvscPart | undefined;
+  readonly messageLength: number;
+  readonly receiver: RndisReceiver | undefined;
 }
 
-export class TransmitBuffers {
+export class TransmitPath {
   /** The memory of the buffers while there is any. */
   region: Region | undefined;
   /** Messages that are with the host. */
@@ -38,6 +49,9 @@ export class TransmitBuffers {
   readonly #pages: SharedMemory;
   readonly #slots: number;
   readonly #carrier: MessageCarrier;
+  /** The NVSP messages beside a frame and beside a control message. */
+  readonly #dataMessage: Uint8Array;
+  readonly #controlMessage: Uint8Array;
   /** By buffer: length and sequence number of its message. */
   readonly #lengths: Int32Array;
   readonly #sequences: Int32Array;
@@ -55,16 +69,19 @@ export class TransmitBuffers {
   #deferredIn = 0;
   #deferredOut = 0;
 
-  constructor(pages: SharedMemory, slots: number, deferred: number, carrier: MessageCarrier) {
-    const buffers = slots + deferred + CONTROL_RESERVE;
+  constructor(pages: SharedMemory, policy: NetvscPolicy, carrier: MessageCarrier) {
+    const { transmitSlots, deferredFrames } = policy;
+    const buffers = transmitSlots + deferredFrames + CONTROL_RESERVE;
     this.#pages = pages;
-    this.#slots = slots;
+    this.#slots = transmitSlots;
     this.#carrier = carrier;
+    this.#dataMessage = rndisMessage(carrier.messageLength, RndisChannel.DATA);
+    this.#controlMessage = rndisMessage(carrier.messageLength, RndisChannel.CONTROL);
     this.#lengths = new Int32Array(buffers);
     this.#sequences = new Int32Array(buffers);
     this.#free = new Int32Array(buffers);
-    this.#ids = new Uint8Array(slots);
-    this.#deferred = new Int32Array(deferred);
+    this.#ids = new Uint8Array(transmitSlots);
+    this.#deferred = new Int32Array(deferredFrames);
   }
 
   /** Allocate the buffers; everything is free. @throws HypxeError OutOfMemory */
@@ -90,7 +107,7 @@ export class TransmitBuffers {
     while (this.#deferredOut < this.#deferredIn) {
       const buffer = this.#deferred[this.#deferredOut++ % this.#deferred.length]!;
       this.#free[this.#freeCount++] = buffer;
-      this.#carrier.transmitted(this.#sequences[buffer]!, 'TransmitCancelled');
+      this.#carrier.receiver?.transmitted(this.#sequences[buffer]!, 'TransmitCancelled');
     }
   }
 
@@ -145,12 +162,30 @@ export class TransmitBuffers {
     this.#buffers[id] = buffer;
     this.inFlight++;
 
-    // Send, or take it back as if it had never been taken
+    // Send, or give it back as if it had never been taken
+    const { part, channel } = this.#carrier;
     const address = this.#addressOf(buffer);
-    if (this.#carrier.send(id, address, this.#lengths[buffer]!, control)) return true;
+    const length = this.#lengths[buffer]!;
+    const sent =
+      control || part === undefined
+        ? this.sendDirect(channel!, id, address, length, control)
+        : part.send(id, address, length);
+    if (sent) return true;
     if (id < CONTROL_FIRST_ID) this.#taken--;
     this.#leave(id, 'never sent');
     return false;
+  }
+
+  sendDirect(
+    channel: VmbusChannel,
+    id: number,
+    address: number,
+    length: number,
+    control: boolean,
+  ): boolean {
+    const message = control ? this.#controlMessage : this.#dataMessage;
+    this.#pages.share(this.region!, 'GPA direct packets');
+    return channel.sendGpaDirect(BASE_ID + id, address, length, message, message.length);
   }
 
   #addressOf(buffer: number): number {
@@ -159,10 +194,14 @@ export class TransmitBuffers {
 
   // --- completions ---
 
-  /** The host has completed a message. Returns false if there is none with that ID. */
-  completed(id: number, error: ErrorName | undefined): boolean {
+  /** A completion of the host. Returns false if there is no message with that ID. */
+  completed(id: number, { view, payload, payloadLength }: Packet): boolean {
     if (!(this.#buffers[id]! >= 0)) return false;
-    this.#finish(id, error, 'completion');
+    // A completion without payload is a success; iPXE never looks at it
+    const failed =
+      payloadLength >= NvspRndisPacketComplete.size &&
+      view.getUint32(payload + NvspRndisPacketComplete.at.status, true) !== NvspStatus.SUCCESS;
+    this.#finish(id, failed ? 'TransmitFailed' : undefined, 'completion');
     this.sendDeferred();
     return true;
   }
@@ -173,7 +212,7 @@ export class TransmitBuffers {
     this.#free[this.#freeCount++] = buffer;
     if (id < CONTROL_FIRST_ID) this.#ids[this.#given++ % this.#slots] = id;
     this.#leave(id, letGoBy);
-    this.#carrier.transmitted(this.#sequences[buffer]!, error);
+    this.#carrier.receiver?.transmitted(this.#sequences[buffer]!, error);
   }
 
   /** The last message that the host lets go of takes the buffers out of the ledger. */
@@ -182,4 +221,16 @@ export class TransmitBuffers {
     if (--this.inFlight > 0 || letGoBy === undefined) return;
     this.#pages.revoke(this.region!, letGoBy);
   }
+}
+
+/** The NVSP message beside an RNDIS message that is not in a send buffer. */
+function rndisMessage(length: number, channelType: number): Uint8Array {
+  return nvspMessage(length, NvspType.SEND_RNDIS_PACKET, channelType, NVSP_NO_SEND_BUFFER);
+}
+
+/** An NVSP message of words, zero behind them. */
+export function nvspMessage(length: number, ...words: readonly number[]): Uint8Array {
+  const view = new DataView(new ArrayBuffer(length));
+  words.forEach((word, i) => view.setUint32(4 * i, word, true));
+  return new Uint8Array(view.buffer);
 }

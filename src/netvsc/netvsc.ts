@@ -84,23 +84,23 @@ export class Netvsc implements RndisTransport, NetvscHost {
   /** @throws HypxeError BadPolicy */
   constructor(device: VmbusDevice, policy: NetvscPolicy, plug?: NetvscPlug) {
     checkPolicy(policy);
-    const { pages, connection } = device;
-    const { receiveBufferLength, packetLength } = policy;
     this.name = device.name;
     this.log = device.log;
-    this.clock = connection.hv.clock;
-    this.memory = pages.memory;
+    this.clock = device.connection.hv.clock;
+    this.memory = device.pages.memory;
     this.device = device;
     this.#policy = policy;
 
     // The ranges of one packet do not overlap on any correct host: so many bytes hold their copies
-    this.#bytes = new Uint8Array(receiveBufferLength);
+    this.#bytes = new Uint8Array(policy.receiveBufferLength);
     this.#view = new DataView(this.#bytes.buffer);
-    this.#lengths = new Int32Array((packetLength - XferPageHeader.size) / XferPageRange.size);
+    this.#lengths = new Int32Array(
+      (policy.packetLength - XferPageHeader.size) / XferPageRange.size,
+    );
 
     this.part = plug?.(this);
     this.messageLength = this.part?.messageLength ?? NVSP_MESSAGE_SIZE;
-    this.transmits = new TransmitPath(pages, policy, this);
+    this.transmits = new TransmitPath(device.pages, policy, this);
   }
 
   // --- open and close ---
@@ -358,6 +358,8 @@ export class Netvsc implements RndisTransport, NetvscHost {
    */
   #copyRanges({ view, rangeCount }: Packet): number {
     const { address, length: size } = this.#receiveBuffer!;
+    const { memory } = this;
+    const copies = this.#view;
     let count = 0;
     let used = 0;
     for (let i = 0; i < rangeCount; i++) {
@@ -372,7 +374,7 @@ export class Netvsc implements RndisTransport, NetvscHost {
         this.malformed(inside ? 'RangesTooLong' : 'RangeOutsideBuffer', text);
         continue;
       }
-      this.memory.copyOut(address + offset, this.#view, used, length);
+      memory.copyOut(address + offset, copies, used, length);
       this.#lengths[count++] = length;
       used += length;
     }

@@ -58,16 +58,6 @@ const OPEN_FILTER =
 /** Added to the type of a request: the type of its answer. */
 const COMPLETION = 0x80000000;
 
-/** The messages that are known, and the least that each must hold. */
-const LENGTH_MIN: Readonly<Record<number, number>> = {
-  [RndisType.PACKET]: RndisPacket.size,
-  [RndisType.INDICATE_STATUS]: RndisIndicateStatus.size,
-  [RndisType.KEEPALIVE]: RndisKeepalive.size,
-  [RndisType.INITIALISE_CMPLT]: RndisInitialiseComplete.size,
-  [RndisType.QUERY_CMPLT]: RndisQueryComplete.size,
-  [RndisType.SET_CMPLT]: RndisSetComplete.size,
-};
-
 /** Length of a MAC address. */
 const ADDRESS_LENGTH = 6;
 
@@ -180,9 +170,8 @@ export class RndisDevice implements NetDevice, RndisReceiver {
 
   #setLink(up: boolean): void {
     this.link = up ? 'up' : 'down';
-    const { log } = this.#transport;
-    log.info('RNDIS', this.instance, `link is ${this.link}`);
-    log.emit({ kind: 'link', name: this.name, up });
+    this.#transport.log.info('RNDIS', this.instance, `link is ${this.link}`);
+    this.#transport.log.emit({ kind: 'link', name: this.name, up });
     this.observer?.linkChanged(up);
   }
 
@@ -310,7 +299,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     // the header is a request ID or a status
     const type = length < RndisHeader.size ? 0 : view.getUint32(offset + RndisHeader.at.type, true);
     const word = length < RNDIS_BODY + 4 ? undefined : view.getUint32(offset + RNDIS_BODY, true);
-    const min = LENGTH_MIN[type] ?? RndisHeader.size;
+    const min = lengthMin(type);
     let error: Failure;
     if (type >= COMPLETION && min > RndisHeader.size) {
       // One that is too short to say what it answers can only answer what was asked
@@ -367,7 +356,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
       log.info('RNDIS', this.instance, `unexpected answer ${hex(type)} to ${hex(id)}`);
       return;
     }
-    let isWhole = length >= LENGTH_MIN[type]!;
+    let isWhole = length >= lengthMin(type);
     const status = isWhole ? view.getUint32(offset + RndisSetComplete.at.status, true) : 0;
 
     // Locate, check and copy the information
@@ -388,6 +377,16 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     this.#transport.log.warning('RNDIS', this.instance, `${error}: ${text}`);
     this.observer?.receiveError(error, bytes, offset, length);
   }
+}
+
+/** The least that a message must hold: more than a header if it is known at all. */
+function lengthMin(type: number): number {
+  if (type === RndisType.PACKET) return RndisPacket.size;
+  if (type === RndisType.INDICATE_STATUS) return RndisIndicateStatus.size;
+  if (type === RndisType.KEEPALIVE) return RndisKeepalive.size;
+  if (type === RndisType.INITIALISE_CMPLT) return RndisInitialiseComplete.size;
+  if (type === RndisType.QUERY_CMPLT) return RndisQueryComplete.size;
+  return type === RndisType.SET_CMPLT ? RndisSetComplete.size : RndisHeader.size;
 }
 
 /** Whether a part of a message lies within it. Offsets count from the body. */

@@ -37,9 +37,8 @@ const NDIS_VERSION_ID = 0x21;
 const RECEIVE_BUFFER_ID = 0x22;
 const REVOKE_ID = 0x23;
 
-/** NDIS version that is announced. */
-const NDIS_MAJOR = 6;
-const NDIS_MINOR = 1;
+/** NDIS version that is announced: major and minor. */
+const NDIS_VERSION = [6, 1];
 
 /** How long the host may take to complete a request, in ms. */
 const REQUEST_TIMEOUT_MS = 1000;
@@ -197,7 +196,7 @@ export class Netvsc implements RndisTransport, NetvscHost {
     }
 
     // Announce the NDIS version. The completion may be empty
-    const version = [NvspType.SEND_NDIS_VERSION, NDIS_MAJOR, NDIS_MINOR];
+    const version = [NvspType.SEND_NDIS_VERSION, ...NDIS_VERSION];
     this.request(NDIS_VERSION_ID, 'NDIS version', version);
   }
 
@@ -225,7 +224,16 @@ export class Netvsc implements RndisTransport, NetvscHost {
     this.#awaited = id;
     try {
       this.tell(what, words, BASE_ID + id);
-      if (!waitFor(this.clock, REQUEST_TIMEOUT_MS, () => this.#isCompleted(what))) {
+      const completed = waitFor(this.clock, REQUEST_TIMEOUT_MS, () => {
+        // Messages too: they may say that the device is gone
+        this.device.connection.poll();
+        this.pollPackets();
+        if (this.#completion !== undefined) return true;
+        const { failure } = this;
+        if (failure !== undefined) throw new HypxeError(failure, `device gone during NVSP ${what}`);
+        return false;
+      });
+      if (!completed) {
         const text = `host did not complete NVSP ${what} within ${REQUEST_TIMEOUT_MS} ms`;
         throw new HypxeError('NoCompletion', text);
       }
@@ -241,17 +249,6 @@ export class Netvsc implements RndisTransport, NetvscHost {
       this.#awaited = NOTHING;
       this.#completion = undefined;
     }
-  }
-
-  /** @throws HypxeError what broke the device */
-  #isCompleted(what: string): boolean {
-    // Messages too: they may say that the device is gone
-    this.device.connection.poll();
-    this.pollPackets();
-    if (this.#completion !== undefined) return true;
-    const { failure } = this;
-    if (failure !== undefined) throw new HypxeError(failure, `device gone during NVSP ${what}`);
-    return false;
   }
 
   tell(what: string, words: readonly number[], transactionId = 0): void {

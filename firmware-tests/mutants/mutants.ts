@@ -195,15 +195,15 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'NVSP requests are waited for without a time limit',
     file: 'src/netvsc/netvsc.ts',
-    search: 'waitFor(this.clock, REQUEST_TIMEOUT_MS,',
-    replace: 'waitFor(this.clock, Infinity,',
+    search: 'waitAnswer(this, REQUEST_TIMEOUT_MS,',
+    replace: 'waitAnswer(this, Infinity,',
     found: ['packet.19/field:descriptor.transactionId=inc'],
   },
   {
     name: 'RNDIS requests are waited for without a time limit',
     file: 'src/rndis/rndis.ts',
-    search: 'waitFor(this.#transport.clock, REQUEST_TIMEOUT_MS,',
-    replace: 'waitFor(this.#transport.clock, Infinity,',
+    search: 'waitAnswer(this.#transport, REQUEST_TIMEOUT_MS,',
+    replace: 'waitAnswer(this.#transport, Infinity,',
     found: ['loader:packet.21/field:descriptor.type=0'],
   },
   // --- unchecked lengths, offsets and indices ---

@@ -10,8 +10,8 @@ import type { Log } from '../events.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { Region } from '../memory/shared-memory.ts';
 import type { TransmitResult } from '../net/device.ts';
-import type { RndisReceiver, RndisTransport } from '../rndis/transport.ts';
-import { TICKS_PER_MS, waitFor, type Clock } from '../time.ts';
+import { waitAnswer, type RndisReceiver, type RndisTransport } from '../rndis/transport.ts';
+import { TICKS_PER_MS, type Clock } from '../time.ts';
 import type { VmbusChannel } from '../vmbus/channel.ts';
 import type { VmbusDevice } from '../vmbus/device.ts';
 import type { Gpadl } from '../vmbus/gpadl.ts';
@@ -105,7 +105,6 @@ export class Netvsc implements RndisTransport, NetvscHost {
   // --- open and close ---
 
   open(): void {
-    const { outPages, inPages, packetLength, completionPayload } = this.#policy;
     try {
       // Buffers first: hosts want the receive buffer's GPADL torn down after the channel is closed,
       // so it is established before the channel is opened (iPXE cd68d93b6)
@@ -116,9 +115,9 @@ export class Netvsc implements RndisTransport, NetvscHost {
 
       // Open channel
       const packets = this.transmits.region;
-      const sizes = { outPages, inPages, packetLength, packets, ...this.part?.sizes };
-      this.channel = this.device.open(this, sizes);
-      if (completionPayload === 'status') this.channel.completionPayload = COMPLETION_PAYLOAD;
+      this.channel = this.device.open(this, { ...this.#policy, packets, ...this.part?.sizes });
+      if (this.#policy.completionPayload === 'status')
+        this.channel.completionPayload = COMPLETION_PAYLOAD;
 
       // Initialise NVSP, and give the host the receive buffer
       if (this.part === undefined) this.#negotiate();
@@ -224,14 +223,11 @@ export class Netvsc implements RndisTransport, NetvscHost {
     this.#awaited = id;
     try {
       this.tell(what, words, BASE_ID + id);
-      const completed = waitFor(this.clock, REQUEST_TIMEOUT_MS, () => {
+      const completed = waitAnswer(this, REQUEST_TIMEOUT_MS, what, () => {
         // Messages too: they may say that the device is gone
         this.device.connection.poll();
         this.pollPackets();
-        if (this.#completion !== undefined) return true;
-        const { failure } = this;
-        if (failure !== undefined) throw new HypxeError(failure, `device gone during NVSP ${what}`);
-        return false;
+        return this.#completion !== undefined;
       });
       if (!completed) {
         const text = `host did not complete NVSP ${what} within ${REQUEST_TIMEOUT_MS} ms`;

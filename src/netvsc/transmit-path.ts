@@ -47,11 +47,9 @@ export class TransmitPath {
   /** Messages that are with the host. */
   inFlight = 0;
   readonly #pages: SharedMemory;
-  readonly #slots: number;
   readonly #carrier: MessageCarrier;
   /** The NVSP messages beside a frame and beside a control message. */
-  readonly #dataMessage: Uint8Array;
-  readonly #controlMessage: Uint8Array;
+  readonly #messages: readonly Uint8Array[];
   /** By buffer: length and sequence number of its message. */
   readonly #lengths: Int32Array;
   readonly #sequences: Int32Array;
@@ -73,10 +71,10 @@ export class TransmitPath {
     const { transmitSlots, deferredFrames } = policy;
     const buffers = transmitSlots + deferredFrames + CONTROL_RESERVE;
     this.#pages = pages;
-    this.#slots = transmitSlots;
     this.#carrier = carrier;
-    this.#dataMessage = rndisMessage(carrier.messageLength, RndisChannel.DATA);
-    this.#controlMessage = rndisMessage(carrier.messageLength, RndisChannel.CONTROL);
+    this.#messages = [RndisChannel.DATA, RndisChannel.CONTROL].map((channel) =>
+      nvspMessage(carrier.messageLength, NvspType.SEND_RNDIS_PACKET, channel, NVSP_NO_SEND_BUFFER),
+    );
     this.#lengths = new Int32Array(buffers);
     this.#sequences = new Int32Array(buffers);
     this.#free = new Int32Array(buffers);
@@ -89,9 +87,9 @@ export class TransmitPath {
     const { length } = this.#free;
     this.region = this.#pages.allocate('tx-buffer', length * RNDIS_BUFFER_SIZE);
     for (let i = 0; i < length; i++) this.#free[i] = length - 1 - i;
-    for (let id = 0; id < this.#slots; id++) this.#ids[id] = id;
+    for (let id = 0; id < this.#ids.length; id++) this.#ids[id] = id;
     this.#freeCount = length;
-    this.#given = this.#slots;
+    this.#given = this.#ids.length;
     this.#taken = this.#deferredIn = this.#deferredOut = 0;
   }
 
@@ -156,7 +154,7 @@ export class TransmitPath {
     // Take the next ID
     const control = this.#sequences[buffer] === SEQUENCE_CONTROL;
     let id = NONE;
-    if (this.#taken < this.#given) id = this.#ids[this.#taken++ % this.#slots]!;
+    if (this.#taken < this.#given) id = this.#ids[this.#taken++ % this.#ids.length]!;
     else if (control) id = this.#buffers.indexOf(NONE, CONTROL_FIRST_ID);
     if (id < 0) return false;
     this.#buffers[id] = buffer;
@@ -183,7 +181,7 @@ export class TransmitPath {
     length: number,
     control: boolean,
   ): boolean {
-    const message = control ? this.#controlMessage : this.#dataMessage;
+    const message = this.#messages[control ? RndisChannel.CONTROL : RndisChannel.DATA]!;
     this.#pages.share(this.region!, 'GPA direct packets');
     return channel.sendGpaDirect(BASE_ID + id, address, length, message, message.length);
   }
@@ -210,7 +208,7 @@ export class TransmitPath {
   #finish(id: number, error: ErrorName | undefined, letGoBy: string | undefined): void {
     const buffer = this.#buffers[id]!;
     this.#free[this.#freeCount++] = buffer;
-    if (id < CONTROL_FIRST_ID) this.#ids[this.#given++ % this.#slots] = id;
+    if (id < CONTROL_FIRST_ID) this.#ids[this.#given++ % this.#ids.length] = id;
     this.#leave(id, letGoBy);
     this.#carrier.receiver?.transmitted(this.#sequences[buffer]!, error);
   }
@@ -221,11 +219,6 @@ export class TransmitPath {
     if (--this.inFlight > 0 || letGoBy === undefined) return;
     this.#pages.revoke(this.region!, letGoBy);
   }
-}
-
-/** The NVSP message beside an RNDIS message that is not in a send buffer. */
-function rndisMessage(length: number, channelType: number): Uint8Array {
-  return nvspMessage(length, NvspType.SEND_RNDIS_PACKET, channelType, NVSP_NO_SEND_BUFFER);
 }
 
 /** An NVSP message of words, zero behind them. */

@@ -16,7 +16,6 @@ import {
   type NetStatistics,
   type TransmitResult,
 } from '../net/device.ts';
-import { waitFor } from '../time.ts';
 import {
   MediaState,
   Oid,
@@ -33,7 +32,8 @@ import {
   RndisStatus,
   RndisType,
 } from './protocol.ts';
-import { SEQUENCE_CONTROL, type RndisReceiver, type RndisTransport } from './transport.ts';
+import type { RndisReceiver, RndisTransport } from './transport.ts';
+import { SEQUENCE_CONTROL, waitAnswer } from './transport.ts';
 
 /** How long the device may take to answer a request, in ms. */
 const REQUEST_TIMEOUT_MS = 1000;
@@ -202,12 +202,9 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     this.#status = undefined;
     try {
       this.#send(what, type, id, ...words);
-      const answered = waitFor(this.#transport.clock, REQUEST_TIMEOUT_MS, () => {
+      const answered = waitAnswer(this.#transport, REQUEST_TIMEOUT_MS, what, () => {
         this.#transport.poll();
-        if (this.#status !== undefined) return true;
-        const { failure } = this.#transport;
-        if (failure !== undefined) throw new HypxeError(failure, `device gone during ${what}`);
-        return false;
+        return this.#status !== undefined;
       });
       if (!answered) {
         this.#timeouts++;

@@ -5,11 +5,11 @@
  * elsewhere). RNDIS builds its messages in buffers of the transport, in place.
  */
 
-import type { ErrorName } from '../error.ts';
+import { HypxeError, type ErrorName } from '../error.ts';
 import type { Log } from '../events.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { TransmitResult } from '../net/device.ts';
-import type { Clock } from '../time.ts';
+import { waitFor, type Clock } from '../time.ts';
 
 /** Longest RNDIS message that fits into a buffer of the transport, in bytes. */
 export const RNDIS_BUFFER_SIZE = 2048;
@@ -64,4 +64,26 @@ export interface RndisTransport {
   transmit(buffer: number, length: number, sequence: number): TransmitResult;
   /** Take everything that has come. */
   poll(): void;
+}
+
+/**
+ * Wait for an answer, as long as there is somebody who could give it.
+ *
+ * @param what for the text of the error
+ * @param answered one look
+ * @returns false if the time is over
+ * @throws HypxeError what broke the transport
+ */
+export function waitAnswer(
+  transport: Pick<RndisTransport, 'clock' | 'failure'>,
+  timeoutMs: number,
+  what: string,
+  answered: () => boolean,
+): boolean {
+  return waitFor(transport.clock, timeoutMs, () => {
+    if (answered()) return true;
+    const { failure } = transport;
+    if (failure !== undefined) throw new HypxeError(failure, `device gone during ${what}`);
+    return false;
+  });
 }

@@ -14,6 +14,7 @@ import { GuestMemory } from './memory/guest-memory.ts';
 import { SharedMemory, type Region } from './memory/shared-memory.ts';
 import type { NetDevice } from './net/device.ts';
 import { NetvscDriver } from './netvsc/driver.ts';
+import type { NetvscPlug } from './netvsc/part.ts';
 import { NETVSC_PRESETS, type NetvscPolicy, type PresetName } from './netvsc/policy.ts';
 import type { Clock } from './time.ts';
 import { VmbusBus, type VmbusDriver } from './vmbus/bus.ts';
@@ -34,6 +35,8 @@ export interface DriverOptions {
   readonly preset?: PresetName;
   /** Single choices that differ from the preset. */
   readonly policy?: Partial<NetvscPolicy>;
+  /** What each network device shall do beyond the firmware: a part of `src/os/`. */
+  readonly netvsc?: NetvscPlug;
   /** Reader of the event stream. */
   readonly events?: EventSink;
   /** Source of guest memory; by default the top of the usable ranges of the memory map. */
@@ -89,7 +92,7 @@ export class HypervDriver {
     const clock = options.clock ?? (ipxe ? 'counter' : 'best');
     this.hv = new HyperV(platform, this.#pages, this.log, { guestOsId, cancel, clock });
     this.random = options.random ?? xorshift(this.hv.clock);
-    this.#net = new NetvscDriver(policy, this.log);
+    this.#net = new NetvscDriver(policy, this.log, options.netvsc);
     this.#drivers = [...(options.drivers ?? []), this.#net];
     this.bus = new VmbusBus(this.hv, {
       contact: options.contact ?? contactAsFirmware,

@@ -75,8 +75,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the receive buffer is freed without asking the host',
     file: 'src/netvsc/netvsc.ts',
-    search: 'this.#device.teardownGpadl(this.#receiveGpadl);',
-    replace: `this.#device.pages.revoke(this.#receiveBuffer!, '');`,
+    search: 'this.device.teardownGpadl(this.#receiveGpadl);',
+    replace: `this.device.pages.revoke(this.#receiveBuffer!, '');`,
     found: ['none'],
   },
   {
@@ -184,23 +184,23 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'NVSP requests are waited for without a time limit',
-    file: 'src/netvsc/requests.ts',
-    search: 'expired = clock.now() >= deadline',
-    replace: 'expired = clock.now() < 0',
+    file: 'src/netvsc/netvsc.ts',
+    search: 'waitAnswer(this, REQUEST_TIMEOUT_MS,',
+    replace: 'waitAnswer(this, Infinity,',
     found: ['packet.19/field:descriptor.transactionId=inc'],
   },
   {
     name: 'RNDIS requests are waited for without a time limit',
-    file: 'src/rndis/requests.ts',
-    search: 'expired = clock.now() >= deadline',
-    replace: 'expired = clock.now() < 0',
+    file: 'src/rndis/rndis.ts',
+    search: 'waitAnswer(this.#transport, REQUEST_TIMEOUT_MS,',
+    replace: 'waitAnswer(this.#transport, Infinity,',
     found: ['loader:packet.21/field:descriptor.type=0'],
   },
   // --- unchecked lengths, offsets and indices ---
   {
     name: 'ranges are not checked against the receive buffer',
-    file: 'src/netvsc/receive-ranges.ts',
-    search: 'const inside = offset <= this.#bufferLength && length <= this.#bufferLength - offset;',
+    file: 'src/netvsc/netvsc.ts',
+    search: 'const inside = offset <= size && length <= size - offset;',
     replace: 'const inside = offset >= 0;',
     found: ['loader:packet.10/field:range0.offset=top'],
   },

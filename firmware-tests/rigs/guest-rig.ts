@@ -16,7 +16,8 @@ import { SharedMemory } from '../../src/memory/shared-memory.ts';
 import { OS_BUS, type BusPreset } from '../../src/os/presets.ts';
 import type { OsChannelSizes } from '../../src/os/channel.ts';
 import { NetvscDriver } from '../../src/netvsc/driver.ts';
-import { NETVSC_PRESETS, type NetvscPolicy } from '../../src/netvsc/policy.ts';
+import { osNetvsc } from '../../src/os/netvsc-part.ts';
+import { OS_NETVSC, type OsNetvscPolicy } from '../../src/os/netvsc-policy.ts';
 import { VmbusBus, type BusOptions, type VmbusDriver } from '../../src/vmbus/bus.ts';
 import type { ChannelHandler, VmbusChannel } from '../../src/vmbus/channel.ts';
 import type { VmbusDevice } from '../../src/vmbus/device.ts';
@@ -51,7 +52,7 @@ export interface GuestRigOptions extends Partial<
   /** What differs from OS_BUS; its connection is merged. */
   readonly bus?: Partial<BusPreset>;
   readonly drivers?: readonly VmbusDriver[];
-  readonly policy?: Partial<NetvscPolicy>;
+  readonly policy?: Partial<OsNetvscPolicy>;
   readonly hyperv?: HyperVOptions;
 }
 
@@ -85,7 +86,8 @@ export class GuestRig {
     this.memory = new GuestMemory(processor.memory);
     this.pages = new SharedMemory(this.memory, new MapAllocator(processor.memoryMap), this.log);
     this.hv = new HyperV(anyPlatform(processor), this.pages, this.log, hyperv);
-    this.net = new NetvscDriver({ ...NETVSC_PRESETS.os, ...policy }, this.log);
+    const network = { ...OS_NETVSC, ...policy };
+    this.net = new NetvscDriver(network, this.log, osNetvsc(network));
     this.bus = this.createBus(
       { ...OS_BUS, ...bus, connection: { ...OS_BUS.connection, ...bus?.connection } },
       [this.net, ...drivers],

@@ -5,23 +5,27 @@
 import type { Log } from '../events.ts';
 import type { NetDevice } from '../net/device.ts';
 import { RndisDevice } from '../rndis/rndis.ts';
-import type { DriverInstance, VmbusDriver } from '../vmbus/bus.ts';
+import type { DriverInstance, VmbusDriver } from '../vmbus/bus-driver.ts';
 import type { VmbusDevice } from '../vmbus/device.ts';
 import { DeviceClass } from '../vmbus/protocol.ts';
 import { Netvsc } from './netvsc.ts';
+import type { NetvscPlug } from './part.ts';
 import type { NetvscPolicy } from './policy.ts';
 
 export class NetvscDriver implements VmbusDriver {
   readonly interfaceId = DeviceClass.NETWORK;
   readonly #policy: NetvscPolicy;
   readonly #log: Log;
+  readonly #plug: NetvscPlug | undefined;
   readonly #devices: RndisDevice[] = [];
   /** Number of the next device: from 0 again once none is left (iPXE unregister_netdev). */
   #registered = 0;
 
-  constructor(policy: NetvscPolicy, log: Log) {
+  /** @param plug makes what each NetVSC shall do beyond the firmware; see `src/os/` */
+  constructor(policy: NetvscPolicy, log: Log, plug?: NetvscPlug) {
     this.#policy = policy;
     this.#log = log;
+    this.#plug = plug;
   }
 
   /** The registered devices, in order of their offers. */
@@ -30,31 +34,28 @@ export class NetvscDriver implements VmbusDriver {
   }
 
   probe(vmbusDevice: VmbusDevice): DriverInstance {
-    const netvsc = new Netvsc(vmbusDevice, this.#policy);
+    // Describe device
+    const netvsc = new Netvsc(vmbusDevice, this.#policy, this.#plug);
     const device = new RndisDevice(`net${this.#registered}`, netvsc);
     device.describe();
+
+    // Register it
     this.#registered++;
-    this.#register(device);
+    this.#devices.push(device);
+    this.#log.emit({ kind: 'netdev', change: 'register', name: device.name });
+    const remove = (): void => {
+      device.close();
+      this.#unregister(device);
+    };
     return {
-      reset: () => device.reset(() => netvsc.abandon()),
-      remove: () => {
-        device.close();
-        this.#unregister(device);
-      },
-      rescinded: () => {
-        device.close();
-        this.#unregister(device);
-      },
+      reset: () => device.reset(),
+      remove,
+      rescinded: remove,
       abandoned: () => {
-        device.abandon(() => netvsc.abandon());
+        device.abandon();
         this.#unregister(device);
       },
     };
-  }
-
-  #register(device: RndisDevice): void {
-    this.#devices.push(device);
-    this.#log.emit({ kind: 'netdev', change: 'register', name: device.name });
   }
 
   #unregister(device: RndisDevice): void {

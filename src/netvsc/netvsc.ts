@@ -7,81 +7,99 @@
 
 import { HypxeError, type ErrorName } from '../error.ts';
 import type { Log } from '../events.ts';
-import { PAGE_SIZE } from '../machine.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { Region } from '../memory/shared-memory.ts';
 import type { TransmitResult } from '../net/device.ts';
-import type { RndisReceiver, RndisTransport } from '../rndis/transport.ts';
+import { waitAnswer, type RndisReceiver, type RndisTransport } from '../rndis/transport.ts';
 import { TICKS_PER_MS, type Clock } from '../time.ts';
 import type { VmbusChannel } from '../vmbus/channel.ts';
 import type { VmbusDevice } from '../vmbus/device.ts';
-import type { Packet } from '../vmbus/packet.ts';
 import type { Gpadl } from '../vmbus/gpadl.ts';
-import type { NetvscPolicy } from './policy.ts';
+import type { Packet } from '../vmbus/packet.ts';
+import { XferPageHeader, XferPageRange } from '../vmbus/protocol.ts';
+import type { NetvscHost, NetvscPart, NetvscPlug } from './part.ts';
+import { BASE_ID, PAGE_SET, checkPolicy, type NetvscPolicy } from './policy.ts';
 import {
   NVSP_MESSAGE_SIZE,
+  NVSP_RECEIVE_BUFFER_COMPLETE_MIN,
+  NvspInitComplete,
+  NvspReceiveBufferComplete,
   NvspRndisPacket,
-  NvspRndisPacketComplete,
   NvspStatus,
   NvspType,
   NvspVersion,
 } from './protocol.ts';
-import { ReceiveRanges } from './receive-ranges.ts';
-import { BASE_ID, NvspRequests, RequestId } from './requests.ts';
-import { Subchannels, type SubchannelOwner } from './subchannels.ts';
-import { TransmitPath, type TransmitHost } from './transmit-path.ts';
+import { TransmitPath, nvspMessage } from './transmit-path.ts';
 
-/** Frames in flight that the transaction IDs leave room for. */
-const TRANSMIT_SLOTS_MAX = RequestId.INIT;
+/** Transaction IDs of requests, relative to the base; frames have 0 to 31. */
+const INIT_ID = 0x20;
+const NDIS_VERSION_ID = 0x21;
+const RECEIVE_BUFFER_ID = 0x22;
+const REVOKE_ID = 0x23;
 
-/** Frames that may be deferred: each takes a buffer of guest memory. */
-const DEFERRED_FRAMES_MAX = 4096;
+/** NDIS version that is announced: major and minor. */
+const NDIS_VERSION = [6, 1];
 
-/** Longest packet: its length in units of 8 bytes is a 16-bit number, and the footer follows. */
-const PACKET_MAX = 0xffff * 8 + 8;
-
-/** Guest memory that is shared lies below 4 GiB. */
-const ADDRESS_MAX = 2 ** 32;
+/** How long the host may take to complete a request, in ms. */
+const REQUEST_TIMEOUT_MS = 1000;
 
 /** Packets handled in one poll: a host that never stops must not keep us from everything else. */
 const PACKETS_PER_POLL_MAX = 4096;
 
-export class Netvsc implements RndisTransport, SubchannelOwner, TransmitHost {
+/** What a completion of received data may carry: NVSP type 108 with status 1. */
+const STATUS = [NvspType.SEND_RNDIS_PACKET_COMPLETE, NvspStatus.SUCCESS];
+const COMPLETION_PAYLOAD = nvspMessage(NVSP_MESSAGE_SIZE, ...STATUS);
+
+/** No request is waited for. */
+const NOTHING = -1;
+
+export class Netvsc implements RndisTransport, NetvscHost {
   readonly name: string;
   readonly log: Log;
   readonly clock: Clock;
   readonly memory: GuestMemory;
+  readonly device: VmbusDevice;
   receiver: RndisReceiver | undefined;
-  readonly #device: VmbusDevice;
+  channel: VmbusChannel | undefined;
+  pageSet = PAGE_SET;
+  readonly part: NetvscPart | undefined;
+  readonly messageLength: number;
+  readonly transmits: TransmitPath;
+  /** Flow control and events, where the part has them. */
+  writable?: () => void;
+  interrupted?: () => void;
   readonly #policy: NetvscPolicy;
-  readonly #completionPayload: Uint8Array;
-  readonly #transmits: TransmitPath;
-  readonly #subchannels: Subchannels;
-  readonly #ranges: ReceiveRanges;
-  #channel: VmbusChannel | undefined;
   #receiveBuffer: Region | undefined;
   #receiveGpadl: Gpadl | undefined;
+  /** Copies of the ranges of a packet, one after the other, and their lengths. */
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  readonly #lengths: Int32Array;
+  /** Request that is waited for, and its completion. */
+  #awaited = NOTHING;
+  #completion: DataView | undefined;
   #polling = false;
-  readonly #requests: NvspRequests;
-  /** Whether to handle no more packets now: an answer has come, or a receiver closed the device. */
-  readonly #stop: () => boolean;
 
   /** @throws HypxeError BadPolicy */
-  constructor(device: VmbusDevice, policy: NetvscPolicy) {
+  constructor(device: VmbusDevice, policy: NetvscPolicy, plug?: NetvscPlug) {
     checkPolicy(policy);
     this.name = device.name;
     this.log = device.log;
     this.clock = device.connection.hv.clock;
     this.memory = device.pages.memory;
-    this.#device = device;
+    this.device = device;
     this.#policy = policy;
-    this.#completionPayload = policy.completionPayload === 'status' ? completionStatus() : EMPTY;
-    this.#requests = new NvspRequests(device, policy, () => this.pollPackets());
-    this.#stop = () => this.#channel === undefined || this.#requests.isAnswered;
-    const { messageLength } = this.#requests;
-    this.#transmits = new TransmitPath(device, policy, messageLength, this);
-    this.#subchannels = new Subchannels(device, policy, this);
-    this.#ranges = new ReceiveRanges(policy.receiveBufferLength, policy.packetLength);
+
+    // The ranges of one packet do not overlap on any correct host: so many bytes hold their copies
+    this.#bytes = new Uint8Array(policy.receiveBufferLength);
+    this.#view = new DataView(this.#bytes.buffer);
+    this.#lengths = new Int32Array(
+      (policy.packetLength - XferPageHeader.size) / XferPageRange.size,
+    );
+
+    this.part = plug?.(this);
+    this.messageLength = this.part?.messageLength ?? NVSP_MESSAGE_SIZE;
+    this.transmits = new TransmitPath(device.pages, policy, this);
   }
 
   // --- open and close ---
@@ -90,46 +108,30 @@ export class Netvsc implements RndisTransport, SubchannelOwner, TransmitHost {
     try {
       // Buffers first: hosts want the receive buffer's GPADL torn down after the channel is closed,
       // so it is established before the channel is opened (iPXE cd68d93b6)
-      this.#createReceiveBuffer();
-      this.#transmits.open();
-      const { outPages, inPages, packetLength, targetVps, flowControl } = this.#policy;
-      const targetVp = targetVps[0] ?? 0;
-      const packets = this.#transmits.buffers;
-      const sizes = { outPages, inPages, packetLength, packets, targetVp, flowControl };
-      this.#channel = this.#device.open(this, sizes);
-      this.#requests.use(this.#channel);
-      this.#channel.completionPayload = this.#completionPayload;
-      this.#requests.initialise();
-      this.#requests.sendNdisConfig();
-      this.#requests.sendNdisVersion();
-      this.#requests.sendReceiveBuffer(this.#receiveGpadl!.id);
-      this.#transmits.configure(this.#requests);
+      this.#receiveBuffer = this.device.pages.allocate('rx-buffer', this.#bytes.length);
+      this.#receiveGpadl = this.device.establishGpadl(this.#receiveBuffer);
+      this.transmits.open();
+      this.part?.opening();
+
+      // Open channel
+      const packets = this.transmits.region;
+      this.channel = this.device.open(this, { ...this.#policy, packets, ...this.part?.sizes });
+      if (this.#policy.completionPayload === 'status')
+        this.channel.completionPayload = COMPLETION_PAYLOAD;
+
+      // Initialise NVSP, and give the host the receive buffer
+      if (this.part === undefined) this.#negotiate();
+      else this.part.negotiate();
+      this.#sendReceiveBuffer(this.#receiveGpadl.id);
+      this.part?.opened();
     } catch (error) {
       this.#tearDown();
       throw error;
     }
   }
 
-  /**
-   * Ask for sub-channels, where there can be any: not before RNDIS is initialised (Linux
-   * rndis_set_subchannel). Without them everything works, if slower.
-   *
-   * @throws HypxeError ChannelRescinded, Cancelled
-   */
   initialised(): void {
-    const { subchannels } = this.#policy;
-    if (subchannels === 0 || this.#requests.version < NvspVersion.V5) return;
-    try {
-      const granted = this.#requests.requestSubchannels(subchannels);
-      if (granted > 0) this.#subchannels.open(granted, this.#transmits.buffers);
-      for (let i = 0; i < this.#subchannels.count; i++) {
-        this.#subchannels.channel(i).completionPayload = this.#completionPayload;
-      }
-    } catch (error) {
-      if (!(error instanceof HypxeError) || error.name === 'Cancelled') throw error;
-      if (this.failure !== undefined) throw error;
-      this.log.warning('NETVSC', this.name, `no sub-channels: ${error.message}`);
-    }
+    this.part?.initialised();
   }
 
   close(): void {
@@ -137,206 +139,245 @@ export class Netvsc implements RndisTransport, SubchannelOwner, TransmitHost {
     // is closed already, and its rings may be gone
     if (this.failure === undefined) {
       this.#drain();
-      this.#requests.revokeReceiveBuffer();
-      this.#transmits.revoke(this.#requests);
-      this.#transmits.cancel();
+      if (this.part === undefined) this.#revoke();
+      else this.part.closing();
     }
     this.#tearDown();
   }
 
-  /** Let go of everything without a word: the connection that it belonged to is gone. */
   abandon(): void {
-    this.#channel = undefined;
-    this.#transmits.abandon();
+    this.channel = undefined;
     this.#tearDown();
   }
 
   /** Undo what of {@link open} was done, in reverse. */
   #tearDown(): void {
-    const opened = this.#channel !== undefined;
-    if (opened) this.#transmits.abandon();
-    this.#subchannels.forget();
-    this.#device.close();
-    this.#channel = undefined;
-    this.#transmits.close();
-    this.#destroyReceiveBuffer();
-  }
+    this.transmits.cancel();
 
-  #createReceiveBuffer(): void {
-    const { receiveBufferLength } = this.#policy;
-    const region = this.#device.pages.allocate('rx-buffer', receiveBufferLength);
-    this.#receiveBuffer = region;
-    this.#receiveGpadl = this.#device.establishGpadl(region);
-  }
+    // Close channel
+    this.device.close();
+    this.channel = undefined;
 
-  #destroyReceiveBuffer(): void {
-    // Continue in any case: what is not torn down stays reserved
-    if (this.#receiveGpadl !== undefined) this.#device.teardownGpadl(this.#receiveGpadl);
-    if (this.#receiveBuffer !== undefined) this.#device.pages.free(this.#receiveBuffer);
+    // Free buffers. Continue in any case: what is not torn down stays reserved
+    this.transmits.close();
+    this.part?.closed();
+    if (this.#receiveGpadl !== undefined) this.device.teardownGpadl(this.#receiveGpadl);
+    if (this.#receiveBuffer !== undefined) this.device.pages.free(this.#receiveBuffer);
     this.#receiveGpadl = this.#receiveBuffer = undefined;
   }
 
   /** Give frames in flight a moment to be completed: then nothing needs to be cancelled. */
   #drain(): void {
-    if (this.#policy.drainMs === 0) return;
-    this.poll();
-    if (this.#transmits.inFlight === 0) return;
-    try {
-      const deadline = this.clock.now() + this.#policy.drainMs * TICKS_PER_MS;
-      while (this.#transmits.inFlight > 0 && this.clock.now() < deadline) {
+    const { drainMs } = this.#policy;
+    if (drainMs > 0) this.poll();
+    if (drainMs === 0 || this.transmits.inFlight === 0) return;
+    this.log.attempt('error', 'NETVSC', this.name, 'frames in flight are given up', () => {
+      const deadline = this.clock.now() + drainMs * TICKS_PER_MS;
+      while (this.transmits.inFlight > 0 && this.clock.now() < deadline) {
         this.clock.pause();
         this.poll();
       }
-    } catch (error) {
-      // A clock that has stopped must not keep the rest from being closed
-      if (!(error instanceof HypxeError)) throw error;
-      this.log.error('NETVSC', this.name, error.message);
+    });
+  }
+
+  // --- requests ---
+
+  /** @throws HypxeError NvspVersionRefused, and as {@link request} */
+  #negotiate(): void {
+    // Agree on the version: iPXE knows the first
+    const init = [NvspType.INIT, NvspVersion.V1, NvspVersion.V1];
+    const type = NvspType.INIT_COMPLETE;
+    const answer = this.request(INIT_ID, 'INIT', init, type, NvspInitComplete.size);
+    const status = answer.getUint32(NvspInitComplete.at.status, true);
+    if (status !== NvspStatus.SUCCESS) {
+      const text = `NVSP ${hex(NvspVersion.V1)} refused: status ${status}`;
+      throw new HypxeError('NvspVersionRefused', text);
     }
+
+    // Announce the NDIS version. The completion may be empty
+    const version = [NvspType.SEND_NDIS_VERSION, ...NDIS_VERSION];
+    this.request(NDIS_VERSION_ID, 'NDIS version', version);
+  }
+
+  /** @throws HypxeError ReceiveBufferRefused, and as {@link request} */
+  #sendReceiveBuffer(gpadl: number): void {
+    const buffer = [NvspType.SEND_RECEIVE_BUFFER, gpadl, this.pageSet];
+    const type = NvspType.SEND_RECEIVE_BUFFER_COMPLETE;
+    const length = NVSP_RECEIVE_BUFFER_COMPLETE_MIN;
+    const answer = this.request(RECEIVE_BUFFER_ID, 'receive buffer', buffer, type, length);
+    const status = answer.getUint32(NvspReceiveBufferComplete.at.status, true);
+    if (status === NvspStatus.SUCCESS) return;
+    throw new HypxeError('ReceiveBufferRefused', `receive buffer refused: status ${status}`);
+  }
+
+  /** Undo what was requested: the receive buffer, then what is still in flight. */
+  #revoke(): void {
+    // Some hosts never complete it (OpenVMM). The GPADL decides when the buffer is free
+    this.log.attempt('info', 'NETVSC', this.name, 'revoke not confirmed', () => {
+      this.request(REVOKE_ID, 'revoke', [NvspType.REVOKE_RECEIVE_BUFFER, this.pageSet]);
+    });
+    this.transmits.forEachInFlight((id) => this.channel!.sendCancellation(BASE_ID + id));
+  }
+
+  request(id: number, what: string, words: readonly number[], type = 0, length = 0): DataView {
+    this.#awaited = id;
+    try {
+      this.tell(what, words, BASE_ID + id);
+      const completed = waitAnswer(this, REQUEST_TIMEOUT_MS, what, () => {
+        // Messages too: they may say that the device is gone
+        this.device.connection.poll();
+        this.pollPackets();
+        return this.#completion !== undefined;
+      });
+      if (!completed) {
+        const text = `host did not complete NVSP ${what} within ${REQUEST_TIMEOUT_MS} ms`;
+        throw new HypxeError('NoCompletion', text);
+      }
+      // Check completion
+      const completion = this.#completion!;
+      const { byteLength } = completion;
+      const found = byteLength < 4 ? 0 : completion.getUint32(0, true);
+      if (byteLength >= length && (type === 0 || found === type)) return completion;
+      const text = `completion of NVSP ${what}: type ${found}, ${byteLength} bytes`;
+      throw new HypxeError('BadCompletion', text);
+    } finally {
+      // A late answer must not be taken for another request's (iPXE's defect 10)
+      this.#awaited = NOTHING;
+      this.#completion = undefined;
+    }
+  }
+
+  tell(what: string, words: readonly number[], transactionId = 0): void {
+    const message = nvspMessage(this.messageLength, ...words);
+    if (this.channel!.sendInband(transactionId, message, message.length)) return;
+    throw new HypxeError(this.failure ?? 'RingFull', `could not send NVSP ${what}`);
+  }
+
+  get failure(): ErrorName | undefined {
+    if (this.device.rescinded) return 'ChannelRescinded';
+    if (!this.device.connection.hv.isRunning) return 'Quiesced';
+    return this.channel === undefined ? 'ChannelBroken' : this.channel.broken;
   }
 
   // --- transmit ---
 
-  get failure(): ErrorName | undefined {
-    if (this.#device.rescinded) return 'ChannelRescinded';
-    if (!this.#device.connection.hv.isRunning) return 'Quiesced';
-    return this.#channel === undefined ? 'ChannelBroken' : this.#channel.broken;
-  }
-
-  get channel(): VmbusChannel | undefined {
-    return this.#channel;
-  }
-
-  channelFor(buffer: number, length: number): VmbusChannel | undefined {
-    return this.#subchannels.channelFor(this.#channel, buffer, length);
-  }
-
   allocate(control: boolean): number {
-    return this.#transmits.allocate(control);
+    return this.transmits.allocate(control);
   }
 
-  transmit(buffer: number, length: number, control: boolean, sequence: number): TransmitResult {
-    if (this.failure !== undefined) {
-      this.#transmits.release(buffer);
-      return 'dropped';
+  transmit(buffer: number, length: number, sequence: number): TransmitResult {
+    return this.transmits.transmit(buffer, length, sequence, this.failure === undefined);
+  }
+
+  sendDeferred(): void {
+    if (this.failure === undefined) this.transmits.sendDeferred();
+  }
+
+  completed(packet: Packet): void {
+    const { bytes, idLow, idHigh, payload, payloadLength } = packet;
+    const id = idHigh === 0 ? idLow - BASE_ID : NOTHING;
+    if (this.transmits.completed(id, packet)) return;
+    if (id === this.#awaited && id !== NOTHING) {
+      this.#completion = new DataView(bytes.slice(payload, payload + payloadLength).buffer);
+      return;
     }
-    return this.#transmits.transmit(buffer, length, control, sequence);
-  }
-
-  transmitted(sequence: number, error: ErrorName | undefined): void {
-    this.receiver?.transmitted(sequence, error);
-  }
-
-  /** There is room in a ring again. */
-  writable(): void {
-    if (this.failure === undefined) this.#transmits.sendDeferred();
+    const text = `unexpected completion ${hex(idHigh)}:${hex(idLow)}`;
+    this.malformed('UnexpectedCompletion', text);
   }
 
   // --- receive ---
 
   poll(): void {
     // Messages first: they may say that the device is gone
-    this.#device.connection.poll();
+    this.device.connection.poll();
     if (this.failure !== undefined) return;
     this.pollPackets();
-    if (this.failure === undefined) this.#transmits.sendDeferred();
-  }
-
-  /** The host has set the event flag of one of the channels. */
-  interrupted(): void {
-    this.pollPackets();
+    this.sendDeferred();
   }
 
   pollPackets(): void {
     // A receiver that polls again finds the rest; no packet is handled inside another
-    if (this.#polling || this.#channel === undefined) return;
+    if (this.#polling || this.channel === undefined) return;
     this.#polling = true;
     try {
-      this.#pollChannel(this.#channel);
-      if (this.#subchannels.count > 0) this.#pollSubchannels();
+      if (this.part === undefined) this.pollChannel(this.channel);
+      else this.part.poll(this.channel);
     } finally {
       this.#polling = false;
     }
   }
 
-  #pollSubchannels(): void {
-    this.#subchannels.dropLost();
-    for (let i = 0; i < this.#subchannels.count && !this.#requests.isAnswered; i++) {
-      this.#pollChannel(this.#subchannels.channel(i));
-    }
+  get isStopped(): boolean {
+    return this.#completion !== undefined || this.channel === undefined;
   }
 
-  #pollChannel(channel: VmbusChannel): void {
-    if (channel.part !== undefined) {
-      channel.part.drain(PACKETS_PER_POLL_MAX, this.#stop);
-      return;
-    }
+  pollChannel(channel: VmbusChannel): void {
     for (let i = 0; i < PACKETS_PER_POLL_MAX; i++) {
-      // A receiver may have closed the device
-      if (this.#channel === undefined || !channel.poll()) return;
-      if (this.#requests.isAnswered) return;
+      if (this.isStopped || !channel.poll()) return;
     }
   }
 
-  completed(packet: Packet): void {
-    const id = packet.idHigh === 0 ? packet.idLow - BASE_ID : -1;
-    if (this.#transmits.completed(id, packet) || this.#requests.completed(id, packet)) return;
-    const text = `unexpected completion 0x${packet.idHigh.toString(16)}:${hex(packet.idLow)}`;
-    this.malformed('UnexpectedCompletion', text);
-  }
-
-  receivedPages(packet: Packet): void {
-    this.receivedPagesOn(this.#channel, packet);
-  }
-
-  receivedPagesOn(channel: VmbusChannel | undefined, packet: Packet): void {
+  receivedPages(packet: Packet, channel = this.channel): void {
+    // Copy all messages, so that the host has its pages back before anything is done with them
     const { idLow, idHigh } = packet;
-    const error = this.#checkPages(packet);
-    if (error === undefined && this.#receiveBuffer !== undefined) {
-      // Copy all messages, so that the host has its pages back before anything is done with them
-      this.#ranges.copy(packet, this.memory, this.#receiveBuffer.address);
-    }
+    const count = this.#checkPages(packet) ? this.#copyRanges(packet) : 0;
     channel?.complete(idLow, idHigh);
-    if (error === undefined) this.#deliver();
-  }
 
-  #checkPages(packet: Packet): ErrorName | undefined {
-    let error: ErrorName | undefined;
-    let text = '';
-    const type = packet.payload + NvspRndisPacket.at.type;
-    if (packet.pageSet !== this.#policy.receiveBufferId) {
-      error = 'UnknownPageSet';
-      text = `page set ${hex(packet.pageSet)}`;
-    } else if (packet.payloadLength < NvspRndisPacket.size) {
-      error = 'BadNvspMessage';
-      text = `NVSP message of ${packet.payloadLength} bytes`;
-    } else if (packet.view.getUint32(type, true) !== NvspType.SEND_RNDIS_PACKET) {
-      error = 'UnsupportedMessage';
-      text = `NVSP message type ${packet.view.getUint32(type, true)}`;
+    // Hand them over, in the order of their ranges (iPXE reverses it: defect 2)
+    let offset = 0;
+    for (let i = 0; i < count; i++) {
+      const length = this.#lengths[i]!;
+      this.receiver?.received(this.#bytes, this.#view, offset, length);
+      offset += length;
     }
-    if (error !== undefined) this.malformed(error, text);
-    return error;
   }
 
-  /** Hand the copied messages over, in the order of their ranges (iPXE reverses it: defect 2). */
-  #deliver(): void {
-    const ranges = this.#ranges;
-    for (let i = 0; i < ranges.count; i++) {
-      const failure = ranges.failure(i);
-      if (failure !== undefined) {
-        this.malformed(failure, `range ${i} lies outside of the receive buffer`);
+  #checkPages({ view, payload, payloadLength, pageSet }: Packet): boolean {
+    const whole = payloadLength >= NvspRndisPacket.size;
+    const type = whole ? view.getUint32(payload + NvspRndisPacket.at.type, true) : 0;
+    let error: ErrorName = 'UnsupportedMessage';
+    if (pageSet !== this.pageSet) error = 'UnknownPageSet';
+    else if (!whole) error = 'BadNvspMessage';
+    else if (type === NvspType.SEND_RNDIS_PACKET) return true;
+    const text = `page set ${hex(pageSet)}, NVSP message type ${type} of ${payloadLength} bytes`;
+    this.malformed(error, text);
+    return false;
+  }
+
+  /**
+   * Copy the ranges of a packet out of the receive buffer. Each is one RNDIS message: the ranges
+   * are the only message boundaries (iPXE 639632b05; the RNDIS length lies on Windows Server 2012
+   * R2 and on OpenVMM). Returns how many there are that are good.
+   */
+  #copyRanges({ view, rangeCount }: Packet): number {
+    const { address, length: size } = this.#receiveBuffer!;
+    const { memory } = this;
+    const copies = this.#view;
+    let count = 0;
+    let used = 0;
+    for (let i = 0; i < rangeCount; i++) {
+      const at = XferPageHeader.size + i * XferPageRange.size;
+      const length = view.getUint32(at + XferPageRange.at.length, true);
+      const offset = view.getUint32(at + XferPageRange.at.offset, true);
+
+      // A range outside of the buffer, or more than the buffer holds, is left out
+      const inside = offset <= size && length <= size - offset;
+      if (!inside || length > size - used) {
+        const text = `range ${i}: ${length} bytes at ${offset} of the receive buffer`;
+        this.malformed(inside ? 'RangesTooLong' : 'RangeOutsideBuffer', text);
         continue;
       }
-      this.receiver?.received(ranges.bytes, ranges.view, ranges.offset(i), ranges.length(i));
+      memory.copyOut(address + offset, copies, used, length);
+      this.#lengths[count++] = length;
+      used += length;
     }
+    return count;
   }
 
   receivedInband(packet: Packet): void {
+    if (this.part?.receivedInband(packet)) return;
     // Announcements of virtual functions and the like: nothing that a firmware could use
     const type = packet.payloadLength >= 4 ? packet.view.getUint32(packet.payload, true) : 0;
-    if (type === NvspType.SEND_INDIRECTION_TABLE && this.#subchannels.count > 0) {
-      this.#subchannels.useTable(packet, this.#requests.version);
-      return;
-    }
     this.malformed('UnsupportedMessage', `NVSP message type ${type} ignored`);
   }
 
@@ -345,37 +386,8 @@ export class Netvsc implements RndisTransport, SubchannelOwner, TransmitHost {
   }
 
   malformed(kind: ErrorName, text: string): void {
-    this.log.warning('NETVSC', this.name, text);
     this.receiver?.receiveFailed(kind, text);
   }
-}
-
-/** The payload of a completion: SEND_RNDIS_PACKET_COMPLETE with status 1. */
-const EMPTY = new Uint8Array(0);
-
-function completionStatus(): Uint8Array {
-  const payload = new Uint8Array(NVSP_MESSAGE_SIZE);
-  const view = new DataView(payload.buffer);
-  view.setUint32(NvspRndisPacketComplete.at.type, NvspType.SEND_RNDIS_PACKET_COMPLETE, true);
-  view.setUint32(NvspRndisPacketComplete.at.status, NvspStatus.SUCCESS, true);
-  return payload;
-}
-
-function checkPolicy(policy: NetvscPolicy): void {
-  const { receiveBufferLength, transmitSlots, deferredFrames, packetLength } = policy;
-  const buffers =
-    isWithin(receiveBufferLength, PAGE_SIZE, ADDRESS_MAX, PAGE_SIZE) &&
-    isWithin(policy.sendBufferLength, 0, ADDRESS_MAX, PAGE_SIZE);
-  const slots = isWithin(transmitSlots, 1, TRANSMIT_SLOTS_MAX, 1);
-  const frames = isWithin(deferredFrames, 1, DEFERRED_FRAMES_MAX, 1);
-  if (buffers && slots && frames && isWithin(packetLength, 128, PACKET_MAX, 8)) return;
-  const text = `receive buffer ${receiveBufferLength}, ${transmitSlots} slots, ${deferredFrames}`;
-  throw new HypxeError('BadPolicy', `${text} deferred, packets of ${packetLength}`);
-}
-
-/** Whether a number is a multiple of `unit` between two others. */
-function isWithin(value: number, min: number, max: number, unit: number): boolean {
-  return value >= min && value <= max && value % unit === 0;
 }
 
 function hex(value: number): string {

@@ -1,247 +1,229 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * Sending: RNDIS messages in transmit buffers, through the send buffer where there is one, deferred
- * while there is no slot or no room, and given up when the device is closed (iPXE netvsc_transmit;
- * Linux netvsc_send).
+ * Messages on their way to the host. Each lies in a buffer of guest memory and has an ID while it
+ * is with the host. IDs are a FIFO: taken in order, given back in the order of completion (iPXE
+ * netvsc_ring). Frames without an ID, or without room in the ring, are deferred within a bound.
+ * Control messages have buffers and IDs in reserve, so that a device with all frames pending can
+ * still be closed. Nothing here is allocated per message.
  */
 
 import type { ErrorName } from '../error.ts';
-import { PAGE_SIZE } from '../machine.ts';
-import type { GuestMemory } from '../memory/guest-memory.ts';
-import type { Region } from '../memory/shared-memory.ts';
+import type { Region, SharedMemory } from '../memory/shared-memory.ts';
 import type { TransmitResult } from '../net/device.ts';
+import { RNDIS_BUFFER_SIZE, SEQUENCE_CONTROL, type RndisReceiver } from '../rndis/transport.ts';
 import type { VmbusChannel } from '../vmbus/channel.ts';
-import type { VmbusDevice } from '../vmbus/device.ts';
-import type { Gpadl } from '../vmbus/gpadl.ts';
-import { PacketType } from '../vmbus/protocol.ts';
-import type { NetvscPolicy } from './policy.ts';
+import type { Packet } from '../vmbus/packet.ts';
+import type { NetvscPart } from './part.ts';
+import { BASE_ID, type NetvscPolicy } from './policy.ts';
 import {
   NVSP_NO_SEND_BUFFER,
-  NvspRndisPacket,
-  NvspStatus,
   NvspRndisPacketComplete,
+  NvspStatus,
   NvspType,
   RndisChannel,
 } from './protocol.ts';
-import type { Packet } from '../vmbus/packet.ts';
-import { BASE_ID, type NvspRequests } from './requests.ts';
-import { TransmitPool } from './transmit-pool.ts';
 
-/** Where messages go, and who hears what became of them. */
-export interface TransmitHost {
-  /** The device's own channel, or undefined while it is closed. */
+/** Messages that only control messages may have in flight beyond the frames. */
+const CONTROL_RESERVE = 4;
+
+/** First ID of the reserve: beyond iPXE's IDs for frames and requests. */
+const CONTROL_FIRST_ID = 0x40;
+
+/** No buffer, no ID. */
+const NONE = -1;
+
+/** What carries the messages, and who hears what became of them. */
+export interface MessageCarrier {
   readonly channel: VmbusChannel | undefined;
-  /** The channel for a frame: the device's own or a sub-channel. */
-  channelFor(buffer: number, length: number): VmbusChannel | undefined;
-  /** A message was completed, or given up. */
-  transmitted(sequence: number, error: ErrorName | undefined): void;
+  readonly part: NetvscPart | undefined;
+  readonly messageLength: number;
+  readonly receiver: RndisReceiver | undefined;
 }
 
 export class TransmitPath {
-  readonly #device: VmbusDevice;
-  readonly #policy: NetvscPolicy;
-  readonly #host: TransmitHost;
-  readonly #memory: GuestMemory;
-  readonly #pool: TransmitPool;
-  readonly #dataMessage: Uint8Array;
-  readonly #controlMessage: Uint8Array;
-  /** The message of a frame in the send buffer: section and length are filled in. */
-  readonly #sectionMessage: Uint8Array;
-  readonly #sectionView: DataView;
-  #sendBuffer: Region | undefined;
-  #sendGpadl: Gpadl | undefined;
-  /** Length of a section of the send buffer, 0 for no use of it; and how many there are. */
-  #sectionSize = 0;
-  #sections = 0;
+  /** The memory of the buffers while there is any. */
+  region: Region | undefined;
+  /** Messages that are with the host. */
+  inFlight = 0;
+  readonly #pages: SharedMemory;
+  readonly #carrier: MessageCarrier;
+  /** The NVSP messages beside a frame and beside a control message. */
+  readonly #messages: readonly Uint8Array[];
+  /** By buffer: length and sequence number of its message. */
+  readonly #lengths: Int32Array;
+  readonly #sequences: Int32Array;
+  /** Free buffers, a stack. */
+  readonly #free: Int32Array;
+  #freeCount = 0;
+  /** By ID: the buffer in flight, or NONE. */
+  readonly #buffers = new Int32Array(CONTROL_FIRST_ID + CONTROL_RESERVE).fill(NONE);
+  /** Free IDs of frames, a FIFO: how many were given back and taken since the open. */
+  readonly #ids: Uint8Array;
+  #given = 0;
+  #taken = 0;
+  /** Buffers of deferred frames, a FIFO likewise. */
+  readonly #deferred: Int32Array;
+  #deferredIn = 0;
+  #deferredOut = 0;
 
-  constructor(
-    device: VmbusDevice,
-    policy: NetvscPolicy,
-    messageLength: number,
-    host: TransmitHost,
-  ) {
-    this.#device = device;
-    this.#policy = policy;
-    this.#host = host;
-    this.#memory = device.pages.memory;
-    this.#pool = new TransmitPool(device.pages, policy.transmitSlots, policy.deferredFrames);
-    this.#dataMessage = rndisMessage(RndisChannel.DATA, messageLength);
-    this.#controlMessage = rndisMessage(RndisChannel.CONTROL, messageLength);
-    this.#sectionMessage = rndisMessage(RndisChannel.DATA, messageLength);
-    this.#sectionView = new DataView(this.#sectionMessage.buffer);
+  constructor(pages: SharedMemory, policy: NetvscPolicy, carrier: MessageCarrier) {
+    const { transmitSlots, deferredFrames } = policy;
+    const buffers = transmitSlots + deferredFrames + CONTROL_RESERVE;
+    this.#pages = pages;
+    this.#carrier = carrier;
+    this.#messages = [RndisChannel.DATA, RndisChannel.CONTROL].map((channel) =>
+      nvspMessage(carrier.messageLength, NvspType.SEND_RNDIS_PACKET, channel, NVSP_NO_SEND_BUFFER),
+    );
+    this.#lengths = new Int32Array(buffers);
+    this.#sequences = new Int32Array(buffers);
+    this.#free = new Int32Array(buffers);
+    this.#ids = new Uint8Array(transmitSlots);
+    this.#deferred = new Int32Array(deferredFrames);
   }
 
-  // --- open and close ---
-
-  /** Allocate the buffers. @throws HypxeError OutOfMemory, and as GpadlTable.establish */
+  /** Allocate the buffers; everything is free. @throws HypxeError OutOfMemory */
   open(): void {
-    this.#pool.open();
-    if (this.#policy.sendBufferLength === 0) return;
-    this.#sendBuffer = this.#device.pages.allocate('send-buffer', this.#policy.sendBufferLength);
-    this.#sendGpadl = this.#device.establishGpadl(this.#sendBuffer);
+    const { length } = this.#free;
+    this.region = this.#pages.allocate('tx-buffer', length * RNDIS_BUFFER_SIZE);
+    for (let i = 0; i < length; i++) this.#free[i] = length - 1 - i;
+    for (let id = 0; id < this.#ids.length; id++) this.#ids[id] = id;
+    this.#freeCount = length;
+    this.#given = this.#ids.length;
+    this.#taken = this.#deferredIn = this.#deferredOut = 0;
   }
 
-  /** Give the host the send buffer, if there is one. @throws as NvspRequests.sendSendBuffer */
-  configure(requests: NvspRequests): void {
-    if (this.#sendGpadl === undefined) return;
-    const { length } = this.#sendBuffer!;
-    this.#sectionSize = requests.sendSendBuffer(this.#sendGpadl.id, length);
-    this.#sections = Math.floor(length / this.#sectionSize);
-  }
-
-  /** Take the send buffer back, if the host was given it. Never throws. */
-  revoke(requests: NvspRequests): void {
-    if (this.#sectionSize !== 0) requests.revokeSendBuffer();
-    this.#sectionSize = this.#sections = 0;
-  }
-
-  /** The memory that packets point to, while there is any. */
-  get buffers(): Region | undefined {
-    return this.#pool.region;
-  }
-
-  /** Give the buffers back, once the channel is closed. */
+  /** Give the buffers back. As long as the host may still read them they stay reserved. */
   close(): void {
-    this.#sectionSize = this.#sections = 0;
-    this.#pool.close();
-    if (this.#sendGpadl !== undefined) this.#device.teardownGpadl(this.#sendGpadl);
-    if (this.#sendBuffer !== undefined) this.#device.pages.free(this.#sendBuffer);
-    this.#sendGpadl = this.#sendBuffer = undefined;
-  }
-
-  /** Give up what is in flight, and ask the host to do the same. */
-  cancel(): void {
-    for (let id = this.#pool.firstInUse(); id >= 0; id = this.#pool.firstInUse()) {
-      if (this.#policy.cancel) this.#host.channel!.sendCancellation(BASE_ID + id);
-      this.#giveUp(id);
-    }
+    if (this.region !== undefined) this.#pages.free(this.region);
+    this.region = undefined;
   }
 
   /** Give up everything that is in flight or deferred. */
-  abandon(): void {
-    for (let id = this.#pool.firstInUse(); id >= 0; id = this.#pool.firstInUse()) this.#giveUp(id);
-    while (this.#pool.deferred > 0) {
-      const sequence = this.#pool.firstSequence;
-      this.#pool.release(this.#pool.firstBuffer);
-      this.#pool.shift();
-      this.#host.transmitted(sequence, 'TransmitCancelled');
+  cancel(): void {
+    this.forEachInFlight((id) => this.#finish(id, 'TransmitCancelled', undefined));
+    while (this.#deferredOut < this.#deferredIn) {
+      const buffer = this.#deferred[this.#deferredOut++ % this.#deferred.length]!;
+      this.#free[this.#freeCount++] = buffer;
+      this.#carrier.receiver?.transmitted(this.#sequences[buffer]!, 'TransmitCancelled');
     }
   }
 
-  #giveUp(id: number): void {
-    const sequence = this.#pool.sequenceOf(id);
-    this.#pool.complete(id, false);
-    this.#host.transmitted(sequence, 'TransmitCancelled');
+  forEachInFlight(action: (id: number) => void): void {
+    this.#buffers.forEach((buffer, id) => {
+      if (buffer >= 0) action(id);
+    });
   }
 
-  // --- sending ---
+  // --- transmit ---
 
-  get inFlight(): number {
-    return this.#pool.inFlight;
-  }
-
+  /** A free buffer, or 0. The last ones are for control messages only. */
   allocate(control: boolean): number {
-    return this.#pool.allocate(control);
+    if (this.#freeCount <= (control ? 0 : CONTROL_RESERVE)) return 0;
+    return this.#addressOf(this.#free[--this.#freeCount]!);
   }
 
-  /** Give a buffer back that was not sent. */
-  release(buffer: number): void {
-    this.#pool.release(buffer);
-  }
-
-  transmit(buffer: number, length: number, control: boolean, sequence: number): TransmitResult {
-    // Frames keep their order; control messages go first
-    const mayGo = control || this.#pool.deferred === 0;
-    if (mayGo && this.#send(buffer, length, control, sequence)) return 'sent';
-    if (!control && this.#pool.defer(buffer, length, sequence)) return 'deferred';
-    this.#pool.release(buffer);
+  /** Send or defer a message, or drop it and free its buffer. */
+  transmit(address: number, length: number, sequence: number, isOpen: boolean): TransmitResult {
+    const buffer = (address - this.region!.address) / RNDIS_BUFFER_SIZE;
+    this.#lengths[buffer] = length;
+    this.#sequences[buffer] = sequence;
+    if (isOpen) {
+      // Frames keep their order; control messages go first
+      const control = sequence === SEQUENCE_CONTROL;
+      const waiting = this.#deferredIn - this.#deferredOut;
+      if ((control || waiting === 0) && this.#send(buffer)) return 'sent';
+      if (!control && waiting < this.#deferred.length) {
+        this.#deferred[this.#deferredIn++ % this.#deferred.length] = buffer;
+        return 'deferred';
+      }
+    }
+    this.#free[this.#freeCount++] = buffer;
     return 'dropped';
   }
 
-  /** Send what was deferred, as far as there are slots and room. */
+  /** Send what was deferred, as far as there are IDs and room. */
   sendDeferred(): void {
-    while (this.#pool.deferred > 0) {
-      const { firstBuffer, firstLength, firstSequence } = this.#pool;
-      if (!this.#send(firstBuffer, firstLength, false, firstSequence)) return;
-      this.#pool.shift();
+    while (this.#deferredOut < this.#deferredIn) {
+      if (!this.#send(this.#deferred[this.#deferredOut % this.#deferred.length]!)) return;
+      this.#deferredOut++;
     }
   }
 
-  #send(buffer: number, length: number, control: boolean, sequence: number): boolean {
-    const section = control || length > this.#sectionSize ? -1 : this.#pool.nextId;
-    const direct = section < 0 || section >= this.#sections;
-    const id = this.#pool.take(buffer, control, sequence, direct);
+  #send(buffer: number): boolean {
+    // Take the next ID
+    const control = this.#sequences[buffer] === SEQUENCE_CONTROL;
+    let id = NONE;
+    if (this.#taken < this.#given) id = this.#ids[this.#taken++ % this.#ids.length]!;
+    else if (control) id = this.#buffers.indexOf(NONE, CONTROL_FIRST_ID);
     if (id < 0) return false;
-    const { channel } = this.#host;
-    const target = control ? channel : this.#host.channelFor(buffer, length);
-    const sent = direct
-      ? this.#sendDirect(target!, id, buffer, length, control)
-      : this.#sendSection(target!, id, buffer, length);
-    if (!sent) this.#pool.untake(id);
-    return sent;
+    this.#buffers[id] = buffer;
+    this.inFlight++;
+
+    // Send, or give it back as if it had never been taken
+    const { part, channel } = this.#carrier;
+    const address = this.#addressOf(buffer);
+    const length = this.#lengths[buffer]!;
+    const sent =
+      control || part === undefined
+        ? this.sendDirect(channel!, id, address, length, control)
+        : part.send(id, address, length);
+    if (sent) return true;
+    if (id < CONTROL_FIRST_ID) this.#taken--;
+    this.#leave(id, 'never sent');
+    return false;
   }
 
-  #sendDirect(
+  sendDirect(
     channel: VmbusChannel,
     id: number,
-    buffer: number,
+    address: number,
     length: number,
     control: boolean,
   ): boolean {
-    const message = control ? this.#controlMessage : this.#dataMessage;
-    if (this.#policy.pages === 'one-range') {
-      return channel.sendGpaDirect(BASE_ID + id, buffer, length, message, message.length);
-    }
-    const words = [0, 0];
-    for (let at = buffer; at < buffer + length; words[1]!++) {
-      const offset = at % PAGE_SIZE;
-      const part = Math.min(buffer + length - at, PAGE_SIZE - offset);
-      words.push(part, offset, (at - offset) / PAGE_SIZE, 0);
-      at += part;
-    }
-    const type = PacketType.DATA_GPA_DIRECT;
-    return channel.send(type, 1, BASE_ID + id, 0, words, words.length, message, message.length);
+    const message = this.#messages[control ? RndisChannel.CONTROL : RndisChannel.DATA]!;
+    this.#pages.share(this.region!, 'GPA direct packets');
+    return channel.sendGpaDirect(BASE_ID + id, address, length, message, message.length);
   }
 
-  /** Copy a frame into the section that its ID has for itself (Linux netvsc_copy_to_send_buf). */
-  #sendSection(channel: VmbusChannel, id: number, buffer: number, length: number): boolean {
-    const section = this.#sendBuffer!.address + id * this.#sectionSize;
-    this.#memory.bytes.copyWithin(section, buffer, buffer + length);
-    this.#sectionView.setUint32(NvspRndisPacket.at.sendBufferIndex, id, true);
-    this.#sectionView.setUint32(NvspRndisPacket.at.sendBufferSize, length, true);
-    const { length: size } = this.#sectionMessage;
-    return channel.sendInband(BASE_ID + id, this.#sectionMessage, size);
+  #addressOf(buffer: number): number {
+    return this.region!.address + buffer * RNDIS_BUFFER_SIZE;
   }
 
   // --- completions ---
 
-  /** A completion: false if it is not that of a message in flight. */
-  completed(id: number, packet: Packet): boolean {
-    if (!this.#pool.owns(id)) return false;
-
+  /** A completion of the host. Returns false if there is no message with that ID. */
+  completed(id: number, { view, payload, payloadLength }: Packet): boolean {
+    if (!(this.#buffers[id]! >= 0)) return false;
     // A completion without payload is a success; iPXE never looks at it
-    let error: ErrorName | undefined;
-    if (packet.payloadLength >= NvspRndisPacketComplete.size) {
-      const status = packet.payload + NvspRndisPacketComplete.at.status;
-      if (packet.view.getUint32(status, true) !== NvspStatus.SUCCESS) {
-        error = 'TransmitFailed';
-      }
-    }
-    const sequence = this.#pool.sequenceOf(id);
-    this.#pool.complete(id, true);
-    this.#host.transmitted(sequence, error);
-    if (this.#pool.deferred > 0) this.sendDeferred();
+    const failed =
+      payloadLength >= NvspRndisPacketComplete.size &&
+      view.getUint32(payload + NvspRndisPacketComplete.at.status, true) !== NvspStatus.SUCCESS;
+    this.#finish(id, failed ? 'TransmitFailed' : undefined, 'completion');
+    this.sendDeferred();
     return true;
+  }
+
+  /** Give an ID back, with its buffer. */
+  #finish(id: number, error: ErrorName | undefined, letGoBy: string | undefined): void {
+    const buffer = this.#buffers[id]!;
+    this.#free[this.#freeCount++] = buffer;
+    if (id < CONTROL_FIRST_ID) this.#ids[this.#given++ % this.#ids.length] = id;
+    this.#leave(id, letGoBy);
+    this.#carrier.receiver?.transmitted(this.#sequences[buffer]!, error);
+  }
+
+  /** The last message that the host lets go of takes the buffers out of the ledger. */
+  #leave(id: number, letGoBy: string | undefined): void {
+    this.#buffers[id] = NONE;
+    if (--this.inFlight > 0 || letGoBy === undefined) return;
+    this.#pages.revoke(this.region!, letGoBy);
   }
 }
 
-/** The NVSP message beside an RNDIS message that is not in the send buffer. */
-function rndisMessage(channelType: number, length: number): Uint8Array {
-  const message = new Uint8Array(length);
-  const view = new DataView(message.buffer);
-  view.setUint32(NvspRndisPacket.at.type, NvspType.SEND_RNDIS_PACKET, true);
-  view.setUint32(NvspRndisPacket.at.channelType, channelType, true);
-  view.setUint32(NvspRndisPacket.at.sendBufferIndex, NVSP_NO_SEND_BUFFER, true);
-  return message;
+/** An NVSP message of words, zero behind them. */
+export function nvspMessage(length: number, ...words: readonly number[]): Uint8Array {
+  const view = new DataView(new ArrayBuffer(length));
+  words.forEach((word, i) => view.setUint32(4 * i, word, true));
+  return new Uint8Array(view.buffer);
 }

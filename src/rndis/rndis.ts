@@ -6,7 +6,6 @@
  */
 
 import { HypxeError, type ErrorName } from '../error.ts';
-import type { Log } from '../events.ts';
 import {
   ETHERNET_FRAME_MAX,
   ETHERNET_HEADER,
@@ -24,13 +23,29 @@ import {
   RNDIS_BODY,
   RndisHeader,
   RndisIndicateStatus,
+  RndisInitialiseComplete,
   RndisKeepalive,
   RndisPacket,
+  RndisQueryComplete,
+  RndisRequest,
+  RndisSetComplete,
   RndisStatus,
   RndisType,
 } from './protocol.ts';
-import { RndisRequests } from './requests.ts';
-import { SEQUENCE_CONTROL, type RndisReceiver, type RndisTransport } from './transport.ts';
+import type { RndisReceiver, RndisTransport } from './transport.ts';
+import { SEQUENCE_CONTROL, waitAnswer } from './transport.ts';
+
+/** How long the device may take to answer a request, in ms. */
+const REQUEST_TIMEOUT_MS = 1000;
+
+/** Request ID of INITIALISE (iPXE RNDIS_INIT_ID); requests for an OID have the OID as their ID. */
+const INITIALISE_ID = 0xe110e110;
+
+/** Added to the ID of a request whose like has timed out: its late answer is not this one's. */
+const RETRY_ID_STEP = 0x01000000;
+
+/** RNDIS version 1.0, and the longest transfer that is announced (iPXE RNDIS_MTU). */
+const VERSION = [1, 0, 2048];
 
 /** Everything: a boot client must hear whatever it is sent (iPXE rndis_open). */
 const OPEN_FILTER =
@@ -40,11 +55,20 @@ const OPEN_FILTER =
   PacketFilter.BROADCAST |
   PacketFilter.PROMISCUOUS;
 
+/** Added to the type of a request: the type of its answer. */
+const COMPLETION = 0x80000000;
+
 /** Length of a MAC address. */
 const ADDRESS_LENGTH = 6;
 
+const EMPTY: Uint8Array = new Uint8Array(0);
+
+/** What is wrong with a message. */
+type Failure = ErrorName | undefined;
+
 export class RndisDevice implements NetDevice, RndisReceiver {
   readonly name: string;
+  readonly instance: string;
   readonly permanentAddress: Uint8Array = new Uint8Array(ADDRESS_LENGTH);
   readonly address: Uint8Array = new Uint8Array(ADDRESS_LENGTH);
   readonly maxFrame = ETHERNET_FRAME_MAX;
@@ -54,8 +78,14 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   receiver: FrameReceiver | undefined;
   observer: NetObserver | undefined;
   readonly #transport: RndisTransport;
-  readonly #requests: RndisRequests;
-  readonly #log: Log;
+  #initialised = false;
+  /** Requests that have timed out since the device was made. */
+  #timeouts = 0;
+  /** Request that is waited for, its answer's type; once answered its status and information. */
+  #awaitedId = 0;
+  #awaitedType = 0;
+  #status: number | undefined;
+  #info = EMPTY;
   #sequence = 0;
   /** The caller's frame buffer and its view: callers use one buffer over and over. */
   #frame: Uint8Array | undefined;
@@ -63,113 +93,154 @@ export class RndisDevice implements NetDevice, RndisReceiver {
 
   constructor(name: string, transport: RndisTransport) {
     this.name = name;
+    this.instance = transport.name;
     this.#transport = transport;
-    this.#requests = new RndisRequests(transport);
-    this.#log = transport.log;
     transport.receiver = this;
-  }
-
-  get instance(): string {
-    return this.#transport.name;
   }
 
   // --- describe, open, close ---
 
   /** Learn addresses and link state: a complete open and close. @throws HypxeError, closed */
   describe(): void {
-    this.#transport.open();
-    try {
-      this.#requests.initialise();
-      this.#queryAddress(Oid.OID_802_3_PERMANENT_ADDRESS, this.permanentAddress);
-      this.#queryAddress(Oid.OID_802_3_CURRENT_ADDRESS, this.address);
-      this.#queryLink();
-    } finally {
-      this.#requests.halt();
-      this.#transport.close();
-    }
+    this.#start(() => {
+      const query = (oid: number) => this.#query(oid, ADDRESS_LENGTH, 'BadAddress', 'MAC address');
+      this.permanentAddress.set(query(Oid.OID_802_3_PERMANENT_ADDRESS));
+      this.address.set(query(Oid.OID_802_3_CURRENT_ADDRESS));
+    });
+    this.#stop();
   }
 
   open(): void {
     if (this.isOpen) return;
-    this.#transport.open();
-    try {
-      this.#requests.initialise();
-      this.#transport.initialised?.();
-      this.#requests.set(Oid.GEN_CURRENT_PACKET_FILTER, OPEN_FILTER);
-      this.#queryLink();
-      this.isOpen = true;
-    } catch (error) {
-      this.#requests.halt();
-      this.#transport.close();
-      throw error;
-    }
+    this.#start(() => {
+      this.#transport.initialised();
+      this.#setFilter(OPEN_FILTER);
+    });
+    this.isOpen = true;
   }
 
   close(): void {
     if (!this.isOpen) return;
     this.isOpen = false;
-    if (this.#transport.failure === undefined) {
-      this.#clearFilter();
-      this.#requests.halt();
+    // Without this, receiving may be dead after the next open (iPXE 67291465e)
+    this.#attempt('receive filter not cleared', () => this.#setFilter(0));
+    this.#stop();
+  }
+
+  /** The device below was lost and found again: what was open is opened anew. @throws HypxeError */
+  reset(): void {
+    const wasOpen = this.isOpen;
+    this.abandon();
+    if (wasOpen) this.open();
+  }
+
+  /** The device below is gone: forget it, without a word to it. Never throws. */
+  abandon(): void {
+    this.isOpen = this.#initialised = false;
+    this.#transport.abandon();
+  }
+
+  /** Open the transport, initialise, do something more, and ask for the link. */
+  #start(action: () => void): void {
+    this.#transport.open();
+    try {
+      this.#request('INITIALISE', RndisType.INITIALISE, INITIALISE_ID, ...VERSION);
+      this.#initialised = true;
+      action();
+      const info = this.#query(Oid.GEN_MEDIA_CONNECT_STATUS, 4, 'BadRndisMessage', 'link state');
+      this.#setLink(new DataView(info.buffer).getUint32(0, true) === MediaState.CONNECTED);
+    } catch (error) {
+      this.#stop();
+      throw error;
+    }
+  }
+
+  /** Undo {@link #start}, in reverse. There is no answer to a HALT. */
+  #stop(): void {
+    if (this.#initialised) {
+      this.#initialised = false;
+      this.#attempt('could not halt', () => this.#send('HALT', RndisType.HALT, 0));
     }
     this.#transport.close();
   }
 
-  /** The device below was lost and found again: what was open is opened anew. @throws HypxeError */
-  reset(abandon: () => void): void {
-    const wasOpen = this.isOpen;
-    this.abandon(abandon);
-    if (wasOpen) this.open();
-  }
-
-  /** The device below is gone: forget it, without a word to it. */
-  abandon(abandon: () => void): void {
-    this.isOpen = false;
-    this.#requests.forget();
-    abandon();
-  }
-
-  /** Without this, receiving may be dead after the next open (iPXE 67291465e). */
-  #clearFilter(): void {
-    try {
-      this.#requests.set(Oid.GEN_CURRENT_PACKET_FILTER, 0);
-    } catch (error) {
-      if (!(error instanceof HypxeError)) throw error;
-      this.#log.warning('RNDIS', this.instance, `receive filter not cleared: ${error.message}`);
-    }
-  }
-
-  #queryAddress(oid: number, into: Uint8Array): void {
-    this.#requests.query(oid);
-    const { info, infoLength } = this.#requests;
-    if (infoLength !== ADDRESS_LENGTH) {
-      throw new HypxeError('BadAddress', `MAC address of ${infoLength} bytes`);
-    }
-    for (let i = 0; i < ADDRESS_LENGTH; i++) into[i] = info[i]!;
-  }
-
-  #queryLink(): void {
-    this.#requests.query(Oid.GEN_MEDIA_CONNECT_STATUS);
-    const { info, infoLength } = this.#requests;
-    if (infoLength !== 4) {
-      throw new HypxeError('BadRndisMessage', `link state of ${infoLength} bytes`);
-    }
-    const state = new DataView(info.buffer).getUint32(0, true);
-    this.#setLink(state === MediaState.CONNECTED);
+  #setFilter(filter: number): void {
+    this.#requestOid('SET', RndisType.SET, Oid.GEN_CURRENT_PACKET_FILTER, filter);
   }
 
   #setLink(up: boolean): void {
     this.link = up ? 'up' : 'down';
-    this.#log.info('RNDIS', this.instance, `link is ${this.link}`);
-    if (this.#log.on) this.#log.emit({ kind: 'link', name: this.name, up });
+    this.#transport.log.info('RNDIS', this.instance, `link is ${this.link}`);
+    this.#transport.log.emit({ kind: 'link', name: this.name, up });
     this.observer?.linkChanged(up);
+  }
+
+  // --- requests ---
+
+  /** Read an object of a length. @throws HypxeError as #request; `error` for another length */
+  #query(oid: number, length: number, error: ErrorName, what: string): Uint8Array {
+    this.#requestOid('QUERY', RndisType.QUERY, oid);
+    if (this.#info.length === length) return this.#info;
+    throw new HypxeError(error, `${what} of ${this.#info.length} bytes`);
+  }
+
+  #requestOid(what: string, type: number, oid: number, ...info: number[]): void {
+    const id = (oid ^ (this.#timeouts * RETRY_ID_STEP)) >>> 0;
+    const offset = RndisRequest.size - RNDIS_BODY;
+    this.#request(`${what} ${hex(oid)}`, type, id, oid, 4 * info.length, offset, 0, ...info);
+  }
+
+  /**
+   * Send a request and wait for its answer.
+   *
+   * @param words what follows the request ID
+   * @throws HypxeError NoAnswer, RequestFailed, NoBuffer, or what broke the transport
+   */
+  #request(what: string, type: number, id: number, ...words: number[]): void {
+    this.#awaitedId = id;
+    this.#awaitedType = type + COMPLETION;
+    this.#status = undefined;
+    try {
+      this.#send(what, type, id, ...words);
+      const answered = waitAnswer(this.#transport, REQUEST_TIMEOUT_MS, what, () => {
+        this.#transport.poll();
+        return this.#status !== undefined;
+      });
+      if (!answered) {
+        this.#timeouts++;
+        const text = `no answer to ${what} within ${REQUEST_TIMEOUT_MS} ms`;
+        throw new HypxeError('NoAnswer', text);
+      }
+    } finally {
+      this.#awaitedType = 0;
+    }
+    if (this.#status === RndisStatus.SUCCESS) return;
+    const text = `${what} failed with status ${hex(this.#status!)}`;
+    throw new HypxeError('RequestFailed', text, this.#status);
+  }
+
+  /** Send a control message of words. @throws HypxeError NoBuffer, or what broke the transport */
+  #send(what: string, type: number, ...words: number[]): void {
+    const { memory } = this.#transport;
+    const length = RndisHeader.size + 4 * words.length;
+    const buffer = this.#transport.allocate(true);
+    if (buffer !== 0) {
+      [type, length, ...words].forEach((word, i) => memory.set32(buffer + 4 * i, word));
+      if (this.#transport.transmit(buffer, length, SEQUENCE_CONTROL) === 'sent') return;
+    }
+    throw new HypxeError(this.#transport.failure ?? 'NoBuffer', `could not send ${what}`);
+  }
+
+  /** What a device that is gone needs not be told, and what goes on without it. */
+  #attempt(what: string, action: () => void): void {
+    if (this.#transport.failure !== undefined) return;
+    this.#transport.log.attempt('warning', 'RNDIS', this.instance, what, action);
   }
 
   // --- transmit ---
 
   transmit(frame: Uint8Array, length: number): TransmitResult {
-    const sequence = this.#sequence++;
-    const result = this.#transmit(frame, length, sequence);
+    const result = this.#transmit(frame, length, this.#sequence++);
     if (result === 'dropped') this.statistics.txBad++;
     return result;
   }
@@ -178,7 +249,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     // Check that it can be sent at all
     if (!this.isOpen || length > this.maxFrame || length > frame.length) {
       const text = this.isOpen ? `frame of ${length} bytes dropped` : 'device is not open';
-      this.#log.warning('RNDIS', this.instance, text);
+      this.#transport.log.warning('RNDIS', this.instance, text);
       return 'dropped';
     }
     const buffer = this.#transport.allocate(false);
@@ -192,22 +263,19 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     memory.set32(buffer + RndisPacket.at.length, total);
     memory.set32(buffer + RndisPacket.at.dataOffset, RndisPacket.size - RNDIS_BODY);
     memory.set32(buffer + RndisPacket.at.dataLength, length);
-    this.#copyFrame(buffer + RndisPacket.size, frame, length);
-    return this.#transport.transmit(buffer, total, false, sequence);
-  }
 
-  #copyFrame(address: number, frame: Uint8Array, length: number): void {
     // The engine copies a whole array fastest; for a part of one it would make a view each time
-    const { memory } = this.#transport;
+    const data = buffer + RndisPacket.size;
     if (length === frame.length) {
-      memory.bytes.set(frame, address);
-      return;
+      memory.bytes.set(frame, data);
+    } else {
+      if (frame !== this.#frame) {
+        this.#frame = frame;
+        this.#frameView = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
+      }
+      memory.copyIn(data, this.#frameView!, 0, length);
     }
-    if (frame !== this.#frame) {
-      this.#frame = frame;
-      this.#frameView = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
-    }
-    memory.copyIn(address, this.#frameView!, 0, length);
+    return this.#transport.transmit(buffer, total, sequence);
   }
 
   transmitted(sequence: number, error: ErrorName | undefined): void {
@@ -224,102 +292,105 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   }
 
   received(bytes: Uint8Array, view: DataView, offset: number, length: number): void {
-    if (length < RndisHeader.size) {
-      this.receiveFailed('BadRndisMessage', `message of ${length} bytes`, bytes, offset, length);
-      return;
+    // The length in the header is not looked at: `length` is the message's extent. The word behind
+    // the header is a request ID or a status
+    const type = length < RndisHeader.size ? 0 : view.getUint32(offset + RndisHeader.at.type, true);
+    const word = length < RNDIS_BODY + 4 ? undefined : view.getUint32(offset + RNDIS_BODY, true);
+    const min = lengthMin(type);
+    let error: Failure;
+    if (type >= COMPLETION && min > RndisHeader.size) {
+      // One that is too short to say what it answers can only answer what was asked
+      this.#answered(bytes, view, offset, length, word ?? this.#awaitedId);
+    } else if (length < min) {
+      error = 'BadRndisMessage';
+    } else if (type === RndisType.PACKET) {
+      error = this.#receivedPacket(bytes, view, offset, length);
+    } else if (type === RndisType.INDICATE_STATUS) {
+      error = this.#receivedStatus(word!);
+    } else if (type === RndisType.KEEPALIVE) {
+      this.#answerKeepalive(word!);
+    } else {
+      error = 'UnknownMessage';
     }
-    // The length in the header is not looked at: `length` is the message's extent
-    const type = view.getUint32(offset + RndisHeader.at.type, true);
-    switch (type) {
-      case RndisType.PACKET:
-        this.#receivedPacket(bytes, view, offset, length);
-        return;
-      case RndisType.INITIALISE_CMPLT:
-      case RndisType.SET_CMPLT:
-        this.#requests.answered(view, offset, length, type);
-        return;
-      case RndisType.QUERY_CMPLT:
-        this.#requests.answeredQuery(bytes, view, offset, length);
-        return;
-      case RndisType.INDICATE_STATUS:
-        this.#receivedStatus(bytes, view, offset, length);
-        return;
-      case RndisType.KEEPALIVE:
-        this.#receivedKeepalive(bytes, view, offset, length);
-        return;
-      default: {
-        const text = `message type ${hex(type)}`;
-        this.receiveFailed('UnknownMessage', text, bytes, offset, length);
-      }
-    }
+    if (error === undefined) return;
+    const text = `message ${hex(type)} ${hex(word ?? 0)} of ${length} bytes`;
+    this.receiveFailed(error, text, bytes, offset, length);
   }
 
-  #receivedPacket(bytes: Uint8Array, view: DataView, offset: number, length: number): void {
-    if (length < RndisPacket.size) {
-      const text = `packet of ${length} bytes`;
-      this.receiveFailed('BadRndisMessage', text, bytes, offset, length);
-      return;
-    }
+  #receivedPacket(bytes: Uint8Array, view: DataView, offset: number, length: number): Failure {
     // Locate and check the data
-    const body = length - RNDIS_BODY;
     const dataOffset = view.getUint32(offset + RndisPacket.at.dataOffset, true);
     const dataLength = view.getUint32(offset + RndisPacket.at.dataLength, true);
-    if (dataOffset > body || dataLength > body - dataOffset) {
-      const text = `data [${dataOffset},+${dataLength}) exceeds ${body} bytes`;
-      this.receiveFailed('BadRndisMessage', text, bytes, offset, length);
-      return;
-    }
-    if (dataLength < ETHERNET_HEADER) {
-      const text = `frame of ${dataLength} bytes`;
-      this.receiveFailed('FrameTooShort', text, bytes, offset, length);
-      return;
-    }
+    if (!isInside(dataOffset, dataLength, length)) return 'BadRndisMessage';
+    if (dataLength < ETHERNET_HEADER) return 'FrameTooShort';
+
     // Hand frame over
     this.statistics.rxGood++;
     this.receiver?.receive(bytes, offset + RNDIS_BODY + dataOffset, dataLength);
+    return undefined;
   }
 
-  #receivedStatus(bytes: Uint8Array, view: DataView, offset: number, length: number): void {
-    if (length < RndisIndicateStatus.size) {
-      const text = `status of ${length} bytes`;
-      this.receiveFailed('BadRndisMessage', text, bytes, offset, length);
+  #receivedStatus(status: number): Failure {
+    if (status === RndisStatus.MEDIA_CONNECT) this.#setLink(true);
+    else if (status === RndisStatus.MEDIA_DISCONNECT) this.#setLink(false);
+    // Windows Server 2012 R2 at start of day: nothing to do (iPXE f6a3bc0aa)
+    else if (status !== RndisStatus.TASK_OFFLOAD_CURRENT_CONFIG) return 'UnknownStatus';
+    return undefined;
+  }
+
+  /** So that the device does not take us for dead. */
+  #answerKeepalive(id: number): void {
+    this.#attempt('keep-alive not answered', () =>
+      this.#send('KEEPALIVE_CMPLT', RndisType.KEEPALIVE_CMPLT, id, RndisStatus.SUCCESS),
+    );
+  }
+
+  /** Wake whoever waits for an answer. Malformed ones wake too (iPXE's defect 11). */
+  #answered(bytes: Uint8Array, view: DataView, offset: number, length: number, id: number): void {
+    const { log } = this.#transport;
+    const type = view.getUint32(offset + RndisHeader.at.type, true);
+    if (type !== this.#awaitedType || id !== this.#awaitedId) {
+      log.info('RNDIS', this.instance, `unexpected answer ${hex(type)} to ${hex(id)}`);
       return;
     }
-    const status = view.getUint32(offset + RndisIndicateStatus.at.status, true);
-    switch (status) {
-      case RndisStatus.MEDIA_CONNECT:
-        this.#setLink(true);
-        return;
-      case RndisStatus.MEDIA_DISCONNECT:
-        this.#setLink(false);
-        return;
-      case RndisStatus.TASK_OFFLOAD_CURRENT_CONFIG:
-        // Windows Server 2012 R2 at start of day: nothing to do (iPXE f6a3bc0aa)
-        return;
-      default: {
-        const text = `status ${hex(status)}`;
-        this.receiveFailed('UnknownStatus', text, bytes, offset, length);
-      }
+    let isWhole = length >= lengthMin(type);
+    const status = isWhole ? view.getUint32(offset + RndisSetComplete.at.status, true) : 0;
+
+    // Locate, check and copy the information
+    if (type === RndisType.QUERY_CMPLT && isWhole && status === RndisStatus.SUCCESS) {
+      const infoOffset = view.getUint32(offset + RndisQueryComplete.at.infoOffset, true);
+      const infoLength = view.getUint32(offset + RndisQueryComplete.at.infoLength, true);
+      const from = offset + RNDIS_BODY + infoOffset;
+      isWhole = isInside(infoOffset, infoLength, length);
+      if (isWhole) this.#info = bytes.slice(from, from + infoLength);
     }
+    this.#status = isWhole ? status : RndisStatus.FAILURE;
+    if (isWhole) return;
+    log.warning('RNDIS', this.instance, `malformed answer ${hex(type)} of ${length} bytes`);
   }
 
-  #receivedKeepalive(bytes: Uint8Array, view: DataView, offset: number, length: number): void {
-    if (length < RndisKeepalive.size) {
-      const text = `keep-alive of ${length} bytes`;
-      this.receiveFailed('BadRndisMessage', text, bytes, offset, length);
-      return;
-    }
-    this.#requests.answerKeepalive(view, offset);
-  }
-
-  receiveFailed(error: ErrorName, text: string, bytes?: Uint8Array, offset = 0, length = 0): void {
+  receiveFailed(error: ErrorName, text: string, bytes = EMPTY, offset = 0, length = 0): void {
     this.statistics.rxBad++;
-    this.#log.warning('RNDIS', this.instance, `${error}: ${text}`);
-    this.observer?.receiveError(error, bytes ?? EMPTY, offset, length);
+    this.#transport.log.warning('RNDIS', this.instance, `${error}: ${text}`);
+    this.observer?.receiveError(error, bytes, offset, length);
   }
 }
 
-const EMPTY = new Uint8Array(0);
+/** The least that a message must hold: more than a header if it is known at all. */
+function lengthMin(type: number): number {
+  if (type === RndisType.PACKET) return RndisPacket.size;
+  if (type === RndisType.INDICATE_STATUS) return RndisIndicateStatus.size;
+  if (type === RndisType.KEEPALIVE) return RndisKeepalive.size;
+  if (type === RndisType.INITIALISE_CMPLT) return RndisInitialiseComplete.size;
+  if (type === RndisType.QUERY_CMPLT) return RndisQueryComplete.size;
+  return type === RndisType.SET_CMPLT ? RndisSetComplete.size : RndisHeader.size;
+}
+
+/** Whether a part of a message lies within it. Offsets count from the body. */
+function isInside(offset: number, partLength: number, length: number): boolean {
+  const body = length - RNDIS_BODY;
+  return offset <= body && partLength <= body - offset;
+}
 
 function hex(value: number): string {
   return `0x${value.toString(16)}`;

@@ -5,16 +5,16 @@
  * elsewhere). RNDIS builds its messages in buffers of the transport, in place.
  */
 
-import type { ErrorName } from '../error.ts';
+import { HypxeError, type ErrorName } from '../error.ts';
 import type { Log } from '../events.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { TransmitResult } from '../net/device.ts';
-import type { Clock } from '../time.ts';
+import { waitFor, type Clock } from '../time.ts';
 
 /** Longest RNDIS message that fits into a buffer of the transport, in bytes. */
 export const RNDIS_BUFFER_SIZE = 2048;
 
-/** Sequence number of messages that are not frames. */
+/** Sequence number of control messages, which have buffers and transmit slots in reserve. */
 export const SEQUENCE_CONTROL = -1;
 
 /** Takes what a transport receives. */
@@ -46,16 +46,44 @@ export interface RndisTransport {
    *
    * @throws HypxeError if the transport is of no use any more
    */
-  initialised?(): void;
+  initialised(): void;
   /** Never throws. Messages in flight are reported as given up. */
   close(): void;
+  /** As {@link close}, without a word: whoever was at the other end is gone. Never throws. */
+  abandon(): void;
   /**
-   * A buffer of {@link RNDIS_BUFFER_SIZE} bytes: its address, or 0 if there is none. `control`
-   * messages have buffers and transmit slots of their own to fall back on.
+   * A buffer of {@link RNDIS_BUFFER_SIZE} bytes for a frame or a control message: its address, or 0
+   * if there is none. It must be sent before anything else is done.
    */
   allocate(control: boolean): number;
-  /** Send `length` bytes of a buffer. The buffer is the transport's again, whatever the result. */
-  transmit(buffer: number, length: number, control: boolean, sequence: number): TransmitResult;
+  /**
+   * Send `length` bytes of a buffer. The buffer is the transport's again, whatever the result.
+   *
+   * @param sequence number of the frame, or {@link SEQUENCE_CONTROL}
+   */
+  transmit(buffer: number, length: number, sequence: number): TransmitResult;
   /** Take everything that has come. */
   poll(): void;
+}
+
+/**
+ * Wait for an answer, as long as there is somebody who could give it.
+ *
+ * @param what for the text of the error
+ * @param answered one look
+ * @returns false if the time is over
+ * @throws HypxeError what broke the transport
+ */
+export function waitAnswer(
+  transport: Pick<RndisTransport, 'clock' | 'failure'>,
+  timeoutMs: number,
+  what: string,
+  answered: () => boolean,
+): boolean {
+  return waitFor(transport.clock, timeoutMs, () => {
+    if (answered()) return true;
+    const { failure } = transport;
+    if (failure !== undefined) throw new HypxeError(failure, `device gone during ${what}`);
+    return false;
+  });
 }

@@ -9,7 +9,7 @@
 import type { DriverOptions } from '../../src/driver.ts';
 import { MapAllocator, type PageAllocator } from '../../src/memory/allocator.ts';
 import type { NetDevice } from '../../src/net/device.ts';
-import { NETVSC_PRESETS, type PresetName } from '../../src/netvsc/policy.ts';
+import { NETVSC_PRESETS, PAGE_SET, type PresetName } from '../../src/netvsc/policy.ts';
 import {
   NVSP_MESSAGE_SIZE,
   NVSP_NO_SEND_BUFFER,
@@ -18,7 +18,7 @@ import {
   NvspStatus,
   NvspType,
 } from '../../src/netvsc/protocol.ts';
-import { PAGE_SET } from '../../src/netvsc/requests.ts';
+
 import { RNDIS_BODY, RndisHeader, RndisPacket, RndisType } from '../../src/rndis/protocol.ts';
 import {
   COMPLETION_REQUESTED,

@@ -16,7 +16,8 @@ import { dhcp } from '../../src/net/dhcp.ts';
 import type { NetDevice } from '../../src/net/device.ts';
 import { NetworkInterface } from '../../src/net/network-interface.ts';
 import { NetvscDriver } from '../../src/netvsc/driver.ts';
-import { NETVSC_PRESETS, type NetvscPolicy } from '../../src/netvsc/policy.ts';
+import { osNetvsc } from '../../src/os/netvsc-part.ts';
+import { OS_NETVSC, type OsNetvscPolicy } from '../../src/os/netvsc-policy.ts';
 import type { OsConnectionOptions } from '../../src/os/contact.ts';
 import { OS_BUS } from '../../src/os/presets.ts';
 import { osSint } from '../../src/os/sint.ts';
@@ -44,8 +45,8 @@ const UNLOAD_TIMEOUT_MS = 100_000;
 const CONTACT_TIMEOUT_MS = 1000;
 
 /** Linux's buffers are 16 MiB and 1 MiB a NIC; simulated guests are small, and have several. */
-const NETWORK: NetvscPolicy = {
-  ...NETVSC_PRESETS.os,
+const NETWORK: OsNetvscPolicy = {
+  ...OS_NETVSC,
   receiveBufferLength: 0x20000,
   sendBufferLength: 0xc000,
 };
@@ -123,7 +124,7 @@ export class OsKernel {
       guestOsId: LINUX_GUEST_OS_ID,
       sint: osSint(callbackVector(machine)),
     });
-    this.#net = new NetvscDriver(NETWORK, this.log);
+    this.#net = new NetvscDriver(NETWORK, this.log, osNetvsc(NETWORK));
     const connection: OsConnectionOptions = {
       ...OS_BUS.connection,
       // Simulated hosts answer at once or never

@@ -9,7 +9,8 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { NetDevice } from '../../../src/index.ts';
 import { NetvscDriver } from '../../../src/netvsc/driver.ts';
-import { NETVSC_PRESETS } from '../../../src/netvsc/policy.ts';
+import { osNetvsc } from '../../../src/os/netvsc-part.ts';
+import { OS_NETVSC } from '../../../src/os/netvsc-policy.ts';
 import type { VmbusBus } from '../../../src/vmbus/bus.ts';
 import { contactAsSecondary, contactNewestOf } from '../../../src/os/contact.ts';
 import { dispatchEvents } from '../../../src/os/events.ts';
@@ -51,7 +52,7 @@ function pair(options: GuestRigOptions = {}): Pair {
     knobs: { secondClient: 'allow', secondConnectionId: PORT, ...options.knobs },
   });
   rig.start();
-  const net = new NetvscDriver(NETVSC_PRESETS.os, rig.log);
+  const net = new NetvscDriver(OS_NETVSC, rig.log, osNetvsc(OS_NETVSC));
   const second = rig.createBus(secondaryBus(SINT), [net]);
   return { rig, second, net };
 }

@@ -6,21 +6,21 @@
  * netvsc_send_table).
  */
 
-import { HypxeError, type ErrorName } from '../error.ts';
+import { isNamed, type ErrorName } from '../error.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
-import type { Region } from '../memory/shared-memory.ts';
 import { RNDIS_BODY, RndisPacket } from '../rndis/protocol.ts';
-import { TICKS_PER_MS } from '../time.ts';
+import { waitFor } from '../time.ts';
 import type { ChannelHandler, VmbusChannel } from '../vmbus/channel.ts';
 import type { VmbusDevice } from '../vmbus/device.ts';
 import type { Packet } from '../vmbus/packet.ts';
-import type { NetvscPolicy } from './policy.ts';
+import type { OsNetvscPolicy } from './netvsc-policy.ts';
+import type { NetvscHost } from '../netvsc/part.ts';
 import {
   NVSP_MESSAGE_SIZE_V6_1,
   NVSP_SEND_TABLE_SIZE,
   NvspSendTable,
   NvspVersion,
-} from './protocol.ts';
+} from '../netvsc/protocol.ts';
 
 /** How long the host may take to offer the sub-channels that it has granted, in ms. */
 const OFFERS_TIMEOUT_MS = 1000;
@@ -38,21 +38,13 @@ const FLOW_END = 38;
 const TCP = 6;
 const UDP = 17;
 
-/** What handles the packets of sub-channels: the NetVSC. */
-export interface SubchannelOwner extends ChannelHandler {
-  /** Transfer pages that came on a channel; they are completed there. */
-  receivedPagesOn(channel: VmbusChannel, packet: Packet): void;
-  /** Handle what has come on all channels, until an answer that is waited for has. */
-  pollPackets(): void;
-}
-
 /** One open sub-channel. */
 class Queue implements ChannelHandler {
   readonly offered: VmbusDevice;
-  readonly #owner: SubchannelOwner;
+  readonly #owner: NetvscHost;
   channel: VmbusChannel | undefined;
 
-  constructor(offered: VmbusDevice, owner: SubchannelOwner) {
+  constructor(offered: VmbusDevice, owner: NetvscHost) {
     this.offered = offered;
     this.#owner = owner;
   }
@@ -66,7 +58,7 @@ class Queue implements ChannelHandler {
   }
 
   receivedPages(packet: Packet): void {
-    this.#owner.receivedPagesOn(this.channel!, packet);
+    this.#owner.receivedPages(packet, this.channel);
   }
 
   cancelled(packet: Packet): void {
@@ -86,20 +78,18 @@ class Queue implements ChannelHandler {
   }
 }
 
-export class Subchannels {
-  readonly #device: VmbusDevice;
-  readonly #policy: NetvscPolicy;
-  readonly #owner: SubchannelOwner;
+export class NetvscSubchannels {
+  readonly #netvsc: NetvscHost;
+  readonly #policy: OsNetvscPolicy;
   readonly #memory: GuestMemory;
   readonly #queues: Queue[] = [];
   /** Which queue each hash goes to: 0 is the device's own channel. */
   readonly #table = new Uint32Array(NVSP_SEND_TABLE_SIZE);
 
-  constructor(device: VmbusDevice, policy: NetvscPolicy, owner: SubchannelOwner) {
-    this.#device = device;
+  constructor(netvsc: NetvscHost, policy: OsNetvscPolicy) {
+    this.#netvsc = netvsc;
     this.#policy = policy;
-    this.#owner = owner;
-    this.#memory = device.pages.memory;
+    this.#memory = netvsc.device.pages.memory;
   }
 
   /** Number of open sub-channels. */
@@ -116,47 +106,44 @@ export class Subchannels {
    * Wait for the sub-channels that the host has granted to be offered, and open them. Those that
    * are not offered, or that cannot be opened, the device does without.
    *
-   * @param packets memory that packets point to
    * @throws HypxeError ChannelRescinded if the device is gone; Cancelled
    */
-  open(granted: number, packets: Region | undefined): void {
-    const { log, name, subchannels } = this.#device;
-    this.#awaitOffers(granted);
+  open(granted: number): void {
+    const { log, name, subchannels } = this.#netvsc.device;
+    waitFor(this.#netvsc.clock, OFFERS_TIMEOUT_MS, () => this.#areOffered(granted));
     if (subchannels.length < granted) {
       const text = `${subchannels.length} of ${granted} sub-channels were offered`;
       log.warning('NETVSC', name, text);
     }
     // Until the host says better, flows are spread evenly (Linux netvsc_devinfo default table)
     for (let i = 0; i < this.#table.length; i++) this.#table[i] = i % (granted + 1);
-    for (const offered of subchannels.slice(0, granted)) this.#openQueue(offered, packets);
+    for (const offered of subchannels.slice(0, granted)) this.#openQueue(offered);
   }
 
-  #awaitOffers(granted: number): void {
-    const { connection, subchannels } = this.#device;
-    const { clock } = connection.hv;
-    const deadline = clock.now() + OFFERS_TIMEOUT_MS * TICKS_PER_MS;
-    for (;;) {
-      connection.poll();
-      this.#owner.pollPackets();
-      if (this.#device.rescinded) throw this.#device.rescindedError();
-      if (subchannels.length >= granted || clock.now() >= deadline) return;
-      clock.pause();
-    }
+  #areOffered(granted: number): boolean {
+    const { device } = this.#netvsc;
+    device.connection.poll();
+    this.#netvsc.pollPackets();
+    if (device.rescinded) throw device.rescindedError();
+    return device.subchannels.length >= granted;
   }
 
-  #openQueue(offered: VmbusDevice, packets: Region | undefined): void {
+  #openQueue(offered: VmbusDevice): void {
     const { outPages, inPages, packetLength, targetVps, flowControl } = this.#policy;
-    const queue = new Queue(offered, this.#owner);
+    const { log, device, transmits, channel } = this.#netvsc;
+    const packets = transmits.region;
+    const queue = new Queue(offered, this.#netvsc);
     const targetVp = targetVps[this.#queues.length + 1] ?? 0;
     try {
       const sizes = { outPages, inPages, packetLength, packets, targetVp, flowControl };
       queue.channel = offered.open(queue, sizes);
     } catch (error) {
-      if (!(error instanceof HypxeError) || error.name === 'Cancelled') throw error;
+      if (!isNamed(error) || error.name === 'Cancelled') throw error;
       const text = `sub-channel ${offered.offer.subchannel} left out: ${error.message}`;
-      this.#device.log.error('NETVSC', this.#device.name, text);
+      log.error('NETVSC', device.name, text);
       return;
     }
+    queue.channel.completionPayload = channel!.completionPayload;
     this.#queues.push(queue);
   }
 
@@ -188,7 +175,7 @@ export class Subchannels {
     const inside = payloadLength >= bytes && offset <= payloadLength - bytes;
     if (count !== NVSP_SEND_TABLE_SIZE || !inside) {
       const text = `send table of ${count} entries at ${offset} of ${payloadLength} bytes ignored`;
-      this.#device.log.warning('NETVSC', this.#device.name, text);
+      this.#netvsc.log.warning('NETVSC', this.#netvsc.device.name, text);
       return;
     }
     for (let i = 0; i < count; i++) {
@@ -197,16 +184,12 @@ export class Subchannels {
   }
 
   /** The channel for a frame: `primary`, or a sub-channel. */
-  channelFor(
-    primary: VmbusChannel | undefined,
-    buffer: number,
-    length: number,
-  ): VmbusChannel | undefined {
+  channelFor(primary: VmbusChannel, buffer: number, length: number): VmbusChannel {
     const count = this.#queues.length;
     if (count === 0) return primary;
     const hash = flowHash(this.#memory, buffer, length);
     const index = this.#table[hash & (NVSP_SEND_TABLE_SIZE - 1)]! % (count + 1);
-    return index === 0 ? primary : this.#queues[index - 1]!.channel;
+    return index === 0 ? primary : this.#queues[index - 1]!.channel!;
   }
 }
 

@@ -22,11 +22,3 @@ export class HypxeError extends Error {
     this.status = status;
   }
 }
-
-/**
- * Whether this is a condition with a name, also when a part of another bundle has thrown it:
- * `instanceof` does not see across bundles.
- */
-export function isNamed(error: unknown): error is HypxeError {
-  return error instanceof Error && 'status' in error;
-}

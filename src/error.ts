@@ -22,3 +22,11 @@ export class HypxeError extends Error {
     this.status = status;
   }
 }
+
+/**
+ * Whether something that was caught is an error with a name, also one of another bundle: a part
+ * that is plugged in has a class of its own, but the same shape.
+ */
+export function isNamed(error: unknown): error is HypxeError {
+  return error instanceof Error && Object.hasOwn(error, 'status');
+}

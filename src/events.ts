@@ -5,6 +5,8 @@
  * replay and the report are readers of it. Without a reader nothing is built.
  */
 
+import { isNamed } from './error.ts';
+
 /** Steps of a boot, in order. */
 export type BootStep =
   'detect' | 'connect' | 'receive' | 'open' | 'configure' | 'download' | 'shutdown' | 'handoff';
@@ -96,5 +98,29 @@ export class Log {
 
   debug(layer: Layer, object: string, text: string): void {
     if (this.sink !== undefined) this.sink({ kind: 'log', level: 'debug', layer, object, text });
+  }
+
+  /**
+   * Do what may fail without stopping the rest: an error with a name becomes a line of the log.
+   *
+   * @param what what it means if it fails
+   * @returns whether it was done
+   * @throws what has no name
+   */
+  attempt(
+    level: LogLevel,
+    layer: Layer,
+    object: string,
+    what: string,
+    action: () => void,
+  ): boolean {
+    try {
+      action();
+      return true;
+    } catch (error) {
+      if (!isNamed(error)) throw error;
+      this[level](layer, object, `${what}: ${error.message}`);
+      return false;
+    }
   }
 }

@@ -14,3 +14,20 @@ export interface Clock {
   /** One turn of a polling loop: the only thing that lets time pass. */
   pause(): void;
 }
+
+/**
+ * Poll until something has come about. What came with the last turn still counts: there is one more
+ * look after the time is over.
+ *
+ * @param done one look
+ * @returns whether it has come about
+ * @throws what `done` and the clock throw
+ */
+export function waitFor(clock: Clock, timeoutMs: number, done: () => boolean): boolean {
+  const deadline = clock.now() + timeoutMs * TICKS_PER_MS;
+  for (let expired = false; ; expired = clock.now() >= deadline) {
+    if (done()) return true;
+    if (expired) return false;
+    clock.pause();
+  }
+}

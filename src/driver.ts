@@ -18,9 +18,7 @@ import type { NetDevice } from './net/device.ts';
 import { NetvscDriver } from './netvsc/driver.ts';
 import { NETVSC_PRESETS, type NetvscPolicy, type PresetName } from './netvsc/policy.ts';
 import type { Clock } from './time.ts';
-import { utilityDrivers, type PolledDriver } from './services/driver.ts';
-import type { IcService } from './services/service.ts';
-import { VmbusBus } from './vmbus/bus.ts';
+import { VmbusBus, type VmbusDriver } from './vmbus/bus.ts';
 import { contactAsFirmware, type ContactPolicy } from './vmbus/contact.ts';
 
 /**
@@ -51,8 +49,11 @@ export interface DriverOptions {
   readonly guestOsId?: bigint;
   /** First GPADL ID less one; by default iPXE's. */
   readonly firstGpadl?: number;
-  /** Utility services: served while {@link HypervDriver.poll} is called. Default none. */
-  readonly services?: readonly IcService[];
+  /**
+   * Drivers of other devices than NICs, or for NICs in place of our own: those of services are in
+   * `services/driver.ts`. Polled by {@link HypervDriver.poll}. Default none.
+   */
+  readonly drivers?: readonly VmbusDriver[];
   /**
    * Whether whatever is being done shall end: asked in every turn of a wait and before every
    * message. Once it says so, what is being done fails with Cancelled and is undone.
@@ -69,7 +70,7 @@ export class HypervDriver {
   readonly #hv: HyperV;
   readonly #bus: VmbusBus;
   readonly #net: NetvscDriver;
-  readonly #utility: readonly PolledDriver[];
+  readonly #drivers: readonly VmbusDriver[];
   #probed = false;
   /** A reset has failed: the next unquiesce must try again, whatever SIMP says. */
   #resetFailed = false;
@@ -87,10 +88,10 @@ export class HypervDriver {
     this.#hv = new HyperV(machine, this.#pages, this.log, { guestOsId, cancel, clock });
     this.random = options.random ?? xorshift(this.#hv.clock);
     this.#net = new NetvscDriver(policy, this.log);
-    this.#utility = utilityDrivers(options.services ?? []);
+    this.#drivers = [this.#net, ...(options.drivers ?? [])];
     this.#bus = new VmbusBus(this.#hv, {
       contact: options.contact ?? contactAsFirmware,
-      drivers: [this.#net, ...this.#utility],
+      drivers: this.#drivers,
       random: this.random,
       connection: { unloadTimeoutMs: UNLOAD_TIMEOUT_MS[preset] },
       firstGpadl: options.firstGpadl,
@@ -162,7 +163,7 @@ export class HypervDriver {
   poll(): void {
     if (!this.#probed || !this.#hv.isRunning) return;
     this.#bus.poll();
-    for (const driver of this.#utility) driver.poll();
+    for (const driver of this.#drivers) driver.poll?.();
   }
 
   /**

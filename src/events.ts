@@ -84,6 +84,11 @@ export class Log {
     if (this.sink !== undefined) this.sink(event);
   }
 
+  /** A step of the boot begins or ends. */
+  step(step: BootStep, phase: 'begin' | 'end'): void {
+    this.emit({ kind: 'boot-step', step, phase });
+  }
+
   error(layer: Layer, object: string, text: string): void {
     if (this.sink !== undefined) this.sink({ kind: 'log', level: 'error', layer, object, text });
   }

@@ -2,7 +2,7 @@
 
 /** What the tests of the exploration share. */
 
-import * as firmware from '../../src/index.ts';
+import * as firmware from '../../src/os.ts';
 import type { Exploration } from '../../tools/explore/exploration.ts';
 import { planText, type Plan } from '../../tools/explore/plan.ts';
 import { Runner, type ExploredFirmware } from '../../tools/explore/run.ts';

@@ -14,9 +14,9 @@ import type { Log } from '../events.ts';
 /** What the caller prescribes instead of what the DHCP server says. */
 export interface BootOverride {
   /** IPv4 address as text. */
-  readonly nextServer?: string;
+  readonly nextServer?: string | undefined;
   /** Path, or `tftp://ADDRESS[:PORT]/FILE`. */
-  readonly bootFile?: string;
+  readonly bootFile?: string | undefined;
 }
 
 /** What to fetch. */

@@ -69,17 +69,17 @@ export function netboot(device: NetDevice, options: NetbootOptions): NetbootResu
     waitForLink(net, options.linkWaitMs ?? LINK_WAIT_MS);
 
     // An offer without a boot file is as good as another if the caller names the file
-    log.emit({ kind: 'boot-step', step: 'configure', phase: 'begin' });
+    log.step('configure', 'begin');
     const override = options.override ?? {};
     const lease = dhcp(net, random, { preferBootFile: !override.bootFile, ...options.dhcp });
     const { server, port, file } = bootTarget(lease, override, log, device.name);
     log.info('NET', device.name, `next server ${ipv4Text(server)}, file ${quoted(file)}`);
-    log.emit({ kind: 'boot-step', step: 'configure', phase: 'end' });
+    log.step('configure', 'end');
 
-    log.emit({ kind: 'boot-step', step: 'download', phase: 'begin' });
+    log.step('download', 'begin');
     const transfer = tftp(net, random, server, file, options.sink, { port, ...options.tftp });
     log.info('TFTP', device.name, `ok, ${transfer.length} bytes in ${transfer.blocks} blocks`);
-    log.emit({ kind: 'boot-step', step: 'download', phase: 'end' });
+    log.step('download', 'end');
     return { lease, server, file, length: transfer.length, transfer, drops: net.drops };
   } finally {
     net.detach();

@@ -5,8 +5,8 @@
  * that is known and not served. A service that fails is left out; it never fails the bus.
  */
 
-import { HypxeError } from '../error.ts';
-import type { DriverInstance, VmbusDriver } from '../vmbus/bus.ts';
+import { isNamed } from '../error.ts';
+import type { DriverInstance, VmbusDriver } from '../vmbus/bus-driver.ts';
 import type { VmbusDevice } from '../vmbus/device.ts';
 import { DeviceClass } from '../vmbus/protocol.ts';
 import { IcChannel } from './ic-channel.ts';
@@ -27,13 +27,11 @@ const CLASSES: readonly (readonly [interfaceId: string, name: string])[] = [
 /** A device that is known, but that nobody drives. */
 const UNDRIVEN: DriverInstance = { reset() {}, remove() {}, rescinded() {} };
 
-/** A driver that is polled. */
-export interface PolledDriver extends VmbusDriver {
-  poll(): void;
-}
-
-/** The drivers for these services. None at all if no service is asked for. */
-export function utilityDrivers(services: readonly IcService[]): PolledDriver[] {
+/**
+ * The drivers for these services, for {@link DriverOptions.drivers}. None at all if no service is
+ * asked for.
+ */
+export function serviceDrivers(services: readonly IcService[]): VmbusDriver[] {
   if (services.length === 0) return [];
   const refused = CLASSES.filter(([id]) => !services.some((s) => s.interfaceId === id));
   return [
@@ -43,7 +41,7 @@ export function utilityDrivers(services: readonly IcService[]): PolledDriver[] {
 }
 
 /** Drives the first device of a service's class. */
-class ServiceDriver implements PolledDriver {
+class ServiceDriver implements VmbusDriver {
   readonly interfaceId: string;
   readonly #service: IcService;
   #channel: IcChannel | undefined;
@@ -81,7 +79,7 @@ class ServiceDriver implements PolledDriver {
     try {
       channel.open();
     } catch (error) {
-      if (!(error instanceof HypxeError) || error.name === 'Cancelled') throw error;
+      if (!isNamed(error) || error.name === 'Cancelled') throw error;
       const text = `left out: ${error.message}`;
       device.log.error('UTIL', this.#service.name, text);
     }
@@ -92,14 +90,13 @@ class ServiceDriver implements PolledDriver {
   }
 }
 
-function refusingDriver(interfaceId: string, name: string): PolledDriver {
+function refusingDriver(interfaceId: string, name: string): VmbusDriver {
   return {
     interfaceId,
     probe: (device) => {
       refuse(device, name, 'is not served');
       return UNDRIVEN;
     },
-    poll() {},
   };
 }
 

@@ -26,4 +26,6 @@ export interface VmbusDriver {
   readonly interfaceId: string;
   /** Take a device. @throws HypxeError with everything undone */
   probe(device: VmbusDevice): DriverInstance;
+  /** Outside of any wait, after the bus: what has come for its devices. */
+  poll?(): void;
 }

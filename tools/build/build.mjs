@@ -19,7 +19,8 @@ import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
-import { checkFirmware, checkProgram, checkSimulator, checkStandsAlone } from './bundle-checks.mjs';
+import { checkProgram, checkSimulator, checkStandsAlone } from './bundle-checks.mjs';
+import { FIRMWARE_TARGETS } from './firmware-targets.mjs';
 
 /** @typedef {import('esbuild').BuildOptions} BuildOptions */
 /** @typedef {import('esbuild').Metafile} Metafile */
@@ -32,6 +33,7 @@ import { checkFirmware, checkProgram, checkSimulator, checkStandsAlone } from '.
  * @property {string} outfile
  * @property {'neutral' | 'node'} platform
  * @property {boolean} [minify]
+ * @property {() => import('esbuild').Plugin[]} [plugins] steps of the bundler
  * @property {boolean} [executable]
  * @property {boolean} [optional] not worth a word if there is no such entry
  * @property {readonly string[]} [externals] packages that a program for developers may import
@@ -45,19 +47,7 @@ const BENCH_EXTERNALS = ['esbuild'];
 
 /** @type {readonly Target[]} */
 export const TARGETS = [
-  {
-    entry: 'src/index.ts',
-    outfile: 'dist/hypxe.js',
-    platform: 'neutral',
-    check: checkFirmware,
-  },
-  {
-    entry: 'src/index.ts',
-    outfile: 'dist/hypxe.min.js',
-    platform: 'neutral',
-    minify: true,
-    check: checkFirmware,
-  },
+  ...FIRMWARE_TARGETS,
   {
     entry: 'tools/simulator/index.ts',
     outfile: 'dist/simulator.js',
@@ -119,6 +109,7 @@ export async function bundle(target, root = ROOT) {
     target: 'es2022',
     platform: target.platform,
     minify: target.minify ?? false,
+    plugins: target.plugins?.() ?? [],
     charset: 'utf8',
     legalComments: 'none',
     banner: { js: banner(target) },
@@ -204,7 +195,7 @@ export async function buildAll({ quiet, types }) {
   }
 
   // Only users of the package need the declarations
-  const entries = ['src/index.ts', 'tools/simulator/index.ts'];
+  const entries = ['src/index.ts', 'src/os.ts', 'tools/simulator/index.ts'];
   if (types && entries.every((path) => fs.existsSync(join(ROOT, path)))) {
     declarations();
     if (!quiet) console.log('  dist/types');

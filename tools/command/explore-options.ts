@@ -8,11 +8,14 @@ import { parseArgs } from 'node:util';
 import type { Shard } from '../explore/exploration.ts';
 import { FAULT_KINDS, PlanError, parsePlan } from '../explore/plan.ts';
 import { DEFAULT_PROFILE, PROFILES, profileNamed } from '../simulator/profiles/profiles.ts';
+import { osFirmware } from './boot-options.ts';
 import { UsageError, didYouMean, quoted, wholeNumber } from './usage.ts';
 
 /** What is explored. */
 export interface ExploreRequest {
   readonly firmware: string;
+  /** The one that takes what the host pushes. */
+  readonly pushFirmware: string;
   readonly host: string;
   readonly architecture: 'x64' | 'arm64';
   readonly seed: number;
@@ -115,6 +118,7 @@ export function parseExplore(
   const only = values.only === undefined ? {} : readOnly(values.only);
   return {
     firmware,
+    pushFirmware: own ? osFirmware(firmware) : firmware,
     host: knownHost(values.host ?? DEFAULT_PROFILE),
     architecture: knownArchitecture(values.arch ?? 'x64'),
     seed: wholeNumber('--seed', values.seed ?? '1', 0, Number.MAX_SAFE_INTEGER),

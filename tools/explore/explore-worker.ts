@@ -27,16 +27,23 @@ function post(message: ExploreMessage): void {
 }
 
 async function loadFirmware(): Promise<ExploredFirmware> {
-  const module = (await import(pathToFileURL(job.firmware).href)) as Partial<ExploredFirmware>;
-  if (typeof module.boot === 'function') return module as ExploredFirmware;
-  throw new BrokenFlowError(`${job.firmware} exports no function boot`);
+  const load = async (file: string): Promise<ExploredFirmware> => {
+    const module = (await import(pathToFileURL(file).href)) as Partial<ExploredFirmware>;
+    if (typeof module.boot === 'function') return module as ExploredFirmware;
+    throw new BrokenFlowError(`${file} exports no function boot`);
+  };
+  const { boot, createDriver } = await load(job.firmware);
+  const { boot: bootPushed } = await load(job.pushFirmware);
+  return { boot, bootPushed, ...(createDriver && { createDriver }) };
 }
 
 function explore(runner: Runner): void {
   const exploration = new Exploration(runner, job);
   const { total, singles, places, fingerprint } = exploration;
   if (total === 0) throw new BrokenFlowError(`there is no run with ${job.only}`);
-  const firmware = createHash('sha256').update(readFileSync(job.firmware)).digest('hex');
+  const hash = createHash('sha256').update(readFileSync(job.firmware));
+  if (job.pushFirmware !== job.firmware) hash.update(readFileSync(job.pushFirmware));
+  const firmware = hash.digest('hex');
   post({ kind: 'ready', total, singles, places, fingerprint, firmware });
   const work = new RunSeries(runner, exploration);
   let reported = Date.now();

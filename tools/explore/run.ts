@@ -5,7 +5,7 @@
  * the host did. The same plan gives the same run; a run leaves nothing behind for the next one.
  */
 
-import type { BootResult } from '../../src/boot/boot.ts';
+import type { ServedBootResult as BootResult } from '../../src/services/boot-services.ts';
 import { PAGE_SIZE, type MemoryRange } from '../../src/machine.ts';
 import { MapAllocator, type PageAllocator } from '../../src/memory/allocator.ts';
 import type { Finding } from '../simulator/audit/audit-findings.ts';
@@ -30,6 +30,8 @@ import { WatchedMemory } from './watched-memory.ts';
 /** A firmware that can be explored; without `createDriver` only its boot is. */
 export interface ExploredFirmware extends Partial<DriverFirmware> {
   boot(machine: SteppedMachine, options?: object): BootResult;
+  /** Boots what the host pushes, if that is another one. */
+  readonly bootPushed?: ExploredFirmware['boot'];
 }
 
 /** Architecture of the explored guest. */
@@ -276,11 +278,12 @@ class Guest {
     pages: (allocator: PageAllocator) => PageAllocator,
   ): Result {
     const cancel = (): boolean => this.#injector.cut;
-    const { createDriver } = this.#firmware;
+    const { createDriver, boot, bootPushed = boot } = this.#firmware;
     if (flow === 'loader' && createDriver !== undefined) {
       return runLoader({ createDriver }, seam, pages(new MapAllocator(map)), cancel);
     }
-    return this.#firmware.boot(seam, { pages, cancel, ...(flow === 'push' ? PUSH_BOOT : {}) });
+    if (flow === 'push') return bootPushed(seam, { pages, cancel, ...PUSH_BOOT });
+    return boot(seam, { pages, cancel });
   }
 
   #freedEarly(purpose: string, kind: string): void {

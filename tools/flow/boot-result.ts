@@ -5,7 +5,7 @@
  * from anywhere, so what they return is checked before anybody relies on it.
  */
 
-import type { BootResult } from '../../src/boot/boot.ts';
+import type { ServedBootResult as BootResult } from '../../src/services/boot-services.ts';
 import type { EventSink } from '../../src/events.ts';
 import type { Machine, MemoryRange } from '../../src/machine.ts';
 

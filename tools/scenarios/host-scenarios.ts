@@ -2,7 +2,7 @@
 
 /** Hosts that break their word, and guests that must bear what hosts may do. */
 
-import { createDriver } from '../../src/driver.ts';
+import { createDriver } from '../../src/any.ts';
 import { HypxeError } from '../../src/error.ts';
 import { Log } from '../../src/events.ts';
 import { HyperV } from '../../src/hyperv/hyperv.ts';

@@ -2,7 +2,7 @@
 
 /** SAN boots: the firmware is still needed when somebody else takes the machine. */
 
-import { createDriver } from '../../src/driver.ts';
+import { createDriver } from '../../src/any.ts';
 import { HV_ENABLE, Msr } from '../../src/hyperv/protocol.ts';
 import { SanBoot, type SanFirmware } from '../flow/san-boot.ts';
 import { SanFlow } from '../flow/san-flow.ts';

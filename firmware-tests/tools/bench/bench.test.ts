@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import * as firmware from '../../../src/index.ts';
+import * as os from '../../../src/os.ts';
 import { PARTS, runPart } from '../../../tools/bench/bench.ts';
 import type { BootsFigure } from '../../../tools/bench/boots.ts';
 import type { FramesFigure } from '../../../tools/bench/frames.ts';
@@ -21,7 +22,7 @@ import { parseTrace } from '../../../tools/replay/trace-file.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const TRACE = new URL('../../golden/ipxe-traces/01-boot.json', import.meta.url);
-const QUICK = { firmware, root: ROOT, quick: true };
+const QUICK = { firmware, os, root: ROOT, quick: true };
 
 /**
  * Bytes of garbage for each frame, without the optimising compiler. Of the driver: none, the rest

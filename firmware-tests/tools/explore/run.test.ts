@@ -6,7 +6,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Exploration } from '../../../tools/explore/exploration.ts';
 import { parsePlan, planText, type Plan } from '../../../tools/explore/plan.ts';
-import * as firmware from '../../../src/index.ts';
+import * as firmware from '../../../src/os.ts';
 import { Runner } from '../../../tools/explore/run.ts';
 import { profileNamed } from '../../../tools/simulator/profiles/profiles.ts';
 import { FLOWS, kindOf, newRunner, scattered } from '../../rigs/explore-rig.ts';

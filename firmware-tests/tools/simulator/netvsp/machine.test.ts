@@ -4,7 +4,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { createDriver } from '../../../../src/driver.ts';
+import { createDriver } from '../../../../src/index.ts';
 import type { NetDevice } from '../../../../src/net/device.ts';
 import { VmbusVersion } from '../../../../src/vmbus/protocol.ts';
 import type { HostEvent } from '../../../../tools/simulator/ledger/events.ts';

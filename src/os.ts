@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * hypxe with everything that an operating system adds: the firmware, the parts of `os/`, the
+ * integration services and file copy, and what the errors mean.
+ */
+
+import { bootWith, type BootOptions as RomOptions, type BootPart } from './boot/boot.ts';
+import { HypervDriver, type DriverOptions as RomDriverOptions } from './driver.ts';
+import type { Machine } from './machine.ts';
+import { MapAllocator } from './memory/allocator.ts';
+import {
+  BootServices,
+  type ServedBootResult,
+  type ServiceOptions,
+} from './services/boot-services.ts';
+import { serviceDrivers } from './services/driver.ts';
+import type { IcService } from './services/service.ts';
+
+export interface DriverOptions extends RomDriverOptions {
+  /** Utility services: served while `HypervDriver.poll` is called. Default none. */
+  readonly services?: readonly IcService[];
+}
+
+export interface BootOptions extends RomOptions, ServiceOptions {}
+
+export type BootResult = ServedBootResult;
+
+/** Make the drivers for a machine. @throws HypxeError for a machine that cannot be driven */
+export function createDriver(machine: Machine, options: DriverOptions = {}): HypervDriver {
+  const { services = [], drivers = [], ...rest } = options;
+  return new HypervDriver(machine, { ...rest, drivers: [...drivers, ...serviceDrivers(services)] });
+}
+
+/** Boot, with services, and with a report to the host should the firmware itself fail. */
+export function boot(machine: Machine, options: BootOptions = {}): BootResult {
+  const allocator = options.allocator ?? new MapAllocator(machine.memoryMap, machine.pageSize);
+  const services = new BootServices(machine, allocator, options);
+  const { services: _names, push: _push, drivers = [], parts = [], ...rest } = options;
+  return bootWith((machine, own) => createDriver(machine, own), machine, {
+    ...rest,
+    allocator,
+    drivers: [...drivers, ...services.drivers],
+    parts: [...parts, services, crashReport],
+  });
+}
+
+/** Errors of the language: what a mistake in the firmware looks like. */
+const OWN_FAILURES: readonly string[] = [
+  ...['TypeError', 'RangeError', 'ReferenceError', 'InternalError'],
+];
+
+/**
+ * Tells the host if the firmware itself has failed: what the language throws. Everything else is a
+ * condition, or how the machine ended the guest.
+ */
+export const crashReport: BootPart = {
+  failed(driver, error) {
+    if (error instanceof Error && OWN_FAILURES.includes(error.name)) driver.reportCrash(error);
+    return undefined;
+  },
+};
+
+export * from './index.ts';
+export { errnoOf, errorEntry, ERRORS, type Errno, type ErrorEntry } from './catalogue.ts';
+export {
+  PUSHED,
+  BootServices,
+  SERVICE_NAMES,
+  type ServiceName,
+  type ServiceOptions,
+} from './services/boot-services.ts';
+export { serviceDrivers } from './services/driver.ts';
+export type { FileConsumer, FilePort, FileStart } from './services/file-consumer.ts';
+export { FileCopyService, type FileCopyOptions } from './services/file-copy.ts';
+export { FileStore, type StoredFile } from './services/file-store.ts';
+export { HeartbeatService } from './services/heartbeat.ts';
+export type { PushOptions } from './services/push-boot.ts';
+export { LATER, type IcContext, type IcRequest, type IcService } from './services/service.ts';
+export { ShutdownService, type ShutdownRequest } from './services/shutdown.ts';
+export { TimeSyncService, wallTimeMs, type WallClock } from './services/time-sync.ts';
+export { contactAsOs, contactAsSecondary } from './vmbus/contact.ts';
+export { OS_BUS, secondaryBus, type BusPreset } from './vmbus/presets.ts';
+export type { CrashOptions, UnloadOptions, UnloadResult } from './vmbus/unload.ts';

@@ -165,7 +165,8 @@ function bootDevices(
   attempts: FailedAttempt[],
 ): BootImage {
   const wanted = options.device;
-  for (const device of driver.devices) {
+  // A copy: the host may take devices away meanwhile
+  for (const device of [...driver.devices]) {
     if (wanted !== undefined && device.name !== wanted) continue;
     try {
       return bootDevice(driver, device, allocator, options, wish);

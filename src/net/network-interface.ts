@@ -191,12 +191,11 @@ export class NetworkInterface implements FrameReceiver {
 
   /** Turns until `done`, at most to the time `until` in ticks. Returns whether it is done. */
   wait(until: number, done: () => boolean): boolean {
-    for (;;) {
-      const now = this.clock.now();
-      if (done()) return true;
-      if (now >= until) return false;
+    while (!done()) {
+      if (this.clock.now() >= until) return false;
       this.turn();
     }
+    return true;
   }
 
   /** Ask, wait for the answer, ask again. Returns whether it is done. */

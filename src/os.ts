@@ -61,7 +61,57 @@ export const crashReport: BootPart = {
   },
 };
 
-export * from './index.ts';
+// --- what the firmware exports ---
+
+export type { BootImage, BootPart, BootWish, FailedAttempt } from './boot/boot.ts';
+export type { ImageAllocator } from './boot/image.ts';
+export { HypervDriver } from './driver.ts';
+export { HypxeError, type ErrorName } from './error.ts';
+export {
+  Log,
+  type BootStep,
+  type EventSink,
+  type FirmwareEvent,
+  type Layer,
+  type LogLevel,
+} from './events.ts';
+export { HyperV, type HyperVOptions } from './hyperv/hyperv.ts';
+export {
+  PAGE_SIZE,
+  type Arm64Machine,
+  type CpuidRegisters,
+  type Machine,
+  type MachineCommon,
+  type MemoryRange,
+  type X64Machine,
+} from './machine.ts';
+export { MapAllocator, type PageAllocator } from './memory/allocator.ts';
+export { GuestMemory } from './memory/guest-memory.ts';
+export { SharedMemory, type Purpose, type Region } from './memory/shared-memory.ts';
+export {
+  ETHERNET_FRAME_MAX,
+  type FrameReceiver,
+  type LinkState,
+  type NetDevice,
+  type NetObserver,
+  type NetStatistics,
+  type TransmitResult,
+} from './net/device.ts';
+export { NetvscDriver } from './netvsc/driver.ts';
+export { NETVSC_PRESETS, type NetvscPolicy, type PresetName } from './netvsc/policy.ts';
+export type { Clock } from './time.ts';
+export { VmbusBus, type BusOptions, type DriverInstance, type VmbusDriver } from './vmbus/bus.ts';
+export type { ConnectionOptions } from './vmbus/connection.ts';
+export {
+  contactAsFirmware,
+  contactAsOs,
+  contactAsSecondary,
+  contactNewestOf,
+  type ContactPolicy,
+} from './vmbus/contact.ts';
+
+// --- what an OS adds ---
+
 export { errnoOf, errorEntry, ERRORS, type Errno, type ErrorEntry } from './catalogue.ts';
 export {
   PUSHED,
@@ -79,6 +129,5 @@ export type { PushOptions } from './services/push-boot.ts';
 export { LATER, type IcContext, type IcRequest, type IcService } from './services/service.ts';
 export { ShutdownService, type ShutdownRequest } from './services/shutdown.ts';
 export { TimeSyncService, wallTimeMs, type WallClock } from './services/time-sync.ts';
-export { contactAsOs, contactAsSecondary } from './vmbus/contact.ts';
 export { OS_BUS, secondaryBus, type BusPreset } from './vmbus/presets.ts';
 export type { CrashOptions, UnloadOptions, UnloadResult } from './vmbus/unload.ts';

@@ -1,12 +1,68 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** IPv4 addresses and sizes (RFC 791). */
+/** IPv4 headers in place, and addresses (RFC 791). Fragments are neither made nor put together. */
 
+import { checksum, get16, put16, put32, sum16 } from './bytes.ts';
 import type { Ipv4Address } from './bytes.ts';
+import type { DropReason } from './drops.ts';
+import { IPV4_FRAGMENT_MASK, IPV4_VERSION_LENGTH, IpProtocol, Ipv4Header } from './protocol.ts';
 
 /** Smallest MTU that every IPv4 host must take (RFC 791), and that of Ethernet. In bytes. */
 export const MTU_MIN = 576;
 export const MTU_MAX = 1500;
+
+/** Time to live of what we send (iPXE IP_TTL). */
+const TIME_TO_LIVE = 64;
+
+/** Length of a header as it says itself, options included, in bytes. */
+export function headerLength(buffer: Uint8Array, ip: number): number {
+  return (buffer[ip + Ipv4Header.at.versionLength]! & 15) * 4;
+}
+
+/**
+ * Check the header at `ip`, of whose datagram at most `length` bytes are there. Bytes behind the
+ * total length are padding; the time to live does not concern the last host.
+ */
+export function checkIpv4(buffer: Uint8Array, ip: number, length: number): DropReason | undefined {
+  if (length < Ipv4Header.size) return 'ipShort';
+  if (buffer[ip + Ipv4Header.at.versionLength]! >>> 4 !== 4) return 'ipVersion';
+  const header = headerLength(buffer, ip);
+  if (header < Ipv4Header.size || header > length) return 'ipHeaderLength';
+  const total = get16(buffer, ip + Ipv4Header.at.totalLength);
+  if (total < header || total > length) return 'ipTotalLength';
+  if (checksum(sum16(buffer, ip, header, 0)) !== 0) return 'ipChecksum';
+  const fragment = get16(buffer, ip + Ipv4Header.at.fragment) & IPV4_FRAGMENT_MASK;
+  return fragment === 0 ? undefined : 'ipFragment';
+}
+
+/**
+ * Write the header of a UDP datagram of `total` bytes, without options. The service field and the
+ * flags stay 0, as they are in a frame of ours.
+ */
+export function putIpv4Header(
+  buffer: Uint8Array,
+  ip: number,
+  total: number,
+  identification: number,
+  source: Ipv4Address,
+  destination: Ipv4Address,
+): void {
+  buffer[ip + Ipv4Header.at.versionLength] = IPV4_VERSION_LENGTH;
+  put16(buffer, ip + Ipv4Header.at.totalLength, total);
+  put16(buffer, ip + Ipv4Header.at.identification, identification);
+  buffer[ip + Ipv4Header.at.timeToLive] = TIME_TO_LIVE;
+  buffer[ip + Ipv4Header.at.protocol] = IpProtocol.UDP;
+  put16(buffer, ip + Ipv4Header.at.checksum, 0);
+  put32(buffer, ip + Ipv4Header.at.source, source);
+  put32(buffer, ip + Ipv4Header.at.destination, destination);
+  put16(buffer, ip + Ipv4Header.at.checksum, checksum(sum16(buffer, ip, Ipv4Header.size, 0)));
+}
+
+/** Checksum of a UDP datagram of `length` bytes and of the addresses in its header at `ip`. */
+export function udpChecksum(buffer: Uint8Array, ip: number, udp: number, length: number): number {
+  const pseudo = sum16(buffer, ip + Ipv4Header.at.source, 8, IpProtocol.UDP + length);
+  return checksum(sum16(buffer, udp, length, pseudo));
+}
 
 /** Whether an address can belong to one host: not 0.x, loopback, multicast, reserved, broadcast. */
 export function isHost(address: Ipv4Address): boolean {

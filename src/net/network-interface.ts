@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * One network interface: a device bound to ARP, IPv4 (RFC 791), UDP (RFC 768) and as much of ICMP
- * (RFC 792) as a boot client needs: "port unreachable" says at once what silence would say after
- * all retries. Echo requests are not answered, as the machine is about to boot.
+ * One network interface: a device bound to ARP, IPv4 and UDP (RFC 768).
  *
  * Everything is polled. Received datagrams reach their {@link UdpHandler} from within
  * {@link NetworkInterface.turn}; a handler notes what it saw and sends nothing, so that no driver
@@ -12,35 +10,23 @@
  */
 
 import { Arp, MAC_BROADCAST, putEthernetHeader } from './arp.ts';
-import {
-  checksum,
-  get16,
-  get32,
-  ipv4Text,
-  IPV4_BROADCAST,
-  isMac,
-  macText,
-  put16,
-  put32,
-  sum16,
-} from './bytes.ts';
+import { get16, get32, ipv4Text, IPV4_BROADCAST, isMac, macText, put16 } from './bytes.ts';
 import type { Ipv4Address } from './bytes.ts';
 import { ETHERNET_HEADER } from './device.ts';
 import type { FrameReceiver, NetDevice } from './device.ts';
 import type { DropCounters, DropReason } from './drops.ts';
-import { isHost, isNetmask, MTU_MAX, MTU_MIN } from './ipv4.ts';
+import { unreachableDatagram } from './icmp.ts';
 import {
-  EtherType,
-  EthernetHeader,
-  ICMP_PORT_UNREACHABLE,
-  ICMP_UNREACHABLE,
-  IcmpHeader,
-  IPV4_FRAGMENT_MASK,
-  IPV4_VERSION_LENGTH,
-  IpProtocol,
-  Ipv4Header,
-  UdpHeader,
-} from './protocol.ts';
+  checkIpv4,
+  headerLength,
+  isHost,
+  isNetmask,
+  MTU_MAX,
+  MTU_MIN,
+  putIpv4Header,
+  udpChecksum,
+} from './ipv4.ts';
+import { EtherType, EthernetHeader, IpProtocol, Ipv4Header, UdpHeader } from './protocol.ts';
 import { HypxeError } from '../error.ts';
 import type { Log } from '../events.ts';
 import { TICKS_PER_MS } from '../time.ts';
@@ -59,9 +45,6 @@ export const FLOOD_FRAMES = 1 << 22;
 
 /** Turns in a row during which the clock may stand still. */
 export const STILL_TURNS = 1 << 20;
-
-/** Time to live of what we send (iPXE IP_TTL). */
-const TIME_TO_LIVE = 64;
 
 /** Takes the datagrams of one UDP port. Must not throw and must not send: it notes what it saw. */
 export interface UdpHandler {
@@ -305,17 +288,9 @@ export class NetworkInterface implements FrameReceiver {
     const ip = ETHERNET_HEADER;
     putEthernetHeader(frame, mac, this.device.address, EtherType.IPV4);
 
-    // IPv4 without options. The service field and the flags stay 0
     this.#identification = (this.#identification + 1) & 0xffff;
-    frame[ip + Ipv4Header.at.versionLength] = IPV4_VERSION_LENGTH;
-    put16(frame, ip + Ipv4Header.at.totalLength, Ipv4Header.size + length);
-    put16(frame, ip + Ipv4Header.at.identification, this.#identification);
-    frame[ip + Ipv4Header.at.timeToLive] = TIME_TO_LIVE;
-    frame[ip + Ipv4Header.at.protocol] = IpProtocol.UDP;
-    put16(frame, ip + Ipv4Header.at.checksum, 0);
-    put32(frame, ip + Ipv4Header.at.source, this.address);
-    put32(frame, ip + Ipv4Header.at.destination, destination);
-    put16(frame, ip + Ipv4Header.at.checksum, checksum(sum16(frame, ip, Ipv4Header.size, 0)));
+    const total = Ipv4Header.size + length;
+    putIpv4Header(frame, ip, total, this.#identification, this.address, destination);
 
     // UDP. A checksum of 0 would say "none"; its other form in ones' complement is all ones
     put16(frame, UDP + UdpHeader.at.source, sourcePort);
@@ -349,20 +324,9 @@ export class NetworkInterface implements FrameReceiver {
     return type === EtherType.IPV4 ? this.#receiveIpv4(buffer, offset, length) : 'frameType';
   }
 
-  /**
-   * A datagram of which at most `length` bytes are there. Bytes behind its total length are
-   * padding; the time to live does not concern the last host.
-   */
   #receiveIpv4(buffer: Uint8Array, ip: number, length: number): DropReason | undefined {
-    if (length < Ipv4Header.size) return 'ipShort';
-    if (buffer[ip + Ipv4Header.at.versionLength]! >>> 4 !== 4) return 'ipVersion';
-    const header = headerLength(buffer, ip);
-    if (header < Ipv4Header.size || header > length) return 'ipHeaderLength';
-    const total = get16(buffer, ip + Ipv4Header.at.totalLength);
-    if (total < header || total > length) return 'ipTotalLength';
-    if (checksum(sum16(buffer, ip, header, 0)) !== 0) return 'ipChecksum';
-    if ((get16(buffer, ip + Ipv4Header.at.fragment) & IPV4_FRAGMENT_MASK) !== 0)
-      return 'ipFragment';
+    const bad = checkIpv4(buffer, ip, length);
+    if (bad !== undefined) return bad;
 
     // Until an address is configured, whatever comes to our hardware address is for us: a DHCP
     // server may send its offer to the address that it offers (RFC 2131, 4.1)
@@ -374,6 +338,8 @@ export class NetworkInterface implements FrameReceiver {
     if (address !== 0 && destination !== address && !this.#isBroadcast(destination))
       return 'ipForeign';
 
+    const header = headerLength(buffer, ip);
+    const total = get16(buffer, ip + Ipv4Header.at.totalLength);
     const protocol = buffer[ip + Ipv4Header.at.protocol];
     if (protocol === IpProtocol.UDP) return this.#receiveUdp(buffer, ip, header, total - header);
     if (protocol !== IpProtocol.ICMP) return 'ipProtocol';
@@ -406,38 +372,15 @@ export class NetworkInterface implements FrameReceiver {
 
   /** What some host says about a UDP datagram of ours, perhaps. */
   #receiveIcmp(buffer: Uint8Array, icmp: number, length: number): DropReason | undefined {
-    if (length < IcmpHeader.size || checksum(sum16(buffer, icmp, length, 0)) !== 0)
-      return 'icmpMalformed';
-    const type = buffer[icmp + IcmpHeader.at.type];
-    const code = buffer[icmp + IcmpHeader.at.code];
-    if (type !== ICMP_UNREACHABLE || code !== ICMP_PORT_UNREACHABLE) return 'ipProtocol';
-
-    // The header of the datagram and its first eight bytes come back
-    const quote = icmp + IcmpHeader.size;
-    const available = length - IcmpHeader.size;
-    if (available < Ipv4Header.size) return 'icmpMalformed';
-    const header = headerLength(buffer, quote);
-    if (header < Ipv4Header.size || header + UdpHeader.size > available) return 'icmpMalformed';
-    const isUdp = buffer[quote + Ipv4Header.at.protocol] === IpProtocol.UDP;
-    if (!isUdp || get32(buffer, quote + Ipv4Header.at.source) !== this.address) return 'ipProtocol';
-    const udp = quote + header;
+    const ip = unreachableDatagram(buffer, icmp, length, this.address);
+    if (typeof ip === 'string') return ip;
+    const udp = ip + headerLength(buffer, ip);
     const handler = this.#handlers.get(get16(buffer, udp + UdpHeader.at.source));
     if (handler === undefined) return 'udpPort';
     handler.unreachable(
-      get32(buffer, quote + Ipv4Header.at.destination),
+      get32(buffer, ip + Ipv4Header.at.destination),
       get16(buffer, udp + UdpHeader.at.destination),
     );
     return undefined;
   }
-}
-
-/** Length of an IPv4 header as it says itself, options included, in bytes. */
-function headerLength(buffer: Uint8Array, ip: number): number {
-  return (buffer[ip + Ipv4Header.at.versionLength]! & 15) * 4;
-}
-
-/** Checksum of a datagram of `length` bytes at `udp` and of the addresses in its IPv4 header. */
-function udpChecksum(buffer: Uint8Array, ip: number, udp: number, length: number): number {
-  const pseudo = sum16(buffer, ip + Ipv4Header.at.source, 8, IpProtocol.UDP + length);
-  return checksum(sum16(buffer, udp, length, pseudo));
 }

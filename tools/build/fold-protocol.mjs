@@ -23,7 +23,7 @@ const SOURCE = /\/src\/.*\.ts$/;
 /** An import of values. Without the types among them. */
 const IMPORT = /^import \{([^}]*)\} from '(\.[^']*protocol\.ts)';$/gm;
 
-/** What esbuild lets stand for a bigint until the text is done: it replaces by JSON or by a name. */
+/** Stands for a bigint until the text is done: esbuild replaces by JSON or by a name. */
 const BIGINT = '__bigint_';
 
 /** A mistake in a source, or one that this step does not understand. */
@@ -98,7 +98,7 @@ export async function fold(source, exportsOf) {
   return imports.join('') + code.replace(new RegExp(`\\b${BIGINT}(\\d+)\\b`, 'g'), '$1n');
 }
 
-/** A plain number at the top of a file, as esbuild prints it: digits and what computes with them. */
+/** A plain number at the top of a file, as esbuild prints it: digits, and operators. */
 const NUMBER = /^(export )?const (\w+) = ((?:[-+*() ]|<<|0x[\da-f]+|\d[\d.]*(?:e\d+)?)+);$/gm;
 
 /**

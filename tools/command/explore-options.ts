@@ -56,7 +56,8 @@ Cut the boot after every single step, put every single fault at every place wher
 and walk at random with several faults at once. After each run nothing may be left shared, unless
 it is reserved in the memory map that is handed on; nothing may hang or crash; every failure has a
 named error; and the next boot works. Beside the boot over the network a boot of what the host
-pushes is explored, and a loader that gives up in the middle, if the firmware exports createDriver.
+pushes is explored, if the firmware exports SERVICE_NAMES, and a loader that gives up in the middle,
+if it exports createDriver.
 
   --only PLACE/FAULT  one run: message.4/drop, step.120/handoff+call.7/status:19,
                       loader:step.200/give-up, push:packet.5/drop; or all of a kind:

@@ -15,6 +15,7 @@ import { Shared, storeText, type ExploreJob, type ExploreMessage } from './job.t
 import { parsePlan, planText } from './plan.ts';
 import { RunSeries } from './run-series.ts';
 import { Runner, type ExploredFirmware } from './run.ts';
+import type * as Firmware from '../../src/os.ts';
 import { profileNamed } from '../simulator/profiles/profiles.ts';
 
 /** How often a worker reports, in ms. */
@@ -27,14 +28,19 @@ function post(message: ExploreMessage): void {
 }
 
 async function loadFirmware(): Promise<ExploredFirmware> {
-  const load = async (file: string): Promise<ExploredFirmware> => {
-    const module = (await import(pathToFileURL(file).href)) as Partial<ExploredFirmware>;
-    if (typeof module.boot === 'function') return module as ExploredFirmware;
-    throw new BrokenFlowError(`${file} exports no function boot`);
-  };
+  const load = async (file: string) =>
+    (await import(pathToFileURL(file).href)) as Partial<typeof Firmware>;
   const { boot, createDriver } = await load(job.firmware);
-  const { boot: bootPushed } = await load(job.pushFirmware);
-  return { boot, bootPushed, ...(createDriver && { createDriver }) };
+  if (typeof boot !== 'function') {
+    throw new BrokenFlowError(`${job.firmware} exports no function boot`);
+  }
+  // Who takes what is pushed says which services it has
+  const { SERVICE_NAMES, boot: bootPushed } = await load(job.pushFirmware);
+  return {
+    boot,
+    ...(createDriver && { createDriver }),
+    ...(SERVICE_NAMES && bootPushed && { bootPushed }),
+  };
 }
 
 function explore(runner: Runner): void {

@@ -27,10 +27,10 @@ import { stackFrames } from './stack-frame.ts';
 import { steppedMachine, type SteppedMachine } from './stepped-machine.ts';
 import { WatchedMemory } from './watched-memory.ts';
 
-/** A firmware that can be explored; without `createDriver` only its boot is. */
+/** A firmware that can be explored: of its flows those that it exports. */
 export interface ExploredFirmware extends Partial<DriverFirmware> {
   boot(machine: SteppedMachine, options?: object): BootResult;
-  /** Boots what the host pushes, if that is another one. */
+  /** Boots what the host pushes. */
   readonly bootPushed?: ExploredFirmware['boot'];
 }
 
@@ -99,7 +99,8 @@ export class Runner {
 
   /** Whether a flow can be run at all. */
   has(flow: Plan['flow']): boolean {
-    return flow !== 'loader' || this.#firmware.createDriver !== undefined;
+    const { bootPushed, createDriver } = this.#firmware;
+    return flow === 'boot' || (flow === 'push' ? bootPushed : createDriver) !== undefined;
   }
 
   /** Run a plan. Throws only what is a mistake in the simulator or in the exploration. */
@@ -278,11 +279,13 @@ class Guest {
     pages: (allocator: PageAllocator) => PageAllocator,
   ): Result {
     const cancel = (): boolean => this.#injector.cut;
-    const { createDriver, boot, bootPushed = boot } = this.#firmware;
+    const { createDriver, boot, bootPushed } = this.#firmware;
     if (flow === 'loader' && createDriver !== undefined) {
       return runLoader({ createDriver }, seam, pages(new MapAllocator(map)), cancel);
     }
-    if (flow === 'push') return bootPushed(seam, { pages, cancel, ...PUSH_BOOT });
+    if (flow === 'push' && bootPushed !== undefined) {
+      return bootPushed(seam, { pages, cancel, ...PUSH_BOOT });
+    }
     return boot(seam, { pages, cancel });
   }
 

@@ -16,7 +16,6 @@ import { allocatedBytes, spread } from '../../../tools/bench/measure.ts';
 import { count, sectionText, short } from '../../../tools/bench/section.ts';
 import type { PushFigure } from '../../../tools/bench/push.ts';
 import type { SimulatorFigure } from '../../../tools/bench/simulator.ts';
-import type { BundleSize } from '../../../tools/bench/size.ts';
 import { COMPARED, compareWork, type WorkComparison } from '../../../tools/bench/work.ts';
 import { parseTrace } from '../../../tools/replay/trace-file.ts';
 
@@ -128,19 +127,9 @@ frames('garbage is only measured where the process can collect', () => {
 
 frames.run();
 
-// --- size, boots, simulator ---
+// --- boots, simulator ---
 
-const parts = suite('bench: size, boots, simulator');
-
-parts('the drivers are smaller than the firmware, and each form than the one before', async () => {
-  const sizes = (await runPart('size', QUICK)).data as BundleSize[];
-  const [whole, drivers] = sizes;
-  assert.equal([whole!.name, drivers!.name], ['firmware', 'drivers']);
-  for (const { raw, rawGzip, minified, minifiedGzip } of sizes) {
-    assert.ok(minifiedGzip < minified && minified < raw && rawGzip < raw);
-  }
-  assert.ok(drivers!.minified < whole!.minified);
-});
+const parts = suite('bench: boots, simulator');
 
 parts('a boot is complete, and its work is counted', async () => {
   const [boot] = (await runPart('boots', QUICK)).data as BootsFigure[];

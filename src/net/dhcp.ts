@@ -79,8 +79,9 @@ class DhcpClient implements UdpHandler {
   #offer: Lease | undefined;
   /** When to stop waiting for a better offer, in ticks. */
   #offerUntil = 0;
-  #answer: Lease | 'refused' | undefined;
-  #refusal = '';
+  /** What the server says to the REQUEST: the lease, or why not. */
+  #answer: Lease | undefined;
+  #refusal: string | undefined;
   #badLease = '';
   /** What was tried, for the error. */
   #discovers = 0;
@@ -107,16 +108,19 @@ class DhcpClient implements UdpHandler {
       // One transaction: find an offer, ask for it
       this.#xid = this.#random() | 0;
       this.#requesting = false;
-      this.#offer = this.#answer = undefined;
+      this.#offer = this.#answer = this.#refusal = undefined;
       if (!this.#discover()) break;
       this.#request();
-      const answer: Lease | 'refused' | undefined = this.#answer;
-      if (answer !== undefined && answer !== 'refused') return this.#configure(answer);
-      const reason = answer === undefined ? 'silent' : `refused: ${quoted(this.#refusal)}`;
+      if (this.#answer !== undefined) return this.#configure(this.#answer);
+      const reason = this.#isAnswered ? `refused: ${quoted(this.#refusal!)}` : 'silent';
       net.log.warning('DHCP', net.name, `request ${reason}, starting again`);
       if (net.clock.now() >= this.#patience.deadline) break;
     }
     throw this.#failure();
+  }
+
+  get #isAnswered(): boolean {
+    return (this.#answer ?? this.#refusal) !== undefined;
   }
 
   /** Send DISCOVERs until there is an offer to take. Whether there is. */
@@ -135,8 +139,11 @@ class DhcpClient implements UdpHandler {
   #request(): void {
     this.#requesting = true;
     const patience = { ...this.#patience, tries: DHCP_REQUEST_TRIES };
-    const answered = (): boolean => this.#answer !== undefined;
-    this.#net.retry(patience, () => this.#send(DhcpType.REQUEST), answered);
+    this.#net.retry(
+      patience,
+      () => this.#send(DhcpType.REQUEST),
+      () => this.#isAnswered,
+    );
   }
 
   #send(type: number): void {
@@ -180,8 +187,8 @@ class DhcpClient implements UdpHandler {
     const [name, text]: [ErrorName, string] =
       this.#badLease !== ''
         ? ['BadLease', this.#badLease]
-        : this.#answer === 'refused'
-          ? ['DhcpRefused', quoted(this.#refusal)]
+        : this.#isAnswered
+          ? ['DhcpRefused', quoted(this.#refusal!)]
           : this.#requests > 0
             ? ['DhcpServerSilent', 'no acknowledgement']
             : ['NoDhcpAnswer', 'no offer'];
@@ -199,7 +206,7 @@ class DhcpClient implements UdpHandler {
     sourcePort: number,
   ): void {
     const { device, log, name } = this.#net;
-    if (sourcePort !== Port.DHCP_SERVER || this.#answer !== undefined) return;
+    if (sourcePort !== Port.DHCP_SERVER || this.#isAnswered) return;
     if (!isDhcpReply(buffer, offset, length, this.#xid, device.address)) return;
     const message = parseDhcpMessage(buffer, offset, length);
     const reason = typeof message === 'string' ? message : this.#take(message, source);
@@ -221,7 +228,6 @@ class DhcpClient implements UdpHandler {
       if (serverOf(message, source) !== server) return 'another server';
       if (type === DhcpType.NAK) {
         this.#refusal = optionText(message, DhcpOption.MESSAGE);
-        this.#answer = 'refused';
         return undefined;
       }
       if (type !== DhcpType.ACK) return `type ${type}`;

@@ -73,7 +73,11 @@ export class Transfer implements UdpHandler {
   readonly #ask: TftpValues;
   readonly #sink: DownloadSink;
   readonly #options: TransferOptions;
-  #state: 'requesting' | 'receiving' | 'done' | 'refused' = 'requesting';
+  /** The server has answered. */
+  #begun = false;
+  /** The file is there, or the server does not want options. */
+  #over = false;
+  #refused = false;
   /** The server's port: fixed by its first answer. */
   #serverPort: number;
   #size: number | undefined;
@@ -118,11 +122,7 @@ export class Transfer implements UdpHandler {
     } finally {
       this.#net.unbind(this.#port);
     }
-    return this.#state === 'done';
-  }
-
-  get #isOver(): boolean {
-    return this.#state === 'done' || this.#state === 'refused';
+    return !this.#refused;
   }
 
   #transfer(): void {
@@ -139,7 +139,7 @@ export class Transfer implements UdpHandler {
     let tries = 1;
     this.#sendLast();
     let until = clock.now() + timeoutMs * TICKS_PER_MS;
-    while (!this.#isOver) {
+    while (!this.#over) {
       // Take what came, and answer it
       net.turn();
       if (this.#failure !== undefined) this.#abort();
@@ -162,7 +162,7 @@ export class Transfer implements UdpHandler {
         timeoutMs = Math.min(timeoutMs * 2, longestTimeoutMs);
         until = now + timeoutMs * TICKS_PER_MS;
       }
-      if (now >= deadline && !this.#isOver) this.#tooSlow();
+      if (now >= deadline && !this.#over) this.#tooSlow();
     }
   }
 
@@ -176,10 +176,10 @@ export class Transfer implements UdpHandler {
     source: Ipv4Address,
     sourcePort: number,
   ): void {
-    if (this.#isOver || this.#failure !== undefined) return;
+    if (this.#over || this.#failure !== undefined) return;
     const opcode = length < 2 ? 0 : get16(buffer, offset);
     const short = length < TFTP_HEADER && opcode !== TftpOpcode.OACK;
-    const stray = this.#state === 'receiving' && sourcePort !== this.#serverPort;
+    const stray = this.#begun && sourcePort !== this.#serverPort;
     if (source === this.#server && !short && !stray) {
       // Whatever the sink throws goes through the loop, not through the driver
       try {
@@ -200,17 +200,17 @@ export class Transfer implements UdpHandler {
   }
 
   unreachable(destination: Ipv4Address, destinationPort: number): void {
-    if (this.#isOver) return;
+    if (this.#over) return;
     if (destination !== this.#server || destinationPort !== this.#serverPort) return;
     // Before the first answer nobody serves there; after it the server gave the transfer up
-    const kind = this.#state === 'requesting' ? 'TftpPortUnreachable' : 'TftpStalled';
+    const kind = this.#begun ? 'TftpStalled' : 'TftpPortUnreachable';
     this.#fail(kind, -1, `ICMP port unreachable after ${this.result.length} bytes`);
   }
 
   #takeData(buffer: Uint8Array, offset: number, length: number, sourcePort: number): void {
     const { result } = this;
     const block = get16(buffer, offset + 2);
-    if (this.#state === 'requesting') {
+    if (!this.#begun) {
       // A server without options begins at once (RFC 2347)
       if (block !== 1) {
         result.ignored++;
@@ -248,7 +248,7 @@ export class Transfer implements UdpHandler {
     this.#expected = (block + 1) & 0xffff;
     this.#progressed = true;
     this.#gapTold = false;
-    if (last) this.#state = 'done';
+    this.#over = last;
     const unacknowledged = (block - this.#acknowledged) & 0xffff;
     if (last || unacknowledged >= result.windowSize) this.#ackDue = true;
   }
@@ -271,7 +271,7 @@ export class Transfer implements UdpHandler {
 
   #takeOptions(buffer: Uint8Array, offset: number, length: number, sourcePort: number): void {
     const { result } = this;
-    if (this.#state === 'receiving') {
+    if (this.#begun) {
       // Again: our acknowledgement of it was lost
       result.duplicates++;
       if (result.blocks === 0) this.#ackDue = true;
@@ -292,7 +292,7 @@ export class Transfer implements UdpHandler {
   #start(sourcePort: number, size?: number): void {
     const { blockSize, windowSize } = this.result;
     this.#serverPort = sourcePort;
-    this.#state = 'receiving';
+    this.#begun = true;
     this.#size = size;
     this.#progressed = true;
     const told = size === undefined ? 'size not told' : `${size} bytes`;
@@ -303,8 +303,8 @@ export class Transfer implements UdpHandler {
 
   #takeError(buffer: Uint8Array, offset: number, length: number): void {
     const code = get16(buffer, offset + 2);
-    const refusable = this.#state === 'requesting' && this.#ask.size > 0;
-    if (refusable && code === TftpErrorCode.OPTIONS) this.#state = 'refused';
+    const refusable = !this.#begun && this.#ask.size > 0;
+    if (refusable && code === TftpErrorCode.OPTIONS) this.#over = this.#refused = true;
     else this.#fail(tftpErrorOf(code), -1, errorText(buffer, offset, length));
   }
 
@@ -332,15 +332,14 @@ export class Transfer implements UdpHandler {
   }
 
   #giveUp(tries: number): never {
-    if (this.#state === 'requesting')
-      this.#fail('NoTftpAnswer', -1, `no answer to ${tries} requests`);
+    if (!this.#begun) this.#fail('NoTftpAnswer', -1, `no answer to ${tries} requests`);
     const text = `nothing after ${this.result.length} bytes, asked ${tries} times`;
     this.#fail('TftpStalled', TftpErrorCode.UNDEFINED, text);
     return this.#abort();
   }
 
   #tooSlow(): never {
-    const code = this.#state === 'receiving' ? TftpErrorCode.UNDEFINED : -1;
+    const code = this.#begun ? TftpErrorCode.UNDEFINED : -1;
     this.#fail('TftpTooSlow', code, `${this.result.length} bytes at the deadline`);
     return this.#abort();
   }
@@ -354,7 +353,7 @@ export class Transfer implements UdpHandler {
   }
 
   #sendLast(): void {
-    if (this.#state !== 'requesting') return this.#sendAck();
+    if (this.#begun) return this.#sendAck();
     const length = putText(this.#net.payload, 2, readRequest(this.#file, this.#ask));
     this.#send(this.#serverPort, TftpOpcode.RRQ, length);
   }
@@ -364,7 +363,7 @@ export class Transfer implements UdpHandler {
     this.#acknowledged = (this.#expected - 1) & 0xffff;
     put16(this.#net.payload, 2, this.#acknowledged);
     this.#send(this.#serverPort, TftpOpcode.ACK, TFTP_HEADER);
-    if (this.#state === 'done') this.#report(true);
+    if (this.#over) this.#report(true);
   }
 
   #sendError(port: number, code: number, text: string): void {

@@ -67,7 +67,7 @@ export class Arp {
   /** The oldest first. */
   readonly #neighbours: Neighbour[] = [];
   /** Who waits for an answer of ours. */
-  readonly #askers: [Ipv4Address, Uint8Array][] = [];
+  readonly #askers: { readonly address: Ipv4Address; readonly mac: Uint8Array }[] = [];
   #conflictTold = false;
 
   constructor(host: ArpHost) {
@@ -129,14 +129,14 @@ export class Arp {
     const target = get32(buffer, offset + ArpPacket.at.targetProtocol);
     if (!isRequest || ours === 0 || target !== ours) return learnt ? undefined : 'arpForeign';
     if (this.#askers.length === ARP_REPLIES_PER_TURN) return 'arpFlood';
-    this.#askers.push([sender, mac]);
+    this.#askers.push({ address: sender, mac });
     return undefined;
   }
 
   /** Answer those who asked for us since the last call. */
   flush(): void {
-    for (const [address, mac] of this.#askers) this.#send(ArpOperation.REPLY, address, mac, mac);
-    this.#askers.length = 0;
+    for (let asker; (asker = this.#askers.shift()) !== undefined;)
+      this.#send(ArpOperation.REPLY, asker.address, asker.mac, asker.mac);
   }
 
   #send(
@@ -161,6 +161,9 @@ export class Arp {
   }
 
   #neighbour(address: Ipv4Address): Neighbour | undefined {
-    return this.#neighbours.find((neighbour) => neighbour.address === address);
+    // Each frame that is sent comes here: nothing is allocated
+    let i = this.#neighbours.length;
+    while (--i >= 0 && this.#neighbours[i]!.address !== address);
+    return this.#neighbours[i];
   }
 }

@@ -12,10 +12,10 @@ const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
 /** Bytes, minified and gzipped. A change by more than the margin belongs here, with its reason. */
 const FIGURES: Readonly<Record<string, number>> = {
-  hypxe: 35_179,
-  x64: 35_011,
-  arm64: 35_011,
-  os: 46_577,
+  hypxe: 35_169,
+  x64: 35_000,
+  arm64: 35_000,
+  os: 46_559,
   'drivers x64': 25_940,
   'drivers arm64': 25_940,
 };

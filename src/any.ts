@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** The drivers for both architectures. */
+/** The firmware for both architectures. */
 
+import { bootWith, type BootOptions, type BootResult } from './boot/boot.ts';
 import { HypervDriver, type DriverOptions } from './driver.ts';
 import { arm64Platform } from './hyperv/arm64.ts';
 import type { Platform } from './hyperv/platform.ts';
@@ -16,4 +17,9 @@ export function anyPlatform(machine: Machine): Platform {
 /** Make the drivers for a machine. @throws HypxeError for a machine that cannot be driven */
 export function createDriver(machine: Machine, options: DriverOptions = {}): HypervDriver {
   return new HypervDriver(anyPlatform(machine), machine, options);
+}
+
+/** Boot. Conditions from outside are in the result. */
+export function boot(machine: Machine, options: BootOptions = {}): BootResult {
+  return bootWith(createDriver, machine, options);
 }

@@ -84,6 +84,11 @@ export class Log {
     this.sink?.(event);
   }
 
+  /** A step of the boot begins or ends. */
+  step(step: BootStep, phase: 'begin' | 'end'): void {
+    this.emit({ kind: 'boot-step', step, phase });
+  }
+
   error(layer: Layer, object: string, text: string): void {
     this.#write('error', layer, object, text);
   }

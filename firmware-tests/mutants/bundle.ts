@@ -25,7 +25,7 @@ export interface Patch {
 export async function mutatedFirmware(patches: readonly Patch[]): Promise<ExploredFirmware> {
   const { outputFiles } = await build({
     absWorkingDir: ROOT,
-    entryPoints: ['src/index.ts'],
+    entryPoints: ['src/os.ts'],
     bundle: true,
     write: false,
     format: 'esm',

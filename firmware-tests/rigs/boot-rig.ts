@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * A rig for the tests of whole boots: the firmware from its sources and from both bundles, a
- * machine with a network, and the trace that the command line would write.
+ * A rig for the tests of whole boots: the firmware from its sources and from its bundles, a machine
+ * with a network, and the trace that the command line would write.
  */
 
 import * as sources from '../../src/index.ts';
@@ -30,12 +30,28 @@ async function load(file: string): Promise<Firmware> {
   return (await import(new URL(`../../dist/${file}`, import.meta.url).href)) as Firmware;
 }
 
-/** The firmware in each form in which it exists. */
-export const FIRMWARES: Readonly<Record<'sources' | 'bundle' | 'minified', Firmware>> = {
-  sources,
+/** The firmware in each form in which it exists, for either architecture, and with all parts. */
+const EITHER = {
+  sources: sources as Firmware,
   bundle: await load('hypxe.js'),
   minified: await load('hypxe.min.js'),
-};
+  os: await load('os.js'),
+  'os minified': await load('os.min.js'),
+} as const;
+
+/** ... and for x64: the default machine's. */
+export const FIRMWARES = {
+  ...EITHER,
+  x64: await load('x64.js'),
+  'x64 minified': await load('x64.min.js'),
+} as const;
+
+/** ... and for arm64. */
+export const ARM64_FIRMWARES = {
+  ...EITHER,
+  arm64: await load('arm64.js'),
+  'arm64 minified': await load('arm64.min.js'),
+} as const;
 
 const MIB = 2 ** 20;
 

@@ -2,15 +2,20 @@
 
 /** What the tests of the exploration share. */
 
-import * as firmware from '../../src/index.ts';
+import * as firmware from '../../src/os.ts';
 import type { Exploration } from '../../tools/explore/exploration.ts';
 import { planText, type Plan } from '../../tools/explore/plan.ts';
 import { Runner, type ExploredFirmware } from '../../tools/explore/run.ts';
 import { DEFAULT_PROFILE, profileNamed } from '../../tools/simulator/profiles/profiles.ts';
 
+/** All flows of a firmware that has its services in it. */
+export function allFlows(firmware: ExploredFirmware): ExploredFirmware {
+  return { ...firmware, bootPushed: firmware.boot };
+}
+
 /** A runner on the default host; by default of the firmware as it is. */
 export function newRunner(explored: ExploredFirmware = firmware): Runner {
-  return new Runner(explored, profileNamed(DEFAULT_PROFILE)!);
+  return new Runner(allFlows(explored), profileNamed(DEFAULT_PROFILE)!);
 }
 
 /** The text of every run of an exploration. */

@@ -5,7 +5,8 @@
  * of its processors, a bus with an OS's habits, and devices that record what they are sent.
  */
 
-import { HypxeError, type NetDevice } from '../../src/index.ts';
+import { isNamed, type HypxeError } from '../../src/error.ts';
+import type { NetDevice } from '../../src/net/device.ts';
 import { Log, type FirmwareEvent } from '../../src/events.ts';
 import { HyperV, type HyperVOptions } from '../../src/hyperv/hyperv.ts';
 import { HvCall } from '../../src/hyperv/protocol.ts';
@@ -304,7 +305,7 @@ export function failure(action: () => void): HypxeError {
   try {
     action();
   } catch (error) {
-    if (error instanceof HypxeError) return error;
+    if (isNamed(error)) return error;
     throw error;
   }
   throw new Error('expected a HypxeError');

@@ -15,7 +15,7 @@ import {
   type HypervDriver,
   type IcService,
   type ServiceName,
-} from '../../src/index.ts';
+} from '../../src/os.ts';
 import { serviceDrivers } from '../../src/services/driver.ts';
 import {
   FileCopyData,

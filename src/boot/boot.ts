@@ -1,49 +1,62 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * The entry point of the firmware: find the network devices, boot an image over the first that
- * works, take everything down, and hand over. It returns in every case: firmware that found nothing
- * to boot leaves the machine as clean as one that did.
+ * The boot: find the network devices, boot an image over the first that works, take everything
+ * down, and hand over. It returns in every case: firmware that found nothing to boot leaves the
+ * machine as clean as one that did.
  */
 
-import { createDriver } from '../any.ts';
 import type { DriverOptions, HypervDriver } from '../driver.ts';
-import { HypxeError } from '../error.ts';
+import { HypxeError, isNamed } from '../error.ts';
 import type { Machine, MemoryRange } from '../machine.ts';
 import { MapAllocator, type PageAllocator } from '../memory/allocator.ts';
 import { carve } from '../memory/shared-memory.ts';
 import type { NetDevice } from '../net/device.ts';
 import { netboot, type NetbootOptions } from '../net/netboot.ts';
-import { reportCrash } from '../os/crash-report.ts';
-import { serviceDrivers } from '../services/driver.ts';
 import type { Clock } from '../time.ts';
-import type { ShutdownRequest } from '../services/shutdown.ts';
-import type { StoredFile } from './file-store.ts';
-import { Image } from './image.ts';
-import {
-  chooseBoot,
-  waitForFiles,
-  type BootChoice,
-  type BootWish,
-  type PushOptions,
-} from './push-boot.ts';
-import { BootServices, type ServiceName } from './services.ts';
+import { Image, type ImageAllocator } from './image.ts';
 
-export interface BootOptions extends Omit<DriverOptions, 'allocator' | 'drivers'> {
+export interface BootOptions extends Omit<DriverOptions, 'allocator'> {
   /** Boot file instead of the one that the DHCP server names. */
   readonly bootFile?: string;
   /** Next server instead of the one that the DHCP server names: an IPv4 address. */
   readonly nextServer?: string;
   /** Only this network device: `net0`. */
   readonly device?: string;
+  /** Source of memory, by default the usable ranges of the memory map. */
+  readonly allocator?: ImageAllocator;
   /** Puts itself between the drivers and their source of shared pages: to watch or to fail it. */
   readonly pages?: (allocator: PageAllocator) => PageAllocator;
-  /** Utility services that are served meanwhile. Default none: their channels stay closed. */
-  readonly services?: readonly ServiceName[];
-  /** With `file-copy` among the services: how pushed files are taken. */
-  readonly push?: PushOptions;
   /** Limits and sizes of the network client. */
   readonly net?: Pick<NetbootOptions, 'dhcp' | 'tftp' | 'net' | 'linkWaitMs'>;
+  /** Who else has a part in the boot, in order. */
+  readonly parts?: readonly BootPart[];
+}
+
+/** What is to be booted. */
+export interface BootWish {
+  /** An image that is there already. */
+  readonly image?: BootImage | undefined;
+  /** What the network boot uses instead of what its servers say. */
+  readonly bootFile?: string | undefined;
+  readonly nextServer?: string | undefined;
+}
+
+/** A part in a boot: to bring images of its own, to end it, to add to what it gives. */
+export interface BootPart {
+  /** Whether the boot shall end, as {@link DriverOptions.cancel}. */
+  cancel?(): boolean;
+  /**
+   * Once the devices are there: what is to be booted. Of several parts the first that knows counts.
+   * The pauses of the clock let the drivers hear the host.
+   *
+   * @throws HypxeError to boot nothing
+   */
+  receive?(driver: HypervDriver, clock: Clock): BootWish | undefined;
+  /** Something was thrown, named or not: returns the error that counts instead, if there is one. */
+  failed?(driver: HypervDriver, error: unknown): HypxeError | undefined;
+  /** The drivers are down: returns what is handed over. */
+  finish?(driver: HypervDriver, result: BootResult): BootResult;
 }
 
 /** An image in guest memory. */
@@ -52,12 +65,9 @@ export interface BootImage {
   readonly name: string;
   readonly address: number;
   readonly length: number;
-  /** The network device that it came over, or {@link PUSHED}. */
+  /** The network device that it came over. */
   readonly device: string;
 }
-
-/** BootImage.device of a file that the host has pushed. */
-export const PUSHED = 'file copy';
 
 /** A network device over which nothing could be booted. */
 export interface FailedAttempt {
@@ -72,22 +82,14 @@ export interface BootResult {
   readonly error: HypxeError | undefined;
   readonly attempts: readonly FailedAttempt[];
   /**
-   * The machine's memory map for who comes next. Reserved: the image, the files beside it, and
-   * whatever the host may still write to, each with its purpose.
+   * The machine's memory map for who comes next. Reserved: the image, and whatever the host may
+   * still write to, each with its purpose.
    */
   readonly memoryMap: readonly MemoryRange[];
-  /** Pushed files that are handed on beside the image. */
-  readonly files?: readonly StoredFile[];
-  /** Command line for the image, if one was pushed. */
-  readonly commandLine?: string;
-  /** The host wants the machine: whoever runs the firmware powers off or restarts. */
-  readonly shutdown?: ShutdownRequest;
 }
 
-/** Errors of the language: what a mistake in the firmware looks like. */
-const OWN_FAILURES: readonly string[] = [
-  ...['TypeError', 'RangeError', 'ReferenceError', 'InternalError'],
-];
+/** Makes the drivers for a machine: each entry has its own. */
+export type DriverFactory = (machine: Machine, options: DriverOptions) => HypervDriver;
 
 /**
  * Boot.
@@ -95,175 +97,120 @@ const OWN_FAILURES: readonly string[] = [
  * @throws nothing of its own: conditions from outside are in the result. What the machine throws (a
  * crash of the guest) goes through.
  */
-export function boot(machine: Machine, options: BootOptions = {}): BootResult {
-  const allocator = new MapAllocator(machine.memoryMap, machine.pageSize);
+export function bootWith(
+  createDriver: DriverFactory,
+  machine: Machine,
+  options: BootOptions,
+): BootResult {
+  const { parts = [], pages } = options;
+  const allocator = options.allocator ?? new MapAllocator(machine.memoryMap, machine.pageSize);
   const attempts: FailedAttempt[] = [];
-  const { events, services: names = [], push = {} } = options;
-  const services = new BootServices(machine, allocator, events, names, push);
+  const cancel = (): boolean =>
+    options.cancel?.() === true || parts.some((part) => part.cancel?.() === true);
   let driver: HypervDriver;
   try {
-    const pages = options.pages?.(allocator) ?? allocator;
-    const cancel = services.cancel(options.cancel);
-    const own = { allocator: pages, drivers: serviceDrivers(services.all) };
-    driver = createDriver(machine, { ...options, ...own, ...(cancel && { cancel }) });
+    const own = { allocator: pages?.(allocator) ?? allocator, cancel };
+    driver = createDriver(machine, { ...options, ...own });
   } catch (error) {
-    return failed(asHypxeError(error), attempts, machine.memoryMap);
+    return result(undefined, named(error), attempts, machine.memoryMap);
   }
 
-  // Boot what the host pushes, or over the first device that works
+  // Boot what a part has, or over the first device that works
+  const { log } = driver;
   let image: BootImage | undefined;
-  let choice: BootChoice | undefined;
   let failure: HypxeError | undefined;
   try {
     driver.probe();
-    choice = receiveFiles(driver, services, options);
-    image = pushedImage(choice) ?? bootDevices(driver, allocator, options, choice, attempts);
+    let wish: BootWish | undefined;
+    for (const part of parts) wish ??= part.receive?.(driver, polledClock(driver));
+    wish ??= options;
+    image = wish.image ?? bootDevices(driver, allocator, options, wish, attempts);
   } catch (error) {
-    if (isOwnFailure(error)) reportCrash(driver.hv, error);
-    failure = shutDownError(services.shutdown) ?? asHypxeError(error);
-    driver.log.error('BOOT', '', `${failure.name}: ${failure.message}`);
+    for (const part of parts) failure ??= part.failed?.(driver, error);
+    failure ??= named(error);
+    log.error('BOOT', '', `${failure.name}: ${failure.message}`);
   }
 
   // Leave nothing behind
-  driver.log.emit({ kind: 'boot-step', step: 'shutdown', phase: 'begin' });
+  log.step('shutdown', 'begin');
   driver.remove();
-  driver.log.emit({ kind: 'boot-step', step: 'shutdown', phase: 'end' });
+  log.step('shutdown', 'end');
 
   // Hand over
-  driver.log.emit({ kind: 'boot-step', step: 'handoff', phase: 'begin' });
+  log.step('handoff', 'begin');
+  for (const { purpose, sharedBy } of driver.outstanding())
+    log.warning('BOOT', '', `${purpose} is reserved: ${sharedBy} was not revoked`);
   const map = driver.memoryMap();
-  for (const region of driver.outstanding()) {
-    const text = `${region.purpose} is reserved: ${region.sharedBy} was not revoked`;
-    driver.log.warning('BOOT', '', text);
-  }
-  if (image === undefined) {
-    const { shutdown } = services;
-    return { ...failed(failure!, attempts, map), ...(shutdown && { shutdown }) };
-  }
-  const files = filesBeside(driver, services, image, push);
-  const { commandLine } = choice ?? {};
-  const { pageSize } = allocator;
-  return {
-    status: 'booted',
-    image,
-    error: undefined,
-    attempts,
-    memoryMap: withFiles(withImage(map, image, pageSize), files, pageSize),
-    ...(services.store === undefined ? {} : { files }),
-    ...(commandLine === undefined ? {} : { commandLine }),
-  };
+  return parts.reduce(
+    (handedOver, part) => part.finish?.(driver, handedOver) ?? handedOver,
+    result(image, failure, attempts, withImage(map, image, allocator.pageSize)),
+  );
 }
 
-/** Take what the host pushes, and choose. @throws HypxeError as chooseBoot, or Cancelled */
-function receiveFiles(
-  driver: HypervDriver,
-  services: BootServices,
-  options: BootOptions,
-): BootChoice | undefined {
-  const { store } = services;
-  if (store === undefined) return undefined;
-  const { log } = driver;
-  log.emit({ kind: 'boot-step', step: 'receive', phase: 'begin' });
-  waitForFiles(store, polledClock(driver), () => services.canReceive, options.push ?? {});
-  const choice = chooseBoot(store, options, log);
-  log.emit({ kind: 'boot-step', step: 'receive', phase: 'end' });
-  return choice;
-}
-
-function pushedImage(choice: BootChoice | undefined): BootImage | undefined {
-  if (choice?.file === undefined) return undefined;
-  const { path: name, address, length } = choice.file;
-  return { name, address, length, device: PUSHED };
-}
-
-/** The pushed files that the image finds beside it; the rest is given back. */
-function filesBeside(
-  driver: HypervDriver,
-  { store }: BootServices,
-  image: BootImage,
-  push: PushOptions,
-): StoredFile[] {
-  const files = store?.files.filter(({ address }) => address !== image.address) ?? [];
-  if (push.others === 'free') return [];
-  for (const { path, address, length } of files) {
-    const where = length === 0 ? 'empty' : `${length} bytes at 0x${address.toString(16)}`;
-    driver.log.info('BOOT', '', `handing on ${JSON.stringify(path)}: ${where}`);
-  }
-  return files.map(({ path, name, address, length }) => ({ path, name, address, length }));
-}
-
-function shutDownError(request: ShutdownRequest | undefined): HypxeError | undefined {
-  if (request === undefined) return undefined;
-  const text = `the host wants a ${request.force ? 'forced ' : ''}${request.kind}`;
-  return new HypxeError('ShutDown', text);
-}
-
-function failed(
-  error: HypxeError,
+function result(
+  image: BootImage | undefined,
+  error: HypxeError | undefined,
   attempts: readonly FailedAttempt[],
   memoryMap: readonly MemoryRange[],
 ): BootResult {
-  return { status: 'failed', image: undefined, error, attempts, memoryMap };
+  return { status: image ? 'booted' : 'failed', image, error, attempts, memoryMap };
 }
 
 /** @throws HypxeError NoNetworkDevice, or that of the last device */
 function bootDevices(
   driver: HypervDriver,
-  allocator: MapAllocator,
+  allocator: ImageAllocator,
   options: BootOptions,
-  choice: BootChoice | undefined,
+  wish: BootWish,
   attempts: FailedAttempt[],
 ): BootImage {
   const wanted = options.device;
-  const devices = driver.devices.filter((d) => wanted === undefined || d.name === wanted);
-  let last: HypxeError | undefined;
-  for (const device of devices) {
+  // A copy: the host may take devices away meanwhile
+  for (const device of [...driver.devices]) {
+    if (wanted !== undefined && device.name !== wanted) continue;
     try {
-      return bootDevice(driver, device, allocator, options, choice ?? options);
-    } catch (error) {
-      last = asHypxeError(error);
-      attempts.push({ device: device.name, error: last });
-      driver.log.warning('BOOT', device.name, `${last.name}: ${last.message}`);
-      if (last.name === 'Cancelled') break;
+      return bootDevice(driver, device, allocator, options, wish);
+    } catch (caught) {
+      const error = named(caught);
+      attempts.push({ device: device.name, error });
+      driver.log.warning('BOOT', device.name, `${error.name}: ${error.message}`);
+      if (error.name === 'Cancelled') break;
     }
   }
-  if (last !== undefined) throw last;
-  const what = wanted === undefined ? 'no network device' : `no network device ${wanted}`;
+  const last = attempts.at(-1);
+  if (last !== undefined) throw last.error;
+  const what = `no network device${wanted === undefined ? '' : ` ${wanted}`}`;
   throw new HypxeError('NoNetworkDevice', `${what} was offered, or it could not be probed`);
 }
 
 function bootDevice(
   driver: HypervDriver,
   device: NetDevice,
-  allocator: MapAllocator,
+  allocator: ImageAllocator,
   options: BootOptions,
-  { bootFile, nextServer }: BootWish,
+  override: BootWish,
 ): BootImage {
   const { log, random } = driver;
   const clock = polledClock(driver);
-  const image = new Image(driver.memory, allocator);
-  log.emit({ kind: 'boot-step', step: 'open', phase: 'begin' });
+  const sink = new Image(driver.memory, allocator);
+  log.step('open', 'begin');
   device.open();
-  log.emit({ kind: 'boot-step', step: 'open', phase: 'end' });
+  log.step('open', 'end');
   try {
-    const override = {
-      ...(bootFile === undefined ? {} : { bootFile }),
-      ...(nextServer === undefined ? {} : { nextServer }),
-    };
-    const result = netboot(device, { clock, random, log, sink: image, override, ...options.net });
-    image.finish();
-    const { address, length } = image;
-    log.info('BOOT', device.name, `${result.file}: ${length} bytes at 0x${address.toString(16)}`);
-    return { name: result.file, address, length, device: device.name };
+    const { file } = netboot(device, { clock, random, log, sink, override, ...options.net });
+    sink.finish();
+    const { address, length } = sink;
+    log.info('BOOT', device.name, `${file}: ${length} bytes at 0x${address.toString(16)}`);
+    return { name: file, address, length, device: device.name };
   } catch (error) {
-    image.discard();
+    sink.discard();
     throw error;
   } finally {
     device.close();
   }
 }
 
-/** A clock in whose pauses we hear what the host says: a device is taken away, a file is pushed. */
+/** A clock in whose pauses we hear what the host says: a device is taken away. */
 function polledClock(driver: HypervDriver): Clock {
   return {
     now: () => driver.clock.now(),
@@ -274,33 +221,18 @@ function polledClock(driver: HypervDriver): Clock {
   };
 }
 
-function withImage(map: readonly MemoryRange[], image: BootImage, pageSize: number): MemoryRange[] {
+function withImage(
+  map: readonly MemoryRange[],
+  image: BootImage | undefined,
+  pageSize: number,
+): readonly MemoryRange[] {
+  if (image === undefined) return map;
   const end = Math.ceil((image.address + image.length) / pageSize) * pageSize;
   return map.flatMap((range) => carve(range, image.address, end, `boot image ${image.name}`));
 }
 
-function withFiles(
-  map: MemoryRange[],
-  files: readonly StoredFile[],
-  pageSize: number,
-): MemoryRange[] {
-  return files.reduce((ranges, { path, address, length }) => {
-    if (length === 0) return ranges;
-    const end = Math.ceil((address + length) / pageSize) * pageSize;
-    return ranges.flatMap((range) => carve(range, address, end, `pushed file ${path}`));
-  }, map);
-}
-
-/**
- * Whether the firmware itself has failed: what the language throws. Everything else is a condition,
- * or how the machine ended the guest.
- */
-function isOwnFailure(error: unknown): boolean {
-  return error instanceof Error && OWN_FAILURES.includes(error.name);
-}
-
-/** Conditions from outside are HypxeErrors; everything else is a mistake and goes through. */
-function asHypxeError(error: unknown): HypxeError {
-  if (error instanceof HypxeError) return error;
+/** Conditions from outside have names; everything else is a mistake and goes through. */
+function named(error: unknown): HypxeError {
+  if (isNamed(error)) return error;
   throw error;
 }

@@ -10,9 +10,15 @@ import type { DownloadSink } from '../net/download.ts';
 /** Images lie above the first MiB, where nothing of a PC's own lies. */
 export const IMAGE_ADDRESS_MIN = 0x100000;
 
+/** Where the memory for images and shared pages comes from: a `MapAllocator`, also another's. */
+export type ImageAllocator = Pick<
+  MapAllocator,
+  'pageSize' | 'allocate' | 'allocateLow' | 'largest' | 'free'
+>;
+
 export class Image implements DownloadSink {
   readonly #memory: GuestMemory;
-  readonly #allocator: MapAllocator;
+  readonly #allocator: ImageAllocator;
   #place: PageRun | undefined;
   /** Bytes received. */
   length = 0;
@@ -20,7 +26,7 @@ export class Image implements DownloadSink {
   #source: Uint8Array | undefined;
   #sourceView: DataView | undefined;
 
-  constructor(memory: GuestMemory, allocator: MapAllocator) {
+  constructor(memory: GuestMemory, allocator: ImageAllocator) {
     this.#memory = memory;
     this.#allocator = allocator;
   }
@@ -60,21 +66,21 @@ export class Image implements DownloadSink {
   /** The image is complete: give back what was taken too much. @throws HypxeError ImageEmpty */
   finish(): void {
     if (this.length === 0) throw new HypxeError('ImageEmpty', 'the image is empty');
-    const place = this.#place!;
     const { pageSize } = this.#allocator;
-    const used = Math.ceil(this.length / pageSize) * pageSize;
-    if (used < place.length) {
-      this.#allocator.free(place.address + used, place.length - used);
-      this.#place = { address: place.address, length: used };
-    }
+    this.#keep(Math.ceil(this.length / pageSize) * pageSize);
   }
 
   /** Give the place back: the download has failed. */
   discard(): void {
-    if (this.#place !== undefined) {
-      this.#allocator.free(this.#place.address, this.#place.length);
-    }
+    this.#keep(0);
     this.#place = undefined;
     this.length = 0;
+  }
+
+  /** Give back all but the first `kept` bytes of the place. */
+  #keep(kept: number): void {
+    const { address = 0, length = 0 } = this.#place ?? {};
+    if (kept < length) this.#allocator.free(address + kept, length - kept);
+    this.#place = { address, length: kept };
   }
 }

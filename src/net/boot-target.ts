@@ -5,6 +5,7 @@
 import { ipv4Text, parseIpv4, quoted } from './bytes.ts';
 import type { Ipv4Address } from './bytes.ts';
 import { isHost } from './ipv4.ts';
+import { bootFileOf } from './lease.ts';
 import type { Lease } from './lease.ts';
 import { Port } from './protocol.ts';
 import { HypxeError } from '../error.ts';
@@ -13,9 +14,9 @@ import type { Log } from '../events.ts';
 /** What the caller prescribes instead of what the DHCP server says. */
 export interface BootOverride {
   /** IPv4 address as text. */
-  readonly nextServer?: string;
+  readonly nextServer?: string | undefined;
   /** Path, or `tftp://ADDRESS[:PORT]/FILE`. */
-  readonly bootFile?: string;
+  readonly bootFile?: string | undefined;
 }
 
 /** What to fetch. */
@@ -40,66 +41,71 @@ export function bootTarget(
   log: Log,
   name: string,
 ): BootTarget {
-  const file = chooseFile(lease, override, log, name);
+  const file = override.bootFile || chooseFile(lease, log, name);
   const url = URL_PATTERN.exec(file);
   if (url === null)
-    return { server: chooseServer(lease, override, log, name), port: Port.TFTP, file };
+    return {
+      server: prescribed(override) ?? chooseServer(lease, log, name),
+      port: Port.TFTP,
+      file,
+    };
 
   // A URL names server and file in one
-  const [, scheme, host, portText, path] = url;
-  const server = parseIpv4(host!);
-  const port = portText === undefined ? Port.TFTP : Number(portText);
-  const fits = scheme!.toLowerCase() === 'tftp' && server !== undefined && isHost(server);
-  if (!fits || port < 1 || port > 0xffff || path === undefined || path === '')
+  const [, scheme, host, portText, path = ''] = url;
+  const server = hostOf(host!);
+  const port = Number(portText ?? Port.TFTP);
+  const fits = scheme!.toLowerCase() === 'tftp' && server !== 0 && path !== '';
+  if (!fits || port < 1 || port > 0xffff)
     throw new HypxeError('UnsupportedUrl', `boot file ${quoted(file)}`);
-  const prescribed = override.nextServer !== undefined;
-  return { server: prescribed ? prescribedServer(override) : server, port, file: path };
+  return { server: prescribed(override) ?? server, port, file: path };
 }
 
-function chooseFile(lease: Lease, override: BootOverride, log: Log, name: string): string {
-  if (override.bootFile !== undefined && override.bootFile !== '') return override.bootFile;
-  const file = lease.file === '' ? lease.bootFile : lease.file;
-  if (file === '')
-    throw new HypxeError(
-      'NoBootFile',
-      `${ipv4Text(lease.server)} names no boot file, neither in its header nor in option 67`,
-    );
-  if (lease.bootFile !== '' && lease.bootFile !== file)
-    log.warning(
-      'DHCP',
-      name,
-      `header says file ${quoted(file)}, option 67 ${quoted(lease.bootFile)}: the header counts`,
-    );
+function chooseFile(lease: Lease, log: Log, name: string): string {
+  const { bootFile } = lease;
+  const file = bootFileOf(lease);
+  if (file === '') {
+    const text = 'names no boot file, neither in its header nor in option 67';
+    throw new HypxeError('NoBootFile', `${ipv4Text(lease.server)} ${text}`);
+  }
+  if (bootFile !== '' && bootFile !== file) {
+    const text = `header says file ${quoted(file)}, option 67 ${quoted(bootFile)}`;
+    log.warning('DHCP', name, `${text}: the header counts`);
+  }
   return file;
 }
 
-function prescribedServer(override: BootOverride): Ipv4Address {
-  const server = parseIpv4(override.nextServer!);
-  if (server === undefined || !isHost(server))
-    throw new HypxeError('BadNextServer', `next server ${quoted(override.nextServer!)}`);
+/** The next server that the caller says, if so. @throws HypxeError BadNextServer */
+function prescribed({ nextServer }: BootOverride): Ipv4Address | undefined {
+  if (nextServer === undefined) return undefined;
+  const server = hostOf(nextServer);
+  if (server === 0) throw new HypxeError('BadNextServer', `next server ${quoted(nextServer)}`);
   return server;
 }
 
-function chooseServer(lease: Lease, override: BootOverride, log: Log, name: string): Ipv4Address {
-  if (override.nextServer !== undefined) return prescribedServer(override);
-  if (isHost(lease.nextServer)) return lease.nextServer;
-  const byName = hostOf(lease.tftpServerName, 'option 66', log, name);
-  if (byName !== 0) return byName;
-  if (isHost(lease.tftpServerAddress)) return lease.tftpServerAddress;
-  const bySname = hostOf(lease.serverName, 'field sname', log, name);
-  if (bySname !== 0) return bySname;
-  if (isHost(lease.server)) return lease.server;
+function chooseServer(lease: Lease, log: Log, name: string): Ipv4Address {
+  // A name that is no address is told, as there is no DNS
+  const named = (text: string, where: string): Ipv4Address => {
+    const server = hostOf(text);
+    if (server === 0 && text !== '')
+      log.warning('DHCP', name, `${where} ${quoted(text)} is no IPv4 address, and there is no DNS`);
+    return server;
+  };
+  const host = (address: Ipv4Address): Ipv4Address => (isHost(address) ? address : 0);
+  const server =
+    host(lease.nextServer) ||
+    named(lease.tftpServerName, 'option 66') ||
+    host(lease.tftpServerAddress) ||
+    named(lease.serverName, 'field sname') ||
+    host(lease.server);
+  if (server !== 0) return server;
   throw new HypxeError(
     'NoNextServer',
     'neither siaddr nor option 66, 150, sname or the server identifier is the address of a host',
   );
 }
 
-/** The address that a name is, or 0; a name that is none is told, as there is no DNS. */
-function hostOf(text: string, where: string, log: Log, name: string): Ipv4Address {
-  if (text === '') return 0;
-  const address = parseIpv4(text);
-  if (address !== undefined && isHost(address)) return address;
-  log.warning('DHCP', name, `${where} ${quoted(text)} is no IPv4 address, and there is no DNS`);
-  return 0;
+/** The address of a host that a text is, or 0. */
+function hostOf(text: string): Ipv4Address {
+  const address = parseIpv4(text) ?? 0;
+  return isHost(address) ? address : 0;
 }

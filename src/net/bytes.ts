@@ -15,6 +15,9 @@ export type Ipv4Address = number;
 /** 255.255.255.255, the limited broadcast address. */
 export const IPV4_BROADCAST: Ipv4Address = -1;
 
+/** Length of a hardware address, in bytes. */
+export const MAC_LENGTH = 6;
+
 /** Big-endian 16-bit field. */
 export function get16(bytes: Uint8Array, at: number): number {
   return (bytes[at]! << 8) | bytes[at + 1]!;
@@ -22,7 +25,7 @@ export function get16(bytes: Uint8Array, at: number): number {
 
 /** Big-endian 32-bit field, signed. */
 export function get32(bytes: Uint8Array, at: number): number {
-  return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
+  return (get16(bytes, at) << 16) | get16(bytes, at + 2);
 }
 
 export function put16(bytes: Uint8Array, at: number, value: number): void {
@@ -31,10 +34,14 @@ export function put16(bytes: Uint8Array, at: number, value: number): void {
 }
 
 export function put32(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = value >>> 24;
-  bytes[at + 1] = value >>> 16;
-  bytes[at + 2] = value >>> 8;
-  bytes[at + 3] = value;
+  put16(bytes, at, value >>> 16);
+  put16(bytes, at + 2, value);
+}
+
+/** Whether the hardware address at `at` is `mac`. */
+export function isMac(bytes: Uint8Array, at: number, mac: Readonly<Uint8Array>): boolean {
+  for (let i = 0; i < MAC_LENGTH; i++) if (bytes[at + i] !== mac[i]) return false;
+  return true;
 }
 
 /**
@@ -49,34 +56,32 @@ export function sum16(bytes: Uint8Array, at: number, length: number, sum: number
 
 /** The Internet checksum of a running sum: 0 if the sum contained a right checksum (RFC 1071). */
 export function checksum(sum: number): number {
-  let folded = (sum & 0xffff) + (sum >>> 16);
-  folded = (folded & 0xffff) + (folded >>> 16);
-  return ~folded & 0xffff;
+  sum = (sum & 0xffff) + (sum >>> 16);
+  sum = (sum & 0xffff) + (sum >>> 16);
+  return ~sum & 0xffff;
 }
 
 /** `10.0.0.1`. */
 export function ipv4Text(address: Ipv4Address): string {
-  return `${address >>> 24}.${(address >>> 16) & 255}.${(address >>> 8) & 255}.${address & 255}`;
+  return [24, 16, 8, 0].map((shift) => (address >>> shift) & 255).join('.');
 }
 
 /** The address that a dotted quad says, or undefined if the text is none. */
 export function parseIpv4(text: string): Ipv4Address | undefined {
-  const parts = text.split('.');
-  if (parts.length !== 4) return undefined;
-  let address = 0;
-  for (const part of parts) {
-    if (!/^[0-9]{1,3}$/.test(part) || Number(part) > 255) return undefined;
-    address = (address << 8) | Number(part);
-  }
-  return address;
+  if (!/^(\d{1,3}\.){3}\d{1,3}$/.test(text)) return undefined;
+  const parts = text.split('.').map(Number);
+  if (parts.some((part) => part > 255)) return undefined;
+  return parts.reduce((address, part) => (address << 8) | part);
 }
 
-/** `00:15:5d:01:02:03`, from 6 bytes at `at`. */
-export function macText(bytes: Uint8Array, at = 0): string {
-  let text = '';
-  for (let i = 0; i < 6; i++)
-    text += (i === 0 ? '' : ':') + bytes[at + i]!.toString(16).padStart(2, '0');
-  return text;
+/** A byte as two hexadecimal digits. */
+function hex(byte: number): string {
+  return byte.toString(16).padStart(2, '0');
+}
+
+/** `00:15:5d:01:02:03`, from 6 bytes. */
+export function macText(bytes: Readonly<Uint8Array>): string {
+  return Array.from(bytes, hex).join(':');
 }
 
 /**
@@ -91,19 +96,13 @@ export function getText(bytes: Uint8Array, at: number, length: number): string {
 
 /** Write text, one byte per character, and return where it ends. Writes no NUL. */
 export function putText(bytes: Uint8Array, at: number, text: string): number {
-  for (let i = 0; i < text.length; i++) bytes[at + i] = text.charCodeAt(i);
-  return at + text.length;
+  for (const char of text) bytes[at++] = char.charCodeAt(0);
+  return at;
 }
 
 /** Text from the network for a log line: what is not printable ASCII is written `\xNN`. */
 export function escaped(text: string): string {
-  let out = '';
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    const plain = code >= 0x20 && code < 0x7f && code !== 0x22 && code !== 0x5c;
-    out += plain ? text[i]! : `\\x${code.toString(16).padStart(2, '0')}`;
-  }
-  return out;
+  return text.replace(/[^ !#-[\]-~]/g, (char) => `\\x${hex(char.charCodeAt(0))}`);
 }
 
 /** The same in quotes. */

@@ -8,20 +8,15 @@
 
 import { ipv4Text, IPV4_BROADCAST, quoted } from './bytes.ts';
 import type { Ipv4Address } from './bytes.ts';
-import {
-  isDhcpReply,
-  optionAddress,
-  optionText,
-  parseDhcpMessage,
-  putDhcpMessage,
-} from './dhcp-message.ts';
+import { isDhcpReply, optionText, parseDhcpMessage, putDhcpMessage } from './dhcp-message.ts';
 import type { DhcpIdentity, DhcpMessage } from './dhcp-message.ts';
-import { hasBootFile, LEASE_INFINITE, leaseOf } from './lease.ts';
+import { bootFileOf, LEASE_INFINITE, leaseOf, serverOf } from './lease.ts';
 import type { Lease } from './lease.ts';
 import { MTU_MIN } from './ipv4.ts';
-import type { NetworkInterface, UdpHandler } from './network-interface.ts';
+import type { NetworkInterface, Patience, UdpHandler } from './network-interface.ts';
 import { DhcpOption, DhcpType, Ipv4Header, Port, UdpHeader } from './protocol.ts';
 import { HypxeError } from '../error.ts';
+import type { ErrorName } from '../error.ts';
 import { TICKS_PER_MS } from '../time.ts';
 
 /** Patience with the servers: first try, doubled for each further one up to the longest. */
@@ -44,19 +39,13 @@ export const DHCP_RESTARTS = 3;
 const TICKS_PER_SECOND = 1000 * TICKS_PER_MS;
 
 /** What can be asked for. All times in milliseconds. */
-export interface DhcpOptions {
+export interface DhcpOptions extends DhcpIdentity {
   readonly firstTimeoutMs?: number;
   readonly longestTimeoutMs?: number;
   readonly totalMs?: number;
   readonly offerWaitMs?: number;
   /** Wait for an offer with a boot file if the first has none. Default true. */
   readonly preferBootFile?: boolean;
-  /** Client architecture (RFC 4578, 2.1). Default 0, x86 BIOS. */
-  readonly architecture?: number;
-  /** UUID of the machine, 16 bytes in wire order. */
-  readonly uuid?: Uint8Array;
-  /** User class (option 77), at most 64 characters. iPXE's servers look for `iPXE`. */
-  readonly userClass?: string;
 }
 
 /**
@@ -82,16 +71,17 @@ class DhcpClient implements UdpHandler {
   readonly #net: NetworkInterface;
   readonly #random: () => number;
   readonly #options: DhcpOptions;
-  readonly #who: DhcpIdentity;
   readonly #begin: number;
-  readonly #deadline: number;
-  #state: 'idle' | 'selecting' | 'requesting' = 'idle';
+  readonly #patience: Patience;
   #xid = 0;
+  /** A REQUEST for the offer is out. */
+  #requesting = false;
   #offer: Lease | undefined;
   /** When to stop waiting for a better offer, in ticks. */
   #offerUntil = 0;
-  #answer: Lease | 'refused' | undefined;
-  #refusal = '';
+  /** What the server says to the REQUEST: the lease, or why not. */
+  #answer: Lease | undefined;
+  #refusal: string | undefined;
   #badLease = '';
   /** What was tried, for the error. */
   #discovers = 0;
@@ -102,81 +92,66 @@ class DhcpClient implements UdpHandler {
     this.#net = net;
     this.#random = random;
     this.#options = options;
-    this.#who = {
-      address: net.device.address,
-      architecture: options.architecture ?? 0,
-      uuid: options.uuid,
-      userClass: options.userClass,
-    };
     this.#begin = net.clock.now();
-    this.#deadline = this.#begin + (options.totalMs ?? DHCP_TOTAL_MS) * TICKS_PER_MS;
+    const {
+      firstTimeoutMs: firstMs = DHCP_FIRST_TIMEOUT_MS,
+      longestTimeoutMs: longestMs = DHCP_LONGEST_TIMEOUT_MS,
+      totalMs = DHCP_TOTAL_MS,
+    } = options;
+    const deadline = this.#begin + totalMs * TICKS_PER_MS;
+    this.#patience = { firstMs, longestMs, tries: Infinity, deadline };
   }
 
   run(): Lease {
+    const net = this.#net;
     for (let attempt = 0; attempt <= DHCP_RESTARTS; attempt++) {
       // One transaction: find an offer, ask for it
       this.#xid = this.#random() | 0;
-      this.#offer = undefined;
-      this.#answer = undefined;
+      this.#requesting = false;
+      this.#offer = this.#answer = this.#refusal = undefined;
       if (!this.#discover()) break;
-      const answer = this.#request();
-      this.#state = 'idle';
-      if (answer !== undefined && answer !== 'refused') return this.#configure(answer);
-      const reason = answer === 'refused' ? `refused: ${quoted(this.#refusal)}` : 'silent';
-      this.#net.log.warning('DHCP', this.#net.name, `request ${reason}, starting again`);
-      if (this.#net.clock.now() >= this.#deadline) break;
+      this.#request();
+      if (this.#answer !== undefined) return this.#configure(this.#answer);
+      const reason = this.#isAnswered ? `refused: ${quoted(this.#refusal!)}` : 'silent';
+      net.log.warning('DHCP', net.name, `request ${reason}, starting again`);
+      if (net.clock.now() >= this.#patience.deadline) break;
     }
     throw this.#failure();
   }
 
-  /** Send DISCOVERs until there is an offer to take. */
+  get #isAnswered(): boolean {
+    return (this.#answer ?? this.#refusal) !== undefined;
+  }
+
+  /** Send DISCOVERs until there is an offer to take. Whether there is. */
   #discover(): boolean {
-    const clock = this.#net.clock;
-    const preferBootFile = this.#options.preferBootFile ?? true;
-    this.#state = 'selecting';
-    let timeoutMs = this.#options.firstTimeoutMs ?? DHCP_FIRST_TIMEOUT_MS;
-    while (clock.now() < this.#deadline) {
-      this.#discovers++;
-      this.#send(DhcpType.DISCOVER);
-      const until = Math.min(clock.now() + timeoutMs * TICKS_PER_MS, this.#deadline);
-      for (;;) {
-        const offer = this.#offer;
-        const now = clock.now();
-        if (offer !== undefined && (!preferBootFile || hasBootFile(offer))) return true;
-        if (offer !== undefined && (now >= this.#offerUntil || now >= this.#deadline)) return true;
-        if (offer === undefined && now >= until) break;
-        this.#net.turn();
-      }
-      timeoutMs = this.#longer(timeoutMs);
-    }
-    return false;
+    const { preferBootFile = true } = this.#options;
+    const offered = (): boolean => this.#offer !== undefined;
+    const good = (): boolean => !preferBootFile || bootFileOf(this.#offer!) !== '';
+    if (!this.#net.retry(this.#patience, () => this.#send(DhcpType.DISCOVER), offered))
+      return false;
+    // Any will do at the end
+    if (!good()) this.#net.wait(Math.min(this.#offerUntil, this.#patience.deadline), good);
+    return true;
   }
 
   /** Send REQUESTs for the offer until it is answered, or not. */
-  #request(): Lease | 'refused' | undefined {
-    const clock = this.#net.clock;
-    this.#state = 'requesting';
-    let timeoutMs = this.#options.firstTimeoutMs ?? DHCP_FIRST_TIMEOUT_MS;
-    for (let attempt = 1; attempt <= DHCP_REQUEST_TRIES; attempt++) {
-      if (clock.now() >= this.#deadline) break;
-      this.#requests++;
-      this.#send(DhcpType.REQUEST);
-      const until = Math.min(clock.now() + timeoutMs * TICKS_PER_MS, this.#deadline);
-      while (this.#answer === undefined && clock.now() < until) this.#net.turn();
-      if (this.#answer !== undefined) break;
-      timeoutMs = this.#longer(timeoutMs);
-    }
-    return this.#answer;
-  }
-
-  #longer(timeoutMs: number): number {
-    return Math.min(timeoutMs * 2, this.#options.longestTimeoutMs ?? DHCP_LONGEST_TIMEOUT_MS);
+  #request(): void {
+    this.#requesting = true;
+    const patience = { ...this.#patience, tries: DHCP_REQUEST_TRIES };
+    this.#net.retry(
+      patience,
+      () => this.#send(DhcpType.REQUEST),
+      () => this.#isAnswered,
+    );
   }
 
   #send(type: number): void {
     const net = this.#net;
-    const offer = type === DhcpType.REQUEST ? this.#offer : undefined;
-    const length = putDhcpMessage(net.payload, this.#who, {
+    const offer = this.#requesting ? this.#offer : undefined;
+    if (offer === undefined) this.#discovers++;
+    else this.#requests++;
+    const length = putDhcpMessage(net.payload, net.device.address, this.#options, {
       type,
       xid: this.#xid,
       secs: Math.floor((net.clock.now() - this.#begin) / TICKS_PER_SECOND),
@@ -184,31 +159,23 @@ class DhcpClient implements UdpHandler {
       requested: offer?.address ?? 0,
       server: offer?.server ?? 0,
     });
-    if (net.log.on) {
-      const what = offer === undefined ? 'discover' : `request ${ipv4Text(offer.address)}`;
-      net.log.debug('DHCP', net.name, what);
-    }
+    const what = offer === undefined ? 'discover' : `request ${ipv4Text(offer.address)}`;
+    net.log.debug('DHCP', net.name, what);
     net.sendUdp(Port.DHCP_CLIENT, IPV4_BROADCAST, Port.DHCP_SERVER, length);
   }
 
   /** The interface takes over what was granted. */
   #configure(lease: Lease): Lease {
-    const net = this.#net;
-    net.address = lease.address;
-    net.netmask = lease.netmask;
-    net.gateway = lease.router;
-    net.mtu = lease.mtu;
-    net.progress();
-    if (lease.mtuOption !== undefined && lease.mtuOption !== lease.mtu)
-      net.log.info('DHCP', net.name, `MTU ${lease.mtuOption} offered, ${lease.mtu} used`);
-    const { router, seconds } = lease;
+    const { log, name } = this.#net;
+    const { address, netmask, router, mtu, mtuOption, seconds } = lease;
+    Object.assign(this.#net, { address, netmask, gateway: router, mtu });
+    this.#net.progress();
+    if (mtuOption !== undefined && mtuOption !== mtu)
+      log.info('DHCP', name, `MTU ${mtuOption} offered, ${mtu} used`);
+    const way = router === 0 ? '' : ` gw ${ipv4Text(router)}`;
     const time = seconds === LEASE_INFINITE ? ', for ever' : seconds ? `, ${seconds} s` : '';
-    net.log.info(
-      'DHCP',
-      net.name,
-      `${ipv4Text(lease.address)}/${ipv4Text(lease.netmask)}` +
-        `${router === 0 ? '' : ` gw ${ipv4Text(router)}`} from ${ipv4Text(lease.server)}${time}`,
-    );
+    const subnet = `${ipv4Text(address)}/${ipv4Text(netmask)}`;
+    log.info('DHCP', name, `${subnet}${way} from ${ipv4Text(lease.server)}${time}`);
     return lease;
   }
 
@@ -217,13 +184,18 @@ class DhcpClient implements UdpHandler {
     const tried =
       `${this.#discovers} discovers, ${this.#requests} requests in ${seconds.toFixed(1)} s, ` +
       `${this.#ignored} messages of no use`;
-    if (this.#badLease !== '') return new HypxeError('BadLease', `${this.#badLease} (${tried})`);
-    if (this.#answer === 'refused')
-      return new HypxeError('DhcpRefused', `${quoted(this.#refusal)} (${tried})`);
-    if (this.#requests > 0)
-      return new HypxeError('DhcpServerSilent', `no acknowledgement (${tried})`);
-    return new HypxeError('NoDhcpAnswer', `no offer (${tried})`);
+    const [name, text]: [ErrorName, string] =
+      this.#badLease !== ''
+        ? ['BadLease', this.#badLease]
+        : this.#isAnswered
+          ? ['DhcpRefused', quoted(this.#refusal!)]
+          : this.#requests > 0
+            ? ['DhcpServerSilent', 'no acknowledgement']
+            : ['NoDhcpAnswer', 'no offer'];
+    return new HypxeError(name, `${text} (${tried})`);
   }
+
+  // --- what the servers send ---
 
   /** A message to our port, from whomever. */
   datagram(
@@ -233,12 +205,14 @@ class DhcpClient implements UdpHandler {
     source: Ipv4Address,
     sourcePort: number,
   ): void {
-    if (this.#state === 'idle' || sourcePort !== Port.DHCP_SERVER) return;
-    if (!isDhcpReply(buffer, offset, length, this.#xid, this.#who.address)) return;
+    const { device, log, name } = this.#net;
+    if (sourcePort !== Port.DHCP_SERVER || this.#isAnswered) return;
+    if (!isDhcpReply(buffer, offset, length, this.#xid, device.address)) return;
     const message = parseDhcpMessage(buffer, offset, length);
-    if (typeof message === 'string') this.#ignore(source, message);
-    else if (this.#state === 'selecting') this.#takeOffer(message, source);
-    else this.#takeAnswer(message, source);
+    const reason = typeof message === 'string' ? message : this.#take(message, source);
+    if (reason === undefined) return;
+    this.#ignored++;
+    log.warning('DHCP', name, `message of ${ipv4Text(source)} ignored: ${reason}`);
   }
 
   /** Nobody at the broadcast address can be unreachable. */
@@ -246,57 +220,42 @@ class DhcpClient implements UdpHandler {
     this.#ignored++;
   }
 
-  #takeOffer(message: DhcpMessage, source: Ipv4Address): void {
-    if (message.type !== DhcpType.OFFER) return this.#ignore(source, `type ${message.type}`);
-    if (message.yiaddr === 0) return this.#ignore(source, 'offers no address (ProxyDHCP?)');
+  /** Take an offer or an answer. Returns why it is of no use, if so. */
+  #take(message: DhcpMessage, source: Ipv4Address): string | undefined {
+    const { type, yiaddr } = message;
+    if (this.#requesting) {
+      const { address, server } = this.#offer!;
+      if (serverOf(message, source) !== server) return 'another server';
+      if (type === DhcpType.NAK) {
+        this.#refusal = optionText(message, DhcpOption.MESSAGE);
+        return undefined;
+      }
+      if (type !== DhcpType.ACK) return `type ${type}`;
+      // iPXE's dhcp_request_rx ignores an acknowledgement of another address, too
+      if (yiaddr !== address) return `acknowledges ${ipv4Text(yiaddr)}`;
+    } else {
+      if (type !== DhcpType.OFFER) return `type ${type}`;
+      if (yiaddr === 0) return 'offers no address (ProxyDHCP?)';
+    }
     const lease = leaseOf(message, source, this.#net.deviceMtu);
-    if (typeof lease === 'string') {
-      this.#badLease = lease;
-      return this.#ignore(source, lease);
-    }
-    const net = this.#net;
-    if (net.log.on) {
-      const file = lease.file === '' ? lease.bootFile : lease.file;
-      const boots = file === '' ? 'no boot file' : quoted(file);
-      const text = `offer ${ipv4Text(lease.address)} from ${ipv4Text(lease.server)}, ${boots}`;
-      net.log.debug('DHCP', net.name, text);
-    }
-    this.#badLease = '';
-    // The first counts, unless a later one says what to boot
+    this.#badLease = typeof lease === 'string' ? lease : '';
+    if (typeof lease === 'string') return lease;
+    if (this.#requesting) this.#answer = lease;
+    else this.#takeOffer(lease);
+    return undefined;
+  }
+
+  /** The first counts, unless a later one says what to boot. */
+  #takeOffer(lease: Lease): void {
+    const { clock, log, name } = this.#net;
+    const file = bootFileOf(lease);
+    const boots = file === '' ? 'no boot file' : quoted(file);
+    const text = `offer ${ipv4Text(lease.address)} from ${ipv4Text(lease.server)}, ${boots}`;
+    log.debug('DHCP', name, text);
     if (this.#offer === undefined) {
-      const waitMs = this.#options.offerWaitMs ?? DHCP_OFFER_WAIT_MS;
-      this.#offerUntil = net.clock.now() + waitMs * TICKS_PER_MS;
+      const { offerWaitMs = DHCP_OFFER_WAIT_MS } = this.#options;
+      this.#offerUntil = clock.now() + offerWaitMs * TICKS_PER_MS;
       this.#offer = lease;
-    } else if (!hasBootFile(this.#offer) && hasBootFile(lease)) this.#offer = lease;
-  }
-
-  #takeAnswer(message: DhcpMessage, source: Ipv4Address): void {
-    if (this.#answer !== undefined) return;
-    const identifier = optionAddress(message, DhcpOption.SERVER_IDENTIFIER);
-    if ((identifier === 0 ? source : identifier) !== this.#offer!.server)
-      return this.#ignore(source, 'another server');
-    if (message.type === DhcpType.NAK) {
-      this.#refusal = optionText(message, DhcpOption.MESSAGE);
-      this.#answer = 'refused';
-      return;
-    }
-    if (message.type !== DhcpType.ACK) return this.#ignore(source, `type ${message.type}`);
-    // iPXE's dhcp_request_rx ignores an acknowledgement of another address, too
-    if (message.yiaddr !== this.#offer!.address)
-      return this.#ignore(source, `acknowledges ${ipv4Text(message.yiaddr)}`);
-    const lease = leaseOf(message, source, this.#net.deviceMtu);
-    if (typeof lease === 'string') {
-      this.#badLease = lease;
-      return this.#ignore(source, lease);
-    }
-    this.#badLease = '';
-    this.#answer = lease;
-  }
-
-  #ignore(source: Ipv4Address, reason: string): void {
-    this.#ignored++;
-    const net = this.#net;
-    if (net.log.on)
-      net.log.warning('DHCP', net.name, `message of ${ipv4Text(source)} ignored: ${reason}`);
+    } else if (bootFileOf(this.#offer) === '' && file !== '') this.#offer = lease;
   }
 }

@@ -5,9 +5,10 @@
  * would say after all retries. Echo requests are not answered, as the machine is about to boot.
  */
 
-import { checksum, get16, get32, sum16 } from './bytes.ts';
+import { checksum, get32, sum16 } from './bytes.ts';
 import type { Ipv4Address } from './bytes.ts';
-import { ipv4HeaderLength } from './ipv4.ts';
+import type { DropReason } from './drops.ts';
+import { headerLength } from './ipv4.ts';
 import {
   ICMP_PORT_UNREACHABLE,
   ICMP_UNREACHABLE,
@@ -17,39 +18,29 @@ import {
   UdpHeader,
 } from './protocol.ts';
 
-/** What an ICMP message is to us: `other` and `malformed` are dropped. */
-export type IcmpKind = 'portUnreachable' | 'other' | 'malformed';
-
-/** Classify the message at `offset` that some host sent about a UDP datagram of ours, perhaps. */
-export function checkIcmp(
+/**
+ * Where a UDP datagram of ours that found a closed port begins, in the message of `length` bytes at
+ * `icmp`; or why the message is of no use.
+ */
+export function unreachableDatagram(
   buffer: Uint8Array,
-  offset: number,
+  icmp: number,
   length: number,
   ours: Ipv4Address,
-): IcmpKind {
-  if (length < IcmpHeader.size) return 'malformed';
-  if (checksum(sum16(buffer, offset, length, 0)) !== 0) return 'malformed';
-  const type = buffer[offset + IcmpHeader.at.type];
-  const code = buffer[offset + IcmpHeader.at.code];
-  if (type !== ICMP_UNREACHABLE || code !== ICMP_PORT_UNREACHABLE) return 'other';
+): number | DropReason {
+  if (length < IcmpHeader.size || checksum(sum16(buffer, icmp, length, 0)) !== 0)
+    return 'icmpMalformed';
+  const type = buffer[icmp + IcmpHeader.at.type];
+  const code = buffer[icmp + IcmpHeader.at.code];
+  if (type !== ICMP_UNREACHABLE || code !== ICMP_PORT_UNREACHABLE) return 'ipProtocol';
 
   // The header of the datagram and its first eight bytes come back
-  const quote = offset + IcmpHeader.size;
+  const ip = icmp + IcmpHeader.size;
   const available = length - IcmpHeader.size;
-  if (available < Ipv4Header.size) return 'malformed';
-  const header = ipv4HeaderLength(buffer, quote);
-  if (header < Ipv4Header.size || header + UdpHeader.size > available) return 'malformed';
-  if (buffer[quote + Ipv4Header.at.protocol] !== IpProtocol.UDP) return 'other';
-  return get32(buffer, quote + Ipv4Header.at.source) === ours ? 'portUnreachable' : 'other';
-}
-
-/** Where the datagram that a `portUnreachable` message quotes was sent to. */
-export function quotedDestination(buffer: Uint8Array, offset: number): Ipv4Address {
-  return get32(buffer, offset + IcmpHeader.size + Ipv4Header.at.destination);
-}
-
-/** A port of that datagram: `field` is an offset in the UDP header. */
-export function quotedPort(buffer: Uint8Array, offset: number, field: number): number {
-  const quote = offset + IcmpHeader.size;
-  return get16(buffer, quote + ipv4HeaderLength(buffer, quote) + field);
+  if (available < Ipv4Header.size) return 'icmpMalformed';
+  const header = headerLength(buffer, ip);
+  if (header < Ipv4Header.size || header + UdpHeader.size > available) return 'icmpMalformed';
+  const isUdp = buffer[ip + Ipv4Header.at.protocol] === IpProtocol.UDP;
+  const isOurs = get32(buffer, ip + Ipv4Header.at.source) === ours;
+  return isUdp && isOurs ? ip : 'ipProtocol';
 }

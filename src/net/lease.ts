@@ -60,12 +60,11 @@ export function leaseOf(
   const mtuOption = optionNumber(message, DhcpOption.MTU);
   const mtu = Math.min(Math.max(mtuOption ?? deviceMtu, MTU_MIN), deviceMtu);
 
-  const identifier = optionAddress(message, DhcpOption.SERVER_IDENTIFIER);
   return {
     address,
     netmask,
     router,
-    server: identifier === 0 ? source : identifier,
+    server: serverOf(message, source),
     seconds: optionNumber(message, DhcpOption.LEASE_TIME),
     mtuOption,
     mtu,
@@ -78,7 +77,12 @@ export function leaseOf(
   };
 }
 
-/** Whether a lease says what to boot. */
-export function hasBootFile(lease: Lease): boolean {
-  return lease.file !== '' || lease.bootFile !== '';
+/** Who sent a message: the server's identifier, or where the message came from if it has none. */
+export function serverOf(message: DhcpMessage, source: Ipv4Address): Ipv4Address {
+  return optionAddress(message, DhcpOption.SERVER_IDENTIFIER) || source;
+}
+
+/** What a lease says to boot, or ''. iPXE takes the header field first, too. */
+export function bootFileOf(lease: Lease): string {
+  return lease.file || lease.bootFile;
 }

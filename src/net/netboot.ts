@@ -17,7 +17,7 @@ import { NetworkInterface } from './network-interface.ts';
 import type { NetworkInterfaceOptions } from './network-interface.ts';
 import { tftp } from './tftp.ts';
 import type { TftpOptions } from './tftp.ts';
-import type { TftpResult } from './tftp-options.ts';
+import type { TftpResult } from './tftp-transfer.ts';
 import { HypxeError } from '../error.ts';
 import type { Log } from '../events.ts';
 import { TICKS_PER_MS } from '../time.ts';
@@ -70,38 +70,28 @@ export function netboot(device: NetDevice, options: NetbootOptions): NetbootResu
     waitForLink(net, options.linkWaitMs ?? LINK_WAIT_MS);
 
     // An offer without a boot file is as good as another if the caller names the file
-    log.emit({ kind: 'boot-step', step: 'configure', phase: 'begin' });
+    log.step('configure', 'begin');
     const override = options.override ?? {};
-    const preferBootFile = override.bootFile === undefined || override.bootFile === '';
-    const lease = dhcp(net, random, { preferBootFile, ...options.dhcp });
-    const target = bootTarget(lease, override, log, device.name);
-    log.info(
-      'NET',
-      device.name,
-      `next server ${ipv4Text(target.server)}, file ${quoted(target.file)}`,
-    );
-    log.emit({ kind: 'boot-step', step: 'configure', phase: 'end' });
+    const lease = dhcp(net, random, { preferBootFile: !override.bootFile, ...options.dhcp });
+    const { server, port, file } = bootTarget(lease, override, log, device.name);
+    log.info('NET', device.name, `next server ${ipv4Text(server)}, file ${quoted(file)}`);
+    log.step('configure', 'end');
 
-    log.emit({ kind: 'boot-step', step: 'download', phase: 'begin' });
-    const { server, port, file } = target;
+    log.step('download', 'begin');
     const transfer = tftp(net, random, server, file, options.sink, { port, ...options.tftp });
     log.info('TFTP', device.name, `ok, ${transfer.length} bytes in ${transfer.blocks} blocks`);
-    log.emit({ kind: 'boot-step', step: 'download', phase: 'end' });
+    log.step('download', 'end');
     return { lease, server, file, length: transfer.length, transfer, drops: net.drops };
   } finally {
     net.detach();
-    if (log.on) log.debug('NET', device.name, `frames dropped: ${dropsText(net.drops)}`);
+    log.debug('NET', device.name, `frames dropped: ${dropsText(net.drops)}`);
   }
 }
 
 /** A link of which nothing is known counts as up: the first frames will tell. */
 function waitForLink(net: NetworkInterface, waitMs: number): void {
-  const { device, log, clock } = net;
-  if (log.on) log.info('NET', net.name, `${macText(device.address)}, link ${device.link}`);
-  const until = clock.now() + waitMs * TICKS_PER_MS;
-  while (device.link === 'down') {
-    if (clock.now() >= until)
-      throw new HypxeError('LinkDown', `${device.name} had no link for ${waitMs / 1000} s`);
-    net.turn();
-  }
+  const { device, log, clock, name } = net;
+  log.info('NET', name, `${macText(device.address)}, link ${device.link}`);
+  if (net.wait(clock.now() + waitMs * TICKS_PER_MS, () => device.link !== 'down')) return;
+  throw new HypxeError('LinkDown', `${name} had no link for ${waitMs / 1000} s`);
 }

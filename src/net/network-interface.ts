@@ -1,33 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * One network interface: a device bound to ARP, IPv4 and UDP. Everything is polled. Received
- * datagrams reach their {@link UdpHandler} from within {@link NetworkInterface.turn}; a handler
- * notes what it saw and sends nothing, so that no driver is entered from its own receive path.
+ * One network interface: a device bound to ARP, IPv4 and UDP (RFC 768).
  *
- * Receiving and sending a datagram allocates nothing: one transmit frame, headers written in place.
+ * Everything is polled. Received datagrams reach their {@link UdpHandler} from within
+ * {@link NetworkInterface.turn}; a handler notes what it saw and sends nothing, so that no driver
+ * is entered from its own receive path. Receiving and sending a datagram allocates nothing: one
+ * transmit frame, headers written in place.
  */
 
-import { Arp } from './arp.ts';
-import { get16, get32, ipv4Text, IPV4_BROADCAST, macText } from './bytes.ts';
+import { Arp, MAC_BROADCAST, putEthernetHeader } from './arp.ts';
+import { get16, get32, ipv4Text, IPV4_BROADCAST, isMac, macText, put16 } from './bytes.ts';
 import type { Ipv4Address } from './bytes.ts';
 import { ETHERNET_HEADER } from './device.ts';
 import type { FrameReceiver, NetDevice } from './device.ts';
-import { newDropCounters } from './drops.ts';
 import type { DropCounters, DropReason } from './drops.ts';
-import { MAC_BROADCAST, putEthernetHeader, putMac, sameMac } from './ethernet.ts';
-import { checkIcmp, quotedDestination, quotedPort } from './icmp.ts';
+import { unreachableDatagram } from './icmp.ts';
 import {
   checkIpv4,
-  ipv4HeaderLength,
+  headerLength,
   isHost,
   isNetmask,
   MTU_MAX,
   MTU_MIN,
   putIpv4Header,
+  udpChecksum,
 } from './ipv4.ts';
 import { EtherType, EthernetHeader, IpProtocol, Ipv4Header, UdpHeader } from './protocol.ts';
-import { checkUdp, putUdpHeader } from './udp.ts';
 import { HypxeError } from '../error.ts';
 import type { Log } from '../events.ts';
 import { TICKS_PER_MS } from '../time.ts';
@@ -69,8 +68,17 @@ export interface NetworkInterfaceOptions {
   readonly stillTurns?: number;
 }
 
-const IP = ETHERNET_HEADER;
-const UDP = IP + Ipv4Header.size;
+/** How often something is asked, and how long for: the first time is doubled up to the longest. */
+export interface Patience {
+  readonly firstMs: number;
+  readonly longestMs: number;
+  readonly tries: number;
+  /** No try begins at or after this time, in ticks, and the last one ends there. */
+  readonly deadline: number;
+}
+
+/** Where the headers of the transmit frame begin. */
+const UDP = ETHERNET_HEADER + Ipv4Header.size;
 const PAYLOAD = UDP + UdpHeader.size;
 
 export class NetworkInterface implements FrameReceiver {
@@ -80,7 +88,7 @@ export class NetworkInterface implements FrameReceiver {
   /** Name of the device, for log lines. */
   readonly name: string;
   /** What was received and dropped, by reason. */
-  readonly drops: DropCounters = newDropCounters();
+  readonly drops: DropCounters = {};
   /** Frames and datagrams that the device did not take, or that had no neighbour to go to. */
   unsent = 0;
   /** Where the payload of the next datagram is written before {@link sendUdp}. */
@@ -93,16 +101,14 @@ export class NetworkInterface implements FrameReceiver {
   netmask: Ipv4Address = 0;
   gateway: Ipv4Address = 0;
 
-  readonly #arp: Arp;
+  readonly #arp = new Arp(this);
   readonly #options: NetworkInterfaceOptions;
   readonly #frame: Uint8Array;
-  readonly #ports = new Int32Array(UDP_PORTS);
-  readonly #handlers: (UdpHandler | undefined)[] = new Array(UDP_PORTS).fill(undefined);
+  readonly #handlers = new Map<number, UdpHandler>();
   #identification = 0;
   #frames = 0;
   #still = 0;
   #lastNow = -1;
-  #conflictTold = false;
 
   /**
    * Bind to a device: its frames come here until {@link detach}.
@@ -114,16 +120,13 @@ export class NetworkInterface implements FrameReceiver {
     this.clock = clock;
     this.log = log;
     this.name = device.name;
-    this.deviceMtu = Math.min(MTU_MAX, device.maxFrame - ETHERNET_HEADER);
-    if (this.deviceMtu < MTU_MIN)
-      throw new HypxeError(
-        'DeviceUnfit',
-        `${device.name} sends frames of at most ${device.maxFrame} bytes`,
-      );
-    this.mtu = this.deviceMtu;
     this.#options = options;
-    this.#arp = new Arp(device);
-    this.#frame = new Uint8Array(ETHERNET_HEADER + this.deviceMtu);
+    this.mtu = this.deviceMtu = Math.min(MTU_MAX, device.maxFrame - ETHERNET_HEADER);
+    if (this.mtu < MTU_MIN) {
+      const text = `${device.name} sends frames of at most ${device.maxFrame} bytes`;
+      throw new HypxeError('DeviceUnfit', text);
+    }
+    this.#frame = new Uint8Array(ETHERNET_HEADER + this.mtu);
     this.payload = this.#frame.subarray(PAYLOAD);
     device.receiver = this;
   }
@@ -135,16 +138,15 @@ export class NetworkInterface implements FrameReceiver {
 
   /** Listen on a UDP port. @throws RangeError if all {@link UDP_PORTS} are taken. */
   bind(port: number, handler: UdpHandler): void {
-    const free = this.#handlers.indexOf(undefined);
-    if (free < 0) throw new RangeError(`more than ${UDP_PORTS} ports`);
-    this.#ports[free] = port;
-    this.#handlers[free] = handler;
+    if (this.#handlers.size === UDP_PORTS) throw new RangeError(`more than ${UDP_PORTS} ports`);
+    this.#handlers.set(port, handler);
   }
 
   unbind(port: number): void {
-    const index = this.#port(port);
-    if (index >= 0) this.#handlers[index] = undefined;
+    this.#handlers.delete(port);
   }
+
+  // --- waiting ---
 
   /**
    * One turn of a wait: let time pass, take what the device has, answer ARP requests.
@@ -152,23 +154,52 @@ export class NetworkInterface implements FrameReceiver {
    * @throws HypxeError DeviceClosed, Flooded or ClockStopped: no wait outlives these.
    */
   turn(): void {
-    this.clock.pause();
-    if (this.device.isOpen) this.device.poll();
-    if (!this.device.isOpen)
+    const { clock, device } = this;
+    clock.pause();
+    if (device.isOpen) device.poll();
+    if (!device.isOpen)
       throw new HypxeError('DeviceClosed', `${this.name} was closed during a wait`);
-    this.#arp.flush(this.address);
-    if (this.#arp.conflict && !this.#conflictTold) {
-      this.#conflictTold = true;
-      const text = `${ipv4Text(this.address)} is in use by another station, too`;
-      this.log.warning('ARP', this.name, text);
+    this.#arp.flush();
+
+    // End a wait that no deadline would end
+    const { floodFrames = FLOOD_FRAMES, stillTurns = STILL_TURNS } = this.#options;
+    if (this.#frames > floodFrames)
+      throw new HypxeError('Flooded', `${this.#frames} frames without any progress`);
+    const now = clock.now();
+    this.#still = now === this.#lastNow ? this.#still + 1 : 0;
+    this.#lastNow = now;
+    if (this.#still > stillTurns)
+      throw new HypxeError('ClockStopped', `the clock stands still at ${now}`);
+  }
+
+  /** Turns until `done`, at most to the time `until` in ticks. Returns whether it is done. */
+  wait(until: number, done: () => boolean): boolean {
+    while (!done()) {
+      if (this.clock.now() >= until) return false;
+      this.turn();
     }
-    this.#checkBounds();
+    return true;
+  }
+
+  /** Ask, wait for the answer, ask again. Returns whether it is done. */
+  retry(patience: Patience, ask: () => void, done: () => boolean): boolean {
+    const { tries, longestMs, deadline } = patience;
+    let timeoutMs = patience.firstMs;
+    for (let i = 0; i < tries && this.clock.now() < deadline; i++) {
+      ask();
+      const until = this.clock.now() + timeoutMs * TICKS_PER_MS;
+      if (this.wait(Math.min(until, deadline), done)) return true;
+      timeoutMs = Math.min(timeoutMs * 2, longestMs);
+    }
+    return false;
   }
 
   /** The protocol above got further: count frames anew. */
   progress(): void {
     this.#frames = 0;
   }
+
+  // --- neighbours ---
 
   /**
    * Make sure that the hardware address behind an IPv4 address is known: its own or the gateway's.
@@ -184,31 +215,40 @@ export class NetworkInterface implements FrameReceiver {
         `${ipv4Text(destination)} is not in the subnet of ${ipv4Text(this.address)}/` +
           `${ipv4Text(this.netmask)}, and there is no router`,
       );
-    const tries = this.#options.arpTries ?? ARP_TRIES;
-    let timeoutMs = this.#options.arpFirstTimeoutMs ?? ARP_FIRST_TIMEOUT_MS;
-    for (let attempt = 1; attempt <= tries && this.#arp.find(hop) < 0; attempt++) {
-      this.#arp.ask(hop, this.address);
-      const until = this.clock.now() + timeoutMs * TICKS_PER_MS;
-      while (this.clock.now() < until && this.#arp.find(hop) < 0) this.turn();
-      timeoutMs = Math.min(timeoutMs * 2, ARP_LONGEST_TIMEOUT_MS);
-    }
-    const index = this.#arp.find(hop);
-    if (index < 0) {
+    const { arpTries: tries = ARP_TRIES, arpFirstTimeoutMs = ARP_FIRST_TIMEOUT_MS } = this.#options;
+    const patience: Patience = {
+      ...{ firstMs: arpFirstTimeoutMs, longestMs: ARP_LONGEST_TIMEOUT_MS },
+      ...{ tries, deadline: Infinity },
+    };
+    const found = (): boolean => this.#arp.find(hop) !== undefined;
+    if (!found() && !this.retry(patience, () => this.#arp.ask(hop), found)) {
       const role = hop === destination ? '' : `, the router to ${ipv4Text(destination)}`;
-      throw new HypxeError(
-        'NoNeighbour',
-        `no answer to ${tries} ARP requests for ${ipv4Text(hop)}${role}`,
-      );
+      const text = `no answer to ${tries} ARP requests for ${ipv4Text(hop)}${role}`;
+      throw new HypxeError('NoNeighbour', text);
     }
-    if (this.log.on)
-      this.log.debug('ARP', this.name, `${ipv4Text(hop)} is ${macText(this.#arp.hardware(index))}`);
+    this.log.debug('ARP', this.name, `${ipv4Text(hop)} is ${macText(this.#arp.find(hop)!)}`);
   }
 
   /** Ask for a neighbour again while its old address stays in use: it may have moved. */
   refresh(destination: Ipv4Address): void {
     const hop = this.#nextHop(destination);
-    if (hop !== 0 && !this.#isBroadcast(destination)) this.#arp.ask(hop, this.address);
+    if (hop !== 0 && !this.#isBroadcast(destination)) this.#arp.ask(hop);
   }
+
+  /** Broadcast, limited or to our subnet; subnets of one or two hosts have none (RFC 3021). */
+  #isBroadcast(address: Ipv4Address): boolean {
+    const host = ~this.netmask;
+    const subnet = isNetmask(this.netmask) && host >>> 0 >= 3;
+    return address === IPV4_BROADCAST || (subnet && address === (this.address | host));
+  }
+
+  /** The neighbour through which an address is reached, or 0 if there is none. */
+  #nextHop(destination: Ipv4Address): Ipv4Address {
+    const local = ((destination ^ this.address) & this.netmask) === 0;
+    return local ? destination : this.gateway;
+  }
+
+  // --- sending ---
 
   /**
    * Send `length` bytes of {@link payload}. Whether they went out; if not, it is counted, and a
@@ -222,152 +262,125 @@ export class NetworkInterface implements FrameReceiver {
     destinationPort: number,
     length: number,
   ): boolean {
-    const total = Ipv4Header.size + UdpHeader.size + length;
-    if (total > this.mtu) throw new RangeError(`datagram of ${total} bytes, MTU ${this.mtu}`);
-    if (!this.#putDestination(destination)) {
-      this.unsent++;
-      return false;
-    }
-    const frame = this.#frame;
     const udpLength = UdpHeader.size + length;
-    const source = this.address;
-    putEthernetHeader(frame, this.device.address, EtherType.IPV4);
-    putUdpHeader(frame, UDP, udpLength, source, sourcePort, destination, destinationPort);
-    this.#identification = (this.#identification + 1) & 0xffff;
-    putIpv4Header(frame, IP, total, this.#identification, IpProtocol.UDP, source, destination);
-    const sent = this.device.transmit(frame, ETHERNET_HEADER + total) !== 'dropped';
+    const total = Ipv4Header.size + udpLength;
+    if (total > this.mtu) throw new RangeError(`datagram of ${total} bytes, MTU ${this.mtu}`);
+    const mac = this.#isBroadcast(destination)
+      ? MAC_BROADCAST
+      : this.#arp.find(this.#nextHop(destination));
+    if (mac === undefined) this.refresh(destination);
+    else this.#putHeaders(mac, sourcePort, destination, destinationPort, udpLength);
+    const sent =
+      mac !== undefined && this.device.transmit(this.#frame, ETHERNET_HEADER + total) !== 'dropped';
     if (!sent) this.unsent++;
     return sent;
   }
+
+  /** The headers of a datagram whose payload lies behind them already. */
+  #putHeaders(
+    mac: Readonly<Uint8Array>,
+    sourcePort: number,
+    destination: Ipv4Address,
+    destinationPort: number,
+    length: number,
+  ): void {
+    const frame = this.#frame;
+    const ip = ETHERNET_HEADER;
+    putEthernetHeader(frame, mac, this.device.address, EtherType.IPV4);
+
+    this.#identification = (this.#identification + 1) & 0xffff;
+    const total = Ipv4Header.size + length;
+    putIpv4Header(frame, ip, total, this.#identification, this.address, destination);
+
+    // UDP. A checksum of 0 would say "none"; its other form in ones' complement is all ones
+    put16(frame, UDP + UdpHeader.at.source, sourcePort);
+    put16(frame, UDP + UdpHeader.at.destination, destinationPort);
+    put16(frame, UDP + UdpHeader.at.length, length);
+    put16(frame, UDP + UdpHeader.at.checksum, 0);
+    put16(frame, UDP + UdpHeader.at.checksum, udpChecksum(frame, ip, UDP, length) || 0xffff);
+  }
+
+  // --- receiving ---
 
   /** A frame of the device. For the device only. */
   receive(buffer: Uint8Array, offset: number, length: number): void {
     this.#frames++;
     const reason = this.#receive(buffer, offset, length);
-    if (reason !== undefined) this.drops[reason]++;
+    if (reason !== undefined) this.drops[reason] = (this.drops[reason] ?? 0) + 1;
   }
 
   #receive(buffer: Uint8Array, offset: number, length: number): DropReason | undefined {
     if (length < ETHERNET_HEADER) return 'frameShort';
     const destination = offset + EthernetHeader.at.destination;
     if (
-      !sameMac(buffer, destination, this.device.address) &&
-      !sameMac(buffer, destination, MAC_BROADCAST)
+      !isMac(buffer, destination, this.device.address) &&
+      !isMac(buffer, destination, MAC_BROADCAST)
     )
       return 'frameForeign';
-    const at = offset + ETHERNET_HEADER;
-    const rest = length - ETHERNET_HEADER;
-    switch (get16(buffer, offset + EthernetHeader.at.type)) {
-      case EtherType.IPV4:
-        return this.#receiveIpv4(buffer, at, rest);
-      case EtherType.ARP:
-        return this.#arp.receive(buffer, at, rest, this.address);
-      default:
-        return 'frameType';
-    }
+    const type = get16(buffer, offset + EthernetHeader.at.type);
+    offset += ETHERNET_HEADER;
+    length -= ETHERNET_HEADER;
+    if (type === EtherType.ARP) return this.#arp.receive(buffer, offset, length);
+    return type === EtherType.IPV4 ? this.#receiveIpv4(buffer, offset, length) : 'frameType';
   }
 
-  #receiveIpv4(buffer: Uint8Array, offset: number, length: number): DropReason | undefined {
-    const bad = checkIpv4(buffer, offset, length);
+  #receiveIpv4(buffer: Uint8Array, ip: number, length: number): DropReason | undefined {
+    const bad = checkIpv4(buffer, ip, length);
     if (bad !== undefined) return bad;
 
     // Until an address is configured, whatever comes to our hardware address is for us: a DHCP
     // server may send its offer to the address that it offers (RFC 2131, 4.1)
-    const source = get32(buffer, offset + Ipv4Header.at.source);
-    const destination = get32(buffer, offset + Ipv4Header.at.destination);
-    if (source !== 0 && (!isHost(source) || source === this.address)) return 'ipSource';
-    if (source !== 0 && this.#isBroadcast(source)) return 'ipSource';
-    if (this.address !== 0 && destination !== this.address && !this.#isBroadcast(destination))
+    const { address } = this;
+    const source = get32(buffer, ip + Ipv4Header.at.source);
+    const destination = get32(buffer, ip + Ipv4Header.at.destination);
+    if (source !== 0 && (!isHost(source) || source === address || this.#isBroadcast(source)))
+      return 'ipSource';
+    if (address !== 0 && destination !== address && !this.#isBroadcast(destination))
       return 'ipForeign';
 
-    const header = ipv4HeaderLength(buffer, offset);
-    const at = offset + header;
-    const rest = get16(buffer, offset + Ipv4Header.at.totalLength) - header;
-    switch (buffer[offset + Ipv4Header.at.protocol]) {
-      case IpProtocol.UDP:
-        return this.#receiveUdp(buffer, at, rest, source, destination);
-      case IpProtocol.ICMP:
-        return this.#receiveIcmp(buffer, at, rest);
-      default:
-        return 'ipProtocol';
-    }
+    const header = headerLength(buffer, ip);
+    const total = get16(buffer, ip + Ipv4Header.at.totalLength);
+    const protocol = buffer[ip + Ipv4Header.at.protocol];
+    if (protocol === IpProtocol.UDP) return this.#receiveUdp(buffer, ip, header, total - header);
+    if (protocol !== IpProtocol.ICMP) return 'ipProtocol';
+    return this.#receiveIcmp(buffer, ip + header, total - header);
   }
 
   #receiveUdp(
     buffer: Uint8Array,
-    offset: number,
+    ip: number,
+    header: number,
     length: number,
-    source: Ipv4Address,
-    destination: Ipv4Address,
   ): DropReason | undefined {
-    const bad = checkUdp(buffer, offset, length, source, destination);
-    if (bad !== undefined) return bad;
-    const index = this.#port(get16(buffer, offset + UdpHeader.at.destination));
-    if (index < 0) return 'udpPort';
-    this.#handlers[index]!.datagram(
+    const udp = ip + header;
+    if (length < UdpHeader.size) return 'udpLength';
+    const own = get16(buffer, udp + UdpHeader.at.length);
+    if (own < UdpHeader.size || own > length) return 'udpLength';
+    const hasChecksum = get16(buffer, udp + UdpHeader.at.checksum) !== 0;
+    if (hasChecksum && udpChecksum(buffer, ip, udp, own) !== 0) return 'udpChecksum';
+    const handler = this.#handlers.get(get16(buffer, udp + UdpHeader.at.destination));
+    if (handler === undefined) return 'udpPort';
+    handler.datagram(
       buffer,
-      offset + UdpHeader.size,
-      get16(buffer, offset + UdpHeader.at.length) - UdpHeader.size,
-      source,
-      get16(buffer, offset + UdpHeader.at.source),
+      udp + UdpHeader.size,
+      own - UdpHeader.size,
+      get32(buffer, ip + Ipv4Header.at.source),
+      get16(buffer, udp + UdpHeader.at.source),
     );
     return undefined;
   }
 
-  #receiveIcmp(buffer: Uint8Array, offset: number, length: number): DropReason | undefined {
-    const kind = checkIcmp(buffer, offset, length, this.address);
-    if (kind === 'malformed') return 'icmpMalformed';
-    if (kind === 'other') return 'ipProtocol';
-    const index = this.#port(quotedPort(buffer, offset, UdpHeader.at.source));
-    if (index < 0) return 'udpPort';
-    this.#handlers[index]!.unreachable(
-      quotedDestination(buffer, offset),
-      quotedPort(buffer, offset, UdpHeader.at.destination),
+  /** What some host says about a UDP datagram of ours, perhaps. */
+  #receiveIcmp(buffer: Uint8Array, icmp: number, length: number): DropReason | undefined {
+    const ip = unreachableDatagram(buffer, icmp, length, this.address);
+    if (typeof ip === 'string') return ip;
+    const udp = ip + headerLength(buffer, ip);
+    const handler = this.#handlers.get(get16(buffer, udp + UdpHeader.at.source));
+    if (handler === undefined) return 'udpPort';
+    handler.unreachable(
+      get32(buffer, ip + Ipv4Header.at.destination),
+      get16(buffer, udp + UdpHeader.at.destination),
     );
     return undefined;
-  }
-
-  /** Index of a port that is listened on, or -1. */
-  #port(port: number): number {
-    for (let i = 0; i < UDP_PORTS; i++)
-      if (this.#ports[i] === port && this.#handlers[i] !== undefined) return i;
-    return -1;
-  }
-
-  /** Broadcast, limited or to our subnet; subnets of one or two hosts have none (RFC 3021). */
-  #isBroadcast(address: Ipv4Address): boolean {
-    if (address === IPV4_BROADCAST) return true;
-    if (!isNetmask(this.netmask) || ~this.netmask >>> 0 < 3) return false;
-    return address === (this.address | ~this.netmask);
-  }
-
-  /** The neighbour through which an address is reached, or 0 if there is none. */
-  #nextHop(destination: Ipv4Address): Ipv4Address {
-    const local = ((destination ^ this.address) & this.netmask) === 0;
-    return local ? destination : this.gateway;
-  }
-
-  #putDestination(destination: Ipv4Address): boolean {
-    if (this.#isBroadcast(destination)) {
-      putMac(this.#frame, EthernetHeader.at.destination, MAC_BROADCAST);
-      return true;
-    }
-    const hop = this.#nextHop(destination);
-    const index = this.#arp.find(hop);
-    if (index >= 0) this.#arp.putDestination(this.#frame, index);
-    else if (hop !== 0) this.#arp.ask(hop, this.address);
-    return index >= 0;
-  }
-
-  /** End a wait that no deadline would end. */
-  #checkBounds(): void {
-    const frames = this.#options.floodFrames ?? FLOOD_FRAMES;
-    if (this.#frames > frames)
-      throw new HypxeError('Flooded', `${this.#frames} frames without any progress`);
-    const now = this.clock.now();
-    this.#still = now === this.#lastNow ? this.#still + 1 : 0;
-    this.#lastNow = now;
-    if (this.#still > (this.#options.stillTurns ?? STILL_TURNS))
-      throw new HypxeError('ClockStopped', `the clock stands still at ${now}`);
   }
 }

@@ -50,6 +50,9 @@ export const Ipv4Header = struct('iphdr', 20, {
   destination: [16, 4],
 });
 
+/** Version 4, header of five words: one without options. */
+export const IPV4_VERSION_LENGTH = 0x45;
+
 /** "More fragments" and the fragment offset: a whole datagram has none of these bits. */
 export const IPV4_FRAGMENT_MASK = 0x3fff;
 

@@ -14,10 +14,10 @@ import {
   TFTP_REQUEST_MAX,
   UdpHeader,
 } from './protocol.ts';
-import { readRequestLength } from './tftp-packet.ts';
-import type { TftpAsk } from './tftp-packet.ts';
+import { readRequest } from './tftp-packet.ts';
+import type { TftpValues } from './tftp-packet.ts';
 import { Transfer } from './tftp-transfer.ts';
-import type { TftpResult, TransferOptions } from './tftp-options.ts';
+import type { TftpResult, TransferOptions } from './tftp-transfer.ts';
 import { HypxeError } from '../error.ts';
 
 /** Blocks that the server may send before one is acknowledged. */
@@ -51,26 +51,30 @@ export function tftp(
   sink: DownloadSink,
   options: TftpOptions = {},
 ): TftpResult {
+  // Options in iPXE's order, with that of RFC 7440 behind
   const room = net.mtu - Ipv4Header.size - UdpHeader.size - TFTP_HEADER;
   const largest = Math.min(room, TFTP_BLOCK_MAX);
   const blockSize = clamp(options.blockSize ?? largest, TFTP_BLOCK_MIN, largest);
   const windowSize = clamp(options.windowSize ?? TFTP_WINDOW, 1, TFTP_WINDOW_MAX);
-  const full: TftpAsk = { blockSize, windowSize, size: true };
-  if (file === '' || /[^\x01-\xff]/.test(file) || readRequestLength(file, full) > TFTP_REQUEST_MAX)
+  const ask: TftpValues = new Map([
+    ['blksize', blockSize],
+    ['tsize', 0],
+  ]);
+  if (windowSize > 1) ask.set('windowsize', windowSize);
+  const length = 2 + readRequest(file, ask).length;
+  if (file === '' || /[^\x01-\xff]/.test(file) || length > TFTP_REQUEST_MAX)
     throw new HypxeError('BadFileName', `cannot ask for ${quoted(file)}`);
 
   // Ask with options, and without if the server does not want them
   net.resolve(server);
-  const port = PORT_FIRST + ((random() >>> 0) % PORT_COUNT);
-  const first = new Transfer(net, server, file, port, full, sink, options);
-  const result = first.run();
-  if (result !== 'refused') return result;
+  const port = (random() >>> 0) % PORT_COUNT;
+  const first = new Transfer(net, server, file, PORT_FIRST + port, ask, sink, options);
+  if (first.run()) return first.result;
   net.log.warning('TFTP', net.name, 'server refuses options, asking without');
-  const none: TftpAsk = { blockSize: 0, windowSize: 1, size: false };
-  const nextPort = PORT_FIRST + ((port - PORT_FIRST + 1) % PORT_COUNT);
-  const plain = new Transfer(net, server, file, nextPort, none, sink, options).run();
-  if (plain === 'refused') throw new Error('unreachable: no options to refuse');
-  return plain;
+  const next = PORT_FIRST + ((port + 1) % PORT_COUNT);
+  const plain = new Transfer(net, server, file, next, new Map(), sink, options);
+  plain.run();
+  return plain.result;
 }
 
 function clamp(value: number, low: number, high: number): number {

@@ -25,6 +25,8 @@ const TRACE = 'firmware-tests/golden/ipxe-traces/01-boot.json';
 export interface BenchOptions {
   /** What is measured. */
   readonly firmware: BenchFirmware;
+  /** The one that takes what the host pushes. */
+  readonly os: BenchFirmware;
   /** Directory of the project. */
   readonly root: string;
   /** Short runs: figures that are counts are as good, times are not. */
@@ -47,7 +49,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
   },
   boots: ({ firmware, quick }) =>
     bootsSection(measureBoots(firmware, quick ? BOOTS_QUICK : BOOTS_FULL)),
-  push: ({ firmware, quick }) => pushSection(measurePush(firmware, quick ? PUSH_QUICK : PUSH_FULL)),
+  push: ({ os, quick }) => pushSection(measurePush(os, quick ? PUSH_QUICK : PUSH_FULL)),
   simulator: ({ quick }) =>
     simulatorSection(measureSimulator(quick ? SIMULATOR_QUICK : SIMULATOR_FULL)),
 };

@@ -24,6 +24,7 @@ const ROOT = fileURLToPath(
   new URL(import.meta.url.endsWith('.ts') ? '../..' : '..', import.meta.url),
 );
 const FIRMWARE = pathToFileURL(join(ROOT, 'dist/hypxe.js'));
+const OS = pathToFileURL(join(ROOT, 'dist/os.js'));
 
 const OPTIONS = {
   only: { type: 'string', multiple: true },
@@ -44,7 +45,8 @@ async function main(args: readonly string[]): Promise<number> {
     return 0;
   }
   const firmware = (await import(FIRMWARE.href)) as BenchFirmware;
-  const options: BenchOptions = { firmware, root: ROOT, quick: values.quick === true };
+  const os = (await import(OS.href)) as BenchFirmware;
+  const options: BenchOptions = { firmware, os, root: ROOT, quick: values.quick === true };
   const sections: Section[] = [];
   for (const name of values.only ?? Object.keys(PARTS)) {
     const section = await runPart(name, options);

@@ -77,6 +77,7 @@ export async function bundle(target, { root = ROOT, published = false } = {}) {
     platform: target.platform,
     minify: target.minify ?? false,
     ...(published && !neutral ? COMPACT : {}),
+    plugins: target.plugins?.() ?? [],
     charset: 'utf8',
     legalComments: 'none',
     banner: { js: banner(target) },

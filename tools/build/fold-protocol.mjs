@@ -2,21 +2,32 @@
 
 /**
  * What a C compiler does with offsetof() and #define, for the minified firmware: `Name.at.field`,
- * `Name.sizes.field`, `Name.size` and `Name.MEMBER` of a table in a `protocol.ts` or `wire.ts`
- * become the number that they are, and tables of which nothing else is used go. The sources, and
- * the bundle that people read, keep the names.
+ * `Name.sizes.field`, `Name.size` and `Name.MEMBER` of what a `protocol.ts` exports, and its plain
+ * numbers, become the number that they are; tables of which nothing else is used go. The sources,
+ * and the bundle that people read, keep the names.
+ *
+ * How: the import is taken away from a file, esbuild replaces what is then a free name (it knows
+ * scopes, strings and comments), and the import comes back for what is left.
  */
 
 import { readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { build, transform } from 'esbuild';
-import { tokenise } from './tokens.mjs';
 
 /** A file of definitions: it imports nothing but `wire.ts`, so that it can be loaded by itself. */
 const PROTOCOL = /(?:^|\/)protocol\.ts$/;
 
 /** Firmware sources that may use them. */
 const SOURCE = /\/src\/.*\.ts$/;
+
+/** An import of values. Without the types among them. */
+const IMPORT = /^import \{([^}]*)\} from '(\.[^']*protocol\.ts)';$/gm;
+
+/** Stands for a bigint until the text is done: esbuild replaces by JSON or by a name. */
+const BIGINT = '__bigint_';
+
+/** A mistake in a source, or one that this step does not understand. */
+export class FoldError extends Error {}
 
 /** @typedef {Readonly<Record<string, unknown>>} Exports */
 
@@ -39,47 +50,76 @@ async function load(path) {
 }
 
 /**
- * A number or bigint as source text, or undefined for everything else.
+ * All numbers, bigints and texts below a value, by the names that lead to them.
  *
+ * @param {string} name
  * @param {unknown} value
+ * @returns {[name: string, replacement: string][]}
  */
-function literal(value) {
-  if (typeof value === 'number') return value < 0 ? `(${value})` : String(value);
-  if (typeof value === 'bigint') return `${value}n`;
-  return undefined;
+function numbersIn(name, value) {
+  if (typeof value === 'number') return [[name, String(value)]];
+  if (typeof value === 'string') return [[name, JSON.stringify(value)]];
+  if (typeof value === 'bigint') {
+    if (value < 0n) throw new FoldError(`${name}: a negative bigint cannot be folded`);
+    return [[name, `${BIGINT}${value}`]];
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return [];
+  return Object.entries(value).flatMap(([member, inner]) => numbersIn(`${name}.${member}`, inner));
 }
 
 /**
- * Replace what can be known of the imported tables.
+ * Fold a source.
  *
- * @param {string} text JavaScript
- * @param {ReadonlyMap<string, unknown>} tables what each imported name is
+ * @param {string} source TypeScript
+ * @param {(target: string) => Promise<Exports>} exportsOf what the import of `target` gives
+ * @returns {Promise<string>} JavaScript
+ * @throws FoldError for an import under another name, or of what is not there
  */
-export function foldTables(text, tables) {
-  const tokens = tokenise(text);
-  let result = '';
-  let done = 0;
-  for (let i = 0; i < tokens.length; i++) {
-    const token = tokens[i];
-    if (token === undefined || token.kind !== 'word' || !tables.has(token.text)) continue;
-    if (tokens[i - 1]?.text === '.') continue;
-    let value = tables.get(token.text);
-    let end = i;
-    // Follow the members as far as they lead
-    while (tokens[end + 1]?.text === '.' && typeof value === 'object' && value !== null) {
-      const member = tokens[end + 2]?.text ?? '';
-      if (!Object.hasOwn(value, member)) break;
-      value = /** @type {Record<string, unknown>} */ (value)[member];
-      end += 2;
+export async function fold(source, exportsOf) {
+  /** @type {[string, string][]} */
+  const numbers = [];
+  const imports = [];
+  for (const [, list = '', target = ''] of source.matchAll(IMPORT)) {
+    const exported = await exportsOf(target);
+    const words = list.split(',').map((word) => word.trim());
+    const names = words.filter((word) => word !== '' && !word.startsWith('type '));
+    for (const name of names) {
+      if (!(name in exported)) {
+        throw new FoldError(`import { ${name} } from '${target}': only plain names are folded`);
+      }
+      numbers.push(...numbersIn(name, exported[name]));
     }
-    const number = literal(value);
-    const last = tokens[end];
-    if (number === undefined || last === undefined || end === i) continue;
-    result += text.slice(done, token.start) + number;
-    done = last.start + last.text.length;
-    i = end;
+    imports.push(`import { ${names.join(', ')} } from '${target}';\n`);
   }
-  return result + text.slice(done);
+  const { code } = await transform(source.replace(IMPORT, ''), {
+    loader: 'ts',
+    target: 'es2022',
+    define: Object.fromEntries(numbers),
+  });
+  return imports.join('') + code.replace(new RegExp(`\\b${BIGINT}(\\d+)\\b`, 'g'), '$1n');
+}
+
+/** A plain number at the top of a file, as esbuild prints it: digits, and operators. */
+const NUMBER = /^(export )?const (\w+) = ((?:[-+*() ]|<<|0x[\da-f]+|\d[\d.]*(?:e\d+)?)+);$/gm;
+
+/**
+ * Replace the plain numbers of a file. Those that it exports come first in what is left: then the
+ * bundler replaces them in other files.
+ *
+ * @param {string} code JavaScript as esbuild prints it
+ * @returns {Promise<string>}
+ */
+export async function foldNumbers(code) {
+  /** @type {Record<string, string>} */
+  const numbers = {};
+  const exported = [];
+  for (const [, isExported, name = '', expression = ''] of code.matchAll(NUMBER)) {
+    const value = String(Function(`return ${expression}`)());
+    numbers[name] = value;
+    if (isExported !== undefined) exported.push(`export const ${name} = ${value};\n`);
+  }
+  const rest = await transform(code.replace(NUMBER, ''), { target: 'es2022', define: numbers });
+  return exported.join('') + rest.code;
 }
 
 /**
@@ -101,24 +141,15 @@ export function foldProtocol() {
     setup({ onLoad }) {
       onLoad({ filter: SOURCE }, async ({ path }) => {
         const source = await readFile(path, 'utf8');
-        const imports = source.matchAll(/^import \{([^}]*)\} from '(\.[^']*protocol\.ts)';$/gm);
-        /** @type {Map<string, unknown>} */
-        const tables = new Map();
-        for (const [, names = '', target = ''] of imports) {
-          const exported = await exportsOf(join(dirname(path), target));
-          for (const name of names.split(',').map((word) => word.trim())) {
-            if (name in exported) tables.set(name, exported[name]);
-          }
+        try {
+          let code = await fold(source, (target) => exportsOf(join(dirname(path), target)));
+          // A table of which nothing is left is no call that anybody would miss
+          if (PROTOCOL.test(path)) code = code.replace(/= (?=struct\()/g, '= /* @__PURE__ */ ');
+          return { contents: await foldNumbers(code), loader: 'js' };
+        } catch (error) {
+          if (!(error instanceof FoldError)) throw error;
+          return { errors: [{ text: `${basename(path)}: ${error.message}` }] };
         }
-        // Types go first: what is left is what runs
-        const { code } = await transform(source, { loader: 'ts', target: 'es2022' });
-        const contents = PROTOCOL.test(path)
-          ? code.replaceAll(
-              /^(const \w+ = |export const \w+ = )(?=struct\()/gm,
-              '$1/* @__PURE__ */ ',
-            )
-          : foldTables(code, tables);
-        return { contents, loader: 'js' };
       });
     },
   };

@@ -3,13 +3,15 @@
 /**
  * Runs the tests: every `*.test.ts` below `firmware-tests/`, with uvu, in two child processes.
  *
- *     node tools/build/run-tests.mjs [PATTERN...] [--times] [--dir DIRECTORY]
+ *     node tools/build/run-tests.mjs [PATTERN...] [--times] [--minified] [--dir DIRECTORY]
  *
  * A PATTERN is a part of a file's name; several mean any of them. `--times` lists the slowest
- * files. uvu by itself calls it a success when no file matches, when a file forgets `.run()`, when
- * a hook throws, and when an `.only` or `.skip` was left in: here each of these is a failure that
- * names the file. So is a file that crashes its process or does not end. The last line is
- * `N passed, N failed`, where each such failure of a file counts as one; exit code 0 or 1.
+ * files. `--minified` tests the minified bundles where the tests name the entries of `src/`.
+ *
+ * uvu by itself calls it a success when no file matches, when a file forgets `.run()`, when a hook
+ * throws, and when an `.only` or `.skip` was left in: here each of these is a failure that names
+ * the file. So is a file that crashes its process or does not end. The last line is `N passed,
+ * N failed`, where each such failure of a file counts as one; exit code 0 or 1.
  */
 
 import { fork } from 'node:child_process';
@@ -34,6 +36,7 @@ const TIMES_MAX = 10;
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const WORKER = fileURLToPath(new URL('./test-worker.mjs', import.meta.url));
 const HOOK = new URL('./ts-hook.mjs', import.meta.url).href;
+const MINIFIED_HOOK = new URL('./minified-hook.mjs', import.meta.url).href;
 
 /**
  * Tests that start programs which are not the project's own (tshark, Chromium, other engines) take
@@ -70,9 +73,10 @@ export function testFiles(directory, patterns) {
  *
  * @param {readonly string[]} files
  * @param {(report: Report) => void} onReport
+ * @param {readonly string[]} [hooks] modules that are loaded before the tests, as URLs
  * @returns {Promise<Report[]>}
  */
-export async function runFiles(files, onReport) {
+export async function runFiles(files, onReport, hooks = []) {
   /** @type {Report[]} */
   const reports = new Array(files.length);
   // Files that start processes take longest: begun last, they would keep one core waiting
@@ -81,12 +85,12 @@ export async function runFiles(files, onReport) {
   let shown = 0;
 
   const worker = async () => {
-    let child = startChild();
+    let child = startChild(hooks);
     while (next < files.length) {
       const index = order[next++] ?? 0;
       const report = await runFile(child, files[index] ?? '');
       reports[index] = report;
-      if (report.crashed) child = startChild();
+      if (report.crashed) child = startChild(hooks);
       for (let ready; (ready = reports[shown]) !== undefined; shown++) onReport(ready);
     }
     child.disconnect();
@@ -102,9 +106,10 @@ function starts(file = '') {
   return /spawn|cli-rig/.test(readFileSync(file, 'utf8')) ? 1 : 0;
 }
 
-function startChild() {
+/** @param {readonly string[]} hooks */
+function startChild(hooks) {
   return fork(WORKER, [], {
-    execArgv: ['--enable-source-maps', '--import', HOOK],
+    execArgv: ['--enable-source-maps', ...[HOOK, ...hooks].flatMap((hook) => ['--import', hook])],
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     env: { ...process.env, ...(process.stdout.isTTY ? { FORCE_COLOR: '1' } : {}) },
   });
@@ -183,7 +188,7 @@ function printTimes(directory, reports) {
 async function main(args) {
   const { values, positionals } = parseArgs({
     args,
-    options: { times: { type: 'boolean' }, dir: { type: 'string' } },
+    options: { times: { type: 'boolean' }, minified: { type: 'boolean' }, dir: { type: 'string' } },
     allowPositionals: true,
   });
   const directory = resolve(values.dir ?? join(ROOT, 'firmware-tests'));
@@ -193,7 +198,8 @@ async function main(args) {
     const which = positionals.length > 0 ? ` that matches ${positionals.join(', ')}` : '';
     console.log(`no test file${which} in ${directory}`);
   }
-  const reports = await runFiles(files, (report) => printReport(directory, report));
+  const hooks = values.minified ? [MINIFIED_HOOK] : [];
+  const reports = await runFiles(files, (report) => printReport(directory, report), hooks);
 
   if (values.times) printTimes(directory, reports);
   const passed = reports.reduce((sum, report) => sum + report.passed, 0);

@@ -7,6 +7,7 @@
  */
 
 import { checkFirmware, checkProgram, checkSimulator } from './bundle-checks.mjs';
+import { foldProtocol } from './fold-protocol.mjs';
 
 /** @typedef {import('esbuild').Metafile} Metafile */
 
@@ -18,6 +19,7 @@ import { checkFirmware, checkProgram, checkSimulator } from './bundle-checks.mjs
  *   `dist/hypxe.js`. Several entries share their common code in `dist/shared-HASH.js`
  * @property {'neutral' | 'node'} platform neutral: imports nothing, runs everywhere
  * @property {boolean} [minify]
+ * @property {() => import('esbuild').Plugin[]} [plugins] steps of the bundler
  * @property {string} [executable] name of the entry that is started by its name
  * @property {boolean} [unpublished] for developers: not in the npm package
  * @property {readonly string[]} [externals] packages that a program for developers may import
@@ -38,6 +40,9 @@ import { checkFirmware, checkProgram, checkSimulator } from './bundle-checks.mjs
 /** @type {readonly Library[]} */
 export const LIBRARIES = [
   { name: 'hypxe', entry: 'src/index.ts', specifier: '.', rom: true, check: checkFirmware },
+  { name: 'x64', entry: 'src/x64.ts', specifier: './x64', rom: true, check: checkFirmware },
+  { name: 'arm64', entry: 'src/arm64.ts', specifier: './arm64', rom: true, check: checkFirmware },
+  { name: 'os', entry: 'src/os.ts', specifier: './os', rom: true, check: checkFirmware },
   {
     name: 'simulator',
     entry: 'tools/simulator/index.ts',
@@ -77,7 +82,8 @@ function libraryTargets({ name, entry, rom, check }) {
   /** @type {Target} */
   const readable = { entries: { [name]: entry }, platform: 'neutral', check };
   if (!rom) return [readable];
-  return [readable, { ...readable, entries: { [`${name}.min`]: entry }, minify: true }];
+  const entries = { [`${name}.min`]: entry };
+  return [readable, { ...readable, entries, minify: true, plugins: () => [foldProtocol()] }];
 }
 
 /**

@@ -15,7 +15,16 @@ import { importTarget, importsOf } from './source-file.mjs';
  */
 const AT_THE_DOOR = {
   src: [
-    ...['README.md', 'tsconfig.json', 'index.ts', 'driver.ts'],
+    ...[
+      'README.md',
+      'tsconfig.json',
+      'index.ts',
+      'any.ts',
+      'x64.ts',
+      'arm64.ts',
+      'os.ts',
+      'driver.ts',
+    ],
     ...['machine.ts', 'wire.ts', 'error.ts', 'catalogue.ts', 'events.ts', 'time.ts'],
   ],
   tools: ['README.md'],

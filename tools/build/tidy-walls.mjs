@@ -17,7 +17,8 @@ const BASE = /^src\/(?:machine|wire|error|catalogue|events|time)\.ts$/;
 
 /**
  * The layers of the firmware, each with those that it may import, besides itself. RNDIS and the
- * network stack know nothing of Hyper-V; only what puts everything together may import everything.
+ * network stack know nothing of Hyper-V; what an OS adds knows the ROM, and the ROM nothing of it;
+ * only the entries, which put everything together, may import everything.
  *
  * @type {Readonly<Record<string, readonly string[]>>}
  */
@@ -29,12 +30,17 @@ const LAYERS = {
   net: ['base'],
   rndis: ['base', 'memory', 'net'],
   netvsc: ['base', 'memory', 'hyperv', 'vmbus', 'net', 'rndis'],
-  services: ['base', 'memory', 'hyperv', 'vmbus'],
   os: ['base', 'memory', 'hyperv', 'vmbus', 'net', 'rndis', 'netvsc'],
+  driver: ['base', 'memory', 'hyperv', 'vmbus', 'net', 'rndis', 'netvsc'],
+  boot: ['base', 'memory', 'net', 'driver'],
+  services: ['base', 'memory', 'hyperv', 'vmbus', 'driver', 'boot'],
 };
 
-/** What puts the layers together: files at the top of `src/`, and the boot. */
-const TOP = /^src\/(?:[a-z0-9-]+\.ts|boot\/.*)$/;
+/** The drivers as one. */
+const DRIVER = /^src\/driver\.ts$/;
+
+/** The entries: all other files at the top of `src/`. */
+const TOP = /^src\/[a-z0-9-]+\.ts$/;
 
 /** Packages that a part may import, besides Node's own modules where those are allowed. */
 const PACKAGES = {
@@ -46,6 +52,7 @@ const PACKAGES = {
 /** @param {string} path @returns {string | undefined} */
 function layerOf(path) {
   if (BASE.test(path)) return 'base';
+  if (DRIVER.test(path)) return 'driver';
   if (TOP.test(path)) return 'top';
   return /^src\/([^/]+)\//.exec(path)?.[1];
 }

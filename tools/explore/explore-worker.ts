@@ -15,6 +15,7 @@ import { Shared, storeText, type ExploreJob, type ExploreMessage } from './job.t
 import { parsePlan, planText } from './plan.ts';
 import { RunSeries } from './run-series.ts';
 import { Runner, type ExploredFirmware } from './run.ts';
+import type * as Firmware from '../../src/os.ts';
 
 /** How often a worker reports, in ms. */
 const REPORT_MS = 250;
@@ -26,21 +27,33 @@ function post(message: ExploreMessage): void {
 }
 
 async function loadFirmware(): Promise<ExploredFirmware> {
-  let module: Partial<ExploredFirmware>;
-  try {
-    module = (await import(pathToFileURL(job.firmware).href)) as Partial<ExploredFirmware>;
-  } catch (error) {
-    throw new BrokenFlowError(`${job.firmware} cannot be loaded: ${String(error)}`);
+  const load = async (file: string): Promise<Partial<typeof Firmware>> => {
+    try {
+      return (await import(pathToFileURL(file).href)) as Partial<typeof Firmware>;
+    } catch (error) {
+      throw new BrokenFlowError(`${file} cannot be loaded: ${String(error)}`);
+    }
+  };
+  const { boot, createDriver } = await load(job.firmware);
+  if (typeof boot !== 'function') {
+    throw new BrokenFlowError(`${job.firmware} exports no function boot`);
   }
-  if (typeof module.boot === 'function') return module as ExploredFirmware;
-  throw new BrokenFlowError(`${job.firmware} exports no function boot`);
+  // Who takes what is pushed says which services it has
+  const { SERVICE_NAMES, boot: bootPushed } = await load(job.pushFirmware);
+  return {
+    boot,
+    ...(createDriver && { createDriver }),
+    ...(SERVICE_NAMES && bootPushed && { bootPushed }),
+  };
 }
 
 function explore(runner: Runner): void {
   const exploration = new Exploration(runner, job);
   const { total, singles, places, fingerprint } = exploration;
   if (total === 0) throw new BrokenFlowError(`there is no run with ${job.only}`);
-  const firmware = createHash('sha256').update(readFileSync(job.firmware)).digest('hex');
+  const hash = createHash('sha256').update(readFileSync(job.firmware));
+  if (job.pushFirmware !== job.firmware) hash.update(readFileSync(job.pushFirmware));
+  const firmware = hash.digest('hex');
   post({ kind: 'ready', total, singles, places, fingerprint, firmware });
   const work = new RunSeries(runner, exploration);
   let reported = Date.now();

@@ -37,6 +37,8 @@ export function loadText(from: Uint8Array): string {
 /** What a worker shall do. */
 export interface ExploreJob {
   readonly firmware: string;
+  /** The one that takes what the host pushes. */
+  readonly pushFirmware: string;
   readonly host: HostProfile;
   readonly architecture: Architecture;
   readonly seed: number;

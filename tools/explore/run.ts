@@ -5,7 +5,7 @@
  * the host did. The same plan gives the same run; a run leaves nothing behind for the next one.
  */
 
-import type { BootResult } from '../../src/boot/boot.ts';
+import type { ServedBootResult as BootResult } from '../../src/services/boot-services.ts';
 import { PAGE_SIZE, type Machine, type MemoryRange } from '../../src/machine.ts';
 import { MapAllocator, type PageAllocator } from '../../src/memory/allocator.ts';
 import { isRefusal } from '../flow/boot-result.ts';
@@ -28,9 +28,11 @@ import { stackFrames } from './stack-frame.ts';
 import { steppedMachine, type Step } from './stepped-machine.ts';
 import { WatchedMemory } from './watched-memory.ts';
 
-/** A firmware that can be explored; without `createDriver` only its boot is. */
+/** A firmware that can be explored: of its flows those that it exports. */
 export interface ExploredFirmware extends Partial<DriverFirmware> {
   boot(machine: Machine, options?: object): BootResult;
+  /** Boots what the host pushes. */
+  readonly bootPushed?: ExploredFirmware['boot'];
 }
 
 /** Architecture of the explored guest. */
@@ -100,7 +102,8 @@ export class Runner {
 
   /** Whether a flow can be run at all. */
   has(flow: Plan['flow']): boolean {
-    return flow !== 'loader' || this.#firmware.createDriver !== undefined;
+    const { bootPushed, createDriver } = this.#firmware;
+    return flow === 'boot' || (flow === 'push' ? bootPushed : createDriver) !== undefined;
   }
 
   /** Run a plan. Throws only what is a mistake in the simulator or in the exploration. */
@@ -281,11 +284,14 @@ class Guest {
     pages: (allocator: PageAllocator) => PageAllocator,
   ): Result {
     const cancel = (): boolean => this.#injector.cut;
-    const { createDriver } = this.#firmware;
+    const { createDriver, boot, bootPushed } = this.#firmware;
     if (flow === 'loader' && createDriver !== undefined) {
       return runLoader({ createDriver }, seam, pages(new MapAllocator(map)), cancel);
     }
-    return this.#firmware.boot(seam, { pages, cancel, ...(flow === 'push' ? PUSH_BOOT : {}) });
+    if (flow === 'push' && bootPushed !== undefined) {
+      return bootPushed(seam, { pages, cancel, ...PUSH_BOOT });
+    }
+    return boot(seam, { pages, cancel });
   }
 
   #freedEarly(purpose: string, kind: string): void {

@@ -8,7 +8,7 @@
  * Runs any firmware that exports `boot`; knows nothing of Node.
  */
 
-import type { BootResult } from '../../src/boot/boot.ts';
+import type { ServedBootResult as BootResult } from '../../src/services/boot-services.ts';
 import type { EventSink, FirmwareEvent } from '../../src/events.ts';
 import type { MemoryRange } from '../../src/machine.ts';
 import type { OsReport } from '../os/loaded-os.ts';

@@ -6,7 +6,7 @@
  */
 
 import { errnoOf } from '../../src/catalogue.ts';
-import type { BootResult } from '../../src/boot/boot.ts';
+import type { ServedBootResult as BootResult } from '../../src/services/boot-services.ts';
 import type { EventSink } from '../../src/events.ts';
 import type { Machine, MemoryRange } from '../../src/machine.ts';
 

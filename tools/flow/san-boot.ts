@@ -8,7 +8,7 @@
 
 import { errnoOf } from '../../src/catalogue.ts';
 import { Image } from '../../src/boot/image.ts';
-import type { BootResult } from '../../src/boot/boot.ts';
+import type { ServedBootResult as BootResult } from '../../src/services/boot-services.ts';
 import type { HypervDriver } from '../../src/driver.ts';
 import type { HypxeError } from '../../src/error.ts';
 import type { EventSink } from '../../src/events.ts';

@@ -7,7 +7,7 @@
  * the OS, and finds the firmware quiesced.
  */
 
-import type { BootResult } from '../../src/boot/boot.ts';
+import type { ServedBootResult as BootResult } from '../../src/services/boot-services.ts';
 import type { FirmwareEvent } from '../../src/events.ts';
 import type { Finding } from '../simulator/audit/audit-findings.ts';
 import { auditHandoff, uncompleted } from '../simulator/audit/audit.ts';

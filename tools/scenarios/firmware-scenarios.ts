@@ -2,8 +2,7 @@
 
 /** Firmware that hands over what it has not given back, or takes what is not its own. */
 
-import { boot } from '../../src/boot/boot.ts';
-import { createDriver } from '../../src/any.ts';
+import { boot, createDriver } from '../../src/any.ts';
 import { HypxeError } from '../../src/error.ts';
 import { GuestOsId, Msr } from '../../src/hyperv/protocol.ts';
 import type { MemoryRange } from '../../src/machine.ts';

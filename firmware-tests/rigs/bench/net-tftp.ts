@@ -21,7 +21,7 @@ import type { DownloadSink } from '../../../src/net/download.ts';
 import { NetworkInterface } from '../../../src/net/network-interface.ts';
 import { tftp } from '../../../src/net/tftp.ts';
 import type { TftpOptions } from '../../../src/net/tftp.ts';
-import type { TftpResult } from '../../../src/net/tftp-options.ts';
+import type { TftpResult } from '../../../src/net/tftp-transfer.ts';
 import { Log } from '../../../src/events.ts';
 import type { FirmwareEvent } from '../../../src/events.ts';
 

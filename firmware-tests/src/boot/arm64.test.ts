@@ -8,7 +8,13 @@ import { GUEST_PAGE_SIZES } from '../../../src/machine.ts';
 import type { FirmwareEvent } from '../../../src/events.ts';
 import type { HostEvent } from '../../../tools/simulator/ledger/events.ts';
 import { PROFILES } from '../../../tools/simulator/profiles/profiles.ts';
-import { FIRMWARES, runBoot, sameBytes, type Boot, type Setting } from '../../rigs/boot-rig.ts';
+import {
+  ARM64_FIRMWARES,
+  runBoot,
+  sameBytes,
+  type Boot,
+  type Setting,
+} from '../../rigs/boot-rig.ts';
 
 const ARM64 = { architecture: 'arm64' } as const;
 
@@ -33,7 +39,7 @@ function logged(events: readonly FirmwareEvent[], pattern: RegExp): boolean {
 
 const boots = suite('arm64: boot');
 
-for (const [name, firmware] of Object.entries(FIRMWARES)) {
+for (const [name, firmware] of Object.entries(ARM64_FIRMWARES)) {
   boots(`the firmware boots: ${name}`, () => {
     const { events } = clean({ firmware, machine: ARM64 });
     assert.ok(logged(events, /^clock: architectural counter, 1000000000 Hz$/));

@@ -14,7 +14,7 @@ const TOO_OLD = PROFILES.filter((profile) => !KNOWS_3_0.includes(profile));
 const clean = suite('boot: hosts');
 
 for (const { name: host } of KNOWS_3_0) {
-  for (const form of ['sources', 'bundle'] as const) {
+  for (const form of ['sources', 'bundle', 'x64 minified'] as const) {
     clean(`${host} boots the ${form} cleanly, twice, and an OS between`, () => {
       const { report, inRam, image } = runBoot({ host, firmware: FIRMWARES[form] });
       assert.equal(complaints(report), []);
@@ -50,11 +50,12 @@ clean(
   },
 );
 
-clean('the minified bundle boots', () => {
-  const { report, inRam, image } = runBoot({ firmware: FIRMWARES.minified });
-  assert.is(report.verdict, 'clean');
-  assert.ok(sameBytes(inRam, image));
-});
+for (const [form, firmware] of Object.entries(FIRMWARES))
+  clean(`the firmware boots: ${form}`, () => {
+    const { report, inRam, image } = runBoot({ firmware });
+    assert.is(report.verdict, 'clean');
+    assert.ok(sameBytes(inRam, image));
+  });
 
 clean.run();
 

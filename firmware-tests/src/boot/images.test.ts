@@ -81,7 +81,7 @@ function changedPages(setting: Setting) {
   return { ...boot, pages, lowestShared: Math.min(...shared) };
 }
 
-for (const form of ['sources', 'bundle'] as const) {
+for (const form of ['sources', 'bundle', 'x64 minified'] as const) {
   tooLarge(
     `the ${form} refuse an image that is announced too large, and write no byte of it`,
     () => {

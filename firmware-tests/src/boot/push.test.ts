@@ -4,8 +4,8 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { boot, type BootOptions, type BootResult } from '../../../src/index.ts';
-import { parseScript } from '../../../src/boot/boot-script.ts';
+import { boot, type BootOptions, type BootResult } from '../../../src/os.ts';
+import { parseScript } from '../../../src/services/boot-script.ts';
 import { IcStatus } from '../../../src/services/protocol.ts';
 import { runBootFlow } from '../../../tools/flow/boot-flow.ts';
 import {

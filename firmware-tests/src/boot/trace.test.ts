@@ -54,9 +54,9 @@ trace('the same seed gives the same trace', () => {
   assert.is(difference(sources.trace, runBoot(SETTING).trace), undefined);
 });
 
-for (const form of ['bundle', 'minified'] as const) {
-  trace(`the ${form} gives the trace of the sources`, () => {
-    const { trace } = runBoot({ ...SETTING, firmware: FIRMWARES[form] });
+for (const [form, firmware] of Object.entries(FIRMWARES)) {
+  trace(`the trace of the sources: ${form}`, () => {
+    const { trace } = runBoot({ ...SETTING, firmware });
     assert.is(difference(sources.trace, trace), undefined);
   });
 }

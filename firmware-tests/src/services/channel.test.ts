@@ -4,7 +4,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { HeartbeatService, ShutdownService, TimeSyncService } from '../../../src/index.ts';
+import { HeartbeatService, ShutdownService, TimeSyncService } from '../../../src/os.ts';
 import { negotiate } from '../../../src/services/negotiation.ts';
 import { IcFlag, IcStatus, IcType, UnservedClass } from '../../../src/services/protocol.ts';
 import { DeviceClass } from '../../../src/vmbus/protocol.ts';

@@ -4,7 +4,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { FileCopyService, LATER, type FileConsumer, type FilePort } from '../../../src/index.ts';
+import { FileCopyService, LATER, type FileConsumer, type FilePort } from '../../../src/os.ts';
 import type { FileCopyOptions } from '../../../src/services/file-copy.ts';
 import { Extents } from '../../../src/services/extents.ts';
 import { FileCopyOperation, IcStatus, IcType } from '../../../src/services/protocol.ts';

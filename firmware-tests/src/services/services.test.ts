@@ -4,12 +4,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import {
-  HeartbeatService,
-  ShutdownService,
-  TimeSyncService,
-  wallTimeMs,
-} from '../../../src/index.ts';
+import { HeartbeatService, ShutdownService, TimeSyncService, wallTimeMs } from '../../../src/os.ts';
 import { IcStatus, IcType } from '../../../src/services/protocol.ts';
 import { DeviceClass } from '../../../src/vmbus/protocol.ts';
 import { TICKS_PER_MS } from '../../../tools/simulator/base/clock.ts';

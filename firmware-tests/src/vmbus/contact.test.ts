@@ -5,7 +5,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { errorEntry } from '../../../src/catalogue.ts';
-import { contactAsOs } from '../../../src/index.ts';
+import { contactAsOs } from '../../../src/os.ts';
 import { HvCall, HvStatus } from '../../../src/hyperv/protocol.ts';
 import {
   DeviceClass,

@@ -4,7 +4,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { contactAsOs } from '../../../src/index.ts';
+import { contactAsOs } from '../../../src/os.ts';
 import { HvCall, HvStatus } from '../../../src/hyperv/protocol.ts';
 import { RingControl } from '../../../src/vmbus/protocol.ts';
 import { Rig, frame, hex, type RigOptions } from '../../rigs/driver-rig.ts';

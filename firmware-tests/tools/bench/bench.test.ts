@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import * as firmware from '../../../src/index.ts';
+import * as os from '../../../src/os.ts';
 import { PARTS, runPart } from '../../../tools/bench/bench.ts';
 import type { BootsFigure } from '../../../tools/bench/boots.ts';
 import type { FramesFigure } from '../../../tools/bench/frames.ts';
@@ -15,13 +16,12 @@ import { allocatedBytes, spread } from '../../../tools/bench/measure.ts';
 import { count, sectionText, short } from '../../../tools/bench/section.ts';
 import type { PushFigure } from '../../../tools/bench/push.ts';
 import type { SimulatorFigure } from '../../../tools/bench/simulator.ts';
-import type { BundleSize } from '../../../tools/bench/size.ts';
 import { COMPARED, compareWork, type WorkComparison } from '../../../tools/bench/work.ts';
 import { parseTrace } from '../../../tools/replay/trace-file.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const TRACE = new URL('../../golden/ipxe-traces/01-boot.json', import.meta.url);
-const QUICK = { firmware, root: ROOT, quick: true };
+const QUICK = { firmware, os, root: ROOT, quick: true };
 
 /**
  * Bytes of garbage for each frame, without the optimising compiler. Of the driver: none, the rest
@@ -127,19 +127,9 @@ frames('garbage is only measured where the process can collect', () => {
 
 frames.run();
 
-// --- size, boots, simulator ---
+// --- boots, simulator ---
 
-const parts = suite('bench: size, boots, simulator');
-
-parts('the drivers are smaller than the firmware, and each form than the one before', async () => {
-  const sizes = (await runPart('size', QUICK)).data as BundleSize[];
-  const [whole, drivers] = sizes;
-  assert.equal([whole!.name, drivers!.name], ['firmware', 'drivers']);
-  for (const { raw, rawGzip, minified, minifiedGzip } of sizes) {
-    assert.ok(minifiedGzip < minified && minified < raw && rawGzip < raw);
-  }
-  assert.ok(drivers!.minified < whole!.minified);
-});
+const parts = suite('bench: boots, simulator');
 
 parts('a boot is complete, and its work is counted', async () => {
   const [boot] = (await runPart('boots', QUICK)).data as BootsFigure[];

@@ -4,7 +4,7 @@
 
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
-import type { ServiceName } from '../../../src/boot/services.ts';
+import type { ServiceName } from '../../../src/services/boot-services.ts';
 import { FLOW_STEPS, checkSteps, type FlowStep } from '../../flow/flow-steps.ts';
 import { PROCESSORS_MAX } from '../../simulator/hypervisor/partition.ts';
 import type { HostProfile } from '../../simulator/profiles/profile.ts';
@@ -155,7 +155,9 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     const text = 'a SAN boot takes nothing that is pushed';
     throw new UsageError('BadOrder', text, 'Leave out --push, or san of --then.');
   }
-  const firmware = path.resolve(values.firmware ?? ownFirmware);
+  const services = readServices(values.services, pushes.length > 0);
+  const own = services.length === 0 ? ownFirmware : osFirmware(ownFirmware);
+  const firmware = path.resolve(values.firmware ?? own);
   requireFile(
     firmware,
     values.firmware === undefined ? 'Run npm run build first.' : FIRMWARE_ADVICE,
@@ -171,7 +173,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     served,
     ...network,
     pushes,
-    services: readServices(values.services, pushes.length > 0),
+    services,
     devices: readDevices(values.devices),
     faults: {
       loss: probability('--loss', values.loss ?? '0'),
@@ -192,6 +194,11 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     secondBoot: values['no-second-boot'] !== true,
     watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600),
   };
+}
+
+/** hypxe's bundle that serves the host, beside the one that only boots. */
+export function osFirmware(ownFirmware: string): string {
+  return path.join(path.dirname(ownFirmware), 'os.js');
 }
 
 const FIRMWARE_ADVICE = 'Give the path of an ES module that exports boot(machine, options).';

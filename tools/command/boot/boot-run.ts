@@ -5,7 +5,8 @@
 import { errorEntry } from '../../../src/catalogue.ts';
 import { createHash } from 'node:crypto';
 import { pathToFileURL } from 'node:url';
-import { PUSHED, type BootImage } from '../../../src/boot/boot.ts';
+import type { BootImage } from '../../../src/boot/boot.ts';
+import { PUSHED } from '../../../src/services/boot-services.ts';
 import type { HypxeError } from '../../../src/error.ts';
 import type { FirmwareEvent } from '../../../src/events.ts';
 import { versionText } from '../../../src/vmbus/protocol.ts';

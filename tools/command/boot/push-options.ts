@@ -4,9 +4,9 @@
 
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { SCRIPT_NAME } from '../../../src/boot/boot-script.ts';
-import { COMMAND_LINE_NAME } from '../../../src/boot/push-boot.ts';
-import { SERVICE_NAMES, type ServiceName } from '../../../src/boot/services.ts';
+import { SCRIPT_NAME } from '../../../src/services/boot-script.ts';
+import { COMMAND_LINE_NAME } from '../../../src/services/push-boot.ts';
+import { SERVICE_NAMES, type ServiceName } from '../../../src/services/boot-services.ts';
 import { FileCopyStart } from '../../../src/services/protocol.ts';
 import { requireFile } from '../files.ts';
 import { UsageError, didYouMean, quoted } from '../usage.ts';

@@ -7,8 +7,10 @@
 
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
-import type { BootResult } from '../../../src/boot/boot.ts';
-import type { ServiceName } from '../../../src/boot/services.ts';
+import type {
+  ServedBootResult as BootResult,
+  ServiceName,
+} from '../../../src/services/boot-services.ts';
 import type { ChannelDevice } from '../../simulator/vmbus-server/channel-interface.ts';
 import { TICKS_PER_MS } from '../../simulator/base/clock.ts';
 import {

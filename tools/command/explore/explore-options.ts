@@ -8,6 +8,7 @@ import type { Shard } from '../../explore/exploration.ts';
 import { FAULT_KINDS, PlanError, parsePlan } from '../../explore/plan.ts';
 import type { HostProfile } from '../../simulator/profiles/profile.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
+import { osFirmware } from '../boot/boot-options.ts';
 import { requireFile } from '../files.ts';
 import { readHost } from '../host-options.ts';
 import { EXIT_HELP, UsageError, badOption, quoted, wholeNumber } from '../usage.ts';
@@ -15,6 +16,8 @@ import { EXIT_HELP, UsageError, badOption, quoted, wholeNumber } from '../usage.
 /** What is explored. */
 export interface ExploreRequest {
   readonly firmware: string;
+  /** The one that takes what the host pushes. */
+  readonly pushFirmware: string;
   readonly host: HostProfile;
   readonly architecture: 'x64' | 'arm64';
   readonly seed: number;
@@ -56,7 +59,8 @@ Cut the boot after every single step, put every single fault at every place wher
 and walk at random with several faults at once. After each run nothing may be left shared, unless
 it is reserved in the memory map that is handed on; nothing may hang or crash; every failure has a
 named error; and the next boot works. Beside the boot over the network a boot of what the host
-pushes is explored, and a loader that gives up in the middle, if the firmware exports createDriver.
+pushes is explored, if the firmware exports SERVICE_NAMES, and a loader that gives up in the middle,
+if it exports createDriver.
 
   --only PLACE/FAULT  one run: message.4/drop, step.120/handoff+call.7/status:19,
                       loader:step.200/give-up, push:packet.5/drop; or all of a kind:
@@ -122,6 +126,7 @@ export function parseExplore(
   const only = values.only === undefined ? {} : readOnly(values.only);
   return {
     firmware,
+    pushFirmware: own ? osFirmware(firmware) : firmware,
     host: readHost(values.host ?? DEFAULT_PROFILE),
     architecture: knownArchitecture(values.arch ?? 'x64'),
     seed: wholeNumber('--seed', values.seed ?? '1', 0, Number.MAX_SAFE_INTEGER),

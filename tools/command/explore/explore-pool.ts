@@ -127,8 +127,8 @@ async function redo(
 }
 
 function jobOf(request: ExploreRequest) {
-  const { firmware, host, architecture, seed, walks, only, plan } = request;
-  return { firmware, host, architecture, seed, walks, only, plan, end: undefined };
+  const { firmware, pushFirmware, host, architecture, seed, walks, only, plan } = request;
+  return { firmware, pushFirmware, host, architecture, seed, walks, only, plan, end: undefined };
 }
 
 function runWorker(

@@ -19,7 +19,8 @@
 import { HypxeError } from '../error.ts';
 import type { Log } from '../events.ts';
 import { TICKS_PER_MS, type Clock } from '../time.ts';
-import type { FileCopyOptions } from '../services/file-copy.ts';
+import type { FileCopyOptions } from './file-copy.ts';
+import type { BootWish } from '../boot/boot.ts';
 import { SCRIPT_LENGTH_MAX, SCRIPT_NAME, parseScript, type BootScript } from './boot-script.ts';
 import type { FileStore, StoredFile } from './file-store.ts';
 
@@ -55,12 +56,6 @@ export interface BootChoice {
   readonly bootFile: string | undefined;
   readonly nextServer: string | undefined;
   readonly commandLine: string | undefined;
-}
-
-/** What the caller of the boot says. */
-export interface BootWish {
-  readonly bootFile?: string | undefined;
-  readonly nextServer?: string | undefined;
 }
 
 /**

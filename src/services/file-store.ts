@@ -6,12 +6,12 @@
  */
 
 import type { Log } from '../events.ts';
-import type { MapAllocator, PageRun } from '../memory/allocator.ts';
+import type { PageRun } from '../memory/allocator.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
-import type { FileConsumer, FilePort, FileStart } from '../services/file-consumer.ts';
-import { FILE_CONSUMER_VERSION, IcStatus } from '../services/protocol.ts';
-import { utf8Text } from '../services/unicode.ts';
-import { IMAGE_ADDRESS_MIN } from './image.ts';
+import { IMAGE_ADDRESS_MIN, type ImageAllocator } from '../boot/image.ts';
+import type { FileConsumer, FilePort, FileStart } from './file-consumer.ts';
+import { FILE_CONSUMER_VERSION, IcStatus } from './protocol.ts';
+import { utf8Text } from './unicode.ts';
 
 /** Most files, and most directories. */
 const FILES_MAX = 64;
@@ -37,7 +37,7 @@ interface Entry extends StoredFile {
 
 export class FileStore implements FileConsumer {
   readonly #memory: GuestMemory;
-  readonly #allocator: MapAllocator;
+  readonly #allocator: ImageAllocator;
   readonly #log: Log;
   readonly #limit: number;
   #files: Entry[] = [];
@@ -50,7 +50,7 @@ export class FileStore implements FileConsumer {
   completed = 0;
 
   /** `limit`: most bytes of all files together, in whole pages. */
-  constructor(memory: GuestMemory, allocator: MapAllocator, log: Log, limit: number) {
+  constructor(memory: GuestMemory, allocator: ImageAllocator, log: Log, limit: number) {
     this.#memory = memory;
     this.#allocator = allocator;
     this.#log = log;

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** How large the firmware is: a figure that grows, or shrinks, is a decision. */
+
+import { fileURLToPath } from 'node:url';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { bundleSizes, sizeSection } from '../../../tools/bench/size.ts';
+import { sectionText } from '../../../tools/bench/section.ts';
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+
+/** Bytes, minified and gzipped. A change by more than the margin belongs here, with its reason. */
+const FIGURES: Readonly<Record<string, number>> = {
+  hypxe: 35_169,
+  x64: 35_000,
+  arm64: 35_000,
+  os: 46_559,
+  'drivers x64': 25_940,
+  'drivers arm64': 25_940,
+};
+const MARGIN = 0.01;
+
+const size = suite('size');
+const sizes = await bundleSizes(ROOT);
+
+size('each form is smaller than the one before, each part than the whole', () => {
+  for (const { raw, rawGzip, minified, minifiedGzip } of sizes)
+    assert.ok(minifiedGzip < minified && minified < raw && rawGzip < raw);
+  const gzip = Object.fromEntries(sizes.map((one) => [one.name, one.minifiedGzip]));
+  for (const architecture of ['x64', 'arm64'])
+    assert.ok(gzip[`drivers ${architecture}`]! < gzip[architecture]!, architecture);
+  assert.ok(gzip['x64']! < gzip['os']! && gzip['hypxe']! < gzip['os']!);
+});
+
+size('no figure has changed', () => {
+  assert.equal(
+    sizes.map(({ name }) => name),
+    Object.keys(FIGURES),
+  );
+  const changed = sizes.filter(
+    ({ name, minifiedGzip }) => Math.abs(minifiedGzip / FIGURES[name]! - 1) > MARGIN,
+  );
+  assert.equal(
+    changed.map(({ name, minifiedGzip }) => `${name}: ${FIGURES[name]} are ${minifiedGzip} now`),
+    [],
+  );
+});
+
+size("the table has iPXE's figures at its end", () => {
+  const text = sectionText(sizeSection(sizes));
+  assert.match(text, /\n  iPXE +4 +9 305 +5 833 *\n/);
+});
+
+size.run();

@@ -15,7 +15,7 @@ import {
   type TimerExpiry,
   type TimerOptions,
 } from '../../../src/os/synthetic-timer.ts';
-import * as sources from '../../../src/index.ts';
+import * as sources from '../../../src/os.ts';
 import { MapAllocator } from '../../../src/memory/allocator.ts';
 import { GuestMemory } from '../../../src/memory/guest-memory.ts';
 import { SharedMemory } from '../../../src/memory/shared-memory.ts';

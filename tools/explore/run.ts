@@ -8,7 +8,7 @@
 import type { ServedBootResult as BootResult } from '../../src/services/boot-services.ts';
 import { PAGE_SIZE, type Machine, type MemoryRange } from '../../src/machine.ts';
 import { MapAllocator, type PageAllocator } from '../../src/memory/allocator.ts';
-import { isRefusal } from '../flow/boot-result.ts';
+import { isRefusal } from '../os/loaded-os.ts';
 import type { Finding } from '../simulator/audit/audit-findings.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';

@@ -15,7 +15,8 @@ import type { OsReport } from '../os/loaded-os.ts';
 import type { AuditCheck, Finding } from '../simulator/audit/audit-findings.ts';
 import { auditHandoff, uncompleted } from '../simulator/audit/audit.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
-import { isRefusal, memoryInUse, readBootResult, type Firmware } from './boot-result.ts';
+import { isRefusal } from '../os/loaded-os.ts';
+import { memoryInUse, readBootResult, type Firmware } from './boot-result.ts';
 import { countMachine, type MachineCounts } from './counts.ts';
 import { firmwareBoots, kernelSteps, type FlowStep } from './flow-steps.ts';
 import { GuestRuns, type GuestEnd } from './guest-run.ts';
@@ -285,7 +286,9 @@ class BootFlow {
     if (ended !== undefined) return ended.kind === 'hang' ? 'hang' : 'crash';
     const failed = this.#boot?.status !== 'booted';
     const errors = this.#findings.some(({ severity }) => severity === 'error');
-    if (failed && !errors && isRefusal(this.#boot?.error) && !connected) return 'refused';
+    // Who refuses the versions of a host must have asked for one
+    const early = !connected || this.#boot?.error?.name === 'VersionRefused';
+    if (failed && !errors && early && isRefusal(this.#boot?.error)) return 'refused';
     return failed || errors ? 'findings' : 'clean';
   }
 }

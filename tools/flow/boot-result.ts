@@ -5,7 +5,6 @@
  * from anywhere, so what they return is checked before anybody relies on it.
  */
 
-import { errnoOf } from '../../src/catalogue.ts';
 import type { ServedBootResult as BootResult } from '../../src/services/boot-services.ts';
 import type { EventSink } from '../../src/events.ts';
 import type { Machine, MemoryRange } from '../../src/machine.ts';
@@ -21,18 +20,6 @@ export class BadBootResult extends Error {
     super(text);
     this.name = 'BadBootResult';
   }
-}
-
-/** Errors with which a firmware refuses a host: it cannot run there at all. */
-const REFUSALS: readonly unknown[] = ['ENODEV', 'EACCES', 'ENOTSUP'];
-
-/**
- * Whether an error is one of a firmware, of any bundle, that refuses the host: by its name, or by
- * the `errno` of a firmware that has names of its own.
- */
-export function isRefusal(error: unknown): boolean {
-  const { name, errno } = (error ?? {}) as { readonly name?: unknown; readonly errno?: unknown };
-  return REFUSALS.includes(errnoOf(typeof name === 'string' ? name : '') ?? errno);
 }
 
 /**

@@ -6,7 +6,7 @@
  * the memory map says is usable, connects, opens every NIC, and asks the network for an address.
  */
 
-import { HypxeError } from '../../src/error.ts';
+import { errnoOf } from '../../src/catalogue.ts';
 import { OsKernel, errorText, type KernelOptions, type OsNic } from './os-kernel.ts';
 
 export type { OsNic } from './os-kernel.ts';
@@ -55,13 +55,24 @@ export interface BootFailure {
   readonly refused: boolean;
 }
 
+/** Errors that are facts of the host: whatever was before a kernel, it cannot run there. */
+const REFUSALS: readonly unknown[] = ['ENODEV', 'EACCES', 'ENOTSUP'];
+
+/**
+ * Whether an error is one of a guest, of any bundle, that refuses the host: by its name, or by the
+ * `errno` of a guest that has names of its own.
+ */
+export function isRefusal(error: unknown): boolean {
+  const { name, errno } = (error ?? {}) as { readonly name?: unknown; readonly errno?: unknown };
+  return REFUSALS.includes(errnoOf(typeof name === 'string' ? name : '') ?? errno);
+}
+
 /** Boot a kernel, network included. @throws what the machine throws, and an OsOops */
 export function bootKernel(kernel: OsKernel): BootFailure | undefined {
   try {
     kernel.start();
   } catch (error) {
-    const refused = error instanceof HypxeError && error.name === 'VersionRefused';
-    return { text: errorText(error), refused };
+    return { text: errorText(error), refused: isRefusal(error) };
   }
   kernel.useNetwork();
   return undefined;

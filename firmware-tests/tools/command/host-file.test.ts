@@ -53,6 +53,21 @@ files('a file that extends a profile is one when it is printed', async () => {
   assert.equal(hostOf('--host', 'whole.json').profile, hostOf('--host', 'odd.json').profile);
 });
 
+files('a host that no version or feature of the firmware fits is refused', async () => {
+  const hosts = {
+    VersionRefused: { vmbusVersions: ['3.0'] },
+    NoHypercallRegister: { features: 0 },
+  };
+  for (const [error, facts] of Object.entries(hosts)) {
+    const file = write('unfit.json', JSON.stringify({ extends: 'server2022', ...facts }));
+    const run = await hypxe(...SHORT, '--host', file);
+    assert.is(run.code, 6);
+    assert.ok(
+      run.out.includes(`verdict: refused: the firmware does not run on this host (${error})`),
+    );
+  }
+});
+
 files('--knob turns what the file says', () => {
   write('knob.json', '\uFEFF{"extends": "qemu", "knobs": {"messageQueue": 3, "ppiEvery": 2}}');
   const { host, profile, knobs } = hostOf('--host', 'knob.json', '--knob', 'messageQueue=5');

@@ -55,6 +55,7 @@ const PLAIN: Partial<HostKnobs> = {
   cancelPacket: 'accept',
   rndisReset: 'answer',
   torndownWhileOpen: 'deferred',
+  linkAnnouncement: 'never',
 };
 
 export class NetRig {

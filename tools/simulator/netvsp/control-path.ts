@@ -8,6 +8,7 @@
 import { RndisHeader, RndisStatus, RndisType } from '../../../src/rndis/protocol.ts';
 import type { DeviceChannel } from '../vmbus-server/channel-interface.ts';
 import type { PartitionServices } from '../hypervisor/partition-interface.ts';
+import type { HostKnobs } from '../profiles/profile.ts';
 import type { LinkAnnouncer } from './link-announcer.ts';
 import type { Negotiation } from './negotiation.ts';
 import type { OidState } from './oids.ts';
@@ -55,6 +56,8 @@ export class ControlPath implements RndisListener {
   #justInitialised = false;
   #offloadsDue = false;
   #linkDue = false;
+  /** The host has told the state of the link of its own accord. */
+  #announced = false;
   #keepalivesDue = 0;
 
   constructor(
@@ -120,6 +123,7 @@ export class ControlPath implements RndisListener {
 
   filterChanged(): void {
     this.#host.flushReceives();
+    if (this.rndis.filter !== 0) this.#announceAt('filter');
   }
 
   offloadsSet(): void {
@@ -171,6 +175,15 @@ export class ControlPath implements RndisListener {
       receives.precede(this.rndis.answer.slice(0, length));
     }
     this.#host.started();
+    this.#announceAt('initialise');
+  }
+
+  /** The state of the link is due, once, if this host tells it at this moment. */
+  #announceAt(moment: HostKnobs['linkAnnouncement']): void {
+    if (this.#announced || this.#device.services.profile.knobs.linkAnnouncement !== moment) return;
+    this.#announced = true;
+    this.#device.link.announced();
+    this.#linkDue = true;
   }
 }
 

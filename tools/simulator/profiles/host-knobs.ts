@@ -58,6 +58,7 @@ export const WINDOWS: HostKnobs = {
   rangesPerPacket: 32,
   rxMessageLength: 'exact',
   ppiEvery: 3,
+  linkAnnouncement: 'initialise',
 };
 
 /** QEMU's VMBus (`hw/hyperv`) on KVM: old and forgiving. */
@@ -99,4 +100,5 @@ export const OPENVMM: HostKnobs = {
   rangesPerPacket: 375,
   rxMessageLength: 'sub-allocation',
   ppiEvery: 1,
+  linkAnnouncement: 'never',
 };

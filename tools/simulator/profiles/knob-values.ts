@@ -165,6 +165,10 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
     text: 'per-packet information on every nth received frame; 0 is never',
     range: [0, RATE_MAX],
   },
+  linkAnnouncement: {
+    text: 'the link is announced: after INITIALISE, with the first filter, or never',
+    only: ['initialise', 'filter', 'never'],
+  },
 };
 
 /** Whether there is a knob of this name. */

@@ -102,6 +102,12 @@ export interface HostKnobs {
   readonly rxMessageLength: 'exact' | 'sub-allocation';
   /** Per-packet information in front of the data: on every nth received frame; 0 is never. */
   readonly ppiEvery: number;
+  /**
+   * When the guest is told the state of the link unasked: behind the answer to INITIALISE, with
+   * the first packet filter that is not zero, or never (OpenVMM). Microsoft's NetvscDxe takes the
+   * cable for unplugged until it is told.
+   */
+  readonly linkAnnouncement: 'initialise' | 'filter' | 'never';
 }
 
 /** A host generation. */

@@ -56,6 +56,8 @@ const PLAIN: Partial<HostKnobs> = {
   rndisReset: 'answer',
   torndownWhileOpen: 'deferred',
   linkAnnouncement: 'never',
+  controlSections: 16,
+  failedBuffer: 'fatal',
 };
 
 export class NetRig {

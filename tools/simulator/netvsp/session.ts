@@ -79,7 +79,9 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
     this.#channel = channel;
     this.outbox = new Outbox(services.clock, faults);
     this.outbox.connect(channel);
-    const negotiation = new Negotiation(services, channel, this.outbox, device.mtu);
+    const negotiation = new Negotiation(services, channel, this.outbox, device.mtu, (text) =>
+      this.violation('nvsp', text),
+    );
     this.negotiation = negotiation;
     this.transmits = new TransmitPath(this, services, this.outbox, faults);
     this.control = new ControlPath(this, device, channel, negotiation);

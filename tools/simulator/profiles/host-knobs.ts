@@ -59,6 +59,8 @@ export const WINDOWS: HostKnobs = {
   rxMessageLength: 'exact',
   ppiEvery: 3,
   linkAnnouncement: 'initialise',
+  controlSections: 0,
+  failedBuffer: 'answer',
 };
 
 /** QEMU's VMBus (`hw/hyperv`) on KVM: old and forgiving. */
@@ -101,4 +103,6 @@ export const OPENVMM: HostKnobs = {
   rxMessageLength: 'sub-allocation',
   ppiEvery: 1,
   linkAnnouncement: 'never',
+  controlSections: 16,
+  failedBuffer: 'fatal',
 };

@@ -23,6 +23,9 @@ export const GUEST_MESSAGES_MAX = 64;
 /** Most ranges in a transfer-page packet (OpenVMM `NVSP_MAX_PACKETS_PER_RECEIVE`). */
 export const RANGES_MAX = 375;
 
+/** Most receive sections for control messages alone (OpenVMM: 16). */
+const CONTROL_SECTIONS_MAX = 64;
+
 /** Counts of events per unit of time. */
 const RATE_MAX = 1_000_000;
 
@@ -168,6 +171,14 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
   linkAnnouncement: {
     text: 'the link is announced: after INITIALISE, with the first filter, or never',
     only: ['initialise', 'filter', 'never'],
+  },
+  controlSections: {
+    text: 'receive sections that only control messages use; 0 is one pool for all',
+    range: [0, CONTROL_SECTIONS_MAX],
+  },
+  failedBuffer: {
+    text: 'a buffer that cannot be used: answered with a failure, or the end of the channel',
+    only: ['answer', 'fatal'],
   },
 };
 

@@ -108,6 +108,14 @@ export interface HostKnobs {
    * cable for unplugged until it is told.
    */
   readonly linkAnnouncement: 'initialise' | 'filter' | 'never';
+  /**
+   * Receive sections that only control messages use (OpenVMM `RX_RESERVED_CONTROL_BUFFERS`: 16); 0
+   * is one pool for all, so that a guest that keeps every section gets no answers either
+   * (NetvscDxe: "can deadlock").
+   */
+  readonly controlSections: number;
+  /** A receive or send buffer that cannot be used: NVSP_STAT_FAIL, or the end of the channel. */
+  readonly failedBuffer: 'answer' | 'fatal';
 }
 
 /** A host generation. */

@@ -10,7 +10,16 @@ import * as assert from 'uvu/assert';
 import { NvspVersion } from '../../../../src/netvsc/protocol.ts';
 import type { HostKnobs } from '../../../../tools/simulator/profiles/profile.ts';
 import { PROFILES } from '../../../../tools/simulator/profiles/profiles.ts';
-import { INITIALISE, NetRig, words } from '../../../rigs/netvsp-rig.ts';
+import {
+  INITIALISE,
+  NetRig,
+  RX_GPADL,
+  RX_SET,
+  TX_GPADL,
+  init,
+  pattern,
+  words,
+} from '../../../rigs/netvsp-rig.ts';
 
 const CONNECT = words(7, 20, 0x4001000b, 0, 0);
 const DISCONNECT = words(7, 20, 0x4001000c, 0, 0);
@@ -59,3 +68,84 @@ link('P-M3 NetvscDxe: a link that is down is announced as down, and its change a
 });
 
 link.run();
+
+const buffers = suite('buffers');
+
+/** What the device answers to SEND_RECEIVE_BUFFER of `rxLength` bytes, and the rig. */
+function receiveBuffer(rxLength: number, knobs: Partial<HostKnobs>): [string | undefined, NetRig] {
+  const rig = new NetRig({ rxLength, knobs });
+  rig.inband(init(NvspVersion.V1));
+  rig.inband(words(100, 6, 30));
+  return [rig.inband(words(101, RX_GPADL, RX_SET))[0]?.payload, rig];
+}
+
+const SHARED = { controlSections: 0, failedBuffer: 'answer' } as const;
+
+buffers('P-M8 NetvscDxe: frames may use every section where there is one pool', () => {
+  const rig = new NetRig({ knobs: { controlSections: 0 } });
+  rig.start();
+  const packets = Array.from({ length: 38 }, () => {
+    rig.host.deliver(pattern(60));
+    return rig.run();
+  }).flat();
+  assert.is(packets.length, 37, 'all sections of 64 KiB');
+  assert.is(rig.device.state.sectionsInUse, 37);
+  assert.equal(rig.drops, ['no free section in the receive buffer']);
+
+  // Then an answer waits for a section: the deadlock that Microsoft's driver avoids
+  assert.equal(rig.control(words(8, 12, 0x99)).answers, []);
+  assert.is(rig.complete(packets[0]!)[0]?.messages[0], words(0x80000008, 16, 0x99, 0));
+  for (const packet of packets.slice(1)) rig.complete(packet);
+  assert.is(rig.device.state.sectionsInUse, 1);
+  assert.is(onProfiles('controlSections')['server2019'], 0);
+  assert.is(onProfiles('controlSections')['openvmm'], 16);
+});
+
+buffers('L4 Linux: 10 sections, and even one, work where none are reserved', () => {
+  for (const pages of [1, 5, 6]) {
+    const sections = Math.floor((pages * 4096) / 1728);
+    const [answer, rig] = receiveBuffer(pages * 4096, SHARED);
+    assert.is(answer, words(102, 1, 1, 0, 1728, sections, sections * 1728));
+    assert.is(rig.control(INITIALISE).answers.length, 1);
+    rig.set(0x0001010e, words(0x2f));
+    rig.host.deliver(pattern(60));
+    assert.is(rig.run().length, 1);
+  }
+});
+
+buffers(
+  'L4 Linux: a buffer without a section is answered with a failure, and may be mended',
+  () => {
+    const rig = new NetRig({ knobs: { controlSections: 16, failedBuffer: 'answer' } });
+    rig.channel.gpadls.set(9, { ...rig.channel.gpadl(RX_GPADL)!, length: 0x7000 });
+    rig.inband(init(NvspVersion.V1));
+    rig.inband(words(100, 6, 30));
+    assert.is(rig.inband(words(101, 9, RX_SET))[0]?.payload, words(102, 2, 0, 0, 0, 0, 0));
+    assert.not(rig.channel.dead);
+    assert.is(rig.violations.length, 1);
+    assert.is(rig.inband(words(101, RX_GPADL, RX_SET))[0]?.payload.slice(0, 16), words(102, 1));
+    assert.is(rig.control(INITIALISE).answers.length, 1);
+  },
+);
+
+buffers('O-B2 OpenVMM: a buffer that is not whole pages, unknown or elsewhere is no buffer', () => {
+  for (const [type, gpadl] of [
+    [101, RX_GPADL],
+    [104, TX_GPADL],
+  ] as const)
+    for (const change of [{ length: 0xf800 }, { offset: 8 }, { pfns: [0x10, 0x200] }, undefined]) {
+      for (const failedBuffer of ['answer', 'fatal'] as const) {
+        const rig = new NetRig({ knobs: { failedBuffer } });
+        if (change === undefined) rig.channel.gpadls.delete(gpadl);
+        else rig.channel.gpadls.set(gpadl, { ...rig.channel.gpadl(gpadl)!, ...change });
+        rig.inband(init(NvspVersion.V1));
+        const answers = rig.inband(words(type, gpadl, RX_SET));
+        assert.is(rig.channel.dead, failedBuffer === 'fatal');
+        assert.is(answers.length, failedBuffer === 'fatal' ? 0 : 1);
+        if (failedBuffer === 'answer')
+          assert.is(answers[0]?.payload, words(type + 1, 2, 0, 0, 0, 0, 0));
+      }
+    }
+});
+
+buffers.run();

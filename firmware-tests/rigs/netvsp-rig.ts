@@ -58,6 +58,8 @@ const PLAIN: Partial<HostKnobs> = {
   linkAnnouncement: 'never',
   controlSections: 16,
   failedBuffer: 'fatal',
+  packetFilter: 'any',
+  hashlessScaling: 'disable',
 };
 
 export class NetRig {

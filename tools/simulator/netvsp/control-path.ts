@@ -69,9 +69,7 @@ export class ControlPath implements RndisListener {
     this.#host = host;
     this.#device = device;
     this.#channel = channel;
-    const { knobs } = device.services.profile;
-    const state = oidState(device, negotiation, host);
-    this.rndis = new RndisDevice(state, () => knobs.rndisReset === 'answer', this);
+    this.rndis = new RndisDevice(oidState(device, negotiation, host), this);
   }
 
   /** Take a control message of the guest. Returns what is wrong with it. */
@@ -123,7 +121,7 @@ export class ControlPath implements RndisListener {
 
   filterChanged(): void {
     this.#host.flushReceives();
-    if (this.rndis.filter !== 0) this.#announceAt('filter');
+    if (this.rndis.filter.bits !== 0) this.#announceAt('filter');
   }
 
   offloadsSet(): void {
@@ -189,14 +187,16 @@ export class ControlPath implements RndisListener {
 
 /** What the objects of the device show, read when they are asked for. */
 function oidState(device: ControlDevice, negotiation: Negotiation, host: ControlHost): OidState {
-  const { addresses, counts, link } = device;
+  const { addresses, counts, link, services } = device;
   return {
+    knobs: services.profile.knobs,
     address: addresses.address,
     permanentAddress: addresses.permanentAddress,
     get queuesMax() {
       return host.queuesMax;
     },
-    setScaling: (info) => host.scaling.set(info, host.queuesMax),
+    setScaling: (info) =>
+      host.scaling.set(info, host.queuesMax, services.profile.knobs.hashlessScaling),
     get mtu() {
       return negotiation.mtu;
     },

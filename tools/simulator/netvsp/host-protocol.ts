@@ -72,9 +72,24 @@ export const ReceiveScaleParameters = struct('NDIS_RECEIVE_SCALE_PARAMETERS', 28
 
 /** ReceiveScaleParameters.flags. */
 export const ReceiveScaleFlag = {
+  HASH_UNCHANGED: 0x2,
   TABLE_UNCHANGED: 0x4,
   KEY_UNCHANGED: 0x8,
   DISABLE: 0x10,
+} as const;
+
+/** ReceiveScaleParameters.hashInformation: the function, and what is hashed (`ntddndis.h`). */
+export const HASH_FUNCTION_MASK = 0xff;
+export const HashType = {
+  IPV4: 0x100,
+  TCP_IPV4: 0x200,
+  IPV6: 0x400,
+  IPV6_EX: 0x800,
+  TCP_IPV6: 0x1000,
+  TCP_IPV6_EX: 0x2000,
+  UDP_IPV4: 0x4000,
+  UDP_IPV6: 0x8000,
+  UDP_IPV6_EX: 0x10000,
 } as const;
 
 /** Bytes of the hash key. */
@@ -118,4 +133,5 @@ export const HostOid = {
 export const HostStatus = {
   BAD_VERSION: 0xc0010004,
   INVALID_DATA: 0xc0010015,
+  INVALID_PARAMETER: 0xc000000d,
 } as const;

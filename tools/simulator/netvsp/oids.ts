@@ -6,6 +6,7 @@
  */
 
 import { MediaState, Oid, RndisStatus } from '../../../src/rndis/protocol.ts';
+import type { HostKnobs } from '../profiles/profile.ts';
 import { HostOid, HostStatus } from './host-protocol.ts';
 import { putScaleCapabilities } from './receive-scaling.ts';
 
@@ -20,6 +21,7 @@ const FRIENDLY_NAME = 'Network Device';
 
 /** What the answers depend on. */
 export interface OidState {
+  readonly knobs: HostKnobs;
   readonly mtu: number;
   /** Queues that the device may have. */
   readonly queuesMax: number;

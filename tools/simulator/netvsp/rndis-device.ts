@@ -27,6 +27,7 @@ import {
 import type { Struct } from '../../../src/wire.ts';
 import { putFields } from '../base/put-fields.ts';
 import { HostOid, HostStatus } from './host-protocol.ts';
+import { PacketFilter } from './packet-filter.ts';
 import { OID_DATA_MAX, putOffload, queryOid, type OidAnswer, type OidState } from './oids.ts';
 
 /** SET_EX, which NDIS has and nobody answers. */
@@ -68,7 +69,6 @@ export const RNDIS_FATAL = -1;
 
 export class RndisDevice {
   readonly #state: OidState;
-  readonly #resetAnswered: () => boolean;
   readonly #listener: RndisListener;
   /** The last answer or indication. */
   readonly answer = new Uint8Array(RNDIS_ANSWER_MAX);
@@ -79,25 +79,24 @@ export class RndisDevice {
     status: 0,
   };
   initialised = false;
-  /** OID_GEN_CURRENT_PACKET_FILTER as the guest has set it; 0 receives nothing. */
-  filter = 0;
+  /** OID_GEN_CURRENT_PACKET_FILTER as the guest has set it. */
+  readonly filter: PacketFilter;
   /** Why {@link handle} returned {@link RNDIS_FATAL}. */
   fatal = '';
   /** Answers to the host's own keepalives. */
   keepaliveAnswers = 0;
   #keepalives = 0;
 
-  /** `resetAnswered` says whether a RESET is answered, or the end of the channel. */
-  constructor(state: OidState, resetAnswered: () => boolean, listener: RndisListener) {
+  constructor(state: OidState, listener: RndisListener) {
     this.#state = state;
-    this.#resetAnswered = resetAnswered;
     this.#listener = listener;
+    this.filter = new PacketFilter(state.address, () => state.knobs.packetFilter === 'bits');
   }
 
   /** As after opening the channel. */
   reset(): void {
     this.initialised = false;
-    this.filter = 0;
+    this.filter.bits = 0;
     this.keepaliveAnswers = 0;
     this.#keepalives = 0;
   }
@@ -215,7 +214,7 @@ export class RndisDevice {
     switch (oid) {
       case Oid.GEN_CURRENT_PACKET_FILTER:
         if (info.byteLength < 4) return HostStatus.INVALID_DATA;
-        this.filter = info.getUint32(0, true);
+        this.filter.bits = info.getUint32(0, true);
         this.#listener.filterChanged();
         return RndisStatus.SUCCESS;
       case HostOid.GEN_RECEIVE_SCALE_PARAMETERS:
@@ -238,7 +237,7 @@ export class RndisDevice {
   }
 
   #reset(): number {
-    if (!this.#resetAnswered())
+    if (this.#state.knobs.rndisReset === 'fatal')
       return this.#die('this host takes no RNDIS RESET (knob rndisReset)');
     // Addresses and filter survive, so there is nothing that the guest has to say again
     this.#begin(RndisType.RESET_CMPLT, RndisResetComplete.size);

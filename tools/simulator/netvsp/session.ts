@@ -174,13 +174,17 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
     if (this.receives === undefined || !this.control.rndis.initialised)
       return 'device not initialised';
     if (this.receives.buffer.revoked) return 'receive buffer revoked';
-    if (this.control.rndis.filter === 0) return 'packet filter is 0';
+    if (this.control.rndis.filter.bits === 0) return 'packet filter is 0';
     if (this.virtualFunction.path === DataPath.VF) return 'data path is the virtual function';
     return undefined;
   }
 
   /** A frame for the guest, which is not {@link deaf}. False if it was dropped. */
   deliver(frame: Uint8Array): boolean {
+    if (!this.control.rndis.filter.passes(frame)) {
+      this.dropped(1, 'packet filter');
+      return false;
+    }
     return this.subchannels.receiverOf(frame, this.receives!).deliver(frame);
   }
 

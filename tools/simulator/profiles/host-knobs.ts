@@ -61,6 +61,8 @@ export const WINDOWS: HostKnobs = {
   linkAnnouncement: 'initialise',
   controlSections: 0,
   failedBuffer: 'answer',
+  packetFilter: 'bits',
+  hashlessScaling: 'refuse',
 };
 
 /** QEMU's VMBus (`hw/hyperv`) on KVM: old and forgiving. */
@@ -105,4 +107,6 @@ export const OPENVMM: HostKnobs = {
   linkAnnouncement: 'never',
   controlSections: 16,
   failedBuffer: 'fatal',
+  packetFilter: 'any',
+  hashlessScaling: 'disable',
 };

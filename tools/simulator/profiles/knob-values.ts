@@ -180,6 +180,14 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
     text: 'a buffer that cannot be used: answered with a failure, or the end of the channel',
     only: ['answer', 'fatal'],
   },
+  packetFilter: {
+    text: 'the packet filter: each bit counts, or only whether it is zero',
+    only: ['bits', 'any'],
+  },
+  hashlessScaling: {
+    text: 'receive scaling without a hash: refused, or switched off',
+    only: ['refuse', 'disable'],
+  },
 };
 
 /** Whether there is a knob of this name. */

@@ -116,6 +116,13 @@ export interface HostKnobs {
   readonly controlSections: number;
   /** A receive or send buffer that cannot be used: NVSP_STAT_FAIL, or the end of the channel. */
   readonly failedBuffer: 'answer' | 'fatal';
+  /** The packet filter: each bit counts (NDIS), or only whether it is zero (OpenVMM's netvsp). */
+  readonly packetFilter: 'bits' | 'any';
+  /**
+   * Receive scaling with a hash function or type of 0: refused with 0xc000000d (a log of a Windows
+   * host; inferred), or switched off (OpenVMM).
+   */
+  readonly hashlessScaling: 'refuse' | 'disable';
 }
 
 /** A host generation. */

@@ -149,3 +149,57 @@ buffers('O-B2 OpenVMM: a buffer that is not whole pages, unknown or elsewhere is
 });
 
 buffers.run();
+
+const filter = suite('packet filter');
+
+const OWN = [0x00, 0x15, 0x5d, 0x01, 0x00, 0x00];
+const FOREIGN = [0x00, 0x15, 0x5d, 0x01, 0x00, 0x01];
+const BROADCAST = Array<number>(6).fill(0xff);
+const MULTICAST = [0x01, 0x00, 0x5e, 0x00, 0x00, 0xfb];
+const MULTICAST6 = [0x33, 0x33, 0x00, 0x00, 0x00, 0x01];
+
+/** Which of the five addresses are received at a filter. */
+function received(rig: NetRig, bits: number): string {
+  assert.is(rig.set(0x0001010e, words(bits)), 0);
+  return [OWN, FOREIGN, BROADCAST, MULTICAST, MULTICAST6]
+    .map((target) => {
+      const frame = pattern(60);
+      frame.set(target);
+      rig.host.deliver(frame);
+      const packets = rig.run();
+      for (const packet of packets) rig.complete(packet);
+      return packets.length > 0 ? '1' : '0';
+    })
+    .join('');
+}
+
+filter('L9 Linux: each bit of the filter lets its kind of frame through', () => {
+  const rig = new NetRig({ knobs: { packetFilter: 'bits' } });
+  rig.start();
+  for (const [bits, expected] of [
+    [0x01, '10000'],
+    [0x02, '00000'],
+    [0x04, '00011'],
+    [0x08, '00100'],
+    [0x09, '10100'],
+    [0x0d, '10111'],
+    [0x20, '11111'],
+    [0x2f, '11111'],
+    [0x40, '00000'],
+    [0x00, '00000'],
+  ] as const)
+    assert.is(received(rig, bits), expected, `filter 0x${bits.toString(16)}`);
+  assert.ok(rig.drops.includes('packet filter'));
+  assert.is(rig.device.state.sectionsInUse, 0);
+});
+
+filter('L9 OpenVMM: a filter that is not zero lets everything through', () => {
+  const rig = new NetRig({ knobs: { packetFilter: 'any' } });
+  rig.start();
+  assert.is(received(rig, 0x09), '11111');
+  assert.is(received(rig, 0), '00000');
+  assert.is(onProfiles('packetFilter')['server2012'], 'bits');
+  assert.is(onProfiles('packetFilter')['openvmm'], 'any');
+});
+
+filter.run();

@@ -60,6 +60,10 @@ const PLAIN: Partial<HostKnobs> = {
   failedBuffer: 'fatal',
   packetFilter: 'any',
   hashlessScaling: 'disable',
+  shortInit: 'answer',
+  queryBuffer: 'ignored',
+  malformedControl: 'fail',
+  objects: 'vmswitch',
 };
 
 export class NetRig {

@@ -11,7 +11,7 @@ import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import type { HostKnobs } from '../profiles/profile.ts';
 import type { LinkAnnouncer } from './link-announcer.ts';
 import type { Negotiation } from './negotiation.ts';
-import type { OidState } from './oids.ts';
+import type { OidState } from './oid-answer.ts';
 import type { ReceivePath } from './receive-path.ts';
 import { RNDIS_FATAL, RndisDevice, type RndisListener } from './rndis-device.ts';
 import type { ReceiveScaling } from './receive-scaling.ts';
@@ -75,7 +75,12 @@ export class ControlPath implements RndisListener {
   /** Take a control message of the guest. Returns what is wrong with it. */
   take(message: Uint8Array): string | undefined {
     const bad = this.rndis.check(message);
-    if (bad !== undefined) return bad;
+    if (bad !== undefined) {
+      const { knobs } = this.#device.services.profile;
+      if (knobs.malformedControl === 'fail' || !this.rndis.isShort(message)) return bad;
+      this.#host.die(bad);
+      return undefined;
+    }
     const type = new DataView(message.buffer).getUint32(RndisHeader.at.type, true);
     // HALT has no answer, and the device goes on until the channel is closed
     if (type === RndisType.HALT) return undefined;

@@ -26,9 +26,11 @@ import {
 } from '../../../src/rndis/protocol.ts';
 import type { Struct } from '../../../src/wire.ts';
 import { putFields } from '../base/put-fields.ts';
-import { HostOid, HostStatus } from './host-protocol.ts';
+import { HostOid, HostStatus, OFFLOAD_PARAMETERS_SIZE } from './host-protocol.ts';
 import { PacketFilter } from './packet-filter.ts';
-import { OID_DATA_MAX, putOffload, queryOid, type OidAnswer, type OidState } from './oids.ts';
+import { putOffload } from './offloads.ts';
+import type { OidAnswer, OidState } from './oid-answer.ts';
+import { OID_DATA_MAX, queryOid } from './oids.ts';
 
 /** SET_EX, which NDIS has and nobody answers. */
 const RNDIS_SET_EX = 9;
@@ -114,6 +116,14 @@ export class RndisDevice {
     return undefined;
   }
 
+  /** Whether a message is too short for its type, whatever length it claims. */
+  isShort(message: Uint8Array): boolean {
+    if (message.length < RndisHeader.size) return true;
+    const view = new DataView(message.buffer, message.byteOffset, message.length);
+    const type = view.getUint32(RndisHeader.at.type, true);
+    return message.length < (MESSAGE_SIZES[type] ?? RndisHeader.size);
+  }
+
   /**
    * Handle a control message that {@link check} let pass. Returns the length of the answer, 0 for
    * none, or {@link RNDIS_FATAL}.
@@ -186,7 +196,10 @@ export class RndisDevice {
   }
 
   #query(view: DataView): number {
-    queryOid(view.getUint32(RndisRequest.at.oid, true), this.#state, this.#oid);
+    if (this.#state.knobs.queryBuffer === 'checked' && !bufferFits(view)) {
+      this.#oid.length = 0;
+      this.#oid.status = RndisStatus.FAILURE;
+    } else queryOid(view.getUint32(RndisRequest.at.oid, true), this.#state, this.#oid);
     const length = RndisQueryComplete.size + this.#oid.length;
     this.#begin(RndisType.QUERY_CMPLT, RndisQueryComplete.size);
     this.#view.setUint32(RndisHeader.at.length, length, true);
@@ -218,7 +231,8 @@ export class RndisDevice {
         this.#listener.filterChanged();
         return RndisStatus.SUCCESS;
       case HostOid.GEN_RECEIVE_SCALE_PARAMETERS:
-        if (this.#state.ndisMajor < 6) return RndisStatus.NOT_SUPPORTED;
+        if (this.#state.ndisMajor < 6 && this.#state.knobs.objects === 'vmswitch')
+          return RndisStatus.NOT_SUPPORTED;
         return this.#state.setScaling(info);
       case HostOid.GEN_NETWORK_LAYER_ADDRESSES:
         return RndisStatus.SUCCESS;
@@ -227,8 +241,7 @@ export class RndisDevice {
         return configParameterFits(info) ? RndisStatus.SUCCESS : HostStatus.INVALID_DATA;
       // NDIS_OFFLOAD_PARAMETERS: nothing can be switched on, and a guest must not mind
       case HostOid.TCP_OFFLOAD_PARAMETERS:
-        if (info.byteLength < 4 || info.getUint16(2, true) > info.byteLength)
-          return HostStatus.INVALID_DATA;
+        if (!offloadParametersFit(info)) return HostStatus.INVALID_DATA;
         this.#listener.offloadsSet();
         return RndisStatus.SUCCESS;
       default:
@@ -275,4 +288,19 @@ function configParameterFits(info: DataView): boolean {
   const end = (offset: number, length: number) =>
     info.getUint32(offset, true) + info.getUint32(length, true);
   return end(0, 4) <= info.byteLength && end(12, 16) <= info.byteLength;
+}
+
+/** The information buffer of a QUERY lies behind the request and within the message. */
+function bufferFits(view: DataView): boolean {
+  const { at, size } = RndisRequest;
+  const begin = RNDIS_BODY + view.getUint32(at.infoOffset, true);
+  const end = begin + view.getUint32(at.infoLength, true);
+  return begin >= size && end <= view.getUint32(RndisHeader.at.length, true);
+}
+
+/** Header and all fields of revision 1 are there (OpenVMM `read_ndis_object`). */
+function offloadParametersFit(info: DataView): boolean {
+  if (info.byteLength < OFFLOAD_PARAMETERS_SIZE) return false;
+  const size = info.getUint16(2, true);
+  return size >= OFFLOAD_PARAMETERS_SIZE && size <= info.byteLength;
 }

@@ -27,7 +27,7 @@ import {
   OID_QUERY_EX,
   OID_QUERY_EX_COMPLETE,
 } from './host-protocol.ts';
-import { nvspMessageFault } from './guest-message-check.ts';
+import { isShortInit, nvspMessageFault } from './guest-message-check.ts';
 import { Negotiation } from './negotiation.ts';
 import { ReceivePath, type ReceiveHost } from './receive-path.ts';
 import type { ReceiveScaling } from './receive-scaling.ts';
@@ -305,6 +305,11 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
   /** An NVSP message. */
   #message(packet: GuestPacket): string | undefined {
     const { negotiation } = this;
+    const { knobs } = this.#services.profile;
+    if (knobs.shortInit === 'silent' && isShortInit(packet)) {
+      this.violation('nvsp', 'NVSP INIT in less than 32 bytes, which this host never answers');
+      return undefined;
+    }
     const wrong = nvspMessageFault(packet, negotiation.version);
     if (wrong !== undefined) return wrong;
     const type = packet.view.getUint32(packet.payloadOffset, true);
@@ -315,7 +320,7 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
       type === OID_QUERY_EX ||
       type === NvspType.SUBCHANNEL
     ) {
-      if (!negotiation.ready) return `NVSP type ${type} before the device was started`;
+      if (!negotiation.started) return `NVSP type ${type} before the device was started`;
       return this.#extension(type, packet);
     }
     const bad = negotiation.handle(type, packet);

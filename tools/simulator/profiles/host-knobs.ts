@@ -63,6 +63,10 @@ export const WINDOWS: HostKnobs = {
   failedBuffer: 'answer',
   packetFilter: 'bits',
   hashlessScaling: 'refuse',
+  shortInit: 'silent',
+  queryBuffer: 'checked',
+  malformedControl: 'fail',
+  objects: 'vmswitch',
 };
 
 /** QEMU's VMBus (`hw/hyperv`) on KVM: old and forgiving. */
@@ -109,4 +113,8 @@ export const OPENVMM: HostKnobs = {
   failedBuffer: 'fatal',
   packetFilter: 'any',
   hashlessScaling: 'disable',
+  shortInit: 'answer',
+  queryBuffer: 'ignored',
+  malformedControl: 'fatal',
+  objects: 'netvsp',
 };

@@ -188,6 +188,22 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
     text: 'receive scaling without a hash: refused, or switched off',
     only: ['refuse', 'disable'],
   },
+  shortInit: {
+    text: 'NVSP INIT in less than 32 bytes: never answered, or answered',
+    only: ['silent', 'answer'],
+  },
+  queryBuffer: {
+    text: 'QUERY whose buffer is not behind the request: fails, or nobody looks',
+    only: ['checked', 'ignored'],
+  },
+  malformedControl: {
+    text: 'a control message that is too short: fails, or the end of the channel',
+    only: ['fail', 'fatal'],
+  },
+  objects: {
+    text: "objects of the network device: those of Windows' switch, or OpenVMM's",
+    only: ['vmswitch', 'netvsp'],
+  },
 };
 
 /** Whether there is a knob of this name. */

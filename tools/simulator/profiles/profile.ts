@@ -123,6 +123,17 @@ export interface HostKnobs {
    * host; inferred), or switched off (OpenVMM).
    */
   readonly hashlessScaling: 'refuse' | 'disable';
+  /**
+   * NVSP INIT in less than 32 bytes: never answered (FreeBSD, OpenBSD: "Hypervisor would never
+   * reply"), or answered (OpenVMM).
+   */
+  readonly shortInit: 'silent' | 'answer';
+  /** QUERY whose buffer is not behind the request: fails (FreeBSD), or nobody looks (OpenVMM). */
+  readonly queryBuffer: 'checked' | 'ignored';
+  /** A control message that is too short: completed as failed, or the end of the channel. */
+  readonly malformedControl: 'fail' | 'fatal';
+  /** Objects of the device: those of Windows' switch (partly inferred), or OpenVMM's netvsp. */
+  readonly objects: 'vmswitch' | 'netvsp';
 }
 
 /** A host generation. */

@@ -16,6 +16,7 @@ import {
   RX_GPADL,
   RX_SET,
   TX_GPADL,
+  hex,
   init,
   pattern,
   words,
@@ -203,3 +204,126 @@ filter('L9 OpenVMM: a filter that is not zero lets everything through', () => {
 });
 
 filter.run();
+
+const strictness = suite('strictness');
+
+strictness('P-B6 FreeBSD, OpenBSD: an INIT in less than 32 bytes is never answered', () => {
+  for (const length of [4, 12, 16, 24]) {
+    const rig = new NetRig({ knobs: { shortInit: 'silent' } });
+    const short = words(1, NvspVersion.V5, NvspVersion.V5, 0, 0, 0).slice(0, 2 * length);
+    assert.equal(rig.inband(short), [], `${length} bytes`);
+    assert.not(rig.channel.dead);
+    assert.is(rig.device.state.version, 0);
+    assert.is(rig.violations.length, 1);
+    assert.is(rig.inband(init(NvspVersion.V5))[0]?.payload.slice(24, 32), words(1), '32 bytes');
+  }
+  const openvmm = new NetRig({ knobs: { shortInit: 'answer' } });
+  const [answer] = openvmm.inband(words(1, NvspVersion.V5, 0));
+  assert.is(answer?.payload.slice(24, 32), words(1));
+  assert.is(onProfiles('shortInit')['server2008'], 'silent');
+  assert.is(onProfiles('shortInit')['openvmm'], 'answer');
+});
+
+strictness('P-B7 FreeBSD: QUERY with a buffer that is not behind the request fails', () => {
+  const rig = new NetRig({ knobs: { queryBuffer: 'checked' } });
+  rig.start();
+  const query = (length: number, offset: number) =>
+    rig.control(words(4, 28, 0x77, 0x01010102, length, offset, 0)).answers;
+  const failed = [words(0x80000004, 24, 0x77, 0xc0000001, 0, 16)];
+  for (const [length, offset] of [
+    [0, 0],
+    [0, 4000],
+    [0, 19],
+    [0, 21],
+    [4, 20],
+    [0xffffffff, 20],
+    [0, 0xffffffff],
+  ] as const)
+    assert.equal(query(length, offset), failed, `${length} bytes at ${offset}`);
+  assert.is(query(0, 20)[0], words(0x80000004, 30, 0x77, 0, 6, 16) + '00155d010000');
+  const withBuffer = words(4, 34, 0x77, 0x01010102, 6, 20, 0) + '000000000000';
+  assert.is(rig.control(withBuffer).answers[0]?.slice(24, 32), words(0));
+  const openvmm = new NetRig({ knobs: { queryBuffer: 'ignored' } });
+  openvmm.start();
+  const ignored = openvmm.control(words(4, 28, 0x77, 0x01010102, 0, 4000, 0));
+  assert.is(ignored.answers[0]?.slice(24, 32), words(0));
+});
+
+strictness('P-B8 OpenVMM: offload parameters are at least those of revision 1', () => {
+  const rig = new NetRig();
+  rig.start();
+  for (const bad of ['80010400', '80011300' + '00'.repeat(15), '80011300' + '00'.repeat(16)])
+    assert.is(rig.set(0xfc01020c, bad), 0xc0010015, bad);
+  assert.is(rig.set(0xfc01020c, '80011500' + '00'.repeat(16)), 0xc0010015, 'not all there');
+  const { answers } = rig.control(
+    words(5, 48, 1, 0xfc01020c, 20, 20, 0) + '80011400' + '00'.repeat(16),
+  );
+  assert.is(answers[0], words(0x80000005, 16, 1, 0));
+});
+
+strictness('O-B1 OpenVMM: nothing of NVSP 4 and 5 before the device was started', () => {
+  for (const message of [words(133, 1, 0), words(131, 0, 0, 0, 0x10101), words(129, 0)]) {
+    const early = new NetRig();
+    early.negotiate(NvspVersion.V5);
+    assert.equal(early.inband(message), []);
+    assert.ok(early.channel.dead);
+
+    // Started by the send buffer, or by the first RNDIS packet
+    for (const start of ['send buffer', 'RNDIS']) {
+      const rig = new NetRig();
+      rig.negotiate(NvspVersion.V5);
+      if (start === 'RNDIS') rig.control(INITIALISE);
+      else rig.inband(words(104, TX_GPADL, 7));
+      assert.is(rig.inband(message).length, 1, start);
+      assert.not(rig.channel.dead, start);
+    }
+  }
+});
+
+strictness('O-B3 OpenVMM: a control message that is too short ends the channel there', () => {
+  for (const short of [words(4, 24, 1, 2, 3, 4), words(8, 8), words(2, 12, 1)])
+    for (const malformedControl of ['fail', 'fatal'] as const) {
+      const rig = new NetRig({ knobs: { malformedControl } });
+      rig.start();
+      rig.gpaDirect([short], 1);
+      assert.is(rig.channel.dead, malformedControl === 'fatal', short);
+    }
+});
+
+strictness('O-B8 OpenVMM: the objects of its netvsp', () => {
+  const rig = new NetRig({ knobs: { objects: 'netvsp' } });
+  rig.start();
+  assert.equal(rig.query(0x0001010d), { status: 0, data: text('Microsoft Corporation') });
+  for (const version of [0x00010110, 0x00010116])
+    assert.equal(rig.query(version), { status: 0, data: '0001' });
+  for (const counter of [0x01020101, 0x01020102, 0x01020103])
+    assert.equal(rig.query(counter), { status: 0, data: words(0) });
+  for (const unknown of [0x00020101, 0x00020102, 0x00020103, 0x00020104, 0x00020105])
+    assert.is(rig.query(unknown).status, 0xc00000bb);
+  rig.device.setLinkState(false);
+  rig.taken();
+  assert.is(rig.query(0x00010114).data, words(0), 'always connected');
+  assert.is(rig.query(0x00010207).data.slice(0, 32), '80012800' + words(1, 0, 0));
+  assert.is(rig.query(0x0101010a).data, 'a8011c00' + words(1, 2, 14, 1, 2, 14));
+  const list = rig.query(0x00010101).data;
+  assert.is(list.length / 8, 32 + 9 + 2);
+  assert.is(list.slice(0, 48), words(0x10101, 0x10102, 0x10103, 0x10104, 0x10105, 0x1010f));
+
+  // Objects of NDIS 6 whatever version the guest has, but not in its list
+  const old = new NetRig({ knobs: { objects: 'netvsp' } });
+  old.inband(init(NvspVersion.V1));
+  old.inband(words(100, 5, 1));
+  old.inband(words(101, RX_GPADL, RX_SET));
+  old.control(INITIALISE);
+  assert.is(old.query(0x00010101).data.length / 8, 32);
+  assert.is(old.query(0x00010207).status, 0);
+  assert.is(old.query(0xfc01020d).data.slice(0, 8), 'a7039c00');
+  assert.is(onProfiles('objects')['openvmm'], 'netvsp');
+});
+
+/** Characters as bytes, in hexadecimal. */
+function text(characters: string): string {
+  return hex(Uint8Array.from(characters, (character) => character.charCodeAt(0)));
+}
+
+strictness.run();

@@ -64,6 +64,9 @@ const PLAIN: Partial<HostKnobs> = {
   queryBuffer: 'ignored',
   malformedControl: 'fail',
   objects: 'vmswitch',
+  offloads: 'none',
+  vlanTag: 'frame',
+  hashInfo: false,
 };
 
 export class NetRig {

@@ -11,6 +11,7 @@ import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import type { HostKnobs } from '../profiles/profile.ts';
 import type { LinkAnnouncer } from './link-announcer.ts';
 import type { Negotiation } from './negotiation.ts';
+import type { Offloads } from './offloads.ts';
 import type { OidState } from './oid-answer.ts';
 import type { ReceivePath } from './receive-path.ts';
 import { RNDIS_FATAL, RndisDevice, type RndisListener } from './rndis-device.ts';
@@ -37,6 +38,7 @@ export interface ControlHost {
   /** Queues that the device may have, and how frames are spread over them. */
   readonly queuesMax: number;
   readonly scaling: ReceiveScaling;
+  readonly offloads: Offloads;
   /** The guest has initialised RNDIS. */
   started(): void;
   /** The packet filter has changed: what was received before goes out. */
@@ -195,6 +197,7 @@ function oidState(device: ControlDevice, negotiation: Negotiation, host: Control
   const { addresses, counts, link, services } = device;
   return {
     knobs: services.profile.knobs,
+    offloads: host.offloads,
     address: addresses.address,
     permanentAddress: addresses.permanentAddress,
     get queuesMax() {

@@ -45,6 +45,10 @@ const MTU_MAX = 9216;
 /** NDIS_CONFIG capability bit 2: the guest can use a virtual function. */
 const CAPABILITY_SRIOV = 1 << 2;
 
+/** Bit 3: it takes VLAN tags beside the frame; bit 7: coalesced segments (Linux). */
+const CAPABILITY_VLAN = 1 << 3;
+const CAPABILITY_RSC = 1 << 7;
+
 const NOTHING = new Uint8Array(0);
 
 export class Negotiation {
@@ -60,6 +64,8 @@ export class Negotiation {
   /** MTU with the Ethernet header. */
   mtu: number;
   sriov = false;
+  vlan = false;
+  rsc = false;
   /** NDIS version, 0 before the guest gave it. */
   ndisMajor = 0;
   ndisMinor = 0;
@@ -171,7 +177,10 @@ export class Negotiation {
     this.#configured = true;
     const mtu = field(packet, NvspNdisConfig.at.mtu);
     this.mtu = mtu >= MTU_DEFAULT && mtu <= MTU_MAX ? mtu : MTU_DEFAULT;
-    this.sriov = (field(packet, NvspNdisConfig.at.capabilities) & CAPABILITY_SRIOV) !== 0;
+    const capabilities = field(packet, NvspNdisConfig.at.capabilities);
+    this.sriov = (capabilities & CAPABILITY_SRIOV) !== 0;
+    this.vlan = (capabilities & CAPABILITY_VLAN) !== 0;
+    this.rsc = (capabilities & CAPABILITY_RSC) !== 0;
     return this.completeEmpty(packet);
   }
 

@@ -4,7 +4,7 @@
 
 import { MediaState, Oid, RndisStatus } from '../../../src/rndis/protocol.ts';
 import { HostOid } from './host-protocol.ts';
-import { putOffload } from './offloads.ts';
+import { putOffload, whichOffload } from './offloads.ts';
 import { objectHeader, putSpeed, type OidAnswer, type OidState } from './oid-answer.ts';
 import { putScaleCapabilities } from './receive-scaling.ts';
 
@@ -80,7 +80,7 @@ function queryNdis6(oid: number, state: OidState, answer: OidAnswer): boolean {
       return true;
     case HostOid.TCP_OFFLOAD_CURRENT_CONFIG:
     case HostOid.TCP_OFFLOAD_HARDWARE_CAPABILITIES:
-      answer.length = putOffload(state, view, 0);
+      answer.length = putOffload(state, view, 0, whichOffload(oid));
       return true;
     case HostOid.GEN_RECEIVE_SCALE_CAPABILITIES:
       answer.length = putScaleCapabilities(view, state.queuesMax);

@@ -7,9 +7,21 @@ import type { HostKnobs } from '../profiles/profile.ts';
 /** Speed of the link in bits per second: what a vNIC without a limit reports. */
 export const LINK_SPEED = 10_000_000_000;
 
+/** Offloads: bits of `Offload` that the host has and that are on, and coalescing. */
+export interface OffloadState {
+  readonly supported: number;
+  readonly transmit: number;
+  readonly receive: number;
+  readonly rscSupported: boolean;
+  coalesces(version: 4 | 6): boolean;
+  /** Takes NDIS_OFFLOAD_PARAMETERS of at least revision 1. */
+  set(info: DataView): void;
+}
+
 /** What the answers depend on. */
 export interface OidState {
   readonly knobs: HostKnobs;
+  readonly offloads: OffloadState;
   readonly mtu: number;
   /** Queues that the device may have. */
   readonly queuesMax: number;

@@ -9,7 +9,7 @@
 import { MediaState, Oid, RndisStatus } from '../../../src/rndis/protocol.ts';
 import { HostOid, HostStatus } from './host-protocol.ts';
 import { queryNetvspOid } from './netvsp-oids.ts';
-import { putOffload } from './offloads.ts';
+import { putOffload, whichOffload } from './offloads.ts';
 import { LINK_SPEED, objectHeader, putSpeed, type OidAnswer, type OidState } from './oid-answer.ts';
 import { supportedObjects } from './oid-lists.ts';
 import { putScaleCapabilities } from './receive-scaling.ts';
@@ -41,7 +41,7 @@ export function queryOid(oid: number, state: OidState, answer: OidAnswer): void 
       oid === HostOid.TCP_OFFLOAD_CURRENT_CONFIG ||
       oid === HostOid.TCP_OFFLOAD_HARDWARE_CAPABILITIES
     ) {
-      answer.length = putOffload(state, answer.view, 0);
+      answer.length = putOffload(state, answer.view, 0, whichOffload(oid));
       return;
     }
   }

@@ -28,6 +28,16 @@ export class ReceiveScaling {
   /** Queues by hash; empty: the guest has set none. */
   #table: Uint16Array = new Uint16Array(0);
 
+  /** Whether the guest has set parameters. */
+  get isSet(): boolean {
+    return this.#hashInformation !== 0;
+  }
+
+  /** Hash of a frame; 0 if it is not hashed. */
+  hashOf(frame: Uint8Array): number {
+    return this.#hash.of(frame);
+  }
+
   /** Queue of a frame out of `queues`, from 0. */
   queueOf(frame: Uint8Array, queues: number): number {
     if (queues === 1) return 0;

@@ -166,7 +166,7 @@ export class RndisDevice {
   indicateOffloads(malformed: boolean): number {
     const at = RndisIndicateStatus.size;
     this.indicate(RndisStatus.TASK_OFFLOAD_CURRENT_CONFIG);
-    const length = putOffload(this.#state, this.#view, at);
+    const length = putOffload(this.#state, this.#view, at, 'current');
     this.#view.setUint32(RndisIndicateStatus.at.bufferLength, length, true);
     this.#view.setUint32(RndisIndicateStatus.at.bufferOffset, at - RNDIS_BODY, true);
     if (!malformed) this.#view.setUint32(RndisHeader.at.length, at + length, true);
@@ -239,9 +239,10 @@ export class RndisDevice {
       // RNDIS_CONFIG_PARAMETER_INFO: where the name and the value lie, no parameter is used
       case HostOid.GEN_RNDIS_CONFIG_PARAMETER:
         return configParameterFits(info) ? RndisStatus.SUCCESS : HostStatus.INVALID_DATA;
-      // NDIS_OFFLOAD_PARAMETERS: nothing can be switched on, and a guest must not mind
+      // NDIS_OFFLOAD_PARAMETERS: what the host does not have stays off
       case HostOid.TCP_OFFLOAD_PARAMETERS:
         if (!offloadParametersFit(info)) return HostStatus.INVALID_DATA;
+        this.#state.offloads.set(info);
         this.#listener.offloadsSet();
         return RndisStatus.SUCCESS;
       default:

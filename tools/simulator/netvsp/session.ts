@@ -29,6 +29,8 @@ import {
 } from './host-protocol.ts';
 import { isShortInit, nvspMessageFault } from './guest-message-check.ts';
 import { Negotiation } from './negotiation.ts';
+import { Offloads } from './offloads.ts';
+import { ReceiveInfo } from './receive-info.ts';
 import { ReceivePath, type ReceiveHost } from './receive-path.ts';
 import type { ReceiveScaling } from './receive-scaling.ts';
 import { RETRY_TICKS, type QueueOwner } from './subchannel.ts';
@@ -61,7 +63,10 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
   readonly negotiation: Negotiation;
   readonly transmits: TransmitPath;
   readonly control: ControlPath;
+  readonly offloads: Offloads;
   readonly subchannels: Subchannels;
+  /** What is told of received frames. */
+  readonly info: ReceiveInfo;
   readonly virtualFunction: VirtualFunction;
   receives: ReceivePath | undefined;
   readonly #payload = new Uint8Array(NVSP_MESSAGE_SIZE_V6_1);
@@ -83,9 +88,12 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
       this.violation('nvsp', text),
     );
     this.negotiation = negotiation;
+    this.offloads = new Offloads(services.profile.knobs, negotiation);
     this.transmits = new TransmitPath(this, services, this.outbox, faults);
     this.control = new ControlPath(this, device, channel, negotiation);
     this.subchannels = new Subchannels(this, channel, this.outbox, device.queuesMax);
+    const { scaling } = this.subchannels;
+    this.info = new ReceiveInfo(services.profile.knobs, negotiation, this.offloads, scaling);
     this.virtualFunction = new VirtualFunction(services, this.outbox, negotiation, device.vfSerial);
   }
 
@@ -185,7 +193,8 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
       this.dropped(1, 'packet filter');
       return false;
     }
-    return this.subchannels.receiverOf(frame, this.receives!).deliver(frame);
+    const bare = this.info.untag(frame);
+    return this.subchannels.receiverOf(bare, this.receives!).deliver(bare, this.info.tag);
   }
 
   /** Read what the guest has sent, and answer. */
@@ -338,19 +347,11 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
   }
 
   #prepareReceives(): void {
-    const { receiveBuffer, mtu, messageSize } = this.negotiation;
-    if (this.receives !== undefined || receiveBuffer === undefined) return;
-    const { faults } = this.#device;
-    this.receives = new ReceivePath(
-      this.#device,
-      this.#services,
-      faults,
-      this.outbox,
-      receiveBuffer,
-      mtu,
-      messageSize,
-      0,
-    );
+    const { negotiation, outbox, info } = this;
+    if (this.receives !== undefined || negotiation.receiveBuffer === undefined) return;
+    const device = this.#device;
+    const { services, faults } = device;
+    this.receives = new ReceivePath(device, services, faults, outbox, negotiation, 0, info);
   }
 
   /** Messages of versions 4 and 5. */

@@ -67,6 +67,9 @@ export const WINDOWS: HostKnobs = {
   queryBuffer: 'checked',
   malformedControl: 'fail',
   objects: 'vmswitch',
+  offloads: 'rsc',
+  vlanTag: 'info',
+  hashInfo: true,
 };
 
 /** QEMU's VMBus (`hw/hyperv`) on KVM: old and forgiving. */
@@ -117,4 +120,7 @@ export const OPENVMM: HostKnobs = {
   queryBuffer: 'ignored',
   malformedControl: 'fatal',
   objects: 'netvsp',
+  offloads: 'none',
+  vlanTag: 'frame',
+  hashInfo: false,
 };

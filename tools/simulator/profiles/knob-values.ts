@@ -204,6 +204,15 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
     text: "objects of the network device: those of Windows' switch, or OpenVMM's",
     only: ['vmswitch', 'netvsp'],
   },
+  offloads: {
+    text: 'offloads that a guest may switch on: none, checksums, or coalescing (RSC) too',
+    only: ['none', 'checksum', 'rsc'],
+  },
+  vlanTag: {
+    text: 'the VLAN tag of a received frame: beside it for guests that ask, or in it',
+    only: ['info', 'frame'],
+  },
+  hashInfo: { text: 'tell the hash of received frames with receive scaling', only: YES_NO },
 };
 
 /** Whether there is a knob of this name. */

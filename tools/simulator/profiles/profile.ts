@@ -134,6 +134,15 @@ export interface HostKnobs {
   readonly malformedControl: 'fail' | 'fatal';
   /** Objects of the device: those of Windows' switch (partly inferred), or OpenVMM's netvsp. */
   readonly objects: 'vmswitch' | 'netvsp';
+  /**
+   * Offloads that a guest may switch on: none (OpenVMM without a back end that has them),
+   * checksums, or also the coalescing of received segments (Windows, from NVSP 6.1 on; Linux).
+   */
+  readonly offloads: 'none' | 'checksum' | 'rsc';
+  /** A VLAN tag of a received frame: beside it for guests that ask (Windows), or in it. */
+  readonly vlanTag: 'info' | 'frame';
+  /** Tell the hash of received frames while receive scaling is on (FreeBSD, DPDK read it). */
+  readonly hashInfo: boolean;
 }
 
 /** A host generation. */

@@ -70,6 +70,7 @@ export const WINDOWS: HostKnobs = {
   offloads: 'rsc',
   vlanTag: 'info',
   hashInfo: true,
+  shutdownFlags: 'by-version',
 };
 
 /** QEMU's VMBus (`hw/hyperv`) on KVM: old and forgiving. */
@@ -123,4 +124,5 @@ export const OPENVMM: HostKnobs = {
   offloads: 'none',
   vlanTag: 'frame',
   hashInfo: false,
+  shutdownFlags: 'always',
 };

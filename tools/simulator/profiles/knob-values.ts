@@ -213,6 +213,10 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
     only: ['info', 'frame'],
   },
   hashInfo: { text: 'tell the hash of received frames with receive scaling', only: YES_NO },
+  shutdownFlags: {
+    text: 'restart and hibernate in a shutdown request: by the version agreed, or always',
+    only: ['by-version', 'always'],
+  },
 };
 
 /** Whether there is a knob of this name. */

@@ -143,6 +143,14 @@ export interface HostKnobs {
   readonly vlanTag: 'info' | 'frame';
   /** Tell the hash of received frames while receive scaling is on (FreeBSD, DPDK read it). */
   readonly hashInfo: boolean;
+
+  // --- integration services ---
+
+  /**
+   * RESTART and HIBERNATE of a shutdown request: only at message versions that have them (3.1 and
+   * 3.2; OpenBSD and FreeBSD answer E_FAIL below), or whatever was agreed (OpenVMM).
+   */
+  readonly shutdownFlags: 'by-version' | 'always';
 }
 
 /** A host generation. */

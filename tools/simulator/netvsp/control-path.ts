@@ -11,7 +11,7 @@ import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import type { HostKnobs } from '../profiles/profile.ts';
 import type { LinkAnnouncer } from './link-announcer.ts';
 import type { Negotiation } from './negotiation.ts';
-import type { Offloads } from './offloads.ts';
+import type { Offloads } from './offloads/offloads.ts';
 import type { OidState } from './oid-answer.ts';
 import type { ReceivePath } from './receive-path.ts';
 import { RNDIS_FATAL, RndisDevice, type RndisListener } from './rndis-device.ts';

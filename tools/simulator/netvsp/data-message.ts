@@ -10,7 +10,7 @@ import {
   RndisType,
 } from '../../../src/rndis/protocol.ts';
 import type { GuestMessage } from './guest-message.ts';
-import { NO_TAG } from './vlan.ts';
+import { NO_TAG } from './offloads/vlan.ts';
 
 /** Longest per-packet information in front of a frame; real hosts have about ten kinds. */
 export const PACKET_INFO_MAX = 1024;

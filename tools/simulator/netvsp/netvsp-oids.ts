@@ -4,7 +4,7 @@
 
 import { MediaState, Oid, RndisStatus } from '../../../src/rndis/protocol.ts';
 import { HostOid } from './host-protocol.ts';
-import { putOffload, whichOffload } from './offloads.ts';
+import { putOffload, whichOffload } from './offloads/offloads.ts';
 import { objectHeader, putSpeed, type OidAnswer, type OidState } from './oid-answer.ts';
 import { putScaleCapabilities } from './receive-scaling.ts';
 

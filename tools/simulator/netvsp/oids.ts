@@ -9,7 +9,7 @@
 import { MediaState, Oid, RndisStatus } from '../../../src/rndis/protocol.ts';
 import { HostOid, HostStatus } from './host-protocol.ts';
 import { queryNetvspOid } from './netvsp-oids.ts';
-import { putOffload, whichOffload } from './offloads.ts';
+import { putOffload, whichOffload } from './offloads/offloads.ts';
 import { LINK_SPEED, objectHeader, putSpeed, type OidAnswer, type OidState } from './oid-answer.ts';
 import { supportedObjects } from './oid-lists.ts';
 import { putScaleCapabilities } from './receive-scaling.ts';

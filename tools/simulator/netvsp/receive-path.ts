@@ -13,8 +13,8 @@ import { RANGES_MAX } from '../profiles/knob-values.ts';
 import { DataHeader, PacketInfo } from './data-message.ts';
 import type { FaultVerdict, NetVspFaults, OutgoingMessage, Outbox } from './faults.ts';
 import { SUB_ALLOCATION_DATA_OFFSET, type ReceiveBuffer } from './receive-buffer.ts';
-import type { ReceiveInfo } from './receive-info.ts';
-import { SegmentRun } from './segment-run.ts';
+import type { ReceiveInfo } from './offloads/receive-info.ts';
+import { SegmentRun } from './offloads/segment-run.ts';
 import { TransferPages } from './transfer-pages.ts';
 
 /** Information of a piece of a packet (Linux `rndis_pktinfo_id`): version, flags, number. */

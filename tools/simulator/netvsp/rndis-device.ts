@@ -28,7 +28,7 @@ import type { Struct } from '../../../src/wire.ts';
 import { putFields } from '../base/put-fields.ts';
 import { HostOid, HostStatus, OFFLOAD_PARAMETERS_SIZE } from './host-protocol.ts';
 import { PacketFilter } from './packet-filter.ts';
-import { putOffload } from './offloads.ts';
+import { putOffload } from './offloads/offloads.ts';
 import type { OidAnswer, OidState } from './oid-answer.ts';
 import { OID_DATA_MAX, queryOid } from './oids.ts';
 

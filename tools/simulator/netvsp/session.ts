@@ -29,8 +29,8 @@ import {
 } from './host-protocol.ts';
 import { isShortInit, nvspMessageFault } from './guest-message-check.ts';
 import { Negotiation } from './negotiation.ts';
-import { Offloads } from './offloads.ts';
-import { ReceiveInfo } from './receive-info.ts';
+import { Offloads } from './offloads/offloads.ts';
+import { ReceiveInfo } from './offloads/receive-info.ts';
 import { ReceivePath, type ReceiveHost } from './receive-path.ts';
 import type { ReceiveScaling } from './receive-scaling.ts';
 import { RETRY_TICKS, type QueueOwner } from './subchannel.ts';

@@ -18,7 +18,7 @@ import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import { Outbox, type NetVspFaults } from './faults.ts';
 import { takeCompletion } from './guest-completion.ts';
 import type { Negotiation } from './negotiation.ts';
-import type { ReceiveInfo } from './receive-info.ts';
+import type { ReceiveInfo } from './offloads/receive-info.ts';
 import { ReceivePath, type ReceiveHost } from './receive-path.ts';
 import { TRANSMITS_MAX, TransmitPath, type TransmitHost } from './transmit-path.ts';
 

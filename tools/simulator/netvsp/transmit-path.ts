@@ -24,8 +24,8 @@ import { DataMessage } from './data-message.ts';
 import { NO_ROOM, type NetVspFaults, type Outbox } from './faults.ts';
 import { GpaRanges, RangeResult } from './gpa-ranges.ts';
 import { GuestMessage } from './guest-message.ts';
-import { ipFrame, putIpChecksum, putTransportChecksum } from './ip-frame.ts';
-import { NO_TAG, TAG_SIZE, insertTag } from './vlan.ts';
+import { ipFrame, putIpChecksum, putTransportChecksum } from './offloads/ip-frame.ts';
+import { NO_TAG, TAG_SIZE, insertTag } from './offloads/vlan.ts';
 
 /** Bytes in a section of the send buffer (OpenVMM). */
 export const SEND_SECTION_SIZE = 6144;

@@ -27,7 +27,7 @@ export class HeartbeatHost extends IcHost {
     super({
       name: 'heartbeat',
       interfaceId: DeviceClass.HEARTBEAT,
-      instanceId: 'fd149e91-82e0-4a7d-afa6-2a4166cbd7c1',
+      instanceId: 'fd149e91-82e0-4a7d-afa6-2a4166cbd7c0',
       type: IcType.HEARTBEAT,
       messageVersions: HEARTBEAT_VERSIONS,
     });

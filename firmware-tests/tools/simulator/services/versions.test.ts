@@ -18,7 +18,7 @@ import {
   TIME_SYNC_VERSIONS,
   versionsOf,
 } from '../../../../tools/simulator/services/ic-versions.ts';
-import { profileNamed } from '../../../../tools/simulator/profiles/profiles.ts';
+import { PROFILES, profileNamed } from '../../../../tools/simulator/profiles/profiles.ts';
 import { UtilityRig } from '../../../rigs/utility-rig.ts';
 
 const versions = suite('host: versions of integration services');
@@ -95,6 +95,19 @@ versions('P-B3 OpenBSD, FreeBSD: no RESTART and no HIBERNATE below 3.1 and 3.2',
       if (request !== undefined) assert.is(request.message[28 + 8]! & 0x6, flag);
       assert.is(device.reason !== '', expected === 'unsupported');
     }
+});
+
+versions('L8 Linux: the heartbeat of every machine is served, and told what it is', () => {
+  for (const { name } of PROFILES.filter(({ vmbusVersions }) => vmbusVersions.length > 3)) {
+    const rig = new UtilityRig({ devices: [], host: name });
+    const heartbeat = new HeartbeatService();
+    rig.probe([heartbeat]);
+    rig.run(5000);
+    const beats = rig.packets.filter(({ from, message }) => from === 'guest' && message[12] === 1);
+    assert.is(beats.length, 3, `${name}: at once, then every two seconds`);
+    assert.equal(rig.violations, []);
+    rig.finish();
+  }
 });
 
 versions.run();

@@ -6,7 +6,7 @@
  * The first range has the headers, with the length of the whole; the others have data alone.
  */
 
-import { IpProtocol } from '../../../src/net/protocol.ts';
+import { IpProtocol } from '../../../../src/net/protocol.ts';
 import {
   ETHERNET_SIZE,
   ipChecksumIsRight,

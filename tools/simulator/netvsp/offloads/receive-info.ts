@@ -6,12 +6,12 @@
  * for it.
  */
 
-import { IpProtocol } from '../../../src/net/protocol.ts';
-import type { HostKnobs } from '../profiles/profile.ts';
-import { PacketInfo, type DataHeader } from './data-message.ts';
+import { IpProtocol } from '../../../../src/net/protocol.ts';
+import type { HostKnobs } from '../../profiles/profile.ts';
+import { PacketInfo, type DataHeader } from '../data-message.ts';
 import { ipChecksumIsRight, ipFrame, transportChecksumIsRight, type IpFrame } from './ip-frame.ts';
 import { Offload, type Offloads } from './offloads.ts';
-import type { ReceiveScaling } from './receive-scaling.ts';
+import type { ReceiveScaling } from '../receive-scaling.ts';
 import { NO_TAG, tagOf, withoutTag } from './vlan.ts';
 
 /** Checksum information of a received frame (Linux `ndis_tcp_ip_checksum_info`). */

@@ -6,10 +6,10 @@
  * of Linux `hyperv_net.h` (`ndis_offload`, `ndis_offload_params`) and OpenVMM `rndisprot.rs`.
  */
 
-import { NvspVersion } from '../../../src/netvsc/protocol.ts';
-import type { HostKnobs } from '../profiles/profile.ts';
-import { HostOid } from './host-protocol.ts';
-import { objectHeader, type OffloadState, type OidState } from './oid-answer.ts';
+import { NvspVersion } from '../../../../src/netvsc/protocol.ts';
+import type { HostKnobs } from '../../profiles/profile.ts';
+import { HostOid } from '../host-protocol.ts';
+import { objectHeader, type OffloadState, type OidState } from '../oid-answer.ts';
 
 /** Bits of what is on. */
 export const Offload = { IPV4: 1, TCP4: 2, UDP4: 4, TCP6: 8, UDP6: 16 } as const;

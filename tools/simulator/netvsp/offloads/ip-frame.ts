@@ -8,7 +8,7 @@ import {
   IPV4_FRAGMENT_MASK,
   IpProtocol,
   Ipv4Header,
-} from '../../../src/net/protocol.ts';
+} from '../../../../src/net/protocol.ts';
 
 export const ETHERNET_SIZE = EthernetHeader.size;
 export const ETHERTYPE_IPV6 = 0x86dd;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** The VLAN tag of a frame (802.1Q), and how per-packet information has it (Linux `hyperv_net.h`). */
+/** The VLAN tag of a frame (802.1Q), and as per-packet information (Linux `hyperv_net.h`). */
 
 import { putWord, word } from './ip-frame.ts';
 

@@ -29,7 +29,10 @@ import { Subchannel, type QueueOwner } from './subchannel.ts';
 /** Most queues of a NIC, the primary channel among them (OpenVMM; Linux `VRSS_CHANNEL_MAX`). */
 export const QUEUES_MAX = 64;
 
-/** What is answered to SUBCHANNEL. */
+/**
+ * What is answered to SUBCHANNEL, in a message of the version agreed on. Undecided: below NVSP 6.1
+ * DPDK waits for 40 bytes, and OpenVMM sends 28, as this host does; no real host is recorded.
+ */
 export interface SubchannelAnswer {
   readonly status: number;
   readonly count: number;

@@ -55,6 +55,18 @@ const PLAIN: Partial<HostKnobs> = {
   cancelPacket: 'accept',
   rndisReset: 'answer',
   torndownWhileOpen: 'deferred',
+  linkAnnouncement: 'never',
+  controlSections: 16,
+  failedBuffer: 'fatal',
+  packetFilter: 'any',
+  hashlessScaling: 'disable',
+  shortInit: 'answer',
+  queryBuffer: 'ignored',
+  malformedControl: 'fail',
+  objects: 'vmswitch',
+  offloads: 'none',
+  vlanTag: 'frame',
+  hashInfo: false,
 };
 
 export class NetRig {

@@ -17,6 +17,7 @@ import type { Link } from './network/link.ts';
 import { NetVsp, type NetVspOptions } from './netvsp/netvsp.ts';
 import { Partition } from './hypervisor/partition.ts';
 import type { HostProfile } from './profiles/profile.ts';
+import { HeartbeatHost } from './services/heartbeat-host.ts';
 import type { SimulatedProcessor } from './hypervisor/simulated-processor.ts';
 import { inertDevice } from './vmbus-server/inert-device.ts';
 import { VmbusServer } from './vmbus-server/server.ts';
@@ -70,14 +71,15 @@ export class SimulatedMachine {
     this.partition = new Partition({ ...partition, wall });
     this.nics = links.map((link, nic) => new NetVsp({ nic, link, ...nics?.[nic] }));
 
-    // A heartbeat and a disk controller that nobody drives: guests must skip what they do not know
-    const inert = [
-      inertDevice(DeviceClass.HEARTBEAT, 'fd149e91-82e0-4a7d-afa6-2a4166cbd7c0'),
+    // A heartbeat, which is served for who opens it, and a disk controller that nobody drives:
+    // guests must skip what they do not know
+    const usual = [
+      new HeartbeatHost(),
       inertDevice(DeviceClass.SCSI, '9daf6514-5544-4d66-8f02-c33c7a102299', true),
     ];
     const given = (this.devices = devices ?? []);
     const taken = given.map(({ interfaceId }) => interfaceId);
-    const idle = inert.filter(({ interfaceId }) => !taken.includes(interfaceId));
+    const idle = usual.filter(({ interfaceId }) => !taken.includes(interfaceId));
     const all = [...idle, ...this.nics, ...given];
     this.vmbus = new VmbusServer(this.partition.services, all);
   }

@@ -8,9 +8,11 @@
 import { RndisHeader, RndisStatus, RndisType } from '../../../src/rndis/protocol.ts';
 import type { DeviceChannel } from '../vmbus-server/channel-interface.ts';
 import type { PartitionServices } from '../hypervisor/partition-interface.ts';
+import type { HostKnobs } from '../profiles/profile.ts';
 import type { LinkAnnouncer } from './link-announcer.ts';
 import type { Negotiation } from './negotiation.ts';
-import type { OidState } from './oids.ts';
+import type { Offloads } from './offloads/offloads.ts';
+import type { OidState } from './oid-answer.ts';
 import type { ReceivePath } from './receive-path.ts';
 import { RNDIS_FATAL, RndisDevice, type RndisListener } from './rndis-device.ts';
 import type { ReceiveScaling } from './receive-scaling.ts';
@@ -36,6 +38,7 @@ export interface ControlHost {
   /** Queues that the device may have, and how frames are spread over them. */
   readonly queuesMax: number;
   readonly scaling: ReceiveScaling;
+  readonly offloads: Offloads;
   /** The guest has initialised RNDIS. */
   started(): void;
   /** The packet filter has changed: what was received before goes out. */
@@ -55,6 +58,8 @@ export class ControlPath implements RndisListener {
   #justInitialised = false;
   #offloadsDue = false;
   #linkDue = false;
+  /** The host has told the state of the link of its own accord. */
+  #announced = false;
   #keepalivesDue = 0;
 
   constructor(
@@ -66,15 +71,18 @@ export class ControlPath implements RndisListener {
     this.#host = host;
     this.#device = device;
     this.#channel = channel;
-    const { knobs } = device.services.profile;
-    const state = oidState(device, negotiation, host);
-    this.rndis = new RndisDevice(state, () => knobs.rndisReset === 'answer', this);
+    this.rndis = new RndisDevice(oidState(device, negotiation, host), this);
   }
 
   /** Take a control message of the guest. Returns what is wrong with it. */
   take(message: Uint8Array): string | undefined {
     const bad = this.rndis.check(message);
-    if (bad !== undefined) return bad;
+    if (bad !== undefined) {
+      const { knobs } = this.#device.services.profile;
+      if (knobs.malformedControl === 'fail' || !this.rndis.isShort(message)) return bad;
+      this.#host.die(bad);
+      return undefined;
+    }
     const type = new DataView(message.buffer).getUint32(RndisHeader.at.type, true);
     // HALT has no answer, and the device goes on until the channel is closed
     if (type === RndisType.HALT) return undefined;
@@ -120,6 +128,7 @@ export class ControlPath implements RndisListener {
 
   filterChanged(): void {
     this.#host.flushReceives();
+    if (this.rndis.filter.bits !== 0) this.#announceAt('filter');
   }
 
   offloadsSet(): void {
@@ -171,19 +180,31 @@ export class ControlPath implements RndisListener {
       receives.precede(this.rndis.answer.slice(0, length));
     }
     this.#host.started();
+    this.#announceAt('initialise');
+  }
+
+  /** The state of the link is due, once, if this host tells it at this moment. */
+  #announceAt(moment: HostKnobs['linkAnnouncement']): void {
+    if (this.#announced || this.#device.services.profile.knobs.linkAnnouncement !== moment) return;
+    this.#announced = true;
+    this.#device.link.announced();
+    this.#linkDue = true;
   }
 }
 
 /** What the objects of the device show, read when they are asked for. */
 function oidState(device: ControlDevice, negotiation: Negotiation, host: ControlHost): OidState {
-  const { addresses, counts, link } = device;
+  const { addresses, counts, link, services } = device;
   return {
+    knobs: services.profile.knobs,
+    offloads: host.offloads,
     address: addresses.address,
     permanentAddress: addresses.permanentAddress,
     get queuesMax() {
       return host.queuesMax;
     },
-    setScaling: (info) => host.scaling.set(info, host.queuesMax),
+    setScaling: (info) =>
+      host.scaling.set(info, host.queuesMax, services.profile.knobs.hashlessScaling),
     get mtu() {
       return negotiation.mtu;
     },

@@ -10,13 +10,24 @@ import {
   RndisType,
 } from '../../../src/rndis/protocol.ts';
 import type { GuestMessage } from './guest-message.ts';
+import { NO_TAG } from './offloads/vlan.ts';
 
 /** Longest per-packet information in front of a frame; real hosts have about ten kinds. */
 export const PACKET_INFO_MAX = 1024;
 
-/** Checksum information (`PPI_TCP_IP_CHECKSUM`), 4 bytes: 0 is that nothing was checked. */
-const PPI_CHECKSUM = 0;
-const PPI_CHECKSUM_LENGTH = RndisPacketInfo.size + 4;
+/** Types of per-packet information of 4 bytes (Linux `ndis_per_pkt_info_type`). */
+export const PacketInfo = {
+  CHECKSUM: 0,
+  LARGE_SEND: 2,
+  VLAN: 6,
+  HASH: 8,
+  /** Of the host's own ("internal"): which piece of a packet this is. */
+  PACKET_ID: 0x80000001,
+} as const;
+const INFO_SIZE = RndisPacketInfo.size + 4;
+
+/** Most of them in front of a frame. */
+const INFOS_MAX = 4;
 
 /** One RNDIS_PACKET_MSG of the guest. */
 export class DataMessage {
@@ -29,6 +40,9 @@ export class DataMessage {
   /** Where the frame lies in the guest's message, and its length. */
   dataAt = 0;
   dataLength = 0;
+  /** Checksum information of the guest, 0 for none, and its VLAN information or NO_TAG. */
+  checksum = 0;
+  vlan = NO_TAG;
 
   /**
    * Read the message that begins at `at`. Returns what is wrong with it, or undefined. The checks
@@ -66,6 +80,8 @@ export class DataMessage {
 
   /** Per-packet information: well formed, and in the same piece of memory as the header. */
   #parseInfo(message: GuestMessage, at: number): string | undefined {
+    this.checksum = 0;
+    this.vlan = NO_TAG;
     const length = this.#view.getUint32(RndisPacket.at.ppiLength, true);
     const offset = RNDIS_BODY + this.#view.getUint32(RndisPacket.at.ppiOffset, true);
     const end = length === 0 ? RndisPacket.size : offset + length;
@@ -81,35 +97,68 @@ export class DataMessage {
       const data = this.#infoView.getUint32(i + RndisPacketInfo.at.dataOffset, true);
       if (size < RndisPacketInfo.size || size > length - i || data > size)
         return `per-packet information of ${size} bytes`;
+      const type = this.#infoView.getUint32(i + RndisPacketInfo.at.type, true);
+      const bad = this.#take(type, i + data, size - data);
+      if (bad !== undefined) return bad;
       i += size;
     }
     return undefined;
   }
+
+  /** What the guest asks for its frame. Returns what is wrong with it. */
+  #take(type: number, at: number, length: number): string | undefined {
+    const { CHECKSUM, LARGE_SEND, VLAN } = PacketInfo;
+    if (type === LARGE_SEND) return 'large send offload, which this host does not offer';
+    if (type !== CHECKSUM && type !== VLAN) return undefined;
+    if (length < 4) return `per-packet information of type ${type} with ${length} bytes`;
+    const value = this.#infoView.getUint32(at, true);
+    if (type === CHECKSUM) this.checksum = value;
+    else this.vlan = value;
+    return undefined;
+  }
 }
 
-/** The header of a message for the guest, with or without per-packet information. */
+/** The header of a message for the guest, and the information behind it. */
 export class DataHeader {
-  readonly bytes: Uint8Array;
-  readonly #view: DataView;
+  readonly bytes = new Uint8Array(RndisPacket.size + INFOS_MAX * INFO_SIZE);
+  readonly #view = new DataView(this.bytes.buffer);
+  /** Bytes of header and information. */
+  length = RndisPacket.size;
 
-  constructor(withInfo: boolean) {
-    const size = RndisPacket.size + (withInfo ? PPI_CHECKSUM_LENGTH : 0);
-    this.bytes = new Uint8Array(size);
-    this.#view = new DataView(this.bytes.buffer);
+  constructor() {
     this.#view.setUint32(RndisHeader.at.type, RndisType.PACKET, true);
-    if (!withInfo) return;
-    this.#view.setUint32(RndisPacket.at.ppiOffset, RndisPacket.size - RNDIS_BODY, true);
-    this.#view.setUint32(RndisPacket.at.ppiLength, PPI_CHECKSUM_LENGTH, true);
-    const at = RndisPacket.size;
-    this.#view.setUint32(at + RndisPacketInfo.at.size, PPI_CHECKSUM_LENGTH, true);
-    this.#view.setUint32(at + RndisPacketInfo.at.type, PPI_CHECKSUM, true);
+  }
+
+  /** Begin a message without information. */
+  begin(): void {
+    this.length = RndisPacket.size;
+  }
+
+  /** Whether information of a type was added. */
+  has(type: number): boolean {
+    for (let at = RndisPacket.size; at < this.length; at += INFO_SIZE)
+      if (this.#view.getUint32(at + RndisPacketInfo.at.type, true) === type) return true;
+    return false;
+  }
+
+  /** Add information of 4 bytes: a type of {@link PacketInfo}, at most {@link INFOS_MAX}. */
+  add(type: number, value: number): void {
+    const at = this.length;
+    this.#view.setUint32(at + RndisPacketInfo.at.size, INFO_SIZE, true);
+    this.#view.setUint32(at + RndisPacketInfo.at.type, type, true);
     this.#view.setUint32(at + RndisPacketInfo.at.dataOffset, RndisPacketInfo.size, true);
+    this.#view.setUint32(at + RndisPacketInfo.size, value, true);
+    this.length += INFO_SIZE;
   }
 
   /** Set the length of the message, where its data begins from its start, and their length. */
   set(length: number, dataAt: number, dataLength: number): void {
+    const info = this.length - RndisPacket.size;
+    const infoAt = info === 0 ? 0 : RndisPacket.size - RNDIS_BODY;
     this.#view.setUint32(RndisHeader.at.length, length, true);
     this.#view.setUint32(RndisPacket.at.dataOffset, dataAt - RNDIS_BODY, true);
     this.#view.setUint32(RndisPacket.at.dataLength, dataLength, true);
+    this.#view.setUint32(RndisPacket.at.ppiOffset, infoAt, true);
+    this.#view.setUint32(RndisPacket.at.ppiLength, info, true);
   }
 }

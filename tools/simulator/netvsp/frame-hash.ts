@@ -12,7 +12,7 @@ import {
   IpProtocol,
   Ipv4Header,
 } from '../../../src/net/protocol.ts';
-import { HASH_KEY_SIZE } from './host-protocol.ts';
+import { HASH_KEY_SIZE, HashType } from './host-protocol.ts';
 
 const ETHERNET_SIZE = EthernetHeader.size;
 const ETHERTYPE_IPV6 = 0x86dd;
@@ -28,7 +28,18 @@ export const DEFAULT_KEY: readonly number[] = [
   ...[0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa],
 ];
 
+/** By addresses, of each IP version. */
+const IPV6 = HashType.IPV6 | HashType.IPV6_EX;
+const TCP_IPV6 = HashType.TCP_IPV6 | HashType.TCP_IPV6_EX;
+const UDP_IPV6 = HashType.UDP_IPV6 | HashType.UDP_IPV6_EX;
+
+/** What a host hashes that was not told: all that it can. */
+export const ALL_HASH_TYPES =
+  HashType.IPV4 | HashType.TCP_IPV4 | HashType.UDP_IPV4 | IPV6 | TCP_IPV6 | UDP_IPV6;
+
 export class FrameHash {
+  /** Bits of {@link HashType}: what the guest asks for. */
+  types = ALL_HASH_TYPES;
   readonly #key = Uint8Array.from(DEFAULT_KEY);
   /** State of the hash that is being made. */
   #hash = 0;
@@ -55,24 +66,31 @@ export class FrameHash {
   #ipv4(frame: Uint8Array): void {
     const at = ETHERNET_SIZE;
     if (frame.length < at + IPV4_SIZE) return;
-    this.#add(frame, at + 12, 8);
-
     // Of fragments only the first has ports: none is hashed by them
     const fragment = ((frame[at + 6]! << 8) | frame[at + 7]!) & IPV4_FRAGMENT_MASK;
+    const protocol = fragment === 0 ? frame[at + 9]! : 0;
     const ports = at + (frame[at]! & 0xf) * 4;
-    if (fragment === 0) this.#addPorts(frame, frame[at + 9]!, ports);
+    const { IPV4, TCP_IPV4, UDP_IPV4 } = HashType;
+    const byPorts = frame.length >= ports + 4 && this.#wants(protocol, TCP_IPV4, UDP_IPV4);
+    if (!byPorts && (this.types & IPV4) === 0) return;
+    this.#add(frame, at + 12, 8);
+    if (byPorts) this.#add(frame, ports, 4);
   }
 
   #ipv6(frame: Uint8Array): void {
     const at = ETHERNET_SIZE;
     if (frame.length < at + IPV6_SIZE) return;
+    const ports = at + IPV6_SIZE;
+    const byPorts = frame.length >= ports + 4 && this.#wants(frame[at + 6]!, TCP_IPV6, UDP_IPV6);
+    if (!byPorts && (this.types & IPV6) === 0) return;
     this.#add(frame, at + 8, 32);
-    this.#addPorts(frame, frame[at + 6]!, at + IPV6_SIZE);
+    if (byPorts) this.#add(frame, ports, 4);
   }
 
-  #addPorts(frame: Uint8Array, protocol: number, at: number): void {
-    if (protocol !== IpProtocol.TCP && protocol !== IpProtocol.UDP) return;
-    if (frame.length >= at + 4) this.#add(frame, at, 4);
+  /** Whether the ports of a protocol are hashed. */
+  #wants(protocol: number, tcp: number, udp: number): boolean {
+    if (protocol === IpProtocol.TCP) return (this.types & tcp) !== 0;
+    return protocol === IpProtocol.UDP && (this.types & udp) !== 0;
   }
 
   /** Each bit that is set adds the 32 bits of the key that begin at its place. */

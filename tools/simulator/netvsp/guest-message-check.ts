@@ -3,6 +3,7 @@
 /** What is wrong with an NVSP message of the guest before its contents are looked at. */
 
 import {
+  NVSP_MESSAGE_SIZE,
   NvspInit,
   NvspNdisConfig,
   NvspNdisVersion,
@@ -41,4 +42,11 @@ export function nvspMessageFault(packet: GuestPacket, version: number): string |
     return `NVSP type ${type} at version 0x${version.toString(16)}`;
   if (length < known[1]) return `NVSP type ${type} of ${length} bytes`;
   return undefined;
+}
+
+/** Whether a packet is an INIT that is shorter than a message of NVSP 1 on the ring. */
+export function isShortInit(packet: GuestPacket): boolean {
+  const length = packet.length - packet.payloadOffset;
+  if (length < 4 || length >= NVSP_MESSAGE_SIZE) return false;
+  return packet.view.getUint32(packet.payloadOffset, true) === NvspType.INIT;
 }

@@ -72,9 +72,24 @@ export const ReceiveScaleParameters = struct('NDIS_RECEIVE_SCALE_PARAMETERS', 28
 
 /** ReceiveScaleParameters.flags. */
 export const ReceiveScaleFlag = {
+  HASH_UNCHANGED: 0x2,
   TABLE_UNCHANGED: 0x4,
   KEY_UNCHANGED: 0x8,
   DISABLE: 0x10,
+} as const;
+
+/** ReceiveScaleParameters.hashInformation: the function, and what is hashed (`ntddndis.h`). */
+export const HASH_FUNCTION_MASK = 0xff;
+export const HashType = {
+  IPV4: 0x100,
+  TCP_IPV4: 0x200,
+  IPV6: 0x400,
+  IPV6_EX: 0x800,
+  TCP_IPV6: 0x1000,
+  TCP_IPV6_EX: 0x2000,
+  UDP_IPV4: 0x4000,
+  UDP_IPV6: 0x8000,
+  UDP_IPV6_EX: 0x10000,
 } as const;
 
 /** Bytes of the hash key. */
@@ -82,6 +97,9 @@ export const HASH_KEY_SIZE = 40;
 
 /** Most entries of a table of the guest: 32 bits each (OpenVMM takes 128). */
 export const RECEIVE_TABLE_MAX = 128;
+
+/** NDIS_OFFLOAD_PARAMETERS, revision 1. */
+export const OFFLOAD_PARAMETERS_SIZE = 20;
 
 /** Objects that only the host's side knows; the others stand in the firmware's definitions. */
 export const HostOid = {
@@ -94,6 +112,7 @@ export const HostOid = {
   GEN_VENDOR_DESCRIPTION: 0x0001010d,
   GEN_CURRENT_LOOKAHEAD: 0x0001010f,
   GEN_DRIVER_VERSION: 0x00010110,
+  GEN_PROTOCOL_OPTIONS: 0x00010112,
   GEN_MAC_OPTIONS: 0x00010113,
   GEN_MAXIMUM_SEND_PACKETS: 0x00010115,
   GEN_VENDOR_DRIVER_VERSION: 0x00010116,
@@ -102,6 +121,7 @@ export const HostOid = {
   GEN_LINK_STATE: 0x00010207,
   GEN_RECEIVE_SCALE_CAPABILITIES: 0x00010203,
   GEN_RECEIVE_SCALE_PARAMETERS: 0x00010204,
+  GEN_LINK_PARAMETERS: 0x00010208,
   GEN_RNDIS_CONFIG_PARAMETER: 0x0001021b,
   GEN_XMIT_OK: 0x00020101,
   GEN_RCV_OK: 0x00020102,
@@ -109,6 +129,13 @@ export const HostOid = {
   GEN_RCV_ERROR: 0x00020104,
   GEN_RCV_NO_BUFFER: 0x00020105,
   GEN_FRIENDLY_NAME: 0x00020216,
+  GEN_BYTES_RCV: 0x00020219,
+  GEN_BYTES_XMIT: 0x0002021a,
+  OID_802_3_MULTICAST_LIST: 0x01010103,
+  OFFLOAD_ENCAPSULATION: 0x0101010a,
+  OID_802_3_RCV_ERROR_ALIGNMENT: 0x01020101,
+  OID_802_3_XMIT_ONE_COLLISION: 0x01020102,
+  OID_802_3_XMIT_MORE_COLLISIONS: 0x01020103,
   TCP_OFFLOAD_CURRENT_CONFIG: 0xfc01020b,
   TCP_OFFLOAD_PARAMETERS: 0xfc01020c,
   TCP_OFFLOAD_HARDWARE_CAPABILITIES: 0xfc01020d,
@@ -118,4 +145,5 @@ export const HostOid = {
 export const HostStatus = {
   BAD_VERSION: 0xc0010004,
   INVALID_DATA: 0xc0010015,
+  INVALID_PARAMETER: 0xc000000d,
 } as const;

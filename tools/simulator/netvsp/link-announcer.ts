@@ -36,6 +36,11 @@ export class LinkAnnouncer {
     this.#last = -LINK_CHANGE_TICKS;
   }
 
+  /** The guest is told the state of this moment; changes are announced from here on. */
+  announced(): void {
+    this.told = this.up;
+  }
+
   /** The channel closes. */
   stop(): void {
     this.#listening = false;

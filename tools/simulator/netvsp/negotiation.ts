@@ -45,12 +45,18 @@ const MTU_MAX = 9216;
 /** NDIS_CONFIG capability bit 2: the guest can use a virtual function. */
 const CAPABILITY_SRIOV = 1 << 2;
 
+/** Bit 3: it takes VLAN tags beside the frame; bit 7: coalesced segments (Linux). */
+const CAPABILITY_VLAN = 1 << 3;
+const CAPABILITY_RSC = 1 << 7;
+
 const NOTHING = new Uint8Array(0);
 
 export class Negotiation {
   readonly #services: PartitionServices;
   readonly #channel: DeviceChannel;
   readonly #outbox: Outbox;
+  /** The guest did something wrong that does not end the channel. */
+  readonly #violation: (text: string) => void;
   readonly #reply = new Uint8Array(NVSP_MESSAGE_SIZE_V6_1);
   readonly #view = new DataView(this.#reply.buffer);
   /** NVSP version, 0 before INIT. */
@@ -58,6 +64,8 @@ export class Negotiation {
   /** MTU with the Ethernet header. */
   mtu: number;
   sriov = false;
+  vlan = false;
+  rsc = false;
   /** NDIS version, 0 before the guest gave it. */
   ndisMajor = 0;
   ndisMinor = 0;
@@ -75,11 +83,13 @@ export class Negotiation {
     channel: DeviceChannel,
     outbox: Outbox,
     mtuDefault: number,
+    violation: (text: string) => void,
   ) {
     this.#services = services;
     this.#channel = channel;
     this.#outbox = outbox;
     this.mtu = mtuDefault;
+    this.#violation = violation;
   }
 
   /** Length of NVSP messages in bytes. */
@@ -167,7 +177,10 @@ export class Negotiation {
     this.#configured = true;
     const mtu = field(packet, NvspNdisConfig.at.mtu);
     this.mtu = mtu >= MTU_DEFAULT && mtu <= MTU_MAX ? mtu : MTU_DEFAULT;
-    this.sriov = (field(packet, NvspNdisConfig.at.capabilities) & CAPABILITY_SRIOV) !== 0;
+    const capabilities = field(packet, NvspNdisConfig.at.capabilities);
+    this.sriov = (capabilities & CAPABILITY_SRIOV) !== 0;
+    this.vlan = (capabilities & CAPABILITY_VLAN) !== 0;
+    this.rsc = (capabilities & CAPABILITY_RSC) !== 0;
     return this.completeEmpty(packet);
   }
 
@@ -188,13 +201,16 @@ export class Negotiation {
     const gpadl = field(packet, NvspSendBuffer.at.gpadl);
     const grant = this.#grant(gpadl);
     if (grant === undefined)
-      return `no page-aligned GPADL in RAM 0x${gpadl.toString(16)} for receiving`;
+      return this.#failed(packet, `no GPADL 0x${gpadl.toString(16)} of whole pages for receiving`);
     const id = packet.view.getUint16(packet.payloadOffset + NvspSendBuffer.at.id, true);
 
     // Cut it into sections
-    const size = sectionSize(this.mtu, this.#services.profile.knobs.rxMessageLength);
-    const buffer = new ReceiveBuffer(this.#services.grants, grant, gpadl, id, size);
-    if (!buffer.usable) return `receive buffer of ${grant.length} bytes is too small`;
+    const { knobs } = this.#services.profile;
+    const size = sectionSize(this.mtu, knobs.rxMessageLength);
+    const { grants } = this.#services;
+    const buffer = new ReceiveBuffer(grants, grant, gpadl, id, size, knobs.controlSections);
+    if (!buffer.usable)
+      return this.#failed(packet, `receive buffer of ${grant.length} bytes is too small`);
     this.receiveBuffer = buffer;
     grant.purpose = `receive buffer (GPADL 0x${gpadl.toString(16)})`;
     return this.complete(packet, this.#sections(buffer), this.messageSize);
@@ -220,13 +236,26 @@ export class Negotiation {
     const gpadl = field(packet, NvspSendBuffer.at.gpadl);
     const grant = this.#grant(gpadl);
     if (grant === undefined)
-      return `no page-aligned GPADL in RAM 0x${gpadl.toString(16)} for sending`;
+      return this.#failed(packet, `no GPADL 0x${gpadl.toString(16)} of whole pages for sending`);
     this.sendBuffer = grant;
     this.sendBufferGpadl = gpadl;
     grant.purpose = `send buffer (GPADL 0x${gpadl.toString(16)})`;
     this.#begin(NvspType.SEND_SEND_BUFFER_COMPLETE);
     const fields = { status: NvspStatus.SUCCESS, sectionSize: SEND_SECTION_SIZE };
     putFields(this.#view, NvspSendBufferComplete, fields);
+    return this.complete(packet, this.#reply, this.messageSize);
+  }
+
+  /** A buffer that cannot be used: the guest is told (Windows), or loses the channel (OpenVMM). */
+  #failed(packet: GuestPacket, reason: string): string | undefined {
+    if (this.#services.profile.knobs.failedBuffer === 'fatal') return reason;
+    this.#violation(reason);
+    const type = packet.view.getUint32(packet.payloadOffset, true);
+    const receive = type === NvspType.SEND_RECEIVE_BUFFER;
+    this.#begin(
+      receive ? NvspType.SEND_RECEIVE_BUFFER_COMPLETE : NvspType.SEND_SEND_BUFFER_COMPLETE,
+    );
+    this.#view.setUint32(NvspReceiveBufferComplete.at.status, NvspStatus.FAIL, true);
     return this.complete(packet, this.#reply, this.messageSize);
   }
 
@@ -244,10 +273,14 @@ export class Negotiation {
     return this.stopped ? undefined : this.completeEmpty(packet);
   }
 
-  /** The grant of a GPADL whose range begins at a page. That its pages are RAM nobody checked. */
+  /**
+   * The grant of a GPADL whose range is whole pages, as OpenVMM asks for (O-B2). That its pages
+   * are RAM nobody checked.
+   */
   #grant(gpadl: number): Grant | undefined {
     const grant = this.#channel.gpadl(gpadl);
-    if (grant === undefined || grant.offset !== 0) return undefined;
+    if (grant === undefined || grant.offset !== 0 || grant.length % PAGE_SIZE !== 0)
+      return undefined;
     const { ram } = this.#services;
     const isRam = grant.pfns.every((pfn) => ram.has(pfn * PAGE_SIZE, PAGE_SIZE));
     return isRam ? grant : undefined;

@@ -270,7 +270,7 @@ export class NetVsp implements ChannelDevice {
       open: session !== undefined,
       version: session?.negotiation.version ?? 0,
       initialised: session?.control.rndis.initialised ?? false,
-      filter: session?.control.rndis.filter ?? 0,
+      filter: session?.control.rndis.filter.bits ?? 0,
       linkUp: this.#announcer?.up ?? true,
       sections: buffer?.sectionCount ?? 0,
       sectionsInUse: buffer?.inUse ?? 0,

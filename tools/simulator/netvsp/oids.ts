@@ -2,94 +2,27 @@
 
 /**
  * The objects of the network device, as QUERY finds them. Numbers are Windows' (`ntddndis.h`),
- * values OpenVMM's (`handle_oid_query`) unless said.
+ * values OpenVMM's (`handle_oid_query`) unless said. Where OpenVMM has others than this host has
+ * otherwise (knob `objects`), they stand in `netvsp-oids.ts`.
  */
 
 import { MediaState, Oid, RndisStatus } from '../../../src/rndis/protocol.ts';
 import { HostOid, HostStatus } from './host-protocol.ts';
+import { queryNetvspOid } from './netvsp-oids.ts';
+import { putOffload, whichOffload } from './offloads/offloads.ts';
+import { LINK_SPEED, objectHeader, putSpeed, type OidAnswer, type OidState } from './oid-answer.ts';
+import { supportedObjects } from './oid-lists.ts';
 import { putScaleCapabilities } from './receive-scaling.ts';
 
 /** Longest answer: the friendly name. */
 export const OID_DATA_MAX = 512;
 
-/** Speed of the link in bits per second: what a vNIC without a limit reports. */
-export const LINK_SPEED = 10_000_000_000;
-
 const VENDOR_DESCRIPTION = 'Microsoft Hyper-V Network Device';
 const FRIENDLY_NAME = 'Network Device';
 
-/** What the answers depend on. */
-export interface OidState {
-  readonly mtu: number;
-  /** Queues that the device may have. */
-  readonly queuesMax: number;
-  /** Takes NDIS_RECEIVE_SCALE_PARAMETERS; returns the status of the answer. */
-  readonly setScaling: (info: DataView) => number;
-  readonly ndisMajor: number;
-  readonly ndisMinor: number;
-  readonly address: Uint8Array;
-  readonly permanentAddress: Uint8Array;
-  readonly linkUp: boolean;
-  readonly framesFromGuest: number;
-  readonly framesToGuest: number;
-  readonly framesDropped: number;
-}
-
-/** The answer to a query: length of the data and status. Filled by {@link queryOid}. */
-export interface OidAnswer {
-  readonly view: DataView;
-  length: number;
-  status: number;
-}
-
-/** The objects that are answered, in the order of the list of supported objects. */
-const SUPPORTED: readonly number[] = [
-  Oid.GEN_SUPPORTED_LIST,
-  Oid.GEN_HARDWARE_STATUS,
-  Oid.GEN_MEDIA_SUPPORTED,
-  Oid.GEN_MEDIA_IN_USE,
-  HostOid.GEN_MAXIMUM_LOOKAHEAD,
-  Oid.GEN_MAXIMUM_FRAME_SIZE,
-  Oid.GEN_LINK_SPEED,
-  HostOid.GEN_TRANSMIT_BUFFER_SPACE,
-  HostOid.GEN_RECEIVE_BUFFER_SPACE,
-  HostOid.GEN_TRANSMIT_BLOCK_SIZE,
-  HostOid.GEN_RECEIVE_BLOCK_SIZE,
-  HostOid.GEN_VENDOR_ID,
-  HostOid.GEN_VENDOR_DESCRIPTION,
-  Oid.GEN_CURRENT_PACKET_FILTER,
-  HostOid.GEN_CURRENT_LOOKAHEAD,
-  HostOid.GEN_DRIVER_VERSION,
-  Oid.GEN_MAXIMUM_TOTAL_SIZE,
-  HostOid.GEN_MAC_OPTIONS,
-  Oid.GEN_MEDIA_CONNECT_STATUS,
-  HostOid.GEN_MAXIMUM_SEND_PACKETS,
-  HostOid.GEN_VENDOR_DRIVER_VERSION,
-  HostOid.GEN_XMIT_OK,
-  HostOid.GEN_RCV_OK,
-  HostOid.GEN_XMIT_ERROR,
-  HostOid.GEN_RCV_ERROR,
-  HostOid.GEN_RCV_NO_BUFFER,
-  HostOid.GEN_FRIENDLY_NAME,
-  HostOid.GEN_RNDIS_CONFIG_PARAMETER,
-  Oid.OID_802_3_PERMANENT_ADDRESS,
-  Oid.OID_802_3_CURRENT_ADDRESS,
-  Oid.OID_802_3_MAXIMUM_LIST_SIZE,
-];
-
-/** Objects that NDIS has from version 6 on. */
-const SUPPORTED_NDIS6: readonly number[] = [
-  HostOid.GEN_MAX_LINK_SPEED,
-  HostOid.GEN_LINK_STATE,
-  HostOid.GEN_RECEIVE_SCALE_CAPABILITIES,
-  HostOid.GEN_RECEIVE_SCALE_PARAMETERS,
-  HostOid.TCP_OFFLOAD_CURRENT_CONFIG,
-  HostOid.TCP_OFFLOAD_PARAMETERS,
-  HostOid.TCP_OFFLOAD_HARDWARE_CAPABILITIES,
-];
-
 /** Answer a query: an object that is not known gets NOT_SUPPORTED. */
 export function queryOid(oid: number, state: OidState, answer: OidAnswer): void {
+  if (state.knobs.objects === 'netvsp' && queryNetvspOid(oid, state, answer)) return;
   answer.status = RndisStatus.SUCCESS;
   answer.length = 0;
   if (oid === Oid.GEN_SUPPORTED_LIST) return supportedList(state, answer);
@@ -108,7 +41,7 @@ export function queryOid(oid: number, state: OidState, answer: OidAnswer): void 
       oid === HostOid.TCP_OFFLOAD_CURRENT_CONFIG ||
       oid === HostOid.TCP_OFFLOAD_HARDWARE_CAPABILITIES
     ) {
-      answer.length = putOffload(state, answer.view, 0);
+      answer.length = putOffload(state, answer.view, 0, whichOffload(oid));
       return;
     }
   }
@@ -173,11 +106,11 @@ function word(oid: number, state: OidState): number | undefined {
 
 /** The list depends on the NDIS version; one that is neither 5 nor 6 is refused. */
 function supportedList(state: OidState, answer: OidAnswer): void {
-  if (state.ndisMajor !== 5 && state.ndisMajor !== 6) {
+  const list = supportedObjects(state.knobs.objects, state.ndisMajor, state.ndisMinor);
+  if (list === undefined) {
     answer.status = HostStatus.BAD_VERSION;
     return;
   }
-  const list = state.ndisMajor === 6 ? [...SUPPORTED, ...SUPPORTED_NDIS6] : SUPPORTED;
   list.forEach((oid, i) => answer.view.setUint32(i * 4, oid, true));
   answer.length = list.length * 4;
 }
@@ -208,38 +141,13 @@ function linkState(state: OidState, answer: OidAnswer): void {
   objectHeader(view, 0, 0x80, 1, 40);
   view.setUint32(4, state.linkUp ? 1 : 2, true);
   view.setUint32(8, 2, true);
-  speed(view, 16);
-  speed(view, 24);
+  putSpeed(view, 16);
+  putSpeed(view, 24);
   answer.length = 40;
 }
 
 function maxLinkSpeed(answer: OidAnswer): void {
-  speed(answer.view, 0);
-  speed(answer.view, 8);
+  putSpeed(answer.view, 0);
+  putSpeed(answer.view, 8);
   answer.length = 16;
-}
-
-function speed(view: DataView, at: number): void {
-  view.setUint32(at, LINK_SPEED >>> 0, true);
-  view.setUint32(at + 4, Math.floor(LINK_SPEED / 2 ** 32), true);
-}
-
-/** NDIS_OBJECT_HEADER. */
-function objectHeader(view: DataView, at: number, type: number, rev: number, size: number): void {
-  view.setUint8(at, type);
-  view.setUint8(at + 1, rev);
-  view.setUint16(at + 2, size, true);
-}
-
-/**
- * NDIS_OFFLOAD with no offload at all: this device makes and checks no checksums. Revision and
- * size follow the NDIS version (Linux `NDIS_OFFLOAD_SIZE_6_0`, `_6_1`, `NDIS_OFFLOAD_SIZE`).
- * Returns the length.
- */
-export function putOffload(state: OidState, view: DataView, at: number): number {
-  const revision = state.ndisMinor >= 30 ? 3 : state.ndisMinor >= 1 ? 2 : 1;
-  const length = revision === 3 ? 156 : revision === 2 ? 144 : 112;
-  for (let i = 0; i < length; i++) view.setUint8(at + i, 0);
-  objectHeader(view, at, 0xa7, revision, length);
-  return length;
 }

@@ -8,12 +8,6 @@
 
 import type { Grant, GrantLedger } from '../ledger/grants.ts';
 
-/**
- * Sections that only control messages use (OpenVMM `RX_RESERVED_CONTROL_BUFFERS`): frames cannot
- * starve the answers to requests.
- */
-export const CONTROL_SECTIONS = 16;
-
 /** The layout of received data messages, which decides the size of a section. */
 export type SectionLayout = 'exact' | 'sub-allocation';
 
@@ -75,6 +69,9 @@ export class ReceiveBuffer {
   readonly sectionCount: number;
   readonly #grants: GrantLedger;
   readonly #grant: Grant;
+  /** Sections that only control messages use: the first ones. */
+  readonly #reserved: number;
+  /** The same list twice if none are reserved. */
   readonly #control: FreeList;
   readonly #data: FreeList;
   /** Next section of the same packet, or -1. */
@@ -90,17 +87,27 @@ export class ReceiveBuffer {
   /** Transfer-page packets that the guest has not completed. */
   outstanding = 0;
 
-  /** `grant` is the accepted GPADL, page aligned; see {@link sectionSize} for `size`. */
-  constructor(grants: GrantLedger, grant: Grant, gpadl: number, id: number, size: number) {
+  /**
+   * `grant` is the accepted GPADL, page aligned; see {@link sectionSize} for `size`; `reserved`
+   * sections are for control messages alone, 0 is one pool for all.
+   */
+  constructor(
+    grants: GrantLedger,
+    grant: Grant,
+    gpadl: number,
+    id: number,
+    size: number,
+    reserved: number,
+  ) {
     this.gpadl = gpadl;
     this.id = id;
     this.sectionSize = size;
     this.sectionCount = Math.floor(grant.length / size);
     this.#grants = grants;
     this.#grant = grant;
-    const control = Math.min(CONTROL_SECTIONS, this.sectionCount);
-    this.#control = new FreeList(0, control);
-    this.#data = new FreeList(control, this.sectionCount - control);
+    this.#reserved = Math.min(reserved, this.sectionCount);
+    this.#data = new FreeList(this.#reserved, this.sectionCount - this.#reserved);
+    this.#control = reserved === 0 ? this.#data : new FreeList(0, this.#reserved);
     this.#next = new Int32Array(this.sectionCount).fill(-1);
     this.#serial = new Int32Array(this.sectionCount).fill(-1);
     this.#owed = new Int32Array(this.sectionCount);
@@ -109,12 +116,18 @@ export class ReceiveBuffer {
 
   /** Enough for a queue: the reserved sections and one for data (OpenVMM, queue set-up). */
   get usable(): boolean {
-    return this.sectionCount > CONTROL_SECTIONS;
+    return this.dataSections > 0;
+  }
+
+  /** Sections that frames may use. */
+  get dataSections(): number {
+    return this.sectionCount - this.#reserved;
   }
 
   /** Sections that wait for a packet or that the guest has. */
   get inUse(): number {
-    return this.sectionCount - this.#control.length - this.#data.length;
+    const control = this.#reserved === 0 ? 0 : this.#control.length;
+    return this.sectionCount - control - this.#data.length;
   }
 
   get freeControl(): number {
@@ -133,7 +146,7 @@ export class ReceiveBuffer {
 
   /** Give one section back that has not been sent. */
   put(section: number): void {
-    if (section < CONTROL_SECTIONS) this.#control.put(section);
+    if (section < this.#reserved) this.#control.put(section);
     else this.#data.put(section);
   }
 

@@ -10,10 +10,18 @@ import { RndisPacket } from '../../../src/rndis/protocol.ts';
 import type { Alarm } from '../base/clock.ts';
 import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import { RANGES_MAX } from '../profiles/knob-values.ts';
-import { DataHeader } from './data-message.ts';
+import { DataHeader, PacketInfo } from './data-message.ts';
 import type { FaultVerdict, NetVspFaults, OutgoingMessage, Outbox } from './faults.ts';
 import { SUB_ALLOCATION_DATA_OFFSET, type ReceiveBuffer } from './receive-buffer.ts';
+import type { ReceiveInfo } from './offloads/receive-info.ts';
+import { SegmentRun } from './offloads/segment-run.ts';
 import { TransferPages } from './transfer-pages.ts';
+
+/** Information of a piece of a packet (Linux `rndis_pktinfo_id`): version, flags, number. */
+const PIECE_VERSION = 1;
+const PIECE = 0x1;
+const PIECE_FIRST = 0x2;
+const PIECE_LAST = 0x4;
 
 /** What became of frames. */
 export interface ReceiveHost {
@@ -21,6 +29,13 @@ export interface ReceiveHost {
   sent(count: number): void;
   /** Frames were lost for a reason. */
   dropped(count: number, reason: string): void;
+}
+
+/** What was negotiated: the receive buffer is there. */
+interface Negotiated {
+  readonly receiveBuffer: ReceiveBuffer | undefined;
+  readonly mtu: number;
+  readonly messageSize: number;
 }
 
 export class ReceivePath {
@@ -31,8 +46,10 @@ export class ReceivePath {
   readonly #mtu: number;
   readonly #data: TransferPages;
   readonly #control: TransferPages;
-  readonly #plain = new DataHeader(false);
-  readonly #withInfo = new DataHeader(true);
+  readonly #header = new DataHeader();
+  readonly #info: ReceiveInfo;
+  /** Segments that may become one packet. */
+  readonly #run: SegmentRun;
   /** Fires when the moment is over: the frames so far go out. */
   #alarm: Alarm | undefined;
   readonly #flushAlarm = () => this.flush();
@@ -48,62 +65,120 @@ export class ReceivePath {
     services: PartitionServices,
     faults: NetVspFaults,
     outbox: Outbox,
-    buffer: ReceiveBuffer,
-    mtu: number,
-    messageSize: number,
+    negotiated: Negotiated,
     queue: number,
+    info: ReceiveInfo,
   ) {
     this.#host = host;
     this.#services = services;
     this.#faults = faults;
-    this.buffer = buffer;
-    this.#mtu = mtu;
+    this.buffer = negotiated.receiveBuffer!;
+    this.#mtu = negotiated.mtu;
+    this.#info = info;
+    this.#run = new SegmentRun((version) => info.coalescesIp(version));
+    const { messageSize } = negotiated;
     this.#data = new TransferPages(outbox, RndisChannel.DATA, messageSize, queue);
     this.#control = new TransferPages(outbox, RndisChannel.CONTROL, messageSize, queue);
   }
 
-  /** Put a frame into a section; it goes out with the others of this moment. False if dropped. */
-  deliver(frame: Uint8Array): boolean {
-    const knobs = this.#services.profile.knobs;
-    const buffer = this.buffer;
+  /**
+   * Put an untagged frame into a section; it goes out with the others of this moment. `tag` is the
+   * VLAN information that was taken out of it. False if it was dropped.
+   */
+  deliver(frame: Uint8Array, tag: number): boolean {
     if (frame.length > this.#mtu) return this.#drop('frame longer than the MTU');
-    const section = buffer.take(false);
+    const section = this.buffer.take(false);
     if (section < 0) return this.#drop('no free section in the receive buffer');
     if (this.#prelude !== undefined && this.#data.count === 0) this.#addPrelude(this.#data);
 
-    // Per-packet information in front of every nth frame
-    this.#frames++;
-    const info = knobs.ppiEvery > 0 && this.#frames % knobs.ppiEvery === 0;
-    const header = info ? this.#withInfo : this.#plain;
-
-    // The host may claim the whole section, and put the data anywhere behind the headers
-    const whole = knobs.rxMessageLength === 'sub-allocation';
-    const dataAt = whole ? SUB_ALLOCATION_DATA_OFFSET : header.bytes.length;
-    const length = whole ? buffer.sectionSize : dataAt + frame.length;
-    header.set(length, dataAt, frame.length);
-    if (this.#faults.message !== undefined) {
-      const sent = this.#deliverFaulty(section, header.bytes, frame, dataAt, length);
-      if (!sent) return false;
-    } else {
-      buffer.write(section, 0, header.bytes, header.bytes.length);
-      buffer.write(section, dataAt, frame, frame.length);
-      this.#data.add(buffer, section, length);
-    }
+    // Segments wait for what continues them
+    if (this.#info.coalesces && this.#faults.message === undefined) {
+      if (!this.#run.add(section, frame, tag)) {
+        this.#endRun();
+        this.#run.add(section, frame, tag);
+      }
+    } else if (!this.#write(section, frame, tag)) return false;
     this.#pending++;
 
     // Full, or wait for more until the clock moves
-    if (this.#data.count >= Math.min(Math.max(1, knobs.rangesPerPacket), RANGES_MAX)) this.flush();
+    if (this.#data.count + this.#run.length >= this.#rangesMax) this.flush();
     else this.#arm();
     return true;
   }
 
   /** Send the frames so far. */
   flush(): void {
-    if (this.#data.count === 0 || this.#closed) return;
+    if (this.#closed) return;
+    this.#endRun();
+    if (this.#data.count === 0) return;
     const count = this.#pending;
     this.#pending = 0;
     if (this.#data.flush(this.buffer)) this.#host.sent(count);
     else this.#host.dropped(count, 'ring full');
+  }
+
+  /** Most ranges of one packet. */
+  get #rangesMax(): number {
+    return Math.min(Math.max(1, this.#services.profile.knobs.rangesPerPacket), RANGES_MAX);
+  }
+
+  /** Write a frame into its section. False if a fault keeps it from being sent now. */
+  #write(section: number, frame: Uint8Array, tag: number): boolean {
+    const header = this.#header;
+    header.begin();
+    this.#info.add(header, frame, tag, false);
+
+    // Per-packet information in front of every nth frame, whatever the guest asked for
+    const { ppiEvery } = this.#services.profile.knobs;
+    this.#frames++;
+    const due = ppiEvery > 0 && this.#frames % ppiEvery === 0;
+    if (due && !header.has(PacketInfo.CHECKSUM)) header.add(PacketInfo.CHECKSUM, 0);
+
+    const { dataAt, length } = this.#place(frame);
+    if (this.#faults.message !== undefined) {
+      const bytes = header.bytes.subarray(0, header.length);
+      return this.#deliverFaulty(section, bytes, frame, dataAt, length);
+    }
+    this.#enter(section, frame, dataAt, length);
+    return true;
+  }
+
+  /** Where the data lies: right behind the headers, or where the host claims whole sections. */
+  #place(data: Uint8Array): { dataAt: number; length: number } {
+    const whole = this.#services.profile.knobs.rxMessageLength === 'sub-allocation';
+    const dataAt = whole ? SUB_ALLOCATION_DATA_OFFSET : this.#header.length;
+    const length = whole ? this.buffer.sectionSize : dataAt + data.length;
+    this.#header.set(length, dataAt, data.length);
+    return { dataAt, length };
+  }
+
+  #enter(section: number, data: Uint8Array, dataAt: number, length: number): void {
+    this.buffer.write(section, 0, this.#header.bytes, this.#header.length);
+    this.buffer.write(section, dataAt, data, data.length);
+    this.#data.add(this.buffer, section, length);
+  }
+
+  /** Write the segments that wait: one packet in as many ranges. */
+  #endRun(): void {
+    const run = this.#run;
+    const { length, sections, tag } = run;
+    if (length === 0) return;
+    const pieces = run.pieces();
+    if (length === 1) this.#write(sections[0]!, pieces[0]!, tag);
+    else {
+      const id = this.#frames & 0xffff;
+      pieces.forEach((piece, i) => {
+        this.#frames++;
+        this.#header.begin();
+        if (i === 0) this.#info.add(this.#header, piece, tag, true);
+        const place = (i === 0 ? PIECE_FIRST : 0) | (i === length - 1 ? PIECE_LAST : 0);
+        const value = PIECE_VERSION | ((PIECE | place) << 8) | (id << 16);
+        this.#header.add(PacketInfo.PACKET_ID, value);
+        const { dataAt, length: size } = this.#place(piece);
+        this.#enter(sections[i]!, piece, dataAt, size);
+      });
+    }
+    run.clear();
   }
 
   /**
@@ -145,6 +220,8 @@ export class ReceivePath {
     this.#closed = true;
     if (this.#alarm !== undefined) this.#services.clock.cancel(this.#alarm);
     // The sections are still there for other queues
+    for (const section of this.#run.sections) this.buffer.put(section);
+    this.#run.clear();
     this.#data.abandon(this.buffer);
     this.#control.abandon(this.buffer);
   }

@@ -7,8 +7,10 @@
 
 import { RndisStatus } from '../../../src/rndis/protocol.ts';
 import { putFields } from '../base/put-fields.ts';
-import { FrameHash } from './frame-hash.ts';
+import type { HostKnobs } from '../profiles/profile.ts';
+import { ALL_HASH_TYPES, FrameHash } from './frame-hash.ts';
 import {
+  HASH_FUNCTION_MASK,
   HASH_TOEPLITZ,
   HASH_TYPES,
   HostStatus,
@@ -21,8 +23,20 @@ import {
 
 export class ReceiveScaling {
   readonly #hash = new FrameHash();
+  /** As the guest has set it; 0: it has set none. */
+  #hashInformation = 0;
   /** Queues by hash; empty: the guest has set none. */
   #table: Uint16Array = new Uint16Array(0);
+
+  /** Whether the guest has set parameters. */
+  get isSet(): boolean {
+    return this.#hashInformation !== 0;
+  }
+
+  /** Hash of a frame; 0 if it is not hashed. */
+  hashOf(frame: Uint8Array): number {
+    return this.#hash.of(frame);
+  }
 
   /** Queue of a frame out of `queues`, from 0. */
   queueOf(frame: Uint8Array, queues: number): number {
@@ -39,16 +53,23 @@ export class ReceiveScaling {
    * Set parameters. Returns the status of the answer.
    *
    * @param queues queues that the device could have
+   * @param hashless what becomes of parameters without a hash
    */
-  set(info: DataView, queues: number): number {
+  set(info: DataView, queues: number, hashless: HostKnobs['hashlessScaling']): number {
     const { at, size } = ReceiveScaleParameters;
     if (info.byteLength < size) return HostStatus.INVALID_DATA;
     if (info.getUint8(at.objectType) !== NdisObject.RSS_PARAMETERS) return HostStatus.INVALID_DATA;
     const flags = info.getUint16(at.flags, true);
-    if ((flags & ReceiveScaleFlag.DISABLE) !== 0) {
-      this.#table = new Uint16Array(0);
-      return RndisStatus.SUCCESS;
-    }
+    if ((flags & ReceiveScaleFlag.DISABLE) !== 0) return this.#disable();
+
+    // Without a function nothing is hashed (OpenVMM looks at that alone), nor without a type
+    const keepsHash =
+      (flags & ReceiveScaleFlag.HASH_UNCHANGED) !== 0 && this.#hashInformation !== 0;
+    const hash = keepsHash ? this.#hashInformation : info.getUint32(at.hashInformation, true);
+    const types = hash & ~HASH_FUNCTION_MASK;
+    if (hashless === 'refuse') {
+      if ((hash & HASH_FUNCTION_MASK) === 0 || types === 0) return HostStatus.INVALID_PARAMETER;
+    } else if ((hash & HASH_FUNCTION_MASK) === 0) return this.#disable();
 
     // Check all before anything is changed
     const keySize = info.getUint16(at.keySize, true);
@@ -61,6 +82,16 @@ export class ReceiveScaling {
       this.#table = table;
     }
     if (!keepsKey) this.#hash.setKey(new Uint8Array(info.buffer, info.byteOffset + keyAt, keySize));
+    this.#hashInformation = hash;
+    this.#hash.types = types;
+    return RndisStatus.SUCCESS;
+  }
+
+  /** The host spreads frames as it likes. */
+  #disable(): number {
+    this.#table = new Uint16Array(0);
+    this.#hashInformation = 0;
+    this.#hash.types = ALL_HASH_TYPES;
     return RndisStatus.SUCCESS;
   }
 }

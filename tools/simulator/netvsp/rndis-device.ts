@@ -26,8 +26,11 @@ import {
 } from '../../../src/rndis/protocol.ts';
 import type { Struct } from '../../../src/wire.ts';
 import { putFields } from '../base/put-fields.ts';
-import { HostOid, HostStatus } from './host-protocol.ts';
-import { OID_DATA_MAX, putOffload, queryOid, type OidAnswer, type OidState } from './oids.ts';
+import { HostOid, HostStatus, OFFLOAD_PARAMETERS_SIZE } from './host-protocol.ts';
+import { PacketFilter } from './packet-filter.ts';
+import { putOffload } from './offloads/offloads.ts';
+import type { OidAnswer, OidState } from './oid-answer.ts';
+import { OID_DATA_MAX, queryOid } from './oids.ts';
 
 /** SET_EX, which NDIS has and nobody answers. */
 const RNDIS_SET_EX = 9;
@@ -68,7 +71,6 @@ export const RNDIS_FATAL = -1;
 
 export class RndisDevice {
   readonly #state: OidState;
-  readonly #resetAnswered: () => boolean;
   readonly #listener: RndisListener;
   /** The last answer or indication. */
   readonly answer = new Uint8Array(RNDIS_ANSWER_MAX);
@@ -79,25 +81,24 @@ export class RndisDevice {
     status: 0,
   };
   initialised = false;
-  /** OID_GEN_CURRENT_PACKET_FILTER as the guest has set it; 0 receives nothing. */
-  filter = 0;
+  /** OID_GEN_CURRENT_PACKET_FILTER as the guest has set it. */
+  readonly filter: PacketFilter;
   /** Why {@link handle} returned {@link RNDIS_FATAL}. */
   fatal = '';
   /** Answers to the host's own keepalives. */
   keepaliveAnswers = 0;
   #keepalives = 0;
 
-  /** `resetAnswered` says whether a RESET is answered, or the end of the channel. */
-  constructor(state: OidState, resetAnswered: () => boolean, listener: RndisListener) {
+  constructor(state: OidState, listener: RndisListener) {
     this.#state = state;
-    this.#resetAnswered = resetAnswered;
     this.#listener = listener;
+    this.filter = new PacketFilter(state.address, () => state.knobs.packetFilter === 'bits');
   }
 
   /** As after opening the channel. */
   reset(): void {
     this.initialised = false;
-    this.filter = 0;
+    this.filter.bits = 0;
     this.keepaliveAnswers = 0;
     this.#keepalives = 0;
   }
@@ -113,6 +114,14 @@ export class RndisDevice {
       return `RNDIS length ${length} in a message of ${message.length} bytes`;
     if (length < least) return `RNDIS message type 0x${type.toString(16)} has ${length} bytes`;
     return undefined;
+  }
+
+  /** Whether a message is too short for its type, whatever length it claims. */
+  isShort(message: Uint8Array): boolean {
+    if (message.length < RndisHeader.size) return true;
+    const view = new DataView(message.buffer, message.byteOffset, message.length);
+    const type = view.getUint32(RndisHeader.at.type, true);
+    return message.length < (MESSAGE_SIZES[type] ?? RndisHeader.size);
   }
 
   /**
@@ -157,7 +166,7 @@ export class RndisDevice {
   indicateOffloads(malformed: boolean): number {
     const at = RndisIndicateStatus.size;
     this.indicate(RndisStatus.TASK_OFFLOAD_CURRENT_CONFIG);
-    const length = putOffload(this.#state, this.#view, at);
+    const length = putOffload(this.#state, this.#view, at, 'current');
     this.#view.setUint32(RndisIndicateStatus.at.bufferLength, length, true);
     this.#view.setUint32(RndisIndicateStatus.at.bufferOffset, at - RNDIS_BODY, true);
     if (!malformed) this.#view.setUint32(RndisHeader.at.length, at + length, true);
@@ -187,7 +196,10 @@ export class RndisDevice {
   }
 
   #query(view: DataView): number {
-    queryOid(view.getUint32(RndisRequest.at.oid, true), this.#state, this.#oid);
+    if (this.#state.knobs.queryBuffer === 'checked' && !bufferFits(view)) {
+      this.#oid.length = 0;
+      this.#oid.status = RndisStatus.FAILURE;
+    } else queryOid(view.getUint32(RndisRequest.at.oid, true), this.#state, this.#oid);
     const length = RndisQueryComplete.size + this.#oid.length;
     this.#begin(RndisType.QUERY_CMPLT, RndisQueryComplete.size);
     this.#view.setUint32(RndisHeader.at.length, length, true);
@@ -215,21 +227,22 @@ export class RndisDevice {
     switch (oid) {
       case Oid.GEN_CURRENT_PACKET_FILTER:
         if (info.byteLength < 4) return HostStatus.INVALID_DATA;
-        this.filter = info.getUint32(0, true);
+        this.filter.bits = info.getUint32(0, true);
         this.#listener.filterChanged();
         return RndisStatus.SUCCESS;
       case HostOid.GEN_RECEIVE_SCALE_PARAMETERS:
-        if (this.#state.ndisMajor < 6) return RndisStatus.NOT_SUPPORTED;
+        if (this.#state.ndisMajor < 6 && this.#state.knobs.objects === 'vmswitch')
+          return RndisStatus.NOT_SUPPORTED;
         return this.#state.setScaling(info);
       case HostOid.GEN_NETWORK_LAYER_ADDRESSES:
         return RndisStatus.SUCCESS;
       // RNDIS_CONFIG_PARAMETER_INFO: where the name and the value lie, no parameter is used
       case HostOid.GEN_RNDIS_CONFIG_PARAMETER:
         return configParameterFits(info) ? RndisStatus.SUCCESS : HostStatus.INVALID_DATA;
-      // NDIS_OFFLOAD_PARAMETERS: nothing can be switched on, and a guest must not mind
+      // NDIS_OFFLOAD_PARAMETERS: what the host does not have stays off
       case HostOid.TCP_OFFLOAD_PARAMETERS:
-        if (info.byteLength < 4 || info.getUint16(2, true) > info.byteLength)
-          return HostStatus.INVALID_DATA;
+        if (!offloadParametersFit(info)) return HostStatus.INVALID_DATA;
+        this.#state.offloads.set(info);
         this.#listener.offloadsSet();
         return RndisStatus.SUCCESS;
       default:
@@ -238,7 +251,7 @@ export class RndisDevice {
   }
 
   #reset(): number {
-    if (!this.#resetAnswered())
+    if (this.#state.knobs.rndisReset === 'fatal')
       return this.#die('this host takes no RNDIS RESET (knob rndisReset)');
     // Addresses and filter survive, so there is nothing that the guest has to say again
     this.#begin(RndisType.RESET_CMPLT, RndisResetComplete.size);
@@ -276,4 +289,19 @@ function configParameterFits(info: DataView): boolean {
   const end = (offset: number, length: number) =>
     info.getUint32(offset, true) + info.getUint32(length, true);
   return end(0, 4) <= info.byteLength && end(12, 16) <= info.byteLength;
+}
+
+/** The information buffer of a QUERY lies behind the request and within the message. */
+function bufferFits(view: DataView): boolean {
+  const { at, size } = RndisRequest;
+  const begin = RNDIS_BODY + view.getUint32(at.infoOffset, true);
+  const end = begin + view.getUint32(at.infoLength, true);
+  return begin >= size && end <= view.getUint32(RndisHeader.at.length, true);
+}
+
+/** Header and all fields of revision 1 are there (OpenVMM `read_ndis_object`). */
+function offloadParametersFit(info: DataView): boolean {
+  if (info.byteLength < OFFLOAD_PARAMETERS_SIZE) return false;
+  const size = info.getUint16(2, true);
+  return size >= OFFLOAD_PARAMETERS_SIZE && size <= info.byteLength;
 }

@@ -27,8 +27,10 @@ import {
   OID_QUERY_EX,
   OID_QUERY_EX_COMPLETE,
 } from './host-protocol.ts';
-import { nvspMessageFault } from './guest-message-check.ts';
+import { isShortInit, nvspMessageFault } from './guest-message-check.ts';
 import { Negotiation } from './negotiation.ts';
+import { Offloads } from './offloads/offloads.ts';
+import { ReceiveInfo } from './offloads/receive-info.ts';
 import { ReceivePath, type ReceiveHost } from './receive-path.ts';
 import type { ReceiveScaling } from './receive-scaling.ts';
 import { RETRY_TICKS, type QueueOwner } from './subchannel.ts';
@@ -61,7 +63,10 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
   readonly negotiation: Negotiation;
   readonly transmits: TransmitPath;
   readonly control: ControlPath;
+  readonly offloads: Offloads;
   readonly subchannels: Subchannels;
+  /** What is told of received frames. */
+  readonly info: ReceiveInfo;
   readonly virtualFunction: VirtualFunction;
   receives: ReceivePath | undefined;
   readonly #payload = new Uint8Array(NVSP_MESSAGE_SIZE_V6_1);
@@ -79,11 +84,16 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
     this.#channel = channel;
     this.outbox = new Outbox(services.clock, faults);
     this.outbox.connect(channel);
-    const negotiation = new Negotiation(services, channel, this.outbox, device.mtu);
+    const negotiation = new Negotiation(services, channel, this.outbox, device.mtu, (text) =>
+      this.violation('nvsp', text),
+    );
     this.negotiation = negotiation;
+    this.offloads = new Offloads(services.profile.knobs, negotiation);
     this.transmits = new TransmitPath(this, services, this.outbox, faults);
     this.control = new ControlPath(this, device, channel, negotiation);
     this.subchannels = new Subchannels(this, channel, this.outbox, device.queuesMax);
+    const { scaling } = this.subchannels;
+    this.info = new ReceiveInfo(services.profile.knobs, negotiation, this.offloads, scaling);
     this.virtualFunction = new VirtualFunction(services, this.outbox, negotiation, device.vfSerial);
   }
 
@@ -172,14 +182,19 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
     if (this.receives === undefined || !this.control.rndis.initialised)
       return 'device not initialised';
     if (this.receives.buffer.revoked) return 'receive buffer revoked';
-    if (this.control.rndis.filter === 0) return 'packet filter is 0';
+    if (this.control.rndis.filter.bits === 0) return 'packet filter is 0';
     if (this.virtualFunction.path === DataPath.VF) return 'data path is the virtual function';
     return undefined;
   }
 
   /** A frame for the guest, which is not {@link deaf}. False if it was dropped. */
   deliver(frame: Uint8Array): boolean {
-    return this.subchannels.receiverOf(frame, this.receives!).deliver(frame);
+    if (!this.control.rndis.filter.passes(frame)) {
+      this.dropped(1, 'packet filter');
+      return false;
+    }
+    const bare = this.info.untag(frame);
+    return this.subchannels.receiverOf(bare, this.receives!).deliver(bare, this.info.tag);
   }
 
   /** Read what the guest has sent, and answer. */
@@ -299,6 +314,11 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
   /** An NVSP message. */
   #message(packet: GuestPacket): string | undefined {
     const { negotiation } = this;
+    const { knobs } = this.#services.profile;
+    if (knobs.shortInit === 'silent' && isShortInit(packet)) {
+      this.violation('nvsp', 'NVSP INIT in less than 32 bytes, which this host never answers');
+      return undefined;
+    }
     const wrong = nvspMessageFault(packet, negotiation.version);
     if (wrong !== undefined) return wrong;
     const type = packet.view.getUint32(packet.payloadOffset, true);
@@ -309,7 +329,7 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
       type === OID_QUERY_EX ||
       type === NvspType.SUBCHANNEL
     ) {
-      if (!negotiation.ready) return `NVSP type ${type} before the device was started`;
+      if (!negotiation.started) return `NVSP type ${type} before the device was started`;
       return this.#extension(type, packet);
     }
     const bad = negotiation.handle(type, packet);
@@ -327,19 +347,11 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
   }
 
   #prepareReceives(): void {
-    const { receiveBuffer, mtu, messageSize } = this.negotiation;
-    if (this.receives !== undefined || receiveBuffer === undefined) return;
-    const { faults } = this.#device;
-    this.receives = new ReceivePath(
-      this.#device,
-      this.#services,
-      faults,
-      this.outbox,
-      receiveBuffer,
-      mtu,
-      messageSize,
-      0,
-    );
+    const { negotiation, outbox, info } = this;
+    if (this.receives !== undefined || negotiation.receiveBuffer === undefined) return;
+    const device = this.#device;
+    const { services, faults } = device;
+    this.receives = new ReceivePath(device, services, faults, outbox, negotiation, 0, info);
   }
 
   /** Messages of versions 4 and 5. */

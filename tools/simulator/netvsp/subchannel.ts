@@ -18,6 +18,7 @@ import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import { Outbox, type NetVspFaults } from './faults.ts';
 import { takeCompletion } from './guest-completion.ts';
 import type { Negotiation } from './negotiation.ts';
+import type { ReceiveInfo } from './offloads/receive-info.ts';
 import { ReceivePath, type ReceiveHost } from './receive-path.ts';
 import { TRANSMITS_MAX, TransmitPath, type TransmitHost } from './transmit-path.ts';
 
@@ -33,6 +34,8 @@ export interface QueueOwner extends ReceiveHost {
   readonly services: PartitionServices;
   readonly faults: NetVspFaults;
   readonly negotiation: Negotiation;
+  /** What is told of received frames. */
+  readonly info: ReceiveInfo;
   sendFrame(frame: Uint8Array): void;
   violation(layer: 'nvsp' | 'rndis', text: string): void;
   /** A queue was opened or closed. */
@@ -110,10 +113,9 @@ export class Subchannel implements ChannelDevice, TransmitHost {
       services,
       faults,
       outbox,
-      negotiation.receiveBuffer!,
-      negotiation.mtu,
-      negotiation.messageSize,
+      negotiation,
       this.subchannelIndex,
+      this.#owner.info,
     );
     const transmits = new TransmitPath(this, services, outbox, faults);
     this.#open = { channel, outbox, transmits, receives };

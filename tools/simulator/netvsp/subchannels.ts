@@ -22,7 +22,6 @@ import {
   SEND_TABLE_ENTRIES,
   SUBCHANNEL_ALLOCATE,
 } from './host-protocol.ts';
-import { CONTROL_SECTIONS } from './receive-buffer.ts';
 import type { ReceivePath } from './receive-path.ts';
 import { ReceiveScaling } from './receive-scaling.ts';
 import { Subchannel, type QueueOwner } from './subchannel.ts';
@@ -30,7 +29,10 @@ import { Subchannel, type QueueOwner } from './subchannel.ts';
 /** Most queues of a NIC, the primary channel among them (OpenVMM; Linux `VRSS_CHANNEL_MAX`). */
 export const QUEUES_MAX = 64;
 
-/** What is answered to SUBCHANNEL. */
+/**
+ * What is answered to SUBCHANNEL, in a message of the version agreed on. Undecided: below NVSP 6.1
+ * DPDK waits for 40 bytes, and OpenVMM sends 28, as this host does; no real host is recorded.
+ */
 export interface SubchannelAnswer {
   readonly status: number;
   readonly count: number;
@@ -77,7 +79,7 @@ export class Subchannels {
    * there may be queues in all, more than there are sections for, and a second request.
    */
   request(operation: number, count: number): SubchannelAnswer {
-    const sections = this.#owner.negotiation.receiveBuffer!.sectionCount - CONTROL_SECTIONS;
+    const sections = this.#owner.negotiation.receiveBuffer!.dataSections;
     if (operation !== SUBCHANNEL_ALLOCATE || count >= this.#queuesMax) return REFUSED;
     if (count >= sections || this.#offered.length > 0) return REFUSED;
     const devices = Array.from({ length: count }, (_, i) => new Subchannel(this.#owner, i + 1));

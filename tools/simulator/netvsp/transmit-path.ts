@@ -24,6 +24,8 @@ import { DataMessage } from './data-message.ts';
 import { NO_ROOM, type NetVspFaults, type Outbox } from './faults.ts';
 import { GpaRanges, RangeResult } from './gpa-ranges.ts';
 import { GuestMessage } from './guest-message.ts';
+import { ipFrame, putIpChecksum, putTransportChecksum } from './offloads/ip-frame.ts';
+import { NO_TAG, TAG_SIZE, insertTag } from './offloads/vlan.ts';
 
 /** Bytes in a section of the send buffer (OpenVMM). */
 export const SEND_SECTION_SIZE = 6144;
@@ -31,8 +33,9 @@ export const SEND_SECTION_SIZE = 6144;
 /** Transmits that the device has at the same time; it leaves the ring unread beyond. */
 export const TRANSMITS_MAX = 1024;
 
-/** A VLAN tag: how much a frame may exceed the MTU. */
-const VLAN_TAG = 4;
+/** Checksum information of the guest: what it wants (Linux `ndis_tcp_ip_checksum_info`). */
+const WANT_TRANSPORT = 0x4 | 0x8;
+const WANT_IP_HEADER = 0x10;
 
 /** Longest RNDIS control message, and all that wait together (OpenVMM: 100 KiB). */
 export const CONTROL_BYTES_MAX = 100 * 1024;
@@ -221,22 +224,25 @@ export class TransmitPath {
 
   /** Go through the data messages of a packet, and send their frames. Returns what is wrong. */
   #walk(send: boolean): string | undefined {
-    const frameMax = this.#host.mtu + VLAN_TAG;
+    const frameMax = this.#host.mtu + TAG_SIZE;
     for (let at = 0; at < this.#message.length; at += this.#data.length) {
       const bad = this.#data.parse(this.#message, at, frameMax);
       if (bad !== undefined) return bad;
-      if (send) this.#send(this.#data.dataAt, this.#data.dataLength, frameMax);
+      if (send) this.#send(this.#data, frameMax);
     }
     return undefined;
   }
 
-  /** Copy a frame out of the guest's memory and send it. */
-  #send(at: number, length: number, frameMax: number): void {
-    if (this.#frame.length < frameMax) {
-      this.#frame = new Uint8Array(frameMax);
+  /** Copy a frame out of the guest's memory, do what the guest asks for, and send it. */
+  #send({ dataAt, dataLength, checksum, vlan }: DataMessage, frameMax: number): void {
+    if (this.#frame.length < frameMax + TAG_SIZE) {
+      this.#frame = new Uint8Array(frameMax + TAG_SIZE);
       this.#frames = [];
     }
-    this.#message.read(at, this.#frame, length);
+    this.#message.read(dataAt, this.#frame, dataLength);
+    if (checksum !== 0) putChecksums(this.#frame.subarray(0, dataLength), checksum);
+    if (vlan !== NO_TAG) insertTag(this.#frame, dataLength, vlan);
+    const length = vlan === NO_TAG ? dataLength : dataLength + TAG_SIZE;
     const frame = (this.#frames[length] ??= this.#frame.subarray(0, length));
     this.#host.sendFrame(frame);
   }
@@ -272,4 +278,12 @@ export class TransmitPath {
     transmit.grantCount = 0;
     if (this.#pool.size < TRANSMITS_MAX) this.#pool.push(transmit);
   }
+}
+
+/** Make the checksums that the guest has left to the host. What is no IP packet stays as it is. */
+function putChecksums(frame: Uint8Array, wanted: number): void {
+  const ip = ipFrame(frame);
+  if (ip === undefined) return;
+  if ((wanted & WANT_IP_HEADER) !== 0) putIpChecksum(frame, ip);
+  if ((wanted & WANT_TRANSPORT) !== 0 && ip.protocol !== 0) putTransportChecksum(frame, ip);
 }

@@ -23,6 +23,9 @@ export const GUEST_MESSAGES_MAX = 64;
 /** Most ranges in a transfer-page packet (OpenVMM `NVSP_MAX_PACKETS_PER_RECEIVE`). */
 export const RANGES_MAX = 375;
 
+/** Most receive sections for control messages alone (OpenVMM: 16). */
+const CONTROL_SECTIONS_MAX = 64;
+
 /** Counts of events per unit of time. */
 const RATE_MAX = 1_000_000;
 
@@ -164,6 +167,55 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
   ppiEvery: {
     text: 'per-packet information on every nth received frame; 0 is never',
     range: [0, RATE_MAX],
+  },
+  linkAnnouncement: {
+    text: 'the link is announced: after INITIALISE, with the first filter, or never',
+    only: ['initialise', 'filter', 'never'],
+  },
+  controlSections: {
+    text: 'receive sections that only control messages use; 0 is one pool for all',
+    range: [0, CONTROL_SECTIONS_MAX],
+  },
+  failedBuffer: {
+    text: 'a buffer that cannot be used: answered with a failure, or the end of the channel',
+    only: ['answer', 'fatal'],
+  },
+  packetFilter: {
+    text: 'the packet filter: each bit counts, or only whether it is zero',
+    only: ['bits', 'any'],
+  },
+  hashlessScaling: {
+    text: 'receive scaling without a hash: refused, or switched off',
+    only: ['refuse', 'disable'],
+  },
+  shortInit: {
+    text: 'NVSP INIT in less than 32 bytes: never answered, or answered',
+    only: ['silent', 'answer'],
+  },
+  queryBuffer: {
+    text: 'QUERY whose buffer is not behind the request: fails, or nobody looks',
+    only: ['checked', 'ignored'],
+  },
+  malformedControl: {
+    text: 'a control message that is too short: fails, or the end of the channel',
+    only: ['fail', 'fatal'],
+  },
+  objects: {
+    text: "objects of the network device: those of Windows' switch, or OpenVMM's",
+    only: ['vmswitch', 'netvsp'],
+  },
+  offloads: {
+    text: 'offloads that a guest may switch on: none, checksums, or coalescing (RSC) too',
+    only: ['none', 'checksum', 'rsc'],
+  },
+  vlanTag: {
+    text: 'the VLAN tag of a received frame: beside it for guests that ask, or in it',
+    only: ['info', 'frame'],
+  },
+  hashInfo: { text: 'tell the hash of received frames with receive scaling', only: YES_NO },
+  shutdownFlags: {
+    text: 'restart and hibernate in a shutdown request: by the version agreed, or always',
+    only: ['by-version', 'always'],
   },
 };
 

@@ -102,6 +102,55 @@ export interface HostKnobs {
   readonly rxMessageLength: 'exact' | 'sub-allocation';
   /** Per-packet information in front of the data: on every nth received frame; 0 is never. */
   readonly ppiEvery: number;
+  /**
+   * When the guest is told the state of the link unasked: behind the answer to INITIALISE, with
+   * the first packet filter that is not zero, or never (OpenVMM). Microsoft's NetvscDxe takes the
+   * cable for unplugged until it is told.
+   */
+  readonly linkAnnouncement: 'initialise' | 'filter' | 'never';
+  /**
+   * Receive sections that only control messages use (OpenVMM `RX_RESERVED_CONTROL_BUFFERS`: 16); 0
+   * is one pool for all, so that a guest that keeps every section gets no answers either
+   * (NetvscDxe: "can deadlock").
+   */
+  readonly controlSections: number;
+  /** A receive or send buffer that cannot be used: NVSP_STAT_FAIL, or the end of the channel. */
+  readonly failedBuffer: 'answer' | 'fatal';
+  /** The packet filter: each bit counts (NDIS), or only whether it is zero (OpenVMM's netvsp). */
+  readonly packetFilter: 'bits' | 'any';
+  /**
+   * Receive scaling with a hash function or type of 0: refused with 0xc000000d (a log of a Windows
+   * host; inferred), or switched off (OpenVMM).
+   */
+  readonly hashlessScaling: 'refuse' | 'disable';
+  /**
+   * NVSP INIT in less than 32 bytes: never answered (FreeBSD, OpenBSD: "Hypervisor would never
+   * reply"), or answered (OpenVMM).
+   */
+  readonly shortInit: 'silent' | 'answer';
+  /** QUERY whose buffer is not behind the request: fails (FreeBSD), or nobody looks (OpenVMM). */
+  readonly queryBuffer: 'checked' | 'ignored';
+  /** A control message that is too short: completed as failed, or the end of the channel. */
+  readonly malformedControl: 'fail' | 'fatal';
+  /** Objects of the device: those of Windows' switch (partly inferred), or OpenVMM's netvsp. */
+  readonly objects: 'vmswitch' | 'netvsp';
+  /**
+   * Offloads that a guest may switch on: none (OpenVMM without a back end that has them),
+   * checksums, or also the coalescing of received segments (Windows, from NVSP 6.1 on; Linux).
+   */
+  readonly offloads: 'none' | 'checksum' | 'rsc';
+  /** A VLAN tag of a received frame: beside it for guests that ask (Windows), or in it. */
+  readonly vlanTag: 'info' | 'frame';
+  /** Tell the hash of received frames while receive scaling is on (FreeBSD, DPDK read it). */
+  readonly hashInfo: boolean;
+
+  // --- integration services ---
+
+  /**
+   * RESTART and HIBERNATE of a shutdown request: only at message versions that have them (3.1 and
+   * 3.2; OpenBSD and FreeBSD answer E_FAIL below), or whatever was agreed (OpenVMM).
+   */
+  readonly shutdownFlags: 'by-version' | 'always';
 }
 
 /** A host generation. */

@@ -6,6 +6,7 @@ import { HeartbeatMessage, IcStatus, IcType } from '../../../src/services/protoc
 import { DeviceClass } from '../../../src/vmbus/protocol.ts';
 import { TICKS_PER_MS, type Alarm } from '../base/clock.ts';
 import { IcHost } from './ic-host.ts';
+import { HEARTBEAT_VERSIONS } from './ic-versions.ts';
 
 /** Time between two requests, in ms. */
 const INTERVAL_MS = 2000;
@@ -26,9 +27,9 @@ export class HeartbeatHost extends IcHost {
     super({
       name: 'heartbeat',
       interfaceId: DeviceClass.HEARTBEAT,
-      instanceId: 'fd149e91-82e0-4a7d-afa6-2a4166cbd7c1',
+      instanceId: 'fd149e91-82e0-4a7d-afa6-2a4166cbd7c0',
       type: IcType.HEARTBEAT,
-      messageVersions: [0x00010000, 0x00030000],
+      messageVersions: HEARTBEAT_VERSIONS,
     });
     this.#intervalTicks = intervalMs * TICKS_PER_MS;
   }

@@ -22,13 +22,11 @@ import type {
 } from '../vmbus-server/channel-interface.ts';
 import type { Alarm } from '../base/clock.ts';
 import type { PartitionServices } from '../hypervisor/partition-interface.ts';
+import { FRAMEWORK_VERSIONS, versionsOf, type IcVersionSince } from './ic-versions.ts';
 
 /** Where the IC header and the body lie in a message. */
 export const IC_HEADER_AT = PipeHeader.size;
 export const IC_BODY_AT = IC_HEADER_AT + IcHeader.size;
-
-/** Framework versions, ascending (OpenVMM `FRAMEWORK_VERSIONS`). */
-const FRAMEWORK_VERSIONS: readonly number[] = [0x00010000, 0x00030000];
 
 /** Pipe type in the user data of the offer: messages, not bytes. */
 const PIPE_TYPE_MESSAGE = 4;
@@ -47,8 +45,8 @@ export interface IcHostOptions {
   readonly instanceId: string;
   /** IcHeader.type of its messages. */
   readonly type: number;
-  /** Message versions, ascending: major in the high, minor in the low 16 bits. */
-  readonly messageVersions: readonly number[];
+  /** Message versions, ascending: major in the high, minor in the low 16 bits; see `versionsOf`. */
+  readonly messageVersions: readonly (number | IcVersionSince)[];
   readonly frameworkVersions?: readonly number[] | undefined;
 }
 
@@ -82,6 +80,9 @@ export abstract class IcHost implements ChannelDevice {
 
   protected services!: PartitionServices;
   readonly #options: IcHostOptions;
+  /** Versions that this host offers. */
+  #frameworks: readonly number[] = [];
+  #messages: readonly number[] = [];
   readonly #message = new Uint8Array(IC_BODY_AT + IC_MESSAGE_MAX);
   /** Body of the next request: write here, then {@link request}. */
   protected readonly body: DataView = new DataView(this.#message.buffer, IC_BODY_AT);
@@ -118,7 +119,10 @@ export abstract class IcHost implements ChannelDevice {
   // --- as a channel device ---
 
   attach(services: PartitionServices): void {
+    const { frameworkVersions = FRAMEWORK_VERSIONS, messageVersions } = this.#options;
     this.services = services;
+    this.#frameworks = versionsOf(frameworkVersions, services.profile);
+    this.#messages = versionsOf(messageVersions, services.profile);
   }
 
   open(channel: DeviceChannel): number {
@@ -212,8 +216,8 @@ export abstract class IcHost implements ChannelDevice {
     if (this.state !== 'opening') return;
     this.state = 'negotiating';
     if (this.faults.silent === true) return;
-    const frameworks = this.#options.frameworkVersions ?? FRAMEWORK_VERSIONS;
-    const messages = this.#options.messageVersions;
+    const frameworks = this.#frameworks;
+    const messages = this.#messages;
     const { body } = this;
     body.setUint16(IcNegotiate.at.frameworkCount, frameworks.length, true);
     body.setUint16(IcNegotiate.at.messageCount, messages.length, true);
@@ -303,8 +307,7 @@ export abstract class IcHost implements ChannelDevice {
     }
     const framework = getVersion(view, IC_BODY_AT + at.versions);
     const message = getVersion(view, IC_BODY_AT + at.versions + IcVersion.size);
-    const known = this.#options.frameworkVersions ?? FRAMEWORK_VERSIONS;
-    if (!known.includes(framework) || !this.#options.messageVersions.includes(message)) {
+    if (!this.#frameworks.includes(framework) || !this.#messages.includes(message)) {
       return this.fail('negotiation answered with versions that were not offered');
     }
     this.frameworkVersion = framework;

@@ -8,6 +8,11 @@
 import { IcType, ShutdownFlag, ShutdownMessage } from '../../../src/services/protocol.ts';
 import { DeviceClass } from '../../../src/vmbus/protocol.ts';
 import { IcHost } from './ic-host.ts';
+import { SHUTDOWN_VERSIONS, type IcVersionSince } from './ic-versions.ts';
+
+/** Message versions from which on a restart and a hibernation can be asked for. */
+const RESTART_VERSION = 0x00030001;
+const HIBERNATE_VERSION = 0x00030002;
 
 /** Reason code: planned. */
 const REASON_PLANNED = 0x80000000;
@@ -30,7 +35,8 @@ export class ShutdownHost extends IcHost {
   /** What is to be asked for as soon as the guest is ready. */
   #wish: ShutdownWish | undefined;
 
-  constructor(messageVersions: readonly number[] = [0x10000, 0x30000, 0x30001, 0x30002]) {
+  /** `messageVersions`: by default those of the host's generation. */
+  constructor(messageVersions: readonly (number | IcVersionSince)[] = SHUTDOWN_VERSIONS) {
     super({
       name: 'shutdown',
       interfaceId: DeviceClass.SHUTDOWN,
@@ -40,10 +46,14 @@ export class ShutdownHost extends IcHost {
     });
   }
 
-  /** Ask, now. */
-  shutDown(wish: ShutdownWish = {}): 'sent' | 'not-ready' | 'in-progress' {
+  /** Ask, now. `unsupported`: the version that was agreed on has no such request. */
+  shutDown(wish: ShutdownWish = {}): 'sent' | 'not-ready' | 'in-progress' | 'unsupported' {
     if (this.state !== 'ready') return 'not-ready';
     if (!this.idle) return 'in-progress';
+    if (!this.#supports(wish)) {
+      this.reason = 'the version of the shutdown service has no such request';
+      return 'unsupported';
+    }
     const { at, size } = ShutdownMessage;
     const { body } = this;
     this.bodyBytes.fill(0, 0, size);
@@ -62,6 +72,12 @@ export class ShutdownHost extends IcHost {
     this.reason = '';
     this.request(size);
     return 'sent';
+  }
+
+  #supports({ restart, hibernate }: ShutdownWish): boolean {
+    if (this.services.profile.knobs.shutdownFlags === 'always') return true;
+    if (hibernate === true && this.messageVersion < HIBERNATE_VERSION) return false;
+    return restart !== true || this.messageVersion >= RESTART_VERSION;
   }
 
   /** Ask as soon as the guest is ready. */

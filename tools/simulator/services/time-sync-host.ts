@@ -15,6 +15,7 @@ import {
 import { DeviceClass } from '../../../src/vmbus/protocol.ts';
 import { TICKS_PER_MS, type Alarm } from '../base/clock.ts';
 import { IcHost } from './ic-host.ts';
+import { TIME_SYNC_VERSIONS } from './ic-versions.ts';
 
 /** Time between two samples, in ms. */
 const INTERVAL_MS = 5000;
@@ -29,7 +30,7 @@ export interface TimeSyncHostOptions {
   /** Wall time at reference time 0, in units of 100 ns since 1601. */
   readonly epoch?: bigint | undefined;
   readonly intervalMs?: number | undefined;
-  /** Ascending; default 1.0, 3.0, 4.0. */
+  /** Ascending; by default those of the host's generation. */
   readonly messageVersions?: readonly number[] | undefined;
   /** How old samples are when they are sent, in ms. */
   readonly ageMs?: number | undefined;
@@ -50,7 +51,7 @@ export class TimeSyncHost extends IcHost {
       interfaceId: DeviceClass.TIME_SYNC,
       instanceId: '2dd1ce17-079e-403c-b352-a1921ee207ee',
       type: IcType.TIME_SYNC,
-      messageVersions: options.messageVersions ?? [0x00010000, 0x00030000, 0x00040000],
+      messageVersions: options.messageVersions ?? TIME_SYNC_VERSIONS,
     });
     this.epoch = options.epoch ?? EPOCH;
     this.#intervalTicks = (options.intervalMs ?? INTERVAL_MS) * TICKS_PER_MS;

@@ -259,6 +259,7 @@ nic('receive-side scaling: the table of the guest, and what is no table', () => 
     const head = new DataView(new ArrayBuffer(ReceiveScaleParameters.size));
     head.setUint8(0, type);
     head.setUint16(4, flags, true);
+    head.setUint32(8, 0xf701, true);
     head.setUint16(12, table.length * 4, true);
     head.setUint32(16, head.byteLength, true);
     return hex(new Uint8Array(head.buffer)) + words(...table);
@@ -277,6 +278,59 @@ nic('receive-side scaling: the table of the guest, and what is no table', () => 
   assert.equal(rig.spread(FLOWS), [64, 0, 0, 0]);
   assert.is(set(parameters([], 0x10)), 0, 'switched off');
   assert.ok(rig.spread(FLOWS).every((count) => count > 0));
+});
+
+/** NDIS_RECEIVE_SCALE_PARAMETERS of a table and a hash, with the key of the documents. */
+function scaling(hashInformation: number, table: number[], flags = 0x8): string {
+  const { at, size } = ReceiveScaleParameters;
+  const head = new DataView(new ArrayBuffer(size));
+  head.setUint8(at.objectType, 0x89);
+  head.setUint16(at.flags, flags, true);
+  head.setUint32(at.hashInformation, hashInformation, true);
+  head.setUint16(at.tableSize, table.length * 4, true);
+  head.setUint32(at.tableOffset, size, true);
+  return hex(new Uint8Array(head.buffer)) + words(...table);
+}
+
+nic('L5 Linux: UDP is hashed by addresses unless its ports are asked for', () => {
+  const rig = queues(3);
+  rig.openAll();
+  const used = (frames: Uint8Array[]) => rig.spread(frames).filter((count) => count > 0).length;
+  const tcp = FLOWS.map((frame) => {
+    const copy = frame.slice();
+    copy[23] = 6;
+    return copy;
+  });
+  // What Linux sends: Toeplitz over IPv4, TCP and IPv4, IPv6, TCP and IPv6
+  assert.is(rig.set(0x00010204, scaling(0x1701, [0, 1, 2, 3])), 0);
+  assert.is(used(FLOWS), 1, 'UDP: one pair of addresses is one flow');
+  assert.is(used(tcp), 4, 'TCP: by its ports');
+  assert.is(rig.set(0x00010204, scaling(0x5701, [0, 1, 2, 3])), 0);
+  assert.is(used(FLOWS), 4, 'UDP was asked for');
+  assert.is(rig.set(0x00010204, scaling(0, [1, 2, 3, 0], 0xa)), 0, 'hash and key unchanged');
+  assert.is(used(FLOWS), 4);
+  assert.is(rig.set(0x00010204, scaling(0x101, [0, 1, 2, 3])), 0);
+  assert.is(used(tcp), 1, 'addresses alone');
+  // What is not hashed has the hash 0
+  assert.is(rig.set(0x00010204, scaling(0x201, [3, 1, 2, 0])), 0);
+  assert.equal(rig.spread(FLOWS), [0, 0, 0, 64]);
+});
+
+nic('P-B9 a Windows host: receive scaling without a hash is refused, or switched off', () => {
+  for (const hash of [0, 1, 0x1700]) {
+    const windows = queues(3, { knobs: { hashlessScaling: 'refuse' } });
+    windows.openAll();
+    assert.is(windows.set(0x00010204, scaling(0x1701, [2])), 0);
+    assert.is(windows.set(0x00010204, scaling(hash, [1])), 0xc000000d, `${hash}`);
+    assert.equal(windows.spread(FLOWS), [0, 0, 64, 0], 'nothing was changed');
+    assert.is(windows.set(0x00010204, scaling(0, [], 0x10)), 0, 'switched off');
+    assert.is(windows.set(0x00010204, scaling(0, [1], 0xa)), 0xc000000d, 'nothing to keep');
+  }
+  const openvmm = queues(3, { knobs: { hashlessScaling: 'disable' } });
+  openvmm.openAll();
+  assert.is(openvmm.set(0x00010204, scaling(0x1701, [2])), 0);
+  assert.is(openvmm.set(0x00010204, scaling(0, [])), 0, 'whatever the table is');
+  assert.ok(openvmm.spread(FLOWS).every((count) => count > 0));
 });
 
 nic('the guest sends on any queue and is completed there', () => {

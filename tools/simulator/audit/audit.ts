@@ -31,6 +31,11 @@ export interface AuditOptions {
   readonly vp?: number;
   /** For each NIC what {@link uncompleted} was before: packets that are not this guest's. */
   readonly uncompletedBefore?: readonly number[];
+  /**
+   * Whether who comes next writes SCONTROL, as Linux and iPXE do. Default true; Microsoft's
+   * firmware and the Windows loader do not.
+   */
+  readonly nextSetsScontrol?: boolean;
 }
 
 /** A page of a grant as a finding tells of it. */
@@ -56,7 +61,7 @@ export function auditHandoff(
         ...channels(client, kind),
       ]),
     ...sharedPages(machine, kind, describe),
-    ...auditRegisters(machine, kind, describe),
+    ...auditRegisters(machine, kind, describe, options.nextSetsScontrol ?? true),
     ...auditTimers(machine),
     ...leftovers(machine),
     ...completions(machine, options.uncompletedBefore ?? []),

@@ -23,7 +23,10 @@ export interface HostKnobs {
    * message (TLFS), or on any exit of the guest (OpenVMM), which forgives a missing EOM.
    */
   readonly slotScan: 'eom' | 'exit';
-  /** SCONTROL at reset: 0 (TLFS, QEMU) or 1 (OpenVMM). */
+  /**
+   * SCONTROL at reset: 0 (TLFS text, KVM, QEMU), or 1 (Windows: mu_msvm EfiHvSynic.c never writes
+   * it and works there, iPXE b91cc983d; OpenVMM `SyntheticMsrs::at_reset`).
+   */
   readonly scontrolReset: 0 | 1;
 
   // --- messages ---

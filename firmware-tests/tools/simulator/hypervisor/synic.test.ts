@@ -150,7 +150,7 @@ slots('keep their messages in order when the host answers an emptied slot', () =
 });
 
 slots('of a disabled SynIC or page queue, and deliver when enabled', () => {
-  const fixture = create();
+  const fixture = create({ scontrolReset: 0 });
   const { partition, cpu } = fixture;
   cpu.wrmsr(Msr.SINT0 + 2, 0x20075n);
   partition.postMessage(0, 2, 1, message(1));

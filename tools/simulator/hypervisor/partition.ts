@@ -127,6 +127,7 @@ export class Partition implements PartitionServices {
     const cpuid = new CpuidLeaves(profile, options.cpuidOverride);
     const preserve = knobs.overlay === 'preserve';
     const overlays = (this.#overlays = new OverlayPages(ram, grants, events, preserve));
+    const processors = this.#vps;
     const registers = (this.#registers = new RegisterFile({
       architecture,
       ram,
@@ -135,8 +136,8 @@ export class Partition implements PartitionServices {
       overlays,
       knobs,
       cpuid,
+      processors,
     }));
-    const processors = this.#vps;
     const slotEmptied = (): void => this.onSlotEmptied?.();
     for (let i = 0; i < count; i++) {
       processors.push(new VirtualProcessor(i, overlays, clock, events, knobs, slotEmptied));

@@ -31,7 +31,7 @@ import { nvspMessageFault } from './guest-message-check.ts';
 import { Negotiation } from './negotiation.ts';
 import { ReceivePath, type ReceiveHost } from './receive-path.ts';
 import type { ReceiveScaling } from './receive-scaling.ts';
-import { RETRY_TICKS, type QueueOwner } from './subchannel.ts';
+import type { QueueOwner } from './subchannel.ts';
 import { Subchannels } from './subchannels.ts';
 import { TRANSMITS_MAX, TransmitPath, type TransmitHost } from './transmit-path.ts';
 import { VF_TRANSACTION_HIGH, VirtualFunction } from './virtual-function.ts';
@@ -379,10 +379,12 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
     return bad;
   }
 
-  /** Look at the rings again soon. */
+  /** Look at the rings again soon, on a host that looks without a signal. */
   #retryLater(): void {
-    const { clock } = this.#services;
-    if (this.#retry === undefined) this.#retry = clock.schedule(RETRY_TICKS, this.#retryAction);
-    else if (this.#retry.state !== 'waiting') clock.reschedule(this.#retry, RETRY_TICKS);
+    const { clock, profile } = this.#services;
+    const ticks = profile.knobs.ringPollTicks;
+    if (ticks === 0) return;
+    if (this.#retry === undefined) this.#retry = clock.schedule(ticks, this.#retryAction);
+    else if (this.#retry.state !== 'waiting') clock.reschedule(this.#retry, ticks);
   }
 }

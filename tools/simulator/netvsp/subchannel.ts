@@ -12,7 +12,7 @@ import type {
   DeviceChannel,
   GuestPacket,
 } from '../vmbus-server/channel-interface.ts';
-import { TICKS_PER_MS, type Alarm } from '../base/clock.ts';
+import type { Alarm } from '../base/clock.ts';
 import type { Grant } from '../ledger/grants.ts';
 import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import { Outbox, type NetVspFaults } from './faults.ts';
@@ -20,9 +20,6 @@ import { takeCompletion } from './guest-completion.ts';
 import type { Negotiation } from './negotiation.ts';
 import { ReceivePath, type ReceiveHost } from './receive-path.ts';
 import { TRANSMITS_MAX, TransmitPath, type TransmitHost } from './transmit-path.ts';
-
-/** A full ring is looked at again after this time: guests need not signal for freed space. */
-export const RETRY_TICKS = TICKS_PER_MS;
 
 /** What a queue takes from the device whose it is. */
 export interface QueueOwner extends ReceiveHost {
@@ -225,11 +222,13 @@ export class Subchannel implements ChannelDevice, TransmitHost {
     }
   }
 
-  /** Look at the ring again soon. */
+  /** Look at the ring again soon, on a host that looks without a signal. */
   #retryLater(): void {
-    const { clock } = this.#owner.services;
-    if (this.#retry === undefined) this.#retry = clock.schedule(RETRY_TICKS, this.#retryAction);
-    else if (this.#retry.state !== 'waiting') clock.reschedule(this.#retry, RETRY_TICKS);
+    const { clock, profile } = this.#owner.services;
+    const ticks = profile.knobs.ringPollTicks;
+    if (ticks === 0) return;
+    if (this.#retry === undefined) this.#retry = clock.schedule(ticks, this.#retryAction);
+    else if (this.#retry.state !== 'waiting') clock.reschedule(this.#retry, ticks);
   }
 }
 

@@ -7,7 +7,7 @@
 
 import { HvStatus } from '../../../src/hyperv/protocol.ts';
 import { STATUS_UNSUCCESSFUL } from '../../../src/vmbus/protocol.ts';
-import { TICKS_PER_US } from '../base/clock.ts';
+import { TICKS_PER_MS, TICKS_PER_US } from '../base/clock.ts';
 import type { HostKnobs } from './profile.ts';
 
 /** Answers of a host without UNLOAD and without a second contact. */
@@ -24,6 +24,10 @@ export const WINDOWS: HostKnobs = {
   osIdZero: 'disables-hypercall-page',
   hypercallPageWithoutOsId: 'ignored',
   slotScan: 'eom',
+  eomScope: 'partition',
+  scanOnEnable: false,
+  scanOnPost: false,
+  messageWithoutPage: 'drop',
   scontrolReset: 1,
   messageLatencyTicks: 100 * TICKS_PER_US,
   ringLatencyTicks: 10 * TICKS_PER_US,
@@ -34,6 +38,7 @@ export const WINDOWS: HostKnobs = {
   throttleMessages: 0,
   throttleStatus: HvStatus.INVALID_CONNECTION_ID,
   backPressure: 'stop-reading',
+  contactBehindMessages: 'waits',
   reinitiate: 'disconnect',
   versionMatch: 'exact',
   contactVp: 'from-3.0',
@@ -47,6 +52,8 @@ export const WINDOWS: HostKnobs = {
   oddGpadls: 'accept',
   failureStatus: STATUS_UNSUCCESSFUL,
   torndownWhileOpen: 'deferred',
+  ringUnstickTicks: 0,
+  ringPollTicks: 0,
   throttleSignals: 0,
   emptyCompletion: 'tolerate',
   revoke: 'complete',
@@ -64,6 +71,7 @@ export const WINDOWS: HostKnobs = {
 export const QEMU: HostKnobs = {
   ...WINDOWS,
   maskedSint: 'keep',
+  eomScope: 'vp',
   scontrolReset: 0,
   offerPacing: 'one-by-one',
   echoVersion: false,
@@ -87,6 +95,9 @@ export const OPENVMM: HostKnobs = {
   osIdZero: 'independent',
   hypercallPageWithoutOsId: 'accepted',
   slotScan: 'exit',
+  eomScope: 'vp',
+  messageWithoutPage: 'keep',
+  ringUnstickTicks: 100 * TICKS_PER_MS,
   throttleStatus: HvStatus.INSUFFICIENT_BUFFERS,
   backPressure: 'unbounded',
   emptyCompletion: 'fatal',

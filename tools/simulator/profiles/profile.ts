@@ -24,6 +24,24 @@ export interface HostKnobs {
    */
   readonly slotScan: 'eom' | 'exit';
   /**
+   * Whose queues an EOM makes the host look at: the writer's (KVM `kvm_hv_notify_acked_sint`), or
+   * those of all VPs whose slots were emptied. Linux `vmbus_wait_for_unload` empties the slots of
+   * other CPUs and writes EOM on its own: inferred from that for Windows.
+   */
+  readonly eomScope: 'partition' | 'vp';
+  /**
+   * Writes of SIMP, SCONTROL and SINTs that enable something make the host look at the queues of
+   * the VP. KVM and QEMU do not; of Windows nothing is known.
+   */
+  readonly scanOnEnable: boolean;
+  /** The next message for a SINT makes the host look at its slot first. As `scanOnEnable`. */
+  readonly scanOnPost: boolean;
+  /**
+   * A message for a VP whose SynIC is on and whose SIMP is off: lost (Hyper-V, as OpenVMM's
+   * maintainers say in openvmm#2276), or kept until SIMP is on (OpenVMM).
+   */
+  readonly messageWithoutPage: 'drop' | 'keep';
+  /**
    * SCONTROL at reset: 0 (TLFS text, KVM, QEMU), or 1 (Windows: mu_msvm EfiHvSynic.c never writes
    * it and works there, iPXE b91cc983d; OpenVMM `SyntheticMsrs::at_reset`).
    */
@@ -47,6 +65,11 @@ export interface HostKnobs {
   readonly throttleStatus: number;
   /** Undelivered messages: the host stops reading new ones, or queues without bound (OpenVMM). */
   readonly backPressure: 'stop-reading' | 'unbounded';
+  /**
+   * INITIATE_CONTACT and UNLOAD of a guest that does not take its messages: they wait like all
+   * others, or the host reads up to them. Documented nowhere: a crash kernel depends on it.
+   */
+  readonly contactBehindMessages: 'waits' | 'read';
   /** A second INITIATE_CONTACT while connected: disconnects, or is ignored (before 2012 R2). */
   readonly reinitiate: 'disconnect' | 'ignore';
   /** Versions are known by exact match, or all up to the newest (QEMU). */
@@ -80,6 +103,16 @@ export interface HostKnobs {
   readonly failureStatus: number;
   /** GPADL_TORNDOWN for a buffer in use: only when the channel is closed, or at once. */
   readonly torndownWhileOpen: 'deferred' | 'immediate';
+  /**
+   * How long after the open the host looks at both rings of its own accord, in ticks, for guests
+   * that ignore signals before OPEN_CHANNEL_RESULT (OpenVMM `unstick_channel`: 100 ms); 0 is never.
+   */
+  readonly ringUnstickTicks: number;
+  /**
+   * How often a host that waits for room in a ring looks for it without a signal, in ticks; 0 is
+   * never: the guest signals when `pending_send_sz` is free (Linux, OpenVMM `vmbus_ring`).
+   */
+  readonly ringPollTicks: number;
   /** Signals per virtual second with nothing to say before the guest is suspended; 0 is never. */
   readonly throttleSignals: number;
 

@@ -20,7 +20,7 @@ import type { Grant } from '../ledger/grants.ts';
 import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import { Outbox, type NetVspFaults } from './faults.ts';
 import { ControlPath, type ControlDevice, type ControlHost } from './control-path.ts';
-import { takeCompletion } from './guest-completion.ts';
+import { completionsAtClose, takeCompletion } from './guest-completion.ts';
 import {
   DataPath,
   NvspSwitchDataPath,
@@ -194,6 +194,11 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
       this.pump();
     }
     this.pump();
+  }
+
+  /** Take the completions that lie in the ring, and nothing else: the channel closes. */
+  takeCompletions(): void {
+    completionsAtClose(this.#channel, (packet) => void this.#completion(packet));
   }
 
   /** Send what waits, as far as the ring has room and the receive buffer sections. */

@@ -9,6 +9,7 @@ import { NvspRndisPacket, NvspType } from '../../../src/netvsc/protocol.ts';
 import { COMPLETION_REQUESTED, PacketType } from '../../../src/vmbus/protocol.ts';
 import type {
   ChannelDevice,
+  Closer,
   DeviceChannel,
   GuestPacket,
 } from '../vmbus-server/channel-interface.ts';
@@ -16,7 +17,7 @@ import type { Alarm } from '../base/clock.ts';
 import type { Grant } from '../ledger/grants.ts';
 import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import { Outbox, type NetVspFaults } from './faults.ts';
-import { takeCompletion } from './guest-completion.ts';
+import { completionsAtClose, takeCompletion } from './guest-completion.ts';
 import type { Negotiation } from './negotiation.ts';
 import { ReceivePath, type ReceiveHost } from './receive-path.ts';
 import { TRANSMITS_MAX, TransmitPath, type TransmitHost } from './transmit-path.ts';
@@ -118,15 +119,17 @@ export class Subchannel implements ChannelDevice, TransmitHost {
     return 0;
   }
 
-  close(): void {
+  close(closer: Closer = 'guest'): void {
     const open = this.#open;
     if (open === undefined) return;
+    completionsAtClose(open.channel, (packet) => void this.#handle(packet, open));
     open.transmits.close();
     open.receives.close();
     open.outbox.connect(undefined);
     if (this.#retry !== undefined) this.#owner.services.clock.cancel(this.#retry);
     this.#completions += open.transmits.completions;
-    this.#owner.abandoned(open.receives.buffer.abandon(this.subchannelIndex));
+    const left = open.receives.buffer.abandon(this.subchannelIndex);
+    if (closer === 'guest') this.#owner.abandoned(left);
     this.#open = undefined;
     this.#owner.queueChanged();
   }

@@ -141,8 +141,12 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
     range: [1, 0xffffffff],
   },
   torndownWhileOpen: {
-    text: 'GPADL_TORNDOWN for a buffer in use: after the close, or at once',
-    only: ['deferred', 'immediate'],
+    text: 'GPADL_TORNDOWN of an open channel: below 4.0 after the revoke, after the close, at once',
+    only: ['by-version', 'deferred', 'immediate'],
+  },
+  teardownAfterClose: {
+    text: 'GPADL_TEARDOWN after the close: answered, or not answered below VMBus 4.0',
+    only: ['answered', 'ignored-below-4.0'],
   },
   ringUnstickTicks: {
     text: 'a look at the rings this long after the open, in units of 100 ns; 0 is never',

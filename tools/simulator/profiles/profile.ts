@@ -101,8 +101,18 @@ export interface HostKnobs {
   readonly oddGpadls: 'accept' | 'ignore';
   /** Status of CREATED, OPEN and MODIFY results that failed: an NTSTATUS, or 1 (QEMU). */
   readonly failureStatus: number;
-  /** GPADL_TORNDOWN for a buffer in use: only when the channel is closed, or at once. */
-  readonly torndownWhileOpen: 'deferred' | 'immediate';
+  /**
+   * GPADL_TORNDOWN while the channel is open. By the version that was agreed: below 4.0 a buffer
+   * that was revoked is let go at once, from 4.0 on when the channel is closed (Linux
+   * 0cf737808ae7, 0ef58b0a05c1, 1d674fd003fc, 2afc5d61a719; FreeBSD `hn_chim_free`). Always
+   * `deferred` (OpenVMM), or `immediate`, also of the ring (QEMU).
+   */
+  readonly torndownWhileOpen: 'by-version' | 'deferred' | 'immediate';
+  /**
+   * GPADL_TEARDOWN of a channel that was open and is closed: answered (iPXE waits for it at 0.13),
+   * or below 4.0 not (Linux 0ef58b0a05c1: "on older hosts"): the host lets go in silence.
+   */
+  readonly teardownAfterClose: 'answered' | 'ignored-below-4.0';
   /**
    * How long after the open the host looks at both rings of its own accord, in ticks, for guests
    * that ignore signals before OPEN_CHANNEL_RESULT (OpenVMM `unstick_channel`: 100 ms); 0 is never.

@@ -6,7 +6,13 @@
  */
 
 import { PAGE_SIZE } from '../../../src/machine.ts';
-import { GpadlBody, GpadlHeader, GpadlTeardown, GpaRange } from '../../../src/vmbus/protocol.ts';
+import {
+  GpadlBody,
+  GpadlHeader,
+  GpadlTeardown,
+  GpaRange,
+  VmbusVersion,
+} from '../../../src/vmbus/protocol.ts';
 import { hex } from '../base/hex.ts';
 import type { Grant } from '../ledger/grants.ts';
 import type { Channel, Gpadl } from './channel.ts';
@@ -223,8 +229,10 @@ export class Gpadls {
   #deviceLetsGo(gpadl: Gpadl): boolean {
     const { channel } = gpadl;
     if (channel.opening === undefined || channel.rescinded) return true;
+    // A host reads in order: the revoke that the guest has sent before lies in the ring
+    channel.opening.rings.readAll();
     if (channel.opening.ringGpadl !== gpadl.id) return channel.device.gpadlTeardown(gpadl.id);
-    if (this.#context.services.profile.knobs.torndownWhileOpen === 'deferred') return false;
+    if (this.#context.services.profile.knobs.torndownWhileOpen !== 'immediate') return false;
     // A host that answers at once has lost its rings
     channel.opening.rings.die('ring GPADL torn down while open');
     return true;
@@ -232,7 +240,14 @@ export class Gpadls {
 
   #torndown(gpadl: Gpadl): void {
     this.#forget(gpadl, 'GPADL_TEARDOWN');
+    if (this.#silent(gpadl.channel)) return;
     this.#messages.send(gpadlTorndown(gpadl.id));
+  }
+
+  /** Old hosts let go of a closed channel's GPADLs without a word. */
+  #silent({ closedAt }: Channel): boolean {
+    const { teardownAfterClose } = this.#context.services.profile.knobs;
+    return teardownAfterClose !== 'answered' && closedAt > 0 && closedAt < VmbusVersion.V4_0;
   }
 
   #forget(gpadl: Gpadl, by: string): void {

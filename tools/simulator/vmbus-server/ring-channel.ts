@@ -129,6 +129,11 @@ export class RingChannel implements DeviceChannel {
     return needed;
   }
 
+  /** Read what is in the ring at this moment, signalled or not: the guest has sent it before. */
+  readAll(): void {
+    if (this.#open && !this.dead && this.#incoming.available() !== 0) this.#look();
+  }
+
   receive(): GuestPacket | undefined {
     if (!this.#open || this.dead) return undefined;
     const incoming = this.#incoming;

@@ -292,7 +292,10 @@ connection('a packet in flight', () => {
   let withhold = (): void => undefined;
   const result = boot(
     {
-      messages: (type) => forgetUnload(type) || type === MessageType.CLOSE_CHANNEL,
+      messages: (type) =>
+        [MessageType.UNLOAD, MessageType.CLOSE_CHANNEL, MessageType.GPADL_TEARDOWN].some(
+          (forgotten) => forgotten === type,
+        ),
       // Not even that it takes the packet back reaches the host
       signals: (nth) => nth > 0,
       loaded: () => withhold(),

@@ -68,12 +68,13 @@ export class SimulatedMachine {
     // The clock is a property of the link
     const wall = links.find((link) => link.wall !== undefined)?.wall;
     this.partition = new Partition({ ...partition, wall });
-    this.nics = links.map((link, nic) => new NetVsp({ nic, link, ...nics?.[nic] }));
+    const monitored = options.profile.knobs.monitors === 'nic-and-scsi';
+    this.nics = links.map((link, nic) => new NetVsp({ nic, link, monitored, ...nics?.[nic] }));
 
     // A heartbeat and a disk controller that nobody drives: guests must skip what they do not know
     const inert = [
       inertDevice(DeviceClass.HEARTBEAT, 'fd149e91-82e0-4a7d-afa6-2a4166cbd7c0'),
-      inertDevice(DeviceClass.SCSI, '9daf6514-5544-4d66-8f02-c33c7a102299', true),
+      inertDevice(DeviceClass.SCSI, '9daf6514-5544-4d66-8f02-c33c7a102299', monitored),
     ];
     const given = (this.devices = devices ?? []);
     const taken = given.map(({ interfaceId }) => interfaceId);

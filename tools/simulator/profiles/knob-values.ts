@@ -123,6 +123,10 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
     text: 'connection for messages that the second client is told',
     range: [5, 0x1fff],
   },
+  monitors: {
+    text: 'what is offered with a monitor: NICs and disk controllers, or nothing',
+    only: ['nic-and-scsi', 'none'],
+  },
   shortOffers: { text: 'offers of 190 bytes below VMBus 1.1', only: YES_NO },
   channelConnections: {
     text: 'connection IDs of channels: number and SINT << 12, or number + 16',

@@ -91,6 +91,11 @@ export interface HostKnobs {
 
   // --- channels ---
 
+  /**
+   * NICs and disk controllers are offered with a monitor, services without: Windows (OpenBSD
+   * attaches no NIC that has none), OpenVMM (its NIC at 100 us). QEMU offers none.
+   */
+  readonly monitors: 'nic-and-scsi' | 'none';
   /** Offers on versions below 1.1: 196 bytes (OpenVMM), or 190 without connection ID. */
   readonly shortOffers: boolean;
   /** Connection IDs of channels: number | SINT << 12 (OpenVMM), or number + 16 (QEMU). */

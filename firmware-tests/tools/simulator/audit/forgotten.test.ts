@@ -301,6 +301,7 @@ connection('a packet in flight', () => {
       loaded: () => withhold(),
     },
     {
+      knobs: { monitors: 'none' },
       prepare: ({ nics: [nic] }) => {
         withhold = () => void (nic!.faults.withhold = () => true);
       },

@@ -114,18 +114,21 @@ export class Synic {
    * Send a message: into the slot if it is free and nothing waits, else behind those that wait.
    * Lost, with an event, if the SINT is masked (by knob) or proxied, SIMP is off (by knob), or the
    * queue is full.
+   *
+   * @returns whether it was not lost
    */
-  post(sint: number, type: number, payload: Uint8Array): void {
+  post(sint: number, type: number, payload: Uint8Array): boolean {
     if (payload.length > HV_MESSAGE_PAYLOAD_MAX) {
       throw new RangeError(`a message of ${payload.length} bytes`);
     }
     const emptied = this.#notice(sint);
     if (this.#scanOnPost) this.scan(sint);
-    this.#place(sint, type, payload);
+    const arrives = this.#place(sint, type, payload);
     if (emptied) this.#listener.slotEmptied(this.#vp, sint);
+    return arrives;
   }
 
-  #place(sint: number, type: number, payload: Uint8Array): void {
+  #place(sint: number, type: number, payload: Uint8Array): boolean {
     const obstacle = this.#messageObstacle(sint);
     const lost =
       obstacle === 'SINT proxied' ||
@@ -133,21 +136,22 @@ export class Synic {
       (obstacle === 'page disabled' && !this.#keepWithoutPage);
     if (lost) {
       this.#report('drop', sint, type, payload, obstacle);
-      return;
+      return false;
     }
     const queue = this.#queues[sint]!;
     if (queue.length === 0 && !this.#blocked(obstacle) && this.#slotType(sint) === 0) {
       this.#deliver(sint, type, payload, false);
-      return;
+      return true;
     }
     if (queue.length >= SINT_QUEUE_LIMIT) {
       this.#report('drop', sint, type, payload, `${SINT_QUEUE_LIMIT} messages wait`);
-      return;
+      return false;
     }
     queue.push({ type, payload: payload.slice() });
     this.#waiting++;
     if (!this.#blocked(obstacle)) this.#setPending(sint);
     this.#report('queue', sint, type, payload, obstacle ?? 'slot busy');
+    return true;
   }
 
   /**

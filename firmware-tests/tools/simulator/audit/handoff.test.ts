@@ -80,6 +80,25 @@ passes('the same on a host whose SCONTROL is on from the start: nothing at all',
   assert.equal(audit(machine), []);
 });
 
+passes('P-B5 FreeBSD: an answer to UNLOAD that finds the SINT masked was not taken', () => {
+  const machine = createMachine();
+  const guest = new Guest(machine.bootProcessor);
+  guest.start();
+  assert.ok(guest.connect(VmbusVersion.V3_0));
+  guest.post(MessageType.UNLOAD);
+  guest.stop();
+  machine.run(TICKS_PER_MS);
+  assert.equal(audit(machine), [
+    'unload error: the answer to UNLOAD was lost: it was not waited for',
+  ]);
+  // A later connection that ends well makes up for it
+  guest.start();
+  assert.ok(guest.connect(VmbusVersion.V3_0));
+  guest.unload();
+  guest.stop();
+  assert.equal(audit(machine), []);
+});
+
 passes('P-M2 mu_msvm: SCONTROL off where it was on is told by what comes next', () => {
   const machine = createMachine({ processors: 2 });
   machine.processors[1]!.wrmsr(Msr.SCONTROL, 0n);

@@ -70,8 +70,14 @@ export class Gpadls {
       filled: 0,
       grants: [],
     };
+    // Bodies name no channel: only what needs some may not share its ID with another (OpenVMM)
+    const whole = view.byteLength - GpadlHeader.at.range >= length;
+    if (!whole && this.#incomplete.has(id)) {
+      this.#refuse(channelId, id, 'another GPADL with this ID is incomplete');
+      return;
+    }
     channel.gpadls.set(id, gpadl);
-    this.#incomplete.set(id, gpadl);
+    if (!whole) this.#incomplete.set(id, gpadl);
     this.#count++;
     this.#fill(gpadl, view, GpadlHeader.at.range);
   }
@@ -123,7 +129,6 @@ export class Gpadls {
     if (channel === undefined) return 'no such channel';
     if (channel.opening?.reserved === true) return 'the channel is reserved';
     if (channel.gpadls.has(id)) return 'duplicate GPADL';
-    if (this.#incomplete.has(id)) return 'another GPADL with this ID is incomplete';
     if (this.#count >= GPADLS_MAX) return `more than ${GPADLS_MAX} GPADLs`;
     return undefined;
   }
@@ -137,7 +142,7 @@ export class Gpadls {
     if (gpadl.filled < gpadl.data.length) return;
 
     // Check the ranges
-    this.#incomplete.delete(gpadl.id);
+    if (this.#incomplete.get(gpadl.id) === gpadl) this.#incomplete.delete(gpadl.id);
     const ranges = this.#parse(gpadl);
     if (typeof ranges === 'string') {
       this.#forget(gpadl, 'refused');

@@ -24,6 +24,7 @@ import {
   withKnobs,
 } from '../../tools/simulator/profiles/profiles.ts';
 import type { HostKnobs } from '../../tools/simulator/profiles/profile.ts';
+import { leftScontrolOff } from './flow-rig.ts';
 
 /** A bundle. Not a plain import: the types must not depend on what was built. */
 async function load(file: string): Promise<Firmware> {
@@ -131,9 +132,9 @@ export function sameBytes(a: Uint8Array | undefined, b: Uint8Array | undefined):
   return a !== undefined && b !== undefined && Buffer.compare(a, b) === 0;
 }
 
-/** The findings that are no mere information, as texts. */
+/** The findings that are no mere information and not {@link leftScontrolOff}, as texts. */
 export function complaints({ findings }: FlowReport): string[] {
   return findings
-    .filter(({ severity }) => severity !== 'info')
+    .filter((finding) => finding.severity !== 'info' && !leftScontrolOff(finding))
     .map(({ check, severity, text }) => `${check} ${severity}: ${text}`);
 }

@@ -39,7 +39,8 @@ export interface HostPacket {
 
 export class FakeChannel implements DeviceChannel {
   readonly id = 5;
-  readonly vmbusVersion = 0x0000000d;
+  /** Version of the connection that opened it. */
+  vmbusVersion = 0x0000000d;
   readonly userData = new Uint8Array(120);
   readonly gpadls = new Map<number, Grant>();
   /** Packets of the guest that the device has not read. */

@@ -146,7 +146,10 @@ export class NetRig {
       grants: this.grants,
       profile: this.profile,
       processorCount: 1,
-      postMessage: no,
+      postMessage: (): boolean => {
+        no();
+        return false;
+      },
       queuedMessages: () => 0,
       onSlotEmptied: undefined,
       signalEvent: no,

@@ -41,6 +41,7 @@ import {
   type IcHostFaults,
 } from '../../tools/simulator/services/index.ts';
 import type { IcHostOptions } from '../../tools/simulator/services/ic-host.ts';
+import { complaints } from './flow-rig.ts';
 
 const LIMITS = { virtualTicks: 3600_000 * TICKS_PER_MS, pauses: 2_000_000 };
 
@@ -152,11 +153,7 @@ export class UtilityRig {
   }
 
   audit(map: BootResult['memoryMap']): void {
-    const findings = auditHandoff(this.machine, map).filter(({ severity }) => severity !== 'info');
-    assert.equal(
-      findings.map(({ check, text }) => `${check}: ${text}`),
-      [],
-    );
+    assert.equal(complaints(auditHandoff(this.machine, map)), []);
   }
 }
 

@@ -112,7 +112,7 @@ export class RigPartition implements PartitionServices {
     this.profile = profile;
   }
 
-  postMessage(vp: number, sint: number, type: number, payload: Uint8Array): void {
+  postMessage(vp: number, sint: number, type: number, payload: Uint8Array): boolean {
     assert.ok(vp < this.processorCount && sint < 16);
     assert.is(type, 1);
     assert.ok(payload.length <= HV_MESSAGE_PAYLOAD_MAX);
@@ -120,6 +120,7 @@ export class RigPartition implements PartitionServices {
     if (this.taking) this.received.push(message);
     else if (this.#slot === undefined) this.#slot = message;
     else this.#queue.push(message);
+    return true;
   }
 
   queuedMessages(): number {

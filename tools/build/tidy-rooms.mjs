@@ -34,7 +34,7 @@ const TOOLS = [
   ['manual'],
 ];
 
-/** The room that imports no other one, and that only these import: one documents it, one measures it. */
+/** The room that imports no other one; and who may import it: to document it, to measure it. */
 const APART = 'build';
 const ABOVE_BUILD = ['manual', 'bench'];
 

@@ -73,6 +73,15 @@ export const CRASH_SCENARIOS: readonly Scenario[] = [
     caughtBy: { check: 'unload' },
   }),
   crashScenario({
+    name: 'crash-messages-on-other-processor',
+    text: 'messages wait for processor 0 while another one crashes, which must empty that slot',
+    references: [SCAN, 'lis-next #66, #122'],
+    setup: { processors: 2 },
+    crashing: { crashVp: 1, beforeEnd: occupySlot },
+    bug: 'unload-own-page-only',
+    caughtBy: { check: 'unload', says: /not answered|will act after the handoff/ },
+  }),
+  crashScenario({
     name: 'crash-waits-for-interrupt',
     text: 'the crashing processor waits for an interrupt handler that does not run any more',
     references: ['Linux "Drivers: hv: vmbus: avoid wait_for_completion() on crash"'],

@@ -65,7 +65,7 @@ function ringFreed(half: Half): HalfResult {
  * The receive buffer is torn down first, then the channel closed: such hosts answer at the close.
  */
 function gpadlBeforeClose(half: Half): HalfResult {
-  const machine = makeMachine({});
+  const machine = makeMachine({ knobs: { torndownWhileOpen: 'deferred' } });
   const seam = new FaultySeam(machine.bootProcessor);
   return lateWrites(machine, ['rx-buffer'], (events) => {
     const driver = createDriver(seam, { events });

@@ -6,6 +6,7 @@ import { CRASH_SCENARIOS } from './crash-scenarios.ts';
 import { FIRMWARE_SCENARIOS } from './firmware-scenarios.ts';
 import { HOST_SCENARIOS } from './host-scenarios.ts';
 import { KEXEC_SCENARIOS } from './kexec-scenarios.ts';
+import { MICROSOFT_SCENARIOS } from './microsoft-scenarios.ts';
 import { SAN_SCENARIOS } from './san-scenarios.ts';
 import type { Scenario } from './scenario.ts';
 
@@ -13,6 +14,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...KEXEC_SCENARIOS,
   ...CRASH_SCENARIOS,
   ...FIRMWARE_SCENARIOS,
+  ...MICROSOFT_SCENARIOS,
   ...SAN_SCENARIOS,
   ...HOST_SCENARIOS,
 ];

@@ -19,7 +19,7 @@ export const IMAGE_LENGTH = 100_000;
 export const IMAGE_NAME = 'scenario.img';
 
 /** A guest that takes longer than the longest wait of any kernel, 100 s, waits for ever. */
-const LIMITS = { virtualTicks: 150_000 * TICKS_PER_MS, pauses: 1_000_000 };
+const LIMITS = { virtualTicks: 150_000 * TICKS_PER_MS, pauses: 4_000_000 };
 
 /** The host of a scenario. */
 export interface HostSetup {

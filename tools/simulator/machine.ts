@@ -69,13 +69,14 @@ export class SimulatedMachine {
     // The clock is a property of the link
     const wall = links.find((link) => link.wall !== undefined)?.wall;
     this.partition = new Partition({ ...partition, wall });
-    this.nics = links.map((link, nic) => new NetVsp({ nic, link, ...nics?.[nic] }));
+    const monitored = options.profile.knobs.monitors === 'nic-and-scsi';
+    this.nics = links.map((link, nic) => new NetVsp({ nic, link, monitored, ...nics?.[nic] }));
 
     // A heartbeat, which is served for who opens it, and a disk controller that nobody drives:
     // guests must skip what they do not know
     const usual = [
       new HeartbeatHost(),
-      inertDevice(DeviceClass.SCSI, '9daf6514-5544-4d66-8f02-c33c7a102299', true),
+      inertDevice(DeviceClass.SCSI, '9daf6514-5544-4d66-8f02-c33c7a102299', monitored),
     ];
     const given = (this.devices = devices ?? []);
     const taken = given.map(({ interfaceId }) => interfaceId);

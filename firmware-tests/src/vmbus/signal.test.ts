@@ -73,7 +73,7 @@ signal('signalling-rule: only into an empty ring that is not masked, bit first',
 });
 
 signal('with a monitor: a bit of the monitor page, and no hypercall at all', () => {
-  const rig = quiet({ nics: [{ monitored: true }] });
+  const rig = quiet({ knobs: { monitors: 'nic-and-scsi' } });
   const { monitorOut } = rig.machine.vmbus.inspect();
   send(rig, 2);
   assert.is(rig.view.getUint32(monitorOut! + TRIGGERS, true), 1 << MONITOR);

@@ -15,7 +15,7 @@ export const AUDIT_CHECKS = {
   'shared-pages': { number: 3, text: 'no interrupt page and no monitor page is registered' },
   'synic-pages': { number: 4, text: 'message and event page are disabled on every VP' },
   sints: { number: 5, text: 'every SINT is masked' },
-  scontrol: { number: 6, text: 'the SynIC is disabled' },
+  scontrol: { number: 6, text: 'SCONTROL of every VP is as it is at reset' },
   hypercall: { number: 7, text: 'the hypercall page is disabled, the guest has no identity' },
   'clock-pages': { number: 8, text: 'reference TSC page and VP assist page are disabled' },
   timers: { number: 9, text: 'no synthetic timer is enabled or due' },

@@ -32,11 +32,12 @@ export function auditRegisters(
   machine: SimulatedMachine,
   kind: HandoffKind,
   describe: (grant: Grant) => FindingPages,
+  nextSetsScontrol: boolean,
 ): Finding[] {
   const { inspection } = machine.partition;
   const findings = pageRegisters(machine, describe);
   for (let vp = 0; vp < inspection.processorCount; vp++) {
-    findings.push(...sints(machine, vp), ...scontrol(machine, vp, kind));
+    findings.push(...sints(machine, vp), ...scontrol(machine, vp, kind, nextSetsScontrol));
   }
   const identity = inspection.register(0, 'GUEST_OS_ID');
   if (identity !== 0n) {
@@ -89,18 +90,32 @@ function sints(machine: SimulatedMachine, vp: number): Finding[] {
   return findings;
 }
 
-/** mu_msvm leaves SCONTROL on, and a quiesced guest must (iPXE b91cc983d). */
-function scontrol(machine: SimulatedMachine, vp: number, kind: HandoffKind): Finding[] {
+/**
+ * A handoff leaves SCONTROL as it was found: Microsoft's firmware (mu_msvm EfiHvSynic.c) and the
+ * Windows loader never write it, and wait for ever where it is off. Linux and iPXE write it, and
+ * leave it off themselves: off is a warning, unless it is known that who comes next does not.
+ */
+function scontrol(
+  machine: SimulatedMachine,
+  vp: number,
+  kind: HandoffKind,
+  nextSetsScontrol: boolean,
+): Finding[] {
   const on = (machine.partition.inspection.register(vp, 'SCONTROL') & HV_ENABLE) !== 0n;
+  const onAtReset = machine.partition.profile.knobs.scontrolReset === 1;
+  const report = (severity: Finding['severity'], text: string): Finding[] => [
+    { check: 'scontrol', severity, text: `SCONTROL of VP ${vp} is ${text}`, vp },
+  ];
   if (kind === 'quiesce') {
-    // Of a processor that the firmware never used nobody expects anything
+    // Of a processor that the firmware never used nobody expects anything (iPXE b91cc983d)
     if (on || vp !== machine.vmbus.inspect().targetVp) return [];
-    const text = `SCONTROL of VP ${vp} is off: Windows Server 2016 then waits for ever`;
-    return [{ check: 'scontrol', severity: 'error', text }];
+    return report('error', 'off: Windows Server 2016 then waits for ever');
   }
-  // On some hosts it is on from the start
-  if (!on || machine.partition.profile.knobs.scontrolReset === 1) return [];
-  return [{ check: 'scontrol', severity: 'info', text: `SCONTROL of VP ${vp} is on` }];
+  if (on === onAtReset) return [];
+  if (on) return report('info', 'on');
+  return nextSetsScontrol
+    ? report('warning', 'off, and was on at reset: a guest that never writes it waits for ever')
+    : report('error', 'off, and was on at reset: who comes next never writes it');
 }
 
 // --- 9 ---

@@ -31,6 +31,11 @@ export interface AuditOptions {
   readonly vp?: number;
   /** For each NIC what {@link uncompleted} was before: packets that are not this guest's. */
   readonly uncompletedBefore?: readonly number[];
+  /**
+   * Whether who comes next writes SCONTROL, as Linux and iPXE do. Default true; Microsoft's
+   * firmware and the Windows loader do not.
+   */
+  readonly nextSetsScontrol?: boolean;
 }
 
 /** A page of a grant as a finding tells of it. */
@@ -56,7 +61,7 @@ export function auditHandoff(
         ...channels(client, kind),
       ]),
     ...sharedPages(machine, kind, describe),
-    ...auditRegisters(machine, kind, describe),
+    ...auditRegisters(machine, kind, describe, options.nextSetsScontrol ?? true),
     ...auditTimers(machine),
     ...leftovers(machine),
     ...completions(machine, options.uncompletedBefore ?? []),
@@ -82,7 +87,7 @@ function connection(
   kind: HandoffKind,
 ): Finding[] {
   const findings: Finding[] = [];
-  const { phase, history, unloadSeenAt, guestMessagesQueued } = client;
+  const { phase, history, unloadSeenAt, unloadAnswerLost, guestMessagesQueued } = client;
   const ownSint = client.sint ?? VMBUS_MESSAGE_SINT;
   const report = (text: string, severity: Finding['severity']): void => {
     findings.push({ check: 'unload', severity, text: ofClient(client, text) });
@@ -102,6 +107,9 @@ function connection(
     const text = `the host has not read ${messages(guestMessagesQueued)} of the guest`;
     report(`${text}: it will act after the handoff`, 'error');
   }
+
+  // An answer that found nobody was not waited for: memory was given away before the host let go
+  if (unloadAnswerLost) report('the answer to UNLOAD was lost: it was not waited for', 'error');
 
   // The answer must have been taken out of its slot
   const unloaded = phase === 'disconnected' && history.at(-1)?.outcome === 'accepted';

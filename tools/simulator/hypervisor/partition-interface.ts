@@ -35,9 +35,9 @@ export interface PartitionServices {
 
   /**
    * Send a message to a SINT: into the slot if it is free and nothing waits, else queued. The
-   * payload (at most 240 bytes) is copied. Lost, with an event, where real hosts lose it.
+   * payload (at most 240 bytes) is copied. Lost, with an event, where real hosts lose it: false.
    */
-  postMessage(vp: number, sint: number, type: number, payload: Uint8Array): void;
+  postMessage(vp: number, sint: number, type: number, payload: Uint8Array): boolean;
 
   /** Messages that wait for a slot of this SINT to be emptied (the one in the slot not counted). */
   queuedMessages(vp: number, sint: number): number;

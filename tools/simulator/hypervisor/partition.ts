@@ -127,6 +127,7 @@ export class Partition implements PartitionServices {
     const cpuid = new CpuidLeaves(profile, options.cpuidOverride);
     const preserve = knobs.overlay === 'preserve';
     const overlays = (this.#overlays = new OverlayPages(ram, grants, events, preserve));
+    const processors = this.#vps;
     const registers = (this.#registers = new RegisterFile({
       architecture,
       ram,
@@ -135,8 +136,8 @@ export class Partition implements PartitionServices {
       overlays,
       knobs,
       cpuid,
+      processors,
     }));
-    const processors = this.#vps;
     const slotEmptied = (): void => this.onSlotEmptied?.();
     for (let i = 0; i < count; i++) {
       processors.push(new VirtualProcessor(i, overlays, clock, events, knobs, slotEmptied));
@@ -215,17 +216,16 @@ export class Partition implements PartitionServices {
     this.recover(limits);
   }
 
-  postMessage(vp: number, sint: number, type: number, payload: Uint8Array): void {
+  postMessage(vp: number, sint: number, type: number, payload: Uint8Array): boolean {
     const synic = this.#synic(vp, sint);
     if (payload.length > HV_MESSAGE_PAYLOAD_MAX) {
       throw new RangeError(`a message of ${payload.length} bytes`);
     }
     const fault = this.faults.message?.(vp, sint, type, payload);
-    if (fault === undefined) {
-      synic.post(sint, type, payload);
-      return;
-    }
+    if (fault === undefined) return synic.post(sint, type, payload);
+    // Nobody is to blame for what a fault does
     this.#tamper(vp, sint, { type, payload }, fault);
+    return true;
   }
 
   /** Deliver what a {@link MessageFault} makes of a message. */

@@ -66,6 +66,8 @@ export interface RegisterContext {
   readonly overlays: OverlayPages;
   readonly knobs: HostKnobs;
   readonly cpuid: CpuidLeaves;
+  /** All processors, once there are any. */
+  readonly processors: readonly VirtualProcessor[];
 }
 
 export class RegisterFile {
@@ -183,7 +185,7 @@ export class RegisterFile {
     const store = this.#store(vp, register);
     switch (register.role) {
       case 'eom':
-        vp.scan();
+        this.#endOfMessage(vp);
         return;
       case 'stimer-config':
         this.#checkDirectMode(value);
@@ -214,6 +216,13 @@ export class RegisterFile {
     this.#follow(vp, register, value, instruction);
   }
 
+  /** The guest has emptied a slot: its own, or (knob) that of another processor. */
+  #endOfMessage(vp: VirtualProcessor): void {
+    const { knobs, processors } = this.#context;
+    if (knobs.eomScope === 'vp') return vp.scan();
+    for (const each of processors) each.scan();
+  }
+
   /** What a register's new value changes in the machine. */
   #follow(
     vp: VirtualProcessor,
@@ -237,15 +246,15 @@ export class RegisterFile {
         return;
       case 'simp':
         this.#place(vp.synic.messagePage, vp, register, value, instruction);
-        vp.scan();
+        if (this.#context.knobs.scanOnEnable) vp.scan();
         return;
       case 'scontrol':
         vp.synic.enabled = (value & HV_ENABLE) !== 0n;
-        vp.scan();
+        if (this.#context.knobs.scanOnEnable) vp.scan();
         return;
       case 'sint':
         vp.synic.setSint(register.ordinal, Number(value & 0xffffffffn));
-        vp.synic.scan(register.ordinal);
+        if (this.#context.knobs.scanOnEnable) vp.synic.scan(register.ordinal);
         return;
       default:
         return;

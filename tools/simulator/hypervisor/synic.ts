@@ -5,10 +5,10 @@
  * behind each, event flags, and the counts of interrupts that would have been raised.
  *
  * When a waiting message moves into its slot (TLFS, "SynIC Message Flags" and "EOM"): on a write to
- * EOM, on a write to its SINT, when SCONTROL or SIMP is enabled, and when another message for the
- * SINT arrives. Hosts with `slotScan: 'exit'` (OpenVMM) also look on every exit of the guest. There
- * are no interrupts here, so the end of one (APIC EOI) is no occasion. A guest empties a slot by a
- * store that nobody sees: it is noticed at its next exit.
+ * EOM, and on nothing else. There are no interrupts here, so the end of one (APIC EOI) is no
+ * occasion. What hosts do more is a knob: look on every exit of the guest (`slotScan: 'exit'`,
+ * OpenVMM), when something is enabled (`scanOnEnable`), when another message comes (`scanOnPost`).
+ * A guest empties a slot by a store that nobody sees: it is noticed at its next exit.
  */
 
 import {
@@ -58,6 +58,8 @@ export class Synic {
   readonly #vp: number;
   readonly #events: HostEvents;
   readonly #keepMasked: boolean;
+  readonly #keepWithoutPage: boolean;
+  readonly #scanOnPost: boolean;
   readonly #listener: SynicListener;
   readonly #sints = new Uint32Array(SINT_COUNT);
   readonly #queues: WaitingMessage[][] = [];
@@ -79,6 +81,8 @@ export class Synic {
     this.eventPage = eventPage;
     this.#events = events;
     this.#keepMasked = knobs.maskedSint === 'keep';
+    this.#keepWithoutPage = knobs.messageWithoutPage === 'keep';
+    this.#scanOnPost = knobs.scanOnPost;
     this.#listener = listener;
     for (let sint = 0; sint < SINT_COUNT; sint++) this.#queues.push([]);
   }
@@ -108,37 +112,46 @@ export class Synic {
 
   /**
    * Send a message: into the slot if it is free and nothing waits, else behind those that wait.
-   * Lost, with an event, if the SINT is masked (by knob) or proxied, or the queue is full.
+   * Lost, with an event, if the SINT is masked (by knob) or proxied, SIMP is off (by knob), or the
+   * queue is full.
+   *
+   * @returns whether it was not lost
    */
-  post(sint: number, type: number, payload: Uint8Array): void {
+  post(sint: number, type: number, payload: Uint8Array): boolean {
     if (payload.length > HV_MESSAGE_PAYLOAD_MAX) {
       throw new RangeError(`a message of ${payload.length} bytes`);
     }
     const emptied = this.#notice(sint);
-    this.scan(sint);
-    this.#place(sint, type, payload);
+    if (this.#scanOnPost) this.scan(sint);
+    const arrives = this.#place(sint, type, payload);
     if (emptied) this.#listener.slotEmptied(this.#vp, sint);
+    return arrives;
   }
 
-  #place(sint: number, type: number, payload: Uint8Array): void {
+  #place(sint: number, type: number, payload: Uint8Array): boolean {
     const obstacle = this.#messageObstacle(sint);
-    if (obstacle === 'SINT proxied' || (obstacle === 'SINT masked' && !this.#keepMasked)) {
+    const lost =
+      obstacle === 'SINT proxied' ||
+      (obstacle === 'SINT masked' && !this.#keepMasked) ||
+      (obstacle === 'page disabled' && !this.#keepWithoutPage);
+    if (lost) {
       this.#report('drop', sint, type, payload, obstacle);
-      return;
+      return false;
     }
     const queue = this.#queues[sint]!;
     if (queue.length === 0 && !this.#blocked(obstacle) && this.#slotType(sint) === 0) {
       this.#deliver(sint, type, payload, false);
-      return;
+      return true;
     }
     if (queue.length >= SINT_QUEUE_LIMIT) {
       this.#report('drop', sint, type, payload, `${SINT_QUEUE_LIMIT} messages wait`);
-      return;
+      return false;
     }
     queue.push({ type, payload: payload.slice() });
     this.#waiting++;
     if (!this.#blocked(obstacle)) this.#setPending(sint);
     this.#report('queue', sint, type, payload, obstacle ?? 'slot busy');
+    return true;
   }
 
   /**

@@ -3,7 +3,8 @@
 /** What is wrong with a completion of the guest, whichever queue it comes on. */
 
 import { NvspRndisPacketComplete, NvspType } from '../../../src/netvsc/protocol.ts';
-import type { GuestPacket } from '../vmbus-server/channel-interface.ts';
+import { PacketType } from '../../../src/vmbus/protocol.ts';
+import type { DeviceChannel, GuestPacket } from '../vmbus-server/channel-interface.ts';
 import type { HostKnobs } from '../profiles/profile.ts';
 import type { ReceiveBuffer } from './receive-buffer.ts';
 
@@ -30,4 +31,22 @@ export function takeCompletion(
   if (buffer?.complete(low, high, queue) !== true)
     return `completion of unknown transaction 0x${high.toString(16)}:${low.toString(16)}`;
   return undefined;
+}
+
+/** Most packets that are looked at when a channel closes: more than a ring of 2 MiB holds. */
+export const PACKETS_AT_CLOSE_MAX = 1 << 17;
+
+/**
+ * Take the completions that lie in the ring of a channel that closes, signalled or not: the guest
+ * has done its part. Whatever else is there is lost.
+ */
+export function completionsAtClose(
+  channel: DeviceChannel,
+  take: (packet: GuestPacket) => void,
+): void {
+  for (let i = 0; i < PACKETS_AT_CLOSE_MAX; i++) {
+    const packet = channel.receive();
+    if (packet === undefined) return;
+    if (packet.type === PacketType.COMPLETION) take(packet);
+  }
 }

@@ -23,7 +23,7 @@ import {
   NvspType,
   NvspVersion,
 } from '../../../src/netvsc/protocol.ts';
-import { COMPLETION_REQUESTED, PacketType } from '../../../src/vmbus/protocol.ts';
+import { COMPLETION_REQUESTED, PacketType, VmbusVersion } from '../../../src/vmbus/protocol.ts';
 import type { DeviceChannel, GuestPacket } from '../vmbus-server/channel-interface.ts';
 import type { Grant } from '../ledger/grants.ts';
 import type { PartitionServices } from '../hypervisor/partition-interface.ts';
@@ -257,6 +257,16 @@ export class Negotiation {
     );
     this.#view.setUint32(NvspReceiveBufferComplete.at.status, NvspStatus.FAIL, true);
     return this.complete(packet, this.#reply, this.messageSize);
+  }
+
+  /** Whether this host lets go of the GPADL of a buffer before the close. */
+  mayLetGo(gpadl: number): boolean {
+    const { torndownWhileOpen } = this.#services.profile.knobs;
+    if (torndownWhileOpen !== 'by-version') return torndownWhileOpen === 'immediate';
+    if (this.#channel.vmbusVersion >= VmbusVersion.V4_0) return false;
+    // Below 4.0 the guest has revoked it first
+    if (this.receiveBuffer?.gpadl === gpadl) return this.receiveBuffer.revoked;
+    return this.sendBufferGpadl === gpadl && this.sendBuffer === undefined;
   }
 
   /** Windows completes a revoke and uses the buffer no more; OpenVMM falls silent. */

@@ -11,6 +11,7 @@ import { DeviceClass, OfferFlag } from '../../../src/vmbus/protocol.ts';
 import type {
   ChannelDevice,
   ClientName,
+  Closer,
   DeviceChannel,
 } from '../vmbus-server/channel-interface.ts';
 import type { Link } from '../network/link.ts';
@@ -21,7 +22,8 @@ import type { NetVspFaults } from './faults.ts';
 import { LinkAnnouncer } from './link-announcer.ts';
 import { MTU_DEFAULT } from './negotiation.ts';
 import { DataPath } from './host-protocol.ts';
-import { Session, type SessionDevice } from './session.ts';
+import { Session } from './session.ts';
+import type { SessionDevice } from './session-device.ts';
 
 /** What a NIC is made of. */
 export interface NetVspOptions {
@@ -58,7 +60,7 @@ export interface NetVspStatistics {
   /** Completions written to the guest, and of the guest. */
   completions: number;
   guestCompletions: number;
-  /** Received packets that the guest had not completed when it closed the channel. */
+  /** Received packets that the guest had not completed when it closed the channel itself. */
   uncompletedAtClose: number;
 }
 
@@ -166,10 +168,13 @@ export class NetVsp implements ChannelDevice {
     return 0;
   }
 
-  close(): void {
+  close(closer: Closer = 'guest'): void {
     const session = this.#session;
     if (session === undefined) return;
-    this.#counts.uncompletedAtClose += session.receives?.buffer.outstanding ?? 0;
+    // What lies in the ring the guest has completed: only the host has not looked yet
+    session.takeCompletions();
+    const outstanding = session.receives?.buffer.outstanding ?? 0;
+    if (closer === 'guest') this.#counts.uncompletedAtClose += outstanding;
     session.close();
     this.#announcer?.stop();
     this.#session = undefined;
@@ -184,7 +189,7 @@ export class NetVsp implements ChannelDevice {
   gpadlTeardown(gpadl: number): boolean {
     const session = this.#session;
     if (session === undefined || !session.holds(gpadl)) return true;
-    if (this.#services!.profile.knobs.torndownWhileOpen === 'deferred') return false;
+    if (!session.negotiation.mayLetGo(gpadl)) return false;
     session.letGo(gpadl);
     return true;
   }

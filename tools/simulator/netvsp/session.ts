@@ -19,8 +19,8 @@ import type { Alarm } from '../base/clock.ts';
 import type { Grant } from '../ledger/grants.ts';
 import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import { Outbox, type NetVspFaults } from './faults.ts';
-import { ControlPath, type ControlDevice, type ControlHost } from './control-path.ts';
-import { takeCompletion } from './guest-completion.ts';
+import { ControlPath, type ControlHost } from './control-path.ts';
+import { completionsAtClose, takeCompletion } from './guest-completion.ts';
 import {
   DataPath,
   NvspSwitchDataPath,
@@ -31,29 +31,13 @@ import { isShortInit, nvspMessageFault } from './guest-message-check.ts';
 import { Negotiation } from './negotiation.ts';
 import { Offloads } from './offloads/offloads.ts';
 import { ReceiveInfo } from './offloads/receive-info.ts';
-import { ReceivePath, type ReceiveHost } from './receive-path.ts';
+import { ReceivePath } from './receive-path.ts';
 import type { ReceiveScaling } from './receive-scaling.ts';
-import { RETRY_TICKS, type QueueOwner } from './subchannel.ts';
+import type { SessionDevice } from './session-device.ts';
+import type { QueueOwner } from './subchannel.ts';
 import { Subchannels } from './subchannels.ts';
 import { TRANSMITS_MAX, TransmitPath, type TransmitHost } from './transmit-path.ts';
 import { VF_TRANSACTION_HIGH, VirtualFunction } from './virtual-function.ts';
-
-/** What a session takes from the device. */
-export interface SessionDevice extends ReceiveHost, ControlDevice {
-  readonly services: PartitionServices;
-  readonly faults: NetVspFaults;
-  readonly mtu: number;
-  /** GUIDs and the like, which sub-channels share. */
-  readonly identity: QueueOwner['identity'];
-  /** Queues that the device may have, the primary channel among them. */
-  readonly queuesMax: number;
-  /** Serial number of the virtual function, from 1. */
-  readonly vfSerial: number;
-  sendFrame(frame: Uint8Array): void;
-  violation(layer: 'nvsp' | 'rndis', text: string): void;
-  /** A queue was closed with packets that the guest had not completed. */
-  abandoned(packets: number): void;
-}
 
 export class Session implements TransmitHost, ControlHost, QueueOwner {
   readonly #device: SessionDevice;
@@ -209,6 +193,11 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
       this.pump();
     }
     this.pump();
+  }
+
+  /** Take the completions that lie in the ring, and nothing else: the channel closes. */
+  takeCompletions(): void {
+    completionsAtClose(this.#channel, (packet) => void this.#completion(packet));
   }
 
   /** Send what waits, as far as the ring has room and the receive buffer sections. */
@@ -391,10 +380,12 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
     return bad;
   }
 
-  /** Look at the rings again soon. */
+  /** Look at the rings again soon, on a host that looks without a signal. */
   #retryLater(): void {
-    const { clock } = this.#services;
-    if (this.#retry === undefined) this.#retry = clock.schedule(RETRY_TICKS, this.#retryAction);
-    else if (this.#retry.state !== 'waiting') clock.reschedule(this.#retry, RETRY_TICKS);
+    const { clock, profile } = this.#services;
+    const ticks = profile.knobs.ringPollTicks;
+    if (ticks === 0) return;
+    if (this.#retry === undefined) this.#retry = clock.schedule(ticks, this.#retryAction);
+    else if (this.#retry.state !== 'waiting') clock.reschedule(this.#retry, ticks);
   }
 }

@@ -9,21 +9,19 @@ import { NvspRndisPacket, NvspType } from '../../../src/netvsc/protocol.ts';
 import { COMPLETION_REQUESTED, PacketType } from '../../../src/vmbus/protocol.ts';
 import type {
   ChannelDevice,
+  Closer,
   DeviceChannel,
   GuestPacket,
 } from '../vmbus-server/channel-interface.ts';
-import { TICKS_PER_MS, type Alarm } from '../base/clock.ts';
+import type { Alarm } from '../base/clock.ts';
 import type { Grant } from '../ledger/grants.ts';
 import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import { Outbox, type NetVspFaults } from './faults.ts';
-import { takeCompletion } from './guest-completion.ts';
+import { completionsAtClose, takeCompletion } from './guest-completion.ts';
 import type { Negotiation } from './negotiation.ts';
 import type { ReceiveInfo } from './offloads/receive-info.ts';
 import { ReceivePath, type ReceiveHost } from './receive-path.ts';
 import { TRANSMITS_MAX, TransmitPath, type TransmitHost } from './transmit-path.ts';
-
-/** A full ring is looked at again after this time: guests need not signal for freed space. */
-export const RETRY_TICKS = TICKS_PER_MS;
 
 /** What a queue takes from the device whose it is. */
 export interface QueueOwner extends ReceiveHost {
@@ -123,15 +121,17 @@ export class Subchannel implements ChannelDevice, TransmitHost {
     return 0;
   }
 
-  close(): void {
+  close(closer: Closer = 'guest'): void {
     const open = this.#open;
     if (open === undefined) return;
+    completionsAtClose(open.channel, (packet) => void this.#handle(packet, open));
     open.transmits.close();
     open.receives.close();
     open.outbox.connect(undefined);
     if (this.#retry !== undefined) this.#owner.services.clock.cancel(this.#retry);
     this.#completions += open.transmits.completions;
-    this.#owner.abandoned(open.receives.buffer.abandon(this.subchannelIndex));
+    const left = open.receives.buffer.abandon(this.subchannelIndex);
+    if (closer === 'guest') this.#owner.abandoned(left);
     this.#open = undefined;
     this.#owner.queueChanged();
   }
@@ -227,11 +227,13 @@ export class Subchannel implements ChannelDevice, TransmitHost {
     }
   }
 
-  /** Look at the ring again soon. */
+  /** Look at the ring again soon, on a host that looks without a signal. */
   #retryLater(): void {
-    const { clock } = this.#owner.services;
-    if (this.#retry === undefined) this.#retry = clock.schedule(RETRY_TICKS, this.#retryAction);
-    else if (this.#retry.state !== 'waiting') clock.reschedule(this.#retry, RETRY_TICKS);
+    const { clock, profile } = this.#owner.services;
+    const ticks = profile.knobs.ringPollTicks;
+    if (ticks === 0) return;
+    if (this.#retry === undefined) this.#retry = clock.schedule(ticks, this.#retryAction);
+    else if (this.#retry.state !== 'waiting') clock.reschedule(this.#retry, ticks);
   }
 }
 

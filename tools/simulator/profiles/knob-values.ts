@@ -51,6 +51,19 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
     text: 'when a waiting message moves into its slot: on EOM, or on any exit',
     only: ['eom', 'exit'],
   },
+  eomScope: {
+    text: 'whose waiting messages an EOM lets through: those of all VPs, or of the VP alone',
+    only: ['partition', 'vp'],
+  },
+  scanOnEnable: {
+    text: 'writes of SIMP, SCONTROL and SINTs let waiting messages through, too',
+    only: YES_NO,
+  },
+  scanOnPost: { text: 'the next message lets the one that waits through, too', only: YES_NO },
+  messageWithoutPage: {
+    text: 'a message for a VP whose SIMP is off: lost, or kept until it is on',
+    only: ['drop', 'keep'],
+  },
   scontrolReset: { text: 'SCONTROL at reset', only: [0, 1] },
   messageLatencyTicks: {
     text: 'from a message to its answer, in units of 100 ns',
@@ -81,6 +94,10 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
     text: 'while messages are undelivered the host stops reading, or queues',
     only: ['stop-reading', 'unbounded'],
   },
+  contactBehindMessages: {
+    text: 'INITIATE_CONTACT and UNLOAD while messages are undelivered: they wait, or are read',
+    only: ['waits', 'read'],
+  },
   reinitiate: {
     text: 'INITIATE_CONTACT of a connected guest: disconnects it, or is ignored',
     only: ['disconnect', 'ignore'],
@@ -109,6 +126,10 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
     text: 'connection for messages that the second client is told',
     range: [5, 0x1fff],
   },
+  monitors: {
+    text: 'what is offered with a monitor: NICs and disk controllers, or nothing',
+    only: ['nic-and-scsi', 'none'],
+  },
   shortOffers: { text: 'offers of 190 bytes below VMBus 1.1', only: YES_NO },
   channelConnections: {
     text: 'connection IDs of channels: number and SINT << 12, or number + 16',
@@ -127,8 +148,20 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
     range: [1, 0xffffffff],
   },
   torndownWhileOpen: {
-    text: 'GPADL_TORNDOWN for a buffer in use: after the close, or at once',
-    only: ['deferred', 'immediate'],
+    text: 'GPADL_TORNDOWN of an open channel: below 4.0 after the revoke, after the close, at once',
+    only: ['by-version', 'deferred', 'immediate'],
+  },
+  teardownAfterClose: {
+    text: 'GPADL_TEARDOWN after the close: answered, or not answered below VMBus 4.0',
+    only: ['answered', 'ignored-below-4.0'],
+  },
+  ringUnstickTicks: {
+    text: 'a look at the rings this long after the open, in units of 100 ns; 0 is never',
+    range: [0, TICKS_MAX],
+  },
+  ringPollTicks: {
+    text: 'a full ring is looked at again this often, in units of 100 ns; 0: on a signal only',
+    range: [0, TICKS_MAX],
   },
   throttleSignals: {
     text: 'needless signals per s before the guest is suspended; 0 is never',

@@ -23,7 +23,28 @@ export interface HostKnobs {
    * message (TLFS), or on any exit of the guest (OpenVMM), which forgives a missing EOM.
    */
   readonly slotScan: 'eom' | 'exit';
-  /** SCONTROL at reset: 0 (TLFS, QEMU) or 1 (OpenVMM). */
+  /**
+   * Whose queues an EOM makes the host look at: the writer's (KVM `kvm_hv_notify_acked_sint`), or
+   * those of all VPs whose slots were emptied. Linux `vmbus_wait_for_unload` empties the slots of
+   * other CPUs and writes EOM on its own: inferred from that for Windows.
+   */
+  readonly eomScope: 'partition' | 'vp';
+  /**
+   * Writes of SIMP, SCONTROL and SINTs that enable something make the host look at the queues of
+   * the VP. KVM and QEMU do not; of Windows nothing is known.
+   */
+  readonly scanOnEnable: boolean;
+  /** The next message for a SINT makes the host look at its slot first. As `scanOnEnable`. */
+  readonly scanOnPost: boolean;
+  /**
+   * A message for a VP whose SynIC is on and whose SIMP is off: lost (Hyper-V, as OpenVMM's
+   * maintainers say in openvmm#2276), or kept until SIMP is on (OpenVMM).
+   */
+  readonly messageWithoutPage: 'drop' | 'keep';
+  /**
+   * SCONTROL at reset: 0 (TLFS text, KVM, QEMU), or 1 (Windows: mu_msvm EfiHvSynic.c never writes
+   * it and works there, iPXE b91cc983d; OpenVMM `SyntheticMsrs::at_reset`).
+   */
   readonly scontrolReset: 0 | 1;
 
   // --- messages ---
@@ -44,6 +65,11 @@ export interface HostKnobs {
   readonly throttleStatus: number;
   /** Undelivered messages: the host stops reading new ones, or queues without bound (OpenVMM). */
   readonly backPressure: 'stop-reading' | 'unbounded';
+  /**
+   * INITIATE_CONTACT and UNLOAD of a guest that does not take its messages: they wait like all
+   * others, or the host reads up to them. Documented nowhere: a crash kernel depends on it.
+   */
+  readonly contactBehindMessages: 'waits' | 'read';
   /** A second INITIATE_CONTACT while connected: disconnects, or is ignored (before 2012 R2). */
   readonly reinitiate: 'disconnect' | 'ignore';
   /** Versions are known by exact match, or all up to the newest (QEMU). */
@@ -65,6 +91,11 @@ export interface HostKnobs {
 
   // --- channels ---
 
+  /**
+   * NICs and disk controllers are offered with a monitor, services without: Windows (OpenBSD
+   * attaches no NIC that has none), OpenVMM (its NIC at 100 us). QEMU offers none.
+   */
+  readonly monitors: 'nic-and-scsi' | 'none';
   /** Offers on versions below 1.1: 196 bytes (OpenVMM), or 190 without connection ID. */
   readonly shortOffers: boolean;
   /** Connection IDs of channels: number | SINT << 12 (OpenVMM), or number + 16 (QEMU). */
@@ -75,8 +106,28 @@ export interface HostKnobs {
   readonly oddGpadls: 'accept' | 'ignore';
   /** Status of CREATED, OPEN and MODIFY results that failed: an NTSTATUS, or 1 (QEMU). */
   readonly failureStatus: number;
-  /** GPADL_TORNDOWN for a buffer in use: only when the channel is closed, or at once. */
-  readonly torndownWhileOpen: 'deferred' | 'immediate';
+  /**
+   * GPADL_TORNDOWN while the channel is open. By the version that was agreed: below 4.0 a buffer
+   * that was revoked is let go at once, from 4.0 on when the channel is closed (Linux
+   * 0cf737808ae7, 0ef58b0a05c1, 1d674fd003fc, 2afc5d61a719; FreeBSD `hn_chim_free`). Always
+   * `deferred` (OpenVMM), or `immediate`, also of the ring (QEMU).
+   */
+  readonly torndownWhileOpen: 'by-version' | 'deferred' | 'immediate';
+  /**
+   * GPADL_TEARDOWN of a channel that was open and is closed: answered (iPXE waits for it at 0.13),
+   * or below 4.0 not (Linux 0ef58b0a05c1: "on older hosts"): the host lets go in silence.
+   */
+  readonly teardownAfterClose: 'answered' | 'ignored-below-4.0';
+  /**
+   * How long after the open the host looks at both rings of its own accord, in ticks, for guests
+   * that ignore signals before OPEN_CHANNEL_RESULT (OpenVMM `unstick_channel`: 100 ms); 0 is never.
+   */
+  readonly ringUnstickTicks: number;
+  /**
+   * How often a host that waits for room in a ring looks for it without a signal, in ticks; 0 is
+   * never: the guest signals when `pending_send_sz` is free (Linux, OpenVMM `vmbus_ring`).
+   */
+  readonly ringPollTicks: number;
   /** Signals per virtual second with nothing to say before the guest is suspended; 0 is never. */
   readonly throttleSignals: number;
 

@@ -12,6 +12,9 @@ import type { Grant } from '../ledger/grants.ts';
 /** VMBus drivers in one guest: the one on SINT 2, and one on a SINT of its own (from 5.0 on). */
 export type ClientName = 'primary' | 'secondary';
 
+/** Who closes a channel: the guest by CLOSE_CHANNEL, or the host for any other reason. */
+export type Closer = 'guest' | 'host';
+
 /** A device that the VMBus server offers. */
 export interface ChannelDevice {
   /** GUIDs in canonical text. */
@@ -42,13 +45,17 @@ export interface ChannelDevice {
   /**
    * The channel closes, by the guest's CLOSE_CHANNEL, UNLOAD, a new INITIATE_CONTACT, a rescind or
    * a reset. After the call the device touches neither rings nor GPADLs nor packets in flight.
+   *
+   * @param closer default `guest`: what it has not done by then it will not do. With `host` nobody
+   *   can blame it.
    */
-  close(): void;
+  close(closer?: Closer): void;
   /** The guest signalled, or the host looks at the rings of its own accord: read what is there. */
   signalled(): void;
   /**
-   * The guest tears a GPADL of this channel down. True if the device has let go (GPADL_TORNDOWN is
-   * sent), false if it keeps its view until it is closed (sent then).
+   * The guest tears a GPADL of this channel down; what it had put into the ring before was read.
+   * True if the device has let go (GPADL_TORNDOWN is sent), false if it keeps its view until it is
+   * closed (sent then).
    */
   gpadlTeardown(gpadl: number): boolean;
 }

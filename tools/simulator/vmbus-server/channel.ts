@@ -76,6 +76,8 @@ export class Channel {
   /** The channel that this one is a sub-channel of, and the sub-channels of this one. */
   readonly primary: Channel | undefined;
   readonly subchannels: Channel[] = [];
+  /** Version of the connection on which the guest closed it last; 0 while it is open. */
+  closedAt = 0;
   /** Left over from a connection that is gone: reserved channels alone. */
   orphan = false;
   /** Counters of all opens: signals and those with nothing to say. */

@@ -13,6 +13,7 @@ import {
   VP_INDEX_DISABLE_INTERRUPT,
 } from '../../../src/vmbus/protocol.ts';
 import type { Channel } from './channel.ts';
+import type { Closer } from './channel-interface.ts';
 import type { ServerContext } from './context.ts';
 import {
   closeReservedResponse,
@@ -86,9 +87,11 @@ export class Channels {
       this.#wrong('CLOSE_CHANNEL', id, channel);
       return;
     }
+    const { version } = channel.opening!;
     this.#shut(channel);
     channel.state = 'closed';
     this.#gpadls.deviceClosed(channel);
+    channel.closedAt = version;
   }
 
   /** OPEN_RESERVED_CHANNEL: as OPEN_CHANNEL, with answers and interrupts to a target of its own. */
@@ -177,9 +180,9 @@ export class Channels {
   }
 
   /** The device behind a channel is gone, and its sub-channels before it. */
-  rescind(channel: Channel): void {
+  rescind(channel: Channel, closer: Closer = 'host'): void {
     if (channel.state === 'revoked') return;
-    this.#rescindSubchannels(channel);
+    this.#rescindSubchannels(channel, closer);
     if (channel.state === 'released') {
       this.#offers.remove(channel);
       return;
@@ -195,7 +198,7 @@ export class Channels {
       return;
     }
     // The device lets go; the port stays, so that signals of an unknowing guest succeed
-    if (channel.opening !== undefined) this.#openings.closeDevice(channel);
+    if (channel.opening !== undefined) this.#openings.closeDevice(channel, closer);
     channel.state = 'revoked';
     this.#gpadls.deviceClosed(channel);
     this.#messages.send(rescindChannelOffer(channel.id));
@@ -205,7 +208,7 @@ export class Channels {
   /** All that the guest has of a channel ends, without a message: UNLOAD and its like. */
   end(channel: Channel, by: string): void {
     if (channel.state === 'released') return;
-    if (channel.opening !== undefined) this.#openings.shut(channel);
+    if (channel.opening !== undefined) this.#openings.shut(channel, 'host');
     this.#gpadls.release(channel, by);
     this.#offers.release(channel);
   }
@@ -222,12 +225,12 @@ export class Channels {
 
   /** Close an open channel: sub-channels, which cannot be without it, go first. */
   #shut(channel: Channel): void {
-    this.#rescindSubchannels(channel);
-    this.#openings.shut(channel);
+    this.#rescindSubchannels(channel, 'guest');
+    this.#openings.shut(channel, 'guest');
   }
 
-  #rescindSubchannels(channel: Channel): void {
-    for (const subchannel of [...channel.subchannels]) this.rescind(subchannel);
+  #rescindSubchannels(channel: Channel, closer: Closer): void {
+    for (const subchannel of [...channel.subchannels]) this.rescind(subchannel, closer);
   }
 
   /** SINT of the client's interrupts. */

@@ -61,6 +61,8 @@ export class VmbusConnection {
   /** Negotiated version and features; 0 while disconnected. */
   version = 0;
   features = 0;
+  /** Message connection that the guest contacted on. */
+  contactPort = 0;
   #unloadAlarm: Alarm | undefined;
   /** An INITIATE_CONTACT that waits for the end of an unload, and takes the place of its answer. */
   #parked: Contact | undefined;
@@ -68,6 +70,9 @@ export class VmbusConnection {
   constructor(context: ServerContext, absoluteOrder: boolean) {
     this.#context = context;
     this.messages = new HostMessages(context);
+    this.messages.lost = (type) => {
+      if (type === MessageType.UNLOAD_RESPONSE) this.history.unloadAnswerLost = true;
+    };
     this.pages = new SharedPages(context);
     this.offers = new Offers(context, this.messages, this.pages, absoluteOrder);
     this.signals = new GuestSignals(context, this.offers, this.pages);
@@ -272,6 +277,7 @@ export class VmbusConnection {
       this.pages.mapMonitors(contact.monitorIn, contact.monitorOut, 'INITIATE_CONTACT');
 
     this.version = version;
+    this.contactPort = contact.port;
     this.features = features ?? 0;
     this.messages.vp = contact.targetVp;
     this.offers.short = version < VmbusVersion.V1_1;

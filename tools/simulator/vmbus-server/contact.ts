@@ -13,6 +13,8 @@ import {
 import { FeatureFlag, INITIATE_CONTACT_CLIENT_SIZE } from './host-protocol.ts';
 
 export interface Contact {
+  /** Message connection that it came on. */
+  readonly port: number;
   readonly version: number;
   readonly targetVp: number;
   readonly sint: number;
@@ -53,6 +55,7 @@ export function decodeContact(port: number, view: DataView, anyVp: boolean): Con
   const features =
     version >= VmbusVersion.V6_0 ? view.getUint32(info + TargetInfo.at.featureFlags, true) : 0;
   return {
+    port,
     version,
     targetVp: anyVp || version >= VmbusVersion.V3_0 ? view.getUint32(at.targetVp, true) : 0,
     sint:

@@ -6,7 +6,13 @@
  */
 
 import { PAGE_SIZE } from '../../../src/machine.ts';
-import { GpadlBody, GpadlHeader, GpadlTeardown, GpaRange } from '../../../src/vmbus/protocol.ts';
+import {
+  GpadlBody,
+  GpadlHeader,
+  GpadlTeardown,
+  GpaRange,
+  VmbusVersion,
+} from '../../../src/vmbus/protocol.ts';
 import { hex } from '../base/hex.ts';
 import type { Grant } from '../ledger/grants.ts';
 import type { Channel, Gpadl } from './channel.ts';
@@ -64,8 +70,14 @@ export class Gpadls {
       filled: 0,
       grants: [],
     };
+    // Bodies name no channel: only what needs some may not share its ID with another (OpenVMM)
+    const whole = view.byteLength - GpadlHeader.at.range >= length;
+    if (!whole && this.#incomplete.has(id)) {
+      this.#refuse(channelId, id, 'another GPADL with this ID is incomplete');
+      return;
+    }
     channel.gpadls.set(id, gpadl);
-    this.#incomplete.set(id, gpadl);
+    if (!whole) this.#incomplete.set(id, gpadl);
     this.#count++;
     this.#fill(gpadl, view, GpadlHeader.at.range);
   }
@@ -117,7 +129,6 @@ export class Gpadls {
     if (channel === undefined) return 'no such channel';
     if (channel.opening?.reserved === true) return 'the channel is reserved';
     if (channel.gpadls.has(id)) return 'duplicate GPADL';
-    if (this.#incomplete.has(id)) return 'another GPADL with this ID is incomplete';
     if (this.#count >= GPADLS_MAX) return `more than ${GPADLS_MAX} GPADLs`;
     return undefined;
   }
@@ -131,7 +142,7 @@ export class Gpadls {
     if (gpadl.filled < gpadl.data.length) return;
 
     // Check the ranges
-    this.#incomplete.delete(gpadl.id);
+    if (this.#incomplete.get(gpadl.id) === gpadl) this.#incomplete.delete(gpadl.id);
     const ranges = this.#parse(gpadl);
     if (typeof ranges === 'string') {
       this.#forget(gpadl, 'refused');
@@ -223,8 +234,10 @@ export class Gpadls {
   #deviceLetsGo(gpadl: Gpadl): boolean {
     const { channel } = gpadl;
     if (channel.opening === undefined || channel.rescinded) return true;
+    // A host reads in order: the revoke that the guest has sent before lies in the ring
+    channel.opening.rings.readAll();
     if (channel.opening.ringGpadl !== gpadl.id) return channel.device.gpadlTeardown(gpadl.id);
-    if (this.#context.services.profile.knobs.torndownWhileOpen === 'deferred') return false;
+    if (this.#context.services.profile.knobs.torndownWhileOpen !== 'immediate') return false;
     // A host that answers at once has lost its rings
     channel.opening.rings.die('ring GPADL torn down while open');
     return true;
@@ -232,7 +245,14 @@ export class Gpadls {
 
   #torndown(gpadl: Gpadl): void {
     this.#forget(gpadl, 'GPADL_TEARDOWN');
+    if (this.#silent(gpadl.channel)) return;
     this.#messages.send(gpadlTorndown(gpadl.id));
+  }
+
+  /** Old hosts let go of a closed channel's GPADLs without a word. */
+  #silent({ closedAt }: Channel): boolean {
+    const { teardownAfterClose } = this.#context.services.profile.knobs;
+    return teardownAfterClose !== 'answered' && closedAt > 0 && closedAt < VmbusVersion.V4_0;
   }
 
   #forget(gpadl: Gpadl, by: string): void {

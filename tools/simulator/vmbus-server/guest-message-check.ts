@@ -20,6 +20,8 @@ export interface ConnectionTerms {
   readonly phase: string;
   readonly version: number;
   readonly features: number;
+  /** Message connection that the guest contacted on. */
+  readonly contactPort: number;
 }
 
 /**
@@ -44,10 +46,12 @@ export function guestMessageFault(
   if (rule.feature !== 0 && (terms.features & rule.feature) === 0)
     return `feature 0x${rule.feature.toString(16)} was not agreed`;
 
-  // A host with a connection ID of its own insists on it
+  // A host with a connection ID of its own insists on it, but for clients that do not know it:
+  // Microsoft's firmware contacts on 1 and never posts elsewhere (mu_msvm VmbusDxe)
   const strict =
     connectionId !== VMBUS_MESSAGE_CONNECTION_ID && connectionId !== VMBUS_MESSAGE_CONNECTION_ID_4;
-  if (strict && terms.version >= VmbusVersion.V5_0 && port !== connectionId)
+  const knowing = terms.contactPort === VMBUS_MESSAGE_CONNECTION_ID_4;
+  if (strict && knowing && terms.version >= VmbusVersion.V5_0 && port !== connectionId)
     return `on connection ${port} instead of ${connectionId}`;
   return undefined;
 }

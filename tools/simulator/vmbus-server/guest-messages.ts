@@ -2,11 +2,12 @@
 
 /**
  * The host's queue of guest messages: bounded, each handled a latency after it came, in order, and
- * not read at all while the host has something undelivered (back-pressure).
+ * not read at all while the host has something undelivered (back-pressure; knob
+ * `contactBehindMessages` for those that begin and end a connection).
  */
 
 import { HV_MESSAGE_PAYLOAD_MAX, HvStatus } from '../../../src/hyperv/protocol.ts';
-import { VMBUS_MESSAGE_TYPE } from '../../../src/vmbus/protocol.ts';
+import { MessageType, VMBUS_MESSAGE_TYPE } from '../../../src/vmbus/protocol.ts';
 import type { Alarm } from '../base/clock.ts';
 import { GUEST_MESSAGES_MAX } from '../profiles/knob-values.ts';
 import type { ServerContext } from './context.ts';
@@ -37,7 +38,8 @@ export class GuestMessages {
     handle: (port: number, payload: Uint8Array) => void,
   ) {
     this.#context = context;
-    this.#ready = ready;
+    const { contactBehindMessages } = context.services.profile.knobs;
+    this.#ready = contactBehindMessages === 'read' ? () => ready() || this.#contactWaits : ready;
     this.#handle = handle;
     const { messageQueue } = context.services.profile.knobs;
     this.#max = Math.max(1, Math.min(messageQueue, GUEST_MESSAGES_MAX));
@@ -87,6 +89,16 @@ export class GuestMessages {
     this.#count = 0;
     if (this.#alarm !== undefined) this.#context.services.clock.cancel(this.#alarm);
     this.#alarm = undefined;
+  }
+
+  /** Whether a message waits that begins or ends a connection: what is before it is read, too. */
+  get #contactWaits(): boolean {
+    for (let i = 0; i < this.#count; i++) {
+      const { bytes, length } = this.#slots[(this.#first + i) % this.#max]!;
+      const begins = bytes[0] === MessageType.INITIATE_CONTACT || bytes[0] === MessageType.UNLOAD;
+      if (length >= 8 && begins && bytes[1] === 0) return true;
+    }
+    return false;
   }
 
   #arm(): void {

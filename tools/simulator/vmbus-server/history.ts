@@ -30,6 +30,9 @@ export class ConnectionHistory {
   unloadSeenAt: number | undefined;
   unloadAnsweredAt: number | undefined;
 
+  /** The answer to the last UNLOAD found the guest's SINT masked or its page gone. */
+  unloadAnswerLost = false;
+
   get records(): readonly ContactRecord[] {
     return this.#records;
   }
@@ -38,6 +41,7 @@ export class ConnectionHistory {
     if (outcome === 'accepted') {
       this.everNegotiated.add(version);
       this.unloadSeenAt = this.unloadAnsweredAt = undefined;
+      this.unloadAnswerLost = false;
     }
     this.#records.push({ version, at, outcome, endedAt: undefined, endedBy: undefined });
     if (this.#records.length > HISTORY_MAX) this.#records.shift();
@@ -57,6 +61,7 @@ export class ConnectionHistory {
   unloadSeen(at: number): void {
     this.unloadsSeen++;
     this.unloadSeenAt = at;
+    this.unloadAnswerLost = false;
   }
 
   unloadAnswered(at: number): void {

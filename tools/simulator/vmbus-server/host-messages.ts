@@ -18,6 +18,8 @@ export class HostMessages {
   readonly #context: ServerContext;
   /** Virtual processor that control messages go to. */
   vp = 0;
+  /** Told the type of each message that the guest cannot get: it has closed its SINT or page. */
+  lost: ((type: number) => void) | undefined;
   #paused = false;
   /** What waits for its turn: offers that go one by one and all behind them, or all when paused. */
   readonly #waiting: {
@@ -106,7 +108,9 @@ export class HostMessages {
   #post(vp: number, sint: number, payload: Uint8Array): void {
     const { services, faults } = this.#context;
     const type = new DataView(payload.buffer, payload.byteOffset).getUint32(0, true);
-    const post = (bytes: Uint8Array) => services.postMessage(vp, sint, VMBUS_MESSAGE_TYPE, bytes);
+    const post = (bytes: Uint8Array) => {
+      if (!services.postMessage(vp, sint, VMBUS_MESSAGE_TYPE, bytes)) this.lost?.(type);
+    };
 
     // Faults decide first
     const fault = faults.message?.(type, payload);

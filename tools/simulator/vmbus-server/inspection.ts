@@ -65,6 +65,8 @@ export interface ClientInspection {
   /** When the last connection was followed by an UNLOAD, and by its answer; else undefined. */
   readonly unloadSeenAt: number | undefined;
   readonly unloadAnsweredAt: number | undefined;
+  /** The answer to the last UNLOAD could not reach the guest. */
+  readonly unloadAnswerLost: boolean;
   readonly channels: readonly ChannelInspection[];
   readonly gpadls: readonly GpadlInspection[];
   /** Guest physical addresses. */
@@ -129,6 +131,7 @@ export function inspectConnection(
     unloadsAnswered: history.unloadsAnswered,
     unloadSeenAt: history.unloadSeenAt,
     unloadAnsweredAt: history.unloadAnsweredAt,
+    unloadAnswerLost: history.unloadAnswerLost,
     channels: offers.channels.map((channel) => ({
       id: channel.id,
       lastId: channel.lastId,

@@ -120,6 +120,7 @@ export class Offers {
     if (channel.monitor !== MONITOR_NONE) this.#monitors[channel.monitor] = undefined;
     const { state, id } = channel;
     channel.state = 'released';
+    channel.closedAt = 0;
     channel.id = 0;
     channel.monitor = MONITOR_NONE;
     channel.orphan = false;

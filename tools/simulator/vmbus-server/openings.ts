@@ -14,6 +14,7 @@ import {
 } from '../../../src/vmbus/protocol.ts';
 import type { Grant } from '../ledger/grants.ts';
 import type { Channel, Opening } from './channel.ts';
+import type { Closer } from './channel-interface.ts';
 import type { ServerContext } from './context.ts';
 import { GrantMemory } from './grant-memory.ts';
 import type { Gpadls } from './gpadls.ts';
@@ -72,6 +73,7 @@ export class Openings {
     const { client } = this.#context;
     const gpadl = `GPADL 0x${request.gpadl.toString(16)}`;
     grant.purpose = `rings of channel ${channel.id} (${gpadl})${client.suffix}`;
+    channel.closedAt = 0;
     channel.opening = {
       ...(request.chosen ?? this.#offered(channel)),
       rings,
@@ -95,11 +97,11 @@ export class Openings {
   }
 
   /** The device stops. It has let go of everything when this returns. */
-  closeDevice(channel: Channel): void {
+  closeDevice(channel: Channel, closer: Closer): void {
     const { rings } = channel.opening!;
     if (this.#polled(channel)) this.#signals.monitor(-1);
     this.#signals.closed(channel);
-    channel.device.close();
+    channel.device.close(closer);
     rings.close();
     channel.signals += rings.signals;
     channel.unnecessarySignals += rings.unnecessarySignals;
@@ -107,10 +109,10 @@ export class Openings {
   }
 
   /** Close an open channel: the device, then the event port. */
-  shut(channel: Channel): void {
+  shut(channel: Channel, closer: Closer): void {
     if (!channel.rescinded) {
       channel.state = 'closing';
-      this.closeDevice(channel);
+      this.closeDevice(channel, closer);
     }
     this.#context.state.unregisterEventPort(channel.opening!.connectionId);
     channel.opening = undefined;

@@ -9,7 +9,6 @@
 import { PacketHeader, PacketType } from '../../../src/vmbus/protocol.ts';
 import { BlockCopy } from '../base/block-copy.ts';
 import type { ChannelDevice, DeviceChannel, GuestPacket } from './channel-interface.ts';
-import { TICKS_PER_MS } from '../base/clock.ts';
 import type { Alarm } from '../base/clock.ts';
 import type { Grant } from '../ledger/grants.ts';
 import type { ServerContext } from './context.ts';
@@ -18,15 +17,6 @@ import type { RingPoke } from './faults.ts';
 import type { GrantMemory } from './grant-memory.ts';
 import { DESCRIPTOR_SIZE, FOOTER_SIZE, PACKET_MAX, ReceivedPacket } from './guest-packet.ts';
 import { BAD_INDEX, IncomingRing, OutgoingRing } from './host-ring.ts';
-
-/**
- * How long after the open the host looks at both rings of its own accord, for guests that ignore
- * signals before OPEN_CHANNEL_RESULT (OpenVMM `unstick_channel`).
- */
-export const UNSTICK_TICKS = 100 * TICKS_PER_MS;
-
-/** How often a host with a full ring looks for room, for guests that do not signal it (iPXE). */
-export const ROOM_POLL_TICKS = TICKS_PER_MS;
 
 function padded(length: number): number {
   return (length + 7) & ~7;
@@ -100,7 +90,7 @@ export class RingChannel implements DeviceChannel {
     this.#pollRoom = alarm(() => {
       if (!this.#open || this.dead || this.#outgoing.waitingFor === 0) return;
       if (this.#outgoing.free() >= this.#outgoing.waitingFor) this.#look();
-      else this.#set(this.#pollRoom, ROOM_POLL_TICKS);
+      else this.#set(this.#pollRoom, this.#roomTicks);
     });
     this.#unstick = alarm(() => {
       if (!this.#open || this.dead) return;
@@ -118,7 +108,8 @@ export class RingChannel implements DeviceChannel {
   listen(): void {
     this.#incoming.mask(false);
     if (this.#incoming.available() > 0) this.#schedule();
-    this.#set(this.#unstick, UNSTICK_TICKS);
+    const { ringUnstickTicks } = this.#context.services.profile.knobs;
+    if (ringUnstickTicks !== 0) this.#set(this.#unstick, ringUnstickTicks);
   }
 
   /** No more accesses: the device was closed. */
@@ -136,6 +127,11 @@ export class RingChannel implements DeviceChannel {
     if (!needed) this.unnecessarySignals++;
     this.#schedule();
     return needed;
+  }
+
+  /** Read what is in the ring at this moment, signalled or not: the guest has sent it before. */
+  readAll(): void {
+    if (this.#open && !this.dead && this.#incoming.available() !== 0) this.#look();
   }
 
   receive(): GuestPacket | undefined {
@@ -233,7 +229,12 @@ export class RingChannel implements DeviceChannel {
     return undefined;
   }
 
-  /** Whether `total` bytes fit; if not, ask for a signal and keep looking. */
+  /** How often a full ring is looked at without a signal; 0 is never. */
+  get #roomTicks(): number {
+    return this.#context.services.profile.knobs.ringPollTicks;
+  }
+
+  /** Whether `total` bytes fit; if not, ask for a signal. */
   #room(total: number): boolean {
     const outgoing = this.#outgoing;
     let free = outgoing.free();
@@ -242,7 +243,7 @@ export class RingChannel implements DeviceChannel {
       outgoing.waitFor(Math.max(total, padded(outgoing.size >>> 2)));
       free = outgoing.free();
       if (free !== BAD_INDEX && free < total) {
-        this.#set(this.#pollRoom, ROOM_POLL_TICKS);
+        if (this.#roomTicks !== 0) this.#set(this.#pollRoom, this.#roomTicks);
         return false;
       }
     }

@@ -195,7 +195,7 @@ timers('stay due while the slot is busy, and say how late they are', () => {
 });
 
 timers('stay due while the SINT is masked, and stop only when they are stopped', () => {
-  const fixture = create();
+  const fixture = create({ scanOnEnable: true });
   const { cpu, view, partition } = fixture;
   setUp(cpu, 0x10075n);
   cpu.wrmsr(Msr.STIMER0_CONFIG, AUTO_ENABLE | SINT2);

@@ -7,6 +7,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { TICKS_PER_MS } from '../../../../tools/simulator/base/clock.ts';
 import { NvspVersion } from '../../../../src/netvsc/protocol.ts';
 import { PacketType } from '../../../../src/vmbus/protocol.ts';
 import type { Struct } from '../../../../src/wire.ts';
@@ -441,7 +442,7 @@ nic('a filter of 0 and a revoked buffer silence all queues', () => {
 });
 
 nic('a table without room in the ring waits for it', () => {
-  const rig = queues(1);
+  const rig = queues(1, { knobs: { ringPollTicks: TICKS_PER_MS } });
   rig.channel.room = 0;
   assert.equal(rig.openAll(), []);
   rig.channel.room = Infinity;

@@ -312,7 +312,7 @@ link('★ link_status_update: 16 answers without completions delay what follows'
 });
 
 link('answers wait for room in the ring, whatever the guest signals', () => {
-  const rig = new NetRig();
+  const rig = new NetRig({ knobs: { ringPollTicks: TICKS_PER_MS } });
   rig.start();
   rig.channel.room = 143 + 56;
   assert.is(rig.gpaDirect([KEEPALIVE], 1).length, 1, 'the completion only');

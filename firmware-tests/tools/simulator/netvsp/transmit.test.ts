@@ -307,7 +307,8 @@ flight('knob cancelPacket fatal: the end of the channel', () => {
 });
 
 flight('completions without room wait, in order, and go when there is room', () => {
-  const rig = started();
+  const rig = new NetRig({ knobs: { ringPollTicks: TICKS_PER_MS } });
+  rig.start();
   rig.channel.room = 60;
   for (let i = 0; i < 4; i++) rig.gpaDirect([dataMessage(pattern(60, i))]);
   assert.is(rig.frames.length, 4, 'the frames are out');

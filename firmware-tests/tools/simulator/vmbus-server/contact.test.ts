@@ -192,6 +192,13 @@ contact('knob returnedConnectionId: a strict host insists on its own', () => {
   assert.equal(rig.post(REQUEST, 0x77), [plain(MessageType.ALL_OFFERS_DELIVERED)]);
 });
 
+contact('P-M4 Microsoft: who contacted on connection 1 goes on posting there', () => {
+  const rig = new Rig({ knobs: { returnedConnectionId: 0x77 } });
+  assert.equal(rig.post(initiate(VmbusVersion.V5_0), 1), [answer(0, 0x77)]);
+  assert.equal(rig.post(REQUEST, 1), [plain(MessageType.ALL_OFFERS_DELIVERED)]);
+  assert.equal(rig.violations, []);
+});
+
 contact('connection 4 is there only on hosts that have it', () => {
   const rig = new Rig({ profile: { multiClientPort: false } });
   assert.is(rig.postOnly(initiate(VmbusVersion.V5_0), 4), 0x12);
@@ -291,7 +298,7 @@ unload('test_disconnect_open_channels: devices close, then pages go, then the an
   const post = rig.partition.postMessage.bind(rig.partition);
   rig.partition.postMessage = (...message) => {
     order.push(`message ${message[3][0]}`);
-    post(...message);
+    return post(...message);
   };
   // No TORNDOWN, not even for the one that waited for the device
   assert.equal(rig.post(UNLOAD), [UNLOADED]);

@@ -82,6 +82,14 @@ gpadls('the golden 40 pages: nothing is answered before the body', () => {
   );
 });
 
+gpadls('O-7 OpenVMM: an incomplete GPADL of one channel is no obstacle for another channel', () => {
+  const { rig } = booted(VmbusVersion.V3_0, 2);
+  assert.equal(rig.post(header(9, 8 + 16, 1, 2 * PAGE_SIZE, 0, 0x20, 0)), []);
+  assert.equal(rig.post(gpadlHeader(2, 9, [0x40])), [created(2, 9, 0)]);
+  // Its own body still completes the first
+  assert.equal(rig.post(body(9, 0x21)), [created(1, 9, 0)]);
+});
+
 gpadls('any number of bodies: 26 pages in the header, 28 in each body', () => {
   const { rig } = booted();
   const pfns = Array.from({ length: 100 }, (_, i) => 255 - i);
@@ -177,7 +185,8 @@ gpadls('duplicates: on one channel, and incomplete ones anywhere', () => {
   assert.equal(rig.post(gpadlHeader(1, 5, [0x21])), [created(1, 5, FAILED)]);
   assert.equal(rig.post(gpadlHeader(2, 5, [0x21])), [created(2, 5, 0)], 'another channel');
   rig.post(header(6, 24, 1, 0x2000, 0, 0x20, 0));
-  assert.equal(rig.post(gpadlHeader(2, 6, [0x21])), [created(2, 6, FAILED)]);
+  const half = words(MessageType.GPADL_HEADER, 0, 2, 6, 24 | 0x10000, 0x2000, 0, 0x21, 0);
+  assert.equal(rig.post(half), [created(2, 6, FAILED)]);
   assert.equal(rig.post(body(6, 0x21)), [created(1, 6, 0)]);
 });
 

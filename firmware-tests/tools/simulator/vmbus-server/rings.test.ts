@@ -170,8 +170,31 @@ rings('test_ring_full: full but for 8 bytes, then the host waits', () => {
   assert.ok(send(device, payload));
 });
 
-rings('a guest that makes room and does not signal (iPXE) is noticed by an alarm', () => {
-  const open = openRig();
+rings('P-Q2: room without a signal is never noticed, but by a host that looks (knob)', () => {
+  const { rig, device, rings } = openRig();
+  while (send(device, new Uint8Array(40)));
+  const before = device.calls.length;
+  rings.read(2048);
+  rig.run(10_000 * TICKS_PER_MS);
+  assert.is(device.calls.length, before);
+  rig.signal(0x2001);
+  rig.run(RING_LATENCY);
+  assert.equal(device.calls.slice(before), ['signalled']);
+});
+
+rings('P-Q2: a packet behind others that were not signalled is read with the next signal', () => {
+  const { rig, device, rings } = openRig();
+  rings.write(inband('01', 0));
+  rig.run(10_000 * TICKS_PER_MS);
+  assert.equal(device.packets, []);
+  rings.write(inband('02', 0));
+  rig.signal(0x2001);
+  rig.run(RING_LATENCY);
+  assert.is(device.packets.length, 2);
+});
+
+rings('a guest that makes room and does not signal is noticed by a host that polls', () => {
+  const open = openRig(undefined, { ringPollTicks: TICKS_PER_MS });
   const { rig, device, rings } = open;
   while (send(device, new Uint8Array(40)));
   const before = device.calls.length;
@@ -488,7 +511,7 @@ signals('a signal on a closed channel: the port is gone', () => {
 signals('a guest that ignored the signal before OPEN_CHANNEL_RESULT is signalled again', () => {
   const device = new RigDevice(1);
   device.onOpen = () => send(device, NONE);
-  const rig = new Rig({ devices: [device] });
+  const rig = new Rig({ devices: [device], knobs: { ringUnstickTicks: 100 * TICKS_PER_MS } });
   rig.boot(VmbusVersion.V3_0);
   rig.open(1);
   // And it wrote without a signal

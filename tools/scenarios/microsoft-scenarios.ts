@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** Microsoft's own firmware before and after another one. */
+
+import { boot, createDriver } from '../../src/any.ts';
+import { HypxeError } from '../../src/error.ts';
+import { HV_ENABLE, Msr } from '../../src/hyperv/protocol.ts';
+import { auditHandoff } from '../simulator/audit/audit.ts';
+import { PassingX64 } from '../simulator/base/passing-machine.ts';
+import { EfiGuest } from './efi-guest.ts';
+import { guestsOf, makeMachine } from './rig.ts';
+import type { Half, HalfResult, Scenario } from './scenario.ts';
+
+/** Where Microsoft's firmware has its pages: the last ones of RAM. */
+const PAGES = 4 * 0x1000;
+
+/** A seam that writes SCONTROL on its way out as it was found, or off. */
+class ScontrolSeam extends PassingX64 {
+  restores = false;
+
+  override wrmsr(msr: number, value: bigint): void {
+    const off = msr === Msr.SCONTROL && (value & HV_ENABLE) === 0n;
+    super.wrmsr(msr, off && this.restores ? value | HV_ENABLE : value);
+  }
+}
+
+/** Firmware that switches the SynIC off, and one behind it that never switches it on. */
+function scontrolLeftOff(half: Half): HalfResult {
+  const machine = makeMachine({});
+  const guests = guestsOf(machine);
+  const cpu = machine.bootProcessor;
+  const seam = new ScontrolSeam(cpu);
+  seam.restores = half === 'fixed';
+  const driver = createDriver(seam);
+  guests.run('firmware', () => {
+    driver.probe();
+    driver.remove();
+    if (half === 'broken') cpu.wrmsr(Msr.SCONTROL, 0n);
+  });
+  const findings = auditHandoff(machine, driver.memoryMap(), { nextSetsScontrol: false });
+  const efi = new EfiGuest(cpu, cpu.memory.byteLength - PAGES);
+  guests.run('Microsoft firmware', () => {
+    efi.start();
+    efi.connect();
+    efi.exitBootServices();
+  });
+  return { findings, ended: guests.ended };
+}
+
+/** Firmware that is started while Microsoft's has the machine. */
+function startedTooEarly(half: Half): HalfResult {
+  const machine = makeMachine({});
+  const guests = guestsOf(machine);
+  const cpu = machine.bootProcessor;
+  const efi = new EfiGuest(cpu, cpu.memory.byteLength - PAGES);
+  guests.run('Microsoft firmware', () => {
+    efi.start();
+    efi.connect();
+  });
+  if (half === 'broken') {
+    // It takes what is not its own: the page under the other's feet, and then all else
+    guests.run('firmware', () => cpu.wrmsr(Msr.GUEST_OS_ID, 0n));
+  } else {
+    guests.run('firmware', () => refusesToStart(() => createDriver(cpu).probe()));
+  }
+  guests.run('Microsoft firmware', () => efi.exitBootServices());
+  if (guests.ended !== undefined) return { findings: [], ended: guests.ended };
+  const result = guests.run('firmware', () => boot(cpu));
+  const findings = auditHandoff(machine, result?.memoryMap ?? cpu.memoryMap);
+  if (result?.status === 'booted') return { findings, ended: guests.ended };
+  const text = `it does not boot after ExitBootServices: ${result?.error?.message ?? ''}`;
+  return {
+    findings: [...findings, { check: 'second-boot', severity: 'error', text }],
+    ended: guests.ended,
+  };
+}
+
+/** @throws Error unless a guest refuses by name: the machine is somebody else's */
+function refusesToStart(start: () => void): void {
+  try {
+    start();
+  } catch (error) {
+    if (error instanceof HypxeError) return;
+    throw error;
+  }
+  throw new Error("the firmware has started on a machine that is somebody else's");
+}
+
+export const MICROSOFT_SCENARIOS: readonly Scenario[] = [
+  {
+    name: 'scontrol-left-off',
+    text: 'firmware switches SCONTROL off, which was on: who never writes it waits for ever',
+    mistake: 'firmware',
+    references: ['mu_msvm EfiHvSynic.c', 'iPXE b91cc983d'],
+    caughtBy: { check: 'scontrol', says: /who comes next never writes it/ },
+    run: scontrolLeftOff,
+  },
+  {
+    name: 'microsoft-firmware-stolen',
+    text: "firmware takes the machine while Microsoft's has it; refused, it boots afterwards",
+    mistake: 'firmware',
+    references: ['mu_msvm EfiHvDxe (ExitBootServices)', 'iPXE 936657832'],
+    caughtBy: { ended: 'crash' },
+    run: startedTooEarly,
+  },
+];

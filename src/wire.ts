@@ -59,5 +59,10 @@ export function guidText(bytes: Uint8Array, offset = 0): string {
   return text;
 }
 
+/** A number for people, as `0x1f`. */
+export function hex(value: number | bigint): string {
+  return `0x${value.toString(16)}`;
+}
+
 /** Where the nth byte of the canonical text lies on the wire. */
 const GUID_ORDER = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];

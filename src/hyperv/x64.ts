@@ -4,6 +4,7 @@
 
 import { HypxeError } from '../error.ts';
 import type { CpuidRegisters, Machine, X64Machine } from '../machine.ts';
+import { hex } from '../wire.ts';
 import type { Platform } from './platform.ts';
 import { CPUID_HYPERVISOR_PRESENT, Cpuid, HV_INTERFACE_ID, Sint } from './protocol.ts';
 
@@ -37,7 +38,7 @@ class X64Platform implements Platform {
     // Check for Hyper-V. The maximum leaf is not looked at: neither does iPXE
     const id = this.facts(Cpuid.HV_INTERFACE_ID).eax;
     if (id !== HV_INTERFACE_ID) {
-      throw new HypxeError('NotHyperV', `hypervisor interface is 0x${id.toString(16)}`);
+      throw new HypxeError('NotHyperV', `hypervisor interface is ${hex(id)}`);
     }
   }
 

@@ -95,7 +95,7 @@ export class TransmitPath {
 
   /** Give the buffers back. As long as the host may still read them they stay reserved. */
   close(): void {
-    if (this.region !== undefined) this.#pages.free(this.region);
+    if (this.region) this.#pages.free(this.region);
     this.region = undefined;
   }
 
@@ -165,7 +165,7 @@ export class TransmitPath {
     const address = this.#addressOf(buffer);
     const length = this.#lengths[buffer]!;
     const sent =
-      control || part === undefined
+      control || !part
         ? this.sendDirect(channel!, id, address, length, control)
         : part.send(id, address, length);
     if (sent) return true;
@@ -183,7 +183,7 @@ export class TransmitPath {
   ): boolean {
     const message = this.#messages[control ? RndisChannel.CONTROL : RndisChannel.DATA]!;
     this.#pages.share(this.region!, 'GPA direct packets');
-    return channel.sendGpaDirect(BASE_ID + id, address, length, message, message.length);
+    return channel.sendGpaDirect(BASE_ID + id, address, length, message);
   }
 
   #addressOf(buffer: number): number {
@@ -216,7 +216,7 @@ export class TransmitPath {
   /** The last message that the host lets go of takes the buffers out of the ledger. */
   #leave(id: number, letGoBy: string | undefined): void {
     this.#buffers[id] = NONE;
-    if (--this.inFlight > 0 || letGoBy === undefined) return;
+    if (--this.inFlight > 0 || !letGoBy) return;
     this.#pages.revoke(this.region!, letGoBy);
   }
 }

@@ -16,6 +16,8 @@ import {
   type NetStatistics,
   type TransmitResult,
 } from '../net/device.ts';
+import { copyBytes } from '../memory/guest-memory.ts';
+import { hex } from '../wire.ts';
 import {
   MediaState,
   Oid,
@@ -208,15 +210,13 @@ export class RndisDevice implements NetDevice, RndisReceiver {
       });
       if (!answered) {
         this.#timeouts++;
-        const text = `no answer to ${what} within ${REQUEST_TIMEOUT_MS} ms`;
-        throw new HypxeError('NoAnswer', text);
+        throw new HypxeError('NoAnswer', `no answer to ${what}`);
       }
     } finally {
       this.#awaitedType = 0;
     }
     if (this.#status === RndisStatus.SUCCESS) return;
-    const text = `${what} failed with status ${hex(this.#status!)}`;
-    throw new HypxeError('RequestFailed', text, this.#status);
+    throw new HypxeError('RequestFailed', `${what}: status ${hex(this.#status!)}`, this.#status);
   }
 
   /** Send a control message of words. @throws HypxeError NoBuffer, or what broke the transport */
@@ -233,7 +233,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
 
   /** What a device that is gone needs not be told, and what goes on without it. */
   #attempt(what: string, action: () => void): void {
-    if (this.#transport.failure !== undefined) return;
+    if (this.#transport.failure) return;
     this.#transport.log.attempt('warning', 'RNDIS', this.instance, what, action);
   }
 
@@ -248,7 +248,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   #transmit(frame: Uint8Array, length: number, sequence: number): TransmitResult {
     // Check that it can be sent at all
     if (!this.isOpen || length > this.maxFrame || length > frame.length) {
-      const text = this.isOpen ? `frame of ${length} bytes dropped` : 'device is not open';
+      const text = `frame of ${length} bytes dropped`;
       this.#transport.log.warning('RNDIS', this.instance, text);
       return 'dropped';
     }
@@ -273,14 +273,14 @@ export class RndisDevice implements NetDevice, RndisReceiver {
         this.#frame = frame;
         this.#frameView = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
       }
-      memory.copyIn(data, this.#frameView!, 0, length);
+      copyBytes(this.#frameView!, 0, memory.view, data, length);
     }
     return this.#transport.transmit(buffer, total, sequence);
   }
 
   transmitted(sequence: number, error: ErrorName | undefined): void {
     if (sequence === SEQUENCE_CONTROL) return;
-    if (error === undefined) this.statistics.txGood++;
+    if (!error) this.statistics.txGood++;
     else this.statistics.txBad++;
     this.observer?.transmitted(sequence, error);
   }
@@ -296,12 +296,12 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     // the header is a request ID or a status
     const type = length < RndisHeader.size ? 0 : view.getUint32(offset + RndisHeader.at.type, true);
     const word = length < RNDIS_BODY + 4 ? undefined : view.getUint32(offset + RNDIS_BODY, true);
-    const min = lengthMin(type);
+    const min = LENGTH_MIN[type];
     let error: Failure;
-    if (type >= COMPLETION && min > RndisHeader.size) {
+    if (type >= COMPLETION && min) {
       // One that is too short to say what it answers can only answer what was asked
       this.#answered(bytes, view, offset, length, word ?? this.#awaitedId);
-    } else if (length < min) {
+    } else if (length < (min ?? RndisHeader.size)) {
       error = 'BadRndisMessage';
     } else if (type === RndisType.PACKET) {
       error = this.#receivedPacket(bytes, view, offset, length);
@@ -312,7 +312,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     } else {
       error = 'UnknownMessage';
     }
-    if (error === undefined) return;
+    if (!error) return;
     const text = `message ${hex(type)} ${hex(word ?? 0)} of ${length} bytes`;
     this.receiveFailed(error, text, bytes, offset, length);
   }
@@ -353,7 +353,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
       log.info('RNDIS', this.instance, `unexpected answer ${hex(type)} to ${hex(id)}`);
       return;
     }
-    let isWhole = length >= lengthMin(type);
+    let isWhole = length >= LENGTH_MIN[type]!;
     const status = isWhole ? view.getUint32(offset + RndisSetComplete.at.status, true) : 0;
 
     // Locate, check and copy the information
@@ -376,22 +376,18 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   }
 }
 
-/** The least that a message must hold: more than a header if it is known at all. */
-function lengthMin(type: number): number {
-  if (type === RndisType.PACKET) return RndisPacket.size;
-  if (type === RndisType.INDICATE_STATUS) return RndisIndicateStatus.size;
-  if (type === RndisType.KEEPALIVE) return RndisKeepalive.size;
-  if (type === RndisType.INITIALISE_CMPLT) return RndisInitialiseComplete.size;
-  if (type === RndisType.QUERY_CMPLT) return RndisQueryComplete.size;
-  return type === RndisType.SET_CMPLT ? RndisSetComplete.size : RndisHeader.size;
-}
+/** The least that a message must hold, by type. What is not here is not known. */
+const LENGTH_MIN: Readonly<Record<number, number>> = {
+  [RndisType.PACKET]: RndisPacket.size,
+  [RndisType.INDICATE_STATUS]: RndisIndicateStatus.size,
+  [RndisType.KEEPALIVE]: RndisKeepalive.size,
+  [RndisType.INITIALISE_CMPLT]: RndisInitialiseComplete.size,
+  [RndisType.QUERY_CMPLT]: RndisQueryComplete.size,
+  [RndisType.SET_CMPLT]: RndisSetComplete.size,
+};
 
 /** Whether a part of a message lies within it. Offsets count from the body. */
 function isInside(offset: number, partLength: number, length: number): boolean {
   const body = length - RNDIS_BODY;
   return offset <= body && partLength <= body - offset;
-}
-
-function hex(value: number): string {
-  return `0x${value.toString(16)}`;
 }

@@ -41,6 +41,11 @@ test('offsets, sizes, members, numbers and bigints become what they are', async 
   );
 });
 
+test('a field that is only declared is not there before the constructor has made it', async () => {
+  const body = 'class A { a: number; b = 1; constructor(a: number) { this.a = a; } }';
+  assert.is(await codeOf(body), 'class A { constructor(a) { this.b = 1; this.a = a; } }');
+});
+
 test('in templates, under quoted members, and in front of others', async () => {
   assert.is(await codeOf('f(Kind["DATA"]);'), 'f(6);');
   assert.is(await codeOf('f(`${Kind.DATA} of ${LIMIT}`);'), 'f(`${6} of ${512}`);');
@@ -67,7 +72,7 @@ test('a name that means something else in its scope is left alone', async () => 
     'try { f(); } catch (Kind) { g(Kind.DATA); }',
     '{ const Header = f(); g(Header.at.flags); }',
     'for (const LIMIT of f()) g(LIMIT);',
-    'class A { Kind = 1; f() { return this.Kind.DATA; } }',
+    'class A { #Kind = 1; f() { return this.#Kind.DATA; } }',
   ])
     assert.is(await codeOf(same), same);
   // The outer one is still folded

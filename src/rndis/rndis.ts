@@ -105,7 +105,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   /** Learn addresses and link state: a complete open and close. @throws HypxeError, closed */
   describe(): void {
     this.#start(() => {
-      const query = (oid: number) => this.#query(oid, ADDRESS_LENGTH, 'BadAddress', 'MAC address');
+      const query = (oid: number) => this.#query(oid, ADDRESS_LENGTH, 'BadAddress');
       this.permanentAddress.set(query(Oid.OID_802_3_PERMANENT_ADDRESS));
       this.address.set(query(Oid.OID_802_3_CURRENT_ADDRESS));
     });
@@ -146,10 +146,10 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   #start(action: () => void): void {
     this.#transport.open();
     try {
-      this.#request('INITIALISE', RndisType.INITIALISE, INITIALISE_ID, ...VERSION);
+      this.#request(RndisType.INITIALISE, INITIALISE_ID, ...VERSION);
       this.#initialised = true;
       action();
-      const info = this.#query(Oid.GEN_MEDIA_CONNECT_STATUS, 4, 'BadRndisMessage', 'link state');
+      const info = this.#query(Oid.GEN_MEDIA_CONNECT_STATUS, 4, 'BadRndisMessage');
       this.#setLink(new DataView(info.buffer).getUint32(0, true) === MediaState.CONNECTED);
     } catch (error) {
       this.#stop();
@@ -161,13 +161,13 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   #stop(): void {
     if (this.#initialised) {
       this.#initialised = false;
-      this.#attempt('could not halt', () => this.#send('HALT', RndisType.HALT, 0));
+      this.#attempt('could not halt', () => this.#send(RndisType.HALT, 0));
     }
     this.#transport.close();
   }
 
   #setFilter(filter: number): void {
-    this.#requestOid('SET', RndisType.SET, Oid.GEN_CURRENT_PACKET_FILTER, filter);
+    this.#requestOid(RndisType.SET, Oid.GEN_CURRENT_PACKET_FILTER, filter);
   }
 
   #setLink(up: boolean): void {
@@ -180,16 +180,16 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   // --- requests ---
 
   /** Read an object of a length. @throws HypxeError as #request; `error` for another length */
-  #query(oid: number, length: number, error: ErrorName, what: string): Uint8Array {
-    this.#requestOid('QUERY', RndisType.QUERY, oid);
+  #query(oid: number, length: number, error: ErrorName): Uint8Array {
+    this.#requestOid(RndisType.QUERY, oid);
     if (this.#info.length === length) return this.#info;
-    throw new HypxeError(error, `${what} of ${this.#info.length} bytes`);
+    throw new HypxeError(error, `object ${hex(oid)} of ${this.#info.length} bytes`);
   }
 
-  #requestOid(what: string, type: number, oid: number, ...info: number[]): void {
+  #requestOid(type: number, oid: number, ...info: number[]): void {
     const id = (oid ^ (this.#timeouts * RETRY_ID_STEP)) >>> 0;
     const offset = RndisRequest.size - RNDIS_BODY;
-    this.#request(`${what} ${hex(oid)}`, type, id, oid, 4 * info.length, offset, 0, ...info);
+    this.#request(type, id, oid, 4 * info.length, offset, 0, ...info);
   }
 
   /**
@@ -198,12 +198,13 @@ export class RndisDevice implements NetDevice, RndisReceiver {
    * @param words what follows the request ID
    * @throws HypxeError NoAnswer, RequestFailed, NoBuffer, or what broke the transport
    */
-  #request(what: string, type: number, id: number, ...words: number[]): void {
+  #request(type: number, id: number, ...words: number[]): void {
+    const what = `message ${hex(type)} ${hex(id)}`;
     this.#awaitedId = id;
     this.#awaitedType = type + COMPLETION;
     this.#status = undefined;
     try {
-      this.#send(what, type, id, ...words);
+      this.#send(type, id, ...words);
       const answered = waitAnswer(this.#transport, REQUEST_TIMEOUT_MS, what, () => {
         this.#transport.poll();
         return this.#status !== undefined;
@@ -220,7 +221,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   }
 
   /** Send a control message of words. @throws HypxeError NoBuffer, or what broke the transport */
-  #send(what: string, type: number, ...words: number[]): void {
+  #send(type: number, ...words: number[]): void {
     const { memory } = this.#transport;
     const length = RndisHeader.size + 4 * words.length;
     const buffer = this.#transport.allocate(true);
@@ -228,7 +229,10 @@ export class RndisDevice implements NetDevice, RndisReceiver {
       [type, length, ...words].forEach((word, i) => memory.set32(buffer + 4 * i, word));
       if (this.#transport.transmit(buffer, length, SEQUENCE_CONTROL) === 'sent') return;
     }
-    throw new HypxeError(this.#transport.failure ?? 'NoBuffer', `could not send ${what}`);
+    throw new HypxeError(
+      this.#transport.failure ?? 'NoBuffer',
+      `could not send message ${hex(type)}`,
+    );
   }
 
   /** What a device that is gone needs not be told, and what goes on without it. */
@@ -341,7 +345,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   /** So that the device does not take us for dead. */
   #answerKeepalive(id: number): void {
     this.#attempt('keep-alive not answered', () =>
-      this.#send('KEEPALIVE_CMPLT', RndisType.KEEPALIVE_CMPLT, id, RndisStatus.SUCCESS),
+      this.#send(RndisType.KEEPALIVE_CMPLT, id, RndisStatus.SUCCESS),
     );
   }
 

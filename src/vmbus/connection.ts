@@ -24,6 +24,7 @@ import {
   InterruptPage,
   MessageHeader,
   MessageType,
+  OpenChannelResult,
   VERSION_RESPONSE_MIN,
   VMBUS_EVENT_CONNECTION_ID,
   VMBUS_MESSAGE_CONNECTION_ID,
@@ -283,6 +284,21 @@ export class VmbusConnection {
     // An answer that is there already costs no look at the clock
     if (look() || waitFor(this.hv.clock, timeoutMs, look)) return message!;
     throw new HypxeError('NoResponse', `no message type ${type} within ${timeoutMs} ms`);
+  }
+
+  /**
+   * Wait for what the host says of a channel and of an ID of ours: GPADL_CREATED has the layout of
+   * OPEN_CHANNEL_RESULT.
+   *
+   * @returns the status
+   * @throws HypxeError as {@link wait}
+   */
+  waitStatus(type: number, channel: number, id: number, device?: Rescindable): number {
+    const isOurs = ({ view }: ControlMessage): boolean =>
+      view.getUint32(OpenChannelResult.at.channel, true) === channel &&
+      view.getUint32(OpenChannelResult.at.openId, true) === id;
+    const answer = this.wait(type, OpenChannelResult.size, isOurs, undefined, device);
+    return answer.view.getUint32(OpenChannelResult.at.status, true);
   }
 
   /** Handle messages that have come outside of a wait: late offers, rescinds. */

@@ -16,7 +16,7 @@ import { VmbusChannel, type ChannelHandler } from './channel.ts';
 import type { VmbusConnection } from './connection.ts';
 import type { Gpadl, GpadlTable } from './gpadl.ts';
 import type { Offer } from './offer.ts';
-import { MessageType, OpenChannel, OpenChannelResult } from './protocol.ts';
+import { MessageType, OpenChannel } from './protocol.ts';
 import { InboundRing, OutboundRing, ringLayout } from './ring.ts';
 
 /** How a channel is opened. */
@@ -155,16 +155,8 @@ export class VmbusDevice {
   /** Wait for response to this open, or for the device to be taken away. */
   #waitOpened(openId: number): void {
     const { connection, channelId } = this;
-    const { view } = connection.wait(
-      MessageType.OPEN_CHANNEL_RESULT,
-      OpenChannelResult.size,
-      (reply) =>
-        reply.view.getUint32(OpenChannelResult.at.channel, true) === channelId &&
-        reply.view.getUint32(OpenChannelResult.at.openId, true) === openId,
-      undefined,
-      this,
-    );
-    const status = view.getUint32(OpenChannelResult.at.status, true);
+    const type = MessageType.OPEN_CHANNEL_RESULT;
+    const status = connection.waitStatus(type, channelId, openId, this);
     if (status === 0) return;
     const text = `opening channel ${channelId}: status ${hex(status)}`;
     throw new HypxeError('OpenRefused', text);

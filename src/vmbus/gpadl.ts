@@ -14,7 +14,6 @@ import {
   GPADL_BODY_PFNS,
   GPADL_HEADER_PFNS,
   GpaRange,
-  GpadlCreated,
   GpadlTorndown,
   MessageType,
 } from './protocol.ts';
@@ -76,14 +75,7 @@ export class GpadlTable {
       while (posted < pages.length) posted += this.#post(gpadl, pages, posted);
 
       // Wait for response to this GPADL, and check it
-      const created = connection.wait(
-        MessageType.GPADL_CREATED,
-        GpadlCreated.size,
-        ({ view }) =>
-          view.getUint32(GpadlCreated.at.gpadl, true) === id &&
-          view.getUint32(GpadlCreated.at.channel, true) === channel,
-      );
-      const status = created.view.getUint32(GpadlCreated.at.status, true);
+      const status = connection.waitStatus(MessageType.GPADL_CREATED, channel, id);
       if (status !== 0) {
         this.#forget(gpadl, 'refused');
         throw new HypxeError('GpadlRefused', `${name}: status ${hex(status)}`);

@@ -17,7 +17,7 @@ import type { VmbusDevice } from '../vmbus/device.ts';
 import type { Gpadl } from '../vmbus/gpadl.ts';
 import type { Packet } from '../vmbus/packet.ts';
 import { XferPageHeader, XferPageRange } from '../vmbus/protocol.ts';
-import { hex } from '../wire.ts';
+import { hex, wordBytes } from '../wire.ts';
 import type { NetvscHost, NetvscPart, NetvscPlug } from './part.ts';
 import { BASE_ID, PAGE_SET, checkPolicy, type NetvscPolicy } from './policy.ts';
 import {
@@ -30,7 +30,7 @@ import {
   NvspType,
   NvspVersion,
 } from './protocol.ts';
-import { TransmitPath, nvspMessage } from './transmit-path.ts';
+import { TransmitPath } from './transmit-path.ts';
 
 /** Transaction IDs of requests, relative to the base; frames have 0 to 31. */
 const INIT_ID = 0x20;
@@ -49,7 +49,7 @@ const PACKETS_PER_POLL_MAX = 4096;
 
 /** What a completion of received data may carry: NVSP type 108 with status 1. */
 const STATUS = [NvspType.SEND_RNDIS_PACKET_COMPLETE, NvspStatus.SUCCESS];
-const COMPLETION_PAYLOAD = nvspMessage(NVSP_MESSAGE_SIZE, ...STATUS);
+const COMPLETION_PAYLOAD = wordBytes(NVSP_MESSAGE_SIZE, ...STATUS);
 
 /** No request is waited for. */
 const NOTHING = -1;
@@ -247,7 +247,7 @@ export class Netvsc implements RndisTransport, NetvscHost {
   }
 
   tell(what: string, words: readonly number[], transactionId = 0): void {
-    const message = nvspMessage(this.messageLength, ...words);
+    const message = wordBytes(this.messageLength, ...words);
     if (this.channel!.sendInband(transactionId, message)) return;
     throw new HypxeError(this.failure ?? 'RingFull', `could not send NVSP ${what}`);
   }

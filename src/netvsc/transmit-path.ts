@@ -14,6 +14,7 @@ import type { TransmitResult } from '../net/device.ts';
 import { RNDIS_BUFFER_SIZE, SEQUENCE_CONTROL, type RndisReceiver } from '../rndis/transport.ts';
 import type { VmbusChannel } from '../vmbus/channel.ts';
 import type { Packet } from '../vmbus/packet.ts';
+import { wordBytes } from '../wire.ts';
 import type { NetvscPart } from './part.ts';
 import { BASE_ID, type NetvscPolicy } from './policy.ts';
 import {
@@ -73,7 +74,7 @@ export class TransmitPath {
     this.#pages = pages;
     this.#carrier = carrier;
     this.#messages = [RndisChannel.DATA, RndisChannel.CONTROL].map((channel) =>
-      nvspMessage(carrier.messageLength, NvspType.SEND_RNDIS_PACKET, channel, NVSP_NO_SEND_BUFFER),
+      wordBytes(carrier.messageLength, NvspType.SEND_RNDIS_PACKET, channel, NVSP_NO_SEND_BUFFER),
     );
     this.#lengths = new Int32Array(buffers);
     this.#sequences = new Int32Array(buffers);
@@ -219,11 +220,4 @@ export class TransmitPath {
     if (--this.inFlight > 0 || !letGoBy) return;
     this.#pages.revoke(this.region!, letGoBy);
   }
-}
-
-/** An NVSP message of words, zero behind them. */
-export function nvspMessage(length: number, ...words: readonly number[]): Uint8Array {
-  const view = new DataView(new ArrayBuffer(length));
-  words.forEach((word, i) => view.setUint32(4 * i, word, true));
-  return new Uint8Array(view.buffer);
 }

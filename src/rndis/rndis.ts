@@ -17,7 +17,7 @@ import {
   type TransmitResult,
 } from '../net/device.ts';
 import { copyBytes } from '../memory/guest-memory.ts';
-import { hex } from '../wire.ts';
+import { hex, wordBytes } from '../wire.ts';
 import {
   MediaState,
   Oid,
@@ -226,7 +226,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     const length = RndisHeader.size + 4 * words.length;
     const buffer = this.#transport.allocate(true);
     if (buffer !== 0) {
-      [type, length, ...words].forEach((word, i) => memory.set32(buffer + 4 * i, word));
+      memory.bytes.set(wordBytes(length, type, length, ...words), buffer);
       if (this.#transport.transmit(buffer, length, SEQUENCE_CONTROL) === 'sent') return;
     }
     throw new HypxeError(

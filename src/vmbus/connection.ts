@@ -9,15 +9,10 @@
 import { HypxeError } from '../error.ts';
 import { PAGE_SIZE } from '../machine.ts';
 import type { HyperV, ReceivedMessage } from '../hyperv/hyperv.ts';
-import {
-  HV_MESSAGE_PAYLOAD_MAX,
-  HvStatus,
-  MonitorPage,
-  MonitorTrigger,
-} from '../hyperv/protocol.ts';
+import { HvStatus, MonitorPage, MonitorTrigger } from '../hyperv/protocol.ts';
 import type { Region } from '../memory/shared-memory.ts';
 import { waitFor } from '../time.ts';
-import { hex } from '../wire.ts';
+import { hex, wordBytes } from '../wire.ts';
 import type { Offer } from './offer.ts';
 import {
   ConnectionState,
@@ -101,8 +96,6 @@ export class VmbusConnection {
   readonly #unsolicited: (message: ControlMessage) => void;
   /** Interrupt page (of use below 2.4 only), monitor page of the host, monitor page of ours. */
   #pages: Region[] = [];
-  readonly #buffer = new Uint8Array(HV_MESSAGE_PAYLOAD_MAX);
-  readonly #view = new DataView(this.#buffer.buffer);
 
   constructor(
     hv: HyperV,
@@ -242,10 +235,9 @@ export class VmbusConnection {
    * @throws HypxeError PostFailed, PostThrottled
    */
   post(type: number, words: readonly number[] = [], length = 0, retry?: boolean): void {
-    this.#buffer.fill(0);
-    [type, 0, ...words].forEach((word, i) => this.#view.setUint32(4 * i, word, true));
     const size = Math.max(length, MessageHeader.size + 4 * words.length);
-    this.hv.postMessage(this.port, VMBUS_MESSAGE_TYPE, this.#buffer, size, retry);
+    const message = wordBytes(size, type, 0, ...words);
+    this.hv.postMessage(this.port, VMBUS_MESSAGE_TYPE, message, size, retry);
   }
 
   /**

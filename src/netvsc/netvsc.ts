@@ -170,7 +170,8 @@ export class Netvsc implements RndisTransport, NetvscHost {
   /** Give frames in flight a moment to be completed: then nothing needs to be cancelled. */
   #drain(): void {
     const { drainMs } = this.#policy;
-    if (drainMs === 0) return;
+    if (drainMs > 0) this.poll();
+    if (drainMs === 0 || this.transmits.inFlight === 0) return;
     this.log.attempt('error', 'NETVSC', this.name, 'frames in flight are given up', () => {
       waitFor(this.clock, drainMs, () => {
         this.poll();

@@ -9,7 +9,7 @@ import { Log, type BootStep, type EventSink } from './events.ts';
 import { HyperV } from './hyperv/hyperv.ts';
 import type { Platform } from './hyperv/platform.ts';
 import type { Machine, MemoryRange } from './machine.ts';
-import { MapAllocator, type PageAllocator } from './memory/allocator.ts';
+import { TopAllocator, type PageAllocator } from './memory/allocator.ts';
 import { GuestMemory } from './memory/guest-memory.ts';
 import { SharedMemory, type Region } from './memory/shared-memory.ts';
 import type { NetDevice } from './net/device.ts';
@@ -70,8 +70,6 @@ export class HypervDriver {
   /** The layers, for whoever has parts to plug into them. */
   readonly hv: HyperV;
   readonly bus: VmbusBus;
-  readonly #machine: Machine;
-  readonly #pages: SharedMemory;
   readonly #net: NetvscDriver;
   readonly #drivers: readonly VmbusDriver[];
   #probed = false;
@@ -83,23 +81,21 @@ export class HypervDriver {
     const preset = options.preset ?? 'default';
     const policy = { ...NETVSC_PRESETS[preset], ...options.policy };
     const memory = new GuestMemory(machine.memory);
-    const allocator = options.allocator ?? new MapAllocator(machine.memoryMap, machine.pageSize);
+    const allocator = options.allocator ?? new TopAllocator(machine.memoryMap);
     this.log = new Log(options.events);
-    this.#machine = machine;
-    this.#pages = new SharedMemory(memory, allocator, this.log, machine.pageSize);
-    const { guestOsId, cancel } = options;
+    const pages = new SharedMemory(memory, allocator, this.log, machine.pageSize);
     const ipxe = preset === 'ipxe';
     const clock = options.clock ?? (ipxe ? 'counter' : 'best');
-    this.hv = new HyperV(platform, this.#pages, this.log, { guestOsId, cancel, clock });
+    this.hv = new HyperV(platform, pages, this.log, { ...options, clock });
     this.random = options.random ?? xorshift(this.hv.clock);
     this.#net = new NetvscDriver(policy, this.log, options.netvsc);
     this.#drivers = [...(options.drivers ?? []), this.#net];
     this.bus = new VmbusBus(this.hv, {
+      firstGpadl: options.firstGpadl,
       contact: options.contact ?? contactAsFirmware,
       drivers: this.#drivers,
       random: this.random,
       connection: { unloadTimeoutMs: ipxe ? UNLOAD_TIMEOUT_IPXE_MS : UNLOAD_TIMEOUT_MS },
-      firstGpadl: options.firstGpadl,
     });
   }
 
@@ -137,9 +133,9 @@ export class HypervDriver {
   }
 
   #step(step: BootStep, action: () => void): void {
-    this.log.emit({ kind: 'boot-step', step, phase: 'begin' });
+    this.log.step(step, 'begin');
     action();
-    this.log.emit({ kind: 'boot-step', step, phase: 'end' });
+    this.log.step(step, 'end');
   }
 
   /**
@@ -195,17 +191,17 @@ export class HypervDriver {
    * its purpose.
    */
   memoryMap(): MemoryRange[] {
-    return this.#pages.memoryMap(this.#machine.memoryMap);
+    return this.hv.pages.memoryMap(this.hv.platform.machine.memoryMap);
   }
 
   /** What the host may still touch, from the firmware's ledger. */
   outstanding(): readonly Region[] {
-    return this.#pages.outstanding();
+    return this.hv.pages.outstanding();
   }
 
   /** Guest memory that is nobody's: for the image. */
   get memory(): GuestMemory {
-    return this.#pages.memory;
+    return this.hv.pages.memory;
   }
 }
 

@@ -59,5 +59,17 @@ export function guidText(bytes: Uint8Array, offset = 0): string {
   return text;
 }
 
+/** Little-endian 32-bit words as bytes, and zeros behind them up to `length`. */
+export function wordBytes(length: number, ...words: readonly number[]): Uint8Array {
+  const view = new DataView(new ArrayBuffer(length));
+  words.forEach((word, i) => view.setUint32(4 * i, word, true));
+  return new Uint8Array(view.buffer);
+}
+
+/** A number for people, as `0x1f`. */
+export function hex(value: number | bigint): string {
+  return `0x${value.toString(16)}`;
+}
+
 /** Where the nth byte of the canonical text lies on the wire. */
 const GUID_ORDER = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];

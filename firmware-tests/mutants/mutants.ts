@@ -153,9 +153,10 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'rings are freed before the channel is closed',
     file: 'src/vmbus/device.ts',
-    search: '    this.#freeRing(this.teardownGpadl(this.#gpadl!));',
+    search: `    this.teardownGpadl(this.#gpadl!);
+    this.#freeRing();`,
     replace: `    this.pages.revoke(this.#ring!, 'nothing');
-    this.#freeRing(true);`,
+    this.#freeRing();`,
     found: ['none'],
   },
   {
@@ -171,8 +172,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'messages are waited for without a time limit',
     file: 'src/vmbus/connection.ts',
-    search: 'expired = clock.now() >= deadline;',
-    replace: 'expired = clock.now() < 0;',
+    search: 'waitFor(this.hv.clock, timeoutMs,',
+    replace: 'waitFor(this.hv.clock, Infinity,',
     found: ['loader:message.0/slot:length=0'],
   },
   {
@@ -230,8 +231,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a refused GPADL is an error without a name',
     file: 'src/vmbus/gpadl.ts',
-    search: "throw new HypxeError('GpadlRefused', text);",
-    replace: 'throw new Error(text);',
+    search: "throw new HypxeError('GpadlRefused', `${name}",
+    replace: 'throw new Error(`${name}',
     found: ['message.8/field:status=top'],
   },
   {

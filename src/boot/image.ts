@@ -4,7 +4,7 @@
 
 import { HypxeError } from '../error.ts';
 import type { MapAllocator, PageRun } from '../memory/allocator.ts';
-import type { GuestMemory } from '../memory/guest-memory.ts';
+import { copyBytes, type GuestMemory } from '../memory/guest-memory.ts';
 import type { DownloadSink } from '../net/download.ts';
 
 /** Images lie above the first MiB, where nothing of a PC's own lies. */
@@ -59,7 +59,7 @@ export class Image implements DownloadSink {
       this.#source = buffer;
       this.#sourceView = new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
     }
-    this.#memory.copyIn(place.address + offset, this.#sourceView!, from, length);
+    copyBytes(this.#sourceView!, from, this.#memory.view, place.address + offset, length);
     this.length = Math.max(this.length, offset + length);
   }
 

@@ -79,7 +79,7 @@ export class ReferenceClock implements Clock {
 
   /** @throws HypxeError Cancelled, once: what unwinds is not cancelled again */
   checkCancelled(): void {
-    if (this.#cancel === undefined || !this.#cancel()) return;
+    if (!this.#cancel || !this.#cancel()) return;
     this.#cancel = undefined;
     throw new HypxeError('Cancelled', 'the boot was cancelled');
   }

@@ -4,17 +4,18 @@
 
 import { HypxeError, type ErrorName } from '../error.ts';
 import type { CpuidRegisters } from '../machine.ts';
+import { hex } from '../wire.ts';
 import type { Platform } from './platform.ts';
 import { Cpuid, GuestOsId, HV_HYPERCALL_LOCKED, HvFeature, HvPrivilege, Msr } from './protocol.ts';
 
 /** What the partition must be allowed: word of CPUID 0x40000003, bit, what it lacks without. */
-type Need = readonly [word: 'eax' | 'ebx', bit: number, name: ErrorName, text: string];
-const HYPERCALLS: Need = ['eax', HvFeature.HYPERCALL, 'NoHypercallRegister', 'no hypercall MSR'];
+type Need = readonly [word: 'eax' | 'ebx', bit: number, name: ErrorName];
 const NEEDED: readonly Need[] = [
-  ['eax', HvFeature.SYNIC, 'NoSynic', 'no SynIC registers'],
-  ['ebx', HvPrivilege.POST_MESSAGES, 'NoPostMessages', 'may not post messages'],
-  ['ebx', HvPrivilege.SIGNAL_EVENTS, 'NoSignalEvents', 'may not signal events'],
-  ['eax', HvFeature.TIME_REF_COUNT, 'NoReferenceTime', 'no reference counter'],
+  ['eax', HvFeature.HYPERCALL, 'NoHypercallRegister'],
+  ['eax', HvFeature.SYNIC, 'NoSynic'],
+  ['ebx', HvPrivilege.POST_MESSAGES, 'NoPostMessages'],
+  ['ebx', HvPrivilege.SIGNAL_EVENTS, 'NoSignalEvents'],
+  ['eax', HvFeature.TIME_REF_COUNT, 'NoReferenceTime'],
 ];
 
 /** What was found. */
@@ -36,23 +37,21 @@ export function detect(platform: Platform): Detected {
   // Check for features and privileges: touching what is missing reboots a guest (iPXE b6889eaa1)
   const facts = platform.facts(Cpuid.HV_FEATURES);
   const hasPage = platform.hypercallPage !== undefined;
-  for (const [word, bit, name, text] of hasPage ? [HYPERCALLS, ...NEEDED] : NEEDED) {
+  for (const [word, bit, name] of NEEDED.slice(hasPage ? 0 : 1)) {
     if (facts[word] & bit) continue;
-    const seen = `features are 0x${facts.eax.toString(16)}:0x${facts.ebx.toString(16)}`;
-    throw new HypxeError(name, `${text} (${seen})`);
+    throw new HypxeError(name, `features are ${hex(facts.eax)}:${hex(facts.ebx)}`);
   }
 
   // Do not steal ownership from the Gen 2 UEFI firmware: that crashes the VM (iPXE 936657832)
   const owner = platform.read(Msr.GUEST_OS_ID);
   if (owner === GuestOsId.UEFI || owner === GuestOsId.UEFI_ARM64) {
-    throw new HypxeError('OwnedByUefi', 'guest is owned by the Gen 2 UEFI firmware');
+    throw new HypxeError('OwnedByUefi', `guest identity is ${hex(owner)}`);
   }
 
   // A locked hypercall page cannot be moved: writing the register would fault
   const hypercall = hasPage ? platform.read(Msr.HYPERCALL) : undefined;
-  if (hypercall !== undefined && hypercall & HV_HYPERCALL_LOCKED) {
-    const text = `hypercall register is locked at 0x${hypercall.toString(16)}`;
-    throw new HypxeError('HypercallPageLocked', text);
+  if (hypercall && hypercall & HV_HYPERCALL_LOCKED) {
+    throw new HypxeError('HypercallPageLocked', `hypercall register is ${hex(hypercall)}`);
   }
   return { facts, hypercall };
 }

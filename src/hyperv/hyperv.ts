@@ -9,7 +9,8 @@ import { HypxeError } from '../error.ts';
 import type { Log } from '../events.ts';
 import { PAGE_SIZE } from '../machine.ts';
 import type { Purpose, Region, SharedMemory } from '../memory/shared-memory.ts';
-import { TICKS_PER_MS } from '../time.ts';
+import { waitFor } from '../time.ts';
+import { hex } from '../wire.ts';
 import { ReferenceClock, referenceTsc } from './clock.ts';
 import { detect, type Detected } from './detect.ts';
 import type { HvPart, HyperVOptions } from './hyperv-options.ts';
@@ -272,7 +273,7 @@ export class HyperV {
     // Without this one there is no call: see that it is where it should be
     const now = platform.read(register);
     if (now !== value) {
-      const text = `hypercall register: wrote ${hex(value)}, read ${hex(now)}`;
+      const text = `wrote ${hex(value)}, read ${hex(now)}`;
       throw new HypxeError('HypercallPageRefused', text);
     }
     platform.hypercallPage = region.address;
@@ -301,8 +302,7 @@ export class HyperV {
 
   /** Mask a SINT, if the host lets us: what it refuses is logged, like all that is undone. */
   disableSint(sint: number): void {
-    if (this.isRunning)
-      this.log.attempt('error', 'HV', '', 'while undoing', () => this.#mask(sint));
+    if (this.isRunning) this.#attempt(() => this.#mask(sint));
   }
 
   /** Nothing if it is masked. */
@@ -332,7 +332,7 @@ export class HyperV {
     retry = true,
   ): void {
     if (!this.isRunning) {
-      throw new HypxeError('Quiesced', `hypervisor interface is ${this.#state}`);
+      throw new HypxeError('Quiesced', `hypervisor is ${this.#state}`);
     }
     this.clock.checkCancelled();
     const { memory } = this.pages;
@@ -344,14 +344,14 @@ export class HyperV {
       memory.set32(input + PostMessage.at.connectionId, connectionId);
       memory.set32(input + PostMessage.at.type, type);
       memory.set32(input + PostMessage.at.length, length);
-      for (let i = 0; i < length; i++) memory.set8(input + PostMessage.at.data + i, payload[i]!);
+      memory.bytes.set(payload.subarray(0, length), input + PostMessage.at.data);
 
       // Post message
       const status = this.platform.call(POST_MESSAGE, this.#inputAddress);
       if (status === HvStatus.SUCCESS) return;
 
       // Give up, or try again a little later
-      const text = `posting to connection ${connectionId} failed with status ${hex(status)}`;
+      const text = `posting to ${connectionId}: status ${hex(status)}`;
       const again = POST_RETRY_STATUS.includes(status);
       if (!again || (status === HvStatus.INVALID_CONNECTION_ID && !retry)) {
         throw new HypxeError('PostFailed', text, status);
@@ -388,12 +388,6 @@ export class HyperV {
 
   /** Let time pass. */
   delay(ms: number): void {
-    const end = this.clock.now() + ms * TICKS_PER_MS;
-    do this.clock.pause();
-    while (this.clock.now() < end);
+    waitFor(this.clock, ms, () => false);
   }
-}
-
-function hex(value: number | bigint): string {
-  return `0x${value.toString(16)}`;
 }

@@ -4,6 +4,7 @@
 
 import { HypxeError } from '../error.ts';
 import type { CpuidRegisters, Machine, X64Machine } from '../machine.ts';
+import { hex, wordBytes } from '../wire.ts';
 import type { Platform } from './platform.ts';
 import { CPUID_HYPERVISOR_PRESENT, Cpuid, HV_INTERFACE_ID, Sint } from './protocol.ts';
 
@@ -13,6 +14,9 @@ import { CPUID_HYPERVISOR_PRESENT, Cpuid, HV_INTERFACE_ID, Sint } from './protoc
  * hv_enable_sint).
  */
 const SINT_VECTOR = 0x75n;
+
+/** Bytes of the vendor's name: three registers. */
+const VENDOR_ID_LENGTH = 12;
 
 /** Low 16 bits of the result of a hypercall: the status. */
 const STATUS_MASK = 0xffffn;
@@ -37,14 +41,13 @@ class X64Platform implements Platform {
     // Check for Hyper-V. The maximum leaf is not looked at: neither does iPXE
     const id = this.facts(Cpuid.HV_INTERFACE_ID).eax;
     if (id !== HV_INTERFACE_ID) {
-      throw new HypxeError('NotHyperV', `hypervisor interface is 0x${id.toString(16)}`);
+      throw new HypxeError('NotHyperV', `hypervisor interface is ${hex(id)}`);
     }
   }
 
   vendor(): string {
     const { ebx, ecx, edx } = this.facts(Cpuid.HV_VENDOR_ID);
-    const bytes = [ebx, ecx, edx].flatMap((word) => [word, word >> 8, word >> 16, word >> 24]);
-    return String.fromCharCode(...bytes.map((byte) => byte & 0xff));
+    return String.fromCharCode(...wordBytes(VENDOR_ID_LENGTH, ebx, ecx, edx));
   }
 
   facts(leaf: number): CpuidRegisters {

@@ -32,15 +32,12 @@ interface Hole {
   end: number;
 }
 
-/** First fit from the top of the usable memory. */
-export class MapAllocator implements PageAllocator {
-  /** Size of the guest's pages: images begin and end at them. */
-  readonly pageSize: number;
+/** First fit from the top of the usable memory: for what is shared. */
+export class TopAllocator implements PageAllocator {
   /** Sorted by address, none empty, no two adjacent. */
-  #holes: readonly Hole[] = [];
+  protected holes: readonly Hole[] = [];
 
-  constructor(memoryMap: readonly MemoryRange[], pageSize = PAGE_SIZE) {
-    this.pageSize = pageSize;
+  constructor(memoryMap: readonly MemoryRange[]) {
     const usable = memoryMap.filter(({ type }) => type === 'usable');
     // Page 0 is never handed out: address 0 means "no page" in several messages
     this.#arrange(
@@ -52,52 +49,25 @@ export class MapAllocator implements PageAllocator {
   }
 
   allocate(length: number, align: number): number | undefined {
-    for (const { start, end } of [...this.#holes].reverse()) {
+    for (const { start, end } of [...this.holes].reverse()) {
       const address = Math.floor((end - length) / align) * align;
       if (address < start) continue;
 
-      this.#take(address, length);
+      this.take(address, length);
       return address;
     }
     return undefined;
   }
 
-  /**
-   * Allocate from the bottom up, from `minAddress` on, at a page boundary: for the image.
-   *
-   * @param length bytes, or undefined for the largest hole that there is
-   */
-  allocateLow(length: number | undefined, minAddress: number): PageRun | undefined {
-    const { pageSize } = this;
-    let best: PageRun | undefined;
-    for (const { start, end } of this.#holes) {
-      const address = Math.ceil(Math.max(start, minAddress) / pageSize) * pageSize;
-      const room = Math.floor((end - address) / pageSize) * pageSize;
-      if (length === undefined) {
-        if (room > (best?.length ?? 0)) best = { address, length: room };
-      } else if (best === undefined && room > 0 && room >= length) {
-        best = { address, length: Math.ceil(length / pageSize) * pageSize };
-      }
-    }
-    if (best !== undefined) this.#take(best.address, best.length);
-    return best;
-  }
-
-  /** Bytes of the largest hole from `minAddress` on. */
-  largest(minAddress: number): number {
-    const rooms = this.#holes.map(({ start, end }) => end - Math.max(start, minAddress));
-    return Math.max(0, ...rooms);
-  }
-
   free(address: number, length: number): void {
-    this.#arrange([...this.#holes, { start: address, end: address + length }]);
+    this.#arrange([...this.holes, { start: address, end: address + length }]);
   }
 
   /** What lies in one hole leaves two. */
-  #take(address: number, length: number): void {
+  protected take(address: number, length: number): void {
     const after = address + length;
     this.#arrange(
-      this.#holes.flatMap(({ start, end }) =>
+      this.holes.flatMap(({ start, end }) =>
         start <= address && after <= end
           ? [
               { start, end: address },
@@ -116,6 +86,44 @@ export class MapAllocator implements PageAllocator {
       if (last?.end === start) last.end = end;
       else if (start < end) arranged.push({ start, end });
     }
-    this.#holes = arranged;
+    this.holes = arranged;
+  }
+}
+
+/** An allocator that also finds a place for an image. */
+export class MapAllocator extends TopAllocator {
+  /** Size of the guest's pages: images begin and end at them. */
+  readonly pageSize: number;
+
+  constructor(memoryMap: readonly MemoryRange[], pageSize = PAGE_SIZE) {
+    super(memoryMap);
+    this.pageSize = pageSize;
+  }
+
+  /**
+   * Allocate from the bottom up, from `minAddress` on, at a page boundary: for the image.
+   *
+   * @param length bytes, or undefined for the largest hole that there is
+   */
+  allocateLow(length: number | undefined, minAddress: number): PageRun | undefined {
+    const { pageSize } = this;
+    let best: PageRun | undefined;
+    for (const { start, end } of this.holes) {
+      const address = Math.ceil(Math.max(start, minAddress) / pageSize) * pageSize;
+      const room = Math.floor((end - address) / pageSize) * pageSize;
+      if (length === undefined) {
+        if (room > (best?.length ?? 0)) best = { address, length: room };
+      } else if (best === undefined && room > 0 && room >= length) {
+        best = { address, length: Math.ceil(length / pageSize) * pageSize };
+      }
+    }
+    if (best !== undefined) this.take(best.address, best.length);
+    return best;
+  }
+
+  /** Bytes of the largest hole from `minAddress` on. */
+  largest(minAddress: number): number {
+    const rooms = this.holes.map(({ start, end }) => end - Math.max(start, minAddress));
+    return Math.max(0, ...rooms);
   }
 }

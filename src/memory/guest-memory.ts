@@ -9,7 +9,6 @@ export class GuestMemory {
    * host writes there too (Atomics): the word at a multiple of 4 is number `address / 4`.
    */
   readonly words: Int32Array;
-  readonly #fence = new Int32Array(1);
 
   /** `memory` is the machine's: byte 0 is guest physical address 0. */
   constructor(memory: ArrayBufferLike) {
@@ -36,17 +35,7 @@ export class GuestMemory {
 
   /** Everything before is done before anything after: a store before a load as well. */
   barrier(): void {
-    Atomics.or(this.#fence, 0, 0);
-  }
-
-  /** Copy guest memory into a private buffer, from byte `at` of it on. */
-  copyOut(address: number, into: DataView, at: number, length: number): void {
-    copyBytes(this.view, address, into, at, length);
-  }
-
-  /** Copy a private buffer, from byte `at` of it on, into guest memory. */
-  copyIn(address: number, from: DataView, at: number, length: number): void {
-    copyBytes(from, at, this.view, address, length);
+    Atomics.or(this.words, 0, 0);
   }
 
   zero(address: number, length: number): void {
@@ -58,7 +47,7 @@ export class GuestMemory {
  * Copy bytes without making an object for it, as `set(subarray(…))` would for each frame. Four
  * words at a time are twice as fast as one; signed, so that none is too large for a small integer.
  */
-function copyBytes(
+export function copyBytes(
   from: DataView,
   fromAt: number,
   to: DataView,

@@ -7,16 +7,17 @@
 
 import { HypxeError, type ErrorName } from '../error.ts';
 import type { Log } from '../events.ts';
-import type { GuestMemory } from '../memory/guest-memory.ts';
+import { copyBytes, type GuestMemory } from '../memory/guest-memory.ts';
 import type { Region } from '../memory/shared-memory.ts';
 import type { TransmitResult } from '../net/device.ts';
 import { waitAnswer, type RndisReceiver, type RndisTransport } from '../rndis/transport.ts';
-import { TICKS_PER_MS, type Clock } from '../time.ts';
+import { waitFor, type Clock } from '../time.ts';
 import type { VmbusChannel } from '../vmbus/channel.ts';
 import type { VmbusDevice } from '../vmbus/device.ts';
 import type { Gpadl } from '../vmbus/gpadl.ts';
 import type { Packet } from '../vmbus/packet.ts';
 import { XferPageHeader, XferPageRange } from '../vmbus/protocol.ts';
+import { hex, wordBytes } from '../wire.ts';
 import type { NetvscHost, NetvscPart, NetvscPlug } from './part.ts';
 import { BASE_ID, PAGE_SET, checkPolicy, type NetvscPolicy } from './policy.ts';
 import {
@@ -29,7 +30,7 @@ import {
   NvspType,
   NvspVersion,
 } from './protocol.ts';
-import { TransmitPath, nvspMessage } from './transmit-path.ts';
+import { TransmitPath } from './transmit-path.ts';
 
 /** Transaction IDs of requests, relative to the base; frames have 0 to 31. */
 const INIT_ID = 0x20;
@@ -48,7 +49,7 @@ const PACKETS_PER_POLL_MAX = 4096;
 
 /** What a completion of received data may carry: NVSP type 108 with status 1. */
 const STATUS = [NvspType.SEND_RNDIS_PACKET_COMPLETE, NvspStatus.SUCCESS];
-const COMPLETION_PAYLOAD = nvspMessage(NVSP_MESSAGE_SIZE, ...STATUS);
+const COMPLETION_PAYLOAD = wordBytes(NVSP_MESSAGE_SIZE, ...STATUS);
 
 /** No request is waited for. */
 const NOTHING = -1;
@@ -120,7 +121,7 @@ export class Netvsc implements RndisTransport, NetvscHost {
         this.channel.completionPayload = COMPLETION_PAYLOAD;
 
       // Initialise NVSP, and give the host the receive buffer
-      if (this.part === undefined) this.#negotiate();
+      if (!this.part) this.#negotiate();
       else this.part.negotiate();
       this.#sendReceiveBuffer(this.#receiveGpadl.id);
       this.part?.opened();
@@ -137,9 +138,9 @@ export class Netvsc implements RndisTransport, NetvscHost {
   close(): void {
     // Nothing is said to a host that does not listen. The channel of a device that was taken away
     // is closed already, and its rings may be gone
-    if (this.failure === undefined) {
+    if (!this.failure) {
       this.#drain();
-      if (this.part === undefined) this.#revoke();
+      if (!this.part) this.#revoke();
       else this.part.closing();
     }
     this.#tearDown();
@@ -161,8 +162,8 @@ export class Netvsc implements RndisTransport, NetvscHost {
     // Free buffers. Continue in any case: what is not torn down stays reserved
     this.transmits.close();
     this.part?.closed();
-    if (this.#receiveGpadl !== undefined) this.device.teardownGpadl(this.#receiveGpadl);
-    if (this.#receiveBuffer !== undefined) this.device.pages.free(this.#receiveBuffer);
+    if (this.#receiveGpadl) this.device.teardownGpadl(this.#receiveGpadl);
+    if (this.#receiveBuffer) this.device.pages.free(this.#receiveBuffer);
     this.#receiveGpadl = this.#receiveBuffer = undefined;
   }
 
@@ -172,11 +173,10 @@ export class Netvsc implements RndisTransport, NetvscHost {
     if (drainMs > 0) this.poll();
     if (drainMs === 0 || this.transmits.inFlight === 0) return;
     this.log.attempt('error', 'NETVSC', this.name, 'frames in flight are given up', () => {
-      const deadline = this.clock.now() + drainMs * TICKS_PER_MS;
-      while (this.transmits.inFlight > 0 && this.clock.now() < deadline) {
-        this.clock.pause();
+      waitFor(this.clock, drainMs, () => {
         this.poll();
-      }
+        return this.transmits.inFlight === 0;
+      });
     });
   }
 
@@ -190,7 +190,7 @@ export class Netvsc implements RndisTransport, NetvscHost {
     const answer = this.request(INIT_ID, 'INIT', init, type, NvspInitComplete.size);
     const status = answer.getUint32(NvspInitComplete.at.status, true);
     if (status !== NvspStatus.SUCCESS) {
-      const text = `NVSP ${hex(NvspVersion.V1)} refused: status ${status}`;
+      const text = `NVSP ${hex(NvspVersion.V1)}: status ${status}`;
       throw new HypxeError('NvspVersionRefused', text);
     }
 
@@ -207,7 +207,7 @@ export class Netvsc implements RndisTransport, NetvscHost {
     const answer = this.request(RECEIVE_BUFFER_ID, 'receive buffer', buffer, type, length);
     const status = answer.getUint32(NvspReceiveBufferComplete.at.status, true);
     if (status === NvspStatus.SUCCESS) return;
-    throw new HypxeError('ReceiveBufferRefused', `receive buffer refused: status ${status}`);
+    throw new HypxeError('ReceiveBufferRefused', `NVSP receive buffer: status ${status}`);
   }
 
   /** Undo what was requested: the receive buffer, then what is still in flight. */
@@ -230,7 +230,7 @@ export class Netvsc implements RndisTransport, NetvscHost {
         return this.#completion !== undefined;
       });
       if (!completed) {
-        const text = `host did not complete NVSP ${what} within ${REQUEST_TIMEOUT_MS} ms`;
+        const text = `host did not complete NVSP ${what}`;
         throw new HypxeError('NoCompletion', text);
       }
       // Check completion
@@ -238,7 +238,7 @@ export class Netvsc implements RndisTransport, NetvscHost {
       const { byteLength } = completion;
       const found = byteLength < 4 ? 0 : completion.getUint32(0, true);
       if (byteLength >= length && (type === 0 || found === type)) return completion;
-      const text = `completion of NVSP ${what}: type ${found}, ${byteLength} bytes`;
+      const text = `NVSP ${what}: type ${found} of ${byteLength} bytes`;
       throw new HypxeError('BadCompletion', text);
     } finally {
       // A late answer must not be taken for another request's (iPXE's defect 10)
@@ -248,15 +248,15 @@ export class Netvsc implements RndisTransport, NetvscHost {
   }
 
   tell(what: string, words: readonly number[], transactionId = 0): void {
-    const message = nvspMessage(this.messageLength, ...words);
-    if (this.channel!.sendInband(transactionId, message, message.length)) return;
+    const message = wordBytes(this.messageLength, ...words);
+    if (this.channel!.sendInband(transactionId, message)) return;
     throw new HypxeError(this.failure ?? 'RingFull', `could not send NVSP ${what}`);
   }
 
   get failure(): ErrorName | undefined {
     if (this.device.rescinded) return 'ChannelRescinded';
     if (!this.device.connection.hv.isRunning) return 'Quiesced';
-    return this.channel === undefined ? 'ChannelBroken' : this.channel.broken;
+    return !this.channel ? 'ChannelBroken' : this.channel.broken;
   }
 
   // --- transmit ---
@@ -270,7 +270,7 @@ export class Netvsc implements RndisTransport, NetvscHost {
   }
 
   sendDeferred(): void {
-    if (this.failure === undefined) this.transmits.sendDeferred();
+    if (!this.failure) this.transmits.sendDeferred();
   }
 
   completed(packet: Packet): void {
@@ -290,17 +290,17 @@ export class Netvsc implements RndisTransport, NetvscHost {
   poll(): void {
     // Messages first: they may say that the device is gone
     this.device.connection.poll();
-    if (this.failure !== undefined) return;
+    if (this.failure) return;
     this.pollPackets();
     this.sendDeferred();
   }
 
   pollPackets(): void {
     // A receiver that polls again finds the rest; no packet is handled inside another
-    if (this.#polling || this.channel === undefined) return;
+    if (this.#polling || !this.channel) return;
     this.#polling = true;
     try {
-      if (this.part === undefined) this.pollChannel(this.channel);
+      if (!this.part) this.pollChannel(this.channel);
       else this.part.poll(this.channel);
     } finally {
       this.#polling = false;
@@ -308,7 +308,7 @@ export class Netvsc implements RndisTransport, NetvscHost {
   }
 
   get isStopped(): boolean {
-    return this.#completion !== undefined || this.channel === undefined;
+    return this.#completion !== undefined || !this.channel;
   }
 
   pollChannel(channel: VmbusChannel): void {
@@ -339,7 +339,7 @@ export class Netvsc implements RndisTransport, NetvscHost {
     if (pageSet !== this.pageSet) error = 'UnknownPageSet';
     else if (!whole) error = 'BadNvspMessage';
     else if (type === NvspType.SEND_RNDIS_PACKET) return true;
-    const text = `page set ${hex(pageSet)}, NVSP message type ${type} of ${payloadLength} bytes`;
+    const text = `page set ${hex(pageSet)}, NVSP type ${type} of ${payloadLength} bytes`;
     this.malformed(error, text);
     return false;
   }
@@ -352,7 +352,6 @@ export class Netvsc implements RndisTransport, NetvscHost {
   #copyRanges({ view, rangeCount }: Packet): number {
     const { address, length: size } = this.#receiveBuffer!;
     const { memory } = this;
-    const copies = this.#view;
     let count = 0;
     let used = 0;
     for (let i = 0; i < rangeCount; i++) {
@@ -367,7 +366,7 @@ export class Netvsc implements RndisTransport, NetvscHost {
         this.malformed(inside ? 'RangesTooLong' : 'RangeOutsideBuffer', text);
         continue;
       }
-      memory.copyOut(address + offset, copies, used, length);
+      copyBytes(memory.view, address + offset, this.#view, used, length);
       this.#lengths[count++] = length;
       used += length;
     }
@@ -378,18 +377,14 @@ export class Netvsc implements RndisTransport, NetvscHost {
     if (this.part?.receivedInband(packet)) return;
     // Announcements of virtual functions and the like: nothing that a firmware could use
     const type = packet.payloadLength >= 4 ? packet.view.getUint32(packet.payload, true) : 0;
-    this.malformed('UnsupportedMessage', `NVSP message type ${type} ignored`);
+    this.malformed('UnsupportedMessage', `NVSP type ${type} ignored`);
   }
 
   cancelled(packet: Packet): void {
-    this.malformed('UnsupportedMessage', `host cancels ${hex(packet.idLow)}: ignored`);
+    this.malformed('UnsupportedMessage', `cancellation of ${hex(packet.idLow)} ignored`);
   }
 
   malformed(kind: ErrorName, text: string): void {
     this.receiver?.receiveFailed(kind, text);
   }
-}
-
-function hex(value: number): string {
-  return `0x${value.toString(16)}`;
 }

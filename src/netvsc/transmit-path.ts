@@ -14,6 +14,7 @@ import type { TransmitResult } from '../net/device.ts';
 import { RNDIS_BUFFER_SIZE, SEQUENCE_CONTROL, type RndisReceiver } from '../rndis/transport.ts';
 import type { VmbusChannel } from '../vmbus/channel.ts';
 import type { Packet } from '../vmbus/packet.ts';
+import { wordBytes } from '../wire.ts';
 import type { NetvscPart } from './part.ts';
 import { BASE_ID, type NetvscPolicy } from './policy.ts';
 import {
@@ -73,7 +74,7 @@ export class TransmitPath {
     this.#pages = pages;
     this.#carrier = carrier;
     this.#messages = [RndisChannel.DATA, RndisChannel.CONTROL].map((channel) =>
-      nvspMessage(carrier.messageLength, NvspType.SEND_RNDIS_PACKET, channel, NVSP_NO_SEND_BUFFER),
+      wordBytes(carrier.messageLength, NvspType.SEND_RNDIS_PACKET, channel, NVSP_NO_SEND_BUFFER),
     );
     this.#lengths = new Int32Array(buffers);
     this.#sequences = new Int32Array(buffers);
@@ -95,7 +96,7 @@ export class TransmitPath {
 
   /** Give the buffers back. As long as the host may still read them they stay reserved. */
   close(): void {
-    if (this.region !== undefined) this.#pages.free(this.region);
+    if (this.region) this.#pages.free(this.region);
     this.region = undefined;
   }
 
@@ -165,7 +166,7 @@ export class TransmitPath {
     const address = this.#addressOf(buffer);
     const length = this.#lengths[buffer]!;
     const sent =
-      control || part === undefined
+      control || !part
         ? this.sendDirect(channel!, id, address, length, control)
         : part.send(id, address, length);
     if (sent) return true;
@@ -183,7 +184,7 @@ export class TransmitPath {
   ): boolean {
     const message = this.#messages[control ? RndisChannel.CONTROL : RndisChannel.DATA]!;
     this.#pages.share(this.region!, 'GPA direct packets');
-    return channel.sendGpaDirect(BASE_ID + id, address, length, message, message.length);
+    return channel.sendGpaDirect(BASE_ID + id, address, length, message);
   }
 
   #addressOf(buffer: number): number {
@@ -216,14 +217,7 @@ export class TransmitPath {
   /** The last message that the host lets go of takes the buffers out of the ledger. */
   #leave(id: number, letGoBy: string | undefined): void {
     this.#buffers[id] = NONE;
-    if (--this.inFlight > 0 || letGoBy === undefined) return;
+    if (--this.inFlight > 0 || !letGoBy) return;
     this.#pages.revoke(this.region!, letGoBy);
   }
-}
-
-/** An NVSP message of words, zero behind them. */
-export function nvspMessage(length: number, ...words: readonly number[]): Uint8Array {
-  const view = new DataView(new ArrayBuffer(length));
-  words.forEach((word, i) => view.setUint32(4 * i, word, true));
-  return new Uint8Array(view.buffer);
 }

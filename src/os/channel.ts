@@ -94,7 +94,7 @@ export class OsChannel implements ChannelPart {
           if (count === max || stop?.()) return count;
         }
         this.#mask(0);
-      } while (this.#channel.hasData);
+      } while (this.#channel.broken === undefined && this.#channel.in.readable !== 0);
       return count;
     } finally {
       this.#draining = false;

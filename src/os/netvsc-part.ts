@@ -235,7 +235,7 @@ export class OsNetvscPart implements NetvscPart {
     this.#netvsc.device.pages.memory.bytes.copyWithin(section, buffer, buffer + length);
     this.#view.setUint32(NvspRndisPacket.at.sendBufferIndex, id, true);
     this.#view.setUint32(NvspRndisPacket.at.sendBufferSize, length, true);
-    return channel.sendInband(BASE_ID + id, this.#message, this.messageLength);
+    return channel.sendInband(BASE_ID + id, this.#message);
   }
 
   poll(channel: VmbusChannel): void {

@@ -109,5 +109,5 @@ function sendDirect(
   length: number,
 ): boolean {
   const type = PacketType.DATA_GPA_DIRECT;
-  return channel.send(type, COMPLETION_REQUESTED, id, 0, words, count, payload, length);
+  return channel.send(type, COMPLETION_REQUESTED, id, 0, payload, length, words, count);
 }

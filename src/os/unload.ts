@@ -79,7 +79,7 @@ export function initiateUnload(bus: VmbusBus, options: UnloadOptions = {}): Unlo
   connection.disconnected(by);
   gpadls.forgetAll(by);
   for (const device of [...bus.devices].reverse()) {
-    device.abandon(by !== undefined);
+    device.abandon();
     device.instance?.abandoned?.(by !== undefined);
   }
   bus.devices = [];

@@ -16,6 +16,8 @@ import {
   type NetStatistics,
   type TransmitResult,
 } from '../net/device.ts';
+import { copyBytes } from '../memory/guest-memory.ts';
+import { hex, wordBytes } from '../wire.ts';
 import {
   MediaState,
   Oid,
@@ -103,7 +105,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   /** Learn addresses and link state: a complete open and close. @throws HypxeError, closed */
   describe(): void {
     this.#start(() => {
-      const query = (oid: number) => this.#query(oid, ADDRESS_LENGTH, 'BadAddress', 'MAC address');
+      const query = (oid: number) => this.#query(oid, ADDRESS_LENGTH, 'BadAddress');
       this.permanentAddress.set(query(Oid.OID_802_3_PERMANENT_ADDRESS));
       this.address.set(query(Oid.OID_802_3_CURRENT_ADDRESS));
     });
@@ -144,10 +146,10 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   #start(action: () => void): void {
     this.#transport.open();
     try {
-      this.#request('INITIALISE', RndisType.INITIALISE, INITIALISE_ID, ...VERSION);
+      this.#request(RndisType.INITIALISE, INITIALISE_ID, ...VERSION);
       this.#initialised = true;
       action();
-      const info = this.#query(Oid.GEN_MEDIA_CONNECT_STATUS, 4, 'BadRndisMessage', 'link state');
+      const info = this.#query(Oid.GEN_MEDIA_CONNECT_STATUS, 4, 'BadRndisMessage');
       this.#setLink(new DataView(info.buffer).getUint32(0, true) === MediaState.CONNECTED);
     } catch (error) {
       this.#stop();
@@ -159,13 +161,13 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   #stop(): void {
     if (this.#initialised) {
       this.#initialised = false;
-      this.#attempt('could not halt', () => this.#send('HALT', RndisType.HALT, 0));
+      this.#attempt('could not halt', () => this.#send(RndisType.HALT, 0));
     }
     this.#transport.close();
   }
 
   #setFilter(filter: number): void {
-    this.#requestOid('SET', RndisType.SET, Oid.GEN_CURRENT_PACKET_FILTER, filter);
+    this.#requestOid(RndisType.SET, Oid.GEN_CURRENT_PACKET_FILTER, filter);
   }
 
   #setLink(up: boolean): void {
@@ -178,16 +180,16 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   // --- requests ---
 
   /** Read an object of a length. @throws HypxeError as #request; `error` for another length */
-  #query(oid: number, length: number, error: ErrorName, what: string): Uint8Array {
-    this.#requestOid('QUERY', RndisType.QUERY, oid);
+  #query(oid: number, length: number, error: ErrorName): Uint8Array {
+    this.#requestOid(RndisType.QUERY, oid);
     if (this.#info.length === length) return this.#info;
-    throw new HypxeError(error, `${what} of ${this.#info.length} bytes`);
+    throw new HypxeError(error, `object ${hex(oid)} of ${this.#info.length} bytes`);
   }
 
-  #requestOid(what: string, type: number, oid: number, ...info: number[]): void {
+  #requestOid(type: number, oid: number, ...info: number[]): void {
     const id = (oid ^ (this.#timeouts * RETRY_ID_STEP)) >>> 0;
     const offset = RndisRequest.size - RNDIS_BODY;
-    this.#request(`${what} ${hex(oid)}`, type, id, oid, 4 * info.length, offset, 0, ...info);
+    this.#request(type, id, oid, 4 * info.length, offset, 0, ...info);
   }
 
   /**
@@ -196,44 +198,46 @@ export class RndisDevice implements NetDevice, RndisReceiver {
    * @param words what follows the request ID
    * @throws HypxeError NoAnswer, RequestFailed, NoBuffer, or what broke the transport
    */
-  #request(what: string, type: number, id: number, ...words: number[]): void {
+  #request(type: number, id: number, ...words: number[]): void {
+    const what = `message ${hex(type)} ${hex(id)}`;
     this.#awaitedId = id;
     this.#awaitedType = type + COMPLETION;
     this.#status = undefined;
     try {
-      this.#send(what, type, id, ...words);
+      this.#send(type, id, ...words);
       const answered = waitAnswer(this.#transport, REQUEST_TIMEOUT_MS, what, () => {
         this.#transport.poll();
         return this.#status !== undefined;
       });
       if (!answered) {
         this.#timeouts++;
-        const text = `no answer to ${what} within ${REQUEST_TIMEOUT_MS} ms`;
-        throw new HypxeError('NoAnswer', text);
+        throw new HypxeError('NoAnswer', `no answer to ${what}`);
       }
     } finally {
       this.#awaitedType = 0;
     }
     if (this.#status === RndisStatus.SUCCESS) return;
-    const text = `${what} failed with status ${hex(this.#status!)}`;
-    throw new HypxeError('RequestFailed', text, this.#status);
+    throw new HypxeError('RequestFailed', `${what}: status ${hex(this.#status!)}`, this.#status);
   }
 
   /** Send a control message of words. @throws HypxeError NoBuffer, or what broke the transport */
-  #send(what: string, type: number, ...words: number[]): void {
+  #send(type: number, ...words: number[]): void {
     const { memory } = this.#transport;
     const length = RndisHeader.size + 4 * words.length;
     const buffer = this.#transport.allocate(true);
     if (buffer !== 0) {
-      [type, length, ...words].forEach((word, i) => memory.set32(buffer + 4 * i, word));
+      memory.bytes.set(wordBytes(length, type, length, ...words), buffer);
       if (this.#transport.transmit(buffer, length, SEQUENCE_CONTROL) === 'sent') return;
     }
-    throw new HypxeError(this.#transport.failure ?? 'NoBuffer', `could not send ${what}`);
+    throw new HypxeError(
+      this.#transport.failure ?? 'NoBuffer',
+      `could not send message ${hex(type)}`,
+    );
   }
 
   /** What a device that is gone needs not be told, and what goes on without it. */
   #attempt(what: string, action: () => void): void {
-    if (this.#transport.failure !== undefined) return;
+    if (this.#transport.failure) return;
     this.#transport.log.attempt('warning', 'RNDIS', this.instance, what, action);
   }
 
@@ -248,7 +252,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   #transmit(frame: Uint8Array, length: number, sequence: number): TransmitResult {
     // Check that it can be sent at all
     if (!this.isOpen || length > this.maxFrame || length > frame.length) {
-      const text = this.isOpen ? `frame of ${length} bytes dropped` : 'device is not open';
+      const text = `frame of ${length} bytes dropped`;
       this.#transport.log.warning('RNDIS', this.instance, text);
       return 'dropped';
     }
@@ -273,14 +277,14 @@ export class RndisDevice implements NetDevice, RndisReceiver {
         this.#frame = frame;
         this.#frameView = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
       }
-      memory.copyIn(data, this.#frameView!, 0, length);
+      copyBytes(this.#frameView!, 0, memory.view, data, length);
     }
     return this.#transport.transmit(buffer, total, sequence);
   }
 
   transmitted(sequence: number, error: ErrorName | undefined): void {
     if (sequence === SEQUENCE_CONTROL) return;
-    if (error === undefined) this.statistics.txGood++;
+    if (!error) this.statistics.txGood++;
     else this.statistics.txBad++;
     this.observer?.transmitted(sequence, error);
   }
@@ -296,12 +300,12 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     // the header is a request ID or a status
     const type = length < RndisHeader.size ? 0 : view.getUint32(offset + RndisHeader.at.type, true);
     const word = length < RNDIS_BODY + 4 ? undefined : view.getUint32(offset + RNDIS_BODY, true);
-    const min = lengthMin(type);
+    const min = LENGTH_MIN[type];
     let error: Failure;
-    if (type >= COMPLETION && min > RndisHeader.size) {
+    if (type >= COMPLETION && min) {
       // One that is too short to say what it answers can only answer what was asked
       this.#answered(bytes, view, offset, length, word ?? this.#awaitedId);
-    } else if (length < min) {
+    } else if (length < (min ?? RndisHeader.size)) {
       error = 'BadRndisMessage';
     } else if (type === RndisType.PACKET) {
       error = this.#receivedPacket(bytes, view, offset, length);
@@ -312,7 +316,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     } else {
       error = 'UnknownMessage';
     }
-    if (error === undefined) return;
+    if (!error) return;
     const text = `message ${hex(type)} ${hex(word ?? 0)} of ${length} bytes`;
     this.receiveFailed(error, text, bytes, offset, length);
   }
@@ -341,7 +345,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   /** So that the device does not take us for dead. */
   #answerKeepalive(id: number): void {
     this.#attempt('keep-alive not answered', () =>
-      this.#send('KEEPALIVE_CMPLT', RndisType.KEEPALIVE_CMPLT, id, RndisStatus.SUCCESS),
+      this.#send(RndisType.KEEPALIVE_CMPLT, id, RndisStatus.SUCCESS),
     );
   }
 
@@ -353,7 +357,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
       log.info('RNDIS', this.instance, `unexpected answer ${hex(type)} to ${hex(id)}`);
       return;
     }
-    let isWhole = length >= lengthMin(type);
+    let isWhole = length >= LENGTH_MIN[type]!;
     const status = isWhole ? view.getUint32(offset + RndisSetComplete.at.status, true) : 0;
 
     // Locate, check and copy the information
@@ -376,22 +380,18 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   }
 }
 
-/** The least that a message must hold: more than a header if it is known at all. */
-function lengthMin(type: number): number {
-  if (type === RndisType.PACKET) return RndisPacket.size;
-  if (type === RndisType.INDICATE_STATUS) return RndisIndicateStatus.size;
-  if (type === RndisType.KEEPALIVE) return RndisKeepalive.size;
-  if (type === RndisType.INITIALISE_CMPLT) return RndisInitialiseComplete.size;
-  if (type === RndisType.QUERY_CMPLT) return RndisQueryComplete.size;
-  return type === RndisType.SET_CMPLT ? RndisSetComplete.size : RndisHeader.size;
-}
+/** The least that a message must hold, by type. What is not here is not known. */
+const LENGTH_MIN: Readonly<Record<number, number>> = {
+  [RndisType.PACKET]: RndisPacket.size,
+  [RndisType.INDICATE_STATUS]: RndisIndicateStatus.size,
+  [RndisType.KEEPALIVE]: RndisKeepalive.size,
+  [RndisType.INITIALISE_CMPLT]: RndisInitialiseComplete.size,
+  [RndisType.QUERY_CMPLT]: RndisQueryComplete.size,
+  [RndisType.SET_CMPLT]: RndisSetComplete.size,
+};
 
 /** Whether a part of a message lies within it. Offsets count from the body. */
 function isInside(offset: number, partLength: number, length: number): boolean {
   const body = length - RNDIS_BODY;
   return offset <= body && partLength <= body - offset;
-}
-
-function hex(value: number): string {
-  return `0x${value.toString(16)}`;
 }

@@ -83,7 +83,7 @@ export function waitAnswer(
   return waitFor(transport.clock, timeoutMs, () => {
     if (answered()) return true;
     const { failure } = transport;
-    if (failure !== undefined) throw new HypxeError(failure, `device gone during ${what}`);
+    if (failure) throw new HypxeError(failure, `device gone during ${what}`);
     return false;
   });
 }

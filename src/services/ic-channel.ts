@@ -119,7 +119,8 @@ export class IcChannel implements ChannelHandler, IcContext, IcRequest {
     if (channel === undefined || this.#device.rescinded) return;
     const until = this.clock.now() + LAST_ANSWER_MS * TICKS_PER_MS;
     try {
-      while (!channel.out.isEmpty && this.clock.now() < until) this.clock.pause();
+      while (channel.out.writable !== channel.out.mask && this.clock.now() < until)
+        this.clock.pause();
     } catch (error) {
       // Cancelled: there is no time for this
       if (!isNamed(error) || error.name !== 'Cancelled') throw error;
@@ -238,7 +239,7 @@ export class IcChannel implements ChannelHandler, IcContext, IcRequest {
     const type = PacketType.DATA_INBAND;
     const { bytes } = this;
     const length = this.#length;
-    const sent = this.#channel!.send(type, 0, this.#idLow, this.#idHigh, [], 0, bytes, length);
+    const sent = this.#channel!.send(type, 0, this.#idLow, this.#idHigh, bytes, length);
     if (!sent) return;
     this.#state = 'idle';
     this.#service.answered();

@@ -167,7 +167,7 @@ export class VmbusBus implements DeviceContext {
   bind(device: VmbusDevice): unknown {
     const { log } = this.hv;
     const driver = this.#options.drivers.find((d) => d.interfaceId === device.interfaceId);
-    if (driver === undefined) {
+    if (!driver) {
       log.debug('VMBUS', device.name, `no driver for type {${device.interfaceId}}`);
       return undefined;
     }
@@ -188,7 +188,7 @@ export class VmbusBus implements DeviceContext {
     for (const device of this.#bound) {
       const { name, instanceId, channelId, instance } = device;
       const offer = offers.find((other) => other.instanceId === instanceId);
-      if (offer === undefined) {
+      if (!offer) {
         log.warning('VMBUS', name, 'is not offered any more');
         device.rescinded = true;
         instance!.rescinded();
@@ -233,26 +233,15 @@ export class VmbusBus implements DeviceContext {
   #drop(device: VmbusDevice): void {
     const { instance } = device;
     instance?.rescinded();
-    if (instance !== undefined || this.part?.offered !== undefined) device.release();
+    if (instance || this.part?.offered) device.release();
     this.#forget(device);
   }
 
   #unsolicited(message: ControlMessage): void {
-    switch (message.type) {
-      case 0:
-        return;
-      case MessageType.OFFER_CHANNEL:
-        this.#offered(message);
-        return;
-      case MessageType.RESCIND_CHANNEL_OFFER:
-        this.#rescinded(message);
-        return;
-      case MessageType.GPADL_TORNDOWN:
-        this.gpadls.late(message);
-        return;
-      default:
-        this.hv.log.debug('VMBUS', '', `ignoring message type ${message.type}`);
-    }
+    const { type } = message;
+    if (type === MessageType.OFFER_CHANNEL) this.#offered(message);
+    else if (type === MessageType.RESCIND_CHANNEL_OFFER) this.#rescinded(message);
+    else if (type === MessageType.GPADL_TORNDOWN) this.gpadls.late(message);
   }
 
   #offered(message: ControlMessage): void {
@@ -267,7 +256,7 @@ export class VmbusBus implements DeviceContext {
     const object = `{${instanceId}}`;
     if (channel === 0 || channel > VMBUS_CHANNEL_MAX) {
       log.error('VMBUS', object, `ignoring offer of channel ${channel}`);
-    } else if (offers !== undefined && subchannel === 0) {
+    } else if (offers && subchannel === 0) {
       if (offers.every((other) => other.channel !== channel)) offers.push(offer);
       else log.error('VMBUS', object, `channel ${channel} is offered twice`);
     } else if (!this.part?.offered?.(offer)) {
@@ -286,10 +275,7 @@ export class VmbusBus implements DeviceContext {
     if (struck) this.#offers!.splice(index, 1);
     if (this.part?.rescinded?.(id, struck) || struck) return;
     const device = this.devices.find(({ channelId }) => channelId === id);
-    if (device === undefined || device.rescinded) {
-      this.hv.log.debug('VMBUS', '', `ignoring rescind of channel ${id}`);
-      return;
-    }
+    if (!device || device.rescinded) return;
     device.rescinded = true;
     this.hv.log.warning('VMBUS', device.name, 'the host takes the device away');
   }

@@ -8,6 +8,7 @@
 import type { ErrorName } from '../error.ts';
 import { HvStatus } from '../hyperv/protocol.ts';
 import { PAGE_SHIFT, PAGE_SIZE } from '../machine.ts';
+import { hex } from '../wire.ts';
 import type { VmbusDevice } from './device.ts';
 import type { Offer } from './offer.ts';
 import { newPacket, readHeader, readRanges, type Packet } from './packet.ts';
@@ -19,9 +20,6 @@ const PENDING_COMPLETIONS_MAX = 1024;
 
 /** Failed signals in a row after which the channel is given up. */
 const SIGNAL_TRIES_MAX = 100;
-
-/** No header beyond that of every packet. */
-const NO_WORDS: readonly number[] = [];
 
 /** Takes what a channel receives. */
 export interface ChannelHandler {
@@ -107,9 +105,9 @@ export class VmbusChannel {
    * @param id transaction ID (upper half 0); a completion is requested unless it is 0
    * @returns false if the ring has no room
    */
-  sendInband(id: number, payload: Uint8Array, length: number): boolean {
+  sendInband(id: number, payload: Uint8Array, length?: number): boolean {
     const flags = id === 0 ? 0 : COMPLETION_REQUESTED;
-    return this.send(PacketType.DATA_INBAND, flags, id, 0, NO_WORDS, 0, payload, length);
+    return this.send(PacketType.DATA_INBAND, flags, id, 0, payload, length);
   }
 
   /**
@@ -123,7 +121,7 @@ export class VmbusChannel {
     address: number,
     dataLength: number,
     payload: Uint8Array,
-    length: number,
+    length?: number,
   ): boolean {
     const words = this.#words;
     const offset = address % PAGE_SIZE;
@@ -140,13 +138,12 @@ export class VmbusChannel {
       words[5 + 2 * i] = 0;
     }
     const type = PacketType.DATA_GPA_DIRECT;
-    return this.send(type, COMPLETION_REQUESTED, id, 0, words, 4 + 2 * pages, payload, length);
+    return this.send(type, COMPLETION_REQUESTED, id, 0, payload, length, words, 4 + 2 * pages);
   }
 
   /** Ask the host to abandon something. @returns false if the ring has no room */
   sendCancellation(id: number): boolean {
-    const { completionPayload: none } = this;
-    return this.send(PacketType.CANCELLATION, 0, id, 0, NO_WORDS, 0, none, 0);
+    return this.send(PacketType.CANCELLATION, 0, id, 0, this.completionPayload, 0);
   }
 
   /** Complete a packet of the host: at once, or as soon as the ring has room. Never lost. */
@@ -161,9 +158,7 @@ export class VmbusChannel {
   }
 
   #sendCompletion(idLow: number, idHigh: number): boolean {
-    const payload = this.completionPayload;
-    const type = PacketType.COMPLETION;
-    return this.send(type, 0, idLow, idHigh, NO_WORDS, 0, payload, payload.length);
+    return this.send(PacketType.COMPLETION, 0, idLow, idHigh, this.completionPayload);
   }
 
   /**
@@ -171,8 +166,8 @@ export class VmbusChannel {
    *
    * @param type,flags as PacketHeader has them
    * @param idLow,idHigh halves of the transaction ID
+   * @param payload its first `length` bytes are sent, by default all
    * @param words what follows the packet's header: the first `count` of them, an even number
-   * @param payload its first `length` bytes are sent
    * @returns false if the ring has no room
    */
   send(
@@ -180,16 +175,16 @@ export class VmbusChannel {
     flags: number,
     idLow: number,
     idHigh: number,
-    words: ArrayLike<number>,
-    count: number,
     payload: Uint8Array,
-    length: number,
+    length = payload.length,
+    words: ArrayLike<number> = [],
+    count = 0,
   ): boolean {
     // Check that there is room
     const { out } = this;
     const headerLength = PacketHeader.size + 4 * count;
     const total = ringLength(headerLength, length);
-    if (this.broken !== undefined) return false;
+    if (this.broken) return false;
     const room = out.writable;
     if (room < 0) this.#breakOff('ChannelBroken', 'consumer index of the outbound ring');
     if (room < 0 || (total > room && !this.part?.noRoom(total))) return false;
@@ -213,7 +208,7 @@ export class VmbusChannel {
       return;
     }
     if (++this.#signalFailures === 1) {
-      const text = `signalling failed with status 0x${status.toString(16)}: trying again`;
+      const text = `signalling failed: status ${hex(status)}`;
       log.warning('VMBUS', name, text);
     }
     if (this.#signalFailures > SIGNAL_TRIES_MAX) {
@@ -223,17 +218,12 @@ export class VmbusChannel {
 
   /** Give the channel up: nothing more is sent or received. */
   #breakOff(kind: ErrorName, text: string): void {
-    if (this.broken !== undefined) return;
+    if (this.broken) return;
     this.broken = kind;
     this.#device.log.error('VMBUS', this.#device.name, `channel given up: ${text}`);
   }
 
   // --- receive ---
-
-  /** Whether there is something to poll. */
-  get hasData(): boolean {
-    return this.broken === undefined && !this.in.isEmpty;
-  }
 
   /**
    * Handle one packet of the host. Each call consumes what it has looked at, good or bad.
@@ -243,7 +233,7 @@ export class VmbusChannel {
   poll(): boolean {
     // Do first what could not be done before: signals, then completions
     const pending = this.#pending;
-    if (this.broken !== undefined) return false;
+    if (this.broken) return false;
     if (this.#signalFailures > 0) this.#signal();
     while (pending.length > 0 && this.#sendCompletion(pending[0]!, pending[1]!)) {
       pending.splice(0, 2);
@@ -251,7 +241,7 @@ export class VmbusChannel {
     this.part?.polled();
 
     // Check that there is a whole packet
-    if (this.broken !== undefined) return false;
+    if (this.broken) return false;
     const available = this.in.readable;
     if (available < 0) this.#breakOff('ChannelBroken', 'producer index of the inbound ring');
     if (available <= 0) return false;
@@ -286,7 +276,11 @@ export class VmbusChannel {
     if (headerLength < PacketHeader.size || headerLength > bodyLength) {
       const short = headerLength < PacketHeader.size;
       const kind = short ? 'PacketHeaderTooShort' : 'PacketLengthMismatch';
-      return this.#reject(length, kind, `header ${headerLength}, packet ${bodyLength} bytes`);
+      return this.#reject(
+        length,
+        kind,
+        `header of ${headerLength} bytes, packet of ${bodyLength} bytes`,
+      );
     }
     if (length > packet.bytes.length) {
       return this.#reject(length, 'PacketTooLong', `packet of ${length} bytes`);
@@ -310,7 +304,7 @@ export class VmbusChannel {
       // The ranges must fill the header: iPXE trusts their count (its defect 6)
       completes = !readRanges(packet);
       if (completes) {
-        const text = `${packet.rangeCount} ranges in a header of ${packet.payload} bytes`;
+        const text = `${packet.rangeCount} ranges, header of ${packet.payload} bytes`;
         handler.malformed('RangeCountMismatch', text);
       } else {
         handler.receivedPages(packet);

@@ -7,21 +7,19 @@
  */
 
 import { HypxeError } from '../error.ts';
+import { PAGE_SIZE } from '../machine.ts';
 import type { HyperV, ReceivedMessage } from '../hyperv/hyperv.ts';
-import {
-  HV_MESSAGE_PAYLOAD_MAX,
-  HvStatus,
-  MonitorPage,
-  MonitorTrigger,
-} from '../hyperv/protocol.ts';
+import { HvStatus, MonitorPage, MonitorTrigger } from '../hyperv/protocol.ts';
 import type { Region } from '../memory/shared-memory.ts';
-import { TICKS_PER_MS } from '../time.ts';
+import { waitFor } from '../time.ts';
+import { hex, wordBytes } from '../wire.ts';
 import type { Offer } from './offer.ts';
 import {
   ConnectionState,
   InterruptPage,
   MessageHeader,
   MessageType,
+  OpenChannelResult,
   VERSION_RESPONSE_MIN,
   VMBUS_EVENT_CONNECTION_ID,
   VMBUS_MESSAGE_CONNECTION_ID,
@@ -98,8 +96,6 @@ export class VmbusConnection {
   readonly #unsolicited: (message: ControlMessage) => void;
   /** Interrupt page (of use below 2.4 only), monitor page of the host, monitor page of ours. */
   #pages: Region[] = [];
-  readonly #buffer = new Uint8Array(HV_MESSAGE_PAYLOAD_MAX);
-  readonly #view = new DataView(this.#buffer.buffer);
 
   constructor(
     hv: HyperV,
@@ -117,18 +113,16 @@ export class VmbusConnection {
   /** Allocate the connection's pages, and let messages come. @throws HypxeError OutOfMemory */
   setUp(): void {
     const { pages } = this.hv;
-    this.#pages.push(pages.allocate('interrupt-page', InterruptPage.size));
-    this.#pages.push(pages.allocate('monitor-in', MonitorPage.size));
-    this.#pages.push(pages.allocate('monitor-out', MonitorPage.size));
+    for (const purpose of ['interrupt-page', 'monitor-in', 'monitor-out'] as const) {
+      this.#pages.push(pages.allocate(purpose, PAGE_SIZE));
+    }
     this.hv.enableSint(this.sint);
   }
 
   /** Undo what of {@link setUp} was done. Pages that the host still has stay reserved. */
   tearDown(): void {
     // Whoever comes next expects the slot empty
-    this.#take(MESSAGES_DRAINED_MAX, ({ type }) =>
-      this.hv.log.debug('VMBUS', '', `dropping message type ${type} at the end`),
-    );
+    this.#take(MESSAGES_DRAINED_MAX, () => {});
     this.hv.disableSint(this.sint);
     for (const page of this.#pages) this.hv.pages.free(page);
     this.#pages = [];
@@ -167,7 +161,7 @@ export class VmbusConnection {
     try {
       this.post(MessageType.INITIATE_CONTACT, words, 0, part === undefined);
     } catch (error) {
-      if (!this.mustUnload) this.#revoke('a contact that was never posted');
+      if (!this.mustUnload) this.#revoke('never sent');
       throw error;
     }
     this.mustUnload = true;
@@ -186,16 +180,16 @@ export class VmbusConnection {
     );
 
     // Check response. Hosts below 2.4 leave the state undefined (mu_msvm); iPXE never looks at it
-    if (response.bytes[VersionResponse.at.supported] === 0) {
-      this.disconnected(`VERSION_RESPONSE: ${text} not supported`);
+    const { bytes } = response;
+    if (bytes[VersionResponse.at.supported] === 0) {
+      this.disconnected('VERSION_RESPONSE');
       log.info('VMBUS', '', `host does not support version ${text}`);
       return false;
     }
-    const state = response.bytes[VersionResponse.at.connectionState]!;
+    const state = bytes[VersionResponse.at.connectionState]!;
     if (version >= VmbusVersion.V2_4 && state !== ConnectionState.SUCCESSFUL) {
-      this.disconnected(`VERSION_RESPONSE: connection state ${state}`);
-      const what = `host knows version ${text} but failed with state ${state}`;
-      throw new HypxeError('ContactFailed', what);
+      this.disconnected('VERSION_RESPONSE');
+      throw new HypxeError('ContactFailed', `version ${text}: connection state ${state}`);
     }
     part?.contacted(this, response, version);
     this.version = version;
@@ -223,7 +217,7 @@ export class VmbusConnection {
   disconnected(by: string | undefined): void {
     this.mustUnload = false;
     this.version = 0;
-    if (by !== undefined) this.#revoke(by);
+    if (by) this.#revoke(by);
   }
 
   #revoke(by: string): void {
@@ -241,10 +235,9 @@ export class VmbusConnection {
    * @throws HypxeError PostFailed, PostThrottled
    */
   post(type: number, words: readonly number[] = [], length = 0, retry?: boolean): void {
-    this.#buffer.fill(0);
-    [type, 0, ...words].forEach((word, i) => this.#view.setUint32(4 * i, word, true));
     const size = Math.max(length, MessageHeader.size + 4 * words.length);
-    this.hv.postMessage(this.port, VMBUS_MESSAGE_TYPE, this.#buffer, size, retry);
+    const message = wordBytes(size, type, 0, ...words);
+    this.hv.postMessage(this.port, VMBUS_MESSAGE_TYPE, message, size, retry);
   }
 
   /**
@@ -258,41 +251,46 @@ export class VmbusConnection {
   wait(
     type: number,
     minLength: number,
-    match?: MessageMatch,
+    match: MessageMatch = () => true,
     timeoutMs = MESSAGE_TIMEOUT_MS,
     device?: Rescindable,
   ): ControlMessage {
-    const { clock } = this.hv;
-    let deadline: number | undefined;
-    let expired = false;
     let others = 0;
-    for (;;) {
-      // Take what there is
-      const message = this.#receive();
-      if (message?.type === type) {
-        if (message.length < minLength) {
-          const text = `message type ${type} has ${message.length} bytes, not ${minLength}`;
-          throw new HypxeError('MessageTooShort', text);
-        }
-        if (match === undefined || match(message)) return message;
-      }
-      if (message !== undefined) {
+    let message: ControlMessage | undefined;
+    const isAnswer = ({ length }: ControlMessage): boolean => {
+      if (length >= minLength) return match(message!);
+      throw new HypxeError('MessageTooShort', `message type ${type} of ${length} bytes`);
+    };
+    const look = (): boolean => {
+      while ((message = this.#receive())) {
+        if (message.type === type && isAnswer(message)) return true;
         this.#unsolicited(message);
         if (device?.rescinded) throw device.rescindedError();
-        if (++others <= MESSAGES_PER_WAIT_MAX) continue;
-        const text = `${others} other messages while waiting for type ${type}`;
-        throw new HypxeError('TooManyMessages', text);
+        if (++others > MESSAGES_PER_WAIT_MAX) {
+          throw new HypxeError('TooManyMessages', `no message type ${type} among ${others}`);
+        }
       }
+      return false;
+    };
 
-      // Wait a little. What came with the last turn still counts: look once more before giving up
-      if (expired) {
-        const text = `no message type ${type} within ${timeoutMs} ms (${others} others came)`;
-        throw new HypxeError('NoResponse', text);
-      }
-      deadline ??= clock.now() + timeoutMs * TICKS_PER_MS;
-      clock.pause();
-      expired = clock.now() >= deadline;
-    }
+    // An answer that is there already costs no look at the clock
+    if (look() || waitFor(this.hv.clock, timeoutMs, look)) return message!;
+    throw new HypxeError('NoResponse', `no message type ${type} within ${timeoutMs} ms`);
+  }
+
+  /**
+   * Wait for what the host says of a channel and of an ID of ours: GPADL_CREATED has the layout of
+   * OPEN_CHANNEL_RESULT.
+   *
+   * @returns the status
+   * @throws HypxeError as {@link wait}
+   */
+  waitStatus(type: number, channel: number, id: number, device?: Rescindable): number {
+    const isOurs = ({ view }: ControlMessage): boolean =>
+      view.getUint32(OpenChannelResult.at.channel, true) === channel &&
+      view.getUint32(OpenChannelResult.at.openId, true) === id;
+    const answer = this.wait(type, OpenChannelResult.size, isOurs, undefined, device);
+    return answer.view.getUint32(OpenChannelResult.at.status, true);
   }
 
   /** Handle messages that have come outside of a wait: late offers, rescinds. */
@@ -303,20 +301,20 @@ export class VmbusConnection {
   #take(max: number, action: (message: ControlMessage) => void): void {
     for (let i = 0; i < max; i++) {
       const message = this.#receive();
-      if (message === undefined) return;
+      if (!message) return;
       action(message);
     }
   }
 
   #receive(): ControlMessage | undefined {
     const message = this.hv.receiveMessage(this.sint);
-    if (message === undefined) return undefined;
+    if (!message) return undefined;
 
     // Anything but a VMBus message is skipped, and handled as a message of no type
     const { type, view, length } = message;
     const valid = type === VMBUS_MESSAGE_TYPE && length >= MessageHeader.size;
     if (!valid) {
-      const text = `ignoring SynIC message type 0x${type.toString(16)}, ${length} bytes`;
+      const text = `ignoring SynIC message type ${hex(type)}, ${length} bytes`;
       this.hv.log.warning('VMBUS', '', text);
     }
     message.type = valid ? view.getUint32(MessageHeader.at.type, true) : 0;
@@ -332,8 +330,7 @@ export class VmbusConnection {
    */
   signal({ channel, monitor, connectionId }: Offer): number {
     // Set the channel's bit where the host looks for it. From 2.4 on events are dedicated
-    const shared = this.version < VmbusVersion.V2_4;
-    if (shared) this.#setInterrupt(channel, true);
+    this.setSignal(channel, true);
 
     // Signal through the monitor page, if the channel has one: no hypercall
     const page = this.#pages[2];
@@ -344,17 +341,17 @@ export class VmbusConnection {
       memory.set32(address, memory.u32(address) | (1 << (monitor & 31)));
       return HvStatus.SUCCESS;
     }
+    const shared = this.version < VmbusVersion.V2_4;
     return this.hv.signalEvent(shared ? VMBUS_EVENT_CONNECTION_ID : connectionId);
   }
 
-  /** Take back a signal that nobody has read: the channel is being closed. */
-  clearSignal(channel: number): void {
-    if (this.version < VmbusVersion.V2_4) this.#setInterrupt(channel, false);
-  }
-
-  #setInterrupt(channel: number, set: boolean): void {
+  /**
+   * Set the signal of a channel where old hosts look for it, or take it back: the channel is being
+   * closed, and nobody has read it.
+   */
+  setSignal(channel: number, set: boolean): void {
     const page = this.#pages[0];
-    if (page === undefined) return;
+    if (this.version >= VmbusVersion.V2_4 || !page) return;
     const { memory } = this.hv.pages;
     const address = page.address + InterruptPage.at.out + (channel >>> 3);
     const bit = 1 << (channel & 7);

@@ -26,6 +26,5 @@ export function contactAsFirmware(connection: VmbusConnection): void {
 
 function contact(connection: VmbusConnection, version: number): void {
   if (connection.initiateContact(version)) return;
-  const text = `host refused VMBus version ${versionText(version)}`;
-  throw new HypxeError('VersionRefused', text);
+  throw new HypxeError('VersionRefused', `host refused version ${versionText(version)}`);
 }

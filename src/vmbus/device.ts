@@ -9,13 +9,14 @@ import { HypxeError, isNamed } from '../error.ts';
 import type { Log } from '../events.ts';
 import { PAGE_SIZE } from '../machine.ts';
 import type { Region, SharedMemory } from '../memory/shared-memory.ts';
+import { hex } from '../wire.ts';
 import type { DriverInstance } from './bus-driver.ts';
 import type { BusPart } from './bus-part.ts';
 import { VmbusChannel, type ChannelHandler } from './channel.ts';
 import type { VmbusConnection } from './connection.ts';
 import type { Gpadl, GpadlTable } from './gpadl.ts';
 import type { Offer } from './offer.ts';
-import { MessageType, OpenChannel, OpenChannelResult } from './protocol.ts';
+import { MessageType, OpenChannel } from './protocol.ts';
 import { InboundRing, OutboundRing, ringLayout } from './ring.ts';
 
 /** How a channel is opened. */
@@ -58,8 +59,6 @@ export class VmbusDevice {
   readonly #context: DeviceContext;
   #ring: Region | undefined;
   #gpadl: Gpadl | undefined;
-  /** Whether the host has let go of the rings that the channel last had. */
-  #letGo = true;
 
   constructor(offer: Offer, context: DeviceContext) {
     const { connection } = context;
@@ -136,7 +135,8 @@ export class VmbusDevice {
     } catch (error) {
       // Undo, in reverse. The host may have opened it without our hearing of it
       if (posted && !(isNamed(error) && error.name === 'OpenRefused')) this.#postClose();
-      this.#freeRing(this.#gpadl === undefined || this.teardownGpadl(this.#gpadl));
+      if (this.#gpadl) this.teardownGpadl(this.#gpadl);
+      this.#freeRing();
       throw error;
     }
 
@@ -149,61 +149,42 @@ export class VmbusDevice {
       sizes.packetLength,
     );
     part?.opened?.(this.channel, sizes);
-    const text = `rings at [${hex(address)},${hex(address + ring.length)})`;
-    this.log.debug('VMBUS', this.name, `channel ${offer.channel} opened, ${text}`);
     return this.channel;
   }
 
   /** Wait for response to this open, or for the device to be taken away. */
   #waitOpened(openId: number): void {
     const { connection, channelId } = this;
-    const { view } = connection.wait(
-      MessageType.OPEN_CHANNEL_RESULT,
-      OpenChannelResult.size,
-      (reply) =>
-        reply.view.getUint32(OpenChannelResult.at.channel, true) === channelId &&
-        reply.view.getUint32(OpenChannelResult.at.openId, true) === openId,
-      undefined,
-      this,
-    );
-    const status = view.getUint32(OpenChannelResult.at.status, true);
+    const type = MessageType.OPEN_CHANNEL_RESULT;
+    const status = connection.waitStatus(type, channelId, openId, this);
     if (status === 0) return;
-    const text = `opening channel ${channelId} failed with status ${hex(status)}`;
+    const text = `opening channel ${channelId}: status ${hex(status)}`;
     throw new HypxeError('OpenRefused', text);
   }
 
   /**
-   * Close the channel.
-   *
-   * @returns whether the host confirmed that it has let go of the rings; if not they stay reserved
+   * Close the channel. Rings of which the host does not confirm that it has let go stay reserved.
+   * Never throws.
    */
-  close(): boolean {
-    let confirmed = true;
-    for (const subchannel of [...this.subchannels].reverse()) {
-      confirmed = subchannel.close() && confirmed;
-    }
-    if (this.channel === undefined) return this.#letGo && confirmed;
+  close(): void {
+    for (const subchannel of [...this.subchannels].reverse()) subchannel.close();
+    if (!this.channel) return;
 
     // Close channel. There is no answer to it; a rescinded channel is closed already
     if (!this.rescinded) this.#postClose();
-    this.connection.clearSignal(this.channelId);
+    this.connection.setSignal(this.channelId, false);
 
     // Tear down and free the rings
-    this.#freeRing(this.teardownGpadl(this.#gpadl!));
-    this.log.debug('VMBUS', this.name, 'closed');
-    return this.#letGo && confirmed;
+    this.teardownGpadl(this.#gpadl!);
+    this.#freeRing();
   }
 
-  /**
-   * Forget the channel: the connection that it belonged to is gone, and its GPADLs with it.
-   *
-   * @param letGo whether the host has let go of them
-   */
-  abandon(letGo = true): void {
-    for (const subchannel of this.subchannels.splice(0)) subchannel.abandon(letGo);
-    if (this.channel === undefined) return;
+  /** Forget the channel: the connection that it belonged to is gone, and its GPADLs with it. */
+  abandon(): void {
+    for (const subchannel of this.subchannels.splice(0)) subchannel.abandon();
+    if (!this.channel) return;
     this.channel.broken ??= 'ChannelBroken';
-    this.#freeRing(letGo);
+    this.#freeRing();
   }
 
   /**
@@ -217,8 +198,7 @@ export class VmbusDevice {
     releaseChannel(this.connection, this.channelId, this.name);
   }
 
-  #freeRing(letGo: boolean): void {
-    this.#letGo = letGo;
+  #freeRing(): void {
     this.pages.free(this.#ring!);
     this.#ring = this.#gpadl = this.channel = undefined;
   }
@@ -236,8 +216,4 @@ export function releaseChannel(connection: VmbusConnection, channel: number, nam
   connection.hv.log.attempt('error', 'VMBUS', name, 'could not release channel', () =>
     connection.post(MessageType.RELID_RELEASED, [channel]),
   );
-}
-
-function hex(value: number): string {
-  return `0x${value.toString(16)}`;
 }

@@ -8,12 +8,12 @@
 import { HypxeError } from '../error.ts';
 import { PAGE_SIZE } from '../machine.ts';
 import type { Region } from '../memory/shared-memory.ts';
+import { hex } from '../wire.ts';
 import type { ControlMessage, VmbusConnection } from './connection.ts';
 import {
   GPADL_BODY_PFNS,
   GPADL_HEADER_PFNS,
   GpaRange,
-  GpadlCreated,
   GpadlTorndown,
   MessageType,
 } from './protocol.ts';
@@ -26,6 +26,8 @@ const GPADL_PAGES_MAX = Math.floor((0xffff - GpaRange.size) / 8);
 
 /** Memory that the host was told of. */
 export interface Gpadl {
+  /** For log and ledger. */
+  readonly name: string;
   readonly id: number;
   readonly channel: number;
   readonly region: Region;
@@ -58,12 +60,11 @@ export class GpadlTable {
   establish(channel: number, region: Region, pages = pagesOf(region)): Gpadl {
     const connection = this.#connection;
     if (pages.length > GPADL_PAGES_MAX) {
-      const text = `${region.purpose} of ${pages.length} pages does not fit into a GPADL`;
-      throw new HypxeError('GpadlTooLarge', text);
+      throw new HypxeError('GpadlTooLarge', `${region.purpose} of ${pages.length} pages`);
     }
     const id = ++this.#last;
     const name = `GPADL ${hex(id)}`;
-    const gpadl: Gpadl = { id, channel, region, packets: undefined, asked: false };
+    const gpadl: Gpadl = { name, id, channel, region, packets: undefined, asked: false };
 
     // From here on the host may write to the region
     connection.hv.pages.share(region, name);
@@ -74,27 +75,16 @@ export class GpadlTable {
       while (posted < pages.length) posted += this.#post(gpadl, pages, posted);
 
       // Wait for response to this GPADL, and check it
-      const created = connection.wait(
-        MessageType.GPADL_CREATED,
-        GpadlCreated.size,
-        ({ view }) =>
-          view.getUint32(GpadlCreated.at.gpadl, true) === id &&
-          view.getUint32(GpadlCreated.at.channel, true) === channel,
-      );
-      const status = created.view.getUint32(GpadlCreated.at.status, true);
+      const status = connection.waitStatus(MessageType.GPADL_CREATED, channel, id);
       if (status !== 0) {
-        this.#forget(gpadl, `${name} refused`);
-        const text = `${name} for channel ${channel} refused with status ${hex(status)}`;
-        throw new HypxeError('GpadlRefused', text);
+        this.#forget(gpadl, 'refused');
+        throw new HypxeError('GpadlRefused', `${name}: status ${hex(status)}`);
       }
     } catch (error) {
-      if (posted === 0) this.#forget(gpadl, `${name} was never posted`);
+      if (posted === 0) this.#forget(gpadl, 'never sent');
       this.teardown(gpadl);
       throw error;
     }
-    const { address, length } = region;
-    const text = `${name} is [${hex(address)},${hex(address + length)})`;
-    connection.hv.log.debug('VMBUS', `${channel}`, text);
     return gpadl;
   }
 
@@ -120,12 +110,11 @@ export class GpadlTable {
    */
   teardown(gpadl: Gpadl): boolean {
     const connection = this.#connection;
-    const { id, channel } = gpadl;
+    const { name, id, channel } = gpadl;
     if (!this.#live.has(id)) return true;
     // Nobody to ask: whoever is contacted next has let go of it
     if (connection.version === 0) return false;
-    const what = `GPADL ${hex(id)} not torn down`;
-    const confirmed = connection.hv.log.attempt('error', 'VMBUS', `${channel}`, what, () => {
+    const confirmed = connection.hv.log.attempt('error', 'VMBUS', name, 'not torn down', () => {
       connection.post(MessageType.GPADL_TEARDOWN, [channel, id]);
       gpadl.asked = true;
       // Late answers for other GPADLs are theirs (iPXE takes them for this one's and gives up)
@@ -141,18 +130,15 @@ export class GpadlTable {
 
   /** A GPADL_TORNDOWN that nobody waits for any more: the host has let go after all. */
   late(message: ControlMessage): void {
-    const { log } = this.#connection.hv;
     if (message.length < GpadlTorndown.size) return;
     const id = message.view.getUint32(GpadlTorndown.at.gpadl, true);
     const gpadl = this.#live.get(id);
-    if (gpadl === undefined) return;
-    if (!gpadl.asked) {
+    if (gpadl?.asked) {
+      this.#forget(gpadl, 'late GPADL_TORNDOWN');
+    } else if (gpadl) {
       // It is in use: what the host says it let go of it may still have
-      log.error('VMBUS', `${gpadl.channel}`, `GPADL ${hex(id)} torn down unasked: ignored`);
-      return;
+      this.#connection.hv.log.error('VMBUS', gpadl.name, 'torn down unasked: ignored');
     }
-    log.info('VMBUS', `${gpadl.channel}`, `GPADL ${hex(id)} torn down late`);
-    this.#forget(gpadl, 'late GPADL_TORNDOWN');
   }
 
   /**
@@ -161,7 +147,7 @@ export class GpadlTable {
    * @param by how the host has said that it let go, or undefined: then all of it stays shared
    */
   forgetAll(by: string | undefined): void {
-    if (by === undefined) this.#live.clear();
+    if (!by) this.#live.clear();
     for (const gpadl of [...this.#live.values()]) this.#forget(gpadl, by!);
   }
 
@@ -170,7 +156,7 @@ export class GpadlTable {
     this.#live.delete(id);
     pages.revoke(region, by);
     // What the packets point to goes with the last of the rings
-    if (packets === undefined) return;
+    if (!packets) return;
     if ([...this.#live.values()].every((other) => other.packets !== packets)) {
       pages.revoke(packets, by);
     }
@@ -180,8 +166,4 @@ export class GpadlTable {
 /** Numbers of the Hyper-V pages of a region. */
 function pagesOf({ address, length }: Region): number[] {
   return Array.from({ length: length / PAGE_SIZE }, (_, page) => address / PAGE_SIZE + page);
-}
-
-function hex(value: number): string {
-  return `0x${value.toString(16)}`;
 }

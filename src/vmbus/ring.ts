@@ -67,11 +67,6 @@ export class OutboundRing extends Ring {
     return distance < 0 ? INVALID : this.mask - (-distance & this.mask);
   }
 
-  /** Whether the host has read everything. */
-  get isEmpty(): boolean {
-    return this.field(RingControl.at.cons) === this.#start;
-  }
-
   /** Append a word to the packet under construction. */
   put32(value: number): void {
     this.memory.set32(this.data + this.#next, value);
@@ -116,11 +111,6 @@ export class InboundRing extends Ring {
   /** Bytes that the host has produced, or -1 if its index is out of range. */
   get readable(): number {
     return this.distance(RingControl.at.prod, this.#cons);
-  }
-
-  /** Whether the host has produced anything, cheaply. */
-  get isEmpty(): boolean {
-    return this.field(RingControl.at.prod) === this.#cons;
   }
 
   /** Copy `length` bytes (whole words) out, from `offset` bytes after the first unread one. */
@@ -188,8 +178,8 @@ export interface RingLayout {
  * @throws HypxeError BadRingSize
  */
 export function ringLayout(outPages: number, inPages: number, pageSize: number): RingLayout {
-  const outLength = Math.max(ringBytes(outPages), pageSize);
-  const inLength = Math.max(ringBytes(inPages), pageSize);
+  const outLength = ringBytes(outPages, pageSize);
+  const inLength = ringBytes(inPages, pageSize);
   const second = pageSize + outLength;
   const length = second + pageSize + inLength;
   const pages = [];
@@ -202,10 +192,10 @@ export function ringLayout(outPages: number, inPages: number, pageSize: number):
 }
 
 /** Bytes of a ring's data. @throws HypxeError BadRingSize */
-function ringBytes(pages: number): number {
+function ringBytes(pages: number, pageSize: number): number {
   const valid = Number.isInteger(pages) && pages > 0 && pages <= RING_PAGES_MAX;
   if (!valid || pages & (pages - 1)) {
-    throw new HypxeError('BadRingSize', `a ring cannot have ${pages} data pages`);
+    throw new HypxeError('BadRingSize', `ring of ${pages} data pages`);
   }
-  return pages * PAGE_SIZE;
+  return Math.max(pages * PAGE_SIZE, pageSize);
 }

@@ -95,6 +95,8 @@ export async function fold(source, exportsOf) {
     loader: 'ts',
     target: 'es2022',
     define: Object.fromEntries(numbers),
+    // Fields as assignments of the constructor: those that are only declared cost nothing
+    tsconfigRaw: { compilerOptions: { useDefineForClassFields: false } },
   });
   return imports.join('') + code.replace(new RegExp(`\\b${BIGINT}(\\d+)\\b`, 'g'), '$1n');
 }

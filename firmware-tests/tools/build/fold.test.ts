@@ -34,11 +34,17 @@ test('offsets, sizes, members, numbers and bigints become what they are', async 
   assert.is(await codeOf('f(Header.at.flags, Header.size);'), 'f(4, 20);');
   assert.is(await codeOf('f(Header.sizes.type + Kind.DATA);'), 'f(2 + 6);');
   assert.is(await codeOf('f(x - Kind.LAST);'), 'f(x - -1);');
+  assert.is(await codeOf('f(Header.name);'), 'f("hdr");');
   assert.is(await codeOf('f(LIMIT, { LIMIT });'), 'f(512, { LIMIT: 512 });');
   assert.is(
     await codeOf('f(Mask.ENABLE | Mask.ALL, WIDE);'),
     'f(1n | 18446744073709551615n, 1099511627776n);',
   );
+});
+
+test('a field that is only declared is not there before the constructor has made it', async () => {
+  const body = 'class A { a: number; b = 1; constructor(a: number) { this.a = a; } }';
+  assert.is(await codeOf(body), 'class A { constructor(a) { this.b = 1; this.a = a; } }');
 });
 
 test('in templates, under quoted members, and in front of others', async () => {
@@ -53,7 +59,7 @@ test('not in strings, and not in what is a member or a key of something else', a
     'f("Kind.DATA", `Kind.DATA`);',
     'f(x.Kind.DATA, x?.Kind.DATA, this.LIMIT);',
     'f({ LIMIT: 1, Kind: { DATA: 2 } });',
-    'f(Kind, Header.at, Header.name, TEXTS[1]);',
+    'f(Kind, Header.at, TEXTS[1]);',
     'f(Kind[DATA]);',
   ])
     assert.is(await codeOf(same), same);
@@ -67,7 +73,7 @@ test('a name that means something else in its scope is left alone', async () => 
     'try { f(); } catch (Kind) { g(Kind.DATA); }',
     '{ const Header = f(); g(Header.at.flags); }',
     'for (const LIMIT of f()) g(LIMIT);',
-    'class A { Kind = 1; f() { return this.Kind.DATA; } }',
+    'class A { #Kind = 1; f() { return this.#Kind.DATA; } }',
   ])
     assert.is(await codeOf(same), same);
   // The outer one is still folded

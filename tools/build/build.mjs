@@ -69,6 +69,7 @@ export async function bundle(target, { root = ROOT, published = false } = {}) {
     entryPoints: { ...target.entries },
     outdir: 'dist',
     banner: { js: banner(target) },
+    sourcemap: !published,
   };
   const { metafile, outputFiles } = target.minify
     ? await bundleMinified(common)
@@ -77,7 +78,6 @@ export async function bundle(target, { root = ROOT, published = false } = {}) {
         ...common,
         chunkNames: basename(`${SHARED}[hash]`),
         splitting: Object.keys(target.entries).length > 1,
-        sourcemap: !published,
         ...IN_MEMORY,
       });
   const contents = new Map(outputFiles.map((file) => [relative(root, file.path), file.contents]));

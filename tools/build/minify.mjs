@@ -7,6 +7,7 @@
  * compressions only the safe ones: `unsafe_math` breaks bigints.
  */
 
+import { basename } from 'node:path';
 import { build } from 'esbuild';
 import { minify } from 'terser';
 import { foldProtocol } from './fold-protocol.mjs';
@@ -38,20 +39,29 @@ const TERSER = {
 };
 
 /**
- * Bundle one entry in memory and minify it. There is no source map.
+ * Bundle one entry in memory and minify it.
  *
- * @param {BuildOptions} options those of esbuild, beside {@link ALONE}: entry, folders, banner
+ * @param {BuildOptions} options those of esbuild, beside {@link ALONE}: entry, folders, banner, and
+ *   whether there is a source map
  */
-export async function bundleMinified({ banner, ...options }) {
+export async function bundleMinified({ banner, sourcemap = false, ...options }) {
   const { metafile, outputFiles } = await build({
     ...options,
     ...ALONE,
     minify: true,
+    sourcemap: sourcemap && 'external',
     plugins: [foldProtocol()],
   });
-  const [file] = outputFiles;
-  if (file === undefined || outputFiles.length > 1) throw new Error('one entry makes one file');
-  const { code = '' } = await minify(file.text, TERSER);
-  const text = `${banner?.['js'] === undefined ? '' : `${banner['js']}\n`}${code}\n`;
-  return { metafile, outputFiles: [{ path: file.path, text, contents: Buffer.from(text) }] };
+  const [file, ...others] = [...outputFiles].sort((a, b) => a.path.length - b.path.length);
+  if (file === undefined || others.length > 1) throw new Error('one entry makes one file');
+  const [map] = others;
+  const { code = '', map: chained } = await minify(file.text, {
+    ...TERSER,
+    format: { ...TERSER.format, preamble: String(banner?.['js'] ?? '') },
+    ...(map && { sourceMap: { content: map.text, url: basename(map.path), includeSources: true } }),
+  });
+  const files = [{ path: file.path, text: `${code}\n` }];
+  if (map !== undefined) files.push({ path: map.path, text: String(chained) });
+  const contents = files.map((one) => ({ ...one, contents: Buffer.from(one.text) }));
+  return { metafile, outputFiles: contents };
 }

@@ -49,7 +49,7 @@ export const LIBRARIES = [
   },
 ];
 
-/** The bench bundles and minifies as the build does, so it may load what that needs; nobody else may. */
+/** The bench makes the bundles that it measures as the build does: it may load what that needs. */
 const BENCH_EXTERNALS = ['esbuild', 'terser'];
 
 /** @type {readonly Target[]} */

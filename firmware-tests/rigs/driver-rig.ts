@@ -106,8 +106,8 @@ export class Rig {
       links: this.links,
     });
     this.machine.events.listen((event) => this.#record(event));
-    const { bootProcessor } = this.machine;
-    this.driver = createDriver(wrap?.(bootProcessor) ?? bootProcessor, {
+    const seam = wrap?.(this.machine.bootProcessor) ?? this.machine.bootSeam;
+    this.driver = createDriver(seam, {
       events: (event) => this.events.push(event),
       ...driver,
     });

@@ -3,19 +3,19 @@
 /** Sizes of the firmware: each entry, and the drivers alone, as the build bundles them. */
 
 import { gzipSync } from 'node:zlib';
-import { build } from 'esbuild';
-import { foldProtocol } from '../build/fold-protocol.mjs';
+import { build, type BuildOptions, type StdinOptions } from 'esbuild';
+import { ALONE, bundleMinified } from '../build/minify.mjs';
 import { LIBRARIES } from '../build/targets.mjs';
 import { count, type Section } from './section.ts';
 
-/** What is bundled, each by a module that exports what a user of it needs. */
-const BUNDLES = [
-  ...LIBRARIES.filter(({ rom }) => rom).map(({ name, entry }) => ({
-    name,
-    entry: `export * from './${entry}';`,
+/** What is bundled: each ROM from its entry, and what a user of the drivers alone imports. */
+const BUNDLES: readonly { name: string; entry: string; source?: string }[] = [
+  ...LIBRARIES.filter(({ rom }) => rom).map(({ name, entry }) => ({ name, entry })),
+  ...['x64', 'arm64'].map((architecture) => ({
+    name: `drivers ${architecture}`,
+    entry: `drivers-${architecture}.ts`,
+    source: `export { createDriver } from './src/${architecture}.ts';`,
   })),
-  { name: 'drivers x64', entry: "export { createDriver } from './src/x64.ts';" },
-  { name: 'drivers arm64', entry: "export { createDriver } from './src/arm64.ts';" },
 ];
 
 /**
@@ -36,43 +36,34 @@ export interface BundleSize {
 
 /** Bundle in memory. `root` is the directory that has `src/`. */
 export async function bundleSizes(root: string): Promise<BundleSize[]> {
-  return Promise.all(BUNDLES.map(({ name, entry }) => bundleSize(root, name, entry)));
+  return Promise.all(BUNDLES.map((bundle) => bundleSize(root, bundle)));
 }
 
-async function bundleSize(root: string, name: string, entry: string): Promise<BundleSize> {
+async function bundleSize(root: string, bundle: (typeof BUNDLES)[number]): Promise<BundleSize> {
+  const options = bundleOptions(root, bundle);
   const [raw, minified] = await Promise.all([
-    bundle(root, name, entry, false),
-    bundle(root, name, entry, true),
+    build({ ...options, ...ALONE }),
+    bundleMinified(options),
   ]);
+  const [readable, small] = [raw.outputFiles[0]!.contents, minified.outputFiles[0]!.contents];
   return {
-    name,
-    files: raw.files,
-    raw: raw.contents.length,
-    rawGzip: gzipSync(raw.contents, { level: 9 }).length,
-    minified: minified.contents.length,
-    minifiedGzip: gzipSync(minified.contents, { level: 9 }).length,
+    name: bundle.name,
+    // The module that imports the drivers is no file of the firmware
+    files: Object.keys(raw.metafile.inputs).filter((path) => path.startsWith('src/')).length,
+    raw: readable.length,
+    rawGzip: gzipSync(readable, { level: 9 }).length,
+    minified: small.length,
+    minifiedGzip: gzipSync(small, { level: 9 }).length,
   };
 }
 
-async function bundle(root: string, name: string, contents: string, minify: boolean) {
-  const { metafile, outputFiles } = await build({
+function bundleOptions(root: string, { entry, source }: (typeof BUNDLES)[number]): BuildOptions {
+  const module = { contents: source ?? '', loader: 'ts', resolveDir: root, sourcefile: entry };
+  return {
     absWorkingDir: root,
-    stdin: { contents, loader: 'ts', resolveDir: root, sourcefile: `${name}.ts` },
-    outfile: `${name}.js`,
-    bundle: true,
-    write: false,
-    metafile: true,
-    minify,
-    plugins: minify ? [foldProtocol()] : [],
-    format: 'esm',
-    target: 'es2022',
-    platform: 'neutral',
-    charset: 'utf8',
-    legalComments: 'none',
-    logLevel: 'silent',
-  });
-  // The entry is no file of the firmware
-  return { contents: outputFiles[0]!.contents, files: Object.keys(metafile.inputs).length - 1 };
+    outdir: 'dist',
+    ...(source === undefined ? { entryPoints: [entry] } : { stdin: module as StdinOptions }),
+  };
 }
 
 export function sizeSection(sizes: readonly BundleSize[]): Section {

@@ -27,6 +27,7 @@ import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 import { checkStandsAlone } from './bundle-checks.mjs';
 import { isMain } from './is-main.mjs';
+import { ALONE, IN_MEMORY, bundleMinified } from './minify.mjs';
 import { TARGETS, TRACES, TRACES_FROM } from './targets.mjs';
 
 /** @typedef {import('./targets.mjs').Target} Target */
@@ -63,29 +64,22 @@ export class BuildError extends Error {}
  */
 export async function bundle(target, { root = ROOT, published = false } = {}) {
   const neutral = target.platform === 'neutral';
-  const { metafile, outputFiles } = await build({
+  const common = {
     absWorkingDir: root,
     entryPoints: { ...target.entries },
     outdir: 'dist',
-    chunkNames: basename(`${SHARED}[hash]`),
-    splitting: Object.keys(target.entries).length > 1,
-    bundle: true,
-    write: false,
-    metafile: true,
-    format: 'esm',
-    target: 'es2022',
-    platform: target.platform,
-    minify: target.minify ?? false,
-    ...(published && !neutral ? COMPACT : {}),
-    plugins: target.plugins?.() ?? [],
-    charset: 'utf8',
-    legalComments: 'none',
     banner: { js: banner(target) },
     sourcemap: !published,
-    logLevel: 'silent',
-    // Imports of packages and of Node stay as they are and become findings that name the importer.
-    ...(neutral ? { packages: 'external' } : { external: [...(target.externals ?? [])] }),
-  });
+  };
+  const { metafile, outputFiles } = target.minify
+    ? await bundleMinified(common)
+    : await build({
+        ...(neutral ? ALONE : programOptions(target, published)),
+        ...common,
+        chunkNames: basename(`${SHARED}[hash]`),
+        splitting: Object.keys(target.entries).length > 1,
+        ...IN_MEMORY,
+      });
   const contents = new Map(outputFiles.map((file) => [relative(root, file.path), file.contents]));
   const findings = target.check(metafile);
   if (neutral && findings.length === 0) {
@@ -96,6 +90,13 @@ export async function bundle(target, { root = ROOT, published = false } = {}) {
   if (findings.length > 0) throw new BuildError(findings.join('\n'));
   if (target.executable) makeExecutable(contents, programPath(target.executable));
   return contents;
+}
+
+/** @param {Target} target @param {boolean} published @returns {import('esbuild').BuildOptions} */
+function programOptions({ externals = [] }, published) {
+  const { packages: _packages, ...common } = ALONE;
+  const packing = published ? COMPACT : {};
+  return { ...common, ...packing, platform: 'node', external: [...externals] };
 }
 
 /** @param {string} name */

@@ -7,7 +7,6 @@
  */
 
 import { checkFirmware, checkProgram, checkSimulator } from './bundle-checks.mjs';
-import { foldProtocol } from './fold-protocol.mjs';
 
 /** @typedef {import('esbuild').Metafile} Metafile */
 
@@ -18,8 +17,7 @@ import { foldProtocol } from './fold-protocol.mjs';
  * @property {Readonly<Record<string, string>>} entries source by name: `hypxe` becomes
  *   `dist/hypxe.js`. Several entries share their common code in `dist/shared-HASH.js`
  * @property {'neutral' | 'node'} platform neutral: imports nothing, runs everywhere
- * @property {boolean} [minify]
- * @property {() => import('esbuild').Plugin[]} [plugins] steps of the bundler
+ * @property {boolean} [minify] as minify.mjs does; then there is one entry
  * @property {string} [executable] name of the entry that is started by its name
  * @property {boolean} [unpublished] for developers: not in the npm package
  * @property {readonly string[]} [externals] packages that a program for developers may import
@@ -51,8 +49,8 @@ export const LIBRARIES = [
   },
 ];
 
-/** The bench compares with other settings of the bundler, so it may load it; nobody else may. */
-const BENCH_EXTERNALS = ['esbuild'];
+/** The bench makes the bundles that it measures as the build does: it may load what that needs. */
+const BENCH_EXTERNALS = ['esbuild', 'terser'];
 
 /** @type {readonly Target[]} */
 export const TARGETS = [
@@ -83,7 +81,7 @@ function libraryTargets({ name, entry, rom, check }) {
   const readable = { entries: { [name]: entry }, platform: 'neutral', check };
   if (!rom) return [readable];
   const entries = { [`${name}.min`]: entry };
-  return [readable, { ...readable, entries, minify: true, plugins: () => [foldProtocol()] }];
+  return [readable, { ...readable, entries, minify: true }];
 }
 
 /**

@@ -45,7 +45,7 @@ const TOP = /^src\/[a-z0-9-]+\.ts$/;
 /** Packages that a part may import, besides Node's own modules where those are allowed. */
 const PACKAGES = {
   tests: /^(?:uvu|uvu\/assert|esbuild|quickjs-wasi)$/,
-  build: /^(?:uvu|esbuild)$/,
+  build: /^(?:uvu|esbuild|terser)$/,
   bench: /^esbuild$/,
 };
 

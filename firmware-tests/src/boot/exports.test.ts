@@ -29,17 +29,20 @@ const FIRMWARE = [
   'PAGE_SIZE',
   'SharedMemory',
   'VmbusBus',
+  'anyPlatform',
   'contactAsFirmware',
-  'contactNewestOf',
 ];
 
 /** What only an OS does; those of the first line the first `hypxe` exported, too. */
 const OS = [
   ...['FileCopyService', 'HeartbeatService', 'LATER', 'OS_BUS', 'SERVICE_NAMES'],
   ...['ShutdownService', 'TimeSyncService', 'contactAsOs', 'contactAsSecondary'],
-  ...['secondaryBus', 'wallTimeMs'],
+  ...['contactNewestOf', 'secondaryBus', 'wallTimeMs'],
   ...['BootServices', 'ERRORS', 'FileStore', 'PUSHED', 'crashReport', 'errnoOf', 'errorEntry'],
-  ...['serviceDrivers'],
+  ...['serviceDrivers', 'OS_NETVSC', 'OS_VERSIONS', 'OsChannel', 'PageBuffers'],
+  ...['SyntheticTimers', 'channelById', 'dispatchEvents', 'initiateUnload', 'modifyChannel'],
+  ...['osNetvsc', 'osSint', 'reportCrash', 'sendMultiPageBuffer', 'sendPageBuffers'],
+  ...['takeEventFlags'],
 ];
 
 const EXPORTS: Readonly<Record<keyof typeof ENTRIES, readonly string[]>> = {

@@ -13,18 +13,21 @@ import type { DhcpIdentity, DhcpMessage } from './dhcp-message.ts';
 import { bootFileOf, LEASE_INFINITE, leaseOf, serverOf } from './lease.ts';
 import type { Lease } from './lease.ts';
 import { MTU_MIN } from './ipv4.ts';
-import type { NetworkInterface, Patience, UdpHandler } from './network-interface.ts';
+import type { NetworkInterface, UdpHandler } from './network-interface.ts';
 import { DhcpOption, DhcpType, Ipv4Header, Port, UdpHeader } from './protocol.ts';
 import { HypxeError } from '../error.ts';
 import type { ErrorName } from '../error.ts';
 import { TICKS_PER_MS } from '../time.ts';
 
-/** Patience with the servers: first try, doubled for each further one up to the longest. */
-export const DHCP_FIRST_TIMEOUT_MS = 1000;
-export const DHCP_LONGEST_TIMEOUT_MS = 16_000;
-
-/** Patience with all of it. */
-export const DHCP_TOTAL_MS = 60_000;
+/**
+ * Patience with the servers: the first try, doubled for each further one up to the longest; and
+ * with all of it.
+ */
+export const DHCP_PATIENCE = {
+  firstTimeoutMs: 1000,
+  longestTimeoutMs: 16_000,
+  totalMs: 60_000,
+} as const;
 
 /** How long a better offer is waited for, once there is one without a boot file. */
 export const DHCP_OFFER_WAIT_MS = 1000;
@@ -70,9 +73,9 @@ export function dhcp(
 class DhcpClient implements UdpHandler {
   readonly #net: NetworkInterface;
   readonly #random: () => number;
-  readonly #options: DhcpOptions;
+  readonly #options: DhcpOptions & Readonly<Record<keyof typeof DHCP_PATIENCE, number>>;
   readonly #begin: number;
-  readonly #patience: Patience;
+  readonly #deadline: number;
   #xid = 0;
   /** A REQUEST for the offer is out. */
   #requesting = false;
@@ -80,26 +83,18 @@ class DhcpClient implements UdpHandler {
   /** When to stop waiting for a better offer, in ticks. */
   #offerUntil = 0;
   /** What the server says to the REQUEST: the lease, or why not. */
-  #answer: Lease | undefined;
-  #refusal: string | undefined;
+  #answer: Lease | string | undefined;
   #badLease = '';
   /** What was tried, for the error. */
   #discovers = 0;
   #requests = 0;
-  #ignored = 0;
 
   constructor(net: NetworkInterface, random: () => number, options: DhcpOptions) {
     this.#net = net;
     this.#random = random;
-    this.#options = options;
+    this.#options = { ...DHCP_PATIENCE, ...options };
     this.#begin = net.clock.now();
-    const {
-      firstTimeoutMs: firstMs = DHCP_FIRST_TIMEOUT_MS,
-      longestTimeoutMs: longestMs = DHCP_LONGEST_TIMEOUT_MS,
-      totalMs = DHCP_TOTAL_MS,
-    } = options;
-    const deadline = this.#begin + totalMs * TICKS_PER_MS;
-    this.#patience = { firstMs, longestMs, tries: Infinity, deadline };
+    this.#deadline = this.#begin + this.#options.totalMs * TICKS_PER_MS;
   }
 
   run(): Lease {
@@ -108,51 +103,39 @@ class DhcpClient implements UdpHandler {
       // One transaction: find an offer, ask for it
       this.#xid = this.#random() | 0;
       this.#requesting = false;
-      this.#offer = this.#answer = this.#refusal = undefined;
-      if (!this.#discover()) break;
-      this.#request();
-      if (this.#answer !== undefined) return this.#configure(this.#answer);
-      const reason = this.#isAnswered ? `refused: ${quoted(this.#refusal!)}` : 'silent';
+      this.#offer = this.#answer = undefined;
+      if (!this.#retry(Infinity, () => this.#offer !== undefined)) break;
+      this.#choose();
+      this.#requesting = true;
+      this.#retry(DHCP_REQUEST_TRIES, () => this.#answer !== undefined);
+      const answer = this.#answer as Lease | string | undefined;
+      if (typeof answer === 'object') return this.#configure(answer);
+      const reason = answer === undefined ? 'silent' : `refused: ${quoted(answer)}`;
       net.log.warning('DHCP', net.name, `request ${reason}, starting again`);
-      if (net.clock.now() >= this.#patience.deadline) break;
+      if (net.clock.now() >= this.#deadline) break;
     }
     throw this.#failure();
   }
 
-  get #isAnswered(): boolean {
-    return (this.#answer ?? this.#refusal) !== undefined;
+  /** Send DISCOVERs or REQUESTs until there is what they ask for. Whether there is. */
+  #retry(tries: number, done: () => boolean): boolean {
+    return this.#net.retry({ ...this.#options, tries }, this.#deadline, () => this.#send(), done);
   }
 
-  /** Send DISCOVERs until there is an offer to take. Whether there is. */
-  #discover(): boolean {
+  /** Wait for an offer that says what to boot. Any will do at the end. */
+  #choose(): void {
     const { preferBootFile = true } = this.#options;
-    const offered = (): boolean => this.#offer !== undefined;
     const good = (): boolean => !preferBootFile || bootFileOf(this.#offer!) !== '';
-    if (!this.#net.retry(this.#patience, () => this.#send(DhcpType.DISCOVER), offered))
-      return false;
-    // Any will do at the end
-    if (!good()) this.#net.wait(Math.min(this.#offerUntil, this.#patience.deadline), good);
-    return true;
+    this.#net.wait(Math.min(this.#offerUntil, this.#deadline), good);
   }
 
-  /** Send REQUESTs for the offer until it is answered, or not. */
-  #request(): void {
-    this.#requesting = true;
-    const patience = { ...this.#patience, tries: DHCP_REQUEST_TRIES };
-    this.#net.retry(
-      patience,
-      () => this.#send(DhcpType.REQUEST),
-      () => this.#isAnswered,
-    );
-  }
-
-  #send(type: number): void {
+  #send(): void {
     const net = this.#net;
     const offer = this.#requesting ? this.#offer : undefined;
     if (offer === undefined) this.#discovers++;
     else this.#requests++;
     const length = putDhcpMessage(net.payload, net.device.address, this.#options, {
-      type,
+      type: offer === undefined ? DhcpType.DISCOVER : DhcpType.REQUEST,
       xid: this.#xid,
       secs: Math.floor((net.clock.now() - this.#begin) / TICKS_PER_SECOND),
       maxLength: Math.max(MTU_MIN, net.deviceMtu - Ipv4Header.size - UdpHeader.size),
@@ -166,33 +149,31 @@ class DhcpClient implements UdpHandler {
 
   /** The interface takes over what was granted. */
   #configure(lease: Lease): Lease {
-    const { log, name } = this.#net;
+    const net = this.#net;
     const { address, netmask, router, mtu, mtuOption, seconds } = lease;
-    Object.assign(this.#net, { address, netmask, gateway: router, mtu });
-    this.#net.progress();
+    Object.assign(net, { address, netmask, gateway: router, mtu });
+    net.progress();
     if (mtuOption !== undefined && mtuOption !== mtu)
-      log.info('DHCP', name, `MTU ${mtuOption} offered, ${mtu} used`);
+      net.log.info('DHCP', net.name, `MTU ${mtuOption} offered, ${mtu} used`);
     const way = router === 0 ? '' : ` gw ${ipv4Text(router)}`;
     const time = seconds === LEASE_INFINITE ? ', for ever' : seconds ? `, ${seconds} s` : '';
     const subnet = `${ipv4Text(address)}/${ipv4Text(netmask)}`;
-    log.info('DHCP', name, `${subnet}${way} from ${ipv4Text(lease.server)}${time}`);
+    net.log.info('DHCP', net.name, `${subnet}${way} from ${ipv4Text(lease.server)}${time}`);
     return lease;
   }
 
   #failure(): HypxeError {
     const seconds = (this.#net.clock.now() - this.#begin) / TICKS_PER_SECOND;
-    const tried =
-      `${this.#discovers} discovers, ${this.#requests} requests in ${seconds.toFixed(1)} s, ` +
-      `${this.#ignored} messages of no use`;
     const [name, text]: [ErrorName, string] =
       this.#badLease !== ''
         ? ['BadLease', this.#badLease]
-        : this.#isAnswered
-          ? ['DhcpRefused', quoted(this.#refusal!)]
+        : typeof this.#answer === 'string'
+          ? ['DhcpRefused', quoted(this.#answer)]
           : this.#requests > 0
             ? ['DhcpServerSilent', 'no acknowledgement']
             : ['NoDhcpAnswer', 'no offer'];
-    return new HypxeError(name, `${text} (${tried})`);
+    const tried = `${this.#discovers} discovers, ${this.#requests} requests`;
+    return new HypxeError(name, `${text} (${tried} in ${seconds.toFixed(1)} s)`);
   }
 
   // --- what the servers send ---
@@ -206,19 +187,16 @@ class DhcpClient implements UdpHandler {
     sourcePort: number,
   ): void {
     const { device, log, name } = this.#net;
-    if (sourcePort !== Port.DHCP_SERVER || this.#isAnswered) return;
+    if (sourcePort !== Port.DHCP_SERVER || this.#answer !== undefined) return;
     if (!isDhcpReply(buffer, offset, length, this.#xid, device.address)) return;
     const message = parseDhcpMessage(buffer, offset, length);
     const reason = typeof message === 'string' ? message : this.#take(message, source);
-    if (reason === undefined) return;
-    this.#ignored++;
-    log.warning('DHCP', name, `message of ${ipv4Text(source)} ignored: ${reason}`);
+    if (reason !== undefined)
+      log.warning('DHCP', name, `message of ${ipv4Text(source)} ignored: ${reason}`);
   }
 
   /** Nobody at the broadcast address can be unreachable. */
-  unreachable(): void {
-    this.#ignored++;
-  }
+  unreachable(): void {}
 
   /** Take an offer or an answer. Returns why it is of no use, if so. */
   #take(message: DhcpMessage, source: Ipv4Address): string | undefined {
@@ -227,7 +205,7 @@ class DhcpClient implements UdpHandler {
       const { address, server } = this.#offer!;
       if (serverOf(message, source) !== server) return 'another server';
       if (type === DhcpType.NAK) {
-        this.#refusal = optionText(message, DhcpOption.MESSAGE);
+        this.#answer = optionText(message, DhcpOption.MESSAGE);
         return undefined;
       }
       if (type !== DhcpType.ACK) return `type ${type}`;

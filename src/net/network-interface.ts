@@ -43,9 +43,6 @@ export const UDP_PORTS = 4;
 /** Frames that may arrive without any progress of the protocol above, whatever the clock says. */
 export const FLOOD_FRAMES = 1 << 22;
 
-/** Turns in a row during which the clock may stand still. */
-export const STILL_TURNS = 1 << 20;
-
 /** Takes the datagrams of one UDP port. Must not throw and must not send: it notes what it saw. */
 export interface UdpHandler {
   /** `length` bytes of payload at `offset` of `buffer`, valid only during the call. */
@@ -65,16 +62,13 @@ export interface NetworkInterfaceOptions {
   readonly arpFirstTimeoutMs?: number;
   readonly arpTries?: number;
   readonly floodFrames?: number;
-  readonly stillTurns?: number;
 }
 
 /** How often something is asked, and how long for: the first time is doubled up to the longest. */
 export interface Patience {
-  readonly firstMs: number;
-  readonly longestMs: number;
+  readonly firstTimeoutMs: number;
+  readonly longestTimeoutMs: number;
   readonly tries: number;
-  /** No try begins at or after this time, in ticks, and the last one ends there. */
-  readonly deadline: number;
 }
 
 /** Where the headers of the transmit frame begin. */
@@ -89,8 +83,6 @@ export class NetworkInterface implements FrameReceiver {
   readonly name: string;
   /** What was received and dropped, by reason. */
   readonly drops: DropCounters = {};
-  /** Frames and datagrams that the device did not take, or that had no neighbour to go to. */
-  unsent = 0;
   /** Where the payload of the next datagram is written before {@link sendUdp}. */
   readonly payload: Uint8Array;
   /** MTU of the device, at most that of Ethernet, in bytes. */
@@ -107,8 +99,6 @@ export class NetworkInterface implements FrameReceiver {
   readonly #handlers = new Map<number, UdpHandler>();
   #identification = 0;
   #frames = 0;
-  #still = 0;
-  #lastNow = -1;
 
   /**
    * Bind to a device: its frames come here until {@link detach}.
@@ -151,7 +141,7 @@ export class NetworkInterface implements FrameReceiver {
   /**
    * One turn of a wait: let time pass, take what the device has, answer ARP requests.
    *
-   * @throws HypxeError DeviceClosed, Flooded or ClockStopped: no wait outlives these.
+   * @throws HypxeError DeviceClosed or Flooded: no wait outlives these; and what the clock throws.
    */
   turn(): void {
     const { clock, device } = this;
@@ -161,15 +151,9 @@ export class NetworkInterface implements FrameReceiver {
       throw new HypxeError('DeviceClosed', `${this.name} was closed during a wait`);
     this.#arp.flush();
 
-    // End a wait that no deadline would end
-    const { floodFrames = FLOOD_FRAMES, stillTurns = STILL_TURNS } = this.#options;
-    if (this.#frames > floodFrames)
+    // End a wait whose clock is too slow for a flood; the clock itself sees to it that it moves
+    if (this.#frames > (this.#options.floodFrames ?? FLOOD_FRAMES))
       throw new HypxeError('Flooded', `${this.#frames} frames without any progress`);
-    const now = clock.now();
-    this.#still = now === this.#lastNow ? this.#still + 1 : 0;
-    this.#lastNow = now;
-    if (this.#still > stillTurns)
-      throw new HypxeError('ClockStopped', `the clock stands still at ${now}`);
   }
 
   /** Turns until `done`, at most to the time `until` in ticks. Returns whether it is done. */
@@ -181,15 +165,17 @@ export class NetworkInterface implements FrameReceiver {
     return true;
   }
 
-  /** Ask, wait for the answer, ask again. Returns whether it is done. */
-  retry(patience: Patience, ask: () => void, done: () => boolean): boolean {
-    const { tries, longestMs, deadline } = patience;
-    let timeoutMs = patience.firstMs;
-    for (let i = 0; i < tries && this.clock.now() < deadline; i++) {
+  /**
+   * Ask, wait for the answer, ask again. No try begins at or after the time `deadline`, in ticks,
+   * and the last one ends there. Returns whether it is done.
+   */
+  retry(patience: Patience, deadline: number, ask: () => void, done: () => boolean): boolean {
+    let timeoutMs = patience.firstTimeoutMs;
+    for (let i = 0; i < patience.tries && this.clock.now() < deadline; i++) {
       ask();
       const until = this.clock.now() + timeoutMs * TICKS_PER_MS;
       if (this.wait(Math.min(until, deadline), done)) return true;
-      timeoutMs = Math.min(timeoutMs * 2, longestMs);
+      timeoutMs = Math.min(timeoutMs * 2, patience.longestTimeoutMs);
     }
     return false;
   }
@@ -217,11 +203,12 @@ export class NetworkInterface implements FrameReceiver {
       );
     const { arpTries: tries = ARP_TRIES, arpFirstTimeoutMs = ARP_FIRST_TIMEOUT_MS } = this.#options;
     const patience: Patience = {
-      ...{ firstMs: arpFirstTimeoutMs, longestMs: ARP_LONGEST_TIMEOUT_MS },
-      ...{ tries, deadline: Infinity },
+      firstTimeoutMs: arpFirstTimeoutMs,
+      longestTimeoutMs: ARP_LONGEST_TIMEOUT_MS,
+      tries,
     };
     const found = (): boolean => this.#arp.find(hop) !== undefined;
-    if (!found() && !this.retry(patience, () => this.#arp.ask(hop), found)) {
+    if (!found() && !this.retry(patience, Infinity, () => this.#arp.ask(hop), found)) {
       const role = hop === destination ? '' : `, the router to ${ipv4Text(destination)}`;
       const text = `no answer to ${tries} ARP requests for ${ipv4Text(hop)}${role}`;
       throw new HypxeError('NoNeighbour', text);
@@ -251,8 +238,8 @@ export class NetworkInterface implements FrameReceiver {
   // --- sending ---
 
   /**
-   * Send `length` bytes of {@link payload}. Whether they went out; if not, it is counted, and a
-   * neighbour that is not known yet has been asked for: the caller's retries do the rest.
+   * Send `length` bytes of {@link payload}. Whether they went out; a neighbour that is not
+   * known yet has been asked for: the caller's retries do the rest.
    *
    * @throws RangeError if the datagram does not fit the MTU.
    */
@@ -268,36 +255,24 @@ export class NetworkInterface implements FrameReceiver {
     const mac = this.#isBroadcast(destination)
       ? MAC_BROADCAST
       : this.#arp.find(this.#nextHop(destination));
-    if (mac === undefined) this.refresh(destination);
-    else this.#putHeaders(mac, sourcePort, destination, destinationPort, udpLength);
-    const sent =
-      mac !== undefined && this.device.transmit(this.#frame, ETHERNET_HEADER + total) !== 'dropped';
-    if (!sent) this.unsent++;
-    return sent;
-  }
+    if (mac === undefined) {
+      this.refresh(destination);
+      return false;
+    }
 
-  /** The headers of a datagram whose payload lies behind them already. */
-  #putHeaders(
-    mac: Readonly<Uint8Array>,
-    sourcePort: number,
-    destination: Ipv4Address,
-    destinationPort: number,
-    length: number,
-  ): void {
+    // Headers in place, before the payload that lies there already
     const frame = this.#frame;
     const ip = ETHERNET_HEADER;
     putEthernetHeader(frame, mac, this.device.address, EtherType.IPV4);
+    putIpv4Header(frame, ip, total, ++this.#identification, this.address, destination);
 
-    this.#identification = (this.#identification + 1) & 0xffff;
-    const total = Ipv4Header.size + length;
-    putIpv4Header(frame, ip, total, this.#identification, this.address, destination);
-
-    // UDP. A checksum of 0 would say "none"; its other form in ones' complement is all ones
+    // A checksum of 0 would say "none"; its other form in ones' complement is all ones
     put16(frame, UDP + UdpHeader.at.source, sourcePort);
     put16(frame, UDP + UdpHeader.at.destination, destinationPort);
-    put16(frame, UDP + UdpHeader.at.length, length);
+    put16(frame, UDP + UdpHeader.at.length, udpLength);
     put16(frame, UDP + UdpHeader.at.checksum, 0);
-    put16(frame, UDP + UdpHeader.at.checksum, udpChecksum(frame, ip, UDP, length) || 0xffff);
+    put16(frame, UDP + UdpHeader.at.checksum, udpChecksum(frame, ip, UDP, udpLength) || 0xffff);
+    return this.device.transmit(frame, ETHERNET_HEADER + total) !== 'dropped';
   }
 
   // --- receiving ---

@@ -49,13 +49,13 @@ export function tftp(
   server: Ipv4Address,
   file: string,
   sink: DownloadSink,
-  options: TftpOptions = {},
+  limits: TftpOptions = {},
 ): TftpResult {
   // Options in iPXE's order, with that of RFC 7440 behind
   const room = net.mtu - Ipv4Header.size - UdpHeader.size - TFTP_HEADER;
   const largest = Math.min(room, TFTP_BLOCK_MAX);
-  const blockSize = clamp(options.blockSize ?? largest, TFTP_BLOCK_MIN, largest);
-  const windowSize = clamp(options.windowSize ?? TFTP_WINDOW, 1, TFTP_WINDOW_MAX);
+  const blockSize = clamp(limits.blockSize ?? largest, TFTP_BLOCK_MIN, largest);
+  const windowSize = clamp(limits.windowSize ?? TFTP_WINDOW, 1, TFTP_WINDOW_MAX);
   const ask: TftpValues = new Map([
     ['blksize', blockSize],
     ['tsize', 0],
@@ -67,14 +67,13 @@ export function tftp(
 
   // Ask with options, and without if the server does not want them
   net.resolve(server);
-  const port = (random() >>> 0) % PORT_COUNT;
-  const first = new Transfer(net, server, file, PORT_FIRST + port, ask, sink, options);
-  if (first.run()) return first.result;
+  const port = random() >>> 0;
+  const read = (from: number, options: TftpValues): TftpResult | undefined =>
+    new Transfer(net, server, file, PORT_FIRST + (from % PORT_COUNT), options, sink, limits).run();
+  const result = read(port, ask);
+  if (result !== undefined) return result;
   net.log.warning('TFTP', net.name, 'server refuses options, asking without');
-  const next = PORT_FIRST + ((port + 1) % PORT_COUNT);
-  const plain = new Transfer(net, server, file, next, new Map(), sink, options);
-  plain.run();
-  return plain.result;
+  return read(port + 1, new Map())!;
 }
 
 function clamp(value: number, low: number, high: number): number {

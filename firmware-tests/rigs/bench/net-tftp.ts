@@ -109,6 +109,11 @@ export class Bench {
     return tftp(this.net, () => 0xffffffff, server, 'dir/boot.bin', sink, options);
   }
 
+  /** How often a block was acknowledged. */
+  acknowledged(block: number): number {
+    return this.seen.filter(({ opcode, number }) => opcode === 4 && number === block).length;
+  }
+
   /** Opcode, number and time of what was sent, in short. */
   get course(): string[] {
     const names = ['', 'RRQ', '', '', 'ACK', 'ERROR'];

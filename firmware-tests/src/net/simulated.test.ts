@@ -23,6 +23,8 @@ const QUEUE = 256;
 interface Outcome {
   readonly result: NetbootResult;
   readonly bytes: Uint8Array;
+  /** Packets but those of DHCP that were sent again. */
+  readonly repeated: number;
   readonly ms: number;
 }
 
@@ -62,6 +64,8 @@ function bootOver(
     close: () => {},
     transmit: (frame, length): TransmitResult => {
       link.transmit(frame.slice(0, length));
+      // Past the headers: what TFTP says, as text
+      if (frame[37] !== 67) packets.push(frame.slice(42, length).join());
       return 'sent';
     },
     poll: () => {
@@ -69,6 +73,7 @@ function bootOver(
     },
   };
   const bytes = new Uint8Array(image.length);
+  const packets: string[] = [];
   const random = new Random(seed, 9);
   const result = netboot(device, {
     clock: {
@@ -87,7 +92,8 @@ function bootOver(
     },
     ...options,
   });
-  return { result, bytes, ms: clock.now / 10_000 };
+  const repeated = packets.length - new Set(packets).size;
+  return { result, bytes, repeated, ms: clock.now / 10_000 };
 }
 
 /** Whether the file that arrived is the one that was served. */
@@ -102,8 +108,7 @@ simulated('each place where a DHCP server can name the boot file', () => {
     for (const trailingNul of [false, true]) {
       const outcome = bootOver({ dhcp: { style, trailingNul } });
       assert.ok(isWhole(outcome), `${style} ${trailingNul}`);
-      assert.is(outcome.result.transfer.retransmissions, 0);
-      assert.is(outcome.result.transfer.duplicates, 0);
+      assert.is(outcome.repeated, 0);
     }
 });
 
@@ -135,7 +140,7 @@ simulated('every window and block size, at block boundaries', () => {
       const image = syntheticImage(blockSize * 20, 2);
       const outcome = bootOver({}, { tftp: { windowSize, blockSize } }, 1, image);
       assert.ok(isWhole(outcome, image), `${windowSize} ${blockSize}`);
-      assert.is(outcome.result.transfer.retransmissions, 0);
+      assert.is(outcome.repeated, 0);
     }
 });
 

@@ -68,9 +68,9 @@ refusal('other ports get error 5 and change nothing; errors of theirs get nothin
     }
     if (packet.opcode !== 5) right(packet, bench);
   });
-  const result = b.run();
+  b.run();
   assert.equal(b.sink.bytes, file);
-  assert.is(result.ignored, 3);
+  assert.ok(b.clock.ms < 500, `${b.clock.ms}`);
   const errors = b.seen.filter((packet) => packet.opcode === 5);
   assert.is(errors.length, 1);
   assert.is(errors[0]!.port, TID + 1);

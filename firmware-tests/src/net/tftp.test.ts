@@ -83,16 +83,7 @@ transfer('files of any length, with and without options', () => {
       assert.equal(b.sink.bytes, file, `${length} bytes in blocks of ${blockSize}`);
       assert.equal(b.sink.begun, [kind.tsize === true ? length : undefined]);
       const blocks = Math.floor(length / blockSize) + 1;
-      assert.equal(result, {
-        length,
-        blocks,
-        blockSize,
-        windowSize,
-        duplicates: 0,
-        gaps: 0,
-        retransmissions: 0,
-        ignored: 0,
-      });
+      assert.equal(result, { length, blocks, blockSize, windowSize });
       // One acknowledgement for each window, for the options, and for the end
       const acks = b.seen.filter((packet) => packet.opcode === 4);
       const forOptions = kind.plain === true ? 0 : 1;
@@ -122,6 +113,7 @@ transfer('block numbers wrap from 65535 to 0, with a window across it', () => {
   b.device.record = false;
   const { receiver } = b.device;
   let acked = 0;
+  let acks = 0;
   const frame = new Uint8Array(54);
   b.device.answer = (sent) => {
     if (arpTarget(sent) !== undefined)
@@ -134,6 +126,7 @@ transfer('block numbers wrap from 65535 to 0, with a window across it', () => {
       return;
     }
     acked += (at16(sent, 44) - acked) & 0xffff;
+    acks++;
     pending = true;
   };
   let pending = false;
@@ -159,7 +152,8 @@ transfer('block numbers wrap from 65535 to 0, with a window across it', () => {
   const result = b.run({ blockSize: 8, windowSize: 6 }, sink);
   assert.is(result.blocks, 65_541);
   assert.is(result.length, file.length);
-  assert.is(result.duplicates + result.gaps + result.retransmissions, 0);
+  // One for the options and for each window: no gap was seen, no timer was needed
+  assert.is(acks, 1 + Math.ceil(65_541 / 6));
   assert.ok(Buffer.from(bytes).equals(Buffer.from(file)));
 });
 

@@ -8,7 +8,7 @@
  * {@link Arp.receive}: the device is in the middle of its receive path then.
  */
 
-import { get16, get32, ipv4Text, isMac, MAC_LENGTH, put16, put32 } from './bytes.ts';
+import { get16, get32, ipv4Text, MAC_LENGTH, matches, put16, put32 } from './bytes.ts';
 import type { Ipv4Address } from './bytes.ts';
 import type { NetDevice } from './device.ts';
 import type { DropReason } from './drops.ts';
@@ -30,6 +30,11 @@ export const ARP_REPLIES_PER_TURN = 4;
 /** The broadcast address, and that of nobody. Shared: never written. */
 export const MAC_BROADCAST: Readonly<Uint8Array> = new Uint8Array(MAC_LENGTH).fill(0xff);
 const MAC_NONE: Readonly<Uint8Array> = new Uint8Array(MAC_LENGTH);
+
+/** What a packet for IPv4 over Ethernet begins with: the types of its addresses, their lengths. */
+const ARP_PREFIX: Readonly<Uint8Array> = Uint8Array.of(
+  ...[0, HARDWARE_ETHERNET, EtherType.IPV4 >>> 8, 0, MAC_LENGTH, 4],
+);
 
 /** A station of this network. */
 interface Neighbour {
@@ -63,7 +68,6 @@ export function putEthernetHeader(
 export class Arp {
   readonly #host: ArpHost;
   readonly #frame = new Uint8Array(EthernetHeader.size + ArpPacket.size);
-  readonly #packet = this.#frame.subarray(EthernetHeader.size);
   /** The oldest first. */
   readonly #neighbours: Neighbour[] = [];
   /** Who waits for an answer of ours. */
@@ -72,6 +76,7 @@ export class Arp {
 
   constructor(host: ArpHost) {
     this.#host = host;
+    this.#frame.set(ARP_PREFIX, EthernetHeader.size);
   }
 
   /** The hardware address of a neighbour, if it is known. Must not be written. */
@@ -100,15 +105,12 @@ export class Arp {
     const hardware = offset + ArpPacket.at.senderHardware;
     if (
       length < ArpPacket.size ||
-      get16(buffer, offset + ArpPacket.at.hardwareType) !== HARDWARE_ETHERNET ||
-      get16(buffer, offset + ArpPacket.at.protocolType) !== EtherType.IPV4 ||
-      buffer[offset + ArpPacket.at.hardwareLength] !== MAC_LENGTH ||
-      buffer[offset + ArpPacket.at.protocolLength] !== 4 ||
+      !matches(buffer, offset, ARP_PREFIX) ||
       (buffer[hardware]! & 1) !== 0 ||
-      isMac(buffer, hardware, MAC_NONE)
+      matches(buffer, hardware, MAC_NONE)
     )
       return 'arpMalformed';
-    if (isMac(buffer, hardware, device.address)) return 'arpForeign';
+    if (matches(buffer, hardware, device.address)) return 'arpForeign';
 
     // Learn what was asked for. A request of that neighbour tells it as well as a reply.
     const sender = get32(buffer, offset + ArpPacket.at.senderProtocol);
@@ -146,18 +148,14 @@ export class Arp {
     target: Readonly<Uint8Array>,
   ): void {
     const { device, address: ours } = this.#host;
-    const packet = this.#packet;
-    putEthernetHeader(this.#frame, destination, device.address, EtherType.ARP);
-    put16(packet, ArpPacket.at.hardwareType, HARDWARE_ETHERNET);
-    put16(packet, ArpPacket.at.protocolType, EtherType.IPV4);
-    packet[ArpPacket.at.hardwareLength] = MAC_LENGTH;
-    packet[ArpPacket.at.protocolLength] = 4;
-    put16(packet, ArpPacket.at.operation, operation);
-    packet.set(device.address, ArpPacket.at.senderHardware);
-    put32(packet, ArpPacket.at.senderProtocol, ours);
-    packet.set(target, ArpPacket.at.targetHardware);
-    put32(packet, ArpPacket.at.targetProtocol, address);
-    device.transmit(this.#frame, EthernetHeader.size + ArpPacket.size);
+    const frame = this.#frame;
+    putEthernetHeader(frame, destination, device.address, EtherType.ARP);
+    put16(frame, EthernetHeader.size + ArpPacket.at.operation, operation);
+    frame.set(device.address, EthernetHeader.size + ArpPacket.at.senderHardware);
+    put32(frame, EthernetHeader.size + ArpPacket.at.senderProtocol, ours);
+    frame.set(target, EthernetHeader.size + ArpPacket.at.targetHardware);
+    put32(frame, EthernetHeader.size + ArpPacket.at.targetProtocol, address);
+    device.transmit(frame, frame.length);
   }
 
   #neighbour(address: Ipv4Address): Neighbour | undefined {

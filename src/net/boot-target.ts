@@ -4,10 +4,11 @@
 
 import { ipv4Text, parseIpv4, quoted } from './bytes.ts';
 import type { Ipv4Address } from './bytes.ts';
+import { optionAddress, optionText } from './dhcp-message.ts';
 import { isHost } from './ipv4.ts';
 import { bootFileOf } from './lease.ts';
 import type { Lease } from './lease.ts';
-import { Port } from './protocol.ts';
+import { DhcpOption, Port } from './protocol.ts';
 import { HypxeError } from '../error.ts';
 import type { Log } from '../events.ts';
 
@@ -61,7 +62,7 @@ export function bootTarget(
 }
 
 function chooseFile(lease: Lease, log: Log, name: string): string {
-  const { bootFile } = lease;
+  const bootFile = optionText(lease.message, DhcpOption.BOOT_FILE);
   const file = bootFileOf(lease);
   if (file === '') {
     const text = 'names no boot file, neither in its header nor in option 67';
@@ -91,11 +92,12 @@ function chooseServer(lease: Lease, log: Log, name: string): Ipv4Address {
     return server;
   };
   const host = (address: Ipv4Address): Ipv4Address => (isHost(address) ? address : 0);
+  const { message } = lease;
   const server =
-    host(lease.nextServer) ||
-    named(lease.tftpServerName, 'option 66') ||
-    host(lease.tftpServerAddress) ||
-    named(lease.serverName, 'field sname') ||
+    host(message.siaddr) ||
+    named(optionText(message, DhcpOption.TFTP_SERVER_NAME), 'option 66') ||
+    host(optionAddress(message, DhcpOption.TFTP_SERVER_ADDRESS)) ||
+    named(message.sname, 'field sname') ||
     host(lease.server);
   if (server !== 0) return server;
   throw new HypxeError(

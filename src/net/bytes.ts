@@ -38,9 +38,9 @@ export function put32(bytes: Uint8Array, at: number, value: number): void {
   put16(bytes, at + 2, value);
 }
 
-/** Whether the hardware address at `at` is `mac`. */
-export function isMac(bytes: Uint8Array, at: number, mac: Readonly<Uint8Array>): boolean {
-  for (let i = 0; i < MAC_LENGTH; i++) if (bytes[at + i] !== mac[i]) return false;
+/** Whether those bytes are at `at`: a hardware address, or a constant part of a header. */
+export function matches(bytes: Uint8Array, at: number, those: Readonly<Uint8Array>): boolean {
+  for (let i = 0; i < those.length; i++) if (bytes[at + i] !== those[i]) return false;
   return true;
 }
 

@@ -2,7 +2,7 @@
 
 /** DHCP messages (RFC 2131, 2132, 3396): writing ours, reading the server's. */
 
-import { get16, get32, getText, isMac, MAC_LENGTH, put16, put32, putText } from './bytes.ts';
+import { get16, get32, getText, MAC_LENGTH, matches, put16, put32 } from './bytes.ts';
 import type { Ipv4Address } from './bytes.ts';
 import {
   DHCP_MAGIC,
@@ -28,6 +28,9 @@ export const DHCP_PARAMETERS: readonly number[] = [
 
 /** UNDI 2.1, the interface that a PXE ROM announces (RFC 4578, 2.2; iPXE sends the same). */
 const CLIENT_INTERFACE = [1, 2, 1];
+
+/** What an answer begins with: its direction, and the type and length of hardware addresses. */
+const REPLY_PREFIX = Uint8Array.of(DhcpOp.REPLY, HARDWARE_ETHERNET, MAC_LENGTH);
 
 /** Limits of options that the caller gives, so that every message fits 576 bytes. */
 export const DHCP_USER_CLASS_MAX = 64;
@@ -68,9 +71,7 @@ export function putDhcpMessage(
   // The header: no address yet, and able to take unicast before there is one, so no flag. Old
   // relays drop what is shorter than BOOTP's messages
   bytes.fill(0, 0, DHCP_SHORTEST);
-  bytes[DhcpHeader.at.op] = DhcpOp.REQUEST;
-  bytes[DhcpHeader.at.hardwareType] = HARDWARE_ETHERNET;
-  bytes[DhcpHeader.at.hardwareLength] = MAC_LENGTH;
+  bytes.set([DhcpOp.REQUEST, HARDWARE_ETHERNET, MAC_LENGTH], DhcpHeader.at.op);
   put32(bytes, DhcpHeader.at.xid, query.xid);
   put16(bytes, DhcpHeader.at.secs, Math.min(query.secs, 0xffff));
   bytes.set(address, DhcpHeader.at.chaddr);
@@ -78,37 +79,31 @@ export function putDhcpMessage(
 
   // The message, in iPXE's order
   let end: number = DhcpHeader.size;
-  const option = (code: number, value: ArrayLike<number>): void => {
-    bytes[end] = code;
-    bytes[end + 1] = value.length;
-    bytes.set(value, end + 2);
+  const option = (code: number, ...value: number[]): void => {
+    bytes.set([code, value.length, ...value], end);
     end += 2 + value.length;
   };
-  const u16 = (value: number): number[] => [value >>> 8, value & 255];
-  const u32 = (value: number): number[] => [...u16(value >>> 16), ...u16(value & 0xffff)];
-  const text = (value: string): Uint8Array => {
-    const characters = new Uint8Array(value.length);
-    putText(characters, 0, value);
-    return characters;
-  };
-  option(DhcpOption.MESSAGE_TYPE, [query.type]);
+  const u16 = (value: number): number[] => [value >>> 8, value];
+  const u32 = (value: number): number[] => [value >>> 24, value >>> 16, ...u16(value)];
+  const text = (value: string): number[] => Array.from(value, (char) => char.charCodeAt(0));
+  option(DhcpOption.MESSAGE_TYPE, query.type);
   if (query.requested !== 0) {
-    option(DhcpOption.SERVER_IDENTIFIER, u32(query.server));
-    option(DhcpOption.REQUESTED_ADDRESS, u32(query.requested));
+    option(DhcpOption.SERVER_IDENTIFIER, ...u32(query.server));
+    option(DhcpOption.REQUESTED_ADDRESS, ...u32(query.requested));
   }
 
   // Who we are, as a PXE client says it (RFC 4578)
   const { architecture = 0, userClass, uuid } = who;
   const digits = String(architecture).padStart(5, '0');
-  option(DhcpOption.MAX_MESSAGE_SIZE, u16(query.maxLength));
-  option(DhcpOption.CLIENT_ARCHITECTURE, u16(architecture));
-  option(DhcpOption.CLIENT_INTERFACE, CLIENT_INTERFACE);
-  option(DhcpOption.VENDOR_CLASS, text(`PXEClient:Arch:${digits}:UNDI:002001`));
+  option(DhcpOption.MAX_MESSAGE_SIZE, ...u16(query.maxLength));
+  option(DhcpOption.CLIENT_ARCHITECTURE, ...u16(architecture));
+  option(DhcpOption.CLIENT_INTERFACE, ...CLIENT_INTERFACE);
+  option(DhcpOption.VENDOR_CLASS, ...text(`PXEClient:Arch:${digits}:UNDI:002001`));
   if (userClass !== undefined)
-    option(DhcpOption.USER_CLASS, text(userClass.slice(0, DHCP_USER_CLASS_MAX)));
-  option(DhcpOption.PARAMETER_LIST, DHCP_PARAMETERS);
-  option(DhcpOption.CLIENT_IDENTIFIER, [HARDWARE_ETHERNET, ...address]);
-  if (uuid !== undefined) option(DhcpOption.CLIENT_UUID, [0, ...uuid]);
+    option(DhcpOption.USER_CLASS, ...text(userClass.slice(0, DHCP_USER_CLASS_MAX)));
+  option(DhcpOption.PARAMETER_LIST, ...DHCP_PARAMETERS);
+  option(DhcpOption.CLIENT_IDENTIFIER, HARDWARE_ETHERNET, ...address);
+  if (uuid !== undefined) option(DhcpOption.CLIENT_UUID, 0, ...uuid);
   bytes[end++] = DhcpOption.END;
   return Math.max(end, DHCP_SHORTEST);
 }
@@ -135,11 +130,9 @@ export function isDhcpReply(
 ): boolean {
   return (
     length >= DhcpHeader.size &&
-    bytes[offset + DhcpHeader.at.op] === DhcpOp.REPLY &&
-    bytes[offset + DhcpHeader.at.hardwareType] === HARDWARE_ETHERNET &&
-    bytes[offset + DhcpHeader.at.hardwareLength] === MAC_LENGTH &&
+    matches(bytes, offset + DhcpHeader.at.op, REPLY_PREFIX) &&
     get32(bytes, offset + DhcpHeader.at.xid) === xid &&
-    isMac(bytes, offset + DhcpHeader.at.chaddr, address) &&
+    matches(bytes, offset + DhcpHeader.at.chaddr, address) &&
     get32(bytes, offset + DhcpHeader.at.magic) === DHCP_MAGIC
   );
 }

@@ -8,7 +8,13 @@
 
 import { ipv4Text, IPV4_BROADCAST, quoted } from './bytes.ts';
 import type { Ipv4Address } from './bytes.ts';
-import { isDhcpReply, optionText, parseDhcpMessage, putDhcpMessage } from './dhcp-message.ts';
+import {
+  isDhcpReply,
+  optionNumber,
+  optionText,
+  parseDhcpMessage,
+  putDhcpMessage,
+} from './dhcp-message.ts';
 import type { DhcpIdentity, DhcpMessage } from './dhcp-message.ts';
 import { bootFileOf, LEASE_INFINITE, leaseOf, serverOf } from './lease.ts';
 import type { Lease } from './lease.ts';
@@ -150,7 +156,9 @@ class DhcpClient implements UdpHandler {
   /** The interface takes over what was granted. */
   #configure(lease: Lease): Lease {
     const net = this.#net;
-    const { address, netmask, router, mtu, mtuOption, seconds } = lease;
+    const { address, netmask, router, mtu, message } = lease;
+    const mtuOption = optionNumber(message, DhcpOption.MTU);
+    const seconds = optionNumber(message, DhcpOption.LEASE_TIME);
     Object.assign(net, { address, netmask, gateway: router, mtu });
     net.progress();
     if (mtuOption !== undefined && mtuOption !== mtu)

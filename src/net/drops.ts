@@ -15,16 +15,8 @@ export type DropReason =
   | 'arpForeign'
   /** More ARP requests for our address in one turn than are answered. */
   | 'arpFlood'
-  /** Frame shorter than an IPv4 header. */
-  | 'ipShort'
-  /** IP version is not 4. */
-  | 'ipVersion'
-  /** IPv4 header length out of range. */
-  | 'ipHeaderLength'
-  /** IPv4 total length out of range. */
-  | 'ipTotalLength'
-  /** IPv4 header checksum wrong. */
-  | 'ipChecksum'
+  /** IP version is not 4, a length out of range, or the header checksum wrong. */
+  | 'ipMalformed'
   /** IPv4 fragment: not reassembled. */
   | 'ipFragment'
   /** IPv4 source is ours, broadcast or multicast. */
@@ -33,12 +25,10 @@ export type DropReason =
   | 'ipForeign'
   /** Neither UDP nor an ICMP message that concerns us. */
   | 'ipProtocol'
-  /** ICMP message short, or its checksum wrong. */
+  /** ICMP message short, or a checksum wrong. */
   | 'icmpMalformed'
-  /** UDP length out of range. */
-  | 'udpLength'
-  /** UDP checksum wrong. */
-  | 'udpChecksum'
+  /** UDP length out of range, or its checksum wrong. */
+  | 'udpMalformed'
   /** UDP port that nobody listens on. */
   | 'udpPort';
 

@@ -28,19 +28,19 @@ export function unreachableDatagram(
   length: number,
   ours: Ipv4Address,
 ): number | DropReason {
-  if (length < IcmpHeader.size || checksum(sum16(buffer, icmp, length, 0)) !== 0)
-    return 'icmpMalformed';
-  const type = buffer[icmp + IcmpHeader.at.type];
-  const code = buffer[icmp + IcmpHeader.at.code];
-  if (type !== ICMP_UNREACHABLE || code !== ICMP_PORT_UNREACHABLE) return 'ipProtocol';
-
   // The header of the datagram and its first eight bytes come back
   const ip = icmp + IcmpHeader.size;
   const available = length - IcmpHeader.size;
-  if (available < Ipv4Header.size) return 'icmpMalformed';
+  if (available < Ipv4Header.size || checksum(sum16(buffer, icmp, length, 0)) !== 0)
+    return 'icmpMalformed';
+  if (
+    buffer[icmp + IcmpHeader.at.type] !== ICMP_UNREACHABLE ||
+    buffer[icmp + IcmpHeader.at.code] !== ICMP_PORT_UNREACHABLE ||
+    buffer[ip + Ipv4Header.at.protocol] !== IpProtocol.UDP ||
+    get32(buffer, ip + Ipv4Header.at.source) !== ours
+  )
+    return 'ipProtocol';
   const header = headerLength(buffer, ip);
-  if (header < Ipv4Header.size || header + UdpHeader.size > available) return 'icmpMalformed';
-  const isUdp = buffer[ip + Ipv4Header.at.protocol] === IpProtocol.UDP;
-  const isOurs = get32(buffer, ip + Ipv4Header.at.source) === ours;
-  return isUdp && isOurs ? ip : 'ipProtocol';
+  const isWhole = header >= Ipv4Header.size && header + UdpHeader.size <= available;
+  return isWhole ? ip : 'icmpMalformed';
 }

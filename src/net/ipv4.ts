@@ -24,13 +24,16 @@ export function headerLength(buffer: Uint8Array, ip: number): number {
  * total length are padding; the time to live does not concern the last host.
  */
 export function checkIpv4(buffer: Uint8Array, ip: number, length: number): DropReason | undefined {
-  if (length < Ipv4Header.size) return 'ipShort';
-  if (buffer[ip + Ipv4Header.at.versionLength]! >>> 4 !== 4) return 'ipVersion';
   const header = headerLength(buffer, ip);
-  if (header < Ipv4Header.size || header > length) return 'ipHeaderLength';
   const total = get16(buffer, ip + Ipv4Header.at.totalLength);
-  if (total < header || total > length) return 'ipTotalLength';
-  if (checksum(sum16(buffer, ip, header, 0)) !== 0) return 'ipChecksum';
+  if (
+    buffer[ip + Ipv4Header.at.versionLength]! >>> 4 !== 4 ||
+    header < Ipv4Header.size ||
+    total < header ||
+    total > length ||
+    checksum(sum16(buffer, ip, header, 0)) !== 0
+  )
+    return 'ipMalformed';
   const fragment = get16(buffer, ip + Ipv4Header.at.fragment) & IPV4_FRAGMENT_MASK;
   return fragment === 0 ? undefined : 'ipFragment';
 }

@@ -20,21 +20,10 @@ export interface Lease {
   readonly router: Ipv4Address;
   /** The DHCP server: its identifier, or where the message came from if it has none. */
   readonly server: Ipv4Address;
-  /** Seconds, {@link LEASE_INFINITE}, or undefined if the server has not said. */
-  readonly seconds: number | undefined;
-  /** MTU option (26) as the server sent it, or undefined. */
-  readonly mtuOption: number | undefined;
   /** MTU to use, in bytes: the option within 576 and what the device can do. */
   readonly mtu: number;
-  /** Header field siaddr: the next server, or 0. */
-  readonly nextServer: Ipv4Address;
-  /** Header fields, '' if empty. */
-  readonly serverName: string;
-  readonly file: string;
-  /** Options 66 and 67, '' if absent, and the first address of option 150, or 0. */
-  readonly tftpServerName: string;
-  readonly bootFile: string;
-  readonly tftpServerAddress: Ipv4Address;
+  /** All of it: what to boot, and for how long the lease is. */
+  readonly message: DhcpMessage;
 }
 
 /** Read a lease. Returns what is wrong with it as text, if something is. */
@@ -57,24 +46,9 @@ export function leaseOf(
   const router = optionAddress(message, DhcpOption.ROUTER);
   if (router !== 0 && (!isHost(router) || router === address))
     return `${ipv4Text(router)} cannot be a router`;
-  const mtuOption = optionNumber(message, DhcpOption.MTU);
-  const mtu = Math.min(Math.max(mtuOption ?? deviceMtu, MTU_MIN), deviceMtu);
-
-  return {
-    address,
-    netmask,
-    router,
-    server: serverOf(message, source),
-    seconds: optionNumber(message, DhcpOption.LEASE_TIME),
-    mtuOption,
-    mtu,
-    nextServer: message.siaddr,
-    serverName: message.sname,
-    file: message.file,
-    tftpServerName: optionText(message, DhcpOption.TFTP_SERVER_NAME),
-    bootFile: optionText(message, DhcpOption.BOOT_FILE),
-    tftpServerAddress: optionAddress(message, DhcpOption.TFTP_SERVER_ADDRESS),
-  };
+  const asked = optionNumber(message, DhcpOption.MTU) ?? deviceMtu;
+  const mtu = Math.min(Math.max(asked, MTU_MIN), deviceMtu);
+  return { address, netmask, router, server: serverOf(message, source), mtu, message };
 }
 
 /** Who sent a message: the server's identifier, or where the message came from if it has none. */
@@ -84,5 +58,5 @@ export function serverOf(message: DhcpMessage, source: Ipv4Address): Ipv4Address
 
 /** What a lease says to boot, or ''. iPXE takes the header field first, too. */
 export function bootFileOf(lease: Lease): string {
-  return lease.file || lease.bootFile;
+  return lease.message.file || optionText(lease.message, DhcpOption.BOOT_FILE);
 }

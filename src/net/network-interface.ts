@@ -10,7 +10,7 @@
  */
 
 import { Arp, MAC_BROADCAST, putEthernetHeader } from './arp.ts';
-import { get16, get32, ipv4Text, IPV4_BROADCAST, isMac, macText, put16 } from './bytes.ts';
+import { get16, get32, ipv4Text, IPV4_BROADCAST, macText, matches, put16 } from './bytes.ts';
 import type { Ipv4Address } from './bytes.ts';
 import { ETHERNET_HEADER } from './device.ts';
 import type { FrameReceiver, NetDevice } from './device.ts';
@@ -288,8 +288,8 @@ export class NetworkInterface implements FrameReceiver {
     if (length < ETHERNET_HEADER) return 'frameShort';
     const destination = offset + EthernetHeader.at.destination;
     if (
-      !isMac(buffer, destination, this.device.address) &&
-      !isMac(buffer, destination, MAC_BROADCAST)
+      !matches(buffer, destination, this.device.address) &&
+      !matches(buffer, destination, MAC_BROADCAST)
     )
       return 'frameForeign';
     const type = get16(buffer, offset + EthernetHeader.at.type);
@@ -328,11 +328,14 @@ export class NetworkInterface implements FrameReceiver {
     length: number,
   ): DropReason | undefined {
     const udp = ip + header;
-    if (length < UdpHeader.size) return 'udpLength';
     const own = get16(buffer, udp + UdpHeader.at.length);
-    if (own < UdpHeader.size || own > length) return 'udpLength';
     const hasChecksum = get16(buffer, udp + UdpHeader.at.checksum) !== 0;
-    if (hasChecksum && udpChecksum(buffer, ip, udp, own) !== 0) return 'udpChecksum';
+    if (
+      own < UdpHeader.size ||
+      own > length ||
+      (hasChecksum && udpChecksum(buffer, ip, udp, own) !== 0)
+    )
+      return 'udpMalformed';
     const handler = this.#handlers.get(get16(buffer, udp + UdpHeader.at.destination));
     if (handler === undefined) return 'udpPort';
     handler.datagram(

@@ -17,6 +17,7 @@ import {
 } from '../../rigs/net-peer.ts';
 import type { Reply } from '../../rigs/net-peer.ts';
 import { ipv4Text } from '../../../src/net/bytes.ts';
+import { optionText } from '../../../src/net/dhcp-message.ts';
 import { DISCOVER, OFFER, REQUEST, ACK, NAK, Bench, server } from '../../rigs/bench/net-dhcp.ts';
 import type { Query } from '../../rigs/bench/net-dhcp.ts';
 
@@ -67,7 +68,7 @@ messages('REQUEST names the offer and its server, in the same transaction', () =
   const configured = [net.address, net.netmask, net.gateway].map(ipv4Text);
   assert.equal(configured, ['10.0.0.50', '255.255.255.0', '10.0.0.254']);
   assert.is(net.mtu, 1500);
-  assert.is(lease.seconds, 3600);
+  assert.match(b.lines.at(-1)!, /gw 10\.0\.0\.254 from 10\.0\.0\.1, 3600 s$/);
   assert.is(ipv4Text(lease.server), '10.0.0.1');
 });
 
@@ -82,10 +83,11 @@ messages('options split, in file and in sname (52), and without END', () => {
     }),
   );
   const lease = b.run();
-  assert.is(lease.bootFile, 'a/b/c');
-  assert.is(lease.file, '');
-  assert.is(lease.serverName, '');
-  assert.is(lease.tftpServerName, '10.0.0.9');
+  const { message } = lease;
+  assert.is(optionText(message, 67), 'a/b/c');
+  assert.is(message.file, '');
+  assert.is(message.sname, '');
+  assert.is(optionText(message, 66), '10.0.0.9');
 });
 
 messages('messages that are not for us, and broken ones, are ignored', () => {
@@ -140,7 +142,7 @@ messages('a lease without mask gets that of its class, one without server the se
   assert.is(ipv4Text(lease.netmask), '255.255.255.0');
   assert.is(ipv4Text(lease.server), '10.0.0.1');
   assert.is(lease.router, 0);
-  assert.is(lease.seconds, undefined);
+  assert.match(b.lines.at(-1)!, /192\.168\.4\.4\/255\.255\.255\.0 from 10\.0\.0\.1$/);
 });
 
 messages.run();

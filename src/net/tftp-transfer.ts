@@ -79,7 +79,7 @@ export class Transfer implements UdpHandler {
   #size: number | undefined;
   /** The number of the block that comes next. */
   #expected = 1;
-  /** The block that was acknowledged last, and whether the request or the next one is to be sent. */
+  /** The block acknowledged last; and whether the request or the next block is to be sent. */
   #acknowledged = 0;
   #due = true;
   #gapTold = false;

@@ -2,25 +2,15 @@
 
 /** What somebody adds to the bus who is more than firmware: asked where it plugs in. */
 
-import type { VmbusChannel } from './channel.ts';
-import type { ChannelSizes, VmbusDevice } from './device.ts';
+import type { DevicePart } from './device.ts';
 import type { Offer } from './offer.ts';
 
 /** Plugged in before the bus is probed. A part has what it wants of this. */
-export interface BusPart {
+export interface BusPart extends DevicePart {
   /** The connection is about to be set up. @throws HypxeError with nothing touched */
   settingUp?(): void;
   /** The connection is torn down. */
   tornDown?(): void;
-  /**
-   * An OPEN_CHANNEL has been made: change what it says.
-   *
-   * @param words of the message behind its header, without the user data
-   * @param ring guest physical address of the control page of the outbound ring
-   */
-  opening?(words: number[], device: VmbusDevice, sizes: ChannelSizes, ring: number): void;
-  /** The host has opened a channel. */
-  opened?(channel: VmbusChannel, sizes: ChannelSizes): void;
   /**
    * The host offers a channel outside of the enumeration, or a sub-channel.
    *

@@ -6,10 +6,11 @@
  */
 
 import type { ErrorName } from '../error.ts';
+import type { Log } from '../events.ts';
 import { HvStatus } from '../hyperv/protocol.ts';
 import { PAGE_SHIFT, PAGE_SIZE } from '../machine.ts';
 import { hex } from '../wire.ts';
-import type { VmbusDevice } from './device.ts';
+import type { VmbusConnection } from './connection.ts';
 import type { Offer } from './offer.ts';
 import { newPacket, readHeader, readRanges, type Packet } from './packet.ts';
 import { COMPLETION_REQUESTED, PacketFooter, PacketHeader, PacketType } from './protocol.ts';
@@ -58,6 +59,14 @@ export interface ChannelPart {
   drain(max: number, stop?: () => boolean): number;
 }
 
+/** Whose channel it is: the device. */
+export interface ChannelOwner {
+  readonly offer: Offer;
+  readonly name: string;
+  readonly log: Log;
+  readonly connection: VmbusConnection;
+}
+
 export class VmbusChannel {
   /** The offer that was accepted: number, monitor, connection ID of the channel's events. */
   readonly offer: Offer;
@@ -70,7 +79,7 @@ export class VmbusChannel {
   broken: ErrorName | undefined;
   /** Plugged in once the channel is open. */
   part: ChannelPart | undefined;
-  readonly #device: VmbusDevice;
+  readonly #device: ChannelOwner;
   readonly #packet: Packet;
   /** Header words of a packet under construction. */
   readonly #words: number[] = [];
@@ -83,7 +92,7 @@ export class VmbusChannel {
    * @param packetLength longest packet that is accepted, footer included
    */
   constructor(
-    device: VmbusDevice,
+    device: ChannelOwner,
     handler: ChannelHandler,
     out: OutboundRing,
     into: InboundRing,

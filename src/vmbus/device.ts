@@ -10,8 +10,6 @@ import type { Log } from '../events.ts';
 import { PAGE_SIZE } from '../machine.ts';
 import type { Region, SharedMemory } from '../memory/shared-memory.ts';
 import { hex } from '../wire.ts';
-import type { DriverInstance } from './bus-driver.ts';
-import type { BusPart } from './bus-part.ts';
 import { VmbusChannel, type ChannelHandler } from './channel.ts';
 import type { VmbusConnection } from './connection.ts';
 import type { Gpadl, GpadlTable } from './gpadl.ts';
@@ -30,13 +28,43 @@ export interface ChannelSizes {
   readonly packets?: Region | undefined;
 }
 
+/** What a part of the bus adds where a channel is opened. */
+export interface DevicePart {
+  /**
+   * An OPEN_CHANNEL has been made: change what it says.
+   *
+   * @param words of the message behind its header, without the user data
+   * @param ring guest physical address of the control page of the outbound ring
+   */
+  opening?(words: number[], device: VmbusDevice, sizes: ChannelSizes, ring: number): void;
+  /** The host has opened a channel. */
+  opened?(channel: VmbusChannel, sizes: ChannelSizes): void;
+}
+
+/** A driver bound to a device. */
+export interface DriverInstance {
+  /** The connection was lost and made anew: start again. @throws HypxeError */
+  reset(): void;
+  /** Let go of the device. Never throws. */
+  remove(): void;
+  /** The host has taken the device away: let go of it. Never throws. */
+  rescinded(): void;
+  /**
+   * The connection is gone for good, and with it channels and GPADLs: forget the device without a
+   * word to the host. Never throws.
+   *
+   * @param letGo whether the host has said that it let go of all memory
+   */
+  abandoned?(letGo: boolean): void;
+}
+
 /** What all devices of a bus have in common: the bus. */
 export interface DeviceContext {
   readonly connection: VmbusConnection;
   readonly gpadls: GpadlTable;
   /** Number that an OPEN_CHANNEL and its answer are known by, for a channel. */
   readonly openId: (channel: number) => number;
-  readonly part: BusPart | undefined;
+  readonly part: DevicePart | undefined;
 }
 
 export class VmbusDevice {

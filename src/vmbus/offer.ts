@@ -3,7 +3,6 @@
 /** An offer of the host, copied out of its message. */
 
 import { guidText } from '../wire.ts';
-import type { ControlMessage } from './connection.ts';
 import { OfferChannel } from './protocol.ts';
 
 export interface Offer {
@@ -19,7 +18,13 @@ export interface Offer {
 }
 
 /** Read an OFFER_CHANNEL. The message must be long enough. */
-export function readOffer({ bytes, view }: ControlMessage): Offer {
+export function readOffer({
+  bytes,
+  view,
+}: {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+}): Offer {
   const monitored = bytes[OfferChannel.at.monitored] !== 0;
   return {
     interfaceId: guidText(bytes, OfferChannel.at.interfaceId),

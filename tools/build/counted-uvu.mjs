@@ -82,7 +82,7 @@ const hook = (key) =>
     each: (/** @type {Callback} */ callback) => ofFile()[key].each(callback),
   });
 
-/** The suite without a name. uvu has one for all files, where one file's tests get into the next. */
+/** The suite without a name: uvu's own is one for all files, and keeps tests for the next. */
 export const test = Object.assign(
   (/** @type {string} */ name, /** @type {never} */ handler) => ofFile()(name, handler),
   {

@@ -38,7 +38,7 @@ import { EnvironmentError, UsageError } from '../usage.ts';
 
 /** What a boot tells while it runs. */
 export interface BootListener {
-  /** The firmware's module is being loaded, and has been: from now on the time is the firmware's. */
+  /** The firmware's module is being loaded; it has been, and the time is the firmware's. */
   phase(phase: 'loading' | 'running'): void;
   firmware(event: FirmwareEvent, now: number): void;
 }

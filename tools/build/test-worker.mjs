@@ -5,7 +5,7 @@
  * suites and answers with a {@link Report}.
  */
 
-import { readFileSync } from 'node:fs';
+import module from 'node:module';
 import { pathToFileURL } from 'node:url';
 
 /**
@@ -32,6 +32,16 @@ const uvu = /** @type {{ UVU_DEFER: number, UVU_INDEX: number, UVU_QUEUE: Queued
   /** @type {unknown} */ (globalThis)
 );
 
+module.register('./uvu-hook.mjs', import.meta.url);
+/** The same one that the tests get. @type {typeof import('./counted-uvu.mjs')} */
+const { beginFile, neverRun } = await import('./counted-uvu.mjs');
+
+/** Longest wait in ms for what a file has left running: timers that fire when it is over. */
+const REST_MAX_MS = 250;
+
+/** How often is looked whether any of it is left, in ms. */
+const REST_STEP_MS = 10;
+
 /** Lines of a stack trace that say nothing about the failure. */
 const FRAMES_OF_THE_RUNNER = /^ *at .*(?:node_modules\/uvu\/|tools\/build\/test-worker).*\n/gm;
 
@@ -52,6 +62,7 @@ async function runFile(file) {
   uvu.UVU_DEFER = 1;
   uvu.UVU_INDEX = 0;
   uvu.UVU_QUEUE = [[]];
+  beginFile();
   try {
     await import(pathToFileURL(file).href);
     for (const runSuite of uvu.UVU_QUEUE[0] ?? []) {
@@ -65,10 +76,11 @@ async function runFile(file) {
       if (total === 0) report.problems.push('a suite has no test');
     }
     if (report.passed + report.failed === 0) report.problems.push('no test was registered');
-    report.problems.push(...forgottenSuites(file));
+    report.problems.push(...neverRun());
   } catch (error) {
-    report.problems.push(error instanceof Error ? String(error.stack) : String(error));
+    report.problems.push(stackOf(error));
   }
+  report.problems.push(...(await strayErrors()));
 
   const text = printed();
   report.output = failures === '' ? text : failures.replaceAll(FRAMES_OF_THE_RUNNER, '');
@@ -77,15 +89,27 @@ async function runFile(file) {
 }
 
 /**
- * Suites that the file makes and never runs: uvu does not know of them.
- *
- * @param {string} file
+ * What is thrown behind the back of the tests: in promises that nobody awaits, in timers. Looks at
+ * least one turn of the event loop, and while there are timers a little longer.
  */
-function forgottenSuites(file) {
-  const source = readFileSync(file, 'utf8');
-  return [...source.matchAll(/^(?:const|let|var)\s+([\w$]+)\s*=\s*suite\b/gm)]
-    .filter(([, name]) => !source.includes(`\n${name}.run(`))
-    .map(([, name]) => `suite ${name} is never run: ${name}.run() is missing`);
+async function strayErrors() {
+  /** @type {string[]} */
+  const errors = [];
+  const note = (/** @type {unknown} */ error) =>
+    void errors.push(`thrown when the tests were over: ${stackOf(error)}`);
+  process.on('unhandledRejection', note).on('uncaughtException', note);
+  const end = performance.now() + REST_MAX_MS;
+  do {
+    await new Promise((done) => void setTimeout(done, REST_STEP_MS));
+    await new Promise((done) => void setImmediate(done));
+  } while (performance.now() < end && process.getActiveResourcesInfo().includes('Timeout'));
+  process.off('unhandledRejection', note).off('uncaughtException', note);
+  return errors;
+}
+
+/** @param {unknown} error */
+function stackOf(error) {
+  return error instanceof Error ? String(error.stack) : String(error);
 }
 
 /** Collect what is printed from now on; the function that is returned ends that. */

@@ -63,3 +63,13 @@ export function forbiddenRoom(from, target) {
   }
   return otherFloor < floor ? undefined : `${room} must not know ${other}`;
 }
+
+/**
+ * Whether the tables have a room.
+ *
+ * @param {string} name
+ * @param {boolean} [inside] of the simulator
+ */
+export function isRoom(name, inside = false) {
+  return (inside ? SIMULATOR : TOOLS).some((rooms) => rooms.includes(name));
+}

@@ -42,12 +42,30 @@ const DRIVER = /^src\/driver\.ts$/;
 /** The entries: all other files at the top of `src/`. */
 const TOP = /^src\/[a-z0-9-]+\.ts$/;
 
+/**
+ * Files that import what only a run knows: the firmware that somebody brings, a test, what was
+ * built just now. Elsewhere an import names its file, or no wall would see it.
+ */
+const LOADERS = new Set([
+  ...['tools/command/boot/boot-run.ts', 'tools/command/replay/replay-worker.ts'],
+  ...['tools/explore/explore-worker.ts', 'tools/bench/cli.ts'],
+  ...['tools/build/fold-protocol.mjs', 'tools/build/test-worker.mjs'],
+]);
+
+/** A file that is taken without an import. */
+const REFERENCE = /^\s*\/\/\/\s*<reference\b/;
+
 /** Packages that a part may import, besides Node's own modules where those are allowed. */
 const PACKAGES = {
   tests: /^(?:uvu|uvu\/assert|esbuild|quickjs-wasi)$/,
   build: /^(?:uvu|esbuild|terser)$/,
   bench: /^esbuild$/,
 };
+
+/** Whether a folder of `src/` is in the tables. @param {string} name */
+export function isLayer(name) {
+  return name === 'boot' || (name !== 'base' && name in LAYERS);
+}
 
 /** @param {string} path @returns {string | undefined} */
 function layerOf(path) {
@@ -67,6 +85,9 @@ function layerOf(path) {
 export function forbiddenImport(from, specifier) {
   if (!specifier.startsWith('.')) return forbiddenPackage(from, specifier);
   const target = importTarget(from, specifier);
+  if (!/\.(?:ts|mjs|json)$/.test(target) && !target.startsWith('dist/')) {
+    return 'write the name of the file, with .ts or .mjs';
+  }
   if (target.endsWith('.test.ts')) return 'nothing imports a test';
 
   if (from.startsWith('src/')) {
@@ -112,8 +133,34 @@ function forbiddenPackage(from, specifier) {
  * @returns {Remark[]}
  */
 export function importWalls(file) {
-  return importsOf(file).flatMap(({ specifier, line }) => {
+  const named = importsOf(file).flatMap(({ specifier, line }) => {
     const reason = forbiddenImport(file.path, specifier);
     return reason === undefined ? [] : [{ line, text: `imports ${specifier}: ${reason}` }];
   });
+  return [...named, ...otherImports(file)];
+}
+
+/**
+ * Ways to take another file that no wall sees: imports whose name is computed, `import x =
+ * require()`, references in comments.
+ *
+ * @param {SourceFile} file
+ * @returns {Remark[]}
+ */
+function otherImports({ path, lines, tokens }) {
+  const computed = /^(?:src|tools)\//.test(path) && !LOADERS.has(path);
+  const found = tokens.flatMap(({ kind, text, line }, i) => {
+    if (kind !== 'word' || text !== 'import' || tokens[i - 1]?.text === '.') return [];
+    if (tokens[i + 2]?.text === '=' && tokens[i + 3]?.text === 'require') {
+      return [{ line, text: 'import = require(): write import … from' }];
+    }
+    const name = tokens[i + 2];
+    const literal = name?.kind === 'string' && /^[),]$/.test(tokens[i + 3]?.text ?? '');
+    if (!computed || tokens[i + 1]?.text !== '(' || literal) return [];
+    return [{ line, text: 'imports what is computed: name the file (see LOADERS)' }];
+  });
+  const references = lines.flatMap((line, i) =>
+    REFERENCE.test(line) ? [{ line: i + 1, text: '/// <reference: import it' }] : [],
+  );
+  return [...found, ...references];
 }

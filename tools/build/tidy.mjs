@@ -17,6 +17,7 @@ import { join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isMain } from './is-main.mjs';
 import { sourceFile } from './source-file.mjs';
+import { unknownKinds } from './tidy-kinds.mjs';
 import { checkSource } from './tidy-rules.mjs';
 import { importCircles, looseFiles } from './tidy-tree.mjs';
 
@@ -33,7 +34,7 @@ const AT_THE_TOP = [
 ];
 
 /** Files that are code or text of the project; the golden data are others' and stay as they are. */
-const CHECKED = /\.(?:ts|mjs|js|json|md|sh)$/;
+const CHECKED = /\.(?:ts|mjs|js|json|md|sh|lua)$/;
 const GOLDEN = 'firmware-tests/golden/';
 
 /**
@@ -43,6 +44,7 @@ const GOLDEN = 'firmware-tests/golden/';
  * @returns {Finding[]}
  */
 export function checkTree(root = ROOT) {
+  const all = [];
   const paths = [];
   const files = [];
   for (const house of HOUSES) {
@@ -50,7 +52,10 @@ export function checkTree(root = ROOT) {
     for (const entry of readdirSync(join(root, house), { recursive: true, withFileTypes: true })) {
       const file = join(entry.parentPath ?? entry.path, entry.name);
       const path = relative(root, file).split(sep).join('/');
-      if (!entry.isFile() || entry.name.startsWith('.') || path.startsWith(GOLDEN)) continue;
+      if (entry.isDirectory()) continue;
+      // A link has the name of one file and the contents of another
+      all.push(entry.isFile() ? path : `${path} (no file)`);
+      if (!entry.isFile() || path.startsWith(GOLDEN)) continue;
       paths.push(path);
       if (!CHECKED.test(path)) continue;
       files.push(sourceFile(path, readFileSync(file, 'utf8')));
@@ -58,6 +63,7 @@ export function checkTree(root = ROOT) {
   }
   const findings = [
     ...atTheTop(root),
+    ...unknownKinds(all),
     ...looseFiles(paths),
     ...importCircles(files),
     ...files.flatMap(checkSource),

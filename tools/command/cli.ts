@@ -9,7 +9,7 @@ import { exploreCommand } from './explore/explore-command.ts';
 import { hostsCommand } from './hosts-command.ts';
 import { replayCommand } from './replay/replay-command.ts';
 import { scenariosCommand } from './scenarios-command.ts';
-import type { Terminal } from './terminal.ts';
+import { printable, type Terminal } from './terminal.ts';
 import {
   EXIT_HELP,
   EnvironmentError,
@@ -71,9 +71,10 @@ const interrupt = new AbortController();
 // Once: a second Ctrl-C ends at once what does not finish
 process.once('SIGINT', () => interrupt.abort());
 
+/** What is printed may come from files and guests, all of it. */
 const terminal: Terminal = {
-  out: (text) => void process.stdout.write(text),
-  error: (text) => void process.stderr.write(text),
+  out: (text) => void process.stdout.write(printable(text)),
+  error: (text) => void process.stderr.write(printable(text)),
   interrupt: interrupt.signal,
 };
 
@@ -118,12 +119,20 @@ async function run([command, ...rest]: readonly string[]): Promise<ExitCode> {
     case undefined:
       throw new UsageError('NoCommand', 'no command given', 'See hypxe --help.');
     default:
+      if (command.startsWith('-')) throw unknownOption(command);
       throw new UsageError(
         'UnknownCommand',
         `there is no command ${quoted(command)}`,
         didYouMean(command, COMMANDS),
       );
   }
+}
+
+/** An option in front of the command, or without one. */
+function unknownOption(option: string): UsageError {
+  const otherwise = 'Options stand behind a command; see hypxe --help.';
+  const advice = didYouMean(option, ['--version', '--help'], otherwise);
+  return new UsageError('BadOption', `there is no option ${quoted(option)}`, advice);
 }
 
 function version(): string {

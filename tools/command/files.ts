@@ -3,7 +3,7 @@
 /** Files that a command reads: each failure says which file, why, and what to do. */
 
 import * as fs from 'node:fs';
-import { EnvironmentError, UsageError } from './usage.ts';
+import { CommandError, EnvironmentError, UsageError } from './usage.ts';
 
 /**
  * Size of a file that can be read, in bytes.
@@ -30,31 +30,94 @@ export function requireDirectory(directory: string, advice: string): void {
   throw new UsageError('NoDirectory', `${directory} is no directory`, advice);
 }
 
+/** Longest time in which nothing comes out of a pipe, in ms: then nobody writes to it. */
+const SILENCE_MAX_MS = 10_000;
+
+/** How often a pipe that is empty is asked again, in ms. */
+const SILENCE_STEP_MS = 20;
+
+/** Bytes that are asked for at once. */
+const CHUNK = 1 << 16;
+
+/** The text of a file, or of a pipe, of at most `most` bytes. See {@link readBytes}. */
+export function readText(file: string, most: number, silenceMs?: number): string {
+  return String(readBytes(file, most, silenceMs));
+}
+
 /**
- * The text of a file, or of a pipe, of at most `most` bytes.
+ * The contents of a file, a device or a pipe. The limit holds for what is read, not for what the
+ * file system says: a device and a pipe have no size, and a file may grow meanwhile.
  *
- * @throws EnvironmentError FileMissing, FileUnreadable
+ * @param most bytes
+ * @param silenceMs how long a pipe may be silent
+ * @throws EnvironmentError FileMissing, FileUnreadable, PipeSilent
  * @throws UsageError NotAFile, FileTooLarge
  */
-export function readText(file: string, most: number): string {
+export function readBytes(file: string, most: number, silenceMs = SILENCE_MAX_MS): Buffer {
   const stat = statOf(file, 'Check the path.');
   if (stat.isDirectory()) throw new UsageError('NotAFile', `${file} is a directory`, NOT_A_FILE);
-  const bytes = stat.size > most ? undefined : readBytes(file);
-  const size = bytes?.length ?? stat.size;
-  if (bytes !== undefined && size <= most) return String(bytes);
-  const text = `${file} has ${size} bytes, more than ${most}`;
-  throw new UsageError('FileTooLarge', text, NOT_A_FILE);
+  if (stat.size > most) throw tooLarge(file, most, stat.size);
+  let descriptor: number | undefined;
+  try {
+    // Without blocking: a pipe that nobody writes to would never open
+    descriptor = fs.openSync(file, fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK ?? 0));
+    return readAll(descriptor, { file, most, silenceMs, pipe: stat.isFIFO() });
+  } catch (error) {
+    throw error instanceof CommandError ? error : unreadable(file, error);
+  } finally {
+    if (descriptor !== undefined) fs.closeSync(descriptor);
+  }
+}
+
+interface Reading {
+  readonly file: string;
+  readonly most: number;
+  readonly silenceMs: number;
+  readonly pipe: boolean;
+}
+
+function readAll(descriptor: number, { file, most, silenceMs, pipe }: Reading): Buffer {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for (let silent = 0; silent < silenceMs;) {
+    const chunk = Buffer.allocUnsafe(Math.min(CHUNK, most + 1 - size));
+    const count = readSome(descriptor, chunk);
+    if (count !== undefined && count > 0) {
+      silent = 0;
+      size += count;
+      chunks.push(chunk.subarray(0, count));
+      if (size > most) throw tooLarge(file, most);
+    } else if (count === 0 && !(pipe && size === 0)) {
+      return Buffer.concat(chunks, size);
+    } else {
+      // Nobody has opened the pipe yet, or nothing has been written yet
+      pause(SILENCE_STEP_MS);
+      silent += SILENCE_STEP_MS;
+    }
+  }
+  const text = `nothing has come out of ${file} for ${silenceMs / 1000} s`;
+  throw new EnvironmentError('PipeSilent', text, 'Let something write to it, or name a file.');
+}
+
+/** Number of bytes that were read, 0 at the end; undefined if there are none yet. */
+function readSome(descriptor: number, into: Uint8Array): number | undefined {
+  try {
+    return fs.readSync(descriptor, into);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return undefined;
+    throw error;
+  }
+}
+
+function pause(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
 const NOT_A_FILE = 'Check that it is the file that you mean.';
 
-/** The contents of a file. @throws EnvironmentError FileUnreadable */
-export function readBytes(file: string): Buffer {
-  try {
-    return fs.readFileSync(file);
-  } catch (error) {
-    throw unreadable(file, error);
-  }
+function tooLarge(file: string, most: number, size?: number): UsageError {
+  const has = size === undefined ? `more than ${most} bytes` : `${size} bytes, more than ${most}`;
+  return new UsageError('FileTooLarge', `${file} has ${has}`, NOT_A_FILE);
 }
 
 function statOf(file: string, advice: string, missing = 'FileMissing'): fs.Stats {

@@ -8,6 +8,24 @@ export interface Terminal {
   readonly interrupt?: AbortSignal;
 }
 
+/**
+ * What a terminal acts upon instead of showing it: control characters but line end and tab, and
+ * those that turn the direction of text or separate lines.
+ */
+const UNPRINTABLE =
+  /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+
+/**
+ * A text as it may go to a terminal, whoever wrote it: a file, a guest, a file name. The escapes
+ * are those of JSON, so that a document stays the same document.
+ */
+export function printable(text: string): string {
+  return text.replace(
+    UNPRINTABLE,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
 /** Whether whoever waits has had enough; gives Ctrl-C the time to be noticed. */
 export async function interrupted({ interrupt }: Terminal): Promise<boolean> {
   if (interrupt !== undefined) await new Promise((resolve) => void setImmediate(resolve));

@@ -85,7 +85,9 @@ export function commandError(error: unknown): CommandError {
 
 /** What is printed of a failure; with `stack`, of mistakes of hypxe's own also where. */
 export function failureText(error: CommandError, stack = false): string {
-  const text = `hypxe: ${error.name}: ${error.message}\n       ${error.advice}\n`;
+  // A line end in it would look like a line of hypxe's own
+  const message = error.message.replaceAll('\n', '\\n');
+  const text = `hypxe: ${error.name}: ${message}\n       ${error.advice}\n`;
   return stack && error.code === Exit.INTERNAL ? `${text}${error.stack}\n` : text;
 }
 

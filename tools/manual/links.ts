@@ -3,7 +3,7 @@
 /** The links between the files of the manual: each names a file that is there, and a heading. */
 
 import { posix } from 'node:path';
-import type { Book } from './books.ts';
+import { withoutCode, type Book } from './books.ts';
 
 /** A link of a file of the manual to something of the project. */
 export interface Link {
@@ -19,7 +19,7 @@ export interface Link {
 export function linksOf({ path, text }: Book): Link[] {
   const prose = withoutCode(text);
   return [...prose.matchAll(/\]\(([^)\s]+)\)/g)]
-    .filter(([, target]) => !/^[a-z]+:/.test(target!))
+    .filter(([, target]) => !/^[a-z]+:/i.test(target!))
     .map((match) => {
       const [file = '', anchor = ''] = match[1]!.split('#');
       const line = prose.slice(0, match.index).split('\n').length;
@@ -27,6 +27,30 @@ export function linksOf({ path, text }: Book): Link[] {
       return { at: `${path}:${line}`, file: to, anchor };
     });
 }
+
+/** Forms of links that nothing here follows, with what to write instead. */
+const ODD: readonly (readonly [form: RegExp, what: string])[] = [
+  [/\]\[/g, 'a link by reference'],
+  [/^ {0,3}\[[^\]]+\]:/gm, 'a link by reference'],
+  [/\]\(\s*</g, 'a link in angle brackets'],
+  [/\]\([^)]*\s[^)]*\)/g, 'a link with a title or a space'],
+  [/\]\(\s*\)/g, 'a link to nothing'],
+  [/<(?:a|img)\b/gi, 'a link of HTML'],
+];
+
+/** Links of forms that are not checked: refused. */
+function oddLinks({ path, text }: Book): string[] {
+  const prose = withoutCode(text);
+  return ODD.flatMap(([form, what]) =>
+    [...prose.matchAll(form)].map(({ index }) => {
+      const line = prose.slice(0, index).split('\n').length;
+      return `${path}:${line}: ${what}: write [text](file)`;
+    }),
+  );
+}
+
+/** What is not in a fresh checkout. */
+const NOT_THERE = /^(?:\/|\.\.(?:\/|$)|(?:dist|out|node_modules)(?:\/|$))/;
 
 /** Names of the headings of a text, as GitHub and npm make them. */
 export function anchorsOf(text: string): Set<string> {
@@ -48,15 +72,11 @@ export function anchorsOf(text: string): Set<string> {
  */
 export function brokenLinks(books: readonly Book[], exists: (path: string) => boolean): string[] {
   const anchors = new Map(books.map(({ path, text }) => [path, anchorsOf(text)]));
-  return books.flatMap(linksOf).flatMap(({ at, file, anchor }) => {
+  const broken = books.flatMap(linksOf).flatMap(({ at, file, anchor }) => {
+    if (NOT_THERE.test(file)) return [`${at}: ${file} is no file of the project`];
     if (!exists(file)) return [`${at}: there is no ${file}`];
     if (anchor === '' || anchors.get(file)?.has(anchor) === true) return [];
     return [`${at}: ${file} has no heading #${anchor}`];
   });
-}
-
-/** Blocks, and spans on one line if asked for, blanked; lines stay where they are. */
-function withoutCode(text: string, spans = true): string {
-  const prose = text.replace(/^```[\s\S]*?^```$/gm, (block) => block.replace(/[^\n]/g, ''));
-  return spans ? prose.replace(/`[^`\n]*`/g, '') : prose;
+  return [...broken, ...books.flatMap(oddLinks)];
 }

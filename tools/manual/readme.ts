@@ -10,14 +10,20 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ROOT, readBooks, type Book } from './books.ts';
+import { ROOT, oddBlocks, readBooks, withoutCode, type Book } from './books.ts';
 import { PARTS } from './parts.ts';
 
-/** A part that no marker names, that two markers name, or a marker that names no part. */
+/**
+ * A part that no marker names, that two markers name, a marker that names no part or is not written
+ * as it must be, or a block that would not be tested.
+ */
 export class ManualError extends Error {}
 
 /** The manual with its generated parts made anew. @throws ManualError */
 export function regenerate(books: readonly Book[]): Book[] {
+  for (const book of books) checkMarkers(book);
+  const [odd] = books.flatMap(oddBlocks);
+  if (odd !== undefined) throw new ManualError(odd);
   const places = new Map<string, string>();
   const marker = /(<!-- generated: ([a-z-]+) -->\n)[\s\S]*?(<!-- end -->)/g;
   const made = books.map(({ path, text }) => ({
@@ -35,6 +41,23 @@ export function regenerate(books: readonly Book[]): Book[] {
     if (!places.has(name)) throw new ManualError(`no README.md has a marker for the part ${name}`);
   }
   return made;
+}
+
+/** Comments are markers, each begin with its end. @throws ManualError */
+function checkMarkers({ path, text }: Book): void {
+  const prose = withoutCode(text);
+  let open = false;
+  for (const { 0: comment, index } of prose.matchAll(/<!--[^]*?(?:-->|$)/g)) {
+    const begins = /^<!-- generated: [a-z-]+ -->$/.test(comment);
+    if ((begins && !open) || (comment === '<!-- end -->' && open)) {
+      open = begins;
+      continue;
+    }
+    const at = `${path}:${prose.slice(0, index).split('\n').length}`;
+    const how = 'write <!-- generated: name --> and <!-- end -->, one after the other';
+    throw new ManualError(`${at}: ${comment} is no marker here: ${how}`);
+  }
+  if (open) throw new ManualError(`${path}: the last marker has no <!-- end -->`);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -101,7 +101,61 @@ const TRAPS: Readonly<Record<string, readonly [source: string, count: string, sa
   'forgets-one-run': [
     `${PASSING}const other = suite('other');\nother('three', () => {});\n`,
     '2 of 2',
-    /suite other is never run: other\.run\(\) is missing/,
+    /suite other is never run: \.run\(\) is missing \("three"\)/,
+  ],
+  'run-in-comment': [
+    PASSING.replace('ring.run();', '// ring.run();\n/*\nring.run();\n*/'),
+    '0 of 0',
+    /suite ring is never run: \.run\(\) is missing \("one", "two"\)/,
+  ],
+  'run-never-reached': [
+    `${PASSING}const t = suite('t');\nt('three', () => {});\nif (t === undefined)\nt.run();\n`,
+    '2 of 2',
+    /suite t is never run/,
+  ],
+  'exported-suite': [
+    `${PASSING}export const t = suite('t');\nt('three', () => {});\n`,
+    '2 of 2',
+    /suite t is never run/,
+  ],
+  'plain-test': [
+    `${PASSING}import { test } from 'uvu';\ntest('three', () => {});\n`,
+    '2 of 2',
+    /test is never run: \.run\(\) is missing \("three"\)/,
+  ],
+  'behind-run': [
+    `${PASSING}ring('three', () => {});\n`,
+    '2 of 2',
+    /suite ring: added behind \.run\(\), so never run: "three"/,
+  ],
+  'run-too-late': [
+    `${PASSING}const t = suite('t');\nt('three', () => {});\nsetTimeout(() => t.run(), 20);\n`,
+    '2 of 2',
+    /suite t is never run/,
+  ],
+  'stray-assertion': [
+    PASSING.replace(
+      'async () => {}',
+      '() => void Promise.resolve().then(() => assert.is(1, 2, "stray"))',
+    ),
+    '2 of 2',
+    /thrown when the tests were over: Assertion: stray[^]*stray-assertion\.test\.ts:5/,
+  ],
+  'stray-throw': [
+    PASSING.replace(
+      'async () => {}',
+      "() => void setTimeout(() => { throw new Error('stray'); }, 0)",
+    ),
+    '2 of 2',
+    /thrown when the tests were over: Error: stray/,
+  ],
+  'stray-timer': [
+    PASSING.replace(
+      'async () => {}',
+      "() => void setTimeout(() => { throw new Error('stray'); }, 60)",
+    ),
+    '2 of 2',
+    /thrown when the tests were over: Error: stray/,
   ],
   'no-tests': ['export {};\n', '0 of 0', /no test was registered/],
   'empty-suite': [
@@ -143,10 +197,25 @@ runner('what uvu lets pass is a failure that names the file, and costs no other 
     assert.match(block, new RegExp(`${name}\\.test\\.ts: `), name);
   }
   assert.match(output, /pass {2}zz\.test\.ts \(2\)/);
-  // Two of the traps count for two: a suite that nobody runs is also a file without tests, and a
+  // Three of the traps count for two: a suite that nobody runs is also a file without tests, and a
   // hook that throws costs the two tests and itself
-  assert.is(lastLine, '8 passed, 13 failed');
+  assert.is(lastLine, '24 passed, 23 failed');
   assert.is(code, 1);
+});
+
+runner('a stray error fails its file when no other file comes behind it', async () => {
+  const { code, lastLine } = await run({ 'a.test.ts': TRAPS['stray-throw']![0] });
+  assert.equal([code, lastLine], [1, '2 passed, 1 failed']);
+});
+
+runner('the suite without a name is one for each file', async () => {
+  const text = `${HEAD.replace('suite', 'test')}test.before.each(() => {});\n`;
+  const { code, lastLine } = await run({
+    'a.test.ts': `${text}test('one', () => {});\n`,
+    'b.test.ts': `${text}test('two', () => {});\ntest.run();\n`,
+  });
+  // The first has two problems: no test that was run, and one that was not
+  assert.equal([code, lastLine], [1, '1 passed, 2 failed']);
 });
 
 runner('an empty folder, and a pattern that matches nothing, are failures', async () => {

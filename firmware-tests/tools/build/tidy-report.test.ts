@@ -3,7 +3,7 @@
 /** What the check prints: errors stand out, and a newcomer's own files do not hinder it. */
 
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -57,6 +57,17 @@ tidy('errors come last, each with its line, and their number', ({ root }) => {
   const findings = checkTree(root);
   assert.equal(report(findings).slice(1), wanted);
   assert.equal(report(findings, true).slice(2), wanted);
+});
+
+tidy('a file that no rule would see is an error, also one that is hidden or a link', ({ root }) => {
+  writeFileSync(join(root, 'src/net/dns.mts'), SPDX);
+  writeFileSync(join(root, 'tools/command/.secret'), '');
+  symlinkSync('longer.ts', join(root, 'tools/command/link.ts'));
+  const found = checkTree(root).filter(({ rule }) => rule === 'kind');
+  assert.equal(
+    found.map(({ path }) => path),
+    ['src/net/dns.mts', 'tools/command/.secret', 'tools/command/link.ts (no file)'],
+  );
 });
 
 tidy('nothing found, nothing printed', () => {

@@ -6,6 +6,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { RULES, checkFile } from '../../../tools/build/tidy-rules.mjs';
 import { sourceFile } from '../../../tools/build/source-file.mjs';
+import { unknownKinds } from '../../../tools/build/tidy-kinds.mjs';
 import { FOLDER_FILES_MAX, importCircles, looseFiles } from '../../../tools/build/tidy-tree.mjs';
 import { forbiddenImport } from '../../../tools/build/tidy-walls.mjs';
 import { checkTree, findingText, topLevel } from '../../../tools/build/tidy.mjs';
@@ -15,6 +16,9 @@ const SPDX = '// SPDX-License-Identifier: GPL-2.0-or-later\n';
 
 /** Rule, path and text of something that must be found, and on which line. */
 type Sample = readonly [rule: string, path: string, text: string, line: number];
+
+/** In a file of tools/ that is otherwise as it should be. */
+const inTools = (text: string): Sample => ['walls', 'tools/flow/sample.ts', SPDX + text, 2];
 
 /** In a file that is otherwise as it should be: the sample begins on line 2. */
 const inSource = (rule: string, text: string, line = 2): Sample => [
@@ -33,6 +37,14 @@ const BAD: readonly Sample[] = [
   inSource('walls', "import type { HyperV } from '../hyperv/hyperv.ts';\n"),
   inSource('walls', "export { HyperV } from '../hyperv/hyperv.ts';\n"),
   inSource('walls', "type Lazy = import('../vmbus/bus.ts').VmbusBus;\n"),
+  inTools('const a = await import(`../os/${name}.ts`);\n'),
+  inTools('const a = await import(`../os/kernel.ts`);\n'),
+  inTools('const a = await import(name);\n'),
+  inTools("const a = await import('../command/' + name);\n"),
+  inTools("import a = require('../command/cli.ts');\n"),
+  inTools('/// <reference path="../command/cli.ts" />\n'),
+  inTools("import './boot-flow';\n"),
+  inTools("import './boot-flow.js';\n"),
   inSource('banned', 'export async function run(): Promise<void> {}\n'),
   inSource('banned', 'const later = () => setTimeout(step, 1);\n'),
   inSource('banned', 'const seed = Math.random();\n'),
@@ -94,6 +106,8 @@ const GOOD: readonly (readonly [path: string, text: string])[] = [
   ['src/driver.ts', `${SPDX}import { HyperV } from './hyperv/hyperv.ts';\n`],
   ['tools/simulator/sample.ts', `${SPDX}import { Msr } from '../../src/hyperv/protocol.ts';\n`],
   ['tools/command/cli.ts', `${SPDX}import { readFileSync } from 'node:fs';\nawait run();\n`],
+  ['tools/command/boot/boot-run.ts', `${SPDX}const firmware = await import(file.href);\n`],
+  ['tools/flow/sample.ts', `${SPDX}const url = import.meta.url;\nawait import('./stage.ts');\n`],
   [
     'firmware-tests/sample.test.ts',
     `${SPDX}import { suite } from 'uvu';\nconst now = new Date();\n`,
@@ -234,6 +248,55 @@ tidy('a folder must not be too full; its sub-folders do not count', () => {
   const [finding, ...others] = looseFiles([...files, 'src/net/one-more.ts']);
   assert.equal([finding?.path, finding?.rule, others], ['src/net', 'loose', []]);
 });
+
+/** Files that no rule or wall would see, and those that may lie there: with what is said. */
+const KINDS: readonly (readonly [path: string, says: RegExp | undefined])[] = [
+  ['src/net/dns.ts', undefined],
+  ['src/README.md', undefined],
+  ['src/tsconfig.json', undefined],
+  ['tools/capture/hypxe.lua', undefined],
+  ['firmware-tests/real/tap.sh', undefined],
+  ['firmware-tests/golden/boot-default.txt', undefined],
+  ['firmware-tests/golden/ipxe-traces/01-boot.json', undefined],
+  ['tools/build/build.mjs', undefined],
+  ['src/net/dns.mts', /^unknown kind of file/],
+  ['src/net/dns.cts', /^unknown kind of file/],
+  ['src/net/dns.tsx', /^unknown kind of file/],
+  ['src/net/dns.mjs', /^unknown kind of file/],
+  ['src/net/dns.json', /^unknown kind of file/],
+  ['tools/simulator/base/clock.mjs', /^unknown kind of file/],
+  ['tools/build/old.cjs', /^unknown kind of file/],
+  ['tools/build/old.js', /^unknown kind of file/],
+  ['tools/build/notes.txt', /^unknown kind of file/],
+  ['tools/build/make.py', /^unknown kind of file/],
+  ['tools/build/run.sh', /^unknown kind of file/],
+  ['tools/build/Makefile', /^unknown kind of file/],
+  ['tools/build/.hidden.ts', /^unknown kind of file/],
+  ['firmware-tests/rigs/data.bin', /^unknown kind of file/],
+  ['firmware-tests/golden/data.bin', /^unknown kind of file/],
+  ['firmware-tests/src/net/dns.test.ts', undefined],
+  ['firmware-tests/src/net/dns.test.mjs', /^a test that never runs/],
+  ['firmware-tests/src/net/dns.spec.ts', /^a test that never runs/],
+  ['tools/flow/flow.test.ts', /^a test that never runs/],
+  ['tools/new-room/file.ts', /^the room new-room is not in the table/],
+  ['tools/simulator/new-room/file.ts', /^the room new-room of the simulator/],
+  ['src/new-layer/file.ts', /^the layer new-layer is not in the table/],
+  ['firmware-tests/src/new-layer/a.test.ts', /mirrors nothing: there is no layer new-layer$/],
+  ['firmware-tests/tools/new-room/a.test.ts', /mirrors nothing: there is no room new-room$/],
+  ['firmware-tests/tools/simulator/new-room/a.test.ts', /mirrors nothing: there is no room new-/],
+  ['firmware-tests/tools/simulator/api.test.ts', undefined],
+  ['firmware-tests/src/os/a.test.ts', undefined],
+  ['firmware-tests/attic/a.test.ts', /^firmware-tests\/ has no folder attic$/],
+];
+
+for (const [path, says] of KINDS) {
+  tidy(`${path} ${says === undefined ? 'may lie there' : 'is refused'}`, () => {
+    const found = unknownKinds([path]);
+    if (says === undefined) assert.equal(found, []);
+    else assert.match(found.map(({ text }) => text).join(), says);
+    assert.is(found.length, says === undefined ? 0 : 1);
+  });
+}
 
 /** Importing file, what it imports, and whether it may. */
 const WALLS: readonly (readonly [from: string, specifier: string, allowed: boolean])[] = [

@@ -85,17 +85,39 @@ bad('one that waits for ever', async () => {
   assert.match(lastLine(run), /^verdict: hang: the firmware hangs: too much virtual time/);
 });
 
-for (const [what, text] of [
-  ['while it is loaded', 'for (;;);'],
-  ['while it boots', 'export function boot() { for (;;); }'],
+for (const [what, text, why] of [
+  ['while it is loaded', 'for (;;);', 'while it is loaded, no sign of life for 10 s'],
+  ['while it boots', 'export function boot() { for (;;); }', 'no sign of life for 1 s'],
 ] as const) {
   bad(`one that loops for ever ${what} is ended by the watchdog`, async () => {
     const run = await boot(text);
     assert.is(run.code, 3);
-    const why = 'no sign of life for 1 s (see --watchdog)';
-    assert.is(lastLine(run), `verdict: hang: the firmware hangs: ${why}`);
+    const verdict = `verdict: hang: the firmware hangs: ${why} (see --watchdog)`;
+    assert.is(lastLine(run), verdict);
   });
 }
+
+/** Keeps the loader busy for longer than the watchdog of these tests. */
+const SLOW = 'const end = Date.now() + 2500;\nwhile (Date.now() < end);\n';
+
+bad("the time that loading takes is not the firmware's", async () => {
+  const without = await boot(`${SLOW}export const other = 1;`);
+  assert.match(without.error, /^hypxe: BadFirmware: .* exports no function boot\n/);
+  assert.is(without.code, 2);
+  const broken = await boot(`${SLOW}throw new SyntaxError('late');`);
+  assert.match(broken.error, /^hypxe: BadFirmware: .* cannot be loaded: SyntaxError: late\n/);
+  assert.is(broken.code, 2);
+});
+
+bad('what it throws cannot steer the terminal', async () => {
+  const text = 'export function boot() { throw new Error("\\x1b[2J\\u202ee\\r\\x9b1m"); }';
+  const run = await boot(text);
+  assert.ok(lastLine(run).endsWith('Error: \\u001b[2J\\u202ee\\u000d\\u009b1m'), lastLine(run));
+  const document = await boot(text, '--json');
+  assert.match(document.out, /\\u001b\[2J\\u202ee/);
+  assert.ok(document.out.includes('\\r'));
+  assert.ok(JSON.stringify(JSON.parse(document.out)).includes('\u202e'));
+});
 
 for (const [what, text] of [
   ['while it is loaded', 'process.exit(0);'],

@@ -109,6 +109,23 @@ for (const [name, text, error, advice] of [
   });
 }
 
+files('what a file says cannot steer the terminal', async () => {
+  const odd = '\x1b[2J\u202e\r\u009b';
+  const shown = '\\u001b[2J\\u202e';
+  write('steer.json', `{${odd}\nhypxe: all is well`);
+  write('field.json', JSON.stringify({ extends: 'qemu', [odd]: 1 }));
+  write('value.json', JSON.stringify({ extends: 'qemu', description: odd }));
+  for (const name of ['steer.json', 'field.json', 'value.json', `${odd}.json`]) {
+    const { out, error } = await hypxe('hosts', name);
+    assert.not.match(out + error, /[\0-\x08\x0b-\x1f\x7f-\x9f\u202e]/, name);
+    assert.not.match(error, /^hypxe: all is well/m);
+  }
+  const { error } = await hypxe('hosts', 'steer.json');
+  assert.ok(error.startsWith('hypxe: HostNotJson: steer.json: '), error);
+  const other = await hypxe('hosts', `./${odd}.json`);
+  assert.ok(other.error.includes(`./${shown}`), other.error);
+});
+
 files('a directory, and a file that is no file of ours', async () => {
   const run = await hypxe('hosts', './');
   const advice = 'Check that it is the file that you mean.';

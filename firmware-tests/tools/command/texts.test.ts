@@ -59,6 +59,18 @@ refusals('an unknown command', async () => {
   assertRefused(run, 'UnknownCommand', 'there is no command boots', 'Did you mean boot?');
 });
 
+for (const [option, advice] of [
+  ['-V', 'Options stand behind a command; see hypxe --help.'],
+  ['--json', 'Options stand behind a command; see hypxe --help.'],
+  ['--versoin', 'Did you mean --version?'],
+] as const) {
+  refusals(`${option} without a command`, async () => {
+    const { error, code } = await hypxe(option);
+    assert.is(error, `hypxe: BadOption: there is no option ${option}\n       ${advice}\n`);
+    assert.is(code, 2);
+  });
+}
+
 refusals('an unknown option', async () => {
   const run = await hypxe('hosts', '--jsn');
   assertRefused(run, 'BadOption', "Unknown option '--jsn'", 'See hypxe hosts --help.');

@@ -6,7 +6,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { ROOT, blocksOf, readBooks, type Book } from '../../../tools/manual/books.ts';
+import { ROOT, blocksOf, oddBlocks, readBooks, type Book } from '../../../tools/manual/books.ts';
 import { examplesOf } from '../../rigs/manual-rig.ts';
 import { anchorsOf, brokenLinks, linksOf } from '../../../tools/manual/links.ts';
 import { ManualError, regenerate } from '../../../tools/manual/readme.ts';
@@ -39,9 +39,39 @@ for (const [what, path, text, says] of [
 }
 
 manual('a part without a marker is an error', () => {
-  const text = readme.text.replace('generated: boot-log', 'generated-not: boot-log');
+  const text = readme.text.replace(/<!-- generated: boot-log -->|<!-- end -->/g, '');
   const wrong = () => regenerate([{ ...readme, text }, ...books.slice(1)]);
   assert.throws(wrong, /no README\.md has a marker for the part boot-log/);
+});
+
+for (const text of [
+  '<!-- generated: Boot_Log -->\n<!-- end -->\n',
+  '<!--generated: audit-->\n<!-- end -->\n',
+  '<!-- generated:audit -->\n<!-- end -->\n',
+  '<!-- Generated: audit -->\n<!-- end -->\n',
+  '<!-- end -->\n',
+  '<!-- generated: help\n-->\n<!-- end -->\n',
+  '<!-- a remark -->\n',
+]) {
+  manual(`${JSON.stringify(text)} is no marker`, () => {
+    const wrong = () => regenerate([{ path: 'a.md', text: `Text.\n${text}` }, ...books]);
+    assert.throws(
+      wrong,
+      (error: Error) =>
+        error instanceof ManualError && /^a\.md:2: .* is no marker/s.test(error.message),
+    );
+  });
+}
+
+manual('a marker without an end is an error', () => {
+  const text = '<!-- generated: help -->\n';
+  const wrong = () => regenerate([{ path: 'a.md', text }, ...books]);
+  assert.throws(wrong, /a\.md: the last marker has no <!-- end -->/);
+});
+
+manual('a marker in code is none', () => {
+  const text = '`<!-- generated: NAME -->`\n\n```text\n<!-- x -->\n```\n';
+  assert.is(regenerate([{ path: 'a.md', text }, ...books])[0]?.text, text);
 });
 
 manual('the first block is what a newcomer runs', () => {
@@ -99,6 +129,33 @@ $ not run
   ]);
 });
 
+for (const opening of [
+  ...['```bash', '```shell', '```sh title="x"', '```sh ', '``` sh', '```', '```javascript'],
+  ...['```typescript', '```mjs', '```SH', '````sh', '~~~sh', '  ```sh', '> ```sh', '\t```js'],
+]) {
+  const good = ['```sh', '``` sh', '```sh '].includes(opening);
+  manual(`a block ${JSON.stringify(opening)} is ${good ? 'one' : 'an error'}`, () => {
+    const [, before = '', fence = ''] = /^([ \t>]*)([`~]+)/.exec(opening)!;
+    const text = `${opening}\none\n${before}${fence}\n\n\`\`\`sh\ntwo\n\`\`\`\n`;
+    const odd = oddBlocks({ path: 'a.md', text });
+    assert.is(odd.length, good ? 0 : 1, odd.join('\n'));
+    if (!good) assert.ok(odd[0]!.startsWith('a.md:1: '), odd[0]);
+    // The block behind it is still seen
+    assert.is(blocksOf(text).at(-1)?.text, 'two\n');
+    if (!good) assert.throws(() => regenerate([{ path: 'a.md', text }, ...books]), /^a\.md:1: /);
+  });
+}
+
+manual('a block without an end is an error', () => {
+  assert.equal(oddBlocks({ path: 'a.md', text: '\n```sh\none\n' }), [
+    'a.md:2: the block has no end',
+  ]);
+});
+
+manual('the blocks of the manual are tested as what they are', () => {
+  assert.equal(books.flatMap(oddBlocks), []);
+});
+
 manual('a program without a file name is an error: nobody would test it', () => {
   const text = '```js\nx();\n```\n';
   assert.throws(() => examplesOf({ path: 'a.md', text }), /a\.md:1: the example has no file name/);
@@ -127,6 +184,30 @@ manual('a link to nothing is found', () => {
     'room/a.md:3: b.md has no heading #one',
   ]);
 });
+
+for (const [text, says] of [
+  ['[a][b]', 'a.md:1: a link by reference: write [text](file)'],
+  ['x\n[b]: x.md', 'a.md:2: a link by reference: write [text](file)'],
+  ['[a](<x.md>)', 'a.md:1: a link in angle brackets: write [text](file)'],
+  ['[a](a.md "title")', 'a.md:1: a link with a title or a space: write [text](file)'],
+  ['[a]( a.md)', 'a.md:1: a link with a title or a space: write [text](file)'],
+  ['[a]()', 'a.md:1: a link to nothing: write [text](file)'],
+  ['<a href="x.md">x</a>', 'a.md:1: a link of HTML: write [text](file)'],
+  ['<A\nid="x">', 'a.md:1: a link of HTML: write [text](file)'],
+  ['[a](dist/cli.js)', 'a.md:1: dist/cli.js is no file of the project'],
+  ['[a](out/a.js)', 'a.md:1: out/a.js is no file of the project'],
+  [
+    '[a](node_modules/uvu/readme.md)',
+    'a.md:1: node_modules/uvu/readme.md is no file of the project',
+  ],
+  ['[a](../b.md)', 'a.md:1: ../b.md is no file of the project'],
+  ['~~~sh\n~~~\n[a](../b.md)', 'a.md:3: ../b.md is no file of the project'],
+] as const) {
+  manual(`${JSON.stringify(text)} is refused`, () => {
+    const found = brokenLinks([{ path: 'a.md', text }], () => true);
+    assert.ok(found.includes(says), found.join('\n'));
+  });
+}
 
 manual('headings have the names that GitHub gives them', () => {
   const text = '# `Machine`, the seam\n## A b-c\n## A b-c\n```sh\n# no heading\n```\n';

@@ -22,6 +22,20 @@ import { OUT_OF_MEMORY, thrownByWorker } from '../worker-failure.ts';
 /** How often the signs of life are looked at, in ms. */
 const HEARTBEAT_MS = 250;
 
+/** What a worker does. */
+type Phase = 'starting' | 'loading' | 'running';
+
+/**
+ * Longest silence in ms while the worker starts and while the firmware's module is loaded: neither
+ * is the firmware's time, and either may be slow on a busy machine. A longer watchdog is a longer
+ * limit here, too.
+ */
+const SILENCE_MAX_MS: Readonly<Record<Phase, number>> = {
+  starting: 60_000,
+  loading: 10_000,
+  running: 0,
+};
+
 /** Paths that depend on whether the command runs from its sources or from `dist`. */
 export interface Places {
   readonly firmware: string;
@@ -125,6 +139,7 @@ class BootWorker {
   readonly #terminal: Terminal;
   readonly #heartbeat = new Int32Array(new SharedArrayBuffer(4));
   readonly #worker: Worker;
+  #phase: Phase = 'starting';
   /** Bytes of the image that have come. */
   #received = 0;
 
@@ -153,10 +168,10 @@ class BootWorker {
       return await new Promise<BootOutcome>((resolve, reject) => {
         const lost = (kind: GuestEnd['kind'], text: string, stack?: string): void =>
           resolve(lostOutcome(this.#request, { guest: 'firmware', kind, text, stack }));
-        const { watchdogSeconds } = this.#request;
-        timer = this.#watch(watchdogSeconds * 1000, () =>
-          lost('hang', `no sign of life for ${watchdogSeconds} s (see --watchdog)`),
-        );
+        timer = this.#watch((seconds) => {
+          const loads = this.#phase === 'running' ? '' : 'while it is loaded, ';
+          lost('hang', `${loads}no sign of life for ${seconds} s (see --watchdog)`);
+        });
         this.#worker.on('message', (message: WorkerMessage) => {
           this.#show(message);
           if (message.kind === 'done') resolve(message.outcome);
@@ -182,18 +197,24 @@ class BootWorker {
   }
 
   /** Call `hung` once nothing has moved for some time. */
-  #watch(limitMs: number, hung: () => void): NodeJS.Timeout {
+  #watch(hung: (seconds: number) => void): NodeJS.Timeout {
+    const watchdogMs = this.#request.watchdogSeconds * 1000;
     let seen = -1;
+    let phase = this.#phase;
     let silentMs = 0;
     return setInterval(() => {
       const beat = Atomics.load(this.#heartbeat, 0);
-      silentMs = beat === seen ? silentMs + HEARTBEAT_MS : 0;
+      const moved = beat !== seen || phase !== this.#phase;
+      silentMs = moved ? 0 : silentMs + HEARTBEAT_MS;
       seen = beat;
-      if (silentMs >= limitMs) hung();
+      phase = this.#phase;
+      const limitMs = Math.max(watchdogMs, SILENCE_MAX_MS[phase]);
+      if (silentMs >= limitMs) hung(limitMs / 1000);
     }, HEARTBEAT_MS);
   }
 
   #show(message: WorkerMessage): void {
+    if (message.kind === 'phase') this.#phase = message.phase;
     if (message.kind === 'progress') this.#received = message.received;
     if (this.#request.json) return;
     if (message.kind === 'line') this.#terminal.out(`${message.text}\n`);

@@ -39,6 +39,8 @@ import { EnvironmentError, UsageError } from '../usage.ts';
 
 /** What a boot tells while it runs. */
 export interface BootListener {
+  /** The firmware's module is being loaded; it has been, and the time is the firmware's. */
+  phase(phase: 'loading' | 'running'): void;
   firmware(event: FirmwareEvent, now: number): void;
 }
 
@@ -56,7 +58,9 @@ export async function runBoot(
   listener: BootListener,
   link?: Link,
 ): Promise<BootOutcome> {
+  listener.phase('loading');
   const firmware = await loadFirmware(request.firmware, request.steps.includes('san'));
+  listener.phase('running');
   const { files, image } = serve(request);
   const pushes = new Pushes(request.pushes, request.services);
   const machine = createMachine(request, { files, link, heartbeat, pushes });
@@ -192,17 +196,21 @@ async function loadFirmware(path: string, san: boolean): Promise<Firmware> {
 
 function serve(request: BootRequest): { files: FileSource; image: Uint8Array | undefined } {
   const { served } = request;
+  // What does not fit into the guest needs not be read
+  const most = request.memoryMiB * 2 ** 20;
   if (served.kind === 'elsewhere') return { files: memoryFiles({}), image: undefined };
   if (served.kind === 'synthetic') {
     const image = syntheticImage(served.size, request.seed);
     return { files: memoryFiles({ [served.name]: image }), image };
   }
-  if (served.kind === 'pushed') return { files: memoryFiles({}), image: readBytes(served.path) };
+  if (served.kind === 'pushed') {
+    return { files: memoryFiles({}), image: readBytes(served.path, most) };
+  }
   if (served.kind === 'file') {
-    const image = readBytes(served.path);
+    const image = readBytes(served.path, most);
     return { files: memoryFiles({ [served.name]: image }), image };
   }
-  const files = directoryFiles(served.root);
+  const files = directoryFiles(served.root, most);
   const image = files.read(served.name);
   if (image instanceof Uint8Array) return { files, image };
   const text = `${served.name} ${image?.error ?? 'is not there any more'}`;

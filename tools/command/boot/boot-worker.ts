@@ -25,6 +25,8 @@ export interface BootWorkerData {
 
 /** What the worker posts. */
 export type WorkerMessage =
+  /** What it does now: whose time it is. */
+  | { readonly kind: 'phase'; readonly phase: 'loading' | 'running' }
   | { readonly kind: 'line'; readonly text: string }
   | { readonly kind: 'progress'; readonly received: number; readonly total: number | undefined }
   | { readonly kind: 'done'; readonly outcome: BootOutcome }
@@ -63,7 +65,11 @@ function tell(event: FirmwareEvent, now: number): void {
 }
 
 try {
-  const outcome = await runBoot(request, heartbeat, { firmware: tell }, link && realLink(link));
+  const listener = {
+    firmware: tell,
+    phase: (phase: 'loading' | 'running') => post({ kind: 'phase', phase }),
+  };
+  const outcome = await runBoot(request, heartbeat, listener, link && realLink(link));
   post({ kind: 'done', outcome });
 } catch (error) {
   post(workerFailure(error));

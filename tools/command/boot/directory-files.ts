@@ -5,6 +5,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { FileSource } from '../../simulator/network/index.ts';
+import { readBytes } from '../files.ts';
 
 /** Why a file is not served. */
 export const OUTSIDE = 'lies outside of the served directory';
@@ -21,13 +22,17 @@ export function pathBelow(root: string, name: string): string {
   return file;
 }
 
-/** Serve what lies below `root`, also through links, but nothing that lies outside of it. */
-export function directoryFiles(root: string): FileSource {
+/**
+ * Serve what lies below `root`, also through links, but nothing that lies outside of it.
+ *
+ * @param most bytes that a file may have
+ */
+export function directoryFiles(root: string, most: number): FileSource {
   return {
     read(name) {
       try {
         const file = pathBelow(root, name);
-        return fs.statSync(file).isFile() ? fs.readFileSync(file) : { error: 'is not a file' };
+        return fs.statSync(file).isFile() ? readBytes(file, most) : { error: 'is not a file' };
       } catch (error) {
         const { code, message } = error as NodeJS.ErrnoException;
         return code === 'ENOENT' || code === 'ENOTDIR' ? undefined : { error: message };

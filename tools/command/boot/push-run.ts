@@ -98,7 +98,7 @@ export class Pushes {
     ];
     this.#outcomes = this.#files.map((file, i) => {
       const there = inGuest.find(({ path }) => path === guestPath(file));
-      const sha256 = digestOf(this.#open[i]!);
+      const sha256 = digestOf(this.#open[i]!, file.size);
       const equal =
         there === undefined
           ? undefined
@@ -110,7 +110,7 @@ export class Pushes {
   /** What became of the files. */
   get outcomes(): readonly OutcomePush[] {
     this.#outcomes ??= this.#files.map((file, i) => {
-      return this.#outcome(file, i, digestOf(this.#open[i]!), undefined);
+      return this.#outcome(file, i, digestOf(this.#open[i]!, file.size), undefined);
     });
     return this.#outcomes;
   }
@@ -151,11 +151,12 @@ function openFile(path: string): number {
   }
 }
 
-function digestOf(fd: number): string {
+/** Of the first `size` bytes: a file that grows is no other file. */
+function digestOf(fd: number, size: number): string {
   const hash = createHash('sha256');
   const chunk = new Uint8Array(CHUNK);
   for (let at = 0; ;) {
-    const count = fs.readSync(fd, chunk, 0, CHUNK, at);
+    const count = fs.readSync(fd, chunk, 0, Math.min(CHUNK, size - at), at);
     if (count === 0) return hash.digest('hex');
     hash.update(chunk.subarray(0, count));
     at += count;

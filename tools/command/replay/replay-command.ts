@@ -52,6 +52,12 @@ Examples
   hypxe replay my-session.json --firmware my-firmware.js
 `;
 
+/**
+ * Longest time in seconds until the worker has started and the firmware's module is loaded, which
+ * is not the firmware's time; a longer watchdog is a longer limit here, too.
+ */
+const LOADING_MAX_SECONDS = 60;
+
 /** Paths that depend on whether the command runs from its sources or from `dist`. */
 export interface ReplayPlaces {
   readonly firmware: string;
@@ -147,18 +153,19 @@ async function replayAll(
       const end = (error?: CommandError): void => resolve({ replayed, error });
       const crash = (text: string): void =>
         end(new CommandError(Exit.CRASH, 'FirmwareEnded', at(data, replayed, text), WATCHED));
-      const watch = (): void => {
+      const watch = (seconds: number): void => {
         clearTimeout(timer);
-        const text = `no end after ${watchdogSeconds} s (see --watchdog)`;
-        timer = setTimeout(() => crash(text), watchdogSeconds * 1000);
+        const text = `no end after ${seconds} s (see --watchdog)`;
+        timer = setTimeout(() => crash(text), seconds * 1000);
       };
-      watch();
+      watch(Math.max(watchdogSeconds, LOADING_MAX_SECONDS));
       worker.on('message', (message: ReplayMessage) => {
         if (message.kind === 'done') return end();
         if (message.kind === 'failed') return end(commandError(thrownByWorker(message)));
+        watch(watchdogSeconds);
+        if (message.kind === 'loaded') return;
         replayed++;
         told(message);
-        watch();
       });
       worker.on('error', (error: NodeJS.ErrnoException) =>
         error.code === OUT_OF_MEMORY ? crash('it ran out of memory') : end(commandError(error)),

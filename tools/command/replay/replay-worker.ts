@@ -22,6 +22,8 @@ export interface ReplayWorkerData {
 
 /** What the worker posts: each replay as soon as it is over. */
 export type ReplayMessage =
+  /** The firmware's module has been loaded: from now on the time is the firmware's. */
+  | { readonly kind: 'loaded' }
   | {
       readonly kind: 'replayed';
       readonly ok: boolean;
@@ -66,6 +68,7 @@ function readTrace(name: string): TraceFile {
 
 try {
   const firmware = await loadFirmware();
+  post({ kind: 'loaded' });
   for (const trace of traces) {
     const result = replayTrace(firmware, readTrace(trace));
     const json = JSON.stringify(reportJson(result));

@@ -22,6 +22,9 @@ const PENDING_COMPLETIONS_MAX = 1024;
 /** Failed signals in a row after which the channel is given up. */
 const SIGNAL_TRIES_MAX = 100;
 
+/** No header beyond that of every packet. One array for all: nothing is allocated per packet. */
+const NO_WORDS: readonly number[] = [];
+
 /** Takes what a channel receives. */
 export interface ChannelHandler {
   /** A completion of something that we sent. */
@@ -186,7 +189,7 @@ export class VmbusChannel {
     idHigh: number,
     payload: Uint8Array,
     length = payload.length,
-    words: ArrayLike<number> = [],
+    words: ArrayLike<number> = NO_WORDS,
     count = 0,
   ): boolean {
     // Check that there is room

@@ -63,6 +63,9 @@ export function unknownKinds(paths) {
   return findings;
 }
 
+/** Tests of the simulator that are about no room of it: guests of others. */
+const ACROSS_ROOMS = ['peers'];
+
 /** @param {readonly string[]} parts of the path @returns {string | undefined} */
 function unknownRoom([house, room = '', inner = '', ...rest]) {
   if (inner === '') return undefined;
@@ -89,5 +92,6 @@ function unknownMirror(house, room, [inner = '', ...rest]) {
   if (house !== 'tools') return undefined;
   if (!isRoom(room)) return `${says} mirrors nothing: there is no room ${room}`;
   if (room !== 'simulator' || rest.length === 0 || isRoom(inner, true)) return undefined;
+  if (ACROSS_ROOMS.includes(inner)) return undefined;
   return `${says}/${inner} mirrors nothing: there is no room ${inner} of the simulator`;
 }

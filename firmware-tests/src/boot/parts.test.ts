@@ -170,7 +170,7 @@ test('the first part that knows what to boot decides, each adds to the result', 
 test('a part cancels the boot', () => {
   const machine = machineWith([]);
   let turns = 0;
-  const result = SMALL.x64.boot(machine.bootSeam, { parts: [{ cancel: () => ++turns > 40 }] });
+  const result = SMALL.x64.boot(machine.bootSeam, { parts: [{ cancel: () => ++turns > 20 }] });
   assert.is(result.error?.name, 'Cancelled');
   audit(machine, result);
 });

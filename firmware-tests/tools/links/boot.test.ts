@@ -84,7 +84,7 @@ boots('a network behind a socket: FILE is what was served', async () => {
   await serve('a.sock');
   write('copy.img', IMAGE);
   const document = await bootJson('copy.img', '--link', 'stream:a.sock');
-  assert.is(document.summary, 'the host has nothing of this guest any more');
+  assert.match(document.summary, 'the host has nothing of this guest any more');
   assert.is(document.verdict, 'clean');
   assert.is(document.secondBoot, 'booted');
   const { name, sha256, equal, length } = document.image!;

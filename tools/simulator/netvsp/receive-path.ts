@@ -57,6 +57,9 @@ export class ReceivePath {
   /** Frames in the packet in the making. */
   #pending = 0;
   #closed = false;
+  /** Where the data of the message under construction begin, and its length. */
+  #dataAt = 0;
+  #length = 0;
   /** A message that goes in front of the next packet's others (the malformed status). */
   #prelude: Uint8Array | undefined;
 
@@ -134,28 +137,28 @@ export class ReceivePath {
     const due = ppiEvery > 0 && this.#frames % ppiEvery === 0;
     if (due && !header.has(PacketInfo.CHECKSUM)) header.add(PacketInfo.CHECKSUM, 0);
 
-    const { dataAt, length } = this.#place(frame);
+    this.#place(frame);
     if (this.#faults.message !== undefined) {
       const bytes = header.bytes.subarray(0, header.length);
-      return this.#deliverFaulty(section, bytes, frame, dataAt, length);
+      return this.#deliverFaulty(section, bytes, frame, this.#dataAt, this.#length);
     }
-    this.#enter(section, frame, dataAt, length);
+    this.#enter(section, frame);
     return true;
   }
 
   /** Where the data lies: right behind the headers, or where the host claims whole sections. */
-  #place(data: Uint8Array): { dataAt: number; length: number } {
+  #place(data: Uint8Array): void {
     const whole = this.#services.profile.knobs.rxMessageLength === 'sub-allocation';
-    const dataAt = whole ? SUB_ALLOCATION_DATA_OFFSET : this.#header.length;
-    const length = whole ? this.buffer.sectionSize : dataAt + data.length;
-    this.#header.set(length, dataAt, data.length);
-    return { dataAt, length };
+    this.#dataAt = whole ? SUB_ALLOCATION_DATA_OFFSET : this.#header.length;
+    this.#length = whole ? this.buffer.sectionSize : this.#dataAt + data.length;
+    this.#header.set(this.#length, this.#dataAt, data.length);
   }
 
-  #enter(section: number, data: Uint8Array, dataAt: number, length: number): void {
+  /** Enter what was placed last. */
+  #enter(section: number, data: Uint8Array): void {
     this.buffer.write(section, 0, this.#header.bytes, this.#header.length);
-    this.buffer.write(section, dataAt, data, data.length);
-    this.#data.add(this.buffer, section, length);
+    this.buffer.write(section, this.#dataAt, data, data.length);
+    this.#data.add(this.buffer, section, this.#length);
   }
 
   /** Write the segments that wait: one packet in as many ranges. */
@@ -174,8 +177,8 @@ export class ReceivePath {
         const place = (i === 0 ? PIECE_FIRST : 0) | (i === length - 1 ? PIECE_LAST : 0);
         const value = PIECE_VERSION | ((PIECE | place) << 8) | (id << 16);
         this.#header.add(PacketInfo.PACKET_ID, value);
-        const { dataAt, length: size } = this.#place(piece);
-        this.#enter(sections[i]!, piece, dataAt, size);
+        this.#place(piece);
+        this.#enter(sections[i]!, piece);
       });
     }
     run.clear();

@@ -136,12 +136,6 @@ export class InboundRing extends Ring {
     return wanted !== 0 && before <= wanted && this.#free > wanted;
   }
 
-  /** Skip everything that has been produced: the framing is lost. */
-  resynchronise(): void {
-    const { readable } = this;
-    if (readable >= 0) this.consume(readable);
-  }
-
   get #free(): number {
     return this.mask + 1 - ((this.field(RingControl.at.prod) - this.#cons) & this.mask);
   }

@@ -8,12 +8,13 @@
 import type { VmbusBus } from '../vmbus/bus.ts';
 import type { BusPart } from '../vmbus/bus-part.ts';
 import type { VmbusChannel } from '../vmbus/channel.ts';
-import { VmbusDevice, releaseChannel } from '../vmbus/device.ts';
+import { VmbusDevice } from '../vmbus/device.ts';
 import type { Offer } from '../vmbus/offer.ts';
-import { OpenChannel, VMBUS_CHANNEL_MAX } from '../vmbus/protocol.ts';
+import { MessageType, OpenChannel, VMBUS_CHANNEL_MAX } from '../vmbus/protocol.ts';
 import { wordOf } from './contact.ts';
 import { OsChannel, enableFlowControl, type OsChannelSizes } from './channel.ts';
 import { claimSint, connectionsOf } from './sints.ts';
+import { subchannelsOf } from './subchannels.ts';
 
 /** Sub-channels of one device (OpenVMM netvsp: 64 queues). */
 const SUBCHANNELS_MAX = 64;
@@ -24,6 +25,8 @@ export class OsBus implements BusPart {
   #late: Offer[] = [];
   /** Channels that were offered and rescinded, and of which nobody ever knew. */
   #struck: number[] = [];
+  /** Devices that were closed since settling began. */
+  readonly #closed = new Set<VmbusDevice>();
 
   constructor(bus: VmbusBus) {
     this.#bus = bus;
@@ -40,6 +43,7 @@ export class OsBus implements BusPart {
   lost(): void {
     this.#late = [];
     this.#struck = [];
+    this.#closed.clear();
   }
 
   // --- channels ---
@@ -66,6 +70,14 @@ export class OsBus implements BusPart {
     channel.part = new OsChannel(channel, this.#bus.hv.pages.memory, sizes);
   }
 
+  /** Sub-channels are closed before the device's own channel. */
+  closing(device: VmbusDevice, lost: boolean): void {
+    const subchannels = subchannelsOf(device);
+    if (lost) for (const subchannel of subchannels.splice(0)) subchannel.abandon();
+    for (const subchannel of [...subchannels].reverse()) subchannel.close();
+    this.#closed.add(device);
+  }
+
   // --- offers ---
 
   offered(offer: Offer): boolean {
@@ -86,7 +98,7 @@ export class OsBus implements BusPart {
       (each) => each.instanceId === instanceId && !each.rescinded,
     );
     if (device === undefined || channel === device.channelId) return false;
-    const { subchannels } = device;
+    const subchannels = subchannelsOf(device);
     const known = subchannels.some(
       ({ offer: other }) => other.channel === channel || other.subchannel === subchannel,
     );
@@ -102,12 +114,12 @@ export class OsBus implements BusPart {
       this.#struck.push(channel);
       return true;
     }
-    for (const { name, subchannels } of this.#bus.devices) {
-      const found = subchannels.find(({ channelId }) => channelId === channel);
+    for (const device of this.#bus.devices) {
+      const found = subchannelsOf(device).find(({ channelId }) => channelId === channel);
       if (found === undefined || found.rescinded) continue;
       found.rescinded = true;
       const text = `the host takes sub-channel ${found.offer.subchannel} away`;
-      this.#bus.hv.log.warning('VMBUS', name, text);
+      this.#bus.hv.log.warning('VMBUS', device.name, text);
       return true;
     }
     return false;
@@ -115,7 +127,26 @@ export class OsBus implements BusPart {
 
   /** Sub-channels before the devices they belong to. */
   settling(): void {
-    for (const { subchannels } of this.#bus.devices) {
+    this.#closed.clear();
+    this.#letGo(this.#bus.devices);
+  }
+
+  settled(): void {
+    // While a device was closed the host may have taken its sub-channels away too
+    this.#letGo([...this.#closed]);
+    const { connection, hv } = this.#bus;
+    for (let id = this.#struck.shift(); id !== undefined; id = this.#struck.shift()) {
+      const words = [id];
+      hv.log.attempt('error', 'VMBUS', '', 'could not release channel', () =>
+        connection.post(MessageType.RELID_RELEASED, words),
+      );
+    }
+    this.#probeLate();
+  }
+
+  /** Let go of the sub-channels that were taken away. */
+  #letGo(devices: readonly VmbusDevice[]): void {
+    for (const subchannels of devices.map(subchannelsOf)) {
       for (let i = subchannels.length - 1; i >= 0; i--) {
         const subchannel = subchannels[i]!;
         if (!subchannel.rescinded) continue;
@@ -124,13 +155,6 @@ export class OsBus implements BusPart {
         subchannels.splice(i, 1);
       }
     }
-  }
-
-  settled(): void {
-    for (let id = this.#struck.shift(); id !== undefined; id = this.#struck.shift()) {
-      releaseChannel(this.#bus.connection, id, '');
-    }
-    this.#probeLate();
   }
 
   /** Give late offers to their drivers; what comes meanwhile is for the next poll. */

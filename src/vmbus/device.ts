@@ -39,6 +39,12 @@ export interface DevicePart {
   opening?(words: number[], device: VmbusDevice, sizes: ChannelSizes, ring: number): void;
   /** The host has opened a channel. */
   opened?(channel: VmbusChannel, sizes: ChannelSizes): void;
+  /**
+   * A device's channel is about to be closed, or forgotten. Never throws.
+   *
+   * @param lost the connection that it belonged to is gone: there is nobody to be told
+   */
+  closing?(device: VmbusDevice, lost: boolean): void;
 }
 
 /** A driver bound to a device. */
@@ -82,8 +88,6 @@ export class VmbusDevice {
   rescinded = false;
   /** The channel while it is open. */
   channel: VmbusChannel | undefined;
-  /** More channels of the device, of whoever asks the host for them. Closed before its own. */
-  readonly subchannels: VmbusDevice[] = [];
   readonly #context: DeviceContext;
   #ring: Region | undefined;
   #gpadl: Gpadl | undefined;
@@ -195,7 +199,7 @@ export class VmbusDevice {
    * Never throws.
    */
   close(): void {
-    for (const subchannel of [...this.subchannels].reverse()) subchannel.close();
+    this.#context.part?.closing?.(this, false);
     if (!this.channel) return;
 
     // Close channel. There is no answer to it; a rescinded channel is closed already
@@ -209,7 +213,7 @@ export class VmbusDevice {
 
   /** Forget the channel: the connection that it belonged to is gone, and its GPADLs with it. */
   abandon(): void {
-    for (const subchannel of this.subchannels.splice(0)) subchannel.abandon();
+    this.#context.part?.closing?.(this, true);
     if (!this.channel) return;
     this.channel.broken ??= 'ChannelBroken';
     this.#freeRing();
@@ -220,10 +224,9 @@ export class VmbusDevice {
    * everything is torn down.
    */
   release(): void {
-    for (const subchannel of this.subchannels.splice(0)) {
-      if (subchannel.rescinded) subchannel.release();
-    }
-    releaseChannel(this.connection, this.channelId, this.name);
+    this.log.attempt('error', 'VMBUS', this.name, 'could not release channel', () =>
+      this.connection.post(MessageType.RELID_RELEASED, [this.channelId]),
+    );
   }
 
   #freeRing(): void {
@@ -237,11 +240,4 @@ export class VmbusDevice {
       this.connection.post(MessageType.CLOSE_CHANNEL, [this.channelId]),
     );
   }
-}
-
-/** Tell the host that it may use the number of a channel again. Never throws. */
-export function releaseChannel(connection: VmbusConnection, channel: number, name: string): void {
-  connection.hv.log.attempt('error', 'VMBUS', name, 'could not release channel', () =>
-    connection.post(MessageType.RELID_RELEASED, [channel]),
-  );
 }

@@ -5,7 +5,6 @@
  * everything down again (iPXE vmbus_probe, vmbus_reset, vmbus_remove).
  */
 
-import { isNamed } from '../error.ts';
 import type { HyperV } from '../hyperv/hyperv.ts';
 import type { VmbusDriver } from './bus-driver.ts';
 import type { BusPart } from './bus-part.ts';
@@ -171,15 +170,11 @@ export class VmbusBus implements DeviceContext {
       log.debug('VMBUS', device.name, `no driver for type {${device.interfaceId}}`);
       return undefined;
     }
-    try {
+    const error = log.attempt('error', 'VMBUS', device.name, 'left out', () => {
       device.instance = driver.probe(device);
-      return undefined;
-    } catch (error) {
-      if (!isNamed(error)) throw error;
-      log.error('VMBUS', device.name, `left out: ${error.message}`);
-      if (error.name === 'Cancelled') throw error;
-      return error;
-    }
+    });
+    if (error?.name === 'Cancelled') throw error;
+    return error;
   }
 
   /** After a reset: find each device by its instance; its channel may be another one now. */

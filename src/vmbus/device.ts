@@ -7,7 +7,6 @@
 
 import { HypxeError, isNamed } from '../error.ts';
 import type { Log } from '../events.ts';
-import { PAGE_SIZE } from '../machine.ts';
 import type { Region, SharedMemory } from '../memory/shared-memory.ts';
 import { hex } from '../wire.ts';
 import { VmbusChannel, type ChannelHandler } from './channel.ts';
@@ -15,7 +14,7 @@ import type { VmbusConnection } from './connection.ts';
 import type { Gpadl, GpadlTable } from './gpadl.ts';
 import type { Offer } from './offer.ts';
 import { MessageType, OpenChannel } from './protocol.ts';
-import { InboundRing, OutboundRing, ringLayout } from './ring.ts';
+import { InboundRing, OutboundRing, ringBytes } from './ring.ts';
 
 /** How a channel is opened. */
 export interface ChannelSizes {
@@ -145,21 +144,24 @@ export class VmbusDevice {
     const { connection, pages, offer } = this;
     const { part, openId } = this.#context;
     const { memory, pageSize } = pages;
-    const layout = ringLayout(sizes.outPages, sizes.inPages, pageSize);
+    const outLength = ringBytes(sizes.outPages, pageSize);
+    const inLength = ringBytes(sizes.inPages, pageSize);
+    const second = pageSize + outLength;
 
-    // Allocate rings, and tell the host of them
-    const ring = (this.#ring = pages.allocate('ring', layout.length));
+    // Allocate rings, one behind the other, and tell the host of them
+    const ring = (this.#ring = pages.allocate('ring', second + pageSize + inLength));
     const { address } = ring;
+    const out = new OutboundRing(memory, address, outLength, pageSize);
+    const into = new InboundRing(memory, address + second, inLength, pageSize);
     let posted = false;
     try {
-      const numbers = layout.pages.map((offset) => (address + offset) / PAGE_SIZE);
-      this.#gpadl = this.establishGpadl(ring, numbers);
+      this.#gpadl = this.establishGpadl(ring, [...out.pages, ...into.pages]);
       this.#gpadl.packets = sizes.packets;
       if (this.rescinded) throw this.rescindedError();
 
       // Open channel: channel, ID, GPADL, processor, where the inbound ring begins
       const id = openId(offer.channel);
-      const words = [offer.channel, id, this.#gpadl.id, 0, layout.downstreamPage];
+      const words = [offer.channel, id, this.#gpadl.id, 0, out.pages.length];
       part?.opening?.(words, this, sizes, address);
       connection.post(MessageType.OPEN_CHANNEL, words, OpenChannel.size);
       posted = true;
@@ -172,14 +174,7 @@ export class VmbusDevice {
       throw error;
     }
 
-    const second = address + layout.second;
-    this.channel = new VmbusChannel(
-      this,
-      handler,
-      new OutboundRing(memory, address, layout.outLength, address + pageSize),
-      new InboundRing(memory, second, layout.inLength, second + pageSize),
-      sizes.packetLength,
-    );
+    this.channel = new VmbusChannel(this, handler, out, into, sizes.packetLength);
     part?.opened?.(this.channel, sizes);
     return this.channel;
   }

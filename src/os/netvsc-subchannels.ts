@@ -126,7 +126,7 @@ export class NetvscSubchannels {
     const { device } = this.#netvsc;
     device.connection.poll();
     this.#netvsc.pollPackets();
-    if (device.rescinded) throw device.rescindedError();
+    device.requireOffered();
     return subchannelsOf(device).length >= granted;
   }
 

@@ -5,7 +5,7 @@
  * GPADL (iPXE vmbus_open, vmbus_close; Linux __vmbus_open).
  */
 
-import { HypxeError, isNamed } from '../error.ts';
+import { HypxeError } from '../error.ts';
 import type { Log } from '../events.ts';
 import type { Region, SharedMemory } from '../memory/shared-memory.ts';
 import { hex } from '../wire.ts';
@@ -108,9 +108,10 @@ export class VmbusDevice {
     return this.offer.channel;
   }
 
-  /** The error for everything that fails because the host has taken the device away. */
-  rescindedError(): HypxeError {
-    return new HypxeError('ChannelRescinded', `channel ${this.channelId} was rescinded`);
+  /** @throws HypxeError ChannelRescinded if the host has taken the device away */
+  requireOffered(): void {
+    if (!this.rescinded) return;
+    throw new HypxeError('ChannelRescinded', `channel ${this.channelId} was rescinded`);
   }
 
   // --- buffers ---
@@ -123,7 +124,7 @@ export class VmbusDevice {
    * GpadlTable.establish
    */
   establishGpadl(region: Region, pages?: number[]): Gpadl {
-    if (this.rescinded) throw this.rescindedError();
+    this.requireOffered();
     return this.#context.gpadls.establish(this.channelId, region, pages);
   }
 
@@ -153,22 +154,30 @@ export class VmbusDevice {
     const { address } = ring;
     const out = new OutboundRing(memory, address, outLength, pageSize);
     const into = new InboundRing(memory, address + second, inLength, pageSize);
-    let posted = false;
+    let maybeOpen = false;
     try {
       this.#gpadl = this.establishGpadl(ring, [...out.pages, ...into.pages]);
       this.#gpadl.packets = sizes.packets;
-      if (this.rescinded) throw this.rescindedError();
+      this.requireOffered();
 
       // Open channel: channel, ID, GPADL, processor, where the inbound ring begins
       const id = openId(offer.channel);
       const words = [offer.channel, id, this.#gpadl.id, 0, out.pages.length];
       part?.opening?.(words, this, sizes, address);
       connection.post(MessageType.OPEN_CHANNEL, words, OpenChannel.size);
-      posted = true;
-      this.#waitOpened(id);
+      maybeOpen = true;
+
+      // Wait for response to this open, or for the device to be taken away
+      const type = MessageType.OPEN_CHANNEL_RESULT;
+      const status = connection.waitStatus(type, offer.channel, id, this);
+      maybeOpen = status === 0;
+      if (!maybeOpen) {
+        const text = `opening channel ${offer.channel}: status ${hex(status)}`;
+        throw new HypxeError('OpenRefused', text);
+      }
     } catch (error) {
       // Undo, in reverse. The host may have opened it without our hearing of it
-      if (posted && !(isNamed(error) && error.name === 'OpenRefused')) this.#postClose();
+      if (maybeOpen) this.#postClose();
       if (this.#gpadl) this.teardownGpadl(this.#gpadl);
       this.#freeRing();
       throw error;
@@ -177,16 +186,6 @@ export class VmbusDevice {
     this.channel = new VmbusChannel(this, handler, out, into, sizes.packetLength);
     part?.opened?.(this.channel, sizes);
     return this.channel;
-  }
-
-  /** Wait for response to this open, or for the device to be taken away. */
-  #waitOpened(openId: number): void {
-    const { connection, channelId } = this;
-    const type = MessageType.OPEN_CHANNEL_RESULT;
-    const status = connection.waitStatus(type, channelId, openId, this);
-    if (status === 0) return;
-    const text = `opening channel ${channelId}: status ${hex(status)}`;
-    throw new HypxeError('OpenRefused', text);
   }
 
   /**

@@ -152,8 +152,7 @@ export class Netvsc extends TransmitPath implements RndisTransport, NetvscHost {
   /** Give frames in flight a moment to be completed: then nothing needs to be cancelled. */
   #drain(): void {
     const { drainMs } = this.#policy;
-    if (drainMs > 0) this.poll();
-    if (drainMs === 0 || this.inFlight === 0) return;
+    if (drainMs === 0) return;
     this.log.attempt('error', 'NETVSC', this.name, 'frames in flight are given up', () => {
       waitFor(this.clock, drainMs, () => {
         this.poll();
@@ -179,16 +178,13 @@ export class Netvsc extends TransmitPath implements RndisTransport, NetvscHost {
     this.#awaited = id;
     try {
       this.tell(what, words, BASE_ID + id);
-      const completed = waitAnswer(this, REQUEST_TIMEOUT_MS, what, () => {
+      waitAnswer(this, REQUEST_TIMEOUT_MS, `NVSP ${what}`, 'NoCompletion', () => {
         // Messages too: they may say that the device is gone
         this.device.connection.poll();
         this.pollPackets();
         return this.#completion !== undefined;
       });
-      if (!completed) {
-        const text = `host did not complete NVSP ${what}`;
-        throw new HypxeError('NoCompletion', text);
-      }
+
       // Check completion
       const completion = this.#completion!;
       const { byteLength } = completion;

@@ -81,8 +81,8 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   observer: NetObserver | undefined;
   readonly #transport: RndisTransport;
   #initialised = false;
-  /** Requests that have timed out since the device was made. */
-  #timeouts = 0;
+  /** Requests that were not answered, since the device was made. */
+  #unanswered = 0;
   /** Request that is waited for, its answer's type; once answered its status and information. */
   #awaitedId = 0;
   #awaitedType = 0;
@@ -181,7 +181,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   }
 
   #requestOid(type: number, oid: number, ...info: number[]): void {
-    const id = (oid ^ (this.#timeouts * RETRY_ID_STEP)) >>> 0;
+    const id = (oid ^ (this.#unanswered * RETRY_ID_STEP)) >>> 0;
     const offset = RndisRequest.size - RNDIS_BODY;
     this.#request(type, id, oid, 4 * info.length, offset, 0, ...info);
   }
@@ -199,14 +199,12 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     this.#status = undefined;
     try {
       this.#send(type, id, ...words);
-      const answered = waitAnswer(this.#transport, REQUEST_TIMEOUT_MS, what, () => {
+      this.#unanswered++;
+      waitAnswer(this.#transport, REQUEST_TIMEOUT_MS, what, 'NoAnswer', () => {
         this.#transport.poll();
         return this.#status !== undefined;
       });
-      if (!answered) {
-        this.#timeouts++;
-        throw new HypxeError('NoAnswer', `no answer to ${what}`);
-      }
+      this.#unanswered--;
     } finally {
       this.#awaitedType = 0;
     }

@@ -41,11 +41,11 @@ const REVOKE_ID = 0x23;
 /** NDIS version that is announced: major and minor. */
 const NDIS_VERSION = [6, 1];
 
-/** How long the host may take to complete a request, in ms. */
-const REQUEST_TIMEOUT_MS = 1000;
-
 /** Packets handled in one poll: a host that never stops must not keep us from everything else. */
 const PACKETS_PER_POLL_MAX = 4096;
+
+/** How long a revoke is waited for, in ms: some hosts never complete it (OpenVMM). */
+const REVOKE_TIMEOUT_MS = 1000;
 
 /** What a completion of received data may carry: NVSP type 108 with status 1. */
 const STATUS = [NvspType.SEND_RNDIS_PACKET_COMPLETE, NvspStatus.SUCCESS];
@@ -69,7 +69,7 @@ export class Netvsc implements RndisTransport, NetvscHost {
   /** Flow control and events, where the part has them. */
   writable?: () => void;
   interrupted?: () => void;
-  readonly #policy: NetvscPolicy;
+  readonly policy: NetvscPolicy;
   #receiveBuffer: Region | undefined;
   #receiveGpadl: Gpadl | undefined;
   /** Copies of the ranges of a packet, one after the other, and their lengths. */
@@ -89,7 +89,7 @@ export class Netvsc implements RndisTransport, NetvscHost {
     this.clock = device.connection.hv.clock;
     this.memory = device.pages.memory;
     this.device = device;
-    this.#policy = policy;
+    this.policy = policy;
 
     // The ranges of one packet do not overlap on any correct host: so many bytes hold their copies
     this.#bytes = new Uint8Array(policy.receiveBufferLength);
@@ -116,8 +116,8 @@ export class Netvsc implements RndisTransport, NetvscHost {
 
       // Open channel
       const packets = this.transmits.region;
-      this.channel = this.device.open(this, { ...this.#policy, packets, ...this.part?.sizes });
-      if (this.#policy.completionPayload === 'status')
+      this.channel = this.device.open(this, { ...this.policy, packets, ...this.part?.sizes });
+      if (this.policy.completionPayload === 'status')
         this.channel.completionPayload = COMPLETION_PAYLOAD;
 
       // Initialise NVSP, and give the host the receive buffer
@@ -169,7 +169,7 @@ export class Netvsc implements RndisTransport, NetvscHost {
 
   /** Give frames in flight a moment to be completed: then nothing needs to be cancelled. */
   #drain(): void {
-    const { drainMs } = this.#policy;
+    const { drainMs } = this.policy;
     if (drainMs > 0) this.poll();
     if (drainMs === 0 || this.transmits.inFlight === 0) return;
     this.log.attempt('error', 'NETVSC', this.name, 'frames in flight are given up', () => {
@@ -212,18 +212,26 @@ export class Netvsc implements RndisTransport, NetvscHost {
 
   /** Undo what was requested: the receive buffer, then what is still in flight. */
   #revoke(): void {
-    // Some hosts never complete it (OpenVMM). The GPADL decides when the buffer is free
+    // The GPADL decides when the buffer is free
+    const revoke = [NvspType.REVOKE_RECEIVE_BUFFER, this.pageSet];
     this.log.attempt('info', 'NETVSC', this.name, 'revoke not confirmed', () => {
-      this.request(REVOKE_ID, 'revoke', [NvspType.REVOKE_RECEIVE_BUFFER, this.pageSet]);
+      this.request(REVOKE_ID, 'revoke', revoke, 0, 0, REVOKE_TIMEOUT_MS);
     });
     this.transmits.forEachInFlight((id) => this.channel!.sendCancellation(BASE_ID + id));
   }
 
-  request(id: number, what: string, words: readonly number[], type = 0, length = 0): DataView {
+  request(
+    id: number,
+    what: string,
+    words: readonly number[],
+    type = 0,
+    length = 0,
+    timeoutMs = this.policy.answerMs,
+  ): DataView {
     this.#awaited = id;
     try {
       this.tell(what, words, BASE_ID + id);
-      const completed = waitAnswer(this, REQUEST_TIMEOUT_MS, what, () => {
+      const completed = waitAnswer(this, timeoutMs, what, () => {
         // Messages too: they may say that the device is gone
         this.device.connection.poll();
         this.pollPackets();

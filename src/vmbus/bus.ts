@@ -11,7 +11,7 @@ import type { VmbusDriver } from './bus-driver.ts';
 import type { BusPart } from './bus-part.ts';
 import { VmbusConnection, type ConnectionOptions, type ControlMessage } from './connection.ts';
 import type { ContactPolicy } from './contact.ts';
-import { VmbusDevice, type DeviceContext } from './device.ts';
+import { VmbusDevice, releaseChannel, type DeviceContext } from './device.ts';
 import { GpadlTable } from './gpadl.ts';
 import { readOffer, type Offer } from './offer.ts';
 import {
@@ -51,6 +51,9 @@ export class VmbusBus implements DeviceContext {
   readonly #options: BusOptions;
   /** What has been offered in the enumeration that is going on. */
   #offers: Offer[] | undefined;
+  /** What has been offered since, and who was taken away before anybody knew of it: by channel. */
+  #late: Offer[] = [];
+  #struck: number[] = [];
   #settling = false;
 
   constructor(hv: HyperV, options: BusOptions) {
@@ -118,8 +121,7 @@ export class VmbusBus implements DeviceContext {
 
   #disconnect(): void {
     const { connection, hv } = this;
-    this.devices = [];
-    this.part?.lost?.();
+    this.lost();
     if (connection.mustUnload) {
       hv.log.attempt('error', 'VMBUS', '', 'host did not disconnect', () => {
         connection.unload();
@@ -128,6 +130,13 @@ export class VmbusBus implements DeviceContext {
     }
     connection.tearDown();
     this.part?.tornDown?.();
+  }
+
+  /** The connection is gone, and with it all that was offered. */
+  lost(): void {
+    this.devices = [];
+    this.#late = [];
+    this.#struck = [];
   }
 
   // --- devices ---
@@ -139,12 +148,18 @@ export class VmbusBus implements DeviceContext {
 
   #enumerate(): Offer[] {
     const { connection } = this;
+    this.#late = [];
+    this.#struck = [];
     connection.post(MessageType.REQUEST_OFFERS);
 
     // Offers are collected as they come, until the host says that these were all
     const offers: Offer[] = (this.#offers = []);
     try {
       connection.wait(MessageType.ALL_OFFERS_DELIVERED, MessageHeader.size);
+    } catch (error) {
+      // What is there is there: the rest may come later
+      if (!isNamed(error) || error.name !== 'NoResponse' || offers.length === 0) throw error;
+      this.hv.log.warning('VMBUS', '', `going on with ${offers.length} offers: ${error.message}`);
     } finally {
       this.#offers = undefined;
     }
@@ -212,7 +227,7 @@ export class VmbusBus implements DeviceContext {
   /**
    * Handle what has come since the last poll: rescinds, late offers, late answers.
    *
-   * @throws HypxeError Cancelled, by a part; all else is logged
+   * @throws HypxeError Cancelled; all else is logged
    */
   poll(): void {
     this.connection.poll();
@@ -223,18 +238,32 @@ export class VmbusBus implements DeviceContext {
     try {
       this.part?.settling?.();
       for (const device of this.devices.filter(({ rescinded }) => rescinded)) this.#drop(device);
-      this.part?.settled?.();
+      for (const channel of this.#struck.splice(0)) releaseChannel(this.connection, channel, '');
+      for (const offer of this.#late.splice(0)) this.#arrived(offer);
     } finally {
       this.#settling = false;
     }
   }
 
-  /** Let go of what the host has taken away. What the firmware never used it leaves alone. */
+  /** Let go of what the host has taken away: it may only offer it again once it is released. */
   #drop(device: VmbusDevice): void {
-    const { instance } = device;
-    instance?.rescinded();
-    if (instance || this.part?.offered) device.release();
+    device.instance?.rescinded();
+    device.release();
     this.#forget(device);
+  }
+
+  /** A device that comes after the enumeration, or comes back. @throws HypxeError Cancelled */
+  #arrived(offer: Offer): void {
+    const known = this.devices.find(
+      ({ channelId, instanceId }) =>
+        channelId === offer.channel || instanceId === offer.instanceId,
+    );
+    if (!known) {
+      this.bind(this.add(offer));
+      return;
+    }
+    const text = `ignoring offer of channel ${offer.channel}: the device is there already`;
+    this.hv.log.error('VMBUS', known.name, text);
   }
 
   #unsolicited(message: ControlMessage): void {
@@ -250,7 +279,8 @@ export class VmbusBus implements DeviceContext {
       log.error('VMBUS', '', `ignoring offer of ${message.length} bytes`);
       return;
     }
-    const offers = this.#offers;
+    // Before there is a connection it can only be somebody else's
+    const offers = this.#offers ?? (this.connection.version ? this.#late : undefined);
     const offer = readOffer(message);
     const { channel, subchannel, instanceId } = offer;
     const object = `{${instanceId}}`;
@@ -259,9 +289,9 @@ export class VmbusBus implements DeviceContext {
     } else if (offers && subchannel === 0) {
       if (offers.every((other) => other.channel !== channel)) offers.push(offer);
       else log.error('VMBUS', object, `channel ${channel} is offered twice`);
-    } else if (!this.part?.offered?.(offer)) {
+    } else if (subchannel === 0 || !this.part?.offered?.(offer)) {
       const text = `ignoring offer of sub-channel ${subchannel} as channel ${channel}`;
-      log.info('VMBUS', object, subchannel === 0 ? 'ignoring late offer' : text);
+      log.info('VMBUS', object, text);
     }
   }
 
@@ -270,10 +300,14 @@ export class VmbusBus implements DeviceContext {
     const id = message.view.getUint32(RescindChannelOffer.at.channel, true);
 
     // Before anybody knows of it the offer is struck out; afterwards the channel is marked
-    const index = this.#offers?.findIndex((offer) => offer.channel === id) ?? -1;
-    const struck = index >= 0;
-    if (struck) this.#offers!.splice(index, 1);
-    if (this.part?.rescinded?.(id, struck) || struck) return;
+    const offers = this.#offers ?? this.#late;
+    const index = offers.findIndex((offer) => offer.channel === id);
+    if (index >= 0) {
+      offers.splice(index, 1);
+      if (!this.#struck.includes(id)) this.#struck.push(id);
+      return;
+    }
+    if (this.part?.rescinded?.(id)) return;
     const device = this.devices.find(({ channelId }) => channelId === id);
     if (!device || device.rescinded) return;
     device.rescinded = true;

@@ -97,7 +97,7 @@ export class HypervDriver {
       random: this.random,
       connection: {
         answerTimeoutMs: policy.answerMs,
-        contactTimeoutMs: ipxe ? policy.answerMs : undefined,
+        contactTimeoutMs: (ipxe ? 1 : 3) * policy.answerMs,
         contactTries: policy.tries,
         unloadTimeoutMs: ipxe ? UNLOAD_TIMEOUT_IPXE_MS : UNLOAD_TIMEOUT_MS,
       },

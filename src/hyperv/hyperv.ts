@@ -428,9 +428,10 @@ export class HyperV {
   /** Ask for the next message. What the host refuses now is repeated, not lost. */
   #endOfMessage(): void {
     const level = this.eomDue ? 'debug' : 'warning';
-    this.eomDue = !this.log.attempt(level, 'HV', '', 'end of message', () =>
+    const error = this.log.attempt(level, 'HV', '', 'end of message', () =>
       this.platform.write(Msr.EOM, 0n),
     );
+    this.eomDue = error !== undefined;
   }
 
   /** Signal an event. Returns the hypercall's status; Quiesced is INVALID_CONNECTION_ID. */

@@ -43,24 +43,14 @@ export class NetvscDriver implements VmbusDriver {
     this.#registered++;
     this.#devices.push(device);
     this.#log.emit({ kind: 'netdev', change: 'register', name: device.name });
+
+    // Whyever it goes: a device that nobody listens to any more is closed without a word
     const remove = (): void => {
       device.close();
-      this.#unregister(device);
+      this.#devices.splice(this.#devices.indexOf(device), 1);
+      if (this.#devices.length === 0) this.#registered = 0;
+      this.#log.emit({ kind: 'netdev', change: 'unregister', name: device.name });
     };
-    return {
-      reset: () => device.reset(),
-      remove,
-      rescinded: remove,
-      abandoned: () => {
-        device.abandon();
-        this.#unregister(device);
-      },
-    };
-  }
-
-  #unregister(device: RndisDevice): void {
-    this.#devices.splice(this.#devices.indexOf(device), 1);
-    if (this.#devices.length === 0) this.#registered = 0;
-    this.#log.emit({ kind: 'netdev', change: 'unregister', name: device.name });
+    return { reset: () => device.reset(), remove, rescinded: remove, abandoned: remove };
   }
 }

@@ -146,11 +146,6 @@ export class Netvsc implements RndisTransport, NetvscHost {
     this.#tearDown();
   }
 
-  abandon(): void {
-    this.channel = undefined;
-    this.#tearDown();
-  }
-
   /** Undo what of {@link open} was done, in reverse. */
   #tearDown(): void {
     this.transmits.cancel();

@@ -51,12 +51,9 @@ export class TransmitPath {
   readonly #carrier: MessageCarrier;
   /** The NVSP messages beside a frame and beside a control message. */
   readonly #messages: readonly Uint8Array[];
-  /** By buffer: length and sequence number of its message. */
+  /** By buffer: length and sequence number of its message. A length of 0: it is free. */
   readonly #lengths: Int32Array;
   readonly #sequences: Int32Array;
-  /** Free buffers, a stack. */
-  readonly #free: Int32Array;
-  #freeCount = 0;
   /** By ID: the buffer in flight, or NONE. */
   readonly #buffers = new Int32Array(CONTROL_FIRST_ID + CONTROL_RESERVE).fill(NONE);
   /** Free IDs of frames, a FIFO: how many were given back and taken since the open. */
@@ -78,20 +75,17 @@ export class TransmitPath {
     );
     this.#lengths = new Int32Array(buffers);
     this.#sequences = new Int32Array(buffers);
-    this.#free = new Int32Array(buffers);
     this.#ids = new Uint8Array(transmitSlots);
     this.#deferred = new Int32Array(deferredFrames);
   }
 
-  /** Allocate the buffers; everything is free. @throws HypxeError OutOfMemory */
+  /** Allocate the buffers. @throws HypxeError OutOfMemory */
   open(): void {
-    const { length } = this.#free;
-    this.region = this.#pages.allocate('tx-buffer', length * RNDIS_BUFFER_SIZE);
-    for (let i = 0; i < length; i++) this.#free[i] = length - 1 - i;
-    for (let id = 0; id < this.#ids.length; id++) this.#ids[id] = id;
-    this.#freeCount = length;
+    const length = this.#lengths.length * RNDIS_BUFFER_SIZE;
+    this.region = this.#pages.allocate('tx-buffer', length);
+    this.#ids.forEach((_, id, ids) => (ids[id] = id));
     this.#given = this.#ids.length;
-    this.#taken = this.#deferredIn = this.#deferredOut = 0;
+    this.#taken = 0;
   }
 
   /** Give the buffers back. As long as the host may still read them they stay reserved. */
@@ -102,12 +96,11 @@ export class TransmitPath {
 
   /** Give up everything that is in flight or deferred. */
   cancel(): void {
-    this.forEachInFlight((id) => this.#finish(id, 'TransmitCancelled', undefined));
-    while (this.#deferredOut < this.#deferredIn) {
-      const buffer = this.#deferred[this.#deferredOut++ % this.#deferred.length]!;
-      this.#free[this.#freeCount++] = buffer;
-      this.#carrier.receiver?.transmitted(this.#sequences[buffer]!, 'TransmitCancelled');
-    }
+    this.#buffers.fill(NONE);
+    this.inFlight = this.#deferredIn = this.#deferredOut = 0;
+    this.#lengths.forEach((length, buffer) => {
+      if (length > 0) this.#free(buffer, 'TransmitCancelled');
+    });
   }
 
   forEachInFlight(action: (id: number) => void): void {
@@ -120,8 +113,10 @@ export class TransmitPath {
 
   /** A free buffer, or 0. The last ones are for control messages only. */
   allocate(control: boolean): number {
-    if (this.#freeCount <= (control ? 0 : CONTROL_RESERVE)) return 0;
-    return this.#addressOf(this.#free[--this.#freeCount]!);
+    const reserve = control ? 0 : CONTROL_RESERVE;
+    const buffer = this.#lengths.indexOf(0);
+    const found = buffer >= 0 && buffer < this.#lengths.length - reserve;
+    return found ? this.#addressOf(buffer) : 0;
   }
 
   /** Send or defer a message, or drop it and free its buffer. */
@@ -139,7 +134,7 @@ export class TransmitPath {
         return 'deferred';
       }
     }
-    this.#free[this.#freeCount++] = buffer;
+    this.#lengths[buffer] = 0;
     return 'dropped';
   }
 
@@ -152,16 +147,14 @@ export class TransmitPath {
   }
 
   #send(buffer: number): boolean {
-    // Take the next ID
+    // The next ID
     const control = this.#sequences[buffer] === SEQUENCE_CONTROL;
     let id = NONE;
-    if (this.#taken < this.#given) id = this.#ids[this.#taken++ % this.#ids.length]!;
+    if (this.#taken < this.#given) id = this.#ids[this.#taken % this.#ids.length]!;
     else if (control) id = this.#buffers.indexOf(NONE, CONTROL_FIRST_ID);
     if (id < 0) return false;
-    this.#buffers[id] = buffer;
-    this.inFlight++;
 
-    // Send, or give it back as if it had never been taken
+    // Send; only what was sent has taken its ID
     const { part, channel } = this.#carrier;
     const address = this.#addressOf(buffer);
     const length = this.#lengths[buffer]!;
@@ -169,10 +162,14 @@ export class TransmitPath {
       control || !part
         ? this.sendDirect(channel!, id, address, length, control)
         : part.send(id, address, length);
-    if (sent) return true;
-    if (id < CONTROL_FIRST_ID) this.#taken--;
-    this.#leave(id, 'never sent');
-    return false;
+    if (sent) {
+      if (id < CONTROL_FIRST_ID) this.#taken++;
+      this.#buffers[id] = buffer;
+      this.inFlight++;
+    } else {
+      this.#letGo('never sent');
+    }
+    return sent;
   }
 
   sendDirect(
@@ -195,29 +192,31 @@ export class TransmitPath {
 
   /** A completion of the host. Returns false if there is no message with that ID. */
   completed(id: number, { view, payload, payloadLength }: Packet): boolean {
-    if (!(this.#buffers[id]! >= 0)) return false;
+    const buffer = this.#buffers[id] ?? NONE;
+    if (buffer < 0) return false;
+
     // A completion without payload is a success; iPXE never looks at it
     const failed =
       payloadLength >= NvspRndisPacketComplete.size &&
       view.getUint32(payload + NvspRndisPacketComplete.at.status, true) !== NvspStatus.SUCCESS;
-    this.#finish(id, failed ? 'TransmitFailed' : undefined, 'completion');
+
+    // Give the ID back, with its buffer
+    if (id < CONTROL_FIRST_ID) this.#ids[this.#given++ % this.#ids.length] = id;
+    this.#buffers[id] = NONE;
+    this.inFlight--;
+    this.#letGo('completion');
+    this.#free(buffer, failed ? 'TransmitFailed' : undefined);
     this.sendDeferred();
     return true;
   }
 
-  /** Give an ID back, with its buffer. */
-  #finish(id: number, error: ErrorName | undefined, letGoBy: string | undefined): void {
-    const buffer = this.#buffers[id]!;
-    this.#free[this.#freeCount++] = buffer;
-    if (id < CONTROL_FIRST_ID) this.#ids[this.#given++ % this.#ids.length] = id;
-    this.#leave(id, letGoBy);
-    this.#carrier.receiver?.transmitted(this.#sequences[buffer]!, error);
+  /** The last message that the host lets go of takes the buffers out of the ledger. */
+  #letGo(by: string): void {
+    if (this.inFlight === 0) this.#pages.revoke(this.region!, by);
   }
 
-  /** The last message that the host lets go of takes the buffers out of the ledger. */
-  #leave(id: number, letGoBy: string | undefined): void {
-    this.#buffers[id] = NONE;
-    if (--this.inFlight > 0 || !letGoBy) return;
-    this.#pages.revoke(this.region!, letGoBy);
+  #free(buffer: number, error: ErrorName | undefined): void {
+    this.#lengths[buffer] = 0;
+    this.#carrier.receiver?.transmitted(this.#sequences[buffer]!, error);
   }
 }

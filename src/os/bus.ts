@@ -14,6 +14,7 @@ import { OpenChannel } from '../vmbus/protocol.ts';
 import { wordOf } from './contact.ts';
 import { OsChannel, enableFlowControl, type OsChannelSizes } from './channel.ts';
 import { claimSint, connectionsOf } from './sints.ts';
+import { subchannelsOf } from './subchannels.ts';
 
 /** Sub-channels of one device (OpenVMM netvsp: 64 queues). */
 const SUBCHANNELS_MAX = 64;
@@ -21,6 +22,8 @@ const SUBCHANNELS_MAX = 64;
 /** For {@link BusOptions.part}. */
 export class OsBus implements BusPart {
   readonly #bus: VmbusBus;
+  /** Devices that were closed since settling began. */
+  readonly #closed = new Set<VmbusDevice>();
 
   constructor(bus: VmbusBus) {
     this.#bus = bus;
@@ -58,6 +61,14 @@ export class OsBus implements BusPart {
     channel.part = new OsChannel(channel, this.#bus.hv.pages.memory, sizes);
   }
 
+  /** Sub-channels are closed before the device's own channel. */
+  closing(device: VmbusDevice, lost: boolean): void {
+    const subchannels = subchannelsOf(device);
+    if (lost) for (const subchannel of subchannels.splice(0)) subchannel.abandon();
+    for (const subchannel of [...subchannels].reverse()) subchannel.close();
+    this.#closed.add(device);
+  }
+
   // --- offers ---
 
   /** @returns false if it is no good: of no device, known already, or too many */
@@ -67,7 +78,7 @@ export class OsBus implements BusPart {
       (each) => each.instanceId === instanceId && !each.rescinded,
     );
     if (device === undefined || channel === device.channelId) return false;
-    const { subchannels } = device;
+    const subchannels = subchannelsOf(device);
     const known = subchannels.some(
       ({ offer: other }) => other.channel === channel || other.subchannel === subchannel,
     );
@@ -77,12 +88,12 @@ export class OsBus implements BusPart {
   }
 
   rescinded(channel: number): boolean {
-    for (const { name, subchannels } of this.#bus.devices) {
-      const found = subchannels.find(({ channelId }) => channelId === channel);
+    for (const device of this.#bus.devices) {
+      const found = subchannelsOf(device).find(({ channelId }) => channelId === channel);
       if (found === undefined || found.rescinded) continue;
       found.rescinded = true;
       const text = `the host takes sub-channel ${found.offer.subchannel} away`;
-      this.#bus.hv.log.warning('VMBUS', name, text);
+      this.#bus.hv.log.warning('VMBUS', device.name, text);
       return true;
     }
     return false;
@@ -90,7 +101,18 @@ export class OsBus implements BusPart {
 
   /** Sub-channels before the devices they belong to. */
   settling(): void {
-    for (const { subchannels } of this.#bus.devices) {
+    this.#closed.clear();
+    this.#letGo(this.#bus.devices);
+  }
+
+  settled(): void {
+    // While a device was closed the host may have taken its sub-channels away too
+    this.#letGo([...this.#closed]);
+  }
+
+  /** Let go of the sub-channels that were taken away. */
+  #letGo(devices: readonly VmbusDevice[]): void {
+    for (const subchannels of devices.map(subchannelsOf)) {
       for (let i = subchannels.length - 1; i >= 0; i--) {
         const subchannel = subchannels[i]!;
         if (!subchannel.rescinded) continue;

@@ -129,14 +129,8 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   /** The device below was lost and found again: what was open is opened anew. @throws HypxeError */
   reset(): void {
     const wasOpen = this.isOpen;
-    this.abandon();
+    this.close();
     if (wasOpen) this.open();
-  }
-
-  /** The device below is gone: forget it, without a word to it. Never throws. */
-  abandon(): void {
-    this.isOpen = this.#initialised = false;
-    this.#transport.abandon();
   }
 
   /**

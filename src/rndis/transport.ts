@@ -52,10 +52,10 @@ export interface RndisTransport {
    * @throws HypxeError if the transport is of no use any more
    */
   initialised(): void;
-  /** Never throws. Messages in flight are reported as given up. */
+  /**
+   * Never throws. Messages in flight are reported as given up. Nothing is said to whoever is gone.
+   */
   close(): void;
-  /** As {@link close}, without a word: whoever was at the other end is gone. Never throws. */
-  abandon(): void;
   /**
    * A buffer of {@link RNDIS_BUFFER_SIZE} bytes for a frame or a control message: its address, or 0
    * if there is none. It must be sent before anything else is done.

@@ -23,6 +23,7 @@ export interface BusPart extends DevicePart {
    * @returns whether it is one of the part's, so that nobody else needs to look for it
    */
   rescinded?(channel: number): boolean;
-  /** The bus is polled, and devices that were taken away are about to be let go of. */
+  /** The bus is polled: before devices that were taken away are let go of, and afterwards. */
   settling?(): void;
+  settled?(): void;
 }

@@ -11,13 +11,13 @@ import type { VmbusDriver } from './bus-driver.ts';
 import type { BusPart } from './bus-part.ts';
 import { VmbusConnection, type ConnectionOptions, type ControlMessage } from './connection.ts';
 import type { ContactPolicy } from './contact.ts';
-import { VmbusDevice, releaseChannel, type DeviceContext } from './device.ts';
+import { VmbusDevice, type DeviceContext } from './device.ts';
 import { GpadlTable } from './gpadl.ts';
 import { readOffer, type Offer } from './offer.ts';
 import {
   MessageHeader,
   MessageType,
-  OfferChannel,
+  OFFER_CHANNEL_MIN,
   RescindChannelOffer,
   VMBUS_CHANNEL_MAX,
 } from './protocol.ts';
@@ -53,7 +53,7 @@ export class VmbusBus implements DeviceContext {
   #offers: Offer[] | undefined;
   /** What has been offered since, and who was taken away before anybody knew of it: by channel. */
   #late: Offer[] = [];
-  #struck: number[] = [];
+  #struck: VmbusDevice[] = [];
   #settling = false;
 
   constructor(hv: HyperV, options: BusOptions) {
@@ -186,15 +186,11 @@ export class VmbusBus implements DeviceContext {
       log.debug('VMBUS', device.name, `no driver for type {${device.interfaceId}}`);
       return undefined;
     }
-    try {
+    const error = log.attempt('error', 'VMBUS', device.name, 'left out', () => {
       device.instance = driver.probe(device);
-      return undefined;
-    } catch (error) {
-      if (!isNamed(error)) throw error;
-      log.error('VMBUS', device.name, `left out: ${error.message}`);
-      if (error.name === 'Cancelled') throw error;
-      return error;
-    }
+    });
+    if (error?.name === 'Cancelled') throw error;
+    return error;
   }
 
   /** After a reset: find each device by its instance; its channel may be another one now. */
@@ -238,7 +234,8 @@ export class VmbusBus implements DeviceContext {
     try {
       this.part?.settling?.();
       for (const device of this.devices.filter(({ rescinded }) => rescinded)) this.#drop(device);
-      for (const channel of this.#struck.splice(0)) releaseChannel(this.connection, channel, '');
+      this.part?.settled?.();
+      for (const device of this.#struck.splice(0)) device.release();
       for (const offer of this.#late.splice(0)) this.#arrived(offer);
     } finally {
       this.#settling = false;
@@ -275,7 +272,7 @@ export class VmbusBus implements DeviceContext {
 
   #offered(message: ControlMessage): void {
     const { log } = this.hv;
-    if (message.length < OfferChannel.size) {
+    if (message.length < OFFER_CHANNEL_MIN) {
       log.error('VMBUS', '', `ignoring offer of ${message.length} bytes`);
       return;
     }
@@ -303,8 +300,7 @@ export class VmbusBus implements DeviceContext {
     const offers = this.#offers ?? this.#late;
     const index = offers.findIndex((offer) => offer.channel === id);
     if (index >= 0) {
-      offers.splice(index, 1);
-      if (!this.#struck.includes(id)) this.#struck.push(id);
+      this.#struck.push(new VmbusDevice(offers.splice(index, 1)[0]!, this));
       return;
     }
     if (this.part?.rescinded?.(id)) return;

@@ -80,8 +80,8 @@ export type MessageMatch = (message: ControlMessage) => boolean;
 
 /** A device as far as who waits for it must know. */
 export interface Rescindable {
-  readonly rescinded: boolean;
-  rescindedError(): HypxeError;
+  /** @throws HypxeError ChannelRescinded */
+  requireOffered(): void;
 }
 
 /** What a guest that knows newer versions than the firmware changes in a contact. */
@@ -322,7 +322,7 @@ export class VmbusConnection {
       while ((message = this.#receive())) {
         if (isAnswer(message)) return true;
         this.#unsolicited(message);
-        if (device?.rescinded) throw device.rescindedError();
+        device?.requireOffered();
         if (++others > MESSAGES_PER_WAIT_MAX) {
           throw new HypxeError('TooManyMessages', `no answer among ${others} messages`);
         }

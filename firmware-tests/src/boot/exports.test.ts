@@ -42,6 +42,7 @@ const OS = [
   ...['serviceDrivers', 'OS_NETVSC', 'OS_VERSIONS', 'OsChannel', 'PageBuffers'],
   ...['SyntheticTimers', 'channelById', 'dispatchEvents', 'initiateUnload', 'modifyChannel'],
   ...['osNetvsc', 'osSint', 'reportCrash', 'sendMultiPageBuffer', 'sendPageBuffers'],
+  'subchannelsOf',
   ...['takeEventFlags'],
 ];
 

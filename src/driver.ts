@@ -95,7 +95,12 @@ export class HypervDriver {
       contact: options.contact ?? contactAsFirmware,
       drivers: this.#drivers,
       random: this.random,
-      connection: { unloadTimeoutMs: ipxe ? UNLOAD_TIMEOUT_IPXE_MS : UNLOAD_TIMEOUT_MS },
+      connection: {
+        answerTimeoutMs: policy.answerMs,
+        contactTimeoutMs: (ipxe ? 1 : 3) * policy.answerMs,
+        contactTries: policy.tries,
+        unloadTimeoutMs: ipxe ? UNLOAD_TIMEOUT_IPXE_MS : UNLOAD_TIMEOUT_MS,
+      },
     });
   }
 

@@ -186,14 +186,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'NVSP requests are waited for without a time limit',
     file: 'src/netvsc/netvsc.ts',
-    search: 'waitAnswer(this, REQUEST_TIMEOUT_MS,',
+    search: 'waitAnswer(this, timeoutMs,',
     replace: 'waitAnswer(this, Infinity,',
     found: ['packet.19/field:descriptor.transactionId=inc'],
   },
   {
     name: 'RNDIS requests are waited for without a time limit',
     file: 'src/rndis/rndis.ts',
-    search: 'waitAnswer(this.#transport, REQUEST_TIMEOUT_MS,',
+    search: 'waitAnswer(this.#transport, this.#transport.policy.answerMs,',
     replace: 'waitAnswer(this.#transport, Infinity,',
     found: ['loader:packet.21/field:descriptor.type=0'],
   },

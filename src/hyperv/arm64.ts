@@ -8,7 +8,7 @@
 import { HypxeError } from '../error.ts';
 import type { Log } from '../events.ts';
 import type { Arm64Machine, CpuidRegisters, Machine } from '../machine.ts';
-import type { ClockSource, Platform } from './platform.ts';
+import { persist, type ClockSource, type Platform } from './platform.ts';
 import {
   Cpuid,
   HV_PARTITION_ID_SELF,
@@ -130,11 +130,13 @@ class Arm64Platform implements Platform {
   }
 
   read(register: number): bigint {
-    return this.#access(GET_REGISTER, registerNumber(register), 0n);
+    const number = registerNumber(register);
+    return persist(() => this.#access(GET_REGISTER, number, 0n));
   }
 
   write(register: number, value: bigint): void {
-    this.#access(SET_REGISTER, registerNumber(register), value);
+    const number = registerNumber(register);
+    persist(() => this.#access(SET_REGISTER, number, value));
   }
 
   call(control: bigint, input: bigint): number {

@@ -9,7 +9,7 @@
 import { HypxeError } from '../error.ts';
 import type { Log } from '../events.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
-import type { Clock } from '../time.ts';
+import { TICKS_PER_MS, type Clock } from '../time.ts';
 import type { ClockSource, Platform } from './platform.ts';
 import { HV_REFERENCE_TSC_SEQUENCE_INVALID, Msr, ReferenceTscPage } from './protocol.ts';
 
@@ -19,11 +19,19 @@ const STALLED_PAUSES_MAX = 1_000_000;
 /** How often the TSC page is read while the host keeps changing it. */
 const TSC_TRIES_MAX = 16;
 
+/** Time between two looks beyond which the clock is read once more: one slip is no time. */
+const LEAP_TICKS = 1000 * TICKS_PER_MS;
+
+/** Beyond it the source has been set anew (live migration, a guest that was saved), or lies. */
+const LEAP_MAX_TICKS = 60 * LEAP_TICKS;
+
 export class ReferenceClock implements Clock {
   readonly #platform: Platform;
   /** The partition reference counter: a register, 10 MHz (TLFS 12.3). Always there. */
   readonly #counter: ClockSource;
   #source: ClockSource;
+  /** What the source has said last; NaN before it was asked. */
+  #raw = NaN;
   #last = 0;
   #pauses = 0;
   #cancel: (() => boolean) | undefined;
@@ -43,7 +51,7 @@ export class ReferenceClock implements Clock {
     if (source === this.#source) return;
     this.#source = source;
     // Sources have epochs of their own; time goes on from where the new one stands
-    this.#last = 0;
+    this.#raw = NaN;
   }
 
   /** Where the time comes from, for the boot log. */
@@ -53,21 +61,31 @@ export class ReferenceClock implements Clock {
 
   /**
    * Reference time in ticks of 100 ns; never less than before, whatever the host does to its scale
-   * and offset (live migration).
+   * and offset (live migration): what goes back, or leaps twice, is where time goes on from.
    *
    * @throws HypxeError ClockStopped: every wait depends on it, so none may go on without it
    */
   now(): number {
-    // A page of the host may hold anything: what is no time is not taken for one
-    let now = this.#source.read() ?? -1;
-    if (!(now >= 0 && now <= Number.MAX_SAFE_INTEGER)) now = this.#counter.read()!;
-    if (now > this.#last) {
-      this.#last = now;
+    const before = this.#raw;
+    let raw = this.#read();
+    if (raw < before || raw - before > LEAP_TICKS) raw = this.#read();
+    this.#raw = raw;
+    const passed = raw - before;
+    if (passed > 0 && passed <= LEAP_MAX_TICKS) {
+      this.#last += passed;
       this.#pauses = 0;
+    } else if (Number.isNaN(before) && isTime(raw)) {
+      this.#last = raw;
     } else if (this.#pauses > STALLED_PAUSES_MAX) {
       throw new HypxeError('ClockStopped', `reference time stands at ${this.#last}`);
     }
     return this.#last;
+  }
+
+  /** A page of the host may hold anything: what is no time is not taken for one. */
+  #read(): number {
+    const now = this.#source.read();
+    return isTime(now) ? now : this.#counter.read()!;
   }
 
   /** One turn of a polling loop. @throws HypxeError Cancelled, once */
@@ -88,6 +106,10 @@ export class ReferenceClock implements Clock {
   finish(): void {
     this.#cancel = undefined;
   }
+}
+
+function isTime(ticks: number | undefined): ticks is number {
+  return ticks! >= 0 && ticks! <= Number.MAX_SAFE_INTEGER;
 }
 
 /**

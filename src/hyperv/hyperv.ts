@@ -27,6 +27,7 @@ import {
   Msr,
   PostMessage,
   SINT_COUNT,
+  STIMER_COUNT,
   SignalEvent,
   Sint,
   SynicMessage,
@@ -44,6 +45,22 @@ const POST_RETRY_STATUS: readonly number[] = [
   HvStatus.INVALID_CONNECTION_ID,
   HvStatus.INSUFFICIENT_BUFFERS,
   HvStatus.TIME_OUT,
+];
+
+/** Bits of page registers and of SINTs that stay as they are. */
+const PAGE_RESERVED = HV_PAGE_REGISTER_MASK & ~HV_ENABLE;
+const SINT_RESERVED = ~0x1f00ffn;
+
+/**
+ * Registers of a processor that an earlier owner may have left on, in the order in which they are
+ * switched off: the first, how many, the feature that they need, reserved bits, value at reset.
+ */
+const LEFT: readonly (readonly [number, number, number, bigint, bigint])[] = [
+  [Msr.STIMER0_CONFIG, 2 * STIMER_COUNT, HvFeature.SYNTHETIC_TIMERS, 0n, 0n],
+  [Msr.SINT0, SINT_COUNT, HvFeature.SYNIC, SINT_RESERVED, Sint.MASKED],
+  [Msr.SIEFP, 2, HvFeature.SYNIC, PAGE_RESERVED, 0n],
+  [Msr.VP_ASSIST_PAGE, 1, HvFeature.INTR_CONTROL, PAGE_RESERVED, 0n],
+  [Msr.REFERENCE_TSC, 1, HvFeature.REFERENCE_TSC, PAGE_RESERVED, 0n],
 ];
 
 const POST_MESSAGE = BigInt(HvCall.POST_MESSAGE);
@@ -72,6 +89,10 @@ export class HyperV {
   readonly parts: HvPart[] = [];
   /** Identity of the guest as the host knows it, or 0. */
   identity = 0n;
+  /** SCONTROL as it was found: whoever comes next may rely on it. */
+  #scontrol = 0n;
+  /** An end of message that the host has refused: the next look tries again. */
+  eomDue = false;
   /** Guest physical addresses of message page and event page, after {@link probe}. */
   messagePage = 0;
   eventPage = 0;
@@ -106,6 +127,8 @@ export class HyperV {
   probe(): void {
     const detected = detect(this.platform);
     try {
+      this.#scontrol = this.platform.read(Msr.SCONTROL);
+      this.#takeOver(detected);
       this.#allocateAll(detected);
       this.#mapAll();
     } catch (error) {
@@ -129,9 +152,7 @@ export class HyperV {
    */
   quiesce(): void {
     if (!this.isRunning) return;
-    this.#attempt(() => {
-      for (let sint = 0; sint < SINT_COUNT; sint++) this.#mask(sint);
-    });
+    for (let sint = 0; sint < SINT_COUNT; sint++) this.disableSint(sint);
     this.#unmapAll(false);
     this.#state = 'quiesced';
   }
@@ -154,6 +175,26 @@ export class HyperV {
 
   get isRunning(): boolean {
     return this.#state === 'running';
+  }
+
+  /**
+   * Switch off what an earlier owner has left on our processor, before any memory is used: timers,
+   * which send messages; SINTs; then the pages, which lie where they like.
+   */
+  #takeOver({ facts, hypercall }: Detected): void {
+    for (const [first, count, need, reserved, reset] of LEFT) {
+      for (let i = 0; facts.eax & need && i < count; i++) {
+        this.#attempt(() => this.#reset(first + i, reserved, reset));
+      }
+    }
+    if (hypercall) this.#attempt(() => this.#reset(Msr.HYPERCALL, PAGE_RESERVED, 0n));
+  }
+
+  /** As it is at reset, but for reserved bits. @throws HypxeError RegisterRefused */
+  #reset(register: number, reserved: bigint, reset: bigint): void {
+    const old = this.platform.read(register);
+    const value = (old & reserved) | reset;
+    if (old !== value) this.platform.write(register, value);
   }
 
   /** @throws HypxeError OutOfMemory */
@@ -222,13 +263,15 @@ export class HyperV {
       }
       this.#map(page);
     }
+    this.#clearPages();
     platform.write(Msr.SCONTROL, platform.read(Msr.SCONTROL) | HV_ENABLE);
     this.#state = 'running';
   }
 
   /**
    * Undo {@link #mapAll}, in reverse, as far as the host lets us: what it refuses to unmap stays in
-   * the ledger. `scontrol`: switch the SynIC off too.
+   * the ledger. `scontrol`: the SynIC too is as it was found. On Windows hosts that is on, and
+   * Microsoft's firmware and the Windows loader never write it (mu_msvm EfiHvSynic.c).
    */
   #unmapAll(scontrol: boolean): void {
     if (this.identity === 0n) return;
@@ -236,12 +279,12 @@ export class HyperV {
     const registers = this.#registers;
     for (const part of this.parts) this.#attempt(() => part.unmapping());
     this.#state = 'off';
-    if (scontrol && registers.at(-1)?.mapped) {
-      this.#attempt(() => platform.write(Msr.SCONTROL, platform.read(Msr.SCONTROL) & ~HV_ENABLE));
+    if (scontrol && registers.at(-1)?.mapped && !(this.#scontrol & HV_ENABLE)) {
+      this.#attempt(() => platform.write(Msr.SCONTROL, this.#scontrol));
     }
 
     // Whoever maps a page next may find what this one held: no event of ours must reach them
-    this.pages.memory.zero(this.eventPage, PAGE_SIZE);
+    this.#clearPages();
     this.clock.use();
     for (const page of [...registers].reverse()) {
       if (page.mapped) this.#attempt(() => this.#unmap(page));
@@ -250,6 +293,14 @@ export class HyperV {
       platform.write(Msr.GUEST_OS_ID, 0n);
       this.identity = 0n;
     });
+  }
+
+  /** What is in a page when it is mapped is somebody else's. */
+  #clearPages(): void {
+    for (const { register, region, mapped } of this.#registers) {
+      const isSynic = register === Msr.SIMP || register === Msr.SIEFP;
+      if (isSynic && mapped) this.pages.memory.zero(region.address, PAGE_SIZE);
+    }
   }
 
   #attempt(action: () => void): void {
@@ -263,7 +314,7 @@ export class HyperV {
     pages.share(region, `register ${page.name}`);
 
     // Keep the reserved bits as they are, as iPXE does. Each read is an exit: not twice in a row
-    const kept = (seen ?? platform.read(register)) & HV_PAGE_REGISTER_MASK & ~HV_ENABLE;
+    const kept = (seen ?? platform.read(register)) & PAGE_RESERVED;
     const value = kept | BigInt(region.address) | HV_ENABLE;
     page.seen = undefined;
     page.mapped = true;
@@ -282,7 +333,7 @@ export class HyperV {
   #unmap(page: PageRegister): void {
     const { platform } = this;
     const { register } = page;
-    platform.write(register, platform.read(register) & HV_PAGE_REGISTER_MASK & ~HV_ENABLE);
+    this.#reset(register, PAGE_RESERVED, 0n);
     page.mapped = false;
     this.pages.revoke(page.region, `register ${page.name}`);
     if (register === Msr.HYPERCALL) platform.hypercallPage = 0;
@@ -296,20 +347,15 @@ export class HyperV {
    */
   enableSint(sint: number): void {
     const old = this.platform.read(Msr.SINT0 + sint);
-    const kept = old & ~(Sint.MASKED | Sint.AUTO_EOI | Sint.VECTOR_MASK);
-    this.platform.write(Msr.SINT0 + sint, kept | this.#sint);
+    this.platform.write(Msr.SINT0 + sint, (old & SINT_RESERVED) | this.#sint);
+    // A message may wait whose slot somebody has emptied without a word
+    this.#endOfMessage();
   }
 
   /** Mask a SINT, if the host lets us: what it refuses is logged, like all that is undone. */
   disableSint(sint: number): void {
-    if (this.isRunning) this.#attempt(() => this.#mask(sint));
-  }
-
-  /** Nothing if it is masked. */
-  #mask(sint: number): void {
-    const old = this.platform.read(Msr.SINT0 + sint);
-    if (old & Sint.MASKED) return;
-    this.platform.write(Msr.SINT0 + sint, (old & ~Sint.AUTO_EOI) | Sint.MASKED);
+    if (!this.isRunning) return;
+    this.#attempt(() => this.#reset(Msr.SINT0 + sint, SINT_RESERVED, Sint.MASKED));
   }
 
   // --- messages and events ---
@@ -371,10 +417,21 @@ export class HyperV {
    * be told to send the next one
    */
   receiveMessage(sint: number, page = this.messagePage): ReceivedMessage | undefined {
-    const { platform, pages } = this;
+    if (!this.isRunning) return undefined;
+    if (this.eomDue) this.#endOfMessage();
     const slot = page + sint * SynicMessage.size;
-    const taken = this.isRunning && takeMessage(platform, pages.memory, slot, this.#message);
+    const taken = takeMessage(this.pages.memory, slot, this.#message);
+    if (this.#message.pending) this.#endOfMessage();
     return taken ? this.#message : undefined;
+  }
+
+  /** Ask for the next message. What the host refuses now is repeated, not lost. */
+  #endOfMessage(): void {
+    const level = this.eomDue ? 'debug' : 'warning';
+    const error = this.log.attempt(level, 'HV', '', 'end of message', () =>
+      this.platform.write(Msr.EOM, 0n),
+    );
+    this.eomDue = error !== undefined;
   }
 
   /** Signal an event. Returns the hypercall's status; Quiesced is INVALID_CONNECTION_ID. */

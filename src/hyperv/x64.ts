@@ -5,7 +5,7 @@
 import { HypxeError } from '../error.ts';
 import type { CpuidRegisters, Machine, X64Machine } from '../machine.ts';
 import { hex, wordBytes } from '../wire.ts';
-import type { Platform } from './platform.ts';
+import { persist, type Platform } from './platform.ts';
 import { CPUID_HYPERVISOR_PRESENT, Cpuid, HV_INTERFACE_ID, Sint } from './protocol.ts';
 
 /**
@@ -59,7 +59,7 @@ class X64Platform implements Platform {
   }
 
   write(register: number, value: bigint): void {
-    this.machine.wrmsr(register, value);
+    persist(() => this.machine.wrmsr(register, value));
   }
 
   call(control: bigint, input: bigint): number {

@@ -16,6 +16,9 @@ const REVOKE_ID = 0x23;
 const NDIS_MAJOR = 6;
 const NDIS_MINOR = 1;
 
+/** How long a revoke is waited for, in ms: some hosts never complete it (OpenVMM). */
+const REVOKE_TIMEOUT_MS = 1000;
+
 export const firmwareNetvsc: NetvscPlug = (netvsc) => ({
   negotiate() {
     // Agree on the version: iPXE knows the first
@@ -33,9 +36,10 @@ export const firmwareNetvsc: NetvscPlug = (netvsc) => ({
   },
 
   closing() {
-    // Some hosts never complete it (OpenVMM). The GPADL decides when the buffer is free
+    // The GPADL decides when the buffer is free
+    const revoke = [NvspType.REVOKE_RECEIVE_BUFFER, netvsc.pageSet];
     netvsc.log.attempt('info', 'NETVSC', netvsc.device.name, 'revoke not confirmed', () => {
-      netvsc.request(REVOKE_ID, 'revoke', [NvspType.REVOKE_RECEIVE_BUFFER, netvsc.pageSet]);
+      netvsc.request(REVOKE_ID, 'revoke', revoke, 0, 0, REVOKE_TIMEOUT_MS);
     });
     netvsc.forEachInFlight((id) => netvsc.channel!.sendCancellation(BASE_ID + id));
   },

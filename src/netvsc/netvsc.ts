@@ -32,9 +32,6 @@ import { TransmitPath } from './transmit-path.ts';
 /** Transaction ID of the request, relative to the base; a part has others. */
 const RECEIVE_BUFFER_ID = 0x22;
 
-/** How long the host may take to complete a request, in ms. */
-const REQUEST_TIMEOUT_MS = 1000;
-
 /** Packets handled in one poll: a host that never stops must not keep us from everything else. */
 const PACKETS_PER_POLL_MAX = 4096;
 
@@ -58,7 +55,7 @@ export class Netvsc extends TransmitPath implements RndisTransport, NetvscHost {
   /** Flow control and events, where the part has them. */
   writable?: () => void;
   interrupted?: () => void;
-  readonly #policy: NetvscPolicy;
+  readonly policy: NetvscPolicy;
   #receiveBuffer: Region | undefined;
   #receiveGpadl: Gpadl | undefined;
   /** Copies of the ranges of a packet, one after the other, and their lengths. */
@@ -79,7 +76,7 @@ export class Netvsc extends TransmitPath implements RndisTransport, NetvscHost {
     this.clock = device.connection.hv.clock;
     this.memory = device.pages.memory;
     this.device = device;
-    this.#policy = policy;
+    this.policy = policy;
 
     // The ranges of one packet do not overlap on any correct host: so many bytes hold their copies
     this.#bytes = new Uint8Array(policy.receiveBufferLength);
@@ -105,8 +102,8 @@ export class Netvsc extends TransmitPath implements RndisTransport, NetvscHost {
 
       // Open channel
       const { packets } = this;
-      this.channel = this.device.open(this, { ...this.#policy, packets, ...part.sizes });
-      if (this.#policy.completionPayload === 'status')
+      this.channel = this.device.open(this, { ...this.policy, packets, ...part.sizes });
+      if (this.policy.completionPayload === 'status')
         this.channel.completionPayload = COMPLETION_PAYLOAD;
 
       // Initialise NVSP, and give the host the receive buffer
@@ -151,7 +148,7 @@ export class Netvsc extends TransmitPath implements RndisTransport, NetvscHost {
 
   /** Give frames in flight a moment to be completed: then nothing needs to be cancelled. */
   #drain(): void {
-    const { drainMs } = this.#policy;
+    const { drainMs } = this.policy;
     if (drainMs === 0) return;
     this.log.attempt('error', 'NETVSC', this.name, 'frames in flight are given up', () => {
       waitFor(this.clock, drainMs, () => {
@@ -174,11 +171,18 @@ export class Netvsc extends TransmitPath implements RndisTransport, NetvscHost {
     throw new HypxeError('ReceiveBufferRefused', `NVSP receive buffer: status ${status}`);
   }
 
-  request(id: number, what: string, words: readonly number[], type = 0, length = 0): DataView {
+  request(
+    id: number,
+    what: string,
+    words: readonly number[],
+    type = 0,
+    length = 0,
+    timeoutMs = this.policy.answerMs,
+  ): DataView {
     this.#awaited = id;
     try {
       this.tell(what, words, BASE_ID + id);
-      waitAnswer(this, REQUEST_TIMEOUT_MS, `NVSP ${what}`, 'NoCompletion', () => {
+      waitAnswer(this, timeoutMs, `NVSP ${what}`, 'NoCompletion', () => {
         // Messages too: they may say that the device is gone
         this.device.connection.poll();
         this.pollPackets();

@@ -37,6 +37,7 @@ export interface NetvscHost extends ChannelHandler {
    * @param words of the message, the type first; zeros follow
    * @param type that the completion must have; 0 if it may also be empty
    * @param length that the completion must have at least
+   * @param timeoutMs how long the host may take, by default as the policy has it
    * @returns the completion
    * @throws HypxeError NoCompletion, BadCompletion, RingFull, or what broke the device
    */
@@ -46,6 +47,7 @@ export interface NetvscHost extends ChannelHandler {
     words: readonly number[],
     type?: number,
     length?: number,
+    timeoutMs?: number,
   ): DataView;
   /**
    * Send an NVSP message that has no completion.

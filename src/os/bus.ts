@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * The bus as an OS has it: what comes and goes after the enumeration (late offers, sub-channels,
- * rescinds of both; Linux vmbus_onoffer and its likes), and channels with targets and flow control.
+ * The bus as an OS has it: sub-channels that come and go (Linux vmbus_onoffer and its likes), and
+ * channels with targets and flow control.
  */
 
 import type { VmbusBus } from '../vmbus/bus.ts';
@@ -10,7 +10,7 @@ import type { BusPart } from '../vmbus/bus-part.ts';
 import type { VmbusChannel } from '../vmbus/channel.ts';
 import { VmbusDevice } from '../vmbus/device.ts';
 import type { Offer } from '../vmbus/offer.ts';
-import { MessageType, OpenChannel, VMBUS_CHANNEL_MAX } from '../vmbus/protocol.ts';
+import { OpenChannel } from '../vmbus/protocol.ts';
 import { wordOf } from './contact.ts';
 import { OsChannel, enableFlowControl, type OsChannelSizes } from './channel.ts';
 import { claimSint, connectionsOf } from './sints.ts';
@@ -22,9 +22,6 @@ const SUBCHANNELS_MAX = 64;
 /** For {@link BusOptions.part}. */
 export class OsBus implements BusPart {
   readonly #bus: VmbusBus;
-  #late: Offer[] = [];
-  /** Channels that were offered and rescinded, and of which nobody ever knew. */
-  #struck: number[] = [];
   /** Devices that were closed since settling began. */
   readonly #closed = new Set<VmbusDevice>();
 
@@ -38,12 +35,6 @@ export class OsBus implements BusPart {
 
   tornDown(): void {
     connectionsOf(this.#bus.hv).delete(this.#bus.connection);
-  }
-
-  lost(): void {
-    this.#late = [];
-    this.#struck = [];
-    this.#closed.clear();
   }
 
   // --- channels ---
@@ -80,19 +71,8 @@ export class OsBus implements BusPart {
 
   // --- offers ---
 
-  offered(offer: Offer): boolean {
-    const { log } = this.#bus.hv;
-    if (offer.subchannel !== 0) return this.#addSubchannel(offer);
-    if (this.#late.some(({ channel }) => channel === offer.channel)) {
-      log.error('VMBUS', '', `channel ${offer.channel} is offered twice`);
-    } else {
-      this.#late.push(offer);
-    }
-    return true;
-  }
-
   /** @returns false if it is no good: of no device, known already, or too many */
-  #addSubchannel(offer: Offer): boolean {
+  offered(offer: Offer): boolean {
     const { channel, instanceId, subchannel } = offer;
     const device = this.#bus.devices.find(
       (each) => each.instanceId === instanceId && !each.rescinded,
@@ -107,13 +87,7 @@ export class OsBus implements BusPart {
     return true;
   }
 
-  rescinded(channel: number, struck: boolean): boolean {
-    const index = this.#late.findIndex((offer) => offer.channel === channel);
-    if (index >= 0) this.#late.splice(index, 1);
-    if (struck || index >= 0) {
-      this.#struck.push(channel);
-      return true;
-    }
+  rescinded(channel: number): boolean {
     for (const device of this.#bus.devices) {
       const found = subchannelsOf(device).find(({ channelId }) => channelId === channel);
       if (found === undefined || found.rescinded) continue;
@@ -134,14 +108,6 @@ export class OsBus implements BusPart {
   settled(): void {
     // While a device was closed the host may have taken its sub-channels away too
     this.#letGo([...this.#closed]);
-    const { connection, hv } = this.#bus;
-    for (let id = this.#struck.shift(); id !== undefined; id = this.#struck.shift()) {
-      const words = [id];
-      hv.log.attempt('error', 'VMBUS', '', 'could not release channel', () =>
-        connection.post(MessageType.RELID_RELEASED, words),
-      );
-    }
-    this.#probeLate();
   }
 
   /** Let go of the sub-channels that were taken away. */
@@ -154,23 +120,6 @@ export class OsBus implements BusPart {
         subchannel.release();
         subchannels.splice(i, 1);
       }
-    }
-  }
-
-  /** Give late offers to their drivers; what comes meanwhile is for the next poll. */
-  #probeLate(): void {
-    for (let i = 0; i < VMBUS_CHANNEL_MAX; i++) {
-      const offer = this.#late.shift();
-      if (offer === undefined) return;
-      const known = this.#bus.devices.find(
-        (device) => device.channelId === offer.channel || device.instanceId === offer.instanceId,
-      );
-      if (known === undefined) {
-        this.#bus.bind(this.#bus.add(offer));
-        continue;
-      }
-      const text = `ignoring offer of channel ${offer.channel}: the device is there already`;
-      this.#bus.hv.log.error('VMBUS', known.name, text);
     }
   }
 }

@@ -82,8 +82,7 @@ export function initiateUnload(bus: VmbusBus, options: UnloadOptions = {}): Unlo
     device.abandon();
     device.instance?.abandoned?.(by !== undefined);
   }
-  bus.devices = [];
-  bus.part?.lost?.();
+  bus.lost();
   return result;
 }
 

@@ -5,7 +5,7 @@
  * (iPXE net/rndis.c).
  */
 
-import { HypxeError, type ErrorName } from '../error.ts';
+import { HypxeError, isNamed, type ErrorName } from '../error.ts';
 import {
   ETHERNET_FRAME_MAX,
   ETHERNET_HEADER,
@@ -34,10 +34,7 @@ import {
   RndisType,
 } from './protocol.ts';
 import type { RndisReceiver, RndisTransport } from './transport.ts';
-import { SEQUENCE_CONTROL, waitAnswer } from './transport.ts';
-
-/** How long the device may take to answer a request, in ms. */
-const REQUEST_TIMEOUT_MS = 1000;
+import { SEQUENCE_CONTROL, TIMEOUTS, waitAnswer } from './transport.ts';
 
 /** Request ID of INITIALISE (iPXE RNDIS_INIT_ID); requests for an OID have the OID as their ID. */
 const INITIALISE_ID = 0xe110e110;
@@ -134,8 +131,25 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     if (wasOpen) this.open();
   }
 
-  /** Open the transport, initialise, do something more, and ask for the link. */
+  /**
+   * Open the transport, initialise, do something more, and ask for the link. With a device that
+   * does not answer all of it is tried again: a late answer then finds another channel.
+   */
   #start(action: () => void): void {
+    const { policy, log } = this.#transport;
+    for (let tries = 1; ; tries++) {
+      try {
+        this.#tryStart(action);
+        return;
+      } catch (error) {
+        const late = isNamed(error) && TIMEOUTS.includes(error.name);
+        if (!late || tries >= policy.tries) throw error;
+        log.warning('RNDIS', this.instance, `${error.message}: trying again`);
+      }
+    }
+  }
+
+  #tryStart(action: () => void): void {
     this.#transport.open();
     try {
       this.#request(RndisType.INITIALISE, INITIALISE_ID, ...VERSION);
@@ -194,7 +208,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     try {
       this.#send(type, id, ...words);
       this.#unanswered++;
-      waitAnswer(this.#transport, REQUEST_TIMEOUT_MS, what, 'NoAnswer', () => {
+      waitAnswer(this.#transport, this.#transport.policy.answerMs, what, 'NoAnswer', () => {
         this.#transport.poll();
         return this.#status !== undefined;
       });

@@ -17,6 +17,9 @@ export const RNDIS_BUFFER_SIZE = 2048;
 /** Sequence number of control messages, which have buffers and transmit slots in reserve. */
 export const SEQUENCE_CONTROL = -1;
 
+/** Errors of a device that is slow, or silent: it may be opened once more. */
+export const TIMEOUTS: readonly ErrorName[] = ['NoAnswer', 'NoCompletion', 'NoResponse'];
+
 /** Takes what a transport receives. */
 export interface RndisReceiver {
   /** One RNDIS message: a private copy, valid during the call. `length` is the message's extent. */
@@ -34,6 +37,8 @@ export interface RndisTransport {
   readonly clock: Clock;
   /** Where the buffers lie. */
   readonly memory: GuestMemory;
+  /** How long the device may take to answer, in ms, and how often it is opened if it does not. */
+  readonly policy: { readonly answerMs: number; readonly tries: number };
   /** Set by RNDIS before anything else. */
   receiver: RndisReceiver | undefined;
   /** Why nothing can be sent any more (device gone, channel broken), or undefined. */

@@ -5,6 +5,7 @@
  * everything down again (iPXE vmbus_probe, vmbus_reset, vmbus_remove).
  */
 
+import { isNamed } from '../error.ts';
 import type { HyperV } from '../hyperv/hyperv.ts';
 import type { VmbusDriver } from './bus-driver.ts';
 import type { BusPart } from './bus-part.ts';
@@ -16,7 +17,7 @@ import { readOffer, type Offer } from './offer.ts';
 import {
   MessageHeader,
   MessageType,
-  OfferChannel,
+  OFFER_CHANNEL_MIN,
   RescindChannelOffer,
   VMBUS_CHANNEL_MAX,
 } from './protocol.ts';
@@ -50,6 +51,9 @@ export class VmbusBus implements DeviceContext {
   readonly #options: BusOptions;
   /** What has been offered in the enumeration that is going on. */
   #offers: Offer[] | undefined;
+  /** What has been offered since, and who was taken away before anybody knew of it: by channel. */
+  #late: Offer[] = [];
+  #struck: VmbusDevice[] = [];
   #settling = false;
 
   constructor(hv: HyperV, options: BusOptions) {
@@ -117,8 +121,7 @@ export class VmbusBus implements DeviceContext {
 
   #disconnect(): void {
     const { connection, hv } = this;
-    this.devices = [];
-    this.part?.lost?.();
+    this.lost();
     if (connection.mustUnload) {
       hv.log.attempt('error', 'VMBUS', '', 'host did not disconnect', () => {
         connection.unload();
@@ -127,6 +130,13 @@ export class VmbusBus implements DeviceContext {
     }
     connection.tearDown();
     this.part?.tornDown?.();
+  }
+
+  /** The connection is gone, and with it all that was offered. */
+  lost(): void {
+    this.devices = [];
+    this.#late = [];
+    this.#struck = [];
   }
 
   // --- devices ---
@@ -138,12 +148,18 @@ export class VmbusBus implements DeviceContext {
 
   #enumerate(): Offer[] {
     const { connection } = this;
+    this.#late = [];
+    this.#struck = [];
     connection.post(MessageType.REQUEST_OFFERS);
 
     // Offers are collected as they come, until the host says that these were all
     const offers: Offer[] = (this.#offers = []);
     try {
       connection.wait(MessageType.ALL_OFFERS_DELIVERED, MessageHeader.size);
+    } catch (error) {
+      // What is there is there: the rest may come later
+      if (!isNamed(error) || error.name !== 'NoResponse' || offers.length === 0) throw error;
+      this.hv.log.warning('VMBUS', '', `going on with ${offers.length} offers: ${error.message}`);
     } finally {
       this.#offers = undefined;
     }
@@ -207,7 +223,7 @@ export class VmbusBus implements DeviceContext {
   /**
    * Handle what has come since the last poll: rescinds, late offers, late answers.
    *
-   * @throws HypxeError Cancelled, by a part; all else is logged
+   * @throws HypxeError Cancelled; all else is logged
    */
   poll(): void {
     this.connection.poll();
@@ -219,17 +235,32 @@ export class VmbusBus implements DeviceContext {
       this.part?.settling?.();
       for (const device of this.devices.filter(({ rescinded }) => rescinded)) this.#drop(device);
       this.part?.settled?.();
+      for (const device of this.#struck.splice(0)) device.release();
+      for (const offer of this.#late.splice(0)) this.#arrived(offer);
     } finally {
       this.#settling = false;
     }
   }
 
-  /** Let go of what the host has taken away. What the firmware never used it leaves alone. */
+  /** Let go of what the host has taken away: it may only offer it again once it is released. */
   #drop(device: VmbusDevice): void {
-    const { instance } = device;
-    instance?.rescinded();
-    if (instance || this.part?.offered) device.release();
+    device.instance?.rescinded();
+    device.release();
     this.#forget(device);
+  }
+
+  /** A device that comes after the enumeration, or comes back. @throws HypxeError Cancelled */
+  #arrived(offer: Offer): void {
+    const known = this.devices.find(
+      ({ channelId, instanceId }) =>
+        channelId === offer.channel || instanceId === offer.instanceId,
+    );
+    if (!known) {
+      this.bind(this.add(offer));
+      return;
+    }
+    const text = `ignoring offer of channel ${offer.channel}: the device is there already`;
+    this.hv.log.error('VMBUS', known.name, text);
   }
 
   #unsolicited(message: ControlMessage): void {
@@ -241,11 +272,12 @@ export class VmbusBus implements DeviceContext {
 
   #offered(message: ControlMessage): void {
     const { log } = this.hv;
-    if (message.length < OfferChannel.size) {
+    if (message.length < OFFER_CHANNEL_MIN) {
       log.error('VMBUS', '', `ignoring offer of ${message.length} bytes`);
       return;
     }
-    const offers = this.#offers;
+    // Before there is a connection it can only be somebody else's
+    const offers = this.#offers ?? (this.connection.version ? this.#late : undefined);
     const offer = readOffer(message);
     const { channel, subchannel, instanceId } = offer;
     const object = `{${instanceId}}`;
@@ -254,9 +286,9 @@ export class VmbusBus implements DeviceContext {
     } else if (offers && subchannel === 0) {
       if (offers.every((other) => other.channel !== channel)) offers.push(offer);
       else log.error('VMBUS', object, `channel ${channel} is offered twice`);
-    } else if (!this.part?.offered?.(offer)) {
+    } else if (subchannel === 0 || !this.part?.offered?.(offer)) {
       const text = `ignoring offer of sub-channel ${subchannel} as channel ${channel}`;
-      log.info('VMBUS', object, subchannel === 0 ? 'ignoring late offer' : text);
+      log.info('VMBUS', object, text);
     }
   }
 
@@ -265,10 +297,13 @@ export class VmbusBus implements DeviceContext {
     const id = message.view.getUint32(RescindChannelOffer.at.channel, true);
 
     // Before anybody knows of it the offer is struck out; afterwards the channel is marked
-    const index = this.#offers?.findIndex((offer) => offer.channel === id) ?? -1;
-    const struck = index >= 0;
-    if (struck) this.#offers!.splice(index, 1);
-    if (this.part?.rescinded?.(id, struck) || struck) return;
+    const offers = this.#offers ?? this.#late;
+    const index = offers.findIndex((offer) => offer.channel === id);
+    if (index >= 0) {
+      this.#struck.push(new VmbusDevice(offers.splice(index, 1)[0]!, this));
+      return;
+    }
+    if (this.part?.rescinded?.(id)) return;
     const device = this.devices.find(({ channelId }) => channelId === id);
     if (!device || device.rescinded) return;
     device.rescinded = true;

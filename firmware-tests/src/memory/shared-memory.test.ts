@@ -74,7 +74,7 @@ errors('ring-gpadl-torn-down: an open that is refused tears down its own rings',
 });
 
 errors('ring-gpadl-torn-down: an open without an answer closes, and keeps what stays away', () => {
-  const rig = new Rig();
+  const rig = new Rig({ driver: { policy: { tries: 1 } } });
   rig.probe();
   drop(rig, MessageType.OPEN_CHANNEL_RESULT, GPADL_TORNDOWN);
   rig.mark();
@@ -94,7 +94,7 @@ errors('ring-gpadl-torn-down: an open without an answer closes, and keeps what s
 });
 
 errors('buffer-kept-without-answer: a GPADL that was not confirmed may have been accepted', () => {
-  const rig = new Rig();
+  const rig = new Rig({ driver: { policy: { tries: 1 } } });
   rig.probe();
   drop(rig, GPADL_CREATED, GPADL_TORNDOWN);
   fails('NoResponse', () => rig.device.open());

@@ -132,8 +132,6 @@ export class Netvsc extends TransmitPath implements RndisTransport, NetvscHost {
 
   /** Undo what of {@link open} was done, in reverse. */
   #tearDown(): void {
-    this.cancelTransmits();
-
     // Close channel
     this.device.close();
     this.channel = undefined;

@@ -89,19 +89,18 @@ export abstract class TransmitPath {
     this.#taken = 0;
   }
 
-  /** Give the buffers back. As long as the host may still read them they stay reserved. */
+  /**
+   * Give up everything that is in flight or deferred, and give the buffers back. As long as the
+   * host may still read them they stay reserved.
+   */
   protected closeTransmits(): void {
-    if (this.packets) this.device.pages.free(this.packets);
-    this.packets = undefined;
-  }
-
-  /** Give up everything that is in flight or deferred. */
-  protected cancelTransmits(): void {
     this.#buffers.fill(NONE);
     this.inFlight = this.#deferredIn = this.#deferredOut = 0;
     this.#lengths.forEach((length, buffer) => {
       if (length > 0) this.#free(buffer, 'TransmitCancelled');
     });
+    if (this.packets) this.device.pages.free(this.packets);
+    this.packets = undefined;
   }
 
   forEachInFlight(action: (id: number) => void): void {

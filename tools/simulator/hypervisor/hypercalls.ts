@@ -11,7 +11,6 @@ import {
   HV_EVENT_FLAGS_COUNT,
   HV_MESSAGE_PAYLOAD_MAX,
   HvCall,
-  HvPrivilege,
   HvStatus,
   PostMessage,
   SignalEvent,
@@ -20,6 +19,7 @@ import type { Architecture } from './architecture.ts';
 import { TICKS_PER_MS } from '../base/clock.ts';
 import type { VirtualClock } from '../base/clock.ts';
 import type { CpuidLeaves } from './cpuid.ts';
+import { Privilege } from './cpuid-bits.ts';
 import type { HostEvents } from '../ledger/events.ts';
 import { hex } from '../base/hex.ts';
 import type { GuestRam } from '../base/guest-ram.ts';
@@ -27,13 +27,11 @@ import { address, checkBuffer, isFast, isRep, isSimple } from './hypercall-frame
 import type { HypercallFrame } from './hypercall-frame.ts';
 import type { PartitionFaults } from './partition-faults.ts';
 import type { EventPort, MessagePort } from './partition-interface.ts';
+import { ProcessorCalls } from './processor-calls.ts';
 import type { HostKnobs } from '../profiles/profile.ts';
 import type { VirtualProcessor } from './virtual-processor.ts';
 import { VpRegisterCalls } from './vp-register-calls.ts';
 import type { RegisterFile } from './register-file.ts';
-
-/** CPUID 0x40000003 EBX bit 17: HvGetVpRegisters and HvSetVpRegisters of the own partition. */
-const ACCESS_VP_REGISTERS = 1 << 17;
 
 /** A message type with this bit is the hypervisor's own (TLFS, HV_MESSAGE_TYPE). */
 const MESSAGE_TYPE_HYPERVISOR = 0x80000000;
@@ -43,6 +41,14 @@ const FAST_INPUT_MAX = 16;
 
 /** Names for the log. */
 const NAMES = new Map<number, string>([
+  [HvCall.FLUSH_VIRTUAL_ADDRESS_SPACE, 'HvFlushVirtualAddressSpace'],
+  [HvCall.FLUSH_VIRTUAL_ADDRESS_LIST, 'HvFlushVirtualAddressList'],
+  [HvCall.NOTIFY_LONG_SPIN_WAIT, 'HvNotifyLongSpinWait'],
+  [HvCall.SEND_IPI, 'HvSendSyntheticClusterIpi'],
+  [HvCall.FLUSH_VIRTUAL_ADDRESS_SPACE_EX, 'HvFlushVirtualAddressSpaceEx'],
+  [HvCall.FLUSH_VIRTUAL_ADDRESS_LIST_EX, 'HvFlushVirtualAddressListEx'],
+  [HvCall.SEND_IPI_EX, 'HvSendSyntheticClusterIpiEx'],
+  [HvCall.START_VP, 'HvStartVirtualProcessor'],
   [HvCall.POST_MESSAGE, 'HvPostMessage'],
   [HvCall.SIGNAL_EVENT, 'HvSignalEvent'],
   [HvCall.GET_VP_REGISTERS, 'HvGetVpRegisters'],
@@ -69,6 +75,7 @@ export class Hypercalls {
   /** CPUID 0x40000003 EBX. */
   readonly #privileges: number;
   readonly #registerCalls: VpRegisterCalls;
+  readonly #processorCalls: ProcessorCalls;
   readonly #ports = new Map<number, MessagePort>();
   readonly #eventPorts = new Map<number, EventPort>();
   /** Input of the call that runs: copied once, then checked and used. */
@@ -85,6 +92,7 @@ export class Hypercalls {
     this.#context = context;
     this.#privileges = context.cpuid.read(Cpuid.HV_FEATURES, 0).ebx;
     this.#registerCalls = new VpRegisterCalls(context);
+    this.#processorCalls = new ProcessorCalls(context);
   }
 
   registerMessagePort(connectionId: number, port: MessagePort): void {
@@ -145,11 +153,11 @@ export class Hypercalls {
   #dispatch(vp: VirtualProcessor, code: number, frame: HypercallFrame): number {
     switch (code) {
       case HvCall.SIGNAL_EVENT:
-        if (!this.#may(HvPrivilege.SIGNAL_EVENTS)) return HvStatus.ACCESS_DENIED;
+        if (!this.#may(Privilege.SIGNAL_EVENTS)) return HvStatus.ACCESS_DENIED;
         if (!isSimple(frame)) return HvStatus.INVALID_HYPERCALL_INPUT;
         return this.#signalEvent(frame);
       case HvCall.POST_MESSAGE:
-        if (!this.#may(HvPrivilege.POST_MESSAGES)) return HvStatus.ACCESS_DENIED;
+        if (!this.#may(Privilege.POST_MESSAGES)) return HvStatus.ACCESS_DENIED;
         if (!isSimple(frame)) return HvStatus.INVALID_HYPERCALL_INPUT;
         return this.#postMessage(vp, frame);
       case HvCall.GET_VP_REGISTERS:
@@ -158,8 +166,14 @@ export class Hypercalls {
         if (!isRep(frame)) return HvStatus.INVALID_HYPERCALL_INPUT;
         return this.#fault(code, 0) ?? this.#registerCalls.call(vp, code, frame);
       default:
-        return HvStatus.INVALID_HYPERCALL_CODE;
+        return this.#processorCalls.call(code, frame) ?? this.#unknown(code);
     }
+  }
+
+  #unknown(code: number): number {
+    const { events } = this.#context;
+    if (events.on) events.emit({ kind: 'unmodelled', what: `hypercall ${hex(code)}` });
+    return HvStatus.INVALID_HYPERCALL_CODE;
   }
 
   /** HvPostMessage: slow only, since its input does not fit into registers. */
@@ -262,7 +276,7 @@ export class Hypercalls {
 
   /** On arm64 there is no other way to the registers, and no privilege for it. */
   #mayAccessRegisters(): boolean {
-    return this.#context.architecture === 'arm64' || this.#may(ACCESS_VP_REGISTERS);
+    return this.#context.architecture === 'arm64' || this.#may(Privilege.VP_REGISTERS);
   }
 
   #free(connectionId: number): void {

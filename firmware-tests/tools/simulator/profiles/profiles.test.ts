@@ -104,7 +104,8 @@ profiles('show in CPUID', () => {
     assert.is(cpu.cpuid(0x40000002, 0).eax, host.hypervisorBuild);
     assert.is(cpu.cpuid(0x40000002, 0).ebx, host.hypervisorVersion);
     assert.is(cpu.cpuid(0x40000003, 0).eax, host.features);
-    assert.is(cpu.cpuid(0x40000004, 0).eax, host.recommendations);
+    // Nested virtualisation (bit 14) is recommended where it is there: not here
+    assert.is(cpu.cpuid(0x40000004, 0).eax, host.recommendations & ~0x4000);
   }
 });
 

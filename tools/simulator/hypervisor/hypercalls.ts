@@ -39,6 +39,15 @@ const MESSAGE_TYPE_HYPERVISOR = 0x80000000;
 /** Bytes of input that a fast call of x64 without XMM registers carries. */
 const FAST_INPUT_MAX = 16;
 
+/** HV_CONNECTION_ID has 24 bits. */
+const CONNECTION_MASK = 0xffffff;
+
+/** What QEMU takes for a message of VMBus: SynIC type, types 1 to 17, and the header. */
+const VMBUS_MESSAGE_TYPE = 1;
+const VMBUS_MESSAGE_MIN = 1;
+const VMBUS_MESSAGE_MAX = 17;
+const VMBUS_HEADER = 8;
+
 /** Names for the log. */
 const NAMES = new Map<number, string>([
   [HvCall.FLUSH_VIRTUAL_ADDRESS_SPACE, 'HvFlushVirtualAddressSpace'],
@@ -74,6 +83,8 @@ export class Hypercalls {
   readonly #context: HypercallContext;
   /** CPUID 0x40000003 EBX. */
   readonly #privileges: number;
+  /** Checks as QEMU has them. */
+  readonly #lenient: boolean;
   readonly #registerCalls: VpRegisterCalls;
   readonly #processorCalls: ProcessorCalls;
   readonly #ports = new Map<number, MessagePort>();
@@ -91,6 +102,7 @@ export class Hypercalls {
   constructor(context: HypercallContext) {
     this.#context = context;
     this.#privileges = context.cpuid.read(Cpuid.HV_FEATURES, 0).ebx;
+    this.#lenient = context.knobs.hypercallChecks === 'vmm';
     this.#registerCalls = new VpRegisterCalls(context);
     this.#processorCalls = new ProcessorCalls(context);
   }
@@ -159,6 +171,7 @@ export class Hypercalls {
       case HvCall.POST_MESSAGE:
         if (!this.#may(Privilege.POST_MESSAGES)) return HvStatus.ACCESS_DENIED;
         if (!isSimple(frame)) return HvStatus.INVALID_HYPERCALL_INPUT;
+        if (this.#lenient && isFast(frame)) return HvStatus.INVALID_HYPERCALL_CODE;
         return this.#postMessage(vp, frame);
       case HvCall.GET_VP_REGISTERS:
       case HvCall.SET_VP_REGISTERS:
@@ -181,12 +194,14 @@ export class Hypercalls {
     const failure = this.#fetch(frame, PostMessage.size);
     if (failure !== HvStatus.SUCCESS) return failure;
     const view = this.#view;
-    const connectionId = view.getUint32(PostMessage.at.connectionId, true);
+    const connection = view.getUint32(PostMessage.at.connectionId, true);
+    const connectionId = this.#lenient ? connection & CONNECTION_MASK : connection;
     const type = view.getUint32(PostMessage.at.type, true);
     const length = view.getUint32(PostMessage.at.length, true);
     this.#inputLength = PostMessage.at.data + Math.min(length, HV_MESSAGE_PAYLOAD_MAX);
 
     // The message itself
+    if (this.#lenient) return this.#forward(vp, connectionId, type, length);
     if (view.getUint32(PostMessage.at.reserved, true) !== 0) {
       return HvStatus.INVALID_HYPERCALL_INPUT;
     }
@@ -196,6 +211,24 @@ export class Hypercalls {
     // Where it goes; an event port takes no messages
     const injected = this.#fault(HvCall.POST_MESSAGE, connectionId);
     if (injected !== undefined) return injected;
+    return this.#deliver(vp, connectionId, type);
+  }
+
+  /** What QEMU looks at: length, connection, and what its VMBus makes of the message. */
+  #forward(vp: VirtualProcessor, connectionId: number, type: number, length: number): number {
+    if (length > HV_MESSAGE_PAYLOAD_MAX) return HvStatus.INVALID_HYPERCALL_INPUT;
+    const injected = this.#fault(HvCall.POST_MESSAGE, connectionId);
+    if (injected !== undefined) return injected;
+    if (!this.#ports.has(connectionId)) return HvStatus.INVALID_CONNECTION_ID;
+    const message = this.#view.getUint32(PostMessage.at.data, true);
+    const known = message >= VMBUS_MESSAGE_MIN && message <= VMBUS_MESSAGE_MAX;
+    if (type !== VMBUS_MESSAGE_TYPE || length < VMBUS_HEADER || !known) {
+      return HvStatus.INVALID_HYPERCALL_INPUT;
+    }
+    return this.#deliver(vp, connectionId, type);
+  }
+
+  #deliver(vp: VirtualProcessor, connectionId: number, type: number): number {
     const port = this.#ports.get(connectionId);
     if (port === undefined) return HvStatus.INVALID_CONNECTION_ID;
     if (this.#throttled()) return this.#context.knobs.throttleStatus;
@@ -210,6 +243,8 @@ export class Hypercalls {
     const view = this.#view;
     const connectionId = view.getUint32(SignalEvent.at.connectionId, true);
     const flag = view.getUint16(SignalEvent.at.flag, true);
+    if (this.#lenient && flag !== 0) return HvStatus.INVALID_PORT_ID;
+    if (this.#lenient && connectionId > CONNECTION_MASK) return HvStatus.INVALID_HYPERCALL_INPUT;
     if (view.getUint16(SignalEvent.at.reserved, true) !== 0) {
       return HvStatus.INVALID_HYPERCALL_INPUT;
     }
@@ -231,6 +266,7 @@ export class Hypercalls {
     }
     const { ram } = this.#context;
     const at = address(frame.inputLow, frame.inputHigh);
+    if (this.#lenient) return this.#fetchAnywhere(frame.inputLow, at, length);
     const failure = checkBuffer(ram, frame.inputLow, at, length);
     if (failure !== HvStatus.SUCCESS) return failure;
     if (length === SignalEvent.size) {
@@ -239,6 +275,18 @@ export class Hypercalls {
     } else {
       this.#input.set(ram.bytes.subarray(at, at + length));
     }
+    return HvStatus.SUCCESS;
+  }
+
+  /** Input as QEMU reads it: across pages, aligned to 4 (a message), zeros where no RAM is. */
+  #fetchAnywhere(low: number, at: number, length: number): number {
+    const { ram } = this.#context;
+    const alignment = length === SignalEvent.size ? 8 : 4;
+    if (low % alignment !== 0) return HvStatus.INVALID_ALIGNMENT;
+    this.#input.fill(0, 0, length);
+    if (ram.has(at, length)) this.#input.set(ram.bytes.subarray(at, at + length));
+    // A message that begins in RAM cannot be mapped as a whole
+    else if (length === PostMessage.size && ram.has(at, 1)) return HvStatus.INSUFFICIENT_MEMORY;
     return HvStatus.SUCCESS;
   }
 

@@ -86,7 +86,7 @@ const PAGE_RESERVED = 0xffen;
 const TPR_RESERVED = 0xffffffffffffff00n;
 const ICR_RESERVED = 0x00ffffff_fff33000n;
 
-/** REENLIGHTENMENT_CONTROL but for vector, enable (16) and target VP; TSC emulation but for bit 0. */
+/** REENLIGHTENMENT_CONTROL but for vector, bit 16 and target VP; TSC emulation but for bit 0. */
 const REENLIGHTENMENT_RESERVED = 0xfffeff00n;
 const TSC_EMULATION_RESERVED = 0xfffffffffffffffen;
 

@@ -12,7 +12,7 @@ import {
   HvPrivilege,
   HvRecommendation,
 } from '../../../src/hyperv/protocol.ts';
-import { BEFORE_2012_R2, OPENVMM, QEMU, WINDOWS } from './host-knobs.ts';
+import { BEFORE_2012_R2, OPENVMM, QEMU, SINCE_2022, WINDOWS } from './host-knobs.ts';
 import type { HostKnobs, HostProfile } from './profile.ts';
 
 /** VMBus versions, oldest first, as Linux names them. */
@@ -220,7 +220,7 @@ export const PROFILES: readonly HostProfile[] = [
     multiClientPort: true,
     nvspVersions: TO_NVSP_6_1,
     sharedMemoryMax: SHARED_2019,
-    knobs: WINDOWS,
+    knobs: SINCE_2022,
   },
   {
     name: 'copper',
@@ -238,7 +238,7 @@ export const PROFILES: readonly HostProfile[] = [
     multiClientPort: true,
     nvspVersions: TO_NVSP_6_1,
     sharedMemoryMax: SHARED_2019,
-    knobs: WINDOWS,
+    knobs: SINCE_2022,
   },
   {
     name: 'qemu',

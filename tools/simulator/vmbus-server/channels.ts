@@ -67,7 +67,7 @@ export class Channels {
   open(view: DataView, agreement: Agreement): void {
     const id = view.getUint32(OpenChannel.at.channel, true);
     const openId = view.getUint32(OpenChannel.at.openId, true);
-    const channel = this.#offers.byId(id);
+    const channel = this.#offers.toOpen(id);
     if (channel === undefined || channel.state !== 'closed') {
       // A guest may not know of the rescind yet: ignored without reproach
       if (channel?.rescinded) return;
@@ -161,7 +161,7 @@ export class Channels {
       opening !== undefined &&
       !opening.reserved &&
       opening.targetVp !== VP_INDEX_DISABLE_INTERRUPT &&
-      targetVp < processorCount;
+      (targetVp < processorCount || profile.knobs.targetVps === 'any');
     if (allowed) opening.targetVp = targetVp;
     else this.#wrong('MODIFY_CHANNEL', id, channel);
     if (version < VmbusVersion.V5_3) return;
@@ -175,6 +175,8 @@ export class Channels {
       this.#wrong('RELID_RELEASED', id, channel);
       return;
     }
+    const { relidReleased } = this.#context.services.profile.knobs;
+    if (relidReleased === 'ignored' && !channel.rescinded) return;
     this.#context.changed('released', { channel: id });
     this.end(channel, 'RELID_RELEASED');
   }
@@ -203,6 +205,11 @@ export class Channels {
     this.#gpadls.deviceClosed(channel);
     this.#messages.send(rescindChannelOffer(channel.id));
     this.#context.changed('rescinded', { channel: channel.id });
+  }
+
+  /** An open channel closes, and keeps what it has. */
+  shutDown(channel: Channel): void {
+    if (channel.opening !== undefined) this.#openings.shut(channel, 'host');
   }
 
   /** All that the guest has of a channel ends, without a message: UNLOAD and its like. */

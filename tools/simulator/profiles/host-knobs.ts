@@ -85,6 +85,7 @@ export const WINDOWS: HostKnobs = {
   tableOffset: 'too-small',
   rangesPerPacket: 32,
   rxMessageLength: 'exact',
+  rxDataPadding: 0,
   ppiEvery: 3,
   linkAnnouncement: 'initialise',
   controlSections: 0,

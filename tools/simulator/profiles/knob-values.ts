@@ -26,6 +26,9 @@ export const RANGES_MAX = 375;
 /** Most receive sections for control messages alone (OpenVMM: 16). */
 const CONTROL_SECTIONS_MAX = 64;
 
+/** Most bytes between headers and data: what fits into every section. */
+const RX_PADDING_MAX = 64;
+
 /** Counts of events per unit of time. */
 const RATE_MAX = 1_000_000;
 
@@ -273,6 +276,10 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
     text: 'RNDIS length of received frames: exact, or the whole section',
     only: ['exact', 'sub-allocation'],
   },
+  rxDataPadding: {
+    text: 'bytes between the headers and the data of received frames',
+    range: [0, RX_PADDING_MAX],
+  },
   ppiEvery: {
     text: 'per-packet information on every nth received frame; 0 is never',
     range: [0, RATE_MAX],
@@ -314,8 +321,8 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
     only: ['vmswitch', 'netvsp'],
   },
   offloads: {
-    text: 'offloads that a guest may switch on: none, checksums, or coalescing (RSC) too',
-    only: ['none', 'checksum', 'rsc'],
+    text: 'offloads that a guest may switch on: none, checksums, large sends, coalescing (RSC)',
+    only: ['none', 'checksum', 'large-send', 'rsc'],
   },
   vlanTag: {
     text: 'the VLAN tag of a received frame: beside it for guests that ask, or in it',

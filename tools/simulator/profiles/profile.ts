@@ -224,6 +224,11 @@ export interface HostKnobs {
   readonly rangesPerPacket: number;
   /** RNDIS MessageLength of received frames: exact (Windows) or the whole section (OpenVMM). */
   readonly rxMessageLength: 'exact' | 'sub-allocation';
+  /**
+   * Bytes between the headers of a received frame and its data, where messages are exact: nobody
+   * says that data are aligned (FreeBSD and DPDK take any offset).
+   */
+  readonly rxDataPadding: number;
   /** Per-packet information in front of the data: on every nth received frame; 0 is never. */
   readonly ppiEvery: number;
   /**
@@ -260,9 +265,10 @@ export interface HostKnobs {
   readonly objects: 'vmswitch' | 'netvsp';
   /**
    * Offloads that a guest may switch on: none (OpenVMM without a back end that has them),
-   * checksums, or also the coalescing of received segments (Windows, from NVSP 6.1 on; Linux).
+   * checksums, large sends, too, or also the coalescing of received segments (Windows, from NVSP 6.1
+   * on; Linux).
    */
-  readonly offloads: 'none' | 'checksum' | 'rsc';
+  readonly offloads: 'none' | 'checksum' | 'large-send' | 'rsc';
   /** A VLAN tag of a received frame: beside it for guests that ask (Windows), or in it. */
   readonly vlanTag: 'info' | 'frame';
   /** Tell the hash of received frames while receive scaling is on (FreeBSD, DPDK read it). */

@@ -70,7 +70,7 @@ export const KNOB_SOURCES: { readonly [K in keyof HostKnobs]: KnobSource } = {
   messageWithoutPage: shown(
     "drop: openvmm#2276, a maintainer's word on Hyper-V; keep: OpenVMM `virt/src/synic.rs`",
     'hypervisor/synic',
-    'openvmm#2276: a message while SIMP is off is lost',
+    'H-H4 openvmm#2276: a message while SIMP is off is lost',
   ),
   scontrolReset: shown(
     '1: mu_msvm `EfiHvSynic.c` never writes it, iPXE b91cc983d, OpenVMM `at_reset`; 0: TLFS, KVM',

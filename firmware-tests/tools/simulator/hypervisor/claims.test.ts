@@ -385,9 +385,12 @@ const claims = suite('CPUID');
 
 for (const architecture of ARCHITECTURES) {
   for (const profile of PROFILES) {
-    claims(`promises nothing that is not there: ${profile.name} on ${architecture}`, () => {
-      walk(architecture, profile);
-    });
+    claims(
+      `L7 Linux: promises nothing that is not there: ${profile.name} on ${architecture}`,
+      () => {
+        walk(architecture, profile);
+      },
+    );
   }
 }
 
@@ -432,7 +435,7 @@ claims('of a host that offers nothing leaves nothing to use', () => {
   }
 });
 
-claims('tells of each call that it does not know', () => {
+claims('L18 Linux: tells of each call that it does not know', () => {
   const rig = create('x64', {});
   const seen: string[] = [];
   rig.partition.events.listen((event) => {

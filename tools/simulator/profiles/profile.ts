@@ -72,7 +72,7 @@ export interface HostKnobs {
   readonly behindUnload: 'handled' | 'dropped';
   /** UNLOAD after a contact that was refused: not answered (OpenVMM), or answered (QEMU). */
   readonly unloadRefused: 'ignored' | 'answered';
-  /** A message that cannot reach the guest: lost, or the end of the connection (QEMU `post_msg`). */
+  /** A message that cannot reach the guest: lost, or the end of the connection (QEMU). */
   readonly lostMessage: 'lost' | 'resets-bus';
   /** Messages per millisecond before HvPostMessage is refused (0: never), and with which status. */
   readonly throttleMessages: number;
@@ -145,8 +145,8 @@ export interface HostKnobs {
    */
   readonly oldInterrupts: 'flag-0' | 'page';
   /**
-   * What is looked at in a GPADL: channel, ID within it and pages, and a failure is answered; or its
-   * shape alone, a failure is not answered, and any channel may use it and tear it down (QEMU).
+   * What is looked at in a GPADL: channel, ID within it and pages, and a failure is answered; or
+   * its shape alone, a failure is not answered, and any channel may use it and tear it down (QEMU).
    */
   readonly gpadlChecks: 'full' | 'shape';
   /** GPADL_HEADER with a range count of 0: refused, or created (OpenVMM `gparange`). */
@@ -265,8 +265,8 @@ export interface HostKnobs {
   readonly objects: 'vmswitch' | 'netvsp';
   /**
    * Offloads that a guest may switch on: none (OpenVMM without a back end that has them),
-   * checksums, large sends, too, or also the coalescing of received segments (Windows, from NVSP 6.1
-   * on; Linux).
+   * checksums, large sends, too, or also the coalescing of received segments (Windows, from NVSP
+   * 6.1 on; Linux).
    */
   readonly offloads: 'none' | 'checksum' | 'large-send' | 'rsc';
   /** A VLAN tag of a received frame: beside it for guests that ask (Windows), or in it. */

@@ -207,17 +207,33 @@ export class Channels {
     this.#context.changed('rescinded', { channel: channel.id });
   }
 
-  /** An open channel closes, and keeps what it has. */
-  shutDown(channel: Channel): void {
-    if (channel.opening !== undefined) this.#openings.shut(channel, 'host');
-  }
-
   /** All that the guest has of a channel ends, without a message: UNLOAD and its like. */
   end(channel: Channel, by: string): void {
     if (channel.state === 'released') return;
     if (channel.opening !== undefined) this.#openings.shut(channel, 'host');
     this.#gpadls.release(channel, by);
     this.#offers.release(channel);
+  }
+
+  /** The same of all channels, in order of their numbers, but for those that are reserved. */
+  endAll(by: string): void {
+    const known = this.#offers.channels.filter((channel) => channel.state !== 'released');
+    known.sort((a, b) => a.id - b.id);
+    // Reserved channels are for a guest that has crashed: they go on
+    const goesOn = (channel: Channel): boolean =>
+      channel.state === 'open' && channel.opening?.reserved === true;
+    const ending = known.filter((channel) => !goesOn(channel));
+    // Rings may lie in a GPADL of another channel: all close before any of them ends
+    if (this.#gpadls.lent) for (const channel of ending) this.#shutDown(channel);
+    this.#gpadls.releaseForeign(by);
+    for (const channel of known) {
+      if (goesOn(channel)) channel.orphan = true;
+      else this.end(channel, by);
+    }
+  }
+
+  #shutDown(channel: Channel): void {
+    if (channel.opening !== undefined) this.#openings.shut(channel, 'host');
   }
 
   /** The status of the result, and what to do once it has been sent. */

@@ -16,7 +16,6 @@ import {
 } from '../../../src/vmbus/protocol.ts';
 import { SINT_COUNT } from '../../../src/hyperv/protocol.ts';
 import type { Alarm } from '../base/clock.ts';
-import type { Channel } from './channel.ts';
 import { Channels } from './channels.ts';
 import type { Client } from './client.ts';
 import { decodeContact, getAddress } from './contact.ts';
@@ -270,7 +269,7 @@ export class VmbusConnection {
         ? contact.features & profile.vmbusFeatures & IMPLEMENTED_FEATURES
         : undefined;
     const { contactPages, targetVps } = profile.knobs;
-    const pages = contactPages === 'any' || this.#pagesValid(contact);
+    const pages = contactPages === 'any' || this.pages.areValid(contact);
     if (!pages || !(targetVps === 'any' || this.#processorExists(contact))) {
       this.history.contact(version, clock.now, 'failed');
       this.#context.violation('vmbus', 'INITIATE_CONTACT with bad pages or virtual processor');
@@ -285,7 +284,7 @@ export class VmbusConnection {
     const { interruptPage, monitorIn, monitorOut } = contact;
     if (interruptPage !== 0 && this.pages.canMap(interruptPage))
       this.pages.mapInterrupt(interruptPage);
-    if (monitorIn !== 0 && this.#monitorsValid(monitorIn, monitorOut))
+    if (monitorIn !== 0 && this.pages.areMonitors(monitorIn, monitorOut))
       this.pages.mapMonitors(contact.monitorIn, contact.monitorOut, 'INITIATE_CONTACT');
 
     this.version = version;
@@ -312,26 +311,14 @@ export class VmbusConnection {
     return versionResponse(state, knobs.echoVersion ? version : 0, undefined);
   }
 
-  #pagesValid({ interruptPage, monitorIn, monitorOut }: Contact): boolean {
-    if (interruptPage !== 0 && !this.pages.canMap(interruptPage)) return false;
-    return this.#monitorsValid(monitorIn, monitorOut);
-  }
-
   #processorExists({ targetVp }: Contact): boolean {
     return targetVp < this.#context.services.processorCount;
-  }
-
-  /** Both or neither. */
-  #monitorsValid(monitorIn: number, monitorOut: number): boolean {
-    if (monitorIn === 0 && monitorOut === 0) return true;
-    if (monitorIn === 0 || monitorOut === 0) return false;
-    return this.pages.canMap(monitorIn) && this.pages.canPoll(monitorOut);
   }
 
   #modifyConnection(monitorIn: number, monitorOut: number): void {
     const { modifyMonitored } = this.#context.services.profile.knobs;
     const refused = modifyMonitored === 'refused' && this.signals.monitored;
-    const valid = !refused && this.#monitorsValid(monitorIn, monitorOut);
+    const valid = !refused && this.pages.areMonitors(monitorIn, monitorOut);
     if (valid) {
       this.pages.unmapMonitors('MODIFY_CONNECTION');
       if (monitorIn !== 0) this.pages.mapMonitors(monitorIn, monitorOut, 'MODIFY_CONNECTION');
@@ -399,20 +386,7 @@ export class VmbusConnection {
   /** Channels in order of their numbers: devices close, GPADLs end, numbers are free. */
   #releaseChannels(by: string): void {
     this.offers.requested = false;
-    const known = this.offers.channels.filter((channel) => channel.state !== 'released');
-    known.sort((a, b) => a.id - b.id);
-    // Reserved channels are for a guest that has crashed: they go on
-    const goesOn = (channel: Channel): boolean =>
-      channel.state === 'open' && channel.opening?.reserved === true;
-    // Rings may lie in a GPADL of another channel
-    if (this.#gpadls.lent) {
-      for (const channel of known) if (!goesOn(channel)) this.channels.shutDown(channel);
-    }
-    this.#gpadls.releaseForeign(by);
-    for (const channel of known) {
-      if (goesOn(channel)) channel.orphan = true;
-      else this.channels.end(channel, by);
-    }
+    this.channels.endAll(by);
   }
 
   /** Everything that the guest shared ends; no messages. */

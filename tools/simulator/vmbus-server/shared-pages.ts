@@ -8,6 +8,7 @@
 import { PAGE_SIZE } from '../../../src/machine.ts';
 import { MonitorPage, MonitorTrigger } from '../../../src/hyperv/protocol.ts';
 import { InterruptPage } from '../../../src/vmbus/protocol.ts';
+import type { Contact } from './contact.ts';
 import type { ServerContext } from './context.ts';
 import { GrantMemory } from './grant-memory.ts';
 
@@ -36,6 +37,19 @@ export class SharedPages {
   canPoll(address: number): boolean {
     const mine = this.monitorOut === address;
     return this.canMap(address) && (mine || !this.#context.state.monitorPages.has(address));
+  }
+
+  /** Whether all pages of a contact can be shared. */
+  areValid({ interruptPage, monitorIn, monitorOut }: Contact): boolean {
+    if (interruptPage !== 0 && !this.canMap(interruptPage)) return false;
+    return this.areMonitors(monitorIn, monitorOut);
+  }
+
+  /** Whether these can be monitor pages: both or neither. */
+  areMonitors(monitorIn: number, monitorOut: number): boolean {
+    if (monitorIn === 0 && monitorOut === 0) return true;
+    if (monitorIn === 0 || monitorOut === 0) return false;
+    return this.canMap(monitorIn) && this.canPoll(monitorOut);
   }
 
   /** Guest physical addresses of what is mapped, for the inspection. */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * Where the profile qemu differs from others, as QEMU's `hw/hyperv/vmbus.c` and `hyperv.c` were seen
- * to differ beside the simulator (P-Q4), a test for each.
+ * Where the profile qemu differs from others, as QEMU's `hw/hyperv/vmbus.c` and `hyperv.c` were
+ * seen to differ beside the simulator (P-Q4), a test for each.
  */
 
 import { suite } from 'uvu';

@@ -18,7 +18,7 @@ import { SINT_COUNT } from '../../../src/hyperv/protocol.ts';
 import type { Alarm } from '../base/clock.ts';
 import { Channels } from './channels.ts';
 import type { Client } from './client.ts';
-import { decodeContact, getAddress } from './contact.ts';
+import { decodeContact, getAddress, knowsVersion } from './contact.ts';
 import type { Contact } from './contact.ts';
 import type { ServerContext } from './context.ts';
 import {
@@ -252,9 +252,9 @@ export class VmbusConnection {
     const { clock, profile } = this.#context.services;
     const { version } = contact;
 
-    this.#refused = !this.#knows(version);
+    this.#refused = !knowsVersion(profile, version);
     // Versions match exactly or not at all; on some hosts the answer goes to the VP of before
-    if (!this.#knows(version)) {
+    if (this.#refused) {
       const requested = profile.knobs.refusalVp === 'requested' && this.#processorExists(contact);
       if (requested) this.messages.vp = contact.targetVp;
       this.history.contact(version, clock.now, 'refused');
@@ -298,12 +298,6 @@ export class VmbusConnection {
     this.messages.send(this.#accepted(ConnectionState.SUCCESSFUL, version, features));
   }
 
-  #knows(version: number): boolean {
-    const { vmbusVersions, knobs } = this.#context.services.profile;
-    if (knobs.versionMatch === 'exact') return vmbusVersions.includes(version);
-    return version > 0 && version <= Math.max(...vmbusVersions);
-  }
-
   #accepted(state: number, version: number, features: number | undefined): Uint8Array {
     const { client, services } = this.#context;
     const { knobs } = services.profile;
@@ -319,10 +313,7 @@ export class VmbusConnection {
     const { modifyMonitored } = this.#context.services.profile.knobs;
     const refused = modifyMonitored === 'refused' && this.signals.monitored;
     const valid = !refused && this.pages.areMonitors(monitorIn, monitorOut);
-    if (valid) {
-      this.pages.unmapMonitors('MODIFY_CONNECTION');
-      if (monitorIn !== 0) this.pages.mapMonitors(monitorIn, monitorOut, 'MODIFY_CONNECTION');
-    }
+    if (valid) this.pages.moveMonitors(monitorIn, monitorOut, 'MODIFY_CONNECTION');
     this.messages.send(
       modifyConnectionResponse(
         valid ? ConnectionState.SUCCESSFUL : ConnectionState.FAILED_UNKNOWN_FAILURE,

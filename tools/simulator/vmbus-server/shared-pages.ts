@@ -73,6 +73,12 @@ export class SharedPages {
     this.#context.state.monitorPages.add(outAt);
   }
 
+  /** Other monitor pages, or none for addresses of 0. */
+  moveMonitors(inAt: number, outAt: number, by: string): void {
+    this.unmapMonitors(by);
+    if (inAt !== 0) this.mapMonitors(inAt, outAt, by);
+  }
+
   unmapMonitors(by: string): void {
     const { state, services } = this.#context;
     if (this.monitorOut !== undefined) state.monitorPages.delete(this.monitorOut);

@@ -5,6 +5,8 @@
  * `message.4/field:status=max+step.120/handoff`. The same text always means the same run.
  */
 
+import { argumentFault } from './fault-arguments.ts';
+
 /**
  * What can be counted, from 0, while a guest runs:
  * - `step`: register writes, hypercalls, pauses, messages and ring packets in both directions
@@ -110,11 +112,11 @@ export function parseFault(text: string): Fault {
     string,
     string,
   ];
-  if (!(place in FAULT_KINDS)) {
+  if (!Object.hasOwn(FAULT_KINDS, place)) {
     throw new PlanError(`no place "${place}": ${Object.keys(FAULT_KINDS).join(', ')}`);
   }
   const kinds = FAULT_KINDS[place as Place];
-  const wanted = kinds[kind];
+  const wanted = Object.hasOwn(kinds, kind) ? kinds[kind] : undefined;
   if (wanted === undefined) {
     throw new PlanError(`no fault "${kind}" at a ${place}: ${Object.keys(kinds).join(', ')}`);
   }
@@ -122,6 +124,8 @@ export function parseFault(text: string): Fault {
     const text2 = wanted === '' ? 'takes no argument' : `needs an argument: ${wanted}`;
     throw new PlanError(`${place}.${index}/${kind} ${text2}`);
   }
+  const bad = argument === '' ? undefined : argumentFault(place, kind, argument);
+  if (bad !== undefined) throw new PlanError(`${place}.${index}/${kind}: ${bad}`);
   return { place: place as Place, index: Number(index), kind, argument };
 }
 

@@ -13,6 +13,7 @@ import { MEMORY_MAX_MIB } from './boot-help.ts';
 import { readDevices } from './device-options.ts';
 import { pathBelow } from './directory-files.ts';
 import { requireDirectory, requireFile } from '../files.ts';
+import { hostLabel } from '../../simulator/profiles/profile-file.ts';
 import { readHost, turnKnobs, type GivenKnobs } from '../host-options.ts';
 import { readLink, type LinkOptions } from './link-options.ts';
 import {
@@ -163,7 +164,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     values.firmware === undefined ? 'Run npm run build first.' : FIRMWARE_ADVICE,
   );
   return {
-    host: host.name,
+    host: hostLabel(host),
     ...turnKnobs(host, values.knob ?? []),
     seed: wholeNumber('--seed', values.seed ?? '1', 0, Number.MAX_SAFE_INTEGER),
     nics: wholeNumber('--nics', values.nics ?? '1', 1, 8),

@@ -124,7 +124,7 @@ export class Partition implements PartitionServices {
     this.profile = profile;
 
     // The hypervisor
-    const cpuid = new CpuidLeaves(profile, options.cpuidOverride);
+    const cpuid = new CpuidLeaves(profile, architecture, options.cpuidOverride);
     const preserve = knobs.overlay === 'preserve';
     const overlays = (this.#overlays = new OverlayPages(ram, grants, events, preserve));
     const processors = this.#vps;

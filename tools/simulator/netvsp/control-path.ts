@@ -9,6 +9,7 @@ import { RndisHeader, RndisStatus, RndisType } from '../../../src/rndis/protocol
 import type { DeviceChannel } from '../vmbus-server/channel-interface.ts';
 import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import type { HostKnobs } from '../profiles/profile.ts';
+import { HostStatus } from './host-protocol.ts';
 import type { LinkAnnouncer } from './link-announcer.ts';
 import type { Negotiation } from './negotiation.ts';
 import type { Offloads } from './offloads/offloads.ts';
@@ -60,6 +61,7 @@ export class ControlPath implements RndisListener {
   #linkDue = false;
   /** The host has told the state of the link of its own accord. */
   #announced = false;
+  #networkDue = false;
   #keepalivesDue = 0;
 
   constructor(
@@ -113,6 +115,13 @@ export class ControlPath implements RndisListener {
     this.#linkDue = true;
   }
 
+  /** The guest shall hear that its network is another one. False before it has initialised. */
+  networkChanged(): boolean {
+    if (!this.rndis.initialised) return false;
+    this.#networkDue = true;
+    return true;
+  }
+
   /** Ask whether the guest is still there. False if it has not initialised or too many wait. */
   keepalive(): boolean {
     if (!this.rndis.initialised || this.#keepalivesDue >= KEEPALIVES_MAX) return false;
@@ -139,7 +148,11 @@ export class ControlPath implements RndisListener {
 
   get #due(): boolean {
     return (
-      this.#requests.length > 0 || this.#offloadsDue || this.#linkDue || this.#keepalivesDue > 0
+      this.#requests.length > 0 ||
+      this.#offloadsDue ||
+      this.#linkDue ||
+      this.#networkDue ||
+      this.#keepalivesDue > 0
     );
   }
 
@@ -161,6 +174,9 @@ export class ControlPath implements RndisListener {
       const { told } = this.#device.link;
       const status = told ? RndisStatus.MEDIA_CONNECT : RndisStatus.MEDIA_DISCONNECT;
       receives.sendControl(rndis.answer, rndis.indicate(status));
+    } else if (this.#networkDue) {
+      this.#networkDue = false;
+      receives.sendControl(rndis.answer, rndis.indicate(HostStatus.NETWORK_CHANGE));
     } else {
       this.#keepalivesDue--;
       receives.sendControl(rndis.answer, rndis.keepalive());

@@ -201,6 +201,17 @@ export class NetVsp implements ChannelDevice {
     this.#announcer?.set(up);
   }
 
+  /**
+   * The guest is moved to another network, as after a migration: NETWORK_CHANGE. False if it has
+   * not initialised.
+   */
+  changeNetwork(): boolean {
+    const session = this.#session;
+    if (session === undefined || !session.control.networkChanged()) return false;
+    session.pump();
+    return true;
+  }
+
   /** Send an RNDIS keepalive. False if the guest has not initialised or many wait. */
   sendKeepalive(): boolean {
     const session = this.#session;

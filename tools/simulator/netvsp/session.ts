@@ -250,6 +250,10 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
 
   // --- what the paths and the RNDIS device call ---
 
+  largeSends(version: 4 | 6): boolean {
+    return this.offloads.largeSends(version);
+  }
+
   sendFrame(frame: Uint8Array): void {
     this.#device.sendFrame(frame);
   }

@@ -34,6 +34,7 @@ export interface QueueOwner extends ReceiveHost {
   readonly negotiation: Negotiation;
   /** What is told of received frames. */
   readonly info: ReceiveInfo;
+  largeSends(version: 4 | 6): boolean;
   sendFrame(frame: Uint8Array): void;
   violation(layer: 'nvsp' | 'rndis', text: string): void;
   /** A queue was opened or closed. */
@@ -164,6 +165,10 @@ export class Subchannel implements ChannelDevice, TransmitHost {
   }
 
   // --- what the transmit path calls ---
+
+  largeSends(version: 4 | 6): boolean {
+    return this.#owner.largeSends(version);
+  }
 
   get mtu(): number {
     return this.#owner.negotiation.mtu;

@@ -64,6 +64,8 @@ export class RingChannel implements DeviceChannel {
   readonly #scratch: Uint8Array;
   readonly #scratchView: DataView;
   readonly #copier = new BlockCopy();
+  /** A packet or index that cannot be is waited for until the guest has mended it. */
+  readonly #mends: boolean;
   #open = true;
   /** The last receive found the ring empty: whatever comes after deserves a new look. */
   #drained = true;
@@ -78,8 +80,11 @@ export class RingChannel implements DeviceChannel {
     this.userData = request.userData;
     this.#context = context;
     this.#device = request.device;
-    this.#incoming = new IncomingRing(request.incoming);
-    this.#outgoing = new OutgoingRing(request.outgoing);
+    const { ringFaults, readSignals } = context.services.profile.knobs;
+    this.#mends = ringFaults === 'waits';
+    const rules = { anyIndex: this.#mends, unlessAsked: readSignals === 'unless-asked' };
+    this.#incoming = new IncomingRing(request.incoming, rules);
+    this.#outgoing = new OutgoingRing(request.outgoing, rules);
     this.#interrupt = request.interrupt;
     this.#gpadl = request.gpadl;
     this.#offerSubchannels = request.offerSubchannels;
@@ -146,11 +151,11 @@ export class RingChannel implements DeviceChannel {
     // Copy the descriptor out, then check it, then copy the rest
     if (available < DESCRIPTOR_SIZE) return this.#fail(`${available} bytes for a descriptor`);
     incoming.peek(0, packet.bytes, 0, DESCRIPTOR_SIZE);
-    let bad = packet.parseDescriptor(available);
+    let bad = packet.parseDescriptor(available, this.#mends);
     if (bad !== undefined) return this.#fail(bad);
     const rest = packet.length - DESCRIPTOR_SIZE;
     incoming.peek(DESCRIPTOR_SIZE, packet.bytes, DESCRIPTOR_SIZE, rest);
-    bad = packet.checkRanges();
+    bad = this.#mends ? undefined : packet.checkRanges();
     if (bad !== undefined) return this.#fail(bad);
 
     // Give the room back
@@ -225,7 +230,8 @@ export class RingChannel implements DeviceChannel {
   }
 
   #fail(reason: string): undefined {
-    this.die(reason);
+    if (this.#mends) this.#context.violation('ring', `channel ${this.id} waits: ${reason}`);
+    else this.die(reason);
     return undefined;
   }
 
@@ -248,6 +254,7 @@ export class RingChannel implements DeviceChannel {
       }
     }
     if (free === BAD_INDEX) {
+      if (this.#mends) return false;
       this.die('bad read index of the guest');
       return false;
     }

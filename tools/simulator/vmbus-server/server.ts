@@ -62,8 +62,8 @@ export class VmbusServer {
     options: VmbusServerOptions = {},
   ) {
     this.#state = new ServerState(services);
-    const absolute = options.offerOrder === 'absolute';
     const { multiClientPort, vmbusVersions, knobs } = services.profile;
+    const absolute = (options.offerOrder ?? 'interface') === 'absolute';
     const multiClient = vmbusVersions.some((version) => version >= VmbusVersion.V5_0);
 
     // Message ports: every host has 1, later ones have 4 and the one that they return
@@ -187,6 +187,7 @@ export class VmbusServer {
       () => messages.ready,
       (port, payload) => connection.handle(port, payload),
     );
+    connection.dropUnread = () => inbox.drop();
     return { connection, inbox };
   }
 }

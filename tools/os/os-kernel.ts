@@ -56,6 +56,9 @@ const UNLOAD_TIMEOUT_MS = 100_000;
 /** How long an answer to a contact is waited for, in ms. */
 const CONTACT_TIMEOUT_MS = 1000;
 
+/** How long the next service takes to be loaded, in ms: the host has its answer by then. */
+const MODULE_MS = 1;
+
 /** What Linux cannot do without (`ms_hyperv_platform`, `hv_acpi_init`). */
 const NEEDED: readonly (readonly ['eax' | 'ebx', number, ErrorName])[] = [
   ['eax', HvFeature.HYPERCALL, 'NoHypercallRegister'],
@@ -246,9 +249,16 @@ export class OsKernel {
       this.#release();
       throw error;
     }
-    // Modules: NICs first, then the services
+    // Modules: NICs first, then the services, with interrupts in between
     this.#drivers.push(...this.#services);
-    for (const device of this.bus.devices) if (!device.instance) this.bus.bind(device);
+    for (const device of this.bus.devices) {
+      const { interfaceId } = device;
+      if (!this.#services.some((service) => service.interfaceId === interfaceId)) continue;
+      this.bus.bind(device);
+      // What came while it was opened
+      this.#serviceEvent = true;
+      this.hv.delay(MODULE_MS);
+    }
   }
 
   /** @throws HypxeError with no register written */

@@ -87,10 +87,9 @@ export class NetvscTransmit {
     return this.region!.address;
   }
 
-  /** Frames with the host. */
-  get frames(): number {
-    const used = (count: number, one: number): number => count + one;
-    return this.#sections.reduce(used, 0) + this.#skbs.reduce(used, 0);
+  /** Whether the host has anything of us (`netvsc_device_idle`). */
+  get idle(): boolean {
+    return this.#inFlight === 0 && !this.#sections.includes(1);
   }
 
   // --- spreading ---

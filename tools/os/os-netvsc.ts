@@ -211,10 +211,20 @@ export class OsNetvsc implements QueueOwner {
     this.#revoke(NvspType.REVOKE_SEND_BUFFER, SEND_BUFFER_ID, this.#sendGpadl);
     if (early) this.#freeSendBuffer();
     this.device.close();
+    this.#releaseSubchannels();
     this.#freeReceiveBuffer();
     this.#freeSendBuffer();
     this.queues.length = 0;
     this.transmit.close();
+  }
+
+  /** The host takes closed sub-channels back: let their numbers go. */
+  #releaseSubchannels(): void {
+    const { subchannels } = this.device;
+    for (const subchannel of subchannels.splice(0)) {
+      if (subchannel.rescinded) subchannel.release();
+      else subchannels.push(subchannel);
+    }
   }
 
   #revoke(type: number, id: number, gpadl: Gpadl | undefined): void {

@@ -151,7 +151,7 @@ export class OsRndis {
       this.#send(RndisType.HALT, RNDIS_BODY + 4, () => {});
       waitFor(netvsc.clock, ANSWER_TIMEOUT_MS, () => {
         netvsc.poll();
-        return netvsc.transmit.frames === 0;
+        return netvsc.transmit.idle;
       });
     });
   }

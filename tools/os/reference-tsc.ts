@@ -91,5 +91,6 @@ export class ReferenceTsc {
 
 /** TSC or CNTVCT. */
 function counter(machine: Machine): bigint {
-  return machine.architecture === 'x64' ? machine.rdmsr(MSR_TSC) : machine.readCounter();
+  if (machine.architecture !== 'x64') return machine.readCounter();
+  return machine.rdtsc === undefined ? machine.rdmsr(MSR_TSC) : machine.rdtsc();
 }

@@ -64,10 +64,7 @@ export type WirePart = 'start' | 'remove' | 'kexec';
  */
 export function recordedWire(part: WirePart): string[] {
   const reader = new SessionReader();
-  const text = readFileSync(
-    new URL('linux-6.1.176-drivers-wire-server2022.txt', FOLDER),
-    'utf8',
-  );
+  const text = readFileSync(new URL('linux-6.1.176-drivers-wire-server2022.txt', FOLDER), 'utf8');
   let now: WirePart | 'rebind' = 'start';
   let offers = 0;
   for (const line of text.trim().split('\n')) {
@@ -84,7 +81,9 @@ export function recordedWire(part: WirePart): string[] {
 
 /** Whether a line is of the drivers: no register but the SynIC's. */
 export function isDriverLine(line: string): boolean {
-  return !/^(read|write|call) /.test(line) || /^(read|write) (SIMP|SIEFP|SINT2|SCONTROL)/.test(line);
+  return (
+    !/^(read|write|call) /.test(line) || /^(read|write) (SIMP|SIEFP|SINT2|SCONTROL)/.test(line)
+  );
 }
 
 /** A line of the text as an event of the other recordings. */

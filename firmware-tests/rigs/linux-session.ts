@@ -214,7 +214,8 @@ function hex(value: number): string {
 /** Words, without the zeros at the end. */
 function hexBytes(bytes: Uint8Array): string {
   const words: string[] = [];
-  for (let at = 0; at + 4 <= bytes.length; at += 4) words.push(hex(view(bytes).getUint32(at, true)));
+  for (let at = 0; at + 4 <= bytes.length; at += 4)
+    words.push(hex(view(bytes).getUint32(at, true)));
   const length = words.length;
   while (words.at(-1) === '0') words.pop();
   return `[${words.join(' ')}] of ${4 * length}`;

@@ -22,7 +22,7 @@ export function hunksOf(recorded: readonly string[], own: readonly string[]): Hu
   }
   const hunks: Hunk[] = [];
   let hunk: { recorded: string[]; own: string[] } | undefined;
-  for (let i = 0, j = 0; i < recorded.length || j < own.length; ) {
+  for (let i = 0, j = 0; i < recorded.length || j < own.length;) {
     if (i < recorded.length && j < own.length && recorded[i] === own[j]) {
       hunk = undefined;
       i++;

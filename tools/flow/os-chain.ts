@@ -41,6 +41,8 @@ export interface KernelPlan {
   readonly crashVp?: number;
   /** Where it crashes while it comes up, with `end: 'crash'`; by default once it is up. */
   readonly panicAt?: PanicPoint;
+  /** It cleans up in a kexec on arm64, too, where no Linux does: it is a loader. */
+  readonly orderly?: boolean;
   /** How large its buffers are. */
   readonly buffers?: NetvscBuffers;
   /** Called when it is up, before it ends: to put the host into some state. */
@@ -194,7 +196,7 @@ class OsChain {
     const vp = plan.crashVp ?? kernel.processors.at(-1)!.index;
     switch (plan.end) {
       case 'kexec':
-        return this.#handOver(kexec(kernel), { kind: 'kexec' }, kernel.vp);
+        return this.#handOver(kexec(kernel, plan.orderly), { kind: 'kexec' }, kernel.vp);
       case 'crash': {
         const end = crash(kernel, vp);
         // Without memory for a crash kernel there is none: the VM is reset

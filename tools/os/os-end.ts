@@ -21,10 +21,14 @@ export interface KernelEnd {
   readonly hole: string | undefined;
 }
 
-/** End for a next kernel, which gets all memory. */
-export function kexec(kernel: OsKernel): KernelEnd {
+/**
+ * End for a next kernel, which gets all memory.
+ *
+ * @param orderly on every architecture: as a loader that gives the machine back
+ */
+export function kexec(kernel: OsKernel, orderly = false): KernelEnd {
   const { memoryMap } = kernel.options;
-  if (kernel.boot.machine.architecture === 'arm64') {
+  if (kernel.boot.machine.architecture === 'arm64' && !orderly) {
     return { memoryMap, hole: 'Linux on arm64 has no handler for kexec' };
   }
   // hv_kexec_handler: timers, connection, the SynIC of every processor

@@ -78,12 +78,7 @@ export class OsHyperV extends HyperV {
   /** A timer's message has been taken out of the slot of the processor that connects. */
   timerExpired: (() => void) | undefined;
 
-  constructor(
-    platform: Platform,
-    pages: SharedMemory,
-    log: Log,
-    habits: PostHabits,
-  ) {
+  constructor(platform: Platform, pages: SharedMemory, log: Log, habits: PostHabits) {
     super(platform, pages, log);
     this.#habits = habits;
   }

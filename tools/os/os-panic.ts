@@ -70,7 +70,9 @@ export class PanicGate {
     const told = (control: bigint, input: bigint, failed: boolean): void => {
       const code = Number(control & HvControl.CODE_MASK);
       if (code !== HvCall.POST_MESSAGE || failed) return;
-      this.posted(view.getUint32(Number(input) + PostMessage.at.data + MessageHeader.at.type, true));
+      this.posted(
+        view.getUint32(Number(input) + PostMessage.at.data + MessageHeader.at.type, true),
+      );
     };
     guarded.pause = () => {
       this.before();

@@ -179,7 +179,9 @@ export class OsRndis {
   #set(oid: number, information: Uint8Array): number {
     const answer = this.#requestOid(RndisType.SET, oid, information);
     const { at } = RndisQueryComplete;
-    return answer.byteLength < at.status + 4 ? RndisStatus.FAILURE : answer.getUint32(at.status, true);
+    return answer.byteLength < at.status + 4
+      ? RndisStatus.FAILURE
+      : answer.getUint32(at.status, true);
   }
 
   #requestOid(type: number, oid: number, information: Uint8Array): DataView {

@@ -42,7 +42,7 @@ sessions('sub-channels, removal and kexec of the drivers on two processors', () 
 
   // The end of a kernel that removes its drivers: from the filter on to UNLOAD
   const shutdown = ofDrivers(ownSession({ ...host, kernel: { end: 'shutdown' } }));
-  const filter = shutdown.findLastIndex((line) => line.includes('RNDIS of 32 bytes'));
+  const filter = shutdown.map((line) => line.includes('RNDIS of 32 bytes')).lastIndexOf(true);
   const removed = shutdown.slice(
     filter,
     shutdown.findIndex((line) => line.includes('UNLOAD')),

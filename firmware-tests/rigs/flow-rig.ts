@@ -22,7 +22,7 @@ export function chain(setup: Chain) {
   const guests = guestsOf(machine);
   const stages = runOsChain({
     machine,
-    memoryMap: machine.bootProcessor.memoryMap,
+    memoryMap: machine.bootSeam.memoryMap,
     kernels: setup.kernels,
     linux: setup.linux,
     guest: (name, run) => guests.run(name, run),

@@ -22,11 +22,16 @@ import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import type { Grant } from '../simulator/ledger/grants.ts';
 import { MemoryPattern, auditPattern, writeLate } from '../simulator/audit/late-writes.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
+import { crashExit, type KernelStep } from './flow-steps.ts';
 import { auditOs, channelNumbers } from './os-findings.ts';
 import type { FlowStage, GuestRunner, StageEnd } from './stage.ts';
+import { SynicPages } from './synic-pages.ts';
 
 /** How long the host goes on after its late writes, in ms. */
 const SETTLE_MS = 1000;
+
+/** When memory was damaged that a kernel was promised. */
+const LATE_WRITES = 'by late writes of the host';
 
 /** A kernel of the chain. */
 export interface KernelPlan {
@@ -41,6 +46,8 @@ export interface KernelPlan {
   readonly crashVp?: number;
   /** Where it crashes while it comes up, with `end: 'crash'`; by default once it is up. */
   readonly panicAt?: PanicPoint;
+  /** It crashes at the very end of a kexec, when that has unloaded. */
+  readonly kexecFirst?: boolean;
   /** It cleans up in a kexec on arm64, too, where no Linux does: it is a loader. */
   readonly orderly?: boolean;
   /** How large its buffers are. */
@@ -65,10 +72,14 @@ export interface ChainOptions {
 }
 
 /** The kernels of a flow: one, and one more after each step; the last shuts down. */
-export function kernelsFor(steps: readonly ('kexec' | 'crash')[]): KernelPlan[] {
-  const kernels: KernelPlan[] = steps.map((end) => ({ end }));
+export function kernelsFor(steps: readonly KernelStep[]): KernelPlan[] {
+  const kernels = steps.map((step): KernelPlan => {
+    if (step === 'kexec') return { end: step };
+    const exit = crashExit(step);
+    return { end: 'crash', ...(exit === undefined ? {} : { panicAt: { exit } }) };
+  });
   // A crash kernel writes its dump, and then the VM is reset
-  kernels.push({ end: steps.at(-1) === 'crash' ? 'power-off' : 'shutdown' });
+  kernels.push({ end: kernels.at(-1)?.end === 'crash' ? 'power-off' : 'shutdown' });
   return kernels;
 }
 
@@ -123,10 +134,13 @@ class OsChain {
     const { guest } = this.#options;
     const before = channelNumbers(this.#machine);
     this.#uncompleted = uncompleted(this.#machine);
+    const synic = new SynicPages(this.#machine);
     const pattern = this.#fill(taken);
     const written = writeLate(this.#machine);
+    this.#damage(pattern, taken, written, LATE_WRITES);
+    synic.restore();
     this.#machine.run(SETTLE_MS * TICKS_PER_MS);
-    this.#damage(pattern, taken, written, 'by late writes of the host');
+    this.#damage(pattern, taken, written, LATE_WRITES);
 
     // Boot, and what the kernel says of it
     const kernel = this.#makeKernel(name, plan, taken, pattern);
@@ -196,12 +210,13 @@ class OsChain {
     const vp = plan.crashVp ?? kernel.processors.at(-1)!.index;
     switch (plan.end) {
       case 'kexec':
-        return this.#handOver(kexec(kernel, plan.orderly), { kind: 'kexec' }, kernel.vp);
+        return this.#handOver(kernel, kexec(kernel, plan.orderly), { kind: 'kexec' }, kernel.vp);
       case 'crash': {
+        if (plan.kexecFirst) kexec(kernel);
         const end = crash(kernel, vp);
         // Without memory for a crash kernel there is none: the VM is reset
         if (kernel.ram.crashKernel === undefined) return this.#reset();
-        return this.#handOver(end, { kind: 'crash', vp }, vp);
+        return this.#handOver(kernel, end, { kind: 'crash', vp }, vp);
       }
       case 'panic':
         crash(kernel, vp);
@@ -216,13 +231,21 @@ class OsChain {
 
   /** Audit what a kernel leaves to the next one. */
   #handOver(
+    { processors }: OsKernel,
     { memoryMap, hole }: KernelEnd,
     options: AuditOptions & { readonly kind: 'kexec' | 'crash' },
     vp: number,
   ): { readonly next: Inheritance } {
     const uncompletedBefore = this.#uncompleted;
     const audit = auditHandoff(this.#machine, memoryMap, { ...options, uncompletedBefore });
-    this.#findings.push(...audit.map((finding) => withinHole(finding, hole)));
+    const own = processors.map(({ index }) => index);
+    this.#findings.push(
+      ...audit.map((finding) => {
+        const vp = processorOf(finding);
+        const elsewhere = vp !== undefined && !own.includes(vp) ? NOT_ITS_PROCESSOR : undefined;
+        return withinHole(finding, hole ?? elsewhere);
+      }),
+    );
     return { next: { memoryMap, inUse: [], vp, by: options.kind, hole } };
   }
 
@@ -256,6 +279,15 @@ function bootOrPanic(kernel: OsKernel): BootFailure | 'panic' | undefined {
     if (error instanceof KernelPanic) return 'panic';
     throw error;
   }
+}
+
+/** Why a kernel with one of many processors leaves the others as the crashed one left them. */
+const NOT_ITS_PROCESSOR = 'a crash kernel has no other processor than its own';
+
+/** The processor that a finding is about. */
+function processorOf({ vp, text }: Finding): number | undefined {
+  const named = vp === undefined ? / of VP (\d+)/.exec(text)?.[1] : undefined;
+  return named === undefined ? vp : Number(named);
 }
 
 /** A finding as it is to be judged where a kernel could not clean up: a hole that is known. */

@@ -5,7 +5,13 @@
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
 import type { ServiceName } from '../../../src/services/boot-services.ts';
-import { FLOW_STEPS, checkSteps, type FlowStep } from '../../flow/flow-steps.ts';
+import { FLOW_STEPS, checkSteps, isFlowStep, type FlowStep } from '../../flow/flow-steps.ts';
+import {
+  DEFAULT_LINUX,
+  LINUX_VERSIONS,
+  isLinuxName,
+  type LinuxName,
+} from '../../os/os-versions.ts';
 import { PROCESSORS_MAX } from '../../simulator/hypervisor/partition.ts';
 import type { HostProfile } from '../../simulator/profiles/profile.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
@@ -77,6 +83,8 @@ export interface BootRequest extends LinkOptions {
   readonly pcap: string | undefined;
   readonly json: boolean;
   readonly verbose: boolean;
+  /** Which Linux the loaded OS is. */
+  readonly linux: LinuxName;
   /** What happens besides, in an order in which it can. */
   readonly steps: readonly FlowStep[];
   readonly os: boolean;
@@ -113,6 +121,7 @@ const OPTIONS = {
   pcap: { type: 'string' },
   watchdog: { type: 'string' },
   then: { type: 'string', multiple: true },
+  os: { type: 'string' },
   'no-os': { type: 'boolean' },
   'no-second-boot': { type: 'boolean' },
   json: { type: 'boolean' },
@@ -190,6 +199,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     json: values.json === true,
     verbose: values.verbose === true,
     steps,
+    linux: knownLinux(values.os ?? DEFAULT_LINUX),
     os: values['no-os'] !== true,
     secondBoot: values['no-second-boot'] !== true,
     watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600),
@@ -211,12 +221,19 @@ function parse(args: readonly string[]) {
   }
 }
 
+/** @throws UsageError UnknownOs */
+function knownLinux(name: string): LinuxName {
+  if (isLinuxName(name)) return name;
+  const advice = didYouMean(name, Object.keys(LINUX_VERSIONS));
+  throw new UsageError('UnknownOs', `there is no OS ${quoted(name)}`, advice);
+}
+
 /** The steps of `--then`. @throws UsageError UnknownStep, BadOrder, MemoryTooSmall */
 function readSteps(texts: readonly string[], os: boolean, memoryMiB: number): FlowStep[] {
   const steps = texts.flatMap((text) => text.split(','));
   const names = Object.keys(FLOW_STEPS);
   for (const step of steps) {
-    if (names.includes(step)) continue;
+    if (isFlowStep(step)) continue;
     throw new UsageError(
       'UnknownStep',
       `there is no step ${quoted(step)}`,
@@ -225,7 +242,7 @@ function readSteps(texts: readonly string[], os: boolean, memoryMiB: number): Fl
   }
   const wrong = checkSteps(steps as FlowStep[]);
   if (wrong !== undefined) {
-    const advice = 'The order is chainload, san, kexec, crash; any of them may be left out.';
+    const advice = 'The order is chainload, san, then kexec and crash as you like.';
     throw new UsageError('BadOrder', `--then ${steps.join(',')}: ${wrong}`, advice);
   }
   const kernel = steps.find((step) => step !== 'chainload');

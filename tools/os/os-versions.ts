@@ -57,6 +57,32 @@ export const LINUX_VERSIONS = {
   'linux-6.19': LINUX_6_19,
 } as const satisfies Readonly<Record<string, LinuxVersion>>;
 
+/** What a kernel does otherwise than those before it, with the source. */
+export interface LinuxChange {
+  readonly since: keyof typeof LINUX_VERSIONS;
+  readonly what: string;
+  readonly source: string;
+}
+
+export const LINUX_CHANGES: readonly LinuxChange[] = [
+  {
+    since: 'linux-6.1',
+    what: 'asks for VMBus 5.3 to 2.4; for 8 channels of a NIC at most',
+    source: 'drivers/hv/connection.c (`vmbus_versions`); hyperv_net.h (`VRSS_CHANNEL_DEFAULT`)',
+  },
+  {
+    since: 'linux-6.12',
+    what: 'asks for 16 channels of a NIC at most (half of the cores, if that is more)',
+    source:
+      'drivers/net/hyperv/hyperv_net.h (`VRSS_CHANNEL_DEFAULT` 16), "net: netvsc: Update default VMBus channels"',
+  },
+  {
+    since: 'linux-6.19',
+    what: 'asks for VMBus 6.0 first; for its features only in a confidential VM',
+    source: 'drivers/hv/connection.c, "Drivers: hv: Set the default VMBus version to 6.0"',
+  },
+];
+
 export type LinuxName = keyof typeof LINUX_VERSIONS;
 
 /** The kernel that runs if nobody asks for another one. */

@@ -6,12 +6,7 @@ import * as path from 'node:path';
 import { parseArgs } from 'node:util';
 import type { ServiceName } from '../../../src/services/boot-services.ts';
 import { FLOW_STEPS, checkSteps, isFlowStep, type FlowStep } from '../../flow/flow-steps.ts';
-import {
-  DEFAULT_LINUX,
-  LINUX_VERSIONS,
-  isLinuxName,
-  type LinuxName,
-} from '../../os/os-versions.ts';
+import { DEFAULT_LINUX, type LinuxName } from '../../os/os-versions.ts';
 import { PROCESSORS_MAX } from '../../simulator/hypervisor/partition.ts';
 import type { HostProfile } from '../../simulator/profiles/profile.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
@@ -20,6 +15,7 @@ import { readDevices } from './device-options.ts';
 import { pathBelow } from './directory-files.ts';
 import { requireDirectory, requireFile } from '../files.ts';
 import { readHost, turnKnobs, type GivenKnobs } from '../host-options.ts';
+import { knownLinux } from '../os-options.ts';
 import { readLink, type LinkOptions } from './link-options.ts';
 import {
   firstImage,
@@ -219,13 +215,6 @@ function parse(args: readonly string[]) {
   } catch (error) {
     throw badOption(error, 'See hypxe boot --help.');
   }
-}
-
-/** @throws UsageError UnknownOs */
-function knownLinux(name: string): LinuxName {
-  if (isLinuxName(name)) return name;
-  const advice = didYouMean(name, Object.keys(LINUX_VERSIONS));
-  throw new UsageError('UnknownOs', `there is no OS ${quoted(name)}`, advice);
 }
 
 /** The steps of `--then`. @throws UsageError UnknownStep, BadOrder, MemoryTooSmall */

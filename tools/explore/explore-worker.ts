@@ -77,7 +77,13 @@ function failureName(error: Error): string {
 }
 
 try {
-  const runner = new Runner(await loadFirmware(), job.host, job.shared, job.architecture);
+  const runner = new Runner(
+    await loadFirmware(),
+    job.host,
+    job.shared,
+    job.architecture,
+    job.after,
+  );
   if (job.plan === undefined) explore(runner);
   else post({ kind: 'outcome', outcome: runner.run(parsePlan(job.plan)) });
 } catch (error) {

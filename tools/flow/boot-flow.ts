@@ -16,6 +16,7 @@ import type { AuditCheck, Finding } from '../simulator/audit/audit-findings.ts';
 import { auditHandoff, uncompleted } from '../simulator/audit/audit.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { isRefusal } from '../os/loaded-os.ts';
+import type { LinuxName } from '../os/os-versions.ts';
 import { memoryInUse, readBootResult, type Firmware } from './boot-result.ts';
 import { countMachine, type MachineCounts } from './counts.ts';
 import { firmwareBoots, kernelSteps, type FlowStep } from './flow-steps.ts';
@@ -42,6 +43,8 @@ export interface FlowOptions {
    * that exports `createDriver`.
    */
   readonly steps?: readonly FlowStep[];
+  /** Which Linux the kernels are. */
+  readonly linux?: LinuxName | undefined;
   /** Let the OS take over, and the firmware boot again afterwards. Default both. */
   readonly os?: boolean;
   readonly secondBoot?: boolean;
@@ -225,7 +228,7 @@ class BootFlow {
   // --- the loaded OS ---
 
   #runOs(steps: readonly FlowStep[]): void {
-    const { osEvents } = this.#options;
+    const { osEvents, linux } = this.#options;
     // A host that the firmware refused is looked at, but nobody goes on there
     const kernels = kernelsFor(this.#booted ? kernelSteps(steps) : []);
     const stages = runOsChain({
@@ -234,6 +237,7 @@ class BootFlow {
       inUse: this.#inUse(),
       kernels,
       guest: (name, run) => this.#guests.run(name, run),
+      linux,
       events: osEvents && ((stage, event) => osEvents(event, stage)),
     });
     this.#stages.push(...stages);

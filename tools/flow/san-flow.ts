@@ -97,7 +97,12 @@ export class SanFlow {
       guest: (name, run) => guests.run(name, run),
       events,
       kernels: [
-        { name: 'loader', end: 'kexec', beforeEnd: () => stolen.push(...this.#serveOwned()) },
+        {
+          name: 'loader',
+          end: 'kexec',
+          orderly: true,
+          beforeEnd: () => stolen.push(...this.#serveOwned()),
+        },
       ],
     });
     if (stage !== undefined)

@@ -13,6 +13,8 @@ import { EXPLORE_HELP } from '../command/explore/explore-options.ts';
 import { hostsCommand } from '../command/hosts-command.ts';
 import { replayHelp } from '../command/replay/replay-command.ts';
 import { scenariosCommand } from '../command/scenarios-command.ts';
+import { LINUX_DIFFERENCES } from '../os/linux-differences.ts';
+import { LINUX_CHANGES } from '../os/os-versions.ts';
 import { DIFFERENCES } from '../replay/differences/index.ts';
 import { SCENARIOS } from '../scenarios/index.ts';
 import { AUDIT_CHECKS } from '../simulator/audit/audit-findings.ts';
@@ -43,7 +45,29 @@ export const PARTS: Readonly<Record<string, () => string>> = {
   scenarios,
   differences,
   errors,
+  'linux-differences': linuxDifferences,
+  'linux-versions': linuxVersions,
 };
+
+/** Where the loaded OS is not what Linux was recorded to be. */
+function linuxDifferences(): string {
+  const lines = (each: readonly string[]): string =>
+    each.length === 0 ? 'nothing' : each.map((line) => `\`${line}\``).join('; ');
+  return table(
+    ['session', 'recorded', 'here', 'why'],
+    LINUX_DIFFERENCES.map(({ session, recorded, own, reason }) => [
+      ...[session, lines(recorded), lines(own), reason],
+    ]),
+  );
+}
+
+/** What each version of Linux does otherwise. */
+function linuxVersions(): string {
+  return table(
+    ['kernel', 'what it does otherwise', 'source'],
+    LINUX_CHANGES.map(({ since, what, source }) => [`\`${since}\``, what, source]),
+  );
+}
 
 function fenced(text: string): string {
   return `\`\`\`text\n${text.trimEnd()}\n\`\`\``;

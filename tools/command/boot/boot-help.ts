@@ -62,7 +62,9 @@ Firmware
 
 Afterwards
   --then STEP[,STEP]  go on: chainload (firmware once more), san (it stays, the loader takes over in
-                      the middle of a transfer), kexec (as often as you like), crash
+                      the middle of a transfer), kexec and crash as often as you like, in any
+                      order; crash@N: at exit N of the start of the kernel
+  --os NAME           what comes then: linux-6.1 (default), linux-6.12, linux-6.19
   --no-os             do not let an OS take over
   --no-second-boot    do not boot the firmware a second time
 
@@ -79,7 +81,7 @@ Examples
   hypxe boot vmlinuz --host server2012r2 --loss 0.05 --seed 7
   hypxe boot --firmware my-firmware.js --json
   hypxe hosts server2022 --json > host.json; hypxe boot --host host.json --knob echoVersion=false
-  hypxe boot --processors 4 --then kexec,crash
+  hypxe boot --processors 4 --then kexec,crash,kexec --os linux-6.12
   hypxe boot --link passt --boot-file pxelinux.0
   hypxe boot --push vmlinuz --push initrd.img=boot/initrd.img
   hypxe boot pxe/loader.efi --serve tftp --nics 2 --trace boot.jsonl

@@ -5,7 +5,8 @@
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
 import type { ServiceName } from '../../../src/services/boot-services.ts';
-import { FLOW_STEPS, checkSteps, type FlowStep } from '../../flow/flow-steps.ts';
+import { FLOW_STEPS, checkSteps, isFlowStep, type FlowStep } from '../../flow/flow-steps.ts';
+import { DEFAULT_LINUX, type LinuxName } from '../../os/os-versions.ts';
 import { PROCESSORS_MAX } from '../../simulator/hypervisor/partition.ts';
 import type { HostProfile } from '../../simulator/profiles/profile.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
@@ -15,6 +16,7 @@ import { pathBelow } from './directory-files.ts';
 import { requireDirectory, requireFile } from '../files.ts';
 import { hostLabel } from '../../simulator/profiles/profile-file.ts';
 import { readHost, turnKnobs, type GivenKnobs } from '../host-options.ts';
+import { knownLinux } from '../os-options.ts';
 import { readLink, type LinkOptions } from './link-options.ts';
 import {
   firstImage,
@@ -78,6 +80,8 @@ export interface BootRequest extends LinkOptions {
   readonly pcap: string | undefined;
   readonly json: boolean;
   readonly verbose: boolean;
+  /** Which Linux the loaded OS is. */
+  readonly linux: LinuxName;
   /** What happens besides, in an order in which it can. */
   readonly steps: readonly FlowStep[];
   readonly os: boolean;
@@ -114,6 +118,7 @@ const OPTIONS = {
   pcap: { type: 'string' },
   watchdog: { type: 'string' },
   then: { type: 'string', multiple: true },
+  os: { type: 'string' },
   'no-os': { type: 'boolean' },
   'no-second-boot': { type: 'boolean' },
   json: { type: 'boolean' },
@@ -191,6 +196,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     json: values.json === true,
     verbose: values.verbose === true,
     steps,
+    linux: knownLinux(values.os ?? DEFAULT_LINUX),
     os: values['no-os'] !== true,
     secondBoot: values['no-second-boot'] !== true,
     watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600),
@@ -217,7 +223,7 @@ function readSteps(texts: readonly string[], os: boolean, memoryMiB: number): Fl
   const steps = texts.flatMap((text) => text.split(','));
   const names = Object.keys(FLOW_STEPS);
   for (const step of steps) {
-    if (names.includes(step)) continue;
+    if (isFlowStep(step)) continue;
     throw new UsageError(
       'UnknownStep',
       `there is no step ${quoted(step)}`,
@@ -226,7 +232,7 @@ function readSteps(texts: readonly string[], os: boolean, memoryMiB: number): Fl
   }
   const wrong = checkSteps(steps as FlowStep[]);
   if (wrong !== undefined) {
-    const advice = 'The order is chainload, san, kexec, crash; any of them may be left out.';
+    const advice = 'The order is chainload, san, then kexec and crash as you like.';
     throw new UsageError('BadOrder', `--then ${steps.join(',')}: ${wrong}`, advice);
   }
   const kernel = steps.find((step) => step !== 'chainload');

@@ -86,6 +86,7 @@ export async function runBoot(
       firmware,
       bootOptions: bootOptions(request),
       steps: request.steps,
+      linux: request.linux,
       events: tell,
       osEvents: (event, stage) => tell(event, stage === 'OS' ? 'os' : stage),
       os: request.os,

@@ -14,7 +14,8 @@ import { crash, kexec } from '../os/os-end.ts';
 import { OsKernel } from '../os/os-kernel.ts';
 import type { Finding } from '../simulator/audit/audit-findings.ts';
 import { describeGrant } from '../simulator/audit/audit-pages.ts';
-import { auditHandoff, uncompleted, type AuditOptions } from '../simulator/audit/audit.ts';
+import { auditBaseline, NO_BASELINE } from '../simulator/audit/audit-baseline.ts';
+import { auditHandoff, type AuditOptions } from '../simulator/audit/audit.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import type { Grant } from '../simulator/ledger/grants.ts';
 import { MemoryPattern, auditPattern, writeLate } from '../simulator/audit/late-writes.ts';
@@ -79,8 +80,8 @@ class OsChain {
   readonly #options: ChainOptions;
   readonly #machine: SimulatedMachine;
   #findings: Finding[] = [];
-  /** Packets that were never completed before this kernel came. */
-  #uncompleted: number[] = [];
+  /** What was there before this kernel came. */
+  #since = NO_BASELINE;
 
   constructor(options: ChainOptions) {
     this.#options = options;
@@ -107,7 +108,7 @@ class OsChain {
   #runKernel(name: string, plan: KernelPlan, taken: Inheritance) {
     const { guest } = this.#options;
     const before = channelNumbers(this.#machine);
-    this.#uncompleted = uncompleted(this.#machine);
+    this.#since = auditBaseline(this.#machine);
     const pattern = this.#fill(taken);
     const written = writeLate(this.#machine);
     this.#machine.run(SETTLE_MS * TICKS_PER_MS);
@@ -195,8 +196,7 @@ class OsChain {
   }
 
   #audit(memoryMap: readonly MemoryRange[], options: AuditOptions): void {
-    const uncompletedBefore = this.#uncompleted;
-    const audit = auditHandoff(this.#machine, memoryMap, { ...options, uncompletedBefore });
+    const audit = auditHandoff(this.#machine, memoryMap, { ...options, since: this.#since });
     this.#findings.push(...audit);
   }
 
@@ -205,7 +205,8 @@ class OsChain {
     const { memoryMap } = this.#machine.bootSeam;
     this.#machine.reset();
     // The host itself must have let go; what the guest owed it is nobody's concern any more
-    const left = auditHandoff(this.#machine, memoryMap);
+    const since = auditBaseline(this.#machine);
+    const left = auditHandoff(this.#machine, memoryMap, { since });
     this.#findings.push(...left.filter(({ severity }) => severity === 'error'));
     return { next: { memoryMap, inUse: [], vp: 0, by: 'reset' } };
   }

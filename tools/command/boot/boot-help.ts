@@ -65,6 +65,7 @@ Afterwards
                       the middle of a transfer), kexec (as often as you like), crash
   --no-os             do not let an OS take over
   --no-second-boot    do not boot the firmware a second time
+  --strict            warnings of the audit are findings as well
 
 Output
   --trace FILE        write every event as a line of JSON

@@ -81,6 +81,8 @@ export interface BootRequest extends LinkOptions {
   readonly steps: readonly FlowStep[];
   readonly os: boolean;
   readonly secondBoot: boolean;
+  /** Warnings of the audit are findings as well. */
+  readonly strict: boolean;
   readonly watchdogSeconds: number;
 }
 
@@ -115,6 +117,7 @@ const OPTIONS = {
   then: { type: 'string', multiple: true },
   'no-os': { type: 'boolean' },
   'no-second-boot': { type: 'boolean' },
+  strict: { type: 'boolean' },
   json: { type: 'boolean' },
   verbose: { type: 'boolean', short: 'v' },
   help: { type: 'boolean', short: 'h' },
@@ -192,6 +195,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     steps,
     os: values['no-os'] !== true,
     secondBoot: values['no-second-boot'] !== true,
+    strict: values.strict === true,
     watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600),
   };
 }

@@ -81,6 +81,11 @@ export class ReceiveBuffer {
   readonly #owed: Int32Array;
   /** By first section of a packet: the queue that it went out on. */
   readonly #queue: Uint8Array;
+  /** By first section of a packet: its place in the order of all packets, which never wraps. */
+  readonly #order: Float64Array;
+  #orders = 0;
+  /** By queue: the place of the last packet that was completed; -1 before. */
+  readonly #completedUpTo: number[] = [];
   #serials = 0;
   /** The guest took the buffer back: nothing is written to it any more. */
   revoked = false;
@@ -112,6 +117,7 @@ export class ReceiveBuffer {
     this.#serial = new Int32Array(this.sectionCount).fill(-1);
     this.#owed = new Int32Array(this.sectionCount);
     this.#queue = new Uint8Array(this.sectionCount);
+    this.#order = new Float64Array(this.sectionCount);
   }
 
   /** Enough for a queue: the reserved sections and one for data (OpenVMM, queue set-up). */
@@ -172,6 +178,7 @@ export class ReceiveBuffer {
    */
   number(first: number, queue: number): number {
     this.#queue[first] = queue;
+    this.#order[first] = this.#orders++;
     const serial = this.#serials;
     this.#serials = (this.#serials + 1) % SERIAL_LIMIT;
     this.#serial[first] = serial;
@@ -194,10 +201,25 @@ export class ReceiveBuffer {
       return false;
     if (this.#queue[low] !== queue) return false;
     this.#owed[low]!--;
+    this.#completedUpTo[queue] = Math.max(this.#completedUpTo[queue] ?? -1, this.#order[low]!);
     if (this.#owed[low] !== 0) return true;
     this.outstanding--;
     this.#recycle(low);
     return true;
+  }
+
+  /**
+   * Packets that the guest has not completed though it has completed a later one of their queue:
+   * of all queues, or of one.
+   */
+  skipped(only?: number): number {
+    let packets = 0;
+    for (let first = 0; first < this.sectionCount; first++) {
+      const queue = this.#queue[first]!;
+      if (this.#owed[first] === 0 || (only ?? queue) !== queue) continue;
+      if (this.#order[first]! < (this.#completedUpTo[queue] ?? -1)) packets++;
+    }
+    return packets;
   }
 
   /** A queue closes: what the guest still has of it comes back. Returns the number of packets. */

@@ -14,13 +14,19 @@ import {
 } from '../../../src/netvsc/protocol.ts';
 import { RndisStatus } from '../../../src/rndis/protocol.ts';
 import { COMPLETION_REQUESTED, PacketType } from '../../../src/vmbus/protocol.ts';
-import type { DeviceChannel, GuestPacket } from '../vmbus-server/channel-interface.ts';
+import type { Closer, DeviceChannel, GuestPacket } from '../vmbus-server/channel-interface.ts';
 import type { Alarm } from '../base/clock.ts';
 import type { Grant } from '../ledger/grants.ts';
+import type { OmittedStep } from '../ledger/omissions.ts';
 import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import { Outbox, type NetVspFaults } from './faults.ts';
 import { ControlPath, type ControlHost } from './control-path.ts';
-import { completionsAtClose, takeCompletion } from './guest-completion.ts';
+import {
+  blameAtClose,
+  completionsAtClose,
+  takeCompletion,
+  type Blame,
+} from './guest-completion.ts';
 import {
   DataPath,
   NvspSwitchDataPath,
@@ -55,6 +61,9 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
   receives: ReceivePath | undefined;
   readonly #payload = new Uint8Array(NVSP_MESSAGE_SIZE_V6_1);
   readonly #view = new DataView(this.#payload.buffer);
+  readonly #openedAt: number;
+  /** Something other than completions lay in the ring when the channel closed. */
+  #unread = false;
   #closed = false;
   #retry: Alarm | undefined;
   readonly #retryAction = () => this.signalled();
@@ -66,6 +75,7 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
     this.#device = device;
     this.#services = services;
     this.#channel = channel;
+    this.#openedAt = services.clock.now;
     this.outbox = new Outbox(services.clock, faults);
     this.outbox.connect(channel);
     const negotiation = new Negotiation(services, channel, this.outbox, device.mtu, (text) =>
@@ -117,9 +127,9 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
     this.pump();
   }
 
-  abandoned(packets: number): void {
+  abandoned(packets: number, skipped: number, blame: Blame): void {
     // When all is closed whoever closes it has counted them already
-    if (!this.#closed) this.#device.abandoned(packets);
+    if (!this.#closed) this.#device.abandoned(packets, skipped, blame);
   }
 
   get queuesMax(): number {
@@ -196,8 +206,29 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
   }
 
   /** Take the completions that lie in the ring, and nothing else: the channel closes. */
-  takeCompletions(): void {
-    completionsAtClose(this.#channel, (packet) => void this.#completion(packet));
+  takeWhatIsLeft(): void {
+    completionsAtClose(
+      this.#channel,
+      (packet) => void this.#completion(packet),
+      () => (this.#unread = true),
+    );
+  }
+
+  /** Whom uncompleted packets are laid to if `closer` closes the channel now. */
+  blame(closer: Closer): Blame {
+    return blameAtClose(this.#channel, closer);
+  }
+
+  /** The channel ends: what the guest did not do for that, unless it lies unread in the ring. */
+  noteOmissions(of: string): void {
+    if (this.#unread || this.#channel.dead) return;
+    const { control, negotiation, services } = this;
+    const enter = (step: OmittedStep): void => services.omissions.enter(step, of, this.#openedAt);
+    if (control.rndis.filter.bits !== 0) enter('packet filter 0');
+    if (control.rndis.initialised && !control.halted) enter('RNDIS HALT');
+    if (negotiation.receiveBuffer !== undefined && !negotiation.receiveRevoked)
+      enter('REVOKE_RECEIVE_BUFFER');
+    if (negotiation.sendBufferGpadl !== 0 && !negotiation.sendRevoked) enter('REVOKE_SEND_BUFFER');
   }
 
   /** Send what waits, as far as the ring has room and the receive buffer sections. */

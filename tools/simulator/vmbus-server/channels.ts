@@ -208,7 +208,8 @@ export class Channels {
   /** All that the guest has of a channel ends, without a message: UNLOAD and its like. */
   end(channel: Channel, by: string): void {
     if (channel.state === 'released') return;
-    if (channel.opening !== undefined) this.#openings.shut(channel, 'host');
+    if (channel.opening !== undefined)
+      this.#openings.shut(channel, by === 'UNLOAD' ? 'unload' : 'host');
     this.#gpadls.release(channel, by);
     this.#offers.release(channel);
   }

@@ -157,6 +157,11 @@ export class OutgoingRing {
     return this.memory.u32(interruptMask) === 0 && this.memory.u32(cons) !== this.#in;
   }
 
+  /** Whether the guest has read everything. */
+  get drained(): boolean {
+    return this.memory.u32(cons) === this.#in;
+  }
+
   /** Put bytes behind what is published; the guest does not see them yet. */
   write(bytes: Uint8Array, length: number): void {
     wrapped(this.memory, this.size, this.#in, bytes, 0, length, true);

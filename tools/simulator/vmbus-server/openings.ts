@@ -78,6 +78,7 @@ export class Openings {
       ...(request.chosen ?? this.#offered(channel)),
       rings,
       openId: request.openId,
+      openedAt: this.#context.services.clock.now,
       ringGpadl: request.gpadl,
       version: request.version,
       targetVp: request.targetVp,

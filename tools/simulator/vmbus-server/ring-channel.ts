@@ -46,6 +46,7 @@ export class RingChannel implements DeviceChannel {
   readonly vmbusVersion: number;
   readonly userData: Uint8Array;
   dead = false;
+  tampered = false;
   /** Why the channel died, or ''. */
   reason = '';
   /** Signals of the guest, and those of them that had nothing to say. */
@@ -161,6 +162,10 @@ export class RingChannel implements DeviceChannel {
     return packet;
   }
 
+  get drained(): boolean {
+    return this.#outgoing.drained;
+  }
+
   get writable(): number {
     if (!this.#open || this.dead) return 0;
     return Math.max(0, this.#outgoing.free());
@@ -274,6 +279,7 @@ export class RingChannel implements DeviceChannel {
       const changed = faults.ringPacket(this.id, bytes.slice(0, total));
       if (changed !== undefined) {
         this.#context.fault(`channel ${this.id}: ring packet at ${offset} changed or lost`);
+        this.tampered = true;
         if (changed === 'drop') return;
         if (changed.length % 8 !== 0 || changed.length > outgoing.free())
           throw new RangeError(`faulty ring packet of ${changed.length} bytes does not fit`);
@@ -292,6 +298,7 @@ export class RingChannel implements DeviceChannel {
   readonly #poke: RingPoke = (side, offset, value) => {
     const ring = side === 'guest-to-host' ? this.#incoming : this.#outgoing;
     this.#context.fault(`channel ${this.id}: ${side} control word ${offset} set to ${value}`);
+    this.tampered = true;
     ring.memory.setU32(offset, value);
   };
 

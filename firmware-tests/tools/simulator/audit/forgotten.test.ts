@@ -327,7 +327,7 @@ connection('a packet in flight', () => {
   assert.ok(pages!.pages.length > 0);
 });
 
-connection('a received packet that a fault took away is nobody's mistake', () => {
+connection('a received packet that a fault took away is no mistake of the guest', () => {
   let inject = (): void => undefined;
   const { report } = boot(
     { loaded: () => inject() },

@@ -275,7 +275,7 @@ class Guest {
       this.#ended(error);
       return undefined;
     } finally {
-      memory.remove();
+      memory.release();
       watch.stop();
     }
   }

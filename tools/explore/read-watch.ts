@@ -6,7 +6,7 @@
  * another processor may have changed it: the plan says with what.
  */
 
-import { PAGE_SHIFT } from '../../src/machine.ts';
+import { PAGE_SHIFT, PAGE_SIZE } from '../../src/machine.ts';
 import type { Grant, GrantListener } from '../simulator/ledger/grants.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import type { PlaceCounter } from './counter.ts';
@@ -65,8 +65,9 @@ export class ReadWatch implements AccessListener {
 
   load(address: number, length: number): void {
     if (!this.#on) return;
-    const lastPage = (address + length - 1) >>> PAGE_SHIFT;
-    for (let page = address >>> PAGE_SHIFT; page <= lastPage; page++) {
+    // Addresses that a guest believes may lie beyond 4 GiB
+    const lastPage = Math.floor((address + length - 1) / PAGE_SIZE);
+    for (let page = Math.floor(address / PAGE_SIZE); page <= lastPage; page++) {
       if (this.#allocated[page] === 1) continue;
       // The first two frames are this function and the watched view
       const at = this.outside ?? stackFrames(new Error(), 2, 4);

@@ -6,7 +6,9 @@
  * guest's completion of that packet; a guest that forgets completions starves itself.
  */
 
+import { PAGE_SIZE } from '../../../src/machine.ts';
 import type { Grant, GrantLedger } from '../ledger/grants.ts';
+import type { NetVspFaults } from './faults.ts';
 
 /** The layout of received data messages, which decides the size of a section. */
 export type SectionLayout = 'exact' | 'sub-allocation';
@@ -91,6 +93,8 @@ export class ReceiveBuffer {
   revoked = false;
   /** Transfer-page packets that the guest has not completed. */
   outstanding = 0;
+  /** Told of pieces of memory that come back, and that are used; see {@link NetVspFaults}. */
+  moved: NetVspFaults['section'];
 
   /**
    * `grant` is the accepted GPADL, page aligned; see {@link sectionSize} for `size`; `reserved`
@@ -147,11 +151,14 @@ export class ReceiveBuffer {
   /** Take a section for a control message or for data; -1 if there is none. */
   take(control: boolean): number {
     if (this.revoked) return -1;
-    return control ? this.#control.take() : this.#data.take();
+    const section = control ? this.#control.take() : this.#data.take();
+    if (section >= 0 && this.moved !== undefined) this.#tell('used', section);
+    return section;
   }
 
   /** Give one section back that has not been sent. */
   put(section: number): void {
+    if (this.moved !== undefined && !this.revoked) this.#tell('returned', section);
     if (section < this.#reserved) this.#control.put(section);
     else this.#data.put(section);
   }
@@ -233,6 +240,17 @@ export class ReceiveBuffer {
       packets++;
     }
     return packets;
+  }
+
+  /** Page by page: the guest's pages need not be in one piece. */
+  #tell(change: 'returned' | 'used', section: number): void {
+    const begin = this.offset(section);
+    for (let at = 0; at < this.sectionSize;) {
+      const address = this.#grants.address(this.#grant, begin + at);
+      const run = Math.min(this.sectionSize - at, PAGE_SIZE - (address % PAGE_SIZE));
+      this.moved?.(change, address, run);
+      at += run;
+    }
   }
 
   #recycle(first: number): void {

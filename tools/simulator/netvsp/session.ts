@@ -371,6 +371,8 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
     if (this.receives !== undefined || negotiation.receiveBuffer === undefined) return;
     const device = this.#device;
     const { services, faults } = device;
+    if (faults.section !== undefined)
+      negotiation.receiveBuffer.moved = (...change) => faults.section?.(...change);
     this.receives = new ReceivePath(device, services, faults, outbox, negotiation, 0, info);
   }
 

@@ -68,6 +68,8 @@ export class RingChannel implements DeviceChannel {
   #open = true;
   /** The last receive found the ring empty: whatever comes after deserves a new look. */
   #drained = true;
+  /** The host has not stopped looking yet: signals are masked. */
+  #lingering = false;
   /** Set again and again, so that a signal makes no object. */
   readonly #wake: Alarm;
   readonly #pollRoom: Alarm;
@@ -133,6 +135,18 @@ export class RingChannel implements DeviceChannel {
   /** Read what is in the ring at this moment, signalled or not: the guest has sent it before. */
   readAll(): void {
     if (this.#open && !this.dead && this.#incoming.available() !== 0) this.#look();
+  }
+
+  /** A host that lingers at the rings reads what is there now, or stops looking. */
+  linger(act: 'read' | 'end'): void {
+    if (!this.#lingering || !this.#open || this.dead) return;
+    if (act === 'read') {
+      if (this.#incoming.available() !== 0) this.#device.signalled();
+      return;
+    }
+    this.#lingering = false;
+    this.#incoming.mask(false);
+    if (this.#incoming.available() > 0) this.#look();
   }
 
   receive(): GuestPacket | undefined {
@@ -338,6 +352,8 @@ export class RingChannel implements DeviceChannel {
     this.#incoming.mask(true);
     this.#device.signalled();
     if (!this.#open || this.dead) return;
+    this.#lingering = this.#context.faults.lingers === true;
+    if (this.#lingering) return;
     this.#incoming.mask(false);
     if (this.#drained && this.#incoming.available() > 0) this.#schedule();
   }

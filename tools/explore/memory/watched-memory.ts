@@ -110,6 +110,13 @@ export class WatchedMemory {
     delete (this.buffer as { slice?: unknown }).slice;
   }
 
+  /** As {@link remove}, for a while. Returns whether there is something to install again. */
+  suspend(): boolean {
+    const installed = this.#installed;
+    this.remove();
+    return installed;
+  }
+
   /** The guest is gone, and its views with it. */
   release(): void {
     this.remove();

@@ -6,12 +6,12 @@
  * another processor may have changed it: the plan says with what.
  */
 
-import { PAGE_SHIFT, PAGE_SIZE } from '../../src/machine.ts';
-import type { Grant, GrantListener } from '../simulator/ledger/grants.ts';
-import type { SimulatedMachine } from '../simulator/machine.ts';
-import type { PlaceCounter } from './counter.ts';
-import { isOperation, mutateWord } from './mutation.ts';
-import { stackFrames } from './stack-frame.ts';
+import { PAGE_SHIFT, PAGE_SIZE } from '../../../src/machine.ts';
+import type { Grant, GrantListener } from '../../simulator/ledger/grants.ts';
+import type { SimulatedMachine } from '../../simulator/machine.ts';
+import type { PlaceCounter } from '../counter.ts';
+import { isOperation, mutateWord } from '../mutation.ts';
+import { stackFrames } from '../stack-frame.ts';
 import type { AccessListener } from './watched-memory.ts';
 
 /** What is kept from run to run: as large as RAM, and never cleared. */

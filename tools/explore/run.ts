@@ -18,6 +18,7 @@ import { Network, memoryFiles, syntheticImage } from '../simulator/network/index
 import type { HostProfile } from '../simulator/profiles/profile.ts';
 import type { PlaceObserver } from './counter.ts';
 import { Injector, type Race } from './injector.ts';
+import { messageOf, nameOf, withoutNumbers } from './finding-text.ts';
 import { isNamed, runLoader, type DriverFirmware, type LoaderResult } from './loader.ts';
 import { tryLateWrites } from './memory/memory-trial.ts';
 import { PageSource } from './memory/page-source.ts';
@@ -389,20 +390,4 @@ function imageOf(result: Result) {
 function isImage(range: MemoryRange, result: Result): boolean {
   const image = imageOf(result);
   return image !== undefined && range.address === image.address;
-}
-
-function nameOf(error: unknown): string | undefined {
-  return error instanceof Error ? error.name : undefined;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
-/** Findings that differ in numbers only have one cause. */
-function withoutNumbers(text: string): string {
-  return text
-    .replace(/\{[0-9a-f-]{36}\}/g, '{…}')
-    .replace(/0x[0-9a-f]+/g, '#')
-    .replace(/\b[0-9]+\b/g, '#');
 }

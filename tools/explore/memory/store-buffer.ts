@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * Stores of the guest that other processors need not see yet. On x64 a processor has a store buffer:
- * its stores become visible in their order, but later than its own loads (Intel SDM 3A, 8.2). On
- * arm64 they become visible in any order that respects stores to the same place. What orders them
- * is not known here: whoever does calls {@link StoreBuffer.drain}.
+ * Stores of the guest that other processors need not see yet. On x64 a processor has a store
+ * buffer: its stores become visible in their order, but later than its own loads (Intel SDM 3A,
+ * 8.2). On arm64 they become visible in any order that respects stores to the same place. What
+ * orders them is not known here: whoever does calls {@link StoreBuffer.drain}.
  *
  * The guest sees its own stores at once, so they are in memory; they are taken out of it while the
  * host acts, and put back afterwards.
@@ -13,7 +13,7 @@
 /** Stores that wait at most; a processor has room for about as many (Skylake 56, Zen 3 64). */
 export const STORES_MAX = 64;
 
-/** Longest store that can wait: a longer one (a fill, a block copy) is visible with its last byte. */
+/** Longest store that can wait: a longer one (a fill, a copy) is visible with its last byte. */
 const STORE_LENGTH_MAX = 64;
 
 interface Store {

@@ -244,6 +244,8 @@ export class WatchedMemory {
         const { stores } = this.#listener;
         const at = target.byteOffset + index * target.BYTES_PER_ELEMENT;
         stores?.ordered();
+        // A barrier: nothing is looked at, nothing changes
+        if (name === 'or' && rest[0] === 0) return operation(target, index, 0);
         this.#listener.load(at, target.BYTES_PER_ELEMENT);
         if (stored) stores?.storing(at, target.BYTES_PER_ELEMENT);
         const result = operation(target, index, ...rest);

@@ -7,7 +7,6 @@
  */
 
 import { PAGE_SIZE, type MemoryRange } from '../../../src/machine.ts';
-import type { PageAllocator } from '../../../src/memory/allocator.ts';
 import type { Grant } from '../ledger/grants.ts';
 import type { SimulatedMachine } from '../machine.ts';
 import type { AuditBaseline } from './audit-baseline.ts';
@@ -16,6 +15,12 @@ import { describeGrant } from './audit-pages.ts';
 
 /** Findings kept of one guest. */
 const FINDINGS_MAX = 64;
+
+/** A source of memory as a guest calls it. */
+export interface GuestAllocator {
+  allocate(length: number, align: number, purpose: string): number | undefined;
+  free(address: number, length: number, purpose: string): void;
+}
 
 /** Watches what a guest gives back to its allocator. */
 export class FreedMemory {
@@ -27,7 +32,7 @@ export class FreedMemory {
   }
 
   /** The same allocator, watched. */
-  watch(allocator: PageAllocator): PageAllocator {
+  watch(allocator: GuestAllocator): GuestAllocator {
     return {
       allocate: (length, align, purpose) => allocator.allocate(length, align, purpose),
       free: (address, length, purpose) => {

@@ -141,10 +141,9 @@ export class Partition implements PartitionServices {
       cpuid,
       processors,
     }));
-    const slotEmptied = (): void => this.onSlotEmptied?.();
-    for (let i = 0; i < count; i++) {
-      processors.push(new VirtualProcessor(i, overlays, clock, events, knobs, slotEmptied));
-    }
+    const emptied = (): void => this.onSlotEmptied?.();
+    for (let i = 0; i < count; i++)
+      processors.push(new VirtualProcessor(i, overlays, clock, events, knobs, emptied));
     const watchdog = (this.#watchdog = new Watchdog(clock, events, options.limits));
     watchdog.heartbeat = options.heartbeat;
     const hypercalls = (this.#hypercalls = new Hypercalls({

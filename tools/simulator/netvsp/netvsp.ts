@@ -184,9 +184,12 @@ export class NetVsp implements ChannelDevice {
     if (session === undefined) return;
     // What lies in the ring the guest has done: only the host has not looked yet
     session.takeWhatIsLeft();
-    const { outstanding = 0 } = session.receives?.buffer ?? {};
-    this.#uncompleted(outstanding, session.receives?.buffer.skipped() ?? 0, session.blame(closer));
-    if (closer !== 'host') session.noteOmissions(`NIC ${this.nic}`);
+    const { outstanding, skipped, blame, steps, since } = session.leftUndone(closer);
+    this.#uncompleted(outstanding, skipped, blame);
+    if (closer !== 'host') {
+      const { omissions } = this.#services!;
+      for (const step of steps) omissions.enter(step, `NIC ${this.nic}`, since);
+    }
     session.close();
     this.#announcer?.stop();
     this.#session = undefined;

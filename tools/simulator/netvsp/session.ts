@@ -6,18 +6,12 @@
  * allow it. Nothing of it survives the close.
  */
 
-import {
-  NVSP_MESSAGE_SIZE_V6_1,
-  NvspSubchannelComplete,
-  NvspSubchannelRequest,
-  NvspType,
-} from '../../../src/netvsc/protocol.ts';
+import { NVSP_MESSAGE_SIZE_V6_1, NvspType } from '../../../src/netvsc/protocol.ts';
 import { RndisStatus } from '../../../src/rndis/protocol.ts';
 import { COMPLETION_REQUESTED, PacketType } from '../../../src/vmbus/protocol.ts';
 import type { Closer, DeviceChannel, GuestPacket } from '../vmbus-server/channel-interface.ts';
 import type { Alarm } from '../base/clock.ts';
 import type { Grant } from '../ledger/grants.ts';
-import type { OmittedStep } from '../ledger/omissions.ts';
 import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import { Outbox, type NetVspFaults } from './faults.ts';
 import { ControlPath, type ControlHost } from './control-path.ts';
@@ -37,6 +31,7 @@ import { isShortInit, nvspMessageFault } from './guest-message-check.ts';
 import { Negotiation } from './negotiation.ts';
 import { Offloads } from './offloads/offloads.ts';
 import { ReceiveInfo } from './offloads/receive-info.ts';
+import { omittedSteps, type LeftUndone } from './left-undone.ts';
 import { ReceivePath } from './receive-path.ts';
 import type { ReceiveScaling } from './receive-scaling.ts';
 import type { SessionDevice } from './session-device.ts';
@@ -142,20 +137,18 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
 
   /** Completions that were written on all queues. */
   get completions(): number {
-    const { offered } = this.subchannels;
-    return offered.reduce((sum, queue) => sum + queue.completions, this.transmits.completions);
+    return this.transmits.completions + this.subchannels.completions;
   }
 
   /** Packets of all queues that are not completed. */
   get inFlight(): number {
-    const { offered } = this.subchannels;
-    return offered.reduce((sum, queue) => sum + queue.inFlight, this.transmits.inFlight);
+    return this.transmits.inFlight + this.subchannels.inFlight;
   }
 
   /** Complete what a fault has withheld, on all queues. */
   releaseWithheld(): void {
     this.transmits.releaseWithheld();
-    for (const queue of this.subchannels.offered) queue.releaseWithheld();
+    this.subchannels.releaseWithheld();
   }
 
   get mtu(): number {
@@ -214,21 +207,20 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
     );
   }
 
-  /** Whom uncompleted packets are laid to if `closer` closes the channel now. */
-  blame(closer: Closer): Blame {
-    return blameAtClose(this.#channel, closer);
-  }
-
-  /** The channel ends: what the guest did not do for that, unless it lies unread in the ring. */
-  noteOmissions(of: string): void {
-    if (this.#unread || this.#channel.dead) return;
-    const { control, negotiation, services } = this;
-    const enter = (step: OmittedStep): void => services.omissions.enter(step, of, this.#openedAt);
-    if (control.rndis.filter.bits !== 0) enter('packet filter 0');
-    if (control.rndis.initialised && !control.halted) enter('RNDIS HALT');
-    if (negotiation.receiveBuffer !== undefined && !negotiation.receiveRevoked)
-      enter('REVOKE_RECEIVE_BUFFER');
-    if (negotiation.sendBufferGpadl !== 0 && !negotiation.sendRevoked) enter('REVOKE_SEND_BUFFER');
+  /** What the guest leaves undone if `closer` closes the channel now. */
+  leftUndone(closer: Closer): LeftUndone {
+    const buffer = this.receives?.buffer;
+    const blame = blameAtClose(this.#channel, closer);
+    // What lies unread in the ring may be just that
+    const unknown = this.#unread || this.#channel.dead;
+    const steps = unknown ? [] : omittedSteps(this.control, this.negotiation);
+    return {
+      outstanding: buffer?.outstanding ?? 0,
+      skipped: buffer?.skipped() ?? 0,
+      blame,
+      steps,
+      since: this.#openedAt,
+    };
   }
 
   /** Send what waits, as far as the ring has room and the receive buffer sections. */
@@ -384,15 +376,7 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
     if (type === OID_QUERY_EX) {
       this.#view.setUint32(0, OID_QUERY_EX_COMPLETE, true);
       this.#view.setUint32(4, RndisStatus.NOT_SUPPORTED, true);
-    } else {
-      const { at } = NvspSubchannelRequest;
-      const operation = packet.view.getUint32(packet.payloadOffset + at.operation, true);
-      const asked = packet.view.getUint32(packet.payloadOffset + at.count, true);
-      const { status, count } = this.subchannels.request(operation, asked);
-      this.#view.setUint32(NvspSubchannelComplete.at.type, NvspType.SUBCHANNEL, true);
-      this.#view.setUint32(NvspSubchannelComplete.at.status, status, true);
-      this.#view.setUint32(NvspSubchannelComplete.at.count, count, true);
-    }
+    } else this.subchannels.answer(packet, this.#view);
     return this.negotiation.complete(packet, this.#payload, this.messageSize);
   }
 

@@ -345,7 +345,7 @@ export class VmbusConnection {
       this.#context.unmodelled('UNLOAD on a host that ignores it');
       return;
     }
-    this.#noteOmissions();
+    this.channels.noteOmissions();
     this.#releaseChannels('UNLOAD');
     this.phase = 'unloading';
     if (delay === 0) this.#completeUnload();
@@ -371,21 +371,6 @@ export class VmbusConnection {
     if (this.#unloadAlarm !== undefined) this.#context.services.clock.cancel(this.#unloadAlarm);
     this.#unloadAlarm = undefined;
     this.#parked = undefined;
-  }
-
-  /** What UNLOAD does in the place of the guest; what was rescinded, the host has ended. */
-  #noteOmissions(): void {
-    const { client, services } = this.#context;
-    for (const { id, state, rescinded, opening, gpadls } of this.offers.channels) {
-      if (rescinded || opening?.reserved === true) continue;
-      const channel = `channel ${id}${client.suffix}`;
-      if (state === 'open') services.omissions.enter('CLOSE_CHANNEL', channel, opening!.openedAt);
-      for (const gpadl of gpadls.values()) {
-        const [grant] = gpadl.grants;
-        if (gpadl.state !== 'accepted' || grant === undefined) continue;
-        services.omissions.enter('GPADL_TEARDOWN', `the ${grant.purpose}`, grant.grantedAt);
-      }
-    }
   }
 
   /** Channels in order of their numbers: devices close, GPADLs end, numbers are free. */

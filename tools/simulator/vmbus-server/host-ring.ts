@@ -116,12 +116,16 @@ export class IncomingRing {
   }
 }
 
+/** What is written over a piece of a ring that is free: no descriptor, no index. */
+const RECLAIMED = 0xa5a5a5a5;
+
 /** The ring that the host writes and the guest reads. */
 export class OutgoingRing {
   readonly memory: GrantMemory;
   readonly size: number;
   #in = 0;
   #waitingFor = 0;
+  #reclaimed = 0;
 
   constructor(memory: GrantMemory) {
     this.memory = memory;
@@ -133,7 +137,7 @@ export class OutgoingRing {
     const index = this.memory.u32(prod);
     if (!validIndex(index, this.size) || !validIndex(this.memory.u32(cons), this.size))
       return false;
-    this.#in = index;
+    this.#in = this.#reclaimed = index;
     this.memory.setU32(featureBits, RING_FEATURE_PENDING_SEND_SIZE);
     this.memory.setU32(pendingSendSize, 0);
     return true;
@@ -176,6 +180,16 @@ export class OutgoingRing {
     this.#in = (before + length) % this.size;
     this.memory.setU32(prod, this.#in);
     return this.memory.u32(interruptMask) === 0 && this.memory.u32(cons) === before;
+  }
+
+  /** Write over what the guest has given back since the last call: it is anything's now. */
+  reclaim(): void {
+    const index = this.memory.u32(cons);
+    if (!validIndex(index, this.size)) return;
+    while (this.#reclaimed !== index) {
+      this.memory.setU32(PAGE_SIZE + this.#reclaimed, RECLAIMED);
+      this.#reclaimed = (this.#reclaimed + 4) % this.size;
+    }
   }
 
   /** Bytes that the host waits for, or 0. */

@@ -137,9 +137,14 @@ export class RingChannel implements DeviceChannel {
     if (this.#open && !this.dead && this.#incoming.available() !== 0) this.#look();
   }
 
-  /** A host that lingers at the rings reads what is there now, or stops looking. */
+  /**
+   * A host that lingers at the rings reads what is there now, or stops looking. What the guest has
+   * given back to it, it has used for something else.
+   */
   linger(act: 'read' | 'end'): void {
-    if (!this.#lingering || !this.#open || this.dead) return;
+    if (!this.#open || this.dead) return;
+    this.#outgoing.reclaim();
+    if (!this.#lingering) return;
     if (act === 'read') {
       if (this.#incoming.available() !== 0) this.#device.signalled();
       return;

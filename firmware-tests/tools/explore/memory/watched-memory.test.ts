@@ -175,7 +175,7 @@ for (const name of Object.getOwnPropertyNames(Atomics)) {
     const seen = accesses((memory) => {
       const words = new Int32Array(memory as SharedArrayBuffer);
       const atomics = Atomics as unknown as Record<string, (...args: unknown[]) => unknown>;
-      atomics[name]!(words, 3, waits ? 7 : 0, 0);
+      atomics[name]!(words, 3, waits ? 7 : 1, 0);
     }, true);
     assert.equal(seen[0], ['load', 12, 4]);
     const stores = !['load', 'wait', 'waitAsync', 'notify'].includes(name);

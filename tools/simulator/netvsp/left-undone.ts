@@ -39,3 +39,10 @@ export function omittedSteps(
   ];
   return steps.filter((step) => step !== false);
 }
+
+/** The packets that a receive buffer, if there is one, waits for. */
+export function leftPackets(
+  buffer: { readonly outstanding: number; skipped(): number } | undefined,
+): Pick<LeftUndone, 'outstanding' | 'skipped'> {
+  return { outstanding: buffer?.outstanding ?? 0, skipped: buffer?.skipped() ?? 0 };
+}

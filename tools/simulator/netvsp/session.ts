@@ -31,7 +31,7 @@ import { isShortInit, nvspMessageFault } from './guest-message-check.ts';
 import { Negotiation } from './negotiation.ts';
 import { Offloads } from './offloads/offloads.ts';
 import { ReceiveInfo } from './offloads/receive-info.ts';
-import { omittedSteps, type LeftUndone } from './left-undone.ts';
+import { leftPackets, omittedSteps, type LeftUndone } from './left-undone.ts';
 import { ReceivePath } from './receive-path.ts';
 import type { ReceiveScaling } from './receive-scaling.ts';
 import type { SessionDevice } from './session-device.ts';
@@ -209,18 +209,11 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
 
   /** What the guest leaves undone if `closer` closes the channel now. */
   leftUndone(closer: Closer): LeftUndone {
-    const buffer = this.receives?.buffer;
     const blame = blameAtClose(this.#channel, closer);
     // What lies unread in the ring may be just that
-    const unknown = this.#unread || this.#channel.dead;
-    const steps = unknown ? [] : omittedSteps(this.control, this.negotiation);
-    return {
-      outstanding: buffer?.outstanding ?? 0,
-      skipped: buffer?.skipped() ?? 0,
-      blame,
-      steps,
-      since: this.#openedAt,
-    };
+    const steps =
+      this.#unread || this.#channel.dead ? [] : omittedSteps(this.control, this.negotiation);
+    return { ...leftPackets(this.receives?.buffer), blame, steps, since: this.#openedAt };
   }
 
   /** Send what waits, as far as the ring has room and the receive buffer sections. */

@@ -16,19 +16,22 @@ export interface LeftUndone {
   readonly since: number;
 }
 
-/** The steps that were left out. */
-export function omittedSteps(
-  control: {
+/** What of a session tells how far the guest got. */
+interface SetUp {
+  readonly control: {
     readonly halted: boolean;
     readonly rndis: { readonly initialised: boolean; readonly filter: { readonly bits: number } };
-  },
-  negotiation: {
+  };
+  readonly negotiation: {
     readonly receiveBuffer: object | undefined;
     readonly receiveRevoked: boolean;
     readonly sendBufferGpadl: number;
     readonly sendRevoked: boolean;
-  },
-): OmittedStep[] {
+  };
+}
+
+/** The steps that were left out. */
+export function omittedSteps({ control, negotiation }: SetUp): OmittedStep[] {
   const { rndis, halted } = control;
   const { receiveBuffer, receiveRevoked, sendBufferGpadl, sendRevoked } = negotiation;
   const steps: (OmittedStep | false)[] = [

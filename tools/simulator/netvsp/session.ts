@@ -207,12 +207,11 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
     );
   }
 
-  /** What the guest leaves undone if `closer` closes the channel now. */
+  /** What the guest leaves undone if `closer` closes now. */
   leftUndone(closer: Closer): LeftUndone {
     const blame = blameAtClose(this.#channel, closer);
     // What lies unread in the ring may be just that
-    const steps =
-      this.#unread || this.#channel.dead ? [] : omittedSteps(this.control, this.negotiation);
+    const steps = this.#unread || this.#channel.dead ? [] : omittedSteps(this);
     return { ...leftPackets(this.receives?.buffer), blame, steps, since: this.#openedAt };
   }
 

@@ -14,8 +14,12 @@ export function allFlows(firmware: ExploredFirmware): ExploredFirmware {
 }
 
 /** A runner on the default host; by default of the firmware as it is. */
-export function newRunner(explored: ExploredFirmware = firmware): Runner {
-  return new Runner(allFlows(explored), profileNamed(DEFAULT_PROFILE)!);
+export function newRunner(
+  explored: ExploredFirmware = firmware,
+  architecture?: 'x64' | 'arm64',
+): Runner {
+  const profile = profileNamed(DEFAULT_PROFILE)!;
+  return new Runner(allFlows(explored), profile, undefined, architecture);
 }
 
 /** The text of every run of an exploration. */

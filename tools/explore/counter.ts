@@ -20,7 +20,7 @@ export type PlaceObserver = (place: Place, index: number, detail: PlaceDetail) =
 const NONE: readonly Fault[] = [];
 
 const PLACES: readonly Place[] = [
-  ...(['step', 'call', 'message', 'packet', 'rndis', 'transmit', 'alloc', 'read'] as const),
+  ...(['step', 'call', 'message', 'packet', 'rndis', 'transmit', 'alloc', 'read', 'race'] as const),
 ];
 
 export class PlaceCounter {

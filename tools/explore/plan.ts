@@ -15,9 +15,10 @@ import { argumentFault } from './fault-arguments.ts';
  * - `rndis`: RNDIS messages of the host, `transmit`: those of the guest
  * - `alloc`: allocations of shared memory
  * - `read`: a word that the host may write is read once more, without an exit in between
+ * - `race`: the ways in which a host can act at the same time as the guest (`race-policy.ts`)
  */
 export type Place =
-  'step' | 'call' | 'message' | 'packet' | 'rndis' | 'transmit' | 'alloc' | 'read';
+  'step' | 'call' | 'message' | 'packet' | 'rndis' | 'transmit' | 'alloc' | 'read' | 'race';
 
 /**
  * Who drives the firmware's drivers: its own boot over the network, a loader on top of them
@@ -82,6 +83,7 @@ export const FAULT_KINDS: Readonly<Record<Place, Readonly<Record<string, string>
   transmit: { withhold: '' },
   alloc: { fail: '', 'fail-ever': '' },
   read: { value: 'OPERATION' },
+  race: { strong: '', 'store-buffer': '', weak: '' },
 };
 
 /** A text that names no run. */
@@ -137,6 +139,11 @@ export function parsePlan(text: string): Plan {
     flow: flow ?? 'boot',
     faults: faults === 'none' ? [] : faults.split('+').map(parseFault),
   };
+}
+
+/** Whether a fault is none: the host only acts at the same time as the guest. */
+export function isRace({ place }: Fault): boolean {
+  return place === 'race';
 }
 
 /** Whether a fault is only a cut: the host does nothing wrong. */

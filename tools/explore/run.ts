@@ -19,16 +19,19 @@ import { Network, memoryFiles, syntheticImage } from '../simulator/network/index
 import type { HostProfile } from '../simulator/profiles/profile.ts';
 import { OS_PROCESSORS, runOsBefore, type AfterOs } from './after-os.ts';
 import type { PlaceObserver } from './counter.ts';
-import { Injector } from './injector.ts';
+import { Injector, type Race } from './injector.ts';
+import { messageOf, nameOf, withoutNumbers } from './finding-text.ts';
 import { isNamed, runLoader, type DriverFirmware, type LoaderResult } from './loader.ts';
-import { tryLateWrites } from './memory-trial.ts';
-import { PageSource } from './page-source.ts';
-import { isCut, type Plan } from './plan.ts';
+import { tryLateWrites } from './memory/memory-trial.ts';
+import { PageSource } from './memory/page-source.ts';
+import { RaceHost } from './memory/race-host.ts';
+import { RacePolicy } from './memory/race-policy.ts';
+import { isCut, isRace, type Plan } from './plan.ts';
 import { PUSH_BOOT, pushDevices, pushMayDiffer } from './push-flow.ts';
-import { ReadHistory, ReadWatch } from './read-watch.ts';
+import { ReadHistory, ReadWatch } from './memory/read-watch.ts';
 import { stackFrames } from './stack-frame.ts';
 import { steppedMachine, type Step } from './stepped-machine.ts';
-import { WatchedMemory } from './watched-memory.ts';
+import { WatchedMemory } from './memory/watched-memory.ts';
 
 /** A firmware that can be explored: of its flows those that it exports. */
 export interface ExploredFirmware extends Partial<DriverFirmware> {
@@ -56,6 +59,9 @@ const LIMITS = {
   pauses: 400_000,
   seamCalls: 2_000_000,
 };
+
+/** What a raced flow may take longer than usual, in ticks: any retry takes more. */
+const RACE_SLACK_TICKS = 200 * TICKS_PER_MS;
 
 /** `crash` and `hang`: the guest came to an end; `finding`: anything else that must not be. */
 export type FindingKind = 'finding' | 'crash' | 'hang';
@@ -92,6 +98,8 @@ export class Runner {
   readonly #heartbeat: Int32Array | undefined;
   readonly #architecture: Architecture;
   readonly #after: LinuxName | undefined;
+  /** By flow: how long it takes. */
+  readonly #ticks = new Map<Plan['flow'], number>();
 
   /** @param after an OS that has the machine before each run */
   constructor(
@@ -116,7 +124,7 @@ export class Runner {
   }
 
   /** Run a plan. Throws only what is a mistake in the simulator or in the exploration. */
-  run(plan: Plan, observer?: PlaceObserver): RunOutcome {
+  run(plan: Plan, observer?: PlaceObserver, handedOver?: (now: number) => void): RunOutcome {
     this.#bytes.fill(0);
     const files = memoryFiles({ [IMAGE_NAME]: this.#image });
     const network = new Network({ files, bootFile: IMAGE_NAME });
@@ -137,13 +145,18 @@ export class Runner {
     machine.partition.recover(LIMITS);
     const before = this.#after && runOsBefore(machine, this.#after);
     const injector = new Injector(machine, plan, observer);
+    const races = injector.races(this.#architecture);
     const guest = new Guest(this.#firmware, machine, injector, this.#history, report);
     const map = before?.memoryMap ?? machine.bootSeam.memoryMap;
-    const result = guest.run(plan.flow, map, true);
+    const result = guest.run(plan.flow, map, true, races);
+    const ranFor = machine.clock.now;
+    handedOver?.(ranFor);
     const steps = injector.counter.counts.step;
     const refused = result !== undefined && isRefusal(result.error) && !connected(machine);
     injector.stop();
     if (result !== undefined) {
+      if (plan.faults.length > 0 && plan.faults.every(isRace))
+        this.#raced(plan.flow, result, ranFor, report);
       this.#afterwards({ plan, machine, injector, result, guest, report, before });
     }
     return {
@@ -156,12 +169,36 @@ export class Runner {
     };
   }
 
+  /** A host that does nothing wrong is no reason to fail, nor to wait for what is there. */
+  #raced(flow: Plan['flow'], result: Result, ticks: number, report: Report): void {
+    if (result.status !== 'booted') {
+      const text = `raced: ${nameOf(result.error)}: ${messageOf(result.error)}`;
+      report(`raced: the boot fails: ${nameOf(result.error)}`, text);
+    }
+    const usual = this.#usual(flow);
+    const late = Math.floor((ticks - usual) / TICKS_PER_MS);
+    if (ticks > usual + RACE_SLACK_TICKS)
+      report('raced: time is lost', `raced: ${late} ms are lost: something was waited for`);
+  }
+
+  /** How long a flow takes without faults, in ticks. */
+  #usual(flow: Plan['flow']): number {
+    let ticks = this.#ticks.get(flow);
+    if (ticks === undefined) {
+      ticks = 0;
+      const plain = { flow, faults: [] };
+      this.run(plain, undefined, (now) => (ticks = now));
+      this.#ticks.set(flow, ticks);
+    }
+    return ticks;
+  }
+
   /** What must hold once the guest has handed over, and the second boot. */
   #afterwards(run: Handoff): void {
     const { machine, injector, result, guest, report, before } = run;
     this.#checkResult(run.plan, result, report, 'boot');
     const reserved = result.memoryMap.some((r) => r.type === 'reserved' && !isImage(r, result));
-    const faulty = run.plan.faults.some((fault) => !isCut(fault));
+    const faulty = run.plan.faults.some((fault) => !isCut(fault) && !isRace(fault));
     // The state of the connection is the host's word against the guest's, if messages get lost
     // Until the host is contacted, all that it has is of the OS before
     const untouched = machine.vmbus.inspect().history.length === before?.contacts;
@@ -252,20 +289,34 @@ class Guest {
   }
 
   /** Boot. Undefined if the guest crashed, hung or threw: then nothing else can be said of it. */
-  run(flow: Plan['flow'], map: readonly MemoryRange[], watched: boolean): Result | undefined {
+  run(
+    flow: Plan['flow'],
+    map: readonly MemoryRange[],
+    watched: boolean,
+    races: readonly Race[] = [],
+  ): Result | undefined {
     const machine = this.#machine;
     const injector = this.#injector;
     const allocated = new Uint8Array(MEMORY / PAGE_SIZE);
     const { counter } = injector;
     const watch = new ReadWatch(this.#history, machine, counter, allocated);
-    const memory = new WatchedMemory(machine.partition.ram.buffer, watch);
+    const [race] = races.map(({ model, number }) => {
+      const policy = new RacePolicy(model, number);
+      return new RaceHost({ machine, model, policy, watch, report: this.#report });
+    });
+    const memory = new WatchedMemory(machine.partition.ram.buffer, race ?? watch);
+    if (race !== undefined) race.memory = memory;
     const listener = {
       exit: () => {
         memory.remove();
         watch.exit();
+        race?.exit();
         injector.exit();
       },
-      step: (what: Step) => injector.step(what),
+      step: (what: Step) => {
+        injector.step(what);
+        race?.step(what);
+      },
       get activity() {
         return injector.activity;
       },
@@ -294,7 +345,8 @@ class Guest {
       this.#ended(error);
       return undefined;
     } finally {
-      memory.remove();
+      race?.stop();
+      memory.release();
       watch.stop();
     }
   }
@@ -357,20 +409,4 @@ function imageOf(result: Result) {
 function isImage(range: MemoryRange, result: Result): boolean {
   const image = imageOf(result);
   return image !== undefined && range.address === image.address;
-}
-
-function nameOf(error: unknown): string | undefined {
-  return error instanceof Error ? error.name : undefined;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
-/** Findings that differ in numbers only have one cause. */
-function withoutNumbers(text: string): string {
-  return text
-    .replace(/\{[0-9a-f-]{36}\}/g, '{…}')
-    .replace(/0x[0-9a-f]+/g, '#')
-    .replace(/\b[0-9]+\b/g, '#');
 }

@@ -67,6 +67,7 @@ Afterwards
   --os NAME           what comes then: linux-6.1 (default), linux-6.12, linux-6.19
   --no-os             do not let an OS take over
   --no-second-boot    do not boot the firmware a second time
+  --strict            warnings of the audit are findings as well
 
 Output
   --trace FILE        write every event as a line of JSON

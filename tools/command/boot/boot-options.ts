@@ -86,6 +86,8 @@ export interface BootRequest extends LinkOptions {
   readonly steps: readonly FlowStep[];
   readonly os: boolean;
   readonly secondBoot: boolean;
+  /** Warnings of the audit are findings as well. */
+  readonly strict: boolean;
   readonly watchdogSeconds: number;
 }
 
@@ -121,6 +123,7 @@ const OPTIONS = {
   os: { type: 'string' },
   'no-os': { type: 'boolean' },
   'no-second-boot': { type: 'boolean' },
+  strict: { type: 'boolean' },
   json: { type: 'boolean' },
   verbose: { type: 'boolean', short: 'v' },
   help: { type: 'boolean', short: 'h' },
@@ -199,6 +202,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     linux: knownLinux(values.os ?? DEFAULT_LINUX),
     os: values['no-os'] !== true,
     secondBoot: values['no-second-boot'] !== true,
+    strict: values.strict === true,
     watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600),
   };
 }

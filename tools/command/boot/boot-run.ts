@@ -91,6 +91,7 @@ export async function runBoot(
       osEvents: (event, stage) => tell(event, stage === 'OS' ? 'os' : stage),
       os: request.os,
       secondBoot: request.secondBoot,
+      strict: request.strict,
       onHandoff: (result) => {
         pushes.handedOver(result, machine.partition.ram.bytes);
         const { image } = result;

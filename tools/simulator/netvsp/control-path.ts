@@ -52,6 +52,8 @@ export class ControlPath implements RndisListener {
   readonly #device: ControlDevice;
   readonly #channel: DeviceChannel;
   readonly rndis: RndisDevice;
+  /** The guest has sent HALT. */
+  halted = false;
   /** Control messages of the guest that wait for a section, and their bytes. */
   readonly #requests: Uint8Array[] = [];
   #requestBytes = 0;
@@ -87,7 +89,10 @@ export class ControlPath implements RndisListener {
     }
     const type = new DataView(message.buffer).getUint32(RndisHeader.at.type, true);
     // HALT has no answer, and the device goes on until the channel is closed
-    if (type === RndisType.HALT) return undefined;
+    if (type === RndisType.HALT) {
+      this.halted = true;
+      return undefined;
+    }
     if (this.#requestBytes + message.length > CONTROL_BYTES_MAX) {
       this.#host.die('too many RNDIS control messages');
       return undefined;

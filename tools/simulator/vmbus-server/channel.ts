@@ -24,6 +24,8 @@ export type ChannelState =
 export interface Opening {
   readonly rings: RingChannel;
   readonly openId: number;
+  /** When it was opened, in ticks. */
+  readonly openedAt: number;
   readonly ringGpadl: number;
   /** Version of the connection that opened it. */
   readonly version: number;

@@ -207,10 +207,26 @@ export class Channels {
     this.#context.changed('rescinded', { channel: channel.id });
   }
 
+  /** What UNLOAD does in the place of the guest; what was rescinded, the host has ended. */
+  noteOmissions(): void {
+    const { client, services } = this.#context;
+    for (const { id, state, rescinded, opening, gpadls } of this.#offers.channels) {
+      if (rescinded || opening?.reserved === true) continue;
+      const channel = `channel ${id}${client.suffix}`;
+      if (state === 'open') services.omissions.enter('CLOSE_CHANNEL', channel, opening!.openedAt);
+      for (const gpadl of gpadls.values()) {
+        const [grant] = gpadl.grants;
+        if (gpadl.state !== 'accepted' || grant === undefined) continue;
+        services.omissions.enter('GPADL_TEARDOWN', `the ${grant.purpose}`, grant.grantedAt);
+      }
+    }
+  }
+
   /** All that the guest has of a channel ends, without a message: UNLOAD and its like. */
   end(channel: Channel, by: string): void {
     if (channel.state === 'released') return;
-    if (channel.opening !== undefined) this.#openings.shut(channel, 'host');
+    if (channel.opening !== undefined)
+      this.#openings.shut(channel, by === 'UNLOAD' ? 'unload' : 'host');
     this.#gpadls.release(channel, by);
     this.#offers.release(channel);
   }

@@ -236,12 +236,18 @@ export class VmbusConnection {
 
     // Implicit disconnect, whatever the version
     if (this.phase === 'connected') {
-      const { clock, profile } = this.#context.services;
+      const { client, services } = this.#context;
+      const { clock, profile } = services;
       if (profile.knobs.reinitiate === 'ignore') {
         this.history.contact(contact.version, clock.now, 'ignored');
         this.#context.violation('vmbus', 'INITIATE_CONTACT while connected: ignored');
         return;
       }
+      services.omissions.enter(
+        'UNLOAD',
+        `the connection${client.suffix}`,
+        this.history.connectedAt,
+      );
       this.#release('INITIATE_CONTACT');
       this.#context.changed('disconnected');
     }
@@ -332,6 +338,7 @@ export class VmbusConnection {
       return;
     }
     this.#refused = false;
+    this.channels.noteOmissions();
     this.#releaseChannels('UNLOAD');
     this.phase = 'unloading';
     if (delay === 0) this.#completeUnload();

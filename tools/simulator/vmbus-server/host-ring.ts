@@ -133,6 +133,9 @@ export class IncomingRing {
   }
 }
 
+/** What is written over a piece of a ring that is free: no descriptor, no index. */
+const RECLAIMED = 0xa5a5a5a5;
+
 /** The ring that the host writes and the guest reads. */
 export class OutgoingRing {
   readonly memory: GrantMemory;
@@ -140,6 +143,7 @@ export class OutgoingRing {
   #in = 0;
   #waitingFor = 0;
   readonly #rules: RingRules;
+  #reclaimed = 0;
 
   constructor(memory: GrantMemory, rules: RingRules) {
     this.memory = memory;
@@ -153,7 +157,7 @@ export class OutgoingRing {
     if (!validIndex(index, this.size, this.#rules)) return false;
     if (!this.#rules.anyIndex && !validIndex(this.memory.u32(cons), this.size, this.#rules))
       return false;
-    this.#in = index;
+    this.#in = this.#reclaimed = index;
     this.memory.setU32(featureBits, RING_FEATURE_PENDING_SEND_SIZE);
     this.memory.setU32(pendingSendSize, 0);
     return true;
@@ -177,6 +181,11 @@ export class OutgoingRing {
     return this.memory.u32(interruptMask) === 0 && this.memory.u32(cons) !== this.#in;
   }
 
+  /** Whether the guest has read everything. */
+  get drained(): boolean {
+    return this.memory.u32(cons) === this.#in;
+  }
+
   /** Put bytes behind what is published; the guest does not see them yet. */
   write(bytes: Uint8Array, length: number): void {
     wrapped(this.memory, this.size, this.#in, bytes, 0, length, true);
@@ -191,6 +200,16 @@ export class OutgoingRing {
     this.#in = (before + length) % this.size;
     this.memory.setU32(prod, this.#in);
     return this.memory.u32(interruptMask) === 0 && this.memory.u32(cons) === before;
+  }
+
+  /** Write over what the guest has given back since the last call: it is anything's now. */
+  reclaim(): void {
+    const index = this.memory.u32(cons);
+    if (!validIndex(index, this.size, this.#rules)) return;
+    while (this.#reclaimed !== index) {
+      this.memory.setU32(PAGE_SIZE + this.#reclaimed, RECLAIMED);
+      this.#reclaimed = (this.#reclaimed + 4) % this.size;
+    }
   }
 
   /** Bytes that the host waits for, or 0. */

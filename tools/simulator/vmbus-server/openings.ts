@@ -81,6 +81,7 @@ export class Openings {
       ...this.#port(channel, request),
       rings,
       openId: request.openId,
+      openedAt: this.#context.services.clock.now,
       ringGpadl: request.gpadl,
       version: request.version,
       targetVp: request.targetVp,

@@ -46,6 +46,7 @@ export class RingChannel implements DeviceChannel {
   readonly vmbusVersion: number;
   readonly userData: Uint8Array;
   dead = false;
+  tampered = false;
   /** Why the channel died, or ''. */
   reason = '';
   /** Signals of the guest, and those of them that had nothing to say. */
@@ -69,6 +70,8 @@ export class RingChannel implements DeviceChannel {
   #open = true;
   /** The last receive found the ring empty: whatever comes after deserves a new look. */
   #drained = true;
+  /** The host has not stopped looking yet: signals are masked. */
+  #lingering = false;
   /** Set again and again, so that a signal makes no object. */
   readonly #wake: Alarm;
   readonly #pollRoom: Alarm;
@@ -139,6 +142,23 @@ export class RingChannel implements DeviceChannel {
     if (this.#open && !this.dead && this.#incoming.available() !== 0) this.#look();
   }
 
+  /**
+   * A host that lingers at the rings reads what is there now, or stops looking. What the guest has
+   * given back to it, it has used for something else.
+   */
+  linger(act: 'read' | 'end'): void {
+    if (!this.#open || this.dead) return;
+    this.#outgoing.reclaim();
+    if (!this.#lingering) return;
+    if (act === 'read') {
+      if (this.#incoming.available() !== 0) this.#device.signalled();
+      return;
+    }
+    this.#lingering = false;
+    this.#incoming.mask(false);
+    if (this.#incoming.available() > 0) this.#look();
+  }
+
   receive(): GuestPacket | undefined {
     if (!this.#open || this.dead) return undefined;
     const incoming = this.#incoming;
@@ -164,6 +184,10 @@ export class RingChannel implements DeviceChannel {
     if (this.#context.services.events.on)
       this.#record('guest', offset, packet.bytes, packet.length);
     return packet;
+  }
+
+  get drained(): boolean {
+    return this.#outgoing.drained;
   }
 
   get writable(): number {
@@ -281,6 +305,7 @@ export class RingChannel implements DeviceChannel {
       const changed = faults.ringPacket(this.id, bytes.slice(0, total));
       if (changed !== undefined) {
         this.#context.fault(`channel ${this.id}: ring packet at ${offset} changed or lost`);
+        this.tampered = true;
         if (changed === 'drop') return;
         if (changed.length % 8 !== 0 || changed.length > outgoing.free())
           throw new RangeError(`faulty ring packet of ${changed.length} bytes does not fit`);
@@ -299,6 +324,7 @@ export class RingChannel implements DeviceChannel {
   readonly #poke: RingPoke = (side, offset, value) => {
     const ring = side === 'guest-to-host' ? this.#incoming : this.#outgoing;
     this.#context.fault(`channel ${this.id}: ${side} control word ${offset} set to ${value}`);
+    this.tampered = true;
     ring.memory.setU32(offset, value);
   };
 
@@ -338,6 +364,8 @@ export class RingChannel implements DeviceChannel {
     this.#incoming.mask(true);
     this.#device.signalled();
     if (!this.#open || this.dead) return;
+    this.#lingering = this.#context.faults.lingers === true;
+    if (this.#lingering) return;
     this.#incoming.mask(false);
     if (this.#drained && this.#incoming.available() > 0) this.#schedule();
   }

@@ -137,6 +137,13 @@ export class VmbusServer {
     endpoint?.connection.messages.send(payload);
   }
 
+  /** What hosts do that linger at rings (`faults.lingers`), on all channels. */
+  linger(act: 'read' | 'end'): void {
+    for (const { connection } of this.#endpoints) {
+      for (const { opening } of connection.offers.channels) opening?.rings.linger(act);
+    }
+  }
+
   /** The machine is reset: everything ends, nothing is said; the devices stay. */
   reset(): void {
     for (const { connection, inbox } of this.#endpoints) {

@@ -26,6 +26,7 @@ import { tryLateWrites } from './memory/memory-trial.ts';
 import { PageSource } from './memory/page-source.ts';
 import { RaceHost } from './memory/race-host.ts';
 import { RacePolicy } from './memory/race-policy.ts';
+import { judgeRace } from './race-verdict.ts';
 import { isCut, isRace, type Plan } from './plan.ts';
 import { PUSH_BOOT, pushDevices, pushMayDiffer } from './push-flow.ts';
 import { ReadHistory, ReadWatch } from './memory/read-watch.ts';
@@ -59,9 +60,6 @@ const LIMITS = {
   pauses: 400_000,
   seamCalls: 2_000_000,
 };
-
-/** What a raced flow may take longer than usual, in ticks: any retry takes more. */
-const RACE_SLACK_TICKS = 200 * TICKS_PER_MS;
 
 /** `crash` and `hang`: the guest came to an end; `finding`: anything else that must not be. */
 export type FindingKind = 'finding' | 'crash' | 'hang';
@@ -156,7 +154,7 @@ export class Runner {
     injector.stop();
     if (result !== undefined) {
       if (plan.faults.length > 0 && plan.faults.every(isRace))
-        this.#raced(plan.flow, result, ranFor, report);
+        judgeRace(result, ranFor - this.#usual(plan.flow), report);
       this.#afterwards({ plan, machine, injector, result, guest, report, before });
     }
     return {
@@ -167,18 +165,6 @@ export class Runner {
       ...(refused ? { refused } : {}),
       steps,
     };
-  }
-
-  /** A host that does nothing wrong is no reason to fail, nor to wait for what is there. */
-  #raced(flow: Plan['flow'], result: Result, ticks: number, report: Report): void {
-    if (result.status !== 'booted') {
-      const text = `raced: ${nameOf(result.error)}: ${messageOf(result.error)}`;
-      report(`raced: the boot fails: ${nameOf(result.error)}`, text);
-    }
-    const usual = this.#usual(flow);
-    const late = Math.floor((ticks - usual) / TICKS_PER_MS);
-    if (ticks > usual + RACE_SLACK_TICKS)
-      report('raced: time is lost', `raced: ${late} ms are lost: something was waited for`);
   }
 
   /** How long a flow takes without faults, in ticks. */

@@ -9,7 +9,6 @@
 import { anyPlatform } from '../../src/any.ts';
 import { HypxeError, type ErrorName } from '../../src/error.ts';
 import { Log, type EventSink } from '../../src/events.ts';
-import { referenceTsc } from '../../src/hyperv/clock.ts';
 import type { Platform } from '../../src/hyperv/platform.ts';
 import {
   Cpuid,
@@ -34,6 +33,7 @@ import { ShutdownService } from '../../src/services/shutdown.ts';
 import { TimeSyncService } from '../../src/services/time-sync.ts';
 import type { VmbusDriver } from '../../src/vmbus/bus-driver.ts';
 import { MessageType } from '../../src/vmbus/protocol.ts';
+import { referenceTsc } from '../../src/os/reference-tsc.ts';
 import type { OsBug } from './os-bugs.ts';
 import { OsVmbus } from './os-bus.ts';
 import { OsHyperV, interruptedMachine } from './os-hyperv.ts';

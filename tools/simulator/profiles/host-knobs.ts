@@ -35,6 +35,8 @@ export const WINDOWS: HostKnobs = {
   echoVersion: true,
   returnedConnectionId: 1,
   unloadAnswer: 0,
+  lateAnswer: 'none',
+  lateTicks: 15_000_000,
   throttleMessages: 0,
   throttleStatus: HvStatus.INVALID_CONNECTION_ID,
   backPressure: 'stop-reading',

@@ -5,6 +5,8 @@
  * `message.4/field:status=max+step.120/handoff`. The same text always means the same run.
  */
 
+import { LEFTOVERS } from '../os/previous-owner.ts';
+
 /**
  * What can be counted, from 0, while a guest runs:
  * - `step`: register writes, hypercalls, pauses, messages and ring packets in both directions
@@ -12,10 +14,21 @@
  * - `message`: messages of the host, `packet`: packets that it puts into a ring
  * - `rndis`: RNDIS messages of the host, `transmit`: those of the guest
  * - `alloc`: allocations of shared memory
+ * - `register`: writes of registers, refused ones and their repetitions too
+ * - `owner`: who had the machine before, once
  * - `read`: a word that the host may write is read once more, without an exit in between
  */
 export type Place =
-  'step' | 'call' | 'message' | 'packet' | 'rndis' | 'transmit' | 'alloc' | 'read';
+  | 'step'
+  | 'call'
+  | 'register'
+  | 'owner'
+  | 'message'
+  | 'packet'
+  | 'rndis'
+  | 'transmit'
+  | 'alloc'
+  | 'read';
 
 /**
  * Who drives the firmware's drivers: its own boot over the network, a loader on top of them
@@ -44,6 +57,8 @@ export interface Plan {
 export const FAULT_KINDS: Readonly<Record<Place, Readonly<Record<string, string>>>> = {
   step: { handoff: '', 'give-up': '', rescind: '', renumber: '' },
   call: { status: 'hypercall status', 'status-ever': 'hypercall status', lost: '' },
+  register: { refuse: '', 'refuse-ever': '' },
+  owner: { left: 'what it has left, or all' },
   message: {
     drop: '',
     mute: '',
@@ -121,6 +136,10 @@ export function parseFault(text: string): Fault {
   if ((wanted === '') !== (argument === '')) {
     const text2 = wanted === '' ? 'takes no argument' : `needs an argument: ${wanted}`;
     throw new PlanError(`${place}.${index}/${kind} ${text2}`);
+  }
+  const left: string = place === 'owner' ? argument : 'all';
+  if (left !== 'all' && !Object.hasOwn(LEFTOVERS, left)) {
+    throw new PlanError(`no owner leaves "${left}": all, ${Object.keys(LEFTOVERS).join(', ')}`);
   }
   return { place: place as Place, index: Number(index), kind, argument };
 }

@@ -9,6 +9,7 @@ import type { ServedBootResult as BootResult } from '../../src/services/boot-ser
 import { PAGE_SIZE, type Machine, type MemoryRange } from '../../src/machine.ts';
 import { MapAllocator, type PageAllocator } from '../../src/memory/allocator.ts';
 import { isRefusal } from '../os/loaded-os.ts';
+import { LEFTOVER_NAMES, leaveBehind } from '../os/previous-owner.ts';
 import type { Finding } from '../simulator/audit/audit-findings.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
@@ -79,6 +80,18 @@ export interface RunOutcome {
 
 type Result = BootResult | LoaderResult;
 
+/** Checks of what is in registers: nobody can change one that the host refuses for good. */
+const REGISTER_CHECKS: readonly Finding['check'][] = [
+  ...(['synic-pages', 'sints', 'scontrol', 'hypercall', 'clock-pages', 'timers'] as const),
+];
+
+/** Let a previous owner leave something, or everything. */
+function leave(machine: SimulatedMachine, what: string): void {
+  machine.partition.recover(LIMITS);
+  const names = what === 'all' ? LEFTOVER_NAMES : LEFTOVER_NAMES.filter((name) => name === what);
+  leaveBehind(machine, new Set(names));
+}
+
 /** Runs plans, one after the other, on one piece of memory. */
 export class Runner {
   readonly #firmware: ExploredFirmware;
@@ -127,7 +140,12 @@ export class Runner {
     const report = (cause: string, text = cause, kind: FindingKind = 'finding'): void => {
       if (!findings.some((other) => other.cause === cause)) findings.push({ kind, cause, text });
     };
+    const owner = plan.faults.filter(({ place }) => place === 'owner');
+    for (const { argument } of owner) leave(machine, argument);
     const injector = new Injector(machine, plan, observer);
+    for (const fault of injector.counter.arrive('owner', () => ({ what: 'previous owner' }))) {
+      injector.counter.fire(fault);
+    }
     const guest = new Guest(this.#firmware, machine, injector, this.#history, report);
     const result = guest.run(plan.flow, machine.bootSeam.memoryMap, true);
     const steps = injector.counter.counts.step;
@@ -154,7 +172,9 @@ export class Runner {
     const faulty = run.plan.faults.some((fault) => !isCut(fault));
     // The state of the connection is the host's word against the guest's, if messages get lost
     const excused = (finding: Finding): boolean =>
-      injector.hostLied || (faulty && reserved && finding.pages === undefined);
+      injector.hostLied ||
+      (injector.refused.size > 0 && REGISTER_CHECKS.includes(finding.check)) ||
+      (faulty && reserved && finding.pages === undefined);
     this.#audit(machine, result, 'handoff', excused, report);
     if (!injector.hostLied) lateWrites(machine, result.memoryMap, report);
 
@@ -247,6 +267,7 @@ class Guest {
         injector.exit();
       },
       step: (what: Step) => injector.step(what),
+      refuses: (register: number) => injector.refuses(register),
       get activity() {
         return injector.activity;
       },

@@ -99,8 +99,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'an unanswered GPADL teardown counts as done',
     file: 'src/vmbus/gpadl.ts',
-    search: "if (confirmed) this.#forget(gpadl, 'GPADL_TORNDOWN');",
-    replace: "this.#forget(gpadl, confirmed ? 'GPADL_TORNDOWN' : 'hope');",
+    search: "if (!error) this.#forget(gpadl, 'GPADL_TORNDOWN');",
+    replace: "this.#forget(gpadl, error ? 'hope' : 'GPADL_TORNDOWN');",
     found: ['call.44/status:2'],
   },
   {
@@ -216,8 +216,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'packets longer than the buffer are taken',
     file: 'src/vmbus/channel.ts',
-    search: 'if (length > packet.bytes.length) {',
-    replace: 'if (length < 0) {',
+    search: 'if (length <= packet.bytes.length) return length;',
+    replace: 'if (length > 0) return length;',
     found: ['packet.24/field:descriptor.qlen=big+packet.24/index:prod=65528'],
   },
   // --- errors that nobody can do anything with ---

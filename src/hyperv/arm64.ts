@@ -78,13 +78,11 @@ class Arm64Platform implements Platform {
   readonly machine: Arm64Machine;
   readonly sint = SINT_INTERRUPT_ID;
   readonly hypercallPage = undefined;
-  readonly counter: () => bigint;
   readonly #convention: Convention;
   readonly #x = new BigUint64Array(REGISTER_COUNT);
 
   constructor(machine: Arm64Machine) {
     this.machine = machine;
-    this.counter = () => machine.readCounter();
     this.#convention = machine.hypercallConvention === 'immediate' ? IMMEDIATE : SMCCC;
   }
 
@@ -98,7 +96,7 @@ class Arm64Platform implements Platform {
     const hz = BigInt(Math.round(frequency));
     return {
       name: `architectural counter, ${frequency} Hz`,
-      read: () => Number((this.counter() * BigInt(HV_REFERENCE_HZ)) / hz),
+      read: () => Number((this.machine.readCounter() * BigInt(HV_REFERENCE_HZ)) / hz),
     };
   }
 

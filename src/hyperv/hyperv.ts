@@ -11,11 +11,11 @@ import { PAGE_SIZE } from '../machine.ts';
 import type { Purpose, Region, SharedMemory } from '../memory/shared-memory.ts';
 import { waitFor } from '../time.ts';
 import { hex } from '../wire.ts';
-import { ReferenceClock, referenceTsc } from './clock.ts';
+import { ReferenceClock } from './clock.ts';
 import { detect, type Detected } from './detect.ts';
 import type { HvPart, HyperVOptions } from './hyperv-options.ts';
 import { newMessage, takeMessage, type ReceivedMessage } from './message.ts';
-import type { ClockSource, Platform } from './platform.ts';
+import type { Platform } from './platform.ts';
 import {
   Cpuid,
   GuestOsId,
@@ -102,7 +102,6 @@ export class HyperV {
   readonly #options: HyperVOptions;
   #state: 'off' | 'running' | 'quiesced' = 'off';
   #sint = 0n;
-  #source: ClockSource | undefined;
   /** All memory of ours. */
   #regions: Region[] = [];
   /** In the order in which they are mapped. */
@@ -201,36 +200,20 @@ export class HyperV {
   }
 
   /** @throws HypxeError OutOfMemory */
-  #allocateAll({ facts, hypercall }: Detected): void {
-    const { platform, pages, log } = this;
-    const registers = this.#registers;
-    if (hypercall !== undefined) {
-      registers.push(this.#page('HYPERCALL', Msr.HYPERCALL, 'hypercall', hypercall));
-    }
-    const simp = this.#page('SIMP', Msr.SIMP, 'simp');
-    const siefp = this.#page('SIEFP', Msr.SIEFP, 'siefp');
+  #allocateAll({ hypercall }: Detected): void {
+    const { platform } = this;
+    if (hypercall !== undefined) this.#page('HYPERCALL', Msr.HYPERCALL, 'hypercall', hypercall);
+    this.messagePage = this.#page('SIMP', Msr.SIMP, 'simp');
+    this.eventPage = this.#page('SIEFP', Msr.SIEFP, 'siefp');
     this.#input = this.#allocate('message-buffer', PostMessage.size, PostMessage.size).address;
     this.#inputAddress = BigInt(this.#input);
     this.#sint = this.#options.sint?.(platform) ?? platform.sint;
-
-    // Choose a clock: the architecture's own, else the reference TSC page, else the counter
-    const { counter } = platform;
-    this.#source = undefined;
-    if (this.#options.clock !== 'counter') {
-      this.#source = platform.clock?.(log);
-      if (!this.#source && counter && facts.eax & HvFeature.REFERENCE_TSC) {
-        const tsc = this.#page('REFERENCE_TSC', Msr.REFERENCE_TSC, 'reference-tsc');
-        this.#source = referenceTsc(pages.memory, tsc.region.address, counter, log);
-        registers.push(tsc);
-      }
-    }
-    registers.push(simp, siefp);
-    this.messagePage = simp.region.address;
-    this.eventPage = siefp.region.address;
   }
 
-  #page(name: string, register: number, purpose: Purpose, seen?: bigint): PageRegister {
-    return { name, register, region: this.#allocate(purpose, PAGE_SIZE), seen, mapped: false };
+  #page(name: string, register: number, purpose: Purpose, seen?: bigint): number {
+    const region = this.#allocate(purpose, PAGE_SIZE);
+    this.#registers.push({ name, register, region, seen, mapped: false });
+    return region.address;
   }
 
   #allocate(purpose: Purpose, length: number, align?: number): Region {
@@ -259,13 +242,10 @@ export class HyperV {
     log.info('HV', '', `detected "${vendor}" ${text}`);
 
     // Map all pages, then switch the SynIC on. The clock is there before it
-    for (const page of this.#registers) {
-      if (page.register === Msr.SIMP) {
-        this.clock.use(this.#source);
-        log.info('HV', '', `clock: ${this.clock.sourceName}`);
-      }
-      this.#map(page);
-    }
+    for (const page of this.#registers) this.#map(page);
+    if (this.#options.clock !== 'counter') this.clock.use(platform.clock?.(log));
+    for (const part of this.parts) part.mapped?.();
+    log.info('HV', '', `clock: ${this.clock.source.name}`);
     this.#clearPages();
     platform.write(Msr.SCONTROL, platform.read(Msr.SCONTROL) | HV_ENABLE);
     this.#state = 'running';

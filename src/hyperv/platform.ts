@@ -30,8 +30,6 @@ export interface Platform {
    * if they need none (arm64).
    */
   hypercallPage: number | undefined;
-  /** Read a counter that runs by itself (TSC, CNTVCT); undefined if the machine has none. */
-  readonly counter: (() => bigint) | undefined;
   /** A clock of the architecture's own, better than all others (arm64). */
   clock?(log: Log): ClockSource | undefined;
   /** Look for Hyper-V. @throws HypxeError NoHypervisor, NotHyperV */

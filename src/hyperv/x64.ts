@@ -24,12 +24,10 @@ const STATUS_MASK = 0xffffn;
 class X64Platform implements Platform {
   readonly machine: X64Machine;
   readonly sint = SINT_VECTOR | Sint.AUTO_EOI;
-  readonly counter: (() => bigint) | undefined;
   hypercallPage = 0;
 
   constructor(machine: X64Machine) {
     this.machine = machine;
-    if (machine.rdtsc !== undefined) this.counter = () => machine.rdtsc!();
   }
 
   identify(): void {

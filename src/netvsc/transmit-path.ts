@@ -9,10 +9,11 @@
  */
 
 import type { ErrorName } from '../error.ts';
-import type { Region, SharedMemory } from '../memory/shared-memory.ts';
+import type { Region } from '../memory/shared-memory.ts';
 import type { TransmitResult } from '../net/device.ts';
 import { RNDIS_BUFFER_SIZE, SEQUENCE_CONTROL, type RndisReceiver } from '../rndis/transport.ts';
 import type { VmbusChannel } from '../vmbus/channel.ts';
+import type { VmbusDevice } from '../vmbus/device.ts';
 import type { Packet } from '../vmbus/packet.ts';
 import { wordBytes } from '../wire.ts';
 import type { NetvscPart } from './part.ts';
@@ -34,23 +35,21 @@ const CONTROL_FIRST_ID = 0x40;
 /** No buffer, no ID. */
 const NONE = -1;
 
-/** What carries the messages, and who hears what became of them. */
-export interface MessageCarrier {
-  readonly channel: VmbusChannel | undefined;
-  readonly part: NetvscPart | undefined;
-  readonly messageLength: number;
-  readonly receiver: RndisReceiver | undefined;
-}
-
-export class TransmitPath {
+/** The half of a NetVSC that transmits. */
+export abstract class TransmitPath {
+  abstract readonly device: VmbusDevice;
+  abstract readonly channel: VmbusChannel | undefined;
+  abstract readonly part: NetvscPart;
+  /** Who hears what became of the messages. */
+  abstract readonly receiver: RndisReceiver | undefined;
+  /** Why nothing can be sent any more, or undefined. */
+  abstract readonly failure: ErrorName | undefined;
   /** The memory of the buffers while there is any. */
-  region: Region | undefined;
+  packets: Region | undefined;
   /** Messages that are with the host. */
   inFlight = 0;
-  readonly #pages: SharedMemory;
-  readonly #carrier: MessageCarrier;
   /** The NVSP messages beside a frame and beside a control message. */
-  readonly #messages: readonly Uint8Array[];
+  #messages: readonly Uint8Array[] = [];
   /** By buffer: length and sequence number of its message. A length of 0: it is free. */
   readonly #lengths: Int32Array;
   readonly #sequences: Int32Array;
@@ -65,42 +64,43 @@ export class TransmitPath {
   #deferredIn = 0;
   #deferredOut = 0;
 
-  constructor(pages: SharedMemory, policy: NetvscPolicy, carrier: MessageCarrier) {
-    const { transmitSlots, deferredFrames } = policy;
+  constructor({ transmitSlots, deferredFrames }: NetvscPolicy) {
     const buffers = transmitSlots + deferredFrames + CONTROL_RESERVE;
-    this.#pages = pages;
-    this.#carrier = carrier;
-    this.#messages = [RndisChannel.DATA, RndisChannel.CONTROL].map((channel) =>
-      wordBytes(carrier.messageLength, NvspType.SEND_RNDIS_PACKET, channel, NVSP_NO_SEND_BUFFER),
-    );
     this.#lengths = new Int32Array(buffers);
     this.#sequences = new Int32Array(buffers);
     this.#ids = new Uint8Array(transmitSlots);
     this.#deferred = new Int32Array(deferredFrames);
   }
 
-  /** Allocate the buffers. @throws HypxeError OutOfMemory */
-  open(): void {
+  /**
+   * Allocate the buffers.
+   *
+   * @param messageLength length of all NVSP messages
+   * @throws HypxeError OutOfMemory
+   */
+  protected openTransmits(messageLength: number): void {
     const length = this.#lengths.length * RNDIS_BUFFER_SIZE;
-    this.region = this.#pages.allocate('tx-buffer', length);
+    this.packets = this.device.pages.allocate('tx-buffer', length);
+    this.#messages = [RndisChannel.DATA, RndisChannel.CONTROL].map((channel) =>
+      wordBytes(messageLength, NvspType.SEND_RNDIS_PACKET, channel, NVSP_NO_SEND_BUFFER),
+    );
     this.#ids.forEach((_, id, ids) => (ids[id] = id));
     this.#given = this.#ids.length;
     this.#taken = 0;
   }
 
-  /** Give the buffers back. As long as the host may still read them they stay reserved. */
-  close(): void {
-    if (this.region) this.#pages.free(this.region);
-    this.region = undefined;
-  }
-
-  /** Give up everything that is in flight or deferred. */
-  cancel(): void {
+  /**
+   * Give up everything that is in flight or deferred, and give the buffers back. As long as the
+   * host may still read them they stay reserved.
+   */
+  protected closeTransmits(): void {
     this.#buffers.fill(NONE);
     this.inFlight = this.#deferredIn = this.#deferredOut = 0;
     this.#lengths.forEach((length, buffer) => {
       if (length > 0) this.#free(buffer, 'TransmitCancelled');
     });
+    if (this.packets) this.device.pages.free(this.packets);
+    this.packets = undefined;
   }
 
   forEachInFlight(action: (id: number) => void): void {
@@ -111,7 +111,7 @@ export class TransmitPath {
 
   // --- transmit ---
 
-  /** A free buffer, or 0. The last ones are for control messages only. */
+  /** The last buffers are for control messages only. */
   allocate(control: boolean): number {
     const reserve = control ? 0 : CONTROL_RESERVE;
     const buffer = this.#lengths.indexOf(0);
@@ -120,11 +120,11 @@ export class TransmitPath {
   }
 
   /** Send or defer a message, or drop it and free its buffer. */
-  transmit(address: number, length: number, sequence: number, isOpen: boolean): TransmitResult {
-    const buffer = (address - this.region!.address) / RNDIS_BUFFER_SIZE;
+  transmit(address: number, length: number, sequence: number): TransmitResult {
+    const buffer = (address - this.packets!.address) / RNDIS_BUFFER_SIZE;
     this.#lengths[buffer] = length;
     this.#sequences[buffer] = sequence;
-    if (isOpen) {
+    if (!this.failure) {
       // Frames keep their order; control messages go first
       const control = sequence === SEQUENCE_CONTROL;
       const waiting = this.#deferredIn - this.#deferredOut;
@@ -140,7 +140,7 @@ export class TransmitPath {
 
   /** Send what was deferred, as far as there are IDs and room. */
   sendDeferred(): void {
-    while (this.#deferredOut < this.#deferredIn) {
+    while (!this.failure && this.#deferredOut < this.#deferredIn) {
       if (!this.#send(this.#deferred[this.#deferredOut % this.#deferred.length]!)) return;
       this.#deferredOut++;
     }
@@ -155,13 +155,13 @@ export class TransmitPath {
     if (id < 0) return false;
 
     // Send; only what was sent has taken its ID
-    const { part, channel } = this.#carrier;
+    const { part } = this;
     const address = this.#addressOf(buffer);
     const length = this.#lengths[buffer]!;
     const sent =
-      control || !part
-        ? this.sendDirect(channel!, id, address, length, control)
-        : part.send(id, address, length);
+      part.send && !control
+        ? part.send(id, address, length)
+        : this.sendDirect(this.channel!, id, address, length, control);
     if (sent) {
       if (id < CONTROL_FIRST_ID) this.#taken++;
       this.#buffers[id] = buffer;
@@ -180,18 +180,18 @@ export class TransmitPath {
     control: boolean,
   ): boolean {
     const message = this.#messages[control ? RndisChannel.CONTROL : RndisChannel.DATA]!;
-    this.#pages.share(this.region!, 'GPA direct packets');
+    this.device.pages.share(this.packets!, 'GPA direct packets');
     return channel.sendGpaDirect(BASE_ID + id, address, length, message);
   }
 
   #addressOf(buffer: number): number {
-    return this.region!.address + buffer * RNDIS_BUFFER_SIZE;
+    return this.packets!.address + buffer * RNDIS_BUFFER_SIZE;
   }
 
   // --- completions ---
 
   /** A completion of the host. Returns false if there is no message with that ID. */
-  completed(id: number, { view, payload, payloadLength }: Packet): boolean {
+  protected transmitted(id: number, { view, payload, payloadLength }: Packet): boolean {
     const buffer = this.#buffers[id] ?? NONE;
     if (buffer < 0) return false;
 
@@ -212,11 +212,11 @@ export class TransmitPath {
 
   /** The last message that the host lets go of takes the buffers out of the ledger. */
   #letGo(by: string): void {
-    if (this.inFlight === 0) this.#pages.revoke(this.region!, by);
+    if (this.inFlight === 0) this.device.pages.revoke(this.packets!, by);
   }
 
   #free(buffer: number, error: ErrorName | undefined): void {
     this.#lengths[buffer] = 0;
-    this.#carrier.receiver?.transmitted(this.#sequences[buffer]!, error);
+    this.receiver?.transmitted(this.#sequences[buffer]!, error);
   }
 }

@@ -132,8 +132,7 @@ export class NetvscSubchannels {
 
   #openQueue(offered: VmbusDevice): void {
     const { outPages, inPages, packetLength, targetVps, flowControl } = this.#policy;
-    const { log, device, transmits, channel } = this.#netvsc;
-    const packets = transmits.region;
+    const { log, device, packets, channel } = this.#netvsc;
     const queue = new Queue(offered, this.#netvsc);
     const targetVp = targetVps[this.#queues.length + 1] ?? 0;
     try {

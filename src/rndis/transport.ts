@@ -74,21 +74,23 @@ export interface RndisTransport {
 /**
  * Wait for an answer, as long as there is somebody who could give it.
  *
- * @param what for the text of the error
+ * @param what for the text of errors
+ * @param error if there is none in time
  * @param answered one look
- * @returns false if the time is over
- * @throws HypxeError what broke the transport
+ * @throws HypxeError `error`, or what broke the transport
  */
 export function waitAnswer(
   transport: Pick<RndisTransport, 'clock' | 'failure'>,
   timeoutMs: number,
   what: string,
+  error: ErrorName,
   answered: () => boolean,
-): boolean {
-  return waitFor(transport.clock, timeoutMs, () => {
+): void {
+  const inTime = waitFor(transport.clock, timeoutMs, () => {
     if (answered()) return true;
     const { failure } = transport;
     if (failure) throw new HypxeError(failure, `device gone during ${what}`);
     return false;
   });
+  if (!inTime) throw new HypxeError(error, `no answer to ${what}`);
 }

@@ -78,16 +78,13 @@ export class VmbusBus implements DeviceContext {
    */
   probe(): void {
     this.part?.settingUp?.();
-    let firstError: unknown;
     try {
       this.connection.setUp();
       this.#options.contact(this.connection);
       for (const offer of this.#enumerate()) this.add(offer);
-      for (const device of this.devices) {
-        const error = this.bind(device);
-        firstError ??= error;
-      }
-      if (firstError !== undefined && this.#bound.length === 0) throw firstError;
+      const errors = this.devices.map((device) => this.bind(device));
+      const firstError = errors.find((error) => error !== undefined);
+      if (firstError && this.#bound.length === 0) throw firstError;
     } catch (error) {
       this.#disconnect();
       throw error;
@@ -143,7 +140,7 @@ export class VmbusBus implements DeviceContext {
 
   /** Devices with a driver. */
   get #bound(): VmbusDevice[] {
-    return this.devices.filter(({ instance }) => instance !== undefined);
+    return this.devices.filter(({ instance }) => instance);
   }
 
   #enumerate(): Offer[] {

@@ -21,8 +21,8 @@ import {
 /** IDs count up from here (iPXE VMBUS_GPADL_MAGIC), over the life of the driver: never twice. */
 export const GPADL_FIRST = 0x18ae0000;
 
-/** Most pages of a GPADL: the length of its ranges is a 16-bit number in GPADL_HEADER. */
-const GPADL_PAGES_MAX = Math.floor((0xffff - GpaRange.size) / 8);
+/** Most bytes of a GPADL's ranges: their length is a 16-bit number in GPADL_HEADER. */
+const GPADL_RANGES_MAX = 0xffff;
 
 /** Memory that the host was told of. */
 export interface Gpadl {
@@ -63,7 +63,7 @@ export class GpadlTable {
     pages = pageNumbers(region.address, region.length),
   ): Gpadl {
     const connection = this.#connection;
-    if (pages.length > GPADL_PAGES_MAX) {
+    if (GpaRange.size + 8 * pages.length > GPADL_RANGES_MAX) {
       throw new HypxeError('GpadlTooLarge', `${region.purpose} of ${pages.length} pages`);
     }
     const id = ++this.#last;

@@ -153,7 +153,7 @@ export const OfferChannel = struct('OFFER_CHANNEL', 196, {
 });
 
 /** The least that an OFFER_CHANNEL must hold: before 2.4 it ended here (Linux 3.x, OpenVMM). */
-export const OFFER_CHANNEL_MIN = OfferChannel.at.isDedicated;
+export const OFFER_CHANNEL_MIN = 190;
 
 /** OfferChannel.flags. */
 export const OfferFlag = {

@@ -142,15 +142,11 @@ export class InboundRing extends Ring {
    * @returns whether the host must be told: it waits for as much room as there is now
    */
   consume(length: number): boolean {
-    const before = this.#free;
+    const free = this.mask + 1 - ((this.field(RingControl.at.prod) - this.#cons) & this.mask);
     this.#cons = (this.#cons + length) & this.mask;
     this.memory.set32(this.control + RingControl.at.cons, this.#cons);
     const wanted = this.field(RingControl.at.pendingSendSize) & ~7;
-    return wanted !== 0 && before <= wanted && this.#free > wanted;
-  }
-
-  get #free(): number {
-    return this.mask + 1 - ((this.field(RingControl.at.prod) - this.#cons) & this.mask);
+    return wanted !== 0 && free <= wanted && free + length > wanted;
   }
 }
 

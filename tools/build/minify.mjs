@@ -35,7 +35,10 @@ const TERSER = {
   module: true,
   ecma: 2020,
   // No getter of the firmware does more than look, and nothing is called before its file is loaded
-  compress: { passes: 2, hoist_funs: true, pure_getters: true, unsafe_arrows: true },
+  compress: {
+    ...{ passes: 2, hoist_funs: true, inline: 1, sequences: false },
+    ...{ pure_getters: true, unsafe_arrows: true },
+  },
   format: { comments: false },
 };
 

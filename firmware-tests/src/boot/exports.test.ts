@@ -43,7 +43,7 @@ const OS = [
   ...['SyntheticTimers', 'channelById', 'dispatchEvents', 'initiateUnload', 'modifyChannel'],
   ...['osNetvsc', 'osSint', 'reportCrash', 'sendMultiPageBuffer', 'sendPageBuffers'],
   'subchannelsOf',
-  ...['takeEventFlags'],
+  ...['ReferenceTsc', 'takeEventFlags'],
 ];
 
 const EXPORTS: Readonly<Record<keyof typeof ENTRIES, readonly string[]>> = {

@@ -168,7 +168,7 @@ refusal.run();
 const registers = suite('registers of the hypervisor layer');
 
 /** Guest physical addresses that were handed out. */
-const PAGE = /(HYPERCALL|REFERENCE_TSC|SIMP|SIEFP)=0x([0-9a-f]+)/;
+const PAGE = /(HYPERCALL|SIMP|SIEFP)=0x([0-9a-f]+)/;
 
 /** Register writes without those of EOM, with pages by their order. */
 function sequence(rig: Rig): string[] {
@@ -188,9 +188,8 @@ function sequence(rig: Rig): string[] {
 const SET_UP = [
   'GUEST_OS_ID=0x98ae000000000000',
   'HYPERCALL=page0+001',
-  'REFERENCE_TSC=page1+001',
-  'SIMP=page2+001',
-  'SIEFP=page3+001',
+  'SIMP=page1+001',
+  'SIEFP=page2+001',
   'SCONTROL=0x1',
   'SINT2=0x20075',
 ];
@@ -205,7 +204,6 @@ registers('identity, hypercall page, message page, event page, SynIC, SINT2; and
     'SINT2=0x10000',
     'SIEFP=0x0',
     'SIMP=0x0',
-    'REFERENCE_TSC=0x0',
     'HYPERCALL=0x0',
     'GUEST_OS_ID=0x0',
   ]);
@@ -258,7 +256,6 @@ registers('quiesce masks and unmaps, but keeps SCONTROL; unquiesce sets up anew'
     'SINT2=0x10000',
     'SIEFP=0x0',
     'SIMP=0x0',
-    'REFERENCE_TSC=0x0',
     'HYPERCALL=0x0',
     'GUEST_OS_ID=0x0',
   ]);

@@ -18,7 +18,7 @@ const { GPADL_CREATED, GPADL_TORNDOWN, GPADL_TEARDOWN, UNLOAD, UNLOAD_RESPONSE }
 
 /** What a connection without open devices has shared. */
 const CONNECTED = [
-  ...['hypercall', 'simp', 'siefp', 'reference-tsc'],
+  ...['hypercall', 'simp', 'siefp'],
   ...['interrupt-page', 'monitor-in', 'monitor-out'],
 ];
 
@@ -238,14 +238,14 @@ shortage('a life allocates what it says, and gives all of it back', () => {
   rig.open();
   rig.driver.remove();
   assert.equal(purposes, [
-    ...['hypercall', 'simp', 'siefp', 'message-buffer', 'reference-tsc'],
+    ...['hypercall', 'simp', 'siefp', 'message-buffer'],
     ...['interrupt-page', 'monitor-in', 'monitor-out'],
     ...['rx-buffer', 'tx-buffer', 'ring', 'rx-buffer', 'tx-buffer', 'ring'],
   ]);
   assert.is(live.size, 0);
 });
 
-for (let nth = 0; nth < 14; nth++)
+for (let nth = 0; nth < 13; nth++)
   shortage(`allocation ${nth} fails: everything is undone, and the next try succeeds`, () => {
     const { rig, purposes, live } = starve(nth);
     const error = fails('OutOfMemory', () => rig.open());

@@ -288,6 +288,7 @@ arrivals('an offer of a device that is there already, or before there is a conne
     },
   };
   rig.probe();
+  rig.machine.vmbus.faults = {};
   for (const offer of offers) rig.machine.vmbus.postUnsolicited(offer);
   rig.machine.run(20_000);
   rig.driver.poll();

@@ -12,6 +12,7 @@ import type { Machine } from './machine.ts';
 import { reportCrash } from './os/crash-report.ts';
 import { ReferenceTsc } from './os/reference-tsc.ts';
 import { MapAllocator } from './memory/allocator.ts';
+import { soundMap } from './memory/memory-map.ts';
 import {
   BootServices,
   type ServedBootResult,
@@ -41,7 +42,7 @@ export function createDriver(machine: Machine, options: DriverOptions = {}): Hyp
 
 /** Boot, with services, and with a report to the host should the firmware itself fail. */
 export function boot(machine: Machine, options: BootOptions = {}): BootResult {
-  const allocator = options.allocator ?? new MapAllocator(machine.memoryMap, machine.pageSize);
+  const allocator = options.allocator ?? new MapAllocator(soundMap(machine), machine.pageSize);
   const services = new BootServices(machine, allocator, options);
   const { services: _names, push: _push, drivers = [], parts = [], ...rest } = options;
   return bootWith((machine, own) => createDriver(machine, own), machine, {

@@ -5,7 +5,8 @@
 import * as firmware from '../../src/os.ts';
 import type { Exploration } from '../../tools/explore/exploration.ts';
 import { planText, type Plan } from '../../tools/explore/plan.ts';
-import { Runner, type ExploredFirmware } from '../../tools/explore/run.ts';
+import type { ExploredFirmware } from '../../tools/explore/explored-guest.ts';
+import { Runner } from '../../tools/explore/run.ts';
 import { DEFAULT_PROFILE, profileNamed } from '../../tools/simulator/profiles/profiles.ts';
 
 /** All flows of a firmware that has its services in it. */

@@ -39,6 +39,9 @@ const POST_TRIES_MAX = 12;
 /** First pause between attempts, in ms; doubled each time: 12 attempts take about two seconds. */
 const POST_RETRY_MS = 1;
 
+/** Looks for a message between two tries to end the one before, if the host refuses that. */
+const EOM_LOOKS = 64;
+
 /** Statuses that mean "later": Linux vmbus_post_msg, mu_msvm VmbusRootSendMessage. */
 const POST_RETRY_STATUS: readonly number[] = [
   HvStatus.INSUFFICIENT_MEMORY,
@@ -91,8 +94,8 @@ export class HyperV {
   identity = 0n;
   /** SCONTROL as it was found: whoever comes next may rely on it. */
   #scontrol = 0n;
-  /** An end of message that the host has refused: the next look tries again. */
-  eomDue = false;
+  /** Looks since the host has refused an end of message, or 0: it is tried again now and then. */
+  eomDue = 0;
   /** Guest physical addresses of message page and event page, after {@link probe}. */
   messagePage = 0;
   eventPage = 0;
@@ -398,7 +401,7 @@ export class HyperV {
    */
   receiveMessage(sint: number, page = this.messagePage): ReceivedMessage | undefined {
     if (!this.isRunning) return undefined;
-    if (this.eomDue) this.#endOfMessage();
+    if (this.eomDue > 0 && this.eomDue++ % EOM_LOOKS === 0) this.#endOfMessage();
     const slot = page + sint * SynicMessage.size;
     const taken = takeMessage(this.pages.memory, slot, this.#message);
     if (this.#message.pending) this.#endOfMessage();
@@ -407,11 +410,11 @@ export class HyperV {
 
   /** Ask for the next message. What the host refuses now is repeated, not lost. */
   #endOfMessage(): void {
-    const level = this.eomDue ? 'debug' : 'warning';
+    const level = this.eomDue > 0 ? 'debug' : 'warning';
     const error = this.log.attempt(level, 'HV', '', 'end of message', () =>
       this.platform.write(Msr.EOM, 0n),
     );
-    this.eomDue = error !== undefined;
+    this.eomDue = error ? this.eomDue || 1 : 0;
   }
 
   /** Signal an event. Returns the hypercall's status; Quiesced is INVALID_CONNECTION_ID. */

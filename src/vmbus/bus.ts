@@ -249,8 +249,7 @@ export class VmbusBus implements DeviceContext {
   /** A device that comes after the enumeration, or comes back. @throws HypxeError Cancelled */
   #arrived(offer: Offer): void {
     const known = this.devices.find(
-      ({ channelId, instanceId }) =>
-        channelId === offer.channel || instanceId === offer.instanceId,
+      ({ channelId, instanceId }) => channelId === offer.channel || instanceId === offer.instanceId,
     );
     if (!known) {
       this.bind(this.add(offer));

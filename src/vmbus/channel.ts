@@ -201,7 +201,7 @@ export class VmbusChannel {
     const total = ringLength(headerLength, length);
     if (this.broken) return false;
     const room = out.writable;
-    if (room < 0) this.#breakOff('ChannelBroken', 'consumer index of the outbound ring');
+    if (room < 0) this.#breakOff('ChannelBroken', 'consumer index');
     if (room < 0 || (total > room && !this.part?.noRoom(total))) return false;
 
     // Construct packet, and publish it
@@ -258,7 +258,7 @@ export class VmbusChannel {
     // Check that there is a whole packet
     if (this.broken) return false;
     const available = this.in.readable;
-    if (available < 0) this.#breakOff('ChannelBroken', 'producer index of the inbound ring');
+    if (available < 0) this.#breakOff('ChannelBroken', 'producer index');
     if (available <= 0) return false;
     const length = this.#readHeader(available);
     if (length === 0) return true;

@@ -3,6 +3,7 @@
 /** What the arguments of faults may be: a grammar for each kind, and what is wrong with a text. */
 
 import { SynicMessage } from '../../src/hyperv/protocol.ts';
+import { LEFTOVERS } from '../os/previous-owner.ts';
 import { OPERATIONS, isOperation } from './mutation.ts';
 import { MESSAGE_FIELDS, PACKET_FIELDS, RNDIS_FIELDS } from './wire-fields.ts';
 
@@ -51,6 +52,11 @@ const word = number(0, WORD_MAX);
 const ticks = number(0, TICKS_MAX);
 const exits = number(1, EXITS_MAX);
 
+const leftover: Check = (text) =>
+  text === 'all' || Object.hasOwn(LEFTOVERS, text)
+    ? undefined
+    : `no owner leaves "${text}": all, ${Object.keys(LEFTOVERS).join(', ')}`;
+
 /** The kinds with an argument; a kind that is not here takes none. */
 const CHECKS: ReadonlyMap<string, ReadonlyMap<string, Check>> = new Map([
   [
@@ -94,6 +100,7 @@ const CHECKS: ReadonlyMap<string, ReadonlyMap<string, Check>> = new Map([
       ['scribble', exits],
     ]),
   ],
+  ['owner', new Map([['left', leftover]])],
   ['read', new Map([['value', operation]])],
 ]);
 

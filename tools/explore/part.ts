@@ -4,7 +4,7 @@
 
 import type { PlaceCounts, Shard } from './exploration.ts';
 import { PlanError, parsePlan } from './plan.ts';
-import type { FindingKind } from './run.ts';
+import type { FindingKind } from './explored-guest.ts';
 import { Tally, type TallyData } from './tally.ts';
 
 /** First words of the file. */

@@ -14,11 +14,23 @@ import { argumentFault } from './fault-arguments.ts';
  * - `message`: messages of the host, `packet`: packets that it puts into a ring
  * - `rndis`: RNDIS messages of the host, `transmit`: those of the guest
  * - `alloc`: allocations of shared memory
+ * - `register`: writes of registers, refused ones and their repetitions too
+ * - `owner`: who had the machine before, once
  * - `read`: a word that the host may write is read once more, without an exit in between
  * - `race`: the ways in which a host can act at the same time as the guest (`race-policy.ts`)
  */
 export type Place =
-  'step' | 'call' | 'message' | 'packet' | 'rndis' | 'transmit' | 'alloc' | 'read' | 'race';
+  | 'step'
+  | 'call'
+  | 'register'
+  | 'owner'
+  | 'message'
+  | 'packet'
+  | 'rndis'
+  | 'transmit'
+  | 'alloc'
+  | 'read'
+  | 'race';
 
 /**
  * Who drives the firmware's drivers: its own boot over the network, a loader on top of them
@@ -47,6 +59,8 @@ export interface Plan {
 export const FAULT_KINDS: Readonly<Record<Place, Readonly<Record<string, string>>>> = {
   step: { handoff: '', 'give-up': '', rescind: '', renumber: '' },
   call: { status: 'hypercall status', 'status-ever': 'hypercall status', lost: '' },
+  register: { refuse: '', 'refuse-ever': '' },
+  owner: { left: 'what it has left, or all' },
   message: {
     drop: '',
     mute: '',

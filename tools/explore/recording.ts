@@ -18,6 +18,8 @@ export function record(runner: Runner, flow: FlowName): Recording {
   const places: Record<Place, PlaceDetail[]> = {
     step: [],
     call: [],
+    register: [],
+    owner: [],
     message: [],
     packet: [],
     rndis: [],

@@ -24,6 +24,8 @@ import { memoryInUse, readBootResult, type Firmware } from './boot-result.ts';
 import { countMachine, type MachineCounts } from './counts.ts';
 import { firmwareBoots, kernelSteps, type FlowStep } from './flow-steps.ts';
 import { GuestRuns, type GuestEnd } from './guest-run.ts';
+import { leaveBehind, type Leftover } from '../os/previous-owner.ts';
+import { scheduleNic, type NicTimes } from './nic-schedule.ts';
 import { kernelsFor, runOsChain } from './os-chain.ts';
 import { RescindOnClose } from './rescind-on-close.ts';
 import { SanBoot, type SanFirmware } from './san-boot.ts';
@@ -41,6 +43,10 @@ export interface FlowOptions {
   /** Reader of the firmware's events, and of the OS's; gets the name of the stage, too. */
   readonly events?: StageEvents;
   readonly osEvents?: StageEvents;
+  /** What an earlier owner of the machine has left; by default there was none. */
+  readonly previousOwner?: readonly Leftover[];
+  /** When the first NIC comes and goes; by default it is there. */
+  readonly nicTimes?: NicTimes;
   /**
    * What happens besides, in an order that {@link checkSteps} accepts. A SAN boot needs a firmware
    * that exports `createDriver`.
@@ -124,6 +130,11 @@ class BootFlow {
 
   run(): FlowReport {
     const { machine, steps = [], os = true, secondBoot = true } = this.#options;
+    const { previousOwner = [], nicTimes = {} } = this.#options;
+    if (previousOwner.length > 0) {
+      this.#guests.run('previous owner', () => leaveBehind(machine, new Set(previousOwner)));
+    }
+    scheduleNic(machine, nicTimes);
     for (let index = 0; index < firmwareBoots(steps); index++) {
       if (index > 0 && !this.#booted) break;
       if (steps.includes('san') && index === firmwareBoots(steps) - 1) this.#bootSan();

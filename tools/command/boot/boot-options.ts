@@ -11,6 +11,8 @@ import { PROCESSORS_MAX } from '../../simulator/hypervisor/partition.ts';
 import type { HostProfile } from '../../simulator/profiles/profile.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
 import { MEMORY_MAX_MIB } from './boot-help.ts';
+import type { NicTimes } from '../../flow/nic-schedule.ts';
+import type { Leftover } from '../../os/previous-owner.ts';
 import { readDevices } from './device-options.ts';
 import { pathBelow } from './directory-files.ts';
 import { requireDirectory, requireFile } from '../files.ts';
@@ -18,6 +20,7 @@ import { hostLabel } from '../../simulator/profiles/profile-file.ts';
 import { readHost, turnKnobs, type GivenKnobs } from '../host-options.ts';
 import { knownLinux } from '../os-options.ts';
 import { readLink, type LinkOptions } from './link-options.ts';
+import { readNicTimes, readOwner } from './owner-options.ts';
 import {
   firstImage,
   guestPath,
@@ -62,6 +65,9 @@ export interface BootRequest extends LinkOptions {
   /** Files that the host pushes, in order; and the utility services that the firmware serves. */
   readonly pushes: readonly PushedFile[];
   readonly services: readonly ServiceName[];
+  /** What an earlier owner of the machine has left, and when the first NIC comes and goes. */
+  readonly previousOwner: readonly Leftover[];
+  readonly nicTimes: NicTimes;
   /** Names of the further devices that the host offers. */
   readonly devices: readonly string[];
   readonly faults: {
@@ -96,6 +102,10 @@ const OPTIONS = {
   knob: { type: 'string', multiple: true },
   seed: { type: 'string' },
   nics: { type: 'string' },
+  'nic-arrives': { type: 'string' },
+  'nic-leaves': { type: 'string' },
+  'nic-returns': { type: 'string' },
+  'previous-owner': { type: 'string' },
   processors: { type: 'string' },
   arch: { type: 'string' },
   hvc: { type: 'string' },
@@ -184,6 +194,8 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     pushes,
     services,
     devices: readDevices(values.devices),
+    previousOwner: readOwner(values['previous-owner']),
+    nicTimes: readNicTimes(values),
     faults: {
       loss: probability('--loss', values.loss ?? '0'),
       duplication: probability('--duplicate', values.duplicate ?? '0'),

@@ -85,6 +85,8 @@ export async function runBoot(
       machine,
       firmware,
       bootOptions: bootOptions(request),
+      previousOwner: request.previousOwner,
+      nicTimes: request.nicTimes,
       steps: request.steps,
       linux: request.linux,
       events: tell,

@@ -18,6 +18,7 @@ import type { Link } from '../network/link.ts';
 import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import { QUEUES_MAX } from './subchannels.ts';
 import type { VfState } from './virtual-function.ts';
+import { latePacket, lateRndis } from '../profiles/late-answers.ts';
 import type { NetVspFaults } from './faults.ts';
 import { LinkAnnouncer } from './link-announcer.ts';
 import { MTU_DEFAULT } from './negotiation.ts';
@@ -160,6 +161,11 @@ export class NetVsp implements ChannelDevice {
 
   attach(services: PartitionServices): void {
     this.#services = services;
+    const { knobs } = services.profile;
+    if (knobs.lateAnswer !== 'none') {
+      this.faults.packet ??= ({ type, payload }) => latePacket(knobs, type, payload) || 'send';
+      this.faults.message ??= ({ bytes }) => lateRndis(knobs, bytes) || 'send';
+    }
     // A packet's grant is worth an object of its own only while somebody reads the events
     services.grants.packetsWanted ??= () => services.events.on;
     this.#announcer = new LinkAnnouncer(services.clock, () => this.#announceLink());

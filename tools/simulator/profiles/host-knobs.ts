@@ -39,6 +39,8 @@ export const WINDOWS: HostKnobs = {
   behindUnload: 'handled',
   unloadRefused: 'ignored',
   lostMessage: 'lost',
+  lateAnswer: 'none',
+  lateTicks: 15_000_000,
   throttleMessages: 0,
   throttleStatus: HvStatus.INVALID_CONNECTION_ID,
   backPressure: 'stop-reading',

@@ -109,6 +109,16 @@ export const KNOB_SOURCES: { readonly [K in keyof HostKnobs]: KnobSource } = {
     'peers/qemu',
     'P-Q4 QEMU: a message for a guest whose SIMP is off resets the bus',
   ),
+  lateAnswer: shown(
+    'none: a host that has nothing else to do; others explored: openvmm#2752, #2868, WSL#41165',
+    'profiles/late-answers',
+    'knob lateAnswer',
+  ),
+  lateTicks: shown(
+    '1.5 s: the delay at which openvmm#2752 was met',
+    'profiles/late-answers',
+    'knob lateTicks',
+  ),
   throttleMessages: shown(
     'Linux c0bb03924f1a, e917a5e23a87: "DoS protection" of Windows Server 2016; explored',
     'hypervisor/hypercalls',

@@ -3,6 +3,7 @@
 /** The knobs of a host as data: what each may be, and what it means in a line. */
 
 import { readNumber } from './facts.ts';
+import { LATE_ANSWERS } from './late-answers.ts';
 import type { HostKnobs } from './profile.ts';
 
 /** One knob. What stands in `only`, or a whole number in `range` (both bounds included). */
@@ -103,6 +104,11 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
   lostMessage: {
     text: 'a message that cannot reach the guest: lost, or the end of the connection',
     only: ['lost', 'resets-bus'],
+  },
+  lateAnswer: { text: 'answers that come late', only: LATE_ANSWERS },
+  lateTicks: {
+    text: 'how late they come, in units of 100 ns',
+    range: [0, TICKS_MAX],
   },
   throttleMessages: {
     text: 'messages per ms before HvPostMessage is refused; 0 is never',

@@ -6,6 +6,8 @@
  * `profiles.ts`, each with its source.
  */
 
+import type { LateAnswer } from './late-answers.ts';
+
 /** How a host behaves where hosts, or the documents about them, differ. */
 export interface HostKnobs {
   // --- hypervisor ---
@@ -74,6 +76,9 @@ export interface HostKnobs {
   readonly unloadRefused: 'ignored' | 'answered';
   /** A message that cannot reach the guest: lost, or the end of the connection (QEMU). */
   readonly lostMessage: 'lost' | 'resets-bus';
+  /** Which answers come late, and by how many ticks: a host under load (openvmm#2752, WSL#41165). */
+  readonly lateAnswer: LateAnswer;
+  readonly lateTicks: number;
   /** Messages per millisecond before HvPostMessage is refused (0: never), and with which status. */
   readonly throttleMessages: number;
   readonly throttleStatus: number;

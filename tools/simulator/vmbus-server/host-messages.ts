@@ -6,6 +6,7 @@
  */
 
 import { VMBUS_MESSAGE_TYPE } from '../../../src/vmbus/protocol.ts';
+import { lateMessage } from '../profiles/late-answers.ts';
 import type { ServerContext } from './context.ts';
 
 /**
@@ -122,7 +123,10 @@ export class HostMessages {
 
     // Faults decide first
     const fault = faults.message?.(type, payload);
-    if (fault === undefined) {
+    const late = lateMessage(services.profile.knobs, type);
+    if (fault === undefined && late > 0) {
+      services.clock.schedule(late, () => post(payload));
+    } else if (fault === undefined) {
       post(payload);
     } else if (fault === 'drop') {
       this.#context.fault(`message type ${type} lost`);

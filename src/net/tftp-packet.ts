@@ -11,13 +11,13 @@ const ERROR_TEXT_MAX = 128;
 
 /** Options by name: what is asked for, or what the server grants. */
 export type TftpValues = Map<string, number>;
+export const NO_OPTIONS: TftpValues = new Map();
 
-/** The smallest value of each option. The largest is what was asked for, but of the size. */
-const SMALLEST: Readonly<Record<string, number>> = {
-  blksize: TFTP_BLOCK_MIN,
-  tsize: 0,
-  windowsize: 1,
-};
+/**
+ * Sizes from here on are none: servers say -1 for what they do not know, and as 32 bits that is
+ * this number.
+ */
+const SIZE_UNKNOWN = 0xffffffff;
 
 /** A read request in octet mode, behind its opcode. */
 export function readRequest(file: string, ask: TftpValues): string {
@@ -25,8 +25,9 @@ export function readRequest(file: string, ask: TftpValues): string {
 }
 
 /**
- * Read an option acknowledgement of `length` bytes at `offset`. The server may leave options out
- * and lower values; what it may not do is returned as text.
+ * Read an option acknowledgement of `length` bytes at `offset`. Servers may leave options out and
+ * lower values; they also add options of their own, NULs and blanks (iPXE reads on, too). A size
+ * that cannot be is none. A value that nobody can go by is returned as text.
  */
 export function parseOptionAck(
   bytes: Uint8Array,
@@ -35,23 +36,23 @@ export function parseOptionAck(
   ask: TftpValues,
 ): TftpValues | string {
   const granted: TftpValues = new Map();
-  const end = offset + length;
-  if (length > 2 && bytes[end - 1] !== 0) return 'option acknowledgement without NUL at its end';
-  for (let at = offset + 2; at < end;) {
-    // A name and a value, each with its NUL
-    const name = getText(bytes, at, end - at).toLowerCase();
-    at += name.length + 1;
-    if (at >= end) return `option ${quoted(name)} without a value`;
-    const text = getText(bytes, at, end - at);
-    at += text.length + 1;
-
-    // Within what was asked for, and once
-    const what = `${quoted(name)} with value ${quoted(text)}`;
-    const asked = ask.get(name);
-    if (asked === undefined || granted.has(name)) return `${what}, which was not asked for`;
-    const value = /^[0-9]{1,15}$/.test(text) ? Number(text) : -1;
-    if (value < SMALLEST[name]! || (value > asked && name !== 'tsize')) return what;
-    granted.set(name, value);
+  const text = Array.from(bytes.subarray(offset + 2, offset + length), (byte) =>
+    String.fromCharCode(byte),
+  );
+  const words = text
+    .join('')
+    .toLowerCase()
+    .split(/[\0 ]+/);
+  for (const [name, asked] of ask) {
+    const at = words.indexOf(name);
+    if (at < 0) continue;
+    const word = words[at + 1] ?? '';
+    const value = /^\d+$/.test(word) ? Number(word) : -1;
+    const isSize = name === 'tsize';
+    const least = name === 'blksize' ? TFTP_BLOCK_MIN : 1;
+    if (value >= least && (isSize ? value < SIZE_UNKNOWN : value <= asked))
+      granted.set(name, value);
+    else if (!isSize) return `${quoted(name)} with value ${quoted(word)}`;
   }
   return granted;
 }

@@ -22,18 +22,20 @@ export const FRAGMENT_TIMEOUT_MS = 15_000;
 
 /** A datagram in the making. */
 interface Datagram {
+  /** What its fragments have in common. */
+  readonly key: string;
   /** When it is given up, in ticks. */
   readonly until: number;
   /** Its fragments: where each begins, and its bytes. None overlaps another. */
   readonly parts: Map<number, Uint8Array>;
-  /** Length of the payload, Infinity before the last fragment has come; and what is there of it. */
-  length: number;
+  /** Bytes that are there, and that it has: known with the last fragment. */
   received: number;
+  length: number;
 }
 
 export class Reassembler {
-  /** By what its fragments have in common. The oldest first. */
-  readonly #datagrams = new Map<string, Datagram>();
+  /** The newest first. */
+  #datagrams: Datagram[] = [];
   /** Datagrams of which fragments are missing: those in the making, and those given up. */
   incomplete = 0;
 
@@ -42,54 +44,52 @@ export class Reassembler {
    * the whole datagram behind a header of 20 bytes, nothing yet, or why the fragment is of no use.
    */
   take(buffer: Uint8Array, ip: number, now: number): Uint8Array | DropReason | undefined {
-    const field = get16(buffer, ip + Ipv4Header.at.fragment) & IPV4_FRAGMENT_MASK;
-    const more = field >= IPV4_MORE_FRAGMENTS;
+    const { at } = Ipv4Header;
+    const field = get16(buffer, ip + at.fragment) & IPV4_FRAGMENT_MASK;
+    const isLast = field < IPV4_MORE_FRAGMENTS;
+    const from = ip + headerLength(buffer, ip);
+    const bytes = buffer.slice(from, ip + get16(buffer, ip + at.totalLength));
     const begin = (field % IPV4_MORE_FRAGMENTS) * 8;
-    const header = headerLength(buffer, ip);
-    const size = get16(buffer, ip + Ipv4Header.at.totalLength) - header;
-    const end = begin + size;
-    if (size === 0 || (more && size % 8 !== 0) || end > REASSEMBLED_MAX) return 'ipFragment';
+    const end = begin + bytes.length;
+    if (begin === end || end > REASSEMBLED_MAX || (!isLast && end % 8 !== 0)) return 'ipFragment';
 
-    // Find its datagram. A new one takes the place of those that are too old, or of the oldest
-    const { source, destination, identification, protocol } = Ipv4Header.at;
-    const addresses = [get32(buffer, ip + source), get32(buffer, ip + destination)];
-    const key = [...addresses, get16(buffer, ip + identification), buffer[ip + protocol]].join();
-    for (const [old, { until }] of this.#datagrams)
-      if (until <= now || (this.#datagrams.size === FRAGMENTED_MAX && !this.#datagrams.has(key)))
-        this.#datagrams.delete(old);
-    let datagram = this.#datagrams.get(key);
+    // Find its datagram, or begin one: the oldest makes room
+    const key = [
+      get16(buffer, ip + at.identification),
+      buffer[ip + at.protocol],
+      get32(buffer, ip + at.source),
+      get32(buffer, ip + at.destination),
+    ].join();
+    let datagram = this.#datagrams.find((known) => known.key === key && now < known.until);
     if (datagram === undefined) {
       const until = now + FRAGMENT_TIMEOUT_MS * TICKS_PER_MS;
-      datagram = { until, parts: new Map(), length: Infinity, received: 0 };
-      this.#datagrams.set(key, datagram);
+      datagram = { key, until, parts: new Map(), received: 0, length: Infinity };
+      this.#datagrams.unshift(datagram);
+      this.#datagrams.splice(FRAGMENTED_MAX);
       this.incomplete++;
     }
 
-    // The same again does no harm
-    const { parts } = datagram;
-    const bytes = buffer.slice(ip + header, ip + header + size);
+    // The same again does no harm. Anything else that does not fit to the others spoils them
+    const { parts, length } = datagram;
     const same = parts.get(begin);
-    if (same?.length === size && matches(same, 0, bytes)) return 'ipFragment';
-
-    // Anything else that does not fit to the others spoils all
-    let fits = end <= datagram.length && parts.size < FRAGMENTS_MAX;
-    for (const [at, part] of parts)
-      if ((begin < at + part.length && at < end) || (!more && at > begin)) fits = false;
-    if (!fits || (!more && datagram.length !== Infinity)) {
-      this.#datagrams.delete(key);
-      return 'ipFragment';
+    if (same?.length === bytes.length && matches(bytes, 0, same)) return 'ipFragment';
+    let fits = end <= length && (!isLast || length === Infinity) && parts.size < FRAGMENTS_MAX;
+    for (const [other, part] of parts)
+      if (other < end ? begin < other + part.length : isLast) fits = false;
+    if (fits) {
+      parts.set(begin, bytes);
+      datagram.received += bytes.length;
+      if (isLast) datagram.length = end;
+      if (datagram.received !== datagram.length) return undefined;
     }
-    parts.set(begin, bytes);
-    datagram.received += size;
-    if (!more) datagram.length = end;
-    if (datagram.received !== datagram.length) return undefined;
 
-    // Put it together
-    this.#datagrams.delete(key);
+    // Put it together, if it is whole
+    this.#datagrams = this.#datagrams.filter((other) => other !== datagram);
+    if (!fits) return 'ipFragment';
     this.incomplete--;
     const whole = new Uint8Array(Ipv4Header.size + datagram.length);
     whole.set(buffer.subarray(ip, ip + Ipv4Header.size));
-    for (const [at, part] of parts) whole.set(part, Ipv4Header.size + at);
+    for (const [other, part] of parts) whole.set(part, Ipv4Header.size + other);
     return whole;
   }
 }

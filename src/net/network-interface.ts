@@ -311,7 +311,7 @@ export class NetworkInterface implements FrameReceiver {
   receive(buffer: Uint8Array, offset: number, length: number, vlan = 0): void {
     this.#frames++;
     const reason = this.#receive(buffer, offset, length, vlan);
-    if (reason) this.drops[reason] = (this.drops[reason] ?? 0) + 1;
+    if (typeof reason === 'string') this.drops[reason] = (this.drops[reason] ?? 0) + 1;
   }
 
   #receive(

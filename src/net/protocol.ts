@@ -169,19 +169,6 @@ export const TftpErrorCode = {
   OPTIONS: 8,
 } as const;
 
-/** The meaning of each TFTP error code, from 0 (RFC 1350, appendix; RFC 2347). */
-export const TFTP_ERROR_TEXT = [
-  'undefined error',
-  'file not found',
-  'access violation',
-  'disk full or allocation exceeded',
-  'illegal TFTP operation',
-  'unknown transfer ID',
-  'file already exists',
-  'no such user',
-  'option negotiation refused',
-] as const;
-
 /** Block size without negotiation, and the range of the option (RFC 1350, 2348). */
 export const TFTP_BLOCK_DEFAULT = 512;
 export const TFTP_BLOCK_MIN = 8;

@@ -3,7 +3,7 @@
 /** TFTP packets (RFC 1350) and their options (RFC 2347, 2348, 2349, 7440). */
 
 import { get16, getText, quoted } from './bytes.ts';
-import { TFTP_BLOCK_MIN, TFTP_ERROR_TEXT, TFTP_HEADER, TftpErrorCode } from './protocol.ts';
+import { TFTP_BLOCK_MIN, TFTP_HEADER, TftpErrorCode } from './protocol.ts';
 import type { ErrorName } from '../error.ts';
 
 /** Longest text of an error that is repeated to the user, in bytes. */
@@ -13,10 +13,10 @@ const ERROR_TEXT_MAX = 128;
 export type TftpValues = Map<string, number>;
 export const NO_OPTIONS: TftpValues = new Map();
 
-/**
- * Sizes from here on are none: servers say -1 for what they do not know, and as 32 bits that is
- * this number.
- */
+/** The smallest value of what may be lowered. */
+const SMALLEST: Readonly<Record<string, number>> = { blksize: TFTP_BLOCK_MIN, windowsize: 1 };
+
+/** A size of -1, as 32 bits have it: some servers say so when they do not know. */
 const SIZE_UNKNOWN = 0xffffffff;
 
 /** A read request in octet mode, behind its opcode. */
@@ -36,23 +36,18 @@ export function parseOptionAck(
   ask: TftpValues,
 ): TftpValues | string {
   const granted: TftpValues = new Map();
-  const text = Array.from(bytes.subarray(offset + 2, offset + length), (byte) =>
-    String.fromCharCode(byte),
-  );
-  const words = text
-    .join('')
-    .toLowerCase()
-    .split(/[\0 ]+/);
+  const text = String.fromCharCode(...bytes.subarray(offset + 2, offset + length));
+  const words = text.toLowerCase().split(/[\0 ]+/);
   for (const [name, asked] of ask) {
     const at = words.indexOf(name);
     if (at < 0) continue;
     const word = words[at + 1] ?? '';
-    const value = /^\d+$/.test(word) ? Number(word) : -1;
-    const isSize = name === 'tsize';
-    const least = name === 'blksize' ? TFTP_BLOCK_MIN : 1;
-    if (value >= least && (isSize ? value < SIZE_UNKNOWN : value <= asked))
-      granted.set(name, value);
-    else if (!isSize) return `${quoted(name)} with value ${quoted(word)}`;
+    const value = /^\d{1,15}$/.test(word) ? Number(word) : 0;
+    if (name === 'tsize') {
+      if (value > 0 && value !== SIZE_UNKNOWN) granted.set(name, value);
+    } else if (value < SMALLEST[name]! || value > asked) {
+      return `${quoted(name)} with value ${quoted(word)}`;
+    } else granted.set(name, value);
   }
   return granted;
 }
@@ -63,10 +58,8 @@ export function tftpErrorOf(code: number): ErrorName {
   return code === TftpErrorCode.ACCESS ? 'TftpAccessDenied' : 'TftpServerError';
 }
 
-/** An error of the server, at least a header long, in words: `file not found (code 1): "…"`. */
+/** An error of the server, at least a header long, in its own words: `error 1: "no such file"`. */
 export function errorText(bytes: Uint8Array, offset: number, length: number): string {
-  const code = get16(bytes, offset + 2);
   const said = getText(bytes, offset + TFTP_HEADER, Math.min(length - TFTP_HEADER, ERROR_TEXT_MAX));
-  const words = TFTP_ERROR_TEXT[code] ?? 'unknown error';
-  return `${words} (code ${code})${said && `: ${quoted(said)}`}`;
+  return `error ${get16(bytes, offset + 2)}${said && `: ${quoted(said)}`}`;
 }

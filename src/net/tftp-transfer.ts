@@ -115,8 +115,6 @@ export class Transfer implements UdpHandler {
   /** The server, fixed by its first answer. */
   #peer: Ipv4Address;
   #peerPort: number;
-  /** Its hardware address may be unknown: the request went to another one. */
-  #unresolved = false;
   #size: number | undefined;
   /** The number of the block that comes next. */
   #expected = 1;
@@ -189,35 +187,38 @@ export class Transfer implements UdpHandler {
     if (this.#isOver) return 'tftpForeign';
     const opcode = length < 2 ? 0 : get16(buffer, offset);
     if (length < TFTP_HEADER && opcode !== TftpOpcode.OACK) return 'tftpMalformed';
-    if (!this.#begun) {
-      this.#peer = source;
-      this.#peerPort = sourcePort;
-    } else if (source !== this.#peer || sourcePort !== this.#peerPort) {
+    if (this.#begun && (source !== this.#peer || sourcePort !== this.#peerPort)) {
       // Somebody else's transfer. Errors are not answered with errors
-      if (opcode === TftpOpcode.ERROR) return 'tftpForeign';
-      this.#stray = source;
-      this.#strayPort = sourcePort;
+      if (opcode !== TftpOpcode.ERROR && this.#strayPort === 0) {
+        this.#stray = source;
+        this.#strayPort = sourcePort;
+      }
       return 'tftpForeign';
     }
+    if (opcode === TftpOpcode.ERROR) return this.#takeError(buffer, offset, length);
+    if (opcode !== TftpOpcode.DATA && opcode !== TftpOpcode.OACK) return 'tftpMalformed';
+
+    // A server without options begins at once (RFC 2347)
+    if (!this.#begun && opcode === TftpOpcode.DATA && get16(buffer, offset + 2) !== 1)
+      return 'tftpOrder';
+    this.#peer = source;
+    this.#peerPort = sourcePort;
 
     // Whatever the sink throws goes through the loop, not through the driver
     try {
       if (opcode === TftpOpcode.DATA) return this.#takeData(buffer, offset, length);
-      if (opcode === TftpOpcode.OACK) return this.#takeOptions(buffer, offset, length);
-      if (opcode === TftpOpcode.ERROR) return this.#takeError(buffer, offset, length);
+      return this.#takeOptions(buffer, offset, length);
     } catch (error) {
       this.#failure = error;
       this.#failureCode = TftpErrorCode.DISK_FULL;
       return undefined;
     }
-    return 'tftpMalformed';
   }
 
   /** Nobody listens. That may pass before the first answer, and be a stray message after it. */
   unreachable(destination: Ipv4Address, destinationPort: number): DropReason | undefined {
-    const { server, serverPort } = this.#request;
-    const [address, port] = this.#begun ? [this.#peer, this.#peerPort] : [server, serverPort];
-    if (this.#isOver || destination !== address || destinationPort !== port) return 'tftpForeign';
+    if (this.#isOver || destination !== this.#peer || destinationPort !== this.#peerPort)
+      return 'tftpForeign';
     this.#unreachable++;
     if (this.#isWhole) this.#over = true;
     else if (this.#begun && this.#unreachable >= TFTP_UNREACHABLE_TRIES)
@@ -237,11 +238,7 @@ export class Transfer implements UdpHandler {
 
   #takeData(buffer: Uint8Array, offset: number, length: number): DropReason | undefined {
     const block = get16(buffer, offset + 2);
-    if (!this.#begun) {
-      // A server without options begins at once (RFC 2347)
-      if (block !== 1) return 'tftpOrder';
-      this.#start(undefined);
-    }
+    if (!this.#begun) this.#start(undefined);
 
     // Numbers wrap from 65535 to 0; those of some servers to 1, which without a window is plain
     const isWrap = block === 1 && this.#expected === 0;
@@ -318,7 +315,6 @@ export class Transfer implements UdpHandler {
   #start(size: number | undefined): void {
     this.#size = size;
     this.#begun = this.#progressed = true;
-    this.#unresolved = this.#peer !== this.#request.server;
     this.#net.log.info('TFTP', this.#net.name, `${this.#url}: ${this.#terms}`);
     this.#request.sink.begin(size);
   }
@@ -356,15 +352,17 @@ export class Transfer implements UdpHandler {
 
   /** Patience is over: with the whole download, or with a server that says nothing. */
   #giveUp(late: boolean, tries: number): void {
-    const code = this.#begun ? TftpErrorCode.UNDEFINED : -1;
-    const [kind, text]: [ErrorName, string] = late
-      ? ['TftpTooSlow', `${this.result.length} bytes at the deadline`]
+    const { length } = this.result;
+    const kind = late
+      ? 'TftpTooSlow'
       : this.#begun
-        ? ['TftpStalled', `nothing after ${this.result.length} bytes, asked ${tries} times`]
+        ? 'TftpStalled'
         : this.#unreachable > 0
-          ? ['TftpPortUnreachable', `ICMP port unreachable, asked ${tries} times`]
-          : ['NoTftpAnswer', `no answer to ${tries} requests`];
-    this.#fail(kind, code, `${text}; frames dropped: ${dropsText(this.#net.drops)}`);
+          ? 'TftpPortUnreachable'
+          : 'NoTftpAnswer';
+    const asked = late ? 'at the deadline' : `asked ${tries} times`;
+    const text = `nothing after ${length} bytes, ${asked}; frames dropped: ${dropsText(this.#net.drops)}`;
+    this.#fail(kind, this.#begun ? TftpErrorCode.UNDEFINED : -1, text);
     this.#answer();
   }
 
@@ -375,48 +373,43 @@ export class Transfer implements UdpHandler {
     const failure = this.#failure;
     if (failure !== undefined) {
       const text = isNamed(failure) ? failure.name : 'client error';
-      if (this.#failureCode >= 0)
-        this.#sendError(this.#peer, this.#peerPort, this.#failureCode, text);
+      if (this.#failureCode >= 0) this.#sendError(this.#failureCode, text);
       throw failure;
     }
     if (this.#strayPort !== 0)
       this.#sendError(
-        this.#stray,
-        this.#strayPort,
         TftpErrorCode.UNKNOWN_TID,
         'unknown transfer ID',
+        this.#stray,
+        this.#strayPort,
       );
     this.#strayPort = 0;
-    if (this.#unresolved) {
-      this.#unresolved = false;
-      this.#net.resolve(this.#peer);
-    }
     if (this.#due) this.#sendDue();
   }
 
   /** The request, or an acknowledgement of what came in order. */
   #sendDue(): void {
     const { payload } = this.#net;
-    const { server, serverPort, file, ask } = this.#request;
     this.#due = false;
     if (!this.#begun) {
-      const values = this.#silence < TFTP_OPTION_TRIES ? ask : NO_OPTIONS;
-      const length = putText(payload, 2, readRequest(file, values));
-      return this.#send(server, serverPort, TftpOpcode.RRQ, length);
+      const { file, ask } = this.#request;
+      const options = this.#silence < TFTP_OPTION_TRIES ? ask : NO_OPTIONS;
+      return this.#send(TftpOpcode.RRQ, putText(payload, 2, readRequest(file, options)));
     }
     this.#acknowledged = (this.#expected - 1) & 0xffff;
     this.#unacknowledged = 0;
     put16(payload, 2, this.#acknowledged);
-    this.#send(this.#peer, this.#peerPort, TftpOpcode.ACK, TFTP_HEADER);
+    this.#send(TftpOpcode.ACK, TFTP_HEADER);
   }
 
-  #sendError(to: Ipv4Address, port: number, code: number, text: string): void {
+  #sendError(code: number, text: string, to?: Ipv4Address, port?: number): void {
     put16(this.#net.payload, 2, code);
-    this.#send(to, port, TftpOpcode.ERROR, putText(this.#net.payload, TFTP_HEADER, `${text}\0`));
+    const length = putText(this.#net.payload, TFTP_HEADER, `${text}\0`);
+    this.#send(TftpOpcode.ERROR, length, to, port);
   }
 
   /** Opcode, text or number behind it. Returns nothing: a lost packet is sent again. */
-  #send(to: Ipv4Address, port: number, opcode: number, length: number): void {
+  #send(opcode: number, length: number, to = this.#peer, port = this.#peerPort): void {
     put16(this.#net.payload, 0, opcode);
     this.#net.sendUdp(this.#request.port, to, port, length);
   }
@@ -427,7 +420,7 @@ export class Transfer implements UdpHandler {
     this.#gapTold = false;
     this.#due = true;
     // The neighbour may have moved to other hardware
-    this.#net.refresh(this.#begun ? this.#peer : this.#request.server);
+    this.#net.refresh(this.#peer);
   }
 
   /** There is progress: tell how far it is, at most once in so many bytes. */

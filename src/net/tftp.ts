@@ -20,7 +20,6 @@ import type { TftpValues } from './tftp-packet.ts';
 import { TFTP_PATIENCE, Transfer } from './tftp-transfer.ts';
 import type { TftpResult, TransferOptions } from './tftp-transfer.ts';
 import { HypxeError, isNamed } from '../error.ts';
-import type { ErrorName } from '../error.ts';
 import { TICKS_PER_MS } from '../time.ts';
 
 /** Blocks that the server may send before one is acknowledged. */
@@ -42,16 +41,8 @@ export interface TftpOptions extends TransferOptions {
 /** Transfers that are tried for one file. */
 export const TFTP_TRANSFERS = 4;
 
-/** The server is gone, perhaps: the same may work again. */
-const LOST: readonly string[] = ['TftpStalled', 'TftpServerError'] satisfies ErrorName[];
-
-/** The server does not keep to what was agreed. */
-const BROKEN: readonly string[] = [
-  'TftpBadOptions',
-  'TftpOversizedBlock',
-  'TftpBeyondSize',
-  'TftpTruncated',
-] satisfies ErrorName[];
+/** What may go otherwise when it is begun again. */
+const AGAIN = /^Tftp(Stalled|ServerError|BadOptions|OversizedBlock|BeyondSize|Truncated)$/;
 
 /**
  * Read `file` of `server` into `sink`. `random` gives u32s (local port).
@@ -95,13 +86,12 @@ export function tftp(
     try {
       return transfer.run();
     } catch (error) {
-      // Without any options and any data there is nothing that could be done otherwise
+      // Without options, and without data before it broke, it would only be the same again
       const begun = transfer.result.length > 0;
-      const lost = isNamed(error) && LOST.includes(error.name);
-      const broken = isNamed(error) && BROKEN.includes(error.name);
-      if (left === 1 || !(lost || broken) || !(begun || ask.size > 0)) throw error;
+      if (left === 1 || !(begun || ask.size > 0) || !isNamed(error) || !AGAIN.test(error.name))
+        throw error;
       net.log.warning('TFTP', net.name, `${error.message}: beginning again`);
-      if (!lost || !begun || left < TFTP_TRANSFERS) ask = NO_OPTIONS;
+      if (!begun || left < TFTP_TRANSFERS || error.name !== 'TftpStalled') ask = NO_OPTIONS;
     }
   }
 }

@@ -2,20 +2,20 @@
 
 /**
  * Reassembly of IPv4 datagrams from fragments in any order (RFC 791, 3.2; iPXE takes them in order
- * only). Fragments that overlap are nobody's but an attacker's: their datagram is given up, as
- * Linux does it and RFC 5722 asks for IPv6. Whole datagrams never come here.
+ * only). Fragments that overlap are nobody's but an attacker's: their datagram is given up, as by
+ * Linux, and as RFC 5722 asks for with IPv6. Whole datagrams never come here.
  */
 
-import { get16, get32, matches } from './bytes.ts';
+import { get16, get32 } from './bytes.ts';
 import type { DropReason } from './drops.ts';
 import { headerLength } from './ipv4.ts';
 import { IPV4_FRAGMENT_MASK, IPV4_MORE_FRAGMENTS, Ipv4Header } from './protocol.ts';
 import { TICKS_PER_MS } from '../time.ts';
 
-/** Datagrams in the making, the fragments of one, and its longest payload in bytes. */
-export const FRAGMENTED_MAX = 4;
+/** Datagrams that are remembered, the fragments of one, and its longest length in bytes. */
+export const FRAGMENTED_MAX = 8;
 export const FRAGMENTS_MAX = 64;
-export const REASSEMBLED_MAX = 65535 - Ipv4Header.size;
+export const DATAGRAM_MAX = 65535;
 
 /** How long the fragments of a datagram are waited for (RFC 791, 3.2). */
 export const FRAGMENT_TIMEOUT_MS = 15_000;
@@ -24,72 +24,78 @@ export const FRAGMENT_TIMEOUT_MS = 15_000;
 interface Datagram {
   /** What its fragments have in common. */
   readonly key: string;
-  /** When it is given up, in ticks. */
-  readonly until: number;
-  /** Its fragments: where each begins, and its bytes. None overlaps another. */
-  readonly parts: Map<number, Uint8Array>;
-  /** Bytes that are there, and that it has: known with the last fragment. */
-  received: number;
-  length: number;
+  /** Until when it is waited for, in ticks. 0: no longer. */
+  until: number;
+  /** Where its fragments begin and end, in `bytes`. */
+  readonly parts: Map<number, number>;
+  readonly bytes: Uint8Array;
+  /** Where it ends, once the last fragment has come. */
+  end: number;
 }
 
 export class Reassembler {
   /** The newest first. */
-  #datagrams: Datagram[] = [];
+  readonly #datagrams: Datagram[] = [];
   /** Datagrams of which fragments are missing: those in the making, and those given up. */
   incomplete = 0;
 
   /**
    * Take the fragment at `ip`, whose header has been checked, at the time `now` in ticks. Returns
-   * the whole datagram behind a header of 20 bytes, nothing yet, or why the fragment is of no use.
+   * the whole datagram with a header of 20 bytes, nothing yet, or why the fragment is of no use.
    */
   take(buffer: Uint8Array, ip: number, now: number): Uint8Array | DropReason | undefined {
-    const { at } = Ipv4Header;
-    const field = get16(buffer, ip + at.fragment) & IPV4_FRAGMENT_MASK;
+    const field = get16(buffer, ip + Ipv4Header.at.fragment) & IPV4_FRAGMENT_MASK;
     const isLast = field < IPV4_MORE_FRAGMENTS;
-    const from = ip + headerLength(buffer, ip);
-    const bytes = buffer.slice(from, ip + get16(buffer, ip + at.totalLength));
-    const begin = (field % IPV4_MORE_FRAGMENTS) * 8;
-    const end = begin + bytes.length;
-    if (begin === end || end > REASSEMBLED_MAX || (!isLast && end % 8 !== 0)) return 'ipFragment';
+    const data = buffer.subarray(
+      ip + headerLength(buffer, ip),
+      ip + get16(buffer, ip + Ipv4Header.at.totalLength),
+    );
+    const begin = Ipv4Header.size + (field % IPV4_MORE_FRAGMENTS) * 8;
+    const end = begin + data.length;
+    if (begin === end || end > DATAGRAM_MAX || (!isLast && data.length % 8 !== 0))
+      return 'ipFragment';
 
     // Find its datagram, or begin one: the oldest makes room
     const key = [
-      get16(buffer, ip + at.identification),
-      buffer[ip + at.protocol],
-      get32(buffer, ip + at.source),
-      get32(buffer, ip + at.destination),
+      get16(buffer, ip + Ipv4Header.at.identification),
+      buffer[ip + Ipv4Header.at.protocol],
+      get32(buffer, ip + Ipv4Header.at.source),
+      get32(buffer, ip + Ipv4Header.at.destination),
     ].join();
     let datagram = this.#datagrams.find((known) => known.key === key && now < known.until);
     if (datagram === undefined) {
       const until = now + FRAGMENT_TIMEOUT_MS * TICKS_PER_MS;
-      datagram = { key, until, parts: new Map(), received: 0, length: Infinity };
+      const bytes = new Uint8Array(DATAGRAM_MAX);
+      datagram = { key, until, parts: new Map(), bytes, end: Infinity };
       this.#datagrams.unshift(datagram);
       this.#datagrams.splice(FRAGMENTED_MAX);
       this.incomplete++;
     }
 
-    // The same again does no harm. Anything else that does not fit to the others spoils them
-    const { parts, length } = datagram;
-    const same = parts.get(begin);
-    if (same?.length === bytes.length && matches(bytes, 0, same)) return 'ipFragment';
-    let fits = end <= length && (!isLast || length === Infinity) && parts.size < FRAGMENTS_MAX;
-    for (const [other, part] of parts)
-      if (other < end ? begin < other + part.length : isLast) fits = false;
-    if (fits) {
-      parts.set(begin, bytes);
-      datagram.received += bytes.length;
-      if (isLast) datagram.length = end;
-      if (datagram.received !== datagram.length) return undefined;
+    // The same again does no harm. What does not fit to the others spoils them
+    const { parts, bytes } = datagram;
+    if (parts.get(begin) === end) return 'ipFragment';
+    let fits = end <= datagram.end && parts.size < FRAGMENTS_MAX;
+    let received = Ipv4Header.size + data.length;
+    for (const [from, to] of parts) {
+      if (from < end ? begin < to : isLast) fits = false;
+      received += to - from;
+    }
+    if (!fits) {
+      datagram.until = 0;
+      return 'ipFragment';
     }
 
-    // Put it together, if it is whole
-    this.#datagrams = this.#datagrams.filter((other) => other !== datagram);
-    if (!fits) return 'ipFragment';
+    // Put it in its place
+    parts.set(begin, end);
+    bytes.set(data, begin);
+    if (isLast) datagram.end = end;
+    if (received !== datagram.end) return undefined;
+
+    // It is whole
+    datagram.until = 0;
     this.incomplete--;
-    const whole = new Uint8Array(Ipv4Header.size + datagram.length);
-    whole.set(buffer.subarray(ip, ip + Ipv4Header.size));
-    for (const [other, part] of parts) whole.set(part, Ipv4Header.size + other);
-    return whole;
+    bytes.set(buffer.subarray(ip, ip + Ipv4Header.size));
+    return bytes.subarray(0, received);
   }
 }

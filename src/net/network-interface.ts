@@ -14,6 +14,7 @@ import { get16, get32, ipv4Text, IPV4_BROADCAST, macText, matches, put16 } from 
 import type { Ipv4Address } from './bytes.ts';
 import { ETHERNET_HEADER } from './device.ts';
 import type { FrameReceiver, NetDevice } from './device.ts';
+import { dropsText } from './drops.ts';
 import type { DropCounters, DropReason } from './drops.ts';
 import { Reassembler } from './fragment.ts';
 import { unreachableDatagram } from './icmp.ts';
@@ -138,6 +139,11 @@ export class NetworkInterface implements FrameReceiver {
     device.receiver = this;
   }
 
+  /** What was dropped, for the text of an error: perhaps the answer was among it. */
+  get dropped(): string {
+    return `frames dropped: ${dropsText(this.drops)}`;
+  }
+
   /** Take no more frames from the device. */
   detach(): void {
     if (this.device.receiver === this) this.device.receiver = undefined;
@@ -170,7 +176,7 @@ export class NetworkInterface implements FrameReceiver {
 
     // End a wait whose clock is too slow for a flood; the clock itself sees to it that it moves
     if (this.#frames > (this.#options.floodFrames ?? FLOOD_FRAMES))
-      throw new HypxeError('Flooded', `${this.#frames} frames without any progress`);
+      throw new HypxeError('Flooded', `${this.#frames} frames without progress; ${this.dropped}`);
   }
 
   /** Turns until `done`, at most to the time `until` in ticks. Returns whether it is done. */
@@ -241,7 +247,7 @@ export class NetworkInterface implements FrameReceiver {
     if (!found() && !this.retry(patience, Infinity, () => this.#arp.ask(hop), found)) {
       const role = hop === destination ? '' : `, the router to ${ipv4Text(destination)}`;
       const text = `no answer to ${tries} ARP requests for ${ipv4Text(hop)}${role}`;
-      throw new HypxeError('NoNeighbour', text);
+      throw new HypxeError('NoNeighbour', `${text}; ${this.dropped}`);
     }
     this.log.debug('ARP', this.name, `${ipv4Text(hop)} is ${macText(this.#arp.find(hop)!)}`);
   }

@@ -12,7 +12,6 @@
 import { escaped, get16, ipv4Text, put16, putText } from './bytes.ts';
 import type { Ipv4Address } from './bytes.ts';
 import type { DownloadSink } from './download.ts';
-import { dropsText } from './drops.ts';
 import type { DropReason } from './drops.ts';
 import type { NetworkInterface, Patience, UdpHandler } from './network-interface.ts';
 import { TFTP_BLOCK_DEFAULT, TFTP_HEADER, TftpErrorCode, TftpOpcode } from './protocol.ts';
@@ -360,9 +359,10 @@ export class Transfer implements UdpHandler {
         : this.#unreachable > 0
           ? 'TftpPortUnreachable'
           : 'NoTftpAnswer';
-    const asked = late ? 'at the deadline' : `asked ${tries} times`;
-    const text = `nothing after ${length} bytes, ${asked}; frames dropped: ${dropsText(this.#net.drops)}`;
-    this.#fail(kind, this.#begun ? TftpErrorCode.UNDEFINED : -1, text);
+    const came = late
+      ? `${length} bytes at the deadline`
+      : `nothing after ${length} bytes, asked ${tries} times`;
+    this.#fail(kind, this.#begun ? TftpErrorCode.UNDEFINED : -1, `${came}; ${this.#net.dropped}`);
     this.#answer();
   }
 

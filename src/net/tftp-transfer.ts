@@ -82,7 +82,7 @@ export interface TransferRequest {
   readonly options: TransferOptions;
   /**
    * Where the file may end, if an earlier transfer ended before the size that was told: there, or
-   * at that size. Empty if none did. A transfer that fails so adds to it.
+   * at that size. A transfer that does so adds to it.
    */
   readonly ends: number[];
 }
@@ -128,7 +128,7 @@ export class Transfer implements UdpHandler {
   /** Tries since then, and how often ICMP called them hopeless. */
   #silence = 0;
   #unreachable = 0;
-  /** Somebody else who sent something in this turn. */
+  /** Somebody else who sent something. One of them is told so in each try: then the port is -1. */
   #stray: Ipv4Address = 0;
   #strayPort = 0;
   #failure: unknown;
@@ -155,6 +155,7 @@ export class Transfer implements UdpHandler {
       if (this.#progressed) this.#silence = this.#unreachable = 0;
       else this.#sendAgain();
       this.#progressed = false;
+      this.#strayPort = 0;
     };
     const done = (): boolean => {
       this.#answer();
@@ -276,7 +277,7 @@ export class Transfer implements UdpHandler {
       return this.#failAt('TftpOversizedBlock', TftpErrorCode.ILLEGAL, received);
     if (received > told) return this.#failAt('TftpBeyondSize', TftpErrorCode.DISK_FULL, received);
     if (last && (ends.length > 0 ? !ends.includes(received) : received < told)) {
-      ends.push(received, told);
+      if (told > received) ends.push(received, told);
       return this.#failAt('TftpTruncated', TftpErrorCode.UNDEFINED, received);
     }
     if (size > 0) sink.write(result.length, buffer, from, size);
@@ -376,14 +377,15 @@ export class Transfer implements UdpHandler {
       if (this.#failureCode >= 0) this.#sendError(this.#failureCode, text);
       throw failure;
     }
-    if (this.#strayPort !== 0)
+    if (this.#strayPort > 0) {
       this.#sendError(
         TftpErrorCode.UNKNOWN_TID,
         'unknown transfer ID',
         this.#stray,
         this.#strayPort,
       );
-    this.#strayPort = 0;
+      this.#strayPort = -1;
+    }
     if (this.#due) this.#sendDue();
   }
 

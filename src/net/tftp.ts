@@ -41,14 +41,17 @@ export interface TftpOptions extends TransferOptions {
 /** Transfers that are tried for one file. */
 export const TFTP_TRANSFERS = 4;
 
-/** What may go otherwise when it is begun again. */
-const AGAIN = /^Tftp(Stalled|ServerError|BadOptions|OversizedBlock|BeyondSize|Truncated)$/;
+/** The server fell silent, or broke off. */
+const LOST = /^Tftp(Stalled|ServerError)$/;
+
+/** The same, or it does not do what was agreed: perhaps it does what needs no agreement. */
+const BROKEN = /^Tftp(Stalled|ServerError|BadOptions|OversizedBlock|BeyondSize|Truncated)$/;
 
 /**
  * Read `file` of `server` into `sink`. `random` gives u32s (local port).
  *
  * A transfer that breaks is begun again, with a port of its own, so that nothing late is taken for
- * an answer: once with the same options if the server fell silent in the middle, else without any.
+ * an answer: once with the same options if the server was lost in the middle, else without any.
  *
  * @throws HypxeError a TftpError, a NetError, or what the sink throws.
  */
@@ -86,12 +89,11 @@ export function tftp(
     try {
       return transfer.run();
     } catch (error) {
-      // Without options, and without data before it broke, it would only be the same again
-      const begun = transfer.result.length > 0;
-      if (left === 1 || !(begun || ask.size > 0) || !isNamed(error) || !AGAIN.test(error.name))
-        throw error;
-      net.log.warning('TFTP', net.name, `${error.message}: beginning again`);
-      if (!begun || left < TFTP_TRANSFERS || error.name !== 'TftpStalled') ask = NO_OPTIONS;
+      const name = isNamed(error) ? error.name : '';
+      const isLost = transfer.result.length > 0 && LOST.test(name);
+      if (left === 1 || !(isLost || (ask.size > 0 && BROKEN.test(name)))) throw error;
+      net.log.warning('TFTP', net.name, `${(error as Error).message}: beginning again`);
+      if (!isLost || left < TFTP_TRANSFERS) ask = NO_OPTIONS;
     }
   }
 }

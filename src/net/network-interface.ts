@@ -14,7 +14,6 @@ import { get16, get32, ipv4Text, IPV4_BROADCAST, macText, matches, put16 } from 
 import type { Ipv4Address } from './bytes.ts';
 import { ETHERNET_HEADER } from './device.ts';
 import type { FrameReceiver, NetDevice } from './device.ts';
-import { dropsText } from './drops.ts';
 import type { DropCounters, DropReason } from './drops.ts';
 import { Reassembler } from './fragment.ts';
 import { unreachableDatagram } from './icmp.ts';
@@ -60,8 +59,8 @@ export const LINK_LOSS_MS = 60_000;
 /** Takes the datagrams of one UDP port. Must not throw and must not send: it notes what it saw. */
 export interface UdpHandler {
   /**
-   * `length` bytes of payload at `offset` of `buffer`, valid only during the call. Returns why they
-   * are of no use, if so: that is counted.
+   * `length` bytes of payload at `offset` of `buffer`, valid only during the call. What is of no
+   * use is counted ({@link NetworkInterface.drop}).
    */
   datagram(
     buffer: Uint8Array,
@@ -69,9 +68,9 @@ export interface UdpHandler {
     length: number,
     source: Ipv4Address,
     sourcePort: number,
-  ): DropReason | undefined | void;
-  /** A host says that nobody listens at the port that we sent to. Returns as `datagram` does. */
-  unreachable(destination: Ipv4Address, destinationPort: number): DropReason | undefined | void;
+  ): void;
+  /** A host says that nobody listens at the port that we sent to. */
+  unreachable(destination: Ipv4Address, destinationPort: number): void;
 }
 
 /** Bounds that a test or a caller can narrow. */
@@ -139,11 +138,6 @@ export class NetworkInterface implements FrameReceiver {
     device.receiver = this;
   }
 
-  /** What was dropped, for the text of an error: perhaps the answer was among it. */
-  get dropped(): string {
-    return `frames dropped: ${dropsText(this.drops)}`;
-  }
-
   /** Take no more frames from the device. */
   detach(): void {
     if (this.device.receiver === this) this.device.receiver = undefined;
@@ -176,7 +170,7 @@ export class NetworkInterface implements FrameReceiver {
 
     // End a wait whose clock is too slow for a flood; the clock itself sees to it that it moves
     if (this.#frames > (this.#options.floodFrames ?? FLOOD_FRAMES))
-      throw new HypxeError('Flooded', `${this.#frames} frames without progress; ${this.dropped}`);
+      throw new HypxeError('Flooded', `${this.#frames} frames without any progress`);
   }
 
   /** Turns until `done`, at most to the time `until` in ticks. Returns whether it is done. */
@@ -247,7 +241,7 @@ export class NetworkInterface implements FrameReceiver {
     if (!found() && !this.retry(patience, Infinity, () => this.#arp.ask(hop), found)) {
       const role = hop === destination ? '' : `, the router to ${ipv4Text(destination)}`;
       const text = `no answer to ${tries} ARP requests for ${ipv4Text(hop)}${role}`;
-      throw new HypxeError('NoNeighbour', `${text}; ${this.dropped}`);
+      throw new HypxeError('NoNeighbour', text);
     }
     this.log.debug('ARP', this.name, `${ipv4Text(hop)} is ${macText(this.#arp.find(hop)!)}`);
   }
@@ -317,7 +311,12 @@ export class NetworkInterface implements FrameReceiver {
   receive(buffer: Uint8Array, offset: number, length: number, vlan = 0): void {
     this.#frames++;
     const reason = this.#receive(buffer, offset, length, vlan);
-    if (typeof reason === 'string') this.drops[reason] = (this.drops[reason] ?? 0) + 1;
+    if (reason !== undefined) this.drop(reason);
+  }
+
+  /** Count what was received and is of no use. */
+  drop(reason: DropReason): void {
+    this.drops[reason] = (this.drops[reason] ?? 0) + 1;
   }
 
   #receive(
@@ -325,7 +324,7 @@ export class NetworkInterface implements FrameReceiver {
     offset: number,
     length: number,
     vlan: number,
-  ): DropReason | undefined | void {
+  ): DropReason | undefined {
     if (length < ETHERNET_HEADER) return 'frameShort';
     const destination = offset + EthernetHeader.at.destination;
     if (
@@ -351,7 +350,7 @@ export class NetworkInterface implements FrameReceiver {
     return type === EtherType.IPV4 ? this.#receiveIpv4(buffer, offset, length) : 'frameType';
   }
 
-  #receiveIpv4(buffer: Uint8Array, ip: number, length: number): DropReason | undefined | void {
+  #receiveIpv4(buffer: Uint8Array, ip: number, length: number): DropReason | undefined {
     const bad = checkIpv4(buffer, ip, length);
     if (bad !== undefined) return bad;
 
@@ -384,7 +383,7 @@ export class NetworkInterface implements FrameReceiver {
     ip: number,
     header: number,
     length: number,
-  ): DropReason | undefined | void {
+  ): DropReason | undefined {
     const udp = ip + header;
     const own = get16(buffer, udp + UdpHeader.at.length);
     const hasChecksum = get16(buffer, udp + UdpHeader.at.checksum) !== 0;
@@ -396,25 +395,27 @@ export class NetworkInterface implements FrameReceiver {
       return 'udpMalformed';
     const handler = this.#handlers.get(get16(buffer, udp + UdpHeader.at.destination));
     if (handler === undefined) return 'udpPort';
-    return handler.datagram(
+    handler.datagram(
       buffer,
       udp + UdpHeader.size,
       own - UdpHeader.size,
       get32(buffer, ip + Ipv4Header.at.source),
       get16(buffer, udp + UdpHeader.at.source),
     );
+    return undefined;
   }
 
   /** What some host says about a UDP datagram of ours, perhaps. */
-  #receiveIcmp(buffer: Uint8Array, icmp: number, length: number): DropReason | undefined | void {
+  #receiveIcmp(buffer: Uint8Array, icmp: number, length: number): DropReason | undefined {
     const ip = unreachableDatagram(buffer, icmp, length, this.address);
     if (typeof ip === 'string') return ip;
     const udp = ip + headerLength(buffer, ip);
     const handler = this.#handlers.get(get16(buffer, udp + UdpHeader.at.source));
     if (handler === undefined) return 'udpPort';
-    return handler.unreachable(
+    handler.unreachable(
       get32(buffer, ip + Ipv4Header.at.destination),
       get16(buffer, udp + UdpHeader.at.destination),
     );
+    return undefined;
   }
 }

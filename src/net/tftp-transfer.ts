@@ -12,7 +12,6 @@
 import { escaped, get16, ipv4Text, put16, putText } from './bytes.ts';
 import type { Ipv4Address } from './bytes.ts';
 import type { DownloadSink } from './download.ts';
-import type { DropReason } from './drops.ts';
 import type { NetworkInterface, Patience, UdpHandler } from './network-interface.ts';
 import { TFTP_BLOCK_DEFAULT, TFTP_HEADER, TftpErrorCode, TftpOpcode } from './protocol.ts';
 import { errorText, NO_OPTIONS, parseOptionAck, readRequest, tftpErrorOf } from './tftp-packet.ts';
@@ -183,24 +182,25 @@ export class Transfer implements UdpHandler {
     length: number,
     source: Ipv4Address,
     sourcePort: number,
-  ): DropReason | undefined {
-    if (this.#isOver) return 'tftpForeign';
+  ): void {
+    if (this.#isOver) return this.#net.drop('tftpForeign');
     const opcode = length < 2 ? 0 : get16(buffer, offset);
-    if (length < TFTP_HEADER && opcode !== TftpOpcode.OACK) return 'tftpMalformed';
+    if (length < TFTP_HEADER && opcode !== TftpOpcode.OACK) return this.#net.drop('tftpMalformed');
     if (this.#begun && (source !== this.#peer || sourcePort !== this.#peerPort)) {
       // Somebody else's transfer. Errors are not answered with errors
       if (opcode !== TftpOpcode.ERROR && this.#strayPort === 0) {
         this.#stray = source;
         this.#strayPort = sourcePort;
       }
-      return 'tftpForeign';
+      return this.#net.drop('tftpForeign');
     }
     if (opcode === TftpOpcode.ERROR) return this.#takeError(buffer, offset, length);
-    if (opcode !== TftpOpcode.DATA && opcode !== TftpOpcode.OACK) return 'tftpMalformed';
+    if (opcode !== TftpOpcode.DATA && opcode !== TftpOpcode.OACK)
+      return this.#net.drop('tftpMalformed');
 
     // A server without options begins at once (RFC 2347)
     if (!this.#begun && opcode === TftpOpcode.DATA && get16(buffer, offset + 2) !== 1)
-      return 'tftpOrder';
+      return this.#net.drop('tftpOrder');
     this.#peer = source;
     this.#peerPort = sourcePort;
 
@@ -211,19 +211,17 @@ export class Transfer implements UdpHandler {
     } catch (error) {
       this.#failure = error;
       this.#failureCode = TftpErrorCode.DISK_FULL;
-      return undefined;
     }
   }
 
   /** Nobody listens. That may pass before the first answer, and be a stray message after it. */
-  unreachable(destination: Ipv4Address, destinationPort: number): DropReason | undefined {
+  unreachable(destination: Ipv4Address, destinationPort: number): void {
     if (this.#isOver || destination !== this.#peer || destinationPort !== this.#peerPort)
-      return 'tftpForeign';
+      return this.#net.drop('tftpForeign');
     this.#unreachable++;
     if (this.#isWhole) this.#over = true;
     else if (this.#begun && this.#unreachable >= TFTP_UNREACHABLE_TRIES)
       this.#fail('TftpStalled', -1, `ICMP port unreachable after ${this.result.length} bytes`);
-    return undefined;
   }
 
   /** The end has come already; what follows does not count. */
@@ -236,7 +234,7 @@ export class Transfer implements UdpHandler {
     return this.result.length === this.#size;
   }
 
-  #takeData(buffer: Uint8Array, offset: number, length: number): DropReason | undefined {
+  #takeData(buffer: Uint8Array, offset: number, length: number): void {
     const block = get16(buffer, offset + 2);
     if (!this.#begun) this.#start(undefined);
 
@@ -248,8 +246,7 @@ export class Transfer implements UdpHandler {
     // What lies up to half of the numbers ahead is early, the rest is old
     const ahead = (block - this.#expected) & 0xffff;
     if (ahead === 0) {
-      this.#takeNext(buffer, offset + TFTP_HEADER, length - TFTP_HEADER);
-      return undefined;
+      return this.#takeNext(buffer, offset + TFTP_HEADER, length - TFTP_HEADER);
     }
     if (ahead < 0x8000) {
       // A block is missing: say so once, and the server goes back (RFC 7440, 4)
@@ -262,7 +259,7 @@ export class Transfer implements UdpHandler {
       // acknowledge others as well would double the traffic for ever (RFC 1123, 4.2.3.1)
       this.#due = true;
     }
-    return 'tftpOrder';
+    return this.#net.drop('tftpOrder');
   }
 
   /** The block that is expected. */
@@ -292,23 +289,21 @@ export class Transfer implements UdpHandler {
     this.#expected = (this.#expected + 1) & 0xffff;
   }
 
-  #takeOptions(buffer: Uint8Array, offset: number, length: number): DropReason | undefined {
+  #takeOptions(buffer: Uint8Array, offset: number, length: number): void {
     const { result } = this;
     if (this.#begun) {
       // Again: our acknowledgement of it was lost
       if (result.blocks === 0) this.#due = true;
-      return 'tftpOrder';
+      return this.#net.drop('tftpOrder');
     }
     const granted = parseOptionAck(buffer, offset, length, this.#request.ask);
     if (typeof granted === 'string') {
-      this.#fail('TftpBadOptions', TftpErrorCode.OPTIONS, granted);
-      return undefined;
+      return this.#fail('TftpBadOptions', TftpErrorCode.OPTIONS, granted);
     }
     result.blockSize = granted.get('blksize') ?? TFTP_BLOCK_DEFAULT;
     result.windowSize = granted.get('windowsize') ?? 1;
     this.#due = true;
     this.#start(granted.get('tsize'));
-    return undefined;
   }
 
   /** The server has answered: its address and port are fixed now, and the sink may refuse. */
@@ -319,7 +314,7 @@ export class Transfer implements UdpHandler {
     this.#request.sink.begin(size);
   }
 
-  #takeError(buffer: Uint8Array, offset: number, length: number): undefined {
+  #takeError(buffer: Uint8Array, offset: number, length: number): void {
     const code = get16(buffer, offset + 2);
     if (this.#isWhole) this.#over = true;
     else this.#fail(tftpErrorOf(code), -1, errorText(buffer, offset, length));
@@ -363,7 +358,7 @@ export class Transfer implements UdpHandler {
     const came = late
       ? `${length} bytes at the deadline`
       : `nothing after ${length} bytes, asked ${tries} times`;
-    this.#fail(kind, this.#begun ? TftpErrorCode.UNDEFINED : -1, `${came}; ${this.#net.dropped}`);
+    this.#fail(kind, this.#begun ? TftpErrorCode.UNDEFINED : -1, came);
     this.#answer();
   }
 

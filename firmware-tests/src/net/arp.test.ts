@@ -64,7 +64,7 @@ arp(
     const b = bench();
     const error = thrown(() => b.net.resolve(parseIpv4('10.0.0.1')!));
     assert.is(error.name, 'NoNeighbour');
-    assert.match(error.message, /6 ARP requests for 10\.0\.0\.1; frames dropped: none$/);
+    assert.match(error.message, /6 ARP requests for 10\.0\.0\.1$/);
     assert.equal(
       b.device.sent.map((sent) => sent.ms),
       [0, 250, 750, 1750, 3750, 7750],

@@ -15,7 +15,7 @@ loss('no answer at all: back-off on the clock, and the error says where', () => 
   assert.is(error.name, 'NoTftpAnswer');
   assert.match(
     error.message,
-    /^tftp:\/\/10\.0\.0\.1\/dir\/boot\.bin: nothing after 0 bytes, asked 8 times; frames dropped: none$/,
+    /^tftp:\/\/10\.0\.0\.1\/dir\/boot\.bin: nothing after 0 bytes, asked 8 times$/,
   );
   // 1 ms went to ARP
   const times = b.seen.map((packet) => packet.ms - 1);

@@ -23,6 +23,8 @@ import type { FileSource } from './files.ts';
 import type { GuestWiring } from './guest-port.ts';
 import { GuestPort } from './guest-port.ts';
 import { Lane, STREAMS_PER_LANE } from './lane.ts';
+import type { PathOptions } from './path.ts';
+import { Path, planPath, PRIORITY_TAG, Trunk, VLAN_MAX } from './path.ts';
 import { choice, NetworkOptionError, whole } from './options.ts';
 import { ServerHost } from './server-host.ts';
 import type { NetworkStatistics } from './statistics.ts';
@@ -48,6 +50,14 @@ export interface NetworkOptions {
   /** Address of the server and gateway (192.168.77.1), and bits of the network's mask (24). */
   readonly address?: string;
   readonly prefix?: number;
+  /** A path to the servers that carries less than Ethernet. */
+  readonly path?: PathOptions;
+  /**
+   * The ports of the NICs are a trunk. 1 to 4094: a second network, of that VLAN, reaches them too,
+   * tagged; its DHCP server hears what a guest broadcasts, and answers first. 0: what the servers
+   * of this network send has a priority tag.
+   */
+  readonly vlan?: number;
   /** Whether the servers learn MAC addresses from requests, or always ask for them by ARP. */
   readonly arp?: 'learn' | 'ask';
   /** Gets a line for each thing that the servers do. */
@@ -59,6 +69,11 @@ const SERVER_MAC = [0x02, 0x68, 0x79, 0x70, 0x78];
 const MAIN = 1;
 const FOREIGN = 2;
 const TFTP = 3;
+const VLAN = 4;
+
+/** Address of the server of the second network, and bits of its mask. */
+const VLAN_ADDRESS = '10.100.0.1';
+const VLAN_PREFIX = 24;
 
 /** NICs of one network. */
 const LINKS_MAX = 64;
@@ -92,6 +107,8 @@ export class Network {
   readonly #dhcp: DhcpPlan;
   readonly #foreign: DhcpPlan | undefined;
   readonly #tftp: TftpPlan;
+  readonly #path: Required<PathOptions> | undefined;
+  readonly #vlan: number | undefined;
   readonly #ports = new Map<number, GuestPort>();
   #running: Running | undefined;
 
@@ -133,6 +150,8 @@ export class Network {
     if (this.#tftp.port === Port.DHCP_SERVER) {
       throw new NetworkOptionError('tftp.port', `${this.#tftp.port} is the port of DHCP`);
     }
+    if (options.path !== undefined) this.#path = planPath(options.path);
+    if (options.vlan !== undefined) this.#vlan = whole('vlan', options.vlan, 0, 0, VLAN_MAX);
   }
 
   /**
@@ -185,6 +204,7 @@ export class Network {
   #start({ clock, random }: LinkHost): Running {
     const context = new NetworkContext(clock, this.statistics, this.#options.log);
     const to = new Switch(context);
+    if (this.#vlan !== undefined && this.#vlan > 0) this.#startVlan(context, to, this.#vlan);
     const isRemote = !isHostOf(this.subnet, this.tftpAddress);
     const main = this.#server(context, to, MAIN, this.address, isRemote);
     new DhcpServer(context, main, this.#dhcp);
@@ -199,6 +219,18 @@ export class Network {
     return { context, clock, switch: to, line, seed: random.u32() };
   }
 
+  /** The DHCP server of another network, on the same wire. */
+  #startVlan(context: NetworkContext, to: Switch, vlan: number): void {
+    const address = parseIp('vlan', VLAN_ADDRESS);
+    const subnet = subnetOf(address, VLAN_PREFIX);
+    const { bootFile } = this.#options;
+    const around = { subnet, router: address, nextServer: address, bootFile, taken: [address] };
+    const mac = Uint8Array.from([...SERVER_MAC, VLAN]);
+    const identity = { mac, address, subnet, learn: true };
+    const host = new ServerHost(context, new Trunk(to, vlan), identity);
+    new DhcpServer(context, host, planDhcp({}, around));
+  }
+
   #server(
     context: NetworkContext,
     to: Switch,
@@ -206,11 +238,14 @@ export class Network {
     address: number,
     isGateway = false,
   ): ServerHost {
-    return new ServerHost(context, to, {
+    const trunk = this.#vlan === 0 ? new Trunk(to, PRIORITY_TAG) : to;
+    const entry = this.#path === undefined ? trunk : new Path(context, trunk, this.#path);
+    return new ServerHost(context, entry, {
       mac: Uint8Array.from([...SERVER_MAC, number]),
       address,
       subnet: this.subnet,
       remoteAddress: isGateway ? this.tftpAddress : undefined,
+      secondAddress: address === this.tftpAddress ? this.#secondAddress : undefined,
       learn: this.#learn,
     });
   }

@@ -24,7 +24,7 @@ export interface FrameReceiver {
    * `length` may be anything from 0 to the device's maximum: the receiver checks. `vlan` is the
    * VLAN whose tag the device has taken out of the frame, 0 for none and for a priority tag.
    */
-  receive(buffer: Uint8Array, offset: number, length: number, vlan: number): void;
+  receive(buffer: Uint8Array, offset: number, length: number, vlan?: number): void;
 }
 
 /** What became of a frame handed to {@link NetDevice.transmit}. */

@@ -119,7 +119,7 @@ frames(
       const seen: [string, number][] = [];
       rig.device.receiver = {
         receive: (bytes, offset, length, tag) =>
-          seen.push([hex(bytes.subarray(offset, offset + length)), tag]),
+          seen.push([hex(bytes.subarray(offset, offset + length)), tag ?? -1]),
       };
       rig.nic.injectRndis(packetWith(words, frame(60)));
       rig.poll();

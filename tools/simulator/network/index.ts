@@ -22,4 +22,7 @@ export type {
   TransferOutcome,
   TransferRecord,
 } from './statistics.ts';
-export type { TftpMisbehaviour, TftpServerOptions } from './servers/tftp-options.ts';
+export type { PathOptions } from './path.ts';
+export { VLAN_MAX } from './path.ts';
+export type { TftpHabit, TftpMisbehaviour, TftpServerOptions } from './servers/tftp-options.ts';
+export { TFTP_HABITS } from './servers/tftp-options.ts';

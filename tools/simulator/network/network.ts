@@ -107,6 +107,8 @@ export class Network {
   readonly #dhcp: DhcpPlan;
   readonly #foreign: DhcpPlan | undefined;
   readonly #tftp: TftpPlan;
+  /** The other address of the TFTP server, if it has the habit. */
+  readonly #second: number | undefined;
   readonly #path: Required<PathOptions> | undefined;
   readonly #vlan: number | undefined;
   readonly #ports = new Map<number, GuestPort>();
@@ -147,6 +149,7 @@ export class Network {
       this.#foreign = planForeignDhcp(dhcp, this.#dhcp, surroundings);
     }
     this.#tftp = planTftp(tftp);
+    if (this.#tftp.habits.has('second-address')) this.#second = this.subnet.broadcast - 4;
     if (this.#tftp.port === Port.DHCP_SERVER) {
       throw new NetworkOptionError('tftp.port', `${this.#tftp.port} is the port of DHCP`);
     }
@@ -245,7 +248,7 @@ export class Network {
       address,
       subnet: this.subnet,
       remoteAddress: isGateway ? this.tftpAddress : undefined,
-      secondAddress: address === this.tftpAddress ? this.#secondAddress : undefined,
+      secondAddress: isGateway || address === this.tftpAddress ? this.#second : undefined,
       learn: this.#learn,
     });
   }

@@ -109,6 +109,10 @@ export class ServerHost implements SwitchPort {
     return this.#identity.address;
   }
 
+  get secondAddress(): number | undefined {
+    return this.#identity.secondAddress;
+  }
+
   /** Give a port to a handler. Whether the port is free is the caller's business. */
   bind(port: number, handler: UdpHandler): void {
     this.#ports.set(port, handler);

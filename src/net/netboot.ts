@@ -18,7 +18,7 @@ import type { NetworkInterfaceOptions } from './network-interface.ts';
 import { tftp } from './tftp.ts';
 import type { TftpOptions } from './tftp.ts';
 import type { TftpResult } from './tftp-transfer.ts';
-import { HypxeError } from '../error.ts';
+import { HypxeError, isNamed } from '../error.ts';
 import type { Log } from '../events.ts';
 import { TICKS_PER_MS } from '../time.ts';
 import type { Clock } from '../time.ts';
@@ -82,9 +82,12 @@ export function netboot(device: NetDevice, options: NetbootOptions): NetbootResu
     log.info('TFTP', device.name, `ok, ${transfer.length} bytes in ${transfer.blocks} blocks`);
     log.step('download', 'end');
     return { lease, server, file, length: transfer.length, transfer, drops: net.drops };
+  } catch (error) {
+    // What came and was of no use may be why
+    if (isNamed(error)) error.message += `; dropped: ${dropsText(net.drops)}`;
+    throw error;
   } finally {
     net.detach();
-    log.debug('NET', device.name, `frames dropped: ${dropsText(net.drops)}`);
   }
 }
 

@@ -193,7 +193,7 @@ export class NetworkInterface implements FrameReceiver {
     let timeoutMs = patience.firstTimeoutMs;
     for (let i = 0; i < patience.tries && this.clock.now() < deadline; i++) {
       if (this.device.link === 'down') {
-        this.#awaitLink(deadline);
+        this.#awaitLink(deadline, done);
         timeoutMs = patience.firstTimeoutMs;
       }
       ask();
@@ -204,10 +204,11 @@ export class NetworkInterface implements FrameReceiver {
     return false;
   }
 
-  #awaitLink(deadline: number): void {
+  /** Wait for the link, or for an answer: hosts tell of a link late. */
+  #awaitLink(deadline: number, done: () => boolean): void {
     const until = Math.min(this.clock.now() + LINK_LOSS_MS * TICKS_PER_MS, deadline);
-    if (this.wait(until, () => this.device.link !== 'down')) return;
-    throw new HypxeError('LinkDown', `${this.name} lost its link for ${LINK_LOSS_MS / 1000} s`);
+    if (this.wait(until, () => this.device.link !== 'down' || done())) return;
+    throw new HypxeError('LinkDown', `${this.name} lost its link, which did not come back`);
   }
 
   /** The protocol above got further: count frames anew. */

@@ -13,8 +13,18 @@ import { MapAllocator, type PageAllocator } from '../memory/allocator.ts';
 import { carve } from '../memory/shared-memory.ts';
 import type { NetDevice } from '../net/device.ts';
 import { netboot, type NetbootOptions } from '../net/netboot.ts';
-import type { Clock } from '../time.ts';
+import { TICKS_PER_MS, type Clock } from '../time.ts';
 import { Image, type ImageAllocator } from './image.ts';
+
+/** How long devices without a link, or a first device, are waited for (iPXE LINK_WAIT_TIMEOUT). */
+export const LINK_WAIT_MS = 15_000;
+
+/** Devices that are tried, also when the host takes them away and gives them back for ever. */
+export const BOOT_ATTEMPTS_MAX = 128;
+
+/** What a DHCP server is told that we are (RFC 4578, 2.1; iPXE where it has these drivers). */
+const X86_BIOS = 0;
+const ARM64_UEFI = 11;
 
 export interface BootOptions extends Omit<DriverOptions, 'allocator'> {
   /** Boot file instead of the one that the DHCP server names. */
@@ -28,7 +38,10 @@ export interface BootOptions extends Omit<DriverOptions, 'allocator'> {
   /** Puts itself between the drivers and their source of shared pages: to watch or to fail it. */
   readonly pages?: (allocator: PageAllocator) => PageAllocator;
   /** Limits and sizes of the network client. */
-  readonly net?: Pick<NetbootOptions, 'dhcp' | 'tftp' | 'net' | 'linkWaitMs'>;
+  readonly net?: Pick<NetbootOptions, 'dhcp' | 'tftp' | 'net'> & {
+    /** How long a link, or a first device, is waited for, in ms. Default {@link LINK_WAIT_MS}. */
+    readonly linkWaitMs?: number;
+  };
   /** Who else has a part in the boot, in order. */
   readonly parts?: readonly BootPart[];
 }
@@ -156,7 +169,12 @@ function result(
   return { status: image ? 'booted' : 'failed', image, error, attempts, memoryMap };
 }
 
-/** @throws HypxeError NoNetworkDevice, or that of the last device */
+/**
+ * Boot over each device, those with a link first. The others, and those that are still to come, are
+ * waited for together.
+ *
+ * @throws HypxeError NoNetworkDevice, or that of the last device
+ */
 function bootDevices(
   driver: HypervDriver,
   allocator: ImageAllocator,
@@ -164,18 +182,50 @@ function bootDevices(
   wish: BootWish,
   attempts: FailedAttempt[],
 ): BootImage {
-  const wanted = options.device;
-  // A copy: the host may take devices away meanwhile
-  for (const device of [...driver.devices]) {
-    if (wanted !== undefined && device.name !== wanted) continue;
-    try {
-      return bootDevice(driver, device, allocator, options, wish);
-    } catch (caught) {
-      const error = named(caught);
-      attempts.push({ device: device.name, error });
-      driver.log.warning('BOOT', device.name, `${error.name}: ${error.message}`);
-      if (error.name === 'Cancelled') break;
+  const { device: wanted, net = {} } = options;
+  const { linkWaitMs = LINK_WAIT_MS } = net;
+  const clock = polledClock(driver);
+  const tried = new Set<NetDevice>();
+  const failed = (device: NetDevice, caught: unknown): void => {
+    const error = named(caught);
+    tried.add(device);
+    attempts.push({ device: device.name, error });
+    driver.log.warning('BOOT', device.name, `${error.name}: ${error.message}`);
+    if (error.name === 'Cancelled') throw error;
+  };
+  // A new list each time: the host may give and take devices meanwhile
+  const untried = (): NetDevice[] =>
+    driver.devices.filter((one) => !tried.has(one) && (wanted ?? one.name) === one.name);
+
+  for (let left = linkWaitMs * TICKS_PER_MS; attempts.length < BOOT_ATTEMPTS_MAX;) {
+    const device = untried().find(({ link }) => link !== 'down');
+    if (device !== undefined) {
+      for (const other of untried()) if (other !== device) other.close();
+      try {
+        return bootDevice(driver, device, clock, allocator, options, wish);
+      } catch (error) {
+        failed(device, error);
+      }
+      continue;
     }
+    if (left <= 0) break;
+
+    // A device must be open to hear of its link
+    const begin = clock.now();
+    clock.pause();
+    for (const one of untried()) {
+      try {
+        one.open();
+        one.poll();
+      } catch (error) {
+        failed(one, error);
+      }
+    }
+    left -= clock.now() - begin;
+  }
+  for (const one of untried()) {
+    one.close();
+    failed(one, new HypxeError('LinkDown', `${one.name} had no link for ${linkWaitMs / 1000} s`));
   }
   const last = attempts.at(-1);
   if (last !== undefined) throw last.error;
@@ -186,18 +236,25 @@ function bootDevices(
 function bootDevice(
   driver: HypervDriver,
   device: NetDevice,
+  clock: Clock,
   allocator: ImageAllocator,
   options: BootOptions,
   override: BootWish,
 ): BootImage {
   const { log, random } = driver;
-  const clock = polledClock(driver);
+  const { architecture, uuid } = driver.hv.platform.machine;
+  const dhcp = {
+    architecture: architecture === 'arm64' ? ARM64_UEFI : X86_BIOS,
+    uuid,
+    ...options.net?.dhcp,
+  };
   const sink = new Image(driver.memory, allocator);
   log.step('open', 'begin');
   device.open();
   log.step('open', 'end');
   try {
-    const { file } = netboot(device, { clock, random, log, sink, override, ...options.net });
+    const own = { clock, random, log, sink, override };
+    const { file } = netboot(device, { ...own, ...options.net, dhcp });
     sink.finish();
     const { address, length } = sink;
     log.info('BOOT', device.name, `${file}: ${length} bytes at 0x${address.toString(16)}`);

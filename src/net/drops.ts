@@ -30,7 +30,21 @@ export type DropReason =
   /** UDP length out of range, or its checksum wrong. */
   | 'udpMalformed'
   /** UDP port that nobody listens on. */
-  | 'udpPort';
+  | 'udpPort'
+  /** DHCP message shorter than its header, or that of a client. */
+  | 'dhcpMalformed'
+  /** DHCP message for another client or of another transaction. */
+  | 'dhcpForeign'
+  /** DHCP message of a type, server or address that is not waited for, or not any more. */
+  | 'dhcpUnexpected'
+  /** DHCP message whose addresses are none to use, or that has none and nothing else to say. */
+  | 'dhcpLease'
+  /** Options of a DHCP message that were cut off; the others were used. */
+  | 'dhcpOption'
+  /** DNS message that answers another question, or from another server. */
+  | 'dnsForeign'
+  /** DNS message that is short, or whose names or records do not fit together. */
+  | 'dnsMalformed';
 
 /** How often each reason applied; those that never did are not there. */
 export type DropCounters = Partial<Record<DropReason, number>>;

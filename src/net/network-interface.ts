@@ -64,6 +64,14 @@ export interface NetworkInterfaceOptions {
   readonly floodFrames?: number;
 }
 
+/** Where a network is reached (RFC 3442). */
+export interface Route {
+  readonly network: Ipv4Address;
+  readonly netmask: Ipv4Address;
+  /** 0: its hosts are neighbours. */
+  readonly router: Ipv4Address;
+}
+
 /** How often something is asked, and how long for: the first time is doubled up to the longest. */
 export interface Patience {
   readonly firstTimeoutMs: number;
@@ -92,6 +100,8 @@ export class NetworkInterface implements FrameReceiver {
   address: Ipv4Address = 0;
   netmask: Ipv4Address = 0;
   gateway: Ipv4Address = 0;
+  /** Where to send what: the most specific first, before what netmask and gateway say. */
+  routes: readonly Route[] = [];
 
   readonly #arp = new Arp(this);
   readonly #options: NetworkInterfaceOptions;
@@ -231,6 +241,11 @@ export class NetworkInterface implements FrameReceiver {
 
   /** The neighbour through which an address is reached, or 0 if there is none. */
   #nextHop(destination: Ipv4Address): Ipv4Address {
+    // Each frame that is sent comes here: nothing is allocated
+    for (let i = 0; i < this.routes.length; i++) {
+      const { network, netmask, router } = this.routes[i]!;
+      if (((destination ^ network) & netmask) === 0) return router || destination;
+    }
     const local = ((destination ^ this.address) & this.netmask) === 0;
     return local ? destination : this.gateway;
   }
@@ -281,7 +296,12 @@ export class NetworkInterface implements FrameReceiver {
   receive(buffer: Uint8Array, offset: number, length: number): void {
     this.#frames++;
     const reason = this.#receive(buffer, offset, length);
-    if (reason !== undefined) this.drops[reason] = (this.drops[reason] ?? 0) + 1;
+    if (reason !== undefined) this.drop(reason);
+  }
+
+  /** Count what was received and is of no use. */
+  drop(reason: DropReason): void {
+    this.drops[reason] = (this.drops[reason] ?? 0) + 1;
   }
 
   #receive(buffer: Uint8Array, offset: number, length: number): DropReason | undefined {

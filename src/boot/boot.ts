@@ -135,9 +135,10 @@ export function bootWith(
   try {
     driver.probe();
     let wish: BootWish | undefined;
-    for (const part of parts) wish ??= part.receive?.(driver, polledClock(driver));
+    const clock = polledClock(driver);
+    for (const part of parts) wish ??= part.receive?.(driver, clock);
     wish ??= options;
-    image = wish.image ?? bootDevices(driver, allocator, options, wish, attempts);
+    image = wish.image ?? bootDevices(driver, clock, allocator, options, wish, attempts);
   } catch (error) {
     for (const part of parts) failure ??= part.failed?.(driver, error);
     failure ??= named(error);
@@ -170,100 +171,89 @@ function result(
 }
 
 /**
- * Boot over each device, those with a link first. The others, and those that are still to come, are
- * waited for together.
+ * Boot over each device, those with a link first. The others, and whatever is still to come if there
+ * is none, are waited for together.
  *
  * @throws HypxeError NoNetworkDevice, or that of the last device
  */
 function bootDevices(
   driver: HypervDriver,
+  clock: Clock,
   allocator: ImageAllocator,
   options: BootOptions,
   wish: BootWish,
   attempts: FailedAttempt[],
 ): BootImage {
-  const { device: wanted, net = {} } = options;
-  const { linkWaitMs = LINK_WAIT_MS } = net;
-  const clock = polledClock(driver);
+  const { log } = driver;
+  const { device: wanted, net: { linkWaitMs = LINK_WAIT_MS } = {} } = options;
   const tried = new Set<NetDevice>();
-  const failed = (device: NetDevice, caught: unknown): void => {
-    const error = named(caught);
-    tried.add(device);
-    attempts.push({ device: device.name, error });
-    driver.log.warning('BOOT', device.name, `${error.name}: ${error.message}`);
-    if (error.name === 'Cancelled') throw error;
-  };
   // A new list each time: the host may give and take devices meanwhile
-  const untried = (): NetDevice[] =>
-    driver.devices.filter((one) => !tried.has(one) && (wanted ?? one.name) === one.name);
+  const devices = (): NetDevice[] => driver.devices.filter(({ name }) => (wanted ?? name) === name);
+  const isDown = ({ link }: NetDevice): number => Number(link === 'down');
 
   for (let left = linkWaitMs * TICKS_PER_MS; attempts.length < BOOT_ATTEMPTS_MAX;) {
-    const device = untried().find(({ link }) => link !== 'down');
-    if (device !== undefined) {
-      for (const other of untried()) if (other !== device) other.close();
+    for (const device of devices().sort((a, b) => isDown(a) - isDown(b))) {
+      if (tried.has(device)) continue;
       try {
-        return bootDevice(driver, device, clock, allocator, options, wish);
-      } catch (error) {
-        failed(device, error);
+        // It must be open to hear of its link
+        if (!device.isOpen) {
+          log.step('open', 'begin');
+          device.open();
+          log.step('open', 'end');
+        }
+        device.poll();
+        if (isDown(device)) {
+          if (left > 0) continue;
+          throw new HypxeError('LinkDown', `no link for ${linkWaitMs / 1000} s`);
+        }
+        for (const other of driver.devices) if (other !== device) other.close();
+        return bootDevice(driver, clock, allocator, options, wish, device);
+      } catch (caught) {
+        const error = named(caught);
+        tried.add(device);
+        device.close();
+        attempts.push({ device: device.name, error });
+        log.warning('BOOT', device.name, `${error.name}: ${error.message}`);
+        if (error.name === 'Cancelled') throw error;
       }
-      continue;
     }
-    if (left <= 0) break;
-
-    // A device must be open to hear of its link
+    const there = devices();
+    if (left <= 0 || (there.length > 0 && there.every((one) => tried.has(one)))) break;
     const begin = clock.now();
     clock.pause();
-    for (const one of untried()) {
-      try {
-        one.open();
-        one.poll();
-      } catch (error) {
-        failed(one, error);
-      }
-    }
     left -= clock.now() - begin;
   }
-  for (const one of untried()) {
-    one.close();
-    failed(one, new HypxeError('LinkDown', `${one.name} had no link for ${linkWaitMs / 1000} s`));
-  }
-  const last = attempts.at(-1);
-  if (last !== undefined) throw last.error;
-  const what = `no network device${wanted === undefined ? '' : ` ${wanted}`}`;
-  throw new HypxeError('NoNetworkDevice', `${what} was offered, or it could not be probed`);
+  const text = `no network device ${wanted ?? ''} was offered, or it could not be probed`;
+  throw attempts.at(-1)?.error ?? new HypxeError('NoNetworkDevice', text);
 }
 
 function bootDevice(
   driver: HypervDriver,
-  device: NetDevice,
   clock: Clock,
   allocator: ImageAllocator,
   options: BootOptions,
   override: BootWish,
+  device: NetDevice,
 ): BootImage {
   const { log, random } = driver;
   const { architecture, uuid } = driver.hv.platform.machine;
-  const dhcp = {
-    architecture: architecture === 'arm64' ? ARM64_UEFI : X86_BIOS,
-    uuid,
-    ...options.net?.dhcp,
-  };
+  const own = { architecture: architecture === 'arm64' ? ARM64_UEFI : X86_BIOS, uuid };
   const sink = new Image(driver.memory, allocator);
-  log.step('open', 'begin');
-  device.open();
-  log.step('open', 'end');
   try {
-    const own = { clock, random, log, sink, override };
-    const { file } = netboot(device, { ...own, ...options.net, dhcp });
+    const dhcp = { ...own, ...options.net?.dhcp };
+    const { file } = netboot(device, {
+      ...{ clock, random, log, sink, override },
+      ...options.net,
+      dhcp,
+    });
     sink.finish();
+    device.close();
     const { address, length } = sink;
     log.info('BOOT', device.name, `${file}: ${length} bytes at 0x${address.toString(16)}`);
     return { name: file, address, length, device: device.name };
   } catch (error) {
     sink.discard();
     throw error;
-  } finally {
-    device.close();
   }
 }
 

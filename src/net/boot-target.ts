@@ -27,7 +27,8 @@ export interface BootTarget {
   readonly file: string;
 }
 
-const URL_PATTERN = /^([A-Za-z][A-Za-z0-9+.-]*):\/\/([^/:]*)(?::([0-9]{1,5}))?(?:\/(.*))?$/s;
+/** Scheme, host, port if there is one, path. */
+const URL_PATTERN = /^(\w[\w+.-]*):\/\/([^/:]*):?(\d*)\/?(.*)/s;
 
 /**
  * Choose. The boot file: what the caller says, or the message that says what to boot. The next
@@ -70,8 +71,8 @@ export function bootTarget(
   const url = URL_PATTERN.exec(file);
   if (url !== null) {
     const scheme = url[1]!.toLowerCase();
-    path = url[4] ?? '';
-    port = Number(url[3] ?? port);
+    path = url[4]!;
+    port = Number(url[3] || port);
     if (scheme === 'tftp' && path !== '' && port > 0 && port <= 0xffff) server = hostOf(url[2]!);
     if (server === 0) throw new HypxeError('UnsupportedUrl', `boot file ${quoted(file)}`);
   }
@@ -92,8 +93,5 @@ export function bootTarget(
     hostOf(optionText(boot, SNAME)) ||
     (isHost(boot.server) ? boot.server : 0);
   if (server !== 0) return { server, port, file: path };
-  throw new HypxeError(
-    'NoNextServer',
-    'neither siaddr nor option 66, 150, sname or the server identifier is the address of a host',
-  );
+  throw new HypxeError('NoNextServer', `${ipv4Text(boot.server)} names no host to ask`);
 }

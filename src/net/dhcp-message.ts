@@ -6,7 +6,7 @@
  * not spoil the rest.
  */
 
-import { get16, get32, getText, MAC_LENGTH, matches, put16, put32 } from './bytes.ts';
+import { get32, getText, MAC_LENGTH, matches, put16, put32 } from './bytes.ts';
 import type { Ipv4Address } from './bytes.ts';
 import type { DropReason } from './drops.ts';
 import {
@@ -219,13 +219,6 @@ export function optionAddresses(
 ): Ipv4Address[] {
   const bytes = option(message, code);
   return Array.from({ length: bytes.length >> 2 }, (_, i) => get32(bytes, 4 * i));
-}
-
-/** An option that is a 16-bit or 32-bit unsigned number, or undefined. */
-export function optionNumber(message: DhcpMessage, code: number): number | undefined {
-  const bytes = option(message, code);
-  if (bytes.length === 2) return get16(bytes, 0);
-  return bytes.length === 4 ? get32(bytes, 0) >>> 0 : undefined;
 }
 
 /** An option that is text, up to the NUL that some servers put behind it; '' if there is none. */

@@ -14,7 +14,6 @@ import {
   boots,
   isPxe,
   option,
-  optionNumber,
   optionText,
   putDhcpMessage,
   PXE,
@@ -38,35 +37,33 @@ import {
   UdpHeader,
 } from './protocol.ts';
 import { HypxeError } from '../error.ts';
-import type { ErrorName } from '../error.ts';
 import { TICKS_PER_MS } from '../time.ts';
 
 /**
  * Patience with the servers: the first try, doubled for each further one up to the longest; and
- * with all of it. Pauses between two beginnings are as long as these tries.
+ * with all of it. Pauses between two beginnings are as long as these tries. A better offer is waited
+ * for while there is only one that does not say what to boot: longer than the 12 s of PXE 2.1.
  */
 export const DHCP_PATIENCE = {
   firstTimeoutMs: 1000,
   longestTimeoutMs: 16_000,
   totalMs: 60_000,
+  offerWaitMs: 15_000,
 } as const;
 
 /**
- * How long a better offer is waited for: when there is only one that does not say what to boot (more
- * than the 12 s of PXE 2.1), and when there is one of a server that has failed before, or of which a
- * ProxyDHCP server may still say more (iPXE DHCP_DISC_PROXY_TIMEOUT_SEC).
+ * The same while the only offer is of a server that has failed before, or a ProxyDHCP server has
+ * not yet said what to boot (iPXE DHCP_DISC_PROXY_TIMEOUT_SEC).
  */
-export const DHCP_OFFER_WAIT_MS = 15_000;
 export const DHCP_PROXY_WAIT_MS = 2000;
 
 /** How long the right server is waited for, once another one has acknowledged. */
 export const DHCP_ACK_WAIT_MS = 1000;
 
-/** REQUESTs without an answer after which the client looks for a server again. */
+/** REQUESTs without an answer after which the client looks for another server. */
 export const DHCP_REQUEST_TRIES = 4;
 
-/** The same for ProxyDHCP and boot servers, from this timeout on (iPXE: 0.25 s up to 2 s). */
-export const PXE_REQUEST_TRIES = 4;
+/** The first try with ProxyDHCP and boot servers (iPXE DHCP_PROXY_START_TIMEOUT_SEC). */
 export const PXE_FIRST_TIMEOUT_MS = 250;
 
 /** Ticks in a second, for the field secs. */
@@ -85,7 +82,8 @@ export interface DhcpOptions extends DhcpIdentity {
 /**
  * Get a lease and configure the interface with it. `random` gives u32s (transaction IDs).
  *
- * @throws HypxeError NoDhcpAnswer, DhcpRefused, DhcpServerSilent, BadLease, or a NetError.
+ * @throws HypxeError NoDhcpAnswer, DhcpRefused, DhcpServerSilent, BadLease, NoBootFile, or a
+ *   NetError.
  */
 export function dhcp(
   net: NetworkInterface,
@@ -106,7 +104,7 @@ type Taker = (message: DhcpMessage) => DropReason | undefined;
 
 class DhcpClient implements UdpHandler {
   readonly #net: NetworkInterface;
-  readonly #options: DhcpOptions & Readonly<Record<keyof typeof DHCP_PATIENCE, number>>;
+  readonly #options: Required<Omit<DhcpOptions, keyof DhcpIdentity>> & DhcpIdentity;
   readonly #begin: number;
   readonly #deadline: number;
   /** Servers that have refused a request or did not answer it: others come first. */
@@ -119,17 +117,16 @@ class DhcpClient implements UdpHandler {
   /** The best offer, and the best of a ProxyDHCP server. */
   #offer: Lease | undefined;
   #proxy: DhcpMessage | undefined;
-  /** What has been granted, and what a ProxyDHCP or boot server has answered. */
+  /** What was granted. */
   #lease: Lease | undefined;
-  #answer: DhcpMessage | undefined;
-  /** What was tried and why it failed, for the error. */
+  /** What was tried, and why it has failed so far. */
   #discovers = 0;
   #requests = 0;
-  #failure: [ErrorName, string] = ['NoDhcpAnswer', 'no offer'];
+  #failure = new HypxeError('NoDhcpAnswer', 'no offer');
 
   constructor(net: NetworkInterface, options: DhcpOptions) {
     this.#net = net;
-    this.#options = { ...DHCP_PATIENCE, ...options };
+    this.#options = { ...DHCP_PATIENCE, preferBootFile: true, ...options };
     this.#begin = net.clock.now();
     this.#deadline = this.#begin + this.#options.totalMs * TICKS_PER_MS;
   }
@@ -141,16 +138,16 @@ class DhcpClient implements UdpHandler {
       // Find an offer. A BOOTP server has granted with it (RFC 1534)
       this.#xid = random() | 0;
       this.#offer = this.#proxy = this.#lease = undefined;
-      this.#exchange(this.#takeOffer, DhcpType.DISCOVER, Infinity);
+      this.#exchange(this.#takeOffer, DhcpType.DISCOVER);
       const offer = this.#offer as Lease | undefined;
       if (offer === undefined) break;
       if (offer.message.type === 0) this.#lease = offer;
       else this.#request(offer);
-      if (this.#lease) return this.#bound(this.#lease);
+      if (this.#lease !== undefined) return this.#bound(this.#lease);
 
       // Begin anew, and not at once (RFC 2131, 3.1.5 and 4.1)
-      const [name, text] = this.#failure;
-      net.log.warning('DHCP', net.name, `${name}: ${text}, starting again`);
+      const { name, message } = this.#failure;
+      net.log.warning('DHCP', net.name, `${name}: ${message}, starting again`);
       this.#failed.add(offer.server);
       const until = net.clock.now() + pauseMs * TICKS_PER_MS;
       if (until >= this.#deadline) break;
@@ -158,29 +155,29 @@ class DhcpClient implements UdpHandler {
     }
     const seconds = (net.clock.now() - this.#begin) / TICKS_PER_SECOND;
     const tried = `${this.#discovers} discovers, ${this.#requests} requests`;
-    const [name, text] = this.#failure;
-    throw new HypxeError(name, `${text} (${tried} in ${seconds.toFixed(1)} s)`);
+    this.#failure.message += ` (${tried} in ${seconds.toFixed(1)} s)`;
+    throw this.#failure;
   }
 
-  /** A state: send a message until something ends it. */
+  /** A state: send a message, to all DHCP servers or to one PXE server, until something ends it. */
   #exchange(
     take: Taker,
     type: number,
-    tries: number,
     options: readonly number[] = [],
-    to = IPV4_BROADCAST,
-    port: number = Port.DHCP_SERVER,
+    to: Ipv4Address = IPV4_BROADCAST,
   ): void {
     const net = this.#net;
+    const discovers = type === DhcpType.DISCOVER;
+    const patience = { ...this.#options, tries: discovers ? Infinity : DHCP_REQUEST_TRIES };
+    if (net.address !== 0) patience.firstTimeoutMs = PXE_FIRST_TIMEOUT_MS;
     this.#take = take;
     this.#until = Infinity;
-    const patience = { ...this.#options, tries };
-    if (port === Port.PXE) patience.firstTimeoutMs = PXE_FIRST_TIMEOUT_MS;
     const ask = (): void => {
       // A request has the time of its discover, for relays (RFC 2131, 3.1.3)
-      if (type === DhcpType.DISCOVER) {
+      const seconds = Math.floor((net.clock.now() - this.#begin) / TICKS_PER_SECOND);
+      if (discovers) {
         this.#discovers++;
-        this.#secs = Math.floor((net.clock.now() - this.#begin) / TICKS_PER_SECOND);
+        this.#secs = seconds;
       } else this.#requests++;
       const length = putDhcpMessage(net.payload, net.device.address, this.#options, {
         type,
@@ -190,7 +187,8 @@ class DhcpClient implements UdpHandler {
         address: net.address,
         options,
       });
-      net.log.debug('DHCP', net.name, `message ${type} to ${ipv4Text(to)}:${port}`);
+      net.log.debug('DHCP', net.name, `message ${type} to ${ipv4Text(to)}`);
+      const port = to === IPV4_BROADCAST ? Port.DHCP_SERVER : Port.PXE;
       net.sendUdp(Port.DHCP_CLIENT, to, port, length);
     };
     net.retry(patience, this.#deadline, ask, () => net.clock.now() >= this.#until);
@@ -207,17 +205,15 @@ class DhcpClient implements UdpHandler {
   #bound(lease: Lease): Lease {
     const net = this.#net;
     const { address, netmask, router, routes, mtu, message, server } = lease;
-    const mtuOption = optionNumber(message, DhcpOption.MTU);
-    const seconds = optionNumber(message, DhcpOption.LEASE_TIME);
+    const seconds = get32(option(message, DhcpOption.LEASE_TIME), 0) >>> 0;
     Object.assign(net, { address, netmask, gateway: router, routes, mtu });
     net.progress();
-    if (mtuOption !== undefined && mtuOption !== mtu)
-      net.log.info('DHCP', net.name, `MTU ${mtuOption} offered, ${mtu} used`);
     const way = router === 0 ? '' : ` gw ${ipv4Text(router)}`;
     const time = seconds === LEASE_INFINITE ? ', for ever' : seconds ? `, ${seconds} s` : '';
+    const size = mtu === net.deviceMtu ? '' : `, MTU ${mtu}`;
     const subnet = `${ipv4Text(address)}/${ipv4Text(netmask)}`;
-    net.log.info('DHCP', net.name, `${subnet}${way} from ${ipv4Text(server)}${time}`);
-    if (this.#options.preferBootFile ?? true) this.#findBoot(lease);
+    net.log.info('DHCP', net.name, `${subnet}${way} from ${ipv4Text(server)}${time}${size}`);
+    if (this.#options.preferBootFile) this.#findBoot(lease);
     return lease;
   }
 
@@ -225,15 +221,15 @@ class DhcpClient implements UdpHandler {
 
   datagram(buffer: Uint8Array, offset: number, length: number, source: Ipv4Address): void {
     const net = this.#net;
-    const count = (reason: DropReason): void => net.drop(reason);
     const bytes = buffer.slice(offset, offset + length);
+    const count = (reason: DropReason): void => net.drop(reason);
     const message = readDhcpMessage(bytes, source, this.#xid, net.device.address, count);
     let reason: DropReason | undefined = 'dhcpUnexpected';
     if (typeof message === 'string') reason = message;
     else if (net.clock.now() < this.#until) reason = this.#take(message);
     if (reason === undefined) return;
     net.log.debug('DHCP', net.name, `message of ${ipv4Text(source)} ignored: ${reason}`);
-    net.drop(reason);
+    count(reason);
   }
 
   /** Nobody at the broadcast address can be unreachable, and who else is will not answer. */
@@ -243,66 +239,57 @@ class DhcpClient implements UdpHandler {
   #leaseOf(message: DhcpMessage): Lease | undefined {
     const lease = leaseOf(message, this.#net.deviceMtu);
     if (typeof lease === 'object') return lease;
-    this.#failure = ['BadLease', `${ipv4Text(message.server)}: ${lease}`];
+    this.#failure = new HypxeError('BadLease', lease);
     return undefined;
   }
 
-  // --- DISCOVER ---
-
   readonly #takeOffer: Taker = (message) => {
-    if (message.type !== DhcpType.OFFER && message.type !== 0) return 'dhcpUnexpected';
-
-    // Who knows PXE may offer an address, too, or be a ProxyDHCP server; the first that boots counts
+    // Who knows PXE may offer an address, too, or be a ProxyDHCP server: the first that boots counts
+    const { type, yiaddr } = message;
     const pxe = isPxe(message);
+    if (type !== DhcpType.OFFER && type !== 0) return 'dhcpUnexpected';
     if (pxe && !(this.#proxy && boots(this.#proxy))) this.#proxy = message;
-    if (message.yiaddr !== 0) {
-      const lease = this.#leaseOf(message);
-      if (!lease) return 'dhcpLease';
-      if (!this.#offer || this.#rank(lease) > this.#rank(this.#offer)) this.#offer = lease;
-    } else if (!pxe) return 'dhcpLease';
+    const lease = yiaddr === 0 ? undefined : this.#leaseOf(message);
+    if (!lease && (yiaddr !== 0 || !pxe)) return 'dhcpLease';
+    if (lease && !(this.#offer && this.#rank(this.#offer) >= this.#rank(lease)))
+      this.#offer = lease;
 
     // Look for better ones as long as it may be worth it
-    const [offer, proxy] = [this.#offer, this.#proxy];
-    if (!offer) return undefined;
-    const { offerWaitMs = DHCP_OFFER_WAIT_MS, preferBootFile = true } = this.#options;
-    if (preferBootFile && !boots(offer.message) && !proxy) this.#endIn(offerWaitMs);
-    else {
-      const enough = !preferBootFile || boots(offer.message) || boots(proxy!);
-      this.#endIn(enough && !this.#failed.has(offer.server) ? 0 : DHCP_PROXY_WAIT_MS);
-    }
+    if (!this.#offer) return undefined;
+    const { offerWaitMs, preferBootFile } = this.#options;
+    const proxy = this.#proxy;
+    const enough = !preferBootFile || boots(this.#offer.message) || (proxy && boots(proxy));
+    const again = this.#failed.has(this.#offer.server);
+    this.#endIn(enough && !again ? 0 : enough || proxy ? DHCP_PROXY_WAIT_MS : offerWaitMs);
     return undefined;
   };
 
   #rank({ message, server }: Lease): number {
-    return Number(boots(message)) * 2 - Number(this.#failed.has(server));
+    return (boots(message) ? 2 : 0) - (this.#failed.has(server) ? 1 : 0);
   }
 
-  // --- REQUEST ---
-
   #request({ address, server }: Lease): void {
-    this.#failure = ['DhcpServerSilent', `no acknowledgement of ${ipv4Text(server)}`];
-    const options = [
-      ...[DhcpOption.SERVER_IDENTIFIER, 4, ...u32(server)],
-      ...[DhcpOption.REQUESTED_ADDRESS, 4, ...u32(address)],
-    ];
-    this.#exchange(this.#takeAnswer, DhcpType.REQUEST, DHCP_REQUEST_TRIES, options);
+    this.#failure = new HypxeError('DhcpServerSilent', `${ipv4Text(server)} does not acknowledge`);
+    const options = [DhcpOption.SERVER_IDENTIFIER, 4, ...u32(server)];
+    options.push(DhcpOption.REQUESTED_ADDRESS, 4, ...u32(address));
+    this.#exchange(this.#takeAnswer, DhcpType.REQUEST, options);
   }
 
   readonly #takeAnswer: Taker = (message) => {
-    const { address, server, message: offer } = this.#offer!;
-    const { type, yiaddr } = message;
-    const other = message.server !== server;
+    const offer = this.#offer!;
+    const { type, yiaddr, server } = message;
+    const other = server !== offer.server;
     if (type === DhcpType.NAK && !other) {
-      const text = quoted(optionText(message, DhcpOption.MESSAGE));
-      this.#failure = ['DhcpRefused', `${ipv4Text(server)} says ${text}`];
+      const text = `${ipv4Text(server)} says ${quoted(optionText(message, DhcpOption.MESSAGE))}`;
+      this.#failure = new HypxeError('DhcpRefused', text);
       this.#lease = undefined;
       this.#endIn(0);
       return undefined;
     }
-    if ((type !== DhcpType.ACK && type !== 0) || yiaddr !== address) return 'dhcpUnexpected';
+    if ((type !== DhcpType.ACK && type !== 0) || yiaddr !== offer.address) return 'dhcpUnexpected';
 
     // What the offer says and the acknowledgement does not is kept
-    const options = new Map([...offer.options, ...message.options]);
+    const options = new Map([...offer.message.options, ...message.options]);
     const lease = this.#leaseOf({ ...message, options });
     if (!lease) return 'dhcpLease';
 
@@ -316,45 +303,31 @@ class DhcpClient implements UdpHandler {
 
   /** Ask those who know what to boot, if the DHCP server does not say it. */
   #findBoot(lease: Lease): void {
-    // A ProxyDHCP server that says nothing more says it on its own port
+    // A ProxyDHCP server that has not said it says it on its own port
     const proxy = this.#proxy;
     if (!boots(lease.message) && proxy) {
       lease.boot = proxy;
-      if (!boots(proxy)) {
-        const options = [DhcpOption.SERVER_IDENTIFIER, 4, ...u32(proxy.server)];
-        this.#ask(lease, (message) => boots(message), options, proxy.server, Port.PXE);
-      }
+      const options = [DhcpOption.SERVER_IDENTIFIER, 4, ...u32(proxy.server)];
+      if (!boots(proxy)) this.#ask(lease, boots, options, proxy.server);
     }
 
     // Nobody chooses from the menu: its first item it is
-    const menu = bootMenu(lease.boot);
+    const { boot } = lease;
+    const menu = bootMenu(boot);
     if (menu.length < 2) return;
     const type = get16(menu, 0);
     if (type === 0)
-      throw new HypxeError('NoBootFile', `${ipv4Text(lease.boot.server)} says to boot locally`);
-    const control = option(lease.boot, PXE + PxeOption.DISCOVERY_CONTROL)[0]!;
-    const listed = bootServers(option(lease.boot, PXE + PxeOption.BOOT_SERVERS), type);
-    const item = [
-      DhcpOption.VENDOR_ENCAPSULATED,
-      7,
-      PxeOption.BOOT_ITEM,
-      4,
-      ...u16(type),
-      0,
-      0,
-      255,
-    ];
-    const fits = (message: DhcpMessage): boolean => {
-      const own = option(message, PXE + PxeOption.BOOT_ITEM);
-      const known = !(control & PxeControl.LISTED_SERVERS) || listed.includes(message.server);
-      const named = message.options.has(DhcpOption.BOOT_FILE);
-      return named && get16(own, 0) === type && known;
-    };
-    const all = control & PxeControl.NO_BROADCAST ? [] : [IPV4_BROADCAST];
-    for (const to of [...all, ...listed]) {
-      const port = to === IPV4_BROADCAST ? Port.DHCP_SERVER : Port.PXE;
-      if (this.#ask(lease, fits, item, to, port)) break;
-    }
+      throw new HypxeError('NoBootFile', `${ipv4Text(boot.server)} says to boot locally`);
+    const control = option(boot, PXE + PxeOption.DISCOVERY_CONTROL)[0]!;
+    const servers = bootServers(option(boot, PXE + PxeOption.BOOT_SERVERS), type);
+    const fits = (message: DhcpMessage): boolean =>
+      message.options.has(DhcpOption.BOOT_FILE) &&
+      get16(option(message, PXE + PxeOption.BOOT_ITEM), 0) === type &&
+      (!(control & PxeControl.LISTED_SERVERS) || servers.includes(message.server));
+    const item = [PxeOption.BOOT_ITEM, 4, ...u16(type), 0, 0, DhcpOption.END];
+    const options = [DhcpOption.VENDOR_ENCAPSULATED, item.length, ...item];
+    if (!(control & PxeControl.NO_BROADCAST)) servers.unshift(IPV4_BROADCAST);
+    servers.some((to) => this.#ask(lease, fits, options, to));
   }
 
   /** Ask a server; its answer, if it fits, says what to boot. Whether there was one. */
@@ -363,20 +336,18 @@ class DhcpClient implements UdpHandler {
     fits: (message: DhcpMessage) => boolean,
     options: readonly number[],
     to: Ipv4Address,
-    port: number,
   ): boolean {
-    this.#answer = undefined;
+    const before = lease.boot;
     const take: Taker = (message) => {
       const { type } = message;
-      if ((type !== DhcpType.ACK && type !== DhcpType.OFFER) || !fits(message))
-        return 'dhcpUnexpected';
-      this.#answer = message;
+      const answers = type === DhcpType.ACK || type === DhcpType.OFFER;
+      if (!answers || !fits(message)) return 'dhcpUnexpected';
+      lease.boot = message;
       this.#endIn(0);
       return undefined;
     };
-    this.#exchange(take, DhcpType.REQUEST, PXE_REQUEST_TRIES, options, to, port);
-    lease.boot = this.#answer ?? lease.boot;
-    return this.#answer !== undefined;
+    this.#exchange(take, DhcpType.REQUEST, options, to);
+    return lease.boot !== before;
   }
 }
 
@@ -384,10 +355,9 @@ class DhcpClient implements UdpHandler {
 function bootServers(list: ArrayLike<number>, type: number): Ipv4Address[] {
   const servers: Ipv4Address[] = [];
   for (let i = 0; i + 3 <= list.length;) {
+    const own = get16(list, i) === type;
     const end = Math.min(i + 3 + 4 * list[i + 2]!, list.length);
-    for (let at = i + 3; at + 4 <= end; at += 4)
-      if (get16(list, i) === type) servers.push(get32(list, at));
-    i = end;
+    for (i += 3; i < end; i += 4) if (own && i + 4 <= end) servers.push(get32(list, i));
   }
   return servers;
 }

@@ -10,7 +10,6 @@
 import { get16, get32, matches } from './bytes.ts';
 import type { Ipv4Address } from './bytes.ts';
 import { textBytes, u16 } from './dhcp-message.ts';
-import type { DropReason } from './drops.ts';
 import type { NetworkInterface } from './network-interface.ts';
 import { DNS_CLASS_IN, DnsFlag, DnsHeader, DnsRecord, DnsType, Port } from './protocol.ts';
 
@@ -45,23 +44,20 @@ export function resolveName(
       ...question,
     );
     let done = false;
-    const receive = (bytes: Uint8Array): DropReason | undefined => {
-      if (
-        get16(bytes, DnsHeader.at.id) !== get16(query, DnsHeader.at.id) ||
-        !(bytes[DnsHeader.at.flags]! & (DnsFlag.RESPONSE >> 8)) ||
-        !matches(bytes, DnsHeader.size, query.subarray(DnsHeader.size))
-      )
-        return 'dnsForeign';
-      done = true;
-      const refused = bytes[DnsHeader.at.flags + 1]! & DnsFlag.CODE_MASK;
-      if (!refused) address = firstAddress(bytes, query.length);
-      return undefined;
-    };
     net.bind(port, {
       datagram: (buffer, offset, length, source, sourcePort) => {
-        const ours = source === server && sourcePort === Port.DNS;
-        const reason = ours ? receive(buffer.slice(offset, offset + length)) : 'dnsForeign';
-        if (reason) net.drop(reason);
+        const bytes = buffer.slice(offset, offset + length);
+        if (
+          source !== server ||
+          sourcePort !== Port.DNS ||
+          !matches(bytes, DnsHeader.at.id, query.subarray(0, DnsHeader.at.flags)) ||
+          !matches(bytes, DnsHeader.size, query.subarray(DnsHeader.size)) ||
+          !(bytes[DnsHeader.at.flags]! & (DnsFlag.RESPONSE >> 8))
+        )
+          return net.drop('dnsForeign');
+        done = true;
+        if (!(bytes[DnsHeader.at.flags + 1]! & DnsFlag.CODE_MASK))
+          address = firstAddress(bytes, query.length);
       },
       unreachable: () => (done = true),
     });
@@ -86,9 +82,10 @@ function firstAddress(bytes: Uint8Array, at: number): Ipv4Address {
     while (bytes[at]! > 0 && bytes[at]! < 64) at += 1 + bytes[at]!;
     at += bytes[at] ? 2 : 1;
     const data = at + DnsRecord.size;
-    const isAddress = get16(bytes, at) === DnsType.A && data + 4 <= bytes.length;
-    if (isAddress) return get32(bytes, data);
-    at = data + get16(bytes, at + DnsRecord.at.length);
+    const length = get16(bytes, at + DnsRecord.at.length);
+    if (get16(bytes, at) === DnsType.A && length === 4 && data + 4 <= bytes.length)
+      return get32(bytes, data);
+    at = data + length;
   }
   return 0;
 }

@@ -42,9 +42,7 @@ export type DropReason =
   /** Options of a DHCP message that were cut off; the others were used. */
   | 'dhcpOption'
   /** DNS message that answers another question, or from another server. */
-  | 'dnsForeign'
-  /** DNS message that is short, or whose names or records do not fit together. */
-  | 'dnsMalformed';
+  | 'dnsForeign';
 
 /** How often each reason applied; those that never did are not there. */
 export type DropCounters = Partial<Record<DropReason, number>>;

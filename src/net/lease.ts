@@ -2,9 +2,9 @@
 
 /** What a DHCP server grants: a message read, checked, and put into the interface's terms. */
 
-import { get32, ipv4Text } from './bytes.ts';
+import { get16, get32, ipv4Text } from './bytes.ts';
 import type { Ipv4Address } from './bytes.ts';
-import { option, optionAddresses, optionNumber } from './dhcp-message.ts';
+import { option, optionAddresses } from './dhcp-message.ts';
 import type { DhcpMessage } from './dhcp-message.ts';
 import { classMask, isHost, isNetmask, MTU_MIN } from './ipv4.ts';
 import type { Route } from './network-interface.ts';
@@ -59,7 +59,7 @@ export function leaseOf(message: DhcpMessage, deviceMtu: number): Lease | string
   routes.sort((a, b) => (b.netmask >>> 0) - (a.netmask >>> 0));
 
   // How much to send at once
-  const asked = optionNumber(message, DhcpOption.MTU) ?? deviceMtu;
+  const asked = get16(option(message, DhcpOption.MTU), 0) || deviceMtu;
   const mtu = Math.min(Math.max(asked, MTU_MIN), deviceMtu);
   const { server } = message;
   return { address, netmask, router: router ?? 0, routes, server, mtu, message, boot: message };

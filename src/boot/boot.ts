@@ -155,10 +155,9 @@ export function bootWith(
   for (const { purpose, sharedBy } of driver.outstanding())
     log.warning('BOOT', '', `${purpose} is reserved: ${sharedBy} was not revoked`);
   const map = driver.memoryMap();
-  return parts.reduce(
-    (handedOver, part) => part.finish?.(driver, handedOver) ?? handedOver,
-    result(image, failure, attempts, withImage(map, image, allocator.pageSize)),
-  );
+  let handedOver = result(image, failure, attempts, withImage(map, image, allocator.pageSize));
+  for (const part of parts) handedOver = part.finish?.(driver, handedOver) ?? handedOver;
+  return handedOver;
 }
 
 function result(

@@ -9,6 +9,7 @@
 import { get32, getText, MAC_LENGTH, matches, put16, put32 } from './bytes.ts';
 import type { Ipv4Address } from './bytes.ts';
 import type { DropReason } from './drops.ts';
+import { MTU_MIN } from './ipv4.ts';
 import {
   DHCP_MAGIC,
   DHCP_SHORTEST,
@@ -64,20 +65,6 @@ export interface DhcpIdentity {
   readonly userClass?: string;
 }
 
-/** What differs between messages. */
-export interface DhcpQuery {
-  readonly type: number;
-  readonly xid: number;
-  /** Seconds since the client began. */
-  readonly secs: number;
-  /** Longest message that can be received, in bytes. */
-  readonly maxLength: number;
-  /** Our address, or 0. */
-  readonly address: Ipv4Address;
-  /** Further options, as they are on the wire. */
-  readonly options: readonly number[];
-}
-
 /** The bytes of a 16-bit or 32-bit number, for options. */
 export const u16 = (value: number): number[] => [(value >>> 8) & 255, value & 255];
 export const u32 = (value: number): number[] => [...u16(value >>> 16), ...u16(value)];
@@ -86,20 +73,28 @@ export const textBytes = (text: string): number[] => Array.from(text, (char) => 
 
 /**
  * Write a message of the client with this hardware address at the start of `bytes`, and return its
- * length.
+ * length. As long as `bytes` may an answer be.
+ *
+ * @param secs seconds since the client began
+ * @param address our address, or 0
+ * @param more further options, as they are on the wire
  */
 export function putDhcpMessage(
   bytes: Uint8Array,
   mac: Uint8Array,
   { architecture = 0, uuid, userClass = '' }: DhcpIdentity,
-  query: DhcpQuery,
+  type: number,
+  xid: number,
+  secs: number,
+  address: Ipv4Address,
+  more: readonly number[],
 ): number {
   // The header: able to take unicast before there is an address, so no flag
   bytes.fill(0, 0, DHCP_SHORTEST);
   bytes.set([DhcpOp.REQUEST, HARDWARE_ETHERNET, MAC_LENGTH], DhcpHeader.at.op);
-  put32(bytes, DhcpHeader.at.xid, query.xid);
-  put16(bytes, DhcpHeader.at.secs, Math.min(query.secs, 0xffff));
-  put32(bytes, DhcpHeader.at.ciaddr, query.address);
+  put32(bytes, DhcpHeader.at.xid, xid);
+  put16(bytes, DhcpHeader.at.secs, Math.min(secs, 0xffff));
+  put32(bytes, DhcpHeader.at.ciaddr, address);
   bytes.set(mac, DhcpHeader.at.chaddr);
   put32(bytes, DhcpHeader.at.magic, DHCP_MAGIC);
 
@@ -107,9 +102,9 @@ export function putDhcpMessage(
   const user = textBytes(userClass.slice(0, DHCP_USER_CLASS_MAX));
   const digits = String(architecture).padStart(5, '0');
   const options = [
-    ...[DhcpOption.MESSAGE_TYPE, 1, query.type],
-    ...query.options,
-    ...[DhcpOption.MAX_MESSAGE_SIZE, 2, ...u16(query.maxLength)],
+    ...[DhcpOption.MESSAGE_TYPE, 1, type],
+    ...more,
+    ...[DhcpOption.MAX_MESSAGE_SIZE, 2, ...u16(Math.max(MTU_MIN, bytes.length))],
     ...[DhcpOption.CLIENT_ARCHITECTURE, 2, ...u16(architecture)],
     ...[DhcpOption.CLIENT_INTERFACE, 3, 1, 2, 1],
     ...[DhcpOption.VENDOR_CLASS, 32, ...textBytes(`${PXE_CLASS}:Arch:${digits}:UNDI:002001`)],

@@ -25,17 +25,8 @@ import type { DhcpIdentity, DhcpMessage } from './dhcp-message.ts';
 import type { DropReason } from './drops.ts';
 import { LEASE_INFINITE, leaseOf } from './lease.ts';
 import type { Lease } from './lease.ts';
-import { MTU_MIN } from './ipv4.ts';
 import type { NetworkInterface, UdpHandler } from './network-interface.ts';
-import {
-  DhcpOption,
-  DhcpType,
-  Ipv4Header,
-  Port,
-  PxeControl,
-  PxeOption,
-  UdpHeader,
-} from './protocol.ts';
+import { DhcpOption, DhcpType, Port, PxeControl, PxeOption } from './protocol.ts';
 import { HypxeError } from '../error.ts';
 import { TICKS_PER_MS } from '../time.ts';
 
@@ -174,19 +165,20 @@ class DhcpClient implements UdpHandler {
     this.#until = Infinity;
     const ask = (): void => {
       // A request has the time of its discover, for relays (RFC 2131, 3.1.3)
-      const seconds = Math.floor((net.clock.now() - this.#begin) / TICKS_PER_SECOND);
       if (discovers) {
         this.#discovers++;
-        this.#secs = seconds;
+        this.#secs = Math.floor((net.clock.now() - this.#begin) / TICKS_PER_SECOND);
       } else this.#requests++;
-      const length = putDhcpMessage(net.payload, net.device.address, this.#options, {
+      const length = putDhcpMessage(
+        net.payload,
+        net.device.address,
+        this.#options,
         type,
-        xid: this.#xid,
-        secs: this.#secs,
-        maxLength: Math.max(MTU_MIN, net.deviceMtu - Ipv4Header.size - UdpHeader.size),
-        address: net.address,
+        this.#xid,
+        this.#secs,
+        net.address,
         options,
-      });
+      );
       net.log.debug('DHCP', net.name, `message ${type} to ${ipv4Text(to)}`);
       const port = to === IPV4_BROADCAST ? Port.DHCP_SERVER : Port.PXE;
       net.sendUdp(Port.DHCP_CLIENT, to, port, length);

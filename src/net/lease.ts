@@ -44,8 +44,9 @@ export function leaseOf(message: DhcpMessage, deviceMtu: number): Lease | string
   const masks = optionAddresses(message, DhcpOption.SUBNET_MASK);
   const netmask = hasMask ? (masks[0] ?? 0) : classMask(address);
   if (!isNetmask(netmask)) return `${ipv4Text(netmask)} is not a netmask`;
+  if (!isHost(address)) return `${ipv4Text(address)} is not the address of a host`;
   if (!isStation(address))
-    return `${ipv4Text(address)}/${ipv4Text(netmask)} is not the address of a host`;
+    return `${ipv4Text(address)}/${ipv4Text(netmask)} is the address of a subnet`;
 
   // Where to send what leaves the subnet: the first router that can be one, of this subnet if one is
   const routers = optionAddresses(message, DhcpOption.ROUTER).filter((router) => router !== 0);

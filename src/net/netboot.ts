@@ -78,8 +78,8 @@ export function netboot(device: NetDevice, options: NetbootOptions): NetbootResu
     return { lease, server, file, length: transfer.length, transfer, drops: net.drops };
   } catch (error) {
     // What came and was of no use may be why
-    if (isNamed(error) && Object.keys(net.drops).length > 0)
-      error.message += `; dropped: ${dropsText(net.drops)}`;
+    const drops = dropsText(net.drops);
+    if (isNamed(error) && drops !== 'none') error.message += `; dropped: ${drops}`;
     throw error;
   } finally {
     net.detach();

@@ -15,6 +15,7 @@ import type { Ipv4Address } from './bytes.ts';
 import { ETHERNET_HEADER } from './device.ts';
 import type { FrameReceiver, NetDevice } from './device.ts';
 import type { DropCounters, DropReason } from './drops.ts';
+import { Reassembler } from './fragment.ts';
 import { unreachableDatagram } from './icmp.ts';
 import {
   checkIpv4,
@@ -26,7 +27,16 @@ import {
   putIpv4Header,
   udpChecksum,
 } from './ipv4.ts';
-import { EtherType, EthernetHeader, IpProtocol, Ipv4Header, UdpHeader } from './protocol.ts';
+import {
+  EtherType,
+  EthernetHeader,
+  IPV4_FRAGMENT_MASK,
+  IpProtocol,
+  Ipv4Header,
+  UdpHeader,
+  VLAN_MASK,
+  VlanTag,
+} from './protocol.ts';
 import { HypxeError } from '../error.ts';
 import type { Log } from '../events.ts';
 import { TICKS_PER_MS } from '../time.ts';
@@ -43,9 +53,15 @@ export const UDP_PORTS = 4;
 /** Frames that may arrive without any progress of the protocol above, whatever the clock says. */
 export const FLOOD_FRAMES = 1 << 22;
 
+/** How long a link that is lost is waited for, again and again. Spanning trees take up to 50 s. */
+export const LINK_LOSS_MS = 60_000;
+
 /** Takes the datagrams of one UDP port. Must not throw and must not send: it notes what it saw. */
 export interface UdpHandler {
-  /** `length` bytes of payload at `offset` of `buffer`, valid only during the call. */
+  /**
+   * `length` bytes of payload at `offset` of `buffer`, valid only during the call. What is of no
+   * use is counted ({@link NetworkInterface.drop}).
+   */
   datagram(
     buffer: Uint8Array,
     offset: number,
@@ -104,6 +120,7 @@ export class NetworkInterface implements FrameReceiver {
   routes: readonly Route[] = [];
 
   readonly #arp = new Arp(this);
+  readonly #fragments = new Reassembler();
   readonly #options: NetworkInterfaceOptions;
   readonly #frame: Uint8Array;
   readonly #handlers = new Map<number, UdpHandler>();
@@ -177,17 +194,30 @@ export class NetworkInterface implements FrameReceiver {
 
   /**
    * Ask, wait for the answer, ask again. No try begins at or after the time `deadline`, in ticks,
-   * and the last one ends there. Returns whether it is done.
+   * and the last one ends there. Nothing is asked without a link, and a time without one counts only
+   * for the deadline: patience begins anew when it is back. Returns whether it is done.
+   *
+   * @throws HypxeError LinkDown, or what {@link turn} throws
    */
   retry(patience: Patience, deadline: number, ask: () => void, done: () => boolean): boolean {
     let timeoutMs = patience.firstTimeoutMs;
     for (let i = 0; i < patience.tries && this.clock.now() < deadline; i++) {
+      if (this.device.link === 'down') {
+        this.#awaitLink(deadline);
+        timeoutMs = patience.firstTimeoutMs;
+      }
       ask();
       const until = this.clock.now() + timeoutMs * TICKS_PER_MS;
       if (this.wait(Math.min(until, deadline), done)) return true;
       timeoutMs = Math.min(timeoutMs * 2, patience.longestTimeoutMs);
     }
     return false;
+  }
+
+  #awaitLink(deadline: number): void {
+    const until = Math.min(this.clock.now() + LINK_LOSS_MS * TICKS_PER_MS, deadline);
+    if (this.wait(until, () => this.device.link !== 'down')) return;
+    throw new HypxeError('LinkDown', `${this.name} lost its link for ${LINK_LOSS_MS / 1000} s`);
   }
 
   /** The protocol above got further: count frames anew. */
@@ -293,9 +323,9 @@ export class NetworkInterface implements FrameReceiver {
   // --- receiving ---
 
   /** A frame of the device. For the device only. */
-  receive(buffer: Uint8Array, offset: number, length: number): void {
+  receive(buffer: Uint8Array, offset: number, length: number, vlan = 0): void {
     this.#frames++;
-    const reason = this.#receive(buffer, offset, length);
+    const reason = this.#receive(buffer, offset, length, vlan);
     if (reason !== undefined) this.drop(reason);
   }
 
@@ -304,7 +334,12 @@ export class NetworkInterface implements FrameReceiver {
     this.drops[reason] = (this.drops[reason] ?? 0) + 1;
   }
 
-  #receive(buffer: Uint8Array, offset: number, length: number): DropReason | undefined {
+  #receive(
+    buffer: Uint8Array,
+    offset: number,
+    length: number,
+    vlan: number,
+  ): DropReason | undefined {
     if (length < ETHERNET_HEADER) return 'frameShort';
     const destination = offset + EthernetHeader.at.destination;
     if (
@@ -312,7 +347,18 @@ export class NetworkInterface implements FrameReceiver {
       !matches(buffer, destination, MAC_BROADCAST)
     )
       return 'frameForeign';
-    const type = get16(buffer, offset + EthernetHeader.at.type);
+
+    // We are untagged. A tag of VLAN 0 says a priority: look behind it
+    let type = get16(buffer, offset + EthernetHeader.at.type);
+    while (vlan === 0 && (type === EtherType.VLAN || type === EtherType.SERVICE_VLAN)) {
+      if (length < ETHERNET_HEADER + VlanTag.size) return 'frameShort';
+      const tag = offset + EthernetHeader.at.type;
+      vlan = get16(buffer, tag + VlanTag.at.control) & VLAN_MASK;
+      type = get16(buffer, tag + VlanTag.size);
+      offset += VlanTag.size;
+      length -= VlanTag.size;
+    }
+    if (vlan !== 0) return 'vlanForeign';
     offset += ETHERNET_HEADER;
     length -= ETHERNET_HEADER;
     if (type === EtherType.ARP) return this.#arp.receive(buffer, offset, length);
@@ -333,8 +379,14 @@ export class NetworkInterface implements FrameReceiver {
     if (address !== 0 && destination !== address && !this.#isBroadcast(destination))
       return 'ipForeign';
 
-    const header = headerLength(buffer, ip);
-    const total = get16(buffer, ip + Ipv4Header.at.totalLength);
+    let header = headerLength(buffer, ip);
+    let total = get16(buffer, ip + Ipv4Header.at.totalLength);
+    if ((get16(buffer, ip + Ipv4Header.at.fragment) & IPV4_FRAGMENT_MASK) !== 0) {
+      const whole = this.#fragments.take(buffer, ip, this.clock.now());
+      this.drops.ipIncomplete = this.#fragments.incomplete;
+      if (!(whole instanceof Uint8Array)) return whole;
+      [buffer, ip, header, total] = [whole, 0, Ipv4Header.size, whole.length];
+    }
     const protocol = buffer[ip + Ipv4Header.at.protocol];
     if (protocol === IpProtocol.UDP) return this.#receiveUdp(buffer, ip, header, total - header);
     if (protocol !== IpProtocol.ICMP) return 'ipProtocol';

@@ -15,7 +15,14 @@ export const EthernetHeader = struct('ethhdr', 14, {
   type: [12, 2],
 });
 
-export const EtherType = { IPV4: 0x0800, ARP: 0x0806 } as const;
+/** A VLAN tag is a type, too: of customers (802.1Q), or of providers (802.1ad). */
+export const EtherType = { IPV4: 0x0800, ARP: 0x0806, VLAN: 0x8100, SERVICE_VLAN: 0x88a8 } as const;
+
+/** A VLAN tag stands before the type: a type of its own, then priority and VLAN. */
+export const VlanTag = struct('vlan_hdr', 4, { type: [0, 2], control: [2, 2] });
+
+/** The VLAN in `control`. 0: the tag says a priority only (802.1Q, 9.6). */
+export const VLAN_MASK = 0xfff;
 
 /** An ARP packet for IPv4 over Ethernet. */
 export const ArpPacket = struct('arp', 28, {
@@ -56,6 +63,7 @@ export const IPV4_VERSION_LENGTH = 0x45;
 
 /** "More fragments" and the fragment offset: a whole datagram has none of these bits. */
 export const IPV4_FRAGMENT_MASK = 0x3fff;
+export const IPV4_MORE_FRAGMENTS = 0x2000;
 
 export const IpProtocol = { ICMP: 1, TCP: 6, UDP: 17 } as const;
 
@@ -212,19 +220,6 @@ export const TftpErrorCode = {
   NO_USER: 7,
   OPTIONS: 8,
 } as const;
-
-/** The meaning of each TFTP error code, from 0 (RFC 1350, appendix; RFC 2347). */
-export const TFTP_ERROR_TEXT = [
-  'undefined error',
-  'file not found',
-  'access violation',
-  'disk full or allocation exceeded',
-  'illegal TFTP operation',
-  'unknown transfer ID',
-  'file already exists',
-  'no such user',
-  'option negotiation refused',
-] as const;
 
 /** Block size without negotiation, and the range of the option (RFC 1350, 2348). */
 export const TFTP_BLOCK_DEFAULT = 512;

@@ -27,6 +27,8 @@ import type { FileSource } from './files.ts';
 import type { GuestWiring } from './guest-port.ts';
 import { GuestPort } from './guest-port.ts';
 import { Lane, STREAMS_PER_LANE } from './lane.ts';
+import type { PathOptions } from './path.ts';
+import { Path, planPath, PRIORITY_TAG, Trunk, VLAN_MAX } from './path.ts';
 import { choice, NetworkOptionError, whole } from './options.ts';
 import { ServerHost } from './server-host.ts';
 import type { NetworkStatistics } from './statistics.ts';
@@ -58,6 +60,14 @@ export interface NetworkOptions {
   /** Address of the server and gateway (192.168.77.1), and bits of the network's mask (24). */
   readonly address?: string;
   readonly prefix?: number;
+  /** A path to the servers that carries less than Ethernet. */
+  readonly path?: PathOptions;
+  /**
+   * The ports of the NICs are a trunk. 1 to 4094: a second network, of that VLAN, reaches them too,
+   * tagged; its DHCP server hears what a guest broadcasts, and answers first. 0: what the servers
+   * of this network send has a priority tag.
+   */
+  readonly vlan?: number;
   /** Whether the servers learn MAC addresses from requests, or always ask for them by ARP. */
   readonly arp?: 'learn' | 'ask';
   /** Gets a line for each thing that the servers do. */
@@ -76,6 +86,11 @@ const FURTHER = 32;
 /** Further DHCP servers, each with that many addresses. */
 const FURTHER_MAX = 4;
 const FURTHER_POOL = 8;
+const VLAN = 4;
+
+/** Address of the server of the second network, and bits of its mask. */
+const VLAN_ADDRESS = '10.100.0.1';
+const VLAN_PREFIX = 24;
 
 /** NICs of one network. */
 const LINKS_MAX = 64;
@@ -112,6 +127,10 @@ export class Network {
   readonly #proxy: ProxyDhcpPlan | undefined;
   readonly #further: readonly DhcpPlan[];
   readonly #dns: DnsNames | undefined;
+  /** The other address of the TFTP server, if it has the habit. */
+  readonly #second: number | undefined;
+  readonly #path: Required<PathOptions> | undefined;
+  readonly #vlan: number | undefined;
   readonly #ports = new Map<number, GuestPort>();
   #running: Running | undefined;
 
@@ -155,9 +174,12 @@ export class Network {
       this.#foreign = planForeignDhcp(dhcp, this.#dhcp, surroundings);
     }
     this.#tftp = planTftp(tftp);
+    if (this.#tftp.habits.has('second-address')) this.#second = this.subnet.broadcast - 4;
     if (this.#tftp.port === Port.DHCP_SERVER) {
       throw new NetworkOptionError('tftp.port', `${this.#tftp.port} is the port of DHCP`);
     }
+    if (options.path !== undefined) this.#path = planPath(options.path);
+    if (options.vlan !== undefined) this.#vlan = whole('vlan', options.vlan, 0, 0, VLAN_MAX);
   }
 
   /**
@@ -210,6 +232,7 @@ export class Network {
   #start({ clock, random }: LinkHost): Running {
     const context = new NetworkContext(clock, this.statistics, this.#options.log);
     const to = new Switch(context);
+    if (this.#vlan !== undefined && this.#vlan > 0) this.#startVlan(context, to, this.#vlan);
     const isRemote = !isHostOf(this.subnet, this.tftpAddress);
     const main = this.#server(context, to, MAIN, this.address, isRemote);
     const hasPartner = this.#options.dhcp?.failover === true;
@@ -254,6 +277,18 @@ export class Network {
     });
   }
 
+  /** The DHCP server of another network, on the same wire. */
+  #startVlan(context: NetworkContext, to: Switch, vlan: number): void {
+    const address = parseIp('vlan', VLAN_ADDRESS);
+    const subnet = subnetOf(address, VLAN_PREFIX);
+    const { bootFile } = this.#options;
+    const around = { subnet, router: address, nextServer: address, bootFile, taken: [address] };
+    const mac = Uint8Array.from([...SERVER_MAC, VLAN]);
+    const identity = { mac, address, subnet, learn: true };
+    const host = new ServerHost(context, new Trunk(to, vlan), identity);
+    new DhcpServer(context, host, planDhcp({}, around));
+  }
+
   #server(
     context: NetworkContext,
     to: Switch,
@@ -261,11 +296,14 @@ export class Network {
     address: number,
     isGateway = false,
   ): ServerHost {
-    return new ServerHost(context, to, {
+    const trunk = this.#vlan === 0 ? new Trunk(to, PRIORITY_TAG) : to;
+    const entry = this.#path === undefined ? trunk : new Path(context, trunk, this.#path);
+    return new ServerHost(context, entry, {
       mac: Uint8Array.from([...SERVER_MAC, number]),
       address,
       subnet: this.subnet,
       remoteAddress: isGateway ? this.tftpAddress : undefined,
+      secondAddress: isGateway || address === this.tftpAddress ? this.#second : undefined,
       learn: this.#learn,
     });
   }

@@ -20,6 +20,8 @@ export type DropReason =
   | 'bad-ip-header'
   | 'bad-checksum'
   | 'fragment'
+  /** Longer than the path to the guest carries, which makes no fragments. */
+  | 'path-mtu'
   | 'no-port'
   /** A server cannot send: no answer to ARP, too many wait for one, or nowhere to send it. */
   | 'no-neighbour'

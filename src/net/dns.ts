@@ -14,7 +14,7 @@ import type { NetworkInterface } from './network-interface.ts';
 import { DNS_CLASS_IN, DnsFlag, DnsHeader, DnsRecord, DnsType, Port } from './protocol.ts';
 
 /** Patience with each server. */
-export const DNS_PATIENCE = { firstTimeoutMs: 1000, longestTimeoutMs: 4000, tries: 3 } as const;
+export const DNS_PATIENCE = { firstTimeoutMs: 250, longestTimeoutMs: 4000, tries: 5 } as const;
 
 /** Servers that are asked, one after the other. */
 export const DNS_SERVERS_MAX = 3;

@@ -17,7 +17,7 @@ export const LEASE_INFINITE = 0xffffffff;
 export interface Lease {
   readonly address: Ipv4Address;
   readonly netmask: Ipv4Address;
-  /** First router that can be one, or 0. */
+  /** The router to everywhere else, or 0. */
   readonly router: Ipv4Address;
   /** Static routes, which stand for the router (RFC 3442), the most specific first; often none. */
   readonly routes: readonly Route[];
@@ -48,21 +48,27 @@ export function leaseOf(message: DhcpMessage, deviceMtu: number): Lease | string
   if (!isStation(address))
     return `${ipv4Text(address)}/${ipv4Text(netmask)} is the address of a subnet`;
 
-  // Where to send what leaves the subnet: the first router that can be one, of this subnet if one is
-  const routers = optionAddresses(message, DhcpOption.ROUTER).filter((router) => router !== 0);
-  const able = routers.filter((router) => router !== address && isStation(router));
-  const router = able.find(inSubnet) ?? able[0];
-  if (router === undefined && routers.length > 0)
-    return `${ipv4Text(routers[0]!)} cannot be a router`;
-  const routes = staticRoutes(option(message, DhcpOption.STATIC_ROUTES));
-  if (routes.length > 0) routes.push({ network: address, netmask, router: 0 });
-  routes.sort((a, b) => (b.netmask >>> 0) - (a.netmask >>> 0));
+  // Where to send what leaves the subnet: static routes, or else the first router that can be one,
+  // of this subnet if one is
+  const canRoute = (router: Ipv4Address): boolean => router !== address && isStation(router);
+  const routes = staticRoutes(option(message, DhcpOption.STATIC_ROUTES)).filter(
+    ({ router }) => router === 0 || canRoute(router),
+  );
+  const all = optionAddresses(message, DhcpOption.ROUTER).filter((router) => router !== 0);
+  const able = all.filter(canRoute);
+  let router = able.find(inSubnet) ?? able[0] ?? 0;
+  if (routes.length > 0) {
+    routes.push({ network: address, netmask, router: 0 });
+    routes.sort((a, b) => (b.netmask >>> 0) - (a.netmask >>> 0));
+    router = routes.find((route) => route.netmask === 0)?.router ?? 0;
+  } else if (able.length < all.length && router === 0)
+    return `${ipv4Text(all[0]!)} cannot be a router`;
 
   // How much to send at once
   const asked = get16(option(message, DhcpOption.MTU), 0) || deviceMtu;
   const mtu = Math.min(Math.max(asked, MTU_MIN), deviceMtu);
   const { server } = message;
-  return { address, netmask, router: router ?? 0, routes, server, mtu, message, boot: message };
+  return { address, netmask, router, routes, server, mtu, message, boot: message };
 }
 
 /** Classless static routes (RFC 3442), up to the first that cannot be one. */

@@ -32,8 +32,9 @@ import { TICKS_PER_MS } from '../time.ts';
 
 /**
  * Patience with the servers: the first try, doubled for each further one up to the longest; and
- * with all of it. Pauses between two beginnings are as long as these tries. A better offer is waited
- * for while there is only one that does not say what to boot: longer than the 12 s of PXE 2.1.
+ * with all of it. Pauses between two beginnings are as long as these tries, and as long is another
+ * server waited for while there is only one that has failed. A better offer is waited for while there
+ * is only one that does not say what to boot: longer than the 12 s of PXE 2.1.
  */
 export const DHCP_PATIENCE = {
   firstTimeoutMs: 1000,
@@ -42,10 +43,7 @@ export const DHCP_PATIENCE = {
   offerWaitMs: 15_000,
 } as const;
 
-/**
- * The same while the only offer is of a server that has failed before, or a ProxyDHCP server has
- * not yet said what to boot (iPXE DHCP_DISC_PROXY_TIMEOUT_SEC).
- */
+/** The same while a ProxyDHCP server is there, but does not say it (iPXE waits 2 s for one). */
 export const DHCP_PROXY_WAIT_MS = 2000;
 
 /** How long the right server is waited for, once another one has acknowledged. */
@@ -100,13 +98,17 @@ class DhcpClient implements UdpHandler {
   readonly #deadline: number;
   /** Servers that have refused a request or did not answer it: others come first. */
   readonly #failed = new Set<Ipv4Address>();
+  /** How long to wait before beginning anew, and then for others. */
+  #pauseMs: number;
   #xid = 0;
   #secs = 0;
   /** The state: what takes a message, and when it ends, in ticks. */
   #take!: Taker;
   #until = 0;
-  /** The best offer, and the best of a ProxyDHCP server. */
+  /** The first offer of each kind (1: of a server that has not failed, 2: that boots), the best. */
+  #offers: Lease[] = [];
   #offer: Lease | undefined;
+  /** The best offer of a ProxyDHCP server. */
   #proxy: DhcpMessage | undefined;
   /** What was granted. */
   #lease: Lease | undefined;
@@ -118,16 +120,17 @@ class DhcpClient implements UdpHandler {
   constructor(net: NetworkInterface, options: DhcpOptions) {
     this.#net = net;
     this.#options = { ...DHCP_PATIENCE, preferBootFile: true, ...options };
+    this.#pauseMs = this.#options.firstTimeoutMs;
     this.#begin = net.clock.now();
     this.#deadline = this.#begin + this.#options.totalMs * TICKS_PER_MS;
   }
 
   run(random: () => number): Lease {
     const net = this.#net;
-    const { firstTimeoutMs, longestTimeoutMs } = this.#options;
-    for (let pauseMs = firstTimeoutMs; ; pauseMs = Math.min(2 * pauseMs, longestTimeoutMs)) {
+    for (;;) {
       // Find an offer. A BOOTP server has granted with it (RFC 1534)
       this.#xid = random() | 0;
+      this.#offers = [];
       this.#offer = this.#proxy = this.#lease = undefined;
       this.#exchange(this.#takeOffer, DhcpType.DISCOVER);
       const offer = this.#offer as Lease | undefined;
@@ -140,7 +143,8 @@ class DhcpClient implements UdpHandler {
       const { name, message } = this.#failure;
       net.log.warning('DHCP', net.name, `${name}: ${message}, starting again`);
       this.#failed.add(offer.server);
-      const until = net.clock.now() + pauseMs * TICKS_PER_MS;
+      const until = net.clock.now() + this.#pauseMs * TICKS_PER_MS;
+      this.#pauseMs = Math.min(2 * this.#pauseMs, this.#options.longestTimeoutMs);
       if (until >= this.#deadline) break;
       net.wait(until, () => false);
     }
@@ -243,22 +247,26 @@ class DhcpClient implements UdpHandler {
     if (pxe && !(this.#proxy && boots(this.#proxy))) this.#proxy = message;
     const lease = yiaddr === 0 ? undefined : this.#leaseOf(message);
     if (!lease && (yiaddr !== 0 || !pxe)) return 'dhcpLease';
-    if (lease && !(this.#offer && this.#rank(this.#offer) >= this.#rank(lease)))
-      this.#offer = lease;
+    if (lease) {
+      const kind = (boots(message) ? 2 : 0) + (this.#failed.has(lease.server) ? 0 : 1);
+      this.#offers[kind] ??= lease;
+    }
 
-    // Look for better ones as long as it may be worth it
-    if (!this.#offer) return undefined;
+    // The best: one that boots, if nobody else says what to boot; one that has not failed
     const { offerWaitMs, preferBootFile } = this.#options;
     const proxy = this.#proxy;
-    const enough = !preferBootFile || boots(this.#offer.message) || (proxy && boots(proxy));
-    const again = this.#failed.has(this.#offer.server);
-    this.#endIn(enough && !again ? 0 : enough || proxy ? DHCP_PROXY_WAIT_MS : offerWaitMs);
+    const told = !preferBootFile || (proxy !== undefined && boots(proxy));
+    const [poor, plain, again, good] = this.#offers;
+    const offer = good ?? (told ? (plain ?? again) : (again ?? plain)) ?? poor;
+    this.#offer = offer;
+
+    // Look for better ones as long as it may be worth it
+    if (!offer) return undefined;
+    const failed = this.#failed.has(offer.server) ? this.#pauseMs : 0;
+    const enough = told || boots(offer.message);
+    this.#endIn(enough ? failed : proxy ? DHCP_PROXY_WAIT_MS : offerWaitMs);
     return undefined;
   };
-
-  #rank({ message, server }: Lease): number {
-    return (boots(message) ? 2 : 0) - (this.#failed.has(server) ? 1 : 0);
-  }
 
   #request({ address, server }: Lease): void {
     this.#failure = new HypxeError('DhcpServerSilent', `${ipv4Text(server)} does not acknowledge`);

@@ -35,6 +35,18 @@ export type DropReason =
   | 'udpMalformed'
   /** UDP port that nobody listens on. */
   | 'udpPort'
+  /** DHCP message shorter than its header, or that of a client. */
+  | 'dhcpMalformed'
+  /** DHCP message for another client or of another transaction. */
+  | 'dhcpForeign'
+  /** DHCP message of a type, server or address that is not waited for, or not any more. */
+  | 'dhcpUnexpected'
+  /** DHCP message whose addresses are none to use, or that has none and nothing else to say. */
+  | 'dhcpLease'
+  /** Options of a DHCP message that were cut off; the others were used. */
+  | 'dhcpOption'
+  /** DNS message that answers another question, or from another server. */
+  | 'dnsForeign'
   /** TFTP packet too short, or with an opcode that servers do not send. */
   | 'tftpMalformed'
   /** TFTP packet of another address or port than the transfer's, or after its end. */

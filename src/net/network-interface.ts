@@ -80,6 +80,14 @@ export interface NetworkInterfaceOptions {
   readonly floodFrames?: number;
 }
 
+/** Where a network is reached (RFC 3442). */
+export interface Route {
+  readonly network: Ipv4Address;
+  readonly netmask: Ipv4Address;
+  /** 0: its hosts are neighbours. */
+  readonly router: Ipv4Address;
+}
+
 /** How often something is asked, and how long for: the first time is doubled up to the longest. */
 export interface Patience {
   readonly firstTimeoutMs: number;
@@ -108,6 +116,8 @@ export class NetworkInterface implements FrameReceiver {
   address: Ipv4Address = 0;
   netmask: Ipv4Address = 0;
   gateway: Ipv4Address = 0;
+  /** Where to send what: the most specific first, before what netmask and gateway say. */
+  routes: readonly Route[] = [];
 
   readonly #arp = new Arp(this);
   readonly #fragments = new Reassembler();
@@ -262,6 +272,11 @@ export class NetworkInterface implements FrameReceiver {
 
   /** The neighbour through which an address is reached, or 0 if there is none. */
   #nextHop(destination: Ipv4Address): Ipv4Address {
+    // Each frame that is sent comes here: nothing is allocated
+    for (let i = 0; i < this.routes.length; i++) {
+      const { network, netmask, router } = this.routes[i]!;
+      if (((destination ^ network) & netmask) === 0) return router || destination;
+    }
     const local = ((destination ^ this.address) & this.netmask) === 0;
     return local ? destination : this.gateway;
   }

@@ -42,6 +42,15 @@ Network
   --vlan N            the ports are a trunk: another network, VLAN N, with a DHCP server of its own,
                       reaches the NICs, too. 0: this network's frames have a priority tag
   --tftp-habit LIST   the TFTP server does what servers in the field do (see below)
+  --proxy-dhcp WHERE  a ProxyDHCP server tells the boot file: in its offer, on port 4011, or by a
+                      boot server, found by the offer's menu or by broadcast
+  --dhcp-servers N    N DHCP servers (1 to 5), of which one knows the boot file
+  --dhcp-relay        the DHCP server is behind a relay
+  --dhcp-failover     a failover pair: one server offers, its partner acknowledges
+  --dhcp-nak S        requests are refused for S seconds (0 to 60)
+  --classless-routes  the router is told by option 121, and a wrong one by option 3
+  --bootp             BOOTP instead of DHCP
+  --dns NAME          the TFTP server is told by this name, and a DNS server knows it
 
 Real network, instead of the one that is made here
   --link passt        start passt: the guest sees this machine's loopback as its gateway

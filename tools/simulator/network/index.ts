@@ -5,6 +5,9 @@
 export { ipText, macText } from './address.ts';
 export type { NetworkLog } from './context.ts';
 export type { DhcpMode, DhcpServerOptions, DhcpStyle } from './servers/dhcp-options.ts';
+export type { DnsNames } from './servers/dns-server.ts';
+export { planDns } from './servers/dns-server.ts';
+export type { ProxyDhcpOptions, ProxyDhcpTells } from './servers/proxy-dhcp-server.ts';
 export type { DirectionFaults, NetworkFaults } from './faults.ts';
 export { HOLD_TICKS } from './faults.ts';
 export type { FileSource } from './files.ts';

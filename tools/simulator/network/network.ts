@@ -10,11 +10,15 @@ import { Port } from '../../../src/net/protocol.ts';
 import type { VirtualClock } from '../base/clock.ts';
 import type { Link, LinkHost } from './link.ts';
 import type { Subnet } from './address.ts';
-import { isHostOf, parseIp, subnetOf } from './address.ts';
+import { ipText, isHostOf, parseIp, subnetOf } from './address.ts';
 import type { NetworkLog } from './context.ts';
 import { NetworkContext } from './context.ts';
 import { DelayLine } from './delay-line.ts';
-import type { DhcpPlan, DhcpServerOptions } from './servers/dhcp-options.ts';
+import type { DhcpPlan, DhcpServerOptions, DhcpSurroundings } from './servers/dhcp-options.ts';
+import type { DnsNames } from './servers/dns-server.ts';
+import { DnsServer, planDns } from './servers/dns-server.ts';
+import type { ProxyDhcpOptions, ProxyDhcpPlan } from './servers/proxy-dhcp-server.ts';
+import { planProxyDhcp, ProxyDhcpServer } from './servers/proxy-dhcp-server.ts';
 import { planDhcp, planForeignDhcp } from './servers/dhcp-options.ts';
 import { DhcpServer } from './servers/dhcp-server.ts';
 import type { NetworkFaults } from './faults.ts';
@@ -43,6 +47,12 @@ export interface NetworkOptions {
   readonly faults?: NetworkFaults;
   readonly dhcp?: DhcpServerOptions;
   readonly tftp?: TftpServerOptions;
+  /** Further DHCP servers: each has addresses of its own, and none knows of a boot file. */
+  readonly dhcpServers?: readonly DhcpServerOptions[];
+  /** A ProxyDHCP server: it tells the boot file, and the DHCP server does not. */
+  readonly proxyDhcp?: ProxyDhcpOptions;
+  /** Names that a DNS server knows, at the address of the DHCP server; without them there is none. */
+  readonly dns?: DnsNames;
   /**
    * Time of a frame from a NIC to the switch, and back, in ticks of 100 ns (default 100: 10 us).
    */
@@ -69,6 +79,13 @@ const SERVER_MAC = [0x02, 0x68, 0x79, 0x70, 0x78];
 const MAIN = 1;
 const FOREIGN = 2;
 const TFTP = 3;
+const PROXY = 16;
+const PARTNER = 17;
+const FURTHER = 32;
+
+/** Further DHCP servers, each with that many addresses. */
+const FURTHER_MAX = 4;
+const FURTHER_POOL = 8;
 const VLAN = 4;
 
 /** Address of the server of the second network, and bits of its mask. */
@@ -107,6 +124,9 @@ export class Network {
   readonly #dhcp: DhcpPlan;
   readonly #foreign: DhcpPlan | undefined;
   readonly #tftp: TftpPlan;
+  readonly #proxy: ProxyDhcpPlan | undefined;
+  readonly #further: readonly DhcpPlan[];
+  readonly #dns: DnsNames | undefined;
   /** The other address of the TFTP server, if it has the habit. */
   readonly #second: number | undefined;
   readonly #path: Required<PathOptions> | undefined;
@@ -141,10 +161,15 @@ export class Network {
       subnet: this.subnet,
       router: this.address,
       nextServer: this.tftpAddress,
-      bootFile: options.bootFile,
+      bootFile: options.proxyDhcp === undefined ? options.bootFile : '',
       taken: [this.address, this.tftpAddress, this.foreignAddress ?? this.address],
     };
     this.#dhcp = planDhcp(dhcp, surroundings);
+    this.#further = this.#planFurther(surroundings);
+    if (options.proxyDhcp !== undefined) {
+      this.#proxy = planProxyDhcp(options.proxyDhcp, options.bootFile, this.tftpAddress);
+    }
+    this.#dns = options.dns && planDns(options.dns);
     if (dhcp.foreignServer !== undefined) {
       this.#foreign = planForeignDhcp(dhcp, this.#dhcp, surroundings);
     }
@@ -210,7 +235,10 @@ export class Network {
     if (this.#vlan !== undefined && this.#vlan > 0) this.#startVlan(context, to, this.#vlan);
     const isRemote = !isHostOf(this.subnet, this.tftpAddress);
     const main = this.#server(context, to, MAIN, this.address, isRemote);
-    new DhcpServer(context, main, this.#dhcp);
+    const hasPartner = this.#options.dhcp?.failover === true;
+    const partner = hasPartner ? this.#server(context, to, PARTNER, this.#spare(0)) : main;
+    new DhcpServer(context, main, this.#dhcp, partner);
+    if (this.#dns !== undefined) new DnsServer(context, main, this.#dns);
     const isSeparate = !isRemote && this.tftpAddress !== this.address;
     const tftp = isSeparate ? this.#server(context, to, TFTP, this.tftpAddress) : main;
     new TftpServer(context, tftp, this.#tftp, this.#options.files);
@@ -218,8 +246,35 @@ export class Network {
       const foreign = this.#server(context, to, FOREIGN, this.foreignAddress!);
       new DhcpServer(context, foreign, this.#foreign);
     }
+    if (this.#proxy !== undefined) {
+      const host = this.#server(context, to, PROXY, this.#spare(1));
+      new ProxyDhcpServer(context, host, this.#proxy);
+    }
+    for (const [i, plan] of this.#further.entries()) {
+      const host = this.#server(context, to, FURTHER + i, this.#spare(2 + i));
+      new DhcpServer(context, host, plan);
+    }
     const line = new DelayLine(clock);
     return { context, clock, switch: to, line, seed: random.u32() };
+  }
+
+  /** Addresses of servers that nobody chooses: from the end of the network on. */
+  #spare(number: number): number {
+    return this.subnet.broadcast - 8 - number;
+  }
+
+  /** Further DHCP servers have their pools behind the first one's. @throws NetworkOptionError */
+  #planFurther(surroundings: DhcpSurroundings): DhcpPlan[] {
+    const { dhcpServers = [] } = this.#options;
+    if (dhcpServers.length > FURTHER_MAX) {
+      throw new NetworkOptionError('dhcpServers', `there can be ${FURTHER_MAX} more`);
+    }
+    const { poolStart, poolSize } = this.#dhcp;
+    return dhcpServers.map((options, i) => {
+      const first = poolStart + poolSize + FURTHER_POOL * (i + 1);
+      const pool = { poolStart: ipText(first), poolSize: FURTHER_POOL };
+      return planDhcp({ ...pool, ...options }, { ...surroundings, bootFile: '' });
+    });
   }
 
   /** The DHCP server of another network, on the same wire. */

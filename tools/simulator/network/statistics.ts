@@ -27,6 +27,7 @@ export type DropReason =
   | 'no-neighbour'
   | 'no-route'
   | 'bad-dhcp'
+  | 'bad-dns'
   | 'bad-tftp';
 
 /** What faults did in one direction, all links together. */

@@ -18,20 +18,17 @@ import {
 } from '../net/device.ts';
 import { copyBytes } from '../memory/guest-memory.ts';
 import { hex, wordBytes } from '../wire.ts';
+import { isInside, vlanOf } from './packet-info.ts';
 import {
   MediaState,
   Oid,
   PacketFilter,
   RNDIS_BODY,
-  RNDIS_INFO_VLAN,
-  RNDIS_VLAN_MASK,
-  RNDIS_VLAN_SHIFT,
   RndisHeader,
   RndisIndicateStatus,
   RndisInitialiseComplete,
   RndisKeepalive,
   RndisPacket,
-  RndisPacketInfo,
   RndisQueryComplete,
   RndisRequest,
   RndisSetComplete,
@@ -331,35 +328,13 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     const dataLength = view.getUint32(offset + RndisPacket.at.dataLength, true);
     if (!isInside(dataOffset, dataLength, length)) return 'BadRndisMessage';
     if (dataLength < ETHERNET_HEADER) return 'FrameTooShort';
-    const vlan = this.#vlanOf(view, offset, length);
+    const vlan = vlanOf(view, offset, length);
     if (vlan < 0) return 'BadRndisMessage';
 
     // Hand frame over
     this.statistics.rxGood++;
     this.receiver?.receive(bytes, offset + RNDIS_BODY + dataOffset, dataLength, vlan);
     return undefined;
-  }
-
-  /** The VLAN that the per-packet information names, 0 for none, -1 if it is malformed. */
-  #vlanOf(view: DataView, offset: number, length: number): number {
-    const infoOffset = view.getUint32(offset + RndisPacket.at.ppiOffset, true);
-    let left = view.getUint32(offset + RndisPacket.at.ppiLength, true);
-    if (left > 0 && !isInside(infoOffset, left, length)) return -1;
-    let vlan = 0;
-    for (let at = offset + RNDIS_BODY + infoOffset; left > 0;) {
-      // Each says how long it is, and where its data begin
-      if (left < RndisPacketInfo.size) return -1;
-      const size = view.getUint32(at + RndisPacketInfo.at.size, true);
-      const data = view.getUint32(at + RndisPacketInfo.at.dataOffset, true);
-      if (size < RndisPacketInfo.size || size > left || data > size) return -1;
-      if (view.getUint32(at + RndisPacketInfo.at.type, true) === RNDIS_INFO_VLAN) {
-        if (size - data < 4) return -1;
-        vlan |= (view.getUint32(at + data, true) >>> RNDIS_VLAN_SHIFT) & RNDIS_VLAN_MASK;
-      }
-      at += size;
-      left -= size;
-    }
-    return vlan;
   }
 
   #receivedStatus(status: number): Failure {
@@ -417,9 +392,3 @@ const LENGTH_MIN: Readonly<Record<number, number>> = {
   [RndisType.QUERY_CMPLT]: RndisQueryComplete.size,
   [RndisType.SET_CMPLT]: RndisSetComplete.size,
 };
-
-/** Whether a part of a message lies within it. Offsets count from the body. */
-function isInside(offset: number, partLength: number, length: number): boolean {
-  const body = length - RNDIS_BODY;
-  return offset <= body && partLength <= body - offset;
-}

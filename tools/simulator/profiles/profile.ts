@@ -191,8 +191,8 @@ export interface HostKnobs {
    */
   readonly offloads: 'none' | 'checksum' | 'rsc';
   /**
-   * A VLAN tag of a received frame: beside it for guests that ask (Windows), or for all (reported of
-   * trunk ports: openvmm#3552, DPDK's guide to netvsc), or in it.
+   * A VLAN tag of a received frame: beside it for guests that ask (Windows), or for all (so
+   * reported of trunk ports: openvmm#3552, DPDK's guide to netvsc), or in it.
    */
   readonly vlanTag: 'info' | 'always' | 'frame';
   /** Tell the hash of received frames while receive scaling is on (FreeBSD, DPDK read it). */

@@ -46,10 +46,13 @@ export {
   NetworkOptionError,
   memoryFiles,
   syntheticImage,
+  TFTP_HABITS,
   type DhcpServerOptions,
   type FileSource,
   type NetworkFaults,
   type NetworkOptions,
+  type PathOptions,
+  type TftpHabit,
   type TftpServerOptions,
 } from './network/index.ts';
 export { Partition, type PartitionOptions } from './hypervisor/partition.ts';

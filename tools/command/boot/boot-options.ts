@@ -21,6 +21,7 @@ import { readHost, turnKnobs, type GivenKnobs } from '../host-options.ts';
 import { knownLinux } from '../os-options.ts';
 import { readLink, type LinkOptions } from './link-options.ts';
 import { readNicTimes, readOwner } from './owner-options.ts';
+import { NETWORK_OPTIONS, readNetwork, type NetworkHabits } from './network-options.ts';
 import {
   firstImage,
   guestPath,
@@ -77,6 +78,8 @@ export interface BootRequest extends LinkOptions {
     readonly corruption: number;
     readonly delayTicks: number;
   };
+  /** What else the network is like. */
+  readonly network: NetworkHabits;
   /** Firmware bundle, an absolute path. */
   readonly firmware: string;
   readonly ownFirmware: boolean;
@@ -118,6 +121,7 @@ const OPTIONS = {
   reorder: { type: 'string' },
   corrupt: { type: 'string' },
   delay: { type: 'string' },
+  ...NETWORK_OPTIONS,
   link: { type: 'string' },
   'boot-file': { type: 'string' },
   'next-server': { type: 'string' },
@@ -203,6 +207,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
       corruption: probability('--corrupt', values.corrupt ?? '0'),
       delayTicks: wholeNumber('--delay', values.delay ?? '0', 0, 10_000) * 10_000,
     },
+    network: readNetwork(values),
     firmware,
     ownFirmware: values.firmware === undefined,
     preset: knownPreset(values.preset ?? 'default'),

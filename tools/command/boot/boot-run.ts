@@ -146,7 +146,7 @@ function createMachine(
   { files, link, heartbeat, pushes }: Surroundings,
 ): SimulatedMachine {
   const { served, faults, nics, memoryMiB, profile, seed } = request;
-  const network = new Network({ files, bootFile: served.name, faults });
+  const network = new Network({ files, bootFile: served.name, faults, ...request.network });
   let memory: ArrayBuffer;
   try {
     memory = new ArrayBuffer(memoryMiB * 2 ** 20);

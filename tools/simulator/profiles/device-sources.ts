@@ -129,7 +129,8 @@ export const DEVICE_SOURCES = {
     'L10 RSC is there from NVSP 6.1 on',
   ),
   vlanTag: shown(
-    'info: FreeBSD `hn_rxfilter`, Linux; frame: OpenVMM netvsp',
+    'info: FreeBSD `hn_rxfilter`, Linux; always explored: openvmm#3552, DPDK guide to netvsc; ' +
+      'frame: OpenVMM netvsp',
     'netvsp/offloads',
     'P-B2 FreeBSD: a tag moves beside the frame',
   ),

@@ -331,8 +331,8 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
     only: ['none', 'checksum', 'large-send', 'rsc'],
   },
   vlanTag: {
-    text: 'the VLAN tag of a received frame: beside it for guests that ask, or in it',
-    only: ['info', 'frame'],
+    text: 'the VLAN tag of a received frame: beside it for guests that ask, or always, or in it',
+    only: ['info', 'always', 'frame'],
   },
   hashInfo: { text: 'tell the hash of received frames with receive scaling', only: YES_NO },
   shutdownFlags: {

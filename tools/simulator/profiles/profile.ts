@@ -274,8 +274,11 @@ export interface HostKnobs {
    * 6.1 on; Linux).
    */
   readonly offloads: 'none' | 'checksum' | 'large-send' | 'rsc';
-  /** A VLAN tag of a received frame: beside it for guests that ask (Windows), or in it. */
-  readonly vlanTag: 'info' | 'frame';
+  /**
+   * A VLAN tag of a received frame: beside it for guests that ask (Windows), or for all (so
+   * reported of trunk ports: openvmm#3552, DPDK's guide to netvsc), or in it.
+   */
+  readonly vlanTag: 'info' | 'always' | 'frame';
   /** Tell the hash of received frames while receive scaling is on (FreeBSD, DPDK read it). */
   readonly hashInfo: boolean;
 

@@ -42,7 +42,7 @@ export const KEXEC_SCENARIOS: readonly Scenario[] = [
   }),
   kexecScenario({
     name: 'kexec-sub-channels-open',
-    text: 'eight channels and the send buffer of a NIC stay open: the host has them in the next kernel',
+    text: 'eight channels and the send buffer of a NIC stay with the host in the next kernel',
     references: ['Linux rndis_set_subchannel, netvsc_init_buf', 'Linux 2db84eff127e'],
     processors: 8,
     bug: 'no-unload',

@@ -55,6 +55,11 @@ export interface MachineCommon {
    */
   readonly pageSize?: number;
   /**
+   * UUID of the machine, as its SMBIOS tables have it: 16 bytes, the first three fields
+   * little-endian. Told to DHCP servers (RFC 4578, 2.3), if the machine has one.
+   */
+  readonly uuid?: Uint8Array | undefined;
+  /**
    * One turn of a polling loop. Nothing else gives time to the rest of the machine: no message, no
    * ring packet and no frame arrives unless the guest pauses, writes a register or calls the host.
    */
@@ -68,7 +73,10 @@ export interface X64Machine extends MachineCommon {
   cpuid(leaf: number, subleaf: number): CpuidRegisters;
   /** RDMSR. Faults (ends the guest) for a register that the partition does not have. */
   rdmsr(msr: number): bigint;
-  /** WRMSR. Faults (ends the guest) for reserved bits, read-only or missing registers. */
+  /**
+   * WRMSR. Faults (ends the guest) for reserved bits, read-only or missing registers. A machine
+   * that survives the fault (Linux `wrmsr_safe`) throws an error with an own property `status`.
+   */
   wrmsr(msr: number, value: bigint): void;
   /**
    * CALL into the hypercall page at guest physical address `page` (identity mapped) with

@@ -17,7 +17,8 @@ import { KernelPanic, type PanicPoint } from '../os/os-panic.ts';
 import type { LinuxName } from '../os/os-versions.ts';
 import type { AuditCheck, Finding } from '../simulator/audit/audit-findings.ts';
 import { describeGrant } from '../simulator/audit/audit-pages.ts';
-import { auditHandoff, uncompleted, type AuditOptions } from '../simulator/audit/audit.ts';
+import { auditBaseline, NO_BASELINE } from '../simulator/audit/audit-baseline.ts';
+import { auditHandoff, type AuditOptions } from '../simulator/audit/audit.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import type { Grant } from '../simulator/ledger/grants.ts';
 import { MemoryPattern, auditPattern, writeLate } from '../simulator/audit/late-writes.ts';
@@ -103,8 +104,8 @@ class OsChain {
   readonly #options: ChainOptions;
   readonly #machine: SimulatedMachine;
   #findings: Finding[] = [];
-  /** Packets that were never completed before this kernel came. */
-  #uncompleted: number[] = [];
+  /** What was there before this kernel came. */
+  #since = NO_BASELINE;
 
   constructor(options: ChainOptions) {
     this.#options = options;
@@ -133,7 +134,7 @@ class OsChain {
   #runKernel(name: string, plan: KernelPlan, taken: Inheritance) {
     const { guest } = this.#options;
     const before = channelNumbers(this.#machine);
-    this.#uncompleted = uncompleted(this.#machine);
+    this.#since = auditBaseline(this.#machine);
     const synic = new SynicPages(this.#machine);
     const pattern = this.#fill(taken);
     const written = writeLate(this.#machine);
@@ -236,8 +237,7 @@ class OsChain {
     options: AuditOptions & { readonly kind: 'kexec' | 'crash' },
     vp: number,
   ): { readonly next: Inheritance } {
-    const uncompletedBefore = this.#uncompleted;
-    const audit = auditHandoff(this.#machine, memoryMap, { ...options, uncompletedBefore });
+    const audit = auditHandoff(this.#machine, memoryMap, { ...options, since: this.#since });
     const own = processors.map(({ index }) => index);
     this.#findings.push(
       ...audit.map((finding) => {
@@ -254,7 +254,8 @@ class OsChain {
     const { memoryMap } = this.#machine.bootSeam;
     this.#machine.reset();
     // The host itself must have let go; what the guest owed it is nobody's concern any more
-    const left = auditHandoff(this.#machine, memoryMap);
+    const since = auditBaseline(this.#machine);
+    const left = auditHandoff(this.#machine, memoryMap, { since });
     this.#findings.push(...left.filter(({ severity }) => severity === 'error'));
     return { next: { memoryMap, inUse: [], vp: 0, by: 'reset' } };
   }

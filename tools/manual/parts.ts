@@ -18,6 +18,7 @@ import { LINUX_CHANGES } from '../os/os-versions.ts';
 import { DIFFERENCES } from '../replay/differences/index.ts';
 import { SCENARIOS } from '../scenarios/index.ts';
 import { AUDIT_CHECKS } from '../simulator/audit/audit-findings.ts';
+import { KNOB_SOURCES } from '../simulator/profiles/knob-sources.ts';
 import { KNOBS, knobChoices } from '../simulator/profiles/knob-values.ts';
 import type { HostKnobs } from '../simulator/profiles/profile.ts';
 import { DEFAULT_PROFILE, PROFILES, profileNamed } from '../simulator/profiles/profiles.ts';
@@ -39,6 +40,7 @@ export const PARTS: Readonly<Record<string, () => string>> = {
   'hosts-help': () => printed((terminal) => hostsCommand(HELP, terminal)),
   hosts,
   knobs,
+  facts,
   audit,
   scenarios,
   differences,
@@ -102,6 +104,16 @@ function knobs(): string {
     otherwise(name, standard[name]),
   ]);
   return table(['knob', 'what it decides', 'values', 'default', 'other hosts'], rows);
+}
+
+/** Fact of a host, where it is known from, its knob, its test. */
+function facts(): string {
+  const rows = (Object.keys(KNOBS) as (keyof HostKnobs)[]).map((name) => {
+    const { from, file, title } = KNOB_SOURCES[name];
+    const path = `../../firmware-tests/tools/simulator/${file}.test.ts`;
+    return [KNOBS[name].text, from, `\`${name}\``, `[${file}](${path}): ${title.trim()}`];
+  });
+  return table(['fact', 'known from', 'knob', 'test'], rows);
 }
 
 /** The hosts that have another value than the default: `never (server2008, server2012)`. */

@@ -5,6 +5,7 @@
 import { OsBus } from '../../src/os/bus.ts';
 import { VmbusBus, type BusOptions } from '../../src/vmbus/bus.ts';
 import type { Offer } from '../../src/vmbus/offer.ts';
+import { subchannelsOf } from '../../src/os/subchannels.ts';
 import { OsDevice } from './os-device.ts';
 import type { OsHyperV } from './os-hyperv.ts';
 import type { TargetCpus } from './os-target-cpu.ts';
@@ -35,7 +36,7 @@ export class OsVmbus extends VmbusBus {
   channelById(id: number): OsDevice | undefined {
     for (const device of this.devices) {
       if (device.channelId === id) return device as OsDevice;
-      const found = device.subchannels.find(({ channelId }) => channelId === id);
+      const found = subchannelsOf(device).find(({ channelId }) => channelId === id);
       if (found !== undefined) return found as OsDevice;
     }
     return undefined;

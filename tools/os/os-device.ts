@@ -14,6 +14,7 @@ import { VmbusDevice, type DeviceContext } from '../../src/vmbus/device.ts';
 import type { Gpadl } from '../../src/vmbus/gpadl.ts';
 import type { Offer } from '../../src/vmbus/offer.ts';
 import { MessageType, OpenChannel } from '../../src/vmbus/protocol.ts';
+import { subchannelsOf } from '../../src/os/subchannels.ts';
 import { OsInboundRing, OsOutboundRing } from './os-ring.ts';
 
 export class OsDevice extends VmbusDevice {
@@ -57,7 +58,7 @@ export class OsDevice extends VmbusDevice {
         numbers.map((offset) => (address + offset) / PAGE_SIZE),
       );
       this.#gpadl.packets = sizes.packets;
-      if (this.rescinded) throw this.rescindedError();
+      this.requireOffered();
 
       // Open channel
       const id = openId(offer.channel);
@@ -85,8 +86,8 @@ export class OsDevice extends VmbusDevice {
     this.channel = new VmbusChannel(
       this,
       handler,
-      new OsOutboundRing(memory, address, out - pageSize, address + pageSize),
-      new OsInboundRing(memory, second, into - pageSize, second + pageSize),
+      new OsOutboundRing(memory, address, out - pageSize, pageSize),
+      new OsInboundRing(memory, second, into - pageSize, pageSize),
       sizes.packetLength,
     );
     part?.opened?.(this.channel, full);
@@ -96,7 +97,7 @@ export class OsDevice extends VmbusDevice {
 
   /** Close the channel, its sub-channels first (`vmbus_close`). Never throws. */
   override close(): void {
-    for (const subchannel of this.subchannels) subchannel.close();
+    for (const subchannel of subchannelsOf(this)) subchannel.close();
     if (!this.channel) return;
     if (!this.rescinded) this.#postClose();
     this.connection.setSignal(this.channelId, false);
@@ -105,7 +106,7 @@ export class OsDevice extends VmbusDevice {
   }
 
   override abandon(): void {
-    for (const subchannel of this.subchannels.splice(0)) subchannel.abandon();
+    for (const subchannel of subchannelsOf(this).splice(0)) subchannel.abandon();
     if (!this.channel) return;
     this.channel.broken ??= 'ChannelBroken';
     this.#freeRing();

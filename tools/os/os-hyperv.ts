@@ -14,6 +14,7 @@ import {
   HvControl,
   HvMessageType,
   HvStatus,
+  Msr,
   PostMessage,
   SynicMessage,
 } from '../../src/hyperv/protocol.ts';
@@ -160,7 +161,10 @@ export class OsHyperV extends HyperV {
     if (!this.#on) return undefined;
     const slot = page + sint * SynicMessage.size;
     const message = this.#received;
-    while (takeMessage(this.platform, this.pages.memory, slot, message)) {
+    const { memory } = this.pages;
+    // An empty slot is not looked at any further (vmbus_on_msg_dpc)
+    while (memory.u32(slot) !== HvMessageType.NONE && takeMessage(memory, slot, message)) {
+      if (message.pending) this.platform.write(Msr.EOM, 0n);
       if (message.type !== HvMessageType.TIMER_EXPIRED) return message;
       this.timerExpired?.();
     }

@@ -26,6 +26,7 @@ import type { Gpadl } from '../../src/vmbus/gpadl.ts';
 import type { Packet } from '../../src/vmbus/packet.ts';
 import { PacketType, VmbusVersion } from '../../src/vmbus/protocol.ts';
 import { wordBytes } from '../../src/wire.ts';
+import { subchannelsOf } from '../../src/os/subchannels.ts';
 import type { OsDevice } from './os-device.ts';
 import { RECEIVE_LEGACY_MAX, type NetvscBuffers } from './os-netvsc-buffers.ts';
 import { NetvscQueue, type QueueOwner } from './os-netvsc-queue.ts';
@@ -182,7 +183,7 @@ export class OsNetvsc implements QueueOwner {
       throw new HypxeError('BadCompletion', text);
     }
     // Each is opened when it is offered (netvsc_sc_open)
-    const { subchannels } = this.device;
+    const subchannels = subchannelsOf(this.device);
     waitFor(this.clock, ANSWER_TIMEOUT_MS, () => {
       this.device.connection.poll();
       this.poll();
@@ -220,7 +221,7 @@ export class OsNetvsc implements QueueOwner {
 
   /** The host takes closed sub-channels back: let their numbers go. */
   #releaseSubchannels(): void {
-    const { subchannels } = this.device;
+    const subchannels = subchannelsOf(this.device);
     for (const subchannel of subchannels.splice(0)) {
       if (subchannel.rescinded) subchannel.release();
       else subchannels.push(subchannel);

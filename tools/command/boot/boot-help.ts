@@ -5,6 +5,8 @@
 import { PROCESSORS_MAX } from '../../simulator/hypervisor/partition.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
 import { DEVICES_HELP } from './device-options.ts';
+import { OWNER_HELP } from './owner-options.ts';
+import { TFTP_HABITS_HELP } from './network-options.ts';
 import { EXIT_HELP } from '../usage.ts';
 
 /** Most guest RAM, in MiB. */
@@ -21,12 +23,20 @@ Host
                       hypxe hosts lists them
   --knob NAME=VALUE   change one habit of the host; hypxe hosts NAME lists them; may be repeated
   --nics N            network adapters, 1 to 8 (default 1)
+  --nic-arrives MS    the first one is only offered so long after the others
+  --nic-leaves MS     it is taken away so long after it was offered
+  --nic-returns MS    and comes back so long after that
   --processors N      virtual processors, 1 to ${PROCESSORS_MAX} (default 1)
   --arch NAME         x64 (default) or arm64
   --hvc FORM          how an arm64 guest makes hypercalls: smccc (default) or immediate
   --page-size KIB     pages of the guest: 4 (default), on arm64 also 16 or 64
   --memory MIB        guest RAM in MiB, 4 to ${MEMORY_MAX_MIB} (default 64)
   --seed N            decides everything that is random (default 1)
+
+Before
+  --previous-owner LIST
+                      who had the machine before let go of nothing (all), or left some of
+                      ${OWNER_HELP}
 
 Network
   --serve DIR         serve the files below DIR; FILE is then the path of the boot file in it
@@ -36,6 +46,20 @@ Network
   --reorder P         ... that a later one overtakes it
   --corrupt P         ... that a bit of it is flipped
   --delay MS          time that each frame takes on the wire
+  --mtu BYTES[:WAY]   MTU of the path to the servers, 68 to 1500: longer packets of theirs come in
+                      fragments, in-order (default) or reversed, or are dropped
+  --vlan N            the ports are a trunk: another network, VLAN N, with a DHCP server of its own,
+                      reaches the NICs, too. 0: this network's frames have a priority tag
+  --tftp-habit LIST   the TFTP server does what servers in the field do (see below)
+  --proxy-dhcp WHERE  a ProxyDHCP server tells the boot file: in its offer, on port 4011, or by a
+                      boot server, found by the offer's menu or by broadcast
+  --dhcp-servers N    N DHCP servers (1 to 5), of which one knows the boot file
+  --dhcp-relay        the DHCP server is behind a relay
+  --dhcp-failover     a failover pair: one server offers, its partner acknowledges
+  --dhcp-nak S        requests are refused for S seconds (0 to 60)
+  --classless-routes  the router is told by option 121, and a wrong one by option 3
+  --bootp             BOOTP instead of DHCP
+  --dns NAME          the TFTP server is told by this name, and a DNS server knows it
 
 Real network, instead of the one that is made here
   --link passt        start passt: the guest sees this machine's loopback as its gateway
@@ -67,6 +91,7 @@ Afterwards
   --os NAME           what comes then: linux-6.1 (default), linux-6.12, linux-6.19
   --no-os             do not let an OS take over
   --no-second-boot    do not boot the firmware a second time
+  --strict            warnings of the audit are findings as well
 
 Output
   --trace FILE        write every event as a line of JSON
@@ -75,6 +100,9 @@ Output
   -v, --verbose       log what is only of interest when something goes wrong
   -h, --help          this text
 
+Habits of TFTP servers
+${TFTP_HABITS_HELP}
+
 ${EXIT_HELP}
 
 Examples
@@ -82,6 +110,7 @@ Examples
   hypxe boot --firmware my-firmware.js --json
   hypxe hosts server2022 --json > host.json; hypxe boot --host host.json --knob echoVersion=false
   hypxe boot --processors 4 --then kexec,crash,kexec --os linux-6.12
+  hypxe boot --previous-owner all --knob lateAnswer=offers --nic-arrives 500
   hypxe boot --link passt --boot-file pxelinux.0
   hypxe boot --push vmlinuz --push initrd.img=boot/initrd.img
   hypxe boot pxe/loader.efi --serve tftp --nics 2 --trace boot.jsonl

@@ -11,12 +11,17 @@ import { PROCESSORS_MAX } from '../../simulator/hypervisor/partition.ts';
 import type { HostProfile } from '../../simulator/profiles/profile.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
 import { MEMORY_MAX_MIB } from './boot-help.ts';
+import type { NicTimes } from '../../flow/nic-schedule.ts';
+import type { Leftover } from '../../os/previous-owner.ts';
 import { readDevices } from './device-options.ts';
 import { pathBelow } from './directory-files.ts';
 import { requireDirectory, requireFile } from '../files.ts';
+import { hostLabel } from '../../simulator/profiles/profile-file.ts';
 import { readHost, turnKnobs, type GivenKnobs } from '../host-options.ts';
 import { knownLinux } from '../os-options.ts';
 import { readLink, type LinkOptions } from './link-options.ts';
+import { readNicTimes, readOwner } from './owner-options.ts';
+import { NETWORK_OPTIONS, readNetwork, type NetworkHabits } from './network-options.ts';
 import {
   firstImage,
   guestPath,
@@ -61,6 +66,9 @@ export interface BootRequest extends LinkOptions {
   /** Files that the host pushes, in order; and the utility services that the firmware serves. */
   readonly pushes: readonly PushedFile[];
   readonly services: readonly ServiceName[];
+  /** What an earlier owner of the machine has left, and when the first NIC comes and goes. */
+  readonly previousOwner: readonly Leftover[];
+  readonly nicTimes: NicTimes;
   /** Names of the further devices that the host offers. */
   readonly devices: readonly string[];
   readonly faults: {
@@ -70,6 +78,8 @@ export interface BootRequest extends LinkOptions {
     readonly corruption: number;
     readonly delayTicks: number;
   };
+  /** What else the network is like. */
+  readonly network: NetworkHabits;
   /** Firmware bundle, an absolute path. */
   readonly firmware: string;
   readonly ownFirmware: boolean;
@@ -85,6 +95,8 @@ export interface BootRequest extends LinkOptions {
   readonly steps: readonly FlowStep[];
   readonly os: boolean;
   readonly secondBoot: boolean;
+  /** Warnings of the audit are findings as well. */
+  readonly strict: boolean;
   readonly watchdogSeconds: number;
 }
 
@@ -93,6 +105,10 @@ const OPTIONS = {
   knob: { type: 'string', multiple: true },
   seed: { type: 'string' },
   nics: { type: 'string' },
+  'nic-arrives': { type: 'string' },
+  'nic-leaves': { type: 'string' },
+  'nic-returns': { type: 'string' },
+  'previous-owner': { type: 'string' },
   processors: { type: 'string' },
   arch: { type: 'string' },
   hvc: { type: 'string' },
@@ -105,6 +121,7 @@ const OPTIONS = {
   reorder: { type: 'string' },
   corrupt: { type: 'string' },
   delay: { type: 'string' },
+  ...NETWORK_OPTIONS,
   link: { type: 'string' },
   'boot-file': { type: 'string' },
   'next-server': { type: 'string' },
@@ -120,6 +137,7 @@ const OPTIONS = {
   os: { type: 'string' },
   'no-os': { type: 'boolean' },
   'no-second-boot': { type: 'boolean' },
+  strict: { type: 'boolean' },
   json: { type: 'boolean' },
   verbose: { type: 'boolean', short: 'v' },
   help: { type: 'boolean', short: 'h' },
@@ -168,7 +186,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     values.firmware === undefined ? 'Run npm run build first.' : FIRMWARE_ADVICE,
   );
   return {
-    host: host.name,
+    host: hostLabel(host),
     ...turnKnobs(host, values.knob ?? []),
     seed: wholeNumber('--seed', values.seed ?? '1', 0, Number.MAX_SAFE_INTEGER),
     nics: wholeNumber('--nics', values.nics ?? '1', 1, 8),
@@ -180,6 +198,8 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     pushes,
     services,
     devices: readDevices(values.devices),
+    previousOwner: readOwner(values['previous-owner']),
+    nicTimes: readNicTimes(values),
     faults: {
       loss: probability('--loss', values.loss ?? '0'),
       duplication: probability('--duplicate', values.duplicate ?? '0'),
@@ -187,6 +207,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
       corruption: probability('--corrupt', values.corrupt ?? '0'),
       delayTicks: wholeNumber('--delay', values.delay ?? '0', 0, 10_000) * 10_000,
     },
+    network: readNetwork(values),
     firmware,
     ownFirmware: values.firmware === undefined,
     preset: knownPreset(values.preset ?? 'default'),
@@ -198,6 +219,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     linux: knownLinux(values.os ?? DEFAULT_LINUX),
     os: values['no-os'] !== true,
     secondBoot: values['no-second-boot'] !== true,
+    strict: values.strict === true,
     watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600),
   };
 }

@@ -85,12 +85,15 @@ export async function runBoot(
       machine,
       firmware,
       bootOptions: bootOptions(request),
+      previousOwner: request.previousOwner,
+      nicTimes: request.nicTimes,
       steps: request.steps,
       linux: request.linux,
       events: tell,
       osEvents: (event, stage) => tell(event, stage === 'OS' ? 'os' : stage),
       os: request.os,
       secondBoot: request.secondBoot,
+      strict: request.strict,
       onHandoff: (result) => {
         pushes.handedOver(result, machine.partition.ram.bytes);
         const { image } = result;
@@ -143,7 +146,7 @@ function createMachine(
   { files, link, heartbeat, pushes }: Surroundings,
 ): SimulatedMachine {
   const { served, faults, nics, memoryMiB, profile, seed } = request;
-  const network = new Network({ files, bootFile: served.name, faults });
+  const network = new Network({ files, bootFile: served.name, faults, ...request.network });
   let memory: ArrayBuffer;
   try {
     memory = new ArrayBuffer(memoryMiB * 2 ** 20);

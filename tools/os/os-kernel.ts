@@ -25,7 +25,6 @@ import { ShutdownService } from '../../src/services/shutdown.ts';
 import { TimeSyncService } from '../../src/services/time-sync.ts';
 import type { VmbusDriver } from '../../src/vmbus/bus-driver.ts';
 import { MessageType } from '../../src/vmbus/protocol.ts';
-import { referenceTsc } from '../../src/os/reference-tsc.ts';
 import type { OsBug } from './os-bugs.ts';
 import { OsVmbus } from './os-bus.ts';
 import { OsHyperV, interruptedMachine } from './os-hyperv.ts';

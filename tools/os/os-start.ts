@@ -6,7 +6,7 @@
  */
 
 import { HypxeError, type ErrorName } from '../../src/error.ts';
-import { referenceTsc } from '../../src/hyperv/clock.ts';
+import { referenceTsc } from '../../src/os/reference-tsc.ts';
 import {
   Cpuid,
   HV_ENABLE,

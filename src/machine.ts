@@ -55,6 +55,11 @@ export interface MachineCommon {
    */
   readonly pageSize?: number;
   /**
+   * UUID of the machine, as its SMBIOS tables have it: 16 bytes, the first three fields
+   * little-endian. Told to DHCP servers (RFC 4578, 2.3), if the machine has one.
+   */
+  readonly uuid?: Uint8Array | undefined;
+  /**
    * One turn of a polling loop. Nothing else gives time to the rest of the machine: no message, no
    * ring packet and no frame arrives unless the guest pauses, writes a register or calls the host.
    */

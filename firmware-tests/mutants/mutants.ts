@@ -203,7 +203,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/netvsc/netvsc.ts',
     search: 'const inside = offset <= size && length <= size - offset;',
     replace: 'const inside = offset >= 0;',
-    found: ['loader:packet.10/field:range0.offset=top'],
+    found: ['loader:packet.11/field:range0.offset=top'],
   },
   {
     name: 'the count of ranges is believed',

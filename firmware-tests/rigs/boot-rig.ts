@@ -68,8 +68,8 @@ export interface Setting {
   readonly network?: Partial<NetworkOptions>;
   readonly machine?: Partial<SimulatedMachineOptions>;
   readonly flow?: Partial<FlowOptions>;
-  /** Called with the machine before the firmware runs. */
-  readonly prepare?: (machine: SimulatedMachine) => void;
+  /** Called with machine and network before the firmware runs. */
+  readonly prepare?: (machine: SimulatedMachine, network: Network) => void;
   /** Gather the trace. */
   readonly trace?: boolean;
 }
@@ -99,7 +99,7 @@ export function runBoot(setting: Setting = {}): Boot {
     seed,
     ...setting.machine,
   });
-  setting.prepare?.(machine);
+  setting.prepare?.(machine, network);
 
   const trace: string[] = [];
   const events: FirmwareEvent[] = [];

@@ -228,6 +228,8 @@ export interface Reply {
   /** Options besides the type; without them: server, mask, router, lease time. */
   readonly options?: readonly (readonly [number, ...number[]])[];
   readonly tail?: readonly number[];
+  /** Without options 53: BOOTP. */
+  readonly bootp?: boolean;
 }
 
 export const DEFAULT_OPTIONS: readonly (readonly [number, ...number[]])[] = [
@@ -241,7 +243,8 @@ export const DEFAULT_OPTIONS: readonly (readonly [number, ...number[]])[] = [
 export function dhcpReply(r: Reply): number[] {
   const field = (bytes: readonly number[], length: number): number[] =>
     Array.from({ length }, (_, i) => bytes[i] ?? 0);
-  const options = [[53, r.type], ...(r.options ?? DEFAULT_OPTIONS)].flatMap(([code, ...value]) => [
+  const type = r.bootp === true ? [] : [[53, r.type]];
+  const options = [...type, ...(r.options ?? DEFAULT_OPTIONS)].flatMap(([code, ...value]) => [
     code!,
     value.length,
     ...value,

@@ -14,8 +14,18 @@ import { soundMap } from '../memory/memory-map.ts';
 import { carve } from '../memory/shared-memory.ts';
 import type { NetDevice } from '../net/device.ts';
 import { netboot, type NetbootOptions } from '../net/netboot.ts';
-import type { Clock } from '../time.ts';
+import { TICKS_PER_MS, type Clock } from '../time.ts';
 import { Image, type ImageAllocator } from './image.ts';
+
+/** How long devices without a link, or a first device, are waited for (iPXE LINK_WAIT_TIMEOUT). */
+export const LINK_WAIT_MS = 15_000;
+
+/** Devices that are tried, also when the host takes them away and gives them back for ever. */
+export const BOOT_ATTEMPTS_MAX = 128;
+
+/** What a DHCP server is told that we are (RFC 4578, 2.1; iPXE where it has these drivers). */
+const X86_BIOS = 0;
+const ARM64_UEFI = 11;
 
 export interface BootOptions extends Omit<DriverOptions, 'allocator'> {
   /** Boot file instead of the one that the DHCP server names. */
@@ -29,7 +39,10 @@ export interface BootOptions extends Omit<DriverOptions, 'allocator'> {
   /** Puts itself between the drivers and their source of shared pages: to watch or to fail it. */
   readonly pages?: (allocator: PageAllocator) => PageAllocator;
   /** Limits and sizes of the network client. */
-  readonly net?: Pick<NetbootOptions, 'dhcp' | 'tftp' | 'net' | 'linkWaitMs'>;
+  readonly net?: Pick<NetbootOptions, 'dhcp' | 'tftp' | 'net'> & {
+    /** How long a link, or a first device, is waited for, in ms. Default {@link LINK_WAIT_MS}. */
+    readonly linkWaitMs?: number;
+  };
   /** Who else has a part in the boot, in order. */
   readonly parts?: readonly BootPart[];
 }
@@ -123,9 +136,10 @@ export function bootWith(
   try {
     driver.probe();
     let wish: BootWish | undefined;
-    for (const part of parts) wish ??= part.receive?.(driver, polledClock(driver));
+    const clock = polledClock(driver);
+    for (const part of parts) wish ??= part.receive?.(driver, clock);
     wish ??= options;
-    image = wish.image ?? bootDevices(driver, allocator, options, wish, attempts);
+    image = wish.image ?? bootDevices(driver, clock, allocator, options, wish, attempts);
   } catch (error) {
     for (const part of parts) failure ??= part.failed?.(driver, error);
     failure ??= named(error);
@@ -142,10 +156,9 @@ export function bootWith(
   for (const { purpose, sharedBy } of driver.outstanding())
     log.warning('BOOT', '', `${purpose} is reserved: ${sharedBy} was not revoked`);
   const map = driver.memoryMap();
-  return parts.reduce(
-    (handedOver, part) => part.finish?.(driver, handedOver) ?? handedOver,
-    result(image, failure, attempts, withImage(map, image, allocator.pageSize)),
-  );
+  let handedOver = result(image, failure, attempts, withImage(map, image, allocator.pageSize));
+  for (const part of parts) handedOver = part.finish?.(driver, handedOver) ?? handedOver;
+  return handedOver;
 }
 
 function result(
@@ -157,57 +170,90 @@ function result(
   return { status: image ? 'booted' : 'failed', image, error, attempts, memoryMap };
 }
 
-/** @throws HypxeError NoNetworkDevice, or that of the last device */
+/**
+ * Boot over each device, those with a link first. The others, and whatever is still to come if there
+ * is none, are waited for together.
+ *
+ * @throws HypxeError NoNetworkDevice, or that of the last device
+ */
 function bootDevices(
   driver: HypervDriver,
+  clock: Clock,
   allocator: ImageAllocator,
   options: BootOptions,
   wish: BootWish,
   attempts: FailedAttempt[],
 ): BootImage {
-  const wanted = options.device;
-  // A copy: the host may take devices away meanwhile
-  for (const device of [...driver.devices]) {
-    if (wanted !== undefined && device.name !== wanted) continue;
-    try {
-      return bootDevice(driver, device, allocator, options, wish);
-    } catch (caught) {
-      const error = named(caught);
-      attempts.push({ device: device.name, error });
-      driver.log.warning('BOOT', device.name, `${error.name}: ${error.message}`);
-      if (error.name === 'Cancelled') break;
+  const { log } = driver;
+  const { device: wanted, net: { linkWaitMs = LINK_WAIT_MS } = {} } = options;
+  const tried = new Set<NetDevice>();
+  // A new list each time: the host may give and take devices meanwhile
+  const devices = (): NetDevice[] => driver.devices.filter(({ name }) => (wanted ?? name) === name);
+  const isDown = ({ link }: NetDevice): number => Number(link === 'down');
+
+  for (let left = linkWaitMs * TICKS_PER_MS; attempts.length < BOOT_ATTEMPTS_MAX;) {
+    for (const device of devices().sort((a, b) => isDown(a) - isDown(b))) {
+      if (tried.has(device)) continue;
+      try {
+        // It must be open to hear of its link
+        if (!device.isOpen) {
+          log.step('open', 'begin');
+          device.open();
+          log.step('open', 'end');
+        }
+        device.poll();
+        if (isDown(device)) {
+          if (left > 0) continue;
+          throw new HypxeError('LinkDown', `no link for ${linkWaitMs / 1000} s`);
+        }
+        for (const other of driver.devices) if (other !== device) other.close();
+        return bootDevice(driver, clock, allocator, options, wish, device);
+      } catch (caught) {
+        const error = named(caught);
+        tried.add(device);
+        device.close();
+        attempts.push({ device: device.name, error });
+        log.warning('BOOT', device.name, `${error.name}: ${error.message}`);
+        if (error.name === 'Cancelled') throw error;
+      }
     }
+    const there = devices();
+    if (left <= 0 || (there.length > 0 && there.every((one) => tried.has(one)))) break;
+    const begin = clock.now();
+    clock.pause();
+    left -= clock.now() - begin;
   }
-  const last = attempts.at(-1);
-  if (last !== undefined) throw last.error;
-  const what = `no network device${wanted === undefined ? '' : ` ${wanted}`}`;
-  throw new HypxeError('NoNetworkDevice', `${what} was offered, or it could not be probed`);
+  const text = `no network device ${wanted ?? ''} was offered, or it could not be probed`;
+  throw attempts.at(-1)?.error ?? new HypxeError('NoNetworkDevice', text);
 }
 
 function bootDevice(
   driver: HypervDriver,
-  device: NetDevice,
+  clock: Clock,
   allocator: ImageAllocator,
   options: BootOptions,
   override: BootWish,
+  device: NetDevice,
 ): BootImage {
   const { log, random } = driver;
-  const clock = polledClock(driver);
+  const { architecture, uuid } = driver.hv.platform.machine;
+  const own = { architecture: architecture === 'arm64' ? ARM64_UEFI : X86_BIOS, uuid };
   const sink = new Image(driver.memory, allocator);
-  log.step('open', 'begin');
-  device.open();
-  log.step('open', 'end');
   try {
-    const { file } = netboot(device, { clock, random, log, sink, override, ...options.net });
+    const dhcp = { ...own, ...options.net?.dhcp };
+    const { file } = netboot(device, {
+      ...{ clock, random, log, sink, override },
+      ...options.net,
+      dhcp,
+    });
     sink.finish();
+    device.close();
     const { address, length } = sink;
     log.info('BOOT', device.name, `${file}: ${length} bytes at 0x${address.toString(16)}`);
     return { name: file, address, length, device: device.name };
   } catch (error) {
     sink.discard();
     throw error;
-  } finally {
-    device.close();
   }
 }
 

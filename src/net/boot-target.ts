@@ -4,19 +4,19 @@
 
 import { ipv4Text, parseIpv4, quoted } from './bytes.ts';
 import type { Ipv4Address } from './bytes.ts';
-import { optionAddress, optionText } from './dhcp-message.ts';
+import { optionAddresses, optionText, SIADDR, SNAME } from './dhcp-message.ts';
+import { resolveName } from './dns.ts';
 import { isHost } from './ipv4.ts';
-import { bootFileOf } from './lease.ts';
 import type { Lease } from './lease.ts';
+import type { NetworkInterface } from './network-interface.ts';
 import { DhcpOption, Port } from './protocol.ts';
 import { HypxeError } from '../error.ts';
-import type { Log } from '../events.ts';
 
 /** What the caller prescribes instead of what the DHCP server says. */
 export interface BootOverride {
-  /** IPv4 address as text. */
+  /** IPv4 address as text, or a name. */
   readonly nextServer?: string | undefined;
-  /** Path, or `tftp://ADDRESS[:PORT]/FILE`. */
+  /** Path, or `tftp://HOST[:PORT]/FILE`. */
   readonly bootFile?: string | undefined;
 }
 
@@ -27,87 +27,71 @@ export interface BootTarget {
   readonly file: string;
 }
 
-const URL_PATTERN = /^([A-Za-z][A-Za-z0-9+.-]*):\/\/([^/:]*)(?::([0-9]{1,5}))?(?:\/(.*))?$/s;
+/** Scheme, host, port if there is one, path. */
+const URL_PATTERN = /^(\w[\w+.-]*):\/\/([^/:]*):?(\d*)\/?(.*)/s;
 
 /**
- * Choose. The boot file: what the caller says, the header field, option 67. The next server: what
- * the caller says, the address in the boot file if that is a URL, siaddr, option 66, option 150,
- * the header field sname, the DHCP server itself. iPXE takes the header fields first, too.
+ * Choose. The boot file: what the caller says, or the message that says what to boot. The next
+ * server: what the caller says, the host in the boot file if that is a URL, siaddr, option 66,
+ * option 150, the header field sname, who sent the message. A host may be a name.
  *
- * @throws HypxeError NoBootFile, NoNextServer, BadNextServer, UnsupportedUrl.
+ * @throws HypxeError NoBootFile, NoNextServer, BadNextServer, UnsupportedUrl, or a NetError.
  */
 export function bootTarget(
+  net: NetworkInterface,
+  random: () => number,
   lease: Lease,
   override: BootOverride,
-  log: Log,
-  name: string,
 ): BootTarget {
-  const file = override.bootFile || chooseFile(lease, log, name);
-  const url = URL_PATTERN.exec(file);
-  if (url === null)
-    return {
-      server: prescribed(override) ?? chooseServer(lease, log, name),
-      port: Port.TFTP,
-      file,
-    };
+  const { boot, message } = lease;
+  const hostOf = (text: string): Ipv4Address => {
+    const address = text === '' ? 0 : (parseIpv4(text) ?? lookUp(text));
+    return isHost(address) ? address : 0;
+  };
+  const lookUp = (text: string): Ipv4Address => {
+    // A name without a dot is one of our domain
+    const domain = optionText(message, DhcpOption.DOMAIN_NAME);
+    const name = text.includes('.') || domain === '' ? text : `${text}.${domain}`;
+    const address = resolveName(
+      net,
+      random,
+      name,
+      optionAddresses(message, DhcpOption.NAME_SERVER),
+    );
+    if (address === 0) net.log.warning('NET', net.name, `no address of ${quoted(name)}`);
+    return address;
+  };
+
+  const file = override.bootFile || optionText(boot, DhcpOption.BOOT_FILE);
+  if (file === '')
+    throw new HypxeError('NoBootFile', `${ipv4Text(boot.server)} names no boot file`);
 
   // A URL names server and file in one
-  const [, scheme, host, portText, path = ''] = url;
-  const server = hostOf(host!);
-  const port = Number(portText ?? Port.TFTP);
-  const fits = scheme!.toLowerCase() === 'tftp' && server !== 0 && path !== '';
-  if (!fits || port < 1 || port > 0xffff)
-    throw new HypxeError('UnsupportedUrl', `boot file ${quoted(file)}`);
-  return { server: prescribed(override) ?? server, port, file: path };
-}
-
-function chooseFile(lease: Lease, log: Log, name: string): string {
-  const bootFile = optionText(lease.message, DhcpOption.BOOT_FILE);
-  const file = bootFileOf(lease);
-  if (file === '') {
-    const text = 'names no boot file, neither in its header nor in option 67';
-    throw new HypxeError('NoBootFile', `${ipv4Text(lease.server)} ${text}`);
+  let [path, port, server] = [file, Port.TFTP as number, 0];
+  const url = URL_PATTERN.exec(file);
+  if (url !== null) {
+    const scheme = url[1]!.toLowerCase();
+    path = url[4]!;
+    port = Number(url[3] || port);
+    if (scheme === 'tftp' && path !== '' && port > 0 && port <= 0xffff) server = hostOf(url[2]!);
+    if (server === 0) throw new HypxeError('UnsupportedUrl', `boot file ${quoted(file)}`);
   }
-  if (bootFile !== '' && bootFile !== file) {
-    const text = `header says file ${quoted(file)}, option 67 ${quoted(bootFile)}`;
-    log.warning('DHCP', name, `${text}: the header counts`);
+
+  const { nextServer } = override;
+  if (nextServer !== undefined) {
+    server = hostOf(nextServer);
+    if (server === 0) throw new HypxeError('BadNextServer', `next server ${quoted(nextServer)}`);
   }
-  return file;
-}
-
-/** The next server that the caller says, if so. @throws HypxeError BadNextServer */
-function prescribed({ nextServer }: BootOverride): Ipv4Address | undefined {
-  if (nextServer === undefined) return undefined;
-  const server = hostOf(nextServer);
-  if (server === 0) throw new HypxeError('BadNextServer', `next server ${quoted(nextServer)}`);
-  return server;
-}
-
-function chooseServer(lease: Lease, log: Log, name: string): Ipv4Address {
-  // A name that is no address is told, as there is no DNS
-  const named = (text: string, where: string): Ipv4Address => {
-    const server = hostOf(text);
-    if (server === 0 && text !== '')
-      log.warning('DHCP', name, `${where} ${quoted(text)} is no IPv4 address, and there is no DNS`);
-    return server;
+  const address = (code: number): Ipv4Address => {
+    const [first = 0] = optionAddresses(boot, code);
+    return isHost(first) ? first : 0;
   };
-  const host = (address: Ipv4Address): Ipv4Address => (isHost(address) ? address : 0);
-  const { message } = lease;
-  const server =
-    host(message.siaddr) ||
-    named(optionText(message, DhcpOption.TFTP_SERVER_NAME), 'option 66') ||
-    host(optionAddress(message, DhcpOption.TFTP_SERVER_ADDRESS)) ||
-    named(message.sname, 'field sname') ||
-    host(lease.server);
-  if (server !== 0) return server;
-  throw new HypxeError(
-    'NoNextServer',
-    'neither siaddr nor option 66, 150, sname or the server identifier is the address of a host',
-  );
-}
-
-/** The address of a host that a text is, or 0. */
-function hostOf(text: string): Ipv4Address {
-  const address = parseIpv4(text) ?? 0;
-  return isHost(address) ? address : 0;
+  server ||=
+    address(SIADDR) ||
+    hostOf(optionText(boot, DhcpOption.TFTP_SERVER_NAME)) ||
+    address(DhcpOption.TFTP_SERVER_ADDRESS) ||
+    hostOf(optionText(boot, SNAME)) ||
+    (isHost(boot.server) ? boot.server : 0);
+  if (server !== 0) return { server, port, file: path };
+  throw new HypxeError('NoNextServer', `${ipv4Text(boot.server)} names no host to ask`);
 }

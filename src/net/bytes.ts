@@ -19,12 +19,12 @@ export const IPV4_BROADCAST: Ipv4Address = -1;
 export const MAC_LENGTH = 6;
 
 /** Big-endian 16-bit field. */
-export function get16(bytes: Uint8Array, at: number): number {
+export function get16(bytes: ArrayLike<number>, at: number): number {
   return (bytes[at]! << 8) | bytes[at + 1]!;
 }
 
 /** Big-endian 32-bit field, signed. */
-export function get32(bytes: Uint8Array, at: number): number {
+export function get32(bytes: ArrayLike<number>, at: number): number {
   return (get16(bytes, at) << 16) | get16(bytes, at + 2);
 }
 
@@ -88,7 +88,7 @@ export function macText(bytes: Readonly<Uint8Array>): string {
  * Text up to the first NUL, at most `length` bytes. Each byte becomes the character of the same
  * number, so that {@link putText} gives back the same bytes whatever their encoding was.
  */
-export function getText(bytes: Uint8Array, at: number, length: number): string {
+export function getText(bytes: ArrayLike<number>, at: number, length: number): string {
   let text = '';
   for (let i = at; i < at + length && bytes[i] !== 0; i++) text += String.fromCharCode(bytes[i]!);
   return text;

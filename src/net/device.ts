@@ -21,9 +21,10 @@ export interface FrameReceiver {
   /**
    * One Ethernet frame without check sequence: `length` bytes at `offset` of `buffer`. The bytes
    * are the firmware's own copy (the host cannot change them) and valid only during the call.
-   * `length` may be anything from 0 to the device's maximum: the receiver checks.
+   * `length` may be anything from 0 to the device's maximum: the receiver checks. `vlan` is the
+   * VLAN whose tag the device has taken out of the frame, 0 for none and for a priority tag.
    */
-  receive(buffer: Uint8Array, offset: number, length: number): void;
+  receive(buffer: Uint8Array, offset: number, length: number, vlan?: number): void;
 }
 
 /** What became of a frame handed to {@link NetDevice.transmit}. */

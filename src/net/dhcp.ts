@@ -1,48 +1,59 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * The DHCP client (RFC 2131, the states from INIT to BOUND): finds a server, takes the offer that
- * says what to boot, and leaves the interface configured. Nothing is renewed or released: the
+ * The DHCP client (RFC 2131, the states from INIT to BOUND) with its PXE extensions (RFC 4578, PXE
+ * 2.1): finds servers, takes the offer that boots, asks ProxyDHCP and boot servers for what the DHCP
+ * server does not say, and leaves the interface configured. Nothing is renewed or released: the
  * loaded system starts its own client.
  */
 
-import { ipv4Text, IPV4_BROADCAST, quoted } from './bytes.ts';
+import { get16, get32, ipv4Text, IPV4_BROADCAST, quoted } from './bytes.ts';
 import type { Ipv4Address } from './bytes.ts';
 import {
-  isDhcpReply,
-  optionNumber,
+  bootMenu,
+  boots,
+  isPxe,
+  option,
   optionText,
-  parseDhcpMessage,
   putDhcpMessage,
+  PXE,
+  readDhcpMessage,
+  u16,
+  u32,
 } from './dhcp-message.ts';
 import type { DhcpIdentity, DhcpMessage } from './dhcp-message.ts';
-import { bootFileOf, LEASE_INFINITE, leaseOf, serverOf } from './lease.ts';
+import type { DropReason } from './drops.ts';
+import { LEASE_INFINITE, leaseOf } from './lease.ts';
 import type { Lease } from './lease.ts';
-import { MTU_MIN } from './ipv4.ts';
 import type { NetworkInterface, UdpHandler } from './network-interface.ts';
-import { DhcpOption, DhcpType, Ipv4Header, Port, UdpHeader } from './protocol.ts';
+import { DhcpOption, DhcpType, Port, PxeControl, PxeOption } from './protocol.ts';
 import { HypxeError } from '../error.ts';
-import type { ErrorName } from '../error.ts';
 import { TICKS_PER_MS } from '../time.ts';
 
 /**
  * Patience with the servers: the first try, doubled for each further one up to the longest; and
- * with all of it.
+ * with all of it. Pauses between two beginnings are as long as these tries, and as long is another
+ * server waited for while there is only one that has failed. A better offer is waited for while there
+ * is only one that does not say what to boot: longer than the 12 s of PXE 2.1.
  */
 export const DHCP_PATIENCE = {
   firstTimeoutMs: 1000,
   longestTimeoutMs: 16_000,
   totalMs: 60_000,
+  offerWaitMs: 15_000,
 } as const;
 
-/** How long a better offer is waited for, once there is one without a boot file. */
-export const DHCP_OFFER_WAIT_MS = 1000;
+/** The same while a ProxyDHCP server is there, but does not say it (iPXE waits 2 s for one). */
+export const DHCP_PROXY_WAIT_MS = 2000;
 
-/** REQUESTs without an answer after which the client looks for a server again. */
+/** How long the right server is waited for, once another one has acknowledged. */
+export const DHCP_ACK_WAIT_MS = 1000;
+
+/** REQUESTs without an answer after which the client looks for another server. */
 export const DHCP_REQUEST_TRIES = 4;
 
-/** How often the client may begin anew, after a refusal or a silent server. */
-export const DHCP_RESTARTS = 3;
+/** The first try with ProxyDHCP and boot servers (iPXE DHCP_PROXY_START_TIMEOUT_SEC). */
+export const PXE_FIRST_TIMEOUT_MS = 250;
 
 /** Ticks in a second, for the field secs. */
 const TICKS_PER_SECOND = 1000 * TICKS_PER_MS;
@@ -53,195 +64,300 @@ export interface DhcpOptions extends DhcpIdentity {
   readonly longestTimeoutMs?: number;
   readonly totalMs?: number;
   readonly offerWaitMs?: number;
-  /** Wait for an offer with a boot file if the first has none. Default true. */
+  /** Look for somebody who says what to boot. Default true. */
   readonly preferBootFile?: boolean;
 }
 
 /**
  * Get a lease and configure the interface with it. `random` gives u32s (transaction IDs).
  *
- * @throws HypxeError NoDhcpAnswer, DhcpRefused, DhcpServerSilent, BadLease, or a NetError.
+ * @throws HypxeError NoDhcpAnswer, DhcpRefused, DhcpServerSilent, BadLease, NoBootFile, or a
+ *   NetError.
  */
 export function dhcp(
   net: NetworkInterface,
   random: () => number,
   options: DhcpOptions = {},
 ): Lease {
-  const client = new DhcpClient(net, random, options);
+  const client = new DhcpClient(net, options);
   net.bind(Port.DHCP_CLIENT, client);
   try {
-    return client.run();
+    return client.run(random);
   } finally {
     net.unbind(Port.DHCP_CLIENT);
   }
 }
 
+/** Takes a message of a state, or tells why it is of no use there. */
+type Taker = (message: DhcpMessage) => DropReason | undefined;
+
 class DhcpClient implements UdpHandler {
   readonly #net: NetworkInterface;
-  readonly #random: () => number;
-  readonly #options: DhcpOptions & Readonly<Record<keyof typeof DHCP_PATIENCE, number>>;
+  readonly #options: Required<Omit<DhcpOptions, keyof DhcpIdentity>> & DhcpIdentity;
   readonly #begin: number;
   readonly #deadline: number;
+  /** Servers that have refused a request or did not answer it: others come first. */
+  readonly #failed = new Set<Ipv4Address>();
+  /** How long to wait before beginning anew, and then for others. */
+  #pauseMs: number;
   #xid = 0;
-  /** A REQUEST for the offer is out. */
-  #requesting = false;
+  #secs = 0;
+  /** The state: what takes a message, and when it ends, in ticks. */
+  #take!: Taker;
+  #until = 0;
+  /** The first offer of each kind (1: of a server that has not failed, 2: that boots), the best. */
+  #offers: Lease[] = [];
   #offer: Lease | undefined;
-  /** When to stop waiting for a better offer, in ticks. */
-  #offerUntil = 0;
-  /** What the server says to the REQUEST: the lease, or why not. */
-  #answer: Lease | string | undefined;
-  #badLease = '';
-  /** What was tried, for the error. */
+  /** The best offer of a ProxyDHCP server. */
+  #proxy: DhcpMessage | undefined;
+  /** What was granted. */
+  #lease: Lease | undefined;
+  /** What was tried, and why it has failed so far. */
   #discovers = 0;
   #requests = 0;
+  #failure = new HypxeError('NoDhcpAnswer', 'no offer');
 
-  constructor(net: NetworkInterface, random: () => number, options: DhcpOptions) {
+  constructor(net: NetworkInterface, options: DhcpOptions) {
     this.#net = net;
-    this.#random = random;
-    this.#options = { ...DHCP_PATIENCE, ...options };
+    this.#options = { ...DHCP_PATIENCE, preferBootFile: true, ...options };
+    this.#pauseMs = this.#options.firstTimeoutMs;
     this.#begin = net.clock.now();
     this.#deadline = this.#begin + this.#options.totalMs * TICKS_PER_MS;
   }
 
-  run(): Lease {
+  run(random: () => number): Lease {
     const net = this.#net;
-    for (let attempt = 0; attempt <= DHCP_RESTARTS; attempt++) {
-      // One transaction: find an offer, ask for it
-      this.#xid = this.#random() | 0;
-      this.#requesting = false;
-      this.#offer = this.#answer = undefined;
-      if (!this.#retry(Infinity, () => this.#offer !== undefined)) break;
-      this.#choose();
-      this.#requesting = true;
-      this.#retry(DHCP_REQUEST_TRIES, () => this.#answer !== undefined);
-      const answer = this.#answer as Lease | string | undefined;
-      if (typeof answer === 'object') return this.#configure(answer);
-      const reason = answer === undefined ? 'silent' : `refused: ${quoted(answer)}`;
-      net.log.warning('DHCP', net.name, `request ${reason}, starting again`);
-      if (net.clock.now() >= this.#deadline) break;
+    for (;;) {
+      // Find an offer. A BOOTP server has granted with it (RFC 1534)
+      this.#xid = random() | 0;
+      this.#offers = [];
+      this.#offer = this.#proxy = this.#lease = undefined;
+      this.#exchange(this.#takeOffer, DhcpType.DISCOVER);
+      const offer = this.#offer as Lease | undefined;
+      if (offer === undefined) break;
+      if (offer.message.type === 0) this.#lease = offer;
+      else this.#request(offer);
+      if (this.#lease !== undefined) return this.#bound(this.#lease);
+
+      // Begin anew, and not at once (RFC 2131, 3.1.5 and 4.1)
+      const { name, message } = this.#failure;
+      net.log.warning('DHCP', net.name, `${name}: ${message}, starting again`);
+      this.#failed.add(offer.server);
+      const until = net.clock.now() + this.#pauseMs * TICKS_PER_MS;
+      this.#pauseMs = Math.min(2 * this.#pauseMs, this.#options.longestTimeoutMs);
+      if (until >= this.#deadline) break;
+      net.wait(until, () => false);
     }
-    throw this.#failure();
+    const seconds = (net.clock.now() - this.#begin) / TICKS_PER_SECOND;
+    const tried = `${this.#discovers} discovers, ${this.#requests} requests`;
+    this.#failure.message += ` (${tried} in ${seconds.toFixed(1)} s)`;
+    throw this.#failure;
   }
 
-  /** Send DISCOVERs or REQUESTs until there is what they ask for. Whether there is. */
-  #retry(tries: number, done: () => boolean): boolean {
-    return this.#net.retry({ ...this.#options, tries }, this.#deadline, () => this.#send(), done);
-  }
-
-  /** Wait for an offer that says what to boot. Any will do at the end. */
-  #choose(): void {
-    const { preferBootFile = true } = this.#options;
-    const good = (): boolean => !preferBootFile || bootFileOf(this.#offer!) !== '';
-    this.#net.wait(Math.min(this.#offerUntil, this.#deadline), good);
-  }
-
-  #send(): void {
+  /** A state: send a message, to all DHCP servers or to one PXE server, until something ends it. */
+  #exchange(
+    take: Taker,
+    type: number,
+    options: readonly number[] = [],
+    to: Ipv4Address = IPV4_BROADCAST,
+  ): void {
     const net = this.#net;
-    const offer = this.#requesting ? this.#offer : undefined;
-    if (offer === undefined) this.#discovers++;
-    else this.#requests++;
-    const length = putDhcpMessage(net.payload, net.device.address, this.#options, {
-      type: offer === undefined ? DhcpType.DISCOVER : DhcpType.REQUEST,
-      xid: this.#xid,
-      secs: Math.floor((net.clock.now() - this.#begin) / TICKS_PER_SECOND),
-      maxLength: Math.max(MTU_MIN, net.deviceMtu - Ipv4Header.size - UdpHeader.size),
-      requested: offer?.address ?? 0,
-      server: offer?.server ?? 0,
-    });
-    const what = offer === undefined ? 'discover' : `request ${ipv4Text(offer.address)}`;
-    net.log.debug('DHCP', net.name, what);
-    net.sendUdp(Port.DHCP_CLIENT, IPV4_BROADCAST, Port.DHCP_SERVER, length);
+    const discovers = type === DhcpType.DISCOVER;
+    const patience = { ...this.#options, tries: discovers ? Infinity : DHCP_REQUEST_TRIES };
+    if (net.address !== 0) patience.firstTimeoutMs = PXE_FIRST_TIMEOUT_MS;
+    this.#take = take;
+    this.#until = Infinity;
+    const ask = (): void => {
+      // A request has the time of its discover, for relays (RFC 2131, 3.1.3)
+      if (discovers) {
+        this.#discovers++;
+        this.#secs = Math.floor((net.clock.now() - this.#begin) / TICKS_PER_SECOND);
+      } else this.#requests++;
+      const length = putDhcpMessage(
+        net.payload,
+        net.device.address,
+        this.#options,
+        type,
+        this.#xid,
+        this.#secs,
+        net.address,
+        options,
+      );
+      net.log.debug('DHCP', net.name, `${discovers ? 'discover' : 'request'} to ${ipv4Text(to)}`);
+      const port = to === IPV4_BROADCAST ? Port.DHCP_SERVER : Port.PXE;
+      net.sendUdp(Port.DHCP_CLIENT, to, port, length);
+    };
+    net.retry(patience, this.#deadline, ask, () => net.clock.now() >= this.#until);
   }
 
-  /** The interface takes over what was granted. */
-  #configure(lease: Lease): Lease {
+  /** Let the state end that many milliseconds from now: half of the time is left for the next. */
+  #endIn(ms: number): void {
+    const now = this.#net.clock.now();
+    const ticks = Math.min(ms * TICKS_PER_MS, (this.#deadline - now) / 2);
+    this.#until = Math.min(this.#until, now + ticks);
+  }
+
+  /** The interface takes over what was granted; then it is asked what to boot. */
+  #bound(lease: Lease): Lease {
     const net = this.#net;
-    const { address, netmask, router, mtu, message } = lease;
-    const mtuOption = optionNumber(message, DhcpOption.MTU);
-    const seconds = optionNumber(message, DhcpOption.LEASE_TIME);
-    Object.assign(net, { address, netmask, gateway: router, mtu });
+    const { address, netmask, router, routes, mtu, message, server } = lease;
+    const seconds = get32(option(message, DhcpOption.LEASE_TIME), 0) >>> 0;
+    Object.assign(net, { address, netmask, gateway: router, routes, mtu });
     net.progress();
-    if (mtuOption !== undefined && mtuOption !== mtu)
-      net.log.info('DHCP', net.name, `MTU ${mtuOption} offered, ${mtu} used`);
     const way = router === 0 ? '' : ` gw ${ipv4Text(router)}`;
     const time = seconds === LEASE_INFINITE ? ', for ever' : seconds ? `, ${seconds} s` : '';
+    const size = mtu === net.deviceMtu ? '' : `, MTU ${mtu}`;
     const subnet = `${ipv4Text(address)}/${ipv4Text(netmask)}`;
-    net.log.info('DHCP', net.name, `${subnet}${way} from ${ipv4Text(lease.server)}${time}`);
+    net.log.info('DHCP', net.name, `${subnet}${way} from ${ipv4Text(server)}${time}${size}`);
+    if (this.#options.preferBootFile) this.#findBoot(lease);
     return lease;
-  }
-
-  #failure(): HypxeError {
-    const seconds = (this.#net.clock.now() - this.#begin) / TICKS_PER_SECOND;
-    const [name, text]: [ErrorName, string] =
-      this.#badLease !== ''
-        ? ['BadLease', this.#badLease]
-        : typeof this.#answer === 'string'
-          ? ['DhcpRefused', quoted(this.#answer)]
-          : this.#requests > 0
-            ? ['DhcpServerSilent', 'no acknowledgement']
-            : ['NoDhcpAnswer', 'no offer'];
-    const tried = `${this.#discovers} discovers, ${this.#requests} requests`;
-    return new HypxeError(name, `${text} (${tried} in ${seconds.toFixed(1)} s)`);
   }
 
   // --- what the servers send ---
 
-  /** A message to our port, from whomever. */
-  datagram(
-    buffer: Uint8Array,
-    offset: number,
-    length: number,
-    source: Ipv4Address,
-    sourcePort: number,
-  ): void {
-    const { device, log, name } = this.#net;
-    if (sourcePort !== Port.DHCP_SERVER || this.#answer !== undefined) return;
-    if (!isDhcpReply(buffer, offset, length, this.#xid, device.address)) return;
-    const message = parseDhcpMessage(buffer, offset, length);
-    const reason = typeof message === 'string' ? message : this.#take(message, source);
-    if (reason !== undefined)
-      log.warning('DHCP', name, `message of ${ipv4Text(source)} ignored: ${reason}`);
+  datagram(buffer: Uint8Array, offset: number, length: number, source: Ipv4Address): void {
+    const net = this.#net;
+    const bytes = buffer.slice(offset, offset + length);
+    const count = (reason: DropReason): void => net.drop(reason);
+    const message = readDhcpMessage(bytes, source, this.#xid, net.device.address, count);
+    let reason: DropReason | undefined = 'dhcpUnexpected';
+    if (typeof message === 'string') reason = message;
+    else if (net.clock.now() < this.#until) reason = this.#take(message);
+    if (reason === undefined) return;
+    net.log.debug('DHCP', net.name, `message of ${ipv4Text(source)} ignored: ${reason}`);
+    count(reason);
   }
 
-  /** Nobody at the broadcast address can be unreachable. */
+  /** Nobody at the broadcast address can be unreachable, and who else is will not answer. */
   unreachable(): void {}
 
-  /** Take an offer or an answer. Returns why it is of no use, if so. */
-  #take(message: DhcpMessage, source: Ipv4Address): string | undefined {
-    const { type, yiaddr } = message;
-    if (this.#requesting) {
-      const { address, server } = this.#offer!;
-      if (serverOf(message, source) !== server) return 'another server';
-      if (type === DhcpType.NAK) {
-        this.#answer = optionText(message, DhcpOption.MESSAGE);
-        return undefined;
-      }
-      if (type !== DhcpType.ACK) return `type ${type}`;
-      // iPXE's dhcp_request_rx ignores an acknowledgement of another address, too
-      if (yiaddr !== address) return `acknowledges ${ipv4Text(yiaddr)}`;
-    } else {
-      if (type !== DhcpType.OFFER) return `type ${type}`;
-      if (yiaddr === 0) return 'offers no address (ProxyDHCP?)';
-    }
-    const lease = leaseOf(message, source, this.#net.deviceMtu);
-    this.#badLease = typeof lease === 'string' ? lease : '';
-    if (typeof lease === 'string') return lease;
-    if (this.#requesting) this.#answer = lease;
-    else this.#takeOffer(lease);
+  /** A lease, unless something is wrong with it: then that is why this fails, so far. */
+  #leaseOf(message: DhcpMessage): Lease | undefined {
+    const lease = leaseOf(message, this.#net.deviceMtu);
+    if (typeof lease === 'object') return lease;
+    this.#failure = new HypxeError('BadLease', lease);
     return undefined;
   }
 
-  /** The first counts, unless a later one says what to boot. */
-  #takeOffer(lease: Lease): void {
-    const { clock, log, name } = this.#net;
-    const file = bootFileOf(lease);
-    const boots = file === '' ? 'no boot file' : quoted(file);
-    const text = `offer ${ipv4Text(lease.address)} from ${ipv4Text(lease.server)}, ${boots}`;
-    log.debug('DHCP', name, text);
-    if (this.#offer === undefined) {
-      const { offerWaitMs = DHCP_OFFER_WAIT_MS } = this.#options;
-      this.#offerUntil = clock.now() + offerWaitMs * TICKS_PER_MS;
-      this.#offer = lease;
-    } else if (bootFileOf(this.#offer) === '' && file !== '') this.#offer = lease;
+  readonly #takeOffer: Taker = (message) => {
+    // Who knows PXE may offer an address, too, or be a ProxyDHCP server: the first that boots counts
+    const { type, yiaddr } = message;
+    const pxe = isPxe(message);
+    if (type !== DhcpType.OFFER && type !== 0) return 'dhcpUnexpected';
+    if (pxe && !(this.#proxy && boots(this.#proxy))) this.#proxy = message;
+    const lease = yiaddr === 0 ? undefined : this.#leaseOf(message);
+    if (!lease && (yiaddr !== 0 || !pxe)) return 'dhcpLease';
+    if (lease) {
+      const kind = (boots(message) ? 2 : 0) + (this.#failed.has(lease.server) ? 0 : 1);
+      this.#offers[kind] ??= lease;
+    }
+
+    // The best: one that boots, if nobody else says what to boot; one that has not failed
+    const { offerWaitMs, preferBootFile } = this.#options;
+    const proxy = this.#proxy;
+    const told = !preferBootFile || (proxy !== undefined && boots(proxy));
+    const [poor, plain, again, good] = this.#offers;
+    const offer = good ?? (told ? (plain ?? again) : (again ?? plain)) ?? poor;
+    this.#offer = offer;
+
+    // Look for better ones as long as it may be worth it
+    if (!offer) return undefined;
+    const failed = this.#failed.has(offer.server) ? this.#pauseMs : 0;
+    const enough = told || boots(offer.message);
+    this.#endIn(enough ? failed : proxy ? DHCP_PROXY_WAIT_MS : offerWaitMs);
+    return undefined;
+  };
+
+  #request({ address, server }: Lease): void {
+    this.#failure = new HypxeError('DhcpServerSilent', `${ipv4Text(server)} does not acknowledge`);
+    const options = [DhcpOption.SERVER_IDENTIFIER, 4, ...u32(server)];
+    options.push(DhcpOption.REQUESTED_ADDRESS, 4, ...u32(address));
+    this.#exchange(this.#takeAnswer, DhcpType.REQUEST, options);
   }
+
+  readonly #takeAnswer: Taker = (message) => {
+    const offer = this.#offer!;
+    const { type, yiaddr, server } = message;
+    const other = server !== offer.server;
+    if (type === DhcpType.NAK && !other) {
+      const text = `${ipv4Text(server)} says ${quoted(optionText(message, DhcpOption.MESSAGE))}`;
+      this.#failure = new HypxeError('DhcpRefused', text);
+      this.#lease = undefined;
+      this.#endIn(0);
+      return undefined;
+    }
+    if ((type !== DhcpType.ACK && type !== 0) || yiaddr !== offer.address) return 'dhcpUnexpected';
+
+    // What the offer says and the acknowledgement does not is kept
+    const options = new Map([...offer.message.options, ...message.options]);
+    const lease = this.#leaseOf({ ...message, options });
+    if (!lease) return 'dhcpLease';
+
+    // That of another server (failover, relays) counts if the right one says nothing
+    this.#lease = lease;
+    this.#endIn(other ? DHCP_ACK_WAIT_MS : 0);
+    return undefined;
+  };
+
+  // --- ProxyDHCP and boot servers (PXE 2.1) ---
+
+  /** Ask those who know what to boot, if the DHCP server does not say it. */
+  #findBoot(lease: Lease): void {
+    // A ProxyDHCP server that has not said it says it on its own port
+    const proxy = this.#proxy;
+    if (!boots(lease.message) && proxy) {
+      lease.boot = proxy;
+      const options = [DhcpOption.SERVER_IDENTIFIER, 4, ...u32(proxy.server)];
+      if (!boots(proxy)) this.#ask(lease, boots, options, proxy.server);
+    }
+
+    // Nobody chooses from the menu: its first item it is
+    const { boot } = lease;
+    const menu = bootMenu(boot);
+    if (menu.length < 2) return;
+    const type = get16(menu, 0);
+    if (type === 0)
+      throw new HypxeError('NoBootFile', `${ipv4Text(boot.server)} says to boot locally`);
+    const control = option(boot, PXE + PxeOption.DISCOVERY_CONTROL)[0]!;
+    const servers = bootServers(option(boot, PXE + PxeOption.BOOT_SERVERS), type);
+    const fits = (message: DhcpMessage): boolean =>
+      message.options.has(DhcpOption.BOOT_FILE) &&
+      get16(option(message, PXE + PxeOption.BOOT_ITEM), 0) === type &&
+      (!(control & PxeControl.LISTED_SERVERS) || servers.includes(message.server));
+    const item = [PxeOption.BOOT_ITEM, 4, ...u16(type), 0, 0, DhcpOption.END];
+    const options = [DhcpOption.VENDOR_ENCAPSULATED, item.length, ...item];
+    if (!(control & PxeControl.NO_BROADCAST)) servers.unshift(IPV4_BROADCAST);
+    servers.some((to) => this.#ask(lease, fits, options, to));
+  }
+
+  /** Ask a server; its answer, if it fits, says what to boot. Whether there was one. */
+  #ask(
+    lease: Lease,
+    fits: (message: DhcpMessage) => boolean,
+    options: readonly number[],
+    to: Ipv4Address,
+  ): boolean {
+    const before = lease.boot;
+    const take: Taker = (message) => {
+      const { type } = message;
+      const answers = type === DhcpType.ACK || type === DhcpType.OFFER;
+      if (!answers || !fits(message)) return 'dhcpUnexpected';
+      lease.boot = message;
+      this.#endIn(0);
+      return undefined;
+    };
+    this.#exchange(take, DhcpType.REQUEST, options, to);
+    return lease.boot !== before;
+  }
+}
+
+/** The boot servers of a type, from a list of PXE. */
+function bootServers(list: ArrayLike<number>, type: number): Ipv4Address[] {
+  const servers: Ipv4Address[] = [];
+  for (let i = 0; i + 3 <= list.length;) {
+    const own = get16(list, i) === type;
+    const end = Math.min(i + 3 + 4 * list[i + 2]!, list.length);
+    for (i += 3; i < end; i += 4) if (own && i + 4 <= end) servers.push(get32(list, i));
+  }
+  return servers;
 }

@@ -5,8 +5,8 @@
 /** Takes a file in order, from its first byte to its last. */
 export interface DownloadSink {
   /**
-   * Called once, before anything is written: the size in bytes, or undefined if the server has not
-   * told it.
+   * Called before anything is written: the size in bytes, a hint, or undefined if the server has
+   * not told it. Called again when the file begins anew: what was written does not count then.
    *
    * @throws HypxeError to refuse the file: the server is told to stop, nothing is written.
    */

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** IPv4 headers in place, and addresses (RFC 791). Fragments are neither made nor put together. */
+/** IPv4 headers in place, and addresses (RFC 791). No fragments are made. */
 
 import { checksum, get16, put16, put32, sum16 } from './bytes.ts';
 import type { Ipv4Address } from './bytes.ts';
 import type { DropReason } from './drops.ts';
-import { IPV4_FRAGMENT_MASK, IPV4_VERSION_LENGTH, IpProtocol, Ipv4Header } from './protocol.ts';
+import { IPV4_VERSION_LENGTH, IpProtocol, Ipv4Header } from './protocol.ts';
 
 /** Smallest MTU that every IPv4 host must take (RFC 791), and that of Ethernet. In bytes. */
 export const MTU_MIN = 576;
@@ -34,8 +34,7 @@ export function checkIpv4(buffer: Uint8Array, ip: number, length: number): DropR
     checksum(sum16(buffer, ip, header, 0)) !== 0
   )
     return 'ipMalformed';
-  const fragment = get16(buffer, ip + Ipv4Header.at.fragment) & IPV4_FRAGMENT_MASK;
-  return fragment === 0 ? undefined : 'ipFragment';
+  return undefined;
 }
 
 /**

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** The network boot of one device: link, lease, file. */
+/** The network boot of one device: lease, file. */
 
 import { bootTarget } from './boot-target.ts';
 import type { BootOverride } from './boot-target.ts';
@@ -18,13 +18,9 @@ import type { NetworkInterfaceOptions } from './network-interface.ts';
 import { tftp } from './tftp.ts';
 import type { TftpOptions } from './tftp.ts';
 import type { TftpResult } from './tftp-transfer.ts';
-import { HypxeError } from '../error.ts';
+import { isNamed } from '../error.ts';
 import type { Log } from '../events.ts';
-import { TICKS_PER_MS } from '../time.ts';
 import type { Clock } from '../time.ts';
-
-/** How long a link that is down is waited for (iPXE LINK_WAIT_TIMEOUT). */
-export const LINK_WAIT_MS = 15_000;
 
 /** What a network boot needs. */
 export interface NetbootOptions {
@@ -36,7 +32,6 @@ export interface NetbootOptions {
   readonly dhcp?: DhcpOptions;
   readonly tftp?: TftpOptions;
   readonly net?: NetworkInterfaceOptions;
-  readonly linkWaitMs?: number;
   /** What to boot instead of what the DHCP server says. */
   readonly override?: BootOverride;
 }
@@ -56,24 +51,23 @@ export interface NetbootResult {
 }
 
 /**
- * Boot over an open device: wait for its link, get a lease, fetch the file into the sink. The steps
- * `configure` and `download` are told to the log; a step that fails has no end. The device is left
+ * Boot over an open device: get a lease, fetch the file into the sink. The steps `configure` and `download` are told to the log; a step that fails has no end. The device is left
  * open and without a receiver, whatever happens.
  *
- * @throws HypxeError LinkDown, a NetError, DhcpError, BootTargetError or TftpError, or what the
+ * @throws HypxeError a NetError, DhcpError, BootTargetError or TftpError, or what the
  *   sink throws.
  */
 export function netboot(device: NetDevice, options: NetbootOptions): NetbootResult {
   const { log, random } = options;
   const net = new NetworkInterface(device, options.clock, log, options.net);
   try {
-    waitForLink(net, options.linkWaitMs ?? LINK_WAIT_MS);
+    log.info('NET', device.name, `${macText(device.address)}, link ${device.link}`);
 
     // An offer without a boot file is as good as another if the caller names the file
     log.step('configure', 'begin');
     const override = options.override ?? {};
     const lease = dhcp(net, random, { preferBootFile: !override.bootFile, ...options.dhcp });
-    const { server, port, file } = bootTarget(lease, override, log, device.name);
+    const { server, port, file } = bootTarget(net, random, lease, override);
     log.info('NET', device.name, `next server ${ipv4Text(server)}, file ${quoted(file)}`);
     log.step('configure', 'end');
 
@@ -82,16 +76,12 @@ export function netboot(device: NetDevice, options: NetbootOptions): NetbootResu
     log.info('TFTP', device.name, `ok, ${transfer.length} bytes in ${transfer.blocks} blocks`);
     log.step('download', 'end');
     return { lease, server, file, length: transfer.length, transfer, drops: net.drops };
+  } catch (error) {
+    // What came and was of no use may be why
+    const drops = dropsText(net.drops);
+    if (isNamed(error) && drops !== 'none') error.message += `; dropped: ${drops}`;
+    throw error;
   } finally {
     net.detach();
-    log.debug('NET', device.name, `frames dropped: ${dropsText(net.drops)}`);
   }
-}
-
-/** A link of which nothing is known counts as up: the first frames will tell. */
-function waitForLink(net: NetworkInterface, waitMs: number): void {
-  const { device, log, clock, name } = net;
-  log.info('NET', name, `${macText(device.address)}, link ${device.link}`);
-  if (net.wait(clock.now() + waitMs * TICKS_PER_MS, () => device.link !== 'down')) return;
-  throw new HypxeError('LinkDown', `${name} had no link for ${waitMs / 1000} s`);
 }

@@ -15,6 +15,7 @@ import type { Ipv4Address } from './bytes.ts';
 import { ETHERNET_HEADER } from './device.ts';
 import type { FrameReceiver, NetDevice } from './device.ts';
 import type { DropCounters, DropReason } from './drops.ts';
+import { Reassembler } from './fragment.ts';
 import { unreachableDatagram } from './icmp.ts';
 import {
   checkIpv4,
@@ -26,50 +27,35 @@ import {
   putIpv4Header,
   udpChecksum,
 } from './ipv4.ts';
-import { EtherType, EthernetHeader, IpProtocol, Ipv4Header, UdpHeader } from './protocol.ts';
+import {
+  EtherType,
+  EthernetHeader,
+  IPV4_FRAGMENT_MASK,
+  IpProtocol,
+  Ipv4Header,
+  UdpHeader,
+  VLAN_MASK,
+  VlanTag,
+} from './protocol.ts';
+import { UDP_PORTS } from './udp.ts';
+import type { NetworkInterfaceOptions, Patience, Route, UdpHandler } from './udp.ts';
 import { HypxeError } from '../error.ts';
 import type { Log } from '../events.ts';
 import { TICKS_PER_MS } from '../time.ts';
 import type { Clock } from '../time.ts';
+
+export type { NetworkInterfaceOptions, Patience, Route, UdpHandler } from './udp.ts';
 
 /** Patience with a neighbour: first try, doubled for each further one up to the longest. */
 export const ARP_FIRST_TIMEOUT_MS = 250;
 export const ARP_LONGEST_TIMEOUT_MS = 4000;
 export const ARP_TRIES = 6;
 
-/** Ports that can be listened on at the same time. */
-export const UDP_PORTS = 4;
-
 /** Frames that may arrive without any progress of the protocol above, whatever the clock says. */
 export const FLOOD_FRAMES = 1 << 22;
 
-/** Takes the datagrams of one UDP port. Must not throw and must not send: it notes what it saw. */
-export interface UdpHandler {
-  /** `length` bytes of payload at `offset` of `buffer`, valid only during the call. */
-  datagram(
-    buffer: Uint8Array,
-    offset: number,
-    length: number,
-    source: Ipv4Address,
-    sourcePort: number,
-  ): void;
-  /** A host says that nobody listens at the port that we sent to. */
-  unreachable(destination: Ipv4Address, destinationPort: number): void;
-}
-
-/** Bounds that a test or a caller can narrow. */
-export interface NetworkInterfaceOptions {
-  readonly arpFirstTimeoutMs?: number;
-  readonly arpTries?: number;
-  readonly floodFrames?: number;
-}
-
-/** How often something is asked, and how long for: the first time is doubled up to the longest. */
-export interface Patience {
-  readonly firstTimeoutMs: number;
-  readonly longestTimeoutMs: number;
-  readonly tries: number;
-}
+/** How long a lost link is waited for. Spanning trees take up to 50 s. */
+export const LINK_LOSS_MS = 60_000;
 
 /** Where the headers of the transmit frame begin. */
 const UDP = ETHERNET_HEADER + Ipv4Header.size;
@@ -92,8 +78,11 @@ export class NetworkInterface implements FrameReceiver {
   address: Ipv4Address = 0;
   netmask: Ipv4Address = 0;
   gateway: Ipv4Address = 0;
+  /** Where to send what: the most specific first, before what netmask and gateway say. */
+  routes: readonly Route[] = [];
 
   readonly #arp = new Arp(this);
+  readonly #fragments = new Reassembler();
   readonly #options: NetworkInterfaceOptions;
   readonly #frame: Uint8Array;
   readonly #handlers = new Map<number, UdpHandler>();
@@ -167,17 +156,31 @@ export class NetworkInterface implements FrameReceiver {
 
   /**
    * Ask, wait for the answer, ask again. No try begins at or after the time `deadline`, in ticks,
-   * and the last one ends there. Returns whether it is done.
+   * and the last one ends there. Nothing is asked without a link; the time without one counts for
+   * the deadline only, and patience begins anew when it is back. Returns whether it is done.
+   *
+   * @throws HypxeError LinkDown, or what {@link turn} throws
    */
   retry(patience: Patience, deadline: number, ask: () => void, done: () => boolean): boolean {
     let timeoutMs = patience.firstTimeoutMs;
     for (let i = 0; i < patience.tries && this.clock.now() < deadline; i++) {
+      if (this.device.link === 'down') {
+        this.#awaitLink(deadline, done);
+        timeoutMs = patience.firstTimeoutMs;
+      }
       ask();
       const until = this.clock.now() + timeoutMs * TICKS_PER_MS;
       if (this.wait(Math.min(until, deadline), done)) return true;
       timeoutMs = Math.min(timeoutMs * 2, patience.longestTimeoutMs);
     }
     return false;
+  }
+
+  /** Wait for the link, or for an answer: hosts tell of a link late. */
+  #awaitLink(deadline: number, done: () => boolean): void {
+    const until = Math.min(this.clock.now() + LINK_LOSS_MS * TICKS_PER_MS, deadline);
+    if (this.wait(until, () => this.device.link !== 'down' || done())) return;
+    throw new HypxeError('LinkDown', `${this.name} lost its link, which did not come back`);
   }
 
   /** The protocol above got further: count frames anew. */
@@ -231,6 +234,11 @@ export class NetworkInterface implements FrameReceiver {
 
   /** The neighbour through which an address is reached, or 0 if there is none. */
   #nextHop(destination: Ipv4Address): Ipv4Address {
+    // Each frame that is sent comes here: nothing is allocated
+    for (let i = 0; i < this.routes.length; i++) {
+      const { network, netmask, router } = this.routes[i]!;
+      if (((destination ^ network) & netmask) === 0) return router || destination;
+    }
     const local = ((destination ^ this.address) & this.netmask) === 0;
     return local ? destination : this.gateway;
   }
@@ -278,13 +286,23 @@ export class NetworkInterface implements FrameReceiver {
   // --- receiving ---
 
   /** A frame of the device. For the device only. */
-  receive(buffer: Uint8Array, offset: number, length: number): void {
+  receive(buffer: Uint8Array, offset: number, length: number, vlan = 0): void {
     this.#frames++;
-    const reason = this.#receive(buffer, offset, length);
-    if (reason !== undefined) this.drops[reason] = (this.drops[reason] ?? 0) + 1;
+    const reason = this.#receive(buffer, offset, length, vlan);
+    if (reason !== undefined) this.drop(reason);
   }
 
-  #receive(buffer: Uint8Array, offset: number, length: number): DropReason | undefined {
+  /** Count what was received and is of no use. */
+  drop(reason: DropReason): void {
+    this.drops[reason] = (this.drops[reason] ?? 0) + 1;
+  }
+
+  #receive(
+    buffer: Uint8Array,
+    offset: number,
+    length: number,
+    vlan: number,
+  ): DropReason | undefined {
     if (length < ETHERNET_HEADER) return 'frameShort';
     const destination = offset + EthernetHeader.at.destination;
     if (
@@ -292,7 +310,18 @@ export class NetworkInterface implements FrameReceiver {
       !matches(buffer, destination, MAC_BROADCAST)
     )
       return 'frameForeign';
-    const type = get16(buffer, offset + EthernetHeader.at.type);
+
+    // We are untagged. A tag of VLAN 0 says a priority: look behind it
+    let type = get16(buffer, offset + EthernetHeader.at.type);
+    while (vlan === 0 && (type === EtherType.VLAN || type === EtherType.SERVICE_VLAN)) {
+      if (length < ETHERNET_HEADER + VlanTag.size) return 'frameShort';
+      const tag = offset + EthernetHeader.at.type;
+      vlan = get16(buffer, tag + VlanTag.at.control) & VLAN_MASK;
+      type = get16(buffer, tag + VlanTag.size);
+      offset += VlanTag.size;
+      length -= VlanTag.size;
+    }
+    if (vlan !== 0) return 'vlanForeign';
     offset += ETHERNET_HEADER;
     length -= ETHERNET_HEADER;
     if (type === EtherType.ARP) return this.#arp.receive(buffer, offset, length);
@@ -313,8 +342,14 @@ export class NetworkInterface implements FrameReceiver {
     if (address !== 0 && destination !== address && !this.#isBroadcast(destination))
       return 'ipForeign';
 
-    const header = headerLength(buffer, ip);
-    const total = get16(buffer, ip + Ipv4Header.at.totalLength);
+    let header = headerLength(buffer, ip);
+    let total = get16(buffer, ip + Ipv4Header.at.totalLength);
+    if ((get16(buffer, ip + Ipv4Header.at.fragment) & IPV4_FRAGMENT_MASK) !== 0) {
+      const whole = this.#fragments.take(buffer, ip, this.clock.now());
+      this.drops.ipIncomplete = this.#fragments.incomplete;
+      if (!(whole instanceof Uint8Array)) return whole;
+      [buffer, ip, header, total] = [whole, 0, Ipv4Header.size, whole.length];
+    }
     const protocol = buffer[ip + Ipv4Header.at.protocol];
     if (protocol === IpProtocol.UDP) return this.#receiveUdp(buffer, ip, header, total - header);
     if (protocol !== IpProtocol.ICMP) return 'ipProtocol';

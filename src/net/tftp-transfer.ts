@@ -11,137 +11,104 @@
 
 import { escaped, get16, ipv4Text, put16, putText } from './bytes.ts';
 import type { Ipv4Address } from './bytes.ts';
-import type { DownloadSink } from './download.ts';
-import type { NetworkInterface, Patience, UdpHandler } from './network-interface.ts';
-import { Port, TFTP_BLOCK_DEFAULT, TFTP_HEADER, TftpErrorCode, TftpOpcode } from './protocol.ts';
-import { errorText, parseOptionAck, readRequest, tftpErrorOf } from './tftp-packet.ts';
-import type { TftpValues } from './tftp-packet.ts';
+import type { NetworkInterface } from './network-interface.ts';
+import { TFTP_BLOCK_DEFAULT, TFTP_HEADER, TftpErrorCode, TftpOpcode } from './protocol.ts';
+import { errorText, NO_OPTIONS, parseOptionAck, readRequest, tftpErrorOf } from './tftp-packet.ts';
+import {
+  TFTP_LONGEST_REQUEST_MS,
+  TFTP_OPTION_TRIES,
+  TFTP_PATIENCE,
+  TFTP_PROGRESS_BYTES,
+  TFTP_UNREACHABLE_TRIES,
+  TFTP_WHOLE_TRIES,
+  TFTP_WRAP_TRIES,
+} from './tftp-options.ts';
+export type { TftpResult } from './tftp-options.ts';
+import type { TftpResult, TransferRequest } from './tftp-options.ts';
+import type { UdpHandler } from './udp.ts';
 import { HypxeError, isNamed } from '../error.ts';
 import type { ErrorName } from '../error.ts';
-import { TICKS_PER_MS } from '../time.ts';
-
-/**
- * Patience with the server: the first try, doubled for each further one up to the longest; times
- * that a packet is sent without any progress, the first included; and the whole download.
- */
-export const TFTP_PATIENCE: Required<Pick<TransferOptions, keyof Patience | 'totalMs'>> = {
-  firstTimeoutMs: 500,
-  longestTimeoutMs: 4000,
-  tries: 8,
-  totalMs: 1_800_000,
-};
-
-/** Bytes between two progress events. */
-export const TFTP_PROGRESS_BYTES = 1 << 18;
-
-/** Patience, and what to send. All times in milliseconds. */
-export interface TransferOptions {
-  readonly firstTimeoutMs?: number;
-  readonly longestTimeoutMs?: number;
-  readonly tries?: number;
-  readonly totalMs?: number;
-  readonly progressBytes?: number;
-  /** Port of the server. Default 69. */
-  readonly port?: number;
-}
-
-/** What became of a transfer. */
-export interface TftpResult {
-  /** Bytes received. */
-  readonly length: number;
-  readonly blocks: number;
-  /** As agreed with the server. */
-  readonly blockSize: number;
-  readonly windowSize: number;
-}
 
 /** One request and what follows from it. */
 export class Transfer implements UdpHandler {
-  readonly #result: { -readonly [K in keyof TftpResult]: TftpResult[K] } = {
+  readonly result: { -readonly [K in keyof TftpResult]: TftpResult[K] } = {
     length: 0,
     blocks: 0,
     blockSize: TFTP_BLOCK_DEFAULT,
     windowSize: 1,
   };
   readonly #net: NetworkInterface;
-  readonly #server: Ipv4Address;
-  readonly #file: string;
-  readonly #port: number;
-  readonly #ask: TftpValues;
-  readonly #sink: DownloadSink;
-  readonly #options: TransferOptions;
+  readonly #request: TransferRequest;
   /** The server has answered. */
   #begun = false;
-  /** The file is there, or the server does not want options. */
+  /** The file is there. */
   #over = false;
-  /** The server's port: fixed by its first answer. */
-  #serverPort: number;
+  /** The server, fixed by its first answer. */
+  #peer: Ipv4Address;
+  #peerPort: number;
   #size: number | undefined;
   /** The number of the block that comes next. */
   #expected = 1;
-  /** The block acknowledged last; and whether the request or the next block is to be sent. */
+  /** The block acknowledged last, and blocks since then; whether something is to be sent. */
   #acknowledged = 0;
+  #unacknowledged = 0;
   #due = true;
   #gapTold = false;
+  #wraps = 0;
   /** Something came since it was asked for; also before anything was. */
   #progressed = true;
-  /** Another port of the server that sent something in this turn. */
+  /** Tries since then, and how often ICMP called them hopeless. */
+  #silence = 0;
+  #unreachable = 0;
+  /** Somebody else who sent something. One of them is told so in each try: then the port is -1. */
+  #stray: Ipv4Address = 0;
   #strayPort = 0;
   #failure: unknown;
   /** The code of the error that tells the server; -1 to tell it nothing. */
   #failureCode = -1;
   #nextReport = 0;
 
-  constructor(
-    net: NetworkInterface,
-    server: Ipv4Address,
-    file: string,
-    port: number,
-    ask: TftpValues,
-    sink: DownloadSink,
-    options: TransferOptions,
-  ) {
+  constructor(net: NetworkInterface, request: TransferRequest) {
     this.#net = net;
-    this.#server = server;
-    this.#file = file;
-    this.#port = port;
-    this.#ask = ask;
-    this.#sink = sink;
-    this.#options = options;
-    this.#serverPort = options.port ?? Port.TFTP;
+    this.#request = request;
+    this.#peer = request.server;
+    this.#peerPort = request.serverPort;
   }
 
-  /** Read the file. Undefined: the server does not want options, and nothing was begun. */
-  run(): TftpResult | undefined {
+  /** Read the file. @throws HypxeError a TftpError, a NetError, or what the sink throws */
+  run(): TftpResult {
     const net = this.#net;
-    const patience = { ...TFTP_PATIENCE, ...this.#options };
-    const deadline = net.clock.now() + patience.totalMs * TICKS_PER_MS;
+    const { port, deadline, options } = this.#request;
+    const patience = { ...TFTP_PATIENCE, ...options };
+    const first = { ...patience, longestTimeoutMs: TFTP_LONGEST_REQUEST_MS, ...options };
 
     // Each progress restores patience; without any, send again what was sent last
     const ask = (): void => {
-      if (!this.#progressed) this.#sendAgain();
+      if (this.#progressed) this.#silence = this.#unreachable = 0;
+      else this.#sendAgain();
       this.#progressed = false;
+      this.#strayPort = 0;
     };
     const done = (): boolean => {
       this.#answer();
       return this.#progressed || this.#over;
     };
-    net.bind(this.#port, this);
+    net.bind(port, this);
     try {
       do {
-        if (!net.retry(patience, deadline, ask, done))
+        if (!net.retry(this.#begun ? patience : first, deadline, ask, done))
           this.#giveUp(net.clock.now() >= deadline, patience.tries);
-        if (this.#begun) this.#report();
+        this.#report();
       } while (!this.#over);
     } finally {
-      net.unbind(this.#port);
+      net.unbind(port);
     }
-    return this.#begun ? this.#result : undefined;
+    return this.result;
   }
 
   // --- what the server sends ---
 
-  /** A packet to our port, from whomever. */
+  /** A packet to our port. Who answers first is the server, also from another address of it. */
   datagram(
     buffer: Uint8Array,
     offset: number,
@@ -149,32 +116,45 @@ export class Transfer implements UdpHandler {
     source: Ipv4Address,
     sourcePort: number,
   ): void {
-    if (this.#isOver || source !== this.#server || length < 2) return;
-    const opcode = get16(buffer, offset);
-    if (length < TFTP_HEADER && opcode !== TftpOpcode.OACK) return;
-    if (this.#begun && sourcePort !== this.#serverPort) {
+    if (this.#isOver) return this.#net.drop('tftpForeign');
+    const opcode = length < 2 ? 0 : get16(buffer, offset);
+    if (length < TFTP_HEADER && opcode !== TftpOpcode.OACK) return this.#net.drop('tftpMalformed');
+    if (this.#begun && (source !== this.#peer || sourcePort !== this.#peerPort)) {
       // Somebody else's transfer. Errors are not answered with errors
-      if (opcode !== TftpOpcode.ERROR) this.#strayPort = sourcePort;
-      return;
+      if (opcode !== TftpOpcode.ERROR && this.#strayPort === 0) {
+        this.#stray = source;
+        this.#strayPort = sourcePort;
+      }
+      return this.#net.drop('tftpForeign');
     }
+    if (opcode === TftpOpcode.ERROR) return this.#takeError(buffer, offset, length);
+    if (opcode !== TftpOpcode.DATA && opcode !== TftpOpcode.OACK)
+      return this.#net.drop('tftpMalformed');
+
+    // A server without options begins at once (RFC 2347)
+    if (!this.#begun && opcode === TftpOpcode.DATA && get16(buffer, offset + 2) !== 1)
+      return this.#net.drop('tftpOrder');
+    this.#peer = source;
+    this.#peerPort = sourcePort;
 
     // Whatever the sink throws goes through the loop, not through the driver
     try {
-      if (opcode === TftpOpcode.DATA) this.#takeData(buffer, offset, length, sourcePort);
-      else if (opcode === TftpOpcode.OACK) this.#takeOptions(buffer, offset, length, sourcePort);
-      else if (opcode === TftpOpcode.ERROR) this.#takeError(buffer, offset, length);
+      if (opcode === TftpOpcode.DATA) return this.#takeData(buffer, offset, length);
+      return this.#takeOptions(buffer, offset, length);
     } catch (error) {
       this.#failure = error;
       this.#failureCode = TftpErrorCode.DISK_FULL;
     }
   }
 
+  /** Nobody listens. That may pass before the first answer, and be a stray message after it. */
   unreachable(destination: Ipv4Address, destinationPort: number): void {
-    if (this.#isOver || destination !== this.#server || destinationPort !== this.#serverPort)
-      return;
-    // Before the first answer nobody serves there; after it the server gave the transfer up
-    const kind = this.#begun ? 'TftpStalled' : 'TftpPortUnreachable';
-    this.#fail(kind, -1, `ICMP port unreachable after ${this.#result.length} bytes`);
+    if (this.#isOver || destination !== this.#peer || destinationPort !== this.#peerPort)
+      return this.#net.drop('tftpForeign');
+    this.#unreachable++;
+    if (this.#isWhole) this.#over = true;
+    else if (this.#begun && this.#unreachable >= TFTP_UNREACHABLE_TRIES)
+      this.#fail('TftpStalled', -1, `ICMP port unreachable after ${this.result.length} bytes`);
   }
 
   /** The end has come already; what follows does not count. */
@@ -182,93 +162,107 @@ export class Transfer implements UdpHandler {
     return this.#over || this.#failure !== undefined;
   }
 
-  #takeData(buffer: Uint8Array, offset: number, length: number, sourcePort: number): void {
-    const block = get16(buffer, offset + 2);
-    if (!this.#begun) {
-      // A server without options begins at once (RFC 2347)
-      if (block !== 1) return;
-      this.#start(sourcePort, undefined);
-    }
+  /** All is there that was told, but not the block that ends it. */
+  get #isWhole(): boolean {
+    return this.result.length === this.#size;
+  }
 
-    // Numbers wrap from 65535 to 0: what lies up to half of them ahead is early, the rest is old
+  #takeData(buffer: Uint8Array, offset: number, length: number): void {
+    const block = get16(buffer, offset + 2);
+    if (!this.#begun) this.#start(undefined);
+
+    // Numbers wrap from 65535 to 0; those of some servers to 1, which without a window is plain
+    const isWrap = block === 1 && this.#expected === 0;
+    if (isWrap && (this.result.windowSize === 1 || this.#wraps === TFTP_WRAP_TRIES))
+      this.#expected = 1;
+
+    // What lies up to half of the numbers ahead is early, the rest is old
     const ahead = (block - this.#expected) & 0xffff;
-    if (ahead === 0) return this.#takeNext(buffer, offset + TFTP_HEADER, length - TFTP_HEADER);
+    if (ahead === 0) {
+      return this.#takeNext(buffer, offset + TFTP_HEADER, length - TFTP_HEADER);
+    }
     if (ahead < 0x8000) {
       // A block is missing: say so once, and the server goes back (RFC 7440, 4)
-      if (!this.#gapTold) this.#gapTold = this.#due = true;
-    } else if (ahead === 0xffff && block === this.#acknowledged) {
+      if (!this.#gapTold) {
+        this.#gapTold = this.#due = true;
+        if (isWrap) this.#wraps++;
+      }
+    } else if (block === this.#acknowledged) {
       // Only the block that was acknowledged last says that the acknowledgement was lost; to
       // acknowledge others as well would double the traffic for ever (RFC 1123, 4.2.3.1)
       this.#due = true;
     }
+    return this.#net.drop('tftpOrder');
   }
 
   /** The block that is expected. */
   #takeNext(buffer: Uint8Array, from: number, size: number): void {
     // Neither more nor less than was agreed
-    const result = this.#result;
+    const { result } = this;
+    const { sink, ends } = this.#request;
     const received = result.length + size;
     const told = this.#size ?? received;
     const last = size < result.blockSize;
     if (size > result.blockSize)
       return this.#failAt('TftpOversizedBlock', TftpErrorCode.ILLEGAL, received);
     if (received > told) return this.#failAt('TftpBeyondSize', TftpErrorCode.DISK_FULL, received);
-    if (last && received < told)
+    if (last && (ends.length > 0 ? !ends.includes(received) : received < told)) {
+      if (told > received) ends.push(received, told);
       return this.#failAt('TftpTruncated', TftpErrorCode.UNDEFINED, received);
-    if (size > 0) this.#sink.write(result.length, buffer, from, size);
+    }
+    if (size > 0) sink.write(result.length, buffer, from, size);
 
     result.length = received;
     result.blocks++;
     this.#progressed = true;
     this.#gapTold = false;
     this.#over = last;
-    const unacknowledged = (this.#expected - this.#acknowledged) & 0xffff;
-    if (last || unacknowledged >= result.windowSize) this.#due = true;
+    this.#unacknowledged++;
+    if (last || this.#unacknowledged >= result.windowSize) this.#due = true;
     this.#expected = (this.#expected + 1) & 0xffff;
   }
 
-  #takeOptions(buffer: Uint8Array, offset: number, length: number, sourcePort: number): void {
-    const result = this.#result;
+  #takeOptions(buffer: Uint8Array, offset: number, length: number): void {
+    const { result } = this;
     if (this.#begun) {
       // Again: our acknowledgement of it was lost
       if (result.blocks === 0) this.#due = true;
-      return;
+      return this.#net.drop('tftpOrder');
     }
-    this.#serverPort = sourcePort;
-    const granted = parseOptionAck(buffer, offset, length, this.#ask);
-    if (typeof granted === 'string')
+    const granted = parseOptionAck(buffer, offset, length, this.#request.ask);
+    if (typeof granted === 'string') {
       return this.#fail('TftpBadOptions', TftpErrorCode.OPTIONS, granted);
+    }
     result.blockSize = granted.get('blksize') ?? TFTP_BLOCK_DEFAULT;
     result.windowSize = granted.get('windowsize') ?? 1;
     this.#due = true;
-    this.#start(sourcePort, granted.get('tsize'));
+    this.#start(granted.get('tsize'));
   }
 
-  /** The server has answered: its port is fixed now, and the sink may refuse. */
-  #start(sourcePort: number, size: number | undefined): void {
-    this.#serverPort = sourcePort;
+  /** The server has answered: its address and port are fixed now, and the sink may refuse. */
+  #start(size: number | undefined): void {
     this.#size = size;
     this.#begun = this.#progressed = true;
     this.#net.log.info('TFTP', this.#net.name, `${this.#url}: ${this.#terms}`);
-    this.#sink.begin(size);
+    this.#request.sink.begin(size);
   }
 
   #takeError(buffer: Uint8Array, offset: number, length: number): void {
     const code = get16(buffer, offset + 2);
-    const refusable = !this.#begun && this.#ask.size > 0;
-    if (refusable && code === TftpErrorCode.OPTIONS) this.#over = true;
+    if (this.#isWhole) this.#over = true;
     else this.#fail(tftpErrorOf(code), -1, errorText(buffer, offset, length));
   }
 
   // --- failures ---
 
   get #url(): string {
-    return `tftp://${ipv4Text(this.#server)}/${escaped(this.#file)}`;
+    const { server, file } = this.#request;
+    return `tftp://${ipv4Text(server)}/${escaped(file)}`;
   }
 
   /** What was agreed with the server. */
   get #terms(): string {
-    const { blockSize, windowSize } = this.#result;
+    const { blockSize, windowSize } = this.result;
     const told = this.#size === undefined ? 'size not told' : `${this.#size} bytes`;
     return `${told}, blocks of ${blockSize}, window of ${windowSize}`;
   }
@@ -286,12 +280,18 @@ export class Transfer implements UdpHandler {
 
   /** Patience is over: with the whole download, or with a server that says nothing. */
   #giveUp(late: boolean, tries: number): void {
-    const { length } = this.#result;
-    const code = this.#begun ? TftpErrorCode.UNDEFINED : -1;
-    if (late) this.#fail('TftpTooSlow', code, `${length} bytes at the deadline`);
-    else if (this.#begun)
-      this.#fail('TftpStalled', code, `nothing after ${length} bytes, asked ${tries} times`);
-    else this.#fail('NoTftpAnswer', code, `no answer to ${tries} requests`);
+    const { length } = this.result;
+    const kind = late
+      ? 'TftpTooSlow'
+      : this.#begun
+        ? 'TftpStalled'
+        : this.#unreachable > 0
+          ? 'TftpPortUnreachable'
+          : 'NoTftpAnswer';
+    const came = late
+      ? `${length} bytes at the deadline`
+      : `nothing after ${length} bytes, asked ${tries} times`;
+    this.#fail(kind, this.#begun ? TftpErrorCode.UNDEFINED : -1, came);
     this.#answer();
   }
 
@@ -302,12 +302,18 @@ export class Transfer implements UdpHandler {
     const failure = this.#failure;
     if (failure !== undefined) {
       const text = isNamed(failure) ? failure.name : 'client error';
-      if (this.#failureCode >= 0) this.#sendError(this.#serverPort, this.#failureCode, text);
+      if (this.#failureCode >= 0) this.#sendError(this.#failureCode, text);
       throw failure;
     }
-    if (this.#strayPort !== 0)
-      this.#sendError(this.#strayPort, TftpErrorCode.UNKNOWN_TID, 'unknown transfer ID');
-    this.#strayPort = 0;
+    if (this.#strayPort > 0) {
+      this.#sendError(
+        TftpErrorCode.UNKNOWN_TID,
+        'unknown transfer ID',
+        this.#stray,
+        this.#strayPort,
+      );
+      this.#strayPort = -1;
+    }
     if (this.#due) this.#sendDue();
   }
 
@@ -316,38 +322,43 @@ export class Transfer implements UdpHandler {
     const { payload } = this.#net;
     this.#due = false;
     if (!this.#begun) {
-      const length = putText(payload, 2, readRequest(this.#file, this.#ask));
-      return this.#send(this.#serverPort, TftpOpcode.RRQ, length);
+      const { file, ask } = this.#request;
+      const options = this.#silence < TFTP_OPTION_TRIES ? ask : NO_OPTIONS;
+      return this.#send(TftpOpcode.RRQ, putText(payload, 2, readRequest(file, options)));
     }
     this.#acknowledged = (this.#expected - 1) & 0xffff;
+    this.#unacknowledged = 0;
     put16(payload, 2, this.#acknowledged);
-    this.#send(this.#serverPort, TftpOpcode.ACK, TFTP_HEADER);
+    this.#send(TftpOpcode.ACK, TFTP_HEADER);
   }
 
-  #sendError(port: number, code: number, text: string): void {
+  #sendError(code: number, text: string, to?: Ipv4Address, port?: number): void {
     put16(this.#net.payload, 2, code);
-    this.#send(port, TftpOpcode.ERROR, putText(this.#net.payload, TFTP_HEADER, `${text}\0`));
+    const length = putText(this.#net.payload, TFTP_HEADER, `${text}\0`);
+    this.#send(TftpOpcode.ERROR, length, to, port);
   }
 
   /** Opcode, text or number behind it. Returns nothing: a lost packet is sent again. */
-  #send(port: number, opcode: number, length: number): void {
+  #send(opcode: number, length: number, to = this.#peer, port = this.#peerPort): void {
     put16(this.#net.payload, 0, opcode);
-    this.#net.sendUdp(this.#port, this.#server, port, length);
+    this.#net.sendUdp(this.#request.port, to, port, length);
   }
 
   #sendAgain(): void {
+    this.#silence++;
+    if (this.#isWhole && this.#silence >= TFTP_WHOLE_TRIES) this.#over = true;
     this.#gapTold = false;
     this.#due = true;
     // The neighbour may have moved to other hardware
-    this.#net.refresh(this.#server);
+    this.#net.refresh(this.#peer);
   }
 
   /** There is progress: tell how far it is, at most once in so many bytes. */
   #report(): void {
-    const { length: received } = this.#result;
+    const { length: received } = this.result;
     this.#net.progress();
     if (!this.#over && received < this.#nextReport) return;
-    this.#nextReport = received + (this.#options.progressBytes ?? TFTP_PROGRESS_BYTES);
+    this.#nextReport = received + (this.#request.options.progressBytes ?? TFTP_PROGRESS_BYTES);
     this.#net.log.emit({ kind: 'progress', received, total: this.#size });
   }
 }

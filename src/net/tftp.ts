@@ -8,17 +8,20 @@ import type { DownloadSink } from './download.ts';
 import type { NetworkInterface } from './network-interface.ts';
 import {
   Ipv4Header,
+  Port,
   TFTP_BLOCK_MAX,
   TFTP_BLOCK_MIN,
   TFTP_HEADER,
   TFTP_REQUEST_MAX,
   UdpHeader,
 } from './protocol.ts';
-import { readRequest } from './tftp-packet.ts';
+import { NO_OPTIONS, readRequest } from './tftp-packet.ts';
 import type { TftpValues } from './tftp-packet.ts';
+import { TFTP_PATIENCE } from './tftp-options.ts';
+import type { TftpResult, TransferOptions } from './tftp-options.ts';
 import { Transfer } from './tftp-transfer.ts';
-import type { TftpResult, TransferOptions } from './tftp-transfer.ts';
-import { HypxeError } from '../error.ts';
+import { HypxeError, isNamed } from '../error.ts';
+import { TICKS_PER_MS } from '../time.ts';
 
 /** Blocks that the server may send before one is acknowledged. */
 export const TFTP_WINDOW = 4;
@@ -30,16 +33,26 @@ const PORT_COUNT = 16384;
 
 /** What can be asked for. All times in milliseconds. */
 export interface TftpOptions extends TransferOptions {
-  /** Bytes in a block, 8 to what the MTU holds (the default): fragments are not put together. */
+  /** Bytes in a block, 8 to what the MTU holds (the default). */
   readonly blockSize?: number;
   /** 1 (no such option is sent) to {@link TFTP_WINDOW_MAX}. Default {@link TFTP_WINDOW}. */
   readonly windowSize?: number;
 }
 
+/** Transfers that are tried for one file. */
+export const TFTP_TRANSFERS = 4;
+
+/** The server fell silent, or broke off. */
+const LOST = /^Tftp(Stalled|ServerError)$/;
+
+/** The same, or it does not do what was agreed: perhaps it does what needs no agreement. */
+const BROKEN = /^Tftp(Stalled|ServerError|BadOptions|OversizedBlock|BeyondSize|Truncated)$/;
+
 /**
  * Read `file` of `server` into `sink`. `random` gives u32s (local port).
  *
- * A server that refuses the options is asked once more without them.
+ * A transfer that breaks is begun again, with a port of its own, so that nothing late is taken for
+ * an answer: once with the same options if the server was lost in the middle, else without any.
  *
  * @throws HypxeError a TftpError, a NetError, or what the sink throws.
  */
@@ -49,14 +62,14 @@ export function tftp(
   server: Ipv4Address,
   file: string,
   sink: DownloadSink,
-  limits: TftpOptions = {},
+  options: TftpOptions = {},
 ): TftpResult {
   // Options in iPXE's order, with that of RFC 7440 behind
   const room = net.mtu - Ipv4Header.size - UdpHeader.size - TFTP_HEADER;
   const largest = Math.min(room, TFTP_BLOCK_MAX);
-  const blockSize = clamp(limits.blockSize ?? largest, TFTP_BLOCK_MIN, largest);
-  const windowSize = clamp(limits.windowSize ?? TFTP_WINDOW, 1, TFTP_WINDOW_MAX);
-  const ask: TftpValues = new Map([
+  const blockSize = clamp(options.blockSize ?? largest, TFTP_BLOCK_MIN, largest);
+  const windowSize = clamp(options.windowSize ?? TFTP_WINDOW, 1, TFTP_WINDOW_MAX);
+  let ask: TftpValues = new Map([
     ['blksize', blockSize],
     ['tsize', 0],
   ]);
@@ -65,15 +78,25 @@ export function tftp(
   if (file === '' || /[^\x01-\xff]/.test(file) || length > TFTP_REQUEST_MAX)
     throw new HypxeError('BadFileName', `cannot ask for ${quoted(file)}`);
 
-  // Ask with options, and without if the server does not want them
   net.resolve(server);
-  const port = random() >>> 0;
-  const read = (from: number, options: TftpValues): TftpResult | undefined =>
-    new Transfer(net, server, file, PORT_FIRST + (from % PORT_COUNT), options, sink, limits).run();
-  const result = read(port, ask);
-  if (result !== undefined) return result;
-  net.log.warning('TFTP', net.name, 'server refuses options, asking without');
-  return read(port + 1, new Map())!;
+  const { port: serverPort = Port.TFTP, totalMs = TFTP_PATIENCE.totalMs } = options;
+  const deadline = net.clock.now() + totalMs * TICKS_PER_MS;
+  const ends: number[] = [];
+  let number = random() >>> 0;
+  for (let left = TFTP_TRANSFERS; ; left--) {
+    const port = PORT_FIRST + (number++ % PORT_COUNT);
+    const request = { server, serverPort, file, port, ask, sink, deadline, options, ends };
+    const transfer = new Transfer(net, request);
+    try {
+      return transfer.run();
+    } catch (error) {
+      const name = isNamed(error) ? error.name : '';
+      const isLost = transfer.result.length > 0 && LOST.test(name);
+      if (left === 1 || !(isLost || (ask.size > 0 && BROKEN.test(name)))) throw error;
+      net.log.warning('TFTP', net.name, `${(error as Error).message}: beginning again`);
+      if (!isLost || left < TFTP_TRANSFERS) ask = NO_OPTIONS;
+    }
+  }
 }
 
 function clamp(value: number, low: number, high: number): number {

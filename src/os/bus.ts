@@ -25,8 +25,15 @@ export class OsBus implements BusPart {
   /** Devices that were closed since settling began. */
   readonly #closed = new Set<VmbusDevice>();
 
-  constructor(bus: VmbusBus) {
+  readonly #makeDevice: (offer: Offer) => VmbusDevice;
+
+  /** @param makeDevice makes sub-channels; by default as the bus makes its devices */
+  constructor(
+    bus: VmbusBus,
+    makeDevice: (offer: Offer) => VmbusDevice = (offer) => new VmbusDevice(offer, bus),
+  ) {
     this.#bus = bus;
+    this.#makeDevice = makeDevice;
   }
 
   settingUp(): void {
@@ -83,7 +90,7 @@ export class OsBus implements BusPart {
       ({ offer: other }) => other.channel === channel || other.subchannel === subchannel,
     );
     if (known || subchannels.length === SUBCHANNELS_MAX) return false;
-    subchannels.push(new VmbusDevice(offer, this.#bus));
+    subchannels.push(this.#makeDevice(offer));
     return true;
   }
 

@@ -73,8 +73,9 @@ export class OsChannel implements ChannelPart {
    */
   #want(length: number): void {
     this.#wanted = length;
-    this.#memory.set32(this.#channel.out.control + RingControl.at.pendingSendSize, length);
-    this.#memory.barrier();
+    const address = this.#channel.out.control + RingControl.at.pendingSendSize;
+    this.#memory.set32(address, length);
+    this.#memory.barrier(address);
   }
 
   /**
@@ -111,7 +112,8 @@ export class OsChannel implements ChannelPart {
 
   /** Tell the host whether to signal when the ring is no longer empty. */
   #mask(masked: number): void {
-    this.#memory.set32(this.#channel.in.control + RingControl.at.interruptMask, masked);
-    this.#memory.barrier();
+    const address = this.#channel.in.control + RingControl.at.interruptMask;
+    this.#memory.set32(address, masked);
+    this.#memory.barrier(address);
   }
 }

@@ -146,6 +146,11 @@ export const RndisPacketInfo = struct('RNDIS_PER_PACKET_INFO', 12, {
   dataOffset: [8, 4],
 });
 
+/** Type of the information that holds a VLAN tag (Linux `IEEE_8021Q_INFO`), and where in it. */
+export const RNDIS_INFO_VLAN = 6;
+export const RNDIS_VLAN_SHIFT = 4;
+export const RNDIS_VLAN_MASK = 0xfff;
+
 /** Object identifiers. */
 export const Oid = {
   GEN_SUPPORTED_LIST: 0x00010101,

@@ -17,6 +17,7 @@ import {
   type TransmitResult,
 } from '../net/device.ts';
 import { hex, wordBytes } from '../wire.ts';
+import { isInside, vlanOf } from './packet-info.ts';
 import {
   MediaState,
   Oid,
@@ -319,10 +320,12 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     const dataLength = view.getUint32(offset + RndisPacket.at.dataLength, true);
     if (!isInside(dataOffset, dataLength, length)) return 'BadRndisMessage';
     if (dataLength < ETHERNET_HEADER) return 'FrameTooShort';
+    const vlan = vlanOf(view, offset, length);
+    if (vlan < 0) return 'BadRndisMessage';
 
     // Hand frame over
     this.statistics.rxGood++;
-    this.receiver?.receive(bytes, offset + RNDIS_BODY + dataOffset, dataLength);
+    this.receiver?.receive(bytes, offset + RNDIS_BODY + dataOffset, dataLength, vlan);
     return undefined;
   }
 
@@ -381,9 +384,3 @@ const LENGTH_MIN: Readonly<Record<number, number>> = {
   [RndisType.QUERY_CMPLT]: RndisQueryComplete.size,
   [RndisType.SET_CMPLT]: RndisSetComplete.size,
 };
-
-/** Whether a part of a message lies within it. Offsets count from the body. */
-function isInside(offset: number, partLength: number, length: number): boolean {
-  const body = length - RNDIS_BODY;
-  return offset <= body && partLength <= body - offset;
-}

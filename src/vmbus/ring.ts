@@ -58,6 +58,19 @@ class Ring {
     return this.memory.u32(this.control + at);
   }
 
+  /**
+   * Write an index of ours. The host sees it after all that we have read and written before (a
+   * packet before it is there, a packet before its room is given back), and before we look whether
+   * the host sleeps: else it may go to sleep without having seen it (Linux hv_ringbuffer_write,
+   * hv_signal_on_write and hv_pkt_iter_close have barriers there).
+   */
+  protected publishIndex(at: number, index: number): void {
+    const address = this.control + at;
+    this.memory.barrier(address);
+    this.memory.set32(address, index);
+    this.memory.barrier(address);
+  }
+
   /** The distance from an index of ours to one of the host, or -1 if that is out of range. */
   protected distance(at: number, own: number): number {
     const index = this.field(at);
@@ -111,7 +124,7 @@ export class OutboundRing extends Ring {
     const old = this.#start;
     this.put64(0, old);
     this.#start = this.#next;
-    this.memory.set32(this.control + RingControl.at.prod, this.#start);
+    this.publishIndex(RingControl.at.prod, this.#start);
     if (this.field(RingControl.at.interruptMask) !== 0) return false;
     return this.field(RingControl.at.cons) === old;
   }
@@ -144,7 +157,7 @@ export class InboundRing extends Ring {
   consume(length: number): boolean {
     const free = this.mask + 1 - ((this.field(RingControl.at.prod) - this.#cons) & this.mask);
     this.#cons = (this.#cons + length) & this.mask;
-    this.memory.set32(this.control + RingControl.at.cons, this.#cons);
+    this.publishIndex(RingControl.at.cons, this.#cons);
     const wanted = this.field(RingControl.at.pendingSendSize) & ~7;
     return wanted !== 0 && free <= wanted && free + length > wanted;
   }

@@ -21,7 +21,7 @@ const NONE: readonly Fault[] = [];
 
 const PLACES: readonly Place[] = [
   ...(['step', 'call', 'register', 'owner'] as const),
-  ...(['message', 'packet', 'rndis', 'transmit', 'alloc', 'read'] as const),
+  ...(['message', 'packet', 'rndis', 'transmit', 'alloc', 'read', 'race'] as const),
 ];
 
 export class PlaceCounter {

@@ -11,6 +11,7 @@ import { PacketType } from '../../src/vmbus/protocol.ts';
 import { LEFTOVER_NAMES } from '../os/previous-owner.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import type { PlaceDetail } from './counter.ts';
+import { modelsOf } from './memory/race-policy.ts';
 import { OPERATIONS, effective, mutateWord, type FieldPlace } from './mutation.ts';
 import type { Fault, Place, Plan } from './plan.ts';
 import type { Recording } from './recording.ts';
@@ -91,6 +92,7 @@ const VARIANTS: Readonly<Record<Place, (detail: PlaceDetail) => Variant[]>> = {
   ],
   transmit: () => [['withhold']],
   alloc: () => [['fail'], ['fail-ever']],
+  race: ({ what }) => modelsOf(what === 'arm64' ? 'arm64' : 'x64').map((model) => [model] as const),
   read: ({ value }) => [['value', ...OPERATIONS.filter((op) => mutateWord(value!, op) !== value)]],
 };
 

@@ -10,11 +10,18 @@ import { inertDevice } from '../simulator/vmbus-server/inert-device.ts';
 import { PlaceCounter, type PlaceObserver } from './counter.ts';
 import { MessageFaults } from './host-messages.ts';
 import { PacketFaults, type PacketHost } from './host-packets.ts';
+import { RACES, type RaceModel } from './memory/race-policy.ts';
 import type { Fault, Plan } from './plan.ts';
 import type { SeamListener } from './stepped-machine.ts';
 
 /** Instances of the devices that take the channel numbers of NICs, without a number at the end. */
 const INTRUDER = '0e0b6031-0000-4000-8000';
+
+/** A host that acts at the same time as the guest. */
+export interface Race {
+  readonly model: RaceModel;
+  readonly number: number;
+}
 
 /** What waits for the guest's exits. */
 interface Pending {
@@ -52,6 +59,18 @@ export class Injector implements SeamListener, PacketHost {
     new MessageFaults(this);
     new PacketFaults(this);
     for (const device of this.#devices) this.#watchGuestPackets(device);
+  }
+
+  /** The races that the plan has: each run could be raced in {@link RACES} ways. */
+  races(architecture: string): readonly Race[] {
+    return Array.from({ length: RACES }, () =>
+      this.counter.arrive('race', () => ({ what: architecture })),
+    )
+      .flat()
+      .map((fault) => {
+        this.counter.fire(fault);
+        return { model: fault.kind as RaceModel, number: fault.index };
+      });
   }
 
   /** From now on the host does nothing wrong, and what it took away is back. */

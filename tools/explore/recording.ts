@@ -26,6 +26,7 @@ export function record(runner: Runner, flow: FlowName): Recording {
     transmit: [],
     alloc: [],
     read: [],
+    race: [],
   };
   const outcome = runner.run({ flow, faults: [] }, (place, _index, detail) => {
     places[place].push(detail);

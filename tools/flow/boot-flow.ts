@@ -11,11 +11,15 @@
 import type { ServedBootResult as BootResult } from '../../src/services/boot-services.ts';
 import type { EventSink, FirmwareEvent } from '../../src/events.ts';
 import type { MemoryRange } from '../../src/machine.ts';
+import type { PageAllocator } from '../../src/memory/allocator.ts';
 import type { OsReport } from '../os/loaded-os.ts';
-import type { AuditCheck, Finding } from '../simulator/audit/audit-findings.ts';
-import { auditHandoff, uncompleted } from '../simulator/audit/audit.ts';
+import type { AuditCheck, Finding, Severity } from '../simulator/audit/audit-findings.ts';
+import { auditBaseline } from '../simulator/audit/audit-baseline.ts';
+import { auditHandoff } from '../simulator/audit/audit.ts';
+import { FreedMemory } from '../simulator/audit/freed-memory.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { isRefusal } from '../os/loaded-os.ts';
+import type { LinuxName } from '../os/os-versions.ts';
 import { memoryInUse, readBootResult, type Firmware } from './boot-result.ts';
 import { countMachine, type MachineCounts } from './counts.ts';
 import { firmwareBoots, kernelSteps, type FlowStep } from './flow-steps.ts';
@@ -48,9 +52,13 @@ export interface FlowOptions {
    * that exports `createDriver`.
    */
   readonly steps?: readonly FlowStep[];
+  /** Which Linux the kernels are. */
+  readonly linux?: LinuxName | undefined;
   /** Let the OS take over, and the firmware boot again afterwards. Default both. */
   readonly os?: boolean;
   readonly secondBoot?: boolean;
+  /** Warnings are findings as well. Default false. */
+  readonly strict?: boolean;
   /** Called right after each handoff of firmware, before anything touches memory. */
   readonly onHandoff?: (result: BootResult) => void;
 }
@@ -104,6 +112,7 @@ class BootFlow {
   readonly #options: FlowOptions;
   readonly #machine: SimulatedMachine;
   readonly #guests: GuestRuns;
+  readonly #freed: FreedMemory;
   readonly #stages: FlowStage[] = [];
   readonly #findings: Finding[] = [];
   readonly #notRun = new Set<AuditCheck>();
@@ -116,6 +125,7 @@ class BootFlow {
     this.#options = options;
     this.#machine = options.machine;
     this.#guests = new GuestRuns(options.machine);
+    this.#freed = new FreedMemory(options.machine);
   }
 
   run(): FlowReport {
@@ -159,12 +169,12 @@ class BootFlow {
 
   #bootFirmware(name: string): void {
     const { machine, events } = this.#options;
-    const uncompletedBefore = uncompleted(machine);
+    const since = auditBaseline(machine);
     const sink = events && ((event: FirmwareEvent) => events(event, name));
     this.#boot = this.#guests.run(name, () => this.#runFirmware(sink));
     this.#handedOver(this.#boot);
-    const audit = { inUse: this.#inUse(), uncompletedBefore };
-    const findings = auditHandoff(machine, this.#map, audit);
+    const audit = { inUse: this.#inUse(), since };
+    const findings = [...this.#freed.take(), ...auditHandoff(machine, this.#map, audit)];
     if (name !== 'firmware' && this.#boot?.status === 'failed') {
       const text = `did not boot: ${this.#boot.error?.message ?? 'no reason given'}`;
       findings.push({ check: 'second-boot', severity: 'error', text });
@@ -184,13 +194,14 @@ class BootFlow {
             machine: machine.bootSeam,
             firmware: firmware as unknown as SanFirmware,
             ...{ bootOptions },
+            pages: (allocator) => this.#freed.watch(allocator),
             events: events && ((event) => events(event, flow?.current ?? 'firmware')),
           }),
       ),
     );
     if (san === undefined) return this.#handedOver(undefined);
     flow = new SanFlow({
-      ...{ machine, san, guests },
+      ...{ machine, san, guests, freed: this.#freed },
       events: (stage, event) => this.#options.osEvents?.(event, stage),
       onHandoff: (result) => {
         this.#handedOver(result);
@@ -215,7 +226,8 @@ class BootFlow {
 
   #runFirmware(events: EventSink | undefined): BootResult {
     const { firmware, bootOptions } = this.#options;
-    const options = { ...bootOptions, ...(events === undefined ? {} : { events }) };
+    const pages = (allocator: PageAllocator) => this.#freed.watch(allocator);
+    const options = { pages, ...bootOptions, ...(events === undefined ? {} : { events }) };
     const { bootSeam, partition } = this.#machine;
     const result = this.#guests.callFirmware(() => firmware.boot(bootSeam, options));
     // A guest that catches its own crash has crashed all the same
@@ -236,7 +248,7 @@ class BootFlow {
   // --- the loaded OS ---
 
   #runOs(steps: readonly FlowStep[]): void {
-    const { osEvents } = this.#options;
+    const { osEvents, linux } = this.#options;
     // A host that the firmware refused is looked at, but nobody goes on there
     const kernels = kernelsFor(this.#booted ? kernelSteps(steps) : []);
     const stages = runOsChain({
@@ -245,6 +257,7 @@ class BootFlow {
       inUse: this.#inUse(),
       kernels,
       guest: (name, run) => this.#guests.run(name, run),
+      linux,
       events: osEvents && ((stage, event) => osEvents(event, stage)),
     });
     this.#stages.push(...stages);
@@ -271,6 +284,7 @@ class BootFlow {
       const { kind } = event;
       if (kind === 'boot-step' && event.step === 'download' && event.phase === 'end') rescind.arm();
     };
+    const since = auditBaseline(this.#machine);
     const result = this.#guests.run('second boot', () => this.#runFirmware(watch));
     this.#secondBoot = result;
     const { happened } = rescind;
@@ -280,7 +294,8 @@ class BootFlow {
     // Whatever it met, it must have left nothing behind
     if (result !== undefined) {
       const inUse = memoryInUse(result);
-      for (const finding of auditHandoff(this.#machine, result.memoryMap, { inUse })) {
+      const audit = auditHandoff(this.#machine, result.memoryMap, { inUse, since });
+      for (const finding of [...this.#freed.take(), ...audit]) {
         if (finding.severity !== 'error') continue;
         this.#findings.push({ ...finding, check, text: `after the second boot: ${finding.text}` });
       }
@@ -296,7 +311,10 @@ class BootFlow {
     const { ended } = this.#guests;
     if (ended !== undefined) return ended.kind === 'hang' ? 'hang' : 'crash';
     const failed = this.#boot?.status !== 'booted';
-    const errors = this.#findings.some(({ severity }) => severity === 'error');
+    const strict = this.#options.strict === true;
+    const counts = (severity: Severity) =>
+      severity === 'error' || (strict && severity === 'warning');
+    const errors = this.#findings.some(({ severity }) => counts(severity));
     // Who refuses the versions of a host must have asked for one
     const early = !connected || this.#boot?.error?.name === 'VersionRefused';
     if (failed && !errors && early && isRefusal(this.#boot?.error)) return 'refused';

@@ -29,9 +29,12 @@ export function bench(options: NetworkInterfaceOptions = {}, configured = true):
   const got: Bench['got'] = [];
   const unreachable: number[] = [];
   net.bind(1000, {
-    datagram: (buffer, offset, length, source, port) =>
-      got.push({ payload: Array.from(buffer.slice(offset, offset + length)), source, port }),
-    unreachable: (_, port) => unreachable.push(port),
+    datagram: (buffer, offset, length, source, port) => {
+      got.push({ payload: Array.from(buffer.slice(offset, offset + length)), source, port });
+    },
+    unreachable: (_, port) => {
+      unreachable.push(port);
+    },
   });
   return { clock, device, net, got, unreachable };
 }

@@ -46,16 +46,17 @@ export const tftpError = (code: number, text: string): number[] => [
   0,
 ];
 
-/** A sink that keeps the file, and wants it in order. */
+/** A sink that keeps the file, and wants it in order, each time from the beginning. */
 export class FileSink implements DownloadSink {
-  readonly bytes: number[] = [];
+  bytes: number[] = [];
   readonly begun: (number | undefined)[] = [];
   begin(size: number | undefined): void {
     this.begun.push(size);
+    this.bytes = [];
   }
   write(offset: number, buffer: Uint8Array, from: number, length: number): void {
     assert.is(offset, this.bytes.length);
-    assert.is(this.begun.length, 1);
+    assert.ok(this.begun.length > 0);
     for (let i = 0; i < length; i++) this.bytes.push(buffer[from + i]!);
   }
 }

@@ -166,8 +166,58 @@ nics('a first NIC whose device never answers is left out', () => {
   );
 });
 
-nics('a first NIC without a link', () => {
-  secondBoots({ prepare: (machine) => machine.nics[0]!.setLinkState(false) }, 'LinkDown');
+nics('a first NIC without a link is not waited for', () => {
+  const { report } = secondBoots(
+    { prepare: (machine) => machine.nics[0]!.setLinkState(false) },
+    undefined,
+  );
+  assert.ok(report.handoffAt < 1000 * TICKS_PER_MS, `${report.handoffAt}`);
+});
+
+nics('NICs without a link are waited for together, and the first that gets one boots', () => {
+  const { report } = secondBoots(
+    {
+      nics: 4,
+      memoryMiB: 16,
+      prepare: ({ nics, clock }) => {
+        for (const nic of nics) nic.setLinkState(false);
+        clock.schedule(14_000 * TICKS_PER_MS, () => nics[1]!.setLinkState(true));
+      },
+    },
+    undefined,
+  );
+  const ms = report.handoffAt / TICKS_PER_MS;
+  assert.ok(ms > 14_000 && ms < 15_000, `${ms}`);
+});
+
+nics('no NIC gets a link: one wait for all, and each is named', () => {
+  const { report } = runBoot({
+    nics: 5,
+    memoryMiB: 16,
+    prepare: (machine) => machine.nics.forEach((nic) => nic.setLinkState(false)),
+    flow: { os: false, secondBoot: false },
+  });
+  const attempts = report.boot?.attempts.map(({ device, error }) => `${device} ${error.name}`);
+  assert.equal(
+    attempts,
+    [0, 1, 2, 3, 4].map((nic) => `net${nic} LinkDown`),
+  );
+  assert.is(report.boot?.error?.message, 'no link for 15 s');
+  const ms = report.handoffAt / TICKS_PER_MS;
+  assert.ok(ms > 15_000 && ms < 16_000, `${ms}`);
+  assert.equal(complaints(report), []);
+});
+
+nics('the next NIC is tried when the first boots nothing, and the one without a link last', () => {
+  const { report } = runBoot({
+    nics: 3,
+    memoryMiB: 16,
+    prepare: (machine) => machine.nics[1]!.setLinkState(false),
+    network: { bootFile: 'missing.img' },
+    flow: { os: false, secondBoot: false },
+  });
+  const attempts = report.boot?.attempts.map(({ device, error }) => `${device} ${error.name}`);
+  assert.equal(attempts, ['net0 TftpFileNotFound', 'net2 TftpFileNotFound', 'net1 LinkDown']);
 });
 
 nics('a first NIC in a network without DHCP', () => {

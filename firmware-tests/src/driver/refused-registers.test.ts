@@ -117,7 +117,10 @@ for (const [name, create] of Object.entries(ARCHITECTURES)) {
       const { inspection } = rig.machine.partition;
       const enabled = ['SIMP', 'SIEFP'].filter((page) => inspection.register(0, page) & 1n);
       assert.ok(enabled.length <= 1, `${where}: ${enabled.join()}`);
-      assert.ok(rig.outstanding().every((purpose) => KEPT.includes(purpose)), where);
+      assert.ok(
+        rig.outstanding().every((purpose) => KEPT.includes(purpose)),
+        where,
+      );
       refusals.off = true;
       rig.assertRecovers();
       assert.equal(rig.auditErrors(), [], where);
@@ -131,18 +134,21 @@ const KEPT = [
   ...['monitor-out', 'ring', 'rx-buffer', 'tx-buffer'],
 ];
 
-refused('an end of message that is refused for a while: no message is lost, UNLOAD answered', () => {
-  const rig = new Rig({ architecture: 'arm64', host: 'server2022' });
-  let refusing = true;
-  const EOM = 0x000a0014;
-  rig.machine.partition.faults.register = (access, register) =>
-    access === 'set' && register === EOM && refusing ? HvStatus.ACCESS_DENIED : undefined;
-  rig.soon(() => (refusing = false), 500);
-  const took = rig.elapsed(() => void rig.probe());
-  assert.ok(took > 499 && took < 600, `${took} ms`);
-  rig.driver.remove();
-  rig.assertClean();
-});
+refused(
+  'an end of message that is refused for a while: no message is lost, UNLOAD answered',
+  () => {
+    const rig = new Rig({ architecture: 'arm64', host: 'server2022' });
+    let refusing = true;
+    const EOM = 0x000a0014;
+    rig.machine.partition.faults.register = (access, register) =>
+      access === 'set' && register === EOM && refusing ? HvStatus.ACCESS_DENIED : undefined;
+    rig.soon(() => (refusing = false), 500);
+    const took = rig.elapsed(() => void rig.probe());
+    assert.ok(took > 499 && took < 600, `${took} ms`);
+    rig.driver.remove();
+    rig.assertClean();
+  },
+);
 
 refused.run();
 

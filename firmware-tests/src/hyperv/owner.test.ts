@@ -122,12 +122,15 @@ owner('systemd#20072: its hypercall page lies where ours begins', () => {
   rig.assertClean();
 });
 
-owner('H-H6 Linux stimer, hv_cpu_die: timers and assist page do not go on to who comes next', () => {
-  const machine = bootAfter(['timers', 'assist-page', 'sints']);
-  const before = machine.partition.inspection.register(0, 'STIMER0_COUNT');
-  machine.run(1_000_000);
-  assert.equal([before, machine.partition.inspection.register(0, 'STIMER0_COUNT')], [0n, 0n]);
-});
+owner(
+  'H-H6 Linux stimer, hv_cpu_die: timers and assist page do not go on to who comes next',
+  () => {
+    const machine = bootAfter(['timers', 'assist-page', 'sints']);
+    const before = machine.partition.inspection.register(0, 'STIMER0_COUNT');
+    machine.run(1_000_000);
+    assert.equal([before, machine.partition.inspection.register(0, 'STIMER0_COUNT')], [0n, 0n]);
+  },
+);
 
 owner('the Gen 2 UEFI firmware is no owner to take over from: refused by name, left alone', () => {
   const rig = new Rig({

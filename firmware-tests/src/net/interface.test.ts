@@ -119,7 +119,7 @@ receive('each kind of bad frame is dropped for its own reason', () => {
     ['ipMalformed', header({ 2: 0, 3: 34 })],
     ['ipMalformed', spoil(udpFrame(good), 22, 63)],
     ['ipFragment', udpFrame({ ...good, fragment: 0x2000 })],
-    ['ipFragment', udpFrame({ ...good, fragment: 0x0001 })],
+    ['ipIncomplete', udpFrame({ ...good, fragment: 0x0001 })],
     ['ipFragment', udpFrame({ ...good, fragment: 0x1fff })],
     ['ipSource', udpFrame({ ...good, from: '255.255.255.255' })],
     ['ipSource', udpFrame({ ...good, from: '224.0.0.1' })],

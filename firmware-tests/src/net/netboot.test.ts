@@ -118,20 +118,14 @@ boot('the same without a reader of the log', () => {
   assert.is(b.events.length, 0);
 });
 
-boot('a link that comes up is waited for, one that does not is an error', () => {
-  const late = new Bench();
-  late.device.link = 'down';
-  late.device.onPoll = () => {
-    if (late.clock.ms >= 3000) late.device.link = 'up';
+boot('the error says what came and was of no use', () => {
+  const b = new Bench();
+  b.device.answer = () => {
+    b.device.deliver(udpFrame({ sourcePort: 67, port: 68, to: '10.0.0.9', payload: [1, 2, 3] }));
+    b.device.deliver(udpFrame({ sourcePort: 9, port: 9999, to: '10.0.0.9', payload: [] }));
   };
-  late.run();
-  assert.ok(late.clock.ms > 3000);
-  const never = new Bench();
-  never.device.link = 'down';
-  assert.is(thrown(() => never.run()).name, 'LinkDown');
-  assert.is(never.clock.ms, 15_000);
-  assert.is(never.device.sent.length, 0);
-  assert.is(never.device.receiver, undefined);
+  const { message } = thrown(() => b.run());
+  assert.match(message, /^no offer \(7 discovers.*; dropped: dhcpMalformed 7, udpPort 7$/);
 });
 
 boot('the receiver is detached after each failure, and a failed step has no end', () => {

@@ -76,6 +76,59 @@ frames('short-frames-rejected: less than an Ethernet header is an error, not a f
   assert.equal({ ...rig.device.statistics }, { txGood: 0, txBad: 0, rxGood: 2, rxBad: 3 });
 });
 
+/** RNDIS_PACKET_MSG with per-packet information behind the header, in front of the frame. */
+function packetWith(
+  info: readonly number[],
+  data: Uint8Array,
+  length = 4 * info.length,
+): Uint8Array {
+  const at = 44 + 4 * info.length;
+  const head = message(1, at - 8, data.length, 0, 0, 0, info.length > 0 ? 36 : 0, length, 0, 0);
+  const words = new Uint8Array(Uint32Array.from(info).buffer);
+  return Uint8Array.from([...head, ...words, ...data]);
+}
+
+/** One piece of information: its size, type, where its data begin, and they. */
+const info = (type: number, ...data: number[]): number[] => [
+  12 + 4 * data.length,
+  type,
+  12,
+  ...data,
+];
+
+/** VLAN information as Linux has it: priority, drop bit, VLAN. */
+const vlanInfo = (vlan: number, priority = 0): number[] => info(6, priority | (vlan << 4));
+
+frames(
+  'openvmm#3552: the VLAN beside a frame is told to the receiver, among other information',
+  () => {
+    const cases: [string, number[], number][] = [
+      ['none', [], 0],
+      ['VLAN 100', vlanInfo(100), 100],
+      ['priority 3', vlanInfo(0, 3), 0],
+      ['priority and drop bit', vlanInfo(0, 15), 0],
+      ['VLAN 4095 with reserved bits', info(6, 0xffffffff), 4095],
+      ['behind a checksum and a hash', [...info(0, 0x18), ...info(8, 1, 2), ...vlanInfo(7)], 7],
+      ['before an internal one', [...vlanInfo(9), ...info(0x80000001, 5)], 9],
+      ['an internal one of the same number', info(0x80000006, 0xffffffff), 0],
+      ['a gap before the data', [20, 6, 16, 0xdead, 5 << 4], 5],
+      ['one without data', [...info(3), ...vlanInfo(2)], 2],
+    ];
+    for (const [name, words, vlan] of cases) {
+      const rig = receiving();
+      const seen: [string, number][] = [];
+      rig.device.receiver = {
+        receive: (bytes, offset, length, tag) =>
+          seen.push([hex(bytes.subarray(offset, offset + length)), tag ?? -1]),
+      };
+      rig.nic.injectRndis(packetWith(words, frame(60)));
+      rig.poll();
+      assert.equal(seen, [[hex(frame(60)), vlan]], name);
+      assert.equal(rig.errors, []);
+    }
+  },
+);
+
 /** Messages that are no good, and the error. */
 const BAD_MESSAGES: readonly (readonly [string, Uint8Array, string])[] = [
   ['no bytes', new Uint8Array(0), 'BadRndisMessage'],
@@ -84,6 +137,18 @@ const BAD_MESSAGES: readonly (readonly [string, Uint8Array, string])[] = [
   ['data that begin outside', packet(frame(60), 97, 0), 'BadRndisMessage'],
   ['data that end outside', packet(frame(60), 36, 61), 'BadRndisMessage'],
   ['data whose end wraps around', packet(frame(60), 0xfffffff0, 0x20), 'BadRndisMessage'],
+  ['information that begins outside', packetWith([], frame(60), 12), 'BadRndisMessage'],
+  ['information that ends outside', packetWith(vlanInfo(0), frame(60), 200), 'BadRndisMessage'],
+  ['information of 4 GiB', packetWith(vlanInfo(0), frame(60), 0xfffffff0), 'BadRndisMessage'],
+  ['information that is cut', packetWith(vlanInfo(0), frame(60), 8), 'BadRndisMessage'],
+  ['information and a rest', packetWith([...vlanInfo(0), 0], frame(60)), 'BadRndisMessage'],
+  ['information of size 0', packetWith([0, 6, 12, 0], frame(60)), 'BadRndisMessage'],
+  ['information of size 8', packetWith([8, 6, 8, 0], frame(60)), 'BadRndisMessage'],
+  ['information longer than all', packetWith([20, 6, 12, 0], frame(60)), 'BadRndisMessage'],
+  ['information of a wrapping size', packetWith([-4, 0, 12, 0], frame(60)), 'BadRndisMessage'],
+  ['data of it that begin outside', packetWith([16, 0, 17, 0], frame(60)), 'BadRndisMessage'],
+  ['a VLAN without data', packetWith([16, 6, 16, 0], frame(60)), 'BadRndisMessage'],
+  ['a VLAN of two bytes', packetWith([16, 6, 14, 0], frame(60)), 'BadRndisMessage'],
   ['a status that is cut', message(7, 0x4001000b, 0), 'BadRndisMessage'],
   ['a status that nobody knows', message(7, 0x12345678, 0, 0), 'UnknownStatus'],
   ['a keep-alive that is cut', message(8), 'BadRndisMessage'],

@@ -272,30 +272,33 @@ arrivals('one that was offered late and taken away before anybody looked may com
   rig.assertClean();
 });
 
-arrivals('an offer of a device that is there already, or before there is a connection: ignored', () => {
-  const rig = new Rig();
-  const offers: Uint8Array[] = [];
-  rig.machine.vmbus.faults = {
-    message(type, payload) {
-      if (type === MessageType.OFFER_CHANNEL) offers.push(payload.slice());
-      // A stale offer in front of each answer to a contact
-      if (type !== MessageType.VERSION_RESPONSE || offers.length > 0) return undefined;
-      const words = new Uint8Array(196);
-      words[0] = MessageType.OFFER_CHANNEL;
-      words[184] = 9;
-      rig.machine.partition.postMessage(0, 2, 1, words);
-      return undefined;
-    },
-  };
-  rig.probe();
-  rig.machine.vmbus.faults = {};
-  for (const offer of offers) rig.machine.vmbus.postUnsolicited(offer);
-  rig.machine.run(20_000);
-  rig.driver.poll();
-  assert.is(rig.driver.devices.length, 1);
-  assert.ok(rig.logged().some((text) => /the device is there already/.test(text)));
-  rig.driver.remove();
-  rig.assertClean();
-});
+arrivals(
+  'an offer of a device that is there already, or before there is a connection: ignored',
+  () => {
+    const rig = new Rig();
+    const offers: Uint8Array[] = [];
+    rig.machine.vmbus.faults = {
+      message(type, payload) {
+        if (type === MessageType.OFFER_CHANNEL) offers.push(payload.slice());
+        // A stale offer in front of each answer to a contact
+        if (type !== MessageType.VERSION_RESPONSE || offers.length > 0) return undefined;
+        const words = new Uint8Array(196);
+        words[0] = MessageType.OFFER_CHANNEL;
+        words[184] = 9;
+        rig.machine.partition.postMessage(0, 2, 1, words);
+        return undefined;
+      },
+    };
+    rig.probe();
+    rig.machine.vmbus.faults = {};
+    for (const offer of offers) rig.machine.vmbus.postUnsolicited(offer);
+    rig.machine.run(20_000);
+    rig.driver.poll();
+    assert.is(rig.driver.devices.length, 1);
+    assert.ok(rig.logged().some((text) => /the device is there already/.test(text)));
+    rig.driver.remove();
+    rig.assertClean();
+  },
+);
 
 arrivals.run();

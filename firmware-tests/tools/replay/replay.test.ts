@@ -57,7 +57,8 @@ function expectReplay(firmware: Firmware, name: string): void {
   assert.is(deliberate(result), DELIBERATE[name] ?? '');
   assert.equal(result.notes, []);
   const masked = readTrace(name).events.filter(
-    (event) => event.op === 'wrmsr' && BigInt(event.msr) === 0x40000092n && event.value === '0x10075',
+    (event) =>
+      event.op === 'wrmsr' && BigInt(event.msr) === 0x40000092n && event.value === '0x10075',
   );
   const found = result.deliberate.find(({ entry }) => entry.id === MASKED_SINT);
   assert.is(found?.differences.length ?? 0, masked.length);

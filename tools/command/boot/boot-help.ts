@@ -6,6 +6,7 @@ import { PROCESSORS_MAX } from '../../simulator/hypervisor/partition.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
 import { DEVICES_HELP } from './device-options.ts';
 import { OWNER_HELP } from './owner-options.ts';
+import { TFTP_HABITS_HELP } from './network-options.ts';
 import { EXIT_HELP } from '../usage.ts';
 
 /** Most guest RAM, in MiB. */
@@ -45,6 +46,20 @@ Network
   --reorder P         ... that a later one overtakes it
   --corrupt P         ... that a bit of it is flipped
   --delay MS          time that each frame takes on the wire
+  --mtu BYTES[:WAY]   MTU of the path to the servers, 68 to 1500: longer packets of theirs come in
+                      fragments, in-order (default) or reversed, or are dropped
+  --vlan N            the ports are a trunk: another network, VLAN N, with a DHCP server of its own,
+                      reaches the NICs, too. 0: this network's frames have a priority tag
+  --tftp-habit LIST   the TFTP server does what servers in the field do (see below)
+  --proxy-dhcp WHERE  a ProxyDHCP server tells the boot file: in its offer, on port 4011, or by a
+                      boot server, found by the offer's menu or by broadcast
+  --dhcp-servers N    N DHCP servers (1 to 5), of which one knows the boot file
+  --dhcp-relay        the DHCP server is behind a relay
+  --dhcp-failover     a failover pair: one server offers, its partner acknowledges
+  --dhcp-nak S        requests are refused for S seconds (0 to 60)
+  --classless-routes  the router is told by option 121, and a wrong one by option 3
+  --bootp             BOOTP instead of DHCP
+  --dns NAME          the TFTP server is told by this name, and a DNS server knows it
 
 Real network, instead of the one that is made here
   --link passt        start passt: the guest sees this machine's loopback as its gateway
@@ -71,9 +86,12 @@ Firmware
 
 Afterwards
   --then STEP[,STEP]  go on: chainload (firmware once more), san (it stays, the loader takes over in
-                      the middle of a transfer), kexec (as often as you like), crash
+                      the middle of a transfer), kexec and crash as often as you like, in any
+                      order; crash@N: at exit N of the start of the kernel
+  --os NAME           what comes then: linux-6.1 (default), linux-6.12, linux-6.19
   --no-os             do not let an OS take over
   --no-second-boot    do not boot the firmware a second time
+  --strict            warnings of the audit are findings as well
 
 Output
   --trace FILE        write every event as a line of JSON
@@ -82,13 +100,16 @@ Output
   -v, --verbose       log what is only of interest when something goes wrong
   -h, --help          this text
 
+Habits of TFTP servers
+${TFTP_HABITS_HELP}
+
 ${EXIT_HELP}
 
 Examples
   hypxe boot vmlinuz --host server2012r2 --loss 0.05 --seed 7
   hypxe boot --firmware my-firmware.js --json
   hypxe hosts server2022 --json > host.json; hypxe boot --host host.json --knob echoVersion=false
-  hypxe boot --processors 4 --then kexec,crash
+  hypxe boot --processors 4 --then kexec,crash,kexec --os linux-6.12
   hypxe boot --previous-owner all --knob lateAnswer=offers --nic-arrives 500
   hypxe boot --link passt --boot-file pxelinux.0
   hypxe boot --push vmlinuz --push initrd.img=boot/initrd.img

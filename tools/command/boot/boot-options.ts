@@ -5,7 +5,8 @@
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
 import type { ServiceName } from '../../../src/services/boot-services.ts';
-import { FLOW_STEPS, checkSteps, type FlowStep } from '../../flow/flow-steps.ts';
+import { FLOW_STEPS, checkSteps, isFlowStep, type FlowStep } from '../../flow/flow-steps.ts';
+import { DEFAULT_LINUX, type LinuxName } from '../../os/os-versions.ts';
 import { PROCESSORS_MAX } from '../../simulator/hypervisor/partition.ts';
 import type { HostProfile } from '../../simulator/profiles/profile.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
@@ -15,9 +16,12 @@ import type { Leftover } from '../../os/previous-owner.ts';
 import { readDevices } from './device-options.ts';
 import { pathBelow } from './directory-files.ts';
 import { requireDirectory, requireFile } from '../files.ts';
+import { hostLabel } from '../../simulator/profiles/profile-file.ts';
 import { readHost, turnKnobs, type GivenKnobs } from '../host-options.ts';
+import { knownLinux } from '../os-options.ts';
 import { readLink, type LinkOptions } from './link-options.ts';
 import { readNicTimes, readOwner } from './owner-options.ts';
+import { NETWORK_OPTIONS, readNetwork, type NetworkHabits } from './network-options.ts';
 import {
   firstImage,
   guestPath,
@@ -74,6 +78,8 @@ export interface BootRequest extends LinkOptions {
     readonly corruption: number;
     readonly delayTicks: number;
   };
+  /** What else the network is like. */
+  readonly network: NetworkHabits;
   /** Firmware bundle, an absolute path. */
   readonly firmware: string;
   readonly ownFirmware: boolean;
@@ -83,10 +89,14 @@ export interface BootRequest extends LinkOptions {
   readonly pcap: string | undefined;
   readonly json: boolean;
   readonly verbose: boolean;
+  /** Which Linux the loaded OS is. */
+  readonly linux: LinuxName;
   /** What happens besides, in an order in which it can. */
   readonly steps: readonly FlowStep[];
   readonly os: boolean;
   readonly secondBoot: boolean;
+  /** Warnings of the audit are findings as well. */
+  readonly strict: boolean;
   readonly watchdogSeconds: number;
 }
 
@@ -111,6 +121,7 @@ const OPTIONS = {
   reorder: { type: 'string' },
   corrupt: { type: 'string' },
   delay: { type: 'string' },
+  ...NETWORK_OPTIONS,
   link: { type: 'string' },
   'boot-file': { type: 'string' },
   'next-server': { type: 'string' },
@@ -123,8 +134,10 @@ const OPTIONS = {
   pcap: { type: 'string' },
   watchdog: { type: 'string' },
   then: { type: 'string', multiple: true },
+  os: { type: 'string' },
   'no-os': { type: 'boolean' },
   'no-second-boot': { type: 'boolean' },
+  strict: { type: 'boolean' },
   json: { type: 'boolean' },
   verbose: { type: 'boolean', short: 'v' },
   help: { type: 'boolean', short: 'h' },
@@ -173,7 +186,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     values.firmware === undefined ? 'Run npm run build first.' : FIRMWARE_ADVICE,
   );
   return {
-    host: host.name,
+    host: hostLabel(host),
     ...turnKnobs(host, values.knob ?? []),
     seed: wholeNumber('--seed', values.seed ?? '1', 0, Number.MAX_SAFE_INTEGER),
     nics: wholeNumber('--nics', values.nics ?? '1', 1, 8),
@@ -194,6 +207,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
       corruption: probability('--corrupt', values.corrupt ?? '0'),
       delayTicks: wholeNumber('--delay', values.delay ?? '0', 0, 10_000) * 10_000,
     },
+    network: readNetwork(values),
     firmware,
     ownFirmware: values.firmware === undefined,
     preset: knownPreset(values.preset ?? 'default'),
@@ -202,8 +216,10 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     json: values.json === true,
     verbose: values.verbose === true,
     steps,
+    linux: knownLinux(values.os ?? DEFAULT_LINUX),
     os: values['no-os'] !== true,
     secondBoot: values['no-second-boot'] !== true,
+    strict: values.strict === true,
     watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600),
   };
 }
@@ -228,7 +244,7 @@ function readSteps(texts: readonly string[], os: boolean, memoryMiB: number): Fl
   const steps = texts.flatMap((text) => text.split(','));
   const names = Object.keys(FLOW_STEPS);
   for (const step of steps) {
-    if (names.includes(step)) continue;
+    if (isFlowStep(step)) continue;
     throw new UsageError(
       'UnknownStep',
       `there is no step ${quoted(step)}`,
@@ -237,7 +253,7 @@ function readSteps(texts: readonly string[], os: boolean, memoryMiB: number): Fl
   }
   const wrong = checkSteps(steps as FlowStep[]);
   if (wrong !== undefined) {
-    const advice = 'The order is chainload, san, kexec, crash; any of them may be left out.';
+    const advice = 'The order is chainload, san, then kexec and crash as you like.';
     throw new UsageError('BadOrder', `--then ${steps.join(',')}: ${wrong}`, advice);
   }
   const kernel = steps.find((step) => step !== 'chainload');

@@ -88,10 +88,12 @@ export async function runBoot(
       previousOwner: request.previousOwner,
       nicTimes: request.nicTimes,
       steps: request.steps,
+      linux: request.linux,
       events: tell,
       osEvents: (event, stage) => tell(event, stage === 'OS' ? 'os' : stage),
       os: request.os,
       secondBoot: request.secondBoot,
+      strict: request.strict,
       onHandoff: (result) => {
         pushes.handedOver(result, machine.partition.ram.bytes);
         const { image } = result;
@@ -144,7 +146,7 @@ function createMachine(
   { files, link, heartbeat, pushes }: Surroundings,
 ): SimulatedMachine {
   const { served, faults, nics, memoryMiB, profile, seed } = request;
-  const network = new Network({ files, bootFile: served.name, faults });
+  const network = new Network({ files, bootFile: served.name, faults, ...request.network });
   let memory: ArrayBuffer;
   try {
     memory = new ArrayBuffer(memoryMiB * 2 ** 20);

@@ -37,7 +37,11 @@ export function readNicTimes(
     const text = values[name];
     return text === undefined ? undefined : wholeNumber(`--${name}`, text, 0, NIC_MS_MAX);
   };
-  const times = { arrives: ms('nic-arrives'), leaves: ms('nic-leaves'), returns: ms('nic-returns') };
+  const times = {
+    arrives: ms('nic-arrives'),
+    leaves: ms('nic-leaves'),
+    returns: ms('nic-returns'),
+  };
   if (times.returns === undefined || times.leaves !== undefined) return times;
   const text = '--nic-returns without --nic-leaves';
   throw new UsageError('BadOrder', text, 'Say when it leaves, too.');

@@ -15,6 +15,7 @@ import type { FaultVerdict, NetVspFaults, OutgoingMessage, Outbox } from './faul
 import { SUB_ALLOCATION_DATA_OFFSET, type ReceiveBuffer } from './receive-buffer.ts';
 import type { ReceiveInfo } from './offloads/receive-info.ts';
 import { SegmentRun } from './offloads/segment-run.ts';
+import { NO_TAG, TAG_SIZE, tagOf } from './offloads/vlan.ts';
 import { TransferPages } from './transfer-pages.ts';
 
 /** Information of a piece of a packet (Linux `rndis_pktinfo_id`): version, flags, number. */
@@ -89,7 +90,9 @@ export class ReceivePath {
    * VLAN information that was taken out of it. False if it was dropped.
    */
   deliver(frame: Uint8Array, tag: number): boolean {
-    if (frame.length > this.#mtu) return this.#drop('frame longer than the MTU');
+    // A tag that stays in a frame does not count
+    const most = this.#mtu + (tagOf(frame) === NO_TAG ? 0 : TAG_SIZE);
+    if (frame.length > most) return this.#drop('frame longer than the MTU');
     const section = this.buffer.take(false);
     if (section < 0) return this.#drop('no free section in the receive buffer');
     if (this.#prelude !== undefined && this.#data.count === 0) this.#addPrelude(this.#data);
@@ -148,8 +151,9 @@ export class ReceivePath {
 
   /** Where the data lies: right behind the headers, or where the host claims whole sections. */
   #place(data: Uint8Array): void {
-    const whole = this.#services.profile.knobs.rxMessageLength === 'sub-allocation';
-    this.#dataAt = whole ? SUB_ALLOCATION_DATA_OFFSET : this.#header.length;
+    const { rxMessageLength, rxDataPadding } = this.#services.profile.knobs;
+    const whole = rxMessageLength === 'sub-allocation';
+    this.#dataAt = whole ? SUB_ALLOCATION_DATA_OFFSET : this.#header.length + rxDataPadding;
     this.#length = whole ? this.buffer.sectionSize : this.#dataAt + data.length;
     this.#header.set(this.#length, this.#dataAt, data.length);
   }

@@ -5,6 +5,9 @@
 export { ipText, macText } from './address.ts';
 export type { NetworkLog } from './context.ts';
 export type { DhcpMode, DhcpServerOptions, DhcpStyle } from './servers/dhcp-options.ts';
+export type { DnsNames } from './servers/dns-server.ts';
+export { planDns } from './servers/dns-server.ts';
+export type { ProxyDhcpOptions, ProxyDhcpTells } from './servers/proxy-dhcp-server.ts';
 export type { DirectionFaults, NetworkFaults } from './faults.ts';
 export { HOLD_TICKS } from './faults.ts';
 export type { FileSource } from './files.ts';
@@ -22,4 +25,7 @@ export type {
   TransferOutcome,
   TransferRecord,
 } from './statistics.ts';
-export type { TftpMisbehaviour, TftpServerOptions } from './servers/tftp-options.ts';
+export type { PathOptions } from './path.ts';
+export { VLAN_MAX } from './path.ts';
+export type { TftpHabit, TftpMisbehaviour, TftpServerOptions } from './servers/tftp-options.ts';
+export { TFTP_HABITS } from './servers/tftp-options.ts';

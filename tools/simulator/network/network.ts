@@ -10,11 +10,15 @@ import { Port } from '../../../src/net/protocol.ts';
 import type { VirtualClock } from '../base/clock.ts';
 import type { Link, LinkHost } from './link.ts';
 import type { Subnet } from './address.ts';
-import { isHostOf, parseIp, subnetOf } from './address.ts';
+import { ipText, isHostOf, parseIp, subnetOf } from './address.ts';
 import type { NetworkLog } from './context.ts';
 import { NetworkContext } from './context.ts';
 import { DelayLine } from './delay-line.ts';
-import type { DhcpPlan, DhcpServerOptions } from './servers/dhcp-options.ts';
+import type { DhcpPlan, DhcpServerOptions, DhcpSurroundings } from './servers/dhcp-options.ts';
+import type { DnsNames } from './servers/dns-server.ts';
+import { DnsServer, planDns } from './servers/dns-server.ts';
+import type { ProxyDhcpOptions, ProxyDhcpPlan } from './servers/proxy-dhcp-server.ts';
+import { planProxyDhcp, ProxyDhcpServer } from './servers/proxy-dhcp-server.ts';
 import { planDhcp, planForeignDhcp } from './servers/dhcp-options.ts';
 import { DhcpServer } from './servers/dhcp-server.ts';
 import type { NetworkFaults } from './faults.ts';
@@ -23,6 +27,8 @@ import type { FileSource } from './files.ts';
 import type { GuestWiring } from './guest-port.ts';
 import { GuestPort } from './guest-port.ts';
 import { Lane, STREAMS_PER_LANE } from './lane.ts';
+import type { PathOptions } from './path.ts';
+import { Path, planPath, PRIORITY_TAG, Trunk, VLAN_MAX } from './path.ts';
 import { choice, NetworkOptionError, whole } from './options.ts';
 import { ServerHost } from './server-host.ts';
 import type { NetworkStatistics } from './statistics.ts';
@@ -41,6 +47,12 @@ export interface NetworkOptions {
   readonly faults?: NetworkFaults;
   readonly dhcp?: DhcpServerOptions;
   readonly tftp?: TftpServerOptions;
+  /** Further DHCP servers: each has addresses of its own, and none knows of a boot file. */
+  readonly dhcpServers?: readonly DhcpServerOptions[];
+  /** A ProxyDHCP server: it tells the boot file, and the DHCP server does not. */
+  readonly proxyDhcp?: ProxyDhcpOptions;
+  /** Names that a DNS server knows, at the address of the DHCP server; without them there is none. */
+  readonly dns?: DnsNames;
   /**
    * Time of a frame from a NIC to the switch, and back, in ticks of 100 ns (default 100: 10 us).
    */
@@ -48,6 +60,14 @@ export interface NetworkOptions {
   /** Address of the server and gateway (192.168.77.1), and bits of the network's mask (24). */
   readonly address?: string;
   readonly prefix?: number;
+  /** A path to the servers that carries less than Ethernet. */
+  readonly path?: PathOptions;
+  /**
+   * The ports of the NICs are a trunk. 1 to 4094: a second network, of that VLAN, reaches them too,
+   * tagged; its DHCP server hears what a guest broadcasts, and answers first. 0: what the servers
+   * of this network send has a priority tag.
+   */
+  readonly vlan?: number;
   /** Whether the servers learn MAC addresses from requests, or always ask for them by ARP. */
   readonly arp?: 'learn' | 'ask';
   /** Gets a line for each thing that the servers do. */
@@ -59,6 +79,18 @@ const SERVER_MAC = [0x02, 0x68, 0x79, 0x70, 0x78];
 const MAIN = 1;
 const FOREIGN = 2;
 const TFTP = 3;
+const PROXY = 16;
+const PARTNER = 17;
+const FURTHER = 32;
+
+/** Further DHCP servers, each with that many addresses. */
+const FURTHER_MAX = 4;
+const FURTHER_POOL = 8;
+const VLAN = 4;
+
+/** Address of the server of the second network, and bits of its mask. */
+const VLAN_ADDRESS = '10.100.0.1';
+const VLAN_PREFIX = 24;
 
 /** NICs of one network. */
 const LINKS_MAX = 64;
@@ -92,6 +124,13 @@ export class Network {
   readonly #dhcp: DhcpPlan;
   readonly #foreign: DhcpPlan | undefined;
   readonly #tftp: TftpPlan;
+  readonly #proxy: ProxyDhcpPlan | undefined;
+  readonly #further: readonly DhcpPlan[];
+  readonly #dns: DnsNames | undefined;
+  /** The other address of the TFTP server, if it has the habit. */
+  readonly #second: number | undefined;
+  readonly #path: Required<PathOptions> | undefined;
+  readonly #vlan: number | undefined;
   readonly #ports = new Map<number, GuestPort>();
   #running: Running | undefined;
 
@@ -122,17 +161,25 @@ export class Network {
       subnet: this.subnet,
       router: this.address,
       nextServer: this.tftpAddress,
-      bootFile: options.bootFile,
+      bootFile: options.proxyDhcp === undefined ? options.bootFile : '',
       taken: [this.address, this.tftpAddress, this.foreignAddress ?? this.address],
     };
     this.#dhcp = planDhcp(dhcp, surroundings);
+    this.#further = this.#planFurther(surroundings);
+    if (options.proxyDhcp !== undefined) {
+      this.#proxy = planProxyDhcp(options.proxyDhcp, options.bootFile, this.tftpAddress);
+    }
+    this.#dns = options.dns && planDns(options.dns);
     if (dhcp.foreignServer !== undefined) {
       this.#foreign = planForeignDhcp(dhcp, this.#dhcp, surroundings);
     }
     this.#tftp = planTftp(tftp);
+    if (this.#tftp.habits.has('second-address')) this.#second = this.subnet.broadcast - 4;
     if (this.#tftp.port === Port.DHCP_SERVER) {
       throw new NetworkOptionError('tftp.port', `${this.#tftp.port} is the port of DHCP`);
     }
+    if (options.path !== undefined) this.#path = planPath(options.path);
+    if (options.vlan !== undefined) this.#vlan = whole('vlan', options.vlan, 0, 0, VLAN_MAX);
   }
 
   /**
@@ -185,9 +232,13 @@ export class Network {
   #start({ clock, random }: LinkHost): Running {
     const context = new NetworkContext(clock, this.statistics, this.#options.log);
     const to = new Switch(context);
+    if (this.#vlan !== undefined && this.#vlan > 0) this.#startVlan(context, to, this.#vlan);
     const isRemote = !isHostOf(this.subnet, this.tftpAddress);
     const main = this.#server(context, to, MAIN, this.address, isRemote);
-    new DhcpServer(context, main, this.#dhcp);
+    const hasPartner = this.#options.dhcp?.failover === true;
+    const partner = hasPartner ? this.#server(context, to, PARTNER, this.#spare(0)) : main;
+    new DhcpServer(context, main, this.#dhcp, partner);
+    if (this.#dns !== undefined) new DnsServer(context, main, this.#dns);
     const isSeparate = !isRemote && this.tftpAddress !== this.address;
     const tftp = isSeparate ? this.#server(context, to, TFTP, this.tftpAddress) : main;
     new TftpServer(context, tftp, this.#tftp, this.#options.files);
@@ -195,8 +246,47 @@ export class Network {
       const foreign = this.#server(context, to, FOREIGN, this.foreignAddress!);
       new DhcpServer(context, foreign, this.#foreign);
     }
+    if (this.#proxy !== undefined) {
+      const host = this.#server(context, to, PROXY, this.#spare(1));
+      new ProxyDhcpServer(context, host, this.#proxy);
+    }
+    for (const [i, plan] of this.#further.entries()) {
+      const host = this.#server(context, to, FURTHER + i, this.#spare(2 + i));
+      new DhcpServer(context, host, plan);
+    }
     const line = new DelayLine(clock);
     return { context, clock, switch: to, line, seed: random.u32() };
+  }
+
+  /** Addresses of servers that nobody chooses: from the end of the network on. */
+  #spare(number: number): number {
+    return this.subnet.broadcast - 8 - number;
+  }
+
+  /** Further DHCP servers have their pools behind the first one's. @throws NetworkOptionError */
+  #planFurther(surroundings: DhcpSurroundings): DhcpPlan[] {
+    const { dhcpServers = [] } = this.#options;
+    if (dhcpServers.length > FURTHER_MAX) {
+      throw new NetworkOptionError('dhcpServers', `there can be ${FURTHER_MAX} more`);
+    }
+    const { poolStart, poolSize } = this.#dhcp;
+    return dhcpServers.map((options, i) => {
+      const first = poolStart + poolSize + FURTHER_POOL * (i + 1);
+      const pool = { poolStart: ipText(first), poolSize: FURTHER_POOL };
+      return planDhcp({ ...pool, ...options }, { ...surroundings, bootFile: '' });
+    });
+  }
+
+  /** The DHCP server of another network, on the same wire. */
+  #startVlan(context: NetworkContext, to: Switch, vlan: number): void {
+    const address = parseIp('vlan', VLAN_ADDRESS);
+    const subnet = subnetOf(address, VLAN_PREFIX);
+    const { bootFile } = this.#options;
+    const around = { subnet, router: address, nextServer: address, bootFile, taken: [address] };
+    const mac = Uint8Array.from([...SERVER_MAC, VLAN]);
+    const identity = { mac, address, subnet, learn: true };
+    const host = new ServerHost(context, new Trunk(to, vlan), identity);
+    new DhcpServer(context, host, planDhcp({}, around));
   }
 
   #server(
@@ -206,11 +296,14 @@ export class Network {
     address: number,
     isGateway = false,
   ): ServerHost {
-    return new ServerHost(context, to, {
+    const trunk = this.#vlan === 0 ? new Trunk(to, PRIORITY_TAG) : to;
+    const entry = this.#path === undefined ? trunk : new Path(context, trunk, this.#path);
+    return new ServerHost(context, entry, {
       mac: Uint8Array.from([...SERVER_MAC, number]),
       address,
       subnet: this.subnet,
       remoteAddress: isGateway ? this.tftpAddress : undefined,
+      secondAddress: isGateway || address === this.tftpAddress ? this.#second : undefined,
       learn: this.#learn,
     });
   }

@@ -31,7 +31,7 @@ import {
   IP_VERSION_LENGTH,
   UDP,
 } from './protocol.ts';
-import type { Switch, SwitchPort } from './switch.ts';
+import type { SwitchEntry, SwitchPort } from './switch.ts';
 
 /** A received datagram. The object and its bytes are valid only during the call. */
 export interface Datagram {
@@ -48,8 +48,8 @@ export interface Datagram {
   isUnicast: boolean;
 }
 
-/** Takes the datagrams of a port. */
-export type UdpHandler = (datagram: Datagram) => void;
+/** Takes the datagrams of a port. `false`: as if nobody listened. */
+export type UdpHandler = (datagram: Datagram) => void | false;
 
 /** Where a datagram goes, and from which of the host's ports and addresses. */
 export interface UdpRoute {
@@ -66,20 +66,22 @@ export interface HostIdentity {
   readonly subnet: Subnet;
   /** Address outside the subnet that the host has as well: reached through it as a gateway. */
   readonly remoteAddress?: number | undefined;
+  /** Another address of the subnet that the host has, too. */
+  readonly secondAddress?: number | undefined;
   /** Whether MAC addresses are learnt from ARP requests as well as from answers. */
   readonly learn: boolean;
 }
 
 export class ServerHost implements SwitchPort {
   readonly #context: NetworkContext;
-  readonly #switch: Switch;
+  readonly #switch: SwitchEntry;
   readonly #identity: HostIdentity;
   readonly #neighbours: Neighbours;
   readonly #ports = new Map<number, UdpHandler>();
   readonly #datagram: Datagram;
   #identification = 0;
 
-  constructor(context: NetworkContext, to: Switch, identity: HostIdentity) {
+  constructor(context: NetworkContext, to: SwitchEntry, identity: HostIdentity) {
     this.#context = context;
     this.#switch = to;
     this.#identity = identity;
@@ -105,6 +107,10 @@ export class ServerHost implements SwitchPort {
 
   get address(): number {
     return this.#identity.address;
+  }
+
+  get secondAddress(): number | undefined {
+    return this.#identity.secondAddress;
   }
 
   /** Give a port to a handler. Whether the port is free is the caller's business. */
@@ -179,7 +185,8 @@ export class ServerHost implements SwitchPort {
     const sender = view.getUint32(ARP.senderProtocol);
     const isReply = view.getUint16(ARP.operation) === ArpOperation.REPLY;
     const isRequest = view.getUint16(ARP.operation) === ArpOperation.REQUEST;
-    const isForUs = view.getUint32(ARP.targetProtocol) === this.#identity.address;
+    const target = view.getUint32(ARP.targetProtocol);
+    const isForUs = target === this.#identity.address || target === this.#identity.secondAddress;
 
     // Learn the sender; a probe (RFC 5227) has no address to learn
     const learn = isReply
@@ -189,7 +196,7 @@ export class ServerHost implements SwitchPort {
       this.#neighbours.learn(sender, bytes, ARP.senderHardware);
     }
     if (isRequest && isForUs) {
-      turnIntoReply(frame, this.#identity.mac, this.#identity.address);
+      turnIntoReply(frame, this.#identity.mac, target);
       this.#emit(frame, ARP.end);
     } else this.#context.pool.give(frame);
   }
@@ -294,12 +301,13 @@ export class ServerHost implements SwitchPort {
     datagram.destination = view.getUint32(IP.destination);
     datagram.destinationPort = view.getUint16(at + 2);
     datagram.isUnicast = this.#isUnicast(datagram.destination) && !isGroup(bytes);
-    handler(datagram);
-    this.#context.pool.give(frame);
+    if (handler(datagram) === false) this.#portUnreachable(frame, header);
+    else this.#context.pool.give(frame);
   }
 
   #isUnicast(address: number): boolean {
-    return address === this.#identity.address || address === this.#identity.remoteAddress;
+    const { address: own, remoteAddress, secondAddress } = this.#identity;
+    return address === own || address === remoteAddress || address === secondAddress;
   }
 
   #isOurs(address: number): boolean {

@@ -20,11 +20,14 @@ export type DropReason =
   | 'bad-ip-header'
   | 'bad-checksum'
   | 'fragment'
+  /** Longer than the path to the guest carries, which makes no fragments. */
+  | 'path-mtu'
   | 'no-port'
   /** A server cannot send: no answer to ARP, too many wait for one, or nowhere to send it. */
   | 'no-neighbour'
   | 'no-route'
   | 'bad-dhcp'
+  | 'bad-dns'
   | 'bad-tftp';
 
 /** What faults did in one direction, all links together. */

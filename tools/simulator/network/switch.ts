@@ -12,6 +12,13 @@ export interface SwitchPort {
   output(frame: Frame): void;
 }
 
+/** What a host of the network is plugged into: the switch, or something on the way to it. */
+export interface SwitchEntry {
+  attach(port: SwitchPort): void;
+  /** A frame of `from`; who takes it owns it from here. */
+  input(frame: Frame, from: SwitchPort): void;
+}
+
 /** Most stations that are known at a time; the one learnt first is forgotten first. */
 export const STATIONS_MAX = 256;
 
@@ -22,7 +29,7 @@ interface Station {
   port: SwitchPort;
 }
 
-export class Switch {
+export class Switch implements SwitchEntry {
   readonly #context: NetworkContext;
   readonly #ports: SwitchPort[] = [];
   readonly #stations: Station[] = [];

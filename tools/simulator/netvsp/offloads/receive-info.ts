@@ -62,9 +62,10 @@ export class ReceiveInfo {
     return this.#offloads.coalesces(version);
   }
 
-  /** Take the VLAN tag out of a frame if the guest wants it beside; it is in {@link tag} then. */
+  /** Take the VLAN tag out of a frame if it goes beside it; it is in {@link tag} then. */
   untag(frame: Uint8Array): Uint8Array {
-    const wanted = this.#knobs.vlanTag === 'info' && this.#negotiated.vlan;
+    const { vlanTag } = this.#knobs;
+    const wanted = vlanTag === 'always' || (vlanTag === 'info' && this.#negotiated.vlan);
     this.tag = wanted ? tagOf(frame) : NO_TAG;
     return this.tag === NO_TAG ? frame : withoutTag(frame);
   }

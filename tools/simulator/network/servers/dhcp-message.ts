@@ -2,8 +2,16 @@
 
 /** DHCP messages (RFC 2131, 2) with their options (RFC 2132), as a server reads and writes them. */
 
-import { DHCP_MAGIC, DHCP_SHORTEST, DhcpHeader, DhcpOption } from '../../../../src/net/protocol.ts';
+import {
+  DHCP_MAGIC,
+  DHCP_SHORTEST,
+  DhcpHeader,
+  DhcpOption,
+  PXE_CLASS,
+  PxeOption,
+} from '../../../../src/net/protocol.ts';
 import type { Datagram } from '../server-host.ts';
+import { encodeText } from '../text.ts';
 
 /** Fields of a message, by offset from its first byte. */
 const DHCP = DhcpHeader.at;
@@ -24,6 +32,10 @@ export interface DhcpRequest {
   readonly requestedAddress: number | undefined;
   readonly serverId: number | undefined;
   readonly clientId: Uint8Array | undefined;
+  /** Whether it is a PXE client, its UUID (option 97), and the boot item that it asks for. */
+  readonly isPxe: boolean;
+  readonly uuid: Uint8Array | undefined;
+  readonly bootItem: number | undefined;
 }
 
 /** Read a request; undefined if it is not one of DHCP over Ethernet. */
@@ -55,7 +67,18 @@ export function parseDhcp(datagram: Datagram): DhcpRequest | undefined {
     requestedAddress: addressOption(options.get(DhcpOption.REQUESTED_ADDRESS)),
     serverId: addressOption(options.get(DhcpOption.SERVER_IDENTIFIER)),
     clientId: options.get(DhcpOption.CLIENT_IDENTIFIER),
+    isPxe: PXE_BYTES.every((byte, i) => options.get(DhcpOption.VENDOR_CLASS)?.[i] === byte),
+    uuid: options.get(DhcpOption.CLIENT_UUID),
+    bootItem: bootItem(options.get(DhcpOption.VENDOR_ENCAPSULATED)),
   };
+}
+
+const PXE_BYTES = encodeText(PXE_CLASS);
+
+/** The type of the boot item in option 43, if it begins with one. */
+function bootItem(value: Uint8Array | undefined): number | undefined {
+  if (value?.[0] !== PxeOption.BOOT_ITEM || value.length < 4) return undefined;
+  return value[2]! * 256 + value[3]!;
 }
 
 /** Options by code, the first of each; undefined if one reaches beyond the message. */
@@ -103,7 +126,7 @@ export class DhcpReply {
     this.#view.setUint32(start + DHCP.magic, DHCP_MAGIC);
   }
 
-  setAddress(field: 'ciaddr' | 'yiaddr' | 'siaddr', address: number): void {
+  setAddress(field: 'ciaddr' | 'yiaddr' | 'siaddr' | 'giaddr', address: number): void {
     this.#view.setUint32(this.#start + DHCP[field], address);
   }
 

@@ -2,7 +2,7 @@
 
 /** What a DHCP server of the built-in network can be told to do. */
 
-import { DhcpHeader } from '../../../../src/net/protocol.ts';
+import { DhcpHeader, Port } from '../../../../src/net/protocol.ts';
 import type { Subnet } from '../address.ts';
 import { ipText, isHostOf, parseIp } from '../address.ts';
 import { choice, NetworkOptionError, whole } from '../options.ts';
@@ -18,9 +18,10 @@ import { encodeText } from '../text.ts';
 export type DhcpStyle = 'header' | 'options' | 'both' | 'dnsmasq';
 
 /**
- * How the server answers: as it should, not at all, each REQUEST with a NAK, or DISCOVER only.
+ * How the server answers: as it should, not at all, each REQUEST with a NAK, DISCOVER only, or as a
+ * BOOTP server, which knows neither offers nor requests (RFC 951).
  */
-export type DhcpMode = 'answer' | 'silent' | 'nak' | 'offer-only';
+export type DhcpMode = 'answer' | 'silent' | 'nak' | 'offer-only' | 'bootp';
 
 /** Options of the DHCP server. */
 export interface DhcpServerOptions {
@@ -41,6 +42,21 @@ export interface DhcpServerOptions {
   readonly offerDelayTicks?: number;
   /** REQUESTs that are refused before the first is acknowledged. */
   readonly refusals?: number;
+  /** Time from the first message on in which each REQUEST is refused, in ticks. */
+  readonly refuseTicks?: number;
+  /** Source port of its messages (default 67). */
+  readonly sourcePort?: number;
+  /** Name that option 66 tells instead of an address; a DNS server must know it. */
+  readonly nextServerName?: string;
+  /** Whether the router is told by classless static routes (RFC 3442), and a wrong one besides. */
+  readonly classless?: boolean;
+  /**
+   * Address of a server in another network, behind a relay on the gateway (RFC 1542): it says that
+   * it is the server, and what it sends comes from the relay.
+   */
+  readonly relay?: string;
+  /** A failover pair: this server offers, and its partner acknowledges. */
+  readonly failover?: boolean;
   /** A second server that offers addresses without a boot file, after this time in ticks. */
   readonly foreignServer?: { readonly offerDelayTicks?: number };
 }
@@ -62,6 +78,12 @@ export interface DhcpPlan {
   readonly subnet: Subnet;
   readonly offerDelayTicks: number;
   readonly refusals: number;
+  readonly refuseTicks: number;
+  readonly sourcePort: number;
+  readonly nextServerName: Uint8Array | undefined;
+  readonly classless: boolean;
+  /** Address of the server behind a relay; undefined: it is on this network. */
+  readonly relay: number | undefined;
 }
 
 /** What the network tells its DHCP server. */
@@ -111,6 +133,12 @@ export function planDhcp(options: DhcpServerOptions, network: DhcpSurroundings):
     subnet,
     offerDelayTicks: whole('dhcp.offerDelayTicks', options.offerDelayTicks, 0, 0, DELAY_MAX),
     refusals: whole('dhcp.refusals', options.refusals, 0, 0, 0xffff),
+    refuseTicks: whole('dhcp.refuseTicks', options.refuseTicks, 0, 0, DELAY_MAX),
+    sourcePort: whole('dhcp.sourcePort', options.sourcePort, Port.DHCP_SERVER, 1, 0xffff),
+    nextServerName:
+      options.nextServerName === undefined ? undefined : encodeText(options.nextServerName),
+    classless: options.classless ?? false,
+    relay: options.relay === undefined ? undefined : parseIp('dhcp.relay', options.relay),
   };
 }
 
@@ -138,11 +166,12 @@ export function planForeignDhcp(
       DELAY_MAX,
     ),
     refusals: 0,
+    refuseTicks: 0,
   };
 }
 
 const STYLES: readonly DhcpStyle[] = ['header', 'options', 'both', 'dnsmasq'];
-const MODES: readonly DhcpMode[] = ['answer', 'silent', 'nak', 'offer-only'];
+const MODES: readonly DhcpMode[] = ['answer', 'silent', 'nak', 'offer-only', 'bootp'];
 
 function checkPool(option: string, first: number, size: number, network: DhcpSurroundings): void {
   const last = first + size - 1;

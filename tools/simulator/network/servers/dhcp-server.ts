@@ -26,14 +26,19 @@ const DELAYED_OFFERS_MAX = 64;
 export class DhcpServer {
   readonly #context: NetworkContext;
   readonly #host: ServerHost;
+  /** Who acknowledges: the partner of a failover pair, or the same. */
+  readonly #acknowledges: ServerHost;
   readonly #plan: DhcpPlan;
   readonly #pool: DhcpPool;
   #refusals: number;
   #delayed = 0;
+  /** Time of the first message, in ticks. */
+  #first: number | undefined;
 
-  constructor(context: NetworkContext, host: ServerHost, plan: DhcpPlan) {
+  constructor(context: NetworkContext, host: ServerHost, plan: DhcpPlan, partner = host) {
     this.#context = context;
     this.#host = host;
+    this.#acknowledges = partner;
     this.#plan = plan;
     this.#pool = new DhcpPool(plan.poolStart, plan.poolSize);
     this.#refusals = plan.refusals;
@@ -42,9 +47,15 @@ export class DhcpServer {
 
   #receive(datagram: Datagram): void {
     const request = parseDhcp(datagram);
-    // There is no relay on this network: what claims to come from one is not for us
+    // What claims to come from a relay is not for us: ours has passed it on without a word
     if (request === undefined || request.relayAddress !== 0) {
       this.#context.count('bad-dhcp');
+      return;
+    }
+    this.#first ??= this.#context.clock.now;
+    // Boot servers are asked in a message of the same type
+    if (request.bootItem !== undefined) {
+      this.#unanswered(request, 'REQUEST', 'for boot servers');
       return;
     }
     const counters = this.#context.statistics.dhcp;
@@ -79,7 +90,7 @@ export class DhcpServer {
   }
 
   #isForUs(request: DhcpRequest): boolean {
-    return request.serverId === this.#host.address;
+    return request.serverId === (this.#plan.relay ?? this.#host.address);
   }
 
   /** RFC 2131, 4.3.1. */
@@ -128,7 +139,8 @@ export class DhcpServer {
       this.#unanswered(request, 'REQUEST', 'unknown client');
       return;
     }
-    const isRefused = this.#plan.mode === 'nak' || this.#refusals > 0;
+    const isEarly = this.#context.clock.now < this.#first! + this.#plan.refuseTicks;
+    const isRefused = this.#plan.mode === 'nak' || this.#refusals > 0 || isEarly;
     if (this.#refusals > 0) this.#refusals--;
     if (own === undefined || wanted !== own || isRefused) {
       this.#reply(request, DhcpType.NAK, 0);
@@ -147,9 +159,14 @@ export class DhcpServer {
   #reply(request: DhcpRequest, type: number, address: number): void {
     const frame = this.#host.allocate();
     if (frame === undefined) return;
+    const host = type === DhcpType.ACK ? this.#acknowledges : this.#host;
+    const { relay, sourcePort } = this.#plan;
     const reply = new DhcpReply(frame.bytes, UDP.end, request);
-    reply.option(DhcpOption.MESSAGE_TYPE, [type]);
-    reply.numbers(DhcpOption.SERVER_IDENTIFIER, 4, this.#host.address);
+    if (this.#plan.mode !== 'bootp') {
+      reply.option(DhcpOption.MESSAGE_TYPE, [type]);
+      reply.numbers(DhcpOption.SERVER_IDENTIFIER, 4, relay ?? host.address);
+    }
+    if (relay !== undefined) reply.setAddress('giaddr', host.address);
     if (type !== DhcpType.NAK) {
       this.#configuration(reply, request, type, address);
       this.#bootFile(reply);
@@ -165,12 +182,12 @@ export class DhcpServer {
       (request.clientAddress === 0 && (request.flags & DHCP_FLAG_BROADCAST) !== 0);
     const unicast = request.clientAddress === 0 ? address : request.clientAddress;
     this.#count(request, type, address);
-    this.#host.sendUdp(
+    host.sendUdp(
       frame,
       length,
       {
-        source: this.#host.address,
-        sourcePort: Port.DHCP_SERVER,
+        source: host.address,
+        sourcePort,
         destination: isBroadcast ? IP_BROADCAST : unicast,
         destinationPort: Port.DHCP_CLIENT,
       },
@@ -183,21 +200,29 @@ export class DhcpServer {
     const plan = this.#plan;
     reply.setAddress('yiaddr', address);
     if (type === DhcpType.ACK) reply.setAddress('ciaddr', request.clientAddress);
-    if (address !== 0) reply.numbers(DhcpOption.LEASE_TIME, 4, plan.leaseSeconds);
+    const isLease = address !== 0 && plan.mode !== 'bootp';
+    if (isLease) reply.numbers(DhcpOption.LEASE_TIME, 4, plan.leaseSeconds);
     reply.numbers(DhcpOption.SUBNET_MASK, 4, plan.subnet.mask);
-    reply.numbers(DhcpOption.ROUTER, 4, plan.router);
+    if (plan.classless) {
+      // Nobody is there that option 3 tells: clients must not look at it (RFC 3442)
+      reply.numbers(DhcpOption.ROUTER, 4, plan.subnet.broadcast - 1);
+      const bytes = [plan.router >>> 24, plan.router >>> 16, plan.router >>> 8, plan.router];
+      reply.option(DhcpOption.STATIC_ROUTES, [0, ...bytes]);
+    } else reply.numbers(DhcpOption.ROUTER, 4, plan.router);
     reply.numbers(DhcpOption.NAME_SERVER, 4, ...plan.nameServers);
     if (plan.mtu !== undefined) reply.numbers(DhcpOption.MTU, 2, plan.mtu);
   }
 
   #bootFile(reply: DhcpReply): void {
-    const { bootFile, style, nextServer, trailingNul } = this.#plan;
+    const { bootFile, style, nextServer, nextServerName, trailingNul } = this.#plan;
     if (bootFile.length === 0) return;
     const terminated = (bytes: Uint8Array): number[] => [...bytes, ...(trailingNul ? [0] : [])];
-    if (style !== 'options') reply.setAddress('siaddr', nextServer);
+    const isNamed = nextServerName !== undefined;
+    if (style !== 'options' && !isNamed) reply.setAddress('siaddr', nextServer);
     if (style === 'header' || style === 'both') reply.setFile(bootFile);
-    if (style === 'options' || style === 'both') {
-      reply.option(DhcpOption.TFTP_SERVER_NAME, terminated(encodeText(ipText(nextServer))));
+    if (style === 'options' || style === 'both' || isNamed) {
+      const name = nextServerName ?? encodeText(ipText(nextServer));
+      reply.option(DhcpOption.TFTP_SERVER_NAME, terminated(name));
     }
     if (style !== 'header') reply.option(DhcpOption.BOOT_FILE, terminated(bootFile));
   }

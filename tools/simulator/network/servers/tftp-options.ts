@@ -8,6 +8,36 @@ import { plainPath } from '../files.ts';
 import { choice, NetworkOptionError, whole } from '../options.ts';
 import { UDP_PAYLOAD_MAX } from '../protocol.ts';
 
+/** Habits of TFTP servers that were met in the field, each with what it is. */
+export const TFTP_HABITS = {
+  'error-0': 'options are answered with error 0',
+  'error-4': 'options are answered with error 4',
+  'error-8': 'options are answered with error 8',
+  'ignore-options': 'options are ignored, as by a server of 1992',
+  deaf: 'requests with options are not answered',
+  timeout: 'an option is granted that was not asked for: timeout',
+  padding: 'blanks and NULs around the values of options',
+  'tsize-0': 'the size of the file is said to be 0',
+  'tsize-minus-1': 'the size of the file is said to be -1',
+  'tsize-small': 'the size of the file is said to be smaller than it is',
+  'tsize-large': 'the size of the file is said to be larger than it is',
+  'wrap-to-1': 'block 65535 is followed by block 1',
+  'no-last-block': 'the empty block behind a last one that is full is never sent',
+  'second-address': 'answers come from another address of the server',
+  slow: 'the first answer takes 30 seconds',
+  'late-start': 'nobody listens when the first request comes',
+  restart: 'the server is gone after 20 blocks, and there again',
+  stall: 'the first transfer stops after 20 blocks',
+  'break-off': 'the first transfer ends with an error after 20 blocks',
+} as const satisfies Record<string, string>;
+
+export type TftpHabit = keyof typeof TFTP_HABITS;
+
+/** The block after which a transfer breaks, the time of a slow answer, and a size that is wrong. */
+export const BREAK_BLOCK = 20;
+export const SLOW_TICKS = 30_000 * TICKS_PER_MS;
+export const WRONG_SIZE = 1000;
+
 /** Options of the TFTP server. */
 export interface TftpServerOptions {
   /**
@@ -30,6 +60,8 @@ export interface TftpServerOptions {
   readonly maxTries?: number;
   /** Transfers at one time; more are refused. */
   readonly maxTransfers?: number;
+  /** What it does as servers in the field do. */
+  readonly habits?: readonly TftpHabit[];
   readonly misbehaviour?: TftpMisbehaviour;
 }
 
@@ -63,6 +95,7 @@ export interface TftpPlan {
   readonly timeoutTicks: number;
   readonly maxTries: number;
   readonly maxTransfers: number;
+  readonly habits: ReadonlySet<TftpHabit>;
   readonly silent: boolean;
   readonly errors: ReadonlyMap<string, { readonly code: number; readonly text: string }>;
   readonly wrongPort: boolean;
@@ -107,6 +140,11 @@ export function planTftp(options: TftpServerOptions): TftpPlan {
     ),
     maxTries: whole('tftp.maxTries', options.maxTries, 5, 0, 1000),
     maxTransfers: whole('tftp.maxTransfers', options.maxTransfers, 16, 1, 256),
+    habits: new Set(
+      (options.habits ?? []).map((habit) =>
+        choice('tftp.habits', habit, habit, Object.keys(TFTP_HABITS) as TftpHabit[]),
+      ),
+    ),
     silent: faults.silent ?? false,
     errors: planErrors(faults.errors ?? {}),
     wrongPort: faults.wrongPort ?? false,
@@ -164,7 +202,8 @@ export function agree(
   let windowSize = 1;
   let { timeoutTicks } = plan;
   const oack = new Map<string, string>();
-  if (plan.options === 'accept') {
+  const { habits } = plan;
+  if (plan.options === 'accept' && !habits.has('ignore-options')) {
     for (const [name, text] of options) {
       if (name === 'blksize' && inRange(text, 8, 65464)) {
         blockSize = Math.min(Number(text), plan.maxBlockSize);
@@ -176,11 +215,21 @@ export function agree(
         timeoutTicks = Number(text) * 1000 * TICKS_PER_MS;
         oack.set(name, text);
       } else if (name === 'tsize' && inRange(text, 0, Number.MAX_SAFE_INTEGER)) {
-        oack.set(name, String(Math.max(0, size + plan.tsizeError)));
+        oack.set(name, String(saidSize(habits, Math.max(0, size + plan.tsizeError))));
       }
     }
   }
+  if (habits.has('timeout') && oack.size > 0 && !oack.has('timeout')) oack.set('timeout', '6');
+  if (habits.has('padding')) for (const [name, value] of oack) oack.set(name, ` ${value} \0\0`);
   return { blockSize, windowSize, timeoutTicks, oack: oack.size === 0 ? undefined : oack };
+}
+
+/** What the server says of the size of a file. */
+function saidSize(habits: ReadonlySet<TftpHabit>, size: number): number {
+  if (habits.has('tsize-0')) return 0;
+  if (habits.has('tsize-minus-1')) return -1;
+  if (habits.has('tsize-small')) return Math.max(1, size - WRONG_SIZE);
+  return habits.has('tsize-large') ? size + WRONG_SIZE : size;
 }
 
 function inRange(text: string, least: number, most: number): boolean {

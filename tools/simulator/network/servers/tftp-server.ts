@@ -13,8 +13,8 @@ import type { TransferRecord } from '../statistics.ts';
 import { TRANSFER_RECORDS_MAX } from '../statistics.ts';
 import type { TftpRequest } from './tftp-message.ts';
 import { errorText, parseRequest, writeError } from './tftp-message.ts';
-import type { TftpPlan } from './tftp-options.ts';
-import { agree } from './tftp-options.ts';
+import type { TftpHabit, TftpPlan } from './tftp-options.ts';
+import { agree, SLOW_TICKS } from './tftp-options.ts';
 import { Transfer, WRONG_PORT } from './tftp-transfer.ts';
 
 /** Ports that transfers get, one after the other (RFC 6335: the dynamic ports). */
@@ -29,25 +29,32 @@ export class TftpServer {
   /** By the client's address and port, and the server's. */
   readonly #transfers = new Map<string, Transfer>();
   #nextPort = 0;
+  /** Habits that show once: what is left of them. */
+  readonly #once: Set<TftpHabit>;
+  /** When a slow server answers, in ticks; undefined before it was asked. */
+  #awakeAt: number | undefined;
 
   constructor(context: NetworkContext, host: ServerHost, plan: TftpPlan, files: FileSource) {
     this.#context = context;
     this.#host = host;
     this.#plan = plan;
     this.#files = files;
+    this.#once = new Set(plan.habits);
     host.bind(plan.port, (datagram) => this.#receive(datagram));
     // Whatever clients say to the wrong port is heard, and left at that
     if (plan.wrongPort) host.bind(WRONG_PORT, () => {});
   }
 
   /** A packet to the port for requests. */
-  #receive(datagram: Datagram): void {
+  #receive(datagram: Datagram): void | false {
+    if (this.#once.delete('late-start')) return false;
+
     // A request to everybody is ignored (RFC 1123, 4.2.3.5)
     if (!datagram.isUnicast) {
       this.#context.count('bad-tftp');
       return;
     }
-    const route = answerTo(datagram);
+    const route = this.#answerTo(datagram);
     const opcode = datagram.length < 2 ? 0 : datagram.view.getUint16(datagram.offset);
     const known = this.#transfers.get(key(route));
     if (opcode === TftpOpcode.RRQ) this.#read(datagram, route, known);
@@ -76,7 +83,15 @@ export class TftpServer {
     }
     // With one port for all, a repeated request is told from a new one by its transfer
     if (known !== undefined && known.record.path === plainPath(request.path)) return;
+    if (!this.#plan.habits.has('slow')) this.#serve(request, route);
+    else if (this.#awakeAt === undefined) {
+      this.#awakeAt = this.#context.clock.now + SLOW_TICKS;
+      this.#context.clock.schedule(SLOW_TICKS, () => this.#serve(request, route));
+    } else if (this.#context.clock.now >= this.#awakeAt) this.#serve(request, route);
+  }
 
+  #serve(request: TftpRequest, route: UdpRoute): void {
+    if (this.#plan.habits.has('deaf') && request.options.size > 0) return;
     const data = this.#open(request, route);
     if (data === undefined) return;
     if (this.#transfers.size === this.#plan.maxTransfers) {
@@ -94,13 +109,20 @@ export class TftpServer {
     if (plain === undefined) return refuse(TftpErrorCode.ACCESS, 'the path leaves the root');
     const error = this.#plan.errors.get(plain);
     if (error !== undefined) return refuse(error.code, error.text);
-    if (this.#plan.options === 'refuse' && options.size > 0) {
-      return refuse(TftpErrorCode.OPTIONS, 'options are refused');
-    }
+    const refusal = this.#refusal;
+    if (refusal !== undefined && options.size > 0) return refuse(refusal, 'options are refused');
     const data = this.#files.read(plain);
     if (data === undefined) return refuse(TftpErrorCode.NOT_FOUND, 'file not found');
     if ('error' in data) return refuse(TftpErrorCode.UNDEFINED, data.error);
     return data;
+  }
+
+  /** The code with which options are refused, if they are. */
+  get #refusal(): number | undefined {
+    const { habits, options } = this.#plan;
+    if (habits.has('error-0')) return TftpErrorCode.UNDEFINED;
+    if (habits.has('error-4')) return TftpErrorCode.ILLEGAL;
+    return options === 'refuse' || habits.has('error-8') ? TftpErrorCode.OPTIONS : undefined;
   }
 
   #begin(request: TftpRequest, route: UdpRoute, data: Uint8Array): void {
@@ -127,6 +149,7 @@ export class TftpServer {
       data,
       route,
       record,
+      once: this.#once,
       ended: (ended) => this.#forget(ended),
       refuse: (to, code, text) => this.#refuse(to, code, text),
     });
@@ -163,7 +186,7 @@ export class TftpServer {
     this.#context.statistics.tftp.unknownTids++;
     const isError = datagram.length >= 2 && datagram.view.getUint16(datagram.offset) === 5;
     if (isError) return;
-    this.#refuse(answerTo(datagram), TftpErrorCode.UNKNOWN_TID, 'unknown transfer');
+    this.#refuse(this.#answerTo(datagram), TftpErrorCode.UNKNOWN_TID, 'unknown transfer');
   }
 
   #forget(transfer: Transfer): void {
@@ -208,16 +231,18 @@ export class TftpServer {
     if (frame === undefined) return;
     this.#host.sendUdp(frame, writeError(frame.bytes, UDP.end, code, text), route);
   }
-}
 
-/** The way back. */
-function answerTo(datagram: Datagram): UdpRoute {
-  return {
-    source: datagram.destination,
-    sourcePort: datagram.destinationPort,
-    destination: datagram.source,
-    destinationPort: datagram.sourcePort,
-  };
+  /** The way back: from the address that was asked, or from the other one. */
+  #answerTo(datagram: Datagram): UdpRoute {
+    const { secondAddress } = this.#host;
+    const isOther = this.#plan.habits.has('second-address') && secondAddress !== undefined;
+    return {
+      source: isOther ? secondAddress : datagram.destination,
+      sourcePort: datagram.destinationPort,
+      destination: datagram.source,
+      destinationPort: datagram.sourcePort,
+    };
+  }
 }
 
 /** What tells a transfer from others. */

@@ -2,7 +2,8 @@
 
 /**
  * One transfer of a file to a client (RFC 1350), a window of blocks at a time (RFC 7440). Blocks
- * are numbered from 1 without wrapping; block 0 is the OACK; on the wire 65535 is followed by 0.
+ * are numbered from 1 without wrapping; block 0 is the OACK; on the wire 65535 is followed by 0, or
+ * by 1.
  */
 
 import { TFTP_HEADER, TftpErrorCode, TftpOpcode } from '../../../../src/net/protocol.ts';
@@ -13,8 +14,8 @@ import { UDP } from '../protocol.ts';
 import type { Datagram, ServerHost, UdpRoute } from '../server-host.ts';
 import type { TransferOutcome, TransferRecord } from '../statistics.ts';
 import { errorText, writeOack } from './tftp-message.ts';
-import type { TftpPlan, TftpTerms } from './tftp-options.ts';
-import { OVERSIZE } from './tftp-options.ts';
+import type { TftpHabit, TftpPlan, TftpTerms } from './tftp-options.ts';
+import { BREAK_BLOCK, OVERSIZE } from './tftp-options.ts';
 
 /** What a transfer needs to know. */
 export interface TransferOptions {
@@ -23,6 +24,8 @@ export interface TransferOptions {
   readonly data: Uint8Array;
   readonly route: Readonly<UdpRoute>;
   readonly record: TransferRecord;
+  /** Habits that show once, and are taken out then. */
+  readonly once: Set<TftpHabit>;
   /** Called once, when the transfer has ended and shall be forgotten. */
   readonly ended: (transfer: Transfer) => void;
   /** Answer a datagram with an error. */
@@ -40,6 +43,7 @@ export class Transfer {
   readonly #plan: TftpPlan;
   readonly #terms: TftpTerms;
   readonly #data: Uint8Array;
+  readonly #once: Set<TftpHabit>;
   readonly #ended: (transfer: Transfer) => void;
   readonly #refuse: TransferOptions['refuse'];
   /** Number of the last block, which is shorter than the others, perhaps empty. */
@@ -62,11 +66,14 @@ export class Transfer {
     this.#plan = options.plan;
     this.#terms = options.terms;
     this.#data = options.data;
+    this.#once = options.once;
     this.#ended = options.ended;
     this.#refuse = options.refuse;
     this.route = options.route;
     this.record = options.record;
-    this.#last = Math.floor(this.#data.length / this.#terms.blockSize) + 1;
+    const full = Math.floor(this.#data.length / this.#terms.blockSize);
+    const isFull = full > 0 && this.#data.length % this.#terms.blockSize === 0;
+    this.#last = isFull && this.#plan.habits.has('no-last-block') ? full : full + 1;
     this.#acknowledged = this.#terms.oack === undefined ? 0 : -1;
     this.#sent = this.#acknowledged;
   }
@@ -95,10 +102,17 @@ export class Transfer {
 
   /** The number on the wire is the nearest block from the last acknowledged one on. */
   #receiveAck(number: number): void {
-    const advance = (number - this.#acknowledged) & 0xffff;
-    if (advance > this.#sent - this.#acknowledged) return;
-    if (advance === 0) this.#repeatedAck();
-    else this.#advance(this.#acknowledged + advance);
+    let block = this.#acknowledged;
+    while (block <= this.#sent && this.#onWire(block) !== number) block++;
+    if (block > this.#sent) return;
+    if (block === this.#acknowledged) this.#repeatedAck();
+    else this.#advance(block);
+  }
+
+  /** The number that a block has on the wire; that of none, before the OACK was acknowledged. */
+  #onWire(block: number): number {
+    if (!this.#plan.habits.has('wrap-to-1') || block <= 0xffff) return block & 0xffff;
+    return ((block - 1) % 0xffff) + 1;
   }
 
   #advance(block: number): void {
@@ -184,6 +198,17 @@ export class Transfer {
       }
       if (block > this.#sent) this.#sent = block;
       if (block >= this.#plan.stopAfterBlock) this.#stopped = true;
+      if (block === BREAK_BLOCK) this.#breakOff();
+    }
+  }
+
+  /** What ends a transfer in the middle, once. */
+  #breakOff(): void {
+    if (this.#once.delete('stall')) this.#stopped = true;
+    else if (this.#once.delete('restart')) this.#end('ended-by-error', 'the server restarts');
+    else if (this.#once.delete('break-off')) {
+      this.#refuse(this.route, TftpErrorCode.UNDEFINED, 'something went wrong');
+      this.#end('ended-by-error', 'something went wrong');
     }
   }
 
@@ -209,7 +234,7 @@ export class Transfer {
     this.record.blocks++;
     this.#context.statistics.tftp.blocks++;
     frame.view.setUint16(UDP.end, TftpOpcode.DATA);
-    frame.view.setUint16(UDP.end + 2, block & 0xffff);
+    frame.view.setUint16(UDP.end + 2, this.#onWire(block));
     const data = UDP.end + TFTP_HEADER;
     let sum = copyAndSum(frame.words, data, this.#data, from, length);
     sum += frame.words[UDP.end >> 1]! + frame.words[(UDP.end >> 1) + 1]!;
@@ -226,7 +251,7 @@ export class Transfer {
     const frame = this.#host.allocate();
     if (frame === undefined) return;
     frame.view.setUint16(UDP.end, TftpOpcode.DATA);
-    frame.view.setUint16(UDP.end + 2, block & 0xffff);
+    frame.view.setUint16(UDP.end + 2, this.#onWire(block));
     const data = UDP.end + TFTP_HEADER;
     for (let i = 0; i < length; i++) frame.bytes[data + i] = ~this.#data[from + i]! & 0xff;
     this.#host.sendUdp(frame, TFTP_HEADER + length, { ...this.route, sourcePort: WRONG_PORT });

@@ -4,6 +4,7 @@
 
 import { boot } from '../../src/any.ts';
 import { Msr } from '../../src/hyperv/protocol.ts';
+import { scheduleNic, type NicTimes } from '../flow/nic-schedule.ts';
 import { LEFTOVER_NAMES, leaveBehind, type Leftover } from '../os/previous-owner.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
@@ -27,12 +28,15 @@ interface Setting {
   /** What is wrong with the firmware. */
   readonly fault?: SeamFault;
   readonly bootOptions?: object;
+  readonly nicTimes?: NicTimes;
 }
 
 /** A boot after somebody else. One that fails is a finding, too. */
-function bootAfter({ left = [], knobs = {}, fault = {}, bootOptions }: Setting): HalfResult {
+function bootAfter(setting: Setting): HalfResult {
+  const { left = [], knobs = {}, fault = {}, bootOptions, nicTimes = {} } = setting;
   const machine = makeMachine({ knobs });
   leaveBehind(machine, new Set(left), SAME_PAGE);
+  scheduleNic(machine, nicTimes);
   const guests = guestsOf(machine);
   const seam = new FaultySeam(machine.bootProcessor);
   seam.fault = fault;
@@ -100,6 +104,18 @@ export const OWNER_SCENARIOS: readonly Scenario[] = [
       bootAfter({
         knobs: { lateAnswer: 'all', lateTicks: SLOW_MS * TICKS_PER_MS },
         ...(half === 'broken' ? { bootOptions: { policy: { answerMs: 1000, tries: 1 } } } : {}),
+      }),
+  },
+  {
+    name: 'nic-comes-late',
+    text: 'the only NIC is offered after the others, goes, and comes back: who looks once has none',
+    mistake: 'firmware',
+    references: ['lis-test #1125', 'cloud-init #972'],
+    caughtBy: { check: 'second-boot', says: /no network device/ },
+    run: (half) =>
+      bootAfter({
+        nicTimes: { arrives: 500, leaves: 3, returns: 20 },
+        ...(half === 'broken' ? { bootOptions: { net: { linkWaitMs: 0 } } } : {}),
       }),
   },
 ];

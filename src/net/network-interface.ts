@@ -37,63 +37,25 @@ import {
   VLAN_MASK,
   VlanTag,
 } from './protocol.ts';
+import { UDP_PORTS } from './udp.ts';
+import type { NetworkInterfaceOptions, Patience, Route, UdpHandler } from './udp.ts';
 import { HypxeError } from '../error.ts';
 import type { Log } from '../events.ts';
 import { TICKS_PER_MS } from '../time.ts';
 import type { Clock } from '../time.ts';
+
+export type { NetworkInterfaceOptions, Patience, Route, UdpHandler } from './udp.ts';
 
 /** Patience with a neighbour: first try, doubled for each further one up to the longest. */
 export const ARP_FIRST_TIMEOUT_MS = 250;
 export const ARP_LONGEST_TIMEOUT_MS = 4000;
 export const ARP_TRIES = 6;
 
-/** Ports that can be listened on at the same time. */
-export const UDP_PORTS = 4;
-
 /** Frames that may arrive without any progress of the protocol above, whatever the clock says. */
 export const FLOOD_FRAMES = 1 << 22;
 
-/** How long a link that is lost is waited for, again and again. Spanning trees take up to 50 s. */
+/** How long a lost link is waited for. Spanning trees take up to 50 s. */
 export const LINK_LOSS_MS = 60_000;
-
-/** Takes the datagrams of one UDP port. Must not throw and must not send: it notes what it saw. */
-export interface UdpHandler {
-  /**
-   * `length` bytes of payload at `offset` of `buffer`, valid only during the call. What is of no
-   * use is counted ({@link NetworkInterface.drop}).
-   */
-  datagram(
-    buffer: Uint8Array,
-    offset: number,
-    length: number,
-    source: Ipv4Address,
-    sourcePort: number,
-  ): void;
-  /** A host says that nobody listens at the port that we sent to. */
-  unreachable(destination: Ipv4Address, destinationPort: number): void;
-}
-
-/** Bounds that a test or a caller can narrow. */
-export interface NetworkInterfaceOptions {
-  readonly arpFirstTimeoutMs?: number;
-  readonly arpTries?: number;
-  readonly floodFrames?: number;
-}
-
-/** Where a network is reached (RFC 3442). */
-export interface Route {
-  readonly network: Ipv4Address;
-  readonly netmask: Ipv4Address;
-  /** 0: its hosts are neighbours. */
-  readonly router: Ipv4Address;
-}
-
-/** How often something is asked, and how long for: the first time is doubled up to the longest. */
-export interface Patience {
-  readonly firstTimeoutMs: number;
-  readonly longestTimeoutMs: number;
-  readonly tries: number;
-}
 
 /** Where the headers of the transmit frame begin. */
 const UDP = ETHERNET_HEADER + Ipv4Header.size;
@@ -194,8 +156,8 @@ export class NetworkInterface implements FrameReceiver {
 
   /**
    * Ask, wait for the answer, ask again. No try begins at or after the time `deadline`, in ticks,
-   * and the last one ends there. Nothing is asked without a link, and a time without one counts only
-   * for the deadline: patience begins anew when it is back. Returns whether it is done.
+   * and the last one ends there. Nothing is asked without a link; the time without one counts for
+   * the deadline only, and patience begins anew when it is back. Returns whether it is done.
    *
    * @throws HypxeError LinkDown, or what {@link turn} throws
    */

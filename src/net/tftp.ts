@@ -17,8 +17,9 @@ import {
 } from './protocol.ts';
 import { NO_OPTIONS, readRequest } from './tftp-packet.ts';
 import type { TftpValues } from './tftp-packet.ts';
-import { TFTP_PATIENCE, Transfer } from './tftp-transfer.ts';
-import type { TftpResult, TransferOptions } from './tftp-transfer.ts';
+import { TFTP_PATIENCE } from './tftp-options.ts';
+import type { TftpResult, TransferOptions } from './tftp-options.ts';
+import { Transfer } from './tftp-transfer.ts';
 import { HypxeError, isNamed } from '../error.ts';
 import { TICKS_PER_MS } from '../time.ts';
 

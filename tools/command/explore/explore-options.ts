@@ -10,6 +10,8 @@ import type { HostProfile } from '../../simulator/profiles/profile.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
 import { osFirmware } from '../boot/boot-options.ts';
 import { requireFile } from '../files.ts';
+import { knownLinux } from '../os-options.ts';
+import type { LinuxName } from '../../os/os-versions.ts';
 import { readHost } from '../host-options.ts';
 import { EXIT_HELP, UsageError, badOption, quoted, wholeNumber } from '../usage.ts';
 
@@ -20,6 +22,8 @@ export interface ExploreRequest {
   readonly pushFirmware: string;
   readonly host: HostProfile;
   readonly architecture: 'x64' | 'arm64';
+  /** Which OS had the machine before, if one had. */
+  readonly after: LinuxName | undefined;
   readonly seed: number;
   readonly walks: number;
   /** Only this kind of fault. */
@@ -44,6 +48,7 @@ const OPTIONS = {
   merge: { type: 'boolean' },
   host: { type: 'string' },
   arch: { type: 'string' },
+  after: { type: 'string' },
   firmware: { type: 'string' },
   workers: { type: 'string' },
   watchdog: { type: 'string' },
@@ -73,6 +78,8 @@ if it exports createDriver.
   --host NAME|FILE    host generation (default ${DEFAULT_PROFILE}), or FILE.json that describes one;
                       hypxe hosts lists them
   --arch NAME         x64 (default) or arm64
+  --after OS          an OS had the machine before, on 8 processors, and left all of it open:
+                      linux-6.1, linux-6.12, linux-6.19
   --firmware FILE.js  bring your own: an ES module that exports boot(machine, options)
   --workers N         threads, 1 to 64 (default: one for each core)
   --watchdog S        seconds without a sign of life after which a run hangs (default 10)
@@ -88,6 +95,7 @@ ${EXIT_HELP}
 Examples
   hypxe explore
   hypxe explore --only step/handoff
+  hypxe explore --after linux-6.1 --arch arm64 --time 600
   hypxe explore --walks 1000000 --seed 7 --time 3600
   hypxe explore --shard 2/8 --json > part-2.json
 `;
@@ -129,6 +137,7 @@ export function parseExplore(
     pushFirmware: own ? osFirmware(firmware) : firmware,
     host: readHost(values.host ?? DEFAULT_PROFILE),
     architecture: knownArchitecture(values.arch ?? 'x64'),
+    after: values.after === undefined ? undefined : knownLinux(values.after),
     seed: wholeNumber('--seed', values.seed ?? '1', 0, Number.MAX_SAFE_INTEGER),
     walks: wholeNumber(
       '--walks',

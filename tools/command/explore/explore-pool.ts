@@ -127,8 +127,19 @@ async function redo(
 }
 
 function jobOf(request: ExploreRequest) {
-  const { firmware, pushFirmware, host, architecture, seed, walks, only, plan } = request;
-  return { firmware, pushFirmware, host, architecture, seed, walks, only, plan, end: undefined };
+  const { firmware, pushFirmware, host, architecture, after, seed, walks, only, plan } = request;
+  return {
+    firmware,
+    pushFirmware,
+    host,
+    architecture,
+    after,
+    seed,
+    walks,
+    only,
+    plan,
+    end: undefined,
+  };
 }
 
 function runWorker(

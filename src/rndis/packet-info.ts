@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** Per-packet information of RNDIS: what stands beside a frame (Linux `rndis_get_ppi`). */
+
+import {
+  RNDIS_BODY,
+  RNDIS_INFO_VLAN,
+  RNDIS_VLAN_MASK,
+  RNDIS_VLAN_SHIFT,
+  RndisPacket,
+  RndisPacketInfo,
+} from './protocol.ts';
+
+/**
+ * The VLAN that the information of the packet message at `offset` names, 0 for none, -1 if it is
+ * malformed. The header has been found to lie within the message's `length` bytes.
+ */
+export function vlanOf(view: DataView, offset: number, length: number): number {
+  const infoOffset = view.getUint32(offset + RndisPacket.at.ppiOffset, true);
+  let left = view.getUint32(offset + RndisPacket.at.ppiLength, true);
+  if (left > 0 && !isInside(infoOffset, left, length)) return -1;
+  let vlan = 0;
+  for (let at = offset + RNDIS_BODY + infoOffset; left > 0;) {
+    // Each says how long it is, and where its data begin
+    if (left < RndisPacketInfo.size) return -1;
+    const size = view.getUint32(at + RndisPacketInfo.at.size, true);
+    const data = view.getUint32(at + RndisPacketInfo.at.dataOffset, true);
+    if (size < RndisPacketInfo.size || size > left || data > size) return -1;
+    if (view.getUint32(at + RndisPacketInfo.at.type, true) === RNDIS_INFO_VLAN) {
+      if (size - data < 4) return -1;
+      vlan |= (view.getUint32(at + data, true) >>> RNDIS_VLAN_SHIFT) & RNDIS_VLAN_MASK;
+    }
+    at += size;
+    left -= size;
+  }
+  return vlan;
+}
+
+/** Whether a part of a message lies within it. Offsets count from the body. */
+export function isInside(offset: number, partLength: number, length: number): boolean {
+  const body = length - RNDIS_BODY;
+  return offset <= body && partLength <= body - offset;
+}

@@ -77,7 +77,8 @@ function failureName(error: Error): string {
 }
 
 try {
-  const runner = new Runner(await loadFirmware(), job.host, job.shared, job.architecture);
+  const { host, shared, architecture, network } = job;
+  const runner = new Runner(await loadFirmware(), host, shared, architecture, network);
   if (job.plan === undefined) explore(runner);
   else post({ kind: 'outcome', outcome: runner.run(parsePlan(job.plan)) });
 } catch (error) {

@@ -4,7 +4,7 @@
 
 import type { HostProfile } from '../simulator/profiles/profile.ts';
 import type { PlaceCounts } from './exploration.ts';
-import type { Architecture, RunOutcome } from './run.ts';
+import type { Architecture, NetworkHabits, RunOutcome } from './run.ts';
 import type { TallyData } from './tally.ts';
 
 /** Words of the shared memory. */
@@ -41,6 +41,7 @@ export interface ExploreJob {
   readonly pushFirmware: string;
   readonly host: HostProfile;
   readonly architecture: Architecture;
+  readonly network: NetworkHabits;
   readonly seed: number;
   readonly walks: number;
   readonly only: string | undefined;

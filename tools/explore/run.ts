@@ -15,6 +15,7 @@ import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import { GuestCrash, GuestHang } from '../simulator/hypervisor/guest-end.ts';
 import { SimulatedMachine } from '../simulator/machine.ts';
 import { Network, memoryFiles, syntheticImage } from '../simulator/network/index.ts';
+import type { NetworkOptions } from '../simulator/network/index.ts';
 import type { HostProfile } from '../simulator/profiles/profile.ts';
 import type { PlaceObserver } from './counter.ts';
 import { Injector } from './injector.ts';
@@ -79,6 +80,9 @@ export interface RunOutcome {
 
 type Result = BootResult | LoaderResult;
 
+/** What the network of all runs is like. Plain data. */
+export type NetworkHabits = Partial<Omit<NetworkOptions, 'files' | 'bootFile' | 'log'>>;
+
 /** Runs plans, one after the other, on one piece of memory. */
 export class Runner {
   readonly #firmware: ExploredFirmware;
@@ -89,16 +93,19 @@ export class Runner {
   readonly #history = new ReadHistory(MEMORY);
   readonly #heartbeat: Int32Array | undefined;
   readonly #architecture: Architecture;
+  readonly #network: NetworkHabits;
 
   constructor(
     firmware: ExploredFirmware,
     profile: HostProfile,
     heartbeat?: Int32Array,
     architecture: Architecture = 'x64',
+    network: NetworkHabits = {},
   ) {
     this.#firmware = firmware;
     this.#profile = profile;
     this.#architecture = architecture;
+    this.#network = network;
     this.#heartbeat = heartbeat;
     this.#image = syntheticImage(IMAGE_LENGTH, 1);
   }
@@ -113,7 +120,7 @@ export class Runner {
   run(plan: Plan, observer?: PlaceObserver): RunOutcome {
     this.#bytes.fill(0);
     const files = memoryFiles({ [IMAGE_NAME]: this.#image });
-    const network = new Network({ files, bootFile: IMAGE_NAME });
+    const network = new Network({ files, bootFile: IMAGE_NAME, ...this.#network });
     const machine = new SimulatedMachine({
       memory: this.#memory,
       profile: this.#profile,

@@ -9,6 +9,7 @@ import { FAULT_KINDS, PlanError, parsePlan } from '../../explore/plan.ts';
 import type { HostProfile } from '../../simulator/profiles/profile.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
 import { osFirmware } from '../boot/boot-options.ts';
+import { NETWORK_OPTIONS, readNetwork, type NetworkHabits } from '../boot/network-options.ts';
 import { requireFile } from '../files.ts';
 import { readHost } from '../host-options.ts';
 import { EXIT_HELP, UsageError, badOption, quoted, wholeNumber } from '../usage.ts';
@@ -20,6 +21,8 @@ export interface ExploreRequest {
   readonly pushFirmware: string;
   readonly host: HostProfile;
   readonly architecture: 'x64' | 'arm64';
+  /** What the network of all runs is like. */
+  readonly network: NetworkHabits;
   readonly seed: number;
   readonly walks: number;
   /** Only this kind of fault. */
@@ -44,6 +47,7 @@ const OPTIONS = {
   merge: { type: 'boolean' },
   host: { type: 'string' },
   arch: { type: 'string' },
+  ...NETWORK_OPTIONS,
   firmware: { type: 'string' },
   workers: { type: 'string' },
   watchdog: { type: 'string' },
@@ -73,6 +77,7 @@ if it exports createDriver.
   --host NAME|FILE    host generation (default ${DEFAULT_PROFILE}), or FILE.json that describes one;
                       hypxe hosts lists them
   --arch NAME         x64 (default) or arm64
+  --mtu, --vlan, ...  what the network of all runs is like, as with hypxe boot (see its --help)
   --firmware FILE.js  bring your own: an ES module that exports boot(machine, options)
   --workers N         threads, 1 to 64 (default: one for each core)
   --watchdog S        seconds without a sign of life after which a run hangs (default 10)
@@ -129,6 +134,7 @@ export function parseExplore(
     pushFirmware: own ? osFirmware(firmware) : firmware,
     host: readHost(values.host ?? DEFAULT_PROFILE),
     architecture: knownArchitecture(values.arch ?? 'x64'),
+    network: readNetwork(values),
     seed: wholeNumber('--seed', values.seed ?? '1', 0, Number.MAX_SAFE_INTEGER),
     walks: wholeNumber(
       '--walks',

@@ -127,8 +127,10 @@ async function redo(
 }
 
 function jobOf(request: ExploreRequest) {
-  const { firmware, pushFirmware, host, architecture, seed, walks, only, plan } = request;
-  return { firmware, pushFirmware, host, architecture, seed, walks, only, plan, end: undefined };
+  const { firmware, pushFirmware, host, architecture, network } = request;
+  const { seed, walks, only, plan } = request;
+  const guest = { firmware, pushFirmware, host, architecture, network };
+  return { ...guest, seed, walks, only, plan, end: undefined };
 }
 
 function runWorker(

@@ -11,6 +11,7 @@ import type { Platform } from './hyperv/platform.ts';
 import type { Machine, MemoryRange } from './machine.ts';
 import { TopAllocator, type PageAllocator } from './memory/allocator.ts';
 import { GuestMemory } from './memory/guest-memory.ts';
+import { soundMap } from './memory/memory-map.ts';
 import { SharedMemory, type Region } from './memory/shared-memory.ts';
 import type { NetDevice } from './net/device.ts';
 import { NetvscDriver } from './netvsc/driver.ts';
@@ -72,6 +73,7 @@ export class HypervDriver {
   readonly bus: VmbusBus;
   readonly #net: NetvscDriver;
   readonly #drivers: readonly VmbusDriver[];
+  readonly #map: readonly MemoryRange[];
   #probed = false;
   /** A reset has failed: the next unquiesce must try again, whatever SIMP says. */
   #resetFailed = false;
@@ -81,7 +83,8 @@ export class HypervDriver {
     const preset = options.preset ?? 'default';
     const policy = { ...NETVSC_PRESETS[preset], ...options.policy };
     const memory = new GuestMemory(machine.memory);
-    const allocator = options.allocator ?? new TopAllocator(machine.memoryMap);
+    this.#map = soundMap(machine);
+    const allocator = options.allocator ?? new TopAllocator(this.#map);
     this.log = new Log(options.events);
     const pages = new SharedMemory(memory, allocator, this.log, machine.pageSize);
     const ipxe = preset === 'ipxe';
@@ -95,7 +98,12 @@ export class HypervDriver {
       contact: options.contact ?? contactAsFirmware,
       drivers: this.#drivers,
       random: this.random,
-      connection: { unloadTimeoutMs: ipxe ? UNLOAD_TIMEOUT_IPXE_MS : UNLOAD_TIMEOUT_MS },
+      connection: {
+        answerTimeoutMs: policy.answerMs,
+        contactTimeoutMs: (ipxe ? 1 : 3) * policy.answerMs,
+        contactTries: policy.tries,
+        unloadTimeoutMs: ipxe ? UNLOAD_TIMEOUT_IPXE_MS : UNLOAD_TIMEOUT_MS,
+      },
     });
   }
 
@@ -191,7 +199,7 @@ export class HypervDriver {
    * its purpose.
    */
   memoryMap(): MemoryRange[] {
-    return this.hv.pages.memoryMap(this.hv.platform.machine.memoryMap);
+    return this.hv.pages.memoryMap(this.#map);
   }
 
   /** What the host may still touch, from the firmware's ledger. */

@@ -5,7 +5,7 @@
  * replay and the report are readers of it. Without a reader nothing is built.
  */
 
-import { isNamed } from './error.ts';
+import { isNamed, type HypxeError } from './error.ts';
 
 /** Steps of a boot, in order. */
 export type BootStep =
@@ -113,7 +113,7 @@ export class Log {
    * Do what may fail without stopping the rest: an error with a name becomes a line of the log.
    *
    * @param what what it means if it fails
-   * @returns whether it was done
+   * @returns the error, or undefined if it was done
    * @throws what has no name
    */
   attempt(
@@ -122,14 +122,14 @@ export class Log {
     object: string,
     what: string,
     action: () => void,
-  ): boolean {
+  ): HypxeError | undefined {
     try {
       action();
-      return true;
+      return undefined;
     } catch (error) {
       if (!isNamed(error)) throw error;
       this[level](layer, object, `${what}: ${error.message}`);
-      return false;
+      return error;
     }
   }
 }

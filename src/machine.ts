@@ -73,7 +73,10 @@ export interface X64Machine extends MachineCommon {
   cpuid(leaf: number, subleaf: number): CpuidRegisters;
   /** RDMSR. Faults (ends the guest) for a register that the partition does not have. */
   rdmsr(msr: number): bigint;
-  /** WRMSR. Faults (ends the guest) for reserved bits, read-only or missing registers. */
+  /**
+   * WRMSR. Faults (ends the guest) for reserved bits, read-only or missing registers. A machine
+   * that survives the fault (Linux `wrmsr_safe`) throws an error with an own property `status`.
+   */
   wrmsr(msr: number, value: bigint): void;
   /**
    * CALL into the hypercall page at guest physical address `page` (identity mapped) with

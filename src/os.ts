@@ -10,7 +10,9 @@ import { anyPlatform } from './any.ts';
 import { HypervDriver, type DriverOptions as RomDriverOptions } from './driver.ts';
 import type { Machine } from './machine.ts';
 import { reportCrash } from './os/crash-report.ts';
+import { ReferenceTsc } from './os/reference-tsc.ts';
 import { MapAllocator } from './memory/allocator.ts';
+import { soundMap } from './memory/memory-map.ts';
 import {
   BootServices,
   type ServedBootResult,
@@ -32,12 +34,15 @@ export type BootResult = ServedBootResult;
 export function createDriver(machine: Machine, options: DriverOptions = {}): HypervDriver {
   const { services = [], drivers = [], ...rest } = options;
   const all = [...drivers, ...serviceDrivers(services)];
-  return new HypervDriver(anyPlatform(machine), machine, { ...rest, drivers: all });
+  const driver = new HypervDriver(anyPlatform(machine), machine, { ...rest, drivers: all });
+  const clock = rest.clock ?? (rest.preset === 'ipxe' ? 'counter' : 'best');
+  if (clock === 'best') new ReferenceTsc(driver.hv);
+  return driver;
 }
 
 /** Boot, with services, and with a report to the host should the firmware itself fail. */
 export function boot(machine: Machine, options: BootOptions = {}): BootResult {
-  const allocator = options.allocator ?? new MapAllocator(machine.memoryMap, machine.pageSize);
+  const allocator = options.allocator ?? new MapAllocator(soundMap(machine), machine.pageSize);
   const services = new BootServices(machine, allocator, options);
   const { services: _names, push: _push, drivers = [], parts = [], ...rest } = options;
   return bootWith((machine, own) => createDriver(machine, own), machine, {
@@ -144,7 +149,9 @@ export { osNetvsc } from './os/netvsc-part.ts';
 export { OS_NETVSC, type OsNetvscPolicy } from './os/netvsc-policy.ts';
 export { OS_BUS, secondaryBus, type BusPreset } from './os/presets.ts';
 export { PageBuffers, sendMultiPageBuffer, sendPageBuffers } from './os/sending.ts';
+export { ReferenceTsc } from './os/reference-tsc.ts';
 export { osSint } from './os/sint.ts';
+export { subchannelsOf } from './os/subchannels.ts';
 export { SyntheticTimers, type TimerExpiry, type TimerOptions } from './os/synthetic-timer.ts';
 export {
   initiateUnload,

@@ -53,7 +53,7 @@ export function guidBytes(text: string): Uint8Array {
 export function guidText(bytes: Uint8Array, offset = 0): string {
   let text = '';
   for (let i = 0; i < 16; i++) {
-    if (i === 4 || i === 6 || i === 8 || i === 10) text += '-';
+    if ([4, 6, 8, 10].includes(i)) text += '-';
     text += bytes[offset + GUID_ORDER[i]!]!.toString(16).padStart(2, '0');
   }
   return text;

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type Plugin } from 'esbuild';
-import type { ExploredFirmware } from '../../tools/explore/run.ts';
+import type { ExploredFirmware } from '../../tools/explore/explored-guest.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 

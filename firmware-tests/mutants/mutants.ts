@@ -99,8 +99,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'an unanswered GPADL teardown counts as done',
     file: 'src/vmbus/gpadl.ts',
-    search: "if (confirmed) this.#forget(gpadl, 'GPADL_TORNDOWN');",
-    replace: "this.#forget(gpadl, confirmed ? 'GPADL_TORNDOWN' : 'hope');",
+    search: "if (!error) this.#forget(gpadl, 'GPADL_TORNDOWN');",
+    replace: "this.#forget(gpadl, error ? 'hope' : 'GPADL_TORNDOWN');",
     found: ['call.44/status:2'],
   },
   {
@@ -186,14 +186,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'NVSP requests are waited for without a time limit',
     file: 'src/netvsc/netvsc.ts',
-    search: 'waitAnswer(this, REQUEST_TIMEOUT_MS,',
+    search: 'waitAnswer(this, timeoutMs,',
     replace: 'waitAnswer(this, Infinity,',
     found: ['packet.19/field:descriptor.transactionId=inc'],
   },
   {
     name: 'RNDIS requests are waited for without a time limit',
     file: 'src/rndis/rndis.ts',
-    search: 'waitAnswer(this.#transport, REQUEST_TIMEOUT_MS,',
+    search: 'waitAnswer(this.#transport, this.#transport.policy.answerMs,',
     replace: 'waitAnswer(this.#transport, Infinity,',
     found: ['loader:packet.21/field:descriptor.type=0'],
   },
@@ -203,7 +203,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/netvsc/netvsc.ts',
     search: 'const inside = offset <= size && length <= size - offset;',
     replace: 'const inside = offset >= 0;',
-    found: ['loader:packet.10/field:range0.offset=top'],
+    found: ['loader:packet.11/field:range0.offset=top'],
   },
   {
     name: 'the count of ranges is believed',
@@ -216,8 +216,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'packets longer than the buffer are taken',
     file: 'src/vmbus/channel.ts',
-    search: 'if (length > packet.bytes.length) {',
-    replace: 'if (length < 0) {',
+    search: 'if (length <= packet.bytes.length) return length;',
+    replace: 'if (length > 0) return length;',
     found: ['packet.24/field:descriptor.qlen=big+packet.24/index:prod=65528'],
   },
   // --- errors that nobody can do anything with ---

@@ -158,7 +158,7 @@ export class Rig {
   poll(ms = 2, device = this.device): void {
     const end = this.machine.clock.now + ms * TICKS_PER_MS;
     while (this.machine.clock.now < end) {
-      this.machine.bootProcessor.pause();
+      this.machine.bootSeam.pause();
       device.poll();
     }
   }

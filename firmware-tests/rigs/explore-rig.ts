@@ -5,7 +5,8 @@
 import * as firmware from '../../src/os.ts';
 import type { Exploration } from '../../tools/explore/exploration.ts';
 import { planText, type Plan } from '../../tools/explore/plan.ts';
-import { Runner, type ExploredFirmware } from '../../tools/explore/run.ts';
+import type { ExploredFirmware } from '../../tools/explore/explored-guest.ts';
+import { Runner } from '../../tools/explore/run.ts';
 import { DEFAULT_PROFILE, profileNamed } from '../../tools/simulator/profiles/profiles.ts';
 
 /** All flows of a firmware that has its services in it. */
@@ -14,8 +15,12 @@ export function allFlows(firmware: ExploredFirmware): ExploredFirmware {
 }
 
 /** A runner on the default host; by default of the firmware as it is. */
-export function newRunner(explored: ExploredFirmware = firmware): Runner {
-  return new Runner(allFlows(explored), profileNamed(DEFAULT_PROFILE)!);
+export function newRunner(
+  explored: ExploredFirmware = firmware,
+  architecture?: 'x64' | 'arm64',
+): Runner {
+  const profile = profileNamed(DEFAULT_PROFILE)!;
+  return new Runner(allFlows(explored), profile, undefined, architecture);
 }
 
 /** The text of every run of an exploration. */

@@ -4,6 +4,7 @@
 
 import { Msr } from '../../src/hyperv/protocol.ts';
 import { runOsChain, type KernelPlan } from '../../tools/flow/os-chain.ts';
+import type { LinuxName } from '../../tools/os/os-versions.ts';
 import { guestsOf, makeMachine, type HostSetup } from '../../tools/scenarios/rig.ts';
 import type { Finding } from '../../tools/simulator/audit/audit-findings.ts';
 import type { SimulatedMachine } from '../../tools/simulator/machine.ts';
@@ -11,6 +12,8 @@ import type { SimulatedMachine } from '../../tools/simulator/machine.ts';
 export interface Chain extends HostSetup {
   readonly kernels: readonly KernelPlan[];
   readonly machine?: SimulatedMachine;
+  /** Which Linux the kernels are. */
+  readonly linux?: LinuxName;
 }
 
 /** Run kernels; what became of each, and of the machine. */
@@ -19,8 +22,9 @@ export function chain(setup: Chain) {
   const guests = guestsOf(machine);
   const stages = runOsChain({
     machine,
-    memoryMap: machine.bootProcessor.memoryMap,
+    memoryMap: machine.bootSeam.memoryMap,
     kernels: setup.kernels,
+    linux: setup.linux,
     guest: (name, run) => guests.run(name, run),
   });
   return { machine, stages, ended: guests.ended };

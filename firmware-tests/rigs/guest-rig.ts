@@ -15,6 +15,7 @@ import { MapAllocator } from '../../src/memory/allocator.ts';
 import { GuestMemory } from '../../src/memory/guest-memory.ts';
 import { SharedMemory } from '../../src/memory/shared-memory.ts';
 import { OS_BUS, type BusPreset } from '../../src/os/presets.ts';
+import { ReferenceTsc } from '../../src/os/reference-tsc.ts';
 import type { OsChannelSizes } from '../../src/os/channel.ts';
 import { NetvscDriver } from '../../src/netvsc/driver.ts';
 import { osNetvsc } from '../../src/os/netvsc-part.ts';
@@ -87,6 +88,7 @@ export class GuestRig {
     this.memory = new GuestMemory(processor.memory);
     this.pages = new SharedMemory(this.memory, new MapAllocator(processor.memoryMap), this.log);
     this.hv = new HyperV(anyPlatform(processor), this.pages, this.log, hyperv);
+    new ReferenceTsc(this.hv);
     const network = { ...OS_NETVSC, ...policy };
     this.net = new NetvscDriver(network, this.log, osNetvsc(network));
     this.bus = this.createBus(

@@ -52,6 +52,8 @@ export class FakeChannel implements DeviceChannel {
   /** Bytes free in the ring to the guest. */
   room = Infinity;
   dead = false;
+  drained = true;
+  tampered = false;
   reason = '';
   /** Keep packets: off where allocations are counted. */
   recording = true;

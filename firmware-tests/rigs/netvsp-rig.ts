@@ -12,6 +12,7 @@ import { PacketType } from '../../src/vmbus/protocol.ts';
 import { VirtualClock } from '../../tools/simulator/base/clock.ts';
 import { HostEvents, type HostEvent } from '../../tools/simulator/ledger/events.ts';
 import { GrantLedger, type Grant } from '../../tools/simulator/ledger/grants.ts';
+import { Omissions } from '../../tools/simulator/ledger/omissions.ts';
 import { GuestRam } from '../../tools/simulator/base/guest-ram.ts';
 import type { Link, LinkHost } from '../../tools/simulator/network/link.ts';
 import { NetVsp, type NetVspOptions } from '../../tools/simulator/netvsp/netvsp.ts';
@@ -74,6 +75,7 @@ export class NetRig {
   readonly ram = new GuestRam(new ArrayBuffer(RAM_SIZE));
   readonly events: HostEvents = new HostEvents(() => this.clock.now);
   readonly grants: GrantLedger = new GrantLedger(this.ram, () => this.clock.now);
+  readonly omissions = new Omissions(() => this.clock.now);
   readonly profile: HostProfile;
   readonly device: NetVsp;
   channel: FakeChannel;
@@ -144,6 +146,7 @@ export class NetRig {
       random: new Random(1),
       events: this.events,
       grants: this.grants,
+      omissions: this.omissions,
       profile: this.profile,
       processorCount: 1,
       postMessage: (): boolean => {

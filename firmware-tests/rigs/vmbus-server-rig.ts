@@ -25,6 +25,7 @@ import { TICKS_PER_MS, VirtualClock } from '../../tools/simulator/base/clock.ts'
 import { HostEvents } from '../../tools/simulator/ledger/events.ts';
 import type { HostEvent } from '../../tools/simulator/ledger/events.ts';
 import { GrantLedger } from '../../tools/simulator/ledger/grants.ts';
+import { Omissions } from '../../tools/simulator/ledger/omissions.ts';
 import { GuestRam } from '../../tools/simulator/base/guest-ram.ts';
 import type {
   EventPort,
@@ -93,6 +94,7 @@ export class RigPartition implements PartitionServices {
   readonly random = new Random(1);
   readonly events: HostEvents;
   readonly grants: GrantLedger;
+  readonly omissions = new Omissions(() => this.clock.now);
   readonly profile: HostProfile;
   readonly processorCount = 8;
   onSlotEmptied: (() => void) | undefined;

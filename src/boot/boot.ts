@@ -10,6 +10,7 @@ import type { DriverOptions, HypervDriver } from '../driver.ts';
 import { HypxeError, isNamed } from '../error.ts';
 import type { Machine, MemoryRange } from '../machine.ts';
 import { MapAllocator, type PageAllocator } from '../memory/allocator.ts';
+import { soundMap } from '../memory/memory-map.ts';
 import { carve } from '../memory/shared-memory.ts';
 import type { NetDevice } from '../net/device.ts';
 import { netboot, type NetbootOptions } from '../net/netboot.ts';
@@ -116,7 +117,7 @@ export function bootWith(
   options: BootOptions,
 ): BootResult {
   const { parts = [], pages } = options;
-  const allocator = options.allocator ?? new MapAllocator(machine.memoryMap, machine.pageSize);
+  const allocator = options.allocator ?? new MapAllocator(soundMap(machine), machine.pageSize);
   const attempts: FailedAttempt[] = [];
   const cancel = (): boolean =>
     options.cancel?.() === true || parts.some((part) => part.cancel?.() === true);

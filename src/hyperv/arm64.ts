@@ -8,7 +8,7 @@
 import { HypxeError } from '../error.ts';
 import type { Log } from '../events.ts';
 import type { Arm64Machine, CpuidRegisters, Machine } from '../machine.ts';
-import type { ClockSource, Platform } from './platform.ts';
+import { persist, type ClockSource, type Platform } from './platform.ts';
 import {
   Cpuid,
   HV_PARTITION_ID_SELF,
@@ -78,13 +78,11 @@ class Arm64Platform implements Platform {
   readonly machine: Arm64Machine;
   readonly sint = SINT_INTERRUPT_ID;
   readonly hypercallPage = undefined;
-  readonly counter: () => bigint;
   readonly #convention: Convention;
   readonly #x = new BigUint64Array(REGISTER_COUNT);
 
   constructor(machine: Arm64Machine) {
     this.machine = machine;
-    this.counter = () => machine.readCounter();
     this.#convention = machine.hypercallConvention === 'immediate' ? IMMEDIATE : SMCCC;
   }
 
@@ -98,7 +96,7 @@ class Arm64Platform implements Platform {
     const hz = BigInt(Math.round(frequency));
     return {
       name: `architectural counter, ${frequency} Hz`,
-      read: () => Number((this.counter() * BigInt(HV_REFERENCE_HZ)) / hz),
+      read: () => Number((this.machine.readCounter() * BigInt(HV_REFERENCE_HZ)) / hz),
     };
   }
 
@@ -130,11 +128,13 @@ class Arm64Platform implements Platform {
   }
 
   read(register: number): bigint {
-    return this.#access(GET_REGISTER, registerNumber(register), 0n);
+    const number = registerNumber(register);
+    return persist(() => this.#access(GET_REGISTER, number, 0n));
   }
 
   write(register: number, value: bigint): void {
-    this.#access(SET_REGISTER, registerNumber(register), value);
+    const number = registerNumber(register);
+    persist(() => this.#access(SET_REGISTER, number, value));
   }
 
   call(control: bigint, input: bigint): number {

@@ -8,7 +8,7 @@ export interface HyperVOptions {
   readonly guestOsId?: bigint | undefined;
   /** Vector and AUTO_EOI of unmasked SINTs, asked by {@link HyperV.probe}; else the platform's. */
   readonly sint?: ((platform: Platform) => bigint) | undefined;
-  /** Where the time comes from: the best that the machine offers, or the reference counter. */
+  /** Where the time comes from: the architecture's own counter if it has one, or the reference counter. */
   readonly clock?: 'best' | 'counter' | undefined;
   /** Whether whatever is being done shall end: asked in every turn of a wait. */
   readonly cancel?: (() => boolean) | undefined;
@@ -16,6 +16,8 @@ export interface HyperVOptions {
 
 /** What somebody else does with our processor, for as long as the machine is ours. */
 export interface HvPart {
+  /** The pages are mapped; the SynIC is not on yet. @throws HypxeError */
+  mapped?(): void;
   /** The machine is about to be let go, and nothing is unmapped yet. @throws HypxeError */
   unmapping(): void;
 }

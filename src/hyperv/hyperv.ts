@@ -11,11 +11,11 @@ import { PAGE_SIZE } from '../machine.ts';
 import type { Purpose, Region, SharedMemory } from '../memory/shared-memory.ts';
 import { waitFor } from '../time.ts';
 import { hex } from '../wire.ts';
-import { ReferenceClock, referenceTsc } from './clock.ts';
+import { ReferenceClock } from './clock.ts';
 import { detect, type Detected } from './detect.ts';
 import type { HvPart, HyperVOptions } from './hyperv-options.ts';
 import { newMessage, takeMessage, type ReceivedMessage } from './message.ts';
-import type { ClockSource, Platform } from './platform.ts';
+import type { Platform } from './platform.ts';
 import {
   Cpuid,
   GuestOsId,
@@ -27,6 +27,7 @@ import {
   Msr,
   PostMessage,
   SINT_COUNT,
+  STIMER_COUNT,
   SignalEvent,
   Sint,
   SynicMessage,
@@ -38,12 +39,31 @@ const POST_TRIES_MAX = 12;
 /** First pause between attempts, in ms; doubled each time: 12 attempts take about two seconds. */
 const POST_RETRY_MS = 1;
 
+/** Looks for a message between two tries to end the one before, if the host refuses that. */
+const EOM_LOOKS = 64;
+
 /** Statuses that mean "later": Linux vmbus_post_msg, mu_msvm VmbusRootSendMessage. */
 const POST_RETRY_STATUS: readonly number[] = [
   HvStatus.INSUFFICIENT_MEMORY,
   HvStatus.INVALID_CONNECTION_ID,
   HvStatus.INSUFFICIENT_BUFFERS,
   HvStatus.TIME_OUT,
+];
+
+/** Bits of page registers and of SINTs that stay as they are. */
+const PAGE_RESERVED = HV_PAGE_REGISTER_MASK & ~HV_ENABLE;
+const SINT_RESERVED = ~0x1f00ffn;
+
+/**
+ * Registers of a processor that an earlier owner may have left on, in the order in which they are
+ * switched off: the first, how many, the feature that they need, reserved bits, value at reset.
+ */
+const LEFT: readonly (readonly [number, number, number, bigint, bigint])[] = [
+  [Msr.STIMER0_CONFIG, 2 * STIMER_COUNT, HvFeature.SYNTHETIC_TIMERS, 0n, 0n],
+  [Msr.SINT0, SINT_COUNT, HvFeature.SYNIC, SINT_RESERVED, Sint.MASKED],
+  [Msr.SIEFP, 2, HvFeature.SYNIC, PAGE_RESERVED, 0n],
+  [Msr.VP_ASSIST_PAGE, 1, HvFeature.INTR_CONTROL, PAGE_RESERVED, 0n],
+  [Msr.REFERENCE_TSC, 1, HvFeature.REFERENCE_TSC, PAGE_RESERVED, 0n],
 ];
 
 const POST_MESSAGE = BigInt(HvCall.POST_MESSAGE);
@@ -72,13 +92,16 @@ export class HyperV {
   readonly parts: HvPart[] = [];
   /** Identity of the guest as the host knows it, or 0. */
   identity = 0n;
+  /** SCONTROL as it was found: whoever comes next may rely on it. */
+  #scontrol = 0n;
+  /** Looks since the host has refused an end of message, or 0: it is tried again now and then. */
+  eomDue = 0;
   /** Guest physical addresses of message page and event page, after {@link probe}. */
   messagePage = 0;
   eventPage = 0;
   readonly #options: HyperVOptions;
   #state: 'off' | 'running' | 'quiesced' = 'off';
   #sint = 0n;
-  #source: ClockSource | undefined;
   /** All memory of ours. */
   #regions: Region[] = [];
   /** In the order in which they are mapped. */
@@ -106,6 +129,8 @@ export class HyperV {
   probe(): void {
     const detected = detect(this.platform);
     try {
+      this.#scontrol = this.platform.read(Msr.SCONTROL);
+      this.#takeOver(detected);
       this.#allocateAll(detected);
       this.#mapAll();
     } catch (error) {
@@ -129,9 +154,7 @@ export class HyperV {
    */
   quiesce(): void {
     if (!this.isRunning) return;
-    this.#attempt(() => {
-      for (let sint = 0; sint < SINT_COUNT; sint++) this.#mask(sint);
-    });
+    for (let sint = 0; sint < SINT_COUNT; sint++) this.disableSint(sint);
     this.#unmapAll(false);
     this.#state = 'quiesced';
   }
@@ -156,37 +179,41 @@ export class HyperV {
     return this.#state === 'running';
   }
 
-  /** @throws HypxeError OutOfMemory */
-  #allocateAll({ facts, hypercall }: Detected): void {
-    const { platform, pages, log } = this;
-    const registers = this.#registers;
-    if (hypercall !== undefined) {
-      registers.push(this.#page('HYPERCALL', Msr.HYPERCALL, 'hypercall', hypercall));
+  /**
+   * Switch off what an earlier owner has left on our processor, before any memory is used: timers,
+   * which send messages; SINTs; then the pages, which lie where they like.
+   */
+  #takeOver({ facts, hypercall }: Detected): void {
+    for (const [first, count, need, reserved, reset] of LEFT) {
+      for (let i = 0; facts.eax & need && i < count; i++) {
+        this.#attempt(() => this.#reset(first + i, reserved, reset));
+      }
     }
-    const simp = this.#page('SIMP', Msr.SIMP, 'simp');
-    const siefp = this.#page('SIEFP', Msr.SIEFP, 'siefp');
+    if (hypercall) this.#attempt(() => this.#reset(Msr.HYPERCALL, PAGE_RESERVED, 0n));
+  }
+
+  /** As it is at reset, but for reserved bits. @throws HypxeError RegisterRefused */
+  #reset(register: number, reserved: bigint, reset: bigint): void {
+    const old = this.platform.read(register);
+    const value = (old & reserved) | reset;
+    if (old !== value) this.platform.write(register, value);
+  }
+
+  /** @throws HypxeError OutOfMemory */
+  #allocateAll({ hypercall }: Detected): void {
+    const { platform } = this;
+    if (hypercall !== undefined) this.#page('HYPERCALL', Msr.HYPERCALL, 'hypercall', hypercall);
+    this.messagePage = this.#page('SIMP', Msr.SIMP, 'simp');
+    this.eventPage = this.#page('SIEFP', Msr.SIEFP, 'siefp');
     this.#input = this.#allocate('message-buffer', PostMessage.size, PostMessage.size).address;
     this.#inputAddress = BigInt(this.#input);
     this.#sint = this.#options.sint?.(platform) ?? platform.sint;
-
-    // Choose a clock: the architecture's own, else the reference TSC page, else the counter
-    const { counter } = platform;
-    this.#source = undefined;
-    if (this.#options.clock !== 'counter') {
-      this.#source = platform.clock?.(log);
-      if (!this.#source && counter && facts.eax & HvFeature.REFERENCE_TSC) {
-        const tsc = this.#page('REFERENCE_TSC', Msr.REFERENCE_TSC, 'reference-tsc');
-        this.#source = referenceTsc(pages.memory, tsc.region.address, counter, log);
-        registers.push(tsc);
-      }
-    }
-    registers.push(simp, siefp);
-    this.messagePage = simp.region.address;
-    this.eventPage = siefp.region.address;
   }
 
-  #page(name: string, register: number, purpose: Purpose, seen?: bigint): PageRegister {
-    return { name, register, region: this.#allocate(purpose, PAGE_SIZE), seen, mapped: false };
+  #page(name: string, register: number, purpose: Purpose, seen?: bigint): number {
+    const region = this.#allocate(purpose, PAGE_SIZE);
+    this.#registers.push({ name, register, region, seen, mapped: false });
+    return region.address;
   }
 
   #allocate(purpose: Purpose, length: number, align?: number): Region {
@@ -215,20 +242,19 @@ export class HyperV {
     log.info('HV', '', `detected "${vendor}" ${text}`);
 
     // Map all pages, then switch the SynIC on. The clock is there before it
-    for (const page of this.#registers) {
-      if (page.register === Msr.SIMP) {
-        this.clock.use(this.#source);
-        log.info('HV', '', `clock: ${this.clock.sourceName}`);
-      }
-      this.#map(page);
-    }
+    for (const page of this.#registers) this.#map(page);
+    if (this.#options.clock !== 'counter') this.clock.use(platform.clock?.(log));
+    for (const part of this.parts) part.mapped?.();
+    log.info('HV', '', `clock: ${this.clock.source.name}`);
+    this.#clearPages();
     platform.write(Msr.SCONTROL, platform.read(Msr.SCONTROL) | HV_ENABLE);
     this.#state = 'running';
   }
 
   /**
    * Undo {@link #mapAll}, in reverse, as far as the host lets us: what it refuses to unmap stays in
-   * the ledger. `scontrol`: switch the SynIC off too.
+   * the ledger. `scontrol`: the SynIC too is as it was found. On Windows hosts that is on, and
+   * Microsoft's firmware and the Windows loader never write it (mu_msvm EfiHvSynic.c).
    */
   #unmapAll(scontrol: boolean): void {
     if (this.identity === 0n) return;
@@ -236,12 +262,12 @@ export class HyperV {
     const registers = this.#registers;
     for (const part of this.parts) this.#attempt(() => part.unmapping());
     this.#state = 'off';
-    if (scontrol && registers.at(-1)?.mapped) {
-      this.#attempt(() => platform.write(Msr.SCONTROL, platform.read(Msr.SCONTROL) & ~HV_ENABLE));
+    if (scontrol && registers.at(-1)?.mapped && !(this.#scontrol & HV_ENABLE)) {
+      this.#attempt(() => platform.write(Msr.SCONTROL, this.#scontrol));
     }
 
     // Whoever maps a page next may find what this one held: no event of ours must reach them
-    this.pages.memory.zero(this.eventPage, PAGE_SIZE);
+    this.#clearPages();
     this.clock.use();
     for (const page of [...registers].reverse()) {
       if (page.mapped) this.#attempt(() => this.#unmap(page));
@@ -250,6 +276,14 @@ export class HyperV {
       platform.write(Msr.GUEST_OS_ID, 0n);
       this.identity = 0n;
     });
+  }
+
+  /** What is in a page when it is mapped is somebody else's. */
+  #clearPages(): void {
+    for (const { register, region, mapped } of this.#registers) {
+      const isSynic = register === Msr.SIMP || register === Msr.SIEFP;
+      if (isSynic && mapped) this.pages.memory.zero(region.address, PAGE_SIZE);
+    }
   }
 
   #attempt(action: () => void): void {
@@ -263,7 +297,7 @@ export class HyperV {
     pages.share(region, `register ${page.name}`);
 
     // Keep the reserved bits as they are, as iPXE does. Each read is an exit: not twice in a row
-    const kept = (seen ?? platform.read(register)) & HV_PAGE_REGISTER_MASK & ~HV_ENABLE;
+    const kept = (seen ?? platform.read(register)) & PAGE_RESERVED;
     const value = kept | BigInt(region.address) | HV_ENABLE;
     page.seen = undefined;
     page.mapped = true;
@@ -282,7 +316,7 @@ export class HyperV {
   #unmap(page: PageRegister): void {
     const { platform } = this;
     const { register } = page;
-    platform.write(register, platform.read(register) & HV_PAGE_REGISTER_MASK & ~HV_ENABLE);
+    this.#reset(register, PAGE_RESERVED, 0n);
     page.mapped = false;
     this.pages.revoke(page.region, `register ${page.name}`);
     if (register === Msr.HYPERCALL) platform.hypercallPage = 0;
@@ -296,20 +330,15 @@ export class HyperV {
    */
   enableSint(sint: number): void {
     const old = this.platform.read(Msr.SINT0 + sint);
-    const kept = old & ~(Sint.MASKED | Sint.AUTO_EOI | Sint.VECTOR_MASK);
-    this.platform.write(Msr.SINT0 + sint, kept | this.#sint);
+    this.platform.write(Msr.SINT0 + sint, (old & SINT_RESERVED) | this.#sint);
+    // A message may wait whose slot somebody has emptied without a word
+    this.#endOfMessage();
   }
 
   /** Mask a SINT, if the host lets us: what it refuses is logged, like all that is undone. */
   disableSint(sint: number): void {
-    if (this.isRunning) this.#attempt(() => this.#mask(sint));
-  }
-
-  /** Nothing if it is masked. */
-  #mask(sint: number): void {
-    const old = this.platform.read(Msr.SINT0 + sint);
-    if (old & Sint.MASKED) return;
-    this.platform.write(Msr.SINT0 + sint, (old & ~Sint.AUTO_EOI) | Sint.MASKED);
+    if (!this.isRunning) return;
+    this.#attempt(() => this.#reset(Msr.SINT0 + sint, SINT_RESERVED, Sint.MASKED));
   }
 
   // --- messages and events ---
@@ -371,10 +400,21 @@ export class HyperV {
    * be told to send the next one
    */
   receiveMessage(sint: number, page = this.messagePage): ReceivedMessage | undefined {
-    const { platform, pages } = this;
+    if (!this.isRunning) return undefined;
+    if (this.eomDue > 0 && this.eomDue++ % EOM_LOOKS === 0) this.#endOfMessage();
     const slot = page + sint * SynicMessage.size;
-    const taken = this.isRunning && takeMessage(platform, pages.memory, slot, this.#message);
+    const taken = takeMessage(this.pages.memory, slot, this.#message);
+    if (this.#message.pending) this.#endOfMessage();
     return taken ? this.#message : undefined;
+  }
+
+  /** Ask for the next message. What the host refuses now is repeated, not lost. */
+  #endOfMessage(): void {
+    const level = this.eomDue > 0 ? 'debug' : 'warning';
+    const error = this.log.attempt(level, 'HV', '', 'end of message', () =>
+      this.platform.write(Msr.EOM, 0n),
+    );
+    this.eomDue = error ? this.eomDue || 1 : 0;
   }
 
   /** Signal an event. Returns the hypercall's status; Quiesced is INVALID_CONNECTION_ID. */

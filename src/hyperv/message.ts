@@ -3,12 +3,10 @@
 /** Messages of the SynIC, polled: taking one out of its slot (iPXE hv_poll, TLFS 11.9). */
 
 import type { GuestMemory } from '../memory/guest-memory.ts';
-import type { Platform } from './platform.ts';
 import {
   HV_MESSAGE_PAYLOAD_MAX,
   HV_MESSAGE_PENDING,
   HvMessageType,
-  Msr,
   SynicMessage,
 } from './protocol.ts';
 
@@ -20,12 +18,14 @@ export interface ReceivedMessage {
   readonly bytes: Uint8Array;
   readonly view: DataView;
   length: number;
+  /** Whether the host is to be told that the slot is free: another message waits. */
+  pending: boolean;
 }
 
 /** Room for a message. */
 export function newMessage(): ReceivedMessage {
   const bytes = new Uint8Array(HV_MESSAGE_PAYLOAD_MAX);
-  return { type: 0, bytes, view: new DataView(bytes.buffer), length: 0 };
+  return { type: 0, bytes, view: new DataView(bytes.buffer), length: 0, pending: false };
 }
 
 /**
@@ -33,19 +33,20 @@ export function newMessage(): ReceivedMessage {
  *
  * The slot is copied once, then released: type 0 by compare-and-exchange, since the host may have
  * refilled a slot that somebody else has emptied; only then the pending flag is read, since the
- * host may set it until it sees the slot empty (Linux vmbus_signal_eom).
+ * host may set it until it sees the slot empty (Linux vmbus_signal_eom). A slot that somebody else
+ * has emptied may have left the flag: it counts, once.
  *
- * @returns whether there was one
+ * @returns whether there was one. In any case {@link ReceivedMessage.pending} says what to do next
  */
-export function takeMessage(
-  platform: Platform,
-  memory: GuestMemory,
-  slot: number,
-  message: ReceivedMessage,
-): boolean {
+export function takeMessage(memory: GuestMemory, slot: number, message: ReceivedMessage): boolean {
   const { words } = memory;
   const word = words[slot / 4]!;
-  if (word === HvMessageType.NONE) return false;
+  const flags = slot + SynicMessage.at.flags;
+  if (word === HvMessageType.NONE) {
+    message.pending = isPending(memory, flags);
+    if (message.pending) memory.set8(flags, 0);
+    return false;
+  }
 
   // Copy message; a length beyond the slot is cut (iPXE trusts it: its defect 5)
   const { bytes } = message;
@@ -56,8 +57,12 @@ export function takeMessage(
   for (let i = 0; i < length; i++) bytes[i] = memory.u8(data + i);
   bytes.fill(0, length);
 
-  // Release slot, unless it holds another message already; ask for the next one if one waits
+  // Release slot, unless it holds another message already
   Atomics.compareExchange(words, slot / 4, word, HvMessageType.NONE);
-  if (memory.u8(slot + SynicMessage.at.flags) & HV_MESSAGE_PENDING) platform.write(Msr.EOM, 0n);
+  message.pending = isPending(memory, flags);
   return true;
+}
+
+function isPending(memory: GuestMemory, flags: number): boolean {
+  return (memory.u8(flags) & HV_MESSAGE_PENDING) !== 0;
 }

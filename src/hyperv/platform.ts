@@ -8,6 +8,7 @@
  * itself by its CPUID leaf: arm64 has the same under other numbers.
  */
 
+import { HypxeError, isNamed } from '../error.ts';
 import type { Log } from '../events.ts';
 import type { CpuidRegisters, Machine } from '../machine.ts';
 
@@ -29,8 +30,6 @@ export interface Platform {
    * if they need none (arm64).
    */
   hypercallPage: number | undefined;
-  /** Read a counter that runs by itself (TSC, CNTVCT); undefined if the machine has none. */
-  readonly counter: (() => bigint) | undefined;
   /** A clock of the architecture's own, better than all others (arm64). */
   clock?(log: Log): ClockSource | undefined;
   /** Look for Hyper-V. @throws HypxeError NoHypervisor, NotHyperV */
@@ -41,7 +40,7 @@ export interface Platform {
   facts(leaf: number): CpuidRegisters;
   /** Read a synthetic register. @throws HypxeError RegisterRefused (arm64) */
   read(register: number): bigint;
-  /** Write a synthetic register. @throws HypxeError RegisterRefused (arm64) */
+  /** Write a synthetic register. @throws HypxeError RegisterRefused: arm64; x64 if it survives */
   write(register: number, value: bigint): void;
   /**
    * Issue a hypercall with its input in memory and no output. Returns the status.
@@ -50,6 +49,28 @@ export interface Platform {
    * @param input guest physical address of the input, 8-byte aligned, within one page
    */
   call(control: bigint, input: bigint): number;
+}
+
+/** Accesses of a register before it counts as refused. */
+const ACCESS_TRIES_MAX = 4;
+
+/**
+ * Access a register, again if it is refused: a host that is short of something refuses once.
+ *
+ * @param access throws an error with a name if it is refused
+ * @throws HypxeError RegisterRefused
+ */
+export function persist<T>(access: () => T): T {
+  for (let tries = 1; ; tries++) {
+    try {
+      return access();
+    } catch (error) {
+      if (!isNamed(error)) throw error;
+      if (tries === ACCESS_TRIES_MAX) {
+        throw new HypxeError('RegisterRefused', error.message, error.status);
+      }
+    }
+  }
 }
 
 /** Makes the platform of a machine. @throws HypxeError ArchitectureUnsupported */

@@ -33,6 +33,8 @@ export const HvFeature = {
   TIME_REF_COUNT: 1 << 1,
   SYNIC: 1 << 2,
   SYNTHETIC_TIMERS: 1 << 3,
+  /** APIC registers, and the VP assist page. */
+  INTR_CONTROL: 1 << 4,
   HYPERCALL: 1 << 5,
   VP_INDEX: 1 << 6,
   REFERENCE_TSC: 1 << 9,

@@ -5,7 +5,7 @@
 import { HypxeError } from '../error.ts';
 import type { CpuidRegisters, Machine, X64Machine } from '../machine.ts';
 import { hex, wordBytes } from '../wire.ts';
-import type { Platform } from './platform.ts';
+import { persist, type Platform } from './platform.ts';
 import { CPUID_HYPERVISOR_PRESENT, Cpuid, HV_INTERFACE_ID, Sint } from './protocol.ts';
 
 /**
@@ -24,12 +24,10 @@ const STATUS_MASK = 0xffffn;
 class X64Platform implements Platform {
   readonly machine: X64Machine;
   readonly sint = SINT_VECTOR | Sint.AUTO_EOI;
-  readonly counter: (() => bigint) | undefined;
   hypercallPage = 0;
 
   constructor(machine: X64Machine) {
     this.machine = machine;
-    if (machine.rdtsc !== undefined) this.counter = () => machine.rdtsc!();
   }
 
   identify(): void {
@@ -59,7 +57,7 @@ class X64Platform implements Platform {
   }
 
   write(register: number, value: bigint): void {
-    this.machine.wrmsr(register, value);
+    persist(() => this.machine.wrmsr(register, value));
   }
 
   call(control: bigint, input: bigint): number {

@@ -67,13 +67,13 @@ export class TopAllocator implements PageAllocator {
   protected take(address: number, length: number): void {
     const after = address + length;
     this.#arrange(
-      this.holes.flatMap(({ start, end }) =>
-        start <= address && after <= end
+      this.holes.flatMap((hole) =>
+        hole.start <= address && after <= hole.end
           ? [
-              { start, end: address },
-              { start: after, end },
+              { start: hole.start, end: address },
+              { start: after, end: hole.end },
             ]
-          : [{ start, end }],
+          : [hole],
       ),
     );
   }
@@ -81,10 +81,10 @@ export class TopAllocator implements PageAllocator {
   /** Sort holes, merge neighbours, and drop what is empty. */
   #arrange(holes: Hole[]): void {
     const arranged: Hole[] = [];
-    for (const { start, end } of holes.sort((a, b) => a.start - b.start)) {
+    for (const hole of holes.sort((a, b) => a.start - b.start)) {
       const last = arranged.at(-1);
-      if (last?.end === start) last.end = end;
-      else if (start < end) arranged.push({ start, end });
+      if (last?.end === hole.start) last.end = hole.end;
+      else if (hole.start < hole.end) arranged.push(hole);
     }
     this.holes = arranged;
   }

@@ -33,9 +33,12 @@ export class GuestMemory {
     this.view.setUint32(address, value, true);
   }
 
-  /** Everything before is done before anything after: a store before a load as well. */
-  barrier(): void {
-    Atomics.or(this.words, 0, 0);
+  /**
+   * Everything before is done before anything after: a store before a load as well. It is an
+   * operation on the word at `address`, which stays as it is.
+   */
+  barrier(address: number): void {
+    Atomics.or(this.words, address >>> 2, 0);
   }
 
   zero(address: number, length: number): void {

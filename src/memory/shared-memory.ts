@@ -140,6 +140,11 @@ export class SharedMemory {
   }
 }
 
+/** Numbers of the Hyper-V pages from a page boundary on. */
+export function pageNumbers(address: number, length: number): number[] {
+  return Array.from({ length: length / PAGE_SIZE }, (_, page) => address / PAGE_SIZE + page);
+}
+
 /** Reserve what a usable range has in common with [start, end). */
 export function carve(
   range: MemoryRange,

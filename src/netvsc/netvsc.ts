@@ -9,7 +9,6 @@ import { HypxeError, type ErrorName } from '../error.ts';
 import type { Log } from '../events.ts';
 import { copyBytes, type GuestMemory } from '../memory/guest-memory.ts';
 import type { Region } from '../memory/shared-memory.ts';
-import type { TransmitResult } from '../net/device.ts';
 import { waitAnswer, type RndisReceiver, type RndisTransport } from '../rndis/transport.ts';
 import { waitFor, type Clock } from '../time.ts';
 import type { VmbusChannel } from '../vmbus/channel.ts';
@@ -23,26 +22,15 @@ import { BASE_ID, PAGE_SET, checkPolicy, type NetvscPolicy } from './policy.ts';
 import {
   NVSP_MESSAGE_SIZE,
   NVSP_RECEIVE_BUFFER_COMPLETE_MIN,
-  NvspInitComplete,
   NvspReceiveBufferComplete,
   NvspRndisPacket,
   NvspStatus,
   NvspType,
-  NvspVersion,
 } from './protocol.ts';
 import { TransmitPath } from './transmit-path.ts';
 
-/** Transaction IDs of requests, relative to the base; frames have 0 to 31. */
-const INIT_ID = 0x20;
-const NDIS_VERSION_ID = 0x21;
+/** Transaction ID of the request, relative to the base; a part has others. */
 const RECEIVE_BUFFER_ID = 0x22;
-const REVOKE_ID = 0x23;
-
-/** NDIS version that is announced: major and minor. */
-const NDIS_VERSION = [6, 1];
-
-/** How long the host may take to complete a request, in ms. */
-const REQUEST_TIMEOUT_MS = 1000;
 
 /** Packets handled in one poll: a host that never stops must not keep us from everything else. */
 const PACKETS_PER_POLL_MAX = 4096;
@@ -54,7 +42,7 @@ const COMPLETION_PAYLOAD = wordBytes(NVSP_MESSAGE_SIZE, ...STATUS);
 /** No request is waited for. */
 const NOTHING = -1;
 
-export class Netvsc implements RndisTransport, NetvscHost {
+export class Netvsc extends TransmitPath implements RndisTransport, NetvscHost {
   readonly name: string;
   readonly log: Log;
   readonly clock: Clock;
@@ -63,13 +51,11 @@ export class Netvsc implements RndisTransport, NetvscHost {
   receiver: RndisReceiver | undefined;
   channel: VmbusChannel | undefined;
   pageSet = PAGE_SET;
-  readonly part: NetvscPart | undefined;
-  readonly messageLength: number;
-  readonly transmits: TransmitPath;
+  readonly part: NetvscPart;
   /** Flow control and events, where the part has them. */
   writable?: () => void;
   interrupted?: () => void;
-  readonly #policy: NetvscPolicy;
+  readonly policy: NetvscPolicy;
   #receiveBuffer: Region | undefined;
   #receiveGpadl: Gpadl | undefined;
   /** Copies of the ranges of a packet, one after the other, and their lengths. */
@@ -82,14 +68,15 @@ export class Netvsc implements RndisTransport, NetvscHost {
   #polling = false;
 
   /** @throws HypxeError BadPolicy */
-  constructor(device: VmbusDevice, policy: NetvscPolicy, plug?: NetvscPlug) {
+  constructor(device: VmbusDevice, policy: NetvscPolicy, plug: NetvscPlug) {
     checkPolicy(policy);
+    super(policy);
     this.name = device.name;
     this.log = device.log;
     this.clock = device.connection.hv.clock;
     this.memory = device.pages.memory;
     this.device = device;
-    this.#policy = policy;
+    this.policy = policy;
 
     // The ranges of one packet do not overlap on any correct host: so many bytes hold their copies
     this.#bytes = new Uint8Array(policy.receiveBufferLength);
@@ -98,33 +85,31 @@ export class Netvsc implements RndisTransport, NetvscHost {
       (policy.packetLength - XferPageHeader.size) / XferPageRange.size,
     );
 
-    this.part = plug?.(this);
-    this.messageLength = this.part?.messageLength ?? NVSP_MESSAGE_SIZE;
-    this.transmits = new TransmitPath(device.pages, policy, this);
+    this.part = plug(this);
   }
 
   // --- open and close ---
 
   open(): void {
+    const { part } = this;
     try {
       // Buffers first: hosts want the receive buffer's GPADL torn down after the channel is closed,
       // so it is established before the channel is opened (iPXE cd68d93b6)
       this.#receiveBuffer = this.device.pages.allocate('rx-buffer', this.#bytes.length);
       this.#receiveGpadl = this.device.establishGpadl(this.#receiveBuffer);
-      this.transmits.open();
-      this.part?.opening();
+      this.openTransmits(this.#messageLength);
+      part.opening?.();
 
       // Open channel
-      const packets = this.transmits.region;
-      this.channel = this.device.open(this, { ...this.#policy, packets, ...this.part?.sizes });
-      if (this.#policy.completionPayload === 'status')
+      const { packets } = this;
+      this.channel = this.device.open(this, { ...this.policy, packets, ...part.sizes });
+      if (this.policy.completionPayload === 'status')
         this.channel.completionPayload = COMPLETION_PAYLOAD;
 
       // Initialise NVSP, and give the host the receive buffer
-      if (!this.part) this.#negotiate();
-      else this.part.negotiate();
+      part.negotiate();
       this.#sendReceiveBuffer(this.#receiveGpadl.id);
-      this.part?.opened();
+      part.opened?.();
     } catch (error) {
       this.#tearDown();
       throw error;
@@ -132,7 +117,7 @@ export class Netvsc implements RndisTransport, NetvscHost {
   }
 
   initialised(): void {
-    this.part?.initialised();
+    this.part.initialised?.();
   }
 
   close(): void {
@@ -140,28 +125,20 @@ export class Netvsc implements RndisTransport, NetvscHost {
     // is closed already, and its rings may be gone
     if (!this.failure) {
       this.#drain();
-      if (!this.part) this.#revoke();
-      else this.part.closing();
+      this.part.closing();
     }
-    this.#tearDown();
-  }
-
-  abandon(): void {
-    this.channel = undefined;
     this.#tearDown();
   }
 
   /** Undo what of {@link open} was done, in reverse. */
   #tearDown(): void {
-    this.transmits.cancel();
-
     // Close channel
     this.device.close();
     this.channel = undefined;
 
     // Free buffers. Continue in any case: what is not torn down stays reserved
-    this.transmits.close();
-    this.part?.closed();
+    this.closeTransmits();
+    this.part.closed?.();
     if (this.#receiveGpadl) this.device.teardownGpadl(this.#receiveGpadl);
     if (this.#receiveBuffer) this.device.pages.free(this.#receiveBuffer);
     this.#receiveGpadl = this.#receiveBuffer = undefined;
@@ -169,35 +146,17 @@ export class Netvsc implements RndisTransport, NetvscHost {
 
   /** Give frames in flight a moment to be completed: then nothing needs to be cancelled. */
   #drain(): void {
-    const { drainMs } = this.#policy;
-    if (drainMs > 0) this.poll();
-    if (drainMs === 0 || this.transmits.inFlight === 0) return;
+    const { drainMs } = this.policy;
+    if (drainMs === 0) return;
     this.log.attempt('error', 'NETVSC', this.name, 'frames in flight are given up', () => {
       waitFor(this.clock, drainMs, () => {
         this.poll();
-        return this.transmits.inFlight === 0;
+        return this.inFlight === 0;
       });
     });
   }
 
   // --- requests ---
-
-  /** @throws HypxeError NvspVersionRefused, and as {@link request} */
-  #negotiate(): void {
-    // Agree on the version: iPXE knows the first
-    const init = [NvspType.INIT, NvspVersion.V1, NvspVersion.V1];
-    const type = NvspType.INIT_COMPLETE;
-    const answer = this.request(INIT_ID, 'INIT', init, type, NvspInitComplete.size);
-    const status = answer.getUint32(NvspInitComplete.at.status, true);
-    if (status !== NvspStatus.SUCCESS) {
-      const text = `NVSP ${hex(NvspVersion.V1)}: status ${status}`;
-      throw new HypxeError('NvspVersionRefused', text);
-    }
-
-    // Announce the NDIS version. The completion may be empty
-    const version = [NvspType.SEND_NDIS_VERSION, ...NDIS_VERSION];
-    this.request(NDIS_VERSION_ID, 'NDIS version', version);
-  }
 
   /** @throws HypxeError ReceiveBufferRefused, and as {@link request} */
   #sendReceiveBuffer(gpadl: number): void {
@@ -210,29 +169,24 @@ export class Netvsc implements RndisTransport, NetvscHost {
     throw new HypxeError('ReceiveBufferRefused', `NVSP receive buffer: status ${status}`);
   }
 
-  /** Undo what was requested: the receive buffer, then what is still in flight. */
-  #revoke(): void {
-    // Some hosts never complete it (OpenVMM). The GPADL decides when the buffer is free
-    this.log.attempt('info', 'NETVSC', this.name, 'revoke not confirmed', () => {
-      this.request(REVOKE_ID, 'revoke', [NvspType.REVOKE_RECEIVE_BUFFER, this.pageSet]);
-    });
-    this.transmits.forEachInFlight((id) => this.channel!.sendCancellation(BASE_ID + id));
-  }
-
-  request(id: number, what: string, words: readonly number[], type = 0, length = 0): DataView {
+  request(
+    id: number,
+    what: string,
+    words: readonly number[],
+    type = 0,
+    length = 0,
+    timeoutMs = this.policy.answerMs,
+  ): DataView {
     this.#awaited = id;
     try {
       this.tell(what, words, BASE_ID + id);
-      const completed = waitAnswer(this, REQUEST_TIMEOUT_MS, what, () => {
+      waitAnswer(this, timeoutMs, `NVSP ${what}`, 'NoCompletion', () => {
         // Messages too: they may say that the device is gone
         this.device.connection.poll();
         this.pollPackets();
         return this.#completion !== undefined;
       });
-      if (!completed) {
-        const text = `host did not complete NVSP ${what}`;
-        throw new HypxeError('NoCompletion', text);
-      }
+
       // Check completion
       const completion = this.#completion!;
       const { byteLength } = completion;
@@ -248,9 +202,13 @@ export class Netvsc implements RndisTransport, NetvscHost {
   }
 
   tell(what: string, words: readonly number[], transactionId = 0): void {
-    const message = wordBytes(this.messageLength, ...words);
+    const message = wordBytes(this.#messageLength, ...words);
     if (this.channel!.sendInband(transactionId, message)) return;
     throw new HypxeError(this.failure ?? 'RingFull', `could not send NVSP ${what}`);
+  }
+
+  get #messageLength(): number {
+    return this.part.messageLength ?? NVSP_MESSAGE_SIZE;
   }
 
   get failure(): ErrorName | undefined {
@@ -259,24 +217,12 @@ export class Netvsc implements RndisTransport, NetvscHost {
     return !this.channel ? 'ChannelBroken' : this.channel.broken;
   }
 
-  // --- transmit ---
-
-  allocate(control: boolean): number {
-    return this.transmits.allocate(control);
-  }
-
-  transmit(buffer: number, length: number, sequence: number): TransmitResult {
-    return this.transmits.transmit(buffer, length, sequence, this.failure === undefined);
-  }
-
-  sendDeferred(): void {
-    if (!this.failure) this.transmits.sendDeferred();
-  }
+  // --- completions ---
 
   completed(packet: Packet): void {
     const { bytes, idLow, idHigh, payload, payloadLength } = packet;
     const id = idHigh === 0 ? idLow - BASE_ID : NOTHING;
-    if (this.transmits.completed(id, packet)) return;
+    if (this.transmitted(id, packet)) return;
     if (id === this.#awaited && id !== NOTHING) {
       this.#completion = new DataView(bytes.slice(payload, payload + payloadLength).buffer);
       return;
@@ -300,8 +246,8 @@ export class Netvsc implements RndisTransport, NetvscHost {
     if (this.#polling || !this.channel) return;
     this.#polling = true;
     try {
-      if (!this.part) this.pollChannel(this.channel);
-      else this.part.poll(this.channel);
+      if (this.part.poll) this.part.poll(this.channel);
+      else this.pollChannel(this.channel);
     } finally {
       this.#polling = false;
     }
@@ -374,7 +320,7 @@ export class Netvsc implements RndisTransport, NetvscHost {
   }
 
   receivedInband(packet: Packet): void {
-    if (this.part?.receivedInband(packet)) return;
+    if (this.part.receivedInband?.(packet)) return;
     // Announcements of virtual functions and the like: nothing that a firmware could use
     const type = packet.payloadLength >= 4 ? packet.view.getUint32(packet.payload, true) : 0;
     this.malformed('UnsupportedMessage', `NVSP type ${type} ignored`);

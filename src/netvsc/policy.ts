@@ -21,6 +21,10 @@ export interface NetvscPolicy {
   readonly completionPayload: 'empty' | 'status';
   /** How long a close waits for frames in flight before it gives them up, in ms; 0 for not. */
   readonly drainMs: number;
+  /** How long the host may take to answer anything, in ms. */
+  readonly answerMs: number;
+  /** How often something is tried that the host does not answer: a contact, an open. */
+  readonly tries: number;
 }
 
 /** Names of the presets. */
@@ -42,11 +46,18 @@ const DEFERRED_FRAMES_MAX = 4096;
 const PACKET_MIN = 128;
 const PACKET_MAX = 0xffff * 8 + 8;
 
+/** Longest time for an answer, and most tries: every boot ends. */
+const ANSWER_MS_MAX = 3_600_000;
+const TRIES_MAX = 16;
+
 /** Guest memory that is shared lies below 4 GiB. */
 const ADDRESS_MAX = 2 ** 32;
 
 /** iPXE's 32 (NETVSC_TX_NUM_DESC), and as many again. */
 const FRAMES = { transmitSlots: TRANSMIT_SLOTS_MAX, deferredFrames: TRANSMIT_SLOTS_MAX };
+
+/** For a host that is slow: Linux waited 5 s, then 10 s, and waits for ever today. */
+export const PATIENCE = { answerMs: 10_000, tries: 2 };
 
 export const NETVSC_PRESETS: Readonly<Record<PresetName, NetvscPolicy>> = {
   /**
@@ -62,6 +73,7 @@ export const NETVSC_PRESETS: Readonly<Record<PresetName, NetvscPolicy>> = {
     receiveBufferLength: 262144,
     completionPayload: 'status',
     drainMs: 20,
+    ...PATIENCE,
   },
   /** What iPXE chooses (netvsc.h), byte for byte on the wire. */
   ipxe: {
@@ -72,6 +84,8 @@ export const NETVSC_PRESETS: Readonly<Record<PresetName, NetvscPolicy>> = {
     receiveBufferLength: 65536,
     completionPayload: 'empty',
     drainMs: 0,
+    answerMs: 1000,
+    tries: 1,
   },
 };
 
@@ -86,6 +100,8 @@ export function checkPolicy(policy: NetvscPolicy): void {
     [policy.transmitSlots, 1, TRANSMIT_SLOTS_MAX, 1],
     [policy.deferredFrames, 1, DEFERRED_FRAMES_MAX, 1],
     [policy.packetLength, PACKET_MIN, PACKET_MAX, 8],
+    [policy.answerMs, 1, ANSWER_MS_MAX, 1],
+    [policy.tries, 1, TRIES_MAX, 1],
   ] as const;
   const isValid = limits.every(
     ([value, min, max, unit]) => value >= min && value <= max && value % unit === 0,

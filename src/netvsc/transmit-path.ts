@@ -9,10 +9,11 @@
  */
 
 import type { ErrorName } from '../error.ts';
-import type { Region, SharedMemory } from '../memory/shared-memory.ts';
+import type { Region } from '../memory/shared-memory.ts';
 import type { TransmitResult } from '../net/device.ts';
 import { RNDIS_BUFFER_SIZE, SEQUENCE_CONTROL, type RndisReceiver } from '../rndis/transport.ts';
 import type { VmbusChannel } from '../vmbus/channel.ts';
+import type { VmbusDevice } from '../vmbus/device.ts';
 import type { Packet } from '../vmbus/packet.ts';
 import { wordBytes } from '../wire.ts';
 import type { NetvscPart } from './part.ts';
@@ -34,29 +35,24 @@ const CONTROL_FIRST_ID = 0x40;
 /** No buffer, no ID. */
 const NONE = -1;
 
-/** What carries the messages, and who hears what became of them. */
-export interface MessageCarrier {
-  readonly channel: VmbusChannel | undefined;
-  readonly part: NetvscPart | undefined;
-  readonly messageLength: number;
-  readonly receiver: RndisReceiver | undefined;
-}
-
-export class TransmitPath {
+/** The half of a NetVSC that transmits. */
+export abstract class TransmitPath {
+  abstract readonly device: VmbusDevice;
+  abstract readonly channel: VmbusChannel | undefined;
+  abstract readonly part: NetvscPart;
+  /** Who hears what became of the messages. */
+  abstract readonly receiver: RndisReceiver | undefined;
+  /** Why nothing can be sent any more, or undefined. */
+  abstract readonly failure: ErrorName | undefined;
   /** The memory of the buffers while there is any. */
-  region: Region | undefined;
+  packets: Region | undefined;
   /** Messages that are with the host. */
   inFlight = 0;
-  readonly #pages: SharedMemory;
-  readonly #carrier: MessageCarrier;
   /** The NVSP messages beside a frame and beside a control message. */
-  readonly #messages: readonly Uint8Array[];
-  /** By buffer: length and sequence number of its message. */
+  #messages: readonly Uint8Array[] = [];
+  /** By buffer: length and sequence number of its message. A length of 0: it is free. */
   readonly #lengths: Int32Array;
   readonly #sequences: Int32Array;
-  /** Free buffers, a stack. */
-  readonly #free: Int32Array;
-  #freeCount = 0;
   /** By ID: the buffer in flight, or NONE. */
   readonly #buffers = new Int32Array(CONTROL_FIRST_ID + CONTROL_RESERVE).fill(NONE);
   /** Free IDs of frames, a FIFO: how many were given back and taken since the open. */
@@ -68,46 +64,43 @@ export class TransmitPath {
   #deferredIn = 0;
   #deferredOut = 0;
 
-  constructor(pages: SharedMemory, policy: NetvscPolicy, carrier: MessageCarrier) {
-    const { transmitSlots, deferredFrames } = policy;
+  constructor({ transmitSlots, deferredFrames }: NetvscPolicy) {
     const buffers = transmitSlots + deferredFrames + CONTROL_RESERVE;
-    this.#pages = pages;
-    this.#carrier = carrier;
-    this.#messages = [RndisChannel.DATA, RndisChannel.CONTROL].map((channel) =>
-      wordBytes(carrier.messageLength, NvspType.SEND_RNDIS_PACKET, channel, NVSP_NO_SEND_BUFFER),
-    );
     this.#lengths = new Int32Array(buffers);
     this.#sequences = new Int32Array(buffers);
-    this.#free = new Int32Array(buffers);
     this.#ids = new Uint8Array(transmitSlots);
     this.#deferred = new Int32Array(deferredFrames);
   }
 
-  /** Allocate the buffers; everything is free. @throws HypxeError OutOfMemory */
-  open(): void {
-    const { length } = this.#free;
-    this.region = this.#pages.allocate('tx-buffer', length * RNDIS_BUFFER_SIZE);
-    for (let i = 0; i < length; i++) this.#free[i] = length - 1 - i;
-    for (let id = 0; id < this.#ids.length; id++) this.#ids[id] = id;
-    this.#freeCount = length;
+  /**
+   * Allocate the buffers.
+   *
+   * @param messageLength length of all NVSP messages
+   * @throws HypxeError OutOfMemory
+   */
+  protected openTransmits(messageLength: number): void {
+    const length = this.#lengths.length * RNDIS_BUFFER_SIZE;
+    this.packets = this.device.pages.allocate('tx-buffer', length);
+    this.#messages = [RndisChannel.DATA, RndisChannel.CONTROL].map((channel) =>
+      wordBytes(messageLength, NvspType.SEND_RNDIS_PACKET, channel, NVSP_NO_SEND_BUFFER),
+    );
+    this.#ids.forEach((_, id, ids) => (ids[id] = id));
     this.#given = this.#ids.length;
-    this.#taken = this.#deferredIn = this.#deferredOut = 0;
+    this.#taken = 0;
   }
 
-  /** Give the buffers back. As long as the host may still read them they stay reserved. */
-  close(): void {
-    if (this.region) this.#pages.free(this.region);
-    this.region = undefined;
-  }
-
-  /** Give up everything that is in flight or deferred. */
-  cancel(): void {
-    this.forEachInFlight((id) => this.#finish(id, 'TransmitCancelled', undefined));
-    while (this.#deferredOut < this.#deferredIn) {
-      const buffer = this.#deferred[this.#deferredOut++ % this.#deferred.length]!;
-      this.#free[this.#freeCount++] = buffer;
-      this.#carrier.receiver?.transmitted(this.#sequences[buffer]!, 'TransmitCancelled');
-    }
+  /**
+   * Give up everything that is in flight or deferred, and give the buffers back. As long as the
+   * host may still read them they stay reserved.
+   */
+  protected closeTransmits(): void {
+    this.#buffers.fill(NONE);
+    this.inFlight = this.#deferredIn = this.#deferredOut = 0;
+    this.#lengths.forEach((length, buffer) => {
+      if (length > 0) this.#free(buffer, 'TransmitCancelled');
+    });
+    if (this.packets) this.device.pages.free(this.packets);
+    this.packets = undefined;
   }
 
   forEachInFlight(action: (id: number) => void): void {
@@ -118,18 +111,20 @@ export class TransmitPath {
 
   // --- transmit ---
 
-  /** A free buffer, or 0. The last ones are for control messages only. */
+  /** The last buffers are for control messages only. */
   allocate(control: boolean): number {
-    if (this.#freeCount <= (control ? 0 : CONTROL_RESERVE)) return 0;
-    return this.#addressOf(this.#free[--this.#freeCount]!);
+    const reserve = control ? 0 : CONTROL_RESERVE;
+    const buffer = this.#lengths.indexOf(0);
+    const found = buffer >= 0 && buffer < this.#lengths.length - reserve;
+    return found ? this.#addressOf(buffer) : 0;
   }
 
   /** Send or defer a message, or drop it and free its buffer. */
-  transmit(address: number, length: number, sequence: number, isOpen: boolean): TransmitResult {
-    const buffer = (address - this.region!.address) / RNDIS_BUFFER_SIZE;
+  transmit(address: number, length: number, sequence: number): TransmitResult {
+    const buffer = (address - this.packets!.address) / RNDIS_BUFFER_SIZE;
     this.#lengths[buffer] = length;
     this.#sequences[buffer] = sequence;
-    if (isOpen) {
+    if (!this.failure) {
       // Frames keep their order; control messages go first
       const control = sequence === SEQUENCE_CONTROL;
       const waiting = this.#deferredIn - this.#deferredOut;
@@ -139,40 +134,42 @@ export class TransmitPath {
         return 'deferred';
       }
     }
-    this.#free[this.#freeCount++] = buffer;
+    this.#lengths[buffer] = 0;
     return 'dropped';
   }
 
   /** Send what was deferred, as far as there are IDs and room. */
   sendDeferred(): void {
-    while (this.#deferredOut < this.#deferredIn) {
+    while (!this.failure && this.#deferredOut < this.#deferredIn) {
       if (!this.#send(this.#deferred[this.#deferredOut % this.#deferred.length]!)) return;
       this.#deferredOut++;
     }
   }
 
   #send(buffer: number): boolean {
-    // Take the next ID
+    // The next ID
     const control = this.#sequences[buffer] === SEQUENCE_CONTROL;
     let id = NONE;
-    if (this.#taken < this.#given) id = this.#ids[this.#taken++ % this.#ids.length]!;
+    if (this.#taken < this.#given) id = this.#ids[this.#taken % this.#ids.length]!;
     else if (control) id = this.#buffers.indexOf(NONE, CONTROL_FIRST_ID);
     if (id < 0) return false;
-    this.#buffers[id] = buffer;
-    this.inFlight++;
 
-    // Send, or give it back as if it had never been taken
-    const { part, channel } = this.#carrier;
+    // Send; only what was sent has taken its ID
+    const { part } = this;
     const address = this.#addressOf(buffer);
     const length = this.#lengths[buffer]!;
     const sent =
-      control || !part
-        ? this.sendDirect(channel!, id, address, length, control)
-        : part.send(id, address, length);
-    if (sent) return true;
-    if (id < CONTROL_FIRST_ID) this.#taken--;
-    this.#leave(id, 'never sent');
-    return false;
+      part.send && !control
+        ? part.send(id, address, length)
+        : this.sendDirect(this.channel!, id, address, length, control);
+    if (sent) {
+      if (id < CONTROL_FIRST_ID) this.#taken++;
+      this.#buffers[id] = buffer;
+      this.inFlight++;
+    } else {
+      this.#letGo('never sent');
+    }
+    return sent;
   }
 
   sendDirect(
@@ -183,41 +180,43 @@ export class TransmitPath {
     control: boolean,
   ): boolean {
     const message = this.#messages[control ? RndisChannel.CONTROL : RndisChannel.DATA]!;
-    this.#pages.share(this.region!, 'GPA direct packets');
+    this.device.pages.share(this.packets!, 'GPA direct packets');
     return channel.sendGpaDirect(BASE_ID + id, address, length, message);
   }
 
   #addressOf(buffer: number): number {
-    return this.region!.address + buffer * RNDIS_BUFFER_SIZE;
+    return this.packets!.address + buffer * RNDIS_BUFFER_SIZE;
   }
 
   // --- completions ---
 
   /** A completion of the host. Returns false if there is no message with that ID. */
-  completed(id: number, { view, payload, payloadLength }: Packet): boolean {
-    if (!(this.#buffers[id]! >= 0)) return false;
+  protected transmitted(id: number, { view, payload, payloadLength }: Packet): boolean {
+    const buffer = this.#buffers[id] ?? NONE;
+    if (buffer < 0) return false;
+
     // A completion without payload is a success; iPXE never looks at it
     const failed =
       payloadLength >= NvspRndisPacketComplete.size &&
       view.getUint32(payload + NvspRndisPacketComplete.at.status, true) !== NvspStatus.SUCCESS;
-    this.#finish(id, failed ? 'TransmitFailed' : undefined, 'completion');
+
+    // Give the ID back, with its buffer
+    if (id < CONTROL_FIRST_ID) this.#ids[this.#given++ % this.#ids.length] = id;
+    this.#buffers[id] = NONE;
+    this.inFlight--;
+    this.#letGo('completion');
+    this.#free(buffer, failed ? 'TransmitFailed' : undefined);
     this.sendDeferred();
     return true;
   }
 
-  /** Give an ID back, with its buffer. */
-  #finish(id: number, error: ErrorName | undefined, letGoBy: string | undefined): void {
-    const buffer = this.#buffers[id]!;
-    this.#free[this.#freeCount++] = buffer;
-    if (id < CONTROL_FIRST_ID) this.#ids[this.#given++ % this.#ids.length] = id;
-    this.#leave(id, letGoBy);
-    this.#carrier.receiver?.transmitted(this.#sequences[buffer]!, error);
+  /** The last message that the host lets go of takes the buffers out of the ledger. */
+  #letGo(by: string): void {
+    if (this.inFlight === 0) this.device.pages.revoke(this.packets!, by);
   }
 
-  /** The last message that the host lets go of takes the buffers out of the ledger. */
-  #leave(id: number, letGoBy: string | undefined): void {
-    this.#buffers[id] = NONE;
-    if (--this.inFlight > 0 || !letGoBy) return;
-    this.#pages.revoke(this.region!, letGoBy);
+  #free(buffer: number, error: ErrorName | undefined): void {
+    this.#lengths[buffer] = 0;
+    this.receiver?.transmitted(this.#sequences[buffer]!, error);
   }
 }

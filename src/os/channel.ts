@@ -29,6 +29,9 @@ export function enableFlowControl(memory: GuestMemory, control: number): void {
   memory.set32(control + RingControl.at.featureBits, RING_FEATURE_PENDING_SEND_SIZE);
 }
 
+/** Looks that find nothing although the host says that there is something, in one drain. */
+const EMPTY_PASSES_MAX = 16;
+
 export class OsChannel implements ChannelPart {
   /** Virtual processor whose event flags the host sets. */
   readonly targetVp: number;
@@ -70,8 +73,9 @@ export class OsChannel implements ChannelPart {
    */
   #want(length: number): void {
     this.#wanted = length;
-    this.#memory.set32(this.#channel.out.control + RingControl.at.pendingSendSize, length);
-    this.#memory.barrier();
+    const address = this.#channel.out.control + RingControl.at.pendingSendSize;
+    this.#memory.set32(address, length);
+    this.#memory.barrier(address);
   }
 
   /**
@@ -86,14 +90,19 @@ export class OsChannel implements ChannelPart {
     if (this.#draining) return 0;
     this.#draining = true;
     let count = 0;
+    let empty = 0;
     try {
       do {
         this.#mask(1);
+        empty++;
         while (this.#channel.poll()) {
           count++;
+          empty = 0;
           if (count === max || stop?.()) return count;
         }
         this.#mask(0);
+        // An index that moves between two reads is no reason to stay: the next signal tells more
+        if (empty === EMPTY_PASSES_MAX) break;
       } while (this.#channel.broken === undefined && this.#channel.in.readable !== 0);
       return count;
     } finally {
@@ -103,7 +112,8 @@ export class OsChannel implements ChannelPart {
 
   /** Tell the host whether to signal when the ring is no longer empty. */
   #mask(masked: number): void {
-    this.#memory.set32(this.#channel.in.control + RingControl.at.interruptMask, masked);
-    this.#memory.barrier();
+    const address = this.#channel.in.control + RingControl.at.interruptMask;
+    this.#memory.set32(address, masked);
+    this.#memory.barrier(address);
   }
 }

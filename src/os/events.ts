@@ -6,6 +6,7 @@ import { HV_EVENT_FLAGS_COUNT } from '../hyperv/protocol.ts';
 import type { VmbusBus } from '../vmbus/bus.ts';
 import type { VmbusDevice } from '../vmbus/device.ts';
 import { takeEventFlags } from './event-flags.ts';
+import { subchannelsOf } from './subchannels.ts';
 
 /** Packets handled for one event: a host that never stops must not keep us. */
 const PACKETS_PER_EVENT_MAX = 4096;
@@ -37,6 +38,6 @@ export function dispatchEvents(bus: VmbusBus): number {
 /** The device or sub-channel with a number. */
 export function channelById(bus: VmbusBus, id: number): VmbusDevice | undefined {
   return bus.devices
-    .flatMap((device) => [device, ...device.subchannels])
+    .flatMap((device) => [device, ...subchannelsOf(device)])
     .find(({ channelId }) => channelId === id);
 }

@@ -228,7 +228,7 @@ export class OsNetvscPart implements NetvscPart {
   send(id: number, buffer: number, length: number): boolean {
     const channel = this.#subchannels.channelFor(this.#netvsc.channel!, buffer, length);
     if (id >= this.#sections || length > this.#sectionSize) {
-      return this.#netvsc.transmits.sendDirect(channel, id, buffer, length, false);
+      return this.#netvsc.sendDirect(channel, id, buffer, length, false);
     }
     // Copy it into the section that its ID has for itself (Linux netvsc_copy_to_send_buf)
     const section = this.#sendBuffer!.address + id * this.#sectionSize;

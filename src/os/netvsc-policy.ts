@@ -2,7 +2,7 @@
 
 /** What an OS chooses for its network devices. */
 
-import type { NetvscPolicy } from '../netvsc/policy.ts';
+import { PATIENCE, type NetvscPolicy } from '../netvsc/policy.ts';
 import { NvspVersion } from '../netvsc/protocol.ts';
 
 /** Choices of a guest that has the part of `netvsc-part.ts`. */
@@ -41,6 +41,7 @@ export const OS_NETVSC: OsNetvscPolicy = {
   deferredFrames: 32,
   completionPayload: 'status',
   drainMs: 200,
+  ...PATIENCE,
   nvspVersions: [
     NvspVersion.V6_1,
     NvspVersion.V6,

@@ -14,6 +14,7 @@ import type { ChannelHandler, VmbusChannel } from '../vmbus/channel.ts';
 import type { VmbusDevice } from '../vmbus/device.ts';
 import type { Packet } from '../vmbus/packet.ts';
 import type { OsNetvscPolicy } from './netvsc-policy.ts';
+import { subchannelsOf } from './subchannels.ts';
 import type { NetvscHost } from '../netvsc/part.ts';
 import {
   NVSP_MESSAGE_SIZE_V6_1,
@@ -109,7 +110,8 @@ export class NetvscSubchannels {
    * @throws HypxeError ChannelRescinded if the device is gone; Cancelled
    */
   open(granted: number): void {
-    const { log, name, subchannels } = this.#netvsc.device;
+    const { log, name } = this.#netvsc.device;
+    const subchannels = subchannelsOf(this.#netvsc.device);
     waitFor(this.#netvsc.clock, OFFERS_TIMEOUT_MS, () => this.#areOffered(granted));
     if (subchannels.length < granted) {
       const text = `${subchannels.length} of ${granted} sub-channels were offered`;
@@ -124,14 +126,13 @@ export class NetvscSubchannels {
     const { device } = this.#netvsc;
     device.connection.poll();
     this.#netvsc.pollPackets();
-    if (device.rescinded) throw device.rescindedError();
-    return device.subchannels.length >= granted;
+    device.requireOffered();
+    return subchannelsOf(device).length >= granted;
   }
 
   #openQueue(offered: VmbusDevice): void {
     const { outPages, inPages, packetLength, targetVps, flowControl } = this.#policy;
-    const { log, device, transmits, channel } = this.#netvsc;
-    const packets = transmits.region;
+    const { log, device, packets, channel } = this.#netvsc;
     const queue = new Queue(offered, this.#netvsc);
     const targetVp = targetVps[this.#queues.length + 1] ?? 0;
     try {

@@ -82,8 +82,7 @@ export function initiateUnload(bus: VmbusBus, options: UnloadOptions = {}): Unlo
     device.abandon();
     device.instance?.abandoned?.(by !== undefined);
   }
-  bus.devices = [];
-  bus.part?.lost?.();
+  bus.lost();
   return result;
 }
 
@@ -96,15 +95,15 @@ function unload(connection: VmbusConnection, options: UnloadOptions): UnloadResu
     log.warning('VMBUS', '', `host at version ${versionText(version)} cannot be unloaded`);
     return 'not-supported';
   }
-  const posted = log.attempt('error', 'VMBUS', '', 'could not ask the host to unload', () => {
+  const unposted = log.attempt('error', 'VMBUS', '', 'could not ask the host to unload', () => {
     connection.post(MessageType.UNLOAD);
   });
-  if (!posted) return 'not-posted';
+  if (unposted) return 'not-posted';
 
   // Wait for response. A clock that stands still, a message too many: go on without it
   let answered = true;
   const { crash, timeoutMs } = options;
-  const waited = log.attempt('error', 'VMBUS', '', 'host did not unload', () => {
+  const failed = log.attempt('error', 'VMBUS', '', 'host did not unload', () => {
     if (crash !== undefined) {
       answered = waitInCrash(hv, sint, crash.messagePages, timeoutMs ?? CRASH_TIMEOUT_MS);
       return;
@@ -112,7 +111,7 @@ function unload(connection: VmbusConnection, options: UnloadOptions): UnloadResu
     const limitMs = timeoutMs ?? connection.options.unloadTimeoutMs;
     connection.wait(MessageType.UNLOAD_RESPONSE, MessageHeader.size, undefined, limitMs);
   });
-  return waited && answered ? 'answered' : 'unanswered';
+  return !failed && answered ? 'answered' : 'unanswered';
 }
 
 /** Look into every processor's slot until one holds the answer. All slots are empty afterwards. */

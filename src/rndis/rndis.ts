@@ -5,7 +5,7 @@
  * (iPXE net/rndis.c).
  */
 
-import { HypxeError, type ErrorName } from '../error.ts';
+import { HypxeError, isNamed, type ErrorName } from '../error.ts';
 import {
   ETHERNET_FRAME_MAX,
   ETHERNET_HEADER,
@@ -16,7 +16,6 @@ import {
   type NetStatistics,
   type TransmitResult,
 } from '../net/device.ts';
-import { copyBytes } from '../memory/guest-memory.ts';
 import { hex, wordBytes } from '../wire.ts';
 import { isInside, vlanOf } from './packet-info.ts';
 import {
@@ -36,10 +35,7 @@ import {
   RndisType,
 } from './protocol.ts';
 import type { RndisReceiver, RndisTransport } from './transport.ts';
-import { SEQUENCE_CONTROL, waitAnswer } from './transport.ts';
-
-/** How long the device may take to answer a request, in ms. */
-const REQUEST_TIMEOUT_MS = 1000;
+import { SEQUENCE_CONTROL, TIMEOUTS, waitAnswer } from './transport.ts';
 
 /** Request ID of INITIALISE (iPXE RNDIS_INIT_ID); requests for an OID have the OID as their ID. */
 const INITIALISE_ID = 0xe110e110;
@@ -82,17 +78,14 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   observer: NetObserver | undefined;
   readonly #transport: RndisTransport;
   #initialised = false;
-  /** Requests that have timed out since the device was made. */
-  #timeouts = 0;
+  /** Requests that were not answered, since the device was made. */
+  #unanswered = 0;
   /** Request that is waited for, its answer's type; once answered its status and information. */
   #awaitedId = 0;
   #awaitedType = 0;
   #status: number | undefined;
   #info = EMPTY;
   #sequence = 0;
-  /** The caller's frame buffer and its view: callers use one buffer over and over. */
-  #frame: Uint8Array | undefined;
-  #frameView: DataView | undefined;
 
   constructor(name: string, transport: RndisTransport) {
     this.name = name;
@@ -117,7 +110,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     if (this.isOpen) return;
     this.#start(() => {
       this.#transport.initialised();
-      this.#setFilter(OPEN_FILTER);
+      this.#requestOid(RndisType.SET, Oid.GEN_CURRENT_PACKET_FILTER, OPEN_FILTER);
     });
     this.isOpen = true;
   }
@@ -126,25 +119,38 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     if (!this.isOpen) return;
     this.isOpen = false;
     // Without this, receiving may be dead after the next open (iPXE 67291465e)
-    this.#attempt('receive filter not cleared', () => this.#setFilter(0));
+    this.#attempt('receive filter not cleared', () =>
+      this.#requestOid(RndisType.SET, Oid.GEN_CURRENT_PACKET_FILTER, 0),
+    );
     this.#stop();
   }
 
   /** The device below was lost and found again: what was open is opened anew. @throws HypxeError */
   reset(): void {
     const wasOpen = this.isOpen;
-    this.abandon();
+    this.close();
     if (wasOpen) this.open();
   }
 
-  /** The device below is gone: forget it, without a word to it. Never throws. */
-  abandon(): void {
-    this.isOpen = this.#initialised = false;
-    this.#transport.abandon();
+  /**
+   * Open the transport, initialise, do something more, and ask for the link. With a device that
+   * does not answer all of it is tried again: a late answer then finds another channel.
+   */
+  #start(action: () => void): void {
+    const { policy, log } = this.#transport;
+    for (let tries = 1; ; tries++) {
+      try {
+        this.#tryStart(action);
+        return;
+      } catch (error) {
+        const late = isNamed(error) && TIMEOUTS.includes(error.name);
+        if (!late || tries >= policy.tries) throw error;
+        log.warning('RNDIS', this.instance, `${error.message}: trying again`);
+      }
+    }
   }
 
-  /** Open the transport, initialise, do something more, and ask for the link. */
-  #start(action: () => void): void {
+  #tryStart(action: () => void): void {
     this.#transport.open();
     try {
       this.#request(RndisType.INITIALISE, INITIALISE_ID, ...VERSION);
@@ -167,10 +173,6 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     this.#transport.close();
   }
 
-  #setFilter(filter: number): void {
-    this.#requestOid(RndisType.SET, Oid.GEN_CURRENT_PACKET_FILTER, filter);
-  }
-
   #setLink(up: boolean): void {
     this.link = up ? 'up' : 'down';
     this.#transport.log.info('RNDIS', this.instance, `link is ${this.link}`);
@@ -188,7 +190,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   }
 
   #requestOid(type: number, oid: number, ...info: number[]): void {
-    const id = (oid ^ (this.#timeouts * RETRY_ID_STEP)) >>> 0;
+    const id = (oid ^ (this.#unanswered * RETRY_ID_STEP)) >>> 0;
     const offset = RndisRequest.size - RNDIS_BODY;
     this.#request(type, id, oid, 4 * info.length, offset, 0, ...info);
   }
@@ -206,14 +208,12 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     this.#status = undefined;
     try {
       this.#send(type, id, ...words);
-      const answered = waitAnswer(this.#transport, REQUEST_TIMEOUT_MS, what, () => {
+      this.#unanswered++;
+      waitAnswer(this.#transport, this.#transport.policy.answerMs, what, 'NoAnswer', () => {
         this.#transport.poll();
         return this.#status !== undefined;
       });
-      if (!answered) {
-        this.#timeouts++;
-        throw new HypxeError('NoAnswer', `no answer to ${what}`);
-      }
+      this.#unanswered--;
     } finally {
       this.#awaitedType = 0;
     }
@@ -236,6 +236,10 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     );
   }
 
+  #warn(text: string): void {
+    this.#transport.log.warning('RNDIS', this.instance, text);
+  }
+
   /** What a device that is gone needs not be told, and what goes on without it. */
   #attempt(what: string, action: () => void): void {
     if (this.#transport.failure) return;
@@ -245,42 +249,30 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   // --- transmit ---
 
   transmit(frame: Uint8Array, length: number): TransmitResult {
-    const result = this.#transmit(frame, length, this.#sequence++);
+    const sequence = this.#sequence++;
+    let result: TransmitResult = 'dropped';
+
+    // Check that it can be sent at all
+    const fits = this.isOpen && length <= this.maxFrame && length <= frame.length;
+    if (!fits) this.#warn(`frame of ${length} bytes dropped`);
+    const buffer = fits ? this.#transport.allocate(false) : 0;
+    if (buffer !== 0) {
+      // Construct message around a copy of the frame
+      const { memory } = this.#transport;
+      const total = RndisPacket.size + length;
+      memory.zero(buffer, RndisPacket.size);
+      memory.set32(buffer + RndisPacket.at.type, RndisType.PACKET);
+      memory.set32(buffer + RndisPacket.at.length, total);
+      memory.set32(buffer + RndisPacket.at.dataOffset, RndisPacket.size - RNDIS_BODY);
+      memory.set32(buffer + RndisPacket.at.dataLength, length);
+
+      // A part of an array would take a view for each frame. What lies behind the frame is not sent
+      const whole = frame.length <= this.maxFrame ? frame : frame.subarray(0, length);
+      memory.bytes.set(whole, buffer + RndisPacket.size);
+      result = this.#transport.transmit(buffer, total, sequence);
+    }
     if (result === 'dropped') this.statistics.txBad++;
     return result;
-  }
-
-  #transmit(frame: Uint8Array, length: number, sequence: number): TransmitResult {
-    // Check that it can be sent at all
-    if (!this.isOpen || length > this.maxFrame || length > frame.length) {
-      const text = `frame of ${length} bytes dropped`;
-      this.#transport.log.warning('RNDIS', this.instance, text);
-      return 'dropped';
-    }
-    const buffer = this.#transport.allocate(false);
-    if (buffer === 0) return 'dropped';
-
-    // Construct message around a copy of the frame
-    const { memory } = this.#transport;
-    const total = RndisPacket.size + length;
-    memory.zero(buffer, RndisPacket.size);
-    memory.set32(buffer + RndisPacket.at.type, RndisType.PACKET);
-    memory.set32(buffer + RndisPacket.at.length, total);
-    memory.set32(buffer + RndisPacket.at.dataOffset, RndisPacket.size - RNDIS_BODY);
-    memory.set32(buffer + RndisPacket.at.dataLength, length);
-
-    // The engine copies a whole array fastest; for a part of one it would make a view each time
-    const data = buffer + RndisPacket.size;
-    if (length === frame.length) {
-      memory.bytes.set(frame, data);
-    } else {
-      if (frame !== this.#frame) {
-        this.#frame = frame;
-        this.#frameView = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
-      }
-      copyBytes(this.#frameView!, 0, memory.view, data, length);
-    }
-    return this.#transport.transmit(buffer, total, sequence);
   }
 
   transmitted(sequence: number, error: ErrorName | undefined): void {
@@ -373,12 +365,12 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     }
     this.#status = isWhole ? status : RndisStatus.FAILURE;
     if (isWhole) return;
-    log.warning('RNDIS', this.instance, `malformed answer ${hex(type)} of ${length} bytes`);
+    this.#warn(`malformed answer ${hex(type)} of ${length} bytes`);
   }
 
   receiveFailed(error: ErrorName, text: string, bytes = EMPTY, offset = 0, length = 0): void {
     this.statistics.rxBad++;
-    this.#transport.log.warning('RNDIS', this.instance, `${error}: ${text}`);
+    this.#warn(`${error}: ${text}`);
     this.observer?.receiveError(error, bytes, offset, length);
   }
 }

@@ -17,6 +17,9 @@ export const RNDIS_BUFFER_SIZE = 2048;
 /** Sequence number of control messages, which have buffers and transmit slots in reserve. */
 export const SEQUENCE_CONTROL = -1;
 
+/** Errors of a device that is slow, or silent: it may be opened once more. */
+export const TIMEOUTS: readonly ErrorName[] = ['NoAnswer', 'NoCompletion', 'NoResponse'];
+
 /** Takes what a transport receives. */
 export interface RndisReceiver {
   /** One RNDIS message: a private copy, valid during the call. `length` is the message's extent. */
@@ -34,6 +37,8 @@ export interface RndisTransport {
   readonly clock: Clock;
   /** Where the buffers lie. */
   readonly memory: GuestMemory;
+  /** How long the device may take to answer, in ms, and how often it is opened if it does not. */
+  readonly policy: { readonly answerMs: number; readonly tries: number };
   /** Set by RNDIS before anything else. */
   receiver: RndisReceiver | undefined;
   /** Why nothing can be sent any more (device gone, channel broken), or undefined. */
@@ -47,10 +52,10 @@ export interface RndisTransport {
    * @throws HypxeError if the transport is of no use any more
    */
   initialised(): void;
-  /** Never throws. Messages in flight are reported as given up. */
+  /**
+   * Never throws. Messages in flight are reported as given up. Nothing is said to whoever is gone.
+   */
   close(): void;
-  /** As {@link close}, without a word: whoever was at the other end is gone. Never throws. */
-  abandon(): void;
   /**
    * A buffer of {@link RNDIS_BUFFER_SIZE} bytes for a frame or a control message: its address, or 0
    * if there is none. It must be sent before anything else is done.
@@ -69,21 +74,23 @@ export interface RndisTransport {
 /**
  * Wait for an answer, as long as there is somebody who could give it.
  *
- * @param what for the text of the error
+ * @param what for the text of errors
+ * @param error if there is none in time
  * @param answered one look
- * @returns false if the time is over
- * @throws HypxeError what broke the transport
+ * @throws HypxeError `error`, or what broke the transport
  */
 export function waitAnswer(
   transport: Pick<RndisTransport, 'clock' | 'failure'>,
   timeoutMs: number,
   what: string,
+  error: ErrorName,
   answered: () => boolean,
-): boolean {
-  return waitFor(transport.clock, timeoutMs, () => {
+): void {
+  const inTime = waitFor(transport.clock, timeoutMs, () => {
     if (answered()) return true;
     const { failure } = transport;
     if (failure) throw new HypxeError(failure, `device gone during ${what}`);
     return false;
   });
+  if (!inTime) throw new HypxeError(error, `no answer to ${what}`);
 }

@@ -12,7 +12,7 @@ export interface BusPart extends DevicePart {
   /** The connection is torn down. */
   tornDown?(): void;
   /**
-   * The host offers a channel outside of the enumeration, or a sub-channel.
+   * The host offers a sub-channel.
    *
    * @returns whether the part has taken it; what nobody takes is ignored, with a line of the log
    */
@@ -20,14 +20,10 @@ export interface BusPart extends DevicePart {
   /**
    * The host takes a channel away.
    *
-   * @param struck whether it was offered in the enumeration that is going on: it is struck out
-   * @returns whether the part knows the channel, so that nobody else needs to look for it
+   * @returns whether it is one of the part's, so that nobody else needs to look for it
    */
-  rescinded?(channel: number, struck: boolean): boolean;
+  rescinded?(channel: number): boolean;
   /** The bus is polled: before devices that were taken away are let go of, and afterwards. */
   settling?(): void;
-  /** @throws HypxeError Cancelled */
   settled?(): void;
-  /** The connection is gone, and with it all that was offered. */
-  lost?(): void;
 }

@@ -17,7 +17,7 @@ import { readOffer, type Offer } from './offer.ts';
 import {
   MessageHeader,
   MessageType,
-  OfferChannel,
+  OFFER_CHANNEL_MIN,
   RescindChannelOffer,
   VMBUS_CHANNEL_MAX,
 } from './protocol.ts';
@@ -51,6 +51,9 @@ export class VmbusBus implements DeviceContext {
   readonly #options: BusOptions;
   /** What has been offered in the enumeration that is going on. */
   #offers: Offer[] | undefined;
+  /** What has been offered since, and who was taken away before anybody knew of it: by channel. */
+  #late: Offer[] = [];
+  #struck: VmbusDevice[] = [];
   #settling = false;
 
   constructor(hv: HyperV, options: BusOptions) {
@@ -75,16 +78,13 @@ export class VmbusBus implements DeviceContext {
    */
   probe(): void {
     this.part?.settingUp?.();
-    let firstError: unknown;
     try {
       this.connection.setUp();
       this.#options.contact(this.connection);
       for (const offer of this.#enumerate()) this.add(offer);
-      for (const device of this.devices) {
-        const error = this.bind(device);
-        firstError ??= error;
-      }
-      if (firstError !== undefined && this.#bound.length === 0) throw firstError;
+      const errors = this.devices.map((device) => this.bind(device));
+      const firstError = errors.find((error) => error !== undefined);
+      if (firstError && this.#bound.length === 0) throw firstError;
     } catch (error) {
       this.#disconnect();
       throw error;
@@ -118,8 +118,7 @@ export class VmbusBus implements DeviceContext {
 
   #disconnect(): void {
     const { connection, hv } = this;
-    this.devices = [];
-    this.part?.lost?.();
+    this.lost();
     if (connection.mustUnload) {
       hv.log.attempt('error', 'VMBUS', '', 'host did not disconnect', () => {
         connection.unload();
@@ -130,21 +129,34 @@ export class VmbusBus implements DeviceContext {
     this.part?.tornDown?.();
   }
 
+  /** The connection is gone, and with it all that was offered. */
+  lost(): void {
+    this.devices = [];
+    this.#late = [];
+    this.#struck = [];
+  }
+
   // --- devices ---
 
   /** Devices with a driver. */
   get #bound(): VmbusDevice[] {
-    return this.devices.filter(({ instance }) => instance !== undefined);
+    return this.devices.filter(({ instance }) => instance);
   }
 
   #enumerate(): Offer[] {
     const { connection } = this;
+    this.#late = [];
+    this.#struck = [];
     connection.post(MessageType.REQUEST_OFFERS);
 
     // Offers are collected as they come, until the host says that these were all
     const offers: Offer[] = (this.#offers = []);
     try {
       connection.wait(MessageType.ALL_OFFERS_DELIVERED, MessageHeader.size);
+    } catch (error) {
+      // What is there is there: the rest may come later
+      if (!isNamed(error) || error.name !== 'NoResponse' || offers.length === 0) throw error;
+      this.hv.log.warning('VMBUS', '', `going on with ${offers.length} offers: ${error.message}`);
     } finally {
       this.#offers = undefined;
     }
@@ -171,15 +183,11 @@ export class VmbusBus implements DeviceContext {
       log.debug('VMBUS', device.name, `no driver for type {${device.interfaceId}}`);
       return undefined;
     }
-    try {
+    const error = log.attempt('error', 'VMBUS', device.name, 'left out', () => {
       device.instance = driver.probe(device);
-      return undefined;
-    } catch (error) {
-      if (!isNamed(error)) throw error;
-      log.error('VMBUS', device.name, `left out: ${error.message}`);
-      if (error.name === 'Cancelled') throw error;
-      return error;
-    }
+    });
+    if (error?.name === 'Cancelled') throw error;
+    return error;
   }
 
   /** After a reset: find each device by its instance; its channel may be another one now. */
@@ -212,7 +220,7 @@ export class VmbusBus implements DeviceContext {
   /**
    * Handle what has come since the last poll: rescinds, late offers, late answers.
    *
-   * @throws HypxeError Cancelled, by a part; all else is logged
+   * @throws HypxeError Cancelled; all else is logged
    */
   poll(): void {
     this.connection.poll();
@@ -224,17 +232,31 @@ export class VmbusBus implements DeviceContext {
       this.part?.settling?.();
       for (const device of this.devices.filter(({ rescinded }) => rescinded)) this.#drop(device);
       this.part?.settled?.();
+      for (const device of this.#struck.splice(0)) device.release();
+      for (const offer of this.#late.splice(0)) this.#arrived(offer);
     } finally {
       this.#settling = false;
     }
   }
 
-  /** Let go of what the host has taken away. What the firmware never used it leaves alone. */
+  /** Let go of what the host has taken away: it may only offer it again once it is released. */
   #drop(device: VmbusDevice): void {
-    const { instance } = device;
-    instance?.rescinded();
-    if (instance || this.part?.offered) device.release();
+    device.instance?.rescinded();
+    device.release();
     this.#forget(device);
+  }
+
+  /** A device that comes after the enumeration, or comes back. @throws HypxeError Cancelled */
+  #arrived(offer: Offer): void {
+    const known = this.devices.find(
+      ({ channelId, instanceId }) => channelId === offer.channel || instanceId === offer.instanceId,
+    );
+    if (!known) {
+      this.bind(this.add(offer));
+      return;
+    }
+    const text = `ignoring offer of channel ${offer.channel}: the device is there already`;
+    this.hv.log.error('VMBUS', known.name, text);
   }
 
   #unsolicited(message: ControlMessage): void {
@@ -246,11 +268,12 @@ export class VmbusBus implements DeviceContext {
 
   #offered(message: ControlMessage): void {
     const { log } = this.hv;
-    if (message.length < OfferChannel.size) {
+    if (message.length < OFFER_CHANNEL_MIN) {
       log.error('VMBUS', '', `ignoring offer of ${message.length} bytes`);
       return;
     }
-    const offers = this.#offers;
+    // Before there is a connection it can only be somebody else's
+    const offers = this.#offers ?? (this.connection.version ? this.#late : undefined);
     const offer = readOffer(message);
     const { channel, subchannel, instanceId } = offer;
     const object = `{${instanceId}}`;
@@ -259,9 +282,9 @@ export class VmbusBus implements DeviceContext {
     } else if (offers && subchannel === 0) {
       if (offers.every((other) => other.channel !== channel)) offers.push(offer);
       else log.error('VMBUS', object, `channel ${channel} is offered twice`);
-    } else if (!this.part?.offered?.(offer)) {
+    } else if (subchannel === 0 || !this.part?.offered?.(offer)) {
       const text = `ignoring offer of sub-channel ${subchannel} as channel ${channel}`;
-      log.info('VMBUS', object, subchannel === 0 ? 'ignoring late offer' : text);
+      log.info('VMBUS', object, text);
     }
   }
 
@@ -270,10 +293,13 @@ export class VmbusBus implements DeviceContext {
     const id = message.view.getUint32(RescindChannelOffer.at.channel, true);
 
     // Before anybody knows of it the offer is struck out; afterwards the channel is marked
-    const index = this.#offers?.findIndex((offer) => offer.channel === id) ?? -1;
-    const struck = index >= 0;
-    if (struck) this.#offers!.splice(index, 1);
-    if (this.part?.rescinded?.(id, struck) || struck) return;
+    const offers = this.#offers ?? this.#late;
+    const index = offers.findIndex((offer) => offer.channel === id);
+    if (index >= 0) {
+      this.#struck.push(new VmbusDevice(offers.splice(index, 1)[0]!, this));
+      return;
+    }
+    if (this.part?.rescinded?.(id)) return;
     const device = this.devices.find(({ channelId }) => channelId === id);
     if (!device || device.rescinded) return;
     device.rescinded = true;

@@ -16,6 +16,9 @@ import { newPacket, readHeader, readRanges, type Packet } from './packet.ts';
 import { COMPLETION_REQUESTED, PacketFooter, PacketHeader, PacketType } from './protocol.ts';
 import { ringLength, type InboundRing, type OutboundRing } from './ring.ts';
 
+/** Length of the shortest packet. */
+const PACKET_MIN = PacketHeader.size + PacketFooter.size;
+
 /** Completions that may wait for room in the outbound ring. */
 const PENDING_COMPLETIONS_MAX = 1024;
 
@@ -198,7 +201,7 @@ export class VmbusChannel {
     const total = ringLength(headerLength, length);
     if (this.broken) return false;
     const room = out.writable;
-    if (room < 0) this.#breakOff('ChannelBroken', 'consumer index of the outbound ring');
+    if (room < 0) this.#breakOff('ChannelBroken', 'consumer index');
     if (room < 0 || (total > room && !this.part?.noRoom(total))) return false;
 
     // Construct packet, and publish it
@@ -255,7 +258,7 @@ export class VmbusChannel {
     // Check that there is a whole packet
     if (this.broken) return false;
     const available = this.in.readable;
-    if (available < 0) this.#breakOff('ChannelBroken', 'producer index of the inbound ring');
+    if (available < 0) this.#breakOff('ChannelBroken', 'producer index');
     if (available <= 0) return false;
     const length = this.#readHeader(available);
     if (length === 0) return true;
@@ -271,33 +274,33 @@ export class VmbusChannel {
   /** Copy and check a packet's header. Returns its length on the ring, or 0 if it was consumed. */
   #readHeader(available: number): number {
     const packet = this.#packet;
-    if (available < PacketHeader.size + PacketFooter.size) {
-      return this.#reject(0, 'PacketLengthMismatch', `${available} bytes are no packet`);
-    }
-    this.in.copy(0, packet.view, PacketHeader.size);
-    readHeader(packet);
-    const headerLength = packet.payload;
-    const bodyLength = headerLength + packet.payloadLength;
-    const length = bodyLength + PacketFooter.size;
+    let error: ErrorName = 'PacketLengthMismatch';
+    let length = 0;
+    let framed = false;
+    if (available >= PACKET_MIN) {
+      this.in.copy(0, packet.view, PacketHeader.size);
+      readHeader(packet);
+      const { payload, payloadLength } = packet;
+      length = payload + payloadLength + PacketFooter.size;
 
-    // A packet that does not end where the host has stopped writing: the framing is lost
-    if (length > available || bodyLength < PacketHeader.size) {
-      const text = `packet of ${length} bytes, ${available} are there`;
-      return this.#reject(0, 'PacketLengthMismatch', text);
+      // A packet that does not end where the host has stopped writing: the framing is lost
+      framed = length >= PACKET_MIN && length <= available;
+      if (framed && payload < PacketHeader.size) error = 'PacketHeaderTooShort';
+      else if (framed && payloadLength >= 0) {
+        if (length <= packet.bytes.length) return length;
+        error = 'PacketTooLong';
+      }
     }
-    if (headerLength < PacketHeader.size || headerLength > bodyLength) {
-      const short = headerLength < PacketHeader.size;
-      const kind = short ? 'PacketHeaderTooShort' : 'PacketLengthMismatch';
-      return this.#reject(
-        length,
-        kind,
-        `header of ${headerLength} bytes, packet of ${bodyLength} bytes`,
-      );
-    }
-    if (length > packet.bytes.length) {
-      return this.#reject(length, 'PacketTooLong', `packet of ${length} bytes`);
-    }
-    return length;
+
+    // Consume it and complete it, if the host waits for that; or consume everything: nobody knows
+    // where the next packet begins
+    const { type, flags, idLow, idHigh } = packet;
+    if (this.in.consume(framed ? length : available)) this.#signal();
+    const text = `packet of ${length} bytes, header of ${packet.payload}, ${available} are there`;
+    this.handler.malformed(error, text);
+    const waits = type === PacketType.DATA_XFER_PAGES || flags & COMPLETION_REQUESTED;
+    if (framed && waits && type !== PacketType.COMPLETION) this.complete(idLow, idHigh);
+    return 0;
   }
 
   #dispatch(packet: Packet): void {
@@ -323,23 +326,5 @@ export class VmbusChannel {
       }
     }
     if (completes) this.complete(idLow, idHigh);
-  }
-
-  /**
-   * Consume a bad packet, and complete it if the host waits for that; or everything, if its length
-   * is 0: nobody knows where the next packet begins.
-   */
-  #reject(length: number, kind: ErrorName, text: string): number {
-    const { type, flags, idLow, idHigh } = this.#packet;
-    if (length === 0) {
-      this.in.resynchronise();
-      this.handler.malformed(kind, `${text}: skipping to the end`);
-      return 0;
-    }
-    if (this.in.consume(length)) this.#signal();
-    this.handler.malformed(kind, text);
-    const waits = type === PacketType.DATA_XFER_PAGES || flags & COMPLETION_REQUESTED;
-    if (waits && type !== PacketType.COMPLETION) this.complete(idLow, idHigh);
-    return 0;
   }
 }

@@ -30,24 +30,41 @@ import {
   versionText,
 } from './protocol.ts';
 
-/** How long the host may take to answer a control message, in ms (iPXE: 1000 polls of 1 ms). */
-export const MESSAGE_TIMEOUT_MS = 1000;
+/**
+ * How long the host may take to answer a control message, in ms: Linux waited 5 s, then 10 s, and
+ * waits for ever today; iPXE polls 1000 times for 1 ms.
+ */
+const ANSWER_TIMEOUT_MS = 10_000;
 
-/** Messages that may come while one is awaited. iPXE restarts its timeout for each: no bound. */
+/**
+ * How long it may take to answer a contact, in ms. It may have to unload an earlier owner first,
+ * for up to 50 s (Linux 77db0ec8b776); a contact is tried twice.
+ */
+const CONTACT_TIMEOUT_MS = 30_000;
+
+/** How often a host is contacted that does not answer, and one that unloads somebody meanwhile. */
+const CONTACT_TRIES = 2;
+const CONTACTS_MAX = 4;
+
+/**
+ * Messages that may come while one is awaited, or lie there when the connection is made or given
+ * up. iPXE restarts its timeout for each: no bound.
+ */
 const MESSAGES_PER_WAIT_MAX = 4096;
 
 /** Messages handled in one poll outside of a wait. */
 const MESSAGES_PER_POLL_MAX = 64;
 
-/** Messages drained from the slot when the connection is given up. */
-const MESSAGES_DRAINED_MAX = 256;
-
 /** How a connection is made. What is left out is as the firmware has it. */
 export interface ConnectionOptions {
   /** SINT that the host's messages and events come on. */
   readonly sint?: number | undefined;
-  /** How long the host may take to answer INITIATE_CONTACT, in ms: Linux waits for ever. */
+  /** How long the host may take to answer a control message, in ms. */
+  readonly answerTimeoutMs?: number | undefined;
+  /** How long it may take to answer INITIATE_CONTACT, in ms: Linux waits for ever. */
   readonly contactTimeoutMs?: number | undefined;
+  /** How often it is contacted if it does not. */
+  readonly contactTries?: number | undefined;
   /** How long the host may take to let go, in ms: it may have caches to write first. */
   readonly unloadTimeoutMs?: number | undefined;
 }
@@ -63,8 +80,8 @@ export type MessageMatch = (message: ControlMessage) => boolean;
 
 /** A device as far as who waits for it must know. */
 export interface Rescindable {
-  readonly rescinded: boolean;
-  rescindedError(): HypxeError;
+  /** @throws HypxeError ChannelRescinded */
+  requireOffered(): void;
 }
 
 /** What a guest that knows newer versions than the firmware changes in a contact. */
@@ -116,13 +133,19 @@ export class VmbusConnection {
     for (const purpose of ['interrupt-page', 'monitor-in', 'monitor-out'] as const) {
       this.#pages.push(pages.allocate(purpose, PAGE_SIZE));
     }
+    this.#enableMessages();
+  }
+
+  /** What lies in the slot, or comes into it now, was sent to an earlier owner. */
+  #enableMessages(): void {
     this.hv.enableSint(this.sint);
+    this.#take(MESSAGES_PER_WAIT_MAX, () => {});
   }
 
   /** Undo what of {@link setUp} was done. Pages that the host still has stay reserved. */
   tearDown(): void {
     // Whoever comes next expects the slot empty
-    this.#take(MESSAGES_DRAINED_MAX, () => {});
+    this.#take(MESSAGES_PER_WAIT_MAX, () => {});
     this.hv.disableSint(this.sint);
     for (const page of this.#pages) this.hv.pages.free(page);
     this.#pages = [];
@@ -135,11 +158,12 @@ export class VmbusConnection {
   reset(): void {
     for (const { address, length } of this.#pages) this.hv.pages.memory.zero(address, length);
     this.version = 0;
-    this.hv.enableSint(this.sint);
+    this.#enableMessages();
   }
 
   /**
-   * Contact the host with one version.
+   * Contact the host with one version, again if there is no answer. It handles messages in their
+   * order, so that a late answer to the first contact is as good as one to the second.
    *
    * @param part of a guest that knows more than the firmware: for it INVALID_CONNECTION_ID says
    * that the host is older and has no such port, and not that it throttles (Linux vmbus_post_msg)
@@ -148,36 +172,13 @@ export class VmbusConnection {
    */
   initiateContact(version: number, part?: ContactPart): boolean {
     const text = versionText(version);
-    const { pages, log } = this.hv;
+    const { log } = this.hv;
 
     // Construct message: version, processor, pages. All pages lie below 4 GiB
     const words = [version, 0, ...this.#pages.flatMap(({ address }) => [address, 0])];
     part?.contacting(this, words, version);
 
-    // Post message. From here on the host may write to the pages
-    for (const page of this.#pages) {
-      if (words.includes(page.address, 2)) pages.share(page, `INITIATE_CONTACT ${text}`);
-    }
-    try {
-      this.post(MessageType.INITIATE_CONTACT, words, 0, part === undefined);
-    } catch (error) {
-      if (!this.mustUnload) this.#revoke('never sent');
-      throw error;
-    }
-    this.mustUnload = true;
-
-    // Wait for response. QEMU's has no version; another version is an answer to something older,
-    // but from 5.0 on it is a connection ID
-    const response = this.wait(
-      MessageType.VERSION_RESPONSE,
-      VERSION_RESPONSE_MIN,
-      (reply) => {
-        const echoed = reply.view.getUint32(VersionResponse.at.version, true);
-        const refused = reply.bytes[VersionResponse.at.supported] === 0;
-        return refused || echoed === 0 || echoed === version || version >= VmbusVersion.V5_0;
-      },
-      this.options.contactTimeoutMs,
-    );
+    const response = this.#contact(version, words, part !== undefined);
 
     // Check response. Hosts below 2.4 leave the state undefined (mu_msvm); iPXE never looks at it
     const { bytes } = response;
@@ -195,6 +196,50 @@ export class VmbusConnection {
     this.version = version;
     log.info('VMBUS', '', `initiated contact using version ${text}`);
     return true;
+  }
+
+  /** Post the message until it is answered. @returns the answer */
+  #contact(version: number, words: readonly number[], once: boolean): ControlMessage {
+    const { contactTimeoutMs = CONTACT_TIMEOUT_MS, contactTries = CONTACT_TRIES } = this.options;
+    for (let contacts = 1; ; contacts++) {
+      // Post message. From here on the host may write to the pages
+      for (const page of this.#pages) {
+        if (!words.includes(page.address, 2) || page.state !== 'private') continue;
+        // Until now an earlier owner's devices may have written there
+        this.hv.pages.memory.zero(page.address, page.length);
+        this.hv.pages.share(page, `INITIATE_CONTACT ${versionText(version)}`);
+      }
+      try {
+        this.post(MessageType.INITIATE_CONTACT, words, 0, !once);
+      } catch (error) {
+        if (!this.mustUnload) this.#revoke('never sent');
+        throw error;
+      }
+      this.mustUnload = true;
+
+      // Wait for response. QEMU's has no version; another version is an answer to something older,
+      // but from 5.0 on it is a connection ID
+      let unloaded = false;
+      const message = this.#await(contactTimeoutMs, ({ type, view, bytes, length }) => {
+        // An earlier owner's: the host may have dropped what came behind its UNLOAD (QEMU)
+        unloaded = type === MessageType.UNLOAD_RESPONSE;
+        if (unloaded || type !== MessageType.VERSION_RESPONSE) return unloaded;
+        requireLength(type, length, VERSION_RESPONSE_MIN);
+        const echoed = view.getUint32(VersionResponse.at.version, true);
+        const refused = bytes[VersionResponse.at.supported] === 0;
+        return refused || echoed === 0 || echoed === version || version >= VmbusVersion.V5_0;
+      });
+      if (message && !unloaded) return message;
+      if (unloaded) this.mustUnload = false;
+      if (contacts >= (unloaded ? CONTACTS_MAX : contactTries)) {
+        throw this.#noResponse(MessageType.VERSION_RESPONSE, contactTimeoutMs);
+      }
+    }
+  }
+
+  #noResponse(type: number, timeoutMs: number): HypxeError {
+    const name = this.hv.eomDue ? 'RegisterRefused' : 'NoResponse';
+    return new HypxeError(name, `no message type ${type} within ${timeoutMs} ms`);
   }
 
   /**
@@ -252,30 +297,41 @@ export class VmbusConnection {
     type: number,
     minLength: number,
     match: MessageMatch = () => true,
-    timeoutMs = MESSAGE_TIMEOUT_MS,
+    timeoutMs = this.options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS,
     device?: Rescindable,
   ): ControlMessage {
+    const isAnswer = (message: ControlMessage): boolean => {
+      if (message.type !== type) return false;
+      requireLength(type, message.length, minLength);
+      return match(message);
+    };
+    const message = this.#await(timeoutMs, isAnswer, device);
+    if (message) return message;
+    throw this.#noResponse(type, timeoutMs);
+  }
+
+  /** Take messages until one is the answer. Undefined if there is none in time. */
+  #await(
+    timeoutMs: number,
+    isAnswer: (message: ControlMessage) => boolean,
+    device?: Rescindable,
+  ): ControlMessage | undefined {
     let others = 0;
     let message: ControlMessage | undefined;
-    const isAnswer = ({ length }: ControlMessage): boolean => {
-      if (length >= minLength) return match(message!);
-      throw new HypxeError('MessageTooShort', `message type ${type} of ${length} bytes`);
-    };
     const look = (): boolean => {
       while ((message = this.#receive())) {
-        if (message.type === type && isAnswer(message)) return true;
+        if (isAnswer(message)) return true;
         this.#unsolicited(message);
-        if (device?.rescinded) throw device.rescindedError();
+        device?.requireOffered();
         if (++others > MESSAGES_PER_WAIT_MAX) {
-          throw new HypxeError('TooManyMessages', `no message type ${type} among ${others}`);
+          throw new HypxeError('TooManyMessages', `no answer among ${others} messages`);
         }
       }
       return false;
     };
 
     // An answer that is there already costs no look at the clock
-    if (look() || waitFor(this.hv.clock, timeoutMs, look)) return message!;
-    throw new HypxeError('NoResponse', `no message type ${type} within ${timeoutMs} ms`);
+    return look() || waitFor(this.hv.clock, timeoutMs, look) ? message : undefined;
   }
 
   /**
@@ -357,4 +413,10 @@ export class VmbusConnection {
     const bit = 1 << (channel & 7);
     memory.set8(address, set ? memory.u8(address) | bit : memory.u8(address) & ~bit);
   }
+}
+
+/** @throws HypxeError MessageTooShort */
+function requireLength(type: number, length: number, minLength: number): void {
+  if (length >= minLength) return;
+  throw new HypxeError('MessageTooShort', `message type ${type} of ${length} bytes`);
 }

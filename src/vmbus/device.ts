@@ -5,9 +5,8 @@
  * GPADL (iPXE vmbus_open, vmbus_close; Linux __vmbus_open).
  */
 
-import { HypxeError, isNamed } from '../error.ts';
+import { HypxeError } from '../error.ts';
 import type { Log } from '../events.ts';
-import { PAGE_SIZE } from '../machine.ts';
 import type { Region, SharedMemory } from '../memory/shared-memory.ts';
 import { hex } from '../wire.ts';
 import { VmbusChannel, type ChannelHandler } from './channel.ts';
@@ -15,7 +14,7 @@ import type { VmbusConnection } from './connection.ts';
 import type { Gpadl, GpadlTable } from './gpadl.ts';
 import type { Offer } from './offer.ts';
 import { MessageType, OpenChannel } from './protocol.ts';
-import { InboundRing, OutboundRing, ringLayout } from './ring.ts';
+import { InboundRing, OutboundRing, ringBytes } from './ring.ts';
 
 /** How a channel is opened. */
 export interface ChannelSizes {
@@ -39,6 +38,12 @@ export interface DevicePart {
   opening?(words: number[], device: VmbusDevice, sizes: ChannelSizes, ring: number): void;
   /** The host has opened a channel. */
   opened?(channel: VmbusChannel, sizes: ChannelSizes): void;
+  /**
+   * A device's channel is about to be closed, or forgotten. Never throws.
+   *
+   * @param lost the connection that it belonged to is gone: there is nobody to be told
+   */
+  closing?(device: VmbusDevice, lost: boolean): void;
 }
 
 /** A driver bound to a device. */
@@ -82,8 +87,6 @@ export class VmbusDevice {
   rescinded = false;
   /** The channel while it is open. */
   channel: VmbusChannel | undefined;
-  /** More channels of the device, of whoever asks the host for them. Closed before its own. */
-  readonly subchannels: VmbusDevice[] = [];
   readonly #context: DeviceContext;
   #ring: Region | undefined;
   #gpadl: Gpadl | undefined;
@@ -105,9 +108,10 @@ export class VmbusDevice {
     return this.offer.channel;
   }
 
-  /** The error for everything that fails because the host has taken the device away. */
-  rescindedError(): HypxeError {
-    return new HypxeError('ChannelRescinded', `channel ${this.channelId} was rescinded`);
+  /** @throws HypxeError ChannelRescinded if the host has taken the device away */
+  requireOffered(): void {
+    if (!this.rescinded) return;
+    throw new HypxeError('ChannelRescinded', `channel ${this.channelId} was rescinded`);
   }
 
   // --- buffers ---
@@ -120,7 +124,7 @@ export class VmbusDevice {
    * GpadlTable.establish
    */
   establishGpadl(region: Region, pages?: number[]): Gpadl {
-    if (this.rescinded) throw this.rescindedError();
+    this.requireOffered();
     return this.#context.gpadls.establish(this.channelId, region, pages);
   }
 
@@ -141,53 +145,47 @@ export class VmbusDevice {
     const { connection, pages, offer } = this;
     const { part, openId } = this.#context;
     const { memory, pageSize } = pages;
-    const layout = ringLayout(sizes.outPages, sizes.inPages, pageSize);
+    const outLength = ringBytes(sizes.outPages, pageSize);
+    const inLength = ringBytes(sizes.inPages, pageSize);
+    const second = pageSize + outLength;
 
-    // Allocate rings, and tell the host of them
-    const ring = (this.#ring = pages.allocate('ring', layout.length));
+    // Allocate rings, one behind the other, and tell the host of them
+    const ring = (this.#ring = pages.allocate('ring', second + pageSize + inLength));
     const { address } = ring;
-    let posted = false;
+    const out = new OutboundRing(memory, address, outLength, pageSize);
+    const into = new InboundRing(memory, address + second, inLength, pageSize);
+    let maybeOpen = false;
     try {
-      const numbers = layout.pages.map((offset) => (address + offset) / PAGE_SIZE);
-      this.#gpadl = this.establishGpadl(ring, numbers);
+      this.#gpadl = this.establishGpadl(ring, [...out.pages, ...into.pages]);
       this.#gpadl.packets = sizes.packets;
-      if (this.rescinded) throw this.rescindedError();
+      this.requireOffered();
 
       // Open channel: channel, ID, GPADL, processor, where the inbound ring begins
       const id = openId(offer.channel);
-      const words = [offer.channel, id, this.#gpadl.id, 0, layout.downstreamPage];
+      const words = [offer.channel, id, this.#gpadl.id, 0, out.pages.length];
       part?.opening?.(words, this, sizes, address);
       connection.post(MessageType.OPEN_CHANNEL, words, OpenChannel.size);
-      posted = true;
-      this.#waitOpened(id);
+      maybeOpen = true;
+
+      // Wait for response to this open, or for the device to be taken away
+      const type = MessageType.OPEN_CHANNEL_RESULT;
+      const status = connection.waitStatus(type, offer.channel, id, this);
+      maybeOpen = status === 0;
+      if (!maybeOpen) {
+        const text = `opening channel ${offer.channel}: status ${hex(status)}`;
+        throw new HypxeError('OpenRefused', text);
+      }
     } catch (error) {
       // Undo, in reverse. The host may have opened it without our hearing of it
-      if (posted && !(isNamed(error) && error.name === 'OpenRefused')) this.#postClose();
+      if (maybeOpen) this.#postClose();
       if (this.#gpadl) this.teardownGpadl(this.#gpadl);
       this.#freeRing();
       throw error;
     }
 
-    const second = address + layout.second;
-    this.channel = new VmbusChannel(
-      this,
-      handler,
-      new OutboundRing(memory, address, layout.outLength, address + pageSize),
-      new InboundRing(memory, second, layout.inLength, second + pageSize),
-      sizes.packetLength,
-    );
+    this.channel = new VmbusChannel(this, handler, out, into, sizes.packetLength);
     part?.opened?.(this.channel, sizes);
     return this.channel;
-  }
-
-  /** Wait for response to this open, or for the device to be taken away. */
-  #waitOpened(openId: number): void {
-    const { connection, channelId } = this;
-    const type = MessageType.OPEN_CHANNEL_RESULT;
-    const status = connection.waitStatus(type, channelId, openId, this);
-    if (status === 0) return;
-    const text = `opening channel ${channelId}: status ${hex(status)}`;
-    throw new HypxeError('OpenRefused', text);
   }
 
   /**
@@ -195,7 +193,7 @@ export class VmbusDevice {
    * Never throws.
    */
   close(): void {
-    for (const subchannel of [...this.subchannels].reverse()) subchannel.close();
+    this.#context.part?.closing?.(this, false);
     if (!this.channel) return;
 
     // Close channel. There is no answer to it; a rescinded channel is closed already
@@ -209,7 +207,7 @@ export class VmbusDevice {
 
   /** Forget the channel: the connection that it belonged to is gone, and its GPADLs with it. */
   abandon(): void {
-    for (const subchannel of this.subchannels.splice(0)) subchannel.abandon();
+    this.#context.part?.closing?.(this, true);
     if (!this.channel) return;
     this.channel.broken ??= 'ChannelBroken';
     this.#freeRing();
@@ -220,10 +218,9 @@ export class VmbusDevice {
    * everything is torn down.
    */
   release(): void {
-    for (const subchannel of this.subchannels.splice(0)) {
-      if (subchannel.rescinded) subchannel.release();
-    }
-    releaseChannel(this.connection, this.channelId, this.name);
+    this.log.attempt('error', 'VMBUS', this.name, 'could not release channel', () =>
+      this.connection.post(MessageType.RELID_RELEASED, [this.channelId]),
+    );
   }
 
   #freeRing(): void {
@@ -237,11 +234,4 @@ export class VmbusDevice {
       this.connection.post(MessageType.CLOSE_CHANNEL, [this.channelId]),
     );
   }
-}
-
-/** Tell the host that it may use the number of a channel again. Never throws. */
-export function releaseChannel(connection: VmbusConnection, channel: number, name: string): void {
-  connection.hv.log.attempt('error', 'VMBUS', name, 'could not release channel', () =>
-    connection.post(MessageType.RELID_RELEASED, [channel]),
-  );
 }

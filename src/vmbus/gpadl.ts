@@ -7,7 +7,7 @@
 
 import { HypxeError } from '../error.ts';
 import { PAGE_SIZE } from '../machine.ts';
-import type { Region } from '../memory/shared-memory.ts';
+import { pageNumbers, type Region } from '../memory/shared-memory.ts';
 import { hex } from '../wire.ts';
 import type { ControlMessage, VmbusConnection } from './connection.ts';
 import {
@@ -21,8 +21,8 @@ import {
 /** IDs count up from here (iPXE VMBUS_GPADL_MAGIC), over the life of the driver: never twice. */
 export const GPADL_FIRST = 0x18ae0000;
 
-/** Most pages of a GPADL: the length of its ranges is a 16-bit number in GPADL_HEADER. */
-const GPADL_PAGES_MAX = Math.floor((0xffff - GpaRange.size) / 8);
+/** Most bytes of a GPADL's ranges: their length is a 16-bit number in GPADL_HEADER. */
+const GPADL_RANGES_MAX = 0xffff;
 
 /** Memory that the host was told of. */
 export interface Gpadl {
@@ -57,9 +57,13 @@ export class GpadlTable {
    * if the host said no; otherwise a teardown was tried, and freeing the region keeps it reserved
    * if that failed.
    */
-  establish(channel: number, region: Region, pages = pagesOf(region)): Gpadl {
+  establish(
+    channel: number,
+    region: Region,
+    pages = pageNumbers(region.address, region.length),
+  ): Gpadl {
     const connection = this.#connection;
-    if (pages.length > GPADL_PAGES_MAX) {
+    if (GpaRange.size + 8 * pages.length > GPADL_RANGES_MAX) {
       throw new HypxeError('GpadlTooLarge', `${region.purpose} of ${pages.length} pages`);
     }
     const id = ++this.#last;
@@ -114,7 +118,7 @@ export class GpadlTable {
     if (!this.#live.has(id)) return true;
     // Nobody to ask: whoever is contacted next has let go of it
     if (connection.version === 0) return false;
-    const confirmed = connection.hv.log.attempt('error', 'VMBUS', name, 'not torn down', () => {
+    const error = connection.hv.log.attempt('error', 'VMBUS', name, 'not torn down', () => {
       connection.post(MessageType.GPADL_TEARDOWN, [channel, id]);
       gpadl.asked = true;
       // Late answers for other GPADLs are theirs (iPXE takes them for this one's and gives up)
@@ -124,8 +128,8 @@ export class GpadlTable {
         ({ view }) => view.getUint32(GpadlTorndown.at.gpadl, true) === id,
       );
     });
-    if (confirmed) this.#forget(gpadl, 'GPADL_TORNDOWN');
-    return confirmed;
+    if (!error) this.#forget(gpadl, 'GPADL_TORNDOWN');
+    return !error;
   }
 
   /** A GPADL_TORNDOWN that nobody waits for any more: the host has let go after all. */
@@ -161,9 +165,4 @@ export class GpadlTable {
       pages.revoke(packets, by);
     }
   }
-}
-
-/** Numbers of the Hyper-V pages of a region. */
-function pagesOf({ address, length }: Region): number[] {
-  return Array.from({ length: length / PAGE_SIZE }, (_, page) => address / PAGE_SIZE + page);
 }

@@ -110,8 +110,11 @@ export const VersionResponse = struct('VERSION_RESPONSE', 16, {
   version: [12, 4],
 });
 
-/** The least that a VERSION_RESPONSE must hold: QEMU leaves the version out (iPXE 40956545e). */
-export const VERSION_RESPONSE_MIN = 12;
+/**
+ * The least that a VERSION_RESPONSE must hold: at first there was nothing behind `supported` (Linux
+ * before 2.6.40); QEMU leaves the version out (iPXE 40956545e).
+ */
+export const VERSION_RESPONSE_MIN = 9;
 
 /** VersionResponse.connectionState; defined from 2.4 on. */
 export const ConnectionState = {
@@ -148,6 +151,9 @@ export const OfferChannel = struct('OFFER_CHANNEL', 196, {
   isDedicated: [190, 2],
   connectionId: [192, 4],
 });
+
+/** The least that an OFFER_CHANNEL must hold: before 2.4 it ended here (Linux 3.x, OpenVMM). */
+export const OFFER_CHANNEL_MIN = 190;
 
 /** OfferChannel.flags. */
 export const OfferFlag = {

@@ -10,6 +10,7 @@
 import { HypxeError } from '../error.ts';
 import { PAGE_SIZE } from '../machine.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
+import { pageNumbers } from '../memory/shared-memory.ts';
 import { PacketFooter, RingControl } from './protocol.ts';
 
 /** Returned for an index that no correct host writes. */
@@ -18,7 +19,14 @@ const INVALID = -1;
 /** Most data pages of a ring. */
 const RING_PAGES_MAX = 4096;
 
-/** Where a ring lies, and the indices in its control page. */
+/**
+ * Where a ring lies, and the indices in its control page.
+ *
+ * The host sees a control page of 4 KiB and the data; the guest starts each of them at a page of
+ * its own, so that the data could be mapped twice in a row (Linux vmbus.rst, hv_ringbuffer_init).
+ * With larger guest pages the rest of the control page is a gap that the host is not told of (Linux
+ * HV_GPADL_RING).
+ */
 class Ring {
   protected readonly memory: GuestMemory;
   /** Guest physical address of the control page. */
@@ -27,22 +35,40 @@ class Ring {
   /** Bytes of data less one: what a packet may have in an empty ring. */
   readonly mask: number;
 
-  /** `control`: address of the control page; `length` bytes of data are at `data`, or follow it. */
-  constructor(
-    memory: GuestMemory,
-    control: number,
-    length: number,
-    data = control + RingControl.size,
-  ) {
+  /**
+   * @param control guest physical address of the control page
+   * @param length bytes of data, a power of two
+   * @param pageSize size of the guest's pages
+   */
+  constructor(memory: GuestMemory, control: number, length: number, pageSize = PAGE_SIZE) {
     this.memory = memory;
     this.control = control;
-    this.data = data;
+    this.data = control + pageSize;
     this.mask = length - 1;
+  }
+
+  /** Numbers of the Hyper-V pages that the host is told of. */
+  get pages(): number[] {
+    const data = pageNumbers(this.data, this.mask + 1);
+    return [this.control / PAGE_SIZE, ...data];
   }
 
   /** A field of the control page. */
   protected field(at: number): number {
     return this.memory.u32(this.control + at);
+  }
+
+  /**
+   * Write an index of ours. The host sees it after all that we have read and written before (a
+   * packet before it is there, a packet before its room is given back), and before we look whether
+   * the host sleeps: else it may go to sleep without having seen it (Linux hv_ringbuffer_write,
+   * hv_signal_on_write and hv_pkt_iter_close have barriers there).
+   */
+  protected publishIndex(at: number, index: number): void {
+    const address = this.control + at;
+    this.memory.barrier(address);
+    this.memory.set32(address, index);
+    this.memory.barrier(address);
   }
 
   /** The distance from an index of ours to one of the host, or -1 if that is out of range. */
@@ -98,7 +124,7 @@ export class OutboundRing extends Ring {
     const old = this.#start;
     this.put64(0, old);
     this.#start = this.#next;
-    this.memory.set32(this.control + RingControl.at.prod, this.#start);
+    this.publishIndex(RingControl.at.prod, this.#start);
     if (this.field(RingControl.at.interruptMask) !== 0) return false;
     return this.field(RingControl.at.cons) === old;
   }
@@ -129,21 +155,11 @@ export class InboundRing extends Ring {
    * @returns whether the host must be told: it waits for as much room as there is now
    */
   consume(length: number): boolean {
-    const before = this.#free;
+    const free = this.mask + 1 - ((this.field(RingControl.at.prod) - this.#cons) & this.mask);
     this.#cons = (this.#cons + length) & this.mask;
-    this.memory.set32(this.control + RingControl.at.cons, this.#cons);
+    this.publishIndex(RingControl.at.cons, this.#cons);
     const wanted = this.field(RingControl.at.pendingSendSize) & ~7;
-    return wanted !== 0 && before <= wanted && this.#free > wanted;
-  }
-
-  /** Skip everything that has been produced: the framing is lost. */
-  resynchronise(): void {
-    const { readable } = this;
-    if (readable >= 0) this.consume(readable);
-  }
-
-  get #free(): number {
-    return this.mask + 1 - ((this.field(RingControl.at.prod) - this.#cons) & this.mask);
+    return wanted !== 0 && free <= wanted && free + length > wanted;
   }
 }
 
@@ -152,47 +168,13 @@ export function ringLength(headerLength: number, payloadLength: number): number 
   return headerLength + ((payloadLength + 7) & ~7) + PacketFooter.size;
 }
 
-/** Where the two rings of a channel lie, as offsets into the memory that they share. */
-export interface RingLayout {
-  /** Bytes of guest memory, gaps included. */
-  readonly length: number;
-  /** Bytes of each ring's data, powers of two. */
-  readonly outLength: number;
-  readonly inLength: number;
-  /** Where the inbound ring's control page is; data begins a guest page behind each of them. */
-  readonly second: number;
-  /** Offsets of the Hyper-V pages that the host is told of. */
-  readonly pages: readonly number[];
-  /** Hyper-V pages of the first ring as the host sees it: where the second begins. */
-  readonly downstreamPage: number;
-}
-
 /**
- * Lay two rings out. The host sees, for each of them, a control page of 4 KiB and the data; the
- * guest starts control page and data at pages of its own, so that the data could be mapped twice in
- * a row (Linux vmbus.rst, hv_ringbuffer_init). With larger guest pages the rest of each control
- * page is a gap that the host is not told of (Linux HV_GPADL_RING).
+ * Bytes of a ring's data: at least a page of the guest.
  *
- * @param outPages,inPages data of each in Hyper-V pages, powers of two; at least a guest page is
- * used
+ * @param pages data pages of Hyper-V, a power of two
  * @throws HypxeError BadRingSize
  */
-export function ringLayout(outPages: number, inPages: number, pageSize: number): RingLayout {
-  const outLength = ringBytes(outPages, pageSize);
-  const inLength = ringBytes(inPages, pageSize);
-  const second = pageSize + outLength;
-  const length = second + pageSize + inLength;
-  const pages = [];
-  for (let offset = 0; offset < length; offset += PAGE_SIZE) {
-    const inRing = offset < second ? offset : offset - second;
-    if (inRing === 0 || inRing >= pageSize) pages.push(offset);
-  }
-  const downstreamPage = (RingControl.size + outLength) / PAGE_SIZE;
-  return { length, outLength, inLength, second, pages, downstreamPage };
-}
-
-/** Bytes of a ring's data. @throws HypxeError BadRingSize */
-function ringBytes(pages: number, pageSize: number): number {
+export function ringBytes(pages: number, pageSize: number): number {
   const valid = Number.isInteger(pages) && pages > 0 && pages <= RING_PAGES_MAX;
   if (!valid || pages & (pages - 1)) {
     throw new HypxeError('BadRingSize', `ring of ${pages} data pages`);

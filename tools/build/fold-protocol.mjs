@@ -98,7 +98,10 @@ export async function fold(source, exportsOf) {
     // Fields as assignments of the constructor: those that are only declared cost nothing
     tsconfigRaw: { compilerOptions: { useDefineForClassFields: false } },
   });
-  return imports.join('') + code.replace(new RegExp(`\\b${BIGINT}(\\d+)\\b`, 'g'), '$1n');
+  const folded = code
+    .replace(new RegExp(`\\b${BIGINT}(\\d+)\\b`, 'g'), '$1n')
+    .replace(/\bBigInt\((\d+)\)/g, '$1n');
+  return imports.join('') + folded;
 }
 
 /** A plain number at the top of a file, as esbuild prints it: digits, and operators. */

@@ -5,7 +5,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { KNOBS, isKnob, knobChoices, knobValue } from '../simulator/profiles/knob-values.ts';
-import { HostProfileError, parseHostProfile } from '../simulator/profiles/profile-file.ts';
+import { HostProfileError, parseHostText } from '../simulator/profiles/profile-file.ts';
 import type { HostProfile } from '../simulator/profiles/profile.ts';
 import { PROFILES, profileNamed, withKnobs } from '../simulator/profiles/profiles.ts';
 import { readText } from './files.ts';
@@ -62,16 +62,13 @@ export function turnKnobs(
 
 function readHostFile(file: string): HostProfile {
   const text = readText(file, FILE_MAX);
-  let value: unknown;
   try {
-    value = JSON.parse(text.replace(/^\uFEFF/, ''));
+    return parseHostText(text, nameOf(file));
   } catch (error) {
-    const advice = 'Write JSON: hypxe hosts NAME --json prints such a file.';
-    throw new UsageError('HostNotJson', `${file}: ${(error as Error).message}`, advice);
-  }
-  try {
-    return parseHostProfile(value, nameOf(file));
-  } catch (error) {
+    if (error instanceof SyntaxError) {
+      const advice = 'Write JSON: hypxe hosts NAME --json prints such a file.';
+      throw new UsageError('HostNotJson', `${file}: ${error.message}`, advice);
+    }
     if (!(error instanceof HostProfileError)) throw error;
     throw new UsageError(error.name, `${file}: ${error.message}`, error.advice);
   }

@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 import { versionText } from '../../src/vmbus/protocol.ts';
 import { nvspVersionText } from '../simulator/profiles/facts.ts';
 import { KNOBS, isKnob, knobChoices } from '../simulator/profiles/knob-values.ts';
-import { hostProfileJson } from '../simulator/profiles/profile-file.ts';
+import { hostLabel, hostProfileJson } from '../simulator/profiles/profile-file.ts';
 import type { HostProfile } from '../simulator/profiles/profile.ts';
 import { DEFAULT_PROFILE, PROFILES } from '../simulator/profiles/profiles.ts';
 import { readHost } from './host-options.ts';
@@ -82,6 +82,7 @@ function table(): string {
 function details(profile: HostProfile): string {
   const lines = [
     `${profile.name}: ${profile.description}`,
+    ...otherThan(profile),
     `Source: ${profile.source}`,
     `VMBus: ${profile.vmbusVersions.map(versionText).join(', ')}`,
     `NVSP: ${profile.nvspVersions.map(nvspVersionText).join(', ')}`,
@@ -91,6 +92,13 @@ function details(profile: HostProfile): string {
     ...Object.entries(profile.knobs).flatMap(([name, value]) => knobLines(name, value)),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** A file that has the name of a known host, and says something else. */
+function otherThan(profile: HostProfile): string[] {
+  const label = hostLabel(profile);
+  if (label === profile.name) return [];
+  return [`It has the name of the host ${profile.name} and is another: reports call it ${label}.`];
 }
 
 function knobLines(name: string, value: unknown): string[] {

@@ -20,7 +20,8 @@ export type PlaceObserver = (place: Place, index: number, detail: PlaceDetail) =
 const NONE: readonly Fault[] = [];
 
 const PLACES: readonly Place[] = [
-  ...(['step', 'call', 'message', 'packet', 'rndis', 'transmit', 'alloc', 'read'] as const),
+  ...(['step', 'call', 'register', 'owner'] as const),
+  ...(['message', 'packet', 'rndis', 'transmit', 'alloc', 'read', 'race'] as const),
 ];
 
 export class PlaceCounter {

@@ -8,8 +8,10 @@
 import { HvStatus, SynicMessage } from '../../src/hyperv/protocol.ts';
 import { RndisType } from '../../src/rndis/protocol.ts';
 import { PacketType } from '../../src/vmbus/protocol.ts';
+import { LEFTOVER_NAMES } from '../os/previous-owner.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import type { PlaceDetail } from './counter.ts';
+import { modelsOf } from './memory/race-policy.ts';
 import { OPERATIONS, effective, mutateWord, type FieldPlace } from './mutation.ts';
 import type { Fault, Place, Plan } from './plan.ts';
 import type { Recording } from './recording.ts';
@@ -19,7 +21,7 @@ import { messageFields, packetFields, rndisFields } from './wire-fields.ts';
 const STATUSES = [...new Set<number>([...Object.values(HvStatus), 0xffff])].filter((s) => s !== 0);
 
 /** How late something is: after the next exits, within a time limit, beyond it. */
-const LATE_TICKS = [1, 50 * TICKS_PER_MS, 1500 * TICKS_PER_MS];
+const LATE_TICKS = [1, 50 * TICKS_PER_MS, 1500 * TICKS_PER_MS, 12_000 * TICKS_PER_MS];
 
 /** Types of control messages that nobody has asked for: all that exist, and some that do not. */
 const MESSAGE_TYPES = [...Array.from({ length: 31 }, (_, type) => type), 0x7fffffff];
@@ -53,6 +55,8 @@ type Variant = readonly [kind: string, ...args: readonly (string | number)[]];
 const VARIANTS: Readonly<Record<Place, (detail: PlaceDetail) => Variant[]>> = {
   step: () => [['rescind'], ['renumber']],
   call: () => [['status', ...STATUSES], ['status-ever', ...STATUSES], ['lost']],
+  register: () => [['refuse'], ['refuse-ever']],
+  owner: () => [['left', 'all', ...LEFTOVER_NAMES]],
   message: ({ bytes }) => [
     ['drop'],
     ['mute'],
@@ -88,6 +92,7 @@ const VARIANTS: Readonly<Record<Place, (detail: PlaceDetail) => Variant[]>> = {
   ],
   transmit: () => [['withhold']],
   alloc: () => [['fail'], ['fail-ever']],
+  race: ({ what }) => modelsOf(what === 'arm64' ? 'arm64' : 'x64').map((model) => [model] as const),
   read: ({ value }) => [['value', ...OPERATIONS.filter((op) => mutateWord(value!, op) !== value)]],
 };
 

@@ -14,7 +14,8 @@ import { BrokenFlowError, Exploration, RefusedHostError } from './exploration.ts
 import { Shared, storeText, type ExploreJob, type ExploreMessage } from './job.ts';
 import { parsePlan, planText } from './plan.ts';
 import { RunSeries } from './run-series.ts';
-import { Runner, type ExploredFirmware } from './run.ts';
+import type { ExploredFirmware } from './explored-guest.ts';
+import { Runner } from './run.ts';
 import type * as Firmware from '../../src/os.ts';
 
 /** How often a worker reports, in ms. */
@@ -77,8 +78,14 @@ function failureName(error: Error): string {
 }
 
 try {
-  const { host, shared, architecture, network } = job;
-  const runner = new Runner(await loadFirmware(), host, shared, architecture, network);
+  const runner = new Runner(
+    await loadFirmware(),
+    job.host,
+    job.shared,
+    job.architecture,
+    job.after,
+    job.network,
+  );
   if (job.plan === undefined) explore(runner);
   else post({ kind: 'outcome', outcome: runner.run(parsePlan(job.plan)) });
 } catch (error) {

@@ -128,7 +128,7 @@ export class MessageFaults {
     const [name, value] = argument.split('=') as [keyof typeof SynicMessage.at, string];
     const { inspection, ram } = this.#host.machine.partition;
     const page = inspection.overlays().find(({ kind }) => kind === 'message-page');
-    if (page?.address === undefined || !(name in SynicMessage.at)) return;
+    if (page?.address === undefined || !Object.hasOwn(SynicMessage.at, name)) return;
     const slot = page.address + VMBUS_MESSAGE_SINT * SynicMessage.size;
     for (let i = 0; i < SynicMessage.sizes[name]; i++) {
       ram.bytes[slot + SynicMessage.at[name] + i] = Math.floor(Number(value) / 256 ** i) & 0xff;

@@ -2,7 +2,7 @@
 
 /** Carries a plan out: puts itself at every place between guest and host, counts, and acts. */
 
-import { HvCall } from '../../src/hyperv/protocol.ts';
+import { HvCall, HvStatus } from '../../src/hyperv/protocol.ts';
 import { DeviceClass } from '../../src/vmbus/protocol.ts';
 import type { ChannelDevice, DeviceChannel } from '../simulator/vmbus-server/channel-interface.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
@@ -10,11 +10,18 @@ import { inertDevice } from '../simulator/vmbus-server/inert-device.ts';
 import { PlaceCounter, type PlaceObserver } from './counter.ts';
 import { MessageFaults } from './host-messages.ts';
 import { PacketFaults, type PacketHost } from './host-packets.ts';
+import { RACES, type RaceModel } from './memory/race-policy.ts';
 import type { Fault, Plan } from './plan.ts';
 import type { SeamListener } from './stepped-machine.ts';
 
 /** Instances of the devices that take the channel numbers of NICs, without a number at the end. */
 const INTRUDER = '0e0b6031-0000-4000-8000';
+
+/** A host that acts at the same time as the guest. */
+export interface Race {
+  readonly model: RaceModel;
+  readonly number: number;
+}
 
 /** What waits for the guest's exits. */
 interface Pending {
@@ -34,6 +41,9 @@ export class Injector implements SeamListener, PacketHost {
   lastStep = 'nothing';
   #pending: Pending[] = [];
   #statusEver: number | undefined;
+  /** Registers that the host refuses for good: what they hold then is not the guest's fault. */
+  readonly refused = new Set<number>();
+  #refusing = true;
   #rescinded = false;
   #renumber = false;
   #intruders = 0;
@@ -42,9 +52,25 @@ export class Injector implements SeamListener, PacketHost {
     this.machine = machine;
     this.counter = new PlaceCounter(plan, observer);
     machine.partition.faults.hypercall = (code) => this.#call(code);
+    if (machine.partition.architecture === 'arm64') {
+      machine.partition.faults.register = (access, register) =>
+        access === 'set' && this.refuses(register) ? HvStatus.ACCESS_DENIED : undefined;
+    }
     new MessageFaults(this);
     new PacketFaults(this);
     for (const device of this.#devices) this.#watchGuestPackets(device);
+  }
+
+  /** The races that the plan has: each run could be raced in {@link RACES} ways. */
+  races(architecture: string): readonly Race[] {
+    return Array.from({ length: RACES }, () =>
+      this.counter.arrive('race', () => ({ what: architecture })),
+    )
+      .flat()
+      .map((fault) => {
+        this.counter.fire(fault);
+        return { model: fault.kind as RaceModel, number: fault.index };
+      });
   }
 
   /** From now on the host does nothing wrong, and what it took away is back. */
@@ -53,6 +79,8 @@ export class Injector implements SeamListener, PacketHost {
     this.counter.stop();
     this.cut = false;
     machine.partition.faults.hypercall = undefined;
+    machine.partition.faults.register = undefined;
+    this.#refusing = false;
     machine.partition.faults.message = undefined;
     machine.vmbus.faults = {};
     this.#pending = [];
@@ -81,6 +109,18 @@ export class Injector implements SeamListener, PacketHost {
     if (what !== 'pause') this.activity++;
     const faults = this.counter.arrive('step', () => ({ what }));
     for (const fault of faults) this.#atStep(fault);
+  }
+
+  refuses(register: number): boolean {
+    if (!this.#refusing) return false;
+    const what = `write of register 0x${register.toString(16)}`;
+    let refused = this.refused.has(register);
+    for (const fault of this.counter.arrive('register', () => ({ what }))) {
+      this.counter.fire(fault);
+      refused = true;
+      if (fault.kind === 'refuse-ever') this.refused.add(register);
+    }
+    return refused;
   }
 
   afterExits(exits: number, action: () => void): void {

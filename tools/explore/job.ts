@@ -2,6 +2,7 @@
 
 /** What an exploration's workers and whoever starts them say to each other. */
 
+import type { LinuxName } from '../os/os-versions.ts';
 import type { HostProfile } from '../simulator/profiles/profile.ts';
 import type { PlaceCounts } from './exploration.ts';
 import type { Architecture, NetworkHabits, RunOutcome } from './run.ts';
@@ -42,6 +43,8 @@ export interface ExploreJob {
   readonly host: HostProfile;
   readonly architecture: Architecture;
   readonly network: NetworkHabits;
+  /** Which OS had the machine before each run, if one had. */
+  readonly after: LinuxName | undefined;
   readonly seed: number;
   readonly walks: number;
   readonly only: string | undefined;

@@ -3,6 +3,8 @@
 /** The result of an exploration, or of one shard of it, as a file; and the parts put together. */
 
 import type { PlaceCounts, Shard } from './exploration.ts';
+import { PlanError, parsePlan } from './plan.ts';
+import type { FindingKind } from './explored-guest.ts';
 import { Tally, type TallyData } from './tally.ts';
 
 /** First words of the file. */
@@ -64,13 +66,80 @@ export function parsePart(name: string, text: string): Part {
   if (part.version !== PART_VERSION) {
     throw new PartError(`${name} has version ${String(part.version)}, not ${PART_VERSION}`);
   }
-  const { shard, tally } = part;
-  const whole =
-    shard !== undefined && Number.isInteger(shard.index) && Number.isInteger(shard.count);
-  if (!whole || !Array.isArray(tally?.groups) || typeof tally.outcomes !== 'object') {
-    throw new PartError(`${name} is damaged: it has no shard or no tally`);
-  }
+  const damaged = damagedField(part);
+  if (damaged !== undefined) throw new PartError(`${name} is damaged: ${damaged}`);
   return part as Part;
+}
+
+type Check = (value: unknown) => boolean;
+
+const isText: Check = (value) => typeof value === 'string';
+const isFlag: Check = (value) => typeof value === 'boolean';
+const isCount: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0;
+
+/** What each field of a part may be; what stands in a file besides is not looked at. */
+const FIELDS: Readonly<Record<Exclude<keyof Part, 'format' | 'version'>, Check>> = {
+  host: isText,
+  seed: isCount,
+  walks: isCount,
+  only: (value) => value === undefined || isText(value),
+  firmware: isText,
+  fingerprint: isText,
+  total: isCount,
+  singles: isCount,
+  places: (value) => areAll(value, (places) => areAll(places, isCount)),
+  shard: (value) => {
+    if (!isObject(value) || !isCount(value['index']) || !isCount(value['count'])) return false;
+    const [index, count] = [value['index'] as number, value['count'] as number];
+    return index >= 1 && index <= count;
+  },
+  complete: isFlag,
+  seconds: (value) => Number.isFinite(value) && (value as number) >= 0,
+  tally: isTally,
+};
+
+/** Which field is not what it may be; undefined if all are. */
+function damagedField(part: Partial<Part>): string | undefined {
+  const fields = part as Readonly<Record<string, unknown>>;
+  for (const [field, check] of Object.entries(FIELDS)) {
+    if (!check(Object.hasOwn(fields, field) ? fields[field] : undefined)) return `its ${field}`;
+  }
+  return undefined;
+}
+
+function isTally(value: unknown): boolean {
+  if (!isObject(value) || !isCount(value['runs']) || !isCount(value['unreached'])) return false;
+  const groups = value['groups'];
+  return areAll(value['outcomes'], isCount) && Array.isArray(groups) && groups.every(isGroup);
+}
+
+const KINDS: readonly unknown[] = ['finding', 'crash', 'hang'] satisfies FindingKind[];
+
+function isGroup(value: unknown): boolean {
+  if (!isObject(value) || !KINDS.includes(value['kind'])) return false;
+  const { cause, text, runs, faults, run, reproduction } = value;
+  return (
+    isText(cause) && isText(text) && [runs, faults, run].every(isCount) && isPlan(reproduction)
+  );
+}
+
+function isPlan(value: unknown): boolean {
+  if (typeof value !== 'string') return false;
+  try {
+    parsePlan(value);
+    return true;
+  } catch (error) {
+    if (error instanceof PlanError) return false;
+    throw error;
+  }
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function areAll(value: unknown, check: Check): boolean {
+  return isObject(value) && Object.values(value).every(check);
 }
 
 /**

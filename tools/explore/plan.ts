@@ -5,6 +5,8 @@
  * `message.4/field:status=max+step.120/handoff`. The same text always means the same run.
  */
 
+import { argumentFault } from './fault-arguments.ts';
+
 /**
  * What can be counted, from 0, while a guest runs:
  * - `step`: register writes, hypercalls, pauses, messages and ring packets in both directions
@@ -12,10 +14,23 @@
  * - `message`: messages of the host, `packet`: packets that it puts into a ring
  * - `rndis`: RNDIS messages of the host, `transmit`: those of the guest
  * - `alloc`: allocations of shared memory
+ * - `register`: writes of registers, refused ones and their repetitions too
+ * - `owner`: who had the machine before, once
  * - `read`: a word that the host may write is read once more, without an exit in between
+ * - `race`: the ways in which a host can act at the same time as the guest (`race-policy.ts`)
  */
 export type Place =
-  'step' | 'call' | 'message' | 'packet' | 'rndis' | 'transmit' | 'alloc' | 'read';
+  | 'step'
+  | 'call'
+  | 'register'
+  | 'owner'
+  | 'message'
+  | 'packet'
+  | 'rndis'
+  | 'transmit'
+  | 'alloc'
+  | 'read'
+  | 'race';
 
 /**
  * Who drives the firmware's drivers: its own boot over the network, a loader on top of them
@@ -44,6 +59,8 @@ export interface Plan {
 export const FAULT_KINDS: Readonly<Record<Place, Readonly<Record<string, string>>>> = {
   step: { handoff: '', 'give-up': '', rescind: '', renumber: '' },
   call: { status: 'hypercall status', 'status-ever': 'hypercall status', lost: '' },
+  register: { refuse: '', 'refuse-ever': '' },
+  owner: { left: 'what it has left, or all' },
   message: {
     drop: '',
     mute: '',
@@ -80,6 +97,7 @@ export const FAULT_KINDS: Readonly<Record<Place, Readonly<Record<string, string>
   transmit: { withhold: '' },
   alloc: { fail: '', 'fail-ever': '' },
   read: { value: 'OPERATION' },
+  race: { strong: '', 'store-buffer': '', weak: '' },
 };
 
 /** A text that names no run. */
@@ -110,11 +128,11 @@ export function parseFault(text: string): Fault {
     string,
     string,
   ];
-  if (!(place in FAULT_KINDS)) {
+  if (!Object.hasOwn(FAULT_KINDS, place)) {
     throw new PlanError(`no place "${place}": ${Object.keys(FAULT_KINDS).join(', ')}`);
   }
   const kinds = FAULT_KINDS[place as Place];
-  const wanted = kinds[kind];
+  const wanted = Object.hasOwn(kinds, kind) ? kinds[kind] : undefined;
   if (wanted === undefined) {
     throw new PlanError(`no fault "${kind}" at a ${place}: ${Object.keys(kinds).join(', ')}`);
   }
@@ -122,6 +140,8 @@ export function parseFault(text: string): Fault {
     const text2 = wanted === '' ? 'takes no argument' : `needs an argument: ${wanted}`;
     throw new PlanError(`${place}.${index}/${kind} ${text2}`);
   }
+  const bad = argument === '' ? undefined : argumentFault(place, kind, argument);
+  if (bad !== undefined) throw new PlanError(`${place}.${index}/${kind}: ${bad}`);
   return { place: place as Place, index: Number(index), kind, argument };
 }
 
@@ -133,6 +153,11 @@ export function parsePlan(text: string): Plan {
     flow: flow ?? 'boot',
     faults: faults === 'none' ? [] : faults.split('+').map(parseFault),
   };
+}
+
+/** Whether a fault is none: the host only acts at the same time as the guest. */
+export function isRace({ place }: Fault): boolean {
+  return place === 'race';
 }
 
 /** Whether a fault is only a cut: the host does nothing wrong. */

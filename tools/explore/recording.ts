@@ -18,12 +18,15 @@ export function record(runner: Runner, flow: FlowName): Recording {
   const places: Record<Place, PlaceDetail[]> = {
     step: [],
     call: [],
+    register: [],
+    owner: [],
     message: [],
     packet: [],
     rndis: [],
     transmit: [],
     alloc: [],
     read: [],
+    race: [],
   };
   const outcome = runner.run({ flow, faults: [] }, (place, _index, detail) => {
     places[place].push(detail);

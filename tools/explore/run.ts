@@ -5,59 +5,42 @@
  * the host did. The same plan gives the same run; a run leaves nothing behind for the next one.
  */
 
-import type { ServedBootResult as BootResult } from '../../src/services/boot-services.ts';
-import { PAGE_SIZE, type Machine, type MemoryRange } from '../../src/machine.ts';
-import { MapAllocator, type PageAllocator } from '../../src/memory/allocator.ts';
+import type { MemoryRange } from '../../src/machine.ts';
 import { isRefusal } from '../os/loaded-os.ts';
-import type { Finding } from '../simulator/audit/audit-findings.ts';
+import type { LinuxName } from '../os/os-versions.ts';
+import { LEFTOVER_NAMES, leaveBehind } from '../os/previous-owner.ts';
+import type { AuditCheck, Finding } from '../simulator/audit/audit-findings.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
-import { TICKS_PER_MS } from '../simulator/base/clock.ts';
-import { GuestCrash, GuestHang } from '../simulator/hypervisor/guest-end.ts';
 import { SimulatedMachine } from '../simulator/machine.ts';
 import { Network, memoryFiles, syntheticImage } from '../simulator/network/index.ts';
 import type { NetworkOptions } from '../simulator/network/index.ts';
 import type { HostProfile } from '../simulator/profiles/profile.ts';
+import { OS_PROCESSORS, runOsBefore, type AfterOs } from './after-os.ts';
 import type { PlaceObserver } from './counter.ts';
+import {
+  Guest,
+  LIMITS,
+  MEMORY,
+  type ExploredFirmware,
+  type FindingKind,
+  type Report,
+  type Result,
+} from './explored-guest.ts';
+import { messageOf, nameOf, withoutNumbers } from './finding-text.ts';
 import { Injector } from './injector.ts';
-import { isNamed, runLoader, type DriverFirmware, type LoaderResult } from './loader.ts';
-import { tryLateWrites } from './memory-trial.ts';
-import { PageSource } from './page-source.ts';
-import { isCut, type Plan } from './plan.ts';
-import { PUSH_BOOT, pushDevices, pushMayDiffer } from './push-flow.ts';
-import { ReadHistory, ReadWatch } from './read-watch.ts';
-import { stackFrames } from './stack-frame.ts';
-import { steppedMachine, type Step } from './stepped-machine.ts';
-import { WatchedMemory } from './watched-memory.ts';
-
-/** A firmware that can be explored: of its flows those that it exports. */
-export interface ExploredFirmware extends Partial<DriverFirmware> {
-  boot(machine: Machine, options?: object): BootResult;
-  /** Boots what the host pushes. */
-  readonly bootPushed?: ExploredFirmware['boot'];
-}
+import { isNamed } from './loader.ts';
+import { tryLateWrites } from './memory/memory-trial.ts';
+import { ReadHistory } from './memory/read-watch.ts';
+import { isCut, isRace, type Plan } from './plan.ts';
+import { pushDevices, pushMayDiffer } from './push-flow.ts';
+import { judgeRace } from './race-verdict.ts';
 
 /** Architecture of the explored guest. */
 export type Architecture = 'x64' | 'arm64';
 
-/** Guest RAM: two boots whose memory is not given back fit beside each other. */
-const MEMORY = 3 << 20;
-
 /** Length of the image: several blocks of TFTP, the last one short. */
 const IMAGE_LENGTH = 8200;
 const IMAGE_NAME = 'hypxe.img';
-
-/**
- * Bounds of one guest. What every time limit of a boot comes to is far below them: a network that
- * never answers takes 155 000 pauses.
- */
-const LIMITS = {
-  virtualTicks: 3600 * 1000 * TICKS_PER_MS,
-  pauses: 400_000,
-  seamCalls: 2_000_000,
-};
-
-/** `crash` and `hang`: the guest came to an end; `finding`: anything else that must not be. */
-export type FindingKind = 'finding' | 'crash' | 'hang';
 
 /** What is wrong, and the same in general terms: findings with one cause are one finding. */
 export interface RunFinding {
@@ -78,7 +61,17 @@ export interface RunOutcome {
   readonly steps: number;
 }
 
-type Result = BootResult | LoaderResult;
+/** Checks of what is in registers: nobody can change one that the host refuses for good. */
+const REGISTER_CHECKS: readonly Finding['check'][] = [
+  ...(['synic-pages', 'sints', 'scontrol', 'hypercall', 'clock-pages', 'timers'] as const),
+];
+
+/** Let a previous owner leave something, or everything. */
+function leave(machine: SimulatedMachine, what: string): void {
+  machine.partition.recover(LIMITS);
+  const names = what === 'all' ? LEFTOVER_NAMES : LEFTOVER_NAMES.filter((name) => name === what);
+  leaveBehind(machine, new Set(names));
+}
 
 /** What the network of all runs is like. Plain data. */
 export type NetworkHabits = Partial<Omit<NetworkOptions, 'files' | 'bootFile' | 'log'>>;
@@ -93,19 +86,25 @@ export class Runner {
   readonly #history = new ReadHistory(MEMORY);
   readonly #heartbeat: Int32Array | undefined;
   readonly #architecture: Architecture;
+  readonly #after: LinuxName | undefined;
   readonly #network: NetworkHabits;
+  /** By flow: how long it takes. */
+  readonly #ticks = new Map<Plan['flow'], number>();
 
+  /** @param after an OS that has the machine before each run */
   constructor(
     firmware: ExploredFirmware,
     profile: HostProfile,
     heartbeat?: Int32Array,
     architecture: Architecture = 'x64',
+    after?: LinuxName,
     network: NetworkHabits = {},
   ) {
     this.#firmware = firmware;
     this.#profile = profile;
-    this.#architecture = architecture;
+    this.#after = after;
     this.#network = network;
+    this.#architecture = architecture;
     this.#heartbeat = heartbeat;
     this.#image = syntheticImage(IMAGE_LENGTH, 1);
   }
@@ -117,7 +116,7 @@ export class Runner {
   }
 
   /** Run a plan. Throws only what is a mistake in the simulator or in the exploration. */
-  run(plan: Plan, observer?: PlaceObserver): RunOutcome {
+  run(plan: Plan, observer?: PlaceObserver, handedOver?: (now: number) => void): RunOutcome {
     this.#bytes.fill(0);
     const files = memoryFiles({ [IMAGE_NAME]: this.#image });
     const network = new Network({ files, bootFile: IMAGE_NAME, ...this.#network });
@@ -128,20 +127,34 @@ export class Runner {
       links: plan.flow === 'push' ? [] : [network.link(0)],
       devices: plan.flow === 'push' ? pushDevices(this.#image) : [],
       seed: 1,
+      processors: this.#after === undefined ? 1 : OS_PROCESSORS,
       ...(this.#heartbeat === undefined ? {} : { heartbeat: this.#heartbeat }),
     });
     const findings: RunFinding[] = [];
     const report = (cause: string, text = cause, kind: FindingKind = 'finding'): void => {
       if (!findings.some((other) => other.cause === cause)) findings.push({ kind, cause, text });
     };
+    machine.partition.recover(LIMITS);
+    const before = this.#after && runOsBefore(machine, this.#after);
+    const owner = plan.faults.filter(({ place }) => place === 'owner');
+    for (const { argument } of owner) leave(machine, argument);
     const injector = new Injector(machine, plan, observer);
+    for (const fault of injector.counter.arrive('owner', () => ({ what: 'previous owner' }))) {
+      injector.counter.fire(fault);
+    }
+    const races = injector.races(this.#architecture);
     const guest = new Guest(this.#firmware, machine, injector, this.#history, report);
-    const result = guest.run(plan.flow, machine.bootSeam.memoryMap, true);
+    const map = before?.memoryMap ?? machine.bootSeam.memoryMap;
+    const result = guest.run(plan.flow, map, true, races);
+    const ranFor = machine.clock.now;
+    handedOver?.(ranFor);
     const steps = injector.counter.counts.step;
     const refused = result !== undefined && isRefusal(result.error) && !connected(machine);
     injector.stop();
     if (result !== undefined) {
-      this.#afterwards({ plan, machine, injector, result, guest, report });
+      if (plan.faults.length > 0 && plan.faults.every(isRace))
+        judgeRace(result, ranFor - this.#usual(plan.flow), report);
+      this.#afterwards({ plan, machine, injector, result, guest, report, before });
     }
     return {
       findings,
@@ -153,15 +166,32 @@ export class Runner {
     };
   }
 
+  /** How long a flow takes without faults, in ticks. */
+  #usual(flow: Plan['flow']): number {
+    let ticks = this.#ticks.get(flow);
+    if (ticks === undefined) {
+      ticks = 0;
+      const plain = { flow, faults: [] };
+      this.run(plain, undefined, (now) => (ticks = now));
+      this.#ticks.set(flow, ticks);
+    }
+    return ticks;
+  }
+
   /** What must hold once the guest has handed over, and the second boot. */
   #afterwards(run: Handoff): void {
-    const { machine, injector, result, guest, report } = run;
+    const { machine, injector, result, guest, report, before } = run;
     this.#checkResult(run.plan, result, report, 'boot');
     const reserved = result.memoryMap.some((r) => r.type === 'reserved' && !isImage(r, result));
-    const faulty = run.plan.faults.some((fault) => !isCut(fault));
+    const faulty = run.plan.faults.some((fault) => !isCut(fault) && !isRace(fault));
     // The state of the connection is the host's word against the guest's, if messages get lost
+    // Until the host is contacted, all that it has is of the OS before
+    const untouched = machine.vmbus.inspect().history.length === before?.contacts;
     const excused = (finding: Finding): boolean =>
-      injector.hostLied || (faulty && reserved && finding.pages === undefined);
+      injector.hostLied ||
+      (untouched && OF_CONNECTION.includes(finding.check)) ||
+      (injector.refused.size > 0 && REGISTER_CHECKS.includes(finding.check)) ||
+      (faulty && reserved && finding.pages === undefined);
     this.#audit(machine, result, 'handoff', excused, report);
     if (!injector.hostLied) lateWrites(machine, result.memoryMap, report);
 
@@ -206,7 +236,8 @@ export class Runner {
   }
 }
 
-type Report = (cause: string, text?: string, kind?: FindingKind) => void;
+/** Checks of what only a contact or an UNLOAD ends. */
+const OF_CONNECTION: readonly AuditCheck[] = ['unload', 'channels', 'shared-pages'];
 
 interface Handoff {
   readonly plan: Plan;
@@ -215,113 +246,8 @@ interface Handoff {
   readonly result: Result;
   readonly guest: Guest;
   readonly report: Report;
-}
-
-/** The guest of one run: each call of {@link run} is a boot on the same machine. */
-class Guest {
-  readonly #firmware: ExploredFirmware;
-  readonly #machine: SimulatedMachine;
-  readonly #injector: Injector;
-  readonly #history: ReadHistory;
-  readonly #report: Report;
-
-  constructor(
-    firmware: ExploredFirmware,
-    machine: SimulatedMachine,
-    injector: Injector,
-    history: ReadHistory,
-    report: Report,
-  ) {
-    this.#firmware = firmware;
-    this.#machine = machine;
-    this.#injector = injector;
-    this.#history = history;
-    this.#report = report;
-  }
-
-  /** Boot. Undefined if the guest crashed, hung or threw: then nothing else can be said of it. */
-  run(flow: Plan['flow'], map: readonly MemoryRange[], watched: boolean): Result | undefined {
-    const machine = this.#machine;
-    const injector = this.#injector;
-    const allocated = new Uint8Array(MEMORY / PAGE_SIZE);
-    const { counter } = injector;
-    const watch = new ReadWatch(this.#history, machine, counter, allocated);
-    const memory = new WatchedMemory(machine.partition.ram.buffer, watch);
-    const listener = {
-      exit: () => {
-        memory.remove();
-        watch.exit();
-        injector.exit();
-      },
-      step: (what: Step) => injector.step(what),
-      get activity() {
-        return injector.activity;
-      },
-    };
-    const seam = steppedMachine(machine, map, listener, () => {
-      if (watched) memory.install();
-      return memory.buffer;
-    });
-    const pages = (allocator: PageAllocator): PageAllocator =>
-      new PageSource(
-        allocator,
-        counter,
-        allocated,
-        () => machine.partition.grants.live(),
-        (purpose, grant) => this.#freedEarly(purpose, grant.kind),
-      );
-    try {
-      machine.partition.recover(LIMITS);
-      const result = this.#start(flow, seam, map, pages);
-      const ended = machine.partition.ended;
-      if (ended !== undefined) throw ended;
-      if (watch.outside !== undefined)
-        this.#report('read outside of any allocation', watch.outside);
-      return result;
-    } catch (error) {
-      this.#ended(error);
-      return undefined;
-    } finally {
-      memory.remove();
-      watch.stop();
-    }
-  }
-
-  #start(
-    flow: Plan['flow'],
-    seam: Machine,
-    map: readonly MemoryRange[],
-    pages: (allocator: PageAllocator) => PageAllocator,
-  ): Result {
-    const cancel = (): boolean => this.#injector.cut;
-    const { createDriver, boot, bootPushed } = this.#firmware;
-    if (flow === 'loader' && createDriver !== undefined) {
-      return runLoader({ createDriver }, seam, pages(new MapAllocator(map)), cancel);
-    }
-    if (flow === 'push' && bootPushed !== undefined) {
-      return bootPushed(seam, { pages, cancel, ...PUSH_BOOT });
-    }
-    return boot(seam, { pages, cancel });
-  }
-
-  #freedEarly(purpose: string, kind: string): void {
-    if (this.#injector.hostLied) return;
-    this.#report(`${purpose} is freed while the host holds it (${kind})`);
-  }
-
-  #ended(error: unknown): void {
-    const after = `after step ${this.#injector.counter.counts.step} (${this.#injector.lastStep})`;
-    if (error instanceof GuestHang) {
-      this.#report(`guest hang: ${error.limit}`, `${error.message}, ${after}`, 'hang');
-      return;
-    }
-    const { name, message } = error instanceof Error ? error : new Error(String(error));
-    const guest = error instanceof GuestCrash;
-    const what = guest ? message : `${name}: ${message}`;
-    const cause = `${guest ? 'guest crash' : 'exception'}: ${withoutNumbers(what)}`;
-    const at = guest || !(error instanceof Error) ? '' : ` at ${stackFrames(error, 0, 2)}`;
-    this.#report(cause, `${what}${at}, ${after}`, 'crash');
-  }
+  /** The OS that had the machine before. */
+  readonly before: AfterOs | undefined;
 }
 
 /** The next owner fills its memory, the host writes to whatever it still holds. */
@@ -345,20 +271,4 @@ function imageOf(result: Result) {
 function isImage(range: MemoryRange, result: Result): boolean {
   const image = imageOf(result);
   return image !== undefined && range.address === image.address;
-}
-
-function nameOf(error: unknown): string | undefined {
-  return error instanceof Error ? error.name : undefined;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
-/** Findings that differ in numbers only have one cause. */
-function withoutNumbers(text: string): string {
-  return text
-    .replace(/\{[0-9a-f-]{36}\}/g, '{…}')
-    .replace(/0x[0-9a-f]+/g, '#')
-    .replace(/\b[0-9]+\b/g, '#');
 }

@@ -41,8 +41,20 @@ export interface SeamListener {
   exit(): void;
   /** A step of the guest is done. */
   step(what: Step): void;
+  /** Whether the host refuses a register write of an x64 guest: it faults, and survives that. */
+  refuses(register: number): boolean;
   /** Counts whatever happens on the bus: while it stands, nothing happens. */
   readonly activity: number;
+}
+
+/** #GP of a register write as a guest sees it that has a handler for it; see {@link Machine}. */
+class RegisterFault extends Error {
+  override readonly name = 'RegisterRefused';
+  readonly status = undefined;
+
+  constructor(register: number) {
+    super(`#GP: write of register 0x${register.toString(16)}`);
+  }
 }
 
 /** What both architectures do. */
@@ -67,6 +79,10 @@ class Stepping {
     if (step === 'pause') this.#shortenIdling();
     if (step !== undefined) this.#listener.step(step);
     return result;
+  }
+
+  refuses(register: number): boolean {
+    return this.#listener.refuses(register);
   }
 
   #shortenIdling(): void {
@@ -111,7 +127,11 @@ class SteppedX64 extends PassingX64 {
   }
 
   override wrmsr(msr: number, value: bigint): void {
-    this.#stepping.exit(() => super.wrmsr(msr, value), 'wrmsr');
+    const write = (): void => {
+      if (this.#stepping.refuses(msr)) throw new RegisterFault(msr);
+      super.wrmsr(msr, value);
+    };
+    this.#stepping.exit(write, 'wrmsr');
   }
 
   override callHypercallPage(page: number, control: bigint, input: bigint, output: bigint): bigint {

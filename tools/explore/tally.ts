@@ -3,7 +3,8 @@
 /** What the runs of an exploration came to: outcomes counted, findings grouped by their cause. */
 
 import { planText, type Plan } from './plan.ts';
-import type { FindingKind, RunOutcome } from './run.ts';
+import type { FindingKind } from './explored-guest.ts';
+import type { RunOutcome } from './run.ts';
 
 /** Findings with one cause. */
 export interface Group {

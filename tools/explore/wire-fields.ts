@@ -108,9 +108,8 @@ export function packetFields(bytes: Uint8Array): FieldPlace[] {
   const type = view.getUint16(PacketHeader.at.type, true);
   const payload = view.getUint16(PacketHeader.at.headerQlen, true) * 8;
   if (type === PacketType.DATA_XFER_PAGES) {
-    const own = ['pageSet', 'owner', 'reserved', 'rangeCount'];
     const pages = fieldsOf(XferPageHeader, bytes, 0, 'pages.');
-    fields.push(...pages.filter(({ name }) => own.includes(name.slice('pages.'.length))));
+    fields.push(...pages.filter(({ name }) => PAGES_OWN.includes(name.slice('pages.'.length))));
     for (let i = 0; i < RANGES_MAX; i++) {
       const at = XferPageHeader.size + i * XferPageRange.size;
       if (at + XferPageRange.size > payload) break;
@@ -151,10 +150,52 @@ function utilityFields(bytes: Uint8Array, at: number): FieldPlace[] {
   return fields.filter(({ length }) => length <= 8);
 }
 
+/** Bodies of messages of utility services. */
+const UTILITY: readonly AnyStruct[] = [
+  IcNegotiate,
+  HeartbeatMessage,
+  ShutdownMessage,
+  TimeSyncReferenceMessage,
+  FileCopyHeader,
+  FileCopyStart,
+  FileCopyData,
+];
+
 const FILE_COPY: Partial<Record<number, AnyStruct>> = {
   [FileCopyOperation.START]: FileCopyStart,
   [FileCopyOperation.WRITE]: FileCopyData,
 };
+
+function names(structs: readonly AnyStruct[], prefix = ''): string[] {
+  return structs.flatMap((struct) => Object.keys(struct.at).map((name) => prefix + name));
+}
+
+/** Fields of the header of a transfer-page packet that are looked at. */
+const PAGES_OWN = ['pageSet', 'owner', 'reserved', 'rangeCount'];
+
+/** All names that {@link messageFields}, {@link rndisFields} and {@link packetFields} know. */
+export const MESSAGE_FIELDS: readonly string[] = unique(
+  names([MessageHeader, ...Object.values(MESSAGES)]),
+);
+export const RNDIS_FIELDS: readonly string[] = unique([
+  ...names([RndisHeader, ...Object.values(RNDIS)]),
+  'info',
+]);
+export const PACKET_FIELDS: readonly string[] = unique([
+  ...names([PacketHeader], 'descriptor.'),
+  ...PAGES_OWN.map((name) => `pages.${name}`),
+  ...Array.from({ length: RANGES_MAX }, (_, i) => names([XferPageRange], `range${i}.`)).flat(),
+  ...names(Object.values(NVSP), 'nvsp.'),
+  ...names([NvspReceiveBufferSection], 'section.'),
+  ...names([PipeHeader], 'pipe.'),
+  ...names([IcHeader], 'ic.'),
+  ...names(UTILITY, 'body.'),
+  ...names([PacketFooter], 'footer.'),
+]);
+
+function unique(all: readonly string[]): string[] {
+  return [...new Set(all)];
+}
 
 function fieldsOf(
   struct: AnyStruct,

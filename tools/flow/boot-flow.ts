@@ -11,15 +11,21 @@
 import type { ServedBootResult as BootResult } from '../../src/services/boot-services.ts';
 import type { EventSink, FirmwareEvent } from '../../src/events.ts';
 import type { MemoryRange } from '../../src/machine.ts';
+import type { PageAllocator } from '../../src/memory/allocator.ts';
 import type { OsReport } from '../os/loaded-os.ts';
-import type { AuditCheck, Finding } from '../simulator/audit/audit-findings.ts';
-import { auditHandoff, uncompleted } from '../simulator/audit/audit.ts';
+import type { AuditCheck, Finding, Severity } from '../simulator/audit/audit-findings.ts';
+import { auditBaseline } from '../simulator/audit/audit-baseline.ts';
+import { auditHandoff } from '../simulator/audit/audit.ts';
+import { FreedMemory } from '../simulator/audit/freed-memory.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { isRefusal } from '../os/loaded-os.ts';
+import type { LinuxName } from '../os/os-versions.ts';
 import { memoryInUse, readBootResult, type Firmware } from './boot-result.ts';
 import { countMachine, type MachineCounts } from './counts.ts';
 import { firmwareBoots, kernelSteps, type FlowStep } from './flow-steps.ts';
 import { GuestRuns, type GuestEnd } from './guest-run.ts';
+import { leaveBehind, type Leftover } from '../os/previous-owner.ts';
+import { scheduleNic, type NicTimes } from './nic-schedule.ts';
 import { kernelsFor, runOsChain } from './os-chain.ts';
 import { RescindOnClose } from './rescind-on-close.ts';
 import { SanBoot, type SanFirmware } from './san-boot.ts';
@@ -37,14 +43,22 @@ export interface FlowOptions {
   /** Reader of the firmware's events, and of the OS's; gets the name of the stage, too. */
   readonly events?: StageEvents;
   readonly osEvents?: StageEvents;
+  /** What an earlier owner of the machine has left; by default there was none. */
+  readonly previousOwner?: readonly Leftover[];
+  /** When the first NIC comes and goes; by default it is there. */
+  readonly nicTimes?: NicTimes;
   /**
    * What happens besides, in an order that {@link checkSteps} accepts. A SAN boot needs a firmware
    * that exports `createDriver`.
    */
   readonly steps?: readonly FlowStep[];
+  /** Which Linux the kernels are. */
+  readonly linux?: LinuxName | undefined;
   /** Let the OS take over, and the firmware boot again afterwards. Default both. */
   readonly os?: boolean;
   readonly secondBoot?: boolean;
+  /** Warnings are findings as well. Default false. */
+  readonly strict?: boolean;
   /** Called right after each handoff of firmware, before anything touches memory. */
   readonly onHandoff?: (result: BootResult) => void;
 }
@@ -98,6 +112,7 @@ class BootFlow {
   readonly #options: FlowOptions;
   readonly #machine: SimulatedMachine;
   readonly #guests: GuestRuns;
+  readonly #freed: FreedMemory;
   readonly #stages: FlowStage[] = [];
   readonly #findings: Finding[] = [];
   readonly #notRun = new Set<AuditCheck>();
@@ -110,10 +125,16 @@ class BootFlow {
     this.#options = options;
     this.#machine = options.machine;
     this.#guests = new GuestRuns(options.machine);
+    this.#freed = new FreedMemory(options.machine);
   }
 
   run(): FlowReport {
     const { machine, steps = [], os = true, secondBoot = true } = this.#options;
+    const { previousOwner = [], nicTimes = {} } = this.#options;
+    if (previousOwner.length > 0) {
+      this.#guests.run('previous owner', () => leaveBehind(machine, new Set(previousOwner)));
+    }
+    scheduleNic(machine, nicTimes);
     for (let index = 0; index < firmwareBoots(steps); index++) {
       if (index > 0 && !this.#booted) break;
       if (steps.includes('san') && index === firmwareBoots(steps) - 1) this.#bootSan();
@@ -148,12 +169,12 @@ class BootFlow {
 
   #bootFirmware(name: string): void {
     const { machine, events } = this.#options;
-    const uncompletedBefore = uncompleted(machine);
+    const since = auditBaseline(machine);
     const sink = events && ((event: FirmwareEvent) => events(event, name));
     this.#boot = this.#guests.run(name, () => this.#runFirmware(sink));
     this.#handedOver(this.#boot);
-    const audit = { inUse: this.#inUse(), uncompletedBefore };
-    const findings = auditHandoff(machine, this.#map, audit);
+    const audit = { inUse: this.#inUse(), since };
+    const findings = [...this.#freed.take(), ...auditHandoff(machine, this.#map, audit)];
     if (name !== 'firmware' && this.#boot?.status === 'failed') {
       const text = `did not boot: ${this.#boot.error?.message ?? 'no reason given'}`;
       findings.push({ check: 'second-boot', severity: 'error', text });
@@ -173,13 +194,14 @@ class BootFlow {
             machine: machine.bootSeam,
             firmware: firmware as unknown as SanFirmware,
             ...{ bootOptions },
+            pages: (allocator) => this.#freed.watch(allocator),
             events: events && ((event) => events(event, flow?.current ?? 'firmware')),
           }),
       ),
     );
     if (san === undefined) return this.#handedOver(undefined);
     flow = new SanFlow({
-      ...{ machine, san, guests },
+      ...{ machine, san, guests, freed: this.#freed },
       events: (stage, event) => this.#options.osEvents?.(event, stage),
       onHandoff: (result) => {
         this.#handedOver(result);
@@ -204,7 +226,8 @@ class BootFlow {
 
   #runFirmware(events: EventSink | undefined): BootResult {
     const { firmware, bootOptions } = this.#options;
-    const options = { ...bootOptions, ...(events === undefined ? {} : { events }) };
+    const pages = (allocator: PageAllocator) => this.#freed.watch(allocator);
+    const options = { pages, ...bootOptions, ...(events === undefined ? {} : { events }) };
     const { bootSeam, partition } = this.#machine;
     const result = this.#guests.callFirmware(() => firmware.boot(bootSeam, options));
     // A guest that catches its own crash has crashed all the same
@@ -225,7 +248,7 @@ class BootFlow {
   // --- the loaded OS ---
 
   #runOs(steps: readonly FlowStep[]): void {
-    const { osEvents } = this.#options;
+    const { osEvents, linux } = this.#options;
     // A host that the firmware refused is looked at, but nobody goes on there
     const kernels = kernelsFor(this.#booted ? kernelSteps(steps) : []);
     const stages = runOsChain({
@@ -234,6 +257,7 @@ class BootFlow {
       inUse: this.#inUse(),
       kernels,
       guest: (name, run) => this.#guests.run(name, run),
+      linux,
       events: osEvents && ((stage, event) => osEvents(event, stage)),
     });
     this.#stages.push(...stages);
@@ -260,6 +284,7 @@ class BootFlow {
       const { kind } = event;
       if (kind === 'boot-step' && event.step === 'download' && event.phase === 'end') rescind.arm();
     };
+    const since = auditBaseline(this.#machine);
     const result = this.#guests.run('second boot', () => this.#runFirmware(watch));
     this.#secondBoot = result;
     const { happened } = rescind;
@@ -269,7 +294,8 @@ class BootFlow {
     // Whatever it met, it must have left nothing behind
     if (result !== undefined) {
       const inUse = memoryInUse(result);
-      for (const finding of auditHandoff(this.#machine, result.memoryMap, { inUse })) {
+      const audit = auditHandoff(this.#machine, result.memoryMap, { inUse, since });
+      for (const finding of [...this.#freed.take(), ...audit]) {
         if (finding.severity !== 'error') continue;
         this.#findings.push({ ...finding, check, text: `after the second boot: ${finding.text}` });
       }
@@ -285,7 +311,10 @@ class BootFlow {
     const { ended } = this.#guests;
     if (ended !== undefined) return ended.kind === 'hang' ? 'hang' : 'crash';
     const failed = this.#boot?.status !== 'booted';
-    const errors = this.#findings.some(({ severity }) => severity === 'error');
+    const strict = this.#options.strict === true;
+    const counts = (severity: Severity) =>
+      severity === 'error' || (strict && severity === 'warning');
+    const errors = this.#findings.some(({ severity }) => counts(severity));
     // Who refuses the versions of a host must have asked for one
     const early = !connected || this.#boot?.error?.name === 'VersionRefused';
     if (failed && !errors && early && isRefusal(this.#boot?.error)) return 'refused';

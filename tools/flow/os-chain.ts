@@ -8,22 +8,31 @@
 
 import type { FirmwareEvent } from '../../src/events.ts';
 import type { MemoryRange } from '../../src/machine.ts';
-import { bootKernel, reportOf } from '../os/loaded-os.ts';
+import { bootKernel, reportOf, type BootFailure } from '../os/loaded-os.ts';
 import type { OsBug } from '../os/os-bugs.ts';
-import { crash, kexec } from '../os/os-end.ts';
+import { crash, kexec, type KernelEnd } from '../os/os-end.ts';
 import { OsKernel } from '../os/os-kernel.ts';
+import type { NetvscBuffers } from '../os/os-netvsc-buffers.ts';
+import { KernelPanic, type PanicPoint } from '../os/os-panic.ts';
+import type { LinuxName } from '../os/os-versions.ts';
 import type { Finding } from '../simulator/audit/audit-findings.ts';
 import { describeGrant } from '../simulator/audit/audit-pages.ts';
-import { auditHandoff, uncompleted, type AuditOptions } from '../simulator/audit/audit.ts';
+import { auditBaseline, NO_BASELINE } from '../simulator/audit/audit-baseline.ts';
+import { auditHandoff, type AuditOptions } from '../simulator/audit/audit.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import type { Grant } from '../simulator/ledger/grants.ts';
 import { MemoryPattern, auditPattern, writeLate } from '../simulator/audit/late-writes.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
+import { crashExit, type KernelStep } from './flow-steps.ts';
 import { auditOs, channelNumbers } from './os-findings.ts';
 import type { FlowStage, GuestRunner, StageEnd } from './stage.ts';
+import { SynicPages } from './synic-pages.ts';
 
 /** How long the host goes on after its late writes, in ms. */
 const SETTLE_MS = 1000;
+
+/** When memory was damaged that a kernel was promised. */
+const LATE_WRITES = 'by late writes of the host';
 
 /** A kernel of the chain. */
 export interface KernelPlan {
@@ -36,6 +45,14 @@ export interface KernelPlan {
   readonly online?: readonly number[];
   /** Processor that it crashes on; by default the last. */
   readonly crashVp?: number;
+  /** Where it crashes while it comes up, with `end: 'crash'`; by default once it is up. */
+  readonly panicAt?: PanicPoint;
+  /** It crashes at the very end of a kexec, when that has unloaded. */
+  readonly kexecFirst?: boolean;
+  /** It cleans up in a kexec on arm64, too, where no Linux does: it is a loader. */
+  readonly orderly?: boolean;
+  /** How large its buffers are. */
+  readonly buffers?: NetvscBuffers;
   /** Called when it is up, before it ends: to put the host into some state. */
   readonly beforeEnd?: (machine: SimulatedMachine) => void;
 }
@@ -51,13 +68,19 @@ export interface ChainOptions {
   readonly events?: ((stage: string, event: FirmwareEvent) => void) | undefined;
   /** Processor that the first kernel starts on. Default 0. */
   readonly vp?: number;
+  /** Which Linux the kernels are. */
+  readonly linux?: LinuxName | undefined;
 }
 
 /** The kernels of a flow: one, and one more after each step; the last shuts down. */
-export function kernelsFor(steps: readonly ('kexec' | 'crash')[]): KernelPlan[] {
-  const kernels: KernelPlan[] = steps.map((end) => ({ end }));
+export function kernelsFor(steps: readonly KernelStep[]): KernelPlan[] {
+  const kernels = steps.map((step): KernelPlan => {
+    if (step === 'kexec') return { end: step };
+    const exit = crashExit(step);
+    return { end: 'crash', ...(exit === undefined ? {} : { panicAt: { exit } }) };
+  });
   // A crash kernel writes its dump, and then the VM is reset
-  kernels.push({ end: steps.at(-1) === 'crash' ? 'power-off' : 'shutdown' });
+  kernels.push({ end: kernels.at(-1)?.end === 'crash' ? 'power-off' : 'shutdown' });
   return kernels;
 }
 
@@ -73,14 +96,16 @@ interface Inheritance {
   readonly vp: number;
   /** How it got the machine. After a crash it uses the processor that it starts on alone. */
   readonly by: 'boot' | 'kexec' | 'crash' | 'reset';
+  /** Why the one before could clean up only in part. */
+  readonly hole?: string | undefined;
 }
 
 class OsChain {
   readonly #options: ChainOptions;
   readonly #machine: SimulatedMachine;
   #findings: Finding[] = [];
-  /** Packets that were never completed before this kernel came. */
-  #uncompleted: number[] = [];
+  /** What was there before this kernel came. */
+  #since = NO_BASELINE;
 
   constructor(options: ChainOptions) {
     this.#options = options;
@@ -91,9 +116,11 @@ class OsChain {
     const { memoryMap, inUse = [], vp = 0, kernels } = this.#options;
     const stages: FlowStage[] = [];
     let taken: Inheritance | undefined = { memoryMap, inUse, vp, by: 'boot' };
+    let crashes = 0;
     for (const [index, plan] of kernels.entries()) {
       if (taken === undefined) break;
-      const name = plan.name ?? stageName(index, taken);
+      if (taken.by === 'crash') crashes++;
+      const name = plan.name ?? stageName(index, taken, crashes);
       this.#findings = [];
       const { os, next } = this.#runKernel(name, plan, taken);
       const endedAt = this.#machine.clock.now;
@@ -107,27 +134,33 @@ class OsChain {
   #runKernel(name: string, plan: KernelPlan, taken: Inheritance) {
     const { guest } = this.#options;
     const before = channelNumbers(this.#machine);
-    this.#uncompleted = uncompleted(this.#machine);
+    this.#since = auditBaseline(this.#machine);
+    const synic = new SynicPages(this.#machine);
     const pattern = this.#fill(taken);
     const written = writeLate(this.#machine);
+    this.#damage(pattern, taken, written, LATE_WRITES);
+    synic.restore();
     this.#machine.run(SETTLE_MS * TICKS_PER_MS);
-    this.#damage(pattern, taken, written, 'by late writes of the host');
+    this.#damage(pattern, taken, written, LATE_WRITES);
 
     // Boot, and what the kernel says of it
     const kernel = this.#makeKernel(name, plan, taken, pattern);
-    const booted = guest(name, () => ({ failure: bootKernel(kernel) }));
+    const booted = guest(name, () => ({ failure: bootOrPanic(kernel) }));
     const ran = `while the ${name} ran`;
     if (booted === undefined) {
       this.#damage(pattern, taken, written, ran);
       return { os: undefined, next: undefined };
     }
 
-    // The end: a kernel that did not come up has nothing to hand over
+    // The end: a kernel that did not come up has nothing to hand over, but it can crash
     const { failure } = booted;
-    const up = failure === undefined;
-    plan.beforeEnd?.(this.#machine);
+    const up = failure === undefined || failure === 'panic';
+    if (failure !== 'panic') plan.beforeEnd?.(this.#machine);
     const ended = up ? guest(name, () => this.#end(kernel, plan)) : undefined;
     this.#damage(pattern, taken, written, ran);
+    if (failure === 'panic') {
+      return { os: reportOf(kernel, undefined, false), next: ended?.next };
+    }
     const os = reportOf(kernel, failure, plan.end === 'shutdown');
     this.#findings.push(...auditOs(os, this.#machine, before));
     return { os, next: ended?.next };
@@ -141,12 +174,13 @@ class OsChain {
 
   #damage(
     pattern: MemoryPattern,
-    { memoryMap, inUse }: Inheritance,
+    { memoryMap, inUse, hole }: Inheritance,
     written: readonly Grant[],
     when: string,
   ): void {
     const describe = (grant: Grant) => describeGrant(grant, memoryMap, inUse);
-    this.#findings.push(...auditPattern(pattern, when, written, describe));
+    const damage = auditPattern(pattern, when, written, describe);
+    this.#findings.push(...damage.map((finding) => withinHole(finding, hole)));
   }
 
   #makeKernel(
@@ -155,13 +189,16 @@ class OsChain {
     { memoryMap, vp, by }: Inheritance,
     pattern: MemoryPattern,
   ): OsKernel {
-    const { events } = this.#options;
+    const { events, linux } = this.#options;
     const online = by === 'crash' ? [vp] : plan.online;
     return new OsKernel({
       processors: this.#machine.seams,
       memoryMap,
       vp,
       crashKernel: plan.end === 'crash',
+      ...(linux === undefined ? {} : { linux }),
+      ...(plan.buffers === undefined ? {} : { buffers: plan.buffers }),
+      ...(plan.panicAt === undefined ? {} : { panicAt: plan.panicAt }),
       onAllocate: (address, length) => pattern.exclude(address, length),
       ...(online === undefined ? {} : { online }),
       ...(plan.bugs === undefined ? {} : { bugs: plan.bugs }),
@@ -173,15 +210,14 @@ class OsChain {
   #end(kernel: OsKernel, plan: KernelPlan): { readonly next: Inheritance | undefined } {
     const vp = plan.crashVp ?? kernel.processors.at(-1)!.index;
     switch (plan.end) {
-      case 'kexec': {
-        const memoryMap = kexec(kernel);
-        this.#audit(memoryMap, { kind: 'kexec' });
-        return { next: { memoryMap, inUse: [], vp: kernel.vp, by: 'kexec' } };
-      }
+      case 'kexec':
+        return this.#handOver(kernel, kexec(kernel, plan.orderly), { kind: 'kexec' }, kernel.vp);
       case 'crash': {
-        const memoryMap = crash(kernel, vp);
-        this.#audit(memoryMap, { kind: 'crash', vp });
-        return { next: { memoryMap, inUse: [], vp, by: 'crash' } };
+        if (plan.kexecFirst) kexec(kernel);
+        const end = crash(kernel, vp);
+        // Without memory for a crash kernel there is none: the VM is reset
+        if (kernel.ram.crashKernel === undefined) return this.#reset();
+        return this.#handOver(kernel, end, { kind: 'crash', vp }, vp);
       }
       case 'panic':
         crash(kernel, vp);
@@ -194,10 +230,23 @@ class OsChain {
     }
   }
 
-  #audit(memoryMap: readonly MemoryRange[], options: AuditOptions): void {
-    const uncompletedBefore = this.#uncompleted;
-    const audit = auditHandoff(this.#machine, memoryMap, { ...options, uncompletedBefore });
-    this.#findings.push(...audit);
+  /** Audit what a kernel leaves to the next one. */
+  #handOver(
+    { processors }: OsKernel,
+    { memoryMap, hole }: KernelEnd,
+    options: AuditOptions & { readonly kind: 'kexec' | 'crash' },
+    vp: number,
+  ): { readonly next: Inheritance } {
+    const audit = auditHandoff(this.#machine, memoryMap, { ...options, since: this.#since });
+    const own = processors.map(({ index }) => index);
+    this.#findings.push(
+      ...audit.map((finding) => {
+        const vp = processorOf(finding);
+        const elsewhere = vp !== undefined && !own.includes(vp) ? NOT_ITS_PROCESSOR : undefined;
+        return withinHole(finding, hole ?? elsewhere);
+      }),
+    );
+    return { next: { memoryMap, inUse: [], vp, by: options.kind, hole } };
   }
 
   /** The VM is reset: the host lets go of everything, whatever the guest did. */
@@ -205,19 +254,46 @@ class OsChain {
     const { memoryMap } = this.#machine.bootSeam;
     this.#machine.reset();
     // The host itself must have let go; what the guest owed it is nobody's concern any more
-    const left = auditHandoff(this.#machine, memoryMap);
+    const since = auditBaseline(this.#machine);
+    const left = auditHandoff(this.#machine, memoryMap, { since });
     this.#findings.push(...left.filter(({ severity }) => severity === 'error'));
     return { next: { memoryMap, inUse: [], vp: 0, by: 'reset' } };
   }
 }
 
-function stageName(index: number, { by }: Inheritance): string {
+function stageName(index: number, { by }: Inheritance, crashes: number): string {
   switch (by) {
     case 'crash':
-      return 'crash kernel';
+      return crashes === 1 ? 'crash kernel' : `crash kernel ${crashes}`;
     case 'kexec':
       return `kexec ${index}`;
     default:
       return index === 0 ? 'OS' : 'OS after the reset';
   }
+}
+
+/** Boot a kernel, which may panic on its way. */
+function bootOrPanic(kernel: OsKernel): BootFailure | 'panic' | undefined {
+  try {
+    return bootKernel(kernel);
+  } catch (error) {
+    if (error instanceof KernelPanic) return 'panic';
+    throw error;
+  }
+}
+
+/** Why a kernel with one of many processors leaves the others as the crashed one left them. */
+const NOT_ITS_PROCESSOR = 'a crash kernel has no other processor than its own';
+
+/** The processor that a finding is about. */
+function processorOf({ vp, text }: Finding): number | undefined {
+  const named = vp === undefined ? / of VP (\d+)/.exec(text)?.[1] : undefined;
+  return named === undefined ? vp : Number(named);
+}
+
+/** A finding as it is to be judged where a kernel could not clean up: a hole that is known. */
+function withinHole(finding: Finding, hole: string | undefined): Finding {
+  if (hole === undefined || finding.severity !== 'error') return finding;
+  const text = `${finding.text} (known: ${hole})`;
+  return { ...finding, severity: 'warning', known: 'crash-hole', text };
 }

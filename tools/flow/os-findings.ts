@@ -6,10 +6,11 @@ import type { OsReport } from '../os/loaded-os.ts';
 import type { Finding } from '../simulator/audit/audit-findings.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 
-/** Numbers of the channels as they were last offered, by instance. */
+/** Numbers of the channels as they were last offered, by instance; without sub-channels. */
 export function channelNumbers(machine: SimulatedMachine): ReadonlyMap<string, number> {
   const { channels } = machine.vmbus.inspect();
-  return new Map(channels.map(({ instanceId, lastId }) => [instanceId, lastId]));
+  const primary = channels.filter(({ subchannelIndex }) => subchannelIndex === 0);
+  return new Map(primary.map(({ instanceId, lastId }) => [instanceId, lastId]));
 }
 
 /**

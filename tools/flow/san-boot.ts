@@ -42,6 +42,8 @@ export interface SanOptions {
   readonly firmware: SanFirmware;
   readonly bootOptions?: Readonly<Record<string, unknown>> | undefined;
   readonly events?: EventSink | undefined;
+  /** What watches the firmware's memory. */
+  readonly pages?: ((allocator: PageAllocator) => PageAllocator) | undefined;
 }
 
 /** Somebody else has the machine now: whatever the firmware was doing ends here, unfinished. */
@@ -60,7 +62,7 @@ export class SanBoot {
   #received = 0;
 
   constructor(options: SanOptions) {
-    const { machine, firmware, bootOptions, events } = options;
+    const { machine, firmware, bootOptions, events, pages } = options;
     this.#pageSize = machine.pageSize ?? PAGE_SIZE;
     const end = Math.max(...machine.memoryMap.map(({ address, length }) => address + length));
     const start = end - RESIDENT_LENGTH;
@@ -69,9 +71,10 @@ export class SanBoot {
     const interrupted = interruptedMachine(machine, () => {
       if (this.#received >= this.#takeoverAt) throw new TakenOver();
     });
+    const allocator = new MapAllocator([resident], machine.pageSize);
     this.driver = firmware.createDriver(interrupted, {
       ...bootOptions,
-      allocator: new MapAllocator([resident], machine.pageSize),
+      allocator: pages?.(allocator) ?? allocator,
       ...(events === undefined ? {} : { events }),
     });
     this.#image = new Image(this.driver.memory, new MapAllocator(this.memoryMap, machine.pageSize));

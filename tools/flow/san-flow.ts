@@ -10,7 +10,9 @@
 import type { ServedBootResult as BootResult } from '../../src/services/boot-services.ts';
 import type { FirmwareEvent } from '../../src/events.ts';
 import type { Finding } from '../simulator/audit/audit-findings.ts';
-import { auditHandoff, uncompleted } from '../simulator/audit/audit.ts';
+import { auditBaseline } from '../simulator/audit/audit-baseline.ts';
+import { auditHandoff } from '../simulator/audit/audit.ts';
+import type { FreedMemory } from '../simulator/audit/freed-memory.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import type { GuestRuns } from './guest-run.ts';
 import { runOsChain } from './os-chain.ts';
@@ -21,6 +23,8 @@ export interface SanFlowOptions {
   readonly machine: SimulatedMachine;
   readonly san: SanBoot;
   readonly guests: GuestRuns;
+  /** Watches what the firmware gives back. */
+  readonly freed?: FreedMemory;
   readonly events?: ((stage: string, event: FirmwareEvent) => void) | undefined;
   /** Called right after the first handoff, before anything else touches the machine. */
   readonly onHandoff?: ((result: BootResult | undefined) => void) | undefined;
@@ -63,10 +67,10 @@ export class SanFlow {
 
   /** A service of the firmware, after which it quiesces. */
   #firmware<T>(name: string, service: () => T): T | undefined {
-    const { machine, san, guests } = this.#options;
+    const { machine, san, guests, freed } = this.#options;
     if (guests.ended !== undefined) return undefined;
     this.current = name;
-    const uncompletedBefore = uncompleted(machine);
+    const since = auditBaseline(machine);
     const result = guests.run(name, () =>
       guests.callFirmware(() => {
         const value = service();
@@ -77,10 +81,10 @@ export class SanFlow {
     const { memoryMap } = san;
     const findings =
       guests.ended === undefined
-        ? auditHandoff(machine, memoryMap, {
-            ...{ kind: 'quiesce', uncompletedBefore },
-            inUse: this.#inUse(),
-          })
+        ? [
+            ...(freed?.take() ?? []),
+            ...auditHandoff(machine, memoryMap, { kind: 'quiesce', since, inUse: this.#inUse() }),
+          ]
         : [];
     this.stages.push({ name, end: 'quiesce', endedAt: machine.clock.now, findings });
     return result;
@@ -97,7 +101,12 @@ export class SanFlow {
       guest: (name, run) => guests.run(name, run),
       events,
       kernels: [
-        { name: 'loader', end: 'kexec', beforeEnd: () => stolen.push(...this.#serveOwned()) },
+        {
+          name: 'loader',
+          end: 'kexec',
+          orderly: true,
+          beforeEnd: () => stolen.push(...this.#serveOwned()),
+        },
       ],
     });
     if (stage !== undefined)

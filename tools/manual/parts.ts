@@ -13,9 +13,12 @@ import { EXPLORE_HELP } from '../command/explore/explore-options.ts';
 import { hostsCommand } from '../command/hosts-command.ts';
 import { replayHelp } from '../command/replay/replay-command.ts';
 import { scenariosCommand } from '../command/scenarios-command.ts';
+import { LINUX_DIFFERENCES } from '../os/linux-differences.ts';
+import { LINUX_CHANGES } from '../os/os-versions.ts';
 import { DIFFERENCES } from '../replay/differences/index.ts';
 import { SCENARIOS } from '../scenarios/index.ts';
 import { AUDIT_CHECKS } from '../simulator/audit/audit-findings.ts';
+import { KNOB_SOURCES } from '../simulator/profiles/knob-sources.ts';
 import { KNOBS, knobChoices } from '../simulator/profiles/knob-values.ts';
 import type { HostKnobs } from '../simulator/profiles/profile.ts';
 import { DEFAULT_PROFILE, PROFILES, profileNamed } from '../simulator/profiles/profiles.ts';
@@ -37,11 +40,34 @@ export const PARTS: Readonly<Record<string, () => string>> = {
   'hosts-help': () => printed((terminal) => hostsCommand(HELP, terminal)),
   hosts,
   knobs,
+  facts,
   audit,
   scenarios,
   differences,
   errors,
+  'linux-differences': linuxDifferences,
+  'linux-versions': linuxVersions,
 };
+
+/** Where the loaded OS is not what Linux was recorded to be. */
+function linuxDifferences(): string {
+  const lines = (each: readonly string[]): string =>
+    each.length === 0 ? 'nothing' : each.map((line) => `\`${line}\``).join('; ');
+  return table(
+    ['session', 'recorded', 'here', 'why'],
+    LINUX_DIFFERENCES.map(({ session, recorded, own, reason }) => [
+      ...[session, lines(recorded), lines(own), reason],
+    ]),
+  );
+}
+
+/** What each version of Linux does otherwise. */
+function linuxVersions(): string {
+  return table(
+    ['kernel', 'what it does otherwise', 'source'],
+    LINUX_CHANGES.map(({ since, what, source }) => [`\`${since}\``, what, source]),
+  );
+}
 
 function fenced(text: string): string {
   return `\`\`\`text\n${text.trimEnd()}\n\`\`\``;
@@ -78,6 +104,16 @@ function knobs(): string {
     otherwise(name, standard[name]),
   ]);
   return table(['knob', 'what it decides', 'values', 'default', 'other hosts'], rows);
+}
+
+/** Fact of a host, where it is known from, its knob, its test. */
+function facts(): string {
+  const rows = (Object.keys(KNOBS) as (keyof HostKnobs)[]).map((name) => {
+    const { from, file, title } = KNOB_SOURCES[name];
+    const path = `../../firmware-tests/tools/simulator/${file}.test.ts`;
+    return [KNOBS[name].text, from, `\`${name}\``, `[${file}](${path}): ${title.trim()}`];
+  });
+  return table(['fact', 'known from', 'knob', 'test'], rows);
 }
 
 /** The hosts that have another value than the default: `never (server2008, server2012)`. */

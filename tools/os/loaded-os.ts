@@ -24,6 +24,8 @@ export interface OsReport {
   readonly refused: boolean;
   /** Events of the one before it that it got before it had contacted the host. */
   readonly staleEvents: readonly string[];
+  /** Channels of each NIC that it had open. */
+  readonly channels: readonly number[];
   /** Memory that it has shared and could not get back when it shut down. */
   readonly outstanding: number;
 }
@@ -88,7 +90,7 @@ export function reportOf(
   failure: BootFailure | undefined,
   shutDown = true,
 ): OsReport {
-  const { vmbusVersion, vp, nics, staleEvents } = kernel;
+  const { vmbusVersion, vp, nics, staleEvents, nicChannels: channels } = kernel;
   return {
     vmbusVersion,
     processors: kernel.processors.map(({ index }) => index),
@@ -97,6 +99,7 @@ export function reportOf(
     error: failure?.text,
     refused: failure?.refused ?? false,
     staleEvents,
+    channels,
     outstanding: shutDown ? kernel.outstanding : 0,
   };
 }

@@ -7,33 +7,45 @@
  */
 
 import { anyPlatform } from '../../src/any.ts';
-import { HypxeError } from '../../src/error.ts';
+import { HypxeError, type ErrorName } from '../../src/error.ts';
 import { Log, type EventSink } from '../../src/events.ts';
+import type { Platform } from '../../src/hyperv/platform.ts';
+import {
+  Cpuid,
+  HV_ENABLE,
+  HV_PAGE_REGISTER_MASK,
+  HvFeature,
+  HvMiscFeature,
+  HvPrivilege,
+  Msr,
+} from '../../src/hyperv/protocol.ts';
 import { PAGE_SIZE, type Machine, type MemoryRange } from '../../src/machine.ts';
 import { GuestMemory } from '../../src/memory/guest-memory.ts';
 import { SharedMemory } from '../../src/memory/shared-memory.ts';
 import { dhcp } from '../../src/net/dhcp.ts';
 import type { NetDevice } from '../../src/net/device.ts';
 import { NetworkInterface } from '../../src/net/network-interface.ts';
-import { NetvscDriver } from '../../src/netvsc/driver.ts';
-import { osNetvsc } from '../../src/os/netvsc-part.ts';
-import { OS_NETVSC, type OsNetvscPolicy } from '../../src/os/netvsc-policy.ts';
-import type { OsConnectionOptions } from '../../src/os/contact.ts';
+import { contactNewestOf, type OsConnectionOptions } from '../../src/os/contact.ts';
 import { OS_BUS } from '../../src/os/presets.ts';
-import { osSint } from '../../src/os/sint.ts';
-import { VmbusBus } from '../../src/vmbus/bus.ts';
+import { serviceDrivers } from '../../src/services/driver.ts';
+import { HeartbeatService } from '../../src/services/heartbeat.ts';
+import { ShutdownService } from '../../src/services/shutdown.ts';
+import { TimeSyncService } from '../../src/services/time-sync.ts';
+import type { VmbusDriver } from '../../src/vmbus/bus-driver.ts';
+import { MessageType } from '../../src/vmbus/protocol.ts';
+import { referenceTsc } from '../../src/os/reference-tsc.ts';
 import type { OsBug } from './os-bugs.ts';
+import { OsVmbus } from './os-bus.ts';
 import { OsHyperV, interruptedMachine } from './os-hyperv.ts';
 import { OsMemory } from './os-memory.ts';
+import { OsNetDriver } from './os-netdev.ts';
+import { SMALL_BUFFERS, type NetvscBuffers } from './os-netvsc-buffers.ts';
 import { OsOops } from './os-oops.ts';
-import { OsProcessor, callbackVector } from './os-processor.ts';
+import { PanicGate, type PanicPoint } from './os-panic.ts';
+import { OsProcessor } from './os-processor.ts';
+import { TargetCpus } from './os-target-cpu.ts';
+import { DEFAULT_LINUX, LINUX_VERSIONS, type LinuxName, type LinuxVersion } from './os-versions.ts';
 import { ReferenceTsc } from './reference-tsc.ts';
-
-/** Guest OS identity of Linux 6.12: open source, type 1, version in bits 47:16. */
-const LINUX_GUEST_OS_ID = 0x8100_0006_0c00_0000n;
-
-/** GPADL handles of Linux count up from 0xe1e10. */
-const LINUX_FIRST_GPADL = 0xe1e0f;
 
 /** How long the OS asks for a lease, in ms: hosts and networks of the simulator are quick. */
 const LEASE_TIMEOUT_MS = 20_000;
@@ -44,12 +56,20 @@ const UNLOAD_TIMEOUT_MS = 100_000;
 /** How long an answer to a contact is waited for, in ms. */
 const CONTACT_TIMEOUT_MS = 1000;
 
-/** Linux's buffers are 16 MiB and 1 MiB a NIC; simulated guests are small, and have several. */
-const NETWORK: OsNetvscPolicy = {
-  ...OS_NETVSC,
-  receiveBufferLength: 0x20000,
-  sendBufferLength: 0xc000,
-};
+/** How long the next service takes to be loaded, in ms: the host has its answer by then. */
+const MODULE_MS = 1;
+
+/** What Linux cannot do without (`ms_hyperv_platform`, `hv_acpi_init`). */
+const NEEDED: readonly (readonly ['eax' | 'ebx', number, ErrorName])[] = [
+  ['eax', HvFeature.HYPERCALL, 'NoHypercallRegister'],
+  ['eax', HvFeature.SYNIC, 'NoSynic'],
+  ['ebx', HvPrivilege.POST_MESSAGES, 'NoPostMessages'],
+  ['ebx', HvPrivilege.SIGNAL_EVENTS, 'NoSignalEvents'],
+  ['eax', HvFeature.TIME_REF_COUNT, 'NoReferenceTime'],
+];
+
+/** CPUID 0x40000003 EAX bit 11: the frequencies can be read. */
+const FREQUENCY_ACCESS = 1 << 11;
 
 /** What a kernel is started with. */
 export interface KernelOptions {
@@ -57,18 +77,30 @@ export interface KernelOptions {
   readonly processors: readonly Machine[];
   /** What it was handed. */
   readonly memoryMap: readonly MemoryRange[];
+  /** Which Linux it is. */
+  readonly linux?: LinuxName;
+  /** How large its buffers are; by default scaled down. */
+  readonly buffers?: NetvscBuffers;
   /** Processor that it starts on, and contacts the host from. Default 0. */
   readonly vp?: number;
   /** Processors that it uses; by default all. A crash kernel uses the one that it starts on. */
   readonly online?: readonly number[];
   /** Set memory aside for a crash kernel. */
   readonly crashKernel?: boolean;
+  /** Where it panics while it comes up. */
+  readonly panicAt?: PanicPoint;
   /** What it gets wrong. */
   readonly bugs?: readonly OsBug[];
   readonly events?: EventSink;
   /** Called for each piece of memory that the OS takes for itself. */
   readonly onAllocate?: (address: number, length: number) => void;
 }
+
+/**
+ * State of the connection (`vmbus_connection.conn_state`): whoever leaves it for `disconnected`
+ * unloads, once.
+ */
+export type ConnectionState = 'disconnected' | 'connecting' | 'connected';
 
 /** A NIC as the OS found it. */
 export interface OsNic {
@@ -83,58 +115,107 @@ export interface OsNic {
 
 export class OsKernel {
   readonly options: KernelOptions;
+  readonly linux: LinuxVersion;
   readonly vp: number;
   readonly memory: GuestMemory;
   readonly ram: OsMemory;
   readonly log: Log;
   readonly hv: OsHyperV;
-  readonly bus: VmbusBus;
+  readonly bus: OsVmbus;
   readonly processors: readonly OsProcessor[];
   readonly tsc: ReferenceTsc;
-  /** Input of the hypercalls of a crashing processor: there is no allocating then. */
-  crashInput = 0;
   readonly nics: OsNic[] = [];
+  /** Channels of each NIC that was in use. */
+  readonly nicChannels: number[] = [];
   /** Events of somebody else that came before this kernel had contacted the host. */
   readonly staleEvents: string[] = [];
   /** Negotiated VMBus version, also when the connection is over; 0 if there was none. */
   vmbusVersion = 0;
+  connectionState: ConnectionState = 'disconnected';
+  /** The handlers of kexec and crash are registered: from the first REQUEST_OFFERS on. */
+  handlers = false;
+  /** The hypercall page, where there is one; 0 before. */
+  hypercallPage = 0;
+  /** Where the host reads why the kernel crashed; 0 if it takes no message. */
+  panicPage = 0;
+  /** What the host takes of reports of crashes. */
+  crashControl = 0n;
+  /** Whether anything was written to a register. */
+  started = false;
+  /** Where it panics while it comes up. */
+  readonly gate: PanicGate | undefined;
   readonly #pages: SharedMemory;
-  readonly #net: NetvscDriver;
-  #random = LINUX_FIRST_GPADL;
+  readonly #net: OsNetDriver;
+  readonly #services: readonly VmbusDriver[];
+  readonly #drivers: VmbusDriver[];
+  #serviceEvent = false;
+  #random = 0;
 
   constructor(options: KernelOptions) {
-    const { vp = 0, processors, memoryMap, events } = options;
+    const { vp = 0, processors, memoryMap, events, onAllocate, crashKernel = false } = options;
     const machine = processors[vp]!;
     this.options = options;
+    this.linux = LINUX_VERSIONS[options.linux ?? DEFAULT_LINUX];
     this.vp = vp;
     this.log = new Log(events);
     this.memory = new GuestMemory(machine.memory);
     const { pageSize } = machine;
-    const { onAllocate, crashKernel = false } = options;
     this.ram = new OsMemory(memoryMap, onAllocate, crashKernel, pageSize);
     this.#pages = new SharedMemory(this.memory, this.ram, this.log, pageSize);
-    const online = options.online ?? processors.map((_, index) => index);
-    this.processors = online.map((i) => new OsProcessor(i, processors[i]!, this.memory));
-    this.tsc = new ReferenceTsc(machine, this.boot.platform, this.memory);
 
-    // The drivers, with an OS's habits
-    const habits = { eventVps: online, retries: !this.has('no-post-retries') };
-    const interrupted = interruptedMachine(machine, () => this.#interrupt());
-    this.hv = new OsHyperV(anyPlatform(interrupted), this.#pages, this.log, habits, {
-      guestOsId: LINUX_GUEST_OS_ID,
-      sint: osSint(callbackVector(machine)),
+    // Its processors, behind the gate if it is to panic
+    const { panicAt } = options;
+    const gate = (this.gate = panicAt && new PanicGate(panicAt));
+    const behind = (each: Machine): Machine => (gate ? gate.guard(each) : each);
+    const online = options.online ?? processors.map((_, index) => index);
+    const now = (): number => this.hv.clock.now();
+    this.processors = online.map(
+      (i) => new OsProcessor(i, behind(processors[i]!), this.memory, now),
+    );
+    this.tsc = new ReferenceTsc(machine, this.boot.platform, this.memory);
+    const interrupted = interruptedMachine(this.boot.machine, () => this.#interrupt());
+    this.hv = new OsHyperV(anyPlatform(interrupted), this.#pages, this.log, {
+      retries: !this.has('no-post-retries'),
+      posted: (type) => {
+        if (type === MessageType.REQUEST_OFFERS) this.handlers = true;
+      },
     });
-    this.#net = new NetvscDriver(NETWORK, this.log, osNetvsc(NETWORK));
+    this.hv.timerExpired = () => this.boot.timerExpired();
+
+    // The drivers
+    const { channels } = this.linux;
+    const buffers = options.buffers ?? SMALL_BUFFERS;
+    this.#net = new OsNetDriver({ processors: online.length, channels, buffers }, this.log);
+    const services = [new HeartbeatService(), new ShutdownService(), new TimeSyncService()];
+    this.#services = serviceDrivers(services);
+    this.#drivers = [this.#net];
+    this.bus = this.#makeBus(new TargetCpus(online, vp));
+  }
+
+  #makeBus(targets: TargetCpus): OsVmbus {
     const connection: OsConnectionOptions = {
-      ...OS_BUS.connection,
       // Simulated hosts answer at once or never
       contactTimeoutMs: CONTACT_TIMEOUT_MS,
-      targetVp: this.has('answers-to-vp0') ? 0 : vp,
+      targetVp: this.has('answers-to-vp0') ? 0 : this.vp,
       unloadTimeoutMs: UNLOAD_TIMEOUT_MS,
     };
-    const drivers = [this.#net];
-    const random = (): number => this.random();
-    this.bus = new VmbusBus(this.hv, { ...OS_BUS, drivers, random, connection });
+    const contact = contactNewestOf(this.linux.vmbusVersions);
+    return new OsVmbus(
+      this.hv,
+      {
+        ...OS_BUS,
+        drivers: this.#drivers,
+        random: () => this.random(),
+        connection,
+        contact: (to) => {
+          this.connectionState = 'connecting';
+          contact(to);
+          this.connectionState = 'connected';
+          this.vmbusVersion = to.version;
+        },
+      },
+      targets,
+    );
   }
 
   /** Whether this kernel gets something wrong. */
@@ -156,29 +237,108 @@ export class OsKernel {
 
   /** Come up as far as the bus, devices probed. @throws HypxeError with the drivers undone */
   start(): void {
-    this.hv.probe();
+    this.#detect();
     try {
-      this.#startProcessors();
+      this.#startClock();
+      this.#startHypervisor();
+      this.#startSynic();
       this.bus.probe();
     } catch (error) {
+      if (!(error instanceof HypxeError)) throw error;
+      this.connectionState = 'disconnected';
       this.#release();
       throw error;
     }
-    this.vmbusVersion = this.bus.connection.version;
+    // Modules: NICs first, then the services, with interrupts in between
+    this.#drivers.push(...this.#services);
+    for (const device of this.bus.devices) {
+      const { interfaceId } = device;
+      if (!this.#services.some((service) => service.interfaceId === interfaceId)) continue;
+      this.bus.bind(device);
+      // What came while it was opened
+      this.#serviceEvent = true;
+      this.hv.delay(MODULE_MS);
+    }
   }
 
-  #startProcessors(): void {
-    const takePage = (purpose: string): number => this.#takePage(purpose);
-    this.crashInput = takePage('crash message');
-    this.tsc.map(takePage);
-    for (const processor of this.processors) {
-      if (processor === this.boot) processor.adoptSynic();
-      else processor.mapSynic(takePage);
-      processor.start(takePage);
+  /** @throws HypxeError with no register written */
+  #detect(): void {
+    const { platform } = this.boot;
+    platform.identify();
+    const facts = platform.facts(Cpuid.HV_FEATURES);
+    for (const [word, bit, name] of NEEDED.slice(platform.hypercallPage === undefined ? 1 : 0)) {
+      if (facts[word] & bit) continue;
+      throw new HypxeError(name, `features are ${facts.eax}:${facts.ebx}`);
     }
+  }
 
-    // From here on interrupts come: what is there already is not for this kernel
-    this.boot.enableSint();
+  /** `ms_hyperv_init_platform`, `hv_init_tsc_clocksource`; arm64 has a counter of its own. */
+  #startClock(): void {
+    const { platform } = this.boot;
+    this.started = true;
+    const { clock } = this.hv;
+    if (platform.hypercallPage === undefined) {
+      clock.use(platform.clock?.(this.log));
+      return;
+    }
+    const facts = platform.facts(Cpuid.HV_FEATURES);
+    const frequencies =
+      (facts.eax & FREQUENCY_ACCESS) !== 0 && (facts.edx & HvMiscFeature.FREQUENCY_MSRS) !== 0;
+    if (frequencies) platform.read(Msr.APIC_FREQUENCY);
+    this.tsc.map(this.takePage);
+    if (frequencies) for (let i = 0; i < 2; i++) platform.read(Msr.TSC_FREQUENCY);
+    const machine = this.options.processors[this.vp]!;
+    const counter = machine.architecture === 'x64' ? machine.rdtsc?.bind(machine) : undefined;
+    if (this.tsc.page !== 0 && counter !== undefined) {
+      clock.use(referenceTsc(this.memory, this.tsc.page, counter, this.log));
+    }
+  }
+
+  /** `hyperv_init`: what the processor that boots does, then what the others do. */
+  #startHypervisor(): void {
+    const { boot } = this;
+    const { platform } = boot;
+    const arm64 = platform.hypercallPage === undefined;
+    const facts = platform.facts(Cpuid.HV_FEATURES);
+    if (arm64) platform.write(Msr.GUEST_OS_ID, this.linux.guestOsId);
+    if (facts.edx & HvMiscFeature.GUEST_CRASH) {
+      this.crashControl = platform.read(Msr.CRASH_CTL);
+      this.panicPage = this.takePage('panic message');
+    }
+    boot.start(this.takePage);
+    if (!arm64) {
+      platform.write(Msr.GUEST_OS_ID, this.linux.guestOsId);
+      this.#mapHypercallPage();
+      this.hv.queryExtendedCapabilities(facts.ebx, boot.inputPage);
+    }
+    boot.startTimer('interrupt');
+    for (const processor of this.processors) {
+      if (processor === boot) continue;
+      processor.start(this.takePage);
+      processor.startTimer('interrupt');
+    }
+  }
+
+  #mapHypercallPage(): void {
+    const { platform } = this.boot;
+    const page = (this.hypercallPage = this.takePage('hypercall page'));
+    const kept = platform.read(Msr.HYPERCALL) & HV_PAGE_REGISTER_MASK;
+    platform.write(Msr.HYPERCALL, kept | BigInt(page) | HV_ENABLE);
+    this.hv.platform.hypercallPage = page;
+    for (const processor of this.processors) processor.platform.hypercallPage = page;
+  }
+
+  /** `vmbus_bus_init`: the SynIC of every processor. From here on interrupts come. */
+  #startSynic(): void {
+    const { boot } = this;
+    if (boot.platform.hypercallPage !== undefined) boot.platform.read(Msr.HYPERCALL);
+    for (const processor of this.processors) {
+      processor.mapSynic(this.takePage);
+      processor.startTimer('message');
+    }
+    this.hv.start(boot.messagePage, boot.eventPage, boot.inputPage);
+
+    // What is there already is not for this kernel
     this.#takeStaleEvents();
     const wrong = this.tsc.check();
     if (wrong !== undefined) this.log.error('HV', '', wrong);
@@ -188,6 +348,7 @@ export class OsKernel {
   useNetwork(): void {
     for (const device of this.#net.devices) {
       const error = this.#lease(device);
+      this.nicChannels.push(device.channels);
       const { txGood: sent, rxGood: received } = device.statistics;
       const { name, instance } = device;
       this.nics.push({ name, instance, sent, received, error });
@@ -225,19 +386,31 @@ export class OsKernel {
     }
   }
 
-  #takePage(purpose: string): number {
-    const address = this.ram.allocate(PAGE_SIZE, PAGE_SIZE);
+  /** A page of the kernel's own, zeroed. @throws HypxeError OutOfMemory */
+  readonly takePage = (purpose: string): number => {
+    const address = this.ram.allocate(PAGE_SIZE, this.#pages.pageSize);
     if (address === undefined) {
       throw new HypxeError('OutOfMemory', `no room for a ${purpose}`);
     }
     this.memory.zero(address, PAGE_SIZE);
     return address;
-  }
+  };
 
   // --- run ---
 
+  /** Interrupts of all processors: timers, and which channels have something to say. */
   #interrupt(): void {
-    for (const processor of this.processors) processor.interrupt();
+    for (const processor of this.processors) {
+      for (const flag of processor.interrupt()) {
+        const device = this.bus.channelById(flag);
+        if (device === undefined) continue;
+        device.event = true;
+        if (device.interfaceId !== this.#net.interfaceId) this.#serviceEvent = true;
+      }
+    }
+    if (!this.#serviceEvent) return;
+    this.#serviceEvent = false;
+    for (const driver of this.#services) driver.poll?.();
   }
 
   /** Unsigned 32 bits: Knuth's linear congruence over the time. */
@@ -251,19 +424,31 @@ export class OsKernel {
 
   /** End as if every driver was removed: what a clean power-off could do at best. Never throws. */
   shutdown(): void {
-    if (this.vmbusVersion !== 0) this.bus.remove();
+    if (this.connectionState === 'connected') this.bus.remove();
+    this.connectionState = 'disconnected';
     this.#release();
   }
 
   /** Everything that is not the bus's: registers, pages. */
   #release(): void {
+    if (!this.started) return;
+    const { platform } = this.boot;
     for (const processor of this.processors) processor.stopTimer();
+    this.hv.stop();
     for (const processor of this.processors) {
-      if (processor !== this.boot && processor.messagePage !== 0) processor.disableSynic();
+      processor.disableSynic();
       processor.disableAssistPage();
     }
-    this.tsc.unmap();
-    this.hv.remove();
+    platform.write(Msr.GUEST_OS_ID, 0n);
+    this.disableHypercallPage(platform);
+    this.tsc.unmap(platform);
+    this.started = false;
+  }
+
+  /** Clear its enable bit and no more (`hyperv_cleanup`). arm64 has none. */
+  disableHypercallPage(platform: Platform): void {
+    if (this.hypercallPage === 0) return;
+    platform.write(Msr.HYPERCALL, platform.read(Msr.HYPERCALL) & ~HV_ENABLE);
   }
 }
 

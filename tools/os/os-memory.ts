@@ -7,9 +7,13 @@
 import { PAGE_SIZE, type MemoryRange } from '../../src/machine.ts';
 import { MapAllocator, type PageAllocator, type PageRun } from '../../src/memory/allocator.ts';
 
-/** Least memory for a crash kernel, and its part of the whole: as `crashkernel=` is chosen. */
+/**
+ * Least memory for a crash kernel, and its part of the whole: as `crashkernel=` is chosen. Where
+ * there is less (a crash kernel that keeps room for another one), half of it, if that is enough.
+ */
 const CRASH_KERNEL_MIN = 2 << 20;
 const CRASH_KERNEL_PART = 8;
+const CRASH_KERNEL_LEAST = 3 << 18;
 
 /** Nothing is set aside below this: a PC has its own things there. */
 const LOW_MEMORY_END = 0x100000;
@@ -38,7 +42,9 @@ export class OsMemory implements PageAllocator {
     if (!withCrashKernel) return;
     const usable = map.filter(({ type }) => type === 'usable');
     const total = usable.reduce((sum, { length }) => sum + length, 0);
-    const length = Math.max(CRASH_KERNEL_MIN, Math.floor(total / CRASH_KERNEL_PART));
+    const wanted = Math.max(CRASH_KERNEL_MIN, Math.floor(total / CRASH_KERNEL_PART));
+    const length = Math.min(wanted, Math.floor(total / 2));
+    if (length < CRASH_KERNEL_LEAST) return;
     this.crashKernel = this.#allocator.allocateLow(length, LOW_MEMORY_END);
   }
 

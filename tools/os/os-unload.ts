@@ -6,16 +6,8 @@
  * in the message pages of all processors, since it goes to the one that once contacted the host.
  */
 
-import {
-  HvCall,
-  HvMessageType,
-  HvStatus,
-  Msr,
-  PostMessage,
-  SynicMessage,
-} from '../../src/hyperv/protocol.ts';
+import { HvCall, HvMessageType, Msr, SynicMessage } from '../../src/hyperv/protocol.ts';
 import { initiateUnload as unload } from '../../src/os/unload.ts';
-import type { GuestMemory } from '../../src/memory/guest-memory.ts';
 import { TICKS_PER_MS } from '../../src/time.ts';
 import {
   MessageHeader,
@@ -23,6 +15,8 @@ import {
   VMBUS_MESSAGE_TYPE,
   VmbusVersion,
 } from '../../src/vmbus/protocol.ts';
+import { wordBytes } from '../../src/wire.ts';
+import { POST_LATER, fillMessage } from './os-hyperv.ts';
 import type { OsKernel } from './os-kernel.ts';
 import { OsOops } from './os-oops.ts';
 import type { OsProcessor } from './os-processor.ts';
@@ -37,17 +31,14 @@ const UNLOAD_LOOPS_SHORT = 1000;
 /** How often a message is posted that the host has no room for. */
 const POST_TRIES_MAX = 100;
 
-/** Statuses that mean "later" (Linux `vmbus_post_msg`). */
-const POST_LATER: readonly number[] = [
-  HvStatus.INSUFFICIENT_MEMORY,
-  HvStatus.INVALID_CONNECTION_ID,
-  HvStatus.INSUFFICIENT_BUFFERS,
-];
-
-/** Whether UNLOAD is to be sent: hosts before 2012 R2 never answer (LIS 5ad123ae). */
+/**
+ * Leave the connection, once (`xchg` of `conn_state`): whether UNLOAD is to be sent. Hosts before
+ * 2012 R2 never answer (LIS 5ad123ae).
+ */
 function mustUnload(kernel: OsKernel): boolean {
-  const { vmbusVersion } = kernel;
-  if (vmbusVersion === 0 || kernel.has('no-unload')) return false;
+  const { vmbusVersion, connectionState } = kernel;
+  kernel.connectionState = 'disconnected';
+  if (connectionState === 'disconnected' || kernel.has('no-unload')) return false;
   return vmbusVersion >= VmbusVersion.V3_0 || kernel.has('unload-on-old-host');
 }
 
@@ -111,28 +102,20 @@ function lookForAnswer(kernel: OsKernel, cpu: OsProcessor, pages: readonly OsPro
   return answered;
 }
 
-/** Post UNLOAD from the crashing processor, on the page that was set aside for it. */
-function postUnload(kernel: OsKernel, cpu: OsProcessor): void {
-  const { memory, crashInput: input } = kernel;
-  fillUnload(memory, input, kernel.hv.lastConnectionId);
-  const control = BigInt(HvCall.POST_MESSAGE);
+/** Post UNLOAD from the crashing processor, on the page that it has for that. */
+function postUnload(kernel: OsKernel, { platform, inputPage, machine }: OsProcessor): void {
+  const header = wordBytes(MessageHeader.size, MessageType.UNLOAD, 0);
+  const { memory, hv } = kernel;
   for (let i = 0; i < POST_TRIES_MAX; i++) {
-    const status = cpu.hypercall(control, BigInt(input));
+    fillMessage({ memory }, inputPage, hv.lastConnectionId, VMBUS_MESSAGE_TYPE, header);
+    const status = platform.call(BigInt(HvCall.POST_MESSAGE), BigInt(inputPage));
     if (!POST_LATER.includes(status)) return;
-    delay(cpu);
+    delay({ platform, machine });
   }
 }
 
-function fillUnload(memory: GuestMemory, input: number, connectionId: number): void {
-  memory.zero(input, PostMessage.size);
-  memory.set32(input + PostMessage.at.connectionId, connectionId);
-  memory.set32(input + PostMessage.at.type, VMBUS_MESSAGE_TYPE);
-  memory.set32(input + PostMessage.at.length, MessageHeader.size);
-  memory.set32(input + PostMessage.at.data + MessageHeader.at.type, MessageType.UNLOAD);
-}
-
 /** `mdelay`: time passes, and nothing else. */
-function delay({ machine, platform }: OsProcessor): void {
+function delay({ machine, platform }: Pick<OsProcessor, 'machine' | 'platform'>): void {
   const end = platform.read(Msr.TIME_REF_COUNT) + BigInt(UNLOAD_DELAY_MS * TICKS_PER_MS);
   do machine.pause();
   while (platform.read(Msr.TIME_REF_COUNT) < end);

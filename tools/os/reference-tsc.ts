@@ -33,7 +33,8 @@ export class ReferenceTsc {
   readonly #machine: Machine;
   readonly #platform: Platform;
   readonly #memory: GuestMemory;
-  #page = 0;
+  /** Guest physical address of the page, 0 if there is none. */
+  page = 0;
 
   constructor(machine: Machine, platform: Platform, memory: GuestMemory) {
     this.#machine = machine;
@@ -44,14 +45,14 @@ export class ReferenceTsc {
   /** Map the page, if the host has one. */
   map(takePage: TakePage): void {
     if (!(this.#platform.facts(Cpuid.HV_FEATURES).eax & HvFeature.REFERENCE_TSC)) return;
-    this.#page = takePage('reference TSC page');
+    this.page = takePage('reference TSC page');
     const old = this.#platform.read(Msr.REFERENCE_TSC) & HV_PAGE_REGISTER_MASK;
-    this.#platform.write(Msr.REFERENCE_TSC, old | BigInt(this.#page) | HV_ENABLE);
+    this.#platform.write(Msr.REFERENCE_TSC, old | BigInt(this.page) | HV_ENABLE);
   }
 
   /** Clear the enable bit and no more: a root partition may not change the address. */
   unmap(platform: Platform = this.#platform): void {
-    if (this.#page === 0) return;
+    if (this.page === 0) return;
     platform.write(Msr.REFERENCE_TSC, platform.read(Msr.REFERENCE_TSC) & ~HV_ENABLE);
   }
 
@@ -62,7 +63,7 @@ export class ReferenceTsc {
    * not valid, is right
    */
   check(): string | undefined {
-    if (this.#page === 0) return undefined;
+    if (this.page === 0) return undefined;
     const counter = this.#platform.read(Msr.TIME_REF_COUNT);
     const time = this.#read();
     if (time === undefined) return undefined;
@@ -76,12 +77,12 @@ export class ReferenceTsc {
     const { view } = this.#memory;
     const { at } = ReferenceTscPage;
     for (let i = 0; i < READS_MAX; i++) {
-      const sequence = view.getUint32(this.#page + at.sequence, true);
+      const sequence = view.getUint32(this.page + at.sequence, true);
       if (sequence === HV_REFERENCE_TSC_SEQUENCE_INVALID) return undefined;
-      const scale = view.getBigUint64(this.#page + at.scale, true);
-      const offset = view.getBigInt64(this.#page + at.offset, true);
+      const scale = view.getBigUint64(this.page + at.scale, true);
+      const offset = view.getBigInt64(this.page + at.offset, true);
       const tsc = counter(this.#machine);
-      if (view.getUint32(this.#page + at.sequence, true) !== sequence) continue;
+      if (view.getUint32(this.page + at.sequence, true) !== sequence) continue;
       return ((tsc * scale) >> 64n) + offset;
     }
     return undefined;
@@ -90,5 +91,6 @@ export class ReferenceTsc {
 
 /** TSC or CNTVCT. */
 function counter(machine: Machine): bigint {
-  return machine.architecture === 'x64' ? machine.rdmsr(MSR_TSC) : machine.readCounter();
+  if (machine.architecture !== 'x64') return machine.readCounter();
+  return machine.rdtsc === undefined ? machine.rdmsr(MSR_TSC) : machine.rdtsc();
 }

@@ -92,9 +92,14 @@ function openRescinded(machine: SimulatedMachine, looks: boolean): void {
   const pages = new SharedMemory(new GuestMemory(bootProcessor.memory), allocator, log);
   const error = new HypxeError('ChannelRescinded', 'the device was rescinded');
   const hv = new HyperV(anyPlatform(bootProcessor), pages, log);
-  const gone = { rescinded: false, rescindedError: () => error };
+  let gone = false;
+  const device = {
+    requireOffered: (): void => {
+      if (gone) throw error;
+    },
+  };
   const connection = new VmbusConnection(hv, {}, ({ type }) => {
-    if (type === MessageType.RESCIND_CHANNEL_OFFER) gone.rescinded = true;
+    if (type === MessageType.RESCIND_CHANNEL_OFFER) gone = true;
   });
   hv.probe();
   connection.setUp();
@@ -114,7 +119,7 @@ function openRescinded(machine: SimulatedMachine, looks: boolean): void {
       OpenChannelResult.size,
       undefined,
       Infinity,
-      looks ? gone : undefined,
+      looks ? device : undefined,
     );
   } catch (thrown) {
     if (thrown !== error) throw thrown;

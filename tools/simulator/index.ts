@@ -60,8 +60,10 @@ export { FACTS, type Fact, type FactName, type JsonValue } from './profiles/fact
 export {
   HostProfileError,
   hostIdentity,
+  hostLabel,
   hostProfileJson,
   parseHostProfile,
+  parseHostText,
 } from './profiles/profile-file.ts';
 export type { HostKnobs, HostProfile } from './profiles/profile.ts';
 export { DEFAULT_PROFILE, PROFILES, profileNamed, withKnobs } from './profiles/profiles.ts';

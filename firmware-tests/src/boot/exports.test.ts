@@ -42,7 +42,8 @@ const OS = [
   ...['serviceDrivers', 'OS_NETVSC', 'OS_VERSIONS', 'OsChannel', 'PageBuffers'],
   ...['SyntheticTimers', 'channelById', 'dispatchEvents', 'initiateUnload', 'modifyChannel'],
   ...['osNetvsc', 'osSint', 'reportCrash', 'sendMultiPageBuffer', 'sendPageBuffers'],
-  ...['takeEventFlags'],
+  'subchannelsOf',
+  ...['ReferenceTsc', 'takeEventFlags'],
 ];
 
 const EXPORTS: Readonly<Record<keyof typeof ENTRIES, readonly string[]>> = {

@@ -33,7 +33,7 @@ function create(profile: Partial<HostProfile> = {}, cpuidOverride = {}): Simulat
 
 /** Boot, and require that what it leaves is reserved. Returns the name of the error, if any. */
 function boot(machine: SimulatedMachine, seam = machine.bootSeam): string | undefined {
-  const result = firmware.boot(seam);
+  const result = firmware.boot(seam, { policy: { answerMs: 300, tries: 1 } });
   assert.equal(machine.partition.ended, undefined);
   const inUse = result.image === undefined ? [] : [result.image];
   for (const finding of auditHandoff(machine, result.memoryMap, { inUse })) {

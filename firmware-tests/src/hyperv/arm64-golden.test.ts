@@ -141,7 +141,6 @@ slots('a slot that the host has refilled meanwhile is not emptied, and the messa
     machine: {} as Machine,
     sint: 18n,
     hypercallPage: undefined,
-    counter: undefined,
     identify() {},
     vendor: () => 'nobody',
     facts: () => ({ eax: 0xffff, ebx: 0xffff, ecx: 0, edx: 0 }),

@@ -5,10 +5,11 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Log, type FirmwareEvent } from '../../../src/events.ts';
-import { referenceTsc } from '../../../src/hyperv/clock.ts';
-import { createDriver } from '../../../src/index.ts';
+import * as rom from '../../../src/index.ts';
 import type { Arm64Machine, Machine, X64Machine } from '../../../src/machine.ts';
 import { GuestMemory } from '../../../src/memory/guest-memory.ts';
+import { referenceTsc } from '../../../src/os/reference-tsc.ts';
+import { createDriver } from '../../../src/os.ts';
 import { auditHandoff } from '../../../tools/simulator/audit/audit.ts';
 import { SimulatedMachine } from '../../../tools/simulator/machine.ts';
 import type { SimulatedMachineOptions } from '../../../tools/simulator/machine.ts';
@@ -26,13 +27,16 @@ function create(options: Partial<SimulatedMachineOptions> = {}): SimulatedMachin
   return new SimulatedMachine({ memory, profile, links: [], seed: 1, ...options });
 }
 
-/** The drivers on a machine, and what they log. */
-function start(machine: Machine): { driver: ReturnType<typeof createDriver>; log: string[] } {
+/** The drivers on a machine, with all parts or with none, and what they log. */
+function start(
+  machine: Machine,
+  make = createDriver,
+): { driver: ReturnType<typeof createDriver>; log: string[] } {
   const log: string[] = [];
   const events = (event: FirmwareEvent): void => {
     if (event.kind === 'log') log.push(event.text);
   };
-  const driver = createDriver(machine, { events });
+  const driver = make(machine, { events });
   driver.probe();
   return { driver, log };
 }
@@ -217,6 +221,43 @@ for (const [name, clock, make] of CHOICES) {
     assert.equal(driver.outstanding(), []);
   });
 }
+
+choice('the firmware alone has no page, on any machine', () => {
+  const machine = create();
+  const { driver, log } = start(machine.bootSeam, rom.createDriver);
+  assert.ok(log.includes('clock: reference counter'));
+  assert.is(machine.partition.inspection.register(0, 'REFERENCE_TSC') & 1n, 0n);
+  driver.remove();
+  assert.equal(errors(machine), []);
+});
+
+choice('for preset ipxe there is no page either, unless it is asked for', () => {
+  for (const [options, clock] of [
+    [{ preset: 'ipxe' }, 'reference counter'],
+    [{ clock: 'counter' }, 'reference counter'],
+    [{ preset: 'ipxe', clock: 'best' }, 'reference TSC page'],
+  ] as const) {
+    const { log } = start(create().bootSeam, (seam, own) =>
+      createDriver(seam, { ...own, ...options }),
+    );
+    assert.ok(log.includes(`clock: ${clock}`), JSON.stringify(options));
+  }
+});
+
+choice('the page goes and comes with the machine', () => {
+  const machine = create();
+  const { driver } = start(machine.bootSeam);
+  const enabled = (): boolean =>
+    (machine.partition.inspection.register(0, 'REFERENCE_TSC') & 1n) === 1n;
+  driver.quiesce();
+  assert.not.ok(enabled());
+  driver.unquiesce();
+  assert.ok(enabled());
+  assert.is(driver.hv.clock.source.name, 'reference TSC page');
+  driver.remove();
+  assert.not.ok(enabled());
+  assert.equal(driver.outstanding(), []);
+});
 
 for (const frequency of [0, -1, 1, NaN, Infinity, 1e15]) {
   choice(`an impossible counter of ${frequency} Hz is not used`, () => {

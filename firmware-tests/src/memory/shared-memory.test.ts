@@ -18,7 +18,7 @@ const { GPADL_CREATED, GPADL_TORNDOWN, GPADL_TEARDOWN, UNLOAD, UNLOAD_RESPONSE }
 
 /** What a connection without open devices has shared. */
 const CONNECTED = [
-  ...['hypercall', 'simp', 'siefp', 'reference-tsc'],
+  ...['hypercall', 'simp', 'siefp'],
   ...['interrupt-page', 'monitor-in', 'monitor-out'],
 ];
 
@@ -74,7 +74,7 @@ errors('ring-gpadl-torn-down: an open that is refused tears down its own rings',
 });
 
 errors('ring-gpadl-torn-down: an open without an answer closes, and keeps what stays away', () => {
-  const rig = new Rig();
+  const rig = new Rig({ driver: { policy: { tries: 1 } } });
   rig.probe();
   drop(rig, MessageType.OPEN_CHANNEL_RESULT, GPADL_TORNDOWN);
   rig.mark();
@@ -94,7 +94,7 @@ errors('ring-gpadl-torn-down: an open without an answer closes, and keeps what s
 });
 
 errors('buffer-kept-without-answer: a GPADL that was not confirmed may have been accepted', () => {
-  const rig = new Rig();
+  const rig = new Rig({ driver: { policy: { tries: 1 } } });
   rig.probe();
   drop(rig, GPADL_CREATED, GPADL_TORNDOWN);
   fails('NoResponse', () => rig.device.open());
@@ -238,14 +238,14 @@ shortage('a life allocates what it says, and gives all of it back', () => {
   rig.open();
   rig.driver.remove();
   assert.equal(purposes, [
-    ...['hypercall', 'simp', 'siefp', 'message-buffer', 'reference-tsc'],
+    ...['hypercall', 'simp', 'siefp', 'message-buffer'],
     ...['interrupt-page', 'monitor-in', 'monitor-out'],
     ...['rx-buffer', 'tx-buffer', 'ring', 'rx-buffer', 'tx-buffer', 'ring'],
   ]);
   assert.is(live.size, 0);
 });
 
-for (let nth = 0; nth < 14; nth++)
+for (let nth = 0; nth < 13; nth++)
   shortage(`allocation ${nth} fails: everything is undone, and the next try succeeds`, () => {
     const { rig, purposes, live } = starve(nth);
     const error = fails('OutOfMemory', () => rig.open());

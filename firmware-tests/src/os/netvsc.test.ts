@@ -4,6 +4,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { subchannelsOf } from '../../../src/os/subchannels.ts';
 import { initiateUnload } from '../../../src/os/unload.ts';
 import { NvspType, NvspVersion } from '../../../src/netvsc/protocol.ts';
 import { PacketType } from '../../../src/vmbus/protocol.ts';
@@ -362,16 +363,16 @@ queues('a sub-channel that is taken away is closed and released; the device goes
   const rig = open({ policy: { subchannels: 2 } });
   rig.poll(5);
   const [, sub] = rig.machine.vmbus.inspect().channels.filter(({ state }) => state === 'open');
-  const device = rig.bus.devices.find(({ subchannels }) => subchannels.length > 0)!;
+  const device = rig.bus.devices.find((d) => subchannelsOf(d).length > 0)!;
   rig.mark();
   // As the host would say it: it takes sub-channels back only with their device
   const rescind = new Uint8Array(12);
   viewOf(rescind).setUint32(0, 2, true);
-  viewOf(rescind).setUint32(8, device.subchannels[0]!.channelId, true);
+  viewOf(rescind).setUint32(8, subchannelsOf(device)[0]!.channelId, true);
   assert.ok(sub);
   rig.machine.vmbus.postUnsolicited(rescind);
   rig.poll(5);
-  assert.is(device.subchannels.length, 1);
+  assert.is(subchannelsOf(device).length, 1);
   assert.equal(
     rig.posts(13).map(({ view }) => view.getUint32(8, true)),
     [viewOf(rescind).getUint32(8, true)],
@@ -381,7 +382,7 @@ queues('a sub-channel that is taken away is closed and released; the device goes
     rig.device.transmit(bytes, bytes.length);
   }
   rig.poll(5);
-  const remaining = [device.channelId, device.subchannels[0]!.channelId];
+  const remaining = [device.channelId, subchannelsOf(device)[0]!.channelId];
   for (const { channel } of sent(rig, NvspType.SEND_RNDIS_PACKET)) {
     assert.ok(remaining.includes(channel));
   }
@@ -411,8 +412,7 @@ queues('the host’s table says where flows go, also where its offset is wrong',
     rig.mark();
     for (let port = 1; port <= 16; port++) rig.device.transmit(flowFrame(port), 100);
     rig.poll(5);
-    const { channelId: id } = rig.bus.devices.find(({ subchannels }) => subchannels.length > 0)!
-      .subchannels[1]!;
+    const { channelId: id } = rig.bus.devices.flatMap(subchannelsOf)[1]!;
     const used = new Set(sent(rig, NvspType.SEND_RNDIS_PACKET).map(({ channel }) => channel));
     assert.equal([...used], [id], `${nvsp.toString(16)}`);
     rig.stop();
@@ -422,8 +422,8 @@ queues('the host’s table says where flows go, also where its offset is wrong',
 queues('rescinding the device takes its sub-channels first', () => {
   const rig = open({ policy: { subchannels: 2 } });
   rig.poll(5);
-  const device = rig.bus.devices.find(({ subchannels }) => subchannels.length > 0)!;
-  const ids = [...device.subchannels.map(({ channelId }) => channelId), device.channelId];
+  const device = rig.bus.devices.find((d) => subchannelsOf(d).length > 0)!;
+  const ids = [...subchannelsOf(device).map(({ channelId }) => channelId), device.channelId];
   rig.mark();
   rig.machine.vmbus.rescind(rig.machine.nics[0]!);
   rig.poll(10);

@@ -120,7 +120,7 @@ requests('addresses-checked: a MAC address has six bytes', () => {
 
 requests('addresses-checked: an answer must be of the type that was asked for', () => {
   // SET_CMPLT with the ID of the query: iPXE looks at the ID alone
-  const rig = new Rig();
+  const rig = new Rig({ driver: { policy: { tries: 1 } } });
   changeQuery(rig, Oid.OID_802_3_CURRENT_ADDRESS, ({ bytes }) => {
     viewOf(bytes).setUint32(0, RndisType.SET_CMPLT, true);
   });

@@ -226,7 +226,7 @@ const BAD_OFFERS: Readonly<Record<string, (offer: Uint8Array) => Uint8Array>> = 
   'of channel 0': (offer) => patched(offer, OfferChannel.at.channel, 0),
   'of channel 2048': (offer) => patched(offer, OfferChannel.at.channel, 2048),
   'of channel 0xffffffff': (offer) => patched(offer, OfferChannel.at.channel, 0xffffffff),
-  'that is too short': (offer) => offer.slice(0, 195),
+  'that is too short': (offer) => offer.slice(0, 189),
 };
 
 for (const [name, change] of Object.entries(BAD_OFFERS))
@@ -252,6 +252,37 @@ for (const [name, change] of Object.entries(BAD_OFFERS))
     rig.driver.remove();
     rig.assertClean();
   });
+
+offers('messages of every length that the protocol has had are taken', () => {
+  // Offers of 190 bytes (below 1.1), 196; VERSION_RESPONSE of 9 bytes (Linux 2.6), 10, 12, 16
+  for (const [offer, response] of [
+    [190, 9],
+    [192, 10],
+    [196, 12],
+    [190, 16],
+  ] as const) {
+    const rig = new Rig();
+    rig.machine.vmbus.faults = {
+      message(type, payload) {
+        if (type === MessageType.OFFER_CHANNEL) return payload.slice(0, offer);
+        return type === MessageType.VERSION_RESPONSE ? payload.slice(0, response) : undefined;
+      },
+    };
+    rig.open();
+    rig.device.close();
+    rig.driver.remove();
+    rig.assertClean();
+  }
+  const rig = new Rig({ knobs: { shortOffers: true } });
+  rig.probe();
+  const sizes = rig
+    .seen('host-message')
+    .filter(({ payload }) => payload[0] === MessageType.OFFER_CHANNEL)
+    .map(({ payload }) => payload.length);
+  assert.ok(sizes.length > 0 && sizes.every((size) => size === 190), sizes.join());
+  rig.driver.remove();
+  rig.assertClean();
+});
 
 offers('a channel that is offered twice is one device', () => {
   const rig = new Rig();

@@ -175,3 +175,130 @@ rescind('of channels that nobody has, twice, or before the offer: ignored', () =
 });
 
 rescind.run();
+
+const arrivals = suite('devices that come and go (K5: lis-test#1125, cloud-init#972)');
+
+for (const ms of [0, 1, 20, 500, 3000])
+  arrivals(`a NIC that is offered ${ms} ms after the enumeration becomes a device`, () => {
+    const rig = new Rig();
+    rig.machine.vmbus.rescind(rig.nic);
+    rig.driver.probe();
+    assert.equal(rig.driver.devices, []);
+    rig.soon(() => rig.machine.vmbus.hotAdd(rig.nic), ms);
+    rig.machine.run((ms + 1) * 10_000);
+    rig.driver.poll();
+    assert.is(rig.driver.devices.length, 1);
+    rig.device.open();
+    rig.device.transmit(frame(60), 60);
+    rig.poll(2);
+    assert.is(rig.link.frames.length, 1);
+    rig.device.close();
+    rig.driver.remove();
+    rig.assertClean();
+  });
+
+arrivals('another one comes while the first is in use, and neither is disturbed', () => {
+  const rig = new Rig({ cards: 2 });
+  rig.machine.vmbus.rescind(rig.machine.nics[1]!);
+  const device = rig.open();
+  rig.machine.vmbus.hotAdd(rig.machine.nics[1]!);
+  for (let i = 0; i < 20; i++) {
+    device.transmit(frame(60, i), 60);
+    rig.links[0]!.host.deliver(frame(60, i));
+    rig.poll(1);
+    rig.driver.poll();
+  }
+  assert.equal(
+    rig.driver.devices.map(({ name, isOpen }) => [name, isOpen]),
+    [
+      ['net0', true],
+      ['net1', false],
+    ],
+  );
+  assert.is(rig.links[0]!.frames.length, 20);
+  assert.is(rig.received.length, 20);
+  rig.driver.remove();
+  rig.assertClean();
+});
+
+arrivals('at each step of a life the NIC goes and comes back, with the same instance', () => {
+  const steps = countSteps();
+  for (let nth = 0; nth < steps; nth += 9) {
+    const rig = new Rig({
+      memory: new ArrayBuffer(2 << 20),
+      driver: { preset: 'ipxe', policy: { answerMs: 100 } },
+    });
+    atStep(rig, nth, () => {
+      rig.machine.vmbus.rescind(rig.nic);
+      rig.soon(() => rig.machine.vmbus.hotAdd(rig.nic), nth % 2);
+    });
+    try {
+      rig.open();
+      rig.poll(3);
+    } catch {
+      // It was away at that moment
+    }
+    if (rig.driver.vmbusVersion === 0) rig.driver.probe();
+    for (let i = 0; i < 10; i++) {
+      rig.machine.run(10_000);
+      rig.driver.poll();
+    }
+    assert.is(rig.driver.devices.length, 1, `step ${nth}`);
+    rig.device.open();
+    rig.device.transmit(frame(60), 60);
+    rig.poll(2);
+    assert.ok(rig.link.frames.length > 0, `step ${nth}`);
+    rig.driver.remove();
+    assert.equal(rig.auditErrors(), [], `step ${nth}`);
+  }
+});
+
+arrivals('one that was offered late and taken away before anybody looked may come back', () => {
+  const rig = new Rig();
+  rig.machine.vmbus.rescind(rig.nic);
+  rig.driver.probe();
+  for (let i = 0; i < 3; i++) {
+    rig.machine.vmbus.hotAdd(rig.nic);
+    rig.machine.vmbus.rescind(rig.nic);
+    rig.machine.run(20_000);
+    rig.driver.poll();
+    assert.equal(rig.driver.devices, []);
+  }
+  rig.machine.vmbus.hotAdd(rig.nic);
+  rig.machine.run(20_000);
+  rig.driver.poll();
+  assert.is(rig.driver.devices.length, 1);
+  rig.driver.remove();
+  rig.assertClean();
+});
+
+arrivals(
+  'an offer of a device that is there already, or before there is a connection: ignored',
+  () => {
+    const rig = new Rig();
+    const offers: Uint8Array[] = [];
+    rig.machine.vmbus.faults = {
+      message(type, payload) {
+        if (type === MessageType.OFFER_CHANNEL) offers.push(payload.slice());
+        // A stale offer in front of each answer to a contact
+        if (type !== MessageType.VERSION_RESPONSE || offers.length > 0) return undefined;
+        const words = new Uint8Array(196);
+        words[0] = MessageType.OFFER_CHANNEL;
+        words[184] = 9;
+        rig.machine.partition.postMessage(0, 2, 1, words);
+        return undefined;
+      },
+    };
+    rig.probe();
+    rig.machine.vmbus.faults = {};
+    for (const offer of offers) rig.machine.vmbus.postUnsolicited(offer);
+    rig.machine.run(20_000);
+    rig.driver.poll();
+    assert.is(rig.driver.devices.length, 1);
+    assert.ok(rig.logged().some((text) => /the device is there already/.test(text)));
+    rig.driver.remove();
+    rig.assertClean();
+  },
+);
+
+arrivals.run();

@@ -139,7 +139,6 @@ signal('a host that refuses every signal loses the channel, by name, and not the
     'interrupt-page',
     'monitor-in',
     'monitor-out',
-    'reference-tsc',
     'siefp',
     'simp',
   ]);

@@ -86,7 +86,7 @@ waiting('message-length-checked: a length of 255 in the slot is cut at 240', () 
 
 waiting('waits-are-bounded: a host that keeps talking does not keep us', () => {
   for (const everyMs of [5, 100, 400]) {
-    const rig = new Rig();
+    const rig = new Rig({ driver: { policy: { tries: 1 } } });
     rig.probe();
     rig.machine.vmbus.faults = {
       message: (type) => (type === OPEN_CHANNEL_RESULT ? 'drop' : undefined),
@@ -101,7 +101,7 @@ waiting('waits-are-bounded: a host that keeps talking does not keep us', () => {
     const ms = rig.elapsed(() => {
       fails('NoResponse', () => rig.device.open());
     });
-    assert.ok(ms > 999 && ms < 1010, `${ms} ms`);
+    assert.ok(ms > 9_999 && ms < 10_010, `${ms} ms`);
   }
 });
 
@@ -180,7 +180,7 @@ waiting('bus-survives: a card that fails is left out, the others work', () => {
       rig.driver.devices.map(({ instance }) => instance),
       rig.machine.nics.filter((_, i) => i !== broken).map((nic) => `{${nic.instanceId}}`),
     );
-    assert.ok(rig.logged().some((text) => /^left out: host did not complete/.test(text)));
+    assert.ok(rig.logged().some((text) => /^left out: no answer to NVSP/.test(text)));
     for (const device of rig.driver.devices) device.open();
     rig.driver.remove();
     rig.assertClean();
@@ -193,18 +193,20 @@ waiting('bus-survives: a card that fails is left out, the others work', () => {
   rig.assertClean();
 });
 
-waiting('a late offer at any time is nothing but a log line', () => {
+waiting('a late offer of a device that nobody drives is left alone', () => {
   const rig = new Rig();
   rig.open();
+  const posted = rig.posted().length;
   rig.machine.vmbus.hotAdd(
     inertDevice(DeviceClass.TIME_SYNC, '2dd1ce17-079e-403c-b352-a1921ee207ee'),
   );
   rig.driver.poll();
+  assert.is(rig.posted().length, posted);
   rig.machine.vmbus.hotAdd(
     inertDevice(DeviceClass.SHUTDOWN, 'b6650ff7-33bc-4840-8048-e0676786f393'),
   );
   rig.device.close();
-  assert.is(rig.logged().filter((text) => text === 'ignoring late offer').length, 2);
+  assert.is(rig.driver.devices.length, 1);
   rig.driver.remove();
   rig.assertClean();
 });
@@ -224,7 +226,7 @@ late(
       message(type, payload) {
         if (type !== GPADL_TORNDOWN) return undefined;
         torndown.push(viewOf(payload).getUint32(8, true));
-        return torndown.length === 1 ? { delayTicks: 10_500_000 } : { delayTicks: 9_000_000 };
+        return torndown.length === 1 ? { delayTicks: 105_000_000 } : { delayTicks: 90_000_000 };
       },
     };
     rig.device.close();
@@ -249,7 +251,7 @@ late(
 
 late('late-answers-belong-to-their-request: a late answer does not set the filter of today', () => {
   // The answer to the SET of the first open comes when that of the second is awaited
-  const rig = new Rig();
+  const rig = new Rig({ driver: { policy: { tries: 1 } } });
   rig.probe();
   let sets = 0;
   rig.nic.faults.message = ({ bytes }) => {

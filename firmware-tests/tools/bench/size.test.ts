@@ -13,12 +13,12 @@ const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
 /** Bytes, minified and gzipped. A change by more than the margin belongs here, with its reason. */
 const FIGURES: Readonly<Record<string, number>> = {
-  hypxe: 24_305,
-  x64: 23_234,
-  arm64: 23_934,
-  os: 41_956,
-  'drivers x64': 14_618,
-  'drivers arm64': 15_312,
+  hypxe: 24_213,
+  x64: 23_154,
+  arm64: 23_849,
+  os: 42_061,
+  'drivers x64': 14_590,
+  'drivers arm64': 15_283,
 };
 const MARGIN = 0.01;
 

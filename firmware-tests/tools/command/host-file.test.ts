@@ -77,6 +77,40 @@ files('--knob turns what the file says', () => {
   assert.equal(profile.knobs, { ...qemu.knobs, messageQueue: 5, ppiEvery: 2 });
 });
 
+files('a name that stands twice is refused, wherever it stands', async () => {
+  for (const [text, name] of [
+    ['{"extends": "qemu", "features": "0x1", "features": "0x2"}', 'features'],
+    [
+      '{"extends": "qemu", "knobs": {"overlay": "preserve", "overlay": "preserve"}}',
+      'knobs.overlay',
+    ],
+    ['{"extends": "qemu", "knobs": {}, "knobs": {}}', 'knobs'],
+    ['{"extends": "qemu", "ext\\u0065nds": "qemu"}', 'extends'],
+    ['{"source": "a \\"x\\": {", "extends": "qemu", "source" : "b"}', 'source'],
+  ] as const) {
+    write('twice.json', text);
+    const advice = 'Leave one of them: of two the last would count.';
+    const run = await hypxe('hosts', 'twice.json');
+    assertRefused(run, 'BadHost', `twice.json: ${name} stands twice`, advice);
+  }
+  // Not names, or of another object
+  write('once.json', '{"extends": "qemu", "source": "source\\\\", "knobs": {"monitors": "none"}}');
+  assert.is((await hypxe('hosts', 'once.json')).code, 0);
+});
+
+files('a file with the name of a profile that is another says so', async () => {
+  const said =
+    /^It has the name of the host server2019 and is another: reports call it server2019#/m;
+  write('named.json', '{"extends": "server2022", "name": "server2019"}');
+  assert.match((await hypxe('hosts', 'named.json')).out, said);
+  assert.match(hostOf('--host', 'named.json').host, /^server2019#[0-9a-f]{8}$/);
+  write('same.json', '{"extends": "server2019", "name": "server2019"}');
+  assert.not.match((await hypxe('hosts', 'same.json')).out, said);
+  assert.is(hostOf('--host', 'same.json').host, 'server2019');
+  write('server2016.json', '{"extends": "server2016", "knobs": {"ppiEvery": 7}}');
+  assert.match(hostOf('--host', 'server2016.json').host, /^server2016#/);
+});
+
 files('a file of the name of a profile is meant only with a slash', async () => {
   write('mine', '{"extends": "qemu"}');
   const text = 'there is no host profile mine';

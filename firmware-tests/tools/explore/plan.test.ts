@@ -38,6 +38,30 @@ texts('what names no run is refused with the reason', () => {
   refused('message.1/drop:7', /takes no argument/);
   refused('message.1/late', /needs an argument: ticks/);
   refused('message.1/drop+', /no fault/);
+
+  // R-C1: arguments by a grammar, and nothing that an object has from birth
+  refused('call.1/status:abc', /call\.1\/status: "abc" is no number from 0 to 65535/);
+  refused('call.1/status:65536', /is no number/);
+  refused('message.1/field:__proto__=max', /no field "__proto__": type/);
+  refused('message.4/field:status=constructor', /no operation "constructor": 0, 1, max/);
+  refused('message.4/field:status', /is not status=VALUE/);
+  refused('message.4/field:status=max=0', /is not status=VALUE/);
+  refused('message.1/late:NaN', /"NaN" is no number/);
+  refused('message.1/late:1e3', /is no number/);
+  refused('packet.5/index:prod=abc', /"abc" is no number/);
+  refused('packet.5/index:toString=1', /no field "toString": prod, cons/);
+  refused('packet.5/cut:7', /a multiple of 8/);
+  refused('message.1/before:zzz', /"zzz" is no number/);
+  refused('message.3/slot:length=abc', /"abc" is no number/);
+  refused('message.3/slot:constructor=1', /no field "constructor"/);
+  refused('message.1/pad:256', /from 0 to 255/);
+  refused('packet.5/scribble:-3', /"-3" is no number/);
+  refused('packet.5/scribble:0', /from 1/);
+  refused('rndis.5/field:nvsp.type=max', /no field "nvsp\.type"/);
+  refused('read.5/value:valueOf', /no operation "valueOf"/);
+  refused('step.5/constructor', /no fault "constructor" at a step/);
+  refused('step.5/constructor:x', /no fault "constructor" at a step/);
+  refused('constructor.5/drop', /no place "constructor"/);
 });
 
 texts.run();
@@ -203,6 +227,38 @@ parts('a file that is no part is refused by its name', () => {
   assert.throws(() => parsePart('a.json', old), /version 99/);
   const damaged = JSON.stringify({ ...part(1, 1), shard: undefined });
   assert.throws(() => parsePart('a.json', damaged), /damaged/);
+
+  // R-C2: each field is checked, and named
+  const whole = part(1, 1);
+  for (const [field, values] of Object.entries({
+    host: [1, null],
+    seed: ['1', -1, 1.5, null],
+    walks: [null],
+    only: [5],
+    firmware: [[]],
+    fingerprint: [0],
+    total: [-1, '9'],
+    singles: [{}],
+    places: [null, 5, { boot: { step: 'x' } }, { boot: null }],
+    shard: [null, { index: 0, count: 1 }, { index: 2, count: 1 }, { index: 1 }],
+    complete: ['yes'],
+    seconds: [null, -1],
+    tally: [
+      null,
+      { ...whole.tally, runs: 'x' },
+      { ...whole.tally, outcomes: null },
+      { ...whole.tally, outcomes: { booted: null } },
+      { ...whole.tally, groups: {} },
+      { ...whole.tally, groups: [null] },
+      { ...whole.tally, groups: [{}] },
+    ],
+  })) {
+    for (const value of values) {
+      const text = JSON.stringify({ ...whole, [field]: value });
+      const damage = new RegExp(`a\\.json is damaged: its ${field}$`);
+      assert.throws(() => parsePart('a.json', text), damage, text);
+    }
+  }
   assert.equal(parsePart('a.json', JSON.stringify(part(1, 1))).shard, { index: 1, count: 1 });
 });
 

@@ -132,6 +132,7 @@ for (const steps of [
   ['chainload', 'chainload', 'kexec', 'kexec'],
   ['san', 'crash'],
   ['chainload', 'san', 'kexec', 'crash'],
+  ['crash', 'kexec', 'crash', 'crash@100', 'kexec'],
 ] as FlowStep[][]) {
   order(`can be ${steps.join(',') || 'nothing'}`, () => {
     assert.is(checkSteps(steps), undefined);
@@ -139,8 +140,8 @@ for (const steps of [
 }
 
 for (const [steps, text] of [
-  [['crash', 'kexec'], 'nothing comes after a crash but a reset, so no kexec'],
-  [['crash', 'crash'], 'crash comes twice'],
+  [['crash', 'san'], 'san cannot come after crash: the firmware is gone then'],
+  [['crash@7', 'chainload'], 'chainload cannot come after crash@7: the firmware is gone then'],
   [['san', 'san'], 'san comes twice'],
   [['kexec', 'chainload'], 'chainload cannot come after kexec: the firmware is gone then'],
   [['kexec', 'san'], 'san cannot come after kexec: the firmware is gone then'],

@@ -170,8 +170,8 @@ guests('the report as JSON', () => {
   assert.equal(json.counts.receive, undefined);
   assert.equal(json.counts['receive-error'], { recorded: 0, guest: 1, same: 0 });
   assert.equal(json.failures, []);
-  assert.is(json.deliberate[1].id, 'bad-packets-are-consumed');
-  assert.equal(json.deliberate[1].sources, ['5.3', 'observation 9']);
+  assert.is(json.deliberate[2].id, 'bad-packets-are-consumed');
+  assert.equal(json.deliberate[2].sources, ['5.3', 'observation 9']);
 });
 guests.run();
 

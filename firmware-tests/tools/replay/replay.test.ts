@@ -40,8 +40,12 @@ const DELIBERATE: Readonly<Record<string, string>> = {
   '20g-rndis-link-down': 'prompt-waits 14',
 };
 
+/** A SINT that is masked is as it is at reset: once in each trace that gets so far. */
+const MASKED_SINT = 'sints-as-at-reset';
+
 function deliberate(result: ReplayResult): string {
   return result.deliberate
+    .filter(({ entry }) => entry.id !== MASKED_SINT)
     .map(({ entry, differences }) => `${entry.id} ${differences.length}`)
     .join(', ');
 }
@@ -52,6 +56,12 @@ function expectReplay(firmware: Firmware, name: string): void {
   assert.ok(result.ok, reportText(result));
   assert.is(deliberate(result), DELIBERATE[name] ?? '');
   assert.equal(result.notes, []);
+  const masked = readTrace(name).events.filter(
+    (event) =>
+      event.op === 'wrmsr' && BigInt(event.msr) === 0x40000092n && event.value === '0x10075',
+  );
+  const found = result.deliberate.find(({ entry }) => entry.id === MASKED_SINT);
+  assert.is(found?.differences.length ?? 0, masked.length);
 }
 
 const onSources = suite('replay of the sources');
@@ -60,7 +70,8 @@ onSources('compares what a boot does', () => {
   const counts = new Map(
     replayTrace(SOURCES, readTrace('01-boot')).counts.map((count) => [count.kind, count]),
   );
-  // As many as iPXE in trace 01; the frames of one packet come in their order
+  // As many as iPXE in trace 01; the frames of one packet come in their order, and the SINT is
+  // left as at reset
   for (const [kind, count] of [
     ['register', 12],
     ['message', 17],
@@ -74,7 +85,8 @@ onSources('compares what a boot does', () => {
   ] as const) {
     assert.is(counts.get(kind)!.recorded, count, kind);
     assert.is(counts.get(kind)!.guest, count, kind);
-    assert.is(counts.get(kind)!.same, kind === 'frame' ? 3 : count, kind);
+    const other = kind === 'frame' || kind === 'register' ? 1 : 0;
+    assert.is(counts.get(kind)!.same, count - other, kind);
   }
 });
 onSources('two replays do the same', () => {

@@ -102,16 +102,21 @@ const request = (...args: string[]) => parseBoot(args, FIRMWARE)!;
 steps('takes steps in one option or in several', () => {
   assert.equal(request().steps, []);
   assert.equal(request('--then', 'san,kexec', '--then', 'crash').steps, ['san', 'kexec', 'crash']);
+  assert.equal(request('--then', 'crash@9,crash,kexec').steps, ['crash@9', 'crash', 'kexec']);
+  assert.is(request().linux, 'linux-6.1');
+  assert.is(request('--os', 'linux-6.12').linux, 'linux-6.12');
   assert.is(request('--processors', '4').processors, 4);
   assert.is(request().processors, 1);
 });
 
 for (const [args, expected] of [
   [
-    ['--then', 'crash,kexec'],
-    'BadOrder: --then crash,kexec: nothing comes after a crash but a reset, so no kexec | ' +
-      'The order is chainload, san, kexec, crash; any of them may be left out.',
+    ['--then', 'crash,san'],
+    'BadOrder: --then crash,san: san cannot come after crash: the firmware is gone then | ' +
+      'The order is chainload, san, then kexec and crash as you like.',
   ],
+  [['--then', 'crash@'], 'UnknownStep: there is no step crash@ | Did you mean crash?'],
+  [['--os', 'linux-6.2'], 'UnknownOs: there is no OS linux-6.2 | Did you mean linux-6.1?'],
   [['--then', 'kexex'], 'UnknownStep: there is no step kexex | Did you mean kexec?'],
   [
     ['--then', ''],

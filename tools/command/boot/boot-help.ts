@@ -5,6 +5,7 @@
 import { PROCESSORS_MAX } from '../../simulator/hypervisor/partition.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
 import { DEVICES_HELP } from './device-options.ts';
+import { OWNER_HELP } from './owner-options.ts';
 import { TFTP_HABITS_HELP } from './network-options.ts';
 import { EXIT_HELP } from '../usage.ts';
 
@@ -22,12 +23,20 @@ Host
                       hypxe hosts lists them
   --knob NAME=VALUE   change one habit of the host; hypxe hosts NAME lists them; may be repeated
   --nics N            network adapters, 1 to 8 (default 1)
+  --nic-arrives MS    the first one is only offered so long after the others
+  --nic-leaves MS     it is taken away so long after it was offered
+  --nic-returns MS    and comes back so long after that
   --processors N      virtual processors, 1 to ${PROCESSORS_MAX} (default 1)
   --arch NAME         x64 (default) or arm64
   --hvc FORM          how an arm64 guest makes hypercalls: smccc (default) or immediate
   --page-size KIB     pages of the guest: 4 (default), on arm64 also 16 or 64
   --memory MIB        guest RAM in MiB, 4 to ${MEMORY_MAX_MIB} (default 64)
   --seed N            decides everything that is random (default 1)
+
+Before
+  --previous-owner LIST
+                      who had the machine before let go of nothing (all), or left some of
+                      ${OWNER_HELP}
 
 Network
   --serve DIR         serve the files below DIR; FILE is then the path of the boot file in it
@@ -77,9 +86,12 @@ Firmware
 
 Afterwards
   --then STEP[,STEP]  go on: chainload (firmware once more), san (it stays, the loader takes over in
-                      the middle of a transfer), kexec (as often as you like), crash
+                      the middle of a transfer), kexec and crash as often as you like, in any
+                      order; crash@N: at exit N of the start of the kernel
+  --os NAME           what comes then: linux-6.1 (default), linux-6.12, linux-6.19
   --no-os             do not let an OS take over
   --no-second-boot    do not boot the firmware a second time
+  --strict            warnings of the audit are findings as well
 
 Output
   --trace FILE        write every event as a line of JSON
@@ -97,7 +109,8 @@ Examples
   hypxe boot vmlinuz --host server2012r2 --loss 0.05 --seed 7
   hypxe boot --firmware my-firmware.js --json
   hypxe hosts server2022 --json > host.json; hypxe boot --host host.json --knob echoVersion=false
-  hypxe boot --processors 4 --then kexec,crash
+  hypxe boot --processors 4 --then kexec,crash,kexec --os linux-6.12
+  hypxe boot --previous-owner all --knob lateAnswer=offers --nic-arrives 500
   hypxe boot --link passt --boot-file pxelinux.0
   hypxe boot --push vmlinuz --push initrd.img=boot/initrd.img
   hypxe boot pxe/loader.efi --serve tftp --nics 2 --trace boot.jsonl

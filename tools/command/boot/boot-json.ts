@@ -13,14 +13,14 @@ import { checkState, summary, type BootOutcome } from './boot-outcome.ts';
 
 /** The document as text. What is not known is null; addresses and lengths are numbers. */
 export function bootJson(request: BootRequest, outcome: BootOutcome, exitCode: number): string {
-  const { host, knobs, seed, nics, processors, memoryMiB, preset, faults, steps } = request;
+  const { host, knobs, seed, nics, processors, memoryMiB, preset, faults, steps, linux } = request;
   const { verdict, findings, notRun, stages, ...rest } = outcome;
   const document = {
     verdict,
     summary: summary(outcome),
     exitCode,
     request: {
-      ...{ host, knobs, seed, nics, processors, memoryMiB, preset, faults, steps },
+      ...{ host, knobs, seed, nics, processors, memoryMiB, preset, faults, steps, linux },
       firmware: request.ownFirmware ? null : request.firmware,
       pushes: request.pushes.map(({ path }) => path),
       services: request.services,

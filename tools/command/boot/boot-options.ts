@@ -5,16 +5,22 @@
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
 import type { ServiceName } from '../../../src/services/boot-services.ts';
-import { FLOW_STEPS, checkSteps, type FlowStep } from '../../flow/flow-steps.ts';
+import { FLOW_STEPS, checkSteps, isFlowStep, type FlowStep } from '../../flow/flow-steps.ts';
+import { DEFAULT_LINUX, type LinuxName } from '../../os/os-versions.ts';
 import { PROCESSORS_MAX } from '../../simulator/hypervisor/partition.ts';
 import type { HostProfile } from '../../simulator/profiles/profile.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
 import { MEMORY_MAX_MIB } from './boot-help.ts';
+import type { NicTimes } from '../../flow/nic-schedule.ts';
+import type { Leftover } from '../../os/previous-owner.ts';
 import { readDevices } from './device-options.ts';
 import { pathBelow } from './directory-files.ts';
 import { requireDirectory, requireFile } from '../files.ts';
+import { hostLabel } from '../../simulator/profiles/profile-file.ts';
 import { readHost, turnKnobs, type GivenKnobs } from '../host-options.ts';
+import { knownLinux } from '../os-options.ts';
 import { readLink, type LinkOptions } from './link-options.ts';
+import { readNicTimes, readOwner } from './owner-options.ts';
 import { NETWORK_OPTIONS, readNetwork, type NetworkHabits } from './network-options.ts';
 import {
   firstImage,
@@ -60,6 +66,9 @@ export interface BootRequest extends LinkOptions {
   /** Files that the host pushes, in order; and the utility services that the firmware serves. */
   readonly pushes: readonly PushedFile[];
   readonly services: readonly ServiceName[];
+  /** What an earlier owner of the machine has left, and when the first NIC comes and goes. */
+  readonly previousOwner: readonly Leftover[];
+  readonly nicTimes: NicTimes;
   /** Names of the further devices that the host offers. */
   readonly devices: readonly string[];
   readonly faults: {
@@ -80,10 +89,14 @@ export interface BootRequest extends LinkOptions {
   readonly pcap: string | undefined;
   readonly json: boolean;
   readonly verbose: boolean;
+  /** Which Linux the loaded OS is. */
+  readonly linux: LinuxName;
   /** What happens besides, in an order in which it can. */
   readonly steps: readonly FlowStep[];
   readonly os: boolean;
   readonly secondBoot: boolean;
+  /** Warnings of the audit are findings as well. */
+  readonly strict: boolean;
   readonly watchdogSeconds: number;
 }
 
@@ -92,6 +105,10 @@ const OPTIONS = {
   knob: { type: 'string', multiple: true },
   seed: { type: 'string' },
   nics: { type: 'string' },
+  'nic-arrives': { type: 'string' },
+  'nic-leaves': { type: 'string' },
+  'nic-returns': { type: 'string' },
+  'previous-owner': { type: 'string' },
   processors: { type: 'string' },
   arch: { type: 'string' },
   hvc: { type: 'string' },
@@ -117,8 +134,10 @@ const OPTIONS = {
   pcap: { type: 'string' },
   watchdog: { type: 'string' },
   then: { type: 'string', multiple: true },
+  os: { type: 'string' },
   'no-os': { type: 'boolean' },
   'no-second-boot': { type: 'boolean' },
+  strict: { type: 'boolean' },
   json: { type: 'boolean' },
   verbose: { type: 'boolean', short: 'v' },
   help: { type: 'boolean', short: 'h' },
@@ -167,7 +186,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     values.firmware === undefined ? 'Run npm run build first.' : FIRMWARE_ADVICE,
   );
   return {
-    host: host.name,
+    host: hostLabel(host),
     ...turnKnobs(host, values.knob ?? []),
     seed: wholeNumber('--seed', values.seed ?? '1', 0, Number.MAX_SAFE_INTEGER),
     nics: wholeNumber('--nics', values.nics ?? '1', 1, 8),
@@ -179,6 +198,8 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     pushes,
     services,
     devices: readDevices(values.devices),
+    previousOwner: readOwner(values['previous-owner']),
+    nicTimes: readNicTimes(values),
     faults: {
       loss: probability('--loss', values.loss ?? '0'),
       duplication: probability('--duplicate', values.duplicate ?? '0'),
@@ -195,8 +216,10 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     json: values.json === true,
     verbose: values.verbose === true,
     steps,
+    linux: knownLinux(values.os ?? DEFAULT_LINUX),
     os: values['no-os'] !== true,
     secondBoot: values['no-second-boot'] !== true,
+    strict: values.strict === true,
     watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600),
   };
 }
@@ -221,7 +244,7 @@ function readSteps(texts: readonly string[], os: boolean, memoryMiB: number): Fl
   const steps = texts.flatMap((text) => text.split(','));
   const names = Object.keys(FLOW_STEPS);
   for (const step of steps) {
-    if (names.includes(step)) continue;
+    if (isFlowStep(step)) continue;
     throw new UsageError(
       'UnknownStep',
       `there is no step ${quoted(step)}`,
@@ -230,7 +253,7 @@ function readSteps(texts: readonly string[], os: boolean, memoryMiB: number): Fl
   }
   const wrong = checkSteps(steps as FlowStep[]);
   if (wrong !== undefined) {
-    const advice = 'The order is chainload, san, kexec, crash; any of them may be left out.';
+    const advice = 'The order is chainload, san, then kexec and crash as you like.';
     throw new UsageError('BadOrder', `--then ${steps.join(',')}: ${wrong}`, advice);
   }
   const kernel = steps.find((step) => step !== 'chainload');

@@ -85,11 +85,15 @@ export async function runBoot(
       machine,
       firmware,
       bootOptions: bootOptions(request),
+      previousOwner: request.previousOwner,
+      nicTimes: request.nicTimes,
       steps: request.steps,
+      linux: request.linux,
       events: tell,
       osEvents: (event, stage) => tell(event, stage === 'OS' ? 'os' : stage),
       os: request.os,
       secondBoot: request.secondBoot,
+      strict: request.strict,
       onHandoff: (result) => {
         pushes.handedOver(result, machine.partition.ram.bytes);
         const { image } = result;

@@ -11,6 +11,8 @@ import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
 import { osFirmware } from '../boot/boot-options.ts';
 import { NETWORK_OPTIONS, readNetwork, type NetworkHabits } from '../boot/network-options.ts';
 import { requireFile } from '../files.ts';
+import { knownLinux } from '../os-options.ts';
+import type { LinuxName } from '../../os/os-versions.ts';
 import { readHost } from '../host-options.ts';
 import { EXIT_HELP, UsageError, badOption, quoted, wholeNumber } from '../usage.ts';
 
@@ -23,6 +25,8 @@ export interface ExploreRequest {
   readonly architecture: 'x64' | 'arm64';
   /** What the network of all runs is like. */
   readonly network: NetworkHabits;
+  /** Which OS had the machine before, if one had. */
+  readonly after: LinuxName | undefined;
   readonly seed: number;
   readonly walks: number;
   /** Only this kind of fault. */
@@ -48,6 +52,7 @@ const OPTIONS = {
   host: { type: 'string' },
   arch: { type: 'string' },
   ...NETWORK_OPTIONS,
+  after: { type: 'string' },
   firmware: { type: 'string' },
   workers: { type: 'string' },
   watchdog: { type: 'string' },
@@ -78,6 +83,8 @@ if it exports createDriver.
                       hypxe hosts lists them
   --arch NAME         x64 (default) or arm64
   --mtu, --vlan, ...  what the network of all runs is like, as with hypxe boot (see its --help)
+  --after OS          an OS had the machine before, on 8 processors, and left all of it open:
+                      linux-6.1, linux-6.12, linux-6.19
   --firmware FILE.js  bring your own: an ES module that exports boot(machine, options)
   --workers N         threads, 1 to 64 (default: one for each core)
   --watchdog S        seconds without a sign of life after which a run hangs (default 10)
@@ -93,6 +100,7 @@ ${EXIT_HELP}
 Examples
   hypxe explore
   hypxe explore --only step/handoff
+  hypxe explore --after linux-6.1 --arch arm64 --time 600
   hypxe explore --walks 1000000 --seed 7 --time 3600
   hypxe explore --shard 2/8 --json > part-2.json
 `;
@@ -135,6 +143,7 @@ export function parseExplore(
     host: readHost(values.host ?? DEFAULT_PROFILE),
     architecture: knownArchitecture(values.arch ?? 'x64'),
     network: readNetwork(values),
+    after: values.after === undefined ? undefined : knownLinux(values.after),
     seed: wholeNumber('--seed', values.seed ?? '1', 0, Number.MAX_SAFE_INTEGER),
     walks: wholeNumber(
       '--walks',

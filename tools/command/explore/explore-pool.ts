@@ -127,10 +127,21 @@ async function redo(
 }
 
 function jobOf(request: ExploreRequest) {
-  const { firmware, pushFirmware, host, architecture, network } = request;
+  const { firmware, pushFirmware, host, architecture, after, network } = request;
   const { seed, walks, only, plan } = request;
-  const guest = { firmware, pushFirmware, host, architecture, network };
-  return { ...guest, seed, walks, only, plan, end: undefined };
+  return {
+    firmware,
+    pushFirmware,
+    host,
+    architecture,
+    after,
+    network,
+    seed,
+    walks,
+    only,
+    plan,
+    end: undefined,
+  };
 }
 
 function runWorker(

@@ -158,14 +158,43 @@ const MESSAGES: readonly DeliberateDifference[] = [
     },
   }),
   fixed('eom-only-when-pending', 'observation 20', 'hyperv/detection', {
-    title: 'EOM is written when the pending flag is set',
+    title: 'EOM is written when the pending flag is set, and once after a SINT is enabled',
     ipxe: 'Writes EOM in every idle millisecond of a wait, and never looks at the flag.',
-    hypxe: 'Releases the slot, then writes EOM if the flag is set (TLFS 11.9).',
+    hypxe:
+      'Releases the slot, then writes EOM if the flag is set (TLFS 11.9); also for a flag in an ' +
+      'empty slot, for one that an earlier owner may have left, and again if EOM is refused.',
     why: 'Each write may leave the virtual machine. EOM writes are not compared.',
   }),
 ];
 
 const LIFE: readonly DeliberateDifference[] = [
+  fixed('scontrol-as-found', 'observation 27', 'hyperv/detection', {
+    title: 'SCONTROL is left as it was found',
+    ipxe: 'Clears the enable bit on its way out, whatever it was.',
+    hypxe: 'Leaves the SynIC on where the probe found it on, and off where it was off.',
+    why:
+      'It is on at reset on Windows hosts and OpenVMM; Microsoft’s firmware and the Windows ' +
+      'loader never write it, and wait for ever where it is off (mu_msvm, iPXE b91cc983d).',
+  }),
+  fixed('sints-as-at-reset', 'observation 27', 'hyperv/detection', {
+    title: 'A SINT that is given back is as it is at reset',
+    ipxe: 'Masks it and clears AutoEOI; the vector stays.',
+    hypxe: 'Writes the value that it has at reset: masked, and nothing else.',
+    why: 'Who comes next must find nothing of us, and nothing of who was before us.',
+    matches: (d) =>
+      d.kind === 'register' &&
+      d.type === 'changed' &&
+      d.expected!.label === 'SINT2' &&
+      d.actual!.fields.some(({ text }) => text === '0x10000'),
+  }),
+  fixed('earlier-owner-switched-off', 'observation 27', 'hyperv/owner', {
+    title: 'What an earlier owner has left on is switched off first',
+    ipxe: 'Overwrites identity and page registers, and looks at no others.',
+    hypxe:
+      'Stops timers, masks SINTs, unmaps message, event, assist, reference TSC and hypercall page ' +
+      'before any memory is used; empties message and event page once they are mapped.',
+    why: 'Timers and pages of a kernel before us would go on to who comes next, or hit our memory.',
+  }),
   fixed('offers-matched-after-reset', '5.13, observation 23', 'driver/reset', {
     title: 'After unquiesce devices are found again by their instance',
     ipxe: 'Assumes that each device has the channel that it had.',

@@ -18,6 +18,9 @@ const OWN_CHECKS: readonly AuditCheck[] = [
   'leftovers',
 ];
 
+/** What the audit says of the VP assist page of a processor. */
+const ASSIST_PAGE = /^VP_ASSIST_PAGE of VP \d+ is enabled/;
+
 /**
  * A finding of the audit of a crash as it is to be judged: part of the hole, or as it is. Pages
  * that the crash kernel uses itself are never part of it.
@@ -28,6 +31,12 @@ export function crashHole(finding: Finding, vp: number): Finding {
   const { check, severity, pages } = finding;
   const elsewhere = finding.vp !== undefined && finding.vp !== vp;
   const harmless = pages === undefined || pages.reserved;
+
+  // Linux's crash handler leaves the VP assist page: it lies in memory that nobody uses any more
+  if (!elsewhere && harmless && ASSIST_PAGE.test(finding.text)) {
+    const text = `${finding.text} (known hole of a crash: Linux leaves it)`;
+    return { ...finding, severity: 'info', known: 'crash-hole', text };
+  }
   if (severity === 'info' || !elsewhere || !harmless || !OWN_CHECKS.includes(check)) {
     return finding;
   }

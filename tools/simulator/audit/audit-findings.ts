@@ -25,6 +25,12 @@ export const AUDIT_CHECKS = {
   completions: { number: 13, text: 'every received packet was completed' },
   'second-boot': { number: 14, text: 'the firmware boots again' },
   rescind: { number: 15, text: 'the firmware survives a rescind between CLOSE and UNLOAD' },
+  freed: { number: 16, text: 'no memory was freed or shared again while the host had it' },
+  omissions: {
+    number: 17,
+    text: 'no step of the clean-up was left to UNLOAD or to the end of a channel',
+  },
+  reserved: { number: 18, text: 'no page is reserved in which the host has nothing' },
 } as const;
 
 export type AuditCheck = keyof typeof AUDIT_CHECKS;

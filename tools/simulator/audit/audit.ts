@@ -10,9 +10,14 @@
 import { VMBUS_MESSAGE_SINT } from '../../../src/vmbus/protocol.ts';
 import type { MemoryRange } from '../../../src/machine.ts';
 import type { AuditCheck, Finding, FindingPages, HandoffKind } from './audit-findings.ts';
+import { NO_BASELINE, type AuditBaseline } from './audit-baseline.ts';
+import { auditCompletions } from './audit-completions.ts';
 import { crashHole } from './audit-crash.ts';
+import { auditOmissions } from './audit-omissions.ts';
 import { describeGrant } from './audit-pages.ts';
 import { auditRegisters, auditTimers } from './audit-registers.ts';
+import { auditReserved } from './audit-reserved.ts';
+import { auditSharedTwice } from './freed-memory.ts';
 import type { Grant } from '../ledger/grants.ts';
 import { hex } from '../base/hex.ts';
 import type { SimulatedMachine } from '../machine.ts';
@@ -29,8 +34,8 @@ export interface AuditOptions {
   readonly inUse?: readonly Pick<MemoryRange, 'address' | 'length'>[];
   /** The virtual processor that hands over a `crash`; default 0. */
   readonly vp?: number;
-  /** For each NIC what {@link uncompleted} was before: packets that are not this guest's. */
-  readonly uncompletedBefore?: readonly number[];
+  /** What was there before the guest: none of it is this guest's doing. Default: nothing. */
+  readonly since?: AuditBaseline;
   /**
    * Whether who comes next writes SCONTROL, as Linux and iPXE do. Default true; Microsoft's
    * firmware and the Windows loader do not.
@@ -52,7 +57,8 @@ export function auditHandoff(
   options: AuditOptions = {},
 ): Finding[] {
   const kind = options.kind ?? 'shutdown';
-  const describe: Describe = (grant) => describeGrant(grant, memoryMap, options.inUse ?? []);
+  const { inUse = [], since = NO_BASELINE } = options;
+  const describe: Describe = (grant) => describeGrant(grant, memoryMap, inUse);
   const findings = [
     ...machine.vmbus
       .inspect()
@@ -64,7 +70,12 @@ export function auditHandoff(
     ...auditRegisters(machine, kind, describe, options.nextSetsScontrol ?? true),
     ...auditTimers(machine),
     ...leftovers(machine),
-    ...completions(machine, options.uncompletedBefore ?? []),
+    ...auditCompletions(machine, since),
+    ...auditSharedTwice(machine, since, memoryMap),
+    // Who stays, or is an OS that leaves it all to UNLOAD, owes none of this
+    ...(kind === 'shutdown'
+      ? [...auditOmissions(machine, since), ...auditReserved(machine, memoryMap, inUse)]
+      : []),
   ];
   return kind === 'crash' ? findings.map((each) => crashHole(each, options.vp ?? 0)) : findings;
 }
@@ -202,28 +213,6 @@ function leftovers(machine: SimulatedMachine): Finding[] {
   for (const client of machine.vmbus.inspect().clients) {
     const { hostMessagesQueued: queued } = client;
     if (queued > 0) report(ofClient(client, `${messages(queued)} of VMBus not delivered yet`));
-  }
-  return findings;
-}
-
-// --- 13: completions ---
-
-/** Received packets of each NIC that no guest has ever completed, up to now. */
-export function uncompleted(machine: SimulatedMachine): number[] {
-  return machine.nics.map(({ statistics }) => statistics.uncompletedAtClose);
-}
-
-function completions(machine: SimulatedMachine, before: readonly number[]): Finding[] {
-  const findings: Finding[] = [];
-  for (const [index, { nic, statistics, state }] of machine.nics.entries()) {
-    const report = (count: number, when: string): void => {
-      if (count === 0) return;
-      const packets = `${count} received packet${count === 1 ? '' : 's'}`;
-      const text = `NIC ${nic}: ${packets} not completed ${when}`;
-      findings.push({ check: 'completions', severity: 'warning', text });
-    };
-    report(statistics.uncompletedAtClose - (before[index] ?? 0), 'when the channel closed');
-    report(state.outstanding, 'yet');
   }
   return findings;
 }

@@ -3,12 +3,16 @@
 /**
  * CPUID of a simulated x64 processor: a fixed Intel processor (family 6, model 0x5e) under the
  * hypervisor of the host's profile. The leaves that firmware reads are those of the recorded iPXE
- * session (golden trace 01); the others of the hypervisor's range are by TLFS, "Feature Discovery".
+ * session (golden trace 01), without the features that this machine does not have (see
+ * `cpuid-bits.ts`); the others of the hypervisor's range are by TLFS, "Feature Discovery". On arm64
+ * the same words are registers of 128 bits.
  */
 
 import { Cpuid, CPUID_HYPERVISOR_PRESENT, HV_INTERFACE_ID } from '../../../src/hyperv/protocol.ts';
 import type { CpuidRegisters } from '../../../src/machine.ts';
 import type { HostProfile } from '../profiles/profile.ts';
+import type { Architecture } from './architecture.ts';
+import { keptClaims } from './cpuid-bits.ts';
 
 /** Changes by leaf: `{ 0x40000001: { eax: 0x4b4d564b } }` makes it another hypervisor. */
 export type CpuidOverride = Readonly<Record<number, Partial<CpuidRegisters>>>;
@@ -18,6 +22,9 @@ const HV_MAX_LEAF = 0x4000000b;
 
 /** Leaf 0x40000004 EBX: spinlock retries before the guest should notify the hypervisor. */
 const SPINLOCK_RETRIES = 0xfff;
+
+/** Leaf 0x40000003 ECX: deepest state of power of a processor, C2. */
+const MAX_C_STATE = 2;
 
 /** Leaf 0x40000005: most virtual and logical processors. */
 const MAX_VIRTUAL_PROCESSORS = 240;
@@ -35,7 +42,8 @@ const NOTHING = leaf(0, 0, 0, 0);
 export class CpuidLeaves {
   readonly #leaves = new Map<number, CpuidRegisters>();
 
-  constructor(profile: HostProfile, override: CpuidOverride = {}) {
+  /** `override` is taken as it is: it may claim what is not there. */
+  constructor(profile: HostProfile, architecture: Architecture, override: CpuidOverride = {}) {
     const set = (number: number, registers: CpuidRegisters): void => {
       this.#leaves.set(number, { ...registers, ...override[number] });
     };
@@ -49,8 +57,9 @@ export class CpuidLeaves {
     set(Cpuid.HV_VENDOR_ID, leaf(HV_MAX_LEAF, 0x7263694d, 0x666f736f, 0x76482074));
     set(Cpuid.HV_INTERFACE_ID, leaf(HV_INTERFACE_ID, 0, 0, 0));
     set(Cpuid.HV_HYPERVISOR_ID, leaf(profile.hypervisorBuild, profile.hypervisorVersion, 0, 1));
-    set(Cpuid.HV_FEATURES, leaf(profile.features, profile.privileges, 2, profile.miscFeatures));
-    set(Cpuid.HV_ENLIGHTENMENTS, leaf(profile.recommendations, SPINLOCK_RETRIES, 0, 0));
+    const kept = keptClaims(profile, architecture);
+    set(Cpuid.HV_FEATURES, leaf(kept.features, kept.privileges, MAX_C_STATE, kept.miscFeatures));
+    set(Cpuid.HV_ENLIGHTENMENTS, leaf(kept.recommendations, SPINLOCK_RETRIES, 0, 0));
     set(Cpuid.HV_IMPLEMENTATION_LIMITS, leaf(MAX_VIRTUAL_PROCESSORS, MAX_LOGICAL_PROCESSORS, 0, 0));
     for (const [text, registers] of Object.entries(override)) {
       const number = Number(text);

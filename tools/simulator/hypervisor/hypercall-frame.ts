@@ -13,6 +13,9 @@ import type { GuestRam } from '../base/guest-ram.ts';
 const FAST = 1 << 16;
 /** Where the bits above `fast` begin: variable header, reserved bits, nested. */
 const REST_SHIFT = 17;
+/** Of these the variable header: bits 26:17. */
+const HEADER_MASK = 0x3ff;
+const HEADER_END = 27;
 /** Control word, high half: repetitions, start index, and the reserved bits between. */
 const REPS_MASK = 0xfff;
 const START_SHIFT = 16;
@@ -54,6 +57,17 @@ export function isRep(frame: HypercallFrame): boolean {
   const start = repStart(frame);
   const reserved = frame.controlHigh & REPS_RESERVED;
   return frame.controlLow >>> REST_SHIFT === 0 && reserved === 0 && start < count;
+}
+
+/** No reserved bit is set: there may be a variable header, and repetitions. */
+export function isVariable(frame: HypercallFrame): boolean {
+  const reserved = frame.controlHigh & REPS_RESERVED;
+  return frame.controlLow >>> HEADER_END === 0 && reserved === 0;
+}
+
+/** Length of the variable header, in words of 64 bits. */
+export function variableWords(frame: HypercallFrame): number {
+  return (frame.controlLow >>> REST_SHIFT) & HEADER_MASK;
 }
 
 /** Whether the input is in registers. */

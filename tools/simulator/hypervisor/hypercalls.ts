@@ -11,7 +11,6 @@ import {
   HV_EVENT_FLAGS_COUNT,
   HV_MESSAGE_PAYLOAD_MAX,
   HvCall,
-  HvPrivilege,
   HvStatus,
   PostMessage,
   SignalEvent,
@@ -20,6 +19,7 @@ import type { Architecture } from './architecture.ts';
 import { TICKS_PER_MS } from '../base/clock.ts';
 import type { VirtualClock } from '../base/clock.ts';
 import type { CpuidLeaves } from './cpuid.ts';
+import { Privilege } from './cpuid-bits.ts';
 import type { HostEvents } from '../ledger/events.ts';
 import { hex } from '../base/hex.ts';
 import type { GuestRam } from '../base/guest-ram.ts';
@@ -27,13 +27,11 @@ import { address, checkBuffer, isFast, isRep, isSimple } from './hypercall-frame
 import type { HypercallFrame } from './hypercall-frame.ts';
 import type { PartitionFaults } from './partition-faults.ts';
 import type { EventPort, MessagePort } from './partition-interface.ts';
+import { ProcessorCalls } from './processor-calls.ts';
 import type { HostKnobs } from '../profiles/profile.ts';
 import type { VirtualProcessor } from './virtual-processor.ts';
 import { VpRegisterCalls } from './vp-register-calls.ts';
 import type { RegisterFile } from './register-file.ts';
-
-/** CPUID 0x40000003 EBX bit 17: HvGetVpRegisters and HvSetVpRegisters of the own partition. */
-const ACCESS_VP_REGISTERS = 1 << 17;
 
 /** A message type with this bit is the hypervisor's own (TLFS, HV_MESSAGE_TYPE). */
 const MESSAGE_TYPE_HYPERVISOR = 0x80000000;
@@ -41,8 +39,25 @@ const MESSAGE_TYPE_HYPERVISOR = 0x80000000;
 /** Bytes of input that a fast call of x64 without XMM registers carries. */
 const FAST_INPUT_MAX = 16;
 
+/** HV_CONNECTION_ID has 24 bits. */
+const CONNECTION_MASK = 0xffffff;
+
+/** What QEMU takes for a message of VMBus: SynIC type, types 1 to 17, and the header. */
+const VMBUS_MESSAGE_TYPE = 1;
+const VMBUS_MESSAGE_MIN = 1;
+const VMBUS_MESSAGE_MAX = 17;
+const VMBUS_HEADER = 8;
+
 /** Names for the log. */
 const NAMES = new Map<number, string>([
+  [HvCall.FLUSH_VIRTUAL_ADDRESS_SPACE, 'HvFlushVirtualAddressSpace'],
+  [HvCall.FLUSH_VIRTUAL_ADDRESS_LIST, 'HvFlushVirtualAddressList'],
+  [HvCall.NOTIFY_LONG_SPIN_WAIT, 'HvNotifyLongSpinWait'],
+  [HvCall.SEND_IPI, 'HvSendSyntheticClusterIpi'],
+  [HvCall.FLUSH_VIRTUAL_ADDRESS_SPACE_EX, 'HvFlushVirtualAddressSpaceEx'],
+  [HvCall.FLUSH_VIRTUAL_ADDRESS_LIST_EX, 'HvFlushVirtualAddressListEx'],
+  [HvCall.SEND_IPI_EX, 'HvSendSyntheticClusterIpiEx'],
+  [HvCall.START_VP, 'HvStartVirtualProcessor'],
   [HvCall.POST_MESSAGE, 'HvPostMessage'],
   [HvCall.SIGNAL_EVENT, 'HvSignalEvent'],
   [HvCall.GET_VP_REGISTERS, 'HvGetVpRegisters'],
@@ -68,7 +83,10 @@ export class Hypercalls {
   readonly #context: HypercallContext;
   /** CPUID 0x40000003 EBX. */
   readonly #privileges: number;
+  /** Checks as QEMU has them. */
+  readonly #lenient: boolean;
   readonly #registerCalls: VpRegisterCalls;
+  readonly #processorCalls: ProcessorCalls;
   readonly #ports = new Map<number, MessagePort>();
   readonly #eventPorts = new Map<number, EventPort>();
   /** Input of the call that runs: copied once, then checked and used. */
@@ -84,7 +102,9 @@ export class Hypercalls {
   constructor(context: HypercallContext) {
     this.#context = context;
     this.#privileges = context.cpuid.read(Cpuid.HV_FEATURES, 0).ebx;
+    this.#lenient = context.knobs.hypercallChecks === 'vmm';
     this.#registerCalls = new VpRegisterCalls(context);
+    this.#processorCalls = new ProcessorCalls(context);
   }
 
   registerMessagePort(connectionId: number, port: MessagePort): void {
@@ -145,12 +165,13 @@ export class Hypercalls {
   #dispatch(vp: VirtualProcessor, code: number, frame: HypercallFrame): number {
     switch (code) {
       case HvCall.SIGNAL_EVENT:
-        if (!this.#may(HvPrivilege.SIGNAL_EVENTS)) return HvStatus.ACCESS_DENIED;
+        if (!this.#may(Privilege.SIGNAL_EVENTS)) return HvStatus.ACCESS_DENIED;
         if (!isSimple(frame)) return HvStatus.INVALID_HYPERCALL_INPUT;
         return this.#signalEvent(frame);
       case HvCall.POST_MESSAGE:
-        if (!this.#may(HvPrivilege.POST_MESSAGES)) return HvStatus.ACCESS_DENIED;
+        if (!this.#may(Privilege.POST_MESSAGES)) return HvStatus.ACCESS_DENIED;
         if (!isSimple(frame)) return HvStatus.INVALID_HYPERCALL_INPUT;
+        if (this.#lenient && isFast(frame)) return HvStatus.INVALID_HYPERCALL_CODE;
         return this.#postMessage(vp, frame);
       case HvCall.GET_VP_REGISTERS:
       case HvCall.SET_VP_REGISTERS:
@@ -158,8 +179,14 @@ export class Hypercalls {
         if (!isRep(frame)) return HvStatus.INVALID_HYPERCALL_INPUT;
         return this.#fault(code, 0) ?? this.#registerCalls.call(vp, code, frame);
       default:
-        return HvStatus.INVALID_HYPERCALL_CODE;
+        return this.#processorCalls.call(code, frame) ?? this.#unknown(code);
     }
+  }
+
+  #unknown(code: number): number {
+    const { events } = this.#context;
+    if (events.on) events.emit({ kind: 'unmodelled', what: `hypercall ${hex(code)}` });
+    return HvStatus.INVALID_HYPERCALL_CODE;
   }
 
   /** HvPostMessage: slow only, since its input does not fit into registers. */
@@ -167,12 +194,14 @@ export class Hypercalls {
     const failure = this.#fetch(frame, PostMessage.size);
     if (failure !== HvStatus.SUCCESS) return failure;
     const view = this.#view;
-    const connectionId = view.getUint32(PostMessage.at.connectionId, true);
+    const connection = view.getUint32(PostMessage.at.connectionId, true);
+    const connectionId = this.#lenient ? connection & CONNECTION_MASK : connection;
     const type = view.getUint32(PostMessage.at.type, true);
     const length = view.getUint32(PostMessage.at.length, true);
     this.#inputLength = PostMessage.at.data + Math.min(length, HV_MESSAGE_PAYLOAD_MAX);
 
     // The message itself
+    if (this.#lenient) return this.#forward(vp, connectionId, type, length);
     if (view.getUint32(PostMessage.at.reserved, true) !== 0) {
       return HvStatus.INVALID_HYPERCALL_INPUT;
     }
@@ -182,6 +211,24 @@ export class Hypercalls {
     // Where it goes; an event port takes no messages
     const injected = this.#fault(HvCall.POST_MESSAGE, connectionId);
     if (injected !== undefined) return injected;
+    return this.#deliver(vp, connectionId, type);
+  }
+
+  /** What QEMU looks at: length, connection, and what its VMBus makes of the message. */
+  #forward(vp: VirtualProcessor, connectionId: number, type: number, length: number): number {
+    if (length > HV_MESSAGE_PAYLOAD_MAX) return HvStatus.INVALID_HYPERCALL_INPUT;
+    const injected = this.#fault(HvCall.POST_MESSAGE, connectionId);
+    if (injected !== undefined) return injected;
+    if (!this.#ports.has(connectionId)) return HvStatus.INVALID_CONNECTION_ID;
+    const message = this.#view.getUint32(PostMessage.at.data, true);
+    const known = message >= VMBUS_MESSAGE_MIN && message <= VMBUS_MESSAGE_MAX;
+    if (type !== VMBUS_MESSAGE_TYPE || length < VMBUS_HEADER || !known) {
+      return HvStatus.INVALID_HYPERCALL_INPUT;
+    }
+    return this.#deliver(vp, connectionId, type);
+  }
+
+  #deliver(vp: VirtualProcessor, connectionId: number, type: number): number {
     const port = this.#ports.get(connectionId);
     if (port === undefined) return HvStatus.INVALID_CONNECTION_ID;
     if (this.#throttled()) return this.#context.knobs.throttleStatus;
@@ -196,6 +243,8 @@ export class Hypercalls {
     const view = this.#view;
     const connectionId = view.getUint32(SignalEvent.at.connectionId, true);
     const flag = view.getUint16(SignalEvent.at.flag, true);
+    if (this.#lenient && flag !== 0) return HvStatus.INVALID_PORT_ID;
+    if (this.#lenient && connectionId > CONNECTION_MASK) return HvStatus.INVALID_HYPERCALL_INPUT;
     if (view.getUint16(SignalEvent.at.reserved, true) !== 0) {
       return HvStatus.INVALID_HYPERCALL_INPUT;
     }
@@ -217,6 +266,7 @@ export class Hypercalls {
     }
     const { ram } = this.#context;
     const at = address(frame.inputLow, frame.inputHigh);
+    if (this.#lenient) return this.#fetchAnywhere(frame.inputLow, at, length);
     const failure = checkBuffer(ram, frame.inputLow, at, length);
     if (failure !== HvStatus.SUCCESS) return failure;
     if (length === SignalEvent.size) {
@@ -225,6 +275,18 @@ export class Hypercalls {
     } else {
       this.#input.set(ram.bytes.subarray(at, at + length));
     }
+    return HvStatus.SUCCESS;
+  }
+
+  /** Input as QEMU reads it: across pages, aligned to 4 (a message), zeros where no RAM is. */
+  #fetchAnywhere(low: number, at: number, length: number): number {
+    const { ram } = this.#context;
+    const alignment = length === SignalEvent.size ? 8 : 4;
+    if (low % alignment !== 0) return HvStatus.INVALID_ALIGNMENT;
+    this.#input.fill(0, 0, length);
+    if (ram.has(at, length)) this.#input.set(ram.bytes.subarray(at, at + length));
+    // A message that begins in RAM cannot be mapped as a whole
+    else if (length === PostMessage.size && ram.has(at, 1)) return HvStatus.INSUFFICIENT_MEMORY;
     return HvStatus.SUCCESS;
   }
 
@@ -262,7 +324,7 @@ export class Hypercalls {
 
   /** On arm64 there is no other way to the registers, and no privilege for it. */
   #mayAccessRegisters(): boolean {
-    return this.#context.architecture === 'arm64' || this.#may(ACCESS_VP_REGISTERS);
+    return this.#context.architecture === 'arm64' || this.#may(Privilege.VP_REGISTERS);
   }
 
   #free(connectionId: number): void {

@@ -9,6 +9,7 @@
 import type { VirtualClock } from '../base/clock.ts';
 import type { HostEvents } from '../ledger/events.ts';
 import type { GrantLedger } from '../ledger/grants.ts';
+import type { Omissions } from '../ledger/omissions.ts';
 import type { GuestRam } from '../base/guest-ram.ts';
 import type { HostProfile } from '../profiles/profile.ts';
 import type { Random } from '../base/random.ts';
@@ -29,6 +30,8 @@ export interface PartitionServices {
   readonly random: Random;
   readonly events: HostEvents;
   readonly grants: GrantLedger;
+  /** Steps of a clean-up that guests left out. */
+  readonly omissions: Omissions;
   readonly profile: HostProfile;
   /** Virtual processors, numbered from 0: a guest may name one that does not exist. */
   readonly processorCount: number;

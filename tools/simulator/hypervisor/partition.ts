@@ -16,6 +16,7 @@ import type { WallSource } from '../base/clock.ts';
 import { CpuidLeaves } from './cpuid.ts';
 import type { CpuidOverride } from './cpuid.ts';
 import { HostEvents } from '../ledger/events.ts';
+import { Omissions } from '../ledger/omissions.ts';
 import { GrantLedger } from '../ledger/grants.ts';
 import type { GuestCrash, GuestHang } from './guest-end.ts';
 import { hex } from '../base/hex.ts';
@@ -79,6 +80,7 @@ export class Partition implements PartitionServices {
   readonly random: Random;
   readonly events: HostEvents;
   readonly grants: GrantLedger;
+  readonly omissions: Omissions;
   readonly profile: HostProfile;
   /** The partition as the host's servers see it. */
   readonly services: PartitionServices = this;
@@ -120,11 +122,12 @@ export class Partition implements PartitionServices {
       if (events.on) events.emit({ kind, grant });
     };
     grants.packetsWanted = () => events.on;
+    this.omissions = new Omissions(() => clock.now);
     this.random = new Random(seed);
     this.profile = profile;
 
     // The hypervisor
-    const cpuid = new CpuidLeaves(profile, options.cpuidOverride);
+    const cpuid = new CpuidLeaves(profile, architecture, options.cpuidOverride);
     const preserve = knobs.overlay === 'preserve';
     const overlays = (this.#overlays = new OverlayPages(ram, grants, events, preserve));
     const processors = this.#vps;
@@ -138,10 +141,9 @@ export class Partition implements PartitionServices {
       cpuid,
       processors,
     }));
-    const slotEmptied = (): void => this.onSlotEmptied?.();
-    for (let i = 0; i < count; i++) {
-      processors.push(new VirtualProcessor(i, overlays, clock, events, knobs, slotEmptied));
-    }
+    const emptied = (): void => this.onSlotEmptied?.();
+    for (let i = 0; i < count; i++)
+      processors.push(new VirtualProcessor(i, overlays, clock, events, knobs, emptied));
     const watchdog = (this.#watchdog = new Watchdog(clock, events, options.limits));
     watchdog.heartbeat = options.heartbeat;
     const hypercalls = (this.#hypercalls = new Hypercalls({

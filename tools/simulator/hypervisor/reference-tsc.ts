@@ -24,9 +24,9 @@ const SEQUENCE_MAX = 0xfffffffe;
 /** Another host, on which the counter is another one. */
 export interface Migration {
   /** Rate of the counter there, in Hz; default: as here. */
-  readonly frequency?: bigint;
+  readonly frequency?: bigint | undefined;
   /** What the counter stands at there; default: it goes on. */
-  readonly counter?: bigint;
+  readonly counter?: bigint | undefined;
   /** For how long the page is not valid, in ticks. Default 0. */
   readonly invalidTicks?: number;
 }

@@ -11,13 +11,13 @@ import {
   HV_ENABLE,
   HV_HYPERCALL_LOCKED,
   HV_PAGE_REGISTER_MASK,
-  HvMiscFeature,
 } from '../../../src/hyperv/protocol.ts';
 import { PAGE_SIZE } from '../../../src/machine.ts';
 import { COUNTERS, type Architecture } from './architecture.ts';
 import type { VirtualClock } from '../base/clock.ts';
 import { CRASH_PARAMETERS, crashReport } from './crash-report.ts';
 import type { CpuidLeaves } from './cpuid.ts';
+import { MiscFeature } from './cpuid-bits.ts';
 import type { HostEvents } from '../ledger/events.ts';
 import { hex } from '../base/hex.ts';
 import type { GuestRam } from '../base/guest-ram.ts';
@@ -37,6 +37,8 @@ const APIC_HZ = 200_000_000n;
 /** SINT: bits 7:0 vector, 16 masked. Vectors below 16 are the processor's own. */
 const SINT_MASKED = 0x10000n;
 const SINT_VECTOR = 0xffn;
+/** SINT bit 18, where the host has it: no interrupts, the guest polls. */
+const SINT_POLLING = 0x40000n;
 const LOWEST_VECTOR = 16n;
 
 /** Direct mode of a synthetic timer. */
@@ -55,6 +57,8 @@ const CRASH_REPORTS_MAX = 16;
 
 const GUEST_OS_ID = registerNamed('GUEST_OS_ID').index;
 const HYPERCALL = registerNamed('HYPERCALL').index;
+const TSC_EMULATION_CONTROL = registerNamed('TSC_EMULATION_CONTROL').index;
+const TSC_EMULATION_STATUS = registerNamed('TSC_EMULATION_STATUS').index;
 const CRASH_P0 = registerNamed('CRASH_P0').index;
 
 /** What the registers work on. */
@@ -81,6 +85,10 @@ export class RegisterFile {
   readonly #features: number;
   readonly #miscFeatures: number;
   readonly #isHyperV: boolean;
+  /** Rate of the host's counter while the guest has an emulated one. */
+  #emulatedFor: bigint | undefined;
+  /** When the processors were reset last. */
+  #resetAt = 0;
 
   constructor(context: RegisterContext) {
     this.#context = context;
@@ -99,14 +107,28 @@ export class RegisterFile {
     this.reset();
   }
 
-  /** The machine has moved to another host. */
+  /**
+   * The machine has moved to another host. Where the guest has asked for it, its TSC goes on as it
+   * was until it ends the emulation (TLFS, "Re-enlightenment"). The interrupt that would tell it is
+   * none here, as all others.
+   */
   migrate(migration: Migration): void {
-    this.referenceTsc.migrate(migration);
+    const { frequency } = migration;
+    const emulate = (this.#values[TSC_EMULATION_CONTROL]! & HV_ENABLE) !== 0n;
+    if (!emulate || frequency === undefined || frequency === this.referenceTsc.frequency) {
+      this.referenceTsc.migrate(migration);
+      return;
+    }
+    this.#emulatedFor = frequency;
+    this.#values[TSC_EMULATION_STATUS] = HV_ENABLE;
+    this.referenceTsc.migrate({ ...migration, frequency: undefined, counter: undefined });
   }
 
   /** Partition-wide registers and the hypercall page as after a reset of the partition. */
   reset(): void {
     this.crashReports.length = 0;
+    this.#emulatedFor = undefined;
+    this.#resetAt = this.#context.clock.now;
     for (const register of REGISTERS) this.#values[register.index] = register.reset;
     this.#values[registerNamed('APIC_FREQUENCY').index] = APIC_HZ;
     this.hypercallPage.own.fill(INT3);
@@ -128,6 +150,8 @@ export class RegisterFile {
     switch (register.role) {
       case 'time':
         return BigInt(this.#context.clock.now);
+      case 'vp-runtime': // a processor runs all the time
+        return BigInt(this.#context.clock.now - this.#resetAt);
       case 'tsc':
         return this.referenceTsc.counter();
       case 'tsc-frequency':
@@ -148,6 +172,7 @@ export class RegisterFile {
   /** Read a register. @throws RegisterFault if the partition may not. */
   read(vp: VirtualProcessor, register: RegisterDefinition): bigint {
     this.#authorise(register);
+    if (register.access === 'write-only') throw new RegisterFault('write-only');
     return this.peek(vp, register);
   }
 
@@ -187,6 +212,8 @@ export class RegisterFile {
       case 'eom':
         this.#endOfMessage(vp);
         return;
+      case 'eoi':
+        return;
       case 'stimer-config':
         this.#checkDirectMode(value);
         vp.timers.setConfig(register.ordinal, value);
@@ -203,6 +230,7 @@ export class RegisterFile {
         return;
       case 'hypercall':
         if (!this.#checkHypercall(old, value, instruction)) return;
+        if (!this.#has(MiscFeature.HYPERCALL_LOCK)) value &= ~HV_HYPERCALL_LOCKED;
         break;
       case 'sint':
         if ((value & SINT_MASKED) === 0n && (value & SINT_VECTOR) < LOWEST_VECTOR) {
@@ -234,6 +262,9 @@ export class RegisterFile {
       case 'hypercall':
         this.#place(this.hypercallPage, vp, register, value, instruction);
         return;
+      case 'tsc-emulation-status':
+        if ((value & HV_ENABLE) === 0n) this.#endEmulation();
+        return;
       case 'reference-tsc':
         this.#place(this.referenceTsc.page, vp, register, value, instruction);
         this.referenceTsc.update((value & HV_ENABLE) !== 0n);
@@ -253,6 +284,7 @@ export class RegisterFile {
         if (this.#context.knobs.scanOnEnable) vp.scan();
         return;
       case 'sint':
+        if (!this.#has(MiscFeature.SINT_POLLING)) value &= ~SINT_POLLING;
         vp.synic.setSint(register.ordinal, Number(value & 0xffffffffn));
         if (this.#context.knobs.scanOnEnable) vp.synic.scan(register.ordinal);
         return;
@@ -304,7 +336,7 @@ export class RegisterFile {
 
   #checkDirectMode(config: bigint): void {
     if ((config & STIMER_DIRECT) === 0n) return;
-    if ((this.#miscFeatures & HvMiscFeature.STIMER_DIRECT) === 0) {
+    if (!this.#has(MiscFeature.STIMER_DIRECT)) {
       throw new RegisterFault('this host has no direct synthetic timers');
     }
   }
@@ -327,6 +359,17 @@ export class RegisterFile {
     if (!this.#isHyperV) throw new RegisterFault('there is no such hypervisor');
     const missing = (features & ~this.#features) | (miscFeatures & ~this.#miscFeatures);
     if (missing !== 0) throw new RegisterFault('CPUID does not grant it');
+  }
+
+  /** The guest takes the TSC of the host that it is on. */
+  #endEmulation(): void {
+    if (this.#emulatedFor === undefined) return;
+    this.referenceTsc.migrate({ frequency: this.#emulatedFor });
+    this.#emulatedFor = undefined;
+  }
+
+  #has(miscFeature: number): boolean {
+    return (this.#miscFeatures & miscFeature) !== 0;
   }
 
   #store(vp: VirtualProcessor, register: RegisterDefinition): BigUint64Array {

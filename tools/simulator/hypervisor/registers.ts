@@ -6,13 +6,8 @@
  * values and privileges are those of the TLFS ("Synthetic Registers", "Partition Privilege Flags").
  */
 
-import {
-  HvMiscFeature,
-  HvRegister,
-  Msr,
-  SINT_COUNT,
-  STIMER_COUNT,
-} from '../../../src/hyperv/protocol.ts';
+import { HvRegister, Msr, SINT_COUNT, STIMER_COUNT } from '../../../src/hyperv/protocol.ts';
+import { Feature, MiscFeature } from './cpuid-bits.ts';
 
 /** What a register does beside holding a value. */
 export type RegisterRole =
@@ -20,15 +15,19 @@ export type RegisterRole =
   | 'guest-os-id'
   | 'hypercall'
   | 'vp-index'
+  | 'vp-runtime'
+  | 'guest-idle'
   | 'time'
   | 'tsc'
   | 'tsc-frequency'
   | 'reference-tsc'
+  | 'tsc-emulation-status'
   | 'vp-assist'
   | 'scontrol'
   | 'siefp'
   | 'simp'
   | 'eom'
+  | 'eoi'
   | 'sint'
   | 'stimer-config'
   | 'stimer-count'
@@ -44,7 +43,7 @@ export interface RegisterDefinition {
   /** Number of the SINT or timer; 0 otherwise. */
   readonly ordinal: number;
   readonly scope: 'partition' | 'processor';
-  readonly access: 'read-write' | 'read-only';
+  readonly access: 'read-write' | 'read-only' | 'write-only';
   readonly reset: bigint;
   /** Bits that fault unless they are zero. */
   readonly mustBeZero: bigint;
@@ -55,20 +54,24 @@ export interface RegisterDefinition {
   readonly miscFeatures: number;
 }
 
-/** CPUID 0x40000003 EAX: access privileges that registers need (TLFS, partition privileges). */
-const Needs = {
-  TIME_REF_COUNT: 1 << 1,
-  SYNIC: 1 << 2,
-  SYNTHETIC_TIMERS: 1 << 3,
-  APIC: 1 << 4,
-  HYPERCALL: 1 << 5,
-  VP_INDEX: 1 << 6,
-  REFERENCE_TSC: 1 << 9,
-  FREQUENCY: 1 << 11,
-} as const;
-
 /** IA32_TIME_STAMP_COUNTER (Intel SDM volume 4): every x64 processor has it, privileged or not. */
 export const MSR_TSC = 0x10;
+
+/** Synthetic MSRs that no driver here uses (TLFS, "Synthetic MSRs"). */
+const RARE_MSRS = {
+  VP_RUNTIME: 0x40000010,
+  NPIEP_CONFIG: 0x40000040,
+  EOI: 0x40000070,
+  ICR: 0x40000071,
+  TPR: 0x40000072,
+  GUEST_IDLE: 0x400000f0,
+  REENLIGHTENMENT_CONTROL: 0x40000106,
+  TSC_EMULATION_CONTROL: 0x40000107,
+  TSC_EMULATION_STATUS: 0x40000108,
+};
+
+/** HV_REGISTER_NAME of VP_RUNTIME, which arm64 has too. */
+const HV_REGISTER_VP_RUNTIME = 0x00090000;
 
 /** CRASH_CTL as it reads: notification (63) and message (62) are supported. */
 export const CRASH_CTL_SUPPORTED = 0xc000000000000000n;
@@ -78,6 +81,17 @@ const SINT_RESET = 0x10000n;
 
 /** Bits 11:1 of a page register. */
 const PAGE_RESERVED = 0xffen;
+
+/** Bits of TPR above its 8, of ICR besides command and destination: reserved. */
+const TPR_RESERVED = 0xffffffffffffff00n;
+const ICR_RESERVED = 0x00ffffff_fff33000n;
+
+/** REENLIGHTENMENT_CONTROL but for vector, bit 16 and target VP; TSC emulation but for bit 0. */
+const REENLIGHTENMENT_RESERVED = 0xfffeff00n;
+const TSC_EMULATION_RESERVED = 0xfffffffffffffffen;
+
+/** NPIEP_CONFIG but for SGDT, SIDT, SLDT and STR. */
+const NPIEP_RESERVED = 0xfffffffffffffff0n;
 
 /** Bits 15:13 and 63:20 of a timer's configuration. */
 const STIMER_CONFIG_RESERVED = 0xfffffffffff0e000n;
@@ -111,50 +125,79 @@ function define(
 }
 
 // Partition-wide
-define('GUEST_OS_ID', 'guest-os-id', Needs.HYPERCALL, { scope: 'partition' });
-define('HYPERCALL', 'hypercall', Needs.HYPERCALL, { scope: 'partition', mustBeZero: 0xffcn });
-define('TIME_REF_COUNT', 'time', Needs.TIME_REF_COUNT, { scope: 'partition', access: 'read-only' });
-define('REFERENCE_TSC', 'reference-tsc', Needs.REFERENCE_TSC, {
+define('GUEST_OS_ID', 'guest-os-id', Feature.HYPERCALL, { scope: 'partition' });
+define('HYPERCALL', 'hypercall', Feature.HYPERCALL, { scope: 'partition', mustBeZero: 0xffcn });
+define('TIME_REF_COUNT', 'time', Feature.TIME_REF_COUNT, {
+  scope: 'partition',
+  access: 'read-only',
+});
+define('REFERENCE_TSC', 'reference-tsc', Feature.REFERENCE_TSC, {
   scope: 'partition',
   mustBeZero: PAGE_RESERVED,
 });
 for (const name of ['TSC_FREQUENCY', 'APIC_FREQUENCY']) {
-  define(name, name === 'TSC_FREQUENCY' ? 'tsc-frequency' : 'plain', Needs.FREQUENCY, {
+  define(name, name === 'TSC_FREQUENCY' ? 'tsc-frequency' : 'plain', Feature.FREQUENCY, {
     scope: 'partition',
     access: 'read-only',
-    miscFeatures: HvMiscFeature.FREQUENCY_MSRS,
+    miscFeatures: MiscFeature.FREQUENCY_MSRS,
   });
 }
 
+define('REENLIGHTENMENT_CONTROL', 'plain', Feature.REENLIGHTENMENT, {
+  scope: 'partition',
+  mustBeZero: REENLIGHTENMENT_RESERVED,
+});
+define('TSC_EMULATION_CONTROL', 'plain', Feature.REENLIGHTENMENT, {
+  scope: 'partition',
+  mustBeZero: TSC_EMULATION_RESERVED,
+});
+define('TSC_EMULATION_STATUS', 'tsc-emulation-status', Feature.REENLIGHTENMENT, {
+  scope: 'partition',
+  mustBeZero: TSC_EMULATION_RESERVED,
+});
+
 // Of each virtual processor
 define('TSC', 'tsc', 0, { access: 'read-only' });
-define('VP_INDEX', 'vp-index', Needs.VP_INDEX, { access: 'read-only' });
-define('VP_ASSIST_PAGE', 'vp-assist', Needs.APIC, { preserve: PAGE_RESERVED });
-define('SCONTROL', 'scontrol', Needs.SYNIC, { preserve: 0xfffffffffffffffen });
-define('SVERSION', 'plain', Needs.SYNIC, { access: 'read-only', reset: 1n });
-define('SIEFP', 'siefp', Needs.SYNIC, { preserve: PAGE_RESERVED });
-define('SIMP', 'simp', Needs.SYNIC, { preserve: PAGE_RESERVED });
-define('EOM', 'eom', Needs.SYNIC);
-define('SIRBP', 'plain', Needs.SYNIC, { preserve: PAGE_RESERVED });
+define('VP_INDEX', 'vp-index', Feature.VP_INDEX, { access: 'read-only' });
+define('VP_RUNTIME', 'vp-runtime', Feature.VP_RUNTIME, { access: 'read-only' });
+define('NPIEP_CONFIG', 'plain', 0, {
+  miscFeatures: MiscFeature.NPIEP,
+  mustBeZero: NPIEP_RESERVED,
+});
+// There are no interrupts here: EOI and ICR are taken, and nothing comes of them
+define('EOI', 'eoi', Feature.APIC, { access: 'write-only' });
+define('ICR', 'plain', Feature.APIC, { preserve: ICR_RESERVED });
+define('TPR', 'plain', Feature.APIC, { mustBeZero: TPR_RESERVED });
+define('GUEST_IDLE', 'guest-idle', Feature.GUEST_IDLE, {
+  access: 'read-only',
+  miscFeatures: MiscFeature.GUEST_IDLE,
+});
+define('VP_ASSIST_PAGE', 'vp-assist', Feature.APIC, { preserve: PAGE_RESERVED });
+define('SCONTROL', 'scontrol', Feature.SYNIC, { preserve: 0xfffffffffffffffen });
+define('SVERSION', 'plain', Feature.SYNIC, { access: 'read-only', reset: 1n });
+define('SIEFP', 'siefp', Feature.SYNIC, { preserve: PAGE_RESERVED });
+define('SIMP', 'simp', Feature.SYNIC, { preserve: PAGE_RESERVED });
+define('EOM', 'eom', Feature.SYNIC);
+define('SIRBP', 'plain', Feature.SYNIC, { preserve: PAGE_RESERVED });
 for (let sint = 0; sint < SINT_COUNT; sint++) {
-  define(`SINT${sint}`, 'sint', Needs.SYNIC, {
+  define(`SINT${sint}`, 'sint', Feature.SYNIC, {
     ordinal: sint,
     reset: SINT_RESET,
     preserve: SINT_RESERVED,
   });
 }
 for (let timer = 0; timer < STIMER_COUNT; timer++) {
-  define(`STIMER${timer}_CONFIG`, 'stimer-config', Needs.SYNTHETIC_TIMERS, {
+  define(`STIMER${timer}_CONFIG`, 'stimer-config', Feature.SYNTHETIC_TIMERS, {
     ordinal: timer,
     mustBeZero: STIMER_CONFIG_RESERVED,
   });
-  define(`STIMER${timer}_COUNT`, 'stimer-count', Needs.SYNTHETIC_TIMERS, { ordinal: timer });
+  define(`STIMER${timer}_COUNT`, 'stimer-count', Feature.SYNTHETIC_TIMERS, { ordinal: timer });
 }
 for (let parameter = 0; parameter < 5; parameter++) {
-  define(`CRASH_P${parameter}`, 'plain', 0, { miscFeatures: HvMiscFeature.GUEST_CRASH });
+  define(`CRASH_P${parameter}`, 'plain', 0, { miscFeatures: MiscFeature.GUEST_CRASH });
 }
 define('CRASH_CTL', 'crash-control', 0, {
-  miscFeatures: HvMiscFeature.GUEST_CRASH,
+  miscFeatures: MiscFeature.GUEST_CRASH,
   reset: CRASH_CTL_SUPPORTED,
 });
 
@@ -187,7 +230,7 @@ function numbered(
 }
 
 /** Registers by x64 MSR number. */
-export const X64_MSRS = numbered({ ...Msr, TSC: MSR_TSC });
+export const X64_MSRS = numbered({ ...Msr, ...RARE_MSRS, TSC: MSR_TSC });
 
 /** Registers that have 128 bits, and are CPUID leaves on x64. */
 export const CPUID_VP_REGISTERS = [
@@ -199,7 +242,10 @@ export const CPUID_VP_REGISTERS = [
 ] as const;
 
 /** Registers by the name that HvGetVpRegisters and HvSetVpRegisters use (HV_REGISTER_NAME). */
-export const VP_REGISTERS = numbered(ownRegisters());
+export const VP_REGISTERS = numbered({
+  ...ownRegisters(),
+  VP_RUNTIME: HV_REGISTER_VP_RUNTIME,
+});
 
 /** The numbers without those that CPUID holds on x64, which are no registers there. */
 function ownRegisters(): Record<string, number> {

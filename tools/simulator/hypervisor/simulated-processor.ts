@@ -76,6 +76,8 @@ export class SimulatedProcessor implements X64Machine {
     try {
       const value = registers.read(this.#vp, register);
       if (events.on) events.emit({ kind: 'rdmsr', msr, value });
+      // A processor that reads it idles until something happens (TLFS, "Virtual Guest Idle State")
+      if (register.role === 'guest-idle') this.#exits.pause();
       return value;
     } catch (error) {
       return this.#refused(error, `rdmsr ${register.name}`);

@@ -9,6 +9,7 @@ import { RndisHeader, RndisStatus, RndisType } from '../../../src/rndis/protocol
 import type { DeviceChannel } from '../vmbus-server/channel-interface.ts';
 import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import type { HostKnobs } from '../profiles/profile.ts';
+import { HostStatus } from './host-protocol.ts';
 import type { LinkAnnouncer } from './link-announcer.ts';
 import type { Negotiation } from './negotiation.ts';
 import type { Offloads } from './offloads/offloads.ts';
@@ -51,6 +52,8 @@ export class ControlPath implements RndisListener {
   readonly #device: ControlDevice;
   readonly #channel: DeviceChannel;
   readonly rndis: RndisDevice;
+  /** The guest has sent HALT. */
+  halted = false;
   /** Control messages of the guest that wait for a section, and their bytes. */
   readonly #requests: Uint8Array[] = [];
   #requestBytes = 0;
@@ -60,6 +63,7 @@ export class ControlPath implements RndisListener {
   #linkDue = false;
   /** The host has told the state of the link of its own accord. */
   #announced = false;
+  #networkDue = false;
   #keepalivesDue = 0;
 
   constructor(
@@ -85,7 +89,10 @@ export class ControlPath implements RndisListener {
     }
     const type = new DataView(message.buffer).getUint32(RndisHeader.at.type, true);
     // HALT has no answer, and the device goes on until the channel is closed
-    if (type === RndisType.HALT) return undefined;
+    if (type === RndisType.HALT) {
+      this.halted = true;
+      return undefined;
+    }
     if (this.#requestBytes + message.length > CONTROL_BYTES_MAX) {
       this.#host.die('too many RNDIS control messages');
       return undefined;
@@ -111,6 +118,13 @@ export class ControlPath implements RndisListener {
   /** The guest shall hear of the link's state; {@link pump} sends it. */
   announceLink(): void {
     this.#linkDue = true;
+  }
+
+  /** The guest shall hear that its network is another one. False before it has initialised. */
+  networkChanged(): boolean {
+    if (!this.rndis.initialised) return false;
+    this.#networkDue = true;
+    return true;
   }
 
   /** Ask whether the guest is still there. False if it has not initialised or too many wait. */
@@ -139,7 +153,11 @@ export class ControlPath implements RndisListener {
 
   get #due(): boolean {
     return (
-      this.#requests.length > 0 || this.#offloadsDue || this.#linkDue || this.#keepalivesDue > 0
+      this.#requests.length > 0 ||
+      this.#offloadsDue ||
+      this.#linkDue ||
+      this.#networkDue ||
+      this.#keepalivesDue > 0
     );
   }
 
@@ -161,6 +179,9 @@ export class ControlPath implements RndisListener {
       const { told } = this.#device.link;
       const status = told ? RndisStatus.MEDIA_CONNECT : RndisStatus.MEDIA_DISCONNECT;
       receives.sendControl(rndis.answer, rndis.indicate(status));
+    } else if (this.#networkDue) {
+      this.#networkDue = false;
+      receives.sendControl(rndis.answer, rndis.indicate(HostStatus.NETWORK_CHANGE));
     } else {
       this.#keepalivesDue--;
       receives.sendControl(rndis.answer, rndis.keepalive());

@@ -10,6 +10,7 @@ import {
   RndisType,
 } from '../../../src/rndis/protocol.ts';
 import type { GuestMessage } from './guest-message.ts';
+import { LARGE_SEND_MAX } from './offloads/large-send.ts';
 import { NO_TAG } from './offloads/vlan.ts';
 
 /** Longest per-packet information in front of a frame; real hosts have about ten kinds. */
@@ -43,10 +44,13 @@ export class DataMessage {
   /** Checksum information of the guest, 0 for none, and its VLAN information or NO_TAG. */
   checksum = 0;
   vlan = NO_TAG;
+  /** Information of a large send, 0 for none. */
+  largeSend = 0;
 
   /**
    * Read the message that begins at `at`. Returns what is wrong with it, or undefined. The checks
-   * are OpenVMM's (`handle_rndis_packet_message`); `frameMax` is this host's own bound.
+   * are OpenVMM's (`handle_rndis_packet_message`); `frameMax` is this host's own bound, but for
+   * large sends.
    */
   parse(message: GuestMessage, at: number, frameMax: number): string | undefined {
     const left = message.length - at;
@@ -74,14 +78,18 @@ export class DataMessage {
     this.dataLength = view.getUint32(RndisPacket.at.dataLength, true);
     if (this.dataLength === 0 || offset + this.dataLength > this.length)
       return `RNDIS data of ${this.dataLength} bytes at ${offset} outside the message`;
-    if (this.dataLength > frameMax) return `frame of ${this.dataLength} bytes exceeds the MTU`;
-    return this.#parseInfo(message, at);
+    const bad = this.#parseInfo(message, at);
+    if (bad !== undefined) return bad;
+    const most = this.largeSend === 0 ? frameMax : LARGE_SEND_MAX;
+    if (this.dataLength > most) return `frame of ${this.dataLength} bytes exceeds the MTU`;
+    return undefined;
   }
 
   /** Per-packet information: well formed, and in the same piece of memory as the header. */
   #parseInfo(message: GuestMessage, at: number): string | undefined {
     this.checksum = 0;
     this.vlan = NO_TAG;
+    this.largeSend = 0;
     const length = this.#view.getUint32(RndisPacket.at.ppiLength, true);
     const offset = RNDIS_BODY + this.#view.getUint32(RndisPacket.at.ppiOffset, true);
     const end = length === 0 ? RndisPacket.size : offset + length;
@@ -108,11 +116,11 @@ export class DataMessage {
   /** What the guest asks for its frame. Returns what is wrong with it. */
   #take(type: number, at: number, length: number): string | undefined {
     const { CHECKSUM, LARGE_SEND, VLAN } = PacketInfo;
-    if (type === LARGE_SEND) return 'large send offload, which this host does not offer';
-    if (type !== CHECKSUM && type !== VLAN) return undefined;
+    if (type !== CHECKSUM && type !== VLAN && type !== LARGE_SEND) return undefined;
     if (length < 4) return `per-packet information of type ${type} with ${length} bytes`;
     const value = this.#infoView.getUint32(at, true);
     if (type === CHECKSUM) this.checksum = value;
+    else if (type === LARGE_SEND) this.largeSend = value;
     else this.vlan = value;
     return undefined;
   }

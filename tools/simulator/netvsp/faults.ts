@@ -38,6 +38,8 @@ export interface NetVspFaults {
   message?: ((message: OutgoingMessage) => FaultVerdict) | undefined;
   /** True withholds the completion of the transmit at hand until it is released or the close. */
   withhold?: (() => boolean) | undefined;
+  /** A section of the receive buffer is back with the host, or is used for the guest (again). */
+  section?: ((change: 'returned' | 'used', address: number, length: number) => void) | undefined;
 }
 
 /** {@link Outbox.send}: the ring has no room. */

@@ -4,7 +4,7 @@
 
 import { NvspRndisPacketComplete, NvspType } from '../../../src/netvsc/protocol.ts';
 import { PacketType } from '../../../src/vmbus/protocol.ts';
-import type { DeviceChannel, GuestPacket } from '../vmbus-server/channel-interface.ts';
+import type { Closer, DeviceChannel, GuestPacket } from '../vmbus-server/channel-interface.ts';
 import type { HostKnobs } from '../profiles/profile.ts';
 import type { ReceiveBuffer } from './receive-buffer.ts';
 
@@ -38,15 +38,30 @@ export const PACKETS_AT_CLOSE_MAX = 1 << 17;
 
 /**
  * Take the completions that lie in the ring of a channel that closes, signalled or not: the guest
- * has done its part. Whatever else is there is lost.
+ * has done its part. `other` is shown what else is there; it is lost.
  */
 export function completionsAtClose(
   channel: DeviceChannel,
   take: (packet: GuestPacket) => void,
+  other?: (packet: GuestPacket) => void,
 ): void {
   for (let i = 0; i < PACKETS_AT_CLOSE_MAX; i++) {
     const packet = channel.receive();
     if (packet === undefined) return;
     if (packet.type === PacketType.COMPLETION) take(packet);
+    else other?.(packet);
   }
+}
+
+/**
+ * Whom packets are laid to that were never completed: the guest, if it closed the channel itself
+ * and had read them all; `nobody` if a fault has changed what it could read; else it `ended` before
+ * its time.
+ */
+export type Blame = 'guest' | 'ended' | 'nobody';
+
+/** Who is to blame at the end of a channel that `closer` closes. */
+export function blameAtClose(channel: DeviceChannel, closer: Closer): Blame {
+  if (channel.tampered || channel.dead) return 'nobody';
+  return closer === 'guest' && channel.drained ? 'guest' : 'ended';
 }

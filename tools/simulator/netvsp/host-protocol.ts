@@ -143,6 +143,8 @@ export const HostOid = {
 
 /** Status of answers that the firmware never looks at by name. */
 export const HostStatus = {
+  /** RNDIS_INDICATE_STATUS: the guest is on another network (Linux, NetvscDxe). */
+  NETWORK_CHANGE: 0x40010018,
   BAD_VERSION: 0xc0010004,
   INVALID_DATA: 0xc0010015,
   INVALID_PARAMETER: 0xc000000d,

@@ -73,6 +73,9 @@ export class Negotiation {
   receiveBuffer: ReceiveBuffer | undefined;
   sendBuffer: Grant | undefined;
   sendBufferGpadl = 0;
+  /** The guest has taken a buffer back by its message. */
+  receiveRevoked = false;
+  sendRevoked = false;
   /** The device runs: no more configuration. */
   started = false;
   /** A buffer was revoked and the host has fallen silent: nothing is read until the close. */
@@ -278,8 +281,11 @@ export class Negotiation {
     if (receive && id !== this.receiveBuffer!.id)
       return `revoke of receive buffer 0x${id.toString(16)}`;
     if (this.#services.profile.knobs.revoke === 'silent') this.stopped = true;
-    if (receive) this.receiveBuffer!.revoked = true;
-    else this.sendBuffer = undefined;
+    if (receive) this.receiveRevoked = this.receiveBuffer!.revoked = true;
+    else {
+      this.sendRevoked = true;
+      this.sendBuffer = undefined;
+    }
     return this.stopped ? undefined : this.completeEmpty(packet);
   }
 

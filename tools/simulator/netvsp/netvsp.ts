@@ -18,11 +18,13 @@ import type { Link } from '../network/link.ts';
 import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import { QUEUES_MAX } from './subchannels.ts';
 import type { VfState } from './virtual-function.ts';
+import { latePacket, lateRndis } from '../profiles/late-answers.ts';
 import type { NetVspFaults } from './faults.ts';
 import { LinkAnnouncer } from './link-announcer.ts';
 import { MTU_DEFAULT } from './negotiation.ts';
 import { DataPath } from './host-protocol.ts';
 import { Session } from './session.ts';
+import type { Blame } from './guest-completion.ts';
 import type { SessionDevice } from './session-device.ts';
 
 /** What a NIC is made of. */
@@ -60,8 +62,14 @@ export interface NetVspStatistics {
   /** Completions written to the guest, and of the guest. */
   completions: number;
   guestCompletions: number;
-  /** Received packets that the guest had not completed when it closed the channel itself. */
+  /**
+   * Received packets that were never completed: of those that the guest closed the channel upon
+   * though it had read all of them, that it had completed a later one than, and the others, which
+   * ended with the connection or the device or had not been read.
+   */
   uncompletedAtClose: number;
+  uncompletedSkipped: number;
+  uncompletedOtherwise: number;
 }
 
 /** The device's state at this moment. */
@@ -77,6 +85,8 @@ export interface NetVspState {
   readonly sectionsInUse: number;
   /** Transfer-page packets that the guest has not completed. */
   readonly outstanding: number;
+  /** Those of them that are older than one that it has completed. */
+  readonly skipped: number;
   /** Packets of the guest that the device has not completed. */
   readonly inFlight: number;
   /** Answers to the host's keepalives. */
@@ -119,6 +129,8 @@ export class NetVsp implements ChannelDevice {
     completions: 0,
     guestCompletions: 0,
     uncompletedAtClose: 0,
+    uncompletedSkipped: 0,
+    uncompletedOtherwise: 0,
   };
 
   /** @throws RangeError for an index, an address, an MTU or queues that no NIC can have. */
@@ -149,6 +161,11 @@ export class NetVsp implements ChannelDevice {
 
   attach(services: PartitionServices): void {
     this.#services = services;
+    const { knobs } = services.profile;
+    if (knobs.lateAnswer !== 'none') {
+      this.faults.packet ??= ({ type, payload }) => latePacket(knobs, type, payload) || 'send';
+      this.faults.message ??= ({ bytes }) => lateRndis(knobs, bytes) || 'send';
+    }
     // A packet's grant is worth an object of its own only while somebody reads the events
     services.grants.packetsWanted ??= () => services.events.on;
     this.#announcer = new LinkAnnouncer(services.clock, () => this.#announceLink());
@@ -171,10 +188,14 @@ export class NetVsp implements ChannelDevice {
   close(closer: Closer = 'guest'): void {
     const session = this.#session;
     if (session === undefined) return;
-    // What lies in the ring the guest has completed: only the host has not looked yet
-    session.takeCompletions();
-    const outstanding = session.receives?.buffer.outstanding ?? 0;
-    if (closer === 'guest') this.#counts.uncompletedAtClose += outstanding;
+    // What lies in the ring the guest has done: only the host has not looked yet
+    session.takeWhatIsLeft();
+    const { outstanding, skipped, blame, steps, since } = session.leftUndone(closer);
+    this.#uncompleted(outstanding, skipped, blame);
+    if (closer !== 'host') {
+      const { omissions } = this.#services!;
+      for (const step of steps) omissions.enter(step, `NIC ${this.nic}`, since);
+    }
     session.close();
     this.#announcer?.stop();
     this.#session = undefined;
@@ -199,6 +220,17 @@ export class NetVsp implements ChannelDevice {
   /** The link goes up or down; see {@link LinkAnnouncer} for when the guest hears of it. */
   setLinkState(up: boolean): void {
     this.#announcer?.set(up);
+  }
+
+  /**
+   * The guest is moved to another network, as after a migration: NETWORK_CHANGE. False if it has
+   * not initialised.
+   */
+  changeNetwork(): boolean {
+    const session = this.#session;
+    if (session === undefined || !session.control.networkChanged()) return false;
+    session.pump();
+    return true;
   }
 
   /** Send an RNDIS keepalive. False if the guest has not initialised or many wait. */
@@ -280,6 +312,7 @@ export class NetVsp implements ChannelDevice {
       sections: buffer?.sectionCount ?? 0,
       sectionsInUse: buffer?.inUse ?? 0,
       outstanding: buffer?.outstanding ?? 0,
+      skipped: buffer?.skipped() ?? 0,
       inFlight: session?.inFlight ?? 0,
       keepaliveAnswers: session?.control.rndis.keepaliveAnswers ?? 0,
       subchannels: session?.subchannels.offered.length ?? 0,
@@ -310,6 +343,14 @@ export class NetVsp implements ChannelDevice {
     if (events.on)
       events.emit({ kind: 'frame', from: 'guest', nic: this.nic, frame: frame.slice() });
     this.#link.transmit(frame);
+  }
+
+  /** A queue ends with packets that were not completed, some of them left out for later ones. */
+  #uncompleted(packets: number, skipped: number, blame: Blame): void {
+    if (blame === 'nobody') skipped = 0;
+    this.#counts.uncompletedSkipped += skipped;
+    if (blame === 'guest') this.#counts.uncompletedAtClose += packets - skipped;
+    else this.#counts.uncompletedOtherwise += packets - skipped;
   }
 
   #announceLink(): void {
@@ -345,7 +386,7 @@ export class NetVsp implements ChannelDevice {
       sendFrame: (frame) => this.#sendFrame(frame),
       sent: (count) => (this.#counts.framesToGuest += count),
       dropped: (count, reason) => this.#dropped(count, reason),
-      abandoned: (packets) => (this.#counts.uncompletedAtClose += packets),
+      abandoned: (packets, skipped, blame) => this.#uncompleted(packets, skipped, blame),
       violation: (layer, text) => this.#violation(layer, text),
     };
   }

@@ -13,6 +13,8 @@ export interface OffloadState {
   readonly transmit: number;
   readonly receive: number;
   readonly rscSupported: boolean;
+  readonly largeSendSupported: boolean;
+  largeSends(version: 4 | 6): boolean;
   coalesces(version: 4 | 6): boolean;
   /** Takes NDIS_OFFLOAD_PARAMETERS of at least revision 1. */
   set(info: DataView): void;

@@ -6,7 +6,9 @@
  * guest's completion of that packet; a guest that forgets completions starves itself.
  */
 
+import { PAGE_SIZE } from '../../../src/machine.ts';
 import type { Grant, GrantLedger } from '../ledger/grants.ts';
+import type { NetVspFaults } from './faults.ts';
 
 /** The layout of received data messages, which decides the size of a section. */
 export type SectionLayout = 'exact' | 'sub-allocation';
@@ -81,11 +83,18 @@ export class ReceiveBuffer {
   readonly #owed: Int32Array;
   /** By first section of a packet: the queue that it went out on. */
   readonly #queue: Uint8Array;
+  /** By first section of a packet: its place in the order of all packets, which never wraps. */
+  readonly #order: Float64Array;
+  #orders = 0;
+  /** By queue: the place of the last packet that was completed; -1 before. */
+  readonly #completedUpTo: number[] = [];
   #serials = 0;
   /** The guest took the buffer back: nothing is written to it any more. */
   revoked = false;
   /** Transfer-page packets that the guest has not completed. */
   outstanding = 0;
+  /** Told of pieces of memory that come back, and that are used; see {@link NetVspFaults}. */
+  moved: NetVspFaults['section'];
 
   /**
    * `grant` is the accepted GPADL, page aligned; see {@link sectionSize} for `size`; `reserved`
@@ -112,6 +121,7 @@ export class ReceiveBuffer {
     this.#serial = new Int32Array(this.sectionCount).fill(-1);
     this.#owed = new Int32Array(this.sectionCount);
     this.#queue = new Uint8Array(this.sectionCount);
+    this.#order = new Float64Array(this.sectionCount);
   }
 
   /** Enough for a queue: the reserved sections and one for data (OpenVMM, queue set-up). */
@@ -141,11 +151,14 @@ export class ReceiveBuffer {
   /** Take a section for a control message or for data; -1 if there is none. */
   take(control: boolean): number {
     if (this.revoked) return -1;
-    return control ? this.#control.take() : this.#data.take();
+    const section = control ? this.#control.take() : this.#data.take();
+    if (section >= 0 && this.moved !== undefined) this.#tell('used', section);
+    return section;
   }
 
   /** Give one section back that has not been sent. */
   put(section: number): void {
+    if (this.moved !== undefined && !this.revoked) this.#tell('returned', section);
     if (section < this.#reserved) this.#control.put(section);
     else this.#data.put(section);
   }
@@ -172,6 +185,7 @@ export class ReceiveBuffer {
    */
   number(first: number, queue: number): number {
     this.#queue[first] = queue;
+    this.#order[first] = this.#orders++;
     const serial = this.#serials;
     this.#serials = (this.#serials + 1) % SERIAL_LIMIT;
     this.#serial[first] = serial;
@@ -194,10 +208,25 @@ export class ReceiveBuffer {
       return false;
     if (this.#queue[low] !== queue) return false;
     this.#owed[low]!--;
+    this.#completedUpTo[queue] = Math.max(this.#completedUpTo[queue] ?? -1, this.#order[low]!);
     if (this.#owed[low] !== 0) return true;
     this.outstanding--;
     this.#recycle(low);
     return true;
+  }
+
+  /**
+   * Packets that the guest has not completed though it has completed a later one of their queue:
+   * of all queues, or of one.
+   */
+  skipped(only?: number): number {
+    let packets = 0;
+    for (let first = 0; first < this.sectionCount; first++) {
+      const queue = this.#queue[first]!;
+      if (this.#owed[first] === 0 || (only ?? queue) !== queue) continue;
+      if (this.#order[first]! < (this.#completedUpTo[queue] ?? -1)) packets++;
+    }
+    return packets;
   }
 
   /** A queue closes: what the guest still has of it comes back. Returns the number of packets. */
@@ -211,6 +240,17 @@ export class ReceiveBuffer {
       packets++;
     }
     return packets;
+  }
+
+  /** Page by page: the guest's pages need not be in one piece. */
+  #tell(change: 'returned' | 'used', section: number): void {
+    const begin = this.offset(section);
+    for (let at = 0; at < this.sectionSize;) {
+      const address = this.#grants.address(this.#grant, begin + at);
+      const run = Math.min(this.sectionSize - at, PAGE_SIZE - (address % PAGE_SIZE));
+      this.moved?.(change, address, run);
+      at += run;
+    }
   }
 
   #recycle(first: number): void {

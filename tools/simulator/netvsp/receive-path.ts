@@ -151,8 +151,9 @@ export class ReceivePath {
 
   /** Where the data lies: right behind the headers, or where the host claims whole sections. */
   #place(data: Uint8Array): void {
-    const whole = this.#services.profile.knobs.rxMessageLength === 'sub-allocation';
-    this.#dataAt = whole ? SUB_ALLOCATION_DATA_OFFSET : this.#header.length;
+    const { rxMessageLength, rxDataPadding } = this.#services.profile.knobs;
+    const whole = rxMessageLength === 'sub-allocation';
+    this.#dataAt = whole ? SUB_ALLOCATION_DATA_OFFSET : this.#header.length + rxDataPadding;
     this.#length = whole ? this.buffer.sectionSize : this.#dataAt + data.length;
     this.#header.set(this.#length, this.#dataAt, data.length);
   }

@@ -3,6 +3,7 @@
 import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import type { ControlDevice } from './control-path.ts';
 import type { NetVspFaults } from './faults.ts';
+import type { Blame } from './guest-completion.ts';
 import type { ReceiveHost } from './receive-path.ts';
 import type { QueueOwner } from './subchannel.ts';
 
@@ -20,5 +21,5 @@ export interface SessionDevice extends ReceiveHost, ControlDevice {
   sendFrame(frame: Uint8Array): void;
   violation(layer: 'nvsp' | 'rndis', text: string): void;
   /** A queue was closed with packets that the guest had not completed. */
-  abandoned(packets: number): void;
+  abandoned(packets: number, skipped: number, blame: Blame): void;
 }

@@ -6,21 +6,21 @@
  * allow it. Nothing of it survives the close.
  */
 
-import {
-  NVSP_MESSAGE_SIZE_V6_1,
-  NvspSubchannelComplete,
-  NvspSubchannelRequest,
-  NvspType,
-} from '../../../src/netvsc/protocol.ts';
+import { NVSP_MESSAGE_SIZE_V6_1, NvspType } from '../../../src/netvsc/protocol.ts';
 import { RndisStatus } from '../../../src/rndis/protocol.ts';
 import { COMPLETION_REQUESTED, PacketType } from '../../../src/vmbus/protocol.ts';
-import type { DeviceChannel, GuestPacket } from '../vmbus-server/channel-interface.ts';
+import type { Closer, DeviceChannel, GuestPacket } from '../vmbus-server/channel-interface.ts';
 import type { Alarm } from '../base/clock.ts';
 import type { Grant } from '../ledger/grants.ts';
 import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import { Outbox, type NetVspFaults } from './faults.ts';
 import { ControlPath, type ControlHost } from './control-path.ts';
-import { completionsAtClose, takeCompletion } from './guest-completion.ts';
+import {
+  blameAtClose,
+  completionsAtClose,
+  takeCompletion,
+  type Blame,
+} from './guest-completion.ts';
 import {
   DataPath,
   NvspSwitchDataPath,
@@ -31,6 +31,7 @@ import { isShortInit, nvspMessageFault } from './guest-message-check.ts';
 import { Negotiation } from './negotiation.ts';
 import { Offloads } from './offloads/offloads.ts';
 import { ReceiveInfo } from './offloads/receive-info.ts';
+import { leftPackets, omittedSteps, type LeftUndone } from './left-undone.ts';
 import { ReceivePath } from './receive-path.ts';
 import type { ReceiveScaling } from './receive-scaling.ts';
 import type { SessionDevice } from './session-device.ts';
@@ -55,6 +56,9 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
   receives: ReceivePath | undefined;
   readonly #payload = new Uint8Array(NVSP_MESSAGE_SIZE_V6_1);
   readonly #view = new DataView(this.#payload.buffer);
+  readonly #openedAt: number;
+  /** Something other than completions lay in the ring when the channel closed. */
+  #unread = false;
   #closed = false;
   #retry: Alarm | undefined;
   readonly #retryAction = () => this.signalled();
@@ -66,6 +70,7 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
     this.#device = device;
     this.#services = services;
     this.#channel = channel;
+    this.#openedAt = services.clock.now;
     this.outbox = new Outbox(services.clock, faults);
     this.outbox.connect(channel);
     const negotiation = new Negotiation(services, channel, this.outbox, device.mtu, (text) =>
@@ -117,9 +122,9 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
     this.pump();
   }
 
-  abandoned(packets: number): void {
+  abandoned(packets: number, skipped: number, blame: Blame): void {
     // When all is closed whoever closes it has counted them already
-    if (!this.#closed) this.#device.abandoned(packets);
+    if (!this.#closed) this.#device.abandoned(packets, skipped, blame);
   }
 
   get queuesMax(): number {
@@ -132,20 +137,18 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
 
   /** Completions that were written on all queues. */
   get completions(): number {
-    const { offered } = this.subchannels;
-    return offered.reduce((sum, queue) => sum + queue.completions, this.transmits.completions);
+    return this.transmits.completions + this.subchannels.completions;
   }
 
   /** Packets of all queues that are not completed. */
   get inFlight(): number {
-    const { offered } = this.subchannels;
-    return offered.reduce((sum, queue) => sum + queue.inFlight, this.transmits.inFlight);
+    return this.transmits.inFlight + this.subchannels.inFlight;
   }
 
   /** Complete what a fault has withheld, on all queues. */
   releaseWithheld(): void {
     this.transmits.releaseWithheld();
-    for (const queue of this.subchannels.offered) queue.releaseWithheld();
+    this.subchannels.releaseWithheld();
   }
 
   get mtu(): number {
@@ -196,8 +199,20 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
   }
 
   /** Take the completions that lie in the ring, and nothing else: the channel closes. */
-  takeCompletions(): void {
-    completionsAtClose(this.#channel, (packet) => void this.#completion(packet));
+  takeWhatIsLeft(): void {
+    completionsAtClose(
+      this.#channel,
+      (packet) => void this.#completion(packet),
+      () => (this.#unread = true),
+    );
+  }
+
+  /** What the guest leaves undone if `closer` closes now. */
+  leftUndone(closer: Closer): LeftUndone {
+    const blame = blameAtClose(this.#channel, closer);
+    // What lies unread in the ring may be just that
+    const steps = this.#unread || this.#channel.dead ? [] : omittedSteps(this);
+    return { ...leftPackets(this.receives?.buffer), blame, steps, since: this.#openedAt };
   }
 
   /** Send what waits, as far as the ring has room and the receive buffer sections. */
@@ -249,6 +264,10 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
   }
 
   // --- what the paths and the RNDIS device call ---
+
+  largeSends(version: 4 | 6): boolean {
+    return this.offloads.largeSends(version);
+  }
 
   sendFrame(frame: Uint8Array): void {
     this.#device.sendFrame(frame);
@@ -340,6 +359,8 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
     if (this.receives !== undefined || negotiation.receiveBuffer === undefined) return;
     const device = this.#device;
     const { services, faults } = device;
+    if (faults.section !== undefined)
+      negotiation.receiveBuffer.moved = (...change) => faults.section?.(...change);
     this.receives = new ReceivePath(device, services, faults, outbox, negotiation, 0, info);
   }
 
@@ -351,15 +372,7 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
     if (type === OID_QUERY_EX) {
       this.#view.setUint32(0, OID_QUERY_EX_COMPLETE, true);
       this.#view.setUint32(4, RndisStatus.NOT_SUPPORTED, true);
-    } else {
-      const { at } = NvspSubchannelRequest;
-      const operation = packet.view.getUint32(packet.payloadOffset + at.operation, true);
-      const asked = packet.view.getUint32(packet.payloadOffset + at.count, true);
-      const { status, count } = this.subchannels.request(operation, asked);
-      this.#view.setUint32(NvspSubchannelComplete.at.type, NvspType.SUBCHANNEL, true);
-      this.#view.setUint32(NvspSubchannelComplete.at.status, status, true);
-      this.#view.setUint32(NvspSubchannelComplete.at.count, count, true);
-    }
+    } else this.subchannels.answer(packet, this.#view);
     return this.negotiation.complete(packet, this.#payload, this.messageSize);
   }
 

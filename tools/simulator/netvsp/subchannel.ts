@@ -17,7 +17,12 @@ import type { Alarm } from '../base/clock.ts';
 import type { Grant } from '../ledger/grants.ts';
 import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import { Outbox, type NetVspFaults } from './faults.ts';
-import { completionsAtClose, takeCompletion } from './guest-completion.ts';
+import {
+  blameAtClose,
+  completionsAtClose,
+  takeCompletion,
+  type Blame,
+} from './guest-completion.ts';
 import type { Negotiation } from './negotiation.ts';
 import type { ReceiveInfo } from './offloads/receive-info.ts';
 import { ReceivePath, type ReceiveHost } from './receive-path.ts';
@@ -34,6 +39,7 @@ export interface QueueOwner extends ReceiveHost {
   readonly negotiation: Negotiation;
   /** What is told of received frames. */
   readonly info: ReceiveInfo;
+  largeSends(version: 4 | 6): boolean;
   sendFrame(frame: Uint8Array): void;
   violation(layer: 'nvsp' | 'rndis', text: string): void;
   /** A queue was opened or closed. */
@@ -42,8 +48,8 @@ export interface QueueOwner extends ReceiveHost {
   queuesActive(): void;
   /** The guest has completed a transfer-page packet. */
   completed(): void;
-  /** A queue was closed with so many packets that the guest had not completed. */
-  abandoned(packets: number): void;
+  /** A queue was closed with packets that the guest had not completed, some of them skipped. */
+  abandoned(packets: number, skipped: number, blame: Blame): void;
 }
 
 /** A queue that is open. */
@@ -125,13 +131,15 @@ export class Subchannel implements ChannelDevice, TransmitHost {
     const open = this.#open;
     if (open === undefined) return;
     completionsAtClose(open.channel, (packet) => void this.#handle(packet, open));
+    const skipped = open.receives.buffer.skipped(this.subchannelIndex);
+    const blame = blameAtClose(open.channel, closer);
     open.transmits.close();
     open.receives.close();
     open.outbox.connect(undefined);
     if (this.#retry !== undefined) this.#owner.services.clock.cancel(this.#retry);
     this.#completions += open.transmits.completions;
     const left = open.receives.buffer.abandon(this.subchannelIndex);
-    if (closer === 'guest') this.#owner.abandoned(left);
+    this.#owner.abandoned(left, skipped, blame);
     this.#open = undefined;
     this.#owner.queueChanged();
   }
@@ -164,6 +172,10 @@ export class Subchannel implements ChannelDevice, TransmitHost {
   }
 
   // --- what the transmit path calls ---
+
+  largeSends(version: 4 | 6): boolean {
+    return this.#owner.largeSends(version);
+  }
 
   get mtu(): number {
     return this.#owner.negotiation.mtu;

@@ -9,11 +9,14 @@
 import {
   NVSP_MESSAGE_SIZE_V1,
   NvspStatus,
+  NvspSubchannelComplete,
+  NvspSubchannelRequest,
   NvspType,
   NvspVersion,
 } from '../../../src/netvsc/protocol.ts';
 import { PacketType } from '../../../src/vmbus/protocol.ts';
-import type { DeviceChannel } from '../vmbus-server/channel-interface.ts';
+import { putFields } from '../base/put-fields.ts';
+import type { DeviceChannel, GuestPacket } from '../vmbus-server/channel-interface.ts';
 import type { Alarm } from '../base/clock.ts';
 import { NO_ROOM, type Outbox } from './faults.ts';
 import {
@@ -72,6 +75,29 @@ export class Subchannels {
 
   get queuesMax(): number {
     return this.#queuesMax;
+  }
+
+  /** Completions that were written, and packets that are not completed, of all of them. */
+  get completions(): number {
+    return this.#offered.reduce((sum, queue) => sum + queue.completions, 0);
+  }
+
+  get inFlight(): number {
+    return this.#offered.reduce((sum, queue) => sum + queue.inFlight, 0);
+  }
+
+  /** Complete what a fault has withheld. */
+  releaseWithheld(): void {
+    for (const queue of this.#offered) queue.releaseWithheld();
+  }
+
+  /** Answer NVSP SUBCHANNEL into a cleared message. */
+  answer(packet: GuestPacket, into: DataView): void {
+    const { at } = NvspSubchannelRequest;
+    const operation = packet.view.getUint32(packet.payloadOffset + at.operation, true);
+    const asked = packet.view.getUint32(packet.payloadOffset + at.count, true);
+    const { status, count } = this.request(operation, asked);
+    putFields(into, NvspSubchannelComplete, { type: NvspType.SUBCHANNEL, status, count });
   }
 
   /**

@@ -25,6 +25,7 @@ import { NO_ROOM, type NetVspFaults, type Outbox } from './faults.ts';
 import { GpaRanges, RangeResult } from './gpa-ranges.ts';
 import { GuestMessage } from './guest-message.ts';
 import { ipFrame, putIpChecksum, putTransportChecksum } from './offloads/ip-frame.ts';
+import { largeSendVersion, makeSegments } from './offloads/large-send.ts';
 import { NO_TAG, TAG_SIZE, insertTag } from './offloads/vlan.ts';
 
 /** Bytes in a section of the send buffer (OpenVMM). */
@@ -57,6 +58,8 @@ export interface TransmitHost {
   /** Length of NVSP messages. */
   readonly messageSize: number;
   readonly sendBuffer: Grant | undefined;
+  /** Whether large sends of an IP version are on. */
+  largeSends(version: 4 | 6): boolean;
   /** A frame of the guest; valid during the call. */
   sendFrame(frame: Uint8Array): void;
   /** A control message of the guest, copied. Returns what is wrong with it. */
@@ -228,13 +231,32 @@ export class TransmitPath {
     for (let at = 0; at < this.#message.length; at += this.#data.length) {
       const bad = this.#data.parse(this.#message, at, frameMax);
       if (bad !== undefined) return bad;
-      if (send) this.#send(this.#data, frameMax);
+      const { largeSend } = this.#data;
+      if (largeSend !== 0 && !this.#host.largeSends(largeSendVersion(largeSend)))
+        return 'large send offload, which is not on';
+      if (!send) continue;
+      const failed =
+        largeSend === 0 ? this.#send(this.#data, frameMax) : this.#sendLarge(this.#data);
+      if (failed !== undefined) return failed;
     }
     return undefined;
   }
 
+  /** Copy a large frame and send what is made of it. Returns what is wrong with it. */
+  #sendLarge({ dataAt, dataLength, largeSend, vlan }: DataMessage): string | undefined {
+    const frame = new Uint8Array(dataLength);
+    this.#message.read(dataAt, frame, dataLength);
+    return makeSegments(frame, largeSend, this.#host.mtu, (segment) => {
+      if (vlan === NO_TAG) return this.#host.sendFrame(segment);
+      const tagged = new Uint8Array(segment.length + TAG_SIZE);
+      tagged.set(segment);
+      insertTag(tagged, segment.length, vlan);
+      this.#host.sendFrame(tagged);
+    });
+  }
+
   /** Copy a frame out of the guest's memory, do what the guest asks for, and send it. */
-  #send({ dataAt, dataLength, checksum, vlan }: DataMessage, frameMax: number): void {
+  #send({ dataAt, dataLength, checksum, vlan }: DataMessage, frameMax: number): undefined {
     if (this.#frame.length < frameMax + TAG_SIZE) {
       this.#frame = new Uint8Array(frameMax + TAG_SIZE);
       this.#frames = [];

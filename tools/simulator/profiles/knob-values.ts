@@ -3,6 +3,7 @@
 /** The knobs of a host as data: what each may be, and what it means in a line. */
 
 import { readNumber } from './facts.ts';
+import { LATE_ANSWERS } from './late-answers.ts';
 import type { HostKnobs } from './profile.ts';
 
 /** One knob. What stands in `only`, or a whole number in `range` (both bounds included). */
@@ -25,6 +26,9 @@ export const RANGES_MAX = 375;
 
 /** Most receive sections for control messages alone (OpenVMM: 16). */
 const CONTROL_SECTIONS_MAX = 64;
+
+/** Most bytes between headers and data: what fits into every section. */
+const RX_PADDING_MAX = 64;
 
 /** Counts of events per unit of time. */
 const RATE_MAX = 1_000_000;
@@ -65,6 +69,10 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
     only: ['drop', 'keep'],
   },
   scontrolReset: { text: 'SCONTROL at reset', only: [0, 1] },
+  hypercallChecks: {
+    text: 'input of HvPostMessage and HvSignalEvent: checked as by the hypervisor, or as by QEMU',
+    only: ['hypervisor', 'vmm'],
+  },
   messageLatencyTicks: {
     text: 'from a message to its answer, in units of 100 ns',
     range: [0, TICKS_MAX],
@@ -83,6 +91,23 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
   unloadAnswer: {
     text: 'UNLOAD is answered after this time in units of 100 ns, or never',
     only: ['never'],
+    range: [0, TICKS_MAX],
+  },
+  behindUnload: {
+    text: 'messages that wait behind UNLOAD: handled, or dropped',
+    only: ['handled', 'dropped'],
+  },
+  unloadRefused: {
+    text: 'UNLOAD after a refused contact: not answered, or answered',
+    only: ['ignored', 'answered'],
+  },
+  lostMessage: {
+    text: 'a message that cannot reach the guest: lost, or the end of the connection',
+    only: ['lost', 'resets-bus'],
+  },
+  lateAnswer: { text: 'answers that come late', only: LATE_ANSWERS },
+  lateTicks: {
+    text: 'how late they come, in units of 100 ns',
     range: [0, TICKS_MAX],
   },
   throttleMessages: {
@@ -114,6 +139,22 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
     text: 'which VP is told that a version is refused: the requested, or the one of before',
     only: ['requested', 'previous'],
   },
+  contactPages: {
+    text: 'pages of INITIATE_CONTACT that are none: refused, or not looked at',
+    only: ['checked', 'any'],
+  },
+  targetVps: {
+    text: 'virtual processors that do not exist: refused, or what goes there is lost',
+    only: ['checked', 'any'],
+  },
+  modifyMonitored: {
+    text: 'MODIFY_CONNECTION with a monitored channel open: moves the pages, or is refused',
+    only: ['moves', 'refused'],
+  },
+  secondRequest: {
+    text: 'a second REQUEST_OFFERS: ignored, or ALL_OFFERS_DELIVERED again',
+    only: ['ignored', 'all-offers'],
+  },
   messageQueue: {
     text: 'messages that wait before HvPostMessage fails',
     range: [1, GUEST_MESSAGES_MAX],
@@ -130,6 +171,18 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
     text: 'what is offered with a monitor: NICs and disk controllers, or nothing',
     only: ['nic-and-scsi', 'none'],
   },
+  noMonitor: {
+    text: 'monitor number of an offer without a monitor',
+    only: [0xff, 0],
+  },
+  channelNumbers: {
+    text: 'channels are sorted and numbered when offered, or as they were created',
+    only: ['at-offer', 'at-creation'],
+  },
+  relidReleased: {
+    text: 'RELID_RELEASED of an offered channel: it is gone, or ignored',
+    only: ['taken', 'ignored'],
+  },
   shortOffers: { text: 'offers of 190 bytes below VMBus 1.1', only: YES_NO },
   channelConnections: {
     text: 'connection IDs of channels: number and SINT << 12, or number + 16',
@@ -139,6 +192,18 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
     text: 'HvSignalEvent with a flag other than 0: ignored, or refused',
     only: ['ignore', 'refuse'],
   },
+  oldInterrupts: {
+    text: 'interrupts below 2.4: interrupt page and event flag 0, or the page alone',
+    only: ['flag-0', 'page'],
+  },
+  gpadlChecks: {
+    text: 'GPADLs: checked, and failures answered; or their shape alone, without answers',
+    only: ['full', 'shape'],
+  },
+  emptyGpadls: {
+    text: 'a GPADL without ranges: refused, or created',
+    only: ['refused', 'created'],
+  },
   oddGpadls: {
     text: 'a GPADL that is not one range of whole pages: accepted, or not answered',
     only: ['accept', 'ignore'],
@@ -146,6 +211,18 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
   failureStatus: {
     text: 'status of results that failed',
     range: [1, 0xffffffff],
+  },
+  deviceStatus: {
+    text: 'an OPEN that the device refuses: its status, or the failure status',
+    only: ['told', 'failure-status'],
+  },
+  emptyRings: {
+    text: 'a ring of one page: refused, or opened and dead',
+    only: ['refused', 'opened'],
+  },
+  refusedPort: {
+    text: 'the connection ID of an OPEN that failed: forgotten, or kept for the next',
+    only: ['forgotten', 'kept'],
   },
   torndownWhileOpen: {
     text: 'GPADL_TORNDOWN of an open channel: below 4.0 after the revoke, after the close, at once',
@@ -162,6 +239,14 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
   ringPollTicks: {
     text: 'a full ring is looked at again this often, in units of 100 ns; 0: on a signal only',
     range: [0, TICKS_MAX],
+  },
+  ringFaults: {
+    text: 'a bad packet or index: the end of the channel, or it waits until mended',
+    only: ['fatal', 'waits'],
+  },
+  readSignals: {
+    text: 'the guest is signalled after a read: if it asked, or unless its ring has feature bit 0',
+    only: ['asked', 'unless-asked'],
   },
   throttleSignals: {
     text: 'needless signals per s before the guest is suspended; 0 is never',
@@ -196,6 +281,10 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
   rxMessageLength: {
     text: 'RNDIS length of received frames: exact, or the whole section',
     only: ['exact', 'sub-allocation'],
+  },
+  rxDataPadding: {
+    text: 'bytes between the headers and the data of received frames',
+    range: [0, RX_PADDING_MAX],
   },
   ppiEvery: {
     text: 'per-packet information on every nth received frame; 0 is never',
@@ -238,8 +327,8 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
     only: ['vmswitch', 'netvsp'],
   },
   offloads: {
-    text: 'offloads that a guest may switch on: none, checksums, or coalescing (RSC) too',
-    only: ['none', 'checksum', 'rsc'],
+    text: 'offloads that a guest may switch on: none, checksums, large sends, coalescing (RSC)',
+    only: ['none', 'checksum', 'large-send', 'rsc'],
   },
   vlanTag: {
     text: 'the VLAN tag of a received frame: beside it for guests that ask, or always, or in it',

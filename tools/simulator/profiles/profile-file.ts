@@ -7,6 +7,7 @@
 
 import { didYouMean } from '../base/nearest.ts';
 import { FACTS, type FactName, type JsonValue } from './facts.ts';
+import { repeatedName } from './json-keys.ts';
 import { KNOBS, isKnob, knobChoices, readKnob } from './knob-values.ts';
 import type { HostKnobs, HostProfile } from './profile.ts';
 import { DEFAULT_PROFILE, PROFILES, profileNamed } from './profiles.ts';
@@ -65,6 +66,22 @@ export function parseHostProfile(value: unknown, name?: string): HostProfile {
   return { ...(facts as unknown as HostProfile), knobs: readKnobs(given, base?.knobs) };
 }
 
+/**
+ * Read a host profile from the text of a file: as {@link parseHostProfile}, and no name may stand
+ * twice.
+ *
+ * @throws SyntaxError for what is no JSON
+ * @throws HostProfileError
+ */
+export function parseHostText(text: string, name?: string): HostProfile {
+  const json = text.replace(/^\uFEFF/, '');
+  const value: unknown = JSON.parse(json);
+  const twice = repeatedName(json);
+  if (twice === undefined) return parseHostProfile(value, name);
+  const advice = 'Leave one of them: of two the last would count.';
+  throw new HostProfileError(twice, `${shownName(twice)} stands twice`, advice);
+}
+
 /** The value that stands for a profile in a file: {@link parseHostProfile} gives it again. */
 export function hostProfileJson(profile: HostProfile): { readonly [name: string]: JsonValue } {
   const json: Record<string, JsonValue> = {};
@@ -84,6 +101,14 @@ export function hostIdentity(profile: HostProfile): string {
   return known !== undefined && fingerprint(known) === print
     ? profile.name
     : `${profile.name}#${print}`;
+}
+
+/**
+ * What a host is called in reports: its name, but for one that has the name of one of
+ * {@link PROFILES} and is another, which its {@link hostIdentity} tells apart.
+ */
+export function hostLabel(profile: HostProfile): string {
+  return profileNamed(profile.name) === undefined ? profile.name : hostIdentity(profile);
 }
 
 // --- fields ---

@@ -6,6 +6,8 @@
  * `profiles.ts`, each with its source.
  */
 
+import type { LateAnswer } from './late-answers.ts';
+
 /** How a host behaves where hosts, or the documents about them, differ. */
 export interface HostKnobs {
   // --- hypervisor ---
@@ -47,6 +49,14 @@ export interface HostKnobs {
    */
   readonly scontrolReset: 0 | 1;
 
+  /**
+   * How HvPostMessage and HvSignalEvent check their input: as the hypervisor does (TLFS, OpenVMM
+   * `hv1_hypercall`), or as QEMU's `hyperv_hcall_*` does: fast posts are no such call, input may
+   * cross pages and be aligned to 4, what is not RAM reads as zeros, bits 31:24 of a connection are
+   * not looked at in a message, and what is no VMBus message is refused.
+   */
+  readonly hypercallChecks: 'hypervisor' | 'vmm';
+
   // --- messages ---
 
   /** Latency of the host, in ticks of 100 ns: message to answer, signal to reading the ring. */
@@ -60,6 +70,15 @@ export interface HostKnobs {
   readonly returnedConnectionId: number;
   /** UNLOAD: answered after this time in ticks, or never (hosts before 2012 R2). */
   readonly unloadAnswer: number | 'never';
+  /** What waits behind an UNLOAD: handled, or thrown away (QEMU `send_unload`). */
+  readonly behindUnload: 'handled' | 'dropped';
+  /** UNLOAD after a contact that was refused: not answered (OpenVMM), or answered (QEMU). */
+  readonly unloadRefused: 'ignored' | 'answered';
+  /** A message that cannot reach the guest: lost, or the end of the connection (QEMU). */
+  readonly lostMessage: 'lost' | 'resets-bus';
+  /** Which answers come late, and by how many ticks: a host under load (openvmm#2752, WSL#41165). */
+  readonly lateAnswer: LateAnswer;
+  readonly lateTicks: number;
   /** Messages per millisecond before HvPostMessage is refused (0: never), and with which status. */
   readonly throttleMessages: number;
   readonly throttleStatus: number;
@@ -82,6 +101,20 @@ export interface HostKnobs {
    * inferred.
    */
   readonly refusalVp: 'requested' | 'previous';
+  /** Pages of INITIATE_CONTACT that cannot be shared: refused, or not looked at (QEMU). */
+  readonly contactPages: 'checked' | 'any';
+  /**
+   * Virtual processors that do not exist, in INITIATE_CONTACT, OPEN and MODIFY_CHANNEL: refused, or
+   * taken, and all that goes there is lost (OpenVMM).
+   */
+  readonly targetVps: 'checked' | 'any';
+  /**
+   * MODIFY_CONNECTION while a monitored channel is open: the pages move (inferred), or it fails and
+   * they stay (OpenVMM `handle_modify_connection`).
+   */
+  readonly modifyMonitored: 'moves' | 'refused';
+  /** A second REQUEST_OFFERS: not answered, or answered with ALL_OFFERS_DELIVERED again (QEMU). */
+  readonly secondRequest: 'ignored' | 'all-offers';
   /** Messages of the guest that wait before HvPostMessage fails (OpenVMM 64, QEMU 16). */
   readonly messageQueue: number;
   /** A driver on another SINT, from 5.0 on: refused (OpenVMM), or a client of its own (Linux). */
@@ -96,21 +129,52 @@ export interface HostKnobs {
    * attaches no NIC that has none), OpenVMM (its NIC at 100 us). QEMU offers none.
    */
   readonly monitors: 'nic-and-scsi' | 'none';
+  /** Monitor number of an offer without a monitor: 0xff (OpenVMM), or 0 (QEMU). */
+  readonly noMonitor: 0xff | 0;
+  /**
+   * Channels are sorted and numbered when they are offered (OpenVMM), or numbered as the devices
+   * were created, which is also the order of their offers; they can be opened before (QEMU).
+   */
+  readonly channelNumbers: 'at-offer' | 'at-creation';
+  /** RELID_RELEASED of a channel that is offered: the guest has it no more, or ignored (QEMU). */
+  readonly relidReleased: 'taken' | 'ignored';
   /** Offers on versions below 1.1: 196 bytes (OpenVMM), or 190 without connection ID. */
   readonly shortOffers: boolean;
   /** Connection IDs of channels: number | SINT << 12 (OpenVMM), or number + 16 (QEMU). */
   readonly channelConnections: 'by-sint' | 'from-16';
   /** HvSignalEvent with a flag other than 0: ignored (OpenVMM), or INVALID_PORT_ID (QEMU). */
   readonly signalFlag: 'ignore' | 'refuse';
+  /**
+   * Interrupts below 2.4: the bit in the interrupt page and event flag 0 of VP 0 (OpenVMM); or the
+   * bit alone, and without a page the flag of the channel on the VP that it was opened for (QEMU).
+   */
+  readonly oldInterrupts: 'flag-0' | 'page';
+  /**
+   * What is looked at in a GPADL: channel, ID within it and pages, and a failure is answered; or
+   * its shape alone, a failure is not answered, and any channel may use it and tear it down (QEMU).
+   */
+  readonly gpadlChecks: 'full' | 'shape';
+  /** GPADL_HEADER with a range count of 0: refused, or created (OpenVMM `gparange`). */
+  readonly emptyGpadls: 'refused' | 'created';
   /** GPADLs other than one range of whole pages: accepted, or not even answered (QEMU). */
   readonly oddGpadls: 'accept' | 'ignore';
   /** Status of CREATED, OPEN and MODIFY results that failed: an NTSTATUS, or 1 (QEMU). */
   readonly failureStatus: number;
+  /** OPEN that the device refuses: its status, or `failureStatus` (QEMU). */
+  readonly deviceStatus: 'told' | 'failure-status';
+  /** A ring that is nothing but its control page: refused, or opened and dead (OpenVMM). */
+  readonly emptyRings: 'refused' | 'opened';
+  /**
+   * The guest's choice of a connection ID (6.0) in an OPEN that the device refused: forgotten, or
+   * what the next OPEN has, whatever it says (OpenVMM).
+   */
+  readonly refusedPort: 'forgotten' | 'kept';
   /**
    * GPADL_TORNDOWN while the channel is open. By the version that was agreed: below 4.0 a buffer
    * that was revoked is let go at once, from 4.0 on when the channel is closed (Linux
    * 0cf737808ae7, 0ef58b0a05c1, 1d674fd003fc, 2afc5d61a719; FreeBSD `hn_chim_free`). Always
-   * `deferred` (OpenVMM), or `immediate`, also of the ring (QEMU).
+   * `deferred` (OpenVMM), or `immediate`, also of the ring, though it is used and its ID is taken
+   * until the close (QEMU).
    */
   readonly torndownWhileOpen: 'by-version' | 'deferred' | 'immediate';
   /**
@@ -128,6 +192,17 @@ export interface HostKnobs {
    * never: the guest signals when `pending_send_sz` is free (Linux, OpenVMM `vmbus_ring`).
    */
   readonly ringPollTicks: number;
+  /**
+   * A packet or index that cannot be: the end of the channel (OpenVMM), or the host looks again at
+   * the next signal, whether it has been mended (QEMU). It also takes indices that are not aligned
+   * and unknown flags, and no packets of types that only hosts send.
+   */
+  readonly ringFaults: 'fatal' | 'waits';
+  /**
+   * When reading the guest's packets is signalled to it: if it waits for room, or also whenever its
+   * ring does not say that it would (feature bit 0; QEMU `vmbus_channel_recv_done`).
+   */
+  readonly readSignals: 'asked' | 'unless-asked';
   /** Signals per virtual second with nothing to say before the guest is suspended; 0 is never. */
   readonly throttleSignals: number;
 
@@ -141,7 +216,10 @@ export interface HostKnobs {
   readonly cancelPacket: 'accept' | 'fatal';
   /** RNDIS_RESET from the guest: answered (Windows), or the end of the channel (OpenVMM). */
   readonly rndisReset: 'answer' | 'fatal';
-  /** The malformed status 0x40020006 of Windows Server 2012 R2, once after INITIALISE. */
+  /**
+   * The malformed status 0x40020006 of Windows Server 2012 R2 (iPXE 639632b05), once after
+   * INITIALISE; up to and not with Windows Server 2022 ("pre-Fe", Linux rndis_filter.c).
+   */
   readonly malformedStatus: boolean;
   /** Announce a virtual function after INITIALISE, where NVSP and the guest allow it. */
   readonly vfAssociation: boolean;
@@ -151,6 +229,11 @@ export interface HostKnobs {
   readonly rangesPerPacket: number;
   /** RNDIS MessageLength of received frames: exact (Windows) or the whole section (OpenVMM). */
   readonly rxMessageLength: 'exact' | 'sub-allocation';
+  /**
+   * Bytes between the headers of a received frame and its data, where messages are exact: nobody
+   * says that data are aligned (FreeBSD and DPDK take any offset).
+   */
+  readonly rxDataPadding: number;
   /** Per-packet information in front of the data: on every nth received frame; 0 is never. */
   readonly ppiEvery: number;
   /**
@@ -187,9 +270,10 @@ export interface HostKnobs {
   readonly objects: 'vmswitch' | 'netvsp';
   /**
    * Offloads that a guest may switch on: none (OpenVMM without a back end that has them),
-   * checksums, or also the coalescing of received segments (Windows, from NVSP 6.1 on; Linux).
+   * checksums, large sends, too, or also the coalescing of received segments (Windows, from NVSP
+   * 6.1 on; Linux).
    */
-  readonly offloads: 'none' | 'checksum' | 'rsc';
+  readonly offloads: 'none' | 'checksum' | 'large-send' | 'rsc';
   /**
    * A VLAN tag of a received frame: beside it for guests that ask (Windows), or for all (so
    * reported of trunk ports: openvmm#3552, DPDK's guide to netvsc), or in it.

@@ -12,7 +12,7 @@ import {
   HvPrivilege,
   HvRecommendation,
 } from '../../../src/hyperv/protocol.ts';
-import { BEFORE_2012_R2, OPENVMM, QEMU, WINDOWS } from './host-knobs.ts';
+import { BEFORE_2012_R2, OPENVMM, QEMU, SINCE_2022, WINDOWS } from './host-knobs.ts';
 import type { HostKnobs, HostProfile } from './profile.ts';
 
 /** VMBus versions, oldest first, as Linux names them. */
@@ -61,16 +61,29 @@ const FEATURES_2012 = FEATURES_2008 | HvFeature.REFERENCE_TSC | 0xc00;
 /** With re-enlightenment controls: the value that the recorded iPXE session saw. */
 const FEATURES_2016 = FEATURES_2012 | 0x2000;
 
+/** What QEMU's `hv-*` flags switch on in KVM, which has no guest idle register. */
+const FEATURES_QEMU = FEATURES_2008 | HvFeature.REFERENCE_TSC | 0x800;
+/** OpenVMM `virt/src/x86`, `hv_cpuid_leaves`: as QEMU's. */
+const FEATURES_OPENVMM = FEATURES_QEMU;
+
 const PRIVILEGES_2008 = HvPrivilege.POST_MESSAGES | HvPrivilege.SIGNAL_EVENTS;
 const PRIVILEGES_2016 = 0x003b8030;
+/** Extended ranges and start of processors; messages and registers (4, 5, 17) are inferred. */
+const PRIVILEGES_OPENVMM = 0x00228030;
 const MISC_2012 = HvMiscFeature.FREQUENCY_MSRS | HvMiscFeature.GUEST_CRASH | 0x2b2;
 const MISC_2019 = 0x000ed7b2;
+const MISC_QEMU =
+  HvMiscFeature.FREQUENCY_MSRS | HvMiscFeature.GUEST_CRASH | HvMiscFeature.STIMER_DIRECT;
+/** XMM registers (4) and extended ranges (14); the crash registers are inferred. */
+const MISC_OPENVMM = MISC_QEMU | 0x4010;
 
 /** CPUID 0x40000004 EAX: use MSRs for the APIC, relaxed timing. */
 const RECOMMENDATIONS_2008 = 0x2c;
 /** As Linux prints it on hosts from build 17763 on, with and without AutoEOI. */
 const RECOMMENDATIONS_2019 = 0x00024c2c;
 const RECOMMENDATIONS_2022 = 0x00064c24 | HvRecommendation.DEPRECATE_AUTO_EOI;
+/** Relaxed timing and extended sets of processors, on a machine with an x2APIC. */
+const RECOMMENDATIONS_OPENVMM = 0x00000820 | HvRecommendation.DEPRECATE_AUTO_EOI;
 
 /**
  * What a guest may share through GPADLs: "approximately 384 Mbytes", from Windows Server 2019 on
@@ -207,7 +220,7 @@ export const PROFILES: readonly HostProfile[] = [
     multiClientPort: true,
     nvspVersions: TO_NVSP_6_1,
     sharedMemoryMax: SHARED_2019,
-    knobs: WINDOWS,
+    knobs: SINCE_2022,
   },
   {
     name: 'copper',
@@ -225,7 +238,7 @@ export const PROFILES: readonly HostProfile[] = [
     multiClientPort: true,
     nvspVersions: TO_NVSP_6_1,
     sharedMemoryMax: SHARED_2019,
-    knobs: WINDOWS,
+    knobs: SINCE_2022,
   },
   {
     name: 'qemu',
@@ -233,10 +246,10 @@ export const PROFILES: readonly HostProfile[] = [
     source: 'QEMU hw/hyperv/{hyperv,vmbus}.c, KVM hyperv.c; it has no network device: inferred',
     hypervisorBuild: 14393,
     hypervisorVersion: version(10, 0),
-    features: FEATURES_2012,
+    features: FEATURES_QEMU,
     privileges: PRIVILEGES_2008,
     recommendations: RECOMMENDATIONS_2008,
-    miscFeatures: MISC_2012 | HvMiscFeature.STIMER_DIRECT,
+    miscFeatures: MISC_QEMU,
     vmbusVersions: TO_RS1,
     vmbusFeatures: 0,
     multiClientPort: false,
@@ -247,13 +260,14 @@ export const PROFILES: readonly HostProfile[] = [
   {
     name: 'openvmm',
     description: 'OpenVMM: VMBus 6.0, strict about completions, REVOKE, packet types and RESET',
-    source: 'OpenVMM 1488a37b7cfe: vmbus_server, netvsp, hv1_emulator; CPUID as build 17763',
+    source:
+      'OpenVMM 1488a37b7cfe: vmbus_server, netvsp, virt (CPUID), hv1_emulator; build inferred',
     hypervisorBuild: 20348,
     hypervisorVersion: version(10, 0),
-    features: FEATURES_2016,
-    privileges: PRIVILEGES_2016,
-    recommendations: RECOMMENDATIONS_2022,
-    miscFeatures: MISC_2019,
+    features: FEATURES_OPENVMM,
+    privileges: PRIVILEGES_OPENVMM,
+    recommendations: RECOMMENDATIONS_OPENVMM,
+    miscFeatures: MISC_OPENVMM,
     vmbusVersions: TO_COPPER,
     vmbusFeatures:
       GUEST_SPECIFIED_SIGNAL_PARAMETERS |

@@ -12,8 +12,11 @@ import type { Grant } from '../ledger/grants.ts';
 /** VMBus drivers in one guest: the one on SINT 2, and one on a SINT of its own (from 5.0 on). */
 export type ClientName = 'primary' | 'secondary';
 
-/** Who closes a channel: the guest by CLOSE_CHANNEL, or the host for any other reason. */
-export type Closer = 'guest' | 'host';
+/**
+ * Who closes a channel: the guest by CLOSE_CHANNEL, the guest by UNLOAD, or the host for any other
+ * reason (a rescind, a reset).
+ */
+export type Closer = 'guest' | 'unload' | 'host';
 
 /** A device that the VMBus server offers. */
 export interface ChannelDevice {
@@ -47,7 +50,7 @@ export interface ChannelDevice {
    * a reset. After the call the device touches neither rings nor GPADLs nor packets in flight.
    *
    * @param closer default `guest`: what it has not done by then it will not do. With `host` nobody
-   *   can blame it.
+   *   can blame it; with `unload` the host makes up for what it left out.
    */
   close(closer?: Closer): void;
   /** The guest signalled, or the host looks at the rings of its own accord: read what is there. */
@@ -75,6 +78,11 @@ export interface DeviceChannel {
    * A malformed packet or ring index ends the channel as it does on real hosts: silence.
    */
   receive(): GuestPacket | undefined;
+
+  /** The guest has read all that was written to it. */
+  readonly drained: boolean;
+  /** A fault that was put in has changed what goes to the guest: it cannot be blamed. */
+  readonly tampered: boolean;
 
   /** Bytes free for packets to the guest. */
   readonly writable: number;

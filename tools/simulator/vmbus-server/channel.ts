@@ -24,6 +24,8 @@ export type ChannelState =
 export interface Opening {
   readonly rings: RingChannel;
   readonly openId: number;
+  /** When it was opened, in ticks. */
+  readonly openedAt: number;
   readonly ringGpadl: number;
   /** Version of the connection that opened it. */
   readonly version: number;
@@ -43,8 +45,9 @@ export interface Opening {
  * - `in-progress`: bodies are missing
  * - `accepted`: the host may touch the pages
  * - `tearing-down`: the guest wants it back, the device still holds it
+ * - `torn-down`: the guest was told that it has it back, but the device still holds it (QEMU)
  */
-export type GpadlState = 'in-progress' | 'accepted' | 'tearing-down';
+export type GpadlState = 'in-progress' | 'accepted' | 'tearing-down' | 'torn-down';
 
 /** Guest memory that a channel has. */
 export interface Gpadl {
@@ -57,6 +60,8 @@ export interface Gpadl {
   filled: number;
   /** One grant per range, once accepted. */
   readonly grants: Grant[];
+  /** Open channels of others that have it for their rings. */
+  lent: number;
 }
 
 export class Channel {
@@ -78,6 +83,10 @@ export class Channel {
   readonly subchannels: Channel[] = [];
   /** Version of the connection on which the guest closed it last; 0 while it is open. */
   closedAt = 0;
+  /** The guest has opened it before it was offered. */
+  unoffered = false;
+  /** Connection ID and event flag of an OPEN that the device refused, where the host keeps them. */
+  keptPort: Pick<Opening, 'connectionId' | 'eventFlag'> | undefined;
   /** Left over from a connection that is gone: reserved channels alone. */
   orphan = false;
   /** Counters of all opens: signals and those with nothing to say. */

@@ -67,7 +67,7 @@ export class Channels {
   open(view: DataView, agreement: Agreement): void {
     const id = view.getUint32(OpenChannel.at.channel, true);
     const openId = view.getUint32(OpenChannel.at.openId, true);
-    const channel = this.#offers.byId(id);
+    const channel = this.#offers.toOpen(id);
     if (channel === undefined || channel.state !== 'closed') {
       // A guest may not know of the rescind yet: ignored without reproach
       if (channel?.rescinded) return;
@@ -161,7 +161,7 @@ export class Channels {
       opening !== undefined &&
       !opening.reserved &&
       opening.targetVp !== VP_INDEX_DISABLE_INTERRUPT &&
-      targetVp < processorCount;
+      (targetVp < processorCount || profile.knobs.targetVps === 'any');
     if (allowed) opening.targetVp = targetVp;
     else this.#wrong('MODIFY_CHANNEL', id, channel);
     if (version < VmbusVersion.V5_3) return;
@@ -175,6 +175,8 @@ export class Channels {
       this.#wrong('RELID_RELEASED', id, channel);
       return;
     }
+    const { relidReleased } = this.#context.services.profile.knobs;
+    if (relidReleased === 'ignored' && !channel.rescinded) return;
     this.#context.changed('released', { channel: id });
     this.end(channel, 'RELID_RELEASED');
   }
@@ -205,12 +207,49 @@ export class Channels {
     this.#context.changed('rescinded', { channel: channel.id });
   }
 
+  /** What UNLOAD does in the place of the guest; what was rescinded, the host has ended. */
+  noteOmissions(): void {
+    const { client, services } = this.#context;
+    for (const { id, state, rescinded, opening, gpadls } of this.#offers.channels) {
+      if (rescinded || opening?.reserved === true) continue;
+      const channel = `channel ${id}${client.suffix}`;
+      if (state === 'open') services.omissions.enter('CLOSE_CHANNEL', channel, opening!.openedAt);
+      for (const gpadl of gpadls.values()) {
+        const [grant] = gpadl.grants;
+        if (gpadl.state !== 'accepted' || grant === undefined) continue;
+        services.omissions.enter('GPADL_TEARDOWN', `the ${grant.purpose}`, grant.grantedAt);
+      }
+    }
+  }
+
   /** All that the guest has of a channel ends, without a message: UNLOAD and its like. */
   end(channel: Channel, by: string): void {
     if (channel.state === 'released') return;
-    if (channel.opening !== undefined) this.#openings.shut(channel, 'host');
+    if (channel.opening !== undefined)
+      this.#openings.shut(channel, by === 'UNLOAD' ? 'unload' : 'host');
     this.#gpadls.release(channel, by);
     this.#offers.release(channel);
+  }
+
+  /** The same of all channels, in order of their numbers, but for those that are reserved. */
+  endAll(by: string): void {
+    const known = this.#offers.channels.filter((channel) => channel.state !== 'released');
+    known.sort((a, b) => a.id - b.id);
+    // Reserved channels are for a guest that has crashed: they go on
+    const goesOn = (channel: Channel): boolean =>
+      channel.state === 'open' && channel.opening?.reserved === true;
+    const ending = known.filter((channel) => !goesOn(channel));
+    // Rings may lie in a GPADL of another channel: all close before any of them ends
+    if (this.#gpadls.lent) for (const channel of ending) this.#shutDown(channel);
+    this.#gpadls.releaseForeign(by);
+    for (const channel of known) {
+      if (goesOn(channel)) channel.orphan = true;
+      else this.end(channel, by);
+    }
+  }
+
+  #shutDown(channel: Channel): void {
+    if (channel.opening !== undefined) this.#openings.shut(channel, 'host');
   }
 
   /** The status of the result, and what to do once it has been sent. */

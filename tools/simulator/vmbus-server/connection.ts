@@ -18,7 +18,7 @@ import { SINT_COUNT } from '../../../src/hyperv/protocol.ts';
 import type { Alarm } from '../base/clock.ts';
 import { Channels } from './channels.ts';
 import type { Client } from './client.ts';
-import { decodeContact, getAddress } from './contact.ts';
+import { decodeContact, getAddress, knowsVersion } from './contact.ts';
 import type { Contact } from './contact.ts';
 import type { ServerContext } from './context.ts';
 import {
@@ -66,13 +66,15 @@ export class VmbusConnection {
   #unloadAlarm: Alarm | undefined;
   /** An INITIATE_CONTACT that waits for the end of an unload, and takes the place of its answer. */
   #parked: Contact | undefined;
+  /** The last contact was refused: some hosts answer an UNLOAD then. */
+  #refused = false;
+  /** Throws away what the guest has sent and the host has not read. */
+  dropUnread: (() => void) | undefined;
 
   constructor(context: ServerContext, absoluteOrder: boolean) {
     this.#context = context;
     this.messages = new HostMessages(context);
-    this.messages.lost = (type) => {
-      if (type === MessageType.UNLOAD_RESPONSE) this.history.unloadAnswerLost = true;
-    };
+    this.messages.lost = (type) => this.#lost(type);
     this.pages = new SharedPages(context);
     this.offers = new Offers(context, this.messages, this.pages, absoluteOrder);
     this.signals = new GuestSignals(context, this.offers, this.pages);
@@ -89,9 +91,11 @@ export class VmbusConnection {
     }
     const type = view.getUint32(MessageHeader.at.type, true);
     const rule = GUEST_MESSAGES.get(type);
-    const { connectionId } = this.#context.client;
+    const { client, services } = this.#context;
+    const { connectionId } = client;
     const wrong = guestMessageFault(this, port, type, rule, payload.length, connectionId);
-    if (wrong !== undefined) {
+    const answered = this.#refused && services.profile.knobs.unloadRefused === 'answered';
+    if (wrong !== undefined && !(type === MessageType.UNLOAD && answered)) {
       this.#context.violation('vmbus', `${rule?.name ?? `message type ${type}`}: ${wrong}`);
       return;
     }
@@ -118,14 +122,16 @@ export class VmbusConnection {
       type === MessageType.RESUME ||
       type === MessageType.UNLOAD ||
       type === MessageType.INITIATE_CONTACT;
-    if (this.messages.paused) {
-      if (!resumes) {
-        this.#context.violation('vmbus', `message type ${type} while paused`);
-        return;
-      }
-      this.messages.paused = false;
+    if (this.messages.paused && !resumes) {
+      this.#context.violation('vmbus', `message type ${type} while paused`);
+      return;
     }
+    this.#perform(port, type, payload, view);
+    // What has waited goes where messages go now (OpenVMM), and before the answer
+    if (resumes) this.messages.paused = false;
+  }
 
+  #perform(port: number, type: number, payload: Uint8Array, view: DataView): void {
     const id = payload.length >= 12 ? view.getUint32(GpadlHeader.at.channel, true) : 0;
     switch (type) {
       case MessageType.INITIATE_CONTACT:
@@ -230,12 +236,18 @@ export class VmbusConnection {
 
     // Implicit disconnect, whatever the version
     if (this.phase === 'connected') {
-      const { clock, profile } = this.#context.services;
+      const { client, services } = this.#context;
+      const { clock, profile } = services;
       if (profile.knobs.reinitiate === 'ignore') {
         this.history.contact(contact.version, clock.now, 'ignored');
         this.#context.violation('vmbus', 'INITIATE_CONTACT while connected: ignored');
         return;
       }
+      services.omissions.enter(
+        'UNLOAD',
+        `the connection${client.suffix}`,
+        this.history.connectedAt,
+      );
       this.#release('INITIATE_CONTACT');
       this.#context.changed('disconnected');
     }
@@ -246,8 +258,9 @@ export class VmbusConnection {
     const { clock, profile } = this.#context.services;
     const { version } = contact;
 
+    this.#refused = !knowsVersion(profile, version);
     // Versions match exactly or not at all; on some hosts the answer goes to the VP of before
-    if (!this.#knows(version)) {
+    if (this.#refused) {
       const requested = profile.knobs.refusalVp === 'requested' && this.#processorExists(contact);
       if (requested) this.messages.vp = contact.targetVp;
       this.history.contact(version, clock.now, 'refused');
@@ -261,7 +274,9 @@ export class VmbusConnection {
       version >= VmbusVersion.V6_0
         ? contact.features & profile.vmbusFeatures & IMPLEMENTED_FEATURES
         : undefined;
-    if (!this.#pagesValid(contact) || !this.#processorExists(contact)) {
+    const { contactPages, targetVps } = profile.knobs;
+    const pages = contactPages === 'any' || this.pages.areValid(contact);
+    if (!pages || !(targetVps === 'any' || this.#processorExists(contact))) {
       this.history.contact(version, clock.now, 'failed');
       this.#context.violation('vmbus', 'INITIATE_CONTACT with bad pages or virtual processor');
       this.#context.changed('refused', { version });
@@ -272,8 +287,10 @@ export class VmbusConnection {
       );
       return;
     }
-    if (contact.interruptPage !== 0) this.pages.mapInterrupt(contact.interruptPage);
-    if (contact.monitorIn !== 0)
+    const { interruptPage, monitorIn, monitorOut } = contact;
+    if (interruptPage !== 0 && this.pages.canMap(interruptPage))
+      this.pages.mapInterrupt(interruptPage);
+    if (monitorIn !== 0 && this.pages.areMonitors(monitorIn, monitorOut))
       this.pages.mapMonitors(contact.monitorIn, contact.monitorOut, 'INITIATE_CONTACT');
 
     this.version = version;
@@ -287,12 +304,6 @@ export class VmbusConnection {
     this.messages.send(this.#accepted(ConnectionState.SUCCESSFUL, version, features));
   }
 
-  #knows(version: number): boolean {
-    const { vmbusVersions, knobs } = this.#context.services.profile;
-    if (knobs.versionMatch === 'exact') return vmbusVersions.includes(version);
-    return version > 0 && version <= Math.max(...vmbusVersions);
-  }
-
   #accepted(state: number, version: number, features: number | undefined): Uint8Array {
     const { client, services } = this.#context;
     const { knobs } = services.profile;
@@ -300,28 +311,15 @@ export class VmbusConnection {
     return versionResponse(state, knobs.echoVersion ? version : 0, undefined);
   }
 
-  #pagesValid({ interruptPage, monitorIn, monitorOut }: Contact): boolean {
-    if (interruptPage !== 0 && !this.pages.canMap(interruptPage)) return false;
-    return this.#monitorsValid(monitorIn, monitorOut);
-  }
-
   #processorExists({ targetVp }: Contact): boolean {
     return targetVp < this.#context.services.processorCount;
   }
 
-  /** Both or neither. */
-  #monitorsValid(monitorIn: number, monitorOut: number): boolean {
-    if (monitorIn === 0 && monitorOut === 0) return true;
-    if (monitorIn === 0 || monitorOut === 0) return false;
-    return this.pages.canMap(monitorIn) && this.pages.canPoll(monitorOut);
-  }
-
   #modifyConnection(monitorIn: number, monitorOut: number): void {
-    const valid = this.#monitorsValid(monitorIn, monitorOut);
-    if (valid) {
-      this.pages.unmapMonitors('MODIFY_CONNECTION');
-      if (monitorIn !== 0) this.pages.mapMonitors(monitorIn, monitorOut, 'MODIFY_CONNECTION');
-    }
+    const { modifyMonitored } = this.#context.services.profile.knobs;
+    const refused = modifyMonitored === 'refused' && this.signals.monitored;
+    const valid = !refused && this.pages.areMonitors(monitorIn, monitorOut);
+    if (valid) this.pages.moveMonitors(monitorIn, monitorOut, 'MODIFY_CONNECTION');
     this.messages.send(
       modifyConnectionResponse(
         valid ? ConnectionState.SUCCESSFUL : ConnectionState.FAILED_UNKNOWN_FAILURE,
@@ -339,6 +337,8 @@ export class VmbusConnection {
       this.#context.unmodelled('UNLOAD on a host that ignores it');
       return;
     }
+    this.#refused = false;
+    this.channels.noteOmissions();
     this.#releaseChannels('UNLOAD');
     this.phase = 'unloading';
     if (delay === 0) this.#completeUnload();
@@ -347,17 +347,32 @@ export class VmbusConnection {
 
   /** The devices are done: pages, then the answer. */
   #completeUnload(): void {
-    const { clock } = this.#context.services;
+    const { clock, profile } = this.#context.services;
     const parked = this.#parked;
     this.#cancelUnload();
     this.#release('UNLOAD');
     this.#context.changed('unloaded');
+    if (profile.knobs.behindUnload === 'dropped') this.dropUnread?.();
     if (parked !== undefined) {
       this.#connect(parked);
       return;
     }
     this.history.unloadAnswered(clock.now);
     this.messages.send(plainMessage(MessageType.UNLOAD_RESPONSE));
+  }
+
+  /** The guest cannot get a message: it has closed its SINT or its page. */
+  #lost(type: number): void {
+    if (type === MessageType.UNLOAD_RESPONSE) this.history.unloadAnswerLost = true;
+    if (this.#context.services.profile.knobs.lostMessage !== 'resets-bus') return;
+    // Not in the middle of what sends it
+    this.#context.services.clock.schedule(0, () => {
+      if (this.phase === 'disconnected') return;
+      if (this.phase === 'unloading') this.#cancelUnload();
+      this.#context.violation('vmbus', `message type ${type} is lost: the bus is reset`);
+      this.#release('a lost message');
+      this.#context.changed('disconnected');
+    });
   }
 
   #cancelUnload(): void {
@@ -369,14 +384,7 @@ export class VmbusConnection {
   /** Channels in order of their numbers: devices close, GPADLs end, numbers are free. */
   #releaseChannels(by: string): void {
     this.offers.requested = false;
-    const known = this.offers.channels.filter((channel) => channel.state !== 'released');
-    known.sort((a, b) => a.id - b.id);
-    for (const channel of known) {
-      // Reserved channels are for a guest that has crashed: they go on
-      const goesOn = channel.state === 'open' && channel.opening?.reserved === true;
-      if (goesOn) channel.orphan = true;
-      else this.channels.end(channel, by);
-    }
+    this.channels.endAll(by);
   }
 
   /** Everything that the guest shared ends; no messages. */

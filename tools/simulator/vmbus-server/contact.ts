@@ -10,6 +10,7 @@ import {
   VMBUS_MESSAGE_SINT,
   VmbusVersion,
 } from '../../../src/vmbus/protocol.ts';
+import type { HostProfile } from '../profiles/profile.ts';
 import { FeatureFlag, INITIATE_CONTACT_CLIENT_SIZE } from './host-protocol.ts';
 
 export interface Contact {
@@ -68,6 +69,12 @@ export function decodeContact(port: number, view: DataView, anyVp: boolean): Con
     complete:
       (features & FeatureFlag.CLIENT_ID) === 0 || view.byteLength >= INITIATE_CONTACT_CLIENT_SIZE,
   };
+}
+
+/** Whether a host accepts a version of VMBus. */
+export function knowsVersion({ vmbusVersions, knobs }: HostProfile, version: number): boolean {
+  if (knobs.versionMatch === 'exact') return vmbusVersions.includes(version);
+  return version > 0 && version <= Math.max(...vmbusVersions);
 }
 
 /** A guest physical address; above 2^53 it is rounded, and no RAM in any case. */

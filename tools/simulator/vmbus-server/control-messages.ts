@@ -76,15 +76,21 @@ export function versionResponse(
  *
  * @param connectionId connection ID of the channel's event port
  * @param short leave the connection ID out
+ * @param noMonitor the number that a channel without a monitor has
  */
-export function offerChannel(channel: Channel, connectionId: number, short: boolean): Uint8Array {
+export function offerChannel(
+  channel: Channel,
+  connectionId: number,
+  short: boolean,
+  noMonitor: number,
+): Uint8Array {
   const { at, sizes } = OfferChannel;
   const { device, id, index, monitor } = channel;
   const offer = message(MessageType.OFFER_CHANNEL, OfferChannel, {
     flags: device.offerFlags & ~OFFER_FLAGS_NEGOTIATED,
     subchannelIndex: index,
     channel: id,
-    monitor,
+    monitor: monitor === MONITOR_NONE ? noMonitor : monitor,
     monitored: monitor === MONITOR_NONE ? 0 : 1,
     // Sent to guests of all versions: those below 1.1 ignore them
     isDedicated: 1,

@@ -34,6 +34,11 @@ export interface ServerFaults {
   ringPacket?(channel: number, bytes: Uint8Array): Uint8Array | 'drop' | undefined;
   /** A packet was published, the guest not yet signalled: indices may be written raw. */
   published?(channel: number, poke: RingPoke): void;
+  /**
+   * A host that looks at a ring goes on looking, with signals masked, until it is told to end:
+   * `VmbusServer.linger`.
+   */
+  lingers?: boolean;
   /** The guest is about to be signalled; true loses the signal. */
   loseSignal?(channel: number): boolean;
 }

@@ -42,7 +42,9 @@ export function guestMessageFault(
   if (length < minLength(terms, type, rule)) return `${length} bytes are too few`;
   if (rule.minVersion === 0) return undefined;
   if (terms.phase !== 'connected') return `while ${terms.phase}`;
-  if (terms.version < rule.minVersion) return `not in version ${versionText(terms.version)}`;
+  // Hosts that take any version up to theirs have one below 0.13 for 0.13 (QEMU)
+  const version = Math.max(terms.version, VmbusVersion.V0_13);
+  if (version < rule.minVersion) return `not in version ${versionText(terms.version)}`;
   if (rule.feature !== 0 && (terms.features & rule.feature) === 0)
     return `feature 0x${rule.feature.toString(16)} was not agreed`;
 

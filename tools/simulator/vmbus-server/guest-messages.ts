@@ -85,6 +85,11 @@ export class GuestMessages {
     this.#arm();
   }
 
+  /** Forget what was not read. */
+  drop(): void {
+    this.reset();
+  }
+
   reset(): void {
     this.#count = 0;
     if (this.#alarm !== undefined) this.#context.services.clock.cancel(this.#alarm);

@@ -41,8 +41,9 @@ export class ReceivedPacket implements GuestPacket {
    * wrong, or undefined.
    *
    * @param available bytes in the ring, footer included
+   * @param lenient take unknown flags, and no types that only hosts send (QEMU)
    */
-  parseDescriptor(available: number): string | undefined {
+  parseDescriptor(available: number, lenient = false): string | undefined {
     const { view } = this;
     const at = PacketHeader.at;
     const type = view.getUint16(at.type, true);
@@ -54,8 +55,9 @@ export class ReceivedPacket implements GuestPacket {
     // OpenVMM counts without the footer and then reads past the write index: the same silence
     if (length + FOOTER_SIZE > available)
       return `packet of ${length} bytes where ${available} with footer are`;
-    if ((flags & ~COMPLETION_REQUESTED) !== 0) return `packet flags 0x${flags.toString(16)}`;
-    const bad = checkType(type, headerLength);
+    if (!lenient && (flags & ~COMPLETION_REQUESTED) !== 0)
+      return `packet flags 0x${flags.toString(16)}`;
+    const bad = lenient ? checkGuestType(type) : checkType(type, headerLength);
     if (bad !== undefined) return bad;
 
     this.type = type;
@@ -73,6 +75,15 @@ export class ReceivedPacket implements GuestPacket {
     const count = this.view.getUint32(GpaDirectHeader.at.rangeCount, true);
     return count === 0 ? 'GPA-direct packet without ranges' : undefined;
   }
+}
+
+/** Types that QEMU takes (`vmbus_channel_recv_peek`). */
+function checkGuestType(type: number): string | undefined {
+  const known =
+    type === PacketType.DATA_GPA_DIRECT ||
+    type === PacketType.DATA_INBAND ||
+    type === PacketType.COMPLETION;
+  return known ? undefined : `packet type ${type}`;
 }
 
 function checkType(type: number, headerLength: number): string | undefined {

@@ -100,16 +100,26 @@ export class GuestSignals {
     else this.#context.services.clock.cancel(this.#poll);
   }
 
+  /** Whether a channel with a monitor is open. */
+  get monitored(): boolean {
+    return this.#monitored > 0;
+  }
+
   /** Interrupt the guest for a channel, by the rules of the version. */
   interrupt(channel: Channel): void {
     const { opening } = channel;
     if (opening === undefined || opening.targetVp === VP_INDEX_DISABLE_INTERRUPT) return;
     const { services } = this.#context;
-    if (opening.version < VmbusVersion.V2_4) {
+    const { oldInterrupts } = services.profile.knobs;
+    const old = opening.version < VmbusVersion.V2_4;
+    if (old && oldInterrupts === 'page' && this.#pages.interruptPage !== undefined) {
+      // No event flag is set: the guest looks at its page in every interrupt
+      this.#pages.raise(channel.id);
+    } else if (old && oldInterrupts === 'flag-0') {
       // The bit in the interrupt page says which channel; flag 0 always goes to VP 0
       this.#pages.raise(channel.id);
       services.signalEvent(0, VMBUS_MESSAGE_SINT, 0);
-    } else {
+    } else if (opening.targetVp < services.processorCount) {
       services.signalEvent(opening.targetVp, opening.sint, opening.eventFlag);
     }
   }

@@ -37,6 +37,12 @@ export class ConnectionHistory {
     return this.#records;
   }
 
+  /** When the last contact that was accepted was made, in ticks; 0 if there was none. */
+  get connectedAt(): number {
+    const accepted = this.#records.filter(({ outcome }) => outcome === 'accepted');
+    return accepted.at(-1)?.at ?? 0;
+  }
+
   contact(version: number, at: number, outcome: ContactRecord['outcome']): void {
     if (outcome === 'accepted') {
       this.everNegotiated.add(version);

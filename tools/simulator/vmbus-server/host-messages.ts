@@ -6,6 +6,7 @@
  */
 
 import { VMBUS_MESSAGE_TYPE } from '../../../src/vmbus/protocol.ts';
+import { lateMessage } from '../profiles/late-answers.ts';
 import type { ServerContext } from './context.ts';
 
 /**
@@ -22,11 +23,7 @@ export class HostMessages {
   lost: ((type: number) => void) | undefined;
   #paused = false;
   /** What waits for its turn: offers that go one by one and all behind them, or all when paused. */
-  readonly #waiting: {
-    readonly vp: number;
-    readonly sint: number;
-    readonly payload: Uint8Array;
-  }[] = [];
+  readonly #waiting: Uint8Array[] = [];
 
   constructor(context: ServerContext) {
     this.#context = context;
@@ -42,7 +39,7 @@ export class HostMessages {
       this.#post(this.vp, sint, payload);
       return;
     }
-    this.#waiting.push({ vp: this.vp, sint, payload });
+    this.#waiting.push(payload);
     this.pump();
   }
 
@@ -82,13 +79,16 @@ export class HostMessages {
     return this.queued < HOST_MESSAGES_MAX;
   }
 
-  /** Something was taken: send what waits, each when the one before has reached its slot. */
+  /**
+   * Something was taken: send what waits, each when the one before has reached its slot. It goes
+   * where messages go now, not where they went when it was made (OpenVMM).
+   */
   pump(): void {
+    const { sint } = this.#context.client;
+    if (sint === undefined) return;
     while (!this.#paused && this.#waiting.length > 0) {
-      const { vp, sint, payload } = this.#waiting[0]!;
-      if (this.#context.services.queuedMessages(vp, sint) > 0) return;
-      this.#waiting.shift();
-      this.#post(vp, sint, payload);
+      if (this.#exists(this.vp) && this.#context.services.queuedMessages(this.vp, sint) > 0) return;
+      this.#post(this.vp, sint, this.#waiting.shift()!);
     }
   }
 
@@ -102,19 +102,31 @@ export class HostMessages {
   /** Messages behind the slot of the client. */
   get #undelivered(): number {
     const { client, services } = this.#context;
-    return client.sint === undefined ? 0 : services.queuedMessages(this.vp, client.sint);
+    if (client.sint === undefined || !this.#exists(this.vp)) return 0;
+    return services.queuedMessages(this.vp, client.sint);
+  }
+
+  /** Some hosts take any VP for a target. */
+  #exists(vp: number): boolean {
+    return vp < this.#context.services.processorCount;
   }
 
   #post(vp: number, sint: number, payload: Uint8Array): void {
     const { services, faults } = this.#context;
     const type = new DataView(payload.buffer, payload.byteOffset).getUint32(0, true);
     const post = (bytes: Uint8Array) => {
-      if (!services.postMessage(vp, sint, VMBUS_MESSAGE_TYPE, bytes)) this.lost?.(type);
+      if (!this.#exists(vp)) {
+        this.#context.violation('vmbus', `message type ${type} to VP ${vp}, which is none: lost`);
+        this.lost?.(type);
+      } else if (!services.postMessage(vp, sint, VMBUS_MESSAGE_TYPE, bytes)) this.lost?.(type);
     };
 
     // Faults decide first
     const fault = faults.message?.(type, payload);
-    if (fault === undefined) {
+    const late = lateMessage(services.profile.knobs, type);
+    if (fault === undefined && late > 0) {
+      services.clock.schedule(late, () => post(payload));
+    } else if (fault === undefined) {
       post(payload);
     } else if (fault === 'drop') {
       this.#context.fault(`message type ${type} lost`);

@@ -22,8 +22,16 @@ const { prod, cons, interruptMask, pendingSendSize, featureBits } = RingControl.
 /** The low bits of a pending send size are noise: some guests set it to the ring's size - 1. */
 const PENDING_SEND_SIZE_MASK = ~7;
 
-function validIndex(index: number, size: number): boolean {
-  return index < size && index % 8 === 0;
+/** How a host looks at rings (knobs `ringFaults`, `readSignals`). */
+export interface RingRules {
+  /** Indices may be any within the data. */
+  readonly anyIndex: boolean;
+  /** A guest whose ring does not say that it asks for signals gets one at each read. */
+  readonly unlessAsked: boolean;
+}
+
+function validIndex(index: number, size: number, { anyIndex }: RingRules): boolean {
+  return index < size && (anyIndex || index % 8 === 0);
 }
 
 /** Copy out of or into the data behind the control page, around the end if need be. */
@@ -54,9 +62,11 @@ export class IncomingRing {
   readonly size: number;
   #out = 0;
   #masked = true;
+  readonly #rules: RingRules;
 
-  constructor(memory: GrantMemory) {
+  constructor(memory: GrantMemory, rules: RingRules) {
     this.memory = memory;
+    this.#rules = rules;
     this.size = memory.length - PAGE_SIZE;
   }
 
@@ -66,7 +76,10 @@ export class IncomingRing {
    */
   start(): boolean {
     const out = this.memory.u32(cons);
-    if (!validIndex(out, this.size) || !validIndex(this.memory.u32(prod), this.size)) return false;
+    if (!validIndex(out, this.size, this.#rules)) return false;
+    // Where the guest's index may be mended later it is looked at later
+    const index = this.memory.u32(prod);
+    if (!this.#rules.anyIndex && !validIndex(index, this.size, this.#rules)) return false;
     this.#out = out;
     this.mask(true);
     return true;
@@ -90,7 +103,7 @@ export class IncomingRing {
   /** Bytes that the guest has published, or {@link BAD_INDEX}. */
   available(): number {
     const index = this.memory.u32(prod);
-    if (!validIndex(index, this.size)) return BAD_INDEX;
+    if (!validIndex(index, this.size, this.#rules)) return BAD_INDEX;
     return index >= this.#out ? index - this.#out : this.size - (this.#out - index);
   }
 
@@ -111,10 +124,17 @@ export class IncomingRing {
     this.#out = (this.#out + length) % this.size;
     this.memory.setU32(cons, this.#out);
 
+    if (this.#rules.unlessAsked) {
+      const asks = this.memory.u32(featureBits) & RING_FEATURE_PENDING_SEND_SIZE;
+      if (asks === 0) return true;
+    }
     const wanted = (this.memory.u32(pendingSendSize) & PENDING_SEND_SIZE_MASK) >>> 0;
     return wanted !== 0 && before < wanted && before + length >= wanted;
   }
 }
+
+/** What is written over a piece of a ring that is free: no descriptor, no index. */
+const RECLAIMED = 0xa5a5a5a5;
 
 /** The ring that the host writes and the guest reads. */
 export class OutgoingRing {
@@ -122,18 +142,22 @@ export class OutgoingRing {
   readonly size: number;
   #in = 0;
   #waitingFor = 0;
+  readonly #rules: RingRules;
+  #reclaimed = 0;
 
-  constructor(memory: GrantMemory) {
+  constructor(memory: GrantMemory, rules: RingRules) {
     this.memory = memory;
+    this.#rules = rules;
     this.size = memory.length - PAGE_SIZE;
   }
 
   /** Start of day, as OpenVMM `OutgoingRing::new`. Returns false if an index is bad. */
   start(): boolean {
     const index = this.memory.u32(prod);
-    if (!validIndex(index, this.size) || !validIndex(this.memory.u32(cons), this.size))
+    if (!validIndex(index, this.size, this.#rules)) return false;
+    if (!this.#rules.anyIndex && !validIndex(this.memory.u32(cons), this.size, this.#rules))
       return false;
-    this.#in = index;
+    this.#in = this.#reclaimed = index;
     this.memory.setU32(featureBits, RING_FEATURE_PENDING_SEND_SIZE);
     this.memory.setU32(pendingSendSize, 0);
     return true;
@@ -147,7 +171,7 @@ export class OutgoingRing {
   /** Bytes that a packet may take, footer included, or {@link BAD_INDEX}. */
   free(): number {
     const index = this.memory.u32(cons);
-    if (!validIndex(index, this.size)) return BAD_INDEX;
+    if (!validIndex(index, this.size, this.#rules)) return BAD_INDEX;
     const used = this.#in >= index ? this.#in - index : this.size - (index - this.#in);
     return this.size - used - RING_RESERVE;
   }
@@ -155,6 +179,11 @@ export class OutgoingRing {
   /** Whether the guest has something to read and did not ask to be left alone. */
   get unread(): boolean {
     return this.memory.u32(interruptMask) === 0 && this.memory.u32(cons) !== this.#in;
+  }
+
+  /** Whether the guest has read everything. */
+  get drained(): boolean {
+    return this.memory.u32(cons) === this.#in;
   }
 
   /** Put bytes behind what is published; the guest does not see them yet. */
@@ -171,6 +200,16 @@ export class OutgoingRing {
     this.#in = (before + length) % this.size;
     this.memory.setU32(prod, this.#in);
     return this.memory.u32(interruptMask) === 0 && this.memory.u32(cons) === before;
+  }
+
+  /** Write over what the guest has given back since the last call: it is anything's now. */
+  reclaim(): void {
+    const index = this.memory.u32(cons);
+    if (!validIndex(index, this.size, this.#rules)) return;
+    while (this.#reclaimed !== index) {
+      this.memory.setU32(PAGE_SIZE + this.#reclaimed, RECLAIMED);
+      this.#reclaimed = (this.#reclaimed + 4) % this.size;
+    }
   }
 
   /** Bytes that the host waits for, or 0. */

@@ -22,6 +22,8 @@ export class Offers {
   readonly #messages: HostMessages;
   readonly #pages: SharedPages;
   readonly #absolute: boolean;
+  /** Channels have their numbers from the beginning. */
+  readonly #numbered: boolean;
   /** Every channel that has a device or that the guest still knows. */
   readonly #channels: Channel[] = [];
   /** Channels by number; 0 is never one. */
@@ -43,7 +45,8 @@ export class Offers {
     this.#context = context;
     this.#messages = messages;
     this.#pages = pages;
-    this.#absolute = absolute;
+    this.#numbered = context.services.profile.knobs.channelNumbers === 'at-creation';
+    this.#absolute = absolute || this.#numbered;
   }
 
   /** All channels, in order of their devices. */
@@ -54,6 +57,20 @@ export class Offers {
   /** The channel with this number that the guest knows, or undefined. */
   byId(id: number): Channel | undefined {
     return this.#byId[id];
+  }
+
+  /**
+   * The same for OPEN_CHANNEL: where channels have their numbers before they are offered, a guest
+   * may know one from an earlier connection.
+   */
+  toOpen(id: number): Channel | undefined {
+    const known = this.#byId[id];
+    if (known !== undefined || !this.#numbered) return known;
+    const early = this.#channels.find((each) => each.state === 'released' && each.lastId === id);
+    if (early === undefined) return undefined;
+    this.#number(early, id);
+    early.unoffered = true;
+    return early;
   }
 
   byMonitor(monitor: number): Channel | undefined {
@@ -86,6 +103,7 @@ export class Offers {
     if (this.#channels.length >= VMBUS_CHANNEL_MAX)
       throw new Error(`more than ${VMBUS_CHANNEL_MAX} devices`);
     const channel = new Channel(device, this.#next++);
+    if (this.#numbered) channel.lastId = this.#freeNumber();
     this.#channels.push(channel);
     if (this.requested) this.#offer(channel);
   }
@@ -105,10 +123,12 @@ export class Offers {
   request(): void {
     if (this.requested) {
       this.#context.violation('vmbus', 'second REQUEST_OFFERS on a connection');
-      return;
+      if (this.#context.services.profile.knobs.secondRequest === 'ignored') return;
     }
     this.requested = true;
-    const offered = this.#channels.filter((channel) => channel.state === 'released');
+    const offered = this.#channels.filter(
+      (channel) => channel.state === 'released' || channel.unoffered,
+    );
     offered.sort((a, b) => this.#compare(a, b));
     for (const channel of offered) this.#offer(channel);
     this.#messages.send(plainMessage(MessageType.ALL_OFFERS_DELIVERED), true);
@@ -124,6 +144,7 @@ export class Offers {
     channel.id = 0;
     channel.monitor = MONITOR_NONE;
     channel.orphan = false;
+    channel.unoffered = false;
 
     // The device of a revoked one is gone, and a sub-channel comes back only if it is asked for;
     // the device of a reoffered one is back, with its number
@@ -145,11 +166,12 @@ export class Offers {
 
   /** Number a channel and offer it. */
   #offer(channel: Channel, preferred = 0): void {
-    let id = preferred;
-    for (let i = 1; id === 0; i++) if (this.#byId[i] === undefined) id = i;
-    channel.id = channel.lastId = id;
-    channel.state = 'closed';
-    this.#byId[id] = channel;
+    if (!channel.unoffered) {
+      const own = this.#numbered && !this.#byId[channel.lastId] ? channel.lastId : 0;
+      this.#number(channel, preferred || own || this.#freeNumber());
+    }
+    channel.unoffered = false;
+    const { id } = channel;
 
     // A monitor only where the guest gave pages for it
     if (channel.device.monitored && this.#pages.monitorOut !== undefined) {
@@ -163,7 +185,25 @@ export class Offers {
     this.#context.changed('offered', { channel: id });
     const { client, services } = this.#context;
     const short = this.short && services.profile.knobs.shortOffers;
-    this.#messages.send(offerChannel(channel, client.channelConnection(id), short), true);
+    const { noMonitor } = services.profile.knobs;
+    const connection = client.channelConnection(id);
+    this.#messages.send(offerChannel(channel, connection, short, noMonitor), true);
+  }
+
+  #number(channel: Channel, id: number): void {
+    channel.id = channel.lastId = id;
+    channel.state = 'closed';
+    this.#byId[id] = channel;
+  }
+
+  /** The lowest number that no channel has, or will have when it is offered. */
+  #freeNumber(): number {
+    let id = 1;
+    const taken = (number: number): boolean =>
+      this.#byId[number] !== undefined ||
+      (this.#numbered && this.#channels.some(({ lastId }) => lastId === number));
+    while (taken(id)) id++;
+    return id;
   }
 
   #compare(a: Channel, b: Channel): number {

@@ -23,7 +23,7 @@ import { CHANNEL_CONNECTION_BASE } from './host-protocol.ts';
 import type { Offers } from './offers.ts';
 import { RingChannel } from './ring-channel.ts';
 
-/** Least pages of a ring: the control page and one of data. */
+/** Least pages of a ring that can carry something: the control page and one of data. */
 const RING_PAGES_MIN = 2;
 
 /** What the guest asks for, whatever the message. */
@@ -66,18 +66,22 @@ export class Openings {
 
     // Map the rings
     const rings = this.#map(channel, request, grant);
-    if (!rings.start()) {
+    const { knobs } = this.#context.services.profile;
+    if (pagesOf(grant) - request.outPages < RING_PAGES_MIN || request.outPages < RING_PAGES_MIN) {
+      rings.die('a ring without data');
+    } else if (!rings.start()) {
       this.#context.violation('ring', `channel ${channel.id}: bad ring indices at OPEN_CHANNEL`);
-      return this.#context.services.profile.knobs.failureStatus;
+      return knobs.failureStatus;
     }
     const { client } = this.#context;
     const gpadl = `GPADL 0x${request.gpadl.toString(16)}`;
     grant.purpose = `rings of channel ${channel.id} (${gpadl})${client.suffix}`;
     channel.closedAt = 0;
     channel.opening = {
-      ...(request.chosen ?? this.#offered(channel)),
+      ...this.#port(channel, request),
       rings,
       openId: request.openId,
+      openedAt: this.#context.services.clock.now,
       ringGpadl: request.gpadl,
       version: request.version,
       targetVp: request.targetVp,
@@ -89,11 +93,16 @@ export class Openings {
     this.#register(channel);
     const status = channel.device.open(rings);
     if (status !== 0) {
+      const { connectionId, eventFlag } = channel.opening;
+      if (knobs.refusedPort === 'kept') channel.keptPort = { connectionId, eventFlag };
       rings.close();
       this.#unregister(channel);
       channel.opening = undefined;
+      return knobs.deviceStatus === 'told' ? status : knobs.failureStatus;
     }
-    return status;
+    channel.keptPort = undefined;
+    this.#gpadls.ringOpened(channel, request.gpadl);
+    return 0;
   }
 
   /** The device stops. It has let go of everything when this returns. */
@@ -114,13 +123,15 @@ export class Openings {
       channel.state = 'closing';
       this.closeDevice(channel, closer);
     }
-    this.#context.state.unregisterEventPort(channel.opening!.connectionId);
+    const { connectionId, ringGpadl } = channel.opening!;
+    this.#context.state.unregisterEventPort(connectionId);
     channel.opening = undefined;
+    this.#gpadls.ringClosed(channel, ringGpadl);
   }
 
   #map(channel: Channel, request: OpenRequest, grant: Grant): RingChannel {
     const { ram } = this.#context.services;
-    const pages = grant.length / PAGE_SIZE;
+    const pages = pagesOf(grant);
     const { outPages } = request;
     return new RingChannel(this.#context, {
       id: channel.id,
@@ -142,16 +153,22 @@ export class Openings {
 
     // Below 2.4 all interrupts go to VP 0, whatever the guest says
     const disabled = targetVp === VP_INDEX_DISABLE_INTERRUPT;
-    if (version >= VmbusVersion.V2_4 && !disabled && targetVp >= services.processorCount)
-      return `no VP ${targetVp}`;
+    const { targetVps, emptyRings } = services.profile.knobs;
+    const exists = disabled || targetVps === 'any' || targetVp < services.processorCount;
+    if (version >= VmbusVersion.V2_4 && !exists) return `no VP ${targetVp}`;
     if (chosen !== undefined) {
       if (chosen.eventFlag >= HV_EVENT_FLAGS_COUNT) return `event flag ${chosen.eventFlag}`;
       if (chosen.connectionId < CHANNEL_CONNECTION_BASE)
         return `connection ID ${chosen.connectionId}, which is the host's`;
     }
-    const { connectionId } = chosen ?? this.#offered(channel);
+    const { connectionId } = this.#port(channel, request);
     if (state.taken(connectionId)) return `connection ID ${connectionId} is taken`;
-    return ringRefusal(grant, request.outPages);
+    return ringRefusal(grant, request.outPages, emptyRings === 'opened' ? 1 : RING_PAGES_MIN);
+  }
+
+  /** Event flag and connection ID of a channel that is to be opened. */
+  #port(channel: Channel, request: OpenRequest): Pick<Opening, 'eventFlag' | 'connectionId'> {
+    return channel.keptPort ?? request.chosen ?? this.#offered(channel);
   }
 
   /** Event flag and connection ID that the offer named. */
@@ -185,12 +202,20 @@ export class Openings {
 }
 
 /** Why these cannot be rings, or undefined (OpenVMM `AlignedGpadlView`, QEMU). */
-function ringRefusal(grant: Grant | undefined, outPages: number): string | undefined {
+function ringRefusal(
+  grant: Grant | undefined,
+  outPages: number,
+  least: number,
+): string | undefined {
   if (grant === undefined) return 'the ring GPADL does not exist or is not one range';
   if (grant.offset !== 0 || grant.length % PAGE_SIZE !== 0)
     return 'the ring GPADL is not whole pages';
-  const pages = grant.length / PAGE_SIZE;
-  if (outPages < RING_PAGES_MIN || pages - outPages < RING_PAGES_MIN)
+  const pages = pagesOf(grant);
+  if (outPages < least || pages - outPages < least)
     return `rings of ${outPages} pages out of ${pages}`;
   return undefined;
+}
+
+function pagesOf(grant: Grant): number {
+  return grant.length / PAGE_SIZE;
 }

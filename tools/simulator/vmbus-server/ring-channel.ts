@@ -46,6 +46,7 @@ export class RingChannel implements DeviceChannel {
   readonly vmbusVersion: number;
   readonly userData: Uint8Array;
   dead = false;
+  tampered = false;
   /** Why the channel died, or ''. */
   reason = '';
   /** Signals of the guest, and those of them that had nothing to say. */
@@ -64,9 +65,13 @@ export class RingChannel implements DeviceChannel {
   readonly #scratch: Uint8Array;
   readonly #scratchView: DataView;
   readonly #copier = new BlockCopy();
+  /** A packet or index that cannot be is waited for until the guest has mended it. */
+  readonly #mends: boolean;
   #open = true;
   /** The last receive found the ring empty: whatever comes after deserves a new look. */
   #drained = true;
+  /** The host has not stopped looking yet: signals are masked. */
+  #lingering = false;
   /** Set again and again, so that a signal makes no object. */
   readonly #wake: Alarm;
   readonly #pollRoom: Alarm;
@@ -78,8 +83,11 @@ export class RingChannel implements DeviceChannel {
     this.userData = request.userData;
     this.#context = context;
     this.#device = request.device;
-    this.#incoming = new IncomingRing(request.incoming);
-    this.#outgoing = new OutgoingRing(request.outgoing);
+    const { ringFaults, readSignals } = context.services.profile.knobs;
+    this.#mends = ringFaults === 'waits';
+    const rules = { anyIndex: this.#mends, unlessAsked: readSignals === 'unless-asked' };
+    this.#incoming = new IncomingRing(request.incoming, rules);
+    this.#outgoing = new OutgoingRing(request.outgoing, rules);
     this.#interrupt = request.interrupt;
     this.#gpadl = request.gpadl;
     this.#offerSubchannels = request.offerSubchannels;
@@ -134,6 +142,23 @@ export class RingChannel implements DeviceChannel {
     if (this.#open && !this.dead && this.#incoming.available() !== 0) this.#look();
   }
 
+  /**
+   * A host that lingers at the rings reads what is there now, or stops looking. What the guest has
+   * given back to it, it has used for something else.
+   */
+  linger(act: 'read' | 'end'): void {
+    if (!this.#open || this.dead) return;
+    this.#outgoing.reclaim();
+    if (!this.#lingering) return;
+    if (act === 'read') {
+      if (this.#incoming.available() !== 0) this.#device.signalled();
+      return;
+    }
+    this.#lingering = false;
+    this.#incoming.mask(false);
+    if (this.#incoming.available() > 0) this.#look();
+  }
+
   receive(): GuestPacket | undefined {
     if (!this.#open || this.dead) return undefined;
     const incoming = this.#incoming;
@@ -146,11 +171,11 @@ export class RingChannel implements DeviceChannel {
     // Copy the descriptor out, then check it, then copy the rest
     if (available < DESCRIPTOR_SIZE) return this.#fail(`${available} bytes for a descriptor`);
     incoming.peek(0, packet.bytes, 0, DESCRIPTOR_SIZE);
-    let bad = packet.parseDescriptor(available);
+    let bad = packet.parseDescriptor(available, this.#mends);
     if (bad !== undefined) return this.#fail(bad);
     const rest = packet.length - DESCRIPTOR_SIZE;
     incoming.peek(DESCRIPTOR_SIZE, packet.bytes, DESCRIPTOR_SIZE, rest);
-    bad = packet.checkRanges();
+    bad = this.#mends ? undefined : packet.checkRanges();
     if (bad !== undefined) return this.#fail(bad);
 
     // Give the room back
@@ -159,6 +184,10 @@ export class RingChannel implements DeviceChannel {
     if (this.#context.services.events.on)
       this.#record('guest', offset, packet.bytes, packet.length);
     return packet;
+  }
+
+  get drained(): boolean {
+    return this.#outgoing.drained;
   }
 
   get writable(): number {
@@ -225,7 +254,8 @@ export class RingChannel implements DeviceChannel {
   }
 
   #fail(reason: string): undefined {
-    this.die(reason);
+    if (this.#mends) this.#context.violation('ring', `channel ${this.id} waits: ${reason}`);
+    else this.die(reason);
     return undefined;
   }
 
@@ -248,6 +278,7 @@ export class RingChannel implements DeviceChannel {
       }
     }
     if (free === BAD_INDEX) {
+      if (this.#mends) return false;
       this.die('bad read index of the guest');
       return false;
     }
@@ -274,6 +305,7 @@ export class RingChannel implements DeviceChannel {
       const changed = faults.ringPacket(this.id, bytes.slice(0, total));
       if (changed !== undefined) {
         this.#context.fault(`channel ${this.id}: ring packet at ${offset} changed or lost`);
+        this.tampered = true;
         if (changed === 'drop') return;
         if (changed.length % 8 !== 0 || changed.length > outgoing.free())
           throw new RangeError(`faulty ring packet of ${changed.length} bytes does not fit`);
@@ -292,6 +324,7 @@ export class RingChannel implements DeviceChannel {
   readonly #poke: RingPoke = (side, offset, value) => {
     const ring = side === 'guest-to-host' ? this.#incoming : this.#outgoing;
     this.#context.fault(`channel ${this.id}: ${side} control word ${offset} set to ${value}`);
+    this.tampered = true;
     ring.memory.setU32(offset, value);
   };
 
@@ -331,6 +364,8 @@ export class RingChannel implements DeviceChannel {
     this.#incoming.mask(true);
     this.#device.signalled();
     if (!this.#open || this.dead) return;
+    this.#lingering = this.#context.faults.lingers === true;
+    if (this.#lingering) return;
     this.#incoming.mask(false);
     if (this.#drained && this.#incoming.available() > 0) this.#schedule();
   }

@@ -62,8 +62,8 @@ export class VmbusServer {
     options: VmbusServerOptions = {},
   ) {
     this.#state = new ServerState(services);
-    const absolute = options.offerOrder === 'absolute';
     const { multiClientPort, vmbusVersions, knobs } = services.profile;
+    const absolute = (options.offerOrder ?? 'interface') === 'absolute';
     const multiClient = vmbusVersions.some((version) => version >= VmbusVersion.V5_0);
 
     // Message ports: every host has 1, later ones have 4 and the one that they return
@@ -137,6 +137,13 @@ export class VmbusServer {
     endpoint?.connection.messages.send(payload);
   }
 
+  /** What hosts do that linger at rings (`faults.lingers`), on all channels. */
+  linger(act: 'read' | 'end'): void {
+    for (const { connection } of this.#endpoints) {
+      for (const { opening } of connection.offers.channels) opening?.rings.linger(act);
+    }
+  }
+
   /** The machine is reset: everything ends, nothing is said; the devices stay. */
   reset(): void {
     for (const { connection, inbox } of this.#endpoints) {
@@ -187,6 +194,7 @@ export class VmbusServer {
       () => messages.ready,
       (port, payload) => connection.handle(port, payload),
     );
+    connection.dropUnread = () => inbox.drop();
     return { connection, inbox };
   }
 }

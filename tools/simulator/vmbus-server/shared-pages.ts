@@ -8,6 +8,7 @@
 import { PAGE_SIZE } from '../../../src/machine.ts';
 import { MonitorPage, MonitorTrigger } from '../../../src/hyperv/protocol.ts';
 import { InterruptPage } from '../../../src/vmbus/protocol.ts';
+import type { Contact } from './contact.ts';
 import type { ServerContext } from './context.ts';
 import { GrantMemory } from './grant-memory.ts';
 
@@ -38,6 +39,19 @@ export class SharedPages {
     return this.canMap(address) && (mine || !this.#context.state.monitorPages.has(address));
   }
 
+  /** Whether all pages of a contact can be shared. */
+  areValid({ interruptPage, monitorIn, monitorOut }: Contact): boolean {
+    if (interruptPage !== 0 && !this.canMap(interruptPage)) return false;
+    return this.areMonitors(monitorIn, monitorOut);
+  }
+
+  /** Whether these can be monitor pages: both or neither. */
+  areMonitors(monitorIn: number, monitorOut: number): boolean {
+    if (monitorIn === 0 && monitorOut === 0) return true;
+    if (monitorIn === 0 || monitorOut === 0) return false;
+    return this.canMap(monitorIn) && this.canPoll(monitorOut);
+  }
+
   /** Guest physical addresses of what is mapped, for the inspection. */
   get interruptPage(): number | undefined {
     return address(this.#interrupt);
@@ -57,6 +71,12 @@ export class SharedPages {
     this.#monitorIn = this.#map('monitor-page', 'monitor page, parent to child', inAt, by);
     this.#monitorOut = this.#map('monitor-page', 'monitor page, child to parent', outAt, by);
     this.#context.state.monitorPages.add(outAt);
+  }
+
+  /** Other monitor pages, or none for addresses of 0. */
+  moveMonitors(inAt: number, outAt: number, by: string): void {
+    this.unmapMonitors(by);
+    if (inAt !== 0) this.mapMonitors(inAt, outAt, by);
   }
 
   unmapMonitors(by: string): void {

@@ -128,7 +128,7 @@ slots('H3 Linux: EOM lets through what waits for another VP, but not on KVM', ()
   }
 });
 
-slots('openvmm#2276: a message while SIMP is off is lost, or comes when it is on', () => {
+slots('H-H4 openvmm#2276: a message while SIMP is off is lost, or comes when it is on', () => {
   for (const [messageWithoutPage, arrives] of [
     ['drop', false],
     ['keep', true],

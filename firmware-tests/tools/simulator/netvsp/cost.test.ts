@@ -32,6 +32,8 @@ class FrugalChannel implements DeviceChannel {
   readonly userData = new Uint8Array(0);
   readonly writable = 1_000_000;
   readonly dead = false;
+  readonly drained = true;
+  readonly tampered = false;
   readonly gpadl: DeviceChannel['gpadl'];
   readonly #transmit: GuestPacket;
   readonly #complete: GuestPacket;

@@ -198,13 +198,94 @@ transmit('P-B2 FreeBSD: the VLAN of the guest is a tag in the frame', () => {
   assert.is(rig.frames.pop(), hex(whole.slice(0, 12)) + '81000001' + hex(whole.slice(12)));
 });
 
-transmit('L10 large send offload is not offered: the packet fails', () => {
-  const rig = started();
-  const [frame] = bare({ data: pattern(900) });
-  const [answer] = rig.gpaDirect([withInfo(frame, [[2, 500 | (34 << 20)]])]);
+/** SET NDIS_OFFLOAD_PARAMETERS with large sends of version 2 alone. */
+function setLargeSends(rig: NetRig, value: number): void {
+  const byte = value.toString(16).padStart(2, '0');
+  const data = `80031c00${'00'.repeat(7)}${byte.repeat(2)}${'00'.repeat(15)}`;
+  const { answers } = rig.control(words(5, 56, 1, 0xfc01020c, 28, 20, 0) + data);
+  assert.is(answers[0], words(0x80000005, 16, 1, 0));
+}
+
+const VERSION_2 = 0x40000000;
+const IPV6 = 0x80000000;
+
+transmit('L10 Linux: a large send goes out in segments with headers of their own', () => {
+  for (const version of [4, 6] as const) {
+    const rig = started();
+    setLargeSends(rig, 2);
+    const data = pattern(3001);
+    const [frame, transportAt] = bare({ version, data, sequence: 0xfffffe00, flags: 0x99 });
+    const view = new DataView(frame.buffer);
+    // As Linux leaves it: no length, the sum of the pseudo header for a checksum
+    view.setUint16(version === 4 ? 16 : 18, 0);
+    view.setUint16(transportAt + 16, 0xabcd);
+    const info = (1400 | (transportAt << 20) | VERSION_2 | (version === 6 ? IPV6 : 0)) >>> 0;
+    const [answer] = rig.gpaDirect([withInfo(frame, [[2, info]])]);
+    assert.is(answer?.payload.slice(0, 16), words(108, 1));
+    const sent = rig.frames.splice(0).map(unhex);
+    const head = transportAt + 20;
+    assert.equal(
+      sent.map(({ length }) => length - head),
+      [1400, 1400, 201],
+    );
+    assert.is(sent.map((each) => hex(each.slice(head))).join(''), hex(data));
+    sent.forEach((each, i) => {
+      const at = new DataView(each.buffer);
+      assert.is(onesSum(covered(each, transportAt)), 0xffff);
+      assert.is(at.getUint32(transportAt + 4), (0xfffffe00 + 1400 * i) >>> 0);
+      // CWR is of the first, FIN and PSH of the last
+      assert.is(each[transportAt + 13], [0x90, 0x10, 0x19][i]);
+      if (version === 6) return assert.is(at.getUint16(18), each.length - transportAt);
+      assert.is(at.getUint16(16), each.length - 14);
+      assert.is(at.getUint16(18), i);
+      assert.is(onesSum([...each.slice(14, 34)]), 0xffff);
+    });
+  }
+});
+
+transmit('L10 a large send that is not on, or makes no sense, fails and sends nothing', () => {
+  const data = pattern(3000);
+  const [frame] = bare({ data });
+  const [udp] = bare({ data, protocol: 17 });
+  const [six] = bare({ data, version: 6 });
+  const good = 1400 | (34 << 20) | VERSION_2;
+  for (const [what, on, sent, info] of [
+    ['not on', false, frame, good],
+    ['version 1', true, frame, 1400 | (34 << 20)],
+    ['no segment size', true, frame, (34 << 20) | VERSION_2],
+    ['segments longer than the MTU', true, frame, 1461 | (34 << 20) | VERSION_2],
+    ['too many segments', true, frame, 2 | (34 << 20) | VERSION_2],
+    ['TCP elsewhere', true, frame, 1400 | (38 << 20) | VERSION_2],
+    ['no TCP', true, udp, good],
+    ['the other IP version', true, six, good],
+    ['a frame of headers cut off', true, frame.slice(0, 40), good],
+  ] as const) {
+    const rig = started();
+    if (on) setLargeSends(rig, 2);
+    const [answer] = rig.gpaDirect([withInfo(sent, [[2, info >>> 0]])]);
+    assert.is(answer?.payload.slice(0, 16), words(108, 2), what);
+    assert.equal(rig.frames, [], what);
+    assert.not(rig.channel.dead);
+  }
+  const none = started({ knobs: { offloads: 'checksum' } });
+  setLargeSends(none, 2);
+  const [answer] = none.gpaDirect([withInfo(frame, [[2, good]])]);
   assert.is(answer?.payload.slice(0, 16), words(108, 2));
-  assert.equal(rig.frames, []);
-  assert.not(rig.channel.dead);
+});
+
+transmit('L10 large sends are among the capabilities where the host has them', () => {
+  for (const [offloads, expected] of [
+    ['rsc', [2, 0xffff, 2, 2, 0xffff, 2, 5]],
+    ['large-send', [2, 0xffff, 2, 2, 0xffff, 2, 5]],
+    ['checksum', [0, 0, 0, 0, 0, 0, 0]],
+  ] as const) {
+    const rig = started({ knobs: { offloads } });
+    const view = new DataView(unhex(rig.query(0xfc01020d).data).buffer);
+    assert.equal(
+      [80, 84, 88, 92, 96, 100, 104].map((at) => view.getUint32(at, true)),
+      expected,
+    );
+  }
 });
 
 transmit.run();
@@ -251,6 +332,20 @@ objects('L10 RSC is there from NVSP 6.1 on, and on no host without it', () => {
 objects.run();
 
 const received = suite('offloads: receive');
+
+received('FreeBSD, DPDK: the data of a frame begin at any offset', () => {
+  for (const rxDataPadding of [0, 1, 2, 7, 64]) {
+    const rig = started({ knobs: { rxDataPadding } });
+    const frame = pattern(1514, rxDataPadding);
+    rig.host.deliver(frame);
+    const [packet] = rig.run();
+    const [message] = packet!.messages;
+    assert.is(parse(message!).data, hex(frame));
+    const at = 8 + new DataView(unhex(message!).buffer).getUint32(8, true);
+    assert.is(at % 4, rxDataPadding % 4);
+    assert.is(message!.length / 2, at + frame.length);
+  }
+});
 
 received('L10 Linux: checksums are told once they are on: right, wrong, none', () => {
   const rig = started();

@@ -68,6 +68,18 @@ link('P-M3 NetvscDxe: a link that is down is announced as down, and its change a
   assert.is(rig.taken()[0]?.messages[0], CONNECT);
 });
 
+link('P-M3 NetvscDxe: a change of the network is told, to who has initialised', () => {
+  const rig = new NetRig({});
+  assert.not(rig.device.changeNetwork());
+  rig.negotiate();
+  rig.control(INITIALISE);
+  assert.ok(rig.device.changeNetwork());
+  assert.equal(
+    rig.taken().flatMap(({ messages }) => messages),
+    [words(7, 20, 0x40010018, 0, 0)],
+  );
+});
+
 link.run();
 
 const buffers = suite('buffers');

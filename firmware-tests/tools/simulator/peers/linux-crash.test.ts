@@ -4,7 +4,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { HvMessageType } from '../../../../src/hyperv/protocol.ts';
+import { HvMessageType, Msr } from '../../../../src/hyperv/protocol.ts';
 import {
   MessageHeader,
   MessageType,
@@ -80,6 +80,39 @@ linux('L6 Linux: a host that reads contacts all the same lets the crash kernel c
     contactBehindMessages: 'read',
   });
   assert.is(up, true);
+});
+
+linux('L2 Linux: the VP assist page of the kernel that crashed is a known hole, no error', () => {
+  const assist = 0x700000;
+  const withPage = (machine: SimulatedMachine) => {
+    for (const cpu of machine.processors) cpu.wrmsr(Msr.VP_ASSIST_PAGE, BigInt(assist) | 1n);
+  };
+  const { stages } = chain({
+    processors: 2,
+    kernels: [{ end: 'crash', crashVp: 1, beforeEnd: withPage }, { end: 'power-off' }],
+  });
+  const found = stages[0]!.findings.filter(({ text }) => /VP_ASSIST_PAGE/.test(text));
+  assert.ok(found.length > 0);
+  for (const { severity, text } of found) assert.is.not(severity, 'error', text);
+});
+
+linux('H-H5 Linux: a NIC that the host has rescinded is not missed by the next kernel', () => {
+  for (const end of ['kexec', 'crash'] as const) {
+    const { stages, ended } = chain({
+      kernels: [
+        { end, beforeEnd: (machine) => machine.vmbus.rescind(machine.nics[0]!) },
+        { end: 'power-off' },
+      ],
+    });
+    assert.is(ended, undefined);
+    const next = stages[1]!;
+    assert.equal(next.os?.nics, []);
+    assert.equal(
+      next.findings.filter(({ text }) => /the OS found/.test(text)),
+      [],
+      end,
+    );
+  }
 });
 
 linux.run();

@@ -263,6 +263,16 @@ contact('TL_CONNECT_REQUEST: refused from 4.1 on, silence at 4.0', () => {
   assert.equal(rig.post(request), [words(23, 0) + request.slice(16) + words(0xc0000236)]);
 });
 
+for (const messageLatencyTicks of [0, 7, 50_000])
+  contact(`knob messageLatencyTicks: an answer comes ${messageLatencyTicks} ticks later`, () => {
+    const rig = new Rig({ knobs: { messageLatencyTicks } });
+    rig.postOnly(initiate(VmbusVersion.V3_0));
+    if (messageLatencyTicks > 0) rig.run(messageLatencyTicks - 1);
+    assert.is(rig.partition.received.length, 0);
+    rig.run(1);
+    assert.is(rig.partition.received.length, 1);
+  });
+
 contact.run();
 
 const unload = suite('vmbus-server: unload');

@@ -347,6 +347,17 @@ rings('events: what was read and written, without the footer', () => {
   ]);
 });
 
+for (const ringLatencyTicks of [0, 7, 50_000])
+  rings(`knob ringLatencyTicks: a packet is read ${ringLatencyTicks} ticks later`, () => {
+    const { rig, device, rings: view } = openRig(VmbusVersion.V3_0, { ringLatencyTicks });
+    view.write(inband('0102030405060708', 0));
+    rig.signal(0x2001);
+    if (ringLatencyTicks > 0) rig.run(ringLatencyTicks - 1);
+    assert.is(device.packets.length, 0);
+    rig.run(1);
+    assert.is(device.packets.length, 1);
+  });
+
 rings.run();
 
 const signals = suite('vmbus-server: signals');

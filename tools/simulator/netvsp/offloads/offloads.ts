@@ -9,6 +9,7 @@
 import { NvspVersion } from '../../../../src/netvsc/protocol.ts';
 import type { HostKnobs } from '../../profiles/profile.ts';
 import { HostOid } from '../host-protocol.ts';
+import { LARGE_SEND_MAX } from './large-send.ts';
 import { objectHeader, type OffloadState, type OidState } from '../oid-answer.ts';
 
 /** Bits of what is on. */
@@ -23,6 +24,9 @@ const PARAMETERS: readonly (readonly [at: number, bit: number])[] = [
   [7, Offload.TCP6],
   [8, Offload.UDP6],
 ];
+const LARGE_SEND_IPV4_AT = 11;
+const LARGE_SEND_IPV6_AT = 12;
+const LARGE_SEND_ON = 2;
 const RSC_IPV4_AT = 22;
 const RSC_IPV6_AT = 23;
 const RSC_SIZE = 24;
@@ -48,6 +52,8 @@ export class Offloads implements OffloadState {
   receive = 0;
   #rsc4 = false;
   #rsc6 = false;
+  #large4 = false;
+  #large6 = false;
 
   constructor(knobs: HostKnobs, negotiated: Negotiated) {
     this.#knobs = knobs;
@@ -57,6 +63,17 @@ export class Offloads implements OffloadState {
   /** Bits of {@link Offload} that this host has. */
   get supported(): number {
     return this.#knobs.offloads === 'none' ? 0 : ALL;
+  }
+
+  /** Whether this host makes segments of what the guest sends. */
+  get largeSendSupported(): boolean {
+    const { offloads } = this.#knobs;
+    return offloads === 'large-send' || offloads === 'rsc';
+  }
+
+  /** Whether large sends of an IP version are on. */
+  largeSends(version: 4 | 6): boolean {
+    return this.largeSendSupported && (version === 4 ? this.#large4 : this.#large6);
   }
 
   /** Whether segments may be coalesced at all: from NVSP 6.1 on. */
@@ -78,6 +95,10 @@ export class Offloads implements OffloadState {
       this.transmit = withBit(this.transmit, bit, TX_ON.includes(value)) & this.supported;
       this.receive = withBit(this.receive, bit, RX_ON.includes(value)) & this.supported;
     }
+    const large4 = info.getUint8(LARGE_SEND_IPV4_AT);
+    const large6 = info.getUint8(LARGE_SEND_IPV6_AT);
+    if (large4 !== 0) this.#large4 = large4 === LARGE_SEND_ON;
+    if (large6 !== 0) this.#large6 = large6 === LARGE_SEND_ON;
     if (info.getUint16(2, true) < RSC_SIZE) return;
     const rsc4 = info.getUint8(RSC_IPV4_AT);
     const rsc6 = info.getUint8(RSC_IPV6_AT);
@@ -95,6 +116,11 @@ const TX_AT = 4;
 const RX_AT = 12;
 const IPV6 = 16;
 const RSC_AT = 144;
+/** Large sends: for each IP version encapsulation, longest frame, least segments; options of 6. */
+const LARGE_SEND4_AT = 80;
+const LARGE_SEND6_AT = 92;
+const LARGE_SEND6_OPTIONS = 0x5;
+const LEAST_SEGMENTS = 2;
 
 /** NDIS_ENCAPSULATION_IEEE_802_3. */
 const ENCAPSULATION = 2;
@@ -120,6 +146,13 @@ export function putOffload(
   const hardware = what === 'hardware';
   putChecksums(view, at + TX_AT, hardware ? offloads.supported : offloads.transmit);
   putChecksums(view, at + RX_AT, hardware ? offloads.supported : offloads.receive);
+  const large = (version: 4 | 6) =>
+    hardware ? offloads.largeSendSupported : offloads.largeSends(version);
+  if (large(4)) putLargeSend(view, at + LARGE_SEND4_AT);
+  if (large(6)) {
+    putLargeSend(view, at + LARGE_SEND6_AT);
+    view.setUint32(at + LARGE_SEND6_AT + 12, LARGE_SEND6_OPTIONS, true);
+  }
   if (revision === 3) {
     const has = (version: 4 | 6) =>
       hardware ? offloads.rscSupported : offloads.coalesces(version);
@@ -127,6 +160,12 @@ export function putOffload(
     view.setUint8(at + RSC_AT + 1, has(6) ? 1 : 0);
   }
   return length;
+}
+
+function putLargeSend(view: DataView, at: number): void {
+  view.setUint32(at, ENCAPSULATION, true);
+  view.setUint32(at + 4, LARGE_SEND_MAX, true);
+  view.setUint32(at + 8, LEAST_SEGMENTS, true);
 }
 
 /** Two bits for each: options, TCP options, TCP, UDP, and the header of IPv4. */

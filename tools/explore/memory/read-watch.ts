@@ -6,13 +6,13 @@
  * another processor may have changed it: the plan says with what.
  */
 
-import { PAGE_SHIFT } from '../../src/machine.ts';
-import type { Grant, GrantListener } from '../simulator/ledger/grants.ts';
-import type { SimulatedMachine } from '../simulator/machine.ts';
-import type { PlaceCounter } from './counter.ts';
-import { isOperation, mutateWord } from './mutation.ts';
-import { stackFrames } from './stack-frame.ts';
-import type { LoadListener } from './watched-memory.ts';
+import { PAGE_SHIFT, PAGE_SIZE } from '../../../src/machine.ts';
+import type { Grant, GrantListener } from '../../simulator/ledger/grants.ts';
+import type { SimulatedMachine } from '../../simulator/machine.ts';
+import type { PlaceCounter } from '../counter.ts';
+import { isOperation, mutateWord } from '../mutation.ts';
+import { stackFrames } from '../stack-frame.ts';
+import type { AccessListener } from './watched-memory.ts';
 
 /** What is kept from run to run: as large as RAM, and never cleared. */
 export class ReadHistory {
@@ -25,7 +25,7 @@ export class ReadHistory {
   }
 }
 
-export class ReadWatch implements LoadListener {
+export class ReadWatch implements AccessListener {
   /** The first read outside of what is allocated. */
   outside: string | undefined;
   readonly #history: ReadHistory;
@@ -65,11 +65,10 @@ export class ReadWatch implements LoadListener {
 
   load(address: number, length: number): void {
     if (!this.#on) return;
-    const last = address + length - 1;
-    if (
-      this.#allocated[address >>> PAGE_SHIFT] !== 1 ||
-      this.#allocated[last >>> PAGE_SHIFT] !== 1
-    ) {
+    // Addresses that a guest believes may lie beyond 4 GiB
+    const lastPage = Math.floor((address + length - 1) / PAGE_SIZE);
+    for (let page = Math.floor(address / PAGE_SIZE); page <= lastPage; page++) {
+      if (this.#allocated[page] === 1) continue;
       // The first two frames are this function and the watched view
       const at = this.outside ?? stackFrames(new Error(), 2, 4);
       this.outside ??= `${length} bytes read outside of any allocation, at ${at}`;
@@ -80,19 +79,19 @@ export class ReadWatch implements LoadListener {
       read[address] = epoch;
       return;
     }
-    if (this.#writable[address >>> PAGE_SHIFT]! > 0 && length <= 4) this.#again(address, length);
+    if (this.#writable[address >>> PAGE_SHIFT]! > 0) this.#again(address, length);
   }
 
-  /** A word that was read is read again. */
+  /** A word that was read is read again; of anything longer its first word. */
   #again(address: number, length: number): void {
     const { view, bytes } = this.#machine.partition.ram;
-    const value = length === 4 ? view.getUint32(address, true) : bytes[address]!;
+    const value = length >= 4 ? view.getUint32(address, true) : bytes[address]!;
     const faults = this.#counter.arrive('read', () => ({ what: 'read again', value }));
     for (const fault of faults) {
       if (!isOperation(fault.argument)) continue;
       this.#counter.fire(fault);
       const changed = mutateWord(value, fault.argument);
-      if (length === 4) view.setUint32(address, changed, true);
+      if (length >= 4) view.setUint32(address, changed, true);
       else bytes[address] = changed & 0xff;
     }
   }

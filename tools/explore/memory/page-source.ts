@@ -5,10 +5,10 @@
  * that nobody may read, and when it is given back the host must hold nothing of it.
  */
 
-import { PAGE_SIZE } from '../../src/machine.ts';
-import type { PageAllocator } from '../../src/memory/allocator.ts';
-import type { Grant } from '../simulator/ledger/grants.ts';
-import type { PlaceCounter } from './counter.ts';
+import { PAGE_SIZE } from '../../../src/machine.ts';
+import type { PageAllocator } from '../../../src/memory/allocator.ts';
+import type { Grant } from '../../simulator/ledger/grants.ts';
+import type { PlaceCounter } from '../counter.ts';
 
 /** Called with what was given back and with what the host still holds of it. */
 export type FreedEarly = (purpose: string, grant: Grant) => void;

@@ -6,10 +6,10 @@
  * `late-writes.ts` is the one that tells which bytes of which page.
  */
 
-import { PAGE_SIZE, type MemoryRange } from '../../src/machine.ts';
-import { TICKS_PER_MS } from '../simulator/base/clock.ts';
-import { writeLate } from '../simulator/audit/late-writes.ts';
-import type { SimulatedMachine } from '../simulator/machine.ts';
+import { PAGE_SIZE, type MemoryRange } from '../../../src/machine.ts';
+import { TICKS_PER_MS } from '../../simulator/base/clock.ts';
+import { writeLate } from '../../simulator/audit/late-writes.ts';
+import type { SimulatedMachine } from '../../simulator/machine.ts';
 
 /** How long the host goes on after its late writes. */
 const SETTLE_TICKS = 1000 * TICKS_PER_MS;

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * Mutants of the firmware that do nothing wrong as long as the host acts only when they call it:
+ * each has something in the wrong order, or lacks what keeps it in order.
+ */
+
+import type { Patch } from './bundle.ts';
+
+export interface RaceMutant extends Patch {
+  readonly name: string;
+  /** Architectures on which it is a mistake: an x64 processor keeps stores in order. */
+  readonly on: readonly ('x64' | 'arm64')[];
+}
+
+const BOTH = ['x64', 'arm64'] as const;
+
+export const RACE_MUTANTS: readonly RaceMutant[] = [
+  {
+    name: 'a packet is published before it is written',
+    on: BOTH,
+    file: 'src/vmbus/channel.ts',
+    search: `    out.putBytes(payload, length);
+    if (out.publish()) this.#signal();`,
+    replace: `    out.putBytes(new Uint8Array(length), length);
+    const told = out.publish();
+    const { memory, data } = out as any;
+    const begin = memory.u32(out.control + 0) - 8 - ((length + 7) & ~7);
+    for (let i = 0; i < length; i++) memory.set8(data + ((begin + i) & out.mask), payload[i]!);
+    if (told) this.#signal();`,
+  },
+  {
+    name: 'a signal is decided before the index is published',
+    on: BOTH,
+    file: 'src/vmbus/ring.ts',
+    search: `    this.publishIndex(RingControl.at.prod, this.#start);
+    if (this.field(RingControl.at.interruptMask) !== 0) return false;
+    return this.field(RingControl.at.cons) === old;`,
+    replace: `    const masked = this.field(RingControl.at.interruptMask) !== 0;
+    const read = this.field(RingControl.at.cons) === old;
+    this.publishIndex(RingControl.at.prod, this.#start);
+    return !masked && read;`,
+  },
+  {
+    name: 'no barrier between the index and the question whether the host sleeps',
+    on: BOTH,
+    file: 'src/vmbus/ring.ts',
+    search: `    this.memory.set32(address, index);
+    this.memory.barrier(address);`,
+    replace: '    this.memory.set32(address, index);',
+  },
+  {
+    name: 'no barrier between the packet and its index',
+    on: ['arm64'],
+    file: 'src/vmbus/ring.ts',
+    search: `    this.memory.barrier(address);
+    this.memory.set32(address, index);`,
+    replace: '    this.memory.set32(address, index);',
+  },
+  {
+    name: 'a received packet is completed before it is copied out',
+    on: BOTH,
+    file: 'src/netvsc/netvsc.ts',
+    search: `    const count = this.#checkPages(packet) ? this.#copyRanges(packet) : 0;
+    channel?.complete(idLow, idHigh);`,
+    replace: `    channel?.complete(idLow, idHigh);
+    const count = this.#checkPages(packet) ? this.#copyRanges(packet) : 0;`,
+  },
+  {
+    name: 'a ring is given back before the packet is copied out',
+    on: BOTH,
+    file: 'src/vmbus/channel.ts',
+    search: `    this.in.copy(PacketHeader.size, packet.view, length - PacketHeader.size);
+    if (this.in.consume(length)) this.#signal();`,
+    replace: `    if (this.in.consume(length)) this.#signal();
+    const { memory, data } = this.in as any;
+    const begin = memory.u32(this.in.control + 4) - length;
+    for (let i = PacketHeader.size; i < length; i += 4) {
+      const word = memory.u32(data + ((begin + i) & this.in.mask));
+      packet.view.setInt32(i, word, true);
+    }`,
+  },
+  {
+    name: 'the pending flag is read before the slot is released',
+    on: BOTH,
+    file: 'src/hyperv/message.ts',
+    search: `  Atomics.compareExchange(words, slot / 4, word, HvMessageType.NONE);
+  if (memory.u8(slot + SynicMessage.at.flags) & HV_MESSAGE_PENDING) platform.write(Msr.EOM, 0n);`,
+    replace: `  const pending = memory.u8(slot + SynicMessage.at.flags) & HV_MESSAGE_PENDING;
+  Atomics.compareExchange(words, slot / 4, word, HvMessageType.NONE);
+  if (pending) platform.write(Msr.EOM, 0n);`,
+  },
+];

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** Memory maps as platforms hand them over (robustness report R-M1). */
+
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import * as firmware from '../../../src/index.ts';
+import type { MemoryRange } from '../../../src/machine.ts';
+import { soundMap } from '../../../src/memory/memory-map.ts';
+import { PassingX64 } from '../../../tools/simulator/base/passing-machine.ts';
+import { SimulatedMachine } from '../../../tools/simulator/machine.ts';
+import { Network, memoryFiles, syntheticImage } from '../../../tools/simulator/network/index.ts';
+import { profileNamed } from '../../../tools/simulator/profiles/profiles.ts';
+
+const MIB = 1 << 20;
+const usable = (address: number, length: number): MemoryRange => ({
+  ...{ address, length },
+  type: 'usable',
+});
+const reserved = (address: number, length: number): MemoryRange => ({
+  ...{ address, length },
+  type: 'reserved',
+  purpose: 'firmware',
+});
+
+function sound(map: readonly MemoryRange[], bytes = 4 * MIB): MemoryRange[] {
+  const machine = new SimulatedMachine({
+    memory: new ArrayBuffer(bytes),
+    profile: profileNamed('server2022')!,
+    links: [],
+    seed: 1,
+  }).bootSeam;
+  return soundMap({ architecture: 'x64', memory: machine.memory, memoryMap: map } as never);
+}
+
+const maps = suite('memory map');
+
+maps('a good map stays as it is', () => {
+  const map = [usable(0x1000, 0x9e000), reserved(0x9f000, 0x61000), usable(MIB, 3 * MIB)];
+  assert.equal(sound(map), map);
+});
+
+maps('R-M1: RAM beyond the memory is none', () => {
+  assert.equal(sound([usable(MIB, 64 * MIB), usable(8 * MIB, MIB)]), [usable(MIB, 3 * MIB)]);
+  assert.equal(sound([usable(NaN, MIB), usable(-4096, MIB), usable(0, -1), usable(0, NaN)]), []);
+});
+
+maps('R-M1: reserved ranges inside usable ones are reserved, in any order', () => {
+  const inside = reserved(2 * MIB, 0x3000);
+  const expected = [usable(MIB, MIB), inside, usable(2 * MIB + 0x3000, 2 * MIB - 0x3000)];
+  assert.equal(sound([usable(MIB, 3 * MIB), inside]), expected);
+  assert.equal(sound([inside, usable(MIB, 3 * MIB)]), expected);
+});
+
+maps('R-M1: usable ranges that overlap are not given out twice', () => {
+  const map = sound([usable(MIB, 2 * MIB), usable(2 * MIB, 2 * MIB), usable(MIB, MIB)]);
+  assert.equal(map, [usable(MIB, 2 * MIB), usable(3 * MIB, MIB)]);
+});
+
+maps('R-M1: a boot on such a map works, and takes nothing that is not there', () => {
+  const image = syntheticImage(5000, 1);
+  const files = memoryFiles({ 'a.img': image });
+  const network = new Network({ files, bootFile: 'a.img' });
+  const hole = reserved(3 * MIB - 0x8000, 0x8000);
+  const machine = new SimulatedMachine({
+    memory: new ArrayBuffer(4 * MIB),
+    profile: profileNamed('server2022')!,
+    links: [network.link(0)],
+    seed: 1,
+  });
+  const map = [usable(0x1000, 0x9e000), usable(MIB, 2 * MIB), hole, usable(MIB + 0x1000, 64 * MIB)];
+  const { bytes } = machine.partition.ram;
+  bytes.fill(0x5a, hole.address, hole.address + hole.length);
+  const result = firmware.boot(new PassingX64(machine.bootProcessor, map));
+  assert.is(machine.partition.ended, undefined);
+  assert.is(result.status, 'booted', result.error?.message);
+  const kept = bytes.subarray(hole.address, hole.address + hole.length);
+  assert.ok(kept.every((byte) => byte === 0x5a));
+  for (const { address, length, type } of result.memoryMap) {
+    if (type === 'usable') assert.ok(address + length <= 4 * MIB);
+  }
+});
+
+maps.run();

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * A host that acts at the same time as the guest finds what is in the wrong order: each mutant, on
+ * each architecture on which it is a mistake; and the firmware as it is stands every race.
+ */
+
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { RACES, modelsOf } from '../../../../tools/explore/memory/race-policy.ts';
+import { StoreBuffer, STORES_MAX } from '../../../../tools/explore/memory/store-buffer.ts';
+import { parsePlan } from '../../../../tools/explore/plan.ts';
+import type { RunFinding } from '../../../../tools/explore/run.ts';
+import { newRunner } from '../../../rigs/explore-rig.ts';
+import { mutatedFirmware } from '../../../mutants/bundle.ts';
+import { RACE_MUTANTS } from '../../../mutants/race-mutants.ts';
+
+const ARCHITECTURES = ['x64', 'arm64'] as const;
+
+const races = suite('explore: races');
+
+/** The races of an architecture, the weakest model first. */
+function plansOf(architecture: 'x64' | 'arm64', flow: string): string[] {
+  return [...modelsOf(architecture)]
+    .reverse()
+    .flatMap((model) => Array.from({ length: RACES }, (_, i) => `${flow}race.${i}/${model}`));
+}
+
+for (const architecture of ARCHITECTURES) {
+  races(`the firmware stands every race (${architecture})`, async () => {
+    const runner = newRunner(await mutatedFirmware([]), architecture);
+    for (const flow of ['', 'push:']) {
+      for (const plan of plansOf(architecture, flow))
+        assert.equal(runner.run(parsePlan(plan)).findings, [], plan);
+    }
+  });
+
+  for (const mutant of RACE_MUTANTS) {
+    const wrong = mutant.on.includes(architecture);
+    races(`${wrong ? 'found' : 'no mistake'} on ${architecture}: ${mutant.name}`, async () => {
+      const runner = newRunner(await mutatedFirmware([mutant]), architecture);
+      // As long as the host waits for its turn there is nothing to see
+      assert.equal(runner.run(parsePlan('none')).findings, []);
+      let found: readonly RunFinding[] = [];
+      for (const plan of plansOf(architecture, '')) {
+        found = runner.run(parsePlan(plan)).findings;
+        if (found.length > 0) break;
+      }
+      assert.is(found.length > 0, wrong, found[0]?.text);
+    });
+  }
+}
+
+races('a race is the same run each time', async () => {
+  const [mutant] = RACE_MUTANTS;
+  const runner = newRunner(await mutatedFirmware([mutant!]));
+  const plan = parsePlan('race.9/store-buffer');
+  assert.equal(runner.run(plan), runner.run(plan));
+});
+
+races.run();
+
+const buffer = suite('explore: store buffer');
+
+function stored(): {
+  memory: Uint8Array;
+  stores: StoreBuffer;
+  store: (at: number, value: number) => void;
+} {
+  const memory = new Uint8Array(1024);
+  const stores = new StoreBuffer(memory);
+  const store = (at: number, value: number): void => {
+    stores.enter(at, 1);
+    memory[at] = value;
+  };
+  return { memory, stores, store };
+}
+
+buffer('what waits is not seen, and is there again afterwards', () => {
+  const { memory, stores, store } = stored();
+  store(1, 10);
+  store(2, 20);
+  stores.hide((index) => index < 1);
+  assert.equal([memory[1], memory[2]], [10, 0]);
+  stores.show();
+  assert.equal([memory[1], memory[2]], [10, 20]);
+  // What was seen once stays so
+  stores.hide(() => false);
+  assert.equal([memory[1], memory[2]], [10, 0]);
+  stores.show();
+});
+
+buffer('stores to one place stay in order', () => {
+  const { memory, stores, store } = stored();
+  store(5, 1);
+  store(5, 2);
+  stores.hide((index) => index === 1);
+  assert.is(memory[5], 0, 'the newer one is not seen before the older one');
+  stores.show();
+  assert.is(memory[5], 2);
+});
+
+buffer('what the host writes meanwhile is stored over by what waited', () => {
+  const { memory, stores, store } = stored();
+  store(7, 1);
+  stores.hide(() => false);
+  memory[7] = 99;
+  memory[8] = 98;
+  stores.show();
+  assert.equal([memory[7], memory[8]], [1, 98]);
+});
+
+buffer('it holds no more than a processor does', () => {
+  const { memory, stores, store } = stored();
+  for (let i = 0; i <= STORES_MAX; i++) store(i, 1);
+  assert.is(stores.count, STORES_MAX);
+  stores.hide(() => false);
+  assert.equal([memory[0], memory[1], memory[STORES_MAX]], [1, 0, 0]);
+  stores.show();
+  stores.drain();
+  assert.is(stores.count, 0);
+});
+
+buffer.run();

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** The memory map as the platform hands it over, checked once before anything is taken of it. */
+
+import type { Machine, MemoryRange } from '../machine.ts';
+import { carve } from './shared-memory.ts';
+
+/**
+ * The map of a machine as it can be used: sorted, and what is usable is RAM that is there and in no
+ * other range. Where ranges overlap, reserved is reserved and the first usable one counts (Linux
+ * e820__update_table).
+ */
+export function soundMap({ memory, memoryMap }: Machine): MemoryRange[] {
+  const isUsable = ({ type }: MemoryRange): boolean => type === 'usable';
+  const sound = memoryMap.filter((range) => !isUsable(range));
+  for (const range of memoryMap.filter(isUsable)) {
+    const { address } = range;
+    const length = Math.min(range.length, memory.byteLength - address);
+    if (!(address >= 0 && length > 0)) continue;
+    let pieces: MemoryRange[] = [{ ...range, length }];
+    for (const other of sound) {
+      const end = other.address + other.length;
+      pieces = pieces.flatMap((piece) => carve(piece, other.address, end, '')).filter(isUsable);
+    }
+    sound.push(...pieces);
+  }
+  return sound.sort((a, b) => a.address - b.address);
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * The guest of an explored run: its flow on watched memory, at a seam that counts its steps, and
+ * how it ended.
+ */
+
+import type { ServedBootResult as BootResult } from '../../src/services/boot-services.ts';
+import { PAGE_SIZE, type Machine, type MemoryRange } from '../../src/machine.ts';
+import { MapAllocator, type PageAllocator } from '../../src/memory/allocator.ts';
+import { TICKS_PER_MS } from '../simulator/base/clock.ts';
+import { GuestCrash, GuestHang } from '../simulator/hypervisor/guest-end.ts';
+import type { SimulatedMachine } from '../simulator/machine.ts';
+import { withoutNumbers } from './finding-text.ts';
+import type { Injector, Race } from './injector.ts';
+import { runLoader, type DriverFirmware, type LoaderResult } from './loader.ts';
+import { PageSource } from './memory/page-source.ts';
+import { RaceHost } from './memory/race-host.ts';
+import { RacePolicy } from './memory/race-policy.ts';
+import { ReadHistory, ReadWatch } from './memory/read-watch.ts';
+import { WatchedMemory } from './memory/watched-memory.ts';
+import type { Plan } from './plan.ts';
+import { PUSH_BOOT } from './push-flow.ts';
+import { stackFrames } from './stack-frame.ts';
+import { steppedMachine, type Step } from './stepped-machine.ts';
+
+/** A firmware that can be explored: of its flows those that it exports. */
+export interface ExploredFirmware extends Partial<DriverFirmware> {
+  boot(machine: Machine, options?: object): BootResult;
+  /** Boots what the host pushes. */
+  readonly bootPushed?: ExploredFirmware['boot'];
+}
+
+/** Guest RAM: two boots whose memory is not given back fit beside each other. */
+export const MEMORY = 3 << 20;
+
+/**
+ * Bounds of one guest. What every time limit of a boot comes to is far below them: a network that
+ * never answers takes 155 000 pauses.
+ */
+export const LIMITS = {
+  virtualTicks: 3600 * 1000 * TICKS_PER_MS,
+  pauses: 400_000,
+  seamCalls: 2_000_000,
+};
+
+/** `crash` and `hang`: the guest came to an end; `finding`: anything else that must not be. */
+export type FindingKind = 'finding' | 'crash' | 'hang';
+
+/** What a flow returns. */
+export type Result = BootResult | LoaderResult;
+
+/** Called with a finding: in general terms, in detail, and its kind. */
+export type Report = (cause: string, text?: string, kind?: FindingKind) => void;
+
+/** The guest of one run: each call of {@link run} is a boot on the same machine. */
+export class Guest {
+  readonly #firmware: ExploredFirmware;
+  readonly #machine: SimulatedMachine;
+  readonly #injector: Injector;
+  readonly #history: ReadHistory;
+  readonly #report: Report;
+
+  constructor(
+    firmware: ExploredFirmware,
+    machine: SimulatedMachine,
+    injector: Injector,
+    history: ReadHistory,
+    report: Report,
+  ) {
+    this.#firmware = firmware;
+    this.#machine = machine;
+    this.#injector = injector;
+    this.#history = history;
+    this.#report = report;
+  }
+
+  /** Boot. Undefined if the guest crashed, hung or threw: then nothing else can be said of it. */
+  run(
+    flow: Plan['flow'],
+    map: readonly MemoryRange[],
+    watched: boolean,
+    races: readonly Race[] = [],
+  ): Result | undefined {
+    const machine = this.#machine;
+    const injector = this.#injector;
+    const allocated = new Uint8Array(MEMORY / PAGE_SIZE);
+    const { counter } = injector;
+    const watch = new ReadWatch(this.#history, machine, counter, allocated);
+    const [race] = races.map(({ model, number }) => {
+      const policy = new RacePolicy(model, number);
+      return new RaceHost({ machine, model, policy, watch, report: this.#report });
+    });
+    const memory = new WatchedMemory(machine.partition.ram.buffer, race ?? watch);
+    if (race !== undefined) race.memory = memory;
+    const listener = {
+      exit: () => {
+        memory.remove();
+        watch.exit();
+        race?.exit();
+        injector.exit();
+      },
+      step: (what: Step) => {
+        injector.step(what);
+        race?.step(what);
+      },
+      refuses: (register: number) => injector.refuses(register),
+      get activity() {
+        return injector.activity;
+      },
+    };
+    const seam = steppedMachine(machine, map, listener, () => {
+      if (watched) memory.install();
+      return memory.buffer;
+    });
+    const pages = (allocator: PageAllocator): PageAllocator =>
+      new PageSource(
+        allocator,
+        counter,
+        allocated,
+        () => machine.partition.grants.live(),
+        (purpose, grant) => this.#freedEarly(purpose, grant.kind),
+      );
+    try {
+      machine.partition.recover(LIMITS);
+      const result = this.#start(flow, seam, map, pages);
+      const ended = machine.partition.ended;
+      if (ended !== undefined) throw ended;
+      if (watch.outside !== undefined)
+        this.#report('read outside of any allocation', watch.outside);
+      return result;
+    } catch (error) {
+      this.#ended(error);
+      return undefined;
+    } finally {
+      race?.stop();
+      memory.release();
+      watch.stop();
+    }
+  }
+
+  #start(
+    flow: Plan['flow'],
+    seam: Machine,
+    map: readonly MemoryRange[],
+    pages: (allocator: PageAllocator) => PageAllocator,
+  ): Result {
+    const cancel = (): boolean => this.#injector.cut;
+    const { createDriver, boot, bootPushed } = this.#firmware;
+    if (flow === 'loader' && createDriver !== undefined) {
+      return runLoader({ createDriver }, seam, pages(new MapAllocator(map)), cancel);
+    }
+    if (flow === 'push' && bootPushed !== undefined) {
+      return bootPushed(seam, { pages, cancel, ...PUSH_BOOT });
+    }
+    return boot(seam, { pages, cancel });
+  }
+
+  #freedEarly(purpose: string, kind: string): void {
+    if (this.#injector.hostLied) return;
+    this.#report(`${purpose} is freed while the host holds it (${kind})`);
+  }
+
+  #ended(error: unknown): void {
+    const after = `after step ${this.#injector.counter.counts.step} (${this.#injector.lastStep})`;
+    if (error instanceof GuestHang) {
+      this.#report(`guest hang: ${error.limit}`, `${error.message}, ${after}`, 'hang');
+      return;
+    }
+    const { name, message } = error instanceof Error ? error : new Error(String(error));
+    const guest = error instanceof GuestCrash;
+    const what = guest ? message : `${name}: ${message}`;
+    const cause = `${guest ? 'guest crash' : 'exception'}: ${withoutNumbers(what)}`;
+    const at = guest || !(error instanceof Error) ? '' : ` at ${stackFrames(error, 0, 2)}`;
+    this.#report(cause, `${what}${at}, ${after}`, 'crash');
+  }
+}

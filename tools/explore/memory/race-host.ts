@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * A host that acts at the same time as the guest: at every access of the guest to what it shares.
+ * It reads rings, takes completions, uses what was given back to it at once, and sees the guest's
+ * stores as late, or in as odd an order, as the architecture allows. What a sound guest does right
+ * is then right in any order.
+ *
+ * What orders stores: on x64 locked operations and fences (here Atomics), WRMSR and hypercalls; on
+ * arm64 only barriers and acquire and release (here Atomics), an HVC alone does not. A pause takes
+ * longer than any processor keeps a store to itself.
+ */
+
+import { PAGE_SHIFT, PAGE_SIZE } from '../../../src/machine.ts';
+import { MessageHeader } from '../../../src/vmbus/protocol.ts';
+import type { Grant, GrantListener } from '../../simulator/ledger/grants.ts';
+import type { SimulatedMachine } from '../../simulator/machine.ts';
+import type { Step } from '../stepped-machine.ts';
+import { stackFrames } from '../stack-frame.ts';
+import type { RaceModel, RaceMoment, RacePolicy } from './race-policy.ts';
+import { StoreBuffer } from './store-buffer.ts';
+import type { AccessListener, StoreListener, WatchedMemory } from './watched-memory.ts';
+
+/** A message type that no host has ever sent (VMBus numbers end below 32). */
+const UNKNOWN_MESSAGE = 0x7fffffff;
+
+/** Called with what a guest did wrong: in general terms, and in detail. */
+export type RaceReport = (cause: string, text: string) => void;
+
+export interface RaceOptions {
+  readonly machine: SimulatedMachine;
+  readonly model: RaceModel;
+  readonly policy: RacePolicy;
+  /** Told of the guest's loads before the host acts. */
+  readonly watch: AccessListener;
+  readonly report: RaceReport;
+}
+
+export class RaceHost implements AccessListener, StoreListener {
+  readonly stores: StoreListener = this;
+  /** The views that the guest has; set once they are made. */
+  memory: WatchedMemory | undefined;
+  readonly #options: RaceOptions;
+  readonly #buffer: StoreBuffer;
+  /** By page: grants of it, and packets in flight that lie in it. */
+  readonly #shared: Uint8Array;
+  readonly #inFlight = new Map<number, Grant>();
+  readonly #flights: Uint8Array;
+  /** By byte: it belongs to the host, which may use it for something else. */
+  readonly #returned: Uint8Array;
+  readonly #undo: (() => void)[] = [];
+  #acting = false;
+  #pauses = 0;
+  #on = true;
+
+  constructor(options: RaceOptions) {
+    const { machine, report } = options;
+    const { bytes } = machine.partition.ram;
+    this.#options = options;
+    this.#buffer = new StoreBuffer(bytes);
+    this.#shared = new Uint8Array(bytes.length / PAGE_SIZE);
+    this.#flights = new Uint8Array(bytes.length / PAGE_SIZE);
+    this.#returned = new Uint8Array(bytes.length);
+    this.#follow();
+    machine.vmbus.faults = { ...machine.vmbus.faults, lingers: true };
+    this.#undo.push(() => {
+      machine.vmbus.faults = { ...machine.vmbus.faults, lingers: false };
+      machine.vmbus.linger('end');
+    });
+    const unlisten = machine.events.listen((event) => {
+      if (event.kind === 'violation') report(`the host sees: ${event.text}`, event.text);
+    });
+    this.#undo.push(unlisten);
+    for (const { faults } of machine.nics) {
+      faults.section = (change, address, length) => this.#section(change, address, length);
+      this.#undo.push(() => (faults.section = undefined));
+    }
+  }
+
+  /** The guest has ended: everything is visible, and nobody watches. */
+  stop(): void {
+    this.#on = false;
+    this.#buffer.drain();
+    for (const undo of this.#undo.splice(0)) undo();
+  }
+
+  // --- the seam ---
+
+  /** The guest is about to make an exit. */
+  exit(): void {
+    this.#actOnWaiting();
+    // WRMSR, CPUID and VMCALL are serializing or leave the guest, which drains the store buffer
+    if (this.#options.model !== 'weak') this.#buffer.drain();
+  }
+
+  /** It has made one. */
+  step(what: Step): void {
+    if (what === 'pause') {
+      // It takes longer than a look of the host, too, but for one that has just begun
+      this.#buffer.drain();
+      if (++this.#pauses % 2 === 0) this.#options.machine.vmbus.linger('end');
+    } else if (this.#options.model === 'weak') this.#act();
+  }
+
+  // --- memory ---
+
+  load(address: number, length: number): void {
+    this.#options.watch.load(address, length);
+    if (!this.#on || this.#acting) return;
+    if (this.#shared[address >>> PAGE_SHIFT] !== 0) this.#act();
+    if (this.#returned[address] === 1 || this.#returned[address + length - 1] === 1) {
+      this.#wrong('a received message is read after it was completed', address, length);
+    }
+  }
+
+  storing(address: number, length: number): void {
+    if (!this.#on || this.#acting) return;
+    if (this.#flights[address >>> PAGE_SHIFT] !== 0) this.#checkFlights(address, length);
+    this.#buffer.enter(address, length);
+  }
+
+  stored(address: number): void {
+    if (!this.#on || this.#acting) return;
+    if (this.#options.model === 'strong') this.#buffer.drain();
+    if (this.#shared[address >>> PAGE_SHIFT] !== 0) this.#act();
+  }
+
+  ordered(): void {
+    if (this.#acting) return;
+    this.#actOnWaiting();
+    this.#buffer.drain();
+  }
+
+  // --- the host ---
+
+  /** Between the last access and what orders it. */
+  #actOnWaiting(): void {
+    if (this.#on && this.#buffer.count > 0) this.#act('order');
+  }
+
+  #act(moment: RaceMoment = 'access'): void {
+    const { machine, policy } = this.#options;
+    const act = policy.next(moment);
+    if (act === 'nothing') return;
+    this.#acting = true;
+    const watched = this.memory?.suspend() ?? false;
+    this.#buffer.hide((index, count) => policy.sees(index, count));
+    try {
+      if (act === 'message') machine.vmbus.postUnsolicited(unknownMessage());
+      else machine.vmbus.linger(act);
+    } finally {
+      this.#buffer.show();
+      if (watched) this.memory!.install();
+      this.#acting = false;
+    }
+  }
+
+  /** A section of the receive buffer comes back to the host, or is used again. */
+  #section(change: 'returned' | 'used', address: number, length: number): void {
+    this.#returned.fill(change === 'returned' ? 1 : 0, address, address + length);
+    // What is read of it now is anything but what was there
+    if (change === 'returned')
+      this.#options.machine.partition.ram.bytes.fill(0xa5, address, address + length);
+  }
+
+  /** Keep up with what the host may touch. */
+  #follow(): void {
+    const { grants } = this.#options.machine.partition;
+    const before: GrantListener | undefined = grants.listener;
+    const wanted = grants.packetsWanted;
+    grants.packetsWanted = () => true;
+    grants.listener = (change, grant) => {
+      before?.(change, grant);
+      const step = change === 'grant' ? 1 : -1;
+      for (const pfn of grant.pfns) this.#shared[pfn]! += step;
+      if (grant.kind === 'packet') {
+        for (const pfn of grant.pfns) this.#flights[pfn]! += step;
+        if (change === 'grant') this.#inFlight.set(grant.id, grant);
+        else this.#inFlight.delete(grant.id);
+      } else if (change === 'revoke') {
+        for (const pfn of grant.pfns)
+          this.#returned.fill(0, pfn * PAGE_SIZE, (pfn + 1) * PAGE_SIZE);
+      }
+    };
+    this.#undo.push(() => {
+      grants.listener = before;
+      grants.packetsWanted = wanted;
+    });
+  }
+
+  /** A packet whose bytes the host reads must stay as it is until it is completed. */
+  #checkFlights(address: number, length: number): void {
+    for (const grant of this.#inFlight.values()) {
+      let begin = grant.offset;
+      let left = grant.length;
+      for (const pfn of grant.pfns) {
+        const run = Math.min(PAGE_SIZE - begin, left);
+        const from = pfn * PAGE_SIZE + begin;
+        if (address < from + run && from < address + length)
+          return this.#wrong('a packet is written to while the host has it', address, length);
+        left -= run;
+        begin = 0;
+      }
+    }
+  }
+
+  #wrong(what: string, address: number, length: number): void {
+    // The first frames are this function, its caller and the watched view
+    const at = stackFrames(new Error(), 3, 3);
+    this.#options.report(what, `${what}: ${length} bytes at 0x${address.toString(16)}, at ${at}`);
+  }
+}
+
+function unknownMessage(): Uint8Array {
+  const payload = new Uint8Array(MessageHeader.size);
+  new DataView(payload.buffer).setUint32(MessageHeader.at.type, UNKNOWN_MESSAGE, true);
+  return payload;
+}

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * Guest memory that sees what the guest does with it. While a firmware makes its views of guest RAM
+ * it gets views that call back for each access: so reads outside of what the firmware has allocated
+ * are found, and a host can be played that acts between any two accesses.
+ *
+ * Every way to memory that a JavaScript guest has is watched: DataView, the typed arrays (by
+ * element, by method, and as views of views), Atomics, and `slice` of the buffer. Views are native
+ * ones (a DataView with its methods overridden, a proxy around a typed array); all else is the
+ * engine's. Only views of the guest's buffer are watched, and only those that were made while this
+ * is installed: those of the host are not.
+ */
+
+import { methodAccess, type Extent } from './view-methods.ts';
+
+/** Called around each access. */
+export interface AccessListener {
+  /** Before `length` bytes at `address` are loaded. */
+  load(address: number, length: number): void;
+  /** Before and after `length` bytes at `address` are stored. Not called if it is missing. */
+  readonly stores?: StoreListener;
+}
+
+/** The part of a listener that wants to know of stores, and of what orders them. */
+export interface StoreListener {
+  storing(address: number, length: number): void;
+  stored(address: number, length: number): void;
+  /** Before an access of Atomics: all before it is done before all after it. */
+  ordered(): void;
+}
+
+/** Names of the typed arrays. */
+const ARRAYS = [
+  'Int8Array',
+  'Uint8Array',
+  'Uint8ClampedArray',
+  'Int16Array',
+  'Uint16Array',
+  'Int32Array',
+  'Uint32Array',
+  'Float32Array',
+  'Float64Array',
+  'BigInt64Array',
+  'BigUint64Array',
+] as const;
+
+type AnyArray = Int8Array | Uint8Array | Int32Array | BigUint64Array;
+type ArrayConstructor = new (...args: unknown[]) => AnyArray;
+
+/** Accessors of a DataView by the bytes that they touch. */
+const VIEW_ACCESSORS: Readonly<Record<number, readonly string[]>> = {
+  1: ['Int8', 'Uint8'],
+  2: ['Int16', 'Uint16', 'Float16'],
+  4: ['Int32', 'Uint32', 'Float32'],
+  8: ['Float64', 'BigInt64', 'BigUint64'],
+};
+
+/** Operations of Atomics on one element that store, besides `load`, which only loads. */
+const ATOMIC_STORES = [
+  ...(['add', 'and', 'compareExchange', 'exchange', 'or', 'store', 'sub', 'xor'] as const),
+];
+
+/** The views of one guest memory, watched. */
+export class WatchedMemory {
+  readonly buffer: ArrayBufferLike;
+  readonly #watched: Record<string, unknown> = {};
+  readonly #native: Record<string, unknown> = {};
+  /** The arrays behind the proxies. */
+  readonly #targets = new WeakMap<object, AnyArray>();
+  readonly #listener: AccessListener;
+  readonly #nativeAtomics = Atomics;
+  readonly #atomics: unknown;
+  #installed = false;
+
+  constructor(buffer: ArrayBufferLike, listener: AccessListener) {
+    this.buffer = buffer;
+    this.#listener = listener;
+    const global = globalThis as unknown as Record<string, unknown>;
+    for (const name of ['DataView', ...ARRAYS]) this.#native[name] = global[name];
+    this.#watched['DataView'] = this.#dataView();
+    for (const name of ARRAYS) this.#watched[name] = this.#array(name);
+    this.#atomics = this.#watchedAtomics();
+  }
+
+  /** From now on views of the memory are watched. */
+  install(): void {
+    if (this.#installed) return;
+    this.#installed = true;
+    Object.assign(globalThis, this.#watched);
+    // Atomics takes no proxies: ours stays for as long as there may be any
+    Object.assign(globalThis, { Atomics: this.#atomics });
+    Object.defineProperty(this.buffer, 'slice', {
+      configurable: true,
+      value: (start = 0, end = this.buffer.byteLength): ArrayBufferLike => {
+        const { byteLength } = this.buffer;
+        const first = Math.max(0, start < 0 ? byteLength + start : start);
+        const last = Math.min(byteLength, end < 0 ? byteLength + end : end);
+        if (last > first) this.#listener.load(first, last - first);
+        return Object.getPrototypeOf(this.buffer).slice.call(this.buffer, start, end);
+      },
+    });
+  }
+
+  /** Views are plain ones again. Those that were made stay watched. */
+  remove(): void {
+    if (!this.#installed) return;
+    this.#installed = false;
+    Object.assign(globalThis, this.#native);
+    delete (this.buffer as { slice?: unknown }).slice;
+  }
+
+  /** As {@link remove}, for a while. Returns whether there is something to install again. */
+  suspend(): boolean {
+    const installed = this.#installed;
+    this.remove();
+    return installed;
+  }
+
+  /** The guest is gone, and its views with it. */
+  release(): void {
+    this.remove();
+    Object.assign(globalThis, { Atomics: this.#nativeAtomics });
+  }
+
+  /** A constructor that makes watched views of the guest's buffer, and native ones of others. */
+  #factory<T extends object>(native: new (...args: never[]) => T, watch: (view: T) => T): unknown {
+    const { buffer } = this;
+    return new Proxy(native, {
+      construct(target, args, newTarget: () => void) {
+        const view = Reflect.construct(target, args, newTarget) as T;
+        return args[0] === buffer ? watch(view) : view;
+      },
+    });
+  }
+
+  // --- DataView ---
+
+  #dataView(): unknown {
+    const listener = this.#listener;
+    const { stores } = listener;
+    return this.#factory(DataView, (view) => {
+      const base = view.byteOffset;
+      const methods = view as unknown as Record<string, (...args: unknown[]) => unknown>;
+      for (const [bytes, names] of Object.entries(VIEW_ACCESSORS)) {
+        const length = Number(bytes);
+        for (const name of names) {
+          const get = methods[`get${name}`];
+          const set = methods[`set${name}`];
+          if (get === undefined || set === undefined) continue;
+          define(view, `get${name}`, (at: unknown, little: unknown) => {
+            listener.load(base + (at as number), length);
+            return get.call(view, at, little);
+          });
+          if (stores === undefined) continue;
+          define(view, `set${name}`, (at: unknown, value: unknown, little: unknown) => {
+            stores.storing(base + (at as number), length);
+            set.call(view, at, value, little);
+            stores.stored(base + (at as number), length);
+          });
+        }
+      }
+      return view;
+    });
+  }
+
+  // --- typed arrays ---
+
+  #array(name: (typeof ARRAYS)[number]): unknown {
+    const native = this.#native[name] as ArrayConstructor;
+    return this.#factory(native, (view) => this.#proxy(view));
+  }
+
+  #proxy(array: AnyArray): AnyArray {
+    const listener = this.#listener;
+    const { stores } = listener;
+    const size = array.BYTES_PER_ELEMENT;
+    const base = array.byteOffset;
+    const proxy: AnyArray = new Proxy(array, {
+      get: (target, key) => {
+        const index = indexOf(key);
+        if (index >= 0) {
+          if (index < target.length) listener.load(base + index * size, size);
+          return target[index];
+        }
+        const value: unknown = Reflect.get(target, key, target);
+        return typeof value === 'function' ? this.#method(target, String(key), value) : value;
+      },
+      set: (target, key, value) => {
+        const index = indexOf(key);
+        if (index < 0 || index >= target.length || stores === undefined)
+          return Reflect.set(target, key, value, target);
+        stores.storing(base + index * size, size);
+        const done = Reflect.set(target, key, value, target);
+        stores.stored(base + index * size, size);
+        return done;
+      },
+    });
+    this.#targets.set(proxy, array);
+    return proxy;
+  }
+
+  /** A method of a typed array, told of by what it reads and writes. */
+  #method(target: AnyArray, name: string, method: unknown): (...args: unknown[]) => unknown {
+    const call = method as (...args: unknown[]) => unknown;
+    return (...args) => {
+      // Views that are arguments go in as what they are, and are read
+      const plain = args.map((argument) => this.#target(argument) ?? argument);
+      const { reads, writes } = methodAccess(target, name, plain);
+      const source = name === 'set' ? this.#target(args[0]) : undefined;
+      this.#loads(reads);
+      if (source !== undefined) this.#listener.load(source.byteOffset, source.byteLength);
+      const stores = writes.length === 0 ? undefined : this.#listener.stores;
+      stores?.storing(writes.start, writes.length);
+      const result = call.apply(target, plain);
+      stores?.stored(writes.start, writes.length);
+      // A view of a view is watched as well
+      return name === 'subarray' ? this.#proxy(result as AnyArray) : result;
+    };
+  }
+
+  #loads({ start, length }: Extent): void {
+    if (length > 0) this.#listener.load(start, length);
+  }
+
+  /** The array behind a proxy. */
+  #target(value: unknown): AnyArray | undefined {
+    return typeof value === 'object' && value !== null ? this.#targets.get(value) : undefined;
+  }
+
+  // --- Atomics ---
+
+  #watchedAtomics(): unknown {
+    const native = this.#nativeAtomics as unknown as Record<
+      string,
+      (...args: unknown[]) => unknown
+    >;
+    const watched: Record<string, unknown> = {};
+    const around = (name: string, stored: boolean) => {
+      const operation = native[name]!;
+      watched[name] = (array: unknown, index: number, ...rest: unknown[]): unknown => {
+        const target = this.#target(array);
+        if (target === undefined) return operation(array, index, ...rest);
+        const { stores } = this.#listener;
+        const at = target.byteOffset + index * target.BYTES_PER_ELEMENT;
+        stores?.ordered();
+        // A barrier: nothing is looked at, nothing changes
+        if (name === 'or' && rest[0] === 0) return operation(target, index, 0);
+        this.#listener.load(at, target.BYTES_PER_ELEMENT);
+        if (stored) stores?.storing(at, target.BYTES_PER_ELEMENT);
+        const result = operation(target, index, ...rest);
+        if (stored) stores?.stored(at, target.BYTES_PER_ELEMENT);
+        stores?.ordered();
+        return result;
+      };
+    };
+    for (const name of Object.getOwnPropertyNames(native)) watched[name] = native[name];
+    for (const name of ATOMIC_STORES) around(name, true);
+    for (const name of ['load', 'wait', 'waitAsync', 'notify'])
+      if (name in native) around(name, false);
+    return watched;
+  }
+}
+
+function define(view: object, name: string, value: (...args: unknown[]) => unknown): void {
+  Object.defineProperty(view, name, { configurable: true, value });
+}
+
+/** A canonical array index, or -1. */
+function indexOf(key: string | symbol): number {
+  if (typeof key !== 'string') return -1;
+  const index = +key;
+  return index >= 0 && Number.isInteger(index) ? index : -1;
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** Check 18: memory that is lost to everybody, though the host has nothing in it. */
+
+import { PAGE_SIZE, type MemoryRange } from '../../../src/machine.ts';
+import type { SimulatedMachine } from '../machine.ts';
+import type { Finding } from './audit-findings.ts';
+
+/** A piece of memory. */
+type Piece = Pick<MemoryRange, 'address' | 'length'>;
+
+/**
+ * Pages that the guest was given as usable and hands on as reserved, without an image in them and
+ * without a grant of the host's. Where the host has not answered UNLOAD the guest cannot know.
+ *
+ * @param memoryMap what is handed on
+ * @param inUse what the next owner uses: the image, and files beside it
+ */
+export function auditReserved(
+  machine: SimulatedMachine,
+  memoryMap: readonly MemoryRange[],
+  inUse: readonly Piece[],
+): Finding[] {
+  if (!machine.vmbus.inspect().clients.every(mayKnow)) return [];
+  const pageSize = machine.bootSeam.pageSize ?? PAGE_SIZE;
+  const given = machine.bootSeam.memoryMap.filter(({ type }) => type === 'usable');
+  const kept = [
+    ...inUse,
+    ...machine.partition.grants
+      .live()
+      .flatMap(({ pfns }) => pfns.map((pfn) => ({ address: pfn * PAGE_SIZE, length: PAGE_SIZE }))),
+  ];
+  return memoryMap
+    .filter(({ type }) => type === 'reserved')
+    .flatMap((range) => {
+      const pages = pagesOf(range, pageSize).filter(
+        (page) => overlapsAny(given, page, pageSize) && !overlapsAny(kept, page, pageSize),
+      );
+      return pages.length === 0 ? [] : [lost(range, pages, pageSize)];
+    });
+}
+
+/** The guest was told that the host has let go, or has never been connected. */
+function mayKnow(client: {
+  readonly phase: string;
+  readonly unloadSeenAt: number | undefined;
+  readonly unloadAnsweredAt: number | undefined;
+  readonly unloadAnswerLost: boolean;
+}): boolean {
+  const { phase, unloadSeenAt, unloadAnsweredAt, unloadAnswerLost } = client;
+  const answered = unloadSeenAt === undefined || unloadAnsweredAt !== undefined;
+  return phase === 'disconnected' && answered && !unloadAnswerLost;
+}
+
+function pagesOf({ address, length }: Piece, pageSize: number): number[] {
+  const first = Math.floor(address / pageSize);
+  const count = Math.ceil((address + length) / pageSize) - first;
+  return Array.from({ length: count }, (_, i) => (first + i) * pageSize);
+}
+
+function overlapsAny(pieces: readonly Piece[], page: number, pageSize: number): boolean {
+  return pieces.some(({ address, length }) => address < page + pageSize && page < address + length);
+}
+
+function lost({ purpose }: MemoryRange, pages: readonly number[], pageSize: number): Finding {
+  const what = purpose === undefined ? '' : ` (${purpose})`;
+  const count = `${pages.length} page${pages.length === 1 ? '' : 's'}`;
+  const first = `0x${pages[0]!.toString(16)}`;
+  return {
+    check: 'reserved',
+    severity: 'warning',
+    text: `${count} from ${first} on reserved for good, but the host has nothing there${what}`,
+    pages: {
+      purpose: purpose ?? 'reserved memory',
+      pages,
+      length: pages.length * pageSize,
+      sharedBy: '',
+      sharedAt: 0,
+      revokedWith: '',
+      reserved: true,
+    },
+  };
+}

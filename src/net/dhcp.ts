@@ -183,7 +183,7 @@ class DhcpClient implements UdpHandler {
         net.address,
         options,
       );
-      net.log.debug('DHCP', net.name, `message ${type} to ${ipv4Text(to)}`);
+      net.log.debug('DHCP', net.name, `${discovers ? 'discover' : 'request'} to ${ipv4Text(to)}`);
       const port = to === IPV4_BROADCAST ? Port.DHCP_SERVER : Port.PXE;
       net.sendUdp(Port.DHCP_CLIENT, to, port, length);
     };

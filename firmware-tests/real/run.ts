@@ -33,6 +33,7 @@ const PROGRAMS = {
   passt: 'passt',
   dnsmasq: 'dnsmasq-base',
   socat: 'socat',
+  dhcpd: 'isc-dhcp-server',
   'qemu-system-x86_64': 'qemu-system-x86',
 } as const;
 
@@ -79,6 +80,26 @@ const TESTS: readonly RealTest[] = [
     run: (directory) => bootOver('tap', directory, 'ipxe.lkrn', packaged(directory, IPXE)),
   },
   {
+    name: 'dnsmasq gives the address, another one is the ProxyDHCP server',
+    programs: ['unshare', 'ip', 'dnsmasq', 'socat'],
+    run: (directory) => bootFromServers('proxy', directory),
+  },
+  {
+    name: 'dnsmasq gives the address, another one is the boot server of a PXE menu',
+    programs: ['unshare', 'ip', 'dnsmasq', 'socat'],
+    run: (directory) => bootFromServers('menu', directory),
+  },
+  {
+    name: 'ISC dhcpd names the TFTP server, dnsmasq knows the name',
+    programs: ['unshare', 'ip', 'dnsmasq', 'dhcpd', 'socat'],
+    run: (directory) => bootFromServers('named', directory),
+  },
+  {
+    name: 'ISC dhcpd with classless static routes',
+    programs: ['unshare', 'ip', 'dnsmasq', 'dhcpd', 'socat'],
+    run: (directory) => bootFromServers('classless', directory),
+  },
+  {
     name: "QEMU's user network: boot file in the header only",
     programs: ['unshare', 'ip', 'qemu-system-x86_64'],
     run: (directory) => bootOver('qemu', directory, 'boot.bin', madeFile(directory, 'boot.bin')),
@@ -109,6 +130,15 @@ const TESTS: readonly RealTest[] = [
     },
   },
 ];
+
+/** Boot where two machines serve, of which each does a part. */
+async function bootFromServers(kind: string, directory: string): Promise<void> {
+  const file = madeFile(directory, 'boot.bin');
+  const socket = path.join(directory, `${kind}.sock`);
+  const boot = hypxe('boot', file, '--link', `stream:${socket}`);
+  const document = await run([rig('servers'), kind, directory, 'boot.bin', socket, ...boot]);
+  check(document, { name: 'boot.bin', file, told: true });
+}
 
 /** Boot over the socket of a rig, once with the FILE to compare and once without. */
 async function bootOver(

@@ -181,10 +181,8 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
   const services = readServices(values.services, pushes.length > 0);
   const own = services.length === 0 ? ownFirmware : osFirmware(ownFirmware);
   const firmware = path.resolve(values.firmware ?? own);
-  requireFile(
-    firmware,
-    values.firmware === undefined ? 'Run npm run build first.' : FIRMWARE_ADVICE,
-  );
+  const isOwn = values.firmware === undefined;
+  requireFile(firmware, isOwn ? 'Run npm run build first.' : FIRMWARE_ADVICE);
   return {
     host: hostLabel(host),
     ...turnKnobs(host, values.knob ?? []),

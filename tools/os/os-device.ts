@@ -86,8 +86,8 @@ export class OsDevice extends VmbusDevice {
     this.channel = new VmbusChannel(
       this,
       handler,
-      new OsOutboundRing(memory, address, out - pageSize, address + pageSize),
-      new OsInboundRing(memory, second, into - pageSize, second + pageSize),
+      new OsOutboundRing(memory, address, out - pageSize, pageSize),
+      new OsInboundRing(memory, second, into - pageSize, pageSize),
       sizes.packetLength,
     );
     part?.opened?.(this.channel, full);

@@ -18,8 +18,8 @@ export class OsOutboundRing extends OutboundRing {
   #start = 0;
   #next = 0;
 
-  constructor(memory: GuestMemory, control: number, length: number, data: number) {
-    super(memory, control, length, data);
+  constructor(memory: GuestMemory, control: number, length: number, pageSize: number) {
+    super(memory, control, length, pageSize);
     this.#length = length;
   }
 
@@ -43,7 +43,7 @@ export class OsOutboundRing extends OutboundRing {
     const old = this.#start;
     this.put64(0, old);
     this.#start = this.#next;
-    this.memory.set32(this.control + RingControl.at.prod, this.#start);
+    this.publishIndex(RingControl.at.prod, this.#start);
     if (this.field(RingControl.at.interruptMask) !== 0) return false;
     return this.field(RingControl.at.cons) === old;
   }
@@ -54,8 +54,8 @@ export class OsInboundRing extends InboundRing {
   readonly #length: number;
   #cons = 0;
 
-  constructor(memory: GuestMemory, control: number, length: number, data: number) {
-    super(memory, control, length, data);
+  constructor(memory: GuestMemory, control: number, length: number, pageSize: number) {
+    super(memory, control, length, pageSize);
     this.#length = length;
   }
 
@@ -80,7 +80,7 @@ export class OsInboundRing extends InboundRing {
   override consume(length: number): boolean {
     const before = this.#room;
     this.#cons = (this.#cons + length) % this.#length;
-    this.memory.set32(this.control + RingControl.at.cons, this.#cons);
+    this.publishIndex(RingControl.at.cons, this.#cons);
     const wanted = this.field(RingControl.at.pendingSendSize);
     return wanted !== 0 && before <= wanted && this.#room > wanted;
   }

@@ -225,8 +225,7 @@ export class Channels {
   /** All that the guest has of a channel ends, without a message: UNLOAD and its like. */
   end(channel: Channel, by: string): void {
     if (channel.state === 'released') return;
-    if (channel.opening !== undefined)
-      this.#openings.shut(channel, by === 'UNLOAD' ? 'unload' : 'host');
+    this.#shutDown(channel, by);
     this.#gpadls.release(channel, by);
     this.#offers.release(channel);
   }
@@ -240,7 +239,7 @@ export class Channels {
       channel.state === 'open' && channel.opening?.reserved === true;
     const ending = known.filter((channel) => !goesOn(channel));
     // Rings may lie in a GPADL of another channel: all close before any of them ends
-    if (this.#gpadls.lent) for (const channel of ending) this.#shutDown(channel);
+    if (this.#gpadls.lent) for (const channel of ending) this.#shutDown(channel, by);
     this.#gpadls.releaseForeign(by);
     for (const channel of known) {
       if (goesOn(channel)) channel.orphan = true;
@@ -248,8 +247,9 @@ export class Channels {
     }
   }
 
-  #shutDown(channel: Channel): void {
-    if (channel.opening !== undefined) this.#openings.shut(channel, 'host');
+  #shutDown(channel: Channel, by: string): void {
+    const closer = by === 'UNLOAD' ? 'unload' : 'host';
+    if (channel.opening !== undefined) this.#openings.shut(channel, closer);
   }
 
   /** The status of the result, and what to do once it has been sent. */

@@ -26,6 +26,7 @@ function fragment(
   change: {
     id?: number;
     from?: string;
+    to?: string;
     protocol?: number;
     options?: number[];
     more?: boolean;
@@ -93,7 +94,7 @@ fragments(
 fragments('datagrams do not mix: another identification, sender or protocol', () => {
   const payload = bytes(100);
   const whole = datagramOf(payload);
-  const others = [{ id: 0x1235 }, { from: '10.0.0.2' }, { protocol: 1 }];
+  const others = [{ id: 0x1235 }, { from: '10.0.0.2' }, { to: '10.0.0.255' }, { protocol: 1 }];
   for (const other of others) {
     const b = bench();
     const end = fragment(whole, 40, whole.length, other);

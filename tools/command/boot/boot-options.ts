@@ -156,8 +156,8 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
   const { values, positionals } = parse(args);
   if (values.help === true) return undefined;
   if (positionals.length > 1) {
-    const text = `more than one FILE: ${positionals.join(', ')}`;
-    throw new UsageError('TooManyFiles', text, 'Give one FILE, or --serve a directory.');
+    const advice = 'Give one FILE, or --serve a directory.';
+    throw new UsageError('TooManyFiles', `more than one FILE: ${positionals.join(', ')}`, advice);
   }
   const memoryMiB = wholeNumber('--memory', values.memory ?? '64', 4, MEMORY_MAX_MIB);
   const host = readHost(values.host ?? DEFAULT_PROFILE);
@@ -181,10 +181,8 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
   const services = readServices(values.services, pushes.length > 0);
   const own = services.length === 0 ? ownFirmware : osFirmware(ownFirmware);
   const firmware = path.resolve(values.firmware ?? own);
-  requireFile(
-    firmware,
-    values.firmware === undefined ? 'Run npm run build first.' : FIRMWARE_ADVICE,
-  );
+  const isOwn = values.firmware === undefined;
+  requireFile(firmware, isOwn ? 'Run npm run build first.' : FIRMWARE_ADVICE);
   return {
     host: hostLabel(host),
     ...turnKnobs(host, values.knob ?? []),

@@ -198,13 +198,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     devices: readDevices(values.devices),
     previousOwner: readOwner(values['previous-owner']),
     nicTimes: readNicTimes(values),
-    faults: {
-      loss: probability('--loss', values.loss ?? '0'),
-      duplication: probability('--duplicate', values.duplicate ?? '0'),
-      reordering: probability('--reorder', values.reorder ?? '0'),
-      corruption: probability('--corrupt', values.corrupt ?? '0'),
-      delayTicks: wholeNumber('--delay', values.delay ?? '0', 0, 10_000) * 10_000,
-    },
+    faults: readFaults(values),
     network: readNetwork(values),
     firmware,
     ownFirmware: values.firmware === undefined,
@@ -219,6 +213,17 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     secondBoot: values['no-second-boot'] !== true,
     strict: values.strict === true,
     watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600),
+  };
+}
+
+/** @throws UsageError */
+function readFaults(values: ReturnType<typeof parse>['values']): BootRequest['faults'] {
+  return {
+    loss: probability('--loss', values.loss ?? '0'),
+    duplication: probability('--duplicate', values.duplicate ?? '0'),
+    reordering: probability('--reorder', values.reorder ?? '0'),
+    corruption: probability('--corrupt', values.corrupt ?? '0'),
+    delayTicks: wholeNumber('--delay', values.delay ?? '0', 0, 10_000) * 10_000,
   };
 }
 

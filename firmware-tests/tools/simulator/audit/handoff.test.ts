@@ -363,7 +363,7 @@ quiesce('the connection stays, registers and overlay pages do not', () => {
     [],
   );
   const told = new Set(findings.map(({ check }) => check));
-  assert.equal([...told].sort(), ['channels', 'shared-pages', 'sints', 'unload']);
+  assert.equal([...told].sort(), ['channels', 'shared-pages', 'unload']);
   const receive = findings.find(({ pages }) => /^receive buffer/.test(pages?.purpose ?? ''));
   assert.is(receive?.pages?.pages.length, 64);
 });

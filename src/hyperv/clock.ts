@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * The clock: time in ticks of 100 ns, and turns of polling loops. It comes from the reference counter,
- * from arm64's own counter, or from what a part has; none promises to be monotonic, which is the
- * clock's business.
+ * The clock: time in ticks of 100 ns, and turns of polling loops. It comes from the reference
+ * counter, from arm64's own counter, or from what a part has; none promises to be monotonic, which
+ * is the clock's business.
  */
 
 import { HypxeError } from '../error.ts';

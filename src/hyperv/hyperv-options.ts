@@ -8,7 +8,7 @@ export interface HyperVOptions {
   readonly guestOsId?: bigint | undefined;
   /** Vector and AUTO_EOI of unmasked SINTs, asked by {@link HyperV.probe}; else the platform's. */
   readonly sint?: ((platform: Platform) => bigint) | undefined;
-  /** Where the time comes from: the architecture's own counter if it has one, or the reference counter. */
+  /** Where the time comes from: the architecture's own counter, if any, or the reference's. */
   readonly clock?: 'best' | 'counter' | undefined;
   /** Whether whatever is being done shall end: asked in every turn of a wait. */
   readonly cancel?: (() => boolean) | undefined;

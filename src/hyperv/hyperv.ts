@@ -15,19 +15,17 @@ import { ReferenceClock } from './clock.ts';
 import { detect, type Detected } from './detect.ts';
 import type { HvPart, HyperVOptions } from './hyperv-options.ts';
 import { newMessage, takeMessage, type ReceivedMessage } from './message.ts';
+import { PAGE_RESERVED, SINT_RESERVED, resetRegister, takeOver } from './owner.ts';
 import type { Platform } from './platform.ts';
 import {
   Cpuid,
   GuestOsId,
   HV_ENABLE,
-  HV_PAGE_REGISTER_MASK,
   HvCall,
-  HvFeature,
   HvStatus,
   Msr,
   PostMessage,
   SINT_COUNT,
-  STIMER_COUNT,
   SignalEvent,
   Sint,
   SynicMessage,
@@ -48,22 +46,6 @@ const POST_RETRY_STATUS: readonly number[] = [
   HvStatus.INVALID_CONNECTION_ID,
   HvStatus.INSUFFICIENT_BUFFERS,
   HvStatus.TIME_OUT,
-];
-
-/** Bits of page registers and of SINTs that stay as they are. */
-const PAGE_RESERVED = HV_PAGE_REGISTER_MASK & ~HV_ENABLE;
-const SINT_RESERVED = ~0x1f00ffn;
-
-/**
- * Registers of a processor that an earlier owner may have left on, in the order in which they are
- * switched off: the first, how many, the feature that they need, reserved bits, value at reset.
- */
-const LEFT: readonly (readonly [number, number, number, bigint, bigint])[] = [
-  [Msr.STIMER0_CONFIG, 2 * STIMER_COUNT, HvFeature.SYNTHETIC_TIMERS, 0n, 0n],
-  [Msr.SINT0, SINT_COUNT, HvFeature.SYNIC, SINT_RESERVED, Sint.MASKED],
-  [Msr.SIEFP, 2, HvFeature.SYNIC, PAGE_RESERVED, 0n],
-  [Msr.VP_ASSIST_PAGE, 1, HvFeature.INTR_CONTROL, PAGE_RESERVED, 0n],
-  [Msr.REFERENCE_TSC, 1, HvFeature.REFERENCE_TSC, PAGE_RESERVED, 0n],
 ];
 
 const POST_MESSAGE = BigInt(HvCall.POST_MESSAGE);
@@ -130,7 +112,7 @@ export class HyperV {
     const detected = detect(this.platform);
     try {
       this.#scontrol = this.platform.read(Msr.SCONTROL);
-      this.#takeOver(detected);
+      takeOver(this.platform, detected, (action) => this.#attempt(action));
       this.#allocateAll(detected);
       this.#mapAll();
     } catch (error) {
@@ -177,26 +159,6 @@ export class HyperV {
 
   get isRunning(): boolean {
     return this.#state === 'running';
-  }
-
-  /**
-   * Switch off what an earlier owner has left on our processor, before any memory is used: timers,
-   * which send messages; SINTs; then the pages, which lie where they like.
-   */
-  #takeOver({ facts, hypercall }: Detected): void {
-    for (const [first, count, need, reserved, reset] of LEFT) {
-      for (let i = 0; facts.eax & need && i < count; i++) {
-        this.#attempt(() => this.#reset(first + i, reserved, reset));
-      }
-    }
-    if (hypercall) this.#attempt(() => this.#reset(Msr.HYPERCALL, PAGE_RESERVED, 0n));
-  }
-
-  /** As it is at reset, but for reserved bits. @throws HypxeError RegisterRefused */
-  #reset(register: number, reserved: bigint, reset: bigint): void {
-    const old = this.platform.read(register);
-    const value = (old & reserved) | reset;
-    if (old !== value) this.platform.write(register, value);
   }
 
   /** @throws HypxeError OutOfMemory */
@@ -315,7 +277,7 @@ export class HyperV {
   #unmap(page: PageRegister): void {
     const { platform } = this;
     const { register } = page;
-    this.#reset(register, PAGE_RESERVED, 0n);
+    resetRegister(platform, register, PAGE_RESERVED, 0n);
     page.mapped = false;
     this.pages.revoke(page.region, `register ${page.name}`);
     if (register === Msr.HYPERCALL) platform.hypercallPage = 0;
@@ -337,7 +299,8 @@ export class HyperV {
   /** Mask a SINT, if the host lets us: what it refuses is logged, like all that is undone. */
   disableSint(sint: number): void {
     if (!this.isRunning) return;
-    this.#attempt(() => this.#reset(Msr.SINT0 + sint, SINT_RESERVED, Sint.MASKED));
+    const register = Msr.SINT0 + sint;
+    this.#attempt(() => resetRegister(this.platform, register, SINT_RESERVED, Sint.MASKED));
   }
 
   // --- messages and events ---

@@ -8,11 +8,18 @@
 
 import { HypxeError } from '../error.ts';
 import { PAGE_SIZE } from '../machine.ts';
-import type { HyperV, ReceivedMessage } from '../hyperv/hyperv.ts';
+import type { HyperV } from '../hyperv/hyperv.ts';
 import { HvStatus, MonitorPage, MonitorTrigger } from '../hyperv/protocol.ts';
 import type { Region } from '../memory/shared-memory.ts';
 import { waitFor } from '../time.ts';
 import { hex, wordBytes } from '../wire.ts';
+import type {
+  ConnectionOptions,
+  ContactPartOf,
+  ControlMessage,
+  MessageMatch,
+  Rescindable,
+} from './connection-types.ts';
 import type { Offer } from './offer.ts';
 import {
   ConnectionState,
@@ -29,6 +36,13 @@ import {
   VmbusVersion,
   versionText,
 } from './protocol.ts';
+
+export type {
+  ConnectionOptions,
+  ControlMessage,
+  MessageMatch,
+  Rescindable,
+} from './connection-types.ts';
 
 /**
  * How long the host may take to answer a control message, in ms: Linux waited 5 s, then 10 s, and
@@ -55,48 +69,8 @@ const MESSAGES_PER_WAIT_MAX = 4096;
 /** Messages handled in one poll outside of a wait. */
 const MESSAGES_PER_POLL_MAX = 64;
 
-/** How a connection is made. What is left out is as the firmware has it. */
-export interface ConnectionOptions {
-  /** SINT that the host's messages and events come on. */
-  readonly sint?: number | undefined;
-  /** How long the host may take to answer a control message, in ms. */
-  readonly answerTimeoutMs?: number | undefined;
-  /** How long it may take to answer INITIATE_CONTACT, in ms: Linux waits for ever. */
-  readonly contactTimeoutMs?: number | undefined;
-  /** How often it is contacted if it does not. */
-  readonly contactTries?: number | undefined;
-  /** How long the host may take to let go, in ms: it may have caches to write first. */
-  readonly unloadTimeoutMs?: number | undefined;
-}
-
-/**
- * A control message of the host: a copy, zero beyond its length. Valid until the next one. Its type
- * is one of {@link MessageType}, or 0 for what is no VMBus message.
- */
-export type ControlMessage = Readonly<ReceivedMessage>;
-
-/** What an awaited message must satisfy besides its type; see {@link VmbusConnection.wait}. */
-export type MessageMatch = (message: ControlMessage) => boolean;
-
-/** A device as far as who waits for it must know. */
-export interface Rescindable {
-  /** @throws HypxeError ChannelRescinded */
-  requireOffered(): void;
-}
-
 /** What a guest that knows newer versions than the firmware changes in a contact. */
-export interface ContactPart {
-  /**
-   * An INITIATE_CONTACT has been made: change what it says, and where it goes. The pages whose
-   * addresses it then has are shared.
-   *
-   * @param words of the message behind its header
-   * @throws HypxeError with nothing sent
-   */
-  contacting(connection: VmbusConnection, words: number[], version: number): void;
-  /** The host knows the version: take what else it says. @throws HypxeError */
-  contacted(connection: VmbusConnection, answer: ControlMessage, version: number): void;
-}
+export type ContactPart = ContactPartOf<VmbusConnection>;
 
 export class VmbusConnection {
   readonly hv: HyperV;

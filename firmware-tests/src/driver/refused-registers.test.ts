@@ -128,7 +128,7 @@ for (const [name, create] of Object.entries(ARCHITECTURES)) {
   });
 }
 
-/** What may be reserved when a register is refused: its page; or all, if no message gets through. */
+/** What may be reserved then: the register's page; or all, if no message gets through. */
 const KEPT = [
   ...['hypercall', 'simp', 'siefp', 'reference-tsc', 'interrupt-page', 'monitor-in'],
   ...['monitor-out', 'ring', 'rx-buffer', 'tx-buffer'],

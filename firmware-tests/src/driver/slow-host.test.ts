@@ -37,7 +37,7 @@ for (const lateAnswer of LATE_ANSWERS.slice(1))
   });
 
 slow('a first answer beyond the bound: the second try works, the late one confuses nobody', () => {
-  // Each answer of a life in turn, 12 s late, that to a contact 35 s; all that comes later is prompt
+  // Each answer of a life in turn, 12 s late, that to a contact 35 s; all later ones are prompt
   const bounds: Readonly<Record<number, number>> = { [VERSION_RESPONSE]: 35_000 };
   for (let nth = 0; nth < 18; nth++) {
     const rig = new Rig({ memory: new ArrayBuffer(8 << 20) });

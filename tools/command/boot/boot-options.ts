@@ -20,7 +20,7 @@ import { hostLabel } from '../../simulator/profiles/profile-file.ts';
 import { readHost, turnKnobs, type GivenKnobs } from '../host-options.ts';
 import { knownLinux } from '../os-options.ts';
 import { readLink, type LinkOptions } from './link-options.ts';
-import { readNicTimes, readOwner } from './owner-options.ts';
+import { readBefore } from './owner-options.ts';
 import { NETWORK_OPTIONS, readNetwork, type NetworkHabits } from './network-options.ts';
 import {
   firstImage,
@@ -196,8 +196,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     pushes,
     services,
     devices: readDevices(values.devices),
-    previousOwner: readOwner(values['previous-owner']),
-    nicTimes: readNicTimes(values),
+    ...readBefore(values),
     faults: readFaults(values),
     network: readNetwork(values),
     firmware,

@@ -9,6 +9,10 @@ import { UsageError, didYouMean, quoted, wholeNumber } from '../usage.ts';
 /** Longest time for a NIC to come or go, in ms. */
 const NIC_MS_MAX = 600_000;
 
+type NicValues = Readonly<
+  Partial<Record<'nic-arrives' | 'nic-leaves' | 'nic-returns', string | undefined>>
+>;
+
 /** For the help: what an owner may leave, in lines. */
 export const OWNER_HELP = [
   LEFTOVER_NAMES.slice(0, 6).join(', '),
@@ -16,8 +20,16 @@ export const OWNER_HELP = [
   LEFTOVER_NAMES.slice(11).join(', '),
 ].join(',\n                      ');
 
+/** The options of what was before, and of NICs that come and go. @throws UsageError */
+export function readBefore(values: NicValues & { readonly 'previous-owner'?: string | undefined }) {
+  return {
+    previousOwner: readOwner(values['previous-owner']),
+    nicTimes: readNicTimes(values),
+  };
+}
+
 /** The names of `--previous-owner`. @throws UsageError UnknownLeftover */
-export function readOwner(text: string | undefined): readonly Leftover[] {
+function readOwner(text: string | undefined): readonly Leftover[] {
   if (text === undefined) return [];
   if (text === 'all') return LEFTOVER_NAMES;
   const names = text.split(',');
@@ -30,10 +42,8 @@ export function readOwner(text: string | undefined): readonly Leftover[] {
 }
 
 /** The times of `--nic-arrives` and its like. @throws UsageError */
-export function readNicTimes(
-  values: Readonly<Partial<Record<'nic-arrives' | 'nic-leaves' | 'nic-returns', string>>>,
-): NicTimes {
-  const ms = (name: keyof typeof values): number | undefined => {
+function readNicTimes(values: NicValues): NicTimes {
+  const ms = (name: keyof NicValues): number | undefined => {
     const text = values[name];
     return text === undefined ? undefined : wholeNumber(`--${name}`, text, 0, NIC_MS_MAX);
   };

@@ -191,9 +191,9 @@ const LIFE: readonly DeliberateDifference[] = [
     title: 'What an earlier owner has left on is switched off first',
     ipxe: 'Overwrites identity and page registers, and looks at no others.',
     hypxe:
-      'Stops timers, masks SINTs, unmaps message, event, assist, reference TSC and hypercall page ' +
-      'before any memory is used; empties message and event page once they are mapped.',
-    why: 'Timers and pages of a kernel before us would go on to who comes next, or hit our memory.',
+      'Stops timers, masks SINTs, unmaps all pages, before any memory is used; empties message ' +
+      'and event page once they are mapped.',
+    why: 'Timers and pages of a kernel before us would go on to the next, or hit our memory.',
   }),
   fixed('offers-matched-after-reset', '5.13, observation 23', 'driver/reset', {
     title: 'After unquiesce devices are found again by their instance',

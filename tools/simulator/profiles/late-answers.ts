@@ -5,7 +5,6 @@
 import { NvspType } from '../../../src/netvsc/protocol.ts';
 import { RndisType } from '../../../src/rndis/protocol.ts';
 import { MessageType, PacketType } from '../../../src/vmbus/protocol.ts';
-import type { HostKnobs } from './profile.ts';
 
 /** Answers that may be late; see the field reports of openvmm#2752, #2868 and WSL#41165. */
 export const LATE_ANSWERS = [
@@ -29,7 +28,11 @@ const RNDIS: readonly number[] = [
   ...[RndisType.INITIALISE_CMPLT, RndisType.QUERY_CMPLT, RndisType.SET_CMPLT],
 ];
 
-type LateKnobs = Pick<HostKnobs, 'lateAnswer' | 'lateTicks'>;
+/** The two of the knobs that are about it. */
+interface LateKnobs {
+  readonly lateAnswer: LateAnswer;
+  readonly lateTicks: number;
+}
 
 /** How much later a control message of the host is sent, in ticks. */
 export function lateMessage(knobs: LateKnobs, type: number): number {

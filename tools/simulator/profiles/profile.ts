@@ -76,7 +76,7 @@ export interface HostKnobs {
   readonly unloadRefused: 'ignored' | 'answered';
   /** A message that cannot reach the guest: lost, or the end of the connection (QEMU). */
   readonly lostMessage: 'lost' | 'resets-bus';
-  /** Which answers come late, and by how many ticks: a host under load (openvmm#2752, WSL#41165). */
+  /** Which answers come late, and by how many ticks: a host under load (openvmm#2752). */
   readonly lateAnswer: LateAnswer;
   readonly lateTicks: number;
   /** Messages per millisecond before HvPostMessage is refused (0: never), and with which status. */

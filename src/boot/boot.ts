@@ -171,8 +171,8 @@ function result(
 }
 
 /**
- * Boot over each device, those with a link first. The others, and whatever is still to come if there
- * is none, are waited for together.
+ * Boot over each device, those with a link first. The others, and whatever is still to come if
+ * there is none, are waited for together.
  *
  * @throws HypxeError NoNetworkDevice, or that of the last device
  */

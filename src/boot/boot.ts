@@ -30,7 +30,7 @@ const ARM64_UEFI = 11;
 export interface BootOptions extends Omit<DriverOptions, 'allocator'> {
   /** Boot file instead of the one that the DHCP server names. */
   readonly bootFile?: string;
-  /** Next server instead of the one that the DHCP server names: an IPv4 address. */
+  /** Next server instead of the one that the DHCP server names: an IPv4 address, or a name. */
   readonly nextServer?: string;
   /** Only this network device: `net0`. */
   readonly device?: string;

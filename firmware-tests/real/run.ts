@@ -34,6 +34,7 @@ const PROGRAMS = {
   dnsmasq: 'dnsmasq-base',
   socat: 'socat',
   dhcpd: 'isc-dhcp-server',
+  atftpd: 'atftpd',
   'qemu-system-x86_64': 'qemu-system-x86',
 } as const;
 
@@ -100,6 +101,26 @@ const TESTS: readonly RealTest[] = [
     run: (directory) => bootFromServers('classless', directory),
   },
   {
+    name: 'atftpd, with the options of RFC 2348, 2349 and 7440',
+    programs: ['unshare', 'ip', 'dnsmasq', 'atftpd', 'socat'],
+    run: (directory) => bootFromServers('atftpd', directory, 'tftp'),
+  },
+  {
+    name: 'atftpd without options',
+    programs: ['unshare', 'ip', 'dnsmasq', 'atftpd', 'socat'],
+    run: (directory) => bootFromServers('plain', directory, 'tftp'),
+  },
+  {
+    name: 'dnsmasq, all its frames with a priority tag',
+    programs: ['unshare', 'ip', 'dnsmasq', 'socat'],
+    run: (directory) => bootFromServers('priority', directory, 'tftp'),
+  },
+  {
+    name: 'dnsmasq on a trunk: each frame comes in VLAN 100, too',
+    programs: ['unshare', 'ip', 'dnsmasq', 'socat'],
+    run: (directory) => bootFromServers('trunk', directory, 'tftp'),
+  },
+  {
     name: "QEMU's user network: boot file in the header only",
     programs: ['unshare', 'ip', 'qemu-system-x86_64'],
     run: (directory) => bootOver('qemu', directory, 'boot.bin', madeFile(directory, 'boot.bin')),
@@ -131,12 +152,16 @@ const TESTS: readonly RealTest[] = [
   },
 ];
 
-/** Boot where two machines serve, of which each does a part. */
-async function bootFromServers(kind: string, directory: string): Promise<void> {
+/** Boot where several serve, of which each does a part. */
+async function bootFromServers(
+  kind: string,
+  directory: string,
+  name: 'servers' | 'tftp' = 'servers',
+): Promise<void> {
   const file = madeFile(directory, 'boot.bin');
   const socket = path.join(directory, `${kind}.sock`);
   const boot = hypxe('boot', file, '--link', `stream:${socket}`);
-  const document = await run([rig('servers'), kind, directory, 'boot.bin', socket, ...boot]);
+  const document = await run([rig(name), kind, directory, 'boot.bin', socket, ...boot]);
   check(document, { name: 'boot.bin', file, told: true });
 }
 

@@ -217,11 +217,13 @@ function bootDevices(
         if (error.name === 'Cancelled') throw error;
       }
     }
-    const there = devices();
-    if (left <= 0 || (there.length > 0 && there.every((one) => tried.has(one)))) break;
+    if (left <= 0) break;
     const begin = clock.now();
     clock.pause();
     left -= clock.now() - begin;
+    // A device that is gone is gone by now, and may come back
+    const there = devices();
+    if (there.length > 0 && there.every((one) => tried.has(one))) break;
   }
   const text = `no network device ${wanted ?? ''} was offered, or it could not be probed`;
   throw attempts.at(-1)?.error ?? new HypxeError('NoNetworkDevice', text);

@@ -280,9 +280,8 @@ export class HyperV {
 
   /** What is in a page when it is mapped is somebody else's. */
   #clearPages(): void {
-    for (const { register, region, mapped } of this.#registers) {
-      const isSynic = register === Msr.SIMP || register === Msr.SIEFP;
-      if (isSynic && mapped) this.pages.memory.zero(region.address, PAGE_SIZE);
+    for (const page of [this.messagePage, this.eventPage]) {
+      this.pages.memory.zero(page, PAGE_SIZE);
     }
   }
 

@@ -5,7 +5,6 @@
  * everything down again (iPXE vmbus_probe, vmbus_reset, vmbus_remove).
  */
 
-import { isNamed } from '../error.ts';
 import type { HyperV } from '../hyperv/hyperv.ts';
 import type { VmbusDriver } from './bus-driver.ts';
 import type { BusPart } from './bus-part.ts';
@@ -72,7 +71,7 @@ export class VmbusBus implements DeviceContext {
    * Connect, enumerate, probe.
    *
    * A device that fails is left out. Only if no device of several, or not the one, could be probed
-   * does the bus fail, with the first error.
+   * does the bus fail, with the first error; one that the host has taken away meanwhile may return.
    *
    * @throws HypxeError with the connection unloaded
    */
@@ -83,7 +82,8 @@ export class VmbusBus implements DeviceContext {
       this.#options.contact(this.connection);
       for (const offer of this.#enumerate()) this.add(offer);
       const errors = this.devices.map((device) => this.bind(device));
-      const firstError = errors.find((error) => error !== undefined);
+      // One that was taken away meanwhile may come back
+      const firstError = errors.find((error, i) => error && !this.devices[i]!.rescinded);
       if (firstError && this.#bound.length === 0) throw firstError;
     } catch (error) {
       this.#disconnect();
@@ -152,11 +152,11 @@ export class VmbusBus implements DeviceContext {
     // Offers are collected as they come, until the host says that these were all
     const offers: Offer[] = (this.#offers = []);
     try {
-      connection.wait(MessageType.ALL_OFFERS_DELIVERED, MessageHeader.size);
-    } catch (error) {
       // What is there is there: the rest may come later
-      if (!isNamed(error) || error.name !== 'NoResponse' || offers.length === 0) throw error;
-      this.hv.log.warning('VMBUS', '', `going on with ${offers.length} offers: ${error.message}`);
+      const error = this.hv.log.attempt('warning', 'VMBUS', '', 'offers do not end', () =>
+        connection.wait(MessageType.ALL_OFFERS_DELIVERED, MessageHeader.size),
+      );
+      if (error && (error.name !== 'NoResponse' || offers.length === 0)) throw error;
     } finally {
       this.#offers = undefined;
     }

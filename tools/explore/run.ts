@@ -13,6 +13,7 @@ import type { AuditCheck, Finding } from '../simulator/audit/audit-findings.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
 import { SimulatedMachine } from '../simulator/machine.ts';
 import { Network, memoryFiles, syntheticImage } from '../simulator/network/index.ts';
+import type { NetworkOptions } from '../simulator/network/index.ts';
 import type { HostProfile } from '../simulator/profiles/profile.ts';
 import { OS_PROCESSORS, runOsBefore, type AfterOs } from './after-os.ts';
 import type { PlaceObserver } from './counter.ts';
@@ -72,6 +73,9 @@ function leave(machine: SimulatedMachine, what: string): void {
   leaveBehind(machine, new Set(names));
 }
 
+/** What the network of all runs is like. Plain data. */
+export type NetworkHabits = Partial<Omit<NetworkOptions, 'files' | 'bootFile' | 'log'>>;
+
 /** Runs plans, one after the other, on one piece of memory. */
 export class Runner {
   readonly #firmware: ExploredFirmware;
@@ -83,6 +87,7 @@ export class Runner {
   readonly #heartbeat: Int32Array | undefined;
   readonly #architecture: Architecture;
   readonly #after: LinuxName | undefined;
+  readonly #network: NetworkHabits;
   /** By flow: how long it takes. */
   readonly #ticks = new Map<Plan['flow'], number>();
 
@@ -93,10 +98,12 @@ export class Runner {
     heartbeat?: Int32Array,
     architecture: Architecture = 'x64',
     after?: LinuxName,
+    network: NetworkHabits = {},
   ) {
     this.#firmware = firmware;
     this.#profile = profile;
     this.#after = after;
+    this.#network = network;
     this.#architecture = architecture;
     this.#heartbeat = heartbeat;
     this.#image = syntheticImage(IMAGE_LENGTH, 1);
@@ -112,7 +119,7 @@ export class Runner {
   run(plan: Plan, observer?: PlaceObserver, handedOver?: (now: number) => void): RunOutcome {
     this.#bytes.fill(0);
     const files = memoryFiles({ [IMAGE_NAME]: this.#image });
-    const network = new Network({ files, bootFile: IMAGE_NAME });
+    const network = new Network({ files, bootFile: IMAGE_NAME, ...this.#network });
     const machine = new SimulatedMachine({
       memory: this.#memory,
       profile: this.#profile,

@@ -85,9 +85,17 @@ const STALE: readonly (readonly number[])[] = [
   [MessageType.RESCIND_CHANNEL_OFFER, 0, 3],
 ];
 
-/** Let an owner come and go. What the host does not have it cannot leave. */
-export function leaveBehind(machine: SimulatedMachine, left: ReadonlySet<Leftover>): void {
-  new PreviousOwner(machine, left).run();
+/**
+ * Let an owner come and go. What the host does not have it cannot leave.
+ *
+ * @param shift moves its pages among each other: 3 puts the hypercall page where the firmware's is
+ */
+export function leaveBehind(
+  machine: SimulatedMachine,
+  left: ReadonlySet<Leftover>,
+  shift = 0,
+): void {
+  new PreviousOwner(machine, left, shift).run();
 }
 
 class PreviousOwner {
@@ -95,8 +103,10 @@ class PreviousOwner {
   readonly #seam: Machine;
   readonly #platform: Platform;
   readonly #left: ReadonlySet<Leftover>;
+  readonly #shift: number;
 
-  constructor(machine: SimulatedMachine, left: ReadonlySet<Leftover>) {
+  constructor(machine: SimulatedMachine, left: ReadonlySet<Leftover>, shift: number) {
+    this.#shift = shift;
     this.#machine = machine;
     this.#seam = machine.bootSeam;
     this.#platform = anyPlatform(this.#seam);
@@ -161,7 +171,8 @@ class PreviousOwner {
         (name === 'message-page' && this.#left.has('messages')) ||
         (name === 'event-page' && this.#left.has('event-flags'));
       if (!needed || !this.#hasRegister(register)) return;
-      const address = top.address + top.length - (i + 1) * PAGE_SIZE;
+      const page = 1 + ((i + this.#shift) % PAGES.length);
+      const address = top.address + top.length - page * PAGE_SIZE;
       if ((this.#platform.read(register) & HV_ENABLE) === 0n) {
         this.#write(register, BigInt(address) | HV_ENABLE);
       }

@@ -13,6 +13,8 @@ import { PassingX64 } from '../simulator/base/passing-machine.ts';
 export interface SeamFault {
   /** Value of a register instead of the one that is there. */
   readonly read?: (msr: number) => bigint | undefined;
+  /** Whether a write of a register never gets to the host. */
+  readonly ignores?: (msr: number, value: bigint) => boolean;
   /** Whether a VMBus message of this type is kept from the host; the guest believes it was sent. */
   readonly keeps?: (type: number) => boolean;
 }
@@ -22,6 +24,10 @@ export class FaultySeam extends PassingX64 {
 
   override rdmsr(msr: number): bigint {
     return this.fault.read?.(msr) ?? super.rdmsr(msr);
+  }
+
+  override wrmsr(msr: number, value: bigint): void {
+    if (this.fault.ignores?.(msr, value) !== true) super.wrmsr(msr, value);
   }
 
   override callHypercallPage(page: number, control: bigint, input: bigint, output: bigint): bigint {

@@ -131,7 +131,7 @@ slow('the end of the offers does not come: what is there is used', () => {
   };
   rig.driver.probe();
   assert.is(rig.driver.devices.length, 2);
-  assert.ok(rig.logged().some((text) => /going on with 4 offers/.test(text)));
+  assert.ok(rig.logged().some((text) => /^offers do not end: no message type 4/.test(text)));
   rig.driver.remove();
   rig.assertClean();
 });

@@ -10,6 +10,7 @@ import * as assert from 'uvu/assert';
 import * as firmware from '../../../src/index.ts';
 import { GuestOsId, Msr, SynicMessage } from '../../../src/hyperv/protocol.ts';
 import { LEFTOVER_NAMES, leaveBehind, type Leftover } from '../../../tools/os/previous-owner.ts';
+import { auditBaseline } from '../../../tools/simulator/audit/audit-baseline.ts';
 import { auditHandoff } from '../../../tools/simulator/audit/audit.ts';
 import { SimulatedMachine } from '../../../tools/simulator/machine.ts';
 import { Network, memoryFiles, syntheticImage } from '../../../tools/simulator/network/index.ts';
@@ -24,11 +25,12 @@ interface Setting {
   readonly host?: string;
   readonly architecture?: 'x64' | 'arm64';
   readonly knobs?: Partial<HostKnobs>;
+  readonly shift?: number;
 }
 
 /** Boot on a machine that somebody has left, and require that all is well. */
 function bootAfter(left: readonly Leftover[], setting: Setting = {}): SimulatedMachine {
-  const { host = 'server2022', architecture = 'x64', knobs = {} } = setting;
+  const { host = 'server2022', architecture = 'x64', knobs = {}, shift = 0 } = setting;
   const network = new Network({ files: memoryFiles({ 'a.img': IMAGE }), bootFile: 'a.img' });
   const machine = new SimulatedMachine({
     memory: new ArrayBuffer(4 << 20),
@@ -37,7 +39,8 @@ function bootAfter(left: readonly Leftover[], setting: Setting = {}): SimulatedM
     seed: 1,
     architecture,
   });
-  leaveBehind(machine, new Set(left));
+  leaveBehind(machine, new Set(left), shift);
+  const since = auditBaseline(machine);
   const scontrol = machine.partition.inspection.register(0, 'SCONTROL');
   const what = `${host} ${architecture} ${left.join()}`;
   const result = firmware.boot(machine.bootSeam);
@@ -45,7 +48,7 @@ function bootAfter(left: readonly Leftover[], setting: Setting = {}): SimulatedM
   assert.is(result.status, 'booted', `${what}: ${result.error?.name} ${result.error?.message}`);
   const { address, length } = result.image!;
   assert.equal(machine.partition.ram.bytes.slice(address, address + length), IMAGE, what);
-  const findings = auditHandoff(machine, result.memoryMap, { inUse: [result.image!] });
+  const findings = auditHandoff(machine, result.memoryMap, { inUse: [result.image!], since });
   const errors = findings.filter(({ severity }) => severity === 'error').map(({ text }) => text);
   assert.equal(errors, [], what);
 
@@ -69,7 +72,9 @@ owner('earlier-owner-switched-off: each thing alone, on hosts of each kind', () 
 });
 
 owner('earlier-owner-switched-off: all of it together, and on arm64', () => {
-  for (const host of HOSTS) bootAfter(LEFTOVER_NAMES, { host });
+  for (const host of HOSTS) {
+    for (const shift of [0, 1, 2, 3, 4]) bootAfter(LEFTOVER_NAMES, { host, shift });
+  }
   for (const host of ['server2022', 'openvmm']) {
     bootAfter(LEFTOVER_NAMES, { host, architecture: 'arm64' });
     for (const left of LEFTOVER_NAMES) bootAfter([left], { host, architecture: 'arm64' });
@@ -96,7 +101,8 @@ owner('any subset, on any host, with any habits of its queues', () => {
       echoVersion: pick([true, false]),
       messageLatencyTicks: pick([0, 1000, 20_000]),
     };
-    bootAfter(left, { host: pick(HOSTS), architecture: pick(['x64', 'arm64'] as const), knobs });
+    const architecture = pick(['x64', 'arm64'] as const);
+    bootAfter(left, { host: pick(HOSTS), architecture, knobs, shift: random(5) });
   }
 });
 

@@ -10,11 +10,11 @@ import { UsageError, didYouMean, quoted, wholeNumber } from '../usage.ts';
 const NIC_MS_MAX = 600_000;
 
 /** For the help: what an owner may leave, in lines. */
-export const OWNER_HELP = LEFTOVER_NAMES.reduce<string[]>((lines, name) => {
-  const last = lines.at(-1);
-  if (last === undefined || last.length + name.length > 68) return [...lines, name];
-  return [...lines.slice(0, -1), `${last}, ${name}`];
-}, []).join(',\n                      ');
+export const OWNER_HELP = [
+  LEFTOVER_NAMES.slice(0, 6).join(', '),
+  LEFTOVER_NAMES.slice(6, 11).join(', '),
+  LEFTOVER_NAMES.slice(11).join(', '),
+].join(',\n                      ');
 
 /** The names of `--previous-owner`. @throws UsageError UnknownLeftover */
 export function readOwner(text: string | undefined): readonly Leftover[] {

@@ -27,8 +27,8 @@ for (const answer of LATE_ANSWERS.filter((name) => name !== 'none')) {
 }
 
 late('knob lateTicks: later by as much as it says', () => {
-  const short = duration('version-response', 100);
-  const long = duration('version-response', 400);
+  const short = duration('version', 100);
+  const long = duration('version', 400);
   assert.ok(long - short >= 290 * MS);
 });
 

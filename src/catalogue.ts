@@ -173,7 +173,7 @@ export const ERRORS = {
     ],
     NoBootFile: [
       'ENOENT',
-      'Let the DHCP or a ProxyDHCP server name a boot file (field file, or option 67), or give one.',
+      'Let the DHCP or a ProxyDHCP server name a boot file (file, or option 67), or give one.',
     ],
     NoNextServer: [
       'ENOENT',
@@ -181,7 +181,7 @@ export const ERRORS = {
     ],
     BadNextServer: [
       'EINVAL',
-      'Give the next server as an IPv4 address, or as a name that the DNS servers of the lease know.',
+      'Give the next server as an IPv4 address, or as a name that the DNS servers know.',
     ],
     UnsupportedUrl: ['ENOTSUP', 'Serve the file by TFTP, as `tftp://HOST[:PORT]/FILE` or a path.'],
   }),

@@ -9,7 +9,6 @@ import * as assert from 'uvu/assert';
 import {
   boot,
   createDriver,
-  type BootImage,
   type BootOptions,
   type BootResult,
   type FirmwareEvent,
@@ -17,6 +16,7 @@ import {
   type IcService,
   type ServiceName,
 } from '../../src/os.ts';
+import type { ServedBootResult } from '../../src/services/boot-services.ts';
 import { serviceDrivers } from '../../src/services/driver.ts';
 import {
   FileCopyData,
@@ -28,6 +28,7 @@ import {
   IcType,
 } from '../../src/services/protocol.ts';
 import { DeviceClass, PIPE_TYPE_DATA, PipeHeader } from '../../src/vmbus/protocol.ts';
+import { memoryInUse } from '../../tools/flow/boot-result.ts';
 import { auditHandoff } from '../../tools/simulator/audit/audit.ts';
 import type { ChannelDevice } from '../../tools/simulator/vmbus-server/channel-interface.ts';
 import { TICKS_PER_MS } from '../../tools/simulator/base/clock.ts';
@@ -153,8 +154,12 @@ export class UtilityRig {
     this.audit(map);
   }
 
-  /** `inUse`: the image, where one was booted. */
-  audit(map: BootResult['memoryMap'], inUse: readonly BootImage[] = []): void {
+  /** Nothing is left behind by a boot; image and files are in use. */
+  auditBoot(result: ServedBootResult): void {
+    this.audit(result.memoryMap, memoryInUse(result));
+  }
+
+  audit(map: BootResult['memoryMap'], inUse: ReturnType<typeof memoryInUse> = []): void {
     assert.equal(complaints(auditHandoff(this.machine, map, { inUse })), []);
   }
 }

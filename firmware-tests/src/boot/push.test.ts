@@ -44,7 +44,7 @@ function run(
   const host = new FileCopyHost({ atOpen: pushes, ...hostOptions });
   const rig = new UtilityRig({ devices: [host], ...more });
   const result = rig.boot({ services: ['file-copy'], ...options });
-  rig.audit(result.memoryMap);
+  rig.auditBoot(result);
   const { bytes } = rig.machine.partition.ram;
   const memory: Run['memory'] = ({ address, length }) => bytes.slice(address, address + length);
   return { host, rig, result, memory };
@@ -404,7 +404,7 @@ copying('a host that never sends COMPLETE: the file is removed, and the network 
   const result = rig.boot({ services: ['file-copy'], push: { silenceMs: 4000 } });
   assert.is(result.image?.name, 'net');
   assert.ok(rig.said(/giving up the file: the host has been silent for 4000 ms/));
-  rig.audit(result.memoryMap);
+  rig.auditBoot(result);
 });
 
 /** Take the service away once `when` says so of the host, and boot over the network. */
@@ -433,7 +433,7 @@ for (const [what, when] of [
     const { rig, result } = takenAway(host, () => when(host));
     assert.is(result.image?.name, 'net');
     assert.equal(names(result), []);
-    rig.audit(result.memoryMap);
+    rig.auditBoot(result);
     const reserved = result.memoryMap.filter(({ type }) => type === 'reserved');
     assert.equal(
       reserved.map(({ purpose }) => purpose),

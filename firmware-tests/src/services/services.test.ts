@@ -160,7 +160,7 @@ shutdown('in a boot: the answer, then an orderly end with nothing left behind', 
     assert.is(result.shutdown?.kind, restart ? 'restart' : 'power-off');
     assert.is(host.status, SUCCESS);
     assert.ok(rig.machine.clock.now < 1000 * TICKS_PER_MS);
-    rig.audit(result.memoryMap);
+    rig.auditBoot(result);
   }
 });
 
@@ -178,7 +178,7 @@ shutdown('in the middle of a push: the file is removed', () => {
   assert.is(host.status, SUCCESS);
   assert.is(copy.reports[0]!.outcome, 'lost');
   assert.ok(rig.said(/removed "image": the firmware closes it/));
-  rig.audit(result.memoryMap);
+  rig.auditBoot(result);
 });
 
 shutdown('too late: refused while the firmware hands over, and the image is booted', () => {
@@ -196,7 +196,7 @@ shutdown('too late: refused while the firmware hands over, and the image is boot
   assert.is(result.shutdown, undefined);
   assert.is(host.status, FAIL);
   assert.ok(rig.said(/too late, the firmware is handing over/));
-  rig.audit(result.memoryMap, [result.image!]);
+  rig.auditBoot(result);
 });
 
 shutdown.run();

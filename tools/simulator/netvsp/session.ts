@@ -91,11 +91,9 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
   get identity(): QueueOwner['identity'] {
     return this.#device.identity;
   }
-
   get services(): PartitionServices {
     return this.#services;
   }
-
   get faults(): NetVspFaults {
     return this.#device.faults;
   }
@@ -200,11 +198,8 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
 
   /** Take the completions that lie in the ring, and nothing else: the channel closes. */
   takeWhatIsLeft(): void {
-    completionsAtClose(
-      this.#channel,
-      (packet) => void this.#completion(packet),
-      () => (this.#unread = true),
-    );
+    const take = (packet: GuestPacket): void => void this.#completion(packet);
+    completionsAtClose(this.#channel, take, () => (this.#unread = true));
   }
 
   /** What the guest leaves undone if `closer` closes now. */
@@ -396,7 +391,7 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
   /** Look at the rings again soon, on a host that looks without a signal. */
   #retryLater(): void {
     const { clock, profile } = this.#services;
-    const ticks = profile.knobs.ringPollTicks;
+    const { ringPollTicks: ticks } = profile.knobs;
     if (ticks === 0) return;
     if (this.#retry === undefined) this.#retry = clock.schedule(ticks, this.#retryAction);
     else if (this.#retry.state !== 'waiting') clock.reschedule(this.#retry, ticks);

@@ -13,12 +13,12 @@ const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
 /** Bytes, minified and gzipped. A change by more than the margin belongs here, with its reason. */
 const FIGURES: Readonly<Record<string, number>> = {
-  hypxe: 24_213,
-  x64: 23_154,
-  arm64: 23_849,
-  os: 42_061,
-  'drivers x64': 14_590,
-  'drivers arm64': 15_283,
+  hypxe: 26_481,
+  x64: 25_411,
+  arm64: 26_103,
+  os: 44_359,
+  'drivers x64': 14_901,
+  'drivers arm64': 15_588,
 };
 const MARGIN = 0.01;
 

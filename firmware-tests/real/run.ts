@@ -33,6 +33,8 @@ const PROGRAMS = {
   passt: 'passt',
   dnsmasq: 'dnsmasq-base',
   socat: 'socat',
+  dhcpd: 'isc-dhcp-server',
+  atftpd: 'atftpd',
   'qemu-system-x86_64': 'qemu-system-x86',
 } as const;
 
@@ -79,6 +81,46 @@ const TESTS: readonly RealTest[] = [
     run: (directory) => bootOver('tap', directory, 'ipxe.lkrn', packaged(directory, IPXE)),
   },
   {
+    name: 'dnsmasq gives the address, another one is the ProxyDHCP server',
+    programs: ['unshare', 'ip', 'dnsmasq', 'socat'],
+    run: (directory) => bootFromServers('proxy', directory),
+  },
+  {
+    name: 'dnsmasq gives the address, another one is the boot server of a PXE menu',
+    programs: ['unshare', 'ip', 'dnsmasq', 'socat'],
+    run: (directory) => bootFromServers('menu', directory),
+  },
+  {
+    name: 'ISC dhcpd names the TFTP server, dnsmasq knows the name',
+    programs: ['unshare', 'ip', 'dnsmasq', 'dhcpd', 'socat'],
+    run: (directory) => bootFromServers('named', directory),
+  },
+  {
+    name: 'ISC dhcpd with classless static routes',
+    programs: ['unshare', 'ip', 'dnsmasq', 'dhcpd', 'socat'],
+    run: (directory) => bootFromServers('classless', directory),
+  },
+  {
+    name: 'atftpd, with the options of RFC 2348, 2349 and 7440',
+    programs: ['unshare', 'ip', 'dnsmasq', 'atftpd', 'socat'],
+    run: (directory) => bootFromServers('atftpd', directory, 'tftp'),
+  },
+  {
+    name: 'atftpd without options',
+    programs: ['unshare', 'ip', 'dnsmasq', 'atftpd', 'socat'],
+    run: (directory) => bootFromServers('plain', directory, 'tftp'),
+  },
+  {
+    name: 'dnsmasq, all its frames with a priority tag',
+    programs: ['unshare', 'ip', 'dnsmasq', 'socat'],
+    run: (directory) => bootFromServers('priority', directory, 'tftp'),
+  },
+  {
+    name: 'dnsmasq on a trunk: each frame comes in VLAN 100, too',
+    programs: ['unshare', 'ip', 'dnsmasq', 'socat'],
+    run: (directory) => bootFromServers('trunk', directory, 'tftp'),
+  },
+  {
     name: "QEMU's user network: boot file in the header only",
     programs: ['unshare', 'ip', 'qemu-system-x86_64'],
     run: (directory) => bootOver('qemu', directory, 'boot.bin', madeFile(directory, 'boot.bin')),
@@ -109,6 +151,19 @@ const TESTS: readonly RealTest[] = [
     },
   },
 ];
+
+/** Boot where several serve, of which each does a part. */
+async function bootFromServers(
+  kind: string,
+  directory: string,
+  name: 'servers' | 'tftp' = 'servers',
+): Promise<void> {
+  const file = madeFile(directory, 'boot.bin');
+  const socket = path.join(directory, `${kind}.sock`);
+  const boot = hypxe('boot', file, '--link', `stream:${socket}`);
+  const document = await run([rig(name), kind, directory, 'boot.bin', socket, ...boot]);
+  check(document, { name: 'boot.bin', file, told: true });
+}
 
 /** Boot over the socket of a rig, once with the FILE to compare and once without. */
 async function bootOver(

@@ -27,8 +27,8 @@ const CLOCKS = 0xa08;
 /** The lines of a recorded session. */
 export function recordedSession(name: string): string[] {
   const reader = new SessionReader();
-  const text = readFileSync(new URL(`linux-6.1.176-686-${name}.jsonl`, FOLDER), 'utf8');
-  for (const line of text.trim().split('\n')) reader.add(JSON.parse(line) as SessionEvent);
+  const text = readFileSync(new URL(`linux-6.1.176-686-${name}.json`, FOLDER), 'utf8');
+  for (const event of JSON.parse(text) as readonly SessionEvent[]) reader.add(event);
   return reader.end();
 }
 

@@ -9,6 +9,7 @@ import * as assert from 'uvu/assert';
 import {
   boot,
   createDriver,
+  type BootImage,
   type BootOptions,
   type BootResult,
   type FirmwareEvent,
@@ -152,8 +153,9 @@ export class UtilityRig {
     this.audit(map);
   }
 
-  audit(map: BootResult['memoryMap']): void {
-    assert.equal(complaints(auditHandoff(this.machine, map)), []);
+  /** `inUse`: the image, where one was booted. */
+  audit(map: BootResult['memoryMap'], inUse: readonly BootImage[] = []): void {
+    assert.equal(complaints(auditHandoff(this.machine, map, { inUse })), []);
   }
 }
 

@@ -84,6 +84,7 @@ try {
     job.shared,
     job.architecture,
     job.after,
+    job.network,
   );
   if (job.plan === undefined) explore(runner);
   else post({ kind: 'outcome', outcome: runner.run(parsePlan(job.plan)) });

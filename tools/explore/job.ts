@@ -5,7 +5,7 @@
 import type { LinuxName } from '../os/os-versions.ts';
 import type { HostProfile } from '../simulator/profiles/profile.ts';
 import type { PlaceCounts } from './exploration.ts';
-import type { Architecture, RunOutcome } from './run.ts';
+import type { Architecture, NetworkHabits, RunOutcome } from './run.ts';
 import type { TallyData } from './tally.ts';
 
 /** Words of the shared memory. */
@@ -42,6 +42,7 @@ export interface ExploreJob {
   readonly pushFirmware: string;
   readonly host: HostProfile;
   readonly architecture: Architecture;
+  readonly network: NetworkHabits;
   /** Which OS had the machine before each run, if one had. */
   readonly after: LinuxName | undefined;
   readonly seed: number;

@@ -10,9 +10,11 @@ import { isRefusal } from '../os/loaded-os.ts';
 import type { LinuxName } from '../os/os-versions.ts';
 import { LEFTOVER_NAMES, leaveBehind } from '../os/previous-owner.ts';
 import type { AuditCheck, Finding } from '../simulator/audit/audit-findings.ts';
+import { NO_BASELINE, auditBaseline } from '../simulator/audit/audit-baseline.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
 import { SimulatedMachine } from '../simulator/machine.ts';
 import { Network, memoryFiles, syntheticImage } from '../simulator/network/index.ts';
+import type { NetworkOptions } from '../simulator/network/index.ts';
 import type { HostProfile } from '../simulator/profiles/profile.ts';
 import { OS_PROCESSORS, runOsBefore, type AfterOs } from './after-os.ts';
 import type { PlaceObserver } from './counter.ts';
@@ -72,6 +74,9 @@ function leave(machine: SimulatedMachine, what: string): void {
   leaveBehind(machine, new Set(names));
 }
 
+/** What the network of all runs is like. Plain data. */
+export type NetworkHabits = Partial<Omit<NetworkOptions, 'files' | 'bootFile' | 'log'>>;
+
 /** Runs plans, one after the other, on one piece of memory. */
 export class Runner {
   readonly #firmware: ExploredFirmware;
@@ -82,7 +87,10 @@ export class Runner {
   readonly #history = new ReadHistory(MEMORY);
   readonly #heartbeat: Int32Array | undefined;
   readonly #architecture: Architecture;
+  /** What a previous owner has left is not the guest's doing. */
+  #since = NO_BASELINE;
   readonly #after: LinuxName | undefined;
+  readonly #network: NetworkHabits;
   /** By flow: how long it takes. */
   readonly #ticks = new Map<Plan['flow'], number>();
 
@@ -93,10 +101,12 @@ export class Runner {
     heartbeat?: Int32Array,
     architecture: Architecture = 'x64',
     after?: LinuxName,
+    network: NetworkHabits = {},
   ) {
     this.#firmware = firmware;
     this.#profile = profile;
     this.#after = after;
+    this.#network = network;
     this.#architecture = architecture;
     this.#heartbeat = heartbeat;
     this.#image = syntheticImage(IMAGE_LENGTH, 1);
@@ -112,7 +122,7 @@ export class Runner {
   run(plan: Plan, observer?: PlaceObserver, handedOver?: (now: number) => void): RunOutcome {
     this.#bytes.fill(0);
     const files = memoryFiles({ [IMAGE_NAME]: this.#image });
-    const network = new Network({ files, bootFile: IMAGE_NAME });
+    const network = new Network({ files, bootFile: IMAGE_NAME, ...this.#network });
     const machine = new SimulatedMachine({
       memory: this.#memory,
       profile: this.#profile,
@@ -131,6 +141,7 @@ export class Runner {
     const before = this.#after && runOsBefore(machine, this.#after);
     const owner = plan.faults.filter(({ place }) => place === 'owner');
     for (const { argument } of owner) leave(machine, argument);
+    this.#since = owner.length > 0 ? auditBaseline(machine) : NO_BASELINE;
     const injector = new Injector(machine, plan, observer);
     for (const fault of injector.counter.arrive('owner', () => ({ what: 'previous owner' }))) {
       injector.counter.fire(fault);
@@ -221,7 +232,8 @@ export class Runner {
   ): void {
     const image = imageOf(result);
     const inUse = image === undefined ? [] : [image];
-    for (const finding of auditHandoff(machine, result.memoryMap, { inUse })) {
+    const since = this.#since;
+    for (const finding of auditHandoff(machine, result.memoryMap, { inUse, since })) {
       if (finding.severity !== 'error' || excused(finding)) continue;
       const text = `${which}: ${finding.check}: ${finding.text}`;
       report(withoutNumbers(text), text);

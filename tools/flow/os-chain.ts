@@ -10,12 +10,12 @@ import type { FirmwareEvent } from '../../src/events.ts';
 import type { MemoryRange } from '../../src/machine.ts';
 import { bootKernel, reportOf, type BootFailure } from '../os/loaded-os.ts';
 import type { OsBug } from '../os/os-bugs.ts';
-import { crash, kexec, type KernelEnd } from '../os/os-end.ts';
+import { crash, kexec, type KernelEnd, type KernelHole } from '../os/os-end.ts';
 import { OsKernel } from '../os/os-kernel.ts';
 import type { NetvscBuffers } from '../os/os-netvsc-buffers.ts';
 import { KernelPanic, type PanicPoint } from '../os/os-panic.ts';
 import type { LinuxName } from '../os/os-versions.ts';
-import type { Finding } from '../simulator/audit/audit-findings.ts';
+import type { AuditCheck, Finding } from '../simulator/audit/audit-findings.ts';
 import { describeGrant } from '../simulator/audit/audit-pages.ts';
 import { auditBaseline, NO_BASELINE } from '../simulator/audit/audit-baseline.ts';
 import { auditHandoff, type AuditOptions } from '../simulator/audit/audit.ts';
@@ -97,7 +97,7 @@ interface Inheritance {
   /** How it got the machine. After a crash it uses the processor that it starts on alone. */
   readonly by: 'boot' | 'kexec' | 'crash' | 'reset';
   /** Why the one before could clean up only in part. */
-  readonly hole?: string | undefined;
+  readonly hole?: KernelHole | undefined;
 }
 
 class OsChain {
@@ -283,7 +283,13 @@ function bootOrPanic(kernel: OsKernel): BootFailure | 'panic' | undefined {
 }
 
 /** Why a kernel with one of many processors leaves the others as the crashed one left them. */
-const NOT_ITS_PROCESSOR = 'a crash kernel has no other processor than its own';
+const NOT_ITS_PROCESSOR: KernelHole = {
+  reason: 'a crash kernel has no other processor than its own',
+  connected: true,
+};
+
+/** Checks that an UNLOAD settles. */
+const OF_CONNECTION: readonly AuditCheck[] = ['unload', 'channels', 'shared-pages'];
 
 /** The processor that a finding is about. */
 function processorOf({ vp, text }: Finding): number | undefined {
@@ -292,8 +298,9 @@ function processorOf({ vp, text }: Finding): number | undefined {
 }
 
 /** A finding as it is to be judged where a kernel could not clean up: a hole that is known. */
-function withinHole(finding: Finding, hole: string | undefined): Finding {
+function withinHole(finding: Finding, hole: KernelHole | undefined): Finding {
   if (hole === undefined || finding.severity !== 'error') return finding;
-  const text = `${finding.text} (known: ${hole})`;
+  if (!hole.connected && OF_CONNECTION.includes(finding.check)) return finding;
+  const text = `${finding.text} (known: ${hole.reason})`;
   return { ...finding, severity: 'warning', known: 'crash-hole', text };
 }

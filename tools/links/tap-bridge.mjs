@@ -8,6 +8,9 @@
  *     unshare -Urn socat TUN,tun-type=tap,tun-name=tap0,iff-no-pi,up \
  *       EXEC:'node tools/links/tap-bridge.mjs PATH',nofork
  *
+ * TAG, a number of 16 bits, is for networks that have no VLAN devices: with VLAN 0 in it what goes
+ * to the guest gets that priority tag, with another VLAN a copy with that tag goes before it.
+ *
  * One guest at a time; the next may connect when one has gone.
  */
 
@@ -24,14 +27,43 @@ const FRAME_MAX = 65535;
 /** Bytes that may wait for a guest that does not read: frames beyond that are lost. */
 const BACKLOG_MAX = 2 ** 20;
 
-const [path] = process.argv.slice(2);
+/** Where a VLAN tag goes in a frame, its type, and the VLAN in it (802.1Q). */
+const TAG_AT = 12;
+const TAG_TYPE = 0x8100;
+const VLAN_MASK = 0xfff;
+
+const [path, tag] = process.argv.slice(2);
 if (path === undefined) {
-  console.error('usage: tap-bridge.mjs PATH (with a TAP device as standard input)');
+  console.error('usage: tap-bridge.mjs PATH [TAG] (with a TAP device as standard input)');
   process.exit(2);
 }
 
 /** @type {net.Socket | undefined} */
 let guest;
+
+/**
+ * @param {net.Socket} socket
+ * @param {Uint8Array} frame
+ */
+function send(socket, frame) {
+  const record = Buffer.allocUnsafe(LENGTH_BYTES + frame.length);
+  record.writeUInt32BE(frame.length);
+  record.set(frame, LENGTH_BYTES);
+  socket.write(record);
+}
+
+/**
+ * A frame with a tag.
+ *
+ * @param {Buffer} frame
+ * @param {number} control priority and VLAN
+ */
+function tagged(frame, control) {
+  const bytes = Buffer.from([0, 0, 0, 0]);
+  bytes.writeUInt16BE(TAG_TYPE);
+  bytes.writeUInt16BE(control, 2);
+  return Buffer.concat([frame.subarray(0, TAG_AT), bytes, frame.subarray(TAG_AT)]);
+}
 
 /** From the TAP device to the guest. */
 const buffer = Buffer.alloc(FRAME_MAX);
@@ -40,10 +72,10 @@ function readTap() {
     if (error !== null) return stop(`the TAP device: ${error.message}`);
     if (length === 0) return stop('the TAP device has gone');
     if (guest !== undefined && guest.writableLength < BACKLOG_MAX) {
-      const record = Buffer.allocUnsafe(LENGTH_BYTES + length);
-      record.writeUInt32BE(length);
-      buffer.copy(record, LENGTH_BYTES, 0, length);
-      guest.write(record);
+      const frame = buffer.subarray(0, length);
+      const isPriority = tag !== undefined && (Number(tag) & VLAN_MASK) === 0;
+      if (tag !== undefined) send(guest, tagged(frame, Number(tag)));
+      if (!isPriority) send(guest, frame);
     }
     readTap();
   });

@@ -22,7 +22,8 @@ export const LINUX_DIFFERENCES: readonly LinuxDifference[] = [
     recorded: ['write REFERENCE_TSC 0x0'],
     own: [],
     reason:
-      'Linux clears the register though CPUID does not grant it, and survives the fault: here a fault ends the guest',
+      'Linux clears the register though CPUID does not grant it, and survives the fault: ' +
+      'here a fault ends the guest',
   },
   {
     session: 'drivers',
@@ -35,6 +36,7 @@ export const LINUX_DIFFERENCES: readonly LinuxDifference[] = [
       'GPADL_BODY, 9 of number 0',
     ],
     reason:
-      'the send buffer of 170 sections is rounded to the large pages of what stood in for the kernel',
+      'the send buffer of 170 sections is rounded to the large pages of what stood in for ' +
+      'the kernel',
   },
 ];

@@ -124,7 +124,7 @@ export class OsDevice extends VmbusDevice {
   }
 }
 
-/** Offsets of the pages of a ring that the host is told of: the rest of a large control page not. */
+/** Offsets of the pages of a ring that the host is told of: of a large control page 4 KiB. */
 function ringPages(start: number, length: number, pageSize: number): number[] {
   const pages = [start];
   for (let at = pageSize; at < length; at += PAGE_SIZE) pages.push(start + at);

@@ -17,8 +17,16 @@ import { initiateUnload, initiateUnloadInCrash } from './os-unload.ts';
 /** What a kernel leaves for the next one. */
 export interface KernelEnd {
   readonly memoryMap: readonly MemoryRange[];
-  /** Why it could clean up only in part: a hole of Linux that is known. Undefined if it did all. */
-  readonly hole: string | undefined;
+  /** Where it could clean up only in part. Undefined if it did all. */
+  readonly hole: KernelHole | undefined;
+}
+
+/** What Linux is known to leave. */
+export interface KernelHole {
+  /** Why, in words. */
+  readonly reason: string;
+  /** Whether that goes for the connection, too; if not, it is unloaded. */
+  readonly connected: boolean;
 }
 
 /**
@@ -29,7 +37,8 @@ export interface KernelEnd {
 export function kexec(kernel: OsKernel, orderly = false): KernelEnd {
   const { memoryMap } = kernel.options;
   if (kernel.boot.machine.architecture === 'arm64' && !orderly) {
-    return { memoryMap, hole: 'Linux on arm64 has no handler for kexec' };
+    const reason = 'Linux on arm64 has no handler for kexec';
+    return { memoryMap, hole: { reason, connected: true } };
   }
   // hv_kexec_handler: timers, connection, the SynIC of every processor
   if (!kernel.has('timers-left')) for (const cpu of kernel.processors) cpu.stopTimer();
@@ -64,7 +73,8 @@ export function crash(kernel: OsKernel, vp: number): KernelEnd {
   if (!connecting) initiateUnloadInCrash(kernel, cpu);
   reportPanic(kernel, cpu);
   if (cpu.machine.architecture === 'arm64') {
-    return { memoryMap, hole: 'Linux on arm64 has no handler for crashes' };
+    const reason = 'Linux on arm64 has no handler for crashes';
+    return { memoryMap, hole: { reason, connected: connecting } };
   }
 
   // hv_crash_handler, then hyperv_cleanup
@@ -73,9 +83,14 @@ export function crash(kernel: OsKernel, vp: number): KernelEnd {
     if (!kernel.has('synic-left')) cpu.disableSynic();
   }
   cleanUp(kernel, cpu.platform);
-  if (connecting) return { memoryMap, hole: 'Linux does not unload while it connects' };
-  const hole = kernel.handlers ? undefined : 'Linux registers its crash handler after it connects';
-  return { memoryMap, hole };
+  if (connecting) {
+    return {
+      memoryMap,
+      hole: { reason: 'Linux does not unload while it connects', connected: true },
+    };
+  }
+  const reason = 'Linux registers its crash handler after it connects';
+  return { memoryMap, hole: kernel.handlers ? undefined : { reason, connected: false } };
 }
 
 /** `hyperv_cleanup`: identity, hypercall page, reference TSC page. Only enable bits are cleared. */

@@ -7,18 +7,10 @@
  */
 
 import { anyPlatform } from '../../src/any.ts';
-import { HypxeError, type ErrorName } from '../../src/error.ts';
+import { HypxeError } from '../../src/error.ts';
 import { Log, type EventSink } from '../../src/events.ts';
 import type { Platform } from '../../src/hyperv/platform.ts';
-import {
-  Cpuid,
-  HV_ENABLE,
-  HV_PAGE_REGISTER_MASK,
-  HvFeature,
-  HvMiscFeature,
-  HvPrivilege,
-  Msr,
-} from '../../src/hyperv/protocol.ts';
+import { HV_ENABLE, Msr } from '../../src/hyperv/protocol.ts';
 import { PAGE_SIZE, type Machine, type MemoryRange } from '../../src/machine.ts';
 import { GuestMemory } from '../../src/memory/guest-memory.ts';
 import { SharedMemory } from '../../src/memory/shared-memory.ts';
@@ -33,7 +25,6 @@ import { ShutdownService } from '../../src/services/shutdown.ts';
 import { TimeSyncService } from '../../src/services/time-sync.ts';
 import type { VmbusDriver } from '../../src/vmbus/bus-driver.ts';
 import { MessageType } from '../../src/vmbus/protocol.ts';
-import { referenceTsc } from '../../src/os/reference-tsc.ts';
 import type { OsBug } from './os-bugs.ts';
 import { OsVmbus } from './os-bus.ts';
 import { OsHyperV, interruptedMachine } from './os-hyperv.ts';
@@ -43,6 +34,7 @@ import { SMALL_BUFFERS, type NetvscBuffers } from './os-netvsc-buffers.ts';
 import { OsOops } from './os-oops.ts';
 import { PanicGate, type PanicPoint } from './os-panic.ts';
 import { OsProcessor } from './os-processor.ts';
+import { detect, startClock, startHypervisor, startSynic } from './os-start.ts';
 import { TargetCpus } from './os-target-cpu.ts';
 import { DEFAULT_LINUX, LINUX_VERSIONS, type LinuxName, type LinuxVersion } from './os-versions.ts';
 import { ReferenceTsc } from './reference-tsc.ts';
@@ -58,18 +50,6 @@ const CONTACT_TIMEOUT_MS = 1000;
 
 /** How long the next service takes to be loaded, in ms: the host has its answer by then. */
 const MODULE_MS = 1;
-
-/** What Linux cannot do without (`ms_hyperv_platform`, `hv_acpi_init`). */
-const NEEDED: readonly (readonly ['eax' | 'ebx', number, ErrorName])[] = [
-  ['eax', HvFeature.HYPERCALL, 'NoHypercallRegister'],
-  ['eax', HvFeature.SYNIC, 'NoSynic'],
-  ['ebx', HvPrivilege.POST_MESSAGES, 'NoPostMessages'],
-  ['ebx', HvPrivilege.SIGNAL_EVENTS, 'NoSignalEvents'],
-  ['eax', HvFeature.TIME_REF_COUNT, 'NoReferenceTime'],
-];
-
-/** CPUID 0x40000003 EAX bit 11: the frequencies can be read. */
-const FREQUENCY_ACCESS = 1 << 11;
 
 /** What a kernel is started with. */
 export interface KernelOptions {
@@ -237,11 +217,13 @@ export class OsKernel {
 
   /** Come up as far as the bus, devices probed. @throws HypxeError with the drivers undone */
   start(): void {
-    this.#detect();
+    detect(this);
     try {
-      this.#startClock();
-      this.#startHypervisor();
-      this.#startSynic();
+      this.started = true;
+      startClock(this);
+      startHypervisor(this);
+      startSynic(this);
+      this.#takeStaleEvents();
       this.bus.probe();
     } catch (error) {
       if (!(error instanceof HypxeError)) throw error;
@@ -259,89 +241,6 @@ export class OsKernel {
       this.#serviceEvent = true;
       this.hv.delay(MODULE_MS);
     }
-  }
-
-  /** @throws HypxeError with no register written */
-  #detect(): void {
-    const { platform } = this.boot;
-    platform.identify();
-    const facts = platform.facts(Cpuid.HV_FEATURES);
-    for (const [word, bit, name] of NEEDED.slice(platform.hypercallPage === undefined ? 1 : 0)) {
-      if (facts[word] & bit) continue;
-      throw new HypxeError(name, `features are ${facts.eax}:${facts.ebx}`);
-    }
-  }
-
-  /** `ms_hyperv_init_platform`, `hv_init_tsc_clocksource`; arm64 has a counter of its own. */
-  #startClock(): void {
-    const { platform } = this.boot;
-    this.started = true;
-    const { clock } = this.hv;
-    if (platform.hypercallPage === undefined) {
-      clock.use(platform.clock?.(this.log));
-      return;
-    }
-    const facts = platform.facts(Cpuid.HV_FEATURES);
-    const frequencies =
-      (facts.eax & FREQUENCY_ACCESS) !== 0 && (facts.edx & HvMiscFeature.FREQUENCY_MSRS) !== 0;
-    if (frequencies) platform.read(Msr.APIC_FREQUENCY);
-    this.tsc.map(this.takePage);
-    if (frequencies) for (let i = 0; i < 2; i++) platform.read(Msr.TSC_FREQUENCY);
-    const machine = this.options.processors[this.vp]!;
-    const counter = machine.architecture === 'x64' ? machine.rdtsc?.bind(machine) : undefined;
-    if (this.tsc.page !== 0 && counter !== undefined) {
-      clock.use(referenceTsc(this.memory, this.tsc.page, counter, this.log));
-    }
-  }
-
-  /** `hyperv_init`: what the processor that boots does, then what the others do. */
-  #startHypervisor(): void {
-    const { boot } = this;
-    const { platform } = boot;
-    const arm64 = platform.hypercallPage === undefined;
-    const facts = platform.facts(Cpuid.HV_FEATURES);
-    if (arm64) platform.write(Msr.GUEST_OS_ID, this.linux.guestOsId);
-    if (facts.edx & HvMiscFeature.GUEST_CRASH) {
-      this.crashControl = platform.read(Msr.CRASH_CTL);
-      this.panicPage = this.takePage('panic message');
-    }
-    boot.start(this.takePage);
-    if (!arm64) {
-      platform.write(Msr.GUEST_OS_ID, this.linux.guestOsId);
-      this.#mapHypercallPage();
-      this.hv.queryExtendedCapabilities(facts.ebx, boot.inputPage);
-    }
-    boot.startTimer('interrupt');
-    for (const processor of this.processors) {
-      if (processor === boot) continue;
-      processor.start(this.takePage);
-      processor.startTimer('interrupt');
-    }
-  }
-
-  #mapHypercallPage(): void {
-    const { platform } = this.boot;
-    const page = (this.hypercallPage = this.takePage('hypercall page'));
-    const kept = platform.read(Msr.HYPERCALL) & HV_PAGE_REGISTER_MASK;
-    platform.write(Msr.HYPERCALL, kept | BigInt(page) | HV_ENABLE);
-    this.hv.platform.hypercallPage = page;
-    for (const processor of this.processors) processor.platform.hypercallPage = page;
-  }
-
-  /** `vmbus_bus_init`: the SynIC of every processor. From here on interrupts come. */
-  #startSynic(): void {
-    const { boot } = this;
-    if (boot.platform.hypercallPage !== undefined) boot.platform.read(Msr.HYPERCALL);
-    for (const processor of this.processors) {
-      processor.mapSynic(this.takePage);
-      processor.startTimer('message');
-    }
-    this.hv.start(boot.messagePage, boot.eventPage, boot.inputPage);
-
-    // What is there already is not for this kernel
-    this.#takeStaleEvents();
-    const wrong = this.tsc.check();
-    if (wrong !== undefined) this.log.error('HV', '', wrong);
   }
 
   /** Use every NIC: ask the network for an address. */

@@ -19,8 +19,8 @@ import {
   RndisChannel,
 } from '../../src/netvsc/protocol.ts';
 import { PageBuffers, sendPageBuffers } from '../../src/os/sending.ts';
+import type { VmbusChannel } from '../../src/vmbus/channel.ts';
 import type { Packet } from '../../src/vmbus/packet.ts';
-import type { NetvscQueue } from './os-netvsc-queue.ts';
 import { NO_REQUEST_ID, RequestIds } from './os-request-ids.ts';
 
 /** Memory of control messages: a request and what it carries (`rndis_request`). */
@@ -29,6 +29,12 @@ export const CONTROL_SIZE = 0x2000;
 /** Memory of frames that fit into no section: `skb`s. */
 const SKB_SIZE = 0x1000;
 const SKB_COUNT = 4;
+
+/** A channel, and the transaction IDs of what is on it. */
+export interface TransmitQueue {
+  readonly channel: VmbusChannel;
+  readonly ids: RequestIds;
+}
 
 /** What became of a message. */
 export type Outcome = 'good' | 'failed' | 'control' | 'unknown';
@@ -123,12 +129,12 @@ export class NetvscTransmit {
   // --- send ---
 
   /** Send the control message that was written. @returns false if there is no room */
-  sendControl(queue: NetvscQueue, length: number): boolean {
+  sendControl(queue: TransmitQueue, length: number): boolean {
     return this.#sendPages(queue, NetvscTransmit.CONTROL, this.control, length);
   }
 
   /** Send a frame in its RNDIS message. @returns false if there is no room for it now */
-  sendFrame(queue: NetvscQueue, message: Uint8Array, length: number): boolean {
+  sendFrame(queue: TransmitQueue, message: Uint8Array, length: number): boolean {
     const { bytes } = this.#pages.memory;
     const section = length <= this.#sectionSize ? this.#sections.indexOf(0) : -1;
     if (section >= 0) {
@@ -147,7 +153,7 @@ export class NetvscTransmit {
     return true;
   }
 
-  #sendInband({ ids, channel }: NetvscQueue, section: number, length: number): boolean {
+  #sendInband({ ids, channel }: TransmitQueue, section: number, length: number): boolean {
     const id = ids.take(section);
     if (id === NO_REQUEST_ID) return false;
     this.#fill(RndisChannel.DATA, section, length);
@@ -156,7 +162,12 @@ export class NetvscTransmit {
     return sent;
   }
 
-  #sendPages({ ids, channel }: NetvscQueue, about: number, start: number, length: number): boolean {
+  #sendPages(
+    { ids, channel }: TransmitQueue,
+    about: number,
+    start: number,
+    length: number,
+  ): boolean {
     const id = ids.take(about);
     if (id === NO_REQUEST_ID) return false;
     const control = about === NetvscTransmit.CONTROL;

@@ -95,7 +95,7 @@ export class OsNetvsc implements QueueOwner {
 
   // --- set up ---
 
-  /** Open the channel, agree, give the host its buffers (`netvsc_device_add`). @throws HypxeError */
+  /** Open, agree, give the host its buffers (`netvsc_device_add`). @throws HypxeError */
   add(): void {
     this.transmit.open();
     this.queues.push(new NetvscQueue(this, this.device));

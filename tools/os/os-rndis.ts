@@ -121,10 +121,10 @@ export class OsRndis {
   /** Without sub-channels everything works, if slower. */
   #openSubchannels(count: number): void {
     const { netvsc } = this;
-    const opened = netvsc.log.attempt('error', 'NETVSC', netvsc.device.name, 'sub-channels', () =>
+    const failure = netvsc.log.attempt('error', 'NETVSC', netvsc.device.name, 'sub-channels', () =>
       netvsc.openSubchannels(count),
     );
-    if (!opened) return;
+    if (failure) return;
     // Off before anything is changed; failures are ignored
     for (const disable of [true, false]) {
       const parameters = scaleParameters(netvsc.queues.length, disable);

@@ -74,7 +74,8 @@ export const LINUX_CHANGES: readonly LinuxChange[] = [
     since: 'linux-6.12',
     what: 'asks for 16 channels of a NIC at most (half of the cores, if that is more)',
     source:
-      'drivers/net/hyperv/hyperv_net.h (`VRSS_CHANNEL_DEFAULT` 16), "net: netvsc: Update default VMBus channels"',
+      'drivers/net/hyperv/hyperv_net.h (`VRSS_CHANNEL_DEFAULT` 16), ' +
+      '"net: netvsc: Update default VMBus channels"',
   },
   {
     since: 'linux-6.19',

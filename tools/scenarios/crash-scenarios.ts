@@ -82,6 +82,15 @@ export const CRASH_SCENARIOS: readonly Scenario[] = [
     caughtBy: { check: 'unload', says: /not answered|will act after the handoff/ },
   }),
   crashScenario({
+    name: 'crash-before-devices',
+    text: 'a kernel that has only asked for offers crashes elsewhere: there is a connection to end',
+    references: ['lis-next #122', SCAN],
+    setup: { processors: 2 },
+    crashing: { crashVp: 1, panicAt: { after: MessageType.REQUEST_OFFERS } },
+    bug: 'no-unload',
+    caughtBy: { check: 'shared-pages', says: /monitor page/ },
+  }),
+  crashScenario({
     name: 'crash-waits-for-interrupt',
     text: 'the crashing processor waits for an interrupt handler that does not run any more',
     references: ['Linux "Drivers: hv: vmbus: avoid wait_for_completion() on crash"'],

@@ -41,6 +41,14 @@ export const KEXEC_SCENARIOS: readonly Scenario[] = [
     caughtBy: { check: 'unload' },
   }),
   kexecScenario({
+    name: 'kexec-sub-channels-open',
+    text: 'eight channels and the send buffer of a NIC stay with the host in the next kernel',
+    references: ['Linux rndis_set_subchannel, netvsc_init_buf', 'Linux 2db84eff127e'],
+    processors: 8,
+    bug: 'no-unload',
+    caughtBy: { check: 'channels', says: /the host may still write to the send buffer/ },
+  }),
+  kexecScenario({
     name: 'kexec-unload-twice',
     text: 'UNLOAD is sent by two handlers: nobody answers the second, which waits for ever',
     references: ['Linux vmbus_initiate_unload (connection state DISCONNECTED)'],

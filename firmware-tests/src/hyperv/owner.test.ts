@@ -10,6 +10,7 @@ import * as assert from 'uvu/assert';
 import * as firmware from '../../../src/index.ts';
 import { GuestOsId, Msr, SynicMessage } from '../../../src/hyperv/protocol.ts';
 import { LEFTOVER_NAMES, leaveBehind, type Leftover } from '../../../tools/os/previous-owner.ts';
+import { auditBaseline } from '../../../tools/simulator/audit/audit-baseline.ts';
 import { auditHandoff } from '../../../tools/simulator/audit/audit.ts';
 import { SimulatedMachine } from '../../../tools/simulator/machine.ts';
 import { Network, memoryFiles, syntheticImage } from '../../../tools/simulator/network/index.ts';
@@ -39,6 +40,7 @@ function bootAfter(left: readonly Leftover[], setting: Setting = {}): SimulatedM
     architecture,
   });
   leaveBehind(machine, new Set(left), shift);
+  const since = auditBaseline(machine);
   const scontrol = machine.partition.inspection.register(0, 'SCONTROL');
   const what = `${host} ${architecture} ${left.join()}`;
   const result = firmware.boot(machine.bootSeam);
@@ -46,7 +48,7 @@ function bootAfter(left: readonly Leftover[], setting: Setting = {}): SimulatedM
   assert.is(result.status, 'booted', `${what}: ${result.error?.name} ${result.error?.message}`);
   const { address, length } = result.image!;
   assert.equal(machine.partition.ram.bytes.slice(address, address + length), IMAGE, what);
-  const findings = auditHandoff(machine, result.memoryMap, { inUse: [result.image!] });
+  const findings = auditHandoff(machine, result.memoryMap, { inUse: [result.image!], since });
   const errors = findings.filter(({ severity }) => severity === 'error').map(({ text }) => text);
   assert.equal(errors, [], what);
 

@@ -16,9 +16,10 @@ const field = suite('TFTP field reports');
 /** Whether a request has options. */
 const withOptions = ({ opcode, payload }: Seen): boolean => opcode === 1 && payload.length > 21;
 
-/** ICMP: nobody listens where the client sent its last packet. */
-function unreachable(bench: Bench): void {
+/** ICMP: nobody listens where the client sent its last packet, or at the port `port`. */
+function unreachable(bench: Bench, port?: number): void {
   const quote = bench.device.sent.at(-1)!.bytes.slice(14, 42);
+  if (port !== undefined) quote.set(u16(port), 22);
   const message = [3, 3, 0, 0, 0, 0, 0, 0, ...quote];
   [message[2], message[3]] = u16(slowChecksum(message)) as [number, number];
   bench.device.deliver(ipFrame({ payload: message, protocol: 1 }));
@@ -159,6 +160,32 @@ field('aks-engine#4341: a link that does not come back has its name, in bounded 
   assert.match(error.message, /net0 lost its link, which did not come back/);
   assert.ok(b.clock.ms < 62_000, `${b.clock.ms}`);
 });
+
+field('aks-engine#4341: when the link is back, patience begins anew', () => {
+  const b = new Bench(() => {});
+  b.device.onPoll = () => {
+    b.device.link = b.clock.ms > 5000 && b.clock.ms < 12_000 ? 'down' : 'up';
+  };
+  assert.is(thrown(() => b.run({ tries: 6 })).name, 'NoTftpAnswer');
+  // The fourth try would have lasted to 7.5 s; its end is not seen before the link is there
+  const times = b.seen.map(({ ms }) => ms - 1);
+  assert.equal(times, [0, 500, 1500, 3500, 11_999, 12_499]);
+});
+
+field(
+  'aks-engine#4341: the host tells late that the link is back, and blocks come meanwhile',
+  () => {
+    const file = pattern(4000);
+    const right = server({ file });
+    const b = new Bench((packet, bench) => {
+      right(packet, bench);
+      if (packet.number === 3) bench.device.link = 'down';
+    });
+    assert.is(b.run().length, 4000);
+    assert.equal(b.sink.bytes, file);
+    assert.ok(b.clock.ms < 1000, `${b.clock.ms}`);
+  },
+);
 
 field('docker-netbootxyz#22: one ICMP port unreachable, then the server is there', () => {
   for (const count of [1, 3, 6]) {
@@ -305,6 +332,22 @@ field('pin/tftp#48: the first answer counts, the other address gets error 5', ()
   for (const { to, payload } of errors)
     assert.equal([to, Array.from(payload)], ['10.0.0.9', tftpError(5, 'unknown transfer ID')]);
   assert.is(b.net.drops.tftpForeign, 6);
+});
+
+field('K9: what comes before the first answer is counted, too', () => {
+  const right = server({ file: pattern(600) });
+  let isFirst = true;
+  const b = new Bench((packet, bench) => {
+    if (isFirst) {
+      bench.send(data(5, [1]));
+      bench.send([0, 3]);
+      unreachable(bench, 70);
+    }
+    isFirst = false;
+    right(packet, bench);
+  });
+  assert.is(b.run().length, 600);
+  assert.equal({ ...b.net.drops }, { tftpOrder: 1, tftpMalformed: 1, tftpForeign: 1 });
 });
 
 field('K9: each packet of no use is counted', () => {

@@ -26,6 +26,7 @@ function fragment(
   change: {
     id?: number;
     from?: string;
+    to?: string;
     protocol?: number;
     options?: number[];
     more?: boolean;
@@ -93,7 +94,7 @@ fragments(
 fragments('datagrams do not mix: another identification, sender or protocol', () => {
   const payload = bytes(100);
   const whole = datagramOf(payload);
-  const others = [{ id: 0x1235 }, { from: '10.0.0.2' }, { protocol: 1 }];
+  const others = [{ id: 0x1235 }, { from: '10.0.0.2' }, { to: '10.0.0.255' }, { protocol: 1 }];
   for (const other of others) {
     const b = bench();
     const end = fragment(whole, 40, whole.length, other);
@@ -111,6 +112,18 @@ fragments('the same fragment again is dropped, and does no harm', () => {
   const b = bench();
   assert.equal(deliver(b, a, a, a, z), { ipFragment: 2 });
   assert.equal(b.got[0]!.payload, payload);
+});
+
+fragments('a datagram that was whole may come again, with the same identification', () => {
+  const payload = bytes(100);
+  const whole = datagramOf(payload);
+  const [a, z] = [fragment(whole, 0, 40), fragment(whole, 40, whole.length)];
+  const b = bench();
+  assert.equal(deliver(b, a, z, z, a), {});
+  assert.equal(
+    b.got.map((one) => one.payload),
+    [payload, payload],
+  );
 });
 
 fragments('overlaps spoil their datagram: teardrop, tiny, conflicting, beyond the end', () => {

@@ -136,6 +136,32 @@ simulated('other servers, slow, separate, remote, with large MTUs and ports', ()
   for (const network of cases) assert.ok(isWhole(bootOver(network)), JSON.stringify(network));
 });
 
+simulated('DHCP servers of every kind, alone and together', () => {
+  const dns = { 'tftp.example': 'a.example', 'a.example': '192.168.77.1' };
+  const proxies = (['offer', '4011', 'menu', 'broadcast'] as const).map((tells) => ({ tells }));
+  const cases: Partial<NetworkOptions>[] = [
+    ...proxies.map((proxyDhcp) => ({ proxyDhcp })),
+    ...proxies.map((proxyDhcp) => ({ proxyDhcp: { ...proxyDhcp, offerDelayTicks: 15_000_000 } })),
+    ...proxies.map((proxyDhcp) => ({ proxyDhcp, faults: { loss: 0.1, duplication: 0.1 } })),
+    { dhcpServers: [{}, { mode: 'nak' }, { mode: 'silent' }, { mode: 'offer-only' }] },
+    { dhcpServers: [{}], dhcp: { offerDelayTicks: 50_000_000 } },
+    { dhcp: { relay: '10.99.0.1' } },
+    { dhcp: { failover: true } },
+    { dhcp: { refuseTicks: 50_000_000 } },
+    { dhcp: { sourcePort: 12_345 } },
+    { dhcp: { classless: true }, tftp: { address: '10.20.30.40' } },
+    { dhcp: { mode: 'bootp' } },
+    { dhcp: { nextServerName: 'tftp.example' }, dns },
+    { dhcp: { nextServerName: 'tftp.example', style: 'options', trailingNul: true }, dns },
+    {
+      proxyDhcp: { tells: 'menu' },
+      dhcp: { relay: '10.99.0.1', failover: true, classless: true, refuseTicks: 30_000_000 },
+      dhcpServers: [{}, {}],
+    },
+  ];
+  for (const network of cases) assert.ok(isWhole(bootOver(network)), JSON.stringify(network));
+});
+
 simulated('every window and block size, at block boundaries', () => {
   for (const windowSize of [1, 2, 7, 64])
     for (const blockSize of [512, 1000, 1468]) {

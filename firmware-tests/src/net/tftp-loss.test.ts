@@ -79,6 +79,7 @@ loss('lost acknowledgements of options and of blocks', () => {
     assert.equal(b.sink.bytes, file);
     // What came again was acknowledged again, and no timer was needed
     assert.is(b.acknowledged(lostAck), 2);
+    assert.is(b.net.drops.tftpOrder, 1);
     assert.ok(b.clock.ms < 500, `${b.clock.ms}`);
   }
 });

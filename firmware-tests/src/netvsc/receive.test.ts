@@ -129,6 +129,30 @@ frames(
   },
 );
 
+frames('information behind the end of a message is not that of the message', () => {
+  const rig = receiving();
+  const tags: (number | undefined)[] = [];
+  rig.device.receiver = { receive: (_, __, ___, tag) => void tags.push(tag) };
+  // Where the next message ends, this one has what looks like information
+  const lure = new Uint8Array(Uint32Array.from(vlanInfo(7)).buffer);
+  rig.nic.injectRndis(packet(Uint8Array.from([...frame(60), ...lure, ...lure])));
+  rig.poll();
+  for (const [offset, length] of [
+    [96, 16],
+    [88, 16],
+    [96, 32],
+    [0xfffffff8, 16],
+  ] as const) {
+    const short = packet(frame(60));
+    viewOf(short).setUint32(28, offset, true);
+    viewOf(short).setUint32(32, length, true);
+    rig.nic.injectRndis(short);
+    rig.poll();
+  }
+  assert.equal(tags, [0]);
+  assert.equal(rig.errors, Array<string>(4).fill('BadRndisMessage'));
+});
+
 /** Messages that are no good, and the error. */
 const BAD_MESSAGES: readonly (readonly [string, Uint8Array, string])[] = [
   ['no bytes', new Uint8Array(0), 'BadRndisMessage'],
@@ -143,6 +167,7 @@ const BAD_MESSAGES: readonly (readonly [string, Uint8Array, string])[] = [
   ['information that is cut', packetWith(vlanInfo(0), frame(60), 8), 'BadRndisMessage'],
   ['information and a rest', packetWith([...vlanInfo(0), 0], frame(60)), 'BadRndisMessage'],
   ['information of size 0', packetWith([0, 6, 12, 0], frame(60)), 'BadRndisMessage'],
+  ['information of no size at all', packetWith([0, 0, 0, 0], frame(60)), 'BadRndisMessage'],
   ['information of size 8', packetWith([8, 6, 8, 0], frame(60)), 'BadRndisMessage'],
   ['information longer than all', packetWith([20, 6, 12, 0], frame(60)), 'BadRndisMessage'],
   ['information of a wrapping size', packetWith([-4, 0, 12, 0], frame(60)), 'BadRndisMessage'],

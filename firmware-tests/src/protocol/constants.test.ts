@@ -50,7 +50,12 @@ const WITHOUT_GOLDEN: Readonly<Record<string, readonly [value: number | bigint, 
   'hyperv.Sint.AS_INTERCEPT': [0x80000n, 'TLFS 11.6: SINTx bit 19; Linux calls it reserved'],
   'hyperv.Sint.PROXY': [0x100000n, 'OpenVMM HvSynicSint bit 20; not in the extract'],
   'hyperv.HvControl.CODE_MASK': [0xffffn, 'TLFS 3.7: call code in bits 15-0; Linux has no name'],
-  'vmbus.VERSION_RESPONSE_MIN': [12, 'VersionResponse up to its version, tested below'],
+  'vmbus.VERSION_RESPONSE_MIN': [9, 'VersionResponse up to its connection state, tested below'],
+  'vmbus.OFFER_CHANNEL_MIN': [190, 'OFFER_CHANNEL up to its monitor, tested below'],
+  'hyperv.HvFeature.INTR_CONTROL': [0x10, 'TLFS: AccessIntrCtrlRegs, bit 4 of EAX'],
+  'rndis.RNDIS_INFO_VLAN': [6, 'NDIS Ieee8021QNetBufferListInfo; Linux IEEE_8021Q_INFO'],
+  'rndis.RNDIS_VLAN_SHIFT': [4, 'bits 15 to 4: Linux struct ndis_pkt_8021q_info, vlanid'],
+  'rndis.RNDIS_VLAN_MASK': [0xfff, 'twelve bits: Linux struct ndis_pkt_8021q_info, vlanid'],
   'vmbus.MONITOR_NONE': [0xff, 'value of monitorid in the sample offer_channel_nic'],
   'vmbus.GPADL_HEADER_PFNS': [26, 'samples gpadl_header_40pages: 26 and 14, tested below'],
   'vmbus.GPADL_BODY_PFNS': [28, '(240 - 16) / 8, tested below'],
@@ -155,7 +160,8 @@ values('what no golden file has is as its document has it', () => {
   const pageMask = goldenValues('HV_HYP_PAGE_MASK')[0] as bigint;
   assert.is(hyperv.HV_PAGE_REGISTER_MASK, ~pageMask & 0xffffffffffffffffn);
   assert.is(vmbus.VERSION_RESPONSE2_SIZE, host.VersionResponse2.size);
-  assert.is(vmbus.VERSION_RESPONSE_MIN, vmbus.VersionResponse.at.version);
+  assert.is(vmbus.VERSION_RESPONSE_MIN, vmbus.VersionResponse.at.connectionState);
+  assert.is(vmbus.OFFER_CHANNEL_MIN, vmbus.OfferChannel.at.isDedicated);
   const features = Object.values(host.FeatureFlag).reduce((all, flag) => all | flag, 0);
   assert.is(host.IMPLEMENTED_FEATURES, features);
   assert.is(host.INITIATE_CONTACT_CLIENT_SIZE, goldenStruct('openvmm', 'InitiateContact2').size);

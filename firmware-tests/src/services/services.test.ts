@@ -196,7 +196,7 @@ shutdown('too late: refused while the firmware hands over, and the image is boot
   assert.is(result.shutdown, undefined);
   assert.is(host.status, FAIL);
   assert.ok(rig.said(/too late, the firmware is handing over/));
-  rig.audit(result.memoryMap);
+  rig.audit(result.memoryMap, [result.image!]);
 });
 
 shutdown.run();

@@ -10,7 +10,7 @@ import type { KernelStep } from '../../../tools/flow/flow-steps.ts';
 import { makeMachine } from '../../../tools/scenarios/rig.ts';
 import { chain, errorChecks, recordWrites } from '../../rigs/flow-rig.ts';
 
-/** Most exits that a kernel needs to come up, with room: exits past the end crash it when it is up. */
+/** More exits than a kernel needs to come up: past the end it crashes when it is up. */
 const EXITS_MAX = 1200;
 
 const state = suite('kernels: connection state');

@@ -116,7 +116,10 @@ for (const [args, expected] of [
       'The order is chainload, san, then kexec and crash as you like.',
   ],
   [['--then', 'crash@'], 'UnknownStep: there is no step crash@ | Did you mean crash?'],
-  [['--os', 'linux-6.2'], 'UnknownOs: there is no OS linux-6.2 | Did you mean linux-6.1?'],
+  [
+    ['--os', 'linux-6.2'],
+    'UnknownOs: there is no OS linux-6.2 | Did you mean linux-6.1 or linux-6.12?',
+  ],
   [['--then', 'kexex'], 'UnknownStep: there is no step kexex | Did you mean kexec?'],
   [
     ['--then', ''],

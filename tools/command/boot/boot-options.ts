@@ -156,8 +156,8 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
   const { values, positionals } = parse(args);
   if (values.help === true) return undefined;
   if (positionals.length > 1) {
-    const text = `more than one FILE: ${positionals.join(', ')}`;
-    throw new UsageError('TooManyFiles', text, 'Give one FILE, or --serve a directory.');
+    const advice = 'Give one FILE, or --serve a directory.';
+    throw new UsageError('TooManyFiles', `more than one FILE: ${positionals.join(', ')}`, advice);
   }
   const memoryMiB = wholeNumber('--memory', values.memory ?? '64', 4, MEMORY_MAX_MIB);
   const host = readHost(values.host ?? DEFAULT_PROFILE);
@@ -181,10 +181,8 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
   const services = readServices(values.services, pushes.length > 0);
   const own = services.length === 0 ? ownFirmware : osFirmware(ownFirmware);
   const firmware = path.resolve(values.firmware ?? own);
-  requireFile(
-    firmware,
-    values.firmware === undefined ? 'Run npm run build first.' : FIRMWARE_ADVICE,
-  );
+  const isOwn = values.firmware === undefined;
+  requireFile(firmware, isOwn ? 'Run npm run build first.' : FIRMWARE_ADVICE);
   return {
     host: hostLabel(host),
     ...turnKnobs(host, values.knob ?? []),
@@ -199,13 +197,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     services,
     devices: readDevices(values.devices),
     ...readBefore(values),
-    faults: {
-      loss: probability('--loss', values.loss ?? '0'),
-      duplication: probability('--duplicate', values.duplicate ?? '0'),
-      reordering: probability('--reorder', values.reorder ?? '0'),
-      corruption: probability('--corrupt', values.corrupt ?? '0'),
-      delayTicks: wholeNumber('--delay', values.delay ?? '0', 0, 10_000) * 10_000,
-    },
+    faults: readFaults(values),
     network: readNetwork(values),
     firmware,
     ownFirmware: values.firmware === undefined,
@@ -220,6 +212,17 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     secondBoot: values['no-second-boot'] !== true,
     strict: values.strict === true,
     watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600),
+  };
+}
+
+/** @throws UsageError */
+function readFaults(values: ReturnType<typeof parse>['values']): BootRequest['faults'] {
+  return {
+    loss: probability('--loss', values.loss ?? '0'),
+    duplication: probability('--duplicate', values.duplicate ?? '0'),
+    reordering: probability('--reorder', values.reorder ?? '0'),
+    corruption: probability('--corrupt', values.corrupt ?? '0'),
+    delayTicks: wholeNumber('--delay', values.delay ?? '0', 0, 10_000) * 10_000,
   };
 }
 

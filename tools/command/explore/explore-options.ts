@@ -9,6 +9,7 @@ import { FAULT_KINDS, PlanError, parsePlan } from '../../explore/plan.ts';
 import type { HostProfile } from '../../simulator/profiles/profile.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
 import { osFirmware } from '../boot/boot-options.ts';
+import { NETWORK_OPTIONS, readNetwork, type NetworkHabits } from '../boot/network-options.ts';
 import { requireFile } from '../files.ts';
 import { knownLinux } from '../os-options.ts';
 import type { LinuxName } from '../../os/os-versions.ts';
@@ -22,6 +23,8 @@ export interface ExploreRequest {
   readonly pushFirmware: string;
   readonly host: HostProfile;
   readonly architecture: 'x64' | 'arm64';
+  /** What the network of all runs is like. */
+  readonly network: NetworkHabits;
   /** Which OS had the machine before, if one had. */
   readonly after: LinuxName | undefined;
   readonly seed: number;
@@ -48,6 +51,7 @@ const OPTIONS = {
   merge: { type: 'boolean' },
   host: { type: 'string' },
   arch: { type: 'string' },
+  ...NETWORK_OPTIONS,
   after: { type: 'string' },
   firmware: { type: 'string' },
   workers: { type: 'string' },
@@ -78,6 +82,7 @@ if it exports createDriver.
   --host NAME|FILE    host generation (default ${DEFAULT_PROFILE}), or FILE.json that describes one;
                       hypxe hosts lists them
   --arch NAME         x64 (default) or arm64
+  --mtu, --vlan, ...  what the network of all runs is like, as with hypxe boot (see its --help)
   --after OS          an OS had the machine before, on 8 processors, and left all of it open:
                       linux-6.1, linux-6.12, linux-6.19
   --firmware FILE.js  bring your own: an ES module that exports boot(machine, options)
@@ -137,6 +142,7 @@ export function parseExplore(
     pushFirmware: own ? osFirmware(firmware) : firmware,
     host: readHost(values.host ?? DEFAULT_PROFILE),
     architecture: knownArchitecture(values.arch ?? 'x64'),
+    network: readNetwork(values),
     after: values.after === undefined ? undefined : knownLinux(values.after),
     seed: wholeNumber('--seed', values.seed ?? '1', 0, Number.MAX_SAFE_INTEGER),
     walks: wholeNumber(

@@ -127,13 +127,15 @@ async function redo(
 }
 
 function jobOf(request: ExploreRequest) {
-  const { firmware, pushFirmware, host, architecture, after, seed, walks, only, plan } = request;
+  const { firmware, pushFirmware, host, architecture, after, network } = request;
+  const { seed, walks, only, plan } = request;
   return {
     firmware,
     pushFirmware,
     host,
     architecture,
     after,
+    network,
     seed,
     walks,
     only,

@@ -13,14 +13,14 @@ export interface Uncompleted {
 
 /** The machine at the moment at which a guest got it. */
 export interface AuditBaseline {
-  /** In ticks. */
+  /** In ticks: what came at this tick came before. */
   readonly at: number;
   /** By NIC. */
   readonly uncompleted: readonly Uncompleted[];
 }
 
 /** Nothing was there. */
-export const NO_BASELINE: AuditBaseline = { at: 0, uncompleted: [] };
+export const NO_BASELINE: AuditBaseline = { at: -1, uncompleted: [] };
 
 /** Take down what there is, before a guest gets the machine. */
 export function auditBaseline({ clock, nics }: SimulatedMachine): AuditBaseline {

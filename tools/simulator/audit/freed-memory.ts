@@ -69,9 +69,7 @@ export function auditSharedTwice(
   memoryMap: readonly MemoryRange[],
 ): Finding[] {
   const findings: Finding[] = [];
-  const grants = machine.partition.grants
-    .history()
-    .filter(({ grantedAt }) => grantedAt >= since.at);
+  const grants = machine.partition.grants.history().filter(({ grantedAt }) => grantedAt > since.at);
   const byPage = new Map<number, Grant>();
   for (const grant of grants) {
     const seen = new Set<Grant>();

@@ -52,8 +52,8 @@ export class Omissions {
       this.#entries.push({ step, of, since, at: this.#now() });
   }
 
-  /** What was set up at `since` or later, and not undone: an earlier owner's is not among them. */
+  /** What was set up after `since` and not undone: an earlier owner's is not among them. */
   ofOwner(since: number): Omission[] {
-    return this.#entries.filter((entry) => entry.since >= since);
+    return this.#entries.filter((entry) => entry.since > since);
   }
 }

@@ -12,6 +12,7 @@ import {
   VmbusVersion,
   VP_INDEX_DISABLE_INTERRUPT,
 } from '../../../src/vmbus/protocol.ts';
+import type { Grant } from '../ledger/grants.ts';
 import type { Channel } from './channel.ts';
 import type { Closer } from './channel-interface.ts';
 import type { ServerContext } from './context.ts';
@@ -205,6 +206,15 @@ export class Channels {
     this.#gpadls.deviceClosed(channel);
     this.#messages.send(rescindChannelOffer(channel.id));
     this.#context.changed('rescinded', { channel: channel.id });
+  }
+
+  /** A new contact ends the connection, unless the guest was quiesced: iPXE does just that. */
+  noteContact(connectedAt: number): void {
+    const { client, services } = this.#context;
+    const mappedSince = ({ kind, grantedAt }: Grant): boolean =>
+      kind === 'message-page' && grantedAt > connectedAt;
+    if (services.grants.history().some(mappedSince)) return;
+    services.omissions.enter('UNLOAD', `the connection${client.suffix}`, connectedAt);
   }
 
   /** What UNLOAD does in the place of the guest; what was rescinded, the host has ended. */

@@ -236,18 +236,13 @@ export class VmbusConnection {
 
     // Implicit disconnect, whatever the version
     if (this.phase === 'connected') {
-      const { client, services } = this.#context;
-      const { clock, profile } = services;
+      const { clock, profile } = this.#context.services;
       if (profile.knobs.reinitiate === 'ignore') {
         this.history.contact(contact.version, clock.now, 'ignored');
         this.#context.violation('vmbus', 'INITIATE_CONTACT while connected: ignored');
         return;
       }
-      services.omissions.enter(
-        'UNLOAD',
-        `the connection${client.suffix}`,
-        this.history.connectedAt,
-      );
+      this.channels.noteContact(this.history.connectedAt);
       this.#release('INITIATE_CONTACT');
       this.#context.changed('disconnected');
     }

@@ -173,17 +173,17 @@ export const ERRORS = {
     ],
     NoBootFile: [
       'ENOENT',
-      'Let the DHCP server name a boot file (header field file, or option 67), or give one.',
+      'Let the DHCP or a ProxyDHCP server name a boot file (field file, or option 67), or give one.',
     ],
     NoNextServer: [
       'ENOENT',
-      'Let the DHCP server name a next server (siaddr, or option 66 as an address), or give one.',
+      'Let the DHCP server name a next server (siaddr, or option 66), or give one.',
     ],
-    BadNextServer: ['EINVAL', 'Give the next server as an IPv4 address: there is no DNS here.'],
-    UnsupportedUrl: [
-      'ENOTSUP',
-      'Serve the file by TFTP, as `tftp://ADDRESS[:PORT]/FILE` or a path.',
+    BadNextServer: [
+      'EINVAL',
+      'Give the next server as an IPv4 address, or as a name that the DNS servers of the lease know.',
     ],
+    UnsupportedUrl: ['ENOTSUP', 'Serve the file by TFTP, as `tftp://HOST[:PORT]/FILE` or a path.'],
   }),
   TFTP: errors({
     BadFileName: ['EINVAL', 'Use a file name without NUL and of at most about 450 bytes.'],

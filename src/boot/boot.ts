@@ -30,7 +30,7 @@ const ARM64_UEFI = 11;
 export interface BootOptions extends Omit<DriverOptions, 'allocator'> {
   /** Boot file instead of the one that the DHCP server names. */
   readonly bootFile?: string;
-  /** Next server instead of the one that the DHCP server names: an IPv4 address. */
+  /** Next server instead of the one that the DHCP server names: an IPv4 address, or a name. */
   readonly nextServer?: string;
   /** Only this network device: `net0`. */
   readonly device?: string;
@@ -171,8 +171,8 @@ function result(
 }
 
 /**
- * Boot over each device, those with a link first. The others, and whatever is still to come if there
- * is none, are waited for together.
+ * Boot over each device, those with a link first. The others, and whatever is still to come if
+ * there is none, are waited for together.
  *
  * @throws HypxeError NoNetworkDevice, or that of the last device
  */

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * DHCP messages (RFC 2131, 2132, 3396) with what PXE adds (RFC 4578, PXE 2.1): writing ours, reading
- * those of servers. Whatever is good in a message is used: what is cut off, empty or doubled does
- * not spoil the rest.
+ * DHCP messages (RFC 2131, 2132, 3396) with what PXE adds (RFC 4578, PXE 2.1): writing ours,
+ * reading those of servers. Whatever is good in a message is used: what is cut off, empty or
+ * doubled does not spoil the rest.
  */
 
 import { get32, getText, MAC_LENGTH, matches, put16, put32 } from './bytes.ts';

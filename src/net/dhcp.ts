@@ -2,9 +2,9 @@
 
 /**
  * The DHCP client (RFC 2131, the states from INIT to BOUND) with its PXE extensions (RFC 4578, PXE
- * 2.1): finds servers, takes the offer that boots, asks ProxyDHCP and boot servers for what the DHCP
- * server does not say, and leaves the interface configured. Nothing is renewed or released: the
- * loaded system starts its own client.
+ * 2.1): finds servers, takes the offer that boots, asks ProxyDHCP and boot servers for what the
+ * DHCP server does not say, and leaves the interface configured. Nothing is renewed or released:
+ * the loaded system starts its own client.
  */
 
 import { get16, get32, ipv4Text, IPV4_BROADCAST, quoted } from './bytes.ts';
@@ -33,8 +33,8 @@ import { TICKS_PER_MS } from '../time.ts';
 /**
  * Patience with the servers: the first try, doubled for each further one up to the longest; and
  * with all of it. Pauses between two beginnings are as long as these tries, and as long is another
- * server waited for while there is only one that has failed. A better offer is waited for while there
- * is only one that does not say what to boot: longer than the 12 s of PXE 2.1.
+ * server waited for while there is only one that has failed. A better offer is waited for while
+ * there is only one that does not say what to boot: longer than the 12 s of PXE 2.1.
  */
 export const DHCP_PATIENCE = {
   firstTimeoutMs: 1000,
@@ -240,7 +240,7 @@ class DhcpClient implements UdpHandler {
   }
 
   readonly #takeOffer: Taker = (message) => {
-    // Who knows PXE may offer an address, too, or be a ProxyDHCP server: the first that boots counts
+    // Who knows PXE may offer an address, or be a ProxyDHCP server: the first that boots counts
     const { type, yiaddr } = message;
     const pxe = isPxe(message);
     if (type !== DhcpType.OFFER && type !== 0) return 'dhcpUnexpected';

@@ -51,11 +51,11 @@ export interface NetbootResult {
 }
 
 /**
- * Boot over an open device: get a lease, fetch the file into the sink. The steps `configure` and `download` are told to the log; a step that fails has no end. The device is left
- * open and without a receiver, whatever happens.
+ * Boot over an open device: get a lease, fetch the file into the sink. The steps `configure` and
+ * `download` are told to the log; a step that fails has no end. The device is left open and without
+ * a receiver, whatever happens.
  *
- * @throws HypxeError a NetError, DhcpError, BootTargetError or TftpError, or what the
- *   sink throws.
+ * @throws HypxeError a NetError, DhcpError, BootTargetError or TftpError, or what the sink throws.
  */
 export function netboot(device: NetDevice, options: NetbootOptions): NetbootResult {
   const { log, random } = options;

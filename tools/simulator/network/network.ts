@@ -51,7 +51,7 @@ export interface NetworkOptions {
   readonly dhcpServers?: readonly DhcpServerOptions[];
   /** A ProxyDHCP server: it tells the boot file, and the DHCP server does not. */
   readonly proxyDhcp?: ProxyDhcpOptions;
-  /** Names that a DNS server knows, at the address of the DHCP server; without them there is none. */
+  /** Names that a DNS server knows, at the address of the DHCP server. Without: no such server. */
   readonly dns?: DnsNames;
   /**
    * Time of a frame from a NIC to the switch, and back, in ticks of 100 ns (default 100: 10 us).

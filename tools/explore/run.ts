@@ -10,6 +10,7 @@ import { isRefusal } from '../os/loaded-os.ts';
 import type { LinuxName } from '../os/os-versions.ts';
 import { LEFTOVER_NAMES, leaveBehind } from '../os/previous-owner.ts';
 import type { AuditCheck, Finding } from '../simulator/audit/audit-findings.ts';
+import { NO_BASELINE, auditBaseline } from '../simulator/audit/audit-baseline.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
 import { SimulatedMachine } from '../simulator/machine.ts';
 import { Network, memoryFiles, syntheticImage } from '../simulator/network/index.ts';
@@ -86,6 +87,8 @@ export class Runner {
   readonly #history = new ReadHistory(MEMORY);
   readonly #heartbeat: Int32Array | undefined;
   readonly #architecture: Architecture;
+  /** What a previous owner has left is not the guest's doing. */
+  #since = NO_BASELINE;
   readonly #after: LinuxName | undefined;
   readonly #network: NetworkHabits;
   /** By flow: how long it takes. */
@@ -138,6 +141,7 @@ export class Runner {
     const before = this.#after && runOsBefore(machine, this.#after);
     const owner = plan.faults.filter(({ place }) => place === 'owner');
     for (const { argument } of owner) leave(machine, argument);
+    this.#since = owner.length > 0 ? auditBaseline(machine) : NO_BASELINE;
     const injector = new Injector(machine, plan, observer);
     for (const fault of injector.counter.arrive('owner', () => ({ what: 'previous owner' }))) {
       injector.counter.fire(fault);
@@ -228,7 +232,8 @@ export class Runner {
   ): void {
     const image = imageOf(result);
     const inUse = image === undefined ? [] : [image];
-    for (const finding of auditHandoff(machine, result.memoryMap, { inUse })) {
+    const since = this.#since;
+    for (const finding of auditHandoff(machine, result.memoryMap, { inUse, since })) {
       if (finding.severity !== 'error' || excused(finding)) continue;
       const text = `${which}: ${finding.check}: ${finding.text}`;
       report(withoutNumbers(text), text);

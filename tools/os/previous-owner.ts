@@ -104,6 +104,8 @@ class PreviousOwner {
   readonly #platform: Platform;
   readonly #left: ReadonlySet<Leftover>;
   readonly #shift: number;
+  /** Its drivers, if it has connected. */
+  #driver: HypervDriver | undefined;
 
   constructor(machine: SimulatedMachine, left: ReadonlySet<Leftover>, shift: number) {
     this.#shift = shift;
@@ -135,11 +137,11 @@ class PreviousOwner {
 
   /** Connect, and go as far as is asked for: then nothing is undone. */
   #connect(): void {
-    const driver = new HypervDriver(this.#platform, this.#seam, {
+    const driver = (this.#driver = new HypervDriver(this.#platform, this.#seam, {
       guestOsId: LINUX,
       contact: CONTACT,
       clock: 'counter',
-    });
+    }));
     try {
       if (this.#left.has('gpadls') || this.#left.has('channels')) {
         driver.probe();
@@ -172,8 +174,10 @@ class PreviousOwner {
         (name === 'event-page' && this.#left.has('event-flags'));
       if (!needed || !this.#hasRegister(register)) return;
       const page = 1 + ((i + this.#shift) % PAGES.length);
-      const address = top.address + top.length - page * PAGE_SIZE;
       if ((this.#platform.read(register) & HV_ENABLE) === 0n) {
+        // One that has drivers takes no page twice
+        const own = this.#driver?.hv.pages.allocate('reference-tsc', PAGE_SIZE).address;
+        const address = own ?? top.address + top.length - page * PAGE_SIZE;
         this.#write(register, BigInt(address) | HV_ENABLE);
       }
     });

@@ -6,6 +6,7 @@ import { boot } from '../../src/any.ts';
 import { Msr } from '../../src/hyperv/protocol.ts';
 import { scheduleNic, type NicTimes } from '../flow/nic-schedule.ts';
 import { LEFTOVER_NAMES, leaveBehind, type Leftover } from '../os/previous-owner.ts';
+import { auditBaseline } from '../simulator/audit/audit-baseline.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import type { HostKnobs } from '../simulator/profiles/profile.ts';
@@ -37,13 +38,14 @@ function bootAfter(setting: Setting): HalfResult {
   const machine = makeMachine({ knobs });
   leaveBehind(machine, new Set(left), SAME_PAGE);
   scheduleNic(machine, nicTimes);
+  const since = auditBaseline(machine);
   const guests = guestsOf(machine);
   const seam = new FaultySeam(machine.bootProcessor);
   seam.fault = fault;
   const result = guests.run('firmware', () => boot(seam, { ...bootOptions }));
   if (result === undefined) return { findings: [], ended: guests.ended };
   const inUse = result.image === undefined ? [] : [result.image];
-  const findings = auditHandoff(machine, result.memoryMap, { inUse });
+  const findings = auditHandoff(machine, result.memoryMap, { inUse, since });
   if (result.status === 'failed') {
     const text = `the boot failed: ${result.error?.message ?? 'no reason given'}`;
     findings.push({ check: 'second-boot', severity: 'error', text });

@@ -16,7 +16,7 @@ const FIGURES: Readonly<Record<string, number>> = {
   hypxe: 26_481,
   x64: 25_411,
   arm64: 26_103,
-  os: 44_361,
+  os: 44_359,
   'drivers x64': 14_901,
   'drivers arm64': 15_588,
 };

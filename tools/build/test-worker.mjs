@@ -32,6 +32,8 @@ const uvu = /** @type {{ UVU_DEFER: number, UVU_INDEX: number, UVU_QUEUE: Queued
   /** @type {unknown} */ (globalThis)
 );
 
+// uvu looks at it once, when it is loaded: too late, and it runs each suite a second time beside us
+uvu.UVU_DEFER = 1;
 module.register('./uvu-hook.mjs', import.meta.url);
 /** The same one that the tests get. @type {typeof import('./counted-uvu.mjs')} */
 const { beginFile, neverRun } = await import('./counted-uvu.mjs');
@@ -59,7 +61,6 @@ async function runFile(file) {
   const printed = capture();
   let failures = '';
 
-  uvu.UVU_DEFER = 1;
   uvu.UVU_INDEX = 0;
   uvu.UVU_QUEUE = [[]];
   beginFile();

@@ -37,10 +37,10 @@ export class TraceWriter {
   }
 
   #flush(): void {
-    // One write may take less than all
-    let bytes = Buffer.from(this.#buffer);
+    const text = this.#buffer;
     this.#buffer = '';
-    while (bytes.length > 0) bytes = bytes.subarray(fs.writeSync(this.#descriptor, bytes));
+    // Writes all of it, where one write may take less
+    fs.writeFileSync(this.#descriptor, text);
   }
 
   #attempt(action: () => void): void {

@@ -136,11 +136,13 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a reset forgets the live connection',
     file: 'src/vmbus/connection.ts',
     search: `    this.version = 0;
-    this.hv.enableSint`,
+    this.#enableMessages();
+  }`,
     replace: `    this.mustUnload = false;
     this.version = 0;
-    this.hv.enableSint`,
-    found: ['loader:step.154/give-up'],
+    this.#enableMessages();
+  }`,
+    found: ['loader:step.160/give-up'],
   },
   {
     name: 'a GPADL whose bodies could not be posted is forgotten',

@@ -11,6 +11,8 @@ export interface RaceMutant extends Patch {
   readonly name: string;
   /** Architectures on which it is a mistake: an x64 processor keeps stores in order. */
   readonly on: readonly ('x64' | 'arm64')[];
+  /** What makes up for it, and is taken away, too. */
+  readonly also?: Patch;
 }
 
 const BOTH = ['x64', 'arm64'] as const;
@@ -85,9 +87,15 @@ export const RACE_MUTANTS: readonly RaceMutant[] = [
     on: BOTH,
     file: 'src/hyperv/message.ts',
     search: `  Atomics.compareExchange(words, slot / 4, word, HvMessageType.NONE);
-  if (memory.u8(slot + SynicMessage.at.flags) & HV_MESSAGE_PENDING) platform.write(Msr.EOM, 0n);`,
-    replace: `  const pending = memory.u8(slot + SynicMessage.at.flags) & HV_MESSAGE_PENDING;
-  Atomics.compareExchange(words, slot / 4, word, HvMessageType.NONE);
-  if (pending) platform.write(Msr.EOM, 0n);`,
+  message.pending = isPending(memory, flags);`,
+    replace: `  message.pending = isPending(memory, flags);
+  Atomics.compareExchange(words, slot / 4, word, HvMessageType.NONE);`,
+    // Else the flag is found in the empty slot
+    also: {
+      file: 'src/hyperv/message.ts',
+      search: `    message.pending = isPending(memory, flags);
+    if (message.pending) memory.set8(flags, 0);`,
+      replace: '    message.pending = false;',
+    },
   },
 ];

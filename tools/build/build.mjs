@@ -43,7 +43,7 @@ export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** Beginning of the names of files that hold the code that several programs share. */
 const SHARED = 'dist/shared-';
 
-/** How programs are packed. Names stay, and lines: a stack trace still says where. */
+/** How the npm package has what is not for reading. Names stay: a stack trace still says where. */
 const COMPACT = { minifyWhitespace: true, minifySyntax: true, lineLimit: 100 };
 
 /** What a build makes, besides `dist/types`: everything else of these names is from another one. */
@@ -74,7 +74,8 @@ export async function bundle(target, { root = ROOT, published = false } = {}) {
   const { metafile, outputFiles } = target.minify
     ? await bundleMinified(common)
     : await build({
-        ...(neutral ? ALONE : programOptions(target, published)),
+        ...(neutral ? ALONE : programOptions(target)),
+        ...(published && target.compact !== false ? COMPACT : {}),
         ...common,
         chunkNames: basename(`${SHARED}[hash]`),
         splitting: Object.keys(target.entries).length > 1,
@@ -92,11 +93,10 @@ export async function bundle(target, { root = ROOT, published = false } = {}) {
   return contents;
 }
 
-/** @param {Target} target @param {boolean} published @returns {import('esbuild').BuildOptions} */
-function programOptions({ externals = [] }, published) {
+/** @param {Target} target @returns {import('esbuild').BuildOptions} */
+function programOptions({ externals = [] }) {
   const { packages: _packages, ...common } = ALONE;
-  const packing = published ? COMPACT : {};
-  return { ...common, ...packing, platform: 'node', external: [...externals] };
+  return { ...common, platform: 'node', external: [...externals] };
 }
 
 /** @param {string} name */

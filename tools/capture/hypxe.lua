@@ -582,7 +582,7 @@ S.TlConnectResult = { name = "TL_CONNECT_RESULT", size = 44, least = 44, fields 
   { 24, 16, "vmbus.msg.service_id" },
   { 40, 4, "vmbus.msg.status" },
 } }
-S.VersionResponse = { name = "VERSION_RESPONSE", size = 16, least = 12, fields = {
+S.VersionResponse = { name = "VERSION_RESPONSE", size = 16, least = 9, fields = {
   { 0, 4, "vmbus.msg.type" },
   { 4, 4, "vmbus.msg.reserved" },
   { 8, 1, "vmbus.msg.supported" },

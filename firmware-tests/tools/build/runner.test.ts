@@ -61,6 +61,22 @@ function spawnRunner(args: readonly string[]): Promise<Run> {
 
 const runner = suite('test runner');
 
+runner('a suite that waits for something runs once, and not beside itself', async () => {
+  const { lastLine, output } = await run({
+    'a.test.ts': `${HEAD}import { appendFileSync, readFileSync } from 'node:fs';
+const COUNT = new URL('./count.txt', import.meta.url);
+const ring = suite('ring');
+ring('waits', async () => {
+  appendFileSync(COUNT, 'once');
+  await new Promise((done) => setTimeout(done, 50));
+});
+ring('was run once', () => assert.is(readFileSync(COUNT, 'utf8'), 'once'));
+ring.run();
+`,
+  });
+  assert.is(lastLine, '2 passed, 0 failed', output);
+});
+
 runner('passing tests: their number, exit code 0', async () => {
   const { code, lastLine, output } = await run({
     'a.test.ts': PASSING,

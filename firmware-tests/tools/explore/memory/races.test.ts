@@ -13,7 +13,7 @@ import { parsePlan } from '../../../../tools/explore/plan.ts';
 import type { RunFinding } from '../../../../tools/explore/run.ts';
 import { newRunner } from '../../../rigs/explore-rig.ts';
 import { mutatedFirmware } from '../../../mutants/bundle.ts';
-import { RACE_MUTANTS } from '../../../mutants/race-mutants.ts';
+import { RACE_MUTANTS, type RaceMutant } from '../../../mutants/race-mutants.ts';
 
 const ARCHITECTURES = ['x64', 'arm64'] as const;
 
@@ -25,6 +25,9 @@ function plansOf(architecture: 'x64' | 'arm64', flow: string): string[] {
     .reverse()
     .flatMap((model) => Array.from({ length: RACES }, (_, i) => `${flow}race.${i}/${model}`));
 }
+
+const patchesOf = (mutant: RaceMutant) =>
+  mutant.also === undefined ? [mutant] : [mutant, mutant.also];
 
 for (const architecture of ARCHITECTURES) {
   races(`the firmware stands every race (${architecture})`, async () => {
@@ -38,7 +41,7 @@ for (const architecture of ARCHITECTURES) {
   for (const mutant of RACE_MUTANTS) {
     const wrong = mutant.on.includes(architecture);
     races(`${wrong ? 'found' : 'no mistake'} on ${architecture}: ${mutant.name}`, async () => {
-      const runner = newRunner(await mutatedFirmware([mutant]), architecture);
+      const runner = newRunner(await mutatedFirmware(patchesOf(mutant)), architecture);
       // As long as the host waits for its turn there is nothing to see
       assert.equal(runner.run(parsePlan('none')).findings, []);
       let found: readonly RunFinding[] = [];

@@ -151,7 +151,7 @@ for (const [what, reason, mischief] of [
     const document = await bootJson('--link', `stream:${name}`, '--no-os');
     assert.equal(document.link.failure?.name, 'LinkLost');
     assert.equal(document.link.failure?.text, reason);
-    assert.is(document.error?.name, 'NoDhcpAnswer');
+    assert.is(document.error?.name, 'LinkDown');
     assert.is(document.image, null);
     assert.is(document.verdict, 'findings');
   });

@@ -102,7 +102,7 @@ test('a firmware that hangs is reported with the run, and the others are made', 
       return result;
     }`;
   writeFileSync(file, body);
-  const args = ['--firmware', file, '--only', 'alloc/fail', '--watchdog', '1', '--json'];
+  const args = ['--firmware', file, '--only', 'alloc/fail', '--watchdog', '3', '--json'];
   const { code, out } = await explore(...args, '--workers', '1');
   assert.is(code, 3);
   const { tally, total, complete } = JSON.parse(out) as Part;

@@ -112,7 +112,7 @@ export class HyperV {
     const detected = detect(this.platform);
     try {
       this.#scontrol = this.platform.read(Msr.SCONTROL);
-      takeOver(this.platform, detected, (action) => this.#attempt(action));
+      takeOver(this.platform, detected, this.log);
       this.#allocateAll(detected);
       this.#mapAll();
     } catch (error) {
@@ -144,9 +144,13 @@ export class HyperV {
   /**
    * Take the machine back. Returns false if there was nothing to do: not quiesced, or somebody else
    * has mapped a message page and owns the SynIC now.
+   *
+   * @throws HypxeError as {@link probe}, quiesced
    */
   unquiesce(): boolean {
     if (this.#state === 'off' || this.platform.read(Msr.SIMP) & HV_ENABLE) return false;
+    // Whoever had it in between may have left it as any earlier owner
+    takeOver(this.platform, detect(this.platform), this.log);
     try {
       this.#mapAll();
     } catch (error) {

@@ -39,7 +39,7 @@ export interface BootOptions extends Omit<DriverOptions, 'allocator'> {
   /** Puts itself between the drivers and their source of shared pages: to watch or to fail it. */
   readonly pages?: (allocator: PageAllocator) => PageAllocator;
   /** Limits and sizes of the network client. */
-  readonly net?: Pick<NetbootOptions, 'dhcp' | 'tftp' | 'net'> & {
+  readonly net?: Pick<NetbootOptions, 'dhcp' | 'tftp' | 'net' | 'parts'> & {
     /** How long a link, or a first device, is waited for, in ms. Default {@link LINK_WAIT_MS}. */
     readonly linkWaitMs?: number;
   };

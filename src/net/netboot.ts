@@ -15,6 +15,7 @@ import type { DropCounters } from './drops.ts';
 import type { Lease } from './lease.ts';
 import { NetworkInterface } from './network-interface.ts';
 import type { NetworkInterfaceOptions } from './network-interface.ts';
+import type { NetParts } from './part.ts';
 import { tftp } from './tftp.ts';
 import type { TftpOptions } from './tftp.ts';
 import type { TftpResult } from './tftp-transfer.ts';
@@ -32,6 +33,8 @@ export interface NetbootOptions {
   readonly dhcp?: DhcpOptions;
   readonly tftp?: TftpOptions;
   readonly net?: NetworkInterfaceOptions;
+  /** What is added to the client. Default nothing. */
+  readonly parts?: NetParts;
   /** What to boot instead of what the DHCP server says. */
   readonly override?: BootOverride;
 }
@@ -59,7 +62,7 @@ export interface NetbootResult {
  */
 export function netboot(device: NetDevice, options: NetbootOptions): NetbootResult {
   const { log, random } = options;
-  const net = new NetworkInterface(device, options.clock, log, options.net);
+  const net = new NetworkInterface(device, options.clock, log, options.net, options.parts);
   try {
     log.info('NET', device.name, `${macText(device.address)}, link ${device.link}`);
 

@@ -15,7 +15,6 @@ import type { Ipv4Address } from './bytes.ts';
 import { ETHERNET_HEADER } from './device.ts';
 import type { FrameReceiver, NetDevice } from './device.ts';
 import type { DropCounters, DropReason } from './drops.ts';
-import { Reassembler } from './fragment.ts';
 import { unreachableDatagram } from './icmp.ts';
 import {
   checkIpv4,
@@ -27,6 +26,7 @@ import {
   putIpv4Header,
   udpChecksum,
 } from './ipv4.ts';
+import type { FragmentTaker, NetParts } from './part.ts';
 import {
   EtherType,
   EthernetHeader,
@@ -82,7 +82,8 @@ export class NetworkInterface implements FrameReceiver {
   routes: readonly Route[] = [];
 
   readonly #arp = new Arp(this);
-  readonly #fragments = new Reassembler();
+  readonly parts: NetParts;
+  readonly #fragments: FragmentTaker | undefined;
   readonly #options: NetworkInterfaceOptions;
   readonly #frame: Uint8Array;
   readonly #handlers = new Map<number, UdpHandler>();
@@ -94,12 +95,20 @@ export class NetworkInterface implements FrameReceiver {
    *
    * @throws HypxeError DeviceUnfit if the device cannot carry a DHCP message.
    */
-  constructor(device: NetDevice, clock: Clock, log: Log, options: NetworkInterfaceOptions = {}) {
+  constructor(
+    device: NetDevice,
+    clock: Clock,
+    log: Log,
+    options: NetworkInterfaceOptions = {},
+    parts: NetParts = {},
+  ) {
     this.device = device;
     this.clock = clock;
     this.log = log;
     this.name = device.name;
     this.#options = options;
+    this.parts = parts;
+    this.#fragments = parts.reassembler?.();
     this.mtu = this.deviceMtu = Math.min(MTU_MAX, device.maxFrame - ETHERNET_HEADER);
     if (this.mtu < MTU_MIN) {
       const text = `${device.name} sends frames of at most ${device.maxFrame} bytes`;
@@ -345,9 +354,9 @@ export class NetworkInterface implements FrameReceiver {
     let header = headerLength(buffer, ip);
     let total = get16(buffer, ip + Ipv4Header.at.totalLength);
     if ((get16(buffer, ip + Ipv4Header.at.fragment) & IPV4_FRAGMENT_MASK) !== 0) {
-      const whole = this.#fragments.take(buffer, ip, this.clock.now());
-      this.drops.ipIncomplete = this.#fragments.incomplete;
-      if (!(whole instanceof Uint8Array)) return whole;
+      if (!this.#fragments) return 'noReassembler';
+      const whole = this.#fragments.take(buffer, ip, this.clock.now(), this.drops);
+      if (typeof whole !== 'object') return whole;
       [buffer, ip, header, total] = [whole, 0, Ipv4Header.size, whole.length];
     }
     const protocol = buffer[ip + Ipv4Header.at.protocol];

@@ -7,7 +7,7 @@ import type { Ipv4Address } from './bytes.ts';
 import { isPxe, optionAddresses, optionText, SIADDR, SNAME } from './dhcp-message.ts';
 import { isHost } from './ipv4.ts';
 import type { Lease } from './lease.ts';
-import type { NetworkInterface } from './network-interface.ts';
+import type { PlainInterface } from './interface.ts';
 import { DhcpOption, Port } from './protocol.ts';
 import { HypxeError } from '../error.ts';
 
@@ -37,7 +37,7 @@ const URL_PATTERN = /^(\w[\w+.-]*):\/\/([^/:]*):?(\d*)\/?(.*)/s;
  * @throws HypxeError NoBootFile, NoNextServer, BadNextServer, UnsupportedUrl, or a NetError.
  */
 export function bootTarget(
-  net: NetworkInterface,
+  net: PlainInterface,
   random: () => number,
   lease: Lease,
   override: BootOverride,

@@ -14,7 +14,8 @@ import type { DhcpIdentity, DhcpMessage } from './dhcp-message.ts';
 import type { DropReason } from './drops.ts';
 import { LEASE_INFINITE, leaseOf } from './lease.ts';
 import type { Lease } from './lease.ts';
-import type { NetworkInterface, UdpHandler } from './network-interface.ts';
+import type { PlainInterface } from './interface.ts';
+import type { UdpHandler } from './udp.ts';
 import type { BootQuestion } from './part.ts';
 import { DhcpOption, DhcpType, Port } from './protocol.ts';
 import { HypxeError } from '../error.ts';
@@ -64,11 +65,7 @@ export interface DhcpOptions extends DhcpIdentity {
  * @throws HypxeError NoDhcpAnswer, DhcpRefused, DhcpServerSilent, BadLease, NoBootFile, or a
  *   NetError.
  */
-export function dhcp(
-  net: NetworkInterface,
-  random: () => number,
-  options: DhcpOptions = {},
-): Lease {
+export function dhcp(net: PlainInterface, random: () => number, options: DhcpOptions = {}): Lease {
   const client = new DhcpClient(net, options);
   net.bind(Port.DHCP_CLIENT, client);
   try {
@@ -82,7 +79,7 @@ export function dhcp(
 type Taker = (message: DhcpMessage) => DropReason | undefined;
 
 class DhcpClient implements UdpHandler {
-  readonly #net: NetworkInterface;
+  readonly #net: PlainInterface;
   readonly #options: Required<Omit<DhcpOptions, keyof DhcpIdentity>> & DhcpIdentity;
   readonly #begin: number;
   readonly #deadline: number;
@@ -107,7 +104,7 @@ class DhcpClient implements UdpHandler {
   #requests = 0;
   #failure = new HypxeError('NoDhcpAnswer', 'no offer');
 
-  constructor(net: NetworkInterface, options: DhcpOptions) {
+  constructor(net: PlainInterface, options: DhcpOptions) {
     this.#net = net;
     this.#options = { ...DHCP_PATIENCE, preferBootFile: true, ...options };
     this.#pauseMs = this.#options.firstTimeoutMs;

@@ -8,7 +8,7 @@
 import type { Ipv4Address } from './bytes.ts';
 import type { DhcpMessage } from './dhcp-message.ts';
 import type { DropCounters, DropReason } from './drops.ts';
-import type { NetworkInterface } from './network-interface.ts';
+import type { UdpHost } from './udp.ts';
 
 /** A part has what it wants of this. */
 export interface NetParts {
@@ -23,7 +23,7 @@ export interface NetParts {
    * @throws HypxeError what a wait throws
    */
   readonly resolveName?: (
-    net: NetworkInterface,
+    net: UdpHost,
     random: () => number,
     name: string,
     servers: readonly Ipv4Address[],

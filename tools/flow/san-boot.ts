@@ -17,7 +17,6 @@ import { MapAllocator, type PageAllocator } from '../../src/memory/allocator.ts'
 import { carve } from '../../src/memory/shared-memory.ts';
 import type { NetDevice } from '../../src/net/device.ts';
 import { netboot } from '../../src/net/netboot.ts';
-import { NET_PARTS } from '../../src/net/parts.ts';
 import { interruptedMachine } from '../os/os-hyperv.ts';
 
 /** Memory of the firmware, at the top: hidden from the OS for as long as the firmware is needed. */
@@ -146,7 +145,6 @@ export class SanBoot {
       },
       // Whoever lost the machine must notice soon
       dhcp: { totalMs: 5000 },
-      parts: NET_PARTS,
     });
     const { address, length } = image;
     this.image = { name: file, address, length, device: device.name };

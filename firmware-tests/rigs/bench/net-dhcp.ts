@@ -22,7 +22,6 @@ import type { DhcpOptions } from '../../../src/net/dhcp.ts';
 import type { Lease } from '../../../src/net/lease.ts';
 import { ipv4Text } from '../../../src/net/bytes.ts';
 import { NetworkInterface } from '../../../src/net/network-interface.ts';
-import { NET_PARTS } from '../../../src/net/parts.ts';
 import { Log } from '../../../src/events.ts';
 import type { FirmwareEvent } from '../../../src/events.ts';
 
@@ -61,7 +60,7 @@ export class Bench {
     const log = new Log((event: FirmwareEvent) => {
       if (event.kind === 'log') this.lines.push(`${event.level} ${event.layer} ${event.text}`);
     });
-    this.net = new NetworkInterface(this.device, this.clock, log, {}, NET_PARTS);
+    this.net = new NetworkInterface(this.device, this.clock, log);
     this.device.answer = (frame) => {
       const target = arpTarget(frame);
       if (target !== undefined)

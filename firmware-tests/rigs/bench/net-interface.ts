@@ -6,7 +6,6 @@ import { FakeClock, FakeDevice } from '../net-peer.ts';
 import { parseIpv4 } from '../../../src/net/bytes.ts';
 import type { DropReason } from '../../../src/net/drops.ts';
 import { NetworkInterface } from '../../../src/net/network-interface.ts';
-import { NET_PARTS } from '../../../src/net/parts.ts';
 import type { NetworkInterfaceOptions } from '../../../src/net/network-interface.ts';
 import { Log } from '../../../src/events.ts';
 
@@ -21,7 +20,7 @@ export interface Bench {
 export function bench(options: NetworkInterfaceOptions = {}, configured = true): Bench {
   const clock = new FakeClock();
   const device = new FakeDevice(clock);
-  const net = new NetworkInterface(device, clock, new Log(undefined), options, NET_PARTS);
+  const net = new NetworkInterface(device, clock, new Log(undefined), options);
   if (configured) {
     net.address = parseIpv4('10.0.0.50')!;
     net.netmask = parseIpv4('255.255.255.0')!;

@@ -44,6 +44,8 @@ export {
   type NetStatistics,
   type TransmitResult,
 } from './net/device.ts';
+export type { NetParts } from './net/part.ts';
+export { NET_PARTS } from './net/parts.ts';
 export { NetvscDriver } from './netvsc/driver.ts';
 export type { NetvscHost, NetvscPart, NetvscPlug } from './netvsc/part.ts';
 export { NETVSC_PRESETS, type NetvscPolicy, type PresetName } from './netvsc/policy.ts';

@@ -51,9 +51,6 @@ const POST_RETRY_STATUS: readonly number[] = [
 const POST_MESSAGE = BigInt(HvCall.POST_MESSAGE);
 const SIGNAL_EVENT = BigInt(HvCall.SIGNAL_EVENT);
 
-export type { HvPart, HyperVOptions } from './hyperv-options.ts';
-export type { ReceivedMessage } from './message.ts';
-
 /** A register that gives the host a page of ours. */
 interface PageRegister {
   readonly name: string;
@@ -197,8 +194,6 @@ export class HyperV {
     this.#registers = [];
   }
 
-  // --- registers ---
-
   #mapAll(): void {
     const { platform, log } = this;
 
@@ -289,8 +284,6 @@ export class HyperV {
     this.pages.revoke(page.region, page.name);
     if (register === Msr.HYPERCALL) platform.hypercallPage = 0;
   }
-
-  // --- SINTs ---
 
   /**
    * Unmask a SINT. It must really be unmasked: hosts deliver no message for a masked one, whatever

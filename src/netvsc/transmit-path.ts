@@ -3,8 +3,8 @@
 /**
  * Messages on their way to the host. Each lies in a buffer of guest memory and has an ID while it
  * is with the host. IDs are a FIFO: taken in order, given back in the order of completion (iPXE
- * netvsc_ring). Control messages have buffers and IDs in reserve, so that a device with all frames pending can
- * still be closed. Nothing here is allocated per message.
+ * netvsc_ring). Control messages have buffers and IDs in reserve, so that a device with all frames
+ * pending can still be closed. Nothing here is allocated per message.
  */
 
 import type { ErrorName } from '../error.ts';

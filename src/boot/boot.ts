@@ -13,7 +13,8 @@ import { MapAllocator, type PageAllocator } from '../memory/allocator.ts';
 import { soundMap } from '../memory/memory-map.ts';
 import { carve } from '../memory/shared-memory.ts';
 import type { NetDevice } from '../net/device.ts';
-import { netboot, type NetbootOptions } from '../net/netboot.ts';
+import { netbootWith, type NetbootOptions } from '../net/netboot.ts';
+import type { NetParts } from '../net/part.ts';
 import { TICKS_PER_MS, type Clock } from '../time.ts';
 import { Image, type ImageAllocator } from './image.ts';
 
@@ -40,6 +41,8 @@ export interface BootOptions extends Omit<DriverOptions, 'allocator'> {
   readonly pages?: (allocator: PageAllocator) => PageAllocator;
   /** Limits and sizes of the network client. */
   readonly net?: Pick<NetbootOptions, 'dhcp' | 'tftp' | 'net'> & {
+    /** What is added to the client: see {@link NetParts}. */
+    readonly parts?: NetParts;
     /** How long a link, or a first device, is waited for, in ms. Default {@link LINK_WAIT_MS}. */
     readonly linkWaitMs?: number;
   };
@@ -244,7 +247,7 @@ function bootDevice(
     const dhcp = { ...own, ...options.net?.dhcp };
     // A device that comes meanwhile has time until this one has failed
     const clock = polledClock(driver, true);
-    const { file } = netboot(device, {
+    const { file } = netbootWith(options.net?.parts ?? {}, device, {
       ...{ clock, random, log, sink, override },
       ...options.net,
       dhcp,

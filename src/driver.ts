@@ -46,7 +46,10 @@ export interface DriverOptions {
   readonly random?: () => number;
   /** Versions to ask the host for; by default iPXE's 3.0, then 0.13. */
   readonly contact?: ContactPolicy;
-  /** Where the time comes from; by default the best there is, for preset `ipxe` the counter. */
+  /**
+   * Where the time comes from, for entries that have more than the reference counter; by default
+   * the best there is, for preset `ipxe` the counter.
+   */
   readonly clock?: 'best' | 'counter';
   /** Identity of the guest; by default iPXE's. */
   readonly guestOsId?: bigint;
@@ -88,8 +91,7 @@ export class HypervDriver {
     this.log = new Log(options.events);
     const pages = new SharedMemory(memory, allocator, this.log, machine.pageSize);
     const ipxe = preset === 'ipxe';
-    const clock = options.clock ?? (ipxe ? 'counter' : 'best');
-    this.hv = new HyperV(platform, pages, this.log, { ...options, clock });
+    this.hv = new HyperV(platform, pages, this.log, options);
     this.random = options.random ?? xorshift(this.hv.clock);
     this.#net = new NetvscDriver(policy, this.log, options.netvsc);
     this.#drivers = [...(options.drivers ?? []), this.#net];

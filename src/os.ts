@@ -8,6 +8,7 @@
 import { bootWith, type BootOptions as RomOptions, type BootPart } from './boot/boot.ts';
 import { anyPlatform, withNetParts } from './any.ts';
 import { HypervDriver, type DriverOptions as RomDriverOptions } from './driver.ts';
+import { wantsBestClock } from './hyperv/platform.ts';
 import type { Machine } from './machine.ts';
 import { reportCrash } from './os/crash-report.ts';
 import { ReferenceTsc } from './os/reference-tsc.ts';
@@ -34,9 +35,8 @@ export type BootResult = ServedBootResult;
 export function createDriver(machine: Machine, options: DriverOptions = {}): HypervDriver {
   const { services = [], drivers = [], ...rest } = options;
   const all = [...drivers, ...serviceDrivers(services)];
-  const driver = new HypervDriver(anyPlatform(machine), machine, { ...rest, drivers: all });
-  const clock = rest.clock ?? (rest.preset === 'ipxe' ? 'counter' : 'best');
-  if (clock === 'best') new ReferenceTsc(driver.hv);
+  const driver = new HypervDriver(anyPlatform(machine, rest), machine, { ...rest, drivers: all });
+  if (wantsBestClock(rest)) new ReferenceTsc(driver.hv);
   return driver;
 }
 

@@ -208,7 +208,7 @@ export class HyperV {
 
     // Map all pages, then switch the SynIC on. The clock is there before it
     for (const page of this.#registers) this.#map(page);
-    if (this.#options.clock !== 'counter') this.clock.use(platform.clock?.(log));
+    this.clock.use(platform.clock?.(log));
     for (const part of this.parts) part.mapped?.();
     log.info('HV', '', `clock: ${this.clock.source.name}`);
     this.#clearPages();
@@ -225,7 +225,7 @@ export class HyperV {
     if (this.identity === 0n) return;
     const { platform } = this;
     const registers = this.#registers;
-    for (const part of this.parts) this.#attempt(() => part.unmapping());
+    for (const part of this.parts) this.#attempt(() => part.unmapping?.());
     this.#state = 'off';
     if (scontrol && registers.at(-1)?.mapped && !(this.#scontrol & HV_ENABLE)) {
       this.#attempt(() => platform.write(Msr.SCONTROL, this.#scontrol));

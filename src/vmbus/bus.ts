@@ -61,7 +61,7 @@ export class VmbusBus implements DeviceContext {
     const unsolicited = (message: ControlMessage): void => this.#unsolicited(message);
     this.connection = new VmbusConnection(hv, options.connection, unsolicited);
     this.gpadls = new GpadlTable(this.connection, options.firstGpadl);
-    this.openId = options.openId ?? (() => options.random() >>> 0);
+    this.openId = options.openId ?? options.random;
     this.part = options.part?.(this);
   }
 

@@ -77,9 +77,7 @@ export class HypervDriver {
   readonly #net: NetvscDriver;
   readonly #drivers: readonly VmbusDriver[];
   readonly #map: readonly MemoryRange[];
-  #probed = false;
-  /** A reset has failed: the next unquiesce must try again, whatever SIMP says. */
-  #resetFailed = false;
+  isProbed = false;
 
   /** `platform`: of the machine's architecture; the entry knows which there are. */
   constructor(platform: Platform, machine: Machine, options: DriverOptions) {
@@ -129,7 +127,7 @@ export class HypervDriver {
    * @throws HypxeError with everything undone; what the host did not give back is reserved
    */
   probe(): void {
-    if (this.#probed) return;
+    if (this.isProbed) return;
     this.#step('detect', () => this.hv.probe());
     this.#step('connect', () => {
       try {
@@ -139,7 +137,7 @@ export class HypervDriver {
         throw error;
       }
     });
-    this.#probed = true;
+    this.isProbed = true;
   }
 
   #step(step: BootStep, action: () => void): void {
@@ -149,17 +147,12 @@ export class HypervDriver {
   }
 
   /**
-   * Undo {@link probe}: close, disconnect, unmap. Never throws. After {@link quiesce} the machine
-   * is taken back first, if nobody else has it: else the host would keep everything.
+   * Undo {@link probe}: close, disconnect, unmap. Never throws.
    */
   remove(): void {
     this.hv.clock.finish();
-    if (!this.#probed) return;
-    if (!this.hv.isRunning) {
-      const text = 'could not take the machine back';
-      this.log.attempt('error', 'HV', '', text, () => this.unquiesce());
-    }
-    this.#probed = this.#resetFailed = false;
+    if (!this.isProbed) return;
+    this.isProbed = false;
     this.bus.remove();
     this.hv.remove();
   }
@@ -169,31 +162,9 @@ export class HypervDriver {
    * utility services, one service after the other. Not from within a receive path.
    */
   poll(): void {
-    if (!this.#probed || !this.hv.isRunning) return;
+    if (!this.isProbed || !this.hv.isRunning) return;
     this.bus.poll();
     for (const driver of this.#drivers) driver.poll?.();
-  }
-
-  /**
-   * Leave the machine for somebody who takes over while we are still needed (SAN boot): pages and
-   * interrupts are off, channels stay open. Nothing may be sent until {@link unquiesce}.
-   */
-  quiesce(): void {
-    if (this.#probed) this.hv.quiesce();
-  }
-
-  /**
-   * Take the machine back after {@link quiesce}, if nobody else has it: connect anew and reset the
-   * devices.
-   *
-   * @throws HypxeError if the host does not connect; the next call tries again
-   */
-  unquiesce(): void {
-    if (!this.#probed) return;
-    if (!this.hv.unquiesce() && !this.#resetFailed) return;
-    this.#resetFailed = true;
-    this.bus.reset();
-    this.#resetFailed = false;
   }
 
   /**

@@ -91,7 +91,12 @@ function shifted(map, shifts) {
   return JSON.stringify(json);
 }
 
-/** The first number of a segment, and what follows. @param {string} segment @returns {[number, string]} */
+/**
+ * The first number of a segment, and what follows.
+ *
+ * @param {string} segment
+ * @returns {[number, string]}
+ */
 function readNumber(segment) {
   let value = 0;
   let i = 0;

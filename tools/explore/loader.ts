@@ -8,7 +8,8 @@
  */
 
 import { errorEntry } from '../../src/catalogue.ts';
-import type { HypervDriver, DriverOptions } from '../../src/driver.ts';
+import type { HypervDriver } from '../../src/any.ts';
+import type { DriverOptions } from '../../src/driver.ts';
 import type { Machine, MemoryRange } from '../../src/machine.ts';
 import type { PageAllocator } from '../../src/memory/allocator.ts';
 import { dhcp } from '../../src/net/dhcp.ts';

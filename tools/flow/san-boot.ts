@@ -9,7 +9,7 @@
 import { errnoOf } from '../../src/catalogue.ts';
 import { Image } from '../../src/boot/image.ts';
 import type { ServedBootResult as BootResult } from '../../src/services/boot-services.ts';
-import type { HypervDriver } from '../../src/driver.ts';
+import type { HypervDriver } from '../../src/any.ts';
 import type { HypxeError } from '../../src/error.ts';
 import type { EventSink } from '../../src/events.ts';
 import { PAGE_SIZE, type Machine, type MemoryRange } from '../../src/machine.ts';

@@ -22,7 +22,8 @@ export {
   type Layer,
   type LogLevel,
 } from './events.ts';
-export { HyperV, type HyperVOptions } from './hyperv/hyperv.ts';
+export type { HyperVOptions } from './hyperv/hyperv-options.ts';
+export { HyperV } from './hyperv/hyperv.ts';
 export {
   PAGE_SIZE,
   type Arm64Machine,

@@ -210,7 +210,7 @@ function bootDevices(
           throw new HypxeError('LinkDown', `no link for ${linkWaitMs / 1000} s`);
         }
         for (const other of driver.devices) if (other !== device) other.close();
-        return bootDevice(driver, clock, allocator, options, wish, device);
+        return bootDevice(driver, allocator, options, wish, device);
       } catch (caught) {
         const error = named(caught);
         tried.add(device);
@@ -234,7 +234,6 @@ function bootDevices(
 
 function bootDevice(
   driver: HypervDriver,
-  clock: Clock,
   allocator: ImageAllocator,
   options: BootOptions,
   override: BootWish,
@@ -246,6 +245,8 @@ function bootDevice(
   const sink = new Image(driver.memory, allocator);
   try {
     const dhcp = { ...own, ...options.net?.dhcp };
+    // A device that comes meanwhile has time until this one has failed
+    const clock = polledClock(driver, true);
     const { file } = netbootWith(options.net?.parts ?? {}, device, {
       ...{ clock, random, log, sink, override },
       ...options.net,
@@ -262,13 +263,13 @@ function bootDevice(
   }
 }
 
-/** A clock in whose pauses we hear what the host says: a device is taken away. */
-function polledClock(driver: HypervDriver): Clock {
+/** A clock in whose pauses we hear what the host says: a device is taken away, or has come. */
+function polledClock(driver: HypervDriver, busy?: boolean): Clock {
   return {
     now: () => driver.clock.now(),
     pause: () => {
       driver.clock.pause();
-      driver.poll();
+      driver.poll(busy);
     },
   };
 }

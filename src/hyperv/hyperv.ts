@@ -51,9 +51,6 @@ const POST_RETRY_STATUS: readonly number[] = [
 const POST_MESSAGE = BigInt(HvCall.POST_MESSAGE);
 const SIGNAL_EVENT = BigInt(HvCall.SIGNAL_EVENT);
 
-export type { HvPart, HyperVOptions } from './hyperv-options.ts';
-export type { ReceivedMessage } from './message.ts';
-
 /** A register that gives the host a page of ours. */
 interface PageRegister {
   readonly name: string;
@@ -114,7 +111,7 @@ export class HyperV {
     const detected = detect(this.platform);
     try {
       this.#scontrol = this.platform.read(Msr.SCONTROL);
-      takeOver(this.platform, detected, (action) => this.#attempt(action));
+      takeOver(this.platform, detected, this.log);
       this.#allocateAll(detected);
       this.mapAll();
     } catch (error) {
@@ -174,8 +171,6 @@ export class HyperV {
     this.#regions = [];
     this.#registers = [];
   }
-
-  // --- registers ---
 
   /** Set the guest's identity, map the pages, switch the SynIC on. @throws HypxeError half done */
   mapAll(): void {
@@ -268,8 +263,6 @@ export class HyperV {
     this.pages.revoke(page.region, page.name);
     if (register === Msr.HYPERCALL) platform.hypercallPage = 0;
   }
-
-  // --- SINTs ---
 
   /**
    * Unmask a SINT. It must really be unmasked: hosts deliver no message for a masked one, whatever

@@ -127,8 +127,6 @@ export class PlainInterface implements FrameReceiver, UdpHost {
     this.#handlers.delete(port);
   }
 
-  // --- waiting ---
-
   /**
    * One turn of a wait: let time pass, take what the device has, answer ARP requests.
    *

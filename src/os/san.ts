@@ -6,6 +6,8 @@
  * firmware `hypxe` has it.
  */
 
+import { detect } from '../hyperv/detect.ts';
+import { takeOver } from '../hyperv/owner.ts';
 import { HV_ENABLE, Msr } from '../hyperv/protocol.ts';
 import type { VmbusBus } from '../vmbus/bus.ts';
 import type { Offer } from '../vmbus/offer.ts';
@@ -44,6 +46,8 @@ export class SanPart {
     const { hv } = bus;
     if (!hv.isRunning && !this.#quiesced) return;
     if (!(hv.platform.read(Msr.SIMP) & HV_ENABLE)) {
+      // Whoever had it in between may have left it as any earlier owner
+      takeOver(hv.platform, detect(hv.platform), hv.log);
       try {
         hv.mapAll();
       } catch (error) {

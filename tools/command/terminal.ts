@@ -4,6 +4,8 @@
 export interface Terminal {
   out(text: string): void;
   error(text: string): void;
+  /** A promise while whoever reads is behind; undefined if not. */
+  readonly drained?: () => Promise<void> | undefined;
   /** Aborted at Ctrl-C: finish, say what was done, and return the exit code for it. */
   readonly interrupt?: AbortSignal;
 }

@@ -33,6 +33,8 @@ const PART_MAX = 1 << 28;
 export interface ExplorePlaces {
   readonly firmware: string;
   readonly exploreWorker: URL;
+  /** The process that guests run in. */
+  readonly guestCell: URL;
 }
 
 /** Run the command; returns the exit code. @throws CommandError */
@@ -46,10 +48,10 @@ export async function exploreCommand(
     terminal.out(EXPLORE_HELP);
     return Exit.CLEAN;
   }
-  if (request.plan !== undefined) return exploreOne(request, places.exploreWorker, terminal);
+  if (request.plan !== undefined) return exploreOne(request, places, terminal);
   const part =
     request.merge === undefined
-      ? await exploreAll(request, places.exploreWorker, terminal)
+      ? await exploreAll(request, places, terminal)
       : merge(request.merge);
   if (request.json) terminal.out(`${JSON.stringify(part, undefined, 2)}\n`);
   else terminal.out(`${exploreReport(part).join('\n')}\n`);
@@ -62,12 +64,12 @@ export async function exploreCommand(
 
 async function exploreOne(
   request: ExploreRequest,
-  script: URL,
+  places: ExplorePlaces,
   terminal: Terminal,
 ): Promise<ExitCode> {
   const plan = request.plan!;
   const outcome =
-    (await runOne(request, script, terminal.interrupt)) ?? hung(request.watchdogSeconds);
+    (await runOne(request, places, terminal.interrupt)) ?? hung(request.watchdogSeconds);
   if (outcome.fired === 0 && parsePlan(plan).faults.length > 0) {
     const text = `the run never comes to ${plan}`;
     throw new UsageError('PlaceNotReached', text, 'The flow may have changed: explore it anew.');
@@ -84,7 +86,11 @@ function hung(seconds: number): RunOutcome {
 
 // --- all runs ---
 
-async function exploreAll(request: ExploreRequest, script: URL, terminal: Terminal): Promise<Part> {
+async function exploreAll(
+  request: ExploreRequest,
+  places: ExplorePlaces,
+  terminal: Terminal,
+): Promise<Part> {
   const tally = new Tally();
   const started = Date.now();
   let list: Ready | undefined;
@@ -103,7 +109,7 @@ async function exploreAll(request: ExploreRequest, script: URL, terminal: Termin
         if (!request.json) terminal.out(`          ${plan} hangs: ${text}\n`);
       },
     };
-    complete = await runPool(request, script, listener, terminal.interrupt);
+    complete = await runPool(request, places, listener, terminal.interrupt);
   } finally {
     clearInterval(timer);
   }

@@ -28,6 +28,11 @@ export function printable(text: string): string {
   );
 }
 
+/** A text of somebody else's as one line: a line end in it would make a line of the tool's own. */
+export function oneLine(text: string): string {
+  return text.replaceAll('\n', '\\n');
+}
+
 /** Whether whoever waits has had enough; gives Ctrl-C the time to be noticed. */
 export async function interrupted({ interrupt }: Terminal): Promise<boolean> {
   if (interrupt !== undefined) await new Promise((resolve) => void setImmediate(resolve));

@@ -243,7 +243,7 @@ export function thrown(data: unknown): GuestThrew {
   const status = own('status');
   return new GuestThrew(
     text('name') ?? '',
-    text('message') ?? '',
+    text('message') ?? (data === undefined ? 'undefined' : JSON.stringify(data)),
     text('stack'),
     typeof status === 'number' ? status : undefined,
   );

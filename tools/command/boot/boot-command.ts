@@ -13,7 +13,7 @@ import { bootJson } from './boot-json.ts';
 import { BOOT_HELP, parseBoot, type BootRequest } from './boot-options.ts';
 import { interruptedOutcome, lostOutcome, type BootOutcome } from './boot-outcome.ts';
 import { bootReport } from './boot-report.ts';
-import type { Terminal } from '../terminal.ts';
+import { oneLine, type Terminal } from '../terminal.ts';
 import { EnvironmentError, Exit, failureText, plural, type ExitCode } from '../usage.ts';
 
 /**
@@ -49,7 +49,7 @@ export async function bootCommand(
   const failures = unwritten(request, outcome);
   const code = failures.length === 0 ? CODES[outcome.verdict] : Exit.ENVIRONMENT;
   if (request.json) terminal.out(`${bootJson(request, outcome, code)}\n`);
-  else terminal.out(`${bootReport(outcome).join('\n')}\n`);
+  else terminal.out(`${bootReport(outcome).map(oneLine).join('\n')}\n`);
   for (const failure of failures) terminal.error(failureText(failure));
   return code;
 }
@@ -180,7 +180,7 @@ class BootCell {
   #show(message: Extract<WorkerMessage, { kind: 'line' | 'progress' }>): void | Promise<void> {
     if (message.kind === 'progress') this.#received = message.received;
     if (this.#request.json) return;
-    if (message.kind === 'line') this.#terminal.out(`${message.text}\n`);
+    if (message.kind === 'line') this.#terminal.out(`${oneLine(message.text)}\n`);
     else if (message.received > 0) {
       this.#terminal.out(`${progressLine(message.received, message.total)}\n`);
     }

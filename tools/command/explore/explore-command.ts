@@ -16,7 +16,7 @@ import { parsePlan } from '../../explore/plan.ts';
 import type { RunOutcome } from '../../explore/run.ts';
 import { Tally } from '../../explore/tally.ts';
 import { hostIdentity } from '../../simulator/profiles/profile-file.ts';
-import type { Terminal } from '../terminal.ts';
+import { oneLine, type Terminal } from '../terminal.ts';
 import { EXPLORE_HELP, parseExplore, type ExploreRequest } from './explore-options.ts';
 import { hangText, runOne, runPool, type PoolListener, type Ready } from './explore-pool.ts';
 import { duration, exploreExit, exploreReport, runReport } from './explore-report.ts';
@@ -54,7 +54,7 @@ export async function exploreCommand(
       ? await exploreAll(request, places, terminal)
       : merge(request.merge);
   if (request.json) terminal.out(`${JSON.stringify(part, undefined, 2)}\n`);
-  else terminal.out(`${exploreReport(part).join('\n')}\n`);
+  else terminal.out(`${exploreReport(part).map(oneLine).join('\n')}\n`);
   // Ctrl-C behind the last run has interrupted nothing
   const interrupted = terminal.interrupt?.aborted === true && !part.complete;
   return interrupted ? Exit.INTERRUPTED : exploreExit(part.tally.groups);
@@ -75,7 +75,7 @@ async function exploreOne(
     throw new UsageError('PlaceNotReached', text, 'The flow may have changed: explore it anew.');
   }
   if (request.json) terminal.out(`${JSON.stringify({ plan, ...outcome }, undefined, 2)}\n`);
-  else terminal.out(`${runReport(plan, outcome).join('\n')}\n`);
+  else terminal.out(`${runReport(plan, outcome).map(oneLine).join('\n')}\n`);
   return exploreExit(outcome.findings);
 }
 

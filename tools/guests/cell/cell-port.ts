@@ -5,7 +5,7 @@
 import * as vm from 'node:vm';
 import { parentPort, workerData } from 'node:worker_threads';
 import { GuestStopped } from '../../simulator/hypervisor/guest-end.ts';
-import { MESSAGES_MAX, Reason, Word, type CellWorkerData } from './cell-words.ts';
+import { Guarded, MESSAGES_MAX, Reason, Word, type CellWorkerData } from './cell-words.ts';
 
 const { words, note } = workerData as CellWorkerData;
 
@@ -70,7 +70,7 @@ const context = vm.createContext(holder);
  * @throws GuestStopped, and what the call throws
  */
 export function guard<T>(call: () => T): T {
-  if (Atomics.load(words, Word.GUARDED) === 1) return call();
+  if (Atomics.load(words, Word.GUARDED) !== Guarded.NO) return call();
   // What the call throws does not go through the engine's script: all that comes out of that is an
   // interruption
   let ended: { readonly value: T } | { readonly thrown: unknown } | undefined;
@@ -80,14 +80,18 @@ export function guard<T>(call: () => T): T {
     } catch (thrown) {
       ended = { thrown };
     }
+    const { GUARDED } = Word;
+    if (Atomics.compareExchange(words, GUARDED, Guarded.YES, Guarded.NO) === Guarded.YES) return;
+    // The signal is on its way: outside of the script it would end the process
+    for (;;);
   };
-  Atomics.store(words, Word.GUARDED, 1);
+  Atomics.store(words, Word.GUARDED, Guarded.YES);
   try {
     script.runInContext(context, { breakOnSigint: true });
   } catch {
     ended = undefined;
   } finally {
-    Atomics.store(words, Word.GUARDED, 0);
+    Atomics.store(words, Word.GUARDED, Guarded.NO);
   }
   if (ended === undefined) throw interruption();
   if ('thrown' in ended) throw ended.thrown;

@@ -8,6 +8,7 @@
 
 import { Worker, type MessagePort } from 'node:worker_threads';
 import {
+  Guarded,
   NOTE_BYTES,
   Phase,
   Reason,
@@ -59,6 +60,9 @@ function send(message: FromCell): void {
   process.send?.(message);
 }
 
+/** Why a guest is ended. */
+type Lost = 'hang' | 'out-of-memory';
+
 class Cell {
   readonly #start: CellStart;
   readonly #startLink: LinkStarter;
@@ -67,8 +71,11 @@ class Cell {
   #seen = -1;
   #phase: number = Phase.STARTING;
   #silentSince = Date.now();
-  /** Since when the guest is being interrupted. */
-  #interruptedSince: number | undefined;
+  /** Since when the guest is being interrupted, and why. */
+  #interruptedAt: number | undefined;
+  #reason: Lost = 'hang';
+  /** After an interruption the audit takes its time, without a sign of life. */
+  #silenceMinMs = 0;
   #over = false;
 
   constructor(start: CellStart, startLink: LinkStarter) {
@@ -130,32 +137,43 @@ class Cell {
     const silentMs = now - this.#silentSince;
     const size = process.memoryUsage.rss();
     const { memoryBytes, silenceMs } = this.#start;
-    if (size > memoryBytes * GRACE_PART) this.#lost('out-of-memory');
+    if (this.#interruptedAt !== undefined) this.#awaitEnd(now);
+    else if (size > memoryBytes * GRACE_PART) this.#lost('out-of-memory');
     else if (size > memoryBytes) this.#interrupt('out-of-memory', silentMs);
-    else if (silentMs >= silenceMs[phase]!) this.#interrupt('hang', silentMs);
-    else if (Atomics.load(words, Word.GUARDED) === 0) this.#interruptedSince = undefined;
-  }
-
-  /** Interrupt a guest, so that the worker can tell what was; else end it. */
-  #interrupt(reason: 'hang' | 'out-of-memory', silentMs: number): void {
-    const words = this.#words;
-    const now = Date.now();
-    this.#interruptedSince ??= now;
-    const running = Atomics.load(words, Word.PHASE) === Phase.RUNNING;
-    const guarded = running && Atomics.load(words, Word.GUARDED) === 1;
-    if (process.platform === 'win32' || now - this.#interruptedSince > GRACE_MS) {
-      this.#lost(reason);
-    } else if (guarded) {
-      Atomics.store(words, Word.SILENT_MS, Math.floor(silentMs / 1000) * 1000);
-      Atomics.store(words, Word.REASON, reason === 'hang' ? Reason.HANG : Reason.MEMORY);
-      process.kill(process.pid, 'SIGINT');
-    } else if (this.#interruptedSince === now) {
-      // Nobody was there to be interrupted
-      this.#lost(reason);
+    else if (silentMs >= Math.max(silenceMs[phase]!, this.#silenceMinMs)) {
+      this.#interrupt('hang', silentMs);
     }
   }
 
-  #lost(reason: 'hang' | 'out-of-memory'): void {
+  /** Interrupt a guest, so that the worker can tell what was; else end it. */
+  #interrupt(reason: Lost, silentMs: number): void {
+    const words = this.#words;
+    const running = Atomics.load(words, Word.PHASE) === Phase.RUNNING;
+    Atomics.store(words, Word.SILENT_MS, Math.floor(silentMs / 1000) * 1000);
+    Atomics.store(words, Word.REASON, reason === 'hang' ? Reason.HANG : Reason.MEMORY);
+    const { GUARDED } = Word;
+    const { YES, INTERRUPTED } = Guarded;
+    // Windows knows no signals
+    const can = running && process.platform !== 'win32';
+    if (!can || Atomics.compareExchange(words, GUARDED, YES, INTERRUPTED) !== YES) {
+      this.#lost(reason);
+      return;
+    }
+    this.#reason = reason;
+    this.#interruptedAt = Date.now();
+    process.kill(process.pid, 'SIGINT');
+  }
+
+  /** A guest is being interrupted: once it is out, the worker has time to tell. */
+  #awaitEnd(now: number): void {
+    if (Atomics.load(this.#words, Word.GUARDED) !== Guarded.INTERRUPTED) {
+      this.#interruptedAt = undefined;
+      this.#silentSince = now;
+      this.#silenceMinMs = GRACE_MS;
+    } else if (now - this.#interruptedAt! > GRACE_MS) this.#lost(this.#reason);
+  }
+
+  #lost(reason: Lost): void {
     if (this.#over) return;
     this.#over = true;
     const words = this.#words;

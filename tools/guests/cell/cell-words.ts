@@ -12,7 +12,7 @@ export const Word = {
   STOP: 2,
   /** {@link Phase} */
   PHASE: 3,
-  /** 1 while a guest runs that can be interrupted. */
+  /** {@link Guarded}: whether a guest runs that can be interrupted. */
   GUARDED: 4,
   /** {@link Reason}: why it was interrupted. */
   REASON: 5,
@@ -28,6 +28,9 @@ export const Word = {
 
 /** What a worker does: whose time it is. */
 export const Phase = { STARTING: 0, LOADING: 1, RUNNING: 2 } as const;
+
+/** Once it is being interrupted, the call does not end before the signal has come. */
+export const Guarded = { NO: 0, YES: 1, INTERRUPTED: 2 } as const;
 
 export const Reason = { NONE: 0, HANG: 1, MEMORY: 2 } as const;
 

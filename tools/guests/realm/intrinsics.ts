@@ -13,6 +13,7 @@ export const { parse, stringify } = JSON;
 export const { asUintN } = BigInt;
 export const NativeError = Error;
 export const NativeTypeError = TypeError;
+export const NativePromise = Promise;
 export const Bytes = Uint8Array;
 export const Longs = BigUint64Array;
 export const Words = Uint32Array;

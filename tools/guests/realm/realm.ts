@@ -17,7 +17,15 @@ import {
   type Outcome,
   type RealmCalls,
 } from './host-calls.ts';
-import { Buffer, NativeError, defineProperty, ownKeys, parse } from './intrinsics.ts';
+import {
+  Buffer,
+  NativeError,
+  NativePromise,
+  getOwnPropertyDescriptor,
+  defineProperty,
+  ownKeys,
+  parse,
+} from './intrinsics.ts';
 import { lockDown } from './lockdown.ts';
 import { Seams, type MachineFacts, type OpenSeam } from './seam.ts';
 
@@ -152,6 +160,8 @@ function tell(call: () => void): void {
   }
 }
 
+/** Whether a guest wants to go on later; not what its prototypes say that everything is. */
 function isPromise(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && 'then' in value;
+  if (typeof value !== 'object' || value === null) return false;
+  return value instanceof NativePromise || getOwnPropertyDescriptor(value, 'then') !== undefined;
 }

@@ -74,7 +74,8 @@ export type Verdict =
   /** The firmware refuses this host, and left it alone. */
   | 'refused'
   | 'crash'
-  | 'hang';
+  | 'hang'
+  | 'out-of-memory';
 
 export interface FlowReport {
   readonly verdict: Verdict;
@@ -309,7 +310,7 @@ class BootFlow {
 
   #verdict(connected: boolean): Verdict {
     const { ended } = this.#guests;
-    if (ended !== undefined) return ended.kind === 'hang' ? 'hang' : 'crash';
+    if (ended !== undefined) return ended.kind === 'thrown' ? 'crash' : ended.kind;
     const failed = this.#boot?.status !== 'booted';
     const strict = this.#options.strict === true;
     const counts = (severity: Severity) =>

@@ -15,6 +15,7 @@ import type { Part } from '../../../tools/explore/part.ts';
 const dist = new URL('../../../dist/', import.meta.url);
 const places = {
   firmware: fileURLToPath(new URL('hypxe.js', dist)),
+  guestCell: new URL('guest-cell.js', dist),
   exploreWorker: new URL('explore-worker.js', dist),
 };
 

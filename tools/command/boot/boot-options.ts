@@ -18,6 +18,7 @@ import { pathBelow } from './directory-files.ts';
 import { requireDirectory, requireFile } from '../files.ts';
 import { hostLabel } from '../../simulator/profiles/profile-file.ts';
 import { readHost, turnKnobs, type GivenKnobs } from '../host-options.ts';
+import { guestMemoryLimit } from '../guest-options.ts';
 import { knownLinux } from '../os-options.ts';
 import { readLink, type LinkOptions } from './link-options.ts';
 import { readBefore } from './owner-options.ts';
@@ -98,6 +99,8 @@ export interface BootRequest extends LinkOptions {
   /** Warnings of the audit are findings as well. */
   readonly strict: boolean;
   readonly watchdogSeconds: number;
+  /** What the process of the guest may have beyond its RAM, in MiB. */
+  readonly guestMemoryLimitMiB: number;
 }
 
 const OPTIONS = {
@@ -133,6 +136,7 @@ const OPTIONS = {
   trace: { type: 'string' },
   pcap: { type: 'string' },
   watchdog: { type: 'string' },
+  'guest-memory-limit': { type: 'string' },
   then: { type: 'string', multiple: true },
   os: { type: 'string' },
   'no-os': { type: 'boolean' },
@@ -211,6 +215,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     os: values['no-os'] !== true,
     secondBoot: values['no-second-boot'] !== true,
     strict: values.strict === true,
+    guestMemoryLimitMiB: guestMemoryLimit(values['guest-memory-limit']),
     watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600),
   };
 }

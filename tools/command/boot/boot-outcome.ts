@@ -101,7 +101,7 @@ export interface BootOutcome {
 export function lostOutcome(request: BootRequest, ended: GuestEnd): BootOutcome {
   const { name, size } = request.served;
   return {
-    verdict: ended.kind === 'hang' ? 'hang' : 'crash',
+    verdict: ended.kind === 'thrown' ? 'crash' : ended.kind,
     served: { name, length: size, sha256: undefined },
     image: undefined,
     pushes: [],
@@ -188,6 +188,7 @@ export function summary(outcome: BootOutcome): string {
 
 /** How a guest ended, in words. */
 export function endText({ guest, kind, text }: GuestEnd): string {
-  const did = { crash: 'crashed:', hang: 'hangs:', thrown: 'threw' }[kind];
+  const said = { crash: 'crashed:', hang: 'hangs:', thrown: 'threw' };
+  const did = kind === 'out-of-memory' ? 'is out of memory:' : said[kind];
   return `the ${guest} ${did} ${text}`;
 }

@@ -14,6 +14,7 @@ import { requireFile } from '../files.ts';
 import { knownLinux } from '../os-options.ts';
 import type { LinuxName } from '../../os/os-versions.ts';
 import { readHost } from '../host-options.ts';
+import { GUEST_MEMORY_HELP, guestMemoryLimit } from '../guest-options.ts';
 import { EXIT_HELP, UsageError, quoted, seconds, wholeNumber } from '../usage.ts';
 
 /** What is explored. */
@@ -37,6 +38,8 @@ export interface ExploreRequest {
   readonly shard: Shard;
   readonly workers: number;
   readonly watchdogSeconds: number;
+  /** What the process of a worker may have beyond the guests' RAM, in MiB. */
+  readonly guestMemoryLimitMiB: number;
   /** Parts to merge instead of exploring anything. */
   readonly merge: readonly string[] | undefined;
   readonly json: boolean;
@@ -56,6 +59,7 @@ const OPTIONS = {
   firmware: { type: 'string' },
   workers: { type: 'string' },
   watchdog: { type: 'string' },
+  'guest-memory-limit': { type: 'string' },
   json: { type: 'boolean' },
   verbose: { type: 'boolean', short: 'v' },
   help: { type: 'boolean', short: 'h' },
@@ -88,6 +92,7 @@ if it exports createDriver.
   --firmware FILE.js  bring your own: an ES module that exports boot(machine, options)
   --workers N         threads, 1 to 64 (default: one for each core)
   --watchdog S        seconds without a sign of life after which a run hangs (default 10)
+${GUEST_MEMORY_HELP}
   --json              print one JSON document
   -v, --verbose       of a mistake of hypxe itself, say where
   -h, --help          this text
@@ -157,6 +162,7 @@ export function parseExplore(
       values.time === undefined ? undefined : seconds('--time', values.time, 0.1, 30 * 86400),
     shard: readShard(values.shard ?? '1/1'),
     workers: wholeNumber('--workers', values.workers ?? String(Math.min(cores, 64)), 1, 64),
+    guestMemoryLimitMiB: guestMemoryLimit(values['guest-memory-limit']),
     watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600),
     merge,
     json: values.json === true,

@@ -197,6 +197,11 @@ export class Partition implements PartitionServices {
     return this.#watchdog.ended;
   }
 
+  /** The last call of the seam, in words. */
+  get lastAccess(): string {
+    return this.#watchdog.lastAccess;
+  }
+
   /**
    * Let calls of the seam through again after a crash or hang: another guest takes over. Limits
    * count from now; none but those given hold.

@@ -91,11 +91,12 @@ export class Guest {
       const policy = new RacePolicy(model, number);
       return new RaceHost({ machine, model, policy, watch, report: this.#report });
     });
-    const memory = new WatchedMemory(machine.partition.ram.buffer, race ?? watch);
+    const ram = machine.partition.ram.memory;
+    const memory = watched ? new WatchedMemory(ram, race ?? watch) : undefined;
     if (race !== undefined) race.memory = memory;
     const listener = {
       exit: () => {
-        memory.remove();
+        memory?.remove();
         watch.exit();
         race?.exit();
         injector.exit();
@@ -110,8 +111,8 @@ export class Guest {
       },
     };
     const seam = steppedMachine(machine, map, listener, () => {
-      if (watched) memory.install();
-      return memory.buffer;
+      memory?.install();
+      return ram;
     });
     const pages = (allocator: PageAllocator): PageAllocator =>
       new PageSource(
@@ -134,7 +135,7 @@ export class Guest {
       return undefined;
     } finally {
       race?.stop();
-      memory.release();
+      memory?.release();
       watch.stop();
     }
   }

@@ -19,7 +19,8 @@ import type { Step } from '../stepped-machine.ts';
 import { stackFrames } from '../stack-frame.ts';
 import type { RaceModel, RaceMoment, RacePolicy } from './race-policy.ts';
 import { StoreBuffer } from './store-buffer.ts';
-import type { AccessListener, StoreListener, WatchedMemory } from './watched-memory.ts';
+import type { AccessListener, StoreListener } from './access-listener.ts';
+import type { WatchedMemory } from './watched-memory.ts';
 
 /** A message type that no host has ever sent (VMBus numbers end below 32). */
 const UNKNOWN_MESSAGE = 0x7fffffff;
@@ -55,7 +56,7 @@ export class RaceHost implements AccessListener, StoreListener {
 
   constructor(options: RaceOptions) {
     const { machine, report } = options;
-    const { bytes } = machine.partition.ram;
+    const bytes = new Uint8Array(machine.partition.ram.memory);
     this.#options = options;
     this.#buffer = new StoreBuffer(bytes);
     this.#shared = new Uint8Array(bytes.length / PAGE_SIZE);
@@ -160,7 +161,7 @@ export class RaceHost implements AccessListener, StoreListener {
     this.#returned.fill(change === 'returned' ? 1 : 0, address, address + length);
     // What is read of it now is anything but what was there
     if (change === 'returned')
-      this.#options.machine.partition.ram.bytes.fill(0xa5, address, address + length);
+      this.#options.machine.partition.ram.fill(0xa5, address, address + length);
   }
 
   /** Keep up with what the host may touch. */

@@ -36,8 +36,8 @@ function holdsFill(words: ReadonlyBytes, first: number, end: number): boolean {
 }
 
 /**
- * Fill what `memoryMap` calls usable, let the host write late, and look: at the pages that the host has
- * written to, or everywhere.
+ * Fill what `memoryMap` calls usable, let the host write late, and look: at the pages that the host
+ * has written to, or everywhere.
  */
 export function tryLateWrites(
   machine: SimulatedMachine,
@@ -50,7 +50,7 @@ export function tryLateWrites(
     .map(({ address, length }) => ({ first: address / 4, end: (address + length) / 4 }));
   for (const { first, end } of ranges) ram.fillWords(FILL, first, end);
   const touched = new Set<number>();
-  ram.watch((page) => touched.add(page));
+  ram.watch({ writing: (page) => void touched.add(page) });
   const written = writeLate(machine);
   machine.run(SETTLE_TICKS);
   ram.watch(undefined);

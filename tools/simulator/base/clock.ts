@@ -21,7 +21,7 @@ export interface Poll {
 export interface Alarm {
   readonly at: number;
   readonly action: () => void;
-  /** It is a look at something, again and again, and there is a way to know that it finds nothing. */
+  /** Set for one that looks at something again and again. */
   readonly poll?: Poll;
   /** Next alarm in order of time. For the clock only. */
   next: Alarm | undefined;

@@ -22,8 +22,13 @@ export type ReadonlyView = Pick<
   'getUint8' | 'getUint16' | 'getUint32' | 'getInt32' | 'getBigUint64' | 'getBigInt64'
 >;
 
-/** Called with the number of a page before the host writes to it. */
-export type PageListener = (page: number) => void;
+/** Who is told of what the host writes. */
+export interface PageListener {
+  /** The host is about to write to this page. */
+  writing(page: number): void;
+  /** Somebody has a plain view: nothing more is told. */
+  unseen?(): void;
+}
 
 export class GuestRam {
   /** The guest's: what it does with it nobody sees. */
@@ -103,7 +108,7 @@ export class GuestRam {
   /** Show an overlay at `address`: views to write to it. */
   open(address: number): { readonly bytes: Uint8Array; readonly view: DataView } {
     const page = address >>> PAGE_SHIFT;
-    if (this.#listener !== undefined) this.#listener(page);
+    if (this.#listener !== undefined) this.#listener.writing(page);
     this.#open.set(page, (this.#open.get(page) ?? 0) + 1);
     return { bytes: this.#bytes, view: this.#view };
   }
@@ -124,38 +129,45 @@ export class GuestRam {
   }
 
   /**
-   * From now on call `listener` before the host writes to a page, each time, and once for each page
-   * that an overlay is shown at. One listener at a time: undefined for none.
+   * From now on tell `listener` of each write, and once of each page that an overlay is shown at.
+   * One listener at a time: undefined for none.
    */
   watch(listener: PageListener | undefined): void {
     this.#listener = listener;
-    if (listener !== undefined) for (const page of this.#open.keys()) listener(page);
+    if (listener !== undefined) for (const page of this.#open.keys()) listener.writing(page);
   }
 
   #tell(address: number, length: number): void {
     const last = Math.floor((address + length - 1) / PAGE_SIZE);
-    for (let page = Math.floor(address / PAGE_SIZE); page <= last; page++) this.#listener!(page);
+    for (let page = Math.floor(address / PAGE_SIZE); page <= last; page++)
+      this.#listener!.writing(page);
   }
 
   // --- plain views, for whoever plays a host of his own ---
 
   get buffer(): ArrayBufferLike {
-    this.#isTracked = false;
+    this.#unseen();
     return this.memory;
   }
 
   get bytes(): Uint8Array {
-    this.#isTracked = false;
+    this.#unseen();
     return this.#bytes;
   }
 
   get view(): DataView {
-    this.#isTracked = false;
+    this.#unseen();
     return this.#view;
   }
 
   get words(): Int32Array {
-    this.#isTracked = false;
+    this.#unseen();
     return this.#words;
+  }
+
+  #unseen(): void {
+    if (!this.#isTracked) return;
+    this.#isTracked = false;
+    this.#listener?.unseen?.();
   }
 }

@@ -97,7 +97,7 @@ export class MemoryPattern {
     }
   }
 
-  /** Somebody writes to this memory, and has found the pattern there: it is not looked at any more. */
+  /** Somebody writes to this memory, where the pattern was: it is not looked at any more. */
   exclude(address: number, length: number): void {
     const end = Math.ceil((address + length) / PAGE_SIZE);
     for (let page = Math.floor(address / PAGE_SIZE); page < end; page++) {

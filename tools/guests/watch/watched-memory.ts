@@ -16,6 +16,8 @@ import type { AccessListener } from './access-listener.ts';
 import { methodAccess, type Extent } from './view-methods.ts';
 import { WatchedView } from './watched-view.ts';
 
+export type { AccessListener, StoreListener } from './access-listener.ts';
+
 /** Names of the typed arrays. */
 const ARRAYS = [
   'Int8Array',

@@ -70,6 +70,10 @@ export interface ChainOptions {
   readonly vp?: number;
   /** Which Linux the kernels are. */
   readonly linux?: LinuxName | undefined;
+  /** See {@link FlowOptions.searchesAll}. */
+  readonly searchesAll?: boolean | undefined;
+  /** Called with what each kernel finds in memory. */
+  readonly onPattern?: (pattern: MemoryPattern) => void;
 }
 
 /** The kernels of a flow: one, and one more after each step; the last shuts down. */
@@ -104,6 +108,8 @@ class OsChain {
   readonly #options: ChainOptions;
   readonly #machine: SimulatedMachine;
   #findings: Finding[] = [];
+  /** What the last kernel found in memory. */
+  #pattern: MemoryPattern | undefined;
   /** What was there before this kernel came, and how many contacts there had been. */
   #since = NO_BASELINE;
   #contacts = 0;
@@ -114,6 +120,14 @@ class OsChain {
   }
 
   run(): FlowStage[] {
+    try {
+      return this.#run();
+    } finally {
+      this.#pattern?.end();
+    }
+  }
+
+  #run(): FlowStage[] {
     const { memoryMap, inUse = [], vp = 0, kernels } = this.#options;
     const stages: FlowStage[] = [];
     let taken: Inheritance | undefined = { memoryMap, inUse, vp, by: 'boot' };
@@ -169,7 +183,12 @@ class OsChain {
   }
 
   #fill({ memoryMap, inUse }: Inheritance): MemoryPattern {
-    const pattern = new MemoryPattern(this.#machine.partition.ram, memoryMap);
+    const { ram, grants } = this.#machine.partition;
+    const { searchesAll, onPattern } = this.#options;
+    this.#pattern?.end();
+    const pattern = new MemoryPattern(ram, memoryMap, searchesAll === true ? undefined : grants);
+    this.#pattern = pattern;
+    onPattern?.(pattern);
     for (const { address, length } of inUse) pattern.keep(address, length);
     return pattern;
   }

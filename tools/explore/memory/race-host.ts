@@ -56,7 +56,7 @@ export class RaceHost implements AccessListener, StoreListener {
 
   constructor(options: RaceOptions) {
     const { machine, report } = options;
-    const { bytes } = machine.partition.ram;
+    const bytes = new Uint8Array(machine.partition.ram.memory);
     this.#options = options;
     this.#buffer = new StoreBuffer(bytes);
     this.#shared = new Uint8Array(bytes.length / PAGE_SIZE);
@@ -161,7 +161,7 @@ export class RaceHost implements AccessListener, StoreListener {
     this.#returned.fill(change === 'returned' ? 1 : 0, address, address + length);
     // What is read of it now is anything but what was there
     if (change === 'returned')
-      this.#options.machine.partition.ram.bytes.fill(0xa5, address, address + length);
+      this.#options.machine.partition.ram.fill(0xa5, address, address + length);
   }
 
   /** Keep up with what the host may touch. */

@@ -270,10 +270,10 @@ export class Hypercalls {
     const failure = checkBuffer(ram, frame.inputLow, at, length);
     if (failure !== HvStatus.SUCCESS) return failure;
     if (length === SignalEvent.size) {
-      this.#view.setUint32(0, ram.view.getUint32(at, true), true);
-      this.#view.setUint32(4, ram.view.getUint32(at + 4, true), true);
+      this.#view.setUint32(0, ram.reader.getUint32(at, true), true);
+      this.#view.setUint32(4, ram.reader.getUint32(at + 4, true), true);
     } else {
-      this.#input.set(ram.bytes.subarray(at, at + length));
+      ram.read(at, this.#input, 0, length);
     }
     return HvStatus.SUCCESS;
   }
@@ -284,7 +284,7 @@ export class Hypercalls {
     const alignment = length === SignalEvent.size ? 8 : 4;
     if (low % alignment !== 0) return HvStatus.INVALID_ALIGNMENT;
     this.#input.fill(0, 0, length);
-    if (ram.has(at, length)) this.#input.set(ram.bytes.subarray(at, at + length));
+    if (ram.has(at, length)) ram.read(at, this.#input, 0, length);
     // A message that begins in RAM cannot be mapped as a whole
     else if (length === PostMessage.size && ram.has(at, 1)) return HvStatus.INSUFFICIENT_MEMORY;
     return HvStatus.SUCCESS;

@@ -158,16 +158,19 @@ export class PlainInterface implements FrameReceiver, UdpHost {
   /**
    * Ask, wait for the answer, ask again. No try begins at or after the time `deadline`, in ticks,
    * and the last one ends there. Nothing is asked without a link; the time without one counts for
-   * the deadline only, and patience begins anew when it is back. Returns whether it is done.
+   * the deadline only, and patience begins anew when it is back, as often as there are tries.
+   * Returns whether it is done.
    *
    * @throws HypxeError LinkDown, or what {@link turn} throws
    */
   retry(patience: Patience, deadline: number, ask: () => void, done: () => boolean): boolean {
     let timeoutMs = patience.firstTimeoutMs;
+    let losses = 0;
     for (let i = 0; i < patience.tries && this.clock.now() < deadline; i++) {
       if (this.device.link === 'down') {
         this.#awaitLink(deadline, done);
         timeoutMs = patience.firstTimeoutMs;
+        if (losses++ < patience.tries) i = 0;
       }
       ask();
       const until = this.clock.now() + timeoutMs * TICKS_PER_MS;

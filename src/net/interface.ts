@@ -157,16 +157,17 @@ export class PlainInterface implements FrameReceiver, UdpHost {
   /**
    * Ask, wait for the answer, ask again. No try begins at or after the time `deadline`, in ticks,
    * and the last one ends there. Nothing is asked without a link; the time without one counts for
-   * the deadline only, and patience begins anew when it is back. Returns whether it is done.
+   * the deadline only; patience begins anew with it, for each try. Returns whether it is done.
    *
    * @throws HypxeError LinkDown, or what {@link turn} throws
    */
   retry(patience: Patience, deadline: number, ask: () => void, done: () => boolean): boolean {
     let timeoutMs = patience.firstTimeoutMs;
-    for (let i = 0; i < patience.tries && this.clock.now() < deadline; i++) {
+    for (let i = 0, losses = 0; i < patience.tries && this.clock.now() < deadline; i++) {
       if (this.device.link === 'down') {
         this.#awaitLink(deadline, done);
         timeoutMs = patience.firstTimeoutMs;
+        if (losses++ < patience.tries) i = 0;
       }
       ask();
       const until = this.clock.now() + timeoutMs * TICKS_PER_MS;
@@ -389,10 +390,8 @@ export class PlainInterface implements FrameReceiver, UdpHost {
     const udp = ip + headerLength(buffer, ip);
     const handler = this.#handlers.get(get16(buffer, udp + UdpHeader.at.source));
     if (handler === undefined) return 'udpPort';
-    handler.unreachable(
-      get32(buffer, ip + Ipv4Header.at.destination),
-      get16(buffer, udp + UdpHeader.at.destination),
-    );
+    const host = get32(buffer, ip + Ipv4Header.at.destination);
+    handler.unreachable(host, get16(buffer, udp + UdpHeader.at.destination));
     return undefined;
   }
 }

@@ -7,10 +7,12 @@ import { resolveName } from './dns.ts';
 import { Reassembler } from './fragment.ts';
 import type { NetParts } from './part.ts';
 import { restartTransfer } from './restart.ts';
+import { staticRoutes } from './static-routes.ts';
 
 export const NET_PARTS: Required<NetParts> = {
   reassembler: () => new Reassembler(),
   resolveName,
   bootServers,
+  staticRoutes,
   restartTransfer,
 };

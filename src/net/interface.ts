@@ -15,7 +15,6 @@ import type { Ipv4Address } from './bytes.ts';
 import { ETHERNET_HEADER } from './device.ts';
 import type { FrameReceiver, NetDevice } from './device.ts';
 import type { DropCounters, DropReason } from './drops.ts';
-import { unreachableDatagram } from './icmp.ts';
 import {
   checkIpv4,
   headerLength,
@@ -384,7 +383,7 @@ export class PlainInterface implements FrameReceiver, UdpHost {
 
   /** What some host says about a UDP datagram of ours, perhaps. */
   #receiveIcmp(buffer: Uint8Array, icmp: number, length: number): DropReason | undefined {
-    const ip = unreachableDatagram(buffer, icmp, length, this.address);
+    const ip = this.parts.unreachable?.(buffer, icmp, length, this.address) ?? 'ipProtocol';
     if (typeof ip === 'string') return ip;
     const udp = ip + headerLength(buffer, ip);
     const handler = this.#handlers.get(get16(buffer, udp + UdpHeader.at.source));

@@ -5,6 +5,7 @@
 import { bootServers } from './boot-servers.ts';
 import { resolveName } from './dns.ts';
 import { Reassembler } from './fragment.ts';
+import { unreachableDatagram } from './icmp.ts';
 import type { NetParts } from './part.ts';
 import { restartTransfer } from './restart.ts';
 import { staticRoutes } from './static-routes.ts';
@@ -15,4 +16,5 @@ export const NET_PARTS: Required<NetParts> = {
   bootServers,
   staticRoutes,
   restartTransfer,
+  unreachable: unreachableDatagram,
 };

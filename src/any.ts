@@ -9,6 +9,7 @@ import type { ClockChoice, Platform } from './hyperv/platform.ts';
 import { x64Platform } from './hyperv/x64.ts';
 import type { Machine } from './machine.ts';
 import { NET_PARTS } from './net/parts.ts';
+import { checkPolicy } from './netvsc/policy.ts';
 import { SanPart } from './os/san.ts';
 
 /** The platform of a machine of either architecture. @throws HypxeError ArchitectureUnsupported */
@@ -16,7 +17,7 @@ export function anyPlatform(machine: Machine, choice?: ClockChoice): Platform {
   return machine.architecture === 'arm64' ? arm64Platform(machine, choice) : x64Platform(machine);
 }
 
-/** The drivers, with the part for boots from a SAN. */
+/** The drivers, with the part for boots from a SAN, and with a check of what was chosen. */
 export class HypervDriver extends RomDriver {
   readonly #san = new SanPart(this);
 
@@ -36,6 +37,12 @@ export class HypervDriver extends RomDriver {
    */
   unquiesce(): void {
     this.#san.unquiesce();
+  }
+
+  /** As without the check. @throws HypxeError BadPolicy, and what the drivers throw */
+  override probe(): void {
+    checkPolicy(this.policy);
+    super.probe();
   }
 
   /** As without the part; after {@link quiesce} the machine is taken back first. */

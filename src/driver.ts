@@ -71,6 +71,8 @@ export interface DriverOptions {
 export class HypervDriver {
   readonly log: Log;
   readonly random: () => number;
+  /** The preset, with what was chosen otherwise. */
+  readonly policy: NetvscPolicy;
   /** The layers, for whoever has parts to plug into them. */
   readonly hv: HyperV;
   readonly bus: VmbusBus;
@@ -82,7 +84,7 @@ export class HypervDriver {
   /** `platform`: of the machine's architecture; the entry knows which there are. */
   constructor(platform: Platform, machine: Machine, options: DriverOptions) {
     const preset = options.preset ?? 'default';
-    const policy = { ...NETVSC_PRESETS[preset], ...options.policy };
+    const policy = (this.policy = { ...NETVSC_PRESETS[preset], ...options.policy });
     const memory = new GuestMemory(machine.memory);
     this.#map = soundMap(machine);
     const allocator = options.allocator ?? new TopAllocator(this.#map);

@@ -89,7 +89,7 @@ export const NETVSC_PRESETS: Readonly<Record<PresetName, NetvscPolicy>> = {
   },
 };
 
-/** What a user may choose: smallest, largest, unit. The rings are checked when they are made. */
+/** What a user may choose: smallest, largest, unit. */
 const LIMITS = {
   receiveBufferLength: [PAGE_SIZE, ADDRESS_MAX, PAGE_SIZE],
   transmitSlots: [1, TRANSMIT_SLOTS_MAX, 1],
@@ -99,7 +99,12 @@ const LIMITS = {
   tries: [1, TRIES_MAX, 1],
 } as const;
 
-/** @throws HypxeError BadPolicy */
+/**
+ * Check what a user has chosen; the rings are checked when they are made. The firmware of one
+ * architecture takes a policy as it is.
+ *
+ * @throws HypxeError BadPolicy
+ */
 export function checkPolicy(policy: NetvscPolicy): void {
   for (const name of Object.keys(LIMITS) as (keyof typeof LIMITS)[]) {
     const [min, max, unit] = LIMITS[name];

@@ -86,9 +86,9 @@ export class HypervDriver {
     const preset = options.preset ?? 'default';
     const policy = (this.policy = { ...NETVSC_PRESETS[preset], ...options.policy });
     const memory = new GuestMemory(machine.memory);
-    this.#map = soundMap(machine);
-    const allocator = options.allocator ?? new TopAllocator(this.#map);
     this.log = new Log(options.events);
+    this.#map = soundMap(machine, this.log);
+    const allocator = options.allocator ?? new TopAllocator(this.#map);
     const pages = new SharedMemory(memory, allocator, this.log, machine.pageSize);
     const ipxe = preset === 'ipxe';
     this.hv = new HyperV(platform, pages, this.log, options);

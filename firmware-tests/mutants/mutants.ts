@@ -81,9 +81,9 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'quiesced drivers are removed without taking the machine back',
-    file: 'src/os/san.ts',
-    search: 'if (!hv.isRunning) hv.log',
-    replace: 'if (false as boolean) hv.log',
+    file: 'src/driver.ts',
+    search: 'if (!this.hv.isRunning) {',
+    replace: 'if (false as boolean) {',
     found: ['loader:step.148/give-up'],
   },
   // --- believing what was not said ---

@@ -15,7 +15,6 @@ import type { Ipv4Address } from './bytes.ts';
 import { ETHERNET_HEADER } from './device.ts';
 import type { FrameReceiver, NetDevice } from './device.ts';
 import type { DropCounters, DropReason } from './drops.ts';
-import { unreachableDatagram } from './icmp.ts';
 import {
   checkIpv4,
   headerLength,
@@ -199,12 +198,12 @@ export class PlainInterface implements FrameReceiver, UdpHost {
   resolve(destination: Ipv4Address): void {
     if (this.#isBroadcast(destination)) return;
     const hop = this.#nextHop(destination);
-    if (hop === 0)
-      throw new HypxeError(
-        'NoRoute',
-        `${ipv4Text(destination)} is not in the subnet of ${ipv4Text(this.address)}/` +
-          `${ipv4Text(this.netmask)}, and there is no router`,
-      );
+    if (hop === 0) {
+      const hint = this.parts.staticRoutes ? '' : ': static routes take the part staticRoutes';
+      const subnet = `${ipv4Text(this.address)}/${ipv4Text(this.netmask)}`;
+      const text = `${ipv4Text(destination)} is not in the subnet of ${subnet}`;
+      throw new HypxeError('NoRoute', `${text}, and there is no router${hint}`);
+    }
     const { arpTries: tries = ARP_TRIES, arpFirstTimeoutMs = ARP_FIRST_TIMEOUT_MS } = this.#options;
     const patience: Patience = {
       firstTimeoutMs: arpFirstTimeoutMs,
@@ -385,7 +384,7 @@ export class PlainInterface implements FrameReceiver, UdpHost {
 
   /** What some host says about a UDP datagram of ours, perhaps. */
   #receiveIcmp(buffer: Uint8Array, icmp: number, length: number): DropReason | undefined {
-    const ip = unreachableDatagram(buffer, icmp, length, this.address);
+    const ip = this.parts.unreachable?.(buffer, icmp, length, this.address) ?? 'ipProtocol';
     if (typeof ip === 'string') return ip;
     const udp = ip + headerLength(buffer, ip);
     const handler = this.#handlers.get(get16(buffer, udp + UdpHeader.at.source));

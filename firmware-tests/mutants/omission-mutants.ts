@@ -36,9 +36,9 @@ export const OMISSION_MUTANTS: readonly OmissionMutant[] = [
     patches: [
       patch(
         'src/rndis/rndis.ts',
-        `    this.#attempt('receive filter not cleared', () =>
-      this.#requestOid(RndisType.SET, Oid.GEN_CURRENT_PACKET_FILTER, 0),
-    );`,
+        `      this.#attempt('receive filter not cleared', () =>
+        this.#requestOid(RndisType.SET, Oid.GEN_CURRENT_PACKET_FILTER, 0),
+      );`,
       ),
     ],
     finds: omitted(/^packet filter 0 was left out for NIC 0/),
@@ -61,9 +61,12 @@ export const OMISSION_MUTANTS: readonly OmissionMutant[] = [
   {
     name: 'the channel is not closed',
     patches: [
-      patch('src/vmbus/device.ts', '    if (!this.rescinded) this.#postClose();\n'),
+      patch('src/vmbus/device.ts', '!this.rescinded && this.#postClose()', 'false'),
       // Else the host keeps the rings, and the firmware waits for them
-      patch('src/vmbus/device.ts', `    this.teardownGpadl(this.#gpadl!);\n    this.#freeRing();`),
+      patch(
+        'src/vmbus/device.ts',
+        `    if (!open) this.teardownGpadl(this.#gpadl!);\n    this.#freeRing();`,
+      ),
     ],
     finds: omitted(/^CLOSE_CHANNEL was left out for channel 3/),
   },
@@ -72,7 +75,7 @@ export const OMISSION_MUTANTS: readonly OmissionMutant[] = [
     patches: [
       patch(
         'src/vmbus/device.ts',
-        `    this.teardownGpadl(this.#gpadl!);\n    this.#freeRing();`,
+        `    if (!open) this.teardownGpadl(this.#gpadl!);\n    this.#freeRing();`,
         '    this.#freeRing();',
       ),
     ],
@@ -94,7 +97,7 @@ export const OMISSION_MUTANTS: readonly OmissionMutant[] = [
     patches: [
       patch(
         'src/vmbus/device.ts',
-        `    this.teardownGpadl(this.#gpadl!);\n    this.#freeRing();`,
+        `    if (!open) this.teardownGpadl(this.#gpadl!);\n    this.#freeRing();`,
         `    this.pages.revoke(this.#ring!, 'nothing');\n    this.#freeRing();`,
       ),
     ],

@@ -165,7 +165,8 @@ class OsChain {
       return { os: reportOf(kernel, undefined, false), next: ended?.next };
     }
     const os = reportOf(kernel, failure, plan.end === 'shutdown');
-    const changed = this.#machine.vmbus.inspect().deviceChanges !== deviceChanges;
+    const lost = this.#machine.partition.omissions.host.hasLost(this.#since.at);
+    const changed = lost || this.#machine.vmbus.inspect().deviceChanges !== deviceChanges;
     this.#findings.push(...auditOs(os, this.#machine, before, changed));
     return { os, next: ended?.next };
   }

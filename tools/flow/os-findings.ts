@@ -17,8 +17,8 @@ export function channelNumbers(machine: SimulatedMachine): ReadonlyMap<string, n
  * Judge what the OS reports.
  *
  * @param before numbers of the channels as the firmware saw them; 0 if it saw none
- * @param changed the host has taken devices away meanwhile, or brought them (back): what the OS
- * finds of them is nobody's fault
+ * @param changed the host has taken devices away meanwhile, or brought them (back), or has lost
+ * messages: what the OS then finds is nobody's fault
  */
 export function auditOs(
   os: OsReport,
@@ -59,6 +59,7 @@ export function auditOs(
     const never = machine.partition.profile.knobs.unloadAnswer === 'never';
     const text = `the OS could not get back ${os.outstanding} of its own shared regions`;
     if (never) report(`${text}: this host does not answer UNLOAD`, 'info');
+    else if (changed) report(`${text}: this host has lost messages`, 'info');
     else report(text);
   }
 

@@ -6,28 +6,32 @@
  */
 
 import type { AuditCheck, Severity } from '../../tools/simulator/audit/audit-findings.ts';
+import type { OmissionFlow } from '../rigs/omission-rig.ts';
 import type { Patch } from './bundle.ts';
 
-export interface OmissionMutant {
+export interface OmissionMutant extends Partial<OmissionFlow> {
   readonly name: string;
   readonly patches: readonly Patch[];
-  /** The finding that names it. */
+  /** The finding that names it. Flow and host: where it matters; default a boot on server2022. */
   readonly finds: {
     readonly check: AuditCheck;
     readonly severity: Severity;
     readonly text: RegExp;
   };
-  /** Where it matters; default server2022, x64. */
-  readonly host?: string;
 }
 
-const patch = (file: string, search: string, replace = ''): Patch => ({ file, search, replace });
+export const patch = (file: string, search: string, replace = ''): Patch => ({
+  ...{ file, search, replace },
+});
 
-const omitted = (text: RegExp) => ({ check: 'omissions', severity: 'warning', text }) as const;
-const freed = (text: RegExp) => ({ check: 'freed', severity: 'error', text }) as const;
+export const omitted = (text: RegExp) =>
+  ({ check: 'omissions', severity: 'warning', text }) as const;
+export const freed = (text: RegExp) => ({ check: 'freed', severity: 'error', text }) as const;
 /** The firmware's own ledger knows it, and reserves the page: safe, but lost. */
-const kept = (check: AuditCheck, text: RegExp) => ({ check, severity: 'warning', text }) as const;
-const found = (check: AuditCheck, text: RegExp) => ({ check, severity: 'error', text }) as const;
+export const kept = (check: AuditCheck, text: RegExp) =>
+  ({ check, severity: 'warning', text }) as const;
+export const found = (check: AuditCheck, text: RegExp) =>
+  ({ check, severity: 'error', text }) as const;
 
 export const OMISSION_MUTANTS: readonly OmissionMutant[] = [
   // --- left to UNLOAD, or to the end of the channel ---
@@ -143,7 +147,7 @@ export const OMISSION_MUTANTS: readonly OmissionMutant[] = [
   // --- the connection and the registers ---
   {
     name: 'no UNLOAD at the end',
-    patches: [patch('src/vmbus/bus.ts', '        connection.unload();\n')],
+    patches: [patch('src/vmbus/bus.ts', '() => connection.unload());', '() => {});')],
     finds: found('unload', /^no UNLOAD was sent/),
   },
   {

@@ -40,6 +40,8 @@ export interface RandomFlow {
 
 export interface RandomFlowOptions {
   readonly firmware?: Firmware;
+  /** Only x64. */
+  readonly x64?: boolean;
   /** Only these hosts. */
   readonly hosts?: readonly string[];
   /** Most steps behind the first OS; default six. */
@@ -52,7 +54,7 @@ export function randomFlow(seed: number, options: RandomFlowOptions = {}): Rando
   const pick = <T>(list: readonly T[]): T => list[random.below(list.length)]!;
   const host = pick(options.hosts ?? HOSTS);
   const processors = 1 + random.below(4);
-  const architecture = random.chance(0.3) ? 'arm64' : 'x64';
+  const architecture = random.chance(0.3) && options.x64 !== true ? 'arm64' : 'x64';
   const linux = pick(Object.keys(LINUX_VERSIONS) as LinuxName[]);
   const steps = Array.from({ length: random.below((options.stepsMax ?? STEPS_MAX) + 1) }, () =>
     step(random, host),

@@ -150,7 +150,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'rings are freed before the channel is closed',
     file: 'src/vmbus/device.ts',
-    search: `    this.teardownGpadl(this.#gpadl!);
+    search: `    if (!open) this.teardownGpadl(this.#gpadl!);
     this.#freeRing();`,
     replace: `    this.pages.revoke(this.#ring!, 'nothing');
     this.#freeRing();`,

@@ -120,11 +120,10 @@ export class VmbusBus implements DeviceContext {
     const { connection, hv } = this;
     this.lost();
     if (connection.mustUnload) {
-      hv.log.attempt('error', 'VMBUS', '', 'host did not disconnect', () => {
-        connection.unload();
-        this.gpadls.forgetAll('UNLOAD_RESPONSE');
-      });
+      hv.log.attempt('error', 'VMBUS', '', 'host did not disconnect', () => connection.unload());
     }
+    // A contact that was not answered may have ended by an UNLOAD before
+    if (!connection.mustUnload) this.gpadls.forgetAll('UNLOAD_RESPONSE');
     connection.tearDown();
     this.part?.tornDown?.();
   }

@@ -262,11 +262,17 @@ export class Runner {
     const inUse = image === undefined ? [] : [image];
     const since = this.#since;
     for (const finding of auditHandoff(machine, result.memoryMap, { inUse, since })) {
-      if (finding.severity !== 'error' || excused(finding)) continue;
+      if (!isWrong(finding) || excused(finding)) continue;
       const text = `${which}: ${finding.check}: ${finding.text}`;
       report(withoutNumbers(text), text);
     }
   }
+}
+
+/** An error; and a page that stays mapped though it is reserved: the host has not refused it. */
+function isWrong({ severity, check, pages }: Finding): boolean {
+  const mapped = pages !== undefined && REGISTER_CHECKS.includes(check);
+  return severity === 'error' || (severity === 'warning' && mapped);
 }
 
 /** Checks of what only a contact or an UNLOAD ends. */

@@ -149,6 +149,7 @@ class OsChain {
   #runKernel(name: string, plan: KernelPlan, taken: Inheritance) {
     const { guest } = this.#options;
     const before = channelNumbers(this.#machine);
+    const { deviceChanges } = this.#machine.vmbus.inspect();
     this.#since = auditBaseline(this.#machine);
     this.#contacts = contacts(this.#machine);
     const synic = new SynicPages(this.#machine);
@@ -178,7 +179,9 @@ class OsChain {
       return { os: reportOf(kernel, undefined, false), next: ended?.next };
     }
     const os = reportOf(kernel, failure, plan.end === 'shutdown');
-    this.#findings.push(...auditOs(os, this.#machine, before));
+    const lost = this.#machine.partition.omissions.host.hasLost(this.#since.at);
+    const changed = lost || this.#machine.vmbus.inspect().deviceChanges !== deviceChanges;
+    this.#findings.push(...auditOs(os, this.#machine, before, changed));
     return { os, next: ended?.next };
   }
 
@@ -341,7 +344,8 @@ function contacts(machine: SimulatedMachine): number {
 
 /** A finding as it is to be judged where a kernel could not clean up: a hole that is known. */
 function withinHole(finding: Finding, hole: KernelHole | undefined): Finding {
-  if (hole === undefined || finding.severity !== 'error') return finding;
+  const { severity, known } = finding;
+  if (hole === undefined || severity === 'info' || known !== undefined) return finding;
   if (!hole.connected && OF_CONNECTION.includes(finding.check)) return finding;
   const text = `${finding.text} (known: ${hole.reason})`;
   return { ...finding, severity: 'warning', known: 'crash-hole', text };

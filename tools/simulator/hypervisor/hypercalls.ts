@@ -25,6 +25,7 @@ import { hex } from '../base/hex.ts';
 import type { GuestRam } from '../base/guest-ram.ts';
 import { address, checkBuffer, isFast, isRep, isSimple } from './hypercall-frame.ts';
 import type { HypercallFrame } from './hypercall-frame.ts';
+import type { HostFaults } from '../ledger/host-faults.ts';
 import type { PartitionFaults } from './partition-faults.ts';
 import type { EventPort, MessagePort } from './partition-interface.ts';
 import { ProcessorCalls } from './processor-calls.ts';
@@ -72,6 +73,7 @@ export interface HypercallContext {
   readonly events: HostEvents;
   readonly knobs: HostKnobs;
   readonly faults: PartitionFaults;
+  readonly hostFaults: HostFaults;
   readonly registers: RegisterFile;
   readonly processors: readonly VirtualProcessor[];
   readonly cpuid: CpuidLeaves;
@@ -210,7 +212,7 @@ export class Hypercalls {
 
     // Where it goes; an event port takes no messages
     const injected = this.#fault(HvCall.POST_MESSAGE, connectionId);
-    if (injected !== undefined) return injected;
+    if (injected !== undefined) return this.#refused(injected);
     return this.#deliver(vp, connectionId, type);
   }
 
@@ -218,7 +220,7 @@ export class Hypercalls {
   #forward(vp: VirtualProcessor, connectionId: number, type: number, length: number): number {
     if (length > HV_MESSAGE_PAYLOAD_MAX) return HvStatus.INVALID_HYPERCALL_INPUT;
     const injected = this.#fault(HvCall.POST_MESSAGE, connectionId);
-    if (injected !== undefined) return injected;
+    if (injected !== undefined) return this.#refused(injected);
     if (!this.#ports.has(connectionId)) return HvStatus.INVALID_CONNECTION_ID;
     const message = this.#view.getUint32(PostMessage.at.data, true);
     const known = message >= VMBUS_MESSAGE_MIN && message <= VMBUS_MESSAGE_MAX;
@@ -231,8 +233,16 @@ export class Hypercalls {
   #deliver(vp: VirtualProcessor, connectionId: number, type: number): number {
     const port = this.#ports.get(connectionId);
     if (port === undefined) return HvStatus.INVALID_CONNECTION_ID;
-    if (this.#throttled()) return this.#context.knobs.throttleStatus;
+    if (this.#throttled()) return this.#refused(this.#context.knobs.throttleStatus);
+    this.#context.hostFaults.taken();
     return port(type, this.#input.subarray(PostMessage.at.data, this.#inputLength), vp.index);
+  }
+
+  /** The host does not take a message, through no fault of the guest. */
+  #refused(status: number): number {
+    const message = this.#view.getUint32(PostMessage.at.data, true);
+    this.#context.hostFaults.refused(message, status);
+    return status;
   }
 
   /** HvSignalEvent: fast or slow. Makes no object. */

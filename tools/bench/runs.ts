@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** Runs that are made by the thousand: audited loops, boots in RAM of all sizes, explorations. */
+/** Runs that are made by the thousand: audited loops, and boots in RAM of all sizes. */
 
-import { Exploration } from '../explore/exploration.ts';
-import { trustedGuests } from '../explore/explored-guest.ts';
-import { Runner } from '../explore/run.ts';
 import { runBootFlow } from '../flow/boot-flow.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
 import { SimulatedMachine } from '../simulator/machine.ts';
@@ -22,22 +19,18 @@ const IMAGE_LENGTH = 64 << 10;
 /** RAM of the loop that opens and removes a device, in MiB. */
 const LOOP_MIB = 4;
 
-/** Which of its runs an exploration makes: every nth. */
-const EVERY = 97;
-
 export interface RunsOptions {
   readonly rounds: number;
   /** Runs of a round, after as many that warm up. */
   readonly runs: number;
   readonly sizesMiB: readonly number[];
-  readonly explored: number;
 }
 
 export const RUNS_FULL: RunsOptions = {
-  ...{ rounds: 5, runs: 30, explored: 200 },
+  ...{ rounds: 5, runs: 30 },
   sizesMiB: [4, 16, 64, 1024],
 };
-export const RUNS_QUICK: RunsOptions = { rounds: 1, runs: 1, sizesMiB: [4, 16], explored: 3 };
+export const RUNS_QUICK: RunsOptions = { rounds: 1, runs: 1, sizesMiB: [4, 16] };
 
 export interface RunsFigure {
   readonly run: string;
@@ -77,24 +70,13 @@ function wholeBoot(firmware: BenchFirmware, memoryMiB: number, searchesAll: bool
   };
 }
 
-/** Every nth run of an exploration, one each time. */
-function exploration(firmware: BenchFirmware): () => void {
-  const runner = new Runner(trustedGuests({ ...firmware, bootPushed: firmware.boot }), PROFILE);
-  const all = new Exploration(runner, { seed: 1, walks: 0 });
-  let next = 0;
-  return () => {
-    runner.run(all.plan(next));
-    next = (next + EVERY) % all.total;
-  };
-}
-
 /** @throws Error: a figure of a run that fails means nothing */
 function requireClean(clean: boolean): void {
   if (!clean) throw new Error('a run of the bench was not clean');
 }
 
 export function measureRuns(firmware: BenchFirmware, options: RunsOptions): RunsFigure[] {
-  const { rounds, runs, sizesMiB, explored } = options;
+  const { rounds, runs, sizesMiB } = options;
   const boots = sizesMiB.map(
     (size) => [`boot, ${size} MiB`, wholeBoot(firmware, size, false)] as const,
   );
@@ -102,7 +84,6 @@ export function measureRuns(firmware: BenchFirmware, options: RunsOptions): Runs
   return [
     ...inTurns([['probe, open, remove, audit', auditedLoop(firmware)]], rounds, runs * 10),
     ...inTurns([...boots, [`boot, ${sizesMiB[1]} MiB, all searched`, plain]], rounds, runs),
-    ...inTurns([['exploration', exploration(firmware)]], rounds, explored),
   ];
 }
 
@@ -146,10 +127,10 @@ export function runsSection(figures: readonly RunsFigure[]): Section {
       },
     ],
     notes: [
-      'A boot is one of a 64 KiB image over the network, with handoff, audit, late-write trial and ' +
-        'loaded OS; "all searched" fills and compares all of its RAM. × first: time as a multiple of ' +
-        'the first run of the same kind, measured in turns. The exploration makes every ' +
-        `${EVERY}th single fault, as hypxe explore does.`,
+      'A boot is one of a 64 KiB image over the network, with handoff, audit, late-write trial ' +
+        'and loaded OS; "all searched" fills and compares all of its RAM. × first: time as a ' +
+        'multiple of the first run of the same kind, measured in turns. How many runs an ' +
+        'exploration makes in a second stands in its own report.',
     ],
   };
 }

@@ -13,10 +13,10 @@ const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
 /** Bytes, minified and gzipped. A change by more than the margin belongs here, with its reason. */
 const FIGURES: Readonly<Record<string, number>> = {
-  hypxe: 26_761,
-  x64: 24_250,
-  arm64: 24_854,
-  os: 44_565,
+  hypxe: 26_683,
+  x64: 24_294,
+  arm64: 24_900,
+  os: 44_478,
   'drivers x64': 14_764,
   'drivers arm64': 15_373,
 };

@@ -75,7 +75,6 @@ export const textBytes = (text: string): number[] => Array.from(text, (char) => 
  *
  * @param secs seconds since the client began
  * @param address our address, or 0
- * @param parameters what is asked for
  * @param more further options, as they are on the wire
  */
 export function putDhcpMessage(
@@ -86,7 +85,6 @@ export function putDhcpMessage(
   xid: number,
   secs: number,
   address: Ipv4Address,
-  parameters: readonly number[],
   more: readonly number[],
 ): number {
   // The header: able to take unicast before there is an address, so no flag
@@ -109,7 +107,7 @@ export function putDhcpMessage(
     ...[DhcpOption.CLIENT_INTERFACE, 3, 1, 2, 1],
     ...[DhcpOption.VENDOR_CLASS, 32, ...textBytes(`${PXE_CLASS}:Arch:${digits}:UNDI:002001`)],
     ...(user.length > 0 ? [DhcpOption.USER_CLASS, user.length, ...user] : []),
-    ...[DhcpOption.PARAMETER_LIST, parameters.length, ...parameters],
+    ...[DhcpOption.PARAMETER_LIST, DHCP_PARAMETERS.length, ...DHCP_PARAMETERS],
     ...[DhcpOption.CLIENT_IDENTIFIER, 1 + MAC_LENGTH, HARDWARE_ETHERNET, ...mac],
     ...[DhcpOption.CLIENT_UUID, 17, 0],
     ...(uuid ?? [0, 0, 0, 0, 0, 0, 16, 0, 128, 0, ...mac]),

@@ -9,15 +9,7 @@
 
 import { get32, ipv4Text, IPV4_BROADCAST, quoted } from './bytes.ts';
 import type { Ipv4Address } from './bytes.ts';
-import {
-  DHCP_PARAMETERS,
-  isPxe,
-  option,
-  optionText,
-  putDhcpMessage,
-  readDhcpMessage,
-  u32,
-} from './dhcp-message.ts';
+import { isPxe, option, optionText, putDhcpMessage, readDhcpMessage, u32 } from './dhcp-message.ts';
 import type { DhcpIdentity, DhcpMessage } from './dhcp-message.ts';
 import type { DropReason } from './drops.ts';
 import { LEASE_INFINITE, leaseOf } from './lease.ts';
@@ -176,9 +168,6 @@ class DhcpClient implements UdpHandler {
         this.#xid,
         this.#secs,
         net.address,
-        DHCP_PARAMETERS.filter(
-          (code) => net.parts.staticRoutes || code !== DhcpOption.STATIC_ROUTES,
-        ),
         options,
       );
       net.log.debug('DHCP', net.name, `${discovers ? 'discover' : 'request'} to ${ipv4Text(to)}`);
@@ -231,7 +220,7 @@ class DhcpClient implements UdpHandler {
 
   /** A lease, unless something is wrong with it: then that is why this fails, so far. */
   #leaseOf(message: DhcpMessage): Lease | undefined {
-    const lease = leaseOf(message, this.#net.deviceMtu, this.#net.parts);
+    const lease = leaseOf(message, this.#net.deviceMtu);
     if (typeof lease === 'object') return lease;
     this.#failure = new HypxeError('BadLease', lease);
     return undefined;

@@ -198,12 +198,12 @@ export class PlainInterface implements FrameReceiver, UdpHost {
   resolve(destination: Ipv4Address): void {
     if (this.#isBroadcast(destination)) return;
     const hop = this.#nextHop(destination);
-    if (hop === 0) {
-      const hint = this.parts.staticRoutes ? '' : ': static routes take the part staticRoutes';
-      const subnet = `${ipv4Text(this.address)}/${ipv4Text(this.netmask)}`;
-      const text = `${ipv4Text(destination)} is not in the subnet of ${subnet}`;
-      throw new HypxeError('NoRoute', `${text}, and there is no router${hint}`);
-    }
+    if (hop === 0)
+      throw new HypxeError(
+        'NoRoute',
+        `${ipv4Text(destination)} is not in the subnet of ${ipv4Text(this.address)}/` +
+          `${ipv4Text(this.netmask)}, and there is no router`,
+      );
     const { arpTries: tries = ARP_TRIES, arpFirstTimeoutMs = ARP_FIRST_TIMEOUT_MS } = this.#options;
     const patience: Patience = {
       firstTimeoutMs: arpFirstTimeoutMs,

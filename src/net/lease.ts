@@ -2,13 +2,12 @@
 
 /** What a DHCP server grants: a message read, checked, and put into the interface's terms. */
 
-import { get16, ipv4Text } from './bytes.ts';
+import { get16, get32, ipv4Text } from './bytes.ts';
 import type { Ipv4Address } from './bytes.ts';
 import { option, optionAddresses } from './dhcp-message.ts';
 import type { DhcpMessage } from './dhcp-message.ts';
 import { classMask, isHost, isNetmask, MTU_MIN } from './ipv4.ts';
 import type { Route } from './udp.ts';
-import type { NetParts } from './part.ts';
 import { DhcpOption } from './protocol.ts';
 
 /** Seconds of a lease without an end (RFC 2131, 3.3). */
@@ -33,7 +32,7 @@ export interface Lease {
 }
 
 /** Read a lease. Returns what is wrong with it as text, if something is. */
-export function leaseOf(message: DhcpMessage, deviceMtu: number, parts: NetParts): Lease | string {
+export function leaseOf(message: DhcpMessage, deviceMtu: number): Lease | string {
   // The address and its subnet
   const address = message.yiaddr;
   const inSubnet = (other: Ipv4Address): boolean => ((other ^ address) & netmask) === 0;
@@ -52,18 +51,38 @@ export function leaseOf(message: DhcpMessage, deviceMtu: number, parts: NetParts
   // Where to send what leaves the subnet: static routes, or else the first router that can be one,
   // of this subnet if one is
   const canRoute = (router: Ipv4Address): boolean => router !== address && isStation(router);
-  const local = { network: address, netmask, router: 0 };
-  const routes = parts.staticRoutes?.(option(message, DhcpOption.STATIC_ROUTES), local, canRoute);
+  const routes = staticRoutes(option(message, DhcpOption.STATIC_ROUTES)).filter(
+    ({ router }) => router === 0 || canRoute(router),
+  );
   const all = optionAddresses(message, DhcpOption.ROUTER).filter((router) => router !== 0);
   const able = all.filter(canRoute);
   let router = able.find(inSubnet) ?? able[0] ?? 0;
-  if (routes?.length) router = routes.find((route) => route.netmask === 0)?.router ?? 0;
-  else if (able.length < all.length && router === 0)
+  if (routes.length > 0) {
+    routes.push({ network: address, netmask, router: 0 });
+    routes.sort((a, b) => (b.netmask >>> 0) - (a.netmask >>> 0));
+    router = routes.find((route) => route.netmask === 0)?.router ?? 0;
+  } else if (able.length < all.length && router === 0)
     return `${ipv4Text(all[0]!)} cannot be a router`;
 
   // How much to send at once
   const asked = get16(option(message, DhcpOption.MTU), 0) || deviceMtu;
   const mtu = Math.min(Math.max(asked, MTU_MIN), deviceMtu);
   const { server } = message;
-  return { address, netmask, router, routes: routes ?? [], server, mtu, message, boot: message };
+  return { address, netmask, router, routes, server, mtu, message, boot: message };
+}
+
+/** Classless static routes (RFC 3442), up to the first that cannot be one. */
+function staticRoutes(bytes: ArrayLike<number>): Route[] {
+  const routes: Route[] = [];
+  for (let i = 0; i < bytes.length;) {
+    // The width of the prefix in bits, as many bytes as it has, the router
+    const width = bytes[i]!;
+    const at = i + 1 + ((width + 7) >> 3);
+    if (width > 32 || at + 4 > bytes.length) break;
+    const netmask = width === 0 ? 0 : -1 << (32 - width);
+    const network = get32(bytes, i + 1) & netmask;
+    routes.push({ network, netmask, router: get32(bytes, at) });
+    i = at + 4;
+  }
+  return routes;
 }

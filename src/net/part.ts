@@ -9,7 +9,7 @@ import type { Ipv4Address } from './bytes.ts';
 import type { DhcpMessage } from './dhcp-message.ts';
 import type { DropCounters, DropReason } from './drops.ts';
 import type { TftpValues } from './tftp-packet.ts';
-import type { Route, UdpHost } from './udp.ts';
+import type { UdpHost } from './udp.ts';
 
 /** A part has what it wants of this. */
 export interface NetParts {
@@ -33,8 +33,6 @@ export interface NetParts {
   readonly bootServers?: BootServers;
   /** Reads what ICMP says of a datagram of ours. */
   readonly unreachable?: UnreachableDatagram;
-  /** Reads static routes. */
-  readonly staticRoutes?: StaticRoutes;
   /** Begins a TFTP transfer again that has broken. */
   readonly restartTransfer?: RestartTransfer;
 }
@@ -51,20 +49,6 @@ export type UnreachableDatagram = (
   length: number,
   ours: Ipv4Address,
 ) => number | DropReason;
-
-/**
- * Read classless static routes.
- *
- * @param bytes the option, often nothing
- * @param local the route to our own subnet, to be added if there is any other
- * @param canRoute whether an address may be a router's
- * @returns the routes, the most specific first
- */
-export type StaticRoutes = (
-  bytes: ArrayLike<number>,
-  local: Route,
-  canRoute: (router: Ipv4Address) => boolean,
-) => Route[];
 
 /**
  * Whether to begin a transfer again.

@@ -8,13 +8,11 @@ import { Reassembler } from './fragment.ts';
 import { unreachableDatagram } from './icmp.ts';
 import type { NetParts } from './part.ts';
 import { restartTransfer } from './restart.ts';
-import { staticRoutes } from './static-routes.ts';
 
 export const NET_PARTS: Required<NetParts> = {
   reassembler: () => new Reassembler(),
   resolveName,
   bootServers,
-  staticRoutes,
   restartTransfer,
   unreachable: unreachableDatagram,
 };

@@ -60,6 +60,13 @@ export const RACE_MUTANTS: readonly RaceMutant[] = [
     replace: '    this.memory.set32(address, index);',
   },
   {
+    name: 'no acquire between the type of a message and what it says',
+    on: ['arm64'],
+    file: 'src/hyperv/message.ts',
+    search: 'const word = Atomics.load(words, slot / 4);',
+    replace: 'const word = words[slot / 4]!;',
+  },
+  {
     name: 'a received packet is completed before it is copied out',
     on: BOTH,
     file: 'src/netvsc/netvsc.ts',

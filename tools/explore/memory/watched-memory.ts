@@ -26,8 +26,10 @@ export interface AccessListener {
 export interface StoreListener {
   storing(address: number, length: number): void;
   stored(address: number, length: number): void;
-  /** Before an access of Atomics: all before it is done before all after it. */
+  /** Around an access of Atomics: all before it is done before all after it. */
   ordered(): void;
+  /** After `Atomics.load`, an acquire: no load behind it is done before it. */
+  acquired?(): void;
 }
 
 /** Names of the typed arrays. */
@@ -243,14 +245,16 @@ export class WatchedMemory {
         if (target === undefined) return operation(array, index, ...rest);
         const { stores } = this.#listener;
         const at = target.byteOffset + index * target.BYTES_PER_ELEMENT;
-        stores?.ordered();
+        const load = name === 'load';
+        if (!load) stores?.ordered();
         // A barrier: nothing is looked at, nothing changes
         if (name === 'or' && rest[0] === 0) return operation(target, index, 0);
         this.#listener.load(at, target.BYTES_PER_ELEMENT);
         if (stored) stores?.storing(at, target.BYTES_PER_ELEMENT);
         const result = operation(target, index, ...rest);
         if (stored) stores?.stored(at, target.BYTES_PER_ELEMENT);
-        stores?.ordered();
+        if (load) stores?.acquired?.();
+        else stores?.ordered();
         return result;
       };
     };

@@ -176,8 +176,8 @@ export const OMISSION_MUTANTS: readonly OmissionMutant[] = [
     patches: [
       patch(
         'src/hyperv/hyperv.ts',
-        'if (page.mapped) this.#attempt(() => this.#unmap(page));',
-        `if (page.mapped && page.name !== '${name}') this.#attempt(() => this.#unmap(page));`,
+        'if (page.mapped) this.#attempt(() =>',
+        `if (page.mapped && page.name !== 'register ${name}') this.#attempt(() =>`,
       ),
     ],
     finds: kept('synic-pages', new RegExp(`^${name} of VP 0 is enabled`)),
@@ -188,8 +188,8 @@ export const OMISSION_MUTANTS: readonly OmissionMutant[] = [
     patches: [
       patch(
         'src/hyperv/hyperv.ts',
-        'if (page.mapped) this.#attempt(() => this.#unmap(page));',
-        "if (page.mapped && page.name !== 'HYPERCALL') this.#attempt(() => this.#unmap(page));",
+        'if (page.mapped) this.#attempt(() =>',
+        "if (page.mapped && page.name !== 'register HYPERCALL') this.#attempt(() =>",
       ),
     ],
     finds: kept('hypercall', /^HYPERCALL is enabled/),

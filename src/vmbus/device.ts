@@ -219,9 +219,7 @@ export class VmbusDevice {
    * everything is torn down.
    */
   release(): void {
-    this.log.attempt('error', 'VMBUS', this.name, 'could not release channel', () =>
-      this.connection.post(MessageType.RELID_RELEASED, [this.channelId]),
-    );
+    this.#tell(MessageType.RELID_RELEASED, 'could not release channel');
   }
 
   #freeRing(): void {
@@ -231,8 +229,13 @@ export class VmbusDevice {
 
   /** @returns the error if the channel is still open */
   #postClose(): unknown {
-    return this.log.attempt('error', 'VMBUS', this.name, 'could not close channel', () =>
-      this.connection.post(MessageType.CLOSE_CHANNEL, [this.channelId]),
+    return this.#tell(MessageType.CLOSE_CHANNEL, 'could not close channel');
+  }
+
+  /** Say something of the channel, and go on in any case: our memory must be asked for. */
+  #tell(type: number, failed: string): unknown {
+    return this.log.attempt('error', 'VMBUS', this.name, failed, () =>
+      this.connection.post(type, [this.channelId]),
     );
   }
 }

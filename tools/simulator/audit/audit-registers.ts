@@ -54,8 +54,8 @@ export function auditRegisters(
 
 /**
  * Who comes next writes all of these, whatever they hold (Linux `hyperv_init`, `hv_cpu_init`,
- * `hv_synic_enable_regs`): where its map reserves the page, the host hurts nobody until then. Not so
- * a hypercall page that is locked, which nobody can move, and a crash, whose memory is the dump.
+ * `hv_synic_enable_regs`): where its map reserves the page, the host hurts nobody until then. Not
+ * so a hypercall page that is locked, which nobody can move, and a crash, whose memory is the dump.
  */
 function pageRegisters(
   machine: SimulatedMachine,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** Whom the audit does not blame: for what the host did, the tool, or who had the machine before. */
+/** Whom the audit does not blame: for what the host did, the tool, or an earlier owner. */
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -124,6 +124,7 @@ earlier('nor one that is started by a kernel on arm64, which cleans up nothing',
 });
 
 earlier('nor for what timers of other processors sent meanwhile, however early it dies', () => {
+  let messages = 0;
   for (const exit of [1, 6, 20, 33]) {
     const memory = new ArrayBuffer(32 << 20);
     const { stages, ended } = chain({
@@ -137,9 +138,11 @@ earlier('nor for what timers of other processors sent meanwhile, however early i
     });
     assert.is(ended, undefined);
     for (const { name, findings } of stages) assert.equal(errorChecks(findings), [], name);
-    const slots = stages[2]!.findings.filter(({ text }) => /0x80000010 is left/.test(text));
-    assert.ok(slots.length > 0, 'there are such messages');
+    const told = stages.flatMap(({ findings }) => findings);
+    const slots = told.filter(({ text }) => /0x80000010 is left/.test(text));
+    messages += slots.length;
   }
+  assert.ok(messages > 0, 'there are such messages');
 });
 
 earlier.run();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * The steps of the clean-up that a plain boot does not show, or shows only by failing: each left out
- * alone, in a flow in which it matters.
+ * The steps of the clean-up that a plain boot does not show, or shows only by failing: each left
+ * out alone, in a flow in which it matters.
  */
 
 import { HvCall, HvStatus } from '../../src/hyperv/protocol.ts';
@@ -94,7 +94,8 @@ export const OMISSION_FLOW_MUTANTS: readonly OmissionMutant[] = [
     patches: [
       patch(
         HV,
-        '    if (message.pending && (taken || this.#leftFlag++ % EOM_LOOKS === 0)) this.#endOfMessage();\n',
+        '    if (message.pending && (taken || this.#leftFlag++ % EOM_LOOKS ===' +
+          ' 0)) this.#endOfMessage();\n',
       ),
     ],
     finds: found('unload', /^the host has not read 1 message of the guest/),
@@ -330,7 +331,8 @@ export const OMISSION_FLOW_MUTANTS: readonly OmissionMutant[] = [
     patches: [
       patch(
         OS_NETVSC,
-        '    if (this.#sectionSize !== 0) this.#revoke(NvspType.REVOKE_SEND_BUFFER, SEND_BUFFER_ID);\n',
+        '    if (this.#sectionSize !== 0)' +
+          ' this.#revoke(NvspType.REVOKE_SEND_BUFFER, SEND_BUFFER_ID);\n',
       ),
     ],
     finds: omitted(/^REVOKE_SEND_BUFFER was left out for NIC 0/),

@@ -110,7 +110,8 @@ export const SILENT_OMISSIONS: readonly SilentOmission[] = [
     [
       patch(
         CONNECTION,
-        '    for (const { address, length } of this.#pages) this.hv.pages.memory.zero(address, length);\n',
+        '    for (const { address, length } of this.#pages)' +
+          ' this.hv.pages.memory.zero(address, length);\n',
       ),
     ],
     { flow: 'resumed' },

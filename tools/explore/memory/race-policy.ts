@@ -93,8 +93,8 @@ export class RacePolicy {
   }
 
   /**
-   * Whether the host is about exactly when the guest looks at `address`, and what the guest looks at
-   * next was looked at before: the last numbers of a model in which loads are not in order.
+   * Whether the host is about exactly when the guest looks at `address`, and what it looks at next
+   * was looked at before: the last numbers of a model in which loads are not in order.
    */
   surprises(address: number): boolean {
     if (!this.#early || this.#looks >= LOOKS_MAX) return false;

@@ -3,8 +3,8 @@
 /**
  * Loads of the guest that are made earlier than they stand in the program: on arm64 a load may be
  * done before an older one, so that it finds what was there before the host wrote, though the older
- * one finds what the host wrote. An acquire or a barrier in between forbids it. Twice the same place
- * never goes back in time.
+ * one finds what the host wrote. An acquire or a barrier in between forbids it. Twice the same
+ * place never goes back in time.
  */
 
 import { PAGE_SIZE } from '../../../src/machine.ts';

@@ -97,7 +97,8 @@ export const RACE_MUTANTS: readonly RaceMutant[] = [
   }
   message.pending = (memory.u8(slot + SynicMessage.at.flags) & HV_MESSAGE_PENDING) !== 0;`,
     // ... and in an empty slot it is not looked for: there it would be found
-    replace: `    message.pending = (memory.u8(slot + SynicMessage.at.flags) & HV_MESSAGE_PENDING) !== 0;
+    replace: `    const flags = memory.u8(slot + SynicMessage.at.flags);
+    message.pending = (flags & HV_MESSAGE_PENDING) !== 0;
     Atomics.compareExchange(words, slot / 4, word, HvMessageType.NONE);
   } else message.pending = false;`,
   },

@@ -2,7 +2,8 @@
 
 /**
  * Each step of the firmware's clean-up, left out alone: the audit tells it, or the table says why
- * no host can see it. Strictly judged a firmware that forgets nothing is clean in each of the flows.
+ * no host can see it. Strictly judged a firmware that forgets nothing is clean in each of the
+ * flows.
  */
 
 import { suite } from 'uvu';

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * The steps of the clean-up that a plain boot does not show, or shows only by failing: each left out
- * alone, in a flow in which it matters.
+ * The steps of the clean-up that a plain boot does not show, or shows only by failing: each left
+ * out alone, in a flow in which it matters.
  */
 
 import { HvCall, HvStatus } from '../../src/hyperv/protocol.ts';
@@ -72,7 +72,7 @@ export const OMISSION_FLOW_MUTANTS: readonly OmissionMutant[] = [
   ),
   left(
     'the hypercall page',
-    '  if (hypercall) attempt(() => resetRegister(platform, Msr.HYPERCALL, PAGE_RESERVED, 0n));\n',
+    '  [Msr.HYPERCALL, 1, HvFeature.HYPERCALL, PAGE_RESERVED, 0n],\n',
     found('unload', /^no UNLOAD was sent/),
   ),
   {
@@ -91,7 +91,13 @@ export const OMISSION_FLOW_MUTANTS: readonly OmissionMutant[] = [
   // --- messages, pages, registers ---
   {
     name: 'no EOM after a message behind which others wait',
-    patches: [patch(HV, '    if (this.#message.pending) this.#endOfMessage();\n')],
+    patches: [
+      patch(
+        HV,
+        '    if (message.pending && (taken || this.#leftFlag++ % EOM_LOOKS ===' +
+          ' 0)) this.#endOfMessage();\n',
+      ),
+    ],
     finds: found('unload', /^the host has not read 1 message of the guest/),
   },
   {
@@ -99,7 +105,7 @@ export const OMISSION_FLOW_MUTANTS: readonly OmissionMutant[] = [
     patches: [
       patch(
         'src/hyperv/message.ts',
-        '  Atomics.compareExchange(words, slot / 4, word, HvMessageType.NONE);\n',
+        '    Atomics.compareExchange(words, slot / 4, word, HvMessageType.NONE);\n',
       ),
     ],
     finds: found('unload', /^no UNLOAD was sent/),
@@ -112,7 +118,7 @@ export const OMISSION_FLOW_MUTANTS: readonly OmissionMutant[] = [
   {
     name: 'the parts are not told: the reference TSC page stays mapped',
     patches: [
-      patch(HV, '    for (const part of this.parts) this.#attempt(() => part.unmapping());\n'),
+      patch(HV, '    for (const part of this.parts) this.#attempt(() => part.unmapping?.());\n'),
     ],
     finds: kept('clock-pages', /^REFERENCE_TSC is enabled/),
   },
@@ -133,7 +139,7 @@ export const OMISSION_FLOW_MUTANTS: readonly OmissionMutant[] = [
   },
   {
     name: 'the pages of the registers stay reserved',
-    patches: [patch(HV, '    this.pages.revoke(page.region, `register ${page.name}`);\n')],
+    patches: [patch(HV, '    this.pages.revoke(page.region, page.name);\n')],
     finds: kept('reserved', /reserved for good, but the host has nothing there \(simp/),
   },
   {
@@ -150,7 +156,7 @@ export const OMISSION_FLOW_MUTANTS: readonly OmissionMutant[] = [
     patches: [
       patch(
         HV,
-        'this.disableSint(sint);\n    this.#unmapAll(false);\n',
+        'this.disableSint(sint);\n    this.unmapAll(false);\n',
         'this.disableSint(sint);\n',
       ),
     ],
@@ -216,7 +222,7 @@ export const OMISSION_FLOW_MUTANTS: readonly OmissionMutant[] = [
     name: 'devices that are open are not closed',
     flow: 'driver',
     patches: [
-      patch(BUS, '    for (const { instance } of this.#bound.reverse()) instance!.remove();\n'),
+      patch(BUS, '    for (const { instance } of this.bound.reverse()) instance!.remove();\n'),
     ],
     finds: omitted(/^CLOSE_CHANNEL was left out for channel 3/),
   },
@@ -289,7 +295,7 @@ export const OMISSION_FLOW_MUTANTS: readonly OmissionMutant[] = [
   {
     name: 'devices are not abandoned with the connection that was lost',
     flow: 'resumed',
-    patches: [patch(BUS, '    for (const device of this.#bound) device.abandon();\n')],
+    patches: [patch('src/os/san.ts', '  for (const device of bus.bound) device.abandon();\n')],
     finds: kept('reserved', /has nothing there \(tx-buffer/),
   },
   // --- services, and what an OS adds ---
@@ -325,7 +331,8 @@ export const OMISSION_FLOW_MUTANTS: readonly OmissionMutant[] = [
     patches: [
       patch(
         OS_NETVSC,
-        '    if (this.#sectionSize !== 0) this.#revoke(NvspType.REVOKE_SEND_BUFFER, SEND_BUFFER_ID);\n',
+        '    if (this.#sectionSize !== 0)' +
+          ' this.#revoke(NvspType.REVOKE_SEND_BUFFER, SEND_BUFFER_ID);\n',
       ),
     ],
     finds: omitted(/^REVOKE_SEND_BUFFER was left out for NIC 0/),

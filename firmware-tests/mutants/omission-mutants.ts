@@ -40,9 +40,7 @@ export const OMISSION_MUTANTS: readonly OmissionMutant[] = [
     patches: [
       patch(
         'src/rndis/rndis.ts',
-        `      this.#attempt('receive filter not cleared', () =>
-        this.#requestOid(RndisType.SET, Oid.GEN_CURRENT_PACKET_FILTER, 0),
-      );`,
+        "    if (this.#hears) this.#attempt('receive filter not cleared', clear);\n",
       ),
     ],
     finds: omitted(/^packet filter 0 was left out for NIC 0/),

@@ -68,12 +68,6 @@ export const SILENT_OMISSIONS: readonly SilentOmission[] = [
     patch(HV, '    this.clock.use();\n    for', '    for'),
   ]),
   silent(
-    'the pending flag of an empty slot is not cleared',
-    'an EOM too many does nothing, and the page is cleared at the end',
-    [patch('src/hyperv/message.ts', '    if (message.pending) memory.set8(flags, 0);\n')],
-    { flow: 'owner' },
-  ),
-  silent(
     'messages of an earlier owner are not taken before the contact',
     'its answers are taken for ours, or come while ours is waited for',
     [
@@ -116,7 +110,8 @@ export const SILENT_OMISSIONS: readonly SilentOmission[] = [
     [
       patch(
         CONNECTION,
-        '    for (const { address, length } of this.#pages) this.hv.pages.memory.zero(address, length);\n',
+        '    for (const { address, length } of this.#pages)' +
+          ' this.hv.pages.memory.zero(address, length);\n',
       ),
     ],
     { flow: 'resumed' },
@@ -182,7 +177,7 @@ export const SILENT_OMISSIONS: readonly SilentOmission[] = [
   silent(
     'GPADLs of a connection that is over stay in the ledger',
     AT_UNLOAD,
-    [patch(BUS, "    this.gpadls.forgetAll('INITIATE_CONTACT');\n")],
+    [patch('src/os/san.ts', "  bus.gpadls.forgetAll('INITIATE_CONTACT');\n")],
     { flow: 'resumed' },
   ),
   silent('what packets point to is not given back with the rings', 'it was, with the last packet', [
@@ -213,7 +208,7 @@ export const SILENT_OMISSIONS: readonly SilentOmission[] = [
   silent(
     'a device that was taken away is not forgotten: the next offer is ignored',
     'the host does not know; the boot fails',
-    [patch(BUS, '    device.release();\n    this.#forget(device);\n', '    device.release();\n')],
+    [patch(BUS, '    device.release();\n    this.forget(device);\n', '    device.release();\n')],
     { nicTimes: { leaves: 1, returns: 1 }, status: 'NoNetworkDevice' },
   ),
   silent('completions are not waited for before the close', 'a close completes what is in flight', [

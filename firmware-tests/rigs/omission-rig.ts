@@ -2,7 +2,6 @@
 
 /** Flows in which the firmware's steps of cleaning up are seen, and what the audit says of them. */
 
-import type { HypervDriver } from '../../src/driver.ts';
 import type { Machine } from '../../src/machine.ts';
 import { TopAllocator, type PageAllocator } from '../../src/memory/allocator.ts';
 import type * as Everything from '../../src/os.ts';
@@ -22,6 +21,7 @@ import { runBoot } from './boot-rig.ts';
 
 /** A bundle with everything: that of a mutant, or the firmware's own. */
 export type WholeFirmware = typeof Everything;
+type Driver = ReturnType<WholeFirmware['createDriver']>;
 
 /** Where a step of the clean-up is to be seen. */
 export interface OmissionFlow {
@@ -122,23 +122,23 @@ function runDriver(firmware: WholeFirmware, where: OmissionFlow): OmissionResult
   return { status, findings: findings.filter(({ check }) => check !== 'scontrol') };
 }
 
-function plain(firmware: WholeFirmware, seam: Machine, allocator: PageAllocator): HypervDriver {
-  return firmware.createDriver(seam, { allocator }) as HypervDriver;
+function plain(firmware: WholeFirmware, seam: Machine, allocator: PageAllocator): Driver {
+  return firmware.createDriver(seam, { allocator }) as Driver;
 }
 
 /** With sub-channels, a send buffer and a timer. */
-function asOs(firmware: WholeFirmware, seam: Machine, allocator: PageAllocator): HypervDriver {
+function asOs(firmware: WholeFirmware, seam: Machine, allocator: PageAllocator): Driver {
   const policy = { ...firmware.OS_NETVSC, subchannels: 3, outPages: 4, inPages: 4 };
   const driver = firmware.createDriver(seam, {
     allocator,
     contact: firmware.contactAsOs,
     policy,
     netvsc: firmware.osNetvsc(policy),
-  }) as HypervDriver;
+  }) as Driver;
   driver.bus.part = firmware.OS_BUS.part(driver.bus as never) as never;
   const timers = new firmware.SyntheticTimers(driver.hv as never);
   const { probe } = driver;
-  driver.probe = function (this: HypervDriver): void {
+  driver.probe = function (this: Driver): void {
     probe.call(this);
     timers.start(1, { period: 10_000_000n, sint: 4 });
   };

@@ -76,7 +76,6 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   observer: NetObserver | undefined;
   readonly #transport: RndisTransport;
   #initialised = false;
-  /** A packet filter is set. */
   #hears = false;
   /** Requests that were not answered, since the device was made. */
   #unanswered = 0;
@@ -166,12 +165,9 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   /** Undo {@link #start}, in reverse. There is no answer to a HALT. */
   #stop(): void {
     // Without this, receiving may be dead after the next open (iPXE 67291465e)
-    if (this.#hears) {
-      this.#hears = false;
-      this.#attempt('receive filter not cleared', () =>
-        this.#requestOid(RndisType.SET, Oid.GEN_CURRENT_PACKET_FILTER, 0),
-      );
-    }
+    const clear = () => this.#requestOid(RndisType.SET, Oid.GEN_CURRENT_PACKET_FILTER, 0);
+    if (this.#hears) this.#attempt('receive filter not cleared', clear);
+    this.#hears = false;
     if (this.#initialised) {
       this.#initialised = false;
       this.#attempt('could not halt', () => this.#send(RndisType.HALT, 0));

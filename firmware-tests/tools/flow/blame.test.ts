@@ -2,7 +2,7 @@
 
 /**
  * Whatever the host does of its own accord, in flows of any length: a guest that forgets nothing is
- * not blamed, and one that forgets something is. `SEED` and `FLOWS` in the environment choose others.
+ * not blamed, and one that forgets something is. `SEED` and `FLOWS` choose others.
  */
 
 import { suite } from 'uvu';

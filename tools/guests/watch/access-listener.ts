@@ -14,6 +14,8 @@ export interface AccessListener {
 export interface StoreListener {
   storing(address: number, length: number): void;
   stored(address: number, length: number): void;
-  /** Before an access of Atomics: all before it is done before all after it. */
+  /** Around an access of Atomics: all before it is done before all after it. */
   ordered(): void;
+  /** After `Atomics.load`, an acquire: no load behind it is done before it. */
+  acquired?(): void;
 }

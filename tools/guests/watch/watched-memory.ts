@@ -206,14 +206,16 @@ export class WatchedMemory {
         if (target === undefined) return operation(array, index, ...rest);
         const { stores } = this.#listener;
         const at = target.byteOffset + index * target.BYTES_PER_ELEMENT;
-        stores?.ordered();
+        const load = name === 'load';
+        if (!load) stores?.ordered();
         // A barrier: nothing is looked at, nothing changes
         if (name === 'or' && rest[0] === 0) return operation(target, index, 0);
         this.#listener.load(at, target.BYTES_PER_ELEMENT);
         if (stored) stores?.storing(at, target.BYTES_PER_ELEMENT);
         const result = operation(target, index, ...rest);
         if (stored) stores?.stored(at, target.BYTES_PER_ELEMENT);
-        stores?.ordered();
+        if (load) stores?.acquired?.();
+        else stores?.ordered();
         return result;
       };
     };

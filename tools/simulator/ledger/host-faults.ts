@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * What the host itself has done wrong, so that no guest is blamed for it: messages that were lost or
- * changed on their way, and posts that were refused for good.
+ * What the host itself has done wrong, so that no guest is blamed for it: messages that were lost
+ * or changed on their way, and posts that were refused for good.
  */
 
 import { HvStatus } from '../../../src/hyperv/protocol.ts';

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * Each step of the firmware's clean-up, left out alone: the audit tells it, or the table says why no
- * host can see it. Strictly judged a firmware that forgets nothing is clean in each of the flows.
+ * Each step of the firmware's clean-up, left out alone: the audit tells it, or the table says why
+ * no host can see it. Strictly judged a firmware that forgets nothing is clean in each of the
+ * flows.
  */
 
 import { suite } from 'uvu';

@@ -3,8 +3,8 @@
 /** `hypxe replay`: runs the firmware against recorded sessions and compares. */
 
 import * as path from 'node:path';
-import { parseArgs } from 'node:util';
 import { Cell } from '../../guests/cell/cell.ts';
+import { parseArguments } from '../arguments.ts';
 import { workerFailed } from '../boot/boot-message.ts';
 import { requireFile } from '../files.ts';
 import { GUEST_MEMORY_HELP, guestMemoryLimit } from '../guest-options.ts';
@@ -18,7 +18,6 @@ import {
   Exit,
   InterruptedError,
   UsageError,
-  badOption,
   commandError,
   failureText,
   plural,
@@ -121,20 +120,17 @@ export async function replayCommand(
   return ended.error.code;
 }
 
+const OPTIONS = {
+  firmware: { type: 'string' },
+  watchdog: { type: 'string' },
+  'guest-memory-limit': { type: 'string' },
+  json: { type: 'boolean' },
+  verbose: { type: 'boolean', short: 'v' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
 function parse(args: readonly string[]) {
-  try {
-    const options = {
-      firmware: { type: 'string' },
-      watchdog: { type: 'string' },
-      'guest-memory-limit': { type: 'string' },
-      json: { type: 'boolean' },
-      verbose: { type: 'boolean', short: 'v' },
-      help: { type: 'boolean', short: 'h' },
-    } as const;
-    return parseArgs({ args: [...args], options, allowPositionals: true });
-  } catch (error) {
-    throw badOption(error, 'See hypxe replay --help.');
-  }
+  return parseArguments('replay', args, OPTIONS);
 }
 
 /** How far the replays have come, and why no further. */

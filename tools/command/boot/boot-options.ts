@@ -30,6 +30,7 @@ import {
   readServices,
   type PushedFile,
 } from './push-options.ts';
+import { checkOutputs, type Output } from './output-file.ts';
 import { UsageError, byteCount, didYouMean, probability, quoted, wholeNumber } from '../usage.ts';
 
 export { BOOT_HELP } from './boot-help.ts';
@@ -187,6 +188,12 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
   const firmware = path.resolve(values.firmware ?? own);
   const isOwn = values.firmware === undefined;
   requireFile(firmware, isOwn ? 'Run npm run build first.' : FIRMWARE_ADVICE);
+  checkOutputs(outputsOf(values), [
+    ...inputsOf(served),
+    ...pushes.map(({ path: file }) => ({ what: 'the pushed file', file })),
+    { what: 'the firmware', file: firmware },
+    { what: 'the host', file: values.host ?? DEFAULT_PROFILE },
+  ]);
   return {
     host: hostLabel(host),
     ...turnKnobs(host, values.knob ?? []),
@@ -218,6 +225,21 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     guestMemoryLimitMiB: guestMemoryLimit(values['guest-memory-limit']),
     watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600),
   };
+}
+
+/** The files that are written. */
+function outputsOf({ trace, pcap }: ReturnType<typeof parse>['values']): Output[] {
+  return [
+    ...(trace === undefined ? [] : [{ option: '--trace', file: trace }]),
+    ...(pcap === undefined ? [] : [{ option: '--pcap', file: pcap }]),
+  ];
+}
+
+/** The files that are served. */
+function inputsOf(served: Served): { readonly what: string; readonly file: string }[] {
+  if (served.kind === 'file') return [{ what: 'the boot file', file: served.path }];
+  if (served.kind !== 'directory') return [];
+  return [{ what: 'the boot file', file: path.join(served.root, served.name) }];
 }
 
 /** @throws UsageError */

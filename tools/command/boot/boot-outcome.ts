@@ -16,6 +16,7 @@ import {
 import type { BootRequest } from './boot-options.ts';
 import type { OutcomePush } from './push-run.ts';
 import { plural } from '../usage.ts';
+import { PART } from './output-file.ts';
 
 /** An error of the firmware: its name, what was seen, and what to do. */
 export interface OutcomeError {
@@ -133,7 +134,8 @@ export function interruptedOutcome(
   const ended = { guest: 'firmware', kind: 'hang', text: '', stack: undefined } as const;
   const { trace, pcap } = request;
   const files = [trace, pcap].filter((file) => file !== undefined);
-  const cut = files.length === 0 ? '' : `; ${files.join(' and ')} may lack the end`;
+  const parts = files.map((file) => file + PART).join(' and ');
+  const cut = files.length === 0 ? '' : `; what there is of it is in ${parts}`;
   const got = received === 0 ? 'nothing received' : `${plural(received, 'byte')} received`;
   return {
     ...lostOutcome(request, ended),

@@ -238,7 +238,7 @@ const FIRMWARE_FAILURES: Readonly<Record<string, ExitCode>> = {
 
 /** A firmware that cannot be explored; anything else is a mistake in the exploration itself. */
 function failure(name: string, text: string, stack?: string): Error {
-  const code = FIRMWARE_FAILURES[name];
+  const code = Object.hasOwn(FIRMWARE_FAILURES, name) ? FIRMWARE_FAILURES[name] : undefined;
   if (code !== undefined) {
     const advice =
       code === Exit.REFUSED

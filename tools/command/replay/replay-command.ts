@@ -4,8 +4,8 @@
 
 import * as path from 'node:path';
 import { Cell } from '../../guests/cell/cell.ts';
-import { workerFailed } from '../boot/boot-message.ts';
 import { parseArguments } from '../arguments.ts';
+import { workerFailed } from '../boot/boot-message.ts';
 import { requireFile } from '../files.ts';
 import { GUEST_MEMORY_HELP, guestMemoryLimit } from '../guest-options.ts';
 import { flag, oneOf, record, text, type Shape } from '../shape.ts';

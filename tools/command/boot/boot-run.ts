@@ -104,7 +104,7 @@ export async function runBoot(
       secondBoot: request.secondBoot,
       strict: request.strict,
       onHandoff: (result) => {
-        pushes.handedOver(result, machine.partition.ram.bytes);
+        pushes.handedOver(result, new Uint8Array(machine.bootSeam.memory));
         const { image } = result;
         const pushed = pushes.outcomes.find(({ name }) => name === image?.name);
         const expected = image?.device === PUSHED ? pushed?.sha256 : served.sha256;
@@ -176,7 +176,7 @@ function inRam(
   { name, address, length, device }: BootImage,
   expected: string | undefined,
 ): NonNullable<BootOutcome['image']> {
-  const bytes = machine.partition.ram.bytes.subarray(address, address + length);
+  const bytes = new Uint8Array(machine.bootSeam.memory, address, length);
   const sha256 = digest(bytes);
   const equal = expected === undefined ? undefined : sha256 === expected;
   return { name, address, length, device, sha256, equal };
@@ -249,7 +249,7 @@ function openTrace(path: string): TraceWriter {
 
 function openCapture(path: string, { nics, partition }: SimulatedMachine): CaptureWriter {
   try {
-    return new CaptureWriter(path, { nics: nics.length, memory: partition.ram.bytes.buffer });
+    return new CaptureWriter(path, { nics: nics.length, memory: partition.ram.memory });
   } catch (error) {
     const text = `the capture cannot be written to ${path}: ${(error as Error).message}`;
     throw new EnvironmentError('CaptureUnwritable', text, 'Give a path that can be written.');

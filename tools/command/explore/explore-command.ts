@@ -20,7 +20,7 @@ import { oneLine, type Terminal } from '../terminal.ts';
 import { EXPLORE_HELP, parseExplore, type ExploreRequest } from './explore-options.ts';
 import { hangText, runOne, runPool, type PoolListener, type Ready } from './explore-pool.ts';
 import { duration, exploreExit, exploreReport, runReport } from './explore-report.ts';
-import { readText } from '../files.ts';
+import { readText, requireWritable, writeText } from '../files.ts';
 import { Exit, type ExitCode, InterruptedError, UsageError } from '../usage.ts';
 
 /** How often progress is shown, in ms. */
@@ -48,16 +48,29 @@ export async function exploreCommand(
     terminal.out(EXPLORE_HELP);
     return Exit.CLEAN;
   }
+  // Better now than after hours
+  if (request.output !== undefined) requireWritable(request.output);
   if (request.plan !== undefined) return exploreOne(request, places, terminal);
   const part =
     request.merge === undefined
       ? await exploreAll(request, places, terminal)
       : merge(request.merge);
-  if (request.json) terminal.out(`${JSON.stringify(part, undefined, 2)}\n`);
-  else terminal.out(`${exploreReport(part).map(oneLine).join('\n')}\n`);
+  tell(request, part, terminal, () => exploreReport(part).map(oneLine));
   // Ctrl-C behind the last run has interrupted nothing
   const interrupted = terminal.interrupt?.aborted === true && !part.complete;
   return interrupted ? Exit.INTERRUPTED : exploreExit(part.tally.groups);
+}
+
+/** Print the result, and write it where it is wanted. */
+function tell(
+  { json, output }: ExploreRequest,
+  result: object,
+  terminal: Terminal,
+  report: () => readonly string[],
+): void {
+  const document = `${JSON.stringify(result, undefined, 2)}\n`;
+  if (output !== undefined) writeText(output, document);
+  terminal.out(json ? document : `${report().join('\n')}\n`);
 }
 
 // --- one run ---
@@ -74,8 +87,7 @@ async function exploreOne(
     const text = `the run never comes to ${plan}`;
     throw new UsageError('PlaceNotReached', text, 'The flow may have changed: explore it anew.');
   }
-  if (request.json) terminal.out(`${JSON.stringify({ plan, ...outcome }, undefined, 2)}\n`);
-  else terminal.out(`${runReport(plan, outcome).map(oneLine).join('\n')}\n`);
+  tell(request, { plan, ...outcome }, terminal, () => runReport(plan, outcome).map(oneLine));
   return exploreExit(outcome.findings);
 }
 

@@ -43,6 +43,8 @@ export interface ExploreRequest {
   /** Parts to merge instead of exploring anything. */
   readonly merge: readonly string[] | undefined;
   readonly json: boolean;
+  /** File for the JSON document, beside what is printed. */
+  readonly output: string | undefined;
 }
 
 const OPTIONS = {
@@ -61,6 +63,7 @@ const OPTIONS = {
   watchdog: { type: 'string' },
   'guest-memory-limit': { type: 'string' },
   json: { type: 'boolean' },
+  output: { type: 'string', short: 'o' },
   verbose: { type: 'boolean', short: 'v' },
   help: { type: 'boolean', short: 'h' },
 } as const;
@@ -82,7 +85,7 @@ if it exports createDriver.
   --seed N            decides the walks (default 1)
   --time SECONDS      stop after this time (.5 is half a second)
   --shard I/N         only part I of N; the parts together are the whole, each run once
-  --merge             put the --json results of all shards together
+  --merge             put the results of all shards together, as -o or --json gave them
   --host NAME|FILE    host generation (default ${DEFAULT_PROFILE}), or FILE.json that describes one;
                       hypxe hosts lists them
   --arch NAME         x64 (default) or arm64
@@ -94,6 +97,7 @@ if it exports createDriver.
   --watchdog S        seconds without a sign of life after which a run hangs (default 10)
 ${GUEST_MEMORY_HELP}
   --json              print one JSON document
+  -o, --output FILE   write that document to FILE, whatever is printed
   -v, --verbose       of a mistake of hypxe itself, say where
   -h, --help          this text
 
@@ -107,7 +111,7 @@ Examples
   hypxe explore --only step/handoff
   hypxe explore --after linux-6.1 --arch arm64 --time 600
   hypxe explore --walks 1000000 --seed 7 --time 3600
-  hypxe explore --shard 2/8 --json > part-2.json
+  hypxe explore --shard 2/8 -o part-2.json
 `;
 
 function placesHelp(): string {
@@ -166,6 +170,7 @@ export function parseExplore(
     watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600),
     merge,
     json: values.json === true,
+    output: values.output,
   };
 }
 

@@ -27,6 +27,7 @@ const SIMULATOR = [
  */
 const TOOLS = [
   ['simulator', 'build'],
+  ['guests'],
   ['os', 'replay', 'links'],
   ['flow', 'capture', 'engines'],
   ['scenarios', 'explore', 'bench'],

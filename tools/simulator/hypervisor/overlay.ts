@@ -165,6 +165,15 @@ export class OverlayPages {
     }
   }
 
+  /** Guest RAM is another buffer now: the pages that are shown are where they were, in that. */
+  retake(): void {
+    for (const page of this.#all) {
+      if (!page.shown) continue;
+      page.bytes = this.#ram.bytes;
+      page.view = this.#ram.view;
+    }
+  }
+
   #show(page: OverlayPage, address: number): void {
     this.#ram.bytes.set(page.own, address);
     page.shown = true;

@@ -154,9 +154,11 @@ class PcFlow {
       const slice = this.#attempt();
       ended = typeof slice === 'string' ? this.#ended(slice === 'halted') : slice;
     }
-    const late = this.#finish(ended.end);
     this.#pc.console.finish();
-    return this.#report(ended, late);
+    const endedAt = this.#pc.machine.clock.now;
+    const counts = countMachine(this.#pc.machine);
+    const late = this.#finish(ended.end);
+    return { ...this.#report(ended, late), endedAt, counts };
   }
 
   #attempt() {
@@ -274,7 +276,10 @@ class PcFlow {
     );
   }
 
-  #report({ end, text }: { end: PcEnd; text: string }, late: Finding[] | undefined): PcReport {
+  #report(
+    { end, text }: { end: PcEnd; text: string },
+    late: Finding[] | undefined,
+  ): Omit<PcReport, 'counts' | 'endedAt'> {
     const { machine, board, console } = this.#pc;
     const { stages, touched, bootReportAt } = this.#stages;
     const first = stages.length <= 1;
@@ -292,8 +297,6 @@ class PcFlow {
       findings: [...findings, ...(late ?? [])],
       notRun: late === undefined ? [...NOT_RUN, 'late-writes'] : NOT_RUN,
       memoryMap: this.#memoryMap,
-      counts: countMachine(machine),
-      endedAt: machine.clock.now,
       instructions: board.instructions,
       screen: [...console.screen, console.serialRest].filter((line) => line !== ''),
     };

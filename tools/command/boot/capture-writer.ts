@@ -7,11 +7,12 @@
 
 import * as fs from 'node:fs';
 import { Capture } from '../../capture/capture.ts';
+import type { CapturedMemory } from '../../capture/rndis-messages.ts';
 
 /** What a capture needs to know of the machine. */
 export interface CapturedMachine {
   readonly nics: number;
-  readonly memory: ArrayBufferLike;
+  readonly memory: CapturedMemory;
 }
 
 export class CaptureWriter {

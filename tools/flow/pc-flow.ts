@@ -7,7 +7,6 @@
  */
 
 import type { MemoryRange } from '../../src/machine.ts';
-import { readBootReport } from '../guests/pc/boot-program.ts';
 import { Pc, type PcHost } from '../guests/pc/pc.ts';
 import { PcPanic, type PcParts } from '../guests/pc/pc-emulator.ts';
 import type { PcKernel } from '../guests/pc/pc-kernel.ts';
@@ -166,7 +165,7 @@ class PcFlow {
       return this.#pc.run();
     } catch (error) {
       if (!(error instanceof PcPanic)) throw error;
-      return { end: 'triple-fault', text: error.message } as const;
+      return { end: 'triple-fault', text: `v86 has no more for it (${error.message})` } as const;
     }
   }
 
@@ -177,7 +176,7 @@ class PcFlow {
     if (this.#options.alive?.() === false) return { end: 'interrupted', text: '' };
     const script = now >= this.#nextLook || halted ? this.#look(now) : undefined;
     if (script !== undefined) return script;
-    if (this.#stages.bootReportAt !== undefined && this.#steps.length === 0) {
+    if (this.#stages.bootMap !== undefined && this.#steps.length === 0) {
       return { end: 'booted', text: '' };
     }
     if (this.#stages.resets > 0) return this.#reset();
@@ -252,21 +251,19 @@ class PcFlow {
   /** The last handoff, if there is one: to the boot program. Returns what late writes found. */
   #finish(end: PcEnd): Finding[] | undefined {
     const { machine } = this.#pc;
-    const { bootReportAt } = this.#stages;
-    if (bootReportAt === undefined || end === 'reset') {
+    const { bootMap } = this.#stages;
+    if (bootMap === undefined || end === 'reset') {
       if (this.#stages.touched) this.#stages.leave('running');
       return undefined;
     }
     const { ram, grants } = machine.partition;
-    const size = ram.size;
-    const map = readBootReport(ram.bytes, bootReportAt) ?? machine.bootSeam.memoryMap;
-    this.#memoryMap = map.filter(({ address }) => address < size);
-    this.#stages.handoff(this.#memoryMap);
+    this.#memoryMap = bootMap;
+    this.#stages.handoff(bootMap);
 
     // The next owner fills its memory, and the host writes to all that it still has
     const pattern = new MemoryPattern(
       ram,
-      this.#memoryMap.filter((range) => fits(range, size)),
+      bootMap.filter((range) => fits(range, ram.size)),
     );
     const held = grants.live();
     writeLate(machine);
@@ -281,7 +278,7 @@ class PcFlow {
     late: Finding[] | undefined,
   ): Omit<PcReport, 'counts' | 'endedAt'> {
     const { machine, board, console } = this.#pc;
-    const { stages, touched, bootReportAt } = this.#stages;
+    const { stages, touched, bootMap } = this.#stages;
     const first = stages.length <= 1;
     const findings = stages.flatMap(({ name, findings: own }) =>
       own.map((each) => (first ? each : { ...each, text: `${name}: ${each.text}` })),
@@ -290,7 +287,7 @@ class PcFlow {
     const history = clients.flatMap((client) => client.history);
     const accepted = history.filter(({ outcome }) => outcome === 'accepted');
     return {
-      ...{ end, text, booted: bootReportAt !== undefined && end !== 'reset', untouched: !touched },
+      ...{ end, text, booted: bootMap !== undefined && end !== 'reset', untouched: !touched },
       refused: history.length > 0 && accepted.length === 0,
       vmbusVersions: [...new Set(accepted.map(({ version }) => version))],
       stages,

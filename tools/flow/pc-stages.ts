@@ -8,7 +8,7 @@
  */
 
 import type { MemoryRange } from '../../src/machine.ts';
-import { readMap } from '../guests/pc/boot-program.ts';
+import { readBootParameters, readBootReport } from '../guests/pc/boot-program.ts';
 import type { PcObserver } from '../guests/pc/pc-board.ts';
 import { auditBaseline, type AuditBaseline } from '../simulator/audit/audit-baseline.ts';
 import type { Finding } from '../simulator/audit/audit-findings.ts';
@@ -30,10 +30,6 @@ const IPXE = 0x98aen;
 /** Most owners that are told apart. */
 const STAGES_MAX = 32;
 
-/** Linux boot parameters ("zero page"): entries of the memory map, the map, the kernel's magic. */
-const Zero = { COUNT: 0x1e8, MAP: 0x2d0, MAGIC: 0x202, SIZE: 0x1000 } as const;
-const ZERO_MAGIC = 0x53726448;
-const ZERO_ENTRIES_MAX = 128;
 /** A real-mode kernel lies below the BIOS's own data. */
 const LOW_MEMORY_END = 0x9f000;
 
@@ -48,8 +44,8 @@ export interface PcStage {
 
 export class PcStages implements PcObserver {
   readonly stages: PcStage[] = [];
-  /** The address that a boot program has reported, when it did. */
-  bootReportAt: number | undefined;
+  /** The memory map of the boot program, once it runs. */
+  bootMap: readonly MemoryRange[] | undefined;
   resets = 0;
   /** Whether anybody has touched the hypervisor at all. */
   touched = false;
@@ -82,8 +78,12 @@ export class PcStages implements PcObserver {
     else this.#identity = value;
   }
 
-  bootReport(address: number): void {
-    this.bootReportAt ??= address;
+  bootReport(address: number, bits: 16 | 32): void {
+    const machine = this.#machine();
+    const { bytes, view, size } = machine.partition.ram;
+    const map = bits === 16 ? readBootReport(bytes, address) : readBootParameters(view, address);
+    const known = map ?? machine.bootSeam.memoryMap;
+    this.bootMap ??= known.filter((range) => range.address < size);
   }
 
   reset(): void {
@@ -130,13 +130,10 @@ export class PcStages implements PcObserver {
 
   /** The map that a Linux kernel was given, where its real-mode code has left it. */
   #lowMap(): readonly MemoryRange[] | undefined {
-    const { view, size } = this.#machine().partition.ram;
-    for (let at = 0x1000; at < Math.min(LOW_MEMORY_END, size - Zero.SIZE); at += 16) {
-      if (view.getUint32(at + Zero.MAGIC, true) !== ZERO_MAGIC) continue;
-      const count = view.getUint8(at + Zero.COUNT);
-      if (count === 0 || count > ZERO_ENTRIES_MAX) continue;
-      const map = readMap(view, at + Zero.MAP, count);
-      if (map[0]?.address === 0 && map[0].type === 'usable') return map;
+    const { view } = this.#machine().partition.ram;
+    for (let at = 0x1000; at < LOW_MEMORY_END; at += 16) {
+      const map = readBootParameters(view, at);
+      if (map?.[0]?.address === 0 && map[0].type === 'usable') return map;
     }
     return undefined;
   }

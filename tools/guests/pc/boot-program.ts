@@ -3,12 +3,13 @@
 /**
  * The boot program that the network offers if there is no other: what a boot loader hands over to.
  * It has the form of a Linux kernel (Linux, Documentation/arch/x86/boot.rst), which every loader
- * knows: real-mode code alone. It prints a line, asks the BIOS for the memory map that the next
- * owner of the machine gets, says through {@link BOOT_PORT} that it runs, and halts.
+ * knows. Its real-mode code prints a line, asks the BIOS for the memory map that the next owner of
+ * the machine gets, says through {@link BOOT_PORT} that it runs, and halts. Its 32-bit code, which
+ * is where kexec begins, says the same through {@link BOOT_PORT_32}, with its boot parameters.
  */
 
 import type { MemoryRange } from '../../../src/machine.ts';
-import { BOOT_PORT } from './pc-emulator.ts';
+import { BOOT_PORT, BOOT_PORT_32 } from './pc-emulator.ts';
 
 /** Name under which the network serves it. */
 export const BOOT_PROGRAM_NAME = 'hypxe.lkrn';
@@ -21,10 +22,10 @@ const SETUP_SECTORS = 2;
 const SECTOR = 512;
 
 /** Where the code begins, and what follows: the line, the report, the map. */
-const CODE_AT = 0x240;
-const LINE_AT = 0x2b0;
-const REPORT_AT = 0x2e0;
-const MAP_AT = 0x2e8;
+const CODE_AT = 0x268;
+const LINE_AT = 0x2d0;
+const REPORT_AT = 0x2f0;
+const MAP_AT = 0x2f8;
 
 /** The report: this word, then the offset of the map's end from the start of the setup code. */
 const REPORT_MAGIC = 0x45585048;
@@ -41,20 +42,25 @@ const inCode = (at: number): number => at - SECTOR;
 export function bootProgram(): Uint8Array {
   const file = new Uint8Array((1 + SETUP_SECTORS) * SECTOR + 16);
   const view = new DataView(file.buffer);
-  // Boot protocol 2.03, loaded high; of protected-mode code there are 16 bytes that nobody runs
+  // Boot protocol 2.10, loaded high, runs anywhere
   file[0x1f1] = SETUP_SECTORS;
   view.setUint32(0x1f4, 1, true);
   view.setUint16(0x1fe, 0xaa55, true);
   file.set([0xeb, CODE_AT - 0x202], 0x200);
   view.setUint32(0x202, 0x53726448, true); // HdrS
-  view.setUint16(0x206, 0x0203, true);
+  view.setUint16(0x206, 0x020a, true);
   file[0x211] = 1;
   view.setUint32(0x214, 0x100000, true);
-  view.setUint32(0x22c, 0x37ffffff, true);
+  view.setUint32(0x22c, 0x37ffffff, true); // highest initrd
+  view.setUint32(0x230, 0x1000, true); // alignment
+  file.set([1, 12], 0x234); // relocatable, least alignment
+  view.setUint32(0x238, 255, true); // command line
+  view.setUint32(0x258, 0x100000, true); // preferred address
+  view.setUint32(0x260, 0x1000, true); // memory that it needs
   file.set(CODE, CODE_AT);
   file.set(new TextEncoder().encode(`${BOOT_PROGRAM_LINE}\r\n\0`), LINE_AT);
   view.setUint32(REPORT_AT, REPORT_MAGIC, true);
-  file.fill(0xf4, (1 + SETUP_SECTORS) * SECTOR);
+  file.set(CODE_32, (1 + SETUP_SECTORS) * SECTOR);
   return file;
 }
 
@@ -89,6 +95,12 @@ const CODE = [
   ...[0x66, 0xef, 0xfa, 0xf4, 0xeb, 0xfd], // out dx, eax; cli; hlt; jmp to hlt
 ];
 
+const CODE_32 = [
+  ...[0xba, ...dword(BOOT_PORT_32)], // mov edx, port
+  ...[0x89, 0xf0, 0xef], // mov eax, esi; out dx, eax
+  ...[0xfa, 0xf4, 0xeb, 0xfd], // cli; hlt; jmp to hlt
+];
+
 /** What the boot program says, read from guest RAM. Undefined if there is no such report. */
 export function readBootReport(
   ram: Uint8Array,
@@ -104,8 +116,25 @@ export function readBootReport(
   return readMap(view, map, count);
 }
 
+/** Linux boot parameters ("zero page"): entries of the memory map, the map, the kernel's magic. */
+const Zero = { COUNT: 0x1e8, MAP: 0x2d0, MAGIC: 0x202, SIZE: 0x1000 } as const;
+const ZERO_MAGIC = 0x53726448;
+const ZERO_ENTRIES_MAX = 128;
+
+/** The memory map of Linux boot parameters. Undefined if there are none at this address. */
+export function readBootParameters(
+  ram: DataView,
+  address: number,
+): readonly MemoryRange[] | undefined {
+  if (address + Zero.SIZE > ram.byteLength) return undefined;
+  if (ram.getUint32(address + Zero.MAGIC, true) !== ZERO_MAGIC) return undefined;
+  const count = ram.getUint8(address + Zero.COUNT);
+  if (count === 0 || count > ZERO_ENTRIES_MAX) return undefined;
+  return readMap(ram, address + Zero.MAP, count);
+}
+
 /** Entries of an E820 map, sorted by address; what is not RAM is reserved. */
-export function readMap(view: DataView, at: number, count: number): readonly MemoryRange[] {
+function readMap(view: DataView, at: number, count: number): readonly MemoryRange[] {
   const ranges = Array.from({ length: count }, (_, i): MemoryRange => {
     const entry = at + i * ENTRY_SIZE;
     const quad = (offset: number): number => Number(view.getBigUint64(entry + offset, true));

@@ -50,8 +50,8 @@ const APIC_ENABLED = 0x100;
 export interface PcObserver {
   /** The guest accesses a register of the hypervisor (other than its clock), or calls it. */
   touch(what: 'rdmsr' | 'wrmsr' | 'hypercall', register: number, value: bigint): void;
-  /** A boot program says that it runs. */
-  bootReport(address: number): void;
+  /** A boot program says that it runs, in 16-bit or in 32-bit code. */
+  bootReport(address: number, bits: 16 | 32): void;
   reset(): void;
 }
 
@@ -71,6 +71,7 @@ export class HostBoard implements PcBoard {
   /** Vectors that end by themselves, once they have begun. */
   readonly #autoEoi = new Set<number>();
   #raised = false;
+  #hypercallPage: number | undefined;
 
   /** `machine` was made for the RAM of `pc`, and its interrupts go to {@link interrupt}. */
   constructor(pc: PcEmulator, machine: SimulatedMachine, observer: PcObserver) {
@@ -133,7 +134,8 @@ export class HostBoard implements PcBoard {
     pc.setRegister(Register.EBX, ebx);
     pc.setRegister(Register.ECX, ecx);
     pc.setRegister(Register.EDX, edx);
-    return this.#exit();
+    // In compiled code it is not the last of a block: interrupts wait for the next exit
+    return true;
   }
 
   rdmsr(): boolean {
@@ -162,6 +164,7 @@ export class HostBoard implements PcBoard {
       return true;
     });
     if (done === undefined) return true;
+    if (msr === Msr.HYPERCALL) this.#pageMoved(value);
     if (msr === Msr.EOI) this.#endOfInterrupt();
     if (msr === Msr.TPR) this.#apic[Apic.tpr] = Number(value & 0xffn);
     return this.#exit();
@@ -190,9 +193,9 @@ export class HostBoard implements PcBoard {
     return this.#exit();
   }
 
-  bootReport(address: number): void {
+  bootReport(address: number, bits: 16 | 32): void {
     this.sync(0);
-    this.#observer.bootReport(address);
+    this.#observer.bootReport(address, bits);
   }
 
   reset(): void {
@@ -226,6 +229,14 @@ export class HostBoard implements PcBoard {
     if (msr < MSR_FIRST || msr > MSR_LAST) return false;
     // From another privilege level it is a fault, which the emulator raises itself
     return this.#pc.bytes[Layout.privilegeLevel] === 0;
+  }
+
+  /** The hypercall page is somewhere else: what was compiled of its old and new place is gone. */
+  #pageMoved(value: bigint): void {
+    if (this.#hypercallPage !== undefined) this.#pc.codeChanged(this.#hypercallPage);
+    const enabled = (value & HV_ENABLE) !== 0n;
+    this.#hypercallPage = enabled ? Number(value & ~HV_PAGE_REGISTER_MASK) : undefined;
+    if (this.#hypercallPage !== undefined) this.#pc.codeChanged(this.#hypercallPage);
   }
 
   #touch(what: 'rdmsr' | 'wrmsr' | 'hypercall', register: number, value: bigint): void {

@@ -6,6 +6,8 @@
  * nothing of what is set outlives a slice.
  */
 
+import { PAGE_SIZE } from '../../../src/machine.ts';
+import { PcCompiler } from './pc-compiler.ts';
 import { patchEmulator, HOOK_PORTS } from './wasm-patch.ts';
 import { Layout, type V86Class, type V86Cpu, type V86Emulator } from './v86.ts';
 import { engine, type V86Exports, type V86Imports } from './v86.ts';
@@ -16,15 +18,20 @@ export const HYPERCALL_CODE: readonly number[] = [0xe6, HYPERCALL_PORT, 0xc3, 0x
 
 /** Port by which a boot program says that it runs: EAX is the address of its report. */
 export const BOOT_PORT = 0x4858;
+/** The same from 32-bit code: EAX is the address of its Linux boot parameters. */
+export const BOOT_PORT_32 = 0x485c;
 
 /** What the PC's clock begins with: 2026-01-01 00:00:00 UTC, for its real-time clock. */
 const EPOCH_MS = 1_767_225_600_000;
 
 /** Bytes that the emulator's own allocations may take later without moving guest RAM. */
-const HEAP_RESERVE = 4 << 20;
+const HEAP_RESERVE = 16 << 20;
 
 /** Graphics memory: text is all that is looked at. */
 const VGA_MEMORY = 2 << 20;
+
+/** EFLAGS bit 9. */
+const INTERRUPT_FLAG = 0x200;
 
 /** What is on the other side of a PC's processor. */
 export interface PcBoard {
@@ -35,7 +42,7 @@ export interface PcBoard {
   wrmsr(): boolean;
   /** A write to the hypercall page's port. False: the instruction is not in that page. */
   hypercall(): boolean;
-  bootReport(address: number): void;
+  bootReport(address: number, bits: 16 | 32): void;
   /** The PC asks for a reset of itself. */
   reset(): void;
   random(): number;
@@ -52,6 +59,8 @@ export interface PcParts {
   readonly vgaBios: Uint8Array;
   readonly cdrom?: Uint8Array | undefined;
   readonly disk?: Uint8Array | undefined;
+  /** Compile what runs often: at counted instructions, so that runs are alike. Default true. */
+  readonly compile?: boolean;
 }
 
 /** The emulator cannot go on: what its processor met is nothing that it has. */
@@ -88,7 +97,12 @@ export class PcEmulator {
     this.#board = board;
     this.ramOffset = this.cpu.mem8.byteOffset;
     this.#views = new Views(exports.memory.buffer);
-    this.cpu.reboot_internal = () => board.current?.reset();
+    this.cpu.reboot_internal = () => {
+      // It runs no further until it is started again
+      this.bytes[Layout.halted] = 1;
+      this.words[Layout.flags >> 2]! &= ~INTERRUPT_FLAG;
+      board.current?.reset();
+    };
 
     // What began on the wall's clock begins anew
     const { acpi, rtc } = this.cpu.devices;
@@ -101,7 +115,7 @@ export class PcEmulator {
   /** Make one. @throws BadEmulator for another module; RangeError if there is no room */
   static async create(parts: PcParts): Promise<PcEmulator> {
     const module = await engine.compile(patchEmulator(parts.wasm));
-    const board: BoardPlace = { current: undefined };
+    const board: BoardPlace = { current: undefined, compiler: new PcCompiler() };
     let exports: V86Exports | undefined;
     const instantiate = async (imports: V86Imports): Promise<V86Exports> => {
       connect(imports.env, board, () => exports!);
@@ -116,8 +130,7 @@ export class PcEmulator {
       vga_bios: { buffer: copy(parts.vgaBios) },
       ...(parts.cdrom === undefined ? {} : { cdrom: { buffer: copy(parts.cdrom) } }),
       ...(parts.disk === undefined ? {} : { hda: { buffer: copy(parts.disk) } }),
-      // Its code would become fast when the wall's clock says so
-      disable_jit: true,
+      disable_jit: parts.compile === false,
       acpi: true,
       // The network is Hyper-V's alone
       net_device: { type: 'none' },
@@ -169,7 +182,7 @@ export class PcEmulator {
 
   /** Whether the processor takes interrupts. */
   get interruptible(): boolean {
-    return (this.word(Layout.flags) & 0x200) !== 0;
+    return (this.word(Layout.flags) & INTERRUPT_FLAG) !== 0;
   }
 
   /**
@@ -185,10 +198,11 @@ export class PcEmulator {
     place.microtick = () => board.microtick();
     Date.now = () => EPOCH_MS + Math.floor(board.microtick());
     try {
+      this.#board.compiler.finish(this.cpu, this.exports);
       return this.cpu.main_loop();
     } catch (error) {
       if (!(error instanceof engine.RuntimeError)) throw error;
-      throw new PcPanic(this.#board.said ?? error.message);
+      throw new PcPanic((this.#board.said ?? error.message).split('\n').at(-1));
     } finally {
       place.microtick = microtick;
       Date.now = wallNow;
@@ -203,6 +217,11 @@ export class PcEmulator {
   /** Deliver what interrupts wait, if the processor takes them now. */
   handleInterrupts(): void {
     this.exports.handle_irqs();
+  }
+
+  /** Code in a page of RAM is another one now, and not by a store of the processor's. */
+  codeChanged(page: number): void {
+    this.exports.jit_dirty_cache(page, page + PAGE_SIZE);
   }
 
   /** Raise a fault at the instruction that is running. */
@@ -226,6 +245,7 @@ export class PcEmulator {
 /** Where a PC finds its board: it is made before there is one. */
 interface BoardPlace {
   current: PcBoard | undefined;
+  readonly compiler: PcCompiler;
   /** The last that the module has said: why it panics. */
   said?: string;
 }
@@ -246,11 +266,22 @@ function connect(env: V86Imports['env'], place: BoardPlace, exports: () => V86Ex
   };
   const write32 = env['io_port_write32']!;
   env['io_port_write32'] = (port: number, value: number) => {
-    if (port === BOOT_PORT) place.current?.bootReport(value >>> 0);
+    if (port === BOOT_PORT) place.current?.bootReport(value >>> 0, 16);
+    else if (port === BOOT_PORT_32) place.current?.bootReport(value >>> 0, 32);
     else write32(port, value);
   };
   env['microtick'] = () => place.current?.microtick() ?? 0;
   env['get_rand_int'] = () => place.current?.random() ?? 0;
+  env['codegen_finalize'] = (
+    index: number,
+    start: number,
+    flags: number,
+    at: number,
+    length: number,
+  ) => {
+    const code = new Uint8Array(exports().memory.buffer, at >>> 0, length >>> 0);
+    place.compiler.generated(index, start, flags, code);
+  };
   env['console_log_from_wasm'] = (offset: number, length: number) => {
     const bytes = new Uint8Array(exports().memory.buffer, offset, length);
     place.said = new TextDecoder().decode(bytes);

@@ -6,6 +6,7 @@ import { SimulatedMachine, type SimulatedMachineOptions } from '../../simulator/
 import { HostBoard, type PcObserver } from './pc-board.ts';
 import { PcConsole } from './pc-console.ts';
 import { HYPERCALL_CODE, PcEmulator, type PcParts } from './pc-emulator.ts';
+import { vmbusTable } from './vmbus-acpi.ts';
 import { loadKernel, type PcKernel } from './pc-kernel.ts';
 
 /** The counter of the emulated processor: 1 GHz, 50 counts ahead of reference time. */
@@ -59,6 +60,8 @@ export class Pc {
   ): Promise<Pc> {
     const emulator = await PcEmulator.create(parts);
     const pc = new Pc(emulator, host, parts.memoryBytes, observer);
+    // SeaBIOS takes further tables from there (src/fw/acpi.c)
+    emulator.cpu.option_roms.push({ name: 'acpi/vmbus', data: vmbusTable() });
     if (kernel !== undefined) {
       const data = loadKernel(pc.machine.partition.ram.bytes, kernel);
       emulator.cpu.option_roms.push({ name: 'genroms/kernel.bin', data });

@@ -18,7 +18,10 @@ export interface V86Exports {
   get_apic_addr(): number;
   v86_malloc(size: number): number;
   v86_free(address: number): void;
+  /** Code in this range of RAM has changed: what was compiled of it is dropped. */
   jit_dirty_cache(start: number, end: number): void;
+  /** What was to be compiled is in the table of functions. */
+  codegen_finalize_finished(index: number, start: number, stateFlags: number): void;
 }
 
 /** The imports of the module that are replaced or passed through. */
@@ -30,6 +33,13 @@ export interface V86Imports {
 interface WasmEngine {
   compile(bytes: Uint8Array<ArrayBuffer>): Promise<object>;
   instantiate(module: object, imports: object): Promise<{ readonly exports: unknown }>;
+  readonly Module: new (bytes: Uint8Array) => object;
+  readonly Instance: new (
+    module: object,
+    imports: object,
+  ) => {
+    readonly exports: Readonly<Record<string, unknown>>;
+  };
   readonly RuntimeError: new () => Error;
 }
 
@@ -43,6 +53,9 @@ export interface V86Cpu {
   /** Run for a while: 0, or for how many ms nothing is due. */
   main_loop(): number;
   reboot_internal(): void;
+  /** What compiled code imports, and the table that it is called through. */
+  readonly jit_imports: object;
+  readonly wm: { readonly wasm_table: { set(index: number, code: unknown): void } };
   readonly option_roms: { name: string; data: Uint8Array }[];
   readonly devices: {
     readonly acpi: { timer_last_value: number; timer_imprecision_offset: number };
@@ -77,6 +90,9 @@ export const Layout = {
 
 /** The local APIC, in words from `get_apic_addr` (src/rust/cpu/apic.rs). */
 export const Apic = { tpr: 13, irr: 16, isr: 24, spuriousVector: 40 } as const;
+
+/** Where the table of functions has room for compiled code (src/const.js). */
+export const WASM_TABLE_OFFSET = 1024;
 
 /** Registers by their place. */
 export const Register = { EAX: 0, ECX: 1, EDX: 2, EBX: 3, ESI: 6, EDI: 7 } as const;

@@ -47,6 +47,7 @@ export function patchEmulator(module: Uint8Array): Uint8Array<ArrayBuffer> {
   requireType(IMPORT, types[imports[call]!.type], [I32], [I32]);
 
   // Which bodies, by their place in the code section
+  section(sections, Section.CODE);
   const targets = new Map<number, number>();
   const exported = readExports(section(sections, Section.EXPORT));
   for (const [name, port] of Object.entries(FUNCTIONS)) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * A PC without programs of others: v86 is a package of the project, and the BIOS is these few bytes.
- * They start what SeaBIOS would start by its option ROM: the real-mode code of a kernel.
+ * A PC without programs of others: v86 is a package of the project, and the BIOS is a few bytes of
+ * code. They start what SeaBIOS would start by its option ROM: the real-mode code of a kernel.
  */
 
 import * as fs from 'node:fs';

@@ -202,7 +202,8 @@ class Gather {
       const size = Math.min(left, PAGE_SIZE - inPage);
       const start = buffer.pfns[Math.floor(at / PAGE_SIZE)]! * PAGE_SIZE + inPage;
       const piece = new Uint8Array(size);
-      if (start + size <= this.#memory.length) piece.set(this.#memory.subarray(start, start + size));
+      const memory = this.#memory;
+      if (start + size <= memory.length) piece.set(memory.subarray(start, start + size));
       this.#pieces.push(piece);
       this.#length += size;
       at += size;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** What a run of a PC came to, as plain data: it crosses from the worker, and `--json` prints it. */
+/** What a run of a PC came to, as plain data: it comes from the worker, and `--json` prints it. */
 
 import type { PcEnd, PcReport } from '../../flow/pc-flow.ts';
 import type { BootOutcome } from '../boot/boot-outcome.ts';

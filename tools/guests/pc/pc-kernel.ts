@@ -2,7 +2,7 @@
 
 /**
  * Puts a program of the form of a Linux kernel (bzImage; iPXE's .lkrn is one) into the RAM of a PC,
- * and makes the option ROM by which the BIOS starts it, as the boot loader of the boot protocol does
+ * and makes the option ROM by which the BIOS starts it, as a loader of the boot protocol does
  * (Linux, Documentation/arch/x86/boot.rst).
  */
 

@@ -27,8 +27,9 @@ export class GuestRam {
   }
 
   /**
-   * The same bytes lie in another buffer now, at the same offset: the memory of a WebAssembly module
-   * has grown, which took the old one away. Views that somebody has kept are to be taken again.
+   * The same bytes lie in another buffer now, at the same offset: the memory of a WebAssembly
+   * module has grown, which took the old one away. Views that somebody has kept are to be taken
+   * again.
    */
   retake(buffer: ArrayBufferLike): void {
     const { offset, length } = this.#window;

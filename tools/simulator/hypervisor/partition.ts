@@ -117,10 +117,7 @@ export class Partition implements PartitionServices {
     const memoryMap = options.memoryMap ?? defaultMemoryMap(ram.size, pageSize);
     const architecture = (this.architecture = options.architecture ?? 'x64');
     checkMemoryMap(memoryMap, ram.size);
-    const count = options.processors ?? 1;
-    if (!Number.isInteger(count) || count < 1 || count > PROCESSORS_MAX) {
-      throw new RangeError(`${count} virtual processors`);
-    }
+    const count = checkCount(options.processors ?? 1);
 
     // The machine
     const { wall } = options;
@@ -281,6 +278,10 @@ export class Partition implements PartitionServices {
     return this.#vps.length;
   }
 
+  routeMessages(vp: number, sint: number): void {
+    this.#vps[vp]?.synic.route(sint);
+  }
+
   queuedMessages(vp: number, sint: number): number {
     return this.#synic(vp, sint).queued(sint);
   }
@@ -329,6 +330,11 @@ export function defaultMemoryMap(size: number, pageSize: number): MemoryRange[] 
     { address: low, length: lowEnd - low, type: 'usable' },
     { address: HIGH_MEMORY, length: size - HIGH_MEMORY, type: 'usable' },
   ];
+}
+
+function checkCount(count: number): number {
+  if (Number.isInteger(count) && count >= 1 && count <= PROCESSORS_MAX) return count;
+  throw new RangeError(`${count} virtual processors`);
 }
 
 function checkMemory(size: number, pageSize: number): void {

@@ -253,7 +253,7 @@ class PcFlow {
     const { machine } = this.#pc;
     const { bootMap } = this.#stages;
     if (bootMap === undefined || end === 'reset') {
-      if (this.#stages.touched) this.#stages.leave('running');
+      if (this.#stages.touched && end !== 'reset') this.#stages.leave('running');
       return undefined;
     }
     const { ram, grants } = machine.partition;

@@ -29,7 +29,6 @@ export async function pcCommand(
     terminal.out(PC_HELP);
     return Exit.CLEAN;
   }
-  if (!request.json) terminal.out(`${heading(request)}\n`);
   const outcome = await runOverLink(request, pcWorker, terminal);
   const failures = unwritten(request, outcome);
   const code = failures.length === 0 ? CODES[outcome.verdict] : Exit.ENVIRONMENT;
@@ -107,7 +106,13 @@ async function runInWorker(
   terminal.interrupt?.addEventListener('abort', end);
   try {
     return await new Promise<PcOutcome>((resolve, reject) => {
+      // What is wrong with the parts shows before it runs: a refusal has no heading
+      let begun = request.json;
       worker.on('message', (message: PcWorkerMessage) => {
+        if (!begun && message.kind !== 'failed') {
+          terminal.out(`${heading(request)}\n`);
+          begun = true;
+        }
         if (message.kind === 'done') resolve(message.outcome);
         else if (message.kind === 'failed') reject(thrownByWorker(message));
         else if (!request.json) terminal.out(`${message.text}\n`);

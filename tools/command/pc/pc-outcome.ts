@@ -25,6 +25,8 @@ export interface PcOutcome extends Pick<
   /** Time of the wall. */
   readonly wallMs: number;
   readonly screen: readonly string[];
+  /** All lines that the console has shown, as far as they are kept. */
+  readonly console: readonly string[];
 }
 
 /** The verdict of a run. `strict`: warnings count. */

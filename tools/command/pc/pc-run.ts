@@ -12,7 +12,7 @@ import { BadEmulator } from '../../guests/pc/wasm-patch.ts';
 import { TICKS_PER_MS } from '../../simulator/base/clock.ts';
 import type { Link } from '../../simulator/network/link.ts';
 import { Network, memoryFiles, type FileSource } from '../../simulator/network/index.ts';
-import { deviceNamed } from '../../simulator/services/index.ts';
+import { ShutdownHost, TimeSyncHost, deviceNamed } from '../../simulator/services/index.ts';
 import { CaptureWriter } from '../boot/capture-writer.ts';
 import { directoryFiles } from '../boot/directory-files.ts';
 import { TraceWriter } from '../boot/trace-writer.ts';
@@ -24,6 +24,9 @@ import { verdictOf, type PcOutcome } from './pc-outcome.ts';
 
 /** Largest file that the network serves. */
 const FILE_MAX = 1 << 30;
+
+/** Most lines of the console that are kept for the document. */
+const CONSOLE_MAX = 10_000;
 
 /** What a run tells while it goes on. */
 export interface PcListener {
@@ -52,6 +55,7 @@ export async function runPc(
   let pc: Pc | undefined;
   let trace: TraceWriter | undefined;
   let pcap: CaptureWriter | undefined;
+  const shown: string[] = [];
   const begin = Date.now();
   const options: PcFlowOptions = {
     ...{ parts, kernel, host: host(request, link), script: request.script, keys: request.keys },
@@ -64,7 +68,10 @@ export async function runPc(
       if (trace !== undefined) machine.events.listen((event, now) => trace!.write(event, now));
       if (pcap !== undefined) machine.events.listen((event, now) => pcap!.capture.host(event, now));
     },
-    onLine: (text) => listener.line(text, pc!.machine.clock.now),
+    onLine: (text) => {
+      if (shown.length < CONSOLE_MAX) shown.push(text);
+      listener.line(text, pc!.machine.clock.now);
+    },
     onStage: (stage) => listener.stage(stage),
     alive: () => listener.alive(),
   };
@@ -73,7 +80,12 @@ export async function runPc(
     trace?.close();
     pcap?.close();
     const failures = { traceFailure: trace?.failure, captureFailure: pcap?.failure };
-    return { ...outcome(report, request.strict), wallMs: Date.now() - begin, ...failures };
+    return {
+      ...outcome(report, request.strict),
+      wallMs: Date.now() - begin,
+      console: shown,
+      ...failures,
+    };
   } catch (error) {
     throw asCommandError(error, request);
   }
@@ -102,7 +114,12 @@ function host(request: PcRequest, link: Link | undefined): PcFlowOptions['host']
   return {
     ...{ profile, seed },
     links: Array.from({ length: nics }, (_, nic) => link ?? network.link(nic)),
-    devices: devices.map((name) => deviceNamed(name)!.create()),
+    // A real host has these for every guest
+    devices: [
+      new ShutdownHost(),
+      new TimeSyncHost(),
+      ...devices.map((name) => deviceNamed(name)!.create()),
+    ],
   };
 }
 
@@ -143,7 +160,7 @@ function openCapture(path: string | undefined, { machine }: Pc): CaptureWriter |
 function outcome(
   report: PcReport,
   strict: boolean,
-): Omit<PcOutcome, 'wallMs' | 'traceFailure' | 'captureFailure'> {
+): Omit<PcOutcome, 'wallMs' | 'console' | 'traceFailure' | 'captureFailure'> {
   const { refused: _refused, vmbusVersions, endedAt, instructions, ...rest } = report;
   return {
     ...rest,

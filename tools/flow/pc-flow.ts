@@ -52,7 +52,7 @@ export interface PcLimits {
 export const PC_LIMITS: PcLimits = {
   seconds: 3600,
   silentSeconds: 90,
-  silentInstructions: 3_000_000_000,
+  silentInstructions: 6_000_000_000,
   resets: 0,
 };
 

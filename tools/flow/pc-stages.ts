@@ -103,8 +103,7 @@ export class PcStages implements PcObserver {
     const whole = machine.bootSeam.memoryMap;
     const findings = auditHandoff(machine, map ?? whole, { kind, since: this.#since! })
       // What a PC's programs hide is their own, and nobody has asked for it back
-      .filter(({ check }) => check !== 'reserved')
-      .map(lostButSafe);
+      .filter(({ check }) => check !== 'reserved');
     this.#add({ name: this.#name, end, endedAt: machine.clock.now, findings });
   }
 
@@ -137,13 +136,6 @@ export class PcStages implements PcObserver {
     }
     return undefined;
   }
-}
-
-/** Pages in memory that the next owner does not use: lost, and nobody is hurt. */
-function lostButSafe(finding: Finding): Finding {
-  if (finding.severity !== 'error' || finding.pages?.reserved !== true) return finding;
-  const text = `${finding.text} (in memory that the next owner does not use)`;
-  return { ...finding, severity: 'warning', text };
 }
 
 /** Who it is, by GUEST_OS_ID. */

@@ -243,6 +243,28 @@ pc('owners are told apart by their identity, and by what they clear', async () =
   );
 });
 
+pc('pages in memory that the next owner does not use are a warning, and it says so', async () => {
+  // iPXE leaves its message page at 16 MiB. The next kernel's boot parameters end there, or beyond
+  for (const [megabytes, severity] of [
+    [16, 'warning'],
+    [32, 'error'],
+  ] as const) {
+    const map = { 0x1e8: 1, 0x2d0: 0, 0x2db: megabytes / 16, 0x2e0: 1 };
+    const image = kernelOf(
+      [
+        ...[...wrmsr(0x40000000, 0, 0x98ae0000), ...wrmsr(0x40000083, 0x1000001)],
+        ...[...wrmsr(0x40000000, 0x01b00000, 0x81000006), ...HALT],
+      ],
+      map,
+    );
+    const { report } = await runPc(image);
+    const [stage] = report.stages;
+    const simp = stage!.findings.find(({ check }) => check === 'synic-pages');
+    assert.is(simp?.severity, severity);
+    assert.is(simp?.pages?.reserved, megabytes === 16);
+  }
+});
+
 pc('programs that go nowhere end in their own way', async () => {
   const limits = { silentInstructions: 20_000_000, silentSeconds: 5 };
   const ends: [string, readonly number[]][] = [

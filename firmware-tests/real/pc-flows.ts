@@ -7,7 +7,7 @@ import * as path from 'node:path';
 import { PROFILES } from '../../tools/simulator/profiles/profiles.ts';
 import { hasLinux, initramfs, kernelFile } from './pc-linux.ts';
 
-const IPXE = '/boot/ipxe.lkrn';
+export const IPXE = '/boot/ipxe.lkrn';
 const PXELINUX = '/usr/lib/PXELINUX/pxelinux.0';
 const LDLINUX = '/usr/lib/syslinux/modules/bios/ldlinux.c32';
 const SEABIOS = '/usr/share/seabios/bios.bin';
@@ -33,6 +33,7 @@ const FILES: Readonly<Record<string, string>> = {
   pxelinux: PXELINUX,
   'syslinux-common': LDLINUX,
   seabios: SEABIOS,
+  passt: '/usr/bin/passt',
 };
 
 /** Why a flow cannot run here, if it cannot. */

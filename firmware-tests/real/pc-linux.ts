@@ -20,6 +20,9 @@ export function hasLinux(): boolean {
   return fs.existsSync(path.join(ROOT, '../complete'));
 }
 
+/** Path of busybox: an i386 program, which runs here as well. */
+export const busybox = (): string => path.join(ROOT, 'bin/busybox');
+
 /** Path of the kernel. */
 export function kernelFile(): string {
   const boot = path.join(ROOT, 'boot');
@@ -36,7 +39,7 @@ export PATH=/bin:/sbin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
-insmod /lib/hv_vmbus.ko && insmod /lib/hv_utils.ko && insmod /lib/hv_netvsc.ko
+insmod /lib/hv_vmbus.ko && insmod /lib/hv_netvsc.ko && insmod /lib/hv_utils.ko
 sleep 1
 ip link set eth0 up
 printf '#!/bin/sh\\n[ "$1" = bound ] && ip addr add $ip/24 dev eth0\\n' >/bin/lease

@@ -10,14 +10,17 @@
  * is a failure. The last line is `N passed, N failed`; exit code 0 or 1.
  */
 
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { fileURLToPath } from 'node:url';
+import { BOOT_PROGRAM_LINE, bootProgram } from '../../tools/guests/pc/boot-program.ts';
+import { PASST_GATEWAY } from '../../tools/links/link-start.ts';
 import { guestActs } from '../rigs/guest-acts.ts';
-import { FLOWS, missing, type PcFlowCase } from './pc-flows.ts';
+import { FLOWS, IPXE, missing, type PcFlowCase } from './pc-flows.ts';
+import { busybox } from './pc-linux.ts';
 
 /** The longest that one run may take, in ms. */
 const RUN_MAX_MS = 600_000;
@@ -139,6 +142,29 @@ function sameTwice(flow: PcFlowCase, directory: string): void {
   if (!traces[0]!.equals(traces[1]!)) throw new Error('two runs, and two traces');
 }
 
+/**
+ * iPXE's own HTTP over a real network: busybox serves on this machine's loopback, which passt's
+ * gateway is for its guest. On the wall's clock. @throws Error
+ */
+function overPasst(directory: string): void {
+  const port = 20_000 + (process.pid % 20_000);
+  fs.writeFileSync(path.join(directory, 'next'), bootProgram());
+  const script = path.join(directory, 'script');
+  const lines = ['expect Press Ctrl-B', 'type \\x02', 'expect iPXE>', 'type dhcp\\n', 'expect ok'];
+  const chain = `type chain http://${PASST_GATEWAY}:${port}/next\\n`;
+  fs.writeFileSync(script, [...lines, chain, `expect ${BOOT_PROGRAM_LINE}`].join('\n'));
+  const server = spawn(busybox(), ['httpd', '-f', '-p', `127.0.0.1:${port}`, '-h', directory]);
+  try {
+    const args = ['pc', IPXE, '--link', 'passt', '--expect', script];
+    const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], {
+      ...{ encoding: 'utf8', timeout: RUN_MAX_MS },
+    });
+    if (status !== 0) throw new Error(`exit code ${status}:\n${stdout}${stderr}`);
+  } finally {
+    server.kill();
+  }
+}
+
 let passed = 0;
 let failed = 0;
 const rows: Row[] = [];
@@ -173,6 +199,11 @@ for (const flow of FLOWS) {
 if (wanted.length === 0) {
   const flow = FLOWS.find(({ host }) => host === 'server2016')!;
   attempt('one seed, one trace', flow, (directory) => sameTwice(flow, directory));
+}
+const passt = FLOWS.find(({ program }) => program.includes('Linux'))!;
+if (wanted.length === 0 || wanted.includes('passt')) {
+  const needs = [...passt.needs, 'passt'];
+  attempt('iPXE over passt: HTTP from busybox', { ...passt, needs }, overPasst);
 }
 if (update) {
   const all = FLOWS.flatMap((flow) => {

@@ -2,7 +2,8 @@
 
 /**
  * What a guest does to its host, as far as it is its own decision and not a matter of time: the
- * registers that it writes, and the VMBus messages that it posts, in their order. Of addresses only
+ * registers that it writes and the VMBus messages that it posts, in their order; those about a
+ * channel in the order of that channel, because a kernel opens several at once. Of addresses only
  * counts whether they are there; EOM, timers and packets come as often as they come.
  */
 
@@ -23,14 +24,17 @@ const STIMERS = [0x400000b0, 0x400000b7] as const;
 const CRASH_PARAMETERS = [0x40000100, 0x40000104] as const;
 const POST_MESSAGE = 0x5c;
 
-/** Header of the input of HvPostMessage. */
+/** Input of HvPostMessage: its header, then the message; where that says which channel it is of. */
 const HEADER = 16;
-/** GPADL_BODY: as many as the buffer has pages, and how large that is says the host. */
+const CHANNEL = HEADER + 8;
+/** OPEN, CLOSE, GPADL_HEADER, GPADL_TEARDOWN. GPADL_BODY comes as often as a buffer has pages. */
+const OF_CHANNELS = [5, 7, 8, 11];
 const GPADL_BODY = 9;
 
-/** The acts of a trace, a line each. */
+/** The acts of a trace, a line each; those about channels at the end, a line for each channel. */
 export function guestActs(lines: Iterable<string>): string[] {
   const acts: string[] = [];
+  const channels = new Map<number, string[]>();
   for (const line of lines) {
     if (line === '') continue;
     const { kind, msr = 0, value = '', code, input = '' } = JSON.parse(line) as TraceEvent;
@@ -40,11 +44,17 @@ export function guestActs(lines: Iterable<string>): string[] {
     } else if (kind === 'hypercall' && code === POST_MESSAGE) {
       const bytes = Buffer.from(input, 'hex');
       const type = bytes.readUInt32LE(HEADER);
-      const act = `post ${type}, ${bytes.readUInt32LE(12)} bytes`;
-      if (type !== GPADL_BODY || acts.at(-1) !== act) acts.push(act);
+      const act = `${type} (${bytes.readUInt32LE(12)} bytes)`;
+      if (type === GPADL_BODY) continue;
+      if (!OF_CHANNELS.includes(type)) acts.push(`post ${act}`);
+      else {
+        const channel = bytes.readUInt32LE(CHANNEL);
+        channels.set(channel, [...(channels.get(channel) ?? []), act]);
+      }
     }
   }
-  return acts;
+  const each = [...channels.values()].map((posts) => `channel: post ${posts.join(', ')}`);
+  return [...acts, ...each.sort()];
 }
 
 function write(msr: number, value: bigint): string | undefined {

@@ -95,8 +95,8 @@ export interface PcReport {
   readonly booted: boolean;
   /** Nobody has used the hypervisor's interface. */
   readonly untouched: boolean;
-  /** All versions that were asked for were refused. */
-  readonly refused: boolean;
+  /** Versions of VMBus that were asked for, if the host has refused all of them; else none. */
+  readonly refusedVersions: readonly number[];
   readonly vmbusVersions: readonly number[];
   readonly stages: readonly PcStage[];
   readonly findings: readonly Finding[];
@@ -288,7 +288,8 @@ class PcFlow {
     const accepted = history.filter(({ outcome }) => outcome === 'accepted');
     return {
       ...{ end, text, booted: bootMap !== undefined && end !== 'reset', untouched: !touched },
-      refused: history.length > 0 && accepted.length === 0,
+      refusedVersions:
+        accepted.length > 0 ? [] : [...new Set(history.map(({ version }) => version))],
       vmbusVersions: [...new Set(accepted.map(({ version }) => version))],
       stages,
       findings: [...findings, ...(late ?? [])],

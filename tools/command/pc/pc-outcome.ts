@@ -18,6 +18,7 @@ export interface PcOutcome extends Pick<
   readonly booted: boolean;
   readonly untouched: boolean;
   readonly vmbusVersions: readonly string[];
+  readonly refusedVersions: readonly string[];
   readonly stages: PcReport['stages'];
   readonly endMs: number;
   /** In millions. */
@@ -31,7 +32,7 @@ export interface PcOutcome extends Pick<
 
 /** The verdict of a run. `strict`: warnings count. */
 export function verdictOf(report: PcReport, strict: boolean): PcVerdict {
-  const { end, booted, refused, findings } = report;
+  const { end, booted, refusedVersions, findings } = report;
   const bad = findings.some(
     ({ severity }) => severity === 'error' || (strict && severity === 'warning'),
   );
@@ -46,7 +47,7 @@ export function verdictOf(report: PcReport, strict: boolean): PcVerdict {
     case 'expected':
       return 'findings';
     default:
-      if (refused && !booted) return 'refused';
+      if (refusedVersions.length > 0 && !booted) return 'refused';
       return end === 'silent' || end === 'reset' ? 'findings' : 'hang';
   }
 }
@@ -83,7 +84,10 @@ export function pcSummary(outcome: PcOutcome): string {
   if (verdict === 'clean') {
     return none ?? `the host has nothing of this guest any more${warnings}`;
   }
-  if (verdict === 'refused') return 'the program does not run on this host: no version of VMBus';
+  if (verdict === 'refused') {
+    const versions = outcome.refusedVersions.join(' and ');
+    return `the program does not run on this host, which refuses VMBus ${versions}`;
+  }
   const parts = [`${ENDS[end]} ${text}`.trimEnd()];
   if (none !== undefined) parts.push(none);
   else if (verdict === 'findings') {

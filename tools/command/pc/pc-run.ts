@@ -161,11 +161,12 @@ function outcome(
   report: PcReport,
   strict: boolean,
 ): Omit<PcOutcome, 'wallMs' | 'console' | 'traceFailure' | 'captureFailure'> {
-  const { refused: _refused, vmbusVersions, endedAt, instructions, ...rest } = report;
+  const { refusedVersions, vmbusVersions, endedAt, instructions, ...rest } = report;
   return {
     ...rest,
     verdict: verdictOf(report, strict),
     vmbusVersions: vmbusVersions.map(versionText),
+    refusedVersions: refusedVersions.map(versionText),
     link: undefined,
     endMs: endedAt / TICKS_PER_MS,
     instructions: instructions / 1e6,

@@ -18,7 +18,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { fileURLToPath } from 'node:url';
 import { BOOT_PROGRAM_LINE, bootProgram } from '../../tools/guests/pc/boot-program.ts';
 import { PASST_GATEWAY } from '../../tools/links/link-start.ts';
-import { guestActs } from '../rigs/guest-acts.ts';
+import { guestActs } from '../rigs/pc/guest-acts.ts';
 import { FLOWS, IPXE, missing, type PcFlowCase } from './pc-flows.ts';
 import { busybox } from './pc-linux.ts';
 

@@ -10,7 +10,7 @@ import * as assert from 'uvu/assert';
 import { bootProgram } from '../../../tools/guests/pc/boot-program.ts';
 import { Exit } from '../../../tools/command/usage.ts';
 import { CLI, assertRefused, directory, hypxe, lastLine, read, write } from '../../rigs/cli-rig.ts';
-import { kernelOf, tinyBios } from '../../rigs/pc-rig.ts';
+import { kernelOf, tinyBios } from '../../rigs/pc/pc-rig.ts';
 
 write('bios/bios.bin', tinyBios());
 write('bios/vgabios-stdvga.bin', new Uint8Array(512));

@@ -9,7 +9,7 @@ import type { Pc } from '../../../../tools/guests/pc/pc.ts';
 import { BadPcProgram } from '../../../../tools/guests/pc/pc-kernel.ts';
 import { HvStatus } from '../../../../src/hyperv/protocol.ts';
 import { profileNamed } from '../../../../tools/simulator/profiles/profiles.ts';
-import { kernelOf, runPc } from '../../../rigs/pc-rig.ts';
+import { kernelOf, runPc } from '../../../rigs/pc/pc-rig.ts';
 
 const word = (value: number): number[] => [value & 0xff, (value >> 8) & 0xff];
 const dword = (value: number): number[] => [...word(value), ...word(value >>> 16)];

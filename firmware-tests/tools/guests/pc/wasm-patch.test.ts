@@ -5,7 +5,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { BadEmulator, patchEmulator } from '../../../../tools/guests/pc/wasm-patch.ts';
-import { WASM } from '../../../rigs/pc-rig.ts';
+import { WASM } from '../../../rigs/pc/pc-rig.ts';
 
 interface Engine {
   readonly Module: {

@@ -8,13 +8,13 @@
 import * as fs from 'node:fs';
 import { createRequire } from 'node:module';
 import * as path from 'node:path';
-import { runPcFlow, type PcFlowOptions, type PcReport } from '../../tools/flow/pc-flow.ts';
-import { bootProgram, BOOT_PROGRAM_NAME } from '../../tools/guests/pc/boot-program.ts';
-import type { V86Class } from '../../tools/guests/pc/v86.ts';
-import type { HostEvent } from '../../tools/simulator/ledger/events.ts';
-import { Network, memoryFiles } from '../../tools/simulator/network/index.ts';
-import type { HostProfile } from '../../tools/simulator/profiles/profile.ts';
-import { profileNamed } from '../../tools/simulator/profiles/profiles.ts';
+import { runPcFlow, type PcFlowOptions, type PcReport } from '../../../tools/flow/pc-flow.ts';
+import { bootProgram, BOOT_PROGRAM_NAME } from '../../../tools/guests/pc/boot-program.ts';
+import type { V86Class } from '../../../tools/guests/pc/v86.ts';
+import type { HostEvent } from '../../../tools/simulator/ledger/events.ts';
+import { Network, memoryFiles } from '../../../tools/simulator/network/index.ts';
+import type { HostProfile } from '../../../tools/simulator/profiles/profile.ts';
+import { profileNamed } from '../../../tools/simulator/profiles/profiles.ts';
 
 const MAIN = createRequire(import.meta.url).resolve('v86');
 

@@ -71,6 +71,7 @@ export const TARGETS = [
       'boot-worker': 'tools/command/boot/boot-worker.ts',
       'explore-worker': 'tools/explore/explore-worker.ts',
       'replay-worker': 'tools/command/replay/replay-worker.ts',
+      'pc-worker': 'tools/command/pc/pc-worker.ts',
     },
     platform: 'node',
     executable: 'cli',

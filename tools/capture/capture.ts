@@ -26,13 +26,13 @@ import {
   CaptureKind,
   VP_UNKNOWN,
 } from './protocol.ts';
-import { RndisMessages } from './rndis-messages.ts';
+import { RndisMessages, type CapturedMemory } from './rndis-messages.ts';
 
 export interface CaptureOptions {
   /** Number of NICs: the interfaces `nic0` and so on come first. */
   readonly nics: number;
   /** Guest memory, to read what packets refer to. */
-  readonly memory: ArrayBufferLike;
+  readonly memory: CapturedMemory;
   /** Who writes the file, for its header. */
   readonly application: string;
   /** Gets the blocks of the file, in order. */

@@ -44,15 +44,20 @@ interface Buffers {
   sectionSize: number;
 }
 
+/** Guest RAM: a buffer that is all of it, or what gives its bytes. */
+export type CapturedMemory = ArrayBufferLike | (() => Uint8Array);
+
 const NONE = new Uint8Array(0);
 
 export class RndisMessages {
-  readonly #memory: Uint8Array;
+  /** Guest RAM as it is now: that of an emulator can be another buffer later. */
+  readonly #ram: () => Uint8Array;
   readonly #gpadls = new Map<number, Grant>();
   readonly #buffers = new Map<number, Buffers>();
 
-  constructor(memory: ArrayBufferLike) {
-    this.#memory = new Uint8Array(memory);
+  constructor(memory: CapturedMemory) {
+    const bytes = typeof memory === 'function' ? undefined : new Uint8Array(memory);
+    this.#ram = typeof memory === 'function' ? memory : () => bytes!;
   }
 
   /** A grant came or went. Only the live GPADLs are kept. */
@@ -120,7 +125,7 @@ export class RndisMessages {
     if (grant === undefined || view.byteLength < XferPageHeader.size) return NONE;
     const end = Math.min(header, view.byteLength);
     const count = Math.min(view.getUint32(XferPageHeader.at.rangeCount, true), RANGES_MAX);
-    const out = new Gather(this.#memory);
+    const out = new Gather(this.#ram());
     for (let i = 0; i < count; i++) {
       const at = XferPageHeader.size + i * XferPageRange.size;
       if (at + XferPageRange.size > end) break;
@@ -137,7 +142,7 @@ export class RndisMessages {
     const { send, sectionSize } = this.#of(primary);
     const grant = this.#gpadls.get(send ?? -1);
     if (index === NVSP_NO_SEND_BUFFER || grant === undefined) return NONE;
-    const out = new Gather(this.#memory);
+    const out = new Gather(this.#ram());
     const size = body.getUint32(NvspRndisPacket.at.sendBufferSize, true);
     out.add(grant, index * sectionSize, Math.min(size, sectionSize));
     return out.bytes;
@@ -145,7 +150,7 @@ export class RndisMessages {
 
   /** The pages that a GPA-direct packet names. */
   #direct(view: DataView, header: number): Uint8Array {
-    const out = new Gather(this.#memory);
+    const out = new Gather(this.#ram());
     const end = Math.min(header, view.byteLength);
     if (end < GpaDirectHeader.size) return NONE;
     const count = Math.min(view.getUint32(GpaDirectHeader.at.rangeCount, true), RANGES_MAX);
@@ -197,8 +202,8 @@ class Gather {
       const size = Math.min(left, PAGE_SIZE - inPage);
       const start = buffer.pfns[Math.floor(at / PAGE_SIZE)]! * PAGE_SIZE + inPage;
       const piece = new Uint8Array(size);
-      if (start + size <= this.#memory.length)
-        piece.set(this.#memory.subarray(start, start + size));
+      const memory = this.#memory;
+      if (start + size <= memory.length) piece.set(memory.subarray(start, start + size));
       this.#pieces.push(piece);
       this.#length += size;
       at += size;

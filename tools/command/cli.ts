@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { bootCommand } from './boot/boot-command.ts';
 import { exploreCommand } from './explore/explore-command.ts';
 import { hostsCommand } from './hosts-command.ts';
+import { pcCommand } from './pc/pc-command.ts';
 import { replayCommand } from './replay/replay-command.ts';
 import { scenariosCommand } from './scenarios-command.ts';
 import { printable, type Terminal } from './terminal.ts';
@@ -29,6 +30,7 @@ Boot firmware for Hyper-V guests, and a simulated Hyper-V host that audits its h
 
 Commands
   boot [FILE]       boot FILE (or an image made here) on a simulated host, and audit the handoff
+  pc FILE           boot an unmodified program for a PC (iPXE, a Linux kernel), and audit it
   explore           cut the boot at every step and put faults everywhere: what is left behind?
   scenarios [NAME]  list known bugs of handoffs, or run one with the bug and without it
   replay TRACE...   run the firmware against recorded sessions of iPXE's drivers, and compare
@@ -41,7 +43,7 @@ Options
 ${EXIT_HELP}
 `;
 
-const COMMANDS = ['boot', 'explore', 'scenarios', 'replay', 'hosts', 'help', 'version'];
+const COMMANDS = ['boot', 'pc', 'explore', 'scenarios', 'replay', 'hosts', 'help', 'version'];
 
 /** From sources the files beside this one are .ts, in dist they are .js. */
 const fromSources = import.meta.url.endsWith('.ts');
@@ -51,6 +53,7 @@ const places = {
   ),
   guestCell: new URL(fromSources ? './guest-cell.ts' : './guest-cell.js', import.meta.url),
   bootWorker: new URL(fromSources ? './boot/boot-worker.ts' : './boot-worker.js', import.meta.url),
+  pcWorker: new URL(fromSources ? './pc/pc-worker.ts' : './pc-worker.js', import.meta.url),
   replayWorker: new URL(
     fromSources ? './replay/replay-worker.ts' : './replay-worker.js',
     import.meta.url,
@@ -111,6 +114,8 @@ async function run([command, ...rest]: readonly string[]): Promise<ExitCode> {
       return help(rest);
     case 'boot':
       return bootCommand(rest, places, terminal);
+    case 'pc':
+      return pcCommand(rest, places, terminal);
     case 'explore':
       return exploreCommand(rest, places, terminal);
     case 'scenarios':

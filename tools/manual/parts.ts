@@ -11,6 +11,7 @@ import { BOOT_HELP } from '../command/boot/boot-help.ts';
 import type { Terminal } from '../command/terminal.ts';
 import { EXPLORE_HELP } from '../command/explore/explore-options.ts';
 import { hostsCommand } from '../command/hosts-command.ts';
+import { PC_HELP } from '../command/pc/pc-help.ts';
 import { replayHelp } from '../command/replay/replay-command.ts';
 import { scenariosCommand } from '../command/scenarios-command.ts';
 import { LINUX_DIFFERENCES } from '../os/linux-differences.ts';
@@ -34,6 +35,8 @@ export const PARTS: Readonly<Record<string, () => string>> = {
   'boot-log': () => fenced(readFileSync(join(GOLDEN, 'boot-default.txt'), 'utf8')),
   help: () => fenced(readFileSync(join(GOLDEN, 'cli-help.txt'), 'utf8')),
   'boot-help': () => fenced(BOOT_HELP),
+  'pc-help': () => fenced(PC_HELP),
+  'pc-verdicts': pcVerdicts,
   'explore-help': () => fenced(EXPLORE_HELP),
   'scenarios-help': () => printed((terminal) => scenariosCommand(HELP, terminal)),
   'replay-help': () => fenced(replayHelp(TRACES)),
@@ -57,6 +60,30 @@ function linuxDifferences(): string {
     ['session', 'recorded', 'here', 'why'],
     LINUX_DIFFERENCES.map(({ session, recorded, own, reason }) => [
       ...[session, lines(recorded), lines(own), reason],
+    ]),
+  );
+}
+
+/** A row of what real programs come to; `npm run test:pc` holds them against it. */
+interface PcVerdict {
+  readonly program: string;
+  readonly host: string;
+  readonly flow: string;
+  readonly exitCode: number;
+  readonly verdict: string;
+  readonly vmbus: readonly string[];
+  readonly findings: readonly string[];
+}
+
+/** Program, host and flow, and what each comes to. */
+function pcVerdicts(): string {
+  const rows = JSON.parse(readFileSync(join(GOLDEN, 'pc-verdicts.json'), 'utf8')) as PcVerdict[];
+  return table(
+    ['program', 'host', 'flow', 'VMBus', 'exit code and verdict', 'errors and warnings'],
+    rows.map(({ program, host, flow, vmbus, exitCode, verdict, findings }) => [
+      ...[program, `\`${host}\``, flow, vmbus.join(', then ') || 'none'],
+      `${exitCode}: ${verdict}`,
+      findings.join('; ') || 'none',
     ]),
   );
 }

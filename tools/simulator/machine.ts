@@ -8,9 +8,11 @@
 
 import type { Machine, MemoryRange } from '../../src/machine.ts';
 import { DeviceClass } from '../../src/vmbus/protocol.ts';
-import type { Architecture } from './hypervisor/architecture.ts';
+import type { Architecture, CounterTraits } from './hypervisor/architecture.ts';
+import type { InterruptSink } from './hypervisor/interrupts.ts';
 import type { ChannelDevice } from './vmbus-server/channel-interface.ts';
 import type { VirtualClock } from './base/clock.ts';
+import type { RamWindow } from './base/guest-ram.ts';
 import type { CpuidOverride } from './hypervisor/cpuid.ts';
 import type { HostEvents } from './ledger/events.ts';
 import type { Link } from './network/link.ts';
@@ -30,6 +32,8 @@ export interface SimulatedMachineOptions {
    * memory. Whole pages, at least 2 MiB, not resized while the machine exists.
    */
   readonly memory: ArrayBufferLike;
+  /** Where in `memory` guest RAM lies, if there is more in it: no seam's `memory` then. */
+  readonly window?: RamWindow | undefined;
   /** The host generation. */
   readonly profile: HostProfile;
   /** One NIC for each, in order. */
@@ -48,6 +52,10 @@ export interface SimulatedMachineOptions {
   /** When a guest that goes on for ever is ended. */
   readonly limits?: PartitionLimits;
   readonly cpuidOverride?: CpuidOverride;
+  /** Of a processor that is emulated: its counter, the code of its hypercall page, its APIC. */
+  readonly counter?: CounterTraits | undefined;
+  readonly hypercallCode?: readonly number[] | undefined;
+  readonly interrupts?: InterruptSink | undefined;
   /** One word of shared memory that is counted up with each call of the seam. */
   readonly heartbeat?: Int32Array;
   /** What differs from the default for each NIC. */

@@ -20,6 +20,7 @@ texts('--version is that of the package', async () => {
 for (const [name, args] of [
   ['cli-help.txt', ['--help']],
   ['cli-boot-help.txt', ['boot', '--help']],
+  ['cli-pc-help.txt', ['pc', '--help']],
   ['cli-replay-help.txt', ['replay', '--help']],
   ['cli-hosts-help.txt', ['hosts', '--help']],
   ['cli-hosts.txt', ['hosts']],

@@ -39,7 +39,8 @@ export function bootJson(request: BootRequest, outcome: BootOutcome, exitCode: n
   return JSON.stringify(document, (_, value: unknown) => value ?? null, 2);
 }
 
-function findingJson({ severity, text, pages, vp, known }: Finding) {
+/** A finding, without what only the report needs. */
+export function findingJson({ severity, text, pages, vp, known }: Finding) {
   const where = { ...(vp === undefined ? {} : { vp }), ...(known === undefined ? {} : { known }) };
   if (pages === undefined) return { severity, text, ...where, pages: null };
   const { sharedAt, ...rest } = pages;

@@ -148,8 +148,11 @@ export function interruptedOutcome(
 /** `ok`, the worst severity of its findings, or `not run`. */
 export type CheckState = 'ok' | 'info' | 'warning' | 'error' | 'not run';
 
+/** What an audit came to. */
+export type Audited = Pick<BootOutcome, 'findings' | 'notRun'>;
+
 /** How a check of the audit ended. */
-export function checkState(outcome: BootOutcome, check: AuditCheck): CheckState {
+export function checkState(outcome: Audited, check: AuditCheck): CheckState {
   const severities = outcome.findings
     .filter((finding) => finding.check === check)
     .map(({ severity }) => severity);

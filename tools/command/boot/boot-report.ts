@@ -11,7 +11,7 @@ import {
 } from '../../simulator/audit/audit-findings.ts';
 import { TICKS_PER_MS } from '../../simulator/base/clock.ts';
 import { hex } from '../../simulator/base/hex.ts';
-import { checkState, endText, summary, type BootOutcome } from './boot-outcome.ts';
+import { checkState, endText, summary, type Audited, type BootOutcome } from './boot-outcome.ts';
 import { pushLines } from './push-run.ts';
 import { plural } from '../usage.ts';
 
@@ -61,7 +61,8 @@ function imageLines({ served, image }: BootOutcome): string[] {
   ];
 }
 
-function linkLines({ link }: BootOutcome): string[] {
+/** What went over a real link. */
+export function linkLines({ link }: Pick<BootOutcome, 'link'>): string[] {
   if (link === undefined) return [];
   const { framesToPeer, framesToGuest, framesDropped, failure } = link;
   const lines = [
@@ -104,7 +105,12 @@ function auditLines(outcome: BootOutcome): string[] {
   // A guest whose worker is gone left nothing to look at
   if (outcome.handoffMs === undefined) return [];
   const when = outcome.ended?.guest === 'firmware' ? 'what was left' : 'the handoff';
-  const lines = [`audit    of ${when} at ${outcome.handoffMs.toFixed(3)} ms`];
+  return [`audit    of ${when} at ${outcome.handoffMs.toFixed(3)} ms`, ...checkLines(outcome)];
+}
+
+/** All checks of the audit, each with its findings. */
+export function checkLines(outcome: Audited): string[] {
+  const lines: string[] = [];
   for (const check of Object.keys(AUDIT_CHECKS) as AuditCheck[]) {
     const { number, text } = AUDIT_CHECKS[check];
     const state = checkState(outcome, check);
@@ -142,7 +148,8 @@ function pageRuns(pages: readonly number[]): string[] {
   return runs.map(({ from, to }) => `[${hex(from)},${hex(to)})`);
 }
 
-function memoryLines({ memoryMap }: BootOutcome): string[] {
+/** The memory map that was handed on. */
+export function memoryLines({ memoryMap }: Pick<BootOutcome, 'memoryMap'>): string[] {
   return memoryMap.map(({ address, length, type, purpose }, i) => {
     const head = i === 0 ? 'memory ' : '';
     const what = purpose === undefined ? '' : `: ${purpose}`;
@@ -196,7 +203,11 @@ function stageLines({ stages }: BootOutcome): string[] {
   });
 }
 
-function countLines({ counts, vmbusVersions }: BootOutcome): string[] {
+/** What had happened. */
+export function countLines({
+  counts,
+  vmbusVersions,
+}: Pick<BootOutcome, 'counts' | 'vmbusVersions'>): string[] {
   if (counts === undefined) return [];
   const { hypercalls, registerAccesses, pauses, framesFromGuest, framesToGuest } = counts;
   const accesses = plural(registerAccesses, 'register access', 'register accesses');

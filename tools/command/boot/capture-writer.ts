@@ -6,12 +6,13 @@
  */
 
 import { Capture } from '../../capture/capture.ts';
+import type { CapturedMemory } from '../../capture/rndis-messages.ts';
 import { OutputFile } from './output-file.ts';
 
 /** What a capture needs to know of the machine. */
 export interface CapturedMachine {
   readonly nics: number;
-  readonly memory: ArrayBufferLike;
+  readonly memory: CapturedMemory;
 }
 
 export class CaptureWriter {

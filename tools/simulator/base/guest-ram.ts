@@ -30,28 +30,49 @@ export interface PageListener {
   unseen?(): void;
 }
 
+/** Where guest RAM lies in a buffer that has more in it: the memory of a PC emulator. */
+export interface RamWindow {
+  /** Byte of the buffer that is guest physical address 0; a multiple of 4. */
+  readonly offset: number;
+  /** Bytes of RAM. */
+  readonly length: number;
+}
+
 export class GuestRam {
   /** The guest's: what it does with it nobody sees. */
-  readonly memory: ArrayBufferLike;
+  memory!: ArrayBufferLike;
   /** To read. */
-  readonly contents: ReadonlyBytes;
-  readonly reader: ReadonlyView;
+  contents!: ReadonlyBytes;
+  reader!: ReadonlyView;
   /** The same as signed words in the byte order of this machine: to compare and to search. */
-  readonly readerWords: ReadonlyBytes;
-  readonly #bytes: Uint8Array;
-  readonly #view: DataView;
-  readonly #words: Int32Array;
+  readerWords!: ReadonlyBytes;
+  #bytes!: Uint8Array;
+  #view!: DataView;
+  #words!: Int32Array;
+  readonly #window: RamWindow;
   readonly #copier = new BlockCopy();
   /** By page: overlays that are shown there. */
   readonly #open = new Map<number, number>();
   #listener: PageListener | undefined;
   #isTracked = true;
 
-  constructor(memory: ArrayBufferLike) {
+  /** `window`: default all of the buffer. @throws RangeError if it is not in the buffer */
+  constructor(memory: ArrayBufferLike, window?: RamWindow) {
+    this.#window = window ?? { offset: 0, length: memory.byteLength };
+    this.retake(memory);
+  }
+
+  /**
+   * The same bytes lie in another buffer now, at the same offset: the memory of a WebAssembly
+   * module has grown, which took the old one away. Views that somebody has kept are to be taken
+   * again.
+   */
+  retake(memory: ArrayBufferLike): void {
+    const { offset, length } = this.#window;
     this.memory = memory;
-    this.contents = this.#bytes = new Uint8Array(memory);
-    this.reader = this.#view = new DataView(memory);
-    this.#words = new Int32Array(memory, 0, memory.byteLength >>> 2);
+    this.contents = this.#bytes = new Uint8Array(memory, offset, length);
+    this.reader = this.#view = new DataView(memory, offset, length);
+    this.#words = new Int32Array(memory, offset, length >>> 2);
     this.readerWords = this.#words as unknown as ReadonlyBytes;
   }
 
@@ -110,6 +131,11 @@ export class GuestRam {
     const page = address >>> PAGE_SHIFT;
     if (this.#listener !== undefined) this.#listener.writing(page);
     this.#open.set(page, (this.#open.get(page) ?? 0) + 1);
+    return { bytes: this.#bytes, view: this.#view };
+  }
+
+  /** The views of overlays that are shown, after {@link retake}. */
+  get shown(): { readonly bytes: Uint8Array; readonly view: DataView } {
     return { bytes: this.#bytes, view: this.#view };
   }
 

@@ -11,6 +11,8 @@ export interface CounterTraits {
   readonly frequency: bigint;
   /** The counter when the reference time was 0: it ran before the partition was made. */
   readonly atZero: bigint;
+  /** Rate of the timer of the local APIC that is beside it, in Hz, if it is another one. */
+  readonly apicHz?: bigint;
 }
 
 /** The counters. x64: 256 counts in a tick, so that nothing rounds; arm64: 1 GHz, and it rounds. */

@@ -165,6 +165,12 @@ export class OverlayPages {
     }
   }
 
+  /** Guest RAM is another buffer now: the pages that are shown are where they were, in that. */
+  retake(): void {
+    const { bytes, view } = this.#ram.shown;
+    for (const page of this.#all) if (page.shown) Object.assign(page, { bytes, view });
+  }
+
   #show(page: OverlayPage, address: number): void {
     const { bytes, view } = this.#ram.open(address);
     bytes.set(page.own, address);

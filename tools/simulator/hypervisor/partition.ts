@@ -9,7 +9,7 @@
 import { HV_MESSAGE_PAYLOAD_MAX, SINT_COUNT } from '../../../src/hyperv/protocol.ts';
 import { GUEST_PAGE_SIZES, PAGE_SIZE } from '../../../src/machine.ts';
 import type { Machine, MemoryRange } from '../../../src/machine.ts';
-import type { Architecture } from './architecture.ts';
+import { COUNTERS, type Architecture, type CounterTraits } from './architecture.ts';
 import { Arm64Processor } from './arm64-processor.ts';
 import { VirtualClock, WallClock } from '../base/clock.ts';
 import type { WallSource } from '../base/clock.ts';
@@ -20,7 +20,7 @@ import { Omissions } from '../ledger/omissions.ts';
 import { GrantLedger } from '../ledger/grants.ts';
 import type { GuestCrash, GuestHang } from './guest-end.ts';
 import { hex } from '../base/hex.ts';
-import { GuestRam } from '../base/guest-ram.ts';
+import { GuestRam, type RamWindow } from '../base/guest-ram.ts';
 import { Hypercalls } from './hypercalls.ts';
 import { OverlayPages } from './overlay.ts';
 import { MESSAGE_COPIES_MAX } from './partition-faults.ts';
@@ -33,6 +33,7 @@ import { Random } from '../base/random.ts';
 import type { Migration } from './reference-tsc.ts';
 import { RegisterFile } from './register-file.ts';
 import { SimulatedProcessor } from './simulated-processor.ts';
+import type { InterruptSink } from './interrupts.ts';
 import { VirtualProcessor } from './virtual-processor.ts';
 import { Watchdog } from './watchdog.ts';
 import type { PartitionLimits } from './watchdog.ts';
@@ -52,6 +53,8 @@ const HIGH_MEMORY = 0x100000;
 export interface PartitionOptions {
   /** Guest RAM: a whole number of guest pages, at least 2 MiB. */
   readonly memory: ArrayBufferLike;
+  /** Where in `memory` guest RAM lies. Default: it is all of it. */
+  readonly window?: RamWindow | undefined;
   /** Default `x64`. */
   readonly architecture?: Architecture | undefined;
   /** How an arm64 guest makes hypercalls. Default `smccc`. */
@@ -72,6 +75,12 @@ export interface PartitionOptions {
   readonly wall?: WallSource | undefined;
   /** CPUID leaves that differ from the profile's. */
   readonly cpuidOverride?: CpuidOverride;
+  /** The counter of the processors (TSC). Default: that of the architecture. */
+  readonly counter?: CounterTraits | undefined;
+  /** Code of the hypercall page, at least 4 bytes. Default `vmcall; ret`. */
+  readonly hypercallCode?: readonly number[] | undefined;
+  /** Takes the interrupts of SINTs and of timers in direct mode. Default: they are counted. */
+  readonly interrupts?: InterruptSink | undefined;
 }
 
 export class Partition implements PartitionServices {
@@ -103,17 +112,14 @@ export class Partition implements PartitionServices {
     const { memory, profile, seed } = options;
     const { knobs } = profile;
     const pageSize = options.pageSize ?? PAGE_SIZE;
-    checkMemory(memory.byteLength, pageSize);
-    const memoryMap = options.memoryMap ?? defaultMemoryMap(memory.byteLength, pageSize);
+    const ram = (this.ram = new GuestRam(memory, options.window));
+    checkMemory(ram.size, pageSize);
+    const memoryMap = options.memoryMap ?? defaultMemoryMap(ram.size, pageSize);
     const architecture = (this.architecture = options.architecture ?? 'x64');
-    checkMemoryMap(memoryMap, memory.byteLength);
-    const count = options.processors ?? 1;
-    if (!Number.isInteger(count) || count < 1 || count > PROCESSORS_MAX) {
-      throw new RangeError(`${count} virtual processors`);
-    }
+    checkMemoryMap(memoryMap, ram.size);
+    const count = checkCount(options.processors ?? 1);
 
     // The machine
-    const ram = (this.ram = new GuestRam(memory));
     const { wall } = options;
     const clock = (this.clock = wall === undefined ? new VirtualClock() : new WallClock(wall));
     const events = (this.events = new HostEvents(() => clock.now));
@@ -140,10 +146,13 @@ export class Partition implements PartitionServices {
       knobs,
       cpuid,
       processors,
+      counter: options.counter ?? COUNTERS[architecture],
+      hypercallCode: options.hypercallCode,
     }));
+    const { interrupts } = options;
     const emptied = (): void => this.onSlotEmptied?.();
     for (let i = 0; i < count; i++)
-      processors.push(new VirtualProcessor(i, overlays, clock, events, knobs, emptied));
+      processors.push(new VirtualProcessor(i, overlays, clock, events, knobs, emptied, interrupts));
     const watchdog = (this.#watchdog = new Watchdog(clock, events, options.limits));
     watchdog.heartbeat = options.heartbeat;
     const hypercalls = (this.#hypercalls = new Hypercalls({
@@ -190,6 +199,12 @@ export class Partition implements PartitionServices {
       throw new RangeError('the virtual counter of arm64 stays as it is');
     }
     this.#registers.migrate(migration);
+  }
+
+  /** Guest RAM lies in another buffer now, at the same offset: see {@link GuestRam.retake}. */
+  retakeMemory(buffer: ArrayBufferLike): void {
+    this.ram.retake(buffer);
+    this.#overlays.retake();
   }
 
   /** Why the guest ended, if it crashed or hung. */
@@ -325,6 +340,11 @@ export function defaultMemoryMap(size: number, pageSize: number): MemoryRange[] 
     { address: low, length: lowEnd - low, type: 'usable' },
     { address: HIGH_MEMORY, length: size - HIGH_MEMORY, type: 'usable' },
   ];
+}
+
+function checkCount(count: number): number {
+  if (Number.isInteger(count) && count >= 1 && count <= PROCESSORS_MAX) return count;
+  throw new RangeError(`${count} virtual processors`);
 }
 
 function checkMemory(size: number, pageSize: number): void {

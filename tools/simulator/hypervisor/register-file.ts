@@ -13,7 +13,7 @@ import {
   HV_PAGE_REGISTER_MASK,
 } from '../../../src/hyperv/protocol.ts';
 import { PAGE_SIZE } from '../../../src/machine.ts';
-import { COUNTERS, type Architecture } from './architecture.ts';
+import type { Architecture, CounterTraits } from './architecture.ts';
 import type { VirtualClock } from '../base/clock.ts';
 import { CRASH_PARAMETERS, crashReport } from './crash-report.ts';
 import type { CpuidLeaves } from './cpuid.ts';
@@ -44,8 +44,8 @@ const LOWEST_VECTOR = 16n;
 /** Direct mode of a synthetic timer. */
 const STIMER_DIRECT = 1n << 12n;
 
-/** Hypercall page: `vmcall; ret` (0f 01 c1 c3, Intel), the rest int3. */
-const HYPERCALL_CODE = 0xc3c1010f;
+/** Hypercall page: `vmcall; ret` (Intel), the rest int3. */
+const HYPERCALL_CODE: readonly number[] = [0x0f, 0x01, 0xc1, 0xc3];
 const INT3 = 0xcc;
 
 /** CRASH_CTL: bit 63 notifies, bit 62 says that P3 and P4 are address and length of a text. */
@@ -72,6 +72,9 @@ export interface RegisterContext {
   readonly cpuid: CpuidLeaves;
   /** All processors, once there are any. */
   readonly processors: readonly VirtualProcessor[];
+  /** The counter of the processors, and the code of the hypercall page, if it is another one. */
+  readonly counter: CounterTraits;
+  readonly hypercallCode?: readonly number[] | undefined;
 }
 
 export class RegisterFile {
@@ -98,7 +101,7 @@ export class RegisterFile {
       overlays.create('reference-tsc-page', 'reference TSC page'),
       overlays,
       clock,
-      COUNTERS[context.architecture],
+      context.counter,
     );
     const features = cpuid.read(Cpuid.HV_FEATURES, 0);
     this.#features = features.eax;
@@ -130,9 +133,9 @@ export class RegisterFile {
     this.#emulatedFor = undefined;
     this.#resetAt = this.#context.clock.now;
     for (const register of REGISTERS) this.#values[register.index] = register.reset;
-    this.#values[registerNamed('APIC_FREQUENCY').index] = APIC_HZ;
+    this.#values[registerNamed('APIC_FREQUENCY').index] = this.#context.counter.apicHz ?? APIC_HZ;
     this.hypercallPage.own.fill(INT3);
-    this.hypercallPage.ownView.setUint32(0, HYPERCALL_CODE, true);
+    this.hypercallPage.own.set(this.#context.hypercallCode ?? HYPERCALL_CODE);
   }
 
   /** Why a call to `address` is no hypercall, in words; undefined if it is one. */
@@ -141,7 +144,7 @@ export class RegisterFile {
     if (page.address === undefined) return 'the hypercall page is not enabled';
     if (page.address !== address) return `the hypercall page is at ${hex(page.address)}`;
     if (!page.shown) return 'another overlay hides the hypercall page';
-    if (page.view.getUint32(page.base, true) === HYPERCALL_CODE) return undefined;
+    if (page.view.getUint32(page.base, true) === page.ownView.getUint32(0, true)) return undefined;
     return 'the guest overwrote the hypercall page';
   }
 

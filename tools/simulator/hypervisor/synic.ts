@@ -22,6 +22,7 @@ import {
   SynicMessage,
 } from '../../../src/hyperv/protocol.ts';
 import type { HostEvents } from '../ledger/events.ts';
+import type { InterruptSink } from './interrupts.ts';
 import type { OverlayPage } from './overlay.ts';
 import type { HostKnobs } from '../profiles/profile.ts';
 
@@ -31,6 +32,8 @@ export const SINT_QUEUE_LIMIT = 4096;
 const MASKED = Number(Sint.MASKED);
 const POLLING = Number(Sint.POLLING);
 const PROXY = Number(Sint.PROXY);
+const AUTO_EOI = Number(Sint.AUTO_EOI);
+const VECTOR = 0xff;
 
 /** Why a message or flag does not reach the guest now. */
 type Obstacle = 'SynIC disabled' | 'page disabled' | 'SINT masked' | 'SINT proxied' | undefined;
@@ -46,6 +49,8 @@ export interface SynicListener {
   slotEmptied(vp: number, sint: number): void;
   /** A SINT may be free for a timer's message. */
   sintScanned(vp: number, sint: number): void;
+  /** Takes the interrupts of SINTs. */
+  readonly interrupts?: InterruptSink | undefined;
 }
 
 export class Synic {
@@ -293,8 +298,10 @@ export class Synic {
   }
 
   #interrupt(sint: number): void {
-    if (!this.enabled || (this.#sints[sint]! & (MASKED | POLLING)) !== 0) return;
+    const value = this.#sints[sint]!;
+    if (!this.enabled || (value & (MASKED | POLLING)) !== 0) return;
     this.interrupts[sint]!++;
+    this.#listener.interrupts?.(this.#vp, value & VECTOR, (value & AUTO_EOI) !== 0);
   }
 
   #report(

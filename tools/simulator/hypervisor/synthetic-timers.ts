@@ -10,6 +10,7 @@
 import { HvMessageType, STIMER_COUNT, StimerConfig } from '../../../src/hyperv/protocol.ts';
 import type { Alarm, VirtualClock } from '../base/clock.ts';
 import type { HostEvents } from '../ledger/events.ts';
+import type { InterruptSink } from './interrupts.ts';
 import type { Synic } from './synic.ts';
 
 /** Shortest period in ticks: a shorter one is made this long (100 us). Policy of the simulator. */
@@ -17,6 +18,9 @@ export const STIMER_MINIMUM_PERIOD_TICKS = 1000;
 
 /** Part of the period before its next expiry in which a lazy timer skips a late one. Policy. */
 const LAZY_SKIP_PART = 1 / 4;
+
+/** Where the vector of a timer in direct mode stands in its configuration: bits 11:4. */
+const DIRECT_VECTOR = 4n;
 
 /** Payload of a timer's message: index, reserved, expiration time, delivery time. */
 const TIMER_PAYLOAD_SIZE = 24;
@@ -60,13 +64,21 @@ export class SyntheticTimers {
   readonly #clock: VirtualClock;
   readonly #synic: Synic;
   readonly #events: HostEvents;
+  readonly #interrupts: InterruptSink | undefined;
   readonly #timers: Timer[] = [];
   readonly #payload = new Uint8Array(TIMER_PAYLOAD_SIZE);
   readonly #view = new DataView(this.#payload.buffer);
   /** Whether any timer waits for room. */
   anyDue = false;
 
-  constructor(vp: number, clock: VirtualClock, synic: Synic, events: HostEvents) {
+  constructor(
+    vp: number,
+    clock: VirtualClock,
+    synic: Synic,
+    events: HostEvents,
+    interrupts?: InterruptSink,
+  ) {
+    this.#interrupts = interrupts;
     this.#vp = vp;
     this.#clock = clock;
     this.#synic = synic;
@@ -165,8 +177,10 @@ export class SyntheticTimers {
 
   #expire(index: number, timer: Timer): void {
     if (this.#skips(timer)) timer.due = false;
-    else if (timer.has(StimerConfig.DIRECT_MODE)) timer.interrupts++;
-    else if (!this.#post(index, timer)) {
+    else if (timer.has(StimerConfig.DIRECT_MODE)) {
+      timer.interrupts++;
+      this.#interrupts?.(this.#vp, Number((timer.config >> DIRECT_VECTOR) & 0xffn), false);
+    } else if (!this.#post(index, timer)) {
       timer.due = true;
       this.anyDue = true;
       return;

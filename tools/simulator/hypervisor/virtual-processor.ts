@@ -4,6 +4,7 @@
 
 import type { VirtualClock } from '../base/clock.ts';
 import type { HostEvents } from '../ledger/events.ts';
+import type { InterruptSink } from './interrupts.ts';
 import type { OverlayPage, OverlayPages } from './overlay.ts';
 import type { HostKnobs } from '../profiles/profile.ts';
 import { registerNamed, REGISTERS } from './registers.ts';
@@ -23,7 +24,10 @@ export class VirtualProcessor {
   readonly #clock: VirtualClock;
   readonly #scanOnExit: boolean;
 
-  /** `slotEmptied` is called whenever the guest has made room in a slot. */
+  /**
+   * `slotEmptied` is called whenever the guest has made room in a slot, `interrupts` for each that
+   * is raised.
+   */
   constructor(
     index: number,
     overlays: OverlayPages,
@@ -31,6 +35,7 @@ export class VirtualProcessor {
     events: HostEvents,
     knobs: HostKnobs,
     slotEmptied: () => void,
+    interrupts?: InterruptSink,
   ) {
     this.index = index;
     this.#knobs = knobs;
@@ -43,9 +48,9 @@ export class VirtualProcessor {
       overlays.create('event-page', `event page of VP ${index}`, index),
       events,
       knobs,
-      { slotEmptied, sintScanned: (_vp, sint) => this.timers.retry(sint) },
+      { slotEmptied, sintScanned: (_vp, sint) => this.timers.retry(sint), interrupts },
     );
-    this.timers = new SyntheticTimers(index, this.#clock, this.synic, events);
+    this.timers = new SyntheticTimers(index, this.#clock, this.synic, events, interrupts);
     this.reset();
   }
 

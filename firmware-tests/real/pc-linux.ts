@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * Debian's i386 kernel with an initramfs of a few programs: what it does when it is up stands in
+ * its command line (`hypxe=kexec`, `hypxe=crash`). The files come from `.ci/install-pc`.
+ */
+
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** Where `.ci/install-pc` has put them. */
+const ROOT = fileURLToPath(new URL('../../node_modules/.cache/hypxe-pc/root/', import.meta.url));
+
+const MODULES = ['drivers/hv/hv_vmbus', 'drivers/hv/hv_utils', 'drivers/net/hyperv/hv_netvsc'];
+const LIBRARIES = ['ld-linux.so.2', 'libc.so.6', 'liblzma.so.5', 'libz.so.1'];
+
+/** Whether there is such a kernel here. */
+export function hasLinux(): boolean {
+  return fs.existsSync(path.join(ROOT, '../complete'));
+}
+
+/** Path of busybox: an i386 program, which runs here as well. */
+export const busybox = (): string => path.join(ROOT, 'bin/busybox');
+
+/** Path of the kernel. */
+export function kernelFile(): string {
+  const boot = path.join(ROOT, 'boot');
+  return path.join(
+    boot,
+    fs.readdirSync(boot).find((name) => name.startsWith('vmlinuz'))!,
+  );
+}
+
+/** What runs first: drivers, network, and then what the command line says. */
+const INIT = `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin:/sbin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev
+insmod /lib/hv_vmbus.ko && insmod /lib/hv_netvsc.ko && insmod /lib/hv_utils.ko
+sleep 1
+ip link set eth0 up
+printf '#!/bin/sh\\n[ "$1" = bound ] && ip addr add $ip/24 dev eth0\\n' >/bin/lease
+chmod +x /bin/lease
+udhcpc -i eth0 -n -q -f -s /bin/lease && echo "hypxe: lease"
+ping -c 2 -W 2 192.168.77.1 && echo "hypxe: ping"
+tftp -g -r hypxe.lkrn -l /tmp/next 192.168.77.1 && echo "hypxe: tftp $(wc -c </tmp/next)"
+echo "hypxe: clock $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
+case "$(cat /proc/cmdline)" in
+*hypxe=kexec*) kexec -l /tmp/next --append=x && kexec -e ;;
+*hypxe=crash*) kexec -p /tmp/next --append=x && echo c >/proc/sysrq-trigger ;;
+esac
+echo "hypxe: ready"
+exec sh
+`;
+
+const DIRECTORY = 0o40755;
+const PROGRAM = 0o100755;
+const DEVICE = 0o20666;
+
+/** The initramfs: a cpio archive of the form "newc" (Linux, early-userspace/buffer-format). */
+export function initramfs(): Buffer {
+  const parts: Buffer[] = [];
+  let size = 0;
+  const put = (bytes: Buffer): void => {
+    const padded = Buffer.alloc(Math.ceil((size + bytes.length) / 4) * 4 - size);
+    bytes.copy(padded);
+    parts.push(padded);
+    size += padded.length;
+  };
+  let inode = 0;
+  const add = (
+    name: string,
+    mode: number,
+    data: Buffer = Buffer.alloc(0),
+    device = [0, 0],
+  ): void => {
+    const fields = [++inode, mode, 0, 0, 1, 0, data.length, 0, 0, ...device, name.length + 1, 0];
+    const header = fields.map((value) => value.toString(16).padStart(8, '0')).join('');
+    put(Buffer.from(`070701${header}${name}\0`));
+    put(data);
+  };
+  const file = (name: string): Buffer => fs.readFileSync(path.join(ROOT, name));
+  for (const name of ['bin', 'sbin', 'lib', 'dev', 'proc', 'sys', 'tmp']) add(name, DIRECTORY);
+  add('dev/console', DEVICE, undefined, [5, 1]);
+  add('dev/null', DEVICE, undefined, [1, 3]);
+  add('bin/busybox', PROGRAM, file('bin/busybox'));
+  add('sbin/kexec', PROGRAM, file('sbin/kexec'));
+  for (const name of LIBRARIES) add(`lib/${name}`, PROGRAM, file(`lib/i386-linux-gnu/${name}`));
+  const [release] = fs.readdirSync(path.join(ROOT, 'lib/modules'));
+  for (const name of MODULES) {
+    add(`lib/${path.basename(name)}.ko`, PROGRAM, file(`lib/modules/${release}/kernel/${name}.ko`));
+  }
+  add('init', PROGRAM, Buffer.from(INIT));
+  add('TRAILER!!!', 0);
+  return Buffer.concat(parts);
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * `npm run test:pc`: programs that nobody here wrote boot on the simulated host (pc-flows.ts), and
+ * each comes to the verdict of the table (`firmware-tests/golden/pc-verdicts.json`). One runs
+ * twice, and both traces are the same bytes. With `--update` the table is written anew; other words
+ * name the flows that run.
+ *
+ * A flow whose programs are missing is skipped, with the reason; with `HYPXE_REQUIRE_TOOLS=1` that
+ * is a failure. The last line is `N passed, N failed`; exit code 0 or 1.
+ */
+
+import { spawn, spawnSync } from 'node:child_process';
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { fileURLToPath } from 'node:url';
+import { BOOT_PROGRAM_LINE, bootProgram } from '../../tools/guests/pc/boot-program.ts';
+import { PASST_GATEWAY } from '../../tools/links/link-start.ts';
+import { guestActs } from '../rigs/pc/guest-acts.ts';
+import { FLOWS, IPXE, missing, type PcFlowCase } from './pc-flows.ts';
+import { busybox } from './pc-linux.ts';
+
+/** The longest that one run may take, in ms. */
+const RUN_MAX_MS = 600_000;
+
+const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+const CLI = here('../../dist/cli.js');
+const TABLE = here('../golden/pc-verdicts.json');
+
+/** A row of the table. */
+interface Row {
+  readonly program: string;
+  readonly host: string;
+  readonly flow: string;
+  readonly exitCode: number;
+  readonly verdict: string;
+  readonly vmbus: readonly string[];
+  readonly stages: readonly string[];
+  /** Errors and warnings, each once. */
+  readonly findings: readonly string[];
+}
+
+/** What `hypxe pc --json` says, as far as it matters here. */
+interface Document {
+  readonly summary: string;
+  readonly exitCode: number;
+  readonly vmbusVersions: readonly string[];
+  readonly stages: readonly { readonly name: string; readonly end: string }[];
+  /** Not there if the program was refused. */
+  readonly checks?: readonly {
+    readonly name: string;
+    readonly findings: readonly { readonly severity: string; readonly text: string }[];
+  }[];
+}
+
+const words = process.argv.slice(2);
+const update = words.includes('--update');
+const wanted = words.filter((word) => word !== '--update');
+const table = JSON.parse(fs.existsSync(TABLE) ? fs.readFileSync(TABLE, 'utf8') : '[]') as Row[];
+
+const key = ({ program, host, flow }: Pick<Row, 'program' | 'host' | 'flow'>): string =>
+  `${program} on ${host}: ${flow}`;
+
+/** Run a flow. @throws Error with what is wrong */
+function run(flow: PcFlowCase, directory: string): { row: Row; trace: string; shown: string } {
+  const trace = path.join(directory, '.trace');
+  const served = path.join(directory, 'served');
+  fs.mkdirSync(served);
+  const args = [CLI, 'pc', ...flow.args(served)];
+  const options = { encoding: 'utf8', timeout: RUN_MAX_MS, maxBuffer: 1 << 26 } as const;
+  const { stdout, stderr, error } = spawnSync(
+    process.execPath,
+    [...args, '--json', '--trace', trace],
+    options,
+  );
+  if (error !== undefined) throw error;
+  let document: Document & { readonly console: readonly string[] };
+  try {
+    document = JSON.parse(stdout) as typeof document;
+  } catch {
+    throw new Error(`no document: ${stderr}`);
+  }
+  if (document.checks === undefined) throw new Error(stdout);
+  const findings = document.checks.flatMap(({ name, findings: all }) =>
+    all
+      .filter(({ severity }) => severity !== 'info')
+      .map(({ severity, text }) => `${severity} ${name}: ${withoutAddresses(text)}`),
+  );
+  const row: Row = {
+    ...{ program: flow.program, host: flow.host, flow: flow.flow },
+    exitCode: document.exitCode,
+    verdict: document.summary.replace(/, \d+ warnings?$/, ''),
+    vmbus: document.vmbusVersions,
+    stages: document.stages.map(({ name, end }) => `${name}: ${end}`),
+    findings: [...new Set(findings)],
+  };
+  return { row, trace, shown: document.console.join('\n') };
+}
+
+/** Addresses and numbers of pages are not what the table is about. */
+function withoutAddresses(text: string): string {
+  return text.replace(/0x[0-9a-f]{3,}/g, '0x…');
+}
+
+/** @throws Error with what is wrong */
+function check(flow: PcFlowCase, directory: string): Row {
+  const { row, trace, shown } = run(flow, directory);
+  for (const line of flow.shows ?? []) {
+    if (!shown.includes(line)) throw new Error(`the console does not show "${line}":\n${shown}`);
+  }
+  if (flow.golden !== undefined) {
+    const acts = guestActs(fs.readFileSync(trace, 'utf8').split('\n'));
+    compare(acts, fs.readFileSync(here(`../golden/real-binaries/${flow.golden}.txt`), 'utf8'));
+  }
+  const expected = table.find((each) => key(each) === key(flow));
+  if (!update && !isDeepStrictEqual(row, expected)) {
+    const [was, is] = [expected, row].map((each) => JSON.stringify(each, undefined, 2));
+    throw new Error(`another outcome than in the table:\n${was}\nnow\n${is}\n${shown}`);
+  }
+  return row;
+}
+
+/** What the guest does is what was recorded of it, in its order. */
+function compare(acts: readonly string[], golden: string): void {
+  const recorded = golden.trimEnd().split('\n');
+  const at = recorded.findIndex((act, i) => act !== acts[i]);
+  if (at < 0 && acts.length === recorded.length) return;
+  const where = at < 0 ? recorded.length : at;
+  const text = `act ${where}: recorded "${recorded[where]}", now "${acts[where]}"`;
+  throw new Error(`the guest does not what was recorded of it: ${text}`);
+}
+
+/** One seed is one trace, byte for byte. @throws Error */
+function sameTwice(flow: PcFlowCase, directory: string): void {
+  const traces = ['first', 'second'].map((name) => {
+    const own = path.join(directory, name);
+    fs.mkdirSync(own);
+    return fs.readFileSync(run(flow, own).trace);
+  });
+  if (!traces[0]!.equals(traces[1]!)) throw new Error('two runs, and two traces');
+}
+
+/**
+ * iPXE's own HTTP over a real network: busybox serves on this machine's loopback, which passt's
+ * gateway is for its guest. On the wall's clock. @throws Error
+ */
+function overPasst(directory: string): void {
+  const port = 20_000 + (process.pid % 20_000);
+  fs.writeFileSync(path.join(directory, 'next'), bootProgram());
+  const script = path.join(directory, 'script');
+  const lines = ['expect Press Ctrl-B', 'type \\x02', 'expect iPXE>', 'type dhcp\\n', 'expect ok'];
+  const chain = `type chain http://${PASST_GATEWAY}:${port}/next\\n`;
+  fs.writeFileSync(script, [...lines, chain, `expect ${BOOT_PROGRAM_LINE}`].join('\n'));
+  const server = spawn(busybox(), ['httpd', '-f', '-p', `127.0.0.1:${port}`, '-h', directory]);
+  try {
+    const args = ['pc', IPXE, '--link', 'passt', '--expect', script];
+    const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], {
+      ...{ encoding: 'utf8', timeout: RUN_MAX_MS },
+    });
+    if (status !== 0) throw new Error(`exit code ${status}:\n${stdout}${stderr}`);
+  } finally {
+    server.kill();
+  }
+}
+
+let passed = 0;
+let failed = 0;
+const rows: Row[] = [];
+
+function attempt(name: string, flow: PcFlowCase, action: (directory: string) => Row | void): void {
+  const why = missing(flow);
+  if (why !== undefined && process.env.HYPXE_REQUIRE_TOOLS !== '1') {
+    console.log(`skip  ${name}: ${why}`);
+    return;
+  }
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'hypxe-pc-'));
+  const begin = Date.now();
+  try {
+    if (why !== undefined) throw new Error(why);
+    const row = action(directory);
+    if (row !== undefined) rows.push(row);
+    passed++;
+    console.log(`pass  ${name} (${((Date.now() - begin) / 1000).toFixed(1)} s)`);
+  } catch (error) {
+    failed++;
+    console.log(`FAIL  ${name}\n      ${(error as Error).message.replaceAll('\n', '\n      ')}`);
+  } finally {
+    fs.rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+for (const flow of FLOWS) {
+  const name = key(flow);
+  if (wanted.length > 0 && !wanted.some((word) => name.includes(word))) continue;
+  attempt(name, flow, (directory) => check(flow, directory));
+}
+if (wanted.length === 0) {
+  const flow = FLOWS.find(({ host }) => host === 'server2016')!;
+  attempt('one seed, one trace', flow, (directory) => sameTwice(flow, directory));
+}
+const passt = FLOWS.find(({ program }) => program.includes('Linux'))!;
+if (wanted.length === 0 || wanted.includes('passt')) {
+  const needs = [...passt.needs, 'passt'];
+  attempt('iPXE over passt: HTTP from busybox', { ...passt, needs }, overPasst);
+}
+if (update) {
+  const all = FLOWS.flatMap((flow) => {
+    const same = (row: Row): boolean => key(row) === key(flow);
+    return rows.find(same) ?? table.find(same) ?? [];
+  });
+  fs.writeFileSync(TABLE, `${JSON.stringify(all, undefined, 2)}\n`);
+}
+console.log(`\n${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** `hypxe pc` as a user runs it, with a BIOS of a few bytes instead of SeaBIOS. */
+
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { execFile } from 'node:child_process';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { bootProgram } from '../../../tools/guests/pc/boot-program.ts';
+import { Exit } from '../../../tools/command/usage.ts';
+import { CLI, assertRefused, directory, hypxe, lastLine, read, write } from '../../rigs/cli-rig.ts';
+import { kernelOf, tinyBios } from '../../rigs/pc/pc-rig.ts';
+
+write('bios/bios.bin', tinyBios());
+write('bios/vgabios-stdvga.bin', new Uint8Array(512));
+const BIOS = ['--bios', 'bios'];
+const NEXT = write('next.lkrn', bootProgram());
+const HALTS = write('halts.lkrn', kernelOf([0xfa, 0xf4, 0xeb, 0xfd]));
+const FAULTS = write(
+  'faults.lkrn',
+  kernelOf([0xfa, 0x0f, 0x20, 0xc0, 0x0c, 1, 0x0f, 0x22, 0xc0, 0xcc]),
+);
+const RESETS = write('resets.lkrn', kernelOf([0xb0, 0xfe, 0xe6, 0x64, 0xeb, 0xfe]));
+/** Says "tick" on its serial line, and waits: mov dx, 3f8h; mov al, …; out dx, al. */
+const TICKS = write(
+  'ticks.lkrn',
+  kernelOf([
+    ...[0xba, 0xf8, 0x03],
+    ...[...'tick\n'].flatMap((each) => [0xb0, each.charCodeAt(0), 0xee]),
+    ...[0xfb, 0xf4, 0xeb, 0xfd],
+  ]),
+);
+
+const pc = suite('hypxe pc');
+
+pc('the boot program alone: nothing was shared, and that is said', async () => {
+  const run = await hypxe('pc', NEXT, ...BIOS);
+  assert.is(run.error, '');
+  const none = 'no hypervisor interface was used, so nothing was shared';
+  assert.is(lastLine(run), `verdict: clean: ${none}`);
+  assert.is(run.code, Exit.CLEAN);
+  assert.match(run.out, /^a PC boots .*next\.lkrn on server2022: 1 NIC, 64 MiB, seed 1; /);
+});
+
+pc('programs that go nowhere: a sentence, an exit code, the last screen', async () => {
+  const none = 'no hypervisor interface was used, so nothing was shared';
+  const cases: [string[], number, string][] = [
+    [[HALTS], Exit.CRASH, 'hang: the processor has halted: no interrupt can wake it'],
+    [[RESETS], Exit.FINDINGS, 'findings: nothing was booted: the PC was reset: it asked for it'],
+    [[TICKS, '--time', '3'], Exit.CRASH, 'hang: the PC runs for more than 3 s'],
+    [[TICKS], Exit.FINDINGS, 'findings: nothing was booted: nothing has come from the PC for 90 s'],
+  ];
+  for (const [args, code, verdict] of cases) {
+    const run = await hypxe('pc', ...args, ...BIOS);
+    assert.is(lastLine(run), `verdict: ${verdict}; ${none}`);
+    assert.is(run.code, code);
+    assert.match(run.out, /\nscreen {3}/);
+  }
+  const faults = await hypxe('pc', FAULTS, ...BIOS);
+  assert.match(
+    lastLine(faults),
+    /^verdict: crash: the processor met a fault that it could not han/,
+  );
+  assert.is(faults.code, Exit.CRASH);
+});
+
+pc('a script whose text never comes: which line, and the last screen', async () => {
+  const script = write('script.txt', 'expect tick\nwithin 2\nexpect tock\n');
+  const run = await hypxe('pc', TICKS, ...BIOS, '--expect', script);
+  assert.match(lastLine(run), /the script of --expect: line 3: "tock" has not come within 2 s/);
+  assert.is(run.code, Exit.FINDINGS);
+  const good = write('good.txt', 'expect tick\nend\n');
+  assert.is((await hypxe('pc', TICKS, ...BIOS, '--expect', good)).code, Exit.CLEAN);
+});
+
+pc('files that are not what they should be', async () => {
+  const form = 'Give a .lkrn or bzImage file, an ISO image or a disk image.';
+  const of = (name: string): string => path.join(directory, name);
+  const elf = write('elf', '\x7fELF\x02'.padEnd(2000));
+  const efi = write('program.efi', 'MZ'.padEnd(2000));
+  const text = write('text', 'x'.repeat(2000));
+  const wide = write('wide.lkrn', kernelOf([0xf4], { 0x236: 1 }));
+  const bad = write('bad.txt', 'wait 5\n');
+  const cases: [string[], string, string, string, number?][] = [
+    [[elf], 'BadProgram', `${of(elf)} is an ELF file for 64 bits: a BIOS starts none`, form],
+    [[efi], 'BadProgram', `${of(efi)} is a program for UEFI (PE): a BIOS starts none`, form],
+    [[text], 'BadProgram', `${of(text)} is no program that a BIOS starts`, form],
+    [
+      [wide],
+      'Program64Bit',
+      `${of(wide)}: it is a kernel for 64-bit processors, and the PC has one of 32 bits`,
+      'Give an i386 kernel (Debian: linux-image-686).',
+    ],
+    [
+      [text, '--append', 'x'],
+      'NotWithKernel',
+      `--append is for a Linux kernel, and ${of(text)} is none`,
+      'Leave it out.',
+    ],
+    [
+      [NEXT, '--expect', bad],
+      'BadScript',
+      'bad.txt: line 1: there is no step "wait" (expect, type, send, within, end)',
+      'See hypxe pc --help.',
+    ],
+    [
+      [NEXT, '--bios', '.'],
+      'BiosMissing',
+      'there is no bios.bin of SeaBIOS in .',
+      'Install it (Debian: apt-get install seabios), or name its place: --bios DIR.',
+      Exit.ENVIRONMENT,
+    ],
+  ];
+  for (const [args, name, message, advice, code] of cases) {
+    const bios = args.includes('--bios') ? [] : BIOS;
+    assertRefused(await hypxe('pc', ...args, ...bios), name, message, advice, code);
+  }
+  const none = await hypxe('pc');
+  assert.match(none.error, /^hypxe: NoFile: no FILE to boot/);
+  const gone = await hypxe('pc', 'gone.lkrn');
+  assert.is(gone.code, Exit.ENVIRONMENT);
+});
+
+pc('an initrd for which there is no room: how much would be enough', async () => {
+  const initrd = write('initrd', new Uint8Array(60 << 20));
+  const run = await hypxe('pc', NEXT, ...BIOS, '--initrd', initrd);
+  const text = `${path.join(directory, NEXT)}: there is not enough RAM for the initrd`;
+  assertRefused(run, 'MemoryTooSmall', text, 'Give the PC more: --memory 128.');
+});
+
+/** The command line where no package of the project is near. */
+function elsewhere(
+  folder: string,
+): (...args: string[]) => Promise<{ code: number; error: string }> {
+  const own = path.join(directory, folder);
+  fs.cpSync(path.dirname(CLI), path.join(own, 'dist'), { recursive: true });
+  fs.writeFileSync(path.join(own, 'package.json'), '{ "type": "module" }');
+  return (...args) =>
+    new Promise((resolve) => {
+      const cli = path.join(own, 'dist/cli.js');
+      const child = execFile(
+        process.execPath,
+        [cli, ...args],
+        { cwd: directory },
+        (_, _out, error) => resolve({ code: child.exitCode!, error }),
+      );
+    });
+}
+
+pc('v86 is not there, or is another one: what to type', async () => {
+  const run = elsewhere('lonely');
+  const missing = await run('pc', NEXT, ...BIOS);
+  assert.is(missing.code, Exit.ENVIRONMENT);
+  const advice = '       Install it: npm install v86@0.5.462.\n';
+  assert.is(
+    missing.error,
+    `hypxe: EmulatorMissing: the PC emulator v86 is not installed\n${advice}`,
+  );
+  write(
+    'lonely/node_modules/v86/package.json',
+    '{ "version": "0.5.3+g1", "main": "build/libv86.mjs" }',
+  );
+  write('lonely/node_modules/v86/build/libv86.mjs', 'export class V86 {}');
+  const other = await run('pc', NEXT, ...BIOS);
+  assert.is(other.code, Exit.ENVIRONMENT);
+  const text = 'v86 is of version 0.5.3+g1, and this works with 0.5.462';
+  assert.is(other.error, `hypxe: EmulatorVersion: ${text}\n${advice}`);
+});
+
+pc('one document, and one trace for one seed', async () => {
+  const args = ['pc', NEXT, ...BIOS, '--json'];
+  const { out, code } = await hypxe(...args, '--trace', 'one.jsonl');
+  await hypxe(...args, '--trace', 'two.jsonl');
+  assert.is(read('one.jsonl'), read('two.jsonl'));
+  const document = JSON.parse(out) as Record<string, unknown>;
+  assert.is(code, 0);
+  assert.is(document['exitCode'], 0);
+  assert.is(document['verdict'], 'clean');
+  assert.is(document['untouched'], true);
+});
+
+pc.run();

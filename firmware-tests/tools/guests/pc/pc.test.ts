@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** Programs of a few bytes on the PC: what they see of the host, and how they end. */
+
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { bootProgram } from '../../../../tools/guests/pc/boot-program.ts';
+import type { Pc } from '../../../../tools/guests/pc/pc.ts';
+import { BadPcProgram } from '../../../../tools/guests/pc/pc-kernel.ts';
+import { HvStatus } from '../../../../src/hyperv/protocol.ts';
+import { profileNamed } from '../../../../tools/simulator/profiles/profiles.ts';
+import { kernelOf, runPc } from '../../../rigs/pc/pc-rig.ts';
+
+const word = (value: number): number[] => [value & 0xff, (value >> 8) & 0xff];
+const dword = (value: number): number[] => [...word(value), ...word(value >>> 16)];
+
+// Instructions of 32 bits in 16-bit code
+const eax = (value: number): number[] => [0x66, 0xb8, ...dword(value)];
+const ecx = (value: number): number[] => [0x66, 0xb9, ...dword(value)];
+const edx = (value: number): number[] => [0x66, 0xba, ...dword(value)];
+const ebx = (value: number): number[] => [0x66, 0xbb, ...dword(value)];
+const CPUID = [0x0f, 0xa2];
+const RDMSR = [0x0f, 0x32];
+const WRMSR = [0x0f, 0x30];
+const HALT = [0xfa, 0xf4, 0xeb, 0xfd];
+const wrmsr = (msr: number, low: number, high = 0): number[] => [
+  ...[...ecx(msr), ...eax(low), ...edx(high)],
+  ...WRMSR,
+];
+/** Send EAX to COM1, byte by byte. */
+const TELL = [
+  ...[0x66, 0x50, 0xb9, 4, 0, 0xba, 0xf8, 0x03], // push eax; mov cx, 4; mov dx, 3f8h
+  // again: pop eax; out dx, al; shr eax, 8; push eax
+  ...[0x66, 0x58, 0xee, 0x66, 0xc1, 0xe8, 0x08, 0x66, 0x50],
+  ...[0xe2, 0xf5, 0x66, 0x58], // loop; pop eax
+];
+const newline = [0xb0, 0x0a, 0xba, 0xf8, 0x03, 0xee];
+const HYPERCALL_PAGE = 0x7000;
+const HYPERCALL_ENABLED = HYPERCALL_PAGE + 1;
+
+/** What a program sends to its serial line, as text. */
+async function told(code: readonly number[], host = 'server2022'): Promise<string> {
+  const lines: string[] = [];
+  await runPc(kernelOf([...code, ...newline, ...HALT]), {
+    profile: profileNamed(host)!,
+    onLine: (text, source) => void (source === 'serial' && lines.push(text)),
+  });
+  return lines.join('|');
+}
+
+const pc = suite('a PC on the host');
+
+pc("CPUID tells of the host, the rest of it is the emulator's", async () => {
+  const leaf = (number: number, then: readonly number[] = []): number[] => [
+    ...[...eax(number), ...ecx(0x1234), ...CPUID],
+    ...then,
+    ...TELL,
+  ];
+  assert.is(await told(leaf(0x40000001)), 'Hv#1');
+  // mov eax, ebx
+  assert.is(await told(leaf(0x40000000, [0x66, 0x89, 0xd8])), 'Micr');
+  // "Genu" is the emulator's; mov eax, ebx
+  assert.is(await told(leaf(0, [0x66, 0x89, 0xd8])), 'Genu');
+  // The hypervisor's bit: mov eax, ecx; shr eax, 31; or eax, "0000"
+  const bit = [0x66, 0x89, 0xc8, 0x66, 0xc1, 0xe8, 0x1f, 0x66, 0x0d, ...dword(0x30303030)];
+  assert.is(await told(leaf(1, bit)), '1000');
+});
+
+pc("registers of the hypervisor are the host's, and others the emulator's", async () => {
+  const { events } = await runPc(
+    kernelOf([...wrmsr(0x40000000, 0x1234, 0x98ae0000), ...wrmsr(0x174, 8), ...HALT]),
+  );
+  const writes = events.filter(({ kind }) => kind === 'wrmsr');
+  assert.equal(writes, [{ kind: 'wrmsr', msr: 0x40000000, value: 0x98ae_0000_0000_1234n }]);
+});
+
+pc('the hypercall page is called, and its result comes back', async () => {
+  // GUEST_OS_ID, HYPERCALL at 7000h; HvPostMessage with an input that is not aligned. The page has
+  // a near return, so it is called in segment 0: 0:600h jumps on to the code at 8020h:160h
+  const image = kernelOf([
+    ...[0x31, 0xc0, 0x8e, 0xc0, 0xbf, 0x00, 0x06], // xor ax, ax; mov es, ax; mov di, 600h
+    ...[0xb0, 0xea, 0xaa, 0xb8, 0x60, 0x01, 0xab, 0xb8, 0x20, 0x80, 0xab],
+    ...wrmsr(0x40000000, 1, 0x98ae0000),
+    ...wrmsr(0x40000001, HYPERCALL_ENABLED),
+    ...[...eax(0x5c), ...edx(0), ...ebx(0), ...ecx(7)],
+    ...[0x66, 0xbe, ...dword(0), 0x66, 0xbf, ...dword(0)], // mov esi, 0; mov edi, 0
+    ...[0x68, ...word(0x0600), 0xea, ...word(HYPERCALL_PAGE), ...word(0)],
+  ]);
+  // add eax, "0000"
+  image.set([0x66, 0x05, ...dword(0x30303030), ...TELL, ...newline, ...HALT], 0x360);
+  const lines: string[] = [];
+  const { events } = await runPc(image, { onLine: (text) => void lines.push(text) });
+  const calls = events.filter((event) => event.kind === 'hypercall');
+  assert.equal(
+    calls.map(({ code, status }) => [code, status]),
+    [[0x5c, HvStatus.INVALID_ALIGNMENT]],
+  );
+  assert.equal(lines, [`${String.fromCharCode(0x30 + HvStatus.INVALID_ALIGNMENT)}000`]);
+});
+
+pc('a register that there is not is a fault, which the program handles', async () => {
+  // Vector 13 at 0:34h: tell "#GP!" and halt
+  const handler = 0x160;
+  const code = [
+    ...[0x31, 0xc0, 0x8e, 0xd8], // xor ax, ax; mov ds, ax
+    ...[0xc7, 0x06, 0x34, 0, ...word(handler), 0xc7, 0x06, 0x36, 0, 0x20, 0x80],
+    ...[...ecx(0x40000190), ...RDMSR],
+    ...HALT,
+  ];
+  const image = kernelOf(code);
+  image.set([...eax(0x21504723), ...TELL, ...newline, ...HALT], 0x200 + handler);
+  const lines: string[] = [];
+  const { report, events } = await runPc(image, { onLine: (text) => void lines.push(text) });
+  assert.ok(events.some(({ kind }) => kind === 'crash'));
+  assert.equal(lines, ['#GP!']);
+  assert.is(report.end, 'halted');
+});
+
+/** Vector 75h is handled at 8020h:160h; the APIC is on; a timer's message to SINT3, twice. */
+const timers = (sint: number): number[] => [
+  ...[0x31, 0xc0, 0x8e, 0xd8, 0x31, 0xed], // xor ax, ax; mov ds, ax; xor bp, bp
+  ...[0xc7, 0x06, 0xd4, 1, 0x60, 0x01, 0xc7, 0x06, 0xd6, 1, 0x20, 0x80],
+  ...[0x67, 0x66, 0xc7, 0x05, ...dword(0xfee000f0), ...dword(0x1ff)], // mov [fee000f0h], 1ffh
+  ...wrmsr(0x40000000, 1, 0x98ae0000),
+  ...wrmsr(0x40000083, 0x9001), // SIMP
+  ...wrmsr(0x40000093, sint), // SINT3
+  ...wrmsr(0x40000080, 1), // SCONTROL
+  ...[...wrmsr(0x400000b1, 1_000_000), ...wrmsr(0x400000b0, 0x30001)],
+  ...[...wrmsr(0x400000b3, 2_000_000), ...wrmsr(0x400000b2, 0x30001)],
+  ...[0xfb, 0xf4, 0xeb, 0xfd], // sti; hlt; again
+];
+/** inc bp; mov [slot of SINT3], 0; and, if wanted, the end of the interrupt; iret. */
+const handler = (...end: readonly number[]): number[] => [
+  ...[0x45, 0x66, 0xc7, 0x06, 0x00, 0x93, ...dword(0)],
+  ...[...end, 0xcf],
+];
+const EBP = 5;
+
+pc('the interrupt of a SINT comes, and the next one after its end, or by itself', async () => {
+  const eoi = [0x67, 0x66, 0xc7, 0x05, ...dword(0xfee000b0), ...dword(0)];
+  const eoiMsr = wrmsr(0x40000070, 0);
+  const cases: [string, number, readonly number[], number][] = [
+    ['AutoEOI', 0x20075, [], 2],
+    ['no end', 0x75, [], 1],
+    ['EOI of the APIC', 0x75, eoi, 2],
+    ['EOI of the hypervisor', 0x75, eoiMsr, 2],
+    ['masked', 0x10075, [], 0],
+  ];
+  for (const [name, sint, end, count] of cases) {
+    const image = kernelOf(timers(sint));
+    image.set(handler(...end), 0x360);
+    let made: Pc | undefined;
+    const { report } = await runPc(image, {
+      limits: { silentSeconds: 2 },
+      profile: profileNamed('server2019')!,
+      onReady: (pc) => void (made = pc),
+    });
+    assert.is(report.end, 'silent', name);
+    assert.is(made!.emulator.register(EBP) & 0xffff, count, name);
+  }
+});
+
+pc('the counter agrees with reference time', async () => {
+  const code = [
+    ...[0x0f, 0x31, 0x66, 0x89, 0xc6, 0x66, 0x89, 0xd7], // rdtsc; mov esi, eax; mov edi, edx
+    ...[...ecx(0x40000020), ...RDMSR],
+    ...HALT,
+  ];
+  let made: Pc | undefined;
+  await runPc(kernelOf(code), { onReady: (pc) => void (made = pc) });
+  const register = (place: number): number => made!.emulator.register(place) >>> 0;
+  const counter = register(7) * 2 ** 32 + register(6);
+  const ticks = register(2) * 2 ** 32 + register(0);
+  // 100 counts in a tick; the second reading comes two exits later
+  assert.ok(ticks - counter / 100 > 0 && ticks - counter / 100 < 4, `${counter}, ${ticks}`);
+});
+
+pc('guest RAM may move while the machine runs', async () => {
+  const image = kernelOf([
+    ...wrmsr(0x40000000, 1, 0x98ae0000),
+    ...wrmsr(0x40000001, HYPERCALL_ENABLED),
+    ...HALT,
+  ]);
+  let made: Pc | undefined;
+  await runPc(image, {
+    onReady: (pc) => {
+      made = pc;
+      pc.emulator.exports.v86_malloc(64 << 20);
+    },
+  });
+  // The page is where the program sees it
+  const { emulator, machine } = made!;
+  assert.is(machine.partition.ram.buffer, emulator.exports.memory.buffer);
+  const page = emulator.ramOffset + HYPERCALL_PAGE;
+  assert.equal([...emulator.bytes.subarray(page, page + 4)], [0xe6, 0xec, 0xc3, 0xcc]);
+});
+
+pc('the boot program alone: nothing was shared', async () => {
+  const { report } = await runPc(bootProgram());
+  assert.is(report.end, 'booted');
+  assert.is(report.untouched, true);
+  assert.equal(report.findings, []);
+});
+
+pc('whoever leaves its pages to the next owner is found out', async () => {
+  // Identity and hypercall page, and then the boot program's word that it runs
+  const { report } = await runPc(
+    kernelOf([
+      ...wrmsr(0x40000000, 1, 0x98ae0000),
+      ...wrmsr(0x40000001, HYPERCALL_ENABLED),
+      ...[...eax(0), 0xba, ...word(0x4858), 0x66, 0xef],
+      ...HALT,
+    ]),
+  );
+  assert.is(report.end, 'booted');
+  assert.equal(
+    report.stages.map(({ name, end }) => [name, end]),
+    [['iPXE', 'handoff']],
+  );
+  const errors = report.findings.filter(({ severity }) => severity === 'error');
+  assert.ok(errors.some(({ check }) => check === 'hypercall'));
+});
+
+pc('owners are told apart by their identity, and by what they clear', async () => {
+  const iPXE = 0x98ae0000;
+  const linux = 0x81000006;
+  const { report } = await runPc(
+    kernelOf([
+      ...[...wrmsr(0x40000000, 0, iPXE), ...wrmsr(0x40000000, 0)],
+      ...[...wrmsr(0x40000000, 0x01b00000, linux), ...wrmsr(0x40000000, 0)],
+      // The next kernel begins with its clock, before it says who it is
+      ...wrmsr(0x40000021, 0x8001),
+      ...HALT,
+    ]),
+  );
+  assert.equal(
+    report.stages.map(({ name, end }) => [name, end]),
+    [
+      ['iPXE', 'handoff'],
+      ['Linux 6.1.176', 'kexec'],
+      ['a program', 'running'],
+    ],
+  );
+});
+
+pc('pages in memory that the next owner does not use are a warning, and it says so', async () => {
+  // iPXE leaves its message page at 16 MiB. The next kernel's boot parameters end there, or beyond
+  for (const [megabytes, severity] of [
+    [16, 'warning'],
+    [32, 'error'],
+  ] as const) {
+    const map = { 0x1e8: 1, 0x2d0: 0, 0x2db: megabytes / 16, 0x2e0: 1 };
+    const image = kernelOf(
+      [
+        ...[...wrmsr(0x40000000, 0, 0x98ae0000), ...wrmsr(0x40000083, 0x1000001)],
+        ...[...wrmsr(0x40000000, 0x01b00000, 0x81000006), ...HALT],
+      ],
+      map,
+    );
+    const { report } = await runPc(image);
+    const [stage] = report.stages;
+    const simp = stage!.findings.find(({ check }) => check === 'synic-pages');
+    assert.is(simp?.severity, severity);
+    assert.is(simp?.pages?.reserved, megabytes === 16);
+  }
+});
+
+pc('programs that go nowhere end in their own way', async () => {
+  const limits = { silentInstructions: 20_000_000, silentSeconds: 5 };
+  const ends: [string, readonly number[]][] = [
+    ['halted', HALT],
+    ['loop', [0xeb, 0xfe]],
+    ['silent', [0xfb, 0xf4, 0xeb, 0xfd]], // sti; hlt; again
+    ['reset', [0xb0, 0xfe, 0xe6, 0x64, 0xeb, 0xfe]], // the keyboard controller's reset
+    // Protected mode without an interrupt table: mov eax, cr0; or al, 1; mov cr0, eax; int3
+    ['triple-fault', [0xfa, 0x0f, 0x20, 0xc0, 0x0c, 1, 0x0f, 0x22, 0xc0, 0xcc]],
+  ];
+  for (const [end, code] of ends) {
+    const { report } = await runPc(kernelOf(code), { limits });
+    assert.is(report.end, end);
+    assert.is(report.untouched, true);
+    assert.is(report.booted, false);
+  }
+});
+
+pc('a script ends a run, and what does not come ends it, too', async () => {
+  const image = kernelOf([...eax(0x6b636974), ...TELL, ...newline, 0xfb, 0xf4, 0xeb, 0xfd]);
+  const step = (text: string) => ({ step: 'expect' as const, text, line: 1 });
+  const good = await runPc(image, { script: [step('tick')] });
+  assert.is(good.report.end, 'script');
+  const within = { step: 'within' as const, seconds: 2, line: 1 };
+  const bad = await runPc(image, { script: [within, { ...step('tock'), line: 2 }] });
+  assert.is(bad.report.end, 'expected');
+  assert.is(bad.report.text, 'line 2: "tock" has not come within 2 s');
+});
+
+pc('one seed is one run, with the compiler and without', async () => {
+  // Read the reference counter in a loop, 200000 times: long enough to be compiled
+  const loop = [
+    ...[0x66, 0xbe, ...dword(200_000)], // mov esi, count
+    ...[...ecx(0x40000020), ...RDMSR], // again: rdmsr
+    ...[0x66, 0x4e, 0x75, -12 & 0xff], // dec esi; jnz again
+    ...HALT,
+  ];
+  const runs = [];
+  for (const compile of [true, true, false]) {
+    const { report, events } = await runPc(kernelOf(loop), { compile });
+    runs.push({ compile, at: report.endedAt, count: report.instructions, events: events.length });
+  }
+  assert.equal(runs[1], runs[0]);
+  assert.equal({ ...runs[2], compile: true }, runs[0]);
+  assert.is(runs[0]!.events, 200_000);
+});
+
+pc('kernels that cannot be booted are refused by name', async () => {
+  const cases: [Uint8Array, string, RegExp][] = [
+    [new Uint8Array(4096), 'BadProgram', /not the header of a Linux kernel/],
+    [kernelOf(HALT, { 0x236: 1 }), 'Program64Bit', /for 64-bit processors/],
+    [kernelOf(HALT, { 0x207: 1 }), 'BadProgram', /boot protocol is 1\.12/],
+    [kernelOf(HALT, { 0x211: 0 }), 'BadProgram', /loaded low/],
+    [kernelOf(HALT, { 0x263: 0x10 }), 'MemoryTooSmall', /not enough RAM for the kernel/],
+  ];
+  for (const [image, name, why] of cases) {
+    try {
+      await runPc(image);
+      assert.unreachable(name);
+    } catch (error) {
+      assert.instance(error, BadPcProgram);
+      assert.is((error as BadPcProgram).name, name);
+      assert.match((error as BadPcProgram).message, why);
+    }
+  }
+});
+
+pc.run();

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** The options of `hypxe pc`. */
+
+import * as path from 'node:path';
+import { BadScript, parseScript, type ScriptStep } from '../../flow/pc-script.ts';
+import { BOOT_PROGRAM_NAME } from '../../guests/pc/boot-program.ts';
+import { hostLabel } from '../../simulator/profiles/profile-file.ts';
+import type { HostProfile } from '../../simulator/profiles/profile.ts';
+import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
+import { parseArguments } from '../arguments.ts';
+import type { BootRequest } from '../boot/boot-options.ts';
+import { readDevices } from '../boot/device-options.ts';
+import { pathBelow } from '../boot/directory-files.ts';
+import { readLink } from '../boot/link-options.ts';
+import { NETWORK_OPTIONS, readNetwork, type NetworkHabits } from '../boot/network-options.ts';
+import { readText, requireDirectory, requireFile } from '../files.ts';
+import { readHost, turnKnobs, type GivenKnobs } from '../host-options.ts';
+import { UsageError, probability, quoted, wholeNumber } from '../usage.ts';
+import { PC_MEMORY_MAX_MIB, PC_MEMORY_MIB, PC_MEMORY_MIN_MIB } from './pc-help.ts';
+
+/** What the network offers. */
+export type PcServed =
+  | { readonly kind: 'own'; readonly name: string }
+  | { readonly kind: 'elsewhere'; readonly name: string }
+  | { readonly kind: 'file'; readonly name: string; readonly path: string }
+  | { readonly kind: 'directory'; readonly name: string; readonly root: string };
+
+/** A run of a PC, as it was asked for. Plain data: it goes to a worker. */
+export interface PcRequest extends Pick<BootRequest, 'link' | 'faults'> {
+  readonly program: string;
+  readonly initrd: string | undefined;
+  readonly commandLine: string | undefined;
+  readonly memoryMiB: number;
+  readonly bios: string | undefined;
+  readonly keys: string;
+  readonly script: readonly ScriptStep[];
+  readonly seconds: number;
+  readonly resets: number;
+  readonly host: string;
+  readonly profile: HostProfile;
+  readonly knobs: GivenKnobs;
+  readonly nics: number;
+  readonly devices: readonly string[];
+  readonly seed: number;
+  readonly served: PcServed;
+  readonly network: NetworkHabits;
+  readonly strict: boolean;
+  readonly trace: string | undefined;
+  readonly pcap: string | undefined;
+  readonly json: boolean;
+}
+
+const OPTIONS = {
+  initrd: { type: 'string' },
+  append: { type: 'string' },
+  memory: { type: 'string' },
+  bios: { type: 'string' },
+  keys: { type: 'string' },
+  expect: { type: 'string' },
+  time: { type: 'string' },
+  resets: { type: 'string' },
+  host: { type: 'string' },
+  knob: { type: 'string', multiple: true },
+  nics: { type: 'string' },
+  devices: { type: 'string' },
+  seed: { type: 'string' },
+  image: { type: 'string' },
+  serve: { type: 'string' },
+  loss: { type: 'string' },
+  duplicate: { type: 'string' },
+  reorder: { type: 'string' },
+  corrupt: { type: 'string' },
+  delay: { type: 'string' },
+  ...NETWORK_OPTIONS,
+  link: { type: 'string' },
+  strict: { type: 'boolean' },
+  trace: { type: 'string' },
+  pcap: { type: 'string' },
+  json: { type: 'boolean' },
+  verbose: { type: 'boolean', short: 'v' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
+/** Longest script, and longest time of a PC: a day. */
+const SCRIPT_MAX = 1 << 20;
+const SECONDS_MAX = 86_400;
+
+/** Read the options. Undefined if only help was asked for. @throws CommandError */
+export function parsePc(args: readonly string[]): PcRequest | undefined {
+  const { values, positionals } = parseArguments('pc', args, OPTIONS);
+  if (values.help === true) return undefined;
+  const [program, ...more] = positionals;
+  if (program === undefined || more.length > 0) {
+    const text = program === undefined ? 'no FILE to boot' : `more than one FILE: ${more[0]}`;
+    const advice = 'Give one program for a PC: hypxe pc /boot/ipxe.lkrn.';
+    throw new UsageError(program === undefined ? 'NoFile' : 'TooManyFiles', text, advice);
+  }
+  requireFile(program, 'Check the path. Debian has /boot/ipxe.lkrn in the package ipxe.');
+  if (values.initrd !== undefined) requireFile(values.initrd, 'Check the path of --initrd.');
+  if (values.bios !== undefined) requireDirectory(values.bios, 'Check the path of --bios.');
+  const { link } = readLink({ ...values, serve: values.serve ?? values.image }, 'elsewhere');
+  const host = readHost(values.host ?? DEFAULT_PROFILE);
+  const mib = (text: string): number =>
+    wholeNumber('--memory', text, PC_MEMORY_MIN_MIB, PC_MEMORY_MAX_MIB);
+  const faults: BootRequest['faults'] = {
+    loss: probability('--loss', values.loss ?? '0'),
+    duplication: probability('--duplicate', values.duplicate ?? '0'),
+    reordering: probability('--reorder', values.reorder ?? '0'),
+    corruption: probability('--corrupt', values.corrupt ?? '0'),
+    delayTicks: wholeNumber('--delay', values.delay ?? '0', 0, 10_000) * 10_000,
+  };
+  return {
+    program: path.resolve(program),
+    initrd: values.initrd,
+    commandLine: values.append,
+    memoryMiB: mib(values.memory ?? String(PC_MEMORY_MIB)),
+    bios: values.bios,
+    keys: readKeys(values.keys ?? ''),
+    script: values.expect === undefined ? [] : readScript(values.expect),
+    seconds: wholeNumber('--time', values.time ?? '3600', 1, SECONDS_MAX),
+    resets: wholeNumber('--resets', values.resets ?? '0', 0, 100),
+    host: hostLabel(host),
+    ...turnKnobs(host, values.knob ?? []),
+    nics: wholeNumber('--nics', values.nics ?? '1', 1, 8),
+    devices: readDevices(values.devices),
+    seed: wholeNumber('--seed', values.seed ?? '1', 0, Number.MAX_SAFE_INTEGER),
+    served: link === undefined ? readServed(values) : { kind: 'elsewhere', name: '' },
+    network: readNetwork(values),
+    faults,
+    link,
+    strict: values.strict === true,
+    trace: values.trace,
+    pcap: values.pcap,
+    json: values.json === true,
+  };
+}
+
+function readServed({ image, serve }: { image?: string; serve?: string }): PcServed {
+  if (serve === undefined) {
+    if (image === undefined) return { kind: 'own', name: BOOT_PROGRAM_NAME };
+    requireFile(image, 'Check the path of --image.');
+    return { kind: 'file', name: path.basename(image), path: path.resolve(image) };
+  }
+  requireDirectory(serve, 'Check the path of --serve.');
+  const name = image ?? BOOT_PROGRAM_NAME;
+  if (image !== undefined) {
+    requireFile(path.join(serve, image), '--image is a path below the directory of --serve.');
+    try {
+      pathBelow(serve, image);
+    } catch (error) {
+      const text = `${image} ${(error as Error).message} ${serve}`;
+      throw new UsageError('OutsideDirectory', text, 'Serve a directory that has the file.');
+    }
+  }
+  return { kind: 'directory', name, root: path.resolve(serve) };
+}
+
+/** Keys have the escapes of a script. @throws UsageError BadKeys */
+function readKeys(text: string): string {
+  if (text === '') return '';
+  const bad = (why: string): UsageError => {
+    return new UsageError('BadKeys', `--keys ${quoted(text)}: ${why}`, 'See hypxe pc --help.');
+  };
+  if (text.includes('\n')) throw bad('a line end is written \\n');
+  try {
+    const [step] = parseScript(`type ${text}`);
+    if (step?.step === 'type') return step.text;
+  } catch (error) {
+    if (error instanceof BadScript) throw bad(error.message.replace('line 1: ', ''));
+    throw error;
+  }
+  throw bad('there is nothing to type');
+}
+
+/** @throws UsageError BadScript; EnvironmentError */
+function readScript(file: string): readonly ScriptStep[] {
+  const text = readText(file, SCRIPT_MAX);
+  try {
+    const script = parseScript(text);
+    if (script.length > 0) return script;
+    throw new BadScript('it has no step');
+  } catch (error) {
+    if (!(error instanceof BadScript)) throw error;
+    throw new UsageError('BadScript', `${file}: ${error.message}`, 'See hypxe pc --help.');
+  }
+}

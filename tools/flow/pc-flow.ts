@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * A run of a PC: from its BIOS to the end of a script, to the boot program that the network offers,
+ * or to where nothing goes on. Each handoff on the way is audited; the last owner's memory is tried
+ * with late writes of the host if the boot program says what it has.
+ */
+
+import type { MemoryRange } from '../../src/machine.ts';
+import { Pc, type PcHost } from '../guests/pc/pc.ts';
+import { PcPanic, type PcParts } from '../guests/pc/pc-emulator.ts';
+import type { PcKernel } from '../guests/pc/pc-kernel.ts';
+import type { AuditCheck, Finding } from '../simulator/audit/audit-findings.ts';
+import { describeGrant } from '../simulator/audit/audit-pages.ts';
+import { MemoryPattern, auditPattern, writeLate } from '../simulator/audit/late-writes.ts';
+import { TICKS_PER_MS } from '../simulator/base/clock.ts';
+import { countMachine, type MachineCounts } from './counts.ts';
+import { PcStages, type PcStage } from './pc-stages.ts';
+import type { ScriptStep } from './pc-script.ts';
+
+/** Why a run ended. */
+export type PcEnd =
+  /** The boot program of the network runs, or the script is at its end. */
+  | 'booted'
+  | 'script'
+  /** For a long time nothing has come from the PC, though time went on. */
+  | 'silent'
+  /** It computes, and nothing comes of it. */
+  | 'loop'
+  /** The processor has halted, has met a fault that it cannot handle, was reset. */
+  | 'halted'
+  | 'triple-fault'
+  | 'reset'
+  /** The time is over. */
+  | 'time'
+  /** A text of the script has not come, or cannot be typed. */
+  | 'expected'
+  /** Somebody has interrupted it. */
+  | 'interrupted';
+
+/** When a run is ended. */
+export interface PcLimits {
+  /** Time of the PC in all, in seconds. */
+  readonly seconds: number;
+  /** Without any sign of life: seconds of its time, and instructions. */
+  readonly silentSeconds: number;
+  readonly silentInstructions: number;
+  /** Resets after which it goes on. */
+  readonly resets: number;
+}
+
+export const PC_LIMITS: PcLimits = {
+  seconds: 3600,
+  silentSeconds: 90,
+  silentInstructions: 6_000_000_000,
+  resets: 0,
+};
+
+/** Checks that this flow has no occasion for. */
+const NOT_RUN: readonly AuditCheck[] = ['next-os', 'second-boot', 'rescind', 'freed', 'reserved'];
+
+/** Seconds for which a text is waited for, if the script does not say. */
+const EXPECT_SECONDS = 120;
+
+/** Between two keys, and before the first of `keys`: the PC has been quiet for so long. */
+const KEY_MS = 50;
+const QUIET_MS = 500;
+
+/** How often the console is looked at. */
+const LOOK_MS = 10;
+
+/** After the handoff the host has so long to write. */
+const LATE_MS = 1000;
+
+export interface PcFlowOptions {
+  readonly parts: PcParts;
+  readonly kernel?: PcKernel | undefined;
+  readonly host: PcHost;
+  readonly limits?: Partial<PcLimits>;
+  readonly script?: readonly ScriptStep[];
+  /** Typed once the PC waits. */
+  readonly keys?: string;
+  readonly onLine?: (text: string, source: 'screen' | 'serial') => void;
+  readonly onStage?: (stage: PcStage) => void;
+  /** Called when the PC is there, before it runs. */
+  readonly onReady?: (pc: Pc) => void;
+  /** A sign of life, for each slice; false ends the run. */
+  readonly alive?: () => boolean;
+}
+
+export interface PcReport {
+  readonly end: PcEnd;
+  /** More of it, in words. */
+  readonly text: string;
+  readonly booted: boolean;
+  /** Nobody has used the hypervisor's interface. */
+  readonly untouched: boolean;
+  /** Versions of VMBus that were asked for, if the host has refused all of them; else none. */
+  readonly refusedVersions: readonly number[];
+  readonly vmbusVersions: readonly number[];
+  readonly stages: readonly PcStage[];
+  readonly findings: readonly Finding[];
+  readonly notRun: readonly AuditCheck[];
+  readonly memoryMap: readonly MemoryRange[];
+  readonly counts: MachineCounts;
+  readonly endedAt: number;
+  readonly instructions: number;
+  /** The text screen, and the last of the serial line. */
+  readonly screen: readonly string[];
+}
+
+/** Run. @throws BadEmulator, BadPcProgram, RangeError; and what is a mistake in the simulator */
+export async function runPcFlow(options: PcFlowOptions): Promise<PcReport> {
+  let pc: Pc | undefined;
+  const stages = new PcStages(() => pc!.machine);
+  const { parts, kernel, host } = options;
+  pc = await Pc.create(parts, kernel, host, stages);
+  options.onReady?.(pc);
+  return new PcFlow(pc, stages, options).run();
+}
+
+class PcFlow {
+  readonly #pc: Pc;
+  readonly #stages: PcStages;
+  readonly #options: PcFlowOptions;
+  readonly #limits: PcLimits;
+  /** When something came last, in ticks and in instructions. */
+  #lastSign = { bytes: 0, touches: 0, at: 0, instructions: 0 };
+  #nextLook = 0;
+  // The script
+  readonly #steps: ScriptStep[];
+  #patience = EXPECT_SECONDS;
+  #waitsSince = 0;
+  // Keys that are still to be typed
+  #keys: string;
+  #nextKey = 0;
+  #memoryMap: readonly MemoryRange[] = [];
+
+  constructor(pc: Pc, stages: PcStages, options: PcFlowOptions) {
+    this.#pc = pc;
+    this.#stages = stages;
+    this.#options = options;
+    this.#limits = { ...PC_LIMITS, ...options.limits };
+    this.#steps = [...(options.script ?? [])];
+    this.#keys = options.keys ?? '';
+    pc.console.onLine = options.onLine;
+    stages.onStage = options.onStage;
+  }
+
+  run(): PcReport {
+    let ended = this.#ended();
+    while (ended === undefined) {
+      const slice = this.#attempt();
+      ended = typeof slice === 'string' ? this.#ended(slice === 'halted') : slice;
+    }
+    this.#pc.console.finish();
+    const endedAt = this.#pc.machine.clock.now;
+    const counts = countMachine(this.#pc.machine);
+    const late = this.#finish(ended.end);
+    return { ...this.#report(ended, late), endedAt, counts };
+  }
+
+  #attempt() {
+    try {
+      return this.#pc.run();
+    } catch (error) {
+      if (!(error instanceof PcPanic)) throw error;
+      return { end: 'triple-fault', text: `v86 has no more for it (${error.message})` } as const;
+    }
+  }
+
+  /** Why the run is at its end, if it is. */
+  #ended(halted = false): { end: PcEnd; text: string } | undefined {
+    const { machine, board } = this.#pc;
+    const { now } = machine.clock;
+    if (this.#options.alive?.() === false) return { end: 'interrupted', text: '' };
+    const script = now >= this.#nextLook || halted ? this.#look(now) : undefined;
+    if (script !== undefined) return script;
+    if (this.#stages.bootMap !== undefined && this.#steps.length === 0) {
+      return { end: 'booted', text: '' };
+    }
+    if (this.#stages.resets > 0) return this.#reset();
+    if (halted) return { end: 'halted', text: 'no interrupt can wake it' };
+    const { seconds, silentSeconds, silentInstructions } = this.#limits;
+    if (now > seconds * 1000 * TICKS_PER_MS) return { end: 'time', text: `${seconds} s` };
+    const { at, instructions } = this.#lastSign;
+    if (board.instructions - instructions > silentInstructions) {
+      return { end: 'loop', text: `${Math.round(silentInstructions / 1e6)} million instructions` };
+    }
+    if (now - at > silentSeconds * 1000 * TICKS_PER_MS) {
+      return { end: 'silent', text: `${silentSeconds} s` };
+    }
+    return undefined;
+  }
+
+  #reset(): { end: PcEnd; text: string } | undefined {
+    const { machine, emulator } = this.#pc;
+    this.#stages.leave('power-off');
+    machine.reset();
+    if (this.#stages.resets > this.#limits.resets) return { end: 'reset', text: 'it asked for it' };
+    emulator.reboot();
+    return undefined;
+  }
+
+  /** Look at the console: signs of life, steps of the script, keys. */
+  #look(now: number): { end: PcEnd; text: string } | undefined {
+    const { console, board } = this.#pc;
+    this.#nextLook = now + LOOK_MS * TICKS_PER_MS;
+    console.look();
+    const { bytes } = console;
+    const { touches } = board;
+    if (bytes !== this.#lastSign.bytes || touches !== this.#lastSign.touches) {
+      this.#lastSign = { bytes, touches, at: now, instructions: board.instructions };
+    }
+    this.#type(now);
+    return this.#script(now);
+  }
+
+  #type(now: number): void {
+    if (this.#keys === '' || now < this.#nextKey) return;
+    if (this.#nextKey === 0 && now - this.#lastSign.at < QUIET_MS * TICKS_PER_MS) return;
+    const [key = '', ...rest] = this.#keys;
+    this.#pc.console.type(key);
+    this.#keys = rest.join('');
+    this.#nextKey = now + KEY_MS * TICKS_PER_MS;
+  }
+
+  #script(now: number): { end: PcEnd; text: string } | undefined {
+    const { console } = this.#pc;
+    for (let step = this.#steps[0]; step !== undefined; step = this.#steps[0]) {
+      if (step.step === 'within') this.#patience = step.seconds;
+      else if (step.step === 'end') return { end: 'script', text: '' };
+      else if (step.step === 'send') console.send(step.text);
+      else if (step.step === 'type') {
+        if (this.#keys === '') this.#nextKey = Math.max(1, this.#nextKey);
+        this.#keys += step.text;
+      } else if (!console.find(step.text)) {
+        if (now - this.#waitsSince < this.#patience * 1000 * TICKS_PER_MS) return undefined;
+        const text = `line ${step.line}: ${JSON.stringify(step.text)} has not come`;
+        return { end: 'expected', text: `${text} within ${this.#patience} s` };
+      }
+      this.#waitsSince = now;
+      this.#steps.shift();
+      if (this.#steps.length === 0 && this.#options.script!.length > 0) {
+        return { end: 'script', text: '' };
+      }
+    }
+    return undefined;
+  }
+
+  /** The last handoff, if there is one: to the boot program. Returns what late writes found. */
+  #finish(end: PcEnd): Finding[] | undefined {
+    const { machine } = this.#pc;
+    const { bootMap } = this.#stages;
+    if (bootMap === undefined || end === 'reset') {
+      if (this.#stages.touched && end !== 'reset') this.#stages.leave('running');
+      return undefined;
+    }
+    const { ram, grants } = machine.partition;
+    this.#memoryMap = bootMap;
+    this.#stages.handoff(bootMap);
+
+    // The next owner fills its memory, and the host writes to all that it still has
+    const pattern = new MemoryPattern(
+      ram,
+      bootMap.filter((range) => fits(range, ram.size)),
+    );
+    const held = grants.live();
+    writeLate(machine);
+    machine.run(LATE_MS * TICKS_PER_MS);
+    return auditPattern(pattern, 'by late writes of the host', held, (grant) =>
+      describeGrant(grant, this.#memoryMap, []),
+    );
+  }
+
+  #report(
+    { end, text }: { end: PcEnd; text: string },
+    late: Finding[] | undefined,
+  ): Omit<PcReport, 'counts' | 'endedAt'> {
+    const { machine, board, console } = this.#pc;
+    const { stages, touched, bootMap } = this.#stages;
+    const first = stages.length <= 1;
+    const findings = stages.flatMap(({ name, findings: own }) =>
+      own.map((each) => (first ? each : { ...each, text: `${name}: ${each.text}` })),
+    );
+    const clients = machine.vmbus.inspect().clients;
+    const history = clients.flatMap((client) => client.history);
+    const accepted = history.filter(({ outcome }) => outcome === 'accepted');
+    return {
+      ...{ end, text, booted: bootMap !== undefined && end !== 'reset', untouched: !touched },
+      refusedVersions:
+        accepted.length > 0 ? [] : [...new Set(history.map(({ version }) => version))],
+      vmbusVersions: [...new Set(accepted.map(({ version }) => version))],
+      stages,
+      findings: [...findings, ...(late ?? [])],
+      notRun: late === undefined ? [...NOT_RUN, 'late-writes'] : NOT_RUN,
+      memoryMap: this.#memoryMap,
+      instructions: board.instructions,
+      screen: [...console.screen, console.serialRest].filter((line) => line !== ''),
+    };
+  }
+}
+
+/** Whether a range is RAM as a whole. */
+function fits({ address, length }: MemoryRange, size: number): boolean {
+  return address + length <= size;
+}

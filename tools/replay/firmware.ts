@@ -47,6 +47,8 @@ export interface Firmware {
       readonly events: EventSink;
       readonly allocator: FirmwareAllocator;
       readonly random: () => number;
+      /** A guest that would poll one packet for ever says so, and the packet is taken away. */
+      readonly livelock: () => void;
     },
   ): FirmwareDriver;
 }

@@ -72,6 +72,9 @@ export class ModelHost {
   readonly #inFlight = new Set<string>();
   #pending: Pending[] = [];
   #step = -1;
+  /** Index of the recorded event up to which things may have happened by now. */
+  #limit = 0;
+  readonly #delivered = new Set<HostEvent>();
   #time = 0;
   #settling = false;
 
@@ -91,21 +94,20 @@ export class ModelHost {
 
   beginStep(step: number): void {
     this.#step = step;
+    const { stepEnds } = this.#script;
+    this.#limit = stepEnds[step] ?? Infinity;
     this.#reach('step begin');
     this.settle();
   }
 
   /** The step is over: what the recording has up to its end has happened. */
   endStep(): void {
-    const end = this.#script.anchors.find(
-      ({ step, key }) => step === this.#step && key === 'step end',
-    );
-    const next = this.#script.anchors.find(({ step }) => step > this.#step);
-    this.#force(end?.index ?? Infinity);
+    this.#force(this.#limit);
+    this.#limit = this.#script.stepBegins[this.#step + 1] ?? Infinity;
     this.#reach('step end');
     this.settle();
     for (let i = this.#script.gaps[this.#step] ?? 0; i > 0; i--) this.pause();
-    this.#force(next?.index ?? Infinity);
+    this.#force(this.#limit);
   }
 
   /** A millisecond passes. */
@@ -139,7 +141,10 @@ export class ModelHost {
     // Stimuli after something that the guest has not done
     for (const anchor of this.#script.anchors) {
       if (anchor.step !== this.#step || anchor.index >= index || this.#done.has(anchor)) continue;
-      for (const event of anchor.stimuli.splice(0)) this.#deliver({ due: 0, event, anchor });
+      for (const event of anchor.stimuli) {
+        if (!this.#delivered.has(event)) this.#deliver({ due: 0, event, anchor: undefined });
+        this.#delivered.add(event);
+      }
     }
     this.settle();
   }
@@ -155,7 +160,7 @@ export class ModelHost {
     const anchor = at < 0 ? undefined : list.splice(at, 1)[0];
     if (anchor === undefined) return undefined;
     this.#done.add(anchor);
-    for (const event of anchor.stimuli)
+    for (const event of anchor.stimuli.filter((each) => !this.#delivered.has(each)))
       this.#pending.push({ due: this.#time + event.time - anchor.time, event, anchor: undefined });
     return anchor;
   }
@@ -306,7 +311,9 @@ export class ModelHost {
   // --- sending ---
 
   #deliverDue(): boolean {
-    const due = this.#pending.filter((pending) => pending.due <= this.#time);
+    const due = this.#pending.filter(
+      ({ due: at, event }) => at <= this.#time && (event.index < this.#limit || !isFinite(event.index)),
+    );
     if (due.length === 0) return false;
     due.sort((a, b) => a.due - b.due || a.event.index - b.event.index);
     this.#pending.splice(this.#pending.indexOf(due[0]!), 1);

@@ -26,7 +26,7 @@ import { GuestSide } from './guest-side.ts';
 import type { RecordedStep } from './recording.ts';
 import { ReplayAllocator } from './replay-allocator.ts';
 import { ReplayRegisters } from './replay-registers.ts';
-import { buildScript } from './script.ts';
+import { buildScript, type Script } from './script.ts';
 import type { TraceEvent } from './trace-events.ts';
 import type { TraceFile } from './trace-file.ts';
 
@@ -77,9 +77,13 @@ export class ReplayMachine implements X64Machine {
   #randomIndex = 0;
   #calls = 0;
 
-  constructor(trace: TraceFile) {
+  /**
+   * @param memory memory of an earlier run of the same session, of a guest that writes only where
+   *   it was told to; by default fresh memory
+   */
+  constructor(trace: TraceFile, script: Script = buildScript(trace.events), memory?: ArrayBuffer) {
     const { base, size } = trace.ram;
-    this.memory = new ArrayBuffer(base + size);
+    this.memory = memory ?? new ArrayBuffer(base + size);
     this.memoryMap = [{ address: base, length: size, type: 'usable' }];
     this.#bytes = new Uint8Array(this.memory);
     this.#events = trace.events;
@@ -98,7 +102,7 @@ export class ReplayMachine implements X64Machine {
       freed: (address, length, purpose) => this.#freed(address, length, purpose),
     });
     this.side = new GuestSide(this.allocator.places, (msr) => initial.read(msr));
-    this.#host = new ModelHost(buildScript(trace.events), {
+    this.#host = new ModelHost(script, {
       memory: this.#bytes,
       channels: this.#channels,
       slots: this.#slots,

@@ -12,6 +12,7 @@ import { DIFFERENCES, type DeliberateDifference } from './differences/index.ts';
 import type { Firmware } from './firmware.ts';
 import { compareEffects, judge, type Effects, type Failure } from './judge.ts';
 import { readRecording, type Recording } from './recording.ts';
+import { buildScript, type Script } from './script.ts';
 import { ReplaySession } from './session.ts';
 import type { SessionLog } from './session.ts';
 import type { TraceFile } from './trace-file.ts';
@@ -61,11 +62,16 @@ class Replay {
   readonly #recording: Recording;
   readonly names: readonly string[];
   readonly recorded: Effects;
+  readonly #script: Script;
+  /** Memory of the reference guest: it writes only where it was told to. */
+  readonly #memory: ArrayBuffer;
   readonly #runs = new Map<string, Effects>();
 
   constructor(trace: TraceFile) {
     this.#trace = trace;
     this.#recording = readRecording(trace);
+    this.#script = buildScript(trace.events);
+    this.#memory = new ArrayBuffer(trace.ram.base + trace.ram.size);
     const { steps, side } = this.#recording;
     // A step that the recording does not finish is not compared
     const whole = trace.truncated ? steps.slice(0, -1) : steps;
@@ -73,8 +79,8 @@ class Replay {
     this.recorded = this.names.map((_, step) => side.itemsOf(step));
   }
 
-  run(firmware: Firmware): Run {
-    const session = new ReplaySession(firmware, this.#trace);
+  run(firmware: Firmware, memory?: ArrayBuffer): Run {
+    const session = new ReplaySession(firmware, this.#trace, this.#script, memory);
     for (const step of this.#recording.steps.slice(0, this.names.length)) session.run(step);
     session.end();
     const effects = this.names.map((_, step) => session.machine.side.itemsOf(step));
@@ -84,9 +90,11 @@ class Replay {
   /** The reference guest with some defects. */
   reference(defects: readonly Defect[]): Effects {
     const key = defects.join();
-    const known = this.#runs.get(key) ?? this.run(referenceFirmware(defects) as Firmware).effects;
-    this.#runs.set(key, known);
-    return known;
+    const known = this.#runs.get(key);
+    if (known !== undefined) return known;
+    const { effects } = this.run(referenceFirmware(defects) as Firmware, this.#memory);
+    this.#runs.set(key, effects);
+    return effects;
   }
 
   distance(one: Effects, other: Effects): number {
@@ -118,15 +126,22 @@ class Replay {
 
   /** Which of the defects show in this session, and in how many effects. */
   shown(defects: readonly Defect[]): readonly (readonly [Defect, number])[] {
-    const [whole, fixed] = [this.reference(defects), this.reference([])];
-    if (this.distance(whole, fixed) === 0) return [];
+    const whole = this.reference(defects);
+    if (this.distance(whole, this.reference([])) === 0) return [];
     const found: [Defect, number][] = [];
-    for (const defect of defects) {
-      const alone = this.distance(fixed, this.reference([defect]));
-      const without = this.reference(defects.filter((each) => each !== defect));
-      const count = Math.max(alone, this.distance(whole, without));
-      if (count > 0) found.push([defect, count]);
-    }
+    // Halves that change nothing are not looked into
+    const search = (some: readonly Defect[]): void => {
+      const count = this.distance(this.reference([]), this.reference(some));
+      if (count === 0) return;
+      if (some.length === 1) {
+        found.push([some[0]!, count]);
+        return;
+      }
+      const half = some.length >>> 1;
+      search(some.slice(0, half));
+      search(some.slice(half));
+    };
+    search(defects);
     return found;
   }
 }

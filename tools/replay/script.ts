@@ -81,6 +81,9 @@ export interface Anchor {
 /** A recorded session as the host of a replay needs it. */
 export interface Script {
   readonly anchors: readonly Anchor[];
+  /** Indices of the events that begin and end the steps. */
+  readonly stepBegins: readonly number[];
+  readonly stepEnds: readonly number[];
   /** Time that passes between steps, in ms, by the index of the step before. */
   readonly gaps: readonly number[];
   /** Offers of the host, as messages. */
@@ -101,6 +104,8 @@ interface RecordedRing {
 class ScriptBuilder {
   readonly anchors: Anchor[] = [];
   readonly gaps: number[] = [];
+  readonly stepBegins: number[] = [];
+  readonly stepEnds: number[] = [];
   readonly offers: Uint8Array[] = [];
   readonly notes: string[] = [];
   readonly #memory = new RecordedMemory();
@@ -186,11 +191,13 @@ class ScriptBuilder {
   #stepEvent(event: TraceEventOf<'step'>, index: number): void {
     this.#inStep = event.phase === 'begin';
     if (!this.#inStep) {
+      this.stepEnds[this.#step] = index;
       this.#anchor(index, 'step end');
       return;
     }
     this.#step++;
     this.gaps[this.#step] = 0;
+    this.stepBegins[this.#step] = index;
     this.#anchor(index, 'step begin');
   }
 

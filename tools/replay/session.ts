@@ -21,6 +21,7 @@ import {
 } from './normalise.ts';
 import type { RecordedStep } from './recording.ts';
 import { ReplayMachine, ReplayStop } from './replay-machine.ts';
+import type { Script } from './script.ts';
 import type { TraceEvent } from './trace-events.ts';
 import type { TraceFile } from './trace-file.ts';
 
@@ -52,9 +53,10 @@ export class ReplaySession {
   readonly #addresses = new Map<string, { permanent: string; current: string }>();
   readonly #arrived: string[] = [];
 
-  constructor(firmware: Firmware, trace: TraceFile) {
+  /** `script`, `memory`: of an earlier run of the same session. */
+  constructor(firmware: Firmware, trace: TraceFile, script?: Script, memory?: ArrayBuffer) {
     this.#events = trace.events;
-    this.machine = new ReplayMachine(trace);
+    this.machine = new ReplayMachine(trace, script, memory);
     this.#driver = firmware.createDriver(this.machine, {
       preset: 'ipxe',
       events: (event) => this.#firmwareEvent(event),

@@ -57,6 +57,9 @@ const OPEN_FILTER =
 /** Added to the type of a request: the type of its answer. */
 const COMPLETION = 0x80000000;
 
+/** In place of a status: the answer had none that could be believed. */
+const MALFORMED = -1;
+
 /** Length of a MAC address. */
 const ADDRESS_LENGTH = 6;
 
@@ -199,7 +202,8 @@ export class RndisDevice implements NetDevice, RndisReceiver {
    * Send a request and wait for its answer.
    *
    * @param words what follows the request ID
-   * @throws HypxeError NoAnswer, RequestFailed, NoBuffer, or what broke the transport
+   * @throws HypxeError NoAnswer, RequestFailed, BadRndisMessage, NoBuffer, or what broke the
+   * transport
    */
   #request(type: number, id: number, ...words: number[]): void {
     const what = `message ${hex(type)} ${hex(id)}`;
@@ -218,6 +222,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
       this.#awaitedType = 0;
     }
     if (this.#status === RndisStatus.SUCCESS) return;
+    if (this.#status === MALFORMED) throw new HypxeError('BadRndisMessage', `answer to ${what}`);
     throw new HypxeError('RequestFailed', `${what}: status ${hex(this.#status!)}`, this.#status);
   }
 
@@ -363,7 +368,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
       isWhole = isInside(infoOffset, infoLength, length);
       if (isWhole) this.#info = bytes.slice(from, from + infoLength);
     }
-    this.#status = isWhole ? status : RndisStatus.FAILURE;
+    this.#status = isWhole ? status : MALFORMED;
     if (isWhole) return;
     this.#warn(`malformed answer ${hex(type)} of ${length} bytes`);
   }

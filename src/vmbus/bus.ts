@@ -61,6 +61,7 @@ export class VmbusBus implements DeviceContext {
     const unsolicited = (message: ControlMessage): void => this.#unsolicited(message);
     this.connection = new VmbusConnection(hv, options.connection, unsolicited);
     this.gpadls = new GpadlTable(this.connection, options.firstGpadl);
+    this.connection.letGo = (by) => this.gpadls.forgetAll(by);
     this.openId = options.openId ?? (() => options.random() >>> 0);
     this.part = options.part?.(this);
   }
@@ -107,8 +108,6 @@ export class VmbusBus implements DeviceContext {
     for (const device of this.#bound) device.abandon();
     this.connection.reset();
     this.#options.contact(this.connection);
-    // Contacting the host has disconnected whoever was connected: our old buffers are free
-    this.gpadls.forgetAll('INITIATE_CONTACT');
     this.#matchOffers(this.#enumerate());
     for (const { name, instance } of this.#bound) {
       const text = 'could not be reset';
@@ -120,10 +119,7 @@ export class VmbusBus implements DeviceContext {
     const { connection, hv } = this;
     this.lost();
     if (connection.mustUnload) {
-      hv.log.attempt('error', 'VMBUS', '', 'host did not disconnect', () => {
-        connection.unload();
-        this.gpadls.forgetAll('UNLOAD_RESPONSE');
-      });
+      hv.log.attempt('error', 'VMBUS', '', 'host did not disconnect', () => connection.unload());
     }
     connection.tearDown();
     this.part?.tornDown?.();

@@ -83,6 +83,8 @@ export class VmbusConnection {
   version = 0;
   /** Whether the host may hold anything of us that only an UNLOAD takes back. */
   mustUnload = false;
+  /** Told when the host has said that it holds nothing of an earlier connection any more. */
+  letGo: (by: string) => void = () => {};
   /** Takes the messages that nobody waits for: late offers, rescinds, late answers. */
   readonly #unsolicited: (message: ControlMessage) => void;
   /** Interrupt page (of use below 2.4 only), monitor page of the host, monitor page of ours. */
@@ -151,7 +153,6 @@ export class VmbusConnection {
     // Construct message: version, processor, pages. All pages lie below 4 GiB
     const words = [version, 0, ...this.#pages.flatMap(({ address }) => [address, 0])];
     part?.contacting(this, words, version);
-
     const response = this.#contact(version, words, part !== undefined);
 
     // Check response. Hosts below 2.4 leave the state undefined (mu_msvm); iPXE never looks at it
@@ -167,6 +168,8 @@ export class VmbusConnection {
       throw new HypxeError('ContactFailed', `version ${text}: connection state ${state}`);
     }
     part?.contacted(this, response, version);
+    // Whoever was connected has been disconnected: its buffers are free
+    this.letGo('VERSION_RESPONSE');
     this.version = version;
     log.info('VMBUS', '', `initiated contact using version ${text}`);
     return true;
@@ -236,7 +239,9 @@ export class VmbusConnection {
   disconnected(by: string | undefined): void {
     this.mustUnload = false;
     this.version = 0;
-    if (by) this.#revoke(by);
+    if (!by) return;
+    this.#revoke(by);
+    this.letGo(by);
   }
 
   #revoke(by: string): void {
@@ -303,7 +308,6 @@ export class VmbusConnection {
       }
       return false;
     };
-
     // An answer that is there already costs no look at the clock
     return look() || waitFor(this.hv.clock, timeoutMs, look) ? message : undefined;
   }

@@ -318,8 +318,7 @@ export class Channel {
     else if (payload < PacketHeader.size || end < payload) errno = 'EINVAL';
     else if (total > PACKET_MAX) errno = 'ERANGE';
     if (errno !== '') {
-      if (has('bad-packets-are-consumed') && framed)
-        throw new GuestError(errno, 'bad packet');
+      if (has('bad-packets-are-consumed') && framed) throw new GuestError(errno, 'bad packet');
       this.#consume(framed ? total : available);
       this.#handler.dropped(errno);
       const waits = type === PacketType.DATA_XFER_PAGES || flags & COMPLETION_REQUESTED;

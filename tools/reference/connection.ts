@@ -215,7 +215,7 @@ export class Connection {
   waitFor(isAnswer: (message: ControlMessage) => boolean, check?: () => void): ControlMessage {
     const { context } = this;
     let others = 0;
-    for (let turns = 0; ; ) {
+    for (let turns = 0; ;) {
       if (turns >= WAIT_TURNS && context.has('prompt-waits')) break;
       const message = this.receive();
       if (message === undefined) {

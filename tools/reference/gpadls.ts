@@ -2,7 +2,12 @@
 
 /** GPADLs of the reference guest: established, torn down, obsolete after a reset. */
 
-import { GpaRange, GpadlTorndown, MessageType, OpenChannelResult } from '../../src/vmbus/protocol.ts';
+import {
+  GpaRange,
+  GpadlTorndown,
+  MessageType,
+  OpenChannelResult,
+} from '../../src/vmbus/protocol.ts';
 import type { Connection, ControlMessage } from './connection.ts';
 import { GuestError, type Block } from './guest.ts';
 
@@ -48,7 +53,14 @@ export class Gpadls {
     const count = block.length / 4096;
     const pages = Array.from({ length: count }, (_, i) => [block.address / 4096 + i, 0]);
     const ranges = (1 << 16) | (GpaRange.size + 8 * count);
-    connection.post(MessageType.GPADL_HEADER, [channel, id, ranges, block.length, 0, ...pages.flat()]);
+    connection.post(MessageType.GPADL_HEADER, [
+      channel,
+      id,
+      ranges,
+      block.length,
+      0,
+      ...pages.flat(),
+    ]);
     this.#live.set(id, gpadl);
     try {
       const answer = connection.wait(this.#answer(MessageType.GPADL_CREATED, channel, id));
@@ -105,9 +117,7 @@ export class Gpadls {
     const { context } = this.#connection;
     const ignored = (gpadl: Gpadl): boolean =>
       context.has('old-channel-not-closed') && this.isObsolete(gpadl);
-    const held = [...this.#live.values()].some(
-      (gpadl) => gpadl.block === block && !ignored(gpadl),
-    );
+    const held = [...this.#live.values()].some((gpadl) => gpadl.block === block && !ignored(gpadl));
     if (!held) context.free(block);
     else if (!context.has('close-leaves-nothing-behind')) this.#kept.add(block);
   }

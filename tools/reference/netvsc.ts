@@ -302,7 +302,8 @@ export class Netvsc implements ChannelHandler {
     }
     let ranges: Ranges = [];
     let errno = '';
-    const whole = payloadLength >= (has('error-classes') ? NVSP_MESSAGE_SIZE : NvspRndisPacket.size);
+    const whole =
+      payloadLength >= (has('error-classes') ? NVSP_MESSAGE_SIZE : NvspRndisPacket.size);
     const type = payloadLength >= 4 ? view.getUint32(payload, true) : 0;
     if (view.getUint16(XferPageHeader.at.pageSet, true) !== PAGE_SET) errno = 'ENOENT';
     else if (!whole) errno = 'EINVAL';

@@ -15,7 +15,7 @@ export function infoIsSound(view: DataView): boolean {
   let left = view.getUint32(RndisPacket.at.ppiLength, true);
   const body = view.byteLength - RNDIS_BODY;
   if (left > 0 && (offset > body || left > body - offset)) return false;
-  for (let at = RNDIS_BODY + offset; left > 0; ) {
+  for (let at = RNDIS_BODY + offset; left > 0;) {
     if (left < RndisPacketInfo.size) return false;
     const size = view.getUint32(at + RndisPacketInfo.at.size, true);
     const data = view.getUint32(at + RndisPacketInfo.at.dataOffset, true);

@@ -87,7 +87,8 @@ export class Transmits {
     if (failure !== undefined && (control || context.has('drop-is-named'))) return failure;
     if (failure !== undefined) return 'dropped';
     const placed = this.#place(message);
-    if (placed === undefined) return control || context.has('drop-is-named') ? 'ENOBUFS' : 'dropped';
+    if (placed === undefined)
+      return control || context.has('drop-is-named') ? 'ENOBUFS' : 'dropped';
     const full = this.#ids.length === 0;
     const waits = !control && this.#deferred.length > 0 && !context.has('deferral-is-bounded');
     if (!waits && this.#send(placed)) return 'sent';

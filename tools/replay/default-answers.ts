@@ -67,7 +67,9 @@ export class DefaultAnswers {
       ),
     );
     this.ringLatency = least(
-      script.anchors.flatMap(({ consumed, time }) => (consumed === undefined ? [] : [consumed - time])),
+      script.anchors.flatMap(({ consumed, time }) =>
+        consumed === undefined ? [] : [consumed - time],
+      ),
     );
   }
 

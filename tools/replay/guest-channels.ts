@@ -20,6 +20,7 @@ import {
   OpenChannelResult,
   RingControl,
   VersionResponse,
+  VmbusVersion,
 } from '../../src/vmbus/protocol.ts';
 
 /** Bytes of the guest that may not be contiguous: a part of a GPADL. */
@@ -131,6 +132,10 @@ export class GuestChannels {
   readonly monitors = new Map<number, number>();
   /** Receive buffers by channel. */
   readonly receiveBuffers = new Map<number, { readonly gpadl: number; readonly pageSet: number }>();
+  /** Version of a contact that is not answered. */
+  #contacting: number | undefined;
+  /** UNLOAD is posted and not answered. */
+  #unloading = false;
   /** Addresses of the contact; 0 before. */
   interruptPage = 0;
   monitorOut = 0;
@@ -148,6 +153,7 @@ export class GuestChannels {
     const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
     const type = message.length < 4 ? 0 : view.getUint32(0, true);
     if (type === MessageType.INITIATE_CONTACT && message.length >= InitiateContact.size) {
+      this.#contacting = view.getUint32(InitiateContact.at.version, true);
       this.interruptPage = this.#page(view, InitiateContact.at.interruptPage);
       this.monitorOut = this.#page(view, InitiateContact.at.monitorOut);
       this.contactPages = [
@@ -156,6 +162,7 @@ export class GuestChannels {
         this.monitorOut,
       ];
     }
+    if (type === MessageType.UNLOAD) this.#unloading = true;
     if (type === MessageType.GPADL_HEADER && message.length >= GpadlHeader.size + GpaRange.size)
       this.#header(view, name);
     if (type === MessageType.GPADL_BODY && message.length >= GpadlBody.size) this.#body(view);
@@ -182,15 +189,10 @@ export class GuestChannels {
   /** Take a VMBus message of the host to the guest. */
   delivered(message: Uint8Array): void {
     const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
-    const word = (at: number): number =>
-      at + 4 <= message.length ? view.getUint32(at, true) : 0;
+    const word = (at: number): number => (at + 4 <= message.length ? view.getUint32(at, true) : 0);
     switch (word(0)) {
       case MessageType.VERSION_RESPONSE:
-        // Whoever is contacted has let go of what was before
-        this.#unload();
-        this.connected = (message[VersionResponse.at.supported] ?? 0) !== 0;
-        if (!this.connected) this.contactPages = [];
-        return;
+        return this.#answered(message);
       case MessageType.GPADL_CREATED:
         if (word(GpadlCreated.at.status) !== 0) this.gpadls.delete(word(GpadlCreated.at.gpadl));
         return;
@@ -207,6 +209,7 @@ export class GuestChannels {
           this.open.delete(word(OpenChannelResult.at.channel));
         return;
       case MessageType.UNLOAD_RESPONSE:
+        if (!this.#unloading) return;
         this.#unload();
         this.contactPages = [];
         return;
@@ -298,8 +301,22 @@ export class GuestChannels {
     this.open.add(channel);
   }
 
+  /** A contact is answered: the host has let go of what was before. */
+  #answered(message: Uint8Array): void {
+    const version = this.#contacting;
+    if (version === undefined) return;
+    this.#contacting = undefined;
+    this.#unload();
+    const supported = (message[VersionResponse.at.supported] ?? 0) !== 0;
+    // Older hosts leave the state undefined
+    const failed = (message[VersionResponse.at.connectionState] ?? 0) !== 0;
+    this.connected = supported && !(failed && version >= VmbusVersion.V2_4);
+    if (!this.connected) this.contactPages = [];
+  }
+
   /** The host has let go of everything. */
   #unload(): void {
+    this.#unloading = false;
     this.connected = false;
     this.gpadls.clear();
     this.open.clear();

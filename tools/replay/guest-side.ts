@@ -149,7 +149,11 @@ export class GuestSide {
   }
 
   #messageField(
-    field: { readonly name: string; readonly value: number | bigint | string; readonly text: string },
+    field: {
+      readonly name: string;
+      readonly value: number | bigint | string;
+      readonly text: string;
+    },
     layer: DecodedLayer | undefined,
   ): string {
     if (PAGES.includes(field.name)) return this.#places.describe(Number(field.value));
@@ -233,7 +237,9 @@ function sortCancelled(items: Item[]): void {
   const cancelled = items.filter(
     ({ kind, fields }) => kind === 'completion' && fields[1]?.text === 'ECANCELED',
   );
-  const sorted = [...cancelled].sort((a, b) => Number(a.fields[0]!.text) - Number(b.fields[0]!.text));
+  const sorted = [...cancelled].sort(
+    (a, b) => Number(a.fields[0]!.text) - Number(b.fields[0]!.text),
+  );
   const at = cancelled.map((item) => items.indexOf(item));
   at.forEach((index, i) => (items[index] = sorted[i]!));
 }

@@ -312,7 +312,8 @@ export class ModelHost {
 
   #deliverDue(): boolean {
     const due = this.#pending.filter(
-      ({ due: at, event }) => at <= this.#time && (event.index < this.#limit || !isFinite(event.index)),
+      ({ due: at, event }) =>
+        at <= this.#time && (event.index < this.#limit || !isFinite(event.index)),
     );
     if (due.length === 0) return false;
     due.sort((a, b) => a.due - b.due || a.event.index - b.event.index);
@@ -338,7 +339,11 @@ export class ModelHost {
     }
   }
 
-  #write(number: number, bytes: Uint8Array, recorded?: { offset: number; prod: readonly number[] }): void {
+  #write(
+    number: number,
+    bytes: Uint8Array,
+    recorded?: { offset: number; prod: readonly number[] },
+  ): void {
     const { channels, note } = this.#context;
     const channel = channels.channels.get(number);
     if (channel === undefined || !channels.open.has(number)) {

@@ -40,7 +40,10 @@ function title(difference: Difference): string {
 /** What the two sides of a failure are, and why it is one. */
 const SIDES = {
   unexplained: ['recorded', 'nothing on the list of deliberate differences requires this'],
-  required: ['with the defect', 'the list of deliberate differences requires this, and it is not so'],
+  required: [
+    'with the defect',
+    'the list of deliberate differences requires this, and it is not so',
+  ],
 } as const;
 
 function describeFailure({ difference, kind }: Failure): string[] {

@@ -375,7 +375,9 @@ class ScriptBuilder {
     const type = view.getUint16(PacketHeader.at.type, true);
     const transaction = view.getBigUint64(PacketHeader.at.transactionId, true);
     if (type === PacketType.COMPLETION)
-      return this.#find(({ packet }) => packet?.asks === true && packet.transaction === transaction);
+      return this.#find(
+        ({ packet }) => packet?.asks === true && packet.transaction === transaction,
+      );
     if (type !== PacketType.DATA_XFER_PAGES || bytes.length < XferPageHeader.size) return undefined;
     const count = view.getUint32(XferPageHeader.at.rangeCount, true);
     for (let i = 0; i < count; i++) {

@@ -250,6 +250,12 @@ export class GuestChannels {
     return undefined;
   }
 
+  /** Pages of the receive buffer of a channel. */
+  bufferPages(channel: number): readonly number[] {
+    const buffer = this.receiveBuffers.get(channel);
+    return buffer === undefined ? [] : (this.gpadls.get(buffer.gpadl)?.pages ?? []);
+  }
+
   /** Whether a contact that the host has accepted names a page in [address, address + length). */
   isContactPage(address: number, length: number): boolean {
     if (!this.connected) return false;

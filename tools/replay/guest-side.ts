@@ -109,8 +109,6 @@ export class GuestSide {
     return `${where}, low bits ${hexNumber(value & HV_PAGE_REGISTER_MASK)}`;
   }
 
-  freed(_address: number, _length: number): void {}
-
   /** The session is over: what the guest has not given back, and what the host still has. */
   end(granted: readonly string[]): void {
     const blocks = this.#places.purposes.filter((purpose) => !SENT_FROM.includes(purpose));
@@ -202,7 +200,7 @@ export class GuestSide {
 
   /** How a field of a packet compares; undefined: not at all. */
   #packetField(
-    { layer }: DecodedLayer,
+    { layer, fields }: DecodedLayer,
     name: string,
     value: number | bigint | string,
     text: string,
@@ -211,7 +209,10 @@ export class GuestSide {
   ): string | undefined {
     if (name.includes('pfn[')) {
       if (!name.endsWith('pfn[0]')) return undefined;
-      const purpose = this.#places.find(Number(value) * 4096)?.purpose ?? 'unallocated';
+      const range = name.slice(0, name.indexOf('.'));
+      const offset = fields.find((field) => field.name === `${range}.byteOffset`)?.value ?? 0;
+      const address = Number(value) * 4096 + Number(offset);
+      const purpose = this.#places.find(address)?.purpose ?? 'unallocated';
       return SENT_FROM.includes(purpose) ? 'memory for messages' : purpose;
     }
     if (name === 'footer.offset') return Number(value) === start ? 'start of packet' : text;

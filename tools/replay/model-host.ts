@@ -9,6 +9,7 @@
 import { messageKey, isMovable, packetMeaning, type PacketMeaning } from './anchor-keys.ts';
 import { DefaultAnswers } from './default-answers.ts';
 import type { GuestChannel, GuestChannels } from './guest-channels.ts';
+import type { GuestRules } from './guest-rules.ts';
 import { fromHex } from './hex.ts';
 import { HostMemory } from './host-memory.ts';
 import type { MessageSlots } from './message-slots.ts';
@@ -24,8 +25,7 @@ export interface ModelHostContext {
   /** What memory of the guest a page is, if that is known. */
   purposeOf(address: number): string;
   note(text: string): void;
-  /** The guest breaks the protocol. */
-  violation(text: string): void;
+  readonly rules: GuestRules;
 }
 
 /** A packet of the guest that is not taken. */
@@ -68,8 +68,6 @@ export class ModelHost {
   readonly #rings = new Map<number, RingState>();
   /** Anchors that are not done: of the current step by key, and those of any step. */
   readonly #open = new Map<string, Anchor[]>();
-  /** Transactions that await an answer. */
-  readonly #inFlight = new Set<string>();
   #pending: Pending[] = [];
   #step = -1;
   /** Index of the recorded event up to which things may have happened by now. */
@@ -174,7 +172,7 @@ export class ModelHost {
     const status = anchor?.status ?? 0;
     if (status !== 0) return status;
     if (anchor !== undefined) this.#names.message(anchor.message!, message);
-    this.#checkMessage(message);
+    this.#context.rules.message(message);
     channels.posted(message, anchor?.gpadlName || `${key} more ${this.#step}`);
     this.#ringsChange(message);
     if (anchor === undefined) {
@@ -187,19 +185,10 @@ export class ModelHost {
     return 0;
   }
 
-  #checkMessage(message: Uint8Array): void {
-    const { channels, violation } = this.#context;
-    const closed = channels.closes(message);
-    if (closed !== undefined && !channels.open.has(closed))
-      violation(`CLOSE_CHANNEL for channel ${closed}, which is not open`);
-  }
-
   #ringsChange(message: Uint8Array): void {
     const { channels } = this.#context;
     const number = channels.opens(message) ?? channels.closes(message);
-    if (number === undefined) return;
-    this.#rings.delete(number);
-    this.#inFlight.clear();
+    if (number !== undefined) this.#rings.delete(number);
   }
 
   #pendMessage(payload: Uint8Array, due: number): void {
@@ -232,10 +221,7 @@ export class ModelHost {
     ring.signalled = anchor;
     ring.signals = 0;
     if (anchor?.packet !== undefined) this.#names.packet(anchor.packet, packet, bytes);
-    const flying = `${channel} ${packet.transaction}`;
-    if (packet.asks && this.#inFlight.has(flying))
-      this.#context.violation('guest reuses a transaction that is not answered');
-    if (packet.asks) this.#inFlight.add(flying);
+    this.#context.rules.packet(channel, packet);
   }
 
   /** The guest signals an event. Returns the status of the hypercall. */
@@ -301,7 +287,6 @@ export class ModelHost {
     this.#context.channels.clearInterrupt(this.#context.memory, number);
     if (anchor?.consumed === undefined) {
       for (const bytes of this.#defaults.packet(number, packet)) this.#write(number, bytes);
-      this.#inFlight.delete(`${number} ${packet.transaction}`);
       return;
     }
     for (const event of anchor.answers)
@@ -329,7 +314,7 @@ export class ModelHost {
     }
     if (event.what.kind === 'message') {
       const { sint, type, payload } = event.what.event;
-      const bytes = this.#names.hostMessage(fromHex(payload), anchor?.message);
+      const bytes = this.#names.hostMessage(fromHex(payload));
       if (!this.#context.slots.post(sint, Number(type), bytes))
         this.#context.note(`no room for a message for SINT${sint}`);
     } else if (event.what.kind === 'packet') {
@@ -350,7 +335,7 @@ export class ModelHost {
       note(`channel ${number} is not open for the host's packet`);
       return;
     }
-    for (const flying of this.#names.answered(bytes)) this.#inFlight.delete(`${number} ${flying}`);
+    this.#context.rules.hostPacket(number, bytes);
     if (!this.#memory.packet(channel, bytes, recorded)) note('the ring has no room for a packet');
   }
 

@@ -56,10 +56,9 @@ export class Renaming {
     return this.#gpadls.get(recorded) ?? recorded;
   }
 
-  /** A message of the host. `asked`: the recorded message that it answers. */
-  hostMessage(payload: Uint8Array, asked: Uint8Array | undefined): Uint8Array {
+  /** A message of the host. */
+  hostMessage(payload: Uint8Array): Uint8Array {
     const view = viewOf(payload);
-    void asked;
     const at = {
       [MessageType.GPADL_CREATED]: [GpadlCreated.at.gpadl, this.#gpadls] as const,
       [MessageType.GPADL_TORNDOWN]: [GpadlTorndown.at.gpadl, this.#gpadls] as const,
@@ -109,14 +108,6 @@ export class Renaming {
     if (guest === undefined || !told) return bytes;
     view.setUint32(at, guest.requestId, true);
     return copy;
-  }
-
-  /** The guest's transactions that a packet of the host answers. */
-  answered(bytes: Uint8Array): readonly bigint[] {
-    if (bytes.length < PacketHeader.size) return [];
-    const view = viewOf(bytes);
-    if (view.getUint16(PacketHeader.at.type, true) !== PacketType.COMPLETION) return [];
-    return [view.getBigUint64(PacketHeader.at.transactionId, true)];
   }
 }
 

@@ -18,6 +18,7 @@ import type { CpuidRegisters, MemoryRange, X64Machine } from '../../src/machine.
 import { messageType } from './anchor-keys.ts';
 import { GuestChannels } from './guest-channels.ts';
 import { GuestObserver } from './guest-observer.ts';
+import { GuestRules } from './guest-rules.ts';
 import { hexNumber } from './hex.ts';
 import { MessageSlots } from './message-slots.ts';
 import { ModelHost } from './model-host.ts';
@@ -32,6 +33,14 @@ import type { TraceFile } from './trace-file.ts';
 
 /** Calls of the machine in one step after which a guest counts as hung. */
 export const STEP_CALLS_MAX = 100_000;
+
+/** Memory beyond that of the recorded guest: for what the guest allocates otherwise. */
+const MEMORY_MORE = 4 << 20;
+
+/** Bytes of memory of a replay. */
+export function replayMemory({ ram }: TraceFile): number {
+  return ram.base + ram.size + MEMORY_MORE;
+}
 
 /** Reference time at the start, in ticks of 100 ns: one second after power-on. */
 const TIME_START = 10_000_000;
@@ -72,6 +81,7 @@ export class ReplayMachine implements X64Machine {
   readonly #observer: GuestObserver;
   readonly #slots: MessageSlots;
   readonly #host: ModelHost;
+  readonly #rules: GuestRules;
   #step: RecordedStep | undefined;
   #time = TIME_START;
   #randomIndex = 0;
@@ -83,8 +93,8 @@ export class ReplayMachine implements X64Machine {
    */
   constructor(trace: TraceFile, script: Script = buildScript(trace.events), memory?: ArrayBuffer) {
     const { base, size } = trace.ram;
-    this.memory = memory ?? new ArrayBuffer(base + size);
-    this.memoryMap = [{ address: base, length: size, type: 'usable' }];
+    this.memory = memory ?? new ArrayBuffer(replayMemory(trace));
+    this.memoryMap = [{ address: base, length: size + MEMORY_MORE, type: 'usable' }];
     this.#bytes = new Uint8Array(this.memory);
     this.#events = trace.events;
     this.#registers = new ReplayRegisters(trace.events);
@@ -95,20 +105,25 @@ export class ReplayMachine implements X64Machine {
     this.#slots = new MessageSlots(view, this.#registers, (type, payload) => {
       if (type === VMBUS_MESSAGE_TYPE) this.#channels.delivered(payload);
     });
-    this.allocator = new ReplayAllocator(this.#bytes, trace.events, {
+    this.allocator = new ReplayAllocator(this.#bytes, trace.events, base + size, {
       stepBegin: () => this.#step?.begin ?? 0,
       stepEnd: () => this.#step?.end ?? 0,
       observe: () => this.#observe(),
       freed: (address, length, purpose) => this.#freed(address, length, purpose),
     });
     this.side = new GuestSide(this.allocator.places, (msr) => initial.read(msr));
+    this.#rules = new GuestRules({
+      channels: this.#channels,
+      holdsPage: (address, length) => this.#registers.holdsPage(address, length),
+      violation: (text) => this.#violation(text),
+    });
     this.#host = new ModelHost(script, {
       memory: this.#bytes,
       channels: this.#channels,
       slots: this.#slots,
       purposeOf: (address) => this.allocator.places.find(address)?.purpose ?? '',
       note: (text) => this.notes.push(text),
-      violation: (text) => this.#violation(text),
+      rules: this.#rules,
     });
   }
 
@@ -245,17 +260,7 @@ export class ReplayMachine implements X64Machine {
   }
 
   #freed(address: number, length: number, purpose: string): void {
-    const gpadl = this.#channels.gpadlOver(address, length);
-    if (gpadl !== undefined)
-      this.#violation(
-        `guest frees ${purpose} at ${hexNumber(address)} while GPADL ${hexNumber(gpadl.id)} ` +
-          'still gives the host access to it',
-      );
-    if (this.#channels.isContactPage(address, length))
-      this.#violation(`guest frees ${purpose} while it is connected`);
-    if (this.#registers.holdsPage(address, length))
-      this.#violation(`guest frees ${purpose} while a register names it`);
-    this.side.freed(address, length);
+    this.#rules.freed(address, length, purpose);
     this.#channels.forget(address, length);
   }
 

@@ -12,6 +12,7 @@ import { DIFFERENCES, type DeliberateDifference } from './differences/index.ts';
 import type { Firmware } from './firmware.ts';
 import { compareEffects, judge, type Effects, type Failure } from './judge.ts';
 import { readRecording, type Recording } from './recording.ts';
+import { replayMemory } from './replay-machine.ts';
 import { buildScript, type Script } from './script.ts';
 import { ReplaySession } from './session.ts';
 import type { SessionLog } from './session.ts';
@@ -71,7 +72,7 @@ class Replay {
     this.#trace = trace;
     this.#recording = readRecording(trace);
     this.#script = buildScript(trace.events);
-    this.#memory = new ArrayBuffer(trace.ram.base + trace.ram.size);
+    this.#memory = new ArrayBuffer(replayMemory(trace));
     const { steps, side } = this.#recording;
     // A step that the recording does not finish is not compared
     const whole = trace.truncated ? steps.slice(0, -1) : steps;

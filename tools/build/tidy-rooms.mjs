@@ -26,9 +26,9 @@ const SIMULATOR = [
  * @type {Floors}
  */
 const TOOLS = [
-  ['simulator', 'build'],
+  ['simulator', 'reference', 'build'],
   ['os', 'replay', 'links'],
-  ['flow', 'capture', 'engines'],
+  ['flow', 'record', 'capture', 'engines'],
   ['scenarios', 'explore', 'bench'],
   ['command'],
   ['manual'],

@@ -234,6 +234,8 @@ export class Netvsc implements ChannelHandler {
           return;
         }
       }
+      // More than a ring holds: the indices are wrong
+      if (this.context.has('ring-indices-checked')) this.context.options.livelock?.();
     } finally {
       this.#polling = false;
     }

@@ -27,7 +27,7 @@ import { messageType, type PacketMeaning } from './anchor-keys.ts';
 import type { GuestChannels } from './guest-channels.ts';
 import { fromHex, toHex } from './hex.ts';
 import type { HostMemory } from './host-memory.ts';
-import type { HostEvent, Script } from './script.ts';
+import type { HostEvent, Script } from './script-types.ts';
 
 /** Where answers are put into the receive buffer: near its end. */
 const SLOTS = [62208, 60480] as const;

@@ -15,7 +15,7 @@ import { HostMemory } from './host-memory.ts';
 import type { MessageSlots } from './message-slots.ts';
 import type { GuestPacket } from './normalise.ts';
 import { Renaming } from './renaming.ts';
-import type { Anchor, HostEvent, Script } from './script.ts';
+import type { Anchor, HostEvent, Script } from './script-types.ts';
 
 /** What the host needs of the rest. */
 export interface ModelHostContext {

@@ -27,7 +27,8 @@ import { GuestSide } from './guest-side.ts';
 import type { RecordedStep } from './recording.ts';
 import { ReplayAllocator } from './replay-allocator.ts';
 import { ReplayRegisters } from './replay-registers.ts';
-import { buildScript, type Script } from './script.ts';
+import type { Script } from './script-types.ts';
+import { buildScript } from './script.ts';
 import type { TraceEvent } from './trace-events.ts';
 import type { TraceFile } from './trace-file.ts';
 
@@ -73,6 +74,8 @@ export class ReplayMachine implements X64Machine {
   readonly side: GuestSide;
   /** Set when the machine has ended the guest. */
   stopped: ReplayStop | undefined;
+  /** A mistake of the replay itself, which the guest may have caught. */
+  mistake: unknown;
 
   readonly #bytes: Uint8Array;
   readonly #events: readonly TraceEvent[];
@@ -173,53 +176,73 @@ export class ReplayMachine implements X64Machine {
   };
 
   cpuid(leaf: number, _subleaf: number): CpuidRegisters {
-    this.#enter();
-    return this.#registers.cpuid(leaf >>> 0);
+    return this.#guard(() => {
+      this.#enter();
+      return this.#registers.cpuid(leaf >>> 0);
+    });
   }
 
   rdmsr(msr: number): bigint {
-    this.#enter();
-    if (msr === Msr.TIME_REF_COUNT) return BigInt(this.#time);
-    this.#observe();
-    return this.#registers.read(msr);
+    return this.#guard(() => {
+      this.#enter();
+      if (msr === Msr.TIME_REF_COUNT) return BigInt(this.#time);
+      this.#observe();
+      return this.#registers.read(msr);
+    });
   }
 
   wrmsr(msr: number, value: bigint): void {
-    this.#enter();
-    this.#observe();
-    if (msr === Msr.EOM) {
+    return this.#guard(() => {
+      this.#enter();
+      this.#observe();
+      if (msr === Msr.EOM) {
+        this.#slots.endOfMessage();
+        return;
+      }
+      this.side.register(msr, value);
+      this.#registers.write(msr, value);
+      // A SINT that is unmasked takes what waits for it
       this.#slots.endOfMessage();
-      return;
-    }
-    this.side.register(msr, value);
-    this.#registers.write(msr, value);
-    // A SINT that is unmasked takes what waits for it
-    this.#slots.endOfMessage();
-    this.#settle();
+      this.#settle();
+    });
   }
 
   callHypercallPage(page: number, control: bigint, input: bigint, _output: bigint): bigint {
-    this.#enter();
-    this.#observe();
-    if (page !== this.#registers.hypercallPage) {
-      this.side.emit(livelockItem('call of the unmapped hypercall page', this.position));
-      return this.#stop('fault', `the page at ${hexNumber(page)} is not the hypercall page`);
-    }
-    const code = Number(control & HvControl.CODE_MASK);
-    const fast = (control & HvControl.FAST) !== 0n;
-    const parameters = fast ? fastInput(input) : this.#slowInput(code, Number(input));
-    if (parameters === undefined) return BigInt(HvStatus.INVALID_ALIGNMENT);
-    if (code === HvCall.POST_MESSAGE) return BigInt(this.#post(parameters));
-    if (code === HvCall.SIGNAL_EVENT) return BigInt(this.#signal(parameters));
-    return BigInt(HvStatus.INVALID_HYPERCALL_CODE);
+    return this.#guard(() => {
+      this.#enter();
+      this.#observe();
+      if (page !== this.#registers.hypercallPage) {
+        this.side.emit(livelockItem('call of the unmapped hypercall page', this.position));
+        return this.#stop('fault', `the page at ${hexNumber(page)} is not the hypercall page`);
+      }
+      const code = Number(control & HvControl.CODE_MASK);
+      const fast = (control & HvControl.FAST) !== 0n;
+      const parameters = fast ? fastInput(input) : this.#slowInput(code, Number(input));
+      if (parameters === undefined) return BigInt(HvStatus.INVALID_ALIGNMENT);
+      if (code === HvCall.POST_MESSAGE) return BigInt(this.#post(parameters));
+      if (code === HvCall.SIGNAL_EVENT) return BigInt(this.#signal(parameters));
+      return BigInt(HvStatus.INVALID_HYPERCALL_CODE);
+    });
   }
 
   pause(): void {
-    this.#enter();
-    this.#observe();
-    this.#time += TICKS_PER_MS;
-    this.#host.pause();
-    this.#observer.acceptPages();
+    return this.#guard(() => {
+      this.#enter();
+      this.#observe();
+      this.#time += TICKS_PER_MS;
+      this.#host.pause();
+      this.#observer.acceptPages();
+    });
+  }
+
+  /** What is thrown here and does not end the guest is a mistake of ours, and never the guest's. */
+  #guard<T>(call: () => T): T {
+    try {
+      return call();
+    } catch (error) {
+      if (!(error instanceof ReplayStop)) this.mistake ??= error;
+      throw error;
+    }
   }
 
   /** Count a call; a guest that was ended stays ended. */

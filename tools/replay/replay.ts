@@ -13,7 +13,8 @@ import type { Firmware } from './firmware.ts';
 import { compareEffects, judge, type Effects, type Failure } from './judge.ts';
 import { readRecording, type Recording } from './recording.ts';
 import { replayMemory } from './replay-machine.ts';
-import { buildScript, type Script } from './script.ts';
+import type { Script } from './script-types.ts';
+import { buildScript } from './script.ts';
 import { ReplaySession } from './session.ts';
 import type { SessionLog } from './session.ts';
 import type { TraceFile } from './trace-file.ts';
@@ -113,6 +114,7 @@ class Replay {
       if (distance < least) [best, least] = [defects, distance];
     };
     attempt([]);
+    for (const defect of DEFECTS) attempt([defect]);
     for (let round = 0; round < SEARCH_ROUNDS && least > 0; round++) {
       const before = least;
       for (const defect of DEFECTS) {

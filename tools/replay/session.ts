@@ -21,7 +21,7 @@ import {
 } from './normalise.ts';
 import type { RecordedStep } from './recording.ts';
 import { ReplayMachine, ReplayStop } from './replay-machine.ts';
-import type { Script } from './script.ts';
+import type { Script } from './script-types.ts';
 import type { TraceEvent } from './trace-events.ts';
 import type { TraceFile } from './trace-file.ts';
 
@@ -76,13 +76,20 @@ export class ReplaySession {
     try {
       result = this.#drive(step);
     } catch (error) {
+      this.#checkMistake();
       if (error instanceof ReplayStop || machine.stopped !== undefined) return this.#stopped();
       result = errorText(error);
     }
+    this.#checkMistake();
     this.#registered();
     machine.endStep();
     this.#finish(step, result);
     this.#statistics(step);
+  }
+
+  /** @throws what the replay itself has thrown, whatever the guest has made of it */
+  #checkMistake(): void {
+    if (this.machine.mistake !== undefined) throw this.machine.mistake;
   }
 
   /** The result, where the recording has one. A crash is never one. */

@@ -40,6 +40,7 @@ const MEMORY: readonly DeliberateDifference[] = [
     ipxe: 'Overflows the message; only an assertion guards it.',
     hypxe: 'Sends GPADL_HEADER and as many GPADL_BODY messages as needed.',
     why: 'Robust sizes of rings and receive buffers need it.',
+    unseen: 'The preset of a replay has no buffer of more than 26 pages.',
   }),
 ];
 
@@ -49,6 +50,7 @@ const MESSAGES: readonly DeliberateDifference[] = [
     ipxe: 'Copies up to 255 bytes into a buffer that has room for 240.',
     hypxe: 'Cuts at 240.',
     why: 'The length comes from memory that the host writes.',
+    unseen: 'The bytes beyond the slot are copied, and never looked at.',
   }),
   fixed('connection-state-checked', '5.8', 'vmbus/contact', {
     title: 'A contact that the host says has failed is a failure',
@@ -106,6 +108,7 @@ const MESSAGES: readonly DeliberateDifference[] = [
       'Releases the slot, then writes EOM if the flag is set (TLFS 11.9); also for a flag in an ' +
       'empty slot, for one that an earlier owner may have left, and again if EOM is refused.',
     why: 'Each write may leave the virtual machine. EOM writes are not compared.',
+    unseen: 'How often a guest writes EOM is not compared.',
   }),
 ];
 
@@ -173,6 +176,7 @@ const LIFE: readonly DeliberateDifference[] = [
     ipxe: 'Counts 26 ticks for each 2^18 of the reference time: 988 instead of 1024 in a second.',
     hypxe: 'Counts in the reference time itself, in units of 100 ns.',
     why: 'Timeouts should take as long as they say.',
+    unseen: 'The clock of a guest is not part of a session.',
   }),
 ];
 

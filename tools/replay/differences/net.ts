@@ -10,6 +10,7 @@ const RING: readonly DeliberateDifference[] = [
     ipxe: 'Leaves bytes 16 to 19 of GPA-direct headers as its packet buffer last held them.',
     hypxe: 'Sends zero. Where the recording marks bytes as stale, zero is what is compared with.',
     why: 'It tells the host what it should not know, and makes recordings differ.',
+    unseen: 'The recording marks these bytes as stale, and zero is required of the guest.',
   }),
   fixed('ranges-in-order', '5.2, observation 12', 'netvsc/receive', {
     title: 'Messages of one packet are handed up in the order of their ranges',
@@ -39,6 +40,7 @@ const RING: readonly DeliberateDifference[] = [
     hypxe:
       'The preset `ipxe` keeps 512 and consumes what is longer; the preset `default` takes 8192.',
     why: 'A legal packet of many ranges must be received.',
+    unseen: 'The preset of a replay keeps the limit; what is longer is a bad packet.',
   }),
   fixed('ring-indices-checked', 'observation 11', 'vmbus/packet', {
     title: 'The host’s ring indices are checked',
@@ -53,6 +55,7 @@ const RING: readonly DeliberateDifference[] = [
     ipxe: 'Builds headers in the buffer that holds the received packet.',
     hypxe: 'Writes headers straight into the ring.',
     why: 'Harmless only as long as nothing is read afterwards.',
+    unseen: 'Nothing is read of the buffer afterwards.',
   }),
   fixed('transactions-compared-whole', 'observation 15', 'netvsc/transmit', {
     title: 'Transaction IDs are compared with all 64 bits',

@@ -151,7 +151,7 @@ export class ModelHost {
 
   /** The recorded action that this one is. */
   #reach(key: string): Anchor | undefined {
-    const list = this.#open.get(key);
+    const list = this.#open.get(key) ?? this.#gpadlsLike(key);
     if (list === undefined) return undefined;
     let at = list.findIndex(({ step }) => step === this.#step);
     if (at < 0 && isMovable(key)) at = 0;
@@ -161,6 +161,20 @@ export class ModelHost {
     for (const event of anchor.stimuli.filter((each) => !this.#delivered.has(each)))
       this.#pending.push({ due: this.#time + event.time - anchor.time, event, anchor: undefined });
     return anchor;
+  }
+
+  /** Where one side does not tell what memory a GPADL is, the next of the channel is the one. */
+  #gpadlsLike(key: string): Anchor[] | undefined {
+    const channel = /^gpadl \d+ /.exec(key)?.[0];
+    if (channel === undefined) return undefined;
+    const told = key !== channel;
+    const lists = [...this.#open].filter(([other]) =>
+      told ? other === channel : other.startsWith(channel),
+    );
+    const next = lists
+      .flatMap(([, anchors]) => anchors.filter(({ step }) => step === this.#step))
+      .sort((a, b) => a.index - b.index)[0];
+    return lists.find(([, anchors]) => next !== undefined && anchors.includes(next))?.[1];
   }
 
   /** The guest posts a message. Returns the status, and whether the recording has it. */

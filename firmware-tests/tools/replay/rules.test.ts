@@ -47,7 +47,12 @@ function shows(
 }
 
 /** The same without a recording: what the guest does on that host is what the rule requires. */
-function showsOn(defect: Defect, name: string, change: (events: LooseEvent[]) => void): void {
+function showsOn(
+  defect: Defect,
+  name: string,
+  change: (events: LooseEvent[]) => void,
+  ...others: Defect[]
+): void {
   const host = otherHost(name, change);
   const texts = [SOURCES, reference([]), reference([defect, ...others])].map((firmware) =>
     effectsOn(host, firmware).effects.map((items) => items.map(({ key }) => key).join('\n')),

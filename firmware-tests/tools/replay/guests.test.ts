@@ -70,7 +70,7 @@ guests('a register that is not written, one too many', () => {
   const more = deviating((machine) => ({
     wrmsr: (msr, value) => {
       machine.wrmsr(msr, value);
-      if (msr === 0x40000080) machine.wrmsr(0x400000b0, 0n);
+      if (msr === 0x40000080) machine.wrmsr(0x400000b0, 3n);
     },
   }));
   assert.match(failures(replayTrace(more, readTrace('19-no-netvsc'))), /extra STIMER0_CONFIG/);
@@ -80,16 +80,17 @@ guests('signals that the ring calls for but the guest does not send', () => {
     callHypercallPage: (page, control, input, output) =>
       (control & 0xffffn) === 0x5dn ? 0n : machine.callHypercallPage(page, control, input, output),
   }));
-  assert.match(failures(replayTrace(silent, readTrace('01-boot'))), /signal missing HvSignalEvent/);
+  // Nobody looks at the ring: nothing is answered
+  assert.match(failures(replayTrace(silent, readTrace('01-boot'))), /result changed probe/);
 });
-guests('a signal too many', () => {
+guests('a signal too many is no effect', () => {
   const noisy = deviating((machine) => ({
     callHypercallPage: (page, control, input, output) => {
       if ((control & 0xffffn) === 0x5dn) machine.callHypercallPage(page, control, input, output);
       return machine.callHypercallPage(page, control, input, output);
     },
   }));
-  assert.match(failures(replayTrace(noisy, readTrace('01-boot'))), /signal extra HvSignalEvent/);
+  assert.ok(replayTrace(noisy, readTrace('01-boot')).ok);
 });
 guests('a message that is changed on its way', () => {
   const other = deviating((machine) => ({

@@ -2,7 +2,7 @@
 
 /** hypxe's firmware, for both architectures: the public interface of the bundle. */
 
-export { anyPlatform, boot, createDriver } from './any.ts';
+export { HypervDriver, anyPlatform, boot, createDriver } from './any.ts';
 export type {
   BootImage,
   BootOptions,
@@ -12,7 +12,7 @@ export type {
   FailedAttempt,
 } from './boot/boot.ts';
 export type { ImageAllocator } from './boot/image.ts';
-export { HypervDriver, type DriverOptions } from './driver.ts';
+export type { DriverOptions } from './driver.ts';
 export { HypxeError, type ErrorName } from './error.ts';
 export {
   Log,
@@ -22,7 +22,8 @@ export {
   type Layer,
   type LogLevel,
 } from './events.ts';
-export { HyperV, type HyperVOptions } from './hyperv/hyperv.ts';
+export type { HyperVOptions } from './hyperv/hyperv-options.ts';
+export { HyperV } from './hyperv/hyperv.ts';
 export {
   PAGE_SIZE,
   type Arm64Machine,
@@ -44,9 +45,12 @@ export {
   type NetStatistics,
   type TransmitResult,
 } from './net/device.ts';
+export type { NetParts } from './net/part.ts';
+export { NET_PARTS } from './net/parts.ts';
 export { NetvscDriver } from './netvsc/driver.ts';
 export type { NetvscHost, NetvscPart, NetvscPlug } from './netvsc/part.ts';
 export { NETVSC_PRESETS, type NetvscPolicy, type PresetName } from './netvsc/policy.ts';
+export { SanPart } from './os/san.ts';
 export type { Clock } from './time.ts';
 export { VmbusBus, type BusOptions, type DriverInstance, type VmbusDriver } from './vmbus/bus.ts';
 export type { ConnectionOptions } from './vmbus/connection.ts';

@@ -5,10 +5,11 @@
  * host, and the reference guest, with some of its defects, is recorded on that host.
  */
 
+import { guestRam } from '../../tools/guests/guest-machine.ts';
 import { recordSession } from '../../tools/record/record.ts';
 import { parseTrace, type Firmware, type TraceFile } from '../../tools/replay/index.ts';
 import { readRecording, type Recording } from '../../tools/replay/recording.ts';
-import { ReplayMachine } from '../../tools/replay/replay-machine.ts';
+import { ReplayMachine, replayMemoryBytes } from '../../tools/replay/replay-machine.ts';
 import { ReplaySession } from '../../tools/replay/session.ts';
 import { DEFECTS, referenceFirmware, type Defect } from '../../tools/reference/index.ts';
 import type { Item } from '../../tools/replay/item.ts';
@@ -28,7 +29,7 @@ export function recordOn(
   firmware: Firmware,
   driver = 'reference guest',
 ): TraceFile {
-  const machine = new ReplayMachine(host);
+  const machine = new ReplayMachine(host, guestRam(replayMemoryBytes(host)));
   let begun = false;
   const steps = readRecording(host).steps.map((step) => ({
     name: step.name as 'probe',
@@ -73,7 +74,7 @@ export function effectsOn(
   firmware: Firmware,
 ): { readonly recording: Recording; readonly effects: readonly (readonly Item[])[] } {
   const recording = readRecording(host);
-  const session = new ReplaySession(firmware, host);
+  const session = new ReplaySession(firmware, host, guestRam(replayMemoryBytes(host)));
   for (const step of recording.steps) session.run(step);
   session.end();
   const effects = recording.steps.map(({ index }) => session.machine.side.itemsOf(index));

@@ -37,7 +37,7 @@ const POST_TRIES_MAX = 12;
 /** First pause between attempts, in ms; doubled each time: 12 attempts take about two seconds. */
 const POST_RETRY_MS = 1;
 
-/** Looks for a message between two tries to end the one before, if the host refuses that. */
+/** Looks for a message between two ends of the one before, if one is not enough. */
 const EOM_LOOKS = 64;
 
 /** Statuses that mean "later": Linux vmbus_post_msg, mu_msvm VmbusRootSendMessage. */
@@ -50,9 +50,6 @@ const POST_RETRY_STATUS: readonly number[] = [
 
 const POST_MESSAGE = BigInt(HvCall.POST_MESSAGE);
 const SIGNAL_EVENT = BigInt(HvCall.SIGNAL_EVENT);
-
-export type { HvPart, HyperVOptions } from './hyperv-options.ts';
-export type { ReceivedMessage } from './message.ts';
 
 /** A register that gives the host a page of ours. */
 interface PageRegister {
@@ -82,7 +79,7 @@ export class HyperV {
   messagePage = 0;
   eventPage = 0;
   readonly #options: HyperVOptions;
-  #state: 'off' | 'running' | 'quiesced' = 'off';
+  #running = false;
   #sint = 0n;
   /** All memory of ours. */
   #regions: Region[] = [];
@@ -92,6 +89,8 @@ export class HyperV {
   #input = 0;
   #inputAddress = 0n;
   readonly #message = newMessage();
+  /** Looks since a flag was first seen in an empty slot. */
+  #leftFlag = 0;
 
   constructor(platform: Platform, pages: SharedMemory, log: Log, options: HyperVOptions = {}) {
     this.platform = platform;
@@ -112,11 +111,11 @@ export class HyperV {
     const detected = detect(this.platform);
     try {
       this.#scontrol = this.platform.read(Msr.SCONTROL);
-      takeOver(this.platform, detected, (action) => this.#attempt(action));
+      takeOver(this.platform, detected, this.log);
       this.#allocateAll(detected);
-      this.#mapAll();
+      this.mapAll();
     } catch (error) {
-      this.#unmapAll(true);
+      this.unmapAll(true);
       this.#free();
       throw error;
     }
@@ -124,49 +123,32 @@ export class HyperV {
 
   /** Undo {@link probe}, in reverse. Nothing if it has not succeeded. */
   remove(): void {
-    if (this.isRunning) this.#unmapAll(true);
+    if (this.isRunning) this.unmapAll(true);
     this.#free();
-    this.#state = 'off';
   }
 
   /**
    * Leave the machine to somebody who takes over without a proper handoff (SAN boot): mask all
    * SINTs and unmap all pages, but keep SCONTROL on: clearing it under a connection makes Windows
-   * Server 2016 wait for ever (iPXE b91cc983d).
+   * Server 2016 wait for ever (iPXE b91cc983d). {@link mapAll} takes it back.
    */
   quiesce(): void {
     if (!this.isRunning) return;
     for (let sint = 0; sint < SINT_COUNT; sint++) this.disableSint(sint);
-    this.#unmapAll(false);
-    this.#state = 'quiesced';
-  }
-
-  /**
-   * Take the machine back. Returns false if there was nothing to do: not quiesced, or somebody else
-   * has mapped a message page and owns the SynIC now.
-   */
-  unquiesce(): boolean {
-    if (this.#state === 'off' || this.platform.read(Msr.SIMP) & HV_ENABLE) return false;
-    try {
-      this.#mapAll();
-    } catch (error) {
-      this.#unmapAll(false);
-      this.#state = 'quiesced';
-      throw error;
-    }
-    return true;
+    this.unmapAll(false);
   }
 
   get isRunning(): boolean {
-    return this.#state === 'running';
+    return this.#running;
   }
 
   /** @throws HypxeError OutOfMemory */
   #allocateAll({ hypercall }: Detected): void {
     const { platform } = this;
-    if (hypercall !== undefined) this.#page('HYPERCALL', Msr.HYPERCALL, 'hypercall', hypercall);
-    this.messagePage = this.#page('SIMP', Msr.SIMP, 'simp');
-    this.eventPage = this.#page('SIEFP', Msr.SIEFP, 'siefp');
+    if (hypercall !== undefined)
+      this.#page('register HYPERCALL', Msr.HYPERCALL, 'hypercall', hypercall);
+    this.messagePage = this.#page('register SIMP', Msr.SIMP, 'simp');
+    this.eventPage = this.#page('register SIEFP', Msr.SIEFP, 'siefp');
     this.#input = this.#allocate('message-buffer', PostMessage.size, PostMessage.size).address;
     this.#inputAddress = BigInt(this.#input);
     this.#sint = this.#options.sint?.(platform) ?? platform.sint;
@@ -190,9 +172,8 @@ export class HyperV {
     this.#registers = [];
   }
 
-  // --- registers ---
-
-  #mapAll(): void {
+  /** Set the guest's identity, map the pages, switch the SynIC on. @throws HypxeError half done */
+  mapAll(): void {
     const { platform, log } = this;
 
     // Report guest OS identity: no hypercall page without one
@@ -205,25 +186,25 @@ export class HyperV {
 
     // Map all pages, then switch the SynIC on. The clock is there before it
     for (const page of this.#registers) this.#map(page);
-    if (this.#options.clock !== 'counter') this.clock.use(platform.clock?.(log));
+    this.clock.use(platform.clock?.(log));
     for (const part of this.parts) part.mapped?.();
     log.info('HV', '', `clock: ${this.clock.source.name}`);
     this.#clearPages();
     platform.write(Msr.SCONTROL, platform.read(Msr.SCONTROL) | HV_ENABLE);
-    this.#state = 'running';
+    this.#running = true;
   }
 
   /**
-   * Undo {@link #mapAll}, in reverse, as far as the host lets us: what it refuses to unmap stays in
+   * Undo {@link mapAll}, in reverse, as far as the host lets us: what it refuses to unmap stays in
    * the ledger. `scontrol`: the SynIC too is as it was found. On Windows hosts that is on, and
    * Microsoft's firmware and the Windows loader never write it (mu_msvm EfiHvSynic.c).
    */
-  #unmapAll(scontrol: boolean): void {
+  unmapAll(scontrol: boolean): void {
     if (this.identity === 0n) return;
     const { platform } = this;
     const registers = this.#registers;
-    for (const part of this.parts) this.#attempt(() => part.unmapping());
-    this.#state = 'off';
+    for (const part of this.parts) this.#attempt(() => part.unmapping?.());
+    this.#running = false;
     if (scontrol && registers.at(-1)?.mapped && !(this.#scontrol & HV_ENABLE)) {
       this.#attempt(() => platform.write(Msr.SCONTROL, this.#scontrol));
     }
@@ -255,7 +236,7 @@ export class HyperV {
     const { platform, pages } = this;
     const { register, region, seen } = page;
     pages.memory.zero(region.address, region.length);
-    pages.share(region, `register ${page.name}`);
+    pages.share(region, page.name);
 
     // Keep the reserved bits as they are, as iPXE does. Each read is an exit: not twice in a row
     const kept = (seen ?? platform.read(register)) & PAGE_RESERVED;
@@ -279,11 +260,9 @@ export class HyperV {
     const { register } = page;
     resetRegister(platform, register, PAGE_RESERVED, 0n);
     page.mapped = false;
-    this.pages.revoke(page.region, `register ${page.name}`);
+    this.pages.revoke(page.region, page.name);
     if (register === Msr.HYPERCALL) platform.hypercallPage = 0;
   }
-
-  // --- SINTs ---
 
   /**
    * Unmask a SINT. It must really be unmasked: hosts deliver no message for a masked one, whatever
@@ -323,7 +302,7 @@ export class HyperV {
     retry = true,
   ): void {
     if (!this.isRunning) {
-      throw new HypxeError('Quiesced', `hypervisor is ${this.#state}`);
+      throw new HypxeError('Quiesced', 'the SynIC is off');
     }
     this.clock.checkCancelled();
     const { memory } = this.pages;
@@ -365,9 +344,13 @@ export class HyperV {
     if (!this.isRunning) return undefined;
     if (this.eomDue > 0 && this.eomDue++ % EOM_LOOKS === 0) this.#endOfMessage();
     const slot = page + sint * SynicMessage.size;
-    const taken = takeMessage(this.pages.memory, slot, this.#message);
-    if (this.#message.pending) this.#endOfMessage();
-    return taken ? this.#message : undefined;
+    const message = this.#message;
+    const taken = takeMessage(this.pages.memory, slot, message);
+
+    // A flag in an empty slot was left by somebody else, and stays: it is heeded now and then
+    if (message.pending && (taken || this.#leftFlag++ % EOM_LOOKS === 0)) this.#endOfMessage();
+    if (taken || !message.pending) this.#leftFlag = 0;
+    return taken ? message : undefined;
   }
 
   /** Ask for the next message. What the host refuses now is repeated, not lost. */

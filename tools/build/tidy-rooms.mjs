@@ -27,6 +27,7 @@ const SIMULATOR = [
  */
 const TOOLS = [
   ['simulator', 'reference', 'build'],
+  ['guests'],
   ['os', 'replay', 'links'],
   ['flow', 'record', 'capture', 'engines'],
   ['scenarios', 'explore', 'bench'],

@@ -12,8 +12,15 @@ import { LEFTOVER_NAMES, leaveBehind } from '../os/previous-owner.ts';
 import type { AuditCheck, Finding } from '../simulator/audit/audit-findings.ts';
 import { NO_BASELINE, auditBaseline } from '../simulator/audit/audit-baseline.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
-import { SimulatedMachine } from '../simulator/machine.ts';
-import { Network, memoryFiles, syntheticImage } from '../simulator/network/index.ts';
+import { machineFor } from '../guests/guest-machine.ts';
+import type { SimulatedMachine } from '../simulator/machine.ts';
+import {
+  combined,
+  memoryFiles,
+  Network,
+  NETWORK_CONDITIONS,
+  syntheticImage,
+} from '../simulator/network/index.ts';
 import type { NetworkOptions } from '../simulator/network/index.ts';
 import type { HostProfile } from '../simulator/profiles/profile.ts';
 import { OS_PROCESSORS, runOsBefore, type AfterOs } from './after-os.ts';
@@ -22,7 +29,7 @@ import {
   Guest,
   LIMITS,
   MEMORY,
-  type ExploredFirmware,
+  type ExploredGuests,
   type FindingKind,
   type Report,
   type Result,
@@ -77,12 +84,10 @@ function leave(machine: SimulatedMachine, what: string): void {
 /** What the network of all runs is like. Plain data. */
 export type NetworkHabits = Partial<Omit<NetworkOptions, 'files' | 'bootFile' | 'log'>>;
 
-/** Runs plans, one after the other, on one piece of memory. */
+/** Runs plans, one after the other, each guest in its own piece of memory. */
 export class Runner {
-  readonly #firmware: ExploredFirmware;
+  readonly #guests: ExploredGuests;
   readonly #profile: HostProfile;
-  readonly #memory = new ArrayBuffer(MEMORY);
-  readonly #bytes = new Uint8Array(this.#memory);
   readonly #image: Uint8Array;
   readonly #history = new ReadHistory(MEMORY);
   readonly #heartbeat: Int32Array | undefined;
@@ -96,14 +101,14 @@ export class Runner {
 
   /** @param after an OS that has the machine before each run */
   constructor(
-    firmware: ExploredFirmware,
+    guests: ExploredGuests,
     profile: HostProfile,
     heartbeat?: Int32Array,
     architecture: Architecture = 'x64',
     after?: LinuxName,
     network: NetworkHabits = {},
   ) {
-    this.#firmware = firmware;
+    this.#guests = guests;
     this.#profile = profile;
     this.#after = after;
     this.#network = network;
@@ -114,17 +119,20 @@ export class Runner {
 
   /** Whether a flow can be run at all. */
   has(flow: Plan['flow']): boolean {
-    const { bootPushed, createDriver } = this.#firmware;
-    return flow === 'boot' || (flow === 'push' ? bootPushed : createDriver) !== undefined;
+    const { boot, push } = this.#guests;
+    return flow === 'boot' || (flow === 'push' ? push : boot.createDriver) !== undefined;
   }
 
   /** Run a plan. Throws only what is a mistake in the simulator or in the exploration. */
   run(plan: Plan, observer?: PlaceObserver, handedOver?: (now: number) => void): RunOutcome {
-    this.#bytes.fill(0);
+    const instance = plan.flow === 'push' ? this.#guests.push! : this.#guests.boot;
+    instance.reset();
     const files = memoryFiles({ [IMAGE_NAME]: this.#image });
-    const network = new Network({ files, bootFile: IMAGE_NAME, ...this.#network });
-    const machine = new SimulatedMachine({
-      memory: this.#memory,
+    const is = plan.faults.filter(({ place }) => place === 'network');
+    const conditions = is.map(({ argument }) => NETWORK_CONDITIONS[argument]!);
+    const habits = combined([this.#network, ...conditions]);
+    const network = new Network({ files, bootFile: IMAGE_NAME, ...habits });
+    const machine = machineFor(instance, {
       profile: this.#profile,
       architecture: this.#architecture,
       links: plan.flow === 'push' ? [] : [network.link(0)],
@@ -143,11 +151,13 @@ export class Runner {
     for (const { argument } of owner) leave(machine, argument);
     this.#since = owner.length > 0 ? auditBaseline(machine) : NO_BASELINE;
     const injector = new Injector(machine, plan, observer);
-    for (const fault of injector.counter.arrive('owner', () => ({ what: 'previous owner' }))) {
-      injector.counter.fire(fault);
+    injector.counter.begin('owner', 'previous owner');
+    if (plan.flow !== 'push') {
+      injector.counter.begin('network', 'network');
+      injector.nic(network);
     }
     const races = injector.races(this.#architecture);
-    const guest = new Guest(this.#firmware, machine, injector, this.#history, report);
+    const guest = new Guest(instance, machine, injector, this.#history, report);
     const map = before?.memoryMap ?? machine.bootSeam.memoryMap;
     const result = guest.run(plan.flow, map, true, races);
     const ranFor = machine.clock.now;
@@ -185,7 +195,7 @@ export class Runner {
   /** What must hold once the guest has handed over, and the second boot. */
   #afterwards(run: Handoff): void {
     const { machine, injector, result, guest, report, before } = run;
-    this.#checkResult(run.plan, result, report, 'boot');
+    this.#checkResult(machine, run.plan, result, report, 'boot');
     const reserved = result.memoryMap.some((r) => r.type === 'reserved' && !isImage(r, result));
     const faulty = run.plan.faults.some((fault) => !isCut(fault) && !isRace(fault));
     // The state of the connection is the host's word against the guest's, if messages get lost
@@ -207,19 +217,26 @@ export class Runner {
       const name = nameOf(again.error);
       report(`second boot fails: ${name}`, `second boot fails: ${name}: ${messageOf(again.error)}`);
     }
-    this.#checkResult({ flow, faults: [] }, again, report, 'second boot');
+    this.#checkResult(machine, { flow, faults: [] }, again, report, 'second boot');
     this.#audit(machine, again, 'second boot', () => injector.hostLied, report);
   }
 
-  #checkResult(plan: Plan, result: Result, report: Report, which: string): void {
+  #checkResult(
+    machine: SimulatedMachine,
+    plan: Plan,
+    result: Result,
+    report: Report,
+    which: string,
+  ): void {
     if (result.status === 'failed' && result.error !== undefined && !isNamed(result.error)) {
       report(`${which}: the error has no name`, `${which}: ${String(result.error)}`);
     }
     const image = imageOf(result);
     if (result.status !== 'booted' || image === undefined) return;
     const { address, length } = image;
+    const { bytes } = machine.partition.ram;
     const equal =
-      length === this.#image.length && this.#image.every((b, i) => this.#bytes[address + i] === b);
+      length === this.#image.length && this.#image.every((b, i) => bytes[address + i] === b);
     if (!equal && !pushMayDiffer(plan)) report(`${which}: the image is not what was served`);
   }
 

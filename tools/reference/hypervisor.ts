@@ -127,6 +127,15 @@ export class Hypervisor {
     if (this.#read(Msr.HYPERCALL) !== 0n) this.#restore(Msr.HYPERCALL, PAGE_KEPT, 0n);
   }
 
+  /** Take the machine back: somebody else may have had it. @throws GuestError */
+  takeBack(): void {
+    if (!this.context.has('earlier-owner-switched-off')) {
+      this.#detect();
+      this.#switchOff();
+    }
+    this.map();
+  }
+
   /** Identity, hypercall page, SynIC. @throws GuestError */
   map(): void {
     const [hypercall, simp, siefp] = this.#pages;

@@ -80,7 +80,7 @@ export class ReferenceGuest {
     const hv = this.#hv!;
     const again = this.#resetFailed && !this.#context.has('reset-is-retried');
     if (hv.isMapped && !again) return;
-    if (!hv.isMapped) hv.map();
+    if (!hv.isMapped) hv.takeBack();
     this.#resetFailed = true;
     try {
       this.#bus.reset();

@@ -39,7 +39,7 @@ export const STEP_CALLS_MAX = 100_000;
 const MEMORY_MORE = 4 << 20;
 
 /** Bytes of memory of a replay. */
-export function replayMemory({ ram }: TraceFile): number {
+export function replayMemoryBytes({ ram }: TraceFile): number {
   return ram.base + ram.size + MEMORY_MORE;
 }
 
@@ -65,7 +65,7 @@ export class ReplayStop extends Error {
 /** A machine whose host is the recorded one. */
 export class ReplayMachine implements X64Machine {
   readonly architecture = 'x64';
-  readonly memory: ArrayBuffer;
+  readonly memory: ArrayBufferLike;
   readonly memoryMap: readonly MemoryRange[];
   readonly allocator: ReplayAllocator;
   /** What the replay could not repeat. */
@@ -90,13 +90,14 @@ export class ReplayMachine implements X64Machine {
   #randomIndex = 0;
   #calls = 0;
 
-  /**
-   * @param memory memory of an earlier run of the same session, of a guest that writes only where
-   *   it was told to; by default fresh memory
-   */
-  constructor(trace: TraceFile, script: Script = buildScript(trace.events), memory?: ArrayBuffer) {
+  /** @param memory guest RAM of {@link replayMemoryBytes} */
+  constructor(
+    trace: TraceFile,
+    memory: ArrayBufferLike,
+    script: Script = buildScript(trace.events),
+  ) {
     const { base, size } = trace.ram;
-    this.memory = memory ?? new ArrayBuffer(replayMemory(trace));
+    this.memory = memory;
     this.memoryMap = [{ address: base, length: size + MEMORY_MORE, type: 'usable' }];
     this.#bytes = new Uint8Array(this.memory);
     this.#events = trace.events;

@@ -6,13 +6,14 @@
  * defects; each difference is on the list of deliberate differences, or it is a failure.
  */
 
+import { guestRam } from '../guests/guest-machine.ts';
 import { DEFECTS, referenceFirmware, type Defect } from '../reference/index.ts';
 import type { Difference, KindCount } from './compare.ts';
 import { DIFFERENCES, type DeliberateDifference } from './differences/index.ts';
 import type { Firmware } from './firmware.ts';
 import { compareEffects, judge, type Effects, type Failure } from './judge.ts';
 import { readRecording, type Recording } from './recording.ts';
-import { replayMemory } from './replay-machine.ts';
+import { replayMemoryBytes } from './replay-machine.ts';
 import type { Script } from './script-types.ts';
 import { buildScript } from './script.ts';
 import { ReplaySession } from './session.ts';
@@ -73,7 +74,7 @@ class Replay {
     this.#trace = trace;
     this.#recording = readRecording(trace);
     this.#script = buildScript(trace.events);
-    this.#memory = new ArrayBuffer(replayMemory(trace));
+    this.#memory = guestRam(replayMemoryBytes(trace));
     const { steps, side } = this.#recording;
     // A step that the recording does not finish is not compared
     const whole = trace.truncated ? steps.slice(0, -1) : steps;
@@ -81,8 +82,8 @@ class Replay {
     this.recorded = this.names.map((_, step) => side.itemsOf(step));
   }
 
-  run(firmware: Firmware, memory?: ArrayBuffer): Run {
-    const session = new ReplaySession(firmware, this.#trace, this.#script, memory);
+  run(firmware: Firmware, memory: ArrayBufferLike): Run {
+    const session = new ReplaySession(firmware, this.#trace, memory, this.#script);
     for (const step of this.#recording.steps.slice(0, this.names.length)) session.run(step);
     session.end();
     const effects = this.names.map((_, step) => session.machine.side.itemsOf(step));
@@ -158,10 +159,15 @@ function isReference(driver: string): boolean {
  * Replay a recorded session.
  *
  * @param firmware the sources or a bundle: whatever exports `createDriver`.
+ * @param memory the guest's RAM, of {@link replayMemoryBytes}
  */
-export function replayTrace(firmware: Firmware, trace: TraceFile): ReplayResult {
+export function replayTrace(
+  firmware: Firmware,
+  trace: TraceFile,
+  memory: ArrayBufferLike = guestRam(replayMemoryBytes(trace)),
+): ReplayResult {
   const replay = new Replay(trace);
-  const { effects: guest, session } = replay.run(firmware);
+  const { effects: guest, session } = replay.run(firmware, memory);
   const { names, recorded } = replay;
   const own = !isReference(trace.driver);
   const same = own && replay.distance(recorded, guest) === 0;

@@ -53,10 +53,10 @@ export class ReplaySession {
   readonly #addresses = new Map<string, { permanent: string; current: string }>();
   readonly #arrived: string[] = [];
 
-  /** `script`, `memory`: of an earlier run of the same session. */
-  constructor(firmware: Firmware, trace: TraceFile, script?: Script, memory?: ArrayBuffer) {
+  /** `script`: of an earlier run of the same session. */
+  constructor(firmware: Firmware, trace: TraceFile, memory: ArrayBufferLike, script?: Script) {
     this.#events = trace.events;
-    this.machine = new ReplayMachine(trace, script, memory);
+    this.machine = new ReplayMachine(trace, memory, script);
     this.#driver = firmware.createDriver(this.machine, {
       preset: 'ipxe',
       events: (event) => this.#firmwareEvent(event),

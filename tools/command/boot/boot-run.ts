@@ -4,7 +4,6 @@
 
 import { errorEntry } from '../../../src/catalogue.ts';
 import { createHash } from 'node:crypto';
-import { pathToFileURL } from 'node:url';
 import type { BootImage } from '../../../src/boot/boot.ts';
 import { PUSHED } from '../../../src/services/boot-services.ts';
 import type { HypxeError } from '../../../src/error.ts';
@@ -16,11 +15,13 @@ import {
   type Firmware,
   type FlowReport,
 } from '../../flow/boot-flow.ts';
-import type { SanFirmware } from '../../flow/san-boot.ts';
+import { machineFor } from '../../guests/guest-machine.ts';
+import { BadGuest, type GuestInstance, type GuestProgram } from '../../guests/guest-program.ts';
+import { loadGuest } from '../../guests/load-guest.ts';
 import type { OsReport } from '../../os/loaded-os.ts';
 import { TICKS_PER_MS } from '../../simulator/base/clock.ts';
 import type { Link } from '../../simulator/network/link.ts';
-import { SimulatedMachine } from '../../simulator/machine.ts';
+import type { SimulatedMachine } from '../../simulator/machine.ts';
 import {
   Network,
   memoryFiles,
@@ -59,11 +60,12 @@ export async function runBoot(
   link?: Link,
 ): Promise<BootOutcome> {
   listener.phase('loading');
-  const firmware = await loadFirmware(request.firmware, request.steps.includes('san'));
+  const program = await loadFirmware(request.firmware, request.steps.includes('san'));
+  const firmware = await instantiate(program, request.memoryMiB);
   listener.phase('running');
   const { files, image } = serve(request);
   const pushes = new Pushes(request.pushes, request.services);
-  const machine = createMachine(request, { files, link, heartbeat, pushes });
+  const machine = createMachine(request, firmware, { files, link, heartbeat, pushes });
   const trace = request.trace === undefined ? undefined : openTrace(request.trace);
   if (trace !== undefined) machine.events.listen((event, now) => trace.write(event, now));
   const pcap = request.pcap === undefined ? undefined : openCapture(request.pcap, machine);
@@ -83,7 +85,7 @@ export async function runBoot(
   try {
     report = runBootFlow({
       machine,
-      firmware,
+      firmware: firmware as Firmware,
       bootOptions: bootOptions(request),
       previousOwner: request.previousOwner,
       nicTimes: request.nicTimes,
@@ -143,19 +145,12 @@ interface Surroundings {
 
 function createMachine(
   request: BootRequest,
+  firmware: GuestInstance,
   { files, link, heartbeat, pushes }: Surroundings,
 ): SimulatedMachine {
-  const { served, faults, nics, memoryMiB, profile, seed } = request;
+  const { served, faults, nics, profile, seed } = request;
   const network = new Network({ files, bootFile: served.name, faults, ...request.network });
-  let memory: ArrayBuffer;
-  try {
-    memory = new ArrayBuffer(memoryMiB * 2 ** 20);
-  } catch (error) {
-    const text = `no ${memoryMiB} MiB of memory for the guest: ${(error as Error).message}`;
-    throw new EnvironmentError('NoMemory', text, 'Give the guest less: --memory MIB.');
-  }
-  return new SimulatedMachine({
-    memory,
+  return machineFor(firmware, {
     profile,
     links: Array.from({ length: nics }, (_, nic) => link ?? network.link(nic)),
     seed,
@@ -181,21 +176,32 @@ function inRam(
 }
 
 /** @throws UsageError BadFirmware */
-async function loadFirmware(path: string, san: boolean): Promise<Firmware> {
-  const advice = 'A firmware bundle is an ES module that exports boot(machine, options).';
-  let module: Partial<Firmware & SanFirmware>;
+async function loadFirmware(path: string, san: boolean): Promise<GuestProgram> {
+  let program: GuestProgram;
   try {
-    module = (await import(pathToFileURL(path).href)) as Partial<Firmware & SanFirmware>;
+    program = await loadGuest(path);
   } catch (error) {
-    const text = `${path} cannot be loaded: ${String(error)}`;
-    throw new UsageError('BadFirmware', text, advice);
+    if (!(error instanceof BadGuest)) throw error;
+    throw new UsageError('BadFirmware', error.message, error.advice);
   }
-  if (san && typeof module.createDriver !== 'function') {
+  if (san && !program.drives) {
     const text = `${path} exports no function createDriver, which a SAN boot needs`;
     throw new UsageError('BadFirmware', text, 'Leave san out of --then.');
   }
-  if (typeof module.boot === 'function') return module as Firmware;
+  if (program.boots) return program;
+  const advice = 'A firmware bundle is an ES module that exports boot(machine, options).';
   throw new UsageError('BadFirmware', `${path} exports no function boot`, advice);
+}
+
+/** The guest in its RAM. @throws EnvironmentError NoMemory */
+async function instantiate(program: GuestProgram, memoryMiB: number): Promise<GuestInstance> {
+  try {
+    return await program.instantiate(memoryMiB * 2 ** 20);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const text = `no ${memoryMiB} MiB of memory for the guest: ${error.message}`;
+    throw new EnvironmentError('NoMemory', text, 'Give the guest less: --memory MIB.');
+  }
 }
 
 function serve(request: BootRequest): { files: FileSource; image: Uint8Array | undefined } {

@@ -263,6 +263,10 @@ export class Partition implements PartitionServices {
     return this.#vps.length;
   }
 
+  routeMessages(vp: number, sint: number): void {
+    this.#vps[vp]?.synic.route(sint);
+  }
+
   queuedMessages(vp: number, sint: number): number {
     return this.#synic(vp, sint).queued(sint);
   }
@@ -302,7 +306,8 @@ function makeSeams(context: ProcessorContext, options: PartitionOptions): Machin
   );
 }
 
-function defaultMemoryMap(size: number, pageSize: number): MemoryRange[] {
+/** The memory map of a machine that is given none. */
+export function defaultMemoryMap(size: number, pageSize: number): MemoryRange[] {
   // Whole guest pages
   const low = Math.ceil(LOW_MEMORY / pageSize) * pageSize;
   const lowEnd = Math.floor(LOW_MEMORY_END / pageSize) * pageSize;

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { bootCommand } from './boot/boot-command.ts';
 import { exploreCommand } from './explore/explore-command.ts';
 import { hostsCommand } from './hosts-command.ts';
+import { recordCommand } from './record-command.ts';
 import { replayCommand } from './replay/replay-command.ts';
 import { scenariosCommand } from './scenarios-command.ts';
 import { printable, type Terminal } from './terminal.ts';
@@ -32,6 +33,7 @@ Commands
   explore           cut the boot at every step and put faults everywhere: what is left behind?
   scenarios [NAME]  list known bugs of handoffs, or run one with the bug and without it
   replay TRACE...   run the firmware against recorded sessions of iPXE's drivers, and compare
+  record -o FILE    record a session of a guest on a simulated host, for replay
   hosts [NAME]      list the host profiles, or show one; with --json as a file for --host
 
 Options
@@ -41,7 +43,7 @@ Options
 ${EXIT_HELP}
 `;
 
-const COMMANDS = ['boot', 'explore', 'scenarios', 'replay', 'hosts', 'help', 'version'];
+const COMMANDS = ['boot', 'explore', 'scenarios', 'replay', 'record', 'hosts', 'help', 'version'];
 
 /** From sources the files beside this one are .ts, in dist they are .js. */
 const fromSources = import.meta.url.endsWith('.ts');
@@ -109,6 +111,8 @@ async function run([command, ...rest]: readonly string[]): Promise<ExitCode> {
       return scenariosCommand(rest, terminal);
     case 'replay':
       return replayCommand(rest, places, terminal);
+    case 'record':
+      return recordCommand(rest, places, terminal);
     case 'hosts':
       return hostsCommand(rest, terminal);
     case 'version':

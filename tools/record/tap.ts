@@ -13,6 +13,8 @@ import {
   SynicMessage,
   HvCall,
   HvControl,
+  MonitorPage,
+  MonitorTrigger,
   HV_ENABLE,
   HV_PAGE_REGISTER_MASK,
 } from '../../src/hyperv/protocol.ts';
@@ -203,7 +205,7 @@ export class RecordingTap extends PassingX64 {
       const slot = this.#messagePage + sint * SynicMessage.size;
       if (this.#view.getUint32(slot + SynicMessage.at.type, true) === 0) this.#full.delete(sint);
     }
-    const { packets, faults } = this.#observer.look();
+    const { packets, faults, monitorBits } = this.#observer.look();
     for (const text of faults) this.emit({ op: 'violation', text });
     for (const packet of packets) {
       const { channel: number, start, bytes, data } = packet;
@@ -225,7 +227,18 @@ export class RecordingTap extends PassingX64 {
       if (pageSet !== undefined) this.#channels.receiveBuffers.set(number, { gpadl, pageSet });
       this.#seen.get(number)?.waiting.push({ type, transaction, end });
     }
+    for (const monitor of monitorBits) this.#monitor(monitor);
     this.#observer.acceptPages();
+  }
+
+  /** A signal without a hypercall. */
+  #monitor(monitor: number): void {
+    const group = MonitorPage.at.trigger + (monitor >>> 5) * MonitorTrigger.size;
+    const offset = group + ((monitor & 31) >>> 3);
+    const gpa = this.#channels.monitorOut + offset;
+    const bytes = toHex(this.#bytes.subarray(gpa, gpa + 1));
+    const purpose = 'monitor-out';
+    this.emit({ op: 'guest-mem-write', purpose, gpa: hexNumber(gpa), offset, bytes });
   }
 
   // --- what the host has done ---

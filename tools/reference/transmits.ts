@@ -16,7 +16,7 @@ const RESERVE = 4;
 const RESERVE_FIRST = 0x40;
 
 /** Frames that may be deferred. */
-const DEFERRED_MAX = 32;
+const DEFERRED_MAX = 512;
 
 /** Bytes of a buffer, where there is one memory for all messages. */
 const BUFFER = 2048;

@@ -79,7 +79,7 @@ export class GuestSide {
       this.#add('register', msrName(msr), [{ name: 'value', text }]);
     }
     this.#registers.clear();
-    sortCancelled(this.#items);
+    sortUnordered(this.#items);
   }
 
   /** The items of a step. */
@@ -233,14 +233,23 @@ export class GuestSide {
   }
 }
 
-/** Frames that are given up come in no particular order: sort each run of them. */
-function sortCancelled(items: Item[]): void {
-  const cancelled = items.filter(
-    ({ kind, fields }) => kind === 'completion' && fields[1]?.text === 'ECANCELED',
-  );
-  const sorted = [...cancelled].sort(
-    (a, b) => Number(a.fields[0]!.text) - Number(b.fields[0]!.text),
-  );
-  const at = cancelled.map((item) => items.indexOf(item));
-  at.forEach((index, i) => (items[index] = sorted[i]!));
+/** What comes in no particular order: frames that are given up, completions of the host's packets. */
+function sortUnordered(items: Item[]): void {
+  const givenUp = ({ kind, fields }: Item): boolean =>
+    kind === 'completion' && fields[1]?.text === 'ECANCELED';
+  sortSome(items, givenUp, (a, b) => Number(a.fields[0]!.text) - Number(b.fields[0]!.text));
+  const answer = ({ kind }: Item): boolean => kind === 'answer';
+  sortSome(items, answer, (a, b) => (a.key < b.key ? -1 : Number(a.key > b.key)));
+}
+
+/** Sort those items that a test is true of among themselves. */
+function sortSome(
+  items: Item[],
+  test: (item: Item) => boolean,
+  order: (a: Item, b: Item) => number,
+): void {
+  const some = items.filter(test);
+  const places = some.map((item) => items.indexOf(item));
+  const sorted = [...some].sort(order);
+  places.forEach((index, i) => (items[index] = sorted[i]!));
 }

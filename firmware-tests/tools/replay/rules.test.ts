@@ -171,7 +171,7 @@ rules('deferral-is-bounded: more frames than may wait', () =>
     '07-tx-exhaustion',
     (events) => {
       const at = events.findIndex(({ op }) => op === 'note');
-      const more = Array.from({ length: 40 }, (_, i) => transmit(40 + i, FRAME)).flat();
+      const more = Array.from({ length: 520 }, (_, i) => transmit(40 + i, FRAME)).flat();
       events.splice(at, 0, ...more);
     },
     'no-allocation-per-message',

@@ -101,7 +101,7 @@ const ROWS: readonly Row[] = [
     'The number of deferred frames is bounded',
     {
       ipxe: 'Defers without a bound; each completed frame makes room for one.',
-      hypxe: 'Defers 32, drops more, and sends as many as there is room for.',
+      hypxe: 'Defers 512, drops more, and sends as many as there is room for.',
       why: 'Every queue has a bound.',
     },
   ],

@@ -389,8 +389,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
       if (isWhole) this.#info = bytes.slice(from, from + infoLength);
     }
     this.#status = isWhole ? status : MALFORMED;
-    if (isWhole) return;
-    this.#warn(`malformed answer ${hex(type)} of ${length} bytes`);
+    if (!isWhole) this.#warn(`malformed answer ${hex(type)} of ${length} bytes`);
   }
 
   receiveFailed(error: ErrorName, text: string, bytes = EMPTY, offset = 0, length = 0): void {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** The bus of the reference guest: offers, devices, reset, removal (iPXE vmbus_probe and others). */
+/** The bus of the reference guest: offers, devices, reset, removal (iPXE vmbus_probe). */
 
 import {
   DeviceClass,
@@ -12,11 +12,10 @@ import {
   VMBUS_CHANNEL_MAX,
 } from '../../src/vmbus/protocol.ts';
 import { guidText } from '../../src/wire.ts';
-import type { ChannelOwner } from './channel.ts';
 import type { Connection, ControlMessage } from './connection.ts';
 import { Gpadls, type Gpadl } from './gpadls.ts';
 import { GuestError } from './guest.ts';
-import { Netvsc } from './netvsc.ts';
+import { Netvsc, type NetvscOwner } from './netvsc.ts';
 import { RndisDevice } from './rndis.ts';
 
 /** An offer of the host. */
@@ -28,7 +27,7 @@ interface Offer {
 }
 
 /** A device of the bus that has a driver. */
-export class BusDevice implements ChannelOwner {
+export class BusDevice implements NetvscOwner {
   readonly connection: Connection;
   readonly gpadls: Gpadls;
   readonly name: string;

@@ -202,7 +202,7 @@ export class Channel {
     this.broken ??= errno;
   }
 
-  /** Send a packet: header words behind the first 16 bytes, payload. Returns whether there was room. */
+  /** Send a packet; `words` follow the first 16 bytes. Returns whether there was room. */
   send(
     type: number,
     flags: number,

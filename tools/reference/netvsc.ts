@@ -21,9 +21,9 @@ import {
   NvspVersion,
 } from '../../src/netvsc/protocol.ts';
 import { wordBytes } from '../../src/wire.ts';
-import type { BusDevice } from './bus.ts';
-import { Channel, type ChannelHandler, type Packet } from './channel.ts';
-import type { Gpadl } from './gpadls.ts';
+import { Channel, type ChannelHandler, type ChannelOwner, type Packet } from './channel.ts';
+import type { Connection } from './connection.ts';
+import type { Gpadl, Gpadls } from './gpadls.ts';
 import { GuestError, WAIT_TURNS, type Block, type GuestContext } from './guest.ts';
 import { Transmits, type Message } from './transmits.ts';
 
@@ -51,12 +51,21 @@ export interface NetvscReceiver {
   dropped(errno: string): void;
 }
 
+/** The device of the bus that a NetVSC drives. */
+export interface NetvscOwner extends ChannelOwner {
+  readonly connection: Connection;
+  readonly gpadls: Gpadls;
+  readonly name: string;
+  /** @throws GuestError EPIPE if the host has taken it away */
+  requireOffered(): void;
+}
+
 /** A range of a packet, copied. */
 type Ranges = readonly Uint8Array[];
 
 export class Netvsc implements ChannelHandler {
   readonly context: GuestContext;
-  readonly device: BusDevice;
+  readonly device: NetvscOwner;
   readonly transmits: Transmits;
   receiver!: NetvscReceiver;
   channel: Channel | undefined;
@@ -67,7 +76,7 @@ export class Netvsc implements ChannelHandler {
   #completion: DataView | undefined;
   #polling = false;
 
-  constructor(device: BusDevice) {
+  constructor(device: NetvscOwner) {
     this.context = device.connection.context;
     this.device = device;
     this.transmits = new Transmits(this);

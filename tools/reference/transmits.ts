@@ -5,8 +5,7 @@
  * netvsc_ring, netdev_tx).
  */
 
-import type { Block } from './guest.ts';
-import type { Netvsc } from './netvsc.ts';
+import type { Block, GuestContext } from './guest.ts';
 
 /** IDs of messages. */
 const IDS = 32;
@@ -32,6 +31,16 @@ export interface Message {
   readonly frame: number | undefined;
 }
 
+/** What carries the messages. */
+export interface Carrier {
+  readonly context: GuestContext;
+  /** Why nothing can be sent any more. */
+  readonly failure: string | undefined;
+  readonly receiver: { transmitted(message: Message, errno: string | undefined): void };
+  /** Put a message on the ring. Returns whether there was room. */
+  sendDirect(id: number, address: number, length: number, control: boolean): boolean;
+}
+
 /** A message with its memory. */
 interface Placed {
   readonly message: Message;
@@ -44,7 +53,7 @@ interface Placed {
 export type Sent = string;
 
 export class Transmits {
-  readonly #netvsc: Netvsc;
+  readonly #netvsc: Carrier;
   /** Memory for all messages, where they have none of their own. */
   #memory: Block | undefined;
   readonly #used = new Set<number>();
@@ -52,7 +61,7 @@ export class Transmits {
   readonly #flying = new Map<number, Placed>();
   #deferred: Placed[] = [];
 
-  constructor(netvsc: Netvsc) {
+  constructor(netvsc: Carrier) {
     this.#netvsc = netvsc;
   }
 

@@ -15,7 +15,7 @@ import { hexNumber } from './hex.ts';
 import { makeItem, type Item, type ItemField, type ItemKind } from './item.ts';
 import type { GuestPacket } from './normalise.ts';
 import type { Places } from './places.ts';
-import type { RecordedStep } from './recording.ts';
+import type { RecordedStep } from './recorded-step.ts';
 
 /** Registers that hold the address of a page. */
 const PAGE_REGISTERS: readonly number[] = [Msr.HYPERCALL, Msr.SIMP, Msr.SIEFP];
@@ -233,7 +233,7 @@ export class GuestSide {
   }
 }
 
-/** What comes in no particular order: frames that are given up, completions of the host's packets. */
+/** What comes in no particular order: frames that are given up, completions. */
 function sortUnordered(items: Item[]): void {
   const givenUp = ({ kind, fields }: Item): boolean =>
     kind === 'completion' && fields[1]?.text === 'ECANCELED';

@@ -22,21 +22,10 @@ import {
   violationSort,
 } from './normalise.ts';
 import { Places } from './places.ts';
+import type { RecordedStep } from './recorded-step.ts';
 import { ReplayRegisters } from './replay-registers.ts';
 import type { TraceEvent, TraceEventOf } from './trace-events.ts';
 import type { TraceFile } from './trace-file.ts';
-
-/** One step of the recorded session, with what follows it up to the next step. */
-export interface RecordedStep {
-  readonly index: number;
-  readonly name: string;
-  /** Index of the event that begins the step. */
-  readonly begin: number;
-  /** Index of the event that ends it, or the number of events if the file ends before. */
-  readonly end: number;
-  /** The frame of a step `transmit`. */
-  readonly frame: Uint8Array | undefined;
-}
 
 /**
  * Numbers of the bits that are set in `now` and not in `before`, counted from `from`. A monitor's
@@ -179,6 +168,8 @@ class RecordingBuilder {
     this.side.end([...this.#channels.gpadls.values()].map(({ name }) => name));
   }
 }
+
+export type { RecordedStep } from './recorded-step.ts';
 
 /** A recorded session as steps and effects. */
 export interface Recording {

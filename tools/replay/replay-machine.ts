@@ -21,14 +21,14 @@ import { GuestObserver } from './guest-observer.ts';
 import { GuestRules } from './guest-rules.ts';
 import { hexNumber } from './hex.ts';
 import { MessageSlots } from './message-slots.ts';
-import { ModelHost } from './model-host.ts';
+import { ModelHost } from './host/model-host.ts';
 import { livelockItem, violationItem, violationSort } from './normalise.ts';
 import { GuestSide } from './guest-side.ts';
 import type { RecordedStep } from './recording.ts';
 import { ReplayAllocator } from './replay-allocator.ts';
 import { ReplayRegisters } from './replay-registers.ts';
-import type { Script } from './script-types.ts';
-import { buildScript } from './script.ts';
+import type { Script } from './host/script-types.ts';
+import { buildScript } from './host/script.ts';
 import type { TraceEvent } from './trace-events.ts';
 import type { TraceFile } from './trace-file.ts';
 

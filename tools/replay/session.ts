@@ -21,7 +21,7 @@ import {
 } from './normalise.ts';
 import type { RecordedStep } from './recording.ts';
 import { ReplayMachine, ReplayStop } from './replay-machine.ts';
-import type { Script } from './script-types.ts';
+import type { Script } from './host/script-types.ts';
 import type { TraceEvent } from './trace-events.ts';
 import type { TraceFile } from './trace-file.ts';
 

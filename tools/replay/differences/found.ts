@@ -164,8 +164,7 @@ const ROWS: readonly Row[] = [
     'Each failure has its own name, and with it a class',
     {
       ipxe: 'EINVAL for short completions and for transfer pages that carry no RNDIS message.',
-      hypxe:
-        'EPROTO for malformed completions, ENOTSUP for other messages, EINVAL for a bad link state.',
+      hypxe: 'EPROTO for malformed completions, ENOTSUP for other messages, EINVAL for a bad link.',
       why: 'The class follows from the name, and one name means one thing.',
     },
   ],

@@ -2,8 +2,8 @@
 
 /** What the script of a session is made of: anchors, answers, stimuli. */
 
-import type { PacketMeaning } from './anchor-keys.ts';
-import type { TraceEventOf } from './trace-events.ts';
+import type { PacketMeaning } from '../anchor-keys.ts';
+import type { TraceEventOf } from '../trace-events.ts';
 
 /** Something that the host does. */
 export interface HostEvent {

@@ -19,13 +19,18 @@ import {
   VersionResponse,
   XferPageHeader,
   XferPageRange,
-} from '../../src/vmbus/protocol.ts';
-import { NVSP_MESSAGE_SIZE, NvspStatus, NvspType, NvspVersion } from '../../src/netvsc/protocol.ts';
-import { Oid, RNDIS_BODY, RndisQueryComplete, RndisType } from '../../src/rndis/protocol.ts';
-import { wordBytes } from '../../src/wire.ts';
-import { messageType, type PacketMeaning } from './anchor-keys.ts';
-import type { GuestChannels } from './guest-channels.ts';
-import { fromHex, toHex } from './hex.ts';
+} from '../../../src/vmbus/protocol.ts';
+import {
+  NVSP_MESSAGE_SIZE,
+  NvspStatus,
+  NvspType,
+  NvspVersion,
+} from '../../../src/netvsc/protocol.ts';
+import { Oid, RNDIS_BODY, RndisQueryComplete, RndisType } from '../../../src/rndis/protocol.ts';
+import { wordBytes } from '../../../src/wire.ts';
+import { messageType, type PacketMeaning } from '../anchor-keys.ts';
+import type { GuestChannels } from '../guest-channels.ts';
+import { fromHex, toHex } from '../hex.ts';
 import type { HostMemory } from './host-memory.ts';
 import type { HostEvent, Script } from './script-types.ts';
 

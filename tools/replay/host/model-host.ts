@@ -6,14 +6,14 @@
  * recorded host did unasked comes where it came in the recording, by meaning.
  */
 
-import { messageKey, isMovable, packetMeaning, type PacketMeaning } from './anchor-keys.ts';
+import { messageKey, isMovable, packetMeaning, type PacketMeaning } from '../anchor-keys.ts';
 import { DefaultAnswers } from './default-answers.ts';
-import type { GuestChannel, GuestChannels } from './guest-channels.ts';
-import type { GuestRules } from './guest-rules.ts';
-import { fromHex } from './hex.ts';
+import type { GuestChannel, GuestChannels } from '../guest-channels.ts';
+import type { GuestRules } from '../guest-rules.ts';
+import { fromHex } from '../hex.ts';
 import { HostMemory } from './host-memory.ts';
-import type { MessageSlots } from './message-slots.ts';
-import type { GuestPacket } from './normalise.ts';
+import type { MessageSlots } from '../message-slots.ts';
+import type { GuestPacket } from '../normalise.ts';
 import { Renaming } from './renaming.ts';
 import type { Anchor, HostEvent, Script } from './script-types.ts';
 

@@ -15,10 +15,10 @@ import {
   PacketHeader,
   PacketType,
   XferPageHeader,
-} from '../../src/vmbus/protocol.ts';
-import { NvspSendBuffer, NvspType } from '../../src/netvsc/protocol.ts';
-import { RndisRequest } from '../../src/rndis/protocol.ts';
-import { messageType, type PacketMeaning } from './anchor-keys.ts';
+} from '../../../src/vmbus/protocol.ts';
+import { NvspSendBuffer, NvspType } from '../../../src/netvsc/protocol.ts';
+import { RndisRequest } from '../../../src/rndis/protocol.ts';
+import { messageType, type PacketMeaning } from '../anchor-keys.ts';
 
 const LOW = 0xffffffffn;
 

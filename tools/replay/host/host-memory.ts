@@ -2,8 +2,8 @@
 
 /** What the host of a replay writes into the guest's memory: GPADLs and inbound rings. */
 
-import { PacketFooter } from '../../src/vmbus/protocol.ts';
-import type { GuestChannel, GuestChannels } from './guest-channels.ts';
+import { PacketFooter } from '../../../src/vmbus/protocol.ts';
+import type { GuestChannel, GuestChannels } from '../guest-channels.ts';
 
 /** How a packet was recorded: where, and how the producer index moved. */
 export interface RecordedPlace {

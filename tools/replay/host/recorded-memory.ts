@@ -8,7 +8,7 @@ import {
   GpadlHeader,
   MessageType,
   OpenChannel,
-} from '../../src/vmbus/protocol.ts';
+} from '../../../src/vmbus/protocol.ts';
 
 interface RecordedGpadl {
   readonly name: string;

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * Builds the script of a session: what the recorded host did, anchored by meaning. Each action of the
- * recorded guest (a message, a packet, the beginning of a step) is an anchor; what the host sent is
- * an answer to the anchor that asked for it, or a stimulus some time after the last one.
+ * Builds the script of a session: what the recorded host did, anchored by meaning. Each action of
+ * the recorded guest (a message, a packet, a step) is an anchor; what the host sent is an answer to the anchor that asked for it, or a stimulus some time after the last one.
  */
 
-import { HvCall } from '../../src/hyperv/protocol.ts';
+import { HvCall } from '../../../src/hyperv/protocol.ts';
 import {
   GpadlCreated,
   GpadlHeader,
@@ -21,13 +20,13 @@ import {
   VMBUS_MESSAGE_TYPE,
   XferPageHeader,
   XferPageRange,
-} from '../../src/vmbus/protocol.ts';
-import { messageKey, messageType, packetMeaning } from './anchor-keys.ts';
-import { fromHex } from './hex.ts';
-import { Places } from './places.ts';
+} from '../../../src/vmbus/protocol.ts';
+import { messageKey, messageType, packetMeaning } from '../anchor-keys.ts';
+import { fromHex } from '../hex.ts';
+import { Places } from '../places.ts';
 import { RecordedMemory } from './recorded-memory.ts';
 import type { Anchor, HostEvent, MemoryWrite, Script, SentMessage } from './script-types.ts';
-import type { TraceEvent, TraceEventOf } from './trace-events.ts';
+import type { TraceEvent, TraceEventOf } from '../trace-events.ts';
 
 /** The recorded guest's view of one channel's outbound ring. */
 interface RecordedRing {

@@ -2,7 +2,8 @@
 
 /**
  * Builds the script of a session: what the recorded host did, anchored by meaning. Each action of
- * the recorded guest (a message, a packet, a step) is an anchor; what the host sent is an answer to the anchor that asked for it, or a stimulus some time after the last one.
+ * the recorded guest (a message, a packet, a step) is an anchor; what the host sent is an answer to
+ * the anchor that asked for it, or a stimulus some time after the last one.
  */
 
 import { HvCall } from '../../../src/hyperv/protocol.ts';

@@ -55,8 +55,7 @@ const OPEN_FILTER =
 /** Added to the type of a request: the type of its answer. */
 const COMPLETION = 0x80000000;
 
-/** In place of a status: the answer had none that could be believed. */
-const MALFORMED = -1;
+const MALFORMED = -1; // in place of a status: the answer had none
 /** Length of a MAC address. */
 const ADDRESS_LENGTH = 6;
 
@@ -78,6 +77,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   observer: NetObserver | undefined;
   readonly #transport: RndisTransport;
   #initialised = false;
+  #hears = false;
   /** Requests that were not answered, since the device was made. */
   #unanswered = 0;
   /** Request that is waited for, its answer's type; once answered its status and information. */
@@ -113,6 +113,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     this.#start(() => {
       this.#transport.initialised();
       this.#requestOid(RndisType.SET, Oid.GEN_CURRENT_PACKET_FILTER, OPEN_FILTER);
+      this.#hears = true;
     });
     this.isOpen = true;
   }
@@ -120,10 +121,6 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   close(): void {
     if (!this.isOpen) return;
     this.isOpen = false;
-    // Without this, receiving may be dead after the next open (iPXE 67291465e)
-    this.#attempt('receive filter not cleared', () =>
-      this.#requestOid(RndisType.SET, Oid.GEN_CURRENT_PACKET_FILTER, 0),
-    );
     this.#stop();
   }
 
@@ -168,6 +165,10 @@ export class RndisDevice implements NetDevice, RndisReceiver {
 
   /** Undo {@link #start}, in reverse. There is no answer to a HALT. */
   #stop(): void {
+    // Without this, receiving may be dead after the next open (iPXE 67291465e)
+    const clear = () => this.#requestOid(RndisType.SET, Oid.GEN_CURRENT_PACKET_FILTER, 0);
+    if (this.#hears) this.#attempt('receive filter not cleared', clear);
+    this.#hears = false;
     if (this.#initialised) {
       this.#initialised = false;
       this.#attempt('could not halt', () => this.#send(RndisType.HALT, 0));
@@ -379,7 +380,6 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     }
     let isWhole = length >= LENGTH_MIN[type]!;
     const status = isWhole ? view.getUint32(offset + RndisSetComplete.at.status, true) : 0;
-
     // Locate, check and copy the information
     if (type === RndisType.QUERY_CMPLT && isWhole && status === RndisStatus.SUCCESS) {
       const infoOffset = view.getUint32(offset + RndisQueryComplete.at.infoOffset, true);

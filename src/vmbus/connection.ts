@@ -67,8 +67,6 @@ export class VmbusConnection {
   version = 0;
   /** Whether the host may hold anything of us that only an UNLOAD takes back. */
   mustUnload = false;
-  /** Told when the host has said that it holds nothing of an earlier connection any more. */
-  letGo: (by: string) => void = () => {};
   /** Takes the messages that nobody waits for: late offers, rescinds, late answers. */
   readonly #unsolicited: (message: ControlMessage) => void;
   /** Interrupt page (of use below 2.4 only), monitor page of the host, monitor page of ours. */
@@ -96,15 +94,7 @@ export class VmbusConnection {
     for (const purpose of ['interrupt-page', 'monitor-in', 'monitor-out'] as const) {
       this.#pages.push(pages.allocate(purpose, PAGE_SIZE));
     }
-    this.#enableMessages();
-  }
-
-  /** What lies in the slot, or comes into it now, was sent to an earlier owner. */
-  #enableMessages(): void {
-    this.hv.enableSint(this.sint);
-    this.#take(MESSAGES_PER_WAIT_MAX, () => {});
-    this.#unanswered = 0;
-    this.#foreign = CONTACTS_MAX;
+    this.reset();
   }
 
   /** Undo what of {@link setUp} was done. Pages that the host still has stay reserved. */
@@ -117,13 +107,18 @@ export class VmbusConnection {
   }
 
   /**
-   * Start again on the same pages, after somebody else may have had the connection. Until the next
-   * contact is answered the host may still have the old one, and with it the pages.
+   * Start on the pages, or start again after somebody else may have had the connection. Until the
+   * next contact is answered the host may still have the old one, and with it the pages.
    */
   reset(): void {
     for (const { address, length } of this.#pages) this.hv.pages.memory.zero(address, length);
     this.version = 0;
-    this.#enableMessages();
+
+    // What lies in the slot, or comes into it now, was sent to an earlier owner
+    this.hv.enableSint(this.sint);
+    this.#take(MESSAGES_PER_WAIT_MAX, () => {});
+    this.#unanswered = 0;
+    this.#foreign = CONTACTS_MAX;
   }
 
   /**
@@ -142,12 +137,14 @@ export class VmbusConnection {
     // Construct message: version, processor, pages. All pages lie below 4 GiB
     const words = [version, 0, ...this.#pages.flatMap(({ address }) => [address, 0])];
     part?.contacting(this, words, version);
+
     const response = this.#contact(version, words, part !== undefined);
     if (!response) {
       this.disconnected('VERSION_RESPONSE');
       log.info('VMBUS', '', `host does not support version ${text}`);
       return false;
     }
+
     // Check response. Hosts below 2.4 leave the state undefined (mu_msvm); iPXE never looks at it
     const { bytes } = response;
     const state = bytes[VersionResponse.at.connectionState]!;
@@ -156,8 +153,6 @@ export class VmbusConnection {
       throw new HypxeError('ContactFailed', `version ${text}: connection state ${state}`);
     }
     part?.contacted(this, response, version);
-    // Whoever was connected has been disconnected: its buffers are free
-    this.letGo('VERSION_RESPONSE');
     this.version = version;
     log.info('VMBUS', '', `initiated contact using version ${text}`);
     return true;
@@ -235,13 +230,13 @@ export class VmbusConnection {
   /**
    * There is no connection any more.
    *
-   * @param by how the host has said that it let go, or undefined: then the pages stay shared
+   * @param by how the host has said that it let go of the pages, or undefined if it has not: then
+   * they stay shared
    */
   disconnected(by: string | undefined): void {
     this.mustUnload = false;
     this.version = 0;
     if (by) this.#revoke(by);
-    if (by) this.letGo(by);
   }
 
   #revoke(by: string): void {
@@ -308,6 +303,7 @@ export class VmbusConnection {
       }
       return false;
     };
+
     // An answer that is there already costs no look at the clock
     return look() || waitFor(this.hv.clock, timeoutMs, look) ? message : undefined;
   }

@@ -5,7 +5,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { BadGuest } from '../guests/guest-program.ts';
-import { guestRam } from '../guests/guest-machine.ts';
+import { guestRam } from '../guests/guest-ram.ts';
 import { loadGuest } from '../guests/load-guest.ts';
 import { RECORD_MEMORY, recordHostSession } from '../record/host-session.ts';
 import { DEFECTS, isDefect, referenceFirmware, type Defect } from '../reference/index.ts';

@@ -4,8 +4,14 @@
 
 import type { GuestProgram } from './guest-program.ts';
 import { loadJavascript } from './javascript-guest.ts';
+import type { Guard } from './javascript-realm.ts';
 
-/** Load the guest program in a file. @throws BadGuest for what is none, by name */
-export function loadGuest(path: string): Promise<GuestProgram> {
-  return loadJavascript(path);
+/**
+ * Load the guest program in a file.
+ *
+ * @param guard how a guest is called that may never return; by default it is just called
+ * @throws BadGuest for what is none, by name
+ */
+export function loadGuest(path: string, guard: Guard = (call) => call()): Promise<GuestProgram> {
+  return loadJavascript(path, guard);
 }

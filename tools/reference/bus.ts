@@ -147,6 +147,7 @@ export class Bus {
     const { connection } = this;
     const must = this.#has('pages-kept-without-unload') ? connected : connection.mustUnload;
     if (must) this.#attempt(() => connection.unload());
+    if (!connection.mustUnload) this.gpadls.forgetAll();
     connection.tearDown();
   }
 

@@ -274,6 +274,7 @@ export class GuestChannels {
   }
 
   #header(view: DataView, name: string): void {
+    if (!this.connected) return;
     const id = view.getUint32(GpadlHeader.at.gpadl, true);
     const channel = view.getUint32(GpadlHeader.at.channel, true);
     const length = view.getUint32(GpadlHeader.size + GpaRange.at.byteCount, true);

@@ -6,7 +6,7 @@
  * defects; each difference is on the list of deliberate differences, or it is a failure.
  */
 
-import { guestRam } from '../guests/guest-machine.ts';
+import { guestRam } from '../guests/guest-ram.ts';
 import { DEFECTS, referenceFirmware, type Defect } from '../reference/index.ts';
 import type { Difference, KindCount } from './compare.ts';
 import { DIFFERENCES, type DeliberateDifference } from './differences/index.ts';

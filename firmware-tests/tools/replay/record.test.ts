@@ -5,11 +5,11 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import * as sources from '../../../src/index.ts';
-import { guestRam } from '../../../tools/guests/guest-machine.ts';
+import { guestRam } from '../../../tools/guests/guest-ram.ts';
 import { RECORD_MEMORY, recordHostSession } from '../../../tools/record/host-session.ts';
 import { asFirmware, parseTrace, replayTrace, reportText } from '../../../tools/replay/index.ts';
 import { PROFILES } from '../../../tools/simulator/profiles/profiles.ts';
-import { reference } from '../../rigs/lab-rig.ts';
+import { reference } from '../../rigs/lab/lab-rig.ts';
 
 const SOURCES = asFirmware(sources);
 

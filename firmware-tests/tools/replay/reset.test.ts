@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** For every way in which a reset can fail: after a removal the firmware keeps what the host has. */
+/** For every way in which a reset can fail, then a removal: kept is what the host still has. */
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import * as sources from '../../../src/index.ts';
 import { asFirmware } from '../../../tools/replay/index.ts';
-import { effectsOn, isMessage, otherHost, put, stepBegin } from '../../rigs/lab-rig.ts';
+import { effectsOn, isMessage, otherHost, put, stepBegin } from '../../rigs/lab/lab-rig.ts';
 import type { LooseEvent } from '../../rigs/replay-rig.ts';
 
 const SOURCES = asFirmware(sources);

@@ -21,7 +21,7 @@ import {
   reference,
   stepBegin,
   transmit,
-} from '../../rigs/lab-rig.ts';
+} from '../../rigs/lab/lab-rig.ts';
 import type { LooseEvent } from '../../rigs/replay-rig.ts';
 
 const SOURCES = asFirmware(sources);

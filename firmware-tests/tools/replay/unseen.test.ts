@@ -17,8 +17,8 @@ import {
   recordOn,
   reference,
   stepBegin,
-} from '../../rigs/lab-rig.ts';
-import { randomHost } from '../../rigs/host-faults.ts';
+} from '../../rigs/lab/lab-rig.ts';
+import { randomHost } from '../../rigs/lab/host-faults.ts';
 import { TRACE_NAMES, type LooseEvent } from '../../rigs/replay-rig.ts';
 
 const SOURCES = asFirmware(sources);

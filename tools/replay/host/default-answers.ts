@@ -94,11 +94,13 @@ export class DefaultAnswers {
   /** Answers to a message that was posted. */
   message(message: Uint8Array): readonly Uint8Array[] {
     const channels = this.#channels;
-    switch (messageType(message)) {
+    const type = messageType(message);
+    // Whoever is not connected is not heard
+    if (type !== MessageType.INITIATE_CONTACT && !channels.connected) return [];
+    switch (type) {
       case MessageType.INITIATE_CONTACT:
         return [this.#version(u32(message, InitiateContact.at.version))];
       case MessageType.UNLOAD:
-        if (!channels.connected) return [];
         return [wordBytes(MessageHeader.size, MessageType.UNLOAD_RESPONSE)];
       case MessageType.REQUEST_OFFERS: {
         const all = wordBytes(MessageHeader.size, MessageType.ALL_OFFERS_DELIVERED);

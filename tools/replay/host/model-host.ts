@@ -6,7 +6,14 @@
  * recorded host did unasked comes where it came in the recording, by meaning.
  */
 
-import { messageKey, isMovable, packetMeaning, type PacketMeaning } from '../anchor-keys.ts';
+import { MessageType } from '../../../src/vmbus/protocol.ts';
+import {
+  messageKey,
+  messageType,
+  isMovable,
+  packetMeaning,
+  type PacketMeaning,
+} from '../anchor-keys.ts';
 import { DefaultAnswers } from './default-answers.ts';
 import type { GuestChannel, GuestChannels } from '../guest-channels.ts';
 import type { GuestRules } from '../guest-rules.ts';
@@ -189,6 +196,9 @@ export class ModelHost {
     this.#context.rules.message(message);
     channels.posted(message, anchor?.gpadlName || `${key} more ${this.#step}`);
     this.#ringsChange(message);
+    // Whoever is not connected is not heard
+    const contact = messageType(message) === MessageType.INITIATE_CONTACT;
+    if (!contact && !channels.connected) return 0;
     if (anchor === undefined) {
       const due = this.#time + this.#defaults.messageLatency;
       for (const payload of this.#defaults.message(message)) this.#pendMessage(payload, due);

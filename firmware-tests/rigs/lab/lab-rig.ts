@@ -5,15 +5,15 @@
  * host, and the reference guest, with some of its defects, is recorded on that host.
  */
 
-import { guestRam } from '../../tools/guests/guest-machine.ts';
-import { recordSession } from '../../tools/record/record.ts';
-import { parseTrace, type Firmware, type TraceFile } from '../../tools/replay/index.ts';
-import { readRecording, type Recording } from '../../tools/replay/recording.ts';
-import { ReplayMachine, replayMemoryBytes } from '../../tools/replay/replay-machine.ts';
-import { ReplaySession } from '../../tools/replay/session.ts';
-import { DEFECTS, referenceFirmware, type Defect } from '../../tools/reference/index.ts';
-import type { Item } from '../../tools/replay/item.ts';
-import { traceText, type LooseEvent, type LooseTrace } from './replay-rig.ts';
+import { guestRam } from '../../../tools/guests/guest-ram.ts';
+import { recordSession } from '../../../tools/record/record.ts';
+import { parseTrace, type Firmware, type TraceFile } from '../../../tools/replay/index.ts';
+import { readRecording, type Recording } from '../../../tools/replay/recording.ts';
+import { ReplayMachine, replayMemoryBytes } from '../../../tools/replay/replay-machine.ts';
+import { ReplaySession } from '../../../tools/replay/session.ts';
+import { DEFECTS, referenceFirmware, type Defect } from '../../../tools/reference/index.ts';
+import type { Item } from '../../../tools/replay/item.ts';
+import { traceText, type LooseEvent, type LooseTrace } from '../replay-rig.ts';
 
 /** A recorded session with another host. What it says of its own digest is left out. */
 export function otherHost(name: string, change: (events: LooseEvent[]) => void): TraceFile {

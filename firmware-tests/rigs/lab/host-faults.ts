@@ -2,9 +2,9 @@
 
 /** Hosts with faults: recorded sessions in which what the host does is changed at random. */
 
-import type { TraceFile } from '../../tools/replay/index.ts';
+import type { TraceFile } from '../../../tools/replay/index.ts';
 import { hostMessage, hostPacket, otherHost, put } from './lab-rig.ts';
-import type { LooseEvent } from './replay-rig.ts';
+import type { LooseEvent } from '../replay-rig.ts';
 
 /** Sessions that are changed. */
 const SESSIONS = [

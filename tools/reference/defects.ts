@@ -54,6 +54,7 @@ export const DEFECTS = [
   'frame-length-limited',
   'completion-status-checked',
   'short-init-completion-taken',
+  'failed-open-clears-filter',
   'short-answers-wake',
   'keepalive-answered',
   'short-frames-rejected',

@@ -76,6 +76,8 @@ export class RndisDevice implements NetvscReceiver {
   readonly #context: GuestContext;
   readonly #netvsc: Netvsc;
   #initialised = false;
+  /** The filter is set. */
+  #hears = false;
   #unanswered = 0;
   #awaited: Awaited | undefined;
   #info = new Uint8Array(0);
@@ -111,7 +113,10 @@ export class RndisDevice implements NetvscReceiver {
   /** @throws GuestError */
   open(): void {
     if (this.isOpen) return;
-    this.#start(() => this.#filter(FILTER));
+    this.#start(() => {
+      this.#filter(FILTER);
+      this.#hears = true;
+    });
     this.isOpen = true;
   }
 
@@ -133,6 +138,9 @@ export class RndisDevice implements NetvscReceiver {
   }
 
   #stop(): void {
+    if (this.#hears && !this.#context.has('failed-open-clears-filter'))
+      this.#attempt(() => this.#filter(0));
+    this.#hears = false;
     if (this.#initialised) {
       this.#initialised = false;
       this.#attempt(() => this.#send(RndisType.HALT, 0));
@@ -143,7 +151,7 @@ export class RndisDevice implements NetvscReceiver {
   close(): void {
     if (!this.isOpen) return;
     this.isOpen = false;
-    this.#attempt(() => this.#filter(0));
+    if (this.#context.has('failed-open-clears-filter')) this.#attempt(() => this.#filter(0));
     this.#stop();
   }
 

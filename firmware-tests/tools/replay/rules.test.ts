@@ -10,6 +10,7 @@ import * as assert from 'uvu/assert';
 import * as sources from '../../../src/index.ts';
 import { DEFECTS, type Defect } from '../../../tools/reference/index.ts';
 import { DIFFERENCES, asFirmware, replayTrace, reportText } from '../../../tools/replay/index.ts';
+import { compareEffects } from '../../../tools/replay/judge.ts';
 import {
   effectsOn,
   hostMessage,
@@ -54,11 +55,12 @@ function showsOn(
   ...others: Defect[]
 ): void {
   const host = otherHost(name, change);
-  const texts = [SOURCES, reference([]), reference([defect, ...others])].map((firmware) =>
-    effectsOn(host, firmware).effects.map((items) => items.map(({ key }) => key).join('\n')),
-  );
-  assert.equal(texts[0], texts[1]);
-  assert.not.equal(texts[1], texts[2]);
+  const { recording, effects } = effectsOn(host, SOURCES);
+  const names = recording.steps.map(({ name: step }) => step);
+  const fixed = effectsOn(host, reference([])).effects;
+  const defective = effectsOn(host, reference([defect, ...others])).effects;
+  assert.equal(compareEffects(names, fixed, effects).differences, []);
+  assert.ok(compareEffects(names, fixed, defective).differences.length > 0);
 }
 
 /** Change the first event that a test is true of. */
@@ -251,6 +253,15 @@ rules('error-classes: a link state of eight bytes', () =>
   shows('error-classes', '01-boot', (events) =>
     rndis(events, '040000801c00000014010100', (bytes) => put(`${String(bytes)}00000000`, 16, 4, 3)),
   ),
+);
+rules('failed-open-clears-filter: the link is not told', () =>
+  shows('failed-open-clears-filter', '20g-rndis-link-down', (events) => {
+    const answers = events.filter((event) =>
+      String(event['bytes']).startsWith('040000801c00000014010100'),
+    );
+    const event = answers.filter(({ op }) => op === 'host-mem-write').at(-1)!;
+    event['bytes'] = put(event['bytes'], 12, 4, 0xc0000001);
+  }),
 );
 rules('no-allocation-per-message: no memory for a request', () =>
   showsOn('no-allocation-per-message', '01-boot', (events) => {

@@ -122,6 +122,7 @@ small('(g) a GPADL that was refused is not there', () => {
     `0800000000000000050000000100ae18100001000010000000000000${'10'.padEnd(16, '0')}`,
     'hex',
   );
+  channels.connected = true;
   channels.posted(header, 'ring');
   assert.is(channels.gpadls.size, 1);
   channels.delivered(Buffer.from('0a00000000000000050000000100ae1801000000', 'hex'));

@@ -169,6 +169,15 @@ const ROWS: readonly Row[] = [
     },
   ],
   [
+    'failed-open-clears-filter',
+    'An open that fails after the filter was set clears it',
+    {
+      ipxe: 'Only halts the device.',
+      hypxe: 'Clears the receive filter first, as a close does.',
+      why: 'Without this, receiving may be dead after the next open.',
+    },
+  ],
+  [
     'no-allocation-per-message',
     'No memory is allocated for a message',
     {

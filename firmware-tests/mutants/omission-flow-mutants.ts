@@ -156,7 +156,7 @@ export const OMISSION_FLOW_MUTANTS: readonly OmissionMutant[] = [
     patches: [
       patch(
         HV,
-        'this.disableSint(sint);\n    this.unmapAll(false);\n',
+        'this.disableSint(sint);\n    this.#unmapAll(false);\n',
         'this.disableSint(sint);\n',
       ),
     ],
@@ -222,7 +222,7 @@ export const OMISSION_FLOW_MUTANTS: readonly OmissionMutant[] = [
     name: 'devices that are open are not closed',
     flow: 'driver',
     patches: [
-      patch(BUS, '    for (const { instance } of this.bound.reverse()) instance!.remove();\n'),
+      patch(BUS, '    for (const { instance } of this.#bound.reverse()) instance!.remove();\n'),
     ],
     finds: omitted(/^CLOSE_CHANNEL was left out for channel 3/),
   },
@@ -295,7 +295,7 @@ export const OMISSION_FLOW_MUTANTS: readonly OmissionMutant[] = [
   {
     name: 'devices are not abandoned with the connection that was lost',
     flow: 'resumed',
-    patches: [patch('src/os/san.ts', '  for (const device of bus.bound) device.abandon();\n')],
+    patches: [patch(BUS, '    for (const device of this.#bound) device.abandon();\n')],
     finds: kept('reserved', /has nothing there \(tx-buffer/),
   },
   // --- services, and what an OS adds ---

@@ -60,11 +60,16 @@ export const RACE_MUTANTS: readonly RaceMutant[] = [
     replace: '    this.memory.set32(address, index);',
   },
   {
-    name: 'no acquire between the type of a message and what it says',
+    name: 'no acquire before what the host has published: messages and packets',
     on: ['arm64'],
     file: 'src/hyperv/message.ts',
     search: 'const word = Atomics.load(words, slot / 4);',
     replace: 'const word = words[slot / 4]!;',
+    also: {
+      file: 'src/vmbus/ring.ts',
+      search: 'return this.memory.acquire32(this.control + at);',
+      replace: 'return this.memory.u32(this.control + at);',
+    },
   },
   {
     name: 'a received packet is completed before it is copied out',

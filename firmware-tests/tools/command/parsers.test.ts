@@ -263,6 +263,7 @@ const OTHERS: Readonly<Record<string, string>> = {
   'command/boot/push-options.ts: readServices': 'runs with parseBoot',
   'command/boot/network-options.ts: readNetwork': 'runs with parseBoot',
   'command/boot/owner-options.ts: readBefore': 'runs with parseBoot',
+  'command/arguments.ts: parseArguments': 'runs with parseBoot',
   'command/files.ts: readText': 'reads, and parses nothing',
   'command/files.ts: readBytes': 'reads, and parses nothing',
   'manual/books.ts: readBooks': 'reads files of this tree',

@@ -429,6 +429,17 @@ forged('what a guest leaves for later never runs', async () => {
   assert.not.match(run.out, /LATER/);
 });
 
+forged('a promise that nobody waits for is nothing to the tool', async () => {
+  const run = await boot(
+    'Promise.reject(new Error("lost"));\n' +
+      'export function boot() { Promise.reject(1); return { status: "failed" }; }',
+  );
+  assert.is(run.error, '');
+  assert.is(run.code, 1);
+  const loading = await boot('throw new SyntaxError("late");');
+  assert.match(loading.error, /^hypxe: BadFirmware: .*: SyntaxError: late\n/);
+});
+
 forged('a machine that was kept is none any more', async () => {
   const run = await hypxe(
     ...['boot', '--size', '1', '--no-os', '--firmware'],

@@ -15,6 +15,10 @@ const WAIT_MS = 1000;
 /** Longest time in ms in which whoever has interrupted a guest for no reason ends it. */
 const ENDING_MS = 10_000;
 
+// A promise of the guest's that nobody waits for is nothing to the tool; what the tool itself waits
+// for has somebody who catches it. What was rejected is not looked at: it may be the guest's
+process.on('unhandledRejection', () => undefined);
+
 /** What the command wants of this worker. */
 export function cellJob<T>(): T {
   return (workerData as CellWorkerData).job as T;

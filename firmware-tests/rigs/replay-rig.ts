@@ -32,8 +32,13 @@ export function traceText(name: string): string {
   return known;
 }
 
+const traces = new Map<string, TraceFile>();
+
+/** A golden trace, read once: what is known of it is kept. */
 export function readTrace(name: string): TraceFile {
-  return parseTrace(traceText(name));
+  const known = traces.get(name) ?? parseTrace(traceText(name));
+  traces.set(name, known);
+  return known;
 }
 
 /** A golden trace with a change. */

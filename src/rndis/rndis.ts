@@ -55,6 +55,7 @@ const OPEN_FILTER =
 /** Added to the type of a request: the type of its answer. */
 const COMPLETION = 0x80000000;
 
+const MALFORMED = -1; // in place of a status: the answer had none
 /** Length of a MAC address. */
 const ADDRESS_LENGTH = 6;
 
@@ -203,7 +204,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
    * Send a request and wait for its answer.
    *
    * @param words what follows the request ID
-   * @throws HypxeError NoAnswer, RequestFailed, NoBuffer, or what broke the transport
+   * @throws HypxeError NoAnswer, RequestFailed, BadRndisMessage, NoBuffer; what broke the transport
    */
   #request(type: number, id: number, ...words: number[]): void {
     const what = `message ${hex(type)} ${hex(id)}`;
@@ -222,6 +223,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
       this.#awaitedType = 0;
     }
     if (this.#status === RndisStatus.SUCCESS) return;
+    if (this.#status === MALFORMED) throw new HypxeError('BadRndisMessage', `answer to ${what}`);
     throw new HypxeError('RequestFailed', `${what}: status ${hex(this.#status!)}`, this.#status);
   }
 
@@ -378,7 +380,6 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     }
     let isWhole = length >= LENGTH_MIN[type]!;
     const status = isWhole ? view.getUint32(offset + RndisSetComplete.at.status, true) : 0;
-
     // Locate, check and copy the information
     if (type === RndisType.QUERY_CMPLT && isWhole && status === RndisStatus.SUCCESS) {
       const infoOffset = view.getUint32(offset + RndisQueryComplete.at.infoOffset, true);
@@ -387,9 +388,8 @@ export class RndisDevice implements NetDevice, RndisReceiver {
       isWhole = isInside(infoOffset, infoLength, length);
       if (isWhole) this.#info = bytes.slice(from, from + infoLength);
     }
-    this.#status = isWhole ? status : RndisStatus.FAILURE;
-    if (isWhole) return;
-    this.#warn(`malformed answer ${hex(type)} of ${length} bytes`);
+    this.#status = isWhole ? status : MALFORMED;
+    if (!isWhole) this.#warn(`malformed answer ${hex(type)} of ${length} bytes`);
   }
 
   receiveFailed(error: ErrorName, text: string, bytes = EMPTY, offset = 0, length = 0): void {

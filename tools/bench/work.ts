@@ -60,7 +60,7 @@ export function compareWork(firmware: BenchFirmware, trace: TraceFile): WorkComp
   const session = new ReplaySession(counted, trace, guestRam(replayMemoryBytes(trace)));
   const steps = new Map<string, StepWork>();
   const total = { recorded: noWork(), ours: noWork() };
-  recording.forEach((step) => {
+  recording.steps.forEach((step) => {
     const { name } = step;
     const work = steps.get(name) ?? { name, recorded: noWork(), ours: noWork() };
     steps.set(name, work);

@@ -26,10 +26,10 @@ const SIMULATOR = [
  * @type {Floors}
  */
 const TOOLS = [
-  ['simulator', 'build'],
+  ['simulator', 'reference', 'build'],
   ['guests'],
   ['os', 'replay', 'links'],
-  ['flow', 'capture', 'engines'],
+  ['flow', 'record', 'capture', 'engines'],
   ['scenarios', 'explore', 'bench'],
   ['command'],
   ['manual'],

@@ -8,6 +8,7 @@ import { bootCommand } from './boot/boot-command.ts';
 import { exploreCommand } from './explore/explore-command.ts';
 import { hostsCommand } from './hosts-command.ts';
 import { pcCommand } from './pc/pc-command.ts';
+import { recordCommand } from './record-command.ts';
 import { replayCommand } from './replay/replay-command.ts';
 import { scenariosCommand } from './scenarios-command.ts';
 import { printable, type Terminal } from './terminal.ts';
@@ -34,6 +35,7 @@ Commands
   explore           cut the boot at every step and put faults everywhere: what is left behind?
   scenarios [NAME]  list known bugs of handoffs, or run one with the bug and without it
   replay TRACE...   run the firmware against recorded sessions of iPXE's drivers, and compare
+  record -o FILE    record a session of a guest on a simulated host, for replay
   hosts [NAME]      list the host profiles, or show one; with --json as a file for --host
 
 Options
@@ -43,7 +45,17 @@ Options
 ${EXIT_HELP}
 `;
 
-const COMMANDS = ['boot', 'pc', 'explore', 'scenarios', 'replay', 'hosts', 'help', 'version'];
+const COMMANDS = [
+  'boot',
+  'pc',
+  'explore',
+  'scenarios',
+  'record',
+  'replay',
+  'hosts',
+  'help',
+  'version',
+];
 
 /** From sources the files beside this one are .ts, in dist they are .js. */
 const fromSources = import.meta.url.endsWith('.ts');
@@ -122,6 +134,8 @@ async function run([command, ...rest]: readonly string[]): Promise<ExitCode> {
       return scenariosCommand(rest, terminal);
     case 'replay':
       return replayCommand(rest, places, terminal);
+    case 'record':
+      return recordCommand(rest, places, terminal);
     case 'hosts':
       return hostsCommand(rest, terminal);
     case 'version':

@@ -42,13 +42,9 @@ export const ALIGN_PRODUCT_MAX = 4_000_000;
 
 type Pair = readonly [expected: Item | undefined, actual: Item | undefined];
 
-/**
- * Whether two items are the same. Signals all look alike: only those that announce the same packet
- * are the same.
- */
+/** Whether two items are the same. */
 function isSame(expected: Item, actual: Item): boolean {
-  if (expected.key !== actual.key) return false;
-  return expected.kind !== 'signal' || expected.cause?.event === actual.cause?.event;
+  return expected.key === actual.key;
 }
 
 /** Align two lists: the longest common subsequence pairs up, the rest stands alone. */
@@ -95,9 +91,7 @@ function pairChanged(pairs: readonly Pair[]): Pair[] {
   let extra: Item[] = [];
   const flush = (): void => {
     for (const item of missing) {
-      const like = (other: Item): boolean => other.label === item.label && item.kind !== 'signal';
-      const same = extra.findIndex((other) => like(other) && other.identity === item.identity);
-      const at = same >= 0 ? same : extra.findIndex(like);
+      const at = extra.findIndex((other) => other.label === item.label);
       result.push([item, at < 0 ? undefined : extra.splice(at, 1)[0]]);
     }
     for (const item of extra) result.push([undefined, item]);

@@ -47,6 +47,8 @@ export interface Firmware {
       readonly events: EventSink;
       readonly allocator: FirmwareAllocator;
       readonly random: () => number;
+      /** A guest that would poll one packet for ever says so, and the packet is taken away. */
+      readonly livelock: () => void;
     },
   ): FirmwareDriver;
 }
@@ -62,6 +64,8 @@ export function asFirmware(module: unknown): Firmware {
 /** The text of an error as the recording has it: `ENODEV`, `EPLATFORM(0x33)`, or a crash. */
 export function errorText(error: unknown): string {
   if (!(error instanceof Error)) return `crash: ${String(error)}`;
+  const { errno: told } = error as { errno?: unknown };
+  if (typeof told === 'string') return told;
   const errno = errnoOf(error.name);
   if (errno === undefined) return `crash: ${error.name}: ${error.message}`;
   const { status } = error as { status?: number };

@@ -5,15 +5,22 @@
  * pages, GPADLs and the rings in them.
  */
 
+import { MonitorPage, MonitorTrigger } from '../../src/hyperv/protocol.ts';
 import {
   GpaRange,
   GpadlBody,
+  GpadlCreated,
   GpadlHeader,
+  GpadlTorndown,
   InitiateContact,
+  InterruptPage,
   MessageType,
   OfferChannel,
   OpenChannel,
+  OpenChannelResult,
   RingControl,
+  VersionResponse,
+  VmbusVersion,
 } from '../../src/vmbus/protocol.ts';
 
 /** Bytes of the guest that may not be contiguous: a part of a GPADL. */
@@ -83,6 +90,11 @@ export class GuestRing {
   set consumer(value: number) {
     this.control.writeU32(RingControl.at.cons, value);
   }
+
+  /** The host looks by itself and wants no signals. */
+  get isMasked(): boolean {
+    return this.control.readU32(RingControl.at.interruptMask) !== 0;
+  }
 }
 
 /** A channel that the guest has opened. */
@@ -98,6 +110,8 @@ export interface GuestChannel {
 /** Memory that the guest has given to the host. */
 export interface GuestGpadl {
   readonly id: number;
+  /** What it is called: by what memory it is, and which of that. */
+  readonly name: string;
   readonly channel: number;
   readonly pages: number[];
   /** Pages that the header announced. */
@@ -116,9 +130,17 @@ export class GuestChannels {
   readonly open = new Set<number>();
   /** Monitors of channels, from the offers: channel to monitor number. */
   readonly monitors = new Map<number, number>();
+  /** Receive buffers by channel. */
+  readonly receiveBuffers = new Map<number, { readonly gpadl: number; readonly pageSet: number }>();
+  /** Version of a contact that is not answered. */
+  #contacting: number | undefined;
+  /** UNLOAD is posted and not answered. */
+  #unloading = false;
   /** Addresses of the contact; 0 before. */
   interruptPage = 0;
   monitorOut = 0;
+  /** Pages that the last contact named, while the host may have them. */
+  contactPages: readonly number[] = [];
   /** The host has accepted the contact. */
   connected = false;
 
@@ -126,35 +148,97 @@ export class GuestChannels {
     this.#memory = memory;
   }
 
-  /** Take a message that the guest has posted successfully. */
-  posted(message: Uint8Array): void {
+  /** Take a message that the guest has posted successfully. `name`: of a GPADL that it makes. */
+  posted(message: Uint8Array, name: string): void {
     const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
     const type = message.length < 4 ? 0 : view.getUint32(0, true);
     if (type === MessageType.INITIATE_CONTACT && message.length >= InitiateContact.size) {
-      this.interruptPage = Number(view.getBigUint64(InitiateContact.at.interruptPage, true));
-      this.monitorOut = Number(view.getBigUint64(InitiateContact.at.monitorOut, true));
+      this.#contacting = view.getUint32(InitiateContact.at.version, true);
+      this.interruptPage = this.#page(view, InitiateContact.at.interruptPage);
+      this.monitorOut = this.#page(view, InitiateContact.at.monitorOut);
+      this.contactPages = [
+        this.interruptPage,
+        this.#page(view, InitiateContact.at.monitorIn),
+        this.monitorOut,
+      ];
     }
+    if (type === MessageType.UNLOAD) this.#unloading = true;
     if (type === MessageType.GPADL_HEADER && message.length >= GpadlHeader.size + GpaRange.size)
-      this.#header(view);
+      this.#header(view, name);
     if (type === MessageType.GPADL_BODY && message.length >= GpadlBody.size) this.#body(view);
     if (type === MessageType.OPEN_CHANNEL && message.length >= OpenChannel.size)
       this.#openChannel(view);
-    if (type === MessageType.CLOSE_CHANNEL && message.length >= 12)
-      this.open.delete(view.getUint32(8, true));
+    const closed = this.closes(message);
+    if (closed !== undefined) this.open.delete(closed);
   }
 
-  /** Take a message of the host to the guest. */
+  #page(view: DataView, at: number): number {
+    const address = Number(view.getBigUint64(at, true));
+    return address + 4096 <= this.#memory.length ? address : 0;
+  }
+
+  /** The channel that a message opens or closes, if it is such a message. */
+  opens(message: Uint8Array): number | undefined {
+    return channelOf(message, MessageType.OPEN_CHANNEL);
+  }
+
+  closes(message: Uint8Array): number | undefined {
+    return channelOf(message, MessageType.CLOSE_CHANNEL);
+  }
+
+  /** Take a VMBus message of the host to the guest. */
   delivered(message: Uint8Array): void {
     const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
-    const type = message.length < 4 ? 0 : view.getUint32(0, true);
-    if (type === MessageType.VERSION_RESPONSE) this.connected = message[8] !== 0;
-    if (type === MessageType.GPADL_TORNDOWN) this.gpadls.delete(view.getUint32(8, true));
-    if (type === MessageType.OFFER_CHANNEL && message[OfferChannel.at.monitored] !== 0)
-      this.monitors.set(
-        view.getUint32(OfferChannel.at.channel, true),
-        message[OfferChannel.at.monitor]!,
-      );
-    if (type === MessageType.UNLOAD_RESPONSE) this.#unload();
+    const word = (at: number): number => (at + 4 <= message.length ? view.getUint32(at, true) : 0);
+    switch (word(0)) {
+      case MessageType.VERSION_RESPONSE:
+        return this.#answered(message);
+      case MessageType.GPADL_CREATED:
+        if (word(GpadlCreated.at.status) !== 0) this.gpadls.delete(word(GpadlCreated.at.gpadl));
+        return;
+      case MessageType.GPADL_TORNDOWN:
+        this.gpadls.delete(word(GpadlTorndown.at.gpadl));
+        return;
+      case MessageType.OFFER_CHANNEL:
+        if (message.length <= OfferChannel.at.monitored) return;
+        if (message[OfferChannel.at.monitored] !== 0)
+          this.monitors.set(word(OfferChannel.at.channel), message[OfferChannel.at.monitor]!);
+        return;
+      case MessageType.OPEN_CHANNEL_RESULT:
+        if (word(OpenChannelResult.at.status) !== 0)
+          this.open.delete(word(OpenChannelResult.at.channel));
+        return;
+      case MessageType.UNLOAD_RESPONSE:
+        if (!this.#unloading) return;
+        this.#unload();
+        this.contactPages = [];
+        return;
+      default:
+    }
+  }
+
+  /** Channels whose bits the guest has set in the interrupt page. */
+  signalled(memory: Uint8Array): readonly number[] {
+    if (this.interruptPage === 0) return [];
+    return [...this.channels.keys()].filter((channel) => {
+      const at = this.interruptPage + InterruptPage.at.out + (channel >>> 3);
+      return (memory[at]! & (1 << (channel & 7))) !== 0;
+    });
+  }
+
+  /** The host has seen the bit of a channel. */
+  clearInterrupt(memory: Uint8Array, channel: number): void {
+    if (this.interruptPage === 0) return;
+    const at = this.interruptPage + InterruptPage.at.out + (channel >>> 3);
+    memory[at] = memory[at]! & ~(1 << (channel & 7));
+  }
+
+  /** The host has seen the bit of a monitor. */
+  clearMonitor(memory: Uint8Array, monitor: number): void {
+    if (this.monitorOut === 0) return;
+    const group = MonitorPage.at.trigger + (monitor >>> 5) * MonitorTrigger.size;
+    const at = this.monitorOut + group + ((monitor & 31) >>> 3);
+    memory[at] = memory[at]! & ~(1 << (monitor & 7));
   }
 
   /** The GPADL, if it is there, whose pages overlap [address, address + length). */
@@ -164,6 +248,18 @@ export class GuestChannels {
         return gpadl;
     }
     return undefined;
+  }
+
+  /** Pages of the receive buffer of a channel. */
+  bufferPages(channel: number): readonly number[] {
+    const buffer = this.receiveBuffers.get(channel);
+    return buffer === undefined ? [] : (this.gpadls.get(buffer.gpadl)?.pages ?? []);
+  }
+
+  /** Whether a contact that the host has accepted names a page in [address, address + length). */
+  isContactPage(address: number, length: number): boolean {
+    if (!this.connected) return false;
+    return this.contactPages.some((page) => page >= address && page < address + length);
   }
 
   /** Forget pages and rings that lie in memory which is no longer the guest's. */
@@ -177,12 +273,13 @@ export class GuestChannels {
     }
   }
 
-  #header(view: DataView): void {
+  #header(view: DataView, name: string): void {
+    if (!this.connected) return;
     const id = view.getUint32(GpadlHeader.at.gpadl, true);
     const channel = view.getUint32(GpadlHeader.at.channel, true);
     const length = view.getUint32(GpadlHeader.size + GpaRange.at.byteCount, true);
     const expected = Math.min(Math.ceil(length / 4096), GPADL_PAGES_MAX);
-    const gpadl = { id, channel, expected, pages: [] };
+    const gpadl = { id, name, channel, expected, pages: [] };
     this.gpadls.set(id, gpadl);
     this.#addPages(gpadl, view, GpadlHeader.size + GpaRange.size);
   }
@@ -211,9 +308,31 @@ export class GuestChannels {
     this.open.add(channel);
   }
 
+  /** A contact is answered: the host has let go of what was before. */
+  #answered(message: Uint8Array): void {
+    const version = this.#contacting;
+    if (version === undefined) return;
+    this.#contacting = undefined;
+    this.#unload();
+    const supported = (message[VersionResponse.at.supported] ?? 0) !== 0;
+    // Older hosts leave the state undefined
+    const failed = (message[VersionResponse.at.connectionState] ?? 0) !== 0;
+    this.connected = supported && !(failed && version >= VmbusVersion.V2_4);
+    if (!this.connected) this.contactPages = [];
+  }
+
+  /** The host has let go of everything. */
   #unload(): void {
+    this.#unloading = false;
     this.connected = false;
     this.gpadls.clear();
     this.open.clear();
   }
+}
+
+/** The channel that a message of a type is about. */
+function channelOf(message: Uint8Array, type: number): number | undefined {
+  if (message.length < 12) return undefined;
+  const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
+  return view.getUint32(0, true) === type ? view.getUint32(8, true) : undefined;
 }

@@ -17,7 +17,7 @@ export {
 export type { Difference, FieldDifference, KindCount } from './compare.ts';
 export { DIFFERENCES, type DeliberateDifference, type Handling } from './differences/index.ts';
 export { asFirmware, type Firmware } from './firmware.ts';
-export type { Failure, MetDifference } from './judge.ts';
-export { replayTrace, type ReplayResult } from './replay.ts';
+export type { Failure } from './judge.ts';
+export { replayTrace, type MetDifference, type ReplayResult } from './replay.ts';
 export { reportJson, reportText, verdict, type ReportOptions } from './report.ts';
 export { parseTrace, type TraceFile } from './trace-file.ts';

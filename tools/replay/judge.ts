@@ -1,135 +1,115 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * Judges differences: each is a trace of exactly one deliberate difference, or a failure. Signals
- * follow the packets that they announce, counters follow what they count.
+ * Judges a guest by what the reference guest does on the same host. With the defects of the
+ * recorded driver it must repeat the recording; without them it shows what is required instead.
+ * What differs between the two is what the guest must differ in, no less and no more; and whatever
+ * breaks the host's rules is a failure, whoever else did it.
  */
 
-import type { Difference } from './compare.ts';
-import type { DeliberateDifference, ReplayContext } from './differences/entry.ts';
-import { DIFFERENCES } from './differences/index.ts';
+import { compareSteps, type Difference, type KindCount, type StepItems } from './compare.ts';
 import type { Item } from './item.ts';
 
-/** A deliberate difference as it was met in a replay. */
-export interface MetDifference {
-  readonly entry: DeliberateDifference;
-  readonly differences: readonly Difference[];
-}
+/** The effects of a guest: the items of each step. */
+export type Effects = readonly (readonly Item[])[];
 
-/** A difference that nothing explains, or that more than one entry claims. */
+/** Why a difference is a failure. */
+export type FailureKind =
+  /** The guest differs from the recording, and nothing requires that. */
+  | 'unexplained'
+  /** Something requires a difference, which the guest does not show. */
+  | 'required';
+
+/** A difference that is a failure. */
 export interface Failure {
+  readonly kind: FailureKind;
   readonly difference: Difference;
-  /** Entries that claim it, if several do. */
-  readonly claims: readonly string[];
 }
 
-/** The entry under which a counter of deferred frames goes. */
-const DEFERRAL_ID = 'deferral-is-no-error';
-
-type Claims = Map<Difference, DeliberateDifference>;
-
-/** The entries that claim a difference by themselves. */
-function claimsOf(difference: Difference, context: ReplayContext): DeliberateDifference[] {
-  return DIFFERENCES.filter((entry) => entry.matches?.(difference, context) === true);
+/** What the judge has found. */
+export interface Judgement {
+  readonly counts: readonly KindCount[];
+  /** Differences from the recording that are required. */
+  readonly deliberate: readonly Difference[];
+  readonly failures: readonly Failure[];
 }
 
-/** A signal of a packet that is a difference itself belongs to that one's entry. */
-function followPacket(difference: Difference, claims: Claims): DeliberateDifference | undefined {
-  const cause = (difference.expected ?? difference.actual!).cause;
-  if (cause === undefined || difference.type === 'changed') return undefined;
-  for (const [other, entry] of claims) {
-    if (other.kind !== 'packet' || other.type !== difference.type) continue;
-    const about: Item = other.expected ?? other.actual!;
-    const same =
-      other.expected === undefined ? about === cause.packet : about.event === cause.event;
-    if (same) return entry;
-  }
-  return undefined;
+/** Names of the steps. */
+export type StepNames = readonly string[];
+
+/** Differences between two guests, step by step. */
+export function compareEffects(
+  names: StepNames,
+  expected: Effects,
+  actual: Effects,
+): ReturnType<typeof compareSteps> {
+  const steps: StepItems[] = names.map((name, index) => ({
+    index,
+    name,
+    expected: expected[index] ?? [],
+    actual: actual[index] ?? [],
+  }));
+  return compareSteps(steps);
 }
 
-/** The number of items of a sort that are there (+1) or not there (-1), and who is to blame. */
-function countUpTo(
-  step: number,
-  claims: Claims,
-  sort: (item: Item) => boolean,
-): { readonly sum: number; readonly entry: DeliberateDifference | undefined } {
-  let sum = 0;
-  let entry: DeliberateDifference | undefined;
-  for (const [difference, claim] of claims) {
-    if (difference.step.index > step) continue;
-    let change = 0;
-    if (difference.expected !== undefined && sort(difference.expected)) change--;
-    if (difference.actual !== undefined && sort(difference.actual)) change++;
-    sum += change;
-    if (change !== 0) entry ??= claim;
-  }
-  return { sum, entry };
+/** What a difference is, so that the same one between other guests is found. */
+function identity({ step, kind, expected, actual }: Difference): string {
+  return [step.index, kind, expected?.key ?? '', actual?.key ?? ''].join('\n');
 }
 
-/** Counters that differ by just what the other differences explain belong to their entry. */
-function followCounts(
-  difference: Difference,
-  claims: Claims,
-  deferred: number,
-): DeliberateDifference | undefined {
-  let entry: DeliberateDifference | undefined;
-  const step = difference.step.index;
-  for (const field of difference.fields) {
-    const delta = Number(field.actual) - Number(field.expected);
-    if (field.name === 'txBad') {
-      if (delta !== -deferred) return undefined;
-      entry ??= DIFFERENCES.find(({ id }) => id === DEFERRAL_ID);
-      continue;
+/** A bag of differences. */
+class Bag {
+  readonly #counts = new Map<string, Difference[]>();
+
+  constructor(differences: readonly Difference[]) {
+    for (const difference of differences) {
+      const list = this.#counts.get(identity(difference)) ?? [];
+      if (list.length === 0) this.#counts.set(identity(difference), list);
+      list.push(difference);
     }
-    const kinds: Readonly<Record<string, Item['kind']>> = {
-      rxGood: 'frame',
-      rxBad: 'receive-error',
-    };
-    const kind = kinds[field.name];
-    if (kind === undefined) return undefined;
-    const count = countUpTo(step, claims, (item) => item.kind === kind);
-    if (count.sum !== delta) return undefined;
-    entry ??= count.entry;
   }
-  return entry;
+
+  /** Take one out that is the same. Returns whether there was one. */
+  take(difference: Difference): boolean {
+    return this.#counts.get(identity(difference))?.shift() !== undefined;
+  }
+
+  get rest(): readonly Difference[] {
+    return [...this.#counts.values()].flat();
+  }
+}
+
+/** A rule of the host that the recorded guest broke and the guest does not: never a failure. */
+function isBetter({ kind, type }: Difference): boolean {
+  return (kind === 'violation' || kind === 'livelock') && type === 'missing';
+}
+
+/** The guests that are compared. */
+export interface Compared {
+  readonly recorded: Effects;
+  readonly guest: Effects;
+  /** The reference guest with the defects of the recorded one, and without. */
+  readonly defective: Effects;
+  readonly fixed: Effects;
 }
 
 /**
- * Sort differences into deliberate ones and failures.
+ * Judge.
  *
- * @param deferredUpTo how many frames the recording has deferred up to the end of a step
+ * @param own the recording is of a guest that is held to nothing but itself
  */
-export function judge(
-  differences: readonly Difference[],
-  context: ReplayContext,
-  deferredUpTo: (step: number) => number,
-): { readonly deliberate: readonly MetDifference[]; readonly failures: readonly Failure[] } {
-  const claims: Claims = new Map();
-  const several = new Map<Difference, readonly string[]>();
+export function judge(names: StepNames, compared: Compared, own: boolean): Judgement {
+  const { recorded, guest, defective, fixed } = compared;
+  const { counts, differences } = compareEffects(names, recorded, guest);
+  if (own && differences.length === 0) return { counts, deliberate: [], failures: [] };
+  const required = new Bag(compareEffects(names, defective, fixed).differences);
+  const deliberate: Difference[] = [];
+  const failures: Failure[] = [];
   for (const difference of differences) {
-    const entries = claimsOf(difference, context);
-    if (entries.length === 1) claims.set(difference, entries[0]!);
-    else if (entries.length > 1)
-      several.set(
-        difference,
-        entries.map(({ id }) => id),
-      );
+    if (required.take(difference)) deliberate.push(difference);
+    else if (!isBetter(difference)) failures.push({ kind: 'unexplained', difference });
   }
-  // What follows from others, once the others are known
-  for (const difference of differences) {
-    if (claims.has(difference) || several.has(difference)) continue;
-    let entry: DeliberateDifference | undefined;
-    if (difference.kind === 'signal') entry = followPacket(difference, claims);
-    if (difference.kind === 'statistics' && difference.type === 'changed')
-      entry = followCounts(difference, claims, deferredUpTo(difference.step.index));
-    if (entry !== undefined) claims.set(difference, entry);
-  }
-  const deliberate = DIFFERENCES.map((entry) => ({
-    entry,
-    differences: differences.filter((difference) => claims.get(difference) === entry),
-  })).filter((met) => met.differences.length > 0);
-  const failures = differences
-    .filter((difference) => !claims.has(difference))
-    .map((difference) => ({ difference, claims: several.get(difference) ?? [] }));
-  return { deliberate, failures };
+  for (const difference of required.rest)
+    if (!isBetter(difference)) failures.push({ kind: 'required', difference });
+  return { counts, deliberate, failures };
 }

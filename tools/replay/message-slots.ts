@@ -31,11 +31,15 @@ export interface SlotRegisters {
 export class MessageSlots {
   readonly #view: DataView;
   readonly #registers: SlotRegisters;
-  readonly #delivered: (payload: Uint8Array) => void;
+  readonly #delivered: (type: number, payload: Uint8Array) => void;
   readonly #queues: QueuedMessage[][] = Array.from({ length: SINT_COUNT }, () => []);
 
   /** @param delivered is told of each message that reaches its slot. */
-  constructor(view: DataView, registers: SlotRegisters, delivered: (payload: Uint8Array) => void) {
+  constructor(
+    view: DataView,
+    registers: SlotRegisters,
+    delivered: (type: number, payload: Uint8Array) => void,
+  ) {
     this.#view = view;
     this.#registers = registers;
     this.#delivered = delivered;
@@ -89,6 +93,6 @@ export class MessageSlots {
     const flags = queue.length > 0 ? HV_MESSAGE_PENDING : 0;
     this.#view.setUint8(slot + SynicMessage.at.flags, flags);
     this.#view.setUint32(slot + SynicMessage.at.type, type, true);
-    this.#delivered(payload);
+    this.#delivered(type, payload);
   }
 }

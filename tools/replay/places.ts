@@ -63,26 +63,8 @@ export class Places {
     return `${block.purpose}+0x${(address - block.address).toString(16)}`;
   }
 
-  /** A list of pages: `ring+0x0 4 pages`, runs joined with commas. */
-  describePages(addresses: readonly number[]): string {
-    const runs: string[] = [];
-    for (let i = 0; i < addresses.length;) {
-      const start = i;
-      const block = this.find(addresses[i]!);
-      do i++;
-      while (
-        i < addresses.length &&
-        addresses[i] === addresses[i - 1]! + 4096 &&
-        this.find(addresses[i]!) === block
-      );
-      runs.push(`${this.describe(addresses[start]!)} ${i - start} pages`);
-    }
-    return runs.join(', ');
-  }
-
-  /** Only what a list of pages is for. */
-  describePurpose(addresses: readonly number[]): string {
-    const purposes = new Set(addresses.map((a) => this.find(a)?.purpose ?? 'unallocated'));
-    return [...purposes].join(', ');
+  /** What all blocks are for. */
+  get purposes(): readonly string[] {
+    return [...this.#blocks.values()].map(({ purpose }) => purpose);
   }
 }

@@ -2,57 +2,30 @@
 
 /** A recorded session as steps and items: what the recorded driver did, in comparable form. */
 
-import { HvCall, MonitorPage, Msr } from '../../src/hyperv/protocol.ts';
-import { InterruptPage } from '../../src/vmbus/protocol.ts';
+import { HvCall, Msr } from '../../src/hyperv/protocol.ts';
+import { VMBUS_MESSAGE_TYPE } from '../../src/vmbus/protocol.ts';
+import { messageKey } from './anchor-keys.ts';
+import { GuestChannels } from './guest-channels.ts';
+import { GuestSide } from './guest-side.ts';
 import { fromHex } from './hex.ts';
-import type { Item, SignalCause } from './item.ts';
 import {
-  bitItem,
   completionItem,
   deviceItem,
   frameItem,
   linkItem,
   livelockItem,
   maskStale,
-  messageItem,
-  packetItems,
   receiveErrorItem,
-  registerItem,
   resultItem,
-  signalItem,
   statisticsItem,
   violationItem,
   violationSort,
 } from './normalise.ts';
 import { Places } from './places.ts';
+import type { RecordedStep } from './recorded-step.ts';
+import { ReplayRegisters } from './replay-registers.ts';
 import type { TraceEvent, TraceEventOf } from './trace-events.ts';
 import type { TraceFile } from './trace-file.ts';
-
-/** One step of the recorded session, with what follows it up to the next step. */
-export interface RecordedStep {
-  readonly index: number;
-  readonly name: string;
-  /** Index of the event that begins the step. */
-  readonly begin: number;
-  /** Index of the event that ends it, or the number of events if the file ends before. */
-  readonly end: number;
-  /** The frame of a step `transmit`. */
-  readonly frame: Uint8Array | undefined;
-  readonly items: Item[];
-}
-
-/** Purposes of pages in which the guest sets bits: where the bits that count begin and end. */
-const BIT_PAGES: Readonly<Record<string, readonly [number, number]>> = {
-  'interrupt-page': [InterruptPage.at.out, InterruptPage.size],
-  'monitor-out': [MonitorPage.at.trigger, MonitorPage.at.trigger + MonitorPage.sizes.trigger],
-};
-
-/** Events by which the host changes one of these pages. */
-const BIT_PAGE_WRITES: Readonly<Record<string, string>> = {
-  'interrupt-bit-set': 'interrupt-page',
-  'interrupt-bit-clear': 'interrupt-page',
-  'monitor-pending-clear': 'monitor-out',
-};
 
 /**
  * Numbers of the bits that are set in `now` and not in `before`, counted from `from`. A monitor's
@@ -80,38 +53,39 @@ export function newBits(
 class RecordingBuilder {
   readonly steps: RecordedStep[] = [];
   readonly places = new Places();
-  readonly #bitPages = new Map<string, Uint8Array>();
-  /** The packet written last. */
-  #cause: SignalCause | undefined;
+  readonly side: GuestSide;
+  readonly #channels: GuestChannels;
+  /** Network devices that are there, and those that were there when the step began. */
+  #devices = 0;
+  #watched = 0;
 
-  #emit(...items: Item[]): void {
-    this.steps.at(-1)?.items.push(...items);
+  constructor(trace: TraceFile) {
+    const initial = new ReplayRegisters(trace.events);
+    this.side = new GuestSide(this.places, (msr) => initial.read(msr));
+    this.#channels = new GuestChannels(new Uint8Array(trace.ram.base + trace.ram.size));
   }
 
-  /** Take one event. */
   take(event: TraceEvent, index: number): void {
     switch (event.op) {
       case 'step':
         return this.#step(event, index);
       case 'page':
-        this.places.add(event.purpose, Number(event.gpa), event.len, index);
-        if (event.purpose in BIT_PAGES) this.#bitPages.set(event.purpose, new Uint8Array(4096));
-        return;
+        return this.places.add(event.purpose, Number(event.gpa), event.len, index);
       case 'page-free':
         this.places.remove(Number(event.gpa));
         return;
       case 'wrmsr':
         if (Number(event.msr) !== Msr.EOM)
-          this.#emit(registerItem(Number(event.msr), BigInt(event.value), this.places, index));
+          this.side.register(Number(event.msr), BigInt(event.value));
         return;
       case 'hypercall':
-        return this.#hypercall(event, index);
+        return this.#hypercall(event);
+      case 'host-message':
+        if (Number(event.type) === VMBUS_MESSAGE_TYPE)
+          this.#channels.delivered(fromHex(event.payload));
+        return;
       case 'ring-write':
-        return this.#packet(event, index);
-      case 'guest-mem-write':
-        return this.#guestWrite(event, index);
-      case 'host-mem-write':
-        return this.#hostWrite(event);
+        return this.#packet(event);
       default:
         return this.#outcome(event, index);
     }
@@ -119,31 +93,36 @@ class RecordingBuilder {
 
   /** What the driver tells its network stack, and how it ended. */
   #outcome(event: TraceEvent, index: number): void {
+    const { side } = this;
     switch (event.op) {
+      // Nobody watches a device that is not there yet
       case 'netdev-rx':
-        return this.#emit(frameItem(fromHex(event.frame), index));
+        if (this.#watched > 0) side.emit(frameItem(fromHex(event.frame), index));
+        return;
       case 'netdev-rx-err':
-        return this.#emit(receiveErrorItem(event.err, fromHex(event.data), index));
+        if (this.#watched === 0) return;
+        return side.emit(receiveErrorItem(event.err, fromHex(event.data), index));
       case 'netdev-tx-complete':
-        return this.#emit(completionItem(event.frameNo, event.err, index));
+        return side.emit(completionItem(event.frameNo, event.err, index));
       case 'netdev-tx-defer':
-        return this.#emit(completionItem(event.frameNo, 'deferred', index));
+        return side.emit(completionItem(event.frameNo, 'deferred', index));
       case 'link':
-        return this.#emit(linkItem(event.up, index));
+        return side.emit(linkItem(event.up, index));
       case 'netdev': {
+        this.#devices += event.what === 'register' ? 1 : -1;
         const addresses = { permanent: event.hwAddr, current: event.llAddr };
-        return this.#emit(deviceItem(event.what, addresses, index));
+        return side.emit(deviceItem(event.what, addresses, index));
       }
       case 'netdev-stats': {
         const { txGood, txBad, rxGood, rxBad } = event;
-        return this.#emit(statisticsItem({ txGood, txBad, rxGood, rxBad }, index));
+        return side.emit(statisticsItem({ txGood, txBad, rxGood, rxBad }, index));
       }
       case 'livelock':
-        return this.#emit(livelockItem('endless loop over a packet', index));
+        return side.emit(livelockItem('endless loop over a packet', index));
       case 'guest-fault':
-        return this.#emit(livelockItem('call of the unmapped hypercall page', index));
+        return side.emit(livelockItem('call of the unmapped hypercall page', index));
       case 'violation':
-        return this.#emit(violationItem(violationSort(event.text), index));
+        return side.emit(violationItem(violationSort(event.text), index));
       default:
         return;
     }
@@ -153,56 +132,57 @@ class RecordingBuilder {
     if (event.phase === 'end') {
       const step = this.steps.at(-1)!;
       this.steps[this.steps.length - 1] = { ...step, end: index };
-      if (event.err !== undefined) this.#emit(resultItem(event.name, event.err, index));
+      this.side.endStep();
+      if (event.err !== undefined) this.side.emit(resultItem(event.name, event.err, index));
       return;
     }
     const frame = event.frame === undefined ? undefined : fromHex(event.frame);
     const end = Number.MAX_SAFE_INTEGER;
     const { name } = event;
-    this.steps.push({ index: this.steps.length, name, begin: index, end, frame, items: [] });
+    this.#watched = this.#devices;
+    this.steps.push({ index: this.steps.length, name, begin: index, end, frame });
+    this.side.beginStep(this.steps.at(-1)!);
   }
 
-  #hypercall(event: TraceEventOf<'hypercall'>, index: number): void {
+  #hypercall(event: TraceEventOf<'hypercall'>): void {
     const input = fromHex(event.input);
-    const code = Number(event.code);
-    if (code === HvCall.POST_MESSAGE) this.#emit(messageItem(input, this.places, index));
-    if (code === HvCall.SIGNAL_EVENT) this.#emit(signalItem(input, index, this.#cause));
+    if (Number(event.code) !== HvCall.POST_MESSAGE) return;
+    this.side.message(input);
+    if (event.status !== 0) return;
+    const message = input.subarray(16);
+    const nameOf = (): string => '';
+    const purposeOf = (address: number): string => this.places.find(address)?.purpose ?? '';
+    this.#channels.posted(message, messageKey(message, { nameOf, purposeOf }));
   }
 
-  #packet(event: TraceEventOf<'ring-write'>, index: number): void {
-    const packet = {
+  #packet(event: TraceEventOf<'ring-write'>): void {
+    this.side.packet({
       channel: event.channel,
       start: event.offset,
       bytes: maskStale(fromHex(event.bytes), event.stale),
       data: event.gpaData === undefined ? undefined : fromHex(event.gpaData),
-    };
-    this.#cause = { event: index, packet: undefined, due: true };
-    this.#emit(...packetItems(packet, this.places, index));
+    });
   }
 
-  #guestWrite(event: TraceEventOf<'guest-mem-write'>, index: number): void {
-    const page = this.#bitPages.get(event.purpose);
-    if (page === undefined || event.offset >= page.length) return;
-    const before = page.slice();
-    page.set(fromHex(event.bytes).subarray(0, page.length - event.offset), event.offset);
-    const monitor = event.purpose === 'monitor-out';
-    const [from, to] = BIT_PAGES[event.purpose]!;
-    for (const bit of newBits(before, page, from, to, monitor))
-      this.#emit(bitItem(monitor ? 'monitor bit' : 'interrupt bit', bit, index, this.#cause));
-  }
-
-  #hostWrite(event: TraceEventOf<'host-mem-write'>): void {
-    const page = this.#bitPages.get(BIT_PAGE_WRITES[event.purpose] ?? '');
-    if (page === undefined) return;
-    const offset = Number(event.gpa) % 4096;
-    page.set(fromHex(event.bytes).subarray(0, page.length - offset), offset);
+  end(): void {
+    this.side.end([...this.#channels.gpadls.values()].map(({ name }) => name));
   }
 }
 
-/** The steps of a trace with their items. Events before the first step belong to none. */
-export function readRecording(trace: TraceFile): readonly RecordedStep[] {
-  const builder = new RecordingBuilder();
+export type { RecordedStep } from './recorded-step.ts';
+
+/** A recorded session as steps and effects. */
+export interface Recording {
+  readonly steps: readonly RecordedStep[];
+  readonly side: GuestSide;
+}
+
+/** The steps of a trace with their effects. Events before the first step belong to none. */
+export function readRecording(trace: TraceFile): Recording {
+  const builder = new RecordingBuilder(trace);
   trace.events.forEach((event, index) => builder.take(event, index));
+  builder.end();
   const last = trace.events.length;
-  return builder.steps.map((step) => ({ ...step, end: Math.min(step.end, last) }));
+  const steps = builder.steps.map((step) => ({ ...step, end: Math.min(step.end, last) }));
+  return { steps, side: builder.side };
 }

@@ -14,9 +14,6 @@ const NEW_MEMORY = 0x5a;
 /** Freed memory holds this. */
 const FREED_MEMORY = 0xdd;
 
-/** Where memory that the recording does not know comes from: above that of the recorded driver. */
-const FRESH_FROM = 0x900000;
-
 /** What the allocator asks and tells. */
 export interface AllocationHooks {
   /** Indices of the recorded events that begin and end the current step. */
@@ -36,11 +33,18 @@ export class ReplayAllocator {
   readonly #hooks: AllocationHooks;
   /** Index of the last recorded allocation that was used, by purpose. */
   readonly #used = new Map<string, number>();
-  /** Where the guest has what the recorded driver allocated at an event. */
-  readonly #given = new Map<number, number>();
-  #fresh = FRESH_FROM;
+  /** Where memory that the recording does not know comes from: above that of the recorded guest. */
+  readonly #first: number;
+  #fresh: number;
 
-  constructor(memory: Uint8Array, events: readonly TraceEvent[], hooks: AllocationHooks) {
+  /** @param first where the memory of the recorded guest ends */
+  constructor(
+    memory: Uint8Array,
+    events: readonly TraceEvent[],
+    first: number,
+    hooks: AllocationHooks,
+  ) {
+    this.#first = this.#fresh = first;
     this.#memory = memory;
     this.#events = events;
     this.#hooks = hooks;
@@ -62,7 +66,6 @@ export class ReplayAllocator {
     }
     address ??= this.#freshMemory(length, align);
     if (address === undefined) return undefined;
-    if (index !== undefined) this.#given.set(index, address);
     this.places.add(purpose, address, length, index ?? -1);
     this.#memory.fill(NEW_MEMORY, address, address + length);
     return address;
@@ -74,11 +77,6 @@ export class ReplayAllocator {
     this.#hooks.freed(address, length, purpose);
     this.places.remove(address);
     this.#memory.fill(FREED_MEMORY, address, address + length);
-  }
-
-  /** Address at which the guest has the block of a recorded `page` event. */
-  guestAddress(event: number): number | undefined {
-    return this.#given.get(event);
   }
 
   /** The next recorded allocation of this purpose within the current step. */
@@ -102,7 +100,7 @@ export class ReplayAllocator {
         this.#fresh = address + length;
         return address;
       }
-      this.#fresh = FRESH_FROM;
+      this.#fresh = this.#first;
     }
     return undefined;
   }

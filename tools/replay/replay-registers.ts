@@ -66,6 +66,14 @@ export class ReplayRegisters {
     return (this.read(Msr.SCONTROL) & HV_ENABLE) === 0n ? undefined : this.page(Msr.SIMP);
   }
 
+  /** Whether a page register that is on names a page in [address, address + length). */
+  holdsPage(address: number, length: number): boolean {
+    return [Msr.HYPERCALL, Msr.SIMP, Msr.SIEFP].some((msr) => {
+      const page = this.page(msr);
+      return page !== undefined && page >= address && page < address + length;
+    });
+  }
+
   isMasked(sint: number): boolean {
     return (this.read(Msr.SINT0 + sint) & Sint.MASKED) !== 0n;
   }

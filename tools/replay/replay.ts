@@ -1,37 +1,47 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * The replay: runs a firmware on a recorded session and compares. Each difference is on the list of
- * deliberate differences, or it is a failure.
+ * The replay: runs a firmware on a recorded session and compares its effects with those of the
+ * recorded guest. What must differ is what the reference guest does without the recorded guest's
+ * defects; each difference is on the list of deliberate differences, or it is a failure.
  */
 
-import { compareSteps } from './compare.ts';
-import type { KindCount, StepItems } from './compare.ts';
-import { ReplayContext } from './differences/entry.ts';
-import type { Firmware } from './firmware.ts';
-import { judge } from './judge.ts';
-import type { Failure, MetDifference } from './judge.ts';
-import { readRecording } from './recording.ts';
 import { guestRam } from '../guests/guest-ram.ts';
+import { DEFECTS, referenceFirmware, type Defect } from '../reference/index.ts';
+import type { Difference, KindCount } from './compare.ts';
+import { DIFFERENCES, type DeliberateDifference } from './differences/index.ts';
+import type { Firmware } from './firmware.ts';
+import { compareEffects, judge, type Effects, type Failure } from './judge.ts';
+import { readRecording, type Recording } from './recording.ts';
 import { replayMemoryBytes } from './replay-machine.ts';
+import type { Script } from './host/script-types.ts';
+import { buildScript } from './host/script.ts';
 import { ReplaySession } from './session.ts';
 import type { SessionLog } from './session.ts';
 import type { TraceFile } from './trace-file.ts';
+
+/** A deliberate difference as it was met in a replay: how many effects it changes. */
+export interface MetDifference {
+  readonly entry: DeliberateDifference;
+  readonly count: number;
+}
 
 /** What a replay found. */
 export interface ReplayResult {
   readonly scenario: string;
   readonly description: string;
   readonly driver: string;
-  /** No failures, and every step could be driven. */
+  /** No failures. */
   readonly ok: boolean;
   /** The recording holds only the beginning: what comes after was not compared. */
   readonly truncated: boolean;
   readonly steps: number;
   readonly counts: readonly KindCount[];
   readonly deliberate: readonly MetDifference[];
+  /** The differences that these explain. */
+  readonly explained: readonly Difference[];
   readonly failures: readonly Failure[];
-  /** Steps that the replay cannot drive. */
+  /** Steps that the replay does not know: skipped. */
   readonly unsupported: readonly string[];
   /** Of the file: counts or digest do not match. */
   readonly warnings: readonly string[];
@@ -39,6 +49,126 @@ export interface ReplayResult {
   readonly notes: readonly string[];
   /** What the driver logged. */
   readonly log: readonly SessionLog[];
+}
+
+/** Rounds in which the defects of the recorded guest are looked for. */
+const SEARCH_ROUNDS = 2;
+
+/** The difference that nearly every session shows. */
+const USUAL: Defect = 'sints-as-at-reset';
+
+/** One guest's way through a session. */
+interface Run {
+  readonly effects: Effects;
+  readonly session: ReplaySession;
+}
+
+class Replay {
+  readonly #trace: TraceFile;
+  readonly #recording: Recording;
+  readonly names: readonly string[];
+  readonly recorded: Effects;
+  readonly #script: Script;
+  /** Memory of the reference guest: it writes only where it was told to. */
+  #memory: ArrayBuffer | undefined;
+  readonly #runs = new Map<string, Effects>();
+
+  constructor(trace: TraceFile) {
+    this.#trace = trace;
+    this.#recording = readRecording(trace);
+    this.#script = buildScript(trace.events);
+    const { steps, side } = this.#recording;
+    // A step that the recording does not finish is not compared
+    const whole = trace.truncated ? steps.slice(0, -1) : steps;
+    this.names = whole.map(({ name }) => name);
+    this.recorded = this.names.map((_, step) => side.itemsOf(step));
+  }
+
+  run(firmware: Firmware, memory: ArrayBufferLike): Run {
+    const session = new ReplaySession(firmware, this.#trace, memory, this.#script);
+    for (const step of this.#recording.steps.slice(0, this.names.length)) session.run(step);
+    session.end();
+    const effects = this.names.map((_, step) => session.machine.side.itemsOf(step));
+    return { effects, session };
+  }
+
+  /** The reference guest with some defects. */
+  reference(defects: readonly Defect[]): Effects {
+    const key = defects.join();
+    const known = this.#runs.get(key);
+    if (known !== undefined) return known;
+    const { effects } = this.run(
+      referenceFirmware(defects) as Firmware,
+      (this.#memory ??= guestRam(replayMemoryBytes(this.#trace))),
+    );
+    this.#runs.set(key, effects);
+    return effects;
+  }
+
+  /** What the reference guest does is kept, its memory is not. */
+  rest(): void {
+    this.#memory = undefined;
+  }
+
+  distance(one: Effects, other: Effects): number {
+    if (one === other) return 0;
+    return compareEffects(this.names, one, other).differences.length;
+  }
+
+  /** The defects with which the reference guest comes closest to the recorded one. */
+  defectsOfRecorded(): readonly Defect[] {
+    let best: readonly Defect[] = DEFECTS;
+    let least = this.distance(this.recorded, this.reference(best));
+    const attempt = (defects: readonly Defect[]): void => {
+      if (least === 0) return;
+      const distance = this.distance(this.recorded, this.reference(defects));
+      if (distance < least) [best, least] = [defects, distance];
+    };
+    attempt([]);
+    if (!isReference(this.#trace.driver)) return best;
+    for (const defect of DEFECTS) attempt([defect]);
+    for (let round = 0; round < SEARCH_ROUNDS && least > 0; round++) {
+      const before = least;
+      for (const defect of DEFECTS) {
+        const toggled = new Set(best);
+        if (!toggled.delete(defect)) toggled.add(defect);
+        attempt(DEFECTS.filter((each) => toggled.has(each)));
+      }
+      if (least === before) break;
+    }
+    return best;
+  }
+
+  /** Which of the defects show in this session, and in how many effects. */
+  shown(defects: readonly Defect[]): readonly (readonly [Defect, number])[] {
+    const whole = this.reference(defects);
+    if (this.distance(whole, this.reference([])) === 0) return [];
+    const found: [Defect, number][] = [];
+    // Halves that change nothing are not looked into
+    const search = (some: readonly Defect[]): void => {
+      const count = this.distance(this.reference([]), this.reference(some));
+      if (count === 0) return;
+      if (some.length === 1) {
+        found.push([some[0]!, count]);
+        return;
+      }
+      const half = some.length >>> 1;
+      search(some.slice(0, half));
+      search(some.slice(half));
+    };
+    // This one shows in nearly every session
+    search(defects.filter((each) => each === USUAL));
+    search(defects.filter((each) => each !== USUAL));
+    return found;
+  }
+}
+
+/** What is known of a session, for the next guest that is replayed. */
+const replays = new WeakMap<TraceFile, Replay>();
+
+/** Whether a session is one of iPXE's drivers: what they do wrong must not be repeated. */
+function isReference(driver: string): boolean {
+  return /\b(ipxe|reference)\b/i.test(driver);
 }
 
 /**
@@ -52,34 +182,34 @@ export function replayTrace(
   trace: TraceFile,
   memory: ArrayBufferLike = guestRam(replayMemoryBytes(trace)),
 ): ReplayResult {
-  const recording = readRecording(trace);
-  const session = new ReplaySession(firmware, trace, memory);
-  const steps: StepItems[] = [];
-  for (const step of recording) {
-    const { index, name, items: expected } = step;
-    const over = session.machine.stopped !== undefined;
-    steps.push({ index, name, expected, actual: over ? [] : session.run(step) });
-  }
-  const { counts, differences } = compareSteps(steps);
-  const { machine } = session;
-  const context = new ReplayContext(trace.events, recording, differences, machine.written);
-  const deferredUpTo = (last: number): number =>
-    recording
-      .slice(0, last + 1)
-      .flatMap((step) => step.items)
-      .filter((item) => item.kind === 'completion' && item.fields[1]!.text === 'deferred').length;
-  const { deliberate, failures } = judge(differences, context, deferredUpTo);
-  const { unsupported, log } = session;
+  const replay = replays.get(trace) ?? new Replay(trace);
+  replays.set(trace, replay);
+  const { effects: guest, session } = replay.run(firmware, memory);
+  const { names, recorded } = replay;
+  const own = !isReference(trace.driver);
+  const same = own && replay.distance(recorded, guest) === 0;
+  const defects = same ? [] : replay.defectsOfRecorded();
+  const fixed = same ? recorded : replay.reference([]);
+  const defective = same ? recorded : replay.reference(defects);
+  const judgement = judge(names, { recorded, guest, defective, fixed }, own);
+  const shown = same ? [] : replay.shown(defects);
+  replay.rest();
+  const { machine, unsupported, log } = session;
+  const deliberate = shown.flatMap(([defect, count]) => {
+    const entry = DIFFERENCES.find(({ id }) => id === defect);
+    return entry === undefined ? [] : [{ entry, count }];
+  });
   return {
     scenario: trace.scenario,
     description: trace.description,
     driver: trace.driver,
-    ok: failures.length === 0 && unsupported.length === 0,
+    ok: judgement.failures.length === 0,
     truncated: trace.truncated,
-    steps: recording.length,
-    counts,
+    steps: names.length,
+    counts: judgement.counts,
     deliberate,
-    failures,
+    explained: judgement.deliberate,
+    failures: judgement.failures,
     unsupported,
     warnings: trace.warnings,
     notes: machine.notes,

@@ -37,15 +37,25 @@ function title(difference: Difference): string {
   return `step ${step.index} ${step.name}: ${kind} ${type}: ${label}`;
 }
 
-function describeFailure({ difference, claims }: Failure): string[] {
-  const lines = [`    ${title(difference)}`];
-  if (claims.length > 0) lines.push(`      claimed by more than one entry: ${claims.join(', ')}`);
-  lines.push(describeSide('recorded', difference.expected));
-  lines.push(describeSide('guest', difference.actual));
+/** What the two sides of a failure are, and why it is one. */
+const SIDES = {
+  unexplained: ['recorded', 'nothing on the list of deliberate differences requires this'],
+  required: [
+    'with the defect',
+    'the list of deliberate differences requires this, and it is not so',
+  ],
+} as const;
+
+function describeFailure({ difference, kind }: Failure): string[] {
+  const [side, why] = SIDES[kind];
+  const lines = [`    ${title(difference)}`, `      ${why}`];
+  lines.push(describeSide(side, difference.expected));
+  const other = kind === 'required' ? 'required' : 'guest';
+  lines.push(describeSide(other, difference.actual));
   for (const { name, expected, actual } of difference.fields)
     lines.push(
-      `      differs: ${name}: recorded ${shorten(expected ?? 'nothing')}, ` +
-        `guest ${shorten(actual ?? 'nothing')}`,
+      `      differs: ${name}: ${side} ${shorten(expected ?? 'nothing')}, ` +
+        `${other} ${shorten(actual ?? 'nothing')}`,
     );
   return lines;
 }
@@ -68,13 +78,8 @@ function section(heading: string, lines: readonly string[]): string[] {
 /** The verdict on a trace in one word and a number. */
 export function verdict(result: ReplayResult): string {
   if (result.ok) return 'ok';
-  const parts: string[] = [];
-  const { failures, unsupported } = result;
-  if (failures.length > 0)
-    parts.push(`${failures.length} failure${failures.length === 1 ? '' : 's'}`);
-  if (unsupported.length > 0)
-    parts.push(`${unsupported.length} step${unsupported.length === 1 ? '' : 's'} not replayed`);
-  return parts.join(', ');
+  const { length } = result.failures;
+  return `${length} failure${length === 1 ? '' : 's'}`;
 }
 
 /** A report on one trace as text, several lines without a newline at the end. */
@@ -83,9 +88,9 @@ export function reportText(result: ReplayResult, options: ReportOptions = {}): s
   const shown = failures.slice(0, FAILURES_SHOWN_MAX).flatMap(describeFailure);
   if (failures.length > FAILURES_SHOWN_MAX)
     shown.push(`    … and ${failures.length - FAILURES_SHOWN_MAX} more`);
-  const named = deliberate.flatMap(({ entry, differences }) => {
+  const named = deliberate.flatMap(({ entry, count }) => {
     const sources = entry.sources.join(', ');
-    const line = `    ${entry.id} × ${differences.length}: ${entry.title} (${sources})`;
+    const line = `    ${entry.id} × ${count}: ${entry.title} (${sources})`;
     if (options.verbose !== true) return [line];
     return [
       line,
@@ -151,15 +156,15 @@ export function reportJson(result: ReplayResult): object {
     counts: Object.fromEntries(
       result.counts.map(({ kind, recorded, guest, same }) => [kind, { recorded, guest, same }]),
     ),
-    deliberate: result.deliberate.map(({ entry, differences }) => ({
+    deliberate: result.deliberate.map(({ entry, count }) => ({
       id: entry.id,
       title: entry.title,
       sources: entry.sources,
-      count: differences.length,
+      count,
     })),
-    failures: result.failures.map(({ difference, claims }) => ({
+    failures: result.failures.map(({ difference, kind }) => ({
       ...differenceJson(difference),
-      claims,
+      why: kind,
     })),
     unsupported,
     warnings,

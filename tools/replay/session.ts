@@ -14,12 +14,14 @@ import {
   deviceItem,
   frameItem,
   linkItem,
+  livelockItem,
   receiveErrorItem,
   resultItem,
   statisticsItem,
 } from './normalise.ts';
 import type { RecordedStep } from './recording.ts';
 import { ReplayMachine, ReplayStop } from './replay-machine.ts';
+import type { Script } from './host/script-types.ts';
 import type { TraceEvent } from './trace-events.ts';
 import type { TraceFile } from './trace-file.ts';
 
@@ -51,43 +53,67 @@ export class ReplaySession {
   readonly #addresses = new Map<string, { permanent: string; current: string }>();
   readonly #arrived: string[] = [];
 
-  constructor(firmware: Firmware, trace: TraceFile, memory: ArrayBufferLike) {
+  /** `script`: of an earlier run of the same session. */
+  constructor(firmware: Firmware, trace: TraceFile, memory: ArrayBufferLike, script?: Script) {
     this.#events = trace.events;
-    this.machine = new ReplayMachine(trace, memory);
+    this.machine = new ReplayMachine(trace, memory, script);
     this.#driver = firmware.createDriver(this.machine, {
       preset: 'ipxe',
       events: (event) => this.#firmwareEvent(event),
       allocator: this.machine.allocator,
       random: this.machine.random,
+      livelock: this.machine.livelock,
     });
   }
 
-  /** Run one step. Returns what the guest did in it and what followed it. */
-  run(step: RecordedStep): readonly Item[] {
-    this.#step = step.index;
-    this.machine.beginStep(step);
+  /** Run one step, unless the machine has ended the guest. */
+  run(step: RecordedStep): void {
     const { machine } = this;
+    if (machine.stopped !== undefined) return;
+    this.#step = step.index;
+    machine.beginStep(step);
+    let result: string | undefined;
     try {
-      const result = this.#drive(step);
-      if (result !== undefined) this.#emit(resultItem(step.name, result, machine.position));
+      result = this.#drive(step);
     } catch (error) {
+      this.#checkMistake();
       if (error instanceof ReplayStop || machine.stopped !== undefined) return this.#stopped();
-      this.#emit(resultItem(step.name, errorText(error), machine.position));
+      result = errorText(error);
     }
+    this.#checkMistake();
     this.#registered();
     machine.endStep();
+    this.#finish(step, result);
     this.#statistics(step);
-    return machine.items;
+  }
+
+  /** @throws what the replay itself has thrown, whatever the guest has made of it */
+  #checkMistake(): void {
+    if (this.machine.mistake !== undefined) throw this.machine.mistake;
+  }
+
+  /** The result, where the recording has one. A crash is never one. */
+  #finish(step: RecordedStep, result: string | undefined): void {
+    if (result === undefined) return;
+    const { position } = this.machine;
+    if (result.startsWith('crash')) this.#emit(livelockItem(result, position));
+    const end = this.#events[step.end];
+    if (end?.op !== 'step' || end.err === undefined) return;
+    this.#emit(resultItem(step.name, result, position));
+  }
+
+  /** The session is over. */
+  end(): void {
+    if (this.machine.stopped === undefined) this.machine.end();
   }
 
   #emit(...items: Item[]): void {
-    this.machine.items.push(...items);
+    for (const item of items) this.machine.side.emit(item);
   }
 
   /** The machine ended the guest: what it says after that does not count. */
-  #stopped(): readonly Item[] {
+  #stopped(): void {
     this.log.push({ step: this.#step, text: `replay: ${this.machine.stopped!.message}` });
-    return this.machine.items;
   }
 
   /** Drive the step. Returns its result where the recording has one. */
@@ -112,7 +138,7 @@ export class ReplaySession {
         return undefined;
       default:
         this.unsupported.push(
-          `step ${step.index} "${step.name}" is not supported by the replay (${STEPS.join(', ')})`,
+          `step ${step.index} "${step.name}" is not known (known are ${STEPS.join(', ')}): skipped`,
         );
         return undefined;
     }
@@ -139,6 +165,7 @@ export class ReplaySession {
     const frame = step.frame!;
     const number = (event.op === 'step' ? event.frameNo : undefined) ?? this.#frames.length;
     this.#frames.push(number);
+    this.#lastError = '';
     const result = device.transmit(frame, frame.length);
     if (result === 'deferred')
       this.#emit(completionItem(number, 'deferred', this.machine.position));
@@ -186,9 +213,9 @@ export class ReplaySession {
     device.observer = {
       transmitted: (sequence, error) => {
         const errno = error === undefined ? undefined : errnoOf(error);
-        this.#lastError = errno ?? '';
+        this.#lastError = errno ?? error ?? '';
         const number = this.#frames[sequence] ?? sequence;
-        emit(completionItem(number, errno ?? 'OK', machine.position));
+        emit(completionItem(number, errno ?? error ?? 'OK', machine.position));
       },
       receiveError: (error, buffer, offset, length) => {
         // iPXE has taken the RNDIS header off by then, if there is one

@@ -161,7 +161,7 @@ requests('short-answers-wake: information that lies outside of the answer ends t
       viewOf(message.bytes).setUint32(16, length, true);
       viewOf(message.bytes).setUint32(20, offset, true);
     });
-    const ms = rig.elapsed(() => fails('RequestFailed', () => rig.driver.probe()));
+    const ms = rig.elapsed(() => fails('BadRndisMessage', () => rig.driver.probe()));
     assert.ok(ms < 100, `${ms} ms`);
     rig.assertClean();
   }
@@ -170,7 +170,7 @@ requests('short-answers-wake: information that lies outside of the answer ends t
 requests('short-answers-wake: an answer that is cut ends the wait', () => {
   const rig = new Rig();
   changeQuery(rig, Oid.OID_802_3_CURRENT_ADDRESS, (message) => void (message.length = 23));
-  const ms = rig.elapsed(() => fails('RequestFailed', () => rig.driver.probe()));
+  const ms = rig.elapsed(() => fails('BadRndisMessage', () => rig.driver.probe()));
   assert.ok(ms < 100, `${ms} ms`);
   rig.assertClean();
 });

@@ -70,7 +70,7 @@ guests('a register that is not written, one too many', () => {
   const more = deviating((machine) => ({
     wrmsr: (msr, value) => {
       machine.wrmsr(msr, value);
-      if (msr === 0x40000080) machine.wrmsr(0x400000b0, 0n);
+      if (msr === 0x40000080) machine.wrmsr(0x400000b0, 3n);
     },
   }));
   assert.match(failures(replayTrace(more, readTrace('19-no-netvsc'))), /extra STIMER0_CONFIG/);
@@ -80,29 +80,30 @@ guests('signals that the ring calls for but the guest does not send', () => {
     callHypercallPage: (page, control, input, output) =>
       (control & 0xffffn) === 0x5dn ? 0n : machine.callHypercallPage(page, control, input, output),
   }));
-  assert.match(failures(replayTrace(silent, readTrace('01-boot'))), /signal missing HvSignalEvent/);
+  // Nobody looks at the ring: nothing is answered
+  assert.match(failures(replayTrace(silent, readTrace('01-boot'))), /result changed probe/);
 });
-guests('a signal too many', () => {
+guests('a signal too many is no effect', () => {
   const noisy = deviating((machine) => ({
     callHypercallPage: (page, control, input, output) => {
       if ((control & 0xffffn) === 0x5dn) machine.callHypercallPage(page, control, input, output);
       return machine.callHypercallPage(page, control, input, output);
     },
   }));
-  assert.match(failures(replayTrace(noisy, readTrace('01-boot'))), /signal extra HvSignalEvent/);
+  assert.ok(replayTrace(noisy, readTrace('01-boot')).ok);
 });
 guests('a message that is changed on its way', () => {
   const other = deviating((machine) => ({
     callHypercallPage: (page, control, input, output) => {
       const view = new DataView(machine.memory, Number(input));
       const open = (control & 0xffffn) === 0x5cn && view.getUint32(16, true) === 5;
-      if (open) view.setUint32(16 + 24, 3, true);
+      if (open) view.setUint32(16 + 20, 3, true);
       return machine.callHypercallPage(page, control, input, output);
     },
   }));
   const text = reportText(replayTrace(other, readTrace('01-boot')));
   assert.match(text, /message changed: OPEN_CHANNEL/);
-  assert.match(text, /differs: VMBUS\.outPages: recorded 2, guest 3/);
+  assert.match(text, /differs: VMBUS\.targetVp: recorded 0x0, guest 0x3/);
 });
 guests('a call of a page that is not the hypercall page ends the guest', () => {
   const lost = deviating((machine) => ({
@@ -170,8 +171,8 @@ guests('the report as JSON', () => {
   assert.equal(json.counts.receive, undefined);
   assert.equal(json.counts['receive-error'], { recorded: 0, guest: 1, same: 0 });
   assert.equal(json.failures, []);
-  assert.is(json.deliberate[2].id, 'bad-packets-are-consumed');
-  assert.equal(json.deliberate[2].sources, ['5.3', 'observation 9']);
+  const met = json.deliberate.find(({ id }: { id: string }) => id === 'bad-packets-are-consumed');
+  assert.equal(met.sources, ['5.3', 'observation 9']);
 });
 guests.run();
 

@@ -7,9 +7,11 @@
 
 import type { DeliberateDifference } from './entry.ts';
 import { BUS_DIFFERENCES } from './bus.ts';
+import { FOUND_DIFFERENCES } from './found.ts';
 import { NET_DIFFERENCES } from './net.ts';
 
 export type { DeliberateDifference, Handling } from './entry.ts';
+export { BY_READING } from './found.ts';
 
 /** Defects that section 5 of the driver's description lists. */
 export const DEFECT_COUNT = 20;
@@ -21,4 +23,5 @@ export const OBSERVATION_COUNT = 37;
 export const DIFFERENCES: readonly DeliberateDifference[] = [
   ...BUS_DIFFERENCES,
   ...NET_DIFFERENCES,
+  ...FOUND_DIFFERENCES,
 ];

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** What `hypxe record` writes is a session that replays, whatever the host and the plan. */
+
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import * as sources from '../../../src/index.ts';
+import { guestRam } from '../../../tools/guests/guest-ram.ts';
+import { RECORD_MEMORY, recordHostSession } from '../../../tools/record/host-session.ts';
+import { asFirmware, parseTrace, replayTrace, reportText } from '../../../tools/replay/index.ts';
+import { PROFILES } from '../../../tools/simulator/profiles/profiles.ts';
+import { reference } from '../../rigs/lab/lab-rig.ts';
+
+const SOURCES = asFirmware(sources);
+
+/** Random sessions of one test. */
+const RUNS = 6;
+
+function record(seed: number, driver: string, firmware = SOURCES) {
+  const profile = PROFILES[seed % PROFILES.length]!;
+  const memory = guestRam(RECORD_MEMORY);
+  return recordHostSession({ firmware, memory, profile, seed, driver });
+}
+
+const recording = suite('recording');
+
+recording('a fresh recording replays without a difference, on any host', () => {
+  const seed = (Date.now() ^ (process.pid << 16)) >>> 1;
+  for (let i = 0; i < RUNS; i++) {
+    const { text, ended } = record(seed + i, 'hypxe');
+    assert.is(ended, undefined, `seed ${seed + i}`);
+    const result = replayTrace(SOURCES, parseTrace(text));
+    assert.ok(result.ok, `seed ${seed + i}\n${reportText(result)}`);
+    assert.equal(result.warnings, [], `seed ${seed + i}`);
+    for (const { recorded, guest, same } of result.counts)
+      assert.equal([guest, same], [recorded, recorded], `seed ${seed + i}`);
+  }
+});
+recording('a recording of iPXE’s behaviour is explained by the rules, on any host', () => {
+  const seed = (Date.now() ^ (process.pid << 16)) >>> 1;
+  for (let i = 0; i < RUNS; i++) {
+    const { text } = record(seed + i, 'reference guest (iPXE)', reference());
+    const result = replayTrace(SOURCES, parseTrace(text));
+    assert.ok(result.ok, `seed ${seed + i}\n${reportText(result)}`);
+  }
+});
+recording('the same seed makes the same file', () => {
+  assert.is(record(5, 'hypxe').text, record(5, 'hypxe').text);
+});
+
+recording.run();

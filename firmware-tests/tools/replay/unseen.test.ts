@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** The replay of sessions that nobody here has seen: small ones, renamed ones, random ones. */
+
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import * as sources from '../../../src/index.ts';
+import { asFirmware, replayTrace, reportText, type Firmware } from '../../../tools/replay/index.ts';
+import type { X64Machine } from '../../../src/machine.ts';
+import { compareEffects } from '../../../tools/replay/judge.ts';
+import { GuestChannels } from '../../../tools/replay/guest-channels.ts';
+import {
+  effectsOn,
+  hostMessage,
+  otherHost,
+  put,
+  recordOn,
+  reference,
+  stepBegin,
+} from '../../rigs/lab/lab-rig.ts';
+import { randomHost } from '../../rigs/lab/host-faults.ts';
+import { TRACE_NAMES, type LooseEvent } from '../../rigs/replay-rig.ts';
+
+const SOURCES = asFirmware(sources);
+
+function replays(name: string, change: (events: LooseEvent[]) => void): void {
+  const result = replayTrace(SOURCES, otherHost(name, change));
+  assert.ok(result.ok, reportText(result));
+}
+
+/** Every text field of every event in which a pattern is replaced. */
+function replaceAll(events: LooseEvent[], from: RegExp, to: (found: string) => string): void {
+  for (const event of events)
+    for (const [field, value] of Object.entries(event))
+      if (typeof value === 'string' && field !== 'op') event[field] = value.replace(from, to);
+}
+
+const small = suite('small sessions');
+
+small('(a) another first GPADL', () =>
+  replays('01-boot', (events) =>
+    replaceAll(events, /(0[1-4])00ae18/g, (found) => `${found.slice(0, 2)}0b7742`),
+  ),
+);
+small('(a) another random seed', () =>
+  replays('01-boot', (events) => {
+    const ids = new Map<string, string>();
+    for (const event of events) {
+      if (event.op !== 'random') continue;
+      const old = Buffer.alloc(4);
+      old.writeUInt32LE(Number(event['value']));
+      ids.set(old.toString('hex'), put(old.toString('hex'), 0, 4, 0x1234567 + ids.size));
+      event['value'] = `0x${(0x1234567 + ids.size - 1).toString(16)}`;
+    }
+    for (const [from, to] of ids) replaceAll(events, new RegExp(from, 'g'), () => to);
+  }),
+);
+small('(a) another ID of the receive buffer', () =>
+  replays('01-boot', (events) => {
+    for (const event of events) {
+      if (event.op === 'ring-write') replaceAll([event], /adbe0000/g, () => '34120000');
+      if (event.op !== 'host-ring-write' && event.op !== 'ring-read') continue;
+      replaceAll([event], /^(07.{30})adbe/, (found) => `${found.slice(0, -4)}3412`);
+    }
+  }),
+);
+for (const name of TRACE_NAMES)
+  small(`(b) ${name} with other request IDs`, () =>
+    replays(name, (events) => {
+      // The transactions of the guest and of its answers, and the IDs of RNDIS requests
+      const other = (hex: unknown, at: number): string => {
+        const bytes = Buffer.from(String(hex), 'hex');
+        if (bytes.length < at + 4) return String(hex);
+        return put(hex, at, 4, (bytes.readUInt32LE(at) ^ 0x5a0000) >>> 0);
+      };
+      for (const event of events) {
+        const type = String(event['bytes']).slice(0, 4);
+        const guest = event.op === 'ring-write' && type !== '0b00';
+        const answer = ['host-ring-write', 'ring-read'].includes(event.op) && type === '0b00';
+        if (guest || answer) event['bytes'] = other(event['bytes'], 8);
+        if (event.op === 'host-ring-read' && event['type'] !== 11)
+          event['xid'] = `0x${(BigInt(String(event['xid'])) ^ 0x5a0000n).toString(16)}`;
+        if (event['gpaData'] !== undefined && !/^01000000/.test(String(event['gpaData'])))
+          if (!/^08000080/.test(String(event['gpaData'])))
+            event['gpaData'] = other(event['gpaData'], 8);
+        const response = /^0[245]000080/.test(String(event['bytes']));
+        if (event.op === 'host-mem-write' && response) event['bytes'] = other(event['bytes'], 8);
+      }
+    }),
+  );
+small('(c) a violation that only the recorded guest commits', () =>
+  replays('01-boot', (events) => {
+    events.splice(60, 0, { op: 'violation', text: 'guest frees ring at 0x1000' });
+  }),
+);
+small('(d) a queued SynIC message that is no VMBus message', () =>
+  replays('01-boot', (events) => {
+    const queued = { ...hostMessage('0c000000', '0x80000000'), op: 'host-message-queued' };
+    events.push({ ...queued, reason: 'slot-busy' });
+  }),
+);
+small('(e) a step that nobody knows', () => {
+  const host = otherHost('01-boot', (events) => {
+    events.push({ op: 'step', name: 'dance', phase: 'begin' });
+    events.push({ op: 'step', name: 'dance', phase: 'end' });
+  });
+  const result = replayTrace(SOURCES, host);
+  assert.ok(result.ok, reportText(result));
+  assert.match(result.unsupported.join(), /"dance" is not known/);
+});
+for (const name of TRACE_NAMES.filter((each) => each.startsWith('12')))
+  small(`(f) ${name}: a bad packet that is completed three times`, () => {
+    const result = replayTrace(
+      completingThrice(),
+      otherHost(name, () => undefined),
+    );
+    assert.not(result.ok);
+  });
+small('(g) a GPADL that was refused is not there', () => {
+  const channels = new GuestChannels(new Uint8Array(1 << 20));
+  const header = Buffer.from(
+    `0800000000000000050000000100ae18100001000010000000000000${'10'.padEnd(16, '0')}`,
+    'hex',
+  );
+  channels.connected = true;
+  channels.posted(header, 'ring');
+  assert.is(channels.gpadls.size, 1);
+  channels.delivered(Buffer.from('0a00000000000000050000000100ae1801000000', 'hex'));
+  assert.is(channels.gpadls.size, 0);
+});
+
+/** The firmware, with each completion of a packet of the host sent three times. */
+function completingThrice(): Firmware {
+  return {
+    createDriver: (machine: X64Machine, options) => {
+      const driver = sources.createDriver(machine, options);
+      const { bus } = driver as unknown as { bus: { devices: readonly { channel: unknown }[] } };
+      const patched = new Set<unknown>();
+      const patch = (): void => {
+        for (const { channel } of bus.devices as readonly { channel: Completing | undefined }[]) {
+          if (channel === undefined || patched.has(channel)) continue;
+          patched.add(channel);
+          const complete = channel.complete.bind(channel);
+          channel.complete = (low, high) => {
+            for (let i = 0; i < 3; i++) complete(low, high);
+          };
+        }
+      };
+      return {
+        get devices() {
+          patch();
+          return driver.devices;
+        },
+        probe: () => driver.probe(),
+        remove: () => driver.remove(),
+        quiesce: () => driver.quiesce(),
+        unquiesce: () => driver.unquiesce(),
+      };
+    },
+  };
+}
+
+interface Completing {
+  complete(low: number, high: number): void;
+}
+
+small('a wrong order of steps of the host is no mistake of the replay', () =>
+  replays('01-boot', (events) => {
+    events.splice(stepBegin(events, 'close'), 0, hostMessage('6300000000000000'));
+  }),
+);
+small.run();
+
+/** Random hosts: as many as a test may take. */
+const RANDOM_HOSTS = 12;
+
+const random = suite('random hosts');
+random('the firmware does what the reference guest does without a defect', () => {
+  const seed = (Date.now() ^ (process.pid << 16)) | 1;
+  for (let i = 0; i < RANDOM_HOSTS; i++) {
+    const { host, text } = randomHost(seed + 2 * i);
+    const { recording, effects } = effectsOn(host, SOURCES);
+    const names = recording.steps.map(({ name }) => name);
+    const { differences } = compareEffects(names, effectsOn(host, reference([])).effects, effects);
+    assert.equal(differences, [], `seed ${seed + 2 * i}: ${text}`);
+    const broken = effects.flat().filter(({ kind }) => kind === 'violation');
+    assert.equal(broken, [], `seed ${seed + 2 * i}: ${text}`);
+  }
+});
+random('a session that is recorded on one is replayed', () => {
+  const seed = (Date.now() ^ (process.pid << 16)) | 1;
+  for (let i = 0; i < RANDOM_HOSTS; i++) {
+    const { host, text } = randomHost(seed + 2 * i);
+    const ipxe = replayTrace(SOURCES, recordOn(host, reference(), 'reference guest (iPXE)'));
+    assert.ok(ipxe.ok, `seed ${seed + 2 * i}: ${text}\n${reportText(ipxe)}`);
+    const own = replayTrace(SOURCES, recordOn(host, SOURCES, 'hypxe'));
+    assert.ok(own.ok, `seed ${seed + 2 * i}: ${text}\n${reportText(own)}`);
+  }
+});
+random.run();

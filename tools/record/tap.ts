@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * The tap of a recorder: stands between a guest and its machine, and writes down what crosses. What
+ * the host does it learns as the guest could: by looking at shared memory after each call. So it
+ * works with any guest on any host.
+ */
+
+import {
+  Msr,
+  PostMessage,
+  SINT_COUNT,
+  SynicMessage,
+  HvCall,
+  HvControl,
+  MonitorPage,
+  MonitorTrigger,
+  HV_ENABLE,
+  HV_PAGE_REGISTER_MASK,
+} from '../../src/hyperv/protocol.ts';
+import {
+  PacketFooter,
+  PacketHeader,
+  PacketType,
+  RingControl,
+  VMBUS_MESSAGE_TYPE,
+  XferPageHeader,
+  XferPageRange,
+} from '../../src/vmbus/protocol.ts';
+import type { CpuidRegisters, X64Machine } from '../../src/machine.ts';
+import { packetMeaning } from '../replay/anchor-keys.ts';
+import { GuestChannels, type GuestChannel } from '../replay/guest-channels.ts';
+import { GuestObserver } from '../replay/guest-observer.ts';
+import { GuestRules } from '../replay/guest-rules.ts';
+import { hexNumber, toHex } from '../replay/hex.ts';
+import type { TraceEvent, TraceEventOf } from '../replay/trace-events.ts';
+import { PassingX64 } from '../simulator/base/passing-machine.ts';
+
+/** Ticks of the reference time in a millisecond. */
+const TICKS_PER_MS = 10_000;
+
+/** Ranges of a packet that are looked into. */
+const RANGES_MAX = 64;
+
+/** One channel as the tap has seen it last. */
+interface Seen {
+  readonly channel: GuestChannel;
+  /** Host to guest: where it has written to. */
+  producer: number;
+  /** Guest to host: how far it has read; what lies there. */
+  consumer: number;
+  mask: number;
+  readonly waiting: { readonly type: number; readonly transaction: bigint; readonly end: number }[];
+}
+
+/** A machine that writes down what its guest and its host do. */
+export class RecordingTap extends PassingX64 {
+  readonly events: TraceEvent[] = [];
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  readonly #channels: GuestChannels;
+  readonly #observer: GuestObserver;
+  readonly #rules: GuestRules;
+  readonly #seen = new Map<number, Seen>();
+  /** Slots of the message page that were full when last seen. */
+  readonly #full = new Set<number>();
+  #messagePage = 0;
+  #ticks: bigint | undefined;
+
+  constructor(machine: X64Machine) {
+    super(machine);
+    this.#bytes = new Uint8Array(machine.memory);
+    this.#view = new DataView(machine.memory);
+    this.#channels = new GuestChannels(this.#bytes);
+    this.#observer = new GuestObserver(this.#bytes, this.#channels);
+    this.#rules = new GuestRules({
+      channels: this.#channels,
+      holdsPage: (address, length) => this.#holdsPage(address, length),
+      violation: (text) => this.emit({ op: 'violation', text }),
+    });
+  }
+
+  #holdsPage(address: number, length: number): boolean {
+    return [Msr.HYPERCALL, Msr.SIMP, Msr.SIEFP].some((msr) => {
+      const value = super.rdmsr(msr);
+      const page = Number(value & ~HV_PAGE_REGISTER_MASK);
+      return (value & HV_ENABLE) !== 0n && page >= address && page < address + length;
+    });
+  }
+
+  /** The guest gives up memory. */
+  freed(address: number, length: number, purpose: string): void {
+    this.#rules.freed(address, length, purpose);
+    this.#channels.forget(address, length);
+  }
+
+  emit(event: TraceEvent): void {
+    this.events.push(event);
+  }
+
+  // --- the seam ---
+
+  override cpuid(leaf: number, subleaf: number): CpuidRegisters {
+    const result = super.cpuid(leaf, subleaf);
+    const out = [result.eax, result.ebx, result.ecx, result.edx].map((word) =>
+      hexNumber(word >>> 0),
+    );
+    this.emit({ op: 'cpuid', leaf: hexNumber(leaf >>> 0), out });
+    return result;
+  }
+
+  override rdmsr(msr: number): bigint {
+    const value = super.rdmsr(msr);
+    if (msr === Msr.TIME_REF_COUNT) return value;
+    this.guestActed();
+    this.emit({ op: 'rdmsr', msr: hexNumber(msr), value: hexNumber(value) });
+    return value;
+  }
+
+  override wrmsr(msr: number, value: bigint): void {
+    this.guestActed();
+    this.emit({ op: 'wrmsr', msr: hexNumber(msr), value: hexNumber(value) });
+    super.wrmsr(msr, value);
+    if (msr === Msr.SIMP || msr === Msr.SCONTROL) this.#findMessagePage();
+    this.hostActed();
+  }
+
+  #findMessagePage(): void {
+    const simp = super.rdmsr(Msr.SIMP);
+    const on = (simp & HV_ENABLE) !== 0n && (super.rdmsr(Msr.SCONTROL) & HV_ENABLE) !== 0n;
+    this.#messagePage = on ? Number(simp & ~HV_PAGE_REGISTER_MASK) : 0;
+    this.#full.clear();
+  }
+
+  override callHypercallPage(page: number, control: bigint, input: bigint, output: bigint): bigint {
+    this.guestActed();
+    const code = Number(control & HvControl.CODE_MASK);
+    const bytes = this.#input(code, control, input);
+    const before = this.events.length;
+    const result = super.callHypercallPage(page, control, input, output);
+    const status = Number(result & 0xffffn);
+    const name = code === HvCall.POST_MESSAGE ? 'HvPostMessage' : 'HvSignalEvent';
+    const call = {
+      op: 'hypercall',
+      code: hexNumber(code),
+      name,
+      inputGpa: hexNumber(input),
+    } as const;
+    this.events.splice(before, 0, {
+      ...call,
+      outputGpa: hexNumber(output),
+      input: toHex(bytes),
+      status,
+    } as TraceEvent);
+    if (code === HvCall.POST_MESSAGE && status === 0) this.#posted(bytes.subarray(16));
+    this.hostActed();
+    return result;
+  }
+
+  #input(code: number, control: bigint, input: bigint): Uint8Array {
+    if ((control & HvControl.FAST) !== 0n) {
+      const bytes = new Uint8Array(8);
+      new DataView(bytes.buffer).setBigUint64(0, input, true);
+      return bytes;
+    }
+    const at = Number(input);
+    if (at + PostMessage.size > this.#bytes.length) return new Uint8Array(8);
+    if (code !== HvCall.POST_MESSAGE) return this.#bytes.slice(at, at + 8);
+    const length = Math.min(this.#view.getUint32(at + PostMessage.at.length, true), 240);
+    return this.#bytes.slice(at, at + PostMessage.at.data + length);
+  }
+
+  override pause(): void {
+    this.guestActed();
+    super.pause();
+    this.passTime(undefined);
+    this.hostActed();
+  }
+
+  /** Time that has passed since the last look, in whole milliseconds. */
+  passTime(by: string | undefined): void {
+    const now = super.rdmsr(Msr.TIME_REF_COUNT);
+    const ms = Number((now - (this.#ticks ??= now)) / BigInt(TICKS_PER_MS));
+    if (ms === 0) return;
+    this.#ticks += BigInt(ms * TICKS_PER_MS);
+    this.emit(by === undefined ? { op: 'delay', ms, by: undefined } : { op: 'delay', ms, by });
+  }
+
+  // --- what the guest has done ---
+
+  #posted(message: Uint8Array): void {
+    this.#rules.message(message);
+    this.#channels.posted(message, '');
+    const opened = this.#channels.opens(message);
+    const channel = opened === undefined ? undefined : this.#channels.channels.get(opened);
+    if (channel === undefined) return;
+    this.#observer.channelOpened(opened!);
+    const [producer, consumer] = [channel.in.producer, channel.out.consumer];
+    this.#seen.set(opened!, { channel, producer, consumer, mask: 0, waiting: [] });
+  }
+
+  /** Look at what the guest has written since the last call. */
+  guestActed(): void {
+    for (const sint of this.#full) {
+      const slot = this.#messagePage + sint * SynicMessage.size;
+      if (this.#view.getUint32(slot + SynicMessage.at.type, true) === 0) this.#full.delete(sint);
+    }
+    const { packets, faults, monitorBits } = this.#observer.look();
+    for (const text of faults) this.emit({ op: 'violation', text });
+    for (const packet of packets) {
+      const { channel: number, start, bytes, data } = packet;
+      const size = this.#channels.channels.get(number)!.out.data.length;
+      const end = (start + bytes.length) % size;
+      const gpaData = data === undefined ? undefined : toHex(data);
+      const place = { channel: number, offset: start, prod: [start, end] as const };
+      const event: TraceEventOf<'ring-write'> = {
+        op: 'ring-write',
+        ...place,
+        bytes: toHex(bytes),
+        gpaData,
+        stale: undefined,
+      };
+      this.emit(event);
+      const meaning = packetMeaning(bytes, data);
+      const { type, transaction, pageSet, gpadl } = meaning;
+      this.#rules.packet(number, meaning);
+      if (pageSet !== undefined) this.#channels.receiveBuffers.set(number, { gpadl, pageSet });
+      this.#seen.get(number)?.waiting.push({ type, transaction, end });
+    }
+    for (const monitor of monitorBits) this.#monitor(monitor);
+    this.#observer.acceptPages();
+  }
+
+  /** A signal without a hypercall. */
+  #monitor(monitor: number): void {
+    const group = MonitorPage.at.trigger + (monitor >>> 5) * MonitorTrigger.size;
+    const offset = group + ((monitor & 31) >>> 3);
+    const gpa = this.#channels.monitorOut + offset;
+    const bytes = toHex(this.#bytes.subarray(gpa, gpa + 1));
+    const purpose = 'monitor-out';
+    this.emit({ op: 'guest-mem-write', purpose, gpa: hexNumber(gpa), offset, bytes });
+  }
+
+  // --- what the host has done ---
+
+  /** Look at what the host has written since the last call. */
+  hostActed(): void {
+    for (const [number, seen] of this.#seen) {
+      const there = this.#channels.channels.get(number) === seen.channel;
+      if (!there || !this.#channels.open.has(number)) {
+        this.#seen.delete(number);
+        continue;
+      }
+      this.#mask(seen);
+      this.#hostRead(number, seen);
+      this.#hostWrote(number, seen);
+    }
+    for (let sint = 0; this.#messagePage !== 0 && sint < SINT_COUNT; sint++) this.#slot(sint);
+    this.#observer.acceptPages();
+  }
+
+  #mask(seen: Seen): void {
+    const { control } = seen.channel.out;
+    const mask = control.readU32(RingControl.at.interruptMask);
+    if (mask === seen.mask) return;
+    seen.mask = mask;
+    const gpa = hexNumber(control.address(RingControl.at.interruptMask));
+    const bytes = toHex(control.read(RingControl.at.interruptMask, 4));
+    this.emit({ op: 'host-mem-write', purpose: 'outbound-ring-interrupt-mask', gpa, bytes });
+  }
+
+  #hostRead(channel: number, seen: Seen): void {
+    const { consumer } = seen.channel.out;
+    while (seen.consumer !== consumer && seen.waiting.length > 0) {
+      const { type, transaction, end } = seen.waiting.shift()!;
+      const cons = [seen.consumer, end] as const;
+      seen.consumer = end;
+      this.emit({ op: 'host-ring-read', channel, type, xid: hexNumber(transaction), cons });
+    }
+    seen.consumer = consumer;
+  }
+
+  #hostWrote(channel: number, seen: Seen): void {
+    const { data, producer } = seen.channel.in;
+    const size = data.length;
+    if (producer >= size) return;
+    while (seen.producer !== producer) {
+      const start = seen.producer;
+      const header = new DataView(data.read(start, PacketHeader.size).buffer);
+      const length = header.getUint16(PacketHeader.at.qlen, true) * 8 + PacketFooter.size;
+      const produced = (producer - start + size) % size;
+      // What is no packet is written down as the bytes that it is
+      const whole = length > PacketHeader.size && length <= produced ? length : produced;
+      const bytes = data.read(start, whole);
+      const type = header.getUint16(PacketHeader.at.type, true);
+      if (type === PacketType.DATA_XFER_PAGES) this.#ranges(channel, bytes);
+      const end = (start + whole) % size;
+      this.#rules.hostPacket(channel, bytes);
+      seen.producer = end;
+      const prod = [start, end] as const;
+      this.emit({ op: 'host-ring-write', channel, type, offset: start, bytes: toHex(bytes), prod });
+    }
+  }
+
+  /** What lies in the receive buffer for a packet. */
+  #ranges(channel: number, bytes: Uint8Array): void {
+    const view = new DataView(bytes.buffer);
+    if (bytes.length < XferPageHeader.size) return;
+    const count = view.getUint32(XferPageHeader.at.rangeCount, true);
+    for (let i = 0; i < Math.min(count, RANGES_MAX); i++) {
+      const at = XferPageHeader.size + i * XferPageRange.size;
+      if (at + XferPageRange.size > bytes.length) return;
+      const length = view.getUint32(at, true);
+      const offset = view.getUint32(at + XferPageRange.at.offset, true);
+      this.#receiveBuffer(channel, offset, length);
+    }
+  }
+
+  /** A range that crosses pages is written down page by page. */
+  #receiveBuffer(channel: number, offset: number, length: number): void {
+    const pages = this.#channels.bufferPages(channel);
+    if (offset + length > pages.length * 4096) return;
+    for (let at = offset; at < offset + length;) {
+      const end = Math.min(offset + length, at - (at % 4096) + 4096);
+      const gpa = pages[at >>> 12]! + (at % 4096);
+      const bytes = toHex(this.#bytes.subarray(gpa, gpa + end - at));
+      this.emit({ op: 'host-mem-write', purpose: 'receive-buffer', gpa: hexNumber(gpa), bytes });
+      at = end;
+    }
+  }
+
+  #slot(sint: number): void {
+    const slot = this.#messagePage + sint * SynicMessage.size;
+    const type = this.#view.getUint32(slot + SynicMessage.at.type, true);
+    if (type === 0 || this.#full.has(sint)) return;
+    this.#full.add(sint);
+    const length = this.#bytes[slot + SynicMessage.at.length]!;
+    const data = slot + SynicMessage.at.data;
+    const payload = this.#bytes.slice(data, data + Math.min(length, 240));
+    if (type === VMBUS_MESSAGE_TYPE) this.#channels.delivered(payload);
+    this.emit({
+      op: 'host-message',
+      sint,
+      type: hexNumber(type),
+      payload: toHex(payload),
+      via: 'direct',
+      gpa: hexNumber(slot),
+    });
+  }
+}

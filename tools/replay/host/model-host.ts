@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * The host of a replay, in a closed loop: it answers what the guest asks, as the recorded host
+ * answered the same request, and what the recording does not have as any host does. What the
+ * recorded host did unasked comes where it came in the recording, by meaning.
+ */
+
+import { MessageType } from '../../../src/vmbus/protocol.ts';
+import {
+  messageKey,
+  messageType,
+  isMovable,
+  packetMeaning,
+  type PacketMeaning,
+} from '../anchor-keys.ts';
+import { DefaultAnswers } from './default-answers.ts';
+import type { GuestChannel, GuestChannels } from '../guest-channels.ts';
+import type { GuestRules } from '../guest-rules.ts';
+import { fromHex } from '../hex.ts';
+import { HostMemory } from './host-memory.ts';
+import type { MessageSlots } from '../message-slots.ts';
+import type { GuestPacket } from '../normalise.ts';
+import { Renaming } from './renaming.ts';
+import type { Anchor, HostEvent, Script } from './script-types.ts';
+
+/** What the host needs of the rest. */
+export interface ModelHostContext {
+  readonly memory: Uint8Array;
+  readonly channels: GuestChannels;
+  readonly slots: MessageSlots;
+  /** What memory of the guest a page is, if that is known. */
+  purposeOf(address: number): string;
+  note(text: string): void;
+  readonly rules: GuestRules;
+}
+
+/** A packet of the guest that is not taken. */
+interface Waiting {
+  readonly anchor: Anchor | undefined;
+  readonly packet: PacketMeaning;
+  readonly time: number;
+  /** Ring offset behind it. */
+  readonly end: number;
+}
+
+/** One channel's outbound ring. */
+interface RingState {
+  waiting: Waiting[];
+  awake: boolean;
+  /** The last packet with an anchor, and how many signals followed it. */
+  signalled: Anchor | undefined;
+  signals: number;
+}
+
+/** An event that is to come. */
+interface Pending {
+  readonly due: number;
+  readonly event: HostEvent;
+  /** The request that it answers. */
+  readonly anchor: Anchor | undefined;
+}
+
+/** Rounds of one moment: a bound only. */
+const ROUNDS_MAX = 10_000;
+
+/** The host. */
+export class ModelHost {
+  readonly #context: ModelHostContext;
+  readonly #script: Script;
+  readonly #names = new Renaming();
+  readonly #memory: HostMemory;
+  readonly #defaults: DefaultAnswers;
+  readonly #done = new Set<Anchor>();
+  readonly #rings = new Map<number, RingState>();
+  /** Anchors that are not done: of the current step by key, and those of any step. */
+  readonly #open = new Map<string, Anchor[]>();
+  #pending: Pending[] = [];
+  #step = -1;
+  /** Index of the recorded event up to which things may have happened by now. */
+  #limit = 0;
+  readonly #delivered = new Set<HostEvent>();
+  #time = 0;
+  #settling = false;
+
+  constructor(script: Script, context: ModelHostContext) {
+    this.#script = script;
+    this.#context = context;
+    this.#memory = new HostMemory(context);
+    this.#defaults = new DefaultAnswers(script, context.channels, this.#memory);
+    for (const anchor of script.anchors) {
+      const list = this.#open.get(anchor.key) ?? [];
+      if (list.length === 0) this.#open.set(anchor.key, list);
+      list.push(anchor);
+    }
+  }
+
+  // --- steps and time ---
+
+  beginStep(step: number): void {
+    this.#step = step;
+    const { stepEnds } = this.#script;
+    this.#limit = stepEnds[step] ?? Infinity;
+    this.#reach('step begin');
+    this.settle();
+  }
+
+  /** The step is over: what the recording has up to its end has happened. */
+  endStep(): void {
+    this.#force(this.#limit);
+    this.#limit = this.#script.stepBegins[this.#step + 1] ?? Infinity;
+    this.#reach('step end');
+    this.settle();
+    for (let i = this.#script.gaps[this.#step] ?? 0; i > 0; i--) this.pause();
+    this.#force(this.#limit);
+  }
+
+  /** A millisecond passes. */
+  pause(): void {
+    this.#time++;
+    this.settle();
+  }
+
+  /** Let happen what is due. */
+  settle(): void {
+    if (this.#settling) return;
+    this.#settling = true;
+    try {
+      for (let i = 0; i < ROUNDS_MAX && (this.#consumeDue() || this.#deliverDue()); i++);
+    } finally {
+      this.#settling = false;
+    }
+  }
+
+  /** Let happen what has a recorded index below `index`, in that order. */
+  #force(index: number): void {
+    for (let i = 0; i < ROUNDS_MAX; i++) {
+      if (this.#consumeUpTo(index)) continue;
+      const next = this.#pending
+        .filter(({ event }) => event.index < index)
+        .sort((a, b) => a.event.index - b.event.index)[0];
+      if (next === undefined) break;
+      this.#pending.splice(this.#pending.indexOf(next), 1);
+      this.#deliver(next);
+    }
+    // Stimuli after something that the guest has not done
+    for (const anchor of this.#script.anchors) {
+      if (anchor.step !== this.#step || anchor.index >= index || this.#done.has(anchor)) continue;
+      for (const event of anchor.stimuli) {
+        if (!this.#delivered.has(event)) this.#deliver({ due: 0, event, anchor: undefined });
+        this.#delivered.add(event);
+      }
+    }
+    this.settle();
+  }
+
+  // --- what the guest does ---
+
+  /** The recorded action that this one is. */
+  #reach(key: string): Anchor | undefined {
+    const list = this.#open.get(key) ?? this.#gpadlsLike(key);
+    if (list === undefined) return undefined;
+    let at = list.findIndex(({ step }) => step === this.#step);
+    if (at < 0 && isMovable(key)) at = 0;
+    const anchor = at < 0 ? undefined : list.splice(at, 1)[0];
+    if (anchor === undefined) return undefined;
+    this.#done.add(anchor);
+    for (const event of anchor.stimuli.filter((each) => !this.#delivered.has(each)))
+      this.#pending.push({ due: this.#time + event.time - anchor.time, event, anchor: undefined });
+    return anchor;
+  }
+
+  /** Where one side does not tell what memory a GPADL is, the next of the channel is the one. */
+  #gpadlsLike(key: string): Anchor[] | undefined {
+    const channel = /^gpadl \d+ /.exec(key)?.[0];
+    if (channel === undefined) return undefined;
+    const told = key !== channel;
+    const lists = [...this.#open].filter(([other]) =>
+      told ? other === channel : other.startsWith(channel),
+    );
+    const next = lists
+      .flatMap(([, anchors]) => anchors.filter(({ step }) => step === this.#step))
+      .sort((a, b) => a.index - b.index)[0];
+    return lists.find(([, anchors]) => next !== undefined && anchors.includes(next))?.[1];
+  }
+
+  /** The guest posts a message. Returns the status, and whether the recording has it. */
+  posted(message: Uint8Array): number {
+    const { channels, purposeOf } = this.#context;
+    const nameOf = (gpadl: number): string => channels.gpadls.get(gpadl)?.name ?? 'unknown';
+    const key = messageKey(message, { nameOf, purposeOf });
+    const anchor = this.#reach(key);
+    const status = anchor?.status ?? 0;
+    if (status !== 0) return status;
+    if (anchor !== undefined) this.#names.message(anchor.message!, message);
+    this.#context.rules.message(message);
+    channels.posted(message, anchor?.gpadlName || `${key} more ${this.#step}`);
+    this.#ringsChange(message);
+    // Whoever is not connected is not heard
+    const contact = messageType(message) === MessageType.INITIATE_CONTACT;
+    if (!contact && !channels.connected) return 0;
+    if (anchor === undefined) {
+      const due = this.#time + this.#defaults.messageLatency;
+      for (const payload of this.#defaults.message(message)) this.#pendMessage(payload, due);
+    } else {
+      for (const event of anchor.answers)
+        this.#pending.push({ due: this.#time + event.time - anchor.time, event, anchor });
+    }
+    return 0;
+  }
+
+  #ringsChange(message: Uint8Array): void {
+    const { channels } = this.#context;
+    const number = channels.opens(message) ?? channels.closes(message);
+    if (number !== undefined) this.#rings.delete(number);
+  }
+
+  #pendMessage(payload: Uint8Array, due: number): void {
+    const event = this.#defaults.messageEvent(payload);
+    this.#pending.push({ due, event, anchor: undefined });
+  }
+
+  #ring(channel: number): RingState {
+    const ring = this.#rings.get(channel) ?? {
+      waiting: [],
+      awake: false,
+      signalled: undefined,
+      signals: 0,
+    };
+    this.#rings.set(channel, ring);
+    return ring;
+  }
+
+  /** The guest has written a packet. */
+  packetWritten({ channel, start, bytes, data }: GuestPacket): void {
+    const packet = packetMeaning(bytes, data);
+    const anchor = this.#reach(packet.key);
+    const ring = this.#ring(channel);
+    const { channels } = this.#context;
+    const { pageSet, gpadl } = packet;
+    if (pageSet !== undefined) channels.receiveBuffers.set(channel, { gpadl, pageSet });
+    const length = channels.channels.get(channel)!.out.data.length;
+    const end = (start + bytes.length) % length;
+    ring.waiting.push({ anchor, packet, time: this.#time, end });
+    ring.signalled = anchor;
+    ring.signals = 0;
+    if (anchor?.packet !== undefined) this.#names.packet(anchor.packet, packet, bytes);
+    this.#context.rules.packet(channel, packet);
+  }
+
+  /** The guest signals an event. Returns the status of the hypercall. */
+  signalled(): number {
+    const { channels } = this.#context;
+    let status = 0;
+    for (const channel of channels.signalled(this.#context.memory)) {
+      const ring = this.#ring(channel);
+      status = ring.signalled?.signals[ring.signals++] ?? 0;
+      if (status === 0) ring.awake = true;
+    }
+    return status;
+  }
+
+  /** The guest has set the bit of a monitor. */
+  monitored(monitor: number): void {
+    for (const [channel, number] of this.#context.channels.monitors)
+      if (number === monitor) this.#ring(channel).awake = true;
+    this.#context.channels.clearMonitor(this.#context.memory, monitor);
+  }
+
+  // --- taking packets ---
+
+  #consumeDue(): boolean {
+    return this.#consume(({ anchor, time }) => {
+      if (anchor === undefined) return this.#time >= time + this.#defaults.ringLatency;
+      const { consumed } = anchor;
+      const latency = consumed === undefined ? this.#defaults.ringLatency : consumed - anchor.time;
+      return this.#time >= time + latency;
+    });
+  }
+
+  #consumeUpTo(index: number): boolean {
+    return this.#consume(({ anchor }) => (anchor?.consumedIndex ?? Infinity) < index);
+  }
+
+  /** Take the packets at the heads of the rings that are due. Returns whether there were any. */
+  #consume(isDue: (waiting: Waiting) => boolean): boolean {
+    let some = false;
+    for (const [number, ring] of this.#rings) {
+      const channel = this.#context.channels.channels.get(number);
+      if (channel === undefined) continue;
+      for (let head = ring.waiting[0]; head !== undefined; head = ring.waiting[0]) {
+        if (!this.#mayTake(ring, head, channel) || !isDue(head)) break;
+        ring.waiting.shift();
+        if (ring.waiting.length === 0) ring.awake = false;
+        this.#take(number, channel, head);
+        some = true;
+      }
+    }
+    return some;
+  }
+
+  #mayTake(ring: RingState, { anchor }: Waiting, channel: GuestChannel): boolean {
+    // The recorded host was told of it, and did not take it
+    if (anchor !== undefined && anchor.consumed === undefined && anchor.awake) return false;
+    const byItself = anchor?.consumed !== undefined && !anchor.woken;
+    return ring.awake || byItself || channel.out.isMasked;
+  }
+
+  #take(number: number, channel: GuestChannel, { anchor, packet, end }: Waiting): void {
+    channel.out.consumer = end;
+    this.#context.channels.clearInterrupt(this.#context.memory, number);
+    if (anchor?.consumed === undefined) {
+      for (const bytes of this.#defaults.packet(number, packet)) this.#write(number, bytes);
+      return;
+    }
+    for (const event of anchor.answers)
+      this.#pending.push({ due: this.#time + event.time - anchor.consumed, event, anchor });
+  }
+
+  // --- sending ---
+
+  #deliverDue(): boolean {
+    const due = this.#pending.filter(
+      ({ due: at, event }) =>
+        at <= this.#time && (event.index < this.#limit || !isFinite(event.index)),
+    );
+    if (due.length === 0) return false;
+    due.sort((a, b) => a.due - b.due || a.event.index - b.event.index);
+    this.#pending.splice(this.#pending.indexOf(due[0]!), 1);
+    this.#deliver(due[0]!);
+    return true;
+  }
+
+  #deliver({ event, anchor }: Pending): void {
+    for (const write of event.writes) {
+      const bytes = this.#names.response(write.bytes, anchor?.packet);
+      this.#memory.write(this.#names.gpadl(write.gpadl), write.offset, bytes);
+    }
+    if (event.what.kind === 'message') {
+      const { sint, type, payload } = event.what.event;
+      const bytes = this.#names.hostMessage(fromHex(payload));
+      if (!this.#context.slots.post(sint, Number(type), bytes))
+        this.#context.note(`no room for a message for SINT${sint}`);
+    } else if (event.what.kind === 'packet') {
+      const recorded = event.what.event;
+      const bytes = this.#names.hostPacket(fromHex(recorded.bytes), anchor?.packet);
+      this.#write(recorded.channel, bytes, recorded);
+    }
+  }
+
+  #write(
+    number: number,
+    bytes: Uint8Array,
+    recorded?: { offset: number; prod: readonly number[] },
+  ): void {
+    const { channels, note } = this.#context;
+    const channel = channels.channels.get(number);
+    if (channel === undefined || !channels.open.has(number)) {
+      note(`channel ${number} is not open for the host's packet`);
+      return;
+    }
+    this.#context.rules.hostPacket(number, bytes);
+    if (!this.#memory.packet(channel, bytes, recorded)) note('the ring has no room for a packet');
+  }
+
+  /** The guest loops over a packet: it is taken away. */
+  withdraw(): void {
+    for (const channel of this.#context.channels.channels.values()) this.#memory.withdraw(channel);
+  }
+}

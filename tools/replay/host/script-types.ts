@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** What the script of a session is made of: anchors, answers, stimuli. */
+
+import type { PacketMeaning } from '../anchor-keys.ts';
+import type { TraceEventOf } from '../trace-events.ts';
+
+/** Something that the host does. */
+export interface HostEvent {
+  /** Index of the recorded event. */
+  readonly index: number;
+  /** Recorded time, in ms. */
+  readonly time: number;
+  readonly what:
+    | { readonly kind: 'message'; readonly event: SentMessage }
+    | { readonly kind: 'packet'; readonly event: TraceEventOf<'host-ring-write'> }
+    | { readonly kind: 'memory' };
+  /** What it writes into the guest's memory first: into which GPADL, where. */
+  readonly writes: readonly MemoryWrite[];
+}
+
+export type SentMessage = TraceEventOf<'host-message'> | TraceEventOf<'host-message-queued'>;
+
+/** A write of the host into memory of the guest. */
+export interface MemoryWrite {
+  /** Recorded ID of the GPADL. */
+  readonly gpadl: number;
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+}
+
+/** An action of the recorded guest. */
+export interface Anchor {
+  readonly index: number;
+  readonly step: number;
+  readonly key: string;
+  readonly time: number;
+  /** Status of the hypercall of a message. */
+  readonly status: number;
+  readonly message: Uint8Array | undefined;
+  readonly packet: PacketMeaning | undefined;
+  readonly channel: number;
+  /** Statuses of the signals that followed a packet. */
+  readonly signals: number[];
+  /** When the host took the packet: recorded time; undefined if it never did. */
+  consumed: number | undefined;
+  consumedIndex: number;
+  /** A signal has told the host of it. */
+  woken: boolean;
+  /** Or it looks by itself: that it did not take the packet is its own doing. */
+  awake: boolean;
+  /** What the GPADL of a GPADL_HEADER is called. */
+  gpadlName: string;
+  readonly answers: HostEvent[];
+  readonly stimuli: HostEvent[];
+}
+
+/** A recorded session as the host of a replay needs it. */
+export interface Script {
+  readonly anchors: readonly Anchor[];
+  /** Indices of the events that begin and end the steps. */
+  readonly stepBegins: readonly number[];
+  readonly stepEnds: readonly number[];
+  /** Time that passes between steps, in ms, by the index of the step before. */
+  readonly gaps: readonly number[];
+  /** Offers of the host, as messages. */
+  readonly offers: readonly Uint8Array[];
+  /** What could not be understood. */
+  readonly notes: readonly string[];
+}

@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * Builds the script of a session: what the recorded host did, anchored by meaning. Each action of
+ * the recorded guest (a message, a packet, a step) is an anchor; what the host sent is an answer to
+ * the anchor that asked for it, or a stimulus some time after the last one.
+ */
+
+import { HvCall } from '../../../src/hyperv/protocol.ts';
+import {
+  GpadlCreated,
+  GpadlHeader,
+  GpadlTeardown,
+  GpadlTorndown,
+  MessageType,
+  OpenChannel,
+  OpenChannelResult,
+  PacketHeader,
+  PacketType,
+  RingControl,
+  VMBUS_MESSAGE_TYPE,
+  XferPageHeader,
+  XferPageRange,
+} from '../../../src/vmbus/protocol.ts';
+import { messageKey, messageType, packetMeaning } from '../anchor-keys.ts';
+import { fromHex } from '../hex.ts';
+import { Places } from '../places.ts';
+import { RecordedMemory } from './recorded-memory.ts';
+import type { Anchor, HostEvent, MemoryWrite, Script, SentMessage } from './script-types.ts';
+import type { TraceEvent, TraceEventOf } from '../trace-events.ts';
+
+/** The recorded guest's view of one channel's outbound ring. */
+interface RecordedRing {
+  /** Written and not taken. */
+  waiting: Anchor[];
+  awake: boolean;
+  /** The host has masked the ring: it looks by itself. */
+  masked: boolean;
+}
+
+class ScriptBuilder {
+  readonly anchors: Anchor[] = [];
+  readonly gaps: number[] = [];
+  readonly stepBegins: number[] = [];
+  readonly stepEnds: number[] = [];
+  readonly offers: Uint8Array[] = [];
+  readonly notes: string[] = [];
+  readonly #memory = new RecordedMemory();
+  readonly #places = new Places();
+  readonly #rings = new Map<number, RecordedRing>();
+  #time = 0;
+  #step = -1;
+  #inStep = false;
+  #last: Anchor | undefined;
+  #writes: MemoryWrite[] = [];
+  #offering: Anchor | undefined;
+  #offersKnown = false;
+
+  take(event: TraceEvent, index: number): void {
+    switch (event.op) {
+      case 'step':
+        return this.#stepEvent(event, index);
+      case 'delay':
+        this.#time += event.ms;
+        if (!this.#inStep && this.#step >= 0) this.gaps[this.#step]! += event.ms;
+        return;
+      case 'page':
+        return this.#places.add(event.purpose, Number(event.gpa), event.len, index);
+      case 'page-free':
+        this.#places.remove(Number(event.gpa));
+        return;
+      case 'hypercall':
+        return this.#hypercall(event, index);
+      case 'ring-write':
+        return this.#packet(event, index);
+      case 'guest-mem-write':
+        if (event.purpose === 'monitor-out') this.#wake(undefined);
+        return;
+      default:
+        return this.#hostEvent(event, index);
+    }
+  }
+
+  #hostEvent(event: TraceEvent, index: number): void {
+    switch (event.op) {
+      case 'host-message':
+        if (event.via === 'direct') this.#message(event, index);
+        return;
+      case 'host-message-queued':
+        return this.#message(event, index);
+      case 'host-mem-write':
+        return this.#memoryWrite(event, index);
+      case 'host-ring-write':
+        return this.#hostPacket(event, index);
+      case 'host-ring-read':
+        return this.#consumed(event, index);
+      default:
+        return;
+    }
+  }
+
+  #anchor(index: number, key: string, more: Partial<Anchor> = {}): Anchor {
+    this.#flushWrites(index);
+    const anchor: Anchor = {
+      index,
+      step: this.#step,
+      key,
+      time: this.#time,
+      status: 0,
+      message: undefined,
+      packet: undefined,
+      channel: 0,
+      signals: [],
+      consumed: undefined,
+      consumedIndex: Infinity,
+      woken: false,
+      awake: false,
+      gpadlName: '',
+      answers: [],
+      stimuli: [],
+      ...more,
+    };
+    this.anchors.push(anchor);
+    this.#last = anchor;
+    return anchor;
+  }
+
+  #stepEvent(event: TraceEventOf<'step'>, index: number): void {
+    this.#inStep = event.phase === 'begin';
+    if (!this.#inStep) {
+      this.stepEnds[this.#step] = index;
+      this.#anchor(index, 'step end');
+      return;
+    }
+    this.#step++;
+    this.gaps[this.#step] = 0;
+    this.stepBegins[this.#step] = index;
+    this.#anchor(index, 'step begin');
+  }
+
+  #hypercall(event: TraceEventOf<'hypercall'>, index: number): void {
+    const input = fromHex(event.input);
+    if (Number(event.code) === HvCall.SIGNAL_EVENT) return this.#wake(event.status);
+    if (Number(event.code) !== HvCall.POST_MESSAGE) return;
+    const message = input.subarray(16);
+    const key = messageKey(message, {
+      nameOf: (gpadl) => this.#memory.nameOf(gpadl),
+      purposeOf: (address) => this.#places.find(address)?.purpose ?? '',
+    });
+    const anchor = this.#anchor(index, key, { status: event.status, message });
+    const type = messageType(message);
+    if (type === MessageType.REQUEST_OFFERS) this.#offering = anchor;
+    if (type === MessageType.OPEN_CHANNEL && message.length >= 12) {
+      const channel = new DataView(message.buffer, message.byteOffset).getUint32(8, true);
+      this.#rings.set(channel, { waiting: [], awake: false, masked: false });
+    }
+    if (event.status !== 0) return;
+    this.#memory.posted(message, key);
+    if (type !== MessageType.GPADL_HEADER || message.length < GpadlHeader.size) return;
+    const view = new DataView(message.buffer, message.byteOffset);
+    anchor.gpadlName = this.#memory.nameOf(view.getUint32(GpadlHeader.at.gpadl, true));
+  }
+
+  #ring(channel: number): RecordedRing {
+    const ring = this.#rings.get(channel) ?? { waiting: [], awake: false, masked: false };
+    this.#rings.set(channel, ring);
+    return ring;
+  }
+
+  #packet(event: TraceEventOf<'ring-write'>, index: number): void {
+    const data = event.gpaData === undefined ? undefined : fromHex(event.gpaData);
+    const packet = packetMeaning(fromHex(event.bytes), data);
+    const ring = this.#ring(event.channel);
+    const { channel } = event;
+    const [woken, awake] = [ring.awake, ring.awake || ring.masked];
+    ring.waiting.push(this.#anchor(index, packet.key, { packet, channel, woken, awake }));
+  }
+
+  /** The guest has signalled. `status`: of the hypercall; undefined for a monitor. */
+  #wake(status: number | undefined): void {
+    const last = this.#last?.packet === undefined ? undefined : this.#last;
+    const packets = [...this.anchors].reverse();
+    const signalled = last ?? packets.find(({ packet }) => packet !== undefined);
+    if (signalled === undefined) return;
+    if (status !== undefined) signalled.signals.push(status);
+    if (status !== undefined && status !== 0) return;
+    const ring = this.#ring(signalled.channel);
+    ring.awake = true;
+    for (const anchor of ring.waiting) anchor.awake = anchor.woken = true;
+  }
+
+  #consumed(event: TraceEventOf<'host-ring-read'>, index: number): void {
+    const ring = this.#ring(event.channel);
+    const transaction = BigInt(event.xid);
+    const at = ring.waiting.findIndex(
+      ({ packet }) => packet!.transaction === transaction && packet!.type === event.type,
+    );
+    if (at < 0) return;
+    for (const anchor of ring.waiting.splice(0, at + 1)) {
+      anchor.consumed = this.#time;
+      anchor.consumedIndex = index;
+    }
+    if (ring.waiting.length === 0) ring.awake = false;
+  }
+
+  // --- what the host sends ---
+
+  #send(target: Anchor | undefined, what: HostEvent['what'], index: number): void {
+    const writes = this.#writes;
+    this.#writes = [];
+    const event: HostEvent = { index, time: this.#time, what, writes };
+    if (target !== undefined) target.answers.push(event);
+    else if (this.#last !== undefined) this.#last.stimuli.push(event);
+    else this.notes.push(`event ${index} of the host comes before everything`);
+  }
+
+  #flushWrites(index: number): void {
+    if (this.#writes.length > 0) this.#send(undefined, { kind: 'memory' }, index);
+  }
+
+  #memoryWrite(event: TraceEventOf<'host-mem-write'>, index: number): void {
+    // Flags and bits are the model's own business
+    if (/flag|bit|pending/.test(event.purpose)) return;
+    const place = this.#memory.locate(Number(event.gpa));
+    if (place === undefined) {
+      this.notes.push(`event ${index}: the host writes to memory that it was not given`);
+      return;
+    }
+    const bytes = fromHex(event.bytes);
+    this.#writes.push({ ...place, bytes });
+    const channel = this.#memory.channelOf(place.gpadl);
+    const mask = RingControl.at.interruptMask;
+    if (channel !== undefined && place.offset === mask) this.#ring(channel).masked = bytes[0] !== 0;
+    if (event.purpose !== 'receive-buffer') this.#flushWrites(index);
+  }
+
+  #find(test: (anchor: Anchor) => boolean): Anchor | undefined {
+    for (let i = this.anchors.length - 1; i >= 0; i--)
+      if (test(this.anchors[i]!)) return this.anchors[i];
+    return undefined;
+  }
+
+  #findMessage(type: number, test: (view: DataView) => boolean = () => true): Anchor | undefined {
+    return this.#find(({ message, status }) => {
+      if (message === undefined || message.length < 8 || status !== 0) return false;
+      const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
+      return view.getUint32(0, true) === type && test(view);
+    });
+  }
+
+  #message(event: SentMessage, index: number): void {
+    const payload = fromHex(event.payload);
+    const vmbus = Number(event.type) === VMBUS_MESSAGE_TYPE && payload.length >= 8;
+    const target = vmbus ? this.#askedBy(payload) : undefined;
+    this.#send(target, { kind: 'message', event }, index);
+  }
+
+  #askedBy(payload: Uint8Array): Anchor | undefined {
+    const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
+    const word = (offset: number): number =>
+      offset + 4 <= payload.length ? view.getUint32(offset, true) : 0;
+    const { GPADL_HEADER, GPADL_TEARDOWN, OPEN_CHANNEL } = MessageType;
+    switch (word(0)) {
+      case MessageType.VERSION_RESPONSE:
+        return this.#findMessage(MessageType.INITIATE_CONTACT);
+      case MessageType.UNLOAD_RESPONSE:
+        return this.#findMessage(MessageType.UNLOAD);
+      case MessageType.OFFER_CHANNEL:
+      case MessageType.ALL_OFFERS_DELIVERED:
+        return this.#offer(payload, word(0));
+      case MessageType.GPADL_CREATED: {
+        const id = word(GpadlCreated.at.gpadl);
+        const { at } = GpadlHeader;
+        return this.#findMessage(GPADL_HEADER, (asked) => asked.getUint32(at.gpadl, true) === id);
+      }
+      case MessageType.GPADL_TORNDOWN: {
+        const id = word(GpadlTorndown.at.gpadl);
+        const { at } = GpadlTeardown;
+        this.#memory.torndown(id);
+        return this.#findMessage(GPADL_TEARDOWN, (asked) => asked.getUint32(at.gpadl, true) === id);
+      }
+      case MessageType.OPEN_CHANNEL_RESULT: {
+        const id = word(OpenChannelResult.at.openId);
+        const { at } = OpenChannel;
+        return this.#findMessage(OPEN_CHANNEL, (asked) => asked.getUint32(at.openId, true) === id);
+      }
+      default:
+        return undefined;
+    }
+  }
+
+  #offer(payload: Uint8Array, type: number): Anchor | undefined {
+    const target = this.#offering;
+    if (target === undefined) return undefined;
+    if (type === MessageType.ALL_OFFERS_DELIVERED) {
+      this.#offering = undefined;
+      this.#offersKnown = true;
+    } else if (!this.#offersKnown) {
+      this.offers.push(payload);
+    }
+    return target;
+  }
+
+  #hostPacket(event: TraceEventOf<'host-ring-write'>, index: number): void {
+    const bytes = fromHex(event.bytes);
+    const target = bytes.length < PacketHeader.size ? undefined : this.#packetAskedBy(bytes);
+    this.#send(target, { kind: 'packet', event }, index);
+  }
+
+  #packetAskedBy(bytes: Uint8Array): Anchor | undefined {
+    const view = new DataView(bytes.buffer);
+    const type = view.getUint16(PacketHeader.at.type, true);
+    const transaction = view.getBigUint64(PacketHeader.at.transactionId, true);
+    if (type === PacketType.COMPLETION)
+      return this.#find(
+        ({ packet }) => packet?.asks === true && packet.transaction === transaction,
+      );
+    if (type !== PacketType.DATA_XFER_PAGES || bytes.length < XferPageHeader.size) return undefined;
+    const count = view.getUint32(XferPageHeader.at.rangeCount, true);
+    for (let i = 0; i < count; i++) {
+      const at = XferPageHeader.size + i * XferPageRange.size;
+      if (at + XferPageRange.size > bytes.length) break;
+      const found = this.#rndisAskedBy(view.getUint32(at + XferPageRange.at.offset, true));
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  /** The request that an RNDIS message at an offset of the receive buffer answers. */
+  #rndisAskedBy(offset: number): Anchor | undefined {
+    const write = this.#writes.find((each) => each.offset === offset);
+    if (write === undefined || write.bytes.length < 12) return undefined;
+    const view = new DataView(write.bytes.buffer);
+    const type = view.getUint32(0, true);
+    const id = view.getUint32(8, true);
+    if (type < 0x80000000) return undefined;
+    return this.#find(
+      ({ packet }) => packet !== undefined && packet.rndis !== 0 && packet.requestId === id,
+    );
+  }
+
+  end(index: number): void {
+    this.#flushWrites(index);
+  }
+}
+
+/** Build the script of a session. */
+export function buildScript(events: readonly TraceEvent[]): Script {
+  const builder = new ScriptBuilder();
+  events.forEach((event, index) => builder.take(event, index));
+  builder.end(events.length);
+  return builder;
+}

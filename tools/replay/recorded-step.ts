@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** A step of a recorded session. */
+
+/** One step of the recorded session, with what follows it up to the next step. */
+export interface RecordedStep {
+  readonly index: number;
+  readonly name: string;
+  /** Index of the event that begins the step. */
+  readonly begin: number;
+  /** Index of the event that ends it, or the number of events if the file ends before. */
+  readonly end: number;
+  /** The frame of a step `transmit`. */
+  readonly frame: Uint8Array | undefined;
+}

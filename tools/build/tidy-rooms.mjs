@@ -27,7 +27,7 @@ const SIMULATOR = [
  */
 const TOOLS = [
   ['simulator', 'build'],
-  ['os', 'replay', 'links'],
+  ['os', 'replay', 'links', 'guests'],
   ['flow', 'capture', 'engines'],
   ['scenarios', 'explore', 'bench'],
   ['command'],

@@ -10,6 +10,7 @@ import { hostsCommand } from './hosts-command.ts';
 import { replayCommand } from './replay/replay-command.ts';
 import { scenariosCommand } from './scenarios-command.ts';
 import { printable, type Terminal } from './terminal.ts';
+import { allowMemory64 } from './wasm-file.ts';
 import {
   EXIT_HELP,
   EnvironmentError,
@@ -67,6 +68,8 @@ const places = {
 };
 
 const args = process.argv.slice(2);
+// Before any worker starts
+allowMemory64();
 const interrupt = new AbortController();
 // Once: a second Ctrl-C ends at once what does not finish
 process.once('SIGINT', () => interrupt.abort());

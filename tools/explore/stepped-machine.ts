@@ -142,6 +142,10 @@ class SteppedX64 extends PassingX64 {
   override pause(): void {
     this.#stepping.exit(() => super.pause(), 'pause');
   }
+
+  override delay(ticks: number): void {
+    this.#stepping.exit(() => super.delay(ticks), 'pause');
+  }
 }
 
 class SteppedArm64 extends PassingArm64 {
@@ -164,6 +168,10 @@ class SteppedArm64 extends PassingArm64 {
 
   override pause(): void {
     this.#stepping.exit(() => super.pause(), 'pause');
+  }
+
+  override delay(ticks: number): void {
+    this.#stepping.exit(() => super.delay(ticks), 'pause');
   }
 }
 

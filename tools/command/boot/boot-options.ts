@@ -3,6 +3,7 @@
 /** The options of `hypxe boot`. */
 
 import * as path from 'node:path';
+import { isWasmFile } from '../wasm-file.ts';
 import { parseArgs } from 'node:util';
 import type { ServiceName } from '../../../src/services/boot-services.ts';
 import { FLOW_STEPS, checkSteps, isFlowStep, type FlowStep } from '../../flow/flow-steps.ts';
@@ -153,7 +154,7 @@ const SAN_MEMORY_MIN_MIB = 16;
  * @throws UsageError
  */
 export function parseBoot(args: readonly string[], ownFirmware: string): BootRequest | undefined {
-  const { values, positionals } = parse(args);
+  const { values, positionals } = withGuest(parse(args));
   if (values.help === true) return undefined;
   if (positionals.length > 1) {
     const advice = 'Give one FILE, or --serve a directory.';
@@ -215,6 +216,15 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
   };
 }
 
+/** A FILE that is a guest in WebAssembly is the firmware, not what it boots. */
+function withGuest({ values, positionals }: ReturnType<typeof parse>): ReturnType<typeof parse> {
+  const [file, ...others] = positionals;
+  if (file === undefined || values.firmware !== undefined || !isWasmFile(file)) {
+    return { values, positionals };
+  }
+  return { values: { ...values, firmware: file }, positionals: others };
+}
+
 /** @throws UsageError */
 function readFaults(values: ReturnType<typeof parse>['values']): BootRequest['faults'] {
   return {
@@ -231,7 +241,8 @@ export function osFirmware(ownFirmware: string): string {
   return path.join(path.dirname(ownFirmware), 'os.js');
 }
 
-const FIRMWARE_ADVICE = 'Give the path of an ES module that exports boot(machine, options).';
+const FIRMWARE_ADVICE =
+  'Give the path of an ES module that exports boot(machine, options), or of a WebAssembly module.';
 
 function parse(args: readonly string[]) {
   try {

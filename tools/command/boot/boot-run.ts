@@ -32,6 +32,9 @@ import type { BootRequest } from './boot-options.ts';
 import type { BootOutcome, OutcomeError, OutcomeOs } from './boot-outcome.ts';
 import { directoryFiles } from './directory-files.ts';
 import { readBytes } from '../files.ts';
+import { refusedGuest, wasmGuest } from '../wasm-file.ts';
+import { GuestRefused } from '../../guests/guest-error.ts';
+import type { WasmGuest } from '../../guests/wasm-guest.ts';
 import { Pushes, type OutcomePush } from './push-run.ts';
 import { CaptureWriter } from './capture-writer.ts';
 import { TraceWriter } from './trace-writer.ts';
@@ -59,11 +62,11 @@ export async function runBoot(
   link?: Link,
 ): Promise<BootOutcome> {
   listener.phase('loading');
-  const firmware = await loadFirmware(request.firmware, request.steps.includes('san'));
+  const { firmware, guest } = await loadFirmware(request.firmware, request.steps.includes('san'));
   listener.phase('running');
   const { files, image } = serve(request);
   const pushes = new Pushes(request.pushes, request.services);
-  const machine = createMachine(request, { files, link, heartbeat, pushes });
+  const machine = createMachine(request, { files, link, heartbeat, pushes, guest });
   const trace = request.trace === undefined ? undefined : openTrace(request.trace);
   if (trace !== undefined) machine.events.listen((event, now) => trace.write(event, now));
   const pcap = request.pcap === undefined ? undefined : openCapture(request.pcap, machine);
@@ -139,18 +142,22 @@ interface Surroundings {
   readonly link: Link | undefined;
   readonly heartbeat: Int32Array;
   readonly pushes: Pushes;
+  /** A guest in WebAssembly has memory of its own kind. */
+  readonly guest: WasmGuest | undefined;
 }
 
 function createMachine(
   request: BootRequest,
-  { files, link, heartbeat, pushes }: Surroundings,
+  { files, link, heartbeat, pushes, guest }: Surroundings,
 ): SimulatedMachine {
   const { served, faults, nics, memoryMiB, profile, seed } = request;
   const network = new Network({ files, bootFile: served.name, faults, ...request.network });
   let memory: ArrayBuffer;
   try {
-    memory = new ArrayBuffer(memoryMiB * 2 ** 20);
+    const bytes = memoryMiB * 2 ** 20;
+    memory = guest === undefined ? new ArrayBuffer(bytes) : guest.createMemory(bytes);
   } catch (error) {
+    if (error instanceof GuestRefused) throw refusedGuest(request.firmware, error);
     const text = `no ${memoryMiB} MiB of memory for the guest: ${(error as Error).message}`;
     throw new EnvironmentError('NoMemory', text, 'Give the guest less: --memory MIB.');
   }
@@ -180,8 +187,22 @@ function inRam(
   return { name, address, length, device, sha256, equal };
 }
 
+/** A firmware, and what it is if it is no bundle. */
+interface LoadedFirmware {
+  readonly firmware: Firmware;
+  readonly guest: WasmGuest | undefined;
+}
+
 /** @throws UsageError BadFirmware */
-async function loadFirmware(path: string, san: boolean): Promise<Firmware> {
+async function loadFirmware(path: string, san: boolean): Promise<LoadedFirmware> {
+  const guest = wasmGuest(path);
+  if (guest !== undefined) {
+    if (san && !guest.hasSan) {
+      const text = `${path} does not export hypxe_quiesce and hypxe_unquiesce`;
+      throw new UsageError('BadFirmware', text, 'A SAN boot needs both; leave san out of --then.');
+    }
+    return { firmware: guest as unknown as Firmware, guest };
+  }
   const advice = 'A firmware bundle is an ES module that exports boot(machine, options).';
   let module: Partial<Firmware & SanFirmware>;
   try {
@@ -194,7 +215,7 @@ async function loadFirmware(path: string, san: boolean): Promise<Firmware> {
     const text = `${path} exports no function createDriver, which a SAN boot needs`;
     throw new UsageError('BadFirmware', text, 'Leave san out of --then.');
   }
-  if (typeof module.boot === 'function') return module as Firmware;
+  if (typeof module.boot === 'function') return { firmware: module as Firmware, guest };
   throw new UsageError('BadFirmware', `${path} exports no function boot`, advice);
 }
 

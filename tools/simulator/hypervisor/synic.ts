@@ -31,6 +31,7 @@ export const SINT_QUEUE_LIMIT = 4096;
 const MASKED = Number(Sint.MASKED);
 const POLLING = Number(Sint.POLLING);
 const PROXY = Number(Sint.PROXY);
+const VECTOR = 0xff;
 
 /** Why a message or flag does not reach the guest now. */
 type Obstacle = 'SynIC disabled' | 'page disabled' | 'SINT masked' | 'SINT proxied' | undefined;
@@ -46,6 +47,8 @@ export interface SynicListener {
   slotEmptied(vp: number, sint: number): void;
   /** A SINT may be free for a timer's message. */
   sintScanned(vp: number, sint: number): void;
+  /** An interrupt is raised. */
+  interrupt(vector: number): void;
 }
 
 export class Synic {
@@ -278,6 +281,7 @@ export class Synic {
   #interrupt(sint: number): void {
     if ((this.#sints[sint]! & (MASKED | POLLING)) !== 0) return;
     this.interrupts[sint]!++;
+    this.#listener.interrupt(this.#sints[sint]! & VECTOR);
   }
 
   #report(

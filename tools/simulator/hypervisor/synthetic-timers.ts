@@ -60,13 +60,22 @@ export class SyntheticTimers {
   readonly #clock: VirtualClock;
   readonly #synic: Synic;
   readonly #events: HostEvents;
+  readonly #raise: (vector: number) => void;
   readonly #timers: Timer[] = [];
   readonly #payload = new Uint8Array(TIMER_PAYLOAD_SIZE);
   readonly #view = new DataView(this.#payload.buffer);
   /** Whether any timer waits for room. */
   anyDue = false;
 
-  constructor(vp: number, clock: VirtualClock, synic: Synic, events: HostEvents) {
+  /** @param raise raises the interrupt of a timer in direct mode: its vector */
+  constructor(
+    vp: number,
+    clock: VirtualClock,
+    synic: Synic,
+    events: HostEvents,
+    raise: (vector: number) => void,
+  ) {
+    this.#raise = raise;
     this.#vp = vp;
     this.#clock = clock;
     this.#synic = synic;
@@ -165,7 +174,7 @@ export class SyntheticTimers {
 
   #expire(index: number, timer: Timer): void {
     if (this.#skips(timer)) timer.due = false;
-    else if (timer.has(StimerConfig.DIRECT_MODE)) timer.interrupts++;
+    else if (timer.has(StimerConfig.DIRECT_MODE)) this.#interrupt(timer);
     else if (!this.#post(index, timer)) {
       timer.due = true;
       this.anyDue = true;
@@ -182,6 +191,12 @@ export class SyntheticTimers {
     const period = this.#period(timer);
     const late = this.#clock.now - timer.expiresAt!;
     this.#arm(index, timer, timer.expiresAt! + period * (Math.floor(late / period) + 1));
+  }
+
+  #interrupt(timer: Timer): void {
+    timer.interrupts++;
+    const { APIC_VECTOR_MASK, APIC_VECTOR_SHIFT } = StimerConfig;
+    this.#raise(Number((timer.config & APIC_VECTOR_MASK) >> APIC_VECTOR_SHIFT));
   }
 
   /** Whether a lazy timer is so late that it leaves this expiry out. */

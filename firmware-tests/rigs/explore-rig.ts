@@ -5,7 +5,7 @@
 import * as firmware from '../../src/os.ts';
 import type { Exploration } from '../../tools/explore/exploration.ts';
 import { planText, type Plan } from '../../tools/explore/plan.ts';
-import type { ExploredFirmware } from '../../tools/explore/explored-guest.ts';
+import { trustedGuests, type ExploredFirmware } from '../../tools/explore/explored-guest.ts';
 import { Runner } from '../../tools/explore/run.ts';
 import { DEFAULT_PROFILE, profileNamed } from '../../tools/simulator/profiles/profiles.ts';
 
@@ -20,7 +20,7 @@ export function newRunner(
   architecture?: 'x64' | 'arm64',
 ): Runner {
   const profile = profileNamed(DEFAULT_PROFILE)!;
-  return new Runner(allFlows(explored), profile, undefined, architecture);
+  return new Runner(trustedGuests(allFlows(explored)), profile, undefined, architecture);
 }
 
 /** The text of every run of an exploration. */

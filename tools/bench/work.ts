@@ -10,6 +10,8 @@ import type { PresetName } from '../../src/netvsc/policy.ts';
 import type { Firmware } from '../replay/firmware.ts';
 import { fromHex } from '../replay/hex.ts';
 import { readRecording, type RecordedStep } from '../replay/recording.ts';
+import { guestRam } from '../guests/guest-machine.ts';
+import { replayMemoryBytes } from '../replay/replay-machine.ts';
 import { ReplaySession } from '../replay/session.ts';
 import type { TraceEvent } from '../replay/trace-events.ts';
 import type { TraceFile } from '../replay/trace-file.ts';
@@ -55,7 +57,7 @@ export function compareWork(firmware: BenchFirmware, trace: TraceFile): WorkComp
       return firmware.createDriver(counting, options);
     },
   };
-  const session = new ReplaySession(counted, trace);
+  const session = new ReplaySession(counted, trace, guestRam(replayMemoryBytes(trace)));
   const steps = new Map<string, StepWork>();
   const total = { recorded: noWork(), ours: noWork() };
   recording.forEach((step) => {

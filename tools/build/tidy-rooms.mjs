@@ -27,7 +27,8 @@ const SIMULATOR = [
  */
 const TOOLS = [
   ['simulator', 'build'],
-  ['os', 'replay', 'links', 'guests'],
+  ['guests'],
+  ['os', 'replay', 'links'],
   ['flow', 'capture', 'engines'],
   ['scenarios', 'explore', 'bench'],
   ['command'],

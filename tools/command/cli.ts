@@ -10,7 +10,7 @@ import { hostsCommand } from './hosts-command.ts';
 import { replayCommand } from './replay/replay-command.ts';
 import { scenariosCommand } from './scenarios-command.ts';
 import { printable, type Terminal } from './terminal.ts';
-import { allowMemory64 } from './wasm-file.ts';
+import { allowMemory64 } from '../guests/wasm-file.ts';
 import {
   EXIT_HELP,
   EnvironmentError,

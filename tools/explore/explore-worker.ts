@@ -8,15 +8,15 @@
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { pathToFileURL } from 'node:url';
 import { parentPort, workerData } from 'node:worker_threads';
 import { BrokenFlowError, Exploration, RefusedHostError } from './exploration.ts';
 import { Shared, storeText, type ExploreJob, type ExploreMessage } from './job.ts';
 import { parsePlan, planText } from './plan.ts';
 import { RunSeries } from './run-series.ts';
-import type { ExploredFirmware } from './explored-guest.ts';
+import { BadGuest } from '../guests/guest-program.ts';
+import { loadGuest } from '../guests/load-guest.ts';
+import { MEMORY, type ExploredGuests } from './explored-guest.ts';
 import { Runner } from './run.ts';
-import type * as Firmware from '../../src/os.ts';
 
 /** How often a worker reports, in ms. */
 const REPORT_MS = 250;
@@ -27,24 +27,15 @@ function post(message: ExploreMessage): void {
   parentPort!.postMessage(message);
 }
 
-async function loadFirmware(): Promise<ExploredFirmware> {
-  const load = async (file: string): Promise<Partial<typeof Firmware>> => {
-    try {
-      return (await import(pathToFileURL(file).href)) as Partial<typeof Firmware>;
-    } catch (error) {
-      throw new BrokenFlowError(`${file} cannot be loaded: ${String(error)}`);
-    }
-  };
-  const { boot, createDriver } = await load(job.firmware);
-  if (typeof boot !== 'function') {
-    throw new BrokenFlowError(`${job.firmware} exports no function boot`);
-  }
+async function loadFirmware(): Promise<ExploredGuests> {
+  const program = await loadGuest(job.firmware);
+  if (!program.boots) throw new BrokenFlowError(`${job.firmware} exports no function boot`);
   // Who takes what is pushed says which services it has
-  const { SERVICE_NAMES, boot: bootPushed } = await load(job.pushFirmware);
+  const pushed = job.pushFirmware === job.firmware ? program : await loadGuest(job.pushFirmware);
+  const takes = pushed.exports.includes('SERVICE_NAMES') && pushed.boots;
   return {
-    boot,
-    ...(createDriver && { createDriver }),
-    ...(SERVICE_NAMES && bootPushed && { bootPushed }),
+    boot: await program.instantiate(MEMORY),
+    push: takes ? await pushed.instantiate(MEMORY) : undefined,
   };
 }
 
@@ -74,7 +65,8 @@ function explore(runner: Runner): void {
 /** How a failure is told: what the firmware is to blame for has names of its own. */
 function failureName(error: Error): string {
   if (error instanceof RefusedHostError) return 'HostRefused';
-  return error instanceof BrokenFlowError ? 'BrokenFirmware' : error.name;
+  const broken = error instanceof BrokenFlowError || error instanceof BadGuest;
+  return broken ? 'BrokenFirmware' : error.name;
 }
 
 try {

@@ -6,6 +6,9 @@
  */
 
 import type { ServedBootResult as BootResult } from '../../src/services/boot-services.ts';
+import { readBootResult } from '../flow/boot-result.ts';
+import type { GuestInstance } from '../guests/guest-program.ts';
+import { TrustedGuest, type TrustedModule } from '../guests/trusted-guest.ts';
 import { PAGE_SIZE, type Machine, type MemoryRange } from '../../src/machine.ts';
 import { MapAllocator, type PageAllocator } from '../../src/memory/allocator.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
@@ -13,22 +16,40 @@ import { GuestCrash, GuestHang } from '../simulator/hypervisor/guest-end.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { withoutNumbers } from './finding-text.ts';
 import type { Injector, Race } from './injector.ts';
-import { runLoader, type DriverFirmware, type LoaderResult } from './loader.ts';
+import { runLoader, type LoaderResult } from './loader.ts';
 import { PageSource } from './memory/page-source.ts';
 import { RaceHost } from './memory/race-host.ts';
 import { RacePolicy } from './memory/race-policy.ts';
 import { ReadHistory, ReadWatch } from './memory/read-watch.ts';
-import { WatchedMemory } from './memory/watched-memory.ts';
 import type { Plan } from './plan.ts';
 import { PUSH_BOOT } from './push-flow.ts';
 import { stackFrames } from './stack-frame.ts';
 import { steppedMachine, type Step } from './stepped-machine.ts';
 
-/** A firmware that can be explored: of its flows those that it exports. */
-export interface ExploredFirmware extends Partial<DriverFirmware> {
+/** A firmware of this tree that can be explored: of its flows those that it exports. */
+export interface ExploredFirmware extends TrustedModule {
   boot(machine: Machine, options?: object): BootResult;
   /** Boots what the host pushes. */
   readonly bootPushed?: ExploredFirmware['boot'];
+}
+
+/** The guests of an exploration, each in its RAM of {@link MEMORY} bytes. */
+export interface ExploredGuests {
+  readonly boot: GuestInstance;
+  /** Boots what the host pushes. */
+  readonly push?: GuestInstance | undefined;
+}
+
+/** Firmware of this tree as guests. */
+export function trustedGuests({
+  boot,
+  createDriver,
+  bootPushed,
+}: ExploredFirmware): ExploredGuests {
+  return {
+    boot: new TrustedGuest({ boot, ...(createDriver && { createDriver }) }, MEMORY),
+    push: bootPushed && new TrustedGuest({ boot: bootPushed }, MEMORY),
+  };
 }
 
 /** Guest RAM: two boots whose memory is not given back fit beside each other. */
@@ -55,20 +76,20 @@ export type Report = (cause: string, text?: string, kind?: FindingKind) => void;
 
 /** The guest of one run: each call of {@link run} is a boot on the same machine. */
 export class Guest {
-  readonly #firmware: ExploredFirmware;
+  readonly #guest: GuestInstance;
   readonly #machine: SimulatedMachine;
   readonly #injector: Injector;
   readonly #history: ReadHistory;
   readonly #report: Report;
 
   constructor(
-    firmware: ExploredFirmware,
+    guest: GuestInstance,
     machine: SimulatedMachine,
     injector: Injector,
     history: ReadHistory,
     report: Report,
   ) {
-    this.#firmware = firmware;
+    this.#guest = guest;
     this.#machine = machine;
     this.#injector = injector;
     this.#history = history;
@@ -91,11 +112,11 @@ export class Guest {
       const policy = new RacePolicy(model, number);
       return new RaceHost({ machine, model, policy, watch, report: this.#report });
     });
-    const memory = new WatchedMemory(machine.partition.ram.buffer, race ?? watch);
+    const memory = this.#guest.watch?.(race ?? watch);
     if (race !== undefined) race.memory = memory;
     const listener = {
       exit: () => {
-        memory.remove();
+        memory?.remove();
         watch.exit();
         race?.exit();
         injector.exit();
@@ -110,8 +131,8 @@ export class Guest {
       },
     };
     const seam = steppedMachine(machine, map, listener, () => {
-      if (watched) memory.install();
-      return memory.buffer;
+      if (watched) memory?.install();
+      return machine.partition.ram.buffer;
     });
     const pages = (allocator: PageAllocator): PageAllocator =>
       new PageSource(
@@ -134,7 +155,7 @@ export class Guest {
       return undefined;
     } finally {
       race?.stop();
-      memory.release();
+      memory?.release();
       watch.stop();
     }
   }
@@ -146,14 +167,14 @@ export class Guest {
     pages: (allocator: PageAllocator) => PageAllocator,
   ): Result {
     const cancel = (): boolean => this.#injector.cut;
-    const { createDriver, boot, bootPushed } = this.#firmware;
-    if (flow === 'loader' && createDriver !== undefined) {
-      return runLoader({ createDriver }, seam, pages(new MapAllocator(map)), cancel);
+    const guest = this.#guest;
+    if (flow === 'loader' && guest.createDriver !== undefined) {
+      const driver = guest.createDriver(seam, { allocator: pages(new MapAllocator(map)), cancel });
+      return runLoader(driver, cancel);
     }
-    if (flow === 'push' && bootPushed !== undefined) {
-      return bootPushed(seam, { pages, cancel, ...PUSH_BOOT });
-    }
-    return boot(seam, { pages, cancel });
+    const options = flow === 'push' ? { pages, cancel, ...PUSH_BOOT } : { pages, cancel };
+    const { buffer: memory } = this.#machine.partition.ram;
+    return readBootResult(guest.boot!(seam, options), { memory, memoryMap: map });
   }
 
   #freedEarly(purpose: string, kind: string): void {

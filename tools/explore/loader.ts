@@ -8,12 +8,11 @@
  */
 
 import { errorEntry } from '../../src/catalogue.ts';
-import type { HypervDriver, DriverOptions } from '../../src/driver.ts';
-import type { Machine, MemoryRange } from '../../src/machine.ts';
-import type { PageAllocator } from '../../src/memory/allocator.ts';
+import type { MemoryRange } from '../../src/machine.ts';
 import { dhcp } from '../../src/net/dhcp.ts';
 import type { NetDevice } from '../../src/net/device.ts';
 import { NetworkInterface } from '../../src/net/network-interface.ts';
+import type { GuestDriver } from '../guests/guest-program.ts';
 
 /** Frames of the burst: more than fit, so that some wait and some are dropped. */
 const BURST_FRAMES = 80;
@@ -27,11 +26,6 @@ const TURNS = 4;
 /** How long the loader asks for a lease, in ms. */
 const LEASE_TIMEOUT_MS = 8000;
 
-/** What the loader needs of a firmware. */
-export interface DriverFirmware {
-  createDriver(machine: Machine, options?: DriverOptions): HypervDriver;
-}
-
 export interface LoaderResult {
   readonly status: 'booted' | 'failed';
   /** Why the loader could not do all that it does. */
@@ -43,13 +37,7 @@ export interface LoaderResult {
 class GaveUp extends Error {}
 
 /** Run the loader. Throws what no loader can do anything about: a crash, a mistake. */
-export function runLoader(
-  firmware: DriverFirmware,
-  machine: Machine,
-  allocator: PageAllocator,
-  cancel: () => boolean,
-): LoaderResult {
-  const driver = firmware.createDriver(machine, { allocator, cancel });
+export function runLoader(driver: GuestDriver, cancel: () => boolean): LoaderResult {
   let error: unknown;
   try {
     drive(driver, cancel);
@@ -67,7 +55,7 @@ export function runLoader(
   };
 }
 
-function drive(driver: HypervDriver, cancel: () => boolean): void {
+function drive(driver: GuestDriver, cancel: () => boolean): void {
   const goOn = (): void => {
     if (cancel()) throw new GaveUp('the loader gives up');
   };
@@ -89,7 +77,7 @@ function drive(driver: HypervDriver, cancel: () => boolean): void {
   burst(device, driver, goOn);
 }
 
-function burst(device: NetDevice, driver: HypervDriver, goOn: () => void): void {
+function burst(device: NetDevice, driver: GuestDriver, goOn: () => void): void {
   const frame = new Uint8Array(FRAME_LENGTH).fill(0xff, 0, 6);
   for (let i = 0; i < BURST_FRAMES; i++) device.transmit(frame, frame.length);
   for (let i = 0; i < TURNS; i++) {

@@ -12,7 +12,8 @@ import { LEFTOVER_NAMES, leaveBehind } from '../os/previous-owner.ts';
 import type { AuditCheck, Finding } from '../simulator/audit/audit-findings.ts';
 import { NO_BASELINE, auditBaseline } from '../simulator/audit/audit-baseline.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
-import { SimulatedMachine } from '../simulator/machine.ts';
+import { machineFor } from '../guests/guest-machine.ts';
+import type { SimulatedMachine } from '../simulator/machine.ts';
 import { Network, memoryFiles, syntheticImage } from '../simulator/network/index.ts';
 import type { NetworkOptions } from '../simulator/network/index.ts';
 import type { HostProfile } from '../simulator/profiles/profile.ts';
@@ -22,7 +23,7 @@ import {
   Guest,
   LIMITS,
   MEMORY,
-  type ExploredFirmware,
+  type ExploredGuests,
   type FindingKind,
   type Report,
   type Result,
@@ -77,12 +78,10 @@ function leave(machine: SimulatedMachine, what: string): void {
 /** What the network of all runs is like. Plain data. */
 export type NetworkHabits = Partial<Omit<NetworkOptions, 'files' | 'bootFile' | 'log'>>;
 
-/** Runs plans, one after the other, on one piece of memory. */
+/** Runs plans, one after the other, each guest in its own piece of memory. */
 export class Runner {
-  readonly #firmware: ExploredFirmware;
+  readonly #guests: ExploredGuests;
   readonly #profile: HostProfile;
-  readonly #memory = new ArrayBuffer(MEMORY);
-  readonly #bytes = new Uint8Array(this.#memory);
   readonly #image: Uint8Array;
   readonly #history = new ReadHistory(MEMORY);
   readonly #heartbeat: Int32Array | undefined;
@@ -96,14 +95,14 @@ export class Runner {
 
   /** @param after an OS that has the machine before each run */
   constructor(
-    firmware: ExploredFirmware,
+    guests: ExploredGuests,
     profile: HostProfile,
     heartbeat?: Int32Array,
     architecture: Architecture = 'x64',
     after?: LinuxName,
     network: NetworkHabits = {},
   ) {
-    this.#firmware = firmware;
+    this.#guests = guests;
     this.#profile = profile;
     this.#after = after;
     this.#network = network;
@@ -114,17 +113,17 @@ export class Runner {
 
   /** Whether a flow can be run at all. */
   has(flow: Plan['flow']): boolean {
-    const { bootPushed, createDriver } = this.#firmware;
-    return flow === 'boot' || (flow === 'push' ? bootPushed : createDriver) !== undefined;
+    const { boot, push } = this.#guests;
+    return flow === 'boot' || (flow === 'push' ? push : boot.createDriver) !== undefined;
   }
 
   /** Run a plan. Throws only what is a mistake in the simulator or in the exploration. */
   run(plan: Plan, observer?: PlaceObserver, handedOver?: (now: number) => void): RunOutcome {
-    this.#bytes.fill(0);
+    const instance = plan.flow === 'push' ? this.#guests.push! : this.#guests.boot;
+    instance.reset();
     const files = memoryFiles({ [IMAGE_NAME]: this.#image });
     const network = new Network({ files, bootFile: IMAGE_NAME, ...this.#network });
-    const machine = new SimulatedMachine({
-      memory: this.#memory,
+    const machine = machineFor(instance, {
       profile: this.#profile,
       architecture: this.#architecture,
       links: plan.flow === 'push' ? [] : [network.link(0)],
@@ -147,7 +146,7 @@ export class Runner {
       injector.counter.fire(fault);
     }
     const races = injector.races(this.#architecture);
-    const guest = new Guest(this.#firmware, machine, injector, this.#history, report);
+    const guest = new Guest(instance, machine, injector, this.#history, report);
     const map = before?.memoryMap ?? machine.bootSeam.memoryMap;
     const result = guest.run(plan.flow, map, true, races);
     const ranFor = machine.clock.now;
@@ -185,7 +184,7 @@ export class Runner {
   /** What must hold once the guest has handed over, and the second boot. */
   #afterwards(run: Handoff): void {
     const { machine, injector, result, guest, report, before } = run;
-    this.#checkResult(run.plan, result, report, 'boot');
+    this.#checkResult(machine, run.plan, result, report, 'boot');
     const reserved = result.memoryMap.some((r) => r.type === 'reserved' && !isImage(r, result));
     const faulty = run.plan.faults.some((fault) => !isCut(fault) && !isRace(fault));
     // The state of the connection is the host's word against the guest's, if messages get lost
@@ -207,19 +206,26 @@ export class Runner {
       const name = nameOf(again.error);
       report(`second boot fails: ${name}`, `second boot fails: ${name}: ${messageOf(again.error)}`);
     }
-    this.#checkResult({ flow, faults: [] }, again, report, 'second boot');
+    this.#checkResult(machine, { flow, faults: [] }, again, report, 'second boot');
     this.#audit(machine, again, 'second boot', () => injector.hostLied, report);
   }
 
-  #checkResult(plan: Plan, result: Result, report: Report, which: string): void {
+  #checkResult(
+    machine: SimulatedMachine,
+    plan: Plan,
+    result: Result,
+    report: Report,
+    which: string,
+  ): void {
     if (result.status === 'failed' && result.error !== undefined && !isNamed(result.error)) {
       report(`${which}: the error has no name`, `${which}: ${String(result.error)}`);
     }
     const image = imageOf(result);
     if (result.status !== 'booted' || image === undefined) return;
     const { address, length } = image;
+    const { bytes } = machine.partition.ram;
     const equal =
-      length === this.#image.length && this.#image.every((b, i) => this.#bytes[address + i] === b);
+      length === this.#image.length && this.#image.every((b, i) => bytes[address + i] === b);
     if (!equal && !pushMayDiffer(plan)) report(`${which}: the image is not what was served`);
   }
 

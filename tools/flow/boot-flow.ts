@@ -28,7 +28,7 @@ import { leaveBehind, type Leftover } from '../os/previous-owner.ts';
 import { scheduleNic, type NicTimes } from './nic-schedule.ts';
 import { kernelsFor, runOsChain } from './os-chain.ts';
 import { RescindOnClose } from './rescind-on-close.ts';
-import { SanBoot, type SanFirmware } from './san-boot.ts';
+import { SanBoot } from './san-boot.ts';
 import { SanFlow } from './san-flow.ts';
 import type { FlowStage } from './stage.ts';
 
@@ -192,7 +192,7 @@ class BootFlow {
         () =>
           new SanBoot({
             machine: machine.bootSeam,
-            firmware: firmware as unknown as SanFirmware,
+            firmware,
             ...{ bootOptions },
             pages: (allocator) => this.#freed.watch(allocator),
             events: events && ((event) => events(event, flow?.current ?? 'firmware')),

@@ -6,13 +6,11 @@
  */
 
 import type { ServedBootResult as BootResult } from '../../src/services/boot-services.ts';
-import type { EventSink } from '../../src/events.ts';
 import type { Machine, MemoryRange } from '../../src/machine.ts';
+import type { GuestInstance } from '../guests/guest-program.ts';
 
-/** What a firmware bundle must export. */
-export interface Firmware {
-  boot(machine: Machine, options?: { readonly events?: EventSink }): BootResult;
-}
+/** What a flow needs of a guest: a whole firmware, and for a SAN boot its drivers. */
+export type Firmware = Required<Pick<GuestInstance, 'boot'>> & Pick<GuestInstance, 'createDriver'>;
 
 /** A firmware has returned what is no {@link BootResult}. */
 export class BadBootResult extends Error {
@@ -29,7 +27,10 @@ export class BadBootResult extends Error {
  *
  * @throws BadBootResult
  */
-export function readBootResult(value: unknown, machine: Machine): BootResult {
+export function readBootResult(
+  value: unknown,
+  machine: Pick<Machine, 'memory' | 'memoryMap'>,
+): BootResult {
   const result = value as Partial<BootResult> | null | undefined;
   if (typeof result !== 'object' || result === null) {
     throw new BadBootResult(`boot() returned ${String(value)}`);

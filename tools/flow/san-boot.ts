@@ -9,7 +9,6 @@
 import { errnoOf } from '../../src/catalogue.ts';
 import { Image } from '../../src/boot/image.ts';
 import type { ServedBootResult as BootResult } from '../../src/services/boot-services.ts';
-import type { HypervDriver } from '../../src/driver.ts';
 import type { HypxeError } from '../../src/error.ts';
 import type { EventSink } from '../../src/events.ts';
 import { PAGE_SIZE, type Machine, type MemoryRange } from '../../src/machine.ts';
@@ -17,29 +16,17 @@ import { MapAllocator, type PageAllocator } from '../../src/memory/allocator.ts'
 import { carve } from '../../src/memory/shared-memory.ts';
 import type { NetDevice } from '../../src/net/device.ts';
 import { netboot } from '../../src/net/netboot.ts';
+import type { GuestDriver, GuestInstance } from '../guests/guest-program.ts';
 import { interruptedMachine } from '../os/os-hyperv.ts';
 
 /** Memory of the firmware, at the top: hidden from the OS for as long as the firmware is needed. */
 const RESIDENT_LENGTH = 4 << 20;
 const RESIDENT_PURPOSE = 'resident firmware (SAN boot)';
 
-/** What of a driver a SAN boot needs. */
-export type SanDriver = Pick<
-  HypervDriver,
-  'probe' | 'remove' | 'quiesce' | 'unquiesce' | 'devices' | 'clock' | 'random' | 'log' | 'memory'
->;
-
-/** A firmware that can do it: it exports its drivers. */
-export interface SanFirmware {
-  createDriver(
-    machine: Machine,
-    options: { readonly allocator?: PageAllocator; readonly events?: EventSink },
-  ): SanDriver;
-}
-
 export interface SanOptions {
   readonly machine: Machine;
-  readonly firmware: SanFirmware;
+  /** It has drivers. */
+  readonly firmware: Pick<GuestInstance, 'createDriver'>;
   readonly bootOptions?: Readonly<Record<string, unknown>> | undefined;
   readonly events?: EventSink | undefined;
   /** What watches the firmware's memory. */
@@ -52,7 +39,7 @@ class TakenOver extends Error {}
 export class SanBoot {
   /** What the OS is handed: neither the firmware's memory nor the image. */
   memoryMap: readonly MemoryRange[];
-  readonly driver: SanDriver;
+  readonly driver: GuestDriver;
   image: BootResult['image'];
   readonly #image: Image;
   readonly #pageSize: number;
@@ -72,7 +59,7 @@ export class SanBoot {
       if (this.#received >= this.#takeoverAt) throw new TakenOver();
     });
     const allocator = new MapAllocator([resident], machine.pageSize);
-    this.driver = firmware.createDriver(interrupted, {
+    this.driver = firmware.createDriver!(interrupted, {
       ...bootOptions,
       allocator: pages?.(allocator) ?? allocator,
       ...(events === undefined ? {} : { events }),

@@ -7,7 +7,7 @@
 
 import { didYouMean } from '../simulator/base/nearest.ts';
 import { ABI_EXPORTS, ABI_IMPORTS, ABI_MODULE, wasmType, type AbiFunction } from './abi.ts';
-import { GuestRefused } from './guest-error.ts';
+import { BadGuest } from './guest-program.ts';
 import { memoryLimits } from './wasm-memory.ts';
 import {
   isWasm,
@@ -18,12 +18,12 @@ import {
 } from './wasm-module.ts';
 import { WasmFormatError } from './wasm-reader.ts';
 
-export type GuestKind = 'firmware' | 'driver';
+export type ModuleKind = 'firmware' | 'driver';
 
 /** A module that is a guest. */
 export interface CheckedModule {
   readonly module: WasmModule;
-  readonly kind: GuestKind;
+  readonly kind: ModuleKind;
   readonly memory64: boolean;
   /** Bytes of memory from 0 on that are the guest's code, data and stack. */
   readonly imageEnd: number;
@@ -48,24 +48,24 @@ const ELF_MACHINES: Readonly<Record<number, string>> = {
 /**
  * Check a file.
  *
- * @throws GuestRefused
+ * @throws BadGuest
  */
-export function checkGuest(bytes: Uint8Array): CheckedModule {
-  if (!isWasm(bytes)) throw new GuestRefused(`it is ${otherKind(bytes)}`, TARGET_ADVICE);
+export function checkModule(bytes: Uint8Array): CheckedModule {
+  if (!isWasm(bytes)) throw new BadGuest(`it is ${otherKind(bytes)}`, TARGET_ADVICE);
   if (bytes[4] === 0x0d) {
     const text = 'it is a component of WebAssembly, not a module';
-    throw new GuestRefused(text, 'Give the core module, before it is made a component.');
+    throw new BadGuest(text, 'Give the core module, before it is made a component.');
   }
   let module: WasmModule;
   try {
     module = readModule(bytes);
   } catch (error) {
     if (!(error instanceof WasmFormatError)) throw error;
-    throw new GuestRefused(`${error.message}: it is cut off or damaged`, 'Build the module again.');
+    throw new BadGuest(`${error.message}: it is cut off or damaged`, 'Build the module again.');
   }
   if (module.sections.some(({ name }) => name === 'linking')) {
     const advice = 'Link it: wasm-ld --no-entry --export=__heap_base FILE.o -o FILE.wasm.';
-    throw new GuestRefused('it is an object file that was not linked', advice);
+    throw new BadGuest('it is an object file that was not linked', advice);
   }
   const limits = checkMemory(module);
   const { memory64 } = limits;
@@ -95,9 +95,9 @@ function checkMemory(module: WasmModule) {
   const count = module.memories.length + module.imports.filter((i) => i.kind === 'memory').length;
   const limits = memoryLimits(module);
   if (limits === undefined) {
-    throw new GuestRefused('it has no memory: that is guest RAM', HEADER_ADVICE);
+    throw new BadGuest('it has no memory: that is guest RAM', HEADER_ADVICE);
   }
-  if (count > 1) throw new GuestRefused(`it has ${count} memories: guest RAM is one`, HEADER_ADVICE);
+  if (count > 1) throw new BadGuest(`it has ${count} memories: guest RAM is one`, HEADER_ADVICE);
   return limits;
 }
 
@@ -105,7 +105,7 @@ function checkImport({ module, name, kind, type }: WasmImport, memory64: boolean
   const full = `${module}.${name}`;
   if (kind === 'memory') {
     if (name === 'memory' && (module === ABI_MODULE || module === 'env')) return;
-    throw new GuestRefused(
+    throw new BadGuest(
       `it imports its memory as ${full}`,
       `Import it as ${ABI_MODULE}.memory or env.memory, or export it as memory.`,
     );
@@ -113,28 +113,28 @@ function checkImport({ module, name, kind, type }: WasmImport, memory64: boolean
   const known = module === ABI_MODULE ? ABI_IMPORTS.find((each) => each.name === name) : undefined;
   if (known === undefined) throw unknownImport(module, name, kind);
   if (kind !== 'function') {
-    throw new GuestRefused(`it imports ${full} as a ${kind}, but it is a function`, HEADER_ADVICE);
+    throw new BadGuest(`it imports ${full} as a ${kind}, but it is a function`, HEADER_ADVICE);
   }
   checkSignature(`it imports ${full} as`, known, type, memory64);
 }
 
-function unknownImport(module: string, name: string, kind: string): GuestRefused {
+function unknownImport(module: string, name: string, kind: string): BadGuest {
   const what = `it imports the ${kind} ${module}.${name}, which is not there`;
   if (module === ABI_MODULE) {
     const names = ABI_IMPORTS.map((each) => each.name);
-    return new GuestRefused(what, didYouMean(name, names, HEADER_ADVICE));
+    return new BadGuest(what, didYouMean(name, names, HEADER_ADVICE));
   }
   if (module.startsWith('wasi')) {
-    return new GuestRefused(what, 'Compile without WASI and without libc: -nostdlib, no_std.');
+    return new BadGuest(what, 'Compile without WASI and without libc: -nostdlib, no_std.');
   }
   const advice = `Define ${name} in the guest: there is no library behind it, and wasm-ld takes what is undefined for an import.`;
-  return new GuestRefused(what, advice);
+  return new BadGuest(what, advice);
 }
 
-function checkExports(module: WasmModule, memory64: boolean): GuestKind {
+function checkExports(module: WasmModule, memory64: boolean): ModuleKind {
   const has = (name: string): boolean => module.exports.some((each) => each.name === name);
   if (!has('hypxe_boot') && !has('hypxe_probe')) {
-    throw new GuestRefused('it exports neither hypxe_boot nor hypxe_probe', HEADER_ADVICE);
+    throw new BadGuest('it exports neither hypxe_boot nor hypxe_probe', HEADER_ADVICE);
   }
   const kind = has('hypxe_boot') ? 'firmware' : 'driver';
   const missing: string[] = [];
@@ -144,12 +144,12 @@ function checkExports(module: WasmModule, memory64: boolean): GuestKind {
     if (found === undefined) {
       if (optional !== true && (of === 'all' || of === kind)) missing.push(name);
     } else if (found.kind !== 'function') {
-      throw new GuestRefused(`it exports ${name} as a ${found.kind}, not a function`, HEADER_ADVICE);
+      throw new BadGuest(`it exports ${name} as a ${found.kind}, not a function`, HEADER_ADVICE);
     } else checkSignature(`it exports ${name} as`, wanted, found.type, memory64);
   }
   if (missing.length > 0) {
     const what = kind === 'driver' ? 'a driver' : 'a whole firmware';
-    throw new GuestRefused(`it is ${what} without ${missing.join(', ')}`, HEADER_ADVICE);
+    throw new BadGuest(`it is ${what} without ${missing.join(', ')}`, HEADER_ADVICE);
   }
   return kind;
 }
@@ -166,7 +166,7 @@ function checkSignature(
   };
   if (found !== undefined && signature(found) === signature(right)) return;
   const is = found === undefined ? 'something else' : signature(found);
-  throw new GuestRefused(`${what} ${is}, but it is ${signature(right)}`, HEADER_ADVICE);
+  throw new BadGuest(`${what} ${is}, but it is ${signature(right)}`, HEADER_ADVICE);
 }
 
 const signature = ({ parameters, results }: FunctionType): string =>

@@ -17,7 +17,12 @@ import { GuestFault } from './guest-error.ts';
 import { guestClock } from './guest-clock.ts';
 import { GuestPages } from './guest-pages.ts';
 import { guestError } from './guest-status.ts';
-import { GuestInstance, mapWithImage, type CompiledModule } from './wasm-instance.ts';
+import {
+  GuestInstance,
+  mapWithImage,
+  mapWithoutImage,
+  type CompiledModule,
+} from './wasm-instance.ts';
 import { GuestNic } from './wasm-net-device.ts';
 
 /** Most NICs that a guest may say it has. */
@@ -150,7 +155,7 @@ export class WasmDriver {
   }
 
   memoryMap(): MemoryRange[] {
-    return this.#pages.memoryMap(this.#machine.memoryMap);
+    return this.#pages.memoryMap(mapWithoutImage(this.#machine));
   }
 
   #say(level: LogLevel, text: string): void {

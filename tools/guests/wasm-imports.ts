@@ -41,11 +41,22 @@ export interface ImportContext {
   readonly pages: GuestPages;
   log(level: LogLevel, text: string): void;
   cancelled(): boolean;
+  /** Once it shall end it is cut off, in whatever import it is. */
+  readonly cutAnywhere: boolean;
   /** Of drivers. The frame is a view of guest memory. */
   received(device: number, frame: Uint8Array): void;
   transmitted(device: number, status: number): void;
   /** Calls the guest's `hypxe_interrupt`, if it has it. */
   readonly interrupt?: ((vector: number) => void) | undefined;
+}
+
+/** The guest was cut off in the middle: its memory is as it was at that moment. */
+export class GuestCut extends Error {
+  override readonly name = 'GuestCut';
+
+  constructor(where: string) {
+    super(`cut in ${where}`);
+  }
 }
 
 export class WasmImports {
@@ -86,6 +97,7 @@ export class WasmImports {
       throw new GuestFault(`the guest calls ${name} after ${this.#ended}`);
     }
     try {
+      if (this.#context.cutAnywhere && this.#context.cancelled()) throw new GuestCut(name);
       const result = call(...values);
       if (this.#context.interrupt !== undefined) this.#interrupts();
       return result ?? undefined;

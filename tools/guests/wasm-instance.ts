@@ -5,12 +5,13 @@
  * start of memory, which is reserved for as long as it runs.
  */
 
-import { PAGE_SIZE, type Machine, type MemoryRange } from '../../src/machine.ts';
+import type { Machine, MemoryRange } from '../../src/machine.ts';
 import type { LogLevel } from '../../src/events.ts';
 import { carve } from '../../src/memory/shared-memory.ts';
 import { ABI_VERSION } from './abi.ts';
-import { wasmEngine, type WasmMemory } from './engine.ts';
-import { GuestFault, GuestRefused } from './guest-error.ts';
+import { WASM_PAGE, wasmEngine, type WasmMemory } from './engine.ts';
+import { GuestFault } from './guest-error.ts';
+import { BadGuest } from './guest-program.ts';
 import type { GuestPages } from './guest-pages.ts';
 import type { CheckedModule } from './wasm-check.ts';
 import { WasmImports, number } from './wasm-imports.ts';
@@ -33,20 +34,35 @@ export interface InstanceSurroundings {
   readonly memoryMap: readonly MemoryRange[];
   log(level: LogLevel, text: string): void;
   cancelled(): boolean;
+  /** It is cut off in the middle, in whatever import it is: it never asks. */
+  readonly cutAnywhere?: boolean;
   received?(device: number, frame: Uint8Array): void;
   transmitted?(device: number, status: number): void;
 }
 
-/** The end of the guest's image: whole pages of the machine. */
-export function imageEnd({ imageEnd: end }: CheckedModule, machine: Machine): number {
-  const size = machine.pageSize ?? PAGE_SIZE;
-  return Math.ceil(end / size) * size;
+/** The end of the guest's image: of whole pages, whatever size a machine's pages have. */
+export function imageEnd({ imageEnd: end }: CheckedModule): number {
+  return Math.ceil(end / WASM_PAGE) * WASM_PAGE;
 }
 
 /** The memory map while a guest runs: its image is its own. */
 export function mapWithImage(module: CheckedModule, machine: Machine): MemoryRange[] {
-  const end = imageEnd(module, machine);
+  const end = imageEnd(module);
   return machine.memoryMap.flatMap((range) => carve(range, 0, end, GUEST_IMAGE));
+}
+
+/** The memory map once a guest has handed over: its image is anybody's. */
+export function mapWithoutImage({ memoryMap }: Machine): MemoryRange[] {
+  const map: MemoryRange[] = [];
+  for (const range of memoryMap) {
+    const { address, length } = range;
+    const usable = range.purpose === GUEST_IMAGE || range.type === 'usable';
+    const last = map.at(-1);
+    const follows = last?.type === 'usable' && last.address + last.length === address;
+    if (usable && follows) map[map.length - 1] = { ...last, length: last.length + length };
+    else map.push(usable ? { address, length, type: 'usable' } : range);
+  }
+  return map;
 }
 
 export class GuestInstance {
@@ -54,15 +70,9 @@ export class GuestInstance {
   readonly #imports: WasmImports;
   readonly #memory64: boolean;
 
-  /** @throws GuestRefused, GuestFault, and what its start function does */
+  /** @throws BadGuest, GuestFault, and what its start function does */
   constructor(module: CompiledModule, surroundings: InstanceSurroundings) {
     const { memory, machine } = surroundings;
-    const end = imageEnd(module, machine);
-    if (module.least > memory.buffer.byteLength || end > memory.buffer.byteLength) {
-      const has = memory.buffer.byteLength;
-      const text = `it needs ${Math.max(module.least, end)} bytes of memory, and the guest has ${has}`;
-      throw new GuestRefused(text, 'Give the guest more: --memory MIB.');
-    }
     this.#memory64 = module.memory64;
     const interrupts = module.module.exports.some(({ name }) => name === 'hypxe_interrupt');
     const { received = noDriver, transmitted = noDriver } = surroundings;
@@ -71,6 +81,7 @@ export class GuestInstance {
       ...{ pages: surroundings.pages, memoryMap: surroundings.memoryMap },
       log: (level, text) => surroundings.log(level, text),
       cancelled: () => surroundings.cancelled(),
+      cutAnywhere: surroundings.cutAnywhere === true,
       interrupt: interrupts ? (vector) => void this.call('hypxe_interrupt', vector) : undefined,
     });
     // As a loader does: what nothing is loaded to is zero
@@ -81,7 +92,7 @@ export class GuestInstance {
     const version = this.call('hypxe_abi');
     if (version !== ABI_VERSION) {
       const text = `hypxe_abi returns ${version}, and this is version ${ABI_VERSION}`;
-      throw new GuestRefused(text, 'Take the header of this version: hypxe guest header c.');
+      throw new BadGuest(text, 'Take the header of this version: hypxe guest header c.');
     }
   }
 

@@ -44,6 +44,8 @@ export class GuestNic implements NetDevice {
   /** Frames that the guest could not take, and those that it has. */
   #deferred: { readonly bytes: Uint8Array; readonly sequence: number }[] = [];
   readonly #out: number[] = [];
+  /** Frames that were out when it was closed, and that the guest has not told of. */
+  #late = 0;
   #sequence = 0;
   #up: boolean | undefined;
 
@@ -83,8 +85,9 @@ export class GuestNic implements NetDevice {
     this.isOpen = false;
     for (const { sequence } of this.#deferred.splice(0)) this.#done(sequence, -ABI_ERRNO.ECANCELED);
     this.#options.instance.call('hypxe_close', this.#options.index);
-    // What the guest has not told of is over
-    while (this.#out.length > 0) this.#done(this.#out.shift()!, -ABI_ERRNO.ECANCELED);
+    // What the guest has not told of is over; it may tell of it yet
+    this.#late += this.#out.length;
+    for (const sequence of this.#out.splice(0)) this.#done(sequence, -ABI_ERRNO.ECANCELED);
   }
 
   transmit(frame: Uint8Array, length: number): 'sent' | 'deferred' | 'dropped' {
@@ -123,6 +126,10 @@ export class GuestNic implements NetDevice {
 
   /** The guest is done with the oldest frame out. @throws GuestFault if none is out */
   transmitted(status: number): void {
+    if (this.#late > 0) {
+      this.#late--;
+      return;
+    }
     const sequence = this.#out.shift();
     if (sequence === undefined) {
       throw new GuestFault(`transmitted(${this.#options.index}): no frame is out`);

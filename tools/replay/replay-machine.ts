@@ -70,10 +70,15 @@ export class ReplayStop extends Error {
   }
 }
 
+/** Bytes of RAM that the guest of a recording needs. */
+export function replayMemoryBytes({ ram }: TraceFile): number {
+  return ram.base + ram.size;
+}
+
 /** A machine that answers from a recording. */
 export class ReplayMachine implements X64Machine {
   readonly architecture = 'x64';
-  readonly memory: ArrayBuffer;
+  readonly memory: ArrayBufferLike;
   readonly memoryMap: readonly MemoryRange[];
   readonly allocator: ReplayAllocator;
   /** What the replay could not repeat. */
@@ -105,9 +110,10 @@ export class ReplayMachine implements X64Machine {
   #randomIndex = 0;
   #calls = 0;
 
-  constructor(trace: TraceFile) {
+  /** @param memory guest RAM of {@link replayMemoryBytes} */
+  constructor(trace: TraceFile, memory: ArrayBufferLike) {
     const { base, size } = trace.ram;
-    this.memory = new ArrayBuffer(base + size);
+    this.memory = memory;
     this.memoryMap = [{ address: base, length: size, type: 'usable' }];
     this.#bytes = new Uint8Array(this.memory);
     this.#events = trace.events;

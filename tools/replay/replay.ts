@@ -12,6 +12,8 @@ import type { Firmware } from './firmware.ts';
 import { judge } from './judge.ts';
 import type { Failure, MetDifference } from './judge.ts';
 import { readRecording } from './recording.ts';
+import { guestRam } from '../guests/guest-machine.ts';
+import { replayMemoryBytes } from './replay-machine.ts';
 import { ReplaySession } from './session.ts';
 import type { SessionLog } from './session.ts';
 import type { TraceFile } from './trace-file.ts';
@@ -43,10 +45,15 @@ export interface ReplayResult {
  * Replay a recorded session.
  *
  * @param firmware the sources or a bundle: whatever exports `createDriver`.
+ * @param memory the guest's RAM, of {@link replayMemoryBytes}
  */
-export function replayTrace(firmware: Firmware, trace: TraceFile): ReplayResult {
+export function replayTrace(
+  firmware: Firmware,
+  trace: TraceFile,
+  memory: ArrayBufferLike = guestRam(replayMemoryBytes(trace)),
+): ReplayResult {
   const recording = readRecording(trace);
-  const session = new ReplaySession(firmware, trace);
+  const session = new ReplaySession(firmware, trace, memory);
   const steps: StepItems[] = [];
   for (const step of recording) {
     const { index, name, items: expected } = step;

@@ -51,9 +51,9 @@ export class ReplaySession {
   readonly #addresses = new Map<string, { permanent: string; current: string }>();
   readonly #arrived: string[] = [];
 
-  constructor(firmware: Firmware, trace: TraceFile) {
+  constructor(firmware: Firmware, trace: TraceFile, memory: ArrayBufferLike) {
     this.#events = trace.events;
-    this.machine = new ReplayMachine(trace);
+    this.machine = new ReplayMachine(trace, memory);
     this.#driver = firmware.createDriver(this.machine, {
       preset: 'ipxe',
       events: (event) => this.#firmwareEvent(event),

@@ -5,7 +5,8 @@
 import { GuestRuns } from '../flow/guest-run.ts';
 import { runOsChain, type KernelPlan } from '../flow/os-chain.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
-import { SimulatedMachine, type SimulatedMachineOptions } from '../simulator/machine.ts';
+import { emptyMemory, machineFor } from '../guests/guest-machine.ts';
+import type { SimulatedMachine, SimulatedMachineOptions } from '../simulator/machine.ts';
 import { Network, memoryFiles, syntheticImage } from '../simulator/network/index.ts';
 import type { HostKnobs } from '../simulator/profiles/profile.ts';
 import { DEFAULT_PROFILE, profileNamed, withKnobs } from '../simulator/profiles/profiles.ts';
@@ -41,8 +42,7 @@ export function makeMachine(
     files: memoryFiles({ [IMAGE_NAME]: image }),
     bootFile: IMAGE_NAME,
   });
-  const machine = new SimulatedMachine({
-    memory: new ArrayBuffer(MEMORY),
+  const machine = machineFor(emptyMemory(MEMORY), {
     profile: withKnobs(profileNamed(setup.host ?? DEFAULT_PROFILE)!, setup.knobs ?? {}),
     links: [network.link(0)],
     seed: 1,

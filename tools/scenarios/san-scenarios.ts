@@ -4,7 +4,7 @@
 
 import { createDriver } from '../../src/any.ts';
 import { HV_ENABLE, Msr } from '../../src/hyperv/protocol.ts';
-import { SanBoot, type SanFirmware } from '../flow/san-boot.ts';
+import { SanBoot } from '../flow/san-boot.ts';
 import { SanFlow } from '../flow/san-flow.ts';
 import { guestsOf, makeMachine } from './rig.ts';
 import type { Half, HalfResult, Scenario } from './scenario.ts';
@@ -15,8 +15,7 @@ function sanFlow(half: Half, fault: SeamFault, wrong: (boot: SanBoot) => void): 
   const machine = makeMachine({});
   const guests = guestsOf(machine);
   const seam = new FaultySeam(machine.bootProcessor);
-  const firmware: SanFirmware = { createDriver };
-  const san = new SanBoot({ machine: seam, firmware });
+  const san = new SanBoot({ machine: seam, firmware: { createDriver } });
   if (half === 'broken') wrong(san);
   const flow = new SanFlow({
     ...{ machine, san, guests },

@@ -7,6 +7,7 @@ import * as assert from 'uvu/assert';
 import * as firmware from '../../../src/os.ts';
 import { runOsBefore } from '../../../tools/explore/after-os.ts';
 import { parsePlan } from '../../../tools/explore/plan.ts';
+import { trustedGuests } from '../../../tools/explore/explored-guest.ts';
 import { Runner } from '../../../tools/explore/run.ts';
 import { makeMachine } from '../../../tools/scenarios/rig.ts';
 import { profileNamed } from '../../../tools/simulator/profiles/profiles.ts';
@@ -35,7 +36,13 @@ for (const architecture of ['x64', 'arm64'] as const) {
 
   after(`${architecture}: flows and faults are clean`, () => {
     const host = profileNamed('server2022')!;
-    const runner = new Runner(allFlows(firmware), host, undefined, architecture, 'linux-6.1');
+    const runner = new Runner(
+      trustedGuests(allFlows(firmware)),
+      host,
+      undefined,
+      architecture,
+      'linux-6.1',
+    );
     for (const flow of FLOWS) {
       const outcome = runner.run({ flow, faults: [] });
       assert.equal(outcome.findings, [], flow);
@@ -51,7 +58,13 @@ after('other hosts, and kernels', () => {
     ['qemu', 'linux-6.1'],
     ['openvmm', 'linux-6.19'],
   ] as const) {
-    const runner = new Runner(allFlows(firmware), profileNamed(name)!, undefined, 'x64', linux);
+    const runner = new Runner(
+      trustedGuests(allFlows(firmware)),
+      profileNamed(name)!,
+      undefined,
+      'x64',
+      linux,
+    );
     const outcome = runner.run({ flow: 'boot', faults: [] });
     assert.equal(outcome.findings, [], name);
     assert.is(outcome.status, 'booted', name);

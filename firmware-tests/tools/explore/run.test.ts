@@ -7,6 +7,7 @@ import * as assert from 'uvu/assert';
 import { Exploration } from '../../../tools/explore/exploration.ts';
 import { parsePlan, planText, type Plan } from '../../../tools/explore/plan.ts';
 import * as firmware from '../../../src/os.ts';
+import { trustedGuests } from '../../../tools/explore/explored-guest.ts';
 import { Runner } from '../../../tools/explore/run.ts';
 import { profileNamed } from '../../../tools/simulator/profiles/profiles.ts';
 import { FLOWS, allFlows, kindOf, newRunner, scattered } from '../../rigs/explore-rig.ts';
@@ -29,7 +30,12 @@ test('all flows work without faults', () => {
 });
 
 test('an arm64 guest is explored as well: cuts and faults of each flow', () => {
-  const arm64 = new Runner(allFlows(firmware), profileNamed('server2022')!, undefined, 'arm64');
+  const arm64 = new Runner(
+    trustedGuests(allFlows(firmware)),
+    profileNamed('server2022')!,
+    undefined,
+    'arm64',
+  );
   for (const flow of FLOWS) {
     assert.equal(arm64.run({ flow, faults: [] }).findings, [], flow);
   }

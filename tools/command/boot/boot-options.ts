@@ -3,7 +3,7 @@
 /** The options of `hypxe boot`. */
 
 import * as path from 'node:path';
-import { isWasmFile } from '../wasm-file.ts';
+import { isWasmFile } from '../../guests/wasm-file.ts';
 import { parseArgs } from 'node:util';
 import type { ServiceName } from '../../../src/services/boot-services.ts';
 import { FLOW_STEPS, checkSteps, isFlowStep, type FlowStep } from '../../flow/flow-steps.ts';

@@ -4,7 +4,6 @@
 
 import { errorEntry } from '../../../src/catalogue.ts';
 import { createHash } from 'node:crypto';
-import { pathToFileURL } from 'node:url';
 import type { BootImage } from '../../../src/boot/boot.ts';
 import { PUSHED } from '../../../src/services/boot-services.ts';
 import type { HypxeError } from '../../../src/error.ts';
@@ -16,11 +15,13 @@ import {
   type Firmware,
   type FlowReport,
 } from '../../flow/boot-flow.ts';
-import type { SanFirmware } from '../../flow/san-boot.ts';
+import { machineFor } from '../../guests/guest-machine.ts';
+import { BadGuest, type GuestInstance, type GuestProgram } from '../../guests/guest-program.ts';
+import { loadGuest } from '../../guests/load-guest.ts';
 import type { OsReport } from '../../os/loaded-os.ts';
 import { TICKS_PER_MS } from '../../simulator/base/clock.ts';
 import type { Link } from '../../simulator/network/link.ts';
-import { SimulatedMachine } from '../../simulator/machine.ts';
+import type { SimulatedMachine } from '../../simulator/machine.ts';
 import {
   Network,
   memoryFiles,
@@ -32,9 +33,6 @@ import type { BootRequest } from './boot-options.ts';
 import type { BootOutcome, OutcomeError, OutcomeOs } from './boot-outcome.ts';
 import { directoryFiles } from './directory-files.ts';
 import { readBytes } from '../files.ts';
-import { refusedGuest, wasmGuest } from '../wasm-file.ts';
-import { GuestRefused } from '../../guests/guest-error.ts';
-import type { WasmGuest } from '../../guests/wasm-guest.ts';
 import { Pushes, type OutcomePush } from './push-run.ts';
 import { CaptureWriter } from './capture-writer.ts';
 import { TraceWriter } from './trace-writer.ts';
@@ -62,11 +60,12 @@ export async function runBoot(
   link?: Link,
 ): Promise<BootOutcome> {
   listener.phase('loading');
-  const { firmware, guest } = await loadFirmware(request.firmware, request.steps.includes('san'));
+  const program = await loadFirmware(request.firmware, request.steps.includes('san'));
+  const firmware = await instantiate(program, request.memoryMiB);
   listener.phase('running');
   const { files, image } = serve(request);
   const pushes = new Pushes(request.pushes, request.services);
-  const machine = createMachine(request, { files, link, heartbeat, pushes, guest });
+  const machine = createMachine(request, firmware, { files, link, heartbeat, pushes });
   const trace = request.trace === undefined ? undefined : openTrace(request.trace);
   if (trace !== undefined) machine.events.listen((event, now) => trace.write(event, now));
   const pcap = request.pcap === undefined ? undefined : openCapture(request.pcap, machine);
@@ -86,7 +85,7 @@ export async function runBoot(
   try {
     report = runBootFlow({
       machine,
-      firmware,
+      firmware: firmware as Firmware,
       bootOptions: bootOptions(request),
       previousOwner: request.previousOwner,
       nicTimes: request.nicTimes,
@@ -142,27 +141,16 @@ interface Surroundings {
   readonly link: Link | undefined;
   readonly heartbeat: Int32Array;
   readonly pushes: Pushes;
-  /** A guest in WebAssembly has memory of its own kind. */
-  readonly guest: WasmGuest | undefined;
 }
 
 function createMachine(
   request: BootRequest,
-  { files, link, heartbeat, pushes, guest }: Surroundings,
+  firmware: GuestInstance,
+  { files, link, heartbeat, pushes }: Surroundings,
 ): SimulatedMachine {
-  const { served, faults, nics, memoryMiB, profile, seed } = request;
+  const { served, faults, nics, profile, seed } = request;
   const network = new Network({ files, bootFile: served.name, faults, ...request.network });
-  let memory: ArrayBuffer;
-  try {
-    const bytes = memoryMiB * 2 ** 20;
-    memory = guest === undefined ? new ArrayBuffer(bytes) : guest.createMemory(bytes);
-  } catch (error) {
-    if (error instanceof GuestRefused) throw refusedGuest(request.firmware, error);
-    const text = `no ${memoryMiB} MiB of memory for the guest: ${(error as Error).message}`;
-    throw new EnvironmentError('NoMemory', text, 'Give the guest less: --memory MIB.');
-  }
-  return new SimulatedMachine({
-    memory,
+  return machineFor(firmware, {
     profile,
     links: Array.from({ length: nics }, (_, nic) => link ?? network.link(nic)),
     seed,
@@ -187,36 +175,40 @@ function inRam(
   return { name, address, length, device, sha256, equal };
 }
 
-/** A firmware, and what it is if it is no bundle. */
-interface LoadedFirmware {
-  readonly firmware: Firmware;
-  readonly guest: WasmGuest | undefined;
-}
-
 /** @throws UsageError BadFirmware */
-async function loadFirmware(path: string, san: boolean): Promise<LoadedFirmware> {
-  const guest = wasmGuest(path);
-  if (guest !== undefined) {
-    if (san && !guest.hasSan) {
-      const text = `${path} does not export hypxe_quiesce and hypxe_unquiesce`;
-      throw new UsageError('BadFirmware', text, 'A SAN boot needs both; leave san out of --then.');
-    }
-    return { firmware: guest as unknown as Firmware, guest };
-  }
-  const advice = 'A firmware bundle is an ES module that exports boot(machine, options).';
-  let module: Partial<Firmware & SanFirmware>;
+async function loadFirmware(path: string, san: boolean): Promise<GuestProgram> {
+  let program: GuestProgram;
   try {
-    module = (await import(pathToFileURL(path).href)) as Partial<Firmware & SanFirmware>;
+    program = await loadGuest(path);
   } catch (error) {
-    const text = `${path} cannot be loaded: ${String(error)}`;
-    throw new UsageError('BadFirmware', text, advice);
+    if (!(error instanceof BadGuest)) throw error;
+    throw new UsageError('BadFirmware', error.message, error.advice);
   }
-  if (san && typeof module.createDriver !== 'function') {
+  if (san && !program.drives) {
     const text = `${path} exports no function createDriver, which a SAN boot needs`;
     throw new UsageError('BadFirmware', text, 'Leave san out of --then.');
   }
-  if (typeof module.boot === 'function') return { firmware: module as Firmware, guest };
+  if (san && program.kind === 'wasm' && !program.exports.includes('hypxe_quiesce')) {
+    const text = `${path} does not export hypxe_quiesce, which a SAN boot needs`;
+    throw new UsageError('BadFirmware', text, 'Leave san out of --then.');
+  }
+  if (program.boots) return program;
+  const advice = 'A firmware bundle is an ES module that exports boot(machine, options).';
   throw new UsageError('BadFirmware', `${path} exports no function boot`, advice);
+}
+
+/** The guest in its RAM. @throws EnvironmentError NoMemory */
+async function instantiate(program: GuestProgram, memoryMiB: number): Promise<GuestInstance> {
+  try {
+    return await program.instantiate(memoryMiB * 2 ** 20);
+  } catch (error) {
+    if (error instanceof BadGuest) {
+      throw new UsageError('BadFirmware', error.message, error.advice);
+    }
+    if (!(error instanceof RangeError)) throw error;
+    const text = `no ${memoryMiB} MiB of memory for the guest: ${error.message}`;
+    throw new EnvironmentError('NoMemory', text, 'Give the guest less: --memory MIB.');
+  }
 }
 
 function serve(request: BootRequest): { files: FileSource; image: Uint8Array | undefined } {

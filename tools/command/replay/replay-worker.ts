@@ -3,9 +3,11 @@
 /** The worker in which sessions are replayed: a firmware that hangs is ended from outside. */
 
 import { ReplayError } from '../../replay/replay-error.ts';
-import { pathToFileURL } from 'node:url';
 import { parentPort, workerData } from 'node:worker_threads';
+import { BadGuest, type GuestProgram } from '../../guests/guest-program.ts';
+import { loadGuest } from '../../guests/load-guest.ts';
 import type { Firmware } from '../../replay/firmware.ts';
+import { replayMemoryBytes } from '../../replay/replay-machine.ts';
 import { replayTrace } from '../../replay/replay.ts';
 import { reportJson, reportText } from '../../replay/report.ts';
 import { parseTrace, type TraceFile } from '../../replay/trace-file.ts';
@@ -43,15 +45,16 @@ function post(message: ReplayMessage): void {
 }
 
 /** @throws UsageError BadFirmware */
-async function loadFirmware(): Promise<Firmware> {
+async function loadFirmware(): Promise<GuestProgram> {
   const advice = 'Run npm run build, or give --firmware a bundle that exports createDriver.';
-  let module: Partial<Firmware>;
+  let program: GuestProgram;
   try {
-    module = (await import(pathToFileURL(file).href)) as Partial<Firmware>;
+    program = await loadGuest(file);
   } catch (error) {
-    throw new UsageError('BadFirmware', `${file} cannot be loaded: ${String(error)}`, advice);
+    if (!(error instanceof BadGuest)) throw error;
+    throw new UsageError('BadFirmware', error.message, advice);
   }
-  if (typeof module.createDriver === 'function') return module as Firmware;
+  if (program.drives) return program;
   throw new UsageError('BadFirmware', `${file} exports no function createDriver`, advice);
 }
 
@@ -67,10 +70,12 @@ function readTrace(name: string): TraceFile {
 }
 
 try {
-  const firmware = await loadFirmware();
+  const program = await loadFirmware();
   post({ kind: 'loaded' });
   for (const trace of traces) {
-    const result = replayTrace(firmware, readTrace(trace));
+    const recorded = readTrace(trace);
+    const guest = await program.instantiate(replayMemoryBytes(recorded));
+    const result = replayTrace(guest as Firmware, recorded, guest.memory);
     const json = JSON.stringify(reportJson(result));
     post({ kind: 'replayed', ok: result.ok, text: reportText(result, { verbose }), json });
   }

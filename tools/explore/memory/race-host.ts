@@ -19,7 +19,8 @@ import type { Step } from '../stepped-machine.ts';
 import { stackFrames } from '../stack-frame.ts';
 import type { RaceModel, RaceMoment, RacePolicy } from './race-policy.ts';
 import { StoreBuffer } from './store-buffer.ts';
-import type { AccessListener, StoreListener, WatchedMemory } from './watched-memory.ts';
+import type { MemoryWatch } from '../../guests/guest-program.ts';
+import type { AccessListener, StoreListener } from '../../guests/watch/watched-memory.ts';
 
 /** A message type that no host has ever sent (VMBus numbers end below 32). */
 const UNKNOWN_MESSAGE = 0x7fffffff;
@@ -39,7 +40,7 @@ export interface RaceOptions {
 export class RaceHost implements AccessListener, StoreListener {
   readonly stores: StoreListener = this;
   /** The views that the guest has; set once they are made. */
-  memory: WatchedMemory | undefined;
+  memory: MemoryWatch | undefined;
   readonly #options: RaceOptions;
   readonly #buffer: StoreBuffer;
   /** By page: grants of it, and packets in flight that lie in it. */

@@ -12,7 +12,7 @@ import type { SimulatedMachine } from '../../simulator/machine.ts';
 import type { PlaceCounter } from '../counter.ts';
 import { isOperation, mutateWord } from '../mutation.ts';
 import { stackFrames } from '../stack-frame.ts';
-import type { AccessListener } from './watched-memory.ts';
+import type { AccessListener } from '../../guests/watch/watched-memory.ts';
 
 /** What is kept from run to run: as large as RAM, and never cleared. */
 export class ReadHistory {

@@ -302,7 +302,8 @@ function makeSeams(context: ProcessorContext, options: PartitionOptions): Machin
   );
 }
 
-function defaultMemoryMap(size: number, pageSize: number): MemoryRange[] {
+/** The memory map of a machine that is given none. */
+export function defaultMemoryMap(size: number, pageSize: number): MemoryRange[] {
   // Whole guest pages
   const low = Math.ceil(LOW_MEMORY / pageSize) * pageSize;
   const lowEnd = Math.floor(LOW_MEMORY_END / pageSize) * pageSize;

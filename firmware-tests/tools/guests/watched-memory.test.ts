@@ -7,7 +7,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { WatchedMemory } from '../../../../tools/explore/memory/watched-memory.ts';
+import { WatchedMemory } from '../../../tools/guests/watch/watched-memory.ts';
 
 const SIZE = 256;
 

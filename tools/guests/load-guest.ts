@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** From a file to a guest program, whatever kind of guest it is. */
+
+import type { GuestProgram } from './guest-program.ts';
+import { loadJavascript } from './javascript-guest.ts';
+import { isGuestFile, loadWasm } from './wasm-file.ts';
+
+/** Load the guest program in a file. @throws BadGuest for what is none, by name */
+export async function loadGuest(path: string): Promise<GuestProgram> {
+  return isGuestFile(path) ? loadWasm(path) : loadJavascript(path);
+}

@@ -125,7 +125,7 @@ export class Guest {
         injector.step(what);
         race?.step(what);
       },
-      refuses: (register: number) => injector.refuses(register),
+      refuses: (register: number) => !this.#guest.faultsEnd && injector.refuses(register),
       get activity() {
         return injector.activity;
       },

@@ -134,19 +134,17 @@ export class WasmDriver {
   /** A guest hears what the host says when it is polled. */
   poll(): void {}
 
+  /** A guest that does not export it keeps the machine: it cannot be used for a SAN boot. */
   quiesce(): void {
-    this.#instance?.call(this.#needed('hypxe_quiesce'));
+    const instance = this.#instance;
+    if (instance?.has('hypxe_quiesce') === true) instance.call('hypxe_quiesce');
   }
 
   unquiesce(): void {
-    const status = this.#instance?.call(this.#needed('hypxe_unquiesce')) ?? 0;
+    const instance = this.#instance;
+    if (instance?.has('hypxe_unquiesce') !== true) return;
+    const status = instance.call('hypxe_unquiesce');
     if (status < 0) throw guestError('hypxe_unquiesce', status);
-  }
-
-  /** @throws GuestFault for a guest that does not export it */
-  #needed(name: string): string {
-    if (this.#instance!.has(name)) return name;
-    throw new GuestFault(`a SAN boot needs ${name}, which the guest does not export`);
   }
 
   /** What the guest has not given back. */

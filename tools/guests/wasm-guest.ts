@@ -67,6 +67,7 @@ export class WasmProgram implements GuestProgram {
 class WasmGuest implements GuestInstance {
   readonly memory: ArrayBuffer;
   readonly image: readonly MemoryRange[];
+  readonly faultsEnd = true;
   readonly createDriver?: (machine: Machine, options: GuestDriverOptions) => GuestDriver;
   readonly #module: CompiledModule;
   readonly #memory: WasmMemory;

@@ -135,6 +135,12 @@ export const ABI_IMPORTS: readonly AbiFunction[] = [
     text: 'Not 0 if whatever is being done shall end and be undone. Not asked while undoing.',
   },
   {
+    name: 'random',
+    parameters: [],
+    result: 'u32',
+    text: 'A random number: the same run gets the same ones.',
+  },
+  {
     name: 'received',
     parameters: [u32('device'), at('frame', 'const void'), length('frame_length')],
     text: 'Drivers: a frame has come. It is read before the call returns.',

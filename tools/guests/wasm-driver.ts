@@ -16,6 +16,7 @@ import type { WasmMemory } from './engine.ts';
 import { GuestFault } from './guest-error.ts';
 import { guestClock } from './guest-clock.ts';
 import { GuestPages } from './guest-pages.ts';
+import { guestRandom } from './guest-random.ts';
 import { guestError } from './guest-status.ts';
 import {
   GuestInstance,
@@ -27,9 +28,6 @@ import { GuestNic } from './wasm-net-device.ts';
 
 /** Most NICs that a guest may say it has. */
 const NICS_MAX = 64;
-
-/** Seed of the loader's random numbers. */
-const RANDOM_SEED = 0x18ae;
 
 /** Where a guest's address of 6 bytes is put: in a page of the tool's. */
 const SCRATCH = 'scratch of the loader';
@@ -67,7 +65,7 @@ export class WasmDriver {
     this.log = new Log(options.events);
     this.memory = new GuestMemory(machine.memory);
     this.clock = guestClock(machine, this.#cancelled);
-    this.random = options.random ?? xorshift(this.clock);
+    this.random = options.random ?? guestRandom();
     this.hv = { platform: { machine } };
   }
 
@@ -80,7 +78,7 @@ export class WasmDriver {
     if (this.#instance !== undefined) return;
     const instance = new GuestInstance(this.#module, {
       ...{ machine: this.#machine, memory: this.#memory, memoryMap: this.#map },
-      ...{ pages: this.#pages, cancelled: this.#cancelled },
+      ...{ pages: this.#pages, cancelled: this.#cancelled, random: this.random },
       log: (level, text) => this.#say(level, text),
       received: (device, frame) => this.#nic(device).received(frame),
       transmitted: (device, status) => this.#nic(device).transmitted(status),
@@ -159,17 +157,4 @@ export class WasmDriver {
   #say(level: LogLevel, text: string): void {
     this.log[level]('GUEST', '', text);
   }
-}
-
-/** Marsaglia's xorshift32 over the time. */
-function xorshift(clock: Clock): () => number {
-  let state = RANDOM_SEED;
-  return () => {
-    state ^= clock.now() | 0;
-    if (state === 0) state = RANDOM_SEED;
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return state >>> 0;
-  };
 }

@@ -10,6 +10,7 @@ import { carve } from '../../src/memory/shared-memory.ts';
 import type { WasmMemory } from './engine.ts';
 import { GuestFault } from './guest-error.ts';
 import { GuestPages } from './guest-pages.ts';
+import { guestRandom } from './guest-random.ts';
 import type { GuestOptions } from './guest-program.ts';
 import { guestError } from './guest-status.ts';
 import type { GuestBootResult } from './wasm-guest.ts';
@@ -43,6 +44,7 @@ export function bootModule(
   new Uint8Array(memory.buffer).fill(0, result, result + RESULT_LENGTH);
   const instance = new GuestInstance(module, {
     ...{ machine, memory, pages, cancelled: options.cancel ?? (() => false) },
+    random: options.random ?? guestRandom(),
     cutAnywhere: cut === 'anywhere',
     memoryMap: map.flatMap((range) => carve(range, result, result + pageSize, 'result')),
     log: (level, text) => log[level]('GUEST', '', text),

@@ -43,6 +43,8 @@ export interface ImportContext {
   cancelled(): boolean;
   /** Once it shall end it is cut off, in whatever import it is. */
   readonly cutAnywhere: boolean;
+  /** Unsigned 32 bits. */
+  random(): number;
   /** Of drivers. The frame is a view of guest memory. */
   received(device: number, frame: Uint8Array): void;
   transmitted(device: number, status: number): void;
@@ -204,6 +206,7 @@ export class WasmImports {
         this.#context.log(name, this.#text('log', text!, length!));
       },
       cancelled: () => Number(this.#context.cancelled()),
+      random: () => this.#context.random(),
       received: (device, frame, length) => {
         const size = number(length!);
         const at = this.#at('received', frame!, size);

@@ -34,6 +34,7 @@ export interface InstanceSurroundings {
   readonly memoryMap: readonly MemoryRange[];
   log(level: LogLevel, text: string): void;
   cancelled(): boolean;
+  random(): number;
   /** It is cut off in the middle, in whatever import it is: it never asks. */
   readonly cutAnywhere?: boolean;
   received?(device: number, frame: Uint8Array): void;
@@ -81,6 +82,7 @@ export class GuestInstance {
       ...{ pages: surroundings.pages, memoryMap: surroundings.memoryMap },
       log: (level, text) => surroundings.log(level, text),
       cancelled: () => surroundings.cancelled(),
+      random: () => surroundings.random(),
       cutAnywhere: surroundings.cutAnywhere === true,
       interrupt: interrupts ? (vector) => void this.call('hypxe_interrupt', vector) : undefined,
     });

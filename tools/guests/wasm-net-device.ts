@@ -58,8 +58,10 @@ export class GuestNic implements NetDevice {
     instance.callWide('hypxe_mac', 1, index, scratch);
     this.permanentAddress = this.#bytes.slice(scratch, scratch + MAC_LENGTH);
     this.address = this.permanentAddress;
+    void this.link;
   }
 
+  /** Asking the guest tells of what has changed. */
   get link(): 'unknown' | 'up' | 'down' {
     const { instance, index } = this.#options;
     const link = instance.call('hypxe_link', index);
@@ -78,6 +80,7 @@ export class GuestNic implements NetDevice {
     const status = instance.call('hypxe_open', index);
     if (status < 0) throw guestError('hypxe_open', status);
     this.isOpen = true;
+    void this.link;
   }
 
   close(): void {
@@ -106,6 +109,7 @@ export class GuestNic implements NetDevice {
     if (!this.isOpen) return;
     const { instance, index } = this.#options;
     instance.call('hypxe_poll', index);
+    void this.link;
     while (this.#deferred.length > 0) {
       const { bytes, sequence } = this.#deferred[0]!;
       if (this.#send(bytes, sequence) === -ABI_ERRNO.EAGAIN) return;

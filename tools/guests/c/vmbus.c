@@ -25,6 +25,7 @@
 #define CONTACT_TRIES 4
 /* A host may first have to write its disk caches: up to 50 s were seen. */
 #define UNLOAD_MS 100000
+#define UNLOAD_TRIES 3
 #define CHANNEL_MAX 2047
 #define OFFERS_MAX 8
 #define LEAKS_MAX 64
@@ -370,7 +371,12 @@ void vmbus_remove(void)
 	offer_count = 0;
 #ifndef NO_UNLOAD
 	if (must_unload) {
-		rc = post(UNLOAD, NULL, 0, 0);
+		/* Whatever the host says: without it, it keeps everything */
+		for (i = 0; i < UNLOAD_TRIES; i++) {
+			rc = post(UNLOAD, NULL, 0, 0);
+			if (!rc)
+				break;
+		}
 		if (!rc)
 			rc = wait_for(UNLOAD_RESPONSE, 8, NULL, NULL, UNLOAD_MS, NULL);
 		if (rc)

@@ -21,15 +21,53 @@ static size_t whole(size_t length)
 	return (length + PAGE_SIZE - 1) & ~(size_t)(PAGE_SIZE - 1);
 }
 
-void *shim_pages(size_t length, const char *purpose)
+/*
+ * What pages are for: hv_alloc_pages is asked for these, in this order; other functions are asked
+ * for one thing only.
+ */
+static const char *const page_purposes[] = {
+	"hypercall", "simp", "siefp", "interrupt-page", "monitor-in", "monitor-out",
+};
+#define PAGE_PURPOSES (sizeof(page_purposes) / sizeof(page_purposes[0]))
+static void *purposed[PAGE_PURPOSES];
+static const struct { const char *function, *purpose; } functions[] = {
+	{ "hv_alloc_message", "message-buffer" },
+	{ "vmbus_open", "ring" },
+	{ "netvsc_create_buffer", "rx-buffer" },
+	{ "netvsc_buffer_alloc", "rx-buffer" },
+	{ "netvsc_open", "rx-buffer" },
+};
+
+void *shim_pages(size_t length, const char *function)
 {
-	return hypxe_page_alloc(whole(length), purpose, strlen(purpose));
+	const char *purpose = function;
+	unsigned int i, at = PAGE_PURPOSES;
+	void *pages;
+
+	if (strcmp(function, "hv_alloc_pages") == 0)
+		for (at = 0; at < PAGE_PURPOSES && purposed[at]; at++)
+			;
+	if (at < PAGE_PURPOSES)
+		purpose = page_purposes[at];
+	for (i = 0; i < sizeof(functions) / sizeof(functions[0]); i++)
+		if (strcmp(function, functions[i].function) == 0)
+			purpose = functions[i].purpose;
+	pages = hypxe_page_alloc(whole(length), purpose, strlen(purpose));
+	if (at < PAGE_PURPOSES)
+		purposed[at] = pages;
+	return pages;
 }
 
 void shim_free_pages(void *pages, size_t length)
 {
-	if (pages)
-		hypxe_page_free(pages, whole(length));
+	unsigned int i;
+
+	if (!pages)
+		return;
+	for (i = 0; i < PAGE_PURPOSES; i++)
+		if (purposed[i] == pages)
+			purposed[i] = NULL;
+	hypxe_page_free(pages, whole(length));
 }
 
 /* What umalloc has given: its lengths are not told when it is given back. */
@@ -291,11 +329,7 @@ const char *uuid_ntoa(const union uuid *uuid)
 
 long random(void)
 {
-	static uint32_t state = 0x18ae;
-	state ^= state << 13;
-	state ^= state >> 17;
-	state ^= state << 5;
-	return state & 0x7fffffff;
+	return (long)(hypxe_random() & 0x7fffffff);
 }
 
 void x86_features(struct x86_features *features)

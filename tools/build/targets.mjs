@@ -91,3 +91,7 @@ function libraryTargets({ name, entry, rom, check }) {
  */
 export const TRACES = ['01-boot', '02-host-2.4-only', '14-monitored', '19-no-netvsc'];
 export const TRACES_FROM = 'firmware-tests/golden/ipxe-traces';
+
+/** Folders of C and Rust that come with the command line, for `hypxe guest`. */
+export const GUEST_FOLDERS = ['c', 'rust', 'ipxe'];
+export const GUESTS_FROM = 'tools/guests';

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { bootCommand } from './boot/boot-command.ts';
 import { exploreCommand } from './explore/explore-command.ts';
+import { guestCommand } from './guest/guest-command.ts';
 import { hostsCommand } from './hosts-command.ts';
 import { replayCommand } from './replay/replay-command.ts';
 import { scenariosCommand } from './scenarios-command.ts';
@@ -34,6 +35,7 @@ Commands
   scenarios [NAME]  list known bugs of handoffs, or run one with the bug and without it
   replay TRACE...   run the firmware against recorded sessions of iPXE's drivers, and compare
   hosts [NAME]      list the host profiles, or show one; with --json as a file for --host
+  guest             your own firmware in C or Rust: its interface, a project, iPXE's drivers
 
 Options
   --version         print the version
@@ -42,7 +44,7 @@ Options
 ${EXIT_HELP}
 `;
 
-const COMMANDS = ['boot', 'explore', 'scenarios', 'replay', 'hosts'];
+const COMMANDS = ['boot', 'explore', 'scenarios', 'replay', 'hosts', 'guest'];
 
 /** From sources the files beside this one are .ts, in dist they are .js. */
 const fromSources = import.meta.url.endsWith('.ts');
@@ -59,6 +61,7 @@ const places = {
     fromSources ? '../explore/explore-worker.ts' : './explore-worker.js',
     import.meta.url,
   ),
+  guests: fileURLToPath(new URL(fromSources ? '../guests/' : './guests/', import.meta.url)),
   traces: fileURLToPath(
     new URL(
       fromSources ? '../../firmware-tests/golden/ipxe-traces/' : './traces/',
@@ -110,6 +113,8 @@ async function run([command, ...rest]: readonly string[]): Promise<ExitCode> {
       return scenariosCommand(rest, terminal);
     case 'replay':
       return replayCommand(rest, places, terminal);
+    case 'guest':
+      return guestCommand(rest, places, terminal);
     case 'hosts':
       return hostsCommand(rest, terminal);
     case '--version':

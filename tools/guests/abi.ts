@@ -274,7 +274,7 @@ export const ABI_STRUCTS: readonly AbiStruct[] = [
     fields: [
       ['address', 'u64', ''],
       ['length', 'u64', ''],
-      ['type', 'u32', '0 usable, 1 reserved'],
+      ['kind', 'u32', '0 usable, 1 reserved'],
       ['zero', 'u32', ''],
     ],
   },

@@ -152,7 +152,9 @@ function thrown<T>(action: () => T): T {
     if (Object.hasOwn(error, 'status') || !isTrap(error)) throw error;
     const frames = (error.stack ?? '').split('\n').filter((line) => line.includes('wasm'));
     const where = frames.length === 0 ? undefined : frames.join('\n');
-    throw new GuestThrew(error.name, error.message, where);
+    const threw = new GuestThrew(error.name, error.message, where);
+    if (where !== undefined) threw.stack = `${error.name}: ${error.message}\n${where}`;
+    throw threw;
   }
 }
 

@@ -8,6 +8,7 @@ import { arm64Platform } from './hyperv/arm64.ts';
 import type { Platform } from './hyperv/platform.ts';
 import { x64Platform } from './hyperv/x64.ts';
 import type { Machine } from './machine.ts';
+import { NET_PARTS } from './net/parts.ts';
 
 /** The platform of a machine of either architecture. @throws HypxeError ArchitectureUnsupported */
 export function anyPlatform(machine: Machine): Platform {
@@ -21,5 +22,11 @@ export function createDriver(machine: Machine, options: DriverOptions = {}): Hyp
 
 /** Boot. Conditions from outside are in the result. */
 export function boot(machine: Machine, options: BootOptions = {}): BootResult {
-  return bootWith(createDriver, machine, options);
+  return bootWith(createDriver, machine, withNetParts(options));
+}
+
+/** With all parts of the network client, but for those that the options replace or leave out. */
+export function withNetParts<T extends BootOptions>(options: T): T {
+  const { net } = options;
+  return { ...options, net: { ...net, parts: { ...NET_PARTS, ...net?.parts } } };
 }

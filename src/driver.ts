@@ -165,10 +165,13 @@ export class HypervDriver {
   /**
    * Handle what the host says outside of any wait: rescinds and late offers, and requests to the
    * utility services, one service after the other. Not from within a receive path.
+   *
+   * @param busy devices that have come are probed by a later poll: one that does not answer would
+   * keep the caller waiting for as long as {@link NetvscPolicy} allows
    */
-  poll(): void {
+  poll(busy?: boolean): void {
     if (!this.#probed || !this.hv.isRunning) return;
-    this.bus.poll();
+    this.bus.poll(busy);
     for (const driver of this.#drivers) driver.poll?.();
   }
 

@@ -22,7 +22,8 @@ export {
   type Layer,
   type LogLevel,
 } from './events.ts';
-export { HyperV, type HyperVOptions } from './hyperv/hyperv.ts';
+export type { HyperVOptions } from './hyperv/hyperv-options.ts';
+export { HyperV } from './hyperv/hyperv.ts';
 export {
   PAGE_SIZE,
   type Arm64Machine,
@@ -44,6 +45,8 @@ export {
   type NetStatistics,
   type TransmitResult,
 } from './net/device.ts';
+export type { NetParts } from './net/part.ts';
+export { NET_PARTS } from './net/parts.ts';
 export { NetvscDriver } from './netvsc/driver.ts';
 export type { NetvscHost, NetvscPart, NetvscPlug } from './netvsc/part.ts';
 export { NETVSC_PRESETS, type NetvscPolicy, type PresetName } from './netvsc/policy.ts';

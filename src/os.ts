@@ -6,7 +6,7 @@
  */
 
 import { bootWith, type BootOptions as RomOptions, type BootPart } from './boot/boot.ts';
-import { anyPlatform } from './any.ts';
+import { anyPlatform, withNetParts } from './any.ts';
 import { HypervDriver, type DriverOptions as RomDriverOptions } from './driver.ts';
 import type { Machine } from './machine.ts';
 import { reportCrash } from './os/crash-report.ts';
@@ -44,7 +44,13 @@ export function createDriver(machine: Machine, options: DriverOptions = {}): Hyp
 export function boot(machine: Machine, options: BootOptions = {}): BootResult {
   const allocator = options.allocator ?? new MapAllocator(soundMap(machine), machine.pageSize);
   const services = new BootServices(machine, allocator, options);
-  const { services: _names, push: _push, drivers = [], parts = [], ...rest } = options;
+  const {
+    services: _names,
+    push: _push,
+    drivers = [],
+    parts = [],
+    ...rest
+  } = withNetParts(options);
   return bootWith((machine, own) => createDriver(machine, own), machine, {
     ...rest,
     allocator,
@@ -83,7 +89,8 @@ export {
   type Layer,
   type LogLevel,
 } from './events.ts';
-export { HyperV, type HyperVOptions } from './hyperv/hyperv.ts';
+export type { HyperVOptions } from './hyperv/hyperv-options.ts';
+export { HyperV } from './hyperv/hyperv.ts';
 export {
   PAGE_SIZE,
   type Arm64Machine,
@@ -105,6 +112,8 @@ export {
   type NetStatistics,
   type TransmitResult,
 } from './net/device.ts';
+export type { NetParts } from './net/part.ts';
+export { NET_PARTS } from './net/parts.ts';
 export { NetvscDriver } from './netvsc/driver.ts';
 export { NETVSC_PRESETS, type NetvscPolicy, type PresetName } from './netvsc/policy.ts';
 export type { Clock } from './time.ts';

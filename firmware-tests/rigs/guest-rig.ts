@@ -8,7 +8,8 @@
 import { isNamed, type HypxeError } from '../../src/error.ts';
 import type { NetDevice } from '../../src/net/device.ts';
 import { Log, type FirmwareEvent } from '../../src/events.ts';
-import { HyperV, type HyperVOptions } from '../../src/hyperv/hyperv.ts';
+import type { HyperVOptions } from '../../src/hyperv/hyperv-options.ts';
+import { HyperV } from '../../src/hyperv/hyperv.ts';
 import { HvCall } from '../../src/hyperv/protocol.ts';
 import { anyPlatform } from '../../src/any.ts';
 import { MapAllocator } from '../../src/memory/allocator.ts';

@@ -13,7 +13,8 @@ import { MapAllocator, type PageAllocator } from '../memory/allocator.ts';
 import { soundMap } from '../memory/memory-map.ts';
 import { carve } from '../memory/shared-memory.ts';
 import type { NetDevice } from '../net/device.ts';
-import { netboot, type NetbootOptions } from '../net/netboot.ts';
+import { netbootWith, type NetbootOptions } from '../net/netboot.ts';
+import type { NetParts } from '../net/part.ts';
 import { TICKS_PER_MS, type Clock } from '../time.ts';
 import { Image, type ImageAllocator } from './image.ts';
 
@@ -40,6 +41,8 @@ export interface BootOptions extends Omit<DriverOptions, 'allocator'> {
   readonly pages?: (allocator: PageAllocator) => PageAllocator;
   /** Limits and sizes of the network client. */
   readonly net?: Pick<NetbootOptions, 'dhcp' | 'tftp' | 'net'> & {
+    /** What is added to the client: see {@link NetParts}. */
+    readonly parts?: NetParts;
     /** How long a link, or a first device, is waited for, in ms. Default {@link LINK_WAIT_MS}. */
     readonly linkWaitMs?: number;
   };
@@ -207,7 +210,7 @@ function bootDevices(
           throw new HypxeError('LinkDown', `no link for ${linkWaitMs / 1000} s`);
         }
         for (const other of driver.devices) if (other !== device) other.close();
-        return bootDevice(driver, clock, allocator, options, wish, device);
+        return bootDevice(driver, allocator, options, wish, device);
       } catch (caught) {
         const error = named(caught);
         tried.add(device);
@@ -231,7 +234,6 @@ function bootDevices(
 
 function bootDevice(
   driver: HypervDriver,
-  clock: Clock,
   allocator: ImageAllocator,
   options: BootOptions,
   override: BootWish,
@@ -243,7 +245,9 @@ function bootDevice(
   const sink = new Image(driver.memory, allocator);
   try {
     const dhcp = { ...own, ...options.net?.dhcp };
-    const { file } = netboot(device, {
+    // A device that comes meanwhile has time until this one has failed
+    const clock = polledClock(driver, true);
+    const { file } = netbootWith(options.net?.parts ?? {}, device, {
       ...{ clock, random, log, sink, override },
       ...options.net,
       dhcp,
@@ -259,13 +263,13 @@ function bootDevice(
   }
 }
 
-/** A clock in whose pauses we hear what the host says: a device is taken away. */
-function polledClock(driver: HypervDriver): Clock {
+/** A clock in whose pauses we hear what the host says: a device is taken away, or has come. */
+function polledClock(driver: HypervDriver, busy?: boolean): Clock {
   return {
     now: () => driver.clock.now(),
     pause: () => {
       driver.clock.pause();
-      driver.poll();
+      driver.poll(busy);
     },
   };
 }

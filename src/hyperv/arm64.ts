@@ -8,6 +8,7 @@
 import { HypxeError } from '../error.ts';
 import type { Log } from '../events.ts';
 import type { Arm64Machine, CpuidRegisters, Machine } from '../machine.ts';
+import { hex } from '../wire.ts';
 import { persist, type ClockSource, type Platform } from './platform.ts';
 import {
   Cpuid,
@@ -60,25 +61,18 @@ const REGISTERS: readonly (readonly [from: number, to: number, count: number])[]
 /** From a CPUID leaf, from HV_FEATURES on, to the register that has the same. */
 const FIRST_FACTS = HvRegister.FEATURES - Cpuid.HV_FEATURES;
 
-/**
- * Where a convention has the control word, the first input register and the first output register
- * of a fast register read. SMCCC: outputs follow the inputs. Immediate: they end with X16.
- */
-interface Convention {
-  readonly immediate: number;
-  readonly control: number;
-  readonly input: number;
-  readonly output: number;
-}
+/** Hypercalls by SMCCC have their function in X0, the older ones an immediate; inputs follow. */
+const SMCCC = 0;
+const IMMEDIATE = 1;
 
-const SMCCC: Convention = { immediate: 0, control: 1, input: 2, output: 6 };
-const IMMEDIATE: Convention = { immediate: 1, control: 0, input: 1, output: 15 };
+/** Where a fast register read has its output: behind the inputs, or so that it ends with X16. */
+const OUTPUT = [6, 15] as const;
 
 class Arm64Platform implements Platform {
   readonly machine: Arm64Machine;
   readonly sint = SINT_INTERRUPT_ID;
   readonly hypercallPage = undefined;
-  readonly #convention: Convention;
+  readonly #convention: typeof SMCCC | typeof IMMEDIATE;
   readonly #x = new BigUint64Array(REGISTER_COUNT);
 
   constructor(machine: Arm64Machine) {
@@ -104,14 +98,13 @@ class Arm64Platform implements Platform {
     // Check for Hyper-V: who answers at the SMCCC's vendor range (Linux hyperv_detect_via_smccc)
     this.#x.fill(0n);
     this.#x[0] = BigInt(SMCCC_VENDOR_HYP_UID);
-    this.machine.hvc(SMCCC.immediate, this.#x);
-    const words = [0, 1, 2, 3].map((i) => low(this.#x[i]!));
+    this.machine.hvc(SMCCC, this.#x);
+    const words = Array.from(this.#x.subarray(0, HV_SMCCC_UID.length), low);
     if (words[0] === 0xffffffff) {
       throw new HypxeError('NoHypervisor', 'no hypervisor answers SMCCC calls');
     }
-    if (words.some((word, i) => word !== HV_SMCCC_UID[i])) {
-      const text = words.map((word) => word.toString(16).padStart(8, '0')).join('-');
-      throw new HypxeError('NotHyperV', `hypervisor identity is ${text}`);
+    if (String(words) !== String(HV_SMCCC_UID)) {
+      throw new HypxeError('NotHyperV', `hypervisor identity is ${words.map(hex).join('-')}`);
     }
   }
 
@@ -122,14 +115,14 @@ class Arm64Platform implements Platform {
   facts(leaf: number): CpuidRegisters {
     const known = leaf === Cpuid.HV_HYPERVISOR_ID;
     const number = known ? HvRegister.HYPERVISOR_VERSION : FIRST_FACTS + leaf;
-    const first = this.#access(GET_REGISTER, number, 0n);
-    const second = this.#x[this.#convention.output + 1]!;
+    const first = this.#access(GET_REGISTER, number);
+    const second = this.#x[OUTPUT[this.#convention] + 1]!;
     return { eax: low(first), ebx: low(first >> 32n), ecx: low(second), edx: low(second >> 32n) };
   }
 
   read(register: number): bigint {
     const number = registerNumber(register);
-    return persist(() => this.#access(GET_REGISTER, number, 0n));
+    return persist(() => this.#access(GET_REGISTER, number));
   }
 
   write(register: number, value: bigint): void {
@@ -138,37 +131,43 @@ class Arm64Platform implements Platform {
   }
 
   call(control: bigint, input: bigint): number {
-    this.#begin(control, input);
-    this.machine.hvc(this.#convention.immediate, this.#x);
     // The usual answer is compared, not converted: the hot path signals through here
-    const result = this.#x[0]!;
+    const result = this.#hypercall(control, input);
     return result === 0n ? 0 : Number(result & STATUS_MASK);
   }
 
   /** One register: partition and processor are our own, then its number, padding, its value. */
-  #access(control: bigint, number: number, value: bigint): bigint {
-    const { input, output, immediate } = this.#convention;
-    this.#begin(control, HV_PARTITION_ID_SELF);
-    this.#x[input + 1] = BigInt(HV_VP_INDEX_SELF);
-    this.#x[input + 2] = BigInt(number);
-    this.#x[input + 4] = value;
-    this.machine.hvc(immediate, this.#x);
+  #access(control: bigint, number: number, value?: bigint): bigint {
+    const result = this.#hypercall(
+      control,
+      HV_PARTITION_ID_SELF,
+      BigInt(HV_VP_INDEX_SELF),
+      BigInt(number),
+      value,
+    );
 
     // A call that succeeds without having done its one repetition has not done it
-    const result = this.#x[0]!;
     const status = Number(result & STATUS_MASK);
-    const reps = Number((result >> REPS_SHIFT) & REPS_MASK);
-    if (status === 0 && reps === 1) return this.#x[output]!;
+    const reps = (result >> REPS_SHIFT) & REPS_MASK;
+    if (status === 0 && reps === 1n) return this.#x[OUTPUT[this.#convention]]!;
     const what = control === GET_REGISTER ? 'read' : 'write';
-    const text = `${what} of register 0x${number.toString(16)}: status 0x${status.toString(16)}`;
-    throw new HypxeError('RegisterRefused', `${text}, ${reps} done`, status);
+    const text = `${what} of register ${hex(number)}: status ${hex(status)}, ${reps} done`;
+    throw new HypxeError('RegisterRefused', text, status);
   }
 
-  #begin(control: bigint, input: bigint): void {
-    this.#x.fill(0n);
-    if (this.#convention === SMCCC) this.#x[0] = BigInt(HV_SMCCC_HYPERCALL);
-    this.#x[this.#convention.control] = control;
-    this.#x[this.#convention.input] = input;
+  /** @returns X0: the status, and how many repetitions were done */
+  #hypercall(control: bigint, first: bigint, second = 0n, third = 0n, fifth = 0n): bigint {
+    const x = this.#x;
+    const at = 1 - this.#convention;
+    x.fill(0n);
+    x[0] = BigInt(HV_SMCCC_HYPERCALL);
+    x[at] = control;
+    x[at + 1] = first;
+    x[at + 2] = second;
+    x[at + 3] = third;
+    x[at + 5] = fifth;
+    this.machine.hvc(this.#convention, x);
+    return x[0];
   }
 }
 
@@ -184,7 +183,7 @@ function registerNumber(register: number): number {
   for (const [from, to, count] of REGISTERS) {
     if (register >= from && register < from + count) return register - from + to;
   }
-  throw new HypxeError('RegisterRefused', `arm64 has no register 0x${register.toString(16)}`);
+  throw new HypxeError('RegisterRefused', `arm64 has no register ${hex(register)}`);
 }
 
 function low(word: bigint): number {

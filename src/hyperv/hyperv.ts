@@ -37,7 +37,7 @@ const POST_TRIES_MAX = 12;
 /** First pause between attempts, in ms; doubled each time: 12 attempts take about two seconds. */
 const POST_RETRY_MS = 1;
 
-/** Looks for a message between two tries to end the one before, if the host refuses that. */
+/** Looks for a message between two ends of the one before, if one is not enough. */
 const EOM_LOOKS = 64;
 
 /** Statuses that mean "later": Linux vmbus_post_msg, mu_msvm VmbusRootSendMessage. */
@@ -50,9 +50,6 @@ const POST_RETRY_STATUS: readonly number[] = [
 
 const POST_MESSAGE = BigInt(HvCall.POST_MESSAGE);
 const SIGNAL_EVENT = BigInt(HvCall.SIGNAL_EVENT);
-
-export type { HvPart, HyperVOptions } from './hyperv-options.ts';
-export type { ReceivedMessage } from './message.ts';
 
 /** A register that gives the host a page of ours. */
 interface PageRegister {
@@ -92,6 +89,8 @@ export class HyperV {
   #input = 0;
   #inputAddress = 0n;
   readonly #message = newMessage();
+  /** Looks since a flag was first seen in an empty slot. */
+  #leftFlag = 0;
 
   constructor(platform: Platform, pages: SharedMemory, log: Log, options: HyperVOptions = {}) {
     this.platform = platform;
@@ -112,7 +111,7 @@ export class HyperV {
     const detected = detect(this.platform);
     try {
       this.#scontrol = this.platform.read(Msr.SCONTROL);
-      takeOver(this.platform, detected, (action) => this.#attempt(action));
+      takeOver(this.platform, detected, this.log);
       this.#allocateAll(detected);
       this.#mapAll();
     } catch (error) {
@@ -144,9 +143,13 @@ export class HyperV {
   /**
    * Take the machine back. Returns false if there was nothing to do: not quiesced, or somebody else
    * has mapped a message page and owns the SynIC now.
+   *
+   * @throws HypxeError as {@link probe}, quiesced
    */
   unquiesce(): boolean {
     if (this.#state === 'off' || this.platform.read(Msr.SIMP) & HV_ENABLE) return false;
+    // Whoever had it in between may have left it as any earlier owner
+    takeOver(this.platform, detect(this.platform), this.log);
     try {
       this.#mapAll();
     } catch (error) {
@@ -164,9 +167,10 @@ export class HyperV {
   /** @throws HypxeError OutOfMemory */
   #allocateAll({ hypercall }: Detected): void {
     const { platform } = this;
-    if (hypercall !== undefined) this.#page('HYPERCALL', Msr.HYPERCALL, 'hypercall', hypercall);
-    this.messagePage = this.#page('SIMP', Msr.SIMP, 'simp');
-    this.eventPage = this.#page('SIEFP', Msr.SIEFP, 'siefp');
+    if (hypercall !== undefined)
+      this.#page('register HYPERCALL', Msr.HYPERCALL, 'hypercall', hypercall);
+    this.messagePage = this.#page('register SIMP', Msr.SIMP, 'simp');
+    this.eventPage = this.#page('register SIEFP', Msr.SIEFP, 'siefp');
     this.#input = this.#allocate('message-buffer', PostMessage.size, PostMessage.size).address;
     this.#inputAddress = BigInt(this.#input);
     this.#sint = this.#options.sint?.(platform) ?? platform.sint;
@@ -189,8 +193,6 @@ export class HyperV {
     this.#regions = [];
     this.#registers = [];
   }
-
-  // --- registers ---
 
   #mapAll(): void {
     const { platform, log } = this;
@@ -255,7 +257,7 @@ export class HyperV {
     const { platform, pages } = this;
     const { register, region, seen } = page;
     pages.memory.zero(region.address, region.length);
-    pages.share(region, `register ${page.name}`);
+    pages.share(region, page.name);
 
     // Keep the reserved bits as they are, as iPXE does. Each read is an exit: not twice in a row
     const kept = (seen ?? platform.read(register)) & PAGE_RESERVED;
@@ -279,11 +281,9 @@ export class HyperV {
     const { register } = page;
     resetRegister(platform, register, PAGE_RESERVED, 0n);
     page.mapped = false;
-    this.pages.revoke(page.region, `register ${page.name}`);
+    this.pages.revoke(page.region, page.name);
     if (register === Msr.HYPERCALL) platform.hypercallPage = 0;
   }
-
-  // --- SINTs ---
 
   /**
    * Unmask a SINT. It must really be unmasked: hosts deliver no message for a masked one, whatever
@@ -365,9 +365,13 @@ export class HyperV {
     if (!this.isRunning) return undefined;
     if (this.eomDue > 0 && this.eomDue++ % EOM_LOOKS === 0) this.#endOfMessage();
     const slot = page + sint * SynicMessage.size;
-    const taken = takeMessage(this.pages.memory, slot, this.#message);
-    if (this.#message.pending) this.#endOfMessage();
-    return taken ? this.#message : undefined;
+    const message = this.#message;
+    const taken = takeMessage(this.pages.memory, slot, message);
+
+    // A flag in an empty slot was left by somebody else, and stays: it is heeded now and then
+    if (message.pending && (taken || this.#leftFlag++ % EOM_LOOKS === 0)) this.#endOfMessage();
+    if (taken || !message.pending) this.#leftFlag = 0;
+    return taken ? message : undefined;
   }
 
   /** Ask for the next message. What the host refuses now is repeated, not lost. */

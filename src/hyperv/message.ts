@@ -18,7 +18,7 @@ export interface ReceivedMessage {
   readonly bytes: Uint8Array;
   readonly view: DataView;
   length: number;
-  /** Whether the host is to be told that the slot is free: another message waits. */
+  /** Another message waits until the host is told that the slot is free. */
   pending: boolean;
 }
 
@@ -33,36 +33,28 @@ export function newMessage(): ReceivedMessage {
  *
  * The slot is copied once, then released: type 0 by compare-and-exchange, since the host may have
  * refilled a slot that somebody else has emptied; only then the pending flag is read, since the
- * host may set it until it sees the slot empty (Linux vmbus_signal_eom). A slot that somebody else
- * has emptied may have left the flag: it counts, once.
+ * host may set it until it sees the slot empty (Linux vmbus_signal_eom). An empty slot is never
+ * written, also if somebody else who has emptied it has left the flag: the host may be filling it.
  *
- * @returns whether there was one. In any case {@link ReceivedMessage.pending} says what to do next
+ * @returns whether there was one. In any case {@link ReceivedMessage.pending} is the flag
  */
 export function takeMessage(memory: GuestMemory, slot: number, message: ReceivedMessage): boolean {
   const { words } = memory;
   const word = words[slot / 4]!;
-  const flags = slot + SynicMessage.at.flags;
-  if (word === HvMessageType.NONE) {
-    message.pending = isPending(memory, flags);
-    if (message.pending) memory.set8(flags, 0);
-    return false;
+  const taken = word !== HvMessageType.NONE;
+  if (taken) {
+    // Copy message; a length beyond the slot is cut (iPXE trusts it: its defect 5)
+    const { bytes } = message;
+    const length = Math.min(memory.u8(slot + SynicMessage.at.length), HV_MESSAGE_PAYLOAD_MAX);
+    const data = slot + SynicMessage.at.data;
+    message.type = memory.u32(slot + SynicMessage.at.type);
+    message.length = length;
+    for (let i = 0; i < length; i++) bytes[i] = memory.u8(data + i);
+    bytes.fill(0, length);
+
+    // Release slot, unless it holds another message already
+    Atomics.compareExchange(words, slot / 4, word, HvMessageType.NONE);
   }
-
-  // Copy message; a length beyond the slot is cut (iPXE trusts it: its defect 5)
-  const { bytes } = message;
-  const length = Math.min(memory.u8(slot + SynicMessage.at.length), HV_MESSAGE_PAYLOAD_MAX);
-  const data = slot + SynicMessage.at.data;
-  message.type = memory.u32(slot + SynicMessage.at.type);
-  message.length = length;
-  for (let i = 0; i < length; i++) bytes[i] = memory.u8(data + i);
-  bytes.fill(0, length);
-
-  // Release slot, unless it holds another message already
-  Atomics.compareExchange(words, slot / 4, word, HvMessageType.NONE);
-  message.pending = isPending(memory, flags);
-  return true;
-}
-
-function isPending(memory: GuestMemory, flags: number): boolean {
-  return (memory.u8(flags) & HV_MESSAGE_PENDING) !== 0;
+  message.pending = (memory.u8(slot + SynicMessage.at.flags) & HV_MESSAGE_PENDING) !== 0;
+  return taken;
 }

@@ -2,6 +2,7 @@
 
 /** Registers on their way back to what they are at reset: ours, and those of an earlier owner. */
 
+import type { Log } from '../events.ts';
 import type { Detected } from './detect.ts';
 import type { Platform } from './platform.ts';
 import {
@@ -28,25 +29,24 @@ const LEFT: readonly (readonly [number, number, number, bigint, bigint])[] = [
   [Msr.SIEFP, 2, HvFeature.SYNIC, PAGE_RESERVED, 0n],
   [Msr.VP_ASSIST_PAGE, 1, HvFeature.INTR_CONTROL, PAGE_RESERVED, 0n],
   [Msr.REFERENCE_TSC, 1, HvFeature.REFERENCE_TSC, PAGE_RESERVED, 0n],
+  [Msr.HYPERCALL, 1, HvFeature.HYPERCALL, PAGE_RESERVED, 0n],
 ];
 
 /**
  * Switch off what an earlier owner has left on our processor, before any memory is used: timers,
- * which send messages; SINTs; then the pages, which lie where they like.
- *
- * @param attempt does one of them, and goes on if the host refuses it
+ * which send messages; SINTs; then the pages, which lie where they like. What the host refuses is
+ * logged.
  */
-export function takeOver(
-  platform: Platform,
-  { facts, hypercall }: Detected,
-  attempt: (action: () => void) => void,
-): void {
-  for (const [first, count, need, reserved, reset] of LEFT) {
+export function takeOver(platform: Platform, { facts, hypercall }: Detected, log: Log): void {
+  for (const [first, count, need, reserved, value] of LEFT) {
+    // Where there is no hypercall page there is no such register
+    if (first === Msr.HYPERCALL && !hypercall) continue;
     for (let i = 0; facts.eax & need && i < count; i++) {
-      attempt(() => resetRegister(platform, first + i, reserved, reset));
+      log.attempt('error', 'HV', '', 'while undoing', () =>
+        resetRegister(platform, first + i, reserved, value),
+      );
     }
   }
-  if (hypercall) attempt(() => resetRegister(platform, Msr.HYPERCALL, PAGE_RESERVED, 0n));
 }
 
 /** As it is at reset, but for reserved bits. @throws HypxeError RegisterRefused */

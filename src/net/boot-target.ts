@@ -4,11 +4,10 @@
 
 import { ipv4Text, parseIpv4, quoted } from './bytes.ts';
 import type { Ipv4Address } from './bytes.ts';
-import { optionAddresses, optionText, SIADDR, SNAME } from './dhcp-message.ts';
-import { resolveName } from './dns.ts';
+import { isPxe, optionAddresses, optionText, SIADDR, SNAME } from './dhcp-message.ts';
 import { isHost } from './ipv4.ts';
 import type { Lease } from './lease.ts';
-import type { NetworkInterface } from './network-interface.ts';
+import type { PlainInterface } from './interface.ts';
 import { DhcpOption, Port } from './protocol.ts';
 import { HypxeError } from '../error.ts';
 
@@ -38,12 +37,14 @@ const URL_PATTERN = /^(\w[\w+.-]*):\/\/([^/:]*):?(\d*)\/?(.*)/s;
  * @throws HypxeError NoBootFile, NoNextServer, BadNextServer, UnsupportedUrl, or a NetError.
  */
 export function bootTarget(
-  net: NetworkInterface,
+  net: PlainInterface,
   random: () => number,
   lease: Lease,
   override: BootOverride,
 ): BootTarget {
   const { boot, message } = lease;
+  /** What would help. */
+  let hint = '';
   const hostOf = (text: string): Ipv4Address => {
     const address = text === '' ? 0 : (parseIpv4(text) ?? lookUp(text));
     return isHost(address) ? address : 0;
@@ -52,19 +53,18 @@ export function bootTarget(
     // A name without a dot is one of our domain
     const domain = optionText(message, DhcpOption.DOMAIN_NAME);
     const name = text.includes('.') || domain === '' ? text : `${text}.${domain}`;
-    const address = resolveName(
-      net,
-      random,
-      name,
-      optionAddresses(message, DhcpOption.NAME_SERVER),
-    );
-    if (address === 0) net.log.warning('NET', net.name, `no address of ${quoted(name)}`);
+    const servers = optionAddresses(message, DhcpOption.NAME_SERVER);
+    const address = net.parts.resolveName?.(net, random, name, servers) ?? 0;
+    if (!net.parts.resolveName) hint = ': names take the part resolveName';
+    if (address === 0) net.log.warning('NET', net.name, `no address of ${quoted(name)}${hint}`);
     return address;
   };
 
   const file = override.bootFile || optionText(boot, DhcpOption.BOOT_FILE);
-  if (file === '')
-    throw new HypxeError('NoBootFile', `${ipv4Text(boot.server)} names no boot file`);
+  if (file === '') {
+    if (isPxe(boot) && !net.parts.bootServers) hint = ': boot servers take the part bootServers';
+    throw new HypxeError('NoBootFile', `${ipv4Text(boot.server)} names no boot file${hint}`);
+  }
 
   // A URL names server and file in one
   let [path, port, server] = [file, Port.TFTP as number, 0];
@@ -74,13 +74,14 @@ export function bootTarget(
     path = url[4]!;
     port = Number(url[3] || port);
     if (scheme === 'tftp' && path !== '' && port > 0 && port <= 0xffff) server = hostOf(url[2]!);
-    if (server === 0) throw new HypxeError('UnsupportedUrl', `boot file ${quoted(file)}`);
+    if (server === 0) throw new HypxeError('UnsupportedUrl', `boot file ${quoted(file)}${hint}`);
   }
 
   const { nextServer } = override;
   if (nextServer !== undefined) {
     server = hostOf(nextServer);
-    if (server === 0) throw new HypxeError('BadNextServer', `next server ${quoted(nextServer)}`);
+    if (server === 0)
+      throw new HypxeError('BadNextServer', `next server ${quoted(nextServer)}${hint}`);
   }
   const address = (code: number): Ipv4Address => {
     const [first = 0] = optionAddresses(boot, code);
@@ -93,5 +94,5 @@ export function bootTarget(
     hostOf(optionText(boot, SNAME)) ||
     (isHost(boot.server) ? boot.server : 0);
   if (server !== 0) return { server, port, file: path };
-  throw new HypxeError('NoNextServer', `${ipv4Text(boot.server)} names no host to ask`);
+  throw new HypxeError('NoNextServer', `${ipv4Text(boot.server)} names no host to ask${hint}`);
 }

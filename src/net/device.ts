@@ -31,9 +31,9 @@ export interface FrameReceiver {
 export type TransmitResult =
   /** On its way to the host. */
   | 'sent'
-  /** Waits for a free transmit slot; sent as soon as the host completes another frame. */
+  /** Waits for room: sent by a later poll, once the host has completed others. */
   | 'deferred'
-  /** Dropped: no room, device closed, or frame too long. Logged and counted. */
+  /** Dropped: too many wait, device closed, or frame too long. Counted as bad. */
   | 'dropped';
 
 /** Counters of a device. */
@@ -68,6 +68,8 @@ export interface NetDevice {
   readonly link: LinkState;
   readonly isOpen: boolean;
   readonly statistics: Readonly<NetStatistics>;
+  /** Frames that wait in the queue of the device, if it has one: at most 512. */
+  readonly waiting?: number;
   /** Where received frames go. Without a receiver they are dropped and counted. */
   receiver: FrameReceiver | undefined;
   observer?: NetObserver | undefined;

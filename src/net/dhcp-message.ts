@@ -19,8 +19,6 @@ import {
   DhcpOverload,
   HARDWARE_ETHERNET,
   PXE_CLASS,
-  PxeControl,
-  PxeOption,
 } from './protocol.ts';
 
 /**
@@ -222,19 +220,7 @@ export function optionText(message: DhcpMessage, code: number): string {
   return getText(bytes, 0, bytes.length);
 }
 
-/** The menu of boot servers that is to be followed, or nothing (iPXE have_pxe_menu). */
-export function bootMenu(message: DhcpMessage): ArrayLike<number> {
-  const control = option(message, PXE + PxeOption.DISCOVERY_CONTROL)[0]!;
-  const skip = control & PxeControl.USE_BOOT_FILE && message.options.has(DhcpOption.BOOT_FILE);
-  return option(message, isPxe(message) && !skip ? PXE + PxeOption.BOOT_MENU : DhcpOption.PAD);
-}
-
 /** Whether a message is from a server that knows PXE. */
 export function isPxe(message: DhcpMessage): boolean {
   return optionText(message, DhcpOption.VENDOR_CLASS).startsWith(PXE_CLASS);
-}
-
-/** Whether a message says what to boot: by a boot file, or by a menu of boot servers. */
-export function boots(message: DhcpMessage): boolean {
-  return message.options.has(DhcpOption.BOOT_FILE) || bootMenu(message).length > 0;
 }

@@ -2,31 +2,22 @@
 
 /**
  * The DHCP client (RFC 2131, the states from INIT to BOUND) with its PXE extensions (RFC 4578, PXE
- * 2.1): finds servers, takes the offer that boots, asks ProxyDHCP and boot servers for what the
- * DHCP server does not say, and leaves the interface configured. Nothing is renewed or released:
+ * 2.1): finds servers, takes the offer that boots, also that of a ProxyDHCP server, lets a part ask
+ * for what nobody has said, and leaves the interface configured. Nothing is renewed or released:
  * the loaded system starts its own client.
  */
 
-import { get16, get32, ipv4Text, IPV4_BROADCAST, quoted } from './bytes.ts';
+import { get32, ipv4Text, IPV4_BROADCAST, quoted } from './bytes.ts';
 import type { Ipv4Address } from './bytes.ts';
-import {
-  bootMenu,
-  boots,
-  isPxe,
-  option,
-  optionText,
-  putDhcpMessage,
-  PXE,
-  readDhcpMessage,
-  u16,
-  u32,
-} from './dhcp-message.ts';
+import { isPxe, option, optionText, putDhcpMessage, readDhcpMessage, u32 } from './dhcp-message.ts';
 import type { DhcpIdentity, DhcpMessage } from './dhcp-message.ts';
 import type { DropReason } from './drops.ts';
 import { LEASE_INFINITE, leaseOf } from './lease.ts';
 import type { Lease } from './lease.ts';
-import type { NetworkInterface, UdpHandler } from './network-interface.ts';
-import { DhcpOption, DhcpType, Port, PxeControl, PxeOption } from './protocol.ts';
+import type { PlainInterface } from './interface.ts';
+import type { UdpHandler } from './udp.ts';
+import type { BootQuestion } from './part.ts';
+import { DhcpOption, DhcpType, Port } from './protocol.ts';
 import { HypxeError } from '../error.ts';
 import { TICKS_PER_MS } from '../time.ts';
 
@@ -74,11 +65,7 @@ export interface DhcpOptions extends DhcpIdentity {
  * @throws HypxeError NoDhcpAnswer, DhcpRefused, DhcpServerSilent, BadLease, NoBootFile, or a
  *   NetError.
  */
-export function dhcp(
-  net: NetworkInterface,
-  random: () => number,
-  options: DhcpOptions = {},
-): Lease {
+export function dhcp(net: PlainInterface, random: () => number, options: DhcpOptions = {}): Lease {
   const client = new DhcpClient(net, options);
   net.bind(Port.DHCP_CLIENT, client);
   try {
@@ -92,7 +79,7 @@ export function dhcp(
 type Taker = (message: DhcpMessage) => DropReason | undefined;
 
 class DhcpClient implements UdpHandler {
-  readonly #net: NetworkInterface;
+  readonly #net: PlainInterface;
   readonly #options: Required<Omit<DhcpOptions, keyof DhcpIdentity>> & DhcpIdentity;
   readonly #begin: number;
   readonly #deadline: number;
@@ -117,7 +104,7 @@ class DhcpClient implements UdpHandler {
   #requests = 0;
   #failure = new HypxeError('NoDhcpAnswer', 'no offer');
 
-  constructor(net: NetworkInterface, options: DhcpOptions) {
+  constructor(net: PlainInterface, options: DhcpOptions) {
     this.#net = net;
     this.#options = { ...DHCP_PATIENCE, preferBootFile: true, ...options };
     this.#pauseMs = this.#options.firstTimeoutMs;
@@ -244,18 +231,18 @@ class DhcpClient implements UdpHandler {
     const { type, yiaddr } = message;
     const pxe = isPxe(message);
     if (type !== DhcpType.OFFER && type !== 0) return 'dhcpUnexpected';
-    if (pxe && !(this.#proxy && boots(this.#proxy))) this.#proxy = message;
+    if (pxe && !(this.#proxy && this.#boots(this.#proxy))) this.#proxy = message;
     const lease = yiaddr === 0 ? undefined : this.#leaseOf(message);
     if (!lease && (yiaddr !== 0 || !pxe)) return 'dhcpLease';
     if (lease) {
-      const kind = (boots(message) ? 2 : 0) + (this.#failed.has(lease.server) ? 0 : 1);
+      const kind = (this.#boots(message) ? 2 : 0) + (this.#failed.has(lease.server) ? 0 : 1);
       this.#offers[kind] ??= lease;
     }
 
     // The best: one that boots, if nobody else says what to boot; one that has not failed
     const { offerWaitMs, preferBootFile } = this.#options;
     const proxy = this.#proxy;
-    const told = !preferBootFile || (proxy !== undefined && boots(proxy));
+    const told = !preferBootFile || (proxy !== undefined && this.#boots(proxy));
     const [poor, plain, again, good] = this.#offers;
     const offer = good ?? (told ? (plain ?? again) : (again ?? plain)) ?? poor;
     this.#offer = offer;
@@ -263,7 +250,7 @@ class DhcpClient implements UdpHandler {
     // Look for better ones as long as it may be worth it
     if (!offer) return undefined;
     const failed = this.#failed.has(offer.server) ? this.#pauseMs : 0;
-    const enough = told || boots(offer.message);
+    const enough = told || this.#boots(offer.message);
     this.#endIn(enough ? failed : proxy ? DHCP_PROXY_WAIT_MS : offerWaitMs);
     return undefined;
   };
@@ -299,65 +286,31 @@ class DhcpClient implements UdpHandler {
     return undefined;
   };
 
-  // --- ProxyDHCP and boot servers (PXE 2.1) ---
+  // --- who says what to boot ---
+
+  #boots(message: DhcpMessage): boolean {
+    const servers = this.#net.parts.bootServers;
+    return message.options.has(DhcpOption.BOOT_FILE) || servers?.boots(message) === true;
+  }
 
   /** Ask those who know what to boot, if the DHCP server does not say it. */
   #findBoot(lease: Lease): void {
-    // A ProxyDHCP server that has not said it says it on its own port
-    const proxy = this.#proxy;
-    if (!boots(lease.message) && proxy) {
-      lease.boot = proxy;
-      const options = [DhcpOption.SERVER_IDENTIFIER, 4, ...u32(proxy.server)];
-      if (!boots(proxy)) this.#ask(lease, boots, options, proxy.server);
-    }
-
-    // Nobody chooses from the menu: its first item it is
-    const { boot } = lease;
-    const menu = bootMenu(boot);
-    if (menu.length < 2) return;
-    const type = get16(menu, 0);
-    if (type === 0)
-      throw new HypxeError('NoBootFile', `${ipv4Text(boot.server)} says to boot locally`);
-    const control = option(boot, PXE + PxeOption.DISCOVERY_CONTROL)[0]!;
-    const servers = bootServers(option(boot, PXE + PxeOption.BOOT_SERVERS), type);
-    const fits = (message: DhcpMessage): boolean =>
-      message.options.has(DhcpOption.BOOT_FILE) &&
-      get16(option(message, PXE + PxeOption.BOOT_ITEM), 0) === type &&
-      (!(control & PxeControl.LISTED_SERVERS) || servers.includes(message.server));
-    const item = [PxeOption.BOOT_ITEM, 4, ...u16(type), 0, 0, DhcpOption.END];
-    const options = [DhcpOption.VENDOR_ENCAPSULATED, item.length, ...item];
-    if (!(control & PxeControl.NO_BROADCAST)) servers.unshift(IPV4_BROADCAST);
-    servers.some((to) => this.#ask(lease, fits, options, to));
+    if (this.#proxy && !this.#boots(lease.message)) lease.boot = this.#proxy;
+    const servers = this.#net.parts.bootServers;
+    if (servers) lease.boot = servers.follow(lease.boot, this.#ask);
   }
 
-  /** Ask a server; its answer, if it fits, says what to boot. Whether there was one. */
-  #ask(
-    lease: Lease,
-    fits: (message: DhcpMessage) => boolean,
-    options: readonly number[],
-    to: Ipv4Address,
-  ): boolean {
-    const before = lease.boot;
+  readonly #ask: BootQuestion = (fits, options, to) => {
+    let answer: DhcpMessage | undefined;
     const take: Taker = (message) => {
       const { type } = message;
       const answers = type === DhcpType.ACK || type === DhcpType.OFFER;
       if (!answers || !fits(message)) return 'dhcpUnexpected';
-      lease.boot = message;
+      answer = message;
       this.#endIn(0);
       return undefined;
     };
     this.#exchange(take, DhcpType.REQUEST, options, to);
-    return lease.boot !== before;
-  }
-}
-
-/** The boot servers of a type, from a list of PXE. */
-function bootServers(list: ArrayLike<number>, type: number): Ipv4Address[] {
-  const servers: Ipv4Address[] = [];
-  for (let i = 0; i + 3 <= list.length;) {
-    const own = get16(list, i) === type;
-    const end = Math.min(i + 3 + 4 * list[i + 2]!, list.length);
-    for (i += 3; i < end; i += 4) if (own && i + 4 <= end) servers.push(get32(list, i));
-  }
-  return servers;
+    return answer;
+  };
 }

@@ -10,7 +10,7 @@
 import { get16, get32, matches } from './bytes.ts';
 import type { Ipv4Address } from './bytes.ts';
 import { textBytes, u16 } from './dhcp-message.ts';
-import type { NetworkInterface } from './network-interface.ts';
+import type { UdpHost } from './udp.ts';
 import { DNS_CLASS_IN, DnsFlag, DnsHeader, DnsRecord, DnsType, Port } from './protocol.ts';
 
 /** Patience with each server. */
@@ -24,7 +24,7 @@ const NAME = /^(?=.{1,253}$)[^.]{1,63}(\.[^.]{1,63})*$/;
 
 /** The address of `name`, or 0 if no server tells it. @throws HypxeError what a wait throws */
 export function resolveName(
-  net: NetworkInterface,
+  net: UdpHost,
   random: () => number,
   name: string,
   servers: readonly Ipv4Address[],

@@ -19,6 +19,8 @@ export type DropReason =
   | 'arpFlood'
   /** IP version is not 4, a length out of range, or the header checksum wrong. */
   | 'ipMalformed'
+  /** IPv4 fragment, and there is no part that puts fragments together. */
+  | 'noReassembler'
   /** IPv4 fragment that cannot be: empty, beyond 64 KiB, again, or over another one. */
   | 'ipFragment'
   /** IPv4 datagram of which fragments are missing, so far. */

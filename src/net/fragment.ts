@@ -7,8 +7,9 @@
  */
 
 import { get16, get32 } from './bytes.ts';
-import type { DropReason } from './drops.ts';
+import type { DropCounters, DropReason } from './drops.ts';
 import { headerLength } from './ipv4.ts';
+import type { FragmentTaker } from './part.ts';
 import { IPV4_FRAGMENT_MASK, IPV4_MORE_FRAGMENTS, Ipv4Header } from './protocol.ts';
 import { TICKS_PER_MS } from '../time.ts';
 
@@ -33,17 +34,17 @@ interface Datagram {
   end: number;
 }
 
-export class Reassembler {
+export class Reassembler implements FragmentTaker {
   /** The newest first. */
   readonly #datagrams: Datagram[] = [];
-  /** Datagrams of which fragments are missing: those in the making, and those given up. */
-  incomplete = 0;
 
-  /**
-   * Take the fragment at `ip`, whose header has been checked, at the time `now` in ticks. Returns
-   * the whole datagram with a header of 20 bytes, nothing yet, or why the fragment is of no use.
-   */
-  take(buffer: Uint8Array, ip: number, now: number): Uint8Array | DropReason | undefined {
+  /** Counted are datagrams of which fragments are missing: those in the making, and given up. */
+  take(
+    buffer: Uint8Array,
+    ip: number,
+    now: number,
+    drops: DropCounters,
+  ): Uint8Array | DropReason | undefined {
     const field = get16(buffer, ip + Ipv4Header.at.fragment) & IPV4_FRAGMENT_MASK;
     const isLast = field < IPV4_MORE_FRAGMENTS;
     const data = buffer.subarray(
@@ -69,7 +70,7 @@ export class Reassembler {
       datagram = { key, until, parts: new Map(), bytes, end: Infinity };
       this.#datagrams.unshift(datagram);
       this.#datagrams.splice(FRAGMENTED_MAX);
-      this.incomplete++;
+      drops.ipIncomplete = (drops.ipIncomplete ?? 0) + 1;
     }
 
     // The same again does no harm. What does not fit to the others spoils them
@@ -94,7 +95,7 @@ export class Reassembler {
 
     // It is whole
     datagram.until = 0;
-    this.incomplete--;
+    drops.ipIncomplete!--;
     bytes.set(buffer.subarray(ip, ip + Ipv4Header.size));
     return bytes.subarray(0, received);
   }

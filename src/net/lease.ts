@@ -7,7 +7,7 @@ import type { Ipv4Address } from './bytes.ts';
 import { option, optionAddresses } from './dhcp-message.ts';
 import type { DhcpMessage } from './dhcp-message.ts';
 import { classMask, isHost, isNetmask, MTU_MIN } from './ipv4.ts';
-import type { Route } from './network-interface.ts';
+import type { Route } from './udp.ts';
 import { DhcpOption } from './protocol.ts';
 
 /** Seconds of a lease without an end (RFC 2131, 3.3). */

@@ -13,8 +13,10 @@ import type { DownloadSink } from './download.ts';
 import { dropsText } from './drops.ts';
 import type { DropCounters } from './drops.ts';
 import type { Lease } from './lease.ts';
-import { NetworkInterface } from './network-interface.ts';
-import type { NetworkInterfaceOptions } from './network-interface.ts';
+import { PlainInterface } from './interface.ts';
+import type { NetworkInterfaceOptions } from './udp.ts';
+import type { NetParts } from './part.ts';
+import { NET_PARTS } from './parts.ts';
 import { tftp } from './tftp.ts';
 import type { TftpOptions } from './tftp.ts';
 import type { TftpResult } from './tftp-transfer.ts';
@@ -51,15 +53,24 @@ export interface NetbootResult {
 }
 
 /**
- * Boot over an open device: get a lease, fetch the file into the sink. The steps `configure` and
- * `download` are told to the log; a step that fails has no end. The device is left open and without
- * a receiver, whatever happens.
+ * Boot over an open device, with all parts of the client: get a lease, fetch the file into the
+ * sink. The steps `configure` and `download` are told to the log; a step that fails has no end. The
+ * device is left open and without a receiver, whatever happens.
  *
  * @throws HypxeError a NetError, DhcpError, BootTargetError or TftpError, or what the sink throws.
  */
 export function netboot(device: NetDevice, options: NetbootOptions): NetbootResult {
+  return netbootWith(NET_PARTS, device, options);
+}
+
+/** The same, with those parts of the client only. */
+export function netbootWith(
+  parts: NetParts,
+  device: NetDevice,
+  options: NetbootOptions,
+): NetbootResult {
   const { log, random } = options;
-  const net = new NetworkInterface(device, options.clock, log, options.net);
+  const net = new PlainInterface(device, options.clock, log, options.net, parts);
   try {
     log.info('NET', device.name, `${macText(device.address)}, link ${device.link}`);
 

@@ -11,7 +11,7 @@
 
 import { escaped, get16, ipv4Text, put16, putText } from './bytes.ts';
 import type { Ipv4Address } from './bytes.ts';
-import type { NetworkInterface } from './network-interface.ts';
+import type { PlainInterface } from './interface.ts';
 import { TFTP_BLOCK_DEFAULT, TFTP_HEADER, TftpErrorCode, TftpOpcode } from './protocol.ts';
 import { errorText, NO_OPTIONS, parseOptionAck, readRequest, tftpErrorOf } from './tftp-packet.ts';
 import {
@@ -37,7 +37,7 @@ export class Transfer implements UdpHandler {
     blockSize: TFTP_BLOCK_DEFAULT,
     windowSize: 1,
   };
-  readonly #net: NetworkInterface;
+  readonly #net: PlainInterface;
   readonly #request: TransferRequest;
   /** The server has answered. */
   #begun = false;
@@ -68,7 +68,7 @@ export class Transfer implements UdpHandler {
   #failureCode = -1;
   #nextReport = 0;
 
-  constructor(net: NetworkInterface, request: TransferRequest) {
+  constructor(net: PlainInterface, request: TransferRequest) {
     this.#net = net;
     this.#request = request;
     this.#peer = request.server;

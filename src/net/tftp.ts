@@ -5,7 +5,7 @@
 import { quoted } from './bytes.ts';
 import type { Ipv4Address } from './bytes.ts';
 import type { DownloadSink } from './download.ts';
-import type { NetworkInterface } from './network-interface.ts';
+import type { PlainInterface } from './interface.ts';
 import {
   Ipv4Header,
   Port,
@@ -57,7 +57,7 @@ const BROKEN = /^Tftp(Stalled|ServerError|BadOptions|OversizedBlock|BeyondSize|T
  * @throws HypxeError a TftpError, a NetError, or what the sink throws.
  */
 export function tftp(
-  net: NetworkInterface,
+  net: PlainInterface,
   random: () => number,
   server: Ipv4Address,
   file: string,

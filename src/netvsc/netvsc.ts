@@ -238,7 +238,7 @@ export class Netvsc extends TransmitPath implements RndisTransport, NetvscHost {
     this.device.connection.poll();
     if (this.failure) return;
     this.pollPackets();
-    this.sendDeferred();
+    this.receiver?.writable();
   }
 
   pollPackets(): void {

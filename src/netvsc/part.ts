@@ -8,6 +8,7 @@
 import type { ErrorName } from '../error.ts';
 import type { Log } from '../events.ts';
 import type { Region } from '../memory/shared-memory.ts';
+import type { RndisReceiver } from '../rndis/transport.ts';
 import type { Clock } from '../time.ts';
 import type { ChannelHandler, VmbusChannel } from '../vmbus/channel.ts';
 import type { ChannelSizes, VmbusDevice } from '../vmbus/device.ts';
@@ -75,8 +76,8 @@ export interface NetvscHost extends ChannelHandler {
   pollChannel(channel: VmbusChannel): void;
   /** Handle what has come on all channels. */
   pollPackets(): void;
-  /** Send what was deferred, as far as there are slots and room. */
-  sendDeferred(): void;
+  /** Who hears of it when there may be room for frames. */
+  readonly receiver: RndisReceiver | undefined;
   /** Take transfer pages that came on a channel, and complete them there. */
   receivedPages(packet: Packet, channel?: VmbusChannel): void;
 }

@@ -15,7 +15,7 @@ export interface NetvscPolicy {
   readonly receiveBufferLength: number;
   /** Frames in flight. */
   readonly transmitSlots: number;
-  /** Frames that may wait for a slot. */
+  /** Frames that may wait for a slot, in a queue above the driver (iPXE: as memory allows). */
   readonly deferredFrames: number;
   /** What a completion of received data carries: nothing, or NVSP type 108 with status 1. */
   readonly completionPayload: 'empty' | 'status';
@@ -39,7 +39,7 @@ export const BASE_ID = 0x18ae0000;
 /** Frames in flight that iPXE's transaction IDs leave room for. */
 export const TRANSMIT_SLOTS_MAX = 32;
 
-/** Frames that may be deferred: each takes a buffer of guest memory. */
+/** Frames that may be deferred: each takes memory once it waits. */
 const DEFERRED_FRAMES_MAX = 4096;
 
 /** Longest packet: its length in units of 8 bytes is a 16-bit number, and the footer follows. */
@@ -53,8 +53,8 @@ const TRIES_MAX = 16;
 /** Guest memory that is shared lies below 4 GiB. */
 const ADDRESS_MAX = 2 ** 32;
 
-/** iPXE's 32 (NETVSC_TX_NUM_DESC), and as many again. */
-const FRAMES = { transmitSlots: TRANSMIT_SLOTS_MAX, deferredFrames: TRANSMIT_SLOTS_MAX };
+/** iPXE's 32 (NETVSC_TX_NUM_DESC), and more than a boot sends without a poll. */
+const FRAMES = { transmitSlots: TRANSMIT_SLOTS_MAX, deferredFrames: 512 };
 
 /** For a host that is slow: Linux waited 5 s, then 10 s, and waits for ever today. */
 export const PATIENCE = { answerMs: 10_000, tries: 2 };

@@ -3,14 +3,12 @@
 /**
  * Messages on their way to the host. Each lies in a buffer of guest memory and has an ID while it
  * is with the host. IDs are a FIFO: taken in order, given back in the order of completion (iPXE
- * netvsc_ring). Frames without an ID, or without room in the ring, are deferred within a bound.
- * Control messages have buffers and IDs in reserve, so that a device with all frames pending can
- * still be closed. Nothing here is allocated per message.
+ * netvsc_ring). Control messages have buffers and IDs in reserve, so that a device with all frames
+ * pending can still be closed. Nothing here is allocated per message.
  */
 
 import type { ErrorName } from '../error.ts';
 import type { Region } from '../memory/shared-memory.ts';
-import type { TransmitResult } from '../net/device.ts';
 import { RNDIS_BUFFER_SIZE, SEQUENCE_CONTROL, type RndisReceiver } from '../rndis/transport.ts';
 import type { VmbusChannel } from '../vmbus/channel.ts';
 import type { VmbusDevice } from '../vmbus/device.ts';
@@ -59,17 +57,12 @@ export abstract class TransmitPath {
   readonly #ids: Uint8Array;
   #given = 0;
   #taken = 0;
-  /** Buffers of deferred frames, a FIFO likewise. */
-  readonly #deferred: Int32Array;
-  #deferredIn = 0;
-  #deferredOut = 0;
 
-  constructor({ transmitSlots, deferredFrames }: NetvscPolicy) {
-    const buffers = transmitSlots + deferredFrames + CONTROL_RESERVE;
+  constructor({ transmitSlots }: NetvscPolicy) {
+    const buffers = transmitSlots + CONTROL_RESERVE;
     this.#lengths = new Int32Array(buffers);
     this.#sequences = new Int32Array(buffers);
     this.#ids = new Uint8Array(transmitSlots);
-    this.#deferred = new Int32Array(deferredFrames);
   }
 
   /**
@@ -90,12 +83,12 @@ export abstract class TransmitPath {
   }
 
   /**
-   * Give up everything that is in flight or deferred, and give the buffers back. As long as the
+   * Give up everything that is in flight, and give the buffers back. As long as the
    * host may still read them they stay reserved.
    */
   protected closeTransmits(): void {
     this.#buffers.fill(NONE);
-    this.inFlight = this.#deferredIn = this.#deferredOut = 0;
+    this.inFlight = 0;
     this.#lengths.forEach((length, buffer) => {
       if (length > 0) this.#free(buffer, 'TransmitCancelled');
     });
@@ -119,31 +112,14 @@ export abstract class TransmitPath {
     return found ? this.#addressOf(buffer) : 0;
   }
 
-  /** Send or defer a message, or drop it and free its buffer. */
-  transmit(address: number, length: number, sequence: number): TransmitResult {
+  /** Send a message. If there is no room its buffer is free again. */
+  transmit(address: number, length: number, sequence: number): boolean {
     const buffer = (address - this.packets!.address) / RNDIS_BUFFER_SIZE;
     this.#lengths[buffer] = length;
     this.#sequences[buffer] = sequence;
-    if (!this.failure) {
-      // Frames keep their order; control messages go first
-      const control = sequence === SEQUENCE_CONTROL;
-      const waiting = this.#deferredIn - this.#deferredOut;
-      if ((control || waiting === 0) && this.#send(buffer)) return 'sent';
-      if (!control && waiting < this.#deferred.length) {
-        this.#deferred[this.#deferredIn++ % this.#deferred.length] = buffer;
-        return 'deferred';
-      }
-    }
-    this.#lengths[buffer] = 0;
-    return 'dropped';
-  }
-
-  /** Send what was deferred, as far as there are IDs and room. */
-  sendDeferred(): void {
-    while (!this.failure && this.#deferredOut < this.#deferredIn) {
-      if (!this.#send(this.#deferred[this.#deferredOut % this.#deferred.length]!)) return;
-      this.#deferredOut++;
-    }
+    const sent = !this.failure && this.#send(buffer);
+    if (!sent) this.#lengths[buffer] = 0;
+    return sent;
   }
 
   #send(buffer: number): boolean {
@@ -206,7 +182,7 @@ export abstract class TransmitPath {
     this.inFlight--;
     this.#letGo('completion');
     this.#free(buffer, failed ? 'TransmitFailed' : undefined);
-    this.sendDeferred();
+    this.receiver?.writable();
     return true;
   }
 

@@ -91,7 +91,7 @@ export class OsNetvscPart implements NetvscPart {
     this.#stop = () => netvsc.isStopped;
     this.sizes = { targetVp: targetVps[0] ?? 0, flowControl };
     netvsc.pageSet = policy.receiveBufferId;
-    netvsc.writable = () => netvsc.sendDeferred();
+    netvsc.writable = () => netvsc.receiver?.writable();
     netvsc.interrupted = () => netvsc.pollPackets();
 
     // Linux always sends the length of 6.1

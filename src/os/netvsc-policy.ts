@@ -38,7 +38,7 @@ export const OS_NETVSC: OsNetvscPolicy = {
   receiveBufferId: 0xcafe,
   sendBufferLength: 0x30000,
   transmitSlots: 32,
-  deferredFrames: 32,
+  deferredFrames: 512,
   completionPayload: 'status',
   drainMs: 200,
   ...PATIENCE,

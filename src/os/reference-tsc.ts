@@ -6,7 +6,8 @@
  */
 
 import type { Log } from '../events.ts';
-import type { HvPart, HyperV } from '../hyperv/hyperv.ts';
+import type { HvPart } from '../hyperv/hyperv-options.ts';
+import type { HyperV } from '../hyperv/hyperv.ts';
 import type { ClockSource } from '../hyperv/platform.ts';
 import {
   Cpuid,

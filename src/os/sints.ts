@@ -6,7 +6,8 @@
  */
 
 import { HypxeError } from '../error.ts';
-import type { HvPart, HyperV } from '../hyperv/hyperv.ts';
+import type { HvPart } from '../hyperv/hyperv-options.ts';
+import type { HyperV } from '../hyperv/hyperv.ts';
 import { Msr, SINT_COUNT, Sint } from '../hyperv/protocol.ts';
 import type { VmbusConnection } from '../vmbus/connection.ts';
 import { VMBUS_MESSAGE_SINT } from '../vmbus/protocol.ts';

@@ -7,7 +7,9 @@
  */
 
 import { HypxeError } from '../error.ts';
-import type { HvPart, HyperV, ReceivedMessage } from '../hyperv/hyperv.ts';
+import type { HvPart } from '../hyperv/hyperv-options.ts';
+import type { HyperV } from '../hyperv/hyperv.ts';
+import type { ReceivedMessage } from '../hyperv/message.ts';
 import {
   Cpuid,
   HvFeature,

@@ -7,7 +7,8 @@
  * and the answer may lie in the message page of any processor (vmbus_wait_for_unload).
  */
 
-import type { HyperV, ReceivedMessage } from '../hyperv/hyperv.ts';
+import type { HyperV } from '../hyperv/hyperv.ts';
+import type { ReceivedMessage } from '../hyperv/message.ts';
 import { TICKS_PER_MS } from '../time.ts';
 import type { VmbusBus } from '../vmbus/bus.ts';
 import type { VmbusConnection } from '../vmbus/connection.ts';

@@ -1,15 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** Per-packet information of RNDIS: what stands beside a frame (Linux `rndis_get_ppi`). */
+/**
+ * How long messages of RNDIS are, and what stands in them beside a frame: per-packet information
+ * (Linux `rndis_get_ppi`).
+ */
 
 import {
   RNDIS_BODY,
   RNDIS_INFO_VLAN,
   RNDIS_VLAN_MASK,
   RNDIS_VLAN_SHIFT,
+  RndisIndicateStatus,
+  RndisInitialiseComplete,
+  RndisKeepalive,
   RndisPacket,
   RndisPacketInfo,
+  RndisQueryComplete,
+  RndisSetComplete,
+  RndisType,
 } from './protocol.ts';
+
+/** The least that a message must hold, by type. What is not here is not known. */
+export const LENGTH_MIN: Readonly<Record<number, number>> = {
+  [RndisType.PACKET]: RndisPacket.size,
+  [RndisType.INDICATE_STATUS]: RndisIndicateStatus.size,
+  [RndisType.KEEPALIVE]: RndisKeepalive.size,
+  [RndisType.INITIALISE_CMPLT]: RndisInitialiseComplete.size,
+  [RndisType.QUERY_CMPLT]: RndisQueryComplete.size,
+  [RndisType.SET_CMPLT]: RndisSetComplete.size,
+};
 
 /**
  * The VLAN that the information of the packet message at `offset` names, 0 for none, -1 if it is

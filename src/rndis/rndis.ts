@@ -16,17 +16,15 @@ import {
   type NetStatistics,
   type TransmitResult,
 } from '../net/device.ts';
+import { FrameQueue } from '../net/frame-queue.ts';
 import { hex, wordBytes } from '../wire.ts';
-import { isInside, vlanOf } from './packet-info.ts';
+import { isInside, LENGTH_MIN, vlanOf } from './packet-info.ts';
 import {
   MediaState,
   Oid,
   PacketFilter,
   RNDIS_BODY,
   RndisHeader,
-  RndisIndicateStatus,
-  RndisInitialiseComplete,
-  RndisKeepalive,
   RndisPacket,
   RndisQueryComplete,
   RndisRequest,
@@ -86,6 +84,8 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   #status: number | undefined;
   #info = EMPTY;
   #sequence = 0;
+  /** Frames that the transport has no room for. */
+  readonly #queue = new FrameQueue();
 
   constructor(name: string, transport: RndisTransport) {
     this.name = name;
@@ -171,6 +171,8 @@ export class RndisDevice implements NetDevice, RndisReceiver {
       this.#attempt('could not halt', () => this.#send(RndisType.HALT, 0));
     }
     this.#transport.close();
+    for (let place; (place = this.#queue.next); this.#queue.shift())
+      this.transmitted(place.sequence, 'TransmitCancelled');
   }
 
   #setLink(up: boolean): void {
@@ -228,7 +230,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     const buffer = this.#transport.allocate(true);
     if (buffer !== 0) {
       memory.bytes.set(wordBytes(length, type, length, ...words), buffer);
-      if (this.#transport.transmit(buffer, length, SEQUENCE_CONTROL) === 'sent') return;
+      if (this.#transport.transmit(buffer, length, SEQUENCE_CONTROL)) return;
     }
     throw new HypxeError(
       this.#transport.failure ?? 'NoBuffer',
@@ -255,24 +257,44 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     // Check that it can be sent at all
     const fits = this.isOpen && length <= this.maxFrame && length <= frame.length;
     if (!fits) this.#warn(`frame of ${length} bytes dropped`);
-    const buffer = fits ? this.#transport.allocate(false) : 0;
-    if (buffer !== 0) {
-      // Construct message around a copy of the frame
-      const { memory } = this.#transport;
-      const total = RndisPacket.size + length;
-      memory.zero(buffer, RndisPacket.size);
-      memory.set32(buffer + RndisPacket.at.type, RndisType.PACKET);
-      memory.set32(buffer + RndisPacket.at.length, total);
-      memory.set32(buffer + RndisPacket.at.dataOffset, RndisPacket.size - RNDIS_BODY);
-      memory.set32(buffer + RndisPacket.at.dataLength, length);
-
-      // A part of an array would take a view for each frame. What lies behind the frame is not sent
-      const whole = frame.length <= this.maxFrame ? frame : frame.subarray(0, length);
-      memory.bytes.set(whole, buffer + RndisPacket.size);
-      result = this.#transport.transmit(buffer, total, sequence);
+    else if (!this.#transport.failure) {
+      // Frames keep their order
+      if (!this.#queue.next && this.#transmit(frame, length, sequence)) result = 'sent';
+      else if (this.waiting < this.#transport.policy.deferredFrames) {
+        this.#queue.push(frame, length, sequence);
+        result = 'deferred';
+      }
     }
     if (result === 'dropped') this.statistics.txBad++;
     return result;
+  }
+
+  get waiting(): number {
+    return this.#queue.length;
+  }
+
+  writable(): void {
+    for (let place; (place = this.#queue.next); this.#queue.shift())
+      if (!this.#transmit(place.frame, place.length, place.sequence)) return;
+  }
+
+  #transmit(frame: Uint8Array, length: number, sequence: number): boolean {
+    const buffer = this.#transport.allocate(false);
+    if (buffer === 0) return false;
+
+    // Construct message around a copy of the frame
+    const { memory } = this.#transport;
+    const total = RndisPacket.size + length;
+    memory.zero(buffer, RndisPacket.size);
+    memory.set32(buffer + RndisPacket.at.type, RndisType.PACKET);
+    memory.set32(buffer + RndisPacket.at.length, total);
+    memory.set32(buffer + RndisPacket.at.dataOffset, RndisPacket.size - RNDIS_BODY);
+    memory.set32(buffer + RndisPacket.at.dataLength, length);
+
+    // A part of an array would take a view for each frame. What lies behind the frame is not sent
+    const whole = frame.length <= this.maxFrame ? frame : frame.subarray(0, length);
+    memory.bytes.set(whole, buffer + RndisPacket.size);
+    return this.#transport.transmit(buffer, total, sequence);
   }
 
   transmitted(sequence: number, error: ErrorName | undefined): void {
@@ -374,13 +396,3 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     this.observer?.receiveError(error, bytes, offset, length);
   }
 }
-
-/** The least that a message must hold, by type. What is not here is not known. */
-const LENGTH_MIN: Readonly<Record<number, number>> = {
-  [RndisType.PACKET]: RndisPacket.size,
-  [RndisType.INDICATE_STATUS]: RndisIndicateStatus.size,
-  [RndisType.KEEPALIVE]: RndisKeepalive.size,
-  [RndisType.INITIALISE_CMPLT]: RndisInitialiseComplete.size,
-  [RndisType.QUERY_CMPLT]: RndisQueryComplete.size,
-  [RndisType.SET_CMPLT]: RndisSetComplete.size,
-};

@@ -8,7 +8,6 @@
 import { HypxeError, type ErrorName } from '../error.ts';
 import type { Log } from '../events.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
-import type { TransmitResult } from '../net/device.ts';
 import { waitFor, type Clock } from '../time.ts';
 
 /** Longest RNDIS message that fits into a buffer of the transport, in bytes. */
@@ -24,8 +23,10 @@ export const TIMEOUTS: readonly ErrorName[] = ['NoAnswer', 'NoCompletion', 'NoRe
 export interface RndisReceiver {
   /** One RNDIS message: a private copy, valid during the call. `length` is the message's extent. */
   received(bytes: Uint8Array, view: DataView, offset: number, length: number): void;
-  /** A message that was sent or deferred is done: completed by the host, or given up. */
+  /** A message that was sent is done: completed by the host, or given up. */
   transmitted(sequence: number, error: ErrorName | undefined): void;
+  /** There may be room for another frame. */
+  writable(): void;
   /** Something was received that could not be made a message of. */
   receiveFailed(error: ErrorName, text: string): void;
 }
@@ -37,8 +38,15 @@ export interface RndisTransport {
   readonly clock: Clock;
   /** Where the buffers lie. */
   readonly memory: GuestMemory;
-  /** How long the device may take to answer, in ms, and how often it is opened if it does not. */
-  readonly policy: { readonly answerMs: number; readonly tries: number };
+  /**
+   * How long the device may take to answer, in ms, how often it is opened if it does not, and how
+   * many frames wait for room.
+   */
+  readonly policy: {
+    readonly answerMs: number;
+    readonly tries: number;
+    readonly deferredFrames: number;
+  };
   /** Set by RNDIS before anything else. */
   receiver: RndisReceiver | undefined;
   /** Why nothing can be sent any more (device gone, channel broken), or undefined. */
@@ -65,8 +73,9 @@ export interface RndisTransport {
    * Send `length` bytes of a buffer. The buffer is the transport's again, whatever the result.
    *
    * @param sequence number of the frame, or {@link SEQUENCE_CONTROL}
+   * @returns whether it was sent: false if there is no room
    */
-  transmit(buffer: number, length: number, sequence: number): TransmitResult;
+  transmit(buffer: number, length: number, sequence: number): boolean;
   /** Take everything that has come. */
   poll(): void;
 }

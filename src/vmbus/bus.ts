@@ -220,9 +220,10 @@ export class VmbusBus implements DeviceContext {
   /**
    * Handle what has come since the last poll: rescinds, late offers, late answers.
    *
+   * @param busy leave devices that have come for later: to probe one that is mute takes its time
    * @throws HypxeError Cancelled; all else is logged
    */
-  poll(): void {
+  poll(busy?: boolean): void {
     this.connection.poll();
 
     // Settling waits for messages, which may bring the next rescind: one at a time
@@ -233,7 +234,7 @@ export class VmbusBus implements DeviceContext {
       for (const device of this.devices.filter(({ rescinded }) => rescinded)) this.#drop(device);
       this.part?.settled?.();
       for (const device of this.#struck.splice(0)) device.release();
-      for (const offer of this.#late.splice(0)) this.#arrived(offer);
+      if (!busy) for (const offer of this.#late.splice(0)) this.#arrived(offer);
     } finally {
       this.#settling = false;
     }

@@ -4,6 +4,31 @@
 
 import type { ReceivedMessage } from '../hyperv/message.ts';
 
+/**
+ * How long the host may take to answer a control message, in ms: Linux waited 5 s, then 10 s, and
+ * waits for ever today; iPXE polls 1000 times for 1 ms.
+ */
+export const ANSWER_TIMEOUT_MS = 10_000;
+
+/**
+ * How long it may take to answer a contact, in ms. It may have to unload an earlier owner first,
+ * for up to 50 s (Linux 77db0ec8b776); a contact is tried twice.
+ */
+export const CONTACT_TIMEOUT_MS = 30_000;
+
+/** How often a host is contacted that does not answer, and one that unloads somebody meanwhile. */
+export const CONTACT_TRIES = 2;
+export const CONTACTS_MAX = 4;
+
+/** How long a refusal that may be an earlier owner's is not believed, in ms. */
+export const REFUSAL_WAIT_MS = 1000;
+
+/**
+ * Messages that may come while one is awaited, or lie there when the connection is made or given
+ * up. iPXE restarts its timeout for each: no bound.
+ */
+export const MESSAGES_PER_WAIT_MAX = 4096;
+
 /** How a connection is made. What is left out is as the firmware has it. */
 export interface ConnectionOptions {
   /** SINT that the host's messages and events come on. */

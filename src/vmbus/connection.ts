@@ -13,12 +13,18 @@ import { HvStatus, MonitorPage, MonitorTrigger } from '../hyperv/protocol.ts';
 import type { Region } from '../memory/shared-memory.ts';
 import { waitFor } from '../time.ts';
 import { hex, wordBytes } from '../wire.ts';
-import type {
-  ConnectionOptions,
-  ContactPartOf,
-  ControlMessage,
-  MessageMatch,
-  Rescindable,
+import {
+  ANSWER_TIMEOUT_MS,
+  CONTACT_TIMEOUT_MS,
+  CONTACT_TRIES,
+  CONTACTS_MAX,
+  MESSAGES_PER_WAIT_MAX,
+  REFUSAL_WAIT_MS,
+  type ConnectionOptions,
+  type ContactPartOf,
+  type ControlMessage,
+  type MessageMatch,
+  type Rescindable,
 } from './connection-types.ts';
 import type { Offer } from './offer.ts';
 import {
@@ -44,28 +50,6 @@ export type {
   Rescindable,
 } from './connection-types.ts';
 
-/**
- * How long the host may take to answer a control message, in ms: Linux waited 5 s, then 10 s, and
- * waits for ever today; iPXE polls 1000 times for 1 ms.
- */
-const ANSWER_TIMEOUT_MS = 10_000;
-
-/**
- * How long it may take to answer a contact, in ms. It may have to unload an earlier owner first,
- * for up to 50 s (Linux 77db0ec8b776); a contact is tried twice.
- */
-const CONTACT_TIMEOUT_MS = 30_000;
-
-/** How often a host is contacted that does not answer, and one that unloads somebody meanwhile. */
-const CONTACT_TRIES = 2;
-const CONTACTS_MAX = 4;
-
-/**
- * Messages that may come while one is awaited, or lie there when the connection is made or given
- * up. iPXE restarts its timeout for each: no bound.
- */
-const MESSAGES_PER_WAIT_MAX = 4096;
-
 /** Messages handled in one poll outside of a wait. */
 const MESSAGES_PER_POLL_MAX = 64;
 
@@ -87,6 +71,9 @@ export class VmbusConnection {
   readonly #unsolicited: (message: ControlMessage) => void;
   /** Interrupt page (of use below 2.4 only), monitor page of the host, monitor page of ours. */
   #pages: Region[] = [];
+  /** Contacts of ours that were not answered yet, and refusals that may be an earlier owner's. */
+  #unanswered = 0;
+  #foreign = 0;
 
   constructor(
     hv: HyperV,
@@ -114,6 +101,8 @@ export class VmbusConnection {
   #enableMessages(): void {
     this.hv.enableSint(this.sint);
     this.#take(MESSAGES_PER_WAIT_MAX, () => {});
+    this.#unanswered = 0;
+    this.#foreign = CONTACTS_MAX;
   }
 
   /** Undo what of {@link setUp} was done. Pages that the host still has stay reserved. */
@@ -153,14 +142,14 @@ export class VmbusConnection {
     part?.contacting(this, words, version);
 
     const response = this.#contact(version, words, part !== undefined);
-
-    // Check response. Hosts below 2.4 leave the state undefined (mu_msvm); iPXE never looks at it
-    const { bytes } = response;
-    if (bytes[VersionResponse.at.supported] === 0) {
+    if (!response) {
       this.disconnected('VERSION_RESPONSE');
       log.info('VMBUS', '', `host does not support version ${text}`);
       return false;
     }
+
+    // Check response. Hosts below 2.4 leave the state undefined (mu_msvm); iPXE never looks at it
+    const { bytes } = response;
     const state = bytes[VersionResponse.at.connectionState]!;
     if (version >= VmbusVersion.V2_4 && state !== ConnectionState.SUCCESSFUL) {
       this.disconnected('VERSION_RESPONSE');
@@ -172,8 +161,8 @@ export class VmbusConnection {
     return true;
   }
 
-  /** Post the message until it is answered. @returns the answer */
-  #contact(version: number, words: readonly number[], once: boolean): ControlMessage {
+  /** Post the message until it is answered. @returns the answer, or undefined if it is a refusal */
+  #contact(version: number, words: readonly number[], once: boolean): ControlMessage | undefined {
     const { contactTimeoutMs = CONTACT_TIMEOUT_MS, contactTries = CONTACT_TRIES } = this.options;
     for (let contacts = 1; ; contacts++) {
       // Post message. From here on the host may write to the pages
@@ -190,21 +179,35 @@ export class VmbusConnection {
         throw error;
       }
       this.mustUnload = true;
+      this.#unanswered = Math.max(this.#unanswered, 0) + 1;
 
       // Wait for response. QEMU's has no version; another version is an answer to something older,
       // but from 5.0 on it is a connection ID
       let unloaded = false;
-      const message = this.#await(contactTimeoutMs, ({ type, view, bytes, length }) => {
+      let refused = false;
+      const isAnswer: MessageMatch = ({ type, view, bytes, length }) => {
         // An earlier owner's: the host may have dropped what came behind its UNLOAD (QEMU)
         unloaded = type === MessageType.UNLOAD_RESPONSE;
         if (unloaded || type !== MessageType.VERSION_RESPONSE) return unloaded;
         requireLength(type, length, VERSION_RESPONSE_MIN);
         const echoed = view.getUint32(VersionResponse.at.version, true);
-        const refused = bytes[VersionResponse.at.supported] === 0;
+        refused = bytes[VersionResponse.at.supported] === 0;
         return refused || echoed === 0 || echoed === version || version >= VmbusVersion.V5_0;
-      });
-      if (message && !unloaded) return message;
+      };
+      let message = this.#await(contactTimeoutMs, isAnswer);
+
+      // A refusal does not say of what. If another answer is due, or may be, it is worth a wait
+      while (message && refused && !unloaded) {
+        const due = --this.#unanswered > 0;
+        if (!due && (once || this.#foreign-- <= 0)) return undefined;
+        message = this.#await(due ? contactTimeoutMs : REFUSAL_WAIT_MS, isAnswer);
+        if (!message) return undefined;
+      }
       if (unloaded) this.mustUnload = false;
+      else if (message) {
+        this.#unanswered = 0;
+        return message;
+      }
       if (contacts >= (unloaded ? CONTACTS_MAX : contactTries)) {
         throw this.#noResponse(MessageType.VERSION_RESPONSE, contactTimeoutMs);
       }

@@ -38,13 +38,13 @@ Commands
   guest             your own firmware in C or Rust: its interface, a project, iPXE's drivers
 
 Options
-  --version         print the version
-  -h, --help        this text; hypxe COMMAND --help explains a command
+  --version         print the version; so does hypxe version
+  -h, --help        this text; hypxe COMMAND --help, or hypxe help COMMAND, explains a command
 
 ${EXIT_HELP}
 `;
 
-const COMMANDS = ['boot', 'explore', 'scenarios', 'replay', 'hosts', 'guest'];
+const COMMANDS = ['boot', 'explore', 'scenarios', 'replay', 'hosts', 'guest', 'help', 'version'];
 
 /** From sources the files beside this one are .ts, in dist they are .js. */
 const fromSources = import.meta.url.endsWith('.ts');
@@ -105,6 +105,8 @@ process.on('uncaughtException', (error) => process.exit(fail(error)));
 
 async function run([command, ...rest]: readonly string[]): Promise<ExitCode> {
   switch (command) {
+    case 'help':
+      return help(rest);
     case 'boot':
       return bootCommand(rest, places, terminal);
     case 'explore':
@@ -117,6 +119,7 @@ async function run([command, ...rest]: readonly string[]): Promise<ExitCode> {
       return guestCommand(rest, places, terminal);
     case 'hosts':
       return hostsCommand(rest, terminal);
+    case 'version':
     case '--version':
       terminal.out(`${version()}\n`);
       return Exit.CLEAN;
@@ -134,6 +137,13 @@ async function run([command, ...rest]: readonly string[]): Promise<ExitCode> {
         didYouMean(command, COMMANDS),
       );
   }
+}
+
+/** `help`, alone or with the command that is to be explained. */
+function help([command, ...rest]: readonly string[]): Promise<ExitCode> {
+  if (command === undefined || command === 'help') return run(['--help']);
+  if (rest.length === 0 && !command.startsWith('-')) return run([command, '--help']);
+  throw new UsageError('TooManyNames', 'help takes the name of one command', 'See hypxe --help.');
 }
 
 /** An option in front of the command, or without one. */

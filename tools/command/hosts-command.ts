@@ -2,16 +2,16 @@
 
 /** `hypxe hosts`: the host profiles, and the knobs of one. */
 
-import { parseArgs } from 'node:util';
 import { versionText } from '../../src/vmbus/protocol.ts';
 import { nvspVersionText } from '../simulator/profiles/facts.ts';
 import { KNOBS, isKnob, knobChoices } from '../simulator/profiles/knob-values.ts';
 import { hostLabel, hostProfileJson } from '../simulator/profiles/profile-file.ts';
 import type { HostProfile } from '../simulator/profiles/profile.ts';
 import { DEFAULT_PROFILE, PROFILES } from '../simulator/profiles/profiles.ts';
+import { parseArguments } from './arguments.ts';
 import { readHost } from './host-options.ts';
 import type { Terminal } from './terminal.ts';
-import { EXIT_HELP, Exit, UsageError, badOption, type ExitCode } from './usage.ts';
+import { EXIT_HELP, Exit, UsageError, type ExitCode } from './usage.ts';
 
 const HELP = `Usage: hypxe hosts [NAME|FILE.json] [--json]
 
@@ -56,17 +56,14 @@ export function hostsCommand(args: readonly string[], terminal: Terminal): ExitC
   return Exit.CLEAN;
 }
 
+const OPTIONS = {
+  json: { type: 'boolean' },
+  verbose: { type: 'boolean', short: 'v' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
 function parse(args: readonly string[]) {
-  try {
-    const options = {
-      json: { type: 'boolean' },
-      verbose: { type: 'boolean', short: 'v' },
-      help: { type: 'boolean', short: 'h' },
-    } as const;
-    return parseArgs({ args: [...args], options, allowPositionals: true });
-  } catch (error) {
-    throw badOption(error, 'See hypxe hosts --help.');
-  }
+  return parseArguments('hosts', args, OPTIONS);
 }
 
 function table(): string {

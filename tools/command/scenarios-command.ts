@@ -2,7 +2,6 @@
 
 /** `hypxe scenarios`: known bugs of handoffs, each caught with the bug and clean without it. */
 
-import { parseArgs } from 'node:util';
 import { SCENARIOS, scenarioNamed } from '../scenarios/index.ts';
 import {
   caughtText,
@@ -12,13 +11,13 @@ import {
   type ScenarioVerdict,
 } from '../scenarios/scenario.ts';
 import type { Finding } from '../simulator/audit/audit-findings.ts';
+import { parseArguments } from './arguments.ts';
 import { interrupted, type Terminal } from './terminal.ts';
 import {
   EXIT_HELP,
   Exit,
   InterruptedError,
   UsageError,
-  badOption,
   didYouMean,
   failureText,
   plural,
@@ -29,9 +28,9 @@ import {
 const HELP = `Usage: hypxe scenarios [NAME...] [--all] [--json]
 
 Known bugs of firmware, kernels and hosts at the moment of a handoff, each with its public
-reference. Without NAME they are listed. With NAME, or with --all, each is run twice: with the
-broken behaviour switched on, which the audit must catch, and with the fixed behaviour, which must
-pass.
+reference. Without NAME they are listed. With NAME (or how several names begin: kexec), or with
+--all, each is run twice: with the broken behaviour switched on, which the audit must catch, and
+with the fixed behaviour, which must pass.
 
 Options
   --all          run all of them
@@ -63,7 +62,7 @@ export async function scenariosCommand(
     const text = `--all and also ${positionals.join(', ')}`;
     throw new UsageError('TooManyNames', text, 'Give names, or --all.');
   }
-  const chosen = values.all === true ? SCENARIOS : positionals.map(named);
+  const chosen = values.all === true ? SCENARIOS : [...new Set(positionals.flatMap(named))];
   if (chosen.length === 0) {
     terminal.out(json ? document(SCENARIOS.map(plain)) : list());
     return Exit.CLEAN;
@@ -91,25 +90,23 @@ export async function scenariosCommand(
   return failed === 0 ? Exit.CLEAN : Exit.FINDINGS;
 }
 
-/** @throws UsageError BadOption */
+const OPTIONS = {
+  all: { type: 'boolean' },
+  json: { type: 'boolean' },
+  verbose: { type: 'boolean', short: 'v' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
 function parse(args: readonly string[]) {
-  try {
-    const options = {
-      all: { type: 'boolean' },
-      json: { type: 'boolean' },
-      verbose: { type: 'boolean', short: 'v' },
-      help: { type: 'boolean', short: 'h' },
-    } as const;
-    return parseArgs({ args: [...args], options, allowPositionals: true });
-  } catch (error) {
-    throw badOption(error, 'See hypxe scenarios --help.');
-  }
+  return parseArguments('scenarios', args, OPTIONS);
 }
 
-/** @throws UsageError UnknownScenario */
-function named(name: string): Scenario {
+/** The scenario of this name, or all whose names begin so. @throws UsageError UnknownScenario */
+function named(name: string): readonly Scenario[] {
   const scenario = scenarioNamed(name);
-  if (scenario !== undefined) return scenario;
+  if (scenario !== undefined) return [scenario];
+  const begun = SCENARIOS.filter((other) => name !== '' && other.name.startsWith(name));
+  if (begun.length > 0) return begun;
   const names = SCENARIOS.map((other) => other.name);
   const advice = didYouMean(name, names, 'hypxe scenarios lists them.');
   throw new UsageError('UnknownScenario', `there is no scenario ${quoted(name)}`, advice);

@@ -96,17 +96,34 @@ export function failureJson({ name, message, advice, code }: CommandError): stri
   return `${JSON.stringify({ error: { name, message, advice }, exitCode: code }, undefined, 2)}\n`;
 }
 
-/** What `parseArgs` has to say about an option: its first sentence. */
-export function badOption(error: unknown, advice: string): UsageError {
-  const [sentence = ''] = (error as Error).message.split(/\.\s/);
-  return new UsageError('BadOption', sentence, advice);
-}
-
 /** A whole number within bounds. @throws UsageError BadNumber */
 export function wholeNumber(option: string, text: string, min: number, max: number): number {
   const value = /^[0-9]+$/.test(text) ? Number(text) : NaN;
   if (Number.isSafeInteger(value) && value >= min && value <= max) return value;
   const advice = `Give a whole number from ${min} to ${max}.`;
+  throw new UsageError('BadNumber', `${option} cannot be ${quoted(text)}`, advice);
+}
+
+const UNITS: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
+
+/**
+ * A number of bytes within bounds: `1048576`, or `1M` (K, M and G count by 1024).
+ *
+ * @throws UsageError BadNumber
+ */
+export function byteCount(option: string, text: string, min: number, max: number): number {
+  const match = /^([0-9]{1,15})([KMG]?)(?:i?B)?$/i.exec(text);
+  const value = Number(match?.[1]) * UNITS[match?.[2]?.toUpperCase() ?? '']!;
+  if (value >= min && value <= max) return value;
+  const advice = `Give bytes from ${min} to ${max}, as a number or with K, M or G.`;
+  throw new UsageError('BadNumber', `${option} cannot be ${quoted(text)}`, advice);
+}
+
+/** Seconds within bounds, a part of one as well: `90`, `.5`. @throws UsageError BadNumber */
+export function seconds(option: string, text: string, min: number, max: number): number {
+  const value = /^(?:[0-9]+\.?|[0-9]*\.[0-9]+)$/.test(text) ? Number(text) : NaN;
+  if (value >= min && value <= max) return value;
+  const advice = `Give seconds from ${min} to ${max}.`;
   throw new UsageError('BadNumber', `${option} cannot be ${quoted(text)}`, advice);
 }
 

@@ -14,7 +14,7 @@ import type { NetDevice } from '../../src/net/device.ts';
 import { NetworkInterface } from '../../src/net/network-interface.ts';
 import type { GuestDriver } from '../guests/guest-program.ts';
 
-/** Frames of the burst: more than fit, so that some wait and some are dropped. */
+/** Frames of the burst: more than fit, so that some wait. */
 const BURST_FRAMES = 80;
 
 /** Length of each frame. */

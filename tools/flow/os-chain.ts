@@ -104,8 +104,9 @@ class OsChain {
   readonly #options: ChainOptions;
   readonly #machine: SimulatedMachine;
   #findings: Finding[] = [];
-  /** What was there before this kernel came. */
+  /** What was there before this kernel came, and how many contacts there had been. */
   #since = NO_BASELINE;
+  #contacts = 0;
 
   constructor(options: ChainOptions) {
     this.#options = options;
@@ -135,6 +136,7 @@ class OsChain {
     const { guest } = this.#options;
     const before = channelNumbers(this.#machine);
     this.#since = auditBaseline(this.#machine);
+    this.#contacts = contacts(this.#machine);
     const synic = new SynicPages(this.#machine);
     const pattern = this.#fill(taken);
     const written = writeLate(this.#machine);
@@ -156,7 +158,7 @@ class OsChain {
     const { failure } = booted;
     const up = failure === undefined || failure === 'panic';
     if (failure !== 'panic') plan.beforeEnd?.(this.#machine);
-    const ended = up ? guest(name, () => this.#end(kernel, plan)) : undefined;
+    const ended = up ? guest(name, () => this.#end(kernel, plan, taken)) : undefined;
     this.#damage(pattern, taken, written, ran);
     if (failure === 'panic') {
       return { os: reportOf(kernel, undefined, false), next: ended?.next };
@@ -207,17 +209,23 @@ class OsChain {
   }
 
   /** End a kernel, and audit what it leaves. */
-  #end(kernel: OsKernel, plan: KernelPlan): { readonly next: Inheritance | undefined } {
+  #end(
+    kernel: OsKernel,
+    plan: KernelPlan,
+    taken: Inheritance,
+  ): { readonly next: Inheritance | undefined } {
     const vp = plan.crashVp ?? kernel.processors.at(-1)!.index;
+    const handOver = (end: KernelEnd, kind: 'kexec' | 'crash', to: number) =>
+      this.#handOver(kernel, end, taken, { kind, vp: to });
     switch (plan.end) {
       case 'kexec':
-        return this.#handOver(kernel, kexec(kernel, plan.orderly), { kind: 'kexec' }, kernel.vp);
+        return handOver(kexec(kernel, plan.orderly), 'kexec', kernel.vp);
       case 'crash': {
         if (plan.kexecFirst) kexec(kernel);
         const end = crash(kernel, vp);
         // Without memory for a crash kernel there is none: the VM is reset
         if (kernel.ram.crashKernel === undefined) return this.#reset();
-        return this.#handOver(kernel, end, { kind: 'crash', vp }, vp);
+        return handOver(end, 'crash', vp);
       }
       case 'panic':
         crash(kernel, vp);
@@ -233,20 +241,23 @@ class OsChain {
   /** Audit what a kernel leaves to the next one. */
   #handOver(
     { processors }: OsKernel,
-    { memoryMap, hole }: KernelEnd,
-    options: AuditOptions & { readonly kind: 'kexec' | 'crash' },
-    vp: number,
+    { memoryMap, hole: own }: KernelEnd,
+    taken: Inheritance,
+    options: AuditOptions & { readonly kind: 'kexec' | 'crash'; readonly vp: number },
   ): { readonly next: Inheritance } {
     const audit = auditHandoff(this.#machine, memoryMap, { ...options, since: this.#since });
-    const own = processors.map(({ index }) => index);
+    // Who has not contacted the host has no connection but that of the one before
+    const untouched = contacts(this.#machine) === this.#contacts;
+    const hole = untouched && taken.hole?.connected === true ? taken.hole : own;
     this.#findings.push(
       ...audit.map((finding) => {
         const vp = processorOf(finding);
-        const elsewhere = vp !== undefined && !own.includes(vp) ? NOT_ITS_PROCESSOR : undefined;
-        return withinHole(finding, hole ?? elsewhere);
+        const elsewhere = vp !== undefined && !processors.some(({ index }) => index === vp);
+        const judged = withinHole(finding, elsewhere ? NOT_ITS_PROCESSOR : hole);
+        return untouched && OF_CONNECTION.includes(finding.check) ? inherited(judged) : judged;
       }),
     );
-    return { next: { memoryMap, inUse: [], vp, by: options.kind, hole } };
+    return { next: { memoryMap, inUse: [], vp: options.vp, by: options.kind, hole } };
   }
 
   /** The VM is reset: the host lets go of everything, whatever the guest did. */
@@ -295,6 +306,18 @@ const OF_CONNECTION: readonly AuditCheck[] = ['unload', 'channels', 'shared-page
 function processorOf({ vp, text }: Finding): number | undefined {
   const named = vp === undefined ? / of VP (\d+)/.exec(text)?.[1] : undefined;
   return named === undefined ? vp : Number(named);
+}
+
+/** A finding about a connection that a kernel found: whoever left it has been told. */
+function inherited(finding: Finding): Finding {
+  if (finding.severity !== 'error') return finding;
+  const text = `${finding.text} (left by who had the machine before)`;
+  return { ...finding, severity: 'info', text };
+}
+
+/** Contacts that the host has seen. */
+function contacts(machine: SimulatedMachine): number {
+  return machine.vmbus.inspect().history.length;
 }
 
 /** A finding as it is to be judged where a kernel could not clean up: a hole that is known. */

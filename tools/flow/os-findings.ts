@@ -67,10 +67,16 @@ export function auditOs(
   return findings;
 }
 
-/** NICs that are there for the next owner: those that the host has rescinded are nobody's fault. */
+/**
+ * NICs that are there for the next owner: those that the host has rescinded are nobody's fault, and
+ * a reserved channel is a debugger's, and offered to nobody else.
+ */
 function offeredNics(machine: SimulatedMachine): number {
   const { channels } = machine.vmbus.inspect();
   return machine.nics.filter((nic) =>
-    channels.some(({ instanceId, state }) => instanceId === nic.instanceId && state !== 'revoked'),
+    channels.some(
+      ({ instanceId, state, reserved }) =>
+        instanceId === nic.instanceId && state !== 'revoked' && !reserved,
+    ),
   ).length;
 }

@@ -25,6 +25,7 @@ const FIRMWARE = [
   'Log',
   'MapAllocator',
   'NETVSC_PRESETS',
+  'NET_PARTS',
   'NetvscDriver',
   'PAGE_SIZE',
   'SharedMemory',

@@ -4,7 +4,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { HvCall, Msr } from '../../../src/hyperv/protocol.ts';
+import { GuestOsId, HvCall, Msr } from '../../../src/hyperv/protocol.ts';
 import { DeviceClass, MessageType, PacketType, RingControl } from '../../../src/vmbus/protocol.ts';
 import { auditHandoff } from '../../../tools/simulator/audit/audit.ts';
 import { inertDevice } from '../../../tools/simulator/vmbus-server/inert-device.ts';
@@ -162,6 +162,62 @@ reset('somebody else has had the connection meanwhile', () => {
   other.wrmsr(Msr.HYPERCALL, 0n);
   other.wrmsr(Msr.GUEST_OS_ID, 0n);
   assert.equal(rig.machine.vmbus.inspect().gpadls, []);
+  rig.driver.unquiesce();
+  assertWorks(rig);
+  rig.driver.remove();
+  rig.assertClean();
+});
+
+/** What an owner in between may leave, at pages that are nobody's. */
+const LEFT: readonly (readonly [string, number, bigint])[] = [
+  ['GUEST_OS_ID', Msr.GUEST_OS_ID, 0x8100060c00000000n],
+  ['HYPERCALL', Msr.HYPERCALL, 0x200001n],
+  ['SIEFP', Msr.SIEFP, 0x201001n],
+  ['VP_ASSIST_PAGE', Msr.VP_ASSIST_PAGE, 0x202001n],
+  ['REFERENCE_TSC', Msr.REFERENCE_TSC, 0x203001n],
+  ['SINT4', Msr.SINT0 + 4, 0x60n],
+  ['SINT2', Msr.SINT0 + 2, 0x40060n],
+  // Periodic, with messages to SINT 4; it starts with its count
+  ['STIMER0_CONFIG', Msr.STIMER0_CONFIG, 0x40003n],
+  ['STIMER0_COUNT', Msr.STIMER0_CONFIG + 1, 1000n],
+];
+
+reset('earlier-owner-switched-off: what an owner in between has left is switched off', () => {
+  for (const some of [...LEFT.map((one) => [one]), LEFT.slice(-2), LEFT]) {
+    const rig = quiesced();
+    const what = some.map(([name]) => name).join();
+    // Registers that need an identity of the guest have one while they are written
+    const other = rig.machine.bootProcessor;
+    other.wrmsr(Msr.GUEST_OS_ID, LEFT[0]![2]);
+    for (const [, register, value] of some) other.wrmsr(register, value);
+    if (some[0]![0] !== 'GUEST_OS_ID' && some[0]![0] !== 'HYPERCALL')
+      other.wrmsr(Msr.GUEST_OS_ID, 0n);
+    rig.machine.run(5000);
+    rig.driver.unquiesce();
+    assertWorks(rig);
+
+    // While we have the machine, and when we have let it go
+    const { inspection } = rig.machine.partition;
+    const off = ['VP_ASSIST_PAGE', 'REFERENCE_TSC', 'STIMER0_CONFIG', 'STIMER0_COUNT'];
+    for (const name of off) assert.is(inspection.register(0, name), 0n, `${what}: ${name}`);
+    assert.is(inspection.register(0, 'SINT4'), 0x10000n, what);
+    assert.is(inspection.register(0, 'SIEFP')! & 1n, 1n, what);
+    assert.is.not(inspection.register(0, 'SIEFP')! & ~0xfffn, 0x201000n, what);
+    rig.driver.remove();
+    for (const name of ['SIMP', 'SIEFP', 'HYPERCALL', 'GUEST_OS_ID', ...off])
+      assert.is(inspection.register(0, name), 0n, `${what}: ${name} at the end`);
+    rig.assertClean();
+  }
+});
+
+reset('an owner in between that cannot be moved: refused by name, and later taken back', () => {
+  const rig = quiesced();
+  const other = rig.machine.bootProcessor;
+  other.wrmsr(Msr.GUEST_OS_ID, GuestOsId.UEFI);
+  rig.mark();
+  fails('OwnedByUefi', () => rig.driver.unquiesce());
+  assert.equal(rig.writes(), []);
+  other.wrmsr(Msr.GUEST_OS_ID, 0n);
   rig.driver.unquiesce();
   assertWorks(rig);
   rig.driver.remove();

@@ -130,18 +130,15 @@ slots('deferral-is-no-error: 32 in flight, the next wait, and each is counted on
   const rig = opened();
   withhold(rig);
   const results = send(rig, 70);
-  assert.equal(results, [
-    ...Array<string>(32).fill('sent'),
-    ...Array<string>(32).fill('deferred'),
-    ...Array<string>(6).fill('dropped'),
-  ]);
+  assert.equal(results, [...Array<string>(32).fill('sent'), ...Array<string>(38).fill('deferred')]);
   rig.poll();
+  assert.is(rig.device.waiting, 38);
   assert.is(rig.nic.state.inFlight, 32);
   assert.equal(
     rig.packets(DATA_GPA_DIRECT).map(({ transactionId }) => transactionId - FRAME_ID),
     Array.from({ length: 32 }, (_, i) => BigInt((OPEN_IDS + i) % 32)),
   );
-  assert.equal({ ...rig.device.statistics }, { txGood: 0, txBad: 6, rxGood: 0, rxBad: 0 });
+  assert.equal({ ...rig.device.statistics }, { txGood: 0, txBad: 0, rxGood: 0, rxBad: 0 });
 
   // The host completes: the others follow, in order
   rig.nic.faults.withhold = undefined;
@@ -149,15 +146,72 @@ slots('deferral-is-no-error: 32 in flight, the next wait, and each is counted on
   rig.poll(5);
   assert.equal(
     rig.link.frames.map(hex),
-    Array.from({ length: 64 }, (_, i) => hex(frame(60, i))),
+    Array.from({ length: 70 }, (_, i) => hex(frame(60, i))),
   );
-  assert.equal({ ...rig.device.statistics }, { txGood: 64, txBad: 6, rxGood: 0, rxBad: 0 });
+  assert.equal({ ...rig.device.statistics }, { txGood: 70, txBad: 0, rxGood: 0, rxBad: 0 });
   assert.equal(
     rig.transmitted,
-    Array.from({ length: 64 }, (_, i) => `${i}`),
+    Array.from({ length: 70 }, (_, i) => `${i}`),
   );
   rig.driver.remove();
   assert.equal(rig.violations(), []);
+  rig.assertClean();
+});
+
+for (const preset of ['default', 'ipxe'] as const) {
+  slots(
+    `${preset}: a burst of 300 frames without a poll is sent whole, in order, and again`,
+    () => {
+      // A host in no hurry, a small ring, and frames of every length
+      const rig = opened({ driver: { preset }, knobs: { ringLatencyTicks: 3000 } });
+      for (let round = 0; round < 3; round++) {
+        const frames = Array.from({ length: 300 }, (_, i) =>
+          frame(14 + ((i * 97) % 1501), i + round),
+        );
+        rig.transmitted.length = rig.link.frames.length = 0;
+        const results = frames.map((each) => rig.device.transmit(each, each.length));
+        assert.is(results.indexOf('dropped'), -1);
+        assert.is(rig.device.waiting, results.filter((result) => result === 'deferred').length);
+        assert.ok(rig.device.waiting! >= 268);
+        rig.poll(200);
+        assert.equal(rig.link.frames.map(hex), frames.map(hex));
+        assert.is(rig.device.waiting, 0);
+        assert.equal(
+          rig.transmitted,
+          Array.from({ length: 300 }, (_, i) => `${300 * round + i}`),
+        );
+        assert.is(rig.device.statistics.txGood, 300 * (round + 1));
+      }
+      assert.is(rig.device.statistics.txBad, 0);
+      rig.driver.remove();
+      assert.equal(rig.violations(), []);
+      rig.assertClean();
+    },
+  );
+}
+
+slots('a queue has a bound: what is beyond it is dropped and counted, the rest is sent', () => {
+  const rig = opened();
+  withhold(rig);
+  const results = send(rig, 600);
+  assert.is(results.indexOf('dropped'), 32 + 512);
+  assert.equal([rig.device.waiting, rig.device.statistics.txBad], [512, 600 - 32 - 512]);
+
+  // A device that is gone takes none, and gives up those that wait
+  rig.nic.faults.withhold = undefined;
+  rig.nic.releaseTransmits();
+  rig.poll(20);
+  assert.equal(
+    rig.link.frames.map(hex),
+    Array.from({ length: 544 }, (_, i) => hex(frame(60, i))),
+  );
+  withhold(rig);
+  send(rig, 100);
+  rig.transmitted.length = 0;
+  rig.device.close();
+  assert.is(rig.device.waiting, 0);
+  assert.is(rig.transmitted.filter((text) => text.endsWith(' TransmitCancelled')).length, 100);
+  rig.driver.remove();
   rig.assertClean();
 });
 

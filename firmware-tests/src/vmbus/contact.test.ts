@@ -14,6 +14,7 @@ import {
   VersionResponse,
   VmbusVersion,
 } from '../../../src/vmbus/protocol.ts';
+import { TICKS_PER_MS } from '../../../tools/simulator/base/clock.ts';
 import { inertDevice } from '../../../tools/simulator/vmbus-server/inert-device.ts';
 import { Rig, fails, hex, patched, viewOf } from '../../rigs/driver-rig.ts';
 
@@ -120,6 +121,50 @@ version('a late VERSION_RESPONSE of 3.0 is not the answer to 0.13', () => {
   };
   fails('VersionRefused', () => rig.driver.probe());
   assert.is(rig.posted(REQUEST_OFFERS).length, 0);
+});
+
+/** All zero behind its type, as hosts refuse a version: it does not say which (OpenVMM). */
+const REFUSAL = Uint8Array.of(VERSION_RESPONSE, ...new Uint8Array(15));
+
+version('refusals that an earlier owner had to come are not ours', () => {
+  for (const count of [1, 2, 4]) {
+    for (const contact of [1, 2]) {
+      // Behind our contact, and before its answer
+      const rig = new Rig();
+      let answers = 0;
+      rig.machine.vmbus.faults = {
+        message(type, payload) {
+          if (type !== VERSION_RESPONSE || payload[VersionResponse.at.supported] === 0)
+            return undefined;
+          if (++answers !== contact) return undefined;
+          for (let i = 0; i < count; i++) rig.machine.vmbus.postUnsolicited(REFUSAL);
+          return { delayTicks: 900 * TICKS_PER_MS };
+        },
+      };
+      rig.probe();
+      assert.is(rig.driver.devices.length, 1);
+      assert.is(rig.driver.vmbusVersion, VmbusVersion.V0_13);
+      rig.driver.remove();
+      rig.assertClean();
+    }
+  }
+});
+
+version('a refusal that comes after its time is not that of the next version', () => {
+  // Each answer comes 33 s late: the first contact has been tried again by then, and both refused
+  const rig = new Rig({ driver: { contact: contactAsOs } });
+  rig.machine.vmbus.faults = {
+    message: (type) =>
+      type === VERSION_RESPONSE ? { delayTicks: 33_000 * TICKS_PER_MS } : undefined,
+  };
+  rig.probe();
+  const asked = rig.posted(INITIATE_CONTACT).map((view) => view.getUint32(8, true));
+  assert.is(asked[0], asked[1], 'tried again');
+  assert.is(rig.driver.vmbusVersion, VmbusVersion.V5_2);
+  assert.equal(rig.violations(), []);
+  rig.machine.vmbus.faults = {};
+  rig.driver.remove();
+  rig.assertClean();
 });
 
 version('connection-state-checked: supported but failed is no connection', () => {

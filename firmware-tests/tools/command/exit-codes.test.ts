@@ -52,7 +52,7 @@ const EACH: readonly (readonly [code: number, args: readonly string[], told: Reg
   [2, [...ONE_RUN, '--firmware', NO_MODULE], /BrokenFirmware/],
   [2, ['explore', '--only', 'alloc', '--firmware', BROKEN], /BrokenFirmware/],
   [2, ['explore', '--merge', NO_HOST], /BadParts/],
-  [2, ['scenarios', 'two-owner'], /UnknownScenario/],
+  [2, ['scenarios', 'three-owners'], /UnknownScenario/],
   [2, ['replay', NO_HOST], /TraceForeign/],
   [2, ['replay', TRACE, '--firmware', NO_ENTRY], /BadFirmware/],
   [2, ['hosts', 'server2023'], /UnknownHost/],

@@ -7,6 +7,7 @@ import * as path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseBoot } from '../../../tools/command/boot/boot-options.ts';
+import { parseExplore } from '../../../tools/command/explore/explore-options.ts';
 import { CommandError, Exit } from '../../../tools/command/usage.ts';
 import { assertRefused, directory, hypxe, write } from '../../rigs/cli-rig.ts';
 
@@ -19,7 +20,10 @@ write('no-json.json', 'GIF89a');
 fs.symlinkSync(path.join(directory, 'image'), path.join(directory, 'served/link'));
 fs.writeFileSync(path.join(directory, 'secret'), 'x', { mode: 0o000 });
 
+/** A file that is there; it is not loaded. */
+const FIRMWARE = write('firmware.mjs', '');
 const SEED_MAX = Number.MAX_SAFE_INTEGER;
+const BYTES = 'bytes from 1 to 2147483648, as a number or with K, M or G';
 
 /** Arguments of `hypxe boot`, and the refusal: name, text, advice. */
 const REFUSED: readonly [args: string, name: string, text: string, advice: string][] = [
@@ -32,12 +36,7 @@ const REFUSED: readonly [args: string, name: string, text: string, advice: strin
     'large has 4194304 bytes, more than 4 MiB of guest RAM',
     'Give the guest more: --memory 20.',
   ],
-  [
-    '--size 4294967296 --memory 4',
-    'BadNumber',
-    '--size cannot be 4294967296',
-    'Give a whole number from 1 to 2147483648.',
-  ],
+  ['--size 4294967296 --memory 4', 'BadNumber', '--size cannot be 4294967296', `Give ${BYTES}.`],
   [
     '--size 2147483648',
     'FileTooLarge',
@@ -103,13 +102,23 @@ const REFUSED: readonly [args: string, name: string, text: string, advice: strin
   ],
   ['--preset fast', 'UnknownPreset', 'there is no preset fast', 'Choose default or ipxe.'],
   ['--nics 9', 'BadNumber', '--nics cannot be 9', 'Give a whole number from 1 to 8.'],
-  ['--nics -1', 'BadOption', "Option '--nics' argument is ambiguous", 'See hypxe boot --help.'],
+  ['--nics -1', 'BadNumber', '--nics cannot be -1', 'Give a whole number from 1 to 8.'],
+  ['--size -1', 'BadNumber', '--size cannot be -1', `Give ${BYTES}.`],
+  ['--size 3G', 'BadNumber', '--size cannot be 3G', `Give ${BYTES}.`],
+  ['--size M', 'BadNumber', '--size cannot be M', `Give ${BYTES}.`],
+  ['--seed 1 --seed 2', 'BadOption', '--seed is given twice', 'See hypxe boot --help.'],
+  ['-v --verbose', 'BadOption', '--verbose is given twice', 'See hypxe boot --help.'],
+  ['--seed', 'BadOption', '--seed has no value', 'See hypxe boot --help.'],
+  ['--trace --strict', 'BadOption', '--trace has no value', 'See hypxe boot --help.'],
+  ['--strict=yes', 'BadOption', '--strict takes no value', 'See hypxe boot --help.'],
+  ['--constructor', 'BadOption', 'there is no option --constructor', 'See hypxe boot --help.'],
+  ['--stric', 'BadOption', 'there is no option --stric', 'Did you mean --strict?'],
   ['--memory 3', 'BadNumber', '--memory cannot be 3', 'Give a whole number from 4 to 2048.'],
   ['--seed 0x1', 'BadNumber', '--seed cannot be 0x1', `Give a whole number from 0 to ${SEED_MAX}.`],
   ['--loss 1.5', 'BadNumber', '--loss cannot be 1.5', 'Give a probability from 0 to 1.'],
   ['--delay soon', 'BadNumber', '--delay cannot be soon', 'Give a whole number from 0 to 10000.'],
   ['--watchdog 0', 'BadNumber', '--watchdog cannot be 0', 'Give a whole number from 1 to 3600.'],
-  ['--sede 1', 'BadOption', "Unknown option '--sede'", 'See hypxe boot --help.'],
+  ['--sede 1', 'BadOption', 'there is no option --sede', 'Did you mean --seed?'],
   [
     '--serve served',
     'NoBootFile',
@@ -191,6 +200,40 @@ options('a file that may not be read', async () => {
   // Root may read everything: then it boots
   if (process.getuid?.() === 0) assert.is(run.code, 0);
   else assert.match(run.error, /^hypxe: FileUnreadable: secret cannot be read: EACCES/);
+});
+
+for (const [text, bytes] of [
+  ['512', 512],
+  ['3K', 3072],
+  ['2m', 2 << 20],
+  ['1MiB', 1 << 20],
+] as const) {
+  options(`--size ${text} is ${bytes} bytes`, () => {
+    const { served } = parseBoot(
+      ['--size', text, '--firmware', path.join(directory, FIRMWARE)],
+      FIRMWARE,
+    )!;
+    assert.is(served.size, bytes);
+  });
+}
+
+for (const [text, seconds] of [
+  ['.5', 0.5],
+  ['2.25', 2.25],
+  ['90', 90],
+] as const) {
+  options(`explore --time ${text} is ${seconds} s`, () => {
+    assert.is(parseExplore(['--time', text], path.join(directory, FIRMWARE), 1)!.seconds, seconds);
+  });
+}
+
+options('explore --time nonsense', () => {
+  for (const text of ['0', '.', '1e3', '5s', '-1', '']) {
+    assert.throws(
+      () => parseExplore(['--time', text], path.join(directory, FIRMWARE), 1),
+      /--time cannot be/,
+    );
+  }
 });
 
 options.run();

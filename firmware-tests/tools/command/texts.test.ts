@@ -46,6 +46,20 @@ texts('hosts NAME --json is one of them', async () => {
   assert.equal(JSON.parse(out), profile && hostProfileJson(profile));
 });
 
+for (const [words, same] of [
+  ['help', '--help'],
+  ['help help', '--help'],
+  ['help boot', 'boot --help'],
+  ['help scenarios', 'scenarios -h'],
+  ['version', '--version'],
+] as const) {
+  texts(`hypxe ${words} is hypxe ${same}`, async () => {
+    const [one, other] = await Promise.all([hypxe(...words.split(' ')), hypxe(...same.split(' '))]);
+    assert.is.not(one.out, '');
+    assert.equal(one, other);
+  });
+}
+
 texts.run();
 
 const refusals = suite('command line: commands that are none');
@@ -73,7 +87,15 @@ for (const [option, advice] of [
 
 refusals('an unknown option', async () => {
   const run = await hypxe('hosts', '--jsn');
-  assertRefused(run, 'BadOption', "Unknown option '--jsn'", 'See hypxe hosts --help.');
+  assertRefused(run, 'BadOption', 'there is no option --jsn', 'Did you mean --json?');
+});
+
+refusals('help about what there is not', async () => {
+  const unknown = await hypxe('help', 'bot');
+  assertRefused(unknown, 'UnknownCommand', 'there is no command bot', 'Did you mean boot?');
+  const two = await hypxe('help', 'boot', 'hosts');
+  const text = 'help takes the name of one command';
+  assertRefused(two, 'TooManyNames', text, 'See hypxe --help.');
 });
 
 refusals('an unknown host profile', async () => {

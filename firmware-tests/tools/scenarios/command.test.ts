@@ -74,6 +74,13 @@ command('runs several as data', async () => {
   assert.is(second!['passed'] as unknown, true);
 });
 
+command('takes how names begin, and each scenario once', async () => {
+  const { code, out } = await run('two-own', 'kexec-i', 'two-owners', '--json');
+  assert.is(code, 0);
+  const names = (JSON.parse(out) as { name: string }[]).map(({ name }) => name);
+  assert.equal(names, ['two-owners', 'kexec-identity']);
+});
+
 command('asks what was meant', async () => {
   const name = 'kexec-without-unlod';
   assert.is(

@@ -40,7 +40,7 @@ Before
 
 Network
   --serve DIR         serve the files below DIR; FILE is then the path of the boot file in it
-  --size BYTES        size of the image that is made without FILE (default 1048576)
+  --size BYTES        size of the image that is made without FILE: 512K, 64M (default 1M)
   --loss P            probability that a frame is lost, 0 to 1
   --duplicate P       ... that it arrives twice
   --reorder P         ... that a later one overtakes it

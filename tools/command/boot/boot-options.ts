@@ -3,14 +3,14 @@
 /** The options of `hypxe boot`. */
 
 import * as path from 'node:path';
-import { isWasmFile } from '../../guests/wasm-file.ts';
-import { parseArgs } from 'node:util';
 import type { ServiceName } from '../../../src/services/boot-services.ts';
 import { FLOW_STEPS, checkSteps, isFlowStep, type FlowStep } from '../../flow/flow-steps.ts';
+import { isWasmFile } from '../../guests/wasm-file.ts';
 import { DEFAULT_LINUX, type LinuxName } from '../../os/os-versions.ts';
 import { PROCESSORS_MAX } from '../../simulator/hypervisor/partition.ts';
 import type { HostProfile } from '../../simulator/profiles/profile.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
+import { parseArguments } from '../arguments.ts';
 import { MEMORY_MAX_MIB } from './boot-help.ts';
 import type { NicTimes } from '../../flow/nic-schedule.ts';
 import type { Leftover } from '../../os/previous-owner.ts';
@@ -30,7 +30,7 @@ import {
   readServices,
   type PushedFile,
 } from './push-options.ts';
-import { UsageError, badOption, didYouMean, probability, quoted, wholeNumber } from '../usage.ts';
+import { UsageError, byteCount, didYouMean, probability, quoted, wholeNumber } from '../usage.ts';
 
 export { BOOT_HELP } from './boot-help.ts';
 
@@ -162,7 +162,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
   }
   const memoryMiB = wholeNumber('--memory', values.memory ?? '64', 4, MEMORY_MAX_MIB);
   const host = readHost(values.host ?? DEFAULT_PROFILE);
-  const size = wholeNumber('--size', values.size ?? '1048576', 1, 2 ** 31);
+  const size = byteCount('--size', values.size ?? '1M', 1, 2 ** 31);
   const network = readLink(values, positionals[0]);
   const pushes = readPushes(values.push ?? []);
   const onlyPushed = positionals.length === 0 && values.serve === undefined && !values.size;
@@ -245,11 +245,7 @@ const FIRMWARE_ADVICE =
   'Give the path of an ES module that exports boot(machine, options), or of a WebAssembly module.';
 
 function parse(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
-  } catch (error) {
-    throw badOption(error, 'See hypxe boot --help.');
-  }
+  return parseArguments('boot', args, OPTIONS);
 }
 
 /** The steps of `--then`. @throws UsageError UnknownStep, BadOrder, MemoryTooSmall */

@@ -3,18 +3,18 @@
 /** The options of `hypxe explore`. */
 
 import * as path from 'node:path';
-import { parseArgs } from 'node:util';
 import type { Shard } from '../../explore/exploration.ts';
 import { FAULT_KINDS, PlanError, parsePlan } from '../../explore/plan.ts';
 import type { HostProfile } from '../../simulator/profiles/profile.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
+import { parseArguments } from '../arguments.ts';
 import { osFirmware } from '../boot/boot-options.ts';
 import { NETWORK_OPTIONS, readNetwork, type NetworkHabits } from '../boot/network-options.ts';
 import { requireFile } from '../files.ts';
 import { knownLinux } from '../os-options.ts';
 import type { LinuxName } from '../../os/os-versions.ts';
 import { readHost } from '../host-options.ts';
-import { EXIT_HELP, UsageError, badOption, quoted, wholeNumber } from '../usage.ts';
+import { EXIT_HELP, UsageError, quoted, seconds, wholeNumber } from '../usage.ts';
 
 /** What is explored. */
 export interface ExploreRequest {
@@ -76,7 +76,7 @@ if it exports createDriver.
                       message/drop, packet
   --walks N           random walks behind the single faults (default 1000; with --only 0)
   --seed N            decides the walks (default 1)
-  --time SECONDS      stop after this time
+  --time SECONDS      stop after this time (.5 is half a second)
   --shard I/N         only part I of N; the parts together are the whole, each run once
   --merge             put the --json results of all shards together
   --host NAME|FILE    host generation (default ${DEFAULT_PROFILE}), or FILE.json that describes one;
@@ -154,7 +154,7 @@ export function parseExplore(
     only: only.only,
     plan: only.plan,
     seconds:
-      values.time === undefined ? undefined : wholeNumber('--time', values.time, 1, 30 * 86400),
+      values.time === undefined ? undefined : seconds('--time', values.time, 0.1, 30 * 86400),
     shard: readShard(values.shard ?? '1/1'),
     workers: wholeNumber('--workers', values.workers ?? String(Math.min(cores, 64)), 1, 64),
     watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600),
@@ -170,11 +170,7 @@ function knownArchitecture(name: string): 'x64' | 'arm64' {
 }
 
 function parse(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
-  } catch (error) {
-    throw badOption(error, 'See hypxe explore --help.');
-  }
+  return parseArguments('explore', args, OPTIONS);
 }
 
 /** One run, or one kind. */

@@ -4,16 +4,15 @@
 
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { parseArgs } from 'node:util';
 import { abiHeader } from '../../guests/abi-c.ts';
 import { abiModule } from '../../guests/abi-rust.ts';
+import { parseArguments } from '../arguments.ts';
 import type { Terminal } from '../terminal.ts';
 import {
   EXIT_HELP,
   EnvironmentError,
   Exit,
   UsageError,
-  badOption,
   didYouMean,
   quoted,
   type ExitCode,
@@ -56,7 +55,7 @@ export function guestCommand(
   places: { readonly guests: string },
   terminal: Terminal,
 ): ExitCode {
-  const { values, positionals } = parse(args);
+  const { values, positionals } = parseArguments('guest', args, OPTIONS);
   if (values.help === true) {
     terminal.out(HELP);
     return Exit.CLEAN;
@@ -85,19 +84,11 @@ export function guestCommand(
   }
 }
 
-/** @throws UsageError BadOption */
-function parse(args: readonly string[]) {
-  try {
-    const options = {
-      output: { type: 'string', short: 'o' },
-      verbose: { type: 'boolean', short: 'v' },
-      help: { type: 'boolean', short: 'h' },
-    } as const;
-    return parseArgs({ args: [...args], options, allowPositionals: true });
-  } catch (error) {
-    throw badOption(error, 'See hypxe guest --help.');
-  }
-}
+const OPTIONS = {
+  output: { type: 'string', short: 'o' },
+  verbose: { type: 'boolean', short: 'v' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
 
 /** @throws UsageError for another number of words behind an action */
 function takeOne(action: string, rest: readonly string[], count: number): readonly string[] {

@@ -3,8 +3,8 @@
 /** `hypxe replay`: runs the firmware against recorded sessions and compares. */
 
 import * as path from 'node:path';
-import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
+import { parseArguments } from '../arguments.ts';
 import { requireFile } from '../files.ts';
 import type { ReplayMessage, ReplayWorkerData } from './replay-worker.ts';
 import type { Terminal } from '../terminal.ts';
@@ -15,7 +15,6 @@ import {
   Exit,
   InterruptedError,
   UsageError,
-  badOption,
   commandError,
   failureText,
   plural,
@@ -112,19 +111,16 @@ export async function replayCommand(
   return ended.error.code;
 }
 
+const OPTIONS = {
+  firmware: { type: 'string' },
+  watchdog: { type: 'string' },
+  json: { type: 'boolean' },
+  verbose: { type: 'boolean', short: 'v' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
 function parse(args: readonly string[]) {
-  try {
-    const options = {
-      firmware: { type: 'string' },
-      watchdog: { type: 'string' },
-      json: { type: 'boolean' },
-      verbose: { type: 'boolean', short: 'v' },
-      help: { type: 'boolean', short: 'h' },
-    } as const;
-    return parseArgs({ args: [...args], options, allowPositionals: true });
-  } catch (error) {
-    throw badOption(error, 'See hypxe replay --help.');
-  }
+  return parseArguments('replay', args, OPTIONS);
 }
 
 /** How far the replays have come, and why no further. */

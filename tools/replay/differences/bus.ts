@@ -191,8 +191,8 @@ const LIFE: readonly DeliberateDifference[] = [
     title: 'What an earlier owner has left on is switched off first',
     ipxe: 'Overwrites identity and page registers, and looks at no others.',
     hypxe:
-      'Stops timers, masks SINTs, unmaps all pages, before any memory is used; empties message ' +
-      'and event page once they are mapped.',
+      'Stops timers, masks SINTs, unmaps all pages, before any memory is used, also where it ' +
+      'takes the machine back; empties message and event page once they are mapped.',
     why: 'Timers and pages of a kernel before us would go on to the next, or hit our memory.',
   }),
   fixed('offers-matched-after-reset', '5.13, observation 23', 'driver/reset', {

@@ -4,6 +4,7 @@
 
 import {
   HV_ENABLE,
+  HV_HYPERCALL_LOCKED,
   HV_PAGE_REGISTER_MASK,
   SINT_COUNT,
   Sint,
@@ -13,13 +14,17 @@ import type { Grant, GrantKind } from '../ledger/grants.ts';
 import { hex } from '../base/hex.ts';
 import type { SimulatedMachine } from '../machine.ts';
 
-/** The register of each overlay page, and the check that it belongs to. */
+/**
+ * The register of each overlay page, the check that it belongs to, and what an address is that
+ * stays in it once it is disabled: it hurts nobody, since whoever enables it writes one.
+ */
 const PAGE_REGISTERS: Partial<
-  Record<GrantKind, readonly [name: string, check: Finding['check'], stale: 'error' | 'info']>
+  Record<GrantKind, readonly [name: string, check: Finding['check'], stale: 'warning' | 'info']>
 > = {
-  'message-page': ['SIMP', 'synic-pages', 'error'],
-  'event-page': ['SIEFP', 'synic-pages', 'error'],
-  // Linux clears the enable bit alone: root partitions may not change the address
+  // Linux `hv_synic_disable_regs` clears these, too
+  'message-page': ['SIMP', 'synic-pages', 'warning'],
+  'event-page': ['SIEFP', 'synic-pages', 'warning'],
+  // ... and of these the enable bit alone: root partitions may not change the address
   'hypercall-page': ['HYPERCALL', 'hypercall', 'info'],
   'reference-tsc-page': ['REFERENCE_TSC', 'clock-pages', 'info'],
   'vp-assist-page': ['VP_ASSIST_PAGE', 'clock-pages', 'info'],
@@ -35,7 +40,7 @@ export function auditRegisters(
   nextSetsScontrol: boolean,
 ): Finding[] {
   const { inspection } = machine.partition;
-  const findings = pageRegisters(machine, describe);
+  const findings = pageRegisters(machine, kind, describe);
   for (let vp = 0; vp < inspection.processorCount; vp++) {
     findings.push(...sints(machine, vp), ...scontrol(machine, vp, kind, nextSetsScontrol));
   }
@@ -47,8 +52,14 @@ export function auditRegisters(
   return findings;
 }
 
+/**
+ * Who comes next writes all of these, whatever they hold (Linux `hyperv_init`, `hv_cpu_init`,
+ * `hv_synic_enable_regs`): where its map reserves the page, the host hurts nobody until then. Not
+ * so a hypercall page that is locked, which nobody can move, and a crash, whose memory is the dump.
+ */
 function pageRegisters(
   machine: SimulatedMachine,
+  handoff: HandoffKind,
   describe: (grant: Grant) => FindingPages,
 ): Finding[] {
   const findings: Finding[] = [];
@@ -63,10 +74,12 @@ function pageRegisters(
     const name = vp === undefined ? register : `${register} of VP ${vp}`;
     const where = vp === undefined ? {} : { vp };
     if ((value & HV_ENABLE) !== 0n) {
-      // Reserving the page does not help: the register is the next owner's, too
-      const pages = grant === undefined ? {} : { pages: describe(grant) };
+      const pages = grant === undefined ? undefined : describe(grant);
+      const locked = kind === 'hypercall-page' && (value & HV_HYPERCALL_LOCKED) !== 0n;
+      const safe = pages?.reserved === true && !locked && handoff !== 'crash';
+      const severity = safe && handoff !== 'quiesce' ? 'warning' : 'error';
       const text = `${name} is enabled: ${hex(value)}`;
-      findings.push({ check, severity: 'error', text, ...pages, ...where });
+      findings.push({ check, severity, text, ...(pages && { pages }), ...where });
     } else if ((value & ~HV_PAGE_REGISTER_MASK) !== 0n) {
       const text = `${name} is disabled, but holds an address: ${hex(value)}`;
       findings.push({ check, severity: stale, text, ...where });

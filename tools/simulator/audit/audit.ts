@@ -7,7 +7,7 @@
  * but nobody is hurt, unless somebody uses it all the same (the image that was loaded).
  */
 
-import { VMBUS_MESSAGE_SINT } from '../../../src/vmbus/protocol.ts';
+import { VMBUS_MESSAGE_SINT, VMBUS_MESSAGE_TYPE } from '../../../src/vmbus/protocol.ts';
 import type { MemoryRange } from '../../../src/machine.ts';
 import type { AuditCheck, Finding, FindingPages, HandoffKind } from './audit-findings.ts';
 import { NO_BASELINE, type AuditBaseline } from './audit-baseline.ts';
@@ -59,14 +59,15 @@ export function auditHandoff(
   const kind = options.kind ?? 'shutdown';
   const { inUse = [], since = NO_BASELINE } = options;
   const describe: Describe = (grant) => describeGrant(grant, memoryMap, inUse);
+  const kept = reservedRings(machine, describe);
   const findings = [
     ...machine.vmbus
       .inspect()
       .clients.flatMap((client) => [
         ...connection(machine, client, kind),
-        ...channels(client, kind),
+        ...channels(client, kind, kept),
       ]),
-    ...sharedPages(machine, kind, describe),
+    ...sharedPages(machine, kind, describe, kept),
     ...auditRegisters(machine, kind, describe, options.nextSetsScontrol ?? true),
     ...auditTimers(machine),
     ...leftovers(machine),
@@ -125,7 +126,8 @@ function connection(
   // The answer must have been taken out of its slot
   const unloaded = phase === 'disconnected' && history.at(-1)?.outcome === 'accepted';
   for (const { vp, sint, type } of fullSlots(machine)) {
-    if (sint !== ownSint || !unloaded || unloadSeenAt === undefined) continue;
+    if (sint !== ownSint || type !== VMBUS_MESSAGE_TYPE) continue;
+    if (!unloaded || unloadSeenAt === undefined) continue;
     const text = `a message of type ${hex(type)} is left in the slot of SINT${sint} of VP ${vp}`;
     report(`${text}: the answer to UNLOAD was not taken`, 'error');
   }
@@ -144,17 +146,39 @@ function fullSlots(machine: SimulatedMachine) {
 
 // --- 2: channels and GPADLs ---
 
-function channels(vmbus: ClientInspection, kind: HandoffKind): Finding[] {
+function channels(
+  vmbus: ClientInspection,
+  kind: HandoffKind,
+  kept: ReadonlyMap<number, unknown>,
+): Finding[] {
   const severity = unlessQuiesced(kind);
   const open = vmbus.channels.filter(({ state }) => state !== 'released' && state !== 'closed');
   const incomplete = vmbus.gpadls.filter(({ state }) => state === 'in-progress');
-  const texts = [
-    ...open.map(({ id, instanceId, state }) => `channel ${id} {${instanceId}} is ${state}`),
-    ...incomplete.map(({ id, channel }) => {
-      return `GPADL ${hex(id)} of channel ${channel} was begun and never completed`;
+  const found = (text: string, severity: Finding['severity']): Finding => {
+    return { check: 'channels', severity, text: ofClient(vmbus, text) };
+  };
+  return [
+    ...open.map(({ id, instanceId, state, reserved, ringGpadl = 0 }) => {
+      const text = `channel ${id} {${instanceId}} is ${state}`;
+      // A debugger's (kdnet): it outlives UNLOAD by intention, in memory that nobody uses
+      const stays = reserved && kept.has(ringGpadl);
+      return stays ? found(`${text}: reserved, in reserved memory`, 'info') : found(text, severity);
     }),
+    ...incomplete.map(({ id, channel }) =>
+      found(`GPADL ${hex(id)} of channel ${channel} was begun and never completed`, severity),
+    ),
   ];
-  return texts.map((text) => ({ check: 'channels', severity, text: ofClient(vmbus, text) }));
+}
+
+/** GPADLs with the rings of reserved channels (OPEN_RESERVED_CHANNEL), where nobody is hurt. */
+function reservedRings(machine: SimulatedMachine, describe: Describe): Map<number, Grant> {
+  const { clients } = machine.vmbus.inspect();
+  const open = clients.flatMap(({ channels }) => channels.filter(({ reserved }) => reserved));
+  const rings = machine.partition.grants
+    .live()
+    .filter(({ gpadl }) => gpadl !== undefined && open.some((o) => o.ringGpadl === gpadl))
+    .filter((grant) => describe(grant).reserved);
+  return new Map(rings.map((grant) => [grant.gpadl!, grant]));
 }
 
 // --- 2, 3: what belongs to the connection ---
@@ -167,7 +191,12 @@ const GRANT_CHECK: Partial<Record<Grant['kind'], AuditCheck>> = {
   packet: 'channels',
 };
 
-function sharedPages(machine: SimulatedMachine, kind: HandoffKind, describe: Describe): Finding[] {
+function sharedPages(
+  machine: SimulatedMachine,
+  kind: HandoffKind,
+  describe: Describe,
+  kept: ReadonlyMap<number, Grant>,
+): Finding[] {
   const findings: Finding[] = [];
   for (const grant of machine.partition.grants.live()) {
     const check = GRANT_CHECK[grant.kind];
@@ -175,7 +204,8 @@ function sharedPages(machine: SimulatedMachine, kind: HandoffKind, describe: Des
     const pages = describe(grant);
     const may = grant.access === 'write' ? 'write to' : 'read';
     const text = `the host may still ${may} the ${grant.purpose}`;
-    const severity = kind === 'quiesce' ? 'info' : safe(pages, kind) ? 'warning' : 'error';
+    const meant = kind === 'quiesce' || [...kept.values()].includes(grant);
+    const severity = meant ? 'info' : safe(pages, kind) ? 'warning' : 'error';
     findings.push({ check, severity, text, pages });
   }
   return findings;
@@ -207,7 +237,7 @@ function leftovers(machine: SimulatedMachine): Finding[] {
     }
   }
   for (const { vp, sint, type } of fullSlots(machine)) {
-    if (sint === VMBUS_MESSAGE_SINT) continue;
+    if (sint === VMBUS_MESSAGE_SINT && type === VMBUS_MESSAGE_TYPE) continue;
     report(`a message of type ${hex(type)} is left in the slot of SINT${sint} of VP ${vp}`, vp);
   }
   for (const client of machine.vmbus.inspect().clients) {

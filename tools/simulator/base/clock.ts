@@ -101,6 +101,8 @@ const WAIT_MIN_TICKS = 100 * TICKS_PER_US;
 export class WallClock extends VirtualClock {
   readonly #wall: WallSource;
   readonly #origin: number;
+  /** Something has happened since the last wait: whoever waits now may not have seen it. */
+  #news = false;
 
   constructor(wall: WallSource) {
     super();
@@ -110,17 +112,26 @@ export class WallClock extends VirtualClock {
 
   /**
    * Move towards `time`, by one tick at least: not as far if something comes in meanwhile, and
-   * further if the wall's time has gone on.
+   * further if the wall's time has gone on. What is there is never slept on: a frame that came in,
+   * or an alarm that went off, since the guest was last given a turn ends its next wait at once.
    */
   override advanceTo(time: number): void {
     const wall = this.#wall;
     let passed = wall.now() - this.#origin;
     let until = time;
-    if (time - passed >= WAIT_MIN_TICKS) {
-      if (!wall.poll()) wall.wait(time - passed);
+    const waits = time - passed >= WAIT_MIN_TICKS;
+    if (waits) {
+      if (!wall.poll() && !this.#news) {
+        wall.wait(time - passed);
+        wall.poll();
+      }
       passed = until = wall.now() - this.#origin;
     }
-    super.advanceTo(Math.max(this.now + 1, until, passed));
-    wall.poll();
+    const target = Math.max(this.now + 1, until, passed);
+    const fires = this.nextAlarm !== undefined && this.nextAlarm <= target;
+    super.advanceTo(target);
+    // What comes with the end of a wait is looked at next; else the guest may have looked before
+    const came = wall.poll();
+    this.#news = !waits && (this.#news || fires || came);
   }
 }

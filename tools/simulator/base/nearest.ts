@@ -23,16 +23,19 @@ export function didYouMean(
   return `Did you mean ${near.join(' or ')}?`;
 }
 
-/** Levenshtein's distance. */
+/** Levenshtein's distance, in which two letters that changed places count as one mistake. */
 function distance(a: string, b: string): number {
+  let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
     for (let j = 1; j <= b.length; j++) {
       const cost = a[i - 1] === b[j - 1] ? 0 : 1;
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + cost));
+      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      const swap = swapped ? before[j - 2]! + 1 : Infinity;
+      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + cost, swap));
     }
-    row = next;
+    [before, row] = [row, next];
   }
   return row[b.length]!;
 }

@@ -42,6 +42,9 @@ export interface PartitionServices {
    */
   postMessage(vp: number, sint: number, type: number, payload: Uint8Array): boolean;
 
+  /** The guest is contacted on this SINT from now on: some hosts look at SCONTROL then, once. */
+  routeMessages?(vp: number, sint: number): void;
+
   /** Messages that wait for a slot of this SINT to be emptied (the one in the slot not counted). */
   queuedMessages(vp: number, sint: number): number;
 

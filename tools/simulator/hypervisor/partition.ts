@@ -263,6 +263,10 @@ export class Partition implements PartitionServices {
     return this.#vps.length;
   }
 
+  routeMessages(vp: number, sint: number): void {
+    this.#vps[vp]?.synic.route(sint);
+  }
+
   queuedMessages(vp: number, sint: number): number {
     return this.#synic(vp, sint).queued(sint);
   }

@@ -62,6 +62,7 @@ export class Synic {
   readonly #events: HostEvents;
   readonly #keepMasked: boolean;
   readonly #keepWithoutPage: boolean;
+  readonly #deliversOff: boolean;
   readonly #scanOnPost: boolean;
   readonly #listener: SynicListener;
   readonly #sints = new Uint32Array(SINT_COUNT);
@@ -70,6 +71,8 @@ export class Synic {
   #occupied = 0;
   /** Messages in all queues. */
   #waiting = 0;
+  /** SINTs whose messages go a way on which no EOM is heard, as a bit mask. */
+  #deaf = 0;
 
   constructor(
     vp: number,
@@ -85,6 +88,7 @@ export class Synic {
     this.#events = events;
     this.#keepMasked = knobs.maskedSint === 'keep';
     this.#keepWithoutPage = knobs.messageWithoutPage === 'keep';
+    this.#deliversOff = knobs.synicOff === 'delivers';
     this.#scanOnPost = knobs.scanOnPost;
     this.#listener = listener;
     for (let sint = 0; sint < SINT_COUNT; sint++) this.#queues.push([]);
@@ -94,6 +98,7 @@ export class Synic {
   reset(): void {
     this.#occupied = 0;
     this.#waiting = 0;
+    this.#deaf = 0;
     this.interrupts.fill(0);
     for (const queue of this.#queues) queue.length = 0;
   }
@@ -101,6 +106,12 @@ export class Synic {
   /** The guest wrote a SINT: its low 32 bits. */
   setSint(sint: number, value: number): void {
     this.#sints[sint] = value;
+  }
+
+  /** The host makes its way to a SINT: on some hosts EOMs are heard only if SCONTROL is 1 now. */
+  route(sint: number): void {
+    this.#deaf &= ~(1 << sint);
+    if (this.#deliversOff && !this.enabled) this.#deaf |= 1 << sint;
   }
 
   /** Messages that wait behind the slot. */
@@ -162,7 +173,7 @@ export class Synic {
    * Returns whether it went in.
    */
   postTimer(sint: number, type: number, payload: Uint8Array): boolean {
-    if (this.#messageObstacle(sint) !== undefined) return false;
+    if (!this.enabled || this.#messageObstacle(sint) !== undefined) return false;
     const emptied = this.#notice(sint);
     const free = this.#queues[sint]!.length === 0 && this.#slotType(sint) === 0;
     if (free) this.#deliver(sint, type, payload, false);
@@ -209,6 +220,7 @@ export class Synic {
     const queue = this.#queues[sint]!;
     if (
       queue.length > 0 &&
+      (this.#deaf & (1 << sint)) === 0 &&
       !this.#blocked(this.#messageObstacle(sint)) &&
       this.#slotType(sint) === 0
     ) {
@@ -226,21 +238,26 @@ export class Synic {
     if ((this.#occupied & bit) === 0 || this.#slotType(sint) !== 0) return false;
     this.#occupied &= ~bit;
     if (this.#events.on) this.#events.emit({ kind: 'message-taken', vp: this.#vp, sint });
-    return true;
+    return (this.#deaf & bit) === 0;
+  }
+
+  /** Messages are not delivered at all. */
+  get #off(): boolean {
+    return !this.enabled && !this.#deliversOff;
   }
 
   #messageObstacle(sint: number): Obstacle {
     const value = this.#sints[sint]!;
     if ((value & PROXY) !== 0) return 'SINT proxied';
     if ((value & MASKED) !== 0) return 'SINT masked';
-    if (!this.enabled) return 'SynIC disabled';
+    if (this.#off) return 'SynIC disabled';
     return this.messagePage.address === undefined ? 'page disabled' : undefined;
   }
 
   /** Whether the obstacle keeps a message from the slot (TLFS: a mask takes only the interrupt). */
   #blocked(obstacle: Obstacle): boolean {
     if (obstacle !== 'SINT masked' || !this.#keepMasked) return obstacle !== undefined;
-    return !this.enabled || this.messagePage.address === undefined;
+    return this.#off || this.messagePage.address === undefined;
   }
 
   #flagObstacle(sint: number): Obstacle {
@@ -279,7 +296,7 @@ export class Synic {
   }
 
   #interrupt(sint: number): void {
-    if ((this.#sints[sint]! & (MASKED | POLLING)) !== 0) return;
+    if (!this.enabled || (this.#sints[sint]! & (MASKED | POLLING)) !== 0) return;
     this.interrupts[sint]!++;
     this.#listener.interrupt(this.#sints[sint]! & VECTOR);
   }

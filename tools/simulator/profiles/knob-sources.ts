@@ -58,6 +58,11 @@ export const KNOB_SOURCES: { readonly [K in keyof HostKnobs]: KnobSource } = {
     'hypervisor/synic',
     'H-H4 openvmm#2276: a message while SIMP is off is lost',
   ),
+  synicOff: shown(
+    'waits: TLFS; delivers: QEMU `hw/hyperv/hyperv.c` `cpu_post_msg`, `hyperv_sint_route_new`',
+    'peers/qemu',
+    'P-Q4 QEMU: after a contact with SCONTROL 0 later messages stick',
+  ),
   scontrolReset: shown(
     '1: mu_msvm `EfiHvSynic.c` never writes it, iPXE b91cc983d, OpenVMM `at_reset`; 0: TLFS, KVM',
     'peers/microsoft',

@@ -68,6 +68,10 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
     text: 'a message for a VP whose SIMP is off: lost, or kept until it is on',
     only: ['drop', 'keep'],
   },
+  synicOff: {
+    text: 'a message while SCONTROL is 0: waits, or is delivered, but EOM goes unheard',
+    only: ['waits', 'delivers'],
+  },
   scontrolReset: { text: 'SCONTROL at reset', only: [0, 1] },
   hypercallChecks: {
     text: 'input of HvPostMessage and HvSignalEvent: checked as by the hypervisor, or as by QEMU',

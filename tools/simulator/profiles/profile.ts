@@ -44,6 +44,13 @@ export interface HostKnobs {
    */
   readonly messageWithoutPage: 'drop' | 'keep';
   /**
+   * A message for a VP whose SCONTROL is 0: it waits until it is 1, or it is delivered without an
+   * interrupt (QEMU `cpu_post_msg` looks at SIMP alone). QEMU makes its way to the SINT at the
+   * contact, and hears an EOM only if SCONTROL was 1 then (`hyperv_sint_route_new`): else the first
+   * message that finds its slot full stays there for ever, and all behind it.
+   */
+  readonly synicOff: 'waits' | 'delivers';
+  /**
    * SCONTROL at reset: 0 (TLFS text, KVM, QEMU), or 1 (Windows: mu_msvm EfiHvSynic.c never writes
    * it and works there, iPXE b91cc983d; OpenVMM `SyntheticMsrs::at_reset`).
    */

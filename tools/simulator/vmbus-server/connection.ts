@@ -252,6 +252,7 @@ export class VmbusConnection {
   #connect(contact: Contact): void {
     const { clock, profile } = this.#context.services;
     const { version } = contact;
+    this.#context.services.routeMessages?.(contact.targetVp, contact.sint);
 
     this.#refused = !knowsVersion(profile, version);
     // Versions match exactly or not at all; on some hosts the answer goes to the VP of before

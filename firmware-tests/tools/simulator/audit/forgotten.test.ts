@@ -109,7 +109,7 @@ const FORGOTTEN: readonly Forgotten[] = [
     pages: 1,
     sharedBy: 'wrmsr SIMP on VP 0',
     revokedWith: 'wrmsr SIMP with bit 0 clear on VP 0',
-    reserved: 'error',
+    reserved: 'warning',
   },
   {
     name: 'SIEFP',
@@ -120,7 +120,7 @@ const FORGOTTEN: readonly Forgotten[] = [
     pages: 1,
     sharedBy: 'wrmsr SIEFP on VP 0',
     revokedWith: 'wrmsr SIEFP with bit 0 clear on VP 0',
-    reserved: 'error',
+    reserved: 'warning',
   },
   {
     name: 'HYPERCALL, on a host where the identity does not disable it',
@@ -132,7 +132,7 @@ const FORGOTTEN: readonly Forgotten[] = [
     pages: 1,
     sharedBy: 'wrmsr HYPERCALL on VP 0',
     revokedWith: 'wrmsr HYPERCALL with bit 0 clear on any VP',
-    reserved: 'error',
+    reserved: 'warning',
   },
   {
     name: 'the reference TSC page',
@@ -143,7 +143,7 @@ const FORGOTTEN: readonly Forgotten[] = [
     pages: 1,
     sharedBy: 'wrmsr REFERENCE_TSC on VP 0',
     revokedWith: 'wrmsr REFERENCE_TSC with bit 0 clear on any VP',
-    reserved: 'error',
+    reserved: 'warning',
   },
   {
     name: 'the VP assist page',
@@ -154,7 +154,7 @@ const FORGOTTEN: readonly Forgotten[] = [
     pages: 1,
     sharedBy: 'wrmsr VP_ASSIST_PAGE on VP 0',
     revokedWith: 'wrmsr VP_ASSIST_PAGE with bit 0 clear on VP 0',
-    reserved: 'error',
+    reserved: 'warning',
   },
 ];
 
@@ -194,8 +194,8 @@ for (const forgotten of FORGOTTEN) {
     assert.is(pages?.reserved, true);
     const damage = result.report.findings.filter((finding) => finding.check === 'late-writes');
     assert.equal(damage, []);
-    // UNLOAD and registers are errors all the same: the next owner inherits them
-    assert.is.not(result.report.verdict, 'clean');
+    // UNLOAD is an error all the same, and so is a page that was given back before it was reserved
+    assert.is(result.report.verdict, manners.leave === undefined ? 'findings' : 'clean');
   });
 }
 

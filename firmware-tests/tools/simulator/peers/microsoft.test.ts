@@ -42,16 +42,22 @@ for (const { name, vmbusVersions } of PROFILES) {
 }
 
 microsoft('P-M1 Microsoft: where SCONTROL is 0 at reset it waits for ever', () => {
-  for (const setup of [{ host: 'qemu' }, { knobs: { scontrolReset: 0 } as const }]) {
-    const machine = makeMachine(setup);
-    const guests = guestsOf(machine);
-    const efi = new EfiGuest(machine.bootProcessor, PAGES);
-    guests.run('firmware', () => {
-      efi.start();
-      efi.connect();
-    });
-    assert.is(guests.ended?.kind, 'hang');
-  }
+  const machine = makeMachine({ knobs: { scontrolReset: 0 } });
+  const guests = guestsOf(machine);
+  const efi = new EfiGuest(machine.bootProcessor, PAGES);
+  guests.run('firmware', () => {
+    efi.start();
+    efi.connect();
+  });
+  assert.is(guests.ended?.kind, 'hang');
+});
+
+microsoft('P-M1 Microsoft: QEMU delivers the answer, but no interrupt, and hears no EOM', () => {
+  const machine = makeMachine({ host: 'qemu' });
+  const efi = new EfiGuest(machine.bootProcessor, PAGES);
+  efi.start();
+  assert.ok(efi.connect(), 'this guest looks without an interrupt, which the real one waits for');
+  assert.is(machine.partition.inspection.interrupts(0, 2), 0);
 });
 
 microsoft('P-M2 Microsoft: after a firmware that left SCONTROL off it waits for ever', () => {

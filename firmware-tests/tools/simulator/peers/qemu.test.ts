@@ -7,10 +7,11 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { HvCall, HvStatus, Msr } from '../../../../src/hyperv/protocol.ts';
+import { HvCall, HvStatus, Msr, SynicMessage } from '../../../../src/hyperv/protocol.ts';
 import { PAGE_SIZE } from '../../../../src/machine.ts';
 import { DeviceClass, MessageType, VmbusVersion } from '../../../../src/vmbus/protocol.ts';
 import { QEMU } from '../../../../tools/simulator/profiles/host-knobs.ts';
+import { makeMachine } from '../../../../tools/scenarios/rig.ts';
 import type { HostKnobs } from '../../../../tools/simulator/profiles/profile.ts';
 import { MEMORY_SIZE, Page, create, profile, setUp } from '../../../rigs/partition-fixture.ts';
 import {
@@ -158,6 +159,50 @@ contact('P-Q4 QEMU: a message for a guest whose SIMP is off resets the bus', () 
   assert.equal([phase, gpadls], ['disconnected', []]);
   assert.equal(rig.post(REQUEST_OFFERS), [], 'nobody is connected');
   assert.equal(rig.post(initiate(VmbusVersion.V4_0)), [ACCEPTED]);
+});
+
+/** Types of the messages that a guest takes which polls; SCONTROL is 1 from `on` on. */
+function polled(host: string, on: 'contact' | 'offers' | 'never'): number[] {
+  const machine = makeMachine({ host });
+  const cpu = machine.bootProcessor;
+  const view = new DataView(cpu.memory);
+  setUp(cpu);
+  const taken: number[] = [];
+  const post = (...message: number[]): void => {
+    [1, 0, 1, 4 * message.length, ...message].forEach((word, i) =>
+      view.setUint32(Page.INPUT + 4 * i, word, true),
+    );
+    cpu.callHypercallPage(Page.HYPERCALL, BigInt(HvCall.POST_MESSAGE), BigInt(Page.INPUT), 0n);
+    const slot = Page.SIMP + 2 * SynicMessage.size;
+    for (let i = 0; i < 1000; i++) {
+      cpu.pause();
+      if (view.getUint32(slot, true) === 0) continue;
+      taken.push(view.getUint32(slot + SynicMessage.at.data, true));
+      view.setUint32(slot, 0, true);
+      cpu.wrmsr(Msr.EOM, 0n);
+    }
+  };
+  cpu.wrmsr(Msr.SCONTROL, on === 'contact' ? 1n : 0n);
+  post(MessageType.INITIATE_CONTACT, 0, VmbusVersion.V4_0, 0, 0, 0, 0, 0, 0, 0);
+  cpu.wrmsr(Msr.SCONTROL, on === 'never' ? 0n : 1n);
+  post(MessageType.REQUEST_OFFERS, 0);
+  post(MessageType.UNLOAD, 0);
+  return taken;
+}
+
+contact('P-Q4 QEMU: after a contact with SCONTROL 0 later messages stick for ever', () => {
+  const { VERSION_RESPONSE, OFFER_CHANNEL, ALL_OFFERS_DELIVERED, UNLOAD_RESPONSE } = MessageType;
+  const all = polled('qemu', 'contact');
+  const offers = all.filter((type) => type === OFFER_CHANNEL);
+  assert.ok(offers.length > 0);
+  assert.equal(all, [VERSION_RESPONSE, ...offers, ALL_OFFERS_DELIVERED, UNLOAD_RESPONSE]);
+  assert.equal(polled('qemu', 'offers'), [VERSION_RESPONSE, OFFER_CHANNEL]);
+  assert.equal(polled('qemu', 'never'), [VERSION_RESPONSE, OFFER_CHANNEL]);
+
+  // Elsewhere nothing comes before SCONTROL is 1, and nothing that has waited without an EOM
+  assert.is(polled('server2016', 'contact').at(-1), UNLOAD_RESPONSE);
+  assert.equal(polled('server2016', 'offers'), []);
+  assert.equal(polled('server2016', 'never'), []);
 });
 
 contact.run();

@@ -132,8 +132,14 @@ export function buildModule(module: BuiltModule): Uint8Array {
     ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
     ...section(1, types),
     ...section(2, entries),
-    ...section(3, functions.map(({ name: each }) => unsigned(index(each)))),
-    ...section(5, Array.from({ length: own }, () => limits)),
+    ...section(
+      3,
+      functions.map(({ name: each }) => unsigned(index(each))),
+    ),
+    ...section(
+      5,
+      Array.from({ length: own }, () => limits),
+    ),
     ...section(6, global),
     ...section(7, exports),
     ...section(10, code),

@@ -22,7 +22,8 @@ export class BadBootResult extends Error {
 
 /**
  * Check what a firmware's `boot` has returned. `image: null` of one that has booted says that it
- * loads nothing: what it has left behind is judged all the same. What may be left out is filled in: `attempts`, and
+ * loads nothing: what it has left behind is judged all the same. What may be left out is filled in:
+ * `attempts`, and
  * the `memoryMap` of a firmware that shares nothing.
  *
  * @throws BadBootResult

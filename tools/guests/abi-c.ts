@@ -49,10 +49,12 @@ export function abiHeader(): string {
   });
   const imports = ABI_IMPORTS.map(
     (each) =>
-      `${comment(each.text)}\nHYPXE_IMPORT(${each.name})\n${prototype(each, `hypxe_${each.name}`)};`,
+      `${comment(each.text)}\nHYPXE_IMPORT(${each.name})\n` +
+      `${prototype(each, `hypxe_${each.name}`)};`,
   );
   const exports = ABI_EXPORTS.map((each) => {
-    const whose = each.of === 'all' ? 'every guest' : each.of === 'firmware' ? 'a whole firmware' : 'a driver';
+    const whose =
+      each.of === 'all' ? 'every guest' : each.of === 'firmware' ? 'a whole firmware' : 'a driver';
     const text = `${each.optional === true ? 'Optional, of' : 'Of'} ${whose}: ${each.text}`;
     return `${comment(text)}\nHYPXE_EXPORT(${each.name})\n${prototype(each, each.name)};`;
   });

@@ -64,14 +64,17 @@ export function abiModule(): string {
   const exports = ABI_EXPORTS.map((each) => {
     const whose = each.of === 'all' ? 'every guest' : `a ${each.of}`;
     const line = `fn ${each.name}${signature(each)}`;
-    return `//! - \`${line}\` (${whose}${each.optional === true ? ', optional' : ''}): ${each.text}`;
+    const who = each.optional === true ? `${whose}, optional` : whose;
+    return `//! - \`${line}\` (${who}): ${each.text}`;
   });
-  const errors = Object.entries(ABI_ERRNO).map(([name, value]) => `pub const ${name}: i32 = ${value};`);
+  const errors = Object.entries(ABI_ERRNO).map(
+    ([name, value]) => `pub const ${name}: i32 = ${value};`,
+  );
   return `// SPDX-License-Identifier: BSD-2-Clause
 
 //! hypxe.rs: the interface of a guest in WebAssembly, version ${ABI_VERSION}. Printed by
-//! \`hypxe guest header rust\`. The module's memory is guest RAM: byte 0 is guest physical address 0.
-//! A guest exports, each as \`#[no_mangle] pub extern "C"\`:
+//! \`hypxe guest header rust\`. The module's memory is guest RAM: byte 0 is guest physical address
+//! 0. A guest exports, each as \`#[no_mangle] pub extern "C"\`:
 //!
 ${exports.join('\n')}
 

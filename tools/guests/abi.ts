@@ -68,7 +68,8 @@ export const ABI_IMPORTS: readonly AbiFunction[] = [
     parameters: [address('page'), u64('control'), u64('input'), u64('output')],
     result: 'u64',
     text:
-      'CALL into the hypercall page at page with RCX = control, RDX = input, R8 = output; returns ' +
+      'CALL into the hypercall page at page with RCX = control, RDX = input, R8 = ' +
+      'output; returns ' +
       'RAX. A page that is not the enabled hypercall page ends the guest. x64 only.',
   },
   { name: 'rdtsc', parameters: [], result: 'u64', text: 'RDTSC. x64 only.' },
@@ -90,7 +91,8 @@ export const ABI_IMPORTS: readonly AbiFunction[] = [
     name: 'pause',
     parameters: [],
     text:
-      'One turn of a polling loop. Only this, a delay, a register access or a hypercall gives time ' +
+      'One turn of a polling loop. Only this, a delay, a register access or a ' +
+      'hypercall gives time ' +
       'to the rest of the machine.',
   },
   {
@@ -102,7 +104,9 @@ export const ABI_IMPORTS: readonly AbiFunction[] = [
     name: 'memory_map',
     parameters: [u32('index'), at('out', 'struct hypxe_memory_range')],
     result: 'u32',
-    text: 'Number of ranges of the memory map; writes the one with this index to out, if there is one.',
+    text:
+      'Number of ranges of the memory map; writes the one with this index to out, if ' +
+      'there is one.',
   },
   {
     name: 'page_alloc',
@@ -110,7 +114,8 @@ export const ABI_IMPORTS: readonly AbiFunction[] = [
     result: 'address',
     pointer: 'void',
     text:
-      'Whole pages of usable memory, zeroed; 0 if there are none. What is not freed when the guest ' +
+      'Whole pages of usable memory, zeroed; 0 if there are none. What is not freed ' +
+      'when the guest ' +
       'hands over is reserved in its memory map, with this purpose.',
   },
   {
@@ -126,7 +131,9 @@ export const ABI_IMPORTS: readonly AbiFunction[] = [
   {
     name: 'log',
     parameters: [u32('level'), at('text', 'const char'), length('text_length')],
-    text: 'A line for people, in UTF-8. Level 0 is an error, 1 a warning, 2 information, 3 debugging.',
+    text:
+      'A line for people, in UTF-8. Level 0 is an error, 1 a warning, 2 information, 3 ' +
+      'debugging.',
   },
   {
     name: 'cancelled',
@@ -161,7 +168,8 @@ export const ABI_EXPORTS: readonly AbiExport[] = [
     parameters: [at('result', 'struct hypxe_result')],
     result: 'i32',
     text:
-      'A whole firmware: finds the devices, boots over the network by itself, undoes everything, and ' +
+      'A whole firmware: finds the devices, boots over the network by itself, undoes ' +
+      'everything, and ' +
       'tells what it has loaded. Returns 0 or a negative errno. A result of zeros loads nothing.',
   },
   {
@@ -245,7 +253,8 @@ export const ABI_EXPORTS: readonly AbiExport[] = [
     optional: true,
     parameters: [u32('vector')],
     text:
-      'Called for an unmasked SINT or a timer in direct mode, at the end of the import during which ' +
+      'Called for an unmasked SINT or a timer in direct mode, at the end of the import ' +
+      'during which ' +
       'it came, never within itself.',
   },
 ];

@@ -33,7 +33,8 @@ export interface CheckedModule {
 
 const HEADER_ADVICE = 'See the header: hypxe guest header c, or hypxe guest header rust.';
 const TARGET_ADVICE =
-  'Compile for WebAssembly: clang --target=wasm32 and wasm-ld, or rustc --target wasm32-unknown-unknown.';
+  'Compile for WebAssembly: clang --target=wasm32 and wasm-ld, or rustc with its target ' +
+  'wasm32-unknown-unknown.';
 
 /** Machines of ELF files, by number. */
 const ELF_MACHINES: Readonly<Record<number, string>> = {
@@ -127,7 +128,9 @@ function unknownImport(module: string, name: string, kind: string): BadGuest {
   if (module.startsWith('wasi')) {
     return new BadGuest(what, 'Compile without WASI and without libc: -nostdlib, no_std.');
   }
-  const advice = `Define ${name} in the guest: there is no library behind it, and wasm-ld takes what is undefined for an import.`;
+  const advice =
+    `Define ${name} in the guest: there is no library behind it, and wasm-ld takes what is ` +
+    'undefined for an import.';
   return new BadGuest(what, advice);
 }
 

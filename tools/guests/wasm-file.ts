@@ -14,7 +14,7 @@ const MODULE_MAX = 64 << 20;
 /** Engines from here on have 64-bit memory without being asked. */
 const MEMORY64_NODE = 24;
 
-/** What programs of other kinds begin with: they are meant as guests, and are told what they are. */
+/** What programs of other kinds begin with: meant as guests, and told what they are. */
 const BINARIES = ['\x7fELF', 'MZ\x90', '\xcf\xfa\xed\xfe', '!<arch>', 'BC\xc0\xde'];
 
 /**

@@ -13,13 +13,17 @@ import { GuestPages } from './guest-pages.ts';
 import { guestRandom } from './guest-random.ts';
 import type { GuestOptions } from './guest-program.ts';
 import { guestError } from './guest-status.ts';
-import type { GuestBootResult } from './wasm-guest.ts';
 import {
   GuestInstance,
   mapWithImage,
   mapWithoutImage,
   type CompiledModule,
 } from './wasm-instance.ts';
+
+/** What came of a guest that may load nothing: then `image` is null; only its handoff counts. */
+export type GuestBootResult = Omit<BootResult, 'image'> & {
+  readonly image: BootResult['image'] | null;
+};
 
 /** Length of the structure that `hypxe_boot` fills in, and of the longest name in it. */
 const RESULT_LENGTH = 24;

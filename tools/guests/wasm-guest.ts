@@ -6,7 +6,7 @@
  */
 
 import type { HypervDriver, DriverOptions } from '../../src/driver.ts';
-import { bootWith, type BootResult } from '../../src/boot/boot.ts';
+import { bootWith } from '../../src/boot/boot.ts';
 import { PAGE_SIZE, type Machine, type MemoryRange } from '../../src/machine.ts';
 import { MapAllocator } from '../../src/memory/allocator.ts';
 import { defaultMemoryMap } from '../simulator/hypervisor/partition.ts';
@@ -23,7 +23,7 @@ import {
 } from './guest-program.ts';
 import { checkModule } from './wasm-check.ts';
 import { WasmDriver } from './wasm-driver.ts';
-import { bootModule } from './wasm-firmware.ts';
+import { bootModule, type GuestBootResult } from './wasm-firmware.ts';
 import { GUEST_IMAGE, imageEnd, mapWithImage, type CompiledModule } from './wasm-instance.ts';
 import { importMemory } from './wasm-memory.ts';
 
@@ -57,7 +57,8 @@ export class WasmProgram implements GuestProgram {
     const { least, memory64 } = this.#module;
     const end = imageEnd(this.#module);
     if (Math.max(least, end) > memoryBytes) {
-      const text = `${this.name} needs ${Math.max(least, end)} bytes of memory, and has ${memoryBytes}`;
+      const needs = `${this.name} needs ${Math.max(least, end)} bytes of memory`;
+      const text = `${needs}, and has ${memoryBytes}`;
       throw new BadGuest(text, 'Give the guest more: --memory MIB.');
     }
     return new WasmGuest(this.#module, fixedMemory(memoryBytes, memory64), this.cut);
@@ -88,7 +89,8 @@ class WasmGuest implements GuestInstance {
   boot(machine: Machine, options: GuestOptions): GuestBootResult {
     const [module, memory] = [this.#module, this.#memory];
     return thrown(() => {
-      if (module.kind === 'firmware') return bootModule(module, memory, machine, options, this.#cut);
+      if (module.kind === 'firmware')
+        return bootModule(module, memory, machine, options, this.#cut);
       const allocator = new MapAllocator(mapWithImage(module, machine), machine.pageSize);
       // A boot calls of the drivers what a driver guest has, too
       const make = (on: Machine, more: DriverOptions): HypervDriver =>
@@ -101,11 +103,6 @@ class WasmGuest implements GuestInstance {
     new Uint8Array(this.memory).fill(0);
   }
 }
-
-/** What came of a guest that may load nothing: then `image` is null, and only its handoff counts. */
-export type GuestBootResult = Omit<BootResult, 'image'> & {
-  readonly image: BootResult['image'] | null;
-};
 
 /** What of usual RAM the guest's code, data and stack lie in. */
 function imageRanges(module: CompiledModule, memoryBytes: number): MemoryRange[] {

@@ -93,7 +93,8 @@ export function isWasm(bytes: Uint8Array): boolean {
 export function readModule(bytes: Uint8Array): WasmModule {
   const reader = new WasmReader(bytes);
   const header = reader.take(WASM_HEADER.length);
-  if (!WASM_HEADER.every((byte, i) => header[i] === byte)) reader.fail('has another version than 1');
+  if (!WASM_HEADER.every((byte, i) => header[i] === byte))
+    reader.fail('has another version than 1');
   const sections: WasmSection[] = [];
   while (!reader.atEnd) {
     const begin = reader.position;

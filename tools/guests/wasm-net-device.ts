@@ -66,7 +66,7 @@ export class GuestNic implements NetDevice {
     const { instance, index } = this.#options;
     const link = instance.call('hypxe_link', index);
     if (link < 0) return 'unknown';
-    if (this.#up !== (link > 0)) {
+    if (this.#up !== link > 0) {
       this.#up = link > 0;
       this.#options.log.emit({ kind: 'link', name: this.name, up: this.#up });
       this.observer?.linkChanged(this.#up);

@@ -68,7 +68,9 @@ export class WasmReader {
   }
 
   fail(what: string): never {
-    throw new WasmFormatError(`the module ${what}, at byte ${this.position} of ${this.bytes.length}`);
+    throw new WasmFormatError(
+      `the module ${what}, at byte ${this.position} of ${this.bytes.length}`,
+    );
   }
 }
 

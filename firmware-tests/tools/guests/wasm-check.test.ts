@@ -44,7 +44,8 @@ check('a module that is one is taken', () => {
 check('a module that is cut off anywhere is refused, not run', () => {
   for (let length = 0; length < good.length; length++) {
     const { text } = refusal(good.subarray(0, length));
-    if (length >= 8) assert.match(text, /cut off|damaged|memory|exports|without|compile|as /, `${length}`);
+    if (length >= 8)
+      assert.match(text, /cut off|damaged|memory|exports|without|compile|as /, `${length}`);
   }
 });
 
@@ -114,13 +115,22 @@ check('memory is one, under a name that is known', () => {
   const other = firmware([], () => i32(0), { memory: ['env', 'ram'] });
   assert.is(refusal(other).text, 'it imports its memory as env.ram');
   for (const memory of ['imported', ['hypxe', 'memory']] as const) {
-    void new WasmProgram('x.wasm', firmware([], () => i32(0), { memory }));
+    void new WasmProgram(
+      'x.wasm',
+      firmware([], () => i32(0), { memory }),
+    );
   }
 });
 
 check('a module that needs more memory than there is says so', () => {
-  const program = new WasmProgram('x.wasm', firmware([], () => i32(0), { pages: 100 }));
-  assert.throws(() => program.instantiate(4 << 20), /needs 6553600 bytes of memory, and has 4194304/);
+  const program = new WasmProgram(
+    'x.wasm',
+    firmware([], () => i32(0), { pages: 100 }),
+  );
+  assert.throws(
+    () => program.instantiate(4 << 20),
+    /needs 6553600 bytes of memory, and has 4194304/,
+  );
 });
 
 check.run();

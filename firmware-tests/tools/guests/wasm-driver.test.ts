@@ -67,7 +67,11 @@ function load(changed: Partial<Record<string, BuiltFunction['body']>> = {}) {
     heapBase: 4096,
   });
   const instance = new WasmProgram('x.wasm', module).instantiate(RAM) as GuestInstance;
-  const machine = machineFor(instance, { profile: profileNamed('server2022')!, links: [], seed: 1 });
+  const machine = machineFor(instance, {
+    profile: profileNamed('server2022')!,
+    links: [],
+    seed: 1,
+  });
   const events: FirmwareEvent[] = [];
   const driver: GuestDriver = instance.createDriver!(machine.bootSeam, {
     events: (event) => events.push(event),

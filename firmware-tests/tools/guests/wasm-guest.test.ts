@@ -233,42 +233,45 @@ guests('the memory map has the guest itself as reserved', () => {
   assert.is(view.getUint32(80, true), 1);
 });
 
-guests('an interrupt is handled at the end of the import in which it came, never within itself', () => {
-  const DIRECT = 0x1000n | (0x50n << 4n) | 0x8n;
-  const [CALLS, DEPTH, WORST, VECTOR] = [16, 20, 24, 28];
-  const add = (at: number, value: number): number[] =>
-    store32(at, [...load32(at), ...i32(value), Op.I32_ADD]);
-  const timer = firmware(
-    ['wrmsr', 'pause', 'delay'],
-    (index) => [
-      ...[...i32(STIMER0_CONFIG), ...i64(DIRECT | 2n), ...call(index('wrmsr'))],
-      ...[...i32(STIMER0_COUNT), ...i64(1000n), ...call(index('wrmsr'))],
-      ...[...i32(350), ...call(index('delay')), ...i32(350), ...call(index('delay'))],
-      ...[...i32(STIMER0_COUNT), ...i64(0n), ...call(index('wrmsr'))],
-      ...[...i32(STIMER0_CONFIG), ...i64(0n), ...call(index('wrmsr')), ...i32(0)],
-    ],
-    {
-      functions: [
-        {
-          name: 'hypxe_interrupt',
-          parameters: ['i32'],
-          body: (index) => [
-            ...[...add(CALLS, 1), ...add(DEPTH, 1)],
-            ...store32(WORST, [...load32(WORST), ...load32(DEPTH), 0x72]),
-            ...store32(VECTOR, [Op.LOCAL_GET, 0]),
-            ...[...i32(150), ...call(index('delay')), ...add(DEPTH, -1)],
-          ],
-        },
+guests(
+  'an interrupt is handled at the end of the import in which it came, never within itself',
+  () => {
+    const DIRECT = 0x1000n | (0x50n << 4n) | 0x8n;
+    const [CALLS, DEPTH, WORST, VECTOR] = [16, 20, 24, 28];
+    const add = (at: number, value: number): number[] =>
+      store32(at, [...load32(at), ...i32(value), Op.I32_ADD]);
+    const timer = firmware(
+      ['wrmsr', 'pause', 'delay'],
+      (index) => [
+        ...[...i32(STIMER0_CONFIG), ...i64(DIRECT | 2n), ...call(index('wrmsr'))],
+        ...[...i32(STIMER0_COUNT), ...i64(1000n), ...call(index('wrmsr'))],
+        ...[...i32(350), ...call(index('delay')), ...i32(350), ...call(index('delay'))],
+        ...[...i32(STIMER0_COUNT), ...i64(0n), ...call(index('wrmsr'))],
+        ...[...i32(STIMER0_CONFIG), ...i64(0n), ...call(index('wrmsr')), ...i32(0)],
       ],
-    },
-  );
-  const run = boot(timer);
-  assert.is(run.report.ended, undefined);
-  const view = new DataView(run.bytes.buffer);
-  assert.ok(view.getUint32(CALLS, true) >= 4, String(view.getUint32(CALLS, true)));
-  assert.is(view.getUint32(WORST, true), 1);
-  assert.is(view.getUint32(VECTOR, true), 0x50);
-});
+      {
+        functions: [
+          {
+            name: 'hypxe_interrupt',
+            parameters: ['i32'],
+            body: (index) => [
+              ...[...add(CALLS, 1), ...add(DEPTH, 1)],
+              ...store32(WORST, [...load32(WORST), ...load32(DEPTH), 0x72]),
+              ...store32(VECTOR, [Op.LOCAL_GET, 0]),
+              ...[...i32(150), ...call(index('delay')), ...add(DEPTH, -1)],
+            ],
+          },
+        ],
+      },
+    );
+    const run = boot(timer);
+    assert.is(run.report.ended, undefined);
+    const view = new DataView(run.bytes.buffer);
+    assert.ok(view.getUint32(CALLS, true) >= 4, String(view.getUint32(CALLS, true)));
+    assert.is(view.getUint32(WORST, true), 1);
+    assert.is(view.getUint32(VECTOR, true), 0x50);
+  },
+);
 
 guests('a guest that never asks is cut in whatever import it is, and cannot go on', () => {
   let calls = 0;

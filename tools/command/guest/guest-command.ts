@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** `hypxe guest`: the interface of guests in WebAssembly, new projects, and iPXE's drivers as one. */
+/** `hypxe guest`: the interface of guests in WebAssembly, new projects, iPXE's drivers as one. */
 
 import * as fs from 'node:fs';
 import * as path from 'node:path';

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * `hypxe guest ipxe`: compiles iPXE's Hyper-V drivers as they are, in a checkout of any age, against
- * headers of ours. Every header that they include and that is not their own stands for the same
- * one; nothing of iPXE is copied.
+ * `hypxe guest ipxe`: compiles iPXE's Hyper-V drivers as they are, in a checkout of any age,
+ * against headers of ours. Every header that they include and that is not their own is one that
+ * stands in; nothing of iPXE is copied.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -60,13 +60,16 @@ export function compileIpxe({ tree, output, shim, terminal }: IpxeRequest): void
   try {
     const headers = path.join(build, 'include');
     makeHeaders(headers, source, drivers, shim);
-    const objects = [...drivers, path.join(shim, 'shim.c')].map((file) => {
-      const object = path.join(build, `${path.basename(file, '.c')}.o`);
-      const include = ['-include', path.join(shim, 'shim.h'), '-I', headers, '-I', shim];
-      if (path.basename(file) === 'vmbus.c') include.push('-include', path.join(shim, 'arrays.h'));
-      compile(clang, [...FLAGS, ...include, '-c', file, '-o', object], file);
-      return object;
-    });
+    const objects = [...drivers, ...['core.c', 'shim.c'].map((name) => path.join(shim, name))].map(
+      (file) => {
+        const object = path.join(build, `${path.basename(file, '.c')}.o`);
+        const include = ['-include', path.join(shim, 'shim.h'), '-I', headers, '-I', shim];
+        if (path.basename(file) === 'vmbus.c')
+          include.push('-include', path.join(shim, 'arrays.h'));
+        compile(clang, [...FLAGS, ...include, '-c', file, '-o', object], file);
+        return object;
+      },
+    );
     const guest = path.join(build, 'guest.wasm');
     const link = ['--no-entry', '--export=__heap_base', '-z', `stack-size=${STACK}`];
     compile(linker, [...link, '-o', guest, ...objects], 'the guest');

@@ -43,7 +43,7 @@ export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** Beginning of the names of files that hold the code that several programs share. */
 const SHARED = 'dist/shared-';
 
-/** How the npm package has what is not for reading. Names stay: a stack trace still says where. */
+/** How the npm package has what is not minified. Names stay: a stack trace still says where. */
 const COMPACT = { minifyWhitespace: true, minifySyntax: true, lineLimit: 100 };
 
 /** What a build makes, besides `dist/types`: everything else of these names is from another one. */
@@ -75,7 +75,7 @@ export async function bundle(target, { root = ROOT, published = false } = {}) {
     ? await bundleMinified(common)
     : await build({
         ...(neutral ? ALONE : programOptions(target)),
-        ...(published && target.compact !== false ? COMPACT : {}),
+        ...(published ? COMPACT : {}),
         ...common,
         chunkNames: basename(`${SHARED}[hash]`),
         splitting: Object.keys(target.entries).length > 1,

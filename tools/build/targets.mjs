@@ -18,7 +18,6 @@ import { checkFirmware, checkProgram, checkSimulator } from './bundle-checks.mjs
  *   `dist/hypxe.js`. Several entries share their common code in `dist/shared-HASH.js`
  * @property {'neutral' | 'node'} platform neutral: imports nothing, runs everywhere
  * @property {boolean} [minify] as minify.mjs does; then there is one entry
- * @property {boolean} [compact] false: people read it, so the npm package has it as it is
  * @property {string} [executable] name of the entry that is started by its name
  * @property {boolean} [unpublished] for developers: not in the npm package
  * @property {readonly string[]} [externals] packages that a program for developers may import
@@ -79,7 +78,7 @@ export const TARGETS = [
 /** @param {Library} library @returns {Target[]} */
 function libraryTargets({ name, entry, rom, check }) {
   /** @type {Target} */
-  const readable = { entries: { [name]: entry }, platform: 'neutral', check, compact: !rom };
+  const readable = { entries: { [name]: entry }, platform: 'neutral', check };
   if (!rom) return [readable];
   const entries = { [`${name}.min`]: entry };
   return [readable, { ...readable, entries, minify: true }];

@@ -20,7 +20,8 @@ import {
 import { compileIpxe } from './guest-ipxe.ts';
 import { missingPrograms } from './guest-programs.ts';
 
-const HELP = `Usage: hypxe guest header c|rust
+/** What `hypxe guest --help` prints. */
+export const GUEST_HELP = `Usage: hypxe guest header c|rust
        hypxe guest new c|rust DIR
        hypxe guest ipxe TREE [-o FILE.wasm]
 
@@ -57,7 +58,7 @@ export function guestCommand(
 ): ExitCode {
   const { values, positionals } = parseArguments('guest', args, OPTIONS);
   if (values.help === true) {
-    terminal.out(HELP);
+    terminal.out(GUEST_HELP);
     return Exit.CLEAN;
   }
   const [action, ...rest] = positionals;

@@ -46,7 +46,10 @@ export interface DriverOptions {
   readonly random?: () => number;
   /** Versions to ask the host for; by default iPXE's 3.0, then 0.13. */
   readonly contact?: ContactPolicy;
-  /** Where the time comes from; by default the best there is, for preset `ipxe` the counter. */
+  /**
+   * Where the time comes from, for entries that have more than the reference counter; by default
+   * the best there is, for preset `ipxe` the counter.
+   */
   readonly clock?: 'best' | 'counter';
   /** Identity of the guest; by default iPXE's. */
   readonly guestOsId?: bigint;
@@ -74,22 +77,19 @@ export class HypervDriver {
   readonly #net: NetvscDriver;
   readonly #drivers: readonly VmbusDriver[];
   readonly #map: readonly MemoryRange[];
-  #probed = false;
-  /** A reset has failed: the next unquiesce must try again, whatever SIMP says. */
-  #resetFailed = false;
+  isProbed = false;
 
   /** `platform`: of the machine's architecture; the entry knows which there are. */
   constructor(platform: Platform, machine: Machine, options: DriverOptions) {
     const preset = options.preset ?? 'default';
     const policy = { ...NETVSC_PRESETS[preset], ...options.policy };
     const memory = new GuestMemory(machine.memory);
-    this.#map = soundMap(machine);
-    const allocator = options.allocator ?? new TopAllocator(this.#map);
     this.log = new Log(options.events);
+    this.#map = soundMap(machine, this.log);
+    const allocator = options.allocator ?? new TopAllocator(this.#map);
     const pages = new SharedMemory(memory, allocator, this.log, machine.pageSize);
     const ipxe = preset === 'ipxe';
-    const clock = options.clock ?? (ipxe ? 'counter' : 'best');
-    this.hv = new HyperV(platform, pages, this.log, { ...options, clock });
+    this.hv = new HyperV(platform, pages, this.log, options);
     this.random = options.random ?? xorshift(this.hv.clock);
     this.#net = new NetvscDriver(policy, this.log, options.netvsc);
     this.#drivers = [...(options.drivers ?? []), this.#net];
@@ -127,7 +127,7 @@ export class HypervDriver {
    * @throws HypxeError with everything undone; what the host did not give back is reserved
    */
   probe(): void {
-    if (this.#probed) return;
+    if (this.isProbed) return;
     this.#step('detect', () => this.hv.probe());
     this.#step('connect', () => {
       try {
@@ -137,7 +137,7 @@ export class HypervDriver {
         throw error;
       }
     });
-    this.#probed = true;
+    this.isProbed = true;
   }
 
   #step(step: BootStep, action: () => void): void {
@@ -147,17 +147,12 @@ export class HypervDriver {
   }
 
   /**
-   * Undo {@link probe}: close, disconnect, unmap. Never throws. After {@link quiesce} the machine
-   * is taken back first, if nobody else has it: else the host would keep everything.
+   * Undo {@link probe}: close, disconnect, unmap. Never throws.
    */
   remove(): void {
     this.hv.clock.finish();
-    if (!this.#probed) return;
-    if (!this.hv.isRunning) {
-      const text = 'could not take the machine back';
-      this.log.attempt('error', 'HV', '', text, () => this.unquiesce());
-    }
-    this.#probed = this.#resetFailed = false;
+    if (!this.isProbed) return;
+    this.isProbed = false;
     this.bus.remove();
     this.hv.remove();
   }
@@ -170,31 +165,9 @@ export class HypervDriver {
    * keep the caller waiting for as long as {@link NetvscPolicy} allows
    */
   poll(busy?: boolean): void {
-    if (!this.#probed || !this.hv.isRunning) return;
+    if (!this.isProbed || !this.hv.isRunning) return;
     this.bus.poll(busy);
     for (const driver of this.#drivers) driver.poll?.();
-  }
-
-  /**
-   * Leave the machine for somebody who takes over while we are still needed (SAN boot): pages and
-   * interrupts are off, channels stay open. Nothing may be sent until {@link unquiesce}.
-   */
-  quiesce(): void {
-    if (this.#probed) this.hv.quiesce();
-  }
-
-  /**
-   * Take the machine back after {@link quiesce}, if nobody else has it: connect anew and reset the
-   * devices.
-   *
-   * @throws HypxeError if the host does not connect; the next call tries again
-   */
-  unquiesce(): void {
-    if (!this.#probed) return;
-    if (!this.hv.unquiesce() && !this.#resetFailed) return;
-    this.#resetFailed = true;
-    this.bus.reset();
-    this.#resetFailed = false;
   }
 
   /**

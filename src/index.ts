@@ -2,7 +2,7 @@
 
 /** hypxe's firmware, for both architectures: the public interface of the bundle. */
 
-export { anyPlatform, boot, createDriver } from './any.ts';
+export { HypervDriver, anyPlatform, boot, createDriver } from './any.ts';
 export type {
   BootImage,
   BootOptions,
@@ -12,7 +12,7 @@ export type {
   FailedAttempt,
 } from './boot/boot.ts';
 export type { ImageAllocator } from './boot/image.ts';
-export { HypervDriver, type DriverOptions } from './driver.ts';
+export type { DriverOptions } from './driver.ts';
 export { HypxeError, type ErrorName } from './error.ts';
 export {
   Log,
@@ -50,6 +50,7 @@ export { NET_PARTS } from './net/parts.ts';
 export { NetvscDriver } from './netvsc/driver.ts';
 export type { NetvscHost, NetvscPart, NetvscPlug } from './netvsc/part.ts';
 export { NETVSC_PRESETS, type NetvscPolicy, type PresetName } from './netvsc/policy.ts';
+export { SanPart } from './os/san.ts';
 export type { Clock } from './time.ts';
 export { VmbusBus, type BusOptions, type DriverInstance, type VmbusDriver } from './vmbus/bus.ts';
 export type { ConnectionOptions } from './vmbus/connection.ts';

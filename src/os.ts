@@ -6,8 +6,9 @@
  */
 
 import { bootWith, type BootOptions as RomOptions, type BootPart } from './boot/boot.ts';
-import { anyPlatform, withNetParts } from './any.ts';
-import { HypervDriver, type DriverOptions as RomDriverOptions } from './driver.ts';
+import { HypervDriver, anyPlatform, withNetParts } from './any.ts';
+import type { DriverOptions as RomDriverOptions } from './driver.ts';
+import { wantsBestClock } from './hyperv/platform.ts';
 import type { Machine } from './machine.ts';
 import { reportCrash } from './os/crash-report.ts';
 import { ReferenceTsc } from './os/reference-tsc.ts';
@@ -34,9 +35,8 @@ export type BootResult = ServedBootResult;
 export function createDriver(machine: Machine, options: DriverOptions = {}): HypervDriver {
   const { services = [], drivers = [], ...rest } = options;
   const all = [...drivers, ...serviceDrivers(services)];
-  const driver = new HypervDriver(anyPlatform(machine), machine, { ...rest, drivers: all });
-  const clock = rest.clock ?? (rest.preset === 'ipxe' ? 'counter' : 'best');
-  if (clock === 'best') new ReferenceTsc(driver.hv);
+  const driver = new HypervDriver(anyPlatform(machine, rest), machine, { ...rest, drivers: all });
+  if (wantsBestClock(rest)) new ReferenceTsc(driver.hv);
   return driver;
 }
 
@@ -79,7 +79,6 @@ export const crashReport: BootPart = {
 
 export type { BootImage, BootPart, BootWish, FailedAttempt } from './boot/boot.ts';
 export type { ImageAllocator } from './boot/image.ts';
-export { HypervDriver } from './driver.ts';
 export { HypxeError, type ErrorName } from './error.ts';
 export {
   Log,
@@ -121,7 +120,7 @@ export { VmbusBus, type BusOptions, type DriverInstance, type VmbusDriver } from
 export type { ConnectionOptions } from './vmbus/connection.ts';
 export { contactAsFirmware, type ContactPolicy } from './vmbus/contact.ts';
 export type { NetvscHost, NetvscPart, NetvscPlug } from './netvsc/part.ts';
-export { anyPlatform } from './any.ts';
+export { HypervDriver, anyPlatform } from './any.ts';
 
 // --- what an OS adds ---
 
@@ -159,6 +158,7 @@ export { OS_NETVSC, type OsNetvscPolicy } from './os/netvsc-policy.ts';
 export { OS_BUS, secondaryBus, type BusPreset } from './os/presets.ts';
 export { PageBuffers, sendMultiPageBuffer, sendPageBuffers } from './os/sending.ts';
 export { ReferenceTsc } from './os/reference-tsc.ts';
+export { SanPart } from './os/san.ts';
 export { osSint } from './os/sint.ts';
 export { subchannelsOf } from './os/subchannels.ts';
 export { SyntheticTimers, type TimerExpiry, type TimerOptions } from './os/synthetic-timer.ts';

@@ -46,14 +46,14 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'the event page stays mapped',
     file: 'src/hyperv/hyperv.ts',
     search: 'if (page.mapped) this.#attempt',
-    replace: "if (page.mapped && page.name !== 'SIEFP') this.#attempt",
+    replace: "if (page.mapped && page.name !== 'register SIEFP') this.#attempt",
     found: ['none'],
   },
   {
     name: 'the message page stays mapped, and is freed',
     file: 'src/hyperv/hyperv.ts',
     search: 'if (page.mapped) this.#attempt',
-    replace: `if (page.name === 'SIMP') this.pages.revoke(page.region, 'nothing');
+    replace: `if (page.name === 'register SIMP') this.pages.revoke(page.region, 'nothing');
       else if (page.mapped) this.#attempt`,
     found: ['none'],
   },
@@ -81,9 +81,9 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'quiesced drivers are removed without taking the machine back',
-    file: 'src/driver.ts',
-    search: 'if (!this.hv.isRunning) {',
-    replace: 'if (false as boolean) {',
+    file: 'src/os/san.ts',
+    search: 'if (!hv.isRunning) hv.log',
+    replace: 'if (false as boolean) hv.log',
     found: ['loader:step.148/give-up'],
   },
   // --- believing what was not said ---

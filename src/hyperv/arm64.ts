@@ -9,7 +9,13 @@ import { HypxeError } from '../error.ts';
 import type { Log } from '../events.ts';
 import type { Arm64Machine, CpuidRegisters, Machine } from '../machine.ts';
 import { hex } from '../wire.ts';
-import { persist, type ClockSource, type Platform } from './platform.ts';
+import {
+  persist,
+  wantsBestClock,
+  type ClockChoice,
+  type ClockSource,
+  type Platform,
+} from './platform.ts';
 import {
   Cpuid,
   HV_PARTITION_ID_SELF,
@@ -75,14 +81,18 @@ class Arm64Platform implements Platform {
   readonly #convention: typeof SMCCC | typeof IMMEDIATE;
   readonly #x = new BigUint64Array(REGISTER_COUNT);
 
-  constructor(machine: Arm64Machine) {
+  readonly #hasClock: boolean;
+
+  constructor(machine: Arm64Machine, choice: ClockChoice) {
     this.machine = machine;
+    this.#hasClock = wantsBestClock(choice);
     this.#convention = machine.hypercallConvention === 'immediate' ? IMMEDIATE : SMCCC;
   }
 
   /** The virtual counter: Hyper-V guarantees its frequency (Linux clocks.rst). */
   clock(log: Log): ClockSource | undefined {
     const { counterFrequency: frequency } = this.machine;
+    if (!this.#hasClock) return undefined;
     if (!(frequency >= FREQUENCY_MIN && frequency <= FREQUENCY_MAX)) {
       log.warning('HV', '', `counter frequency of ${frequency} Hz is impossible: not used`);
       return undefined;
@@ -171,9 +181,13 @@ class Arm64Platform implements Platform {
   }
 }
 
-/** The platform of an arm64 machine. @throws HypxeError ArchitectureUnsupported */
-export function arm64Platform(machine: Machine): Platform {
-  if (machine.architecture === 'arm64') return new Arm64Platform(machine);
+/**
+ * The platform of an arm64 machine, with its own clock unless it is not wanted.
+ *
+ * @throws HypxeError ArchitectureUnsupported
+ */
+export function arm64Platform(machine: Machine, choice: ClockChoice = {}): Platform {
+  if (machine.architecture === 'arm64') return new Arm64Platform(machine, choice);
   const text = `architecture is ${machine.architecture}`;
   throw new HypxeError('ArchitectureUnsupported', text);
 }

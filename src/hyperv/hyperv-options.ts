@@ -8,8 +8,6 @@ export interface HyperVOptions {
   readonly guestOsId?: bigint | undefined;
   /** Vector and AUTO_EOI of unmasked SINTs, asked by {@link HyperV.probe}; else the platform's. */
   readonly sint?: ((platform: Platform) => bigint) | undefined;
-  /** Where the time comes from: the architecture's own counter, if any, or the reference's. */
-  readonly clock?: 'best' | 'counter' | undefined;
   /** Whether whatever is being done shall end: asked in every turn of a wait. */
   readonly cancel?: (() => boolean) | undefined;
 }
@@ -19,5 +17,5 @@ export interface HvPart {
   /** The pages are mapped; the SynIC is not on yet. @throws HypxeError */
   mapped?(): void;
   /** The machine is about to be let go, and nothing is unmapped yet. @throws HypxeError */
-  unmapping(): void;
+  unmapping?(): void;
 }

@@ -79,7 +79,7 @@ export class HyperV {
   messagePage = 0;
   eventPage = 0;
   readonly #options: HyperVOptions;
-  #state: 'off' | 'running' | 'quiesced' = 'off';
+  #running = false;
   #sint = 0n;
   /** All memory of ours. */
   #regions: Region[] = [];
@@ -113,9 +113,9 @@ export class HyperV {
       this.#scontrol = this.platform.read(Msr.SCONTROL);
       takeOver(this.platform, detected, this.log);
       this.#allocateAll(detected);
-      this.#mapAll();
+      this.mapAll();
     } catch (error) {
-      this.#unmapAll(true);
+      this.unmapAll(true);
       this.#free();
       throw error;
     }
@@ -123,45 +123,23 @@ export class HyperV {
 
   /** Undo {@link probe}, in reverse. Nothing if it has not succeeded. */
   remove(): void {
-    if (this.isRunning) this.#unmapAll(true);
+    if (this.isRunning) this.unmapAll(true);
     this.#free();
-    this.#state = 'off';
   }
 
   /**
    * Leave the machine to somebody who takes over without a proper handoff (SAN boot): mask all
    * SINTs and unmap all pages, but keep SCONTROL on: clearing it under a connection makes Windows
-   * Server 2016 wait for ever (iPXE b91cc983d).
+   * Server 2016 wait for ever (iPXE b91cc983d). {@link mapAll} takes it back.
    */
   quiesce(): void {
     if (!this.isRunning) return;
     for (let sint = 0; sint < SINT_COUNT; sint++) this.disableSint(sint);
-    this.#unmapAll(false);
-    this.#state = 'quiesced';
-  }
-
-  /**
-   * Take the machine back. Returns false if there was nothing to do: not quiesced, or somebody else
-   * has mapped a message page and owns the SynIC now.
-   *
-   * @throws HypxeError as {@link probe}, quiesced
-   */
-  unquiesce(): boolean {
-    if (this.#state === 'off' || this.platform.read(Msr.SIMP) & HV_ENABLE) return false;
-    // Whoever had it in between may have left it as any earlier owner
-    takeOver(this.platform, detect(this.platform), this.log);
-    try {
-      this.#mapAll();
-    } catch (error) {
-      this.#unmapAll(false);
-      this.#state = 'quiesced';
-      throw error;
-    }
-    return true;
+    this.unmapAll(false);
   }
 
   get isRunning(): boolean {
-    return this.#state === 'running';
+    return this.#running;
   }
 
   /** @throws HypxeError OutOfMemory */
@@ -194,7 +172,8 @@ export class HyperV {
     this.#registers = [];
   }
 
-  #mapAll(): void {
+  /** Set the guest's identity, map the pages, switch the SynIC on. @throws HypxeError half done */
+  mapAll(): void {
     const { platform, log } = this;
 
     // Report guest OS identity: no hypercall page without one
@@ -207,25 +186,25 @@ export class HyperV {
 
     // Map all pages, then switch the SynIC on. The clock is there before it
     for (const page of this.#registers) this.#map(page);
-    if (this.#options.clock !== 'counter') this.clock.use(platform.clock?.(log));
+    this.clock.use(platform.clock?.(log));
     for (const part of this.parts) part.mapped?.();
     log.info('HV', '', `clock: ${this.clock.source.name}`);
     this.#clearPages();
     platform.write(Msr.SCONTROL, platform.read(Msr.SCONTROL) | HV_ENABLE);
-    this.#state = 'running';
+    this.#running = true;
   }
 
   /**
-   * Undo {@link #mapAll}, in reverse, as far as the host lets us: what it refuses to unmap stays in
+   * Undo {@link mapAll}, in reverse, as far as the host lets us: what it refuses to unmap stays in
    * the ledger. `scontrol`: the SynIC too is as it was found. On Windows hosts that is on, and
    * Microsoft's firmware and the Windows loader never write it (mu_msvm EfiHvSynic.c).
    */
-  #unmapAll(scontrol: boolean): void {
+  unmapAll(scontrol: boolean): void {
     if (this.identity === 0n) return;
     const { platform } = this;
     const registers = this.#registers;
-    for (const part of this.parts) this.#attempt(() => part.unmapping());
-    this.#state = 'off';
+    for (const part of this.parts) this.#attempt(() => part.unmapping?.());
+    this.#running = false;
     if (scontrol && registers.at(-1)?.mapped && !(this.#scontrol & HV_ENABLE)) {
       this.#attempt(() => platform.write(Msr.SCONTROL, this.#scontrol));
     }
@@ -323,7 +302,7 @@ export class HyperV {
     retry = true,
   ): void {
     if (!this.isRunning) {
-      throw new HypxeError('Quiesced', `hypervisor is ${this.#state}`);
+      throw new HypxeError('Quiesced', 'the SynIC is off');
     }
     this.clock.checkCancelled();
     const { memory } = this.pages;

@@ -73,5 +73,16 @@ export function persist<T>(access: () => T): T {
   }
 }
 
+/** What a driver's options say of its clock. */
+export interface ClockChoice {
+  readonly clock?: 'best' | 'counter';
+  readonly preset?: string;
+}
+
+/** Whether the best clock is wanted that there is. */
+export function wantsBestClock({ clock, preset }: ClockChoice): boolean {
+  return clock === 'best' || (!clock && preset !== 'ipxe');
+}
+
 /** Makes the platform of a machine. @throws HypxeError ArchitectureUnsupported */
 export type PlatformFactory = (machine: Machine) => Platform;

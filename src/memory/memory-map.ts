@@ -2,27 +2,33 @@
 
 /** The memory map as the platform hands it over, checked once before anything is taken of it. */
 
+import type { Log } from '../events.ts';
 import type { Machine, MemoryRange } from '../machine.ts';
 import { carve } from './shared-memory.ts';
 
 /**
  * The map of a machine as it can be used: sorted, and what is usable is RAM that is there and in no
  * other range. Where ranges overlap, reserved is reserved and the first usable one counts (Linux
- * e820__update_table).
+ * e820__update_table). What cannot be used as it is said to be is told to `log`.
  */
-export function soundMap({ memory, memoryMap }: Machine): MemoryRange[] {
+export function soundMap({ memory, memoryMap }: Machine, log?: Log): MemoryRange[] {
   const isUsable = ({ type }: MemoryRange): boolean => type === 'usable';
   const sound = memoryMap.filter((range) => !isUsable(range));
   for (const range of memoryMap.filter(isUsable)) {
     const { address } = range;
     const length = Math.min(range.length, memory.byteLength - address);
-    if (!(address >= 0 && length > 0)) continue;
-    let pieces: MemoryRange[] = [{ ...range, length }];
+    let pieces: MemoryRange[] = address >= 0 && length > 0 ? [{ ...range, length }] : [];
     for (const other of sound) {
       const end = other.address + other.length;
       pieces = pieces.flatMap((piece) => carve(piece, other.address, end, '')).filter(isUsable);
     }
     sound.push(...pieces);
+    if (pieces[0]?.length !== range.length)
+      log?.warning(
+        'HV',
+        '',
+        `${range.length} bytes at 0x${address.toString(16)}: not all of it is usable RAM`,
+      );
   }
   return sound.sort((a, b) => a.address - b.address);
 }

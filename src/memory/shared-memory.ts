@@ -134,9 +134,9 @@ export class SharedMemory {
   }
 
   #emit(change: 'share' | 'revoke' | 'reserve', region: Region, by: string): void {
-    if (!this.#log.on) return;
+    // Nothing is built if nobody reads it
     const { purpose, address, length } = region;
-    this.#log.emit({ kind: 'ledger', change, purpose, address, length, by });
+    this.#log.sink?.({ kind: 'ledger', change, purpose, address, length, by });
   }
 }
 

@@ -86,7 +86,6 @@ export class PlainInterface implements FrameReceiver, UdpHost {
 
   /**
    * Bind to a device: its frames come here until {@link detach}.
-   *
    * @throws HypxeError DeviceUnfit if the device cannot carry a DHCP message.
    */
   constructor(
@@ -331,8 +330,7 @@ export class PlainInterface implements FrameReceiver, UdpHost {
 
   #receiveIpv4(buffer: Uint8Array, ip: number, length: number): DropReason | undefined {
     const bad = checkIpv4(buffer, ip, length);
-    if (bad !== undefined) return bad;
-
+    if (bad) return bad;
     // Until an address is configured, whatever comes to our hardware address is for us: a DHCP
     // server may send its offer to the address that it offers (RFC 2131, 4.1)
     const { address } = this;

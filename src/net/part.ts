@@ -8,6 +8,7 @@
 import type { Ipv4Address } from './bytes.ts';
 import type { DhcpMessage } from './dhcp-message.ts';
 import type { DropCounters, DropReason } from './drops.ts';
+import type { TftpValues } from './tftp-packet.ts';
 import type { UdpHost } from './udp.ts';
 
 /** A part has what it wants of this. */
@@ -30,7 +31,26 @@ export interface NetParts {
   ) => Ipv4Address;
   /** Asks ProxyDHCP and boot servers. */
   readonly bootServers?: BootServers;
+  /** Begins a TFTP transfer again that has broken. */
+  readonly restartTransfer?: RestartTransfer;
 }
+
+/**
+ * Whether to begin a transfer again.
+ *
+ * @param error what it was broken by
+ * @param received bytes that it had received
+ * @param ask what it had asked for
+ * @param transfers how many there were, that one included
+ * @returns what to ask for now, or undefined to give up
+ */
+export type RestartTransfer = (
+  net: UdpHost,
+  error: unknown,
+  received: number,
+  ask: TftpValues,
+  transfers: number,
+) => TftpValues | undefined;
 
 /** Takes the fragments that an interface receives. */
 export interface FragmentTaker {

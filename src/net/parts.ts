@@ -6,9 +6,11 @@ import { bootServers } from './boot-servers.ts';
 import { resolveName } from './dns.ts';
 import { Reassembler } from './fragment.ts';
 import type { NetParts } from './part.ts';
+import { restartTransfer } from './restart.ts';
 
 export const NET_PARTS: Required<NetParts> = {
   reassembler: () => new Reassembler(),
   resolveName,
   bootServers,
+  restartTransfer,
 };

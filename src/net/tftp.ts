@@ -15,12 +15,12 @@ import {
   TFTP_REQUEST_MAX,
   UdpHeader,
 } from './protocol.ts';
-import { NO_OPTIONS, readRequest } from './tftp-packet.ts';
+import { readRequest } from './tftp-packet.ts';
 import type { TftpValues } from './tftp-packet.ts';
 import { TFTP_PATIENCE } from './tftp-options.ts';
 import type { TftpResult, TransferOptions } from './tftp-options.ts';
 import { Transfer } from './tftp-transfer.ts';
-import { HypxeError, isNamed } from '../error.ts';
+import { HypxeError } from '../error.ts';
 import { TICKS_PER_MS } from '../time.ts';
 
 /** Blocks that the server may send before one is acknowledged. */
@@ -39,20 +39,11 @@ export interface TftpOptions extends TransferOptions {
   readonly windowSize?: number;
 }
 
-/** Transfers that are tried for one file. */
-export const TFTP_TRANSFERS = 4;
-
-/** The server fell silent, or broke off. */
-const LOST = /^Tftp(Stalled|ServerError)$/;
-
-/** The same, or it does not do what was agreed: perhaps it does what needs no agreement. */
-const BROKEN = /^Tftp(Stalled|ServerError|BadOptions|OversizedBlock|BeyondSize|Truncated)$/;
-
 /**
  * Read `file` of `server` into `sink`. `random` gives u32s (local port).
  *
- * A transfer that breaks is begun again, with a port of its own, so that nothing late is taken for
- * an answer: once with the same options if the server was lost in the middle, else without any.
+ * A transfer that breaks may be begun again by a part, with a port of its own, so that nothing late
+ * is taken for an answer.
  *
  * @throws HypxeError a TftpError, a NetError, or what the sink throws.
  */
@@ -83,18 +74,17 @@ export function tftp(
   const deadline = net.clock.now() + totalMs * TICKS_PER_MS;
   const ends: number[] = [];
   let number = random() >>> 0;
-  for (let left = TFTP_TRANSFERS; ; left--) {
+  for (let transfers = 1; ; transfers++) {
     const port = PORT_FIRST + (number++ % PORT_COUNT);
     const request = { server, serverPort, file, port, ask, sink, deadline, options, ends };
     const transfer = new Transfer(net, request);
     try {
       return transfer.run();
     } catch (error) {
-      const name = isNamed(error) ? error.name : '';
-      const isLost = transfer.result.length > 0 && LOST.test(name);
-      if (left === 1 || !(isLost || (ask.size > 0 && BROKEN.test(name)))) throw error;
-      net.log.warning('TFTP', net.name, `${(error as Error).message}: beginning again`);
-      if (!isLost || left < TFTP_TRANSFERS) ask = NO_OPTIONS;
+      const { length } = transfer.result;
+      const again = net.parts.restartTransfer?.(net, error, length, ask, transfers);
+      if (!again) throw error;
+      ask = again;
     }
   }
 }

@@ -4,6 +4,7 @@
 
 import type { Ipv4Address } from './bytes.ts';
 import type { DropReason } from './drops.ts';
+import type { Log } from '../events.ts';
 
 /** Ports that can be listened on at the same time. */
 export const UDP_PORTS = 4;
@@ -53,6 +54,8 @@ export interface Route {
 
 /** An interface, as far as protocols above UDP need it: see {@link PlainInterface}. */
 export interface UdpHost {
+  readonly name: string;
+  readonly log: Log;
   readonly payload: Uint8Array;
   bind(port: number, handler: UdpHandler): void;
   unbind(port: number): void;

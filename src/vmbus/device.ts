@@ -218,9 +218,7 @@ export class VmbusDevice {
    * everything is torn down.
    */
   release(): void {
-    this.log.attempt('error', 'VMBUS', this.name, 'could not release channel', () =>
-      this.connection.post(MessageType.RELID_RELEASED, [this.channelId]),
-    );
+    this.#tell(MessageType.RELID_RELEASED, 'could not release channel');
   }
 
   #freeRing(): void {
@@ -228,10 +226,14 @@ export class VmbusDevice {
     this.#ring = this.#gpadl = this.channel = undefined;
   }
 
-  /** Go on in any case: our memory must be asked for. */
   #postClose(): void {
-    this.log.attempt('error', 'VMBUS', this.name, 'could not close channel', () =>
-      this.connection.post(MessageType.CLOSE_CHANNEL, [this.channelId]),
+    this.#tell(MessageType.CLOSE_CHANNEL, 'could not close channel');
+  }
+
+  /** Say something of the channel, and go on in any case: our memory must be asked for. */
+  #tell(type: number, failed: string): void {
+    this.log.attempt('error', 'VMBUS', this.name, failed, () =>
+      this.connection.post(type, [this.channelId]),
     );
   }
 }

@@ -91,7 +91,11 @@ export async function fold(source, exportsOf) {
     }
     imports.push(`import { ${names.join(', ')} } from '${target}';\n`);
   }
-  const { code } = await transform(source.replace(IMPORT, ''), {
+  // Nothing is added to where a structure begins
+  const zeros = numbers.filter(([name, number]) => number === '0' && name.includes('.at.'));
+  const plus = zeros.map(([name]) => ` \\+ ${name.replaceAll('.', '\\.')}\\b`).join('|');
+  const rest = source.replace(IMPORT, '').replace(new RegExp(plus || '$^', 'g'), '');
+  const { code } = await transform(rest, {
     loader: 'ts',
     target: 'es2022',
     define: Object.fromEntries(numbers),

@@ -3,14 +3,16 @@
 /**
  * How the files that stand alone are made, readable and minified: for the build, and for the bench
  * that says how large they are. Minified are the numbers of `protocol.ts` folded, then esbuild
- * takes away what nobody uses and shortens names, then terser finds what it has left. Of terser's
- * compressions only the safe ones: `unsafe_math` breaks bigints.
+ * takes away what nobody uses and shortens names, then terser finds what it has left, and what
+ * remains is spelt for gzip. Of terser's compressions only the safe ones: `unsafe_math` breaks
+ * bigints, and `unsafe_comps` comparisons with what is no number.
  */
 
 import { basename } from 'node:path';
 import { build } from 'esbuild';
 import { minify } from 'terser';
 import { foldProtocol } from './fold-protocol.mjs';
+import { respell } from './respell.mjs';
 
 /** @typedef {import('esbuild').BuildOptions} BuildOptions */
 
@@ -36,7 +38,7 @@ const TERSER = {
   ecma: 2020,
   // No getter of the firmware does more than look, and nothing is called before its file is loaded
   compress: {
-    ...{ passes: 2, hoist_funs: true, inline: 1, sequences: false },
+    ...{ passes: 3, hoist_funs: true, inline: 1, sequences: false },
     ...{ pure_getters: true, unsafe_arrows: true },
   },
   format: { comments: false },
@@ -64,8 +66,9 @@ export async function bundleMinified({ banner, sourcemap = false, ...options }) 
     format: { ...TERSER.format, preamble: String(banner?.['js'] ?? '') },
     ...(map && { sourceMap: { content: map.text, url: basename(map.path), includeSources: true } }),
   });
-  const files = [{ path: file.path, text: `${code}\n` }];
-  if (map !== undefined) files.push({ path: map.path, text: String(chained) });
+  const spelt = respell(code, chained && String(chained));
+  const files = [{ path: file.path, text: `${spelt.code}\n` }];
+  if (map !== undefined) files.push({ path: map.path, text: String(spelt.map) });
   const contents = files.map((one) => ({ ...one, contents: Buffer.from(one.text) }));
   return { metafile, outputFiles: contents };
 }

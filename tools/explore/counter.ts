@@ -20,7 +20,7 @@ export type PlaceObserver = (place: Place, index: number, detail: PlaceDetail) =
 const NONE: readonly Fault[] = [];
 
 const PLACES: readonly Place[] = [
-  ...(['step', 'call', 'register', 'owner'] as const),
+  ...(['step', 'call', 'register', 'owner', 'network', 'nic'] as const),
   ...(['message', 'packet', 'rndis', 'transmit', 'alloc', 'read', 'race'] as const),
 ];
 
@@ -53,6 +53,13 @@ export class PlaceCounter {
     const index = this.counts[place]++;
     if (this.observer !== undefined) this.observer(place, index, detail());
     return this.#faults.get(place)?.get(index) ?? NONE;
+  }
+
+  /** What is so from the beginning: the run comes to it, and its faults are carried out. */
+  begin(place: Place, what: string): readonly Fault[] {
+    const faults = this.arrive(place, () => ({ what }));
+    for (const fault of faults) this.fire(fault);
+    return faults;
   }
 
   /** Nothing is counted any more, no fault is found: the explored part is over. */

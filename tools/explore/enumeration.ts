@@ -8,6 +8,7 @@
 import { HvStatus, SynicMessage } from '../../src/hyperv/protocol.ts';
 import { RndisType } from '../../src/rndis/protocol.ts';
 import { PacketType } from '../../src/vmbus/protocol.ts';
+import { NETWORK_CONDITION_NAMES } from '../simulator/network/index.ts';
 import { LEFTOVER_NAMES } from '../os/previous-owner.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import type { PlaceDetail } from './counter.ts';
@@ -22,6 +23,10 @@ const STATUSES = [...new Set<number>([...Object.values(HvStatus), 0xffff])].filt
 
 /** How late something is: after the next exits, within a time limit, beyond it. */
 const LATE_TICKS = [1, 50 * TICKS_PER_MS, 1500 * TICKS_PER_MS, 12_000 * TICKS_PER_MS];
+
+/** When a NIC is offered, and when its cable is taken out, in ms after the enumeration. */
+const ARRIVES_MS = [0, 1, 20, 500, 3000, 20_000];
+const UNPLUGGED_MS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 20];
 
 /** Types of control messages that nobody has asked for: all that exist, and some that do not. */
 const MESSAGE_TYPES = [...Array.from({ length: 31 }, (_, type) => type), 0x7fffffff];
@@ -57,6 +62,11 @@ const VARIANTS: Readonly<Record<Place, (detail: PlaceDetail) => Variant[]>> = {
   call: () => [['status', ...STATUSES], ['status-ever', ...STATUSES], ['lost']],
   register: () => [['refuse'], ['refuse-ever']],
   owner: () => [['left', 'all', ...LEFTOVER_NAMES]],
+  network: () => [['is', ...NETWORK_CONDITION_NAMES]],
+  nic: () => [
+    ['arrives', ...ARRIVES_MS],
+    ['unplugged', ...UNPLUGGED_MS],
+  ],
   message: ({ bytes }) => [
     ['drop'],
     ['mute'],

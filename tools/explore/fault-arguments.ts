@@ -3,7 +3,9 @@
 /** What the arguments of faults may be: a grammar for each kind, and what is wrong with a text. */
 
 import { SynicMessage } from '../../src/hyperv/protocol.ts';
+import { NETWORK_CONDITIONS } from '../simulator/network/index.ts';
 import { LEFTOVERS } from '../os/previous-owner.ts';
+import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import { OPERATIONS, isOperation } from './mutation.ts';
 import { MESSAGE_FIELDS, PACKET_FIELDS, RNDIS_FIELDS } from './wire-fields.ts';
 
@@ -57,6 +59,13 @@ const leftover: Check = (text) =>
     ? undefined
     : `no owner leaves "${text}": all, ${Object.keys(LEFTOVERS).join(', ')}`;
 
+const condition: Check = (text) =>
+  Object.hasOwn(NETWORK_CONDITIONS, text)
+    ? undefined
+    : `no network is "${text}": ${Object.keys(NETWORK_CONDITIONS).join(', ')}`;
+
+const milliseconds = number(0, TICKS_MAX / TICKS_PER_MS);
+
 /** The kinds with an argument; a kind that is not here takes none. */
 const CHECKS: ReadonlyMap<string, ReadonlyMap<string, Check>> = new Map([
   [
@@ -101,6 +110,14 @@ const CHECKS: ReadonlyMap<string, ReadonlyMap<string, Check>> = new Map([
     ]),
   ],
   ['owner', new Map([['left', leftover]])],
+  ['network', new Map([['is', condition]])],
+  [
+    'nic',
+    new Map([
+      ['arrives', milliseconds],
+      ['unplugged', milliseconds],
+    ]),
+  ],
   ['read', new Map([['value', operation]])],
 ]);
 

@@ -3,7 +3,9 @@
 /** Carries a plan out: puts itself at every place between guest and host, counts, and acts. */
 
 import { HvCall, HvStatus } from '../../src/hyperv/protocol.ts';
-import { DeviceClass } from '../../src/vmbus/protocol.ts';
+import { DeviceClass, MessageType } from '../../src/vmbus/protocol.ts';
+import { TICKS_PER_MS } from '../simulator/base/clock.ts';
+import type { Network } from '../simulator/network/index.ts';
 import type { ChannelDevice, DeviceChannel } from '../simulator/vmbus-server/channel-interface.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { inertDevice } from '../simulator/vmbus-server/inert-device.ts';
@@ -16,6 +18,11 @@ import type { SeamListener } from './stepped-machine.ts';
 
 /** Instances of the devices that take the channel numbers of NICs, without a number at the end. */
 const INTRUDER = '0e0b6031-0000-4000-8000';
+
+const { ALL_OFFERS_DELIVERED } = MessageType;
+
+/** How long a cable is out, in ms. */
+const UNPLUGGED_MS = 5000;
 
 /** A host that acts at the same time as the guest. */
 export interface Race {
@@ -45,6 +52,9 @@ export class Injector implements SeamListener, PacketHost {
   readonly refused = new Set<number>();
   #refusing = true;
   #rescinded = false;
+  /** The explored part is over; and what puts the cable in again. */
+  #stopped = false;
+  #plug: (() => void) | undefined;
   #renumber = false;
   #intruders = 0;
 
@@ -73,10 +83,47 @@ export class Injector implements SeamListener, PacketHost {
       });
   }
 
+  /** When the NIC comes, and when its cable is out for a while; both after the enumeration. */
+  nic(network: Network): void {
+    const { machine } = this;
+    const faults = this.counter.begin('nic', 'NIC');
+    if (faults.length === 0) return;
+    const [nic] = machine.nics;
+    const after = (ms: number, action: () => void): void => {
+      machine.clock.schedule(ms * TICKS_PER_MS, () => {
+        if (!this.#stopped) action();
+      });
+      this.happened();
+    };
+    this.#plug = () => network.setLinkUp(0, true);
+    const arrives = faults.find(({ kind }) => kind === 'arrives');
+    if (arrives !== undefined) {
+      machine.vmbus.rescind(nic!);
+      this.#rescinded = true;
+    }
+    const stop = machine.events.listen((event) => {
+      if (event.kind !== 'host-message' || event.payload[0] !== ALL_OFFERS_DELIVERED) return;
+      stop();
+      for (const { kind, argument } of faults) {
+        if (kind === 'arrives') {
+          after(Number(argument), () => {
+            this.#rescinded = false;
+            machine.vmbus.hotAdd(nic!);
+          });
+        } else {
+          after(Number(argument), () => network.setLinkUp(0, false));
+          after(Number(argument) + UNPLUGGED_MS, () => network.setLinkUp(0, true));
+        }
+      }
+    });
+  }
+
   /** From now on the host does nothing wrong, and what it took away is back. */
   stop(): void {
     const { machine } = this;
     this.counter.stop();
+    this.#stopped = true;
+    this.#plug?.();
     this.cut = false;
     machine.partition.faults.hypercall = undefined;
     machine.partition.faults.register = undefined;

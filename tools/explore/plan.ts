@@ -16,6 +16,7 @@ import { argumentFault } from './fault-arguments.ts';
  * - `alloc`: allocations of shared memory
  * - `register`: writes of registers, refused ones and their repetitions too
  * - `owner`: who had the machine before, once
+ * - `network`: what the network is like, once; `nic`: when the NIC is there and has a link, once
  * - `read`: a word that the host may write is read once more, without an exit in between
  * - `race`: the ways in which a host can act at the same time as the guest (`race-policy.ts`)
  */
@@ -24,6 +25,8 @@ export type Place =
   | 'call'
   | 'register'
   | 'owner'
+  | 'network'
+  | 'nic'
   | 'message'
   | 'packet'
   | 'rndis'
@@ -61,6 +64,8 @@ export const FAULT_KINDS: Readonly<Record<Place, Readonly<Record<string, string>
   call: { status: 'hypercall status', 'status-ever': 'hypercall status', lost: '' },
   register: { refuse: '', 'refuse-ever': '' },
   owner: { left: 'what it has left, or all' },
+  network: { is: 'what it is like' },
+  nic: { arrives: 'ms after the enumeration', unplugged: 'ms after the enumeration' },
   message: {
     drop: '',
     mute: '',

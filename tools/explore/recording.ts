@@ -20,6 +20,8 @@ export function record(runner: Runner, flow: FlowName): Recording {
     call: [],
     register: [],
     owner: [],
+    network: [],
+    nic: [],
     message: [],
     packet: [],
     rndis: [],

@@ -14,7 +14,13 @@ import { NO_BASELINE, auditBaseline } from '../simulator/audit/audit-baseline.ts
 import { auditHandoff } from '../simulator/audit/audit.ts';
 import { machineFor } from '../guests/guest-machine.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
-import { Network, memoryFiles, syntheticImage } from '../simulator/network/index.ts';
+import {
+  combined,
+  memoryFiles,
+  Network,
+  NETWORK_CONDITIONS,
+  syntheticImage,
+} from '../simulator/network/index.ts';
 import type { NetworkOptions } from '../simulator/network/index.ts';
 import type { HostProfile } from '../simulator/profiles/profile.ts';
 import { OS_PROCESSORS, runOsBefore, type AfterOs } from './after-os.ts';
@@ -122,7 +128,10 @@ export class Runner {
     const instance = plan.flow === 'push' ? this.#guests.push! : this.#guests.boot;
     instance.reset();
     const files = memoryFiles({ [IMAGE_NAME]: this.#image });
-    const network = new Network({ files, bootFile: IMAGE_NAME, ...this.#network });
+    const is = plan.faults.filter(({ place }) => place === 'network');
+    const conditions = is.map(({ argument }) => NETWORK_CONDITIONS[argument]!);
+    const habits = combined([this.#network, ...conditions]);
+    const network = new Network({ files, bootFile: IMAGE_NAME, ...habits });
     const machine = machineFor(instance, {
       profile: this.#profile,
       architecture: this.#architecture,
@@ -142,8 +151,10 @@ export class Runner {
     for (const { argument } of owner) leave(machine, argument);
     this.#since = owner.length > 0 ? auditBaseline(machine) : NO_BASELINE;
     const injector = new Injector(machine, plan, observer);
-    for (const fault of injector.counter.arrive('owner', () => ({ what: 'previous owner' }))) {
-      injector.counter.fire(fault);
+    injector.counter.begin('owner', 'previous owner');
+    if (plan.flow !== 'push') {
+      injector.counter.begin('network', 'network');
+      injector.nic(network);
     }
     const races = injector.races(this.#architecture);
     const guest = new Guest(instance, machine, injector, this.#history, report);

@@ -10,7 +10,7 @@
  * and plain data of the tool's own making, never an object that runs code of the guest's.
  */
 
-import type { HypervDriver } from '../../src/driver.ts';
+import type { HypervDriver } from '../../src/any.ts';
 import type { EventSink } from '../../src/events.ts';
 import type { Machine, MemoryRange } from '../../src/machine.ts';
 import type { PageAllocator } from '../../src/memory/allocator.ts';

@@ -6,7 +6,7 @@
  * A bundle that somebody else brings is a {@link JavascriptGuest}.
  */
 
-import type { HypervDriver } from '../../src/driver.ts';
+import type { HypervDriver } from '../../src/any.ts';
 import type { Machine } from '../../src/machine.ts';
 import { guestRam } from './guest-machine.ts';
 import type {

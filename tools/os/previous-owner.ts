@@ -111,7 +111,7 @@ class PreviousOwner {
     this.#shift = shift;
     this.#machine = machine;
     this.#seam = machine.bootSeam;
-    this.#platform = anyPlatform(this.#seam);
+    this.#platform = anyPlatform(this.#seam, { clock: 'counter' });
     this.#left = left;
   }
 
@@ -140,7 +140,6 @@ class PreviousOwner {
     const driver = (this.#driver = new HypervDriver(this.#platform, this.#seam, {
       guestOsId: LINUX,
       contact: CONTACT,
-      clock: 'counter',
     }));
     try {
       if (this.#left.has('gpadls') || this.#left.has('channels')) {

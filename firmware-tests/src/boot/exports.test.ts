@@ -28,6 +28,7 @@ const FIRMWARE = [
   'NET_PARTS',
   'NetvscDriver',
   'PAGE_SIZE',
+  'SanPart',
   'SharedMemory',
   'VmbusBus',
   'anyPlatform',

@@ -5,7 +5,8 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import * as firmware from '../../../src/index.ts';
-import type { MemoryRange } from '../../../src/machine.ts';
+import { Log } from '../../../src/events.ts';
+import type { Machine, MemoryRange } from '../../../src/machine.ts';
 import { soundMap } from '../../../src/memory/memory-map.ts';
 import { PassingX64 } from '../../../tools/simulator/base/passing-machine.ts';
 import { SimulatedMachine } from '../../../tools/simulator/machine.ts';
@@ -57,6 +58,26 @@ maps('R-M1: usable ranges that overlap are not given out twice', () => {
   assert.equal(map, [usable(MIB, 2 * MIB), usable(3 * MIB, MIB)]);
 });
 
+maps('R-M1: each usable range that is corrected is named in the log', () => {
+  const told = (map: readonly MemoryRange[]): string[] => {
+    const texts: string[] = [];
+    const log = new Log((event) => {
+      if (event.kind === 'log') texts.push(`${event.level} ${event.text}`);
+    });
+    const machine = { memory: new ArrayBuffer(4 * MIB), memoryMap: map };
+    soundMap(machine as unknown as Machine, log);
+    return texts;
+  };
+  const line = (range: MemoryRange): string =>
+    `warning ${range.length} bytes at 0x${range.address.toString(16)}: not all of it is usable RAM`;
+  const whole = usable(MIB, 3 * MIB);
+  assert.equal(told([whole, reserved(0, MIB)]), []);
+  for (const bad of [usable(MIB, 64 * MIB), usable(8 * MIB, MIB)])
+    assert.equal(told([usable(0, MIB), bad]), [line(bad)]);
+  assert.equal(told([reserved(2 * MIB, 0x3000), whole]), [line(whole)]);
+  assert.equal(told([whole, usable(2 * MIB, MIB)]), [line(usable(2 * MIB, MIB))]);
+});
+
 maps('R-M1: a boot on such a map works, and takes nothing that is not there', () => {
   const image = syntheticImage(5000, 1);
   const files = memoryFiles({ 'a.img': image });
@@ -71,9 +92,18 @@ maps('R-M1: a boot on such a map works, and takes nothing that is not there', ()
   const map = [usable(0x1000, 0x9e000), usable(MIB, 2 * MIB), hole, usable(MIB + 0x1000, 64 * MIB)];
   const { bytes } = machine.partition.ram;
   bytes.fill(0x5a, hole.address, hole.address + hole.length);
-  const result = firmware.boot(new PassingX64(machine.bootProcessor, map));
+  const warnings: string[] = [];
+  const events = (event: firmware.FirmwareEvent): void => {
+    if (event.kind === 'log' && event.level === 'warning') warnings.push(event.text);
+  };
+  const result = firmware.boot(new PassingX64(machine.bootProcessor, map), { events });
   assert.is(machine.partition.ended, undefined);
   assert.is(result.status, 'booted', result.error?.message);
+  // What was not believed is said, once, and nothing else
+  assert.equal(warnings, [
+    '2097152 bytes at 0x100000: not all of it is usable RAM',
+    '67108864 bytes at 0x101000: not all of it is usable RAM',
+  ]);
   const kept = bytes.subarray(hole.address, hole.address + hole.length);
   assert.ok(kept.every((byte) => byte === 0x5a));
   for (const { address, length, type } of result.memoryMap) {

@@ -3,6 +3,8 @@
 /** The built-in network of the simulator: what others use of it. */
 
 export { ipText, macText } from './address.ts';
+export type { NetworkCondition } from './conditions.ts';
+export { combined, NETWORK_CONDITION_NAMES, NETWORK_CONDITIONS } from './conditions.ts';
 export type { NetworkLog } from './context.ts';
 export type { DhcpMode, DhcpServerOptions, DhcpStyle } from './servers/dhcp-options.ts';
 export type { DnsNames } from './servers/dns-server.ts';

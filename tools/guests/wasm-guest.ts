@@ -82,7 +82,7 @@ class WasmGuest implements GuestInstance {
     this.image = imageRanges(module, memory.buffer.byteLength);
     if (module.kind === 'driver') {
       this.createDriver = (machine, options) =>
-        thrown(() => new WasmDriver(module, memory, machine, options)) as unknown as HypervDriver;
+        thrown(() => new WasmDriver(module, memory, machine, options)) as unknown as GuestDriver;
     }
   }
 

@@ -91,6 +91,23 @@ guest(
   },
 );
 
+guest('a trap is a crash, a refused module is not', async () => {
+  const trap = firmware([], () => [Op.UNREACHABLE]);
+  write('trap.wasm', trap);
+  const run = await hypxe('boot', 'trap.wasm');
+  assert.is(run.code, 3);
+  assert.is(lastLine(run), 'verdict: crash: the firmware threw RuntimeError: unreachable');
+  const whole = firmware([], () => i32(0));
+  write('cut.wasm', whole.subarray(0, 60));
+  for (const command of ['boot', 'explore', 'replay']) {
+    const traces = command === 'replay' ? ['01-boot'] : [];
+    const refused = await hypxe(command, ...traces, '--firmware', 'cut.wasm');
+    const says = /cut\.wasm: the module ends too early, at byte \d+ of 60: it is cut/;
+    assert.match(refused.error, says);
+    assert.is(refused.code, 2, command);
+  }
+});
+
 guest('a whole firmware cannot be replayed, and says so', async () => {
   write(
     'whole.wasm',

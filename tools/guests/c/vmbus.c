@@ -371,14 +371,18 @@ void vmbus_remove(void)
 	offer_count = 0;
 #ifndef NO_UNLOAD
 	if (must_unload) {
-		/* Whatever the host says: without it, it keeps everything */
+		/*
+		 * Whatever the host says: without it, it keeps everything. If it was lost on its
+		 * way, the host is asked anew first: some end a guest that takes leave twice.
+		 */
 		for (i = 0; i < UNLOAD_TRIES; i++) {
 			rc = post(UNLOAD, NULL, 0, 0);
-			if (!rc)
+			if (rc)
+				continue;
+			rc = wait_for(UNLOAD_RESPONSE, 8, NULL, NULL, UNLOAD_MS, NULL);
+			if (rc != -ETIMEDOUT || contact() != 0)
 				break;
 		}
-		if (!rc)
-			rc = wait_for(UNLOAD_RESPONSE, 8, NULL, NULL, UNLOAD_MS, NULL);
 		if (rc)
 			say(SAY_ERROR, "the host does not disconnect");
 	}

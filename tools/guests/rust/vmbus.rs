@@ -398,15 +398,19 @@ impl Bus {
         self.offer_count = 0;
         let mut done = Ok(());
         if self.must_unload && cfg!(not(no_unload)) {
-            // Whatever the host says: without it, it keeps everything
+            // Whatever the host says: without it, it keeps everything. If it was lost on its way, the
+            // host is asked anew first: some end a guest that takes leave twice
             done = Err(hypxe::EIO);
             for _ in 0..UNLOAD_TRIES {
                 done = self.post(UNLOAD, &[], 0);
-                if done.is_ok() {
+                if done.is_err() {
+                    continue;
+                }
+                done = self.wait(UNLOAD_RESPONSE, 8, &[], UNLOAD_MS, None).map(|_| ());
+                if done != Err(hypxe::ETIMEDOUT) || self.contact().is_err() {
                     break;
                 }
             }
-            done = done.and_then(|()| self.wait(UNLOAD_RESPONSE, 8, &[], UNLOAD_MS, None)).map(|_| ());
             if done.is_err() {
                 say(0, "the host does not disconnect");
             }

@@ -376,11 +376,16 @@ void vmbus_remove(void)
 		 * way, the host is asked anew first: some end a guest that takes leave twice.
 		 */
 		for (i = 0; i < UNLOAD_TRIES; i++) {
+			if (rc == -ETIMEDOUT) {
+				(void)contact();
+				if (!must_unload)
+					break;
+			}
 			rc = post(UNLOAD, NULL, 0, 0);
 			if (rc)
 				continue;
 			rc = wait_for(UNLOAD_RESPONSE, 8, NULL, NULL, UNLOAD_MS, NULL);
-			if (rc != -ETIMEDOUT || contact() != 0)
+			if (rc != -ETIMEDOUT)
 				break;
 		}
 		if (rc)

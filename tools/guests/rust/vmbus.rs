@@ -402,12 +402,18 @@ impl Bus {
             // host is asked anew first: some end a guest that takes leave twice
             done = Err(hypxe::EIO);
             for _ in 0..UNLOAD_TRIES {
+                if done == Err(hypxe::ETIMEDOUT) {
+                    let _ = self.contact();
+                    if !self.must_unload {
+                        break;
+                    }
+                }
                 done = self.post(UNLOAD, &[], 0);
                 if done.is_err() {
                     continue;
                 }
                 done = self.wait(UNLOAD_RESPONSE, 8, &[], UNLOAD_MS, None).map(|_| ());
-                if done != Err(hypxe::ETIMEDOUT) || self.contact().is_err() {
+                if done != Err(hypxe::ETIMEDOUT) {
                     break;
                 }
             }

@@ -9,40 +9,19 @@ import type { ClockChoice, Platform } from './hyperv/platform.ts';
 import { x64Platform } from './hyperv/x64.ts';
 import type { Machine } from './machine.ts';
 import { NET_PARTS } from './net/parts.ts';
-import { SanPart } from './os/san.ts';
+import { checkPolicy } from './netvsc/policy.ts';
 
 /** The platform of a machine of either architecture. @throws HypxeError ArchitectureUnsupported */
 export function anyPlatform(machine: Machine, choice?: ClockChoice): Platform {
   return machine.architecture === 'arm64' ? arm64Platform(machine, choice) : x64Platform(machine);
 }
 
-/** The drivers, with the part for boots from a SAN. */
+/** The drivers, with a check of what was chosen. */
 export class HypervDriver extends RomDriver {
-  readonly #san = new SanPart(this);
-
-  /**
-   * Leave the machine for somebody who takes over while we are still needed (SAN boot): pages and
-   * interrupts are off, channels stay open. Nothing may be sent until {@link unquiesce}.
-   */
-  quiesce(): void {
-    this.#san.quiesce();
-  }
-
-  /**
-   * Take the machine back after {@link quiesce}, if nobody else has it: connect anew and reset the
-   * devices.
-   *
-   * @throws HypxeError if the host does not connect; the next call tries again
-   */
-  unquiesce(): void {
-    this.#san.unquiesce();
-  }
-
-  /** As without the part; after {@link quiesce} the machine is taken back first. */
-  override remove(): void {
-    this.hv.clock.finish();
-    if (this.isProbed) this.#san.end();
-    super.remove();
+  /** As without the check. @throws HypxeError BadPolicy, and what the drivers throw */
+  override probe(): void {
+    checkPolicy(this.policy);
+    super.probe();
   }
 }
 

@@ -71,18 +71,22 @@ export interface DriverOptions {
 export class HypervDriver {
   readonly log: Log;
   readonly random: () => number;
+  /** The preset, with what was chosen otherwise. */
+  readonly policy: NetvscPolicy;
   /** The layers, for whoever has parts to plug into them. */
   readonly hv: HyperV;
   readonly bus: VmbusBus;
   readonly #net: NetvscDriver;
   readonly #drivers: readonly VmbusDriver[];
   readonly #map: readonly MemoryRange[];
-  isProbed = false;
+  #probed = false;
+  /** A reset has failed: the next unquiesce must try again, whatever SIMP says. */
+  #resetFailed = false;
 
   /** `platform`: of the machine's architecture; the entry knows which there are. */
   constructor(platform: Platform, machine: Machine, options: DriverOptions) {
     const preset = options.preset ?? 'default';
-    const policy = { ...NETVSC_PRESETS[preset], ...options.policy };
+    const policy = (this.policy = { ...NETVSC_PRESETS[preset], ...options.policy });
     const memory = new GuestMemory(machine.memory);
     this.log = new Log(options.events);
     this.#map = soundMap(machine, this.log);
@@ -127,7 +131,7 @@ export class HypervDriver {
    * @throws HypxeError with everything undone; what the host did not give back is reserved
    */
   probe(): void {
-    if (this.isProbed) return;
+    if (this.#probed) return;
     this.#step('detect', () => this.hv.probe());
     this.#step('connect', () => {
       try {
@@ -137,7 +141,7 @@ export class HypervDriver {
         throw error;
       }
     });
-    this.isProbed = true;
+    this.#probed = true;
   }
 
   #step(step: BootStep, action: () => void): void {
@@ -147,12 +151,17 @@ export class HypervDriver {
   }
 
   /**
-   * Undo {@link probe}: close, disconnect, unmap. Never throws.
+   * Undo {@link probe}: close, disconnect, unmap. Never throws. After {@link quiesce} the machine
+   * is taken back first, if nobody else has it: else the host would keep everything.
    */
   remove(): void {
     this.hv.clock.finish();
-    if (!this.isProbed) return;
-    this.isProbed = false;
+    if (!this.#probed) return;
+    if (!this.hv.isRunning) {
+      const text = 'could not take the machine back';
+      this.log.attempt('error', 'HV', '', text, () => this.unquiesce());
+    }
+    this.#probed = this.#resetFailed = false;
     this.bus.remove();
     this.hv.remove();
   }
@@ -165,9 +174,31 @@ export class HypervDriver {
    * keep the caller waiting for as long as {@link NetvscPolicy} allows
    */
   poll(busy?: boolean): void {
-    if (!this.isProbed || !this.hv.isRunning) return;
+    if (!this.#probed || !this.hv.isRunning) return;
     this.bus.poll(busy);
     for (const driver of this.#drivers) driver.poll?.();
+  }
+
+  /**
+   * Leave the machine for somebody who takes over while we are still needed (SAN boot): pages and
+   * interrupts are off, channels stay open. Nothing may be sent until {@link unquiesce}.
+   */
+  quiesce(): void {
+    if (this.#probed) this.hv.quiesce();
+  }
+
+  /**
+   * Take the machine back after {@link quiesce}, if nobody else has it: connect anew and reset the
+   * devices.
+   *
+   * @throws HypxeError if the host does not connect; the next call tries again
+   */
+  unquiesce(): void {
+    if (!this.#probed) return;
+    if (!this.hv.unquiesce() && !this.#resetFailed) return;
+    this.#resetFailed = true;
+    this.bus.reset();
+    this.#resetFailed = false;
   }
 
   /**

@@ -50,7 +50,6 @@ export { NET_PARTS } from './net/parts.ts';
 export { NetvscDriver } from './netvsc/driver.ts';
 export type { NetvscHost, NetvscPart, NetvscPlug } from './netvsc/part.ts';
 export { NETVSC_PRESETS, type NetvscPolicy, type PresetName } from './netvsc/policy.ts';
-export { SanPart } from './os/san.ts';
 export type { Clock } from './time.ts';
 export { VmbusBus, type BusOptions, type DriverInstance, type VmbusDriver } from './vmbus/bus.ts';
 export type { ConnectionOptions } from './vmbus/connection.ts';

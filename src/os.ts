@@ -158,7 +158,6 @@ export { OS_NETVSC, type OsNetvscPolicy } from './os/netvsc-policy.ts';
 export { OS_BUS, secondaryBus, type BusPreset } from './os/presets.ts';
 export { PageBuffers, sendMultiPageBuffer, sendPageBuffers } from './os/sending.ts';
 export { ReferenceTsc } from './os/reference-tsc.ts';
-export { SanPart } from './os/san.ts';
 export { osSint } from './os/sint.ts';
 export { subchannelsOf } from './os/subchannels.ts';
 export { SyntheticTimers, type TimerExpiry, type TimerOptions } from './os/synthetic-timer.ts';

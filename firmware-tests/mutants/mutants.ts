@@ -81,9 +81,9 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'quiesced drivers are removed without taking the machine back',
-    file: 'src/os/san.ts',
-    search: 'if (!hv.isRunning) hv.log',
-    replace: 'if (false as boolean) hv.log',
+    file: 'src/driver.ts',
+    search: 'if (!this.hv.isRunning) {',
+    replace: 'if (false as boolean) {',
     found: ['loader:step.148/give-up'],
   },
   // --- believing what was not said ---
@@ -135,13 +135,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a reset forgets the live connection',
     file: 'src/vmbus/connection.ts',
-    search: `    this.version = 0;
-    this.#enableMessages();
-  }`,
-    replace: `    this.mustUnload = false;
-    this.version = 0;
-    this.#enableMessages();
-  }`,
+    search: '    this.version = 0;\n\n    // What lies',
+    replace: '    this.mustUnload = false;\n    this.version = 0;\n\n    // What lies',
     found: ['loader:step.160/give-up'],
   },
   {
@@ -155,7 +150,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'rings are freed before the channel is closed',
     file: 'src/vmbus/device.ts',
-    search: `    this.teardownGpadl(this.#gpadl!);
+    search: `    if (!open) this.teardownGpadl(this.#gpadl!);
     this.#freeRing();`,
     replace: `    this.pages.revoke(this.#ring!, 'nothing');
     this.#freeRing();`,

@@ -6,28 +6,32 @@
  */
 
 import type { AuditCheck, Severity } from '../../tools/simulator/audit/audit-findings.ts';
+import type { OmissionFlow } from '../rigs/omission-rig.ts';
 import type { Patch } from './bundle.ts';
 
-export interface OmissionMutant {
+export interface OmissionMutant extends Partial<OmissionFlow> {
   readonly name: string;
   readonly patches: readonly Patch[];
-  /** The finding that names it. */
+  /** The finding that names it. Flow and host: where it matters; default a boot on server2022. */
   readonly finds: {
     readonly check: AuditCheck;
     readonly severity: Severity;
     readonly text: RegExp;
   };
-  /** Where it matters; default server2022, x64. */
-  readonly host?: string;
 }
 
-const patch = (file: string, search: string, replace = ''): Patch => ({ file, search, replace });
+export const patch = (file: string, search: string, replace = ''): Patch => ({
+  ...{ file, search, replace },
+});
 
-const omitted = (text: RegExp) => ({ check: 'omissions', severity: 'warning', text }) as const;
-const freed = (text: RegExp) => ({ check: 'freed', severity: 'error', text }) as const;
+export const omitted = (text: RegExp) =>
+  ({ check: 'omissions', severity: 'warning', text }) as const;
+export const freed = (text: RegExp) => ({ check: 'freed', severity: 'error', text }) as const;
 /** The firmware's own ledger knows it, and reserves the page: safe, but lost. */
-const kept = (check: AuditCheck, text: RegExp) => ({ check, severity: 'warning', text }) as const;
-const found = (check: AuditCheck, text: RegExp) => ({ check, severity: 'error', text }) as const;
+export const kept = (check: AuditCheck, text: RegExp) =>
+  ({ check, severity: 'warning', text }) as const;
+export const found = (check: AuditCheck, text: RegExp) =>
+  ({ check, severity: 'error', text }) as const;
 
 export const OMISSION_MUTANTS: readonly OmissionMutant[] = [
   // --- left to UNLOAD, or to the end of the channel ---
@@ -36,9 +40,7 @@ export const OMISSION_MUTANTS: readonly OmissionMutant[] = [
     patches: [
       patch(
         'src/rndis/rndis.ts',
-        `    this.#attempt('receive filter not cleared', () =>
-      this.#requestOid(RndisType.SET, Oid.GEN_CURRENT_PACKET_FILTER, 0),
-    );`,
+        "    if (this.#hears) this.#attempt('receive filter not cleared', clear);\n",
       ),
     ],
     finds: omitted(/^packet filter 0 was left out for NIC 0/),
@@ -61,9 +63,12 @@ export const OMISSION_MUTANTS: readonly OmissionMutant[] = [
   {
     name: 'the channel is not closed',
     patches: [
-      patch('src/vmbus/device.ts', '    if (!this.rescinded) this.#postClose();\n'),
+      patch('src/vmbus/device.ts', '!this.rescinded && this.#postClose()', 'false'),
       // Else the host keeps the rings, and the firmware waits for them
-      patch('src/vmbus/device.ts', `    this.teardownGpadl(this.#gpadl!);\n    this.#freeRing();`),
+      patch(
+        'src/vmbus/device.ts',
+        `    if (!open) this.teardownGpadl(this.#gpadl!);\n    this.#freeRing();`,
+      ),
     ],
     finds: omitted(/^CLOSE_CHANNEL was left out for channel 3/),
   },
@@ -72,7 +77,7 @@ export const OMISSION_MUTANTS: readonly OmissionMutant[] = [
     patches: [
       patch(
         'src/vmbus/device.ts',
-        `    this.teardownGpadl(this.#gpadl!);\n    this.#freeRing();`,
+        `    if (!open) this.teardownGpadl(this.#gpadl!);\n    this.#freeRing();`,
         '    this.#freeRing();',
       ),
     ],
@@ -94,7 +99,7 @@ export const OMISSION_MUTANTS: readonly OmissionMutant[] = [
     patches: [
       patch(
         'src/vmbus/device.ts',
-        `    this.teardownGpadl(this.#gpadl!);\n    this.#freeRing();`,
+        `    if (!open) this.teardownGpadl(this.#gpadl!);\n    this.#freeRing();`,
         `    this.pages.revoke(this.#ring!, 'nothing');\n    this.#freeRing();`,
       ),
     ],
@@ -140,7 +145,7 @@ export const OMISSION_MUTANTS: readonly OmissionMutant[] = [
   // --- the connection and the registers ---
   {
     name: 'no UNLOAD at the end',
-    patches: [patch('src/vmbus/bus.ts', '        connection.unload();\n')],
+    patches: [patch('src/vmbus/bus.ts', '() => connection.unload());', '() => {});')],
     finds: found('unload', /^no UNLOAD was sent/),
   },
   {

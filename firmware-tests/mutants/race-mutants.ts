@@ -60,6 +60,18 @@ export const RACE_MUTANTS: readonly RaceMutant[] = [
     replace: '    this.memory.set32(address, index);',
   },
   {
+    name: 'no acquire before what the host has published: messages and packets',
+    on: ['arm64'],
+    file: 'src/hyperv/message.ts',
+    search: 'const word = Atomics.load(words, slot / 4);',
+    replace: 'const word = words[slot / 4]!;',
+    also: {
+      file: 'src/vmbus/ring.ts',
+      search: 'return this.memory.acquire32(this.control + at);',
+      replace: 'return this.memory.u32(this.control + at);',
+    },
+  },
+  {
     name: 'a received packet is completed before it is copied out',
     on: BOTH,
     file: 'src/netvsc/netvsc.ts',
@@ -86,16 +98,13 @@ export const RACE_MUTANTS: readonly RaceMutant[] = [
     name: 'the pending flag is read before the slot is released',
     on: BOTH,
     file: 'src/hyperv/message.ts',
-    search: `  Atomics.compareExchange(words, slot / 4, word, HvMessageType.NONE);
-  message.pending = isPending(memory, flags);`,
-    replace: `  message.pending = isPending(memory, flags);
-  Atomics.compareExchange(words, slot / 4, word, HvMessageType.NONE);`,
-    // Else the flag is found in the empty slot
-    also: {
-      file: 'src/hyperv/message.ts',
-      search: `    message.pending = isPending(memory, flags);
-    if (message.pending) memory.set8(flags, 0);`,
-      replace: '    message.pending = false;',
-    },
+    search: `    Atomics.compareExchange(words, slot / 4, word, HvMessageType.NONE);
+  }
+  message.pending = (memory.u8(slot + SynicMessage.at.flags) & HV_MESSAGE_PENDING) !== 0;`,
+    // ... and in an empty slot it is not looked for: there it would be found
+    replace: `    const flags = memory.u8(slot + SynicMessage.at.flags);
+    message.pending = (flags & HV_MESSAGE_PENDING) !== 0;
+    Atomics.compareExchange(words, slot / 4, word, HvMessageType.NONE);
+  } else message.pending = false;`,
   },
 ];

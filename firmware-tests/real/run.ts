@@ -35,6 +35,9 @@ const PROGRAMS = {
   socat: 'socat',
   dhcpd: 'isc-dhcp-server',
   atftpd: 'atftpd',
+  'in.tftpd': 'tftpd-hpa',
+  strace: 'strace',
+  'kea-dhcp4': 'kea-dhcp4-server',
   'qemu-system-x86_64': 'qemu-system-x86',
 } as const;
 
@@ -109,6 +112,21 @@ const TESTS: readonly RealTest[] = [
     name: 'atftpd without options',
     programs: ['unshare', 'ip', 'dnsmasq', 'atftpd', 'socat'],
     run: (directory) => bootFromServers('plain', directory, 'tftp'),
+  },
+  {
+    name: 'tftpd-hpa, with the options of RFC 2348 and 2349',
+    programs: ['unshare', 'ip', 'dnsmasq', 'in.tftpd', 'strace', 'socat'],
+    run: (directory) => bootFromServers('hpa', directory, 'tftp'),
+  },
+  {
+    name: 'tftpd-hpa, which refuses all options',
+    programs: ['unshare', 'ip', 'dnsmasq', 'in.tftpd', 'strace', 'socat'],
+    run: (directory) => bootFromServers('hpa-plain', directory, 'tftp'),
+  },
+  {
+    name: 'Kea, with a classless static route',
+    programs: ['unshare', 'ip', 'dnsmasq', 'kea-dhcp4', 'socat'],
+    run: (directory) => bootFromServers('kea', directory),
   },
   {
     name: 'dnsmasq, all its frames with a priority tag',

@@ -9,6 +9,7 @@
 #   menu       ... tells it as a boot server, from a menu
 #   named      ISC dhcpd tells the TFTP server by name (option 66), dnsmasq is the DNS server
 #   classless  ISC dhcpd tells the way to the TFTP server by classless static routes alone
+#   kea        Kea gives the address, a route by option 121, and names server and file
 set -euo pipefail
 
 if [ "${IN_NAMESPACE:-}" = '' ]; then
@@ -127,6 +128,33 @@ subnet 10.8.0.0 netmask 255.255.255.0 {
 CONF
     "${dhcpd[@]}" lan >"$state/first.log" 2>&1 &
     until_ready grep -q fallback-net "$state/first.log"
+    ;;
+  kea)
+    second "${plain[@]}" "${tftp[@]}"
+    until_ready grep -q 'TFTP root is' "$state/second.log"
+    cat >"$state/kea.conf" <<CONF
+{ "Dhcp4": {
+  "interfaces-config": { "interfaces": [ "lan" ] },
+  "lease-database": { "type": "memfile", "persist": false },
+  "authoritative": true,
+  "option-def": [
+    { "name": "routes", "code": 121, "space": "dhcp4", "type": "binary" } ],
+  "subnet4": [ {
+    "subnet": "10.8.0.0/24",
+    "pools": [ { "pool": "10.8.0.10 - 10.8.0.50" } ],
+    "next-server": "10.9.9.9",
+    "boot-file-name": "$file",
+    "option-data": [
+      { "name": "routers", "data": "10.8.0.77" },
+      { "name": "routes", "csv-format": false, "data": "180A09090A080002000A080001" } ]
+  } ],
+  "loggers": [ { "name": "kea-dhcp4", "severity": "INFO",
+    "output_options": [ { "output": "stdout" } ] } ]
+} }
+CONF
+    KEA_LOCKFILE_DIR=none KEA_PIDFILE_DIR=$state kea-dhcp4 -c "$state/kea.conf" \
+      >"$state/kea.log" 2>&1 &
+    until_ready grep -q DHCP4_STARTED "$state/kea.log"
     ;;
 esac
 

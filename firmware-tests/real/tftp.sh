@@ -7,6 +7,8 @@
 #
 #   atftpd     atftpd, with all its options
 #   plain      ... with none of those of RFC 2348, 2349 and 7440
+#   hpa        tftpd-hpa (in.tftpd), with all its options
+#   hpa-plain  ... which refuses those of RFC 2348 and 2349
 #   priority   dnsmasq, whose frames all get a priority tag on their way
 #   trunk      dnsmasq, whose frames come in VLAN 100 as well
 set -euo pipefail
@@ -50,6 +52,15 @@ case $kind in
     [ "$kind" = atftpd ] || options=(--no-blksize --no-tsize --no-windowsize --no-timeout)
     atftpd --daemon --no-fork --user root --group root --logfile - --verbose=6 --no-multicast \
       --bind-address 10.8.0.1 "${options[@]}" "$root" >"$state/atftpd.log" 2>&1 &
+    until_ready grep -q ':0045 ' /proc/net/udp
+    ;;
+  hpa | hpa-plain)
+    # It gives up its groups, which a user namespace does not allow: strace lets it believe so
+    options=()
+    [ "$kind" = hpa ] || options=(--refuse blksize --refuse tsize --refuse timeout)
+    strace --follow-forks --quiet=all --output=/dev/null --trace=setgroups \
+      --inject=setgroups:retval=0 in.tftpd --listen --foreground --user root \
+      --address 10.8.0.1:69 --secure "${options[@]}" "$root" >"$state/hpa.log" 2>&1 &
     until_ready grep -q ':0045 ' /proc/net/udp
     ;;
   *) own=(--enable-tftp --tftp-root="$root") ;;

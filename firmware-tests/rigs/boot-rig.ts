@@ -121,7 +121,7 @@ export function runBoot(setting: Setting = {}): Boot {
       handedOver = true;
       if (loaded === undefined) return;
       const end = loaded.address + loaded.length;
-      inRam = machine.partition.ram.bytes.slice(loaded.address, end);
+      inRam = machine.partition.ram.contents.slice(loaded.address, end);
     },
   });
   return { machine, network, report, image, inRam, events, trace };

@@ -53,18 +53,24 @@ export function hypxe(...args: string[]): Promise<Run> {
   });
 }
 
-/** Run `hypxe`, and press Ctrl-C as soon as this is found in what it prints, on either output. */
-export function interrupted(args: readonly string[], when: RegExp): Promise<Run> {
+/**
+ * Run `hypxe`, and press Ctrl-C: as soon as this is found in what it prints, on either output, or
+ * after so many ms.
+ */
+export function interrupted(args: readonly string[], when: RegExp | number): Promise<Run> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [CLI, ...args], { cwd: directory, timeout: RUN_MAX_MS });
     const printed = { out: '', error: '' };
     let pressed = false;
     const read = (which: keyof typeof printed, text: Buffer): void => {
       printed[which] += String(text);
-      if (pressed || !when.test(printed[which])) return;
-      pressed = true;
-      child.kill('SIGINT');
+      if (typeof when !== 'number' && when.test(printed[which])) press();
     };
+    const press = (): void => {
+      if (!pressed) child.kill('SIGINT');
+      pressed = true;
+    };
+    if (typeof when === 'number') setTimeout(press, when);
     child.stdout.on('data', (text: Buffer) => read('out', text));
     child.stderr.on('data', (text: Buffer) => read('error', text));
     child.on('close', (code) => resolve({ code, ...printed }));

@@ -113,9 +113,9 @@ export class HyperV {
       this.#scontrol = this.platform.read(Msr.SCONTROL);
       takeOver(this.platform, detected, this.log);
       this.#allocateAll(detected);
-      this.mapAll();
+      this.#mapAll();
     } catch (error) {
-      this.unmapAll(true);
+      this.#unmapAll(true);
       this.#free();
       throw error;
     }
@@ -123,19 +123,39 @@ export class HyperV {
 
   /** Undo {@link probe}, in reverse. Nothing if it has not succeeded. */
   remove(): void {
-    if (this.isRunning) this.unmapAll(true);
+    if (this.isRunning) this.#unmapAll(true);
     this.#free();
   }
 
   /**
    * Leave the machine to somebody who takes over without a proper handoff (SAN boot): mask all
    * SINTs and unmap all pages, but keep SCONTROL on: clearing it under a connection makes Windows
-   * Server 2016 wait for ever (iPXE b91cc983d). {@link mapAll} takes it back.
+   * Server 2016 wait for ever (iPXE b91cc983d).
    */
   quiesce(): void {
     if (!this.isRunning) return;
     for (let sint = 0; sint < SINT_COUNT; sint++) this.disableSint(sint);
-    this.unmapAll(false);
+    this.#unmapAll(false);
+  }
+
+  /**
+   * Take the machine back. Returns false if there was nothing to do: not quiesced, or somebody else
+   * has mapped a message page and owns the SynIC now.
+   *
+   * @throws HypxeError as {@link probe}, quiesced
+   */
+  unquiesce(): boolean {
+    const { platform } = this;
+    if (this.#registers.length === 0 || platform.read(Msr.SIMP) & HV_ENABLE) return false;
+    // Whoever had it in between may have left it as any earlier owner
+    takeOver(platform, detect(platform), this.log);
+    try {
+      this.#mapAll();
+    } catch (error) {
+      this.#unmapAll(false);
+      throw error;
+    }
+    return true;
   }
 
   get isRunning(): boolean {
@@ -172,8 +192,7 @@ export class HyperV {
     this.#registers = [];
   }
 
-  /** Set the guest's identity, map the pages, switch the SynIC on. @throws HypxeError half done */
-  mapAll(): void {
+  #mapAll(): void {
     const { platform, log } = this;
 
     // Report guest OS identity: no hypercall page without one
@@ -195,11 +214,11 @@ export class HyperV {
   }
 
   /**
-   * Undo {@link mapAll}, in reverse, as far as the host lets us: what it refuses to unmap stays in
+   * Undo {@link #mapAll}, in reverse, as far as the host lets us: what it refuses to unmap stays in
    * the ledger. `scontrol`: the SynIC too is as it was found. On Windows hosts that is on, and
    * Microsoft's firmware and the Windows loader never write it (mu_msvm EfiHvSynic.c).
    */
-  unmapAll(scontrol: boolean): void {
+  #unmapAll(scontrol: boolean): void {
     if (this.identity === 0n) return;
     const { platform } = this;
     const registers = this.#registers;

@@ -65,17 +65,11 @@ export class TopAllocator implements PageAllocator {
 
   /** What lies in one hole leaves two. */
   protected take(address: number, length: number): void {
-    const after = address + length;
-    this.#arrange(
-      this.holes.flatMap((hole) =>
-        hole.start <= address && after <= hole.end
-          ? [
-              { start: hole.start, end: address },
-              { start: after, end: hole.end },
-            ]
-          : [hole],
-      ),
-    );
+    const start = address + length;
+    const hole = this.holes.find((one) => one.start <= address && start <= one.end)!;
+    const behind = { start, end: hole.end };
+    hole.end = address;
+    this.#arrange([...this.holes, behind]);
   }
 
   /** Sort holes, merge neighbours, and drop what is empty. */

@@ -25,6 +25,11 @@ export class GuestMemory {
     return this.view.getUint32(address, true);
   }
 
+  /** As {@link u32}; nothing behind it is loaded before it. */
+  acquire32(address: number): number {
+    return Atomics.load(this.words, address >>> 2) >>> 0;
+  }
+
   set8(address: number, value: number): void {
     this.bytes[address] = value;
   }

@@ -46,6 +46,7 @@ export function bootTarget(
   /** What would help. */
   let hint = '';
   const hostOf = (text: string): Ipv4Address => {
+    text = text.trim();
     const address = text === '' ? 0 : (parseIpv4(text) ?? lookUp(text));
     return isHost(address) ? address : 0;
   };
@@ -83,10 +84,7 @@ export function bootTarget(
     if (server === 0)
       throw new HypxeError('BadNextServer', `next server ${quoted(nextServer)}${hint}`);
   }
-  const address = (code: number): Ipv4Address => {
-    const [first = 0] = optionAddresses(boot, code);
-    return isHost(first) ? first : 0;
-  };
+  const address = (code: number): Ipv4Address => optionAddresses(boot, code).find(isHost) ?? 0;
   server ||=
     address(SIADDR) ||
     hostOf(optionText(boot, DhcpOption.TFTP_SERVER_NAME)) ||

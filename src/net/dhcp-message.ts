@@ -157,12 +157,13 @@ export function readDhcpMessage(
   const field = (code: number, bit: number, from: number, end: number): void => {
     const value = bytes.subarray(from, end);
     if ((options.get(DhcpOption.OVERLOAD)?.[0] ?? 0) & bit) read(value);
-    else if (value.some((byte) => byte !== 0)) options.set(code, value);
+    else if (value[0] !== 0) options.set(code, value);
   };
   if (get32(bytes, DhcpHeader.at.magic) === DHCP_MAGIC) read(bytes.subarray(DhcpHeader.size));
   field(DhcpOption.BOOT_FILE, DhcpOverload.FILE, DhcpHeader.at.file, DhcpHeader.at.magic);
   field(SNAME, DhcpOverload.SNAME, DhcpHeader.at.sname, DhcpHeader.at.file);
   field(SIADDR, 0, DhcpHeader.at.siaddr, DhcpHeader.at.giaddr);
+  if (optionText({ options }, DhcpOption.BOOT_FILE) === '') options.delete(DhcpOption.BOOT_FILE);
   read(options.get(DhcpOption.VENDOR_ENCAPSULATED) ?? [], PXE);
   return {
     type: options.get(DhcpOption.MESSAGE_TYPE)?.[0] ?? 0,
@@ -215,7 +216,7 @@ export function optionAddresses(
 }
 
 /** An option that is text, up to the NUL that some servers put behind it; '' if there is none. */
-export function optionText(message: DhcpMessage, code: number): string {
+export function optionText(message: Pick<DhcpMessage, 'options'>, code: number): string {
   const bytes = option(message, code);
   return getText(bytes, 0, bytes.length);
 }

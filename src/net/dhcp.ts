@@ -227,11 +227,14 @@ class DhcpClient implements UdpHandler {
   }
 
   readonly #takeOffer: Taker = (message) => {
-    // Who knows PXE may offer an address, or be a ProxyDHCP server: the first that boots counts
+    // Who knows PXE may offer an address, or be a ProxyDHCP server: the first that boots counts,
+    // else rather the latter
     const { type, yiaddr } = message;
     const pxe = isPxe(message);
     if (type !== DhcpType.OFFER && type !== 0) return 'dhcpUnexpected';
-    if (pxe && !(this.#proxy && this.#boots(this.#proxy))) this.#proxy = message;
+    const known = this.#proxy;
+    const isFirst = !known || !(this.#boots(known) || (known.yiaddr === 0 && yiaddr !== 0));
+    if (pxe && (isFirst || (!this.#boots(known) && this.#boots(message)))) this.#proxy = message;
     const lease = yiaddr === 0 ? undefined : this.#leaseOf(message);
     if (!lease && (yiaddr !== 0 || !pxe)) return 'dhcpLease';
     if (lease) {

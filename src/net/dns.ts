@@ -10,6 +10,7 @@
 import { get16, get32, matches } from './bytes.ts';
 import type { Ipv4Address } from './bytes.ts';
 import { textBytes, u16 } from './dhcp-message.ts';
+import { isHost } from './ipv4.ts';
 import type { UdpHost } from './udp.ts';
 import { DNS_CLASS_IN, DnsFlag, DnsHeader, DnsRecord, DnsType, Port } from './protocol.ts';
 
@@ -30,8 +31,10 @@ export function resolveName(
   servers: readonly Ipv4Address[],
 ): Ipv4Address {
   let address = 0;
+  // Servers may repeat a question in lower case, and leave out the dot of the root
+  name = name.toLowerCase().replace(/(?<=\..+)\.$/, '');
   if (!NAME.test(name)) return address;
-  for (const server of servers.slice(0, DNS_SERVERS_MAX)) {
+  for (const server of servers.filter(isHost).slice(0, DNS_SERVERS_MAX)) {
     // An ID and a port that others cannot know
     const number = random() >>> 0;
     const port = 0xc000 + (number >>> 18);

@@ -15,34 +15,31 @@ interface Place {
 }
 
 export class FrameQueue {
-  /** Frames that wait, the first of them first; and places that are free. */
-  readonly #waiting: Place[] = [];
-  readonly #free: Place[] = [];
-
-  get length(): number {
-    return this.#waiting.length;
-  }
+  /** Those of frames that wait, the first of them first; then the free ones. */
+  readonly #places: Place[] = [];
+  /** Frames that wait. */
+  length = 0;
 
   /** The frame that has waited longest, until it is {@link shift}ed; undefined if none waits. */
   get next(): Place | undefined {
-    return this.#waiting[0];
+    return this.length > 0 ? this.#places[0] : undefined;
   }
 
   /** Take a frame of at most {@link ETHERNET_FRAME_MAX} bytes. */
   push(frame: Uint8Array, length: number, sequence: number): void {
-    const place = this.#free.pop() ?? {
+    const place = (this.#places[this.length++] ??= {
       frame: new Uint8Array(ETHERNET_FRAME_MAX),
       length,
       sequence,
-    };
+    });
     place.length = length;
     place.sequence = sequence;
     place.frame.set(frame.length > length ? frame.subarray(0, length) : frame);
-    this.#waiting.push(place);
   }
 
-  /** The frame that has waited longest does not wait any more. */
+  /** The frame that has waited longest does not wait any more: its place is free, the last one. */
   shift(): void {
-    this.#free.push(this.#waiting.shift()!);
+    this.#places.push(this.#places.shift()!);
+    this.length--;
   }
 }

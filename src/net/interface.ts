@@ -15,7 +15,6 @@ import type { Ipv4Address } from './bytes.ts';
 import { ETHERNET_HEADER } from './device.ts';
 import type { FrameReceiver, NetDevice } from './device.ts';
 import type { DropCounters, DropReason } from './drops.ts';
-import { unreachableDatagram } from './icmp.ts';
 import {
   checkIpv4,
   headerLength,
@@ -157,16 +156,17 @@ export class PlainInterface implements FrameReceiver, UdpHost {
   /**
    * Ask, wait for the answer, ask again. No try begins at or after the time `deadline`, in ticks,
    * and the last one ends there. Nothing is asked without a link; the time without one counts for
-   * the deadline only, and patience begins anew when it is back. Returns whether it is done.
+   * the deadline only; patience begins anew with it, for each try. Returns whether it is done.
    *
    * @throws HypxeError LinkDown, or what {@link turn} throws
    */
   retry(patience: Patience, deadline: number, ask: () => void, done: () => boolean): boolean {
     let timeoutMs = patience.firstTimeoutMs;
-    for (let i = 0; i < patience.tries && this.clock.now() < deadline; i++) {
+    for (let i = 0, losses = 0; i < patience.tries && this.clock.now() < deadline; i++) {
       if (this.device.link === 'down') {
         this.#awaitLink(deadline, done);
         timeoutMs = patience.firstTimeoutMs;
+        if (losses++ < patience.tries) i = 0;
       }
       ask();
       const until = this.clock.now() + timeoutMs * TICKS_PER_MS;
@@ -384,15 +384,13 @@ export class PlainInterface implements FrameReceiver, UdpHost {
 
   /** What some host says about a UDP datagram of ours, perhaps. */
   #receiveIcmp(buffer: Uint8Array, icmp: number, length: number): DropReason | undefined {
-    const ip = unreachableDatagram(buffer, icmp, length, this.address);
+    const ip = this.parts.unreachable?.(buffer, icmp, length, this.address) ?? 'ipProtocol';
     if (typeof ip === 'string') return ip;
     const udp = ip + headerLength(buffer, ip);
     const handler = this.#handlers.get(get16(buffer, udp + UdpHeader.at.source));
     if (handler === undefined) return 'udpPort';
-    handler.unreachable(
-      get32(buffer, ip + Ipv4Header.at.destination),
-      get16(buffer, udp + UdpHeader.at.destination),
-    );
+    const host = get32(buffer, ip + Ipv4Header.at.destination);
+    handler.unreachable(host, get16(buffer, udp + UdpHeader.at.destination));
     return undefined;
   }
 }

@@ -31,9 +31,24 @@ export interface NetParts {
   ) => Ipv4Address;
   /** Asks ProxyDHCP and boot servers. */
   readonly bootServers?: BootServers;
+  /** Reads what ICMP says of a datagram of ours. */
+  readonly unreachable?: UnreachableDatagram;
   /** Begins a TFTP transfer again that has broken. */
   readonly restartTransfer?: RestartTransfer;
 }
+
+/**
+ * Where a UDP datagram of ours that found a closed port begins, in an ICMP message.
+ *
+ * @param icmp where the message of `length` bytes begins
+ * @returns why the message is of no use, if it is of none
+ */
+export type UnreachableDatagram = (
+  buffer: Uint8Array,
+  icmp: number,
+  length: number,
+  ours: Ipv4Address,
+) => number | DropReason;
 
 /**
  * Whether to begin a transfer again.

@@ -5,6 +5,7 @@
 import { bootServers } from './boot-servers.ts';
 import { resolveName } from './dns.ts';
 import { Reassembler } from './fragment.ts';
+import { unreachableDatagram } from './icmp.ts';
 import type { NetParts } from './part.ts';
 import { restartTransfer } from './restart.ts';
 
@@ -13,4 +14,5 @@ export const NET_PARTS: Required<NetParts> = {
   resolveName,
   bootServers,
   restartTransfer,
+  unreachable: unreachableDatagram,
 };

@@ -18,7 +18,7 @@ import type { Packet } from '../vmbus/packet.ts';
 import { XferPageHeader, XferPageRange } from '../vmbus/protocol.ts';
 import { hex, wordBytes } from '../wire.ts';
 import type { NetvscHost, NetvscPart, NetvscPlug } from './part.ts';
-import { BASE_ID, PAGE_SET, checkPolicy, type NetvscPolicy } from './policy.ts';
+import { BASE_ID, PAGE_SET, type NetvscPolicy } from './policy.ts';
 import {
   NVSP_MESSAGE_SIZE,
   NVSP_RECEIVE_BUFFER_COMPLETE_MIN,
@@ -67,9 +67,7 @@ export class Netvsc extends TransmitPath implements RndisTransport, NetvscHost {
   #completion: DataView | undefined;
   #polling = false;
 
-  /** @throws HypxeError BadPolicy */
   constructor(device: VmbusDevice, policy: NetvscPolicy, plug: NetvscPlug) {
-    checkPolicy(policy);
     super(policy);
     this.name = device.name;
     this.log = device.log;

@@ -89,22 +89,27 @@ export const NETVSC_PRESETS: Readonly<Record<PresetName, NetvscPolicy>> = {
   },
 };
 
+/** What a user may choose: smallest, largest, unit. */
+const LIMITS = {
+  receiveBufferLength: [PAGE_SIZE, ADDRESS_MAX, PAGE_SIZE],
+  transmitSlots: [1, TRANSMIT_SLOTS_MAX, 1],
+  deferredFrames: [1, DEFERRED_FRAMES_MAX, 1],
+  packetLength: [PACKET_MIN, PACKET_MAX, 8],
+  answerMs: [1, ANSWER_MS_MAX, 1],
+  tries: [1, TRIES_MAX, 1],
+} as const;
+
 /**
- * Check what a user may have chosen; the rings are checked when they are made.
+ * Check what a user has chosen; the rings are checked when they are made. The firmware of one
+ * architecture takes a policy as it is.
  *
  * @throws HypxeError BadPolicy
  */
 export function checkPolicy(policy: NetvscPolicy): void {
-  const limits = [
-    [policy.receiveBufferLength, PAGE_SIZE, ADDRESS_MAX, PAGE_SIZE],
-    [policy.transmitSlots, 1, TRANSMIT_SLOTS_MAX, 1],
-    [policy.deferredFrames, 1, DEFERRED_FRAMES_MAX, 1],
-    [policy.packetLength, PACKET_MIN, PACKET_MAX, 8],
-    [policy.answerMs, 1, ANSWER_MS_MAX, 1],
-    [policy.tries, 1, TRIES_MAX, 1],
-  ] as const;
-  const isValid = limits.every(
-    ([value, min, max, unit]) => value >= min && value <= max && value % unit === 0,
-  );
-  if (!isValid) throw new HypxeError('BadPolicy', `no device with ${JSON.stringify(policy)}`);
+  for (const name of Object.keys(LIMITS) as (keyof typeof LIMITS)[]) {
+    const [min, max, unit] = LIMITS[name];
+    const value = policy[name];
+    if (value >= min && value <= max && value % unit === 0) continue;
+    throw new HypxeError('BadPolicy', `${name} is ${value}`);
+  }
 }

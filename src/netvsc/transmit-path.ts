@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * Messages on their way to the host. Each lies in a buffer of guest memory and has an ID while it
- * is with the host. IDs are a FIFO: taken in order, given back in the order of completion (iPXE
+ * Messages on their way to the host. Each has an ID while it is with the host, and lies in the
+ * buffer of that ID. IDs are a FIFO: taken in order, given back in the order of completion (iPXE
  * netvsc_ring). Control messages have buffers and IDs in reserve, so that a device with all frames
  * pending can still be closed. Nothing here is allocated per message.
  */
@@ -30,8 +30,9 @@ const CONTROL_RESERVE = 4;
 /** First ID of the reserve: beyond iPXE's IDs for frames and requests. */
 const CONTROL_FIRST_ID = 0x40;
 
-/** No buffer, no ID. */
+/** No ID, and nothing under it: neither is the number of a frame. */
 const NONE = -1;
+const FREE = -2;
 
 /** The half of a NetVSC that transmits. */
 export abstract class TransmitPath {
@@ -48,20 +49,16 @@ export abstract class TransmitPath {
   inFlight = 0;
   /** The NVSP messages beside a frame and beside a control message. */
   #messages: readonly Uint8Array[] = [];
-  /** By buffer: length and sequence number of its message. A length of 0: it is free. */
-  readonly #lengths: Int32Array;
-  readonly #sequences: Int32Array;
-  /** By ID: the buffer in flight, or NONE. */
-  readonly #buffers = new Int32Array(CONTROL_FIRST_ID + CONTROL_RESERVE).fill(NONE);
+  /** By ID: number of the frame that is with the host, or FREE. */
+  readonly #sequences = new Int32Array(CONTROL_FIRST_ID + CONTROL_RESERVE).fill(FREE);
   /** Free IDs of frames, a FIFO: how many were given back and taken since the open. */
   readonly #ids: Uint8Array;
   #given = 0;
   #taken = 0;
+  /** ID of the buffer that was allocated last. */
+  #id = 0;
 
   constructor({ transmitSlots }: NetvscPolicy) {
-    const buffers = transmitSlots + CONTROL_RESERVE;
-    this.#lengths = new Int32Array(buffers);
-    this.#sequences = new Int32Array(buffers);
     this.#ids = new Uint8Array(transmitSlots);
   }
 
@@ -72,7 +69,7 @@ export abstract class TransmitPath {
    * @throws HypxeError OutOfMemory
    */
   protected openTransmits(messageLength: number): void {
-    const length = this.#lengths.length * RNDIS_BUFFER_SIZE;
+    const length = (this.#ids.length + CONTROL_RESERVE) * RNDIS_BUFFER_SIZE;
     this.packets = this.device.pages.allocate('tx-buffer', length);
     this.#messages = [RndisChannel.DATA, RndisChannel.CONTROL].map((channel) =>
       wordBytes(messageLength, NvspType.SEND_RNDIS_PACKET, channel, NVSP_NO_SEND_BUFFER),
@@ -87,60 +84,49 @@ export abstract class TransmitPath {
    * host may still read them they stay reserved.
    */
   protected closeTransmits(): void {
-    this.#buffers.fill(NONE);
     this.inFlight = 0;
-    this.#lengths.forEach((length, buffer) => {
-      if (length > 0) this.#free(buffer, 'TransmitCancelled');
+    this.#sequences.forEach((sequence, id, sequences) => {
+      if (sequence === FREE) return;
+      sequences[id] = FREE;
+      this.receiver?.transmitted(sequence, 'TransmitCancelled');
     });
     if (this.packets) this.device.pages.free(this.packets);
     this.packets = undefined;
   }
 
   forEachInFlight(action: (id: number) => void): void {
-    this.#buffers.forEach((buffer, id) => {
-      if (buffer >= 0) action(id);
+    this.#sequences.forEach((sequence, id) => {
+      if (sequence !== FREE) action(id);
     });
   }
 
   // --- transmit ---
 
-  /** The last buffers are for control messages only. */
+  /** The buffer of the next ID; control messages may also have those of the reserve. */
   allocate(control: boolean): number {
-    const reserve = control ? 0 : CONTROL_RESERVE;
-    const buffer = this.#lengths.indexOf(0);
-    const found = buffer >= 0 && buffer < this.#lengths.length - reserve;
-    return found ? this.#addressOf(buffer) : 0;
-  }
-
-  /** Send a message. If there is no room its buffer is free again. */
-  transmit(address: number, length: number, sequence: number): boolean {
-    const buffer = (address - this.packets!.address) / RNDIS_BUFFER_SIZE;
-    this.#lengths[buffer] = length;
-    this.#sequences[buffer] = sequence;
-    const sent = !this.failure && this.#send(buffer);
-    if (!sent) this.#lengths[buffer] = 0;
-    return sent;
-  }
-
-  #send(buffer: number): boolean {
-    // The next ID
-    const control = this.#sequences[buffer] === SEQUENCE_CONTROL;
+    const ids = this.#ids;
     let id = NONE;
-    if (this.#taken < this.#given) id = this.#ids[this.#taken % this.#ids.length]!;
-    else if (control) id = this.#buffers.indexOf(NONE, CONTROL_FIRST_ID);
-    if (id < 0) return false;
+    if (this.#taken < this.#given) id = ids[this.#taken % ids.length]!;
+    else if (control) id = this.#sequences.indexOf(FREE, CONTROL_FIRST_ID);
+    if (id < 0) return 0;
+    this.#id = id;
+    const buffer = id < CONTROL_FIRST_ID ? id : id - CONTROL_FIRST_ID + ids.length;
+    return this.packets!.address + buffer * RNDIS_BUFFER_SIZE;
+  }
 
-    // Send; only what was sent has taken its ID
+  /** Send a message from the buffer that was allocated last. Only then is its ID taken. */
+  transmit(address: number, length: number, sequence: number): boolean {
+    if (this.failure) return false;
     const { part } = this;
-    const address = this.#addressOf(buffer);
-    const length = this.#lengths[buffer]!;
+    const id = this.#id;
+    const control = sequence === SEQUENCE_CONTROL;
     const sent =
       part.send && !control
         ? part.send(id, address, length)
         : this.sendDirect(this.channel!, id, address, length, control);
     if (sent) {
       if (id < CONTROL_FIRST_ID) this.#taken++;
-      this.#buffers[id] = buffer;
+      this.#sequences[id] = sequence;
       this.inFlight++;
     } else {
       this.#letGo('never sent');
@@ -160,16 +146,12 @@ export abstract class TransmitPath {
     return channel.sendGpaDirect(BASE_ID + id, address, length, message);
   }
 
-  #addressOf(buffer: number): number {
-    return this.packets!.address + buffer * RNDIS_BUFFER_SIZE;
-  }
-
   // --- completions ---
 
   /** A completion of the host. Returns false if there is no message with that ID. */
   protected transmitted(id: number, { view, payload, payloadLength }: Packet): boolean {
-    const buffer = this.#buffers[id] ?? NONE;
-    if (buffer < 0) return false;
+    const sequence = this.#sequences[id] ?? FREE;
+    if (sequence === FREE) return false;
 
     // A completion without payload is a success; iPXE never looks at it
     const failed =
@@ -178,10 +160,10 @@ export abstract class TransmitPath {
 
     // Give the ID back, with its buffer
     if (id < CONTROL_FIRST_ID) this.#ids[this.#given++ % this.#ids.length] = id;
-    this.#buffers[id] = NONE;
+    this.#sequences[id] = FREE;
     this.inFlight--;
     this.#letGo('completion');
-    this.#free(buffer, failed ? 'TransmitFailed' : undefined);
+    this.receiver?.transmitted(sequence, failed ? 'TransmitFailed' : undefined);
     this.receiver?.writable();
     return true;
   }
@@ -189,10 +171,5 @@ export abstract class TransmitPath {
   /** The last message that the host lets go of takes the buffers out of the ledger. */
   #letGo(by: string): void {
     if (this.inFlight === 0) this.device.pages.revoke(this.packets!, by);
-  }
-
-  #free(buffer: number, error: ErrorName | undefined): void {
-    this.#lengths[buffer] = 0;
-    this.receiver?.transmitted(this.#sequences[buffer]!, error);
   }
 }

@@ -76,6 +76,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   observer: NetObserver | undefined;
   readonly #transport: RndisTransport;
   #initialised = false;
+  #hears = false;
   /** Requests that were not answered, since the device was made. */
   #unanswered = 0;
   /** Request that is waited for, its answer's type; once answered its status and information. */
@@ -111,6 +112,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     this.#start(() => {
       this.#transport.initialised();
       this.#requestOid(RndisType.SET, Oid.GEN_CURRENT_PACKET_FILTER, OPEN_FILTER);
+      this.#hears = true;
     });
     this.isOpen = true;
   }
@@ -118,10 +120,6 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   close(): void {
     if (!this.isOpen) return;
     this.isOpen = false;
-    // Without this, receiving may be dead after the next open (iPXE 67291465e)
-    this.#attempt('receive filter not cleared', () =>
-      this.#requestOid(RndisType.SET, Oid.GEN_CURRENT_PACKET_FILTER, 0),
-    );
     this.#stop();
   }
 
@@ -166,6 +164,10 @@ export class RndisDevice implements NetDevice, RndisReceiver {
 
   /** Undo {@link #start}, in reverse. There is no answer to a HALT. */
   #stop(): void {
+    // Without this, receiving may be dead after the next open (iPXE 67291465e)
+    const clear = () => this.#requestOid(RndisType.SET, Oid.GEN_CURRENT_PACKET_FILTER, 0);
+    if (this.#hears) this.#attempt('receive filter not cleared', clear);
+    this.#hears = false;
     if (this.#initialised) {
       this.#initialised = false;
       this.#attempt('could not halt', () => this.#send(RndisType.HALT, 0));

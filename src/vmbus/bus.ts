@@ -47,7 +47,7 @@ export class VmbusBus implements DeviceContext {
   part: BusPart | undefined;
   /** Devices that are offered, with a driver or without. */
   devices: VmbusDevice[] = [];
-  readonly options: BusOptions;
+  readonly #options: BusOptions;
   /** What has been offered in the enumeration that is going on. */
   #offers: Offer[] | undefined;
   /** What has been offered since, and who was taken away before anybody knew of it: by channel. */
@@ -57,7 +57,7 @@ export class VmbusBus implements DeviceContext {
 
   constructor(hv: HyperV, options: BusOptions) {
     this.hv = hv;
-    this.options = options;
+    this.#options = options;
     const unsolicited = (message: ControlMessage): void => this.#unsolicited(message);
     this.connection = new VmbusConnection(hv, options.connection, unsolicited);
     this.gpadls = new GpadlTable(this.connection, options.firstGpadl);
@@ -79,12 +79,12 @@ export class VmbusBus implements DeviceContext {
     this.part?.settingUp?.();
     try {
       this.connection.setUp();
-      this.options.contact(this.connection);
-      for (const offer of this.enumerate()) this.add(offer);
+      this.#options.contact(this.connection);
+      for (const offer of this.#enumerate()) this.add(offer);
       const errors = this.devices.map((device) => this.bind(device));
       // One that was taken away meanwhile may come back
       const firstError = errors.find((error, i) => error && !this.devices[i]!.rescinded);
-      if (firstError && this.bound.length === 0) throw firstError;
+      if (firstError && this.#bound.length === 0) throw firstError;
     } catch (error) {
       this.#disconnect();
       throw error;
@@ -93,19 +93,37 @@ export class VmbusBus implements DeviceContext {
 
   /** Undo {@link probe}. Never throws: what the host does not give back stays reserved. */
   remove(): void {
-    for (const { instance } of this.bound.reverse()) instance!.remove();
+    for (const { instance } of this.#bound.reverse()) instance!.remove();
     this.#disconnect();
+  }
+
+  /**
+   * Make the connection anew after somebody else has had it, and reset every device.
+   *
+   * @throws HypxeError if there is no connection; it may be tried again
+   */
+  reset(): void {
+    // The old channels are dead, whatever becomes of the new connection
+    for (const device of this.#bound) device.abandon();
+    this.connection.reset();
+    this.#options.contact(this.connection);
+    // Contacting the host has disconnected whoever was connected: our old buffers are free
+    this.gpadls.forgetAll('INITIATE_CONTACT');
+    this.#matchOffers(this.#enumerate());
+    for (const { name, instance } of this.#bound) {
+      const text = 'could not be reset';
+      this.hv.log.attempt('error', 'VMBUS', name, text, () => instance!.reset());
+    }
   }
 
   #disconnect(): void {
     const { connection, hv } = this;
     this.lost();
     if (connection.mustUnload) {
-      hv.log.attempt('error', 'VMBUS', '', 'host did not disconnect', () => {
-        connection.unload();
-        this.gpadls.forgetAll('UNLOAD_RESPONSE');
-      });
+      hv.log.attempt('error', 'VMBUS', '', 'host did not disconnect', () => connection.unload());
     }
+    // A contact that was not answered may have ended by an UNLOAD before
+    if (!connection.mustUnload) this.gpadls.forgetAll('UNLOAD_RESPONSE');
     connection.tearDown();
     this.part?.tornDown?.();
   }
@@ -120,12 +138,11 @@ export class VmbusBus implements DeviceContext {
   // --- devices ---
 
   /** Devices with a driver. */
-  get bound(): VmbusDevice[] {
+  get #bound(): VmbusDevice[] {
     return this.devices.filter(({ instance }) => instance);
   }
 
-  /** Ask for offers, and collect them. @throws HypxeError NoResponse if there are none */
-  enumerate(): Offer[] {
+  #enumerate(): Offer[] {
     const { connection } = this;
     this.#late = [];
     this.#struck = [];
@@ -160,7 +177,7 @@ export class VmbusBus implements DeviceContext {
    */
   bind(device: VmbusDevice): unknown {
     const { log } = this.hv;
-    const driver = this.options.drivers.find((d) => d.interfaceId === device.interfaceId);
+    const driver = this.#options.drivers.find((d) => d.interfaceId === device.interfaceId);
     if (!driver) {
       log.debug('VMBUS', device.name, `no driver for type {${device.interfaceId}}`);
       return undefined;
@@ -172,8 +189,28 @@ export class VmbusBus implements DeviceContext {
     return error;
   }
 
-  /** A device is gone. */
-  forget(device: VmbusDevice): void {
+  /** After a reset: find each device by its instance; its channel may be another one now. */
+  #matchOffers(offers: readonly Offer[]): void {
+    const { log } = this.hv;
+    for (const device of this.#bound) {
+      const { name, instanceId, channelId, instance } = device;
+      const offer = offers.find((other) => other.instanceId === instanceId);
+      if (!offer) {
+        log.warning('VMBUS', name, 'is not offered any more');
+        device.rescinded = true;
+        instance!.rescinded();
+        this.#forget(device);
+        continue;
+      }
+      if (offer.channel !== channelId) {
+        log.info('VMBUS', name, `moved to channel ${offer.channel}`);
+      }
+      device.offer = offer;
+      device.rescinded = false;
+    }
+  }
+
+  #forget(device: VmbusDevice): void {
     this.devices = this.devices.filter((other) => other !== device);
   }
 
@@ -206,7 +243,7 @@ export class VmbusBus implements DeviceContext {
   #drop(device: VmbusDevice): void {
     device.instance?.rescinded();
     device.release();
-    this.forget(device);
+    this.#forget(device);
   }
 
   /** A device that comes after the enumeration, or comes back. @throws HypxeError Cancelled */

@@ -94,15 +94,7 @@ export class VmbusConnection {
     for (const purpose of ['interrupt-page', 'monitor-in', 'monitor-out'] as const) {
       this.#pages.push(pages.allocate(purpose, PAGE_SIZE));
     }
-    this.#enableMessages();
-  }
-
-  /** What lies in the slot, or comes into it now, was sent to an earlier owner. */
-  #enableMessages(): void {
-    this.hv.enableSint(this.sint);
-    this.#take(MESSAGES_PER_WAIT_MAX, () => {});
-    this.#unanswered = 0;
-    this.#foreign = CONTACTS_MAX;
+    this.reset();
   }
 
   /** Undo what of {@link setUp} was done. Pages that the host still has stay reserved. */
@@ -115,13 +107,18 @@ export class VmbusConnection {
   }
 
   /**
-   * Start again on the same pages, after somebody else may have had the connection. Until the next
-   * contact is answered the host may still have the old one, and with it the pages.
+   * Start on the pages, or start again after somebody else may have had the connection. Until the
+   * next contact is answered the host may still have the old one, and with it the pages.
    */
   reset(): void {
     for (const { address, length } of this.#pages) this.hv.pages.memory.zero(address, length);
     this.version = 0;
-    this.#enableMessages();
+
+    // What lies in the slot, or comes into it now, was sent to an earlier owner
+    this.hv.enableSint(this.sint);
+    this.#take(MESSAGES_PER_WAIT_MAX, () => {});
+    this.#unanswered = 0;
+    this.#foreign = CONTACTS_MAX;
   }
 
   /**

@@ -177,8 +177,8 @@ export class VmbusDevice {
       }
     } catch (error) {
       // Undo, in reverse. The host may have opened it without our hearing of it
-      if (maybeOpen) this.#postClose();
-      if (this.#gpadl) this.teardownGpadl(this.#gpadl);
+      const open = maybeOpen && this.#postClose();
+      if (this.#gpadl && !open) this.teardownGpadl(this.#gpadl);
       this.#freeRing();
       throw error;
     }
@@ -197,11 +197,12 @@ export class VmbusDevice {
     if (!this.channel) return;
 
     // Close channel. There is no answer to it; a rescinded channel is closed already
-    if (!this.rescinded) this.#postClose();
+    const open = !this.rescinded && this.#postClose();
     this.connection.setSignal(this.channelId, false);
 
-    // Tear down and free the rings
-    this.teardownGpadl(this.#gpadl!);
+    // Tear down and free the rings. Those of a channel that is still open the host uses, whatever
+    // it says of their GPADL (QEMU)
+    if (!open) this.teardownGpadl(this.#gpadl!);
     this.#freeRing();
   }
 
@@ -226,13 +227,14 @@ export class VmbusDevice {
     this.#ring = this.#gpadl = this.channel = undefined;
   }
 
-  #postClose(): void {
-    this.#tell(MessageType.CLOSE_CHANNEL, 'could not close channel');
+  /** @returns the error if the channel is still open */
+  #postClose(): unknown {
+    return this.#tell(MessageType.CLOSE_CHANNEL, 'could not close channel');
   }
 
-  /** Say something of the channel, and go on in any case: our memory must be asked for. */
-  #tell(type: number, failed: string): void {
-    this.log.attempt('error', 'VMBUS', this.name, failed, () =>
+  /** Say something of the channel, and go on in any case. @returns the error if it was not said */
+  #tell(type: number, failed: string): unknown {
+    return this.log.attempt('error', 'VMBUS', this.name, failed, () =>
       this.connection.post(type, [this.channelId]),
     );
   }

@@ -53,9 +53,12 @@ class Ring {
     return [this.control / PAGE_SIZE, ...data];
   }
 
-  /** A field of the control page. */
+  /**
+   * A field of the control page. Nothing behind it is looked at before it: else a packet may be one
+   * that was there before its index (Linux hv_pkt_iter_avail: virt_load_acquire).
+   */
   protected field(at: number): number {
-    return this.memory.u32(this.control + at);
+    return this.memory.acquire32(this.control + at);
   }
 
   /**

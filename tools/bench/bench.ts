@@ -9,6 +9,7 @@ import { BOOTS_FULL, BOOTS_QUICK, bootsSection, measureBoots } from './boots.ts'
 import type { BenchFirmware } from './firmware.ts';
 import { FRAMES_FULL, FRAMES_QUICK, frameRigs, framesSection, measureFrames } from './frames.ts';
 import { PUSH_FULL, PUSH_QUICK, measurePush, pushSection } from './push.ts';
+import { RUNS_FULL, RUNS_QUICK, measureRuns, runsSection } from './runs.ts';
 import type { Section } from './section.ts';
 import {
   SIMULATOR_FULL,
@@ -49,6 +50,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
   },
   boots: ({ firmware, quick }) =>
     bootsSection(measureBoots(firmware, quick ? BOOTS_QUICK : BOOTS_FULL)),
+  runs: ({ os, quick }) => runsSection(measureRuns(os, quick ? RUNS_QUICK : RUNS_FULL)),
   push: ({ os, quick }) => pushSection(measurePush(os, quick ? PUSH_QUICK : PUSH_FULL)),
   simulator: ({ quick }) =>
     simulatorSection(measureSimulator(quick ? SIMULATOR_QUICK : SIMULATOR_FULL)),

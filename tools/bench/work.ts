@@ -10,7 +10,7 @@ import type { PresetName } from '../../src/netvsc/policy.ts';
 import type { Firmware } from '../replay/firmware.ts';
 import { fromHex } from '../replay/hex.ts';
 import { readRecording, type RecordedStep } from '../replay/recording.ts';
-import { guestRam } from '../guests/guest-machine.ts';
+import { guestRam } from '../guests/guest-ram.ts';
 import { replayMemoryBytes } from '../replay/replay-machine.ts';
 import { ReplaySession } from '../replay/session.ts';
 import type { TraceEvent } from '../replay/trace-events.ts';

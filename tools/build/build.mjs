@@ -43,8 +43,14 @@ export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** Beginning of the names of files that hold the code that several programs share. */
 const SHARED = 'dist/shared-';
 
-/** How the npm package has what is not minified. Names stay: a stack trace still says where. */
+/** How the npm package has libraries: names stay, to be read and to be stepped through. */
 const COMPACT = { minifyWhitespace: true, minifySyntax: true, lineLimit: 100 };
+
+/**
+ * How it has programs: short names inside, too. A stack trace says where by line and column; two
+ * builds of one version are the same.
+ */
+const COMPACT_PROGRAM = { ...COMPACT, minifyIdentifiers: true };
 
 /** What a build makes, besides `dist/types`: everything else of these names is from another one. */
 const MADE = /^[^/]+\.js(?:\.map)?$|^traces\/[^/]+\.json$|^guests\//;
@@ -75,7 +81,8 @@ export async function bundle(target, { root = ROOT, published = false } = {}) {
     ? await bundleMinified(common)
     : await build({
         ...(neutral ? ALONE : programOptions(target)),
-        ...(published ? COMPACT : {}),
+        ...(published ? (neutral ? COMPACT : COMPACT_PROGRAM) : {}),
+        ...(target.identifiers ? { minify: true } : {}),
         ...common,
         chunkNames: basename(`${SHARED}[hash]`),
         splitting: Object.keys(target.entries).length > 1,

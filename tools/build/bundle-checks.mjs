@@ -49,6 +49,20 @@ export function checkSimulator(metafile) {
 }
 
 /**
+ * The part of the tool that lives in the realm of a guest: itself, and the watch over memory.
+ *
+ * @param {Metafile} metafile
+ * @returns {string[]}
+ */
+export function checkRealm(metafile) {
+  const allowed = /^tools\/guests\/(?:realm|watch)\//;
+  return [
+    ...checkInputs(metafile, 'guest realm', (path) => allowed.test(path), 'it stands alone'),
+    ...checkImports(metafile, 'guest realm'),
+  ];
+}
+
+/**
  * A program for Node: imports nothing but Node's own modules (and `externals`) at run time, and
  * does not carry the firmware, which it loads from the bundle.
  *

@@ -6,7 +6,7 @@
  * (`exports`, or `bin`) and in tsconfig.types.json: a test says so if it is forgotten.
  */
 
-import { checkFirmware, checkProgram, checkSimulator } from './bundle-checks.mjs';
+import { checkFirmware, checkProgram, checkRealm, checkSimulator } from './bundle-checks.mjs';
 
 /** @typedef {import('esbuild').Metafile} Metafile */
 
@@ -18,6 +18,7 @@ import { checkFirmware, checkProgram, checkSimulator } from './bundle-checks.mjs
  *   `dist/hypxe.js`. Several entries share their common code in `dist/shared-HASH.js`
  * @property {'neutral' | 'node'} platform neutral: imports nothing, runs everywhere
  * @property {boolean} [minify] as minify.mjs does; then there is one entry
+ * @property {boolean} [identifiers] names inside of it are short: nobody sees them
  * @property {string} [executable] name of the entry that is started by its name
  * @property {boolean} [unpublished] for developers: not in the npm package
  * @property {readonly string[]} [externals] packages that a program for developers may import
@@ -55,9 +56,17 @@ const BENCH_EXTERNALS = ['esbuild', 'terser'];
 /** @type {readonly Target[]} */
 export const TARGETS = [
   ...LIBRARIES.flatMap(libraryTargets),
+  // The tool's part of a guest's realm: loaded there as it is
+  {
+    entries: { 'guest-realm': 'tools/guests/realm/realm.ts' },
+    identifiers: true,
+    platform: 'neutral',
+    check: checkRealm,
+  },
   {
     entries: {
       cli: 'tools/command/cli.ts',
+      'guest-cell': 'tools/command/guest-cell.ts',
       'boot-worker': 'tools/command/boot/boot-worker.ts',
       'explore-worker': 'tools/explore/explore-worker.ts',
       'replay-worker': 'tools/command/replay/replay-worker.ts',

@@ -47,7 +47,7 @@ const TOP = /^src\/[a-z0-9-]+\.ts$/;
  * built just now. Elsewhere an import names its file, or no wall would see it.
  */
 const LOADERS = new Set([
-  ...['tools/guests/javascript-guest.ts', 'tools/bench/cli.ts'],
+  ...['tools/bench/cli.ts'],
   ...['tools/build/fold-protocol.mjs', 'tools/build/test-worker.mjs'],
 ]);
 

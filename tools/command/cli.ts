@@ -52,6 +52,7 @@ const places = {
   firmware: fileURLToPath(
     new URL(fromSources ? '../../dist/hypxe.js' : './hypxe.js', import.meta.url),
   ),
+  guestCell: new URL(fromSources ? './guest-cell.ts' : './guest-cell.js', import.meta.url),
   bootWorker: new URL(fromSources ? './boot/boot-worker.ts' : './boot-worker.js', import.meta.url),
   replayWorker: new URL(
     fromSources ? './replay/replay-worker.ts' : './replay-worker.js',
@@ -81,6 +82,13 @@ process.once('SIGINT', () => interrupt.abort());
 const terminal: Terminal = {
   out: (text) => void process.stdout.write(printable(text)),
   error: (text) => void process.stderr.write(printable(text)),
+  drained: () =>
+    process.stdout.writableNeedDrain && !process.stdout.destroyed
+      ? new Promise((resolve) => {
+          process.stdout.once('drain', resolve);
+          process.stdout.once('close', resolve);
+        })
+      : undefined,
   interrupt: interrupt.signal,
 };
 

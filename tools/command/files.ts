@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** Files that a command reads: each failure says which file, why, and what to do. */
+/** Files that a command reads or writes: each failure says which file, why, and what to do. */
 
 import * as fs from 'node:fs';
 import { CommandError, EnvironmentError, UsageError } from './usage.ts';
@@ -134,4 +134,27 @@ function statOf(file: string, advice: string, missing = 'FileMissing'): fs.Stats
 function unreadable(file: string, error: unknown): EnvironmentError {
   const text = `${file} cannot be read: ${(error as Error).message}`;
   return new EnvironmentError('FileUnreadable', text, 'Check its permissions.');
+}
+
+/**
+ * That a file can be written, before the work is done that makes its contents. It is there then.
+ *
+ * @throws EnvironmentError FileUnwritable
+ */
+export function requireWritable(file: string): void {
+  writing(file, () => fs.closeSync(fs.openSync(file, 'a')));
+}
+
+/** Write a file. @throws EnvironmentError FileUnwritable */
+export function writeText(file: string, text: string): void {
+  writing(file, () => fs.writeFileSync(file, text));
+}
+
+function writing(file: string, write: () => void): void {
+  try {
+    write();
+  } catch (error) {
+    const text = `${file} cannot be written: ${(error as Error).message}`;
+    throw new EnvironmentError('FileUnwritable', text, 'Check the path, and its permissions.');
+  }
 }

@@ -4,6 +4,8 @@
 export interface Terminal {
   out(text: string): void;
   error(text: string): void;
+  /** A promise while whoever reads is behind; undefined if not. */
+  readonly drained?: () => Promise<void> | undefined;
   /** Aborted at Ctrl-C: finish, say what was done, and return the exit code for it. */
   readonly interrupt?: AbortSignal;
 }
@@ -24,6 +26,11 @@ export function printable(text: string): string {
     UNPRINTABLE,
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
+}
+
+/** A text of somebody else's as one line: a line end in it would make a line of the tool's own. */
+export function oneLine(text: string): string {
+  return text.replaceAll('\n', '\\n');
 }
 
 /** Whether whoever waits has had enough; gives Ctrl-C the time to be noticed. */

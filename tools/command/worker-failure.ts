@@ -2,7 +2,8 @@
 
 /** A failure on its way out of a worker: what is thrown there arrives here as it was. */
 
-import { CommandError, type ExitCode } from './usage.ts';
+import type { CellEnd } from '../guests/cell/cell.ts';
+import { CommandError, EnvironmentError, type ExitCode } from './usage.ts';
 
 /** A failure as plain data. */
 export interface WorkerFailure {
@@ -14,9 +15,6 @@ export interface WorkerFailure {
   readonly advice: string;
   readonly stack: string | undefined;
 }
-
-/** What Node says of a worker that has used up its heap. */
-export const OUT_OF_MEMORY = 'ERR_WORKER_OUT_OF_MEMORY';
 
 /** In the worker: anything that was thrown. */
 export function workerFailure(error: unknown): WorkerFailure {
@@ -32,4 +30,19 @@ export function thrownByWorker({ code, name, text, advice, stack }: WorkerFailur
   error.name = name;
   if (stack !== undefined) error.stack = stack;
   return error;
+}
+
+/** Failures of a cell that are not its own: of the real link that it was to have. */
+const OF_LINKS = ['ProgramMissing', 'LinkUnreachable'];
+
+/** A cell has failed before it came to running a guest. */
+export function cellFailure(end: Extract<CellEnd, { kind: 'failed' }>): Error {
+  const { name, text, advice, stack } = end;
+  if (OF_LINKS.includes(name)) return new EnvironmentError(name, text, advice);
+  return thrownByWorker({ kind: 'failed', code: undefined, name, text, advice, stack });
+}
+
+/** What is said of a guest that has used up its memory. */
+export function memoryText(limitMiB: number): string {
+  return `its process took more than ${limitMiB} MiB beyond its RAM (see --guest-memory-limit)`;
 }

@@ -8,9 +8,17 @@
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { parentPort, workerData } from 'node:worker_threads';
 import { BrokenFlowError, Exploration, RefusedHostError } from './exploration.ts';
-import { Shared, storeText, type ExploreJob, type ExploreMessage } from './job.ts';
+import {
+  cellJob,
+  heartbeat,
+  noteDown,
+  phase,
+  post as tell,
+  stopped,
+} from '../guests/cell/cell-port.ts';
+import { Phase } from '../guests/cell/cell-words.ts';
+import type { ExploreJob, ExploreMessage } from './job.ts';
 import { parsePlan, planText } from './plan.ts';
 import { RunSeries } from './run-series.ts';
 import { BadGuest } from '../guests/guest-program.ts';
@@ -21,10 +29,10 @@ import { Runner } from './run.ts';
 /** How often a worker reports, in ms. */
 const REPORT_MS = 250;
 
-const job = workerData as ExploreJob;
+const job = cellJob<ExploreJob>();
 
 function post(message: ExploreMessage): void {
-  parentPort!.postMessage(message);
+  tell(message);
 }
 
 async function loadFirmware(): Promise<ExploredGuests> {
@@ -51,9 +59,8 @@ function explore(runner: Runner): void {
   let reported = Date.now();
   const end = Math.min(total, job.end ?? total);
   let run = job.first;
-  for (; run < end && Atomics.load(job.shared, Shared.STOP) === 0; run += job.step) {
-    storeText(job.text, planText(exploration.plan(run)));
-    Atomics.store(job.shared, Shared.POSITION, run);
+  for (; run < end && !stopped(); run += job.step) {
+    noteDown(run, planText(exploration.plan(run)));
     work.run(run);
     if (Date.now() - reported < REPORT_MS) continue;
     reported = Date.now();
@@ -70,10 +77,13 @@ function failureName(error: Error): string {
 }
 
 try {
+  phase(Phase.LOADING);
+  const firmware = await loadFirmware();
+  phase(Phase.RUNNING);
   const runner = new Runner(
-    await loadFirmware(),
+    firmware,
     job.host,
-    job.shared,
+    heartbeat,
     job.architecture,
     job.after,
     job.network,

@@ -113,7 +113,7 @@ export class Guest {
       const policy = new RacePolicy(model, number);
       return new RaceHost({ machine, model, policy, watch, report: this.#report });
     });
-    const memory = this.#guest.watch?.(race ?? watch);
+    const memory = watched ? this.#guest.watch?.(race ?? watch) : undefined;
     if (race !== undefined) race.memory = memory;
     const listener = {
       exit: () => {
@@ -132,8 +132,8 @@ export class Guest {
       },
     };
     const seam = steppedMachine(machine, map, listener, () => {
-      if (watched) memory?.install();
-      return machine.partition.ram.buffer;
+      memory?.install();
+      return machine.partition.ram.memory;
     });
     const pages = (allocator: PageAllocator): PageAllocator =>
       new PageSource(

@@ -131,7 +131,7 @@ export class MessageFaults {
     if (page?.address === undefined || !Object.hasOwn(SynicMessage.at, name)) return;
     const slot = page.address + VMBUS_MESSAGE_SINT * SynicMessage.size;
     for (let i = 0; i < SynicMessage.sizes[name]; i++) {
-      ram.bytes[slot + SynicMessage.at[name] + i] = Math.floor(Number(value) / 256 ** i) & 0xff;
+      ram.setU8(slot + SynicMessage.at[name] + i, Math.floor(Number(value) / 256 ** i) & 0xff);
     }
   }
 

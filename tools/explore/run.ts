@@ -96,6 +96,8 @@ export class Runner {
   #since = NO_BASELINE;
   readonly #after: LinuxName | undefined;
   readonly #network: NetworkHabits;
+  /** Look for damage in all of memory, instead of where the host is known to have written. */
+  searchesAll = false;
   /** By flow: how long it takes. */
   readonly #ticks = new Map<Plan['flow'], number>();
 
@@ -210,7 +212,7 @@ export class Runner {
       (injector.refused.size > 0 && REGISTER_CHECKS.includes(finding.check)) ||
       (faulty && reserved && finding.pages === undefined);
     this.#audit(machine, result, 'handoff', excused, report);
-    if (!injector.hostLied) lateWrites(machine, result.memoryMap, report);
+    if (!injector.hostLied) this.#lateWrites(machine, result.memoryMap, report);
 
     // The next boot gets what the first one left, and a host that does nothing wrong
     const flow = run.plan.flow === 'push' ? 'push' : 'boot';
@@ -243,6 +245,15 @@ export class Runner {
     if (!equal && !pushMayDiffer(plan)) report(`${which}: the image is not what was served`);
   }
 
+  /** The next owner fills its memory, the host writes to whatever it still holds. */
+  #lateWrites(machine: SimulatedMachine, map: readonly MemoryRange[], report: Report): void {
+    const { damagedPages, written } = tryLateWrites(machine, map, this.searchesAll);
+    if (damagedPages === 0) return;
+    const text = `${damagedPages} usable pages written by the host after the handoff`;
+    const by = written.join(', ');
+    report('usable memory written by the host after the handoff', `${text} (${by})`);
+  }
+
   #audit(
     machine: SimulatedMachine,
     result: Result,
@@ -254,11 +265,17 @@ export class Runner {
     const inUse = image === undefined ? [] : [image];
     const since = this.#since;
     for (const finding of auditHandoff(machine, result.memoryMap, { inUse, since })) {
-      if (finding.severity !== 'error' || excused(finding)) continue;
+      if (!isWrong(finding) || excused(finding)) continue;
       const text = `${which}: ${finding.check}: ${finding.text}`;
       report(withoutNumbers(text), text);
     }
   }
+}
+
+/** An error; and a page that stays mapped though it is reserved: the host has not refused it. */
+function isWrong({ severity, check, pages }: Finding): boolean {
+  const mapped = pages !== undefined && REGISTER_CHECKS.includes(check);
+  return severity === 'error' || (severity === 'warning' && mapped);
 }
 
 /** Checks of what only a contact or an UNLOAD ends. */
@@ -273,15 +290,6 @@ interface Handoff {
   readonly report: Report;
   /** The OS that had the machine before. */
   readonly before: AfterOs | undefined;
-}
-
-/** The next owner fills its memory, the host writes to whatever it still holds. */
-function lateWrites(machine: SimulatedMachine, map: readonly MemoryRange[], report: Report): void {
-  const { damagedPages, written } = tryLateWrites(machine, map);
-  if (damagedPages === 0) return;
-  const text = `${damagedPages} usable pages written by the host after the handoff`;
-  const by = written.join(', ');
-  report('usable memory written by the host after the handoff', `${text} (${by})`);
 }
 
 /** Whether the host has accepted a version of VMBus. */

@@ -106,7 +106,7 @@ class Stepping {
 
     // Never past the next thing that the host does
     const longer = Math.min(TURN_MAX, Math.floor((clock.now - this.#idleSince) / IDLE_PART));
-    clock.advanceTo(Math.min(clock.now + longer, clock.nextAlarm ?? Infinity));
+    clock.advanceTo(Math.min(clock.now + longer, clock.nextEvent ?? Infinity));
   }
 }
 

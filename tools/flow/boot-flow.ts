@@ -17,6 +17,7 @@ import type { AuditCheck, Finding, Severity } from '../simulator/audit/audit-fin
 import { auditBaseline } from '../simulator/audit/audit-baseline.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
 import { FreedMemory } from '../simulator/audit/freed-memory.ts';
+import type { MemoryPattern } from '../simulator/audit/memory-pattern.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { isRefusal } from '../os/loaded-os.ts';
 import type { LinuxName } from '../os/os-versions.ts';
@@ -59,6 +60,11 @@ export interface FlowOptions {
   readonly secondBoot?: boolean;
   /** Warnings are findings as well. Default false. */
   readonly strict?: boolean;
+  /**
+   * Search all of memory for damage, whatever is known of who writes where. It is slow, and finds
+   * the same. Default false.
+   */
+  readonly searchesAll?: boolean;
   /** Called right after each handoff of firmware, before anything touches memory. */
   readonly onHandoff?: (result: BootResult) => void;
 }
@@ -74,7 +80,8 @@ export type Verdict =
   /** The firmware refuses this host, and left it alone. */
   | 'refused'
   | 'crash'
-  | 'hang';
+  | 'hang'
+  | 'out-of-memory';
 
 export interface FlowReport {
   readonly verdict: Verdict;
@@ -116,6 +123,8 @@ class BootFlow {
   readonly #stages: FlowStage[] = [];
   readonly #findings: Finding[] = [];
   readonly #notRun = new Set<AuditCheck>();
+  /** What the last kernel found in memory. */
+  #pattern: MemoryPattern | undefined;
   #boot: BootResult | undefined;
   #secondBoot: BootResult | undefined;
   /** What the machine had done when the firmware handed over for the first time. */
@@ -184,7 +193,7 @@ class BootFlow {
   }
 
   #bootSan(): void {
-    const { machine, firmware, bootOptions, events, onHandoff } = this.#options;
+    const { machine, firmware, bootOptions, events, onHandoff, searchesAll } = this.#options;
     const guests = this.#guests;
     let flow: SanFlow | undefined;
     const san = guests.run('firmware', () =>
@@ -201,7 +210,7 @@ class BootFlow {
     );
     if (san === undefined) return this.#handedOver(undefined);
     flow = new SanFlow({
-      ...{ machine, san, guests, freed: this.#freed },
+      ...{ machine, san, guests, freed: this.#freed, searchesAll },
       events: (stage, event) => this.#options.osEvents?.(event, stage),
       onHandoff: (result) => {
         this.#handedOver(result);
@@ -248,7 +257,7 @@ class BootFlow {
   // --- the loaded OS ---
 
   #runOs(steps: readonly FlowStep[]): void {
-    const { osEvents, linux } = this.#options;
+    const { osEvents, linux, searchesAll } = this.#options;
     // A host that the firmware refused is looked at, but nobody goes on there
     const kernels = kernelsFor(this.#booted ? kernelSteps(steps) : []);
     const stages = runOsChain({
@@ -257,7 +266,8 @@ class BootFlow {
       inUse: this.#inUse(),
       kernels,
       guest: (name, run) => this.#guests.run(name, run),
-      linux,
+      ...{ linux, searchesAll },
+      onPattern: (pattern) => (this.#pattern = pattern),
       events: osEvents && ((stage, event) => osEvents(event, stage)),
     });
     this.#stages.push(...stages);
@@ -278,6 +288,11 @@ class BootFlow {
   /** Boot again; once the image is there, each NIC is taken away as soon as it is closed. */
   #runAgain(): void {
     const { events } = this.#options;
+    // The firmware finds in its memory what the last kernel found there
+    const pattern = this.#pattern;
+    if (this.#freed.allocated)
+      this.#freed.onAllocate = (address, length) => pattern?.exclude(address, length);
+    else pattern?.complete();
     const rescind = new RescindOnClose(this.#machine);
     const watch = (event: FirmwareEvent): void => {
       events?.(event, 'second boot');
@@ -309,7 +324,7 @@ class BootFlow {
 
   #verdict(connected: boolean): Verdict {
     const { ended } = this.#guests;
-    if (ended !== undefined) return ended.kind === 'hang' ? 'hang' : 'crash';
+    if (ended !== undefined) return ended.kind === 'thrown' ? 'crash' : ended.kind;
     const failed = this.#boot?.status !== 'booted';
     const strict = this.#options.strict === true;
     const counts = (severity: Severity) =>

@@ -6,6 +6,7 @@
  */
 
 import type { ServedBootResult as BootResult } from '../../src/services/boot-services.ts';
+import type { StoredFile } from '../../src/services/file-store.ts';
 import type { Machine, MemoryRange } from '../../src/machine.ts';
 import type { GuestInstance } from '../guests/guest-program.ts';
 
@@ -49,14 +50,45 @@ export function readBootResult(
   // Who says that it loads nothing is judged by its handoff alone
   const loaded = status === 'booted' && (result.image as unknown) !== null;
   const image = loaded ? checkImage(result.image, memoryMap, size) : undefined;
-  const { files, commandLine, shutdown } = result;
-  for (const file of files ?? []) checkPlace(file, memoryMap, size, `file ${file.path}`);
+  const { commandLine, shutdown } = result;
+  const files = checkFiles(result.files, memoryMap, size);
   return {
-    ...{ status, image, error, attempts: result.attempts ?? [], memoryMap },
+    ...{ status, image, error, attempts: listOf(result.attempts), memoryMap: named(memoryMap) },
     ...(files && { files }),
-    ...(commandLine === undefined ? {} : { commandLine }),
-    ...(shutdown && { shutdown }),
+    ...(typeof commandLine === 'string' ? { commandLine } : {}),
+    ...(typeof shutdown === 'object' && shutdown !== null ? { shutdown } : {}),
   };
+}
+
+/** The files beside the image, if there are any. */
+function checkFiles(
+  files: unknown,
+  map: readonly MemoryRange[],
+  size: number,
+): BootResult['files'] | undefined {
+  if (files === undefined || files === null) return undefined;
+  if (!Array.isArray(files)) throw new BadBootResult('files is no array');
+  return (files as (Partial<StoredFile> | null)[]).map((file) => {
+    const [path, name] = [textOf(file?.path), textOf(file?.name)];
+    checkPlace(file ?? {}, map, size, `file ${path}`);
+    return { path, name, address: file!.address!, length: file!.length! };
+  });
+}
+
+/** Objects in a list; nothing for what is none. */
+function listOf<T extends object>(value: readonly T[] | undefined): readonly T[] {
+  if (!Array.isArray(value)) return [];
+  return (value as readonly T[]).filter((each) => typeof each === 'object' && each !== null);
+}
+
+/** A map whose purposes are texts. */
+function named(map: readonly MemoryRange[]): readonly MemoryRange[] {
+  const good = map.every(({ purpose }) => purpose === undefined || typeof purpose === 'string');
+  return good ? map : map.map((range) => ({ ...range, purpose: textOf(range.purpose) }));
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
 }
 
 /** What the next owner finds in memory: the image, and the files beside it. */
@@ -87,7 +119,8 @@ function checkImage(
   size: number,
 ): NonNullable<BootResult['image']> {
   checkPlace(image, map, size, 'image');
-  return image!;
+  const { name, device, address, length } = image!;
+  return { name: textOf(name), address, length, device: textOf(device) };
 }
 
 /** What is handed on must lie in RAM, and outside of what is free. */

@@ -6,8 +6,9 @@
  */
 
 import { OsOops } from '../os/os-oops.ts';
+import { GuestThrew } from '../guests/guest-program.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
-import { GuestCrash, GuestHang } from '../simulator/hypervisor/guest-end.ts';
+import { GuestCrash, GuestHang, GuestStopped } from '../simulator/hypervisor/guest-end.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import type { PartitionLimits } from '../simulator/hypervisor/watchdog.ts';
 
@@ -22,7 +23,7 @@ const GUEST_LIMITS: PartitionLimits = {
 export interface GuestEnd {
   /** `firmware`, `OS` or `second boot`; of longer flows the name of the stage. */
   readonly guest: string;
-  readonly kind: 'crash' | 'hang' | 'thrown';
+  readonly kind: 'crash' | 'hang' | 'thrown' | 'out-of-memory';
   readonly text: string;
   /** Where it was thrown, if it was the firmware that threw. */
   readonly stack: string | undefined;
@@ -55,6 +56,9 @@ export class GuestRuns {
         const report = this.#machine.partition.inspection.crashReports.slice(reports).at(-1);
         const text = report === undefined ? ended.message : `${ended.message} (${report})`;
         this.ended = { guest, kind: 'thrown', text, stack: ended.where };
+      } else if (ended instanceof GuestStopped) {
+        const text = `${ended.message}; last access: ${this.#machine.partition.lastAccess}`;
+        this.ended = { guest, kind: ended.kind, text, stack: undefined };
       } else if (ended instanceof GuestHang) {
         this.ended = { guest, kind: 'hang', text: ended.message, stack: undefined };
       } else if (ended instanceof GuestCrash || ended instanceof OsOops) {
@@ -69,9 +73,8 @@ export class GuestRuns {
     try {
       return call();
     } catch (error) {
-      throw error instanceof GuestCrash || error instanceof GuestHang
-        ? error
-        : new FirmwareThrew(error);
+      const machines = [GuestCrash, GuestHang, GuestStopped];
+      throw machines.some((kind) => error instanceof kind) ? error : new FirmwareThrew(error);
     }
   }
 }
@@ -79,11 +82,13 @@ export class GuestRuns {
 /** The firmware threw something of its own. */
 class FirmwareThrew extends Error {
   /** Its stack, as far as it is the firmware's. */
-  readonly where: string | undefined;
+  readonly where: string | undefined = undefined;
 
   constructor(thrown: unknown) {
     const named = thrown instanceof Error;
-    super(named ? `${thrown.name}: ${thrown.message}` : String(thrown));
-    this.where = named ? thrown.stack : undefined;
+    const name = named && thrown.name !== '' ? `${thrown.name}: ` : '';
+    super(named ? `${name}${thrown.message}` : String(thrown));
+    if (thrown instanceof GuestThrew) this.where = thrown.where;
+    else if (named) this.where = thrown.stack;
   }
 }

@@ -70,6 +70,10 @@ export interface ChainOptions {
   readonly vp?: number;
   /** Which Linux the kernels are. */
   readonly linux?: LinuxName | undefined;
+  /** See {@link FlowOptions.searchesAll}. */
+  readonly searchesAll?: boolean | undefined;
+  /** Called with what each kernel finds in memory. */
+  readonly onPattern?: (pattern: MemoryPattern) => void;
 }
 
 /** The kernels of a flow: one, and one more after each step; the last shuts down. */
@@ -104,6 +108,8 @@ class OsChain {
   readonly #options: ChainOptions;
   readonly #machine: SimulatedMachine;
   #findings: Finding[] = [];
+  /** What the last kernel found in memory. */
+  #pattern: MemoryPattern | undefined;
   /** What was there before this kernel came, and how many contacts there had been. */
   #since = NO_BASELINE;
   #contacts = 0;
@@ -114,6 +120,14 @@ class OsChain {
   }
 
   run(): FlowStage[] {
+    try {
+      return this.#run();
+    } finally {
+      this.#pattern?.end();
+    }
+  }
+
+  #run(): FlowStage[] {
     const { memoryMap, inUse = [], vp = 0, kernels } = this.#options;
     const stages: FlowStage[] = [];
     let taken: Inheritance | undefined = { memoryMap, inUse, vp, by: 'boot' };
@@ -135,6 +149,7 @@ class OsChain {
   #runKernel(name: string, plan: KernelPlan, taken: Inheritance) {
     const { guest } = this.#options;
     const before = channelNumbers(this.#machine);
+    const { deviceChanges } = this.#machine.vmbus.inspect();
     this.#since = auditBaseline(this.#machine);
     this.#contacts = contacts(this.#machine);
     const synic = new SynicPages(this.#machine);
@@ -164,12 +179,19 @@ class OsChain {
       return { os: reportOf(kernel, undefined, false), next: ended?.next };
     }
     const os = reportOf(kernel, failure, plan.end === 'shutdown');
-    this.#findings.push(...auditOs(os, this.#machine, before));
+    const lost = this.#machine.partition.omissions.host.hasLost(this.#since.at);
+    const changed = lost || this.#machine.vmbus.inspect().deviceChanges !== deviceChanges;
+    this.#findings.push(...auditOs(os, this.#machine, before, changed));
     return { os, next: ended?.next };
   }
 
   #fill({ memoryMap, inUse }: Inheritance): MemoryPattern {
-    const pattern = new MemoryPattern(this.#machine.partition.ram, memoryMap);
+    const { ram, grants } = this.#machine.partition;
+    const { searchesAll, onPattern } = this.#options;
+    this.#pattern?.end();
+    const pattern = new MemoryPattern(ram, memoryMap, searchesAll === true ? undefined : grants);
+    this.#pattern = pattern;
+    onPattern?.(pattern);
     for (const { address, length } of inUse) pattern.keep(address, length);
     return pattern;
   }
@@ -322,7 +344,8 @@ function contacts(machine: SimulatedMachine): number {
 
 /** A finding as it is to be judged where a kernel could not clean up: a hole that is known. */
 function withinHole(finding: Finding, hole: KernelHole | undefined): Finding {
-  if (hole === undefined || finding.severity !== 'error') return finding;
+  const { severity, known } = finding;
+  if (hole === undefined || severity === 'info' || known !== undefined) return finding;
   if (!hole.connected && OF_CONNECTION.includes(finding.check)) return finding;
   const text = `${finding.text} (known: ${hole.reason})`;
   return { ...finding, severity: 'warning', known: 'crash-hole', text };

@@ -23,6 +23,8 @@ export interface SanFlowOptions {
   readonly machine: SimulatedMachine;
   readonly san: SanBoot;
   readonly guests: GuestRuns;
+  /** See {@link FlowOptions.searchesAll}. */
+  readonly searchesAll?: boolean | undefined;
   /** Watches what the firmware gives back. */
   readonly freed?: FreedMemory;
   readonly events?: ((stage: string, event: FirmwareEvent) => void) | undefined;
@@ -91,7 +93,7 @@ export class SanFlow {
   }
 
   #loader(): void {
-    const { machine, san, guests, events } = this.#options;
+    const { machine, san, guests, events, searchesAll } = this.#options;
     if (guests.ended !== undefined) return;
     const stolen: Finding[] = [];
     const [stage] = runOsChain({
@@ -99,7 +101,7 @@ export class SanFlow {
       memoryMap: san.memoryMap,
       inUse: this.#inUse(),
       guest: (name, run) => guests.run(name, run),
-      events,
+      ...{ events, searchesAll },
       kernels: [
         {
           name: 'loader',

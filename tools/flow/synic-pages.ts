@@ -20,7 +20,7 @@ export class SynicPages {
     this.#machine = machine;
     this.#pages = this.#live.map((grant) => {
       const start = grant.pfns[0]! * PAGE_SIZE;
-      return { grant, bytes: machine.partition.ram.bytes.slice(start, start + PAGE_SIZE) };
+      return { grant, bytes: machine.partition.ram.contents.slice(start, start + PAGE_SIZE) };
     });
   }
 
@@ -33,7 +33,7 @@ export class SynicPages {
     const { ram } = this.#machine.partition;
     const live = this.#live;
     for (const { grant, bytes } of this.#pages) {
-      if (live.includes(grant)) ram.bytes.set(bytes, grant.pfns[0]! * PAGE_SIZE);
+      if (live.includes(grant)) ram.write(grant.pfns[0]! * PAGE_SIZE, bytes);
     }
   }
 }

@@ -6,11 +6,7 @@ import { PAGE_SIZE, type MemoryRange } from '../../src/machine.ts';
 import { defaultMemoryMap } from '../simulator/hypervisor/partition.ts';
 import { SimulatedMachine, type SimulatedMachineOptions } from '../simulator/machine.ts';
 import type { GuestInstance } from './guest-program.ts';
-
-/** RAM for guests that bring none: the tool's own OS, code of the tool's own. @throws RangeError */
-export function guestRam(bytes: number): ArrayBuffer {
-  return new ArrayBuffer(bytes);
-}
+import { guestRam } from './guest-ram.ts';
 
 /** A guest's RAM, and what of it the guest lies in. */
 export type GuestMemory = Pick<GuestInstance, 'memory' | 'image'>;

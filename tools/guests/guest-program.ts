@@ -134,6 +134,7 @@ export class GuestThrew extends Error {
   constructor(name: string, message: string, where?: string, status?: number) {
     super(message);
     this.name = name;
+    this.stack = where ?? '';
     this.where = where;
     this.status = status;
   }

@@ -1,10 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** Guests in JavaScript: an ES module that exports `boot(machine, options)`, or its drivers. */
+/**
+ * Guests in JavaScript: an ES module that exports `boot(machine, options)`, or its drivers. It runs
+ * in a realm of its own (`node:vm`), in which the tool's part ([realm/](realm/realm.ts)) was before
+ * it. What that holds back and what not stands in the room's README.
+ */
 
-import { pathToFileURL } from 'node:url';
-import { BadGuest, type GuestInstance, type GuestProgram } from './guest-program.ts';
-import { TrustedGuest, type TrustedModule } from './trusted-guest.ts';
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import * as vm from 'node:vm';
+import type { Machine } from '../../src/machine.ts';
+import {
+  BadGuest,
+  GuestThrew,
+  type GuestDriver,
+  type GuestDriverOptions,
+  type GuestInstance,
+  type GuestOptions,
+  type GuestProgram,
+  type MemoryWatch,
+} from './guest-program.ts';
+import { JavascriptDriver } from './javascript-driver.ts';
+import { RealmHost, machineFacts, optionFacts, thrown, type Guard } from './javascript-realm.ts';
+import { DIST, GuestModules, ORIGIN } from './guest-modules.ts';
+import type { RealmCalls } from './realm/host-calls.ts';
+import type { AccessListener } from './watch/watched-memory.ts';
+
+/** The tool's part of the realm, built. */
+const REALM = new URL('guest-realm.js', DIST);
 
 const ADVICE = 'A firmware bundle is an ES module that exports boot(machine, options).';
 
@@ -13,36 +36,175 @@ class JavascriptProgram implements GuestProgram {
   readonly kind = 'javascript';
   readonly cut = 'asked';
   readonly name: string;
-  readonly #module: TrustedModule;
+  readonly exports: readonly string[];
+  readonly #guard: Guard;
+  /** The first instance: its module has been looked at already. */
+  #first: JavascriptInstance | undefined;
 
-  constructor(name: string, module: TrustedModule) {
+  constructor(name: string, guard: Guard, first: JavascriptInstance) {
     this.name = name;
-    this.#module = module;
-  }
-
-  get exports(): readonly string[] {
-    return Object.keys(this.#module);
+    this.#guard = guard;
+    this.#first = first;
+    this.exports = first.exports;
   }
 
   get boots(): boolean {
-    return typeof this.#module.boot === 'function';
+    return this.exports.includes('boot');
   }
 
   get drives(): boolean {
-    return typeof this.#module.createDriver === 'function';
+    return this.exports.includes('createDriver');
   }
 
-  instantiate(memoryBytes: number): GuestInstance {
-    return new TrustedGuest(this.#module, memoryBytes);
+  async instantiate(memoryBytes: number): Promise<GuestInstance> {
+    const instance = this.#first ?? (await JavascriptInstance.load(this.name, this.#guard));
+    this.#first = undefined;
+    instance.makeMemory(memoryBytes);
+    return instance;
   }
 }
 
-/** Load a bundle. @throws BadGuest */
-export async function loadJavascript(path: string): Promise<GuestProgram> {
+/** A module in a realm of its own. */
+class JavascriptInstance implements GuestInstance {
+  readonly image = [];
+  readonly exports: readonly string[];
+  memory: ArrayBufferLike = new ArrayBuffer(0);
+  readonly createDriver?: (machine: Machine, options: GuestDriverOptions) => GuestDriver;
+  readonly #host: RealmHost;
+  readonly #realm: RealmCalls;
+
+  private constructor(host: RealmHost, exports: readonly string[]) {
+    this.#host = host;
+    this.#realm = host.realm!;
+    this.exports = exports;
+    if (exports.includes('createDriver')) {
+      this.createDriver = (machine, options) => new JavascriptDriver(host, machine, options);
+    }
+  }
+
+  /** @throws GuestThrew for a module that throws while it is loaded, or that is none */
+  static async load(name: string, guard: Guard): Promise<JavascriptInstance> {
+    const host = new RealmHost(guard);
+    // Without a prototype: what is not in there is looked for in the realm alone
+    const context = vm.createContext(Object.create(null) as object, {
+      codeGeneration: { strings: false, wasm: false },
+      microtaskMode: 'afterEvaluate',
+    });
+    const tools = new vm.SourceTextModule(fs.readFileSync(REALM, 'utf8'), {
+      identifier: 'hypxe:realm',
+      context,
+    });
+    await tools.link(noImports);
+    evaluate(tools);
+    const { createRealm } = tools.namespace as unknown as typeof import('./realm/realm.ts');
+    host.connect(createRealm(host.calls(), ORIGIN));
+    let module: vm.Module;
+    try {
+      const file = fs.realpathSync(name);
+      module = await new GuestModules(context, path.dirname(file)).load(file);
+    } catch (error) {
+      throw host.describe(error);
+    }
+    const failed = guard(() => evaluate(module));
+    if (failed !== undefined) throw host.describe(failed.error);
+    const names = host.outcome((realm) => realm.adopt(module.namespace));
+    const exports = Array.isArray(names) ? names.filter((each) => typeof each === 'string') : [];
+    return new JavascriptInstance(host, exports);
+  }
+
+  /** @throws RangeError */
+  makeMemory(bytes: number): void {
+    try {
+      this.memory = this.#realm.makeMemory(bytes);
+    } catch {
+      throw new RangeError('Array buffer allocation failed');
+    }
+  }
+
+  boot(machine: Machine, options: GuestOptions): unknown {
+    const host = this.#host;
+    const seam = host.open(machine, options);
+    const [facts, told] = [machineFacts(machine), optionFacts(options)];
+    try {
+      return withErrors(host.outcome((realm) => realm.boot(seam, facts, told)));
+    } finally {
+      host.close(seam);
+    }
+  }
+
+  watch(listener: AccessListener): MemoryWatch {
+    const realm = this.#realm;
+    const host = this.#host;
+    let installed = false;
+    host.listener = listener;
+    realm.watch(listener.stores !== undefined);
+    const remove = (): void => {
+      if (!installed) return;
+      installed = false;
+      realm.remove();
+    };
+    return {
+      install: () => {
+        installed = true;
+        realm.install();
+      },
+      remove,
+      // The views of the realm are not those of the tool
+      suspend: () => false,
+      release: () => {
+        remove();
+        realm.release();
+        host.listener = undefined;
+      },
+    };
+  }
+
+  reset(): void {
+    new Uint8Array(this.memory).fill(0);
+    this.#host.reset();
+    this.#realm.reset();
+  }
+}
+
+function noImports(): never {
+  throw new Error('the realm imports something');
+}
+
+/** Evaluate a module; what it threw, or that it waits for something. */
+function evaluate(module: vm.Module): { readonly error: unknown } | undefined {
+  void module.evaluate().catch(() => undefined);
+  if (module.status === 'errored') return { error: module.error };
+  return undefined;
+}
+
+/** What `boot` returned, with its errors as errors. */
+function withErrors(data: unknown): unknown {
+  if (typeof data !== 'object' || data === null || Array.isArray(data)) return data;
+  const result = { ...data } as Record<string, unknown>;
+  if (Object.hasOwn(result, 'error')) result['error'] = thrown(result['error']);
+  const attempts = Object.hasOwn(result, 'attempts') ? result['attempts'] : undefined;
+  if (Array.isArray(attempts)) {
+    result['attempts'] = attempts.map((attempt: unknown) => {
+      const { device, error } = { device: '', error: undefined, ...(attempt as object) };
+      return { device: String(device), error: thrown(error) };
+    });
+  }
+  return result;
+}
+
+/**
+ * Load a bundle.
+ *
+ * @param guard how the guest is called
+ * @throws BadGuest
+ */
+export async function loadJavascript(file: string, guard: Guard): Promise<GuestProgram> {
   try {
-    const module = (await import(pathToFileURL(path).href)) as TrustedModule;
-    return new JavascriptProgram(path, module);
+    const first = await JavascriptInstance.load(file, guard);
+    return new JavascriptProgram(file, guard, first);
   } catch (error) {
-    throw new BadGuest(`${path} cannot be loaded: ${String(error)}`, ADVICE);
+    if (!(error instanceof GuestThrew) && !(error instanceof BadGuest)) throw error;
+    const what = error instanceof GuestThrew && error.name !== '' ? `${error.name}: ` : '';
+    throw new BadGuest(`${file} cannot be loaded: ${what}${error.message}`, ADVICE);
   }
 }

@@ -4,9 +4,18 @@
 
 import type { GuestProgram } from './guest-program.ts';
 import { loadJavascript } from './javascript-guest.ts';
+import type { Guard } from './javascript-realm.ts';
 import { isGuestFile, loadWasm } from './wasm-file.ts';
 
-/** Load the guest program in a file. @throws BadGuest for what is none, by name */
-export async function loadGuest(path: string): Promise<GuestProgram> {
-  return isGuestFile(path) ? loadWasm(path) : loadJavascript(path);
+/**
+ * Load the guest program in a file.
+ *
+ * @param guard how a guest is called that may never return; by default it is just called
+ * @throws BadGuest for what is none, by name
+ */
+export async function loadGuest(
+  path: string,
+  guard: Guard = (call) => call(),
+): Promise<GuestProgram> {
+  return isGuestFile(path) ? loadWasm(path, guard) : loadJavascript(path, guard);
 }

@@ -8,7 +8,7 @@
 
 import type { HypervDriver } from '../../src/any.ts';
 import type { Machine } from '../../src/machine.ts';
-import { guestRam } from './guest-machine.ts';
+import { guestRam } from './guest-ram.ts';
 import type {
   GuestDriver,
   GuestDriverOptions,

@@ -5,6 +5,7 @@
 import * as fs from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
 import { BadGuest } from './guest-program.ts';
+import type { Guard } from './javascript-realm.ts';
 import { WasmProgram } from './wasm-guest.ts';
 import { isWasm } from './wasm-module.ts';
 
@@ -40,7 +41,8 @@ export function isWasmFile(file: string): boolean {
 }
 
 /** Load a module. @throws BadGuest */
-export function loadWasm(file: string): WasmProgram {
+export function loadWasm(file: string, guard?: Guard): WasmProgram {
+  allowMemory64();
   let bytes: Uint8Array;
   try {
     const { size } = fs.statSync(file);
@@ -52,7 +54,7 @@ export function loadWasm(file: string): WasmProgram {
     if (error instanceof BadGuest) throw error;
     throw new BadGuest(`${file} cannot be read: ${(error as Error).message}`, 'Check its path.');
   }
-  return new WasmProgram(file, bytes);
+  return new WasmProgram(file, bytes, guard);
 }
 
 function headOf(file: string): Uint8Array {

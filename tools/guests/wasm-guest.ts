@@ -12,6 +12,7 @@ import { PAGE_SIZE, type Machine, type MemoryRange } from '../../src/machine.ts'
 import { MapAllocator } from '../../src/memory/allocator.ts';
 import { defaultMemoryMap } from '../simulator/hypervisor/partition.ts';
 import { GuestCrash, GuestHang } from '../simulator/hypervisor/guest-end.ts';
+import type { Guard } from './javascript-realm.ts';
 import { fixedMemory, wasmEngine, type WasmMemory } from './engine.ts';
 import {
   BadGuest,
@@ -37,12 +38,14 @@ export class WasmProgram implements GuestProgram {
   readonly drives: boolean;
   readonly cut: 'asked' | 'anywhere';
   readonly #module: CompiledModule;
+  readonly #guard: Guard;
 
   /**
    * @param name for messages: the path of the file
    * @throws BadGuest for bytes that are no guest
    */
-  constructor(name: string, bytes: Uint8Array) {
+  constructor(name: string, bytes: Uint8Array, guard: Guard = (call) => call()) {
+    this.#guard = guard;
     const checked = named(name, () => checkModule(bytes));
     const { module, kind, memory64 } = checked;
     const compiled = named(name, () => compile(importMemory(module), memory64));
@@ -62,7 +65,7 @@ export class WasmProgram implements GuestProgram {
       const text = `${needs}, and has ${memoryBytes}`;
       throw new BadGuest(text, 'Give the guest more: --memory MIB.');
     }
-    return new WasmGuest(this.#module, fixedMemory(memoryBytes, memory64), this.cut);
+    return new WasmGuest(this.#module, fixedMemory(memoryBytes, memory64), this.cut, this.#guard);
   }
 }
 
@@ -74,8 +77,10 @@ class WasmGuest implements GuestInstance {
   readonly #module: CompiledModule;
   readonly #memory: WasmMemory;
   readonly #cut: 'asked' | 'anywhere';
+  readonly #guard: Guard;
 
-  constructor(module: CompiledModule, memory: WasmMemory, cut: 'asked' | 'anywhere') {
+  constructor(module: CompiledModule, memory: WasmMemory, cut: 'asked' | 'anywhere', guard: Guard) {
+    this.#guard = guard;
     this.#module = module;
     this.#memory = memory;
     this.#cut = cut;
@@ -89,7 +94,7 @@ class WasmGuest implements GuestInstance {
 
   boot(machine: Machine, options: GuestOptions): GuestBootResult {
     const [module, memory] = [this.#module, this.#memory];
-    return thrown(() => {
+    const run = (): GuestBootResult => {
       if (module.kind === 'firmware')
         return bootModule(module, memory, machine, options, this.#cut);
       const allocator = new MapAllocator(mapWithImage(module, machine), machine.pageSize);
@@ -97,7 +102,8 @@ class WasmGuest implements GuestInstance {
       const make = (on: Machine, more: DriverOptions): HypervDriver =>
         new WasmDriver(module, memory, on, more) as unknown as HypervDriver;
       return bootWith(make, machine, withNetParts({ allocator, ...options }));
-    });
+    };
+    return thrown(() => this.#guard(run));
   }
 
   reset(): void {

@@ -13,7 +13,7 @@ const SAME_PURPOSE: Readonly<Record<string, string>> = {
 
 /** The name under which a purpose compares. */
 export function comparedPurpose(purpose: string): string {
-  return SAME_PURPOSE[purpose] ?? purpose;
+  return Object.hasOwn(SAME_PURPOSE, purpose) ? SAME_PURPOSE[purpose]! : purpose;
 }
 
 /** A block of memory with a purpose. */

@@ -12,7 +12,7 @@ import type { Firmware } from './firmware.ts';
 import { judge } from './judge.ts';
 import type { Failure, MetDifference } from './judge.ts';
 import { readRecording } from './recording.ts';
-import { guestRam } from '../guests/guest-machine.ts';
+import { guestRam } from '../guests/guest-ram.ts';
 import { replayMemoryBytes } from './replay-machine.ts';
 import { ReplaySession } from './session.ts';
 import type { SessionLog } from './session.ts';

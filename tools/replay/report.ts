@@ -114,7 +114,9 @@ export function reportText(result: ReplayResult, options: ReportOptions = {}): s
       'log',
       options.verbose === true ? result.log.map(({ step, text }) => `    ${step} ${text}`) : [],
     ),
-  ].join('\n');
+  ]
+    .map((line) => line.replaceAll('\n', '\\n'))
+    .join('\n');
 }
 
 function sideJson(item: Item | undefined): object | null {

@@ -55,7 +55,7 @@ function writesRevokedPage(machine: SimulatedMachine): void {
   const { ram, clock } = machine.partition;
   onUnloaded(machine, 'gpadl', (grant) => {
     const address = machine.partition.grants.address(grant, 0);
-    clock.schedule(AFTERWARDS_MS * TICKS_PER_MS, () => ram.bytes.fill(0xbd, address, address + 64));
+    clock.schedule(AFTERWARDS_MS * TICKS_PER_MS, () => ram.fill(0xbd, address, address + 64));
   });
 }
 

@@ -7,6 +7,7 @@ import { FIRMWARE_SCENARIOS } from './firmware-scenarios.ts';
 import { HOST_SCENARIOS } from './host-scenarios.ts';
 import { KEXEC_SCENARIOS } from './kexec-scenarios.ts';
 import { MICROSOFT_SCENARIOS } from './microsoft-scenarios.ts';
+import { NETWORK_SCENARIOS } from './network-scenarios.ts';
 import { OWNER_SCENARIOS } from './owner-scenarios.ts';
 import { SAN_SCENARIOS } from './san-scenarios.ts';
 import type { Scenario } from './scenario.ts';
@@ -19,6 +20,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...OWNER_SCENARIOS,
   ...SAN_SCENARIOS,
   ...HOST_SCENARIOS,
+  ...NETWORK_SCENARIOS,
 ];
 
 /** The scenario of this name, or undefined. */

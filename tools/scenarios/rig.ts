@@ -8,8 +8,10 @@ import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import { emptyMemory, machineFor } from '../guests/guest-machine.ts';
 import type { SimulatedMachine, SimulatedMachineOptions } from '../simulator/machine.ts';
 import { Network, memoryFiles, syntheticImage } from '../simulator/network/index.ts';
+import type { NetworkCondition } from '../simulator/network/index.ts';
 import type { HostKnobs } from '../simulator/profiles/profile.ts';
 import { DEFAULT_PROFILE, profileNamed, withKnobs } from '../simulator/profiles/profiles.ts';
+import { LossyLink, type FrameFilter } from './lossy-link.ts';
 import type { HalfResult } from './scenario.ts';
 
 /** Guest RAM: enough for a kernel, its crash kernel and resident firmware. */
@@ -28,6 +30,9 @@ export interface HostSetup {
   readonly host?: string;
   readonly knobs?: Partial<HostKnobs>;
   readonly processors?: number;
+  /** What the network is like, and what does not get through to the guest or from it. */
+  readonly network?: NetworkCondition;
+  readonly filter?: FrameFilter | undefined;
   /** Puts the host into some state, or gives it a fault. */
   readonly prepare?: (machine: SimulatedMachine) => void;
 }
@@ -41,10 +46,12 @@ export function makeMachine(
   const network = new Network({
     files: memoryFiles({ [IMAGE_NAME]: image }),
     bootFile: IMAGE_NAME,
+    ...setup.network,
   });
+  const link = network.link(0);
   const machine = machineFor(emptyMemory(MEMORY), {
     profile: withKnobs(profileNamed(setup.host ?? DEFAULT_PROFILE)!, setup.knobs ?? {}),
-    links: [network.link(0)],
+    links: [setup.filter === undefined ? link : new LossyLink(link, setup.filter)],
     seed: 1,
     processors: setup.processors ?? 1,
     ...more,

@@ -28,7 +28,6 @@ const FIRMWARE = [
   'NET_PARTS',
   'NetvscDriver',
   'PAGE_SIZE',
-  'SanPart',
   'SharedMemory',
   'VmbusBus',
   'anyPlatform',

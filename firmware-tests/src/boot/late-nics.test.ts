@@ -28,14 +28,17 @@ function boot(nicTimes: NicTimes, more: object = {}): number {
 
 const nics = suite('NICs that come and go');
 
-nics('offered 1, 20, 500 or 3000 ms after the enumeration: waited for, and used', () => {
-  for (const arrives of [1, 20, 500, 3000]) {
-    const ms = boot({ arrives });
-    assert.ok(ms > arrives && ms < arrives + 1000, `${arrives}: ${ms} ms`);
-  }
-});
+nics(
+  'lis-test#1125, cloud-init#972: offered 1, 20, 500 or 3000 ms after the enumeration: used',
+  () => {
+    for (const arrives of [1, 20, 500, 3000]) {
+      const ms = boot({ arrives });
+      assert.ok(ms > arrives && ms < arrives + 1000, `${arrives}: ${ms} ms`);
+    }
+  },
+);
 
-nics('gone and back with the same instance, at any moment of a boot', () => {
+nics('lis-test#1125: gone and back with the same instance, at any moment of a boot', () => {
   for (const leaves of [0, 0.3, 1, 2, 2.5, 3, 4]) {
     for (const returns of [0, 5, 500]) boot({ leaves, returns });
   }
@@ -72,6 +75,33 @@ nics('a mute NIC that comes during a boot does not stop it, at whatever moment',
   for (let later = 0.5; later < alone; later += 0.5) {
     const ms = besideMute(later);
     assert.ok(ms < alone + 10, `offered after ${later} ms: ${ms} ms, alone ${alone}`);
+  }
+});
+
+nics('cloud-init#972: a NIC without a link, and a good one that is offered meanwhile', () => {
+  for (const arrives of [1, 500, 3000, 14_000]) {
+    const { report } = runBoot({
+      nics: 2,
+      flow: { os: false, secondBoot: false },
+      prepare(machine, network) {
+        network.setLinkUp(0, false);
+        const late = machine.nics[1]!;
+        machine.vmbus.rescind(late);
+        machine.clock.schedule(arrives * TICKS_PER_MS, () => machine.vmbus.hotAdd(late));
+      },
+    });
+    assert.is(report.boot?.image?.device, 'net1', `${arrives}: ${report.boot?.error?.message}`);
+    assert.ok(report.handoffAt / TICKS_PER_MS < arrives + 200, `${report.handoffAt}`);
+  }
+});
+
+nics('a NIC that goes for good, in each phase, and another one: the boot goes on with that', () => {
+  for (let leaves = 0; leaves < 12; leaves += 0.4) {
+    const { report } = runBoot({
+      ...{ nics: 2, size: SIZE },
+      flow: { nicTimes: { leaves }, os: false, secondBoot: false },
+    });
+    assert.is(report.boot?.status, 'booted', `${leaves}: ${report.boot?.error?.message}`);
   }
 });
 

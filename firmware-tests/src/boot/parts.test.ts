@@ -130,6 +130,42 @@ test('a shutdown that a part hears ends the boot with its error, known by its na
   assert.is(result.shutdown?.kind, 'power-off');
 });
 
+/** Networks that take a part of the network client: what they are, and what fails without it. */
+const RARE: readonly {
+  readonly part: keyof typeof os.NET_PARTS;
+  readonly network: Partial<NetworkOptions>;
+  readonly boot?: Parameters<Small['boot']>[1];
+  readonly fails: RegExp;
+}[] = [
+  {
+    part: 'resolveName',
+    network: { dns: { 'tftp.example': '192.168.77.1' } },
+    boot: { nextServer: 'tftp.example' },
+    fails: /^BadNextServer: .*part resolveName/,
+  },
+  {
+    part: 'reassembler',
+    network: { path: { mtu: 576, fragments: 'in-order' } },
+    boot: { net: { tftp: { totalMs: 20_000 } } },
+    fails: /noReassembler \d+/,
+  },
+];
+
+for (const architecture of ['x64', 'arm64'] as const)
+  for (const { part, network, boot = {}, fails } of RARE)
+    test(`${part} of os.js in ${architecture}.min.js: without it the error names it`, () => {
+      const parts = { [part]: os.NET_PARTS[part] };
+      for (const plugged of [true, false]) {
+        const machine = machineWith([], architecture, network);
+        const net = { ...boot.net, ...(plugged && { parts }) };
+        const result = SMALL[architecture].boot(machine.bootSeam, { ...boot, net });
+        audit(machine, result);
+        const { error } = result;
+        if (plugged) assert.is(result.status, 'booted', `${error?.name}: ${error?.message}`);
+        else assert.match(`${error?.name}: ${error?.message}`, fails);
+      }
+    });
+
 test('an error that a part throws has a name, whichever bundle it is of', () => {
   const refusing: BootPart = {
     receive: () => {

@@ -167,6 +167,42 @@ slots('a slot that the host has refilled meanwhile is not emptied, and the messa
   assert.is(host.receiveMessage(2), undefined);
 });
 
+slots(
+  'an empty slot is not written, whatever flag is left in it: the host may be filling it',
+  () => {
+    const memory = new GuestMemory(new ArrayBuffer(1 << 20));
+    const map = [{ address: 0, length: 1 << 20, type: 'usable' as const }];
+    const pages = new SharedMemory(memory, new MapAllocator(map), new Log(undefined));
+    let ends = 0;
+    const platform: Platform = {
+      machine: {} as Machine,
+      sint: 18n,
+      hypercallPage: undefined,
+      identify() {},
+      vendor: () => 'nobody',
+      facts: () => ({ eax: 0xffff, ebx: 0xffff, ecx: 0, edx: 0 }),
+      read: () => 0n,
+      write: (register) => void (ends += Number(register === hv.Msr.EOM)),
+      call: () => 0,
+    };
+    const host = new HyperV(platform, pages, new Log(undefined));
+    host.probe();
+    const slot = host.messagePage + 2 * SynicMessage.size;
+    const flags = slot + SynicMessage.at.flags;
+    memory.set8(flags, 1);
+
+    // It is heeded at once, and then now and then: but the host's is not taken for it
+    assert.is(host.receiveMessage(2), undefined);
+    assert.equal([ends, memory.u8(flags)], [1, 1]);
+    for (let look = 0; look < 200; look++) host.receiveMessage(2);
+    assert.equal([ends, memory.u8(flags)], [4, 1]);
+    memory.set32(slot, 1);
+    memory.set8(slot + SynicMessage.at.length, 8);
+    assert.is(host.receiveMessage(2)?.type, 1);
+    assert.equal([ends, memory.u8(flags)], [5, 1]);
+  },
+);
+
 slots.run();
 
 const order = suite('arm64: little-endian');

@@ -106,7 +106,7 @@ owner('any subset, on any host, with any habits of its queues', () => {
   }
 });
 
-owner('systemd#20072: its hypercall page lies where ours begins', () => {
+owner('systemd#20072, nixos-images#128: its hypercall page lies where ours begins', () => {
   const rig = new Rig({
     wrap(processor) {
       processor.wrmsr(Msr.GUEST_OS_ID, 0x8100_0000_0000_0001n);

@@ -51,6 +51,25 @@ arp('requests for others, and all while we have no address, are not answered', (
   assert.is(b.device.sent.length + none.device.sent.length, 0);
 });
 
+arp('another station with our address is told, once, and nothing else becomes of it', () => {
+  const clock = new FakeClock();
+  const device = new FakeDevice(clock);
+  const lines: string[] = [];
+  const log = new Log((event) => {
+    if (event.kind === 'log' && event.level === 'warning') lines.push(event.text);
+  });
+  const net = new NetworkInterface(device, clock, log);
+  net.address = parseIpv4('10.0.0.50')!;
+  net.netmask = parseIpv4('255.255.255.0')!;
+  const other = [2, 0, 0, 0, 0, 9];
+  for (const operation of [1, 2, 1] as const) {
+    device.deliver(arpFrame(operation, '10.0.0.50', other, '10.0.0.50', BROADCAST));
+    net.turn();
+  }
+  assert.equal(lines, ['10.0.0.50 is in use by another station, too']);
+  assert.is(net.address, parseIpv4('10.0.0.50'));
+});
+
 arp('a flood of requests is answered in part only', () => {
   const b = bench();
   const frames = Array.from({ length: 10 }, () => arpFrame(1, '10.0.0.7', SERVER_MAC, '10.0.0.50'));

@@ -49,6 +49,26 @@ target('next server: siaddr, option 66, option 150, sname, the DHCP server', () 
   assert.is(targetOf({ options: withOptions(option67) }).text, '10.0.0.1:69 boot.bin');
 });
 
+target('K3: header fields that begin with NUL say nothing, whatever lies behind it', () => {
+  const junk = [0, ...ascii('old.img'), 0, 7];
+  const options = withOptions(option67, option66('10.0.0.3'));
+  assert.is(targetOf({ options, file: junk, sname: junk }).text, '10.0.0.3:69 boot.bin');
+  assert.is(thrown(() => targetOf({ file: junk })).name, 'NoBootFile');
+  // Option 67 without a name is none, either: that of the header counts, or that of the offer
+  for (const empty of [[67], [67, 0], [67, 0, 65]] as [number, ...number[]][]) {
+    const header = { options: withOptions(empty, option66('10.0.0.3')), file: ascii('h.img') };
+    assert.is(targetOf(header).text, '10.0.0.3:69 h.img');
+    assert.is(thrown(() => targetOf({ options: withOptions(empty) })).name, 'NoBootFile');
+  }
+});
+
+target('K3: of several addresses the first that can be a host counts, and blanks are none', () => {
+  const list: [number, ...number[]] = [150, 0, 0, 0, 0, 255, 255, 255, 255, 10, 0, 0, 4];
+  assert.is(targetOf({ options: withOptions(option67, list) }).text, '10.0.0.4:69 boot.bin');
+  const blank = withOptions(option67, option66(' 10.0.0.3 \0'));
+  assert.is(targetOf({ options: blank }).text, '10.0.0.3:69 boot.bin');
+});
+
 target('a name that nobody resolves is told, and the next source taken', () => {
   const found = targetOf({ options: withOptions(option67, option66('tftp.example')) });
   assert.is(found.text, '10.0.0.1:69 boot.bin');

@@ -222,6 +222,29 @@ parts('genode#3716: boot file or router in the offer and not in the acknowledgem
   assert.is(bootFile(other.run()), 'other');
 });
 
+parts('a boot file without a name in an offer is none: a better one is waited for', () => {
+  for (const empty of [
+    { options: [...optionsOf('10.0.0.1'), [67, 0] as Option] },
+    { file: [0, 65] },
+  ]) {
+    const b = new Bench(
+      servers(
+        { address: '10.0.0.1', lease: '10.0.0.50', fields: empty },
+        { address: '10.0.0.2', lease: '10.0.0.60', delayMs: 900, fields: { file: ascii('b.img') } },
+      ),
+    );
+    assert.is(bootFile(b.run()), 'b.img');
+  }
+  // In an acknowledgement it does not hide that of the offer
+  const b = new Bench((query, bench) =>
+    server(query.type === DISCOVER ? {} : { file: [], options: [...DEFAULT_OPTIONS, [67, 0]] })(
+      query,
+      bench,
+    ),
+  );
+  assert.is(bootFile(b.run()), 'boot.bin');
+});
+
 parts('routers: the first that can be one', () => {
   const cases: [number[][], string][] = [
     [[ip('10.0.0.50'), ip('10.0.0.254')], '10.0.0.254'],

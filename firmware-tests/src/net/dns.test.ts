@@ -103,6 +103,39 @@ names('behind other names, however many the server has followed', () => {
   assert.is(found.queries.length, 1);
 });
 
+names('a name with a final dot, and a domain with one, is the same name', () => {
+  for (const [text, more] of [
+    ['tftp.example.org.', []],
+    ['tftp', [[15, ...ascii('example.org.')]]],
+    ['tftp', [[15, ...ascii('example.org'), 0]]],
+  ] as [string, Option[]][]) {
+    const reply = { name: text, more };
+    const found = lookUp((query, send) => send(answer(query.payload, [a('10.0.0.77')])), reply);
+    assert.is(found.text, '10.0.0.77', text);
+    assert.equal([...found.queries[0]!.payload.subarray(12, 31)], [...name('tftp.example.org'), 0]);
+  }
+});
+
+names('upper and lower case are the same, also in a question that comes back', () => {
+  const found = lookUp(
+    (query, send) => {
+      const lower = Uint8Array.from(query.payload, (byte, i) =>
+        i > 12 && byte >= 65 && byte <= 90 ? byte + 32 : byte,
+      );
+      send(answer(lower, [a('10.0.0.77')]));
+    },
+    { name: 'TFTP.Example.ORG' },
+  );
+  assert.is(found.text, '10.0.0.77');
+});
+
+names('servers that cannot be hosts are passed over, and take no place of others', () => {
+  const servers = ['0.0.0.0', '255.255.255.255', '127.0.0.1', '224.0.0.1', '10.0.0.53'];
+  const found = lookUp((query, send) => send(answer(query.payload, [a('10.0.0.77')])), { servers });
+  assert.is(found.text, '10.0.0.77');
+  assert.ok(found.queries.every(({ to }) => to === '10.0.0.53'));
+});
+
 names('other records before it are passed over', () => {
   const found = lookUp((query, send) => {
     const odd = record(SAME, 1, [1, 2, 3]);

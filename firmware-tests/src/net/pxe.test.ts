@@ -107,6 +107,26 @@ proxy('a DHCP server that is the ProxyDHCP server as well', () => {
   assert.equal([b.queries.at(-1)!.to, b.queries.at(-1)!.port], ['10.0.0.1', 4011]);
 });
 
+proxy('a DHCP server that says that it knows PXE does not hide the ProxyDHCP server', () => {
+  // Its administrator has set option 60, and nothing else; in either order
+  const said = server({ file: [], options: [...DEFAULT_OPTIONS, CLASS] });
+  const dhcp: Script = (query, bench) => {
+    if (query.port === 67 && query.option(43) === undefined) said(query, bench);
+  };
+  const right = proxyAnswer({ file: ascii('p.efi'), siaddr: '10.0.0.3' });
+  const answer: Script = (query, bench) => {
+    if (query.to === '10.0.0.2') right(query, bench);
+  };
+  for (const order of [
+    [dhcp, proxyOffer({}), answer],
+    [proxyOffer({}), dhcp, answer],
+  ]) {
+    const b = new Bench(all(...order));
+    assert.is(bootFile(b.run()), 'p.efi');
+    assert.ok(b.clock.ms < 5000, `${b.clock.ms} ms`);
+  }
+});
+
 proxy('a ProxyDHCP server that never answers is no reason to fail, and bounded', () => {
   const b = new Bench(all(plain, proxyOffer({})));
   const lease = b.run();

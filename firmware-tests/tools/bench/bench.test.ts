@@ -14,6 +14,7 @@ import type { BootsFigure } from '../../../tools/bench/boots.ts';
 import type { FramesFigure } from '../../../tools/bench/frames.ts';
 import { allocatedBytes, spread } from '../../../tools/bench/measure.ts';
 import { count, sectionText, short } from '../../../tools/bench/section.ts';
+import type { RunsFigure } from '../../../tools/bench/runs.ts';
 import type { PushFigure } from '../../../tools/bench/push.ts';
 import type { SimulatorFigure } from '../../../tools/bench/simulator.ts';
 import { COMPARED, compareWork, type WorkComparison } from '../../../tools/bench/work.ts';
@@ -148,6 +149,15 @@ parts('a boot is complete, and its work is counted', async () => {
   assert.ok(signals < boot!.framesToGuest, `${signals} signals`);
 });
 
+parts('runs by the thousand are of each kind, and all of them clean', async () => {
+  const figures = (await runPart('runs', QUICK)).data as RunsFigure[];
+  assert.equal(
+    figures.map(({ run }) => run),
+    ['probe, open, remove, audit', 'boot, 4 MiB', 'boot, 16 MiB', 'boot, 16 MiB, all searched'],
+  );
+  for (const { run, ms, perSecond } of figures) assert.ok(ms > 0 && perSecond > 0, run);
+});
+
 parts('a push is told in fragments, and in copies of its bytes', async () => {
   const [figure] = (await runPart('push', QUICK)).data as PushFigure[];
   assert.is(figure!.sizeMiB, 1);
@@ -162,7 +172,15 @@ parts('the seam is timed call by call', async () => {
 });
 
 parts('a part that there is not is refused', async () => {
-  assert.equal(Object.keys(PARTS), ['size', 'work', 'frames', 'boots', 'push', 'simulator']);
+  assert.equal(Object.keys(PARTS), [
+    'size',
+    'work',
+    'frames',
+    'boots',
+    'runs',
+    'push',
+    'simulator',
+  ]);
   try {
     await runPart('sizes', QUICK);
     assert.unreachable();
@@ -179,7 +197,7 @@ parts('the command line names the parts that there are', () => {
   assert.is(stdout, '');
   assert.is(
     stderr,
-    'bench: there is no part sizes (size, work, frames, boots, push, simulator)\n' +
+    'bench: there is no part sizes (size, work, frames, boots, runs, push, simulator)\n' +
       '       See npm run bench -- --help.\n',
   );
 });

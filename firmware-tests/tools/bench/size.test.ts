@@ -13,12 +13,12 @@ const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
 /** Bytes, minified and gzipped. A change by more than the margin belongs here, with its reason. */
 const FIGURES: Readonly<Record<string, number>> = {
-  hypxe: 26_481,
-  x64: 25_411,
-  arm64: 26_103,
-  os: 44_359,
-  'drivers x64': 14_901,
-  'drivers arm64': 15_588,
+  hypxe: 26_683,
+  x64: 24_294,
+  arm64: 24_900,
+  os: 44_478,
+  'drivers x64': 14_764,
+  'drivers arm64': 15_373,
 };
 const MARGIN = 0.01;
 

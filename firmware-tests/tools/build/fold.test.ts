@@ -42,6 +42,11 @@ test('offsets, sizes, members, numbers and bigints become what they are', async 
   );
 });
 
+test('nothing is added to where a structure begins', async () => {
+  assert.is(await codeOf('f(x + Header.at.type, Header.at.type + x);'), 'f(x, 0 + x);');
+  assert.is(await codeOf('f(x + Header.at.flags);'), 'f(x + 4);');
+});
+
 test('a field that is only declared is not there before the constructor has made it', async () => {
   const body = 'class A { a: number; b = 1; constructor(a: number) { this.a = a; } }';
   assert.is(await codeOf(body), 'class A { constructor(a) { this.b = 1; this.a = a; } }');

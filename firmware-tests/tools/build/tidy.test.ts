@@ -106,7 +106,7 @@ const GOOD: readonly (readonly [path: string, text: string])[] = [
   ['src/driver.ts', `${SPDX}import { HyperV } from './hyperv/hyperv.ts';\n`],
   ['tools/simulator/sample.ts', `${SPDX}import { Msr } from '../../src/hyperv/protocol.ts';\n`],
   ['tools/command/cli.ts', `${SPDX}import { readFileSync } from 'node:fs';\nawait run();\n`],
-  ['tools/guests/javascript-guest.ts', `${SPDX}const firmware = await import(file.href);\n`],
+  ['tools/bench/cli.ts', `${SPDX}const firmware = await import(file.href);\n`],
   ['tools/flow/sample.ts', `${SPDX}const url = import.meta.url;\nawait import('./stage.ts');\n`],
   [
     'firmware-tests/sample.test.ts',

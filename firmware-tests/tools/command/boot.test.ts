@@ -253,21 +253,4 @@ json('a crash', async () => {
   assert.is(ended?.text, '#GP on VP 0: wrmsr 0x1: no such register');
 });
 
-json('a firmware that takes its worker with it', async () => {
-  write('exit.js', 'process.exit(0);');
-  const { verdict, exitCode, ended, counts } = await document('--firmware', 'exit.js');
-  assert.is(verdict, 'crash');
-  assert.is(exitCode, 3);
-  assert.is(ended?.text, 'it ended its process (process.exit)');
-  assert.is(counts, null);
-});
-
-json('what a firmware prints does not get into the document', async () => {
-  write('noisy.js', 'console.log("{");export const boot = () => ({ status: "failed" });');
-  const { code, out, error } = await hypxe('boot', '--json', '--no-os', '--firmware', 'noisy.js');
-  assert.is((JSON.parse(out) as Document).verdict, 'findings');
-  assert.is(error, '{\n');
-  assert.is(code, 1);
-});
-
 json.run();

@@ -53,8 +53,8 @@ bad('one that throws while it boots is shown with its own stack, and audited', a
   assert.is(lastLine(run), 'verdict: crash: the firmware threw TypeError: lost my way');
   const stack = run.out.split('\n').filter((line) => /^ +at /.test(line));
   assert.is(stack.length, 2);
-  assert.match(stack[0]!, /at lose \(file:.*firmware-\d+\.js:6:\d+\)$/);
-  assert.match(stack[1]!, /at .*boot \(file:.*firmware-\d+\.js:3:\d+\)$/);
+  assert.match(stack[0]!, /at lose \(guest:firmware-\d+\.js:6:\d+\)$/);
+  assert.match(stack[1]!, /at .*boot \(guest:firmware-\d+\.js:3:\d+\)$/);
   assert.match(run.out, /^ {2}ERROR +4 message and event page are disabled on every VP$/m);
   assert.match(run.out, /shared by wrmsr SIMP on VP 0 at 0\.000 ms/);
 });
@@ -86,19 +86,27 @@ bad('one that waits for ever', async () => {
 });
 
 for (const [what, text, why] of [
-  ['while it is loaded', 'for (;;);', 'while it is loaded, no sign of life for 10 s'],
-  ['while it boots', 'export function boot() { for (;;); }', 'no sign of life for 1 s'],
+  [
+    'while it is loaded',
+    'for (;;);',
+    'while it is loaded, no sign of life for 10 s (see --watchdog)',
+  ],
+  [
+    'while it boots',
+    'export function boot() { for (;;); }',
+    'no sign of life for 1 s (see --watchdog); last access: none',
+  ],
 ] as const) {
   bad(`one that loops for ever ${what} is ended by the watchdog`, async () => {
     const run = await boot(text);
     assert.is(run.code, 3);
-    const verdict = `verdict: hang: the firmware hangs: ${why} (see --watchdog)`;
+    const verdict = `verdict: hang: the firmware hangs: ${why}`;
     assert.is(lastLine(run), verdict);
   });
 }
 
 /** Keeps the loader busy for longer than the watchdog of these tests. */
-const SLOW = 'const end = Date.now() + 2500;\nwhile (Date.now() < end);\n';
+const SLOW = 'let spins = 0;\nwhile (spins < 4e8) spins++;\n';
 
 bad("the time that loading takes is not the firmware's", async () => {
   const without = await boot(`${SLOW}export const other = 1;`);
@@ -118,18 +126,6 @@ bad('what it throws cannot steer the terminal', async () => {
   assert.ok(document.out.includes('\\r'));
   assert.ok(JSON.stringify(JSON.parse(document.out)).includes('\u202e'));
 });
-
-for (const [what, text] of [
-  ['while it is loaded', 'process.exit(0);'],
-  ['while it boots', 'export function boot() { process.exit(0); }'],
-] as const) {
-  bad(`one that ends its process ${what} has not got away`, async () => {
-    const run = await boot(text);
-    assert.is(run.code, 3);
-    const why = 'it ended its process (process.exit)';
-    assert.is(lastLine(run), `verdict: crash: the firmware crashed: ${why}`);
-  });
-}
 
 bad.run();
 
@@ -205,7 +201,8 @@ own('a few lines that load an image and leave nothing are clean', async () => {
   const run = await boot(
     'export function boot(machine, { events }) {\n' +
       '  const text = "image of another firmware";\n' +
-      '  new Uint8Array(machine.memory).set(new TextEncoder().encode(text), 0x100000);\n' +
+      '  const bytes = Uint8Array.from(text, (letter) => letter.charCodeAt(0));\n' +
+      '  new Uint8Array(machine.memory).set(bytes, 0x100000);\n' +
       '  const low = machine.memoryMap[0];\n' +
       '  const memoryMap = [low, { address: 0x200000, length: 0x100000, type: "usable" }];\n' +
       '  const image = { name: "mine", address: 0x100000, length: 25, device: "rom" };\n' +

@@ -2,7 +2,8 @@
 
 /** `hypxe explore`: its options, its exit codes, shards and merging, and a firmware that hangs. */
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,6 +16,7 @@ import type { Part } from '../../../tools/explore/part.ts';
 const dist = new URL('../../../dist/', import.meta.url);
 const places = {
   firmware: fileURLToPath(new URL('hypxe.js', dist)),
+  guestCell: new URL('guest-cell.js', dist),
   exploreWorker: new URL('explore-worker.js', dist),
 };
 
@@ -90,6 +92,53 @@ test('shards merged are the whole; shards of different lists are refused', async
     assert.is((error as Error).name, 'BadParts');
     assert.match((error as Error).message, /differ in the seed: 1 and 9/);
   }
+});
+
+test('-o writes the document that --json prints, whatever is printed', async ({ directory }) => {
+  const file = join(directory, 'whole.json');
+  const args = ['--only', 'alloc/fail', '--workers', '1', '-o', file];
+  const { code, out } = await explore(...args);
+  assert.is(code, 0);
+  assert.match(out, /verdict/);
+  const part = JSON.parse(readFileSync(file, 'utf8')) as Part;
+  assert.ok(part.complete && part.tally.runs === part.total);
+
+  const printed = await explore(...args, '--json');
+  assert.is(readFileSync(file, 'utf8'), printed.out);
+  const one = await explore('--only', 'alloc.0/fail', '-o', file, '--json');
+  assert.is(readFileSync(file, 'utf8'), one.out);
+  const merging = join(directory, 'merging.json');
+  writeFileSync(merging, printed.out);
+  await explore('--merge', merging, '-o', file);
+  assert.is((JSON.parse(readFileSync(file, 'utf8')) as Part).tally.runs, part.total);
+});
+
+test('a file that cannot be written is told of before anything is run', async ({ directory }) => {
+  try {
+    await explore('--only', 'alloc', '-o', join(directory, 'nowhere', 'part.json'));
+    assert.unreachable();
+  } catch (error) {
+    assert.is((error as CommandError).name, 'FileUnwritable');
+    assert.is((error as CommandError).code, 4);
+  }
+});
+
+test("the manual's shards with GNU parallel are the whole", ({ directory }) => {
+  // Who has none cannot run the example
+  if (spawnSync('parallel', ['--version']).status !== 0) return;
+  const root = new URL('../../../', import.meta.url);
+  const manual = readFileSync(new URL('tools/explore/README.md', root), 'utf8');
+  const example = /^```text\n(mkdir [\s\S]*?)^```$/m.exec(manual)![1]!;
+  symlinkSync(fileURLToPath(dist), join(directory, 'dist'));
+  const run = (script: string) =>
+    spawnSync('bash', ['-e', '-c', script], { cwd: directory, encoding: 'utf8' });
+  const { status, stdout, stderr } = run(example);
+  assert.is(status, 0, stderr);
+  const whole = run('node dist/cli.js explore --only alloc --workers 2');
+  const report = (text: string): string[] =>
+    text.split('\n').filter((line) => /^(boot|loader|push|list|ended|verdict)\b/.test(line));
+  assert.is(report(stdout).at(-1), 'verdict: clean');
+  assert.equal(report(stdout).slice(-6), report(whole.stdout));
 });
 
 test('a firmware that hangs is reported with the run, and the others are made', async (context) => {

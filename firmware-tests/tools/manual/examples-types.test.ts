@@ -32,7 +32,11 @@ function asTypeScript({ file, text }: ExampleFile): ExampleFile[] {
 /** Compile the examples. Returns what the type checker says. */
 function compile(folder: string, files: readonly ExampleFile[]): string {
   for (const example of files) writeExample(folder, example);
-  const paths = { hypxe: ['./src/index.ts'], 'hypxe/simulator': ['./tools/simulator/index.ts'] };
+  const paths = {
+    hypxe: ['./src/index.ts'],
+    'hypxe/simulator': ['./tools/simulator/index.ts'],
+    'hypxe/x64': ['./src/x64.ts'],
+  };
   const config = {
     extends: './tsconfig.json',
     compilerOptions: { paths },

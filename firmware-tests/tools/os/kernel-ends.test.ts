@@ -20,7 +20,7 @@ const AFTER = ['REQUEST_OFFERS', 'GPADL_HEADER', 'OPEN_CHANNEL'] as const;
 // On QEMU the EOM of one processor lets no message of another through: its own test below
 for (const host of ['server2012r2', 'server2016', 'server2019', 'server2022', 'openvmm']) {
   for (const name of AFTER) {
-    state(`${host}: a crash on VP 1 right after ${name} was posted unloads`, () => {
+    state(`H-H1 lis-next#122: on ${host} a crash on VP 1 right after ${name} unloads`, () => {
       const panicAt = { after: MessageType[name] };
       const { machine, stages, ended } = chain({
         ...{ host, processors: 2 },
@@ -49,27 +49,30 @@ state('while it connects, a kernel that crashes unloads nothing: a known hole', 
   assert.is(stages[1]!.os!.nics[0]!.error, undefined);
 });
 
-state('a kernel whose kexec has unloaded and that crashes then sends no second UNLOAD', () => {
-  let seen: string[] = [];
-  const { machine, stages, ended } = chain({
-    processors: 2,
-    kernels: [
-      {
-        end: 'crash',
-        crashVp: 1,
-        kexecFirst: true,
-        beforeEnd: (each) => (seen = recordWrites(each)),
-      },
-      { end: 'power-off' },
-    ],
-  });
-  assert.is(ended, undefined);
-  assert.equal(seen.filter((line) => line === 'message 16').length, 1);
-  assert.equal(errorChecks(stages[0]!.findings), []);
-  assert.ok(stages[0]!.endedAt < 100_000_000, 'nobody waits for an answer that never comes');
-  assert.is(stages[1]!.os!.nics[0]!.error, undefined);
-  assert.is(machine.vmbus.inspect().unloadsSeen, 1);
-});
+state(
+  'H-H2: a kernel whose kexec has unloaded and that crashes then sends no second UNLOAD',
+  () => {
+    let seen: string[] = [];
+    const { machine, stages, ended } = chain({
+      processors: 2,
+      kernels: [
+        {
+          end: 'crash',
+          crashVp: 1,
+          kexecFirst: true,
+          beforeEnd: (each) => (seen = recordWrites(each)),
+        },
+        { end: 'power-off' },
+      ],
+    });
+    assert.is(ended, undefined);
+    assert.equal(seen.filter((line) => line === 'message 16').length, 1);
+    assert.equal(errorChecks(stages[0]!.findings), []);
+    assert.ok(stages[0]!.endedAt < 100_000_000, 'nobody waits for an answer that never comes');
+    assert.is(stages[1]!.os!.nics[0]!.error, undefined);
+    assert.is(machine.vmbus.inspect().unloadsSeen, 1);
+  },
+);
 
 state.run();
 

@@ -1,45 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** `hypxe boot`: runs the boot in a worker, shows it, and ends it if it shows no sign of life. */
+/** `hypxe boot`: runs the boot in a process of its own, shows it, and says what came of it. */
 
-import { MessageChannel, Worker } from 'node:worker_threads';
-import type { BootWorkerData, WorkerMessage } from './boot-worker.ts';
 import type { GuestEnd } from '../../flow/boot-flow.ts';
-import {
-  LinkError,
-  startLink,
-  type LinkRequest,
-  type RunningLink,
-} from '../../links/link-start.ts';
+import { Cell, type CellEnd } from '../../guests/cell/cell.ts';
+import { Phase, type CellStart } from '../../guests/cell/cell-words.ts';
+import type { LinkRequest } from '../../links/link-start.ts';
+import { cellFailure, memoryText, thrownByWorker } from '../worker-failure.ts';
+import { linkOutcome, workerMessage } from './boot-message.ts';
+import type { WorkerMessage } from './boot-worker.ts';
 import { bootJson } from './boot-json.ts';
 import { BOOT_HELP, parseBoot, type BootRequest } from './boot-options.ts';
 import { interruptedOutcome, lostOutcome, type BootOutcome } from './boot-outcome.ts';
 import { bootReport } from './boot-report.ts';
-import type { Terminal } from '../terminal.ts';
+import { oneLine, type Terminal } from '../terminal.ts';
 import { EnvironmentError, Exit, failureText, plural, type ExitCode } from '../usage.ts';
-import { OUT_OF_MEMORY, thrownByWorker } from '../worker-failure.ts';
-
-/** How often the signs of life are looked at, in ms. */
-const HEARTBEAT_MS = 250;
-
-/** What a worker does. */
-type Phase = 'starting' | 'loading' | 'running';
 
 /**
- * Longest silence in ms while the worker starts and while the firmware's module is loaded: neither
- * is the firmware's time, and either may be slow on a busy machine. A longer watchdog is a longer
- * limit here, too.
+ * Longest silence in ms while the worker starts, while the firmware's module is loaded, and while
+ * it runs: the first two are not the firmware's time, and may be slow on a busy machine. A longer
+ * watchdog is a longer limit here, too.
  */
-const SILENCE_MAX_MS: Readonly<Record<Phase, number>> = {
-  starting: 60_000,
-  loading: 10_000,
-  running: 0,
-};
+const SILENCE_MAX_MS: readonly number[] = [60_000, 10_000, 0];
 
 /** Paths that depend on whether the command runs from its sources or from `dist`. */
 export interface Places {
   readonly firmware: string;
   readonly bootWorker: URL;
+  /** The process that guests run in. */
+  readonly guestCell: URL;
 }
 
 /** Run the command; returns the exit code. @throws CommandError */
@@ -54,13 +43,13 @@ export async function bootCommand(
     return Exit.CLEAN;
   }
   if (!request.json) terminal.out(`${heading(request)}\n`);
-  const outcome = await runOverLink(request, places, terminal);
+  const outcome = await new BootCell(request, places, terminal).run();
 
   // Report; a trace or a capture that is cut short is no success, whatever the boot was
   const failures = unwritten(request, outcome);
   const code = failures.length === 0 ? CODES[outcome.verdict] : Exit.ENVIRONMENT;
   if (request.json) terminal.out(`${bootJson(request, outcome, code)}\n`);
-  else terminal.out(`${bootReport(outcome).join('\n')}\n`);
+  else terminal.out(`${bootReport(outcome).map(oneLine).join('\n')}\n`);
   for (const failure of failures) terminal.error(failureText(failure));
   return code;
 }
@@ -80,37 +69,6 @@ function unwritten(
     add('CaptureUnwritable', `the capture in ${pcap} is incomplete: ${captureFailure}`);
   }
   return failures;
-}
-
-/** Run the boot, with the real link that it asks for. @throws CommandError */
-async function runOverLink(
-  request: BootRequest,
-  places: Places,
-  terminal: Terminal,
-): Promise<BootOutcome> {
-  if (request.link === undefined) {
-    return new BootWorker(request, places.bootWorker, terminal).run();
-  }
-  const link = await openLink(request.link);
-  let outcome: BootOutcome;
-  try {
-    outcome = await new BootWorker(request, places.bootWorker, terminal, link).run();
-  } finally {
-    await link.close();
-  }
-  const { name = '', message: text = '', advice = '' } = link.failure ?? {};
-  const failure = link.failure && { name, text, advice };
-  return { ...outcome, link: { ...link.counts, failure } };
-}
-
-/** @throws EnvironmentError ProgramMissing, LinkUnreachable */
-async function openLink(request: LinkRequest): Promise<RunningLink> {
-  try {
-    return await startLink(request);
-  } catch (error) {
-    if (!(error instanceof LinkError)) throw error;
-    throw new EnvironmentError(error.name, error.message, error.advice);
-  }
 }
 
 function heading(request: BootRequest): string {
@@ -133,94 +91,100 @@ function linkText(link: LinkRequest | undefined): string {
   return link.kind === 'passt' ? ', over passt' : `, over ${link.path}`;
 }
 
-/** The worker that a boot runs in. */
-class BootWorker {
+/** The cell that a boot runs in. */
+class BootCell {
   readonly #request: BootRequest;
+  readonly #places: Places;
   readonly #terminal: Terminal;
-  readonly #heartbeat = new Int32Array(new SharedArrayBuffer(4));
-  readonly #worker: Worker;
-  #phase: Phase = 'starting';
   /** Bytes of the image that have come. */
   #received = 0;
 
-  constructor(request: BootRequest, worker: URL, terminal: Terminal, link?: RunningLink) {
+  constructor(request: BootRequest, places: Places, terminal: Terminal) {
     this.#request = request;
+    this.#places = places;
     this.#terminal = terminal;
-    const bell = link && new MessageChannel();
-    const data: BootWorkerData = {
-      request,
-      heartbeat: this.#heartbeat,
-      link: link && { ends: link.ends, bell: bell!.port2 },
-    };
-    const transferList = bell === undefined ? [] : [bell.port2];
-    this.#worker = new Worker(worker, { workerData: data, transferList, stdout: true });
-    bell?.port1.on('message', () => link?.drain());
-    // What a firmware prints must not get into the report
-    this.#worker.stdout.on('data', (text: Buffer) => terminal.error(String(text)));
   }
 
   /** @throws CommandError */
   async run(): Promise<BootOutcome> {
-    let timer: NodeJS.Timeout | undefined;
-    let interrupted: (() => void) | undefined;
+    const request = this.#request;
     const { interrupt } = this.#terminal;
+    const since = Date.now();
+    let interrupted: (() => void) | undefined;
+    let cell: Cell | undefined;
     try {
       return await new Promise<BootOutcome>((resolve, reject) => {
-        const lost = (kind: GuestEnd['kind'], text: string, stack?: string): void =>
-          resolve(lostOutcome(this.#request, { guest: 'firmware', kind, text, stack }));
-        timer = this.#watch((seconds) => {
-          const loads = this.#phase === 'running' ? '' : 'while it is loaded, ';
-          lost('hang', `${loads}no sign of life for ${seconds} s (see --watchdog)`);
+        let outcome: BootOutcome | undefined;
+        cell = new Cell(this.#places.guestCell, this.#start(), {
+          message: (given) => {
+            const message = workerMessage(given, '');
+            if (message.kind === 'failed') reject(thrownByWorker(message));
+            else if (message.kind !== 'done') return this.#show(message);
+            else if (request.link === undefined) resolve(message.outcome);
+            else {
+              outcome = message.outcome;
+              cell?.finish();
+            }
+          },
+          link: (given) => {
+            const link = linkOutcome(given, 'link');
+            if (outcome !== undefined) resolve({ ...outcome, link });
+          },
+          end: (end) => {
+            try {
+              resolve(lostOutcome(request, this.#endOf(end)));
+            } catch (error) {
+              reject(error as Error);
+            }
+          },
+          broken: reject,
         });
-        this.#worker.on('message', (message: WorkerMessage) => {
-          this.#show(message);
-          if (message.kind === 'done') resolve(message.outcome);
-          else if (message.kind === 'failed') reject(thrownByWorker(message));
-        });
-        this.#worker.on('error', (error: NodeJS.ErrnoException) => {
-          if (error.code === OUT_OF_MEMORY) lost('crash', 'it ran out of memory');
-          else lost('thrown', String(error), error.stack);
-        });
-        this.#worker.on('exit', () => lost('crash', 'it ended its process (process.exit)'));
-        const since = Date.now();
-        interrupted = () => {
-          const ms = Date.now() - since;
-          resolve(interruptedOutcome(this.#request, ms, this.#received));
-        };
+        interrupted = () =>
+          resolve(interruptedOutcome(request, Date.now() - since, this.#received));
         interrupt?.addEventListener('abort', interrupted);
+        if (interrupt?.aborted === true) interrupted();
       });
     } finally {
-      clearInterval(timer);
       if (interrupted !== undefined) interrupt?.removeEventListener('abort', interrupted);
-      await this.#worker.terminate();
+      await cell?.kill();
     }
   }
 
-  /** Call `hung` once nothing has moved for some time. */
-  #watch(hung: (seconds: number) => void): NodeJS.Timeout {
-    const watchdogMs = this.#request.watchdogSeconds * 1000;
-    let seen = -1;
-    let phase = this.#phase;
-    let silentMs = 0;
-    return setInterval(() => {
-      const beat = Atomics.load(this.#heartbeat, 0);
-      const moved = beat !== seen || phase !== this.#phase;
-      silentMs = moved ? 0 : silentMs + HEARTBEAT_MS;
-      seen = beat;
-      phase = this.#phase;
-      const limitMs = Math.max(watchdogMs, SILENCE_MAX_MS[phase]);
-      if (silentMs >= limitMs) hung(limitMs / 1000);
-    }, HEARTBEAT_MS);
+  #start(): CellStart {
+    const { watchdogSeconds, memoryMiB, guestMemoryLimitMiB, link } = this.#request;
+    const watchdogMs = watchdogSeconds * 1000;
+    return {
+      script: this.#places.bootWorker.href,
+      job: this.#request,
+      silenceMs: SILENCE_MAX_MS.map((ms) => Math.max(ms, watchdogMs)),
+      memoryBytes: (memoryMiB + guestMemoryLimitMiB) * 2 ** 20,
+      link,
+    };
   }
 
-  #show(message: WorkerMessage): void {
-    if (message.kind === 'phase') this.#phase = message.phase;
+  /** How a guest ended whose worker has not told. @throws CommandError */
+  #endOf(end: CellEnd): GuestEnd {
+    const guest = 'firmware';
+    if (end.kind === 'failed') throw cellFailure(end);
+    if (end.kind === 'ended') throw new Error('the worker has ended without a word');
+    const { reason, silentMs, phase } = end;
+    const loads = phase === Phase.RUNNING ? '' : 'while it is loaded, ';
+    const text =
+      reason === 'hang'
+        ? `${loads}no sign of life for ${Math.floor(silentMs / 1000)} s (see --watchdog)`
+        : `${loads}${memoryText(this.#request.guestMemoryLimitMiB)}`;
+    return { guest, kind: reason, text, stack: undefined };
+  }
+
+  /** Show it; whoever reads slowly is waited for. */
+  #show(message: Extract<WorkerMessage, { kind: 'line' | 'progress' }>): void | Promise<void> {
     if (message.kind === 'progress') this.#received = message.received;
     if (this.#request.json) return;
-    if (message.kind === 'line') this.#terminal.out(`${message.text}\n`);
-    if (message.kind === 'progress' && message.received > 0) {
+    if (message.kind === 'line') this.#terminal.out(`${oneLine(message.text)}\n`);
+    else if (message.received > 0) {
       this.#terminal.out(`${progressLine(message.received, message.total)}\n`);
     }
+    return this.#terminal.drained?.();
   }
 }
 
@@ -242,6 +206,7 @@ const CODES: Readonly<Record<BootOutcome['verdict'], ExitCode>> = {
   findings: Exit.FINDINGS,
   crash: Exit.CRASH,
   hang: Exit.CRASH,
+  'out-of-memory': Exit.CRASH,
   refused: Exit.REFUSED,
   interrupted: Exit.INTERRUPTED,
 };

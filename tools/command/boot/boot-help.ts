@@ -7,6 +7,7 @@ import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
 import { DEVICES_HELP } from './device-options.ts';
 import { OWNER_HELP } from './owner-options.ts';
 import { TFTP_HABITS_HELP } from './network-options.ts';
+import { GUEST_MEMORY_HELP } from '../guest-options.ts';
 import { EXIT_HELP } from '../usage.ts';
 
 /** Most guest RAM, in MiB. */
@@ -84,6 +85,7 @@ Firmware
                       guest in WebAssembly (hypxe guest --help)
   --preset NAME       sizes and habits of hypxe's own firmware: default or ipxe
   --watchdog S        seconds without a sign of life after which the firmware hangs (default 10)
+${GUEST_MEMORY_HELP}
 
 Afterwards
   --then STEP[,STEP]  go on: chainload (firmware once more), san (it stays, the loader takes over in

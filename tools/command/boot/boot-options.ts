@@ -19,6 +19,7 @@ import { pathBelow } from './directory-files.ts';
 import { requireDirectory, requireFile } from '../files.ts';
 import { hostLabel } from '../../simulator/profiles/profile-file.ts';
 import { readHost, turnKnobs, type GivenKnobs } from '../host-options.ts';
+import { guestMemoryLimit } from '../guest-options.ts';
 import { knownLinux } from '../os-options.ts';
 import { readLink, type LinkOptions } from './link-options.ts';
 import { readBefore } from './owner-options.ts';
@@ -30,6 +31,7 @@ import {
   readServices,
   type PushedFile,
 } from './push-options.ts';
+import { checkOutputs, type Output } from './output-file.ts';
 import { UsageError, byteCount, didYouMean, probability, quoted, wholeNumber } from '../usage.ts';
 
 export { BOOT_HELP } from './boot-help.ts';
@@ -99,6 +101,8 @@ export interface BootRequest extends LinkOptions {
   /** Warnings of the audit are findings as well. */
   readonly strict: boolean;
   readonly watchdogSeconds: number;
+  /** What the process of the guest may have beyond its RAM, in MiB. */
+  readonly guestMemoryLimitMiB: number;
 }
 
 const OPTIONS = {
@@ -134,6 +138,7 @@ const OPTIONS = {
   trace: { type: 'string' },
   pcap: { type: 'string' },
   watchdog: { type: 'string' },
+  'guest-memory-limit': { type: 'string' },
   then: { type: 'string', multiple: true },
   os: { type: 'string' },
   'no-os': { type: 'boolean' },
@@ -184,6 +189,12 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
   const firmware = path.resolve(values.firmware ?? own);
   const isOwn = values.firmware === undefined;
   requireFile(firmware, isOwn ? 'Run npm run build first.' : FIRMWARE_ADVICE);
+  checkOutputs(outputsOf(values), [
+    ...inputsOf(served),
+    ...pushes.map(({ path: file }) => ({ what: 'the pushed file', file })),
+    { what: 'the firmware', file: firmware },
+    { what: 'the host', file: values.host ?? DEFAULT_PROFILE },
+  ]);
   return {
     host: hostLabel(host),
     ...turnKnobs(host, values.knob ?? []),
@@ -212,6 +223,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     os: values['no-os'] !== true,
     secondBoot: values['no-second-boot'] !== true,
     strict: values.strict === true,
+    guestMemoryLimitMiB: guestMemoryLimit(values['guest-memory-limit']),
     watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600),
   };
 }
@@ -223,6 +235,21 @@ function withGuest({ values, positionals }: ReturnType<typeof parse>): ReturnTyp
     return { values, positionals };
   }
   return { values: { ...values, firmware: file }, positionals: others };
+}
+
+/** The files that are written. */
+function outputsOf({ trace, pcap }: ReturnType<typeof parse>['values']): Output[] {
+  return [
+    ...(trace === undefined ? [] : [{ option: '--trace', file: trace }]),
+    ...(pcap === undefined ? [] : [{ option: '--pcap', file: pcap }]),
+  ];
+}
+
+/** The files that are served. */
+function inputsOf(served: Served): { readonly what: string; readonly file: string }[] {
+  if (served.kind === 'file') return [{ what: 'the boot file', file: served.path }];
+  if (served.kind !== 'directory') return [];
+  return [{ what: 'the boot file', file: path.join(served.root, served.name) }];
 }
 
 /** @throws UsageError */

@@ -16,6 +16,7 @@ import {
 import type { BootRequest } from './boot-options.ts';
 import type { OutcomePush } from './push-run.ts';
 import { plural } from '../usage.ts';
+import { PART } from './output-file.ts';
 
 /** An error of the firmware: its name, what was seen, and what to do. */
 export interface OutcomeError {
@@ -101,7 +102,7 @@ export interface BootOutcome {
 export function lostOutcome(request: BootRequest, ended: GuestEnd): BootOutcome {
   const { name, size } = request.served;
   return {
-    verdict: ended.kind === 'hang' ? 'hang' : 'crash',
+    verdict: ended.kind === 'thrown' ? 'crash' : ended.kind,
     served: { name, length: size, sha256: undefined },
     image: undefined,
     pushes: [],
@@ -133,7 +134,8 @@ export function interruptedOutcome(
   const ended = { guest: 'firmware', kind: 'hang', text: '', stack: undefined } as const;
   const { trace, pcap } = request;
   const files = [trace, pcap].filter((file) => file !== undefined);
-  const cut = files.length === 0 ? '' : `; ${files.join(' and ')} may lack the end`;
+  const parts = files.map((file) => file + PART).join(' and ');
+  const cut = files.length === 0 ? '' : `; what there is of it is in ${parts}`;
   const got = received === 0 ? 'nothing received' : `${plural(received, 'byte')} received`;
   return {
     ...lostOutcome(request, ended),
@@ -188,6 +190,7 @@ export function summary(outcome: BootOutcome): string {
 
 /** How a guest ended, in words. */
 export function endText({ guest, kind, text }: GuestEnd): string {
-  const did = { crash: 'crashed:', hang: 'hangs:', thrown: 'threw' }[kind];
+  const said = { crash: 'crashed:', hang: 'hangs:', thrown: 'threw' };
+  const did = kind === 'out-of-memory' ? 'is out of memory:' : said[kind];
   return `the ${guest} ${did} ${text}`;
 }

@@ -17,6 +17,7 @@ import {
 } from '../../flow/boot-flow.ts';
 import { machineFor } from '../../guests/guest-machine.ts';
 import { BadGuest, type GuestInstance, type GuestProgram } from '../../guests/guest-program.ts';
+import type { Guard } from '../../guests/javascript-realm.ts';
 import { loadGuest } from '../../guests/load-guest.ts';
 import type { OsReport } from '../../os/loaded-os.ts';
 import { TICKS_PER_MS } from '../../simulator/base/clock.ts';
@@ -45,6 +46,12 @@ export interface BootListener {
   firmware(event: FirmwareEvent, now: number): void;
 }
 
+/** How whoever watches from outside knows that the guest lives, and ends it if not. */
+export interface Watch {
+  readonly heartbeat: Int32Array;
+  readonly guard: Guard;
+}
+
 /**
  * Boot.
  *
@@ -55,12 +62,12 @@ export interface BootListener {
  */
 export async function runBoot(
   request: BootRequest,
-  heartbeat: Int32Array,
+  { heartbeat, guard }: Watch,
   listener: BootListener,
   link?: Link,
 ): Promise<BootOutcome> {
   listener.phase('loading');
-  const program = await loadFirmware(request.firmware, request.steps.includes('san'));
+  const program = await loadFirmware(request.firmware, request.steps.includes('san'), guard);
   const firmware = await instantiate(program, request.memoryMiB);
   listener.phase('running');
   const { files, image } = serve(request);
@@ -97,7 +104,7 @@ export async function runBoot(
       secondBoot: request.secondBoot,
       strict: request.strict,
       onHandoff: (result) => {
-        pushes.handedOver(result, machine.partition.ram.bytes);
+        pushes.handedOver(result, new Uint8Array(machine.bootSeam.memory));
         const { image } = result;
         const pushed = pushes.outcomes.find(({ name }) => name === image?.name);
         const expected = image?.device === PUSHED ? pushed?.sha256 : served.sha256;
@@ -169,17 +176,17 @@ function inRam(
   { name, address, length, device }: BootImage,
   expected: string | undefined,
 ): NonNullable<BootOutcome['image']> {
-  const bytes = machine.partition.ram.bytes.subarray(address, address + length);
+  const bytes = new Uint8Array(machine.bootSeam.memory, address, length);
   const sha256 = digest(bytes);
   const equal = expected === undefined ? undefined : sha256 === expected;
   return { name, address, length, device, sha256, equal };
 }
 
 /** @throws UsageError BadFirmware */
-async function loadFirmware(path: string, san: boolean): Promise<GuestProgram> {
+async function loadFirmware(path: string, san: boolean, guard: Guard): Promise<GuestProgram> {
   let program: GuestProgram;
   try {
-    program = await loadGuest(path);
+    program = await loadGuest(path, guard);
   } catch (error) {
     if (!(error instanceof BadGuest)) throw error;
     throw new UsageError('BadFirmware', error.message, error.advice);
@@ -249,7 +256,7 @@ function openTrace(path: string): TraceWriter {
 
 function openCapture(path: string, { nics, partition }: SimulatedMachine): CaptureWriter {
   try {
-    return new CaptureWriter(path, { nics: nics.length, memory: partition.ram.bytes.buffer });
+    return new CaptureWriter(path, { nics: nics.length, memory: partition.ram.memory });
   } catch (error) {
     const text = `the capture cannot be written to ${path}: ${(error as Error).message}`;
     throw new EnvironmentError('CaptureUnwritable', text, 'Give a path that can be written.');

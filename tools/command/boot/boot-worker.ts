@@ -5,43 +5,42 @@
  * ended from outside. Counts signs of life in shared memory, and posts what happens.
  */
 
-import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
+import type { MessagePort } from 'node:worker_threads';
 import type { FirmwareEvent } from '../../../src/events.ts';
+import type { WallClock } from '../../../src/services/time-sync.ts';
+import { cellJob, cellLink, guard, heartbeat, phase, post } from '../../guests/cell/cell-port.ts';
+import { Phase } from '../../guests/cell/cell-words.ts';
+import { RingLink, type RingLinkEnds } from '../../links/ring-link.ts';
+import { workerFailure, type WorkerFailure } from '../worker-failure.ts';
 import { logLine } from './boot-log.ts';
 import type { BootRequest } from './boot-options.ts';
 import type { BootOutcome } from './boot-outcome.ts';
 import { runBoot } from './boot-run.ts';
-import { workerFailure, type WorkerFailure } from '../worker-failure.ts';
-import { RingLink, type RingLinkEnds } from '../../links/ring-link.ts';
-import type { WallClock } from '../../../src/services/time-sync.ts';
 
-/** What the worker is given. */
-export interface BootWorkerData {
-  readonly request: BootRequest;
-  readonly heartbeat: Int32Array;
-  /** Of a real link: the rings, and the port that tells the other end of frames. */
-  readonly link: { readonly ends: RingLinkEnds; readonly bell: MessagePort } | undefined;
+/** Of a real link: the rings, and the port that tells the other end of frames. */
+interface LinkEnds {
+  readonly ends: RingLinkEnds;
+  readonly bell: MessagePort;
 }
 
 /** What the worker posts. */
 export type WorkerMessage =
-  /** What it does now: whose time it is. */
-  | { readonly kind: 'phase'; readonly phase: 'loading' | 'running' }
   | { readonly kind: 'line'; readonly text: string }
   | { readonly kind: 'progress'; readonly received: number; readonly total: number | undefined }
   | { readonly kind: 'done'; readonly outcome: BootOutcome }
   | WorkerFailure;
 
-const { request, heartbeat, link } = workerData as BootWorkerData;
+const request = cellJob<BootRequest>();
+const link = cellLink<LinkEnds>();
 
 /** The guest's end of a real link. A wait of the machine is a sign of life, too. */
-function realLink({ ends, bell }: NonNullable<BootWorkerData['link']>): RingLink {
+function realLink({ ends, bell }: LinkEnds): RingLink {
   const ring = (): void => bell.postMessage(undefined);
   return new RingLink({ ...ends, ring, alive: () => void heartbeat[0]!++ });
 }
 
-function post(message: WorkerMessage): void {
-  parentPort!.postMessage(message);
+function tellTool(message: WorkerMessage): void {
+  post(message);
 }
 
 /** Progress is posted for every so many parts of the whole. */
@@ -54,23 +53,23 @@ let wall: WallClock | undefined;
 function tell(event: FirmwareEvent, now: number): void {
   if (event.kind === 'wall-clock') wall = event;
   const text = logLine(event, now, request.verbose, wall);
-  if (text !== undefined) post({ kind: 'line', text });
+  if (text !== undefined) tellTool({ kind: 'line', text });
   if (event.kind !== 'progress') return;
   const { received, total } = event;
   if (received === 0) nextPart = 0;
   const part = total === undefined ? nextPart : Math.floor((received / total) * PROGRESS_PARTS);
   if (part < nextPart) return;
   nextPart = part + 1;
-  post({ kind: 'progress', received, total });
+  tellTool({ kind: 'progress', received, total });
 }
 
 try {
   const listener = {
     firmware: tell,
-    phase: (phase: 'loading' | 'running') => post({ kind: 'phase', phase }),
+    phase: (now: 'loading' | 'running') => phase(now === 'loading' ? Phase.LOADING : Phase.RUNNING),
   };
-  const outcome = await runBoot(request, heartbeat, listener, link && realLink(link));
-  post({ kind: 'done', outcome });
+  const outcome = await runBoot(request, { heartbeat, guard }, listener, link && realLink(link));
+  tellTool({ kind: 'done', outcome });
 } catch (error) {
-  post(workerFailure(error));
+  tellTool(workerFailure(error));
 }

@@ -5,8 +5,8 @@
  * that hangs and is ended from outside nothing is lost that led to it.
  */
 
-import * as fs from 'node:fs';
 import { Capture } from '../../capture/capture.ts';
+import { OutputFile } from './output-file.ts';
 
 /** What a capture needs to know of the machine. */
 export interface CapturedMachine {
@@ -16,7 +16,7 @@ export interface CapturedMachine {
 
 export class CaptureWriter {
   readonly capture: Capture;
-  readonly #descriptor: number;
+  readonly #file: OutputFile;
   /**
    * Why the file is incomplete: nothing is written any more once a write has failed. Events come
    * out of the middle of a guest, which is no place for a full disk.
@@ -25,22 +25,18 @@ export class CaptureWriter {
 
   /** @throws Error of the file system if the file cannot be opened */
   constructor(path: string, { nics, memory }: CapturedMachine) {
-    this.#descriptor = fs.openSync(path, 'w');
+    this.#file = new OutputFile(path);
     const write = (block: Uint8Array): void => this.#write(block);
     this.capture = new Capture({ nics, memory, application: 'hypxe', write });
   }
 
   close(): void {
-    this.#attempt(() => fs.closeSync(this.#descriptor));
+    this.#attempt(() => (this.failure === undefined ? this.#file.finish() : this.#file.abandon()));
   }
 
   #write(block: Uint8Array): void {
     if (this.failure !== undefined) return;
-    this.#attempt(() => {
-      // One write may take less than all
-      let left = block;
-      while (left.length > 0) left = left.subarray(fs.writeSync(this.#descriptor, left));
-    });
+    this.#attempt(() => this.#file.write(block));
   }
 
   #attempt(action: () => void): void {

@@ -2,7 +2,7 @@
 
 /** Writes the stream of events to a file: one JSON object a line, with the virtual time in ms. */
 
-import * as fs from 'node:fs';
+import { OutputFile } from './output-file.ts';
 
 /** Characters gathered before they are written. */
 const BUFFER_SIZE = 1 << 16;
@@ -11,7 +11,7 @@ const BUFFER_SIZE = 1 << 16;
 const TICKS_PER_MS = 10_000;
 
 export class TraceWriter {
-  readonly #descriptor: number;
+  readonly #file: OutputFile;
   #buffer = '';
   /**
    * Why the file is incomplete: nothing is written any more once a write has failed. Events come
@@ -21,7 +21,7 @@ export class TraceWriter {
 
   /** @throws Error of the file system if the file cannot be opened */
   constructor(path: string) {
-    this.#descriptor = fs.openSync(path, 'w');
+    this.#file = new OutputFile(path);
   }
 
   /** Write one event. */
@@ -33,14 +33,13 @@ export class TraceWriter {
 
   close(): void {
     this.#attempt(() => this.#flush());
-    this.#attempt(() => fs.closeSync(this.#descriptor));
+    this.#attempt(() => (this.failure === undefined ? this.#file.finish() : this.#file.abandon()));
   }
 
   #flush(): void {
     const text = this.#buffer;
     this.#buffer = '';
-    // Writes all of it, where one write may take less
-    fs.writeFileSync(this.#descriptor, text);
+    this.#file.write(text);
   }
 
   #attempt(action: () => void): void {

@@ -16,11 +16,11 @@ import { parsePlan } from '../../explore/plan.ts';
 import type { RunOutcome } from '../../explore/run.ts';
 import { Tally } from '../../explore/tally.ts';
 import { hostIdentity } from '../../simulator/profiles/profile-file.ts';
-import type { Terminal } from '../terminal.ts';
+import { oneLine, type Terminal } from '../terminal.ts';
 import { EXPLORE_HELP, parseExplore, type ExploreRequest } from './explore-options.ts';
 import { hangText, runOne, runPool, type PoolListener, type Ready } from './explore-pool.ts';
 import { duration, exploreExit, exploreReport, runReport } from './explore-report.ts';
-import { readText } from '../files.ts';
+import { readText, requireWritable, writeText } from '../files.ts';
 import { Exit, type ExitCode, InterruptedError, UsageError } from '../usage.ts';
 
 /** How often progress is shown, in ms. */
@@ -33,6 +33,8 @@ const PART_MAX = 1 << 28;
 export interface ExplorePlaces {
   readonly firmware: string;
   readonly exploreWorker: URL;
+  /** The process that guests run in. */
+  readonly guestCell: URL;
 }
 
 /** Run the command; returns the exit code. @throws CommandError */
@@ -46,34 +48,46 @@ export async function exploreCommand(
     terminal.out(EXPLORE_HELP);
     return Exit.CLEAN;
   }
-  if (request.plan !== undefined) return exploreOne(request, places.exploreWorker, terminal);
+  // Better now than after hours
+  if (request.output !== undefined) requireWritable(request.output);
+  if (request.plan !== undefined) return exploreOne(request, places, terminal);
   const part =
     request.merge === undefined
-      ? await exploreAll(request, places.exploreWorker, terminal)
+      ? await exploreAll(request, places, terminal)
       : merge(request.merge);
-  if (request.json) terminal.out(`${JSON.stringify(part, undefined, 2)}\n`);
-  else terminal.out(`${exploreReport(part).join('\n')}\n`);
+  tell(request, part, terminal, () => exploreReport(part).map(oneLine));
   // Ctrl-C behind the last run has interrupted nothing
   const interrupted = terminal.interrupt?.aborted === true && !part.complete;
   return interrupted ? Exit.INTERRUPTED : exploreExit(part.tally.groups);
+}
+
+/** Print the result, and write it where it is wanted. */
+function tell(
+  { json, output }: ExploreRequest,
+  result: object,
+  terminal: Terminal,
+  report: () => readonly string[],
+): void {
+  const document = `${JSON.stringify(result, undefined, 2)}\n`;
+  if (output !== undefined) writeText(output, document);
+  terminal.out(json ? document : `${report().join('\n')}\n`);
 }
 
 // --- one run ---
 
 async function exploreOne(
   request: ExploreRequest,
-  script: URL,
+  places: ExplorePlaces,
   terminal: Terminal,
 ): Promise<ExitCode> {
   const plan = request.plan!;
   const outcome =
-    (await runOne(request, script, terminal.interrupt)) ?? hung(request.watchdogSeconds);
+    (await runOne(request, places, terminal.interrupt)) ?? hung(request.watchdogSeconds);
   if (outcome.fired === 0 && parsePlan(plan).faults.length > 0) {
     const text = `the run never comes to ${plan}`;
     throw new UsageError('PlaceNotReached', text, 'The flow may have changed: explore it anew.');
   }
-  if (request.json) terminal.out(`${JSON.stringify({ plan, ...outcome }, undefined, 2)}\n`);
-  else terminal.out(`${runReport(plan, outcome).join('\n')}\n`);
+  tell(request, { plan, ...outcome }, terminal, () => runReport(plan, outcome).map(oneLine));
   return exploreExit(outcome.findings);
 }
 
@@ -84,7 +98,11 @@ function hung(seconds: number): RunOutcome {
 
 // --- all runs ---
 
-async function exploreAll(request: ExploreRequest, script: URL, terminal: Terminal): Promise<Part> {
+async function exploreAll(
+  request: ExploreRequest,
+  places: ExplorePlaces,
+  terminal: Terminal,
+): Promise<Part> {
   const tally = new Tally();
   const started = Date.now();
   let list: Ready | undefined;
@@ -103,7 +121,7 @@ async function exploreAll(request: ExploreRequest, script: URL, terminal: Termin
         if (!request.json) terminal.out(`          ${plan} hangs: ${text}\n`);
       },
     };
-    complete = await runPool(request, script, listener, terminal.interrupt);
+    complete = await runPool(request, places, listener, terminal.interrupt);
   } finally {
     clearInterval(timer);
   }

@@ -14,6 +14,7 @@ import { requireFile } from '../files.ts';
 import { knownLinux } from '../os-options.ts';
 import type { LinuxName } from '../../os/os-versions.ts';
 import { readHost } from '../host-options.ts';
+import { GUEST_MEMORY_HELP, guestMemoryLimit } from '../guest-options.ts';
 import { EXIT_HELP, UsageError, quoted, seconds, wholeNumber } from '../usage.ts';
 
 /** What is explored. */
@@ -37,9 +38,13 @@ export interface ExploreRequest {
   readonly shard: Shard;
   readonly workers: number;
   readonly watchdogSeconds: number;
+  /** What the process of a worker may have beyond the guests' RAM, in MiB. */
+  readonly guestMemoryLimitMiB: number;
   /** Parts to merge instead of exploring anything. */
   readonly merge: readonly string[] | undefined;
   readonly json: boolean;
+  /** File for the JSON document, beside what is printed. */
+  readonly output: string | undefined;
 }
 
 const OPTIONS = {
@@ -56,7 +61,9 @@ const OPTIONS = {
   firmware: { type: 'string' },
   workers: { type: 'string' },
   watchdog: { type: 'string' },
+  'guest-memory-limit': { type: 'string' },
   json: { type: 'boolean' },
+  output: { type: 'string', short: 'o' },
   verbose: { type: 'boolean', short: 'v' },
   help: { type: 'boolean', short: 'h' },
 } as const;
@@ -78,7 +85,7 @@ if it exports createDriver.
   --seed N            decides the walks (default 1)
   --time SECONDS      stop after this time (.5 is half a second)
   --shard I/N         only part I of N; the parts together are the whole, each run once
-  --merge             put the --json results of all shards together
+  --merge             put the results of all shards together, as -o or --json gave them
   --host NAME|FILE    host generation (default ${DEFAULT_PROFILE}), or FILE.json that describes one;
                       hypxe hosts lists them
   --arch NAME         x64 (default) or arm64
@@ -89,7 +96,9 @@ if it exports createDriver.
                       guest in WebAssembly (hypxe guest --help)
   --workers N         threads, 1 to 64 (default: one for each core)
   --watchdog S        seconds without a sign of life after which a run hangs (default 10)
+${GUEST_MEMORY_HELP}
   --json              print one JSON document
+  -o, --output FILE   write that document to FILE, whatever is printed
   -v, --verbose       of a mistake of hypxe itself, say where
   -h, --help          this text
 
@@ -103,7 +112,7 @@ Examples
   hypxe explore --only step/handoff
   hypxe explore --after linux-6.1 --arch arm64 --time 600
   hypxe explore --walks 1000000 --seed 7 --time 3600
-  hypxe explore --shard 2/8 --json > part-2.json
+  hypxe explore --shard 2/8 -o part-2.json
 `;
 
 function placesHelp(): string {
@@ -158,9 +167,11 @@ export function parseExplore(
       values.time === undefined ? undefined : seconds('--time', values.time, 0.1, 30 * 86400),
     shard: readShard(values.shard ?? '1/1'),
     workers: wholeNumber('--workers', values.workers ?? String(Math.min(cores, 64)), 1, 64),
+    guestMemoryLimitMiB: guestMemoryLimit(values['guest-memory-limit']),
     watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600),
     merge,
     json: values.json === true,
+    output: values.output,
   };
 }
 

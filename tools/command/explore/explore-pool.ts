@@ -5,22 +5,32 @@
  * life is ended, its run is reported, and another goes on behind it.
  */
 
-import { Worker } from 'node:worker_threads';
-import {
-  PLAN_TEXT_MAX,
-  Shared,
-  loadText,
-  type ExploreJob,
-  type ExploreMessage,
-} from '../../explore/job.ts';
+import type { ExploreJob, ExploreMessage } from '../../explore/job.ts';
+import { Cell, type CellEnd } from '../../guests/cell/cell.ts';
 import type { RunOutcome } from '../../explore/run.ts';
 import type { TallyData } from '../../explore/tally.ts';
 import type { ExploreRequest } from './explore-options.ts';
 import { CommandError, Exit, InterruptedError, type ExitCode } from '../usage.ts';
-import { OUT_OF_MEMORY, thrownByWorker } from '../worker-failure.ts';
+import { cellFailure, memoryText, thrownByWorker } from '../worker-failure.ts';
+import { exploreMessage } from './explore-message.ts';
 
-/** How often the signs of life are looked at, in ms. */
-const HEARTBEAT_MS = 250;
+/** How often is looked whether the time is over, in ms. */
+const LATE_MS = 100;
+
+/**
+ * Longest silence in ms while a worker starts, while the firmware is loaded, and while it runs; a
+ * longer watchdog is a longer limit.
+ */
+const SILENCE_MAX_MS: readonly number[] = [60_000, 10_000, 0];
+
+/** RAM of the guests of one worker, in MiB. */
+const RAM_MIB = 8;
+
+/** The programs that a pool starts. */
+export interface PoolPlaces {
+  readonly exploreWorker: URL;
+  readonly guestCell: URL;
+}
 
 export type Ready = Extract<ExploreMessage, { kind: 'ready' }>;
 
@@ -54,8 +64,8 @@ interface Stop {
   readonly interrupt: AbortSignal | undefined;
 }
 
-/** What is to be done, but for the memory that is shared with the worker. */
-type Work = Omit<ExploreJob, 'shared' | 'text'>;
+/** What is to be done. */
+type Work = ExploreJob;
 
 /**
  * Make all runs of the request's shard, until `interrupt` at most. Returns whether none was left
@@ -65,7 +75,7 @@ type Work = Omit<ExploreJob, 'shared' | 'text'>;
  */
 export async function runPool(
   request: ExploreRequest,
-  script: URL,
+  places: PoolPlaces,
   listener: PoolListener,
   interrupt?: AbortSignal,
 ): Promise<boolean> {
@@ -77,14 +87,14 @@ export async function runPool(
     let first = index - 1 + lane * count;
     for (;;) {
       const job = { ...jobOf(request), first, step };
-      const ending = await runWorker(job, script, request.watchdogSeconds, stop, listener);
+      const ending = await runWorker(job, places, request, stop, listener);
       if (ending.kind !== 'hang') return ending.kind === 'done' && ending.complete;
       listener.hang(ending.run, ending.plan, hangText(request.watchdogSeconds));
       if (stop.late() || interrupt?.aborted === true) return false;
 
       // What was made since the last report is made again, up to the run that hangs
       if (ending.next < ending.run) {
-        await redo({ ...job, first: ending.next }, ending.run, script, request, stop, listener);
+        await redo({ ...job, first: ending.next }, ending.run, places, request, stop, listener);
       }
       first = ending.run + step;
     }
@@ -99,12 +109,12 @@ export async function runPool(
  */
 export async function runOne(
   request: ExploreRequest,
-  script: URL,
+  places: PoolPlaces,
   interrupt?: AbortSignal,
 ): Promise<RunOutcome | undefined> {
   const job = { ...jobOf(request), first: 0, step: 1 };
   const stop = { late: () => false, interrupt };
-  const ending = await runWorker(job, script, request.watchdogSeconds, stop, undefined);
+  const ending = await runWorker(job, places, request, stop, undefined);
   if (ending.kind === 'stopped') throw new InterruptedError('the run was not over');
   return ending.kind === 'outcome' ? ending.outcome : undefined;
 }
@@ -117,13 +127,13 @@ export function hangText(seconds: number): string {
 async function redo(
   job: Work,
   end: number,
-  script: URL,
+  places: PoolPlaces,
   request: ExploreRequest,
   { interrupt }: Stop,
   listener: PoolListener,
 ): Promise<void> {
   const stop = { late: () => false, interrupt };
-  await runWorker({ ...job, end }, script, request.watchdogSeconds, stop, listener);
+  await runWorker({ ...job, end }, places, request, stop, listener);
 }
 
 function jobOf(request: ExploreRequest) {
@@ -146,46 +156,29 @@ function jobOf(request: ExploreRequest) {
 
 function runWorker(
   job: Work,
-  script: URL,
-  watchdogSeconds: number,
+  places: PoolPlaces,
+  request: ExploreRequest,
   { late, interrupt }: Stop,
   listener: PoolListener | undefined,
 ): Promise<Ending> {
-  const shared = new Int32Array(new SharedArrayBuffer(4 * Shared.WORDS));
-  shared[Shared.POSITION] = job.first;
-  const text = new Uint8Array(new SharedArrayBuffer(PLAN_TEXT_MAX));
-  const worker = new Worker(script, { workerData: { ...job, shared, text }, stdout: true });
-  // What a firmware prints must not get into the report
-  worker.stdout.pipe(process.stderr, { end: false });
+  const { watchdogSeconds, guestMemoryLimitMiB } = request;
+  const watchdogMs = watchdogSeconds * 1000;
   return new Promise<Ending>((resolve, reject) => {
     let next = job.first;
     let ready = job.plan !== undefined;
-    let seen = -1;
-    let silentMs = 0;
-    const timer = setInterval(() => {
-      if (late()) stop();
-      const beat = Atomics.load(shared, Shared.HEARTBEAT);
-      silentMs = beat === seen ? silentMs + HEARTBEAT_MS : 0;
-      seen = beat;
-      if (silentMs < watchdogSeconds * 1000) return;
-      end(() => {
-        const run = Atomics.load(shared, Shared.POSITION);
-        if (ready) resolve({ kind: 'hang', run, plan: loadText(text), next });
-        else reject(failure('FirmwareHangs', `without any fault: ${hangText(watchdogSeconds)}`));
-      });
-    }, HEARTBEAT_MS);
-    const stop = (): void => void Atomics.store(shared, Shared.STOP, 1);
-    // A worker that has a list finishes its run and reports; one without has nothing to say
-    const interrupted = (): void => {
-      if (ready && job.plan === undefined) stop();
-      else end(() => resolve({ kind: 'stopped' }));
-    };
     const end = (then: () => void): void => {
       clearInterval(timer);
       interrupt?.removeEventListener('abort', interrupted);
-      void worker.terminate().then(then);
+      void cell.kill().then(then);
     };
-    worker.on('message', (message: ExploreMessage) => {
+    const lost = ({ reason, position: run, note: plan }: Extract<CellEnd, { kind: 'lost' }>) => {
+      if (reason === 'out-of-memory') {
+        const text = memoryText(guestMemoryLimitMiB);
+        reject(failure('GuestOutOfMemory', ready ? `in ${plan}: ${text}` : text));
+      } else if (ready) resolve({ kind: 'hang', run, plan, next });
+      else reject(failure('FirmwareHangs', `without any fault: ${hangText(watchdogSeconds)}`));
+    };
+    const take = (message: ExploreMessage): void => {
       switch (message.kind) {
         case 'ready':
           ready = true;
@@ -205,11 +198,31 @@ function runWorker(
         case 'failed':
           end(() => reject(failure(message.name, message.text, message.stack)));
       }
+    };
+    const start = {
+      script: places.exploreWorker.href,
+      job,
+      silenceMs: SILENCE_MAX_MS.map((ms) => Math.max(ms, watchdogMs)),
+      memoryBytes: (guestMemoryLimitMiB + RAM_MIB) * 2 ** 20,
+    };
+    const cell = new Cell(places.guestCell, start, {
+      message: (given) => take(exploreMessage(given, '')),
+      end: (ended) =>
+        end(() => {
+          if (ended.kind === 'lost') lost(ended);
+          else if (ended.kind === 'failed') reject(cellFailure(ended));
+          else reject(new Error('a worker has ended without a word'));
+        }),
+      broken: (error) => end(() => reject(error)),
     });
-    worker.on('error', (error: NodeJS.ErrnoException) => {
-      const name = error.code === OUT_OF_MEMORY ? 'GuestOutOfMemory' : error.name;
-      end(() => reject(failure(name, error.message, error.stack)));
-    });
+    const timer = setInterval(() => {
+      if (late()) cell.stop();
+    }, LATE_MS);
+    // A worker that has a list finishes its run and reports; one without has nothing to say
+    const interrupted = (): void => {
+      if (ready && job.plan === undefined) cell.stop();
+      else end(() => resolve({ kind: 'stopped' }));
+    };
     interrupt?.addEventListener('abort', interrupted);
     if (interrupt?.aborted === true) interrupted();
   });
@@ -225,7 +238,7 @@ const FIRMWARE_FAILURES: Readonly<Record<string, ExitCode>> = {
 
 /** A firmware that cannot be explored; anything else is a mistake in the exploration itself. */
 function failure(name: string, text: string, stack?: string): Error {
-  const code = FIRMWARE_FAILURES[name];
+  const code = Object.hasOwn(FIRMWARE_FAILURES, name) ? FIRMWARE_FAILURES[name] : undefined;
   if (code !== undefined) {
     const advice =
       code === Exit.REFUSED

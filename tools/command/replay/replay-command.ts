@@ -3,9 +3,12 @@
 /** `hypxe replay`: runs the firmware against recorded sessions and compares. */
 
 import * as path from 'node:path';
-import { Worker } from 'node:worker_threads';
+import { Cell } from '../../guests/cell/cell.ts';
 import { parseArguments } from '../arguments.ts';
+import { workerFailed } from '../boot/boot-message.ts';
 import { requireFile } from '../files.ts';
+import { GUEST_MEMORY_HELP, guestMemoryLimit } from '../guest-options.ts';
+import { flag, oneOf, record, text, type Shape } from '../shape.ts';
 import type { ReplayMessage, ReplayWorkerData } from './replay-worker.ts';
 import type { Terminal } from '../terminal.ts';
 import { shippedTraces, traceFile } from './trace-names.ts';
@@ -21,7 +24,7 @@ import {
   wholeNumber,
   type ExitCode,
 } from '../usage.ts';
-import { OUT_OF_MEMORY, thrownByWorker } from '../worker-failure.ts';
+import { cellFailure, memoryText, thrownByWorker } from '../worker-failure.ts';
 
 /** The help text. `names`: the sessions that come with hypxe. */
 export const replayHelp = (
@@ -39,6 +42,7 @@ A TRACE with a slash in it, or that ends in .json, is a file. Others come with h
   --firmware FILE     another bundle that exports createDriver(machine, options), or a driver in
                       WebAssembly (hypxe guest --help)
   --watchdog S        seconds that one replay may take, after which the firmware hangs (default 10)
+${GUEST_MEMORY_HELP}
   --json              print one JSON document
   -v, --verbose       list the deliberate differences of each trace
   -h, --help          this text
@@ -62,6 +66,8 @@ const LOADING_MAX_SECONDS = 60;
 export interface ReplayPlaces {
   readonly firmware: string;
   readonly replayWorker: URL;
+  /** The process that guests run in. */
+  readonly guestCell: URL;
   /** The folder of the sessions that come with hypxe. */
   readonly traces: string;
 }
@@ -87,12 +93,15 @@ export async function replayCommand(
       ? 'Run npm run build first.'
       : 'Give the path of an ES module that exports createDriver.',
   );
-  const watchdog = wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600);
+  const limits = {
+    watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600),
+    memoryLimitMiB: guestMemoryLimit(values['guest-memory-limit']),
+  };
   const traces = positionals.map((name) => traceFile(name, places.traces));
   const data = { firmware, traces, verbose: values.verbose === true };
   const json: string[] = [];
   let failed = 0;
-  const ended = await replayAll(data, places.replayWorker, watchdog, terminal, (message) => {
+  const ended = await replayAll(data, places, limits, terminal, (message) => {
     if (values.json === true) json.push(message.json);
     else terminal.out(`${message.text}\n`);
     if (!message.ok) failed++;
@@ -115,6 +124,7 @@ export async function replayCommand(
 const OPTIONS = {
   firmware: { type: 'string' },
   watchdog: { type: 'string' },
+  'guest-memory-limit': { type: 'string' },
   json: { type: 'boolean' },
   verbose: { type: 'boolean', short: 'v' },
   help: { type: 'boolean', short: 'h' },
@@ -130,21 +140,19 @@ interface Ended {
   readonly error: CommandError | undefined;
 }
 
-/** Replay one trace after the other in a worker; each is told as soon as it is over. */
+/** Replay one trace after the other in a cell; each is told as soon as it is over. */
 async function replayAll(
   data: ReplayWorkerData,
-  script: URL,
-  watchdogSeconds: number,
-  { error: print, interrupt }: Terminal,
+  places: ReplayPlaces,
+  { watchdogSeconds, memoryLimitMiB }: Limits,
+  { interrupt }: Terminal,
   told: (message: Extract<ReplayMessage, { kind: 'replayed' }>) => void,
 ): Promise<Ended> {
-  const worker = new Worker(script, { workerData: data, stdout: true });
-  // What a firmware prints must not get into the report
-  worker.stdout.on('data', (text: Buffer) => print(String(text)));
   const all = data.traces.length;
   let replayed = 0;
   let timer: NodeJS.Timeout | undefined;
   let onInterrupt: (() => void) | undefined;
+  let cell: Cell | undefined;
   try {
     return await new Promise<Ended>((resolve) => {
       const end = (error?: CommandError): void => resolve({ replayed, error });
@@ -156,18 +164,30 @@ async function replayAll(
         timer = setTimeout(() => crash(text), seconds * 1000);
       };
       watch(Math.max(watchdogSeconds, LOADING_MAX_SECONDS));
-      worker.on('message', (message: ReplayMessage) => {
-        if (message.kind === 'done') return end();
-        if (message.kind === 'failed') return end(commandError(thrownByWorker(message)));
-        watch(watchdogSeconds);
-        if (message.kind === 'loaded') return;
-        replayed++;
-        told(message);
+      const start = {
+        script: places.replayWorker.href,
+        job: data,
+        // One replay has a limit of its own, whatever it does meanwhile
+        silenceMs: [Infinity, Infinity, Infinity],
+        memoryBytes: memoryLimitMiB * 2 ** 20,
+      };
+      cell = new Cell(places.guestCell, start, {
+        message: (given) => {
+          const message = replayMessage(given, '');
+          if (message.kind === 'done') return end();
+          if (message.kind === 'failed') return end(commandError(thrownByWorker(message)));
+          watch(watchdogSeconds);
+          if (message.kind === 'loaded') return;
+          replayed++;
+          told(message);
+        },
+        end: (ended) => {
+          if (ended.kind === 'failed') end(commandError(cellFailure(ended)));
+          else if (ended.kind === 'lost') crash(`out of memory: ${memoryText(memoryLimitMiB)}`);
+          else end(commandError(new Error('the worker has ended without a word')));
+        },
+        broken: (error) => end(commandError(error)),
       });
-      worker.on('error', (error: NodeJS.ErrnoException) =>
-        error.code === OUT_OF_MEMORY ? crash('it ran out of memory') : end(commandError(error)),
-      );
-      worker.on('exit', () => crash('it ended its process (process.exit)'));
       onInterrupt = () => {
         const was = replayed === 1 ? 'was' : 'were';
         end(new InterruptedError(`${replayed} of ${plural(all, 'trace')} ${was} replayed`));
@@ -178,9 +198,24 @@ async function replayAll(
   } finally {
     clearTimeout(timer);
     if (onInterrupt !== undefined) interrupt?.removeEventListener('abort', onInterrupt);
-    await worker.terminate();
+    await cell?.kill();
   }
 }
+
+/** Bounds of a replay. */
+interface Limits {
+  readonly watchdogSeconds: number;
+  readonly memoryLimitMiB: number;
+}
+
+/** A message of the worker. @throws ShapeError */
+const replayMessage: Shape<ReplayMessage> = (value, where) => {
+  const words = ['loaded', 'replayed', 'done', 'failed'] as const;
+  const { kind } = record({ kind: oneOf(...words) })(value, where);
+  if (kind === 'failed') return workerFailed(value, where);
+  if (kind !== 'replayed') return { kind };
+  return record({ kind: oneOf('replayed'), ok: flag, text, json: text })(value, where);
+};
 
 const WATCHED = 'Replay that trace alone, and look at what the firmware does in it.';
 

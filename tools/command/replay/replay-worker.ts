@@ -3,7 +3,7 @@
 /** The worker in which sessions are replayed: a firmware that hangs is ended from outside. */
 
 import { ReplayError } from '../../replay/replay-error.ts';
-import { parentPort, workerData } from 'node:worker_threads';
+import { cellJob, post as tell } from '../../guests/cell/cell-port.ts';
 import { BadGuest, type GuestProgram } from '../../guests/guest-program.ts';
 import { loadGuest } from '../../guests/load-guest.ts';
 import type { Firmware } from '../../replay/firmware.ts';
@@ -38,10 +38,10 @@ export type ReplayMessage =
 /** Longest trace that is read, in bytes. */
 const TRACE_MAX = 1 << 28;
 
-const { firmware: file, traces, verbose } = workerData as ReplayWorkerData;
+const { firmware: file, traces, verbose } = cellJob<ReplayWorkerData>();
 
 function post(message: ReplayMessage): void {
-  parentPort!.postMessage(message);
+  tell(message);
 }
 
 /** @throws UsageError BadFirmware */

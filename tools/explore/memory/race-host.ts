@@ -18,6 +18,7 @@ import type { SimulatedMachine } from '../../simulator/machine.ts';
 import type { Step } from '../stepped-machine.ts';
 import { stackFrames } from '../stack-frame.ts';
 import type { RaceModel, RaceMoment, RacePolicy } from './race-policy.ts';
+import { StaleLoads } from './stale-loads.ts';
 import { StoreBuffer } from './store-buffer.ts';
 import type { MemoryWatch } from '../../guests/guest-program.ts';
 import type { AccessListener, StoreListener } from '../../guests/watch/watched-memory.ts';
@@ -50,15 +51,19 @@ export class RaceHost implements AccessListener, StoreListener {
   /** By byte: it belongs to the host, which may use it for something else. */
   readonly #returned: Uint8Array;
   readonly #undo: (() => void)[] = [];
+  /** Loads that were done early, and rings and message pages: what the guest looks at. */
+  readonly #stale: StaleLoads;
+  readonly #looked = new Set<Grant>();
   #acting = false;
   #pauses = 0;
   #on = true;
 
   constructor(options: RaceOptions) {
     const { machine, report } = options;
-    const { bytes } = machine.partition.ram;
+    const bytes = new Uint8Array(machine.partition.ram.memory);
     this.#options = options;
     this.#buffer = new StoreBuffer(bytes);
+    this.#stale = new StaleLoads(bytes);
     this.#shared = new Uint8Array(bytes.length / PAGE_SIZE);
     this.#flights = new Uint8Array(bytes.length / PAGE_SIZE);
     this.#returned = new Uint8Array(bytes.length);
@@ -81,6 +86,7 @@ export class RaceHost implements AccessListener, StoreListener {
   /** The guest has ended: everything is visible, and nobody watches. */
   stop(): void {
     this.#on = false;
+    this.#stale.order();
     this.#buffer.drain();
     for (const undo of this.#undo.splice(0)) undo();
   }
@@ -89,6 +95,8 @@ export class RaceHost implements AccessListener, StoreListener {
 
   /** The guest is about to make an exit. */
   exit(): void {
+    // It returns to what stands behind it, and looks at nothing of it before
+    this.#stale.order();
     this.#actOnWaiting();
     // WRMSR, CPUID and VMCALL are serializing or leave the guest, which drains the store buffer
     if (this.#options.model !== 'weak') this.#buffer.drain();
@@ -108,7 +116,8 @@ export class RaceHost implements AccessListener, StoreListener {
   load(address: number, length: number): void {
     this.#options.watch.load(address, length);
     if (!this.#on || this.#acting) return;
-    if (this.#shared[address >>> PAGE_SHIFT] !== 0) this.#act();
+    this.#stale.restore();
+    if (this.#shared[address >>> PAGE_SHIFT] !== 0) this.#actOnLoad(address, length);
     if (this.#returned[address] === 1 || this.#returned[address + length - 1] === 1) {
       this.#wrong('a received message is read after it was completed', address, length);
     }
@@ -116,6 +125,7 @@ export class RaceHost implements AccessListener, StoreListener {
 
   storing(address: number, length: number): void {
     if (!this.#on || this.#acting) return;
+    this.#stale.restore();
     if (this.#flights[address >>> PAGE_SHIFT] !== 0) this.#checkFlights(address, length);
     this.#buffer.enter(address, length);
   }
@@ -126,8 +136,13 @@ export class RaceHost implements AccessListener, StoreListener {
     if (this.#shared[address >>> PAGE_SHIFT] !== 0) this.#act();
   }
 
+  acquired(): void {
+    if (!this.#acting) this.#stale.order();
+  }
+
   ordered(): void {
     if (this.#acting) return;
+    this.#stale.order();
     this.#actOnWaiting();
     this.#buffer.drain();
   }
@@ -137,6 +152,21 @@ export class RaceHost implements AccessListener, StoreListener {
   /** Between the last access and what orders it. */
   #actOnWaiting(): void {
     if (this.#on && this.#buffer.count > 0) this.#act('order');
+  }
+
+  /** At a load; what stands behind it in the program may have been looked at before. */
+  #actOnLoad(address: number, length: number): void {
+    const { policy } = this.#options;
+    if (!policy.surprises(address)) {
+      this.#stale.load(address, length, policy.isEarly());
+      return this.#act();
+    }
+    const looked = [...this.#looked].filter(
+      ({ kind, purpose }) => kind === 'message-page' || purpose.startsWith('rings'),
+    );
+    this.#stale.before(looked.flatMap(({ pfns }) => pfns));
+    this.#act('look');
+    this.#stale.after(address, length);
   }
 
   #act(moment: RaceMoment = 'access'): void {
@@ -161,7 +191,7 @@ export class RaceHost implements AccessListener, StoreListener {
     this.#returned.fill(change === 'returned' ? 1 : 0, address, address + length);
     // What is read of it now is anything but what was there
     if (change === 'returned')
-      this.#options.machine.partition.ram.bytes.fill(0xa5, address, address + length);
+      this.#options.machine.partition.ram.fill(0xa5, address, address + length);
   }
 
   /** Keep up with what the host may touch. */
@@ -174,6 +204,10 @@ export class RaceHost implements AccessListener, StoreListener {
       before?.(change, grant);
       const step = change === 'grant' ? 1 : -1;
       for (const pfn of grant.pfns) this.#shared[pfn]! += step;
+      if (grant.kind === 'gpadl' || grant.kind === 'message-page') {
+        if (change === 'grant') this.#looked.add(grant);
+        else this.#looked.delete(grant);
+      }
       if (grant.kind === 'packet') {
         for (const pfn of grant.pfns) this.#flights[pfn]! += step;
         if (change === 'grant') this.#inFlight.set(grant.id, grant);

@@ -84,15 +84,16 @@ export class ReadWatch implements AccessListener {
 
   /** A word that was read is read again; of anything longer its first word. */
   #again(address: number, length: number): void {
-    const { view, bytes } = this.#machine.partition.ram;
-    const value = length >= 4 ? view.getUint32(address, true) : bytes[address]!;
+    const { ram } = this.#machine.partition;
+    const { reader } = ram;
+    const value = length >= 4 ? reader.getUint32(address, true) : reader.getUint8(address);
     const faults = this.#counter.arrive('read', () => ({ what: 'read again', value }));
     for (const fault of faults) {
       if (!isOperation(fault.argument)) continue;
       this.#counter.fire(fault);
       const changed = mutateWord(value, fault.argument);
-      if (length >= 4) view.setUint32(address, changed, true);
-      else bytes[address] = changed & 0xff;
+      if (length >= 4) ram.setU32(address, changed);
+      else ram.setU8(address, changed & 0xff);
     }
   }
 

@@ -12,23 +12,11 @@
  * is installed: those of the host are not.
  */
 
+import type { AccessListener } from './access-listener.ts';
 import { methodAccess, type Extent } from './view-methods.ts';
+import { WatchedView } from './watched-view.ts';
 
-/** Called around each access. */
-export interface AccessListener {
-  /** Before `length` bytes at `address` are loaded. */
-  load(address: number, length: number): void;
-  /** Before and after `length` bytes at `address` are stored. Not called if it is missing. */
-  readonly stores?: StoreListener;
-}
-
-/** The part of a listener that wants to know of stores, and of what orders them. */
-export interface StoreListener {
-  storing(address: number, length: number): void;
-  stored(address: number, length: number): void;
-  /** Before an access of Atomics: all before it is done before all after it. */
-  ordered(): void;
-}
+export type { AccessListener, StoreListener } from './access-listener.ts';
 
 /** Names of the typed arrays. */
 const ARRAYS = [
@@ -47,14 +35,6 @@ const ARRAYS = [
 
 type AnyArray = Int8Array | Uint8Array | Int32Array | BigUint64Array;
 type ArrayConstructor = new (...args: unknown[]) => AnyArray;
-
-/** Accessors of a DataView by the bytes that they touch. */
-const VIEW_ACCESSORS: Readonly<Record<number, readonly string[]>> = {
-  1: ['Int8', 'Uint8'],
-  2: ['Int16', 'Uint16', 'Float16'],
-  4: ['Int32', 'Uint32', 'Float32'],
-  8: ['Float64', 'BigInt64', 'BigUint64'],
-};
 
 /** Operations of Atomics on one element that store, besides `load`, which only loads. */
 const ATOMIC_STORES = [
@@ -137,30 +117,13 @@ export class WatchedMemory {
   // --- DataView ---
 
   #dataView(): unknown {
+    const { buffer } = this;
     const listener = this.#listener;
-    const { stores } = listener;
-    return this.#factory(DataView, (view) => {
-      const base = view.byteOffset;
-      const methods = view as unknown as Record<string, (...args: unknown[]) => unknown>;
-      for (const [bytes, names] of Object.entries(VIEW_ACCESSORS)) {
-        const length = Number(bytes);
-        for (const name of names) {
-          const get = methods[`get${name}`];
-          const set = methods[`set${name}`];
-          if (get === undefined || set === undefined) continue;
-          define(view, `get${name}`, (at: unknown, little: unknown) => {
-            listener.load(base + (at as number), length);
-            return get.call(view, at, little);
-          });
-          if (stores === undefined) continue;
-          define(view, `set${name}`, (at: unknown, value: unknown, little: unknown) => {
-            stores.storing(base + (at as number), length);
-            set.call(view, at, value, little);
-            stores.stored(base + (at as number), length);
-          });
-        }
-      }
-      return view;
+    return new Proxy(DataView, {
+      construct(target, args: [ArrayBufferLike, number?, number?], newTarget: () => void) {
+        if (args[0] !== buffer) return Reflect.construct(target, args, newTarget) as DataView;
+        return new WatchedView(listener, ...args);
+      },
     });
   }
 
@@ -243,14 +206,16 @@ export class WatchedMemory {
         if (target === undefined) return operation(array, index, ...rest);
         const { stores } = this.#listener;
         const at = target.byteOffset + index * target.BYTES_PER_ELEMENT;
-        stores?.ordered();
+        const load = name === 'load';
+        if (!load) stores?.ordered();
         // A barrier: nothing is looked at, nothing changes
         if (name === 'or' && rest[0] === 0) return operation(target, index, 0);
         this.#listener.load(at, target.BYTES_PER_ELEMENT);
         if (stored) stores?.storing(at, target.BYTES_PER_ELEMENT);
         const result = operation(target, index, ...rest);
         if (stored) stores?.stored(at, target.BYTES_PER_ELEMENT);
-        stores?.ordered();
+        if (load) stores?.acquired?.();
+        else stores?.ordered();
         return result;
       };
     };
@@ -260,10 +225,6 @@ export class WatchedMemory {
       if (name in native) around(name, false);
     return watched;
   }
-}
-
-function define(view: object, name: string, value: (...args: unknown[]) => unknown): void {
-  Object.defineProperty(view, name, { configurable: true, value });
 }
 
 /** A canonical array index, or -1. */

@@ -20,9 +20,14 @@ const HEALED: Readonly<Record<OmittedStep, string>> = {
 
 /** What the guest that has the machine since `since` set up and did not undo itself. */
 export function auditOmissions(machine: SimulatedMachine, since: AuditBaseline): Finding[] {
-  return machine.partition.omissions.ofOwner(since.at).map(({ step, of }) => ({
+  const { omissions } = machine.partition;
+  // Who is refused a message may have tried, and does what it can without
+  const refused = omissions.host.hasRefused(since.at);
+  const severity = refused ? 'info' : 'warning';
+  const why = refused ? ' (the host has refused messages)' : '';
+  return omissions.ofOwner(since.at).map(({ step, of }) => ({
     check: 'omissions',
-    severity: 'warning',
-    text: `${step} was left out for ${of}: ${HEALED[step]}`,
+    severity,
+    text: `${step} was left out for ${of}: ${HEALED[step]}${why}`,
   }));
 }

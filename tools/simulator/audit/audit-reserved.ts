@@ -3,24 +3,37 @@
 /** Check 18: memory that is lost to everybody, though the host has nothing in it. */
 
 import { PAGE_SIZE, type MemoryRange } from '../../../src/machine.ts';
+import { MessageType } from '../../../src/vmbus/protocol.ts';
 import type { SimulatedMachine } from '../machine.ts';
 import type { Finding } from './audit-findings.ts';
+
+/** What tells a guest that the host has let go, or has never had anything. */
+const SETTLING = [
+  MessageType.VERSION_RESPONSE,
+  MessageType.UNLOAD_RESPONSE,
+  MessageType.GPADL_TORNDOWN,
+  MessageType.GPADL_CREATED,
+];
 
 /** A piece of memory. */
 type Piece = Pick<MemoryRange, 'address' | 'length'>;
 
 /**
  * Pages that the guest was given as usable and hands on as reserved, without an image in them and
- * without a grant of the host's. Where the host has not answered UNLOAD the guest cannot know.
+ * without a grant of the host's. Where the host has not answered, or its answer was lost, the guest
+ * cannot know.
  *
  * @param memoryMap what is handed on
  * @param inUse what the next owner uses: the image, and files beside it
+ * @param since when the guest got the machine, in ticks
  */
 export function auditReserved(
   machine: SimulatedMachine,
   memoryMap: readonly MemoryRange[],
   inUse: readonly Piece[],
+  since: number,
 ): Finding[] {
+  if (machine.partition.omissions.host.hasLost(since, ...SETTLING)) return [];
   if (!machine.vmbus.inspect().clients.every(mayKnow)) return [];
   const pageSize = machine.bootSeam.pageSize ?? PAGE_SIZE;
   const given = machine.bootSeam.memoryMap.filter(({ type }) => type === 'usable');

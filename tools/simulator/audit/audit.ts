@@ -7,7 +7,11 @@
  * but nobody is hurt, unless somebody uses it all the same (the image that was loaded).
  */
 
-import { VMBUS_MESSAGE_SINT, VMBUS_MESSAGE_TYPE } from '../../../src/vmbus/protocol.ts';
+import {
+  MessageType,
+  VMBUS_MESSAGE_SINT,
+  VMBUS_MESSAGE_TYPE,
+} from '../../../src/vmbus/protocol.ts';
 import type { MemoryRange } from '../../../src/machine.ts';
 import type { AuditCheck, Finding, FindingPages, HandoffKind } from './audit-findings.ts';
 import { NO_BASELINE, type AuditBaseline } from './audit-baseline.ts';
@@ -64,7 +68,7 @@ export function auditHandoff(
     ...machine.vmbus
       .inspect()
       .clients.flatMap((client) => [
-        ...connection(machine, client, kind),
+        ...connection(machine, client, kind, since),
         ...channels(client, kind, kept),
       ]),
     ...sharedPages(machine, kind, describe, kept),
@@ -75,7 +79,7 @@ export function auditHandoff(
     ...auditSharedTwice(machine, since, memoryMap),
     // Who stays, or is an OS that leaves it all to UNLOAD, owes none of this
     ...(kind === 'shutdown'
-      ? [...auditOmissions(machine, since), ...auditReserved(machine, memoryMap, inUse)]
+      ? [...auditOmissions(machine, since), ...auditReserved(machine, memoryMap, inUse, since.at)]
       : []),
   ];
   return kind === 'crash' ? findings.map((each) => crashHole(each, options.vp ?? 0)) : findings;
@@ -97,8 +101,10 @@ function connection(
   machine: SimulatedMachine,
   client: ClientInspection,
   kind: HandoffKind,
+  since: AuditBaseline,
 ): Finding[] {
   const findings: Finding[] = [];
+  const { host } = machine.partition.omissions;
   const { phase, history, unloadSeenAt, unloadAnswerLost, guestMessagesQueued } = client;
   const ownSint = client.sint ?? VMBUS_MESSAGE_SINT;
   const report = (text: string, severity: Finding['severity']): void => {
@@ -108,9 +114,11 @@ function connection(
   // UNLOAD after the last contact
   if (phase !== 'disconnected') {
     const sent = unloadSeenAt !== undefined;
+    const refused = host.hasRefused(since.at, MessageType.UNLOAD);
+    const what = refused ? 'the host has refused UNLOAD, and' : 'no UNLOAD was sent: the host';
     const text = sent
       ? 'UNLOAD was sent but not answered'
-      : 'no UNLOAD was sent: the host believes that the guest is connected';
+      : `${what} believes that the guest is connected`;
     report(text, unlessQuiesced(kind));
   }
 

@@ -26,6 +26,9 @@ export interface GuestAllocator {
 export class FreedMemory {
   readonly #machine: SimulatedMachine;
   readonly #findings: Finding[] = [];
+  #allocated = false;
+  /** Called with what a guest takes. */
+  onAllocate: ((address: number, length: number) => void) | undefined;
 
   constructor(machine: SimulatedMachine) {
     this.#machine = machine;
@@ -34,12 +37,22 @@ export class FreedMemory {
   /** The same allocator, watched. */
   watch(allocator: GuestAllocator): GuestAllocator {
     return {
-      allocate: (length, align, purpose) => allocator.allocate(length, align, purpose),
+      allocate: (length, align, purpose) => {
+        const address = allocator.allocate(length, align, purpose);
+        this.#allocated = true;
+        if (address !== undefined) this.onAllocate?.(address, length);
+        return address;
+      },
       free: (address, length, purpose) => {
         this.#freed(address, length, purpose);
         allocator.free(address, length, purpose);
       },
     };
+  }
+
+  /** Whether any guest has taken memory here: one that does not takes it unseen. */
+  get allocated(): boolean {
+    return this.#allocated;
   }
 
   /** What was found since the last call. */

@@ -9,10 +9,20 @@
 export const TICKS_PER_MS = 10_000;
 export const TICKS_PER_US = 10;
 
+/** An alarm whose action sets it again, each time. */
+export interface Poll {
+  /** ... for so many ticks later. */
+  readonly everyTicks: number;
+  /** Whether all that the action would do now is that. */
+  readonly idle: () => boolean;
+}
+
 /** Something that shall happen at a time. */
 export interface Alarm {
   readonly at: number;
   readonly action: () => void;
+  /** Set for one that looks at something again and again. */
+  readonly poll?: Poll;
   /** Next alarm in order of time. For the clock only. */
   next: Alarm | undefined;
   state: 'waiting' | 'fired' | 'cancelled';
@@ -39,6 +49,10 @@ export class VirtualClock {
     if (alarm.state === 'waiting') this.cancel(alarm);
     (alarm as { at: number }).at = this.now + Math.max(0, Math.floor(delayTicks));
     alarm.state = 'waiting';
+    this.#insert(alarm);
+  }
+
+  #insert(alarm: Alarm): void {
     let before: Alarm | undefined;
     let after = this.#first;
     while (after !== undefined && after.at <= alarm.at) {
@@ -68,16 +82,37 @@ export class VirtualClock {
     return this.#first?.at;
   }
 
+  /** Time of the next alarm that does something, as far as can be known; or undefined. */
+  get nextEvent(): number | undefined {
+    let alarm = this.#first;
+    while (alarm?.poll?.idle() === true) alarm = alarm.next;
+    return alarm?.at;
+  }
+
   /** Move to `time`, firing each alarm at its own time. Alarms set meanwhile fire too if due. */
   advanceTo(time: number): void {
     while (this.#first !== undefined && this.#first.at <= time) {
       const alarm = this.#first;
       this.#first = alarm.next;
       if (alarm.at > this.now) this.now = alarm.at;
+      if (alarm.poll?.idle() === true) {
+        this.#pollUntil(alarm, alarm.poll.everyTicks, time);
+        continue;
+      }
       alarm.state = 'fired';
       alarm.action();
     }
     if (time > this.now) this.now = time;
+  }
+
+  /** All turns of an idle poll that come before anything else happens, at once. */
+  #pollUntil(alarm: Alarm, everyTicks: number, time: number): void {
+    const other = this.#first?.at ?? Infinity;
+    const last = Math.min(time, other - 1);
+    const turns = Math.max(0, Math.floor((last - this.now) / everyTicks));
+    this.now += turns * everyTicks;
+    (alarm as { at: number }).at = this.now + everyTicks;
+    this.#insert(alarm);
   }
 }
 

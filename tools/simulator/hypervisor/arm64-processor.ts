@@ -59,7 +59,7 @@ export class Arm64Processor implements Arm64Machine {
     vp: VirtualProcessor,
     convention: 'smccc' | 'immediate' = 'smccc',
   ) {
-    this.memory = context.ram.buffer;
+    this.memory = context.ram.memory;
     this.memoryMap = context.memoryMap;
     this.pageSize = context.pageSize;
     this.hypercallConvention = convention;

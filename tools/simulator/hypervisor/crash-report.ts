@@ -26,7 +26,7 @@ export function crashReport(
   const length = Math.min(Number(parameters[TEXT_LENGTH]), CRASH_TEXT_MAX);
   if (!hasText || !ram.has(address, length)) return report;
   report += ' ';
-  for (let i = 0; i < length; i++) report += printable(ram.bytes[address + i]!);
+  for (let i = 0; i < length; i++) report += printable(ram.contents[address + i]!);
   return report;
 }
 

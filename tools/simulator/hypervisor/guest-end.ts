@@ -22,6 +22,17 @@ export class GuestCrash extends Error {
   }
 }
 
+/** The guest was ended from outside: it gave no sign of life, or its process grew too large. */
+export class GuestStopped extends Error {
+  readonly kind: 'hang' | 'out-of-memory';
+
+  constructor(kind: GuestStopped['kind'], message: string) {
+    super(message);
+    this.name = 'GuestStopped';
+    this.kind = kind;
+  }
+}
+
 /** The guest used up one of the limits that the machine was given. */
 export class GuestHang extends Error {
   /** Which limit was exceeded. */

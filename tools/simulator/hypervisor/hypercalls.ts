@@ -25,6 +25,7 @@ import { hex } from '../base/hex.ts';
 import type { GuestRam } from '../base/guest-ram.ts';
 import { address, checkBuffer, isFast, isRep, isSimple } from './hypercall-frame.ts';
 import type { HypercallFrame } from './hypercall-frame.ts';
+import type { HostFaults } from '../ledger/host-faults.ts';
 import type { PartitionFaults } from './partition-faults.ts';
 import type { EventPort, MessagePort } from './partition-interface.ts';
 import { ProcessorCalls } from './processor-calls.ts';
@@ -72,6 +73,7 @@ export interface HypercallContext {
   readonly events: HostEvents;
   readonly knobs: HostKnobs;
   readonly faults: PartitionFaults;
+  readonly hostFaults: HostFaults;
   readonly registers: RegisterFile;
   readonly processors: readonly VirtualProcessor[];
   readonly cpuid: CpuidLeaves;
@@ -210,7 +212,7 @@ export class Hypercalls {
 
     // Where it goes; an event port takes no messages
     const injected = this.#fault(HvCall.POST_MESSAGE, connectionId);
-    if (injected !== undefined) return injected;
+    if (injected !== undefined) return this.#refused(injected);
     return this.#deliver(vp, connectionId, type);
   }
 
@@ -218,7 +220,7 @@ export class Hypercalls {
   #forward(vp: VirtualProcessor, connectionId: number, type: number, length: number): number {
     if (length > HV_MESSAGE_PAYLOAD_MAX) return HvStatus.INVALID_HYPERCALL_INPUT;
     const injected = this.#fault(HvCall.POST_MESSAGE, connectionId);
-    if (injected !== undefined) return injected;
+    if (injected !== undefined) return this.#refused(injected);
     if (!this.#ports.has(connectionId)) return HvStatus.INVALID_CONNECTION_ID;
     const message = this.#view.getUint32(PostMessage.at.data, true);
     const known = message >= VMBUS_MESSAGE_MIN && message <= VMBUS_MESSAGE_MAX;
@@ -231,8 +233,16 @@ export class Hypercalls {
   #deliver(vp: VirtualProcessor, connectionId: number, type: number): number {
     const port = this.#ports.get(connectionId);
     if (port === undefined) return HvStatus.INVALID_CONNECTION_ID;
-    if (this.#throttled()) return this.#context.knobs.throttleStatus;
+    if (this.#throttled()) return this.#refused(this.#context.knobs.throttleStatus);
+    this.#context.hostFaults.taken();
     return port(type, this.#input.subarray(PostMessage.at.data, this.#inputLength), vp.index);
+  }
+
+  /** The host does not take a message, through no fault of the guest. */
+  #refused(status: number): number {
+    const message = this.#view.getUint32(PostMessage.at.data, true);
+    this.#context.hostFaults.refused(message, status);
+    return status;
   }
 
   /** HvSignalEvent: fast or slow. Makes no object. */
@@ -270,10 +280,10 @@ export class Hypercalls {
     const failure = checkBuffer(ram, frame.inputLow, at, length);
     if (failure !== HvStatus.SUCCESS) return failure;
     if (length === SignalEvent.size) {
-      this.#view.setUint32(0, ram.view.getUint32(at, true), true);
-      this.#view.setUint32(4, ram.view.getUint32(at + 4, true), true);
+      this.#view.setUint32(0, ram.reader.getUint32(at, true), true);
+      this.#view.setUint32(4, ram.reader.getUint32(at + 4, true), true);
     } else {
-      this.#input.set(ram.bytes.subarray(at, at + length));
+      ram.read(at, this.#input, 0, length);
     }
     return HvStatus.SUCCESS;
   }
@@ -284,7 +294,7 @@ export class Hypercalls {
     const alignment = length === SignalEvent.size ? 8 : 4;
     if (low % alignment !== 0) return HvStatus.INVALID_ALIGNMENT;
     this.#input.fill(0, 0, length);
-    if (ram.has(at, length)) this.#input.set(ram.bytes.subarray(at, at + length));
+    if (ram.has(at, length)) ram.read(at, this.#input, 0, length);
     // A message that begins in RAM cannot be mapped as a whole
     else if (length === PostMessage.size && ram.has(at, 1)) return HvStatus.INSUFFICIENT_MEMORY;
     return HvStatus.SUCCESS;

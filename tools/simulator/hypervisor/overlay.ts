@@ -106,7 +106,7 @@ export class OverlayPages {
     // Hide what is there, be it RAM or another overlay
     let covered = this.#covered.get(address);
     if (covered === undefined) {
-      covered = { hidden: this.#ram.bytes.slice(address, address + PAGE_SIZE), stack: [] };
+      covered = { hidden: this.#ram.contents.slice(address, address + PAGE_SIZE), stack: [] };
       this.#covered.set(address, covered);
     }
     const top = covered.stack.at(-1);
@@ -148,7 +148,7 @@ export class OverlayPages {
       this.#show(below, address);
       return;
     }
-    if (this.#preserve) this.#ram.bytes.set(covered.hidden, address);
+    if (this.#preserve) this.#ram.write(address, covered.hidden);
     this.#covered.delete(address);
   }
 
@@ -166,15 +166,17 @@ export class OverlayPages {
   }
 
   #show(page: OverlayPage, address: number): void {
-    this.#ram.bytes.set(page.own, address);
+    const { bytes, view } = this.#ram.open(address);
+    bytes.set(page.own, address);
     page.shown = true;
-    page.bytes = this.#ram.bytes;
-    page.view = this.#ram.view;
+    page.bytes = bytes;
+    page.view = view;
     page.base = address;
   }
 
   #hide(page: OverlayPage, address: number): void {
-    const contents = this.#ram.bytes.subarray(address, address + PAGE_SIZE);
+    const contents = page.bytes.subarray(address, address + PAGE_SIZE);
+    this.#ram.close(address);
     if (!page.readOnly) page.own.set(contents);
     else if (contents.some((byte, i) => byte !== page.own[i])) {
       this.#violation(`the guest wrote to the ${page.purpose} at ${hex(address)}`);

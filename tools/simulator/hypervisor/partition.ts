@@ -152,7 +152,7 @@ export class Partition implements PartitionServices {
       clock,
       events,
       knobs,
-      faults: this.faults,
+      ...{ faults: this.faults, hostFaults: this.omissions.host },
       registers,
       processors,
       cpuid,
@@ -197,6 +197,11 @@ export class Partition implements PartitionServices {
     return this.#watchdog.ended;
   }
 
+  /** The last call of the seam, in words. */
+  get lastAccess(): string {
+    return this.#watchdog.lastAccess;
+  }
+
   /**
    * Let calls of the seam through again after a crash or hang: another guest takes over. Limits
    * count from now; none but those given hold.
@@ -239,6 +244,11 @@ export class Partition implements PartitionServices {
   ): void {
     const copies = fault.drop === true ? 0 : Math.min(fault.copies ?? 1, MESSAGE_COPIES_MAX);
     const delay = fault.delayTicks ?? 0;
+    if (copies === 0 || fault.type !== undefined || fault.payload !== undefined) {
+      const { buffer, byteOffset, length } = sent.payload;
+      const known = length >= 4 ? new DataView(buffer, byteOffset).getUint32(0, true) : 0;
+      this.omissions.host.lost(known);
+    }
     const type = fault.type ?? sent.type;
     const payload = (fault.payload ?? sent.payload).slice();
     if (this.events.on) {

@@ -137,7 +137,7 @@ export class ProcessorCalls {
     if (failure !== HvStatus.SUCCESS) return failure;
 
     // Flags, and who is to flush
-    const { view } = this.#context.ram;
+    const { reader: view } = this.#context.ram;
     const at = address(frame.inputLow, frame.inputHigh);
     const flags = view.getUint32(at + 8, true);
     if ((flags & ~FLUSH_FLAGS) !== 0 || view.getUint32(at + 12, true) !== 0) {
@@ -158,7 +158,7 @@ export class ProcessorCalls {
   #interrupt(frame: HypercallFrame, set: boolean): number {
     if (!isVariable(frame) || repCount(frame) !== 0) return HvStatus.INVALID_HYPERCALL_INPUT;
     if (!set && variableWords(frame) !== 0) return HvStatus.INVALID_HYPERCALL_INPUT;
-    const { view } = this.#context.ram;
+    const { reader: view } = this.#context.ram;
     let vector = frame.inputLow;
     let vtl = frame.inputHigh;
     if (set || !isFast(frame)) {
@@ -179,7 +179,7 @@ export class ProcessorCalls {
 
   /** A set of processors, with as many banks behind it as its mask has bits. */
   #checkSet(at: number, words: number): number {
-    const { view } = this.#context.ram;
+    const { reader: view } = this.#context.ram;
     const format = view.getBigUint64(at, true);
     if (format === BigInt(SET_ALL)) return HvStatus.SUCCESS;
     if (format !== BigInt(SET_SPARSE)) return HvStatus.INVALID_PARAMETER;
@@ -195,7 +195,7 @@ export class ProcessorCalls {
     const { ram } = this.#context;
     const output = address(frame.outputLow, frame.outputHigh);
     const failure = checkBuffer(ram, frame.outputLow, output, QUADWORD);
-    if (failure === HvStatus.SUCCESS) ram.view.setBigUint64(output, 0n, true);
+    if (failure === HvStatus.SUCCESS) ram.setU64(output, 0n);
     return failure;
   }
 
@@ -206,7 +206,7 @@ export class ProcessorCalls {
     if (failure !== HvStatus.SUCCESS) return failure;
     const at = address(frame.inputLow, frame.inputHigh);
     if (!this.#isSelf(at)) return INVALID_PARTITION_ID;
-    const index = this.#context.ram.view.getUint32(at + 8, true);
+    const index = this.#context.ram.reader.getUint32(at + 8, true);
     const exists = index === HV_VP_INDEX_SELF || index < this.#context.processors.length;
     return exists ? INVALID_VP_STATE : INVALID_VP_INDEX;
   }
@@ -228,9 +228,9 @@ export class ProcessorCalls {
     if (!this.#isSelf(at)) return INVALID_PARTITION_ID;
     frame.repsDone = start;
     for (let i = start; i < reps; i++) {
-      const id = ram.view.getUint32(at + APIC_ID_HEADER + i * 4, true);
+      const id = ram.reader.getUint32(at + APIC_ID_HEADER + i * 4, true);
       if (id >= processors.length) return HvStatus.INVALID_PARAMETER;
-      ram.view.setUint32(output + i * 4, id, true);
+      ram.setU32(output + i * 4, id);
       frame.repsDone = i + 1;
     }
     return HvStatus.SUCCESS;
@@ -238,7 +238,7 @@ export class ProcessorCalls {
 
   /** The calling partition: all ones in both words. */
   #isSelf(at: number): boolean {
-    return this.#context.ram.view.getBigUint64(at, true) === 0xffffffffffffffffn;
+    return this.#context.ram.reader.getBigUint64(at, true) === 0xffffffffffffffffn;
   }
 
   /** Input of up to 16 bytes may be in registers. */

@@ -41,7 +41,7 @@ export class SimulatedProcessor implements X64Machine {
   };
 
   constructor(context: ProcessorContext, vp: VirtualProcessor) {
-    this.memory = context.ram.buffer;
+    this.memory = context.ram.memory;
     this.memoryMap = context.memoryMap;
     this.pageSize = context.pageSize;
     this.#context = context;

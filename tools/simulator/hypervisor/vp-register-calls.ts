@@ -83,9 +83,9 @@ export class VpRegisterCalls {
 
     // Only the own partition
     const self =
-      ram.view.getUint32(input, true) === SELF && ram.view.getUint32(input + 4, true) === SELF;
+      ram.reader.getUint32(input, true) === SELF && ram.reader.getUint32(input + 4, true) === SELF;
     if (!self) return HvStatus.ACCESS_DENIED;
-    const index = ram.view.getUint32(input + 8, true);
+    const index = ram.reader.getUint32(input + 8, true);
     const vp = index === VP_SELF ? caller : this.#context.processors[index];
     if (vp === undefined) return HvStatus.INVALID_PARAMETER;
 
@@ -149,17 +149,17 @@ export class VpRegisterCalls {
   }
 
   #get(vp: VirtualProcessor, nameAt: number, valueAt: number): number {
-    const { view } = this.#context.ram;
-    const status = this.get(vp, view.getUint32(nameAt, true));
+    const { ram } = this.#context;
+    const status = this.get(vp, ram.reader.getUint32(nameAt, true));
     if (status !== HvStatus.SUCCESS) return status;
-    view.setBigUint64(valueAt, this.low, true);
-    view.setBigUint64(valueAt + 8, this.high, true);
+    ram.setU64(valueAt, this.low);
+    ram.setU64(valueAt + 8, this.high);
     return status;
   }
 
   #set(vp: VirtualProcessor, at: number): number {
-    const { view } = this.#context.ram;
-    return this.set(vp, view.getUint32(at, true), view.getBigUint64(at + 16, true));
+    const { reader } = this.#context.ram;
+    return this.set(vp, reader.getUint32(at, true), reader.getBigUint64(at + 16, true));
   }
 
   #unknown(number: number): number {

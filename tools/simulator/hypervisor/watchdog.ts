@@ -43,6 +43,7 @@ export class Watchdog {
   #argument = 0;
   #vp = 0;
   #at = 0;
+  #paused = false;
 
   constructor(clock: VirtualClock, events: HostEvents, limits: PartitionLimits = {}) {
     this.#clock = clock;
@@ -83,6 +84,7 @@ export class Watchdog {
     if (this.heartbeat !== undefined) this.heartbeat[0]!++;
     if (++this.seamCalls > this.#lastSeamCall) this.#end('seamCalls', 'too many calls');
     if (this.#clock.now > this.#lastTick) this.#end('virtualTicks', 'too much virtual time');
+    this.#paused = call === 'pause';
     if (call === 'pause') {
       if (++this.pauses > this.#lastPause) this.#end('pauses', 'too many pauses');
       return;
@@ -91,6 +93,13 @@ export class Watchdog {
     this.#argument = argument;
     this.#vp = vp;
     this.#at = this.#clock.now;
+  }
+
+  /** The last call of the seam, in words; that it was followed by pauses alone. */
+  get lastAccess(): string {
+    if (this.seamCalls === 0) return 'none';
+    const now = `; now it is tick ${this.#clock.now}`;
+    return this.#paused ? `${this.#activity()}, then pauses${now}` : `${this.#activity()}${now}`;
   }
 
   /** End the guest on this processor by a fault. Always throws. */

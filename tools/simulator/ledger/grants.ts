@@ -7,7 +7,6 @@
  */
 
 import { PAGE_SHIFT, PAGE_SIZE } from '../../../src/machine.ts';
-import { BlockCopy } from '../base/block-copy.ts';
 import type { GuestRam } from '../base/guest-ram.ts';
 import { Stack } from '../base/stack.ts';
 
@@ -109,7 +108,6 @@ export class GrantLedger {
   readonly #packets: PacketGrant[] = [];
   #packetCount = 0;
   readonly #pool = new Stack<PacketGrant>();
-  readonly #copier = new BlockCopy();
   listener: GrantListener | undefined;
   /**
    * Whether the listener wants packets in flight now (unset: always). While it does, each packet
@@ -216,7 +214,7 @@ export class GrantLedger {
     while (done < length) {
       const run = this.#run(grant, at + done, length - done);
       const address = this.address(grant, at + done);
-      this.#copier.copy(bytes, from + done, this.#ram.bytes, address, run);
+      this.#ram.write(address, bytes, from + done, run);
       done += run;
     }
   }
@@ -228,7 +226,7 @@ export class GrantLedger {
     while (done < length) {
       const run = this.#run(grant, at + done, length - done);
       const address = this.address(grant, at + done);
-      this.#copier.copy(this.#ram.bytes, address, into, to + done, run);
+      this.#ram.read(address, into, to + done, run);
       done += run;
     }
   }

@@ -8,6 +8,8 @@
  * VMBus server and the devices, when the step has become impossible.
  */
 
+import { HostFaults } from './host-faults.ts';
+
 /** The steps that can be left out, as their messages are called. */
 export type OmittedStep =
   /** A new contact ended the connection. */
@@ -39,11 +41,14 @@ export interface Omission {
 export const OMISSIONS_MAX = 1024;
 
 export class Omissions {
+  /** What the host did wrong meanwhile. */
+  readonly host: HostFaults;
   readonly #entries: Omission[] = [];
   readonly #now: () => number;
 
   constructor(now: () => number) {
     this.#now = now;
+    this.host = new HostFaults(now);
   }
 
   /** Enter a step that was left out; `since` as in {@link Omission}. */

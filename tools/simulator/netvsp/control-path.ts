@@ -54,6 +54,9 @@ export class ControlPath implements RndisListener {
   readonly rndis: RndisDevice;
   /** The guest has sent HALT. */
   halted = false;
+  /** It went on after INITIALISE, and after a packet filter: it has heard the answer. */
+  knowsInitialised = false;
+  knowsFilter = false;
   /** Control messages of the guest that wait for a section, and their bytes. */
   readonly #requests: Uint8Array[] = [];
   #requestBytes = 0;
@@ -83,7 +86,9 @@ export class ControlPath implements RndisListener {
     const bad = this.rndis.check(message);
     if (bad !== undefined) {
       const { knobs } = this.#device.services.profile;
-      if (knobs.malformedControl === 'fail' || !this.rndis.isShort(message)) return bad;
+      // OpenVMM fails what is a header at most, and reads of the rest what it wants
+      const empty = message.length <= RndisHeader.size;
+      if (knobs.malformedControl === 'fail' || empty || !this.rndis.isShort(message)) return bad;
       this.#host.die(bad);
       return undefined;
     }
@@ -93,6 +98,7 @@ export class ControlPath implements RndisListener {
       this.halted = true;
       return undefined;
     }
+    this.wentOn();
     if (this.#requestBytes + message.length > CONTROL_BYTES_MAX) {
       this.#host.die('too many RNDIS control messages');
       return undefined;
@@ -100,6 +106,12 @@ export class ControlPath implements RndisListener {
     this.#requestBytes += message.length;
     this.#requests.push(message);
     return undefined;
+  }
+
+  /** The guest sends something else than HALT. */
+  wentOn(): void {
+    this.knowsInitialised = this.rndis.initialised;
+    this.knowsFilter = this.rndis.filter.bits !== 0;
   }
 
   /**

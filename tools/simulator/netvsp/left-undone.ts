@@ -20,25 +20,31 @@ export interface LeftUndone {
 interface SetUp {
   readonly control: {
     readonly halted: boolean;
-    readonly rndis: { readonly initialised: boolean; readonly filter: { readonly bits: number } };
+    readonly knowsInitialised: boolean;
+    readonly knowsFilter: boolean;
+    readonly rndis: { readonly filter: { readonly bits: number } };
   };
   readonly negotiation: {
     readonly receiveBuffer: object | undefined;
     readonly receiveRevoked: boolean;
     readonly sendBufferGpadl: number;
     readonly sendRevoked: boolean;
+    readonly used: boolean;
   };
 }
 
-/** The steps that were left out. */
+/**
+ * The steps that were left out. Who has not heard the answer to what a step would undo cannot know
+ * of it: the host may have lost it.
+ */
 export function omittedSteps({ control, negotiation }: SetUp): OmittedStep[] {
-  const { rndis, halted } = control;
-  const { receiveBuffer, receiveRevoked, sendBufferGpadl, sendRevoked } = negotiation;
+  const { rndis, halted, knowsInitialised, knowsFilter } = control;
+  const { receiveBuffer, receiveRevoked, sendBufferGpadl, sendRevoked, used } = negotiation;
   const steps: (OmittedStep | false)[] = [
-    rndis.filter.bits !== 0 && 'packet filter 0',
-    rndis.initialised && !halted && 'RNDIS HALT',
-    receiveBuffer !== undefined && !receiveRevoked && 'REVOKE_RECEIVE_BUFFER',
-    sendBufferGpadl !== 0 && !sendRevoked && 'REVOKE_SEND_BUFFER',
+    knowsFilter && rndis.filter.bits !== 0 && 'packet filter 0',
+    knowsInitialised && !halted && 'RNDIS HALT',
+    used && receiveBuffer !== undefined && !receiveRevoked && 'REVOKE_RECEIVE_BUFFER',
+    used && sendBufferGpadl !== 0 && !sendRevoked && 'REVOKE_SEND_BUFFER',
   ];
   return steps.filter((step) => step !== false);
 }

@@ -78,6 +78,8 @@ export class Negotiation {
   sendRevoked = false;
   /** The device runs: no more configuration. */
   started = false;
+  /** RNDIS has come: the guest has heard that its buffers were taken. */
+  used = false;
   /** A buffer was revoked and the host has fallen silent: nothing is read until the close. */
   stopped = false;
 
@@ -104,6 +106,11 @@ export class Negotiation {
   get ready(): boolean {
     const configured = this.#configured || this.version < NvspVersion.V2;
     return configured && this.ndisMajor !== 0 && this.receiveBuffer !== undefined;
+  }
+
+  /** RNDIS comes. */
+  use(): void {
+    this.started = this.used = true;
   }
 
   /** Handle an in-band message of one of the types of this file. */

@@ -265,6 +265,7 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
   }
 
   sendFrame(frame: Uint8Array): void {
+    this.control.wentOn();
     this.#device.sendFrame(frame);
   }
 
@@ -344,7 +345,7 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
   #rndisPacket(packet: GuestPacket): string | undefined {
     if (!this.negotiation.ready) return 'RNDIS before the device was started';
     if ((packet.flags & COMPLETION_REQUESTED) === 0) return 'RNDIS without a transaction';
-    this.negotiation.started = true;
+    this.negotiation.use();
     this.transmits.handle(packet, this.#channel.id);
     return undefined;
   }

@@ -208,9 +208,13 @@ export class Channels {
     this.#context.changed('rescinded', { channel: channel.id });
   }
 
-  /** A new contact ends the connection, unless the guest was quiesced: iPXE does just that. */
-  noteContact(connectedAt: number): void {
+  /**
+   * A new contact ends the connection, unless the guest was quiesced: iPXE does just that. Who has
+   * said nothing in between has not heard of it.
+   */
+  noteContact(connectedAt: number, heard: boolean): void {
     const { client, services } = this.#context;
+    if (!heard) return;
     const mappedSince = ({ kind, grantedAt }: Grant): boolean =>
       kind === 'message-page' && grantedAt > connectedAt;
     if (services.grants.history().some(mappedSince)) return;

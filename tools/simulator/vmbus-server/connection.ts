@@ -242,7 +242,7 @@ export class VmbusConnection {
         this.#context.violation('vmbus', 'INITIATE_CONTACT while connected: ignored');
         return;
       }
-      this.channels.noteContact(this.history.connectedAt);
+      this.channels.noteContact(this.history.connectedAt, this.offers.requested);
       this.#release('INITIATE_CONTACT');
       this.#context.changed('disconnected');
     }

@@ -7,7 +7,6 @@
  */
 
 import { PAGE_SHIFT, PAGE_SIZE } from '../../../src/machine.ts';
-import { BlockCopy } from '../base/block-copy.ts';
 import type { Grant } from '../ledger/grants.ts';
 import type { GuestRam } from '../base/guest-ram.ts';
 
@@ -18,7 +17,6 @@ export class GrantMemory {
   readonly #ram: GuestRam;
   /** Page numbers: addresses would be objects to an engine that does not optimise. */
   readonly #pfns: Uint32Array;
-  readonly #copier = new BlockCopy();
 
   /**
    * Pages `firstPage` to `firstPage + pages - 1` of a grant that begins at a page's start.
@@ -43,20 +41,20 @@ export class GrantMemory {
   /** The little-endian word at `at`, a multiple of 4. */
   u32(at: number): number {
     this.#check();
-    return this.#ram.view.getUint32(this.#address(at), true);
+    return this.#ram.reader.getUint32(this.#address(at), true);
   }
 
   /** Write the little-endian word at `at`, a multiple of 4. */
   setU32(at: number, value: number): void {
     this.#check();
     if (this.grant.access !== 'write') throw new Error(`grant ${this.grant.id} is read-only`);
-    this.#ram.view.setUint32(this.#address(at), value, true);
+    this.#ram.setU32(this.#address(at), value);
   }
 
   /** Where the first word that is not 0 lies in [at, end), or `end`; multiples of 4. */
   findWord(at: number, end: number): number {
     this.#check();
-    const { words } = this.#ram;
+    const { readerWords: words } = this.#ram;
     for (let begin = at; begin < end;) {
       const pageEnd = Math.min(end, (begin | (PAGE_SIZE - 1)) + 1);
       let i = this.#address(begin) / 4;
@@ -70,11 +68,10 @@ export class GrantMemory {
   /** Copy `length` bytes at `at` to `into[to…]`. */
   read(at: number, into: Uint8Array, to: number, length: number): void {
     this.#check();
-    const { bytes } = this.#ram;
     for (let done = 0; done < length;) {
       const address = this.#address(at + done);
       const run = Math.min(length - done, PAGE_SIZE - (address & (PAGE_SIZE - 1)));
-      this.#copier.copy(bytes, address, into, to + done, run);
+      this.#ram.read(address, into, to + done, run);
       done += run;
     }
   }
@@ -83,11 +80,10 @@ export class GrantMemory {
   write(at: number, from: Uint8Array, start: number, length: number): void {
     this.#check();
     if (this.grant.access !== 'write') throw new Error(`grant ${this.grant.id} is read-only`);
-    const { bytes } = this.#ram;
     for (let done = 0; done < length;) {
       const address = this.#address(at + done);
       const run = Math.min(length - done, PAGE_SIZE - (address & (PAGE_SIZE - 1)));
-      this.#copier.copy(from, start + done, bytes, address, run);
+      this.#ram.write(address, from, start + done, run);
       done += run;
     }
   }

@@ -64,7 +64,9 @@ export class GuestSignals {
       if (this.#closedMonitors.size > 0) this.#closedMonitors.clear();
       this.#armPoll();
     };
-    this.#poll = { at: 0, action, next: undefined, state: 'cancelled' };
+    const idle = (): boolean => this.#closedMonitors.size === 0 && !this.#pages.anyMonitor;
+    const poll = { everyTicks: MONITOR_LATENCY_TICKS, idle };
+    this.#poll = { at: 0, action, poll, next: undefined, state: 'cancelled' };
   }
 
   /** The guest signals the shared event connection. Its flag is not looked at (OpenVMM). */

@@ -124,6 +124,7 @@ export class HostMessages {
     // Faults decide first
     const fault = faults.message?.(type, payload);
     const late = lateMessage(services.profile.knobs, type);
+    if (fault === 'drop' || fault instanceof Uint8Array) services.omissions.host.lost(type);
     if (fault === undefined && late > 0) {
       services.clock.schedule(late, () => post(payload));
     } else if (fault === undefined) {

@@ -85,6 +85,8 @@ export interface VmbusInspection extends ClientInspection {
   /** The primary client (the same as above), then the second one where the host allows one. */
   readonly clients: readonly ClientInspection[];
   readonly sharedMemory: SharedMemoryInspection;
+  /** How often a device has come or gone: what the host itself has changed. */
+  readonly deviceChanges: number;
   /** How often the guest broke the protocol. */
   readonly violations: number;
   /** Signals that had nothing to say, how often that suspended the guest, and how long in all. */
@@ -97,12 +99,14 @@ export interface VmbusInspection extends ClientInspection {
 export function inspectServer(
   state: ServerState,
   clients: readonly [ClientInspection, ...ClientInspection[]],
+  deviceChanges: number,
 ): VmbusInspection {
   const { excess, stalls } = state.throttle;
   return {
     ...clients[0],
     clients,
     sharedMemory: state.sharedMemory.inspect(),
+    deviceChanges,
     violations: state.violations,
     excessSignals: excess,
     stalls,

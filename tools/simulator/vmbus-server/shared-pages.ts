@@ -111,6 +111,17 @@ export class SharedPages {
       takeBits(page, at, (at - begin) * 8, found);
   }
 
+  /** Whether any monitor is pending in the child to parent page. */
+  get anyMonitor(): boolean {
+    const page = this.#monitorOut;
+    if (page === undefined) return false;
+    for (let group = 0; group < MONITOR_GROUPS; group++) {
+      const at = MonitorPage.at.trigger + group * MonitorTrigger.size + MonitorTrigger.at.pending;
+      if (page.u32(at) !== 0) return true;
+    }
+    return false;
+  }
+
   /** Take all pending monitors out of the child to parent monitor page. */
   takeMonitors(found: (monitor: number) => void): void {
     if (this.#monitorOut === undefined) return;

@@ -293,7 +293,7 @@ strictness('O-B1 OpenVMM: nothing of NVSP 4 and 5 before the device was started'
 });
 
 strictness('O-B3 OpenVMM: a control message that is too short ends the channel there', () => {
-  for (const short of [words(4, 24, 1, 2, 3, 4), words(8, 8), words(2, 12, 1)])
+  for (const short of [words(4, 24, 1, 2, 3, 4), words(8, 12, 0).slice(0, 22), words(2, 12, 1)])
     for (const malformedControl of ['fail', 'fatal'] as const) {
       const rig = new NetRig({ knobs: { malformedControl } });
       rig.start();
@@ -301,6 +301,25 @@ strictness('O-B3 OpenVMM: a control message that is too short ends the channel t
       assert.is(rig.channel.dead, malformedControl === 'fatal', short);
     }
 });
+
+/** What `handle_rndis` and `handle_rndis_control_message` of OpenVMM make of control messages. */
+const CONTROLS: readonly [row: string, message: string, dead: boolean, status: number][] = [
+  ['O-B4 a header alone is completed as failed', words(8, 8), false, 2],
+  ['O-B5 INITIALISE a second time (InvalidRndisState)', INITIALISE, true, 0],
+  ['O-B6 INDICATE_STATUS (RndisMessageTypeNotImplemented)', words(7, 20, 0, 0, 0), true, 0],
+  ['O-B7 a type that nobody knows (UnknownRndisMessageType)', words(0x77, 12, 0), true, 0],
+  ['O-B9 a message of the answers (UnknownRndisMessageType)', words(0x80000004, 12, 0), true, 0],
+];
+
+for (const [row, message, dead, status] of CONTROLS) {
+  strictness(`${row.slice(0, 4)} OpenVMM: ${row.slice(5)}`, () => {
+    const rig = new NetRig({ knobs: { malformedControl: 'fatal' } });
+    rig.start();
+    const packets = rig.gpaDirect([message], 1);
+    assert.is(rig.channel.dead, dead);
+    if (!dead) assert.is(parseInt(packets[0]!.payload.slice(8, 10), 16), status);
+  });
+}
 
 strictness('O-B8 OpenVMM: the objects of its netvsp', () => {
   const rig = new NetRig({ knobs: { objects: 'netvsp' } });

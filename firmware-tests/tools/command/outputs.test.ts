@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** Files that boot writes: never over what it reads or over each other, and whole or not at all. */
+
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { assertRefused, directory, hypxe, interrupted, read, write } from '../../rigs/cli-rig.ts';
+
+const SHORT = ['--no-os', '--no-second-boot'];
+const IMAGE = 'the image';
+const ADVICE = 'Give a file of its own.';
+
+write('image', IMAGE);
+write('folder/image', IMAGE);
+write('firmware.js', 'export { boot } from "hypxe";');
+write('host.json', '{ "extends": "server2022" }');
+fs.linkSync(path.join(directory, 'image'), path.join(directory, 'hard'));
+fs.symlinkSync('image', path.join(directory, 'soft'));
+fs.symlinkSync('folder', path.join(directory, 'other'));
+fs.symlinkSync('nowhere', path.join(directory, 'dangling'));
+
+const outputs = suite('command line: outputs');
+
+for (const [args, option, file, what] of [
+  [['image'], '--trace', 'image', 'the boot file'],
+  [['image'], '--pcap', './folder/../image', 'the boot file'],
+  [['image'], '--trace', 'hard', 'the boot file'],
+  [['image'], '--pcap', 'soft', 'the boot file'],
+  [['soft'], '--trace', 'hard', 'the boot file'],
+  [['image', '--serve', 'folder'], '--trace', 'other/image', 'the boot file'],
+  [['--push', 'image=x'], '--trace', 'image', 'the pushed file'],
+  [['image', '--firmware', 'firmware.js'], '--trace', 'firmware.js', 'the firmware'],
+  [['image', '--host', './host.json'], '--pcap', 'host.json', 'the host'],
+] as const) {
+  outputs(`${args.join(' ')} ${option} ${file}: it would be written over ${what}`, async () => {
+    const run = await hypxe('boot', ...args, option, file);
+    assert.is(run.code, 2);
+    const text = new RegExp(
+      `^hypxe: OutputIsInput: ${option} .* would be written over ${what} .*\\n {7}${ADVICE}\\n$`,
+    );
+    assert.match(run.error, text);
+    assert.is(run.out, '');
+    assert.is(read('image'), IMAGE);
+  });
+}
+
+for (const [trace, pcap] of [
+  ['both', 'both'],
+  ['both', './folder/../both'],
+  ['both', 'BOTH'],
+  ['folder/both', 'other/both'],
+  ['nowhere', 'dangling'],
+  ['hard', 'soft'],
+] as const) {
+  outputs(`--trace ${trace} --pcap ${pcap}: one over the other`, async () => {
+    const run = await hypxe('boot', '--trace', trace, '--pcap', pcap);
+    const text = `--pcap ${pcap} would be written over the file of --trace`;
+    assertRefused(run, 'OutputsEqual', text, ADVICE);
+    assert.not.ok(fs.existsSync(path.join(directory, 'both')));
+  });
+}
+
+outputs('devices may be both', async () => {
+  const run = await hypxe(
+    ...['boot', 'image', ...SHORT, '--trace', '/dev/null', '--pcap', '/dev/null'],
+  );
+  assert.is(run.code, 0, run.error);
+});
+
+outputs('a whole file takes the place of the old one, through a link too', async () => {
+  write('old.jsonl', 'old');
+  fs.symlinkSync('old.jsonl', path.join(directory, 'link.jsonl'));
+  const run = await hypxe('boot', 'image', ...SHORT, '--trace', 'link.jsonl');
+  assert.is(run.code, 0, run.error);
+  assert.match(read('old.jsonl'), /^\{"ms":/);
+  assert.ok(fs.lstatSync(path.join(directory, 'link.jsonl')).isSymbolicLink());
+  assert.not.ok(fs.existsSync(path.join(directory, 'old.jsonl.part')));
+});
+
+outputs('the same command can be given again', async () => {
+  for (let i = 0; i < 2; i++) {
+    const run = await hypxe(
+      ...['boot', 'folder/image', '--serve', '.', ...SHORT, '--trace', 'again.jsonl'],
+    );
+    assert.is(run.code, 0, run.error);
+  }
+});
+
+outputs('a run that is interrupted leaves the old file', async () => {
+  write('kept.jsonl', 'old');
+  write(
+    'waits.js',
+    `export function boot(machine, { events }) {
+      events({ kind: 'log', level: 'info', layer: 'BOOT', object: '', text: 'begins' });
+      for (;;);
+    }`,
+  );
+  const { code, out } = await interrupted(
+    ['boot', 'image', '--firmware', 'waits.js', '--watchdog', '20', '--trace', 'kept.jsonl'],
+    /begins/,
+  );
+  assert.is(code, 130);
+  assert.match(out, /what there is of it is in kept\.jsonl\.part/);
+  assert.is(read('kept.jsonl'), 'old');
+});
+
+outputs('a directory, and a file that may not be written, are refused', async () => {
+  const directoryRun = await hypxe('boot', 'image', ...SHORT, '--trace', 'folder');
+  assert.is(directoryRun.code, 4);
+  assert.match(directoryRun.error, /^hypxe: TraceUnwritable: /);
+});
+
+outputs.run();

@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * Every parser of what comes from outside, with random and mutated inputs: only errors with a name
+ * come out. The table is compared with what the tree has.
+ */
+
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { readBootResult } from '../../../tools/flow/boot-result.ts';
+import { readEvent } from '../../../tools/guests/guest-event.ts';
+import { thrown } from '../../../tools/guests/javascript-realm.ts';
+import { withoutDynamicImport } from '../../../tools/guests/module-text.ts';
+import { parsePart } from '../../../tools/explore/part.ts';
+import { parseFault, parsePlan } from '../../../tools/explore/plan.ts';
+import { readRecording } from '../../../tools/replay/recording.ts';
+import { parseTrace } from '../../../tools/replay/trace-file.ts';
+import { workerMessage } from '../../../tools/command/boot/boot-message.ts';
+import { parseBoot } from '../../../tools/command/boot/boot-options.ts';
+import { parseExplore } from '../../../tools/command/explore/explore-options.ts';
+import { exploreMessage } from '../../../tools/command/explore/explore-message.ts';
+import { readHost } from '../../../tools/command/host-options.ts';
+import { parseHostText } from '../../../tools/simulator/profiles/profile-file.ts';
+import { directory, hypxe, write } from '../../rigs/cli-rig.ts';
+
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+const OWN = path.join(ROOT, 'dist/hypxe.js');
+const TRACES = path.join(ROOT, 'firmware-tests/golden/ipxe-traces');
+
+/** Time for each parser, in ms. */
+const TIME_MS = 300;
+
+/** Most inputs of each. */
+const INPUTS_MAX = 4000;
+
+const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
+let state = seed + 1;
+
+/** A number below `bound`. */
+function random(bound: number): number {
+  state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+  return Math.floor((state / 2 ** 32) * bound);
+}
+
+function pick<T>(list: readonly T[]): T {
+  return list[random(list.length)]!;
+}
+
+/** Words that break what looks things up where it should not, or reads numbers too generously. */
+const WORDS = [
+  ...['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'prototype', 'valueOf', 'then'],
+  ...['', ' ', '0', '-1', '-0', '1e9', '1e400', 'NaN', 'Infinity', '0x10', '9007199254740993'],
+  ...['null', 'true', '[]', '{}', '\0', '\n', '\ud800', '\u202e', '/', '..', ':', '=', ',', '@'],
+];
+
+/** Values in the place of others. */
+const VALUES: readonly unknown[] = [
+  ...[null, true, 0, -1, 0.5, 1e300, '', 'x', [], {}, [null], [[]], { length: 1e9 }],
+  ...WORDS,
+  JSON.parse('{"__proto__": {"kind": "log"}, "constructor": 1}'),
+];
+
+/** A text with something else at some places. */
+function mutatedText(text: string): string {
+  let result = text;
+  for (let i = random(3) + 1; i > 0; i--) {
+    const at = random(result.length + 1);
+    const length = pick([0, 0, 1, 2, 8]);
+    result = result.slice(0, at) + pick(WORDS) + result.slice(at + length);
+  }
+  return random(20) === 0 ? result.slice(0, random(result.length)) : result;
+}
+
+/** Data with something else in one place; a copy. */
+function mutatedData(data: unknown): unknown {
+  if (typeof data !== 'object' || data === null || random(12) === 0) return pick(VALUES);
+  if (Array.isArray(data)) {
+    if (data.length === 0) return [pick(VALUES)];
+    const at = random(data.length);
+    return data.map((each: unknown, i) => (i === at ? mutatedData(each) : each));
+  }
+  const entries = Object.entries(data);
+  if (entries.length === 0 || random(10) === 0) entries.push([pick(WORDS), pick(VALUES)]);
+  const at = random(entries.length);
+  const changed = entries.flatMap(([key, each], i): [string, unknown][] => {
+    if (i !== at) return [[key, each]];
+    return random(8) === 0 ? [] : [[key, mutatedData(each)]];
+  });
+  return Object.fromEntries(changed);
+}
+
+/** A parser, and what it is given. */
+interface Parser {
+  /** `file: function` where it is. */
+  readonly of: string;
+  /** One input, from the samples. */
+  run(): unknown;
+  /** Names of the errors that may come out. */
+  readonly errors: readonly string[];
+}
+
+/** Errors of the command line. */
+const USAGE: readonly string[] = ['CommandError'];
+
+const PLANS = ['message.4/drop', 'step.120/handoff+call.7/status:19', 'loader:step.200/give-up'];
+const COMMON = ['--memory', '64', '--seed', '7', '--loss', '0.5', '--mtu', '576', '--vlan', '3'];
+const BOOT_ARGS = [
+  ...COMMON,
+  ...['--knob', 'echoVersion=false', '--nics', '2', '--then', 'kexec,crash@150', '--arch', 'x64'],
+  ...[
+    '--previous-owner',
+    'sints',
+    '--tftp-habit',
+    'slow',
+    '--devices',
+    'keyboard',
+    '--hvc',
+    'smccc',
+  ],
+  ...['--services', 'heartbeat', '--trace', 't.jsonl', '--pcap', 'p.pcapng', '--push', 'a=b'],
+  ...['--link', 'stream:x', '--next-server', '10.0.0.1', '--guest-memory-limit', '512', '--json'],
+];
+const EXPLORE_ARGS = [
+  ...[
+    '--only',
+    'message.4/drop',
+    '--walks',
+    '3',
+    '--shard',
+    '1/2',
+    '--time',
+    '1',
+    '--workers',
+    '2',
+  ],
+  ...['--after', 'linux-6.1', '--arch', 'arm64', '--watchdog', '3', '--host', 'qemu', '--merge'],
+];
+
+const trace = fs.readFileSync(path.join(TRACES, '19-no-netvsc.json'), 'utf8');
+const traceData = JSON.parse(trace) as object;
+const host = { extends: 'server2022', knobs: { echoVersion: false }, name: 'x', slots: 1 };
+const part = {
+  ...{ format: 'hypxe-exploration', version: 1, host: 'h', seed: 1, walks: 0, firmware: 'f' },
+  ...{ fingerprint: 'p', total: 1, singles: 1, places: { boot: { step: 1 } }, complete: true },
+  ...{ shard: { index: 1, count: 1 }, seconds: 1 },
+  tally: {
+    ...{ runs: 1, outcomes: { booted: 1 }, unreached: 0 },
+    groups: [
+      {
+        ...{ kind: 'finding', cause: 'c', text: 't', runs: 1, faults: 1, run: 0 },
+        reproduction: 'message.4/drop',
+      },
+    ],
+  },
+};
+const range = { address: 0x1000, length: 0x1000, type: 'usable', purpose: 'p' };
+const machine = { memory: new ArrayBuffer(1 << 22), memoryMap: [range] } as never;
+const result = {
+  ...{ status: 'booted', image: { name: 'i', address: 0x100000, length: 5, device: 'd' } },
+  ...{ memoryMap: [range], attempts: [], error: undefined, files: [{ address: 1, length: 1 }] },
+};
+const event = { kind: 'log', level: 'info', layer: 'BOOT', object: '', text: 'x' };
+const finding = { check: 'sints', severity: 'error', text: 't', vp: 0 };
+const outcome = {
+  ...{ verdict: 'clean', served: { name: 'n', length: 1 }, pushes: [], attempts: [] },
+  ...{ vmbusVersions: ['3.0'], findings: [finding], notRun: ['sints'], memoryMap: [range] },
+  stages: [{ name: 'OS', end: 'kexec', endedMs: 1, findings: [finding] }],
+};
+
+/** Some of the arguments, one of them something else. */
+function mutatedArgs(args: readonly string[]): string[] {
+  const from = random(args.length);
+  const some = args.slice(from, from + random(6) + 1);
+  if (some.length > 0) some[random(some.length)] = mutatedText(pick(some));
+  return some;
+}
+
+const text = (sample: string): string => mutatedText(sample);
+const json = (data: unknown): string => JSON.stringify(mutatedData(data));
+
+const PARSERS: readonly Parser[] = [
+  {
+    of: 'explore/plan.ts: parsePlan',
+    run: () => parsePlan(text(pick(PLANS))),
+    errors: ['PlanError'],
+  },
+  {
+    of: 'explore/plan.ts: parseFault',
+    run: () => parseFault(text('message.4/field:status=max')),
+    errors: ['PlanError'],
+  },
+  {
+    of: 'explore/part.ts: parsePart',
+    run: () => parsePart('part', random(4) === 0 ? text(JSON.stringify(part)) : json(part)),
+    errors: ['PartError'],
+  },
+  {
+    of: 'simulator/profiles/profile-file.ts: parseHostText',
+    run: () => parseHostText(random(4) === 0 ? text(JSON.stringify(host)) : json(host)),
+    // What is no JSON is told by whoever reads the file
+    errors: ['HostProfileError', 'SyntaxError'],
+  },
+  {
+    of: 'replay/trace-file.ts: parseTrace',
+    run: () => readRecording(parseTrace(random(4) === 0 ? text(trace) : json(traceData))),
+    errors: ['ReplayError'],
+  },
+  {
+    of: 'command/host-options.ts: readHost',
+    run: () => readHost(text('server2022')),
+    errors: USAGE,
+  },
+  {
+    of: 'command/boot/boot-options.ts: parseBoot',
+    run: () => parseBoot(mutatedArgs(BOOT_ARGS), OWN),
+    errors: USAGE,
+  },
+  {
+    of: 'command/explore/explore-options.ts: parseExplore',
+    run: () => parseExplore(mutatedArgs(EXPLORE_ARGS), OWN, 2),
+    errors: USAGE,
+  },
+  {
+    of: 'command/boot/boot-message.ts: workerMessage',
+    run: () => workerMessage(mutatedData({ kind: 'done', outcome }), ''),
+    errors: ['ShapeError'],
+  },
+  {
+    of: 'command/explore/explore-message.ts: exploreMessage',
+    run: () => exploreMessage(mutatedData({ kind: 'progress', next: 1, tally: part.tally }), ''),
+    errors: ['ShapeError'],
+  },
+  {
+    of: 'flow/boot-result.ts: readBootResult',
+    run: () => readBootResult(mutatedData(result), machine),
+    errors: ['BadBootResult'],
+  },
+  { of: 'guests/guest-event.ts: readEvent', run: () => readEvent(mutatedData(event)), errors: [] },
+  {
+    of: 'guests/javascript-realm.ts: thrown',
+    run: () => void thrown(mutatedData({ name: 'n', message: 'm', stack: 's', status: 1 })),
+    errors: [],
+  },
+  {
+    of: 'guests/module-text.ts: withoutDynamicImport',
+    run: () => withoutDynamicImport(text('import /* a */ ("b"); [...import(c)]; x.import(d)')),
+    errors: [],
+  },
+];
+
+/** Other functions of these names, and why they are not in the table. */
+const OTHERS: Readonly<Record<string, string>> = {
+  'replay/recording.ts: readRecording': 'runs with parseTrace',
+  'simulator/profiles/profile-file.ts: parseHostProfile': 'runs with parseHostText',
+  'simulator/profiles/knob-values.ts: readKnob': 'runs with parseHostText',
+  'simulator/profiles/facts.ts: readNumber': 'runs with parseHostText',
+  'command/boot/device-options.ts: readDevices': 'runs with parseBoot',
+  'command/boot/link-options.ts: readLink': 'runs with parseBoot',
+  'command/boot/push-options.ts: readPushes': 'runs with parseBoot',
+  'command/boot/push-options.ts: readServices': 'runs with parseBoot',
+  'command/boot/network-options.ts: readNetwork': 'runs with parseBoot',
+  'command/boot/owner-options.ts: readBefore': 'runs with parseBoot',
+  'command/arguments.ts: parseArguments': 'runs with parseBoot',
+  'command/files.ts: readText': 'reads, and parses nothing',
+  'command/files.ts: readBytes': 'reads, and parses nothing',
+  'manual/books.ts: readBooks': 'reads files of this tree',
+};
+
+const parsers = suite('every parser');
+
+parsers('the table has all that there are', () => {
+  const files = fs.readdirSync(path.join(ROOT, 'tools'), { recursive: true }) as string[];
+  const found = files
+    .filter((file) => file.endsWith('.ts'))
+    .flatMap((file) => {
+      const lines = fs.readFileSync(path.join(ROOT, 'tools', file), 'utf8');
+      const names = [...lines.matchAll(/^export (?:function|const) ((?:parse|read)[A-Z]\w*)/gm)];
+      return names.map(([, name]) => `${file.replaceAll(path.sep, '/')}: ${name}`);
+    });
+  // What the simulated host reads of its guest has tests of its own, by the byte
+  const ours = found.filter((name) => !/^simulator\/(?!profiles)/.test(name));
+  const known = [...PARSERS.map(({ of }) => of), ...Object.keys(OTHERS)];
+  assert.equal(
+    ours.filter((name) => !known.includes(name)),
+    [],
+  );
+  assert.equal(
+    Object.keys(OTHERS).filter((name) => !ours.includes(name)),
+    [],
+  );
+});
+
+for (const { of, run, errors } of PARSERS) {
+  parsers(`${of}: only errors with a name`, () => {
+    const end = Date.now() + TIME_MS;
+    let accepted = 0;
+    let refused = 0;
+    for (let i = 0; i < INPUTS_MAX && Date.now() < end; i++) {
+      const before = state;
+      try {
+        run();
+        accepted++;
+      } catch (error) {
+        refused++;
+        if (errors.some((name) => isNamed(error, name))) continue;
+        const { stack } = error as Error;
+        assert.unreachable(`seed ${seed}, input ${i} (state ${before}): ${stack}`);
+      }
+    }
+    assert.ok(accepted + refused > 20, `${accepted + refused} inputs`);
+    // Both happen, or the inputs are no good
+    if (errors.length > 0) assert.ok(refused > 0, `seed ${seed}: nothing was refused`);
+    assert.equal(({} as Record<string, unknown>)['kind'], undefined);
+  });
+}
+
+/** Whether an error is of a class, by the name of the class. */
+function isNamed(error: unknown, name: string): boolean {
+  for (let at = error; at !== null && typeof at === 'object'; at = Object.getPrototypeOf(at)) {
+    if ((at as { constructor?: { name?: string } }).constructor?.name === name) return true;
+  }
+  return false;
+}
+
+write('x', 'x');
+fs.symlinkSync('loop', path.join(directory, 'loop'));
+
+for (const args of [
+  ['boot', 'loop'],
+  ['boot', 'x', '--serve', 'loop'],
+  ['boot', 'loop', '--serve', '.'],
+  ['boot', 'loop/x', '--serve', '.'],
+  ['boot', '--firmware', 'loop'],
+  ['boot', '--host', './loop'],
+  ['boot', '--push', 'loop'],
+  ['boot', '--size', '1', '--trace', 'loop'],
+  ['boot', '--size', '1', '--pcap', 'loop/x'],
+  ['explore', '--merge', 'loop'],
+  ['explore', '--firmware', 'loop'],
+  ['replay', './loop'],
+  ['replay', '01-boot', '--firmware', 'loop'],
+  ['hosts', './loop'],
+]) {
+  parsers(`a link that leads to itself: ${args.join(' ')}`, async () => {
+    const { code, error } = await hypxe(...args);
+    assert.match(error, /^hypxe: (?!InternalError)\w+: .*\n {7}\S/);
+    assert.ok(code === 2 || code === 4, `${code}: ${error}`);
+  });
+}
+
+parsers.run();

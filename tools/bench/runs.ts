@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** Runs that are made by the thousand: audited loops, and boots in RAM of all sizes. */
+
+import { runBootFlow } from '../flow/boot-flow.ts';
+import { auditHandoff } from '../simulator/audit/audit.ts';
+import { SimulatedMachine } from '../simulator/machine.ts';
+import { Network, memoryFiles, syntheticImage } from '../simulator/network/index.ts';
+import { DEFAULT_PROFILE, profileNamed } from '../simulator/profiles/profiles.ts';
+import type { BenchFirmware } from './firmware.ts';
+import { leastAllocated, spread, timeMs } from './measure.ts';
+import { short, type Section } from './section.ts';
+
+const MIB = 2 ** 20;
+const PROFILE = profileNamed(DEFAULT_PROFILE)!;
+const FILE = 'image.bin';
+const IMAGE_LENGTH = 64 << 10;
+
+/** RAM of the loop that opens and removes a device, in MiB. */
+const LOOP_MIB = 4;
+
+export interface RunsOptions {
+  readonly rounds: number;
+  /** Runs of a round, after as many that warm up. */
+  readonly runs: number;
+  readonly sizesMiB: readonly number[];
+}
+
+export const RUNS_FULL: RunsOptions = {
+  ...{ rounds: 5, runs: 30 },
+  sizesMiB: [4, 16, 64, 1024],
+};
+export const RUNS_QUICK: RunsOptions = { rounds: 1, runs: 1, sizesMiB: [4, 16] };
+
+export interface RunsFigure {
+  readonly run: string;
+  /** Median of a round, for one run. */
+  readonly ms: number;
+  readonly perSecond: number;
+  /** Its time as a multiple of that of the first one of the same kind. */
+  readonly ratio: number;
+  /** Bytes that a run allocates on the heap; undefined where that cannot be measured. */
+  readonly garbage: number | undefined;
+}
+
+/** Probe, open, remove and audit, on a machine of its own each time. */
+function auditedLoop(firmware: BenchFirmware): () => void {
+  const memory = new ArrayBuffer(LOOP_MIB * MIB);
+  const link = { connect: () => undefined, transmit: () => undefined };
+  return () => {
+    const machine = new SimulatedMachine({ memory, profile: PROFILE, links: [link], seed: 1 });
+    const driver = firmware.createDriver(machine.bootSeam, {});
+    driver.probe();
+    driver.devices[0]!.open();
+    driver.remove();
+    requireClean(auditHandoff(machine, driver.memoryMap()).length === 0);
+  };
+}
+
+/** A whole boot over the network, with the loaded OS and the late-write trial. */
+function wholeBoot(firmware: BenchFirmware, memoryMiB: number, searchesAll: boolean): () => void {
+  const memory = new ArrayBuffer(memoryMiB * MIB);
+  const image = syntheticImage(IMAGE_LENGTH, 1);
+  return () => {
+    const network = new Network({ files: memoryFiles({ [FILE]: image }), bootFile: FILE });
+    const links = [network.link(0)];
+    const machine = new SimulatedMachine({ memory, profile: PROFILE, links, seed: 1 });
+    const report = runBootFlow({ machine, firmware, secondBoot: false, searchesAll });
+    requireClean(report.verdict === 'clean');
+  };
+}
+
+/** @throws Error: a figure of a run that fails means nothing */
+function requireClean(clean: boolean): void {
+  if (!clean) throw new Error('a run of the bench was not clean');
+}
+
+export function measureRuns(firmware: BenchFirmware, options: RunsOptions): RunsFigure[] {
+  const { rounds, runs, sizesMiB } = options;
+  const boots = sizesMiB.map(
+    (size) => [`boot, ${size} MiB`, wholeBoot(firmware, size, false)] as const,
+  );
+  const plain = wholeBoot(firmware, sizesMiB[1]!, true);
+  return [
+    ...inTurns([['probe, open, remove, audit', auditedLoop(firmware)]], rounds, runs * 10),
+    ...inTurns([...boots, [`boot, ${sizesMiB[1]} MiB, all searched`, plain]], rounds, runs),
+  ];
+}
+
+/** What is compared is measured in turns. */
+function inTurns(
+  all: readonly (readonly [name: string, run: () => void])[],
+  rounds: number,
+  runs: number,
+): RunsFigure[] {
+  const times = all.map((): number[] => []);
+  const repeat = (run: () => void) => (): void => {
+    for (let i = 0; i < runs; i++) run();
+  };
+  for (const [, run] of all) repeat(run)();
+  for (let round = 0; round < rounds; round++)
+    for (const [i, [, run]] of all.entries()) times[i]!.push(timeMs(repeat(run)) / runs);
+  const first = spread(times[0]!).median;
+  return all.map(([name, run], i) => {
+    const ms = spread(times[i]!).median;
+    const bytes = leastAllocated(1, repeat(run));
+    const garbage = bytes === undefined ? undefined : Math.round(bytes / runs);
+    return { run: name, ms, perSecond: 1000 / ms, ratio: ms / first, garbage };
+  });
+}
+
+export function runsSection(figures: readonly RunsFigure[]): Section {
+  return {
+    name: 'runs',
+    title: 'Runs by the thousand, on one core',
+    data: figures,
+    tables: [
+      {
+        columns: ['run', 'runs/s', 'ms', '× first', 'KB garbage'],
+        rows: figures.map(({ run, perSecond, ms, ratio, garbage }) => [
+          run,
+          short(perSecond),
+          short(ms),
+          short(ratio),
+          garbage === undefined ? '-' : short(garbage / 1000),
+        ]),
+      },
+    ],
+    notes: [
+      'A boot is one of a 64 KiB image over the network, with handoff, audit, late-write trial ' +
+        'and loaded OS; "all searched" fills and compares all of its RAM. × first: time as a ' +
+        'multiple of the first run of the same kind, measured in turns. How many runs an ' +
+        'exploration makes in a second stands in its own report.',
+    ],
+  };
+}

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** Options of all commands that run a guest. */
+
+import { wholeNumber } from './usage.ts';
+
+/** What the process of a guest may have beyond its RAM, in MiB, unless the user says otherwise. */
+const MEMORY_LIMIT_MIB = '1024';
+
+/** Their part of a help. */
+export const GUEST_MEMORY_HELP = `  --guest-memory-limit MIB
+                      what its process may take beyond its RAM, from 256 on
+                      (default ${MEMORY_LIMIT_MIB})`;
+
+/** The value of --guest-memory-limit, in MiB. @throws UsageError BadNumber */
+export function guestMemoryLimit(text = MEMORY_LIMIT_MIB): number {
+  return wholeNumber('--guest-memory-limit', text, 256, 65_536);
+}

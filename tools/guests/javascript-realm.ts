@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * The tool's end of the realm of a JavaScript guest: what the realm calls, on the machines that it
+ * was given. Everything that comes in is a primitive and looked at for its type; whatever goes
+ * wrong in here is kept here, and the realm is told its name.
+ */
+
+import { PAGE_SIZE, type Machine } from '../../src/machine.ts';
+import type { PageAllocator } from '../../src/memory/allocator.ts';
+import type { AccessListener } from './watch/watched-memory.ts';
+import { readEvent } from './guest-event.ts';
+import type { GuestDriverOptions, GuestOptions } from './guest-program.ts';
+import { GuestThrew } from './guest-program.ts';
+import type { HostCalls, Outcome, RealmCalls } from './realm/host-calls.ts';
+import type { MachineFacts, OptionFacts } from './realm/seam.ts';
+
+/** Events that a guest may tell between two calls of its machine. */
+export const EVENTS_MAX = 10_000;
+
+/** A call of the guest's, on the way through a call of the tool's. */
+class Rethrown extends Error {}
+
+/** What receives frames and news of a device. */
+export interface DeviceSink {
+  received(length: number, vlan: number): void;
+  transmitted(sequence: number, error: string): void;
+  receiveError(error: string, length: number): void;
+  linkChanged(up: boolean): void;
+}
+
+/** A machine that a guest is on, and what it was given besides. */
+interface HostSeam {
+  readonly machine: Machine;
+  readonly options: GuestOptions & GuestDriverOptions;
+}
+
+/** How a call into the realm is made: what the guest never ends is ended from outside. */
+export type Guard = <T>(call: () => T) => T;
+
+export class RealmHost {
+  /** Set once the realm is there. */
+  realm: RealmCalls | undefined;
+  listener: AccessListener | undefined;
+  readonly sinks: (DeviceSink | undefined)[] = [];
+  readonly #guard: Guard;
+  readonly #seams: (HostSeam | undefined)[] = [];
+  readonly #allocators: PageAllocator[] = [];
+  #failure: unknown;
+  #events = 0;
+  #registers = new BigUint64Array();
+  #words = new Uint32Array();
+
+  constructor(guard: Guard) {
+    this.#guard = guard;
+  }
+
+  /** The realm is there. */
+  connect(realm: RealmCalls): void {
+    this.realm = realm;
+    this.#registers = new BigUint64Array(realm.registers);
+    this.#words = new Uint32Array(realm.registers);
+  }
+
+  /** Forget what former runs had. */
+  reset(): void {
+    this.sinks.length = 0;
+    this.#seams.length = 0;
+    this.#allocators.length = 0;
+  }
+
+  /** Let a guest onto a machine. Returns the number of its seam. */
+  open(machine: Machine, options: GuestOptions & GuestDriverOptions): number {
+    const number = this.#seams.length;
+    this.#seams[number] = { machine, options };
+    // The number of the seam is that of the allocator that it was given
+    while (this.#allocators.length < number) this.#allocators.push(NO_ALLOCATOR);
+    this.#allocators[number] = options.allocator ?? NO_ALLOCATOR;
+    this.#events = 0;
+    return number;
+  }
+
+  close(seam: number): void {
+    this.#seams[seam] = undefined;
+  }
+
+  /**
+   * What a call of the realm came to, as plain data.
+   *
+   * @throws GuestThrew; what the tool had thrown into the guest; GuestStopped
+   */
+  outcome(call: (realm: RealmCalls) => Outcome, guarded = true): unknown {
+    let text: unknown;
+    try {
+      text = guarded ? this.#guard(() => call(this.realm!)) : call(this.realm!);
+    } catch (error) {
+      // What is thrown here is the tool's, or came out of the middle of the guest's realm
+      throw isTools(error) ? error : new GuestThrew('Error', 'it has broken its own realm');
+    }
+    if (text === 'passed') throw this.#failure;
+    if (typeof text !== 'string') throw new GuestThrew('Error', 'it has broken its own realm');
+    if (text.startsWith('returned:')) return dataOf(text.slice('returned:'.length));
+    throw thrown(dataOf(text.slice('threw:'.length)));
+  }
+
+  /** Something that the guest's realm threw, as an error of the tool's. */
+  describe(error: unknown): GuestThrew | Error {
+    if (isTools(error)) return error as Error;
+    try {
+      this.outcome((realm) => realm.describeThrown(error));
+    } catch (described) {
+      return described as Error;
+    }
+    return new GuestThrew('Error', 'it has broken its own realm');
+  }
+
+  /** The calls that the realm makes. None throws. */
+  calls(): HostCalls {
+    return {
+      failureName: () => textOf(this.#failure, 'name'),
+      failureMessage: () => textOf(this.#failure, 'message'),
+      failureStatus: () => {
+        const failure = this.#failure;
+        if (typeof failure !== 'object' || failure === null) return '';
+        return Object.hasOwn(failure, 'status')
+          ? String((failure as { status?: unknown }).status)
+          : '';
+      },
+      memoryAsked: (seam) => void this.#try(seam, ({ machine }) => machine.memory),
+      cpuid: (seam, leaf, subleaf) =>
+        this.#try(seam, ({ machine }) => {
+          const { eax, ebx, ecx, edx } = x64(machine).cpuid(leaf, subleaf);
+          this.#words.set([eax, ebx, ecx, edx]);
+          return true;
+        }),
+      rdmsr: (seam, msr) => this.#try(seam, ({ machine }) => x64(machine).rdmsr(msr)),
+      wrmsr: (seam, msr, value) =>
+        this.#try(seam, ({ machine }) => (x64(machine).wrmsr(msr, value), true)),
+      hypercall: (seam, page, control, input, output) =>
+        this.#try(seam, ({ machine }) =>
+          x64(machine).callHypercallPage(page, control, input, output),
+        ),
+      rdtsc: (seam) => this.#try(seam, ({ machine }) => x64(machine).rdtsc!()),
+      hvc: (seam, immediate) =>
+        this.#try(seam, ({ machine }) => (arm64(machine).hvc(immediate, this.#registers), true)),
+      counter: (seam) => this.#try(seam, ({ machine }) => arm64(machine).readCounter()),
+      pause: (seam) => this.#try(seam, ({ machine }) => (machine.pause(), true)),
+      event: (seam, text) => this.#event(seam, text),
+      cancel: (seam) => this.#try(seam, ({ options }) => options.cancel!()),
+      random: (seam) => this.#try(seam, ({ options }) => options.random!()),
+      watchAllocator: (seam, own) =>
+        this.#try(seam, ({ options }) => {
+          const index = this.#allocators.length;
+          this.#allocators.push(options.pages!(this.#inner(own)));
+          return index;
+        }),
+      allocate: (allocator, length, align, purpose) =>
+        this.#attempt(() => this.#allocators[allocator]!.allocate(length, align, purpose) ?? -1),
+      free: (allocator, address, length, purpose) =>
+        this.#attempt(() => (this.#allocators[allocator]!.free(address, length, purpose), true)),
+      received: (device, length, vlan) =>
+        this.#attempt(() => (this.sinks[device]?.received(length, vlan), true)),
+      transmitted: (device, sequence, error) =>
+        this.#attempt(() => (this.sinks[device]?.transmitted(sequence, error), true)),
+      receiveError: (device, error, length) =>
+        this.#attempt(() => (this.sinks[device]?.receiveError(error, length), true)),
+      linkChanged: (device, up) => this.#attempt(() => (this.sinks[device]?.linkChanged(up), true)),
+      load: (address, length) => this.listener?.load(address, length),
+      storing: (address, length) => this.listener?.stores?.storing(address, length),
+      stored: (address, length) => this.listener?.stores?.stored(address, length),
+      ordered: () => this.listener?.stores?.ordered(),
+    };
+  }
+
+  /** Do something for a seam; undefined if it fails: the realm asks why. */
+  #try<T>(seam: number, call: (seam: HostSeam) => T): T | undefined {
+    const open = this.#seams[seam];
+    try {
+      if (open === undefined) throw new Error('the guest has ended');
+      this.#events = 0;
+      return call(open);
+    } catch (error) {
+      this.#failure = error;
+      return undefined;
+    }
+  }
+
+  #attempt<T>(call: () => T): T | undefined {
+    try {
+      return call();
+    } catch (error) {
+      if (!(error instanceof Rethrown)) this.#failure = error;
+      return undefined;
+    }
+  }
+
+  #event(seam: number, text: string): true | undefined {
+    return this.#attempt(() => {
+      if (++this.#events > EVENTS_MAX) {
+        throw new Error(`${EVENTS_MAX} events without a call of the machine`);
+      }
+      const event = readEvent(dataOf(text));
+      if (event !== undefined) this.#seams[seam]?.options.events?.(event);
+      return true;
+    });
+  }
+
+  /** An allocator of the guest's, as the tool has it. */
+  #inner(own: number): PageAllocator {
+    return {
+      allocate: (length, align, purpose) => {
+        const at = this.realm!.innerAllocate(own, length, align, purpose);
+        if (typeof at !== 'number') throw new Rethrown();
+        return at < 0 ? undefined : at;
+      },
+      free: (address, length, purpose) => {
+        if (!this.realm!.innerFree(own, address, length, purpose)) throw new Rethrown();
+      },
+    };
+  }
+}
+
+const NO_ALLOCATOR: PageAllocator = { allocate: () => undefined, free: () => undefined };
+
+/** Errors of the tool's own realm: all others are not even asked what they are. */
+function isTools(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && error instanceof Error;
+}
+
+/** JSON text of the realm's as data of the tool's. */
+function dataOf(text: string): unknown {
+  return text === '' ? undefined : (JSON.parse(text) as unknown);
+}
+
+/** An error of the guest's from its description. */
+export function thrown(data: unknown): GuestThrew {
+  const fields = (typeof data === 'object' && data !== null ? data : {}) as Record<string, unknown>;
+  const own = (name: string): unknown => (Object.hasOwn(fields, name) ? fields[name] : undefined);
+  const text = (name: string): string | undefined => {
+    const value = own(name);
+    return typeof value === 'string' ? value : undefined;
+  };
+  const status = own('status');
+  return new GuestThrew(
+    text('name') ?? '',
+    text('message') ?? (data === undefined ? 'undefined' : JSON.stringify(data)),
+    text('stack'),
+    typeof status === 'number' ? status : undefined,
+  );
+}
+
+function textOf(error: unknown, field: 'name' | 'message'): string {
+  return error instanceof Error ? error[field] : field === 'name' ? 'Error' : String(error);
+}
+
+function x64(machine: Machine): Extract<Machine, { architecture: 'x64' }> {
+  if (machine.architecture === 'x64') return machine;
+  throw new TypeError('this machine has no such instruction');
+}
+
+function arm64(machine: Machine): Extract<Machine, { architecture: 'arm64' }> {
+  if (machine.architecture === 'arm64') return machine;
+  throw new TypeError('this machine has no such instruction');
+}
+
+/** What the realm is told of a machine. */
+export function machineFacts(machine: Machine): string {
+  const arm = machine.architecture === 'arm64' ? machine : undefined;
+  const facts: MachineFacts = {
+    architecture: machine.architecture,
+    memoryMap: machine.memoryMap,
+    pageSize: machine.pageSize ?? PAGE_SIZE,
+    rdtsc: machine.architecture === 'x64' && machine.rdtsc !== undefined,
+    uuid: machine.uuid && [...machine.uuid],
+    hypercallConvention: arm?.hypercallConvention ?? 'smccc',
+    counterFrequency: arm?.counterFrequency ?? 0,
+  };
+  return JSON.stringify(facts);
+}
+
+/** What the realm is told of options: plain choices, and which calls there are. */
+export function optionFacts(options: object): string {
+  const calls: OptionFacts['calls'][number][] = [];
+  const choices: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined) continue;
+    const call = CALLS.find((one) => one === name);
+    if (call === undefined) choices[name] = value;
+    else calls.push(call);
+  }
+  const facts: OptionFacts = { choices, calls };
+  return JSON.stringify(facts);
+}
+
+const CALLS = ['events', 'pages', 'allocator', 'random', 'cancel'] as const;

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** Who is told of a guest's accesses to its memory. */
+
+/** Called around each access. */
+export interface AccessListener {
+  /** Before `length` bytes at `address` are loaded. */
+  load(address: number, length: number): void;
+  /** Before and after `length` bytes at `address` are stored. Not called if it is missing. */
+  readonly stores?: StoreListener;
+}
+
+/** The part of a listener that wants to know of stores, and of what orders them. */
+export interface StoreListener {
+  storing(address: number, length: number): void;
+  stored(address: number, length: number): void;
+  /** Around an access of Atomics: all before it is done before all after it. */
+  ordered(): void;
+  /** After `Atomics.load`, an acquire: no load behind it is done before it. */
+  acquired?(): void;
+}

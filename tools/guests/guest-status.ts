@@ -4,7 +4,7 @@
 
 import type { ErrorName } from '../../src/catalogue.ts';
 import { HypxeError } from '../../src/error.ts';
-import { ABI_ERRNO } from './abi.ts';
+import { ABI_ERRNO } from './abi/abi.ts';
 
 /** Names of the errors of guests, by the number that they return, negative. */
 const NAMES: ReadonlyMap<number, ErrorName> = new Map<number, ErrorName>([

@@ -6,7 +6,7 @@
  */
 
 import { didYouMean } from '../simulator/base/nearest.ts';
-import { ABI_EXPORTS, ABI_IMPORTS, ABI_MODULE, wasmType, type AbiFunction } from './abi.ts';
+import { ABI_EXPORTS, ABI_IMPORTS, ABI_MODULE, wasmType, type AbiFunction } from './abi/abi.ts';
 import { BadGuest } from './guest-program.ts';
 import { memoryLimits } from './wasm-memory.ts';
 import {

@@ -10,7 +10,7 @@ import type { Arm64Machine, Machine, MemoryRange, X64Machine } from '../../src/m
 import type { LogLevel } from '../../src/events.ts';
 import { hex } from '../simulator/base/hex.ts';
 import { waitOn } from '../simulator/base/passing-machine.ts';
-import { ABI_IMPORTS } from './abi.ts';
+import { ABI_IMPORTS } from './abi/abi.ts';
 import { GuestFault } from './guest-error.ts';
 import type { GuestPages } from './guest-pages.ts';
 

@@ -8,7 +8,7 @@
 import type { Machine, MemoryRange } from '../../src/machine.ts';
 import type { LogLevel } from '../../src/events.ts';
 import { carve } from '../../src/memory/shared-memory.ts';
-import { ABI_VERSION } from './abi.ts';
+import { ABI_VERSION } from './abi/abi.ts';
 import { WASM_PAGE, wasmEngine, type WasmMemory } from './engine.ts';
 import { GuestFault } from './guest-error.ts';
 import { BadGuest } from './guest-program.ts';

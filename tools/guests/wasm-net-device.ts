@@ -5,7 +5,7 @@
 import type { FrameReceiver, NetDevice, NetObserver } from '../../src/net/device.ts';
 import { ETHERNET_FRAME_MAX } from '../../src/net/device.ts';
 import type { Log } from '../../src/events.ts';
-import { ABI_ERRNO } from './abi.ts';
+import { ABI_ERRNO } from './abi/abi.ts';
 import { GuestFault } from './guest-error.ts';
 import { frameError, guestError } from './guest-status.ts';
 import type { GuestInstance } from './wasm-instance.ts';

@@ -14,7 +14,7 @@ import { GUEST_HELP } from '../command/guest/guest-command.ts';
 import { hostsCommand } from '../command/hosts-command.ts';
 import { replayHelp } from '../command/replay/replay-command.ts';
 import { scenariosCommand } from '../command/scenarios-command.ts';
-import { ABI_EXPORTS, ABI_IMPORTS, type AbiFunction } from '../guests/abi.ts';
+import { ABI_EXPORTS, ABI_IMPORTS, type AbiFunction } from '../guests/abi/abi.ts';
 import { LINUX_DIFFERENCES } from '../os/linux-differences.ts';
 import { LINUX_CHANGES } from '../os/os-versions.ts';
 import { DIFFERENCES } from '../replay/differences/index.ts';

@@ -6,9 +6,9 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { ABI_EXPORTS, ABI_IMPORTS } from '../../../tools/guests/abi.ts';
+import { ABI_EXPORTS, ABI_IMPORTS } from '../../../tools/guests/abi/abi.ts';
 import { assertRefused, directory, hypxe, lastLine, write } from '../../rigs/cli-rig.ts';
-import { Op, call, firmware, i32, i64 } from '../../rigs/wasm-builder.ts';
+import { Op, call, firmware, i32, i64 } from '../../rigs/guests/wasm-builder.ts';
 
 const guest = suite('command line: guests');
 

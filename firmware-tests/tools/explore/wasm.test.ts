@@ -11,7 +11,7 @@ import { Runner } from '../../../tools/explore/run.ts';
 import type { GuestInstance } from '../../../tools/guests/guest-program.ts';
 import { WasmProgram } from '../../../tools/guests/wasm-guest.ts';
 import { profileNamed } from '../../../tools/simulator/profiles/profiles.ts';
-import { Op, call, firmware, i32, i64 } from '../../rigs/wasm-builder.ts';
+import { Op, call, firmware, i32, i64 } from '../../rigs/guests/wasm-builder.ts';
 
 const explore = suite('exploration of guests in WebAssembly');
 

@@ -15,7 +15,7 @@ import {
   compile,
   missingCompiler,
   project,
-} from '../../rigs/compiled-guest.ts';
+} from '../../rigs/guests/compiled-guest.ts';
 
 const example = suite('guest in C');
 

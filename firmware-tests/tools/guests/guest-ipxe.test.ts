@@ -8,7 +8,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { hypxe, write } from '../../rigs/cli-rig.ts';
-import { boot, missingCompiler } from '../../rigs/compiled-guest.ts';
+import { boot, missingCompiler } from '../../rigs/guests/compiled-guest.ts';
 
 const ipxe = suite('guest of an iPXE tree');
 

@@ -4,7 +4,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { ABI_EXPORTS } from '../../../tools/guests/abi.ts';
+import { ABI_EXPORTS } from '../../../tools/guests/abi/abi.ts';
 import { BadGuest } from '../../../tools/guests/guest-program.ts';
 import { WasmProgram } from '../../../tools/guests/wasm-guest.ts';
 import {
@@ -13,7 +13,7 @@ import {
   firmware,
   i32,
   type BuiltFunction,
-} from '../../rigs/wasm-builder.ts';
+} from '../../rigs/guests/wasm-builder.ts';
 
 const check = suite('guest modules');
 

@@ -18,7 +18,7 @@ import {
   load32,
   store32,
   type BuiltFunction,
-} from '../../rigs/wasm-builder.ts';
+} from '../../rigs/guests/wasm-builder.ts';
 
 const drivers = suite('drivers in WebAssembly');
 

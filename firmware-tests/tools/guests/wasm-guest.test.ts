@@ -20,7 +20,7 @@ import {
   load32,
   store32,
   type BuiltModule,
-} from '../../rigs/wasm-builder.ts';
+} from '../../rigs/guests/wasm-builder.ts';
 
 const guests = suite('guests in WebAssembly');
 

@@ -4,8 +4,8 @@
 
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { abiHeader } from '../../guests/abi-c.ts';
-import { abiModule } from '../../guests/abi-rust.ts';
+import { abiHeader } from '../../guests/abi/abi-c.ts';
+import { abiModule } from '../../guests/abi/abi-rust.ts';
 import { parseArguments } from '../arguments.ts';
 import type { Terminal } from '../terminal.ts';
 import {

@@ -10,7 +10,7 @@ import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
-import { abiHeader } from '../../guests/abi-c.ts';
+import { abiHeader } from '../../guests/abi/abi-c.ts';
 import { WasmProgram } from '../../guests/wasm-guest.ts';
 import type { Terminal } from '../terminal.ts';
 import { EnvironmentError, UsageError } from '../usage.ts';

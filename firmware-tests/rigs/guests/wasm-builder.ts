@@ -2,7 +2,7 @@
 
 /** Modules of WebAssembly, put together from bytes: guests for tests that have no compiler. */
 
-import { ABI_IMPORTS, wasmType } from '../../tools/guests/abi.ts';
+import { ABI_IMPORTS, wasmType } from '../../../tools/guests/abi/abi.ts';
 
 const TYPES = { i32: 0x7f, i64: 0x7e } as const;
 export type ValueType = keyof typeof TYPES;

@@ -6,15 +6,15 @@ import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import * as assert from 'uvu/assert';
-import { missingPrograms } from '../../tools/command/guest/guest-programs.ts';
-import { runBootFlow, type Firmware, type FlowReport } from '../../tools/flow/boot-flow.ts';
-import { machineFor } from '../../tools/guests/guest-machine.ts';
-import type { GuestInstance } from '../../tools/guests/guest-program.ts';
-import { WasmProgram } from '../../tools/guests/wasm-guest.ts';
-import { Network, memoryFiles, syntheticImage } from '../../tools/simulator/network/index.ts';
-import type { NetworkFaults } from '../../tools/simulator/network/index.ts';
-import { profileNamed } from '../../tools/simulator/profiles/profiles.ts';
-import { directory, hypxe } from './cli-rig.ts';
+import { missingPrograms } from '../../../tools/command/guest/guest-programs.ts';
+import { runBootFlow, type Firmware, type FlowReport } from '../../../tools/flow/boot-flow.ts';
+import { machineFor } from '../../../tools/guests/guest-machine.ts';
+import type { GuestInstance } from '../../../tools/guests/guest-program.ts';
+import { WasmProgram } from '../../../tools/guests/wasm-guest.ts';
+import { Network, memoryFiles, syntheticImage } from '../../../tools/simulator/network/index.ts';
+import type { NetworkFaults } from '../../../tools/simulator/network/index.ts';
+import { profileNamed } from '../../../tools/simulator/profiles/profiles.ts';
+import { directory, hypxe } from '../cli-rig.ts';
 
 /** Hosts on which the examples run: those that know VMBus 3.0. */
 export const HOSTS = [

@@ -30,6 +30,7 @@ const NOT_HYPERV = 'Run on Hyper-V or on a host that shows its interface, or use
 const PRIVILEGE = 'Enable the Hyper-V enlightenments (SynIC, messages, events) for this guest.';
 const BROKE_VMBUS = 'Report the host with a trace: it broke the VMBus protocol.';
 const BROKE_NVSP = 'Report the host with a trace: it broke the NVSP protocol.';
+const GUEST = 'Ask the guest: -v shows what it logs, --trace what it did.';
 const BROKE_RNDIS = 'Report the device with a trace: it broke the RNDIS protocol.';
 
 const errors = <N extends string>(table: Readonly<Record<N, ErrorEntry>>) => table;
@@ -236,6 +237,17 @@ export const ERRORS = {
       'Use set filename, set next-server, kernel FILE [ARGUMENTS], initrd FILE, imgargs FILE ' +
         '[ARGUMENTS], autoboot or boot.',
     ],
+  }),
+  guest: errors({
+    GuestNoDevice: ['ENODEV', GUEST],
+    GuestNoAccess: ['EACCES', GUEST],
+    GuestNotSupported: ['ENOTSUP', GUEST],
+    GuestNoMemory: ['ENOMEM', 'Give the guest more memory: --memory MIB.'],
+    GuestNoBuffers: ['ENOBUFS', GUEST],
+    GuestTimedOut: ['ETIMEDOUT', GUEST],
+    GuestProtocol: ['EPROTO', GUEST],
+    GuestPipe: ['EPIPE', GUEST],
+    GuestFailed: ['EIO', GUEST],
   }),
 } as const;
 

@@ -24,7 +24,9 @@ export type Layer =
   | 'UDP'
   | 'DHCP'
   | 'TFTP'
-  | 'BOOT';
+  | 'BOOT'
+  /** A guest in WebAssembly: it says itself which of its layers speaks. */
+  | 'GUEST';
 
 export type LogLevel = 'error' | 'warning' | 'info' | 'debug';
 

@@ -64,6 +64,16 @@ export interface MachineCommon {
    * ring packet and no frame arrives unless the guest pauses, writes a register or calls the host.
    */
   pause(): void;
+  /**
+   * Wait for `ticks` of 100 ns without an access, as a firmware does that spins for so long. Not
+   * called by this firmware, and not there on every machine: one without it is paused instead.
+   */
+  delay?(ticks: number): void;
+  /**
+   * Take an interrupt that was raised and not taken yet: its vector, or undefined if there is none.
+   * For guests that are interrupted; this firmware polls.
+   */
+  takeInterrupt?(): number | undefined;
 }
 
 /** The instructions of an x86-64 guest. */

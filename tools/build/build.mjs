@@ -28,7 +28,7 @@ import { build } from 'esbuild';
 import { checkStandsAlone } from './bundle-checks.mjs';
 import { isMain } from './is-main.mjs';
 import { ALONE, IN_MEMORY, bundleMinified } from './minify.mjs';
-import { TARGETS, TRACES, TRACES_FROM } from './targets.mjs';
+import { TARGETS, GUESTS_FROM, GUEST_FOLDERS, TRACES, TRACES_FROM } from './targets.mjs';
 
 /** @typedef {import('./targets.mjs').Target} Target */
 
@@ -53,7 +53,7 @@ const COMPACT = { minifyWhitespace: true, minifySyntax: true, lineLimit: 100 };
 const COMPACT_PROGRAM = { ...COMPACT, minifyIdentifiers: true };
 
 /** What a build makes, besides `dist/types`: everything else of these names is from another one. */
-const MADE = /^[^/]+\.js(?:\.map)?$|^traces\/[^/]+\.json$/;
+const MADE = /^[^/]+\.js(?:\.map)?$|^traces\/[^/]+\.json$|^guests\//;
 const MADE_TYPES = /^types\//;
 
 /** A build that broke one of the project's own rules. */
@@ -81,7 +81,7 @@ export async function bundle(target, { root = ROOT, published = false } = {}) {
     ? await bundleMinified(common)
     : await build({
         ...(neutral ? ALONE : programOptions(target)),
-        ...(published && target.compact !== false ? (neutral ? COMPACT : COMPACT_PROGRAM) : {}),
+        ...(published ? (neutral ? COMPACT : COMPACT_PROGRAM) : {}),
         ...(target.identifiers ? { minify: true } : {}),
         ...common,
         chunkNames: basename(`${SHARED}[hash]`),
@@ -170,6 +170,15 @@ function traces() {
   );
 }
 
+/** Templates and headers of guests. @returns {Files} */
+function guests() {
+  return new Map(
+    GUEST_FOLDERS.flatMap((name) => [
+      ...readFiles(join(ROOT, GUESTS_FROM, name), `dist/guests/${name}`),
+    ]),
+  );
+}
+
 /** @param {string} folder @param {string} as what stands for the folder in the paths */
 function readFiles(folder, as) {
   /** @type {Files} */
@@ -243,6 +252,7 @@ export async function buildAll(options = {}) {
   const files = new Map([
     ...bundles.flatMap((contents) => [...contents]),
     ...traces(),
+    ...guests(),
     ...(types ? declarations() : []),
   ]);
   writeAll(root, files, types);

@@ -19,7 +19,6 @@ import { checkFirmware, checkProgram, checkRealm, checkSimulator } from './bundl
  * @property {'neutral' | 'node'} platform neutral: imports nothing, runs everywhere
  * @property {boolean} [minify] as minify.mjs does; then there is one entry
  * @property {boolean} [identifiers] names inside of it are short: nobody sees them
- * @property {boolean} [compact] false: people read it, so the npm package has it as it is
  * @property {string} [executable] name of the entry that is started by its name
  * @property {boolean} [unpublished] for developers: not in the npm package
  * @property {readonly string[]} [externals] packages that a program for developers may import
@@ -89,7 +88,7 @@ export const TARGETS = [
 /** @param {Library} library @returns {Target[]} */
 function libraryTargets({ name, entry, rom, check }) {
   /** @type {Target} */
-  const readable = { entries: { [name]: entry }, platform: 'neutral', check, compact: !rom };
+  const readable = { entries: { [name]: entry }, platform: 'neutral', check };
   if (!rom) return [readable];
   const entries = { [`${name}.min`]: entry };
   return [readable, { ...readable, entries, minify: true }];
@@ -101,3 +100,7 @@ function libraryTargets({ name, entry, rom, check }) {
  */
 export const TRACES = ['01-boot', '02-host-2.4-only', '14-monitored', '19-no-netvsc'];
 export const TRACES_FROM = 'firmware-tests/golden/ipxe-traces';
+
+/** Folders of C and Rust that come with the command line, for `hypxe guest`. */
+export const GUEST_FOLDERS = ['c', 'rust', 'ipxe'];
+export const GUESTS_FROM = 'tools/guests';

@@ -23,6 +23,7 @@ const KINDS = [
   [/^firmware-tests\/golden\//, /\.(?:txt|json|md)$/],
   [/^(?:src|tools\/simulator)\//, /(?:\.ts|\/README\.md|\/tsconfig\.json)$/],
   [/^tools\/capture\//, /\.(?:ts|mjs|json|md|lua)$/],
+  [/^tools\/guests\/(?:c|rust|ipxe)\//, /(?:\.(?:c|h|rs)|\/Makefile)$/],
   [/^firmware-tests\/real\//, /\.(?:ts|mjs|json|md|sh)$/],
   [/^/, /\.(?:ts|mjs|json|md)$/],
 ];

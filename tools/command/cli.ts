@@ -6,12 +6,14 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { bootCommand } from './boot/boot-command.ts';
 import { exploreCommand } from './explore/explore-command.ts';
+import { guestCommand } from './guest/guest-command.ts';
 import { hostsCommand } from './hosts-command.ts';
 import { pcCommand } from './pc/pc-command.ts';
 import { recordCommand } from './record-command.ts';
 import { replayCommand } from './replay/replay-command.ts';
 import { scenariosCommand } from './scenarios-command.ts';
 import { printable, type Terminal } from './terminal.ts';
+import { allowMemory64 } from '../guests/wasm-file.ts';
 import {
   EXIT_HELP,
   EnvironmentError,
@@ -37,6 +39,7 @@ Commands
   replay TRACE...   run the firmware against recorded sessions of iPXE's drivers, and compare
   record -o FILE    record a session of a guest on a simulated host, for replay
   hosts [NAME]      list the host profiles, or show one; with --json as a file for --host
+  guest             your own firmware in C or Rust: its interface, a project, iPXE's drivers
 
 Options
   --version         print the version; so does hypxe version
@@ -53,6 +56,7 @@ const COMMANDS = [
   'record',
   'replay',
   'hosts',
+  'guest',
   'help',
   'version',
 ];
@@ -74,6 +78,7 @@ const places = {
     fromSources ? '../explore/explore-worker.ts' : './explore-worker.js',
     import.meta.url,
   ),
+  guests: fileURLToPath(new URL(fromSources ? '../guests/' : './guests/', import.meta.url)),
   traces: fileURLToPath(
     new URL(
       fromSources ? '../../firmware-tests/golden/ipxe-traces/' : './traces/',
@@ -83,6 +88,8 @@ const places = {
 };
 
 const args = process.argv.slice(2);
+// Before any worker starts
+allowMemory64();
 const interrupt = new AbortController();
 // Once: a second Ctrl-C ends at once what does not finish
 process.once('SIGINT', () => interrupt.abort());
@@ -136,6 +143,8 @@ async function run([command, ...rest]: readonly string[]): Promise<ExitCode> {
       return replayCommand(rest, places, terminal);
     case 'record':
       return recordCommand(rest, places, terminal);
+    case 'guest':
+      return guestCommand(rest, places, terminal);
     case 'hosts':
       return hostsCommand(rest, terminal);
     case 'version':

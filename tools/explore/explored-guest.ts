@@ -8,6 +8,7 @@
 import type { ServedBootResult as BootResult } from '../../src/services/boot-services.ts';
 import { readBootResult } from '../flow/boot-result.ts';
 import type { GuestInstance } from '../guests/guest-program.ts';
+import { GuestCut } from '../guests/wasm-imports.ts';
 import { TrustedGuest, type TrustedModule } from '../guests/trusted-guest.ts';
 import { PAGE_SIZE, type Machine, type MemoryRange } from '../../src/machine.ts';
 import { MapAllocator, type PageAllocator } from '../../src/memory/allocator.ts';
@@ -125,7 +126,7 @@ export class Guest {
         injector.step(what);
         race?.step(what);
       },
-      refuses: (register: number) => injector.refuses(register),
+      refuses: (register: number) => !this.#guest.faultsEnd && injector.refuses(register),
       get activity() {
         return injector.activity;
       },
@@ -183,6 +184,8 @@ export class Guest {
   }
 
   #ended(error: unknown): void {
+    // Cut off in the middle by the plan: nothing else can be said of it
+    if (error instanceof GuestCut) return;
     const after = `after step ${this.#injector.counter.counts.step} (${this.#injector.lastStep})`;
     if (error instanceof GuestHang) {
       this.#report(`guest hang: ${error.limit}`, `${error.message}, ${after}`, 'hang');

@@ -76,9 +76,17 @@ class Stepping {
   exit<T>(call: () => T, step?: Step): T {
     this.#listener.exit();
     const result = call();
-    if (step === 'pause') this.#shortenIdling();
     if (step !== undefined) this.#listener.step(step);
     return result;
+  }
+
+  /** A turn of a polling loop: longer and longer ones while nothing happens. */
+  pause(call: () => void): void {
+    const turn = (): void => {
+      call();
+      this.#shortenIdling();
+    };
+    this.exit(turn, 'pause');
   }
 
   refuses(register: number): boolean {
@@ -140,7 +148,12 @@ class SteppedX64 extends PassingX64 {
   }
 
   override pause(): void {
-    this.#stepping.exit(() => super.pause(), 'pause');
+    this.#stepping.pause(() => super.pause());
+  }
+
+  /** As long as it says: whoever waits so often counts on it. */
+  override delay(ticks: number): void {
+    this.#stepping.exit(() => super.delay(ticks), 'pause');
   }
 }
 
@@ -163,7 +176,12 @@ class SteppedArm64 extends PassingArm64 {
   }
 
   override pause(): void {
-    this.#stepping.exit(() => super.pause(), 'pause');
+    this.#stepping.pause(() => super.pause());
+  }
+
+  /** As long as it says: whoever waits so often counts on it. */
+  override delay(ticks: number): void {
+    this.#stepping.exit(() => super.delay(ticks), 'pause');
   }
 }
 

@@ -22,7 +22,9 @@ export class BadBootResult extends Error {
 }
 
 /**
- * Check what a firmware's `boot` has returned. What may be left out is filled in: `attempts`, and
+ * Check what a firmware's `boot` has returned. `image: null` of one that has booted says that it
+ * loads nothing: what it has left behind is judged all the same. What may be left out is filled in:
+ * `attempts`, and
  * the `memoryMap` of a firmware that shares nothing.
  *
  * @throws BadBootResult
@@ -45,7 +47,9 @@ export function readBootResult(
   const memoryMap = result.memoryMap ?? machine.memoryMap;
   const size = machine.memory.byteLength;
   checkMemoryMap(memoryMap, size);
-  const image = status === 'booted' ? checkImage(result.image, memoryMap, size) : undefined;
+  // Who says that it loads nothing is judged by its handoff alone
+  const loaded = status === 'booted' && (result.image as unknown) !== null;
+  const image = loaded ? checkImage(result.image, memoryMap, size) : undefined;
   const { commandLine, shutdown } = result;
   const files = checkFiles(result.files, memoryMap, size);
   return {

@@ -92,6 +92,8 @@ export interface GuestInstance {
    * @throws GuestThrew, here and from each call of a driver
    */
   createDriver?(machine: Machine, options: GuestDriverOptions): GuestDriver;
+  /** A register write that faults ends the guest: it has no handler that survives it. */
+  readonly faultsEnd?: boolean;
   /** Watch what the guest does with its RAM; not there if that cannot be seen. */
   watch?(listener: AccessListener): MemoryWatch;
   /** RAM of zeros, and the guest as new as its kind can make it. */

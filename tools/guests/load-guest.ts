@@ -5,6 +5,7 @@
 import type { GuestProgram } from './guest-program.ts';
 import { loadJavascript } from './javascript-guest.ts';
 import type { Guard } from './javascript-realm.ts';
+import { isGuestFile, loadWasm } from './wasm-file.ts';
 
 /**
  * Load the guest program in a file.
@@ -12,6 +13,9 @@ import type { Guard } from './javascript-realm.ts';
  * @param guard how a guest is called that may never return; by default it is just called
  * @throws BadGuest for what is none, by name
  */
-export function loadGuest(path: string, guard: Guard = (call) => call()): Promise<GuestProgram> {
-  return loadJavascript(path, guard);
+export async function loadGuest(
+  path: string,
+  guard: Guard = (call) => call(),
+): Promise<GuestProgram> {
+  return isGuestFile(path) ? loadWasm(path, guard) : loadJavascript(path, guard);
 }

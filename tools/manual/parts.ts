@@ -10,10 +10,12 @@ import { versionText } from '../../src/vmbus/protocol.ts';
 import { BOOT_HELP } from '../command/boot/boot-help.ts';
 import type { Terminal } from '../command/terminal.ts';
 import { EXPLORE_HELP } from '../command/explore/explore-options.ts';
+import { GUEST_HELP } from '../command/guest/guest-command.ts';
 import { hostsCommand } from '../command/hosts-command.ts';
 import { PC_HELP } from '../command/pc/pc-help.ts';
 import { replayHelp } from '../command/replay/replay-command.ts';
 import { scenariosCommand } from '../command/scenarios-command.ts';
+import { ABI_EXPORTS, ABI_IMPORTS, type AbiFunction } from '../guests/abi/abi.ts';
 import { LINUX_DIFFERENCES } from '../os/linux-differences.ts';
 import { LINUX_CHANGES } from '../os/os-versions.ts';
 import { DIFFERENCES } from '../replay/differences/index.ts';
@@ -48,9 +50,24 @@ export const PARTS: Readonly<Record<string, () => string>> = {
   scenarios,
   differences,
   errors,
+  'guest-help': () => fenced(GUEST_HELP),
+  'guest-imports': () => guestTable(ABI_IMPORTS, 'import'),
+  'guest-exports': () => guestTable(ABI_EXPORTS, 'export'),
   'linux-differences': linuxDifferences,
   'linux-versions': linuxVersions,
 };
+
+/** Functions of the interface of guests. */
+function guestTable(functions: readonly AbiFunction[], what: string): string {
+  const rows = functions.map((each) => {
+    const { name, parameters, result, text } = each;
+    const list = parameters.map((one) => `${one.name}: ${one.type}`).join(', ');
+    const back = result === undefined ? '' : ` → ${result}`;
+    const optional = 'optional' in each ? 'optional: ' : '';
+    return [`\`${name}\``, `(${list})${back}`, `${optional}${text}`];
+  });
+  return table([what, 'signature', 'what it does'], rows);
+}
 
 /** Where the loaded OS is not what Linux was recorded to be. */
 function linuxDifferences(): string {

@@ -22,7 +22,7 @@ import type { Log } from '../../src/events.ts';
 import type { Machine } from '../../src/machine.ts';
 import type { SharedMemory } from '../../src/memory/shared-memory.ts';
 import { MessageHeader, MessageType } from '../../src/vmbus/protocol.ts';
-import { passOn } from '../simulator/base/passing-machine.ts';
+import { passOn, waitOn } from '../simulator/base/passing-machine.ts';
 
 /** Tries of a message that the host has no room for, and the time before the second, in ms. */
 const POST_TRIES_MAX = 100;
@@ -54,6 +54,10 @@ export function interruptedMachine(machine: Machine, interrupt: () => void): Mac
   const interrupted = passOn(machine);
   interrupted.pause = () => {
     machine.pause();
+    interrupt();
+  };
+  interrupted.delay = (ticks) => {
+    waitOn(machine, ticks);
     interrupt();
   };
   return interrupted;

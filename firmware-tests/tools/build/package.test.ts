@@ -9,7 +9,7 @@ import * as path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ROOT } from '../../../tools/build/build.mjs';
-import { LIBRARIES, TARGETS, TRACES } from '../../../tools/build/targets.mjs';
+import { GUEST_FOLDERS, LIBRARIES, TARGETS, TRACES } from '../../../tools/build/targets.mjs';
 import { installed, run, type Installed } from '../../rigs/package-rig.ts';
 
 /** Most that the package may have, packed, in bytes. */
@@ -28,6 +28,8 @@ const ALLOWED: readonly RegExp[] = [
   new RegExp(`^dist/(?:${NAMES.join('|').replaceAll('.', '\\.')})\\.js$`),
   /^dist\/shared-[A-Z0-9]+\.js$/,
   new RegExp(`^dist/traces/(?:${TRACES.join('|').replaceAll('.', '\\.')})\\.json$`),
+  new RegExp(`^dist/guests/(?:${GUEST_FOLDERS.join('|')})/[\\w-]+\\.(?:c|h|rs)$`),
+  /^dist\/guests\/(?:c|rust)\/Makefile$/,
   /^dist\/types\/(?:src|tools\/simulator)\/.*\.d\.ts$/,
   /^tools\/capture\/hypxe\.lua$/,
 ];

@@ -81,7 +81,8 @@ Further devices
                       ${DEVICES_HELP}
 
 Firmware
-  --firmware FILE.js  bring your own: an ES module that exports boot(machine, options)
+  --firmware FILE     bring your own: an ES module that exports boot(machine, options), or a
+                      guest in WebAssembly (hypxe guest --help)
   --preset NAME       sizes and habits of hypxe's own firmware: default or ipxe
   --watchdog S        seconds without a sign of life after which the firmware hangs (default 10)
 ${GUEST_MEMORY_HELP}

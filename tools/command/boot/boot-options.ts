@@ -5,6 +5,7 @@
 import * as path from 'node:path';
 import type { ServiceName } from '../../../src/services/boot-services.ts';
 import { FLOW_STEPS, checkSteps, isFlowStep, type FlowStep } from '../../flow/flow-steps.ts';
+import { isWasmFile } from '../../guests/wasm-file.ts';
 import { DEFAULT_LINUX, type LinuxName } from '../../os/os-versions.ts';
 import { PROCESSORS_MAX } from '../../simulator/hypervisor/partition.ts';
 import type { HostProfile } from '../../simulator/profiles/profile.ts';
@@ -158,7 +159,7 @@ const SAN_MEMORY_MIN_MIB = 16;
  * @throws UsageError
  */
 export function parseBoot(args: readonly string[], ownFirmware: string): BootRequest | undefined {
-  const { values, positionals } = parse(args);
+  const { values, positionals } = withGuest(parse(args));
   if (values.help === true) return undefined;
   if (positionals.length > 1) {
     const advice = 'Give one FILE, or --serve a directory.';
@@ -227,6 +228,15 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
   };
 }
 
+/** A FILE that is a guest in WebAssembly is the firmware, not what it boots. */
+function withGuest({ values, positionals }: ReturnType<typeof parse>): ReturnType<typeof parse> {
+  const [file, ...others] = positionals;
+  if (file === undefined || values.firmware !== undefined || !isWasmFile(file)) {
+    return { values, positionals };
+  }
+  return { values: { ...values, firmware: file }, positionals: others };
+}
+
 /** The files that are written. */
 function outputsOf({ trace, pcap }: ReturnType<typeof parse>['values']): Output[] {
   return [
@@ -258,7 +268,8 @@ export function osFirmware(ownFirmware: string): string {
   return path.join(path.dirname(ownFirmware), 'os.js');
 }
 
-const FIRMWARE_ADVICE = 'Give the path of an ES module that exports boot(machine, options).';
+const FIRMWARE_ADVICE =
+  'Give the path of an ES module that exports boot(machine, options), or of a WebAssembly module.';
 
 function parse(args: readonly string[]) {
   return parseArguments('boot', args, OPTIONS);

@@ -195,6 +195,10 @@ async function loadFirmware(path: string, san: boolean, guard: Guard): Promise<G
     const text = `${path} exports no function createDriver, which a SAN boot needs`;
     throw new UsageError('BadFirmware', text, 'Leave san out of --then.');
   }
+  if (san && program.kind === 'wasm' && !program.exports.includes('hypxe_quiesce')) {
+    const text = `${path} does not export hypxe_quiesce, which a SAN boot needs`;
+    throw new UsageError('BadFirmware', text, 'Leave san out of --then.');
+  }
   if (program.boots) return program;
   const advice = 'A firmware bundle is an ES module that exports boot(machine, options).';
   throw new UsageError('BadFirmware', `${path} exports no function boot`, advice);
@@ -205,6 +209,9 @@ async function instantiate(program: GuestProgram, memoryMiB: number): Promise<Gu
   try {
     return await program.instantiate(memoryMiB * 2 ** 20);
   } catch (error) {
+    if (error instanceof BadGuest) {
+      throw new UsageError('BadFirmware', error.message, error.advice);
+    }
     if (!(error instanceof RangeError)) throw error;
     const text = `no ${memoryMiB} MiB of memory for the guest: ${error.message}`;
     throw new EnvironmentError('NoMemory', text, 'Give the guest less: --memory MIB.');

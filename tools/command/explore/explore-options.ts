@@ -92,7 +92,8 @@ if it exports createDriver.
   --mtu, --vlan, ...  what the network of all runs is like, as with hypxe boot (see its --help)
   --after OS          an OS had the machine before, on 8 processors, and left all of it open:
                       linux-6.1, linux-6.12, linux-6.19
-  --firmware FILE.js  bring your own: an ES module that exports boot(machine, options)
+  --firmware FILE     bring your own: an ES module that exports boot(machine, options), or a
+                      guest in WebAssembly (hypxe guest --help)
   --workers N         threads, 1 to 64 (default: one for each core)
   --watchdog S        seconds without a sign of life after which a run hangs (default 10)
 ${GUEST_MEMORY_HELP}

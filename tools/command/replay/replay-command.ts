@@ -39,7 +39,8 @@ deliberate differences, or a failure.
 A TRACE with a slash in it, or that ends in .json, is a file. Others come with hypxe:
   ${names.join(', ')}
 
-  --firmware FILE.js  another bundle that exports createDriver(machine, options)
+  --firmware FILE     another bundle that exports createDriver(machine, options), or a driver in
+                      WebAssembly (hypxe guest --help)
   --watchdog S        seconds that one replay may take, after which the firmware hangs (default 10)
 ${GUEST_MEMORY_HELP}
   --json              print one JSON document

@@ -55,6 +55,10 @@ async function loadFirmware(): Promise<GuestProgram> {
     throw new UsageError('BadFirmware', error.message, advice);
   }
   if (program.drives) return program;
+  if (program.kind === 'wasm') {
+    const text = `${file} is a whole firmware: it cannot be driven step by step`;
+    throw new UsageError('BadFirmware', text, 'Replay a driver: it exports hypxe_probe.');
+  }
   throw new UsageError('BadFirmware', `${file} exports no function createDriver`, advice);
 }
 

@@ -38,6 +38,23 @@ abstract class PassingMachine<M extends MachineCommon> implements MachineCommon 
   pause(): void {
     this.machine.pause();
   }
+
+  delay(ticks: number): void {
+    waitOn(this.machine, ticks);
+  }
+
+  takeInterrupt(): number | undefined {
+    return this.machine.takeInterrupt?.();
+  }
+}
+
+/** Ticks of 100 ns that a pause of a machine without delays stands for: a millisecond. */
+const PAUSE_TICKS = 10_000;
+
+/** Wait for so many ticks of 100 ns, on any machine: where there are no delays, in pauses. */
+export function waitOn(machine: MachineCommon, ticks: number): void {
+  if (machine.delay !== undefined) return machine.delay(ticks);
+  for (let left = Math.max(ticks, 1); left > 0; left -= PAUSE_TICKS) machine.pause();
 }
 
 /** Without RDTSC, which a machine need not have: its guest reads the reference counter. */

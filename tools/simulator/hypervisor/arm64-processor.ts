@@ -90,6 +90,14 @@ export class Arm64Processor implements Arm64Machine {
     this.#exits.pause();
   }
 
+  delay(ticks: number): void {
+    this.#exits.delay(ticks);
+  }
+
+  takeInterrupt(): number | undefined {
+    return this.#vp.interrupts.take();
+  }
+
   /** Functions of the SMCCC other than hypercalls. True if it was one. */
   #smccc(x: BigUint64Array): boolean {
     const id = Number(x[0]! & WORD);

@@ -68,6 +68,18 @@ export class ProcessorExits {
     this.#look();
   }
 
+  /** Wait without an access: what is due meanwhile happens. */
+  delay(ticks: number): void {
+    const { watchdog, clock } = this.#context;
+    watchdog.enter(this.#vp.index, 'pause', 0);
+    this.#look();
+    const end = clock.now + Math.max(SEAM_CALL_TICKS, ticks);
+    // A clock that goes by the wall's stops for each frame
+    do clock.advanceTo(end);
+    while (clock.now < end);
+    this.#look();
+  }
+
   #look(): void {
     const { processors } = this.#context;
     for (let i = 0; i < processors.length; i++) processors[i]!.exit();

@@ -124,6 +124,14 @@ export class SimulatedProcessor implements X64Machine {
     this.#exits.pause();
   }
 
+  delay(ticks: number): void {
+    this.#exits.delay(ticks);
+  }
+
+  takeInterrupt(): number | undefined {
+    return this.#vp.interrupts.take();
+  }
+
   #register(instruction: 'rdmsr' | 'wrmsr', msr: number): RegisterDefinition {
     const register = X64_MSRS.get(msr);
     if (register !== undefined) return register;

@@ -6,6 +6,7 @@ import type { VirtualClock } from '../base/clock.ts';
 import type { HostEvents } from '../ledger/events.ts';
 import type { InterruptSink } from './interrupts.ts';
 import type { OverlayPage, OverlayPages } from './overlay.ts';
+import { PendingInterrupts } from './pending-interrupts.ts';
 import type { HostKnobs } from '../profiles/profile.ts';
 import { registerNamed, REGISTERS } from './registers.ts';
 import { Synic } from './synic.ts';
@@ -17,6 +18,8 @@ export class VirtualProcessor {
   readonly index: number;
   /** Values of the registers that each processor has, by register index. */
   readonly values = new BigUint64Array(REGISTERS.length);
+  /** For a guest that takes them; nobody else looks. */
+  readonly interrupts = new PendingInterrupts();
   readonly synic: Synic;
   readonly timers: SyntheticTimers;
   readonly assistPage: OverlayPage;
@@ -42,21 +45,26 @@ export class VirtualProcessor {
     this.#clock = clock;
     this.#scanOnExit = knobs.slotScan === 'exit';
     this.assistPage = overlays.create('vp-assist-page', `VP assist page of VP ${index}`, index);
+    const raise: InterruptSink = (vp, vector, autoEoi) => {
+      this.interrupts.raise(vector);
+      interrupts?.(vp, vector, autoEoi);
+    };
     this.synic = new Synic(
       index,
       overlays.create('message-page', `message page of VP ${index}`, index),
       overlays.create('event-page', `event page of VP ${index}`, index),
       events,
       knobs,
-      { slotEmptied, sintScanned: (_vp, sint) => this.timers.retry(sint), interrupts },
+      { slotEmptied, sintScanned: (_vp, sint) => this.timers.retry(sint), interrupts: raise },
     );
-    this.timers = new SyntheticTimers(index, this.#clock, this.synic, events, interrupts);
+    this.timers = new SyntheticTimers(index, this.#clock, this.synic, events, raise);
     this.reset();
   }
 
   /** Registers, SynIC and timers as after a processor reset. The pages are reset by their owner. */
   reset(): void {
     this.synic.reset();
+    this.interrupts.clear();
     this.timers.reset();
     for (const register of REGISTERS) {
       this.values[register.index] = register.reset;

@@ -43,14 +43,14 @@ export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** Beginning of the names of files that hold the code that several programs share. */
 const SHARED = 'dist/shared-';
 
-/** How the npm package has libraries: names stay, to be read and to be stepped through. */
+/** How the npm package has firmware: names stay, to be read and to be stepped through. */
 const COMPACT = { minifyWhitespace: true, minifySyntax: true, lineLimit: 100 };
 
 /**
- * How it has programs: short names inside, too. A stack trace says where by line and column; two
- * builds of one version are the same.
+ * How it has the rest: short names inside, too, for its size. A stack trace says where by line and
+ * column; two builds of one version are the same.
  */
-const COMPACT_PROGRAM = { ...COMPACT, minifyIdentifiers: true };
+const COMPACT_REST = { ...COMPACT, minifyIdentifiers: true };
 
 /** What a build makes, besides `dist/types`: everything else of these names is from another one. */
 const MADE = /^[^/]+\.js(?:\.map)?$|^traces\/[^/]+\.json$|^guests\//;
@@ -81,7 +81,7 @@ export async function bundle(target, { root = ROOT, published = false } = {}) {
     ? await bundleMinified(common)
     : await build({
         ...(neutral ? ALONE : programOptions(target)),
-        ...(published ? (neutral ? COMPACT : COMPACT_PROGRAM) : {}),
+        ...(published ? (target.firmware ? COMPACT : COMPACT_REST) : {}),
         ...(target.identifiers ? { minify: true } : {}),
         ...common,
         chunkNames: basename(`${SHARED}[hash]`),

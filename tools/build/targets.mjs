@@ -18,6 +18,7 @@ import { checkFirmware, checkProgram, checkRealm, checkSimulator } from './bundl
  *   `dist/hypxe.js`. Several entries share their common code in `dist/shared-HASH.js`
  * @property {'neutral' | 'node'} platform neutral: imports nothing, runs everywhere
  * @property {boolean} [minify] as minify.mjs does; then there is one entry
+ * @property {boolean} [firmware] names stay in the npm package, too: people step through it
  * @property {boolean} [identifiers] names inside of it are short: nobody sees them
  * @property {string} [executable] name of the entry that is started by its name
  * @property {boolean} [unpublished] for developers: not in the npm package
@@ -70,6 +71,7 @@ export const TARGETS = [
       'boot-worker': 'tools/command/boot/boot-worker.ts',
       'explore-worker': 'tools/explore/explore-worker.ts',
       'replay-worker': 'tools/command/replay/replay-worker.ts',
+      'record-worker': 'tools/command/record/record-worker.ts',
       'pc-worker': 'tools/command/pc/pc-worker.ts',
     },
     platform: 'node',
@@ -88,7 +90,12 @@ export const TARGETS = [
 /** @param {Library} library @returns {Target[]} */
 function libraryTargets({ name, entry, rom, check }) {
   /** @type {Target} */
-  const readable = { entries: { [name]: entry }, platform: 'neutral', check };
+  const readable = {
+    entries: { [name]: entry },
+    platform: 'neutral',
+    firmware: rom === true,
+    check,
+  };
   if (!rom) return [readable];
   const entries = { [`${name}.min`]: entry };
   return [readable, { ...readable, entries, minify: true }];

@@ -9,7 +9,7 @@ import { exploreCommand } from './explore/explore-command.ts';
 import { guestCommand } from './guest/guest-command.ts';
 import { hostsCommand } from './hosts-command.ts';
 import { pcCommand } from './pc/pc-command.ts';
-import { recordCommand } from './record-command.ts';
+import { recordCommand } from './record/record-command.ts';
 import { replayCommand } from './replay/replay-command.ts';
 import { scenariosCommand } from './scenarios-command.ts';
 import { printable, type Terminal } from './terminal.ts';
@@ -70,6 +70,10 @@ const places = {
   guestCell: new URL(fromSources ? './guest-cell.ts' : './guest-cell.js', import.meta.url),
   bootWorker: new URL(fromSources ? './boot/boot-worker.ts' : './boot-worker.js', import.meta.url),
   pcWorker: new URL(fromSources ? './pc/pc-worker.ts' : './pc-worker.js', import.meta.url),
+  recordWorker: new URL(
+    fromSources ? './record/record-worker.ts' : './record-worker.js',
+    import.meta.url,
+  ),
   replayWorker: new URL(
     fromSources ? './replay/replay-worker.ts' : './replay-worker.js',
     import.meta.url,

@@ -5,7 +5,8 @@
 import { GuestRuns } from '../flow/guest-run.ts';
 import { runOsChain, type KernelPlan } from '../flow/os-chain.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
-import { emptyMemory, machineFor } from '../guests/guest-machine.ts';
+import { machineFor } from '../guests/guest-machine.ts';
+import { guestRam } from '../guests/guest-ram.ts';
 import type { SimulatedMachine, SimulatedMachineOptions } from '../simulator/machine.ts';
 import { Network, memoryFiles, syntheticImage } from '../simulator/network/index.ts';
 import type { NetworkCondition } from '../simulator/network/index.ts';
@@ -49,13 +50,17 @@ export function makeMachine(
     ...setup.network,
   });
   const link = network.link(0);
-  const machine = machineFor(emptyMemory(MEMORY), {
-    profile: withKnobs(profileNamed(setup.host ?? DEFAULT_PROFILE)!, setup.knobs ?? {}),
-    links: [setup.filter === undefined ? link : new LossyLink(link, setup.filter)],
-    seed: 1,
-    processors: setup.processors ?? 1,
-    ...more,
-  });
+  const memory = more.memory ?? guestRam(MEMORY);
+  const machine = machineFor(
+    { memory, image: [] },
+    {
+      profile: withKnobs(profileNamed(setup.host ?? DEFAULT_PROFILE)!, setup.knobs ?? {}),
+      links: [setup.filter === undefined ? link : new LossyLink(link, setup.filter)],
+      seed: 1,
+      processors: setup.processors ?? 1,
+      ...more,
+    },
+  );
   setup.prepare?.(machine);
   return machine;
 }

@@ -13,12 +13,12 @@ const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
 /** Bytes, minified and gzipped. A change by more than the margin belongs here, with its reason. */
 const FIGURES: Readonly<Record<string, number>> = {
-  hypxe: 26_683,
-  x64: 24_294,
-  arm64: 24_900,
-  os: 44_478,
-  'drivers x64': 14_764,
-  'drivers arm64': 15_373,
+  hypxe: 26_853,
+  x64: 24_434,
+  arm64: 25_041,
+  os: 44_762,
+  'drivers x64': 14_836,
+  'drivers arm64': 15_448,
 };
 const MARGIN = 0.01;
 

@@ -191,7 +191,9 @@ function refusal(args: readonly string[]): CommandError {
 options('a firmware that is not there', async () => {
   const run = await hypxe('boot', '--firmware', 'mine.js');
   const text = `${path.join(directory, 'mine.js')} does not exist`;
-  const advice = 'Give the path of an ES module that exports boot(machine, options).';
+  const advice =
+    'Give the path of an ES module that exports boot(machine, options), ' +
+    'or of a WebAssembly module.';
   assertRefused(run, 'FileMissing', text, advice, Exit.ENVIRONMENT);
 });
 

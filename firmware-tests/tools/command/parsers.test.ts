@@ -11,9 +11,12 @@ import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readBootResult } from '../../../tools/flow/boot-result.ts';
+import { parseScript } from '../../../tools/flow/pc-script.ts';
 import { readEvent } from '../../../tools/guests/guest-event.ts';
 import { thrown } from '../../../tools/guests/javascript-realm.ts';
 import { withoutDynamicImport } from '../../../tools/guests/module-text.ts';
+import { readBootParameters, readBootReport } from '../../../tools/guests/pc/boot-program.ts';
+import { readModule } from '../../../tools/guests/wasm-module.ts';
 import { parsePart } from '../../../tools/explore/part.ts';
 import { parseFault, parsePlan } from '../../../tools/explore/plan.ts';
 import { readRecording } from '../../../tools/replay/recording.ts';
@@ -21,10 +24,20 @@ import { parseTrace } from '../../../tools/replay/trace-file.ts';
 import { workerMessage } from '../../../tools/command/boot/boot-message.ts';
 import { parseBoot } from '../../../tools/command/boot/boot-options.ts';
 import { parseExplore } from '../../../tools/command/explore/explore-options.ts';
+import { parsePc } from '../../../tools/command/pc/pc-options.ts';
 import { exploreMessage } from '../../../tools/command/explore/explore-message.ts';
 import { readHost } from '../../../tools/command/host-options.ts';
 import { parseHostText } from '../../../tools/simulator/profiles/profile-file.ts';
 import { directory, hypxe, write } from '../../rigs/cli-rig.ts';
+import {
+  mutatedBytes,
+  mutatedData,
+  mutatedText,
+  pick,
+  position,
+  random,
+  seed,
+} from '../../rigs/command/mutations.ts';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const OWN = path.join(ROOT, 'dist/hypxe.js');
@@ -35,62 +48,6 @@ const TIME_MS = 300;
 
 /** Most inputs of each. */
 const INPUTS_MAX = 4000;
-
-const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
-let state = seed + 1;
-
-/** A number below `bound`. */
-function random(bound: number): number {
-  state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-  return Math.floor((state / 2 ** 32) * bound);
-}
-
-function pick<T>(list: readonly T[]): T {
-  return list[random(list.length)]!;
-}
-
-/** Words that break what looks things up where it should not, or reads numbers too generously. */
-const WORDS = [
-  ...['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'prototype', 'valueOf', 'then'],
-  ...['', ' ', '0', '-1', '-0', '1e9', '1e400', 'NaN', 'Infinity', '0x10', '9007199254740993'],
-  ...['null', 'true', '[]', '{}', '\0', '\n', '\ud800', '\u202e', '/', '..', ':', '=', ',', '@'],
-];
-
-/** Values in the place of others. */
-const VALUES: readonly unknown[] = [
-  ...[null, true, 0, -1, 0.5, 1e300, '', 'x', [], {}, [null], [[]], { length: 1e9 }],
-  ...WORDS,
-  JSON.parse('{"__proto__": {"kind": "log"}, "constructor": 1}'),
-];
-
-/** A text with something else at some places. */
-function mutatedText(text: string): string {
-  let result = text;
-  for (let i = random(3) + 1; i > 0; i--) {
-    const at = random(result.length + 1);
-    const length = pick([0, 0, 1, 2, 8]);
-    result = result.slice(0, at) + pick(WORDS) + result.slice(at + length);
-  }
-  return random(20) === 0 ? result.slice(0, random(result.length)) : result;
-}
-
-/** Data with something else in one place; a copy. */
-function mutatedData(data: unknown): unknown {
-  if (typeof data !== 'object' || data === null || random(12) === 0) return pick(VALUES);
-  if (Array.isArray(data)) {
-    if (data.length === 0) return [pick(VALUES)];
-    const at = random(data.length);
-    return data.map((each: unknown, i) => (i === at ? mutatedData(each) : each));
-  }
-  const entries = Object.entries(data);
-  if (entries.length === 0 || random(10) === 0) entries.push([pick(WORDS), pick(VALUES)]);
-  const at = random(entries.length);
-  const changed = entries.flatMap(([key, each], i): [string, unknown][] => {
-    if (i !== at) return [[key, each]];
-    return random(8) === 0 ? [] : [[key, mutatedData(each)]];
-  });
-  return Object.fromEntries(changed);
-}
 
 /** A parser, and what it is given. */
 interface Parser {
@@ -138,6 +95,26 @@ const EXPLORE_ARGS = [
   ],
   ...['--after', 'linux-6.1', '--arch', 'arm64', '--watchdog', '3', '--host', 'qemu', '--merge'],
 ];
+
+const PC_ARGS = [
+  ...[write('program', 'MZ'), '--seed', '7', '--host', 'qemu', '--memory', '64', '--keys', 'a\\n'],
+  ...['--append', 'quiet', '--time', '30', '--nics', '2', '--loss', '0.1', '--json'],
+];
+/** A type, an import, a memory, an export, a function. */
+const WASM = [
+  ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, 5, 1, 0x60, 0, 1, 0x7f],
+  ...[2, 15, 1, 5, 104, 121, 112, 120, 101, 5, 112, 97, 117, 115, 101, 0, 0, 3, 2, 1, 0],
+  ...[5, 3, 1, 0, 1, 7, 10, 1, 6, 109, 101, 109, 111, 114, 121, 2, 0, 10, 6, 1, 4, 0, 65, 1, 11],
+];
+
+/** RAM with what a boot program, or a kernel's loader, may have left at its beginning. */
+function bootRam(): DataView {
+  const ram = new DataView(new ArrayBuffer(0x1000 + random(3)));
+  for (let i = 0; i < 0xfff; i += 1 + random(200)) ram.setUint8(i, random(256));
+  ram.setUint32(0x202, 0x53726448, true);
+  ram.setUint8(0x1e8, pick([0, 1, 3, 128, 129, 255]));
+  return ram;
+}
 
 const trace = fs.readFileSync(path.join(TRACES, '19-no-netvsc.json'), 'utf8');
 const traceData = JSON.parse(trace) as object;
@@ -238,6 +215,31 @@ const PARSERS: readonly Parser[] = [
     run: () => readBootResult(mutatedData(result), machine),
     errors: ['BadBootResult'],
   },
+  {
+    of: 'command/pc/pc-options.ts: parsePc',
+    run: () => parsePc(mutatedArgs(PC_ARGS)),
+    errors: USAGE,
+  },
+  {
+    of: 'flow/pc-script.ts: parseScript',
+    run: () => parseScript(text('# a\nwithin 30\nexpect iPXE\\x20\ntype a\\n\nsend b\nend\n')),
+    errors: ['BadScript'],
+  },
+  {
+    of: 'guests/wasm-module.ts: readModule',
+    run: () => readModule(mutatedBytes(WASM)),
+    errors: ['WasmFormatError'],
+  },
+  {
+    of: 'guests/pc/boot-program.ts: readBootReport',
+    run: () => readBootReport(new Uint8Array(bootRam().buffer), random(0x1100)),
+    errors: [],
+  },
+  {
+    of: 'guests/pc/boot-program.ts: readBootParameters',
+    run: () => readBootParameters(bootRam(), pick([0, 1, 0x1000, 2 ** 32])),
+    errors: [],
+  },
   { of: 'guests/guest-event.ts: readEvent', run: () => readEvent(mutatedData(event)), errors: [] },
   {
     of: 'guests/javascript-realm.ts: thrown',
@@ -299,7 +301,7 @@ for (const { of, run, errors } of PARSERS) {
     let accepted = 0;
     let refused = 0;
     for (let i = 0; i < INPUTS_MAX && Date.now() < end; i++) {
-      const before = state;
+      const before = position();
       try {
         run();
         accepted++;

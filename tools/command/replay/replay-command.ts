@@ -3,9 +3,9 @@
 /** `hypxe replay`: runs the firmware against recorded sessions and compares. */
 
 import * as path from 'node:path';
-import { Cell } from '../../guests/cell/cell.ts';
 import { parseArguments } from '../arguments.ts';
 import { workerFailed } from '../boot/boot-message.ts';
+import { runInCell } from '../cell-run.ts';
 import { requireFile } from '../files.ts';
 import { GUEST_MEMORY_HELP, guestMemoryLimit } from '../guest-options.ts';
 import { flag, oneOf, record, text, type Shape } from '../shape.ts';
@@ -18,13 +18,12 @@ import {
   Exit,
   InterruptedError,
   UsageError,
-  commandError,
   failureText,
   plural,
   wholeNumber,
   type ExitCode,
 } from '../usage.ts';
-import { cellFailure, memoryText, thrownByWorker } from '../worker-failure.ts';
+import { thrownByWorker } from '../worker-failure.ts';
 
 /** The help text. `names`: the sessions that come with hypxe. */
 export const replayHelp = (
@@ -55,12 +54,6 @@ Examples
   hypxe replay 01-boot 14-monitored --verbose
   hypxe replay my-session.json --firmware my-firmware.js
 `;
-
-/**
- * Longest time in seconds until the worker has started and the firmware's module is loaded, which
- * is not the firmware's time; a longer watchdog is a longer limit here, too.
- */
-const LOADING_MAX_SECONDS = 60;
 
 /** Paths that depend on whether the command runs from its sources or from `dist`. */
 export interface ReplayPlaces {
@@ -150,56 +143,28 @@ async function replayAll(
 ): Promise<Ended> {
   const all = data.traces.length;
   let replayed = 0;
-  let timer: NodeJS.Timeout | undefined;
-  let onInterrupt: (() => void) | undefined;
-  let cell: Cell | undefined;
-  try {
-    return await new Promise<Ended>((resolve) => {
-      const end = (error?: CommandError): void => resolve({ replayed, error });
-      const crash = (text: string): void =>
-        end(new CommandError(Exit.CRASH, 'FirmwareEnded', at(data, replayed, text), WATCHED));
-      const watch = (seconds: number): void => {
-        clearTimeout(timer);
-        const text = `no end after ${seconds} s (see --watchdog)`;
-        timer = setTimeout(() => crash(text), seconds * 1000);
-      };
-      watch(Math.max(watchdogSeconds, LOADING_MAX_SECONDS));
-      const start = {
-        script: places.replayWorker.href,
-        job: data,
-        // One replay has a limit of its own, whatever it does meanwhile
-        silenceMs: [Infinity, Infinity, Infinity],
-        memoryBytes: memoryLimitMiB * 2 ** 20,
-      };
-      cell = new Cell(places.guestCell, start, {
-        message: (given) => {
-          const message = replayMessage(given, '');
-          if (message.kind === 'done') return end();
-          if (message.kind === 'failed') return end(commandError(thrownByWorker(message)));
-          watch(watchdogSeconds);
-          if (message.kind === 'loaded') return;
-          replayed++;
-          told(message);
-        },
-        end: (ended) => {
-          if (ended.kind === 'failed') end(commandError(cellFailure(ended)));
-          else if (ended.kind === 'lost') crash(`out of memory: ${memoryText(memoryLimitMiB)}`);
-          else end(commandError(new Error('the worker has ended without a word')));
-        },
-        broken: (error) => end(commandError(error)),
-      });
-      onInterrupt = () => {
-        const was = replayed === 1 ? 'was' : 'were';
-        end(new InterruptedError(`${replayed} of ${plural(all, 'trace')} ${was} replayed`));
-      };
-      interrupt?.addEventListener('abort', onInterrupt);
-      if (interrupt?.aborted === true) onInterrupt();
-    });
-  } finally {
-    clearTimeout(timer);
-    if (onInterrupt !== undefined) interrupt?.removeEventListener('abort', onInterrupt);
-    await cell?.kill();
-  }
+  const run = {
+    ...{ guestCell: places.guestCell, worker: places.replayWorker, job: data },
+    ...{ watchdogSeconds, memoryLimitMiB, interrupt },
+  };
+  const error = await runInCell(run, {
+    message: (given) => {
+      const message = replayMessage(given, '');
+      if (message.kind === 'failed') throw thrownByWorker(message);
+      if (message.kind === 'replayed') {
+        replayed++;
+        told(message);
+      }
+      return message.kind !== 'done';
+    },
+    crashed: (why) =>
+      new CommandError(Exit.CRASH, 'FirmwareEnded', at(data, replayed, why), WATCHED),
+    interrupted: () => {
+      const was = replayed === 1 ? 'was' : 'were';
+      return new InterruptedError(`${replayed} of ${plural(all, 'trace')} ${was} replayed`);
+    },
+  });
+  return { replayed, error };
 }
 
 /** Bounds of a replay. */

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** `hypxe record` on the command line: what it writes replays, and a guest that fails is told. */
+
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { assertRefused, directory, hypxe, write } from '../../rigs/cli-rig.ts';
+
+const record = suite('hypxe record');
+
+const inFolder = (name: string): string => path.join(directory, name);
+
+record('what it writes replays without a difference', async () => {
+  const file = inFolder('recorded.json');
+  const { out, code, error } = await hypxe('record', '--seed', '3', '-o', file);
+  assert.is(code, 0, error);
+  assert.match(out, /^\S+recorded\.json: \d+ events of hypxe\.js\n$/);
+  const replay = await hypxe('replay', file);
+  assert.is(replay.code, 0, replay.out);
+  assert.not.match(replay.out, 'deliberate');
+});
+
+record('a defect of iPXE is explained when it is replayed', async () => {
+  const file = inFolder('defect.json');
+  const one = await hypxe('record', '--with-defect', 'scontrol-as-found', '-o', file);
+  assert.is(one.code, 0, one.error);
+  const { out, code } = await hypxe('replay', file);
+  assert.is(code, 0, out);
+  assert.match(out, /scontrol-as-found × 1: /);
+});
+
+record('a guest that hangs is ended, and what was there stays', async () => {
+  const guest = write('hangs-in-probe.mjs', 'export function createDriver() { for (;;); }');
+  const file = inFolder('old.json');
+  fs.writeFileSync(file, 'old');
+  const args = ['--firmware', inFolder(guest), '--watchdog', '1', '-o', file];
+  const { code, error } = await hypxe('record', ...args);
+  assert.match(error, /^hypxe: FirmwareEnded: \S+hangs-in-probe\.mjs: no end after 1 s/);
+  assert.is(code, 3);
+  assert.is(fs.readFileSync(file, 'utf8'), 'old');
+  assert.not.ok(fs.existsSync(`${file}.part`));
+});
+
+record('a guest that throws has its session until then', async () => {
+  const text = `export function createDriver() {
+    return { devices: [], probe() { throw new TypeError('broken guest'); } };
+  }`;
+  const file = inFolder('thrown.json');
+  const args = ['--firmware', inFolder(write('throws.mjs', text)), '-o', file];
+  const { out, error } = await hypxe('record', ...args);
+  assert.match(out, /thrown\.json: \d+ events of throws\.mjs\n$/);
+  assert.match(error + fs.readFileSync(file, 'utf8'), 'broken guest');
+});
+
+record('what is refused', async () => {
+  const advice = 'Give one with -o FILE.json.';
+  assertRefused(await hypxe('record'), 'NoOutput', 'no file to write to', advice);
+  const nowhere = await hypxe('record', '-o', '/nowhere/x.json');
+  assert.match(nowhere.error, /^hypxe: CannotWrite: /);
+  assert.is(nowhere.code, 4);
+  const bundle = write('no-driver.mjs', 'export function boot() {}');
+  const none = await hypxe('record', '--firmware', inFolder(bundle), '-o', inFolder('n.json'));
+  assert.match(none.error, /^hypxe: BadFirmware: \S+ exports no function createDriver\n/);
+  assert.is(none.code, 2);
+  const typo = await hypxe('record', '--with-defect', 'error-class', '-o', inFolder('n.json'));
+  assert.match(typo.error, /Did you mean error-classes\?/);
+});
+
+record.run();

@@ -205,7 +205,12 @@ export const OMISSION_FLOW_MUTANTS: readonly OmissionMutant[] = [
   {
     name: 'pages of a contact that was never sent stay reserved',
     prepare: refusesPost(),
-    patches: [patch(CONNECTION, "        if (!this.mustUnload) this.#revoke('never sent');\n")],
+    patches: [
+      patch(
+        CONNECTION,
+        "        if (!this.mustUnload && contacts === 1) this.#revoke('never sent');\n",
+      ),
+    ],
     finds: kept('reserved', /has nothing there \(monitor-in \(INITIATE_CONTACT/),
   },
   {
@@ -213,7 +218,7 @@ export const OMISSION_FLOW_MUTANTS: readonly OmissionMutant[] = [
     host: 'server2012r2',
     knobs: { teardownAfterClose: 'ignored-below-4.0' },
     patches: [
-      patch(BUS, "    if (!connection.mustUnload) this.gpadls.forgetAll('UNLOAD_RESPONSE');\n"),
+      patch(BUS, "    if (connection.hasLetGo) this.gpadls.forgetAll('UNLOAD_RESPONSE');\n"),
     ],
     finds: kept('reserved', /has nothing there \(ring \(GPADL/),
   },

@@ -128,8 +128,8 @@ export const SILENT_OMISSIONS: readonly SilentOmission[] = [
     [
       patch(
         CONNECTION,
-        '    this.mustUnload = false;\n    this.version = 0;\n    if (by)',
-        '    this.version = 0;\n    if (by)',
+        '    this.mustUnload = false;\n    this.hasLetGo = by',
+        '    this.hasLetGo = by',
       ),
     ],
   ),

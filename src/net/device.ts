@@ -68,7 +68,7 @@ export interface NetDevice {
   readonly link: LinkState;
   readonly isOpen: boolean;
   readonly statistics: Readonly<NetStatistics>;
-  /** Frames that wait in the queue of the device, if it has one: at most 512. */
+  /** Frames that wait in the queue of the device, if it has one: `deferredFrames` at most. */
   readonly waiting?: number;
   /** Where received frames go. Without a receiver they are dropped and counted. */
   receiver: FrameReceiver | undefined;

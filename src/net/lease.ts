@@ -40,9 +40,8 @@ export function leaseOf(message: DhcpMessage, deviceMtu: number): Lease | string
     const host = other & ~netmask;
     return isHost(other) && !(~netmask >>> 0 >= 3 && (host === 0 || host === ~netmask));
   };
-  const hasMask = message.options.has(DhcpOption.SUBNET_MASK);
-  const masks = optionAddresses(message, DhcpOption.SUBNET_MASK);
-  const netmask = hasMask ? (masks[0] ?? 0) : classMask(address);
+  // A mask that is cut off is none, and then the class of the address has one (iPXE ipv4_settings)
+  const netmask = optionAddresses(message, DhcpOption.SUBNET_MASK)[0] ?? classMask(address);
   if (!isNetmask(netmask)) return `${ipv4Text(netmask)} is not a netmask`;
   if (!isHost(address)) return `${ipv4Text(address)} is not the address of a host`;
   if (!isStation(address))

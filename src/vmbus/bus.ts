@@ -123,7 +123,7 @@ export class VmbusBus implements DeviceContext {
       hv.log.attempt('error', 'VMBUS', '', 'host did not disconnect', () => connection.unload());
     }
     // A contact that was not answered may have ended by an UNLOAD before
-    if (!connection.mustUnload) this.gpadls.forgetAll('UNLOAD_RESPONSE');
+    if (connection.hasLetGo) this.gpadls.forgetAll('UNLOAD_RESPONSE');
     connection.tearDown();
     this.part?.tornDown?.();
   }

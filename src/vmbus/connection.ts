@@ -67,6 +67,8 @@ export class VmbusConnection {
   version = 0;
   /** Whether the host may hold anything of us that only an UNLOAD takes back. */
   mustUnload = false;
+  /** Whether it has said that it holds nothing, of an older connection either. */
+  hasLetGo = true;
   /** Takes the messages that nobody waits for: late offers, rescinds, late answers. */
   readonly #unsolicited: (message: ControlMessage) => void;
   /** Interrupt page (of use below 2.4 only), monitor page of the host, monitor page of ours. */
@@ -137,14 +139,12 @@ export class VmbusConnection {
     // Construct message: version, processor, pages. All pages lie below 4 GiB
     const words = [version, 0, ...this.#pages.flatMap(({ address }) => [address, 0])];
     part?.contacting(this, words, version);
-
     const response = this.#contact(version, words, part !== undefined);
     if (!response) {
       this.disconnected('VERSION_RESPONSE');
       log.info('VMBUS', '', `host does not support version ${text}`);
       return false;
     }
-
     // Check response. Hosts below 2.4 leave the state undefined (mu_msvm); iPXE never looks at it
     const { bytes } = response;
     const state = bytes[VersionResponse.at.connectionState]!;
@@ -172,10 +172,12 @@ export class VmbusConnection {
       try {
         this.post(MessageType.INITIATE_CONTACT, words, 0, !once);
       } catch (error) {
-        if (!this.mustUnload) this.#revoke('never sent');
+        // A contact before an UNLOAD_RESPONSE may have arrived
+        if (!this.mustUnload && contacts === 1) this.#revoke('never sent');
         throw error;
       }
       this.mustUnload = true;
+      this.hasLetGo = false;
       this.#unanswered = Math.max(this.#unanswered, 0) + 1;
 
       // Wait for response. QEMU's has no version; another version is an answer to something older,
@@ -198,10 +200,13 @@ export class VmbusConnection {
         const due = --this.#unanswered > 0;
         if (!due && (once || this.#foreign-- <= 0)) return undefined;
         message = this.#await(due ? contactTimeoutMs : REFUSAL_WAIT_MS, isAnswer);
+        if (!message) this.#unanswered = 0;
         if (!message) return undefined;
       }
-      if (unloaded) this.mustUnload = false;
-      else if (message) {
+      if (unloaded) {
+        this.mustUnload = false;
+        this.hasLetGo = true;
+      } else if (message) {
         this.#unanswered = 0;
         return message;
       }
@@ -228,13 +233,12 @@ export class VmbusConnection {
   }
 
   /**
-   * There is no connection any more.
-   *
-   * @param by how the host has said that it let go of the pages, or undefined if it has not: then
-   * they stay shared
+   * There is no connection any more. `by`: how the host has said that it let go of the pages, or
+   * undefined if it has not: then they stay shared.
    */
   disconnected(by: string | undefined): void {
     this.mustUnload = false;
+    this.hasLetGo = by !== undefined;
     this.version = 0;
     if (by) this.#revoke(by);
   }

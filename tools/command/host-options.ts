@@ -17,6 +17,11 @@ const FILE_MAX = 1 << 20;
 /** Knobs, as they were given. */
 export type GivenKnobs = Readonly<Record<string, string | number | boolean>>;
 
+/** Whether a host is named by its file. */
+export function isHostFile(text: string | undefined): text is string {
+  return text !== undefined && (text.includes('/') || text.endsWith('.json'));
+}
+
 /**
  * The host of `--host`: a text with a slash in it, or that ends in `.json`, is a file.
  *
@@ -24,7 +29,7 @@ export type GivenKnobs = Readonly<Record<string, string | number | boolean>>;
  * @throws EnvironmentError for a file that cannot be read
  */
 export function readHost(text: string): HostProfile {
-  if (text.includes('/') || text.endsWith('.json')) return readHostFile(text);
+  if (isHostFile(text)) return readHostFile(text);
   const profile = profileNamed(text);
   if (profile !== undefined) return profile;
   // Somebody may have meant a file that lies here

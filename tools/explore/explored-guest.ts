@@ -174,7 +174,7 @@ export class Guest {
       return runLoader(driver, cancel);
     }
     const options = flow === 'push' ? { pages, cancel, ...PUSH_BOOT } : { pages, cancel };
-    const { buffer: memory } = this.#machine.partition.ram;
+    const { memory } = this.#machine.partition.ram;
     return readBootResult(guest.boot!(seam, options), { memory, memoryMap: map });
   }
 

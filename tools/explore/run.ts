@@ -239,7 +239,7 @@ export class Runner {
     const image = imageOf(result);
     if (result.status !== 'booted' || image === undefined) return;
     const { address, length } = image;
-    const { bytes } = machine.partition.ram;
+    const { contents: bytes } = machine.partition.ram;
     const equal =
       length === this.#image.length && this.#image.every((b, i) => bytes[address + i] === b);
     if (!equal && !pushMayDiffer(plan)) report(`${which}: the image is not what was served`);

@@ -42,7 +42,7 @@ export function readBootResult(
   }
   const { status, error } = result;
   if (status !== 'booted' && status !== 'failed') {
-    throw new BadBootResult(`boot() returned the status ${String(status)}`);
+    throw new BadBootResult(`boot() returned the status ${shown(status)}`);
   }
   const memoryMap = result.memoryMap ?? machine.memoryMap;
   const size = machine.memory.byteLength;
@@ -105,7 +105,7 @@ function checkMemoryMap(map: readonly MemoryRange[], size: number): void {
       throw new BadBootResult(`memoryMap[${i}] has no address and length`);
     }
     if (type !== 'usable' && type !== 'reserved') {
-      throw new BadBootResult(`memoryMap[${i}] is ${String(type)}`);
+      throw new BadBootResult(`memoryMap[${i}] is ${shown(type)}`);
     }
     if (type === 'usable' && address! + length! > size) {
       throw new BadBootResult(`memoryMap[${i}] is usable beyond the end of RAM`);
@@ -145,4 +145,9 @@ function checkPlace(
 
 function isPiece(address: number | undefined, length: number | undefined): boolean {
   return [address, length].every((value) => Number.isSafeInteger(value) && value! >= 0);
+}
+
+/** What a guest has put there, whatever it is: objects of data say nothing by themselves. */
+function shown(value: unknown): string {
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }

@@ -4,6 +4,9 @@
 
 import type { FirmwareEvent } from '../../src/events.ts';
 
+/** Events that a guest may tell between two calls of its machine. */
+export const EVENTS_MAX = 10_000;
+
 type Fields = Readonly<Record<string, unknown>>;
 
 const LEVELS = ['error', 'warning', 'info', 'debug'] as const;

@@ -186,7 +186,7 @@ function withErrors(data: unknown): unknown {
   if (Array.isArray(attempts)) {
     result['attempts'] = attempts.map((attempt: unknown) => {
       const { device, error } = { device: '', error: undefined, ...(attempt as object) };
-      return { device: String(device), error: thrown(error) };
+      return { device: typeof device === 'string' ? device : '', error: thrown(error) };
     });
   }
   return result;

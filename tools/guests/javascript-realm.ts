@@ -6,17 +6,15 @@
  * wrong in here is kept here, and the realm is told its name.
  */
 
+import { types } from 'node:util';
 import { PAGE_SIZE, type Machine } from '../../src/machine.ts';
 import type { PageAllocator } from '../../src/memory/allocator.ts';
 import type { AccessListener } from './watch/watched-memory.ts';
-import { readEvent } from './guest-event.ts';
+import { EVENTS_MAX, readEvent } from './guest-event.ts';
 import type { GuestDriverOptions, GuestOptions } from './guest-program.ts';
 import { GuestThrew } from './guest-program.ts';
 import type { HostCalls, Outcome, RealmCalls } from './realm/host-calls.ts';
 import type { MachineFacts, OptionFacts } from './realm/seam.ts';
-
-/** Events that a guest may tell between two calls of its machine. */
-export const EVENTS_MAX = 10_000;
 
 /** A call of the guest's, on the way through a call of the tool's. */
 class Rethrown extends Error {}
@@ -126,7 +124,7 @@ export class RealmHost {
           ? String((failure as { status?: unknown }).status)
           : '';
       },
-      memoryAsked: (seam) => void this.#try(seam, ({ machine }) => machine.memory),
+      memoryAsked: (seam) => void this.#ask(seam, ({ machine }) => machine.memory),
       cpuid: (seam, leaf, subleaf) =>
         this.#try(seam, ({ machine }) => {
           const { eax, ebx, ecx, edx } = x64(machine).cpuid(leaf, subleaf);
@@ -146,10 +144,10 @@ export class RealmHost {
       counter: (seam) => this.#try(seam, ({ machine }) => arm64(machine).readCounter()),
       pause: (seam) => this.#try(seam, ({ machine }) => (machine.pause(), true)),
       event: (seam, text) => this.#event(seam, text),
-      cancel: (seam) => this.#try(seam, ({ options }) => options.cancel!()),
-      random: (seam) => this.#try(seam, ({ options }) => options.random!()),
+      cancel: (seam) => this.#ask(seam, ({ options }) => options.cancel!()),
+      random: (seam) => this.#ask(seam, ({ options }) => options.random!()),
       watchAllocator: (seam, own) =>
-        this.#try(seam, ({ options }) => {
+        this.#ask(seam, ({ options }) => {
           const index = this.#allocators.length;
           this.#allocators.push(options.pages!(this.#inner(own)));
           return index;
@@ -172,12 +170,19 @@ export class RealmHost {
     };
   }
 
-  /** Do something for a seam; undefined if it fails: the realm asks why. */
+  /** A call of the machine: it may tell of events again. */
   #try<T>(seam: number, call: (seam: HostSeam) => T): T | undefined {
+    return this.#ask(seam, (open) => {
+      this.#events = 0;
+      return call(open);
+    });
+  }
+
+  /** Do something for a seam; undefined if it fails: the realm asks why. */
+  #ask<T>(seam: number, call: (seam: HostSeam) => T): T | undefined {
     const open = this.#seams[seam];
     try {
       if (open === undefined) throw new Error('the guest has ended');
-      this.#events = 0;
       return call(open);
     } catch (error) {
       this.#failure = error;
@@ -222,9 +227,17 @@ export class RealmHost {
 
 const NO_ALLOCATOR: PageAllocator = { allocate: () => undefined, free: () => undefined };
 
-/** Errors of the tool's own realm: all others are not even asked what they are. */
+/**
+ * Errors of the tool's own realm: all others are not even asked what they are. `instanceof` would
+ * ask: a proxy's traps are its guest's.
+ */
 function isTools(error: unknown): boolean {
-  return typeof error === 'object' && error !== null && error instanceof Error;
+  let at = error;
+  while (typeof at === 'object' && at !== null && !types.isProxy(at)) {
+    if (at === Error.prototype) return true;
+    at = Object.getPrototypeOf(at) as unknown;
+  }
+  return false;
 }
 
 /** JSON text of the realm's as data of the tool's. */

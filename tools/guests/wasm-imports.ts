@@ -12,6 +12,7 @@ import { hex } from '../simulator/base/hex.ts';
 import { waitOn } from '../simulator/base/passing-machine.ts';
 import { ABI_IMPORTS } from './abi/abi.ts';
 import { GuestFault } from './guest-error.ts';
+import { EVENTS_MAX } from './guest-event.ts';
 import type { GuestPages } from './guest-pages.ts';
 
 /** Ticks of 100 ns in a microsecond. */
@@ -27,6 +28,9 @@ const HVC_REGISTERS = 18;
 const INTERRUPTS_MAX = 1024;
 
 const LEVELS: readonly LogLevel[] = ['error', 'warning', 'info', 'debug'];
+
+/** Imports that are no call of the machine: they give time to nobody. */
+const TALK: readonly string[] = ['log', 'barrier', 'memory_map', 'cancelled', 'random'];
 
 /** Numbers of a module: addresses and lengths are bigint in one with 64-bit memory. */
 type Value = number | bigint;
@@ -69,6 +73,8 @@ export class WasmImports {
   readonly #view: DataView;
   #ended: unknown;
   #inInterrupt = false;
+  /** Lines since the last call of the machine. */
+  #said = 0;
 
   constructor(context: ImportContext) {
     this.#context = context;
@@ -99,6 +105,7 @@ export class WasmImports {
       throw new GuestFault(`the guest calls ${name} after ${this.#ended}`);
     }
     try {
+      if (!TALK.includes(name)) this.#said = 0;
       if (this.#context.cutAnywhere && this.#context.cancelled()) throw new GuestCut(name);
       const result = call(...values);
       if (this.#context.interrupt !== undefined) this.#interrupts();
@@ -202,6 +209,9 @@ export class WasmImports {
         pages.reserve(at, size, this.#text('reserve', purpose!, length!));
       },
       log: (level, text, length) => {
+        if (++this.#said > EVENTS_MAX) {
+          throw new GuestFault(`log: ${EVENTS_MAX} lines without a call of the machine`);
+        }
         const name = LEVELS[Math.min(number(level!), LEVELS.length - 1)]!;
         this.#context.log(name, this.#text('log', text!, length!));
       },

@@ -296,7 +296,6 @@ course('bad leases', () => {
     [{ yiaddr: '10.0.0.255' }, /10\.0\.0\.255\/255\.255\.255\.0 is the address of a subnet/],
     [{ yiaddr: '10.0.0.0' }, /10\.0\.0\.0\/255\.255\.255\.0 is the address of a subnet/],
     [mask(255, 0, 255, 0), /255\.0\.255\.0 is not a netmask/],
-    [mask(255, 255), /0\.0\.0\.0 is not a netmask/],
     [
       {
         options: [
@@ -311,6 +310,18 @@ course('bad leases', () => {
     const error = thrown(() => new Bench(server(fields)).run());
     assert.is(error.name, 'BadLease');
     assert.match(error.message, pattern);
+  }
+});
+
+course('a netmask that is cut off is none: the class of the address has one', () => {
+  for (const bytes of [[], [255], [255, 255], [255, 255, 255]]) {
+    const options: Reply['options'] = [
+      [54, 10, 0, 0, 1],
+      [1, ...bytes],
+    ];
+    const bench = new Bench(server({ options }));
+    const lease = bench.run();
+    assert.is(lease.netmask >>> 0, 0xff000000);
   }
 });
 

@@ -167,6 +167,20 @@ version('a refusal that comes after its time is not that of the next version', (
   rig.assertClean();
 });
 
+version('one answer that is lost is waited for once, not for each version that is refused', () => {
+  const rig = new Rig({ host: 'server2012r2', driver: { contact: contactAsOs } });
+  let lost = 0;
+  rig.machine.vmbus.faults = {
+    message: (type) => (type === VERSION_RESPONSE && lost++ === 0 ? 'drop' : undefined),
+  };
+  const ms = rig.elapsed(() => rig.probe());
+  assert.is(rig.driver.vmbusVersion, VmbusVersion.V3_0);
+  // For the answer that never comes, and for the refusal that may be its
+  assert.ok(ms < 62_000, `${ms} ms`);
+  rig.driver.remove();
+  rig.assertClean();
+});
+
 version('connection-state-checked: supported but failed is no connection', () => {
   for (const state of [1, 2, 255]) {
     const rig = new Rig();

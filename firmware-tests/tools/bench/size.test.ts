@@ -13,12 +13,12 @@ const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
 /** Bytes, minified and gzipped. A change by more than the margin belongs here, with its reason. */
 const FIGURES: Readonly<Record<string, number>> = {
-  hypxe: 26_853,
-  x64: 24_434,
-  arm64: 25_041,
+  hypxe: 26_862,
+  x64: 24_440,
+  arm64: 25_047,
   os: 44_762,
-  'drivers x64': 14_836,
-  'drivers arm64': 15_448,
+  'drivers x64': 14_869,
+  'drivers arm64': 15_477,
 };
 const MARGIN = 0.01;
 

@@ -54,6 +54,25 @@ record('a guest that throws has its session until then', async () => {
   assert.match(error + fs.readFileSync(file, 'utf8'), 'broken guest');
 });
 
+record('no input is written over, and nothing is left beside', async () => {
+  const guest = inFolder(write('own.mjs', 'export function createDriver() {}'));
+  const over = await hypxe('record', '--firmware', guest, '-o', guest);
+  assert.match(
+    over.error,
+    /^hypxe: OutputIsInput: --output \S+ would be written over the firmware/,
+  );
+  assert.is(over.code, 2);
+  const target = inFolder('target.json');
+  fs.writeFileSync(`${inFolder('link.json')}.part`, 'mine');
+  fs.symlinkSync(target, inFolder('link.json'));
+  const bad = await hypxe('record', '--watchdog', '0', '-o', target);
+  assert.is(bad.code, 2);
+  const none = await hypxe('record', '--firmware', guest, '-o', inFolder('link.json'));
+  assert.is.not(none.code, 0);
+  assert.is(fs.readFileSync(`${inFolder('link.json')}.part`, 'utf8'), 'mine');
+  assert.not.ok(fs.existsSync(`${target}.part`));
+});
+
 record('what is refused', async () => {
   const advice = 'Give one with -o FILE.json.';
   assertRefused(await hypxe('record'), 'NoOutput', 'no file to write to', advice);

@@ -74,6 +74,16 @@ guests('and one that leaves something is found', () => {
   assert.is(finding?.check, 'hypercall');
 });
 
+guests('one that logs for ever is ended by a bound', () => {
+  const LOOP = [0x03, Op.VOID];
+  const BRANCH = [0x0c, 0];
+  const talks = firmware(['log'], (index) => [
+    ...[...LOOP, ...i32(2), ...i32(TEXT), ...i32(1), ...call(index('log')), ...BRANCH, Op.END],
+    ...i32(0),
+  ]);
+  assert.match(ended(boot(talks)), /log: 10000 lines without a call of the machine/);
+});
+
 guests('a status is an error with a name', () => {
   const { report } = boot(firmware([], () => i32(-19)));
   assert.is(report.verdict, 'refused');

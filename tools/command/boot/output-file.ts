@@ -43,6 +43,12 @@ export class OutputFile {
     if (this.#part !== this.#final) fs.renameSync(this.#part, this.#final);
   }
 
+  /** It will never be whole, and nobody wants what there is. */
+  discard(): void {
+    fs.closeSync(this.#descriptor);
+    if (this.#part !== this.#final) fs.rmSync(this.#part, { force: true });
+  }
+
   /** It will never be whole: what there is stays as the part. */
   abandon(): void {
     fs.closeSync(this.#descriptor);

@@ -20,6 +20,7 @@ import { oneLine, type Terminal } from '../terminal.ts';
 import { EXPLORE_HELP, parseExplore, type ExploreRequest } from './explore-options.ts';
 import { hangText, runOne, runPool, type PoolListener, type Ready } from './explore-pool.ts';
 import { duration, exploreExit, exploreReport, runReport } from './explore-report.ts';
+import { checkOutputs } from '../boot/output-file.ts';
 import { readText, requireWritable, writeText } from '../files.ts';
 import { Exit, type ExitCode, InterruptedError, UsageError } from '../usage.ts';
 
@@ -49,7 +50,12 @@ export async function exploreCommand(
     return Exit.CLEAN;
   }
   // Better now than after hours
-  if (request.output !== undefined) requireWritable(request.output);
+  if (request.output !== undefined) {
+    const parts = (request.merge ?? []).map((file) => ({ what: 'the part', file }));
+    const inputs = [{ what: 'the firmware', file: request.firmware }, ...parts];
+    checkOutputs([{ option: '-o', file: request.output }], inputs);
+    requireWritable(request.output);
+  }
   if (request.plan !== undefined) return exploreOne(request, places, terminal);
   const part =
     request.merge === undefined

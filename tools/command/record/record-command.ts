@@ -2,17 +2,16 @@
 
 /** `hypxe record`: records a session of a guest on a simulated host. */
 
-import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { DEFECTS, isDefect, type Defect } from '../../reference/index.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
 import { parseArguments } from '../arguments.ts';
 import { workerFailed } from '../boot/boot-message.ts';
-import { OutputFile, PART } from '../boot/output-file.ts';
+import { OutputFile, checkOutputs } from '../boot/output-file.ts';
 import { runInCell } from '../cell-run.ts';
 import { requireFile } from '../files.ts';
 import { GUEST_MEMORY_HELP, guestMemoryLimit } from '../guest-options.ts';
-import { readHost, turnKnobs } from '../host-options.ts';
+import { isHostFile, readHost, turnKnobs } from '../host-options.ts';
 import { count, list, oneOf, optional, record, text, type Shape } from '../shape.ts';
 import type { Terminal } from '../terminal.ts';
 import {
@@ -99,7 +98,6 @@ export async function recordCommand(
   const defects = readDefects(values['with-defect'] ?? []);
   const firmware = path.resolve(values.firmware ?? places.firmware);
   if (defects === undefined) requireFile(firmware, FIRMWARE_ADVICE);
-  const output = openOutput(values.output);
   const job: RecordJob = { firmware, defects, profile, seed };
   let recorded: Recorded | undefined;
   const run = {
@@ -108,6 +106,12 @@ export async function recordCommand(
     memoryLimitMiB: guestMemoryLimit(values['guest-memory-limit']),
     interrupt: terminal.interrupt,
   };
+  const inputs = [
+    { what: 'the firmware', file: firmware },
+    ...(isHostFile(values.host) ? [{ what: 'the host', file: values.host }] : []),
+  ];
+  checkOutputs([{ option: '--output', file: values.output }], inputs);
+  const output = openOutput(values.output);
   const failed = await runInCell(run, {
     message: (given) => {
       const message = recordMessage(given, '');
@@ -119,8 +123,7 @@ export async function recordCommand(
     interrupted: () => new InterruptedError('nothing was recorded'),
   });
   if (recorded === undefined) {
-    output.abandon();
-    fs.rmSync(`${values.output}${PART}`, { force: true });
+    output.discard();
     throw failed ?? new Error('nothing was recorded, and nobody says why');
   }
 

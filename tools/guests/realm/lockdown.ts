@@ -34,6 +34,9 @@ const GLOBALS: readonly PropertyKey[] = [
 const FRAMES_MAX = 20;
 const FRAME_MAX = 200;
 
+// The realm's own, before anybody could replace it
+const promiseThen: unknown = Reflect.get(Promise.prototype, 'then');
+
 /** What an engine calls with the frames of an error. */
 interface CallSite {
   getFileName(): unknown;
@@ -58,6 +61,11 @@ export function lockDown(origin: string): void {
   }
   for (const name of ['wait', 'waitAsync', 'notify']) deleteProperty(Atomics, name);
   deleteProperty(Math, 'random');
+
+  // Whoever waits for a promise of the realm's asks these two: as getters they would be called from
+  // the tool's realm, with its objects
+  lock(Promise.prototype, 'constructor', Promise);
+  lock(Promise.prototype, 'then', promiseThen);
 
   // The engine asks the realm's Error how a stack looks: that, and which Error it is, is ours
   lock(globalThis, 'Error', NativeError);

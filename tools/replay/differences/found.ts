@@ -182,7 +182,8 @@ const ROWS: readonly Row[] = [
     'No memory is allocated for a message',
     {
       ipxe: 'Allocates a buffer for each message; a request fails if there is none.',
-      hypxe: 'Allocates all buffers when the device is opened.',
+      hypxe:
+        'Allocates all buffers when the device is opened, and its queue when a frame first waits.',
       why: 'A close must not fail for want of memory.',
     },
   ],

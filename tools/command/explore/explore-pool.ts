@@ -80,9 +80,10 @@ export async function runPool(
   interrupt?: AbortSignal,
 ): Promise<boolean> {
   const deadline = Date.now() + (request.seconds ?? Infinity) * 1000;
-  const stop: Stop = { late: () => Date.now() >= deadline, interrupt };
+  let failed = false;
+  const stop: Stop = { late: () => failed || Date.now() >= deadline, interrupt };
   const { index, count } = request.shard;
-  const lanes = Array.from({ length: request.workers }, async (_, lane) => {
+  const run = async (lane: number): Promise<boolean> => {
     const step = count * request.workers;
     let first = index - 1 + lane * count;
     for (;;) {
@@ -97,6 +98,15 @@ export async function runPool(
         await redo({ ...job, first: ending.next }, ending.run, places, request, stop, listener);
       }
       first = ending.run + step;
+    }
+  };
+  const lanes = Array.from({ length: request.workers }, async (_, lane) => {
+    try {
+      return await run(lane);
+    } catch (error) {
+      // The others have nothing to go on for
+      failed = true;
+      throw error;
     }
   });
   return (await Promise.all(lanes)).every((complete) => complete);

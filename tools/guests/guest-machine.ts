@@ -6,15 +6,9 @@ import { PAGE_SIZE, type MemoryRange } from '../../src/machine.ts';
 import { defaultMemoryMap } from '../simulator/hypervisor/partition.ts';
 import { SimulatedMachine, type SimulatedMachineOptions } from '../simulator/machine.ts';
 import type { GuestInstance } from './guest-program.ts';
-import { guestRam } from './guest-ram.ts';
 
 /** A guest's RAM, and what of it the guest lies in. */
 export type GuestMemory = Pick<GuestInstance, 'memory' | 'image'>;
-
-/** RAM in which no guest lies. @throws RangeError */
-export function emptyMemory(bytes: number): GuestMemory {
-  return { memory: guestRam(bytes), image: [] };
-}
 
 /**
  * The machine for a guest's RAM. What the guest lies in is reserved in the memory map.

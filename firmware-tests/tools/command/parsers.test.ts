@@ -260,6 +260,7 @@ const OTHERS: Readonly<Record<string, string>> = {
   'simulator/profiles/knob-values.ts: readKnob': 'runs with parseHostText',
   'simulator/profiles/facts.ts: readNumber': 'runs with parseHostText',
   'command/boot/device-options.ts: readDevices': 'runs with parseBoot',
+  'command/boot/fault-options.ts: readFaults': 'runs with parseBoot',
   'command/boot/link-options.ts: readLink': 'runs with parseBoot',
   'command/boot/push-options.ts: readPushes': 'runs with parseBoot',
   'command/boot/push-options.ts: readServices': 'runs with parseBoot',

@@ -34,6 +34,21 @@ const TICKS = write(
 
 const pc = suite('hypxe pc');
 
+pc('no input is written over', async () => {
+  for (const [what, ...args] of [
+    ['the program', NEXT, '--trace', NEXT],
+    ['the program', NEXT, '--pcap', `./${NEXT}`],
+    ['the boot file', NEXT, '--image', HALTS, '--trace', HALTS],
+    ['the initrd', NEXT, '--initrd', FAULTS, '--pcap', FAULTS],
+  ] as const) {
+    const before = fs.readFileSync(path.join(directory, args.at(-1)!));
+    const { error, code } = await hypxe('pc', ...args, ...BIOS);
+    assert.match(error, new RegExp(`^hypxe: OutputIsInput: .* would be written over ${what} `));
+    assert.is(code, Exit.USAGE);
+    assert.equal(fs.readFileSync(path.join(directory, args.at(-1)!)), before);
+  }
+});
+
 pc('the boot program alone: nothing was shared, and that is said', async () => {
   const run = await hypxe('pc', NEXT, ...BIOS);
   assert.is(run.error, '');

@@ -15,6 +15,7 @@ import { MEMORY_MAX_MIB } from './boot-help.ts';
 import type { NicTimes } from '../../flow/nic-schedule.ts';
 import type { Leftover } from '../../os/previous-owner.ts';
 import { readDevices } from './device-options.ts';
+import { FAULT_OPTIONS, readFaults, type FrameFaults } from './fault-options.ts';
 import { pathBelow } from './directory-files.ts';
 import { requireDirectory, requireFile } from '../files.ts';
 import { hostLabel } from '../../simulator/profiles/profile-file.ts';
@@ -32,7 +33,7 @@ import {
   type PushedFile,
 } from './push-options.ts';
 import { checkOutputs, type Output } from './output-file.ts';
-import { UsageError, byteCount, didYouMean, probability, quoted, wholeNumber } from '../usage.ts';
+import { UsageError, byteCount, didYouMean, quoted, wholeNumber } from '../usage.ts';
 
 export { BOOT_HELP } from './boot-help.ts';
 
@@ -74,13 +75,7 @@ export interface BootRequest extends LinkOptions {
   readonly nicTimes: NicTimes;
   /** Names of the further devices that the host offers. */
   readonly devices: readonly string[];
-  readonly faults: {
-    readonly loss: number;
-    readonly duplication: number;
-    readonly reordering: number;
-    readonly corruption: number;
-    readonly delayTicks: number;
-  };
+  readonly faults: FrameFaults;
   /** What else the network is like. */
   readonly network: NetworkHabits;
   /** Firmware bundle, an absolute path. */
@@ -121,11 +116,7 @@ const OPTIONS = {
   memory: { type: 'string' },
   serve: { type: 'string' },
   size: { type: 'string' },
-  loss: { type: 'string' },
-  duplicate: { type: 'string' },
-  reorder: { type: 'string' },
-  corrupt: { type: 'string' },
-  delay: { type: 'string' },
+  ...FAULT_OPTIONS,
   ...NETWORK_OPTIONS,
   link: { type: 'string' },
   'boot-file': { type: 'string' },
@@ -238,7 +229,7 @@ function withGuest({ values, positionals }: ReturnType<typeof parse>): ReturnTyp
 }
 
 /** The files that are written. */
-function outputsOf({ trace, pcap }: ReturnType<typeof parse>['values']): Output[] {
+export function outputsOf({ trace, pcap }: { trace?: string; pcap?: string }): Output[] {
   return [
     ...(trace === undefined ? [] : [{ option: '--trace', file: trace }]),
     ...(pcap === undefined ? [] : [{ option: '--pcap', file: pcap }]),
@@ -250,17 +241,6 @@ function inputsOf(served: Served): { readonly what: string; readonly file: strin
   if (served.kind === 'file') return [{ what: 'the boot file', file: served.path }];
   if (served.kind !== 'directory') return [];
   return [{ what: 'the boot file', file: path.join(served.root, served.name) }];
-}
-
-/** @throws UsageError */
-function readFaults(values: ReturnType<typeof parse>['values']): BootRequest['faults'] {
-  return {
-    loss: probability('--loss', values.loss ?? '0'),
-    duplication: probability('--duplicate', values.duplicate ?? '0'),
-    reordering: probability('--reorder', values.reorder ?? '0'),
-    corruption: probability('--corrupt', values.corrupt ?? '0'),
-    delayTicks: wholeNumber('--delay', values.delay ?? '0', 0, 10_000) * 10_000,
-  };
 }
 
 /** hypxe's bundle that serves the host, beside the one that only boots. */

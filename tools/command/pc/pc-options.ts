@@ -9,14 +9,16 @@ import { hostLabel } from '../../simulator/profiles/profile-file.ts';
 import type { HostProfile } from '../../simulator/profiles/profile.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
 import { parseArguments } from '../arguments.ts';
-import type { BootRequest } from '../boot/boot-options.ts';
+import { outputsOf, type BootRequest } from '../boot/boot-options.ts';
 import { readDevices } from '../boot/device-options.ts';
 import { pathBelow } from '../boot/directory-files.ts';
+import { FAULT_OPTIONS, readFaults } from '../boot/fault-options.ts';
 import { readLink } from '../boot/link-options.ts';
+import { checkOutputs } from '../boot/output-file.ts';
 import { NETWORK_OPTIONS, readNetwork, type NetworkHabits } from '../boot/network-options.ts';
 import { readText, requireDirectory, requireFile } from '../files.ts';
 import { readHost, turnKnobs, type GivenKnobs } from '../host-options.ts';
-import { UsageError, probability, quoted, wholeNumber } from '../usage.ts';
+import { UsageError, quoted, wholeNumber } from '../usage.ts';
 import { PC_MEMORY_MAX_MIB, PC_MEMORY_MIB, PC_MEMORY_MIN_MIB } from './pc-help.ts';
 
 /** What the network offers. */
@@ -67,11 +69,7 @@ const OPTIONS = {
   seed: { type: 'string' },
   image: { type: 'string' },
   serve: { type: 'string' },
-  loss: { type: 'string' },
-  duplicate: { type: 'string' },
-  reorder: { type: 'string' },
-  corrupt: { type: 'string' },
-  delay: { type: 'string' },
+  ...FAULT_OPTIONS,
   ...NETWORK_OPTIONS,
   link: { type: 'string' },
   strict: { type: 'boolean' },
@@ -103,13 +101,19 @@ export function parsePc(args: readonly string[]): PcRequest | undefined {
   const host = readHost(values.host ?? DEFAULT_PROFILE);
   const mib = (text: string): number =>
     wholeNumber('--memory', text, PC_MEMORY_MIN_MIB, PC_MEMORY_MAX_MIB);
-  const faults: BootRequest['faults'] = {
-    loss: probability('--loss', values.loss ?? '0'),
-    duplication: probability('--duplicate', values.duplicate ?? '0'),
-    reordering: probability('--reorder', values.reorder ?? '0'),
-    corruption: probability('--corrupt', values.corrupt ?? '0'),
-    delayTicks: wholeNumber('--delay', values.delay ?? '0', 0, 10_000) * 10_000,
-  };
+  const served: PcServed =
+    link === undefined ? readServed(values) : { kind: 'elsewhere', name: '' };
+  const inputs = [
+    ['the program', program],
+    ['the initrd', values.initrd],
+    ['the script', values.expect],
+    ['the host', values.host],
+    ['the boot file', servedFile(served)],
+  ] as const;
+  checkOutputs(
+    outputsOf(values),
+    inputs.flatMap(([what, file]) => (file === undefined ? [] : [{ what, file }])),
+  );
   return {
     program: path.resolve(program),
     initrd: values.initrd,
@@ -125,15 +129,21 @@ export function parsePc(args: readonly string[]): PcRequest | undefined {
     nics: wholeNumber('--nics', values.nics ?? '1', 1, 8),
     devices: readDevices(values.devices),
     seed: wholeNumber('--seed', values.seed ?? '1', 0, Number.MAX_SAFE_INTEGER),
-    served: link === undefined ? readServed(values) : { kind: 'elsewhere', name: '' },
+    served,
     network: readNetwork(values),
-    faults,
+    faults: readFaults(values),
     link,
     strict: values.strict === true,
     trace: values.trace,
     pcap: values.pcap,
     json: values.json === true,
   };
+}
+
+/** The file that the network offers, if it is one of the user's. */
+function servedFile(served: PcServed): string | undefined {
+  if (served.kind === 'file') return served.path;
+  return served.kind === 'directory' ? path.join(served.root, served.name) : undefined;
 }
 
 function readServed({ image, serve }: { image?: string; serve?: string }): PcServed {

@@ -30,7 +30,7 @@ const ALLOWED: readonly RegExp[] = [
   new RegExp(`^dist/traces/(?:${TRACES.join('|').replaceAll('.', '\\.')})\\.json$`),
   new RegExp(`^dist/guests/(?:${GUEST_FOLDERS.join('|')})/[\\w-]+\\.(?:c|h|rs)$`),
   /^dist\/guests\/(?:c|rust)\/Makefile$/,
-  /^dist\/types\/(?:src|tools\/simulator)\/.*\.d\.ts$/,
+  /^dist\/types\/(?:src|tools)\/.*\.d\.ts$/,
   /^tools\/capture\/hypxe\.lua$/,
 ];
 

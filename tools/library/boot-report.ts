@@ -2,18 +2,24 @@
 
 /** What a boot came to, as text for people. */
 
-import { PAGE_SIZE } from '../../../src/machine.ts';
-import type { StageEnd } from '../../flow/stage.ts';
+import { PAGE_SIZE } from '../../src/machine.ts';
+import type { StageEnd } from '../flow/stage.ts';
 import {
   AUDIT_CHECKS,
   type AuditCheck,
   type Finding,
-} from '../../simulator/audit/audit-findings.ts';
-import { TICKS_PER_MS } from '../../simulator/base/clock.ts';
-import { hex } from '../../simulator/base/hex.ts';
-import { checkState, endText, summary, type Audited, type BootOutcome } from './boot-outcome.ts';
-import { pushLines } from './push-run.ts';
-import { plural } from '../usage.ts';
+} from '../simulator/audit/audit-findings.ts';
+import { TICKS_PER_MS } from '../simulator/base/clock.ts';
+import { hex } from '../simulator/base/hex.ts';
+import {
+  checkState,
+  endText,
+  summary,
+  type Audited,
+  type BootOutcome,
+  type OutcomePush,
+} from './boot-outcome.ts';
+import { plural } from './plural.ts';
 
 /** Runs of pages listed for one finding. */
 const RUNS_LISTED_MAX = 4;
@@ -59,6 +65,21 @@ function imageLines({ served, image }: BootOutcome): string[] {
     `  in RAM sha256 ${image.sha256}`,
     `         ${image.equal ? 'equal' : 'DIFFERENT'}, ${place}${length}`,
   ];
+}
+
+function pushLines(pushes: readonly OutcomePush[]): string[] {
+  return pushes.flatMap((push) => {
+    const { name, length, outcome, reason, repeated, ms, sha256, equal } = push;
+    const rate = ms === 0 ? '' : ` (${(length / 2 ** 20 / (ms / 1000)).toFixed(1)} MiB/s)`;
+    const took = outcome === 'copied' ? `, in ${ms.toFixed(3)} ms of virtual time${rate}` : '';
+    const again = repeated === 0 ? '' : `, ${repeated} fragments sent again`;
+    const why = reason === '' ? '' : `: ${reason}`;
+    const state = equal === undefined ? 'not in RAM' : equal ? 'equal in RAM' : 'DIFFERENT in RAM';
+    return [
+      `pushed   ${name}, ${length} bytes, ${outcome}${why}${took}${again}`,
+      `         sha256 ${sha256} ${state}`,
+    ];
+  });
 }
 
 /** What went over a real link. */

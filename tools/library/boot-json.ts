@@ -3,11 +3,7 @@
 /** The document that `hypxe boot --json` prints: the same members whatever the verdict. */
 
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
-import {
-  AUDIT_CHECKS,
-  type AuditCheck,
-  type Finding,
-} from '../simulator/audit/audit-findings.ts';
+import { AUDIT_CHECKS, type AuditCheck, type Finding } from '../simulator/audit/audit-findings.ts';
 import { checkState, summary, type BootOutcome } from './boot-outcome.ts';
 import type { BootPlan } from './boot-plan.ts';
 

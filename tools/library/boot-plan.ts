@@ -65,10 +65,13 @@ export interface BootPlan {
 }
 
 /** What may be chosen of a {@link BootPlan}; the rest is as `hypxe boot` has it. */
-export interface BootChoices extends Partial<Omit<BootPlan, 'host' | 'profile' | 'knobs'>> {
+export interface BootChoices extends Partial<
+  Omit<BootPlan, 'host' | 'profile' | 'knobs' | 'faults'>
+> {
   /** A profile, or the name of one. */
   readonly host?: string | HostProfile;
   readonly knobs?: Partial<HostKnobs>;
+  readonly faults?: Partial<FrameFaults>;
 }
 
 const NO_FAULTS: FrameFaults = {

@@ -4,11 +4,7 @@
 
 import { PAGE_SIZE } from '../../src/machine.ts';
 import type { StageEnd } from '../flow/stage.ts';
-import {
-  AUDIT_CHECKS,
-  type AuditCheck,
-  type Finding,
-} from '../simulator/audit/audit-findings.ts';
+import { AUDIT_CHECKS, type AuditCheck, type Finding } from '../simulator/audit/audit-findings.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import { hex } from '../simulator/base/hex.ts';
 import {
@@ -113,7 +109,7 @@ function errorLines({ error, attempts, ended }: BootOutcome): string[] {
 }
 
 /** A place in hypxe itself: in what is built for the worker, or in the sources. */
-const OWN_PLACE = /\b(?:boot-worker|shared-[A-Z0-9]+)\.js|tools\/flow\//;
+const OWN_PLACE = /\b(?:boot-worker|simulator|shared-[A-Z0-9]+)\.js|tools\/flow\//;
 
 /** Places of a stack trace, down to where the simulator called the firmware. */
 function stackLines(stack: string | undefined): string[] {

@@ -9,10 +9,7 @@ import type { BootImage } from '../../src/boot/boot.ts';
 import { errorEntry } from '../../src/catalogue.ts';
 import type { HypxeError } from '../../src/error.ts';
 import type { FirmwareEvent } from '../../src/events.ts';
-import {
-  PUSHED,
-  type ServedBootResult as BootResult,
-} from '../../src/services/boot-services.ts';
+import { PUSHED, type ServedBootResult as BootResult } from '../../src/services/boot-services.ts';
 import { versionText } from '../../src/vmbus/protocol.ts';
 import { runBootFlow, type Firmware, type FlowReport } from '../flow/boot-flow.ts';
 import { machineFor } from '../guests/guest-machine.ts';
@@ -90,8 +87,8 @@ export function syntheticServed(
 /**
  * Boot a guest. It runs here, in this thread: one that loops without an exit is not ended.
  *
- * @param guest in RAM of as many MiB as the plan says; it exports `boot`, for a SAN boot also drivers
- * @throws BadGuest for one that does not
+ * @param guest in RAM of as many MiB as the plan says; for a SAN boot it has drivers, too
+ * @throws BadGuest for one that has no `boot`, or not the drivers
  * @throws BadBootResult for a `boot` that returns what is none
  * @throws RangeError for a plan that makes no machine
  */
@@ -107,8 +104,7 @@ export function bootGuest(
   const { served = syntheticServed(plan.seed), pusher, events, digest = sha256 } = around;
   const machine = createMachine(guest, plan, served, around);
   around.onMachine?.(machine);
-  const tell = (event: FirmwareEvent, who: string): void =>
-    events?.(event, who, machine.clock.now);
+  const tell = (event: FirmwareEvent, who: string): void => events?.(event, who, machine.clock.now);
 
   const { name, image } = served;
   const servedFacts = { name, length: image?.length ?? 0, sha256: image && digest(image) };

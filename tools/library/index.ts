@@ -43,7 +43,7 @@ export {
 export { bootJson, type BootRequested } from './boot-json.ts';
 export { bootReport } from './boot-report.ts';
 export { BadBootResult } from '../flow/boot-flow.ts';
-export { FLOW_STEPS, type FlowStep } from '../flow/flow-steps.ts';
+export { FLOW_STEPS, isFlowStep, type FlowStep } from '../flow/flow-steps.ts';
 export { Exit, type ExitCode } from './exit.ts';
 
 // What happened, written down: a line of a trace for each event, blocks of a pcapng file
@@ -66,6 +66,7 @@ export {
   replayTrace,
   reportJson,
   reportText,
+  verdict as replayVerdict,
   type ReplayResult,
   type TraceFile,
 } from '../replay/index.ts';

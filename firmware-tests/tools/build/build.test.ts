@@ -168,7 +168,8 @@ build('the library runs without Node, whatever the command line needs', async ({
   const entry = LIBRARY.entries['simulator']!;
   write(root, {
     'tools/command/cli.ts': "export { read } from '../files.ts';\n",
-    'tools/files.ts': "import { readFileSync } from 'node:fs';\nexport const read = readFileSync;\n",
+    'tools/files.ts':
+      "import { readFileSync } from 'node:fs';\nexport const read = readFileSync;\n",
     [entry]: WORDS,
   });
   assert.is(await refusal(root, LIBRARY), '');

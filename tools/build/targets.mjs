@@ -75,6 +75,7 @@ export const TARGETS = [
       'explore-worker': 'tools/explore/explore-worker.ts',
       'replay-worker': 'tools/command/replay/replay-worker.ts',
       'record-worker': 'tools/command/record/record-worker.ts',
+      'scenarios-worker': 'tools/command/scenarios-worker.ts',
       'pc-worker': 'tools/command/pc/pc-worker.ts',
     },
     platform: 'node',

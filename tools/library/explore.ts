@@ -7,7 +7,7 @@
 
 import {
   Exploration,
-  shardRun,
+  runAt,
   shardSize,
   type PlaceCounts,
   type Shard,
@@ -68,7 +68,7 @@ export function explore(guests: ExploredGuests, choices: ExploreChoices = {}): E
   const size = shardSize(total, shard);
   let made = 0;
   for (; made < size; made++) {
-    const run = shardRun(made, shard);
+    const run = runAt(made, total, shard);
     if (onRun?.(run, planText(exploration.plan(run))) === false) break;
     series.run(run);
   }

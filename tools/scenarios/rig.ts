@@ -82,7 +82,7 @@ export function refuses(run: () => void): boolean {
   }
 }
 
-/** Make the machine: one NIC, on a network that serves an image; in a guest's RAM if it is given. */
+/** Make the machine: one NIC, on a network that serves an image; in the RAM of `guest`. */
 export function makeMachine(
   setup: HostSetup,
   more: Partial<SimulatedMachineOptions> = {},

@@ -8,7 +8,6 @@
  * itself by its CPUID leaf: arm64 has the same under other numbers.
  */
 
-import { HypxeError, isNamed } from '../error.ts';
 import type { Log } from '../events.ts';
 import type { CpuidRegisters, Machine } from '../machine.ts';
 
@@ -51,27 +50,8 @@ export interface Platform {
   call(control: bigint, input: bigint): number;
 }
 
-/** Accesses of a register before it counts as refused. */
-const ACCESS_TRIES_MAX = 4;
-
-/**
- * Access a register, again if it is refused: a host that is short of something refuses once.
- *
- * @param access throws an error with a name if it is refused
- * @throws HypxeError RegisterRefused
- */
-export function persist<T>(access: () => T): T {
-  for (let tries = 1; ; tries++) {
-    try {
-      return access();
-    } catch (error) {
-      if (!isNamed(error)) throw error;
-      if (tries === ACCESS_TRIES_MAX) {
-        throw new HypxeError('RegisterRefused', error.message, error.status);
-      }
-    }
-  }
-}
+/** Accesses of a register before it counts as refused: a host that is short of something refuses once. */
+export const ACCESS_TRIES_MAX = 4;
 
 /** What a driver's options say of its clock. */
 export interface ClockChoice {

@@ -5,7 +5,8 @@
  * hypercall instruction. Everything above works on x64 and arm64 alike.
  *
  * Registers are named by their MSR number on every architecture, and what the hypervisor says of
- * itself by its CPUID leaf: arm64 has the same under other numbers.
+ * itself by its CPUID leaf: arm64 has the same under other numbers. A register that the firmware has
+ * no use for goes by the architecture's own number.
  */
 
 import type { Log } from '../events.ts';

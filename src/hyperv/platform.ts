@@ -5,8 +5,8 @@
  * hypercall instruction. Everything above works on x64 and arm64 alike.
  *
  * Registers are named by their MSR number on every architecture, and what the hypervisor says of
- * itself by its CPUID leaf: arm64 has the same under other numbers. A register that the firmware has
- * no use for goes by the architecture's own number.
+ * itself by its CPUID leaf: arm64 has the same under other numbers. A register that the firmware
+ * has no use for goes by the architecture's own number.
  */
 
 import type { Log } from '../events.ts';
@@ -51,7 +51,7 @@ export interface Platform {
   call(control: bigint, input: bigint): number;
 }
 
-/** Accesses of a register before it counts as refused: a host that is short of something refuses once. */
+/** Accesses of a register before it counts as refused: who is short of something refuses once. */
 export const ACCESS_TRIES_MAX = 4;
 
 /** What a driver's options say of its clock. */

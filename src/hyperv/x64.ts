@@ -32,10 +32,10 @@ class X64Platform implements Platform {
 
   identify(): void {
     // Check for any hypervisor, and for Hyper-V. The maximum leaf is not looked at, as in iPXE
-    const any = this.facts(Cpuid.FEATURES).ecx & CPUID_HYPERVISOR_PRESENT;
-    const id = this.facts(Cpuid.HV_INTERFACE_ID).eax;
-    if (any && id === HV_INTERFACE_ID) return;
-    const name = any ? 'NotHyperV' : 'NoHypervisor';
+    const present = this.facts(Cpuid.FEATURES).ecx & CPUID_HYPERVISOR_PRESENT;
+    const id = present && this.facts(Cpuid.HV_INTERFACE_ID).eax;
+    if (id === HV_INTERFACE_ID) return;
+    const name = present ? 'NotHyperV' : 'NoHypervisor';
     throw new HypxeError(name, `hypervisor interface is ${hex(id)}`);
   }
 

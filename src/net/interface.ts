@@ -180,7 +180,7 @@ export class PlainInterface implements FrameReceiver, UdpHost {
   #awaitLink(deadline: number, done: () => boolean): void {
     const until = Math.min(this.clock.now() + LINK_LOSS_MS * TICKS_PER_MS, deadline);
     if (this.wait(until, () => this.device.link !== 'down' || done())) return;
-    throw new HypxeError('LinkDown', `${this.name} lost its link, which did not come back`);
+    throw new HypxeError('LinkDown', `${this.name} lost its link`);
   }
 
   /** The protocol above got further: count frames anew. */
@@ -201,8 +201,7 @@ export class PlainInterface implements FrameReceiver, UdpHost {
     if (hop === 0)
       throw new HypxeError(
         'NoRoute',
-        `${ipv4Text(destination)} is not in the subnet of ${ipv4Text(this.address)}/` +
-          `${ipv4Text(this.netmask)}, and there is no router`,
+        `${ipv4Text(destination)} is not in ${ipv4Text(this.address)}/${ipv4Text(this.netmask)}`,
       );
     const { arpTries: tries = ARP_TRIES, arpFirstTimeoutMs = ARP_FIRST_TIMEOUT_MS } = this.#options;
     const patience: Patience = {

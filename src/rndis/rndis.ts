@@ -236,10 +236,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
       memory.bytes.set(wordBytes(length, type, length, ...words), buffer);
       if (this.#transport.transmit(buffer, length, SEQUENCE_CONTROL)) return;
     }
-    throw new HypxeError(
-      this.#transport.failure ?? 'NoBuffer',
-      `could not send message ${hex(type)}`,
-    );
+    throw new HypxeError(this.#transport.failure ?? 'NoBuffer', `message ${hex(type)} not sent`);
   }
 
   #warn(text: string): void {
@@ -365,7 +362,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
 
   /** So that the device does not take us for dead. */
   #answerKeepalive(id: number): void {
-    this.#attempt('keep-alive not answered', () =>
+    this.#attempt('no keep-alive', () =>
       this.#send(RndisType.KEEPALIVE_CMPLT, id, RndisStatus.SUCCESS),
     );
   }

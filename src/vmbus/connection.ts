@@ -302,7 +302,7 @@ export class VmbusConnection {
         this.#unsolicited(message);
         device?.requireOffered();
         if (++others > MESSAGES_PER_WAIT_MAX) {
-          throw new HypxeError('TooManyMessages', `no answer among ${others} messages`);
+          throw new HypxeError('TooManyMessages', `${others} messages`);
         }
       }
       return false;

@@ -7,6 +7,7 @@
 
 import { HypxeError } from '../error.ts';
 import type { Log } from '../events.ts';
+import { PAGE_SIZE } from '../machine.ts';
 import type { Region, SharedMemory } from '../memory/shared-memory.ts';
 import { hex } from '../wire.ts';
 import { VmbusChannel, type ChannelHandler } from './channel.ts';
@@ -14,7 +15,7 @@ import type { VmbusConnection } from './connection.ts';
 import type { Gpadl, GpadlTable } from './gpadl.ts';
 import type { Offer } from './offer.ts';
 import { MessageType, OpenChannel } from './protocol.ts';
-import { InboundRing, OutboundRing, ringBytes } from './ring.ts';
+import { InboundRing, OutboundRing } from './ring.ts';
 
 /** How a channel is opened. */
 export interface ChannelSizes {
@@ -138,15 +139,16 @@ export class VmbusDevice {
   /**
    * Open the channel.
    *
-   * @throws HypxeError BadRingSize, OutOfMemory, GpadlRefused, OpenRefused, NoResponse,
+   * @throws HypxeError OutOfMemory, GpadlRefused, OpenRefused, NoResponse,
    * ChannelRescinded, PostFailed: with the channel closed, and the ring freed if the host let go
    */
   open(handler: ChannelHandler, sizes: ChannelSizes): VmbusChannel {
     const { connection, pages, offer } = this;
     const { part, openId } = this.#context;
     const { memory, pageSize } = pages;
-    const outLength = ringBytes(sizes.outPages, pageSize);
-    const inLength = ringBytes(sizes.inPages, pageSize);
+    // Of larger guest pages each ring has at least one
+    const outLength = Math.max(sizes.outPages * PAGE_SIZE, pageSize);
+    const inLength = Math.max(sizes.inPages * PAGE_SIZE, pageSize);
     const second = pageSize + outLength;
 
     // Allocate rings, one behind the other, and tell the host of them
@@ -219,7 +221,7 @@ export class VmbusDevice {
    * everything is torn down.
    */
   release(): void {
-    this.#tell(MessageType.RELID_RELEASED, 'could not release channel');
+    this.#tell(MessageType.RELID_RELEASED);
   }
 
   #freeRing(): void {
@@ -229,12 +231,12 @@ export class VmbusDevice {
 
   /** @returns the error if the channel is still open */
   #postClose(): unknown {
-    return this.#tell(MessageType.CLOSE_CHANNEL, 'could not close channel');
+    return this.#tell(MessageType.CLOSE_CHANNEL);
   }
 
   /** Say something of the channel, and go on in any case. @returns the error if it was not said */
-  #tell(type: number, failed: string): unknown {
-    return this.log.attempt('error', 'VMBUS', this.name, failed, () =>
+  #tell(type: number): unknown {
+    return this.log.attempt('error', 'VMBUS', this.name, `message type ${type} not sent`, () =>
       this.connection.post(type, [this.channelId]),
     );
   }

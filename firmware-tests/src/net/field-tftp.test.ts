@@ -157,7 +157,7 @@ field('aks-engine#4341: a link that does not come back has its name, in bounded 
   const b = linkLoss(1e9, false);
   const error = thrown(() => b.run());
   assert.is(error.name, 'LinkDown');
-  assert.match(error.message, /net0 lost its link, which did not come back/);
+  assert.match(error.message, /net0 lost its link/);
   assert.ok(b.clock.ms < 62_000, `${b.clock.ms}`);
 });
 

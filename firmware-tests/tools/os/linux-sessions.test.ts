@@ -11,6 +11,7 @@ import {
   ownSession,
   recordedSession,
   recordedWire,
+  WIRE_BUFFERS,
 } from '../../rigs/linux-recordings.ts';
 import { hunksOf, unexplained, type Hunk } from '../../rigs/session-diff.ts';
 
@@ -35,7 +36,8 @@ sessions('boot and crash of the i386 kernel', () => {
 });
 
 sessions('sub-channels, removal and kexec of the drivers on two processors', () => {
-  const host = { processors: 2, services: false, ringLatencyTicks: 100 };
+  const buffers = WIRE_BUFFERS;
+  const host = { processors: 2, services: false, ringLatencyTicks: 100, buffers };
   const kexec = ofDrivers(ownSession({ ...host, kernel: { end: 'kexec' } }));
   const recorded = [...recordedWire('start'), ...recordedWire('kexec')];
   const hunks = hunksOf(recorded, kexec);

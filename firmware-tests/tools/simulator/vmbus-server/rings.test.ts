@@ -331,6 +331,16 @@ rings('faults: packets changed and lost, indices written raw, signals lost', () 
   assert.is(rig.log.filter((event) => event.kind === 'fault').length, 4);
 });
 
+rings('faults: a packet that is cut to less than its header is told as far as it goes', () => {
+  const { rig, device } = openRig();
+  for (const length of [0, 8, 16]) {
+    rig.server.faults = { ringPacket: (_, bytes) => bytes.slice(0, length) };
+    assert.ok(send(device, NONE), `${length}`);
+    const packet = rig.log.findLast((event) => event.kind === 'ring-packet');
+    assert.is(packet?.kind === 'ring-packet' && packet.bytes.length, Math.max(0, length - 8));
+  }
+});
+
 rings('events: what was read and written, without the footer', () => {
   const open = openRig();
   open.rings.write(inband('01', 0, 7, 1));

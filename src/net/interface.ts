@@ -160,7 +160,12 @@ export class PlainInterface implements FrameReceiver, UdpHost {
    *
    * @throws HypxeError LinkDown, or what {@link turn} throws
    */
-  retry(patience: Patience, deadline: number, ask: () => void, done: () => boolean): boolean {
+  retry(
+    patience: Patience,
+    deadline: number,
+    ask: (tries: number) => void,
+    done: () => boolean,
+  ): boolean {
     let timeoutMs = patience.firstTimeoutMs;
     for (let i = 0, losses = 0; i < patience.tries && this.clock.now() < deadline; i++) {
       if (this.device.link === 'down') {
@@ -168,7 +173,7 @@ export class PlainInterface implements FrameReceiver, UdpHost {
         timeoutMs = patience.firstTimeoutMs;
         if (losses++ < patience.tries) i = 0;
       }
-      ask();
+      ask(i);
       const until = this.clock.now() + timeoutMs * TICKS_PER_MS;
       if (this.wait(Math.min(until, deadline), done)) return true;
       timeoutMs = Math.min(timeoutMs * 2, patience.longestTimeoutMs);

@@ -61,6 +61,10 @@ const ADDRESS_LENGTH = 6;
 
 const EMPTY: Uint8Array = new Uint8Array(0);
 
+/** Whether nobody has answered. */
+const isTimeout = (error: unknown): error is HypxeError =>
+  isNamed(error) && TIMEOUTS.includes(error.name);
+
 /** What is wrong with a message. */
 type Failure = ErrorName | undefined;
 
@@ -78,6 +82,8 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   readonly #transport: RndisTransport;
   #initialised = false;
   #hears = false;
+  /** The device has not answered: what is asked on the way out is not waited for. */
+  #isMute = false;
   /** Requests that were not answered, since the device was made. */
   #unanswered = 0;
   /** Request that is waited for, its answer's type; once answered its status and information. */
@@ -142,14 +148,14 @@ export class RndisDevice implements NetDevice, RndisReceiver {
         this.#tryStart(action);
         return;
       } catch (error) {
-        const late = isNamed(error) && TIMEOUTS.includes(error.name);
-        if (!late || tries >= policy.tries) throw error;
+        if (!isTimeout(error) || tries >= policy.tries) throw error;
         log.warning('RNDIS', this.instance, `${error.message}: trying again`);
       }
     }
   }
 
   #tryStart(action: () => void): void {
+    this.#isMute = false;
     this.#transport.open();
     try {
       this.#request(RndisType.INITIALISE, INITIALISE_ID, ...VERSION);
@@ -158,6 +164,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
       const info = this.#query(Oid.GEN_MEDIA_CONNECT_STATUS, 4, 'BadRndisMessage');
       this.#setLink(new DataView(info.buffer).getUint32(0, true) === MediaState.CONNECTED);
     } catch (error) {
+      this.#isMute = isTimeout(error);
       this.#stop();
       throw error;
     }
@@ -214,7 +221,8 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     try {
       this.#send(type, id, ...words);
       this.#unanswered++;
-      waitAnswer(this.#transport, this.#transport.policy.answerMs, what, 'NoAnswer', () => {
+      const timeoutMs = this.#isMute ? 0 : this.#transport.policy.answerMs;
+      waitAnswer(this.#transport, timeoutMs, what, 'NoAnswer', () => {
         this.#transport.poll();
         return this.#status !== undefined;
       });

@@ -171,6 +171,10 @@ field('aks-engine#4341: when the link is back, patience begins anew', () => {
   const times = b.seen.map(({ ms }) => ms - 1);
   const anew = [11_999, 12_499, 13_499, 15_499, 19_499, 27_499];
   assert.equal(times, [0, 500, 1500, 3500, ...anew]);
+
+  // Options, too: what was not answered before may not have arrived
+  const optioned = b.seen.map(({ payload }) => String.fromCharCode(...payload).includes('blksize'));
+  assert.equal(optioned, [...[true, true, true, true], ...[true, true, true, true], false, false]);
 });
 
 field(

@@ -56,6 +56,8 @@ field('node-tftp#13: NULs and blanks around options', () => {
     oack('blksize', ' 1000', 'tsize', '3000'),
     oack('blksize', '1000 ', 'tsize', ' 3000 '),
     oack('blksize ', '1000', 'tsize', '3000'),
+    oack('blksize', '1000\n', 'tsize', '3000\r\n'),
+    oack('\tblksize', '\t1000', 'tsize', '3000'),
     [...oack('blksize', '1000', 'tsize', '3000'), 0, 0, 0, 0, 0],
     oack('blksize', '', '', '1000', 'tsize', '3000'),
     [0, 6, 0, ...oack('blksize', '1000', 'tsize', '3000').slice(2)],

@@ -22,6 +22,7 @@ function stubborn(host: string): { rig: Rig; refusing: { on: boolean } } {
     host,
     wrap: (processor) => {
       const machine = passOn(processor);
+      if (machine.architecture !== 'x64') throw new Error('x64 alone');
       const call = machine.callHypercallPage.bind(machine);
       machine.callHypercallPage = (page, control, input, output) => {
         const view = new DataView(processor.memory, Number(input) + PostMessage.at.data);

@@ -336,7 +336,7 @@ rings('faults: a packet that is cut to less than its header is told as far as it
   for (const length of [0, 8, 16]) {
     rig.server.faults = { ringPacket: (_, bytes) => bytes.slice(0, length) };
     assert.ok(send(device, NONE), `${length}`);
-    const packet = rig.log.findLast((event) => event.kind === 'ring-packet');
+    const packet = rig.log.filter((event) => event.kind === 'ring-packet').at(-1);
     assert.is(packet?.kind === 'ring-packet' && packet.bytes.length, Math.max(0, length - 8));
   }
 });

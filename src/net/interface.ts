@@ -156,8 +156,7 @@ export class PlainInterface implements FrameReceiver, UdpHost {
   /**
    * Ask, wait for the answer, ask again. No try begins at or after the time `deadline`, in ticks,
    * and the last one ends there. Nothing is asked without a link; the time without one counts for
-   * the deadline only; patience begins anew with it, for each try. Returns whether it is done.
-   *
+   * the deadline only; patience begins anew with it. Returns whether it is done.
    * @throws HypxeError LinkDown, or what {@link turn} throws
    */
   retry(

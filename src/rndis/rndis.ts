@@ -5,7 +5,7 @@
  * (iPXE net/rndis.c).
  */
 
-import { HypxeError, isNamed, type ErrorName } from '../error.ts';
+import { HypxeError, type ErrorName } from '../error.ts';
 import {
   ETHERNET_FRAME_MAX,
   ETHERNET_HEADER,
@@ -33,7 +33,7 @@ import {
   RndisType,
 } from './protocol.ts';
 import type { RndisReceiver, RndisTransport } from './transport.ts';
-import { SEQUENCE_CONTROL, TIMEOUTS, waitAnswer } from './transport.ts';
+import { isTimeout, SEQUENCE_CONTROL, waitAnswer } from './transport.ts';
 
 /** Request ID of INITIALISE (iPXE RNDIS_INIT_ID); requests for an OID have the OID as their ID. */
 const INITIALISE_ID = 0xe110e110;
@@ -58,12 +58,7 @@ const COMPLETION = 0x80000000;
 const MALFORMED = -1; // in place of a status: the answer had none
 /** Length of a MAC address. */
 const ADDRESS_LENGTH = 6;
-
 const EMPTY: Uint8Array = new Uint8Array(0);
-
-/** Whether nobody has answered. */
-const isTimeout = (error: unknown): error is HypxeError =>
-  isNamed(error) && TIMEOUTS.includes(error.name);
 
 /** What is wrong with a message. */
 type Failure = ErrorName | undefined;
@@ -82,8 +77,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   readonly #transport: RndisTransport;
   #initialised = false;
   #hears = false;
-  /** The device has not answered: what is asked on the way out is not waited for. */
-  #isMute = false;
+  #isMute = false; // it has not answered: nothing is waited for on the way out
   /** Requests that were not answered, since the device was made. */
   #unanswered = 0;
   /** Request that is waited for, its answer's type; once answered its status and information. */
@@ -244,10 +238,8 @@ export class RndisDevice implements NetDevice, RndisReceiver {
       memory.bytes.set(wordBytes(length, type, length, ...words), buffer);
       if (this.#transport.transmit(buffer, length, SEQUENCE_CONTROL)) return;
     }
-    throw new HypxeError(
-      this.#transport.failure ?? 'NoBuffer',
-      `could not send message ${hex(type)}`,
-    );
+    const name = this.#transport.failure ?? 'NoBuffer';
+    throw new HypxeError(name, `could not send message ${hex(type)}`);
   }
 
   #warn(text: string): void {

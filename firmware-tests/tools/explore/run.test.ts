@@ -101,7 +101,7 @@ test('bugs that were found stay fixed', () => {
   }
 });
 
-test('what the host has spoilt is not the guest’s: misread packets, races beside other faults', () => {
+test('what the host has spoilt is not the guest’s: misread packets, races beside faults', () => {
   // An index that is out of range at the moment of the look: the channel is given up at once
   const texts = Array.from({ length: 60 }, (_, i) => `loader:read.${70 + i}/value:inc`);
   assert.ok(texts.some((text) => runner.run(parsePlan(text)).error === 'ChannelBroken'));

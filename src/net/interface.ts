@@ -156,11 +156,15 @@ export class PlainInterface implements FrameReceiver, UdpHost {
   /**
    * Ask, wait for the answer, ask again. No try begins at or after the time `deadline`, in ticks,
    * and the last one ends there. Nothing is asked without a link; the time without one counts for
-   * the deadline only; patience begins anew with it, for each try. Returns whether it is done.
-   *
+   * the deadline only; patience begins anew with it. Returns whether it is done.
    * @throws HypxeError LinkDown, or what {@link turn} throws
    */
-  retry(patience: Patience, deadline: number, ask: () => void, done: () => boolean): boolean {
+  retry(
+    patience: Patience,
+    deadline: number,
+    ask: (tries: number) => void,
+    done: () => boolean,
+  ): boolean {
     let timeoutMs = patience.firstTimeoutMs;
     for (let i = 0, losses = 0; i < patience.tries && this.clock.now() < deadline; i++) {
       if (this.device.link === 'down') {
@@ -168,7 +172,7 @@ export class PlainInterface implements FrameReceiver, UdpHost {
         timeoutMs = patience.firstTimeoutMs;
         if (losses++ < patience.tries) i = 0;
       }
-      ask();
+      ask(i);
       const until = this.clock.now() + timeoutMs * TICKS_PER_MS;
       if (this.wait(Math.min(until, deadline), done)) return true;
       timeoutMs = Math.min(timeoutMs * 2, patience.longestTimeoutMs);

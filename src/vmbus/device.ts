@@ -91,6 +91,8 @@ export class VmbusDevice {
   readonly #context: DeviceContext;
   #ring: Region | undefined;
   #gpadl: Gpadl | undefined;
+  /** The last channel, if the host could not be told that it is closed. */
+  #unclosed: unknown;
 
   constructor(offer: Offer, context: DeviceContext) {
     const { connection } = context;
@@ -129,9 +131,12 @@ export class VmbusDevice {
     return this.#context.gpadls.establish(this.channelId, region, pages);
   }
 
-  /** Ask for it back. Returns false if the host did not confirm. */
+  /**
+   * Ask for it back. Returns false if the host did not confirm. What belongs to a channel that is
+   * still open it uses, whatever it says of the GPADL (QEMU).
+   */
   teardownGpadl(gpadl: Gpadl): boolean {
-    return this.#context.gpadls.teardown(gpadl);
+    return !this.#unclosed && this.#context.gpadls.teardown(gpadl);
   }
 
   // --- channel ---
@@ -157,6 +162,7 @@ export class VmbusDevice {
     const out = new OutboundRing(memory, address, outLength, pageSize);
     const into = new InboundRing(memory, address + second, inLength, pageSize);
     let maybeOpen = false;
+    this.#unclosed = undefined;
     try {
       this.#gpadl = this.establishGpadl(ring, [...out.pages, ...into.pages]);
       this.#gpadl.packets = sizes.packets;
@@ -179,8 +185,8 @@ export class VmbusDevice {
       }
     } catch (error) {
       // Undo, in reverse. The host may have opened it without our hearing of it
-      const open = maybeOpen && this.#postClose();
-      if (this.#gpadl && !open) this.teardownGpadl(this.#gpadl);
+      if (maybeOpen) this.#postClose();
+      if (this.#gpadl) this.teardownGpadl(this.#gpadl);
       this.#freeRing();
       throw error;
     }
@@ -199,12 +205,11 @@ export class VmbusDevice {
     if (!this.channel) return;
 
     // Close channel. There is no answer to it; a rescinded channel is closed already
-    const open = !this.rescinded && this.#postClose();
+    if (!this.rescinded) this.#postClose();
     this.connection.setSignal(this.channelId, false);
 
-    // Tear down and free the rings. Those of a channel that is still open the host uses, whatever
-    // it says of their GPADL (QEMU)
-    if (!open) this.teardownGpadl(this.#gpadl!);
+    // Tear down and free the rings
+    this.teardownGpadl(this.#gpadl!);
     this.#freeRing();
   }
 
@@ -229,9 +234,8 @@ export class VmbusDevice {
     this.#ring = this.#gpadl = this.channel = undefined;
   }
 
-  /** @returns the error if the channel is still open */
-  #postClose(): unknown {
-    return this.#tell(MessageType.CLOSE_CHANNEL);
+  #postClose(): void {
+    this.#unclosed = this.#tell(MessageType.CLOSE_CHANNEL);
   }
 
   /** Say something of the channel, and go on in any case. @returns the error if it was not said */

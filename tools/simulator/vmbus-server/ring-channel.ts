@@ -159,6 +159,11 @@ export class RingChannel implements DeviceChannel {
     if (this.#incoming.available() > 0) this.#look();
   }
 
+  /** A fault has written to a page of guest memory: perhaps to one of the rings. */
+  garbled(pfn: number): void {
+    if (this.#outgoing.memory.grant.pfns.includes(pfn)) this.tampered = true;
+  }
+
   receive(): GuestPacket | undefined {
     if (!this.#open || this.dead) return undefined;
     const incoming = this.#incoming;
@@ -370,7 +375,13 @@ export class RingChannel implements DeviceChannel {
     if (this.#drained && this.#incoming.available() > 0) this.#schedule();
   }
 
-  #record(from: 'guest' | 'host', offset: number, bytes: Uint8Array, length: number): void {
+  #record(from: 'guest' | 'host', offset: number, packet: Uint8Array, length: number): void {
+    // A fault may have cut it, down to nothing
+    let bytes = packet;
+    if (bytes.length < DESCRIPTOR_SIZE) {
+      bytes = new Uint8Array(DESCRIPTOR_SIZE);
+      bytes.set(packet);
+    }
     const view = new DataView(bytes.buffer, bytes.byteOffset);
     const at = PacketHeader.at;
     this.#context.services.events.emit({
@@ -381,7 +392,7 @@ export class RingChannel implements DeviceChannel {
       offset,
       type: view.getUint16(at.type, true),
       transactionId: view.getBigUint64(at.transactionId, true),
-      bytes: bytes.slice(0, length),
+      bytes: bytes.slice(0, Math.max(0, length)),
       ...this.#describe(view, bytes, length),
     });
   }

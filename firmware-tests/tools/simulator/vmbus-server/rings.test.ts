@@ -331,6 +331,19 @@ rings('faults: packets changed and lost, indices written raw, signals lost', () 
   assert.is(rig.log.filter((event) => event.kind === 'fault').length, 4);
 });
 
+rings('faults: what is left of a packet that was cut, down to nothing, is told', () => {
+  const { rig, device } = openRig();
+  for (const length of [0, 8, 16, 24]) {
+    rig.server.faults = { ringPacket: (_, bytes) => bytes.slice(0, length) };
+    send(device, NONE);
+  }
+  const seen = rig.log.flatMap((event) => (event.kind === 'ring-packet' ? [event.bytes] : []));
+  assert.equal(
+    seen.map(({ length }) => length),
+    [0, 0, 8, 16],
+  );
+});
+
 rings('events: what was read and written, without the footer', () => {
   const open = openRig();
   open.rings.write(inband('01', 0, 7, 1));

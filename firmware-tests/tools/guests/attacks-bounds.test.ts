@@ -34,7 +34,10 @@ for (const [what, text] of [
       lastLine(run),
       /last access: wrmsr 0x40000083 on VP 0 at tick \d+; now it is tick \d+$/,
     );
-    assert.match(run.out, /^ {2}ERROR +4 message and event page are disabled on every VP$/m);
+    assert.match(
+      run.out,
+      /^ {2}ERROR +4 not so: message and event page are disabled on every VP$/m,
+    );
     assert.match(run.out, /shared by wrmsr SIMP on VP 0/);
     const trace = read('loops.jsonl').trimEnd().split('\n');
     assert.ok(trace.some((line) => line.includes('"kind":"wrmsr","msr":1073741955')));

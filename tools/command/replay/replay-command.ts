@@ -6,11 +6,20 @@ import * as path from 'node:path';
 import { parseArguments } from '../arguments.ts';
 import { workerFailed } from '../boot/boot-message.ts';
 import { runInCell } from '../cell-run.ts';
-import { requireFile } from '../files.ts';
+import { checkOutputs } from '../boot/output-file.ts';
+import { requireFile, requireWritable, writeText } from '../files.ts';
 import { GUEST_MEMORY_HELP, guestMemoryLimit } from '../guest-options.ts';
 import { flag, list, oneOf, record, text, type Shape } from '../shape.ts';
 import type { ReplayMessage, ReplayWorkerData } from './replay-worker.ts';
 import type { Terminal } from '../terminal.ts';
+import {
+  RESULT_HELP,
+  RESULT_OPTIONS,
+  junitXml,
+  wantsTap,
+  tapText,
+  type TestCase,
+} from '../test-results.ts';
 import { shippedTraces, traceFile } from './trace-names.ts';
 import {
   CommandError,
@@ -43,6 +52,7 @@ A TRACE with a slash in it, or that ends in .json, is a file. Others come with h
   --watchdog S        seconds that one replay may take, after which the firmware hangs (default 10)
 ${GUEST_MEMORY_HELP}
   --json              print one JSON document
+${RESULT_HELP}
   -v, --verbose       list the deliberate differences of each trace
   -h, --help          this text
 
@@ -93,20 +103,37 @@ export async function replayCommand(
   const traces = positionals.map((name) => traceFile(name, places.traces));
   const [verbose, asJson] = [values.verbose === true, values.json === true];
   const data = { firmware, traces, verbose, json: asJson };
+  const tap = wantsTap(values);
+  if (values.junit !== undefined) {
+    const inputs = traces.map((file) => ({ what: 'the trace', file }));
+    inputs.push({ what: 'the firmware', file: firmware });
+    checkOutputs([{ option: '--junit', file: values.junit }], inputs);
+    requireWritable(values.junit);
+  }
   const json: string[] = [];
+  const cases: TestCase[] = [];
   let failed = 0;
   const ended = await replayAll(data, places, limits, terminal, (message) => {
-    const said = message.parts.join('');
-    if (asJson) json.push(said);
-    else terminal.out(`${said}\n`);
+    if (asJson) json.push(message.json.join(''));
+    else if (!tap) terminal.out(`${message.text}\n`);
     if (!message.ok) failed++;
+    const name = path.basename(traces[cases.length]!, '.json');
+    const outcome = message.ok ? 'passed' : 'failed';
+    cases.push({ name, outcome, lines: message.text.split('\n') });
   });
+  if (ended.error !== undefined) {
+    const name = path.basename(traces[cases.length] ?? 'replay', '.json');
+    cases.push({ name, outcome: 'failed', lines: [ended.error.message] });
+  }
+  const suite = { name: 'replay', cases };
+  if (values.junit !== undefined) writeText(values.junit, junitXml(suite));
+  if (tap) terminal.out(tapText(suite));
 
   // What was replayed is told, whatever came then
   if (asJson && (ended.error === undefined || json.length > 0)) {
     const results = json.map((each) => JSON.parse(each) as unknown);
     terminal.out(`${JSON.stringify(results, undefined, 2)}\n`);
-  } else if (!asJson && (ended.error === undefined || ended.replayed > 0)) {
+  } else if (!asJson && !tap && (ended.error === undefined || ended.replayed > 0)) {
     const passed = ended.replayed - failed;
     terminal.out(`${passed} of ${ended.replayed} traces replay without failure\n`);
   }
@@ -121,6 +148,7 @@ const OPTIONS = {
   watchdog: { type: 'string' },
   'guest-memory-limit': { type: 'string' },
   json: { type: 'boolean' },
+  ...RESULT_OPTIONS,
   verbose: { type: 'boolean', short: 'v' },
   help: { type: 'boolean', short: 'h' },
 } as const;
@@ -181,7 +209,7 @@ const replayMessage: Shape<ReplayMessage> = (value, where) => {
   const { kind } = record({ kind: oneOf(...words) })(value, where);
   if (kind === 'failed') return workerFailed(value, where);
   if (kind !== 'replayed') return { kind };
-  return record({ kind: oneOf('replayed'), ok: flag, parts: list(text) })(value, where);
+  return record({ kind: oneOf('replayed'), ok: flag, text, json: list(text) })(value, where);
 };
 
 const WATCHED = 'Replay that trace alone, and look at what the firmware does in it.';

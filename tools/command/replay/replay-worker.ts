@@ -32,8 +32,9 @@ export type ReplayMessage =
   | {
       readonly kind: 'replayed';
       readonly ok: boolean;
-      /** What is said of it, in parts: there may be many failures. */
-      readonly parts: readonly string[];
+      readonly text: string;
+      /** If it is wanted, in parts: there may be many failures. */
+      readonly json: readonly string[];
     }
   | { readonly kind: 'done' }
   | WorkerFailure;
@@ -83,8 +84,9 @@ try {
     const recorded = readTrace(trace);
     const guest = await program.instantiate(replayMemoryBytes(recorded));
     const result = replayTrace(guest as Firmware, recorded, guest.memory);
-    const text = json ? JSON.stringify(reportJson(result)) : reportText(result, { verbose });
-    post({ kind: 'replayed', ok: result.ok, parts: textParts(text) });
+    const parts = json ? textParts(JSON.stringify(reportJson(result))) : [];
+    const text = reportText(result, { verbose });
+    post({ kind: 'replayed', ok: result.ok, text, json: parts });
   }
   post({ kind: 'done' });
 } catch (error) {

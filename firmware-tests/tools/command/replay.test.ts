@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert';
 import { hypxe, write } from '../../rigs/cli-rig.ts';
 
 /** Each is a failure, of some 600 characters as JSON. */
-const POSTS = 9000;
+const POSTS = 8000;
 
 const DRIVER = `export function createDriver(machine) {
   return { devices: [], probe() {
@@ -25,8 +25,8 @@ const replay = suite('hypxe replay');
 
 replay('a guest with thousands of failures is told of as any other', async () => {
   const firmware = write('posts-on.mjs', DRIVER);
-  const options = ['01-boot', '--firmware', firmware, '--watchdog', '60'];
-  const json = await hypxe('replay', ...options, '--json');
+  const args = ['01-boot', '--firmware', firmware, '--watchdog', '60', '--json'];
+  const json = await hypxe('replay', ...args);
   assert.is(json.code, 1, json.error);
   const [{ ok, counts, failures }] = JSON.parse(json.out) as [
     { ok: boolean; counts: { message: { guest: number } }; failures: object[] },
@@ -35,11 +35,6 @@ replay('a guest with thousands of failures is told of as any other', async () =>
   assert.is(counts.message.guest, POSTS);
   assert.ok(failures.length >= POSTS);
   assert.ok(JSON.stringify(failures).length > 1 << 22);
-
-  const text = await hypxe('replay', ...options);
-  assert.is(text.code, 1, text.error);
-  assert.match(text.out, /^ {4}… and \d+ more$/m);
-  assert.match(text.out, /^0 of 1 traces replay without failure$/m);
 });
 
 replay.run();

@@ -12,11 +12,11 @@ import { PAGE_SIZE, type Machine, type MemoryRange } from '../../src/machine.ts'
 import { MapAllocator } from '../../src/memory/allocator.ts';
 import { defaultMemoryMap } from '../simulator/hypervisor/partition.ts';
 import { GuestCrash, GuestHang } from '../simulator/hypervisor/guest-end.ts';
-import type { Guard } from './javascript-realm.ts';
 import { fixedMemory, wasmEngine, type WasmMemory } from './engine.ts';
 import {
   BadGuest,
   GuestThrew,
+  type Guard,
   type GuestDriver,
   type GuestDriverOptions,
   type GuestInstance,

@@ -2,13 +2,11 @@
 
 /** Writes the stream of events to a file: one JSON object a line, with the virtual time in ms. */
 
+import { traceLine } from '../../library/trace-line.ts';
 import { OutputFile } from './output-file.ts';
 
 /** Characters gathered before they are written. */
 const BUFFER_SIZE = 1 << 16;
-
-/** Ticks of 100 ns in a millisecond. */
-const TICKS_PER_MS = 10_000;
 
 export class TraceWriter {
   readonly #file: OutputFile;
@@ -49,16 +47,4 @@ export class TraceWriter {
       this.failure ??= (error as Error).message;
     }
   }
-}
-
-/** An event as a line of the trace, without the line end. */
-export function traceLine(event: object, now: number): string {
-  return JSON.stringify({ ms: now / TICKS_PER_MS, ...event }, plain);
-}
-
-/** What JSON has no form for: bytes as hexadecimal text, 64-bit numbers as `0x…`. */
-function plain(_key: string, value: unknown): unknown {
-  if (typeof value === 'bigint') return `0x${value.toString(16)}`;
-  if (value instanceof Uint8Array) return Buffer.from(value).toString('hex');
-  return value;
 }

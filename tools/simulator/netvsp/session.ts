@@ -202,11 +202,6 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
     completionsAtClose(this.#channel, take, () => (this.#unread = true));
   }
 
-  /** A fault has changed what the guest could read: it answers for none of it. */
-  get excused(): boolean {
-    return blameAtClose(this.#channel, 'guest') === 'nobody';
-  }
-
   /** What the guest leaves undone if `closer` closes now. */
   leftUndone(closer: Closer): LeftUndone {
     const blame = blameAtClose(this.#channel, closer);

@@ -377,11 +377,8 @@ export class RingChannel implements DeviceChannel {
 
   #record(from: 'guest' | 'host', offset: number, packet: Uint8Array, length: number): void {
     // A fault may have cut it, down to nothing
-    let bytes = packet;
-    if (bytes.length < DESCRIPTOR_SIZE) {
-      bytes = new Uint8Array(DESCRIPTOR_SIZE);
-      bytes.set(packet);
-    }
+    const missing = Math.max(0, DESCRIPTOR_SIZE - packet.length);
+    const bytes = missing === 0 ? packet : Uint8Array.of(...packet, ...Array(missing).fill(0));
     const view = new DataView(bytes.buffer, bytes.byteOffset);
     const at = PacketHeader.at;
     this.#context.services.events.emit({

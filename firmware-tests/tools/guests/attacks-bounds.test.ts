@@ -7,7 +7,7 @@ import * as fs from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { CLI, directory, lastLine, read, write } from '../../rigs/cli-rig.ts';
-import { bootHostile } from '../../rigs/hostile-rig.ts';
+import { bootHostile } from '../../rigs/guests/hostile-rig.ts';
 
 const ends = suite('hostile guests: without end');
 

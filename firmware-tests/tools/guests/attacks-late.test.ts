@@ -7,7 +7,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { bootHostile } from '../../rigs/hostile-rig.ts';
+import { bootHostile } from '../../rigs/guests/hostile-rig.ts';
 
 const loading = suite('hostile guests: while they are loaded');
 

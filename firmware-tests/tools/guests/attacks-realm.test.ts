@@ -11,7 +11,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { withoutDynamicImport } from '../../../tools/guests/module-text.ts';
 import { directory, write } from '../../rigs/cli-rig.ts';
-import { bootHostile } from '../../rigs/hostile-rig.ts';
+import { bootHostile } from '../../rigs/guests/hostile-rig.ts';
 
 /**
  * What a guest may get hold of: each text is the body of a function of `machine` and `options`, and

@@ -5,7 +5,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { hypxe, lastLine, read, write } from '../../rigs/cli-rig.ts';
-import { bootHostile } from '../../rigs/hostile-rig.ts';
+import { bootHostile } from '../../rigs/guests/hostile-rig.ts';
 
 const forged = suite('hostile guests: the verdict');
 

@@ -159,9 +159,9 @@ export class RingChannel implements DeviceChannel {
     if (this.#incoming.available() > 0) this.#look();
   }
 
-  /** A fault has written to a page of guest memory: perhaps to one of the rings. */
-  garbled(pfn: number): void {
-    if (this.#outgoing.memory.grant.pfns.includes(pfn)) this.tampered = true;
+  /** Whether one of its rings lies there. */
+  lies(pfn: number): boolean {
+    return this.#outgoing.memory.grant.pfns.includes(pfn);
   }
 
   receive(): GuestPacket | undefined {
@@ -377,8 +377,8 @@ export class RingChannel implements DeviceChannel {
 
   #record(from: 'guest' | 'host', offset: number, packet: Uint8Array, length: number): void {
     // A fault may have cut it, down to nothing
-    const missing = Math.max(0, DESCRIPTOR_SIZE - packet.length);
-    const bytes = missing === 0 ? packet : Uint8Array.of(...packet, ...Array(missing).fill(0));
+    const short = packet.length < DESCRIPTOR_SIZE;
+    const bytes = short ? Uint8Array.of(...packet, ...new Uint8Array(16)) : packet;
     const view = new DataView(bytes.buffer, bytes.byteOffset);
     const at = PacketHeader.at;
     this.#context.services.events.emit({

@@ -2,7 +2,7 @@
 
 /** Boots hostile JavaScript guests, each a bundle of its own. */
 
-import { hypxe, write, type Run } from './cli-rig.ts';
+import { hypxe, write, type Run } from '../cli-rig.ts';
 
 /** Boots that need not last. */
 const SHORT = ['boot', '--size', '1', '--no-os', '--no-second-boot'];

@@ -159,6 +159,11 @@ export class RingChannel implements DeviceChannel {
     if (this.#incoming.available() > 0) this.#look();
   }
 
+  /** Whether one of its rings lies there. */
+  lies(pfn: number): boolean {
+    return this.#outgoing.memory.grant.pfns.includes(pfn);
+  }
+
   receive(): GuestPacket | undefined {
     if (!this.#open || this.dead) return undefined;
     const incoming = this.#incoming;
@@ -371,9 +376,9 @@ export class RingChannel implements DeviceChannel {
   }
 
   #record(from: 'guest' | 'host', offset: number, packet: Uint8Array, length: number): void {
-    // What a fault has cut has no whole header
-    const bytes = length < PacketHeader.size ? new Uint8Array(PacketHeader.size) : packet;
-    if (bytes !== packet) bytes.set(packet.subarray(0, Math.max(0, length)));
+    // A fault may have cut it, down to nothing
+    const short = packet.length < DESCRIPTOR_SIZE;
+    const bytes = short ? Uint8Array.of(...packet, ...new Uint8Array(16)) : packet;
     const view = new DataView(bytes.buffer, bytes.byteOffset);
     const at = PacketHeader.at;
     this.#context.services.events.emit({

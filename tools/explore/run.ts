@@ -12,6 +12,7 @@ import { LEFTOVER_NAMES, leaveBehind } from '../os/previous-owner.ts';
 import type { AuditCheck, Finding } from '../simulator/audit/audit-findings.ts';
 import { NO_BASELINE, auditBaseline } from '../simulator/audit/audit-baseline.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
+import { sameBytes } from '../simulator/base/same-bytes.ts';
 import { machineFor } from '../guests/guest-machine.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import {
@@ -240,8 +241,7 @@ export class Runner {
     if (result.status !== 'booted' || image === undefined) return;
     const { address, length } = image;
     const { contents: bytes } = machine.partition.ram;
-    const equal =
-      length === this.#image.length && this.#image.every((b, i) => bytes[address + i] === b);
+    const equal = length === this.#image.length && sameBytes(bytes, this.#image, address);
     if (!equal && !pushMayDiffer(plan)) report(`${which}: the image is not what was served`);
   }
 

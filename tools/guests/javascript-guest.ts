@@ -85,8 +85,8 @@ class JavascriptInstance implements GuestInstance {
   /** @throws GuestThrew for a module that throws while it is loaded, or that is none */
   static async load(name: string, guard: Guard): Promise<JavascriptInstance> {
     const host = new RealmHost(guard);
-    // Without a prototype: what is not in there is looked for in the realm alone
-    const context = vm.createContext(Object.create(null) as object, {
+    // An ordinary global object: behind another one each look-up of a name would be a call of Node's
+    const context = vm.createContext(vm.constants.DONT_CONTEXTIFY, {
       codeGeneration: { strings: false, wasm: false },
       microtaskMode: 'afterEvaluate',
     });

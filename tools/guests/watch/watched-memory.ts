@@ -47,7 +47,7 @@ export class WatchedMemory {
   readonly #watched: Record<string, unknown> = {};
   readonly #native: Record<string, unknown> = {};
   /** The arrays behind the proxies. */
-  readonly #targets = new WeakMap<object, AnyArray>();
+  #targets = new WeakMap<object, AnyArray>();
   readonly #listener: AccessListener;
   readonly #nativeAtomics = Atomics;
   readonly #atomics: unknown;
@@ -101,6 +101,7 @@ export class WatchedMemory {
   release(): void {
     this.remove();
     Object.assign(globalThis, { Atomics: this.#nativeAtomics });
+    this.#targets = new WeakMap();
   }
 
   /** A constructor that makes watched views of the guest's buffer, and native ones of others. */
@@ -206,23 +207,31 @@ export class WatchedMemory {
         if (target === undefined) return operation(array, index, ...rest);
         const { stores } = this.#listener;
         const at = target.byteOffset + index * target.BYTES_PER_ELEMENT;
-        const load = name === 'load';
-        if (!load) stores?.ordered();
+        stores?.ordered();
         // A barrier: nothing is looked at, nothing changes
         if (name === 'or' && rest[0] === 0) return operation(target, index, 0);
         this.#listener.load(at, target.BYTES_PER_ELEMENT);
         if (stored) stores?.storing(at, target.BYTES_PER_ELEMENT);
         const result = operation(target, index, ...rest);
         if (stored) stores?.stored(at, target.BYTES_PER_ELEMENT);
-        if (load) stores?.acquired?.();
-        else stores?.ordered();
+        stores?.ordered();
         return result;
       };
     };
     for (const name of Object.getOwnPropertyNames(native)) watched[name] = native[name];
     for (const name of ATOMIC_STORES) around(name, true);
-    for (const name of ['load', 'wait', 'waitAsync', 'notify'])
-      if (name in native) around(name, false);
+    for (const name of ['wait', 'waitAsync', 'notify']) if (name in native) around(name, false);
+    // Polling loops look all the time: one function of its own
+    const { load } = this.#nativeAtomics;
+    watched['load'] = (array: AnyArray, index: number): unknown => {
+      const target = this.#target(array) as Int32Array | undefined;
+      if (target === undefined) return load(array as Int32Array, index);
+      const size = target.BYTES_PER_ELEMENT;
+      this.#listener.load(target.byteOffset + index * size, size);
+      const value = load(target, index);
+      this.#listener.stores?.acquired?.();
+      return value;
+    };
     return watched;
   }
 }

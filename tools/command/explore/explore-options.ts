@@ -40,6 +40,8 @@ export interface ExploreRequest {
   readonly watchdogSeconds: number;
   /** What the process of a worker may have beyond the guests' RAM, in MiB. */
   readonly guestMemoryLimitMiB: number;
+  /** The result of an exploration that was stopped early, and goes on. */
+  readonly resume: string | undefined;
   /** Parts to merge instead of exploring anything. */
   readonly merge: readonly string[] | undefined;
   readonly json: boolean;
@@ -54,6 +56,7 @@ const OPTIONS = {
   time: { type: 'string' },
   shard: { type: 'string' },
   merge: { type: 'boolean' },
+  resume: { type: 'string' },
   host: { type: 'string' },
   arch: { type: 'string' },
   ...NETWORK_OPTIONS,
@@ -83,7 +86,10 @@ if it exports createDriver.
                       message/drop, packet
   --walks N           random walks behind the single faults (default 1000; with --only 0)
   --seed N            decides the walks (default 1)
-  --time SECONDS      stop after this time (.5 is half a second)
+  --time SECONDS      once the list is made, run for so long (.5 is half a second): a sample that
+                      is spread evenly over faults and walks
+  --resume FILE       go on where an exploration was stopped that has left its result in FILE, with
+                      the same options; the result is FILE's again, or -o's
   --shard I/N         only part I of N; the parts together are the whole, each run once
   --merge             put the results of all shards together, as -o or --json gave them
   --host NAME|FILE    host generation (default ${DEFAULT_PROFILE}), or FILE.json that describes one;
@@ -113,6 +119,8 @@ Examples
   hypxe explore --after linux-6.1 --arch arm64 --time 600
   hypxe explore --walks 1000000 --seed 7 --time 3600
   hypxe explore --shard 2/8 -o part-2.json
+  hypxe explore --time 60 -o sample.json
+  hypxe explore --time 60 --resume sample.json
 `;
 
 function placesHelp(): string {
@@ -137,6 +145,7 @@ export function parseExplore(
   if (merge?.length === 0) {
     throw new UsageError('NoParts', '--merge without files', 'Name the --json results of shards.');
   }
+  if (values.resume !== undefined) refuseWithResume(values);
   if (merge === undefined && positionals.length > 0) {
     const text = `nothing to do with ${quoted(positionals[0]!)}`;
     throw new UsageError('UnexpectedArgument', text, 'See hypxe explore --help.');
@@ -169,10 +178,23 @@ export function parseExplore(
     workers: wholeNumber('--workers', values.workers ?? String(Math.min(cores, 64)), 1, 64),
     guestMemoryLimitMiB: guestMemoryLimit(values['guest-memory-limit']),
     watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600),
+    resume: values.resume,
     merge,
     json: values.json === true,
-    output: values.output,
+    output: values.output ?? values.resume,
   };
+}
+
+/** What goes on is a list of runs, with the workers that it had. @throws UsageError */
+function refuseWithResume({ merge, workers, only }: ReturnType<typeof parse>['values']): void {
+  const one = only !== undefined && readOnly(only).plan !== undefined;
+  const other = [merge && '--merge', workers && '--workers', one && '--only PLAN'].find(Boolean);
+  if (other === undefined) return;
+  throw new UsageError(
+    'BadOption',
+    `--resume does not go with ${other}`,
+    'See hypxe explore --help.',
+  );
 }
 
 function knownArchitecture(name: string): 'x64' | 'arm64' {

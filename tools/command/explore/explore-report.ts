@@ -2,11 +2,11 @@
 
 /** The result of an exploration, in words. */
 
-import type { PlaceCounts } from '../../explore/exploration.ts';
+import { shardSize, type PlaceCounts } from '../../explore/exploration.ts';
 import type { Part } from '../../explore/part.ts';
 import type { RunOutcome } from '../../explore/run.ts';
 import type { Group } from '../../explore/tally.ts';
-import { Exit, type ExitCode } from '../usage.ts';
+import { Exit, plural, type ExitCode } from '../usage.ts';
 
 /** Findings are listed up to this number; the JSON has all. */
 const LISTED_MAX = 40;
@@ -22,7 +22,8 @@ export function exploreReport(part: Part): string[] {
     ...placeLines(part.places),
     `list      ${whole} (list ${part.fingerprint})`,
     `made      ${tally.runs} runs in ${seconds.toFixed(1)} s, ${rate} runs/s${scope(part)}`,
-    `ended     ${outcomes(tally.outcomes)}`,
+    ...(part.complete ? [] : [`sample    ${share(part)} of them, spread evenly over the list`]),
+    ...(tally.runs === 0 ? [] : [`ended     ${outcomes(tally.outcomes)}`]),
     ...(tally.unreached === 0 ? [] : [`unreached ${tally.unreached} runs never came to a fault`]),
     ...tally.groups.slice(0, LISTED_MAX).flatMap(groupLines),
     ...(tally.groups.length > LISTED_MAX
@@ -41,7 +42,7 @@ export function runReport(plan: string, outcome: RunOutcome): string[] {
     `ended     ${error ?? status} after ${steps} steps`,
     ...findings.map(({ kind, text }) => `${kind.padEnd(10)}${text}`),
     '',
-    `verdict: ${findings.length === 0 ? 'clean' : `${findings.length} findings`}`,
+    `verdict: ${findings.length === 0 ? 'clean' : plural(findings.length, 'finding')}`,
   ];
 }
 
@@ -78,17 +79,23 @@ function outcomes(counts: Readonly<Record<string, number>>): string {
 }
 
 function groupLines({ kind, cause, runs, reproduction, text }: Group): string[] {
-  const times = `${runs} run${runs === 1 ? '' : 's'}`;
   return [
     '',
-    `${kind.padEnd(10)}${cause} (${times})`,
+    `${kind.padEnd(10)}${cause} (${plural(runs, 'run')})`,
     ...(text === cause ? [] : [`          ${text}`]),
     `          hypxe explore --only ${reproduction}`,
   ];
 }
 
-function verdict({ tally, complete }: Part): string {
+function verdict(part: Part): string {
+  const { complete, tally } = part;
   const { groups } = tally;
-  if (groups.length > 0) return `${groups.length} finding${groups.length === 1 ? '' : 's'}`;
-  return complete ? 'clean' : 'clean so far';
+  if (groups.length > 0) return plural(groups.length, 'finding');
+  return complete ? 'clean' : `clean so far, in a sample of ${share(part)}`;
+}
+
+/** How much of its list a part has made: `0.12 %`. */
+function share({ tally, total, shard }: Part): string {
+  const percent = (100 * tally.runs) / Math.max(1, shardSize(total, shard));
+  return `${percent.toFixed(percent < 1 ? 2 : percent < 10 ? 1 : 0)} %`;
 }

@@ -203,7 +203,8 @@ export class Runner {
     const faulty = run.plan.faults.some((fault) => !isCut(fault) && !isRace(fault));
     // The state of the connection is the host's word against the guest's, if messages get lost
     // Until the host is contacted, all that it has is of the OS before
-    const untouched = machine.vmbus.inspect().history.length === before?.contacts;
+    const untouched =
+      before !== undefined && machine.vmbus.inspect().history.length === before.contacts;
     // Nobody can take leave of a host that takes no message any more
     const deaf = run.plan.faults.some(({ kind }) => kind === 'status-ever');
     const excused = (finding: Finding): boolean =>

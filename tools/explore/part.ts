@@ -9,7 +9,7 @@ import { Tally, type TallyData } from './tally.ts';
 
 /** First words of the file. */
 export const PART_FORMAT = 'hypxe-exploration';
-export const PART_VERSION = 1;
+export const PART_VERSION = 2;
 
 export interface Part {
   readonly format: typeof PART_FORMAT;
@@ -19,6 +19,8 @@ export interface Part {
   readonly seed: number;
   readonly walks: number;
   readonly only: string | undefined;
+  /** The options that make a run what it is, as words of a command. */
+  readonly options: string;
   /** SHA-256 of the firmware bundle, and fingerprint of the list of runs. */
   readonly firmware: string;
   readonly fingerprint: string;
@@ -50,6 +52,7 @@ const AGREE = {
   seed: 'seed',
   walks: 'number of walks',
   only: 'choice of --only',
+  options: 'options',
   firmware: 'firmware',
   fingerprint: 'list of runs',
   total: 'number of runs',
@@ -91,6 +94,7 @@ const FIELDS: Readonly<Record<Exclude<keyof Part, 'format' | 'version'>, Check>>
   seed: isCount,
   walks: isCount,
   only: (value) => value === undefined || isText(value),
+  options: isText,
   firmware: isText,
   fingerprint: isText,
   total: isCount,

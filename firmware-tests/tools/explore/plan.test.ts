@@ -194,6 +194,7 @@ function part(index: number, count: number, change: Partial<Part> = {}): Part {
     seed: 1,
     walks: 0,
     only: undefined,
+    options: '',
     firmware: 'f',
     fingerprint: 'abc',
     total: count,

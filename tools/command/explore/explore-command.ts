@@ -20,8 +20,16 @@ import { hostIdentity } from '../../simulator/profiles/profile-file.ts';
 import { oneLine, type Terminal } from '../terminal.ts';
 import { EXPLORE_HELP, parseExplore, type ExploreRequest } from './explore-options.ts';
 import { hangText, runOne, runPool, type PoolListener, type Ready } from './explore-pool.ts';
-import { duration, exploreExit, exploreReport, runReport } from './explore-report.ts';
-import { checkOutputs } from '../boot/output-file.ts';
+import {
+  duration,
+  exploreExit,
+  exploreReport,
+  exploreSuite,
+  runReport,
+  runSuite,
+} from './explore-report.ts';
+import { checkOutputs, type Output } from '../boot/output-file.ts';
+import { junitXml, tapText, type TestSuite } from '../test-results.ts';
 import { readText, requireWritable, writeText } from '../files.ts';
 import { Exit, type ExitCode, InterruptedError, UsageError, plural } from '../usage.ts';
 
@@ -50,34 +58,49 @@ export async function exploreCommand(
     terminal.out(EXPLORE_HELP);
     return Exit.CLEAN;
   }
-  // Better now than after hours
-  if (request.output !== undefined) {
-    const parts = (request.merge ?? []).map((file) => ({ what: 'the part', file }));
-    const inputs = [{ what: 'the firmware', file: request.firmware }, ...parts];
-    checkOutputs([{ option: '-o', file: request.output }], inputs);
-    requireWritable(request.output);
-  }
+  checkFiles(request);
   if (request.plan !== undefined) return exploreOne(request, places, terminal);
   const part =
     request.merge === undefined
       ? await exploreAll(request, places, terminal)
       : merge(request.merge);
-  tell(request, part, terminal, () => exploreReport(part).map(oneLine));
+  const suite = exploreSuite(request, part);
+  tell(request, part, suite, terminal, () => exploreReport(part).map(oneLine));
   // Ctrl-C behind the last run has interrupted nothing
   const interrupted = terminal.interrupt?.aborted === true && !part.complete;
   return interrupted ? Exit.INTERRUPTED : exploreExit(part.tally.groups);
 }
 
+/** Better now than after hours. @throws CommandError */
+function checkFiles({ output, junit, firmware, merge, resume }: ExploreRequest): void {
+  const inputs = (merge ?? []).map((file) => ({ what: 'the part', file }));
+  inputs.push({ what: 'the firmware', file: firmware });
+  const outputs: Output[] = [];
+  if (output !== undefined) outputs.push({ option: '-o', file: output });
+  if (junit !== undefined) outputs.push({ option: '--junit', file: junit });
+  checkOutputs(outputs, inputs);
+  // What goes on may be written where it was read, by -o
+  if (resume !== undefined) {
+    checkOutputs(outputs.slice(output === undefined ? 0 : 1), [
+      { what: 'the result', file: resume },
+    ]);
+  }
+  for (const { file } of outputs) requireWritable(file);
+}
+
 /** Print the result, and write it where it is wanted. */
 function tell(
-  { json, output }: ExploreRequest,
+  { json, output, junit, tap }: ExploreRequest,
   result: object,
+  suite: TestSuite,
   terminal: Terminal,
   report: () => readonly string[],
 ): void {
   const document = `${JSON.stringify(result, undefined, 2)}\n`;
   if (output !== undefined) writeText(output, document);
-  terminal.out(json ? document : `${report().join('\n')}\n`);
+  if (junit !== undefined) writeText(junit, junitXml(suite));
+  if (tap) terminal.out(tapText(suite));
+  else terminal.out(json ? document : `${report().join('\n')}\n`);
 }
 
 // --- one run ---
@@ -94,7 +117,8 @@ async function exploreOne(
     const text = `the run never comes to ${plan}`;
     throw new UsageError('PlaceNotReached', text, 'The flow may have changed: explore it anew.');
   }
-  tell(request, { plan, ...outcome }, terminal, () => runReport(plan, outcome).map(oneLine));
+  const suite = runSuite(request, plan, outcome);
+  tell(request, { plan, ...outcome }, suite, terminal, () => runReport(plan, outcome).map(oneLine));
   return exploreExit(outcome.findings);
 }
 
@@ -117,7 +141,7 @@ async function exploreAll(
   let since = 0;
   const seconds = (): number => (before?.seconds ?? 0) + (Date.now() - since) / 1000;
   const timer = setInterval(() => {
-    if (list === undefined || request.json) return;
+    if (list === undefined || request.json || request.tap) return;
     terminal.out(`${progressLine(request, list, seconds(), (Date.now() - since) / 1000, tally)}\n`);
   }, PROGRESS_MS);
   let lanes: readonly number[];
@@ -131,7 +155,7 @@ async function exploreAll(
       progress: (data) => tally.merge(data),
       hang: (nth, plan, text) => {
         tally.addHang(runAt(nth, list!.total, request.shard), parsePlan(plan), text);
-        if (!request.json) terminal.out(`          ${plan} hangs: ${text}\n`);
+        if (!request.json && !request.tap) terminal.out(`          ${plan} hangs: ${text}\n`);
       },
     };
     const from = before?.lanes ?? Array.from({ length: request.workers }, (_, lane) => lane);
@@ -164,11 +188,11 @@ function requireRest(request: ExploreRequest, before: Part, list: Ready): void {
 }
 
 function partOf(request: ExploreRequest, list: Ready) {
-  const { seed, walks, only, shard } = request;
+  const { seed, walks, only, options, shard } = request;
   const host = hostIdentity(request.host);
   const { firmware, fingerprint, total, singles, places } = list;
   const format = { format: PART_FORMAT, version: PART_VERSION } as const;
-  const what = { host, seed, walks, only, shard };
+  const what = { host, seed, walks, only, options, shard };
   return { ...format, ...what, firmware, fingerprint, total, singles, places };
 }
 

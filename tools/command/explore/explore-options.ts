@@ -15,6 +15,7 @@ import { knownLinux } from '../os-options.ts';
 import type { LinuxName } from '../../os/os-versions.ts';
 import { readHost } from '../host-options.ts';
 import { GUEST_MEMORY_HELP, guestMemoryLimit } from '../guest-options.ts';
+import { RESULT_HELP, RESULT_OPTIONS, wantsTap } from '../test-results.ts';
 import { EXIT_HELP, UsageError, quoted, seconds, wholeNumber } from '../usage.ts';
 
 /** What is explored. */
@@ -32,6 +33,8 @@ export interface ExploreRequest {
   readonly walks: number;
   /** Only this kind of fault. */
   readonly only: string | undefined;
+  /** The options that make a run what it is, as words of a command: ` --arch arm64`. */
+  readonly options: string;
   /** Only this one run. */
   readonly plan: string | undefined;
   readonly seconds: number | undefined;
@@ -45,6 +48,9 @@ export interface ExploreRequest {
   /** Parts to merge instead of exploring anything. */
   readonly merge: readonly string[] | undefined;
   readonly json: boolean;
+  /** For a CI: JUnit's XML into a file, TAP instead of the report. */
+  readonly junit: string | undefined;
+  readonly tap: boolean;
   /** File for the JSON document, beside what is printed. */
   readonly output: string | undefined;
 }
@@ -66,6 +72,7 @@ const OPTIONS = {
   watchdog: { type: 'string' },
   'guest-memory-limit': { type: 'string' },
   json: { type: 'boolean' },
+  ...RESULT_OPTIONS,
   output: { type: 'string', short: 'o' },
   verbose: { type: 'boolean', short: 'v' },
   help: { type: 'boolean', short: 'h' },
@@ -105,6 +112,7 @@ if it exports createDriver.
 ${GUEST_MEMORY_HELP}
   --json              print one JSON document
   -o, --output FILE   write that document to FILE, whatever is printed
+${RESULT_HELP}
   -v, --verbose       of a mistake of hypxe itself, say where
   -h, --help          this text
 
@@ -171,6 +179,7 @@ export function parseExplore(
       1e9,
     ),
     only: only.only,
+    options: runWords(values),
     plan: only.plan,
     seconds:
       values.time === undefined ? undefined : seconds('--time', values.time, 0.1, 30 * 86400),
@@ -181,8 +190,31 @@ export function parseExplore(
     resume: values.resume,
     merge,
     json: values.json === true,
+    junit: values.junit,
+    tap: wantsTap(values),
     output: values.output ?? values.resume,
   };
+}
+
+/** Options of the run itself, as one would type them in a shell. */
+function runWords(values: ReturnType<typeof parse>['values']): string {
+  const given = values as Readonly<
+    Record<string, string | boolean | readonly string[] | undefined>
+  >;
+  const names = ['host', 'arch', 'after', 'firmware', ...Object.keys(NETWORK_OPTIONS)];
+  const words = names.flatMap((name) => {
+    const value = given[name];
+    if (value === undefined || value === false) return [];
+    if (value === true) return [`--${name}`];
+    const texts = typeof value === 'string' ? [value] : value;
+    return texts.map((text) => `--${name} ${shellWord(text)}`);
+  });
+  return words.map((word) => ` ${word}`).join('');
+}
+
+/** A word as a shell takes it. */
+function shellWord(text: string): string {
+  return /^[-\w./:,+%@=]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 /** What goes on is a list of runs, with the workers that it had. @throws UsageError */

@@ -107,12 +107,15 @@ export class WatchedMemory {
   /** A constructor that makes watched views of the guest's buffer, and native ones of others. */
   #factory<T extends object>(native: new (...args: never[]) => T, watch: (view: T) => T): unknown {
     const { buffer } = this;
-    return new Proxy(native, {
+    const factory: unknown = new Proxy(native, {
       construct(target, args, newTarget: () => void) {
-        const view = Reflect.construct(target, args, newTarget) as T;
+        // For a proxy as `new.target` the engine makes a new shape for each view: none is ever known
+        const made = newTarget === factory ? target : newTarget;
+        const view = Reflect.construct(target, args, made) as T;
         return args[0] === buffer ? watch(view) : view;
       },
     });
+    return factory;
   }
 
   // --- DataView ---
@@ -120,12 +123,14 @@ export class WatchedMemory {
   #dataView(): unknown {
     const { buffer } = this;
     const listener = this.#listener;
-    return new Proxy(DataView, {
+    const factory: unknown = new Proxy(DataView, {
       construct(target, args: [ArrayBufferLike, number?, number?], newTarget: () => void) {
-        if (args[0] !== buffer) return Reflect.construct(target, args, newTarget) as DataView;
-        return new WatchedView(listener, ...args);
+        if (args[0] === buffer) return new WatchedView(listener, ...args);
+        const made = newTarget === factory ? target : newTarget;
+        return Reflect.construct(target, args, made) as DataView;
       },
     });
+    return factory;
   }
 
   // --- typed arrays ---

@@ -85,7 +85,7 @@ class JavascriptInstance implements GuestInstance {
   /** @throws GuestThrew for a module that throws while it is loaded, or that is none */
   static async load(name: string, guard: Guard): Promise<JavascriptInstance> {
     const host = new RealmHost(guard);
-    // An ordinary global object: behind another one each look-up of a name would be a call of Node's
+    // An ordinary global: behind another object each look-up of a name is a call of Node's
     const context = vm.createContext(vm.constants.DONT_CONTEXTIFY, {
       codeGeneration: { strings: false, wasm: false },
       microtaskMode: 'afterEvaluate',

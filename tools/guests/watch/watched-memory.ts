@@ -109,7 +109,7 @@ export class WatchedMemory {
     const { buffer } = this;
     const factory: unknown = new Proxy(native, {
       construct(target, args, newTarget: () => void) {
-        // For a proxy as `new.target` the engine makes a new shape for each view: none is ever known
+        // With a proxy as `new.target` the engine makes a new shape for each view
         const made = newTarget === factory ? target : newTarget;
         const view = Reflect.construct(target, args, made) as T;
         return args[0] === buffer ? watch(view) : view;

@@ -41,9 +41,6 @@ export interface RingChannelRequest {
   readonly offerSubchannels: (devices: readonly ChannelDevice[]) => boolean;
 }
 
-/** Room for a packet of the host's at first, in bytes: it grows with the longest one. */
-const SCRATCH_USUAL = 4096;
-
 export class RingChannel implements DeviceChannel {
   readonly id: number;
   readonly vmbusVersion: number;
@@ -65,8 +62,8 @@ export class RingChannel implements DeviceChannel {
   readonly #offerSubchannels: (devices: readonly ChannelDevice[]) => boolean;
   readonly #packet: ReceivedPacket;
   /** Where a packet to the guest is put together. */
-  #scratch = new Uint8Array(SCRATCH_USUAL);
-  #scratchView = new DataView(this.#scratch.buffer);
+  readonly #scratch: Uint8Array;
+  readonly #scratchView: DataView;
   readonly #copier = new BlockCopy();
   /** A packet or index that cannot be is waited for until the guest has mended it. */
   readonly #mends: boolean;
@@ -95,6 +92,8 @@ export class RingChannel implements DeviceChannel {
     this.#gpadl = request.gpadl;
     this.#offerSubchannels = request.offerSubchannels;
     this.#packet = new ReceivedPacket(Math.min(this.#incoming.size, PACKET_MAX));
+    this.#scratch = new Uint8Array(Math.min(this.#outgoing.size, PACKET_MAX + FOOTER_SIZE));
+    this.#scratchView = new DataView(this.#scratch.buffer);
     this.#wake = alarm(() => this.#look());
     this.#pollRoom = alarm(() => {
       if (!this.#open || this.dead || this.#outgoing.waitingFor === 0) return;
@@ -222,10 +221,6 @@ export class RingChannel implements DeviceChannel {
     if (!this.#room(total)) return false;
 
     // Put it together
-    if (total > this.#scratch.length) {
-      this.#scratch = new Uint8Array(Math.max(total, 2 * this.#scratch.length));
-      this.#scratchView = new DataView(this.#scratch.buffer);
-    }
     const view = this.#scratchView;
     const at = PacketHeader.at;
     view.setUint16(at.type, type, true);
@@ -302,7 +297,7 @@ export class RingChannel implements DeviceChannel {
     const outgoing = this.#outgoing;
     const { faults, services } = this.#context;
     const offset = outgoing.position;
-    let bytes: Uint8Array = this.#scratch;
+    let bytes = this.#scratch;
     let length = total;
 
     // A fault may change or lose it

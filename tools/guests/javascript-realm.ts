@@ -164,7 +164,7 @@ export class RealmHost {
       storing: (address, length) => this.listener?.stores?.storing(address, length),
       stored: (address, length) => this.listener?.stores?.stored(address, length),
       ordered: () => this.listener?.stores?.ordered(),
-      acquired: () => this.listener?.stores?.acquired?.(),
+      acquired: () => this.listener?.stores?.acquired(),
     };
   }
 

@@ -11,11 +11,11 @@ import { Phase, type CellStart, type FromCell } from './cell-words.ts';
 
 /**
  * Flags of Node: modules in realms of their own; and, should a guest ever get hold of an object of
- * the tool's realm, nothing in that realm makes code of text, and nothing in it can be changed.
+ * the tool's realm, nothing in that realm makes code of text. Nor can anything in it be changed:
+ * the worker has frozen it ({@link freezeRealm}).
  */
 const FLAGS = [
-  ...['--experimental-vm-modules', '--frozen-intrinsics'],
-  ...['--disallow-code-generation-from-strings', '--no-warnings'],
+  ...['--experimental-vm-modules', '--disallow-code-generation-from-strings', '--no-warnings'],
 ];
 
 /** What of the environment a cell gets: to find programs and places, nothing else. */

@@ -159,10 +159,7 @@ export class RingChannel implements DeviceChannel {
     if (this.#incoming.available() > 0) this.#look();
   }
 
-  /** Whether one of its rings lies there. */
-  lies(pfn: number): boolean {
-    return this.#outgoing.memory.grant.pfns.includes(pfn);
-  }
+  lies = (pfn: number): boolean => this.#outgoing.memory.grant.pfns.includes(pfn);
 
   receive(): GuestPacket | undefined {
     if (!this.#open || this.dead) return undefined;
@@ -321,7 +318,8 @@ export class RingChannel implements DeviceChannel {
 
     outgoing.write(bytes, length);
     const signal = outgoing.publish(length);
-    if (services.events.on) this.#record('host', offset, bytes, length - FOOTER_SIZE);
+    if (services.events.on && length >= DESCRIPTOR_SIZE)
+      this.#record('host', offset, bytes, length - FOOTER_SIZE);
     faults.published?.(this.id, this.#poke);
     if (signal) this.#signalGuest();
   }
@@ -375,10 +373,7 @@ export class RingChannel implements DeviceChannel {
     if (this.#drained && this.#incoming.available() > 0) this.#schedule();
   }
 
-  #record(from: 'guest' | 'host', offset: number, packet: Uint8Array, length: number): void {
-    // A fault may have cut it, down to nothing
-    const short = packet.length < DESCRIPTOR_SIZE;
-    const bytes = short ? Uint8Array.of(...packet, ...new Uint8Array(16)) : packet;
+  #record(from: 'guest' | 'host', offset: number, bytes: Uint8Array, length: number): void {
     const view = new DataView(bytes.buffer, bytes.byteOffset);
     const at = PacketHeader.at;
     this.#context.services.events.emit({

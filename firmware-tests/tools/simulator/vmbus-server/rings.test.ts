@@ -331,13 +331,11 @@ rings('faults: packets changed and lost, indices written raw, signals lost', () 
   assert.is(rig.log.filter((event) => event.kind === 'fault').length, 4);
 });
 
-rings('faults: what is left of a packet that was cut, down to nothing, is told', () => {
-  const { rig, device } = openRig();
-  const lengths = [0, 8, 16, 24];
-  rig.server.faults = { ringPacket: (_, bytes) => bytes.slice(0, lengths.shift()) };
-  for (let i = 0; i < 4; i++) send(device, NONE);
-  const seen = rig.log.flatMap((e) => (e.kind === 'ring-packet' ? [e.bytes.length] : []));
-  assert.equal(seen, [0, 0, 8, 16]);
+rings('faults: a packet may be cut down to nothing', () => {
+  const [{ rig, device }, cuts] = [openRig(), [0, 8, 16]];
+  rig.server.faults = { ringPacket: (_, bytes) => bytes.slice(0, cuts.shift()) };
+  while (cuts.length > 0) send(device, NONE);
+  assert.is(rig.log.filter(({ kind }) => kind === 'ring-packet').length, 1);
 });
 
 rings('events: what was read and written, without the footer', () => {

@@ -86,6 +86,13 @@ results('replay and explore: in step with the exit code', async () => {
   assert.is(run.out, 'TAP version 14\n# explore server2022 x64\n1..1\nok 1 - message.0/drop\n');
 });
 
+results('scenarios: a case for each', async () => {
+  const run = await hypxe('scenarios', 'kexec-without', '--tap', '--junit', 'scenarios.xml');
+  assert.is(run.code, 0, run.error);
+  assert.match(run.out, /^TAP version 14\n# scenarios\n1\.\.\d+\nok 1 - kexec-without-unload\n/);
+  assert.match(read('scenarios.xml'), /classname="scenarios" name="kexec-without-unload"\/>/);
+});
+
 results('two things on one output are refused, and so is an input as output', async () => {
   const both = await hypxe('replay', '01-boot', '--tap', '--json');
   assert.is(both.code, 2);

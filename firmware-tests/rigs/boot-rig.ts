@@ -7,7 +7,7 @@
 
 import * as sources from '../../src/index.ts';
 import type { FirmwareEvent } from '../../src/events.ts';
-import { traceLine } from '../../tools/command/boot/trace-writer.ts';
+import { traceLine } from '../../tools/report/trace-line.ts';
 import {
   runBootFlow,
   type Firmware,

@@ -4,6 +4,7 @@
 
 import { errorEntry } from '../../../src/catalogue.ts';
 import { createHash } from 'node:crypto';
+import { basename } from 'node:path';
 import type { BootImage } from '../../../src/boot/boot.ts';
 import { PUSHED } from '../../../src/services/boot-services.ts';
 import type { HypxeError } from '../../../src/error.ts';
@@ -20,6 +21,7 @@ import { BadGuest, type GuestInstance, type GuestProgram } from '../../guests/gu
 import type { Guard } from '../../guests/javascript-realm.ts';
 import { loadGuest } from '../../guests/load-guest.ts';
 import type { OsReport } from '../../os/loaded-os.ts';
+import { TRACE_VERSION, type RunHeader } from '../../report/trace-line.ts';
 import { TICKS_PER_MS } from '../../simulator/base/clock.ts';
 import type { Link } from '../../simulator/network/link.ts';
 import type { SimulatedMachine } from '../../simulator/machine.ts';
@@ -73,8 +75,11 @@ export async function runBoot(
   const { files, image } = serve(request);
   const pushes = new Pushes(request.pushes, request.services);
   const machine = createMachine(request, firmware, { files, link, heartbeat, pushes });
-  const trace = request.trace === undefined ? undefined : openTrace(request.trace);
-  if (trace !== undefined) machine.events.listen((event, now) => trace.write(event, now));
+  const trace = request.trace === undefined ? undefined : openTrace(request.trace, machine);
+  if (trace !== undefined) {
+    trace.write(runHeader(request), machine.clock.now);
+    machine.events.listen((event, now) => trace.host(event, now));
+  }
   const pcap = request.pcap === undefined ? undefined : openCapture(request.pcap, machine);
   if (pcap !== undefined) machine.events.listen((event, now) => pcap.capture.host(event, now));
 
@@ -245,9 +250,23 @@ function serve(request: BootRequest): { files: FileSource; image: Uint8Array | u
   );
 }
 
-function openTrace(path: string): TraceWriter {
+/** What was asked for, as the first line of a trace. */
+function runHeader(request: BootRequest): RunHeader {
+  const { host, seed, nics, processors, architecture, memoryMiB, served, steps, linux } = request;
+  const changed = Object.entries(request.knobs).map(([name, value]) => `${name}=${String(value)}`);
+  return {
+    ...{ kind: 'run', trace: TRACE_VERSION, command: 'boot', host, seed, nics, processors },
+    ...{ architecture, memoryMiB, image: served.name },
+    firmware: request.ownFirmware ? 'hypxe' : basename(request.firmware),
+    ...(changed.length === 0 ? {} : { knobs: changed.join(', ') }),
+    ...(steps.length === 0 ? {} : { then: steps.join(', ') }),
+    ...(request.os ? { os: linux } : {}),
+  };
+}
+
+function openTrace(path: string, { partition }: SimulatedMachine): TraceWriter {
   try {
-    return new TraceWriter(path);
+    return new TraceWriter(path, partition.ram.memory);
   } catch (error) {
     const text = `the trace cannot be written to ${path}: ${(error as Error).message}`;
     throw new EnvironmentError('TraceUnwritable', text, 'Give a path that can be written.');

@@ -2,13 +2,13 @@
 
 /** Writes the stream of events to a file: one JSON object a line, with the virtual time in ms. */
 
+import type { CapturedMemory } from '../../capture/rndis-messages.ts';
+import { TraceLines, traceLine } from '../../report/trace-line.ts';
+import type { HostEvent } from '../../simulator/ledger/events.ts';
 import { OutputFile } from './output-file.ts';
 
 /** Characters gathered before they are written. */
 const BUFFER_SIZE = 1 << 16;
-
-/** Ticks of 100 ns in a millisecond. */
-const TICKS_PER_MS = 10_000;
 
 export class TraceWriter {
   readonly #file: OutputFile;
@@ -19,15 +19,29 @@ export class TraceWriter {
    */
   failure: string | undefined;
 
-  /** @throws Error of the file system if the file cannot be opened */
-  constructor(path: string) {
+  readonly #lines: TraceLines;
+
+  /**
+   * @param memory the guest's, to read what packets refer to
+   * @throws Error of the file system if the file cannot be opened
+   */
+  constructor(path: string, memory: CapturedMemory) {
     this.#file = new OutputFile(path);
+    this.#lines = new TraceLines(memory);
   }
 
-  /** Write one event. */
+  /** Write one event of the machine. */
+  host(event: HostEvent, now: number): void {
+    if (this.failure === undefined) this.#add(this.#lines.host(event, now));
+  }
+
+  /** Write an event of anybody else. */
   write(event: object, now: number): void {
-    if (this.failure !== undefined) return;
-    this.#buffer += `${traceLine(event, now)}\n`;
+    if (this.failure === undefined) this.#add(traceLine(event, now));
+  }
+
+  #add(line: string): void {
+    this.#buffer += `${line}\n`;
     if (this.#buffer.length >= BUFFER_SIZE) this.#attempt(() => this.#flush());
   }
 
@@ -49,16 +63,4 @@ export class TraceWriter {
       this.failure ??= (error as Error).message;
     }
   }
-}
-
-/** An event as a line of the trace, without the line end. */
-export function traceLine(event: object, now: number): string {
-  return JSON.stringify({ ms: now / TICKS_PER_MS, ...event }, plain);
-}
-
-/** What JSON has no form for: bytes as hexadecimal text, 64-bit numbers as `0x…`. */
-function plain(_key: string, value: unknown): unknown {
-  if (typeof value === 'bigint') return `0x${value.toString(16)}`;
-  if (value instanceof Uint8Array) return Buffer.from(value).toString('hex');
-  return value;
 }

@@ -125,7 +125,9 @@ export class Partition implements PartitionServices {
     const events = (this.events = new HostEvents(() => clock.now));
     const grants = (this.grants = new GrantLedger(ram, () => clock.now));
     grants.listener = (kind, grant) => {
-      if (events.on) events.emit({ kind, grant });
+      if (!events.on) return;
+      if (kind !== 'purpose') events.emit({ kind, grant });
+      else events.emit({ kind, grant: grant.id, purpose: grant.purpose });
     };
     grants.packetsWanted = () => events.on;
     this.omissions = new Omissions(() => clock.now);

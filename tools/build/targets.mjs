@@ -6,7 +6,13 @@
  * (`exports`, or `bin`) and in tsconfig.types.json: a test says so if it is forgotten.
  */
 
-import { checkFirmware, checkProgram, checkRealm, checkSimulator } from './bundle-checks.mjs';
+import {
+  checkFirmware,
+  checkPage,
+  checkProgram,
+  checkRealm,
+  checkSimulator,
+} from './bundle-checks.mjs';
 
 /** @typedef {import('esbuild').Metafile} Metafile */
 
@@ -63,6 +69,13 @@ export const TARGETS = [
     identifiers: true,
     platform: 'neutral',
     check: checkRealm,
+  },
+  // The script of a report: it goes into the page as it is
+  {
+    entries: { 'report-page': 'tools/report/page/main.ts' },
+    identifiers: true,
+    platform: 'neutral',
+    check: checkPage,
   },
   {
     entries: {

@@ -32,6 +32,7 @@ import {
   readServices,
   type PushedFile,
 } from './push-options.ts';
+import { knownFormat } from '../report/report-file.ts';
 import { checkOutputs, type Output } from './output-file.ts';
 import { UsageError, byteCount, didYouMean, quoted, wholeNumber } from '../usage.ts';
 
@@ -83,6 +84,9 @@ export interface BootRequest extends LinkOptions {
   readonly ownFirmware: boolean;
   readonly preset: 'default' | 'ipxe';
   readonly trace: string | undefined;
+  readonly traceFormat: 'jsonl' | 'perfetto';
+  /** Path of the page that is made of the trace. */
+  readonly report: string | undefined;
   /** Path of the capture. */
   readonly pcap: string | undefined;
   readonly json: boolean;
@@ -127,6 +131,8 @@ const OPTIONS = {
   firmware: { type: 'string' },
   preset: { type: 'string' },
   trace: { type: 'string' },
+  format: { type: 'string' },
+  report: { type: 'string' },
   pcap: { type: 'string' },
   watchdog: { type: 'string' },
   'guest-memory-limit': { type: 'string' },
@@ -206,6 +212,8 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     ownFirmware: values.firmware === undefined,
     preset: knownPreset(values.preset ?? 'default'),
     trace: values.trace,
+    traceFormat: readFormat(values.format, values.trace),
+    report: values.report,
     pcap: values.pcap,
     json: values.json === true,
     verbose: values.verbose === true,
@@ -229,11 +237,22 @@ function withGuest({ values, positionals }: ReturnType<typeof parse>): ReturnTyp
 }
 
 /** The files that are written. */
-export function outputsOf({ trace, pcap }: { trace?: string; pcap?: string }): Output[] {
+export function outputsOf(values: { trace?: string; pcap?: string; report?: string }): Output[] {
+  const { trace, pcap, report } = values;
   return [
+    ...(report === undefined ? [] : [{ option: '--report', file: report }]),
     ...(trace === undefined ? [] : [{ option: '--trace', file: trace }]),
     ...(pcap === undefined ? [] : [{ option: '--pcap', file: pcap }]),
   ];
+}
+
+/** @throws UsageError UnknownFormat, NoTrace */
+function readFormat(name: string | undefined, trace: string | undefined): 'jsonl' | 'perfetto' {
+  if (name !== undefined && trace === undefined) {
+    const text = '--format says how the trace is written, and there is none';
+    throw new UsageError('NoTrace', text, 'Add --trace FILE.');
+  }
+  return knownFormat(name ?? 'jsonl', ['jsonl', 'perfetto']);
 }
 
 /** The files that are served. */

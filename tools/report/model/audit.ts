@@ -77,6 +77,7 @@ export function checksOf(events: readonly TraceRecord[], lanes: readonly Lane[])
   const verdict = events.filter(({ kind }) => kind === 'verdict').at(-1);
   const notRun = Array.isArray(verdict?.notRun) ? (verdict.notRun as unknown[]) : [];
   const judged = findings.length > 0 || verdict !== undefined;
+  const signs = events.map(signOf);
   return (Object.keys(AUDIT_CHECKS) as AuditCheck[]).map((check) => {
     const groups = groupsOf(findings.filter((finding) => finding.check === check));
     const worst = SEVERITIES.find((each) => groups.some(({ severity }) => severity === each));
@@ -86,22 +87,30 @@ export function checksOf(events: readonly TraceRecord[], lanes: readonly Lane[])
       ...{ check, ...AUDIT_CHECKS[check], groups },
       state: worst ?? (notRun.includes(check) ? 'not run' : judged ? 'ok' : 'unknown'),
       lanes: about.map(({ id }) => id),
-      events: eventsAbout(events, subject),
+      events: eventsAbout(signs, subject),
     };
   });
 }
 
-function eventsAbout(events: readonly TraceRecord[], subject: Subject): number[] {
+/** What a check looks for in an event. */
+interface Sign {
+  readonly kind: string;
+  readonly message: number | undefined;
+  readonly register: string | undefined;
+}
+
+function signOf(event: TraceRecord): Sign {
+  return { kind: event.kind, message: messageType(event), register: registerOf(event) };
+}
+
+function eventsAbout(signs: readonly Sign[], subject: Subject): number[] {
   const { messages = [], registers, kinds = [] } = subject;
   const found: number[] = [];
-  for (const [at, event] of events.entries()) {
+  for (const [at, { kind, message, register }] of signs.entries()) {
     if (found.length === EVENTS_MAX) break;
-    const register = registerOf(event);
-    const is =
-      kinds.includes(event.kind) ||
-      messages.includes(messageType(event) ?? 0) ||
-      (register !== undefined && registers?.test(register) === true);
-    if (is) found.push(at);
+    const isMessage = message !== undefined && messages.includes(message);
+    const isRegister = register !== undefined && registers?.test(register) === true;
+    if (isMessage || isRegister || kinds.includes(kind)) found.push(at);
   }
   return found;
 }

@@ -63,8 +63,8 @@ export function checkRealm(metafile) {
 }
 
 /**
- * The script of a report's page: how it is drawn, how a trace is read, and definitions. No firmware,
- * no simulator.
+ * The script of a report's page: how it is drawn, how a trace is read, and definitions. No
+ * firmware, no simulator.
  *
  * @param {Metafile} metafile
  * @returns {string[]}

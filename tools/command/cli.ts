@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { bootCommand } from './boot/boot-command.ts';
+import { chooseColour, paintFor, UNPAINTED } from './colour.ts';
 import { exploreCommand } from './explore/explore-command.ts';
 import { guestCommand } from './guest/guest-command.ts';
 import { hostsCommand } from './hosts-command.ts';
@@ -45,6 +46,8 @@ Commands
 
 Options
   --version         print the version; so does hypxe version
+  --color WHEN      of any command: auto (default: on a terminal, unless NO_COLOR is set), always
+                    or never
   -h, --help        this text; hypxe COMMAND --help, or hypxe help COMMAND, explains a command
 
 ${EXIT_HELP}
@@ -97,7 +100,8 @@ const places = {
   ),
 };
 
-const args = process.argv.slice(2);
+let args: readonly string[] = process.argv.slice(2);
+let paint = { out: UNPAINTED, error: UNPAINTED };
 // Before any worker starts
 allowMemory64();
 const interrupt = new AbortController();
@@ -106,8 +110,8 @@ process.once('SIGINT', () => interrupt.abort());
 
 /** What is printed may come from files and guests, all of it. */
 const terminal: Terminal = {
-  out: (text) => void process.stdout.write(printable(text)),
-  error: (text) => void process.stderr.write(printable(text)),
+  out: (text) => void process.stdout.write(paint.out(printable(text))),
+  error: (text) => void process.stderr.write(paint.error(printable(text))),
   drained: () =>
     process.stdout.writableNeedDrain && !process.stdout.destroyed
       ? new Promise((resolve) => {
@@ -198,7 +202,19 @@ function version(): string {
   return (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version;
 }
 
+/** From now on outputs are painted as the words say. @throws UsageError */
+function choose(words: readonly string[]): readonly string[] {
+  const { args: others, when } = chooseColour(words);
+  const [out, error] = [process.stdout, process.stderr].map(({ isTTY }) =>
+    paintFor(when, isTTY === true, process.env),
+  );
+  // A document is for machines
+  paint = { out: others.includes('--json') ? UNPAINTED : out!, error: error! };
+  return others;
+}
+
 try {
+  args = choose(args);
   process.exitCode = await run(args);
 } catch (error) {
   process.exitCode = fail(error);

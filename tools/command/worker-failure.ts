@@ -3,7 +3,8 @@
 /** A failure on its way out of a worker: what is thrown there arrives here as it was. */
 
 import type { CellEnd } from '../guests/cell/cell.ts';
-import { CommandError, EnvironmentError, type ExitCode } from './usage.ts';
+import { GuestThrew } from '../guests/guest-program.ts';
+import { CommandError, EnvironmentError, Exit, type ExitCode } from './usage.ts';
 
 /** A failure as plain data. */
 export interface WorkerFailure {
@@ -19,6 +20,11 @@ export interface WorkerFailure {
 /** In the worker: anything that was thrown. */
 export function workerFailure(error: unknown): WorkerFailure {
   const { name, message: text, stack } = error instanceof Error ? error : new Error(String(error));
+  if (error instanceof GuestThrew) {
+    const what = `the guest threw ${name}: ${text}`;
+    const advice = 'What a guest has to be like stands in hypxe guest --help.';
+    return { kind: 'failed', code: Exit.CRASH, name: 'GuestThrew', text: what, advice, stack };
+  }
   const { code = undefined, advice = '' } = error instanceof CommandError ? error : {};
   return { kind: 'failed', code, name, text, advice, stack };
 }

@@ -83,6 +83,26 @@ export function shardRun(n: number, { index, count }: Shard): number {
   return n * count + (index - 1);
 }
 
+/**
+ * Number of the run that is made as the nth of a shard. Each is made once, and wherever that is
+ * stopped, the runs that were made lie evenly over faults and walks: steps of the golden section.
+ */
+export function runAt(n: number, total: number, shard: Shard): number {
+  const size = shardSize(total, shard);
+  return shardRun(Number((BigInt(n) * BigInt(stride(size))) % BigInt(size)), shard);
+}
+
+/** About 0.618 of a number, and without a common divisor with it. */
+function stride(size: number): number {
+  let step = Math.max(1, Math.round(size * 0.6180339887));
+  while (commonDivisor(step, size) > 1) step++;
+  return step;
+}
+
+function commonDivisor(a: number, b: number): number {
+  return b === 0 ? a : commonDivisor(b, a % b);
+}
+
 function matches({ faults }: Plan, only: string | undefined): boolean {
   if (only === undefined) return true;
   return faults.every(({ place, kind }) => only === place || only === `${place}/${kind}`);

@@ -8,7 +8,7 @@
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { BrokenFlowError, Exploration, RefusedHostError } from './exploration.ts';
+import { BrokenFlowError, Exploration, RefusedHostError, runAt, shardSize } from './exploration.ts';
 import {
   cellJob,
   heartbeat,
@@ -57,16 +57,19 @@ function explore(runner: Runner): void {
   post({ kind: 'ready', total, singles, places, fingerprint, firmware });
   const work = new RunSeries(runner, exploration);
   let reported = Date.now();
-  const end = Math.min(total, job.end ?? total);
-  let run = job.first;
-  for (; run < end && !stopped(); run += job.step) {
-    noteDown(run, planText(exploration.plan(run)));
+  const size = shardSize(total, job.shard);
+  const end = Math.min(size, job.end ?? size);
+  let next = job.first;
+  while (next < end && !stopped()) {
+    const run = runAt(next, total, job.shard);
+    noteDown(next, planText(exploration.plan(run)));
     work.run(run);
+    next += job.step;
     if (Date.now() - reported < REPORT_MS) continue;
     reported = Date.now();
-    post({ kind: 'progress', next: run + job.step, tally: work.take() });
+    post({ kind: 'progress', next, tally: work.take() });
   }
-  post({ kind: 'done', complete: run >= end, tally: work.take() });
+  post({ kind: 'done', next, tally: work.take() });
 }
 
 /** How a failure is told: what the firmware is to blame for has names of its own. */

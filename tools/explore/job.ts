@@ -4,7 +4,7 @@
 
 import type { LinuxName } from '../os/os-versions.ts';
 import type { HostProfile } from '../simulator/profiles/profile.ts';
-import type { PlaceCounts } from './exploration.ts';
+import type { PlaceCounts, Shard } from './exploration.ts';
 import type { Architecture, NetworkHabits, RunOutcome } from './run.ts';
 import type { TallyData } from './tally.ts';
 
@@ -23,7 +23,8 @@ export interface ExploreJob {
   readonly only: string | undefined;
   /** One run instead of many: the text of its plan. */
   readonly plan: string | undefined;
-  /** The runs at these positions of the list: `first`, `first + step`, ... */
+  readonly shard: Shard;
+  /** The runs that are made as these of the shard ({@link runAt}): `first`, `first + step`, ... */
   readonly first: number;
   readonly step: number;
   /** ... up to, and without, this one. */
@@ -41,8 +42,13 @@ export type ExploreMessage =
       readonly fingerprint: string;
       readonly firmware: string;
     }
-  | { readonly kind: 'progress'; readonly next: number; readonly tally: TallyData }
-  | { readonly kind: 'done'; readonly complete: boolean; readonly tally: TallyData }
+  | {
+      readonly kind: 'progress';
+      /** The first run that was not made, and what was counted since the last message. */
+      readonly next: number;
+      readonly tally: TallyData;
+    }
+  | { readonly kind: 'done'; readonly next: number; readonly tally: TallyData }
   | { readonly kind: 'outcome'; readonly outcome: RunOutcome }
   | {
       readonly kind: 'failed';

@@ -9,7 +9,7 @@ import { Tally, type TallyData } from './tally.ts';
 
 /** First words of the file. */
 export const PART_FORMAT = 'hypxe-exploration';
-export const PART_VERSION = 1;
+export const PART_VERSION = 2;
 
 export interface Part {
   readonly format: typeof PART_FORMAT;
@@ -19,6 +19,8 @@ export interface Part {
   readonly seed: number;
   readonly walks: number;
   readonly only: string | undefined;
+  /** The options that make a run what it is, as words of a command. */
+  readonly options: string;
   /** SHA-256 of the firmware bundle, and fingerprint of the list of runs. */
   readonly firmware: string;
   readonly fingerprint: string;
@@ -29,6 +31,11 @@ export interface Part {
   readonly shard: Shard;
   /** Whether all of its runs were made: `--time` ends it early. */
   readonly complete: boolean;
+  /**
+   * Of a part that is not: for each of its workers, the first run that was not made, by when it is
+   * made. Each has every nth of them.
+   */
+  readonly lanes?: readonly number[] | undefined;
   readonly seconds: number;
   readonly tally: TallyData;
 }
@@ -36,12 +43,16 @@ export interface Part {
 /** Parts that do not belong together, or a file that is no part. */
 export class PartError extends Error {}
 
+/** Most workers that a part may have had. */
+export const LANES_MAX = 64;
+
 /** What must agree, with what it is called. */
 const AGREE = {
   host: 'host profile',
   seed: 'seed',
   walks: 'number of walks',
   only: 'choice of --only',
+  options: 'options',
   firmware: 'firmware',
   fingerprint: 'list of runs',
   total: 'number of runs',
@@ -83,6 +94,7 @@ const FIELDS: Readonly<Record<Exclude<keyof Part, 'format' | 'version'>, Check>>
   seed: isCount,
   walks: isCount,
   only: (value) => value === undefined || isText(value),
+  options: isText,
   firmware: isText,
   fingerprint: isText,
   total: isCount,
@@ -94,6 +106,12 @@ const FIELDS: Readonly<Record<Exclude<keyof Part, 'format' | 'version'>, Check>>
     return index >= 1 && index <= count;
   },
   complete: isFlag,
+  lanes: (value) =>
+    value === undefined ||
+    (Array.isArray(value) &&
+      value.length >= 1 &&
+      value.length <= LANES_MAX &&
+      areAll({ ...value }, isCount)),
   seconds: (value) => Number.isFinite(value) && (value as number) >= 0,
   tally: isTally,
 };
@@ -152,11 +170,7 @@ export function mergeParts(parts: ReadonlyMap<string, Part>): Part {
   const [[firstName, first] = [undefined, undefined], ...others] = [...parts];
   if (first === undefined) throw new PartError('no parts to merge');
   for (const [name, part] of others) {
-    for (const key of Object.keys(AGREE) as (keyof typeof AGREE)[]) {
-      if (part[key] === first[key]) continue;
-      const [a, b] = [String(first[key]), String(part[key])];
-      throw new PartError(`${firstName} and ${name} differ in the ${AGREE[key]}: ${a} and ${b}`);
-    }
+    requireAgreement(firstName!, first, name, part);
     if (part.shard.count === first.shard.count) continue;
     const [a, b] = [first.shard.count, part.shard.count];
     throw new PartError(`${firstName} is one of ${a} shards, ${name} one of ${b}`);
@@ -169,9 +183,24 @@ export function mergeParts(parts: ReadonlyMap<string, Part>): Part {
     ...first,
     shard: { index: 1, count: 1 },
     complete: [...parts.values()].every(({ complete }) => complete),
+    lanes: undefined,
     seconds: [...parts.values()].reduce((sum, { seconds }) => sum + seconds, 0),
     tally: tally.data,
   };
+}
+
+/** Two results of one exploration, or what is not known of one of them yet. @throws PartError */
+export function requireAgreement(
+  nameA: string,
+  a: Pick<Part, keyof typeof AGREE>,
+  nameB: string,
+  b: Pick<Part, keyof typeof AGREE>,
+): void {
+  for (const key of Object.keys(AGREE) as (keyof typeof AGREE)[]) {
+    if (a[key] === b[key]) continue;
+    const values = `${String(a[key])} and ${String(b[key])}`;
+    throw new PartError(`${nameA} and ${nameB} differ in the ${AGREE[key]}: ${values}`);
+  }
 }
 
 function requireAllShards(parts: ReadonlyMap<string, Part>, count: number): void {

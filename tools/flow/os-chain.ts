@@ -25,7 +25,7 @@ import { MemoryPattern, auditPattern, writeLate } from '../simulator/audit/late-
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { crashExit, type KernelStep } from './flow-steps.ts';
 import { tellHandoff, tellStage } from './flow-events.ts';
-import { auditOs, channelNumbers } from './os-findings.ts';
+import { auditOs, channelNumbers, nicTraffic } from './os-findings.ts';
 import type { FlowStage, GuestRunner, StageEnd } from './stage.ts';
 import { SynicPages } from './synic-pages.ts';
 
@@ -152,6 +152,7 @@ class OsChain {
   #runKernel(name: string, plan: KernelPlan, taken: Inheritance) {
     const { guest } = this.#options;
     const before = channelNumbers(this.#machine);
+    const traffic = nicTraffic(this.#machine);
     const { deviceChanges } = this.#machine.vmbus.inspect();
     this.#since = auditBaseline(this.#machine);
     this.#contacts = contacts(this.#machine);
@@ -185,7 +186,7 @@ class OsChain {
     const os = reportOf(kernel, failure, plan.end === 'shutdown');
     const lost = this.#machine.partition.omissions.host.hasLost(this.#since.at);
     const changed = lost || this.#machine.vmbus.inspect().deviceChanges !== deviceChanges;
-    this.#findings.push(...auditOs(os, this.#machine, before, changed));
+    this.#findings.push(...auditOs(os, this.#machine, before, changed, traffic));
     return { os, next: ended?.next };
   }
 

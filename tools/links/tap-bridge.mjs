@@ -67,7 +67,7 @@ function tagged(frame, control) {
 
 /** From the TAP device to the guest. */
 const buffer = Buffer.alloc(FRAME_MAX);
-function readTap() {
+function wantsTap() {
   fs.read(TAP, buffer, 0, FRAME_MAX, null, (error, length) => {
     if (error !== null) return stop(`the TAP device: ${error.message}`);
     if (length === 0) return stop('the TAP device has gone');
@@ -77,7 +77,7 @@ function readTap() {
       if (tag !== undefined) send(guest, tagged(frame, Number(tag)));
       if (!isPriority) send(guest, frame);
     }
-    readTap();
+    wantsTap();
   });
 }
 
@@ -133,4 +133,4 @@ net
   .createServer(serve)
   .on('error', (error) => stop(error.message))
   .listen(path);
-readTap();
+wantsTap();

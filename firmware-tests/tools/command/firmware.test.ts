@@ -55,7 +55,7 @@ bad('one that throws while it boots is shown with its own stack, and audited', a
   assert.is(stack.length, 2);
   assert.match(stack[0]!, /at lose \(guest:firmware-\d+\.js:6:\d+\)$/);
   assert.match(stack[1]!, /at .*boot \(guest:firmware-\d+\.js:3:\d+\)$/);
-  assert.match(run.out, /^ {2}ERROR +4 message and event page are disabled on every VP$/m);
+  assert.match(run.out, /^ {2}ERROR +4 not so: message and event page are disabled on every VP$/m);
   assert.match(run.out, /shared by wrmsr SIMP on VP 0 at 0\.000 ms/);
 });
 

@@ -120,7 +120,15 @@ const trace = fs.readFileSync(path.join(TRACES, '19-no-netvsc.json'), 'utf8');
 const traceData = JSON.parse(trace) as object;
 const host = { extends: 'server2022', knobs: { echoVersion: false }, name: 'x', slots: 1 };
 const part = {
-  ...{ format: 'hypxe-exploration', version: 1, host: 'h', seed: 1, walks: 0, firmware: 'f' },
+  ...{
+    format: 'hypxe-exploration',
+    version: 2,
+    host: 'h',
+    seed: 1,
+    walks: 0,
+    options: '',
+    firmware: 'f',
+  },
   ...{ fingerprint: 'p', total: 1, singles: 1, places: { boot: { step: 1 } }, complete: true },
   ...{ shard: { index: 1, count: 1 }, seconds: 1 },
   tally: {

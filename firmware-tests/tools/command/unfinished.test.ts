@@ -76,7 +76,9 @@ presses('130: explore says what was done, and that it is not all', async () => {
   const { code, out, error } = await interrupted(args, / runs\/s, /);
   assert.is(code, 130, error);
   assert.match(out, /^made +[1-9]\d* runs in .* runs\/s, stopped early$/m);
-  assert.match(out, /^verdict: clean so far$/m);
+  assert.match(out, /^sample +\d+\.\d\d % of them, spread evenly over the list$/m);
+  assert.match(out, /^verdict: clean so far, in a sample of \d+\.\d\d %$/m);
+  assert.not.match(out, /Infinity|NaN|undefined/);
 });
 
 presses('130: explore before there is a list', async () => {

@@ -4,7 +4,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Exploration, shardRun, shardSize } from '../../../tools/explore/exploration.ts';
+import { Exploration, runAt, shardSize } from '../../../tools/explore/exploration.ts';
 import { effective, mutate, OPERATIONS } from '../../../tools/explore/mutation.ts';
 import { PART_FORMAT, PART_VERSION, mergeParts, parsePart } from '../../../tools/explore/part.ts';
 import type { Part } from '../../../tools/explore/part.ts';
@@ -128,7 +128,7 @@ list('shards of any number are the whole, each run once', () => {
     for (let index = 1; index <= count; index++) {
       const shard = { index, count };
       const size = shardSize(exploration.total, shard);
-      for (let n = 0; n < size; n++) numbers.push(shardRun(n, shard));
+      for (let n = 0; n < size; n++) numbers.push(runAt(n, exploration.total, shard));
     }
     numbers.sort((a, b) => a - b);
     assert.equal(
@@ -136,6 +136,17 @@ list('shards of any number are the whole, each run once', () => {
       runs.map((_, run) => run),
       `${count} shards`,
     );
+  }
+});
+
+list('wherever it is stopped, each tenth of the list has its share of the runs', () => {
+  for (const total of [1, 2, 10, 97, 48_607, 1_000_054_321]) {
+    const all = { index: 1, count: 1 };
+    for (const made of [20, 200, 2000].filter((n) => n <= total)) {
+      const tenths = new Array<number>(10).fill(0);
+      for (let n = 0; n < made; n++) tenths[Math.floor((10 * runAt(n, total, all)) / total)]!++;
+      assert.ok(Math.max(...tenths) - Math.min(...tenths) <= 3, `${made} of ${total}: ${tenths}`);
+    }
   }
 });
 
@@ -183,6 +194,7 @@ function part(index: number, count: number, change: Partial<Part> = {}): Part {
     seed: 1,
     walks: 0,
     only: undefined,
+    options: '',
     firmware: 'f',
     fingerprint: 'abc',
     total: count,

@@ -5,6 +5,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { checkSteps, type FlowStep } from '../../../tools/flow/flow-steps.ts';
+import { auditOs } from '../../../tools/flow/os-findings.ts';
 import { FIRMWARES, runBoot } from '../../rigs/boot-rig.ts';
 import { complaints, errorChecks } from '../../rigs/flow-rig.ts';
 
@@ -97,6 +98,27 @@ flows('a SAN boot runs on the bundle, whose errors are of another class', () => 
     flow: { steps: ['san'] },
   });
   assert.is(report.verdict, 'clean');
+});
+
+flows('a network that loses everything is not the fault of a handoff', () => {
+  const lost = runBoot({
+    memoryMiB: 16,
+    network: { faults: { toGuest: { loss: 1 }, fromGuest: { loss: 1 } } },
+  }).report;
+  const [finding, ...others] = lost.findings.filter(({ check }) => check === 'next-os');
+  assert.equal(others, []);
+  assert.is(finding!.severity, 'info');
+  assert.match(
+    finding!.text,
+    /^nothing came to net0 over the network, which got what the OS sent$/,
+  );
+
+  // One that answers, and whose answers do not reach the OS, is
+  const { report, machine } = runBoot({ memoryMiB: 16 });
+  const [nic] = report.os!.nics;
+  const deaf = { ...report.os!, nics: [{ ...nic!, received: 0 }] };
+  const started = new Map([[nic!.instance, { sent: 0, came: 0 }]]);
+  assert.equal(errorChecks(auditOs(deaf, machine, new Map(), false, started)), ['next-os']);
 });
 
 flows('a host that the firmware refuses gets no further steps', () => {

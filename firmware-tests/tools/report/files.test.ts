@@ -9,7 +9,7 @@ import * as assert from 'uvu/assert';
 import { reportHtml, type ReportData } from '../../../tools/report/html.ts';
 import { perfetto } from '../../../tools/report/perfetto.ts';
 import { BadTrace, readTrace, slim } from '../../../tools/report/read-trace.ts';
-import { LEAK, madeTrace, tracedBoot } from '../../rigs/report-rig.ts';
+import { LEAK, madeTrace, tracedBoot } from '../../rigs/report/traces.ts';
 
 const files = suite('report: files');
 

@@ -10,7 +10,7 @@ import { leaks, type Lane } from '../../../tools/report/model/lanes.ts';
 import { channelsOf, decode, layerOf, messageOf } from '../../../tools/report/model/message.ts';
 import { modelOf, type Model } from '../../../tools/report/model/model.ts';
 import { slim } from '../../../tools/report/read-trace.ts';
-import { LEAK, answer, bootModel, madeTrace, post, tracedBoot } from '../../rigs/report-rig.ts';
+import { LEAK, answer, bootModel, madeTrace, post, tracedBoot } from '../../rigs/report/traces.ts';
 
 const report = suite('report: model');
 

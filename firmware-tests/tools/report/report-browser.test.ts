@@ -10,8 +10,8 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { reportHtml } from '../../../tools/report/html.ts';
 import type { TraceRecord } from '../../../tools/report/model/record.ts';
-import { Browser } from '../../rigs/browser-rig.ts';
-import { LEAK, madeTrace, tracedBoot } from '../../rigs/report-rig.ts';
+import { Browser } from '../../rigs/report/browser.ts';
+import { LEAK, madeTrace, tracedBoot } from '../../rigs/report/traces.ts';
 import { missing } from '../../rigs/tool-rig.ts';
 
 const inBrowser = suite('report: in a browser');
@@ -72,6 +72,13 @@ const details = () => browser.evaluate<string>('document.querySelector("aside").
 const count = (selector: string) =>
   browser.evaluate<number>(`document.querySelectorAll(${JSON.stringify(selector)}).length`);
 
+/** Give the focus to the link of this name. */
+const focusLink = (within: string, name: RegExp) =>
+  browser.evaluate(
+    `[...document.querySelectorAll('${within} button.link')]
+      .find((each) => ${String(name)}.test(each.textContent)).focus()`,
+  );
+
 /** Names of what has this role. */
 async function named(role: string): Promise<string[]> {
   return (await browser.accessible()).filter((each) => each.role === role).map(({ name }) => name);
@@ -118,9 +125,7 @@ page(
   async () => {
     await open(tracedBoot({ firmware: LEAK }), { clean: tracedBoot() });
     assert.ok((await count('td.state.error')) >= 4);
-    await browser.evaluate(
-      `[...document.querySelectorAll('#panel-audit button.link')].find((each) => /^receive buffer/.test(each.textContent)).focus()`,
-    );
+    await focusLink('#panel-audit', /^receive buffer/);
     await browser.press('Enter');
     const lane = await focused();
     assert.match(lane, /^receive buffer/);
@@ -130,14 +135,12 @@ page(
     const row = '#panel-ownership [aria-selected=true]';
     assert.is(await count(`${row} rect[fill="url(#stripes)"]`), 1);
     assert.is(await count(`${row} rect[fill="var(--bad)"]`), 1);
-    const signs = `[...document.querySelectorAll('${row} svg text')].map((each) => each.textContent)`;
-    assert.equal(await browser.evaluate(signs), ['!', '✕']);
+    const texts = `[...document.querySelectorAll('${row} svg text')]`;
+    assert.equal(await browser.evaluate(`${texts}.map((each) => each.textContent)`), ['!', '✕']);
     assert.match(await details(), /could still touch it after a handoff/);
 
     // To the message that shared it
-    await browser.evaluate(
-      `[...document.querySelectorAll('aside button.link')].find((each) => each.textContent === 'GPADL_HEADER').focus()`,
-    );
+    await focusLink('aside', /^GPADL_HEADER$/);
     await browser.press('Enter');
     assert.match(await focused(), /guest to host: GPADL_HEADER channel 3/);
     assert.match(await details(), /VMBUS: GPADL_HEADER/);
@@ -166,7 +169,7 @@ page('the addresses: from grant to grant by arrows, and to its lane', async () =
     const canvas = document.querySelector('canvas');
     const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
     const seen = new Set();
-    for (let i = 0; i < data.length; i += 4) seen.add(data[i] << 16 | data[i + 1] << 8 | data[i + 2]);
+    for (let i = 0; i < data.length; i += 4) seen.add(data.slice(i, i + 3).join());
     return seen.size;
   })()`);
   assert.ok(colours > 4, `${colours} colours`);
@@ -211,8 +214,8 @@ page('a chain: each owner a band, each handoff a line', async () => {
   const chain = { memoryMiB: 64, machine: { processors: 2 } };
   await open(tracedBoot({ ...chain, flow: { steps: ['kexec', 'crash'] } }));
   await browser.press('2');
-  const owners = `[...document.querySelectorAll('#panel-ownership select')].at(-1).innerText.split('\\n')`;
-  assert.equal(await browser.evaluate(owners), [
+  const owners = `[...document.querySelectorAll('#panel-ownership select')].at(-1).innerText`;
+  assert.equal((await browser.evaluate<string>(owners)).split('\n'), [
     ...['whole run', 'firmware', 'OS', 'kexec 1', 'crash kernel', 'second boot'],
   ]);
   assert.is(await count('#panel-ownership .axis rect'), 5);
@@ -223,7 +226,8 @@ page('a chain: each owner a band, each handoff a line', async () => {
 });
 
 page('a hostile guest: its text is text', async () => {
-  const hostile = `</script><img src=x onerror="document.title='owned'"><script>document.title='owned'</script>`;
+  const own = "document.title='owned'";
+  const hostile = `</script><img src=x onerror="${own}"><script>${own}</script>`;
   await open(
     madeTrace(
       { kind: 'run', trace: 1, command: hostile, [hostile]: hostile },
@@ -269,9 +273,8 @@ page('100,000 events: only what is visible is in the document', async () => {
     /1\d{5} events/,
   );
   await browser.press('4');
-  await browser.evaluate(
-    'document.querySelectorAll("#panel-sequence input:not(:checked)[type=checkbox]").forEach((box) => box.click())',
-  );
+  const off = '#panel-sequence input:not(:checked)[type=checkbox]';
+  await browser.evaluate(`document.querySelectorAll('${off}').forEach((box) => box.click())`);
   await browser.evaluate('document.querySelector("#panel-sequence [tabindex=\\"0\\"]").focus()');
   for (const key of ['End', 'Home', 'PageDown', 'End']) {
     await browser.press(key);

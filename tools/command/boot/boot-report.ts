@@ -2,24 +2,17 @@
 
 /** What a boot came to, as text for people. */
 
-import { PAGE_SIZE } from '../../../src/machine.ts';
 import type { StageEnd } from '../../flow/stage.ts';
 import {
   AUDIT_CHECKS,
   type AuditCheck,
   type Finding,
 } from '../../simulator/audit/audit-findings.ts';
-import { TICKS_PER_MS } from '../../simulator/base/clock.ts';
 import { hex } from '../../simulator/base/hex.ts';
 import { checkState, endText, summary, type Audited, type BootOutcome } from './boot-outcome.ts';
+import { findingLines } from './finding-lines.ts';
 import { pushLines } from './push-run.ts';
 import { plural } from '../usage.ts';
-
-/** Runs of pages listed for one finding. */
-const RUNS_LISTED_MAX = 4;
-
-/** Where the texts of findings begin. */
-const INDENT = ' '.repeat(13);
 
 /** Lines of the report; the last one is the verdict. */
 export function bootReport(outcome: BootOutcome): string[] {
@@ -114,38 +107,13 @@ export function checkLines(outcome: Audited): string[] {
   for (const check of Object.keys(AUDIT_CHECKS) as AuditCheck[]) {
     const { number, text } = AUDIT_CHECKS[check];
     const state = checkState(outcome, check);
-    const shown = state === 'error' || state === 'warning' ? state.toUpperCase() : state;
-    lines.push(`  ${shown.padEnd(7)} ${String(number).padStart(2)} ${text}`);
-    for (const finding of outcome.findings) {
-      if (finding.check === check) lines.push(...findingLines(finding));
-    }
+    // A check is named by what must hold: where it does not, the line must not say that it does
+    const failed = state === 'error' || state === 'warning';
+    const [shown, not] = failed ? [state.toUpperCase(), 'not so: '] : [state, ''];
+    lines.push(`  ${shown.padEnd(7)} ${String(number).padStart(2)} ${not}${text}`);
+    lines.push(...findingLines(outcome.findings.filter((finding) => finding.check === check)));
   }
   return lines;
-}
-
-function findingLines({ severity, text, pages }: Finding): string[] {
-  const lines = [`${INDENT}${severity}: ${text}`];
-  if (pages === undefined) return lines;
-  const runs = pageRuns(pages.pages);
-  const more = runs.length > RUNS_LISTED_MAX ? ', …' : '';
-  const listed = runs.slice(0, RUNS_LISTED_MAX).join(', ') + more;
-  lines.push(`${INDENT}  ${plural(pages.pages.length, 'page')}: ${listed}`);
-  lines.push(`${INDENT}  what for: ${pages.purpose}`);
-  lines.push(`${INDENT}  shared by ${pages.sharedBy} at ${ms(pages.sharedAt)} ms`);
-  lines.push(`${INDENT}  would have been revoked by ${pages.revokedWith}`);
-  if (pages.reserved) lines.push(`${INDENT}  reserved in the memory map: lost, but safe`);
-  return lines;
-}
-
-/** Neighbouring pages as `[from,to)`. */
-function pageRuns(pages: readonly number[]): string[] {
-  const runs: { from: number; to: number }[] = [];
-  for (const page of pages) {
-    const last = runs.at(-1);
-    if (last?.to === page) last.to += PAGE_SIZE;
-    else runs.push({ from: page, to: page + PAGE_SIZE });
-  }
-  return runs.map(({ from, to }) => `[${hex(from)},${hex(to)})`);
 }
 
 /** The memory map that was handed on. */
@@ -223,8 +191,4 @@ export function countLines({
   }
   if (vmbusVersions.length > 0) lines.push(`         VMBus ${vmbusVersions.join(', then ')}`);
   return lines;
-}
-
-function ms(ticks: number): string {
-  return (ticks / TICKS_PER_MS).toFixed(3);
 }

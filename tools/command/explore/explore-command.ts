@@ -3,13 +3,14 @@
 /** `hypxe explore`: divides the runs among workers, shows how far they are, and reports. */
 
 import * as os from 'node:os';
-import { shardSize } from '../../explore/exploration.ts';
+import { runAt, shardSize } from '../../explore/exploration.ts';
 import {
   PART_FORMAT,
   PART_VERSION,
   PartError,
   mergeParts,
   parsePart,
+  requireAgreement,
   type Part,
 } from '../../explore/part.ts';
 import { parsePlan } from '../../explore/plan.ts';
@@ -19,10 +20,18 @@ import { hostIdentity } from '../../simulator/profiles/profile-file.ts';
 import { oneLine, type Terminal } from '../terminal.ts';
 import { EXPLORE_HELP, parseExplore, type ExploreRequest } from './explore-options.ts';
 import { hangText, runOne, runPool, type PoolListener, type Ready } from './explore-pool.ts';
-import { duration, exploreExit, exploreReport, runReport } from './explore-report.ts';
-import { checkOutputs } from '../boot/output-file.ts';
+import {
+  duration,
+  exploreExit,
+  exploreReport,
+  exploreSuite,
+  runReport,
+  runSuite,
+} from './explore-report.ts';
+import { checkOutputs, type Output } from '../boot/output-file.ts';
+import { junitXml, tapText, type TestSuite } from '../test-results.ts';
 import { readText, requireWritable, writeText } from '../files.ts';
-import { Exit, type ExitCode, InterruptedError, UsageError } from '../usage.ts';
+import { Exit, type ExitCode, InterruptedError, UsageError, plural } from '../usage.ts';
 
 /** How often progress is shown, in ms. */
 const PROGRESS_MS = 2000;
@@ -49,34 +58,49 @@ export async function exploreCommand(
     terminal.out(EXPLORE_HELP);
     return Exit.CLEAN;
   }
-  // Better now than after hours
-  if (request.output !== undefined) {
-    const parts = (request.merge ?? []).map((file) => ({ what: 'the part', file }));
-    const inputs = [{ what: 'the firmware', file: request.firmware }, ...parts];
-    checkOutputs([{ option: '-o', file: request.output }], inputs);
-    requireWritable(request.output);
-  }
+  checkFiles(request);
   if (request.plan !== undefined) return exploreOne(request, places, terminal);
   const part =
     request.merge === undefined
       ? await exploreAll(request, places, terminal)
       : merge(request.merge);
-  tell(request, part, terminal, () => exploreReport(part).map(oneLine));
+  const suite = exploreSuite(request, part);
+  tell(request, part, suite, terminal, () => exploreReport(part).map(oneLine));
   // Ctrl-C behind the last run has interrupted nothing
   const interrupted = terminal.interrupt?.aborted === true && !part.complete;
   return interrupted ? Exit.INTERRUPTED : exploreExit(part.tally.groups);
 }
 
+/** Better now than after hours. @throws CommandError */
+function checkFiles({ output, junit, firmware, merge, resume }: ExploreRequest): void {
+  const inputs = (merge ?? []).map((file) => ({ what: 'the part', file }));
+  inputs.push({ what: 'the firmware', file: firmware });
+  const outputs: Output[] = [];
+  if (output !== undefined) outputs.push({ option: '-o', file: output });
+  if (junit !== undefined) outputs.push({ option: '--junit', file: junit });
+  checkOutputs(outputs, inputs);
+  // What goes on may be written where it was read, by -o
+  if (resume !== undefined) {
+    checkOutputs(outputs.slice(output === undefined ? 0 : 1), [
+      { what: 'the result', file: resume },
+    ]);
+  }
+  for (const { file } of outputs) requireWritable(file);
+}
+
 /** Print the result, and write it where it is wanted. */
 function tell(
-  { json, output }: ExploreRequest,
+  { json, output, junit, tap }: ExploreRequest,
   result: object,
+  suite: TestSuite,
   terminal: Terminal,
   report: () => readonly string[],
 ): void {
   const document = `${JSON.stringify(result, undefined, 2)}\n`;
   if (output !== undefined) writeText(output, document);
-  terminal.out(json ? document : `${report().join('\n')}\n`);
+  if (junit !== undefined) writeText(junit, junitXml(suite));
+  if (tap) terminal.out(tapText(suite));
+  else terminal.out(json ? document : `${report().join('\n')}\n`);
 }
 
 // --- one run ---
@@ -93,7 +117,8 @@ async function exploreOne(
     const text = `the run never comes to ${plan}`;
     throw new UsageError('PlaceNotReached', text, 'The flow may have changed: explore it anew.');
   }
-  tell(request, { plan, ...outcome }, terminal, () => runReport(plan, outcome).map(oneLine));
+  const suite = runSuite(request, plan, outcome);
+  tell(request, { plan, ...outcome }, suite, terminal, () => runReport(plan, outcome).map(oneLine));
   return exploreExit(outcome.findings);
 }
 
@@ -109,74 +134,108 @@ async function exploreAll(
   places: ExplorePlaces,
   terminal: Terminal,
 ): Promise<Part> {
+  const before = request.resume === undefined ? undefined : unfinished(request.resume);
   const tally = new Tally();
-  const started = Date.now();
+  if (before !== undefined) tally.merge(before.tally);
   let list: Ready | undefined;
-  const seconds = (): number => (Date.now() - started) / 1000;
+  let since = 0;
+  const seconds = (): number => (before?.seconds ?? 0) + (Date.now() - since) / 1000;
   const timer = setInterval(() => {
-    if (list === undefined || request.json) return;
-    terminal.out(`${progressLine(request, list, tally.data.runs, seconds(), tally)}\n`);
+    if (list === undefined || request.json || request.tap) return;
+    terminal.out(`${progressLine(request, list, seconds(), (Date.now() - since) / 1000, tally)}\n`);
   }, PROGRESS_MS);
-  let complete: boolean;
+  let lanes: readonly number[];
   try {
     const listener: PoolListener = {
-      ready: (ready) => (list ??= ready),
+      ready: (ready) => {
+        if (list !== undefined) return;
+        if (before !== undefined) requireRest(request, before, ready);
+        [list, since] = [ready, Date.now()];
+      },
       progress: (data) => tally.merge(data),
-      hang: (run, plan, text) => {
-        tally.addHang(run, parsePlan(plan), text);
-        if (!request.json) terminal.out(`          ${plan} hangs: ${text}\n`);
+      hang: (nth, plan, text) => {
+        tally.addHang(runAt(nth, list!.total, request.shard), parsePlan(plan), text);
+        if (!request.json && !request.tap) terminal.out(`          ${plan} hangs: ${text}\n`);
       },
     };
-    complete = await runPool(request, places, listener, terminal.interrupt);
+    const from = before?.lanes ?? Array.from({ length: request.workers }, (_, lane) => lane);
+    lanes = await runPool(request, from, places, listener, terminal.interrupt);
   } finally {
     clearInterval(timer);
   }
-  if (list === undefined) {
-    if (terminal.interrupt?.aborted) throw new InterruptedError('the list of runs was not made');
-    const advice = 'Give it more time: --time, or --watchdog for a slow machine.';
-    throw new UsageError('NothingExplored', 'the list of runs was not made in time', advice);
-  }
-  return { ...partOf(request, list), complete, seconds: seconds(), tally: tally.data };
+  if (list === undefined) throw new InterruptedError('the list of runs was not made');
+  const complete = lanes.every((next) => next >= shardSize(list!.total, request.shard));
+  const left = complete ? {} : { lanes };
+  return { ...partOf(request, list), complete, ...left, seconds: seconds(), tally: tally.data };
+}
+
+/** What has gone on until now, and is not done. @throws CommandError */
+function unfinished(file: string): Part {
+  const part = partsCall(() => parsePart(file, readText(file, PART_MAX)));
+  if (part.lanes !== undefined) return part;
+  const why = part.complete ? 'is complete' : 'was put together from parts';
+  const advice = 'Resume the result of one exploration that --time or Ctrl-C has stopped.';
+  throw new UsageError('NothingToResume', `${file} ${why}`, advice);
+}
+
+/** Refuse to go on with something else. @throws UsageError */
+function requireRest(request: ExploreRequest, before: Part, list: Ready): void {
+  const now = partOf(request, list);
+  partsCall(() => requireAgreement(request.resume!, before, 'this exploration', now));
+  const [a, b] = [before.shard, request.shard].map(({ index, count }) => `${index}/${count}`);
+  if (a === b) return;
+  throw new UsageError('BadParts', `${request.resume} is shard ${a}, not ${b}`, PARTS_ADVICE);
 }
 
 function partOf(request: ExploreRequest, list: Ready) {
-  const { seed, walks, only, shard } = request;
+  const { seed, walks, only, options, shard } = request;
   const host = hostIdentity(request.host);
   const { firmware, fingerprint, total, singles, places } = list;
   const format = { format: PART_FORMAT, version: PART_VERSION } as const;
-  const what = { host, seed, walks, only, shard };
+  const what = { host, seed, walks, only, options, shard };
   return { ...format, ...what, firmware, fingerprint, total, singles, places };
 }
 
+/** How far it is, `seconds` of work in all, of which `now` since the command was given. */
 function progressLine(
-  { shard, seconds: limit }: ExploreRequest,
+  { shard, seconds: limit = Infinity }: ExploreRequest,
   { total }: Ready,
-  runs: number,
   seconds: number,
+  now: number,
   tally: Tally,
 ): string {
+  const { runs, groups } = tally.data;
   const all = shardSize(total, shard);
-  const rate = runs / seconds;
-  const left = rate > 0 ? (all - runs) / rate : Infinity;
-  const eta = duration(Math.min(left, limit === undefined ? Infinity : limit - seconds));
   const percent = all === 0 ? 100 : Math.floor((100 * runs) / all);
-  const findings = tally.data.groups.length;
-  const text = `${runs} of ${all} runs (${percent} %), ${Math.round(rate)} runs/s`;
-  return `          ${text}, ${eta} left, ${findings} finding${findings === 1 ? '' : 's'}`;
+  const found = plural(groups.length, 'finding');
+  const done = `          ${runs} of ${all} runs (${percent} %)`;
+  // Nothing is known of the rate before the first run
+  if (runs === 0) return `${done}, ${found}`;
+  const rate = runs / seconds;
+  const left = duration(Math.min((all - runs) / rate, limit - now));
+  return `${done}, ${Math.round(rate)} runs/s, ${left} left, ${found}`;
 }
 
 // --- parts ---
 
 /** @throws CommandError */
 function merge(files: readonly string[]): Part {
-  try {
+  return partsCall(() => {
     const parts = new Map<string, Part>();
     for (const file of files) parts.set(file, parsePart(file, readText(file, PART_MAX)));
     if (parts.size < files.length) throw new PartError('a file is named twice');
     return mergeParts(parts);
+  }, 'Merge the --json results of all shards of one exploration, each once.');
+}
+
+const PARTS_ADVICE = 'Give it the same options as the exploration that FILE is of.';
+
+/** Files of parts that are none, or of something else, are the user's. @throws UsageError */
+function partsCall<T>(call: () => T, advice = PARTS_ADVICE): T {
+  try {
+    return call();
   } catch (error) {
     if (!(error instanceof PartError)) throw error;
-    const advice = 'Merge the --json results of all shards of one exploration, each once.';
     throw new UsageError('BadParts', error.message, advice);
   }
 }

@@ -37,7 +37,7 @@ const MESSAGES: {
     ...{ fingerprint: text, firmware: text },
   }),
   progress: record({ kind: oneOf('progress'), next: count, tally }),
-  done: record({ kind: oneOf('done'), complete: flag, tally }),
+  done: record({ kind: oneOf('done'), next: count, tally }),
   outcome: record({
     kind: oneOf('outcome'),
     outcome: sparseRefused(

@@ -15,6 +15,7 @@ import { knownLinux } from '../os-options.ts';
 import type { LinuxName } from '../../os/os-versions.ts';
 import { readHost } from '../host-options.ts';
 import { GUEST_MEMORY_HELP, guestMemoryLimit } from '../guest-options.ts';
+import { RESULT_HELP, RESULT_OPTIONS, wantsTap } from '../test-results.ts';
 import { EXIT_HELP, UsageError, quoted, seconds, wholeNumber } from '../usage.ts';
 
 /** What is explored. */
@@ -32,6 +33,8 @@ export interface ExploreRequest {
   readonly walks: number;
   /** Only this kind of fault. */
   readonly only: string | undefined;
+  /** The options that make a run what it is, as words of a command: ` --arch arm64`. */
+  readonly options: string;
   /** Only this one run. */
   readonly plan: string | undefined;
   readonly seconds: number | undefined;
@@ -40,9 +43,14 @@ export interface ExploreRequest {
   readonly watchdogSeconds: number;
   /** What the process of a worker may have beyond the guests' RAM, in MiB. */
   readonly guestMemoryLimitMiB: number;
+  /** The result of an exploration that was stopped early, and goes on. */
+  readonly resume: string | undefined;
   /** Parts to merge instead of exploring anything. */
   readonly merge: readonly string[] | undefined;
   readonly json: boolean;
+  /** For a CI: JUnit's XML into a file, TAP instead of the report. */
+  readonly junit: string | undefined;
+  readonly tap: boolean;
   /** File for the JSON document, beside what is printed. */
   readonly output: string | undefined;
 }
@@ -54,6 +62,7 @@ const OPTIONS = {
   time: { type: 'string' },
   shard: { type: 'string' },
   merge: { type: 'boolean' },
+  resume: { type: 'string' },
   host: { type: 'string' },
   arch: { type: 'string' },
   ...NETWORK_OPTIONS,
@@ -63,6 +72,7 @@ const OPTIONS = {
   watchdog: { type: 'string' },
   'guest-memory-limit': { type: 'string' },
   json: { type: 'boolean' },
+  ...RESULT_OPTIONS,
   output: { type: 'string', short: 'o' },
   verbose: { type: 'boolean', short: 'v' },
   help: { type: 'boolean', short: 'h' },
@@ -83,7 +93,10 @@ if it exports createDriver.
                       message/drop, packet
   --walks N           random walks behind the single faults (default 1000; with --only 0)
   --seed N            decides the walks (default 1)
-  --time SECONDS      stop after this time (.5 is half a second)
+  --time SECONDS      once the list is made, run for so long (.5 is half a second): a sample that
+                      is spread evenly over faults and walks
+  --resume FILE       go on where an exploration was stopped that has left its result in FILE, with
+                      the same options; the result is FILE's again, or -o's
   --shard I/N         only part I of N; the parts together are the whole, each run once
   --merge             put the results of all shards together, as -o or --json gave them
   --host NAME|FILE    host generation (default ${DEFAULT_PROFILE}), or FILE.json that describes one;
@@ -99,6 +112,7 @@ if it exports createDriver.
 ${GUEST_MEMORY_HELP}
   --json              print one JSON document
   -o, --output FILE   write that document to FILE, whatever is printed
+${RESULT_HELP}
   -v, --verbose       of a mistake of hypxe itself, say where
   -h, --help          this text
 
@@ -113,6 +127,8 @@ Examples
   hypxe explore --after linux-6.1 --arch arm64 --time 600
   hypxe explore --walks 1000000 --seed 7 --time 3600
   hypxe explore --shard 2/8 -o part-2.json
+  hypxe explore --time 60 -o sample.json
+  hypxe explore --time 60 --resume sample.json
 `;
 
 function placesHelp(): string {
@@ -137,6 +153,7 @@ export function parseExplore(
   if (merge?.length === 0) {
     throw new UsageError('NoParts', '--merge without files', 'Name the --json results of shards.');
   }
+  if (values.resume !== undefined) refuseWithResume(values);
   if (merge === undefined && positionals.length > 0) {
     const text = `nothing to do with ${quoted(positionals[0]!)}`;
     throw new UsageError('UnexpectedArgument', text, 'See hypxe explore --help.');
@@ -162,6 +179,7 @@ export function parseExplore(
       1e9,
     ),
     only: only.only,
+    options: runWords(values),
     plan: only.plan,
     seconds:
       values.time === undefined ? undefined : seconds('--time', values.time, 0.1, 30 * 86400),
@@ -169,10 +187,46 @@ export function parseExplore(
     workers: wholeNumber('--workers', values.workers ?? String(Math.min(cores, 64)), 1, 64),
     guestMemoryLimitMiB: guestMemoryLimit(values['guest-memory-limit']),
     watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600),
+    resume: values.resume,
     merge,
     json: values.json === true,
-    output: values.output,
+    junit: values.junit,
+    tap: wantsTap(values),
+    output: values.output ?? values.resume,
   };
+}
+
+/** Options of the run itself, as one would type them in a shell. */
+function runWords(values: ReturnType<typeof parse>['values']): string {
+  const given = values as Readonly<
+    Record<string, string | boolean | readonly string[] | undefined>
+  >;
+  const names = ['host', 'arch', 'after', 'firmware', ...Object.keys(NETWORK_OPTIONS)];
+  const words = names.flatMap((name) => {
+    const value = given[name];
+    if (value === undefined || value === false) return [];
+    if (value === true) return [`--${name}`];
+    const texts = typeof value === 'string' ? [value] : value;
+    return texts.map((text) => `--${name} ${shellWord(text)}`);
+  });
+  return words.map((word) => ` ${word}`).join('');
+}
+
+/** A word as a shell takes it. */
+function shellWord(text: string): string {
+  return /^[-\w./:,+%@=]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** What goes on is a list of runs, with the workers that it had. @throws UsageError */
+function refuseWithResume({ merge, workers, only }: ReturnType<typeof parse>['values']): void {
+  const one = only !== undefined && readOnly(only).plan !== undefined;
+  const other = [merge && '--merge', workers && '--workers', one && '--only PLAN'].find(Boolean);
+  if (other === undefined) return;
+  throw new UsageError(
+    'BadOption',
+    `--resume does not go with ${other}`,
+    'See hypxe explore --help.',
+  );
 }
 
 function knownArchitecture(name: string): 'x64' | 'arm64' {

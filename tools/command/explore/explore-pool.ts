@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * The workers of `hypxe explore`. Each has every nth run of the shard. One that shows no sign of
- * life is ended, its run is reported, and another goes on behind it.
+ * The workers of `hypxe explore`. Each has a lane: every nth of the runs of the shard, in the order
+ * in which they are made. One that shows no sign of life is ended, its run is reported, and another
+ * goes on behind it.
  */
 
 import type { ExploreJob, ExploreMessage } from '../../explore/job.ts';
@@ -39,19 +40,19 @@ export interface PoolListener {
   ready(list: Ready): void;
   /** Runs were made. */
   progress(tally: TallyData): void;
-  /** A run came to no end. */
-  hang(run: number, plan: string, text: string): void;
+  /** A run, by when it was made, came to no end. */
+  hang(nth: number, plan: string, text: string): void;
 }
 
 /** How a worker ended. */
 type Ending =
   /** From outside, before there was anything to report. */
   | { readonly kind: 'stopped' }
-  | { readonly kind: 'done'; readonly complete: boolean }
+  | { readonly kind: 'done'; readonly next: number }
   | { readonly kind: 'outcome'; readonly outcome: RunOutcome }
   | {
       readonly kind: 'hang';
-      readonly run: number;
+      readonly nth: number;
       readonly plan: string;
       /** First run that was not reported as made. */
       readonly next: number;
@@ -68,49 +69,62 @@ interface Stop {
 type Work = ExploreJob;
 
 /**
- * Make all runs of the request's shard, until `interrupt` at most. Returns whether none was left
- * out.
+ * Make the runs of the request's shard, until `interrupt` at most, and for as long as is wanted
+ * once they are known.
  *
+ * @param lanes the first run of each lane that was not made
+ * @returns the same, now
  * @throws CommandError HostRefused, BrokenFirmware, FirmwareHangs, GuestOutOfMemory
  */
 export async function runPool(
   request: ExploreRequest,
+  lanes: readonly number[],
   places: PoolPlaces,
   listener: PoolListener,
   interrupt?: AbortSignal,
-): Promise<boolean> {
-  const deadline = Date.now() + (request.seconds ?? Infinity) * 1000;
+): Promise<readonly number[]> {
+  let deadline = Infinity;
   let failed = false;
   const stop: Stop = { late: () => failed || Date.now() >= deadline, interrupt };
-  const { index, count } = request.shard;
-  const run = async (lane: number): Promise<boolean> => {
-    const step = count * request.workers;
-    let first = index - 1 + lane * count;
+  const timed: PoolListener = {
+    ...listener,
+    ready: (list) => {
+      deadline = Math.min(deadline, Date.now() + (request.seconds ?? Infinity) * 1000);
+      listener.ready(list);
+    },
+  };
+  const step = lanes.length;
+  const run = async (next: number): Promise<number> => {
     for (;;) {
-      const job = { ...jobOf(request), first, step };
-      const ending = await runWorker(job, places, request, stop, listener);
-      if (ending.kind !== 'hang') return ending.kind === 'done' && ending.complete;
-      listener.hang(ending.run, ending.plan, hangText(request.watchdogSeconds));
-      if (stop.late() || interrupt?.aborted === true) return false;
+      const job = { ...jobOf(request), first: next, step };
+      const ending = await runWorker(job, places, request, stop, timed);
+      if (ending.kind === 'done') return ending.next;
+      if (ending.kind !== 'hang') return next;
 
       // What was made since the last report is made again, up to the run that hangs
-      if (ending.next < ending.run) {
-        await redo({ ...job, first: ending.next }, ending.run, places, request, stop, listener);
+      if (ending.next < ending.nth) {
+        const again = { ...job, first: ending.next, end: ending.nth };
+        await runWorker(again, places, request, UNSTOPPED, timed);
       }
-      first = ending.run + step;
+      listener.hang(ending.nth, ending.plan, hangText(request.watchdogSeconds));
+      next = ending.nth + step;
+      if (stop.late() || interrupt?.aborted === true) return next;
     }
   };
-  const lanes = Array.from({ length: request.workers }, async (_, lane) => {
+  const ends = lanes.map(async (next) => {
     try {
-      return await run(lane);
+      return await run(next);
     } catch (error) {
       // The others have nothing to go on for
       failed = true;
       throw error;
     }
   });
-  return (await Promise.all(lanes)).every((complete) => complete);
+  return Promise.all(ends);
 }
+
+/** What takes no longer than from one report to the next. */
+const UNSTOPPED: Stop = { late: () => false, interrupt: undefined };
 
 /**
  * Make one run; undefined if it comes to no end.
@@ -133,22 +147,9 @@ export function hangText(seconds: number): string {
   return `no exit of the guest for ${seconds} s (see --watchdog)`;
 }
 
-/** The runs from a position up to, and without, one that hangs. */
-async function redo(
-  job: Work,
-  end: number,
-  places: PoolPlaces,
-  request: ExploreRequest,
-  { interrupt }: Stop,
-  listener: PoolListener,
-): Promise<void> {
-  const stop = { late: () => false, interrupt };
-  await runWorker({ ...job, end }, places, request, stop, listener);
-}
-
 function jobOf(request: ExploreRequest) {
   const { firmware, pushFirmware, host, architecture, after, network } = request;
-  const { seed, walks, only, plan } = request;
+  const { seed, walks, only, plan, shard } = request;
   return {
     firmware,
     pushFirmware,
@@ -160,6 +161,7 @@ function jobOf(request: ExploreRequest) {
     walks,
     only,
     plan,
+    shard,
     end: undefined,
   };
 }
@@ -181,11 +183,11 @@ function runWorker(
       interrupt?.removeEventListener('abort', interrupted);
       void cell.kill().then(then);
     };
-    const lost = ({ reason, position: run, note: plan }: Extract<CellEnd, { kind: 'lost' }>) => {
+    const lost = ({ reason, position: nth, note: plan }: Extract<CellEnd, { kind: 'lost' }>) => {
       if (reason === 'out-of-memory') {
         const text = memoryText(guestMemoryLimitMiB);
         reject(failure('GuestOutOfMemory', ready ? `in ${plan}: ${text}` : text));
-      } else if (ready) resolve({ kind: 'hang', run, plan, next });
+      } else if (ready) resolve({ kind: 'hang', nth, plan, next });
       else reject(failure('FirmwareHangs', `without any fault: ${hangText(watchdogSeconds)}`));
     };
     const take = (message: ExploreMessage): void => {
@@ -200,7 +202,7 @@ function runWorker(
           return;
         case 'done':
           listener?.progress(message.tally);
-          end(() => resolve({ kind: 'done', complete: message.complete }));
+          end(() => resolve({ kind: 'done', next: message.next }));
           return;
         case 'outcome':
           end(() => resolve(message));

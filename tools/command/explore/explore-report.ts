@@ -2,11 +2,14 @@
 
 /** The result of an exploration, in words. */
 
-import type { PlaceCounts } from '../../explore/exploration.ts';
+import { shardSize, type PlaceCounts } from '../../explore/exploration.ts';
 import type { Part } from '../../explore/part.ts';
 import type { RunOutcome } from '../../explore/run.ts';
 import type { Group } from '../../explore/tally.ts';
-import { Exit, type ExitCode } from '../usage.ts';
+import { hostLabel } from '../../simulator/profiles/profile-file.ts';
+import type { TestCase, TestSuite } from '../test-results.ts';
+import type { ExploreRequest } from './explore-options.ts';
+import { Exit, plural, type ExitCode } from '../usage.ts';
 
 /** Findings are listed up to this number; the JSON has all. */
 const LISTED_MAX = 40;
@@ -22,9 +25,10 @@ export function exploreReport(part: Part): string[] {
     ...placeLines(part.places),
     `list      ${whole} (list ${part.fingerprint})`,
     `made      ${tally.runs} runs in ${seconds.toFixed(1)} s, ${rate} runs/s${scope(part)}`,
-    `ended     ${outcomes(tally.outcomes)}`,
+    ...(part.complete ? [] : [`sample    ${share(part)} of them, spread evenly over the list`]),
+    ...(tally.runs === 0 ? [] : [`ended     ${outcomes(tally.outcomes)}`]),
     ...(tally.unreached === 0 ? [] : [`unreached ${tally.unreached} runs never came to a fault`]),
-    ...tally.groups.slice(0, LISTED_MAX).flatMap(groupLines),
+    ...tally.groups.slice(0, LISTED_MAX).flatMap((group) => groupLines(part, group)),
     ...(tally.groups.length > LISTED_MAX
       ? [`... and ${tally.groups.length - LISTED_MAX} more`]
       : []),
@@ -41,8 +45,37 @@ export function runReport(plan: string, outcome: RunOutcome): string[] {
     `ended     ${error ?? status} after ${steps} steps`,
     ...findings.map(({ kind, text }) => `${kind.padEnd(10)}${text}`),
     '',
-    `verdict: ${findings.length === 0 ? 'clean' : `${findings.length} findings`}`,
+    `verdict: ${findings.length === 0 ? 'clean' : plural(findings.length, 'finding')}`,
   ];
+}
+
+/** An exploration for a CI: one case for all that held, one for each finding. */
+export function exploreSuite(request: ExploreRequest, part: Part): TestSuite {
+  const { tally, complete } = part;
+  const all = complete ? 'all' : `a sample of ${share(part)}`;
+  const cases = tally.groups.map((group): TestCase => ({
+    name: group.cause,
+    outcome: 'failed',
+    lines: [`${group.kind} in ${plural(group.runs, 'run')}`, group.text, commandOf(part, group)],
+  }));
+  const name = `${plural(tally.runs, 'run')} (${all})`;
+  const held: TestCase = { name, outcome: 'passed', lines: [] };
+  return { name: suiteName(request), cases: cases.length === 0 ? [held] : cases };
+}
+
+/** One run for a CI. */
+export function runSuite(
+  request: ExploreRequest,
+  plan: string,
+  { findings }: RunOutcome,
+): TestSuite {
+  const outcome = findings.length === 0 ? 'passed' : 'failed';
+  const lines = findings.map(({ kind, text }) => `${kind}: ${text}`);
+  return { name: suiteName(request), cases: [{ name: plan, outcome, lines }] };
+}
+
+function suiteName({ host, architecture }: ExploreRequest): string {
+  return `explore ${hostLabel(host)} ${architecture}`;
 }
 
 /** The exit code that findings deserve. */
@@ -77,18 +110,30 @@ function outcomes(counts: Readonly<Record<string, number>>): string {
     .join(', ');
 }
 
-function groupLines({ kind, cause, runs, reproduction, text }: Group): string[] {
-  const times = `${runs} run${runs === 1 ? '' : 's'}`;
+/** The command that shows a finding. */
+function commandOf({ options }: Part, { reproduction }: Group): string {
+  return `hypxe explore${options} --only ${reproduction}`;
+}
+
+function groupLines(part: Part, group: Group): string[] {
+  const { kind, cause, runs, text } = group;
   return [
     '',
-    `${kind.padEnd(10)}${cause} (${times})`,
+    `${kind.padEnd(10)}${cause} (${plural(runs, 'run')})`,
     ...(text === cause ? [] : [`          ${text}`]),
-    `          hypxe explore --only ${reproduction}`,
+    `          ${commandOf(part, group)}`,
   ];
 }
 
-function verdict({ tally, complete }: Part): string {
+function verdict(part: Part): string {
+  const { complete, tally } = part;
   const { groups } = tally;
-  if (groups.length > 0) return `${groups.length} finding${groups.length === 1 ? '' : 's'}`;
-  return complete ? 'clean' : 'clean so far';
+  if (groups.length > 0) return plural(groups.length, 'finding');
+  return complete ? 'clean' : `clean so far, in a sample of ${share(part)}`;
+}
+
+/** How much of its list a part has made: `0.12 %`. */
+function share({ tally, total, shard }: Part): string {
+  const percent = (100 * tally.runs) / Math.max(1, shardSize(total, shard));
+  return `${percent.toFixed(percent < 1 ? 2 : percent < 10 ? 1 : 0)} %`;
 }

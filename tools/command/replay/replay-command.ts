@@ -6,11 +6,20 @@ import * as path from 'node:path';
 import { parseArguments } from '../arguments.ts';
 import { workerFailed } from '../boot/boot-message.ts';
 import { runInCell } from '../cell-run.ts';
-import { requireFile } from '../files.ts';
+import { checkOutputs } from '../boot/output-file.ts';
+import { requireFile, requireWritable, writeText } from '../files.ts';
 import { GUEST_MEMORY_HELP, guestMemoryLimit } from '../guest-options.ts';
 import { flag, oneOf, record, text, type Shape } from '../shape.ts';
 import type { ReplayMessage, ReplayWorkerData } from './replay-worker.ts';
 import type { Terminal } from '../terminal.ts';
+import {
+  RESULT_HELP,
+  RESULT_OPTIONS,
+  junitXml,
+  wantsTap,
+  tapText,
+  type TestCase,
+} from '../test-results.ts';
 import { shippedTraces, traceFile } from './trace-names.ts';
 import {
   CommandError,
@@ -43,6 +52,7 @@ A TRACE with a slash in it, or that ends in .json, is a file. Others come with h
   --watchdog S        seconds that one replay may take, after which the firmware hangs (default 10)
 ${GUEST_MEMORY_HELP}
   --json              print one JSON document
+${RESULT_HELP}
   -v, --verbose       list the deliberate differences of each trace
   -h, --help          this text
 
@@ -92,19 +102,37 @@ export async function replayCommand(
   };
   const traces = positionals.map((name) => traceFile(name, places.traces));
   const data = { firmware, traces, verbose: values.verbose === true };
+  const tap = wantsTap(values);
+  if (values.junit !== undefined) {
+    const inputs = traces.map((file) => ({ what: 'the trace', file }));
+    inputs.push({ what: 'the firmware', file: firmware });
+    checkOutputs([{ option: '--junit', file: values.junit }], inputs);
+    requireWritable(values.junit);
+  }
   const json: string[] = [];
+  const cases: TestCase[] = [];
   let failed = 0;
   const ended = await replayAll(data, places, limits, terminal, (message) => {
     if (values.json === true) json.push(message.json);
-    else terminal.out(`${message.text}\n`);
+    else if (!tap) terminal.out(`${message.text}\n`);
     if (!message.ok) failed++;
+    const name = path.basename(traces[cases.length]!, '.json');
+    const outcome = message.ok ? 'passed' : 'failed';
+    cases.push({ name, outcome, lines: message.text.split('\n') });
   });
+  if (ended.error !== undefined) {
+    const name = path.basename(traces[cases.length] ?? 'replay', '.json');
+    cases.push({ name, outcome: 'failed', lines: [ended.error.message] });
+  }
+  const suite = { name: 'replay', cases };
+  if (values.junit !== undefined) writeText(values.junit, junitXml(suite));
+  if (tap) terminal.out(tapText(suite));
 
   // What was replayed is told, whatever came then
   if (values.json === true && (ended.error === undefined || json.length > 0)) {
     const results = json.map((each) => JSON.parse(each) as unknown);
     terminal.out(`${JSON.stringify(results, undefined, 2)}\n`);
-  } else if (values.json !== true && (ended.error === undefined || ended.replayed > 0)) {
+  } else if (values.json !== true && !tap && (ended.error === undefined || ended.replayed > 0)) {
     const passed = ended.replayed - failed;
     terminal.out(`${passed} of ${ended.replayed} traces replay without failure\n`);
   }
@@ -119,6 +147,7 @@ const OPTIONS = {
   watchdog: { type: 'string' },
   'guest-memory-limit': { type: 'string' },
   json: { type: 'boolean' },
+  ...RESULT_OPTIONS,
   verbose: { type: 'boolean', short: 'v' },
   help: { type: 'boolean', short: 'h' },
 } as const;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** What is made of a trace: a page, or a trace for Perfetto; and how a trace is read from a file. */
+/** What is made of a trace: a page, or a trace for Perfetto; and how a file is read. */
 
 import * as fs from 'node:fs';
 import { perfetto } from '../../report/perfetto.ts';

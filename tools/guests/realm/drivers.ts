@@ -75,6 +75,9 @@ export class Drivers {
   /** The numbers of a driver's devices, in their order. */
   #numbers({ devices }: GuestDriver): number[] {
     const numbers: number[] = [];
+    if (typeof devices !== 'object' || devices === null) {
+      throw new NativeError('the driver has no list of devices');
+    }
     for (let i = 0; i < devices.length; i++) numbers[i] = this.#numberOf(devices[i]!);
     return numbers;
   }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * Lanes: what the host could touch, each from when it was shared to when the host let go. Packets in
- * flight share one lane for each channel, unless one of them crosses a handoff.
+ * Lanes: what the host could touch, each from when it was shared to when the host let go. Packets
+ * in flight share one lane for each channel, unless one of them crosses a handoff.
  */
 
 import { Msr } from '../../../src/hyperv/protocol.ts';

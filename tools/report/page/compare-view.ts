@@ -27,8 +27,8 @@ export class CompareView implements View {
       el('h2', {}, first === undefined ? 'It does what the clean run does' : 'Where the runs part'),
     );
     if (first !== undefined) page.append(sentence(app, first));
-    const said = `${same} messages and register writes are the same, ${missing} are missing, ${extra} are extra.`;
-    page.append(el('p', {}, said));
+    const alike = `${same} messages and register writes are the same`;
+    page.append(el('p', {}, `${alike}, ${missing} are missing, ${extra} are extra.`));
     if (rough) {
       const text =
         'The runs differ in so much that what follows the first difference is not aligned.';

@@ -52,7 +52,8 @@ export class MemoryView implements View {
         'Up and down go from grant to grant, Enter shows its lane.',
     );
     this.#said.textContent =
-      '↑↓ from grant to grant, Enter its lane, ←→ + − 0 time. Red with a thick edge: crosses a handoff.';
+      '↑↓ from grant to grant, Enter its lane, ←→ + − 0 time. ' +
+      'Red with a thick edge: crosses a handoff.';
     const map = el('div', { class: 'map' }, this.#canvas);
     this.element.append(el('div', { class: 'tools' }, ...axisTools(app)), map, this.#said);
     this.#canvas.addEventListener('keydown', (event) => this.#key(event));
@@ -193,8 +194,8 @@ interface Cell {
 }
 
 /**
- * Shared memory, cut wherever a bar begins or ends; what nobody shares is left out. Large pieces are
- * drawn smaller than they are, or single pages would not be seen beside them.
+ * Shared memory, cut wherever a bar begins or ends; what nobody shares is left out. Large pieces
+ * are drawn smaller than they are, or single pages would not be seen beside them.
  */
 function cellsOf(bars: readonly Bar[]): Cell[] {
   const edges = [...new Set(bars.flatMap(({ pfn, count }) => [pfn, pfn + count]))];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** Page ownership over time: a lane for each grant, from when it was shared to when it was let go. */
+/** Page ownership over time: a lane for each grant, from sharing it to letting it go. */
 
 import { leaks, type Lane } from '../model/lanes.ts';
 import type { App, View } from './app.ts';

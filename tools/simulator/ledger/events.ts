@@ -125,7 +125,7 @@ export type HostEvent =
   | { readonly kind: 'crash'; readonly text: string }
   | { readonly kind: 'hang'; readonly text: string };
 
-/** What whoever runs guests one after the other says of it: who has the machine, and what is found. */
+/** What whoever runs guests says of them: who has the machine, and what is found. */
 export type FlowEvent =
   /** From now on the machine is this owner's: `firmware`, `OS`, `kexec 1`, `second boot`. */
   | { readonly kind: 'stage'; readonly stage: string }

@@ -2,12 +2,12 @@
 
 /** Traces for the tests of reports: of boots, and made by hand. */
 
-import { createDriver } from '../../src/index.ts';
-import { modelOf, type Model } from '../../tools/report/model/model.ts';
-import type { TraceRecord } from '../../tools/report/model/record.ts';
-import { readTrace, slim } from '../../tools/report/read-trace.ts';
-import type { Firmware } from '../../tools/flow/boot-flow.ts';
-import { runBoot, type Setting } from './boot-rig.ts';
+import { createDriver } from '../../../src/index.ts';
+import { modelOf, type Model } from '../../../tools/report/model/model.ts';
+import type { TraceRecord } from '../../../tools/report/model/record.ts';
+import { readTrace, slim } from '../../../tools/report/read-trace.ts';
+import type { Firmware } from '../../../tools/flow/boot-flow.ts';
+import { runBoot, type Setting } from '../boot-rig.ts';
 
 /** The events of a boot, as a reader of its trace has them. */
 export function tracedBoot(setting: Setting = {}): TraceRecord[] {

@@ -3,21 +3,32 @@
 /** The firmware for both architectures. */
 
 import { bootWith, type BootOptions, type BootResult } from './boot/boot.ts';
+import type { ImageAllocator } from './boot/image.ts';
 import { HypervDriver as RomDriver, type DriverOptions } from './driver.ts';
-import { arm64Platform } from './hyperv/arm64.ts';
+import { Log } from './events.ts';
+import { AnyArm64Platform } from './hyperv/arm64-any.ts';
 import type { ClockChoice, Platform } from './hyperv/platform.ts';
 import { x64Platform } from './hyperv/x64.ts';
-import type { Machine } from './machine.ts';
+import { PAGE_SIZE, type Machine } from './machine.ts';
+import { MapAllocator } from './memory/allocator.ts';
+import { soundMap } from './memory/memory-map.ts';
 import { NET_PARTS } from './net/parts.ts';
 import { checkPolicy } from './netvsc/policy.ts';
 
 /** The platform of a machine of either architecture. @throws HypxeError ArchitectureUnsupported */
-export function anyPlatform(machine: Machine, choice?: ClockChoice): Platform {
-  return machine.architecture === 'arm64' ? arm64Platform(machine, choice) : x64Platform(machine);
+export function anyPlatform(machine: Machine, choice: ClockChoice = {}): Platform {
+  if (machine.architecture === 'arm64') return new AnyArm64Platform(machine, choice);
+  return x64Platform(machine);
 }
 
-/** The drivers, with a check of what was chosen. */
+/** The drivers, with a check of what was chosen, and of the memory map. */
 export class HypervDriver extends RomDriver {
+  constructor(platform: Platform, machine: Machine, options: DriverOptions) {
+    const { memory, pageSize = PAGE_SIZE } = machine;
+    const memoryMap = soundMap(machine, new Log(options.events));
+    super(platform, { memory, memoryMap, pageSize }, options);
+  }
+
   /** As without the check. @throws HypxeError BadPolicy, and what the drivers throw */
   override probe(): void {
     checkPolicy(this.policy);
@@ -32,11 +43,17 @@ export function createDriver(machine: Machine, options: DriverOptions = {}): Hyp
 
 /** Boot. Conditions from outside are in the result. */
 export function boot(machine: Machine, options: BootOptions = {}): BootResult {
-  return bootWith(createDriver, machine, withNetParts(options));
+  return bootWith(createDriver, machine, withAll(machine, options));
 }
 
-/** With all parts of the network client, but for those that the options replace or leave out. */
-export function withNetParts<T extends BootOptions>(options: T): T {
-  const { net } = options;
-  return { ...options, net: { ...net, parts: { ...NET_PARTS, ...net?.parts } } };
+/**
+ * With memory from a map that was checked, and all parts of the network client, but for those that
+ * the options replace or leave out.
+ */
+export function withAll<T extends BootOptions>(
+  machine: Machine,
+  options: T,
+): T & { readonly allocator: ImageAllocator } {
+  const { net, allocator = new MapAllocator(soundMap(machine), machine.pageSize) } = options;
+  return { ...options, allocator, net: { ...net, parts: { ...NET_PARTS, ...net?.parts } } };
 }

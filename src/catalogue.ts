@@ -225,7 +225,10 @@ export const ERRORS = {
     ],
   }),
   boot: errors({
-    NoNetworkDevice: ['ENODEV', 'Give the VM a synthetic network adapter.'],
+    NoNetworkDevice: [
+      'ENODEV',
+      'Give the VM a synthetic network adapter; the log says why one could not be probed.',
+    ],
     ShutDown: ['ECANCELED', 'Start the VM again: somebody on the host has shut it down.'],
     ImageTooLarge: ['ENOMEM', 'Give the guest more memory, or boot a smaller image.'],
     ImageEmpty: ['EINVAL', 'Serve a file that has contents.'],

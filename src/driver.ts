@@ -8,10 +8,9 @@
 import { Log, type BootStep, type EventSink } from './events.ts';
 import { HyperV } from './hyperv/hyperv.ts';
 import type { Platform } from './hyperv/platform.ts';
-import type { Machine, MemoryRange } from './machine.ts';
+import type { MachineCommon, MemoryRange } from './machine.ts';
 import { TopAllocator, type PageAllocator } from './memory/allocator.ts';
 import { GuestMemory } from './memory/guest-memory.ts';
-import { soundMap } from './memory/memory-map.ts';
 import { SharedMemory, type Region } from './memory/shared-memory.ts';
 import type { NetDevice } from './net/device.ts';
 import { NetvscDriver } from './netvsc/driver.ts';
@@ -67,6 +66,9 @@ export interface DriverOptions {
   readonly cancel?: () => boolean;
 }
 
+/** What the drivers must know of a machine's memory. */
+export type MachineMemory = Pick<MachineCommon, 'memory' | 'memoryMap' | 'pageSize'>;
+
 /** The drivers. Made once for a machine; may be probed and removed any number of times. */
 export class HypervDriver {
   readonly log: Log;
@@ -83,13 +85,16 @@ export class HypervDriver {
   /** A reset has failed: the next unquiesce must try again, whatever SIMP says. */
   #resetFailed = false;
 
-  /** `platform`: of the machine's architecture; the entry knows which there are. */
-  constructor(platform: Platform, machine: Machine, options: DriverOptions) {
+  /**
+   * @param platform of the machine's architecture; the entry knows which there are
+   * @param machine its memory; the map is taken as it is
+   */
+  constructor(platform: Platform, machine: MachineMemory, options: DriverOptions) {
     const preset = options.preset ?? 'default';
     const policy = (this.policy = { ...NETVSC_PRESETS[preset], ...options.policy });
     const memory = new GuestMemory(machine.memory);
     this.log = new Log(options.events);
-    this.#map = soundMap(machine, this.log);
+    this.#map = machine.memoryMap;
     const allocator = options.allocator ?? new TopAllocator(this.#map);
     const pages = new SharedMemory(memory, allocator, this.log, machine.pageSize);
     const ipxe = preset === 'ipxe';
@@ -158,8 +163,7 @@ export class HypervDriver {
     this.hv.clock.finish();
     if (!this.#probed) return;
     if (!this.hv.isRunning) {
-      const text = 'could not take the machine back';
-      this.log.attempt('error', 'HV', '', text, () => this.unquiesce());
+      this.log.attempt('error', 'HV', '', 'not taken back', () => this.unquiesce());
     }
     this.#probed = this.#resetFailed = false;
     this.bus.remove();

@@ -6,14 +6,12 @@
  */
 
 import { bootWith, type BootOptions as RomOptions, type BootPart } from './boot/boot.ts';
-import { HypervDriver, anyPlatform, withNetParts } from './any.ts';
+import { HypervDriver, anyPlatform, withAll } from './any.ts';
 import type { DriverOptions as RomDriverOptions } from './driver.ts';
 import { wantsBestClock } from './hyperv/platform.ts';
 import type { Machine } from './machine.ts';
 import { reportCrash } from './os/crash-report.ts';
 import { ReferenceTsc } from './os/reference-tsc.ts';
-import { MapAllocator } from './memory/allocator.ts';
-import { soundMap } from './memory/memory-map.ts';
 import {
   BootServices,
   type ServedBootResult,
@@ -42,18 +40,16 @@ export function createDriver(machine: Machine, options: DriverOptions = {}): Hyp
 
 /** Boot, with services, and with a report to the host should the firmware itself fail. */
 export function boot(machine: Machine, options: BootOptions = {}): BootResult {
-  const allocator = options.allocator ?? new MapAllocator(soundMap(machine), machine.pageSize);
-  const services = new BootServices(machine, allocator, options);
   const {
     services: _names,
     push: _push,
     drivers = [],
     parts = [],
     ...rest
-  } = withNetParts(options);
+  } = withAll(machine, options);
+  const services = new BootServices(machine, rest.allocator, options);
   return bootWith((machine, own) => createDriver(machine, own), machine, {
     ...rest,
-    allocator,
     drivers: [...drivers, ...services.drivers],
     parts: [...parts, services, crashReport],
   });

@@ -51,12 +51,13 @@ export function guidBytes(text: string): Uint8Array {
 
 /** The canonical lower-case text of a GUID that lies at `offset` of `bytes` in its wire form. */
 export function guidText(bytes: Uint8Array, offset = 0): string {
-  let text = '';
-  for (let i = 0; i < 16; i++) {
-    if ([4, 6, 8, 10].includes(i)) text += '-';
-    text += bytes[offset + GUID_ORDER[i]!]!.toString(16).padStart(2, '0');
-  }
-  return text;
+  const digits = GUID_ORDER.map((at) => byteHex(bytes[offset + at]!)).join('');
+  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+}
+
+/** A byte as two hexadecimal digits. */
+export function byteHex(byte: number): string {
+  return byte.toString(16).padStart(2, '0');
 }
 
 /** Little-endian 32-bit words as bytes, and zeros behind them up to `length`. */

@@ -104,6 +104,11 @@ const TESTS: readonly RealTest[] = [
     run: (directory) => bootFromServers('classless', directory),
   },
   {
+    name: 'ISC dhcpd, a failover pair',
+    programs: ['unshare', 'ip', 'dnsmasq', 'dhcpd', 'socat'],
+    run: (directory) => bootFromServers('failover', directory),
+  },
+  {
     name: 'atftpd, with the options of RFC 2348, 2349 and 7440',
     programs: ['unshare', 'ip', 'dnsmasq', 'atftpd', 'socat'],
     run: (directory) => bootFromServers('atftpd', directory, 'tftp'),

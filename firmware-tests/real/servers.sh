@@ -9,6 +9,7 @@
 #   menu       ... tells it as a boot server, from a menu
 #   named      ISC dhcpd tells the TFTP server by name (option 66), dnsmasq is the DNS server
 #   classless  ISC dhcpd tells the way to the TFTP server by classless static routes alone
+#   failover   two ISC dhcpd are a failover pair, and balance their addresses; dnsmasq has the file
 #   kea        Kea gives the address, a route by option 121, and names server and file
 set -euo pipefail
 
@@ -128,6 +129,32 @@ subnet 10.8.0.0 netmask 255.255.255.0 {
 CONF
     "${dhcpd[@]}" lan >"$state/first.log" 2>&1 &
     until_ready grep -q fallback-net "$state/first.log"
+    ;;
+  failover)
+    # One half of the pair: name, address, the other's address, role, what only the primary says
+    half() {
+      isc "$1" <<CONF
+authoritative;
+ping-check false;
+failover peer "pair" {
+  $4; address $2; port 647; peer address $3; peer port 647;
+  max-response-delay 30; max-unacked-updates 10; load balance max seconds 3; $5
+}
+subnet 10.8.0.0 netmask 255.255.255.0 {
+  next-server 10.8.0.1;
+  filename "$file";
+  pool { failover peer "pair"; range 10.8.0.10 10.8.0.50; }
+}
+CONF
+    }
+    masq files --interface=lan "${tftp[@]}" &
+    until_ready grep -q 'TFTP root is' "$state/files.log"
+    half other 10.8.0.2 10.8.0.1 secondary ''
+    second "${dhcpd[@]}" -d there
+    half first 10.8.0.1 10.8.0.2 primary 'mclt 60; split 128;'
+    "${dhcpd[@]}" -d lan >"$state/first.log" 2>&1 &
+    # Until then neither answers: who was never in touch with the other is in `startup`
+    until_ready grep -q 'Both servers normal' "$state/first.log"
     ;;
   kea)
     second "${plain[@]}" "${tftp[@]}"

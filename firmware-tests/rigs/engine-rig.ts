@@ -11,20 +11,25 @@ import type * as Simulator from '../../tools/simulator/index.ts';
 
 const DIST = new URL('../../dist/', import.meta.url);
 
-/** The sources of the modules of an engine: the two bundles as they are, and `engine.js`. */
-export async function engineModules(): Promise<Readonly<Record<string, string>>> {
+/** A program as one module: `simulator.js` shares code with the command line. */
+async function oneModule(file: URL): Promise<string> {
   const { outputFiles } = await build({
-    entryPoints: [fileURLToPath(new URL('../../tools/engines/index.ts', import.meta.url))],
+    entryPoints: [fileURLToPath(file)],
     bundle: true,
     write: false,
     format: 'esm',
     target: 'es2022',
     platform: 'neutral',
   });
+  return outputFiles[0]!.text;
+}
+
+/** The sources of the modules of an engine: the two bundles, and `engine.js`. */
+export async function engineModules(): Promise<Readonly<Record<string, string>>> {
   return {
     'hypxe.js': fs.readFileSync(new URL('hypxe.js', DIST), 'utf8'),
-    'simulator.js': fs.readFileSync(new URL('simulator.js', DIST), 'utf8'),
-    'engine.js': outputFiles[0]!.text,
+    'simulator.js': await oneModule(new URL('simulator.js', DIST)),
+    'engine.js': await oneModule(new URL('../../tools/engines/index.ts', import.meta.url)),
   };
 }
 

@@ -26,7 +26,10 @@ export interface Installed {
 }
 
 /** What of the project, besides `dist`, npm may look at. */
-const BESIDE_DIST = ['package.json', 'README.md', 'LICENSE', 'tools/capture', 'src'];
+const BESIDE_DIST = [
+  ...['package.json', 'README.md', 'LICENSE', 'src'],
+  ...['tools/capture', 'tools/guests/README.md', 'tools/library/README.md'],
+];
 
 /** Do what prepack does, pack, and unpack. The caller removes the folder. */
 export async function installed(): Promise<Installed> {

@@ -10,8 +10,7 @@ import type { DriverOptions, HypervDriver } from '../driver.ts';
 import { HypxeError, isNamed } from '../error.ts';
 import type { Machine, MemoryRange } from '../machine.ts';
 import { MapAllocator, type PageAllocator } from '../memory/allocator.ts';
-import { soundMap } from '../memory/memory-map.ts';
-import { carve } from '../memory/shared-memory.ts';
+import { reserve } from '../memory/shared-memory.ts';
 import type { NetDevice } from '../net/device.ts';
 import { netbootWith, type NetbootOptions } from '../net/netboot.ts';
 import type { NetParts } from '../net/part.ts';
@@ -120,7 +119,7 @@ export function bootWith(
   options: BootOptions,
 ): BootResult {
   const { parts = [], pages } = options;
-  const allocator = options.allocator ?? new MapAllocator(soundMap(machine), machine.pageSize);
+  const allocator = options.allocator ?? new MapAllocator(machine.memoryMap, machine.pageSize);
   const attempts: FailedAttempt[] = [];
   const cancel = (): boolean =>
     options.cancel?.() === true || parts.some((part) => part.cancel?.() === true);
@@ -228,7 +227,7 @@ function bootDevices(
     const there = devices();
     if (there.length > 0 && there.every((one) => tried.has(one))) break;
   }
-  const text = `no network device ${wanted ?? ''} was offered, or it could not be probed`;
+  const text = `no network device ${wanted ?? ''}`;
   throw attempts.at(-1)?.error ?? new HypxeError('NoNetworkDevice', text);
 }
 
@@ -279,9 +278,7 @@ function withImage(
   image: BootImage | undefined,
   pageSize: number,
 ): readonly MemoryRange[] {
-  if (image === undefined) return map;
-  const end = Math.ceil((image.address + image.length) / pageSize) * pageSize;
-  return map.flatMap((range) => carve(range, image.address, end, `boot image ${image.name}`));
+  return image ? reserve(map, image, pageSize, `boot image ${image.name}`) : map;
 }
 
 /** Conditions from outside have names; everything else is a mistake and goes through. */

@@ -5,10 +5,10 @@
  * hypercall instruction. Everything above works on x64 and arm64 alike.
  *
  * Registers are named by their MSR number on every architecture, and what the hypervisor says of
- * itself by its CPUID leaf: arm64 has the same under other numbers.
+ * itself by its CPUID leaf: arm64 has the same under other numbers. A register that the firmware
+ * has no use for goes by the architecture's own number.
  */
 
-import { HypxeError, isNamed } from '../error.ts';
 import type { Log } from '../events.ts';
 import type { CpuidRegisters, Machine } from '../machine.ts';
 
@@ -51,27 +51,8 @@ export interface Platform {
   call(control: bigint, input: bigint): number;
 }
 
-/** Accesses of a register before it counts as refused. */
-const ACCESS_TRIES_MAX = 4;
-
-/**
- * Access a register, again if it is refused: a host that is short of something refuses once.
- *
- * @param access throws an error with a name if it is refused
- * @throws HypxeError RegisterRefused
- */
-export function persist<T>(access: () => T): T {
-  for (let tries = 1; ; tries++) {
-    try {
-      return access();
-    } catch (error) {
-      if (!isNamed(error)) throw error;
-      if (tries === ACCESS_TRIES_MAX) {
-        throw new HypxeError('RegisterRefused', error.message, error.status);
-      }
-    }
-  }
-}
+/** Accesses of a register before it counts as refused: who is short of something refuses once. */
+export const ACCESS_TRIES_MAX = 4;
 
 /** What a driver's options say of its clock. */
 export interface ClockChoice {

@@ -2,10 +2,10 @@
 
 /** Hyper-V on x86-64: CPUID, MSRs and the hypercall page (iPXE arch/x86/drivers/hyperv). */
 
-import { HypxeError } from '../error.ts';
+import { HypxeError, isNamed } from '../error.ts';
 import type { CpuidRegisters, Machine, X64Machine } from '../machine.ts';
 import { hex, wordBytes } from '../wire.ts';
-import { persist, type Platform } from './platform.ts';
+import { ACCESS_TRIES_MAX, type Platform } from './platform.ts';
 import { CPUID_HYPERVISOR_PRESENT, Cpuid, HV_INTERFACE_ID, Sint } from './protocol.ts';
 
 /**
@@ -31,16 +31,12 @@ class X64Platform implements Platform {
   }
 
   identify(): void {
-    // Check for any hypervisor
-    if (!(this.machine.cpuid(Cpuid.FEATURES, 0).ecx & CPUID_HYPERVISOR_PRESENT)) {
-      throw new HypxeError('NoHypervisor', 'CPUID shows no hypervisor');
-    }
-
-    // Check for Hyper-V. The maximum leaf is not looked at: neither does iPXE
-    const id = this.facts(Cpuid.HV_INTERFACE_ID).eax;
-    if (id !== HV_INTERFACE_ID) {
-      throw new HypxeError('NotHyperV', `hypervisor interface is ${hex(id)}`);
-    }
+    // Check for any hypervisor, and for Hyper-V. The maximum leaf is not looked at, as in iPXE
+    const present = this.facts(Cpuid.FEATURES).ecx & CPUID_HYPERVISOR_PRESENT;
+    const id = present && this.facts(Cpuid.HV_INTERFACE_ID).eax;
+    if (id === HV_INTERFACE_ID) return;
+    const name = present ? 'NotHyperV' : 'NoHypervisor';
+    throw new HypxeError(name, `hypervisor interface is ${hex(id)}`);
   }
 
   vendor(): string {
@@ -57,7 +53,16 @@ class X64Platform implements Platform {
   }
 
   write(register: number, value: bigint): void {
-    persist(() => this.machine.wrmsr(register, value));
+    for (let tries = 1; ; tries++) {
+      try {
+        this.machine.wrmsr(register, value);
+        return;
+      } catch (error) {
+        if (!isNamed(error)) throw error;
+        if (tries === ACCESS_TRIES_MAX)
+          throw new HypxeError('RegisterRefused', error.message, error.status);
+      }
+    }
   }
 
   call(control: bigint, input: bigint): number {
@@ -70,6 +75,5 @@ class X64Platform implements Platform {
 /** The platform of an x64 machine. @throws HypxeError ArchitectureUnsupported */
 export function x64Platform(machine: Machine): Platform {
   if (machine.architecture === 'x64') return new X64Platform(machine);
-  const text = `architecture is ${machine.architecture}`;
-  throw new HypxeError('ArchitectureUnsupported', text);
+  throw new HypxeError('ArchitectureUnsupported', machine.architecture);
 }

@@ -122,13 +122,10 @@ export class SharedMemory {
    * reserved, in whole guest pages, with its purpose.
    */
   memoryMap(map: readonly MemoryRange[]): MemoryRange[] {
-    let ranges: MemoryRange[] = map.map((range) => ({ ...range }));
+    let ranges: MemoryRange[] = [...map];
     for (const region of this.outstanding()) {
-      const { pageSize } = this;
-      const start = Math.floor(region.address / pageSize) * pageSize;
-      const end = Math.ceil((region.address + region.length) / pageSize) * pageSize;
       const purpose = `${region.purpose} (${region.sharedBy} not revoked)`;
-      ranges = ranges.flatMap((range) => carve(range, start, end, purpose));
+      ranges = reserve(ranges, region, this.pageSize, purpose);
     }
     return ranges;
   }
@@ -143,6 +140,18 @@ export class SharedMemory {
 /** Numbers of the Hyper-V pages from a page boundary on. */
 export function pageNumbers(address: number, length: number): number[] {
   return Array.from({ length: length / PAGE_SIZE }, (_, page) => address / PAGE_SIZE + page);
+}
+
+/** Reserve a piece of a memory map, in whole guest pages. */
+export function reserve(
+  map: readonly MemoryRange[],
+  { address, length }: { readonly address: number; readonly length: number },
+  pageSize: number,
+  purpose: string,
+): MemoryRange[] {
+  const start = Math.floor(address / pageSize) * pageSize;
+  const end = Math.ceil((address + length) / pageSize) * pageSize;
+  return map.flatMap((range) => carve(range, start, end, purpose));
 }
 
 /** Reserve what a usable range has in common with [start, end). */

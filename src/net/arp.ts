@@ -117,7 +117,7 @@ export class Arp {
     const mac = buffer.slice(hardware, hardware + MAC_LENGTH);
     if (ours !== 0 && sender === ours && !this.#conflictTold) {
       this.#conflictTold = true;
-      log.warning('ARP', device.name, `${ipv4Text(ours)} is in use by another station, too`);
+      log.warning('ARP', device.name, `${ipv4Text(ours)} is in use by another station`);
     }
     const neighbour = this.#neighbour(sender);
     const learnt = neighbour?.asked === true;

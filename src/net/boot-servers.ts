@@ -28,7 +28,7 @@ export const bootServers: BootServers = {
 
     // Nobody chooses from the menu: its first item it is
     const menu = bootMenu(boot);
-    if (menu.length < 2) return boot;
+    if (menu.length < 3) return boot;
     const type = get16(menu, 0);
     if (type === 0)
       throw new HypxeError('NoBootFile', `${ipv4Text(boot.server)} says to boot locally`);

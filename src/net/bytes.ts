@@ -5,6 +5,8 @@
  * Nothing here allocates, apart from what returns text.
  */
 
+import { byteHex } from '../wire.ts';
+
 /**
  * An IPv4 address as a *signed* 32-bit number, most significant byte first on the wire: engines
  * hold those without a box, unsigned ones from 128.0.0.0 on not. 0 is "none". Compare two of them
@@ -74,14 +76,9 @@ export function parseIpv4(text: string): Ipv4Address | undefined {
   return parts.reduce((address, part) => (address << 8) | part);
 }
 
-/** A byte as two hexadecimal digits. */
-function hex(byte: number): string {
-  return byte.toString(16).padStart(2, '0');
-}
-
 /** `00:15:5d:01:02:03`, from 6 bytes. */
 export function macText(bytes: Readonly<Uint8Array>): string {
-  return Array.from(bytes, hex).join(':');
+  return Array.from(bytes, byteHex).join(':');
 }
 
 /**
@@ -102,7 +99,7 @@ export function putText(bytes: Uint8Array, at: number, text: string): number {
 
 /** Text from the network for a log line: what is not printable ASCII is written `\xNN`. */
 export function escaped(text: string): string {
-  return text.replace(/[^ !#-[\]-~]/g, (char) => `\\x${hex(char.charCodeAt(0))}`);
+  return text.replace(/[^ !#-[\]-~]/g, (char) => `\\x${byteHex(char.charCodeAt(0))}`);
 }
 
 /** The same in quotes. */

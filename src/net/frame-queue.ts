@@ -29,9 +29,7 @@ export class FrameQueue {
   push(frame: Uint8Array, length: number, sequence: number): void {
     const place = (this.#places[this.length++] ??= {
       frame: new Uint8Array(ETHERNET_FRAME_MAX),
-      length,
-      sequence,
-    });
+    } as Place);
     place.length = length;
     place.sequence = sequence;
     place.frame.set(frame.length > length ? frame.subarray(0, length) : frame);

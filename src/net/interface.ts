@@ -156,11 +156,15 @@ export class PlainInterface implements FrameReceiver, UdpHost {
   /**
    * Ask, wait for the answer, ask again. No try begins at or after the time `deadline`, in ticks,
    * and the last one ends there. Nothing is asked without a link; the time without one counts for
-   * the deadline only; patience begins anew with it, for each try. Returns whether it is done.
-   *
+   * the deadline only; patience begins anew with it. Returns whether it is done.
    * @throws HypxeError LinkDown, or what {@link turn} throws
    */
-  retry(patience: Patience, deadline: number, ask: () => void, done: () => boolean): boolean {
+  retry(
+    patience: Patience,
+    deadline: number,
+    ask: (tries: number) => void,
+    done: () => boolean,
+  ): boolean {
     let timeoutMs = patience.firstTimeoutMs;
     for (let i = 0, losses = 0; i < patience.tries && this.clock.now() < deadline; i++) {
       if (this.device.link === 'down') {
@@ -168,7 +172,7 @@ export class PlainInterface implements FrameReceiver, UdpHost {
         timeoutMs = patience.firstTimeoutMs;
         if (losses++ < patience.tries) i = 0;
       }
-      ask();
+      ask(i);
       const until = this.clock.now() + timeoutMs * TICKS_PER_MS;
       if (this.wait(Math.min(until, deadline), done)) return true;
       timeoutMs = Math.min(timeoutMs * 2, patience.longestTimeoutMs);
@@ -180,7 +184,7 @@ export class PlainInterface implements FrameReceiver, UdpHost {
   #awaitLink(deadline: number, done: () => boolean): void {
     const until = Math.min(this.clock.now() + LINK_LOSS_MS * TICKS_PER_MS, deadline);
     if (this.wait(until, () => this.device.link !== 'down' || done())) return;
-    throw new HypxeError('LinkDown', `${this.name} lost its link, which did not come back`);
+    throw new HypxeError('LinkDown', `${this.name} lost its link`);
   }
 
   /** The protocol above got further: count frames anew. */
@@ -201,8 +205,7 @@ export class PlainInterface implements FrameReceiver, UdpHost {
     if (hop === 0)
       throw new HypxeError(
         'NoRoute',
-        `${ipv4Text(destination)} is not in the subnet of ${ipv4Text(this.address)}/` +
-          `${ipv4Text(this.netmask)}, and there is no router`,
+        `${ipv4Text(destination)} is not in ${ipv4Text(this.address)}/${ipv4Text(this.netmask)}`,
       );
     const { arpTries: tries = ARP_TRIES, arpFirstTimeoutMs = ARP_FIRST_TIMEOUT_MS } = this.#options;
     const patience: Patience = {

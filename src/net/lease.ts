@@ -40,9 +40,9 @@ export function leaseOf(message: DhcpMessage, deviceMtu: number): Lease | string
     const host = other & ~netmask;
     return isHost(other) && !(~netmask >>> 0 >= 3 && (host === 0 || host === ~netmask));
   };
-  // A mask that is cut off is none, and then the class of the address has one (iPXE ipv4_settings)
-  const netmask = optionAddresses(message, DhcpOption.SUBNET_MASK)[0] ?? classMask(address);
-  if (!isNetmask(netmask)) return `${ipv4Text(netmask)} is not a netmask`;
+  // A mask that is cut off, or is none, leaves that of the address's class (iPXE ipv4_settings)
+  const masks = optionAddresses(message, DhcpOption.SUBNET_MASK);
+  const netmask = masks.find(isNetmask) ?? classMask(address);
   if (!isHost(address)) return `${ipv4Text(address)} is not the address of a host`;
   if (!isStation(address))
     return `${ipv4Text(address)}/${ipv4Text(netmask)} is the address of a subnet`;
@@ -53,15 +53,13 @@ export function leaseOf(message: DhcpMessage, deviceMtu: number): Lease | string
   const routes = staticRoutes(option(message, DhcpOption.STATIC_ROUTES)).filter(
     ({ router }) => router === 0 || canRoute(router),
   );
-  const all = optionAddresses(message, DhcpOption.ROUTER).filter((router) => router !== 0);
-  const able = all.filter(canRoute);
+  const able = optionAddresses(message, DhcpOption.ROUTER).filter(canRoute);
   let router = able.find(inSubnet) ?? able[0] ?? 0;
   if (routes.length > 0) {
     routes.push({ network: address, netmask, router: 0 });
     routes.sort((a, b) => (b.netmask >>> 0) - (a.netmask >>> 0));
     router = routes.find((route) => route.netmask === 0)?.router ?? 0;
-  } else if (able.length < all.length && router === 0)
-    return `${ipv4Text(all[0]!)} cannot be a router`;
+  }
 
   // How much to send at once
   const asked = get16(option(message, DhcpOption.MTU), 0) || deviceMtu;

@@ -37,7 +37,7 @@ export function parseOptionAck(
 ): TftpValues | string {
   const granted: TftpValues = new Map();
   const text = String.fromCharCode(...bytes.subarray(offset + 2, offset + length));
-  const words = text.toLowerCase().split(/[\0 ]+/);
+  const words = text.toLowerCase().split(/[\0\s]+/);
   for (const [name, asked] of ask) {
     const at = words.indexOf(name);
     if (at < 0) continue;

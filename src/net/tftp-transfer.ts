@@ -82,10 +82,10 @@ export class Transfer implements UdpHandler {
     const patience = { ...TFTP_PATIENCE, ...options };
     const first = { ...patience, longestTimeoutMs: TFTP_LONGEST_REQUEST_MS, ...options };
 
-    // Each progress restores patience; without any, send again what was sent last
-    const ask = (): void => {
-      if (this.#progressed) this.#silence = this.#unreachable = 0;
-      else this.#sendAgain();
+    // Progress, and a link that is back, restore patience; else send again what was sent last
+    const ask = (tries: number): void => {
+      if (!this.#progressed) this.#sendAgain();
+      if (tries === 0) this.#silence = this.#unreachable = 0;
       this.#progressed = false;
       this.#strayPort = 0;
     };

@@ -59,7 +59,12 @@ export interface UdpHost {
   readonly payload: Uint8Array;
   bind(port: number, handler: UdpHandler): void;
   unbind(port: number): void;
-  retry(patience: Patience, deadline: number, ask: () => void, done: () => boolean): boolean;
+  retry(
+    patience: Patience,
+    deadline: number,
+    ask: (tries: number) => void,
+    done: () => boolean,
+  ): boolean;
   sendUdp(
     sourcePort: number,
     destination: Ipv4Address,

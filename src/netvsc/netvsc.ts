@@ -278,7 +278,7 @@ export class Netvsc extends TransmitPath implements RndisTransport, NetvscHost {
 
   #checkPages({ view, payload, payloadLength, pageSet }: Packet): boolean {
     const whole = payloadLength >= NvspRndisPacket.size;
-    const type = whole ? view.getUint32(payload + NvspRndisPacket.at.type, true) : 0;
+    const type = view.getUint32(payload + NvspRndisPacket.at.type, true);
     let error: ErrorName = 'UnsupportedMessage';
     if (pageSet !== this.pageSet) error = 'UnknownPageSet';
     else if (!whole) error = 'BadNvspMessage';
@@ -306,7 +306,7 @@ export class Netvsc extends TransmitPath implements RndisTransport, NetvscHost {
       // A range outside of the buffer, or more than the buffer holds, is left out
       const inside = offset <= size && length <= size - offset;
       if (!inside || length > size - used) {
-        const text = `range ${i}: ${length} bytes at ${offset} of the receive buffer`;
+        const text = `range ${i}: ${length} bytes at ${offset}`;
         this.malformed(inside ? 'RangesTooLong' : 'RangeOutsideBuffer', text);
         continue;
       }
@@ -319,8 +319,9 @@ export class Netvsc extends TransmitPath implements RndisTransport, NetvscHost {
 
   receivedInband(packet: Packet): void {
     if (this.part.receivedInband?.(packet)) return;
-    // Announcements of virtual functions and the like: nothing that a firmware could use
-    const type = packet.payloadLength >= 4 ? packet.view.getUint32(packet.payload, true) : 0;
+    // Announcements of virtual functions and the like: nothing that a firmware could use. There
+    // are always bytes to read: those of the footer, if there are no others
+    const type = packet.view.getUint32(packet.payload, true);
     this.malformed('UnsupportedMessage', `NVSP type ${type} ignored`);
   }
 

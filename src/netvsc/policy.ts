@@ -46,6 +46,9 @@ const DEFERRED_FRAMES_MAX = 4096;
 const PACKET_MIN = 128;
 const PACKET_MAX = 0xffff * 8 + 8;
 
+/** Most data pages of a ring. */
+const RING_PAGES_MAX = 4096;
+
 /** Longest time for an answer, and most tries: every boot ends. */
 const ANSWER_MS_MAX = 3_600_000;
 const TRIES_MAX = 16;
@@ -100,12 +103,16 @@ const LIMITS = {
 } as const;
 
 /**
- * Check what a user has chosen; the rings are checked when they are made. The firmware of one
- * architecture takes a policy as it is.
+ * Check what a user has chosen. The firmware of one architecture takes a policy as it is.
  *
- * @throws HypxeError BadPolicy
+ * @throws HypxeError BadRingSize, BadPolicy
  */
 export function checkPolicy(policy: NetvscPolicy): void {
+  for (const pages of [policy.outPages, policy.inPages]) {
+    const valid = Number.isInteger(pages) && pages > 0 && pages <= RING_PAGES_MAX;
+    if (valid && !(pages & (pages - 1))) continue;
+    throw new HypxeError('BadRingSize', `ring of ${pages} data pages`);
+  }
   for (const name of Object.keys(LIMITS) as (keyof typeof LIMITS)[]) {
     const [min, max, unit] = LIMITS[name];
     const value = policy[name];

@@ -7,7 +7,8 @@
  */
 
 import type { HyperV } from '../hyperv/hyperv.ts';
-import { Cpuid, CrashControl, HvMiscFeature, Msr } from '../hyperv/protocol.ts';
+import type { Platform } from '../hyperv/platform.ts';
+import { Cpuid, CrashControl, HvMiscFeature, HvRegister, Msr } from '../hyperv/protocol.ts';
 import { PAGE_SIZE } from '../machine.ts';
 import type { SharedMemory } from '../memory/shared-memory.ts';
 
@@ -34,11 +35,17 @@ export function reportCrash(hv: HyperV, error: unknown): boolean {
   }
 }
 
+/** The registers of a report: the firmware has no use for them, and arm64 no other names. */
+export function crashRegisters({ machine }: Platform): typeof Msr | typeof HvRegister {
+  return machine.architecture === 'arm64' ? HvRegister : Msr;
+}
+
 /** P1 is the guest OS identity, as Linux has it. @throws HypxeError RegisterRefused */
 function report({ platform, pages, identity }: HyperV, text: string): boolean {
+  const crash = crashRegisters(platform);
   // What the host takes: the control register reads as that
   if (!(platform.facts(Cpuid.HV_FEATURES).edx & HvMiscFeature.GUEST_CRASH)) return false;
-  const supported = platform.read(Msr.CRASH_CTL);
+  const supported = platform.read(crash.CRASH_CTL);
   if (!(supported & CrashControl.NOTIFY)) return false;
   const withMessage = (supported & CrashControl.MESSAGE) !== 0n && text.length > 0;
 
@@ -51,13 +58,13 @@ function report({ platform, pages, identity }: HyperV, text: string): boolean {
   }
 
   // The parameters, then the notification
-  platform.write(Msr.CRASH_P0, CRASH_CODE);
-  platform.write(Msr.CRASH_P1, identity);
-  platform.write(Msr.CRASH_P2, 0n);
-  platform.write(Msr.CRASH_P3, region === undefined ? 0n : BigInt(region.address));
-  platform.write(Msr.CRASH_P4, region === undefined ? 0n : BigInt(length));
+  platform.write(crash.CRASH_P0, CRASH_CODE);
+  platform.write(crash.CRASH_P1, identity);
+  platform.write(crash.CRASH_P2, 0n);
+  platform.write(crash.CRASH_P3, region === undefined ? 0n : BigInt(region.address));
+  platform.write(crash.CRASH_P4, region === undefined ? 0n : BigInt(length));
   const message = region === undefined ? 0n : CrashControl.MESSAGE;
-  platform.write(Msr.CRASH_CTL, CrashControl.NOTIFY | message);
+  platform.write(crash.CRASH_CTL, CrashControl.NOTIFY | message);
   if (region !== undefined) pages.free(region);
   return true;
 }

@@ -5,7 +5,7 @@
  * (iPXE net/rndis.c).
  */
 
-import { HypxeError, isNamed, type ErrorName } from '../error.ts';
+import { HypxeError, type ErrorName } from '../error.ts';
 import {
   ETHERNET_FRAME_MAX,
   ETHERNET_HEADER,
@@ -33,7 +33,7 @@ import {
   RndisType,
 } from './protocol.ts';
 import type { RndisReceiver, RndisTransport } from './transport.ts';
-import { SEQUENCE_CONTROL, TIMEOUTS, waitAnswer } from './transport.ts';
+import { isTimeout, SEQUENCE_CONTROL, waitAnswer } from './transport.ts';
 
 /** Request ID of INITIALISE (iPXE RNDIS_INIT_ID); requests for an OID have the OID as their ID. */
 const INITIALISE_ID = 0xe110e110;
@@ -58,7 +58,6 @@ const COMPLETION = 0x80000000;
 const MALFORMED = -1; // in place of a status: the answer had none
 /** Length of a MAC address. */
 const ADDRESS_LENGTH = 6;
-
 const EMPTY: Uint8Array = new Uint8Array(0);
 
 /** What is wrong with a message. */
@@ -78,6 +77,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
   readonly #transport: RndisTransport;
   #initialised = false;
   #hears = false;
+  #isMute = false; // it has not answered: nothing is waited for on the way out
   /** Requests that were not answered, since the device was made. */
   #unanswered = 0;
   /** Request that is waited for, its answer's type; once answered its status and information. */
@@ -142,14 +142,14 @@ export class RndisDevice implements NetDevice, RndisReceiver {
         this.#tryStart(action);
         return;
       } catch (error) {
-        const late = isNamed(error) && TIMEOUTS.includes(error.name);
-        if (!late || tries >= policy.tries) throw error;
+        if (!isTimeout(error) || tries >= policy.tries) throw error;
         log.warning('RNDIS', this.instance, `${error.message}: trying again`);
       }
     }
   }
 
   #tryStart(action: () => void): void {
+    this.#isMute = false;
     this.#transport.open();
     try {
       this.#request(RndisType.INITIALISE, INITIALISE_ID, ...VERSION);
@@ -158,6 +158,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
       const info = this.#query(Oid.GEN_MEDIA_CONNECT_STATUS, 4, 'BadRndisMessage');
       this.#setLink(new DataView(info.buffer).getUint32(0, true) === MediaState.CONNECTED);
     } catch (error) {
+      this.#isMute = isTimeout(error);
       this.#stop();
       throw error;
     }
@@ -214,7 +215,8 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     try {
       this.#send(type, id, ...words);
       this.#unanswered++;
-      waitAnswer(this.#transport, this.#transport.policy.answerMs, what, 'NoAnswer', () => {
+      const timeoutMs = this.#isMute ? 0 : this.#transport.policy.answerMs;
+      waitAnswer(this.#transport, timeoutMs, what, 'NoAnswer', () => {
         this.#transport.poll();
         return this.#status !== undefined;
       });
@@ -236,10 +238,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
       memory.bytes.set(wordBytes(length, type, length, ...words), buffer);
       if (this.#transport.transmit(buffer, length, SEQUENCE_CONTROL)) return;
     }
-    throw new HypxeError(
-      this.#transport.failure ?? 'NoBuffer',
-      `could not send message ${hex(type)}`,
-    );
+    throw new HypxeError(this.#transport.failure ?? 'NoBuffer', `message ${hex(type)} not sent`);
   }
 
   #warn(text: string): void {
@@ -365,7 +364,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
 
   /** So that the device does not take us for dead. */
   #answerKeepalive(id: number): void {
-    this.#attempt('keep-alive not answered', () =>
+    this.#attempt('no keep-alive', () =>
       this.#send(RndisType.KEEPALIVE_CMPLT, id, RndisStatus.SUCCESS),
     );
   }

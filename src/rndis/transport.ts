@@ -5,7 +5,7 @@
  * elsewhere). RNDIS builds its messages in buffers of the transport, in place.
  */
 
-import { HypxeError, type ErrorName } from '../error.ts';
+import { HypxeError, isNamed, type ErrorName } from '../error.ts';
 import type { Log } from '../events.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { waitFor, type Clock } from '../time.ts';
@@ -17,7 +17,12 @@ export const RNDIS_BUFFER_SIZE = 2048;
 export const SEQUENCE_CONTROL = -1;
 
 /** Errors of a device that is slow, or silent: it may be opened once more. */
-export const TIMEOUTS: readonly ErrorName[] = ['NoAnswer', 'NoCompletion', 'NoResponse'];
+const TIMEOUTS: readonly ErrorName[] = ['NoAnswer', 'NoCompletion', 'NoResponse'];
+
+/** Whether it is such an error. */
+export function isTimeout(error: unknown): error is HypxeError {
+  return isNamed(error) && TIMEOUTS.includes(error.name);
+}
 
 /** Takes what a transport receives. */
 export interface RndisReceiver {

@@ -46,13 +46,13 @@ export class VmbusBus implements DeviceContext {
   readonly openId: (channel: number) => number;
   part: BusPart | undefined;
   /** Devices that are offered, with a driver or without. */
-  devices: VmbusDevice[] = [];
+  devices!: VmbusDevice[];
   readonly #options: BusOptions;
   /** What has been offered in the enumeration that is going on. */
   #offers: Offer[] | undefined;
   /** What has been offered since, and who was taken away before anybody knew of it: by channel. */
-  #late: Offer[] = [];
-  #struck: VmbusDevice[] = [];
+  #late!: Offer[];
+  #struck!: VmbusDevice[];
   #settling = false;
 
   constructor(hv: HyperV, options: BusOptions) {
@@ -62,6 +62,7 @@ export class VmbusBus implements DeviceContext {
     this.connection = new VmbusConnection(hv, options.connection, unsolicited);
     this.gpadls = new GpadlTable(this.connection, options.firstGpadl);
     this.openId = options.openId ?? options.random;
+    this.lost();
     this.part = options.part?.(this);
   }
 
@@ -120,7 +121,7 @@ export class VmbusBus implements DeviceContext {
     const { connection, hv } = this;
     this.lost();
     if (connection.mustUnload) {
-      hv.log.attempt('error', 'VMBUS', '', 'host did not disconnect', () => connection.unload());
+      hv.log.attempt('error', 'VMBUS', '', 'not disconnected', () => connection.unload());
     }
     // A contact that was not answered may have ended by an UNLOAD before
     if (connection.hasLetGo) this.gpadls.forgetAll('UNLOAD_RESPONSE');
@@ -255,8 +256,7 @@ export class VmbusBus implements DeviceContext {
       this.bind(this.add(offer));
       return;
     }
-    const text = `ignoring offer of channel ${offer.channel}: the device is there already`;
-    this.hv.log.error('VMBUS', known.name, text);
+    this.hv.log.error('VMBUS', known.name, 'ignoring offer: the device is there already');
   }
 
   #unsolicited(message: ControlMessage): void {
@@ -277,13 +277,12 @@ export class VmbusBus implements DeviceContext {
     const offer = readOffer(message);
     const { channel, subchannel, instanceId } = offer;
     const object = `{${instanceId}}`;
-    if (channel === 0 || channel > VMBUS_CHANNEL_MAX) {
-      log.error('VMBUS', object, `ignoring offer of channel ${channel}`);
-    } else if (offers && subchannel === 0) {
+    const text = `ignoring offer of sub-channel ${subchannel} as channel ${channel}`;
+    if (channel === 0 || channel > VMBUS_CHANNEL_MAX) log.error('VMBUS', object, text);
+    else if (offers && subchannel === 0) {
       if (offers.every((other) => other.channel !== channel)) offers.push(offer);
       else log.error('VMBUS', object, `channel ${channel} is offered twice`);
     } else if (subchannel === 0 || !this.part?.offered?.(offer)) {
-      const text = `ignoring offer of sub-channel ${subchannel} as channel ${channel}`;
       log.info('VMBUS', object, text);
     }
   }

@@ -166,7 +166,7 @@ export class VmbusChannel {
     const pending = this.#pending;
     if (pending.length === 0 && this.#sendCompletion(idLow, idHigh)) return;
     if (pending.length === 2 * PENDING_COMPLETIONS_MAX) {
-      this.#breakOff('RingFull', 'host takes no completions');
+      this.#breakOff('RingFull', 'completion');
       return;
     }
     pending.push(idLow, idHigh);
@@ -296,7 +296,7 @@ export class VmbusChannel {
     // where the next packet begins
     const { type, flags, idLow, idHigh } = packet;
     if (this.in.consume(framed ? length : available)) this.#signal();
-    const text = `packet of ${length} bytes, header of ${packet.payload}, ${available} are there`;
+    const text = `packet of ${length} bytes, ${available} are there`;
     this.handler.malformed(error, text);
     const waits = type === PacketType.DATA_XFER_PAGES || flags & COMPLETION_REQUESTED;
     if (framed && waits && type !== PacketType.COMPLETION) this.complete(idLow, idHigh);

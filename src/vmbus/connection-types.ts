@@ -20,9 +20,6 @@ export const CONTACT_TIMEOUT_MS = 30_000;
 export const CONTACT_TRIES = 2;
 export const CONTACTS_MAX = 4;
 
-/** How long a refusal that may be an earlier owner's is not believed, in ms. */
-export const REFUSAL_WAIT_MS = 1000;
-
 /**
  * Messages that may come while one is awaited, or lie there when the connection is made or given
  * up. iPXE restarts its timeout for each: no bound.

@@ -19,7 +19,6 @@ import {
   CONTACT_TRIES,
   CONTACTS_MAX,
   MESSAGES_PER_WAIT_MAX,
-  REFUSAL_WAIT_MS,
   type ConnectionOptions,
   type ContactPartOf,
   type ControlMessage,
@@ -195,11 +194,12 @@ export class VmbusConnection {
       };
       let message = this.#await(contactTimeoutMs, isAnswer);
 
-      // A refusal does not say of what. If another answer is due, or may be, it is worth a wait
+      // A refusal does not say of what, and what is believed frees our pages. If another answer is
+      // due, or may be, it is worth a wait
       while (message && refused && !unloaded) {
         const due = --this.#unanswered > 0;
         if (!due && (once || this.#foreign-- <= 0)) return undefined;
-        message = this.#await(due ? contactTimeoutMs : REFUSAL_WAIT_MS, isAnswer);
+        message = this.#await(due ? contactTimeoutMs : ANSWER_TIMEOUT_MS, isAnswer);
         if (!message) this.#unanswered = 0;
         if (!message) return undefined;
       }
@@ -302,7 +302,7 @@ export class VmbusConnection {
         this.#unsolicited(message);
         device?.requireOffered();
         if (++others > MESSAGES_PER_WAIT_MAX) {
-          throw new HypxeError('TooManyMessages', `no answer among ${others} messages`);
+          throw new HypxeError('TooManyMessages', `${others} messages`);
         }
       }
       return false;

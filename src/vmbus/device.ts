@@ -7,6 +7,7 @@
 
 import { HypxeError } from '../error.ts';
 import type { Log } from '../events.ts';
+import { PAGE_SIZE } from '../machine.ts';
 import type { Region, SharedMemory } from '../memory/shared-memory.ts';
 import { hex } from '../wire.ts';
 import { VmbusChannel, type ChannelHandler } from './channel.ts';
@@ -14,7 +15,7 @@ import type { VmbusConnection } from './connection.ts';
 import type { Gpadl, GpadlTable } from './gpadl.ts';
 import type { Offer } from './offer.ts';
 import { MessageType, OpenChannel } from './protocol.ts';
-import { InboundRing, OutboundRing, ringBytes } from './ring.ts';
+import { InboundRing, OutboundRing } from './ring.ts';
 
 /** How a channel is opened. */
 export interface ChannelSizes {
@@ -90,6 +91,8 @@ export class VmbusDevice {
   readonly #context: DeviceContext;
   #ring: Region | undefined;
   #gpadl: Gpadl | undefined;
+  /** The last channel, if the host could not be told that it is closed. */
+  #unclosed: unknown;
 
   constructor(offer: Offer, context: DeviceContext) {
     const { connection } = context;
@@ -128,9 +131,12 @@ export class VmbusDevice {
     return this.#context.gpadls.establish(this.channelId, region, pages);
   }
 
-  /** Ask for it back. Returns false if the host did not confirm. */
+  /**
+   * Ask for it back. Returns false if the host did not confirm. What belongs to a channel that is
+   * still open it uses, whatever it says of the GPADL (QEMU).
+   */
   teardownGpadl(gpadl: Gpadl): boolean {
-    return this.#context.gpadls.teardown(gpadl);
+    return !this.#unclosed && this.#context.gpadls.teardown(gpadl);
   }
 
   // --- channel ---
@@ -138,15 +144,16 @@ export class VmbusDevice {
   /**
    * Open the channel.
    *
-   * @throws HypxeError BadRingSize, OutOfMemory, GpadlRefused, OpenRefused, NoResponse,
+   * @throws HypxeError OutOfMemory, GpadlRefused, OpenRefused, NoResponse,
    * ChannelRescinded, PostFailed: with the channel closed, and the ring freed if the host let go
    */
   open(handler: ChannelHandler, sizes: ChannelSizes): VmbusChannel {
     const { connection, pages, offer } = this;
     const { part, openId } = this.#context;
     const { memory, pageSize } = pages;
-    const outLength = ringBytes(sizes.outPages, pageSize);
-    const inLength = ringBytes(sizes.inPages, pageSize);
+    // Of larger guest pages each ring has at least one
+    const outLength = Math.max(sizes.outPages * PAGE_SIZE, pageSize);
+    const inLength = Math.max(sizes.inPages * PAGE_SIZE, pageSize);
     const second = pageSize + outLength;
 
     // Allocate rings, one behind the other, and tell the host of them
@@ -155,6 +162,7 @@ export class VmbusDevice {
     const out = new OutboundRing(memory, address, outLength, pageSize);
     const into = new InboundRing(memory, address + second, inLength, pageSize);
     let maybeOpen = false;
+    this.#unclosed = undefined;
     try {
       this.#gpadl = this.establishGpadl(ring, [...out.pages, ...into.pages]);
       this.#gpadl.packets = sizes.packets;
@@ -177,8 +185,8 @@ export class VmbusDevice {
       }
     } catch (error) {
       // Undo, in reverse. The host may have opened it without our hearing of it
-      const open = maybeOpen && this.#postClose();
-      if (this.#gpadl && !open) this.teardownGpadl(this.#gpadl);
+      if (maybeOpen) this.#postClose();
+      if (this.#gpadl) this.teardownGpadl(this.#gpadl);
       this.#freeRing();
       throw error;
     }
@@ -197,12 +205,11 @@ export class VmbusDevice {
     if (!this.channel) return;
 
     // Close channel. There is no answer to it; a rescinded channel is closed already
-    const open = !this.rescinded && this.#postClose();
+    if (!this.rescinded) this.#postClose();
     this.connection.setSignal(this.channelId, false);
 
-    // Tear down and free the rings. Those of a channel that is still open the host uses, whatever
-    // it says of their GPADL (QEMU)
-    if (!open) this.teardownGpadl(this.#gpadl!);
+    // Tear down and free the rings
+    this.teardownGpadl(this.#gpadl!);
     this.#freeRing();
   }
 
@@ -219,7 +226,7 @@ export class VmbusDevice {
    * everything is torn down.
    */
   release(): void {
-    this.#tell(MessageType.RELID_RELEASED, 'could not release channel');
+    this.#tell(MessageType.RELID_RELEASED);
   }
 
   #freeRing(): void {
@@ -227,14 +234,13 @@ export class VmbusDevice {
     this.#ring = this.#gpadl = this.channel = undefined;
   }
 
-  /** @returns the error if the channel is still open */
-  #postClose(): unknown {
-    return this.#tell(MessageType.CLOSE_CHANNEL, 'could not close channel');
+  #postClose(): void {
+    this.#unclosed = this.#tell(MessageType.CLOSE_CHANNEL);
   }
 
   /** Say something of the channel, and go on in any case. @returns the error if it was not said */
-  #tell(type: number, failed: string): unknown {
-    return this.log.attempt('error', 'VMBUS', this.name, failed, () =>
+  #tell(type: number): unknown {
+    return this.log.attempt('error', 'VMBUS', this.name, `message type ${type} not sent`, () =>
       this.connection.post(type, [this.channelId]),
     );
   }

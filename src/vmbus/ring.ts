@@ -7,7 +7,6 @@
  * The other side's index is read once per use and checked: the host is not trusted.
  */
 
-import { HypxeError } from '../error.ts';
 import { PAGE_SIZE } from '../machine.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { pageNumbers } from '../memory/shared-memory.ts';
@@ -15,9 +14,6 @@ import { PacketFooter, RingControl } from './protocol.ts';
 
 /** Returned for an index that no correct host writes. */
 const INVALID = -1;
-
-/** Most data pages of a ring. */
-const RING_PAGES_MAX = 4096;
 
 /**
  * Where a ring lies, and the indices in its control page.
@@ -169,18 +165,4 @@ export class InboundRing extends Ring {
 /** Bytes that a packet takes on the ring. */
 export function ringLength(headerLength: number, payloadLength: number): number {
   return headerLength + ((payloadLength + 7) & ~7) + PacketFooter.size;
-}
-
-/**
- * Bytes of a ring's data: at least a page of the guest.
- *
- * @param pages data pages of Hyper-V, a power of two
- * @throws HypxeError BadRingSize
- */
-export function ringBytes(pages: number, pageSize: number): number {
-  const valid = Number.isInteger(pages) && pages > 0 && pages <= RING_PAGES_MAX;
-  if (!valid || pages & (pages - 1)) {
-    throw new HypxeError('BadRingSize', `ring of ${pages} data pages`);
-  }
-  return Math.max(pages * PAGE_SIZE, pageSize);
 }

@@ -30,22 +30,48 @@ export function checkFirmware(metafile) {
   ];
 }
 
+/** The door of the simulator: what is behind it shares no logic with the drivers. */
+const SIMULATOR = 'tools/simulator/index.ts';
+
 /**
- * The simulator: inputs from `tools/simulator/` and what {@link SIMULATOR_SHARES} allows.
+ * A library that shares its code with programs: it runs without Node. And the simulator in it:
+ * inputs from `tools/simulator/` and what {@link SIMULATOR_SHARES} allows.
  *
  * @param {Metafile} metafile
+ * @param {string} entry
  * @returns {string[]}
  */
-export function checkSimulator(metafile) {
+export function checkLibrary(metafile, entry) {
+  const judge = partOf(metafile, SIMULATOR);
   return [
     ...checkInputs(
-      metafile,
+      judge,
       'simulator',
       (path) => path.startsWith('tools/simulator/') || SIMULATOR_SHARES.test(path),
       'of src/ the simulator may take machine.ts, wire.ts and protocol.ts files only',
     ),
-    ...checkImports(metafile, 'simulator'),
+    ...checkImports(partOf(metafile, entry), entry),
   ];
+}
+
+/**
+ * What of a bundle one of its files needs, itself included; nothing if it is not in there.
+ *
+ * @param {Metafile} metafile
+ * @param {string} entry
+ * @returns {Metafile}
+ */
+function partOf({ inputs, outputs }, entry) {
+  /** @type {Metafile['inputs']} */
+  const part = {};
+  const waiting = [entry];
+  for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
+    const input = inputs[path];
+    if (input === undefined || path in part) continue;
+    part[path] = input;
+    waiting.push(...input.imports.filter((each) => !each.external).map((each) => each.path));
+  }
+  return { inputs: part, outputs };
 }
 
 /**

@@ -8,10 +8,10 @@
 
 import {
   checkFirmware,
+  checkLibrary,
   checkPage,
   checkProgram,
   checkRealm,
-  checkSimulator,
 } from './bundle-checks.mjs';
 
 /** @typedef {import('esbuild').Metafile} Metafile */
@@ -33,14 +33,15 @@ import {
  */
 
 /**
- * What users import: one file that stands alone, and its type declarations.
+ * What users import: one file that stands alone, or one that shares code with the programs; and its
+ * type declarations.
  *
  * @typedef {object} Library
  * @property {string} name `hypxe` becomes `dist/hypxe.js`
  * @property {string} entry
  * @property {string} specifier what users write: the key in `exports` of package.json
  * @property {boolean} [rom] it is also there minified, as `dist/NAME.min.js`
- * @property {(metafile: Metafile) => string[]} check
+ * @property {(metafile: Metafile) => string[]} [check] of a file that stands alone
  */
 
 /** @type {readonly Library[]} */
@@ -49,20 +50,21 @@ export const LIBRARIES = [
   { name: 'x64', entry: 'src/x64.ts', specifier: './x64', rom: true, check: checkFirmware },
   { name: 'arm64', entry: 'src/arm64.ts', specifier: './arm64', rom: true, check: checkFirmware },
   { name: 'os', entry: 'src/os.ts', specifier: './os', rom: true, check: checkFirmware },
-  {
-    name: 'simulator',
-    entry: 'tools/simulator/index.ts',
-    specifier: './simulator',
-    check: checkSimulator,
-  },
+  { name: 'simulator', entry: 'tools/library/index.ts', specifier: './simulator' },
 ];
 
 /** The bench makes the bundles that it measures as the build does: it may load what that needs. */
 const BENCH_EXTERNALS = ['esbuild', 'terser'];
 
+/** @type {readonly Library[]} */
+const ALONE = LIBRARIES.filter(({ check }) => check !== undefined);
+
+/** What the command line does, for programs: the same code, which stands there once. */
+const SHARING = LIBRARIES.filter((library) => !ALONE.includes(library));
+
 /** @type {readonly Target[]} */
 export const TARGETS = [
-  ...LIBRARIES.flatMap(libraryTargets),
+  ...ALONE.flatMap(libraryTargets),
   // The tool's part of a guest's realm: loaded there as it is
   {
     entries: { 'guest-realm': 'tools/guests/realm/realm.ts' },
@@ -79,17 +81,22 @@ export const TARGETS = [
   },
   {
     entries: {
+      ...Object.fromEntries(SHARING.map(({ name, entry }) => [name, entry])),
       cli: 'tools/command/cli.ts',
       'guest-cell': 'tools/command/guest-cell.ts',
       'boot-worker': 'tools/command/boot/boot-worker.ts',
       'explore-worker': 'tools/explore/explore-worker.ts',
       'replay-worker': 'tools/command/replay/replay-worker.ts',
       'record-worker': 'tools/command/record/record-worker.ts',
+      'scenarios-worker': 'tools/command/scenarios-worker.ts',
       'pc-worker': 'tools/command/pc/pc-worker.ts',
     },
     platform: 'node',
     executable: 'cli',
-    check: (metafile) => checkProgram(metafile, 'command line'),
+    check: (metafile) => [
+      ...checkProgram(metafile, 'command line'),
+      ...SHARING.flatMap(({ entry }) => checkLibrary(metafile, entry)),
+    ],
   },
   {
     entries: { bench: 'tools/bench/cli.ts' },
@@ -101,7 +108,7 @@ export const TARGETS = [
 ];
 
 /** @param {Library} library @returns {Target[]} */
-function libraryTargets({ name, entry, rom, check }) {
+function libraryTargets({ name, entry, rom, check = () => [] }) {
   /** @type {Target} */
   const readable = {
     entries: { [name]: entry },

@@ -31,6 +31,7 @@ const TOOLS = [
   ['os', 'replay', 'links'],
   ['flow', 'record', 'capture', 'engines'],
   ['scenarios', 'explore', 'bench', 'report'],
+  ['library'],
   ['command'],
   ['manual'],
 ];

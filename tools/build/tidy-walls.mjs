@@ -119,7 +119,8 @@ function forbiddenLayer(from, target) {
 
 /** @param {string} from @param {string} specifier */
 function forbiddenPackage(from, specifier) {
-  if (/^(?:src|tools\/simulator)\//.test(from)) return 'this runs without Node and packages';
+  if (/^(?:src|tools\/(?:simulator|library))\//.test(from))
+    return 'this runs without Node and packages';
   if (specifier.startsWith('node:')) return undefined;
   if (from.startsWith('firmware-tests/') && PACKAGES.tests.test(specifier)) return undefined;
   if (from.startsWith('tools/build/') && PACKAGES.build.test(specifier)) return undefined;

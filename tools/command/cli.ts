@@ -84,6 +84,10 @@ const places = {
     fromSources ? './replay/replay-worker.ts' : './replay-worker.js',
     import.meta.url,
   ),
+  scenariosWorker: new URL(
+    fromSources ? './scenarios-worker.ts' : './scenarios-worker.js',
+    import.meta.url,
+  ),
   exploreWorker: new URL(
     fromSources ? '../explore/explore-worker.ts' : './explore-worker.js',
     import.meta.url,
@@ -152,7 +156,7 @@ async function run([command, ...rest]: readonly string[]): Promise<ExitCode> {
     case 'explore':
       return exploreCommand(rest, places, terminal);
     case 'scenarios':
-      return scenariosCommand(rest, terminal);
+      return scenariosCommand(rest, places, terminal);
     case 'replay':
       return replayCommand(rest, places, terminal);
     case 'record':

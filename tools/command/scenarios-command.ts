@@ -3,17 +3,27 @@
 /** `hypxe scenarios`: known bugs of handoffs, each caught with the bug and clean without it. */
 
 import { SCENARIOS, scenarioNamed } from '../scenarios/index.ts';
-import {
-  caughtText,
-  runScenario,
-  type HalfVerdict,
-  type Scenario,
-  type ScenarioVerdict,
-} from '../scenarios/scenario.ts';
-import type { Finding } from '../simulator/audit/audit-findings.ts';
+import { runScenario, type Scenario, type ScenarioVerdict } from '../scenarios/scenario.ts';
 import { parseArguments } from './arguments.ts';
-import { interrupted, type Terminal } from './terminal.ts';
+import { workerFailed } from './boot/boot-message.ts';
+import { runInCell } from './cell-run.ts';
+import { requireFile } from './files.ts';
+import { GUEST_MEMORY_HELP, guestMemoryLimit } from './guest-options.ts';
 import {
+  plainScenario,
+  plainVerdict,
+  scenarioBrief,
+  scenarioDetails,
+  scenarioDocument,
+  scenarioList,
+  scenarioTotal,
+} from './scenarios-report.ts';
+import type { ScenariosJob, ScenariosMessage } from './scenarios-worker.ts';
+import { oneOf, record, text, type Shape } from './shape.ts';
+import { interrupted, oneLine, type Terminal } from './terminal.ts';
+import { thrownByWorker } from './worker-failure.ts';
+import {
+  CommandError,
   EXIT_HELP,
   Exit,
   InterruptedError,
@@ -22,21 +32,31 @@ import {
   failureText,
   plural,
   quoted,
+  wholeNumber,
   type ExitCode,
 } from './usage.ts';
 
-const HELP = `Usage: hypxe scenarios [NAME...] [--all] [--json]
+/** The help text. */
+export const SCENARIOS_HELP = `Usage: hypxe scenarios [NAME...] [--all] [--firmware FILE] [--json]
 
 Known bugs of firmware, kernels and hosts at the moment of a handoff, each with its public
 reference. Without NAME they are listed. With NAME (or how several names begin: kexec), or with
 --all, each is run twice: with the broken behaviour switched on, which the audit must catch, and
 with the fixed behaviour, which must pass.
 
+With --firmware the fixed behaviour is that of your own firmware. The broken one stays hypxe's, and
+shows that the bug would be caught. Scenarios that are about no firmware are left out; so are those
+that need drivers which can be called one by one, if a whole firmware has none.
+
 Options
-  --all          run all of them
-  --json         print one JSON document
-  -v, --verbose  of a mistake of hypxe itself, say where
-  -h, --help     this text
+  --all               run all of them; so does --firmware without NAME
+  --firmware FILE     your own: a bundle that exports boot(machine, options), or a guest in
+                      WebAssembly (hypxe guest --help)
+  --watchdog S        seconds that it may take in one scenario, after which it hangs (default 60)
+${GUEST_MEMORY_HELP}
+  --json              print one JSON document
+  -v, --verbose       of a mistake of hypxe itself, say where
+  -h, --help          this text
 
 A broken half that is not caught, and a fixed one that does not pass, is a finding.
 ${EXIT_HELP}
@@ -45,16 +65,25 @@ Examples
   hypxe scenarios
   hypxe scenarios kexec-without-unload
   hypxe scenarios --all --json
+  hypxe scenarios owner --firmware my-firmware.js
 `;
+
+/** Paths that depend on whether the command runs from its sources or from `dist`. */
+export interface ScenariosPlaces {
+  /** The process that guests run in. */
+  readonly guestCell: URL;
+  readonly scenariosWorker: URL;
+}
 
 /** Run the command; returns the exit code. @throws CommandError */
 export async function scenariosCommand(
   args: readonly string[],
+  places: ScenariosPlaces,
   terminal: Terminal,
 ): Promise<ExitCode> {
   const { values, positionals } = parse(args);
   if (values.help === true) {
-    terminal.out(HELP);
+    terminal.out(SCENARIOS_HELP);
     return Exit.CLEAN;
   }
   const json = values.json === true;
@@ -62,9 +91,11 @@ export async function scenariosCommand(
     const text = `--all and also ${positionals.join(', ')}`;
     throw new UsageError('TooManyNames', text, 'Give names, or --all.');
   }
-  const chosen = values.all === true ? SCENARIOS : [...new Set(positionals.flatMap(named))];
+  const all = values.all === true || (values.firmware !== undefined && positionals.length === 0);
+  const chosen = all ? SCENARIOS : [...new Set(positionals.flatMap(named))];
+  if (values.firmware !== undefined) return runWith(chosen, all, values, places, terminal);
   if (chosen.length === 0) {
-    terminal.out(json ? document(SCENARIOS.map(plain)) : list());
+    terminal.out(json ? scenarioDocument(SCENARIOS.map(plainScenario)) : scenarioList());
     return Exit.CLEAN;
   }
 
@@ -75,12 +106,13 @@ export async function scenariosCommand(
     const verdict = runScenario(scenario);
     verdicts.push(verdict);
     if (json) continue;
-    const lines = values.all === true ? [brief(verdict)] : details(scenario, verdict);
+    const lines = all ? [scenarioBrief(verdict)] : scenarioDetails(scenario, verdict);
     terminal.out(`${lines.join('\n')}\n`);
   }
   const failed = verdicts.filter(({ passed }) => !passed).length;
-  if (json) terminal.out(document(verdicts.map((each, i) => outcome(chosen[i]!, each))));
-  else if (values.all === true) terminal.out(`\n${total(verdicts.length, failed)}\n`);
+  if (json) {
+    terminal.out(scenarioDocument(verdicts.map((each, i) => plainVerdict(chosen[i]!, each))));
+  } else if (all) terminal.out(`\n${scenarioTotal(verdicts.length, failed)}\n`);
   if (verdicts.length < chosen.length) {
     const was = verdicts.length === 1 ? 'was' : 'were';
     const done = `${verdicts.length} of ${plural(chosen.length, 'scenario')} ${was} run`;
@@ -90,8 +122,83 @@ export async function scenariosCommand(
   return failed === 0 ? Exit.CLEAN : Exit.FINDINGS;
 }
 
+/** With a guest in place of hypxe's own firmware, in a process of its own. */
+async function runWith(
+  chosen: readonly Scenario[],
+  brief: boolean,
+  values: ReturnType<typeof parse>['values'],
+  places: ScenariosPlaces,
+  terminal: Terminal,
+): Promise<ExitCode> {
+  const { firmware = '', json = false } = values;
+  requireFile(firmware, FIRMWARE_ADVICE);
+  const job: ScenariosJob = { firmware, names: chosen.map(({ name }) => name), brief };
+  const run = {
+    ...{ guestCell: places.guestCell, worker: places.scenariosWorker, job },
+    watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '60', 1, 3600),
+    memoryLimitMiB: guestMemoryLimit(values['guest-memory-limit']),
+    interrupt: terminal.interrupt,
+  };
+  const ran: Ran[] = [];
+  const error = await runInCell(run, {
+    message: (given) => {
+      const message = scenariosMessage(given, '');
+      if (message.kind === 'failed') throw thrownByWorker(message);
+      if (message.kind === 'ran') {
+        ran.push(message);
+        if (!json) terminal.out(`${message.text.split('\n').map(oneLine).join('\n')}\n`);
+      }
+      return message.kind !== 'done';
+    },
+    crashed: (why) => {
+      const where = `${firmware} in ${chosen[ran.length]?.name ?? 'no scenario'}`;
+      return new CommandError(Exit.CRASH, 'FirmwareEnded', `${where}: ${why}`, ENDED_ADVICE);
+    },
+    interrupted: () =>
+      new InterruptedError(`${ran.length} of ${plural(chosen.length, 'scenario')} were told`),
+  });
+  if (error !== undefined && ran.length === 0) throw error;
+  const judged = ran.filter(({ state }) => state !== 'left-out');
+  const failed = judged.filter(({ state }) => state !== 'passed').length;
+  if (json) terminal.out(scenarioDocument(ran.map((each) => JSON.parse(each.json) as unknown)));
+  else {
+    const left = ran.length - judged.length;
+    const all = `${plural(judged.length, 'scenario')}, ${failed} failed`;
+    terminal.out(`\n${all}${left === 0 ? '' : `, ${left} left out`}\n`);
+  }
+  if (error !== undefined) {
+    terminal.error(failureText(error));
+    return error.code;
+  }
+  if (judged.length === 0) {
+    const advice = 'hypxe scenarios --firmware FILE runs those that fit.';
+    throw new UsageError('NothingToRun', `nothing of it fits ${firmware}`, advice);
+  }
+  if (judged.some(({ state }) => state === 'ended')) return Exit.CRASH;
+  return failed === 0 ? Exit.CLEAN : Exit.FINDINGS;
+}
+
+type Ran = Extract<ScenariosMessage, { kind: 'ran' }>;
+
+const FIRMWARE_ADVICE =
+  'Give the path of an ES module that exports boot(machine, options), or of a WebAssembly module.';
+const ENDED_ADVICE = 'Run that scenario alone, and look at what the firmware does in it.';
+
+/** A message of the worker. @throws ShapeError */
+const scenariosMessage: Shape<ScenariosMessage> = (value, where) => {
+  const words = ['loaded', 'ran', 'done', 'failed'] as const;
+  const { kind } = record({ kind: oneOf(...words) })(value, where);
+  if (kind === 'failed') return workerFailed(value, where);
+  if (kind !== 'ran') return { kind };
+  const state = oneOf('passed', 'failed', 'ended', 'left-out');
+  return record({ kind: oneOf('ran'), state, text, json: text })(value, where);
+};
+
 const OPTIONS = {
   all: { type: 'boolean' },
+  firmware: { type: 'string' },
+  watchdog: { type: 'string' },
+  'guest-memory-limit': { type: 'string' },
   json: { type: 'boolean' },
   verbose: { type: 'boolean', short: 'v' },
   help: { type: 'boolean', short: 'h' },
@@ -110,77 +217,4 @@ function named(name: string): readonly Scenario[] {
   const names = SCENARIOS.map((other) => other.name);
   const advice = didYouMean(name, names, 'hypxe scenarios lists them.');
   throw new UsageError('UnknownScenario', `there is no scenario ${quoted(name)}`, advice);
-}
-
-// --- as text ---
-
-function list(): string {
-  const lines = SCENARIOS.flatMap(({ name, text, references }) => [
-    name,
-    `    ${text}`,
-    `    ${references.join('; ')}`,
-  ]);
-  return `${lines.join('\n')}\n`;
-}
-
-function details(scenario: Scenario, { broken, fixed, passed }: ScenarioVerdict): string[] {
-  const { name, text, references, mistake, caughtBy } = scenario;
-  return [
-    `${name}: ${text}`,
-    `  mistake of the ${mistake}, to be caught by ${caughtText(caughtBy)}`,
-    `  see ${references.join('; ')}`,
-    ...halfLines(broken, broken.caught === undefined ? 'NOT CAUGHT' : 'caught'),
-    ...halfLines(fixed, fixed.passed ? 'passes' : 'DOES NOT PASS'),
-    `verdict: ${passed ? 'the bug is caught, and its absence passes' : 'FAILED'}`,
-  ];
-}
-
-function halfLines({ half, caught, ended, findings }: HalfVerdict, state: string): string[] {
-  const lines = [`  ${half}: ${state}`];
-  if (caught !== undefined) lines.push(`    by ${caught}`);
-  else if (ended !== undefined) lines.push(`    ${ended.guest} ended: ${ended.text}`);
-  for (const { check, severity, text, known } of findings) {
-    const told = severity === 'info' || known !== undefined || `${check}: ${text}` === caught;
-    if (!told) lines.push(`    ${severity}: ${check}: ${text}`);
-  }
-  const holes = findings.filter((finding) => finding.known !== undefined).length;
-  if (holes > 0) lines.push(`    ${plural(holes, 'finding')} of the known hole of a crash`);
-  return lines;
-}
-
-function brief({ name, broken, fixed, passed }: ScenarioVerdict): string {
-  const what = passed
-    ? `caught by ${broken.caught ?? ''}`
-    : `${broken.caught === undefined ? 'the bug is not caught' : 'caught'}, ` +
-      `${fixed.passed ? 'passes' : 'but the fixed half does not pass'}`;
-  return `${passed ? 'ok    ' : 'FAILED'} ${name}: ${what}`;
-}
-
-function total(count: number, failed: number): string {
-  if (count === 0) return 'no scenario was run';
-  if (failed > 0) return `${failed} of ${plural(count, 'scenario')} failed`;
-  return `${plural(count, 'scenario')}: every bug is caught, and its absence passes`;
-}
-
-// --- as data ---
-
-function document(value: unknown): string {
-  return `${JSON.stringify(value, (_, each: unknown) => each ?? null, 2)}\n`;
-}
-
-function plain({ name, text, mistake, references, caughtBy }: Scenario) {
-  return { name, text, mistake, references, caughtBy: caughtText(caughtBy) };
-}
-
-function outcome(scenario: Scenario, { broken, fixed, passed }: ScenarioVerdict) {
-  return { ...plain(scenario), passed, broken: half(broken), fixed: half(fixed) };
-}
-
-function half({ caught, passed, ended, findings }: HalfVerdict) {
-  const shown = ({ check, severity, text, known }: Finding) => ({ check, severity, text, known });
-  return { passed, caught, ended: ended && plainEnd(ended), findings: findings.map(shown) };
-}
-
-function plainEnd({ guest, kind, text }: NonNullable<HalfVerdict['ended']>) {
-  return { guest, kind, text };
 }

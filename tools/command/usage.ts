@@ -2,23 +2,11 @@
 
 /** How commands of the command line fail, and how their options are read. */
 
+import { Exit, type ExitCode } from '../library/exit.ts';
+
+export { Exit, type ExitCode } from '../library/exit.ts';
+export { plural } from '../library/plural.ts';
 export { didYouMean } from '../simulator/base/nearest.ts';
-
-/** Exit codes: for scripts. One table for all commands. */
-export const Exit = {
-  CLEAN: 0,
-  FINDINGS: 1,
-  USAGE: 2,
-  CRASH: 3,
-  ENVIRONMENT: 4,
-  INTERNAL: 5,
-  REFUSED: 6,
-  /** As a shell has it: 128 and the number of SIGINT. */
-  INTERRUPTED: 130,
-} as const;
-
-/** One of {@link Exit}. */
-export type ExitCode = (typeof Exit)[keyof typeof Exit];
 
 /** What each exit code means, for helps and the manual. */
 export const EXIT_TEXTS: readonly (readonly [code: ExitCode, text: string])[] = [
@@ -138,9 +126,4 @@ export function probability(option: string, text: string): number {
 /** Text of the user's as a message shows it: on one line, visibly empty if it is. */
 export function quoted(text: string): string {
   return /^[!-~]+$/.test(text) ? text : JSON.stringify(text);
-}
-
-/** `1 error`, `2 errors`. */
-export function plural(count: number, noun: string, nouns = `${noun}s`): string {
-  return `${count} ${count === 1 ? noun : nouns}`;
 }

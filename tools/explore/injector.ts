@@ -13,7 +13,7 @@ import { PlaceCounter, type PlaceObserver } from './counter.ts';
 import { MessageFaults } from './host-messages.ts';
 import { PacketFaults, type PacketHost } from './host-packets.ts';
 import { RACES, type RaceModel } from './memory/race-policy.ts';
-import type { Fault, Plan } from './plan.ts';
+import { isCut, isRace, type Fault, type Plan } from './plan.ts';
 import type { SeamListener } from './stepped-machine.ts';
 
 /** Instances of the devices that take the channel numbers of NICs, without a number at the end. */
@@ -39,6 +39,8 @@ interface Pending {
 export class Injector implements SeamListener, PacketHost {
   readonly machine: SimulatedMachine;
   readonly counter: PlaceCounter;
+  /** Whether the host does nothing wrong: the plan has cuts and races alone. */
+  readonly sound: boolean;
   activity = 0;
   /** Whether the host has confirmed what was not so. */
   hostLied = false;
@@ -61,6 +63,7 @@ export class Injector implements SeamListener, PacketHost {
   constructor(machine: SimulatedMachine, plan: Plan, observer?: PlaceObserver) {
     this.machine = machine;
     this.counter = new PlaceCounter(plan, observer);
+    this.sound = plan.faults.every((fault) => isCut(fault) || isRace(fault));
     machine.partition.faults.hypercall = (code) => this.#call(code);
     if (machine.partition.architecture === 'arm64') {
       machine.partition.faults.register = (access, register) =>

@@ -124,6 +124,9 @@ export interface GuestProgram {
   instantiate(memoryBytes: number): GuestInstance | Promise<GuestInstance>;
 }
 
+/** How a guest is called: what it never ends is ended from outside. */
+export type Guard = <T>(call: () => T) => T;
+
 /** What a guest threw, in words: of the guest itself nothing is kept. */
 export class GuestThrew extends Error {
   /** Where it was thrown, if the guest told. */

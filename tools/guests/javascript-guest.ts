@@ -19,9 +19,10 @@ import {
   type GuestOptions,
   type GuestProgram,
   type MemoryWatch,
+  type Guard,
 } from './guest-program.ts';
 import { JavascriptDriver } from './javascript-driver.ts';
-import { RealmHost, machineFacts, optionFacts, thrown, type Guard } from './javascript-realm.ts';
+import { RealmHost, machineFacts, optionFacts, thrown } from './javascript-realm.ts';
 import { DIST, GuestModules, ORIGIN } from './guest-modules.ts';
 import type { RealmCalls } from './realm/host-calls.ts';
 import type { AccessListener } from './watch/watched-memory.ts';

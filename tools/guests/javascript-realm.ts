@@ -11,7 +11,7 @@ import { PAGE_SIZE, type Machine } from '../../src/machine.ts';
 import type { PageAllocator } from '../../src/memory/allocator.ts';
 import type { AccessListener } from './watch/watched-memory.ts';
 import { EVENTS_MAX, readEvent } from './guest-event.ts';
-import type { GuestDriverOptions, GuestOptions } from './guest-program.ts';
+import type { Guard, GuestDriverOptions, GuestOptions } from './guest-program.ts';
 import { GuestThrew } from './guest-program.ts';
 import type { HostCalls, Outcome, RealmCalls } from './realm/host-calls.ts';
 import type { MachineFacts, OptionFacts } from './realm/seam.ts';
@@ -32,9 +32,6 @@ interface HostSeam {
   readonly machine: Machine;
   readonly options: GuestOptions & GuestDriverOptions;
 }
-
-/** How a call into the realm is made: what the guest never ends is ended from outside. */
-export type Guard = <T>(call: () => T) => T;
 
 export class RealmHost {
   /** Set once the realm is there. */
@@ -167,6 +164,7 @@ export class RealmHost {
       storing: (address, length) => this.listener?.stores?.storing(address, length),
       stored: (address, length) => this.listener?.stores?.stored(address, length),
       ordered: () => this.listener?.stores?.ordered(),
+      acquired: () => this.listener?.stores?.acquired(),
     };
   }
 

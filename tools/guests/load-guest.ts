@@ -2,9 +2,8 @@
 
 /** From a file to a guest program, whatever kind of guest it is. */
 
-import type { GuestProgram } from './guest-program.ts';
+import type { Guard, GuestProgram } from './guest-program.ts';
 import { loadJavascript } from './javascript-guest.ts';
-import type { Guard } from './javascript-realm.ts';
 import { isGuestFile, loadWasm } from './wasm-file.ts';
 
 /**

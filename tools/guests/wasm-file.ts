@@ -4,8 +4,7 @@
 
 import * as fs from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
-import { BadGuest } from './guest-program.ts';
-import type { Guard } from './javascript-realm.ts';
+import { BadGuest, type Guard } from './guest-program.ts';
 import { WasmProgram } from './wasm-guest.ts';
 import { isWasm } from './wasm-module.ts';
 

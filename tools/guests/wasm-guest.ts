@@ -5,18 +5,18 @@
  * RAM for each boot. A driver boots with the tool's loader on top.
  */
 
-import { withNetParts } from '../../src/any.ts';
+import { withAll } from '../../src/any.ts';
 import type { HypervDriver, DriverOptions } from '../../src/driver.ts';
 import { bootWith } from '../../src/boot/boot.ts';
 import { PAGE_SIZE, type Machine, type MemoryRange } from '../../src/machine.ts';
 import { MapAllocator } from '../../src/memory/allocator.ts';
 import { defaultMemoryMap } from '../simulator/hypervisor/partition.ts';
 import { GuestCrash, GuestHang } from '../simulator/hypervisor/guest-end.ts';
-import type { Guard } from './javascript-realm.ts';
 import { fixedMemory, wasmEngine, type WasmMemory } from './engine.ts';
 import {
   BadGuest,
   GuestThrew,
+  type Guard,
   type GuestDriver,
   type GuestDriverOptions,
   type GuestInstance,
@@ -101,7 +101,7 @@ class WasmGuest implements GuestInstance {
       // A boot calls of the drivers what a driver guest has, too
       const make = (on: Machine, more: DriverOptions): HypervDriver =>
         new WasmDriver(module, memory, on, more) as unknown as HypervDriver;
-      return bootWith(make, machine, withNetParts({ allocator, ...options }));
+      return bootWith(make, machine, withAll(machine, { allocator, ...options }));
     };
     return thrown(() => this.#guard(run));
   }

@@ -8,7 +8,7 @@
 
 import { spawn, type ChildProcess } from 'node:child_process';
 import * as net from 'node:net';
-import type { LinkCounts } from './stream-peer.ts';
+import type { LinkCounts } from './link-counts.ts';
 import { StreamPeer } from './stream-peer.ts';
 import type { RingLinkEnds } from './ring-link.ts';
 

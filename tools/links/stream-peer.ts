@@ -7,6 +7,7 @@
 
 import type { Socket } from 'node:net';
 import { FrameRing } from './frame-ring.ts';
+import type { LinkCounts } from './link-counts.ts';
 import type { RingLinkEnds } from './ring-link.ts';
 import { StreamFrames, encodeFrame } from './stream-frames.ts';
 
@@ -15,14 +16,6 @@ const BACKLOG_MAX = 2 ** 20;
 
 /** Shortest frame: the header. What is shorter is none, and lost. */
 const FRAME_MIN = 14;
-
-/** What went over a link. */
-export interface LinkCounts {
-  readonly framesToGuest: number;
-  readonly framesToPeer: number;
-  /** Runts, and what found no room. */
-  readonly framesDropped: number;
-}
 
 export class StreamPeer {
   readonly #socket: Socket;

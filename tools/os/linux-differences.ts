@@ -25,18 +25,4 @@ export const LINUX_DIFFERENCES: readonly LinuxDifference[] = [
       'Linux clears the register though CPUID does not grant it, and survives the fault: ' +
       'here a fault ends the guest',
   },
-  {
-    session: 'drivers',
-    recorded: [
-      '1 <- GPADL_HEADER (236) net e1e12 ranges 10908 1179648 bytes at 0',
-      'GPADL_BODY, 10 of number 0',
-    ],
-    own: [
-      '1 <- GPADL_HEADER (236) net e1e12 ranges 10800 1044480 bytes at 0',
-      'GPADL_BODY, 9 of number 0',
-    ],
-    reason:
-      'the send buffer of 170 sections is rounded to the large pages of what stood in for ' +
-      'the kernel',
-  },
 ];

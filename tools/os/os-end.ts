@@ -10,6 +10,7 @@
 import type { Platform } from '../../src/hyperv/platform.ts';
 import { CrashControl, HvStatus, Msr } from '../../src/hyperv/protocol.ts';
 import { PAGE_SIZE, type MemoryRange } from '../../src/machine.ts';
+import { crashRegisters } from '../../src/os/crash-report.ts';
 import type { OsKernel } from './os-kernel.ts';
 import type { OsProcessor } from './os-processor.ts';
 import { initiateUnload, initiateUnloadInCrash } from './os-unload.ts';
@@ -109,10 +110,11 @@ function reportPanic(kernel: OsKernel, { platform }: OsProcessor): void {
   for (let i = 0; i < Math.min(text.length, PAGE_SIZE); i++) {
     memory.set8(panicPage + i, text.charCodeAt(i));
   }
-  for (const register of [Msr.CRASH_P0, Msr.CRASH_P1, Msr.CRASH_P2]) platform.write(register, 0n);
-  platform.write(Msr.CRASH_P3, withMessage ? BigInt(panicPage) : 0n);
-  platform.write(Msr.CRASH_P4, withMessage ? BigInt(text.length) : 0n);
-  platform.write(Msr.CRASH_CTL, CrashControl.NOTIFY | (withMessage ? CrashControl.MESSAGE : 0n));
+  const crash = crashRegisters(platform);
+  for (const parameter of [0, 1, 2]) platform.write(crash.CRASH_P0 + parameter, 0n);
+  platform.write(crash.CRASH_P3, withMessage ? BigInt(panicPage) : 0n);
+  platform.write(crash.CRASH_P4, withMessage ? BigInt(text.length) : 0n);
+  platform.write(crash.CRASH_CTL, CrashControl.NOTIFY | (withMessage ? CrashControl.MESSAGE : 0n));
 }
 
 /** Another processor still runs, and calls the host, when the page is gone. */

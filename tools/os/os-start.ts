@@ -6,6 +6,7 @@
  */
 
 import { HypxeError, type ErrorName } from '../../src/error.ts';
+import { crashRegisters } from '../../src/os/crash-report.ts';
 import { referenceTsc } from '../../src/os/reference-tsc.ts';
 import {
   Cpuid,
@@ -95,7 +96,7 @@ export function startHypervisor(kernel: StartingKernel): void {
   const facts = platform.facts(Cpuid.HV_FEATURES);
   if (arm64) platform.write(Msr.GUEST_OS_ID, linux.guestOsId);
   if (facts.edx & HvMiscFeature.GUEST_CRASH) {
-    kernel.crashControl = platform.read(Msr.CRASH_CTL);
+    kernel.crashControl = platform.read(crashRegisters(platform).CRASH_CTL);
     kernel.panicPage = takePage('panic message');
   }
   boot.start(takePage);

@@ -10,6 +10,7 @@ import { RndisType } from '../../src/rndis/protocol.ts';
 import { OfferedChannels } from '../capture/channels.ts';
 import { CaptureDevice } from '../capture/protocol.ts';
 import { RndisMessages, type CapturedMemory } from '../capture/rndis-messages.ts';
+import { toHex } from '../replay/hex.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import type { HostEvent } from '../simulator/ledger/events.ts';
 
@@ -27,20 +28,19 @@ export interface RunHeader {
 /** Most bytes of RNDIS that a line has. */
 const RNDIS_MAX = 1024;
 
-/** An event as a line of the trace, without the line end. */
+/**
+ * An event as a line of a trace, without the line end. {@link TraceLines} makes those of a machine.
+ *
+ * @param now virtual time in ticks
+ */
 export function traceLine(event: object, now: number): string {
   return JSON.stringify({ ms: now / TICKS_PER_MS, ...event }, plain);
 }
 
-const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
-
 /** What JSON has no form for: bytes as hexadecimal text, 64-bit numbers as `0x…`. */
 function plain(_key: string, value: unknown): unknown {
   if (typeof value === 'bigint') return `0x${value.toString(16)}`;
-  if (!(value instanceof Uint8Array)) return value;
-  let text = '';
-  for (const byte of value) text += HEX[byte]!;
-  return text;
+  return value instanceof Uint8Array ? toHex(value) : value;
 }
 
 /** Makes the lines of one run: follows the bus, to know what packets refer to. */

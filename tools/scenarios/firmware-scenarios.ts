@@ -2,8 +2,7 @@
 
 /** Firmware that hands over what it has not given back, or takes what is not its own. */
 
-import { boot, createDriver } from '../../src/any.ts';
-import { HypxeError } from '../../src/error.ts';
+import { createDriver } from '../../src/any.ts';
 import { GuestOsId, Msr } from '../../src/hyperv/protocol.ts';
 import type { MemoryRange } from '../../src/machine.ts';
 import { MapAllocator } from '../../src/memory/allocator.ts';
@@ -14,7 +13,7 @@ import type { Link, LinkHost } from '../simulator/network/link.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { NetVsp } from '../simulator/netvsp/netvsp.ts';
 import { lateWrites, untilLateWrites } from './freed-memory.ts';
-import { guestsOf, makeMachine } from './rig.ts';
+import { bootOn, guestsOf, makeMachine, ownGuest, refuses } from './rig.ts';
 import type { Half, HalfResult, Scenario } from './scenario.ts';
 import { FaultySeam } from './seam.ts';
 
@@ -57,7 +56,7 @@ function ringFreed(half: Half): HalfResult {
     driver.probe();
     nic.refuses = true;
     if (half === 'broken') seam.fault = { keeps: (type) => type === MessageType.GPADL_TEARDOWN };
-    expectError(() => driver.devices[0]!.open());
+    refuses(() => driver.devices[0]!.open());
   });
 }
 
@@ -78,52 +77,68 @@ function gpadlBeforeClose(half: Half): HalfResult {
 }
 
 /** The firmware hands over with its NIC open: frames go on arriving in memory that is the OS's. */
-function receiveBufferLeft(half: Half): HalfResult {
+function receiveBufferLeft(half: Half, guest = ownGuest()): HalfResult {
   const link = new QuietLink();
-  const machine = makeMachine({}, { links: [link] });
-  const driver = createDriver(machine.bootProcessor);
-  driver.probe();
-  driver.devices[0]!.open();
-  if (half === 'fixed') driver.remove();
+  const machine = makeMachine({}, { links: [link] }, guest);
+  const guests = guestsOf(machine);
+  guests.run('firmware', () =>
+    guests.callFirmware(() => {
+      const driver = guest.createDriver!(machine.bootProcessor, {});
+      driver.probe();
+      driver.devices[0]!.open();
+      if (half === 'fixed') driver.remove();
+    }),
+  );
+  const { ended } = guests;
+  if (ended !== undefined) return { findings: [], ended };
   const map = machine.bootProcessor.memoryMap;
-  return { findings: untilLateWrites(machine, map, () => link.broadcast()), ended: undefined };
+  return { findings: untilLateWrites(machine, map, () => link.broadcast()), ended };
 }
 
 /** Below 3.0 hosts take UNLOAD for nothing, and go on using interrupt and monitor pages. */
-function monitorPageLeft(half: Half): HalfResult {
-  const machine = makeMachine({ host: 'server2012' });
-  const driver = createDriver(
-    machine.bootProcessor,
+function monitorPageLeft(half: Half, guest = ownGuest()): HalfResult {
+  const machine = makeMachine({ host: 'server2012' }, {}, guest);
+  const driver =
     half === 'fixed'
-      ? {}
-      : { preset: 'ipxe', contact: (connection) => connection.initiateContact(VmbusVersion.V0_13) },
+      ? guest.createDriver!(machine.bootProcessor, {})
+      : createDriver(machine.bootProcessor, {
+          preset: 'ipxe',
+          contact: (connection) => connection.initiateContact(VmbusVersion.V0_13),
+        });
+  const guests = guestsOf(machine);
+  guests.run('firmware', () =>
+    guests.callFirmware(() =>
+      refuses(() => {
+        driver.probe();
+        driver.remove();
+      }),
+    ),
   );
-  expectError(() => {
-    driver.probe();
-    driver.remove();
-  });
+  if (guests.ended !== undefined) return { findings: [], ended: guests.ended };
   // The driver knows that the pages are lost, and reserves them; the firmware of then freed them
   return audited(machine, machine.bootProcessor.memoryMap);
 }
 
 /** Firmware that goes away without giving up its identity, and loads firmware. */
-function chainloadWithIdentity(half: Half): HalfResult {
-  const machine = makeMachine({});
-  const first = boot(machine.bootProcessor);
+function chainloadWithIdentity(half: Half, guest = ownGuest()): HalfResult {
+  const machine = makeMachine({}, {}, guest);
+  const guests = guestsOf(machine);
+  const first = bootOn(guests, guest, machine.bootProcessor);
+  if (first === undefined) return { findings: [], ended: guests.ended };
   if (half === 'broken') machine.bootProcessor.wrmsr(Msr.GUEST_OS_ID, GuestOsId.IPXE);
   const { findings } = audited(machine, first.memoryMap);
 
   // Whoever is loaded must come up in any case: the identity says nothing about a connection
-  const second = boot(machine.bootProcessor);
-  if (second.status === 'booted') return { findings, ended: undefined };
-  const text = `the firmware that was loaded did not boot: ${second.error?.message ?? ''}`;
+  const second = bootOn(guests, guest, machine.bootProcessor);
+  if (second?.status === 'booted') return { findings, ended: undefined };
+  const text = `the firmware that was loaded did not boot: ${second?.error?.message ?? ''}`;
   const failed = { check: 'second-boot', severity: 'error', text } as const;
-  return { findings: [...findings, failed], ended: undefined };
+  return { findings: [...findings, failed], ended: guests.ended };
 }
 
 /** The Gen 2 UEFI firmware owns the guest, and goes on running beside whom it has loaded. */
-function uefiStolen(half: Half): HalfResult {
-  const machine = makeMachine({});
+function uefiStolen(half: Half, guest = ownGuest()): HalfResult {
+  const machine = makeMachine({}, {}, guest);
   const guests = guestsOf(machine);
   const end = machine.bootProcessor.memory.byteLength;
   const own: MemoryRange = { address: end - (4 << 20), length: 4 << 20, type: 'usable' };
@@ -131,19 +146,20 @@ function uefiStolen(half: Half): HalfResult {
     guestOsId: GuestOsId.UEFI,
     allocator: new MapAllocator([own]),
   });
-  const rest: MemoryRange = { address: 0x100000, length: own.address - 0x100000, type: 'usable' };
+  const start = Math.max(0x100000, ...guest.image.map(({ address, length }) => address + length));
+  const rest: MemoryRange = { address: start, length: own.address - start, type: 'usable' };
   const seam = new FaultySeam(machine.bootProcessor);
   if (half === 'broken') {
     seam.fault = { read: (msr) => (msr === Msr.GUEST_OS_ID ? 0n : undefined) };
   }
   guests.run('UEFI firmware', () => uefi.probe());
   guests.run('iPXE', () =>
-    expectError(() => {
-      createDriver(seam, { allocator: new MapAllocator([rest]) }).probe();
-    }),
+    guests.callFirmware(() =>
+      refuses(() => guest.createDriver!(seam, { allocator: new MapAllocator([rest]) }).probe()),
+    ),
   );
   guests.run('UEFI firmware', () => {
-    expectError(() => uefi.devices[0]!.open());
+    refuses(() => uefi.devices[0]!.open());
     uefi.remove();
   });
   const { findings } = audited(machine, machine.bootProcessor.memoryMap);
@@ -152,15 +168,6 @@ function uefiStolen(half: Half): HalfResult {
 
 function audited(machine: SimulatedMachine, map: readonly MemoryRange[]): HalfResult {
   return { findings: auditHandoff(machine, map), ended: undefined };
-}
-
-/** What is refused is refused: that is not what the scenario is about. */
-function expectError(run: () => void): void {
-  try {
-    run();
-  } catch (error) {
-    if (!(error instanceof HypxeError)) throw error;
-  }
 }
 
 export const FIRMWARE_SCENARIOS: readonly Scenario[] = [
@@ -186,6 +193,7 @@ export const FIRMWARE_SCENARIOS: readonly Scenario[] = [
     mistake: 'firmware',
     references: ['Linux 2db84eff127e', 'iPXE 0166a6835'],
     caughtBy: { check: 'late-writes' },
+    asks: 'driver',
     run: receiveBufferLeft,
   },
   {
@@ -194,6 +202,7 @@ export const FIRMWARE_SCENARIOS: readonly Scenario[] = [
     mistake: 'firmware',
     references: ['iPXE 0166a6835'],
     caughtBy: { check: 'shared-pages', says: /interrupt page/ },
+    asks: 'driver',
     run: monitorPageLeft,
   },
   {
@@ -202,6 +211,7 @@ export const FIRMWARE_SCENARIOS: readonly Scenario[] = [
     mistake: 'firmware',
     references: ['iPXE 936657832'],
     caughtBy: { check: 'hypercall', says: /GUEST_OS_ID/ },
+    asks: 'boot',
     run: chainloadWithIdentity,
   },
   {
@@ -210,6 +220,7 @@ export const FIRMWARE_SCENARIOS: readonly Scenario[] = [
     mistake: 'firmware',
     references: ['iPXE 936657832 "Do not steal ownership from the Gen 2 UEFI firmware"'],
     caughtBy: { ended: 'crash' },
+    asks: 'driver',
     run: uefiStolen,
   },
 ];

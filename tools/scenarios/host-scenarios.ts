@@ -22,7 +22,7 @@ import { auditHandoff } from '../simulator/audit/audit.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import type { Grant } from '../simulator/ledger/grants.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
-import { guestsOf, makeMachine, runChain } from './rig.ts';
+import { guestsOf, makeMachine, ownGuest, refuses, runChain } from './rig.ts';
 import type { Half, HalfResult, Scenario } from './scenario.ts';
 
 /** How long after the end of a grant a broken host still writes to it, in ms. */
@@ -130,17 +130,23 @@ function openRescinded(machine: SimulatedMachine, looks: boolean): void {
 }
 
 /** UNLOAD is answered late, after the disk caches were written: iPXE waits for a second. */
-function lateAnswer(half: Half): HalfResult {
-  const machine = makeMachine({ knobs: { unloadAnswer: 50_000 * TICKS_PER_MS } });
-  const preset = half === 'broken' ? 'ipxe' : 'default';
-  const driver = createDriver(machine.bootProcessor, { preset });
-  try {
-    driver.probe();
-  } catch (error) {
-    if (!(error instanceof HypxeError)) throw error;
-  }
-  driver.remove();
-  return { findings: auditHandoff(machine, driver.memoryMap()), ended: undefined };
+function lateAnswer(half: Half, guest = ownGuest()): HalfResult {
+  const machine = makeMachine({ knobs: { unloadAnswer: 50_000 * TICKS_PER_MS } }, {}, guest);
+  const { bootProcessor } = machine;
+  const driver =
+    half === 'broken'
+      ? createDriver(bootProcessor, { preset: 'ipxe' })
+      : guest.createDriver!(bootProcessor, {});
+  const guests = guestsOf(machine);
+  const map = guests.run('firmware', () =>
+    guests.callFirmware(() => {
+      refuses(() => driver.probe());
+      driver.remove();
+      return driver.memoryMap();
+    }),
+  );
+  const findings = map === undefined ? [] : auditHandoff(machine, map);
+  return { findings, ended: guests.ended };
 }
 
 export const HOST_SCENARIOS: readonly Scenario[] = [
@@ -150,6 +156,7 @@ export const HOST_SCENARIOS: readonly Scenario[] = [
     mistake: 'firmware',
     references: ['Linux 77db0ec8b776', 'iPXE vmbus_unload (1 s)'],
     caughtBy: { check: 'unload', says: /not answered/ },
+    asks: 'driver',
     run: lateAnswer,
   },
   {

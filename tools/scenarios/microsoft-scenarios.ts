@@ -2,13 +2,12 @@
 
 /** Microsoft's own firmware before and after another one. */
 
-import { boot, createDriver } from '../../src/any.ts';
-import { HypxeError } from '../../src/error.ts';
+import { createDriver } from '../../src/any.ts';
 import { HV_ENABLE, Msr } from '../../src/hyperv/protocol.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
 import { PassingX64 } from '../simulator/base/passing-machine.ts';
 import { EfiGuest } from './efi-guest.ts';
-import { guestsOf, makeMachine } from './rig.ts';
+import { bootOn, guestsOf, makeMachine, ownGuest, refuses } from './rig.ts';
 import type { Half, HalfResult, Scenario } from './scenario.ts';
 
 /** Where Microsoft's firmware has its pages: the last ones of RAM. */
@@ -48,8 +47,8 @@ function scontrolLeftOff(half: Half): HalfResult {
 }
 
 /** Firmware that is started while Microsoft's has the machine. */
-function startedTooEarly(half: Half): HalfResult {
-  const machine = makeMachine({});
+function startedTooEarly(half: Half, guest = ownGuest()): HalfResult {
+  const machine = makeMachine({}, {}, guest);
   const guests = guestsOf(machine);
   const cpu = machine.bootProcessor;
   const efi = new EfiGuest(cpu, cpu.memory.byteLength - PAGES);
@@ -61,11 +60,17 @@ function startedTooEarly(half: Half): HalfResult {
     // It takes what is not its own: the page under the other's feet, and then all else
     guests.run('firmware', () => cpu.wrmsr(Msr.GUEST_OS_ID, 0n));
   } else {
-    guests.run('firmware', () => refusesToStart(() => createDriver(cpu).probe()));
+    guests.run('firmware', () =>
+      guests.callFirmware(() => {
+        if (refuses(() => guest.createDriver!(cpu, {}).probe())) return;
+        throw new Error("the firmware has started on a machine that is somebody else's");
+      }),
+    );
+    if (guests.ended !== undefined) return { findings: [], ended: guests.ended };
   }
   guests.run('Microsoft firmware', () => efi.exitBootServices());
   if (guests.ended !== undefined) return { findings: [], ended: guests.ended };
-  const result = guests.run('firmware', () => boot(cpu));
+  const result = bootOn(guests, guest, cpu);
   const findings = auditHandoff(machine, result?.memoryMap ?? cpu.memoryMap);
   if (result?.status === 'booted') return { findings, ended: guests.ended };
   const text = `it does not boot after ExitBootServices: ${result?.error?.message ?? ''}`;
@@ -73,17 +78,6 @@ function startedTooEarly(half: Half): HalfResult {
     findings: [...findings, { check: 'second-boot', severity: 'error', text }],
     ended: guests.ended,
   };
-}
-
-/** @throws Error unless a guest refuses by name: the machine is somebody else's */
-function refusesToStart(start: () => void): void {
-  try {
-    start();
-  } catch (error) {
-    if (error instanceof HypxeError) return;
-    throw error;
-  }
-  throw new Error("the firmware has started on a machine that is somebody else's");
 }
 
 export const MICROSOFT_SCENARIOS: readonly Scenario[] = [
@@ -101,6 +95,7 @@ export const MICROSOFT_SCENARIOS: readonly Scenario[] = [
     mistake: 'firmware',
     references: ['mu_msvm EfiHvDxe (ExitBootServices)', 'iPXE 936657832'],
     caughtBy: { ended: 'crash' },
+    asks: 'driver',
     run: startedTooEarly,
   },
 ];

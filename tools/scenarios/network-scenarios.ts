@@ -6,7 +6,6 @@
  * keeps it away.
  */
 
-import { boot } from '../../src/any.ts';
 import { DhcpOption, DhcpType, Port, TftpOpcode } from '../../src/net/protocol.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
 import { NETWORK_CONDITIONS } from '../simulator/network/index.ts';
@@ -21,7 +20,7 @@ import {
   type FrameFilter,
   type UdpFrame,
 } from './lossy-link.ts';
-import { guestsOf, makeMachine } from './rig.ts';
+import { bootOn, guestsOf, makeMachine, ownGuest } from './rig.ts';
 import type { HalfResult, Scenario } from './scenario.ts';
 
 /** Address of the servers, and of a TFTP server that only a name or a route leads to. */
@@ -42,14 +41,14 @@ interface Field {
 }
 
 /** A boot through such a network. One that fails is a finding. */
-function bootThrough(field: Field, broken: boolean): HalfResult {
+function bootThrough(field: Field, broken: boolean, guest = ownGuest()): HalfResult {
   const { network, net = {}, lacks } = field;
   const filter = broken && typeof lacks === 'function' ? lacks : undefined;
   // A tag stays in its frame, where the firmware must look for it
-  const machine = makeMachine({ network, filter, knobs: { vlanTag: 'frame' } });
+  const machine = makeMachine({ network, filter, knobs: { vlanTag: 'frame' } }, {}, guest);
   const guests = guestsOf(machine);
   const options = { net: { ...net, ...(broken && typeof lacks === 'object' ? lacks : {}) } };
-  const result = guests.run('firmware', () => boot(machine.bootSeam, options));
+  const result = bootOn(guests, guest, machine.bootSeam, options);
   if (result === undefined) return { findings: [], ended: guests.ended };
   const inUse = result.image === undefined ? [] : [result.image];
   const findings = auditHandoff(machine, result.memoryMap, { inUse });
@@ -347,5 +346,6 @@ export const NETWORK_SCENARIOS: readonly Scenario[] = FIELDS.map(([name, field])
   mistake: 'firmware',
   references: field.references,
   caughtBy: { check: 'second-boot', says: /the boot failed/ },
-  run: (half) => bootThrough(field, half === 'broken'),
+  asks: 'boot',
+  run: (half, guest) => bootThrough(field, half === 'broken', guest),
 }));

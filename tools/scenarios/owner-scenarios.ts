@@ -2,7 +2,6 @@
 
 /** What an earlier owner of the machine has left, and hosts that are slow. */
 
-import { boot } from '../../src/any.ts';
 import { Msr } from '../../src/hyperv/protocol.ts';
 import { scheduleNic, type NicTimes } from '../flow/nic-schedule.ts';
 import { LEFTOVER_NAMES, leaveBehind, type Leftover } from '../os/previous-owner.ts';
@@ -10,7 +9,8 @@ import { auditBaseline } from '../simulator/audit/audit-baseline.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import type { HostKnobs } from '../simulator/profiles/profile.ts';
-import { guestsOf, makeMachine } from './rig.ts';
+import type { GuestInstance } from '../guests/guest-program.ts';
+import { bootOn, guestsOf, makeMachine, ownGuest } from './rig.ts';
 import type { Half, HalfResult, Scenario } from './scenario.ts';
 import { FaultySeam, type SeamFault } from './seam.ts';
 
@@ -33,16 +33,16 @@ interface Setting {
 }
 
 /** A boot after somebody else. One that fails is a finding, too. */
-function bootAfter(setting: Setting): HalfResult {
+function bootAfter(setting: Setting, guest = ownGuest()): HalfResult {
   const { left = [], knobs = {}, fault = {}, bootOptions, nicTimes = {} } = setting;
-  const machine = makeMachine({ knobs });
+  const machine = makeMachine({ knobs }, {}, guest);
   leaveBehind(machine, new Set(left), SAME_PAGE);
   scheduleNic(machine, nicTimes);
   const since = auditBaseline(machine);
   const guests = guestsOf(machine);
   const seam = new FaultySeam(machine.bootProcessor);
   seam.fault = fault;
-  const result = guests.run('firmware', () => boot(seam, { ...bootOptions }));
+  const result = bootOn(guests, guest, seam, { ...bootOptions });
   if (result === undefined) return { findings: [], ended: guests.ended };
   const inUse = result.image === undefined ? [] : [result.image];
   const findings = auditHandoff(machine, result.memoryMap, { inUse, since });
@@ -58,9 +58,10 @@ function without(
   half: Half,
   left: readonly Leftover[],
   writes: (msr: number, value: bigint) => boolean,
+  guest?: GuestInstance,
 ): HalfResult {
   const fault = half === 'broken' ? { ignores: writes } : {};
-  return bootAfter({ left, fault, bootOptions: SHORT });
+  return bootAfter({ left, fault, bootOptions: SHORT }, guest);
 }
 
 const isTimer = (msr: number): boolean => msr >= Msr.STIMER0_CONFIG && msr < Msr.STIMER0_CONFIG + 8;
@@ -72,7 +73,8 @@ export const OWNER_SCENARIOS: readonly Scenario[] = [
     mistake: 'firmware',
     references: ['Linux hv_stimer_global_cleanup', 'Linux hyperv_cleanup'],
     caughtBy: { check: 'timers' },
-    run: (half) => without(half, ['timers'], isTimer),
+    asks: 'boot',
+    run: (half, guest) => without(half, ['timers'], isTimer, guest),
   },
   {
     name: 'owner-hypercall-page',
@@ -80,10 +82,12 @@ export const OWNER_SCENARIOS: readonly Scenario[] = [
     mistake: 'firmware',
     references: ['systemd #20072', 'nixos-images #128'],
     caughtBy: { ended: 'crash' },
-    run: (half) =>
-      without(half, ['identity', 'hypercall-page', 'event-page'], (msr, value) => {
-        return msr === Msr.HYPERCALL && (value & 1n) === 0n;
-      }),
+    asks: 'boot',
+    run: (half, guest) => {
+      const left: Leftover[] = ['identity', 'hypercall-page', 'event-page'];
+      const off = (msr: number, value: bigint) => msr === Msr.HYPERCALL && (value & 1n) === 0n;
+      return without(half, left, off, guest);
+    },
   },
   {
     name: 'owner-lost-end-of-message',
@@ -91,9 +95,10 @@ export const OWNER_SCENARIOS: readonly Scenario[] = [
     mistake: 'firmware',
     references: ['QEMU hw/hyperv/hyperv.c (sint_msg_bh)', 'KVM kvm_hv_notify_acked_sint'],
     caughtBy: { check: 'second-boot', says: /the boot failed/ },
-    run: (half) => {
+    asks: 'boot',
+    run: (half, guest) => {
       const left = LEFTOVER_NAMES.filter((name) => name !== 'channels');
-      return without(half, left, (msr) => msr === Msr.EOM);
+      return without(half, left, (msr) => msr === Msr.EOM, guest);
     },
   },
   {
@@ -102,11 +107,12 @@ export const OWNER_SCENARIOS: readonly Scenario[] = [
     mistake: 'firmware',
     references: ['OpenVMM #2752', 'OpenVMM #2868', 'WSL #41165', 'iPXE vmbus_wait_for_message'],
     caughtBy: { check: 'second-boot', says: /the boot failed/ },
-    run: (half) =>
-      bootAfter({
-        knobs: { lateAnswer: 'all', lateTicks: SLOW_MS * TICKS_PER_MS },
-        ...(half === 'broken' ? { bootOptions: { policy: { answerMs: 1000, tries: 1 } } } : {}),
-      }),
+    asks: 'boot',
+    run: (half, guest) => {
+      const knobs = { lateAnswer: 'all', lateTicks: SLOW_MS * TICKS_PER_MS } as const;
+      const bootOptions = half === 'broken' ? { policy: { answerMs: 1000, tries: 1 } } : {};
+      return bootAfter({ knobs, bootOptions }, guest);
+    },
   },
   {
     name: 'nic-comes-late',
@@ -114,10 +120,13 @@ export const OWNER_SCENARIOS: readonly Scenario[] = [
     mistake: 'firmware',
     references: ['lis-test #1125', 'cloud-init #972'],
     caughtBy: { check: 'second-boot', says: /no network device/ },
-    run: (half) =>
-      bootAfter({
-        nicTimes: { arrives: 500, leaves: 3, returns: 20 },
-        ...(half === 'broken' ? { bootOptions: { net: { linkWaitMs: 0 } } } : {}),
-      }),
+    asks: 'boot',
+    run: (half, guest) => {
+      const nicTimes = { arrives: 500, leaves: 3, returns: 20 };
+      return bootAfter(
+        { nicTimes, bootOptions: half === 'broken' ? { net: { linkWaitMs: 0 } } : {} },
+        guest,
+      );
+    },
   },
 ];

@@ -2,11 +2,18 @@
 
 /** Machines for scenarios, and the run of a chain of kernels on one. */
 
+import { boot, createDriver } from '../../src/any.ts';
+import { HypxeError } from '../../src/error.ts';
+import type { Machine } from '../../src/machine.ts';
+import type { BootResult } from '../../src/boot/boot.ts';
+import { readBootResult } from '../flow/boot-result.ts';
 import { GuestRuns } from '../flow/guest-run.ts';
 import { runOsChain, type KernelPlan } from '../flow/os-chain.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
-import { machineFor } from '../guests/guest-machine.ts';
+import { machineFor, type GuestMemory } from '../guests/guest-machine.ts';
+import { GuestThrew, type GuestInstance } from '../guests/guest-program.ts';
 import { guestRam } from '../guests/guest-ram.ts';
+import { TrustedGuest } from '../guests/trusted-guest.ts';
 import type { SimulatedMachine, SimulatedMachineOptions } from '../simulator/machine.ts';
 import { Network, memoryFiles, syntheticImage } from '../simulator/network/index.ts';
 import type { NetworkCondition } from '../simulator/network/index.ts';
@@ -16,7 +23,7 @@ import { LossyLink, type FrameFilter } from './lossy-link.ts';
 import type { HalfResult } from './scenario.ts';
 
 /** Guest RAM: enough for a kernel, its crash kernel and resident firmware. */
-const MEMORY = 8 << 20;
+export const MEMORY = 8 << 20;
 
 /** The image that firmware loads. */
 export const IMAGE_LENGTH = 100_000;
@@ -38,10 +45,48 @@ export interface HostSetup {
   readonly prepare?: (machine: SimulatedMachine) => void;
 }
 
-/** Make the machine: one NIC, on a network that serves an image. */
+/** hypxe's own firmware, in RAM of its own: what a scenario is about if there is no other guest. */
+export function ownGuest(): GuestInstance {
+  return new TrustedGuest({ boot, createDriver }, MEMORY);
+}
+
+/**
+ * Boot a guest. Undefined if it did not return.
+ *
+ * @throws BadBootResult
+ */
+export function bootOn(
+  guests: GuestRuns,
+  guest: GuestInstance,
+  seam: Machine,
+  options: object = {},
+): BootResult | undefined {
+  return guests.run('firmware', () =>
+    readBootResult(
+      guests.callFirmware(() => guest.boot!(seam, options)),
+      seam,
+    ),
+  );
+}
+
+/**
+ * What is refused by name is refused: that is not what a scenario is about. Returns whether it was.
+ */
+export function refuses(run: () => void): boolean {
+  try {
+    run();
+    return false;
+  } catch (error) {
+    if (error instanceof HypxeError || error instanceof GuestThrew) return true;
+    throw error;
+  }
+}
+
+/** Make the machine: one NIC, on a network that serves an image; in the RAM of `guest`. */
 export function makeMachine(
   setup: HostSetup,
   more: Partial<SimulatedMachineOptions> = {},
+  guest: GuestMemory = { memory: more.memory ?? guestRam(MEMORY), image: [] },
 ): SimulatedMachine {
   const image = syntheticImage(IMAGE_LENGTH, 1);
   const network = new Network({
@@ -50,17 +95,13 @@ export function makeMachine(
     ...setup.network,
   });
   const link = network.link(0);
-  const memory = more.memory ?? guestRam(MEMORY);
-  const machine = machineFor(
-    { memory, image: [] },
-    {
-      profile: withKnobs(profileNamed(setup.host ?? DEFAULT_PROFILE)!, setup.knobs ?? {}),
-      links: [setup.filter === undefined ? link : new LossyLink(link, setup.filter)],
-      seed: 1,
-      processors: setup.processors ?? 1,
-      ...more,
-    },
-  );
+  const machine = machineFor(guest, {
+    profile: withKnobs(profileNamed(setup.host ?? DEFAULT_PROFILE)!, setup.knobs ?? {}),
+    links: [setup.filter === undefined ? link : new LossyLink(link, setup.filter)],
+    seed: 1,
+    processors: setup.processors ?? 1,
+    ...more,
+  });
   setup.prepare?.(machine);
   return machine;
 }

@@ -2,20 +2,25 @@
 
 /** SAN boots: the firmware is still needed when somebody else takes the machine. */
 
-import { createDriver } from '../../src/any.ts';
 import { HV_ENABLE, Msr } from '../../src/hyperv/protocol.ts';
 import { SanBoot } from '../flow/san-boot.ts';
 import { SanFlow } from '../flow/san-flow.ts';
-import { guestsOf, makeMachine } from './rig.ts';
+import type { GuestInstance } from '../guests/guest-program.ts';
+import { guestsOf, makeMachine, ownGuest } from './rig.ts';
 import type { Half, HalfResult, Scenario } from './scenario.ts';
 import { FaultySeam, type SeamFault } from './seam.ts';
 
 /** Run the SAN flow with drivers that are wrong in the broken half. */
-function sanFlow(half: Half, fault: SeamFault, wrong: (boot: SanBoot) => void): HalfResult {
-  const machine = makeMachine({});
+function sanFlow(
+  half: Half,
+  fault: SeamFault,
+  wrong: (boot: SanBoot) => void,
+  guest = ownGuest(),
+): HalfResult {
+  const machine = makeMachine({}, {}, guest);
   const guests = guestsOf(machine);
   const seam = new FaultySeam(machine.bootProcessor);
-  const san = new SanBoot({ machine: seam, firmware: { createDriver } });
+  const san = new SanBoot({ machine: seam, firmware: guest });
   if (half === 'broken') wrong(san);
   const flow = new SanFlow({
     ...{ machine, san, guests },
@@ -30,15 +35,17 @@ function sanFlow(half: Half, fault: SeamFault, wrong: (boot: SanBoot) => void): 
 /**
  * The loader takes over in the middle of a transfer: everything of the firmware is still mapped.
  */
-const notQuiesced = (half: Half): HalfResult =>
-  sanFlow(half, {}, (san) => {
+function notQuiesced(half: Half, guest?: GuestInstance): HalfResult {
+  const wrong = (san: SanBoot): void => {
     san.quiesce = () => {};
-  });
+  };
+  return sanFlow(half, {}, wrong, guest);
+}
 
 /** The SynIC is disabled while the connection is still open. */
-function scontrolOff(half: Half): HalfResult {
-  const machine = makeMachine({});
-  return withQuiesce(half, machine, () => {
+function scontrolOff(half: Half, guest = ownGuest()): HalfResult {
+  const machine = makeMachine({}, {}, guest);
+  return withQuiesce(half, machine, guest, () => {
     const { bootProcessor } = machine;
     bootProcessor.wrmsr(Msr.SCONTROL, bootProcessor.rdmsr(Msr.SCONTROL) & ~HV_ENABLE);
   });
@@ -47,10 +54,11 @@ function scontrolOff(half: Half): HalfResult {
 function withQuiesce(
   half: Half,
   machine: ReturnType<typeof makeMachine>,
+  guest: GuestInstance,
   wrong: () => void,
 ): HalfResult {
   const guests = guestsOf(machine);
-  const san = new SanBoot({ machine: machine.bootProcessor, firmware: { createDriver } });
+  const san = new SanBoot({ machine: machine.bootProcessor, firmware: guest });
   const quiesce = san.quiesce.bind(san);
   san.quiesce = () => {
     quiesce();
@@ -62,8 +70,8 @@ function withQuiesce(
 }
 
 /** The firmware takes the machine back without looking who has it: there are two owners. */
-const twoOwners = (half: Half): HalfResult =>
-  sanFlow(half, { read: (msr) => (msr === Msr.SIMP ? 0n : undefined) }, () => {});
+const twoOwners = (half: Half, guest?: GuestInstance): HalfResult =>
+  sanFlow(half, { read: (msr) => (msr === Msr.SIMP ? 0n : undefined) }, () => {}, guest);
 
 export const SAN_SCENARIOS: readonly Scenario[] = [
   {
@@ -72,6 +80,7 @@ export const SAN_SCENARIOS: readonly Scenario[] = [
     mistake: 'firmware',
     references: ['iPXE b91cc983d'],
     caughtBy: { check: 'synic-pages' },
+    asks: 'san',
     run: notQuiesced,
   },
   {
@@ -80,6 +89,7 @@ export const SAN_SCENARIOS: readonly Scenario[] = [
     mistake: 'firmware',
     references: ['iPXE b91cc983d'],
     caughtBy: { check: 'scontrol' },
+    asks: 'san',
     run: scontrolOff,
   },
   {
@@ -88,6 +98,7 @@ export const SAN_SCENARIOS: readonly Scenario[] = [
     mistake: 'firmware',
     references: ['iPXE b91cc983d', 'Microsoft KB 2858695'],
     caughtBy: { check: 'next-os', says: /has taken the machine/ },
+    asks: 'san',
     run: twoOwners,
   },
 ];

@@ -6,6 +6,7 @@
  */
 
 import type { GuestEnd } from '../flow/guest-run.ts';
+import type { GuestInstance, GuestProgram } from '../guests/guest-program.ts';
 import type { AuditCheck, Finding, Severity } from '../simulator/audit/audit-findings.ts';
 
 /** By what the broken half must be caught. */
@@ -39,8 +40,18 @@ export interface Scenario {
   /** Public references: commits, issues, documents. */
   readonly references: readonly string[];
   readonly caughtBy: Caught;
-  /** Run a half, on a machine of its own. */
-  readonly run: (half: Half) => HalfResult;
+  /**
+   * What it asks of another firmware that takes the place of hypxe's own: that it boots, that its
+   * drivers can be called, or that they can be quiesced. Undefined: it is about no firmware, or
+   * about what only hypxe's own tells.
+   */
+  readonly asks?: 'boot' | 'driver' | 'san';
+  /**
+   * Run a half, on a machine of its own.
+   *
+   * @param guest in place of hypxe's own firmware, in RAM of zeros, for the fixed half
+   */
+  readonly run: (half: Half, guest?: GuestInstance) => HalfResult;
 }
 
 /** How a half was judged. */
@@ -59,10 +70,30 @@ export interface ScenarioVerdict {
   readonly passed: boolean;
 }
 
-/** Run both halves. @throws what is a mistake in the simulator */
-export function runScenario(scenario: Scenario): ScenarioVerdict {
+/** Why a scenario cannot be run with a guest; undefined if it can. */
+export function notWith(
+  { asks }: Scenario,
+  { boots, drives, exports, kind }: GuestProgram,
+): string | undefined {
+  if (asks === undefined) return 'it is about no firmware of others';
+  if (!boots) return 'the guest has no boot';
+  if (asks === 'boot') return undefined;
+  if (!drives) return 'the guest has no drivers that can be called one by one';
+  const quiesces = kind !== 'wasm' || exports.includes('hypxe_quiesce');
+  return asks === 'driver' || quiesces ? undefined : 'the guest has no hypxe_quiesce';
+}
+
+/**
+ * Run both halves.
+ *
+ * @param guest in place of hypxe's own firmware: the fixed half is its. The broken one shows that
+ *   the bug would be caught, and stays hypxe's
+ * @throws what is a mistake in the simulator
+ */
+export function runScenario(scenario: Scenario, guest?: GuestInstance): ScenarioVerdict {
   const [broken, fixed] = (['broken', 'fixed'] as const).map((half) => {
-    const result = scenario.run(half);
+    if (half === 'fixed') guest?.reset();
+    const result = scenario.run(half, half === 'fixed' ? guest : undefined);
     const caught = whatCaught(scenario.caughtBy, result);
     const clean =
       result.ended === undefined && !result.findings.some(({ severity }) => severity === 'error');

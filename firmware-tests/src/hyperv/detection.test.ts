@@ -210,6 +210,20 @@ registers('identity, hypercall page, message page, event page, SynIC, SINT2; and
   rig.assertClean();
 });
 
+registers('event-page-cleared: L11 iPXE: no event flag is left set', () => {
+  const rig = new Rig();
+  rig.probe();
+  const { partition } = rig.machine;
+  partition.signalEvent(0, 2, 0);
+  partition.signalEvent(0, 2, 77);
+  assert.equal(partition.inspection.eventFlags(0), [
+    { sint: 2, flag: 0 },
+    { sint: 2, flag: 77 },
+  ]);
+  rig.driver.remove();
+  assert.equal(partition.inspection.eventFlags(0), []);
+});
+
 registers('sints-as-at-reset: reserved bits stay, those of an earlier owner go', () => {
   // Polling (bit 18), proxy (bit 20) and a vector of somebody else; a reserved bit
   for (const left of [0x50033n, 0x110033n, 0x250033n]) {

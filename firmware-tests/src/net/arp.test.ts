@@ -66,7 +66,7 @@ arp('another station with our address is told, once, and nothing else becomes of
     device.deliver(arpFrame(operation, '10.0.0.50', other, '10.0.0.50', BROADCAST));
     net.turn();
   }
-  assert.equal(lines, ['10.0.0.50 is in use by another station, too']);
+  assert.equal(lines, ['10.0.0.50 is in use by another station']);
   assert.is(net.address, parseIpv4('10.0.0.50'));
 });
 

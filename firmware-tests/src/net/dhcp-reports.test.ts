@@ -257,6 +257,9 @@ parts('routers: the first that can be one', () => {
     [[ip('10.0.0.254'), [10, 0]], '10.0.0.254'],
     [[[10, 0, 0]], '0.0.0.0'],
     [[ip('0.0.0.0')], '0.0.0.0'],
+    // None at all: what is in the subnet is reached all the same
+    [[ip('10.0.0.50')], '0.0.0.0'],
+    [[ip('255.255.255.255'), ip('10.0.0.255')], '0.0.0.0'],
   ];
   for (const [routers, expected] of cases) {
     const option3: Option = [3, ...routers.flat()];
@@ -279,22 +282,17 @@ parts('overload: file and sname hold options, whichever are good', () => {
     assert.is(bootFile(new Bench(server(fields)).run()), file, JSON.stringify(fields));
 });
 
+const SMALL: Option = [1, 255, 255, 255, 240];
+
 parts('an acknowledgement that is no lease does not end the wait for a good one', () => {
   let requests = 0;
   const b = new Bench((query, bench) => {
     const bad = query.type === REQUEST && requests++ === 0;
-    server(
-      bad
-        ? {
-            options: [
-              [54, 10, 0, 0, 1],
-              [1, 255, 0, 255, 0],
-            ],
-          }
-        : {},
-    )(query, bench);
+    // By its mask the address is that of the subnet
+    const options = bad ? [...optionsOf('10.0.0.1').slice(0, 1), SMALL] : undefined;
+    server({ yiaddr: '10.0.0.48', ...(options && { options }) })(query, bench);
   });
-  assert.is(ipv4Text(b.run().address), '10.0.0.50');
+  assert.is(ipv4Text(b.run().address), '10.0.0.48');
   assert.equal(b.net.drops, { dhcpLease: 1 });
 });
 

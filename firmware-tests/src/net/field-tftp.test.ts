@@ -56,6 +56,8 @@ field('node-tftp#13: NULs and blanks around options', () => {
     oack('blksize', ' 1000', 'tsize', '3000'),
     oack('blksize', '1000 ', 'tsize', ' 3000 '),
     oack('blksize ', '1000', 'tsize', '3000'),
+    oack('blksize', '1000\n', 'tsize', '3000\r\n'),
+    oack('\tblksize', '\t1000', 'tsize', '3000'),
     [...oack('blksize', '1000', 'tsize', '3000'), 0, 0, 0, 0, 0],
     oack('blksize', '', '', '1000', 'tsize', '3000'),
     [0, 6, 0, ...oack('blksize', '1000', 'tsize', '3000').slice(2)],
@@ -157,7 +159,7 @@ field('aks-engine#4341: a link that does not come back has its name, in bounded 
   const b = linkLoss(1e9, false);
   const error = thrown(() => b.run());
   assert.is(error.name, 'LinkDown');
-  assert.match(error.message, /net0 lost its link, which did not come back/);
+  assert.match(error.message, /net0 lost its link/);
   assert.ok(b.clock.ms < 62_000, `${b.clock.ms}`);
 });
 
@@ -171,6 +173,10 @@ field('aks-engine#4341: when the link is back, patience begins anew', () => {
   const times = b.seen.map(({ ms }) => ms - 1);
   const anew = [11_999, 12_499, 13_499, 15_499, 19_499, 27_499];
   assert.equal(times, [0, 500, 1500, 3500, ...anew]);
+
+  // Options, too: what was not answered before may not have arrived
+  const optioned = b.seen.map(({ payload }) => String.fromCharCode(...payload).includes('blksize'));
+  assert.equal(optioned, [...[true, true, true, true], ...[true, true, true, true], false, false]);
 });
 
 field(

@@ -253,6 +253,14 @@ menus('without a boot server the boot file, or else none, within a bound', () =>
   assert.ok(none.clock.ms < 15_000, `${none.clock.ms}`);
 });
 
+menus('a menu that is cut off in its first item is none', () => {
+  for (const item of [[0], [0, 0], [0, 7]]) {
+    const options = [PROXY, CLASS, pxe([9, ...item])];
+    const b = new Bench(all(plain, proxyOffer({ options, file: ascii('p.efi') })));
+    assert.is(bootFile(b.run()), 'p.efi', item.join());
+  }
+});
+
 menus('a menu whose default is a local boot boots nothing, by name', () => {
   const menu: Option = [9, 0, 0, 3, ...ascii('HDD'), 0, 7, 3, ...ascii('two')];
   const b = new Bench(all(plain, proxyOffer({ options: [PROXY, CLASS, pxe(menu)] })));

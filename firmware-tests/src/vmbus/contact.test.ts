@@ -128,7 +128,12 @@ const REFUSAL = Uint8Array.of(VERSION_RESPONSE, ...new Uint8Array(15));
 
 version('refusals that an earlier owner had to come are not ours', () => {
   for (const count of [1, 2, 4]) {
-    for (const contact of [1, 2]) {
+    for (const [contact, ms] of [
+      [1, 900],
+      [2, 900],
+      [1, 9000],
+      [2, 9000],
+    ] as const) {
       // Behind our contact, and before its answer
       const rig = new Rig();
       let answers = 0;
@@ -138,7 +143,7 @@ version('refusals that an earlier owner had to come are not ours', () => {
             return undefined;
           if (++answers !== contact) return undefined;
           for (let i = 0; i < count; i++) rig.machine.vmbus.postUnsolicited(REFUSAL);
-          return { delayTicks: 900 * TICKS_PER_MS };
+          return { delayTicks: ms * TICKS_PER_MS };
         },
       };
       rig.probe();

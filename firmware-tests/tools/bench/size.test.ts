@@ -13,12 +13,12 @@ const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
 /** Bytes, minified and gzipped. A change by more than the margin belongs here, with its reason. */
 const FIGURES: Readonly<Record<string, number>> = {
-  hypxe: 26_862,
-  x64: 24_440,
-  arm64: 25_047,
-  os: 44_762,
-  'drivers x64': 14_869,
-  'drivers arm64': 15_477,
+  hypxe: 26_722,
+  x64: 24_034,
+  arm64: 24_514,
+  os: 45_058,
+  'drivers x64': 14_521,
+  'drivers arm64': 15_010,
 };
 const MARGIN = 0.01;
 

@@ -28,7 +28,6 @@ type Target = (typeof TARGETS)[number];
 const target = (name: string): Target => TARGETS.find(({ entries }) => name in entries)!;
 const FIRMWARE = target('hypxe');
 const MINIFIED = target('hypxe.min');
-const SIMULATOR = target('simulator');
 /** The command line, with nothing that it starts. */
 const CLI: Target = { ...target('cli'), entries: { cli: target('cli').entries['cli']! } };
 /** The same with two of its workers. */
@@ -39,6 +38,12 @@ const PROGRAMS: Target = {
     'boot-worker': 'tools/command/boot/boot-worker.ts',
     'explore-worker': 'tools/explore/explore-worker.ts',
   },
+};
+
+/** And with the library that shares its code. */
+const LIBRARY: Target = {
+  ...CLI,
+  entries: { ...CLI.entries, simulator: target('simulator').entries['simulator']! },
 };
 
 interface Context {
@@ -143,19 +148,34 @@ for (const [name, source, message] of REFUSED) {
 }
 
 build('the simulator takes wire definitions of src/, and no driver', async ({ root }) => {
+  const entry = LIBRARY.entries['simulator']!;
   write(root, {
+    'tools/command/cli.ts': "export * from '../simulator/index.ts';\n",
+    [entry]: "export * from '../simulator/index.ts';\nexport { words } from '../flow.ts';\n",
+    'tools/flow.ts': "export { words } from '../src/vmbus/ring.ts';\n",
     'tools/simulator/index.ts': "export { words } from '../../src/vmbus/protocol.ts';\n",
     'src/vmbus/protocol.ts': "export { words } from '../wire.ts';\n",
     'src/vmbus/ring.ts': WORDS,
     'src/wire.ts': WORDS,
   });
-  assert.is(await refusal(root, SIMULATOR), '');
+  assert.is(await refusal(root, LIBRARY), '');
 
   write(root, { 'tools/simulator/index.ts': "export { words } from '../../src/vmbus/ring.ts';\n" });
-  assert.match(await refusal(root, SIMULATOR), /simulator: src\/vmbus\/ring\.ts is bundled in/);
+  assert.match(await refusal(root, LIBRARY), /simulator: src\/vmbus\/ring\.ts is bundled in/);
+});
 
-  write(root, { 'tools/simulator/index.ts': "export { randomBytes } from 'node:crypto';\n" });
-  assert.match(await refusal(root, SIMULATOR), /imports "node:crypto"/);
+build('the library runs without Node, whatever the command line needs', async ({ root }) => {
+  const entry = LIBRARY.entries['simulator']!;
+  write(root, {
+    'tools/command/cli.ts': "export { read } from '../files.ts';\n",
+    'tools/files.ts':
+      "import { readFileSync } from 'node:fs';\nexport const read = readFileSync;\n",
+    [entry]: WORDS,
+  });
+  assert.is(await refusal(root, LIBRARY), '');
+
+  write(root, { [entry]: "export { read } from '../files.ts';\n" });
+  assert.match(await refusal(root, LIBRARY), /tools\/files\.ts imports "node:fs"/);
 });
 
 build('the command line may use Node, but neither packages nor the firmware', async ({ root }) => {

@@ -30,8 +30,9 @@ const ALLOWED: readonly RegExp[] = [
   new RegExp(`^dist/traces/(?:${TRACES.join('|').replaceAll('.', '\\.')})\\.json$`),
   new RegExp(`^dist/guests/(?:${GUEST_FOLDERS.join('|')})/[\\w-]+\\.(?:c|h|rs)$`),
   /^dist\/guests\/(?:c|rust)\/Makefile$/,
-  /^dist\/types\/(?:src|tools\/simulator)\/.*\.d\.ts$/,
+  /^dist\/types\/(?:src|tools)\/.*\.d\.ts$/,
   /^tools\/capture\/hypxe\.lua$/,
+  /^tools\/(?:guests|library)\/README\.md$/,
 ];
 
 /** The parts of package.json that say where things are. */
@@ -71,6 +72,8 @@ suitePackage('all that is built for it is in it', () => {
     ...NAMES.map((name) => `dist/${name}.js`),
     ...TRACES.map((name) => `dist/traces/${name}.json`),
     'tools/capture/hypxe.lua',
+    'tools/guests/README.md',
+    'tools/library/README.md',
   ];
   assert.equal(
     wanted.filter((file) => !paths.includes(file)),
@@ -124,8 +127,10 @@ suitePackage('all that package.json names is there, and programs can be started'
 });
 
 /** What a user of both libraries writes; the last line must be an error, or no types were found. */
-const CONSUMER = `import { boot, type BootResult, type Machine } from 'hypxe';
+const CONSUMER = `import * as firmware from 'hypxe';
+import { boot, type BootResult, type Machine } from 'hypxe';
 import { Network, SimulatedMachine, memoryFiles, profileNamed } from 'hypxe/simulator';
+import * as library from 'hypxe/simulator';
 
 const files = memoryFiles({ 'a.img': new Uint8Array(600) });
 const network = new Network({ files, bootFile: 'a.img' });
@@ -136,6 +141,23 @@ const machine = new SimulatedMachine({ memory, profile, links: [network.link(0)]
 const seam: Machine = machine.bootProcessor;
 const result: BootResult = boot(seam, {});
 export const size: number | undefined = result.image?.length;
+const plan: library.BootPlan = library.bootPlan({ faults: { loss: 0.1 }, steps: ['kexec'] });
+const guest = new library.TrustedGuest(firmware, plan.memoryMiB << 20);
+const module = new library.WasmProgram('x.wasm', new Uint8Array()).instantiate(4 << 20);
+const outcome: library.BootOutcome = library.bootGuest(guest, plan, {
+  onMachine: ({ events, bootSeam }) => {
+    const lines = new library.TraceLines(bootSeam.memory);
+    events.listen((event, now) => lines.host(event, now));
+  },
+  events: (event, guest, now) => library.traceLine({ guest, ...event }, now),
+});
+export const first: library.RunHeader = library.bootHeader(plan, { image: 'a.img' });
+export const lines: string[] = library.bootReport(library.bootGuest(module, plan));
+export const state: library.CheckState = library.checkState(outcome, 'unload');
+export const groups = library.explore({ boot: guest }, { walks: 1 }).tally.groups;
+export const passed: boolean = library.runScenario(library.SCENARIOS[0]!).passed;
+// @ts-expect-error there is no such choice
+library.bootPlan({ hosts: 'qemu' });
 // @ts-expect-error a boot takes a machine
 boot(1);
 `;

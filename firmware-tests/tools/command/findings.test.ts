@@ -4,7 +4,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { findingLines } from '../../../tools/command/boot/finding-lines.ts';
+import { findingLines } from '../../../tools/library/finding-lines.ts';
 import type { Finding } from '../../../tools/simulator/audit/audit-findings.ts';
 import { hypxe } from '../../rigs/cli-rig.ts';
 

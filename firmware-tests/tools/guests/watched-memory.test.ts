@@ -30,6 +30,7 @@ function accesses(guest: (memory: ArrayBufferLike) => void, shared = false): Acc
       storing: () => undefined,
       stored: (address, length) => void seen.push(['store', address, length]),
       ordered: () => undefined,
+      acquired: () => undefined,
     },
   });
   memory.install();

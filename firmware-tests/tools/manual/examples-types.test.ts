@@ -34,7 +34,7 @@ function compile(folder: string, files: readonly ExampleFile[]): string {
   for (const example of files) writeExample(folder, example);
   const paths = {
     hypxe: ['./src/index.ts'],
-    'hypxe/simulator': ['./tools/simulator/index.ts'],
+    'hypxe/simulator': ['./tools/library/index.ts'],
     'hypxe/x64': ['./src/x64.ts'],
   };
   const config = {

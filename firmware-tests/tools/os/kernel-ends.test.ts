@@ -7,6 +7,8 @@ import * as assert from 'uvu/assert';
 import { MessageType } from '../../../src/vmbus/protocol.ts';
 import { kernelsFor, type KernelPlan } from '../../../tools/flow/os-chain.ts';
 import type { KernelStep } from '../../../tools/flow/flow-steps.ts';
+import type { SimulatedMachine } from '../../../tools/simulator/machine.ts';
+import type { OsBug } from '../../../tools/os/os-bugs.ts';
 import { makeMachine } from '../../../tools/scenarios/rig.ts';
 import { chain, errorChecks, recordWrites } from '../../rigs/flow-rig.ts';
 
@@ -73,6 +75,43 @@ state(
     assert.is(machine.vmbus.inspect().unloadsSeen, 1);
   },
 );
+
+state('L13 Linux: a kernel whose driver is removed without UNLOAD is connected: an error', () => {
+  // vmbus_exit sets the state to disconnected before it disconnects, and so says nothing
+  const removed = (bugs: readonly OsBug[]) => {
+    const { machine, stages } = chain({ kernels: [{ end: 'kexec', bugs }] });
+    const texts = stages[0]!.findings.map(({ severity, text }) => `${severity}: ${text}`);
+    const error = texts.find((text) => /^error: no UNLOAD was sent/.test(text));
+    return [machine.vmbus.inspect().unloadsSeen, error !== undefined];
+  };
+  assert.equal(removed(['no-unload']), [0, true]);
+  assert.equal(removed([]), [1, false]);
+});
+
+for (const [architecture, mapped] of [
+  ['x64', true],
+  ['arm64', false],
+] as const) {
+  state(`L14 Linux: a VP assist page for each VP on x64, none on arm64: ${architecture}`, () => {
+    const machine = makeMachine({ processors: 2 }, { architecture });
+    let assist: boolean[] = [];
+    const beforeEnd = ({ partition }: SimulatedMachine) => {
+      const page = (vp: number) => partition.inspection.register(vp, 'VP_ASSIST_PAGE') ?? 0n;
+      assist = [0, 1].map((vp) => (page(vp) & 1n) === 1n);
+    };
+    const { stages, ended } = chain({
+      machine,
+      kernels: [{ end: 'kexec', beforeEnd }, { end: 'power-off' }],
+    });
+    assert.is(ended, undefined);
+    assert.equal(assist, [mapped, mapped]);
+
+    // Nobody cleans up in a kexec on arm64: the contact of the first kernel is there
+    const known = stages[0]!.findings.some(({ text }) => /arm64 has no handler/.test(text));
+    assert.is(known, architecture === 'arm64');
+    assert.is(stages[1]!.os!.nics[0]!.error, undefined);
+  });
+}
 
 state.run();
 

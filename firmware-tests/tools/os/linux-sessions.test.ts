@@ -11,6 +11,7 @@ import {
   ownSession,
   recordedSession,
   recordedWire,
+  WIRE_BUFFERS,
 } from '../../rigs/linux-recordings.ts';
 import { hunksOf, unexplained, type Hunk } from '../../rigs/session-diff.ts';
 
@@ -24,18 +25,19 @@ function ofDrivers(lines: readonly string[]): string[] {
   return lines.filter((line) => isDriverLine(line) && !line.includes('heartbeat'));
 }
 
-sessions('boot and kexec of the i386 kernel', () => {
+sessions('L3 Linux: boot and kexec of the i386 kernel', () => {
   const own = ownSession({ kernel: { end: 'kexec' }, hideClocks: true });
   assert.equal(unexplained(hunksOf(recordedSession('boot-kexec'), own), rowsOf('boot-kexec')), []);
 });
 
-sessions('boot and crash of the i386 kernel', () => {
+sessions('L3 Linux: boot and crash of the i386 kernel', () => {
   const own = ownSession({ kernel: { end: 'crash' } });
   assert.equal(unexplained(hunksOf(recordedSession('boot-crash'), own), rowsOf('boot-crash')), []);
 });
 
-sessions('sub-channels, removal and kexec of the drivers on two processors', () => {
-  const host = { processors: 2, services: false, ringLatencyTicks: 100 };
+sessions('L3 Linux: sub-channels, removal and kexec of the drivers on two processors', () => {
+  const buffers = WIRE_BUFFERS;
+  const host = { processors: 2, services: false, ringLatencyTicks: 100, buffers };
   const kexec = ofDrivers(ownSession({ ...host, kernel: { end: 'kexec' } }));
   const recorded = [...recordedWire('start'), ...recordedWire('kexec')];
   const hunks = hunksOf(recorded, kexec);
@@ -51,38 +53,44 @@ sessions('sub-channels, removal and kexec of the drivers on two processors', () 
   assert.equal(unexplained(hunks, rowsOf('drivers')), []);
 });
 
-sessions('sub-channels are asked for as long as there are processors, and 8 or 16 at most', () => {
-  const asked = (linux: keyof typeof LINUX_VERSIONS, processors: number): string => {
-    const lines = ownSession({ kernel: { end: 'kexec' }, processors, linux, services: false });
-    return lines.find((line) => line.includes('NVSP [85 ')) ?? 'none';
-  };
-  assert.is(asked('linux-6.1', 1), 'none');
-  assert.match(asked('linux-6.1', 4), 'NVSP [85 1 3] of 40');
-  assert.match(asked('linux-6.1', 20), 'NVSP [85 1 7] of 40');
-  assert.match(asked('linux-6.12', 20), 'NVSP [85 1 f] of 40');
-});
+sessions(
+  'L3 Linux: sub-channels are asked for as long as there are processors, and 8 or 16 at most',
+  () => {
+    const asked = (linux: keyof typeof LINUX_VERSIONS, processors: number): string => {
+      const lines = ownSession({ kernel: { end: 'kexec' }, processors, linux, services: false });
+      return lines.find((line) => line.includes('NVSP [85 ')) ?? 'none';
+    };
+    assert.is(asked('linux-6.1', 1), 'none');
+    assert.match(asked('linux-6.1', 4), 'NVSP [85 1 3] of 40');
+    assert.match(asked('linux-6.1', 20), 'NVSP [85 1 7] of 40');
+    assert.match(asked('linux-6.12', 20), 'NVSP [85 1 f] of 40');
+  },
+);
 
-sessions('what later kernels do otherwise is what their rows say, and nothing else', () => {
-  const run = (linux: keyof typeof LINUX_VERSIONS): string[] =>
-    ownSession({ kernel: { end: 'kexec' }, linux, services: false });
-  const first = run('linux-6.1');
-  const twelve = [
-    { recorded: ['write GUEST_OS_ID 0x8100000601b00000'], own: ['write GUEST_OS_ID 0x81000006'] },
-  ];
-  const cut = (hunks: readonly Hunk[]): Hunk[] =>
-    hunks.map(({ recorded, own }) => ({
-      recorded,
-      own: own.map((line) => line.replace(/(GUEST_OS_ID 0x81000006).*/, '$1')),
-    }));
-  assert.equal(cut(hunksOf(first, run('linux-6.12'))), twelve);
+sessions(
+  'L3 Linux: what later kernels do otherwise is what their rows say, and nothing else',
+  () => {
+    const run = (linux: keyof typeof LINUX_VERSIONS): string[] =>
+      ownSession({ kernel: { end: 'kexec' }, linux, services: false });
+    const first = run('linux-6.1');
+    const twelve = [
+      { recorded: ['write GUEST_OS_ID 0x8100000601b00000'], own: ['write GUEST_OS_ID 0x81000006'] },
+    ];
+    const cut = (hunks: readonly Hunk[]): Hunk[] =>
+      hunks.map(({ recorded, own }) => ({
+        recorded,
+        own: own.map((line) => line.replace(/(GUEST_OS_ID 0x81000006).*/, '$1')),
+      }));
+    assert.equal(cut(hunksOf(first, run('linux-6.12'))), twelve);
 
-  // On a host that stops at 5.3, 6.0 is asked for and refused
-  const later = cut(hunksOf(first, run('linux-6.19')));
-  assert.equal(later[0], twelve[0]);
-  assert.is(later.length, 2);
-  assert.equal(later[1]!.recorded, []);
-  assert.match(later[1]!.own[0]!, 'INITIATE_CONTACT (40) version 0x60000 VP 0 sint 2 flags 0');
-});
+    // On a host that stops at 5.3, 6.0 is asked for and refused
+    const later = cut(hunksOf(first, run('linux-6.19')));
+    assert.equal(later[0], twelve[0]);
+    assert.is(later.length, 2);
+    assert.equal(later[1]!.recorded, []);
+    assert.match(later[1]!.own[0]!, 'INITIATE_CONTACT (40) version 0x60000 VP 0 sint 2 flags 0');
+  },
+);
 
 sessions('a difference without a row is one, and so is a row without a difference', () => {
   const recorded = ['a', 'b', 'c', 'd'];

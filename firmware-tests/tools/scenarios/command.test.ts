@@ -10,11 +10,17 @@ import { scenariosCommand } from '../../../tools/command/scenarios-command.ts';
 import { UsageError } from '../../../tools/command/usage.ts';
 import { SCENARIOS } from '../../../tools/scenarios/index.ts';
 
+const DIST = new URL('../../../dist/', import.meta.url);
+const PLACES = {
+  guestCell: new URL('guest-cell.js', DIST),
+  scenariosWorker: new URL('scenarios-worker.js', DIST),
+};
+
 /** Run `hypxe scenarios` in this process. */
 async function run(...args: string[]) {
   let out = '';
   const terminal = { out: (text: string) => void (out += text), error: () => {} };
-  const code = await scenariosCommand(args, terminal);
+  const code = await scenariosCommand(args, PLACES, terminal);
   return { code, out };
 }
 

@@ -5,15 +5,16 @@
 import type { GuestEnd } from '../../flow/boot-flow.ts';
 import { Cell, type CellEnd } from '../../guests/cell/cell.ts';
 import { Phase, type CellStart } from '../../guests/cell/cell-words.ts';
+import { bootJson, type BootRequested } from '../../library/boot-json.ts';
+import { bootExit, type BootOutcome } from '../../library/boot-outcome.ts';
+import { bootReport } from '../../library/boot-report.ts';
 import type { LinkRequest } from '../../links/link-start.ts';
 import { cellFailure, memoryText, thrownByWorker } from '../worker-failure.ts';
 import { linkOutcome, workerMessage } from './boot-message.ts';
 import type { WorkerMessage } from './boot-worker.ts';
-import { bootJson } from './boot-json.ts';
 import { BootFiles } from './boot-files.ts';
 import { BOOT_HELP, parseBoot, type BootRequest } from './boot-options.ts';
-import { interruptedOutcome, lostOutcome, type BootOutcome } from './boot-outcome.ts';
-import { bootReport } from './boot-report.ts';
+import { interruptedOutcome, lostOutcome } from './boot-lost.ts';
 import { oneLine, type Terminal } from '../terminal.ts';
 import { EnvironmentError, Exit, failureText, plural, type ExitCode } from '../usage.ts';
 
@@ -58,11 +59,17 @@ export async function bootCommand(
 
   // Report; a trace or a capture that is cut short is no success, whatever the boot was
   const failures = unwritten(request, outcome);
-  const code = failures.length === 0 ? CODES[outcome.verdict] : Exit.ENVIRONMENT;
-  if (request.json) terminal.out(`${bootJson(request, outcome, code)}\n`);
+  const code = failures.length === 0 ? bootExit(outcome) : Exit.ENVIRONMENT;
+  if (request.json) terminal.out(`${bootJson(request, outcome, code, requestedOf(request))}\n`);
   else terminal.out(`${bootReport(outcome).map(oneLine).join('\n')}\n`);
   for (const failure of failures) terminal.error(failureText(failure));
   return code;
+}
+
+/** What the document tells of the request. */
+function requestedOf({ firmware, ownFirmware, pushes, link }: BootRequest): BootRequested {
+  const paths = pushes.map(({ path }) => path);
+  return { firmware: ownFirmware ? undefined : firmware, pushes: paths, link };
 }
 
 /** The files that are incomplete. */
@@ -211,13 +218,3 @@ function progressLine(received: number, total: number | undefined): string {
 
 /** As wide as the time of a log line. */
 const INDENT = ' '.repeat(16);
-
-const CODES: Readonly<Record<BootOutcome['verdict'], ExitCode>> = {
-  clean: Exit.CLEAN,
-  findings: Exit.FINDINGS,
-  crash: Exit.CRASH,
-  hang: Exit.CRASH,
-  'out-of-memory': Exit.CRASH,
-  refused: Exit.REFUSED,
-  interrupted: Exit.INTERRUPTED,
-};

@@ -21,7 +21,7 @@ import {
 } from '../shape.ts';
 import { Exit, type ExitCode } from '../usage.ts';
 import type { WorkerFailure } from '../worker-failure.ts';
-import type { BootOutcome, OutcomeOs } from './boot-outcome.ts';
+import type { BootOutcome, OutcomeOs } from '../../library/boot-outcome.ts';
 import type { WorkerMessage } from './boot-worker.ts';
 
 const check = oneOf(...(Object.keys(AUDIT_CHECKS) as AuditCheck[]));

@@ -3,28 +3,25 @@
 /** The options of `hypxe boot`. */
 
 import * as path from 'node:path';
-import type { ServiceName } from '../../../src/services/boot-services.ts';
 import { FLOW_STEPS, checkSteps, isFlowStep, type FlowStep } from '../../flow/flow-steps.ts';
 import { isWasmFile } from '../../guests/wasm-file.ts';
-import { DEFAULT_LINUX, type LinuxName } from '../../os/os-versions.ts';
+import type { BootPlan } from '../../library/boot-plan.ts';
+import { DEFAULT_LINUX } from '../../os/os-versions.ts';
 import { PROCESSORS_MAX } from '../../simulator/hypervisor/partition.ts';
-import type { HostProfile } from '../../simulator/profiles/profile.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
 import { parseArguments } from '../arguments.ts';
 import { MEMORY_MAX_MIB } from './boot-help.ts';
-import type { NicTimes } from '../../flow/nic-schedule.ts';
-import type { Leftover } from '../../os/previous-owner.ts';
 import { readDevices } from './device-options.ts';
-import { FAULT_OPTIONS, readFaults, type FrameFaults } from './fault-options.ts';
+import { FAULT_OPTIONS, readFaults } from './fault-options.ts';
 import { pathBelow } from './directory-files.ts';
 import { requireDirectory, requireFile } from '../files.ts';
 import { hostLabel } from '../../simulator/profiles/profile-file.ts';
-import { readHost, turnKnobs, type GivenKnobs } from '../host-options.ts';
+import { readHost, turnKnobs } from '../host-options.ts';
 import { guestMemoryLimit } from '../guest-options.ts';
 import { knownLinux } from '../os-options.ts';
 import { readLink, type LinkOptions } from './link-options.ts';
 import { readBefore } from './owner-options.ts';
-import { NETWORK_OPTIONS, readNetwork, type NetworkHabits } from './network-options.ts';
+import { NETWORK_OPTIONS, readNetwork } from './network-options.ts';
 import {
   firstImage,
   guestPath,
@@ -54,35 +51,13 @@ export type Served =
     };
 
 /** A boot, as it was asked for. Plain data: it goes to a worker. */
-export interface BootRequest extends LinkOptions {
-  /** Name of the host, and all of it: with the knobs that are turned. */
-  readonly host: string;
-  readonly profile: HostProfile;
-  readonly knobs: GivenKnobs;
-  readonly seed: number;
-  readonly nics: number;
-  readonly processors: number;
-  readonly architecture: 'x64' | 'arm64';
-  readonly hypercallConvention: 'smccc' | 'immediate' | undefined;
-  /** Size of the guest's pages in bytes. */
-  readonly pageSize: number;
-  readonly memoryMiB: number;
+export interface BootRequest extends BootPlan, LinkOptions {
   readonly served: Served;
-  /** Files that the host pushes, in order; and the utility services that the firmware serves. */
+  /** Files that the host pushes, in order. */
   readonly pushes: readonly PushedFile[];
-  readonly services: readonly ServiceName[];
-  /** What an earlier owner of the machine has left, and when the first NIC comes and goes. */
-  readonly previousOwner: readonly Leftover[];
-  readonly nicTimes: NicTimes;
-  /** Names of the further devices that the host offers. */
-  readonly devices: readonly string[];
-  readonly faults: FrameFaults;
-  /** What else the network is like. */
-  readonly network: NetworkHabits;
   /** Firmware bundle, an absolute path. */
   readonly firmware: string;
   readonly ownFirmware: boolean;
-  readonly preset: 'default' | 'ipxe';
   readonly trace: string | undefined;
   readonly traceFormat: 'jsonl' | 'perfetto';
   /** Path of the page that is made of the trace. */
@@ -91,14 +66,6 @@ export interface BootRequest extends LinkOptions {
   readonly pcap: string | undefined;
   readonly json: boolean;
   readonly verbose: boolean;
-  /** Which Linux the loaded OS is. */
-  readonly linux: LinuxName;
-  /** What happens besides, in an order in which it can. */
-  readonly steps: readonly FlowStep[];
-  readonly os: boolean;
-  readonly secondBoot: boolean;
-  /** Warnings of the audit are findings as well. */
-  readonly strict: boolean;
   readonly watchdogSeconds: number;
   /** What the process of the guest may have beyond its RAM, in MiB. */
   readonly guestMemoryLimitMiB: number;

@@ -14,7 +14,7 @@ import { RingLink, type RingLinkEnds } from '../../links/ring-link.ts';
 import { workerFailure, type WorkerFailure } from '../worker-failure.ts';
 import { logLine } from './boot-log.ts';
 import type { BootRequest } from './boot-options.ts';
-import type { BootOutcome } from './boot-outcome.ts';
+import type { BootOutcome } from '../../library/boot-outcome.ts';
 import { runBoot } from './boot-run.ts';
 
 /** Of a real link: the rings, and the port that tells the other end of frames. */

@@ -2,6 +2,7 @@
 
 /** Options of what the network does to frames. */
 
+import type { FrameFaults } from '../../library/boot-plan.ts';
 import { probability, wholeNumber } from '../usage.ts';
 
 /** Names of these options, as `parseArguments` wants them. */
@@ -12,15 +13,6 @@ export const FAULT_OPTIONS = {
   corrupt: { type: 'string' },
   delay: { type: 'string' },
 } as const;
-
-/** What the network does to frames: probabilities from 0 to 1, and a delay. */
-export interface FrameFaults {
-  readonly loss: number;
-  readonly duplication: number;
-  readonly reordering: number;
-  readonly corruption: number;
-  readonly delayTicks: number;
-}
 
 type FaultValues = Readonly<Partial<Record<keyof typeof FAULT_OPTIONS, string>>>;
 

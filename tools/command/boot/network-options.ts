@@ -2,7 +2,8 @@
 
 /** The options of `hypxe boot` for what the network that is made here is like. */
 
-import type { NetworkOptions, TftpHabit } from '../../simulator/network/index.ts';
+import type { NetworkHabits } from '../../library/boot-plan.ts';
+import type { TftpHabit } from '../../simulator/network/index.ts';
 import {
   NetworkOptionError,
   planDns,
@@ -11,12 +12,6 @@ import {
 } from '../../simulator/network/index.ts';
 import { UsageError, didYouMean, quoted, wholeNumber } from '../usage.ts';
 import type { GivenOptions } from './link-options.ts';
-
-/** What a network is made with, besides files and faults. Plain data. */
-export type NetworkHabits = Pick<
-  NetworkOptions,
-  'path' | 'tftp' | 'vlan' | 'dhcp' | 'dhcpServers' | 'proxyDhcp' | 'dns'
->;
 
 /** Names of these options, as `parseArgs` wants them. */
 export const NETWORK_OPTIONS = {

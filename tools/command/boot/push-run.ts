@@ -19,34 +19,17 @@ import {
   ShutdownHost,
   TimeSyncHost,
   type FileContents,
-  type PushOutcome,
   type PushReport,
 } from '../../simulator/services/index.ts';
+import type { Pusher } from '../../library/boot.ts';
+import type { OutcomePush } from '../../library/boot-outcome.ts';
 import { guestPath, type PushedFile } from './push-options.ts';
 import { EnvironmentError } from '../usage.ts';
 
 /** Bytes read at once for a digest. */
 const CHUNK = 1 << 20;
 
-/** What became of a pushed file: plain data. */
-export interface OutcomePush {
-  /** Path in the guest. */
-  readonly name: string;
-  readonly length: number;
-  /** `waiting`: the guest never asked for it. */
-  readonly outcome: PushOutcome | 'waiting';
-  /** Why it was not copied, or ''. */
-  readonly reason: string;
-  /** Fragments that were sent more than once. */
-  readonly repeated: number;
-  /** Virtual time that it took, in ms. */
-  readonly ms: number;
-  readonly sha256: string;
-  /** Whether what lies in guest RAM is the same; undefined if it does not lie there any more. */
-  readonly equal: boolean | undefined;
-}
-
-export class Pushes {
+export class Pushes implements Pusher {
   /** For the machine. */
   readonly devices: readonly ChannelDevice[];
   readonly #files: readonly PushedFile[];
@@ -165,20 +148,4 @@ function digestOf(fd: number, size: number): string {
 
 function digest(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
-}
-
-/** Lines of the report. */
-export function pushLines(pushes: readonly OutcomePush[]): string[] {
-  return pushes.flatMap((push) => {
-    const { name, length, outcome, reason, repeated, ms, sha256, equal } = push;
-    const rate = ms === 0 ? '' : ` (${(length / 2 ** 20 / (ms / 1000)).toFixed(1)} MiB/s)`;
-    const took = outcome === 'copied' ? `, in ${ms.toFixed(3)} ms of virtual time${rate}` : '';
-    const again = repeated === 0 ? '' : `, ${repeated} fragments sent again`;
-    const why = reason === '' ? '' : `: ${reason}`;
-    const state = equal === undefined ? 'not in RAM' : equal ? 'equal in RAM' : 'DIFFERENT in RAM';
-    return [
-      `pushed   ${name}, ${length} bytes, ${outcome}${why}${took}${again}`,
-      `         sha256 ${sha256} ${state}`,
-    ];
-  });
 }

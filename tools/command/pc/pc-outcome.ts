@@ -3,7 +3,7 @@
 /** What a run of a PC came to, as plain data: it comes from the worker, and `--json` prints it. */
 
 import type { PcEnd, PcReport } from '../../flow/pc-flow.ts';
-import type { BootOutcome } from '../boot/boot-outcome.ts';
+import type { BootOutcome } from '../../library/boot-outcome.ts';
 import { Exit, plural, type ExitCode } from '../usage.ts';
 
 export type PcVerdict = 'clean' | 'findings' | 'refused' | 'crash' | 'hang' | 'interrupted';

@@ -4,9 +4,9 @@
 
 import { TICKS_PER_MS } from '../../simulator/base/clock.ts';
 import { AUDIT_CHECKS, type AuditCheck } from '../../simulator/audit/audit-findings.ts';
-import { findingJson } from '../boot/boot-json.ts';
-import { checkState } from '../boot/boot-outcome.ts';
-import { checkLines, countLines, linkLines, memoryLines } from '../boot/boot-report.ts';
+import { findingJson } from '../../library/boot-json.ts';
+import { checkState } from '../../library/boot-outcome.ts';
+import { checkLines, countLines, linkLines, memoryLines } from '../../library/boot-report.ts';
 import { plural } from '../usage.ts';
 import type { PcStage } from '../../flow/pc-stages.ts';
 import type { PcRequest } from './pc-options.ts';

@@ -54,6 +54,7 @@ export interface HostCalls {
   storing(address: number, length: number): void;
   stored(address: number, length: number): void;
   ordered(): void;
+  acquired(): void;
 }
 
 /** What a call of a guest came to. */

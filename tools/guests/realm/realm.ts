@@ -147,6 +147,7 @@ function watchListener(host: HostCalls): AccessListener {
       storing: (address, length) => tell(() => host.storing(address, length)),
       stored: (address, length) => tell(() => host.stored(address, length)),
       ordered: () => tell(() => host.ordered()),
+      acquired: () => tell(() => host.acquired()),
     },
   };
 }

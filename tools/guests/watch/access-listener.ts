@@ -17,5 +17,5 @@ export interface StoreListener {
   /** Around an access of Atomics: all before it is done before all after it. */
   ordered(): void;
   /** After `Atomics.load`, an acquire: no load behind it is done before it. */
-  acquired?(): void;
+  acquired(): void;
 }

@@ -214,7 +214,7 @@ export class WatchedMemory {
         if (stored) stores?.storing(at, target.BYTES_PER_ELEMENT);
         const result = operation(target, index, ...rest);
         if (stored) stores?.stored(at, target.BYTES_PER_ELEMENT);
-        if (load) stores?.acquired?.();
+        if (load) stores?.acquired();
         else stores?.ordered();
         return result;
       };

@@ -127,6 +127,13 @@ const LIFE: readonly DeliberateDifference[] = [
     hypxe: 'Writes the value that it has at reset: masked, and nothing else.',
     why: 'Who comes next must find nothing of us, and nothing of who was before us.',
   }),
+  fixed('event-page-cleared', 'observation 27', 'hyperv/detection', {
+    title: 'No event flag is left set',
+    ipxe: 'Unmaps the event page as it is: flag 0 of SINT 2 is set at every handoff.',
+    hypxe: 'Empties message page and event page before it unmaps them.',
+    why: 'Where the pages are mapped again the next owner finds events that are not its own.',
+    unseen: 'Memory that is not shared any more is no part of a session.',
+  }),
   fixed('earlier-owner-switched-off', 'observation 27', 'hyperv/owner', {
     title: 'What an earlier owner has left on is switched off first',
     ipxe: 'Overwrites identity and page registers, and looks at no others.',

@@ -259,7 +259,8 @@ export const PROFILES: readonly HostProfile[] = [
   },
   {
     name: 'openvmm',
-    description: 'OpenVMM: VMBus 6.0, strict about completions, REVOKE, packet types and RESET',
+    description:
+      'OpenVMM: VMBus 6.0, strict about what it reads: iPXE’s own drivers have no network there',
     source:
       'OpenVMM 1488a37b7cfe: vmbus_server, netvsp, virt (CPUID), hv1_emulator; build inferred',
     hypervisorBuild: 20348,

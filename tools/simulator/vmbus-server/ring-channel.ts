@@ -370,7 +370,10 @@ export class RingChannel implements DeviceChannel {
     if (this.#drained && this.#incoming.available() > 0) this.#schedule();
   }
 
-  #record(from: 'guest' | 'host', offset: number, bytes: Uint8Array, length: number): void {
+  #record(from: 'guest' | 'host', offset: number, packet: Uint8Array, length: number): void {
+    // What a fault has cut has no whole header
+    const bytes = length < PacketHeader.size ? new Uint8Array(PacketHeader.size) : packet;
+    if (bytes !== packet) bytes.set(packet.subarray(0, Math.max(0, length)));
     const view = new DataView(bytes.buffer, bytes.byteOffset);
     const at = PacketHeader.at;
     this.#context.services.events.emit({
@@ -381,7 +384,7 @@ export class RingChannel implements DeviceChannel {
       offset,
       type: view.getUint16(at.type, true),
       transactionId: view.getBigUint64(at.transactionId, true),
-      bytes: bytes.slice(0, length),
+      bytes: bytes.slice(0, Math.max(0, length)),
       ...this.#describe(view, bytes, length),
     });
   }

@@ -144,6 +144,18 @@ nic('the layouts are those of Linux', () => {
   });
 });
 
+nic('P-B11 DPDK: the answer to SUBCHANNEL has 40 bytes from NVSP 6.1 on, and 28 below', () => {
+  for (const [version, length] of [
+    [NvspVersion.V5, 28],
+    [NvspVersion.V6, 28],
+    [NvspVersion.V6_1, 40],
+  ] as const) {
+    const rig = queues(0, {}, version);
+    const [answer] = rig.inband(words(133, 1, 2, 0, 0, 0, 0));
+    assert.is(unhex(answer!.payload).length, length, version.toString(16));
+  }
+});
+
 nic('subchannel_request_equal_to_max_queues_rejected, and what else is', () => {
   const rig = queues(0, { nic: { queues: 4 } });
   assert.equal(rig.request(4), [2, 0], 'as many as there may be queues');

@@ -331,6 +331,14 @@ rings('faults: packets changed and lost, indices written raw, signals lost', () 
   assert.is(rig.log.filter((event) => event.kind === 'fault').length, 4);
 });
 
+rings('faults: a packet that is cut to less than its header is told as far as it goes', () => {
+  const { rig, device } = openRig();
+  rig.server.faults = { ringPacket: (_, bytes) => bytes.slice(0, 16) };
+  send(device, NONE);
+  const told = rig.log.flatMap((event) => (event.kind === 'ring-packet' ? [event.bytes] : []));
+  assert.is(told.at(-1)?.length, 8);
+});
+
 rings('events: what was read and written, without the footer', () => {
   const open = openRig();
   open.rings.write(inband('01', 0, 7, 1));
@@ -589,5 +597,4 @@ signals('knob throttleSignals: the guest is suspended for two seconds', () => {
   }
   assert.is(rig.server.inspect().stalls, 1);
 });
-
 signals.run();

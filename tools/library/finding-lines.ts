@@ -2,11 +2,11 @@
 
 /** Findings of an audit as text for people: the same one on many processors is said once. */
 
-import { PAGE_SIZE } from '../../../src/machine.ts';
-import type { Finding } from '../../simulator/audit/audit-findings.ts';
-import { TICKS_PER_MS } from '../../simulator/base/clock.ts';
-import { hex } from '../../simulator/base/hex.ts';
-import { plural } from '../usage.ts';
+import { PAGE_SIZE } from '../../src/machine.ts';
+import type { Finding } from '../simulator/audit/audit-findings.ts';
+import { TICKS_PER_MS } from '../simulator/base/clock.ts';
+import { hex } from '../simulator/base/hex.ts';
+import { plural } from './plural.ts';
 
 /** Runs of pages, or of processors, listed for one finding. */
 const RUNS_LISTED_MAX = 4;

@@ -2,21 +2,16 @@
 
 /** What a boot came to, as plain data: it crosses from the worker, and `--json` prints it. */
 
-import type { MemoryRange } from '../../../src/machine.ts';
-import type { GuestEnd, Verdict } from '../../flow/boot-flow.ts';
-import type { MachineCounts } from '../../flow/counts.ts';
-import type { StageEnd } from '../../flow/stage.ts';
-import type { LinkCounts } from '../../links/stream-peer.ts';
-import type { OsNic } from '../../os/loaded-os.ts';
-import {
-  AUDIT_CHECKS,
-  type AuditCheck,
-  type Finding,
-} from '../../simulator/audit/audit-findings.ts';
-import type { BootRequest } from './boot-options.ts';
-import type { OutcomePush } from './push-run.ts';
-import { plural } from '../usage.ts';
-import { PART } from './output-file.ts';
+import type { MemoryRange } from '../../src/machine.ts';
+import type { GuestEnd, Verdict } from '../flow/boot-flow.ts';
+import type { MachineCounts } from '../flow/counts.ts';
+import type { StageEnd } from '../flow/stage.ts';
+import type { LinkCounts } from '../links/link-counts.ts';
+import type { OsNic } from '../os/loaded-os.ts';
+import type { AuditCheck, Finding } from '../simulator/audit/audit-findings.ts';
+import type { PushOutcome } from '../simulator/services/index.ts';
+import { Exit, type ExitCode } from './exit.ts';
+import { plural } from './plural.ts';
 
 /** An error of the firmware: its name, what was seen, and what to do. */
 export interface OutcomeError {
@@ -33,6 +28,24 @@ export interface OutcomeOs {
   /** Processor that it started on, and those that it used. */
   readonly vp: number;
   readonly processors: readonly number[];
+}
+
+/** What became of a pushed file: plain data. */
+export interface OutcomePush {
+  /** Path in the guest. */
+  readonly name: string;
+  readonly length: number;
+  /** `waiting`: the guest never asked for it. */
+  readonly outcome: PushOutcome | 'waiting';
+  /** Why it was not copied, or ''. */
+  readonly reason: string;
+  /** Fragments that were sent more than once. */
+  readonly repeated: number;
+  /** Virtual time that it took, in ms. */
+  readonly ms: number;
+  readonly sha256: string;
+  /** Whether what lies in guest RAM is the same; undefined if it does not lie there any more. */
+  readonly equal: boolean | undefined;
 }
 
 /** One owner of the machine. */
@@ -98,53 +111,6 @@ export interface BootOutcome {
   readonly captureFailure: string | undefined;
 }
 
-/** The outcome of a boot whose worker is gone: all that is known is what was asked for. */
-export function lostOutcome(request: BootRequest, ended: GuestEnd): BootOutcome {
-  const { name, size } = request.served;
-  return {
-    verdict: ended.kind === 'thrown' ? 'crash' : ended.kind,
-    served: { name, length: size, sha256: undefined },
-    image: undefined,
-    pushes: [],
-    error: undefined,
-    attempts: [],
-    ended,
-    vmbusVersions: [],
-    findings: [],
-    notRun: Object.keys(AUDIT_CHECKS) as AuditCheck[],
-    memoryMap: [],
-    stages: [],
-    os: undefined,
-    secondBoot: undefined,
-    counts: undefined,
-    link: undefined,
-    handoffMs: undefined,
-    endMs: undefined,
-    traceFailure: undefined,
-    captureFailure: undefined,
-  };
-}
-
-/** The outcome of a boot that somebody has interrupted, after some time of the wall. */
-export function interruptedOutcome(
-  request: BootRequest,
-  ms: number,
-  received: number,
-): BootOutcome {
-  const ended = { guest: 'firmware', kind: 'hang', text: '', stack: undefined } as const;
-  const { trace, pcap } = request;
-  const files = [trace, pcap].filter((file) => file !== undefined);
-  const parts = files.map((file) => file + PART).join(' and ');
-  const cut = files.length === 0 ? '' : `; what there is of it is in ${parts}`;
-  const got = received === 0 ? 'nothing received' : `${plural(received, 'byte')} received`;
-  return {
-    ...lostOutcome(request, ended),
-    verdict: 'interrupted',
-    interrupted: `after ${(ms / 1000).toFixed(1)} s, ${got}${cut}`,
-    ended: undefined,
-  };
-}
-
 /** `ok`, the worst severity of its findings, or `not run`. */
 export type CheckState = 'ok' | 'info' | 'warning' | 'error' | 'not run';
 
@@ -196,4 +162,19 @@ export function endText({ guest, kind, text }: GuestEnd): string {
   const said = { crash: 'crashed:', hang: 'hangs:', thrown: 'threw' };
   const did = kind === 'out-of-memory' ? 'is out of memory:' : said[kind];
   return `the ${guest} ${did} ${text}`;
+}
+
+const EXIT_CODES: Readonly<Record<BootOutcome['verdict'], ExitCode>> = {
+  clean: Exit.CLEAN,
+  findings: Exit.FINDINGS,
+  crash: Exit.CRASH,
+  hang: Exit.CRASH,
+  'out-of-memory': Exit.CRASH,
+  refused: Exit.REFUSED,
+  interrupted: Exit.INTERRUPTED,
+};
+
+/** The exit code of a boot. */
+export function bootExit({ verdict }: Pick<BootOutcome, 'verdict'>): ExitCode {
+  return EXIT_CODES[verdict];
 }

@@ -2,18 +2,33 @@
 
 /** The document that `hypxe boot --json` prints: the same members whatever the verdict. */
 
-import { TICKS_PER_MS } from '../../simulator/base/clock.ts';
-import {
-  AUDIT_CHECKS,
-  type AuditCheck,
-  type Finding,
-} from '../../simulator/audit/audit-findings.ts';
-import type { BootRequest } from './boot-options.ts';
+import { TICKS_PER_MS } from '../simulator/base/clock.ts';
+import { AUDIT_CHECKS, type AuditCheck, type Finding } from '../simulator/audit/audit-findings.ts';
 import { checkState, summary, type BootOutcome } from './boot-outcome.ts';
+import type { BootPlan } from './boot-plan.ts';
 
-/** The document as text. What is not known is null; addresses and lengths are numbers. */
-export function bootJson(request: BootRequest, outcome: BootOutcome, exitCode: number): string {
-  const { host, knobs, seed, nics, processors, memoryMiB, preset, faults, steps, linux } = request;
+/** What the document tells of a request, besides its plan. */
+export interface BootRequested {
+  /** The guest that was booted; by default hypxe's own firmware, which has no name there. */
+  readonly firmware?: string | undefined;
+  /** Paths of what the host pushed. */
+  readonly pushes?: readonly string[];
+  /** The real network, if there was one. */
+  readonly link?: object | undefined;
+}
+
+/**
+ * The document as text. What is not known is null; addresses and lengths are numbers.
+ *
+ * @param exitCode that of the command; see {@link bootExit}
+ */
+export function bootJson(
+  plan: BootPlan,
+  outcome: BootOutcome,
+  exitCode: number,
+  requested: BootRequested = {},
+): string {
+  const { host, knobs, seed, nics, processors, memoryMiB, preset, faults, steps, linux } = plan;
   const { verdict, findings, notRun, stages, ...rest } = outcome;
   const document = {
     verdict,
@@ -21,13 +36,13 @@ export function bootJson(request: BootRequest, outcome: BootOutcome, exitCode: n
     exitCode,
     request: {
       ...{ host, knobs, seed, nics, processors, memoryMiB, preset, faults, steps, linux },
-      firmware: request.ownFirmware ? null : request.firmware,
-      pushes: request.pushes.map(({ path }) => path),
-      services: request.services,
-      devices: request.devices,
-      link: request.link,
-      bootFile: request.bootFile,
-      nextServer: request.nextServer,
+      firmware: requested.firmware,
+      pushes: requested.pushes ?? [],
+      services: plan.services,
+      devices: plan.devices,
+      link: requested.link,
+      bootFile: plan.bootFile,
+      nextServer: plan.nextServer,
     },
     ...rest,
     stages: stages.map((stage) => ({ ...stage, findings: stage.findings.map(findingJson) })),

@@ -2,17 +2,19 @@
 
 /** What a boot came to, as text for people. */
 
-import type { StageEnd } from '../../flow/stage.ts';
+import type { StageEnd } from '../flow/stage.ts';
+import { AUDIT_CHECKS, type AuditCheck, type Finding } from '../simulator/audit/audit-findings.ts';
+import { hex } from '../simulator/base/hex.ts';
 import {
-  AUDIT_CHECKS,
-  type AuditCheck,
-  type Finding,
-} from '../../simulator/audit/audit-findings.ts';
-import { hex } from '../../simulator/base/hex.ts';
-import { checkState, endText, summary, type Audited, type BootOutcome } from './boot-outcome.ts';
+  checkState,
+  endText,
+  summary,
+  type Audited,
+  type BootOutcome,
+  type OutcomePush,
+} from './boot-outcome.ts';
 import { findingLines } from './finding-lines.ts';
-import { pushLines } from './push-run.ts';
-import { plural } from '../usage.ts';
+import { plural } from './plural.ts';
 
 /** Lines of the report; the last one is the verdict. */
 export function bootReport(outcome: BootOutcome): string[] {
@@ -54,6 +56,21 @@ function imageLines({ served, image }: BootOutcome): string[] {
   ];
 }
 
+function pushLines(pushes: readonly OutcomePush[]): string[] {
+  return pushes.flatMap((push) => {
+    const { name, length, outcome, reason, repeated, ms, sha256, equal } = push;
+    const rate = ms === 0 ? '' : ` (${(length / 2 ** 20 / (ms / 1000)).toFixed(1)} MiB/s)`;
+    const took = outcome === 'copied' ? `, in ${ms.toFixed(3)} ms of virtual time${rate}` : '';
+    const again = repeated === 0 ? '' : `, ${repeated} fragments sent again`;
+    const why = reason === '' ? '' : `: ${reason}`;
+    const state = equal === undefined ? 'not in RAM' : equal ? 'equal in RAM' : 'DIFFERENT in RAM';
+    return [
+      `pushed   ${name}, ${length} bytes, ${outcome}${why}${took}${again}`,
+      `         sha256 ${sha256} ${state}`,
+    ];
+  });
+}
+
 /** What went over a real link. */
 export function linkLines({ link }: Pick<BootOutcome, 'link'>): string[] {
   if (link === undefined) return [];
@@ -85,7 +102,7 @@ function errorLines({ error, attempts, ended }: BootOutcome): string[] {
 }
 
 /** A place in hypxe itself: in what is built for the worker, or in the sources. */
-const OWN_PLACE = /\b(?:boot-worker|shared-[A-Z0-9]+)\.js|tools\/flow\//;
+const OWN_PLACE = /\b(?:boot-worker|simulator|shared-[A-Z0-9]+)\.js|tools\/flow\//;
 
 /** Places of a stack trace, down to where the simulator called the firmware. */
 function stackLines(stack: string | undefined): string[] {

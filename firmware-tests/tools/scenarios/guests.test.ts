@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** Scenarios with somebody else's firmware in place of the fixed half. */
+
+import { fileURLToPath } from 'node:url';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { SCENARIOS } from '../../../tools/scenarios/index.ts';
+import { assertRefused, hypxe, write } from '../../rigs/cli-rig.ts';
+import { firmware, i32 } from '../../rigs/guests/wasm-builder.ts';
+
+const scenarios = suite('scenarios of guests');
+
+const X64 = fileURLToPath(new URL('../../../dist/x64.js', import.meta.url));
+
+/** A bundle that leaves something out of its clean-up. */
+const LEAKY = `import * as x64 from '${X64}';
+export const createDriver = x64.createDriver;
+export function boot(machine, options) {
+  const result = x64.boot(machine, options);
+  machine.wrmsr(0x40000000, 0x98ae000000000000n);
+  return result;
+}
+`;
+
+scenarios('a firmware that has no such bug passes', async () => {
+  const names = ['chainload-with-identity', 'microsoft-firmware-stolen', 'two-owners'];
+  const { code, out, error } = await hypxe('scenarios', ...names, '--firmware', X64);
+  assert.is(error, '');
+  assert.is(code, 0, out);
+  assert.is(out.match(/^ {2}broken: caught$/gm)?.length, names.length);
+  assert.is(out.match(/^ {2}guest: passes$/gm)?.length, names.length);
+  assert.match(out, /\n3 scenarios, 0 failed\n$/);
+});
+
+scenarios('one that has it is found, by what the broken half is caught by', async () => {
+  const file = write('identity.mjs', LEAKY);
+  const { code, out } = await hypxe('scenarios', 'chainload-with-identity', '--firmware', file);
+  assert.is(code, 1, out);
+  assert.match(out, /^ {2}guest: DOES NOT PASS\n {4}by hypercall: GUEST_OS_ID is/m);
+  const told = await hypxe('scenarios', 'chainload', '--firmware', file, '--json');
+  const [one] = JSON.parse(told.out) as { passed: boolean; broken: { passed: boolean } }[];
+  assert.is(one!.passed, false);
+  assert.is(one!.broken.passed, true);
+  assert.is(told.code, 1);
+});
+
+scenarios('one that does not come back has ended, and is named', async () => {
+  const file = write('throws.mjs', 'export const boot = () => { throw new Error("no"); };');
+  const { code, out } = await hypxe('scenarios', 'owner-timers-go-on', '--firmware', file);
+  assert.is(code, 3, out);
+  assert.match(out, /firmware ended: Error: no/);
+  const hangs = write('hangs.mjs', 'export const boot = () => { for (;;); };');
+  const args = ['owner-timers-go-on', '--firmware', hangs, '--watchdog', '1'];
+  const hung = await hypxe('scenarios', ...args);
+  assert.is(hung.code, 3, hung.out);
+  assert.match(hung.error, /FirmwareEnded: .*hangs\.mjs in owner-timers-go-on: no end after 1 s/);
+});
+
+scenarios('what does not fit is left out, and said', async () => {
+  const file = write(
+    'whole.wasm',
+    firmware(['pause'], () => i32(0)),
+  );
+  const { code, out } = await hypxe('scenarios', 'chainload', 'two', 'kexec-i', '--firmware', file);
+  assert.is(code, 0, out);
+  assert.match(out, /^-- {5}two-owners: the guest has no drivers that can be called one by one$/m);
+  assert.match(out, /^-- {5}kexec-identity: it is about no firmware of others$/m);
+  assert.match(out, /\n1 scenario, 0 failed, 2 left out\n$/);
+
+  const none = await hypxe('scenarios', 'kexec-identity', '--firmware', file);
+  assert.is(none.code, 2);
+  assert.match(none.error, /^hypxe: NothingToRun: nothing of it fits whole\.wasm\n/);
+  const advice = 'Give the path of an ES module that exports boot(machine, options), or of a ';
+  assertRefused(
+    await hypxe('scenarios', '--firmware', 'nobody.js'),
+    'FileMissing',
+    'nobody.js does not exist',
+    `${advice}WebAssembly module.`,
+    4,
+  );
+});
+
+scenarios('each that is about a firmware says what it asks of one', () => {
+  const asked = SCENARIOS.filter(({ asks }) => asks !== undefined);
+  assert.ok(asked.length >= 40, `${asked.length}`);
+  assert.ok(asked.every(({ mistake }) => mistake === 'firmware'));
+});
+
+scenarios.run();

@@ -11,8 +11,6 @@ export interface RaceMutant extends Patch {
   readonly name: string;
   /** Architectures on which it is a mistake: an x64 processor keeps stores in order. */
   readonly on: readonly ('x64' | 'arm64')[];
-  /** What makes up for it, and is taken away, too. */
-  readonly also?: Patch;
 }
 
 const BOTH = ['x64', 'arm64'] as const;
@@ -60,16 +58,18 @@ export const RACE_MUTANTS: readonly RaceMutant[] = [
     replace: '    this.memory.set32(address, index);',
   },
   {
-    name: 'no acquire before what the host has published: messages and packets',
+    name: 'no acquire between the type of a message and its bytes',
     on: ['arm64'],
     file: 'src/hyperv/message.ts',
     search: 'const word = Atomics.load(words, slot / 4);',
     replace: 'const word = words[slot / 4]!;',
-    also: {
-      file: 'src/vmbus/ring.ts',
-      search: 'return this.memory.acquire32(this.control + at);',
-      replace: 'return this.memory.u32(this.control + at);',
-    },
+  },
+  {
+    name: 'no acquire between the index of a ring and its packets',
+    on: ['arm64'],
+    file: 'src/vmbus/ring.ts',
+    search: 'return this.memory.acquire32(this.control + at);',
+    replace: 'return this.memory.u32(this.control + at);',
   },
   {
     name: 'a received packet is completed before it is copied out',

@@ -18,7 +18,7 @@ export class GuestMemory {
   }
 
   u8(address: number): number {
-    return this.bytes[address]!;
+    return this.view.getUint8(address);
   }
 
   u32(address: number): number {

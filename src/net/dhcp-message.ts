@@ -191,7 +191,7 @@ function readOptions(
     if (code === base + DhcpOption.PAD) continue;
     const behind = i + 1 + bytes[i]!;
     if (!(behind <= bytes.length)) return false;
-    const value = Array.from(bytes).slice(i + 1, behind);
+    const value: number[] = [].slice.call(bytes, i + 1, behind);
     i = behind;
     const before = Array.from(options.get(code) ?? []);
     const isSplit =

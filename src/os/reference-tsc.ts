@@ -87,8 +87,12 @@ export function referenceTsc(
   counter: () => bigint,
   log: Log,
 ): ClockSource {
-  const { view } = memory;
-  const sequence = (): number => view.getUint32(page + ReferenceTscPage.at.sequence, true);
+  // Loads in their order, each an acquire: what lies between two looks at the sequence is of one
+  // piece (Linux hv_read_tsc_page has smp_rmb there; the page is the host's, so no word of it can
+  // be a barrier)
+  const word = (at: number): number => memory.acquire32(page + at);
+  const long = (at: number): bigint => BigInt(word(at)) | (BigInt(word(at + 4)) << 32n);
+  const sequence = (): number => word(ReferenceTscPage.at.sequence);
   let told = false;
 
   // Undefined if sequence 0 says that the page does not count now, or if a page that changes with
@@ -97,8 +101,8 @@ export function referenceTsc(
     for (let i = 0; i < TSC_TRIES_MAX; i++) {
       const before = sequence();
       if (before === HV_REFERENCE_TSC_SEQUENCE_INVALID) return undefined;
-      const scale = view.getBigUint64(page + ReferenceTscPage.at.scale, true);
-      const offset = view.getBigInt64(page + ReferenceTscPage.at.offset, true);
+      const scale = long(ReferenceTscPage.at.scale);
+      const offset = BigInt.asIntN(64, long(ReferenceTscPage.at.offset));
       const count = counter();
       if (sequence() === before) return Number(((count * scale) >> 64n) + offset);
     }

@@ -64,7 +64,8 @@ export async function runInCell(
         end: (ended) => {
           if (ended.kind === 'failed') end(commandError(cellFailure(ended)));
           else if (ended.kind === 'lost') {
-            end(crashed(`out of memory: ${memoryText(memoryLimitMiB)}`));
+            const text = memoryText(memoryLimitMiB, ended.reason === 'killed');
+            end(crashed(`out of memory: ${text}`));
           } else end(commandError(new Error('the worker has ended without a word')));
         },
         broken: (error) => end(commandError(error)),

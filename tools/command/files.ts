@@ -3,6 +3,7 @@
 /** Files that a command reads or writes: each failure says which file, why, and what to do. */
 
 import * as fs from 'node:fs';
+import { OutputFile } from './boot/output-file.ts';
 import { CommandError, EnvironmentError, UsageError } from './usage.ts';
 
 /**
@@ -137,17 +138,30 @@ function unreadable(file: string, error: unknown): EnvironmentError {
 }
 
 /**
- * That a file can be written, before the work is done that makes its contents. It is there then.
+ * That a file can be written, before the work is done that makes its contents. What is there stays.
  *
  * @throws EnvironmentError FileUnwritable
  */
 export function requireWritable(file: string): void {
-  writing(file, () => fs.closeSync(fs.openSync(file, 'a')));
+  writing(file, () => new OutputFile(file).discard());
 }
 
-/** Write a file. @throws EnvironmentError FileUnwritable */
+/**
+ * Write a file, all of it or nothing: beside its place, and moved there.
+ *
+ * @throws EnvironmentError FileUnwritable
+ */
 export function writeText(file: string, text: string): void {
-  writing(file, () => fs.writeFileSync(file, text));
+  writing(file, () => {
+    const output = new OutputFile(file);
+    try {
+      output.write(text);
+    } catch (error) {
+      output.discard();
+      throw error;
+    }
+    output.finish();
+  });
 }
 
 function writing(file: string, write: () => void): void {

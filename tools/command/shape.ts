@@ -28,6 +28,13 @@ export const text: Shape<string> = (value, where) => {
   throw new ShapeError(where, 'text');
 };
 
+/** A long text in parts, for a list of texts: each is short enough. */
+export function textParts(whole: string): string[] {
+  const parts: string[] = [];
+  for (let i = 0; i < whole.length; i += TEXT_MAX) parts.push(whole.slice(i, i + TEXT_MAX));
+  return parts;
+}
+
 export const flag: Shape<boolean> = (value, where) => {
   if (typeof value === 'boolean') return value;
   throw new ShapeError(where, 'flag');

@@ -49,6 +49,7 @@ export function cellFailure(end: Extract<CellEnd, { kind: 'failed' }>): Error {
 }
 
 /** What is said of a guest that has used up its memory. */
-export function memoryText(limitMiB: number): string {
+export function memoryText(limitMiB: number, killed: boolean): string {
+  if (killed) return 'its process was killed (SIGKILL), as by a system that is short of memory';
   return `its process took more than ${limitMiB} MiB beyond its RAM (see --guest-memory-limit)`;
 }

@@ -109,11 +109,11 @@ export class Guest {
     const allocated = new Uint8Array(MEMORY / PAGE_SIZE);
     const { counter } = injector;
     const watch = new ReadWatch(this.#history, machine, counter, allocated);
-    const [race] = races.map(({ model, number }) => {
+    const [race] = races.map(({ model, number, alone, lawful }) => {
       const policy = new RacePolicy(model, number);
-      // Beside other faults it is the host's doing what a guest does wrong
-      const report = injector.sound ? this.#report : () => undefined;
-      return new RaceHost({ machine, model, policy, watch, report });
+      const touches = lawful ? this.#report : undefined;
+      const violates = alone ? this.#report : undefined;
+      return new RaceHost({ machine, model, policy, watch, touches, violates });
     });
     const memory = watched ? this.#guest.watch?.(race ?? watch) : undefined;
     if (race !== undefined) race.memory = memory;

@@ -13,7 +13,7 @@ import { PlaceCounter, type PlaceObserver } from './counter.ts';
 import { MessageFaults } from './host-messages.ts';
 import { PacketFaults, type PacketHost } from './host-packets.ts';
 import { RACES, type RaceModel } from './memory/race-policy.ts';
-import { isCut, isRace, type Fault, type Plan } from './plan.ts';
+import { isCut, isLawful, isRace, type Fault, type Plan } from './plan.ts';
 import type { SeamListener } from './stepped-machine.ts';
 
 /** Instances of the devices that take the channel numbers of NICs, without a number at the end. */
@@ -28,6 +28,10 @@ const UNPLUGGED_MS = 5000;
 export interface Race {
   readonly model: RaceModel;
   readonly number: number;
+  /** Nothing else goes wrong: whatever the guest says wrong, it does so of itself. */
+  readonly alone: boolean;
+  /** Nothing is done that no host does: it keeps its hands off what is not its own. */
+  readonly lawful: boolean;
 }
 
 /** What waits for the guest's exits. */
@@ -59,9 +63,11 @@ export class Injector implements SeamListener, PacketHost {
   #plug: (() => void) | undefined;
   #renumber = false;
   #intruders = 0;
+  readonly #plan: Plan;
 
   constructor(machine: SimulatedMachine, plan: Plan, observer?: PlaceObserver) {
     this.machine = machine;
+    this.#plan = plan;
     this.counter = new PlaceCounter(plan, observer);
     this.sound = plan.faults.every((fault) => isCut(fault) || isRace(fault));
     machine.partition.faults.hypercall = (code) => this.#call(code);
@@ -76,13 +82,16 @@ export class Injector implements SeamListener, PacketHost {
 
   /** The races that the plan has: each run could be raced in {@link RACES} ways. */
   races(architecture: string): readonly Race[] {
+    const { faults } = this.#plan;
+    const alone = faults.every(isRace);
+    const lawful = faults.every(isLawful);
     return Array.from({ length: RACES }, () =>
       this.counter.arrive('race', () => ({ what: architecture })),
     )
       .flat()
       .map((fault) => {
         this.counter.fire(fault);
-        return { model: fault.kind as RaceModel, number: fault.index };
+        return { model: fault.kind as RaceModel, number: fault.index, alone, lawful };
       });
   }
 

@@ -165,6 +165,17 @@ export function isRace({ place }: Fault): boolean {
   return place === 'race';
 }
 
+/** Places and kinds of what a host, a network or an allocator may do. */
+const LAWFUL: readonly string[] = [
+  ...(['race', 'owner', 'network', 'nic', 'alloc'] satisfies Place[]),
+  ...['handoff', 'give-up', 'rescind', 'renumber'],
+];
+
+/** Whether the host does nothing wrong in a fault: it races, or takes a device away. */
+export function isLawful({ place, kind }: Fault): boolean {
+  return LAWFUL.includes(place) || (place === 'step' && LAWFUL.includes(kind));
+}
+
 /** Whether a fault is only a cut: the host does nothing wrong. */
 export function isCut({ kind, place }: Fault): boolean {
   return place === 'step' && (kind === 'handoff' || kind === 'give-up');

@@ -72,28 +72,22 @@ class Stepping {
     this.#listener = listener;
   }
 
-  /** An exit of the guest, which is a step if it has a name as one. */
-  exit<T>(call: () => T, step?: Step): T {
+  /** The guest is about to make an exit. */
+  exit(): void {
     this.#listener.exit();
-    const result = call();
-    if (step !== undefined) this.#listener.step(step);
-    return result;
   }
 
-  /** A turn of a polling loop: longer and longer ones while nothing happens. */
-  pause(call: () => void): void {
-    const turn = (): void => {
-      call();
-      this.#shortenIdling();
-    };
-    this.exit(turn, 'pause');
+  /** An exit that is a step is over. */
+  step(what: Step): void {
+    this.#listener.step(what);
   }
 
   refuses(register: number): boolean {
     return this.#listener.refuses(register);
   }
 
-  #shortenIdling(): void {
+  /** A turn of a polling loop is over: longer and longer ones while nothing happens. */
+  shortenIdling(): void {
     const clock = this.#clock;
     const { activity } = this.#listener;
     if (activity !== this.#activity) {
@@ -127,33 +121,41 @@ class SteppedX64 extends PassingX64 {
   }
 
   override cpuid(leaf: number, subleaf: number): CpuidRegisters {
-    return this.#stepping.exit(() => super.cpuid(leaf, subleaf));
+    this.#stepping.exit();
+    return super.cpuid(leaf, subleaf);
   }
 
   override rdmsr(msr: number): bigint {
-    return this.#stepping.exit(() => super.rdmsr(msr));
+    this.#stepping.exit();
+    return super.rdmsr(msr);
   }
 
   override wrmsr(msr: number, value: bigint): void {
-    const write = (): void => {
-      if (this.#stepping.refuses(msr)) throw new RegisterFault(msr);
-      super.wrmsr(msr, value);
-    };
-    this.#stepping.exit(write, 'wrmsr');
+    this.#stepping.exit();
+    if (this.#stepping.refuses(msr)) throw new RegisterFault(msr);
+    super.wrmsr(msr, value);
+    this.#stepping.step('wrmsr');
   }
 
   override callHypercallPage(page: number, control: bigint, input: bigint, output: bigint): bigint {
-    const call = (): bigint => super.callHypercallPage(page, control, input, output);
-    return this.#stepping.exit(call, 'hypercall');
+    this.#stepping.exit();
+    const result = super.callHypercallPage(page, control, input, output);
+    this.#stepping.step('hypercall');
+    return result;
   }
 
   override pause(): void {
-    this.#stepping.pause(() => super.pause());
+    this.#stepping.exit();
+    super.pause();
+    this.#stepping.shortenIdling();
+    this.#stepping.step('pause');
   }
 
   /** As long as it says: whoever waits so often counts on it. */
   override delay(ticks: number): void {
-    this.#stepping.exit(() => super.delay(ticks), 'pause');
+    this.#stepping.exit();
+    super.delay(ticks);
+    this.#stepping.step('pause');
   }
 }
 
@@ -172,16 +174,24 @@ class SteppedArm64 extends PassingArm64 {
   /** Reading a register is no step: neither is it on x64. The SMCCC has the control word in X1. */
   override hvc(immediate: number, registers: BigUint64Array): void {
     const code = Number(registers[immediate === 0 ? 1 : 0]! & HvControl.CODE_MASK);
-    this.#stepping.exit(() => super.hvc(immediate, registers), HVC_STEPS[code]);
+    this.#stepping.exit();
+    super.hvc(immediate, registers);
+    const step = HVC_STEPS[code];
+    if (step !== undefined) this.#stepping.step(step);
   }
 
   override pause(): void {
-    this.#stepping.pause(() => super.pause());
+    this.#stepping.exit();
+    super.pause();
+    this.#stepping.shortenIdling();
+    this.#stepping.step('pause');
   }
 
   /** As long as it says: whoever waits so often counts on it. */
   override delay(ticks: number): void {
-    this.#stepping.exit(() => super.delay(ticks), 'pause');
+    this.#stepping.exit();
+    super.delay(ticks);
+    this.#stepping.step('pause');
   }
 }
 

@@ -86,8 +86,8 @@ class JavascriptInstance implements GuestInstance {
   /** @throws GuestThrew for a module that throws while it is loaded, or that is none */
   static async load(name: string, guard: Guard): Promise<JavascriptInstance> {
     const host = new RealmHost(guard);
-    // Without a prototype: what is not in there is looked for in the realm alone
-    const context = vm.createContext(Object.create(null) as object, {
+    // An ordinary global: behind another object each look-up of a name is a call of Node's
+    const context = vm.createContext(vm.constants.DONT_CONTEXTIFY, {
       codeGeneration: { strings: false, wasm: false },
       microtaskMode: 'afterEvaluate',
     });

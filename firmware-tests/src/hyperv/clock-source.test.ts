@@ -15,6 +15,7 @@ import { SimulatedMachine } from '../../../tools/simulator/machine.ts';
 import type { SimulatedMachineOptions } from '../../../tools/simulator/machine.ts';
 import { DEFAULT_PROFILE, profileNamed } from '../../../tools/simulator/profiles/profiles.ts';
 import { Random } from '../../../tools/simulator/base/random.ts';
+import { WatchedMemory } from '../../../tools/guests/watch/watched-memory.ts';
 import { runBoot } from '../../rigs/boot-rig.ts';
 
 const MS = 10_000;
@@ -138,6 +139,57 @@ page('a change during the read: read again, all of it', () => {
   it.set(1, 1n << 63n, 0n);
   assert.is(it.tsc.read(), 1100);
   assert.is(reads, 2);
+});
+
+page('weak order: one change at any moment, loads done early or late, and no mixture', () => {
+  const LOADS_MAX = 12;
+  const [old, changed] = [
+    { sequence: 1, scale: 1n << 63n, offset: 7n },
+    { sequence: 2, scale: 1n << 62n, offset: 3n << 32n },
+  ];
+  const times = [old, changed].map(({ scale, offset }) => Number(((400n * scale) >> 64n) + offset));
+  const buffer = new ArrayBuffer(1 << 16);
+  const bytes = new Uint8Array(buffer);
+  const at = 0x8000;
+  const image = ({ sequence, scale, offset }: typeof old): Uint8Array => {
+    const view = new DataView(new ArrayBuffer(24));
+    view.setUint32(0, sequence, true);
+    view.setBigUint64(8, scale, true);
+    view.setBigInt64(16, offset, true);
+    return new Uint8Array(view.buffer);
+  };
+  const [before, after] = [image(old), image(changed)];
+
+  // Bit n: load n finds the change. Once it has found it, a place keeps it, and so does everything
+  // behind an acquire that has
+  let [choice, loads, all, latest] = [0, 0, false, false];
+  const seen = new Set<number>();
+  const memory = new WatchedMemory(buffer, {
+    load: (address, length) => {
+      const found = all || seen.has(address) || loads >= LOADS_MAX || (choice >> loads++) % 2 === 1;
+      if (found) for (let i = address; i < address + length; i++) seen.add(i);
+      latest = found;
+      bytes.set(found ? after : before, at);
+    },
+    stores: {
+      storing: () => undefined,
+      stored: () => undefined,
+      ordered: () => (all ||= seen.size > 0),
+      acquired: () => (all ||= latest),
+    },
+  });
+  memory.install();
+  const tsc = referenceTsc(new GuestMemory(buffer), at, () => 400n, new Log(undefined));
+  try {
+    for (choice = 0; choice < 1 << LOADS_MAX; choice++) {
+      [loads, all] = [0, false];
+      seen.clear();
+      const time = tsc.read()!;
+      assert.ok(times.includes(time), `${time} with loads ${choice.toString(2)}`);
+    }
+  } finally {
+    memory.release();
+  }
 });
 
 page('valid before, not valid after: no time', () => {

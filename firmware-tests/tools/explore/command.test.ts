@@ -3,7 +3,15 @@
 /** `hypxe explore`: its options, its exit codes, shards and merging, and a firmware that hangs. */
 
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  linkSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -53,6 +61,22 @@ test('a guest in its realm is raced as any other: an acquire of its is one', asy
     const { out } = await explore('--after', 'linux-6.1', '--arch', 'arm64', '--only', plan);
     assert.match(out, /^verdict: clean$/m, plan);
   }
+});
+
+test('an acquire in a bundle is one, also across its realm', async () => {
+  // A race with early loads: message and packets would be read before what announces them
+  const { code, out } = await explore('--arch', 'arm64', '--only', 'race.18/weak');
+  assert.is(code, 0, out);
+});
+
+test('a result is written beside its place, and moved there', async ({ directory }) => {
+  const [file, other] = [join(directory, 'whole.json'), join(directory, 'linked.json')];
+  writeFileSync(file, 'old');
+  linkSync(file, other);
+  assert.is((await explore('--only', 'alloc.0/fail', '-o', file)).code, 0);
+  assert.is(readFileSync(other, 'utf8'), 'old', 'another file now');
+  assert.ok(JSON.parse(readFileSync(file, 'utf8')));
+  assert.not.ok(existsSync(`${file}.part`));
 });
 
 test('wrong use is refused with what to do', async () => {

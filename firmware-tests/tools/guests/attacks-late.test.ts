@@ -7,16 +7,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { hypxe, write, type Run } from '../../rigs/cli-rig.ts';
-
-/** Boots that need not last. */
-const SHORT = ['boot', '--size', '1', '--no-os', '--no-second-boot'];
-
-let count = 0;
-
-function boot(text: string, ...args: string[]): Promise<Run> {
-  return hypxe(...SHORT, '--firmware', write(`late-${count++}.js`, text), ...args);
-}
+import { bootHostile } from '../../rigs/guests/hostile-rig.ts';
 
 const loading = suite('hostile guests: while they are loaded');
 
@@ -39,7 +30,7 @@ for (const name of ['constructor', 'then']) {
           events({ kind: 'log', level: 'info', layer: 'BOOT', object: '', text });
           return { status: 'failed' };
         }`;
-      const { out, code } = await boot(text);
+      const { out, code } = await bootHostile(text);
       assert.match(out, 'refused, function');
       assert.is(code, 1);
     });
@@ -54,7 +45,7 @@ loading('a proxy that is thrown is not asked what it is', async () => {
     });
     throw thrown;
     export function boot() {}`;
-  const { error, code } = await boot(text);
+  const { error, code } = await bootHostile(text);
   assert.not.match(error, 'forged text');
   assert.not.match(error, 'InternalError');
   assert.is(code, 2);
@@ -70,7 +61,7 @@ for (const result of [
   '{ status: "failed", attempts: [{ device: { toString: 1 } }] }',
 ]) {
   results(result, async () => {
-    const { error, code } = await boot(`export function boot() { return ${result}; }`);
+    const { error, code } = await bootHostile(`export function boot() { return ${result}; }`);
     assert.not.match(error, 'InternalError');
     assert.ok(code === 1 || code === 2, `${code}: ${error}`);
   });
@@ -86,7 +77,7 @@ for (const between of ['machine.memory', 'options.cancel?.()', 'options.random?.
       const line = { kind: 'log', level: 'debug', layer: 'BOOT', object: '', text: 'x' };
       for (;;) { ${between}; options.events(line); }
     }`;
-    const { error, code, out } = await boot(text, '--watchdog', '2', '--json');
+    const { error, code, out } = await bootHostile(text, '--watchdog', '2', '--json');
     assert.match(out + error, /10000 events without a call of the machine/);
     assert.is.not(code, 0);
   });

@@ -190,8 +190,9 @@ class BootCell {
     const text =
       reason === 'hang'
         ? `${loads}no sign of life for ${Math.floor(silentMs / 1000)} s (see --watchdog)`
-        : `${loads}${memoryText(this.#request.guestMemoryLimitMiB)}`;
-    return { guest, kind: reason, text, stack: undefined };
+        : `${loads}${memoryText(this.#request.guestMemoryLimitMiB, reason === 'killed')}`;
+    const kind = reason === 'killed' ? 'out-of-memory' : reason;
+    return { guest, kind, text, stack: undefined };
   }
 
   /** Show it; whoever reads slowly is waited for. */

@@ -184,9 +184,9 @@ function runWorker(
       void cell.kill().then(then);
     };
     const lost = ({ reason, position: nth, note: plan }: Extract<CellEnd, { kind: 'lost' }>) => {
-      if (reason === 'out-of-memory') {
-        const text = memoryText(guestMemoryLimitMiB);
-        reject(failure('GuestOutOfMemory', ready ? `in ${plan}: ${text}` : text));
+      if (reason !== 'hang') {
+        const text = memoryText(guestMemoryLimitMiB, reason === 'killed');
+        reject(failure('GuestOutOfMemory', ready && plan !== '' ? `in ${plan}: ${text}` : text));
       } else if (ready) resolve({ kind: 'hang', nth, plan, next });
       else reject(failure('FirmwareHangs', `without any fault: ${hangText(watchdogSeconds)}`));
     };

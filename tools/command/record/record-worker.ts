@@ -11,6 +11,7 @@ import { RECORD_MEMORY, recordHostSession } from '../../record/host-session.ts';
 import { DEFECTS, referenceFirmware, type Defect } from '../../reference/index.ts';
 import type { Firmware } from '../../replay/firmware.ts';
 import type { HostProfile } from '../../simulator/profiles/profile.ts';
+import { textParts } from '../shape.ts';
 import { UsageError } from '../usage.ts';
 import { workerFailure, type WorkerFailure } from '../worker-failure.ts';
 
@@ -39,9 +40,6 @@ export type RecordMessage =
       readonly ended: string | undefined;
     }
   | WorkerFailure;
-
-/** Longest part of a session's text in one message, in characters. */
-const PART_LENGTH = 1 << 20;
 
 interface Driver {
   readonly firmware: Firmware;
@@ -81,10 +79,9 @@ try {
   const guest = defects === undefined ? await loadDriver() : referenceGuest(defects);
   post({ kind: 'loaded' });
   const { text, events, ended } = recordHostSession({ ...guest, profile, seed });
-  const parts: string[] = [];
-  for (let i = 0; i < text.length; i += PART_LENGTH) parts.push(text.slice(i, i + PART_LENGTH));
   const { length } = events;
   const why = ended === undefined ? undefined : String(ended);
+  const parts = textParts(text);
   post({ kind: 'recorded', parts, events: length, driver: guest.driver, ended: why });
 } catch (error) {
   post(workerFailure(error));

@@ -9,7 +9,7 @@ import { runInCell } from '../cell-run.ts';
 import { checkOutputs } from '../boot/output-file.ts';
 import { requireFile, requireWritable, writeText } from '../files.ts';
 import { GUEST_MEMORY_HELP, guestMemoryLimit } from '../guest-options.ts';
-import { flag, oneOf, record, text, type Shape } from '../shape.ts';
+import { flag, list, oneOf, record, text, type Shape } from '../shape.ts';
 import type { ReplayMessage, ReplayWorkerData } from './replay-worker.ts';
 import type { Terminal } from '../terminal.ts';
 import {
@@ -101,7 +101,8 @@ export async function replayCommand(
     memoryLimitMiB: guestMemoryLimit(values['guest-memory-limit']),
   };
   const traces = positionals.map((name) => traceFile(name, places.traces));
-  const data = { firmware, traces, verbose: values.verbose === true };
+  const [verbose, asJson] = [values.verbose === true, values.json === true];
+  const data = { firmware, traces, verbose, json: asJson };
   const tap = wantsTap(values);
   if (values.junit !== undefined) {
     const inputs = traces.map((file) => ({ what: 'the trace', file }));
@@ -113,7 +114,7 @@ export async function replayCommand(
   const cases: TestCase[] = [];
   let failed = 0;
   const ended = await replayAll(data, places, limits, terminal, (message) => {
-    if (values.json === true) json.push(message.json);
+    if (asJson) json.push(message.json.join(''));
     else if (!tap) terminal.out(`${message.text}\n`);
     if (!message.ok) failed++;
     const name = path.basename(traces[cases.length]!, '.json');
@@ -129,16 +130,16 @@ export async function replayCommand(
   if (tap) terminal.out(tapText(suite));
 
   // What was replayed is told, whatever came then
-  if (values.json === true && (ended.error === undefined || json.length > 0)) {
+  if (asJson && (ended.error === undefined || json.length > 0)) {
     const results = json.map((each) => JSON.parse(each) as unknown);
     terminal.out(`${JSON.stringify(results, undefined, 2)}\n`);
-  } else if (values.json !== true && !tap && (ended.error === undefined || ended.replayed > 0)) {
+  } else if (!asJson && !tap && (ended.error === undefined || ended.replayed > 0)) {
     const passed = ended.replayed - failed;
     terminal.out(`${passed} of ${ended.replayed} traces replay without failure\n`);
   }
   if (ended.error === undefined) return failed === 0 ? Exit.CLEAN : Exit.FINDINGS;
   if (ended.replayed === 0) throw ended.error;
-  terminal.error(failureText(ended.error, values.verbose === true));
+  terminal.error(failureText(ended.error, verbose));
   return ended.error.code;
 }
 
@@ -208,7 +209,7 @@ const replayMessage: Shape<ReplayMessage> = (value, where) => {
   const { kind } = record({ kind: oneOf(...words) })(value, where);
   if (kind === 'failed') return workerFailed(value, where);
   if (kind !== 'replayed') return { kind };
-  return record({ kind: oneOf('replayed'), ok: flag, text, json: text })(value, where);
+  return record({ kind: oneOf('replayed'), ok: flag, text, json: list(text) })(value, where);
 };
 
 const WATCHED = 'Replay that trace alone, and look at what the firmware does in it.';

@@ -12,6 +12,7 @@ import { replayTrace } from '../../replay/replay.ts';
 import { reportJson, reportText } from '../../replay/report.ts';
 import { parseTrace, type TraceFile } from '../../replay/trace-file.ts';
 import { readText } from '../files.ts';
+import { textParts } from '../shape.ts';
 import { UsageError } from '../usage.ts';
 import { workerFailure, type WorkerFailure } from '../worker-failure.ts';
 
@@ -20,6 +21,8 @@ export interface ReplayWorkerData {
   readonly firmware: string;
   readonly traces: readonly string[];
   readonly verbose: boolean;
+  /** Whether JSON is wanted. */
+  readonly json: boolean;
 }
 
 /** What the worker posts: each replay as soon as it is over. */
@@ -30,7 +33,8 @@ export type ReplayMessage =
       readonly kind: 'replayed';
       readonly ok: boolean;
       readonly text: string;
-      readonly json: string;
+      /** If it is wanted, in parts: there may be many failures. */
+      readonly json: readonly string[];
     }
   | { readonly kind: 'done' }
   | WorkerFailure;
@@ -38,7 +42,7 @@ export type ReplayMessage =
 /** Longest trace that is read, in bytes. */
 const TRACE_MAX = 1 << 28;
 
-const { firmware: file, traces, verbose } = cellJob<ReplayWorkerData>();
+const { firmware: file, traces, verbose, json } = cellJob<ReplayWorkerData>();
 
 function post(message: ReplayMessage): void {
   tell(message);
@@ -80,8 +84,9 @@ try {
     const recorded = readTrace(trace);
     const guest = await program.instantiate(replayMemoryBytes(recorded));
     const result = replayTrace(guest as Firmware, recorded, guest.memory);
-    const json = JSON.stringify(reportJson(result));
-    post({ kind: 'replayed', ok: result.ok, text: reportText(result, { verbose }), json });
+    const parts = json ? textParts(JSON.stringify(reportJson(result))) : [];
+    const text = reportText(result, { verbose });
+    post({ kind: 'replayed', ok: result.ok, text, json: parts });
   }
   post({ kind: 'done' });
 } catch (error) {

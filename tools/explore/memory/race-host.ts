@@ -35,7 +35,10 @@ export interface RaceOptions {
   readonly policy: RacePolicy;
   /** Told of the guest's loads before the host acts. */
   readonly watch: AccessListener;
-  readonly report: RaceReport;
+  /** What the guest does to memory that the host has: undefined if a fault may have made it so. */
+  readonly touches: RaceReport | undefined;
+  /** What the host sees that breaks the protocol: undefined if a fault may have made it so. */
+  readonly violates: RaceReport | undefined;
 }
 
 export class RaceHost implements AccessListener, StoreListener {
@@ -51,19 +54,18 @@ export class RaceHost implements AccessListener, StoreListener {
   /** By byte: it belongs to the host, which may use it for something else. */
   readonly #returned: Uint8Array;
   readonly #undo: (() => void)[] = [];
-  /** Loads that were done early, and rings and message pages: what the guest looks at. */
-  readonly #stale: StaleLoads;
-  readonly #looked = new Set<Grant>();
+  /** Loads that were done early, in a race that has them. */
+  readonly #stale: StaleLoads | undefined;
   #acting = false;
   #pauses = 0;
   #on = true;
 
   constructor(options: RaceOptions) {
-    const { machine, report } = options;
+    const { machine, policy, violates } = options;
     const bytes = new Uint8Array(machine.partition.ram.memory);
     this.#options = options;
     this.#buffer = new StoreBuffer(bytes);
-    this.#stale = new StaleLoads(bytes);
+    if (policy.hasEarlyLoads) this.#stale = new StaleLoads(machine.partition.ram);
     this.#shared = new Uint8Array(bytes.length / PAGE_SIZE);
     this.#flights = new Uint8Array(bytes.length / PAGE_SIZE);
     this.#returned = new Uint8Array(bytes.length);
@@ -74,7 +76,7 @@ export class RaceHost implements AccessListener, StoreListener {
       machine.vmbus.linger('end');
     });
     const unlisten = machine.events.listen((event) => {
-      if (event.kind === 'violation') report(`the host sees: ${event.text}`, event.text);
+      if (event.kind === 'violation') violates?.(`the host sees: ${event.text}`, event.text);
     });
     this.#undo.push(unlisten);
     for (const { faults } of machine.nics) {
@@ -86,7 +88,7 @@ export class RaceHost implements AccessListener, StoreListener {
   /** The guest has ended: everything is visible, and nobody watches. */
   stop(): void {
     this.#on = false;
-    this.#stale.order();
+    this.#stale?.stop();
     this.#buffer.drain();
     for (const undo of this.#undo.splice(0)) undo();
   }
@@ -96,8 +98,9 @@ export class RaceHost implements AccessListener, StoreListener {
   /** The guest is about to make an exit. */
   exit(): void {
     // It returns to what stands behind it, and looks at nothing of it before
-    this.#stale.order();
+    this.#stale?.forget();
     this.#actOnWaiting();
+    this.#stale?.begin();
     // WRMSR, CPUID and VMCALL are serializing or leave the guest, which drains the store buffer
     if (this.#options.model !== 'weak') this.#buffer.drain();
   }
@@ -108,6 +111,8 @@ export class RaceHost implements AccessListener, StoreListener {
       // It takes longer than a look of the host, too, but for one that has just begun
       this.#buffer.drain();
       if (++this.#pauses % 2 === 0) this.#options.machine.vmbus.linger('end');
+      // What the host did meanwhile it may as well do a little later, while the guest looks
+      this.#stale?.end();
     } else if (this.#options.model === 'weak') this.#act();
   }
 
@@ -116,8 +121,11 @@ export class RaceHost implements AccessListener, StoreListener {
   load(address: number, length: number): void {
     this.#options.watch.load(address, length);
     if (!this.#on || this.#acting) return;
-    this.#stale.restore();
-    if (this.#shared[address >>> PAGE_SHIFT] !== 0) this.#actOnLoad(address, length);
+    this.#stale?.restore();
+    if (this.#shared[address >>> PAGE_SHIFT] !== 0) {
+      this.#act();
+      this.#stale?.load(address, length, this.#options.policy.isEarly());
+    }
     if (this.#returned[address] === 1 || this.#returned[address + length - 1] === 1) {
       this.#wrong('a received message is read after it was completed', address, length);
     }
@@ -125,7 +133,8 @@ export class RaceHost implements AccessListener, StoreListener {
 
   storing(address: number, length: number): void {
     if (!this.#on || this.#acting) return;
-    this.#stale.restore();
+    this.#stale?.restore();
+    this.#stale?.store(address, length);
     if (this.#flights[address >>> PAGE_SHIFT] !== 0) this.#checkFlights(address, length);
     this.#buffer.enter(address, length);
   }
@@ -137,12 +146,12 @@ export class RaceHost implements AccessListener, StoreListener {
   }
 
   acquired(): void {
-    if (!this.#acting) this.#stale.order();
+    if (!this.#acting) this.#stale?.order();
   }
 
   ordered(): void {
     if (this.#acting) return;
-    this.#stale.order();
+    this.#stale?.order();
     this.#actOnWaiting();
     this.#buffer.drain();
   }
@@ -154,21 +163,6 @@ export class RaceHost implements AccessListener, StoreListener {
     if (this.#on && this.#buffer.count > 0) this.#act('order');
   }
 
-  /** At a load; what stands behind it in the program may have been looked at before. */
-  #actOnLoad(address: number, length: number): void {
-    const { policy } = this.#options;
-    if (!policy.surprises(address)) {
-      this.#stale.load(address, length, policy.isEarly());
-      return this.#act();
-    }
-    const looked = [...this.#looked].filter(
-      ({ kind, purpose }) => kind === 'message-page' || purpose.startsWith('rings'),
-    );
-    this.#stale.before(looked.flatMap(({ pfns }) => pfns));
-    this.#act('look');
-    this.#stale.after(address, length);
-  }
-
   #act(moment: RaceMoment = 'access'): void {
     const { machine, policy } = this.#options;
     const act = policy.next(moment);
@@ -176,11 +170,14 @@ export class RaceHost implements AccessListener, StoreListener {
     this.#acting = true;
     const watched = this.memory?.suspend() ?? false;
     this.#buffer.hide((index, count) => policy.sees(index, count));
+    this.#stale?.begin();
     try {
       if (act === 'message') machine.vmbus.postUnsolicited(unknownMessage());
       else machine.vmbus.linger(act);
     } finally {
       this.#buffer.show();
+      this.#stale?.end();
+      this.#buffer.each((address, length) => this.#stale?.store(address, length));
       if (watched) this.memory!.install();
       this.#acting = false;
     }
@@ -204,10 +201,7 @@ export class RaceHost implements AccessListener, StoreListener {
       before?.(change, grant);
       const step = change === 'grant' ? 1 : -1;
       for (const pfn of grant.pfns) this.#shared[pfn]! += step;
-      if (grant.kind === 'gpadl' || grant.kind === 'message-page') {
-        if (change === 'grant') this.#looked.add(grant);
-        else this.#looked.delete(grant);
-      }
+      this.#stale?.follow(change, grant);
       if (grant.kind === 'packet') {
         for (const pfn of grant.pfns) this.#flights[pfn]! += step;
         if (change === 'grant') this.#inFlight.set(grant.id, grant);
@@ -242,7 +236,10 @@ export class RaceHost implements AccessListener, StoreListener {
   #wrong(what: string, address: number, length: number): void {
     // The first frames are this function, its caller and the watched view
     const at = stackFrames(new Error(), 3, 3);
-    this.#options.report(what, `${what}: ${length} bytes at 0x${address.toString(16)}, at ${at}`);
+    this.#options.touches?.(
+      what,
+      `${what}: ${length} bytes at 0x${address.toString(16)}, at ${at}`,
+    );
   }
 }
 

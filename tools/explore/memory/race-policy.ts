@@ -5,7 +5,6 @@
  * a race is a run that can be made again.
  */
 
-import { PAGE_SIZE } from '../../../src/machine.ts';
 import { Random } from '../../simulator/base/random.ts';
 
 /**
@@ -37,21 +36,14 @@ export type RaceAct =
   /** It sends a message that nobody has asked for. */
   | 'message';
 
-/** When the host acts: at an access, at a look, or at the end of those that nothing orders. */
-export type RaceMoment = 'access' | 'look' | 'order';
+/** When the host acts: at an access, or at the end of those that nothing orders. */
+export type RaceMoment = 'access' | 'order';
 
 /** Ends of unordered accesses after which the host of a regular race stops looking. */
 const SPANS = [1, 1, 2, 2, 3, 3, 5, 5] as const;
 
 /** Races from this number on have loads that are done early, where the model has them. */
 const EARLY_FROM = 16;
-
-/** Looks of one race at which the host acts: each costs a copy of all rings. */
-const LOOKS_MAX = 3000;
-
-/** Bytes with indices at the beginning of a ring's control page; bytes of a message slot. */
-const INDICES = 16;
-const SLOT = 256;
 
 /** Messages of one race: each is logged by a guest, and delays what it waits for. */
 const MESSAGES_MAX = 16;
@@ -60,13 +52,12 @@ export class RacePolicy {
   readonly #random: Random;
   readonly #model: RaceModel;
   readonly #number: number;
-  /** Loads are done early, and the host acts when the guest looks. */
-  readonly #early: boolean;
+  /** Loads are done early. */
+  readonly hasEarlyLoads: boolean;
   /** Orders until the host stops looking, or undefined: at random. */
   readonly #span: number | undefined;
   readonly #newestFirst: boolean;
   #orders = 0;
-  #looks = 0;
   #messages = 0;
 
   /** The first half of the numbers are regular: the host is always about; the rest by chance. */
@@ -74,7 +65,7 @@ export class RacePolicy {
     this.#random = new Random(number, 0x7ace);
     this.#model = model;
     this.#number = number;
-    this.#early = model === 'weak' && number >= EARLY_FROM;
+    this.hasEarlyLoads = model === 'weak' && number >= EARLY_FROM;
     this.#span = SPANS[number];
     this.#newestFirst = number % 2 === 1;
   }
@@ -82,7 +73,6 @@ export class RacePolicy {
   /** What the host does now. */
   next(moment: RaceMoment): RaceAct {
     const order = moment === 'order';
-    if (this.#early && !this.#random.chance(0.01)) return moment === 'look' ? 'read' : 'nothing';
     if (this.#span !== undefined)
       return order && ++this.#orders % this.#span === 0 ? 'end' : 'read';
     if (this.#random.chance(order ? 0.5 : 0.01)) return 'end';
@@ -92,21 +82,9 @@ export class RacePolicy {
     return 'message';
   }
 
-  /**
-   * Whether the host is about exactly when the guest looks at `address`, and what it looks at next
-   * was looked at before: the last numbers of a model in which loads are not in order.
-   */
-  surprises(address: number): boolean {
-    if (!this.#early || this.#looks >= LOOKS_MAX) return false;
-    // Indices stand at the beginning of a page, types of messages at that of a slot
-    const looks = address % PAGE_SIZE < INDICES || address % SLOT === 0;
-    if (looks) this.#looks++;
-    return looks;
-  }
-
   /** Whether a load is done before those in front of it. */
   isEarly(): boolean {
-    return this.#early && (this.#number % 2 === 0 || this.#random.chance(0.5));
+    return this.hasEarlyLoads && (this.#number % 2 === 0 || this.#random.chance(0.5));
   }
 
   /** Whether the host sees store `index` of `count` that wait, from the oldest. */

@@ -84,7 +84,8 @@ export class ReadWatch implements AccessListener {
 
   /** A word that was read is read again; of anything longer its first word. */
   #again(address: number, length: number): void {
-    const { ram } = this.#machine.partition;
+    const { partition, vmbus } = this.#machine;
+    const { ram } = partition;
     const { reader } = ram;
     const value = length >= 4 ? reader.getUint32(address, true) : reader.getUint8(address);
     const faults = this.#counter.arrive('read', () => ({ what: 'read again', value }));
@@ -94,6 +95,8 @@ export class ReadWatch implements AccessListener {
       const changed = mutateWord(value, fault.argument);
       if (length >= 4) ram.setU32(address, changed);
       else ram.setU8(address, changed & 0xff);
+      // What a guest does not complete then, it may not have seen
+      vmbus.garbled(address >>> PAGE_SHIFT);
     }
   }
 

@@ -99,6 +99,11 @@ export class StoreBuffer {
     this.#count = kept;
   }
 
+  /** Each store that waits. */
+  each(visit: (address: number, length: number) => void): void {
+    for (let i = 0; i < this.#count; i++) visit(this.#stores[i]!.address, this.#stores[i]!.length);
+  }
+
   /** Whether store `index` overlaps with an older one that is hidden. */
   #overHidden(index: number): boolean {
     const { address, length } = this.#stores[index]!;

@@ -5,9 +5,13 @@
 import * as vm from 'node:vm';
 import { parentPort, workerData } from 'node:worker_threads';
 import { GuestStopped } from '../../simulator/hypervisor/guest-end.ts';
+import { freezeRealm } from './frozen-realm.ts';
 import { Guarded, MESSAGES_MAX, Reason, Word, type CellWorkerData } from './cell-words.ts';
 
 const { words, note } = workerData as CellWorkerData;
+
+// Before anything of a guest is there
+freezeRealm();
 
 /** One wait for messages to be taken, in ms. */
 const WAIT_MS = 1000;

@@ -74,10 +74,10 @@ export type ToCell =
 export type FromCell =
   /** Of the worker. */
   | { readonly kind: 'message'; readonly message: unknown }
-  /** It gave no sign of life, or its process has grown too large. */
+  /** It gave no sign of life, or its process has grown too large, or was killed by somebody. */
   | {
       readonly kind: 'lost';
-      readonly reason: 'hang' | 'out-of-memory';
+      readonly reason: 'hang' | 'out-of-memory' | 'killed';
       readonly silentMs: number;
       readonly phase: number;
       readonly position: number;

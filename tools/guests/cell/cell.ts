@@ -7,15 +7,15 @@
 
 import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { CellStart, FromCell } from './cell-words.ts';
+import { Phase, type CellStart, type FromCell } from './cell-words.ts';
 
 /**
  * Flags of Node: modules in realms of their own; and, should a guest ever get hold of an object of
- * the tool's realm, nothing in that realm makes code of text, and nothing in it can be changed.
+ * the tool's realm, nothing in that realm makes code of text. Nor can anything in it be changed:
+ * the worker has frozen it ({@link freezeRealm}).
  */
 const FLAGS = [
-  ...['--experimental-vm-modules', '--frozen-intrinsics'],
-  ...['--disallow-code-generation-from-strings', '--no-warnings'],
+  ...['--experimental-vm-modules', '--disallow-code-generation-from-strings', '--no-warnings'],
 ];
 
 /** What of the environment a cell gets: to find programs and places, nothing else. */
@@ -136,9 +136,11 @@ export class Cell {
   /** The process is gone: if it has not said why, it was ended. */
   #closed(code: number | null, signal: string | null): void {
     if (this.#over) return;
-    if (/out of memory/i.test(this.#printed)) {
-      const place = { silentMs: 0, phase: 0, position: 0, note: '' };
-      this.#end({ kind: 'lost', reason: 'out-of-memory', ...place });
+    // Nobody here: the kernel, for want of memory, which the guest has taken
+    const killed = signal === 'SIGKILL';
+    if (killed || /out of memory/i.test(this.#printed)) {
+      const place = { silentMs: 0, phase: Phase.RUNNING, position: 0, note: '' };
+      this.#end({ kind: 'lost', reason: killed ? 'killed' : 'out-of-memory', ...place });
       return;
     }
     this.#fail(new Error(`the process of the guest has ended: ${signal ?? code}`));

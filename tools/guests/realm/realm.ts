@@ -44,6 +44,10 @@ export function createRealm(host: HostCalls, origin: string): RealmCalls {
   lockDown(origin);
   let memory: ArrayBuffer | undefined;
   let guest: GuestModule = {};
+  const listener = watchListener(host);
+  // Each is made once: a run in a thousand is nothing new to them
+  let watchedLoads: WatchedMemory | undefined;
+  let watchedWithStores: WatchedMemory | undefined;
   let watched: WatchedMemory | undefined;
   const registers = new Buffer(REGISTER_BYTES);
   const exchange = new Buffer(EXCHANGE_BYTES);
@@ -59,6 +63,7 @@ export function createRealm(host: HostCalls, origin: string): RealmCalls {
     exchange,
     makeMemory(bytes) {
       memory = new Buffer(bytes);
+      watchedLoads = watchedWithStores = undefined;
       // Whoever asks for its size gets this one, whatever becomes of the prototype
       defineProperty(memory, 'byteLength', { __proto__: null, value: bytes } as PropertyDescriptor);
       return memory;
@@ -87,8 +92,8 @@ export function createRealm(host: HostCalls, origin: string): RealmCalls {
     transmit: (device, length) => drivers.run(() => drivers.transmit(device, length)),
     ...innerAllocators(seams),
     watch(stores) {
-      const listener = watchListener(host);
-      watched = new WatchedMemory(memory!, stores ? listener : { load: listener.load });
+      if (stores) watched = watchedWithStores ??= new WatchedMemory(memory!, listener);
+      else watched = watchedLoads ??= new WatchedMemory(memory!, { load: listener.load });
     },
     reset() {
       drivers.reset();
@@ -139,26 +144,52 @@ function innerAllocators(seams: Seams): Pick<RealmCalls, 'innerAllocate' | 'inne
   };
 }
 
-/** What tells the tool of accesses. */
+/** What tells the tool of accesses: often, so that nothing is made for a call. */
 function watchListener(host: HostCalls): AccessListener {
   return {
-    load: (address, length) => tell(() => host.load(address, length)),
+    load(address, length) {
+      try {
+        host.load(address, length);
+      } catch {
+        throw noRoom();
+      }
+    },
     stores: {
-      storing: (address, length) => tell(() => host.storing(address, length)),
-      stored: (address, length) => tell(() => host.stored(address, length)),
-      ordered: () => tell(() => host.ordered()),
-      acquired: () => tell(() => host.acquired()),
+      storing(address, length) {
+        try {
+          host.storing(address, length);
+        } catch {
+          throw noRoom();
+        }
+      },
+      stored(address, length) {
+        try {
+          host.stored(address, length);
+        } catch {
+          throw noRoom();
+        }
+      },
+      ordered() {
+        try {
+          host.ordered();
+        } catch {
+          throw noRoom();
+        }
+      },
+      acquired() {
+        try {
+          host.acquired();
+        } catch {
+          throw noRoom();
+        }
+      },
     },
   };
 }
 
-/** Tell the tool something that it has no answer to. */
-function tell(call: () => void): void {
-  try {
-    call();
-  } catch {
-    throw new NativeError('no room on the stack');
-  }
+/** The stack has ended in the tool: its error stays there. */
+function noRoom(): Error {
+  return new NativeError('no room on the stack');
 }
 
 /** Whether a guest wants to go on later; not what its prototypes say that everything is. */

@@ -47,7 +47,7 @@ export class WatchedMemory {
   readonly #watched: Record<string, unknown> = {};
   readonly #native: Record<string, unknown> = {};
   /** The arrays behind the proxies. */
-  readonly #targets = new WeakMap<object, AnyArray>();
+  #targets = new WeakMap<object, AnyArray>();
   readonly #listener: AccessListener;
   readonly #nativeAtomics = Atomics;
   readonly #atomics: unknown;
@@ -101,17 +101,21 @@ export class WatchedMemory {
   release(): void {
     this.remove();
     Object.assign(globalThis, { Atomics: this.#nativeAtomics });
+    this.#targets = new WeakMap();
   }
 
   /** A constructor that makes watched views of the guest's buffer, and native ones of others. */
   #factory<T extends object>(native: new (...args: never[]) => T, watch: (view: T) => T): unknown {
     const { buffer } = this;
-    return new Proxy(native, {
+    const factory: unknown = new Proxy(native, {
       construct(target, args, newTarget: () => void) {
-        const view = Reflect.construct(target, args, newTarget) as T;
+        // With a proxy as `new.target` the engine makes a new shape for each view
+        const made = newTarget === factory ? target : newTarget;
+        const view = Reflect.construct(target, args, made) as T;
         return args[0] === buffer ? watch(view) : view;
       },
     });
+    return factory;
   }
 
   // --- DataView ---
@@ -119,12 +123,14 @@ export class WatchedMemory {
   #dataView(): unknown {
     const { buffer } = this;
     const listener = this.#listener;
-    return new Proxy(DataView, {
+    const factory: unknown = new Proxy(DataView, {
       construct(target, args: [ArrayBufferLike, number?, number?], newTarget: () => void) {
-        if (args[0] !== buffer) return Reflect.construct(target, args, newTarget) as DataView;
-        return new WatchedView(listener, ...args);
+        if (args[0] === buffer) return new WatchedView(listener, ...args);
+        const made = newTarget === factory ? target : newTarget;
+        return Reflect.construct(target, args, made) as DataView;
       },
     });
+    return factory;
   }
 
   // --- typed arrays ---
@@ -206,23 +212,31 @@ export class WatchedMemory {
         if (target === undefined) return operation(array, index, ...rest);
         const { stores } = this.#listener;
         const at = target.byteOffset + index * target.BYTES_PER_ELEMENT;
-        const load = name === 'load';
-        if (!load) stores?.ordered();
+        stores?.ordered();
         // A barrier: nothing is looked at, nothing changes
         if (name === 'or' && rest[0] === 0) return operation(target, index, 0);
         this.#listener.load(at, target.BYTES_PER_ELEMENT);
         if (stored) stores?.storing(at, target.BYTES_PER_ELEMENT);
         const result = operation(target, index, ...rest);
         if (stored) stores?.stored(at, target.BYTES_PER_ELEMENT);
-        if (load) stores?.acquired();
-        else stores?.ordered();
+        stores?.ordered();
         return result;
       };
     };
     for (const name of Object.getOwnPropertyNames(native)) watched[name] = native[name];
     for (const name of ATOMIC_STORES) around(name, true);
-    for (const name of ['load', 'wait', 'waitAsync', 'notify'])
-      if (name in native) around(name, false);
+    for (const name of ['wait', 'waitAsync', 'notify']) if (name in native) around(name, false);
+    // Polling loops look all the time: one function of its own
+    const { load } = this.#nativeAtomics;
+    watched['load'] = (array: AnyArray, index: number): unknown => {
+      const target = this.#target(array) as Int32Array | undefined;
+      if (target === undefined) return load(array as Int32Array, index);
+      const size = target.BYTES_PER_ELEMENT;
+      this.#listener.load(target.byteOffset + index * size, size);
+      const value = load(target, index);
+      this.#listener.stores?.acquired();
+      return value;
+    };
     return watched;
   }
 }

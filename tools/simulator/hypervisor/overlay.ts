@@ -12,6 +12,7 @@ import type { HostEvents } from '../ledger/events.ts';
 import type { Grant, GrantKind, GrantLedger } from '../ledger/grants.ts';
 import { hex } from '../base/hex.ts';
 import type { GuestRam } from '../base/guest-ram.ts';
+import { sameBytes } from '../base/same-bytes.ts';
 
 /** One overlay page. Made by {@link OverlayPages.create}. */
 export interface OverlayPage {
@@ -184,7 +185,7 @@ export class OverlayPages {
     const contents = page.bytes.subarray(address, address + PAGE_SIZE);
     this.#ram.close(address);
     if (!page.readOnly) page.own.set(contents);
-    else if (contents.some((byte, i) => byte !== page.own[i])) {
+    else if (!sameBytes(contents, page.own)) {
       this.#violation(`the guest wrote to the ${page.purpose} at ${hex(address)}`);
     }
     page.shown = false;

@@ -139,8 +139,10 @@ export class PartitionInspection {
     const flags: EventFlagState[] = [];
     for (let sint = 0; sint < SINT_COUNT; sint++) {
       const start = base + sint * HV_EVENT_FLAGS_SIZE;
-      for (let flag = 0; flag < HV_EVENT_FLAGS_COUNT; flag++) {
-        if ((bytes[start + (flag >> 3)]! & (1 << (flag & 7))) !== 0) flags.push({ sint, flag });
+      for (let at = 0; at < HV_EVENT_FLAGS_COUNT >> 3; at++) {
+        const byte = bytes[start + at]!;
+        for (let bit = 0; byte >> bit !== 0; bit++)
+          if ((byte & (1 << bit)) !== 0) flags.push({ sint, flag: 8 * at + bit });
       }
     }
     return flags;

@@ -159,6 +159,8 @@ export class RingChannel implements DeviceChannel {
     if (this.#incoming.available() > 0) this.#look();
   }
 
+  lies = (pfn: number): boolean => this.#outgoing.memory.grant.pfns.includes(pfn);
+
   receive(): GuestPacket | undefined {
     if (!this.#open || this.dead) return undefined;
     const incoming = this.#incoming;
@@ -316,7 +318,8 @@ export class RingChannel implements DeviceChannel {
 
     outgoing.write(bytes, length);
     const signal = outgoing.publish(length);
-    if (services.events.on) this.#record('host', offset, bytes, length - FOOTER_SIZE);
+    if (services.events.on && length >= DESCRIPTOR_SIZE)
+      this.#record('host', offset, bytes, length - FOOTER_SIZE);
     faults.published?.(this.id, this.#poke);
     if (signal) this.#signalGuest();
   }
@@ -370,10 +373,7 @@ export class RingChannel implements DeviceChannel {
     if (this.#drained && this.#incoming.available() > 0) this.#schedule();
   }
 
-  #record(from: 'guest' | 'host', offset: number, packet: Uint8Array, length: number): void {
-    // What a fault has cut has no whole header
-    const bytes = length < PacketHeader.size ? new Uint8Array(PacketHeader.size) : packet;
-    if (bytes !== packet) bytes.set(packet.subarray(0, Math.max(0, length)));
+  #record(from: 'guest' | 'host', offset: number, bytes: Uint8Array, length: number): void {
     const view = new DataView(bytes.buffer, bytes.byteOffset);
     const at = PacketHeader.at;
     this.#context.services.events.emit({

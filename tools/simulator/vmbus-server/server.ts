@@ -148,6 +148,14 @@ export class VmbusServer {
     }
   }
 
+  /** A fault has written to a page of guest memory as if it were the host: whatever lies there. */
+  garbled(pfn: number): void {
+    for (const { connection } of this.#endpoints) {
+      for (const { opening } of connection.offers.channels)
+        if (opening?.rings.lies(pfn) === true) opening.rings.tampered = true;
+    }
+  }
+
   /** The machine is reset: everything ends, nothing is said; the devices stay. */
   reset(): void {
     for (const { connection, inbox } of this.#endpoints) {

@@ -8,6 +8,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Msr, StimerConfig } from '../../../../src/hyperv/protocol.ts';
+import { PAGE_SIZE } from '../../../../src/machine.ts';
 import { MessageType } from '../../../../src/vmbus/protocol.ts';
 import type { Finding, Severity } from '../../../../tools/simulator/audit/audit-findings.ts';
 import { badFirmware, granted, type Manners } from '../../../rigs/audit-rig.ts';
@@ -350,6 +351,30 @@ connection('a received packet that a fault took away is no mistake of the guest'
       .map(({ severity, text }) => `${severity}: ${text}`),
     ['info: NIC 0: 1 received packet not completed when the channel ended'],
   );
+});
+
+connection('nor is one that was garbled in the ring', () => {
+  let inject = (): void => undefined;
+  const { report } = boot(
+    { loaded: () => inject() },
+    {
+      prepare: ({ vmbus, partition, nics: [nic] }) => {
+        inject = () => {
+          assert.ok(nic!.injectRndis(STATUS));
+          const live = partition.grants.live();
+          const rings = live.find(({ purpose }) => purpose.startsWith('rings'))!;
+          // The second half is the ring to the guest: all packets in it
+          const { pfns } = rings;
+          for (const pfn of pfns.slice(pfns.length / 2 + 1)) {
+            partition.ram.fill(0, pfn * PAGE_SIZE, (pfn + 1) * PAGE_SIZE);
+            vmbus.garbled(pfn);
+          }
+        };
+      },
+    },
+  );
+  assert.equal(complaints(report), []);
+  assert.ok(report.findings.some(({ check }) => check === 'completions'));
 });
 
 /** An RNDIS indication: type 7, 20 bytes, status 0x4001000b (the link is up). */

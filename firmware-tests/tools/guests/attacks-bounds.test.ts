@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** Hostile JavaScript guests that try to stop the tool, to fill it, or to steer the terminal. */
+
+import { spawn } from 'node:child_process';
+import * as fs from 'node:fs';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { CLI, directory, lastLine, read, write } from '../../rigs/cli-rig.ts';
+import { bootHostile } from '../../rigs/guests/hostile-rig.ts';
+
+const ends = suite('hostile guests: without end');
+
+for (const [what, text] of [
+  ['loops and calls nothing', 'for (;;);'],
+  ['loops in a pattern', '/(a+)+$/.test("a".repeat(60) + "b");'],
+  ['sorts for ever', 'for (;;) [3, 2, 1].sort(() => { for (;;); });'],
+  ['catches everything', 'for (;;) try { for (;;) null.x; } catch {}'],
+  ['has a getter that loops', 'return { get status() { for (;;); } };'],
+  ['has a toString that loops', 'throw { get message() { for (;;); } };'],
+] as const) {
+  ends(`a guest that ${what} hangs, and what it has left is told`, async () => {
+    const run = await bootHostile(
+      `export function boot(machine) { machine.wrmsr(0x40000000, 0x1000000000000n);
+        machine.wrmsr(0x40000083, 0x200001n); ${text} }`,
+      ...['--watchdog', '1', '--trace', 'loops.jsonl'],
+    );
+    assert.is(run.code, 3, run.error);
+    assert.match(
+      lastLine(run),
+      /^verdict: hang: the firmware hangs: no sign of life for 1 s \(see --watchdog\); /,
+    );
+    assert.match(
+      lastLine(run),
+      /last access: wrmsr 0x40000083 on VP 0 at tick \d+; now it is tick \d+$/,
+    );
+    assert.match(
+      run.out,
+      /^ {2}ERROR +4 not so: message and event page are disabled on every VP$/m,
+    );
+    assert.match(run.out, /shared by wrmsr SIMP on VP 0/);
+    const trace = read('loops.jsonl').trimEnd().split('\n');
+    assert.ok(trace.some((line) => line.includes('"kind":"wrmsr","msr":1073741955')));
+  });
+}
+
+ends('a guest that logs for ever is ended by a bound, and its memory stays', async () => {
+  const run = await bootHostile(
+    `export function boot(machine, { events }) {
+      for (;;) events({ kind: 'log', level: 'info', layer: 'BOOT', object: '', text: 'again' });
+    }`,
+    ...['--watchdog', '5'],
+  );
+  assert.is(run.code, 3);
+  assert.match(lastLine(run), /threw Error: 10000 events without a call of the machine$/);
+});
+
+ends('one that catches that is ended by the watchdog', async () => {
+  const run = await bootHostile(
+    `export function boot(machine, { events }) {
+      for (;;) try {
+        events({ kind: 'log', level: 'debug', layer: 'BOOT', object: '', text: 'again' });
+      } catch {}
+    }`,
+    ...['--watchdog', '1'],
+  );
+  assert.is(run.code, 3);
+  assert.match(lastLine(run), /^verdict: hang: /);
+});
+
+for (const [what, text] of [
+  ['arrays', 'const all = []; for (;;) all.push(new Array(1e5).fill(all.length));'],
+  ['buffers', 'const all = []; for (;;) all.push(new Uint8Array(1 << 24).fill(1));'],
+  ['texts', 'const all = []; for (let i = 0;; i++) all.push(("x" + i).repeat(1 << 20) + i);'],
+] as const) {
+  ends(`a guest that allocates ${what} for ever is out of memory, and that is told`, async () => {
+    const run = await bootHostile(
+      `export function boot(machine) { machine.wrmsr(0x40000000, 0x1000000000000n); ${text} }`,
+      ...['--guest-memory-limit', '256', '--watchdog', '20'],
+    );
+    assert.is(run.code, 3, run.error);
+    assert.match(lastLine(run), /^verdict: out-of-memory: the firmware is out of memory: /);
+  });
+}
+
+/** The processes that a process has started: where Linux says it. */
+function children(pid: number): number[] {
+  const file = `/proc/${pid}/task/${pid}/children`;
+  return fs.existsSync(file) ? fs.readFileSync(file, 'utf8').split(' ').map(Number) : [];
+}
+
+for (const [command, told] of [
+  ['boot', /^verdict: out-of-memory: the firmware is out of memory: its process was killed/m],
+  ['explore', /^hypxe: GuestOutOfMemory: its process was killed \(SIGKILL\)/m],
+  ['replay 01-boot', /^hypxe: FirmwareEnded: .*: out of memory: its process was killed/m],
+] as const) {
+  ends(`${command}: a guest's process that the system kills has ended as a guest`, async () => {
+    if (children(process.pid).length === 0 && process.platform !== 'linux') return;
+    const driver = 'export function createDriver() { for (;;); }';
+    const text = `${driver}\nexport function boot() { for (;;); }`;
+    const firmware = write(`killed-${command.slice(0, 4)}.js`, text);
+    const args = [CLI, ...command.split(' '), '--firmware', firmware, '--watchdog', '60'];
+    const child = spawn(process.execPath, args, { cwd: directory });
+    let said = '';
+    for (const output of [child.stdout, child.stderr])
+      output.on('data', (data: Buffer) => (said += String(data)));
+    const code = await new Promise((resolve) => {
+      child.on('close', resolve);
+      // As soon as there is one: loaded or not
+      const timer = setInterval(() => {
+        const [guest] = children(child.pid!).filter((pid) => pid > 0);
+        if (guest === undefined) return;
+        clearInterval(timer);
+        setTimeout(() => process.kill(guest, 'SIGKILL'), 1000);
+      }, 20);
+    });
+    assert.match(said, told);
+    assert.is(code, 3);
+  });
+}
+
+ends('what a guest says cannot steer the terminal, nor write lines of the tool', async () => {
+  const run = await bootHostile(
+    `export function boot(machine, { events }) {
+      const evil = '\\x1b[2J\\x9b1m\\u202e\\r\\nverdict: clean';
+      events({ kind: 'log', level: 'info', layer: evil, object: evil, text: evil });
+      events({ kind: 'log', level: 'error', layer: 'BOOT', object: evil, text: evil });
+      return { status: 'failed', error: Object.assign(new Error(evil), { name: evil }),
+        attempts: [{ device: evil, error: new Error(evil) }],
+        memoryMap: [{ address: 0x200000, length: 4096, type: 'reserved', purpose: evil }] };
+    }`,
+  );
+  // eslint-disable-next-line no-control-regex
+  assert.not.match(run.out, /[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]/);
+  assert.not.match(run.out, /^verdict: clean/m);
+  assert.is(run.code, 1);
+});
+
+ends.run();

@@ -12,6 +12,7 @@ import type { LinkRequest } from '../../links/link-start.ts';
 import { cellFailure, memoryText, thrownByWorker } from '../worker-failure.ts';
 import { linkOutcome, workerMessage } from './boot-message.ts';
 import type { WorkerMessage } from './boot-worker.ts';
+import { BootFiles } from './boot-files.ts';
 import { BOOT_HELP, parseBoot, type BootRequest } from './boot-options.ts';
 import { interruptedOutcome, lostOutcome } from './boot-lost.ts';
 import { oneLine, type Terminal } from '../terminal.ts';
@@ -30,6 +31,8 @@ export interface Places {
   readonly bootWorker: URL;
   /** The process that guests run in. */
   readonly guestCell: URL;
+  /** The script of a report's page. */
+  readonly reportPage: string;
 }
 
 /** Run the command; returns the exit code. @throws CommandError */
@@ -44,7 +47,15 @@ export async function bootCommand(
     return Exit.CLEAN;
   }
   if (!request.json) terminal.out(`${heading(request)}\n`);
-  const outcome = await new BootCell(request, places, terminal).run();
+  const files = new BootFiles(request, places.reportPage);
+  let outcome: BootOutcome;
+  try {
+    const boot = (of: BootRequest) => new BootCell(of, places, terminal).run();
+    outcome = await boot(files.request);
+    await files.write(places.firmware, boot, outcome.verdict === 'interrupted');
+  } finally {
+    files.close();
+  }
 
   // Report; a trace or a capture that is cut short is no success, whatever the boot was
   const failures = unwritten(request, outcome);

@@ -29,6 +29,7 @@ import {
   readServices,
   type PushedFile,
 } from './push-options.ts';
+import { knownFormat } from '../report/report-file.ts';
 import { checkOutputs, type Output } from './output-file.ts';
 import { UsageError, byteCount, didYouMean, quoted, wholeNumber } from '../usage.ts';
 
@@ -58,6 +59,9 @@ export interface BootRequest extends BootPlan, LinkOptions {
   readonly firmware: string;
   readonly ownFirmware: boolean;
   readonly trace: string | undefined;
+  readonly traceFormat: 'jsonl' | 'perfetto';
+  /** Path of the page that is made of the trace. */
+  readonly report: string | undefined;
   /** Path of the capture. */
   readonly pcap: string | undefined;
   readonly json: boolean;
@@ -94,6 +98,8 @@ const OPTIONS = {
   firmware: { type: 'string' },
   preset: { type: 'string' },
   trace: { type: 'string' },
+  format: { type: 'string' },
+  report: { type: 'string' },
   pcap: { type: 'string' },
   watchdog: { type: 'string' },
   'guest-memory-limit': { type: 'string' },
@@ -172,7 +178,8 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     firmware,
     ownFirmware: values.firmware === undefined,
     preset: knownPreset(values.preset ?? 'default'),
-    trace: values.trace,
+    ...{ trace: values.trace, report: values.report },
+    traceFormat: readFormat(values.format, values.trace),
     pcap: values.pcap,
     json: values.json === true,
     verbose: values.verbose === true,
@@ -196,11 +203,22 @@ function withGuest({ values, positionals }: ReturnType<typeof parse>): ReturnTyp
 }
 
 /** The files that are written. */
-export function outputsOf({ trace, pcap }: { trace?: string; pcap?: string }): Output[] {
+export function outputsOf(values: { trace?: string; pcap?: string; report?: string }): Output[] {
+  const { trace, pcap, report } = values;
   return [
+    ...(report === undefined ? [] : [{ option: '--report', file: report }]),
     ...(trace === undefined ? [] : [{ option: '--trace', file: trace }]),
     ...(pcap === undefined ? [] : [{ option: '--pcap', file: pcap }]),
   ];
+}
+
+/** @throws UsageError UnknownFormat, NoTrace */
+function readFormat(name: string | undefined, trace: string | undefined): 'jsonl' | 'perfetto' {
+  if (name !== undefined && trace === undefined) {
+    const text = '--format says how the trace is written, and there is none';
+    throw new UsageError('NoTrace', text, 'Add --trace FILE.');
+  }
+  return knownFormat(name ?? 'jsonl', ['jsonl', 'perfetto']);
 }
 
 /** The files that are served. */

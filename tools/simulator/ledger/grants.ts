@@ -57,7 +57,7 @@ export type GrantRequest = Pick<
 > & { readonly vp?: number; readonly channel?: number; readonly gpadl?: number };
 
 /** A reader of the ledger's changes. */
-export type GrantListener = (change: 'grant' | 'revoke', grant: Grant) => void;
+export type GrantListener = (change: 'grant' | 'revoke' | 'purpose', grant: Grant) => void;
 
 /**
  * What a grant for a packet in flight needs. The ledger copies it: one request can serve for all
@@ -186,6 +186,12 @@ export class GrantLedger {
     grant.revokedAt = this.#now();
     grant.revokedBy = by;
     this.listener?.('revoke', grant);
+  }
+
+  /** What a grant is for has become known. */
+  entitle(grant: Grant, purpose: string): void {
+    grant.purpose = purpose;
+    this.listener?.('purpose', grant);
   }
 
   /** The grants that live, in order of granting. */

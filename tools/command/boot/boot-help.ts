@@ -9,6 +9,7 @@ import { OWNER_HELP } from './owner-options.ts';
 import { TFTP_HABITS_HELP } from './network-options.ts';
 import { GUEST_MEMORY_HELP } from '../guest-options.ts';
 import { EXIT_HELP } from '../usage.ts';
+import { RESULT_HELP } from '../test-results.ts';
 
 /** Most guest RAM, in MiB. */
 export const MEMORY_MAX_MIB = 2048;
@@ -103,6 +104,7 @@ Output
   --format NAME       ... or, with perfetto, as a trace that ui.perfetto.dev opens
   --pcap FILE         write a capture (pcapng) of the NICs and of VMBus, for Wireshark
   --json              print one JSON document instead of the log
+${RESULT_HELP}
   -v, --verbose       log what is only of interest when something goes wrong
   -h, --help          this text
 

@@ -32,6 +32,7 @@ import {
 import { knownFormat } from '../report/report-file.ts';
 import { checkOutputs, type Output } from './output-file.ts';
 import { UsageError, byteCount, didYouMean, quoted, wholeNumber } from '../usage.ts';
+import { RESULT_OPTIONS, wantedResults } from '../test-results.ts';
 
 export { BOOT_HELP } from './boot-help.ts';
 
@@ -65,6 +66,9 @@ export interface BootRequest extends BootPlan, LinkOptions {
   /** Path of the capture. */
   readonly pcap: string | undefined;
   readonly json: boolean;
+  /** For a CI: JUnit's XML into a file, TAP instead of the log. */
+  readonly junit: string | undefined;
+  readonly tap: boolean;
   readonly verbose: boolean;
   readonly watchdogSeconds: number;
   /** What the process of the guest may have beyond its RAM, in MiB. */
@@ -109,6 +113,7 @@ const OPTIONS = {
   'no-second-boot': { type: 'boolean' },
   strict: { type: 'boolean' },
   json: { type: 'boolean' },
+  ...RESULT_OPTIONS,
   verbose: { type: 'boolean', short: 'v' },
   help: { type: 'boolean', short: 'h' },
 } as const;
@@ -181,7 +186,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     ...{ trace: values.trace, report: values.report },
     traceFormat: readFormat(values.format, values.trace),
     pcap: values.pcap,
-    json: values.json === true,
+    ...wantedResults(values),
     verbose: values.verbose === true,
     steps,
     linux: knownLinux(values.os ?? DEFAULT_LINUX),
@@ -203,9 +208,15 @@ function withGuest({ values, positionals }: ReturnType<typeof parse>): ReturnTyp
 }
 
 /** The files that are written. */
-export function outputsOf(values: { trace?: string; pcap?: string; report?: string }): Output[] {
-  const { trace, pcap, report } = values;
+export function outputsOf(values: {
+  readonly trace?: string;
+  readonly pcap?: string;
+  readonly report?: string;
+  readonly junit?: string;
+}): Output[] {
+  const { trace, pcap, report, junit } = values;
   return [
+    ...(junit === undefined ? [] : [{ option: '--junit', file: junit }]),
     ...(report === undefined ? [] : [{ option: '--report', file: report }]),
     ...(trace === undefined ? [] : [{ option: '--trace', file: trace }]),
     ...(pcap === undefined ? [] : [{ option: '--pcap', file: pcap }]),

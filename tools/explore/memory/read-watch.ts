@@ -110,7 +110,7 @@ export class ReadWatch implements AccessListener {
     };
     grants.listener = (change, grant) => {
       before?.(change, grant);
-      count(grant, change === 'grant' ? 1 : -1);
+      if (change !== 'purpose') count(grant, change === 'grant' ? 1 : -1);
     };
   }
 }

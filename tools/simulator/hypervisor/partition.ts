@@ -369,8 +369,9 @@ function checkMemoryMap(map: readonly MemoryRange[], size: number): void {
 function tellGrants(grants: GrantLedger, events: HostEvents): void {
   grants.packetsWanted = () => events.on;
   grants.listener = (kind, grant) => {
-    if (!events.on) return;
-    if (kind !== 'purpose') events.emit({ kind, grant });
-    else events.emit({ kind, grant: grant.id, purpose: grant.purpose });
+    if (events.on) events.emit({ kind, grant });
+  };
+  grants.entitled = ({ id: grant, purpose }) => {
+    if (events.on) events.emit({ kind: 'purpose', grant, purpose });
   };
 }

@@ -57,7 +57,7 @@ export type GrantRequest = Pick<
 > & { readonly vp?: number; readonly channel?: number; readonly gpadl?: number };
 
 /** A reader of the ledger's changes. */
-export type GrantListener = (change: 'grant' | 'revoke' | 'purpose', grant: Grant) => void;
+export type GrantListener = (change: 'grant' | 'revoke', grant: Grant) => void;
 
 /**
  * What a grant for a packet in flight needs. The ledger copies it: one request can serve for all
@@ -109,6 +109,8 @@ export class GrantLedger {
   #packetCount = 0;
   readonly #pool = new Stack<PacketGrant>();
   listener: GrantListener | undefined;
+  /** Told of a grant whose purpose has become known: what the host may touch is as before. */
+  entitled: ((grant: Grant) => void) | undefined;
   /**
    * Whether the listener wants packets in flight now (unset: always). While it does, each packet
    * has a grant of its own; else grants are used again, and the listener is not called for them.
@@ -191,7 +193,7 @@ export class GrantLedger {
   /** What a grant is for has become known. */
   entitle(grant: Grant, purpose: string): void {
     grant.purpose = purpose;
-    this.listener?.('purpose', grant);
+    this.entitled?.(grant);
   }
 
   /** The grants that live, in order of granting. */

@@ -199,8 +199,6 @@ export class RaceHost implements AccessListener, StoreListener {
     grants.packetsWanted = () => true;
     grants.listener = (change, grant) => {
       before?.(change, grant);
-      // What it is for moves no page
-      if (change === 'purpose') return;
       const step = change === 'grant' ? 1 : -1;
       for (const pfn of grant.pfns) this.#shared[pfn]! += step;
       this.#stale?.follow(change, grant);

@@ -110,7 +110,7 @@ export class ReadWatch implements AccessListener {
     };
     grants.listener = (change, grant) => {
       before?.(change, grant);
-      if (change !== 'purpose') count(grant, change === 'grant' ? 1 : -1);
+      count(grant, change === 'grant' ? 1 : -1);
     };
   }
 }

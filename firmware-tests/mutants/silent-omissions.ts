@@ -171,7 +171,7 @@ export const SILENT_OMISSIONS: readonly SilentOmission[] = [
   silent(
     'GPADLs of a connection that is over stay in the ledger',
     AT_UNLOAD,
-    [patch('src/os/san.ts', "  bus.gpadls.forgetAll('INITIATE_CONTACT');\n")],
+    [patch(BUS, "    this.gpadls.forgetAll('INITIATE_CONTACT');\n")],
     { flow: 'resumed' },
   ),
   silent('what packets point to is not given back with the rings', 'it was, with the last packet', [

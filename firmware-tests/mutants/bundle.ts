@@ -43,7 +43,7 @@ function patchingPlugin(patches: readonly Patch[]): Plugin {
     name: 'mutant',
     setup({ onLoad }) {
       onLoad({ filter: /\/src\/.*\.ts$/ }, async ({ path }) => {
-        const file = relative(ROOT, path).replaceAll('\\', '/');
+        const file = pathOf(path);
         let contents = await readFile(path, 'utf8');
         for (const patch of patches) {
           if (patch.file === file) contents = applied(contents, patch);
@@ -54,7 +54,13 @@ function patchingPlugin(patches: readonly Patch[]): Plugin {
   };
 }
 
-function applied(text: string, { file, search, replace }: Patch): string {
+/** The path of a file in the tree, as patches name it. */
+export function pathOf(path: string): string {
+  return relative(ROOT, path).replaceAll('\\', '/');
+}
+
+/** @throws Error if the patch does not apply */
+export function applied(text: string, { file, search, replace }: Patch): string {
   const parts = text.split(search);
   if (parts.length === 2) return parts.join(replace);
   throw new Error(`${file} has ${parts.length - 1} times: ${search}`);

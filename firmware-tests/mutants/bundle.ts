@@ -10,6 +10,9 @@ import type { ExploredFirmware } from '../../tools/explore/explored-guest.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
+/** Environment variable with the patches of `patching-hook.ts`, as JSON. */
+export const PATCHES = 'HYPXE_TEST_PATCHES';
+
 /** One change of one file: `search` stands in it exactly once. */
 export interface Patch {
   readonly file: string;

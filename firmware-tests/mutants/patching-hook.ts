@@ -7,10 +7,7 @@ import module from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { isMainThread } from 'node:worker_threads';
 import { transform } from 'esbuild';
-import { applied, pathOf, type Patch } from './bundle.ts';
-
-/** The patches, as JSON: an environment variable. */
-export const PATCHES = 'HYPXE_TEST_PATCHES';
+import { applied, PATCHES, pathOf, type Patch } from './bundle.ts';
 
 const patches = JSON.parse(process.env[PATCHES] ?? '[]') as readonly Patch[];
 

@@ -118,7 +118,7 @@ export const SILENT_OMISSIONS: readonly SilentOmission[] = [
   ),
   silent(
     'no UNLOAD between the contact with 3.0 and the one that stays',
-    'the second contact ends the first; who has asked for nothing yet may not have heard the answer',
+    'the second contact ends the first; who has asked for nothing may not have heard the answer',
     [patch('src/vmbus/contact.ts', '  connection.unload();\n')],
   ),
   silent(

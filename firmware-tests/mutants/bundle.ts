@@ -10,6 +10,9 @@ import type { ExploredFirmware } from '../../tools/explore/explored-guest.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
+/** Environment variable with the patches of `patching-hook.ts`, as JSON. */
+export const PATCHES = 'HYPXE_TEST_PATCHES';
+
 /** One change of one file: `search` stands in it exactly once. */
 export interface Patch {
   readonly file: string;
@@ -43,7 +46,7 @@ function patchingPlugin(patches: readonly Patch[]): Plugin {
     name: 'mutant',
     setup({ onLoad }) {
       onLoad({ filter: /\/src\/.*\.ts$/ }, async ({ path }) => {
-        const file = relative(ROOT, path).replaceAll('\\', '/');
+        const file = pathOf(path);
         let contents = await readFile(path, 'utf8');
         for (const patch of patches) {
           if (patch.file === file) contents = applied(contents, patch);
@@ -54,7 +57,13 @@ function patchingPlugin(patches: readonly Patch[]): Plugin {
   };
 }
 
-function applied(text: string, { file, search, replace }: Patch): string {
+/** The path of a file in the tree, as patches name it. */
+export function pathOf(path: string): string {
+  return relative(ROOT, path).replaceAll('\\', '/');
+}
+
+/** @throws Error if the patch does not apply */
+export function applied(text: string, { file, search, replace }: Patch): string {
   const parts = text.split(search);
   if (parts.length === 2) return parts.join(replace);
   throw new Error(`${file} has ${parts.length - 1} times: ${search}`);

@@ -150,7 +150,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'rings are freed before the channel is closed',
     file: 'src/vmbus/device.ts',
-    search: `    if (!open) this.teardownGpadl(this.#gpadl!);
+    search: `    this.teardownGpadl(this.#gpadl!);
     this.#freeRing();`,
     replace: `    this.pages.revoke(this.#ring!, 'nothing');
     this.#freeRing();`,
@@ -190,7 +190,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'RNDIS requests are waited for without a time limit',
     file: 'src/rndis/rndis.ts',
-    search: 'waitAnswer(this.#transport, this.#transport.policy.answerMs,',
+    search: 'waitAnswer(this.#transport, timeoutMs,',
     replace: 'waitAnswer(this.#transport, Infinity,',
     found: ['loader:packet.21/field:descriptor.type=0'],
   },

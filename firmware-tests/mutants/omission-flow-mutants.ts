@@ -239,9 +239,7 @@ export const OMISSION_FLOW_MUTANTS: readonly OmissionMutant[] = [
   {
     name: 'a device that could not be started stays open',
     prepare: losesRndis(0),
-    patches: [
-      patch(RNDIS, '    } catch (error) {\n      this.#stop();\n', '    } catch (error) {\n'),
-    ],
+    patches: [patch(RNDIS, '      this.#isMute = isTimeout(error);\n      this.#stop();\n')],
     finds: omitted(/^GPADL_TEARDOWN was left out for the receive buffer/),
   },
   {
@@ -259,13 +257,13 @@ export const OMISSION_FLOW_MUTANTS: readonly OmissionMutant[] = [
   {
     name: 'a channel of which nobody knows whether it is open is not closed',
     prepare: loses(MessageType.OPEN_CHANNEL_RESULT),
-    patches: [patch(DEVICE, 'maybeOpen && this.#postClose()', 'false')],
+    patches: [patch(DEVICE, '      if (maybeOpen) this.#postClose();\n')],
     finds: omitted(/^CLOSE_CHANNEL was left out for channel 3/),
   },
   {
     name: 'the rings of a channel that was not opened are left to UNLOAD',
     prepare: loses(MessageType.OPEN_CHANNEL_RESULT),
-    patches: [patch(DEVICE, '      if (this.#gpadl && !open) this.teardownGpadl(this.#gpadl);\n')],
+    patches: [patch(DEVICE, '      if (this.#gpadl) this.teardownGpadl(this.#gpadl);\n')],
     finds: omitted(/^GPADL_TEARDOWN was left out for the rings of channel 3/),
   },
   {
@@ -273,7 +271,7 @@ export const OMISSION_FLOW_MUTANTS: readonly OmissionMutant[] = [
     flow: 'driver',
     host: 'qemu',
     prepare: refusesPost(10),
-    patches: [patch(DEVICE, '    if (!open) this.teardownGpadl', '    this.teardownGpadl')],
+    patches: [patch(DEVICE, '!this.#unclosed && ')],
     finds: freed(/^ring was freed while the host could write to the rings of channel/),
   },
   {

@@ -63,12 +63,9 @@ export const OMISSION_MUTANTS: readonly OmissionMutant[] = [
   {
     name: 'the channel is not closed',
     patches: [
-      patch('src/vmbus/device.ts', '!this.rescinded && this.#postClose()', 'false'),
+      patch('src/vmbus/device.ts', '    if (!this.rescinded) this.#postClose();\n'),
       // Else the host keeps the rings, and the firmware waits for them
-      patch(
-        'src/vmbus/device.ts',
-        `    if (!open) this.teardownGpadl(this.#gpadl!);\n    this.#freeRing();`,
-      ),
+      patch('src/vmbus/device.ts', '    this.teardownGpadl(this.#gpadl!);\n    this.#freeRing();'),
     ],
     finds: omitted(/^CLOSE_CHANNEL was left out for channel 3/),
   },
@@ -77,7 +74,7 @@ export const OMISSION_MUTANTS: readonly OmissionMutant[] = [
     patches: [
       patch(
         'src/vmbus/device.ts',
-        `    if (!open) this.teardownGpadl(this.#gpadl!);\n    this.#freeRing();`,
+        '    this.teardownGpadl(this.#gpadl!);\n    this.#freeRing();',
         '    this.#freeRing();',
       ),
     ],
@@ -99,7 +96,7 @@ export const OMISSION_MUTANTS: readonly OmissionMutant[] = [
     patches: [
       patch(
         'src/vmbus/device.ts',
-        `    if (!open) this.teardownGpadl(this.#gpadl!);\n    this.#freeRing();`,
+        '    this.teardownGpadl(this.#gpadl!);\n    this.#freeRing();',
         `    this.pages.revoke(this.#ring!, 'nothing');\n    this.#freeRing();`,
       ),
     ],

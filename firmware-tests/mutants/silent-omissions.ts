@@ -117,6 +117,17 @@ export const SILENT_OMISSIONS: readonly SilentOmission[] = [
     { flow: 'resumed' },
   ),
   silent(
+    'no UNLOAD between the contact with 3.0 and the one that stays',
+    'the second contact ends the first; who has asked for nothing may not have heard the answer',
+    [patch('src/vmbus/contact.ts', '  connection.unload();\n')],
+  ),
+  silent(
+    'no UNLOAD between the contacts, where the host takes no second one',
+    'the boot fails',
+    [patch('src/vmbus/contact.ts', '  connection.unload();\n')],
+    { knobs: { reinitiate: 'ignore' }, status: 'NoResponse' },
+  ),
+  silent(
     'the version of the old connection is kept until the new one',
     'nothing is sent by it in between',
     [patch(CONNECTION, '    this.version = 0;\n\n    // What lies', '\n    // What lies')],
@@ -171,7 +182,7 @@ export const SILENT_OMISSIONS: readonly SilentOmission[] = [
   silent(
     'GPADLs of a connection that is over stay in the ledger',
     AT_UNLOAD,
-    [patch('src/os/san.ts', "  bus.gpadls.forgetAll('INITIATE_CONTACT');\n")],
+    [patch(BUS, "    this.gpadls.forgetAll('INITIATE_CONTACT');\n")],
     { flow: 'resumed' },
   ),
   silent('what packets point to is not given back with the rings', 'it was, with the last packet', [

@@ -78,4 +78,31 @@ asking('every-packet-completed: as soon as the ring has room, in order, and none
   rig.assertClean();
 });
 
+asking('a ring that empties while a packet is handled: what waits goes first', () => {
+  // As above; a bad packet is told of before it is completed, and the host reads the ring then
+  const rig = receiving({
+    driver: { policy: { outPages: 1, deferredFrames: 64 } },
+    knobs: { rangesPerPacket: 1, ppiEvery: 0, ringLatencyTicks: 50_000 },
+  });
+  rig.poll(20);
+  rig.mark();
+  rig.device.observer!.receiveError = () => rig.machine.run(100_000);
+  for (let i = 0; i < 40; i++) rig.device.transmit(frame(60, i), 60);
+  for (let i = 0; i < 60; i++) rig.link.host.deliver(frame(60 + i, i));
+  rig.machine.run(10);
+  rig.nic.injectPacket(3, 1, OWN, new Uint8Array(0), new Uint8Array(8));
+  rig.device.poll();
+  rig.poll(30);
+  const asked = rig.seen('ring-packet').filter(({ from, type }) => {
+    return from === 'host' && (type === 3 || type === DATA_XFER_PAGES);
+  });
+  assert.ok(asked.length > 1);
+  assert.equal(
+    rig.completed(),
+    asked.map(({ transactionId }) => transactionId),
+  );
+  rig.driver.remove();
+  rig.assertClean();
+});
+
 asking.run();

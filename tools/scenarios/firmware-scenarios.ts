@@ -18,7 +18,8 @@ import type { Half, HalfResult, Scenario } from './scenario.ts';
 import { FaultySeam } from './seam.ts';
 
 /** Why {@link lateWrites} takes no other firmware. */
-const OWN_FREES = "it looks at the moment at which memory is freed, which only hypxe's drivers tell";
+const OWN_FREES =
+  "it looks at the moment at which memory is freed, which only hypxe's drivers tell";
 
 /** A NIC that refuses to be opened once it was told to. */
 class FickleNic extends NetVsp {

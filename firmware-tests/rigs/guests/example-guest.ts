@@ -72,16 +72,19 @@ export function exampleSuite(
     assertClean(guest, { faults: { loss: 0.05, reordering: 0.1 } });
   });
 
-  example('a loader takes the machine from it in the middle of a transfer, and it back', async () => {
-    if (guest === undefined) return;
-    const boot = await hypxe('boot', guest, '--then', 'san', '--size', '90000');
-    assert.is(boot.code, 0, boot.out);
-    assert.match(boot.out, /^ +firmware, once more quiesced at .*: 0 errors$/m);
-    assert.match(boot.out, /^verdict: clean/m);
-    const run = await hypxe('scenarios', ...SAN, '--firmware', guest);
-    assert.is(run.code, 0, run.out);
-    assert.match(run.out, /^3 scenarios, 0 failed$/m);
-  });
+  example(
+    'a loader takes the machine from it in the middle of a transfer, and it back',
+    async () => {
+      if (guest === undefined) return;
+      const boot = await hypxe('boot', guest, '--then', 'san', '--size', '90000');
+      assert.is(boot.code, 0, boot.out);
+      assert.match(boot.out, /^ +firmware, once more quiesced at .*: 0 errors$/m);
+      assert.match(boot.out, /^verdict: clean/m);
+      const run = await hypxe('scenarios', ...SAN, '--firmware', guest);
+      assert.is(run.code, 0, run.out);
+      assert.match(run.out, /^3 scenarios, 0 failed$/m);
+    },
+  );
 
   example('each step of the clean-up that is left out is caught', () => {
     if (guest === undefined) return;

@@ -54,33 +54,6 @@ test('the same plan gives the same run, whatever ran before', () => {
   assert.equal(newRunner().run(plan), first);
 });
 
-/** Firmware that does not say what it keeps, on a host that refuses all that it posts. */
-function takesLeave(tries: boolean): boolean {
-  let deaf = false;
-  const guests = trustedGuests({
-    boot(machine) {
-      if (machine.architecture !== 'x64') throw new Error('x64 alone');
-      const seam = Object.create(machine) as typeof machine;
-      seam.callHypercallPage = (page, control, input, output) => {
-        if (deaf && !tries) return 0x12n;
-        const result = machine.callHypercallPage(page, control, input, output);
-        deaf ||= result !== 0n;
-        return result;
-      };
-      return { ...firmware.boot(seam), memoryMap: [...machine.memoryMap] };
-    },
-  });
-  const { findings } = new Runner(guests, profileNamed('server2022')!).run(
-    parsePlan('call.4/status-ever:5'),
-  );
-  return !findings.some(({ text }) => /no UNLOAD was sent|unload:/.test(text));
-}
-
-test('who is refused the UNLOAD is excused, who has not tried is not', () => {
-  assert.is(takesLeave(true), true);
-  assert.is(takesLeave(false), false);
-});
-
 test('a cut ends the boot with the error that says so', () => {
   const outcome = runner.run(parsePlan('step.60/handoff'));
   assert.is(outcome.status, 'failed');

@@ -41,7 +41,7 @@ export function createDriver(machine: Machine, options: DriverOptions = {}): Hyp
   return new HypervDriver(anyPlatform(machine, options), machine, options);
 }
 
-/** Boot. Conditions from outside are in the result. */
+/** Boot. Conditions from outside are in the result. @throws HypxeError BadMachine */
 export function boot(machine: Machine, options: BootOptions = {}): BootResult {
   return bootWith(createDriver, machine, withAll(machine, options));
 }

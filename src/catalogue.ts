@@ -38,6 +38,7 @@ const errors = <N extends string>(table: Readonly<Record<N, ErrorEntry>>) => tab
 /** The errors of each layer, in the order in which a boot can meet them. */
 export const ERRORS = {
   hypervisor: errors({
+    BadMachine: ['EINVAL', 'Give a machine with all members of the seam: src/machine.ts.'],
     ArchitectureUnsupported: ['ENOTSUP', 'Run this firmware on x86-64 or arm64.'],
     NoHypervisor: ['ENODEV', NOT_HYPERV],
     NotHyperV: ['ENODEV', NOT_HYPERV],

@@ -7,7 +7,7 @@
 
 import * as sources from '../../src/index.ts';
 import type { FirmwareEvent } from '../../src/events.ts';
-import { traceLine } from '../../tools/library/trace-line.ts';
+import { TraceLines, traceLine } from '../../tools/report/trace-line.ts';
 import {
   runBootFlow,
   type Firmware,
@@ -104,7 +104,10 @@ export function runBoot(setting: Setting = {}): Boot {
   const trace: string[] = [];
   const events: FirmwareEvent[] = [];
   const write = (event: object, now: number): void => void trace.push(traceLine(event, now));
-  if (setting.trace === true) machine.events.listen(write);
+  const lines = new TraceLines(machine.partition.ram.memory);
+  if (setting.trace === true) {
+    machine.events.listen((event, now) => void trace.push(lines.host(event, now)));
+  }
   const tell = (guest: string) => (event: FirmwareEvent) => {
     if (guest === 'firmware' && !handedOver) events.push(event);
     if (setting.trace === true) write({ guest, ...event }, machine.clock.now);

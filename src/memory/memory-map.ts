@@ -2,16 +2,35 @@
 
 /** The memory map as the platform hands it over, checked once before anything is taken of it. */
 
+import { HypxeError } from '../error.ts';
 import type { Log } from '../events.ts';
 import type { Machine, MemoryRange } from '../machine.ts';
 import { carve } from './shared-memory.ts';
+
+/** The members that are looked at before anything else, and what each is. */
+const MEMBERS = {
+  memory: (value: unknown) => (value as Partial<ArrayBufferLike> | null)?.byteLength !== undefined,
+  memoryMap: Array.isArray,
+} as const;
+
+/** Whoever calls from JavaScript is told what is missing. @throws HypxeError BadMachine */
+function checked(machine: Partial<Machine> | undefined): Machine {
+  for (const [name, isGood] of Object.entries(MEMBERS)) {
+    const value: unknown = machine?.[name as keyof typeof MEMBERS];
+    if (!isGood(value)) throw new HypxeError('BadMachine', `machine.${name} is ${typeof value}`);
+  }
+  return machine as Machine;
+}
 
 /**
  * The map of a machine as it can be used: sorted, and what is usable is RAM that is there and in no
  * other range. Where ranges overlap, reserved is reserved and the first usable one counts (Linux
  * e820__update_table). What cannot be used as it is said to be is told to `log`.
+ *
+ * @throws HypxeError BadMachine
  */
-export function soundMap({ memory, memoryMap }: Machine, log?: Log): MemoryRange[] {
+export function soundMap(machine: Machine, log?: Log): MemoryRange[] {
+  const { memory, memoryMap } = checked(machine);
   const isUsable = ({ type }: MemoryRange): boolean => type === 'usable';
   const sound = memoryMap.filter((range) => !isUsable(range));
   for (const range of memoryMap.filter(isUsable)) {

@@ -21,7 +21,7 @@ import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join, relative } from 'node:path';
+import { basename, dirname, join, posix, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
@@ -160,6 +160,44 @@ function declarations() {
   }
 }
 
+/**
+ * Declarations of the npm package: what the tools offer to nobody outside needs its types, but not
+ * its explanations, which are a third of all declarations.
+ *
+ * @param {Files} files
+ * @returns {Files}
+ */
+function shortened(files) {
+  const offered = offeredFrom('dist/types/tools/library/index.d.ts', files);
+  return new Map(
+    [...files].map(([path, bytes]) => {
+      if (!path.startsWith('dist/types/tools/') || offered.has(path)) return [path, bytes];
+      return [path, Buffer.from(Buffer.from(bytes).toString().replace(COMMENT, ''))];
+    }),
+  );
+}
+
+/** A doc comment, with its line. */
+const COMMENT = /^[ \t]*\/\*\*[\s\S]*?\*\/[ \t]*\n/gm;
+
+/**
+ * The files that an index names, those that are indices themselves with all that they name.
+ *
+ * @param {string} index
+ * @param {Files} files
+ * @returns {Set<string>}
+ */
+function offeredFrom(index, files) {
+  const offered = new Set([index]);
+  const text = Buffer.from(files.get(index) ?? []).toString();
+  for (const [, module = ''] of text.matchAll(/from '(\.[^']*)\.ts'/g)) {
+    const path = posix.join(posix.dirname(index), `${module}.d.ts`);
+    const more = posix.basename(path) === 'index.d.ts' ? offeredFrom(path, files) : [path];
+    for (const each of more) offered.add(each);
+  }
+  return offered;
+}
+
 /** The recorded sessions that come with the command line. @returns {Files} */
 function traces() {
   return new Map(
@@ -253,7 +291,7 @@ export async function buildAll(options = {}) {
     ...bundles.flatMap((contents) => [...contents]),
     ...traces(),
     ...guests(),
-    ...(types ? declarations() : []),
+    ...(types ? (published ? shortened(declarations()) : declarations()) : []),
   ]);
   writeAll(root, files, types);
   if (!quiet) printSizes(files);

@@ -89,6 +89,22 @@ export function checkRealm(metafile) {
 }
 
 /**
+ * The script of a report's page: how it is drawn, how a trace is read, and definitions. No
+ * firmware, no simulator.
+ *
+ * @param {Metafile} metafile
+ * @returns {string[]}
+ */
+export function checkPage(metafile) {
+  const allowed = /^tools\/(?:report|replay|simulator\/audit|simulator\/base)\//;
+  const all = (/** @type {string} */ path) => allowed.test(path) || SIMULATOR_SHARES.test(path);
+  return [
+    ...checkInputs(metafile, 'report page', all, 'it draws what is in a trace'),
+    ...checkImports(metafile, 'report page'),
+  ];
+}
+
+/**
  * A program for Node: imports nothing but Node's own modules (and `externals`) at run time, and
  * does not carry the firmware, which it loads from the bundle.
  *

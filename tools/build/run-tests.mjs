@@ -40,9 +40,10 @@ const MINIFIED_HOOK = new URL('./minified-hook.mjs', import.meta.url).href;
 
 /**
  * Tests that start programs which are not the project's own (tshark, Chromium, other engines) take
- * as long as all others together: they run when they are asked for, by `npm run test:tools`.
+ * as long as all others together: they run when they are asked for, by `npm run test:tools` and
+ * `npm run test:report`.
  */
-const ON_REQUEST = /(?:capture-tshark|engine-[a-z]+)\.test\.ts$/;
+const ON_REQUEST = /(?:capture-tshark|report-browser|engine-[a-z]+)\.test\.ts$/;
 
 /**
  * The test files below a directory, in order of their names; without patterns those that run on

@@ -6,7 +6,13 @@
  * (`exports`, or `bin`) and in tsconfig.types.json: a test says so if it is forgotten.
  */
 
-import { checkFirmware, checkLibrary, checkProgram, checkRealm } from './bundle-checks.mjs';
+import {
+  checkFirmware,
+  checkLibrary,
+  checkPage,
+  checkProgram,
+  checkRealm,
+} from './bundle-checks.mjs';
 
 /** @typedef {import('esbuild').Metafile} Metafile */
 
@@ -65,6 +71,13 @@ export const TARGETS = [
     identifiers: true,
     platform: 'neutral',
     check: checkRealm,
+  },
+  // The script of a report: it goes into the page as it is
+  {
+    entries: { 'report-page': 'tools/report/page/main.ts' },
+    identifiers: true,
+    platform: 'neutral',
+    check: checkPage,
   },
   {
     entries: {

@@ -30,7 +30,7 @@ const TOOLS = [
   ['guests'],
   ['os', 'replay', 'links'],
   ['flow', 'record', 'capture', 'engines'],
-  ['scenarios', 'explore', 'bench'],
+  ['scenarios', 'explore', 'bench', 'report'],
   ['library'],
   ['command'],
   ['manual'],

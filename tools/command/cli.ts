@@ -12,6 +12,7 @@ import { hostsCommand } from './hosts-command.ts';
 import { pcCommand } from './pc/pc-command.ts';
 import { recordCommand } from './record/record-command.ts';
 import { replayCommand } from './replay/replay-command.ts';
+import { reportCommand } from './report/report-command.ts';
 import { scenariosCommand } from './scenarios-command.ts';
 import { printable, type Terminal } from './terminal.ts';
 import { allowMemory64 } from '../guests/wasm-file.ts';
@@ -39,6 +40,7 @@ Commands
   scenarios [NAME]  list known bugs of handoffs, or run one with the bug and without it
   replay TRACE...   run the firmware against recorded sessions of iPXE's drivers, and compare
   record -o FILE    record a session of a guest on a simulated host, for replay
+  report TRACE      make a page of a trace: shared memory over time, messages, the audit
   hosts [NAME]      list the host profiles, or show one; with --json as a file for --host
   guest             your own firmware in C or Rust: its interface, a project, iPXE's drivers
 
@@ -58,6 +60,7 @@ const COMMANDS = [
   'scenarios',
   'record',
   'replay',
+  'report',
   'hosts',
   'guest',
   'help',
@@ -90,6 +93,9 @@ const places = {
     import.meta.url,
   ),
   guests: fileURLToPath(new URL(fromSources ? '../guests/' : './guests/', import.meta.url)),
+  reportPage: fileURLToPath(
+    new URL(fromSources ? '../../dist/report-page.js' : './report-page.js', import.meta.url),
+  ),
   traces: fileURLToPath(
     new URL(
       fromSources ? '../../firmware-tests/golden/ipxe-traces/' : './traces/',
@@ -155,6 +161,8 @@ async function run([command, ...rest]: readonly string[]): Promise<ExitCode> {
       return replayCommand(rest, places, terminal);
     case 'record':
       return recordCommand(rest, places, terminal);
+    case 'report':
+      return reportCommand(rest, places, terminal);
     case 'guest':
       return guestCommand(rest, places, terminal);
     case 'hosts':

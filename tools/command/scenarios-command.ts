@@ -7,7 +7,8 @@ import { runScenario, type Scenario, type ScenarioVerdict } from '../scenarios/s
 import { parseArguments } from './arguments.ts';
 import { workerFailed } from './boot/boot-message.ts';
 import { runInCell } from './cell-run.ts';
-import { requireFile } from './files.ts';
+import { checkOutputs } from './boot/output-file.ts';
+import { requireFile, requireWritable, writeText } from './files.ts';
 import { GUEST_MEMORY_HELP, guestMemoryLimit } from './guest-options.ts';
 import {
   plainScenario,
@@ -21,6 +22,14 @@ import {
 import type { ScenariosJob, ScenariosMessage } from './scenarios-worker.ts';
 import { oneOf, record, text, type Shape } from './shape.ts';
 import { interrupted, oneLine, type Terminal } from './terminal.ts';
+import {
+  RESULT_HELP,
+  RESULT_OPTIONS,
+  junitXml,
+  tapText,
+  wantsTap,
+  type TestCase,
+} from './test-results.ts';
 import { thrownByWorker } from './worker-failure.ts';
 import {
   CommandError,
@@ -55,6 +64,7 @@ Options
   --watchdog S        seconds that it may take in one scenario, after which it hangs (default 60)
 ${GUEST_MEMORY_HELP}
   --json              print one JSON document
+${RESULT_HELP}
   -v, --verbose       of a mistake of hypxe itself, say where
   -h, --help          this text
 
@@ -87,12 +97,18 @@ export async function scenariosCommand(
     return Exit.CLEAN;
   }
   const json = values.json === true;
+  const tap = wantsTap(values);
   if (values.all === true && positionals.length > 0) {
     const text = `--all and also ${positionals.join(', ')}`;
     throw new UsageError('TooManyNames', text, 'Give names, or --all.');
   }
   const all = values.all === true || (values.firmware !== undefined && positionals.length === 0);
   const chosen = all ? SCENARIOS : [...new Set(positionals.flatMap(named))];
+  if (values.junit !== undefined) {
+    const inputs = [values.firmware ?? []].flat().map((file) => ({ what: 'the firmware', file }));
+    checkOutputs([{ option: '--junit', file: values.junit }], inputs);
+    requireWritable(values.junit);
+  }
   if (values.firmware !== undefined) return runWith(chosen, all, values, places, terminal);
   if (chosen.length === 0) {
     terminal.out(json ? scenarioDocument(SCENARIOS.map(plainScenario)) : scenarioList());
@@ -105,14 +121,19 @@ export async function scenariosCommand(
     if (await interrupted(terminal)) break;
     const verdict = runScenario(scenario);
     verdicts.push(verdict);
-    if (json) continue;
+    if (json || tap) continue;
     const lines = all ? [scenarioBrief(verdict)] : scenarioDetails(scenario, verdict);
     terminal.out(`${lines.join('\n')}\n`);
   }
   const failed = verdicts.filter(({ passed }) => !passed).length;
   if (json) {
     terminal.out(scenarioDocument(verdicts.map((each, i) => plainVerdict(chosen[i]!, each))));
-  } else if (all) terminal.out(`\n${scenarioTotal(verdicts.length, failed)}\n`);
+  } else if (all && !tap) terminal.out(`\n${scenarioTotal(verdicts.length, failed)}\n`);
+  const cases = verdicts.map(({ passed }, i): TestCase => {
+    const lines = scenarioDetails(chosen[i]!, verdicts[i]!);
+    return { name: chosen[i]!.name, outcome: passed ? 'passed' : 'failed', lines };
+  });
+  tellSuite('scenarios', cases, chosen, values, terminal);
   if (verdicts.length < chosen.length) {
     const was = verdicts.length === 1 ? 'was' : 'were';
     const done = `${verdicts.length} of ${plural(chosen.length, 'scenario')} ${was} run`;
@@ -120,6 +141,24 @@ export async function scenariosCommand(
     return Exit.INTERRUPTED;
   }
   return failed === 0 ? Exit.CLEAN : Exit.FINDINGS;
+}
+
+/** For a CI: those that were not run have failed. */
+function tellSuite(
+  name: string,
+  ran: readonly TestCase[],
+  chosen: readonly Scenario[],
+  { junit, tap }: { readonly junit?: string; readonly tap?: boolean },
+  terminal: Terminal,
+): void {
+  const missing = chosen.slice(ran.length).map((scenario): TestCase => ({
+    name: scenario.name,
+    outcome: 'failed',
+    lines: ['it was not run'],
+  }));
+  const suite = { name, cases: [...ran, ...missing] };
+  if (junit !== undefined) writeText(junit, junitXml(suite));
+  if (tap === true) terminal.out(tapText(suite));
 }
 
 /** With a guest in place of hypxe's own firmware, in a process of its own. */
@@ -130,7 +169,7 @@ async function runWith(
   places: ScenariosPlaces,
   terminal: Terminal,
 ): Promise<ExitCode> {
-  const { firmware = '', json = false } = values;
+  const { firmware = '', json = false, tap = false } = values;
   requireFile(firmware, FIRMWARE_ADVICE);
   const job: ScenariosJob = { firmware, names: chosen.map(({ name }) => name), brief };
   const run = {
@@ -146,7 +185,7 @@ async function runWith(
       if (message.kind === 'failed') throw thrownByWorker(message);
       if (message.kind === 'ran') {
         ran.push(message);
-        if (!json) terminal.out(`${message.text.split('\n').map(oneLine).join('\n')}\n`);
+        if (!json && !tap) terminal.out(`${message.text.split('\n').map(oneLine).join('\n')}\n`);
       }
       return message.kind !== 'done';
     },
@@ -161,11 +200,16 @@ async function runWith(
   const judged = ran.filter(({ state }) => state !== 'left-out');
   const failed = judged.filter(({ state }) => state !== 'passed').length;
   if (json) terminal.out(scenarioDocument(ran.map((each) => JSON.parse(each.json) as unknown)));
-  else {
+  else if (!tap) {
     const left = ran.length - judged.length;
     const all = `${plural(judged.length, 'scenario')}, ${failed} failed`;
     terminal.out(`\n${all}${left === 0 ? '' : `, ${left} left out`}\n`);
   }
+  const cases = ran.map(({ state, text: told }, i): TestCase => {
+    const outcome = OUTCOMES[state];
+    return { name: chosen[i]!.name, outcome, lines: told.split('\n') };
+  });
+  tellSuite(`scenarios with ${firmware}`, cases, chosen, values, terminal);
   if (error !== undefined) {
     terminal.error(failureText(error));
     return error.code;
@@ -177,6 +221,14 @@ async function runWith(
   if (judged.some(({ state }) => state === 'ended')) return Exit.CRASH;
   return failed === 0 ? Exit.CLEAN : Exit.FINDINGS;
 }
+
+/** What a scenario has come to, for a CI. */
+const OUTCOMES: Readonly<Record<Ran['state'], TestCase['outcome']>> = {
+  passed: 'passed',
+  failed: 'failed',
+  ended: 'failed',
+  'left-out': 'skipped',
+};
 
 type Ran = Extract<ScenariosMessage, { kind: 'ran' }>;
 
@@ -200,6 +252,7 @@ const OPTIONS = {
   watchdog: { type: 'string' },
   'guest-memory-limit': { type: 'string' },
   json: { type: 'boolean' },
+  ...RESULT_OPTIONS,
   verbose: { type: 'boolean', short: 'v' },
   help: { type: 'boolean', short: 'h' },
 } as const;

@@ -45,6 +45,15 @@ export function wantsTap({
   return tap === true;
 }
 
+/** What a command prints and writes of its result. @throws UsageError BadOption */
+export function wantedResults(values: {
+  readonly json?: boolean;
+  readonly junit?: string;
+  readonly tap?: boolean;
+}) {
+  return { json: values.json === true, junit: values.junit, tap: wantsTap(values) };
+}
+
 /**
  * JUnit's XML, as the CIs read it: a suite with a case for each thing. Characters that XML cannot
  * have stand as JSON would write them.

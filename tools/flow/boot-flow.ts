@@ -24,6 +24,7 @@ import type { LinuxName } from '../os/os-versions.ts';
 import { memoryInUse, readBootResult, type Firmware } from './boot-result.ts';
 import { countMachine, type MachineCounts } from './counts.ts';
 import { firmwareBoots, kernelSteps, type FlowStep } from './flow-steps.ts';
+import { tellFindings, tellHandoff, tellStage } from './flow-events.ts';
 import { GuestRuns, type GuestEnd } from './guest-run.ts';
 import { leaveBehind, type Leftover } from '../os/previous-owner.ts';
 import { scheduleNic, type NicTimes } from './nic-schedule.ts';
@@ -106,6 +107,9 @@ export interface FlowReport {
   readonly endedAt: number;
 }
 
+/** Name of the last stage. */
+const SECOND_BOOT = 'second boot';
+
 /**
  * Run the flow. What a firmware throws is how it ended.
  *
@@ -141,6 +145,7 @@ class BootFlow {
     const { machine, steps = [], os = true, secondBoot = true } = this.#options;
     const { previousOwner = [], nicTimes = {} } = this.#options;
     if (previousOwner.length > 0) {
+      tellStage(machine, 'previous owner');
       this.#guests.run('previous owner', () => leaveBehind(machine, new Set(previousOwner)));
     }
     scheduleNic(machine, nicTimes);
@@ -156,8 +161,10 @@ class BootFlow {
     this.#collect();
     if (secondBoot && this.#booted) this.#runAgain();
     else this.#notRun.add('second-boot').add('rescind');
+    const verdict = this.#verdict(this.#handoff!.vmbusVersions.length > 0);
+    this.#tellVerdict(verdict);
     return {
-      verdict: this.#verdict(this.#handoff!.vmbusVersions.length > 0),
+      verdict,
       boot: this.#boot,
       ended: this.#guests.ended,
       findings: this.#findings,
@@ -180,8 +187,10 @@ class BootFlow {
     const { machine, events } = this.#options;
     const since = auditBaseline(machine);
     const sink = events && ((event: FirmwareEvent) => events(event, name));
+    tellStage(machine, name);
     this.#boot = this.#guests.run(name, () => this.#runFirmware(sink));
     this.#handedOver(this.#boot);
+    tellHandoff(machine, name, 'handoff', this.#map);
     const audit = { inUse: this.#inUse(), since };
     const findings = [...this.#freed.take(), ...auditHandoff(machine, this.#map, audit)];
     if (name !== 'firmware' && this.#boot?.status === 'failed') {
@@ -295,13 +304,16 @@ class BootFlow {
     else pattern?.complete();
     const rescind = new RescindOnClose(this.#machine);
     const watch = (event: FirmwareEvent): void => {
-      events?.(event, 'second boot');
+      events?.(event, SECOND_BOOT);
       const { kind } = event;
       if (kind === 'boot-step' && event.step === 'download' && event.phase === 'end') rescind.arm();
     };
     const since = auditBaseline(this.#machine);
-    const result = this.#guests.run('second boot', () => this.#runFirmware(watch));
+    tellStage(this.#machine, SECOND_BOOT);
+    const result = this.#guests.run(SECOND_BOOT, () => this.#runFirmware(watch));
     this.#secondBoot = result;
+    const found = this.#findings.length;
+    if (result !== undefined) tellHandoff(this.#machine, SECOND_BOOT, 'handoff', result.memoryMap);
     const { happened } = rescind;
     if (!happened) this.#notRun.add('rescind');
     const check = happened ? 'rescind' : 'second-boot';
@@ -320,6 +332,14 @@ class BootFlow {
       this.#findings.push({ check, severity: 'error', text });
     }
     rescind.disarm();
+    tellFindings(this.#machine, SECOND_BOOT, this.#findings.slice(found));
+  }
+
+  /** What was found in the second boot has been told; now all else, and the verdict. */
+  #tellVerdict(verdict: Verdict): void {
+    const { events } = this.#machine;
+    for (const { name, findings } of this.#stages) tellFindings(this.#machine, name, findings);
+    if (events.on) events.emit({ kind: 'verdict', verdict, notRun: [...this.#notRun] });
   }
 
   #verdict(connected: boolean): Verdict {

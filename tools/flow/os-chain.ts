@@ -24,6 +24,7 @@ import type { Grant } from '../simulator/ledger/grants.ts';
 import { MemoryPattern, auditPattern, writeLate } from '../simulator/audit/late-writes.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { crashExit, type KernelStep } from './flow-steps.ts';
+import { tellHandoff, tellStage } from './flow-events.ts';
 import { auditOs, channelNumbers, nicTraffic } from './os-findings.ts';
 import type { FlowStage, GuestRunner, StageEnd } from './stage.ts';
 import { SynicPages } from './synic-pages.ts';
@@ -108,6 +109,8 @@ class OsChain {
   readonly #options: ChainOptions;
   readonly #machine: SimulatedMachine;
   #findings: Finding[] = [];
+  /** The stage that runs. */
+  #name = '';
   /** What the last kernel found in memory. */
   #pattern: MemoryPattern | undefined;
   /** What was there before this kernel came, and how many contacts there had been. */
@@ -153,6 +156,7 @@ class OsChain {
     const { deviceChanges } = this.#machine.vmbus.inspect();
     this.#since = auditBaseline(this.#machine);
     this.#contacts = contacts(this.#machine);
+    tellStage(this.#machine, (this.#name = name));
     const synic = new SynicPages(this.#machine);
     const pattern = this.#fill(taken);
     const written = writeLate(this.#machine);
@@ -247,16 +251,17 @@ class OsChain {
         if (plan.kexecFirst) kexec(kernel);
         const end = crash(kernel, vp);
         // Without memory for a crash kernel there is none: the VM is reset
-        if (kernel.ram.crashKernel === undefined) return this.#reset();
+        if (kernel.ram.crashKernel === undefined) return this.#reset('panic');
         return handOver(end, 'crash', vp);
       }
       case 'panic':
         crash(kernel, vp);
-        return this.#reset();
+        return this.#reset(plan.end);
       case 'power-off':
-        return this.#reset();
+        return this.#reset(plan.end);
       default:
         kernel.shutdown();
+        tellHandoff(this.#machine, this.#name, 'shutdown', taken.memoryMap);
         return { next: undefined };
     }
   }
@@ -268,6 +273,7 @@ class OsChain {
     taken: Inheritance,
     options: AuditOptions & { readonly kind: 'kexec' | 'crash'; readonly vp: number },
   ): { readonly next: Inheritance } {
+    tellHandoff(this.#machine, this.#name, options.kind, memoryMap);
     const audit = auditHandoff(this.#machine, memoryMap, { ...options, since: this.#since });
     // Who has not contacted the host has no connection but that of the one before
     const untouched = contacts(this.#machine) === this.#contacts;
@@ -284,9 +290,10 @@ class OsChain {
   }
 
   /** The VM is reset: the host lets go of everything, whatever the guest did. */
-  #reset(): { readonly next: Inheritance } {
+  #reset(end: 'panic' | 'power-off'): { readonly next: Inheritance } {
     const { memoryMap } = this.#machine.bootSeam;
     this.#machine.reset();
+    tellHandoff(this.#machine, this.#name, end, memoryMap);
     // The host itself must have let go; what the guest owed it is nobody's concern any more
     const since = auditBaseline(this.#machine);
     const left = auditHandoff(this.#machine, memoryMap, { since });

@@ -14,6 +14,7 @@ import { auditBaseline, type AuditBaseline } from '../simulator/audit/audit-base
 import type { Finding } from '../simulator/audit/audit-findings.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
+import { tellFindings, tellHandoff } from './flow-events.ts';
 import type { StageEnd } from './stage.ts';
 
 /** Registers by their numbers (TLFS). */
@@ -104,7 +105,10 @@ export class PcStages implements PcObserver {
     const findings = auditHandoff(machine, map ?? whole, { kind, since: this.#since! })
       // What a PC's programs hide is their own, and nobody has asked for it back
       .filter(({ check }) => check !== 'reserved');
-    this.#add({ name: this.#name, end, endedAt: machine.clock.now, findings });
+    const name = this.#name;
+    tellHandoff(machine, name, end, map ?? whole);
+    tellFindings(machine, name, findings);
+    this.#add({ name, end, endedAt: machine.clock.now, findings });
   }
 
   /** The owner goes without a word: the PC is reset, or nobody looks any more. */

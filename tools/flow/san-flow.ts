@@ -14,6 +14,7 @@ import { auditBaseline } from '../simulator/audit/audit-baseline.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
 import type { FreedMemory } from '../simulator/audit/freed-memory.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
+import { tellHandoff, tellStage } from './flow-events.ts';
 import type { GuestRuns } from './guest-run.ts';
 import { runOsChain } from './os-chain.ts';
 import type { SanBoot } from './san-boot.ts';
@@ -73,6 +74,7 @@ export class SanFlow {
     if (guests.ended !== undefined) return undefined;
     this.current = name;
     const since = auditBaseline(machine);
+    tellStage(machine, name);
     const result = guests.run(name, () =>
       guests.callFirmware(() => {
         const value = service();
@@ -81,6 +83,7 @@ export class SanFlow {
       }),
     );
     const { memoryMap } = san;
+    tellHandoff(machine, name, 'quiesce', memoryMap);
     const findings =
       guests.ended === undefined
         ? [

@@ -47,7 +47,8 @@ export { FLOW_STEPS, isFlowStep, type FlowStep } from '../flow/flow-steps.ts';
 export { Exit, type ExitCode } from './exit.ts';
 
 // What happened, written down: a line of a trace for each event, blocks of a pcapng file
-export { traceLine } from './trace-line.ts';
+export { bootHeader, type BootedNames } from './boot-trace.ts';
+export { TRACE_VERSION, TraceLines, traceLine, type RunHeader } from '../report/trace-line.ts';
 export { Capture, type CaptureOptions } from '../capture/capture.ts';
 
 // Known bugs, and every fault at every step

@@ -14,6 +14,7 @@ import { GUEST_HELP } from '../command/guest/guest-command.ts';
 import { hostsCommand } from '../command/hosts-command.ts';
 import { PC_HELP } from '../command/pc/pc-help.ts';
 import { replayHelp } from '../command/replay/replay-command.ts';
+import { REPORT_HELP } from '../command/report/report-command.ts';
 import { SCENARIOS_HELP } from '../command/scenarios-command.ts';
 import { ABI_EXPORTS, ABI_IMPORTS, type AbiFunction } from '../guests/abi/abi.ts';
 import { LINUX_DIFFERENCES } from '../os/linux-differences.ts';
@@ -41,6 +42,7 @@ export const PARTS: Readonly<Record<string, () => string>> = {
   'pc-verdicts': pcVerdicts,
   'explore-help': () => fenced(EXPLORE_HELP),
   'scenarios-help': () => fenced(SCENARIOS_HELP),
+  'report-help': () => fenced(REPORT_HELP),
   'replay-help': () => fenced(replayHelp(TRACES)),
   'hosts-help': () => printed((terminal) => hostsCommand(HELP, terminal)),
   hosts,

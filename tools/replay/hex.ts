@@ -2,10 +2,12 @@
 
 /** Bytes as the text that trace files carry: lower-case hexadecimal without a prefix. */
 
+const DIGITS = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+
 /** The text of `bytes`. */
 export function toHex(bytes: Uint8Array): string {
   let text = '';
-  for (const byte of bytes) text += byte.toString(16).padStart(2, '0');
+  for (const byte of bytes) text += DIGITS[byte]!;
   return text;
 }
 

@@ -64,6 +64,26 @@ export interface SimulatedMachineOptions {
   readonly devices?: readonly ChannelDevice[];
 }
 
+/** What a machine cannot do without, and how to have it. */
+const NEEDED = {
+  memory: 'an ArrayBuffer of whole pages',
+  profile: 'a host profile: PROFILES has them, profileNamed() finds one',
+  links: 'a list, with a link for each NIC',
+  seed: 'a number',
+} as const;
+
+/** Whoever calls from JavaScript is told what is missing. @throws RangeError */
+function checkOptions(options: Partial<SimulatedMachineOptions> | undefined): void {
+  for (const [name, what] of Object.entries(NEEDED)) {
+    const value: unknown = options?.[name as keyof typeof NEEDED];
+    if (value !== undefined && value !== null) continue;
+    throw new RangeError(`machine option ${name} is ${String(value)}, and not ${what}`);
+  }
+  if (!Array.isArray(options!.links)) {
+    throw new RangeError(`machine option links is not ${NEEDED.links}`);
+  }
+}
+
 export class SimulatedMachine {
   readonly partition: Partition;
   readonly vmbus: VmbusServer;
@@ -71,8 +91,9 @@ export class SimulatedMachine {
   /** The further devices that it was given. */
   readonly devices: readonly ChannelDevice[];
 
-  /** @throws RangeError for options that make no machine */
+  /** @throws RangeError for options that make no machine, by name */
   constructor(options: SimulatedMachineOptions) {
+    checkOptions(options);
     const { links, nics, devices, ...partition } = options;
     // The clock is a property of the link
     const wall = links.find((link) => link.wall !== undefined)?.wall;

@@ -111,4 +111,19 @@ maps('R-M1: a boot on such a map works, and takes nothing that is not there', ()
   }
 });
 
+maps('who calls from JavaScript with something else is told what is missing', () => {
+  const some = { memory: new ArrayBuffer(4 * MIB) };
+  for (const [machine, text] of [
+    [undefined, 'machine.memory is undefined'],
+    [{}, 'machine.memory is undefined'],
+    [some, 'machine.memoryMap is undefined'],
+    [{ ...some, memoryMap: {} }, 'machine.memoryMap is object'],
+  ] as const) {
+    assert.throws(
+      () => firmware.boot(machine as never),
+      (error: Error) => error.name === 'BadMachine' && error.message === text,
+    );
+  }
+});
+
 maps.run();

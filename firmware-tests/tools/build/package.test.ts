@@ -145,8 +145,13 @@ const plan: library.BootPlan = library.bootPlan({ faults: { loss: 0.1 }, steps: 
 const guest = new library.TrustedGuest(firmware, plan.memoryMiB << 20);
 const module = new library.WasmProgram('x.wasm', new Uint8Array()).instantiate(4 << 20);
 const outcome: library.BootOutcome = library.bootGuest(guest, plan, {
-  onMachine: ({ events }) => void events.listen((event, now) => library.traceLine(event, now)),
+  onMachine: ({ events, bootSeam }) => {
+    const lines = new library.TraceLines(bootSeam.memory);
+    events.listen((event, now) => lines.host(event, now));
+  },
+  events: (event, guest, now) => library.traceLine({ guest, ...event }, now),
 });
+export const first: library.RunHeader = library.bootHeader(plan, { image: 'a.img' });
 export const lines: string[] = library.bootReport(library.bootGuest(module, plan));
 export const state: library.CheckState = library.checkState(outcome, 'unload');
 export const groups = library.explore({ boot: guest }, { walks: 1 }).tally.groups;

@@ -86,6 +86,40 @@ results('replay and explore: in step with the exit code', async () => {
   assert.is(run.out, 'TAP version 14\n# explore server2022 x64\n1..1\nok 1 - message.0/drop\n');
 });
 
+results('boot: the verdict and each check', async () => {
+  const words = ['--size', '4K', '--memory', '16', '--tap', '--junit', 'boot.xml'];
+  const good = await hypxe('boot', ...words);
+  assert.is(good.code, 0, good.error);
+  const lines = good.out.split('\n');
+  assert.equal(lines.slice(0, 4), [
+    'TAP version 14',
+    '# boot server2022',
+    '1..19',
+    'ok 1 - the verdict is clean',
+  ]);
+  assert.is(lines.filter((line) => /^ok \d+ - /.test(line)).length, 19);
+
+  write(
+    'leaks.mjs',
+    'export const boot = (m) => (m.wrmsr(0x40000083, 0x200001n), { status: "failed" });',
+  );
+  const bad = await hypxe('boot', '--firmware', 'leaks.mjs', ...words);
+  assert.is(bad.code, 1, bad.error);
+  assert.match(bad.out, /^not ok 1 - the verdict is clean\n {2}# findings: nothing was booted/m);
+  assert.match(bad.out, /^not ok \d+ - 4 message and event page .*\n {2}# error: SIMP of VP 0/m);
+  const xml = read('boot.xml');
+  const failures = Number(/failures="(\d+)"/.exec(xml)![1]);
+  assert.is(xml.match(/<failure /g)!.length, failures);
+  assert.ok(failures >= 2);
+});
+
+results('scenarios: a case for each', async () => {
+  const run = await hypxe('scenarios', 'kexec-without', '--tap', '--junit', 'scenarios.xml');
+  assert.is(run.code, 0, run.error);
+  assert.match(run.out, /^TAP version 14\n# scenarios\n1\.\.\d+\nok 1 - kexec-without-unload\n/);
+  assert.match(read('scenarios.xml'), /classname="scenarios" name="kexec-without-unload"\/>/);
+});
+
 results('two things on one output are refused, and so is an input as output', async () => {
   const both = await hypxe('replay', '01-boot', '--tap', '--json');
   assert.is(both.code, 2);

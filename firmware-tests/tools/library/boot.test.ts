@@ -6,6 +6,7 @@
  */
 
 import { execFile } from 'node:child_process';
+import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
@@ -22,12 +23,16 @@ const GUEST_OS_ID = 0x40000000;
 
 const DIST = new URL('../../../dist/', import.meta.url);
 
-const [program] = readBooks()
+const examples = readBooks()
   .filter((book) => book.path === 'tools/library/README.md')
   .flatMap(examplesOf);
+const program = examples[0];
 
-/** Run the program, in the directory of the tests, where the package has a name. */
-async function inProcess(...args: string[]): Promise<Run> {
+/** Run a program of the manual, in the directory of the tests, where the package has a name. */
+async function inProcess(
+  program: (typeof examples)[number] | undefined,
+  ...args: string[]
+): Promise<Run> {
   assert.ok(program !== undefined && 'file' in program);
   const bundles = ['hypxe', 'simulator'].map((name) => new URL(`${name}.js`, DIST).href);
   const text = program.text
@@ -52,7 +57,7 @@ async function assertSame(code: number, file: string, steps = ''): Promise<void>
   );
   assert.is(command.error, '');
   assert.is(command.code, code, command.out.slice(0, 400));
-  const library = await inProcess(file, steps);
+  const library = await inProcess(program, file, steps);
   assert.is(library.error, '');
   assert.is(library.out, command.out);
   assert.is(library.code, code);
@@ -103,13 +108,32 @@ library('one that traps', async () => {
     'traps.wasm',
     firmware([], () => [Op.UNREACHABLE, ...i32(0)]),
   );
-  const { out, code } = await inProcess('traps.wasm');
+  const { out, code } = await inProcess(program, 'traps.wasm');
   assert.is(code, 3);
   const { verdict, ended } = JSON.parse(out) as { verdict: string; ended: { text: string } };
   assert.is(verdict, 'crash');
   const command = await hypxe('boot', '--json', '--firmware', 'traps.wasm');
   const told = JSON.parse(command.out) as { ended: { text: string } };
   assert.is(ended.text, told.ended.text);
+});
+
+library('a trace is that of the command, byte for byte', async () => {
+  const written = examples.find((each) => 'file' in each && each.file.endsWith('written.js'));
+  fs.mkdirSync(path.join(directory, 'out'));
+  const { error, code } = await inProcess(written);
+  assert.is(error, '');
+  assert.is(code, 0);
+  const options = ['--host', 'server2016', '--seed', '7', '--loss', '0.02'];
+  assert.is((await hypxe('boot', ...options, '--trace', 'command.jsonl')).code, 0);
+  const [mine, command] = ['out/mine.jsonl', 'command.jsonl'].map((name) =>
+    fs.readFileSync(path.join(directory, name), 'utf8'),
+  );
+  assert.ok(mine === command, 'the traces differ');
+  const kinds = new Set(mine!.match(/"kind":"[a-z-]+"/g));
+  for (const kind of ['run', 'stage', 'handoff', 'purpose', 'verdict']) {
+    assert.ok(kinds.has(`"kind":"${kind}"`), kind);
+  }
+  assert.match(mine!, /"kind":"ring-packet".*"rndis":"02000000/);
 });
 
 library.run();

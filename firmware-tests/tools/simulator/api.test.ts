@@ -193,4 +193,21 @@ function instantiate(): {
   };
 }
 
+api('a machine without what each needs is refused by the name of the option', () => {
+  const whole = {
+    memory: new ArrayBuffer(4 << 20),
+    profile: profileNamed('server2022')!,
+    links: [],
+    seed: 1,
+  };
+  assert.ok(new SimulatedMachine(whole));
+  for (const option of ['memory', 'profile', 'links', 'seed'] as const) {
+    const options = { ...whole, [option]: undefined };
+    const text = new RegExp(`^machine option ${option} is undefined, and not `);
+    assert.throws(() => new SimulatedMachine(options as never), text);
+  }
+  assert.throws(() => new SimulatedMachine(undefined as never), /^machine option memory is /);
+  assert.throws(() => new SimulatedMachine({ ...whole, links: {} } as never), /is not a list/);
+});
+
 api.run();

@@ -6,15 +6,19 @@ import type { GuestEnd } from '../../flow/boot-flow.ts';
 import { Cell, type CellEnd } from '../../guests/cell/cell.ts';
 import { Phase, type CellStart } from '../../guests/cell/cell-words.ts';
 import { bootJson, type BootRequested } from '../../library/boot-json.ts';
-import { bootExit, type BootOutcome } from '../../library/boot-outcome.ts';
+import { bootExit, summary, type BootOutcome } from '../../library/boot-outcome.ts';
 import { bootReport } from '../../library/boot-report.ts';
 import type { LinkRequest } from '../../links/link-start.ts';
 import { cellFailure, memoryText, thrownByWorker } from '../worker-failure.ts';
 import { linkOutcome, workerMessage } from './boot-message.ts';
 import type { WorkerMessage } from './boot-worker.ts';
+import { BootFiles } from './boot-files.ts';
 import { BOOT_HELP, parseBoot, type BootRequest } from './boot-options.ts';
 import { interruptedOutcome, lostOutcome } from './boot-lost.ts';
+import { requireWritable, writeText } from '../files.ts';
 import { oneLine, type Terminal } from '../terminal.ts';
+import { junitXml, tapText, type TestSuite } from '../test-results.ts';
+import { auditSuite } from './boot-suite.ts';
 import { EnvironmentError, Exit, failureText, plural, type ExitCode } from '../usage.ts';
 
 /**
@@ -30,6 +34,8 @@ export interface Places {
   readonly bootWorker: URL;
   /** The process that guests run in. */
   readonly guestCell: URL;
+  /** The script of a report's page. */
+  readonly reportPage: string;
 }
 
 /** Run the command; returns the exit code. @throws CommandError */
@@ -43,16 +49,35 @@ export async function bootCommand(
     terminal.out(BOOT_HELP);
     return Exit.CLEAN;
   }
-  if (!request.json) terminal.out(`${heading(request)}\n`);
-  const outcome = await new BootCell(request, places, terminal).run();
+  if (request.junit !== undefined) requireWritable(request.junit);
+  if (!request.json && !request.tap) terminal.out(`${heading(request)}\n`);
+  const files = new BootFiles(request, places.reportPage);
+  let outcome: BootOutcome;
+  try {
+    const boot = (of: BootRequest) => new BootCell(of, places, terminal).run();
+    outcome = await boot(files.request);
+    await files.write(places.firmware, boot, outcome.verdict === 'interrupted');
+  } finally {
+    files.close();
+  }
 
   // Report; a trace or a capture that is cut short is no success, whatever the boot was
   const failures = unwritten(request, outcome);
   const code = failures.length === 0 ? bootExit(outcome) : Exit.ENVIRONMENT;
-  if (request.json) terminal.out(`${bootJson(request, outcome, code, requestedOf(request))}\n`);
-  else terminal.out(`${bootReport(outcome).map(oneLine).join('\n')}\n`);
+  const suite = suiteOf(request, outcome, code);
+  if (request.junit !== undefined) writeText(request.junit, junitXml(suite));
+  if (request.tap) terminal.out(tapText(suite));
+  else if (request.json) {
+    terminal.out(`${bootJson(request, outcome, code, requestedOf(request))}\n`);
+  } else terminal.out(`${bootReport(outcome).map(oneLine).join('\n')}\n`);
   for (const failure of failures) terminal.error(failureText(failure));
   return code;
+}
+
+/** The boot for a CI. */
+function suiteOf({ host, strict }: BootRequest, outcome: BootOutcome, code: ExitCode): TestSuite {
+  const verdict = `${outcome.verdict}: ${summary(outcome)}`;
+  return auditSuite(`boot ${host}`, outcome, { verdict, code, strict });
 }
 
 /** What the document tells of the request. */
@@ -187,7 +212,7 @@ class BootCell {
   /** Show it; whoever reads slowly is waited for. */
   #show(message: Extract<WorkerMessage, { kind: 'line' | 'progress' }>): void | Promise<void> {
     if (message.kind === 'progress') this.#received = message.received;
-    if (this.#request.json) return;
+    if (this.#request.json || this.#request.tap) return;
     if (message.kind === 'line') this.#terminal.out(`${oneLine(message.text)}\n`);
     else if (message.received > 0) {
       this.#terminal.out(`${progressLine(message.received, message.total)}\n`);

@@ -9,6 +9,7 @@ import { OWNER_HELP } from './owner-options.ts';
 import { TFTP_HABITS_HELP } from './network-options.ts';
 import { GUEST_MEMORY_HELP } from '../guest-options.ts';
 import { EXIT_HELP } from '../usage.ts';
+import { RESULT_HELP } from '../test-results.ts';
 
 /** Most guest RAM, in MiB. */
 export const MEMORY_MAX_MIB = 2048;
@@ -97,9 +98,13 @@ Afterwards
   --strict            warnings of the audit are findings as well
 
 Output
+  --report FILE       write a page: shared memory over time, messages, audit, and what differs
+                      from a clean boot. One file for any browser, which loads nothing
   --trace FILE        write every event as a line of JSON
+  --format NAME       ... or, with perfetto, as a trace that ui.perfetto.dev opens
   --pcap FILE         write a capture (pcapng) of the NICs and of VMBus, for Wireshark
   --json              print one JSON document instead of the log
+${RESULT_HELP}
   -v, --verbose       log what is only of interest when something goes wrong
   -h, --help          this text
 
@@ -116,5 +121,5 @@ Examples
   hypxe boot --previous-owner all --knob lateAnswer=offers --nic-arrives 500
   hypxe boot --link passt --boot-file pxelinux.0
   hypxe boot --push vmlinuz --push initrd.img=boot/initrd.img
-  hypxe boot pxe/loader.efi --serve tftp --nics 2 --trace boot.jsonl
+  hypxe boot pxe/loader.efi --serve tftp --nics 2 --trace boot.jsonl --report boot.html
 `;

@@ -29,8 +29,10 @@ import {
   readServices,
   type PushedFile,
 } from './push-options.ts';
+import { knownFormat } from '../report/report-file.ts';
 import { checkOutputs, type Output } from './output-file.ts';
 import { UsageError, byteCount, didYouMean, quoted, wholeNumber } from '../usage.ts';
+import { RESULT_OPTIONS, wantedResults } from '../test-results.ts';
 
 export { BOOT_HELP } from './boot-help.ts';
 
@@ -58,9 +60,15 @@ export interface BootRequest extends BootPlan, LinkOptions {
   readonly firmware: string;
   readonly ownFirmware: boolean;
   readonly trace: string | undefined;
+  readonly traceFormat: 'jsonl' | 'perfetto';
+  /** Path of the page that is made of the trace. */
+  readonly report: string | undefined;
   /** Path of the capture. */
   readonly pcap: string | undefined;
   readonly json: boolean;
+  /** For a CI: JUnit's XML into a file, TAP instead of the log. */
+  readonly junit: string | undefined;
+  readonly tap: boolean;
   readonly verbose: boolean;
   readonly watchdogSeconds: number;
   /** What the process of the guest may have beyond its RAM, in MiB. */
@@ -94,6 +102,8 @@ const OPTIONS = {
   firmware: { type: 'string' },
   preset: { type: 'string' },
   trace: { type: 'string' },
+  format: { type: 'string' },
+  report: { type: 'string' },
   pcap: { type: 'string' },
   watchdog: { type: 'string' },
   'guest-memory-limit': { type: 'string' },
@@ -103,6 +113,7 @@ const OPTIONS = {
   'no-second-boot': { type: 'boolean' },
   strict: { type: 'boolean' },
   json: { type: 'boolean' },
+  ...RESULT_OPTIONS,
   verbose: { type: 'boolean', short: 'v' },
   help: { type: 'boolean', short: 'h' },
 } as const;
@@ -172,9 +183,10 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     firmware,
     ownFirmware: values.firmware === undefined,
     preset: knownPreset(values.preset ?? 'default'),
-    trace: values.trace,
+    ...{ trace: values.trace, report: values.report },
+    traceFormat: readFormat(values.format, values.trace),
     pcap: values.pcap,
-    json: values.json === true,
+    ...wantedResults(values),
     verbose: values.verbose === true,
     steps,
     linux: knownLinux(values.os ?? DEFAULT_LINUX),
@@ -196,11 +208,28 @@ function withGuest({ values, positionals }: ReturnType<typeof parse>): ReturnTyp
 }
 
 /** The files that are written. */
-export function outputsOf({ trace, pcap }: { trace?: string; pcap?: string }): Output[] {
+export function outputsOf(values: {
+  readonly trace?: string;
+  readonly pcap?: string;
+  readonly report?: string;
+  readonly junit?: string;
+}): Output[] {
+  const { trace, pcap, report, junit } = values;
   return [
+    ...(junit === undefined ? [] : [{ option: '--junit', file: junit }]),
+    ...(report === undefined ? [] : [{ option: '--report', file: report }]),
     ...(trace === undefined ? [] : [{ option: '--trace', file: trace }]),
     ...(pcap === undefined ? [] : [{ option: '--pcap', file: pcap }]),
   ];
+}
+
+/** @throws UsageError UnknownFormat, NoTrace */
+function readFormat(name: string | undefined, trace: string | undefined): 'jsonl' | 'perfetto' {
+  if (name !== undefined && trace === undefined) {
+    const text = '--format says how the trace is written, and there is none';
+    throw new UsageError('NoTrace', text, 'Add --trace FILE.');
+  }
+  return knownFormat(name ?? 'jsonl', ['jsonl', 'perfetto']);
 }
 
 /** The files that are served. */

@@ -3,6 +3,7 @@
 /** One boot for the command: its files are read and written here, the rest is the library's. */
 
 import { createHash } from 'node:crypto';
+import { basename } from 'node:path';
 import type { FirmwareEvent } from '../../../src/events.ts';
 import { BadBootResult } from '../../flow/boot-flow.ts';
 import {
@@ -14,6 +15,7 @@ import {
 import { loadGuest } from '../../guests/load-guest.ts';
 import { bootGuest, syntheticServed, type Served } from '../../library/boot.ts';
 import type { BootOutcome } from '../../library/boot-outcome.ts';
+import { bootHeader } from '../../library/boot-trace.ts';
 import type { SimulatedMachine } from '../../simulator/machine.ts';
 import { memoryFiles } from '../../simulator/network/index.ts';
 import type { Link } from '../../simulator/network/link.ts';
@@ -57,16 +59,14 @@ export async function runBoot(
   const firmware = await instantiate(program, request.memoryMiB);
   listener.phase('running');
   const pusher = new Pushes(request.pushes, request.services);
-  const trace = request.trace === undefined ? undefined : openTrace(request.trace);
+  let trace: TraceWriter | undefined;
   let pcap: CaptureWriter | undefined;
   try {
     const outcome = bootGuest(firmware, request, {
       ...{ served: serve(request), pusher, link, heartbeat, digest },
       onMachine: (machine) => {
-        if (trace !== undefined) machine.events.listen((event, now) => trace.write(event, now));
-        if (request.pcap === undefined) return;
-        const { capture } = (pcap = openCapture(request.pcap, machine));
-        machine.events.listen((event, now) => capture.host(event, now));
+        trace = openTrace(request, machine);
+        pcap = openCapture(request.pcap, machine);
       },
       events: (event, guest, now) => {
         trace?.write({ guest, ...event }, now);
@@ -158,18 +158,33 @@ function serve(request: BootRequest): Served {
   );
 }
 
-function openTrace(path: string): TraceWriter {
+/** The trace, if one is asked for. @throws EnvironmentError TraceUnwritable */
+function openTrace(request: BootRequest, machine: SimulatedMachine): TraceWriter | undefined {
+  const { trace: path, served, ownFirmware, firmware } = request;
+  if (path === undefined) return undefined;
+  const { events, clock, partition } = machine;
   try {
-    return new TraceWriter(path);
+    const trace = new TraceWriter(path, partition.ram.memory);
+    const name = ownFirmware ? undefined : basename(firmware);
+    trace.write(bootHeader(request, { image: served.name, firmware: name }), clock.now);
+    events.listen((event, now) => trace.host(event, now));
+    return trace;
   } catch (error) {
     const text = `the trace cannot be written to ${path}: ${(error as Error).message}`;
     throw new EnvironmentError('TraceUnwritable', text, 'Give a path that can be written.');
   }
 }
 
-function openCapture(path: string, { nics, partition }: SimulatedMachine): CaptureWriter {
+/** The capture, if one is asked for. @throws EnvironmentError CaptureUnwritable */
+function openCapture(
+  path: string | undefined,
+  { events, nics, partition }: SimulatedMachine,
+): CaptureWriter | undefined {
+  if (path === undefined) return undefined;
   try {
-    return new CaptureWriter(path, { nics: nics.length, memory: partition.ram.memory });
+    const pcap = new CaptureWriter(path, { nics: nics.length, memory: partition.ram.memory });
+    events.listen((event, now) => pcap.capture.host(event, now));
+    return pcap;
   } catch (error) {
     const text = `the capture cannot be written to ${path}: ${(error as Error).message}`;
     throw new EnvironmentError('CaptureUnwritable', text, 'Give a path that can be written.');

@@ -2,7 +2,9 @@
 
 /** Writes the stream of events to a file: one JSON object a line, with the virtual time in ms. */
 
-import { traceLine } from '../../library/trace-line.ts';
+import type { CapturedMemory } from '../../capture/rndis-messages.ts';
+import { TraceLines, traceLine } from '../../report/trace-line.ts';
+import type { HostEvent } from '../../simulator/ledger/events.ts';
 import { OutputFile } from './output-file.ts';
 
 /** Characters gathered before they are written. */
@@ -17,15 +19,29 @@ export class TraceWriter {
    */
   failure: string | undefined;
 
-  /** @throws Error of the file system if the file cannot be opened */
-  constructor(path: string) {
+  readonly #lines: TraceLines;
+
+  /**
+   * @param memory the guest's, to read what packets refer to
+   * @throws Error of the file system if the file cannot be opened
+   */
+  constructor(path: string, memory: CapturedMemory) {
     this.#file = new OutputFile(path);
+    this.#lines = new TraceLines(memory);
   }
 
-  /** Write one event. */
+  /** Write one event of the machine. */
+  host(event: HostEvent, now: number): void {
+    if (this.failure === undefined) this.#add(this.#lines.host(event, now));
+  }
+
+  /** Write an event of anybody else. */
   write(event: object, now: number): void {
-    if (this.failure !== undefined) return;
-    this.#buffer += `${traceLine(event, now)}\n`;
+    if (this.failure === undefined) this.#add(traceLine(event, now));
+  }
+
+  #add(line: string): void {
+    this.#buffer += `${line}\n`;
     if (this.#buffer.length >= BUFFER_SIZE) this.#attempt(() => this.#flush());
   }
 

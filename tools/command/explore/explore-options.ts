@@ -16,7 +16,7 @@ import { knownLinux } from '../os-options.ts';
 import type { LinuxName } from '../../os/os-versions.ts';
 import { readHost } from '../host-options.ts';
 import { GUEST_MEMORY_HELP, guestMemoryLimit } from '../guest-options.ts';
-import { RESULT_HELP, RESULT_OPTIONS, wantsTap } from '../test-results.ts';
+import { RESULT_HELP, RESULT_OPTIONS, wantedResults } from '../test-results.ts';
 import { EXIT_HELP, UsageError, quoted, seconds, wholeNumber } from '../usage.ts';
 
 /** What is explored. */
@@ -190,9 +190,7 @@ export function parseExplore(
     watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600),
     resume: values.resume,
     merge,
-    json: values.json === true,
-    junit: values.junit,
-    tap: wantsTap(values),
+    ...wantedResults(values),
     output: values.output ?? values.resume,
   };
 }

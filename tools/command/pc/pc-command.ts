@@ -4,12 +4,15 @@
 
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { LinkError, startLink, type RunningLink } from '../../links/link-start.ts';
+import { auditSuite } from '../boot/boot-suite.ts';
+import { requireWritable, writeText } from '../files.ts';
 import type { Terminal } from '../terminal.ts';
+import { junitXml, tapText } from '../test-results.ts';
 import { EnvironmentError, Exit, failureText, plural, type ExitCode } from '../usage.ts';
 import { thrownByWorker } from '../worker-failure.ts';
 import { PC_HELP } from './pc-help.ts';
 import { parsePc, type PcRequest } from './pc-options.ts';
-import { CODES, type PcOutcome } from './pc-outcome.ts';
+import { CODES, pcSummary, type PcOutcome } from './pc-outcome.ts';
 import { pcJson, pcReport } from './pc-report.ts';
 import type { PcWorkerData, PcWorkerMessage } from './pc-worker.ts';
 
@@ -29,10 +32,16 @@ export async function pcCommand(
     terminal.out(PC_HELP);
     return Exit.CLEAN;
   }
+  if (request.junit !== undefined) requireWritable(request.junit);
   const outcome = await runOverLink(request, pcWorker, terminal);
   const failures = unwritten(request, outcome);
   const code = failures.length === 0 ? CODES[outcome.verdict] : Exit.ENVIRONMENT;
-  if (request.json) terminal.out(`${pcJson(request, outcome, code)}\n`);
+  const verdict = `${outcome.verdict}: ${pcSummary(outcome)}`;
+  const { strict } = request;
+  const suite = auditSuite(`pc ${request.host}`, outcome, { verdict, code, strict });
+  if (request.junit !== undefined) writeText(request.junit, junitXml(suite));
+  if (request.tap) terminal.out(tapText(suite));
+  else if (request.json) terminal.out(`${pcJson(request, outcome, code)}\n`);
   else terminal.out(`${pcReport(outcome).join('\n')}\n`);
   for (const failure of failures) terminal.error(failureText(failure));
   return code;
@@ -107,7 +116,8 @@ async function runInWorker(
   try {
     return await new Promise<PcOutcome>((resolve, reject) => {
       // What is wrong with the parts shows before it runs: a refusal has no heading
-      let begun = request.json;
+      const quiet = request.json || request.tap;
+      let begun = quiet;
       worker.on('message', (message: PcWorkerMessage) => {
         if (!begun && message.kind !== 'failed') {
           terminal.out(`${heading(request)}\n`);
@@ -115,7 +125,7 @@ async function runInWorker(
         }
         if (message.kind === 'done') resolve(message.outcome);
         else if (message.kind === 'failed') reject(thrownByWorker(message));
-        else if (!request.json) terminal.out(`${message.text}\n`);
+        else if (!quiet) terminal.out(`${message.text}\n`);
       });
       worker.on('error', reject);
     });

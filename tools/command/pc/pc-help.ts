@@ -5,6 +5,7 @@
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
 import { TFTP_HABITS_HELP } from '../boot/network-options.ts';
 import { EXIT_HELP } from '../usage.ts';
+import { RESULT_HELP } from '../test-results.ts';
 
 /** RAM of a PC, in MiB. */
 export const PC_MEMORY_MIN_MIB = 32;
@@ -54,6 +55,7 @@ Output
   --trace FILE        write every event as a line of JSON
   --pcap FILE         write a capture (pcapng) of the NICs and of VMBus, for Wireshark
   --json              print one JSON document instead of the console
+${RESULT_HELP}
   -h, --help          this text
 
 Habits of TFTP servers

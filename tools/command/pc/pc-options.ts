@@ -21,6 +21,7 @@ import { readText, requireDirectory, requireFile } from '../files.ts';
 import { readHost, turnKnobs, type GivenKnobs } from '../host-options.ts';
 import { UsageError, quoted, wholeNumber } from '../usage.ts';
 import { PC_MEMORY_MAX_MIB, PC_MEMORY_MIB, PC_MEMORY_MIN_MIB } from './pc-help.ts';
+import { RESULT_OPTIONS, wantedResults } from '../test-results.ts';
 
 /** What the network offers. */
 export type PcServed =
@@ -52,6 +53,9 @@ export interface PcRequest extends Pick<BootRequest, 'link' | 'faults'> {
   readonly trace: string | undefined;
   readonly pcap: string | undefined;
   readonly json: boolean;
+  /** For a CI: JUnit's XML into a file, TAP instead of the log. */
+  readonly junit: string | undefined;
+  readonly tap: boolean;
 }
 
 const OPTIONS = {
@@ -77,6 +81,7 @@ const OPTIONS = {
   trace: { type: 'string' },
   pcap: { type: 'string' },
   json: { type: 'boolean' },
+  ...RESULT_OPTIONS,
   verbose: { type: 'boolean', short: 'v' },
   help: { type: 'boolean', short: 'h' },
 } as const;
@@ -137,7 +142,7 @@ export function parsePc(args: readonly string[]): PcRequest | undefined {
     strict: values.strict === true,
     trace: values.trace,
     pcap: values.pcap,
-    json: values.json === true,
+    ...wantedResults(values),
   };
 }
 

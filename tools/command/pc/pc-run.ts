@@ -63,9 +63,9 @@ export async function runPc(
     onReady: (made) => {
       pc = made;
       const { machine } = made;
-      trace = openTrace(request.trace);
+      trace = openTrace(request.trace, made);
       pcap = openCapture(request.pcap, made);
-      if (trace !== undefined) machine.events.listen((event, now) => trace!.write(event, now));
+      if (trace !== undefined) machine.events.listen((event, now) => trace!.host(event, now));
       if (pcap !== undefined) machine.events.listen((event, now) => pcap!.capture.host(event, now));
     },
     onLine: (text) => {
@@ -135,10 +135,11 @@ function files({ served }: PcRequest): FileSource {
   return { read: (path) => below.read(path) ?? ours.read(path) };
 }
 
-function openTrace(path: string | undefined): TraceWriter | undefined {
+function openTrace(path: string | undefined, { machine }: Pc): TraceWriter | undefined {
   if (path === undefined) return undefined;
   try {
-    return new TraceWriter(path);
+    const { ram } = machine.partition;
+    return new TraceWriter(path, () => ram.bytes);
   } catch (error) {
     const text = `the trace cannot be written to ${path}: ${(error as Error).message}`;
     throw new EnvironmentError('TraceUnwritable', text, 'Give a path that can be written.');

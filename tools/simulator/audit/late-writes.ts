@@ -36,6 +36,8 @@ export function writeLate(machine: SimulatedMachine): Grant[] {
       machine.partition.grants.write(grant, at, page, 0, length);
     }
     written.push(grant);
+    const { id, length } = grant;
+    if (machine.events.on) machine.events.emit({ kind: 'late-write', grant: id, length });
   }
   return written;
 }

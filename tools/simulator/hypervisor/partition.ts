@@ -124,10 +124,7 @@ export class Partition implements PartitionServices {
     const clock = (this.clock = wall === undefined ? new VirtualClock() : new WallClock(wall));
     const events = (this.events = new HostEvents(() => clock.now));
     const grants = (this.grants = new GrantLedger(ram, () => clock.now));
-    grants.listener = (kind, grant) => {
-      if (events.on) events.emit({ kind, grant });
-    };
-    grants.packetsWanted = () => events.on;
+    tellGrants(grants, events);
     this.omissions = new Omissions(() => clock.now);
     this.random = new Random(seed);
     this.profile = profile;
@@ -366,4 +363,15 @@ function checkMemoryMap(map: readonly MemoryRange[], size: number): void {
     }
     end = past;
   }
+}
+
+/** Changes of the ledger are events; packets in flight only while somebody reads. */
+function tellGrants(grants: GrantLedger, events: HostEvents): void {
+  grants.packetsWanted = () => events.on;
+  grants.listener = (kind, grant) => {
+    if (events.on) events.emit({ kind, grant });
+  };
+  grants.entitled = ({ id: grant, purpose }) => {
+    if (events.on) events.emit({ kind: 'purpose', grant, purpose });
+  };
 }

@@ -6,6 +6,7 @@
  * nobody reads (`events.on`).
  */
 
+import type { MemoryRange } from '../../../src/machine.ts';
 import type { Grant } from './grants.ts';
 
 /** One event of the simulated machine. */
@@ -85,6 +86,13 @@ export type HostEvent =
   | { readonly kind: 'frame-dropped'; readonly nic: number; readonly reason: string }
   | { readonly kind: 'grant' | 'revoke'; readonly grant: Grant }
   | {
+      /** What the grant of this number is for has become known: a GPADL is a ring, a buffer. */
+      readonly kind: 'purpose';
+      readonly grant: number;
+      readonly purpose: string;
+    }
+  | FlowEvent
+  | {
       /** VMBus connection and channel states. */
       readonly kind: 'vmbus';
       readonly change:
@@ -116,6 +124,44 @@ export type HostEvent =
   /** The guest ended by a fault or reported a crash; or exceeded a limit. */
   | { readonly kind: 'crash'; readonly text: string }
   | { readonly kind: 'hang'; readonly text: string };
+
+/** What whoever runs guests says of them: who has the machine, and what is found. */
+export type FlowEvent =
+  /** From now on the machine is this owner's: `firmware`, `OS`, `kexec 1`, `second boot`. */
+  | { readonly kind: 'stage'; readonly stage: string }
+  | {
+      /** An owner has handed over, and is audited: what the host holds now crosses the handoff. */
+      readonly kind: 'handoff';
+      readonly stage: string;
+      /** How it ended: `handoff`, `quiesce`, `kexec`, `crash`, `panic`, `power-off`, `shutdown`. */
+      readonly end: string;
+      readonly memoryMap: readonly MemoryRange[];
+    }
+  | {
+      /** The host has written to all of what a grant gives it, after a handoff. */
+      readonly kind: 'late-write';
+      readonly grant: number;
+      /** Bytes that it wrote. */
+      readonly length: number;
+    }
+  | {
+      /** A finding of the audit, about what `stage` did or left. See `Finding`. */
+      readonly kind: 'finding';
+      readonly stage: string;
+      readonly check: string;
+      readonly severity: 'error' | 'warning' | 'info';
+      readonly text: string;
+      /** The grant that it is about, where it is about one. */
+      readonly grant?: number;
+      readonly vp?: number;
+      readonly known?: string;
+    }
+  | {
+      readonly kind: 'verdict';
+      readonly verdict: string;
+      /** Checks of the audit that had no occasion. */
+      readonly notRun: readonly string[];
+    };
 
 /** A reader: gets the event and the virtual time in ticks. */
 export type HostEventSink = (event: HostEvent, now: number) => void;

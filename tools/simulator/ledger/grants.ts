@@ -109,6 +109,8 @@ export class GrantLedger {
   #packetCount = 0;
   readonly #pool = new Stack<PacketGrant>();
   listener: GrantListener | undefined;
+  /** Told of a grant whose purpose has become known: what the host may touch is as before. */
+  entitled: ((grant: Grant) => void) | undefined;
   /**
    * Whether the listener wants packets in flight now (unset: always). While it does, each packet
    * has a grant of its own; else grants are used again, and the listener is not called for them.
@@ -186,6 +188,12 @@ export class GrantLedger {
     grant.revokedAt = this.#now();
     grant.revokedBy = by;
     this.listener?.('revoke', grant);
+  }
+
+  /** What a grant is for has become known. */
+  entitle(grant: Grant, purpose: string): void {
+    grant.purpose = purpose;
+    this.entitled?.(grant);
   }
 
   /** The grants that live, in order of granting. */

@@ -222,7 +222,7 @@ export class Negotiation {
     if (!buffer.usable)
       return this.#failed(packet, `receive buffer of ${grant.length} bytes is too small`);
     this.receiveBuffer = buffer;
-    grant.purpose = `receive buffer (GPADL 0x${gpadl.toString(16)})`;
+    grants.entitle(grant, `receive buffer (GPADL 0x${gpadl.toString(16)})`);
     return this.complete(packet, this.#sections(buffer), this.messageSize);
   }
 
@@ -249,7 +249,7 @@ export class Negotiation {
       return this.#failed(packet, `no GPADL 0x${gpadl.toString(16)} of whole pages for sending`);
     this.sendBuffer = grant;
     this.sendBufferGpadl = gpadl;
-    grant.purpose = `send buffer (GPADL 0x${gpadl.toString(16)})`;
+    this.#services.grants.entitle(grant, `send buffer (GPADL 0x${gpadl.toString(16)})`);
     this.#begin(NvspType.SEND_SEND_BUFFER_COMPLETE);
     const fields = { status: NvspStatus.SUCCESS, sectionSize: SEND_SECTION_SIZE };
     putFields(this.#view, NvspSendBufferComplete, fields);

@@ -259,8 +259,7 @@ export const PROFILES: readonly HostProfile[] = [
   },
   {
     name: 'openvmm',
-    description:
-      'OpenVMM: VMBus 6.0, strict about what it reads: iPXE’s own drivers have no network there',
+    description: 'OpenVMM: VMBus 6.0, strict about what it reads: iPXE has no network there',
     source:
       'OpenVMM 1488a37b7cfe: vmbus_server, netvsp, virt (CPUID), hv1_emulator; build inferred',
     hypervisorBuild: 20348,

@@ -75,7 +75,8 @@ export class Openings {
     }
     const { client } = this.#context;
     const gpadl = `GPADL 0x${request.gpadl.toString(16)}`;
-    grant.purpose = `rings of channel ${channel.id} (${gpadl})${client.suffix}`;
+    const purpose = `rings of channel ${channel.id} (${gpadl})${client.suffix}`;
+    this.#context.services.grants.entitle(grant, purpose);
     channel.closedAt = 0;
     channel.opening = {
       ...this.#port(channel, request),

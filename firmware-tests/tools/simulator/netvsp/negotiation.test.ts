@@ -73,6 +73,17 @@ versions('new_worker_…_packet_size: 28 bytes up to version 6, 40 from 6.1 on',
   assert.is(rig.device.state.version, NvspVersion.V6_1);
 });
 
+versions('what a buffer is for is told apart from what the host may touch', () => {
+  const rig = new NetRig();
+  const changes: string[] = [];
+  const purposes: string[] = [];
+  rig.grants.listener = (change, { kind }) => void (kind === 'gpadl' && changes.push(change));
+  rig.grants.entitled = ({ purpose }) => void purposes.push(purpose);
+  rig.start();
+  assert.equal(changes, []);
+  assert.is(purposes[0], `receive buffer (GPADL 0x${RX_GPADL.toString(16)})`);
+});
+
 versions.run();
 
 const order = suite('NVSP order');

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** Traces as they are read, and the files that are made of them. */
+
+import * as fs from 'node:fs';
+import { createHash } from 'node:crypto';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { reportHtml, type ReportData } from '../../../tools/report/html.ts';
+import { perfetto } from '../../../tools/report/perfetto.ts';
+import { BadTrace, readTrace, slim } from '../../../tools/report/read-trace.ts';
+import { LEAK, madeTrace, tracedBoot } from '../../rigs/report/traces.ts';
+
+const files = suite('report: files');
+
+const page = fs.readFileSync(new URL('../../../dist/report-page.js', import.meta.url), 'utf8');
+
+files('what is no trace is refused, with the line', () => {
+  const refused: Readonly<Record<string, string>> = {
+    '': 'line 1: there is no event',
+    '{"ms":0,"kind":"stage"}\n{"ms":0,"kind"': 'line 2: it is no JSON',
+    '{"ms":0,"kind":"stage"}\n\n[1]': 'line 3: it is no event: it has no ms and kind',
+    null: 'line 1: it is no event: it has no ms and kind',
+    '{"ms":"0","kind":"stage"}': 'line 1: it is no event: it has no ms and kind',
+    '{"ms":0,"kind":"run","trace":2}': 'line 1: it is of version 2',
+  };
+  for (const [text, message] of Object.entries(refused)) {
+    assert.throws(
+      () => readTrace(text),
+      (error: Error) => error instanceof BadTrace && error.message === message,
+      text,
+    );
+  }
+  // Whoever wrote it was interrupted
+  assert.is(readTrace('{"ms":0,"kind":"stage"}\n{"ms":0,"ki', true).length, 1);
+});
+
+files('a page has no polling of the clock, short frames, and pages as runs', () => {
+  const events = tracedBoot();
+  const kept = slim(events);
+  assert.not.ok(kept.some(({ kind, msr }) => kind === 'rdmsr' && msr === 0x40000020));
+  const frames = kept.filter(({ kind }) => kind === 'frame');
+  assert.ok(frames.some(({ length }) => Number(length) > 500));
+  assert.ok(frames.every(({ frame }) => String(frame).length <= 128));
+  const grants = kept.filter(({ kind }) => kind === 'grant');
+  const rings = grants.find(({ grant }) => (grant as { kind: string }).kind === 'gpadl')!;
+  const { runs } = rings.grant as { runs: [number, number][] };
+  const before = events.find(({ grant }) => (grant as { id?: number })?.id === 9)!;
+  const { pfns } = before.grant as { pfns: number[] };
+  assert.is(runs.length, 1);
+  assert.equal(runs[0], [pfns[0], pfns.length]);
+});
+
+files('nothing of a guest is markup, and no script runs but the one of the page', () => {
+  const hostile = '</script><script>alert(1)</script><img src=x onerror=alert(2)>';
+  const events = madeTrace(
+    { kind: 'run', trace: 1, command: hostile, host: hostile },
+    { kind: 'log', guest: 'firmware', level: 'info', layer: hostile, object: '', text: hostile },
+  );
+  const html = reportHtml({ script: page, events, title: hostile });
+  assert.is(html.split('<script').length, 3, 'two scripts: the data and the page');
+  assert.is(html.split('</script').length, 3);
+  assert.not.ok(html.includes('<img'));
+  const [, json] = /<script type="application\/json" id="data">(.*?)<\/script>/s.exec(html)!;
+  const data = JSON.parse(json!) as ReportData;
+  assert.is(data.events[1]!.text, hostile);
+  assert.is(data.title, hostile);
+
+  // The policy names the digests of what is there
+  const policy = /Content-Security-Policy" content="([^"]*)"/.exec(html)![1]!;
+  assert.match(policy, /^default-src 'none';/);
+  const sha = (text: string) => createHash('sha256').update(text).digest('base64');
+  assert.ok(policy.includes(`script-src 'sha256-${sha(page)}'`));
+  const style = /<style>(.*?)<\/style>/s.exec(html)![1]!;
+  assert.ok(policy.includes(`style-src 'sha256-${sha(style)}'`));
+});
+
+files('the page is below 1 MB without data, and its script ends no element', () => {
+  const html = reportHtml({ script: page, events: madeTrace({ kind: 'stage' }), title: '' });
+  assert.ok(html.length < 1_000_000, `${html.length} bytes`);
+  assert.not.match(page, /<\/script|<!--/i);
+});
+
+files('for Perfetto: a track for each grant and layer, times in µs', () => {
+  interface Entry {
+    readonly ph: string;
+    readonly name: string;
+    readonly pid: number;
+    readonly ts: number;
+    readonly dur?: number;
+    readonly args?: { readonly name?: string };
+  }
+  const trace = perfetto(tracedBoot({ firmware: LEAK }));
+  const { traceEvents } = JSON.parse(trace) as { traceEvents: Entry[] };
+  const tracks = traceEvents
+    .filter(({ ph, name }) => ph === 'M' && name === 'thread_name')
+    .map(({ args }) => args!.name);
+  for (const name of ['owner of the machine', '! message page of VP 0', 'VMBus messages'])
+    assert.ok(tracks.includes(name), name);
+  const leak = traceEvents.find(({ ph, name }) => ph === 'X' && name === '! hypercall page')!;
+  assert.is(leak.ts, 3.8);
+  assert.ok(
+    leak.dur! > 1000 * 1000,
+    'it lives until the OS takes its place, after the late writes',
+  );
+  assert.ok(traceEvents.every(({ ph, ts, dur }) => ph === 'M' || (ts >= 0 && !(dur! < 0))));
+});
+
+files.run();

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** What is made of a trace: a page, or a trace for Perfetto; and how a file is read. */
+
+import * as fs from 'node:fs';
+import { perfetto } from '../../report/perfetto.ts';
+import { reportHtml } from '../../report/html.ts';
+import { BadTrace, readTrace } from '../../report/read-trace.ts';
+import type { TraceRecord } from '../../report/model/record.ts';
+import { text } from '../../report/model/record.ts';
+import { OutputFile } from '../boot/output-file.ts';
+import { readText } from '../files.ts';
+import { EnvironmentError, UsageError, didYouMean, quoted } from '../usage.ts';
+
+/** Longest trace that a report is made of, in bytes: all of it is one text. */
+const TRACE_MAX = 400 * 2 ** 20;
+
+/** What can be made of a trace. */
+export const FORMATS = ['html', 'perfetto'] as const;
+export type ReportFormat = (typeof FORMATS)[number];
+
+/** @throws UsageError UnknownFormat */
+export function knownFormat<T extends string>(name: string, formats: readonly T[]): T {
+  const format = formats.find((each) => each === name);
+  if (format !== undefined) return format;
+  const advice = didYouMean(name, formats, `Choose ${formats.join(' or ')}.`);
+  throw new UsageError('UnknownFormat', `there is no format ${quoted(name)}`, advice);
+}
+
+/**
+ * The events of a trace file.
+ *
+ * @param cutShort its last line may be incomplete
+ * @throws EnvironmentError for a file that cannot be read
+ * @throws UsageError BadTrace
+ */
+export function traceOf(file: string, cutShort = false): TraceRecord[] {
+  try {
+    return readTrace(readText(file, TRACE_MAX), cutShort);
+  } catch (error) {
+    if (!(error instanceof BadTrace)) throw error;
+    const advice = 'Give a file that hypxe boot --trace or hypxe pc --trace has written.';
+    throw new UsageError('BadTrace', `${file}: ${error.message}`, advice);
+  }
+}
+
+/** What is to be written. */
+export interface ReportContents {
+  readonly format: ReportFormat;
+  readonly events: readonly TraceRecord[];
+  readonly clean?: readonly TraceRecord[] | undefined;
+  readonly noClean?: string | undefined;
+  /** Path of the script of a page. */
+  readonly page: string;
+}
+
+/** The file as text. */
+export function reportText(contents: ReportContents): string {
+  const { format, events, clean, noClean, page } = contents;
+  if (format === 'perfetto') return perfetto(events);
+  const script = fs.readFileSync(page, 'utf8');
+  return reportHtml({ script, events, clean, noClean, title: titleOf(events) });
+}
+
+function titleOf([first]: readonly TraceRecord[]): string {
+  if (first?.kind !== 'run') return 'hypxe: a run';
+  const what = ['command', 'image'].map((name) => text(first, name)).filter(Boolean);
+  const plan = text(first, 'plan');
+  return `hypxe ${what.join(' ')} on ${text(first, 'host')}${plan === '' ? '' : `: ${plan}`}`;
+}
+
+/** A file that will be written once there is what it has; refused early if it cannot be. */
+export class ReportFile {
+  readonly #file: OutputFile;
+  readonly #path: string;
+  #done = false;
+
+  /** @throws EnvironmentError ReportUnwritable */
+  constructor(path: string) {
+    this.#path = path;
+    this.#file = this.#attempt(() => new OutputFile(path));
+  }
+
+  /** @throws EnvironmentError ReportUnwritable */
+  write(contents: string): void {
+    this.#attempt(() => {
+      this.#file.write(contents);
+      this.#file.finish();
+      this.#done = true;
+    });
+  }
+
+  /** Leave nothing behind, unless it has been written. */
+  close(): void {
+    if (!this.#done) this.#attempt(() => this.#file.discard());
+  }
+
+  #attempt<T>(action: () => T): T {
+    try {
+      return action();
+    } catch (error) {
+      const text = `${this.#path} cannot be written: ${(error as Error).message}`;
+      throw new EnvironmentError('ReportUnwritable', text, 'Give a path with room for it.');
+    }
+  }
+}

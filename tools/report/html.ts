@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * Puts a page together: one file that loads nothing. What comes from a guest is data in it, never
+ * markup: the page's script makes all text with `textContent`, and the file forbids every script
+ * but its own (Content-Security-Policy, by its digest).
+ */
+
+import { sha256 } from '../replay/sha256.ts';
+import { slim } from './read-trace.ts';
+import type { TraceRecord } from './model/record.ts';
+import { STYLE } from './style.ts';
+
+/** What a page is made of. */
+export interface ReportParts {
+  /** The page's script, as it was built: without `</script` in it. */
+  readonly script: string;
+  readonly events: readonly TraceRecord[];
+  /** The same run without what is looked for, to compare with. */
+  readonly clean?: readonly TraceRecord[] | undefined;
+  /** What the run is: the title of the page. */
+  readonly title: string;
+  /** Where there is no run to compare with, why. */
+  readonly noClean?: string | undefined;
+}
+
+/** What the page's script finds in the file. */
+export interface ReportData {
+  readonly title: string;
+  readonly events: readonly TraceRecord[];
+  readonly clean: readonly TraceRecord[] | null;
+  readonly noClean: string;
+}
+
+/** The file. */
+export function reportHtml({ script, events, clean, title, noClean }: ReportParts): string {
+  const data: ReportData = {
+    ...{ title, events: slim(events) },
+    clean: clean === undefined ? null : slim(clean),
+    noClean: noClean ?? 'Give a trace of a clean run of the same seed: --clean TRACE.jsonl.',
+  };
+  const policy = [
+    "default-src 'none'",
+    `script-src 'sha256-${digest(script)}'`,
+    `style-src 'sha256-${digest(STYLE)}'`,
+    "base-uri 'none'",
+    "form-action 'none'",
+  ].join('; ');
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="${policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>${escapeHtml(title)}</title>
+<style>${STYLE}</style>
+</head>
+<body>
+<main id="report"><p>This page needs JavaScript: it draws what is in it.</p></main>
+<script type="application/json" id="data">${escapeJson(JSON.stringify(data))}</script>
+<script>${script}</script>
+</body>
+</html>
+`;
+}
+
+/** JSON that ends no element that it stands in. */
+function escapeJson(json: string): string {
+  return json.replaceAll('<', '\\u003c');
+}
+
+function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+}
+
+/** SHA-256 in base 64, as a policy names a script. */
+function digest(source: string): string {
+  const hex = sha256(new TextEncoder().encode(source));
+  let bytes = '';
+  for (let i = 0; i < hex.length; i += 2) {
+    bytes += String.fromCharCode(parseInt(hex.slice(i, i + 2), 16));
+  }
+  return btoa(bytes);
+}

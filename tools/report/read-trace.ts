@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** Reads a trace: lines of JSON, made by anybody. Leaves out what a page does not show. */
+
+import { Msr } from '../../src/hyperv/protocol.ts';
+import { TRACE_VERSION } from './trace-line.ts';
+import { list, number, object, text, type TraceRecord } from './model/record.ts';
+
+/** Characters of the bytes of a frame, and of a packet, that are kept. */
+const FRAME_DIGITS = 128;
+const PACKET_DIGITS = 1024;
+
+/** Most runs of pages of a grant that are kept. */
+const RUNS_MAX = 512;
+
+/** A text is no trace. The line is in the message. */
+export class BadTrace extends Error {
+  constructor(line: number, reason: string) {
+    super(`line ${line}: ${reason}`);
+    this.name = 'BadTrace';
+  }
+}
+
+/**
+ * The events of a trace, in order.
+ *
+ * @param cutShort the last line may be incomplete: whoever wrote it was interrupted
+ * @throws BadTrace
+ */
+export function readTrace(source: string, cutShort = false): TraceRecord[] {
+  const records: TraceRecord[] = [];
+  const lines = source.split('\n');
+  for (const [i, line] of lines.entries()) {
+    if (line.trim() === '') continue;
+    let value: unknown;
+    try {
+      value = JSON.parse(line);
+    } catch {
+      if (cutShort && i === lines.length - 1) break;
+      throw new BadTrace(i + 1, 'it is no JSON');
+    }
+    records.push(recordOf(value, i + 1));
+  }
+  if (records.length === 0) throw new BadTrace(1, 'there is no event');
+  const version = records[0]!.kind === 'run' ? number(records[0]!, 'trace') : TRACE_VERSION;
+  if (version !== TRACE_VERSION) throw new BadTrace(1, `it is of version ${String(version)}`);
+  return records;
+}
+
+function recordOf(value: unknown, line: number): TraceRecord {
+  const { ms, kind } = (typeof value === 'object' && value !== null ? value : {}) as TraceRecord;
+  if (typeof ms !== 'number' || typeof kind !== 'string' || !Number.isFinite(ms)) {
+    throw new BadTrace(line, 'it is no event: it has no ms and kind');
+  }
+  return value as TraceRecord;
+}
+
+/** The events that a page needs, each without what it does not show. */
+export function slim(records: readonly TraceRecord[]): TraceRecord[] {
+  return records.filter((record) => !isClockRead(record)).map(slimRecord);
+}
+
+/** Polled all the time, and of no interest. */
+function isClockRead(record: TraceRecord): boolean {
+  if (record.kind === 'rdmsr') return record.msr === Msr.TIME_REF_COUNT;
+  return record.kind === 'register-read' && record.name === 'TIME_REF_COUNT';
+}
+
+function slimRecord(record: TraceRecord): TraceRecord {
+  const { ms, kind } = record;
+  switch (kind) {
+    case 'frame': {
+      const frame = text(record, 'frame');
+      if (frame.length <= FRAME_DIGITS) return record;
+      const whole = String(record.frame).length / 2;
+      return { ...record, frame: frame.slice(0, FRAME_DIGITS), length: whole };
+    }
+    case 'ring-packet': {
+      const packet = text(record, 'bytes');
+      if (packet.length <= PACKET_DIGITS) return record;
+      return { ...record, bytes: packet.slice(0, PACKET_DIGITS) };
+    }
+    case 'grant': {
+      const { pfns: _, ...grant } = object(record, 'grant') as { pfns?: unknown };
+      return { ms, kind, grant: { ...grant, runs: pageRuns(object(record, 'grant')) } };
+    }
+    case 'revoke': {
+      const grant = object(record, 'grant');
+      return { ms, kind, grant: { id: number(grant, 'id'), revokedBy: text(grant, 'revokedBy') } };
+    }
+    default:
+      return record;
+  }
+}
+
+/** Neighbouring page numbers as pairs of first page and count. */
+function pageRuns(grant: object): number[][] {
+  const runs: number[][] = [];
+  for (const pfn of list(grant, 'pfns')) {
+    if (typeof pfn !== 'number') continue;
+    const last = runs.at(-1);
+    if (last !== undefined && last[0]! + last[1]! === pfn) last[1]!++;
+    else if (runs.length < RUNS_MAX) runs.push([pfn, 1]);
+  }
+  return runs;
+}

@@ -165,6 +165,7 @@ export const HOST_SCENARIOS: readonly Scenario[] = [
     mistake: 'firmware',
     references: ['Linux __vmbus_open (rescind)', 'OpenVMM #4081'],
     caughtBy: { ended: 'hang' },
+    onlyOwn: "it goes through hypxe's own connection layer, message by message",
     run: rescindDuringOpen,
   },
   {

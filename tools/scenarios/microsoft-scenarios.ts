@@ -2,10 +2,8 @@
 
 /** Microsoft's own firmware before and after another one. */
 
-import { createDriver } from '../../src/any.ts';
-import { HV_ENABLE, Msr } from '../../src/hyperv/protocol.ts';
+import { Msr } from '../../src/hyperv/protocol.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
-import { PassingX64 } from '../simulator/base/passing-machine.ts';
 import { EfiGuest } from './efi-guest.ts';
 import { bootOn, guestsOf, makeMachine, ownGuest, refuses } from './rig.ts';
 import type { Half, HalfResult, Scenario } from './scenario.ts';
@@ -13,30 +11,22 @@ import type { Half, HalfResult, Scenario } from './scenario.ts';
 /** Where Microsoft's firmware has its pages: the last ones of RAM. */
 const PAGES = 4 * 0x1000;
 
-/** A seam that writes SCONTROL on its way out as it was found, or off. */
-class ScontrolSeam extends PassingX64 {
-  restores = false;
-
-  override wrmsr(msr: number, value: bigint): void {
-    const off = msr === Msr.SCONTROL && (value & HV_ENABLE) === 0n;
-    super.wrmsr(msr, off && this.restores ? value | HV_ENABLE : value);
-  }
-}
-
 /** Firmware that switches the SynIC off, and one behind it that never switches it on. */
-function scontrolLeftOff(half: Half): HalfResult {
-  const machine = makeMachine({});
+function scontrolLeftOff(half: Half, guest = ownGuest()): HalfResult {
+  const machine = makeMachine({}, {}, guest);
   const guests = guestsOf(machine);
   const cpu = machine.bootProcessor;
-  const seam = new ScontrolSeam(cpu);
-  seam.restores = half === 'fixed';
-  const driver = createDriver(seam);
-  guests.run('firmware', () => {
-    driver.probe();
-    driver.remove();
-    if (half === 'broken') cpu.wrmsr(Msr.SCONTROL, 0n);
-  });
-  const findings = auditHandoff(machine, driver.memoryMap(), { nextSetsScontrol: false });
+  const map = guests.run('firmware', () =>
+    guests.callFirmware(() => {
+      const driver = guest.createDriver!(cpu, {});
+      driver.probe();
+      driver.remove();
+      if (half === 'broken') cpu.wrmsr(Msr.SCONTROL, 0n);
+      return driver.memoryMap();
+    }),
+  );
+  if (map === undefined) return { findings: [], ended: guests.ended };
+  const findings = auditHandoff(machine, map, { nextSetsScontrol: false });
   const efi = new EfiGuest(cpu, cpu.memory.byteLength - PAGES);
   guests.run('Microsoft firmware', () => {
     efi.start();
@@ -87,6 +77,7 @@ export const MICROSOFT_SCENARIOS: readonly Scenario[] = [
     mistake: 'firmware',
     references: ['mu_msvm EfiHvSynic.c', 'iPXE b91cc983d'],
     caughtBy: { check: 'scontrol', says: /who comes next never writes it/ },
+    asks: 'driver',
     run: scontrolLeftOff,
   },
   {

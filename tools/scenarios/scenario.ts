@@ -42,10 +42,14 @@ export interface Scenario {
   readonly caughtBy: Caught;
   /**
    * What it asks of another firmware that takes the place of hypxe's own: that it boots, that its
-   * drivers can be called, or that they can be quiesced. Undefined: it is about no firmware, or
-   * about what only hypxe's own tells.
+   * drivers can be called, or that they can be quiesced. Undefined: it cannot be run with one.
    */
   readonly asks?: 'boot' | 'driver' | 'san';
+  /**
+   * Of a mistake of firmware that cannot be tried with another one: what it stands on that only
+   * hypxe's own has, in words.
+   */
+  readonly onlyOwn?: string;
   /**
    * Run a half, on a machine of its own.
    *
@@ -72,10 +76,11 @@ export interface ScenarioVerdict {
 
 /** Why a scenario cannot be run with a guest; undefined if it can. */
 export function notWith(
-  { asks }: Scenario,
+  { asks, mistake, onlyOwn }: Scenario,
   { boots, drives, exports, kind }: GuestProgram,
 ): string | undefined {
-  if (asks === undefined) return 'it is about no firmware of others';
+  if (onlyOwn !== undefined) return onlyOwn;
+  if (asks === undefined) return `it is about a ${mistake}, and runs no firmware`;
   if (!boots) return 'the guest has no boot';
   if (asks === 'boot') return undefined;
   if (!drives) return 'the guest has no drivers that can be called one by one';

@@ -6,8 +6,9 @@ import { spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { CLI, directory, lastLine, read, write } from '../../rigs/cli-rig.ts';
+import { CLI, directory, hypxe, lastLine, read, write } from '../../rigs/cli-rig.ts';
 import { bootHostile } from '../../rigs/guests/hostile-rig.ts';
+import { Op, call, firmware, i32, i64 } from '../../rigs/guests/wasm-builder.ts';
 
 const ends = suite('hostile guests: without end');
 
@@ -43,6 +44,24 @@ for (const [what, text] of [
     assert.ok(trace.some((line) => line.includes('"kind":"wrmsr","msr":1073741955')));
   });
 }
+
+ends('a module of WebAssembly that loops and calls nothing is told in the same way', async () => {
+  const module = firmware(['wrmsr'], (index) => [
+    ...[...i32(0x40000083), ...i64(0x200001n), ...call(index('wrmsr'))],
+    // loop, br 0, end
+    ...[0x03, Op.VOID, 0x0c, 0, Op.END, ...i32(0)],
+  ]);
+  const args = ['--firmware', write('loops.wasm', module), '--watchdog', '1'];
+  const run = await hypxe('boot', ...args, '--trace', 'loops-wasm.jsonl');
+  assert.is(run.code, 3, run.error);
+  assert.match(
+    lastLine(run),
+    /^verdict: hang: .* for 1 s .*; last access: wrmsr 0x40000083 on VP 0 at tick \d+; now it is/,
+  );
+  assert.match(run.out, /^ {2}ERROR +4 not so: message and event page are disabled on every VP$/m);
+  assert.match(run.out, /^ {2}ok +1 no connection is left/m);
+  assert.match(read('loops-wasm.jsonl'), /"kind":"wrmsr","msr":1073741955/);
+});
 
 ends('a guest that logs for ever is ended by a bound, and its memory stays', async () => {
   const run = await bootHostile(

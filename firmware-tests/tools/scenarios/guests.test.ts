@@ -65,7 +65,7 @@ scenarios('what does not fit is left out, and said', async () => {
   const { code, out } = await hypxe('scenarios', 'chainload', 'two', 'kexec-i', '--firmware', file);
   assert.is(code, 0, out);
   assert.match(out, /^-- {5}two-owners: the guest has no drivers that can be called one by one$/m);
-  assert.match(out, /^-- {5}kexec-identity: it is about no firmware of others$/m);
+  assert.match(out, /^-- {5}kexec-identity: it is about a kernel, and runs no firmware$/m);
   assert.match(out, /\n1 scenario, 0 failed, 2 left out\n$/);
 
   const none = await hypxe('scenarios', 'kexec-identity', '--firmware', file);
@@ -85,6 +85,10 @@ scenarios('each that is about a firmware says what it asks of one', () => {
   const asked = SCENARIOS.filter(({ asks }) => asks !== undefined);
   assert.ok(asked.length >= 40, `${asked.length}`);
   assert.ok(asked.every(({ mistake }) => mistake === 'firmware'));
+  // Or why another one cannot be tried
+  for (const { name, mistake, asks, onlyOwn } of SCENARIOS) {
+    assert.is(mistake === 'firmware', (asks === undefined) !== (onlyOwn === undefined), name);
+  }
 });
 
 scenarios.run();

@@ -26,12 +26,35 @@ static void close_nic(struct nic *nic)
 	hv_undoing = undoing;
 }
 
+/* Take the machine back, and make the connection anew: as hv_unquiesce. */
+static int take_back(void)
+{
+	uint32_t i;
+	int rc = hv_unquiesce();
+
+	if (rc <= 0)
+		return rc;
+	rc = vmbus_reconnect();
+	if (rc) {
+		hv_quiesce();
+		return rc;
+	}
+	for (i = 0; i < nic_count; i++)
+		netvsc_forget(&nics[i]);
+	return 1;
+}
+
 /* Undo everything: the mirror image of hypxe_probe. */
 void hypxe_remove(void)
 {
 	uint32_t i;
 
 	hv_undoing = 1;
+	if (!hv_running && take_back() <= 0) {
+		/* The host keeps what it has, and so do we: it is reserved for whoever comes next */
+		hv_undoing = 0;
+		return;
+	}
 	for (i = nic_count; i > 0; i--) {
 		hypxe_close(i - 1);
 		close_nic(&nics[i - 1]);
@@ -44,8 +67,10 @@ void hypxe_remove(void)
 
 static int probe_nic(struct nic *nic, struct vmbus_offer *offer)
 {
-	int rc = netvsc_open(nic, offer);
+	int rc;
 
+	memcpy(nic->instance, offer->instance, sizeof(nic->instance));
+	rc = netvsc_open(nic, offer);
 	if (rc)
 		return rc;
 	nic->present = 1;
@@ -130,6 +155,48 @@ void hypxe_close(uint32_t device)
 		(void)rndis_filter(nic, 0);
 #endif
 	hv_undoing = undoing;
+}
+
+static int find_again(struct nic *nic)
+{
+	int was_open = nic->open, rc;
+	uint32_t i;
+
+	nic->present = nic->open = 0;
+	for (i = 0; i < vmbus_offers(); i++) {
+		if (memcmp(vmbus_offer(i)->instance, nic->instance, sizeof(nic->instance)) != 0)
+			continue;
+		rc = probe_nic(nic, vmbus_offer(i));
+		return rc || !was_open ? rc : hypxe_open(nic->index);
+	}
+	return -ENODEV;
+}
+
+/* Leave the machine to somebody else: pages and interrupts are off, channels stay open. */
+void hypxe_quiesce(void)
+{
+	hv_quiesce();
+}
+
+/* Take it back, unless somebody else has it. What fails is tried again by the next call. */
+int32_t hypxe_unquiesce(void)
+{
+	uint32_t i;
+	int rc = take_back();
+
+	if (rc <= 0)
+		return rc;
+	rc = vmbus_enumerate();
+	for (i = 0; i < nic_count && rc == 0; i++) {
+		rc = find_again(&nics[i]);
+		if (rc == 0 || rc == -ECANCELED)
+			continue;
+		say(SAY_WARNING, "a network device is not there again");
+		rc = 0;
+	}
+	if (rc)
+		hv_quiesce();
+	return rc;
 }
 
 void *hypxe_buffer(void)

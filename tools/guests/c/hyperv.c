@@ -64,8 +64,9 @@ struct post_message {
 	uint8_t data[HV_MESSAGE_MAX];
 };
 
-int hv_undoing;
+int hv_undoing, hv_running;
 static uint64_t old_scontrol;
+static uint32_t features;
 static void *hypercall_page, *message_page, *event_page, *input_page;
 
 static size_t text_length(const char *text)
@@ -110,7 +111,7 @@ static void set_register(uint32_t msr, uint64_t kept, uint64_t value)
 }
 
 /* Whatever an earlier owner has left on */
-static void take_over(uint32_t features)
+static void take_over(void)
 {
 	uint32_t i;
 
@@ -147,6 +148,42 @@ static void enable_page(uint32_t msr, void *page)
 	set_register(msr, PAGE_KEPT, (uintptr_t)page | PAGE_ENABLE);
 }
 
+/* Switch on: identity, hypercall page, SynIC */
+static int switch_on(void)
+{
+	hypxe_wrmsr(MSR_GUEST_OS_ID, OS_ID);
+	enable_page(MSR_HYPERCALL, hypercall_page);
+	if (!(hypxe_rdmsr(MSR_HYPERCALL) & PAGE_ENABLE))
+		return -EIO;
+	enable_page(MSR_SIMP, message_page);
+	enable_page(MSR_SIEFP, event_page);
+	memset(message_page, 0, PAGE_SIZE);
+	memset(event_page, 0, PAGE_SIZE);
+	hypxe_wrmsr(MSR_SCONTROL, hypxe_rdmsr(MSR_SCONTROL) | 1);
+	hv_running = 1;
+	return 0;
+}
+
+/* Undo switch_on, in reverse, but for SCONTROL. */
+static void switch_off(void)
+{
+	hv_running = 0;
+	memset(message_page, 0, PAGE_SIZE);
+	memset(event_page, 0, PAGE_SIZE);
+#ifndef NO_EVENT_PAGE_OFF
+	set_register(MSR_SIEFP, PAGE_KEPT, 0);
+#endif
+#ifndef NO_MESSAGE_PAGE_OFF
+	set_register(MSR_SIMP, PAGE_KEPT, 0);
+#endif
+#ifndef NO_HYPERCALL_PAGE_OFF
+	set_register(MSR_HYPERCALL, PAGE_KEPT, 0);
+#endif
+#ifndef NO_OS_ID_OFF
+	hypxe_wrmsr(MSR_GUEST_OS_ID, 0);
+#endif
+}
+
 /* Find the hypervisor, and switch on what we need of it. Everything is undone if it fails. */
 int hv_probe(void)
 {
@@ -172,7 +209,8 @@ int hv_probe(void)
 	if (owner == OS_ID_UEFI || (hypxe_rdmsr(MSR_HYPERCALL) & HYPERCALL_LOCKED))
 		return -ENOTSUP;
 	old_scontrol = hypxe_rdmsr(MSR_SCONTROL);
-	take_over(cpu.eax);
+	features = cpu.eax;
+	take_over();
 
 	/* Allocate pages */
 	hypercall_page = pages_alloc(PAGE_SIZE, "hypercall page");
@@ -184,18 +222,10 @@ int hv_probe(void)
 		return -ENOMEM;
 	}
 
-	/* Switch on: identity, hypercall page, SynIC */
-	hypxe_wrmsr(MSR_GUEST_OS_ID, OS_ID);
-	enable_page(MSR_HYPERCALL, hypercall_page);
-	if (!(hypxe_rdmsr(MSR_HYPERCALL) & PAGE_ENABLE)) {
+	if (switch_on()) {
 		hv_remove();
 		return -EIO;
 	}
-	enable_page(MSR_SIMP, message_page);
-	enable_page(MSR_SIEFP, event_page);
-	memset(message_page, 0, PAGE_SIZE);
-	memset(event_page, 0, PAGE_SIZE);
-	hypxe_wrmsr(MSR_SCONTROL, hypxe_rdmsr(MSR_SCONTROL) | 1);
 	return 0;
 }
 
@@ -204,21 +234,34 @@ void hv_remove(void)
 {
 	if (!(old_scontrol & 1))
 		set_register(MSR_SCONTROL, ~1ull, 0);
-	memset(message_page, 0, PAGE_SIZE);
-	memset(event_page, 0, PAGE_SIZE);
-#ifndef NO_EVENT_PAGE_OFF
-	set_register(MSR_SIEFP, PAGE_KEPT, 0);
-#endif
-#ifndef NO_MESSAGE_PAGE_OFF
-	set_register(MSR_SIMP, PAGE_KEPT, 0);
-#endif
-#ifndef NO_HYPERCALL_PAGE_OFF
-	set_register(MSR_HYPERCALL, PAGE_KEPT, 0);
-#endif
-#ifndef NO_OS_ID_OFF
-	hypxe_wrmsr(MSR_GUEST_OS_ID, 0);
-#endif
+	switch_off();
 	free_pages();
+}
+
+/*
+ * Leave the machine to somebody else for a while. SCONTROL stays on: with it off under a connection
+ * Windows Server 2016 waits for ever.
+ */
+void hv_quiesce(void)
+{
+	if (!hv_running)
+		return;
+	hv_disable_sint();
+	switch_off();
+}
+
+/* Take the machine back: 1; 0 if it was not left, or if somebody has it; or a negative errno. */
+int hv_unquiesce(void)
+{
+	if (hv_running || !message_page || (hypxe_rdmsr(MSR_SIMP) & PAGE_ENABLE))
+		return 0;
+	/* Whoever had it may have left it as any earlier owner */
+	take_over();
+	if (switch_on()) {
+		switch_off();
+		return -EIO;
+	}
+	return 1;
 }
 
 void hv_enable_sint(void)

@@ -25,9 +25,13 @@ int memcmp(const void *a, const void *b, size_t length);
 
 /* Set while things are undone: then nobody asks whether to go on. */
 extern int hv_undoing;
+/* Whether the machine is ours: between hv_probe and hv_remove, but not while it is quiesced. */
+extern int hv_running;
 
 int hv_probe(void);
 void hv_remove(void);
+void hv_quiesce(void);
+int hv_unquiesce(void);
 void hv_enable_sint(void);
 void hv_disable_sint(void);
 int hv_post(uint32_t type, const void *data, size_t length);

@@ -32,7 +32,8 @@ static uint32_t last_request = REQUEST_FIRST, last_frame;
 
 int netvsc_is_dead(const struct nic *nic)
 {
-	return !nic->channel.open || nic->channel.broken || nic->channel.offer->rescinded;
+	return !hv_running || !nic->channel.open || nic->channel.broken ||
+	       nic->channel.offer->rescinded;
 }
 
 /* Send a request and wait for its completion, of this type and at least this length. */
@@ -161,6 +162,15 @@ void netvsc_close(struct nic *nic)
 #endif
 	}
 	tear_down(nic);
+}
+
+void netvsc_forget(struct nic *nic)
+{
+	nic->channel.ring.live = nic->rx_buffer.live = 0;
+	tear_down(nic);
+	nic->owed_count = 0;
+	nic->polling = nic->initialised = 0;
+	nic->wanted = nic->rndis_wanted = 0;
 }
 
 int netvsc_send(struct nic *nic, int control, const void *header, size_t header_length,
@@ -296,6 +306,8 @@ void netvsc_poll(struct nic *nic)
 {
 	uint32_t i;
 
+	if (!hv_running)
+		return;
 	vmbus_poll();
 	if (nic->polling || netvsc_is_dead(nic))
 		return;

@@ -17,6 +17,7 @@
 
 struct nic {
 	uint32_t index;
+	uint8_t instance[16];
 	int present;
 	int open;
 	struct vmbus_channel channel;
@@ -50,6 +51,8 @@ struct nic {
 /* netvsc.c */
 int netvsc_open(struct nic *nic, struct vmbus_offer *offer);
 void netvsc_close(struct nic *nic);
+/* The host has let go of all that the device had. */
+void netvsc_forget(struct nic *nic);
 void netvsc_poll(struct nic *nic);
 /* Send a message of RNDIS: 0, -EAGAIN, -EPIPE. */
 int netvsc_send(struct nic *nic, int control, const void *header, size_t header_length,

@@ -77,6 +77,7 @@ static void offered(void)
 		return;
 	offers[offer_count].channel = channel;
 	offers[offer_count].connection = word(192);
+	memcpy(offers[offer_count].instance, message.data + 24, 16);
 	offers[offer_count].rescinded = 0;
 	offer_count++;
 }
@@ -331,31 +332,76 @@ again:		;
 	return -ETIMEDOUT;
 }
 
-int vmbus_probe(void)
+static void discard_messages(void)
 {
-	uint32_t skipped;
+	uint32_t i;
+	for (i = 0; i < SKIPPED_MAX && hv_receive(&message); i++)
+		;
+}
+
+static int connect_host(void)
+{
 	int rc;
 
 	/* Whatever an earlier owner was sent is not for us */
 	hv_enable_sint();
-	for (skipped = 0; skipped < SKIPPED_MAX && hv_receive(&message); skipped++)
-		;
-	offer_count = leak_count = 0;
+	discard_messages();
 	rc = contact();
-	if (!rc) {
+	if (!rc)
 		connected = 1;
-		collecting = 1;
-		rc = post(REQUEST_OFFERS, NULL, 0, 0);
-		if (!rc)
-			rc = wait_for(ALL_OFFERS_DELIVERED, 8, NULL, NULL, VMBUS_ANSWER_MS, NULL);
-		/* What is there is there */
-		if (rc == -ETIMEDOUT && offer_count > 0)
-			rc = 0;
-		collecting = 0;
+	return rc;
+}
+
+static void free_leaks(void)
+{
+	while (leak_count) {
+		leak_count--;
+		hypxe_page_free(leaks[leak_count].pages, leaks[leak_count].bytes);
 	}
+}
+
+int vmbus_enumerate(void)
+{
+	int rc;
+
+	offer_count = 0;
+	collecting = 1;
+	rc = post(REQUEST_OFFERS, NULL, 0, 0);
+	if (!rc)
+		rc = wait_for(ALL_OFFERS_DELIVERED, 8, NULL, NULL, VMBUS_ANSWER_MS, NULL);
+	/* What is there is there */
+	if (rc == -ETIMEDOUT && offer_count > 0)
+		rc = 0;
+	collecting = 0;
+	return rc;
+}
+
+int vmbus_probe(void)
+{
+	int rc;
+
+	offer_count = leak_count = 0;
+	rc = connect_host();
+	if (!rc)
+		rc = vmbus_enumerate();
 	if (rc)
 		vmbus_remove();
 	return rc;
+}
+
+int vmbus_reconnect(void)
+{
+	uint32_t i;
+	int rc = connect_host();
+
+	if (rc)
+		return rc;
+	/* Until it was answered the host may still have had the old connection */
+	for (i = 0; i < OFFERS_MAX; i++)
+		offers[i].rescinded = 1;
+	offer_count = 0;
+	free_leaks();
+	return 0;
 }
 
 /* Disconnect: the host lets go of whatever it still has. Never fails. */
@@ -393,12 +439,11 @@ void vmbus_remove(void)
 	}
 #endif
 	must_unload = connected = 0;
-	for (i = 0; i < leak_count && rc == 0; i++)
-		hypxe_page_free(leaks[i].pages, leaks[i].bytes);
+	if (rc == 0)
+		free_leaks();
 	leak_count = 0;
 	/* Whoever comes next expects the slot empty */
-	for (i = 0; i < SKIPPED_MAX && hv_receive(&message); i++)
-		;
+	discard_messages();
 	hv_disable_sint();
 	hv_undoing = undoing;
 }

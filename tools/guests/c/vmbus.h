@@ -25,6 +25,7 @@
 struct vmbus_offer {
 	uint32_t channel;
 	uint32_t connection;
+	uint8_t instance[16];	/* stays the device's, whatever its channel is */
 	int rescinded;
 };
 
@@ -56,6 +57,10 @@ struct vmbus_channel {
 
 int vmbus_probe(void);
 void vmbus_remove(void);
+/* After somebody else may have had the machine: the host lets go of all that we had. */
+int vmbus_reconnect(void);
+/* Ask what devices there are. */
+int vmbus_enumerate(void);
 /* Hear what the host says meanwhile. */
 void vmbus_poll(void);
 uint32_t vmbus_offers(void);

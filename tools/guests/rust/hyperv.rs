@@ -107,6 +107,10 @@ impl Message {
 pub struct Hv {
     /// Set while things are undone: then nobody asks whether to go on.
     pub undoing: bool,
+    /// Whether the machine is ours: between probe and remove, but not while it is quiesced.
+    pub running: bool,
+    /// CPUID 0x40000003 EAX.
+    features: u32,
     scontrol: u64,
     hypercall: *mut u8,
     messages: *mut u8,
@@ -117,7 +121,16 @@ pub struct Hv {
 impl Hv {
     pub const fn new() -> Hv {
         let none = null_mut();
-        Hv { undoing: false, scontrol: 0, hypercall: none, messages: none, events: none, input: none }
+        Hv {
+            undoing: false,
+            running: false,
+            features: 0,
+            scontrol: 0,
+            hypercall: none,
+            messages: none,
+            events: none,
+            input: none,
+        }
     }
 
     /// Find the hypervisor, and switch on what we need of it. Everything is undone if it fails.
@@ -140,7 +153,8 @@ impl Hv {
             return Err(hypxe::ENOTSUP);
         }
         self.scontrol = unsafe { hypxe::rdmsr(SCONTROL) };
-        take_over(features.eax);
+        self.features = features.eax;
+        take_over(self.features);
 
         // Allocate pages
         let purposes = ["hypercall page", "message page", "event page", "hypercall input"];
@@ -154,17 +168,25 @@ impl Hv {
             return Err(hypxe::ENOMEM);
         }
 
-        // Switch on: identity, hypercall page, SynIC
+        let on = self.switch_on();
+        if on.is_err() {
+            self.remove();
+        }
+        on
+    }
+
+    /// Switch on: identity, hypercall page, SynIC.
+    fn switch_on(&mut self) -> Result<(), i32> {
         unsafe { hypxe::wrmsr(GUEST_OS_ID, OS_ID) };
         set(HYPERCALL, PAGE_KEPT, self.hypercall as u64 | PAGE_ENABLE);
         if unsafe { hypxe::rdmsr(HYPERCALL) } & PAGE_ENABLE == 0 {
-            self.remove();
             return Err(hypxe::EIO);
         }
         set(SIMP, PAGE_KEPT, self.messages as u64 | PAGE_ENABLE);
         set(SIEFP, PAGE_KEPT, self.events as u64 | PAGE_ENABLE);
         self.clear();
         unsafe { hypxe::wrmsr(SCONTROL, hypxe::rdmsr(SCONTROL) | 1) };
+        self.running = true;
         Ok(())
     }
 
@@ -173,6 +195,13 @@ impl Hv {
         if self.scontrol & 1 == 0 {
             set(SCONTROL, !1, 0);
         }
+        self.switch_off();
+        self.free();
+    }
+
+    /// Undo switch_on, in reverse, but for SCONTROL.
+    fn switch_off(&mut self) {
+        self.running = false;
         self.clear();
         if cfg!(not(no_event_page_off)) {
             set(SIEFP, PAGE_KEPT, 0);
@@ -186,7 +215,30 @@ impl Hv {
         if cfg!(not(no_os_id_off)) {
             unsafe { hypxe::wrmsr(GUEST_OS_ID, 0) };
         }
-        self.free();
+    }
+
+    /// Leave the machine to somebody else for a while. SCONTROL stays on: with it off under a
+    /// connection Windows Server 2016 waits for ever.
+    pub fn quiesce(&mut self) {
+        if self.running {
+            self.disable_sint();
+            self.switch_off();
+        }
+    }
+
+    /// Take the machine back. False if it was not left, or if somebody has it.
+    pub fn unquiesce(&mut self) -> Result<bool, i32> {
+        let left = !self.running && !self.messages.is_null();
+        if !left || unsafe { hypxe::rdmsr(SIMP) } & PAGE_ENABLE != 0 {
+            return Ok(false);
+        }
+        // Whoever had it may have left it as any earlier owner
+        take_over(self.features);
+        let on = self.switch_on();
+        if on.is_err() {
+            self.switch_off();
+        }
+        on.map(|()| true)
     }
 
     fn clear(&mut self) {

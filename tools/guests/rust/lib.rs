@@ -17,6 +17,7 @@ use rndis::{Rndis, FILTER_ON, FRAME_MAX};
 use vmbus::{Bus, OFFERS_MAX};
 
 struct Nic {
+    instance: [u8; 16],
     below: Netvsc,
     rndis: Rndis,
 }
@@ -27,7 +28,7 @@ struct Guest {
     count: usize,
 }
 
-const NO_NIC: Nic = Nic { below: Netvsc::new(0), rndis: Rndis::new() };
+const NO_NIC: Nic = Nic { instance: [0; 16], below: Netvsc::new(0), rndis: Rndis::new() };
 static mut GUEST: Guest = Guest { bus: Bus::new(), nics: [NO_NIC; OFFERS_MAX], count: 0 };
 static mut BUFFER: [u8; 2048] = [0; 2048];
 
@@ -47,6 +48,7 @@ fn status(result: Result<(), i32>) -> i32 {
 
 impl Nic {
     fn start(&mut self, bus: &mut Bus, offer: usize) -> Result<(), i32> {
+        self.instance = bus.offers[offer].instance;
         self.below.open(bus, &mut self.rndis, offer)?;
         let started = self.rndis.start(bus, &mut self.below);
         if started.is_err() {
@@ -60,6 +62,27 @@ impl Nic {
             self.rndis.halt(bus, &mut self.below);
             self.below.close(bus, &mut self.rndis);
         });
+    }
+
+    fn open(&mut self, bus: &mut Bus) -> Result<(), i32> {
+        let Nic { below, rndis, .. } = self;
+        // Frames may come before the answer does
+        rndis.open = true;
+        let opened = rndis.filter(bus, below, FILTER_ON);
+        if opened.is_err() {
+            rndis.open = false;
+            let _ = bus.undo(|bus| rndis.filter(bus, below, 0));
+        }
+        opened
+    }
+
+    /// Once somebody else has had the machine.
+    fn find_again(&mut self, bus: &mut Bus) -> Result<(), i32> {
+        let was_open = core::mem::replace(&mut self.rndis.open, false);
+        let mut offers = bus.offers[..bus.offer_count].iter();
+        let offer = offers.position(|offer| offer.instance == self.instance);
+        self.start(bus, offer.ok_or(hypxe::ENODEV)?)?;
+        if was_open { self.open(bus) } else { Ok(()) }
     }
 
     fn close(&mut self, bus: &mut Bus) {
@@ -92,7 +115,7 @@ pub extern "C" fn hypxe_probe() -> i32 {
     // A device that is no good is left out
     for offer in 0..bus.offer_count {
         let nic = &mut nics[*count];
-        *nic = Nic { below: Netvsc::new(*count as u32), rndis: Rndis::new() };
+        *nic = Nic { below: Netvsc::new(*count as u32), ..NO_NIC };
         match nic.start(bus, offer) {
             Ok(()) => *count += 1,
             Err(hypxe::ECANCELED) => {
@@ -105,9 +128,67 @@ pub extern "C" fn hypxe_probe() -> i32 {
     *count as i32
 }
 
+impl Guest {
+    /// Take the machine back, and make the connection anew. False if there was nothing to take.
+    fn take_back(&mut self) -> Result<bool, i32> {
+        if !self.bus.hv.unquiesce()? {
+            return Ok(false);
+        }
+        if let Err(error) = self.bus.reconnect() {
+            self.bus.hv.quiesce();
+            return Err(error);
+        }
+        for nic in &mut self.nics[..self.count] {
+            nic.below.forget(&mut self.bus);
+            nic.rndis.forget();
+        }
+        Ok(true)
+    }
+
+    fn unquiesce(&mut self) -> Result<(), i32> {
+        if !self.take_back()? {
+            return Ok(());
+        }
+        self.bus.enumerate()?;
+        for nic in &mut self.nics[..self.count] {
+            match nic.find_again(&mut self.bus) {
+                Err(hypxe::ECANCELED) => return Err(hypxe::ECANCELED),
+                Err(_) => say(1, "a network device is not there again"),
+                Ok(()) => (),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Leave the machine to somebody else: pages and interrupts are off, channels stay open.
+#[no_mangle]
+pub extern "C" fn hypxe_quiesce() {
+    guest().bus.hv.quiesce();
+}
+
+/// Take it back, unless somebody else has it. What fails is tried again by the next call.
+#[no_mangle]
+pub extern "C" fn hypxe_unquiesce() -> i32 {
+    let done = guest().unquiesce();
+    if done.is_err() {
+        guest().bus.hv.quiesce();
+    }
+    status(done)
+}
+
 /// Undo everything: the mirror image of probe.
 #[no_mangle]
 pub extern "C" fn hypxe_remove() {
+    if !guest().bus.hv.running {
+        guest().bus.hv.undoing = true;
+        let taken = guest().take_back();
+        guest().bus.hv.undoing = false;
+        // The host keeps what it has, and so do we: it is reserved for whoever comes next
+        if taken != Ok(true) {
+            return;
+        }
+    }
     let Guest { bus, nics, count } = guest();
     bus.undo(|bus| {
         for nic in nics[..*count].iter_mut().rev() {
@@ -134,15 +215,7 @@ pub extern "C" fn hypxe_link(device: u32) -> i32 {
 #[no_mangle]
 pub extern "C" fn hypxe_open(device: u32) -> i32 {
     let Guest { bus, nics, .. } = guest();
-    let Nic { below, rndis } = &mut nics[device as usize];
-    // Frames may come before the answer does
-    rndis.open = true;
-    let opened = rndis.filter(bus, below, FILTER_ON);
-    if opened.is_err() {
-        rndis.open = false;
-        let _ = bus.undo(|bus| rndis.filter(bus, below, 0));
-    }
-    status(opened)
+    status(nics[device as usize].open(bus))
 }
 
 #[no_mangle]
@@ -159,7 +232,7 @@ pub extern "C" fn hypxe_buffer() -> *mut u8 {
 #[no_mangle]
 pub extern "C" fn hypxe_transmit(device: u32, frame: *const u8, length: usize) -> i32 {
     let Guest { bus, nics, .. } = guest();
-    let Nic { below, rndis } = &mut nics[device as usize];
+    let Nic { below, rndis, .. } = &mut nics[device as usize];
     if length > FRAME_MAX {
         return -hypxe::EINVAL;
     }
@@ -170,6 +243,6 @@ pub extern "C" fn hypxe_transmit(device: u32, frame: *const u8, length: usize) -
 #[no_mangle]
 pub extern "C" fn hypxe_poll(device: u32) {
     let Guest { bus, nics, .. } = guest();
-    let Nic { below, rndis } = &mut nics[device as usize];
+    let Nic { below, rndis, .. } = &mut nics[device as usize];
     below.poll(bus, rndis);
 }

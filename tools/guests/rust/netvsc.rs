@@ -205,6 +205,14 @@ impl Netvsc {
         self.tear_down(bus);
     }
 
+    /// The host has let go of all that the device had.
+    pub fn forget(&mut self, bus: &mut Bus) {
+        self.channel.ring.ended();
+        self.rx_buffer.ended();
+        self.tear_down(bus);
+        *self = Netvsc::new(self.index);
+    }
+
     /// Send a message of RNDIS: EAGAIN without room, EPIPE on a channel that is dead.
     pub fn send(&mut self, bus: &mut Bus, control: bool, head: &[u8], data: &[u8]) -> Result<(), i32> {
         if self.channel.is_dead(bus) {
@@ -315,6 +323,9 @@ impl Netvsc {
 
     /// Take what is there; messages first: they may say that the device is gone.
     pub fn poll(&mut self, bus: &mut Bus, rndis: &mut Rndis) {
+        if !bus.hv.running {
+            return;
+        }
         bus.poll();
         if self.polling || self.channel.is_dead(bus) {
             return;

@@ -87,7 +87,7 @@ impl Channel {
     }
 
     pub fn is_dead(&self, bus: &Bus) -> bool {
-        !self.open || self.broken || bus.offers[self.offer].rescinded
+        !bus.hv.running || !self.open || self.broken || bus.offers[self.offer].rescinded
     }
 
     /// A word of a control page: of the ring out, or of the ring in.

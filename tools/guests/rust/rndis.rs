@@ -142,6 +142,12 @@ impl Rndis {
         Ok(())
     }
 
+    /// The host has let go of the device; it was open if it was.
+    pub fn forget(&mut self) {
+        self.initialised = false;
+        self.wanted = 0;
+    }
+
     /// There is no answer to HALT.
     pub fn halt(&mut self, bus: &mut Bus, below: &mut Netvsc) {
         let mut message = [0; 12];

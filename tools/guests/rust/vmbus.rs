@@ -49,6 +49,8 @@ const NETWORK: [u8; 16] = [
 pub struct Offer {
     pub channel: u32,
     pub connection: u32,
+    /// Stays the device's, whatever its channel is.
+    pub instance: [u8; 16],
     pub rescinded: bool,
 }
 
@@ -62,6 +64,11 @@ pub struct Gpadl {
 
 impl Gpadl {
     pub const NONE: Gpadl = Gpadl { pages: null_mut(), bytes: 0, id: 0, live: false };
+
+    /// The host has let go of it.
+    pub fn ended(&mut self) {
+        self.live = false;
+    }
 }
 
 pub struct Bus {
@@ -82,7 +89,7 @@ impl Bus {
     pub const fn new() -> Bus {
         Bus {
             hv: Hv::new(),
-            offers: [Offer { channel: 0, connection: 0, rescinded: false }; OFFERS_MAX],
+            offers: [Offer { channel: 0, connection: 0, instance: [0; 16], rescinded: false }; OFFERS_MAX],
             offer_count: 0,
             must_unload: false,
             connected: false,
@@ -140,8 +147,9 @@ impl Bus {
             return;
         }
         if self.offer_count < OFFERS_MAX {
-            let connection = message.word(192);
-            self.offers[self.offer_count] = Offer { channel, connection, rescinded: false };
+            let offer = &mut self.offers[self.offer_count];
+            *offer = Offer { channel, connection: message.word(192), ..Offer::default() };
+            offer.instance.copy_from_slice(&data[24..40]);
             self.offer_count += 1;
         }
     }
@@ -357,20 +365,46 @@ impl Bus {
     }
 
     pub fn probe(&mut self) -> Result<(), i32> {
-        // Whatever an earlier owner was sent is not for us
-        self.hv.enable_sint();
-        self.discard();
         self.offer_count = 0;
         self.leak_count = 0;
-        let probed = self.contact().and_then(|()| self.enumerate());
+        let probed = self.connect().and_then(|()| self.enumerate());
         if probed.is_err() {
             self.remove();
         }
         probed
     }
 
-    fn enumerate(&mut self) -> Result<(), i32> {
+    /// After somebody else may have had the machine: the host lets go of all that we had.
+    pub fn reconnect(&mut self) -> Result<(), i32> {
+        // Until it is answered the host may still have the old connection
+        self.connect()?;
+        for offer in &mut self.offers {
+            offer.rescinded = true;
+        }
+        self.offer_count = 0;
+        self.free_leaks();
+        Ok(())
+    }
+
+    fn connect(&mut self) -> Result<(), i32> {
+        // Whatever an earlier owner was sent is not for us
+        self.hv.enable_sint();
+        self.discard();
+        self.contact()?;
         self.connected = true;
+        Ok(())
+    }
+
+    fn free_leaks(&mut self) {
+        for (pages, bytes) in &self.leaks[..self.leak_count] {
+            pages_free(*pages, *bytes);
+        }
+        self.leak_count = 0;
+    }
+
+    /// Ask what devices there are.
+    pub fn enumerate(&mut self) -> Result<(), i32> {
+        self.offer_count = 0;
         self.collecting = true;
         let posted = self.post(REQUEST_OFFERS, &[], 0);
         let offered =
@@ -424,9 +458,7 @@ impl Bus {
         self.must_unload = false;
         self.connected = false;
         if done.is_ok() {
-            for (pages, bytes) in &self.leaks[..self.leak_count] {
-                pages_free(*pages, *bytes);
-            }
+            self.free_leaks();
         }
         self.leak_count = 0;
         // Whoever comes next expects the slot empty

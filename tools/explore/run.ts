@@ -6,6 +6,7 @@
  */
 
 import type { MemoryRange } from '../../src/machine.ts';
+import { MessageType } from '../../src/vmbus/protocol.ts';
 import { isRefusal } from '../os/loaded-os.ts';
 import type { LinuxName } from '../os/os-versions.ts';
 import { LEFTOVER_NAMES, leaveBehind } from '../os/previous-owner.ts';
@@ -207,8 +208,11 @@ export class Runner {
     // Until the host is contacted, all that it has is of the OS before
     const untouched =
       before !== undefined && machine.vmbus.inspect().history.length === before.contacts;
-    // Nobody can take leave of a host that takes no message any more
-    const deaf = run.plan.faults.some(({ kind }) => kind === 'status-ever');
+    // Nobody can take leave of a host that takes no message any more: but it must be tried
+    const { host } = machine.partition.omissions;
+    const deaf =
+      run.plan.faults.some(({ kind }) => kind === 'status-ever') &&
+      host.hasRefused(-1, MessageType.UNLOAD);
     const excused = (finding: Finding): boolean =>
       injector.hostLied ||
       (deaf && finding.check === 'unload') ||

@@ -11,7 +11,7 @@ import type { ClockChoice, Platform } from './hyperv/platform.ts';
 import { x64Platform } from './hyperv/x64.ts';
 import { PAGE_SIZE, type Machine } from './machine.ts';
 import { MapAllocator } from './memory/allocator.ts';
-import { soundMap } from './memory/memory-map.ts';
+import { checkMachine, soundMap } from './memory/memory-map.ts';
 import { NET_PARTS } from './net/parts.ts';
 import { checkPolicy } from './netvsc/policy.ts';
 
@@ -38,6 +38,7 @@ export class HypervDriver extends RomDriver {
 
 /** Make the drivers for a machine. @throws HypxeError for a machine that cannot be driven */
 export function createDriver(machine: Machine, options: DriverOptions = {}): HypervDriver {
+  checkMachine(machine);
   return new HypervDriver(anyPlatform(machine, options), machine, options);
 }
 
@@ -54,6 +55,7 @@ export function withAll<T extends BootOptions>(
   machine: Machine,
   options: T,
 ): T & { readonly allocator: ImageAllocator } {
+  checkMachine(machine);
   const { net, allocator = new MapAllocator(soundMap(machine), machine.pageSize) } = options;
   return { ...options, allocator, net: { ...net, parts: { ...NET_PARTS, ...net?.parts } } };
 }

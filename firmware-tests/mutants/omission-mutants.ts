@@ -50,7 +50,7 @@ export const OMISSION_MUTANTS: readonly OmissionMutant[] = [
     patches: [
       patch(
         'src/rndis/rndis.ts',
-        "this.#attempt('could not halt', () => this.#send(RndisType.HALT, 0));",
+        "this.#attempt('not halted', () => this.#send(RndisType.HALT, 0));",
       ),
     ],
     finds: omitted(/^RNDIS HALT was left out for NIC 0/),

@@ -10,9 +10,8 @@ import type { Patch } from './bundle.ts';
 export interface TestedMutant extends Patch {
   readonly name: string;
   /** The test that finds it: its file below `firmware-tests/src/`, and its name. */
-  readonly file: string;
-  readonly test: string;
   readonly path: string;
+  readonly test: string;
 }
 
 /** A change that is no mistake: the same test passes. */

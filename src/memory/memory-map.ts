@@ -14,10 +14,11 @@ const MEMBERS = {
 } as const;
 
 /** Whoever calls from JavaScript is told what is missing. @throws HypxeError BadMachine */
-function checked(machine: Partial<Machine> | undefined): Machine {
+export function checkMachine(machine: Partial<Machine> | undefined): Machine {
   for (const [name, isGood] of Object.entries(MEMBERS)) {
     const value: unknown = machine?.[name as keyof typeof MEMBERS];
-    if (!isGood(value)) throw new HypxeError('BadMachine', `machine.${name} is ${typeof value}`);
+    const is = value === null ? 'null' : typeof value;
+    if (!isGood(value)) throw new HypxeError('BadMachine', `machine.${name} is ${is}`);
   }
   return machine as Machine;
 }
@@ -26,11 +27,9 @@ function checked(machine: Partial<Machine> | undefined): Machine {
  * The map of a machine as it can be used: sorted, and what is usable is RAM that is there and in no
  * other range. Where ranges overlap, reserved is reserved and the first usable one counts (Linux
  * e820__update_table). What cannot be used as it is said to be is told to `log`.
- *
- * @throws HypxeError BadMachine
  */
 export function soundMap(machine: Machine, log?: Log): MemoryRange[] {
-  const { memory, memoryMap } = checked(machine);
+  const { memory, memoryMap } = machine;
   const isUsable = ({ type }: MemoryRange): boolean => type === 'usable';
   const sound = memoryMap.filter((range) => !isUsable(range));
   for (const range of memoryMap.filter(isUsable)) {

@@ -172,7 +172,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
     this.#hears = false;
     if (this.#initialised) {
       this.#initialised = false;
-      this.#attempt('could not halt', () => this.#send(RndisType.HALT, 0));
+      this.#attempt('not halted', () => this.#send(RndisType.HALT, 0));
     }
     this.#transport.close();
     for (let place; (place = this.#queue.next); this.#queue.shift())

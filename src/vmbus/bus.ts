@@ -197,7 +197,7 @@ export class VmbusBus implements DeviceContext {
       const { name, instanceId, channelId, instance } = device;
       const offer = offers.find((other) => other.instanceId === instanceId);
       if (!offer) {
-        log.warning('VMBUS', name, 'is not offered any more');
+        log.warning('VMBUS', name, 'not offered again');
         device.rescinded = true;
         instance!.rescinded();
         this.#forget(device);
@@ -256,7 +256,7 @@ export class VmbusBus implements DeviceContext {
       this.bind(this.add(offer));
       return;
     }
-    this.hv.log.error('VMBUS', known.name, 'ignoring offer: the device is there already');
+    this.hv.log.error('VMBUS', known.name, `channel ${offer.channel} is offered twice`);
   }
 
   #unsolicited(message: ControlMessage): void {
@@ -269,7 +269,7 @@ export class VmbusBus implements DeviceContext {
   #offered(message: ControlMessage): void {
     const { log } = this.hv;
     if (message.length < OFFER_CHANNEL_MIN) {
-      log.error('VMBUS', '', `ignoring offer of ${message.length} bytes`);
+      log.error('VMBUS', '', `offer of ${message.length} bytes`);
       return;
     }
     // Before there is a connection it can only be somebody else's

@@ -216,6 +216,7 @@ export class VmbusDevice {
   /** Forget the channel: the connection that it belonged to is gone, and its GPADLs with it. */
   abandon(): void {
     this.#context.part?.closing?.(this, true);
+    this.#unclosed = undefined;
     if (!this.channel) return;
     this.channel.broken ??= 'ChannelBroken';
     this.#freeRing();

@@ -97,6 +97,16 @@ export class Guest {
     this.#report = report;
   }
 
+  /** The host of the first race, if there is one: two cannot act at the same access. */
+  #raceHost([race]: readonly Race[], watch: ReadWatch): RaceHost | undefined {
+    if (race === undefined) return undefined;
+    const { model, number, alone, lawful } = race;
+    const policy = new RacePolicy(model, number);
+    const touches = lawful ? this.#report : undefined;
+    const violates = alone ? this.#report : undefined;
+    return new RaceHost({ machine: this.#machine, model, policy, watch, touches, violates });
+  }
+
   /** Boot. Undefined if the guest crashed, hung or threw: then nothing else can be said of it. */
   run(
     flow: Plan['flow'],
@@ -109,12 +119,7 @@ export class Guest {
     const allocated = new Uint8Array(MEMORY / PAGE_SIZE);
     const { counter } = injector;
     const watch = new ReadWatch(this.#history, machine, counter, allocated);
-    const [race] = races.map(({ model, number, alone, lawful }) => {
-      const policy = new RacePolicy(model, number);
-      const touches = lawful ? this.#report : undefined;
-      const violates = alone ? this.#report : undefined;
-      return new RaceHost({ machine, model, policy, watch, touches, violates });
-    });
+    const race = this.#raceHost(races, watch);
     const memory = watched ? this.#guest.watch?.(race ?? watch) : undefined;
     if (race !== undefined) race.memory = memory;
     const listener = {

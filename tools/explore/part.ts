@@ -106,12 +106,13 @@ const FIELDS: Readonly<Record<Exclude<keyof Part, 'format' | 'version'>, Check>>
     return index >= 1 && index <= count;
   },
   complete: isFlag,
+  // Each lane has runs of its own: which, its place in the list says
   lanes: (value) =>
     value === undefined ||
     (Array.isArray(value) &&
       value.length >= 1 &&
       value.length <= LANES_MAX &&
-      areAll({ ...value }, isCount)),
+      value.every((next, lane) => isCount(next) && (next as number) % value.length === lane)),
   seconds: (value) => Number.isFinite(value) && (value as number) >= 0,
   tally: isTally,
 };

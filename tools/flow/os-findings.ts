@@ -55,14 +55,15 @@ export function auditOs(
     return findings;
   }
   if (os.error !== undefined) report(`the OS could not come up: ${os.error}`);
-  // A network that answers nobody says nothing about the handoff
+  // A network that has never answered anybody says nothing about the handoff
   const after = nicTraffic(machine);
   const isSilent = (instance: string): boolean => {
     const [then, now] = [traffic.get(instance), after.get(instance)];
-    return then !== undefined && now!.sent > then.sent && now!.came === then.came;
+    return then?.came === 0 && now!.came === 0 && now!.sent > then.sent;
   };
   for (const { name, instance, error, received } of os.nics) {
-    if (received === 0 && isSilent(instance)) {
+    const asked = error === undefined || /^NoDhcpAnswer\b/.test(error);
+    if (received === 0 && asked && isSilent(instance)) {
       report(`nothing came to ${name} over the network, which got what the OS sent`, 'info');
       continue;
     }

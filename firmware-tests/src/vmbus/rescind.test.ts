@@ -295,7 +295,7 @@ arrivals(
     rig.machine.run(20_000);
     rig.driver.poll();
     assert.is(rig.driver.devices.length, 1);
-    assert.ok(rig.logged().some((text) => /the device is there already/.test(text)));
+    assert.ok(rig.logged().some((text) => /is offered twice/.test(text)));
     rig.driver.remove();
     rig.assertClean();
   },

@@ -63,7 +63,7 @@ resume('what is done, or of something else, is refused by name', async () => {
     const run = await hypxe('explore', '--only', 'owner/left', '--resume', file, ...more);
     assertRefusedLike(run, name, text);
   }
-  for (const lanes of [[], [-1], ['1'], {}, null, new Array(65).fill(0)]) {
+  for (const lanes of [[], [-1], ['1'], {}, null, [0, 0], [1, 2], new Array(65).fill(0)]) {
     write('bad.json', JSON.stringify({ ...part, complete: false, lanes }));
     const run = await hypxe('explore', '--only', 'owner/left', '--resume', 'bad.json');
     assertRefusedLike(run, 'BadParts', /bad\.json is damaged: its lanes$/);

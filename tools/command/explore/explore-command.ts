@@ -65,16 +65,18 @@ export async function exploreCommand(
       ? await exploreAll(request, places, terminal)
       : merge(request.merge);
   const suite = exploreSuite(request, part);
-  tell(request, part, suite, terminal, () => exploreReport(part).map(oneLine));
+  tell(request, part, suite, terminal, () => exploreReport(request, part).map(oneLine));
   // Ctrl-C behind the last run has interrupted nothing
   const interrupted = terminal.interrupt?.aborted === true && !part.complete;
   return interrupted ? Exit.INTERRUPTED : exploreExit(part.tally.groups);
 }
 
 /** Better now than after hours. @throws CommandError */
-function checkFiles({ output, junit, firmware, merge, resume }: ExploreRequest): void {
+function checkFiles(request: ExploreRequest): void {
+  const { output, junit, firmware, pushFirmware, hostFile, merge, resume } = request;
   const inputs = (merge ?? []).map((file) => ({ what: 'the part', file }));
-  inputs.push({ what: 'the firmware', file: firmware });
+  for (const file of [firmware, pushFirmware]) inputs.push({ what: 'the firmware', file });
+  if (hostFile !== undefined) inputs.push({ what: 'the host', file: hostFile });
   const outputs: Output[] = [];
   if (output !== undefined) outputs.push({ option: '-o', file: output });
   if (junit !== undefined) outputs.push({ option: '--junit', file: junit });
@@ -97,10 +99,11 @@ function tell(
   report: () => readonly string[],
 ): void {
   const document = `${JSON.stringify(result, undefined, 2)}\n`;
-  if (output !== undefined) writeText(output, document);
-  if (junit !== undefined) writeText(junit, junitXml(suite));
+  // What took hours is told first, whatever becomes of its files
   if (tap) terminal.out(tapText(suite));
   else terminal.out(json ? document : `${report().join('\n')}\n`);
+  if (output !== undefined) writeText(output, document);
+  if (junit !== undefined) writeText(junit, junitXml(suite));
 }
 
 // --- one run ---

@@ -25,6 +25,8 @@ export interface ExploreRequest {
   /** The one that takes what the host pushes. */
   readonly pushFirmware: string;
   readonly host: HostProfile;
+  /** Its file, or what would be its name. */
+  readonly hostFile: string | undefined;
   readonly architecture: 'x64' | 'arm64';
   /** What the network of all runs is like. */
   readonly network: NetworkHabits;
@@ -36,6 +38,8 @@ export interface ExploreRequest {
   readonly only: string | undefined;
   /** The options that make a run what it is, as words of a command: ` --arch arm64`. */
   readonly options: string;
+  /** ... and those that say which host and firmware: other machines may have them elsewhere. */
+  readonly who: string;
   /** Only this one run. */
   readonly plan: string | undefined;
   readonly seconds: number | undefined;
@@ -169,6 +173,7 @@ export function parseExplore(
     firmware,
     pushFirmware: own ? osFirmware(firmware) : firmware,
     host: readHost(values.host ?? DEFAULT_PROFILE),
+    hostFile: values.host,
     architecture: knownArchitecture(values.arch ?? 'x64'),
     network: readNetwork(values),
     after: values.after === undefined ? undefined : knownLinux(values.after),
@@ -180,7 +185,8 @@ export function parseExplore(
       1e9,
     ),
     only: only.only,
-    options: runWords(values),
+    options: runWords(values, ['arch', 'after', ...Object.keys(NETWORK_OPTIONS)]),
+    who: runWords(values, ['host', 'firmware']),
     plan: only.plan,
     seconds:
       values.time === undefined ? undefined : seconds('--time', values.time, 0.1, 30 * 86400),
@@ -195,14 +201,16 @@ export function parseExplore(
   };
 }
 
-/** Options of the run itself, as one would type them in a shell. */
-function runWords(values: ReturnType<typeof parse>['values']): string {
+/** What nobody needs to say. */
+const DEFAULTS: Readonly<Record<string, string>> = { host: DEFAULT_PROFILE, arch: 'x64' };
+
+/** Options as one would type them in a shell; defaults are left out. */
+function runWords(values: ReturnType<typeof parse>['values'], names: readonly string[]): string {
   const given = values as Readonly<
     Record<string, string | boolean | readonly string[] | undefined>
   >;
-  const names = ['host', 'arch', 'after', 'firmware', ...Object.keys(NETWORK_OPTIONS)];
   const words = names.flatMap((name) => {
-    const value = given[name];
+    const value = given[name] === DEFAULTS[name] ? undefined : given[name];
     if (value === undefined || value === false) return [];
     if (value === true) return [`--${name}`];
     const texts = typeof value === 'string' ? [value] : value;

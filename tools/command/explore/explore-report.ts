@@ -6,7 +6,7 @@ import { shardSize, type PlaceCounts } from '../../explore/exploration.ts';
 import type { Part } from '../../explore/part.ts';
 import type { RunOutcome } from '../../explore/run.ts';
 import type { Group } from '../../explore/tally.ts';
-import { hostLabel } from '../../simulator/profiles/profile-file.ts';
+import { hostIdentity } from '../../simulator/profiles/profile-file.ts';
 import type { TestCase, TestSuite } from '../test-results.ts';
 import type { ExploreRequest } from './explore-options.ts';
 import { Exit, plural, type ExitCode } from '../usage.ts';
@@ -15,7 +15,7 @@ import { Exit, plural, type ExitCode } from '../usage.ts';
 const LISTED_MAX = 40;
 
 /** The lines of a report. */
-export function exploreReport(part: Part): string[] {
+export function exploreReport(request: ExploreRequest, part: Part): string[] {
   const { tally, seconds, singles, total } = part;
   const rate = seconds > 0 ? Math.round(tally.runs / seconds) : 0;
   const walks = total - singles;
@@ -28,7 +28,7 @@ export function exploreReport(part: Part): string[] {
     ...(part.complete ? [] : [`sample    ${share(part)} of them, spread evenly over the list`]),
     ...(tally.runs === 0 ? [] : [`ended     ${outcomes(tally.outcomes)}`]),
     ...(tally.unreached === 0 ? [] : [`unreached ${tally.unreached} runs never came to a fault`]),
-    ...tally.groups.slice(0, LISTED_MAX).flatMap((group) => groupLines(part, group)),
+    ...tally.groups.slice(0, LISTED_MAX).flatMap((group) => groupLines(request, part, group)),
     ...(tally.groups.length > LISTED_MAX
       ? [`... and ${tally.groups.length - LISTED_MAX} more`]
       : []),
@@ -56,11 +56,17 @@ export function exploreSuite(request: ExploreRequest, part: Part): TestSuite {
   const cases = tally.groups.map((group): TestCase => ({
     name: group.cause,
     outcome: 'failed',
-    lines: [`${group.kind} in ${plural(group.runs, 'run')}`, group.text, commandOf(part, group)],
+    lines: [
+      `${group.kind} in ${plural(group.runs, 'run')}`,
+      group.text,
+      commandOf(request, part, group),
+    ],
   }));
   const name = `${plural(tally.runs, 'run')} (${all})`;
-  const held: TestCase = { name, outcome: 'passed', lines: [] };
-  return { name: suiteName(request), cases: cases.length === 0 ? [held] : cases };
+  // Nothing was looked at: that is no success
+  const outcome = tally.runs === 0 ? 'failed' : 'passed';
+  const held: TestCase = { name, outcome, lines: ['nothing was run'] };
+  return { name: suiteName(part), cases: cases.length === 0 ? [held] : cases };
 }
 
 /** One run for a CI. */
@@ -71,11 +77,12 @@ export function runSuite(
 ): TestSuite {
   const outcome = findings.length === 0 ? 'passed' : 'failed';
   const lines = findings.map(({ kind, text }) => `${kind}: ${text}`);
-  return { name: suiteName(request), cases: [{ name: plan, outcome, lines }] };
+  const what = { host: hostIdentity(request.host), options: request.options };
+  return { name: suiteName(what), cases: [{ name: plan, outcome, lines }] };
 }
 
-function suiteName({ host, architecture }: ExploreRequest): string {
-  return `explore ${hostLabel(host)} ${architecture}`;
+function suiteName({ host, options }: Pick<Part, 'host' | 'options'>): string {
+  return `explore ${host}${options}`;
 }
 
 /** The exit code that findings deserve. */
@@ -111,17 +118,17 @@ function outcomes(counts: Readonly<Record<string, number>>): string {
 }
 
 /** The command that shows a finding. */
-function commandOf({ options }: Part, { reproduction }: Group): string {
-  return `hypxe explore${options} --only ${reproduction}`;
+function commandOf({ who }: ExploreRequest, { options }: Part, { reproduction }: Group): string {
+  return `hypxe explore${who}${options} --only ${reproduction}`;
 }
 
-function groupLines(part: Part, group: Group): string[] {
+function groupLines(request: ExploreRequest, part: Part, group: Group): string[] {
   const { kind, cause, runs, text } = group;
   return [
     '',
     `${kind.padEnd(10)}${cause} (${plural(runs, 'run')})`,
     ...(text === cause ? [] : [`          ${text}`]),
-    `          ${commandOf(part, group)}`,
+    `          ${commandOf(request, part, group)}`,
   ];
 }
 

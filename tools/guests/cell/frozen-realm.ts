@@ -19,6 +19,7 @@ const INTRINSICS: readonly string[] = [
   ...['Int8Array', 'Uint8Array', 'Uint8ClampedArray', 'Int16Array', 'Uint16Array'],
   ...['Int32Array', 'Uint32Array', 'Float16Array', 'Float32Array', 'Float64Array'],
   ...['BigInt64Array', 'BigUint64Array'],
+  ...['SuppressedError', 'DisposableStack', 'AsyncDisposableStack'],
   ...['decodeURI', 'decodeURIComponent', 'encodeURI', 'encodeURIComponent', 'escape', 'unescape'],
   ...['eval', 'isFinite', 'isNaN', 'parseFloat', 'parseInt'],
   // Of Node's what everybody has
@@ -45,8 +46,8 @@ type Properties = Record<PropertyKey, PropertyDescriptor>;
  * fill tables whose keys may be any. A property that cannot be written would forbid it.
  */
 function assignable(): readonly object[] {
-  const errors = INTRINSICS.filter((name) => name.endsWith('Error')).map(
-    (name) => (globalThis as unknown as Record<string, ErrorConstructor>)[name]!.prototype,
+  const errors = INTRINSICS.filter((name) => name.endsWith('Error')).flatMap(
+    (name) => (globalThis as unknown as Record<string, ErrorConstructor>)[name]?.prototype ?? [],
   );
   return [Object.prototype, ...errors];
 }

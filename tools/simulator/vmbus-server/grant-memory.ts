@@ -38,6 +38,11 @@ export class GrantMemory {
     }
   }
 
+  /** Whether a page is one of the first `pages` of these. */
+  has(pfn: number, pages = this.#pfns.length): boolean {
+    return this.#pfns.subarray(0, pages).includes(pfn);
+  }
+
   /** The little-endian word at `at`, a multiple of 4. */
   u32(at: number): number {
     this.#check();

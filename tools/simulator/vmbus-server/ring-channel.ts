@@ -159,7 +159,10 @@ export class RingChannel implements DeviceChannel {
     if (this.#incoming.available() > 0) this.#look();
   }
 
-  lies = (pfn: number): boolean => this.#outgoing.memory.grant.pfns.includes(pfn);
+  /** Whether the guest learns from a page what the host sends: its ring, and the other's indices. */
+  lies(pfn: number): boolean {
+    return this.#outgoing.memory.has(pfn) || this.#incoming.memory.has(pfn, 1);
+  }
 
   receive(): GuestPacket | undefined {
     if (!this.#open || this.dead) return undefined;
@@ -384,7 +387,7 @@ export class RingChannel implements DeviceChannel {
       offset,
       type: view.getUint16(at.type, true),
       transactionId: view.getBigUint64(at.transactionId, true),
-      bytes: bytes.slice(0, Math.max(0, length)),
+      bytes: bytes.slice(0, length),
       ...this.#describe(view, bytes, length),
     });
   }

@@ -21,6 +21,7 @@ import { parsePart } from '../../../tools/explore/part.ts';
 import { parseFault, parsePlan } from '../../../tools/explore/plan.ts';
 import { readRecording } from '../../../tools/replay/recording.ts';
 import { parseTrace } from '../../../tools/replay/trace-file.ts';
+import { readTrace, slim } from '../../../tools/report/read-trace.ts';
 import { workerMessage } from '../../../tools/command/boot/boot-message.ts';
 import { parseBoot } from '../../../tools/command/boot/boot-options.ts';
 import { parseExplore } from '../../../tools/command/explore/explore-options.ts';
@@ -50,6 +51,15 @@ const TIME_MS = 300;
 const INPUTS_MAX = 4000;
 /** ... and at least, however slow the machine is. */
 const INPUTS_MIN = 20;
+
+/** A trace of a run, as `hypxe boot --trace` writes it, in small. */
+const RUN_TRACE = [
+  '{"ms":0,"kind":"run","trace":1,"command":"boot","host":"server2022"}',
+  '{"ms":0.5,"kind":"grant","grant":{"id":1,"kind":"gpadl","purpose":"rings","pfns":[1,2,9]}}',
+  '{"ms":1,"kind":"ring-packet","from":"host","channel":3,"type":6,"bytes":"0600020000"}',
+  '{"ms":2,"kind":"revoke","grant":{"id":1,"pfns":[1,2,9]}}',
+  '{"ms":3,"kind":"verdict","verdict":"clean","notRun":["rescind"]}',
+].join('\n');
 
 /** A parser, and what it is given. */
 interface Parser {
@@ -194,6 +204,11 @@ const PARSERS: readonly Parser[] = [
     of: 'replay/trace-file.ts: parseTrace',
     run: () => readRecording(parseTrace(random(4) === 0 ? text(trace) : json(traceData))),
     errors: ['ReplayError'],
+  },
+  {
+    of: 'report/read-trace.ts: readTrace',
+    run: () => slim(readTrace(text(RUN_TRACE), random(2) === 0)),
+    errors: ['BadTrace'],
   },
   {
     of: 'command/host-options.ts: readHost',

@@ -119,7 +119,7 @@ library('one that traps', async () => {
 
 library('a trace is that of the command, byte for byte', async () => {
   const written = examples.find((each) => 'file' in each && each.file.endsWith('written.js'));
-  fs.mkdirSync(path.join(directory, 'out'));
+  fs.mkdirSync(path.join(directory, 'out'), { recursive: true });
   const { error, code } = await inProcess(written);
   assert.is(error, '');
   assert.is(code, 0);

@@ -11,8 +11,8 @@ import { Phase, type CellStart, type FromCell } from './cell-words.ts';
 
 /**
  * Flags of Node: modules in realms of their own; and, should a guest ever get hold of an object of
- * the tool's realm, nothing in that realm makes code of text. Nor can the language in it be changed,
- * but for one thing: the worker has frozen it ({@link freezeRealm} says which).
+ * the tool's realm, nothing in that realm makes code of text. Nor can the language in it be
+ * changed, but for one thing: the worker has frozen it ({@link freezeRealm} says which).
  */
 const FLAGS = [
   ...['--experimental-vm-modules', '--disallow-code-generation-from-strings', '--no-warnings'],

@@ -159,10 +159,8 @@ export class RingChannel implements DeviceChannel {
     if (this.#incoming.available() > 0) this.#look();
   }
 
-  /** Whether the guest learns from a page what the host sends: its ring, and the other's indices. */
-  lies(pfn: number): boolean {
-    return this.#outgoing.memory.has(pfn) || this.#incoming.memory.has(pfn, 1);
-  }
+  /** Whether the guest learns from a page what the host sends: its ring, the other's indices. */
+  lies = (pfn: number) => this.#outgoing.memory.has(pfn) || this.#incoming.memory.has(pfn, 1);
 
   receive(): GuestPacket | undefined {
     if (!this.#open || this.dead) return undefined;
@@ -378,15 +376,14 @@ export class RingChannel implements DeviceChannel {
 
   #record(from: 'guest' | 'host', offset: number, bytes: Uint8Array, length: number): void {
     const view = new DataView(bytes.buffer, bytes.byteOffset);
-    const at = PacketHeader.at;
     this.#context.services.events.emit({
       kind: 'ring-packet',
       from,
       channel: this.id,
       ...this.#context.origin,
       offset,
-      type: view.getUint16(at.type, true),
-      transactionId: view.getBigUint64(at.transactionId, true),
+      type: view.getUint16(PacketHeader.at.type, true),
+      transactionId: view.getBigUint64(PacketHeader.at.transactionId, true),
       bytes: bytes.slice(0, length),
       ...this.#describe(view, bytes, length),
     });

@@ -110,7 +110,8 @@ let paint = { out: UNPAINTED, error: UNPAINTED };
 allowMemory64();
 const interrupt = new AbortController();
 // Once: a second Ctrl-C ends at once what does not finish
-process.once('SIGINT', () => interrupt.abort());
+const onInterrupt = (): void => interrupt.abort();
+process.once('SIGINT', onInterrupt);
 
 /** What is printed may come from files and guests, all of it. */
 const terminal: Terminal = {
@@ -162,6 +163,8 @@ async function run([command, ...rest]: readonly string[]): Promise<ExitCode> {
     case 'record':
       return recordCommand(rest, places, terminal);
     case 'report':
+      // Does all at once, where nobody is told: Ctrl-C ends it
+      process.off('SIGINT', onInterrupt);
       return reportCommand(rest, places, terminal);
     case 'guest':
       return guestCommand(rest, places, terminal);

@@ -3,8 +3,9 @@
 /** Reads a trace: lines of JSON, made by anybody. Leaves out what a page does not show. */
 
 import { Msr } from '../../src/hyperv/protocol.ts';
+import type { HostEvent } from '../simulator/ledger/events.ts';
 import { TRACE_VERSION } from './trace-line.ts';
-import { list, number, object, text, type TraceRecord } from './model/record.ts';
+import { TEXT_MAX, list, number, object, text, type TraceRecord } from './model/record.ts';
 
 /** Characters of the bytes of a frame, and of a packet, that are kept. */
 const FRAME_DIGITS = 128;
@@ -12,6 +13,9 @@ const PACKET_DIGITS = 1024;
 
 /** Most runs of pages of a grant that are kept. */
 const RUNS_MAX = 512;
+
+/** Most objects and lists within each other: of an event, a few. */
+const DEPTH_MAX = 16;
 
 /** A text is no trace. The line is in the message. */
 export class BadTrace extends Error {
@@ -52,16 +56,48 @@ function recordOf(value: unknown, line: number): TraceRecord {
   if (typeof ms !== 'number' || typeof kind !== 'string' || !Number.isFinite(ms)) {
     throw new BadTrace(line, 'it is no event: it has no ms and kind');
   }
+  if (isDeep(value, DEPTH_MAX)) {
+    throw new BadTrace(line, `more than ${DEPTH_MAX} objects and lists are within each other`);
+  }
   return value as TraceRecord;
+}
+
+/** Whether more than `most` objects and lists are within each other. */
+function isDeep(value: unknown, most: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return most === 0 || Object.values(value).some((member) => isDeep(member, most - 1));
 }
 
 /** The events that a page needs, each without what it does not show. */
 export function slim(records: readonly TraceRecord[]): TraceRecord[] {
-  return records.filter((record) => !isClockRead(record)).map(slimRecord);
+  return records
+    .filter((record) => !isClockRead(record))
+    .map((record) => short(slimRecord(record)));
+}
+
+/** The same with no text longer than what is shown. */
+function short<T>(value: T, depth = DEPTH_MAX): T {
+  if (typeof value === 'string') return value.slice(0, TEXT_MAX) as T;
+  if (typeof value !== 'object' || value === null || depth === 0) return value;
+  if (Array.isArray(value)) return value.map((member) => short(member as unknown, depth - 1)) as T;
+  const members = Object.entries(value).map(([name, member]) => [
+    name.slice(0, TEXT_MAX),
+    short(member as unknown, depth - 1),
+  ]);
+  return Object.fromEntries(members) as T;
+}
+
+type ClockRead = { readonly kind: string; readonly msr?: unknown; readonly name?: unknown };
+
+/** An event of the machine as {@link slim} leaves it: of a frame its first bytes. */
+export function slimFrame(event: HostEvent): HostEvent {
+  if (event.kind !== 'frame' || event.frame.length * 2 <= FRAME_DIGITS) return event;
+  const { length } = event.frame;
+  return { ...event, frame: event.frame.subarray(0, FRAME_DIGITS / 2), length } as HostEvent;
 }
 
 /** Polled all the time, and of no interest. */
-function isClockRead(record: TraceRecord): boolean {
+export function isClockRead(record: ClockRead): boolean {
   if (record.kind === 'rdmsr') return record.msr === Msr.TIME_REF_COUNT;
   return record.kind === 'register-read' && record.name === 'TIME_REF_COUNT';
 }

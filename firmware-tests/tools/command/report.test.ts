@@ -8,7 +8,16 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { ReportData } from '../../../tools/report/html.ts';
 import { Exit } from '../../../tools/command/usage.ts';
-import { assertRefused, directory, hypxe, read, write } from '../../rigs/cli-rig.ts';
+import {
+  CLI,
+  assertRefused,
+  directory,
+  hypxe,
+  interrupted,
+  read,
+  shell,
+  write,
+} from '../../rigs/cli-rig.ts';
 
 const report = suite('command line: report');
 
@@ -74,6 +83,53 @@ report('a guest that hangs has a page of what it did', async () => {
   const { events } = dataOf('hang.html');
   assert.is(events[0]!.kind, 'run');
   assert.ok(events.filter(({ kind }) => kind === 'wrmsr').length > 500);
+});
+
+/** Never comes to an end, and has no trace. */
+const HANGS = write('never.mjs', 'for (;;);\nexport function boot() {}\n');
+
+report('a guest that ends before its trace begins: the boot is told, and no page is', async () => {
+  const firmware = ['--firmware', HANGS, '--watchdog', '1', '--json'];
+  const files = ['--report', 'none.html', '--trace', 'none.jsonl', '--junit', 'none.xml'];
+  const run = await hypxe('boot', '--size', '4K', ...firmware, ...files);
+  assert.is(run.code, Exit.CRASH, run.error);
+  const { verdict, exitCode } = JSON.parse(run.out) as { verdict: string; exitCode: number };
+  assert.equal([verdict, exitCode], ['hang', Exit.CRASH]);
+  assert.match(run.error, /^hypxe: NothingTraced: there is no event to make a report of/);
+  assert.match(read('none.xml'), /hang/);
+  const left = fs.readdirSync(directory).filter((name) => name.startsWith('none.'));
+  assert.equal(left, ['none.xml']);
+});
+
+report('a trace of another run is not shown as the one of a boot that ends early', async () => {
+  write('old.jsonl', '{"ms":0,"kind":"run","trace":1,"command":"older"}\n');
+  write('old.jsonl.part', '{"ms":0,"kind":"run","trace":1,"command":"older"}\n');
+  const firmware = write(
+    'ends.mjs',
+    `export function boot(machine, { events }) {
+       for (let i = 0; i < 5000; i++) machine.wrmsr(0x40000000, BigInt(i) << 48n);
+       events?.({ kind: 'log', level: 'info', layer: 'BOOT', object: '', text: 'begins' });
+       for (;;);
+     }`,
+  );
+  const args = ['--firmware', firmware, '--trace', 'old.jsonl'];
+  const boot = ['boot', '--size', '4K', ...args, '--report', 'new.html'];
+  const run = await interrupted(boot, /begins/);
+  assert.is(run.code, Exit.INTERRUPTED, run.error);
+  assert.match(run.out, /what there is of it is in old\.jsonl\.part$/m);
+  assert.is(dataOf('new.html').title, 'hypxe boot hypxe.img on server2022');
+  assert.match(read('old.jsonl'), /older/);
+  assert.match(read('old.jsonl.part'), /^\{"ms":0,"kind":"run","trace":1,"command":"boot"/);
+});
+
+report('without a directory for the trace nothing is begun, and nothing left', async () => {
+  const before = fs.readdirSync(directory);
+  const { error, code } = await shell(
+    `TMPDIR=/nonexistent "${process.execPath}" "${CLI}" boot --size 4K --report tmp.html`,
+  );
+  assert.is(code, Exit.ENVIRONMENT);
+  assert.match(error, /^hypxe: NoTemporaryDirectory: no directory can be made in \/nonexistent: /);
+  assert.equal(fs.readdirSync(directory), before);
 });
 
 report('for Perfetto, by boot and by report', async () => {

@@ -9,6 +9,7 @@ import * as assert from 'uvu/assert';
 import { reportHtml, type ReportData } from '../../../tools/report/html.ts';
 import { perfetto } from '../../../tools/report/perfetto.ts';
 import { BadTrace, readTrace, slim } from '../../../tools/report/read-trace.ts';
+import { bytes } from '../../../tools/report/model/record.ts';
 import { LEAK, madeTrace, tracedBoot } from '../../rigs/report/traces.ts';
 
 const files = suite('report: files');
@@ -33,6 +34,20 @@ files('what is no trace is refused, with the line', () => {
   }
   // Whoever wrote it was interrupted
   assert.is(readTrace('{"ms":0,"kind":"stage"}\n{"ms":0,"ki', true).length, 1);
+});
+
+files('what nobody writes is refused, cut, or read without running out of stack', () => {
+  const deep = `{"ms":0,"kind":"log","text":${'['.repeat(20_000)}${']'.repeat(20_000)}}`;
+  assert.throws(
+    () => readTrace(deep),
+    (error: Error) => error instanceof BadTrace && error.message.startsWith('line 1: more than 16'),
+  );
+  const long = 'ab'.repeat(10_000_000);
+  const [event] = slim(madeTrace({ kind: 'hypercall', input: long, more: { list: [long] } }));
+  assert.is(String(event!.input).length, 4000);
+  assert.is((event!.more as { list: string[] }).list[0]!.length, 4000);
+  assert.is(bytes({ input: long }, 'input').length, 10_000_000);
+  assert.equal([...bytes({ input: 'aBc0fx00' }, 'input')], [0xab, 0xc0]);
 });
 
 files('a page has no polling of the clock, short frames, and pages as runs', () => {

@@ -19,7 +19,14 @@ import { requireWritable, writeText } from '../files.ts';
 import { oneLine, type Terminal } from '../terminal.ts';
 import { junitXml, tapText, type TestSuite } from '../test-results.ts';
 import { auditSuite } from './boot-suite.ts';
-import { EnvironmentError, Exit, failureText, plural, type ExitCode } from '../usage.ts';
+import {
+  EnvironmentError,
+  Exit,
+  failureText,
+  plural,
+  type CommandError,
+  type ExitCode,
+} from '../usage.ts';
 
 /**
  * Longest silence in ms while the worker starts, while the firmware's module is loaded, and while
@@ -53,17 +60,19 @@ export async function bootCommand(
   if (!request.json && !request.tap) terminal.out(`${heading(request)}\n`);
   const files = new BootFiles(request, places.reportPage);
   let outcome: BootOutcome;
+  let failures: CommandError[];
   try {
-    const boot = (of: BootRequest) => new BootCell(of, places, terminal).run();
+    const boot = (of: BootRequest) => new BootCell(of, files.outputs, places, terminal).run();
     outcome = await boot(files.request);
-    await files.write(places.firmware, boot, outcome.verdict === 'interrupted');
+    failures = await files.write(places.firmware, boot, outcome);
   } finally {
     files.close();
   }
 
-  // Report; a trace or a capture that is cut short is no success, whatever the boot was
-  const failures = unwritten(request, outcome);
-  const code = failures.length === 0 ? bootExit(outcome) : Exit.ENVIRONMENT;
+  // Report; a file that is cut short is no success, but hides nothing that the boot came to
+  failures.push(...unwritten(request, outcome));
+  const came = bootExit(outcome);
+  const code = came === Exit.CLEAN ? (failures[0]?.code ?? came) : came;
   const suite = suiteOf(request, outcome, code);
   if (request.junit !== undefined) writeText(request.junit, junitXml(suite));
   if (request.tap) terminal.out(tapText(suite));
@@ -88,14 +97,15 @@ function requestedOf({ firmware, ownFirmware, pushes, link }: BootRequest): Boot
 
 /** The files that are incomplete. */
 function unwritten(
-  { trace, pcap }: BootRequest,
+  { trace, report, pcap }: BootRequest,
   { traceFailure, captureFailure }: BootOutcome,
 ): EnvironmentError[] {
   const failures: EnvironmentError[] = [];
   const add = (name: string, text: string): void =>
     void failures.push(new EnvironmentError(name, text, 'Give a path with room for it.'));
   if (traceFailure !== undefined) {
-    add('TraceUnwritable', `the trace in ${trace} is incomplete: ${traceFailure}`);
+    const where = trace === undefined ? `for ${report}` : `in ${trace}`;
+    add('TraceUnwritable', `the trace ${where} is incomplete: ${traceFailure}`);
   }
   if (captureFailure !== undefined) {
     add('CaptureUnwritable', `the capture in ${pcap} is incomplete: ${captureFailure}`);
@@ -126,13 +136,21 @@ function linkText(link: LinkRequest | undefined): string {
 /** The cell that a boot runs in. */
 class BootCell {
   readonly #request: BootRequest;
+  readonly #outputs: readonly string[];
   readonly #places: Places;
   readonly #terminal: Terminal;
   /** Bytes of the image that have come. */
   #received = 0;
 
-  constructor(request: BootRequest, places: Places, terminal: Terminal) {
+  /** @param outputs the files that were asked for, which may be cut short */
+  constructor(
+    request: BootRequest,
+    outputs: readonly string[],
+    places: Places,
+    terminal: Terminal,
+  ) {
     this.#request = request;
+    this.#outputs = outputs;
     this.#places = places;
     this.#terminal = terminal;
   }
@@ -172,7 +190,7 @@ class BootCell {
           broken: reject,
         });
         interrupted = () =>
-          resolve(interruptedOutcome(request, Date.now() - since, this.#received));
+          resolve(interruptedOutcome(request, Date.now() - since, this.#received, this.#outputs));
         interrupt?.addEventListener('abort', interrupted);
         if (interrupt?.aborted === true) interrupted();
       });

@@ -9,79 +9,201 @@
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
+import type { BootOutcome } from '../../library/boot-outcome.ts';
 import type { TraceRecord } from '../../report/model/record.ts';
 import { ReportFile, reportText, traceOf } from '../report/report-file.ts';
+import { CommandError, EnvironmentError, InterruptedError, commandError } from '../usage.ts';
 import { readFaults } from './fault-options.ts';
 import { osFirmware, type BootRequest } from './boot-options.ts';
-import { PART } from './output-file.ts';
+import { OutputFile, PART } from './output-file.ts';
+
+/** Bytes that are copied at once. */
+const CHUNK = 1 << 20;
 
 export class BootFiles {
   /** The boot, with the place of its trace. */
   readonly request: BootRequest;
+  /** Files of which a part stays if the boot is cut short. */
+  readonly outputs: readonly string[];
   readonly #given: BootRequest;
   readonly #page: string;
-  readonly #report: ReportFile | undefined;
-  readonly #perfetto: ReportFile | undefined;
-  readonly #directory: string | undefined;
+  #report: ReportFile | undefined;
+  #perfetto: ReportFile | undefined;
+  /** The trace that was asked for, until it is there. */
+  #trace: OutputFile | undefined;
+  #directory: string | undefined;
 
   /**
    * @param page the script of a page
-   * @throws EnvironmentError ReportUnwritable
+   * @throws EnvironmentError ReportUnwritable, TraceUnwritable, NoTemporaryDirectory
    */
   constructor(given: BootRequest, page: string) {
     this.#given = given;
     this.#page = page;
-    const { report, trace, traceFormat } = given;
+    const { report, trace, traceFormat, pcap } = given;
     const converted = trace !== undefined && traceFormat === 'perfetto';
-    this.#report = report === undefined ? undefined : new ReportFile(report);
-    this.#perfetto = converted ? new ReportFile(trace) : undefined;
-    const own = converted || (report !== undefined && trace === undefined);
-    if (own || report !== undefined) {
-      this.#directory = fs.mkdtempSync(path.join(os.tmpdir(), 'hypxe-report-'));
+    this.outputs = [converted ? undefined : trace, pcap].filter((file) => file !== undefined);
+    this.request = given;
+    if (report === undefined && !converted) return;
+    try {
+      this.#directory = temporaryDirectory();
+      const traceSlim = converted || trace === undefined;
+      this.request = { ...given, trace: path.join(this.#directory, 'run.jsonl'), traceSlim };
+      if (report !== undefined) this.#report = new ReportFile(report);
+      if (converted) this.#perfetto = new ReportFile(trace);
+      else if (trace !== undefined) this.#trace = openTrace(trace);
+    } catch (error) {
+      this.close();
+      throw error;
     }
-    this.request = own ? { ...given, trace: path.join(this.#directory!, 'run.jsonl') } : given;
   }
 
   /**
-   * Write the files; nothing if none is asked for.
+   * Write the files; nothing if none is asked for. Whatever comes in between, the boot's outcome is
+   * still to be told: nothing is thrown.
    *
    * @param boot runs a boot, and shows nothing of it
-   * @throws EnvironmentError ReportUnwritable, and what {@link traceOf} throws
+   * @returns what could not be written, and why
    */
   async write(
     firmware: string,
-    boot: (request: BootRequest) => Promise<unknown>,
-    interrupted: boolean,
-  ): Promise<void> {
-    if (this.#directory === undefined) return;
+    boot: (request: BootRequest) => Promise<BootOutcome>,
+    { verdict }: BootOutcome,
+  ): Promise<CommandError[]> {
+    if (this.#directory === undefined) return [];
     const page = this.#page;
-    const events = whatThereIs(this.request.trace!);
-    this.#perfetto?.write(reportText({ format: 'perfetto', events, page }));
-    if (this.#report === undefined) return;
-    const other = cleanBoot(this.#given, firmware);
-    let clean: TraceRecord[] | undefined;
-    let noClean = typeof other === 'string' ? other : undefined;
-    if (interrupted) noClean = 'The boot was interrupted.';
-    else if (typeof other !== 'string') {
-      const trace = path.join(this.#directory, 'clean.jsonl');
-      await boot({ ...other, trace });
-      clean = whatThereIs(trace);
+    const failures: CommandError[] = [];
+    try {
+      this.#handOver();
+    } catch (error) {
+      failures.push(commandError(error));
     }
-    this.#report.write(reportText({ format: 'html', events, clean, noClean, page }));
+    try {
+      const events = whatThereIs(this.request.trace!);
+      this.#perfetto?.write(reportText({ format: 'perfetto', events, page }));
+      if (this.#report === undefined) return failures;
+      const interrupted = verdict === 'interrupted';
+      const clean = interrupted
+        ? 'The boot was interrupted.'
+        : await this.#clean(firmware, boot, failures);
+      const compared = typeof clean === 'string' ? { noClean: clean } : { clean };
+      this.#report.write(reportText({ format: 'html', events, ...compared, page }));
+    } catch (error) {
+      failures.push(commandError(error));
+    }
+    return failures;
   }
 
-  /** Whatever happened: nothing is left behind. */
+  /** The events of a clean boot, or why there are none; a failure is told as well. */
+  async #clean(
+    firmware: string,
+    boot: (request: BootRequest) => Promise<BootOutcome>,
+    failures: CommandError[],
+  ): Promise<TraceRecord[] | string> {
+    const other = cleanBoot(this.#given, firmware);
+    if (typeof other === 'string') return other;
+    const trace = path.join(this.#directory!, 'clean.jsonl');
+    try {
+      const { verdict } = await boot({ ...other, trace, traceSlim: true });
+      if (verdict !== 'interrupted') return whatThereIs(trace);
+      const text = 'the clean boot to compare with: the report has no comparison';
+      throw new InterruptedError(text);
+    } catch (error) {
+      const failure = commandError(error);
+      failures.push(failure);
+      return `The clean boot has failed: ${failure.name}: ${failure.message}`;
+    }
+  }
+
+  /** Put the trace where it was asked for: as a part if it is none to the end. */
+  #handOver(): void {
+    const file = this.#trace;
+    if (file === undefined) return;
+    this.#trace = undefined;
+    const from = this.request.trace!;
+    const whole = fs.existsSync(from);
+    if (!whole && !fs.existsSync(from + PART)) return file.discard();
+    try {
+      copy(whole ? from : from + PART, file);
+    } catch (error) {
+      file.abandon();
+      throw traceUnwritable(this.#given.trace!, error);
+    }
+    if (whole) file.finish();
+    else file.abandon();
+  }
+
+  /** Whatever happened: nothing is left behind but what there is of a trace. */
   close(): void {
-    this.#report?.close();
-    this.#perfetto?.close();
-    if (this.#directory !== undefined) fs.rmSync(this.#directory, { recursive: true, force: true });
+    try {
+      this.#handOver();
+    } finally {
+      this.#perfetto?.close();
+      this.#report?.close();
+      if (this.#directory !== undefined)
+        fs.rmSync(this.#directory, { recursive: true, force: true });
+    }
   }
 }
 
-/** The events of a trace that may have been cut short. */
+/** @throws EnvironmentError NoTemporaryDirectory */
+function temporaryDirectory(): string {
+  const parent = os.tmpdir();
+  try {
+    return fs.mkdtempSync(path.join(parent, 'hypxe-report-'));
+  } catch (error) {
+    const text = `no directory can be made in ${parent}: ${(error as Error).message}`;
+    const advice = 'Set TMPDIR to a directory with room for a trace.';
+    throw new EnvironmentError('NoTemporaryDirectory', text, advice);
+  }
+}
+
+/** @throws EnvironmentError TraceUnwritable */
+function openTrace(file: string): OutputFile {
+  try {
+    return new OutputFile(file);
+  } catch (error) {
+    throw traceUnwritable(file, error);
+  }
+}
+
+function traceUnwritable(file: string, error: unknown): EnvironmentError {
+  const text = `the trace cannot be written to ${file}: ${(error as Error).message}`;
+  return new EnvironmentError('TraceUnwritable', text, 'Give a path that can be written.');
+}
+
+/** @throws Error of the file system */
+function copy(from: string, to: OutputFile): void {
+  const chunk = Buffer.allocUnsafe(CHUNK);
+  const descriptor = fs.openSync(from, 'r');
+  try {
+    for (let count; (count = fs.readSync(descriptor, chunk)) > 0;)
+      to.write(chunk.subarray(0, count));
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}
+
+/**
+ * The events of a trace that may have been cut short.
+ *
+ * @throws EnvironmentError NothingTraced if there are none
+ * @throws EnvironmentError if no report can be made of it; names no file, since nobody sees it
+ */
 function whatThereIs(trace: string): TraceRecord[] {
   const whole = fs.existsSync(trace);
-  return traceOf(whole ? trace : trace + PART, !whole);
+  const file = whole ? trace : trace + PART;
+  if ((fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0) === 0) {
+    const text = 'there is no event to make a report of: the boot ended before its trace began';
+    throw new EnvironmentError('NothingTraced', text, 'See how it ended; nothing is written.');
+  }
+  try {
+    return traceOf(file, !whole);
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    const text = error.message.replaceAll(file, 'the trace of this boot');
+    throw new EnvironmentError(error.name, text, 'Boot a smaller image, or give it less time.');
+  }
 }
 
 /** The same boot without what makes it go wrong, or why there is none. */

@@ -36,17 +36,20 @@ export function lostOutcome(request: BootRequest, ended: GuestEnd): BootOutcome 
   };
 }
 
-/** The outcome of a boot that somebody has interrupted, after some time of the wall. */
+/**
+ * The outcome of a boot that somebody has interrupted, after some time of the wall.
+ *
+ * @param outputs the files that were asked for, and of which there is a part
+ */
 export function interruptedOutcome(
   request: BootRequest,
   ms: number,
   received: number,
+  outputs: readonly string[],
 ): BootOutcome {
   const ended = { guest: 'firmware', kind: 'hang', text: '', stack: undefined } as const;
-  const { trace, pcap } = request;
-  const files = [trace, pcap].filter((file) => file !== undefined);
-  const parts = files.map((file) => file + PART).join(' and ');
-  const cut = files.length === 0 ? '' : `; what there is of it is in ${parts}`;
+  const parts = outputs.map((file) => file + PART).join(' and ');
+  const cut = outputs.length === 0 ? '' : `; what there is of it is in ${parts}`;
   const got = received === 0 ? 'nothing received' : `${plural(received, 'byte')} received`;
   return {
     ...lostOutcome(request, ended),

@@ -61,6 +61,8 @@ export interface BootRequest extends BootPlan, LinkOptions {
   readonly ownFirmware: boolean;
   readonly trace: string | undefined;
   readonly traceFormat: 'jsonl' | 'perfetto';
+  /** The trace is for a report alone: without what a report leaves out. */
+  readonly traceSlim?: boolean;
   /** Path of the page that is made of the trace. */
   readonly report: string | undefined;
   /** Path of the capture. */

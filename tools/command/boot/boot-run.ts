@@ -160,11 +160,11 @@ function serve(request: BootRequest): Served {
 
 /** The trace, if one is asked for. @throws EnvironmentError TraceUnwritable */
 function openTrace(request: BootRequest, machine: SimulatedMachine): TraceWriter | undefined {
-  const { trace: path, served, ownFirmware, firmware } = request;
+  const { trace: path, traceSlim, served, ownFirmware, firmware } = request;
   if (path === undefined) return undefined;
   const { events, clock, partition } = machine;
   try {
-    const trace = new TraceWriter(path, partition.ram.memory);
+    const trace = new TraceWriter(path, partition.ram.memory, traceSlim);
     const name = ownFirmware ? undefined : basename(firmware);
     trace.write(bootHeader(request, { image: served.name, firmware: name }), clock.now);
     events.listen((event, now) => trace.host(event, now));

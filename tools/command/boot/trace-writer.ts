@@ -3,6 +3,7 @@
 /** Writes the stream of events to a file: one JSON object a line, with the virtual time in ms. */
 
 import type { CapturedMemory } from '../../capture/rndis-messages.ts';
+import { isClockRead, slimFrame } from '../../report/read-trace.ts';
 import { TraceLines, traceLine } from '../../report/trace-line.ts';
 import type { HostEvent } from '../../simulator/ledger/events.ts';
 import { OutputFile } from './output-file.ts';
@@ -20,19 +21,24 @@ export class TraceWriter {
   failure: string | undefined;
 
   readonly #lines: TraceLines;
+  readonly #slim: boolean;
 
   /**
    * @param memory the guest's, to read what packets refer to
+   * @param slim without what a report leaves out
    * @throws Error of the file system if the file cannot be opened
    */
-  constructor(path: string, memory: CapturedMemory) {
+  constructor(path: string, memory: CapturedMemory, slim = false) {
+    this.#slim = slim;
     this.#file = new OutputFile(path);
     this.#lines = new TraceLines(memory);
   }
 
   /** Write one event of the machine. */
   host(event: HostEvent, now: number): void {
-    if (this.failure === undefined) this.#add(this.#lines.host(event, now));
+    if (this.failure !== undefined) return;
+    if (!this.#slim) this.#add(this.#lines.host(event, now));
+    else if (!isClockRead(event)) this.#add(this.#lines.host(slimFrame(event), now));
   }
 
   /** Write an event of anybody else. */

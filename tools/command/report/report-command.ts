@@ -65,6 +65,7 @@ export function reportCommand(
     [{ option: '--output', file: output }],
     inputs.map((file) => ({ what: 'the trace', file })),
   );
+  new ReportFile(output).close();
   const events = traceOf(trace);
   const contents = {
     format,
@@ -72,9 +73,11 @@ export function reportCommand(
     clean: clean === undefined ? undefined : traceOf(clean),
     page,
   };
+  // Nothing is open meanwhile: whoever ends it leaves nothing behind
+  const made = reportText(contents);
   const file = new ReportFile(output);
   try {
-    file.write(reportText(contents));
+    file.write(made);
   } finally {
     file.close();
   }

@@ -9,7 +9,7 @@ import { BadTrace, readTrace } from '../../report/read-trace.ts';
 import type { TraceRecord } from '../../report/model/record.ts';
 import { text } from '../../report/model/record.ts';
 import { OutputFile } from '../boot/output-file.ts';
-import { readText } from '../files.ts';
+import { readText, requireFile } from '../files.ts';
 import { EnvironmentError, UsageError, didYouMean, quoted } from '../usage.ts';
 
 /** Longest trace that a report is made of, in bytes: all of it is one text. */
@@ -54,12 +54,25 @@ export interface ReportContents {
   readonly page: string;
 }
 
-/** The file as text. */
+/**
+ * The file as text.
+ *
+ * @throws EnvironmentError FileMissing without the script of a page
+ * @throws UsageError TraceTooLarge
+ */
 export function reportText(contents: ReportContents): string {
   const { format, events, clean, noClean, page } = contents;
-  if (format === 'perfetto') return perfetto(events);
-  const script = fs.readFileSync(page, 'utf8');
-  return reportHtml({ script, events, clean, noClean, title: titleOf(events) });
+  if (format === 'html') requireFile(page, 'Run npm run build first.');
+  try {
+    if (format === 'perfetto') return perfetto(events);
+    const script = fs.readFileSync(page, 'utf8');
+    return reportHtml({ script, events, clean, noClean, title: titleOf(events) });
+  } catch (error) {
+    // What no text is long enough for
+    if (!(error instanceof RangeError)) throw error;
+    const text = `the ${format} file would be too long: ${error.message}`;
+    throw new UsageError('TraceTooLarge', text, 'Trace a shorter run.');
+  }
 }
 
 function titleOf([first]: readonly TraceRecord[]): string {

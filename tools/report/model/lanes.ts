@@ -53,6 +53,9 @@ export function lanesOf(events: readonly TraceRecord[], handoffs: readonly Hando
   return reader.done(handoffs);
 }
 
+/** Most handoffs that a lane crosses: of a run, a few. */
+const CROSSINGS_MAX = 64;
+
 class LaneReader {
   readonly #end: number;
   readonly #lanes = new Map<number, Lane>();
@@ -98,14 +101,26 @@ class LaneReader {
     const packets = new Map<string, Lane>();
     for (const lane of this.#lanes.values()) {
       const { from, to } = lane.spans[0]!;
-      for (const [index, { at }] of handoffs.entries()) {
-        if (from < at && at < to) lane.crossings.push(index);
+      for (let index = firstBehind(handoffs, from); index < handoffs.length; index++) {
+        if (handoffs[index]!.at >= to || lane.crossings.length === CROSSINGS_MAX) break;
+        lane.crossings.push(index);
       }
       if (lane.kind !== 'packet' || lane.crossings.length > 0) lanes.push(lane);
       else gather(packets, lane, lanes);
     }
     return lanes;
   }
+}
+
+/** Number of the first handoff behind an event; they are in order. */
+function firstBehind(handoffs: readonly Handoff[], event: number): number {
+  let [low, high] = [0, handoffs.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (handoffs[middle]!.at > event) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }
 
 /** Put a packet into the lane of those like it. */

@@ -20,7 +20,7 @@ import {
   scenarioTotal,
 } from './scenarios-report.ts';
 import type { ScenariosJob, ScenariosMessage } from './scenarios-worker.ts';
-import { oneOf, record, text, type Shape } from './shape.ts';
+import { list, oneOf, record, text, type Shape } from './shape.ts';
 import { interrupted, oneLine, type Terminal } from './terminal.ts';
 import {
   RESULT_HELP,
@@ -104,12 +104,20 @@ export async function scenariosCommand(
   }
   const all = values.all === true || (values.firmware !== undefined && positionals.length === 0);
   const chosen = all ? SCENARIOS : [...new Set(positionals.flatMap(named))];
+  const { watchdogSeconds, memoryLimitMiB } = guestLimits(values);
+  if (chosen.length === 0 && (values.junit !== undefined || tap)) {
+    const text = `${tap ? '--tap' : '--junit'} tells what was run, and nothing is`;
+    throw new UsageError('BadOption', text, 'Give NAME, or --all.');
+  }
   if (values.junit !== undefined) {
     const inputs = [values.firmware ?? []].flat().map((file) => ({ what: 'the firmware', file }));
     checkOutputs([{ option: '--junit', file: values.junit }], inputs);
     requireWritable(values.junit);
   }
-  if (values.firmware !== undefined) return runWith(chosen, all, values, places, terminal);
+  if (values.firmware !== undefined) {
+    const limits = { watchdogSeconds, memoryLimitMiB };
+    return runWith(chosen, all, { ...values, ...limits }, places, terminal);
+  }
   if (chosen.length === 0) {
     terminal.out(json ? scenarioDocument(SCENARIOS.map(plainScenario)) : scenarioList());
     return Exit.CLEAN;
@@ -143,39 +151,59 @@ export async function scenariosCommand(
   return failed === 0 ? Exit.CLEAN : Exit.FINDINGS;
 }
 
-/** For a CI: those that were not run have failed. */
+/** Limits of a guest. @throws UsageError BadNumber, BadOption without a guest */
+function guestLimits(values: Values) {
+  const { firmware, watchdog, 'guest-memory-limit': memory } = values;
+  const limits = {
+    watchdogSeconds: wholeNumber('--watchdog', watchdog ?? '60', 1, 3600),
+    memoryLimitMiB: guestMemoryLimit(memory),
+  };
+  if (firmware === undefined && (watchdog ?? memory) !== undefined) {
+    const option = watchdog === undefined ? '--guest-memory-limit' : '--watchdog';
+    throw new UsageError(
+      'BadOption',
+      `${option} is about a --firmware`,
+      'Give one, or leave it out.',
+    );
+  }
+  return limits;
+}
+
+/** For a CI: those that were not run have failed; `why`: of the first of them. */
 function tellSuite(
   name: string,
   ran: readonly TestCase[],
   chosen: readonly Scenario[],
   { junit, tap }: { readonly junit?: string; readonly tap?: boolean },
   terminal: Terminal,
+  why = NOT_RUN,
 ): void {
-  const missing = chosen.slice(ran.length).map((scenario): TestCase => ({
+  const missing = chosen.slice(ran.length).map((scenario, i): TestCase => ({
     name: scenario.name,
     outcome: 'failed',
-    lines: ['it was not run'],
+    lines: [i === 0 ? why : NOT_RUN],
   }));
   const suite = { name, cases: [...ran, ...missing] };
   if (junit !== undefined) writeText(junit, junitXml(suite));
   if (tap === true) terminal.out(tapText(suite));
 }
 
+const NOT_RUN = 'it was not run';
+
 /** With a guest in place of hypxe's own firmware, in a process of its own. */
 async function runWith(
   chosen: readonly Scenario[],
   brief: boolean,
-  values: ReturnType<typeof parse>['values'],
+  values: Values & ReturnType<typeof guestLimits>,
   places: ScenariosPlaces,
   terminal: Terminal,
 ): Promise<ExitCode> {
-  const { firmware = '', json = false, tap = false } = values;
+  const { firmware = '', json = false, tap = false, watchdogSeconds, memoryLimitMiB } = values;
   requireFile(firmware, FIRMWARE_ADVICE);
   const job: ScenariosJob = { firmware, names: chosen.map(({ name }) => name), brief };
   const run = {
     ...{ guestCell: places.guestCell, worker: places.scenariosWorker, job },
-    watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '60', 1, 3600),
-    memoryLimitMiB: guestMemoryLimit(values['guest-memory-limit']),
+    ...{ watchdogSeconds, memoryLimitMiB },
     interrupt: terminal.interrupt,
   };
   const ran: Ran[] = [];
@@ -185,7 +213,7 @@ async function runWith(
       if (message.kind === 'failed') throw thrownByWorker(message);
       if (message.kind === 'ran') {
         ran.push(message);
-        if (!json && !tap) terminal.out(`${message.text.split('\n').map(oneLine).join('\n')}\n`);
+        if (!json && !tap) terminal.out(`${message.lines.map(oneLine).join('\n')}\n`);
       }
       return message.kind !== 'done';
     },
@@ -196,27 +224,32 @@ async function runWith(
     interrupted: () =>
       new InterruptedError(`${ran.length} of ${plural(chosen.length, 'scenario')} were told`),
   });
-  if (error !== undefined && ran.length === 0) throw error;
   const judged = ran.filter(({ state }) => state !== 'left-out');
   const failed = judged.filter(({ state }) => state !== 'passed').length;
+  if (error === undefined && judged.length === 0) {
+    const advice = 'hypxe scenarios --firmware FILE runs those that fit.';
+    throw new UsageError('NothingToRun', `nothing of it fits ${firmware}`, advice);
+  }
+  const cases = ran.map(({ state, lines }, i): TestCase => {
+    const outcome = OUTCOMES[state];
+    return { name: chosen[i]!.name, outcome, lines: lines.map(oneLine) };
+  });
+  const suite = `scenarios with ${firmware}`;
+  const why = error && oneLine(`${error.name}: ${error.message}`);
+  if (error !== undefined && ran.length === 0) {
+    tellSuite(suite, cases, chosen, values, terminal, why);
+    throw error;
+  }
   if (json) terminal.out(scenarioDocument(ran.map((each) => JSON.parse(each.json) as unknown)));
   else if (!tap) {
     const left = ran.length - judged.length;
     const all = `${plural(judged.length, 'scenario')}, ${failed} failed`;
     terminal.out(`\n${all}${left === 0 ? '' : `, ${left} left out`}\n`);
   }
-  const cases = ran.map(({ state, text: told }, i): TestCase => {
-    const outcome = OUTCOMES[state];
-    return { name: chosen[i]!.name, outcome, lines: told.split('\n') };
-  });
-  tellSuite(`scenarios with ${firmware}`, cases, chosen, values, terminal);
+  tellSuite(suite, cases, chosen, values, terminal, why);
   if (error !== undefined) {
-    terminal.error(failureText(error));
+    terminal.error(failureText(error, values.verbose));
     return error.code;
-  }
-  if (judged.length === 0) {
-    const advice = 'hypxe scenarios --firmware FILE runs those that fit.';
-    throw new UsageError('NothingToRun', `nothing of it fits ${firmware}`, advice);
   }
   if (judged.some(({ state }) => state === 'ended')) return Exit.CRASH;
   return failed === 0 ? Exit.CLEAN : Exit.FINDINGS;
@@ -243,7 +276,7 @@ const scenariosMessage: Shape<ScenariosMessage> = (value, where) => {
   if (kind === 'failed') return workerFailed(value, where);
   if (kind !== 'ran') return { kind };
   const state = oneOf('passed', 'failed', 'ended', 'left-out');
-  return record({ kind: oneOf('ran'), state, text, json: text })(value, where);
+  return record({ kind: oneOf('ran'), state, lines: list(text), json: text })(value, where);
 };
 
 const OPTIONS = {
@@ -256,6 +289,8 @@ const OPTIONS = {
   verbose: { type: 'boolean', short: 'v' },
   help: { type: 'boolean', short: 'h' },
 } as const;
+
+type Values = ReturnType<typeof parse>['values'];
 
 function parse(args: readonly string[]) {
   return parseArguments('scenarios', args, OPTIONS);

@@ -8,7 +8,7 @@ import { BadGuest, type GuestInstance, type GuestProgram } from '../guests/guest
 import { loadGuest } from '../guests/load-guest.ts';
 import { scenarioNamed } from '../scenarios/index.ts';
 import { MEMORY } from '../scenarios/rig.ts';
-import { notWith, runScenario, type Scenario } from '../scenarios/scenario.ts';
+import { firmwareEnded, notWith, runScenario, type Scenario } from '../scenarios/scenario.ts';
 import { plainScenario, plainVerdict, scenarioBrief, scenarioDetails } from './scenarios-report.ts';
 import { UsageError } from './usage.ts';
 import { workerFailure, type WorkerFailure } from './worker-failure.ts';
@@ -27,9 +27,10 @@ export type ScenariosMessage =
   | { readonly kind: 'loaded' }
   | {
       readonly kind: 'ran';
-      /** `ended`: the guest crashed, hung or threw. */
+      /** `ended`: the guest itself crashed, hung or threw. */
       readonly state: 'passed' | 'failed' | 'ended' | 'left-out';
-      readonly text: string;
+      /** In each may be what the guest has said, with line ends. */
+      readonly lines: readonly string[];
       readonly json: string;
     }
   | { readonly kind: 'done' }
@@ -45,15 +46,15 @@ function run(scenario: Scenario, program: GuestProgram, guest: GuestInstance): v
   const why = notWith(scenario, program);
   if (why !== undefined) {
     const json = JSON.stringify({ ...plainScenario(scenario), leftOut: why });
-    post({ kind: 'ran', state: 'left-out', text: `--     ${scenario.name}: ${why}`, json });
+    post({ kind: 'ran', state: 'left-out', lines: [`--     ${scenario.name}: ${why}`], json });
     return;
   }
   const verdict = runScenario(scenario, guest);
   const { passed, fixed } = verdict;
   const lines = brief ? [scenarioBrief(verdict, true)] : scenarioDetails(scenario, verdict, true);
   const json = JSON.stringify(plainVerdict(scenario, verdict));
-  const state = passed ? 'passed' : fixed.ended === undefined ? 'failed' : 'ended';
-  post({ kind: 'ran', state, text: lines.join('\n'), json });
+  const state = passed ? 'passed' : firmwareEnded(fixed) ? 'ended' : 'failed';
+  post({ kind: 'ran', state, lines, json });
 }
 
 /** What a guest is to blame for, by name. */

@@ -102,17 +102,17 @@ function receiveBufferLeft(half: Half, guest = ownGuest()): HalfResult {
 /** Below 3.0 hosts take UNLOAD for nothing, and go on using interrupt and monitor pages. */
 function monitorPageLeft(half: Half, guest = ownGuest()): HalfResult {
   const machine = makeMachine({ host: 'server2012' }, {}, guest);
-  const driver =
-    half === 'fixed'
-      ? guest.createDriver!(machine.bootProcessor, {})
-      : createDriver(machine.bootProcessor, {
-          preset: 'ipxe',
-          contact: (connection) => connection.initiateContact(VmbusVersion.V0_13),
-        });
   const guests = guestsOf(machine);
   guests.run('firmware', () =>
     guests.callFirmware(() =>
       refuses(() => {
+        const driver =
+          half === 'fixed'
+            ? guest.createDriver!(machine.bootProcessor, {})
+            : createDriver(machine.bootProcessor, {
+                preset: 'ipxe',
+                contact: (connection) => connection.initiateContact(VmbusVersion.V0_13),
+              });
         driver.probe();
         driver.remove();
       }),
@@ -157,7 +157,7 @@ function uefiStolen(half: Half, guest = ownGuest()): HalfResult {
     seam.fault = { read: (msr) => (msr === Msr.GUEST_OS_ID ? 0n : undefined) };
   }
   guests.run('UEFI firmware', () => uefi.probe());
-  guests.run('iPXE', () =>
+  guests.run('firmware', () =>
     guests.callFirmware(() =>
       refuses(() => guest.createDriver!(seam, { allocator: new MapAllocator([rest]) }).probe()),
     ),

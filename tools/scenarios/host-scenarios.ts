@@ -133,13 +133,13 @@ function openRescinded(machine: SimulatedMachine, looks: boolean): void {
 function lateAnswer(half: Half, guest = ownGuest()): HalfResult {
   const machine = makeMachine({ knobs: { unloadAnswer: 50_000 * TICKS_PER_MS } }, {}, guest);
   const { bootProcessor } = machine;
-  const driver =
-    half === 'broken'
-      ? createDriver(bootProcessor, { preset: 'ipxe' })
-      : guest.createDriver!(bootProcessor, {});
   const guests = guestsOf(machine);
   const map = guests.run('firmware', () =>
     guests.callFirmware(() => {
+      const driver =
+        half === 'broken'
+          ? createDriver(bootProcessor, { preset: 'ipxe' })
+          : guest.createDriver!(bootProcessor, {});
       refuses(() => driver.probe());
       driver.remove();
       return driver.memoryMap();

@@ -3,6 +3,7 @@
 /** Machines for scenarios, and the run of a chain of kernels on one. */
 
 import { boot, createDriver } from '../../src/any.ts';
+import { errorEntry } from '../../src/catalogue.ts';
 import { HypxeError } from '../../src/error.ts';
 import type { Machine } from '../../src/machine.ts';
 import type { BootResult } from '../../src/boot/boot.ts';
@@ -71,15 +72,24 @@ export function bootOn(
 
 /**
  * What is refused by name is refused: that is not what a scenario is about. Returns whether it was.
+ *
+ * @throws what is no refusal: a mistake of the guest's, such as a TypeError
  */
 export function refuses(run: () => void): boolean {
   try {
     run();
     return false;
   } catch (error) {
-    if (error instanceof HypxeError || error instanceof GuestThrew) return true;
+    if (error instanceof HypxeError || (error instanceof GuestThrew && isRefusal(error)))
+      return true;
     throw error;
   }
+}
+
+/** An error of the catalogue, or another one that says why in a number. */
+function isRefusal({ name, status }: GuestThrew): boolean {
+  const native = name === 'Error' || typeof Reflect.get(globalThis, name) === 'function';
+  return errorEntry(name) !== undefined || (status !== undefined && !native);
 }
 
 /** Make the machine: one NIC, on a network that serves an image; in the RAM of `guest`. */

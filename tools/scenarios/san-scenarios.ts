@@ -3,12 +3,25 @@
 /** SAN boots: the firmware is still needed when somebody else takes the machine. */
 
 import { HV_ENABLE, Msr } from '../../src/hyperv/protocol.ts';
+import type { Machine } from '../../src/machine.ts';
+import type { GuestRuns } from '../flow/guest-run.ts';
 import { SanBoot } from '../flow/san-boot.ts';
 import { SanFlow } from '../flow/san-flow.ts';
 import type { GuestInstance } from '../guests/guest-program.ts';
 import { guestsOf, makeMachine, ownGuest } from './rig.ts';
 import type { Half, HalfResult, Scenario } from './scenario.ts';
 import { FaultySeam, type SeamFault } from './seam.ts';
+
+/** The firmware's part of the flow. Undefined if its drivers did not come to be. */
+function sanBoot(
+  guests: GuestRuns,
+  machine: Machine,
+  firmware: GuestInstance,
+): SanBoot | undefined {
+  return guests.run('firmware', () =>
+    guests.callFirmware(() => new SanBoot({ machine, firmware })),
+  );
+}
 
 /** Run the SAN flow with drivers that are wrong in the broken half. */
 function sanFlow(
@@ -20,7 +33,8 @@ function sanFlow(
   const machine = makeMachine({}, {}, guest);
   const guests = guestsOf(machine);
   const seam = new FaultySeam(machine.bootProcessor);
-  const san = new SanBoot({ machine: seam, firmware: guest });
+  const san = sanBoot(guests, seam, guest);
+  if (san === undefined) return { findings: [], ended: guests.ended };
   if (half === 'broken') wrong(san);
   const flow = new SanFlow({
     ...{ machine, san, guests },
@@ -58,7 +72,8 @@ function withQuiesce(
   wrong: () => void,
 ): HalfResult {
   const guests = guestsOf(machine);
-  const san = new SanBoot({ machine: machine.bootProcessor, firmware: guest });
+  const san = sanBoot(guests, machine.bootProcessor, guest);
+  if (san === undefined) return { findings: [], ended: guests.ended };
   const quiesce = san.quiesce.bind(san);
   san.quiesce = () => {
     quiesce();

@@ -108,6 +108,11 @@ export function runScenario(scenario: Scenario, guest?: GuestInstance): Scenario
   return { name: scenario.name, broken, fixed, passed: broken.passed && fixed.passed };
 }
 
+/** Whether the firmware has ended itself, and not a guest beside it or after it. */
+export function firmwareEnded({ ended }: HalfResult): boolean {
+  return ended !== undefined && /^firmware\b/.test(ended.guest);
+}
+
 function whatCaught(by: Caught, { findings, ended }: HalfResult): string | undefined {
   if ('ended' in by) {
     return ended?.kind === by.ended ? `${ended.guest} ended: ${ended.text}` : undefined;

@@ -101,6 +101,29 @@ command('asks what was meant', async () => {
   assert.match(await refusal(() => run('--alll')), /^BadOption: /);
 });
 
+command('refuses options that nothing of what is asked for takes', async () => {
+  const number = 'Give a whole number from 1 to 3600.';
+  assert.is(
+    await refusal(() => run('--all', '--watchdog', 'banana')),
+    `BadNumber: --watchdog cannot be banana | ${number}`,
+  );
+  for (const [option, value] of [
+    ['--watchdog', '5'],
+    ['--guest-memory-limit', '512'],
+  ] as const) {
+    assert.is(
+      await refusal(() => run('two-owners', option, value)),
+      `BadOption: ${option} is about a --firmware | Give one, or leave it out.`,
+    );
+  }
+  for (const args of [['--junit', 'never-written.xml'], ['--tap']]) {
+    assert.is(
+      await refusal(() => run(...args)),
+      `BadOption: ${args[0]!} tells what was run, and nothing is | Give NAME, or --all.`,
+    );
+  }
+});
+
 command('explains itself', async () => {
   assert.match((await run('--help')).out, /^Usage: hypxe scenarios/);
 });

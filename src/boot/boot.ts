@@ -227,7 +227,7 @@ function bootDevices(
     const there = devices();
     if (there.length > 0 && there.every((one) => tried.has(one))) break;
   }
-  const text = `no network device ${wanted ?? ''}`;
+  const text = `no network device ${wanted ?? 'at all'}`;
   throw attempts.at(-1)?.error ?? new HypxeError('NoNetworkDevice', text);
 }
 

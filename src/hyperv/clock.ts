@@ -90,7 +90,7 @@ export class ReferenceClock implements Clock {
   checkCancelled(): void {
     if (!this.#cancel || !this.#cancel()) return;
     this.#cancel = undefined;
-    throw new HypxeError('Cancelled', 'the boot was cancelled');
+    throw new HypxeError('Cancelled', 'boot cancelled');
   }
 
   /** From here on nothing is cancelled any more: everything is being undone. */

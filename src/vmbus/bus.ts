@@ -302,6 +302,6 @@ export class VmbusBus implements DeviceContext {
     const device = this.devices.find(({ channelId }) => channelId === id);
     if (!device || device.rescinded) return;
     device.rescinded = true;
-    this.hv.log.warning('VMBUS', device.name, 'the host takes the device away');
+    this.hv.log.warning('VMBUS', device.name, 'rescinded');
   }
 }

@@ -137,8 +137,9 @@ export class GpadlTable {
     if (message.length < GpadlTorndown.size) return;
     const id = message.view.getUint32(GpadlTorndown.at.gpadl, true);
     const gpadl = this.#live.get(id);
-    // One that nobody asked for is in use: what the host says it let go of it may still have
     if (gpadl?.asked) this.#forget(gpadl, 'late GPADL_TORNDOWN');
+    // It is in use: what the host says it let go of it may still have
+    else if (gpadl) this.#connection.hv.log.error('VMBUS', gpadl.name, 'torn down unasked');
   }
 
   /**

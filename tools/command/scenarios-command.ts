@@ -8,7 +8,7 @@ import { parseArguments } from './arguments.ts';
 import { workerFailed } from './boot/boot-message.ts';
 import { runInCell } from './cell-run.ts';
 import { checkOutputs } from './boot/output-file.ts';
-import { requireFile, requireWritable, writeText } from './files.ts';
+import { requireFile, requireWritable } from './files.ts';
 import { GUEST_MEMORY_HELP, guestMemoryLimit } from './guest-options.ts';
 import {
   plainScenario,
@@ -22,14 +22,7 @@ import {
 import type { ScenariosJob, ScenariosMessage } from './scenarios-worker.ts';
 import { list, oneOf, record, text, type Shape } from './shape.ts';
 import { interrupted, oneLine, type Terminal } from './terminal.ts';
-import {
-  RESULT_HELP,
-  RESULT_OPTIONS,
-  junitXml,
-  tapText,
-  wantsTap,
-  type TestCase,
-} from './test-results.ts';
+import { RESULT_HELP, RESULT_OPTIONS, tellSuite, wantsTap, type TestCase } from './test-results.ts';
 import { thrownByWorker } from './worker-failure.ts';
 import {
   CommandError,
@@ -141,7 +134,7 @@ export async function scenariosCommand(
     const lines = scenarioDetails(chosen[i]!, verdicts[i]!);
     return { name: chosen[i]!.name, outcome: passed ? 'passed' : 'failed', lines };
   });
-  tellSuite('scenarios', cases, chosen, values, terminal);
+  tellScenarios('scenarios', cases, chosen, values, terminal);
   if (verdicts.length < chosen.length) {
     const was = verdicts.length === 1 ? 'was' : 'were';
     const done = `${verdicts.length} of ${plural(chosen.length, 'scenario')} ${was} run`;
@@ -170,11 +163,11 @@ function guestLimits(values: Values) {
 }
 
 /** For a CI: those that were not run have failed; `why`: of the first of them. */
-function tellSuite(
+function tellScenarios(
   name: string,
   ran: readonly TestCase[],
   chosen: readonly Scenario[],
-  { junit, tap }: { readonly junit?: string; readonly tap?: boolean },
+  results: { readonly junit?: string; readonly tap?: boolean },
   terminal: Terminal,
   why = NOT_RUN,
 ): void {
@@ -183,9 +176,7 @@ function tellSuite(
     outcome: 'failed',
     lines: [i === 0 ? why : NOT_RUN],
   }));
-  const suite = { name, cases: [...ran, ...missing] };
-  if (junit !== undefined) writeText(junit, junitXml(suite));
-  if (tap === true) terminal.out(tapText(suite));
+  tellSuite({ name, cases: [...ran, ...missing] }, results, terminal);
 }
 
 const NOT_RUN = 'it was not run';
@@ -237,7 +228,7 @@ async function runWith(
   const suite = `scenarios with ${firmware}`;
   const why = error && oneLine(`${error.name}: ${error.message}`);
   if (error !== undefined && ran.length === 0) {
-    tellSuite(suite, cases, chosen, values, terminal, why);
+    tellScenarios(suite, cases, chosen, values, terminal, why);
     throw error;
   }
   if (json) terminal.out(scenarioDocument(ran.map((each) => JSON.parse(each.json) as unknown)));
@@ -246,7 +237,7 @@ async function runWith(
     const all = `${plural(judged.length, 'scenario')}, ${failed} failed`;
     terminal.out(`\n${all}${left === 0 ? '' : `, ${left} left out`}\n`);
   }
-  tellSuite(suite, cases, chosen, values, terminal, why);
+  tellScenarios(suite, cases, chosen, values, terminal, why);
   if (error !== undefined) {
     terminal.error(failureText(error, values.verbose));
     return error.code;

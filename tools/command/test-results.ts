@@ -2,7 +2,8 @@
 
 /** What a command came to, for the test reporters of a CI: JUnit's XML and TAP. */
 
-import { printable } from './terminal.ts';
+import { writeText } from './files.ts';
+import { printable, type Terminal } from './terminal.ts';
 import { UsageError } from './usage.ts';
 
 /** One thing that was looked at. */
@@ -52,6 +53,21 @@ export function wantedResults(values: {
   readonly tap?: boolean;
 }) {
   return { json: values.json === true, junit: values.junit, tap: wantsTap(values) };
+}
+
+/**
+ * Tell a suite where it is wanted: as TAP on the terminal, then in JUnit's file. What was found is
+ * said first, whatever becomes of the file.
+ *
+ * @throws EnvironmentError FileUnwritable
+ */
+export function tellSuite(
+  suite: TestSuite,
+  { junit, tap }: { readonly junit?: string | undefined; readonly tap?: boolean },
+  terminal: Pick<Terminal, 'out'>,
+): void {
+  if (tap === true) terminal.out(tapText(suite));
+  if (junit !== undefined) writeText(junit, junitXml(suite));
 }
 
 /**

@@ -157,7 +157,7 @@ function nextLines({ os, secondBoot }: BootOutcome): string[] {
 }
 
 /** How an owner of the machine has ended, in words. */
-const ENDS: Readonly<Record<StageEnd, string>> = {
+export const STAGE_ENDS: Readonly<Record<StageEnd, string>> = {
   handoff: 'handed over',
   quiesce: 'quiesced',
   kexec: 'handed over',
@@ -184,7 +184,7 @@ function stageLines({ stages }: BootOutcome): string[] {
     ];
     const head = i === 0 ? 'stages ' : '';
     const what = parts.filter((part) => part !== '').join(', ');
-    return `${head.padEnd(9)}${name} ${ENDS[end]} at ${endedMs.toFixed(3)} ms: ${what}`;
+    return `${head.padEnd(9)}${name} ${STAGE_ENDS[end]} at ${endedMs.toFixed(3)} ms: ${what}`;
   });
 }
 

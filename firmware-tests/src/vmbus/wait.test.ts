@@ -295,6 +295,7 @@ late(
     const asked = rig.posted(MessageType.GPADL_TEARDOWN).map((view) => view.getUint32(12, true));
     assert.equal(asked, [0x18ae0004, 0x18ae0003], 'it is asked for all the same');
     assert.ok(rig.outstanding().includes('ring'), 'of which nothing was heard');
+    assert.ok(rig.logged().includes('torn down unasked'), 'and it is told');
     rig.driver.remove();
     rig.assertClean();
   },

@@ -13,12 +13,12 @@ const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
 /** Bytes, minified and gzipped. A change by more than the margin belongs here, with its reason. */
 const FIGURES: Readonly<Record<string, number>> = {
-  hypxe: 26_758,
-  x64: 23_978,
-  arm64: 24_459,
-  os: 45_163,
-  'drivers x64': 14_518,
-  'drivers arm64': 15_002,
+  hypxe: 26_762,
+  x64: 23_981,
+  arm64: 24_461,
+  os: 45_173,
+  'drivers x64': 14_516,
+  'drivers arm64': 15_000,
 };
 const MARGIN = 0.01;
 

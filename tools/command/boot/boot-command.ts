@@ -15,9 +15,9 @@ import type { WorkerMessage } from './boot-worker.ts';
 import { BootFiles } from './boot-files.ts';
 import { BOOT_HELP, parseBoot, type BootRequest } from './boot-options.ts';
 import { interruptedOutcome, lostOutcome } from './boot-lost.ts';
-import { requireWritable, writeText } from '../files.ts';
+import { requireWritable } from '../files.ts';
 import { oneLine, type Terminal } from '../terminal.ts';
-import { junitXml, tapText, type TestSuite } from '../test-results.ts';
+import { tellSuite, type TestSuite } from '../test-results.ts';
 import { auditSuite } from './boot-suite.ts';
 import {
   EnvironmentError,
@@ -73,13 +73,11 @@ export async function bootCommand(
   failures.push(...unwritten(request, outcome));
   const came = bootExit(outcome);
   const code = came === Exit.CLEAN ? (failures[0]?.code ?? came) : came;
-  const suite = suiteOf(request, outcome, code);
-  if (request.junit !== undefined) writeText(request.junit, junitXml(suite));
-  if (request.tap) terminal.out(tapText(suite));
-  else if (request.json) {
+  if (request.json) {
     terminal.out(`${bootJson(request, outcome, code, requestedOf(request))}\n`);
-  } else terminal.out(`${bootReport(outcome).map(oneLine).join('\n')}\n`);
+  } else if (!request.tap) terminal.out(`${bootReport(outcome).map(oneLine).join('\n')}\n`);
   for (const failure of failures) terminal.error(failureText(failure));
+  tellSuite(suiteOf(request, outcome, code), request, terminal);
   return code;
 }
 

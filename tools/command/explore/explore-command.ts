@@ -29,7 +29,7 @@ import {
   runSuite,
 } from './explore-report.ts';
 import { checkOutputs, type Output } from '../boot/output-file.ts';
-import { junitXml, tapText, type TestSuite } from '../test-results.ts';
+import { tellSuite, type TestSuite } from '../test-results.ts';
 import { readText, requireWritable, writeText } from '../files.ts';
 import { Exit, type ExitCode, InterruptedError, UsageError, plural } from '../usage.ts';
 
@@ -100,10 +100,9 @@ function tell(
 ): void {
   const document = `${JSON.stringify(result, undefined, 2)}\n`;
   // What took hours is told first, whatever becomes of its files
-  if (tap) terminal.out(tapText(suite));
-  else terminal.out(json ? document : `${report().join('\n')}\n`);
+  if (!tap) terminal.out(json ? document : `${report().join('\n')}\n`);
   if (output !== undefined) writeText(output, document);
-  if (junit !== undefined) writeText(junit, junitXml(suite));
+  tellSuite(suite, { junit, tap }, terminal);
 }
 
 // --- one run ---

@@ -5,9 +5,9 @@
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { LinkError, startLink, type RunningLink } from '../../links/link-start.ts';
 import { auditSuite } from '../boot/boot-suite.ts';
-import { requireWritable, writeText } from '../files.ts';
+import { requireWritable } from '../files.ts';
 import type { Terminal } from '../terminal.ts';
-import { junitXml, tapText } from '../test-results.ts';
+import { tellSuite } from '../test-results.ts';
 import { EnvironmentError, Exit, failureText, plural, type ExitCode } from '../usage.ts';
 import { thrownByWorker } from '../worker-failure.ts';
 import { PC_HELP } from './pc-help.ts';
@@ -39,11 +39,10 @@ export async function pcCommand(
   const verdict = `${outcome.verdict}: ${pcSummary(outcome)}`;
   const { strict } = request;
   const suite = auditSuite(`pc ${request.host}`, outcome, { verdict, code, strict });
-  if (request.junit !== undefined) writeText(request.junit, junitXml(suite));
-  if (request.tap) terminal.out(tapText(suite));
-  else if (request.json) terminal.out(`${pcJson(request, outcome, code)}\n`);
-  else terminal.out(`${pcReport(outcome).join('\n')}\n`);
+  if (request.json) terminal.out(`${pcJson(request, outcome, code)}\n`);
+  else if (!request.tap) terminal.out(`${pcReport(outcome).join('\n')}\n`);
   for (const failure of failures) terminal.error(failureText(failure));
+  tellSuite(suite, request, terminal);
   return code;
 }
 

@@ -6,7 +6,13 @@ import { TICKS_PER_MS } from '../../simulator/base/clock.ts';
 import { AUDIT_CHECKS, type AuditCheck } from '../../simulator/audit/audit-findings.ts';
 import { findingJson } from '../../library/boot-json.ts';
 import { checkState } from '../../library/boot-outcome.ts';
-import { checkLines, countLines, linkLines, memoryLines } from '../../library/boot-report.ts';
+import {
+  STAGE_ENDS,
+  checkLines,
+  countLines,
+  linkLines,
+  memoryLines,
+} from '../../library/boot-report.ts';
 import { plural } from '../usage.ts';
 import type { PcStage } from '../../flow/pc-stages.ts';
 import type { PcRequest } from './pc-options.ts';
@@ -14,13 +20,7 @@ import { pcSummary, type PcOutcome } from './pc-outcome.ts';
 
 /** How an owner of the PC has ended, in words. */
 const ENDS: Readonly<Record<PcStage['end'], string>> = {
-  handoff: 'handed over',
-  quiesce: 'quiesced',
-  kexec: 'handed over',
-  crash: 'crashed',
-  panic: 'panicked',
-  'power-off': 'was reset',
-  shutdown: 'shut down',
+  ...STAGE_ENDS,
   running: 'still has the PC',
 };
 

@@ -7,7 +7,7 @@ import { parseArguments } from '../arguments.ts';
 import { workerFailed } from '../boot/boot-message.ts';
 import { runInCell } from '../cell-run.ts';
 import { checkOutputs } from '../boot/output-file.ts';
-import { requireFile, requireWritable, writeText } from '../files.ts';
+import { requireFile, requireWritable } from '../files.ts';
 import { GUEST_MEMORY_HELP, guestMemoryLimit } from '../guest-options.ts';
 import { flag, list, oneOf, record, text, type Shape } from '../shape.ts';
 import type { ReplayMessage, ReplayWorkerData } from './replay-worker.ts';
@@ -15,9 +15,8 @@ import type { Terminal } from '../terminal.ts';
 import {
   RESULT_HELP,
   RESULT_OPTIONS,
-  junitXml,
   wantsTap,
-  tapText,
+  tellSuite,
   type TestCase,
 } from '../test-results.ts';
 import { shippedTraces, traceFile } from './trace-names.ts';
@@ -125,9 +124,6 @@ export async function replayCommand(
     const name = path.basename(traces[cases.length] ?? 'replay', '.json');
     cases.push({ name, outcome: 'failed', lines: [ended.error.message] });
   }
-  const suite = { name: 'replay', cases };
-  if (values.junit !== undefined) writeText(values.junit, junitXml(suite));
-  if (tap) terminal.out(tapText(suite));
 
   // What was replayed is told, whatever came then
   if (asJson && (ended.error === undefined || json.length > 0)) {
@@ -137,6 +133,7 @@ export async function replayCommand(
     const passed = ended.replayed - failed;
     terminal.out(`${passed} of ${ended.replayed} traces replay without failure\n`);
   }
+  tellSuite({ name: 'replay', cases }, values, terminal);
   if (ended.error === undefined) return failed === 0 ? Exit.CLEAN : Exit.FINDINGS;
   if (ended.replayed === 0) throw ended.error;
   terminal.error(failureText(ended.error, verbose));

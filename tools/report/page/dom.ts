@@ -37,6 +37,19 @@ function fill(element: Element, attributes: Attributes, children: readonly Child
   for (const child of children) if (child !== undefined) element.append(child);
 }
 
+/** Calls as often as one likes, and is done once before the next frame is drawn. */
+export function beforeNextFrame(draw: () => void): () => void {
+  let pending = false;
+  return () => {
+    if (pending) return;
+    pending = true;
+    requestAnimationFrame(() => {
+      pending = false;
+      draw();
+    });
+  };
+}
+
 /** A button that leads somewhere in the page. */
 export function link(label: string, go: () => void): HTMLButtonElement {
   const button = el('button', { type: 'button', class: 'link' }, label);

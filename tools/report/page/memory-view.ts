@@ -8,7 +8,7 @@
 import { leaks, type Lane } from '../model/lanes.ts';
 import type { App, View } from './app.ts';
 import { laneSentence } from './details.ts';
-import { el } from './dom.ts';
+import { beforeNextFrame, el } from './dom.ts';
 import { axisKey, axisTools } from './ownership-view.ts';
 
 /** Height of memory that nobody shares, in units of one page. */
@@ -34,7 +34,7 @@ export class MemoryView implements View {
   readonly #canvas = el('canvas', { tabindex: 0, role: 'img' });
   readonly #said = el('div', { class: 'legend', 'aria-live': 'polite' });
   #current = -1;
-  #pending = false;
+  readonly #later = beforeNextFrame(() => this.#draw());
 
   constructor(app: App) {
     this.#app = app;
@@ -65,15 +65,6 @@ export class MemoryView implements View {
 
   shown(): void {
     this.#later();
-  }
-
-  #later(): void {
-    if (this.#pending) return;
-    this.#pending = true;
-    requestAnimationFrame(() => {
-      this.#pending = false;
-      this.#draw();
-    });
   }
 
   #draw(): void {

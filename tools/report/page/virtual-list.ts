@@ -5,7 +5,7 @@
  * has the focus, arrows, Page Up, Page Down, Home and End move it, Enter chooses it.
  */
 
-import { el } from './dom.ts';
+import { beforeNextFrame, el } from './dom.ts';
 
 /** Height of a row, in pixels, as the style has it. */
 export const ROW_HEIGHT = 24;
@@ -34,7 +34,7 @@ export class VirtualList {
   #count = 0;
   /** The row that has, or gets, the focus. */
   current = 0;
-  #pending = false;
+  readonly #later = beforeNextFrame(() => this.#draw());
   #printing = false;
 
   constructor(options: ListOptions) {
@@ -80,15 +80,6 @@ export class VirtualList {
     this.#mark(this.current);
     if (focus) this.#drawn.get(this.current)?.focus({ preventScroll: true });
     this.#options.choose(this.current);
-  }
-
-  #later(): void {
-    if (this.#pending) return;
-    this.#pending = true;
-    requestAnimationFrame(() => {
-      this.#pending = false;
-      this.#draw();
-    });
   }
 
   #draw(): void {

@@ -8,6 +8,13 @@ import { parseTrace } from '../replay/trace-file.ts';
 import { BOOTS_FULL, BOOTS_QUICK, bootsSection, measureBoots } from './boots.ts';
 import type { BenchFirmware } from './firmware.ts';
 import { FRAMES_FULL, FRAMES_QUICK, frameRigs, framesSection, measureFrames } from './frames.ts';
+import {
+  GUESTS_FULL,
+  GUESTS_QUICK,
+  compileGuests,
+  guestsSection,
+  measureGuests,
+} from './guests.ts';
 import { PUSH_FULL, PUSH_QUICK, measurePush, pushSection } from './push.ts';
 import { RUNS_FULL, RUNS_QUICK, measureRuns, runsSection } from './runs.ts';
 import type { Section } from './section.ts';
@@ -32,6 +39,8 @@ export interface BenchOptions {
   readonly root: string;
   /** Short runs: figures that are counts are as good, times are not. */
   readonly quick: boolean;
+  /** A checkout of iPXE to compare with. */
+  readonly ipxe?: string | undefined;
 }
 
 /** One part. */
@@ -47,6 +56,11 @@ export const PARTS: Readonly<Record<string, Part>> = {
   frames: ({ firmware, quick }) => {
     const options = quick ? FRAMES_QUICK : FRAMES_FULL;
     return framesSection(measureFrames(frameRigs(firmware, options.preset), options));
+  },
+  guests: ({ firmware, root, quick, ipxe }) => {
+    const { guests, missing } = compileGuests(root, ipxe);
+    const figures = measureGuests(firmware, guests, quick ? GUESTS_QUICK : GUESTS_FULL);
+    return guestsSection(figures, missing);
   },
   boots: ({ firmware, quick }) =>
     bootsSection(measureBoots(firmware, quick ? BOOTS_QUICK : BOOTS_FULL)),

@@ -14,6 +14,7 @@ const HELP = `Usage: npm run bench [-- options]
 Measure the firmware in dist/: its size, its work beside iPXE's, frames, boots, the simulator.
 
   --only NAME   only this part (${Object.keys(PARTS).join(', ')}); may be repeated
+  --ipxe TREE   compare frames with iPXE's drivers, too: a checkout (part guests)
   --quick       short runs: counts are as good, times are not
   --json        print one JSON document
   -h, --help    this text
@@ -28,6 +29,7 @@ const OS = pathToFileURL(join(ROOT, 'dist/os.js'));
 
 const OPTIONS = {
   only: { type: 'string', multiple: true },
+  ipxe: { type: 'string' },
   quick: { type: 'boolean' },
   json: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
@@ -46,7 +48,8 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const firmware = (await import(FIRMWARE.href)) as BenchFirmware;
   const os = (await import(OS.href)) as BenchFirmware;
-  const options: BenchOptions = { firmware, os, root: ROOT, quick: values.quick === true };
+  const { quick = false, ipxe } = values;
+  const options: BenchOptions = { firmware, os, root: ROOT, quick, ipxe };
   const sections: Section[] = [];
   for (const name of values.only ?? Object.keys(PARTS)) {
     const section = await runPart(name, options);

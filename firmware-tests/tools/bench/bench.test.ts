@@ -12,6 +12,7 @@ import * as os from '../../../src/os.ts';
 import { PARTS, runPart } from '../../../tools/bench/bench.ts';
 import type { BootsFigure } from '../../../tools/bench/boots.ts';
 import type { FramesFigure } from '../../../tools/bench/frames.ts';
+import type { GuestsFigure } from '../../../tools/bench/guests.ts';
 import { allocatedBytes, spread } from '../../../tools/bench/measure.ts';
 import { count, sectionText, short } from '../../../tools/bench/section.ts';
 import type { RunsFigure } from '../../../tools/bench/runs.ts';
@@ -19,6 +20,7 @@ import type { PushFigure } from '../../../tools/bench/push.ts';
 import type { SimulatorFigure } from '../../../tools/bench/simulator.ts';
 import { COMPARED, compareWork, type WorkComparison } from '../../../tools/bench/work.ts';
 import { parseTrace } from '../../../tools/replay/trace-file.ts';
+import { missingCompiler } from '../../rigs/guests/compiled-guest.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const TRACE = new URL('../../golden/ipxe-traces/01-boot.json', import.meta.url);
@@ -134,6 +136,31 @@ frames('garbage is only measured where the process can collect', () => {
 
 frames.run();
 
+// --- beside drivers in C ---
+
+const guests = suite('bench: beside drivers in C');
+
+guests('each length in each direction, or what is missing', async () => {
+  const { data, notes } = await runPart('guests', { ...QUICK, ipxe: '/no/such/tree' });
+  const figures = data as GuestsFigure[];
+  assert.match(notes.join('\n'), /iPXE is not there: .*no src\/interface\/hyperv\/vmbus\.c/);
+  if (missingCompiler('c')) {
+    assert.equal(figures, []);
+    assert.match(notes.join('\n'), /C template is not there/);
+    return;
+  }
+  assert.equal(
+    figures.map(({ guest, direction, length }) => `${guest} ${direction} ${length}`),
+    ['transmit', 'receive'].flatMap((direction) =>
+      [64, 512, 1514].map((length) => `C template ${direction} ${length}`),
+    ),
+  );
+  for (const { ours, theirs, ratio } of figures)
+    assert.ok(ours > 0 && theirs > 0 && ratio.min > 0 && ratio.min <= ratio.max);
+});
+
+guests.run();
+
 // --- boots, simulator ---
 
 const parts = suite('bench: boots, simulator');
@@ -176,6 +203,7 @@ parts('a part that there is not is refused', async () => {
     'size',
     'work',
     'frames',
+    'guests',
     'boots',
     'runs',
     'push',
@@ -197,7 +225,7 @@ parts('the command line names the parts that there are', () => {
   assert.is(stdout, '');
   assert.is(
     stderr,
-    'bench: there is no part sizes (size, work, frames, boots, runs, push, simulator)\n' +
+    'bench: there is no part sizes (size, work, frames, guests, boots, runs, push, simulator)\n' +
       '       See npm run bench -- --help.\n',
   );
 });

@@ -122,7 +122,10 @@ export function freezeRealm(): void {
     for (const name of Reflect.ownKeys(prototype)) allowOverride(prototype, name);
   const names = globalThis as unknown as Record<string, unknown>;
   const frozen = freezeAll([...INTRINSICS.map((name) => names[name]), ...UNNAMED]);
-  for (const one of frozen) keepFast(one);
+  // Of a method nobody looks anything up
+  const isMethod = (one: object): boolean =>
+    typeof one === 'function' && !Object.hasOwn(one, 'prototype');
+  for (const one of frozen) if (!isMethod(one)) keepFast(one);
   for (const name of INTRINSICS) {
     const descriptor = Object.getOwnPropertyDescriptor(globalThis, name);
     if (descriptor?.configurable !== true) continue;

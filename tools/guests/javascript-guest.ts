@@ -136,24 +136,15 @@ class JavascriptInstance implements GuestInstance {
   watch(listener: AccessListener): MemoryWatch {
     const realm = this.#realm;
     const host = this.#host;
-    let installed = false;
     host.listener = listener;
     realm.watch(listener.stores !== undefined);
-    const remove = (): void => {
-      if (!installed) return;
-      installed = false;
-      realm.remove();
-    };
+    realm.install();
+    // The views of the realm are not those of the tool: all that are made there are the guest's
     return {
-      install: () => {
-        installed = true;
-        realm.install();
-      },
-      remove,
-      // The views of the realm are not those of the tool
+      install: () => {},
+      remove: () => {},
       suspend: () => false,
       release: () => {
-        remove();
         realm.release();
         host.listener = undefined;
       },

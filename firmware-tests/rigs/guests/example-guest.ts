@@ -63,6 +63,8 @@ export function exampleSuite(
   example.before(async () => {
     if (missingCompiler(language)) return;
     guest = compile(await project(language, folder));
+    // Without the names of its functions nothing says where it has crashed
+    assert.match(fs.readFileSync(path.join(directory, guest), 'latin1'), /netvsc/);
   });
 
   example('it boots clean on each host that it supports', () => {
@@ -71,6 +73,19 @@ export function exampleSuite(
     assertClean(guest, { nics: 3 });
     assertClean(guest, { faults: { loss: 0.05, reordering: 0.1 } });
   });
+
+  example(
+    'a network device that comes late is waited for, and one that never comes is not',
+    async () => {
+      if (guest === undefined) return;
+      const late = await hypxe('boot', guest, '--nic-arrives', '9000', '--size', '20000');
+      assert.is(late.code, 0, late.out);
+      assert.match(late.out, /^verdict: clean/m);
+      const never = await hypxe('boot', guest, '--nic-arrives', '60000', '--size', '20000');
+      assert.is(never.code, 1, never.out);
+      assert.match(never.out, /nothing was booted \(NoNetworkDevice\); the audit has 0 errors$/m);
+    },
+  );
 
   example(
     'a loader takes the machine from it in the middle of a transfer, and it back',

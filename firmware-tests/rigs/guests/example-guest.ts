@@ -101,6 +101,16 @@ export function exampleSuite(
     },
   );
 
+  example('a session with it is recorded, and it does the same again', async () => {
+    if (guest === undefined) return;
+    const session = `${folder}.json`;
+    const recorded = await hypxe('record', '--seed', '3', '--firmware', guest, '-o', session);
+    assert.is(recorded.code, 0, recorded.error);
+    const again = await hypxe('replay', session, '--firmware', guest);
+    assert.is(again.code, 0, again.out);
+    assert.match(again.out, /^ +frame +(\d+) +\1 +\1$/m);
+  });
+
   example('each step of the clean-up that is left out is caught', () => {
     if (guest === undefined) return;
     for (const [step, says, host = 'server2022'] of STEPS) {

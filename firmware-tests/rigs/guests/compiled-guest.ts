@@ -8,6 +8,7 @@ import * as path from 'node:path';
 import * as assert from 'uvu/assert';
 import { missingPrograms } from '../../../tools/command/guest/guest-programs.ts';
 import { runBootFlow, type Firmware, type FlowReport } from '../../../tools/flow/boot-flow.ts';
+import type { FlowStep } from '../../../tools/flow/flow-steps.ts';
 import { machineFor } from '../../../tools/guests/guest-machine.ts';
 import type { GuestInstance } from '../../../tools/guests/guest-program.ts';
 import { WasmProgram } from '../../../tools/guests/wasm-guest.ts';
@@ -74,11 +75,13 @@ export interface BootSetup {
   readonly nics?: number;
   readonly secondBoot?: boolean;
   readonly faults?: Partial<NetworkFaults>;
+  /** What comes after it: default an OS alone. */
+  readonly steps?: readonly FlowStep[];
 }
 
 /** Boot a guest; warnings count. */
 export function boot(guest: string, setup: BootSetup = {}): FlowReport {
-  const { host = 'server2022', nics = 1, secondBoot = true, faults = {} } = setup;
+  const { host = 'server2022', nics = 1, secondBoot = true, faults = {}, steps = [] } = setup;
   const bytes = fs.readFileSync(path.join(directory, guest));
   const instance = new WasmProgram(guest, bytes).instantiate(RAM) as GuestInstance;
   const files = memoryFiles({ 'boot.img': syntheticImage(20_000, 1) });
@@ -86,7 +89,7 @@ export function boot(guest: string, setup: BootSetup = {}): FlowReport {
   const links = Array.from({ length: nics }, (_, nic) => network.link(nic));
   const machine = machineFor(instance, { profile: profileNamed(host)!, links, seed: 1 });
   const firmware = instance as Firmware;
-  return runBootFlow({ machine, firmware, strict: true, secondBoot });
+  return runBootFlow({ machine, firmware, strict: true, secondBoot, steps });
 }
 
 /** It boots, and nothing is left, not even a warning. */
@@ -99,8 +102,8 @@ export function assertClean(guest: string, setup: BootSetup = {}): void {
 }
 
 /** What is said of a guest that leaves something. */
-export function assertCaught(guest: string, says: RegExp, host: string): void {
-  const { verdict, findings } = boot(guest, { host, secondBoot: false });
+export function assertCaught(guest: string, says: RegExp, setup: BootSetup): void {
+  const { verdict, findings } = boot(guest, { ...setup, secondBoot: false });
   const told = findings.map(({ severity, text }) => `${severity}: ${text}`).join('\n');
   assert.is(verdict, 'findings', told);
   assert.match(told, says);

@@ -23,7 +23,8 @@ import {
 } from './guest-program.ts';
 import { JavascriptDriver } from './javascript-driver.ts';
 import { RealmHost, machineFacts, optionFacts, thrown } from './javascript-realm.ts';
-import { DIST, GuestModules, ORIGIN } from './guest-modules.ts';
+import { DIST, GuestModules } from './guest-modules.ts';
+import { ORIGIN } from './guest-origin.ts';
 import type { RealmCalls } from './realm/host-calls.ts';
 import type { AccessListener } from './watch/watched-memory.ts';
 

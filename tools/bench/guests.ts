@@ -1,171 +1,134 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/**
- * Frames beside drivers in C: on the same simulated host, compiled to WebAssembly, in turns with
- * ours. A driver of our own is the template of `hypxe guest new c`; iPXE's are compiled from a
- * checkout that is named.
- */
+/** A guest in WebAssembly beside firmware in JavaScript: boots, and the cost of an instance. */
 
-import { spawnSync } from 'node:child_process';
-import * as fs from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import type { PresetName } from '../../src/netvsc/policy.ts';
-import type { WasmProgram } from '../guests/wasm-guest.ts';
-import { loadWasm } from '../guests/wasm-file.ts';
+import type { X64Machine } from '../../src/machine.ts';
+import { runBootFlow, type Firmware } from '../flow/boot-flow.ts';
+import { machineFor } from '../guests/guest-machine.ts';
+import type { GuestInstance } from '../guests/guest-program.ts';
+import { TrustedGuest } from '../guests/trusted-guest.ts';
+import { WasmProgram } from '../guests/wasm-guest.ts';
+import { Network, memoryFiles, syntheticImage } from '../simulator/network/index.ts';
+import { DEFAULT_PROFILE, profileNamed } from '../simulator/profiles/profiles.ts';
 import type { BenchFirmware } from './firmware.ts';
-import { WholeRig, type FrameRig } from './frame-rigs.ts';
-import { cpuMs, spread, type Spread } from './measure.ts';
-import { count, type Section } from './section.ts';
+import { inTurns, requireClean, type RunsFigure } from './runs.ts';
+import { short, type Section } from './section.ts';
 
-/** Frames in a batch, as in the part `frames`. */
-const BATCH = 16;
-
-/** Frame lengths: the shortest that a link carries, one in the middle, the longest. */
-const LENGTHS = [64, 512, 1514];
-
-/** Longest time that a compiler may take, in ms. */
-const COMPILE_MAX_MS = 100_000;
+const PROFILE = profileNamed(DEFAULT_PROFILE)!;
+const FILE = 'image.bin';
+const IMAGE_LENGTH = 64 << 10;
+const RAM = 16 << 20;
 
 export interface GuestsOptions {
-  readonly preset: PresetName;
-  readonly frames: number;
   readonly rounds: number;
+  /** Boots of a round, after as many that warm up. */
+  readonly boots: number;
+  /** Instances of a round, after as many that warm up. */
+  readonly instances: number;
 }
 
-export const GUESTS_FULL: GuestsOptions = { preset: 'default', frames: 4_000, rounds: 51 };
-export const GUESTS_QUICK: GuestsOptions = { preset: 'default', frames: 160, rounds: 1 };
+export const GUESTS_FULL: GuestsOptions = { rounds: 5, boots: 30, instances: 300 };
+export const GUESTS_QUICK: GuestsOptions = { rounds: 1, boots: 1, instances: 2 };
 
-/** A driver that is compared. */
-export interface ComparedGuest {
-  readonly name: string;
-  readonly program: WasmProgram;
-}
-
-/** Frames of both, measured in turns. */
 export interface GuestsFigure {
-  readonly guest: string;
-  readonly direction: 'transmit' | 'receive';
-  readonly length: number;
-  /** Frames in a second of CPU time on this machine: ours, and the guest's. */
-  readonly ours: number;
-  readonly theirs: number;
-  /** Ours for each of theirs, round by round: above 1 ours are faster. */
-  readonly ratio: Spread;
+  /** hypxe's own firmware, then the example: the same boot. */
+  readonly boots: readonly RunsFigure[];
+  /** The module checked and compiled, which is done once, then an instance of it. */
+  readonly instances: readonly RunsFigure[];
 }
 
-/** What there is to compare with, and why something is not. */
-export interface GuestsFound {
-  readonly guests: readonly ComparedGuest[];
-  readonly missing: readonly string[];
-}
-
-/**
- * Compile what is compared.
- *
- * @param root directory of the project, built
- * @param ipxe a checkout of iPXE
- */
-export function compileGuests(root: string, ipxe?: string): GuestsFound {
-  const folder = fs.mkdtempSync(join(tmpdir(), 'hypxe-bench-'));
-  const guests: ComparedGuest[] = [];
-  const missing: string[] = [];
-  const add = (name: string, file: string, command: string, args: readonly string[]): void => {
-    const options = { encoding: 'utf8', timeout: COMPILE_MAX_MS } as const;
-    const { status, stderr, error } = spawnSync(command, args, options);
-    if (status === 0) guests.push({ name, program: loadWasm(file) });
-    else missing.push(`${name} is not there: ${(error?.message ?? stderr).trim()}`);
-  };
-  try {
-    const template = join(folder, 'c');
-    const cli = join(root, 'dist/cli.js');
-    const made = [cli, 'guest', 'new', 'c', template];
-    const { status, stderr } = spawnSync(process.execPath, made, { encoding: 'utf8' });
-    if (status === 0) add('C template', join(template, 'guest.wasm'), 'make', ['-C', template]);
-    else missing.push(`the C template cannot be made: ${stderr.trim()}`);
-    if (ipxe !== undefined) {
-      const file = join(folder, 'ipxe.wasm');
-      add('iPXE', file, process.execPath, [cli, 'guest', 'ipxe', ipxe, '-o', file]);
-    }
-  } finally {
-    fs.rmSync(folder, { recursive: true, force: true });
-  }
-  return { guests, missing };
-}
-
+/** @param example bytes of the module */
 export function measureGuests(
   firmware: BenchFirmware,
-  guests: readonly ComparedGuest[],
-  options: GuestsOptions,
-): GuestsFigure[] {
-  return guests.flatMap(({ name, program }) => {
-    const [ours, theirs] = [WholeRig.of(firmware, options.preset), WholeRig.ofGuest(program)];
-    return (['transmit', 'receive'] as const).flatMap((direction) =>
-      LENGTHS.map((length) => ({
-        guest: name,
-        direction,
-        length,
-        ...compare(ours, theirs, direction, length, options),
-      })),
-    );
-  });
-}
-
-function compare(
-  ours: FrameRig,
-  theirs: FrameRig,
-  direction: GuestsFigure['direction'],
-  length: number,
-  { frames, rounds }: GuestsOptions,
-): Pick<GuestsFigure, 'ours' | 'theirs' | 'ratio'> {
-  const batches = Math.ceil(frames / BATCH);
-  const move = (rig: FrameRig) => (): void => {
-    for (let i = 0; i < batches; i++) rig[direction](BATCH);
+  example: Uint8Array,
+  { rounds, boots, instances }: GuestsOptions,
+): GuestsFigure {
+  const program = new WasmProgram('example', example);
+  const guest = program.instantiate(RAM);
+  return {
+    boots: inTurns(
+      [
+        ["hypxe's own", wholeBoot(new TrustedGuest(firmware, RAM))],
+        ['example in C', wholeBoot(guest)],
+      ],
+      ...[rounds, boots],
+    ),
+    instances: inTurns(
+      [
+        ['check and compile', () => void new WasmProgram('example', example)],
+        ['an instance', instance(guest)],
+      ],
+      ...[rounds, instances],
+    ),
   };
-  // Let the engine compile, then take turns
-  for (const rig of [ours, theirs]) {
-    rig.prepare(length);
-    move(rig)();
-  }
-  const times: [number[], number[]] = [[], []];
-  const ratios: number[] = [];
-  for (let round = 0; round < rounds; round++) {
-    const [ourMs, theirMs] = [cpuMs(move(ours)), cpuMs(move(theirs))];
-    times[0].push(ourMs);
-    times[1].push(theirMs);
-    ratios.push(theirMs / ourMs);
-  }
-  const perSecond = (ms: readonly number[]) => ((batches * BATCH) / spread(ms).median) * 1000;
-  return { ours: perSecond(times[0]), theirs: perSecond(times[1]), ratio: spread(ratios) };
 }
 
-export function guestsSection(
-  figures: readonly GuestsFigure[],
-  missing: readonly string[],
-): Section {
+/** A whole boot over the network, with the loaded OS and the late-write trial. */
+function wholeBoot(guest: GuestInstance): () => void {
+  const image = syntheticImage(IMAGE_LENGTH, 1);
+  return () => {
+    const network = new Network({ files: memoryFiles({ [FILE]: image }), bootFile: FILE });
+    const machine = machineFor(guest, { profile: PROFILE, links: [network.link(0)], seed: 1 });
+    const report = runBootFlow({ machine, firmware: guest as Firmware, secondBoot: false });
+    requireClean(report.verdict === 'clean');
+  };
+}
+
+/** A fresh instance, up to its first question: there is no Hyper-V, and so it leaves. */
+function instance(guest: GuestInstance): () => void {
+  const nothing = { eax: 0, ebx: 0, ecx: 0, edx: 0 };
+  const machine = {
+    architecture: 'x64',
+    memory: guest.memory,
+    memoryMap: [],
+    cpuid: () => nothing,
+  };
+  return () => {
+    const driver = guest.createDriver!(machine as unknown as X64Machine, {});
+    let found = true;
+    try {
+      driver.probe();
+    } catch (error) {
+      found = (error as Error).name !== 'GuestNoDevice';
+    }
+    requireClean(!found);
+  };
+}
+
+export function guestsSection(figure: GuestsFigure): Section {
   return {
     name: 'guests',
-    title: 'Frames beside drivers in C, on the same simulated host',
-    data: figures,
+    title: 'Guests in WebAssembly: the example that hypxe guest new c makes',
+    data: figure,
     tables: [
       {
-        columns: ['beside', 'direction', 'bytes', 'frames/s', 'its', 'ours / its', 'min–max'],
-        rows: figures.map(({ guest, direction, length, ours, theirs, ratio }) => [
-          guest,
-          direction,
-          `${length}`,
-          count(ours),
-          count(theirs),
-          ratio.median.toFixed(2),
-          `${ratio.min.toFixed(2)}–${ratio.max.toFixed(2)}`,
+        columns: ['boot', 'boots/s', 'ms', '× own'],
+        rows: figure.boots.map(({ run, perSecond, ms, ratio }) => [
+          run,
+          ...[perSecond, ms, ratio].map(short),
+        ]),
+      },
+      {
+        columns: ['module', 'ms', 'least', 'KB garbage'],
+        rows: figure.instances.map(({ run, ms, leastMs, garbage }) => [
+          run,
+          short(ms),
+          short(leastMs),
+          garbage === undefined ? '-' : short(garbage / 1000),
         ]),
       },
     ],
     notes: [
-      'ours / its: frames in a second of CPU time of our drivers for each of theirs, measured in ' +
-        'turns, median of the rounds; above 1 ours are faster. The host is part of both. ' +
-        'C template: what "hypxe guest new c" makes; iPXE: --ipxe TREE, a checkout.',
-      ...missing,
+      'A boot is one of a 64 KiB image over the network in 16 MiB, with handoff, audit, ' +
+        "late-write trial and loaded OS. × own: its time as a multiple of that of hypxe's own, " +
+        'measured in turns; the loader on top is the same for both. A module is checked and ' +
+        'compiled once; each boot and each run of an exploration makes an instance of it.',
     ],
   };
+}
+
+/** Without a compiler there is nothing to measure. */
+export function leftOutSection(name: string, title: string, missing: readonly string[]): Section {
+  const notes = [`left out: ${missing.join('; ')}`];
+  return { name, title, data: { missing }, tables: [], notes };
 }

@@ -12,10 +12,11 @@ import * as os from '../../../src/os.ts';
 import { PARTS, runPart } from '../../../tools/bench/bench.ts';
 import type { BootsFigure } from '../../../tools/bench/boots.ts';
 import type { FramesFigure } from '../../../tools/bench/frames.ts';
-import type { GuestsFigure } from '../../../tools/bench/guests.ts';
+import { leftOutSection } from '../../../tools/bench/guests.ts';
 import { allocatedBytes, spread } from '../../../tools/bench/measure.ts';
 import { count, sectionText, short } from '../../../tools/bench/section.ts';
 import type { RunsFigure } from '../../../tools/bench/runs.ts';
+import type { PeersFigure } from '../../../tools/bench/peers.ts';
 import type { PushFigure } from '../../../tools/bench/push.ts';
 import type { SimulatorFigure } from '../../../tools/bench/simulator.ts';
 import { COMPARED, compareWork, type WorkComparison } from '../../../tools/bench/work.ts';
@@ -138,15 +139,14 @@ frames.run();
 
 // --- beside drivers in C ---
 
-const guests = suite('bench: beside drivers in C');
+const peers = suite('bench: beside drivers in C');
 
-guests('each length in each direction, or what is missing', async () => {
-  const { data, notes } = await runPart('guests', { ...QUICK, ipxe: '/no/such/tree' });
-  const figures = data as GuestsFigure[];
-  assert.match(notes.join('\n'), /iPXE is not there: .*no src\/interface\/hyperv\/vmbus\.c/);
+peers('each length in each direction, or what is missing', async () => {
+  const { data, notes } = await runPart('peers', { ...QUICK, ipxe: '/no/such/tree' });
+  const figures = data as PeersFigure[];
+  assert.match(notes.join('\n'), /left out: iPXE: /);
   if (missingCompiler('c')) {
     assert.equal(figures, []);
-    assert.match(notes.join('\n'), /C template is not there/);
     return;
   }
   assert.equal(
@@ -159,7 +159,7 @@ guests('each length in each direction, or what is missing', async () => {
     assert.ok(ours > 0 && theirs > 0 && ratio.min > 0 && ratio.min <= ratio.max);
 });
 
-guests.run();
+peers.run();
 
 // --- boots, simulator ---
 
@@ -198,16 +198,28 @@ parts('the seam is timed call by call', async () => {
   for (const { call, ns } of figures) assert.ok(ns > 0 && Number.isFinite(ns), call);
 });
 
+parts('a part that cannot be measured says what is missing', () => {
+  const missing = ['clang is not there: apt-get install clang', 'wasm-ld is not there'];
+  const section = leftOutSection('guests', 'Guests', missing);
+  assert.equal(section.data, { missing });
+  assert.match(
+    sectionText(section),
+    /left out: clang is not there: apt-get install clang; wasm-ld/,
+  );
+});
+
 parts('a part that there is not is refused', async () => {
   assert.equal(Object.keys(PARTS), [
     'size',
     'work',
     'frames',
-    'guests',
+    'peers',
     'boots',
     'runs',
     'push',
     'simulator',
+    'guests',
+    'exploration',
   ]);
   try {
     await runPart('sizes', QUICK);
@@ -225,7 +237,8 @@ parts('the command line names the parts that there are', () => {
   assert.is(stdout, '');
   assert.is(
     stderr,
-    'bench: there is no part sizes (size, work, frames, guests, boots, runs, push, simulator)\n' +
+    'bench: there is no part sizes ' +
+      '(size, work, frames, peers, boots, runs, push, simulator, guests, exploration)\n' +
       '       See npm run bench -- --help.\n',
   );
 });

@@ -15,28 +15,10 @@ import { describeGrant } from '../simulator/audit/audit-pages.ts';
 import { MemoryPattern, auditPattern, writeLate } from '../simulator/audit/late-writes.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import { countMachine, type MachineCounts } from './counts.ts';
+import { tellFindings, tellStage, tellVerdict } from './flow-events.ts';
 import { PcStages, type PcStage } from './pc-stages.ts';
 import type { ScriptStep } from './pc-script.ts';
-
-/** Why a run ended. */
-export type PcEnd =
-  /** The boot program of the network runs, or the script is at its end. */
-  | 'booted'
-  | 'script'
-  /** For a long time nothing has come from the PC, though time went on. */
-  | 'silent'
-  /** It computes, and nothing comes of it. */
-  | 'loop'
-  /** The processor has halted, has met a fault that it cannot handle, was reset. */
-  | 'halted'
-  | 'triple-fault'
-  | 'reset'
-  /** The time is over. */
-  | 'time'
-  /** A text of the script has not come, or cannot be typed. */
-  | 'expected'
-  /** Somebody has interrupted it. */
-  | 'interrupted';
+import { pcVerdict, type PcEnd, type PcVerdict } from './pc-verdict.ts';
 
 /** When a run is ended. */
 export interface PcLimits {
@@ -69,6 +51,9 @@ const QUIET_MS = 500;
 /** How often the console is looked at. */
 const LOOK_MS = 10;
 
+/** Who has the machine at the end of a boot, for a trace. */
+const BOOT_PROGRAM = 'boot program';
+
 /** After the handoff the host has so long to write. */
 const LATE_MS = 1000;
 
@@ -80,6 +65,8 @@ export interface PcFlowOptions {
   readonly script?: readonly ScriptStep[];
   /** Typed once the PC waits. */
   readonly keys?: string;
+  /** Warnings of the audit count. */
+  readonly strict?: boolean;
   readonly onLine?: (text: string, source: 'screen' | 'serial') => void;
   readonly onStage?: (stage: PcStage) => void;
   /** Called when the PC is there, before it runs. */
@@ -89,6 +76,7 @@ export interface PcFlowOptions {
 }
 
 export interface PcReport {
+  readonly verdict: PcVerdict;
   readonly end: PcEnd;
   /** More of it, in words. */
   readonly text: string;
@@ -157,7 +145,10 @@ class PcFlow {
     const endedAt = this.#pc.machine.clock.now;
     const counts = countMachine(this.#pc.machine);
     const late = this.#finish(ended.end);
-    return { ...this.#report(ended, late), endedAt, counts };
+    const report = { ...this.#report(ended, late), endedAt, counts };
+    const verdict = pcVerdict(report, this.#options.strict === true);
+    tellVerdict(this.#pc.machine, verdict, report.notRun);
+    return { ...report, verdict };
   }
 
   #attempt() {
@@ -265,18 +256,21 @@ class PcFlow {
       ram,
       bootMap.filter((range) => fits(range, ram.size)),
     );
+    tellStage(machine, BOOT_PROGRAM);
     const held = grants.live();
     writeLate(machine);
     machine.run(LATE_MS * TICKS_PER_MS);
-    return auditPattern(pattern, 'by late writes of the host', held, (grant) =>
+    const found = auditPattern(pattern, 'by late writes of the host', held, (grant) =>
       describeGrant(grant, this.#memoryMap, []),
     );
+    tellFindings(machine, BOOT_PROGRAM, found);
+    return found;
   }
 
   #report(
     { end, text }: { end: PcEnd; text: string },
     late: Finding[] | undefined,
-  ): Omit<PcReport, 'counts' | 'endedAt'> {
+  ): Omit<PcReport, 'counts' | 'endedAt' | 'verdict'> {
     const { machine, board, console } = this.#pc;
     const { stages, touched, bootMap } = this.#stages;
     const first = stages.length <= 1;

@@ -14,7 +14,7 @@ import { auditBaseline, type AuditBaseline } from '../simulator/audit/audit-base
 import type { Finding } from '../simulator/audit/audit-findings.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
-import { tellFindings, tellHandoff } from './flow-events.ts';
+import { tellFindings, tellHandoff, tellStage } from './flow-events.ts';
 import type { StageEnd } from './stage.ts';
 
 /** Registers by their numbers (TLFS). */
@@ -57,6 +57,8 @@ export class PcStages implements PcObserver {
   #identity = 0n;
   #cleared = false;
   #crashed = false;
+  /** Whether the stream of events knows who has the PC. */
+  #told = false;
 
   /** `machine`: it is made after its observer. */
   constructor(machine: () => SimulatedMachine) {
@@ -65,9 +67,16 @@ export class PcStages implements PcObserver {
 
   touch(what: 'rdmsr' | 'wrmsr' | 'hypercall', register: number, value: bigint): void {
     this.#since ??= auditBaseline(this.#machine());
-    if (what === 'rdmsr') return;
-    this.touched = true;
-    if (what === 'hypercall') return;
+    const isIdentity = what === 'wrmsr' && register === Msr.GUEST_OS_ID;
+    if (what !== 'rdmsr') this.touched = true;
+    if (what === 'wrmsr') this.#write(register, value);
+    if (this.#told && !(isIdentity && value !== 0n)) return;
+    this.#told = true;
+    tellStage(this.#machine(), this.#name);
+  }
+
+  /** Who writes what: the owner of before, another one, or the same anew. */
+  #write(register: number, value: bigint): void {
     const isIdentity = register === Msr.GUEST_OS_ID;
     const begins =
       (isIdentity && value !== 0n) || (ENABLES.includes(register) && (value & ENABLE) !== 0n);
@@ -128,6 +137,7 @@ export class PcStages implements PcObserver {
     this.#identity = 0n;
     this.#cleared = false;
     this.#crashed = false;
+    this.#told = false;
     this.#since = auditBaseline(this.#machine());
   }
 

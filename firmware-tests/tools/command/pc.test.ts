@@ -31,6 +31,19 @@ const TICKS = write(
     ...[0xfb, 0xf4, 0xeb, 0xfd],
   ]),
 );
+/** The same line, then an identity and a hypercall page that it leaves to the boot program. */
+const LEAVES = write(
+  'leaves.lkrn',
+  kernelOf([
+    ...[0xba, 0xf8, 0x03],
+    ...[...'tick\n'].flatMap((each) => [0xb0, each.charCodeAt(0), 0xee]),
+    // mov ecx, 40000000h; mov eax, 1; mov edx, 98ae0000h; wrmsr; inc ecx; mov ax, 7001h; cdq; wrmsr
+    ...[0x66, 0xb9, 0, 0, 0, 0x40, 0x66, 0xb8, 1, 0, 0, 0, 0x66, 0xba, 0, 0, 0xae, 0x98],
+    ...[0x0f, 0x30, 0x66, 0x41, 0xb8, 0x01, 0x70, 0x66, 0x99, 0x0f, 0x30],
+    // xor eax, eax; mov dx, 4858h; out dx, eax
+    ...[0x66, 0x31, 0xc0, 0xba, 0x58, 0x48, 0x66, 0xef, 0xfa, 0xf4, 0xeb, 0xfd],
+  ]),
+);
 
 const pc = suite('hypxe pc');
 
@@ -181,6 +194,58 @@ pc('v86 is not there, or is another one: what to type', async () => {
   assert.is(other.code, Exit.ENVIRONMENT);
   const text = 'v86 is of version 0.5.3+g1, and this works with 0.5.462';
   assert.is(other.error, `hypxe: EmulatorVersion: ${text}\n${advice}`);
+});
+
+pc(
+  'a trace says what was run, who had the PC, and what came of it; a page is made of it',
+  async () => {
+    const run = await hypxe('pc', LEAVES, ...BIOS, '--host', 'server2016', '--trace', 'own.jsonl');
+    assert.is(run.code, Exit.FINDINGS);
+    const events = read('own.jsonl').trimEnd().split('\n');
+    const [header, ...rest] = events.map((line) => JSON.parse(line) as Record<string, unknown>);
+    assert.equal(header, {
+      ...{ ms: 0, kind: 'run', trace: 1, command: 'pc', host: 'server2016', seed: 1, nics: 1 },
+      ...{ processors: 1, architecture: 'x64', memoryMiB: 64 },
+      ...{ firmware: 'leaves.lkrn', image: 'hypxe.lkrn' },
+    });
+    const said = rest
+      .filter(({ guest }) => guest === 'PC')
+      .map(({ object, text }) => [object, text]);
+    assert.equal(said, [['serial', 'tick']]);
+    const stages = rest.filter(({ kind }) => kind === 'stage').map(({ stage }) => stage);
+    assert.equal(stages, ['iPXE', 'boot program']);
+    assert.is(rest.at(-1)!.verdict, 'findings');
+
+    // By the way of the trace, and at once
+    assert.is((await hypxe('report', 'own.jsonl', '-o', 'own.html')).code, Exit.CLEAN);
+    const args = ['--host', 'server2016', '--report', 'once.html'];
+    const once = await hypxe('pc', LEAVES, ...BIOS, ...args);
+    assert.is(once.code, Exit.FINDINGS);
+    assert.is(once.error, '');
+    for (const page of ['own.html', 'once.html']) {
+      assert.match(read(page), /<title>hypxe pc hypxe\.lkrn on server2016<\/title>/);
+    }
+    const perfetto = await hypxe(
+      'pc',
+      LEAVES,
+      ...BIOS,
+      '--trace',
+      'own.json',
+      '--format',
+      'perfetto',
+    );
+    assert.is(perfetto.code, Exit.FINDINGS);
+    assert.ok((JSON.parse(read('own.json')) as { traceEvents: unknown[] }).traceEvents.length > 5);
+  },
+);
+
+pc('a page after losses has the run without them beside', async () => {
+  const args = [NEXT, ...BIOS, '--loss', '0.5', '--report', 'lost.html', '--json'];
+  const run = await hypxe('pc', ...args);
+  assert.is(run.code, Exit.CLEAN);
+  assert.not.match(read('lost.html'), /This is the clean run/);
+  await hypxe('pc', NEXT, ...BIOS, '--report', 'whole.html', '--json');
+  assert.match(read('whole.html'), /This is the clean run: the network loses nothing/);
 });
 
 pc('one document, and one trace for one seed', async () => {

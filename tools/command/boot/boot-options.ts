@@ -226,7 +226,10 @@ export function outputsOf(values: {
 }
 
 /** @throws UsageError UnknownFormat, NoTrace */
-function readFormat(name: string | undefined, trace: string | undefined): 'jsonl' | 'perfetto' {
+export function readFormat(
+  name: string | undefined,
+  trace: string | undefined,
+): 'jsonl' | 'perfetto' {
   if (name !== undefined && trace === undefined) {
     const text = '--format says how the trace is written, and there is none';
     throw new UsageError('NoTrace', text, 'Add --trace FILE.');

@@ -6,19 +6,18 @@ import * as path from 'node:path';
 import { BadScript, parseScript, type ScriptStep } from '../../flow/pc-script.ts';
 import { BOOT_PROGRAM_NAME } from '../../guests/pc/boot-program.ts';
 import { hostLabel } from '../../simulator/profiles/profile-file.ts';
-import type { HostProfile } from '../../simulator/profiles/profile.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
 import { parseArguments } from '../arguments.ts';
-import { outputsOf, type BootRequest } from '../boot/boot-options.ts';
+import { outputsOf, readFormat, type BootRequest } from '../boot/boot-options.ts';
 import { readDevices } from '../boot/device-options.ts';
 import { pathBelow } from '../boot/directory-files.ts';
 import { FAULT_OPTIONS, readFaults } from '../boot/fault-options.ts';
 import { readLink } from '../boot/link-options.ts';
 import { checkOutputs } from '../boot/output-file.ts';
-import type { NetworkHabits } from '../../library/boot-plan.ts';
+import type { PcPlan } from '../../library/pc-plan.ts';
 import { NETWORK_OPTIONS, readNetwork } from '../boot/network-options.ts';
 import { readText, requireDirectory, requireFile } from '../files.ts';
-import { readHost, turnKnobs, type GivenKnobs } from '../host-options.ts';
+import { readHost, turnKnobs } from '../host-options.ts';
 import { UsageError, quoted, wholeNumber } from '../usage.ts';
 import { PC_MEMORY_MAX_MIB, PC_MEMORY_MIB, PC_MEMORY_MIN_MIB } from './pc-help.ts';
 import { RESULT_OPTIONS, wantedResults } from '../test-results.ts';
@@ -31,27 +30,15 @@ export type PcServed =
   | { readonly kind: 'directory'; readonly name: string; readonly root: string };
 
 /** A run of a PC, as it was asked for. Plain data: it goes to a worker. */
-export interface PcRequest extends Pick<BootRequest, 'link' | 'faults'> {
+export interface PcRequest
+  extends
+    PcPlan,
+    Pick<BootRequest, 'link' | 'trace' | 'traceFormat' | 'traceSlim' | 'report' | 'pcap'> {
   readonly program: string;
   readonly initrd: string | undefined;
   readonly commandLine: string | undefined;
-  readonly memoryMiB: number;
   readonly bios: string | undefined;
-  readonly keys: string;
-  readonly script: readonly ScriptStep[];
-  readonly seconds: number;
-  readonly resets: number;
-  readonly host: string;
-  readonly profile: HostProfile;
-  readonly knobs: GivenKnobs;
-  readonly nics: number;
-  readonly devices: readonly string[];
-  readonly seed: number;
   readonly served: PcServed;
-  readonly network: NetworkHabits;
-  readonly strict: boolean;
-  readonly trace: string | undefined;
-  readonly pcap: string | undefined;
   readonly json: boolean;
   /** For a CI: JUnit's XML into a file, TAP instead of the log. */
   readonly junit: string | undefined;
@@ -79,6 +66,8 @@ const OPTIONS = {
   link: { type: 'string' },
   strict: { type: 'boolean' },
   trace: { type: 'string' },
+  format: { type: 'string' },
+  report: { type: 'string' },
   pcap: { type: 'string' },
   json: { type: 'boolean' },
   ...RESULT_OPTIONS,
@@ -140,8 +129,8 @@ export function parsePc(args: readonly string[]): PcRequest | undefined {
     faults: readFaults(values),
     link,
     strict: values.strict === true,
-    trace: values.trace,
-    pcap: values.pcap,
+    ...{ trace: values.trace, traceFormat: readFormat(values.format, values.trace) },
+    ...{ traceSlim: false, report: values.report, pcap: values.pcap },
     ...wantedResults(values),
   };
 }

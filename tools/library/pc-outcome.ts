@@ -60,15 +60,19 @@ const ENDS: Readonly<Record<PcEnd, string>> = {
   interrupted: 'interrupted',
 };
 
+const NOTHING = 'nothing of this guest any more';
+
 /** The verdict in one sentence. */
 export function pcSummary(outcome: PcOutcome): string {
-  const { verdict, end, text, untouched, findings } = outcome;
+  const { verdict, end, text, untouched, findings, stages } = outcome;
   const count = (wanted: string): number =>
     findings.filter(({ severity }) => severity === wanted).length;
   const warnings = count('warning') === 0 ? '' : `, ${plural(count('warning'), 'warning')}`;
   const none = untouched ? 'no hypervisor interface was used, so nothing was shared' : undefined;
   if (verdict === 'clean') {
-    return none ?? `the host has nothing of this guest any more${warnings}`;
+    const kept =
+      stages.at(-1)?.end === 'quiesce' ? 'only what the guest keeps on purpose' : NOTHING;
+    return none ?? `the host has ${kept}${warnings}`;
   }
   if (verdict === 'refused') {
     const versions = outcome.refusedVersions.join(' and ');

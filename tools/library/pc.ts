@@ -36,6 +36,8 @@ export interface PcServedFiles {
   /** What DHCP names. */
   readonly name: string;
   readonly files: FileSource;
+  /** A disk of whole sectors, by ATA over Ethernet: `aoe:e0.0`. */
+  readonly disk?: Uint8Array | undefined;
 }
 
 /** What a run is given besides its plan. */
@@ -113,6 +115,7 @@ function hostOf(
     },
     bootFile: served?.name ?? BOOT_PROGRAM_NAME,
     ...{ faults, ...plan.network },
+    ...(served?.disk === undefined ? {} : { aoe: { disk: served.disk } }),
   });
   const named = plan.devices.map((name) => {
     const description = deviceNamed(name);

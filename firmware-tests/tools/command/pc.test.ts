@@ -53,6 +53,7 @@ pc('no input is written over', async () => {
     ['the program', NEXT, '--pcap', `./${NEXT}`],
     ['the boot file', NEXT, '--image', HALTS, '--trace', HALTS],
     ['the initrd', NEXT, '--initrd', FAULTS, '--pcap', FAULTS],
+    ['the disk', NEXT, '--aoe', FAULTS, '--report', FAULTS],
   ] as const) {
     const before = fs.readFileSync(path.join(directory, args.at(-1)!));
     const { error, code } = await hypxe('pc', ...args, ...BIOS);
@@ -131,6 +132,18 @@ pc('files that are not what they should be', async () => {
       'BadScript',
       'bad.txt: line 1: there is no step "wait" (expect, type, send, within, end)',
       'See hypxe pc --help.',
+    ],
+    [
+      [NEXT, '--aoe', text],
+      'BadDisk',
+      '--aoe text: 2000 bytes are no whole sectors of 512',
+      'Give an image of a whole disk.',
+    ],
+    [
+      [NEXT, '--aoe', NEXT, '--link', 'passt'],
+      'NotWithLink',
+      '--aoe is of the network that is made here, and --link is of another',
+      'Leave one of them out.',
     ],
     [
       [NEXT, '--bios', '.'],

@@ -44,6 +44,7 @@ Host
 Network
   --image FILE        what the network offers as boot file, instead of hypxe's own program
   --serve DIR         serve the files below DIR, too; --image is then the path of one of them
+  --aoe FILE          the image of a disk, by ATA over Ethernet: sanboot aoe:e0.0 in iPXE
   --loss P, --duplicate P, --reorder P, --corrupt P, --delay MS, --mtu, --vlan, --tftp-habit,
   --proxy-dhcp, --dhcp-servers, --dhcp-relay, --dhcp-failover, --dhcp-nak, --classless-routes,
   --bootp, --dns      as of hypxe boot

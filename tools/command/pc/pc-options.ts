@@ -39,6 +39,8 @@ export interface PcRequest
   readonly commandLine: string | undefined;
   readonly bios: string | undefined;
   readonly served: PcServed;
+  /** The image of a disk that the network offers. */
+  readonly aoe: string | undefined;
   readonly json: boolean;
   /** For a CI: JUnit's XML into a file, TAP instead of the log. */
   readonly junit: string | undefined;
@@ -61,6 +63,7 @@ const OPTIONS = {
   seed: { type: 'string' },
   image: { type: 'string' },
   serve: { type: 'string' },
+  aoe: { type: 'string' },
   ...FAULT_OPTIONS,
   ...NETWORK_OPTIONS,
   link: { type: 'string' },
@@ -91,8 +94,9 @@ export function parsePc(args: readonly string[]): PcRequest | undefined {
   }
   requireFile(program, 'Check the path. Debian has /boot/ipxe.lkrn in the package ipxe.');
   if (values.initrd !== undefined) requireFile(values.initrd, 'Check the path of --initrd.');
+  if (values.aoe !== undefined) requireFile(values.aoe, 'Check the path of --aoe.');
   if (values.bios !== undefined) requireDirectory(values.bios, 'Check the path of --bios.');
-  const { link } = readLink({ ...values, serve: values.serve ?? values.image }, 'elsewhere');
+  const { link } = readLink(values, 'elsewhere');
   const host = readHost(values.host ?? DEFAULT_PROFILE);
   const mib = (text: string): number =>
     wholeNumber('--memory', text, PC_MEMORY_MIN_MIB, PC_MEMORY_MAX_MIB);
@@ -104,6 +108,7 @@ export function parsePc(args: readonly string[]): PcRequest | undefined {
     ['the script', values.expect],
     ['the host', values.host],
     ['the boot file', servedFile(served)],
+    ['the disk', values.aoe],
   ] as const;
   checkOutputs(
     outputsOf(values),
@@ -124,7 +129,7 @@ export function parsePc(args: readonly string[]): PcRequest | undefined {
     nics: wholeNumber('--nics', values.nics ?? '1', 1, 8),
     devices: readDevices(values.devices),
     seed: wholeNumber('--seed', values.seed ?? '1', 0, Number.MAX_SAFE_INTEGER),
-    served,
+    ...{ served, aoe: values.aoe },
     network: readNetwork(values),
     faults: readFaults(values),
     link,

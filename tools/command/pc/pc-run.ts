@@ -10,7 +10,7 @@ import { BadEmulator } from '../../guests/pc/wasm-patch.ts';
 import { bootPc, pcHeader, type PcServedFiles } from '../../library/pc.ts';
 import type { SimulatedMachine } from '../../simulator/machine.ts';
 import type { Link } from '../../simulator/network/link.ts';
-import { memoryFiles } from '../../simulator/network/index.ts';
+import { NetworkOptionError, memoryFiles, planAoe } from '../../simulator/network/index.ts';
 import { CaptureWriter } from '../boot/capture-writer.ts';
 import { directoryFiles } from '../boot/directory-files.ts';
 import { TraceWriter } from '../boot/trace-writer.ts';
@@ -43,6 +43,7 @@ export async function runPc(
   listener: PcListener,
   link?: Link,
 ): Promise<PcRunOutcome> {
+  const served = serve(request);
   const program = loadProgram(request);
   const set = { ...loadBios(request.bios), ...(await loadV86()), ...program };
   const begin = Date.now();
@@ -50,7 +51,7 @@ export async function runPc(
   let pcap: CaptureWriter | undefined;
   try {
     const outcome = await bootPc(set, request, {
-      ...{ served: serve(request), link, alive: () => listener.alive() },
+      ...{ served, link, alive: () => listener.alive() },
       onMachine: (machine) => {
         trace = openTrace(request, machine);
         pcap = openCapture(request.pcap, machine);
@@ -93,12 +94,26 @@ function asCommandError(error: unknown, { program, memoryMiB }: PcRequest): unkn
 }
 
 /** What the network serves besides hypxe's own program. @throws EnvironmentError */
-function serve({ served }: PcRequest): PcServedFiles {
+function serve({ served, aoe }: PcRequest): PcServedFiles {
   const { kind, name } = served;
+  const disk = aoe === undefined ? undefined : readDisk(aoe);
   if (kind === 'file') {
-    return { name, files: memoryFiles({ [name]: readBytes(served.path, FILE_MAX) }) };
+    return { name, disk, files: memoryFiles({ [name]: readBytes(served.path, FILE_MAX) }) };
   }
-  return { name, files: kind === 'directory' ? directoryFiles(served.root, FILE_MAX) : NOTHING };
+  const files = kind === 'directory' ? directoryFiles(served.root, FILE_MAX) : NOTHING;
+  return { name, disk, files };
+}
+
+/** @throws UsageError BadDisk; EnvironmentError */
+function readDisk(file: string): Uint8Array {
+  const disk = readBytes(file, FILE_MAX);
+  try {
+    return planAoe({ disk }).disk;
+  } catch (error) {
+    if (!(error instanceof NetworkOptionError)) throw error;
+    const text = `--aoe ${file}: ${error.message.replace(/^.*: /, '')}`;
+    throw new UsageError('BadDisk', text, 'Give an image of a whole disk.');
+  }
 }
 
 /** @throws EnvironmentError TraceUnwritable */

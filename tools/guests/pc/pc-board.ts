@@ -46,10 +46,19 @@ const WAIT_TICKS = 1000;
 /** SPURIOUS_VECTOR bit 8: the APIC is on. */
 const APIC_ENABLED = 0x100;
 
+/** What the guest does to the hypervisor. */
+export interface PcTouch {
+  readonly what: 'rdmsr' | 'wrmsr' | 'hypercall';
+  readonly register: number;
+  readonly value: bigint;
+  /** Whether its processor translates addresses: a kernel does, a boot loader does not. */
+  readonly paging: boolean;
+}
+
 /** Who wants to know what the guest does, before it is done. */
 export interface PcObserver {
   /** The guest accesses a register of the hypervisor (other than its clock), or calls it. */
-  touch(what: 'rdmsr' | 'wrmsr' | 'hypercall', register: number, value: bigint): void;
+  touch(touch: PcTouch): void;
   /** A boot program says that it runs, in 16-bit or in 32-bit code. */
   bootReport(address: number, bits: 16 | 32): void;
   reset(): void;
@@ -239,10 +248,11 @@ export class HostBoard implements PcBoard {
     if (this.#hypercallPage !== undefined) this.#pc.codeChanged(this.#hypercallPage);
   }
 
-  #touch(what: 'rdmsr' | 'wrmsr' | 'hypercall', register: number, value: bigint): void {
+  #touch(what: PcTouch['what'], register: number, value: bigint): void {
     this.#waits = 0;
     this.touches++;
-    this.#observer.touch(what, register, value);
+    const paging = this.#pc.word(Layout.controlRegisters) < 0;
+    this.#observer.touch({ what, register, value, paging });
   }
 
   #wait(): void {

@@ -253,6 +253,83 @@ pc('owners are told apart by their identity, and by what they clear', async () =
   ]);
 });
 
+/** mov word [vector 13h], offset and segment. */
+const disks = (segment: number): number[] => [
+  ...[0x31, 0xc0, 0x8e, 0xd8], // xor ax, ax; mov ds, ax
+  ...[0xc7, 0x06, 0x4c, 0, ...word(0x10), 0xc7, 0x06, 0x4e, 0, ...word(segment)],
+];
+/** Of the next owner RAM ends at 448 KiB: the zero page has one range. */
+const BASE_MEMORY = { 0x1e8: 1, 0x2d0: 0, 0x2da: 7, 0x2e0: 1 };
+
+pc('a loader that serves disks stays: what it keeps is hidden, and is no leak', async () => {
+  const cases: [string, number, readonly number[], string, string][] = [
+    ['it serves from memory that it hides', 0x9000, [], 'quiesce', 'error'],
+    ['the BIOS serves', 0xf000, [], 'handoff', 'warning'],
+    ['the next one has the memory', 0x6000, [], 'handoff', 'warning'],
+    ['a page lies in the open', 0x9000, wrmsr(0x40000082, 0x5001), 'handoff', 'warning'],
+  ];
+  for (const [name, segment, more, end, severity] of cases) {
+    const { report } = await runPc(
+      kernelOf(
+        [
+          ...[...disks(segment), ...wrmsr(0x40000000, 0, 0x98ae0000)],
+          ...[...wrmsr(0x40000083, 0x1000001), ...more],
+          ...[...wrmsr(0x40000000, 0x01b00000, 0x81000006), ...HALT],
+        ],
+        BASE_MEMORY,
+      ),
+    );
+    const [stage] = report.stages;
+    assert.is(stage!.end, end, name);
+    // It stays, but it must quiesce
+    const simp = stage!.findings.find(({ text }) => text.startsWith('SIMP'));
+    assert.is(simp?.severity, severity, name);
+  }
+});
+
+pc('a loader that has quiesced and comes back is the same one', async () => {
+  for (const [segment, stages] of [
+    [0x9000, ['quiesce', 'running']],
+    [0xf000, ['handoff', 'handoff', 'running']],
+  ] as const) {
+    const iPXE = wrmsr(0x40000000, 0, 0x98ae0000);
+    const gone = wrmsr(0x40000000, 0);
+    const { report } = await runPc(
+      kernelOf([
+        ...[...disks(segment), ...iPXE, ...wrmsr(0x40000073, 0x1000001)],
+        ...[...gone, ...iPXE, ...gone, ...iPXE, ...HALT],
+      ]),
+    );
+    assert.equal(
+      report.stages.map(({ end }) => end),
+      stages,
+    );
+  }
+});
+
+pc('a kernel that begins while the loader is there is another owner at its first act', async () => {
+  const { report } = await runPc(
+    kernelOf([
+      ...wrmsr(0x40000000, 0, 0x98ae0000),
+      // xor ax, ax; mov ds, ax; mov dword [7000h], 83h: a page of 4 MiB; CR4.PSE, CR3, CR0.PG, PE
+      ...[0x31, 0xc0, 0x8e, 0xd8, 0x66, 0xc7, 0x06, ...word(0x7000), ...dword(0x83)],
+      ...[...eax(0x10), 0x0f, 0x22, 0xe0, ...eax(0x7000), 0x0f, 0x22, 0xd8],
+      ...[...eax(0x80000011), 0x0f, 0x22, 0xc0],
+      ...[...wrmsr(0x40000021, 0x8001), ...wrmsr(0x40000000, 0x01b00000, 0x81000006), ...HALT],
+    ]),
+  );
+  assert.equal(
+    report.stages.map(({ name, end }) => [name, end]),
+    [
+      ['iPXE', 'handoff'],
+      ['Linux 6.1.176', 'running'],
+    ],
+  );
+  // The clock's page is the kernel's own
+  const clock = report.findings.filter(({ check }) => check === 'clock-pages');
+  assert.equal(clock, []);
+});
+
 pc('pages in memory that the next owner does not use are a warning, and it says so', async () => {
   // iPXE leaves its message page at 16 MiB. The next kernel's boot parameters end there, or beyond
   for (const [megabytes, severity] of [

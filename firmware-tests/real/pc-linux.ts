@@ -60,7 +60,8 @@ case "$(cat /proc/cmdline)" in
   kexec -e
   ;;
 *hypxe=rmmod*)
-  rmmod hv_netvsc && rmmod hv_utils && rmmod hv_vmbus && echo "hypxe: removed" && start
+  for each in hv_netvsc hv_utils hv_vmbus; do rmmod $each && echo "hypxe: removed $each"; done
+  start
   ;;
 esac
 echo "hypxe: ready"

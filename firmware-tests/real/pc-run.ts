@@ -23,7 +23,7 @@ import { FLOWS, IPXE, missing, type PcFlowCase } from './pc-flows.ts';
 import { busybox } from './pc-linux.ts';
 
 /** The longest that one run may take, in ms. */
-const RUN_MAX_MS = 600_000;
+const RUN_MAX_MS = 1_200_000;
 
 /** Runs at a time: each has a PC of up to 256 MiB, and a trace. */
 const JOBS_MAX = 4;

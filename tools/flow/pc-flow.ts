@@ -27,6 +27,9 @@ export interface PcLimits {
   /** Without any sign of life: seconds of its time, and instructions. */
   readonly silentSeconds: number;
   readonly silentInstructions: number;
+  /** Instructions in all; accesses to registers and hypercalls in all. */
+  readonly instructions: number;
+  readonly touches: number;
   /** Resets after which it goes on. */
   readonly resets: number;
 }
@@ -35,6 +38,8 @@ export const PC_LIMITS: PcLimits = {
   seconds: 3600,
   silentSeconds: 90,
   silentInstructions: 6_000_000_000,
+  instructions: Infinity,
+  touches: Infinity,
   resets: 0,
 };
 
@@ -71,6 +76,8 @@ export interface PcFlowOptions {
   readonly onStage?: (stage: PcStage) => void;
   /** Called when the PC is there, before it runs. */
   readonly onReady?: (pc: Pc) => void;
+  /** The PC has asked for a reset: called before the host sees it. */
+  readonly onReset?: () => void;
   /** A sign of life, for each slice; false ends the run. */
   readonly alive?: () => boolean;
 }
@@ -93,6 +100,8 @@ export interface PcReport {
   readonly counts: MachineCounts;
   readonly endedAt: number;
   readonly instructions: number;
+  /** Accesses to registers of the hypervisor, but for its clock, and hypercalls. */
+  readonly touches: number;
   /** The text screen, and the last of the serial line. */
   readonly screen: readonly string[];
 }
@@ -115,6 +124,8 @@ class PcFlow {
   /** When something came last, in ticks and in instructions. */
   #lastSign = { bytes: 0, touches: 0, at: 0, instructions: 0 };
   #nextLook = 0;
+  /** Resets that are done. */
+  #resets = 0;
   // The script
   readonly #steps: ScriptStep[];
   #patience = EXPECT_SECONDS;
@@ -170,13 +181,19 @@ class PcFlow {
     if (this.#stages.bootMap !== undefined && this.#steps.length === 0) {
       return { end: 'booted', text: '' };
     }
-    if (this.#stages.resets > 0) return this.#reset();
+    if (this.#stages.resets > this.#resets) return this.#reset();
     if (halted) return { end: 'halted', text: 'no interrupt can wake it' };
-    const { seconds, silentSeconds, silentInstructions } = this.#limits;
+    const { seconds, silentSeconds, silentInstructions, instructions: most } = this.#limits;
     if (now > seconds * 1000 * TICKS_PER_MS) return { end: 'time', text: `${seconds} s` };
     const { at, instructions } = this.#lastSign;
     if (board.instructions - instructions > silentInstructions) {
       return { end: 'loop', text: `${Math.round(silentInstructions / 1e6)} million instructions` };
+    }
+    if (board.instructions > most) {
+      return { end: 'loop', text: `${Math.round(most / 1e6)} million instructions in all` };
+    }
+    if (board.touches > this.#limits.touches) {
+      return { end: 'loop', text: `${this.#limits.touches} accesses to the hypervisor in all` };
     }
     if (now - at > silentSeconds * 1000 * TICKS_PER_MS) {
       return { end: 'silent', text: `${silentSeconds} s` };
@@ -185,11 +202,12 @@ class PcFlow {
   }
 
   #reset(): { end: PcEnd; text: string } | undefined {
-    const { machine, emulator } = this.#pc;
+    this.#resets = this.#stages.resets;
+    this.#options.onReset?.();
     this.#stages.leave('power-off');
-    machine.reset();
-    if (this.#stages.resets > this.#limits.resets) return { end: 'reset', text: 'it asked for it' };
-    emulator.reboot();
+    this.#pc.machine.reset();
+    if (this.#resets > this.#limits.resets) return { end: 'reset', text: 'it asked for it' };
+    this.#pc.reboot();
     return undefined;
   }
 
@@ -289,7 +307,7 @@ class PcFlow {
       findings: [...findings, ...(late ?? [])],
       notRun: late === undefined ? [...NOT_RUN, 'late-writes'] : NOT_RUN,
       memoryMap: this.#memoryMap,
-      instructions: board.instructions,
+      ...{ instructions: board.instructions, touches: board.touches },
       screen: [...console.screen, console.serialRest].filter((line) => line !== ''),
     };
   }

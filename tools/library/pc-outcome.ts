@@ -28,6 +28,8 @@ export interface PcOutcome extends Pick<
   readonly endMs: number;
   /** In millions. */
   readonly instructions: number;
+  /** Accesses to registers of the hypervisor, but for its clock, and hypercalls. */
+  readonly touches: number;
   readonly screen: readonly string[];
   /** All lines that the console has shown, as far as they are kept. */
   readonly console: readonly string[];

@@ -45,6 +45,17 @@ const LEAVES = write(
   ]),
 );
 
+/** Has an identity for a moment. After a #GP (vector 13: 8020h:99h, where it ends) it halts. */
+const TIDY = write(
+  'tidy.lkrn',
+  kernelOf([
+    ...[0x31, 0xc0, 0x8e, 0xd8, 0xc7, 0x06, 0x34, 0, 0x99, 0, 0xc7, 0x06, 0x36, 0, 0x20, 0x80],
+    ...[0x66, 0xb9, 0, 0, 0, 0x40, 0x66, 0xb8, 1, 0, 0, 0, 0x66, 0xba, 0, 0, 0xae, 0x98],
+    ...[0x0f, 0x30, 0x66, 0x31, 0xc0, 0x66, 0x31, 0xd2, 0x0f, 0x30],
+    ...[0xba, 0x58, 0x48, 0x66, 0xef, 0xfa, 0xf4, 0xeb, 0xfd],
+  ]),
+);
+
 const pc = suite('hypxe pc');
 
 pc('no input is written over', async () => {
@@ -259,6 +270,37 @@ pc('a page after losses has the run without them beside', async () => {
   assert.not.match(read('lost.html'), /This is the clean run/);
   await hypxe('pc', NEXT, ...BIOS, '--report', 'whole.html', '--json');
   assert.match(read('whole.html'), /This is the clean run: the network loses nothing/);
+});
+
+pc('an exploration draws from all faults, shows what it finds, and one run of it', async () => {
+  const args = ['explore', '--pc', LEAVES, ...BIOS];
+  const broken = await hypxe(...args);
+  assert.is(broken.code, Exit.USAGE);
+  assert.match(broken.error, /^hypxe: BrokenProgram: the program is not clean without any fault: /);
+
+  const sound = ['explore', '--pc', TIDY, ...BIOS, '--host', 'server2016'];
+  const run = await hypxe(...sound, '--only', 'register/refuse', '--samples', '2', '-o', 'pc.json');
+  assert.is(run.error, '');
+  assert.match(run.out, /\nlist {6}2 single faults, of which 2 were drawn\nmade {6}2 runs in /);
+  assert.is(run.code, Exit.CRASH);
+  const document = JSON.parse(read('pc.json')) as { tally: { groups: { reproduction: string }[] } };
+  const [{ reproduction } = { reproduction: '' }] = document.tally.groups;
+  const again = await hypxe(...sound, '--only', reproduction, '--json');
+  assert.is(again.code, Exit.CRASH);
+  assert.is((JSON.parse(again.out) as { total: number }).total, 1);
+
+  const cases: [string[], string][] = [
+    [['--only', 'step.99/handoff'], 'PlaceNotReached'],
+    [['--only', 'step.x/handoff'], 'BadPlan'],
+    [['--samples', '0'], 'BadNumber'],
+    [['--firmware', TIDY], 'BadOption'],
+    [['-o', TIDY], 'OutputIsInput'],
+  ];
+  for (const [more, name] of cases) {
+    const { error, code } = await hypxe(...sound, ...more);
+    assert.match(error, new RegExp(`^hypxe: ${name}: `));
+    assert.is(code, Exit.USAGE);
+  }
 });
 
 pc('one document, and one trace for one seed', async () => {

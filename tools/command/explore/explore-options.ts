@@ -85,6 +85,7 @@ const OPTIONS = {
 
 export const EXPLORE_HELP = `Usage: hypxe explore [options]
        hypxe explore --merge PART.json...
+       hypxe explore --pc FILE [options]
 
 Cut the boot after every single step, put every single fault at every place where it can occur,
 and walk at random with several faults at once. After each run nothing may be left shared, unless
@@ -121,6 +122,14 @@ ${RESULT_HELP}
   -v, --verbose       of a mistake of hypxe itself, say where
   -h, --help          this text
 
+A program for a PC
+  --pc FILE           explore an unmodified program as hypxe pc boots it: with each fault it may
+                      boot or give up, but not crash, loop, or leave something behind.
+                      step/handoff is a press of the reset button. Each run begins with the BIOS
+  --samples N         faults that are drawn, of each kind as many (default 100); --seed decides
+  --host, --knob, --initrd, --append, --memory, --bios, --keys, --expect, --image, --serve
+                      as of hypxe pc
+
 Places, each counted from 0, and what can go wrong there
 ${placesHelp()}
 
@@ -134,6 +143,7 @@ Examples
   hypxe explore --shard 2/8 -o part-2.json
   hypxe explore --time 60 -o sample.json
   hypxe explore --time 60 --resume sample.json
+  hypxe explore --pc /boot/ipxe.lkrn --samples 40
 `;
 
 function placesHelp(): string {
@@ -247,7 +257,7 @@ function parse(args: readonly string[]) {
 }
 
 /** One run, or one kind. */
-function readOnly(text: string): { plan?: string; only?: string } {
+export function readOnly(text: string): { plan?: string; only?: string } {
   const [place = '', kind] = text.split('/');
   const kinds = FAULT_KINDS[place as keyof typeof FAULT_KINDS];
   if (kinds !== undefined && (kind === undefined || kind in kinds)) return { only: text };

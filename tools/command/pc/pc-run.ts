@@ -80,7 +80,7 @@ function consoleEvent(text: string, source: ConsoleSource) {
 }
 
 /** What is known of errors of a PC. */
-function asCommandError(error: unknown, { program, memoryMiB }: PcRequest): unknown {
+export function asCommandError(error: unknown, { program, memoryMiB }: PcRequest): unknown {
   if (error instanceof BadPcProgram) {
     return new UsageError(error.name, `${program}: ${error.message}`, error.advice);
   }
@@ -94,7 +94,7 @@ function asCommandError(error: unknown, { program, memoryMiB }: PcRequest): unkn
 }
 
 /** What the network serves besides hypxe's own program. @throws EnvironmentError */
-function serve({ served, aoe }: PcRequest): PcServedFiles {
+export function serve({ served, aoe }: PcRequest): PcServedFiles {
   const { kind, name } = served;
   const disk = aoe === undefined ? undefined : readDisk(aoe);
   if (kind === 'file') {

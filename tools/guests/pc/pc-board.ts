@@ -64,7 +64,19 @@ export interface PcObserver {
   reset(): void;
 }
 
+/** Who steps in between the guest and the host. */
+export interface PcSteps {
+  /** The guest makes an exit. */
+  exit(): void;
+  /** It has written a register, or called the hypervisor. */
+  step(what: 'wrmsr' | 'hypercall'): void;
+  /** Whether a write of a register is refused: it faults. */
+  refuses(register: number): boolean;
+}
+
 export class HostBoard implements PcBoard {
+  /** Nobody does unless an exploration puts itself there. */
+  steps: PcSteps | undefined;
   /** Accesses to registers, and hypercalls: signs of life. */
   touches = 0;
   readonly #pc: PcEmulator;
@@ -77,6 +89,7 @@ export class HostBoard implements PcBoard {
   #total = 0;
   #waits = 0;
   #inCpuid = false;
+  #restarting = false;
   /** Vectors that end by themselves, once they have begun. */
   readonly #autoEoi = new Set<number>();
   #raised = false;
@@ -96,6 +109,18 @@ export class HostBoard implements PcBoard {
   get instructions(): number {
     this.#count();
     return this.#total;
+  }
+
+  /** Start the processor anew: its counter of instructions begins at 0 on the way. */
+  restart(reboot: () => void): void {
+    this.sync(0);
+    this.#restarting = true;
+    reboot();
+    this.#restarting = false;
+    this.#seen = this.#pc.instructions;
+    this.#autoEoi.clear();
+    this.#hypercallPage = undefined;
+    this.#raised = false;
   }
 
   /** Let the clock see the instructions since the last time. */
@@ -154,6 +179,7 @@ export class HostBoard implements PcBoard {
     this.sync(0);
     if (msr === Msr.TIME_REF_COUNT) this.#wait();
     else this.#touch('rdmsr', msr, 0n);
+    this.steps?.exit();
     const value = this.#attempt(() => this.#machine.bootProcessor.rdmsr(msr));
     if (value === undefined) return true;
     pc.setRegister(Register.EAX, Number(value & 0xffffffffn) | 0);
@@ -168,11 +194,17 @@ export class HostBoard implements PcBoard {
     this.sync(0);
     const value = wide(pc.register(Register.EDX), pc.register(Register.EAX));
     this.#touch('wrmsr', msr, value);
+    this.steps?.exit();
+    if (this.steps?.refuses(msr) === true) {
+      pc.fault('#GP');
+      return true;
+    }
     const done = this.#attempt(() => {
       this.#machine.bootProcessor.wrmsr(msr, value);
       return true;
     });
     if (done === undefined) return true;
+    this.steps?.step('wrmsr');
     if (msr === Msr.HYPERCALL) this.#pageMoved(value);
     if (msr === Msr.EOI) this.#endOfInterrupt();
     if (msr === Msr.TPR) this.#apic[Apic.tpr] = Number(value & 0xffn);
@@ -193,10 +225,12 @@ export class HostBoard implements PcBoard {
     const control = wide(pc.register(Register.EDX), pc.register(Register.EAX));
     const input = wide(pc.register(Register.EBX), pc.register(Register.ECX));
     const output = wide(pc.register(Register.EDI), pc.register(Register.ESI));
+    this.steps?.exit();
     const result = this.#attempt(() =>
       this.#machine.bootProcessor.callHypercallPage(page, control, input, output),
     );
     if (result === undefined) return true;
+    this.steps?.step('hypercall');
     pc.setRegister(Register.EAX, Number(result & 0xffffffffn) | 0);
     pc.setRegister(Register.EDX, Number(result >> 32n) | 0);
     return this.#exit();
@@ -307,6 +341,7 @@ export class HostBoard implements PcBoard {
   }
 
   #count(): number {
+    if (this.#restarting) return 0;
     const now = this.#pc.instructions;
     const more = (now - this.#seen) >>> 0;
     this.#seen = now;

@@ -370,6 +370,49 @@ pc('programs that go nowhere end in their own way', async () => {
   }
 });
 
+pc(
+  'a PC that was reset begins anew, with its kernel, its time, and the host as at reset',
+  async () => {
+    // At first it leaves a hypercall page, damages its kernel and resets; then it says so and halts
+    const flag = 0x1f00;
+    const reset = [0xb0, 0xfe, 0xe6, 0x64, 0xeb, 0xfe];
+    const first = [
+      ...[...wrmsr(0x40000000, 1, 0x98ae0000), ...wrmsr(0x40000001, HYPERCALL_ENABLED)],
+      ...[0x67, 0xc6, 0x05, ...dword(0x80268), 0xf4], // mov byte [80268h], hlt
+      ...[0xc7, 0x06, ...word(flag), 1, 0, ...reset], // mov word [flag], 1
+    ];
+    const code = [
+      ...[0x31, 0xc0, 0x8e, 0xd8], // xor ax, ax; mov ds, ax
+      ...[0x83, 0x3e, ...word(flag), 0, 0x75, first.length], // cmp word [flag], 0; jnz behind
+      ...first,
+      ...[...eax(0x73656179), ...TELL, ...newline, ...HALT],
+    ];
+    const lines: string[] = [];
+    let made: Pc | undefined;
+    const { report } = await runPc(kernelOf(code), {
+      limits: { resets: 1 },
+      onLine: (text) => void lines.push(text),
+      onReady: (pc) => void (made = pc),
+    });
+    assert.is(report.end, 'halted');
+    assert.equal(lines, ['yaes']);
+    assert.equal(
+      report.stages.map(({ name, end }) => [name, end]),
+      [
+        ['iPXE', 'power-off'],
+        ['a program', 'running'],
+      ],
+    );
+    assert.is(made!.machine.partition.inspection.msr(0, 0x40000001), 0n);
+    // Each of both starts is some hundred instructions, and so are the ticks
+    assert.ok(report.instructions < 100_000, `${report.instructions}`);
+    assert.ok(report.endedAt < 100_000, `${report.endedAt}`);
+    // One more than it may have
+    const again = await runPc(kernelOf([...first.slice(-6)]), { limits: { resets: 3 } });
+    assert.is(again.report.end, 'reset');
+  },
+);
+
 pc('a script ends a run, and what does not come ends it, too', async () => {
   const image = kernelOf([...eax(0x6b636974), ...TELL, ...newline, 0xfb, 0xf4, 0xeb, 0xfd]);
   const step = (text: string) => ({ step: 'expect' as const, text, line: 1 });

@@ -23,7 +23,7 @@ import { ShutdownHost, TimeSyncHost } from '../simulator/services/index.ts';
 import type { PlaceObserver } from './counter.ts';
 import { withoutNumbers } from './finding-text.ts';
 import { Injector } from './injector.ts';
-import { isCut, type Plan } from './plan.ts';
+import type { Fault, Plan } from './plan.ts';
 import type { RunFinding, RunOutcome } from './run.ts';
 
 /** A program, and what all its runs have in common. */
@@ -118,6 +118,11 @@ export class PcRunner {
       steps: injector!.counter.counts.step,
     };
   }
+}
+
+/** Whether a fault is a press of the reset button. */
+function isCut({ place, kind }: Fault): boolean {
+  return place === 'step' && (kind === 'handoff' || kind === 'give-up');
 }
 
 type Report = (cause: string, text?: string, kind?: RunFinding['kind']) => void;

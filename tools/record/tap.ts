@@ -177,6 +177,13 @@ export class RecordingTap extends PassingX64 {
     this.hostActed();
   }
 
+  override delay(ticks: number): void {
+    this.guestActed();
+    super.delay(ticks);
+    this.passTime(undefined);
+    this.hostActed();
+  }
+
   /** Time that has passed since the last look, in whole milliseconds. */
   passTime(by: string | undefined): void {
     const now = super.rdmsr(Msr.TIME_REF_COUNT);

@@ -184,7 +184,14 @@ export const FLOWS: readonly PcFlowCase[] = [
     linux(host, ALONE, 'kexec'),
   ),
   linux('server2022', `kexec into the same kernel, and there again: ${ALONE}`, 'again'),
-  linux('server2022', 'rmmod hv_netvsc hv_utils hv_vmbus, kexec into the boot program', 'rmmod'),
+  {
+    ...linux(
+      'server2022',
+      'rmmod hv_netvsc hv_utils hv_vmbus, kexec into the boot program',
+      'rmmod',
+    ),
+    shows: [...LINUX_SHOWS, 'hypxe: removed hv_netvsc', 'hypxe: removed hv_utils'],
+  },
   {
     ...linux(
       'server2022',

@@ -86,7 +86,7 @@ class Recorder {
         tap.emit({ op: 'random', value: hexNumber(value) });
         return value;
       },
-      livelock: () => tap.emit({ op: 'livelock', where: 'poll' }),
+      livelock: () => tap.livelock(),
     });
     for (const step of this.#plan.steps) {
       this.#between(step);

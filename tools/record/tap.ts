@@ -19,7 +19,6 @@ import {
   HV_PAGE_REGISTER_MASK,
 } from '../../src/hyperv/protocol.ts';
 import {
-  PacketFooter,
   PacketHeader,
   PacketType,
   RingControl,
@@ -34,6 +33,7 @@ import { GuestObserver } from '../replay/guest-observer.ts';
 import { GuestRules } from '../replay/guest-rules.ts';
 import { hexNumber, toHex } from '../replay/hex.ts';
 import type { TraceEvent, TraceEventOf } from '../replay/trace-events.ts';
+import { InboundRing } from './inbound-ring.ts';
 import { PassingX64 } from '../simulator/base/passing-machine.ts';
 
 /** Ticks of the reference time in a millisecond. */
@@ -45,8 +45,8 @@ const RANGES_MAX = 64;
 /** One channel as the tap has seen it last. */
 interface Seen {
   readonly channel: GuestChannel;
-  /** Host to guest: where it has written to. */
-  producer: number;
+  /** Host to guest. */
+  readonly inbound: InboundRing;
   /** Guest to host: how far it has read; what lies there. */
   consumer: number;
   mask: number;
@@ -186,6 +186,15 @@ export class RecordingTap extends PassingX64 {
     this.emit(by === undefined ? { op: 'delay', ms, by: undefined } : { op: 'delay', ms, by });
   }
 
+  /** The guest polls one packet again and again: it is taken away, or it would never end. */
+  livelock(): void {
+    this.emit({ op: 'livelock', where: 'poll' });
+    for (const { inbound } of this.#seen.values()) {
+      const prod = inbound.empty();
+      if (prod !== undefined) this.emit({ op: 'harness-ring-reset', prod });
+    }
+  }
+
   // --- what the guest has done ---
 
   #posted(message: Uint8Array): void {
@@ -195,8 +204,9 @@ export class RecordingTap extends PassingX64 {
     const channel = opened === undefined ? undefined : this.#channels.channels.get(opened);
     if (channel === undefined) return;
     this.#observer.channelOpened(opened!);
-    const [producer, consumer] = [channel.in.producer, channel.out.consumer];
-    this.#seen.set(opened!, { channel, producer, consumer, mask: 0, waiting: [] });
+    const { consumer } = channel.out;
+    const inbound = new InboundRing(channel.in);
+    this.#seen.set(opened!, { channel, inbound, consumer, mask: 0, waiting: [] });
   }
 
   /** Look at what the guest has written since the last call. */
@@ -280,23 +290,12 @@ export class RecordingTap extends PassingX64 {
     seen.consumer = consumer;
   }
 
-  #hostWrote(channel: number, seen: Seen): void {
-    const { data, producer } = seen.channel.in;
-    const size = data.length;
-    if (producer >= size) return;
-    while (seen.producer !== producer) {
-      const start = seen.producer;
-      const header = new DataView(data.read(start, PacketHeader.size).buffer);
-      const length = header.getUint16(PacketHeader.at.qlen, true) * 8 + PacketFooter.size;
-      const produced = (producer - start + size) % size;
-      // What is no packet is written down as the bytes that it is
-      const whole = length > PacketHeader.size && length <= produced ? length : produced;
-      const bytes = data.read(start, whole);
-      const type = header.getUint16(PacketHeader.at.type, true);
+  #hostWrote(channel: number, { inbound }: Seen): void {
+    for (const { start, bytes, end } of inbound.look()) {
+      const whole = bytes.length >= PacketHeader.size;
+      const type = whole ? new DataView(bytes.buffer).getUint16(PacketHeader.at.type, true) : 0;
       if (type === PacketType.DATA_XFER_PAGES) this.#ranges(channel, bytes);
-      const end = (start + whole) % size;
       this.#rules.hostPacket(channel, bytes);
-      seen.producer = end;
       const prod = [start, end] as const;
       this.emit({ op: 'host-ring-write', channel, type, offset: start, bytes: toHex(bytes), prod });
     }

@@ -2,6 +2,16 @@
 
 /** A step of a recorded session. */
 
+/** Steps that a guest can be driven through. */
+export const STEP_NAMES = [
+  ...(['probe', 'open', 'transmit', 'poll', 'close', 'remove', 'quiesce', 'unquiesce'] as const),
+] as const;
+
+/** Whether a guest can be driven through a step: another one is skipped, and not compared. */
+export function isKnownStep(name: string): boolean {
+  return (STEP_NAMES as readonly string[]).includes(name);
+}
+
 /** One step of the recorded session, with what follows it up to the next step. */
 export interface RecordedStep {
   readonly index: number;

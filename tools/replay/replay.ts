@@ -16,6 +16,8 @@ import { readRecording, type Recording } from './recording.ts';
 import { replayMemoryBytes } from './replay-machine.ts';
 import type { Script } from './host/script-types.ts';
 import { buildScript } from './host/script.ts';
+import type { GuestSide } from './guest-side.ts';
+import { isKnownStep } from './recorded-step.ts';
 import { ReplaySession } from './session.ts';
 import type { SessionLog } from './session.ts';
 import type { TraceFile } from './trace-file.ts';
@@ -81,15 +83,19 @@ class Replay {
     // A step that the recording does not finish is not compared
     const whole = trace.truncated ? steps.slice(0, -1) : steps;
     this.names = whole.map(({ name }) => name);
-    this.recorded = this.names.map((_, step) => side.itemsOf(step));
+    this.recorded = this.#effectsOf(side);
   }
 
   run(firmware: Firmware, memory: ArrayBufferLike): Run {
     const session = new ReplaySession(firmware, this.#trace, memory, this.#script);
     for (const step of this.#recording.steps.slice(0, this.names.length)) session.run(step);
     session.end();
-    const effects = this.names.map((_, step) => session.machine.side.itemsOf(step));
-    return { effects, session };
+    return { effects: this.#effectsOf(session.machine.side), session };
+  }
+
+  /** Of a step that nobody can be driven through there is nothing to compare. */
+  #effectsOf(side: GuestSide): Effects {
+    return this.names.map((name, step) => (isKnownStep(name) ? side.itemsOf(step) : []));
   }
 
   /** The reference guest with some defects. */

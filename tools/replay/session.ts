@@ -19,14 +19,11 @@ import {
   resultItem,
   statisticsItem,
 } from './normalise.ts';
-import type { RecordedStep } from './recording.ts';
+import { STEP_NAMES, type RecordedStep } from './recorded-step.ts';
 import { ReplayMachine, ReplayStop } from './replay-machine.ts';
 import type { Script } from './host/script-types.ts';
 import type { TraceEvent } from './trace-events.ts';
 import type { TraceFile } from './trace-file.ts';
-
-/** Steps that a driver can be driven through. */
-const STEPS = ['probe', 'open', 'transmit', 'poll', 'close', 'remove', 'quiesce', 'unquiesce'];
 
 /** Result of a step for which the driver has no device: its probe did not find one. */
 const NO_DEVICE = 'no network device';
@@ -138,7 +135,7 @@ export class ReplaySession {
         return undefined;
       default:
         this.unsupported.push(
-          `step ${step.index} "${step.name}" is not known (known are ${STEPS.join(', ')}): skipped`,
+          `step ${step.index} "${step.name}" is not known (known are ${STEP_NAMES.join(', ')}): skipped`,
         );
         return undefined;
     }

@@ -152,15 +152,20 @@ const FAULTS: readonly HostFault[] = [
   ),
 ];
 
-/** A random host. The same seed always makes the same one. */
-export function randomHost(seed: number): { readonly host: TraceFile; readonly text: string } {
+/** Random numbers of a seed. */
+export function randomBelow(seed: number): Below {
   let state = seed | 1;
-  const below = (n: number): number => {
+  return (n) => {
     state ^= state << 13;
     state ^= state >>> 17;
     state ^= state << 5;
     return (state >>> 0) % n;
   };
+}
+
+/** A random host. The same seed always makes the same one. */
+export function randomHost(seed: number): { readonly host: TraceFile; readonly text: string } {
+  const below = randomBelow(seed);
   const name = pick(below, SESSIONS);
   const faults = Array.from({ length: 1 + below(2) }, () => below(FAULTS.length));
   const host = otherHost(name, (events) => {

@@ -34,7 +34,12 @@ export const found = (check: AuditCheck, text: RegExp) =>
   ({ check, severity: 'error', text }) as const;
 
 export const OMISSION_MUTANTS: readonly OmissionMutant[] = [
-  // --- left to UNLOAD, or to the end of the channel ---
+  // --- left to the next contact, to UNLOAD, or to the end of the channel ---
+  {
+    name: 'no UNLOAD between the contact with 3.0 and the one that stays',
+    patches: [patch('src/vmbus/contact.ts', '  connection.unload();\n')],
+    finds: omitted(/^UNLOAD was left out for the connection/),
+  },
   {
     name: 'the packet filter is not cleared',
     patches: [

@@ -117,11 +117,6 @@ export const SILENT_OMISSIONS: readonly SilentOmission[] = [
     { flow: 'resumed' },
   ),
   silent(
-    'no UNLOAD between the contact with 3.0 and the one that stays',
-    'the second contact ends the first; who has asked for nothing may not have heard the answer',
-    [patch('src/vmbus/contact.ts', '  connection.unload();\n')],
-  ),
-  silent(
     'no UNLOAD between the contacts, where the host takes no second one',
     'the boot fails',
     [patch('src/vmbus/contact.ts', '  connection.unload();\n')],

@@ -154,6 +154,7 @@ export class NetRig {
         return false;
       },
       queuedMessages: () => 0,
+      isDrained: () => true,
       onSlotEmptied: undefined,
       signalEvent: no,
       registerMessagePort: no,

@@ -129,6 +129,10 @@ export class RigPartition implements PartitionServices {
     return this.#queue.length;
   }
 
+  isDrained(): boolean {
+    return this.#slot === undefined && this.#queue.length === 0;
+  }
+
   /** The guest takes the message in its slot and writes EOM. */
   take(): Received | undefined {
     const taken = this.#slot;

@@ -208,7 +208,6 @@ export class HyperV {
     this.clock.use(platform.clock?.(log));
     for (const part of this.parts) part.mapped?.();
     log.info('HV', '', `clock: ${this.clock.source.name}`);
-    this.#clearPages();
     platform.write(Msr.SCONTROL, platform.read(Msr.SCONTROL) | HV_ENABLE);
     this.#running = true;
   }
@@ -219,7 +218,6 @@ export class HyperV {
    * Microsoft's firmware and the Windows loader never write it (mu_msvm EfiHvSynic.c).
    */
   #unmapAll(scontrol: boolean): void {
-    if (this.identity === 0n) return;
     const { platform } = this;
     const registers = this.#registers;
     for (const part of this.parts) this.#attempt(() => part.unmapping?.());
@@ -228,8 +226,6 @@ export class HyperV {
       this.#attempt(() => platform.write(Msr.SCONTROL, this.#scontrol));
     }
 
-    // Whoever maps a page next may find what this one held: no event of ours must reach them
-    this.#clearPages();
     this.clock.use();
     for (const page of [...registers].reverse()) {
       if (page.mapped) this.#attempt(() => this.#unmap(page));
@@ -240,13 +236,6 @@ export class HyperV {
     });
   }
 
-  /** What is in a page when it is mapped is somebody else's. */
-  #clearPages(): void {
-    for (const page of [this.messagePage, this.eventPage]) {
-      this.pages.memory.zero(page, PAGE_SIZE);
-    }
-  }
-
   #attempt(action: () => void): void {
     this.log.attempt('error', 'HV', '', 'while undoing', action);
   }
@@ -254,7 +243,6 @@ export class HyperV {
   #map(page: PageRegister): void {
     const { platform, pages } = this;
     const { register, region, seen } = page;
-    pages.memory.zero(region.address, region.length);
     pages.share(region, page.name);
 
     // Keep the reserved bits as they are, as iPXE does. Each read is an exit: not twice in a row
@@ -263,7 +251,11 @@ export class HyperV {
     page.seen = undefined;
     page.mapped = true;
     platform.write(register, value);
-    if (register !== Msr.HYPERCALL) return;
+    if (register !== Msr.HYPERCALL) {
+      // What is in a page when it is mapped is somebody else's
+      pages.memory.zero(region.address, PAGE_SIZE);
+      return;
+    }
 
     // Without this one there is no call: see that it is where it should be
     const now = platform.read(register);
@@ -276,10 +268,12 @@ export class HyperV {
 
   #unmap(page: PageRegister): void {
     const { platform } = this;
-    const { register } = page;
+    const { register, region } = page;
+    // Whoever maps a page next may find what this one held: no event of ours must reach them
+    if (register !== Msr.HYPERCALL) this.pages.memory.zero(region.address, PAGE_SIZE);
     resetRegister(platform, register, PAGE_RESERVED, 0n);
     page.mapped = false;
-    this.pages.revoke(page.region, page.name);
+    this.pages.revoke(region, page.name);
     if (register === Msr.HYPERCALL) platform.hypercallPage = 0;
   }
 

@@ -23,8 +23,6 @@ const BUFFERS: NetvscBuffers = { ringPages: 4, receive: 0x10000, send: 0x6000 };
 /** What the firmware is started with. */
 export interface AfterOs {
   readonly memoryMap: readonly MemoryRange[];
-  /** Contacts of the OS: until there are more, what is open is the OS's. */
-  readonly contacts: number;
 }
 
 /** Run Linux up to the start of the firmware. Undefined if it does not run on this host. */
@@ -39,5 +37,5 @@ export function runOsBefore(machine: SimulatedMachine, linux: LinuxName): AfterO
   });
   if (bootKernel(kernel) !== undefined) return undefined;
   kexec(kernel, true);
-  return { memoryMap: kernel.ram.crashMap(), contacts: machine.vmbus.inspect().history.length };
+  return { memoryMap: kernel.ram.crashMap() };
 }

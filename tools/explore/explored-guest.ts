@@ -14,6 +14,7 @@ import { PAGE_SIZE, type Machine, type MemoryRange } from '../../src/machine.ts'
 import { MapAllocator, type PageAllocator } from '../../src/memory/allocator.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import { GuestCrash, GuestHang } from '../simulator/hypervisor/guest-end.ts';
+import type { Grant } from '../simulator/ledger/grants.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { withoutNumbers } from './finding-text.ts';
 import type { Injector, Race } from './injector.ts';
@@ -82,6 +83,9 @@ export class Guest {
   readonly #injector: Injector;
   readonly #history: ReadHistory;
   readonly #report: Report;
+  /** What there was when it began: contacts, and what an earlier owner has shared. */
+  #contacts = 0;
+  #earlier: ReadonlySet<Grant> = new Set();
 
   constructor(
     guest: GuestInstance,
@@ -95,6 +99,12 @@ export class Guest {
     this.#injector = injector;
     this.#history = history;
     this.#report = report;
+  }
+
+  /** Whether the connection is an earlier owner's still: only the next contact ends that. */
+  get inherits(): boolean {
+    const { history } = this.#machine.vmbus.inspect();
+    return this.#earlier.size > 0 && history.length === this.#contacts;
   }
 
   /** The host of the first race, if there is one: two cannot act at the same access. */
@@ -116,6 +126,8 @@ export class Guest {
   ): Result | undefined {
     const machine = this.#machine;
     const injector = this.#injector;
+    this.#contacts = machine.vmbus.inspect().history.length;
+    this.#earlier = new Set(machine.partition.grants.live());
     const allocated = new Uint8Array(MEMORY / PAGE_SIZE);
     const { counter } = injector;
     const watch = new ReadWatch(this.#history, machine, counter, allocated);
@@ -148,7 +160,7 @@ export class Guest {
         counter,
         allocated,
         () => machine.partition.grants.live(),
-        (purpose, grant) => this.#freedEarly(purpose, grant.kind),
+        (purpose, grant) => this.#freedEarly(purpose, grant),
       );
     try {
       machine.partition.recover(LIMITS);
@@ -185,9 +197,11 @@ export class Guest {
     return readBootResult(guest.boot!(seam, options), { memory, memoryMap: map });
   }
 
-  #freedEarly(purpose: string, kind: string): void {
+  #freedEarly(purpose: string, grant: Grant): void {
     if (this.#injector.hostLied) return;
-    this.#report(`${purpose} is freed while the host holds it (${kind})`);
+    // Where an earlier owner has shared memory the guest got it so, and gives it back so
+    if (this.inherits && this.#earlier.has(grant)) return;
+    this.#report(`${purpose} is freed while the host holds it (${grant.kind})`);
   }
 
   #ended(error: unknown): void {

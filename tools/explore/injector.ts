@@ -13,7 +13,7 @@ import { PlaceCounter, type PlaceObserver } from './counter.ts';
 import { MessageFaults } from './host-messages.ts';
 import { PacketFaults, type PacketHost } from './host-packets.ts';
 import { RACES, type RaceModel } from './memory/race-policy.ts';
-import { isCut, isLawful, isRace, type Fault, type Plan } from './plan.ts';
+import { isLawful, isRace, type Fault, type Plan } from './plan.ts';
 import type { SeamListener } from './stepped-machine.ts';
 
 /** Instances of the devices that take the channel numbers of NICs, without a number at the end. */
@@ -43,7 +43,7 @@ interface Pending {
 export class Injector implements SeamListener, PacketHost {
   readonly machine: SimulatedMachine;
   readonly counter: PlaceCounter;
-  /** Whether the host does nothing wrong: the plan has cuts and races alone. */
+  /** Whether the host does nothing wrong in all of the plan. */
   readonly sound: boolean;
   activity = 0;
   /** Whether the host has confirmed what was not so. */
@@ -69,7 +69,7 @@ export class Injector implements SeamListener, PacketHost {
     this.machine = machine;
     this.#plan = plan;
     this.counter = new PlaceCounter(plan, observer);
-    this.sound = plan.faults.every((fault) => isCut(fault) || isRace(fault));
+    this.sound = plan.faults.every(isLawful);
     machine.partition.faults.hypercall = (code) => this.#call(code);
     if (machine.partition.architecture === 'arm64') {
       machine.partition.faults.register = (access, register) =>

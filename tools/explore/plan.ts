@@ -171,12 +171,7 @@ const LAWFUL: readonly string[] = [
   ...['handoff', 'give-up', 'rescind', 'renumber'],
 ];
 
-/** Whether the host does nothing wrong in a fault: it races, or takes a device away. */
+/** Whether the host does nothing wrong in a fault: a cut, a race, or a device that goes. */
 export function isLawful({ place, kind }: Fault): boolean {
   return LAWFUL.includes(place) || (place === 'step' && LAWFUL.includes(kind));
-}
-
-/** Whether a fault is only a cut: the host does nothing wrong. */
-export function isCut({ kind, place }: Fault): boolean {
-  return place === 'step' && (kind === 'handoff' || kind === 'give-up');
 }

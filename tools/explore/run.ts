@@ -25,7 +25,7 @@ import {
 } from '../simulator/network/index.ts';
 import type { NetworkOptions } from '../simulator/network/index.ts';
 import type { HostProfile } from '../simulator/profiles/profile.ts';
-import { OS_PROCESSORS, runOsBefore, type AfterOs } from './after-os.ts';
+import { OS_PROCESSORS, runOsBefore } from './after-os.ts';
 import type { PlaceObserver } from './counter.ts';
 import {
   Guest,
@@ -172,7 +172,7 @@ export class Runner {
     if (result !== undefined) {
       if (plan.faults.length > 0 && plan.faults.every(isRace))
         judgeRace(result, ranFor - this.#usual(plan.flow), report);
-      this.#afterwards({ plan, machine, injector, result, guest, report, before, map });
+      this.#afterwards({ plan, machine, injector, result, guest, report, map });
     }
     return {
       findings,
@@ -198,16 +198,15 @@ export class Runner {
 
   /** What must hold once the guest has handed over, and the second boot. */
   #afterwards(run: Handoff): void {
-    const { machine, injector, result, guest, report, before, map } = run;
+    const { machine, injector, result, guest, report, map } = run;
     this.#checkResult(machine, run.plan, result, report, 'boot');
     const reserved = result.memoryMap.some(
       (r) => r.type === 'reserved' && !isImage(r, result) && !isWithin(r, map),
     );
     const faulty = !injector.sound;
     // The state of the connection is the host's word against the guest's, if messages get lost
-    // Until the host is contacted, all that it has is of the OS before
-    const untouched =
-      before !== undefined && machine.vmbus.inspect().history.length === before.contacts;
+    // Until the host is contacted, all that it has is an earlier owner's
+    const inherited = guest.inherits;
     // Nobody can take leave of a host that takes no message any more: but it must be tried
     const { host } = machine.partition.omissions;
     const deaf =
@@ -216,12 +215,12 @@ export class Runner {
     const excused = (finding: Finding): boolean =>
       injector.hostLied ||
       (deaf && finding.check === 'unload') ||
-      (untouched && OF_CONNECTION.includes(finding.check)) ||
+      (inherited && OF_CONNECTION.includes(finding.check)) ||
       (injector.refused.size > 0 && REGISTER_CHECKS.includes(finding.check)) ||
       (faulty && reserved && finding.pages === undefined);
     this.#audit(machine, result, 'handoff', excused, report);
     this.#since = { ...this.#since, uncompleted: auditBaseline(machine).uncompleted };
-    if (!injector.hostLied) this.#lateWrites(machine, result.memoryMap, report);
+    if (!injector.hostLied && !inherited) this.#lateWrites(machine, result.memoryMap, report);
 
     // The next boot gets what the first one left, and a host that does nothing wrong
     const flow = run.plan.flow === 'push' ? 'push' : 'boot';
@@ -296,8 +295,6 @@ interface Handoff {
   readonly result: Result;
   readonly guest: Guest;
   readonly report: Report;
-  /** The OS that had the machine before. */
-  readonly before: AfterOs | undefined;
   /** What the guest was started with. */
   readonly map: readonly MemoryRange[];
 }

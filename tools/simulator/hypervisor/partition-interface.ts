@@ -48,6 +48,9 @@ export interface PartitionServices {
   /** Messages that wait for a slot of this SINT to be emptied (the one in the slot not counted). */
   queuedMessages(vp: number, sint: number): number;
 
+  /** Whether the guest has taken every message of this SINT, also the one in the slot. */
+  isDrained(vp: number, sint: number): boolean;
+
   /** Called whenever a queued message has moved into a slot or a slot was emptied. */
   onSlotEmptied: (() => void) | undefined;
 

@@ -257,9 +257,9 @@ export class Partition implements PartitionServices {
     const copies = fault.drop === true ? 0 : Math.min(fault.copies ?? 1, MESSAGE_COPIES_MAX);
     const delay = fault.delayTicks ?? 0;
     if (copies === 0 || fault.type !== undefined || fault.payload !== undefined) {
-      const { buffer, byteOffset, length } = sent.payload;
-      const known = length >= 4 ? new DataView(buffer, byteOffset).getUint32(0, true) : 0;
-      this.omissions.host.lost(known);
+      this.omissions.host.lost(firstWord(sent.payload));
+    } else if (delay > 0) {
+      this.omissions.host.late(firstWord(sent.payload));
     }
     const type = fault.type ?? sent.type;
     const payload = (fault.payload ?? sent.payload).slice();
@@ -291,6 +291,10 @@ export class Partition implements PartitionServices {
 
   queuedMessages(vp: number, sint: number): number {
     return this.#synic(vp, sint).queued(sint);
+  }
+
+  isDrained(vp: number, sint: number): boolean {
+    return this.#synic(vp, sint).isDrained(sint);
   }
 
   signalEvent(vp: number, sint: number, flag: number): void {
@@ -374,4 +378,9 @@ function tellGrants(grants: GrantLedger, events: HostEvents): void {
   grants.entitled = ({ id: grant, purpose }) => {
     if (events.on) events.emit({ kind: 'purpose', grant, purpose });
   };
+}
+
+/** What VMBus has its message type in; 0 if there is less. */
+function firstWord({ buffer, byteOffset, length }: Uint8Array): number {
+  return length >= 4 ? new DataView(buffer, byteOffset).getUint32(0, true) : 0;
 }

@@ -121,6 +121,11 @@ export class Synic {
     return this.#queues[sint]!.length;
   }
 
+  /** Whether the guest has taken all that was sent to it: its slot is empty, and nothing waits. */
+  isDrained(sint: number): boolean {
+    return this.queued(sint) === 0 && this.#slotType(sint) === 0;
+  }
+
   /** Messages that wait behind all slots. */
   get waiting(): number {
     return this.#waiting;

@@ -20,7 +20,7 @@ const TRIES = 3;
 const ENTRIES_MAX = 1024;
 
 interface HostFault {
-  readonly what: 'lost' | 'refused';
+  readonly what: 'lost' | 'late' | 'refused';
   /** VMBus message type. */
   readonly type: number;
   /** In ticks. */
@@ -41,6 +41,11 @@ export class HostFaults {
     this.#enter('lost', type);
   }
 
+  /** A message to the guest comes later than the host sent it. */
+  late(type: number): void {
+    this.#enter('late', type);
+  }
+
   /** A message of the guest was not taken. */
   refused(type: number, status: number): void {
     if (!LATER.includes(status) || ++this.#refusals >= TRIES) this.#enter('refused', type);
@@ -54,6 +59,11 @@ export class HostFaults {
   /** Whether a message of one of these types was lost after `since`. */
   hasLost(since: number, ...types: readonly number[]): boolean {
     return this.#has('lost', since, types);
+  }
+
+  /** Whether a message of these types that was sent after `since` came as it is and at once. */
+  hasDelivered(since: number, ...types: readonly number[]): boolean {
+    return !this.#has('lost', since, types) && !this.#has('late', since, types);
   }
 
   /** Whether one of these types was refused after `since`; without types: any. */

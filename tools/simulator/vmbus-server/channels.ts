@@ -209,8 +209,9 @@ export class Channels {
   }
 
   /**
-   * A new contact ends the connection, unless the guest was quiesced: iPXE does just that. Who has
-   * said nothing in between has not heard of it.
+   * A new contact ends the connection, unless the guest was quiesced: iPXE does just that. `heard`:
+   * the guest knows of the connection, as it has asked for offers, or has the answer and wants
+   * another version. The same version again may be a second try.
    */
   noteContact(connectedAt: number, heard: boolean): void {
     const { client, services } = this.#context;

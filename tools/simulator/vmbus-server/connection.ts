@@ -236,13 +236,17 @@ export class VmbusConnection {
 
     // Implicit disconnect, whatever the version
     if (this.phase === 'connected') {
+      const { version } = contact;
       const { clock, profile } = this.#context.services;
       if (profile.knobs.reinitiate === 'ignore') {
-        this.history.contact(contact.version, clock.now, 'ignored');
+        this.history.contact(version, clock.now, 'ignored');
         this.#context.violation('vmbus', 'INITIATE_CONTACT while connected: ignored');
         return;
       }
-      this.channels.noteContact(this.history.connectedAt, this.offers.requested);
+      const { connectedAt } = this.history;
+      const answered = (): boolean => this.messages.wereTaken(connectedAt);
+      const heard = this.offers.requested || (version !== this.version && answered());
+      this.channels.noteContact(connectedAt, heard);
       this.#release('INITIATE_CONTACT');
       this.#context.changed('disconnected');
     }

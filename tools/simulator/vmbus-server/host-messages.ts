@@ -5,7 +5,7 @@
  * where faults interpose.
  */
 
-import { VMBUS_MESSAGE_TYPE } from '../../../src/vmbus/protocol.ts';
+import { MessageType, VMBUS_MESSAGE_TYPE } from '../../../src/vmbus/protocol.ts';
 import { lateMessage } from '../profiles/late-answers.ts';
 import type { ServerContext } from './context.ts';
 
@@ -71,6 +71,18 @@ export class HostMessages {
     return this.#waiting.length + this.#undelivered;
   }
 
+  /**
+   * Whether the guest has all that was sent since the contact at `since`, in ticks: its answer went
+   * as it is and at once, nothing waits, and the slot is empty again.
+   */
+  wereTaken(since: number): boolean {
+    const { client, services } = this.#context;
+    // The answer leaves in the tick of the contact
+    const sent = services.omissions.host.hasDelivered(since - 1, MessageType.VERSION_RESPONSE);
+    if (!sent || client.sint === undefined || !this.#exists(this.vp)) return false;
+    return this.#waiting.length === 0 && services.isDrained(this.vp, client.sint);
+  }
+
   /** Whether the server may read the guest's messages. */
   get ready(): boolean {
     const { knobs } = this.#context.services.profile;
@@ -125,6 +137,7 @@ export class HostMessages {
     const fault = faults.message?.(type, payload);
     const late = lateMessage(services.profile.knobs, type);
     if (fault === 'drop' || fault instanceof Uint8Array) services.omissions.host.lost(type);
+    if (late > 0 || typeof fault === 'object') services.omissions.host.late(type);
     if (fault === undefined && late > 0) {
       services.clock.schedule(late, () => post(payload));
     } else if (fault === undefined) {

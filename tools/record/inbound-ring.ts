@@ -39,7 +39,8 @@ export class InboundRing {
   look(): readonly RingWrite[] {
     const { producer } = this.#ring;
     if (producer === (this.#beyond ?? this.#next)) return [];
-    const writes = producer < this.#data.length ? this.#upTo(producer) : this.#notTo(producer);
+    const isIndex = producer < this.#data.length && producer % 8 === 0;
+    const writes = isIndex ? this.#upTo(producer) : this.#notTo(producer);
     this.#data.copyTo(this.#before);
     return writes;
   }

@@ -212,8 +212,8 @@ export class RndisDevice implements NetvscReceiver {
       for (let turns = 0; ; turns++) {
         // iPXE pauses once more after the answer, and does not look after the last pause
         const prompt = !context.has('prompt-waits');
-        if (!prompt && awaited.result !== undefined) break;
         if (!prompt && turns === WAIT_TURNS) throw new GuestError('ETIMEDOUT', 'no answer');
+        if (!prompt && awaited.result !== undefined) break;
         this.#netvsc.poll();
         if (prompt && awaited.result !== undefined) break;
         const { failure } = this.#netvsc;

@@ -135,7 +135,8 @@ export class ReplaySession {
         return undefined;
       default:
         this.unsupported.push(
-          `step ${step.index} "${step.name}" is not known (known are ${STEP_NAMES.join(', ')}): skipped`,
+          `step ${step.index} "${step.name}" is not known ` +
+            `(known are ${STEP_NAMES.join(', ')}): skipped`,
         );
         return undefined;
     }

@@ -77,7 +77,7 @@ class RecordingBuilder {
         this.places.remove(Number(event.gpa));
         return;
       case 'wrmsr':
-        if (Number(event.msr) !== Msr.EOM)
+        if (Number(event.msr) !== Msr.EOM && event.refused !== true)
           this.side.register(Number(event.msr), BigInt(event.value));
         return;
       case 'hypercall':

@@ -35,6 +35,9 @@ import type { TraceFile } from './trace-file.ts';
 /** Calls of the machine in one step after which a guest counts as hung. */
 export const STEP_CALLS_MAX = 100_000;
 
+/** The same of a step that is a whole boot. */
+const BOOT_CALLS_MAX = 2_000_000;
+
 /** Memory beyond that of the recorded guest: for what the guest allocates otherwise. */
 const MEMORY_MORE = 4 << 20;
 
@@ -59,6 +62,16 @@ export class ReplayStop extends Error {
     super(message);
     this.name = 'ReplayStop';
     this.reason = reason;
+  }
+}
+
+/** #GP of a register write, as a guest sees it that has a handler for it. */
+class RegisterRefused extends Error {
+  readonly status = undefined;
+
+  constructor(msr: number) {
+    super(`#GP: write of register ${hexNumber(msr)}`);
+    this.name = 'RegisterRefused';
   }
 }
 
@@ -112,7 +125,10 @@ export class ReplayMachine implements X64Machine {
     this.allocator = new ReplayAllocator(this.#bytes, trace.events, base + size, {
       stepBegin: () => this.#step?.begin ?? 0,
       stepEnd: () => this.#step?.end ?? 0,
-      observe: () => this.#observe(),
+      changed: () => {
+        this.#observe();
+        this.#host.acted();
+      },
       freed: (address, length, purpose) => this.#freed(address, length, purpose),
     });
     this.side = new GuestSide(this.allocator.places, (msr) => initial.read(msr));
@@ -164,6 +180,14 @@ export class ReplayMachine implements X64Machine {
     this.side.end([...this.#channels.gpadls.values()].map(({ name }) => name));
   }
 
+  /** Whether the recorded guest drew any. */
+  get drawsRandom(): boolean {
+    return this.#events.some(({ op }) => op === 'random');
+  }
+
+  /** Whether the guest shall give up now: where the recorded one was told so. */
+  readonly cancel = (): boolean => this.#host.cancels();
+
   /** The next recorded random number. The driver's source of open IDs. */
   readonly random = (): number => {
     const { begin = 0, end = 0 } = this.#step ?? {};
@@ -179,6 +203,7 @@ export class ReplayMachine implements X64Machine {
   cpuid(leaf: number, _subleaf: number): CpuidRegisters {
     return this.#guard(() => {
       this.#enter();
+      this.#host.acted();
       return this.#registers.cpuid(leaf >>> 0);
     });
   }
@@ -188,6 +213,7 @@ export class ReplayMachine implements X64Machine {
       this.#enter();
       if (msr === Msr.TIME_REF_COUNT) return BigInt(this.#time);
       this.#observe();
+      this.#host.acted();
       return this.#registers.read(msr);
     });
   }
@@ -200,6 +226,8 @@ export class ReplayMachine implements X64Machine {
         this.#slots.endOfMessage();
         return;
       }
+      this.#host.acted();
+      if (this.#registers.refuses(msr)) throw new RegisterRefused(msr);
       this.side.register(msr, value);
       this.#registers.write(msr, value);
       // A SINT that is unmasked takes what waits for it
@@ -241,7 +269,8 @@ export class ReplayMachine implements X64Machine {
     try {
       return call();
     } catch (error) {
-      if (!(error instanceof ReplayStop)) this.mistake ??= error;
+      const known = error instanceof ReplayStop || error instanceof RegisterRefused;
+      if (!known) this.mistake ??= error;
       throw error;
     }
   }
@@ -249,9 +278,10 @@ export class ReplayMachine implements X64Machine {
   /** Count a call; a guest that was ended stays ended. */
   #enter(): void {
     if (this.stopped !== undefined) throw this.stopped;
-    if (++this.#calls > STEP_CALLS_MAX) {
+    const most = this.#step?.name === 'boot' ? BOOT_CALLS_MAX : STEP_CALLS_MAX;
+    if (++this.#calls > most) {
       this.side.emit(livelockItem('the guest makes no progress', this.position));
-      this.#stop('hang', `more than ${STEP_CALLS_MAX} calls of the machine in one step`);
+      this.#stop('hang', `more than ${most} calls of the machine in one step`);
     }
   }
 

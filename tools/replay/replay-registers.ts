@@ -19,11 +19,16 @@ const NO_LEAF: CpuidRegisters = { eax: 0, ebx: 0, ecx: 0, edx: 0 };
 export class ReplayRegisters {
   readonly #leaves = new Map<number, CpuidRegisters>();
   readonly #values = new Map<number, bigint>();
+  /** How often each was written; by register and number of writes: refused, read back otherwise. */
+  readonly #writes = new Map<number, number>();
+  readonly #refused = new Set<string>();
+  readonly #otherwise = new Map<string, bigint>();
 
   constructor(events: readonly TraceEvent[]) {
     for (let sint = 0; sint < SINT_COUNT; sint++) this.#values.set(Msr.SINT0 + sint, Sint.MASKED);
     // The first access of a register tells its value at reset, if it is a read
     const seen = new Set<number>();
+    const writes = new Map<number, { count: number; value: bigint | undefined }>();
     for (const event of events) {
       if (event.op === 'cpuid') {
         const [eax = 0, ebx = 0, ecx = 0, edx = 0] = event.out.map(Number);
@@ -32,6 +37,16 @@ export class ReplayRegisters {
         const msr = Number(event.msr);
         if (event.op === 'rdmsr' && !seen.has(msr)) this.#values.set(msr, BigInt(event.value));
         seen.add(msr);
+        const { count = 0, value: before } = writes.get(msr) ?? {};
+        const value = BigInt(event.value);
+        if (event.op === 'rdmsr') {
+          if (before !== undefined && before !== value)
+            this.#otherwise.set(`${msr} ${count}`, value);
+          continue;
+        }
+        if (event.refused === true) this.#refused.add(`${msr} ${count}`);
+        const known = event.refused === true ? before : value;
+        writes.set(msr, { count: count + 1, value: known });
       }
     }
   }
@@ -42,10 +57,20 @@ export class ReplayRegisters {
   }
 
   read(msr: number): bigint {
-    return this.#values.get(msr) ?? 0n;
+    const otherwise = this.#otherwise.get(`${msr} ${this.#writes.get(msr) ?? 0}`);
+    return otherwise ?? this.#values.get(msr) ?? 0n;
+  }
+
+  /** Whether the recorded host refuses the next write of a register. It counts as one. */
+  refuses(msr: number): boolean {
+    const count = this.#writes.get(msr) ?? 0;
+    const refused = this.#refused.has(`${msr} ${count}`);
+    if (refused) this.#writes.set(msr, count + 1);
+    return refused;
   }
 
   write(msr: number, value: bigint): void {
+    this.#writes.set(msr, (this.#writes.get(msr) ?? 0) + 1);
     this.#values.set(msr, value);
   }
 

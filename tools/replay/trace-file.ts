@@ -22,6 +22,8 @@ export interface TraceFile {
   /** Guest memory that the recorded driver used, in bytes. */
   readonly ram: { readonly base: number; readonly size: number };
   readonly events: readonly TraceEvent[];
+  /** What the recorded guest was told to do besides: plain data. */
+  readonly options: Readonly<Record<string, unknown>> | undefined;
   /** The file says that it holds only the beginning of the session. */
   readonly truncated: boolean;
   /** What is odd but does not hinder the replay. */
@@ -144,6 +146,7 @@ export function parseTrace(text: string): TraceFile {
     driver: typeof file['driver'] === 'string' ? file['driver'] : 'unknown',
     ram: parseRam(file['ram']),
     events,
+    options: isRecord(file['options']) ? file['options'] : undefined,
     truncated,
     warnings: truncated ? [] : checkDigests(file, events),
   };

@@ -95,8 +95,8 @@ function requestedOf({ firmware, ownFirmware, pushes, link }: BootRequest): Boot
 
 /** The files that are incomplete. */
 function unwritten(
-  { trace, report, pcap }: BootRequest,
-  { traceFailure, captureFailure }: BootOutcome,
+  { trace, report, pcap, record }: BootRequest,
+  { traceFailure, captureFailure, sessionFailure }: BootOutcome,
 ): EnvironmentError[] {
   const failures: EnvironmentError[] = [];
   const add = (name: string, text: string): void =>
@@ -108,6 +108,8 @@ function unwritten(
   if (captureFailure !== undefined) {
     add('CaptureUnwritable', `the capture in ${pcap} is incomplete: ${captureFailure}`);
   }
+  if (sessionFailure !== undefined)
+    add('SessionUnwritable', `there is no session in ${record}: ${sessionFailure}`);
   return failures;
 }
 

@@ -82,6 +82,12 @@ export class ModelHost {
   readonly #delivered = new Set<HostEvent>();
   #time = 0;
   #settling = false;
+  /** What the guest has done since its last action, how often it has asked since; the answer. */
+  #acts = 0;
+  #asked = 0;
+  #cancelled = false;
+  /** The last action that is one of the recording's. */
+  #last: Anchor | undefined;
 
   constructor(script: Script, context: ModelHostContext) {
     this.#script = script;
@@ -156,8 +162,29 @@ export class ModelHost {
 
   // --- what the guest does ---
 
+  /** The guest asks whether it shall give up. */
+  cancels(): boolean {
+    const { cancel } = this.#script;
+    this.#asked++;
+    if (cancel === undefined || this.#cancelled) return this.#cancelled;
+    const { after, acts, asked } = cancel;
+    // A guest that has gone on in the meantime has not waited as long
+    const there = after === undefined || this.#done.has(after);
+    const goneOn = there && after !== undefined && this.#last !== after;
+    const late = goneOn || this.#acts > acts;
+    this.#cancelled = there && (late || (this.#acts === acts && this.#asked >= asked));
+    return this.#cancelled;
+  }
+
+  /** The guest does something that is no action of the script. */
+  acted(): void {
+    this.#acts++;
+    this.#asked = 0;
+  }
+
   /** The recorded action that this one is. */
   #reach(key: string): Anchor | undefined {
+    this.#acts = this.#asked = 0;
     const list = this.#open.get(key) ?? this.#gpadlsLike(key);
     if (list === undefined) return undefined;
     let at = list.findIndex(({ step }) => step === this.#step);
@@ -165,6 +192,7 @@ export class ModelHost {
     const anchor = at < 0 ? undefined : list.splice(at, 1)[0];
     if (anchor === undefined) return undefined;
     this.#done.add(anchor);
+    this.#last = anchor;
     for (const event of anchor.stimuli.filter((each) => !this.#delivered.has(each)))
       this.#pending.push({ due: this.#time + event.time - anchor.time, event, anchor: undefined });
     return anchor;

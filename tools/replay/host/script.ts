@@ -46,6 +46,7 @@ class ScriptBuilder {
   readonly stepEnds: number[] = [];
   readonly offers: Uint8Array[] = [];
   readonly notes: string[] = [];
+  cancel: Script['cancel'];
   readonly #memory = new RecordedMemory();
   readonly #places = new Places();
   readonly #rings = new Map<number, RecordedRing>();
@@ -73,6 +74,9 @@ class ScriptBuilder {
         return;
       case 'hypercall':
         return this.#hypercall(event, index);
+      case 'cancel':
+        this.cancel ??= { after: this.#last, acts: event.acts, asked: event.asked };
+        return;
       case 'ring-write':
         return this.#packet(event, index);
       case 'guest-mem-write':

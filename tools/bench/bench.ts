@@ -9,6 +9,7 @@ import { BOOTS_FULL, BOOTS_QUICK, bootsSection, measureBoots } from './boots.ts'
 import type { BenchFirmware } from './firmware.ts';
 import { FRAMES_FULL, FRAMES_QUICK, frameRigs, framesSection, measureFrames } from './frames.ts';
 import { PUSH_FULL, PUSH_QUICK, measurePush, pushSection } from './push.ts';
+import { measureHalves, measureReplays, readSessions, replaysSection } from './replays.ts';
 import { RUNS_FULL, RUNS_QUICK, measureRuns, runsSection } from './runs.ts';
 import type { Section } from './section.ts';
 import {
@@ -43,6 +44,11 @@ export const PARTS: Readonly<Record<string, Part>> = {
   work: ({ firmware, root }) => {
     const trace = parseTrace(readFileSync(join(root, TRACE), 'utf8'));
     return workSection(compareWork(firmware, trace), hostWork(firmware, trace));
+  },
+  replays: ({ firmware, root }) => {
+    const sessions = readSessions(root);
+    const { times, results } = measureReplays(firmware, sessions);
+    return replaysSection(times, measureHalves(firmware, sessions, results));
   },
   frames: ({ firmware, quick }) => {
     const options = quick ? FRAMES_QUICK : FRAMES_FULL;

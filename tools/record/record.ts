@@ -80,7 +80,9 @@ class Session {
       try {
         this.#drive(step);
       } catch (error) {
-        if (errorText(error).startsWith('crash')) return;
+        if (!errorText(error).startsWith('crash')) continue;
+        this.#recorder.ended ??= error;
+        return;
       }
     }
   }

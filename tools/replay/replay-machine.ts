@@ -33,10 +33,10 @@ import type { TraceEvent } from './trace-events.ts';
 import type { TraceFile } from './trace-file.ts';
 
 /** Calls of the machine in one step after which a guest counts as hung. */
-export const STEP_CALLS_MAX = 100_000;
+export const STEP_CALLS_MAX = 1_000_000;
 
 /** The same of a step that is a whole boot. */
-const BOOT_CALLS_MAX = 2_000_000;
+const BOOT_CALLS_MAX = 4_000_000;
 
 /** Memory beyond that of the recorded guest: for what the guest allocates otherwise. */
 const MEMORY_MORE = 4 << 20;
@@ -214,7 +214,7 @@ export class ReplayMachine implements X64Machine {
       if (msr === Msr.TIME_REF_COUNT) return BigInt(this.#time);
       this.#observe();
       this.#host.acted();
-      return this.#registers.read(msr);
+      return this.#registers.readByGuest(msr);
     });
   }
 

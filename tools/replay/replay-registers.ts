@@ -19,10 +19,14 @@ const NO_LEAF: CpuidRegisters = { eax: 0, ebx: 0, ecx: 0, edx: 0 };
 export class ReplayRegisters {
   readonly #leaves = new Map<number, CpuidRegisters>();
   readonly #values = new Map<number, bigint>();
-  /** How often each was written; by register and number of writes: refused, read back otherwise. */
+  /**
+   * How often each was written. By register and number of writes: whether that one was refused;
+   * what the recorded host had changed at each read, and how many there were.
+   */
   readonly #writes = new Map<number, number>();
   readonly #refused = new Set<string>();
-  readonly #otherwise = new Map<string, bigint>();
+  readonly #changed = new Map<string, bigint[]>();
+  readonly #reads = new Map<string, number>();
 
   constructor(events: readonly TraceEvent[]) {
     for (let sint = 0; sint < SINT_COUNT; sint++) this.#values.set(Msr.SINT0 + sint, Sint.MASKED);
@@ -40,8 +44,10 @@ export class ReplayRegisters {
         const { count = 0, value: before } = writes.get(msr) ?? {};
         const value = BigInt(event.value);
         if (event.op === 'rdmsr') {
-          if (before !== undefined && before !== value)
-            this.#otherwise.set(`${msr} ${count}`, value);
+          if (before === undefined) continue;
+          const changed = this.#changed.get(`${msr} ${count}`) ?? [];
+          this.#changed.set(`${msr} ${count}`, changed);
+          changed.push(before ^ value);
           continue;
         }
         if (event.refused === true) this.#refused.add(`${msr} ${count}`);
@@ -57,8 +63,16 @@ export class ReplayRegisters {
   }
 
   read(msr: number): bigint {
-    const otherwise = this.#otherwise.get(`${msr} ${this.#writes.get(msr) ?? 0}`);
-    return otherwise ?? this.#values.get(msr) ?? 0n;
+    return this.#values.get(msr) ?? 0n;
+  }
+
+  /** What the guest reads: with the bits that the recorded host had changed by then. */
+  readByGuest(msr: number): bigint {
+    const key = `${msr} ${this.#writes.get(msr) ?? 0}`;
+    const changed = this.#changed.get(key) ?? [];
+    const index = this.#reads.get(key) ?? 0;
+    this.#reads.set(key, index + 1);
+    return this.read(msr) ^ (changed[Math.min(index, changed.length - 1)] ?? 0n);
   }
 
   /** Whether the recorded host refuses the next write of a register. It counts as one. */

@@ -122,8 +122,8 @@ class Replay {
   }
 
   /** The defects with which the reference guest comes closest to the recorded one. */
-  defectsOfRecorded(): readonly Defect[] {
-    let best: readonly Defect[] = DEFECTS;
+  defectsOfRecorded(rules: readonly Defect[]): readonly Defect[] {
+    let best = rules;
     let least = this.distance(this.recorded, this.reference(best));
     const attempt = (defects: readonly Defect[]): void => {
       if (least === 0) return;
@@ -132,13 +132,13 @@ class Replay {
     };
     attempt([]);
     if (!isReference(this.#trace.driver)) return best;
-    for (const defect of DEFECTS) attempt([defect]);
+    for (const defect of rules) attempt([defect]);
     for (let round = 0; round < SEARCH_ROUNDS && least > 0; round++) {
       const before = least;
-      for (const defect of DEFECTS) {
+      for (const defect of rules) {
         const toggled = new Set(best);
         if (!toggled.delete(defect)) toggled.add(defect);
-        attempt(DEFECTS.filter((each) => toggled.has(each)));
+        attempt(rules.filter((each) => toggled.has(each)));
       }
       if (least === before) break;
     }
@@ -182,11 +182,13 @@ function isReference(driver: string): boolean {
  *
  * @param firmware the sources or a bundle: whatever exports `createDriver`.
  * @param memory the guest's RAM, of {@link replayMemoryBytes}
+ * @param rules those that may explain a difference; by default all
  */
 export function replayTrace(
   firmware: Firmware,
   trace: TraceFile,
   memory: ArrayBufferLike = guestRam(replayMemoryBytes(trace)),
+  rules: readonly Defect[] = DEFECTS,
 ): ReplayResult {
   const replay = replays.get(trace) ?? new Replay(trace);
   replays.set(trace, replay);
@@ -196,7 +198,7 @@ export function replayTrace(
   const boots = names.includes('boot');
   const own = boots || !isReference(trace.driver);
   const same = boots || (own && replay.distance(recorded, guest) === 0);
-  const defects = same ? [] : replay.defectsOfRecorded();
+  const defects = same ? [] : replay.defectsOfRecorded(rules);
   const fixed = same ? recorded : replay.reference([]);
   const defective = same ? recorded : replay.reference(defects);
   const judgement = judge(names, { recorded, guest, defective, fixed }, own);

@@ -199,6 +199,7 @@ parts('a part that there is not is refused', async () => {
   assert.equal(Object.keys(PARTS), [
     'size',
     'work',
+    'replays',
     'frames',
     'boots',
     'runs',
@@ -221,7 +222,7 @@ parts('the command line names the parts that there are', () => {
   assert.is(stdout, '');
   assert.is(
     stderr,
-    'bench: there is no part sizes (size, work, frames, boots, runs, push, simulator)\n' +
+    'bench: there is no part sizes (size, work, replays, frames, boots, runs, push, simulator)\n' +
       '       See npm run bench -- --help.\n',
   );
 });

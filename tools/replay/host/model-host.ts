@@ -75,6 +75,7 @@ export class ModelHost {
   readonly #rings = new Map<number, RingState>();
   /** Anchors that are not done: of the current step by key, and those of any step. */
   readonly #open = new Map<string, Anchor[]>();
+  readonly #ofStep = new Map<number, Anchor[]>();
   #pending: Pending[] = [];
   #step = -1;
   /** Index of the recorded event up to which things may have happened by now. */
@@ -95,6 +96,9 @@ export class ModelHost {
     this.#memory = new HostMemory(context);
     this.#defaults = new DefaultAnswers(script, context.channels, this.#memory);
     for (const anchor of script.anchors) {
+      const ofStep = this.#ofStep.get(anchor.step) ?? [];
+      this.#ofStep.set(anchor.step, ofStep);
+      ofStep.push(anchor);
       const list = this.#open.get(anchor.key) ?? [];
       if (list.length === 0) this.#open.set(anchor.key, list);
       list.push(anchor);
@@ -150,8 +154,8 @@ export class ModelHost {
       this.#deliver(next);
     }
     // Stimuli after something that the guest has not done
-    for (const anchor of this.#script.anchors) {
-      if (anchor.step !== this.#step || anchor.index >= index || this.#done.has(anchor)) continue;
+    for (const anchor of this.#ofStep.get(this.#step) ?? []) {
+      if (anchor.index >= index || this.#done.has(anchor)) continue;
       for (const event of anchor.stimuli) {
         if (!this.#delivered.has(event)) this.#deliver({ due: 0, event, anchor: undefined });
         this.#delivered.add(event);

@@ -180,6 +180,15 @@ export class ReplayMachine implements X64Machine {
     this.side.end([...this.#channels.gpadls.values()].map(({ name }) => name));
   }
 
+  /** What of the recorded host did not come out, as a note; undefined if all did. */
+  unaccounted(end: number): string | undefined {
+    const [first, ...others] = this.#host.missing(end);
+    if (first === undefined) return undefined;
+    const op = this.#events[first.index]?.op ?? 'what it wrote';
+    const more = others.length === 0 ? '' : ` and ${others.length} more`;
+    return `self-check: the recorded guest is not answered by event ${first.index} (${op})${more}`;
+  }
+
   /** Whether the recorded guest drew any. */
   get drawsRandom(): boolean {
     return this.#events.some(({ op }) => op === 'random');

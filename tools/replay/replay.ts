@@ -74,6 +74,8 @@ class Replay {
   /** Memory of the reference guest: it writes only where it was told to. */
   #memory: ArrayBuffer | undefined;
   readonly #runs = new Map<string, Effects>();
+  /** By run: what of the recorded host did not come out. */
+  readonly #unaccounted = new Map<string, string | undefined>();
 
   constructor(trace: TraceFile) {
     this.#trace = trace;
@@ -103,12 +105,35 @@ class Replay {
     const key = defects.join();
     const known = this.#runs.get(key);
     if (known !== undefined) return known;
-    const { effects } = this.run(
+    const { effects, session } = this.run(
       referenceFirmware(defects) as Firmware,
       (this.#memory ??= guestRam(replayMemoryBytes(this.#trace))),
     );
     this.#runs.set(key, effects);
+    this.#unaccounted.set(key, this.unaccounted(session));
     return effects;
+  }
+
+  /** What of the recorded host did not come out in a run. */
+  unaccounted({ machine }: ReplaySession): string | undefined {
+    const last = this.#recording.steps[this.names.length];
+    return machine.unaccounted(last?.begin ?? this.#trace.events.length);
+  }
+
+  /**
+   * The self-check: the recorded guest, played again, must get all that the recorded host did and
+   * do what it did. What does not hold is a note, and no difference of the guest.
+   */
+  selfCheck(defects: readonly Defect[]): readonly string[] {
+    const defective = this.reference(defects);
+    const unaccounted = this.#unaccounted.get(defects.join());
+    const count = this.distance(this.recorded, defective);
+    const other = `self-check: the reference guest differs from the recorded one in ${count} effects`;
+    return [
+      ...this.#script.notes,
+      ...(unaccounted === undefined ? [] : [unaccounted]),
+      ...(count === 0 ? [] : [other]),
+    ];
   }
 
   /** What the reference guest does is kept, its memory is not. */
@@ -203,8 +228,9 @@ export function replayTrace(
   const defective = same ? recorded : replay.reference(defects);
   const judgement = judge(names, { recorded, guest, defective, fixed }, own);
   const shown = same ? [] : replay.shown(defects);
-  replay.rest();
   const { machine, unsupported, log } = session;
+  const checked = same ? [replay.unaccounted(session)] : replay.selfCheck(defects);
+  replay.rest();
   const deliberate = shown.flatMap(([defect, count]) => {
     const entry = DIFFERENCES.find(({ id }) => id === defect);
     return entry === undefined ? [] : [{ entry, count }];
@@ -222,7 +248,7 @@ export function replayTrace(
     failures: judgement.failures,
     unsupported,
     warnings: trace.warnings,
-    notes: machine.notes,
+    notes: [...machine.notes, ...checked.filter((note) => note !== undefined)],
     log,
   };
 }

@@ -148,6 +148,18 @@ small('(g) a GPADL that was refused is not there', () => {
   assert.is(channels.gpadls.size, 0);
 });
 
+small('a recorded guest that nobody knows is told by the self-check', () => {
+  const host = otherHost('01-boot', (events) => {
+    const packet = events.find(({ op, bytes }) => op === 'ring-write' && /^0b00/.test(`${bytes}`))!;
+    packet['bytes'] = put(packet['bytes'], 6, 2, 1);
+  });
+  const text = reportText(replayTrace(SOURCES, host));
+  assert.match(
+    text,
+    /host\n {4}self-check: the reference guest differs from the recorded one in 1 /,
+  );
+});
+
 /** The firmware, with each completion of a packet of the host sent three times. */
 function completingThrice(): Firmware {
   return {

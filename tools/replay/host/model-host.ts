@@ -81,6 +81,7 @@ export class ModelHost {
   /** Index of the recorded event up to which things may have happened by now. */
   #limit = 0;
   readonly #delivered = new Set<HostEvent>();
+  readonly #came = new Set<HostEvent>();
   #time = 0;
   #settling = false;
   /** What the guest has done since its last action, how often it has asked since; the answer. */
@@ -363,7 +364,16 @@ export class ModelHost {
     return true;
   }
 
+  /** Recorded events of the host that have not come out, up to an index. */
+  missing(end: number): readonly HostEvent[] {
+    return this.#script.anchors
+      .flatMap(({ answers, stimuli }) => [...answers, ...stimuli])
+      .filter((event) => event.index < end && !this.#came.has(event))
+      .sort((a, b) => a.index - b.index);
+  }
+
   #deliver({ event, anchor }: Pending): void {
+    this.#came.add(event);
     for (const write of event.writes) {
       const bytes = this.#names.response(write.bytes, anchor?.packet);
       this.#memory.write(this.#names.gpadl(write.gpadl), write.offset, bytes);

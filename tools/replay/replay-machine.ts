@@ -127,7 +127,7 @@ export class ReplayMachine implements X64Machine {
       stepEnd: () => this.#step?.end ?? 0,
       changed: () => {
         this.#observe();
-        this.#host.acted();
+        this.#host.cancelling.acted();
       },
       freed: (address, length, purpose) => this.#freed(address, length, purpose),
     });
@@ -195,7 +195,7 @@ export class ReplayMachine implements X64Machine {
   }
 
   /** Whether the guest shall give up now: where the recorded one was told so. */
-  readonly cancel = (): boolean => this.#host.cancels();
+  readonly cancel = (): boolean => this.#host.cancelling.asks();
 
   /** The next recorded random number. The driver's source of open IDs. */
   readonly random = (): number => {
@@ -212,7 +212,7 @@ export class ReplayMachine implements X64Machine {
   cpuid(leaf: number, _subleaf: number): CpuidRegisters {
     return this.#guard(() => {
       this.#enter();
-      this.#host.acted();
+      this.#host.cancelling.acted();
       return this.#registers.cpuid(leaf >>> 0);
     });
   }
@@ -222,7 +222,7 @@ export class ReplayMachine implements X64Machine {
       this.#enter();
       if (msr === Msr.TIME_REF_COUNT) return BigInt(this.#time);
       this.#observe();
-      this.#host.acted();
+      this.#host.cancelling.acted();
       return this.#registers.readByGuest(msr);
     });
   }
@@ -235,7 +235,7 @@ export class ReplayMachine implements X64Machine {
         this.#slots.endOfMessage();
         return;
       }
-      this.#host.acted();
+      this.#host.cancelling.acted();
       if (this.#registers.refuses(msr)) throw new RegisterRefused(msr);
       this.side.register(msr, value);
       this.#registers.write(msr, value);

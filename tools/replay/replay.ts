@@ -128,7 +128,8 @@ class Replay {
     const defective = this.reference(defects);
     const unaccounted = this.#unaccounted.get(defects.join());
     const count = this.distance(this.recorded, defective);
-    const other = `self-check: the reference guest differs from the recorded one in ${count} effects`;
+    const what = 'the reference guest differs from the recorded one';
+    const other = `self-check: ${what} in ${count} effects`;
     return [
       ...this.#script.notes,
       ...(unaccounted === undefined ? [] : [unaccounted]),

@@ -14,6 +14,7 @@ import {
   packetMeaning,
   type PacketMeaning,
 } from '../anchor-keys.ts';
+import { Cancelling } from './cancelling.ts';
 import { DefaultAnswers } from './default-answers.ts';
 import type { GuestChannel, GuestChannels } from '../guest-channels.ts';
 import type { GuestRules } from '../guest-rules.ts';
@@ -68,6 +69,8 @@ const ROUNDS_MAX = 10_000;
 export class ModelHost {
   readonly #context: ModelHostContext;
   readonly #script: Script;
+  /** When the guest is told to give up. */
+  readonly cancelling: Cancelling;
   readonly #names = new Renaming();
   readonly #memory: HostMemory;
   readonly #defaults: DefaultAnswers;
@@ -84,16 +87,11 @@ export class ModelHost {
   readonly #came = new Set<HostEvent>();
   #time = 0;
   #settling = false;
-  /** What the guest has done since its last action, how often it has asked since; the answer. */
-  #acts = 0;
-  #asked = 0;
-  #cancelled = false;
-  /** The last action that is one of the recording's. */
-  #last: Anchor | undefined;
 
   constructor(script: Script, context: ModelHostContext) {
     this.#script = script;
     this.#context = context;
+    this.cancelling = new Cancelling(script.cancel, this.#done);
     this.#memory = new HostMemory(context);
     this.#defaults = new DefaultAnswers(script, context.channels, this.#memory);
     for (const anchor of script.anchors) {
@@ -167,29 +165,9 @@ export class ModelHost {
 
   // --- what the guest does ---
 
-  /** The guest asks whether it shall give up. */
-  cancels(): boolean {
-    const { cancel } = this.#script;
-    this.#asked++;
-    if (cancel === undefined || this.#cancelled) return this.#cancelled;
-    const { after, acts, asked } = cancel;
-    // A guest that has gone on in the meantime has not waited as long
-    const there = after === undefined || this.#done.has(after);
-    const goneOn = there && after !== undefined && this.#last !== after;
-    const late = goneOn || this.#acts > acts;
-    this.#cancelled = there && (late || (this.#acts === acts && this.#asked >= asked));
-    return this.#cancelled;
-  }
-
-  /** The guest does something that is no action of the script. */
-  acted(): void {
-    this.#acts++;
-    this.#asked = 0;
-  }
-
   /** The recorded action that this one is. */
   #reach(key: string): Anchor | undefined {
-    this.#acts = this.#asked = 0;
+    this.cancelling.reached();
     const list = this.#open.get(key) ?? this.#gpadlsLike(key);
     if (list === undefined) return undefined;
     let at = list.findIndex(({ step }) => step === this.#step);
@@ -197,7 +175,7 @@ export class ModelHost {
     const anchor = at < 0 ? undefined : list.splice(at, 1)[0];
     if (anchor === undefined) return undefined;
     this.#done.add(anchor);
-    this.#last = anchor;
+    this.cancelling.found(anchor);
     for (const event of anchor.stimuli.filter((each) => !this.#delivered.has(each)))
       this.#pending.push({ due: this.#time + event.time - anchor.time, event, anchor: undefined });
     return anchor;

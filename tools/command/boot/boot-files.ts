@@ -156,10 +156,13 @@ export class BootFiles<Request extends FilesRequest> {
   }
 }
 
+/** What an outcome says of its files. */
+type Failure = 'traceFailure' | 'captureFailure' | 'sessionFailure';
+
 /** The files that are incomplete. */
 export function unwritten(
-  { trace, report, pcap }: FilesRequest,
-  { traceFailure, captureFailure }: Pick<BootOutcome, 'traceFailure' | 'captureFailure'>,
+  { trace, report, pcap, record }: FilesRequest & { readonly record?: string | undefined },
+  { traceFailure, captureFailure, sessionFailure }: Partial<Pick<BootOutcome, Failure>>,
 ): EnvironmentError[] {
   const failures: EnvironmentError[] = [];
   const add = (name: string, text: string): void =>
@@ -170,6 +173,9 @@ export function unwritten(
   }
   if (captureFailure !== undefined) {
     add('CaptureUnwritable', `the capture in ${pcap} is incomplete: ${captureFailure}`);
+  }
+  if (sessionFailure !== undefined) {
+    add('SessionUnwritable', `there is no session in ${record}: ${sessionFailure}`);
   }
   return failures;
 }

@@ -6,6 +6,7 @@ import * as path from 'node:path';
 import type { Shard } from '../../explore/exploration.ts';
 import { FAULT_KINDS, PlanError, parsePlan } from '../../explore/plan.ts';
 import type { HostProfile } from '../../simulator/profiles/profile.ts';
+import { readRecord } from '../boot/boot-options.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
 import { parseArguments } from '../arguments.ts';
 import { osFirmware } from '../boot/boot-options.ts';
@@ -58,6 +59,8 @@ export interface ExploreRequest {
   readonly tap: boolean;
   /** File for the JSON document, beside what is printed. */
   readonly output: string | undefined;
+  /** File for the session of the run, or of the first finding. */
+  readonly record: string | undefined;
 }
 
 const OPTIONS = {
@@ -79,6 +82,7 @@ const OPTIONS = {
   json: { type: 'boolean' },
   ...RESULT_OPTIONS,
   output: { type: 'string', short: 'o' },
+  record: { type: 'string' },
   verbose: { type: 'boolean', short: 'v' },
   help: { type: 'boolean', short: 'h' },
 } as const;
@@ -118,6 +122,8 @@ if it exports createDriver.
 ${GUEST_MEMORY_HELP}
   --json              print one JSON document
   -o, --output FILE   write that document to FILE, whatever is printed
+  --record FILE       write what the guest does in the run of --only, or in the smallest run with
+                      the first finding, as a session, for hypxe replay
 ${RESULT_HELP}
   -v, --verbose       of a mistake of hypxe itself, say where
   -h, --help          this text
@@ -208,6 +214,7 @@ export function parseExplore(
     merge,
     ...wantedResults(values),
     output: values.output ?? values.resume,
+    record: readRecord(values.record, values.arch),
   };
 }
 

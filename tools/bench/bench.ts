@@ -24,6 +24,7 @@ import {
 } from './guests.ts';
 import { PEERS_FULL, PEERS_QUICK, compilePeers, measurePeers, peersSection } from './peers.ts';
 import { PUSH_FULL, PUSH_QUICK, measurePush, pushSection } from './push.ts';
+import { measureHalves, measureReplays, readSessions, replaysSection } from './replays.ts';
 import { RUNS_FULL, RUNS_QUICK, measureRuns, runsSection } from './runs.ts';
 import type { Section } from './section.ts';
 import {
@@ -60,6 +61,11 @@ export const PARTS: Readonly<Record<string, Part>> = {
   work: ({ firmware, root }) => {
     const trace = parseTrace(readFileSync(join(root, TRACE), 'utf8'));
     return workSection(compareWork(firmware, trace), hostWork(firmware, trace));
+  },
+  replays: ({ firmware, root }) => {
+    const sessions = readSessions(root);
+    const { times, results } = measureReplays(firmware, sessions);
+    return replaysSection(times, measureHalves(firmware, sessions, results));
   },
   frames: ({ firmware, quick }) => {
     const options = quick ? FRAMES_QUICK : FRAMES_FULL;

@@ -14,6 +14,7 @@ import { NO_BASELINE, auditBaseline } from '../simulator/audit/audit-baseline.ts
 import { auditHandoff } from '../simulator/audit/audit.ts';
 import { sameBytes } from '../simulator/base/same-bytes.ts';
 import { machineFor } from '../guests/guest-machine.ts';
+import type { GuestInstance } from '../guests/guest-program.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import {
   combined,
@@ -81,6 +82,9 @@ function leave(machine: SimulatedMachine, what: string): void {
 /** What the network of all runs is like. Plain data. */
 export type NetworkHabits = Partial<Omit<NetworkOptions, 'files' | 'bootFile' | 'log'>>;
 
+/** Puts a guest that writes down what it does in the place of one. */
+export type RunRecorder = (guest: GuestInstance, machine: SimulatedMachine) => GuestInstance;
+
 /** Runs plans, one after the other, each guest in its own piece of memory. */
 export class Runner {
   readonly #guests: ExploredGuests;
@@ -123,7 +127,12 @@ export class Runner {
   }
 
   /** Run a plan. Throws only what is a mistake in the simulator or in the exploration. */
-  run(plan: Plan, observer?: PlaceObserver, handedOver?: (now: number) => void): RunOutcome {
+  run(
+    plan: Plan,
+    observer?: PlaceObserver,
+    handedOver?: (now: number) => void,
+    record?: RunRecorder,
+  ): RunOutcome {
     // Another run in the same memory: before this one begins
     const usual = plan.faults.length > 0 ? this.#usual(plan.flow) : undefined;
     const instance = plan.flow === 'push' ? this.#guests.push! : this.#guests.boot;
@@ -158,7 +167,8 @@ export class Runner {
       injector.nic(network);
     }
     const races = injector.races(this.#architecture);
-    const guest = new Guest(instance, machine, injector, this.#history, report);
+    const recorded = record?.(instance, machine) ?? instance;
+    const guest = new Guest(recorded, machine, injector, this.#history, report);
     const map = before?.memoryMap ?? machine.bootSeam.memoryMap;
     const excused = (handedOn: readonly MemoryRange[]) =>
       excusesOf({ machine, plan, injector, inherits: guest.inherits, given: map, handedOn });

@@ -24,7 +24,7 @@ import type { LinuxName } from '../os/os-versions.ts';
 import { memoryInUse, readBootResult, type Firmware } from './boot-result.ts';
 import { countMachine, type MachineCounts } from './counts.ts';
 import { firmwareBoots, kernelSteps, type FlowStep } from './flow-steps.ts';
-import { tellFindings, tellHandoff, tellStage } from './flow-events.ts';
+import { tellFindings, tellHandoff, tellStage, tellVerdict } from './flow-events.ts';
 import { GuestRuns, type GuestEnd } from './guest-run.ts';
 import { leaveBehind, type Leftover } from '../os/previous-owner.ts';
 import { scheduleNic, type NicTimes } from './nic-schedule.ts';
@@ -337,9 +337,8 @@ class BootFlow {
 
   /** What was found in the second boot has been told; now all else, and the verdict. */
   #tellVerdict(verdict: Verdict): void {
-    const { events } = this.#machine;
     for (const { name, findings } of this.#stages) tellFindings(this.#machine, name, findings);
-    if (events.on) events.emit({ kind: 'verdict', verdict, notRun: [...this.#notRun] });
+    tellVerdict(this.#machine, verdict, this.#notRun);
   }
 
   #verdict(connected: boolean): Verdict {

@@ -49,6 +49,13 @@ export class PageList {
     return bytes;
   }
 
+  /** Copy all of it. */
+  copyTo(target: Uint8Array): void {
+    this.#pages.forEach((page, i) =>
+      target.set(this.#memory.subarray(page, page + 4096), i * 4096),
+    );
+  }
+
   /** Write `bytes` from `offset`, wrapping at the end of the list. */
   write(offset: number, bytes: Uint8Array): void {
     bytes.forEach((byte, i) => (this.#memory[this.address((offset + i) % this.length)] = byte));

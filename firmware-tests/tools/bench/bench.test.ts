@@ -15,6 +15,7 @@ import type { FramesFigure } from '../../../tools/bench/frames.ts';
 import { leftOutSection } from '../../../tools/bench/guests.ts';
 import { allocatedBytes, spread } from '../../../tools/bench/measure.ts';
 import { count, sectionText, short } from '../../../tools/bench/section.ts';
+import { measureHalves, measureReplays, readSessions } from '../../../tools/bench/replays.ts';
 import type { RunsFigure } from '../../../tools/bench/runs.ts';
 import type { PeersFigure } from '../../../tools/bench/peers.ts';
 import type { PushFigure } from '../../../tools/bench/push.ts';
@@ -32,6 +33,29 @@ const QUICK = { firmware, os, root: ROOT, quick: true };
  * is the engine's own. Of the whole path: some numbers of each exit are boxed, in a batch of 16.
  */
 const GARBAGE_MAX = { driver: 1, whole: 16 };
+
+// --- replays ---
+
+const replays = suite('bench: replays');
+
+replays('halves: rules that one alone shows are missed where only the other one is known', () => {
+  const all = readSessions(ROOT);
+  // Of each half one that needs a rule of its own, and one that needs none
+  const names = ['01-boot', '05b-rescind-in-offers', '10b-not-hyperv', '10c-no-hypercall-msr'];
+  const sessions = new Map(names.map((name) => [name, all.get(name)!]));
+  const { times, results } = measureReplays(firmware, sessions);
+  assert.is(times.ok, 4);
+  const halves = measureHalves(firmware, sessions, results);
+  assert.equal(
+    halves.map(({ right, rightWithOthers }) => [right, rightWithOthers]),
+    [
+      [2, 1],
+      [2, 1],
+    ],
+  );
+});
+
+replays.run();
 
 // --- work ---
 
@@ -212,6 +236,7 @@ parts('a part that there is not is refused', async () => {
   assert.equal(Object.keys(PARTS), [
     'size',
     'work',
+    'replays',
     'frames',
     'peers',
     'boots',
@@ -238,7 +263,7 @@ parts('the command line names the parts that there are', () => {
   assert.is(
     stderr,
     'bench: there is no part sizes ' +
-      '(size, work, frames, peers, boots, runs, push, simulator, guests, exploration)\n' +
+      '(size, work, replays, frames, peers, boots, runs, push, simulator, guests, exploration)\n' +
       '       See npm run bench -- --help.\n',
   );
 });

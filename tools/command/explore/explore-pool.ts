@@ -48,12 +48,18 @@ export interface PoolListener {
   hang(nth: number, plan: string, text: string): void;
 }
 
+/** What one run came to, and what the guest did in it, if that was to be written down. */
+export interface RunResult {
+  readonly outcome: RunOutcome;
+  readonly session: readonly string[] | undefined;
+}
+
 /** How a worker ended. */
 type Ending =
   /** From outside, before there was anything to report. */
   | { readonly kind: 'stopped' }
   | { readonly kind: 'done'; readonly next: number }
-  | { readonly kind: 'outcome'; readonly outcome: RunOutcome }
+  | ({ readonly kind: 'outcome' } & RunResult)
   | {
       readonly kind: 'hang';
       readonly nth: number;
@@ -139,12 +145,12 @@ export async function runOne(
   request: ExploreRequest,
   places: PoolPlaces,
   interrupt?: AbortSignal,
-): Promise<RunOutcome | undefined> {
+): Promise<RunResult | undefined> {
   const job = { ...jobOf(request), first: 0, step: 1 };
   const stop = { late: () => false, interrupt };
   const ending = await runWorker(job, places, request, stop, undefined);
   if (ending.kind === 'stopped') throw new InterruptedError('the run was not over');
-  return ending.kind === 'outcome' ? ending.outcome : undefined;
+  return ending.kind === 'outcome' ? ending : undefined;
 }
 
 export function hangText(seconds: number): string {
@@ -165,6 +171,7 @@ function jobOf(request: ExploreRequest) {
     walks,
     only,
     plan,
+    record: request.record !== undefined && plan !== undefined,
     shard,
     end: undefined,
   };

@@ -354,7 +354,7 @@ const WALLS: readonly (readonly [from: string, specifier: string, allowed: boole
   ['tools/flow/boot-flow.ts', '../scenarios/rig.ts', false],
   ['tools/flow/boot-flow.ts', '../capture/capture.ts', false],
   ['tools/explore/run.ts', '../command/usage.ts', false],
-  ['tools/bench/cli.ts', '../command/usage.ts', false],
+  ['tools/bench/cli.ts', '../command/usage.ts', true],
   ['tools/command/cli.ts', '../explore/run.ts', true],
   ['tools/command/cli.ts', '../manual/readme.ts', false],
   ['tools/manual/readme.ts', '../command/usage.ts', true],

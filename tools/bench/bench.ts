@@ -22,6 +22,7 @@ import {
   leftOutSection,
   measureGuests,
 } from './guests.ts';
+import { PEERS_FULL, PEERS_QUICK, compilePeers, measurePeers, peersSection } from './peers.ts';
 import { PUSH_FULL, PUSH_QUICK, measurePush, pushSection } from './push.ts';
 import { measureHalves, measureReplays, readSessions, replaysSection } from './replays.ts';
 import { RUNS_FULL, RUNS_QUICK, measureRuns, runsSection } from './runs.ts';
@@ -47,6 +48,8 @@ export interface BenchOptions {
   readonly root: string;
   /** Short runs: figures that are counts are as good, times are not. */
   readonly quick: boolean;
+  /** A checkout of iPXE to compare with. */
+  readonly ipxe?: string | undefined;
 }
 
 /** One part. */
@@ -67,6 +70,11 @@ export const PARTS: Readonly<Record<string, Part>> = {
   frames: ({ firmware, quick }) => {
     const options = quick ? FRAMES_QUICK : FRAMES_FULL;
     return framesSection(measureFrames(frameRigs(firmware, options.preset), options));
+  },
+  peers: ({ firmware, root, quick, ipxe }) => {
+    const { guests, missing } = compilePeers(root, ipxe);
+    const figures = measurePeers(firmware, guests, quick ? PEERS_QUICK : PEERS_FULL);
+    return peersSection(figures, missing);
   },
   boots: ({ firmware, quick }) =>
     bootsSection(measureBoots(firmware, quick ? BOOTS_QUICK : BOOTS_FULL)),

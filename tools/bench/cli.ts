@@ -15,6 +15,7 @@ Measure the firmware in dist/: its size, its work beside iPXE's, frames, boots, 
 guest in C. What takes minutes (${LONG_PARTS.join(', ')}) is done if it is named.
 
   --only NAME   only this part (${Object.keys(PARTS).join(', ')}); may be repeated
+  --ipxe TREE   compare frames with iPXE's drivers, too: a checkout (part peers)
   --quick       short runs: counts are as good, times are not
   --json        print one JSON document
   -h, --help    this text
@@ -29,6 +30,7 @@ const OS = pathToFileURL(join(ROOT, 'dist/os.js'));
 
 const OPTIONS = {
   only: { type: 'string', multiple: true },
+  ipxe: { type: 'string' },
   quick: { type: 'boolean' },
   json: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
@@ -47,7 +49,8 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const firmware = (await import(FIRMWARE.href)) as BenchFirmware;
   const os = (await import(OS.href)) as BenchFirmware;
-  const options: BenchOptions = { firmware, os, root: ROOT, quick: values.quick === true };
+  const { quick = false, ipxe } = values;
+  const options: BenchOptions = { firmware, os, root: ROOT, quick, ipxe };
   const sections: Section[] = [];
   const usual = Object.keys(PARTS).filter((name) => !LONG_PARTS.includes(name));
   for (const name of values.only ?? usual) {

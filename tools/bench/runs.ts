@@ -8,7 +8,7 @@ import { SimulatedMachine } from '../simulator/machine.ts';
 import { Network, memoryFiles, syntheticImage } from '../simulator/network/index.ts';
 import { DEFAULT_PROFILE, profileNamed } from '../simulator/profiles/profiles.ts';
 import type { BenchFirmware } from './firmware.ts';
-import { leastAllocated, spread, timeMs } from './measure.ts';
+import { cpuMs, leastAllocated, spread } from './measure.ts';
 import { short, type Section } from './section.ts';
 
 const MIB = 2 ** 20;
@@ -34,7 +34,7 @@ export const RUNS_QUICK: RunsOptions = { rounds: 1, runs: 1, sizesMiB: [4, 16] }
 
 export interface RunsFigure {
   readonly run: string;
-  /** Median of a round, for one run. */
+  /** CPU time of one run: median of the rounds. */
   readonly ms: number;
   /** The same of the quickest round: on a loaded machine nearer to what it needs. */
   readonly leastMs: number;
@@ -101,7 +101,7 @@ export function inTurns(
   };
   for (const [, run] of all) repeat(run)();
   for (let round = 0; round < rounds; round++)
-    for (const [i, [, run]] of all.entries()) times[i]!.push(timeMs(repeat(run)) / runs);
+    for (const [i, [, run]] of all.entries()) times[i]!.push(cpuMs(repeat(run)) / runs);
   const first = spread(times[0]!).median;
   return all.map(([name, run], i) => {
     const { median: ms, min: leastMs } = spread(times[i]!);
@@ -130,8 +130,9 @@ export function runsSection(figures: readonly RunsFigure[]): Section {
     ],
     notes: [
       'A boot is one of a 64 KiB image over the network, with handoff, audit, late-write trial ' +
-        'and loaded OS; "all searched" fills and compares all of its RAM. × first: time as a ' +
-        'multiple of the first run of the same kind, measured in turns. How many runs an ' +
+        'and loaded OS; "all searched" fills and compares all of its RAM. Times are CPU time, ' +
+        'of all threads. × first: time as a multiple of the first run of the same kind, ' +
+        'measured in turns. How many runs an ' +
         'exploration makes in a second stands in its own report.',
     ],
   };

@@ -17,10 +17,12 @@ import { allocatedBytes, spread } from '../../../tools/bench/measure.ts';
 import { count, sectionText, short } from '../../../tools/bench/section.ts';
 import { measureHalves, measureReplays, readSessions } from '../../../tools/bench/replays.ts';
 import type { RunsFigure } from '../../../tools/bench/runs.ts';
+import type { PeersFigure } from '../../../tools/bench/peers.ts';
 import type { PushFigure } from '../../../tools/bench/push.ts';
 import type { SimulatorFigure } from '../../../tools/bench/simulator.ts';
 import { COMPARED, compareWork, type WorkComparison } from '../../../tools/bench/work.ts';
 import { parseTrace } from '../../../tools/replay/trace-file.ts';
+import { missingCompiler } from '../../rigs/guests/compiled-guest.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const TRACE = new URL('../../golden/ipxe-traces/01-boot.json', import.meta.url);
@@ -159,6 +161,30 @@ frames('garbage is only measured where the process can collect', () => {
 
 frames.run();
 
+// --- beside drivers in C ---
+
+const peers = suite('bench: beside drivers in C');
+
+peers('each length in each direction, or what is missing', async () => {
+  const { data, notes } = await runPart('peers', { ...QUICK, ipxe: '/no/such/tree' });
+  const figures = data as PeersFigure[];
+  assert.match(notes.join('\n'), /left out: iPXE: /);
+  if (missingCompiler('c')) {
+    assert.equal(figures, []);
+    return;
+  }
+  assert.equal(
+    figures.map(({ guest, direction, length }) => `${guest} ${direction} ${length}`),
+    ['transmit', 'receive'].flatMap((direction) =>
+      [64, 512, 1514].map((length) => `C template ${direction} ${length}`),
+    ),
+  );
+  for (const { ours, theirs, ratio } of figures)
+    assert.ok(ours > 0 && theirs > 0 && ratio.min > 0 && ratio.min <= ratio.max);
+});
+
+peers.run();
+
 // --- boots, simulator ---
 
 const parts = suite('bench: boots, simulator');
@@ -212,6 +238,7 @@ parts('a part that there is not is refused', async () => {
     'work',
     'replays',
     'frames',
+    'peers',
     'boots',
     'runs',
     'push',
@@ -236,7 +263,8 @@ parts('the command line names the parts that there are', () => {
   assert.is(
     stderr,
     'bench: there is no part sizes ' +
-      '(size, work, replays, frames, boots, runs, push, simulator, guests, exploration)\n' +
+      '(size, work, replays, frames, peers, boots, runs, push, simulator, guests, ' +
+      'exploration)\n' +
       '       See npm run bench -- --help.\n',
   );
 });

@@ -63,23 +63,25 @@ export function auditHandoff(
   const kind = options.kind ?? 'shutdown';
   const { inUse = [], since = NO_BASELINE } = options;
   const describe: Describe = (grant) => describeGrant(grant, memoryMap, inUse);
-  const kept = reservedRings(machine, describe);
+  const { clients } = machine.vmbus.inspect();
+  const kept = reservedRings(machine, clients, describe);
   const findings = [
-    ...machine.vmbus
-      .inspect()
-      .clients.flatMap((client) => [
-        ...connection(machine, client, kind, since),
-        ...channels(client, kind, kept),
-      ]),
+    ...clients.flatMap((client) => [
+      ...connection(machine, client, kind, since),
+      ...channels(client, kind, kept),
+    ]),
     ...sharedPages(machine, kind, describe, kept),
     ...auditRegisters(machine, kind, describe, options.nextSetsScontrol ?? true),
     ...auditTimers(machine),
-    ...leftovers(machine),
+    ...leftovers(machine, clients),
     ...auditCompletions(machine, since),
     ...auditSharedTwice(machine, since, memoryMap),
     // Who stays, or is an OS that leaves it all to UNLOAD, owes none of this
     ...(kind === 'shutdown'
-      ? [...auditOmissions(machine, since), ...auditReserved(machine, memoryMap, inUse, since.at)]
+      ? [
+          ...auditOmissions(machine, since),
+          ...auditReserved(machine, clients, { memoryMap, inUse, since: since.at }),
+        ]
       : []),
   ];
   return kind === 'crash' ? findings.map((each) => crashHole(each, options.vp ?? 0)) : findings;
@@ -179,8 +181,11 @@ function channels(
 }
 
 /** GPADLs with the rings of reserved channels (OPEN_RESERVED_CHANNEL), where nobody is hurt. */
-function reservedRings(machine: SimulatedMachine, describe: Describe): Map<number, Grant> {
-  const { clients } = machine.vmbus.inspect();
+function reservedRings(
+  machine: SimulatedMachine,
+  clients: readonly ClientInspection[],
+  describe: Describe,
+): Map<number, Grant> {
   const open = clients.flatMap(({ channels }) => channels.filter(({ reserved }) => reserved));
   const rings = machine.partition.grants
     .live()
@@ -228,7 +233,7 @@ function safe({ reserved }: FindingPages, kind: HandoffKind): boolean {
 
 // --- 10: leftovers ---
 
-function leftovers(machine: SimulatedMachine): Finding[] {
+function leftovers(machine: SimulatedMachine, clients: readonly ClientInspection[]): Finding[] {
   const { inspection } = machine.partition;
   const findings: Finding[] = [];
   const report = (text: string, vp?: number): void => {
@@ -248,7 +253,7 @@ function leftovers(machine: SimulatedMachine): Finding[] {
     if (sint === VMBUS_MESSAGE_SINT && type === VMBUS_MESSAGE_TYPE) continue;
     report(`a message of type ${hex(type)} is left in the slot of SINT${sint} of VP ${vp}`, vp);
   }
-  for (const client of machine.vmbus.inspect().clients) {
+  for (const client of clients) {
     const { hostMessagesQueued: queued } = client;
     if (queued > 0) report(ofClient(client, `${messages(queued)} of VMBus not delivered yet`));
   }

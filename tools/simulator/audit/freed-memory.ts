@@ -82,15 +82,15 @@ export function auditSharedTwice(
   memoryMap: readonly MemoryRange[],
 ): Finding[] {
   const findings: Finding[] = [];
-  const grants = machine.partition.grants.history().filter(({ grantedAt }) => grantedAt > since.at);
+  const grants = machine.partition.grants.history(since.at);
   const byPage = new Map<number, Grant>();
   for (const grant of grants) {
-    const seen = new Set<Grant>();
+    let seen: Set<Grant> | undefined;
     for (const pfn of grant.pfns) {
       const before = byPage.get(pfn);
       byPage.set(pfn, grant);
-      if (before === undefined || before === grant || seen.has(before)) continue;
-      seen.add(before);
+      if (before === undefined || before === grant || seen?.has(before)) continue;
+      (seen ??= new Set()).add(before);
       const over = before.revokedAt !== undefined && before.revokedAt <= grant.grantedAt;
       if (over || findings.length >= FINDINGS_MAX) continue;
       const what = `shared as the ${grant.purpose} while the host had it as the ${before.purpose}`;

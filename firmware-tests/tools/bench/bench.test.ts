@@ -263,7 +263,8 @@ parts('the command line names the parts that there are', () => {
   assert.is(
     stderr,
     'bench: there is no part sizes ' +
-      '(size, work, replays, frames, peers, boots, runs, push, simulator, guests, exploration)\n' +
+      '(size, work, replays, frames, peers, boots, runs, push, simulator, guests, ' +
+      'exploration)\n' +
       '       See npm run bench -- --help.\n',
   );
 });

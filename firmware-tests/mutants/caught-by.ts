@@ -99,6 +99,7 @@ export const UNTOLD: readonly Mistake[] = [
 /** When the audit knows it. */
 function momentOf({ finds: { check, text } }: OmissionMutant): string {
   if (check === 'freed') return 'at the moment';
+  if (check === 'omissions' && /UNLOAD was/.test(text.source)) return 'at the next contact';
   if (check === 'omissions' && /CLOSE_CHANNEL|GPADL_TEARDOWN/.test(text.source)) return 'at UNLOAD';
   return check === 'omissions' || check === 'completions' ? 'at the end of the channel' : 'handoff';
 }

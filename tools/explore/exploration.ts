@@ -53,12 +53,15 @@ export class Exploration {
     const wanted = (plan: Plan): boolean => matches(plan, options.only);
     const all = recordings.map((recording) => singleFaults(recording).filter(wanted));
     this.#singles = all.flat();
-    this.#walks = new Walks(options.seed, all[0] ?? []);
-    this.total = this.#singles.length + (this.#singles.length === 0 ? 0 : options.walks);
+    // Walks are of the boot over the network, with the faults that it has
+    const [ofBoot = []] = all;
+    this.#walks = new Walks(options.seed, ofBoot);
+    const walks = ofBoot.length === 0 ? 0 : options.walks;
+    this.total = this.#singles.length + walks;
     this.places = countPlaces(recordings);
     this.fingerprint = fingerprint([
       ...this.#singles.map(planText),
-      `seed ${options.seed}, ${options.walks} walks`,
+      `seed ${options.seed}, ${walks} walks`,
     ]);
   }
 

@@ -336,8 +336,13 @@ export class ReplayMachine implements X64Machine {
     return this.#bytes.slice(address, data + Math.min(length, PostMessage.sizes.data));
   }
 
-  #signal(_input: Uint8Array): number {
-    const status = this.#host.signalled();
+  #signal(input: Uint8Array): number {
+    const { buffer, byteOffset } = input;
+    const connection = new DataView(buffer, byteOffset).getUint32(
+      SignalEvent.at.connectionId,
+      true,
+    );
+    const status = this.#host.signalled(connection);
     this.#settle();
     return status;
   }

@@ -12,6 +12,7 @@ import * as os from '../../../src/os.ts';
 import { PARTS, runPart } from '../../../tools/bench/bench.ts';
 import type { BootsFigure } from '../../../tools/bench/boots.ts';
 import type { FramesFigure } from '../../../tools/bench/frames.ts';
+import { leftOutSection } from '../../../tools/bench/guests.ts';
 import { allocatedBytes, spread } from '../../../tools/bench/measure.ts';
 import { count, sectionText, short } from '../../../tools/bench/section.ts';
 import { measureHalves, measureReplays, readSessions } from '../../../tools/bench/replays.ts';
@@ -195,6 +196,16 @@ parts('the seam is timed call by call', async () => {
   for (const { call, ns } of figures) assert.ok(ns > 0 && Number.isFinite(ns), call);
 });
 
+parts('a part that cannot be measured says what is missing', () => {
+  const missing = ['clang is not there: apt-get install clang', 'wasm-ld is not there'];
+  const section = leftOutSection('guests', 'Guests', missing);
+  assert.equal(section.data, { missing });
+  assert.match(
+    sectionText(section),
+    /left out: clang is not there: apt-get install clang; wasm-ld/,
+  );
+});
+
 parts('a part that there is not is refused', async () => {
   assert.equal(Object.keys(PARTS), [
     'size',
@@ -205,6 +216,8 @@ parts('a part that there is not is refused', async () => {
     'runs',
     'push',
     'simulator',
+    'guests',
+    'exploration',
   ]);
   try {
     await runPart('sizes', QUICK);
@@ -222,7 +235,8 @@ parts('the command line names the parts that there are', () => {
   assert.is(stdout, '');
   assert.is(
     stderr,
-    'bench: there is no part sizes (size, work, replays, frames, boots, runs, push, simulator)\n' +
+    'bench: there is no part sizes ' +
+      '(size, work, replays, frames, boots, runs, push, simulator, guests, exploration)\n' +
       '       See npm run bench -- --help.\n',
   );
 });

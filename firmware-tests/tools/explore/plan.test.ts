@@ -116,6 +116,13 @@ list('another seed gives other walks and another fingerprint', () => {
   assert.is.not(other.fingerprint, exploration.fingerprint);
 });
 
+list('walks are of the boot: kinds that only a loader has make none', () => {
+  const none = new Exploration(newRunner(), { ...options, only: 'step/give-up' });
+  assert.ok(none.singles > 0);
+  assert.is(none.total, none.singles);
+  assert.is(allRuns(none).length, none.total);
+});
+
 list('in each walk some kinds are off, and there are several faults', () => {
   const walks = runs.slice(exploration.singles).map(parsePlan);
   assert.ok(walks.every(({ faults }) => faults.length >= 2 && faults.length <= 6));

@@ -5,9 +5,12 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import * as sources from '../../../src/index.ts';
+import type { X64Machine } from '../../../src/machine.ts';
 import { guestRam } from '../../../tools/guests/guest-ram.ts';
 import { RECORD_MEMORY, recordHostSession } from '../../../tools/record/host-session.ts';
 import { asFirmware, parseTrace, replayTrace, reportText } from '../../../tools/replay/index.ts';
+import { TICKS_PER_MS } from '../../../tools/simulator/base/clock.ts';
+import { PassingX64 } from '../../../tools/simulator/base/passing-machine.ts';
 import { PROFILES } from '../../../tools/simulator/profiles/profiles.ts';
 import { otherHost, recordOn, reference, stepBegin } from '../../rigs/lab/lab-rig.ts';
 
@@ -73,6 +76,27 @@ recording('a guest that dies has left nothing to compare at its end', () => {
   const result = replayTrace(SOURCES, session);
   assert.ok(result.ok, reportText(result));
 });
+/** A guest that waits without an access: a delay instead of pauses. */
+class Waiting extends PassingX64 {
+  override pause(): void {
+    this.delay(TICKS_PER_MS);
+  }
+}
+
+recording('what comes while a guest waits is recorded, too', () => {
+  const waits = asFirmware({
+    createDriver: (machine: X64Machine, options: object) =>
+      sources.createDriver(new Waiting(machine), options),
+  });
+  const seed = PROFILES.findIndex(({ name }) => name === 'server2022');
+  const { text, ended } = record(seed, 'hypxe', waits);
+  assert.is(ended, undefined);
+  const result = replayTrace(SOURCES, parseTrace(text));
+  assert.ok(result.ok, reportText(result));
+  const packets = result.counts.find(({ kind }) => kind === 'packet');
+  assert.ok(packets !== undefined && packets.recorded > 0);
+});
+
 recording('the same seed makes the same file', () => {
   assert.is(record(5, 'hypxe').text, record(5, 'hypxe').text);
 });

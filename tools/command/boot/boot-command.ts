@@ -217,14 +217,14 @@ class BootCell {
     const guest = 'firmware';
     if (end.kind === 'failed') throw cellFailure(end);
     if (end.kind === 'ended') throw new Error('the worker has ended without a word');
-    const { reason, silentMs, phase } = end;
+    const { reason, silentMs, phase, stack } = end;
     const loads = phase === Phase.RUNNING ? '' : 'while it is loaded, ';
     const text =
       reason === 'hang'
         ? `${loads}no sign of life for ${Math.floor(silentMs / 1000)} s (see --watchdog)`
         : `${loads}${memoryText(this.#request.guestMemoryLimitMiB, reason === 'killed')}`;
     const kind = reason === 'killed' ? 'out-of-memory' : reason;
-    return { guest, kind, text, stack: undefined };
+    return { guest, kind, text, stack: stack === '' ? undefined : stack };
   }
 
   /** Show it; whoever reads slowly is waited for. */

@@ -21,6 +21,7 @@ import type { SimulatedMachine } from '../../simulator/machine.ts';
 import { memoryFiles } from '../../simulator/network/index.ts';
 import type { Link } from '../../simulator/network/link.ts';
 import { readBytes } from '../files.ts';
+import { withoutDrivers } from '../guest-options.ts';
 import { EnvironmentError, UsageError } from '../usage.ts';
 import type { BootRequest } from './boot-options.ts';
 import { CaptureWriter } from './capture-writer.ts';
@@ -112,7 +113,7 @@ async function loadFirmware(path: string, san: boolean, guard: Guard): Promise<G
     throw new UsageError('BadFirmware', error.message, error.advice);
   }
   if (san && !program.drives) {
-    const text = `${path} exports no function createDriver, which a SAN boot needs`;
+    const text = `${withoutDrivers(program)}; a SAN boot needs that`;
     throw new UsageError('BadFirmware', text, 'Leave san out of --then.');
   }
   if (san && program.kind === 'wasm' && !program.exports.includes('hypxe_quiesce')) {

@@ -139,7 +139,7 @@ export class Cell {
     // Nobody here: the kernel, for want of memory, which the guest has taken
     const killed = signal === 'SIGKILL';
     if (killed || /out of memory/i.test(this.#printed)) {
-      const place = { silentMs: 0, phase: Phase.RUNNING, position: 0, note: '' };
+      const place = { silentMs: 0, phase: Phase.RUNNING, position: 0, note: '', stack: '' };
       this.#end({ kind: 'lost', reason: killed ? 'killed' : 'out-of-memory', ...place });
       return;
     }

@@ -259,11 +259,11 @@ export class ModelHost {
     this.#context.rules.packet(channel, packet);
   }
 
-  /** The guest signals an event. Returns the status of the hypercall. */
-  signalled(): number {
+  /** The guest signals an event of a connection. Returns the status of the hypercall. */
+  signalled(connection: number): number {
     const { channels } = this.#context;
     let status = 0;
-    for (const channel of channels.signalled(this.#context.memory)) {
+    for (const channel of channels.signalled(this.#context.memory, connection)) {
       const ring = this.#ring(channel);
       status = ring.signalled?.signals[ring.signals++] ?? 0;
       if (status === 0) ring.awake = true;

@@ -154,10 +154,7 @@ small('a recorded guest that nobody knows is told by the self-check', () => {
     packet['bytes'] = put(packet['bytes'], 6, 2, 1);
   });
   const text = reportText(replayTrace(SOURCES, host));
-  assert.match(
-    text,
-    /host\n {4}self-check: the reference guest differs from the recorded one in 1 /,
-  );
+  assert.match(text, /self-check: the reference guest differs from the recorded one in /);
 });
 
 /** The firmware, with each completion of a packet of the host sent three times. */

@@ -2,8 +2,9 @@
 
 /**
  * iPXE's four files beside ours, function by function: in which rows of the list what hypxe does
- * there differs, or why nothing does. Both sides were read, and iPXE's own drivers were run beside
- * the reference guest on hosts with random faults.
+ * there differs, or why nothing does: by function, not by branch. It rests on the list, on what was
+ * read of both sides, and on iPXE's own drivers run beside the reference guest on hosts with random
+ * faults.
  */
 
 /** Why a function has no row of its own. */

@@ -25,7 +25,7 @@ import { MemoryPattern, auditPattern, writeLate } from '../simulator/audit/late-
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { crashExit, type KernelStep } from './flow-steps.ts';
 import { tellHandoff, tellStage } from './flow-events.ts';
-import { auditOs, channelNumbers, nicTraffic } from './os-findings.ts';
+import { auditOs, osStart } from './os-findings.ts';
 import type { FlowStage, GuestRunner, StageEnd } from './stage.ts';
 import { SynicPages } from './synic-pages.ts';
 
@@ -151,9 +151,7 @@ class OsChain {
   /** Run one kernel from taking over to the end of its handing over. */
   #runKernel(name: string, plan: KernelPlan, taken: Inheritance) {
     const { guest } = this.#options;
-    const before = channelNumbers(this.#machine);
-    const traffic = nicTraffic(this.#machine);
-    const { deviceChanges } = this.#machine.vmbus.inspect();
+    const start = osStart(this.#machine);
     this.#since = auditBaseline(this.#machine);
     this.#contacts = contacts(this.#machine);
     tellStage(this.#machine, (this.#name = name));
@@ -184,9 +182,7 @@ class OsChain {
       return { os: reportOf(kernel, undefined, false), next: ended?.next };
     }
     const os = reportOf(kernel, failure, plan.end === 'shutdown');
-    const lost = this.#machine.partition.omissions.host.hasLost(this.#since.at);
-    const changed = lost || this.#machine.vmbus.inspect().deviceChanges !== deviceChanges;
-    this.#findings.push(...auditOs(os, this.#machine, before, changed, traffic));
+    this.#findings.push(...auditOs(os, this.#machine, start));
     return { os, next: ended?.next };
   }
 

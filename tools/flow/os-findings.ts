@@ -5,13 +5,7 @@
 import type { OsReport } from '../os/loaded-os.ts';
 import type { Finding } from '../simulator/audit/audit-findings.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
-
-/** Numbers of the channels as they were last offered, by instance; without sub-channels. */
-export function channelNumbers(machine: SimulatedMachine): ReadonlyMap<string, number> {
-  const { channels } = machine.vmbus.inspect();
-  const primary = channels.filter(({ subchannelIndex }) => subchannelIndex === 0);
-  return new Map(primary.map(({ instanceId, lastId }) => [instanceId, lastId]));
-}
+import type { VmbusInspection } from '../simulator/vmbus-server/inspection.ts';
 
 /** Frames that a NIC's network has got from the host, and that have come from it. */
 interface Traffic {
@@ -19,31 +13,46 @@ interface Traffic {
   readonly came: number;
 }
 
+/** The machine before a kernel: against it is judged what the kernel finds. */
+export interface OsStart {
+  /** In ticks. */
+  readonly at: number;
+  /** How channels were numbered for the one before it. */
+  readonly numbering: VmbusInspection['numbering'];
+  /** How often each device had come or gone, by instance. */
+  readonly changesOf: ReadonlyMap<string, number>;
+  /** What had gone over each NIC, by instance. */
+  readonly traffic: ReadonlyMap<string, Traffic>;
+}
+
+/** Take down what there is before a kernel. */
+export function osStart(machine: SimulatedMachine): OsStart {
+  const { numbering, changesOf } = machine.vmbus.inspect();
+  return { at: machine.clock.now, numbering, changesOf, traffic: nicTraffic(machine) };
+}
+
 /** What went over each NIC so far, by instance. What came and was dropped has come, too. */
-export function nicTraffic(machine: SimulatedMachine): ReadonlyMap<string, Traffic> {
+function nicTraffic(machine: SimulatedMachine): ReadonlyMap<string, Traffic> {
   return new Map(
     machine.nics.map(({ instanceId, statistics }) => {
       const { framesFromGuest, framesToGuest, framesDropped } = statistics;
-      return [`{${instanceId}}`, { sent: framesFromGuest, came: framesToGuest + framesDropped }];
+      return [instanceId, { sent: framesFromGuest, came: framesToGuest + framesDropped }];
     }),
   );
 }
 
+/** A NIC as the host names it: guests put braces around it. */
+function bare(instance: string): string {
+  return instance.replace(/[{}]/g, '');
+}
+
 /**
- * Judge what the OS reports.
+ * Judge what the OS reports. What the host has done meanwhile is nobody's fault: a device that it
+ * took away, or brought (back), a message that it lost.
  *
- * @param before numbers of the channels as the firmware saw them; 0 if it saw none
- * @param changed the host has taken devices away meanwhile, or brought them (back), or has lost
- * messages: what the OS then finds is nobody's fault
- * @param traffic what had gone over each NIC when the OS started
+ * @param start what there was when the OS started
  */
-export function auditOs(
-  os: OsReport,
-  machine: SimulatedMachine,
-  before: ReadonlyMap<string, number>,
-  changed = false,
-  traffic: ReadonlyMap<string, Traffic> = new Map(),
-): Finding[] {
+export function auditOs(os: OsReport, machine: SimulatedMachine, start: OsStart): Finding[] {
   const findings: Finding[] = [];
   const report = (text: string, severity: Finding['severity'] = 'error'): void => {
     findings.push({ check: 'next-os', severity, text });
@@ -55,26 +64,31 @@ export function auditOs(
     return findings;
   }
   if (os.error !== undefined) report(`the OS could not come up: ${os.error}`);
+  const lost = machine.partition.omissions.host.hasLost(start.at);
+  const { changesOf, numbering } = machine.vmbus.inspect();
+  const touched = (instance: string): boolean =>
+    changesOf.get(instance) !== start.changesOf.get(instance);
   // A network that has never answered anybody says nothing about the handoff
   const after = nicTraffic(machine);
   const isSilent = (instance: string): boolean => {
-    const [then, now] = [traffic.get(instance), after.get(instance)];
+    const [then, now] = [start.traffic.get(instance), after.get(instance)];
     return then?.came === 0 && now!.came === 0 && now!.sent > then.sent;
   };
   for (const { name, instance, error, received } of os.nics) {
     const asked = error === undefined || /^NoDhcpAnswer\b/.test(error);
-    if (received === 0 && asked && isSilent(instance)) {
+    if (received === 0 && asked && isSilent(bare(instance))) {
       report(`nothing came to ${name} over the network, which got what the OS sent`, 'info');
       continue;
     }
-    const gone = changed && error?.startsWith('ChannelRescinded') === true;
-    const severity = gone ? 'info' : 'error';
+    const severity = touched(bare(instance)) ? 'info' : 'error';
     if (error !== undefined) report(`the OS has no network on ${name}: ${error}`, severity);
-    else if (received === 0) report(`the OS received nothing on ${name}`);
+    else if (received === 0) report(`the OS received nothing on ${name}`, severity);
   }
-  const offered = offeredNics(machine);
-  if (os.error === undefined && os.nics.length < offered && !changed) {
-    report(`the OS found ${os.nics.length} of ${offered} NICs`);
+  // An offer may be among the messages that were lost
+  const offered = offeredNics(machine).filter((instance) => !touched(instance));
+  const found = os.nics.filter(({ instance }) => offered.includes(bare(instance)));
+  if (os.error === undefined && found.length < offered.length && !lost) {
+    report(`the OS found ${found.length} of ${offered.length} NICs`);
   }
 
   // Nothing may reach the next owner before it has contacted the host
@@ -88,16 +102,16 @@ export function auditOs(
     const never = machine.partition.profile.knobs.unloadAnswer === 'never';
     const text = `the OS could not get back ${os.outstanding} of its own shared regions`;
     if (never) report(`${text}: this host does not answer UNLOAD`, 'info');
-    else if (changed) report(`${text}: this host has lost messages`, 'info');
+    else if (lost) report(`${text}: this host has lost messages`, 'info');
     else report(text);
   }
 
-  // Drivers find their devices by number (OpenVMM, "identical relids")
-  if (changed) return findings;
-  const numbers = channelNumbers(machine);
-  for (const [instance, channel] of before) {
-    const now = numbers.get(instance);
-    if (channel === 0 || now === undefined || now === channel) continue;
+  // Drivers find their devices by number (OpenVMM, "identical relids"), and with the same devices
+  // the numbers are the same
+  if (numbering.changes !== start.numbering.changes) return findings;
+  for (const [instance, channel] of start.numbering.numbers) {
+    const now = numbering.numbers.get(instance);
+    if (now === undefined || now === channel) continue;
     report(`{${instance}} was channel ${channel} and is channel ${now} for the OS`);
   }
   return findings;
@@ -107,12 +121,13 @@ export function auditOs(
  * NICs that are there for the next owner: those that the host has rescinded are nobody's fault, and
  * a reserved channel is a debugger's, and offered to nobody else.
  */
-function offeredNics(machine: SimulatedMachine): number {
+function offeredNics(machine: SimulatedMachine): string[] {
   const { channels } = machine.vmbus.inspect();
-  return machine.nics.filter((nic) =>
+  const offered = machine.nics.filter((nic) =>
     channels.some(
       ({ instanceId, state, reserved }) =>
         instanceId === nic.instanceId && state !== 'revoked' && !reserved,
     ),
-  ).length;
+  );
+  return offered.map(({ instanceId }) => instanceId);
 }

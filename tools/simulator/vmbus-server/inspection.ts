@@ -10,6 +10,7 @@ import type { ChannelState, GpadlState } from './channel.ts';
 import type { ConnectionPhase, VmbusConnection } from './connection.ts';
 import type { ServerState } from './context.ts';
 import type { ContactRecord } from './history.ts';
+import type { Numbering } from './offers.ts';
 import type { SharedMemoryInspection } from './shared-memory.ts';
 import { THROTTLE_STALL_TICKS } from './signal-throttle.ts';
 
@@ -58,6 +59,8 @@ export interface ClientInspection {
   readonly features: number;
   readonly targetVp: number;
   readonly offersRequested: boolean;
+  /** What was numbered in the last answer to REQUEST_OFFERS; nothing if there was none. */
+  readonly numbering: Numbering;
   readonly history: readonly Readonly<ContactRecord>[];
   readonly everNegotiated: readonly number[];
   readonly unloadsSeen: number;
@@ -85,8 +88,9 @@ export interface VmbusInspection extends ClientInspection {
   /** The primary client (the same as above), then the second one where the host allows one. */
   readonly clients: readonly ClientInspection[];
   readonly sharedMemory: SharedMemoryInspection;
-  /** How often a device has come or gone: what the host itself has changed. */
+  /** How often a device has come or gone, and each of them by instance: the host's own doing. */
   readonly deviceChanges: number;
+  readonly changesOf: ReadonlyMap<string, number>;
   /** How often the guest broke the protocol. */
   readonly violations: number;
   /** Signals that had nothing to say, how often that suspended the guest, and how long in all. */
@@ -99,14 +103,14 @@ export interface VmbusInspection extends ClientInspection {
 export function inspectServer(
   state: ServerState,
   clients: readonly [ClientInspection, ...ClientInspection[]],
-  deviceChanges: number,
 ): VmbusInspection {
   const { excess, stalls } = state.throttle;
   return {
     ...clients[0],
     clients,
     sharedMemory: state.sharedMemory.inspect(),
-    deviceChanges,
+    deviceChanges: state.changes,
+    changesOf: new Map(state.changesOf),
     violations: state.violations,
     excessSignals: excess,
     stalls,
@@ -129,6 +133,7 @@ export function inspectConnection(
     features: connection.features,
     targetVp: messages.vp,
     offersRequested: offers.requested,
+    numbering: offers.numbering,
     history: history.records.map((record) => ({ ...record })),
     everNegotiated: [...history.everNegotiated],
     unloadsSeen: history.unloadsSeen,

@@ -28,6 +28,7 @@ import { tellFindings, tellHandoff, tellStage } from './flow-events.ts';
 import { GuestRuns, type GuestEnd } from './guest-run.ts';
 import { leaveBehind, type Leftover } from '../os/previous-owner.ts';
 import { scheduleNic, type NicTimes } from './nic-schedule.ts';
+import { NicWatch } from './nics-there.ts';
 import { kernelsFor, runOsChain } from './os-chain.ts';
 import { RescindOnClose } from './rescind-on-close.ts';
 import { SanBoot } from './san-boot.ts';
@@ -130,6 +131,10 @@ class BootFlow {
   /** What the last kernel found in memory. */
   #pattern: MemoryPattern | undefined;
   #boot: BootResult | undefined;
+  /** The firmware has booted, and did not once more because the host had taken its NIC. */
+  #excused = false;
+  /** What happens to NICs from the first handoff on. */
+  #nics: NicWatch | undefined;
   #secondBoot: BootResult | undefined;
   /** What the machine had done when the firmware handed over for the first time. */
   #handoff: Pick<FlowReport, 'counts' | 'vmbusVersions' | 'handoffAt'> | undefined;
@@ -194,8 +199,8 @@ class BootFlow {
     const audit = { inUse: this.#inUse(), since };
     const findings = [...this.#freed.take(), ...auditHandoff(machine, this.#map, audit)];
     if (name !== 'firmware' && this.#boot?.status === 'failed') {
-      const text = `did not boot: ${this.#boot.error?.message ?? 'no reason given'}`;
-      findings.push({ check: 'second-boot', severity: 'error', text });
+      this.#excused = this.#nics!.excuses();
+      findings.push(notBooted('did not boot', this.#boot, 'second-boot', this.#excused));
     }
     this.#stages.push({ name, end: 'handoff', endedAt: machine.clock.now, findings });
     if (this.#boot !== undefined) this.#options.onHandoff?.(this.#boot);
@@ -240,6 +245,7 @@ class BootFlow {
       vmbusVersions: acceptedVersions(machine),
       handoffAt: machine.clock.now,
     };
+    this.#nics ??= new NicWatch(machine);
   }
 
   #runFirmware(events: EventSink | undefined): BootResult {
@@ -328,8 +334,9 @@ class BootFlow {
       }
     }
     if (result?.status === 'failed') {
-      const text = `the second boot failed: ${result.error?.message ?? 'no reason given'}`;
-      this.#findings.push({ check, severity: 'error', text });
+      const excused = this.#nics!.excuses(rescind.instances);
+      this.#findings.push(notBooted('the second boot failed', result, check, excused));
+      if (excused) this.#notRun.add(check);
     }
     rescind.disarm();
     tellFindings(this.#machine, SECOND_BOOT, this.#findings.slice(found));
@@ -345,7 +352,7 @@ class BootFlow {
   #verdict(connected: boolean): Verdict {
     const { ended } = this.#guests;
     if (ended !== undefined) return ended.kind === 'thrown' ? 'crash' : ended.kind;
-    const failed = this.#boot?.status !== 'booted';
+    const failed = this.#boot?.status !== 'booted' && !this.#excused;
     const strict = this.#options.strict === true;
     const counts = (severity: Severity) =>
       severity === 'error' || (strict && severity === 'warning');
@@ -355,6 +362,18 @@ class BootFlow {
     if (failed && !errors && early && isRefusal(this.#boot?.error)) return 'refused';
     return failed || errors ? 'findings' : 'clean';
   }
+}
+
+/** A boot that failed, though one before it did not; `excused`: the host had taken the NIC. */
+function notBooted(
+  what: string,
+  { error }: BootResult,
+  check: AuditCheck,
+  excused: boolean,
+): Finding {
+  const text = `${what}: ${error?.message ?? 'no reason given'}`;
+  if (!excused) return { check, severity: 'error', text };
+  return { check, severity: 'info', text: `${text} (the host has taken a NIC away)` };
 }
 
 function acceptedVersions(machine: SimulatedMachine): number[] {

@@ -6,6 +6,7 @@ import type { OsReport } from '../os/loaded-os.ts';
 import type { Finding } from '../simulator/audit/audit-findings.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import type { VmbusInspection } from '../simulator/vmbus-server/inspection.ts';
+import { nicsThere } from './nics-there.ts';
 
 /** Frames that a NIC's network has got from the host, and that have come from it. */
 interface Traffic {
@@ -85,7 +86,7 @@ export function auditOs(os: OsReport, machine: SimulatedMachine, start: OsStart)
     else if (received === 0) report(`the OS received nothing on ${name}`, severity);
   }
   // An offer may be among the messages that were lost
-  const offered = offeredNics(machine).filter((instance) => !touched(instance));
+  const offered = nicsThere(machine).filter((instance) => !touched(instance));
   const found = os.nics.filter(({ instance }) => offered.includes(bare(instance)));
   if (os.error === undefined && found.length < offered.length && !lost) {
     report(`the OS found ${found.length} of ${offered.length} NICs`);
@@ -115,19 +116,4 @@ export function auditOs(os: OsReport, machine: SimulatedMachine, start: OsStart)
     report(`{${instance}} was channel ${channel} and is channel ${now} for the OS`);
   }
   return findings;
-}
-
-/**
- * NICs that are there for the next owner: those that the host has rescinded are nobody's fault, and
- * a reserved channel is a debugger's, and offered to nobody else.
- */
-function offeredNics(machine: SimulatedMachine): string[] {
-  const { channels } = machine.vmbus.inspect();
-  const offered = machine.nics.filter((nic) =>
-    channels.some(
-      ({ instanceId, state, reserved }) =>
-        instanceId === nic.instanceId && state !== 'revoked' && !reserved,
-    ),
-  );
-  return offered.map(({ instanceId }) => instanceId);
 }

@@ -22,6 +22,11 @@ export class RescindOnClose {
     return this.#rescinded.length > 0;
   }
 
+  /** Instances of the NICs that were taken away. */
+  get instances(): readonly string[] {
+    return this.#rescinded.map(({ instanceId }) => instanceId);
+  }
+
   /** From now on. Again is the same as once. */
   arm(): void {
     const { events, clock, vmbus } = this.#machine;

@@ -16,6 +16,7 @@ import type { FreedMemory } from '../simulator/audit/freed-memory.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { tellHandoff, tellStage } from './flow-events.ts';
 import type { GuestRuns } from './guest-run.ts';
+import { NicWatch } from './nics-there.ts';
 import { runOsChain } from './os-chain.ts';
 import type { SanBoot } from './san-boot.ts';
 import type { FlowStage } from './stage.ts';
@@ -46,6 +47,7 @@ export class SanFlow {
   /** Run all but the OS. What the firmware has booted, or undefined if it did not return. */
   run(): BootResult | undefined {
     const { san, onHandoff } = this.#options;
+    const nics = new NicWatch(this.#options.machine);
     const boot = this.#firmware('firmware', () => san.load());
     onHandoff?.(boot);
     if (boot?.status !== 'booted') return boot;
@@ -58,10 +60,12 @@ export class SanFlow {
     // It has given the machine back: the firmware serves to the end
     const served = this.#firmware('firmware, once more', () => san.serve());
     if (served === false) {
+      const excused = nics.excuses();
+      const text = 'the firmware could not take the machine back from a loader that had left';
       this.#add({
         check: 'second-boot',
-        severity: 'error',
-        text: 'the firmware could not take the machine back from a loader that had left',
+        severity: excused ? 'info' : 'error',
+        text: excused ? `${text}: the host has taken a NIC away` : text,
       });
     }
     const { image, memoryMap } = san;

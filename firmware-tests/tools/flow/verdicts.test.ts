@@ -4,16 +4,10 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import * as sources from '../../../src/index.ts';
 import { auditOs, osStart } from '../../../tools/flow/os-findings.ts';
-import type { FlowReport } from '../../../tools/flow/boot-flow.ts';
-import { runBoot, type Setting } from '../../rigs/boot-rig.ts';
-
-/** What is no mere information, as `check severity: text`. */
-function told({ findings }: Pick<FlowReport, 'findings'>): string[] {
-  return findings
-    .filter(({ severity }) => severity !== 'info')
-    .map(({ check, severity, text }) => `${check} ${severity}: ${text}`);
-}
+import type { Firmware } from '../../../tools/flow/boot-flow.ts';
+import { complaints, runBoot, type Setting } from '../../rigs/boot-rig.ts';
 
 const nics = suite('verdicts: NICs that come and go');
 
@@ -23,7 +17,7 @@ const LEAVING: Setting = { nics: 2, size: 60_000, flow: { nicTimes: { leaves: 1 
 nics('a NIC that left before the OS came gives its number to the next one', () => {
   const { report } = runBoot({ ...LEAVING, flow: { ...LEAVING.flow, secondBoot: false } });
   assert.is(report.os!.nics.length, 1);
-  assert.equal(told(report), []);
+  assert.equal(complaints(report), []);
 });
 
 nics('one that comes or goes excuses itself, and no other', () => {
@@ -50,6 +44,33 @@ nics('one that comes or goes excuses itself, and no other', () => {
     found.filter(({ severity }) => severity === 'error').map(({ text }) => text),
     [`{${instanceId}} was channel 99 and is channel ${numbers.get(instanceId)!} for the OS`],
   );
+});
+
+for (const [what, flow] of [
+  ['the second boot', { nicTimes: { leaves: 500 } }],
+  ['chain-loaded firmware', { nicTimes: { leaves: 5 }, steps: ['chainload'] }],
+  ['firmware that serves the loader', { nicTimes: { leaves: 300 }, steps: ['san'] }],
+] as [string, Setting['flow']][]) {
+  nics(`${what} finds no NIC where the host has none`, () => {
+    const { report } = runBoot({ memoryMiB: 16, flow: flow! });
+    assert.is(report.verdict, 'clean');
+    assert.equal(complaints(report), []);
+    const infos = report.findings.filter(({ check }) => check === 'second-boot');
+    assert.ok(infos.some(({ text }) => /the host has taken a NIC away/.test(text)));
+    assert.ok(report.notRun.includes('second-boot'));
+  });
+}
+
+nics('a second boot that fails though its NIC is there is an error', () => {
+  let runs = 0;
+  const firmware: Firmware = {
+    boot(machine, options) {
+      const result = sources.boot(machine, options);
+      return runs++ === 0 ? result : { ...result, status: 'failed', image: undefined };
+    },
+  };
+  const { report } = runBoot({ firmware });
+  assert.equal(complaints(report), ['rescind error: the second boot failed: no reason given']);
 });
 
 nics.run();

@@ -28,6 +28,7 @@ import { tellFindings, tellHandoff, tellStage } from './flow-events.ts';
 import { GuestRuns, type GuestEnd } from './guest-run.ts';
 import { leaveBehind, type Leftover } from '../os/previous-owner.ts';
 import { scheduleNic, type NicTimes } from './nic-schedule.ts';
+import { LinkHarm, NETWORK_HARMED } from './link-harm.ts';
 import { NicWatch } from './nics-there.ts';
 import { kernelsFor, runOsChain } from './os-chain.ts';
 import { RescindOnClose } from './rescind-on-close.ts';
@@ -131,9 +132,9 @@ class BootFlow {
   /** What the last kernel found in memory. */
   #pattern: MemoryPattern | undefined;
   #boot: BootResult | undefined;
-  /** The firmware has booted, and did not once more because the host had taken its NIC. */
+  /** The firmware has booted, and did not once more, which is not its fault. */
   #excused = false;
-  /** What happens to NICs from the first handoff on. */
+  /** What the host does with its NICs from the first handoff on. */
   #nics: NicWatch | undefined;
   #secondBoot: BootResult | undefined;
   /** What the machine had done when the firmware handed over for the first time. */
@@ -191,6 +192,7 @@ class BootFlow {
   #bootFirmware(name: string): void {
     const { machine, events } = this.#options;
     const since = auditBaseline(machine);
+    const harm = new LinkHarm(machine);
     const sink = events && ((event: FirmwareEvent) => events(event, name));
     tellStage(machine, name);
     this.#boot = this.#guests.run(name, () => this.#runFirmware(sink));
@@ -199,8 +201,9 @@ class BootFlow {
     const audit = { inUse: this.#inUse(), since };
     const findings = [...this.#freed.take(), ...auditHandoff(machine, this.#map, audit)];
     if (name !== 'firmware' && this.#boot?.status === 'failed') {
-      this.#excused = this.#nics!.excuses();
-      findings.push(notBooted('did not boot', this.#boot, 'second-boot', this.#excused));
+      const excuse = this.#excuse(this.#boot, harm);
+      this.#excused = excuse !== undefined;
+      findings.push(notBooted('did not boot', this.#boot, 'second-boot', excuse));
     }
     this.#stages.push({ name, end: 'handoff', endedAt: machine.clock.now, findings });
     if (this.#boot !== undefined) this.#options.onHandoff?.(this.#boot);
@@ -246,6 +249,12 @@ class BootFlow {
       handoffAt: machine.clock.now,
     };
     this.#nics ??= new NicWatch(machine);
+  }
+
+  /** Why nobody is to blame for a boot that failed, or undefined if somebody is. */
+  #excuse({ error }: BootResult, harm: LinkHarm, taken?: readonly string[]): string | undefined {
+    if (this.#nics!.excuses(taken)) return 'the host has taken a NIC away';
+    return harm.excuses(error?.name) ? NETWORK_HARMED : undefined;
   }
 
   #runFirmware(events: EventSink | undefined): BootResult {
@@ -315,6 +324,7 @@ class BootFlow {
       if (kind === 'boot-step' && event.step === 'download' && event.phase === 'end') rescind.arm();
     };
     const since = auditBaseline(this.#machine);
+    const harm = new LinkHarm(this.#machine);
     tellStage(this.#machine, SECOND_BOOT);
     const result = this.#guests.run(SECOND_BOOT, () => this.#runFirmware(watch));
     this.#secondBoot = result;
@@ -334,9 +344,9 @@ class BootFlow {
       }
     }
     if (result?.status === 'failed') {
-      const excused = this.#nics!.excuses(rescind.instances);
-      this.#findings.push(notBooted('the second boot failed', result, check, excused));
-      if (excused) this.#notRun.add(check);
+      const excuse = this.#excuse(result, harm, rescind.instances);
+      this.#findings.push(notBooted('the second boot failed', result, check, excuse));
+      if (excuse !== undefined) this.#notRun.add(check);
     }
     rescind.disarm();
     tellFindings(this.#machine, SECOND_BOOT, this.#findings.slice(found));
@@ -364,16 +374,16 @@ class BootFlow {
   }
 }
 
-/** A boot that failed, though one before it did not; `excused`: the host had taken the NIC. */
+/** A boot that failed, though one before it did not; `excuse`: why that is nobody's fault. */
 function notBooted(
   what: string,
   { error }: BootResult,
   check: AuditCheck,
-  excused: boolean,
+  excuse: string | undefined,
 ): Finding {
   const text = `${what}: ${error?.message ?? 'no reason given'}`;
-  if (!excused) return { check, severity: 'error', text };
-  return { check, severity: 'info', text: `${text} (the host has taken a NIC away)` };
+  if (excuse === undefined) return { check, severity: 'error', text };
+  return { check, severity: 'info', text: `${text} (${excuse})` };
 }
 
 function acceptedVersions(machine: SimulatedMachine): number[] {

@@ -6,6 +6,7 @@ import type { OsReport } from '../os/loaded-os.ts';
 import type { Finding } from '../simulator/audit/audit-findings.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import type { VmbusInspection } from '../simulator/vmbus-server/inspection.ts';
+import { LinkHarm, NETWORK_HARMED } from './link-harm.ts';
 import { nicsThere } from './nics-there.ts';
 
 /** Frames that a NIC's network has got from the host, and that have come from it. */
@@ -24,12 +25,20 @@ export interface OsStart {
   readonly changesOf: ReadonlyMap<string, number>;
   /** What had gone over each NIC, by instance. */
   readonly traffic: ReadonlyMap<string, Traffic>;
+  /** What the links had harmed. */
+  readonly harm: LinkHarm;
 }
 
 /** Take down what there is before a kernel. */
 export function osStart(machine: SimulatedMachine): OsStart {
   const { numbering, changesOf } = machine.vmbus.inspect();
-  return { at: machine.clock.now, numbering, changesOf, traffic: nicTraffic(machine) };
+  return {
+    at: machine.clock.now,
+    numbering,
+    changesOf,
+    traffic: nicTraffic(machine),
+    harm: new LinkHarm(machine),
+  };
 }
 
 /** What went over each NIC so far, by instance. What came and was dropped has come, too. */
@@ -79,6 +88,10 @@ export function auditOs(os: OsReport, machine: SimulatedMachine, start: OsStart)
     const asked = error === undefined || /^NoDhcpAnswer\b/.test(error);
     if (received === 0 && asked && isSilent(bare(instance))) {
       report(`nothing came to ${name} over the network, which got what the OS sent`, 'info');
+      continue;
+    }
+    if (error !== undefined && start.harm.excuses(error.split(':')[0], bare(instance))) {
+      report(`the OS has no network on ${name}: ${error} (${NETWORK_HARMED})`, 'info');
       continue;
     }
     const severity = touched(bare(instance)) ? 'info' : 'error';

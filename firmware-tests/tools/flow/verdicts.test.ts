@@ -74,3 +74,36 @@ nics('a second boot that fails though its NIC is there is an error', () => {
 });
 
 nics.run();
+
+const networks = suite('verdicts: networks that lose frames');
+
+for (const seed of [2, 3]) {
+  networks(`who has no network for that is not to blame, seed ${seed}`, () => {
+    const faults = { toGuest: { loss: 0.6 }, fromGuest: { loss: 0.6 } };
+    const { report } = runBoot({ seed, size: 1024, network: { faults } });
+    assert.equal(complaints(report), []);
+    const told = report.findings.filter(({ text }) => /its network has lost/.test(text));
+    assert.ok(told.some(({ check }) => check === 'next-os' || check === 'second-boot'));
+  });
+}
+
+networks('a network that loses nothing excuses nobody, nor does any an error of the bus', () => {
+  const { report, machine, network } = runBoot({ nics: 2, flow: { secondBoot: false } });
+  const os = report.os!;
+  const start = osStart(machine);
+  const failing = (error: string) => ({
+    ...os,
+    nics: os.nics.map((nic, i) => (i === 0 ? { ...nic, error } : nic)),
+  });
+  const severities = (error: string): string[] =>
+    auditOs(failing(error), machine, start).map(({ severity }) => severity);
+  const SILENT = 'DhcpServerSilent: 192.168.77.1 does not acknowledge';
+  assert.equal(severities(SILENT), ['error']);
+  network.setLinkUp(1, false);
+  assert.equal(severities(SILENT), ['error'], 'another NIC');
+  network.setLinkUp(0, false);
+  assert.equal(severities(SILENT), ['info']);
+  assert.equal(severities('NoAnswer: no answer'), ['error']);
+});
+
+networks.run();

@@ -17,7 +17,7 @@ import { KernelPanic, type PanicPoint } from '../os/os-panic.ts';
 import type { LinuxName } from '../os/os-versions.ts';
 import type { AuditCheck, Finding } from '../simulator/audit/audit-findings.ts';
 import { describeGrant } from '../simulator/audit/audit-pages.ts';
-import { auditBaseline, NO_BASELINE } from '../simulator/audit/audit-baseline.ts';
+import { auditBaseline, inherited, NO_BASELINE } from '../simulator/audit/audit-baseline.ts';
 import { auditHandoff, type AuditOptions } from '../simulator/audit/audit.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import type { Grant } from '../simulator/ledger/grants.ts';
@@ -26,11 +26,15 @@ import type { SimulatedMachine } from '../simulator/machine.ts';
 import { crashExit, type KernelStep } from './flow-steps.ts';
 import { tellHandoff, tellStage } from './flow-events.ts';
 import { auditOs, osStart } from './os-findings.ts';
+import { RESIDENT_PURPOSE } from './san-boot.ts';
 import type { FlowStage, GuestRunner, StageEnd } from './stage.ts';
 import { SynicPages } from './synic-pages.ts';
 
 /** How long the host goes on after its late writes, in ms. */
 const SETTLE_MS = 1000;
+
+/** Memory that a handoff may keep and still hands on nearly all: this part of it. */
+const LOST_PART = 16;
 
 /** When memory was damaged that a kernel was promised. */
 const LATE_WRITES = 'by late writes of the host';
@@ -182,8 +186,18 @@ class OsChain {
       return { os: reportOf(kernel, undefined, false), next: ended?.next };
     }
     const os = reportOf(kernel, failure, plan.end === 'shutdown');
-    this.#findings.push(...auditOs(os, this.#machine, start));
+    const cramped = kernel.ram.exhausted && (taken.by !== 'boot' || this.#handsOnAll(taken));
+    this.#findings.push(...auditOs(os, this.#machine, start, cramped));
     return { os, next: ended?.next };
+  }
+
+  /** Whether a kernel was handed nearly all memory that there is: how much is nobody's fault. */
+  #handsOnAll({ memoryMap, inUse }: Inheritance): boolean {
+    const given = usableBytes(this.#machine.bootSeam.memoryMap);
+    const used = inUse.reduce((sum, { length }) => sum + length, 0);
+    const own = memoryMap.filter(({ purpose }) => purpose === RESIDENT_PURPOSE);
+    const kept = own.reduce((sum, { length }) => sum + length, used);
+    return given - usableBytes(memoryMap) - kept <= given / LOST_PART;
   }
 
   #fill({ memoryMap, inUse }: Inheritance): MemoryPattern {
@@ -279,7 +293,9 @@ class OsChain {
         const vp = processorOf(finding);
         const elsewhere = vp !== undefined && !processors.some(({ index }) => index === vp);
         const judged = withinHole(finding, elsewhere ? NOT_ITS_PROCESSOR : hole);
-        return untouched && OF_CONNECTION.includes(finding.check) ? inherited(judged) : judged;
+        return untouched && judged.severity === 'error' && OF_CONNECTION.includes(finding.check)
+          ? inherited(judged)
+          : judged;
       }),
     );
     return { next: { memoryMap, inUse: [], vp: options.vp, by: options.kind, hole } };
@@ -296,6 +312,11 @@ class OsChain {
     this.#findings.push(...left.filter(({ severity }) => severity === 'error'));
     return { next: { memoryMap, inUse: [], vp: 0, by: 'reset' } };
   }
+}
+
+function usableBytes(map: readonly MemoryRange[]): number {
+  const usable = map.filter(({ type }) => type === 'usable');
+  return usable.reduce((sum, { length }) => sum + length, 0);
 }
 
 function stageName(index: number, { by }: Inheritance, crashes: number): string {
@@ -332,13 +353,6 @@ const OF_CONNECTION: readonly AuditCheck[] = ['unload', 'channels', 'shared-page
 function processorOf({ vp, text }: Finding): number | undefined {
   const named = vp === undefined ? / of VP (\d+)/.exec(text)?.[1] : undefined;
   return named === undefined ? vp : Number(named);
-}
-
-/** A finding about a connection that a kernel found: whoever left it has been told. */
-function inherited(finding: Finding): Finding {
-  if (finding.severity !== 'error') return finding;
-  const text = `${finding.text} (left by who had the machine before)`;
-  return { ...finding, severity: 'info', text };
 }
 
 /** Contacts that the host has seen. */

@@ -51,6 +51,10 @@ function nicTraffic(machine: SimulatedMachine): ReadonlyMap<string, Traffic> {
   );
 }
 
+function isOutOfMemory(error: string): boolean {
+  return error.startsWith('OutOfMemory');
+}
+
 /** A NIC as the host names it: guests put braces around it. */
 function bare(instance: string): string {
   return instance.replace(/[{}]/g, '');
@@ -61,8 +65,14 @@ function bare(instance: string): string {
  * took away, or brought (back), a message that it lost.
  *
  * @param start what there was when the OS started
+ * @param cramped it has no room for all that it wants, and that is nobody's fault
  */
-export function auditOs(os: OsReport, machine: SimulatedMachine, start: OsStart): Finding[] {
+export function auditOs(
+  os: OsReport,
+  machine: SimulatedMachine,
+  start: OsStart,
+  cramped = false,
+): Finding[] {
   const findings: Finding[] = [];
   const report = (text: string, severity: Finding['severity'] = 'error'): void => {
     findings.push({ check: 'next-os', severity, text });
@@ -73,11 +83,44 @@ export function auditOs(os: OsReport, machine: SimulatedMachine, start: OsStart)
     report(`the OS does not run on this host: ${os.error ?? ''}`, 'info');
     return findings;
   }
-  if (os.error !== undefined) report(`the OS could not come up: ${os.error}`);
-  const lost = machine.partition.omissions.host.hasLost(start.at);
-  const { changesOf, numbering } = machine.vmbus.inspect();
+  const { host } = machine.partition.omissions;
+  const view: OsView = {
+    ...{ os, machine, start, report, cramped },
+    lost: host.hasLost(start.at),
+  };
+  if (os.error !== undefined) {
+    const small = cramped && isOutOfMemory(os.error);
+    report(`the OS could not come up: ${os.error}${roomOf(small)}`, small ? 'info' : 'error');
+  }
+  nics(view);
+
+  // Nothing may reach the next owner before it has contacted the host
+  for (const event of os.staleEvents) {
+    const text = `${event} of the one before it reached the OS before it had contacted the host`;
+    findings.push({ check: 'leftovers', severity: 'warning', text });
+  }
+  outstanding(view);
+  numbers(view);
+  return findings;
+}
+
+/** What a kernel's report is judged by. */
+interface OsView {
+  readonly os: OsReport;
+  readonly machine: SimulatedMachine;
+  readonly start: OsStart;
+  readonly report: (text: string, severity?: Finding['severity']) => void;
+  /** The host has lost messages meanwhile. */
+  readonly lost: boolean;
+  /** It has no room for all that it wants, which is its own affair. */
+  readonly cramped: boolean;
+}
+
+function nics({ os, machine, start, report, lost, cramped }: OsView): void {
+  const { changesOf } = machine.vmbus.inspect();
   const touched = (instance: string): boolean =>
     changesOf.get(instance) !== start.changesOf.get(instance);
+
   // A network that has never answered anybody says nothing about the handoff
   const after = nicTraffic(machine);
   const isSilent = (instance: string): boolean => {
@@ -94,39 +137,45 @@ export function auditOs(os: OsReport, machine: SimulatedMachine, start: OsStart)
       report(`the OS has no network on ${name}: ${error} (${NETWORK_HARMED})`, 'info');
       continue;
     }
-    const severity = touched(bare(instance)) ? 'info' : 'error';
+    const small = cramped && error !== undefined && isOutOfMemory(error);
+    const severity = small || touched(bare(instance)) ? 'info' : 'error';
     if (error !== undefined) report(`the OS has no network on ${name}: ${error}`, severity);
     else if (received === 0) report(`the OS received nothing on ${name}`, severity);
   }
+
   // An offer may be among the messages that were lost
   const offered = nicsThere(machine).filter((instance) => !touched(instance));
   const found = os.nics.filter(({ instance }) => offered.includes(bare(instance)));
-  if (os.error === undefined && found.length < offered.length && !lost) {
-    report(`the OS found ${found.length} of ${offered.length} NICs`);
-  }
+  if (os.error !== undefined || found.length >= offered.length || lost) return;
+  const text = `the OS found ${found.length} of ${offered.length} NICs${roomOf(cramped)}`;
+  report(text, cramped ? 'info' : 'error');
+}
 
-  // Nothing may reach the next owner before it has contacted the host
-  for (const event of os.staleEvents) {
-    const text = `${event} of the one before it reached the OS before it had contacted the host`;
-    findings.push({ check: 'leftovers', severity: 'warning', text });
-  }
+/** Where nobody can disconnect, the OS cannot either. */
+function outstanding({ os, machine, report, lost }: OsView): void {
+  if (os.outstanding === 0) return;
+  const never = machine.partition.profile.knobs.unloadAnswer === 'never';
+  const text = `the OS could not get back ${os.outstanding} of its own shared regions`;
+  if (never) report(`${text}: this host does not answer UNLOAD`, 'info');
+  else if (lost) report(`${text}: this host has lost messages`, 'info');
+  else report(text);
+}
 
-  // Where nobody can disconnect, the OS cannot either
-  if (os.outstanding > 0) {
-    const never = machine.partition.profile.knobs.unloadAnswer === 'never';
-    const text = `the OS could not get back ${os.outstanding} of its own shared regions`;
-    if (never) report(`${text}: this host does not answer UNLOAD`, 'info');
-    else if (lost) report(`${text}: this host has lost messages`, 'info');
-    else report(text);
-  }
-
-  // Drivers find their devices by number (OpenVMM, "identical relids"), and with the same devices
-  // the numbers are the same
-  if (numbering.changes !== start.numbering.changes) return findings;
+/**
+ * Drivers find their devices by number (OpenVMM, "identical relids"), and with the same devices the
+ * numbers are the same.
+ */
+function numbers({ machine, start, report }: OsView): void {
+  const { numbering } = machine.vmbus.inspect();
+  if (numbering.changes !== start.numbering.changes) return;
   for (const [instance, channel] of start.numbering.numbers) {
     const now = numbering.numbers.get(instance);
     if (now === undefined || now === channel) continue;
     report(`{${instance}} was channel ${channel} and is channel ${now} for the OS`);
   }
-  return findings;
+}
+
+/** What is said of a kernel that has run out of memory. */
+function roomOf(cramped: boolean): string {
+  return cramped ? ' (it has no room for all that it wants)' : '';
 }

@@ -21,7 +21,7 @@ import { interruptedMachine } from '../os/os-hyperv.ts';
 
 /** Memory of the firmware, at the top: hidden from the OS for as long as the firmware is needed. */
 const RESIDENT_LENGTH = 4 << 20;
-const RESIDENT_PURPOSE = 'resident firmware (SAN boot)';
+export const RESIDENT_PURPOSE = 'resident firmware (SAN boot)';
 
 export interface SanOptions {
   readonly machine: Machine;

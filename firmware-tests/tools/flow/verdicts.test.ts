@@ -5,6 +5,8 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import * as sources from '../../../src/index.ts';
+import type { MemoryRange } from '../../../src/machine.ts';
+import type { FlowStep } from '../../../tools/flow/flow-steps.ts';
 import { auditOs, osStart } from '../../../tools/flow/os-findings.ts';
 import type { Firmware } from '../../../tools/flow/boot-flow.ts';
 import { complaints, runBoot, type Setting } from '../../rigs/boot-rig.ts';
@@ -107,3 +109,34 @@ networks('a network that loses nothing excuses nobody, nor does any an error of 
 });
 
 networks.run();
+
+const rooms = suite('verdicts: who had the machine before');
+
+rooms('a kernel without room leaves what stood on processors that it never had', () => {
+  const steps: FlowStep[] = ['crash', 'crash', 'kexec'];
+  const { report } = runBoot({ memoryMiB: 8, machine: { processors: 120 }, flow: { steps } });
+  const errors = report.findings.filter(({ severity }) => severity === 'error');
+  assert.equal(errors, []);
+  assert.is(report.verdict, 'clean');
+  const told = report.findings.filter(({ text }) => /no room for all that it wants/.test(text));
+  assert.is(told.length, 1);
+  assert.is(report.secondBoot?.status, 'booted');
+});
+
+rooms(
+  'firmware that keeps nearly all memory to itself is to blame for one that has no room',
+  () => {
+    const firmware: Firmware = {
+      boot(machine, options) {
+        const result = sources.boot(machine, options);
+        const kept = (r: MemoryRange) => (r.address < 0x100000 ? r : { ...r, type: 'reserved' });
+        return { ...result, memoryMap: result.memoryMap.map(kept) as MemoryRange[] };
+      },
+    };
+    const { report } = runBoot({ firmware, memoryMiB: 16, machine: { processors: 240 } });
+    const errors = report.findings.filter(({ severity }) => severity === 'error');
+    assert.ok(errors.some(({ text }) => /the OS could not come up: OutOfMemory/.test(text)));
+  },
+);
+
+rooms.run();

@@ -14,7 +14,8 @@ import {
 } from '../../../src/vmbus/protocol.ts';
 import type { MemoryRange } from '../../../src/machine.ts';
 import type { AuditCheck, Finding, FindingPages, HandoffKind } from './audit-findings.ts';
-import { NO_BASELINE, type AuditBaseline } from './audit-baseline.ts';
+import { NO_BASELINE, unlessInherited, type AuditBaseline } from './audit-baseline.ts';
+import { fullSlots, leftovers, messages, ofClient } from './audit-leftovers.ts';
 import { auditCompletions } from './audit-completions.ts';
 import { crashHole } from './audit-crash.ts';
 import { auditOmissions } from './audit-omissions.ts';
@@ -82,7 +83,10 @@ export function auditHandoff(
       ? [...auditOmissions(machine, since), ...auditReserved(machine, memoryMap, inUse, since.at)]
       : []),
   ];
-  return kind === 'crash' ? findings.map((each) => crashHole(each, options.vp ?? 0)) : findings;
+  if (kind === 'crash') return findings.map((each) => crashHole(each, options.vp ?? 0));
+  // Which processors a kernel could clean up its flow knows
+  if (kind === 'kexec') return findings;
+  return findings.map((each) => unlessInherited(each, machine, since));
 }
 
 /** Severity of what a quiesced guest leaves on purpose. */
@@ -91,11 +95,6 @@ function unlessQuiesced(kind: HandoffKind): 'info' | 'error' {
 }
 
 // --- 1: UNLOAD ---
-
-/** A second driver of the guest has a connection of its own, and must end it as well. */
-function ofClient({ client }: ClientInspection, text: string): string {
-  return client === 'primary' ? text : `second VMBus client: ${text}`;
-}
 
 function connection(
   machine: SimulatedMachine,
@@ -140,16 +139,6 @@ function connection(
     report(`${text}: the answer to UNLOAD was not taken`, 'error');
   }
   return findings;
-}
-
-/** Message slots that are not empty. */
-function fullSlots(machine: SimulatedMachine) {
-  const { inspection } = machine.partition;
-  return Array.from({ length: inspection.processorCount }, (_, vp) =>
-    inspection.slots(vp).map((slot) => ({ vp, ...slot })),
-  )
-    .flat()
-    .filter(({ type }) => type !== 0);
 }
 
 // --- 2: channels and GPADLs ---
@@ -224,38 +213,4 @@ function sharedPages(
  */
 function safe({ reserved }: FindingPages, kind: HandoffKind): boolean {
   return reserved && kind !== 'crash';
-}
-
-// --- 10: leftovers ---
-
-function leftovers(machine: SimulatedMachine): Finding[] {
-  const { inspection } = machine.partition;
-  const findings: Finding[] = [];
-  const report = (text: string, vp?: number): void => {
-    const where = vp === undefined ? {} : { vp };
-    findings.push({ check: 'leftovers', severity: 'warning', text, ...where });
-  };
-  for (let vp = 0; vp < inspection.processorCount; vp++) {
-    for (const { sint, queued, pending } of inspection.slots(vp)) {
-      if (queued > 0) report(`${messages(queued)} behind SINT${sint} of VP ${vp}`, vp);
-      else if (pending) report(`the pending flag of SINT${sint} of VP ${vp} is set`, vp);
-    }
-    for (const { sint, flag } of inspection.eventFlags(vp)) {
-      report(`event flag ${flag} of SINT${sint} of VP ${vp} is set`, vp);
-    }
-  }
-  for (const { vp, sint, type } of fullSlots(machine)) {
-    if (sint === VMBUS_MESSAGE_SINT && type === VMBUS_MESSAGE_TYPE) continue;
-    report(`a message of type ${hex(type)} is left in the slot of SINT${sint} of VP ${vp}`, vp);
-  }
-  for (const client of machine.vmbus.inspect().clients) {
-    const { hostMessagesQueued: queued } = client;
-    if (queued > 0) report(ofClient(client, `${messages(queued)} of VMBus not delivered yet`));
-  }
-  return findings;
-}
-
-/** `1 message`, `2 messages`. */
-function messages(count: number): string {
-  return `${count} message${count === 1 ? '' : 's'}`;
 }

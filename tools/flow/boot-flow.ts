@@ -14,7 +14,7 @@ import type { MemoryRange } from '../../src/machine.ts';
 import type { PageAllocator } from '../../src/memory/allocator.ts';
 import type { OsReport } from '../os/loaded-os.ts';
 import type { AuditCheck, Finding, Severity } from '../simulator/audit/audit-findings.ts';
-import { auditBaseline } from '../simulator/audit/audit-baseline.ts';
+import { auditBaseline, NO_BASELINE } from '../simulator/audit/audit-baseline.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
 import { FreedMemory } from '../simulator/audit/freed-memory.ts';
 import type { MemoryPattern } from '../simulator/audit/memory-pattern.ts';
@@ -132,6 +132,8 @@ class BootFlow {
   /** What the last kernel found in memory. */
   #pattern: MemoryPattern | undefined;
   #boot: BootResult | undefined;
+  /** When the firmware got the machine for the first time, in ticks. */
+  #ownedSince: number | undefined;
   /** The firmware has booted, and did not once more, which is not its fault. */
   #excused = false;
   /** What the host does with its NICs from the first handoff on. */
@@ -192,6 +194,7 @@ class BootFlow {
   #bootFirmware(name: string): void {
     const { machine, events } = this.#options;
     const since = auditBaseline(machine);
+    this.#ownedSince ??= since.at;
     const harm = new LinkHarm(machine);
     const sink = events && ((event: FirmwareEvent) => events(event, name));
     tellStage(machine, name);
@@ -212,6 +215,7 @@ class BootFlow {
   #bootSan(): void {
     const { machine, firmware, bootOptions, events, onHandoff, searchesAll } = this.#options;
     const guests = this.#guests;
+    this.#ownedSince ??= machine.clock.now;
     let flow: SanFlow | undefined;
     const san = guests.run('firmware', () =>
       guests.callFirmware(
@@ -289,6 +293,7 @@ class BootFlow {
       memoryMap: this.#map,
       inUse: this.#inUse(),
       kernels,
+      ownedSince: this.#ownedSince ?? NO_BASELINE.at,
       guest: (name, run) => this.#guests.run(name, run),
       ...{ linux, searchesAll },
       onPattern: (pattern) => (this.#pattern = pattern),

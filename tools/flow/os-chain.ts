@@ -73,6 +73,11 @@ export interface ChainOptions {
   readonly events?: ((stage: string, event: FirmwareEvent) => void) | undefined;
   /** Processor that the first kernel starts on. Default 0. */
   readonly vp?: number;
+  /**
+   * When the one that hands over to the first kernel got the machine, in ticks: what is older is
+   * an earlier owner's. By default all is its own.
+   */
+  readonly ownedSince?: number;
   /** Which Linux the kernels are. */
   readonly linux?: LinuxName | undefined;
   /** See {@link FlowOptions.searchesAll}. */
@@ -120,6 +125,11 @@ class OsChain {
   /** What was there before this kernel came, and how many contacts there had been. */
   #since = NO_BASELINE;
   #contacts = 0;
+
+  /** What is older than this is of who had the machine before all of these. */
+  get #ownedSince(): number {
+    return this.#options.ownedSince ?? NO_BASELINE.at;
+  }
 
   constructor(options: ChainOptions) {
     this.#options = options;
@@ -187,7 +197,7 @@ class OsChain {
     }
     const os = reportOf(kernel, failure, plan.end === 'shutdown');
     const cramped = kernel.ram.exhausted && (taken.by !== 'boot' || this.#handsOnAll(taken));
-    this.#findings.push(...auditOs(os, this.#machine, start, cramped));
+    this.#findings.push(...auditOs(os, this.#machine, start, cramped, this.#ownedSince));
     return { os, next: ended?.next };
   }
 
@@ -219,7 +229,15 @@ class OsChain {
   ): void {
     const describe = (grant: Grant) => describeGrant(grant, memoryMap, inUse);
     const damage = auditPattern(pattern, when, written, describe);
-    this.#findings.push(...damage.map((finding) => withinHole(finding, hole)));
+    this.#findings.push(
+      ...damage
+        .map((finding) => withinHole(finding, hole))
+        .map((finding) =>
+          finding.pages !== undefined && finding.pages.sharedAt <= this.#ownedSince
+            ? inherited(finding)
+            : finding,
+        ),
+    );
   }
 
   #makeKernel(
@@ -355,9 +373,10 @@ function processorOf({ vp, text }: Finding): number | undefined {
   return named === undefined ? vp : Number(named);
 }
 
-/** Contacts that the host has seen. */
+/** Contacts that the host has heeded: one that it ignores ends no connection. */
 function contacts(machine: SimulatedMachine): number {
-  return machine.vmbus.inspect().history.length;
+  const { contacts, contactsIgnored } = machine.vmbus.inspect();
+  return contacts - contactsIgnored;
 }
 
 /** A finding as it is to be judged where a kernel could not clean up: a hole that is known. */

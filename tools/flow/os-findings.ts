@@ -27,17 +27,20 @@ export interface OsStart {
   readonly traffic: ReadonlyMap<string, Traffic>;
   /** What the links had harmed. */
   readonly harm: LinkHarm;
+  /** Contacts that the host had ignored. */
+  readonly contactsIgnored: number;
 }
 
 /** Take down what there is before a kernel. */
 export function osStart(machine: SimulatedMachine): OsStart {
-  const { numbering, changesOf } = machine.vmbus.inspect();
+  const { numbering, changesOf, contactsIgnored } = machine.vmbus.inspect();
   return {
     at: machine.clock.now,
     numbering,
     changesOf,
     traffic: nicTraffic(machine),
     harm: new LinkHarm(machine),
+    contactsIgnored,
   };
 }
 
@@ -66,12 +69,14 @@ function bare(instance: string): string {
  *
  * @param start what there was when the OS started
  * @param cramped it has no room for all that it wants, and that is nobody's fault
+ * @param ownedSince when whoever is judged got the machine, in ticks
  */
 export function auditOs(
   os: OsReport,
   machine: SimulatedMachine,
   start: OsStart,
   cramped = false,
+  ownedSince = -1,
 ): Finding[] {
   const findings: Finding[] = [];
   const report = (text: string, severity: Finding['severity'] = 'error'): void => {
@@ -90,7 +95,12 @@ export function auditOs(
   };
   if (os.error !== undefined) {
     const small = cramped && isOutOfMemory(os.error);
-    report(`the OS could not come up: ${os.error}${roomOf(small)}`, small ? 'info' : 'error');
+    const { contactsIgnored, connectedAt, phase } = machine.vmbus.inspect();
+    const ignored = contactsIgnored > start.contactsIgnored && phase !== 'disconnected';
+    const why =
+      ignored && connectedAt <= ownedSince ? ' (the host keeps an earlier connection)' : '';
+    const severity = small || why !== '' ? 'info' : 'error';
+    report(`the OS could not come up: ${os.error}${roomOf(small)}${why}`, severity);
   }
   nics(view);
 

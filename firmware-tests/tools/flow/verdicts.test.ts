@@ -139,4 +139,22 @@ rooms(
   },
 );
 
+for (const steps of [[], ['kexec']] as FlowStep[][]) {
+  const then = steps.join() || 'nothing';
+  rooms(`a host that ignores contacts keeps an earlier owner's connection, then ${then}`, () => {
+    const previousOwner = ['gpadls'] as const;
+    const { report } = runBoot({ host: 'server2008r2', flow: { previousOwner, steps } });
+    const errors = report.findings.filter(({ severity }) => severity === 'error');
+    assert.equal(errors, []);
+    const before = report.findings.filter(({ text }) => /left by who had the machine/.test(text));
+    for (const check of ['unload', 'channels', 'shared-pages', 'late-writes'])
+      assert.ok(
+        before.some((finding) => finding.check === check),
+        check,
+      );
+    // Of the firmware itself nothing is left on this host but what a contact has shared
+    assert.is(report.boot?.status, 'failed');
+  });
+}
+
 rooms.run();

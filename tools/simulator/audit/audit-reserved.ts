@@ -58,11 +58,11 @@ function mayKnow(client: {
   readonly phase: string;
   readonly unloadSeenAt: number | undefined;
   readonly unloadAnsweredAt: number | undefined;
-  readonly unloadAnswerLost: boolean;
+  readonly unloadLostAt: number | undefined;
 }): boolean {
-  const { phase, unloadSeenAt, unloadAnsweredAt, unloadAnswerLost } = client;
+  const { phase, unloadSeenAt, unloadAnsweredAt, unloadLostAt } = client;
   const answered = unloadSeenAt === undefined || unloadAnsweredAt !== undefined;
-  return phase === 'disconnected' && answered && !unloadAnswerLost;
+  return phase === 'disconnected' && answered && unloadLostAt === undefined;
 }
 
 function pagesOf({ address, length }: Piece, pageSize: number): number[] {

@@ -14,7 +14,7 @@ import {
 } from '../../../src/vmbus/protocol.ts';
 import type { MemoryRange } from '../../../src/machine.ts';
 import type { AuditCheck, Finding, FindingPages, HandoffKind } from './audit-findings.ts';
-import { NO_BASELINE, unlessInherited, type AuditBaseline } from './audit-baseline.ts';
+import { NO_BASELINE, inherited, unlessInherited, type AuditBaseline } from './audit-baseline.ts';
 import { fullSlots, leftovers, messages, ofClient } from './audit-leftovers.ts';
 import { auditCompletions } from './audit-completions.ts';
 import { crashHole } from './audit-crash.ts';
@@ -70,9 +70,9 @@ export function auditHandoff(
       .inspect()
       .clients.flatMap((client) => [
         ...connection(machine, client, kind, since),
-        ...channels(client, kind, kept),
+        ...channels(client, kind, kept, since),
       ]),
-    ...sharedPages(machine, kind, describe, kept),
+    ...sharedPages(machine, kind, describe, kept, since),
     ...auditRegisters(machine, kind, describe, options.nextSetsScontrol ?? true),
     ...auditTimers(machine),
     ...leftovers(machine),
@@ -104,7 +104,7 @@ function connection(
 ): Finding[] {
   const findings: Finding[] = [];
   const { host } = machine.partition.omissions;
-  const { phase, history, unloadSeenAt, unloadAnswerLost, guestMessagesQueued } = client;
+  const { phase, history, unloadSeenAt, unloadLostAt = -1, guestMessagesQueued } = client;
   const ownSint = client.sint ?? VMBUS_MESSAGE_SINT;
   const report = (text: string, severity: Finding['severity']): void => {
     findings.push({ check: 'unload', severity, text: ofClient(client, text) });
@@ -119,6 +119,7 @@ function connection(
       ? 'UNLOAD was sent but not answered'
       : `${what} believes that the guest is connected`;
     report(text, unlessQuiesced(kind));
+    if (isOlder(client.connectedAt, kind, since)) findings.push(inherited(findings.pop()!));
   }
 
   // What the host has not read yet may connect the guest again, after everything was looked at
@@ -128,7 +129,8 @@ function connection(
   }
 
   // An answer that found nobody was not waited for: memory was given away before the host let go
-  if (unloadAnswerLost) report('the answer to UNLOAD was lost: it was not waited for', 'error');
+  if (unloadLostAt > since.at)
+    report('the answer to UNLOAD was lost: it was not waited for', 'error');
 
   // The answer must have been taken out of its slot
   const unloaded = phase === 'disconnected' && history.at(-1)?.outcome === 'accepted';
@@ -147,6 +149,7 @@ function channels(
   vmbus: ClientInspection,
   kind: HandoffKind,
   kept: ReadonlyMap<number, unknown>,
+  since: AuditBaseline,
 ): Finding[] {
   const severity = unlessQuiesced(kind);
   const open = vmbus.channels.filter(({ state }) => state !== 'released' && state !== 'closed');
@@ -155,16 +158,26 @@ function channels(
     return { check: 'channels', severity, text: ofClient(vmbus, text) };
   };
   return [
-    ...open.map(({ id, instanceId, state, reserved, ringGpadl = 0 }) => {
+    ...open.map(({ id, instanceId, state, reserved, ringGpadl = 0, openedAt = Infinity }) => {
       const text = `channel ${id} {${instanceId}} is ${state}`;
       // A debugger's (kdnet): it outlives UNLOAD by intention, in memory that nobody uses
       const stays = reserved && kept.has(ringGpadl);
-      return stays ? found(`${text}: reserved, in reserved memory`, 'info') : found(text, severity);
+      if (stays) return found(`${text}: reserved, in reserved memory`, 'info');
+      const finding = found(text, severity);
+      return isOlder(openedAt, kind, since) ? inherited(finding) : finding;
     }),
     ...incomplete.map(({ id, channel }) =>
       found(`GPADL ${hex(id)} of channel ${channel} was begun and never completed`, severity),
     ),
   ];
+}
+
+/**
+ * Whether something was there before a firmware: only a new contact or UNLOAD ends it, and a host
+ * that ignores both keeps it. Of kernels the flow knows what they took over.
+ */
+function isOlder(at: number, kind: HandoffKind, since: AuditBaseline): boolean {
+  return kind === 'shutdown' && at <= since.at;
 }
 
 /** GPADLs with the rings of reserved channels (OPEN_RESERVED_CHANNEL), where nobody is hurt. */
@@ -193,6 +206,7 @@ function sharedPages(
   kind: HandoffKind,
   describe: Describe,
   kept: ReadonlyMap<number, Grant>,
+  since: AuditBaseline,
 ): Finding[] {
   const findings: Finding[] = [];
   for (const grant of machine.partition.grants.live()) {
@@ -203,7 +217,8 @@ function sharedPages(
     const text = `the host may still ${may} the ${grant.purpose}`;
     const meant = kind === 'quiesce' || [...kept.values()].includes(grant);
     const severity = meant ? 'info' : safe(pages, kind) ? 'warning' : 'error';
-    findings.push({ check, severity, text, pages });
+    const finding: Finding = { check, severity, text, pages };
+    findings.push(isOlder(grant.grantedAt, kind, since) ? inherited(finding) : finding);
   }
   return findings;
 }

@@ -27,6 +27,8 @@ export interface ChannelInspection {
   /** Monitor number, 0xff for none. */
   readonly monitor: number;
   readonly ringGpadl: number | undefined;
+  /** When it was opened, in ticks; undefined while it is not open. */
+  readonly openedAt: number | undefined;
   readonly targetVp: number | undefined;
   /** Opened by OPEN_RESERVED_CHANNEL: it outlives UNLOAD. */
   readonly reserved: boolean;
@@ -61,6 +63,12 @@ export interface ClientInspection {
   readonly offersRequested: boolean;
   /** What was numbered in the last answer to REQUEST_OFFERS; nothing if there was none. */
   readonly numbering: Numbering;
+  /** Contacts of the guest so far; of these {@link history} has the last ones. */
+  readonly contacts: number;
+  /** Of these, contacts that the host ignored: they end no connection. */
+  readonly contactsIgnored: number;
+  /** When the last connection was made, in ticks; 0 if there was none. */
+  readonly connectedAt: number;
   readonly history: readonly Readonly<ContactRecord>[];
   readonly everNegotiated: readonly number[];
   readonly unloadsSeen: number;
@@ -68,8 +76,8 @@ export interface ClientInspection {
   /** When the last connection was followed by an UNLOAD, and by its answer; else undefined. */
   readonly unloadSeenAt: number | undefined;
   readonly unloadAnsweredAt: number | undefined;
-  /** The answer to the last UNLOAD could not reach the guest. */
-  readonly unloadAnswerLost: boolean;
+  /** When the answer to the last UNLOAD could not reach the guest; else undefined. */
+  readonly unloadLostAt: number | undefined;
   readonly channels: readonly ChannelInspection[];
   readonly gpadls: readonly GpadlInspection[];
   /** Guest physical addresses. */
@@ -134,13 +142,16 @@ export function inspectConnection(
     targetVp: messages.vp,
     offersRequested: offers.requested,
     numbering: offers.numbering,
+    contacts: history.contacts,
+    contactsIgnored: history.ignored,
+    connectedAt: history.connectedAt,
     history: history.records.map((record) => ({ ...record })),
     everNegotiated: [...history.everNegotiated],
     unloadsSeen: history.unloadsSeen,
     unloadsAnswered: history.unloadsAnswered,
     unloadSeenAt: history.unloadSeenAt,
     unloadAnsweredAt: history.unloadAnsweredAt,
-    unloadAnswerLost: history.unloadAnswerLost,
+    unloadLostAt: history.unloadLostAt,
     channels: offers.channels.map((channel) => ({
       id: channel.id,
       lastId: channel.lastId,
@@ -150,6 +161,7 @@ export function inspectConnection(
       state: channel.state,
       monitor: channel.monitor,
       ringGpadl: channel.opening?.ringGpadl,
+      openedAt: channel.opening?.openedAt,
       targetVp: channel.opening?.targetVp,
       reserved: channel.opening?.reserved ?? false,
       deathReason: channel.opening?.rings.reason ?? '',

@@ -14,6 +14,7 @@ import { GpadlHeader, MessageType, VmbusVersion } from '../../../../src/vmbus/pr
 import { runLoadedOs } from '../../../../tools/os/loaded-os.ts';
 import { AUDIT_CHECKS } from '../../../../tools/simulator/audit/audit-findings.ts';
 import { describeGrant } from '../../../../tools/simulator/audit/audit-pages.ts';
+import { auditBaseline } from '../../../../tools/simulator/audit/audit-baseline.ts';
 import { auditHandoff, type AuditOptions } from '../../../../tools/simulator/audit/audit.ts';
 import { TICKS_PER_MS } from '../../../../tools/simulator/base/clock.ts';
 import {
@@ -96,6 +97,12 @@ passes('P-B5 FreeBSD: an answer to UNLOAD that finds the SINT masked was not tak
   assert.ok(guest.connect(VmbusVersion.V3_0));
   guest.unload();
   guest.stop();
+  assert.equal(audit(machine), []);
+
+  // A machine that is reset owes nobody anything, and who comes later does not answer for it
+  const since = auditBaseline(machine);
+  assert.not(audit(machine, { since }).some((text) => text.startsWith('unload')));
+  machine.reset();
   assert.equal(audit(machine), []);
 });
 

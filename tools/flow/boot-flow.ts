@@ -195,6 +195,7 @@ class BootFlow {
     const { machine, events } = this.#options;
     const since = auditBaseline(machine);
     this.#ownedSince ??= since.at;
+    this.#freed.begin(since);
     const harm = new LinkHarm(machine);
     const sink = events && ((event: FirmwareEvent) => events(event, name));
     tellStage(machine, name);
@@ -216,6 +217,7 @@ class BootFlow {
     const { machine, firmware, bootOptions, events, onHandoff, searchesAll } = this.#options;
     const guests = this.#guests;
     this.#ownedSince ??= machine.clock.now;
+    this.#freed.begin(auditBaseline(machine));
     let flow: SanFlow | undefined;
     const san = guests.run('firmware', () =>
       guests.callFirmware(
@@ -329,6 +331,7 @@ class BootFlow {
       if (kind === 'boot-step' && event.step === 'download' && event.phase === 'end') rescind.arm();
     };
     const since = auditBaseline(this.#machine);
+    this.#freed.begin(since);
     const harm = new LinkHarm(this.#machine);
     tellStage(this.#machine, SECOND_BOOT);
     const result = this.#guests.run(SECOND_BOOT, () => this.#runFirmware(watch));

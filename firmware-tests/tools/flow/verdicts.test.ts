@@ -6,6 +6,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import * as sources from '../../../src/index.ts';
 import type { MemoryRange } from '../../../src/machine.ts';
+import type { PageAllocator } from '../../../src/memory/allocator.ts';
 import type { FlowStep } from '../../../tools/flow/flow-steps.ts';
 import { auditOs, osStart } from '../../../tools/flow/os-findings.ts';
 import type { Firmware } from '../../../tools/flow/boot-flow.ts';
@@ -156,5 +157,24 @@ for (const steps of [[], ['kexec']] as FlowStep[][]) {
     assert.is(report.boot?.status, 'failed');
   });
 }
+
+rooms(
+  'memory that an earlier owner has shared is not freed early by who takes and returns it',
+  () => {
+    const firmware: Firmware = {
+      boot(machine, options) {
+        const pages = (allocator: PageAllocator): PageAllocator => {
+          const watched = options!.pages!(allocator);
+          const address = watched.allocate(64 * 4096, 4096, 'probe')!;
+          watched.free(address, 64 * 4096, 'probe');
+          return watched;
+        };
+        return sources.boot(machine, { ...options, pages });
+      },
+    };
+    const { report } = runBoot({ firmware, flow: { previousOwner: ['gpadls'] } });
+    assert.equal(complaints(report), []);
+  },
+);
 
 rooms.run();

@@ -33,6 +33,7 @@ import {
   withKnobs,
 } from '../../../../tools/simulator/profiles/profiles.ts';
 import type { HostKnobs } from '../../../../tools/simulator/profiles/profile.ts';
+import { unhex, words } from '../../../rigs/bytes.ts';
 import { GUEST_PAGES, Guest } from '../../../rigs/audit-guest.ts';
 
 const PAGE = 4096;
@@ -79,6 +80,28 @@ passes('the same on a host whose SCONTROL is on from the start: nothing at all',
   guest.start();
   guest.stop();
   assert.equal(audit(machine), []);
+});
+
+passes('ranges of one GPADL that meet in a page: no byte of it is shared twice', () => {
+  const machine = createMachine();
+  const guest = new Guest(machine.bootProcessor);
+  guest.start();
+  assert.ok(guest.connect(VmbusVersion.V3_0));
+  guest.post(MessageType.REQUEST_OFFERS);
+  guest.takeUntil(MessageType.ALL_OFFERS_DELIVERED);
+  const pfn = GUEST_PAGES.spare / PAGE;
+  const share = (id: number, ...pieces: readonly (readonly [offset: number, length: number])[]) => {
+    const shape = 0x10010 * pieces.length;
+    const ranges = pieces.flatMap(([offset, length]) => [length, offset, pfn, 0]);
+    guest.post(unhex(words(MessageType.GPADL_HEADER, 0, 1, id, shape, ...ranges)));
+    guest.takeUntil(MessageType.GPADL_CREATED);
+    return audit(machine).filter((text) => text.startsWith('freed'));
+  };
+  assert.equal(share(5, [0, 1024], [1024, 1024]), []);
+  assert.equal(share(6, [2048, 1024]), [], 'other bytes');
+  const [finding, ...others] = share(7, [1024, 8]);
+  assert.match(finding!, /was shared as the GPADL 0x7 .* while the host had it as the GPADL 0x5/);
+  assert.equal(others, []);
 });
 
 passes('P-B5 FreeBSD: an answer to UNLOAD that finds the SINT masked was not taken', () => {

@@ -10,9 +10,8 @@
 
 import type { ServedBootResult as BootResult } from '../../src/services/boot-services.ts';
 import type { EventSink, FirmwareEvent } from '../../src/events.ts';
-import type { MemoryRange } from '../../src/machine.ts';
+import type { Machine, MemoryRange } from '../../src/machine.ts';
 import type { PageAllocator } from '../../src/memory/allocator.ts';
-import type { OsReport } from '../os/loaded-os.ts';
 import type { AuditCheck, Finding, Severity } from '../simulator/audit/audit-findings.ts';
 import { auditBaseline, NO_BASELINE } from '../simulator/audit/audit-baseline.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
@@ -20,17 +19,18 @@ import { FreedMemory } from '../simulator/audit/freed-memory.ts';
 import type { MemoryPattern } from '../simulator/audit/memory-pattern.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { isRefusal } from '../os/loaded-os.ts';
-import type { LinuxName } from '../os/os-versions.ts';
-import { memoryInUse, readBootResult, type Firmware } from './boot-result.ts';
-import { countMachine, type MachineCounts } from './counts.ts';
+import { memoryInUse, readBootResult } from './boot-result.ts';
+import { countMachine } from './counts.ts';
 import { firmwareBoots, kernelSteps, type FlowStep } from './flow-steps.ts';
 import { tellFindings, tellHandoff, tellStage } from './flow-events.ts';
-import { GuestRuns, type GuestEnd } from './guest-run.ts';
-import { leaveBehind, type Leftover } from '../os/previous-owner.ts';
-import { scheduleNic, type NicTimes } from './nic-schedule.ts';
+import { mapOnceMore, withMap } from './handed-on.ts';
+import { GuestRuns } from './guest-run.ts';
+import { leaveBehind } from '../os/previous-owner.ts';
+import { scheduleNic } from './nic-schedule.ts';
 import { LinkHarm, NETWORK_HARMED } from './link-harm.ts';
 import { NicWatch } from './nics-there.ts';
 import { kernelsFor, runOsChain } from './os-chain.ts';
+import type { FlowOptions, FlowReport, Verdict } from './flow-report.ts';
 import { RescindOnClose } from './rescind-on-close.ts';
 import { SanBoot } from './san-boot.ts';
 import { SanFlow } from './san-flow.ts';
@@ -39,75 +39,7 @@ import type { FlowStage } from './stage.ts';
 export { BadBootResult, type Firmware } from './boot-result.ts';
 export type { GuestEnd } from './guest-run.ts';
 
-export interface FlowOptions {
-  readonly machine: SimulatedMachine;
-  readonly firmware: Firmware;
-  /** Passed to the firmware: `events` and whatever it knows besides. */
-  readonly bootOptions?: Readonly<Record<string, unknown>>;
-  /** Reader of the firmware's events, and of the OS's; gets the name of the stage, too. */
-  readonly events?: StageEvents;
-  readonly osEvents?: StageEvents;
-  /** What an earlier owner of the machine has left; by default there was none. */
-  readonly previousOwner?: readonly Leftover[];
-  /** When the first NIC comes and goes; by default it is there. */
-  readonly nicTimes?: NicTimes;
-  /**
-   * What happens besides, in an order that {@link checkSteps} accepts. A SAN boot needs a firmware
-   * that exports `createDriver`.
-   */
-  readonly steps?: readonly FlowStep[];
-  /** Which Linux the kernels are. */
-  readonly linux?: LinuxName | undefined;
-  /** Let the OS take over, and the firmware boot again afterwards. Default both. */
-  readonly os?: boolean;
-  readonly secondBoot?: boolean;
-  /** Warnings are findings as well. Default false. */
-  readonly strict?: boolean;
-  /**
-   * Search all of memory for damage, whatever is known of who writes where. It is slow, and finds
-   * the same. Default false.
-   */
-  readonly searchesAll?: boolean;
-  /** Called right after each handoff of firmware, before anything touches memory. */
-  readonly onHandoff?: (result: BootResult) => void;
-}
-
-/** A reader of what guests say: the event, and which guest it was. */
-export type StageEvents = (event: FirmwareEvent, stage: string) => void;
-
-export type Verdict =
-  /** Nothing is left behind. */
-  | 'clean'
-  /** The audit has errors, or the boot has failed. */
-  | 'findings'
-  /** The firmware refuses this host, and left it alone. */
-  | 'refused'
-  | 'crash'
-  | 'hang'
-  | 'out-of-memory';
-
-export interface FlowReport {
-  readonly verdict: Verdict;
-  /** What the firmware returned; undefined if it did not. */
-  readonly boot: BootResult | undefined;
-  readonly ended: GuestEnd | undefined;
-  /** The findings of all stages, and of the second boot. */
-  readonly findings: readonly Finding[];
-  /** The owners of the machine, in order, without the second boot. */
-  readonly stages: readonly FlowStage[];
-  /** Checks that had no occasion. */
-  readonly notRun: readonly AuditCheck[];
-  /** The first OS. */
-  readonly os: OsReport | undefined;
-  readonly secondBoot: BootResult | undefined;
-  /** VMBus versions that the firmware agreed on with the host, in order. */
-  readonly vmbusVersions: readonly number[];
-  /** What the machine had done when the firmware handed over. */
-  readonly counts: MachineCounts;
-  /** Virtual time at the handoff and at the end, in ticks. */
-  readonly handoffAt: number;
-  readonly endedAt: number;
-}
+export type { FlowOptions, FlowReport, StageEvents, Verdict } from './flow-report.ts';
 
 /** Name of the last stage. */
 const SECOND_BOOT = 'second boot';
@@ -129,6 +61,10 @@ class BootFlow {
   readonly #stages: FlowStage[] = [];
   readonly #findings: Finding[] = [];
   readonly #notRun = new Set<AuditCheck>();
+  /** What the firmware that boots was given. */
+  #given: readonly MemoryRange[];
+  /** Images that were loaded, and files beside them. */
+  readonly #loaded: Pick<MemoryRange, 'address' | 'length'>[] = [];
   /** What the last kernel found in memory. */
   #pattern: MemoryPattern | undefined;
   #boot: BootResult | undefined;
@@ -147,6 +83,7 @@ class BootFlow {
     this.#machine = options.machine;
     this.#guests = new GuestRuns(options.machine);
     this.#freed = new FreedMemory(options.machine);
+    this.#given = options.machine.bootSeam.memoryMap;
   }
 
   run(): FlowReport {
@@ -159,6 +96,7 @@ class BootFlow {
     scheduleNic(machine, nicTimes);
     for (let index = 0; index < firmwareBoots(steps); index++) {
       if (index > 0 && !this.#booted) break;
+      this.#given = this.#map;
       if (steps.includes('san') && index === firmwareBoots(steps) - 1) this.#bootSan();
       else this.#bootFirmware(index === 0 ? 'firmware' : `chainload ${index}`);
     }
@@ -202,7 +140,7 @@ class BootFlow {
     this.#boot = this.#guests.run(name, () => this.#runFirmware(sink));
     this.#handedOver(this.#boot);
     tellHandoff(machine, name, 'handoff', this.#map);
-    const audit = { inUse: this.#inUse(), since };
+    const audit = { inUse: this.#inUse(), since, given: this.#given };
     const findings = [...this.#freed.take(), ...auditHandoff(machine, this.#map, audit)];
     if (name !== 'firmware' && this.#boot?.status === 'failed') {
       const excuse = this.#excuse(this.#boot, harm);
@@ -223,7 +161,7 @@ class BootFlow {
       guests.callFirmware(
         () =>
           new SanBoot({
-            machine: machine.bootSeam,
+            machine: this.#seam,
             firmware,
             ...{ bootOptions },
             pages: (allocator) => this.#freed.watch(allocator),
@@ -249,6 +187,7 @@ class BootFlow {
   #handedOver(boot: BootResult | undefined): void {
     const machine = this.#machine;
     this.#boot = boot;
+    this.#loaded.push(...this.#inUse());
     this.#handoff ??= {
       counts: countMachine(machine),
       vmbusVersions: acceptedVersions(machine),
@@ -267,11 +206,17 @@ class BootFlow {
     const { firmware, bootOptions } = this.#options;
     const pages = (allocator: PageAllocator) => this.#freed.watch(allocator);
     const options = { pages, ...bootOptions, ...(events === undefined ? {} : { events }) };
-    const { bootSeam, partition } = this.#machine;
-    const result = this.#guests.callFirmware(() => firmware.boot(bootSeam, options));
+    const { partition } = this.#machine;
+    const seam = this.#seam;
+    const result = this.#guests.callFirmware(() => firmware.boot(seam, options));
     // A guest that catches its own crash has crashed all the same
     if (partition.ended !== undefined) throw partition.ended;
-    return readBootResult(result, bootSeam);
+    return readBootResult(result, seam);
+  }
+
+  /** The machine, with the memory that the firmware is given. */
+  get #seam(): Machine {
+    return withMap(this.#machine.bootSeam, this.#given);
   }
 
   /** What the firmware has handed on. */
@@ -324,6 +269,7 @@ class BootFlow {
     if (this.#freed.allocated)
       this.#freed.onAllocate = (address, length) => pattern?.exclude(address, length);
     else pattern?.complete();
+    this.#given = mapOnceMore(this.#machine.bootSeam.memoryMap, this.#map, this.#loaded);
     const rescind = new RescindOnClose(this.#machine);
     const watch = (event: FirmwareEvent): void => {
       events?.(event, SECOND_BOOT);
@@ -345,7 +291,9 @@ class BootFlow {
     // Whatever it met, it must have left nothing behind
     if (result !== undefined) {
       const inUse = memoryInUse(result);
-      const audit = auditHandoff(this.#machine, result.memoryMap, { inUse, since });
+      const audit = auditHandoff(this.#machine, result.memoryMap, {
+        ...{ inUse, since, given: this.#given },
+      });
       for (const finding of [...this.#freed.take(), ...audit]) {
         if (finding.severity !== 'error') continue;
         this.#findings.push({ ...finding, check, text: `after the second boot: ${finding.text}` });

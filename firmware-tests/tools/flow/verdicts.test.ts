@@ -7,6 +7,7 @@ import * as assert from 'uvu/assert';
 import * as sources from '../../../src/index.ts';
 import type { MemoryRange } from '../../../src/machine.ts';
 import type { PageAllocator } from '../../../src/memory/allocator.ts';
+import { carve } from '../../../src/memory/shared-memory.ts';
 import type { FlowStep } from '../../../tools/flow/flow-steps.ts';
 import { auditOs, osStart } from '../../../tools/flow/os-findings.ts';
 import type { Firmware } from '../../../tools/flow/boot-flow.ts';
@@ -176,5 +177,32 @@ rooms(
     assert.equal(complaints(report), []);
   },
 );
+
+rooms('each firmware gets the memory that the one before has handed on', () => {
+  const maps: (readonly MemoryRange[])[] = [];
+  const handed: (readonly MemoryRange[])[] = [];
+  const kept = 0x180000;
+  const firmware: Firmware = {
+    boot(machine, options) {
+      maps.push(machine.memoryMap);
+      const result = sources.boot(machine, options);
+      const carved = (range: MemoryRange) => carve(range, kept, kept + 4096, 'kept');
+      const memoryMap = result.memoryMap.flatMap(carved);
+      handed.push(memoryMap);
+      return { ...result, memoryMap };
+    },
+  };
+  const { report } = runBoot({ firmware, flow: { steps: ['chainload'] } });
+  const [first, chained, again] = maps;
+  assert.equal(chained, handed[0]);
+  assert.equal(complaints(report), [
+    'reserved warning: 1 page from 0x180000 on reserved for good, ' +
+      'but the host has nothing there (kept)',
+  ]);
+  // Both images are nobody's when the OS is gone; what was kept is kept
+  const around = (map: readonly MemoryRange[]) =>
+    map.flatMap((r) => carve(r, kept, kept + 4096, 'kept'));
+  assert.equal(again, around(first!));
+});
 
 rooms.run();

@@ -18,25 +18,31 @@ const SETTLING = [
 /** A piece of memory. */
 type Piece = Pick<MemoryRange, 'address' | 'length'>;
 
+/** What a guest hands on. */
+export interface HandedOn {
+  readonly memoryMap: readonly MemoryRange[];
+  /** The map that it was given itself. */
+  readonly given: readonly MemoryRange[];
+  /** What the next owner uses: the image, and files beside it. */
+  readonly inUse: readonly Piece[];
+}
+
 /**
  * Pages that the guest was given as usable and hands on as reserved, without an image in them and
  * without a grant of the host's. Where the host has not answered, or its answer was lost, the guest
  * cannot know.
  *
- * @param memoryMap what is handed on
- * @param inUse what the next owner uses: the image, and files beside it
  * @param since when the guest got the machine, in ticks
  */
 export function auditReserved(
   machine: SimulatedMachine,
-  memoryMap: readonly MemoryRange[],
-  inUse: readonly Piece[],
+  { memoryMap, given: whole, inUse }: HandedOn,
   since: number,
 ): Finding[] {
   if (machine.partition.omissions.host.hasLost(since, ...SETTLING)) return [];
   if (!machine.vmbus.inspect().clients.every(mayKnow)) return [];
   const pageSize = machine.bootSeam.pageSize ?? PAGE_SIZE;
-  const given = machine.bootSeam.memoryMap.filter(({ type }) => type === 'usable');
+  const given = whole.filter(({ type }) => type === 'usable');
   const kept = [
     ...inUse,
     ...machine.partition.grants

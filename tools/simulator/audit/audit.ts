@@ -37,6 +37,8 @@ export interface AuditOptions {
    * host that may write there does harm.
    */
   readonly inUse?: readonly Pick<MemoryRange, 'address' | 'length'>[];
+  /** The memory map that the guest was given; by default the machine's. */
+  readonly given?: readonly MemoryRange[];
   /** The virtual processor that hands over a `crash`; default 0. */
   readonly vp?: number;
   /** What was there before the guest: none of it is this guest's doing. Default: nothing. */
@@ -63,6 +65,7 @@ export function auditHandoff(
 ): Finding[] {
   const kind = options.kind ?? 'shutdown';
   const { inUse = [], since = NO_BASELINE } = options;
+  const { given = machine.bootSeam.memoryMap } = options;
   const describe: Describe = (grant) => describeGrant(grant, memoryMap, inUse);
   const kept = reservedRings(machine, describe);
   const findings = [
@@ -80,7 +83,10 @@ export function auditHandoff(
     ...auditSharedTwice(machine, since, memoryMap),
     // Who stays, or is an OS that leaves it all to UNLOAD, owes none of this
     ...(kind === 'shutdown'
-      ? [...auditOmissions(machine, since), ...auditReserved(machine, memoryMap, inUse, since.at)]
+      ? [
+          ...auditOmissions(machine, since),
+          ...auditReserved(machine, { memoryMap, given, inUse }, since.at),
+        ]
       : []),
   ];
   if (kind === 'crash') return findings.map((each) => crashHole(each, options.vp ?? 0));

@@ -43,9 +43,9 @@ export function auditBaseline(machine: SimulatedMachine): AuditBaseline {
   const processors = Array.from({ length: partition.inspection.processorCount }, (_, vp) => vp);
   return {
     at: clock.now,
-    uncompleted: nics.map(({ statistics }) => ({
+    uncompleted: nics.map(({ statistics, state }) => ({
       atClose: statistics.uncompletedAtClose,
-      skipped: statistics.uncompletedSkipped,
+      skipped: statistics.uncompletedSkipped + state.skipped,
       otherwise: statistics.uncompletedOtherwise,
     })),
     calls: processors.map((vp) => partition.inspection.calls(vp)),

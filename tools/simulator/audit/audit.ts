@@ -142,9 +142,12 @@ function connection(
   const unloaded = phase === 'disconnected' && history.at(-1)?.outcome === 'accepted';
   for (const { vp, sint, type } of fullSlots(machine)) {
     if (sint !== ownSint || type !== VMBUS_MESSAGE_TYPE) continue;
-    if (!unloaded || unloadSeenAt === undefined) continue;
     const text = `a message of type ${hex(type)} is left in the slot of SINT${sint} of VP ${vp}`;
-    report(`${text}: the answer to UNLOAD was not taken`, 'error');
+    if (unloaded && unloadSeenAt !== undefined)
+      report(`${text}: the answer to UNLOAD was not taken`, 'error');
+    // Whoever is refused has the answer to take, too: the next owner would take it for its own
+    else if (phase === 'disconnected')
+      findings.push({ check: 'leftovers', severity: 'warning', text: ofClient(client, text), vp });
   }
   return findings;
 }

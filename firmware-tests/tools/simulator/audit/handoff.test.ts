@@ -104,6 +104,19 @@ passes('ranges of one GPADL that meet in a page: no byte of it is shared twice',
   assert.equal(others, []);
 });
 
+passes('the answer of a host that refuses the version must be taken, too', () => {
+  const machine = createMachine();
+  const guest = new Guest(machine.bootProcessor);
+  guest.start();
+  const contact = words(MessageType.INITIATE_CONTACT, 0, 0x0009_0009, 0, 0, 0, 0, 0, 0, 0);
+  guest.post(unhex(contact));
+  guest.wait();
+  guest.stop();
+  assert.equal(audit(machine), [
+    'leftovers warning: a message of type 0x1 is left in the slot of SINT2 of VP 0',
+  ]);
+});
+
 passes('P-B5 FreeBSD: an answer to UNLOAD that finds the SINT masked was not taken', () => {
   const machine = createMachine();
   const guest = new Guest(machine.bootProcessor);

@@ -72,6 +72,11 @@ class BootFlow {
   #ownedSince: number | undefined;
   /** The firmware has booted, and did not once more, which is not its fault. */
   #excused = false;
+  /**
+   * The firmware says that it was refused a version, and so does the host: it has refused one, and
+   * of none that it accepted it was asked for devices.
+   */
+  #versionsRefused = false;
   /** What the host does with its NICs from the first handoff on. */
   #nics: NicWatch | undefined;
   #secondBoot: BootResult | undefined;
@@ -187,6 +192,9 @@ class BootFlow {
   #handedOver(boot: BootResult | undefined): void {
     const machine = this.#machine;
     this.#boot = boot;
+    this.#versionsRefused =
+      boot?.error?.name === 'VersionRefused' &&
+      onlyRefused(machine, this.#ownedSince ?? NO_BASELINE.at);
     this.#loaded.push(...this.#inUse());
     this.#handoff ??= {
       counts: countMachine(machine),
@@ -324,7 +332,7 @@ class BootFlow {
       severity === 'error' || (strict && severity === 'warning');
     const errors = this.#findings.some(({ severity }) => counts(severity));
     // Who refuses the versions of a host must have asked for one
-    const early = !connected || this.#boot?.error?.name === 'VersionRefused';
+    const early = !connected || this.#versionsRefused;
     if (failed && !errors && early && isRefusal(this.#boot?.error)) return 'refused';
     return failed || errors ? 'findings' : 'clean';
   }
@@ -340,6 +348,14 @@ function notBooted(
   const text = `${what}: ${error?.message ?? 'no reason given'}`;
   if (excuse === undefined) return { check, severity: 'error', text };
   return { check, severity: 'info', text: `${text} (${excuse})` };
+}
+
+/** Whether the host has refused a version since, and was asked for no devices. */
+function onlyRefused(machine: SimulatedMachine, since: number): boolean {
+  const { history, numbering } = machine.vmbus.inspect();
+  return (
+    numbering.at <= since && history.some(({ outcome, at }) => outcome === 'refused' && at > since)
+  );
 }
 
 function acceptedVersions(machine: SimulatedMachine): number[] {

@@ -84,7 +84,7 @@ export function auditOs(
   };
 
   // An OS that is too new for the host says nothing about the firmware
-  if (os.refused) {
+  if (os.refused && machine.vmbus.inspect().numbering.at <= start.at) {
     report(`the OS does not run on this host: ${os.error ?? ''}`, 'info');
     return findings;
   }

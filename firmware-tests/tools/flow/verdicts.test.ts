@@ -5,7 +5,8 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import * as sources from '../../../src/index.ts';
-import type { MemoryRange } from '../../../src/machine.ts';
+import { Msr, Sint } from '../../../src/hyperv/protocol.ts';
+import type { MemoryRange, X64Machine } from '../../../src/machine.ts';
 import type { PageAllocator } from '../../../src/memory/allocator.ts';
 import { carve } from '../../../src/memory/shared-memory.ts';
 import type { FlowStep } from '../../../tools/flow/flow-steps.ts';
@@ -40,10 +41,10 @@ nics('one that comes or goes excuses itself, and no other', () => {
   ]);
 
   // The devices had their numbers before it went
-  const { changes, numbers } = start.numbering;
+  const { at, changes, numbers } = start.numbering;
   const { instanceId } = second!;
   const other = new Map([...numbers, [instanceId, 99]]);
-  const found = auditOs(os, machine, { ...start, numbering: { changes, numbers: other } });
+  const found = auditOs(os, machine, { ...start, numbering: { at, changes, numbers: other } });
   assert.equal(
     found.filter(({ severity }) => severity === 'error').map(({ text }) => text),
     [`{${instanceId}} was channel 99 and is channel ${numbers.get(instanceId)!} for the OS`],
@@ -203,6 +204,44 @@ rooms('each firmware gets the memory that the one before has handed on', () => {
   const around = (map: readonly MemoryRange[]) =>
     map.flatMap((r) => carve(r, kept, kept + 4096, 'kept'));
   assert.equal(again, around(first!));
+});
+
+rooms('a firmware that touches a machine that the loader owns is told', () => {
+  const firmware: Firmware = {
+    boot: sources.boot as Firmware['boot'],
+    createDriver(machine, options) {
+      const driver = sources.createDriver(machine, options);
+      const unquiesce = driver.unquiesce.bind(driver);
+      let count = 0;
+      driver.unquiesce = () => {
+        if (++count === 2) (machine as X64Machine).wrmsr(Msr.SINT0 + 3, Sint.MASKED);
+        else unquiesce();
+      };
+      return driver;
+    },
+  };
+  const { report } = runBoot({ firmware, memoryMiB: 16, flow: { steps: ['san'] } });
+  const told = complaints(report).filter((text) => /from the loader that owned it/.test(text));
+  assert.is(told.length, 1);
+});
+
+rooms('a firmware that only says that it was refused is not believed', () => {
+  const firmware: Firmware = {
+    boot(machine, options) {
+      const { memoryMap } = sources.boot(machine, options);
+      const error = Object.assign(new Error('no'), { name: 'VersionRefused' });
+      return { status: 'failed', error, memoryMap };
+    },
+  };
+  assert.is(runBoot({ firmware, flow: { secondBoot: false } }).report.verdict, 'findings');
+});
+
+rooms('a NIC that comes back while the trial of a rescind brings it back comes once', () => {
+  // Somewhere around here the firmware closes its channel
+  for (let leaves = 1000; leaves < 1016; leaves++) {
+    const { report } = runBoot({ size: 52 << 10, flow: { nicTimes: { leaves, returns: 0 } } });
+    assert.is(report.ended, undefined);
+  }
 });
 
 rooms.run();

@@ -19,6 +19,8 @@ export const MONITORS_MAX = 128;
 
 /** The numbers that devices had in an answer to REQUEST_OFFERS. */
 export interface Numbering {
+  /** When it was asked for, in ticks; -1 if never. */
+  readonly at: number;
   /** Devices that had come or gone until then ({@link ServerState.changes}). */
   readonly changes: number;
   /** Channel numbers by instance, without sub-channels. */
@@ -41,7 +43,7 @@ export class Offers {
   /** The guest has requested offers on this connection. */
   requested = false;
   /** How the devices were numbered when it first did, on the last connection on which it did. */
-  numbering: Numbering = { changes: 0, numbers: new Map() };
+  numbering: Numbering = { at: -1, changes: 0, numbers: new Map() };
   /** The version is so old that offers may be short. */
   short = false;
 
@@ -179,7 +181,8 @@ export class Offers {
   get #numbers(): Numbering {
     const primary = this.#channels.filter(({ id, index }) => id !== 0 && index === 0);
     const numbers = new Map(primary.map(({ device, id }) => [device.instanceId, id]));
-    return { changes: this.#context.state.changes, numbers };
+    const { services, state } = this.#context;
+    return { at: services.clock.now, changes: state.changes, numbers };
   }
 
   /** Number a channel and offer it. */

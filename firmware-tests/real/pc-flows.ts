@@ -4,10 +4,13 @@
 
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { bootProgram } from '../../tools/guests/pc/boot-program.ts';
 import { PROFILES } from '../../tools/simulator/profiles/profiles.ts';
+import { syslinuxDisk, writingDisk } from './pc-disks.ts';
 import { hasLinux, initramfs, kernelFile } from './pc-linux.ts';
 
 export const IPXE = '/boot/ipxe.lkrn';
+const IPXE_ISO = '/usr/lib/ipxe/ipxe.iso';
 const PXELINUX = '/usr/lib/PXELINUX/pxelinux.0';
 const LDLINUX = '/usr/lib/syslinux/modules/bios/ldlinux.c32';
 const SEABIOS = '/usr/share/seabios/bios.bin';
@@ -34,6 +37,8 @@ const FILES: Readonly<Record<string, string>> = {
   'syslinux-common': LDLINUX,
   seabios: SEABIOS,
   passt: '/usr/bin/passt',
+  syslinux: '/usr/bin/syslinux',
+  mtools: '/usr/bin/mformat',
 };
 
 /** Why a flow cannot run here, if it cannot. */
@@ -61,11 +66,74 @@ const LINUX_NEEDS = ['seabios', 'linux-image-686'];
 const LINUX_SHOWS = ['hypxe: lease', 'hypxe: ping', 'hypxe: tftp'];
 const LINUX_LINE = 'console=ttyS0 quiet panic=5';
 const LINUX_MEMORY = ['--memory', '256'];
+const TSC_PAGE = 'hypxe: clock hyperv_clocksource_tsc_page';
+
+const DISK_NEEDS = ['seabios', 'syslinux', 'mtools'];
+const SYSLINUX_CONFIG = 'DEFAULT next\nPROMPT 0\nLABEL next\n  KERNEL ';
+const SAN_SCRIPT = '#!ipxe\nsanboot --no-describe aoe:e0.0\n';
+
+/** Write a file; returns its path. */
+function put(directory: string, name: string, contents: Uint8Array | string): string {
+  const file = path.join(directory, name);
+  fs.writeFileSync(file, contents);
+  return file;
+}
+
+/** The kernel alone; `does` is what its initramfs does in the end. */
+function linux(host: string, flow: string, does: string, ...more: string[]): PcFlowCase {
+  return {
+    ...{ program: DEBIAN_LINUX, host, flow, needs: LINUX_NEEDS, shows: LINUX_SHOWS },
+    args: (directory) => {
+      const initrd = put(directory, 'initrd', initramfs());
+      fs.copyFileSync(kernelFile(), path.join(directory, 'vmlinuz'));
+      const line = [LINUX_LINE, ...more, `hypxe=${does}`].join(' ');
+      const kernel = [kernelFile(), '--initrd', initrd, '--append', line];
+      return [...kernel, '--host', host, '--serve', directory, ...LINUX_MEMORY];
+    },
+  };
+}
+
+/** iPXE boots from a disk of the network. */
+function sanBoot(
+  program: string,
+  host: string,
+  flow: string,
+  more: Pick<PcFlowCase, 'needs' | 'shows'>,
+  disk: (directory: string) => string,
+): PcFlowCase {
+  return {
+    ...{ program, host, flow, ...more },
+    args: (directory) => {
+      const script = put(directory, 'san.ipxe', SAN_SCRIPT);
+      const san = ['--image', script, '--aoe', disk(directory)];
+      return [IPXE, '--host', host, ...san, ...LINUX_MEMORY];
+    },
+  };
+}
+
+const ALONE = 'DHCP, TFTP, ping, kexec into the boot program';
 
 export const FLOWS: readonly PcFlowCase[] = [
   ...PROFILES.map(({ name }) => ipxe(name, 'boots the boot program')),
   ipxe('server2019', 'the same with two NICs', '--nics', '2'),
   ipxe('server2016', 'the same with 10 % loss', '--loss', '0.1', '--seed', '3'),
+  {
+    ...{
+      program: `${DEBIAN_IPXE}, its ISO image`,
+      host: 'server2022',
+      flow: 'the same from a CD-ROM',
+    },
+    needs: ['ipxe', 'seabios'],
+    args: () => [IPXE_ISO],
+  },
+  {
+    ...{ program: 'SYSLINUX 6.04', host: 'server2022', flow: 'boots the boot program from a disk' },
+    needs: DISK_NEEDS,
+    args: (directory) => {
+      const files = { 'syslinux.cfg': `${SYSLINUX_CONFIG}hypxe.lkrn`, 'hypxe.lkrn': bootProgram() };
+      return [syslinuxDisk(directory, 16, files)];
+    },
+  },
   {
     ...{ program: 'iPXE, then pxelinux 6.04', host: 'server2022' },
     flow: 'chained over UNDI, boots the boot program',
@@ -74,36 +142,63 @@ export const FLOWS: readonly PcFlowCase[] = [
       fs.copyFileSync(PXELINUX, path.join(directory, 'pxelinux.0'));
       fs.copyFileSync(LDLINUX, path.join(directory, 'ldlinux.c32'));
       fs.mkdirSync(path.join(directory, 'pxelinux.cfg'));
-      const config = 'DEFAULT next\nPROMPT 0\nLABEL next\n  KERNEL hypxe.lkrn\n';
-      fs.writeFileSync(path.join(directory, 'pxelinux.cfg/default'), config);
+      put(directory, 'pxelinux.cfg/default', `${SYSLINUX_CONFIG}hypxe.lkrn`);
       return [IPXE, '--serve', directory, '--image', 'pxelinux.0'];
     },
   },
+  sanBoot(
+    'iPXE, then a loader of 60 bytes',
+    'server2016',
+    'SAN boot over AoE: it writes, so iPXE quiesces, takes the host back, quiesces',
+    { needs: ['ipxe', 'seabios'] },
+    (directory) => put(directory, 'disk.img', writingDisk()),
+  ),
+  sanBoot(
+    `iPXE, then SYSLINUX, then ${DEBIAN_LINUX}`,
+    'server2022',
+    `SAN boot over AoE; Linux takes over: ${ALONE}`,
+    { needs: ['ipxe', ...DISK_NEEDS, ...LINUX_NEEDS], shows: [...LINUX_SHOWS, TSC_PAGE] },
+    (directory) =>
+      syslinuxDisk(directory, 32, {
+        ...{ vmlinuz: fs.readFileSync(kernelFile()), initrd: initramfs() },
+        'syslinux.cfg': [
+          `${SYSLINUX_CONFIG}vmlinuz`,
+          ...['  INITRD initrd', `  APPEND ${LINUX_LINE} hypxe=kexec`],
+        ].join('\n'),
+      }),
+  ),
   {
     ...{ program: `iPXE, then ${DEBIAN_LINUX}`, host: 'server2022' },
-    flow: 'DHCP, TFTP, ping, kexec into the boot program',
+    flow: ALONE,
     needs: ['ipxe', ...LINUX_NEEDS],
     args: (directory) => {
       fs.copyFileSync(kernelFile(), path.join(directory, 'vmlinuz'));
-      fs.writeFileSync(path.join(directory, 'initrd'), initramfs());
+      put(directory, 'initrd', initramfs());
       const line = `${LINUX_LINE} hypxe=kexec initrd=initrd`;
-      const script = `#!ipxe\nkernel vmlinuz ${line}\ninitrd initrd\nboot\n`;
-      fs.writeFileSync(path.join(directory, 'linux.ipxe'), script);
+      put(directory, 'linux.ipxe', `#!ipxe\nkernel vmlinuz ${line}\ninitrd initrd\nboot\n`);
       return [IPXE, '--serve', directory, '--image', 'linux.ipxe', ...LINUX_MEMORY];
     },
-    shows: [...LINUX_SHOWS, 'hypxe: clock hyperv_clocksource_tsc_page'],
+    shows: [...LINUX_SHOWS, TSC_PAGE],
+  },
+  ...['server2012', 'server2012r2', 'server2016', 'copper', 'qemu', 'openvmm'].map((host) =>
+    linux(host, ALONE, 'kexec'),
+  ),
+  linux('server2022', `kexec into the same kernel, and there again: ${ALONE}`, 'again'),
+  {
+    ...linux(
+      'server2022',
+      'rmmod hv_netvsc hv_utils hv_vmbus, kexec into the boot program',
+      'rmmod',
+    ),
+    shows: [...LINUX_SHOWS, 'hypxe: removed hv_netvsc', 'hypxe: removed hv_utils'],
   },
   {
-    ...{ program: DEBIAN_LINUX, host: 'server2022' },
-    flow: 'panic: its crash kernel is the boot program',
-    needs: LINUX_NEEDS,
-    args: (directory) => {
-      const initrd = path.join(directory, 'initrd');
-      fs.writeFileSync(initrd, initramfs());
-      const line = `${LINUX_LINE} crashkernel=16M hypxe=crash`;
-      return [kernelFile(), '--initrd', initrd, '--append', line, ...LINUX_MEMORY];
-    },
-    shows: LINUX_SHOWS,
+    ...linux(
+      'server2022',
+      'panic: its crash kernel is the boot program',
+      'crash',
+      'crashkernel=16M',
+    ),
     golden: 'linux-6.1.176-686-boot-crash',
   },
 ];

@@ -2,7 +2,9 @@
 
 /**
  * Debian's i386 kernel with an initramfs of a few programs: what it does when it is up stands in
- * its command line (`hypxe=kexec`, `hypxe=crash`). The files come from `.ci/install-pc`.
+ * its command line (`hypxe=kexec`, `hypxe=crash`, `hypxe=again`: kexec of the same kernel, which
+ * then does `hypxe=kexec`; `hypxe=rmmod`: without the drivers). The files come from
+ * `.ci/install-pc`.
  */
 
 import * as fs from 'node:fs';
@@ -48,9 +50,19 @@ udhcpc -i eth0 -n -q -f -s /bin/lease && echo "hypxe: lease"
 ping -c 2 -W 2 192.168.77.1 && echo "hypxe: ping"
 tftp -g -r hypxe.lkrn -l /tmp/next 192.168.77.1 && echo "hypxe: tftp $(wc -c </tmp/next)"
 echo "hypxe: clock $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
+start() { kexec -l /tmp/next --append=x && kexec -e; }
 case "$(cat /proc/cmdline)" in
-*hypxe=kexec*) kexec -l /tmp/next --append=x && kexec -e ;;
+*hypxe=kexec*) start ;;
 *hypxe=crash*) kexec -p /tmp/next --append=x && echo c >/proc/sysrq-trigger ;;
+*hypxe=again*)
+  tftp -g -r vmlinuz -l /tmp/vmlinuz 192.168.77.1 && tftp -g -r initrd -l /tmp/initrd 192.168.77.1
+  kexec -l /tmp/vmlinuz --initrd=/tmp/initrd --append="$(sed s/again/kexec/ /proc/cmdline)"
+  kexec -e
+  ;;
+*hypxe=rmmod*)
+  for each in hv_netvsc hv_utils hv_vmbus; do rmmod $each && echo "hypxe: removed $each"; done
+  start
+  ;;
 esac
 echo "hypxe: ready"
 exec sh

@@ -4,13 +4,13 @@
  * `npm run test:pc`: programs that nobody here wrote boot on the simulated host (pc-flows.ts), and
  * each comes to the verdict of the table (`firmware-tests/golden/pc-verdicts.json`). One runs
  * twice, and both traces are the same bytes. With `--update` the table is written anew; other words
- * name the flows that run.
+ * name the flows that run. They run in parallel, and are told as they end.
  *
  * A flow whose programs are missing is skipped, with the reason; with `HYPXE_REQUIRE_TOOLS=1` that
  * is a failure. The last line is `N passed, N failed`; exit code 0 or 1.
  */
 
-import { spawn, spawnSync } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
@@ -23,7 +23,10 @@ import { FLOWS, IPXE, missing, type PcFlowCase } from './pc-flows.ts';
 import { busybox } from './pc-linux.ts';
 
 /** The longest that one run may take, in ms. */
-const RUN_MAX_MS = 600_000;
+const RUN_MAX_MS = 1_200_000;
+
+/** Runs at a time: each has a PC of up to 256 MiB, and a trace. */
+const JOBS_MAX = 4;
 
 const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 const CLI = here('../../dist/cli.js');
@@ -63,19 +66,32 @@ const table = JSON.parse(fs.existsSync(TABLE) ? fs.readFileSync(TABLE, 'utf8') :
 const key = ({ program, host, flow }: Pick<Row, 'program' | 'host' | 'flow'>): string =>
   `${program} on ${host}: ${flow}`;
 
+interface Ended {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Run Node.js with these arguments. */
+function node(args: readonly string[]): Promise<Ended> {
+  const options = { timeout: RUN_MAX_MS, maxBuffer: 1 << 26 };
+  return new Promise((resolve) => {
+    const child = execFile(process.execPath, args, options, (_, stdout, stderr) =>
+      resolve({ status: child.exitCode, stdout, stderr }),
+    );
+  });
+}
+
 /** Run a flow. @throws Error with what is wrong */
-function run(flow: PcFlowCase, directory: string): { row: Row; trace: string; shown: string } {
+async function run(
+  flow: PcFlowCase,
+  directory: string,
+): Promise<{ row: Row; trace: string; shown: string }> {
   const trace = path.join(directory, '.trace');
   const served = path.join(directory, 'served');
   fs.mkdirSync(served);
   const args = [CLI, 'pc', ...flow.args(served)];
-  const options = { encoding: 'utf8', timeout: RUN_MAX_MS, maxBuffer: 1 << 26 } as const;
-  const { stdout, stderr, error } = spawnSync(
-    process.execPath,
-    [...args, '--json', '--trace', trace],
-    options,
-  );
-  if (error !== undefined) throw error;
+  const { stdout, stderr } = await node([...args, '--json', '--trace', trace]);
   let document: Document & { readonly console: readonly string[] };
   try {
     document = JSON.parse(stdout) as typeof document;
@@ -105,8 +121,8 @@ function withoutAddresses(text: string): string {
 }
 
 /** @throws Error with what is wrong */
-function check(flow: PcFlowCase, directory: string): Row {
-  const { row, trace, shown } = run(flow, directory);
+async function check(flow: PcFlowCase, directory: string): Promise<Row> {
+  const { row, trace, shown } = await run(flow, directory);
   for (const line of flow.shows ?? []) {
     if (!shown.includes(line)) throw new Error(`the console does not show "${line}":\n${shown}`);
   }
@@ -133,12 +149,13 @@ function compare(acts: readonly string[], golden: string): void {
 }
 
 /** One seed is one trace, byte for byte. @throws Error */
-function sameTwice(flow: PcFlowCase, directory: string): void {
-  const traces = ['first', 'second'].map((name) => {
+async function sameTwice(flow: PcFlowCase, directory: string): Promise<void> {
+  const traces: Buffer[] = [];
+  for (const name of ['first', 'second']) {
     const own = path.join(directory, name);
     fs.mkdirSync(own);
-    return fs.readFileSync(run(flow, own).trace);
-  });
+    traces.push(fs.readFileSync((await run(flow, own)).trace));
+  }
   if (!traces[0]!.equals(traces[1]!)) throw new Error('two runs, and two traces');
 }
 
@@ -146,7 +163,7 @@ function sameTwice(flow: PcFlowCase, directory: string): void {
  * iPXE's own HTTP over a real network: busybox serves on this machine's loopback, which passt's
  * gateway is for its guest. On the wall's clock. @throws Error
  */
-function overPasst(directory: string): void {
+async function overPasst(directory: string): Promise<void> {
   const port = 20_000 + (process.pid % 20_000);
   fs.writeFileSync(path.join(directory, 'next'), bootProgram());
   const script = path.join(directory, 'script');
@@ -156,9 +173,7 @@ function overPasst(directory: string): void {
   const server = spawn(busybox(), ['httpd', '-f', '-p', `127.0.0.1:${port}`, '-h', directory]);
   try {
     const args = ['pc', IPXE, '--link', 'passt', '--expect', script];
-    const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], {
-      ...{ encoding: 'utf8', timeout: RUN_MAX_MS },
-    });
+    const { status, stdout, stderr } = await node([CLI, ...args]);
     if (status !== 0) throw new Error(`exit code ${status}:\n${stdout}${stderr}`);
   } finally {
     server.kill();
@@ -169,7 +184,14 @@ let passed = 0;
 let failed = 0;
 const rows: Row[] = [];
 
-function attempt(name: string, flow: PcFlowCase, action: (directory: string) => Row | void): void {
+/** What is to be done: its name, its flow, and the doing. */
+interface Attempt {
+  readonly name: string;
+  readonly flow: PcFlowCase;
+  readonly action: (directory: string) => Promise<Row | void>;
+}
+
+async function attempt({ name, flow, action }: Attempt): Promise<void> {
   const why = missing(flow);
   if (why !== undefined && process.env.HYPXE_REQUIRE_TOOLS !== '1') {
     console.log(`skip  ${name}: ${why}`);
@@ -179,7 +201,7 @@ function attempt(name: string, flow: PcFlowCase, action: (directory: string) => 
   const begin = Date.now();
   try {
     if (why !== undefined) throw new Error(why);
-    const row = action(directory);
+    const row = await action(directory);
     if (row !== undefined) rows.push(row);
     passed++;
     console.log(`pass  ${name} (${((Date.now() - begin) / 1000).toFixed(1)} s)`);
@@ -191,20 +213,29 @@ function attempt(name: string, flow: PcFlowCase, action: (directory: string) => 
   }
 }
 
-for (const flow of FLOWS) {
-  const name = key(flow);
-  if (wanted.length > 0 && !wanted.some((word) => name.includes(word))) continue;
-  attempt(name, flow, (directory) => check(flow, directory));
-}
-if (wanted.length === 0) {
-  const flow = FLOWS.find(({ host }) => host === 'server2016')!;
-  attempt('one seed, one trace', flow, (directory) => sameTwice(flow, directory));
-}
-const passt = FLOWS.find(({ program }) => program.includes('Linux'))!;
-if (wanted.length === 0 || wanted.includes('passt')) {
-  const needs = [...passt.needs, 'passt'];
-  attempt('iPXE over passt: HTTP from busybox', { ...passt, needs }, overPasst);
-}
+const attempts: Attempt[] = FLOWS.map((flow) => ({
+  ...{ name: key(flow), flow },
+  action: (directory) => check(flow, directory),
+}));
+const again = FLOWS.find(({ host }) => host === 'server2016')!;
+attempts.push({
+  ...{ name: 'one seed, one trace', flow: again },
+  action: (directory) => sameTwice(again, directory),
+});
+const passt = FLOWS[0]!;
+attempts.push({
+  ...{ name: 'iPXE over passt: HTTP from busybox', action: overPasst },
+  flow: { ...passt, needs: ['ipxe', 'seabios', 'linux-image-686', 'passt'] },
+});
+
+// Several at a time: each takes a thread. Those that take longest come last in the list
+const queue = attempts
+  .filter(({ name }) => wanted.length === 0 || wanted.some((each) => name.includes(each)))
+  .reverse();
+const work = async (): Promise<void> => {
+  for (let next = queue.shift(); next !== undefined; next = queue.shift()) await attempt(next);
+};
+await Promise.all(Array.from({ length: Math.min(JOBS_MAX, os.availableParallelism()) }, work));
 if (update) {
   const all = FLOWS.flatMap((flow) => {
     const same = (row: Row): boolean => key(row) === key(flow);

@@ -6,9 +6,25 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseTrace } from '../replay/trace-file.ts';
 import { BOOTS_FULL, BOOTS_QUICK, bootsSection, measureBoots } from './boots.ts';
+import { compileExample } from './example-guest.ts';
+import {
+  EXPLORATION_FULL,
+  EXPLORATION_QUICK,
+  explorationSection,
+  measureExploration,
+} from './exploration.ts';
 import type { BenchFirmware } from './firmware.ts';
 import { FRAMES_FULL, FRAMES_QUICK, frameRigs, framesSection, measureFrames } from './frames.ts';
+import {
+  GUESTS_FULL,
+  GUESTS_QUICK,
+  guestsSection,
+  leftOutSection,
+  measureGuests,
+} from './guests.ts';
+import { PEERS_FULL, PEERS_QUICK, compilePeers, measurePeers, peersSection } from './peers.ts';
 import { PUSH_FULL, PUSH_QUICK, measurePush, pushSection } from './push.ts';
+import { measureHalves, measureReplays, readSessions, replaysSection } from './replays.ts';
 import { RUNS_FULL, RUNS_QUICK, measureRuns, runsSection } from './runs.ts';
 import type { Section } from './section.ts';
 import {
@@ -32,6 +48,8 @@ export interface BenchOptions {
   readonly root: string;
   /** Short runs: figures that are counts are as good, times are not. */
   readonly quick: boolean;
+  /** A checkout of iPXE to compare with. */
+  readonly ipxe?: string | undefined;
 }
 
 /** One part. */
@@ -44,9 +62,19 @@ export const PARTS: Readonly<Record<string, Part>> = {
     const trace = parseTrace(readFileSync(join(root, TRACE), 'utf8'));
     return workSection(compareWork(firmware, trace), hostWork(firmware, trace));
   },
+  replays: ({ firmware, root }) => {
+    const sessions = readSessions(root);
+    const { times, results } = measureReplays(firmware, sessions);
+    return replaysSection(times, measureHalves(firmware, sessions, results));
+  },
   frames: ({ firmware, quick }) => {
     const options = quick ? FRAMES_QUICK : FRAMES_FULL;
     return framesSection(measureFrames(frameRigs(firmware, options.preset), options));
+  },
+  peers: ({ firmware, root, quick, ipxe }) => {
+    const { guests, missing } = compilePeers(root, ipxe);
+    const figures = measurePeers(firmware, guests, quick ? PEERS_QUICK : PEERS_FULL);
+    return peersSection(figures, missing);
   },
   boots: ({ firmware, quick }) =>
     bootsSection(measureBoots(firmware, quick ? BOOTS_QUICK : BOOTS_FULL)),
@@ -54,7 +82,22 @@ export const PARTS: Readonly<Record<string, Part>> = {
   push: ({ os, quick }) => pushSection(measurePush(os, quick ? PUSH_QUICK : PUSH_FULL)),
   simulator: ({ quick }) =>
     simulatorSection(measureSimulator(quick ? SIMULATOR_QUICK : SIMULATOR_FULL)),
+  guests: ({ firmware, root, quick }) => {
+    const example = compileExample(root);
+    if ('missing' in example) return leftOutSection('guests', 'Guests', example.missing);
+    const options = quick ? GUESTS_QUICK : GUESTS_FULL;
+    return guestsSection(measureGuests(firmware, example.bytes, options));
+  },
+  exploration: ({ root, quick }) => {
+    const example = compileExample(root);
+    if ('missing' in example) return leftOutSection('exploration', 'Exploration', example.missing);
+    const options = quick ? EXPLORATION_QUICK : EXPLORATION_FULL;
+    return explorationSection(measureExploration(example.bytes, options));
+  },
 };
+
+/** Parts that take minutes: only who names them gets them. */
+export const LONG_PARTS: readonly string[] = ['exploration'];
 
 /** Run one part. @throws RangeError for a part that there is not */
 export async function runPart(name: string, options: BenchOptions): Promise<Section> {

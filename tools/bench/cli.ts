@@ -5,15 +5,17 @@
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { PARTS, runPart, type BenchOptions } from './bench.ts';
+import { LONG_PARTS, PARTS, runPart, type BenchOptions } from './bench.ts';
 import type { BenchFirmware } from './firmware.ts';
 import { sectionText, type Section } from './section.ts';
 
 const HELP = `Usage: npm run bench [-- options]
 
-Measure the firmware in dist/: its size, its work beside iPXE's, frames, boots, the simulator.
+Measure the firmware in dist/: its size, its work beside iPXE's, frames, boots, the simulator, a
+guest in C. What takes minutes (${LONG_PARTS.join(', ')}) is done if it is named.
 
   --only NAME   only this part (${Object.keys(PARTS).join(', ')}); may be repeated
+  --ipxe TREE   compare frames with iPXE's drivers, too: a checkout (part peers)
   --quick       short runs: counts are as good, times are not
   --json        print one JSON document
   -h, --help    this text
@@ -28,6 +30,7 @@ const OS = pathToFileURL(join(ROOT, 'dist/os.js'));
 
 const OPTIONS = {
   only: { type: 'string', multiple: true },
+  ipxe: { type: 'string' },
   quick: { type: 'boolean' },
   json: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
@@ -46,9 +49,11 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const firmware = (await import(FIRMWARE.href)) as BenchFirmware;
   const os = (await import(OS.href)) as BenchFirmware;
-  const options: BenchOptions = { firmware, os, root: ROOT, quick: values.quick === true };
+  const { quick = false, ipxe } = values;
+  const options: BenchOptions = { firmware, os, root: ROOT, quick, ipxe };
   const sections: Section[] = [];
-  for (const name of values.only ?? Object.keys(PARTS)) {
+  const usual = Object.keys(PARTS).filter((name) => !LONG_PARTS.includes(name));
+  for (const name of values.only ?? usual) {
     const section = await runPart(name, options);
     sections.push(section);
     if (values.json !== true) process.stdout.write(`${sectionText(section)}\n`);

@@ -12,6 +12,9 @@ import { SimulatedMachine } from '../simulator/machine.ts';
 import { DEFAULT_PROFILE, profileNamed } from '../simulator/profiles/profiles.ts';
 import { CountingMachine } from './counting-machine.ts';
 import type { BenchFirmware } from './firmware.ts';
+import { machineFor } from '../guests/guest-machine.ts';
+import type { GuestDriver } from '../guests/guest-program.ts';
+import type { WasmProgram } from '../guests/wasm-guest.ts';
 import { ScriptedHost } from './scripted-host.ts';
 
 /** Turns after which a batch that has not arrived never will. */
@@ -108,33 +111,54 @@ export class BenchLink implements Link {
   }
 }
 
-/** A machine with one NIC, and the default host. */
-export function benchMachine(link: Link): SimulatedMachine {
-  return new SimulatedMachine({
-    memory: new ArrayBuffer(MEMORY_BYTES),
-    profile: profileNamed(DEFAULT_PROFILE)!,
-    links: [link],
-    seed: 1,
-  });
+/** What a machine of the bench has, besides memory: one NIC, and the default host. */
+function machineOptions(link: Link) {
+  return { profile: profileNamed(DEFAULT_PROFILE)!, links: [link], seed: 1 };
 }
+
+export function benchMachine(link: Link): SimulatedMachine {
+  return new SimulatedMachine({ memory: new ArrayBuffer(MEMORY_BYTES), ...machineOptions(link) });
+}
+
+/** How the drivers of a guest are made. */
+type MakeDriver = (seam: CountingMachine) => Pick<GuestDriver, 'probe' | 'devices'>;
 
 /** The whole path: device, RNDIS, rings, the simulated host and its network device. */
 export class WholeRig implements FrameRig {
   readonly device: NetDevice;
   readonly machine: SimulatedMachine;
   readonly #seam: CountingMachine;
-  readonly #link = new BenchLink();
+  readonly #link: BenchLink;
   readonly #counter = new Counter();
   #frame = testFrame(60);
 
-  constructor(firmware: BenchFirmware, preset: PresetName) {
-    this.machine = benchMachine(this.#link);
-    this.#seam = new CountingMachine(this.machine.bootProcessor);
-    const driver = firmware.createDriver(this.#seam, { preset });
+  private constructor(machine: SimulatedMachine, link: BenchLink, make: MakeDriver) {
+    this.machine = machine;
+    this.#link = link;
+    this.#seam = new CountingMachine(machine.bootProcessor);
+    const driver = make(this.#seam);
     driver.probe();
     this.device = driver.devices[0]!;
     this.device.receiver = this.#counter;
     this.device.open();
+  }
+
+  /** With the drivers of this tree. */
+  static of(firmware: BenchFirmware, preset: PresetName): WholeRig {
+    const link = new BenchLink();
+    return new WholeRig(benchMachine(link), link, (seam) =>
+      firmware.createDriver(seam, { preset }),
+    );
+  }
+
+  /** With those of a guest in WebAssembly. @throws RangeError if it has none */
+  static ofGuest(program: WasmProgram): WholeRig {
+    const guest = program.instantiate(MEMORY_BYTES);
+    const { createDriver } = guest;
+    if (createDriver === undefined) throw new RangeError(`${program.name} has no drivers`);
+    const link = new BenchLink();
+    const machine = machineFor(guest, machineOptions(link));
+    return new WholeRig(machine, link, (seam) => createDriver(seam, {}));
   }
 
   get hypercalls(): number {

@@ -128,7 +128,7 @@ function copier(length: number): (frames: number) => void {
 
 /** Both rigs, brought up. */
 export function frameRigs(firmware: BenchFirmware, preset: PresetName) {
-  return { whole: new WholeRig(firmware, preset), driver: new DriverRig(firmware, preset) };
+  return { whole: WholeRig.of(firmware, preset), driver: new DriverRig(firmware, preset) };
 }
 
 export function framesSection(figures: readonly FramesFigure[]): Section {

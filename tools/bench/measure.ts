@@ -32,6 +32,17 @@ export function timeMs(run: () => void): number {
 }
 
 /**
+ * Milliseconds of CPU that `run` takes, of all threads of this process: what the engine does beside
+ * the program counts, and what others do on a shared machine counts less.
+ */
+export function cpuMs(run: () => void): number {
+  const begin = process.cpuUsage();
+  run();
+  const { user, system } = process.cpuUsage(begin);
+  return (user + system) / 1000;
+}
+
+/**
  * Bytes that `run` allocates on the heap, whether or not they are collected meanwhile: the growth
  * of the heap, and what each collection during the run has freed. Includes what the engine itself
  * allocates (compiled code), so that small figures want long runs.

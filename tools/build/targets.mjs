@@ -90,6 +90,7 @@ export const TARGETS = [
       'record-worker': 'tools/command/record/record-worker.ts',
       'scenarios-worker': 'tools/command/scenarios-worker.ts',
       'pc-worker': 'tools/command/pc/pc-worker.ts',
+      'pc-explore-worker': 'tools/command/pc/pc-explore-worker.ts',
     },
     platform: 'node',
     executable: 'cli',

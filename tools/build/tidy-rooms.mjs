@@ -21,7 +21,8 @@ const SIMULATOR = [
 
 /**
  * Lowest first. The command line stands on top of all that does something; the manual documents it
- * and is above. The build and its checks know nothing of what they build.
+ * and the bench measures it: they are above. The build and its checks know nothing of what they
+ * build.
  *
  * @type {Floors}
  */
@@ -30,10 +31,10 @@ const TOOLS = [
   ['guests'],
   ['os', 'replay', 'links'],
   ['flow', 'record', 'capture', 'engines'],
-  ['scenarios', 'explore', 'bench', 'report'],
+  ['scenarios', 'explore', 'report'],
   ['library'],
   ['command'],
-  ['manual'],
+  ['manual', 'bench'],
 ];
 
 /** The room that imports no other one; and who may import it: to document it, to measure it. */

@@ -10,6 +10,8 @@ import { exploreCommand } from './explore/explore-command.ts';
 import { guestCommand } from './guest/guest-command.ts';
 import { hostsCommand } from './hosts-command.ts';
 import { pcCommand } from './pc/pc-command.ts';
+import { exploresPc } from './pc/pc-explore-options.ts';
+import { pcExploreCommand } from './pc/pc-explore.ts';
 import { recordCommand } from './record/record-command.ts';
 import { replayCommand } from './replay/replay-command.ts';
 import { reportCommand } from './report/report-command.ts';
@@ -76,6 +78,10 @@ const places = {
   guestCell: new URL(fromSources ? './guest-cell.ts' : './guest-cell.js', import.meta.url),
   bootWorker: new URL(fromSources ? './boot/boot-worker.ts' : './boot-worker.js', import.meta.url),
   pcWorker: new URL(fromSources ? './pc/pc-worker.ts' : './pc-worker.js', import.meta.url),
+  pcExploreWorker: new URL(
+    fromSources ? './pc/pc-explore-worker.ts' : './pc-explore-worker.js',
+    import.meta.url,
+  ),
   recordWorker: new URL(
     fromSources ? './record/record-worker.ts' : './record-worker.js',
     import.meta.url,
@@ -155,6 +161,7 @@ async function run([command, ...rest]: readonly string[]): Promise<ExitCode> {
     case 'pc':
       return pcCommand(rest, places, terminal);
     case 'explore':
+      if (exploresPc(rest)) return pcExploreCommand(rest, places, terminal);
       return exploreCommand(rest, places, terminal);
     case 'scenarios':
       return scenariosCommand(rest, places, terminal);

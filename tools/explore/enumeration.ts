@@ -119,7 +119,7 @@ export function faultsAt(place: Place, index: number, detail: PlaceDetail): Faul
 const TAKES_ARGUMENT = new Set(['field', 'cut', 'value']);
 
 /** Every plan with one fault, or one cut, in this flow. */
-export function singleFaults({ flow, places }: Recording): Plan[] {
+export function singleFaults({ flow, places }: Pick<Recording, 'flow' | 'places'>): Plan[] {
   // A boot is asked to hand over; a loader gives up by itself
   const cut = flow === 'loader' ? 'give-up' : 'handoff';
   const cuts = places.step.map((_, index): Fault => ({

@@ -8,6 +8,7 @@
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { BrokenFlowError, Exploration, RefusedHostError, runAt, shardSize } from './exploration.ts';
 import {
   cellJob,
@@ -24,7 +25,9 @@ import { RunSeries } from './run-series.ts';
 import { BadGuest } from '../guests/guest-program.ts';
 import { loadGuest } from '../guests/load-guest.ts';
 import { MEMORY, type ExploredGuests } from './explored-guest.ts';
-import { Runner } from './run.ts';
+import { GuestRecorder } from '../record/guest-recorder.ts';
+import { sessionParts } from '../record/session-text.ts';
+import { Runner, type RunRecorder } from './run.ts';
 
 /** How often a worker reports, in ms. */
 const REPORT_MS = 250;
@@ -72,6 +75,30 @@ function explore(runner: Runner): void {
   post({ kind: 'done', next, tally: work.take() });
 }
 
+/** One run, and what the guest did in it. */
+function runOne(runner: Runner, text: string): void {
+  const recorder = new GuestRecorder();
+  const record: RunRecorder = (guest, machine) => {
+    recorder.on(machine);
+    return recorder.wrap(guest);
+  };
+  const plan = parsePlan(text);
+  const outcome = runner.run(plan, undefined, undefined, job.record ? record : undefined);
+  // What the plan did is in the first session; another boot follows
+  const second = outcome.findings[0]?.cause.startsWith('second boot') === true;
+  const session = recorder.sessions.at(second ? -1 : 0);
+  const { name: host } = job.host;
+  const found = outcome.findings.map((finding) => finding.text).join('; ');
+  const whole = session && {
+    name: `explore-${host}-${text}`,
+    description: `${text} on host ${host}: ${found === '' ? outcome.status : found}`,
+    driver: basename(job.firmware),
+    host: { profile: host, plan: text },
+  };
+  const parts = whole && sessionParts(recorder.text(session!, whole));
+  post({ kind: 'outcome', outcome, session: parts });
+}
+
 /** How a failure is told: what the firmware is to blame for has names of its own. */
 function failureName(error: Error): string {
   if (error instanceof RefusedHostError) return 'HostRefused';
@@ -92,7 +119,7 @@ try {
     job.network,
   );
   if (job.plan === undefined) explore(runner);
-  else post({ kind: 'outcome', outcome: runner.run(parsePlan(job.plan)) });
+  else runOne(runner, job.plan);
 } catch (error) {
   const { message, stack } = error as Error;
   post({ kind: 'failed', name: failureName(error as Error), text: message, stack });

@@ -83,6 +83,8 @@ export class Guest {
   readonly #injector: Injector;
   readonly #history: ReadHistory;
   readonly #report: Report;
+  /** Called each time that the guest has left the machine to somebody else for a while. */
+  quiesced: ((memoryMap: readonly MemoryRange[]) => void) | undefined;
   /** What there was when it began: contacts, and what an earlier owner has shared. */
   #contacts = 0;
   #earlier: ReadonlySet<Grant> = new Set();
@@ -103,8 +105,7 @@ export class Guest {
 
   /** Whether the connection is an earlier owner's still: only the next contact ends that. */
   get inherits(): boolean {
-    const { history } = this.#machine.vmbus.inspect();
-    return this.#earlier.size > 0 && history.length === this.#contacts;
+    return this.#earlier.size > 0 && contacts(this.#machine) === this.#contacts;
   }
 
   /** The host of the first race, if there is one: two cannot act at the same access. */
@@ -126,7 +127,7 @@ export class Guest {
   ): Result | undefined {
     const machine = this.#machine;
     const injector = this.#injector;
-    this.#contacts = machine.vmbus.inspect().history.length;
+    this.#contacts = contacts(machine);
     this.#earlier = new Set(machine.partition.grants.live());
     const allocated = new Uint8Array(MEMORY / PAGE_SIZE);
     const { counter } = injector;
@@ -164,6 +165,8 @@ export class Guest {
       );
     try {
       machine.partition.recover(LIMITS);
+      // A guest may name a constructor before it asks for the memory that it has views of
+      memory?.install();
       const result = this.#start(flow, seam, map, pages);
       const ended = machine.partition.ended;
       if (ended !== undefined) throw ended;
@@ -190,7 +193,7 @@ export class Guest {
     const guest = this.#guest;
     if (flow === 'loader' && guest.createDriver !== undefined) {
       const driver = guest.createDriver(seam, { allocator: pages(new MapAllocator(map)), cancel });
-      return runLoader(driver, cancel);
+      return runLoader(driver, cancel, (left) => this.quiesced?.(left));
     }
     const options = flow === 'push' ? { pages, cancel, ...PUSH_BOOT } : { pages, cancel };
     const { memory } = this.#machine.partition.ram;
@@ -219,4 +222,9 @@ export class Guest {
     const at = guest || !(error instanceof Error) ? '' : ` at ${stackFrames(error, 0, 2)}`;
     this.#report(cause, `${what}${at}, ${after}`, 'crash');
   }
+}
+
+/** Contacts that the host has heard: each ends the connection of before. */
+function contacts(machine: SimulatedMachine): number {
+  return machine.vmbus.inspect().history.filter(({ outcome }) => outcome !== 'ignored').length;
 }

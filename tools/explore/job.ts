@@ -23,6 +23,8 @@ export interface ExploreJob {
   readonly only: string | undefined;
   /** One run instead of many: the text of its plan. */
   readonly plan: string | undefined;
+  /** That one is written down as a session. */
+  readonly record: boolean;
   readonly shard: Shard;
   /** The runs that are made as these of the shard ({@link runAt}): `first`, `first + step`, ... */
   readonly first: number;
@@ -49,7 +51,12 @@ export type ExploreMessage =
       readonly tally: TallyData;
     }
   | { readonly kind: 'done'; readonly next: number; readonly tally: TallyData }
-  | { readonly kind: 'outcome'; readonly outcome: RunOutcome }
+  | {
+      readonly kind: 'outcome';
+      readonly outcome: RunOutcome;
+      /** The session, in parts; undefined if none was to be written down, or there was none. */
+      readonly session: readonly string[] | undefined;
+    }
   | {
       readonly kind: 'failed';
       /** HostRefused, BrokenFirmware; any other is a mistake in the exploration itself. */

@@ -36,11 +36,18 @@ export interface LoaderResult {
 /** The loader has stopped of its own accord. */
 class GaveUp extends Error {}
 
-/** Run the loader. Throws what no loader can do anything about: a crash, a mistake. */
-export function runLoader(driver: GuestDriver, cancel: () => boolean): LoaderResult {
+/**
+ * Run the loader. Throws what no loader can do anything about: a crash, a mistake. `quiesced` is
+ * called while somebody else has the machine, with the map that this one gets.
+ */
+export function runLoader(
+  driver: GuestDriver,
+  cancel: () => boolean,
+  quiesced: (memoryMap: readonly MemoryRange[]) => void,
+): LoaderResult {
   let error: unknown;
   try {
-    drive(driver, cancel);
+    drive(driver, cancel, quiesced);
   } catch (caught) {
     error = caught;
   }
@@ -55,7 +62,11 @@ export function runLoader(driver: GuestDriver, cancel: () => boolean): LoaderRes
   };
 }
 
-function drive(driver: GuestDriver, cancel: () => boolean): void {
+function drive(
+  driver: GuestDriver,
+  cancel: () => boolean,
+  quiesced: (memoryMap: readonly MemoryRange[]) => void,
+): void {
   const goOn = (): void => {
     if (cancel()) throw new GaveUp('the loader gives up');
   };
@@ -71,6 +82,7 @@ function drive(driver: GuestDriver, cancel: () => boolean): void {
 
   // Somebody else has the machine for a while
   driver.quiesce();
+  quiesced(driver.memoryMap());
   goOn();
   driver.unquiesce();
   goOn();

@@ -13,9 +13,9 @@ export interface Recording {
   readonly places: Readonly<Record<Place, readonly PlaceDetail[]>>;
 }
 
-/** Run a flow without faults and write down where it went. */
-export function record(runner: Runner, flow: FlowName): Recording {
-  const places: Record<Place, PlaceDetail[]> = {
+/** Places that a run will come to, none yet. */
+export function noPlaces(): Record<Place, PlaceDetail[]> {
+  return {
     step: [],
     call: [],
     register: [],
@@ -30,6 +30,11 @@ export function record(runner: Runner, flow: FlowName): Recording {
     read: [],
     race: [],
   };
+}
+
+/** Run a flow without faults and write down where it went. */
+export function record(runner: Runner, flow: FlowName): Recording {
+  const places = noPlaces();
   const outcome = runner.run({ flow, faults: [] }, (place, _index, detail) => {
     places[place].push(detail);
   });

@@ -6,15 +6,15 @@
  */
 
 import type { MemoryRange } from '../../src/machine.ts';
-import { MessageType } from '../../src/vmbus/protocol.ts';
 import { isRefusal } from '../os/loaded-os.ts';
 import type { LinuxName } from '../os/os-versions.ts';
 import { LEFTOVER_NAMES, leaveBehind } from '../os/previous-owner.ts';
-import type { AuditCheck, Finding } from '../simulator/audit/audit-findings.ts';
+import type { Finding, HandoffKind } from '../simulator/audit/audit-findings.ts';
 import { NO_BASELINE, auditBaseline } from '../simulator/audit/audit-baseline.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
 import { sameBytes } from '../simulator/base/same-bytes.ts';
 import { machineFor } from '../guests/guest-machine.ts';
+import type { GuestInstance } from '../guests/guest-program.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import {
   combined,
@@ -37,6 +37,7 @@ import {
   type Result,
 } from './explored-guest.ts';
 import { messageOf, nameOf, withoutNumbers } from './finding-text.ts';
+import { excusesAfter, excusesOf, REGISTER_CHECKS } from './excuses.ts';
 import { Injector } from './injector.ts';
 import { isNamed } from './loader.ts';
 import { tryLateWrites } from './memory/memory-trial.ts';
@@ -71,11 +72,6 @@ export interface RunOutcome {
   readonly steps: number;
 }
 
-/** Checks of what is in registers: nobody can change one that the host refuses for good. */
-const REGISTER_CHECKS: readonly Finding['check'][] = [
-  ...(['synic-pages', 'sints', 'scontrol', 'hypercall', 'clock-pages', 'timers'] as const),
-];
-
 /** Let a previous owner leave something, or everything. */
 function leave(machine: SimulatedMachine, what: string): void {
   machine.partition.recover(LIMITS);
@@ -85,6 +81,9 @@ function leave(machine: SimulatedMachine, what: string): void {
 
 /** What the network of all runs is like. Plain data. */
 export type NetworkHabits = Partial<Omit<NetworkOptions, 'files' | 'bootFile' | 'log'>>;
+
+/** Puts a guest that writes down what it does in the place of one. */
+export type RunRecorder = (guest: GuestInstance, machine: SimulatedMachine) => GuestInstance;
 
 /** Runs plans, one after the other, each guest in its own piece of memory. */
 export class Runner {
@@ -100,8 +99,8 @@ export class Runner {
   readonly #network: NetworkHabits;
   /** Look for damage in all of memory, instead of where the host is known to have written. */
   searchesAll = false;
-  /** By flow: how long it takes. */
-  readonly #ticks = new Map<Plan['flow'], number>();
+  /** What each flow is like without faults, once it has run. */
+  readonly #flows = new Map<Plan['flow'], Usual>();
 
   /** @param after an OS that has the machine before each run */
   constructor(
@@ -128,7 +127,14 @@ export class Runner {
   }
 
   /** Run a plan. Throws only what is a mistake in the simulator or in the exploration. */
-  run(plan: Plan, observer?: PlaceObserver, handedOver?: (now: number) => void): RunOutcome {
+  run(
+    plan: Plan,
+    observer?: PlaceObserver,
+    handedOver?: (now: number) => void,
+    record?: RunRecorder,
+  ): RunOutcome {
+    // Another run in the same memory: before this one begins
+    const usual = plan.faults.length > 0 ? this.#usual(plan.flow) : undefined;
     const instance = plan.flow === 'push' ? this.#guests.push! : this.#guests.boot;
     instance.reset();
     const files = memoryFiles({ [IMAGE_NAME]: this.#image });
@@ -161,8 +167,15 @@ export class Runner {
       injector.nic(network);
     }
     const races = injector.races(this.#architecture);
-    const guest = new Guest(instance, machine, injector, this.#history, report);
+    const recorded = record?.(instance, machine) ?? instance;
+    const guest = new Guest(recorded, machine, injector, this.#history, report);
     const map = before?.memoryMap ?? machine.bootSeam.memoryMap;
+    const excused = (handedOn: readonly MemoryRange[]) =>
+      excusesOf({ machine, plan, injector, inherits: guest.inherits, given: map, handedOn });
+    guest.quiesced = (memoryMap) => {
+      const left = { memoryMap, kind: 'quiesce' } as const;
+      this.#audit(machine, left, 'quiesced', excused(memoryMap), report);
+    };
     const result = guest.run(plan.flow, map, true, races);
     const ranFor = machine.clock.now;
     handedOver?.(ranFor);
@@ -170,9 +183,13 @@ export class Runner {
     const refused = result !== undefined && isRefusal(result.error) && !connected(machine);
     injector.stop();
     if (result !== undefined) {
-      if (plan.faults.length > 0 && plan.faults.every(isRace))
-        judgeRace(result, ranFor - this.#usual(plan.flow), report);
-      this.#afterwards({ plan, machine, injector, result, guest, report, map });
+      const loads = imageOf(result) !== undefined;
+      if (usual === undefined) this.#flows.set(plan.flow, { ticks: ranFor, loads });
+      else if (plan.faults.every(isRace)) judgeRace(result, ranFor - usual.ticks, report);
+      if (usual?.loads === true && !loads && result.status === 'booted')
+        report('booted without an image');
+      const judge = excused(result.memoryMap);
+      this.#afterwards({ plan, machine, injector, result, guest, report, excused: judge });
     }
     return {
       findings,
@@ -184,43 +201,20 @@ export class Runner {
     };
   }
 
-  /** How long a flow takes without faults, in ticks. */
-  #usual(flow: Plan['flow']): number {
-    let ticks = this.#ticks.get(flow);
-    if (ticks === undefined) {
-      ticks = 0;
-      const plain = { flow, faults: [] };
-      this.run(plain, undefined, (now) => (ticks = now));
-      this.#ticks.set(flow, ticks);
-    }
-    return ticks;
+  /** What a flow is like without faults. */
+  #usual(flow: Plan['flow']): Usual {
+    if (!this.#flows.has(flow)) this.run({ flow, faults: [] });
+    return this.#flows.get(flow) ?? { ticks: 0, loads: false };
   }
 
   /** What must hold once the guest has handed over, and the second boot. */
   #afterwards(run: Handoff): void {
-    const { machine, injector, result, guest, report, map } = run;
+    const { machine, injector, result, guest, report, excused } = run;
     this.#checkResult(machine, run.plan, result, report, 'boot');
-    const reserved = result.memoryMap.some(
-      (r) => r.type === 'reserved' && !isImage(r, result) && !isWithin(r, map),
-    );
-    const faulty = !injector.sound;
-    // The state of the connection is the host's word against the guest's, if messages get lost
-    // Until the host is contacted, all that it has is an earlier owner's
-    const inherited = guest.inherits;
-    // Nobody can take leave of a host that takes no message any more: but it must be tried
-    const { host } = machine.partition.omissions;
-    const deaf =
-      run.plan.faults.some(({ kind }) => kind === 'status-ever') &&
-      host.hasRefused(-1, MessageType.UNLOAD);
-    const excused = (finding: Finding): boolean =>
-      injector.hostLied ||
-      (deaf && finding.check === 'unload') ||
-      (inherited && OF_CONNECTION.includes(finding.check)) ||
-      (injector.refused.size > 0 && REGISTER_CHECKS.includes(finding.check)) ||
-      (faulty && reserved && finding.pages === undefined);
+    const { inherits } = guest;
     this.#audit(machine, result, 'handoff', excused, report);
     this.#since = { ...this.#since, uncompleted: auditBaseline(machine).uncompleted };
-    if (!injector.hostLied && !inherited) this.#lateWrites(machine, result.memoryMap, report);
+    if (!injector.hostLied && !inherits) this.#lateWrites(machine, result.memoryMap, report);
 
     // The next boot gets what the first one left, and a host that does nothing wrong
     const flow = run.plan.flow === 'push' ? 'push' : 'boot';
@@ -231,7 +225,7 @@ export class Runner {
       report(`second boot fails: ${name}`, `second boot fails: ${name}: ${messageOf(again.error)}`);
     }
     this.#checkResult(machine, { flow, faults: [] }, again, report, 'second boot');
-    this.#audit(machine, again, 'second boot', () => injector.hostLied, report);
+    this.#audit(machine, again, 'second boot', excusesAfter(injector), report);
   }
 
   #checkResult(
@@ -263,15 +257,15 @@ export class Runner {
 
   #audit(
     machine: SimulatedMachine,
-    result: Result,
+    left: Left,
     which: string,
     excused: (finding: Finding) => boolean,
     report: Report,
   ): void {
-    const image = imageOf(result);
-    const inUse = image === undefined ? [] : [image];
-    const since = this.#since;
-    for (const finding of auditHandoff(machine, result.memoryMap, { inUse, since })) {
+    const { image, memoryMap, kind } = left;
+    const inUse = image ? [image] : [];
+    const options = { inUse, since: this.#since, ...(kind && { kind }) };
+    for (const finding of auditHandoff(machine, memoryMap, options)) {
       if (!isWrong(finding) || excused(finding)) continue;
       const text = `${which}: ${finding.check}: ${finding.text}`;
       report(withoutNumbers(text), text);
@@ -285,8 +279,20 @@ function isWrong({ severity, check, pages }: Finding): boolean {
   return severity === 'error' || (severity === 'warning' && mapped);
 }
 
-/** Checks of what only a contact or an UNLOAD ends. */
-const OF_CONNECTION: readonly AuditCheck[] = ['unload', 'channels', 'shared-pages'];
+/** A flow without faults. */
+interface Usual {
+  /** How long it takes. */
+  readonly ticks: number;
+  /** Whether an image comes of it. */
+  readonly loads: boolean;
+}
+
+/** What a guest leaves. */
+interface Left {
+  readonly memoryMap: readonly MemoryRange[];
+  readonly image?: Omit<MemoryRange, 'type'> | undefined;
+  readonly kind?: HandoffKind;
+}
 
 interface Handoff {
   readonly plan: Plan;
@@ -295,8 +301,7 @@ interface Handoff {
   readonly result: Result;
   readonly guest: Guest;
   readonly report: Report;
-  /** What the guest was started with. */
-  readonly map: readonly MemoryRange[];
+  readonly excused: (finding: Finding) => boolean;
 }
 
 /** Whether the host has accepted a version of VMBus. */
@@ -306,19 +311,4 @@ function connected(machine: SimulatedMachine): boolean {
 
 function imageOf(result: Result) {
   return 'image' in result ? result.image : undefined;
-}
-
-/** Whether a range was reserved before. */
-function isWithin({ address, length }: MemoryRange, map: readonly MemoryRange[]): boolean {
-  return map.some(
-    (range) =>
-      range.type === 'reserved' &&
-      range.address <= address &&
-      address + length <= range.address + range.length,
-  );
-}
-
-function isImage(range: MemoryRange, result: Result): boolean {
-  const image = imageOf(result);
-  return image !== undefined && range.address === image.address;
 }

@@ -22,7 +22,7 @@ import { isRefusal } from '../os/loaded-os.ts';
 import { memoryInUse, readBootResult } from './boot-result.ts';
 import { countMachine } from './counts.ts';
 import { firmwareBoots, kernelSteps, type FlowStep } from './flow-steps.ts';
-import { tellFindings, tellHandoff, tellStage } from './flow-events.ts';
+import { tellFindings, tellHandoff, tellStage, tellVerdict } from './flow-events.ts';
 import { mapOnceMore, withMap } from './handed-on.ts';
 import { GuestRuns } from './guest-run.ts';
 import { leaveBehind } from '../os/previous-owner.ts';
@@ -318,9 +318,8 @@ class BootFlow {
 
   /** What was found in the second boot has been told; now all else, and the verdict. */
   #tellVerdict(verdict: Verdict): void {
-    const { events } = this.#machine;
     for (const { name, findings } of this.#stages) tellFindings(this.#machine, name, findings);
-    if (events.on) events.emit({ kind: 'verdict', verdict, notRun: [...this.#notRun] });
+    tellVerdict(this.#machine, verdict, this.#notRun);
   }
 
   #verdict(connected: boolean): Verdict {

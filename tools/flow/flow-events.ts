@@ -13,6 +13,15 @@ export function tellStage({ events }: SimulatedMachine, stage: string): void {
   if (events.on) events.emit({ kind: 'stage', stage });
 }
 
+/** What the run comes to. `notRun`: checks that had no occasion. */
+export function tellVerdict(
+  { events }: SimulatedMachine,
+  verdict: string,
+  notRun: Iterable<string>,
+): void {
+  if (events.on) events.emit({ kind: 'verdict', verdict, notRun: [...notRun] });
+}
+
 /** An owner has handed over; whatever lives in the ledger now crosses the handoff. */
 export function tellHandoff(
   { events }: SimulatedMachine,

@@ -6,6 +6,7 @@
  */
 
 import { OsOops } from '../os/os-oops.ts';
+import { ORIGIN } from '../guests/guest-origin.ts';
 import { GuestThrew } from '../guests/guest-program.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import { GuestCrash, GuestHang, GuestStopped } from '../simulator/hypervisor/guest-end.ts';
@@ -25,7 +26,7 @@ export interface GuestEnd {
   readonly guest: string;
   readonly kind: 'crash' | 'hang' | 'thrown' | 'out-of-memory';
   readonly text: string;
-  /** Where it was thrown, if it was the firmware that threw. */
+  /** Where it was thrown; of a guest that the machine has ended, or that hangs, where it was. */
   readonly stack: string | undefined;
 }
 
@@ -58,11 +59,11 @@ export class GuestRuns {
         this.ended = { guest, kind: 'thrown', text, stack: ended.where };
       } else if (ended instanceof GuestStopped) {
         const text = `${ended.message}; last access: ${this.#machine.partition.lastAccess}`;
-        this.ended = { guest, kind: ended.kind, text, stack: undefined };
+        this.ended = { guest, kind: ended.kind, text, stack: ended.where };
       } else if (ended instanceof GuestHang) {
-        this.ended = { guest, kind: 'hang', text: ended.message, stack: undefined };
+        this.ended = { guest, kind: 'hang', text: ended.message, stack: guestFrames(ended) };
       } else if (ended instanceof GuestCrash || ended instanceof OsOops) {
-        this.ended = { guest, kind: 'crash', text: ended.message, stack: undefined };
+        this.ended = { guest, kind: 'crash', text: ended.message, stack: guestFrames(ended) };
       } else throw error;
       return undefined;
     }
@@ -77,6 +78,15 @@ export class GuestRuns {
       throw machines.some((kind) => error instanceof kind) ? error : new FirmwareThrew(error);
     }
   }
+}
+
+/** A line of a stack that is of a guest's module. */
+const GUEST_FRAME = new RegExp(`^ *at .*(?:wasm://|${ORIGIN})`);
+
+/** Where the guest was that the machine has ended; undefined for the tool's own code. */
+function guestFrames({ stack = '' }: Error): string | undefined {
+  const lines = stack.split('\n').filter((line) => GUEST_FRAME.test(line));
+  return lines.length === 0 ? undefined : lines.join('\n');
 }
 
 /** The firmware threw something of its own. */

@@ -28,7 +28,7 @@ import { tellHandoff, tellStage } from './flow-events.ts';
 import { auditOs, osStart } from './os-findings.ts';
 import { RESIDENT_PURPOSE } from './san-boot.ts';
 import type { FlowStage, GuestRunner, StageEnd } from './stage.ts';
-import { SynicPages } from './synic-pages.ts';
+import { LivePages } from './live-pages.ts';
 
 /** How long the host goes on after its late writes, in ms. */
 const SETTLE_MS = 1000;
@@ -82,6 +82,8 @@ export interface ChainOptions {
   readonly linux?: LinuxName | undefined;
   /** See {@link FlowOptions.searchesAll}. */
   readonly searchesAll?: boolean | undefined;
+  /** Who was there before stays in memory, and goes on with what it shares once it is asked. */
+  readonly resident?: boolean;
   /** Called with what each kernel finds in memory. */
   readonly onPattern?: (pattern: MemoryPattern) => void;
 }
@@ -169,11 +171,11 @@ class OsChain {
     this.#since = auditBaseline(this.#machine);
     this.#contacts = contacts(this.#machine);
     tellStage(this.#machine, (this.#name = name));
-    const synic = new SynicPages(this.#machine);
+    const live = new LivePages(this.#machine, this.#options.resident === true);
     const pattern = this.#fill(taken);
     const written = writeLate(this.#machine);
     this.#damage(pattern, taken, written, LATE_WRITES);
-    synic.restore();
+    live.restore();
     this.#machine.run(SETTLE_MS * TICKS_PER_MS);
     this.#damage(pattern, taken, written, LATE_WRITES);
 

@@ -15,28 +15,10 @@ import { describeGrant } from '../simulator/audit/audit-pages.ts';
 import { MemoryPattern, auditPattern, writeLate } from '../simulator/audit/late-writes.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import { countMachine, type MachineCounts } from './counts.ts';
+import { tellFindings, tellStage, tellVerdict } from './flow-events.ts';
 import { PcStages, type PcStage } from './pc-stages.ts';
 import type { ScriptStep } from './pc-script.ts';
-
-/** Why a run ended. */
-export type PcEnd =
-  /** The boot program of the network runs, or the script is at its end. */
-  | 'booted'
-  | 'script'
-  /** For a long time nothing has come from the PC, though time went on. */
-  | 'silent'
-  /** It computes, and nothing comes of it. */
-  | 'loop'
-  /** The processor has halted, has met a fault that it cannot handle, was reset. */
-  | 'halted'
-  | 'triple-fault'
-  | 'reset'
-  /** The time is over. */
-  | 'time'
-  /** A text of the script has not come, or cannot be typed. */
-  | 'expected'
-  /** Somebody has interrupted it. */
-  | 'interrupted';
+import { pcVerdict, type PcEnd, type PcVerdict } from './pc-verdict.ts';
 
 /** When a run is ended. */
 export interface PcLimits {
@@ -45,6 +27,9 @@ export interface PcLimits {
   /** Without any sign of life: seconds of its time, and instructions. */
   readonly silentSeconds: number;
   readonly silentInstructions: number;
+  /** Instructions in all; accesses to registers and hypercalls in all. */
+  readonly instructions: number;
+  readonly touches: number;
   /** Resets after which it goes on. */
   readonly resets: number;
 }
@@ -53,6 +38,8 @@ export const PC_LIMITS: PcLimits = {
   seconds: 3600,
   silentSeconds: 90,
   silentInstructions: 6_000_000_000,
+  instructions: Infinity,
+  touches: Infinity,
   resets: 0,
 };
 
@@ -69,6 +56,9 @@ const QUIET_MS = 500;
 /** How often the console is looked at. */
 const LOOK_MS = 10;
 
+/** Who has the machine at the end of a boot, for a trace. */
+const BOOT_PROGRAM = 'boot program';
+
 /** After the handoff the host has so long to write. */
 const LATE_MS = 1000;
 
@@ -80,15 +70,20 @@ export interface PcFlowOptions {
   readonly script?: readonly ScriptStep[];
   /** Typed once the PC waits. */
   readonly keys?: string;
+  /** Warnings of the audit count. */
+  readonly strict?: boolean;
   readonly onLine?: (text: string, source: 'screen' | 'serial') => void;
   readonly onStage?: (stage: PcStage) => void;
   /** Called when the PC is there, before it runs. */
   readonly onReady?: (pc: Pc) => void;
+  /** The PC has asked for a reset: called before the host sees it. */
+  readonly onReset?: () => void;
   /** A sign of life, for each slice; false ends the run. */
   readonly alive?: () => boolean;
 }
 
 export interface PcReport {
+  readonly verdict: PcVerdict;
   readonly end: PcEnd;
   /** More of it, in words. */
   readonly text: string;
@@ -105,6 +100,8 @@ export interface PcReport {
   readonly counts: MachineCounts;
   readonly endedAt: number;
   readonly instructions: number;
+  /** Accesses to registers of the hypervisor, but for its clock, and hypercalls. */
+  readonly touches: number;
   /** The text screen, and the last of the serial line. */
   readonly screen: readonly string[];
 }
@@ -127,6 +124,8 @@ class PcFlow {
   /** When something came last, in ticks and in instructions. */
   #lastSign = { bytes: 0, touches: 0, at: 0, instructions: 0 };
   #nextLook = 0;
+  /** Resets that are done. */
+  #resets = 0;
   // The script
   readonly #steps: ScriptStep[];
   #patience = EXPECT_SECONDS;
@@ -157,7 +156,10 @@ class PcFlow {
     const endedAt = this.#pc.machine.clock.now;
     const counts = countMachine(this.#pc.machine);
     const late = this.#finish(ended.end);
-    return { ...this.#report(ended, late), endedAt, counts };
+    const report = { ...this.#report(ended, late), endedAt, counts };
+    const verdict = pcVerdict(report, this.#options.strict === true);
+    tellVerdict(this.#pc.machine, verdict, report.notRun);
+    return { ...report, verdict };
   }
 
   #attempt() {
@@ -179,13 +181,19 @@ class PcFlow {
     if (this.#stages.bootMap !== undefined && this.#steps.length === 0) {
       return { end: 'booted', text: '' };
     }
-    if (this.#stages.resets > 0) return this.#reset();
+    if (this.#stages.resets > this.#resets) return this.#reset();
     if (halted) return { end: 'halted', text: 'no interrupt can wake it' };
-    const { seconds, silentSeconds, silentInstructions } = this.#limits;
+    const { seconds, silentSeconds, silentInstructions, instructions: most } = this.#limits;
     if (now > seconds * 1000 * TICKS_PER_MS) return { end: 'time', text: `${seconds} s` };
     const { at, instructions } = this.#lastSign;
     if (board.instructions - instructions > silentInstructions) {
       return { end: 'loop', text: `${Math.round(silentInstructions / 1e6)} million instructions` };
+    }
+    if (board.instructions > most) {
+      return { end: 'loop', text: `${Math.round(most / 1e6)} million instructions in all` };
+    }
+    if (board.touches > this.#limits.touches) {
+      return { end: 'loop', text: `${this.#limits.touches} accesses to the hypervisor in all` };
     }
     if (now - at > silentSeconds * 1000 * TICKS_PER_MS) {
       return { end: 'silent', text: `${silentSeconds} s` };
@@ -194,11 +202,12 @@ class PcFlow {
   }
 
   #reset(): { end: PcEnd; text: string } | undefined {
-    const { machine, emulator } = this.#pc;
+    this.#resets = this.#stages.resets;
+    this.#options.onReset?.();
     this.#stages.leave('power-off');
-    machine.reset();
-    if (this.#stages.resets > this.#limits.resets) return { end: 'reset', text: 'it asked for it' };
-    emulator.reboot();
+    this.#pc.machine.reset();
+    if (this.#resets > this.#limits.resets) return { end: 'reset', text: 'it asked for it' };
+    this.#pc.reboot();
     return undefined;
   }
 
@@ -265,18 +274,21 @@ class PcFlow {
       ram,
       bootMap.filter((range) => fits(range, ram.size)),
     );
+    tellStage(machine, BOOT_PROGRAM);
     const held = grants.live();
     writeLate(machine);
     machine.run(LATE_MS * TICKS_PER_MS);
-    return auditPattern(pattern, 'by late writes of the host', held, (grant) =>
+    const found = auditPattern(pattern, 'by late writes of the host', held, (grant) =>
       describeGrant(grant, this.#memoryMap, []),
     );
+    tellFindings(machine, BOOT_PROGRAM, found);
+    return found;
   }
 
   #report(
     { end, text }: { end: PcEnd; text: string },
     late: Finding[] | undefined,
-  ): Omit<PcReport, 'counts' | 'endedAt'> {
+  ): Omit<PcReport, 'counts' | 'endedAt' | 'verdict'> {
     const { machine, board, console } = this.#pc;
     const { stages, touched, bootMap } = this.#stages;
     const first = stages.length <= 1;
@@ -295,7 +307,7 @@ class PcFlow {
       findings: [...findings, ...(late ?? [])],
       notRun: late === undefined ? [...NOT_RUN, 'late-writes'] : NOT_RUN,
       memoryMap: this.#memoryMap,
-      instructions: board.instructions,
+      ...{ instructions: board.instructions, touches: board.touches },
       screen: [...console.screen, console.serialRest].filter((line) => line !== ''),
     };
   }

@@ -7,14 +7,14 @@
  * an identity of its own. Each handoff is audited at that moment, before anything is done.
  */
 
-import type { MemoryRange } from '../../src/machine.ts';
+import { PAGE_SIZE, type MemoryRange } from '../../src/machine.ts';
 import { readBootParameters, readBootReport } from '../guests/pc/boot-program.ts';
-import type { PcObserver } from '../guests/pc/pc-board.ts';
+import type { PcObserver, PcTouch } from '../guests/pc/pc-board.ts';
 import { auditBaseline, type AuditBaseline } from '../simulator/audit/audit-baseline.ts';
 import type { Finding } from '../simulator/audit/audit-findings.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
-import { tellFindings, tellHandoff } from './flow-events.ts';
+import { tellFindings, tellHandoff, tellStage } from './flow-events.ts';
 import type { StageEnd } from './stage.ts';
 
 /** Registers by their numbers (TLFS). */
@@ -57,26 +57,44 @@ export class PcStages implements PcObserver {
   #identity = 0n;
   #cleared = false;
   #crashed = false;
+  /** Whether it translated addresses when it said who it is. */
+  #paging = false;
+  /** Whether the stream of events knows who has the PC. */
+  #told = false;
 
   /** `machine`: it is made after its observer. */
   constructor(machine: () => SimulatedMachine) {
     this.#machine = machine;
   }
 
-  touch(what: 'rdmsr' | 'wrmsr' | 'hypercall', register: number, value: bigint): void {
+  touch({ what, register, value, paging }: PcTouch): void {
     this.#since ??= auditBaseline(this.#machine());
-    if (what === 'rdmsr') return;
-    this.touched = true;
-    if (what === 'hypercall') return;
+    const isIdentity = what === 'wrmsr' && register === Msr.GUEST_OS_ID;
+    if (what !== 'rdmsr') this.touched = true;
+    if (what === 'wrmsr') this.#write(register, value, paging);
+    if (this.#told && !(isIdentity && value !== 0n)) return;
+    this.#told = true;
+    tellStage(this.#machine(), this.#name);
+  }
+
+  /** Who writes what: the owner of before, another one, or the same anew. */
+  #write(register: number, value: bigint, paging: boolean): void {
     const isIdentity = register === Msr.GUEST_OS_ID;
     const begins =
       (isIdentity && value !== 0n) || (ENABLES.includes(register) && (value & ENABLE) !== 0n);
-    const other = isIdentity && value !== 0n && this.#identity !== 0n && value !== this.#identity;
-    if ((this.#cleared && begins) || other) this.handoff(this.#lowMap());
+    const isNew = isIdentity && value !== 0n && value !== this.#identity;
+    // A loader that stays is not asked: the kernel begins, and only then says who it is
+    const isOther = this.#identity !== 0n && (isNew || (paging && !this.#paging));
+    if (begins && (this.#cleared || isOther)) {
+      this.handoff(this.#lowMap(), isIdentity && value === this.#identity);
+    }
     if (register === Msr.CRASH_CTL) this.#crashed = true;
     if (!isIdentity) return;
     if (value === 0n) this.#cleared = this.#identity !== 0n;
-    else this.#identity = value;
+    else {
+      this.#identity = value;
+      this.#paging = paging;
+    }
   }
 
   bootReport(address: number, bits: 16 | 32): void {
@@ -95,13 +113,15 @@ export class PcStages implements PcObserver {
    * The owner has gone: audit what it left.
    *
    * @param map the memory map that the next one gets, if that is known
+   * @param sameAgain the next one has its identity
    */
-  handoff(map: readonly MemoryRange[] | undefined): void {
+  handoff(map: readonly MemoryRange[] | undefined, sameAgain = false): void {
     const machine = this.#machine();
     const kernel = this.#identity >> 56n === LINUX;
-    const end = this.#crashed ? 'crash' : kernel ? 'kexec' : 'handoff';
-    const kind = this.#crashed ? 'crash' : kernel ? 'kexec' : 'shutdown';
     const whole = machine.bootSeam.memoryMap;
+    const stays = (map !== undefined || sameAgain) && staysResident(machine, map ?? []);
+    const end = this.#crashed ? 'crash' : kernel ? 'kexec' : stays ? 'quiesce' : 'handoff';
+    const kind = this.#crashed ? 'crash' : kernel ? 'kexec' : stays ? 'quiesce' : 'shutdown';
     const findings = auditHandoff(machine, map ?? whole, { kind, since: this.#since! })
       // What a PC's programs hide is their own, and nobody has asked for it back
       .filter(({ check }) => check !== 'reserved');
@@ -121,13 +141,20 @@ export class PcStages implements PcObserver {
   }
 
   #add(stage: PcStage): void {
-    if (this.stages.length < STAGES_MAX) {
+    const last = this.stages.at(-1);
+    if (last?.end === 'quiesce' && stage.end === 'quiesce' && last.name === stage.name) {
+      // It has served, and leaves the machine again
+      const known = new Set(last.findings.map(({ text }) => text));
+      const fresh = stage.findings.filter(({ text }) => !known.has(text));
+      this.stages[this.stages.length - 1] = { ...stage, findings: [...last.findings, ...fresh] };
+    } else if (this.stages.length < STAGES_MAX) {
       this.stages.push(stage);
       this.onStage?.(stage);
     }
     this.#identity = 0n;
     this.#cleared = false;
     this.#crashed = false;
+    this.#told = false;
     this.#since = auditBaseline(this.#machine());
   }
 
@@ -140,6 +167,33 @@ export class PcStages implements PcObserver {
     }
     return undefined;
   }
+}
+
+/** Services of a boot loader that stays, by their interrupts: of disks, and of PXE. */
+const SERVICES = [0x13, 0x1a];
+const BASE_MEMORY_END = 0xa0000;
+
+/**
+ * Whether who had the machine stays to serve the next owner, as iPXE after a SAN boot: an interrupt
+ * of the BIOS leads into RAM that it hides from the next one's `map`, and there is all that the
+ * host has.
+ */
+function staysResident(machine: SimulatedMachine, map: readonly MemoryRange[]): boolean {
+  const { grants, ram } = machine.partition;
+  const isFree = (address: number): boolean =>
+    map.some(
+      (range) =>
+        range.type === 'usable' &&
+        address >= range.address &&
+        address < range.address + range.length,
+    );
+  const serves = SERVICES.some((interrupt) => {
+    const offset = ram.view.getUint16(interrupt * 4, true);
+    const address = ram.view.getUint16(interrupt * 4 + 2, true) * 16 + offset;
+    return address !== 0 && address < BASE_MEMORY_END && !isFree(address);
+  });
+  const pages = grants.live().flatMap(({ pfns }) => [...pfns]);
+  return serves && pages.length > 0 && pages.every((page) => !isFree(page * PAGE_SIZE));
 }
 
 /** Who it is, by GUEST_OS_ID. */

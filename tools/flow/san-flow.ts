@@ -116,7 +116,7 @@ export class SanFlow {
       memoryMap: san.memoryMap,
       inUse: this.#inUse(),
       guest: (name, run) => guests.run(name, run),
-      ...{ events, searchesAll },
+      ...{ events, searchesAll, resident: true },
       kernels: [
         {
           name: 'loader',

@@ -9,6 +9,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as vm from 'node:vm';
+import { ORIGIN } from './guest-origin.ts';
 import { BadGuest } from './guest-program.ts';
 import { withoutDynamicImport } from './module-text.ts';
 
@@ -31,9 +32,6 @@ const ADVICE = 'A firmware bundle is an ES module that exports boot(machine, opt
 /** Largest module in bytes, and most modules of a guest. */
 const MODULE_MAX = 1 << 26;
 const MODULES_MAX = 256;
-
-/** Beginning of the names that a guest's modules have in stacks. */
-export const ORIGIN = 'guest:';
 
 export class GuestModules {
   readonly #context: vm.Context;

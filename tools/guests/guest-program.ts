@@ -60,7 +60,7 @@ export type GuestDriver = Pick<
 export interface MemoryWatch {
   /** Views that the guest makes from now on are watched. */
   install(): void;
-  /** Views that it makes from now on are not. */
+  /** Views that are made from now on are not, if the tool makes its own in the same realm. */
   remove(): void;
   /** As `remove`, for a while. Returns whether there is something to install again. */
   suspend(): boolean;

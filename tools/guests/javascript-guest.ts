@@ -23,7 +23,8 @@ import {
 } from './guest-program.ts';
 import { JavascriptDriver } from './javascript-driver.ts';
 import { RealmHost, machineFacts, optionFacts, thrown } from './javascript-realm.ts';
-import { DIST, GuestModules, ORIGIN } from './guest-modules.ts';
+import { DIST, GuestModules } from './guest-modules.ts';
+import { ORIGIN } from './guest-origin.ts';
 import type { RealmCalls } from './realm/host-calls.ts';
 import type { AccessListener } from './watch/watched-memory.ts';
 
@@ -136,24 +137,15 @@ class JavascriptInstance implements GuestInstance {
   watch(listener: AccessListener): MemoryWatch {
     const realm = this.#realm;
     const host = this.#host;
-    let installed = false;
     host.listener = listener;
     realm.watch(listener.stores !== undefined);
-    const remove = (): void => {
-      if (!installed) return;
-      installed = false;
-      realm.remove();
-    };
+    realm.install();
+    // The views of the realm are not those of the tool: all that are made there are the guest's
     return {
-      install: () => {
-        installed = true;
-        realm.install();
-      },
-      remove,
-      // The views of the realm are not those of the tool
+      install: () => {},
+      remove: () => {},
       suspend: () => false,
       release: () => {
-        remove();
         realm.release();
         host.listener = undefined;
       },

@@ -23,13 +23,19 @@ const LAST_ASCII = 0x7f;
 const SPACE = /\s/;
 const LINE_END = /[\n\r\u2028\u2029]/;
 
+/** What can neither be the bracket nor stand before it. */
+const VISIBLE = /^[!-'*-\-0-~]$/;
+
 /** What stands there instead. */
 export const NO_IMPORT = 'guest_may_not_import';
 
 /** The text of a module, without dynamic imports. */
 export function withoutDynamicImport(text: string): string {
-  const ends = spaceEnds(text);
+  let ends: Uint32Array | undefined;
   return text.replace(KEYWORD, (keyword, at: number) => {
+    // Most are words like "important": the text is gone through for others
+    if (VISIBLE.test(text[at + keyword.length]!)) return keyword;
+    ends ??= spaceEnds(text);
     let next = ends[at + keyword.length]!;
     if (text[next] === '.') {
       const phase = ends[next + 1]!;

@@ -109,6 +109,8 @@ export interface BootOutcome {
   readonly traceFailure: string | undefined;
   /** Why the capture is incomplete. */
   readonly captureFailure: string | undefined;
+  /** Why the session is not there. */
+  readonly sessionFailure?: string | undefined;
 }
 
 /** `ok`, the worst severity of its findings, or `not run`. */

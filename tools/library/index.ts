@@ -46,6 +46,14 @@ export { BadBootResult } from '../flow/boot-flow.ts';
 export { FLOW_STEPS, isFlowStep, type FlowStep } from '../flow/flow-steps.ts';
 export { Exit, type ExitCode } from './exit.ts';
 
+// An unmodified program for a PC, on v86: who calls it hands the emulator in
+export { bootPc, pcHeader, type PcServedFiles, type PcSet, type PcSurroundings } from './pc.ts';
+export { pcPlan, type PcChoices, type PcPlan } from './pc-plan.ts';
+export { pcExit, pcSummary, type PcOutcome } from './pc-outcome.ts';
+export { BadScript, parseScript, type ScriptStep } from '../flow/pc-script.ts';
+export { BadPcProgram, type PcKernel } from '../guests/pc/pc-kernel.ts';
+export { BadEmulator } from '../guests/pc/wasm-patch.ts';
+
 // What happened, written down: a line of a trace for each event, blocks of a pcapng file
 export { bootHeader, type BootedNames } from './boot-trace.ts';
 export { TRACE_VERSION, TraceLines, traceLine, type RunHeader } from '../report/trace-line.ts';

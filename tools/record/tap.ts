@@ -19,7 +19,6 @@ import {
   HV_PAGE_REGISTER_MASK,
 } from '../../src/hyperv/protocol.ts';
 import {
-  PacketFooter,
   PacketHeader,
   PacketType,
   RingControl,
@@ -34,10 +33,14 @@ import { GuestObserver } from '../replay/guest-observer.ts';
 import { GuestRules } from '../replay/guest-rules.ts';
 import { hexNumber, toHex } from '../replay/hex.ts';
 import type { TraceEvent, TraceEventOf } from '../replay/trace-events.ts';
+import { InboundRing } from './inbound-ring.ts';
 import { PassingX64 } from '../simulator/base/passing-machine.ts';
 
 /** Ticks of the reference time in a millisecond. */
 const TICKS_PER_MS = 10_000;
+
+/** Events of a session: whoever reads it holds it in memory. */
+export const EVENTS_MAX = 500_000;
 
 /** Ranges of a packet that are looked into. */
 const RANGES_MAX = 64;
@@ -45,12 +48,20 @@ const RANGES_MAX = 64;
 /** One channel as the tap has seen it last. */
 interface Seen {
   readonly channel: GuestChannel;
-  /** Host to guest: where it has written to. */
-  producer: number;
+  /** Host to guest. */
+  readonly inbound: InboundRing;
   /** Guest to host: how far it has read; what lies there. */
   consumer: number;
   mask: number;
   readonly waiting: { readonly type: number; readonly transaction: bigint; readonly end: number }[];
+}
+
+/** What a tap takes from elsewhere instead of asking its machine. */
+export interface TapSurroundings {
+  /** Guest RAM. */
+  readonly memory?: ArrayBufferLike;
+  /** The reference time, in ticks of 100 ns. */
+  readonly ticks?: () => bigint;
 }
 
 /** A machine that writes down what its guest and its host do. */
@@ -66,11 +77,17 @@ export class RecordingTap extends PassingX64 {
   readonly #full = new Set<number>();
   #messagePage = 0;
   #ticks: bigint | undefined;
+  readonly #now: () => bigint;
+  /** What registers hold, as far as the guest has read or written them. */
+  readonly #registers = new Map<number, bigint>();
 
-  constructor(machine: X64Machine) {
+  /** @param around what is known of a machine whose own calls are counted or watched */
+  constructor(machine: X64Machine, around: TapSurroundings = {}) {
     super(machine);
-    this.#bytes = new Uint8Array(machine.memory);
-    this.#view = new DataView(machine.memory);
+    const { memory = machine.memory, ticks } = around;
+    this.#now = ticks ?? (() => super.rdmsr(Msr.TIME_REF_COUNT));
+    this.#bytes = new Uint8Array(memory);
+    this.#view = new DataView(memory);
     this.#channels = new GuestChannels(this.#bytes);
     this.#observer = new GuestObserver(this.#bytes, this.#channels);
     this.#rules = new GuestRules({
@@ -82,10 +99,16 @@ export class RecordingTap extends PassingX64 {
 
   #holdsPage(address: number, length: number): boolean {
     return [Msr.HYPERCALL, Msr.SIMP, Msr.SIEFP].some((msr) => {
-      const value = super.rdmsr(msr);
+      const value = this.#register(msr);
       const page = Number(value & ~HV_PAGE_REGISTER_MASK);
       return (value & HV_ENABLE) !== 0n && page >= address && page < address + length;
     });
+  }
+
+  #register(msr: number): bigint {
+    const known = this.#registers.get(msr) ?? super.rdmsr(msr);
+    this.#registers.set(msr, known);
+    return known;
   }
 
   /** The guest gives up memory. */
@@ -94,8 +117,9 @@ export class RecordingTap extends PassingX64 {
     this.#channels.forget(address, length);
   }
 
+  /** What is beyond the bound is left out. */
   emit(event: TraceEvent): void {
-    this.events.push(event);
+    if (this.events.length < EVENTS_MAX) this.events.push(event);
   }
 
   // --- the seam ---
@@ -110,24 +134,36 @@ export class RecordingTap extends PassingX64 {
   }
 
   override rdmsr(msr: number): bigint {
-    const value = super.rdmsr(msr);
-    if (msr === Msr.TIME_REF_COUNT) return value;
     this.guestActed();
-    this.emit({ op: 'rdmsr', msr: hexNumber(msr), value: hexNumber(value) });
+    const value = super.rdmsr(msr);
+    if (msr !== Msr.TIME_REF_COUNT) {
+      this.#registers.set(msr, value);
+      this.emit({ op: 'rdmsr', msr: hexNumber(msr), value: hexNumber(value) });
+    }
+    // A host acts at any exit of its guest
+    this.passTime(undefined);
+    this.hostActed();
     return value;
   }
 
   override wrmsr(msr: number, value: bigint): void {
     this.guestActed();
-    this.emit({ op: 'wrmsr', msr: hexNumber(msr), value: hexNumber(value) });
-    super.wrmsr(msr, value);
+    const event = { op: 'wrmsr', msr: hexNumber(msr), value: hexNumber(value) } as const;
+    try {
+      super.wrmsr(msr, value);
+    } catch (error) {
+      this.emit({ ...event, refused: true });
+      throw error;
+    }
+    this.#registers.set(msr, value);
+    this.emit({ ...event, refused: undefined });
     if (msr === Msr.SIMP || msr === Msr.SCONTROL) this.#findMessagePage();
     this.hostActed();
   }
 
   #findMessagePage(): void {
-    const simp = super.rdmsr(Msr.SIMP);
-    const on = (simp & HV_ENABLE) !== 0n && (super.rdmsr(Msr.SCONTROL) & HV_ENABLE) !== 0n;
+    const simp = this.#register(Msr.SIMP);
+    const on = (simp & HV_ENABLE) !== 0n && (this.#register(Msr.SCONTROL) & HV_ENABLE) !== 0n;
     this.#messagePage = on ? Number(simp & ~HV_PAGE_REGISTER_MASK) : 0;
     this.#full.clear();
   }
@@ -177,13 +213,29 @@ export class RecordingTap extends PassingX64 {
     this.hostActed();
   }
 
+  override delay(ticks: number): void {
+    this.guestActed();
+    super.delay(ticks);
+    this.passTime(undefined);
+    this.hostActed();
+  }
+
   /** Time that has passed since the last look, in whole milliseconds. */
   passTime(by: string | undefined): void {
-    const now = super.rdmsr(Msr.TIME_REF_COUNT);
+    const now = this.#now();
     const ms = Number((now - (this.#ticks ??= now)) / BigInt(TICKS_PER_MS));
     if (ms === 0) return;
     this.#ticks += BigInt(ms * TICKS_PER_MS);
     this.emit(by === undefined ? { op: 'delay', ms, by: undefined } : { op: 'delay', ms, by });
+  }
+
+  /** The guest polls one packet again and again: it is taken away, or it would never end. */
+  livelock(): void {
+    this.emit({ op: 'livelock', where: 'poll' });
+    for (const { inbound } of this.#seen.values()) {
+      const prod = inbound.empty();
+      if (prod !== undefined) this.emit({ op: 'harness-ring-reset', prod });
+    }
   }
 
   // --- what the guest has done ---
@@ -195,8 +247,9 @@ export class RecordingTap extends PassingX64 {
     const channel = opened === undefined ? undefined : this.#channels.channels.get(opened);
     if (channel === undefined) return;
     this.#observer.channelOpened(opened!);
-    const [producer, consumer] = [channel.in.producer, channel.out.consumer];
-    this.#seen.set(opened!, { channel, producer, consumer, mask: 0, waiting: [] });
+    const { consumer } = channel.out;
+    const inbound = new InboundRing(channel.in);
+    this.#seen.set(opened!, { channel, inbound, consumer, mask: 0, waiting: [] });
   }
 
   /** Look at what the guest has written since the last call. */
@@ -280,23 +333,12 @@ export class RecordingTap extends PassingX64 {
     seen.consumer = consumer;
   }
 
-  #hostWrote(channel: number, seen: Seen): void {
-    const { data, producer } = seen.channel.in;
-    const size = data.length;
-    if (producer >= size) return;
-    while (seen.producer !== producer) {
-      const start = seen.producer;
-      const header = new DataView(data.read(start, PacketHeader.size).buffer);
-      const length = header.getUint16(PacketHeader.at.qlen, true) * 8 + PacketFooter.size;
-      const produced = (producer - start + size) % size;
-      // What is no packet is written down as the bytes that it is
-      const whole = length > PacketHeader.size && length <= produced ? length : produced;
-      const bytes = data.read(start, whole);
-      const type = header.getUint16(PacketHeader.at.type, true);
+  #hostWrote(channel: number, { inbound }: Seen): void {
+    for (const { start, bytes, end } of inbound.look()) {
+      const whole = bytes.length >= PacketHeader.size;
+      const type = whole ? new DataView(bytes.buffer).getUint16(PacketHeader.at.type, true) : 0;
       if (type === PacketType.DATA_XFER_PAGES) this.#ranges(channel, bytes);
-      const end = (start + whole) % size;
       this.#rules.hostPacket(channel, bytes);
-      seen.producer = end;
       const prod = [start, end] as const;
       this.emit({ op: 'host-ring-write', channel, type, offset: start, bytes: toHex(bytes), prod });
     }

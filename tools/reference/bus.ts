@@ -36,6 +36,7 @@ export class BusDevice implements NetvscOwner {
   channel: number;
   monitor: number;
   rescinded = false;
+  unclosed = false;
   lastGpadl: Gpadl | undefined;
   netvsc: Netvsc | undefined;
   device: RndisDevice | undefined;

@@ -59,6 +59,8 @@ export interface ChannelOwner {
   channel: number;
   monitor: number;
   rescinded: boolean;
+  /** The channel that was open last could not be closed: the host uses what it has. */
+  unclosed: boolean;
   /** GPADL of the channel that was opened last: what iPXE tears down if an open fails. */
   lastGpadl: Gpadl | undefined;
 }
@@ -115,6 +117,7 @@ export class Channel {
     const connection = this.#connection;
     this.#ring = this.#context.allocate('ring', RINGS);
     let maybeOpen = false;
+    this.#owner.unclosed = false;
     try {
       this.#requireOffered();
       this.gpadl = this.#gpadls.establish(this.#owner.channel, this.#ring);
@@ -152,7 +155,7 @@ export class Channel {
         const last = this.#owner.lastGpadl;
         if (last !== undefined) this.#gpadls.teardownAgain(last);
         this.#gpadls.lose(this.gpadl);
-      } else {
+      } else if (!this.#owner.unclosed) {
         this.#gpadls.teardown(this.gpadl);
       }
     }
@@ -164,6 +167,7 @@ export class Channel {
       this.#connection.post(MessageType.CLOSE_CHANNEL, [this.#owner.channel]);
     } catch (error) {
       if (!(error instanceof GuestError)) throw error;
+      this.#owner.unclosed = !this.#context.has('unclosed-channel-keeps-memory');
     }
   }
 
@@ -171,13 +175,14 @@ export class Channel {
   close(): void {
     const heard = !this.#context.has('rescinds-are-heard');
     if (!(heard && this.#owner.rescinded)) this.#postClose();
-    this.#gpadls.teardown(this.gpadl);
+    if (!this.#owner.unclosed) this.#gpadls.teardown(this.gpadl);
     this.#gpadls.release(this.#ring);
   }
 
   /** The connection is gone: forget the rings without a word. */
   abandon(): void {
     this.broken ??= 'EPROTO';
+    this.#owner.unclosed = false;
     this.#gpadls.release(this.#ring);
   }
 
@@ -292,6 +297,9 @@ export class Channel {
     const prod = this.#hostIndex(0x2000 + RingControl.at.prod);
     if (prod < 0) this.#breakOff('EPROTO');
     if (prod < 0) return false;
+    // iPXE believes its own index where the host can write it
+    if (this.#context.has('ring-indices-checked'))
+      this.#cons = this.#u32(0x2000 + RingControl.at.cons) & (RING - 1);
     const available = (prod - this.#cons) & (RING - 1);
     if (prod === this.#cons) return false;
     const packet = this.#read(available);

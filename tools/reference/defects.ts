@@ -31,6 +31,7 @@ export const DEFECTS = [
   'ring-gpadl-torn-down',
   'open-of-unknown-end-closed',
   'buffer-kept-without-answer',
+  'unclosed-channel-keeps-memory',
   'close-leaves-nothing-behind',
   'pages-kept-without-unload',
   'offers-matched-after-reset',

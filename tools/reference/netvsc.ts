@@ -155,7 +155,7 @@ export class Netvsc implements ChannelHandler {
     this.channel?.close();
     this.channel = undefined;
     this.transmits.close();
-    if (this.#gpadl !== undefined) gpadls.teardown(this.#gpadl);
+    if (this.#gpadl !== undefined && !this.device.unclosed) gpadls.teardown(this.#gpadl);
     if (this.#buffer !== undefined) gpadls.release(this.#buffer);
     this.#gpadl = this.#buffer = undefined;
   }

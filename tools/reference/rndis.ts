@@ -79,6 +79,8 @@ export class RndisDevice implements NetvscReceiver {
   /** The filter is set. */
   #hears = false;
   #unanswered = 0;
+  /** It has just not answered: nothing is waited for on the way out. */
+  #isMute = false;
   #awaited: Awaited | undefined;
   #info = new Uint8Array(0);
   #sequence = 0;
@@ -121,6 +123,7 @@ export class RndisDevice implements NetvscReceiver {
   }
 
   #start(action: () => void): void {
+    this.#isMute = false;
     this.#netvsc.open();
     try {
       this.#request(RndisType.INITIALISE, INITIALISE_ID, 1, 0, 2048);
@@ -132,6 +135,8 @@ export class RndisDevice implements NetvscReceiver {
       const state = new DataView(this.#info.buffer).getUint32(0, true);
       this.#setLink(state === MediaState.CONNECTED);
     } catch (error) {
+      const { errno } = error as Partial<GuestError>;
+      this.#isMute = errno === 'ETIMEDOUT' && !this.#context.has('failed-open-clears-filter');
       this.#stop();
       throw error;
     }
@@ -203,16 +208,17 @@ export class RndisDevice implements NetvscReceiver {
     try {
       this.#send(type, id, ...words);
       this.#unanswered++;
+      const most = this.#isMute ? 0 : WAIT_TURNS;
       for (let turns = 0; ; turns++) {
         // iPXE pauses once more after the answer, and does not look after the last pause
         const prompt = !context.has('prompt-waits');
-        if (!prompt && awaited.result !== undefined) break;
         if (!prompt && turns === WAIT_TURNS) throw new GuestError('ETIMEDOUT', 'no answer');
+        if (!prompt && awaited.result !== undefined) break;
         this.#netvsc.poll();
         if (prompt && awaited.result !== undefined) break;
         const { failure } = this.#netvsc;
         if (prompt && failure !== undefined) throw new GuestError(failure, 'device gone');
-        if (prompt && turns === WAIT_TURNS) throw new GuestError('ETIMEDOUT', 'no answer');
+        if (prompt && turns === most) throw new GuestError('ETIMEDOUT', 'no answer');
         context.delay();
       }
       this.#unanswered--;

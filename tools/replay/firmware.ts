@@ -9,6 +9,7 @@ import { ReplayError } from './replay-error.ts';
 import { errnoOf } from '../../src/catalogue.ts';
 import type { ErrorName } from '../../src/error.ts';
 import type { EventSink } from '../../src/events.ts';
+import type { GuestOptions } from '../guests/guest-program.ts';
 import type { X64Machine } from '../../src/machine.ts';
 import type { NetDevice } from '../../src/net/device.ts';
 
@@ -36,14 +37,19 @@ export interface FirmwareDriver {
   remove(): void;
   quiesce(): void;
   unquiesce(): void;
+  /** What is not of one device, if there is such a thing. */
+  poll?(): void;
 }
 
 /** A firmware bundle, as far as the replay uses it. */
 export interface Firmware {
+  /** Runs a whole firmware: for sessions of a boot. */
+  boot?(machine: X64Machine, options: GuestOptions): unknown;
   createDriver(
     machine: X64Machine,
     options: {
       readonly preset: 'ipxe';
+      readonly cancel?: () => boolean;
       readonly events: EventSink;
       readonly allocator: FirmwareAllocator;
       readonly random: () => number;
@@ -55,10 +61,10 @@ export interface Firmware {
 
 /** A loaded module as firmware. @throws ReplayError NoEntryPoint */
 export function asFirmware(module: unknown): Firmware {
-  const { createDriver } = (module ?? {}) as Partial<Firmware>;
+  const { createDriver, boot } = (module ?? {}) as Partial<Firmware>;
   if (typeof createDriver !== 'function')
     throw new ReplayError('NoEntryPoint', 'The firmware does not export createDriver.');
-  return { createDriver };
+  return { createDriver, ...(typeof boot === 'function' ? { boot } : {}) };
 }
 
 /** The text of an error as the recording has it: `ENODEV`, `EPLATFORM(0x33)`, or a crash. */
@@ -72,4 +78,13 @@ export function errorText(error: unknown): string {
   return errno === 'EPLATFORM' && status !== undefined
     ? `EPLATFORM(0x${status.toString(16)})`
     : errno;
+}
+
+/** What a boot comes to, as the recording says it. */
+export function resultOf(result: unknown): string {
+  const { status, error } = (result ?? {}) as { status?: unknown; error?: unknown };
+  if (status === 'booted') return 'OK';
+  return error instanceof Error || typeof error !== 'object' || error === null
+    ? errorText(error)
+    : errorText(Object.assign(new Error(), error));
 }

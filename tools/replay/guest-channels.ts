@@ -49,6 +49,13 @@ export class PageList {
     return bytes;
   }
 
+  /** Copy all of it. */
+  copyTo(target: Uint8Array): void {
+    this.#pages.forEach((page, i) =>
+      target.set(this.#memory.subarray(page, page + 4096), i * 4096),
+    );
+  }
+
   /** Write `bytes` from `offset`, wrapping at the end of the list. */
   write(offset: number, bytes: Uint8Array): void {
     bytes.forEach((byte, i) => (this.#memory[this.address((offset + i) % this.length)] = byte));
@@ -130,6 +137,8 @@ export class GuestChannels {
   readonly open = new Set<number>();
   /** Monitors of channels, from the offers: channel to monitor number. */
   readonly monitors = new Map<number, number>();
+  /** Connections that signal one channel, from the offers: to the channel. */
+  readonly #connections = new Map<number, number>();
   /** Receive buffers by channel. */
   readonly receiveBuffers = new Map<number, { readonly gpadl: number; readonly pageSet: number }>();
   /** Version of a contact that is not answered. */
@@ -201,6 +210,7 @@ export class GuestChannels {
         return;
       case MessageType.OFFER_CHANNEL:
         if (message.length <= OfferChannel.at.monitored) return;
+        this.#connections.set(word(OfferChannel.at.connectionId), word(OfferChannel.at.channel));
         if (message[OfferChannel.at.monitored] !== 0)
           this.monitors.set(word(OfferChannel.at.channel), message[OfferChannel.at.monitor]!);
         return;
@@ -217,10 +227,15 @@ export class GuestChannels {
     }
   }
 
-  /** Channels whose bits the guest has set in the interrupt page. */
-  signalled(memory: Uint8Array): readonly number[] {
-    if (this.interruptPage === 0) return [];
+  /**
+   * Channels that a signal is for: the one with this connection of its own, and those whose bits
+   * the guest has set in the interrupt page. A guest with a connection for each needs no page.
+   */
+  signalled(memory: Uint8Array, connection: number): readonly number[] {
+    const own = this.#connections.get(connection);
     return [...this.channels.keys()].filter((channel) => {
+      if (channel === own) return true;
+      if (this.interruptPage === 0) return false;
       const at = this.interruptPage + InterruptPage.at.out + (channel >>> 3);
       return (memory[at]! & (1 << (channel & 7))) !== 0;
     });

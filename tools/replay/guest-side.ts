@@ -18,7 +18,9 @@ import type { Places } from './places.ts';
 import type { RecordedStep } from './recorded-step.ts';
 
 /** Registers that hold the address of a page. */
-const PAGE_REGISTERS: readonly number[] = [Msr.HYPERCALL, Msr.SIMP, Msr.SIEFP];
+const PAGE_REGISTERS: readonly number[] = [
+  ...[Msr.HYPERCALL, Msr.SIMP, Msr.SIEFP, Msr.REFERENCE_TSC, Msr.VP_ASSIST_PAGE],
+];
 
 /**
  * Fields that are identities or sizes of the guest's own choice, or follow from them: by layer and

@@ -55,6 +55,8 @@ class RecordingBuilder {
   readonly places = new Places();
   readonly side: GuestSide;
   readonly #channels: GuestChannels;
+  /** The guest has died: of the end there is nothing to compare. */
+  #ended = false;
   /** Network devices that are there, and those that were there when the step began. */
   #devices = 0;
   #watched = 0;
@@ -75,7 +77,7 @@ class RecordingBuilder {
         this.places.remove(Number(event.gpa));
         return;
       case 'wrmsr':
-        if (Number(event.msr) !== Msr.EOM)
+        if (Number(event.msr) !== Msr.EOM && event.refused !== true)
           this.side.register(Number(event.msr), BigInt(event.value));
         return;
       case 'hypercall':
@@ -120,6 +122,7 @@ class RecordingBuilder {
       case 'livelock':
         return side.emit(livelockItem('endless loop over a packet', index));
       case 'guest-fault':
+        this.#ended = true;
         return side.emit(livelockItem('call of the unmapped hypercall page', index));
       case 'violation':
         return side.emit(violationItem(violationSort(event.text), index));
@@ -165,6 +168,7 @@ class RecordingBuilder {
   }
 
   end(): void {
+    if (this.#ended) return;
     this.side.end([...this.#channels.gpadls.values()].map(({ name }) => name));
   }
 }

@@ -20,7 +20,7 @@ export interface AllocationHooks {
   stepBegin(): number;
   stepEnd(): number;
   /** Memory changes hands: look at what the guest has written so far. */
-  observe(): void;
+  changed(): void;
   /** The guest gave memory up. */
   freed(address: number, length: number, purpose: string): void;
 }
@@ -52,7 +52,7 @@ export class ReplayAllocator {
 
   /** Allocate `length` bytes aligned to `align`. */
   allocate(length: number, align: number, purpose: string): number | undefined {
-    this.#hooks.observe();
+    this.#hooks.changed();
     const index = this.#nextRecorded(purpose);
     const event = index === undefined ? undefined : this.#events[index]!;
     if (index !== undefined) this.#used.set(purpose, index);
@@ -73,7 +73,7 @@ export class ReplayAllocator {
 
   /** Give memory back. */
   free(address: number, length: number, purpose: string): void {
-    this.#hooks.observe();
+    this.#hooks.changed();
     this.#hooks.freed(address, length, purpose);
     this.places.remove(address);
     this.#memory.fill(FREED_MEMORY, address, address + length);

@@ -33,7 +33,10 @@ import type { TraceEvent } from './trace-events.ts';
 import type { TraceFile } from './trace-file.ts';
 
 /** Calls of the machine in one step after which a guest counts as hung. */
-export const STEP_CALLS_MAX = 100_000;
+export const STEP_CALLS_MAX = 1_000_000;
+
+/** The same of a step that is a whole boot. */
+const BOOT_CALLS_MAX = 4_000_000;
 
 /** Memory beyond that of the recorded guest: for what the guest allocates otherwise. */
 const MEMORY_MORE = 4 << 20;
@@ -59,6 +62,16 @@ export class ReplayStop extends Error {
     super(message);
     this.name = 'ReplayStop';
     this.reason = reason;
+  }
+}
+
+/** #GP of a register write, as a guest sees it that has a handler for it. */
+class RegisterRefused extends Error {
+  readonly status = undefined;
+
+  constructor(msr: number) {
+    super(`#GP: write of register ${hexNumber(msr)}`);
+    this.name = 'RegisterRefused';
   }
 }
 
@@ -112,7 +125,10 @@ export class ReplayMachine implements X64Machine {
     this.allocator = new ReplayAllocator(this.#bytes, trace.events, base + size, {
       stepBegin: () => this.#step?.begin ?? 0,
       stepEnd: () => this.#step?.end ?? 0,
-      observe: () => this.#observe(),
+      changed: () => {
+        this.#observe();
+        this.#host.cancelling.acted();
+      },
       freed: (address, length, purpose) => this.#freed(address, length, purpose),
     });
     this.side = new GuestSide(this.allocator.places, (msr) => initial.read(msr));
@@ -164,6 +180,23 @@ export class ReplayMachine implements X64Machine {
     this.side.end([...this.#channels.gpadls.values()].map(({ name }) => name));
   }
 
+  /** What of the recorded host did not come out, as a note; undefined if all did. */
+  unaccounted(end: number): string | undefined {
+    const [first, ...others] = this.#host.missing(end);
+    if (first === undefined) return undefined;
+    const op = this.#events[first.index]?.op ?? 'what it wrote';
+    const more = others.length === 0 ? '' : ` and ${others.length} more`;
+    return `self-check: the recorded guest is not answered by event ${first.index} (${op})${more}`;
+  }
+
+  /** Whether the recorded guest drew any. */
+  get drawsRandom(): boolean {
+    return this.#events.some(({ op }) => op === 'random');
+  }
+
+  /** Whether the guest shall give up now: where the recorded one was told so. */
+  readonly cancel = (): boolean => this.#host.cancelling.asks();
+
   /** The next recorded random number. The driver's source of open IDs. */
   readonly random = (): number => {
     const { begin = 0, end = 0 } = this.#step ?? {};
@@ -179,6 +212,7 @@ export class ReplayMachine implements X64Machine {
   cpuid(leaf: number, _subleaf: number): CpuidRegisters {
     return this.#guard(() => {
       this.#enter();
+      this.#host.cancelling.acted();
       return this.#registers.cpuid(leaf >>> 0);
     });
   }
@@ -188,7 +222,8 @@ export class ReplayMachine implements X64Machine {
       this.#enter();
       if (msr === Msr.TIME_REF_COUNT) return BigInt(this.#time);
       this.#observe();
-      return this.#registers.read(msr);
+      this.#host.cancelling.acted();
+      return this.#registers.readByGuest(msr);
     });
   }
 
@@ -200,6 +235,8 @@ export class ReplayMachine implements X64Machine {
         this.#slots.endOfMessage();
         return;
       }
+      this.#host.cancelling.acted();
+      if (this.#registers.refuses(msr)) throw new RegisterRefused(msr);
       this.side.register(msr, value);
       this.#registers.write(msr, value);
       // A SINT that is unmasked takes what waits for it
@@ -241,7 +278,8 @@ export class ReplayMachine implements X64Machine {
     try {
       return call();
     } catch (error) {
-      if (!(error instanceof ReplayStop)) this.mistake ??= error;
+      const known = error instanceof ReplayStop || error instanceof RegisterRefused;
+      if (!known) this.mistake ??= error;
       throw error;
     }
   }
@@ -249,9 +287,10 @@ export class ReplayMachine implements X64Machine {
   /** Count a call; a guest that was ended stays ended. */
   #enter(): void {
     if (this.stopped !== undefined) throw this.stopped;
-    if (++this.#calls > STEP_CALLS_MAX) {
+    const most = this.#step?.name === 'boot' ? BOOT_CALLS_MAX : STEP_CALLS_MAX;
+    if (++this.#calls > most) {
       this.side.emit(livelockItem('the guest makes no progress', this.position));
-      this.#stop('hang', `more than ${STEP_CALLS_MAX} calls of the machine in one step`);
+      this.#stop('hang', `more than ${most} calls of the machine in one step`);
     }
   }
 
@@ -297,8 +336,13 @@ export class ReplayMachine implements X64Machine {
     return this.#bytes.slice(address, data + Math.min(length, PostMessage.sizes.data));
   }
 
-  #signal(_input: Uint8Array): number {
-    const status = this.#host.signalled();
+  #signal(input: Uint8Array): number {
+    const { buffer, byteOffset } = input;
+    const connection = new DataView(buffer, byteOffset).getUint32(
+      SignalEvent.at.connectionId,
+      true,
+    );
+    const status = this.#host.signalled(connection);
     this.#settle();
     return status;
   }

@@ -19,11 +19,20 @@ const NO_LEAF: CpuidRegisters = { eax: 0, ebx: 0, ecx: 0, edx: 0 };
 export class ReplayRegisters {
   readonly #leaves = new Map<number, CpuidRegisters>();
   readonly #values = new Map<number, bigint>();
+  /**
+   * How often each was written. By register and number of writes: whether that one was refused;
+   * what the recorded host had changed at each read, and how many there were.
+   */
+  readonly #writes = new Map<number, number>();
+  readonly #refused = new Set<string>();
+  readonly #changed = new Map<string, bigint[]>();
+  readonly #reads = new Map<string, number>();
 
   constructor(events: readonly TraceEvent[]) {
     for (let sint = 0; sint < SINT_COUNT; sint++) this.#values.set(Msr.SINT0 + sint, Sint.MASKED);
     // The first access of a register tells its value at reset, if it is a read
     const seen = new Set<number>();
+    const writes = new Map<number, { count: number; value: bigint | undefined }>();
     for (const event of events) {
       if (event.op === 'cpuid') {
         const [eax = 0, ebx = 0, ecx = 0, edx = 0] = event.out.map(Number);
@@ -32,6 +41,18 @@ export class ReplayRegisters {
         const msr = Number(event.msr);
         if (event.op === 'rdmsr' && !seen.has(msr)) this.#values.set(msr, BigInt(event.value));
         seen.add(msr);
+        const { count = 0, value: before } = writes.get(msr) ?? {};
+        const value = BigInt(event.value);
+        if (event.op === 'rdmsr') {
+          if (before === undefined) continue;
+          const changed = this.#changed.get(`${msr} ${count}`) ?? [];
+          this.#changed.set(`${msr} ${count}`, changed);
+          changed.push(before ^ value);
+          continue;
+        }
+        if (event.refused === true) this.#refused.add(`${msr} ${count}`);
+        const known = event.refused === true ? before : value;
+        writes.set(msr, { count: count + 1, value: known });
       }
     }
   }
@@ -45,7 +66,25 @@ export class ReplayRegisters {
     return this.#values.get(msr) ?? 0n;
   }
 
+  /** What the guest reads: with the bits that the recorded host had changed by then. */
+  readByGuest(msr: number): bigint {
+    const key = `${msr} ${this.#writes.get(msr) ?? 0}`;
+    const changed = this.#changed.get(key) ?? [];
+    const index = this.#reads.get(key) ?? 0;
+    this.#reads.set(key, index + 1);
+    return this.read(msr) ^ (changed[Math.min(index, changed.length - 1)] ?? 0n);
+  }
+
+  /** Whether the recorded host refuses the next write of a register. It counts as one. */
+  refuses(msr: number): boolean {
+    const count = this.#writes.get(msr) ?? 0;
+    const refused = this.#refused.has(`${msr} ${count}`);
+    if (refused) this.#writes.set(msr, count + 1);
+    return refused;
+  }
+
   write(msr: number, value: bigint): void {
+    this.#writes.set(msr, (this.#writes.get(msr) ?? 0) + 1);
     this.#values.set(msr, value);
   }
 

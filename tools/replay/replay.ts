@@ -16,6 +16,8 @@ import { readRecording, type Recording } from './recording.ts';
 import { replayMemoryBytes } from './replay-machine.ts';
 import type { Script } from './host/script-types.ts';
 import { buildScript } from './host/script.ts';
+import type { GuestSide } from './guest-side.ts';
+import { isKnownStep } from './recorded-step.ts';
 import { ReplaySession } from './session.ts';
 import type { SessionLog } from './session.ts';
 import type { TraceFile } from './trace-file.ts';
@@ -72,6 +74,8 @@ class Replay {
   /** Memory of the reference guest: it writes only where it was told to. */
   #memory: ArrayBuffer | undefined;
   readonly #runs = new Map<string, Effects>();
+  /** By run: what of the recorded host did not come out. */
+  readonly #unaccounted = new Map<string, string | undefined>();
 
   constructor(trace: TraceFile) {
     this.#trace = trace;
@@ -81,15 +85,19 @@ class Replay {
     // A step that the recording does not finish is not compared
     const whole = trace.truncated ? steps.slice(0, -1) : steps;
     this.names = whole.map(({ name }) => name);
-    this.recorded = this.names.map((_, step) => side.itemsOf(step));
+    this.recorded = this.#effectsOf(side);
   }
 
   run(firmware: Firmware, memory: ArrayBufferLike): Run {
     const session = new ReplaySession(firmware, this.#trace, memory, this.#script);
     for (const step of this.#recording.steps.slice(0, this.names.length)) session.run(step);
     session.end();
-    const effects = this.names.map((_, step) => session.machine.side.itemsOf(step));
-    return { effects, session };
+    return { effects: this.#effectsOf(session.machine.side), session };
+  }
+
+  /** Of a step that nobody can be driven through there is nothing to compare. */
+  #effectsOf(side: GuestSide): Effects {
+    return this.names.map((name, step) => (isKnownStep(name) ? side.itemsOf(step) : []));
   }
 
   /** The reference guest with some defects. */
@@ -97,12 +105,36 @@ class Replay {
     const key = defects.join();
     const known = this.#runs.get(key);
     if (known !== undefined) return known;
-    const { effects } = this.run(
+    const { effects, session } = this.run(
       referenceFirmware(defects) as Firmware,
       (this.#memory ??= guestRam(replayMemoryBytes(this.#trace))),
     );
     this.#runs.set(key, effects);
+    this.#unaccounted.set(key, this.unaccounted(session));
     return effects;
+  }
+
+  /** What of the recorded host did not come out in a run. */
+  unaccounted({ machine }: ReplaySession): string | undefined {
+    const last = this.#recording.steps[this.names.length];
+    return machine.unaccounted(last?.begin ?? this.#trace.events.length);
+  }
+
+  /**
+   * The self-check: the recorded guest, played again, must get all that the recorded host did and
+   * do what it did. What does not hold is a note, and no difference of the guest.
+   */
+  selfCheck(defects: readonly Defect[]): readonly string[] {
+    const defective = this.reference(defects);
+    const unaccounted = this.#unaccounted.get(defects.join());
+    const count = this.distance(this.recorded, defective);
+    const what = 'the reference guest differs from the recorded one';
+    const other = `self-check: ${what} in ${count} effects`;
+    return [
+      ...this.#script.notes,
+      ...(unaccounted === undefined ? [] : [unaccounted]),
+      ...(count === 0 ? [] : [other]),
+    ];
   }
 
   /** What the reference guest does is kept, its memory is not. */
@@ -116,8 +148,8 @@ class Replay {
   }
 
   /** The defects with which the reference guest comes closest to the recorded one. */
-  defectsOfRecorded(): readonly Defect[] {
-    let best: readonly Defect[] = DEFECTS;
+  defectsOfRecorded(rules: readonly Defect[]): readonly Defect[] {
+    let best = rules;
     let least = this.distance(this.recorded, this.reference(best));
     const attempt = (defects: readonly Defect[]): void => {
       if (least === 0) return;
@@ -126,13 +158,13 @@ class Replay {
     };
     attempt([]);
     if (!isReference(this.#trace.driver)) return best;
-    for (const defect of DEFECTS) attempt([defect]);
+    for (const defect of rules) attempt([defect]);
     for (let round = 0; round < SEARCH_ROUNDS && least > 0; round++) {
       const before = least;
-      for (const defect of DEFECTS) {
+      for (const defect of rules) {
         const toggled = new Set(best);
         if (!toggled.delete(defect)) toggled.add(defect);
-        attempt(DEFECTS.filter((each) => toggled.has(each)));
+        attempt(rules.filter((each) => toggled.has(each)));
       }
       if (least === before) break;
     }
@@ -176,25 +208,30 @@ function isReference(driver: string): boolean {
  *
  * @param firmware the sources or a bundle: whatever exports `createDriver`.
  * @param memory the guest's RAM, of {@link replayMemoryBytes}
+ * @param rules those that may explain a difference; by default all
  */
 export function replayTrace(
   firmware: Firmware,
   trace: TraceFile,
   memory: ArrayBufferLike = guestRam(replayMemoryBytes(trace)),
+  rules: readonly Defect[] = DEFECTS,
 ): ReplayResult {
   const replay = replays.get(trace) ?? new Replay(trace);
   replays.set(trace, replay);
   const { effects: guest, session } = replay.run(firmware, memory);
   const { names, recorded } = replay;
-  const own = !isReference(trace.driver);
-  const same = own && replay.distance(recorded, guest) === 0;
-  const defects = same ? [] : replay.defectsOfRecorded();
+  // The reference guest is drivers: a whole firmware is compared with itself alone
+  const boots = names.includes('boot');
+  const own = boots || !isReference(trace.driver);
+  const same = boots || (own && replay.distance(recorded, guest) === 0);
+  const defects = same ? [] : replay.defectsOfRecorded(rules);
   const fixed = same ? recorded : replay.reference([]);
   const defective = same ? recorded : replay.reference(defects);
   const judgement = judge(names, { recorded, guest, defective, fixed }, own);
   const shown = same ? [] : replay.shown(defects);
-  replay.rest();
   const { machine, unsupported, log } = session;
+  const checked = same ? [replay.unaccounted(session)] : replay.selfCheck(defects);
+  replay.rest();
   const deliberate = shown.flatMap(([defect, count]) => {
     const entry = DIFFERENCES.find(({ id }) => id === defect);
     return entry === undefined ? [] : [{ entry, count }];
@@ -212,7 +249,7 @@ export function replayTrace(
     failures: judgement.failures,
     unsupported,
     warnings: trace.warnings,
-    notes: machine.notes,
+    notes: [...machine.notes, ...checked.filter((note) => note !== undefined)],
     log,
   };
 }

@@ -13,6 +13,9 @@ const VALUE_MAX = 120;
 /** Failures of one trace that the text shows; the JSON has all. */
 export const FAILURES_SHOWN_MAX = 20;
 
+/** How a note of the self-check begins: it says how far the verdict can be trusted. */
+const SELF_CHECK = 'self-check: ';
+
 /** What a report shows besides counts and failures. */
 export interface ReportOptions {
   /** Show each deliberate difference with its reason, and what the driver logged. */
@@ -114,7 +117,12 @@ export function reportText(result: ReplayResult, options: ReportOptions = {}): s
       'warnings',
       result.warnings.map((text) => `    ${text}`),
     ),
-    ...section('host', options.verbose === true ? result.notes.map((text) => `    ${text}`) : []),
+    ...section(
+      'host',
+      result.notes
+        .filter((text) => options.verbose === true || text.startsWith(SELF_CHECK))
+        .map((text) => `    ${text}`),
+    ),
     ...section(
       'log',
       options.verbose === true ? result.log.map(({ step, text }) => `    ${step} ${text}`) : [],

@@ -5,7 +5,7 @@
 import { errnoOf } from '../../src/catalogue.ts';
 import type { FirmwareEvent } from '../../src/events.ts';
 import { RndisHeader } from '../../src/rndis/protocol.ts';
-import { errorText } from './firmware.ts';
+import { errorText, resultOf } from './firmware.ts';
 import type { Firmware, FirmwareDevice, FirmwareDriver } from './firmware.ts';
 import { toHex } from './hex.ts';
 import type { Item } from './item.ts';
@@ -19,14 +19,11 @@ import {
   resultItem,
   statisticsItem,
 } from './normalise.ts';
-import type { RecordedStep } from './recording.ts';
+import { STEP_NAMES, type RecordedStep } from './recorded-step.ts';
 import { ReplayMachine, ReplayStop } from './replay-machine.ts';
 import type { Script } from './host/script-types.ts';
-import type { TraceEvent } from './trace-events.ts';
+import type { TraceEvent, TraceEventOf } from './trace-events.ts';
 import type { TraceFile } from './trace-file.ts';
-
-/** Steps that a driver can be driven through. */
-const STEPS = ['probe', 'open', 'transmit', 'poll', 'close', 'remove', 'quiesce', 'unquiesce'];
 
 /** Result of a step for which the driver has no device: its probe did not find one. */
 const NO_DEVICE = 'no network device';
@@ -44,7 +41,9 @@ export class ReplaySession {
   /** Steps that the replay cannot drive. */
   readonly unsupported: string[] = [];
   readonly #events: readonly TraceEvent[];
-  readonly #driver: FirmwareDriver;
+  readonly #firmware: Firmware;
+  readonly #options: TraceFile['options'];
+  #driver: FirmwareDriver | undefined;
   #step = 0;
   /** Frame numbers of the recording, by the device's own count. */
   readonly #frames: number[] = [];
@@ -57,13 +56,39 @@ export class ReplaySession {
   constructor(firmware: Firmware, trace: TraceFile, memory: ArrayBufferLike, script?: Script) {
     this.#events = trace.events;
     this.machine = new ReplayMachine(trace, memory, script);
-    this.#driver = firmware.createDriver(this.machine, {
-      preset: 'ipxe',
+    this.#firmware = firmware;
+    this.#options = trace.options;
+    const boots = trace.events.find(({ op }) => op === 'step') as TraceEventOf<'step'> | undefined;
+    if (boots?.name !== 'boot') this.#driver = this.#createDriver();
+  }
+
+  #createDriver(): FirmwareDriver {
+    const { machine } = this;
+    return this.#firmware.createDriver(machine, {
+      ...((this.#options ?? { preset: 'ipxe' }) as { readonly preset: 'ipxe' }),
       events: (event) => this.#firmwareEvent(event),
-      allocator: this.machine.allocator,
-      random: this.machine.random,
-      livelock: this.machine.livelock,
+      allocator: machine.allocator,
+      random: machine.random,
+      cancel: machine.cancel,
+      livelock: machine.livelock,
     });
+  }
+
+  /** A whole firmware. Its pages are the recording's, as its drivers' are. */
+  #boot(step: RecordedStep): string | undefined {
+    const { machine } = this;
+    if (this.#firmware.boot === undefined) {
+      this.unsupported.push(`step ${step.index} "boot": the guest is no whole firmware`);
+      return undefined;
+    }
+    const result = this.#firmware.boot(machine, {
+      ...this.#options,
+      events: (event) => this.#firmwareEvent(event),
+      pages: () => machine.allocator,
+      ...(machine.drawsRandom ? { random: machine.random } : {}),
+      cancel: machine.cancel,
+    });
+    return resultOf(result);
   }
 
   /** Run one step, unless the machine has ended the guest. */
@@ -118,7 +143,8 @@ export class ReplaySession {
 
   /** Drive the step. Returns its result where the recording has one. */
   #drive(step: RecordedStep): string | undefined {
-    const driver = this.#driver;
+    if (step.name === 'boot') return this.#boot(step);
+    const driver = (this.#driver ??= this.#createDriver());
     switch (step.name) {
       case 'probe':
         this.#frames.length = 0;
@@ -131,6 +157,9 @@ export class ReplaySession {
       case 'poll':
         for (const device of driver.devices) device.poll();
         return undefined;
+      case 'poll-bus':
+        driver.poll?.();
+        return undefined;
       case 'remove':
       case 'quiesce':
       case 'unquiesce':
@@ -138,7 +167,8 @@ export class ReplaySession {
         return undefined;
       default:
         this.unsupported.push(
-          `step ${step.index} "${step.name}" is not known (known are ${STEPS.join(', ')}): skipped`,
+          `step ${step.index} "${step.name}" is not known ` +
+            `(known are ${STEP_NAMES.join(', ')}): skipped`,
         );
         return undefined;
     }
@@ -157,7 +187,7 @@ export class ReplaySession {
 
   /** The device that the recorded steps are about: the first. */
   get #device(): FirmwareDevice | undefined {
-    return this.#driver.devices[0];
+    return this.#driver?.devices[0];
   }
 
   #transmit(device: FirmwareDevice, step: RecordedStep): string {
@@ -181,7 +211,7 @@ export class ReplaySession {
     if (event.kind === 'link') this.#emit(linkItem(event.up, this.machine.position));
     if (event.kind === 'netdev' && event.change === 'register') this.#arrived.push(event.name);
     if (event.kind === 'netdev' && event.change === 'unregister') {
-      const addresses = this.#addresses.get(event.name) ?? { permanent: '?', current: '?' };
+      const addresses = this.#addresses.get(event.name) ?? { permanent: '', current: '' };
       this.#emit(deviceItem('unregister', addresses, this.machine.position));
     }
   }
@@ -189,7 +219,7 @@ export class ReplaySession {
   /** Watch the devices that have arrived in this step. */
   #registered(): void {
     for (const name of this.#arrived.splice(0)) {
-      const device = this.#driver.devices.find((candidate) => candidate.name === name);
+      const device = this.#driver?.devices.find((candidate) => candidate.name === name);
       if (device === undefined) continue;
       const addresses = {
         permanent: toHex(device.permanentAddress),

@@ -22,6 +22,7 @@ type FieldType =
   | 'pairs?'
   | 'counts'
   | 'number?'
+  | 'flag?'
   | 'text?'
   | 'bytes?';
 
@@ -30,7 +31,7 @@ export const TRACE_EVENTS = {
   // Guest
   cpuid: { leaf: 'hex', out: 'words' },
   rdmsr: { msr: 'hex', value: 'hex' },
-  wrmsr: { msr: 'hex', value: 'hex' },
+  wrmsr: { msr: 'hex', value: 'hex', refused: 'flag?' },
   hypercall: { code: 'hex', inputGpa: 'hex', outputGpa: 'hex', input: 'bytes', status: 'number' },
   'message-received': { sint: 'number', type: 'hex', payload: 'bytes' },
   'ring-write': {
@@ -91,6 +92,7 @@ export const TRACE_EVENTS = {
   livelock: { where: 'text' },
   'harness-ring-reset': { prod: 'number' },
   'guest-fault': {},
+  cancel: { acts: 'number', asked: 'number' },
   'alloc-fail': { purpose: 'text', len: 'number' },
   note: { text: 'text' },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, FieldType>>>>;
@@ -114,7 +116,9 @@ type ValueOf<T> = T extends 'number'
               ? readonly (readonly [string, number])[]
               : T extends 'number?'
                 ? number | undefined
-                : string | undefined;
+                : T extends 'flag?'
+                  ? boolean | undefined
+                  : string | undefined;
 
 /** The event of one `op`. */
 export type TraceEventOf<O extends TraceOp> = { readonly op: O } & {

@@ -13,6 +13,13 @@ import type { TraceEvent, TraceEventOf } from './trace-events.ts';
 /** Largest memory of a recorded guest that the replay gives, in bytes. */
 export const TRACE_RAM_MAX = 256 * 1024 * 1024;
 
+/** Versions of the format that are known; the golden traces have none. */
+const VERSIONS: readonly unknown[] = [undefined, 1];
+
+/** Most steps of a session, and the longest time that may pass in one, in ms. */
+export const TRACE_STEPS_MAX = 20_000;
+export const TRACE_MS_MAX = 3_600_000;
+
 /** A recorded session, checked. */
 export interface TraceFile {
   readonly scenario: string;
@@ -22,6 +29,8 @@ export interface TraceFile {
   /** Guest memory that the recorded driver used, in bytes. */
   readonly ram: { readonly base: number; readonly size: number };
   readonly events: readonly TraceEvent[];
+  /** What the recorded guest was told to do besides: plain data. */
+  readonly options: Readonly<Record<string, unknown>> | undefined;
   /** The file says that it holds only the beginning of the session. */
   readonly truncated: boolean;
   /** What is odd but does not hinder the replay. */
@@ -48,6 +57,9 @@ function parseObject(text: string): Readonly<Record<string, unknown>> {
   if (!isRecord(value)) throw foreign('The file holds JSON, but not one object.');
   if (typeof value['scenario'] !== 'string') throw foreign('The file has no "scenario".');
   if (!Array.isArray(value['events'])) throw foreign('The file has no list "events".');
+  const { version } = value;
+  if (!VERSIONS.includes(version))
+    throw foreign(`The file has version ${JSON.stringify(version)} of the format; known is 1.`);
   return value;
 }
 
@@ -86,10 +98,18 @@ function checkSteps(events: readonly TraceEvent[], truncated: boolean): void {
       open = undefined;
     }
   });
+  if (count > TRACE_STEPS_MAX) throw foreign(`The file has more than ${TRACE_STEPS_MAX} steps.`);
   if (count === 0) throw foreign('The file has no steps: nothing drives the driver.');
   const fault = events.some((event) => event.op === 'guest-fault');
   if (open !== undefined && !truncated && !fault)
     fail(events.length, `the file ends inside step "${(open as TraceEventOf<'step'>).name}"`);
+}
+
+/** Check that the session comes to an end. */
+function checkTime(events: readonly TraceEvent[]): void {
+  let ms = 0;
+  for (const event of events) if (event.op === 'delay') ms += event.ms;
+  if (ms > TRACE_MS_MAX) throw foreign(`The session takes ${ms} ms, more than ${TRACE_MS_MAX}.`);
 }
 
 /** Compare the file's own counts and digest with its events. */
@@ -138,12 +158,14 @@ export function parseTrace(text: string): TraceFile {
   });
   const truncated = file['truncatedTo'] !== undefined;
   checkSteps(events, truncated);
+  checkTime(events);
   return {
     scenario: file['scenario'] as string,
     description: typeof file['description'] === 'string' ? file['description'] : '',
     driver: typeof file['driver'] === 'string' ? file['driver'] : 'unknown',
     ram: parseRam(file['ram']),
     events,
+    options: isRecord(file['options']) ? file['options'] : undefined,
     truncated,
     warnings: truncated ? [] : checkDigests(file, events),
   };

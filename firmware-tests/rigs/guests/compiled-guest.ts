@@ -8,6 +8,7 @@ import * as path from 'node:path';
 import * as assert from 'uvu/assert';
 import { missingPrograms } from '../../../tools/command/guest/guest-programs.ts';
 import { runBootFlow, type Firmware, type FlowReport } from '../../../tools/flow/boot-flow.ts';
+import type { FlowStep } from '../../../tools/flow/flow-steps.ts';
 import { machineFor } from '../../../tools/guests/guest-machine.ts';
 import type { GuestInstance } from '../../../tools/guests/guest-program.ts';
 import { WasmProgram } from '../../../tools/guests/wasm-guest.ts';
@@ -52,10 +53,17 @@ export async function project(language: 'c' | 'rust', name: string): Promise<str
   return name;
 }
 
-/** Compile it; `define` is what is left out of the clean-up, as its Makefile takes it. */
+/**
+ * Compile it, if anything has changed; `define` is what is left out of the clean-up, as its
+ * Makefile takes it. An optimiser of binaryen, which would take the names of functions out, fails.
+ */
 export function compile(folder: string, define = ''): string {
-  const options = { cwd: directory, encoding: 'utf8', timeout: COMPILE_MAX_MS } as const;
-  const args = ['-s', '-B', '-C', folder, ...(define === '' ? [] : [define])];
+  const programs = path.join(directory, 'programs');
+  fs.mkdirSync(programs, { recursive: true });
+  fs.writeFileSync(path.join(programs, 'wasm-opt'), '#!/bin/sh\nexit 1\n', { mode: 0o755 });
+  const env = { ...process.env, PATH: `${programs}${path.delimiter}${process.env.PATH ?? ''}` };
+  const options = { cwd: directory, env, encoding: 'utf8', timeout: COMPILE_MAX_MS } as const;
+  const args = ['-s', '-C', folder, ...(define === '' ? [] : [define])];
   const { status, stdout, stderr } = spawnSync('make', args, options);
   assert.is(status, 0, `${stdout}${stderr}`);
   return `${folder}/guest.wasm`;
@@ -67,11 +75,13 @@ export interface BootSetup {
   readonly nics?: number;
   readonly secondBoot?: boolean;
   readonly faults?: Partial<NetworkFaults>;
+  /** What comes after it: default an OS alone. */
+  readonly steps?: readonly FlowStep[];
 }
 
 /** Boot a guest; warnings count. */
 export function boot(guest: string, setup: BootSetup = {}): FlowReport {
-  const { host = 'server2022', nics = 1, secondBoot = true, faults = {} } = setup;
+  const { host = 'server2022', nics = 1, secondBoot = true, faults = {}, steps = [] } = setup;
   const bytes = fs.readFileSync(path.join(directory, guest));
   const instance = new WasmProgram(guest, bytes).instantiate(RAM) as GuestInstance;
   const files = memoryFiles({ 'boot.img': syntheticImage(20_000, 1) });
@@ -79,7 +89,7 @@ export function boot(guest: string, setup: BootSetup = {}): FlowReport {
   const links = Array.from({ length: nics }, (_, nic) => network.link(nic));
   const machine = machineFor(instance, { profile: profileNamed(host)!, links, seed: 1 });
   const firmware = instance as Firmware;
-  return runBootFlow({ machine, firmware, strict: true, secondBoot });
+  return runBootFlow({ machine, firmware, strict: true, secondBoot, steps });
 }
 
 /** It boots, and nothing is left, not even a warning. */
@@ -92,8 +102,8 @@ export function assertClean(guest: string, setup: BootSetup = {}): void {
 }
 
 /** What is said of a guest that leaves something. */
-export function assertCaught(guest: string, says: RegExp, host: string): void {
-  const { verdict, findings } = boot(guest, { host, secondBoot: false });
+export function assertCaught(guest: string, says: RegExp, setup: BootSetup): void {
+  const { verdict, findings } = boot(guest, { ...setup, secondBoot: false });
   const told = findings.map(({ severity, text }) => `${severity}: ${text}`).join('\n');
   assert.is(verdict, 'findings', told);
   assert.match(told, says);

@@ -3,7 +3,7 @@
 /** Hosts with faults: recorded sessions in which what the host does is changed at random. */
 
 import type { TraceFile } from '../../../tools/replay/index.ts';
-import { hostMessage, hostPacket, otherHost, put } from './lab-rig.ts';
+import { hostMessage, hostPacket, otherHost, put, transmit } from './lab-rig.ts';
 import type { LooseEvent } from '../replay-rig.ts';
 
 /** Sessions that are changed. */
@@ -40,6 +40,9 @@ const isPacket = ({ op }: LooseEvent): boolean => op === 'host-ring-write';
 const isAnswer = (event: LooseEvent): boolean =>
   isMessage(event) && /^(06|0a)/.test(String(event['payload']));
 
+const isLaterStep = (event: LooseEvent): boolean =>
+  event.op === 'step' && event['phase'] === 'begin' && event['name'] !== 'probe';
+
 function pick<T>(below: Below, of: readonly T[]): T {
   return of[below(of.length)]!;
 }
@@ -68,7 +71,7 @@ const FAULTS: readonly HostFault[] = [
     events.splice(events.indexOf(event), 0, hostMessage(pick(below, payloads)));
   }),
   one(
-    (event) => event.op === 'step' && event['phase'] === 'begin' && event['name'] !== 'probe',
+    isLaterStep,
     (event, _below, events) =>
       void events.splice(events.indexOf(event), 0, hostMessage('020000000000000005000000')),
   ),
@@ -111,6 +114,37 @@ const FAULTS: readonly HostFault[] = [
       event['bytes'] = put(event['bytes'], at!, 4, pick(below, values));
     },
   ),
+  // Messages that come twice; a ring index that is none, or says another length than the packet
+  one(isMessage, (event, _below, events) => {
+    events.splice(events.indexOf(event), 0, structuredClone(event));
+  }),
+  one(isPacket, (event, below) => {
+    const [from = 0, to = 0] = event['prod'] as readonly number[];
+    event['prod'] = [from, pick(below, [4096, 65536, to + 4, to + 8, from, (from + 8) % 4096])];
+  }),
+  // No memory; steps that come too often, or not at all
+  one(
+    (event) => event.op === 'page' && event['purpose'] !== 'tx-frame',
+    (event, _below, events) => {
+      const { purpose, len } = event;
+      events[events.indexOf(event)] = { op: 'alloc-fail', purpose, len };
+    },
+  ),
+  one(isLaterStep, (event, below, events) => {
+    const name = pick(below, ['open', 'close', 'poll', 'quiesce', 'unquiesce', 'remove']);
+    const more = [
+      { op: 'step', name, phase: 'begin' },
+      { op: 'step', name, phase: 'end', ...(name === 'open' ? { err: 'OK' } : {}) },
+    ];
+    const frame = `${'ff'.repeat(12)}88b5`.padEnd(120, '0');
+    events.splice(events.indexOf(event), 0, ...(below(4) === 0 ? transmit(77, frame) : more));
+  }),
+  one(isLaterStep, (event, _below, events) => {
+    const at = events.indexOf(event);
+    const isEnd = ({ op, phase }: LooseEvent, i: number): boolean =>
+      i > at && op === 'step' && phase === 'end';
+    events.splice(at, events.findIndex(isEnd) - at + 1);
+  }),
   // Answers that take longer
   one(
     (event) => event.op === 'delay' && event['by'] !== 'harness',
@@ -118,15 +152,20 @@ const FAULTS: readonly HostFault[] = [
   ),
 ];
 
-/** A random host. The same seed always makes the same one. */
-export function randomHost(seed: number): { readonly host: TraceFile; readonly text: string } {
+/** Random numbers of a seed. */
+export function randomBelow(seed: number): Below {
   let state = seed | 1;
-  const below = (n: number): number => {
+  return (n) => {
     state ^= state << 13;
     state ^= state >>> 17;
     state ^= state << 5;
     return (state >>> 0) % n;
   };
+}
+
+/** A random host. The same seed always makes the same one. */
+export function randomHost(seed: number): { readonly host: TraceFile; readonly text: string } {
+  const below = randomBelow(seed);
   const name = pick(below, SESSIONS);
   const faults = Array.from({ length: 1 + below(2) }, () => below(FAULTS.length));
   const host = otherHost(name, (events) => {

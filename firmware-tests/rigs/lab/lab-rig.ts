@@ -41,20 +41,10 @@ export function recordOn(
       machine.beginStep(step);
     },
   }));
-  const harnessed: Firmware = {
-    createDriver: (seam, options) =>
-      firmware.createDriver(seam, {
-        ...options,
-        livelock: () => {
-          options.livelock();
-          machine.livelock();
-        },
-      }),
-  };
   const { text } = recordSession({
     machine,
     run: () => undefined,
-    firmware: harnessed,
+    firmware,
     steps,
     name: host.scenario,
     description: host.description,

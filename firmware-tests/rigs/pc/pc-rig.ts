@@ -73,6 +73,12 @@ export interface PcRunOptions extends Partial<Omit<PcFlowOptions, 'parts' | 'ker
   readonly compile?: boolean;
 }
 
+/** The parts of a PC of 32 MiB. */
+export const PC_PARTS = {
+  ...{ V86, wasm: WASM, memoryBytes: 32 << 20 },
+  ...{ bios: tinyBios(), vgaBios: new Uint8Array(512) },
+} as const;
+
 /** Run a kernel on the PC. */
 export async function runPc(image: Uint8Array, options: PcRunOptions = {}): Promise<PcRun> {
   const { profile = profileNamed('server2022')!, compile = true, ...rest } = options;
@@ -82,10 +88,7 @@ export async function runPc(image: Uint8Array, options: PcRunOptions = {}): Prom
   });
   const events: HostEvent[] = [];
   const report = await runPcFlow({
-    parts: {
-      ...{ V86, wasm: WASM, memoryBytes: 32 << 20, compile },
-      ...{ bios: tinyBios(), vgaBios: new Uint8Array(512) },
-    },
+    parts: { ...PC_PARTS, compile },
     kernel: { image },
     host: { profile, links: [network.link(0)], seed: 1 },
     ...rest,

@@ -12,13 +12,17 @@ import * as os from '../../../src/os.ts';
 import { PARTS, runPart } from '../../../tools/bench/bench.ts';
 import type { BootsFigure } from '../../../tools/bench/boots.ts';
 import type { FramesFigure } from '../../../tools/bench/frames.ts';
+import { leftOutSection } from '../../../tools/bench/guests.ts';
 import { allocatedBytes, spread } from '../../../tools/bench/measure.ts';
 import { count, sectionText, short } from '../../../tools/bench/section.ts';
+import { measureHalves, measureReplays, readSessions } from '../../../tools/bench/replays.ts';
 import type { RunsFigure } from '../../../tools/bench/runs.ts';
+import type { PeersFigure } from '../../../tools/bench/peers.ts';
 import type { PushFigure } from '../../../tools/bench/push.ts';
 import type { SimulatorFigure } from '../../../tools/bench/simulator.ts';
 import { COMPARED, compareWork, type WorkComparison } from '../../../tools/bench/work.ts';
 import { parseTrace } from '../../../tools/replay/trace-file.ts';
+import { missingCompiler } from '../../rigs/guests/compiled-guest.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const TRACE = new URL('../../golden/ipxe-traces/01-boot.json', import.meta.url);
@@ -29,6 +33,29 @@ const QUICK = { firmware, os, root: ROOT, quick: true };
  * is the engine's own. Of the whole path: some numbers of each exit are boxed, in a batch of 16.
  */
 const GARBAGE_MAX = { driver: 1, whole: 16 };
+
+// --- replays ---
+
+const replays = suite('bench: replays');
+
+replays('halves: rules that one alone shows are missed where only the other one is known', () => {
+  const all = readSessions(ROOT);
+  // Of each half one that needs a rule of its own, and one that needs none
+  const names = ['01-boot', '05b-rescind-in-offers', '10b-not-hyperv', '10c-no-hypercall-msr'];
+  const sessions = new Map(names.map((name) => [name, all.get(name)!]));
+  const { times, results } = measureReplays(firmware, sessions);
+  assert.is(times.ok, 4);
+  const halves = measureHalves(firmware, sessions, results);
+  assert.equal(
+    halves.map(({ right, rightWithOthers }) => [right, rightWithOthers]),
+    [
+      [2, 1],
+      [2, 1],
+    ],
+  );
+});
+
+replays.run();
 
 // --- work ---
 
@@ -134,6 +161,30 @@ frames('garbage is only measured where the process can collect', () => {
 
 frames.run();
 
+// --- beside drivers in C ---
+
+const peers = suite('bench: beside drivers in C');
+
+peers('each length in each direction, or what is missing', async () => {
+  const { data, notes } = await runPart('peers', { ...QUICK, ipxe: '/no/such/tree' });
+  const figures = data as PeersFigure[];
+  assert.match(notes.join('\n'), /left out: iPXE: /);
+  if (missingCompiler('c')) {
+    assert.equal(figures, []);
+    return;
+  }
+  assert.equal(
+    figures.map(({ guest, direction, length }) => `${guest} ${direction} ${length}`),
+    ['transmit', 'receive'].flatMap((direction) =>
+      [64, 512, 1514].map((length) => `C template ${direction} ${length}`),
+    ),
+  );
+  for (const { ours, theirs, ratio } of figures)
+    assert.ok(ours > 0 && theirs > 0 && ratio.min > 0 && ratio.min <= ratio.max);
+});
+
+peers.run();
+
 // --- boots, simulator ---
 
 const parts = suite('bench: boots, simulator');
@@ -171,15 +222,29 @@ parts('the seam is timed call by call', async () => {
   for (const { call, ns } of figures) assert.ok(ns > 0 && Number.isFinite(ns), call);
 });
 
+parts('a part that cannot be measured says what is missing', () => {
+  const missing = ['clang is not there: apt-get install clang', 'wasm-ld is not there'];
+  const section = leftOutSection('guests', 'Guests', missing);
+  assert.equal(section.data, { missing });
+  assert.match(
+    sectionText(section),
+    /left out: clang is not there: apt-get install clang; wasm-ld/,
+  );
+});
+
 parts('a part that there is not is refused', async () => {
   assert.equal(Object.keys(PARTS), [
     'size',
     'work',
+    'replays',
     'frames',
+    'peers',
     'boots',
     'runs',
     'push',
     'simulator',
+    'guests',
+    'exploration',
   ]);
   try {
     await runPart('sizes', QUICK);
@@ -197,7 +262,9 @@ parts('the command line names the parts that there are', () => {
   assert.is(stdout, '');
   assert.is(
     stderr,
-    'bench: there is no part sizes (size, work, frames, boots, runs, push, simulator)\n' +
+    'bench: there is no part sizes ' +
+      '(size, work, replays, frames, peers, boots, runs, push, simulator, guests, ' +
+      'exploration)\n' +
       '       See npm run bench -- --help.\n',
   );
 });

@@ -10,6 +10,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ROOT } from '../../../tools/build/build.mjs';
 import { GUEST_FOLDERS, LIBRARIES, TARGETS, TRACES } from '../../../tools/build/targets.mjs';
+import { brokenLinks, linksOf } from '../../../tools/manual/links.ts';
 import { installed, run, type Installed } from '../../rigs/package-rig.ts';
 
 /** Most that the package may have, packed, in bytes. */
@@ -92,6 +93,38 @@ suitePackage('no file names a source map that is not there', () => {
     if (!/\.(?:js|ts)$/.test(file)) continue;
     const text = fs.readFileSync(path.join(hypxe.home, file), 'utf8');
     assert.not.match(text, /sourceMappingURL=/, file);
+  }
+});
+
+/** What the package has of the manual. */
+const MANUAL = ['README.md', 'tools/guests/README.md', 'tools/library/README.md'];
+
+suitePackage('no link of its manual leads nowhere', () => {
+  const books = MANUAL.map((file) => ({
+    path: file,
+    text: fs.readFileSync(path.join(hypxe.home, file), 'utf8'),
+  }));
+  // The table of contents says itself that most rooms are in a checkout alone
+  const rooms = /^(?:src|tools|firmware-tests)\/(?:[\w-]+\/)*README\.md$/;
+  const packed = (file: string): boolean => fs.existsSync(path.join(hypxe.home, file));
+  const [contents, ...others] = books;
+  assert.match(
+    contents!.text,
+    /\(the npm package has `tools\/guests` and `tools\/library` alone\)/,
+  );
+  const lost = linksOf(contents!).filter(({ file }) => !packed(file) && !rooms.test(file));
+  assert.equal(lost, []);
+  assert.equal(brokenLinks(others, packed), []);
+});
+
+suitePackage('files that its manual names are there in a checkout', () => {
+  for (const file of MANUAL.slice(1)) {
+    const text = fs.readFileSync(path.join(hypxe.home, file), 'utf8');
+    const named = [...text.matchAll(/`((?:\.\.\/)*(?:[\w-]+\/)*[\w-]+(?<!\.test)\.(?:ts|h|md))`/g)];
+    for (const [, name = ''] of named) {
+      const source = path.join(ROOT, path.dirname(file), name);
+      assert.ok(fs.existsSync(source) || name === 'hypxe.h', `${file}: ${name}`);
+    }
   }
 });
 

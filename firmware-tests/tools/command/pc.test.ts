@@ -31,6 +31,30 @@ const TICKS = write(
     ...[0xfb, 0xf4, 0xeb, 0xfd],
   ]),
 );
+/** The same line, then an identity and a hypercall page that it leaves to the boot program. */
+const LEAVES = write(
+  'leaves.lkrn',
+  kernelOf([
+    ...[0xba, 0xf8, 0x03],
+    ...[...'tick\n'].flatMap((each) => [0xb0, each.charCodeAt(0), 0xee]),
+    // mov ecx, 40000000h; mov eax, 1; mov edx, 98ae0000h; wrmsr; inc ecx; mov ax, 7001h; cdq; wrmsr
+    ...[0x66, 0xb9, 0, 0, 0, 0x40, 0x66, 0xb8, 1, 0, 0, 0, 0x66, 0xba, 0, 0, 0xae, 0x98],
+    ...[0x0f, 0x30, 0x66, 0x41, 0xb8, 0x01, 0x70, 0x66, 0x99, 0x0f, 0x30],
+    // xor eax, eax; mov dx, 4858h; out dx, eax
+    ...[0x66, 0x31, 0xc0, 0xba, 0x58, 0x48, 0x66, 0xef, 0xfa, 0xf4, 0xeb, 0xfd],
+  ]),
+);
+
+/** Has an identity for a moment. After a #GP (vector 13: 8020h:99h, where it ends) it halts. */
+const TIDY = write(
+  'tidy.lkrn',
+  kernelOf([
+    ...[0x31, 0xc0, 0x8e, 0xd8, 0xc7, 0x06, 0x34, 0, 0x99, 0, 0xc7, 0x06, 0x36, 0, 0x20, 0x80],
+    ...[0x66, 0xb9, 0, 0, 0, 0x40, 0x66, 0xb8, 1, 0, 0, 0, 0x66, 0xba, 0, 0, 0xae, 0x98],
+    ...[0x0f, 0x30, 0x66, 0x31, 0xc0, 0x66, 0x31, 0xd2, 0x0f, 0x30],
+    ...[0xba, 0x58, 0x48, 0x66, 0xef, 0xfa, 0xf4, 0xeb, 0xfd],
+  ]),
+);
 
 const pc = suite('hypxe pc');
 
@@ -40,6 +64,7 @@ pc('no input is written over', async () => {
     ['the program', NEXT, '--pcap', `./${NEXT}`],
     ['the boot file', NEXT, '--image', HALTS, '--trace', HALTS],
     ['the initrd', NEXT, '--initrd', FAULTS, '--pcap', FAULTS],
+    ['the disk', NEXT, '--aoe', FAULTS, '--report', FAULTS],
   ] as const) {
     const before = fs.readFileSync(path.join(directory, args.at(-1)!));
     const { error, code } = await hypxe('pc', ...args, ...BIOS);
@@ -120,6 +145,18 @@ pc('files that are not what they should be', async () => {
       'See hypxe pc --help.',
     ],
     [
+      [NEXT, '--aoe', text],
+      'BadDisk',
+      '--aoe text: 2000 bytes are no whole sectors of 512',
+      'Give an image of a whole disk.',
+    ],
+    [
+      [NEXT, '--aoe', NEXT, '--link', 'passt'],
+      'NotWithLink',
+      '--aoe is of the network that is made here, and --link is of another',
+      'Leave one of them out.',
+    ],
+    [
       [NEXT, '--bios', '.'],
       'BiosMissing',
       'there is no bios.bin of SeaBIOS in .',
@@ -181,6 +218,89 @@ pc('v86 is not there, or is another one: what to type', async () => {
   assert.is(other.code, Exit.ENVIRONMENT);
   const text = 'v86 is of version 0.5.3+g1, and this works with 0.5.462';
   assert.is(other.error, `hypxe: EmulatorVersion: ${text}\n${advice}`);
+});
+
+pc(
+  'a trace says what was run, who had the PC, and what came of it; a page is made of it',
+  async () => {
+    const run = await hypxe('pc', LEAVES, ...BIOS, '--host', 'server2016', '--trace', 'own.jsonl');
+    assert.is(run.code, Exit.FINDINGS);
+    const events = read('own.jsonl').trimEnd().split('\n');
+    const [header, ...rest] = events.map((line) => JSON.parse(line) as Record<string, unknown>);
+    assert.equal(header, {
+      ...{ ms: 0, kind: 'run', trace: 1, command: 'pc', host: 'server2016', seed: 1, nics: 1 },
+      ...{ processors: 1, architecture: 'x64', memoryMiB: 64 },
+      ...{ firmware: 'leaves.lkrn', image: 'hypxe.lkrn' },
+    });
+    const said = rest
+      .filter(({ guest }) => guest === 'PC')
+      .map(({ object, text }) => [object, text]);
+    assert.equal(said, [['serial', 'tick']]);
+    const stages = rest.filter(({ kind }) => kind === 'stage').map(({ stage }) => stage);
+    assert.equal(stages, ['iPXE', 'boot program']);
+    assert.is(rest.at(-1)!.verdict, 'findings');
+
+    // By the way of the trace, and at once
+    assert.is((await hypxe('report', 'own.jsonl', '-o', 'own.html')).code, Exit.CLEAN);
+    const args = ['--host', 'server2016', '--report', 'once.html'];
+    const once = await hypxe('pc', LEAVES, ...BIOS, ...args);
+    assert.is(once.code, Exit.FINDINGS);
+    assert.is(once.error, '');
+    for (const page of ['own.html', 'once.html']) {
+      assert.match(read(page), /<title>hypxe pc hypxe\.lkrn on server2016<\/title>/);
+    }
+    const perfetto = await hypxe(
+      'pc',
+      LEAVES,
+      ...BIOS,
+      '--trace',
+      'own.json',
+      '--format',
+      'perfetto',
+    );
+    assert.is(perfetto.code, Exit.FINDINGS);
+    assert.ok((JSON.parse(read('own.json')) as { traceEvents: unknown[] }).traceEvents.length > 5);
+  },
+);
+
+pc('a page after losses has the run without them beside', async () => {
+  const args = [NEXT, ...BIOS, '--loss', '0.5', '--report', 'lost.html', '--json'];
+  const run = await hypxe('pc', ...args);
+  assert.is(run.code, Exit.CLEAN);
+  assert.not.match(read('lost.html'), /This is the clean run/);
+  await hypxe('pc', NEXT, ...BIOS, '--report', 'whole.html', '--json');
+  assert.match(read('whole.html'), /This is the clean run: the network loses nothing/);
+});
+
+pc('an exploration draws from all faults, shows what it finds, and one run of it', async () => {
+  const args = ['explore', '--pc', LEAVES, ...BIOS];
+  const broken = await hypxe(...args);
+  assert.is(broken.code, Exit.USAGE);
+  assert.match(broken.error, /^hypxe: BrokenProgram: the program is not clean without any fault: /);
+
+  const sound = ['explore', '--pc', TIDY, ...BIOS, '--host', 'server2016'];
+  const run = await hypxe(...sound, '--only', 'register/refuse', '--samples', '2', '-o', 'pc.json');
+  assert.is(run.error, '');
+  assert.match(run.out, /\nlist {6}2 single faults, of which 2 were drawn\nmade {6}2 runs in /);
+  assert.is(run.code, Exit.CRASH);
+  const document = JSON.parse(read('pc.json')) as { tally: { groups: { reproduction: string }[] } };
+  const [{ reproduction } = { reproduction: '' }] = document.tally.groups;
+  const again = await hypxe(...sound, '--only', reproduction, '--json');
+  assert.is(again.code, Exit.CRASH);
+  assert.is((JSON.parse(again.out) as { total: number }).total, 1);
+
+  const cases: [string[], string][] = [
+    [['--only', 'step.99/handoff'], 'PlaceNotReached'],
+    [['--only', 'step.x/handoff'], 'BadPlan'],
+    [['--samples', '0'], 'BadNumber'],
+    [['--firmware', TIDY], 'BadOption'],
+    [['-o', TIDY], 'OutputIsInput'],
+  ];
+  for (const [more, name] of cases) {
+    const { error, code } = await hypxe(...sound, ...more);
+    assert.match(error, new RegExp(`^hypxe: ${name}: `));
+    assert.is(code, Exit.USAGE);
+  }
 });
 
 pc('one document, and one trace for one seed', async () => {

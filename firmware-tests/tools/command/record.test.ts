@@ -73,6 +73,36 @@ record('no input is written over, and nothing is left beside', async () => {
   assert.not.ok(fs.existsSync(`${target}.part`));
 });
 
+record('a boot is written down, and is the same when it is replayed', async () => {
+  const file = inFolder('boot.json');
+  const boot = await hypxe('boot', '--size', '16K', '--no-second-boot', '--record', file);
+  assert.is(boot.code, 0, boot.error);
+  const { out, code } = await hypxe('replay', file);
+  assert.is(code, 0, out);
+  assert.match(out, /^boot-server2022-1: ok\n {2}first boot, seed 1 on host server2022: clean\n/);
+});
+
+record('a run of an exploration is written down', async () => {
+  const file = inFolder('run.json');
+  const run = await hypxe('explore', '--only', 'message.4/drop', '--record', file);
+  assert.is(run.code, 0, run.error);
+  assert.match(run.out, /\nsession: \S+run\.json\n$/);
+  const { out, code } = await hypxe('replay', file);
+  assert.is(code, 0, out);
+  assert.match(out, /^explore-server2022-message\.4\/drop: ok\n/);
+});
+
+record('a session that cannot be written down is refused before anything runs', async () => {
+  for (const command of ['boot', 'explore']) {
+    const arm64 = await hypxe(command, '--arch', 'arm64', '--record', inFolder('arm64.json'));
+    assert.match(arm64.error, /^hypxe: NotRecordable: sessions are of x64 guests/);
+    assert.is(arm64.code, 2);
+  }
+  const nowhere = await hypxe('boot', '--record', '/nowhere/x.json');
+  assert.match(nowhere.error, /^hypxe: SessionUnwritable: /);
+  assert.is(nowhere.code, 4);
+});
+
 record('what is refused', async () => {
   const advice = 'Give one with -o FILE.json.';
   assertRefused(await hypxe('record'), 'NoOutput', 'no file to write to', advice);

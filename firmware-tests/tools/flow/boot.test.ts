@@ -4,7 +4,9 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import * as sources from '../../../src/index.ts';
 import { checkSteps, type FlowStep } from '../../../tools/flow/flow-steps.ts';
+import type { Firmware } from '../../../tools/flow/boot-flow.ts';
 import { auditOs, osStart } from '../../../tools/flow/os-findings.ts';
 import { FIRMWARES, runBoot } from '../../rigs/boot-rig.ts';
 import { complaints, errorChecks } from '../../rigs/flow-rig.ts';
@@ -90,6 +92,32 @@ flows('a SAN boot keeps the connection and gives back the rest', () => {
   const resident = report.boot!.memoryMap.find(({ purpose }) => /resident/.test(purpose ?? ''));
   assert.is(resident!.type, 'reserved');
 });
+
+flows(
+  'a resident firmware finds in its memory what the host has said, not what a trial wrote',
+  () => {
+    const memory = new ArrayBuffer(16 << 20);
+    const bytes = new Uint8Array(memory);
+    const found: string[] = [];
+    const firmware: Firmware = {
+      ...sources,
+      createDriver(seam, options) {
+        const driver = sources.createDriver(seam, options);
+        const unquiesce = driver.unquiesce.bind(driver);
+        // It is asked three times: by the loader, by one that has the machine, and by one that left
+        driver.unquiesce = () => {
+          const pages = Array.from({ length: 16 << 8 }, (_, pfn) => bytes[pfn << 12]);
+          found.push(`${pages.filter((byte) => byte === 0xa5).length} pages`);
+          return unquiesce();
+        };
+        return driver;
+      },
+    };
+    const { report } = runBoot({ firmware, machine: { memory }, flow: { steps: ['san'] } });
+    assert.is(report.verdict, 'clean');
+    assert.equal(found, ['0 pages', '0 pages', '0 pages']);
+  },
+);
 
 flows('a SAN boot runs on the bundle, whose errors are of another class', () => {
   const { report } = runBoot({

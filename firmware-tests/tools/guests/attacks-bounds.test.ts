@@ -35,6 +35,10 @@ for (const [what, text] of [
       lastLine(run),
       /last access: wrmsr 0x40000083 on VP 0 at tick \d+; now it is tick \d+$/,
     );
+    // Where it is, and of the tool's own functions none
+    const [told] = /^ended .*\n(?: {9}at .*\n)+/m.exec(run.out) ?? [''];
+    assert.match(told, /^ {9}at .* \(guest:hostile-\d+\.js:\d+:\d+\)$/m, run.out);
+    assert.not.match(told, /file:|node:|hypxe:/);
     assert.match(
       run.out,
       /^ {2}ERROR +4 not so: message and event page are disabled on every VP$/m,
@@ -51,6 +55,7 @@ ends('a module of WebAssembly that loops and calls nothing is told in the same w
     // loop, br 0, end
     ...[0x03, Op.VOID, 0x0c, 0, Op.END, ...i32(0)],
   ]);
+  const where = /^ended .*\n {9}at hypxe_boot \(wasm:\/\/wasm\/[0-9a-f]+:0x[0-9a-f]+\)\naudit/m;
   const args = ['--firmware', write('loops.wasm', module), '--watchdog', '1'];
   const run = await hypxe('boot', ...args, '--trace', 'loops-wasm.jsonl');
   assert.is(run.code, 3, run.error);
@@ -61,6 +66,32 @@ ends('a module of WebAssembly that loops and calls nothing is told in the same w
   assert.match(run.out, /^ {2}ERROR +4 not so: message and event page are disabled on every VP$/m);
   assert.match(run.out, /^ {2}ok +1 no connection is left/m);
   assert.match(read('loops-wasm.jsonl'), /"kind":"wrmsr","msr":1073741955/);
+  assert.match(run.out, where);
+});
+
+ends('a name that a guest has chosen steers nothing where a hang is told', async () => {
+  const name = JSON.stringify(`\u001b[31m\n verdict: clean ${'x'.repeat(5000)}`);
+  const run = await bootHostile(
+    `const all = { [${name}]() { for (;;); } };
+      export function boot() { all[${name}](); }`,
+    ...['--watchdog', '1'],
+  );
+  assert.is(run.code, 3);
+  const [, told = ''] = /^ended .*\n(.*)\n/m.exec(run.out) ?? [];
+  assert.match(told, /^ {9}at \?\[31m\? verdict: clean x+ \(guest:/);
+  assert.ok(told.length < 200, `${told.length} characters`);
+});
+
+ends('a guest that the machine ends is told of with its functions, too', async () => {
+  const run = await bootHostile(
+    `function poke(machine) { machine.rdmsr(0x12345); }
+      export function boot(machine) { poke(machine); }`,
+  );
+  assert.is(run.code, 3);
+  assert.match(
+    run.out,
+    /^ended .*#GP on VP 0.*\n {9}at poke \(guest:[^)]+\)\n {9}at .*boot \(guest:/m,
+  );
 });
 
 ends('a guest that logs for ever is ended by a bound, and its memory stays', async () => {

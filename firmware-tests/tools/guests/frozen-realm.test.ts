@@ -11,10 +11,13 @@ const test = suite('guests: frozen realm');
 const HOOK = new URL('../../../tools/build/ts-hook.mjs', import.meta.url).href;
 const MODULE = new URL('../../../tools/guests/cell/frozen-realm.ts', import.meta.url).href;
 
+const REALM = new URL('../../../dist/guest-realm.js', import.meta.url).href;
+
 /** Run lines in a process of their own whose realm is frozen; what they print. */
 function run(...lines: readonly string[]): string {
   const code = [`import { freezeRealm } from '${MODULE}';`, 'freezeRealm();', ...lines].join('\n');
-  const args = ['--import', HOOK, '--no-warnings', '--input-type=module', '-e', code];
+  const flags = ['--no-warnings', '--experimental-vm-modules', '--allow-natives-syntax'];
+  const args = ['--import', HOOK, ...flags, '--input-type=module', '-e', code];
   const { stdout, stderr, status } = spawnSync(process.execPath, args, { encoding: 'utf8' });
   assert.is(status, 0, stderr);
   return stdout.trim();
@@ -51,6 +54,37 @@ test('what inherits has properties of its own', () => {
     'console.log(error.name, new TypeError("").name, JSON.stringify(table), String({}));',
   );
   assert.is(text, 'Other TypeError {"toString":1,"constructor":2} [object Object]');
+});
+
+/** Names of what the engine has as tables, in which it looks everything up, each time. */
+const TABLES = [
+  "const isFast = new Function('object', 'return %HasFastProperties(object)');",
+  "const names = ['Array', 'ArrayBuffer', 'Atomics', 'DataView', 'Map', 'Math', 'Promise',",
+  "  'Reflect', 'Set', 'String', 'Uint8Array'];",
+  'const tables = (global) => names.flatMap((name) => {',
+  '  const { prototype } = global[name];',
+  '  const slow = [isFast(global[name]), prototype === undefined || isFast(prototype)];',
+  '  return slow.includes(false) ? [name] : [];',
+  '});',
+];
+
+test('what is frozen is as fast as it was', () => {
+  assert.is(run(...TABLES, 'console.log(tables(globalThis).join());'), '');
+});
+
+test('so is what a realm of a guest has lost', () => {
+  const lines = [
+    "import * as vm from 'node:vm';",
+    `import { readFileSync } from 'node:fs';`,
+    'const context = vm.createContext(vm.constants.DONT_CONTEXTIFY);',
+    `const code = readFileSync(new URL('${REALM}'), 'utf8');`,
+    'const module = new vm.SourceTextModule(code, { context });',
+    'await module.link(() => undefined);',
+    'await module.evaluate();',
+    "module.namespace.createRealm({}, 'guest:');",
+    "console.log(tables(vm.runInContext('globalThis', context)).join());",
+  ];
+  assert.is(run(...TABLES, ...lines), '');
 });
 
 test.run();

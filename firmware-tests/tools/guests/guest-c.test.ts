@@ -5,6 +5,11 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import * as assert from 'uvu/assert';
+import * as firmware from '../../../src/os.ts';
+import { ROOT } from '../../../tools/build/build.mjs';
+import { compileExample } from '../../../tools/bench/example-guest.ts';
+import { measureExploration } from '../../../tools/bench/exploration.ts';
+import { GUESTS_QUICK, measureGuests } from '../../../tools/bench/guests.ts';
 import { directory, hypxe } from '../../rigs/cli-rig.ts';
 import { boot } from '../../rigs/guests/compiled-guest.ts';
 import { exampleSuite } from '../../rigs/guests/example-guest.ts';
@@ -36,6 +41,24 @@ example('a trace and a capture have what it did', async () => {
   const trace = fs.readFileSync(path.join(directory, 'c.jsonl'), 'utf8');
   assert.match(trace, /"kind":"wrmsr","msr":1073741824,"value":"0x8d00000000000000"/);
   assert.ok(fs.statSync(path.join(directory, 'c.pcapng')).size > 10_000);
+});
+
+example('the bench compiles it, boots it beside ours, and explores it', () => {
+  if (example.guest() === undefined) return;
+  const compiled = compileExample(ROOT);
+  assert.ok('bytes' in compiled);
+  const { boots, instances } = measureGuests(firmware, compiled.bytes, GUESTS_QUICK);
+  for (const { run, leastMs, ratio } of [...boots, ...instances]) {
+    assert.ok(leastMs > 0 && ratio > 0, run);
+  }
+  assert.equal(
+    boots.map(({ run }) => run),
+    ["hypxe's own", 'example in C'],
+  );
+  const { steps, faults, runs, findings } = measureExploration(compiled.bytes, { runs: 3 });
+  assert.is(runs, 3);
+  assert.is(findings, 0);
+  assert.ok(faults > 1000 && steps['message']! > 5, `${faults} faults`);
 });
 
 example.run();

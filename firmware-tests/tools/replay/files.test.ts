@@ -92,6 +92,20 @@ files('steps out of order', () => {
   });
   refusesChange('TraceForeign', 'no steps', (trace) => (trace.events = []));
 });
+files('a version that is not known, and sessions without an end', () => {
+  for (const version of [0, 2, '1', null, {}])
+    refusesChange('TraceForeign', 'known is 1', (trace) => (trace['version'] = version));
+  const trace = smallTrace();
+  trace['version'] = 1;
+  parseTrace(JSON.stringify(trace));
+  refusesChange('TraceForeign', 'more than 3600000', ({ events }) => {
+    events.push({ op: 'delay', ms: 4294967295 });
+  });
+  refusesChange('TraceForeign', 'more than 20000 steps', ({ events }) => {
+    const step = ['begin', 'end'].map((phase) => ({ op: 'step', name: 'poll', phase }));
+    for (let i = 0; i < 20_001; i++) events.push(...step);
+  });
+});
 files('memory that cannot be given', () => {
   const ram = (value: unknown): void =>
     refusesChange('TraceForeign', '"ram"', (trace) => (trace['ram'] = value));

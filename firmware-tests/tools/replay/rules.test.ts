@@ -146,6 +146,13 @@ rules('open-of-unknown-end-closed: an open without a result', () =>
       if (isMessage(events[at]!, '0600000000000000')) events.splice(at, 1);
   }),
 );
+rules('unclosed-channel-keeps-memory: a close that cannot be posted', () =>
+  shows('unclosed-channel-keeps-memory', '01-boot', (events) => {
+    const isClose = ({ op, input }: LooseEvent): boolean =>
+      op === 'hypercall' && String(input).startsWith('07000000', 32);
+    events.filter(isClose).at(-1)!['status'] = 5;
+  }),
+);
 rules('remove-while-quiesced: no unquiesce in between', () =>
   shows('remove-while-quiesced', '04c-quiesce-closed', (events) => {
     const [from, to] = [stepBegin(events, 'unquiesce'), stepBegin(events, 'remove')];
@@ -261,6 +268,15 @@ rules('failed-open-clears-filter: the link is not told', () =>
     );
     const event = answers.filter(({ op }) => op === 'host-mem-write').at(-1)!;
     event['bytes'] = put(event['bytes'], 12, 4, 0xc0000001);
+  }),
+);
+rules('failed-open-clears-filter: a device that is mute is not waited for', () =>
+  shows('failed-open-clears-filter', '20g-rndis-link-down', (events) => {
+    const of = (event: LooseEvent, start: string): boolean =>
+      event.op === 'host-mem-write' && String(event['bytes']).startsWith(start);
+    // The answer about the link, and with it the packet that tells of it
+    const answers = events.filter((event) => of(event, '040000801c00000014010100'));
+    events.splice(events.indexOf(answers.at(-1)!), 2);
   }),
 );
 rules('no-allocation-per-message: no memory for a request', () =>

@@ -12,21 +12,14 @@ import type { LinkRequest } from '../../links/link-start.ts';
 import { cellFailure, memoryText, thrownByWorker } from '../worker-failure.ts';
 import { linkOutcome, workerMessage } from './boot-message.ts';
 import type { WorkerMessage } from './boot-worker.ts';
-import { BootFiles } from './boot-files.ts';
+import { BootFiles, cleanBoot, unwritten } from './boot-files.ts';
 import { BOOT_HELP, parseBoot, type BootRequest } from './boot-options.ts';
 import { interruptedOutcome, lostOutcome } from './boot-lost.ts';
 import { requireWritable } from '../files.ts';
 import { oneLine, type Terminal } from '../terminal.ts';
 import { tellSuite, type TestSuite } from '../test-results.ts';
 import { auditSuite } from './boot-suite.ts';
-import {
-  EnvironmentError,
-  Exit,
-  failureText,
-  plural,
-  type CommandError,
-  type ExitCode,
-} from '../usage.ts';
+import { Exit, failureText, plural, type CommandError, type ExitCode } from '../usage.ts';
 
 /**
  * Longest silence in ms while the worker starts, while the firmware's module is loaded, and while
@@ -58,13 +51,14 @@ export async function bootCommand(
   }
   if (request.junit !== undefined) requireWritable(request.junit);
   if (!request.json && !request.tap) terminal.out(`${heading(request)}\n`);
-  const files = new BootFiles(request, places.reportPage);
+  const clean = cleanBoot(request, places.firmware);
+  const files = new BootFiles(request, places.reportPage, clean);
   let outcome: BootOutcome;
   let failures: CommandError[];
   try {
     const boot = (of: BootRequest) => new BootCell(of, files.outputs, places, terminal).run();
     outcome = await boot(files.request);
-    failures = await files.write(places.firmware, boot, outcome);
+    failures = await files.write(boot, outcome);
   } finally {
     files.close();
   }
@@ -91,24 +85,6 @@ function suiteOf({ host, strict }: BootRequest, outcome: BootOutcome, code: Exit
 function requestedOf({ firmware, ownFirmware, pushes, link }: BootRequest): BootRequested {
   const paths = pushes.map(({ path }) => path);
   return { firmware: ownFirmware ? undefined : firmware, pushes: paths, link };
-}
-
-/** The files that are incomplete. */
-function unwritten(
-  { trace, report, pcap }: BootRequest,
-  { traceFailure, captureFailure }: BootOutcome,
-): EnvironmentError[] {
-  const failures: EnvironmentError[] = [];
-  const add = (name: string, text: string): void =>
-    void failures.push(new EnvironmentError(name, text, 'Give a path with room for it.'));
-  if (traceFailure !== undefined) {
-    const where = trace === undefined ? `for ${report}` : `in ${trace}`;
-    add('TraceUnwritable', `the trace ${where} is incomplete: ${traceFailure}`);
-  }
-  if (captureFailure !== undefined) {
-    add('CaptureUnwritable', `the capture in ${pcap} is incomplete: ${captureFailure}`);
-  }
-  return failures;
 }
 
 function heading(request: BootRequest): string {
@@ -215,14 +191,14 @@ class BootCell {
     const guest = 'firmware';
     if (end.kind === 'failed') throw cellFailure(end);
     if (end.kind === 'ended') throw new Error('the worker has ended without a word');
-    const { reason, silentMs, phase } = end;
+    const { reason, silentMs, phase, stack } = end;
     const loads = phase === Phase.RUNNING ? '' : 'while it is loaded, ';
     const text =
       reason === 'hang'
         ? `${loads}no sign of life for ${Math.floor(silentMs / 1000)} s (see --watchdog)`
         : `${loads}${memoryText(this.#request.guestMemoryLimitMiB, reason === 'killed')}`;
     const kind = reason === 'killed' ? 'out-of-memory' : reason;
-    return { guest, kind, text, stack: undefined };
+    return { guest, kind, text, stack: stack === '' ? undefined : stack };
   }
 
   /** Show it; whoever reads slowly is waited for. */

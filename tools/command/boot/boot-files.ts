@@ -20,13 +20,25 @@ import { OutputFile, PART } from './output-file.ts';
 /** Bytes that are copied at once. */
 const CHUNK = 1 << 20;
 
-export class BootFiles {
+/** What of a run's request is about its files. */
+export type FilesRequest = Pick<
+  BootRequest,
+  'trace' | 'traceFormat' | 'traceSlim' | 'report' | 'pcap'
+>;
+
+/** What is looked at of what a run came to. */
+interface Ended {
+  readonly verdict: string;
+}
+
+export class BootFiles<Request extends FilesRequest> {
   /** The boot, with the place of its trace. */
-  readonly request: BootRequest;
+  readonly request: Request;
   /** Files of which a part stays if the boot is cut short. */
   readonly outputs: readonly string[];
-  readonly #given: BootRequest;
+  readonly #given: Request;
   readonly #page: string;
+  readonly #cleanRequest: Request | string;
   #report: ReportFile | undefined;
   #perfetto: ReportFile | undefined;
   /** The trace that was asked for, until it is there. */
@@ -35,10 +47,12 @@ export class BootFiles {
 
   /**
    * @param page the script of a page
+   * @param clean the same boot without what makes it go wrong, or why there is none
    * @throws EnvironmentError ReportUnwritable, TraceUnwritable, NoTemporaryDirectory
    */
-  constructor(given: BootRequest, page: string) {
+  constructor(given: Request, page: string, clean: Request | string) {
     this.#given = given;
+    this.#cleanRequest = clean;
     this.#page = page;
     const { report, trace, traceFormat, pcap } = given;
     const converted = trace !== undefined && traceFormat === 'perfetto';
@@ -66,9 +80,8 @@ export class BootFiles {
    * @returns what could not be written, and why
    */
   async write(
-    firmware: string,
-    boot: (request: BootRequest) => Promise<BootOutcome>,
-    { verdict }: BootOutcome,
+    boot: (request: Request) => Promise<Ended>,
+    { verdict }: Ended,
   ): Promise<CommandError[]> {
     if (this.#directory === undefined) return [];
     const page = this.#page;
@@ -83,9 +96,7 @@ export class BootFiles {
       this.#perfetto?.write(reportText({ format: 'perfetto', events, page }));
       if (this.#report === undefined) return failures;
       const interrupted = verdict === 'interrupted';
-      const clean = interrupted
-        ? 'The boot was interrupted.'
-        : await this.#clean(firmware, boot, failures);
+      const clean = interrupted ? 'The boot was interrupted.' : await this.#clean(boot, failures);
       const compared = typeof clean === 'string' ? { noClean: clean } : { clean };
       this.#report.write(reportText({ format: 'html', events, ...compared, page }));
     } catch (error) {
@@ -96,11 +107,10 @@ export class BootFiles {
 
   /** The events of a clean boot, or why there are none; a failure is told as well. */
   async #clean(
-    firmware: string,
-    boot: (request: BootRequest) => Promise<BootOutcome>,
+    boot: (request: Request) => Promise<Ended>,
     failures: CommandError[],
   ): Promise<TraceRecord[] | string> {
-    const other = cleanBoot(this.#given, firmware);
+    const other = this.#cleanRequest;
     if (typeof other === 'string') return other;
     const trace = path.join(this.#directory!, 'clean.jsonl');
     try {
@@ -144,6 +154,30 @@ export class BootFiles {
         fs.rmSync(this.#directory, { recursive: true, force: true });
     }
   }
+}
+
+/** What an outcome says of its files. */
+type Failure = 'traceFailure' | 'captureFailure' | 'sessionFailure';
+
+/** The files that are incomplete. */
+export function unwritten(
+  { trace, report, pcap, record }: FilesRequest & { readonly record?: string | undefined },
+  { traceFailure, captureFailure, sessionFailure }: Partial<Pick<BootOutcome, Failure>>,
+): EnvironmentError[] {
+  const failures: EnvironmentError[] = [];
+  const add = (name: string, text: string): void =>
+    void failures.push(new EnvironmentError(name, text, 'Give a path with room for it.'));
+  if (traceFailure !== undefined) {
+    const where = trace === undefined ? `for ${report}` : `in ${trace}`;
+    add('TraceUnwritable', `the trace ${where} is incomplete: ${traceFailure}`);
+  }
+  if (captureFailure !== undefined) {
+    add('CaptureUnwritable', `the capture in ${pcap} is incomplete: ${captureFailure}`);
+  }
+  if (sessionFailure !== undefined) {
+    add('SessionUnwritable', `there is no session in ${record}: ${sessionFailure}`);
+  }
+  return failures;
 }
 
 /** @throws EnvironmentError NoTemporaryDirectory */
@@ -206,9 +240,11 @@ function whatThereIs(trace: string): TraceRecord[] {
   }
 }
 
+export const NO_CLEAN_OVER_LINKS = 'Over a real network no boot is like another.';
+
 /** The same boot without what makes it go wrong, or why there is none. */
-function cleanBoot(request: BootRequest, ownFirmware: string): BootRequest | string {
-  if (request.link !== undefined) return 'Over a real network no boot is like another.';
+export function cleanBoot(request: BootRequest, ownFirmware: string): BootRequest | string {
+  if (request.link !== undefined) return NO_CLEAN_OVER_LINKS;
   const firmware = request.services.length === 0 ? ownFirmware : osFirmware(ownFirmware);
   const clean: BootRequest = {
     ...request,

@@ -103,6 +103,8 @@ Output
   --trace FILE        write every event as a line of JSON
   --format NAME       ... or, with perfetto, as a trace that ui.perfetto.dev opens
   --pcap FILE         write a capture (pcapng) of the NICs and of VMBus, for Wireshark
+  --record FILE       write what the firmware did as a session, for hypxe replay: of the boot that
+                      failed or left something behind, or else of the first one
   --json              print one JSON document instead of the log
 ${RESULT_HELP}
   -v, --verbose       log what is only of interest when something goes wrong

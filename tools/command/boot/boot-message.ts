@@ -116,6 +116,7 @@ const outcome: Shape<BootOutcome> = record({
   endMs: optional(number),
   traceFailure: optional(text),
   captureFailure: optional(text),
+  sessionFailure: optional(text),
 });
 
 /** What came of a real link. */

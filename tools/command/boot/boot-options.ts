@@ -67,6 +67,8 @@ export interface BootRequest extends BootPlan, LinkOptions {
   readonly report: string | undefined;
   /** Path of the capture. */
   readonly pcap: string | undefined;
+  /** Path of the session. */
+  readonly record: string | undefined;
   readonly json: boolean;
   /** For a CI: JUnit's XML into a file, TAP instead of the log. */
   readonly junit: string | undefined;
@@ -107,6 +109,7 @@ const OPTIONS = {
   format: { type: 'string' },
   report: { type: 'string' },
   pcap: { type: 'string' },
+  record: { type: 'string' },
   watchdog: { type: 'string' },
   'guest-memory-limit': { type: 'string' },
   then: { type: 'string', multiple: true },
@@ -185,9 +188,9 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     firmware,
     ownFirmware: values.firmware === undefined,
     preset: knownPreset(values.preset ?? 'default'),
-    ...{ trace: values.trace, report: values.report },
+    ...{ trace: values.trace, report: values.report, pcap: values.pcap },
     traceFormat: readFormat(values.format, values.trace),
-    pcap: values.pcap,
+    record: readRecord(values.record, values.arch),
     ...wantedResults(values),
     verbose: values.verbose === true,
     steps,
@@ -209,24 +212,39 @@ function withGuest({ values, positionals }: ReturnType<typeof parse>): ReturnTyp
   return { values: { ...values, firmware: file }, positionals: others };
 }
 
+/** @throws UsageError NotRecordable */
+export function readRecord(
+  file: string | undefined,
+  architecture: string | undefined,
+): string | undefined {
+  if (file === undefined || architecture !== 'arm64') return file;
+  const text = 'sessions are of x64 guests, and this one is arm64';
+  throw new UsageError('NotRecordable', text, 'Leave out --record, or --arch.');
+}
+
 /** The files that are written. */
 export function outputsOf(values: {
   readonly trace?: string;
   readonly pcap?: string;
+  readonly record?: string;
   readonly report?: string;
   readonly junit?: string;
 }): Output[] {
-  const { trace, pcap, report, junit } = values;
+  const { trace, pcap, record, report, junit } = values;
   return [
     ...(junit === undefined ? [] : [{ option: '--junit', file: junit }]),
     ...(report === undefined ? [] : [{ option: '--report', file: report }]),
     ...(trace === undefined ? [] : [{ option: '--trace', file: trace }]),
     ...(pcap === undefined ? [] : [{ option: '--pcap', file: pcap }]),
+    ...(record === undefined ? [] : [{ option: '--record', file: record }]),
   ];
 }
 
 /** @throws UsageError UnknownFormat, NoTrace */
-function readFormat(name: string | undefined, trace: string | undefined): 'jsonl' | 'perfetto' {
+export function readFormat(
+  name: string | undefined,
+  trace: string | undefined,
+): 'jsonl' | 'perfetto' {
   if (name !== undefined && trace === undefined) {
     const text = '--format says how the trace is written, and there is none';
     throw new UsageError('NoTrace', text, 'Add --trace FILE.');

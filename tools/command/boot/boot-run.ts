@@ -16,15 +16,18 @@ import { loadGuest } from '../../guests/load-guest.ts';
 import { bootGuest, syntheticServed, type Served } from '../../library/boot.ts';
 import type { BootOutcome } from '../../library/boot-outcome.ts';
 import { bootHeader } from '../../library/boot-trace.ts';
+import type { SessionHead } from '../../record/session-text.ts';
 import type { SimulatedMachine } from '../../simulator/machine.ts';
 import { memoryFiles } from '../../simulator/network/index.ts';
 import type { Link } from '../../simulator/network/link.ts';
 import { readBytes } from '../files.ts';
+import { withoutDrivers } from '../guest-options.ts';
 import { EnvironmentError, UsageError } from '../usage.ts';
 import type { BootRequest } from './boot-options.ts';
 import { CaptureWriter } from './capture-writer.ts';
 import { directoryFiles } from './directory-files.ts';
 import { Pushes } from './push-run.ts';
+import { SessionWriter } from './session-writer.ts';
 import { TraceWriter } from './trace-writer.ts';
 
 /** What a boot tells while it runs. */
@@ -61,10 +64,12 @@ export async function runBoot(
   const pusher = new Pushes(request.pushes, request.services);
   let trace: TraceWriter | undefined;
   let pcap: CaptureWriter | undefined;
+  const session = request.record === undefined ? undefined : new SessionWriter(request.record);
   try {
-    const outcome = bootGuest(firmware, request, {
+    const outcome = bootGuest(session?.recorder.wrap(firmware) ?? firmware, request, {
       ...{ served: serve(request), pusher, link, heartbeat, digest },
       onMachine: (machine) => {
+        session?.recorder.on(machine);
         trace = openTrace(request, machine);
         pcap = openCapture(request.pcap, machine);
       },
@@ -77,13 +82,19 @@ export async function runBoot(
     });
     trace?.close();
     pcap?.close();
-    return { ...outcome, traceFailure: trace?.failure, captureFailure: pcap?.failure };
+    session?.write(...sessionOf(request, outcome));
+    return {
+      ...outcome,
+      ...{ traceFailure: trace?.failure, captureFailure: pcap?.failure },
+      sessionFailure: session?.failure,
+    };
   } catch (error) {
     if (!(error instanceof BadBootResult)) throw error;
     throw new UsageError('BadFirmware', `${request.firmware}: ${error.message}`, RESULT_ADVICE);
   } finally {
     trace?.close();
     pcap?.close();
+    session?.close();
     pusher.close();
   }
 }
@@ -102,7 +113,7 @@ async function loadFirmware(path: string, san: boolean, guard: Guard): Promise<G
     throw new UsageError('BadFirmware', error.message, error.advice);
   }
   if (san && !program.drives) {
-    const text = `${path} exports no function createDriver, which a SAN boot needs`;
+    const text = `${withoutDrivers(program)}; a SAN boot needs that`;
     throw new UsageError('BadFirmware', text, 'Leave san out of --then.');
   }
   if (san && program.kind === 'wasm' && !program.exports.includes('hypxe_quiesce')) {
@@ -156,6 +167,28 @@ function serve(request: BootRequest): Served {
     text,
     'Check the path below the directory of --serve.',
   );
+}
+
+/** Checks of the second boot: what it did is in its own session. */
+const OF_SECOND_BOOT: readonly string[] = ['second-boot', 'rescind'];
+
+/** Which boot is written down, and what the file says of it. */
+function sessionOf(
+  { profile, seed, firmware }: BootRequest,
+  { ended, findings, verdict }: BootOutcome,
+): ['first' | 'last', SessionHead] {
+  const errors = findings.filter(({ severity }) => severity === 'error');
+  const later = errors.length > 0 && errors.every(({ check }) => OF_SECOND_BOOT.includes(check));
+  const which = ended?.guest === 'second boot' || later ? 'last' : 'first';
+  const why = ended?.text ?? errors[0]?.text;
+  const about = `${which} boot, seed ${seed} on host ${profile.name}: ${verdict}`;
+  const head = {
+    name: `boot-${profile.name}-${seed}`,
+    description: why === undefined ? about : `${about}: ${why}`,
+    driver: basename(firmware),
+    host: { profile: profile.name, seed },
+  };
+  return [which, head];
 }
 
 /** The trace, if one is asked for. @throws EnvironmentError TraceUnwritable */

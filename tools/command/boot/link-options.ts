@@ -17,7 +17,7 @@ export interface LinkOptions {
 
 /** Options of `hypxe boot` that a real link excludes: they are of the network that is made here. */
 const SIMULATED = [
-  ...['serve', 'size', 'loss', 'duplicate', 'reorder', 'corrupt', 'delay'],
+  ...['serve', 'image', 'aoe', 'size', 'loss', 'duplicate', 'reorder', 'corrupt', 'delay'],
   ...['vlan', 'mtu', 'tftp-habit', 'proxy-dhcp', 'dhcp-servers', 'dhcp-relay', 'dhcp-failover'],
   ...['dhcp-nak', 'classless-routes', 'bootp', 'dns'],
 ] as const;

@@ -19,7 +19,14 @@ import { Tally } from '../../explore/tally.ts';
 import { hostIdentity } from '../../simulator/profiles/profile-file.ts';
 import { oneLine, type Terminal } from '../terminal.ts';
 import { EXPLORE_HELP, parseExplore, type ExploreRequest } from './explore-options.ts';
-import { hangText, runOne, runPool, type PoolListener, type Ready } from './explore-pool.ts';
+import {
+  hangText,
+  runOne,
+  runPool,
+  type PoolListener,
+  type Ready,
+  type RunResult,
+} from './explore-pool.ts';
 import {
   duration,
   exploreExit,
@@ -31,7 +38,14 @@ import {
 import { checkOutputs, type Output } from '../boot/output-file.ts';
 import { tellSuite, type TestSuite } from '../test-results.ts';
 import { readText, requireWritable, writeText } from '../files.ts';
-import { Exit, type ExitCode, InterruptedError, UsageError, plural } from '../usage.ts';
+import {
+  CommandError,
+  Exit,
+  InterruptedError,
+  UsageError,
+  plural,
+  type ExitCode,
+} from '../usage.ts';
 
 /** How often progress is shown, in ms. */
 const PROGRESS_MS = 2000;
@@ -66,20 +80,35 @@ export async function exploreCommand(
       : merge(request.merge);
   const suite = exploreSuite(request, part);
   tell(request, part, suite, terminal, () => exploreReport(request, part).map(oneLine));
+  await recordFirst(request, part, places, terminal);
   // Ctrl-C behind the last run has interrupted nothing
   const interrupted = terminal.interrupt?.aborted === true && !part.complete;
   return interrupted ? Exit.INTERRUPTED : exploreExit(part.tally.groups);
 }
 
+/** Write the session of the first finding, if there is one. @throws CommandError */
+async function recordFirst(
+  request: ExploreRequest,
+  part: Part,
+  places: ExplorePlaces,
+  terminal: Terminal,
+): Promise<void> {
+  const [first] = part.tally.groups;
+  if (request.record === undefined || first === undefined) return;
+  const again = { ...request, plan: first.reproduction };
+  tellSession(request, await runOne(again, places, terminal.interrupt), terminal);
+}
+
 /** Better now than after hours. @throws CommandError */
 function checkFiles(request: ExploreRequest): void {
-  const { output, junit, firmware, pushFirmware, hostFile, merge, resume } = request;
+  const { output, junit, record, firmware, pushFirmware, hostFile, merge, resume } = request;
   const inputs = (merge ?? []).map((file) => ({ what: 'the part', file }));
   for (const file of [firmware, pushFirmware]) inputs.push({ what: 'the firmware', file });
   if (hostFile !== undefined) inputs.push({ what: 'the host', file: hostFile });
   const outputs: Output[] = [];
   if (output !== undefined) outputs.push({ option: '-o', file: output });
   if (junit !== undefined) outputs.push({ option: '--junit', file: junit });
+  if (record !== undefined) outputs.push({ option: '--record', file: record });
   checkOutputs(outputs, inputs);
   // What goes on may be written where it was read, by -o
   if (resume !== undefined) {
@@ -113,15 +142,31 @@ async function exploreOne(
   terminal: Terminal,
 ): Promise<ExitCode> {
   const plan = request.plan!;
-  const outcome =
-    (await runOne(request, places, terminal.interrupt)) ?? hung(request.watchdogSeconds);
+  const result = await runOne(request, places, terminal.interrupt);
+  const outcome = result?.outcome ?? hung(request.watchdogSeconds);
   if (outcome.fired === 0 && parsePlan(plan).faults.length > 0) {
     const text = `the run never comes to ${plan}`;
     throw new UsageError('PlaceNotReached', text, 'The flow may have changed: explore it anew.');
   }
   const suite = runSuite(request, plan, outcome);
   tell(request, { plan, ...outcome }, suite, terminal, () => runReport(plan, outcome).map(oneLine));
+  tellSession(request, result, terminal);
   return exploreExit(outcome.findings);
+}
+
+/** Write the session of a run. @throws CommandError */
+function tellSession(
+  { record, json, tap }: ExploreRequest,
+  result: RunResult | undefined,
+  terminal: Terminal,
+): void {
+  if (record === undefined) return;
+  if (result?.session === undefined) {
+    const text = 'the guest has ended with its process, and what it did is lost';
+    throw new CommandError(Exit.CRASH, 'NoSession', text, 'Give it more time: --watchdog.');
+  }
+  writeText(record, result.session.join(''));
+  if (!json && !tap) terminal.out(`session: ${record}\n`);
 }
 
 function hung(seconds: number): RunOutcome {

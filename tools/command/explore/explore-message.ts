@@ -40,6 +40,7 @@ const MESSAGES: {
   done: record({ kind: oneOf('done'), next: count, tally }),
   outcome: record({
     kind: oneOf('outcome'),
+    session: optional(list(text)),
     outcome: sparseRefused(
       record({
         findings: list(record({ kind, cause: text, text })),

@@ -6,6 +6,7 @@ import * as path from 'node:path';
 import type { Shard } from '../../explore/exploration.ts';
 import { FAULT_KINDS, PlanError, parsePlan } from '../../explore/plan.ts';
 import type { HostProfile } from '../../simulator/profiles/profile.ts';
+import { readRecord } from '../boot/boot-options.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
 import { parseArguments } from '../arguments.ts';
 import { osFirmware } from '../boot/boot-options.ts';
@@ -58,6 +59,8 @@ export interface ExploreRequest {
   readonly tap: boolean;
   /** File for the JSON document, beside what is printed. */
   readonly output: string | undefined;
+  /** File for the session of the run, or of the first finding. */
+  readonly record: string | undefined;
 }
 
 const OPTIONS = {
@@ -79,12 +82,14 @@ const OPTIONS = {
   json: { type: 'boolean' },
   ...RESULT_OPTIONS,
   output: { type: 'string', short: 'o' },
+  record: { type: 'string' },
   verbose: { type: 'boolean', short: 'v' },
   help: { type: 'boolean', short: 'h' },
 } as const;
 
 export const EXPLORE_HELP = `Usage: hypxe explore [options]
        hypxe explore --merge PART.json...
+       hypxe explore --pc FILE [options]
 
 Cut the boot after every single step, put every single fault at every place where it can occur,
 and walk at random with several faults at once. After each run nothing may be left shared, unless
@@ -117,9 +122,19 @@ if it exports createDriver.
 ${GUEST_MEMORY_HELP}
   --json              print one JSON document
   -o, --output FILE   write that document to FILE, whatever is printed
+  --record FILE       write what the guest does in the run of --only, or in the smallest run with
+                      the first finding, as a session, for hypxe replay
 ${RESULT_HELP}
   -v, --verbose       of a mistake of hypxe itself, say where
   -h, --help          this text
+
+A program for a PC
+  --pc FILE           explore an unmodified program as hypxe pc boots it: with each fault it may
+                      boot or give up, but not crash, loop, or leave something behind.
+                      step/handoff is a press of the reset button. Each run begins with the BIOS
+  --samples N         faults that are drawn, of each kind as many (default 100); --seed decides
+  --host, --knob, --initrd, --append, --memory, --bios, --keys, --expect, --image, --serve
+                      as of hypxe pc
 
 Places, each counted from 0, and what can go wrong there
 ${placesHelp()}
@@ -134,6 +149,7 @@ Examples
   hypxe explore --shard 2/8 -o part-2.json
   hypxe explore --time 60 -o sample.json
   hypxe explore --time 60 --resume sample.json
+  hypxe explore --pc /boot/ipxe.lkrn --samples 40
 `;
 
 function placesHelp(): string {
@@ -198,6 +214,7 @@ export function parseExplore(
     merge,
     ...wantedResults(values),
     output: values.output ?? values.resume,
+    record: readRecord(values.record, values.arch),
   };
 }
 
@@ -247,7 +264,7 @@ function parse(args: readonly string[]) {
 }
 
 /** One run, or one kind. */
-function readOnly(text: string): { plan?: string; only?: string } {
+export function readOnly(text: string): { plan?: string; only?: string } {
   const [place = '', kind] = text.split('/');
   const kinds = FAULT_KINDS[place as keyof typeof FAULT_KINDS];
   if (kinds !== undefined && (kind === undefined || kind in kinds)) return { only: text };

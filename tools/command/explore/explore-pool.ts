@@ -7,7 +7,7 @@
  */
 
 import type { ExploreJob, ExploreMessage } from '../../explore/job.ts';
-import { Cell, type CellEnd } from '../../guests/cell/cell.ts';
+import { Cell, type CellEnd, type CellListener } from '../../guests/cell/cell.ts';
 import type { RunOutcome } from '../../explore/run.ts';
 import type { TallyData } from '../../explore/tally.ts';
 import type { ExploreRequest } from './explore-options.ts';
@@ -27,6 +27,10 @@ const SILENCE_MAX_MS: readonly number[] = [60_000, 10_000, 0];
 /** RAM of the guests of one worker, in MiB. */
 const RAM_MIB = 8;
 
+/** Most MiB for new objects in a worker: as part of the limit of its memory, and at all. */
+const NEW_PART = 1 / 16;
+const NEW_MAX_MIB = 64;
+
 /** The programs that a pool starts. */
 export interface PoolPlaces {
   readonly exploreWorker: URL;
@@ -44,12 +48,18 @@ export interface PoolListener {
   hang(nth: number, plan: string, text: string): void;
 }
 
+/** What one run came to, and what the guest did in it, if that was to be written down. */
+export interface RunResult {
+  readonly outcome: RunOutcome;
+  readonly session: readonly string[] | undefined;
+}
+
 /** How a worker ended. */
 type Ending =
   /** From outside, before there was anything to report. */
   | { readonly kind: 'stopped' }
   | { readonly kind: 'done'; readonly next: number }
-  | { readonly kind: 'outcome'; readonly outcome: RunOutcome }
+  | ({ readonly kind: 'outcome' } & RunResult)
   | {
       readonly kind: 'hang';
       readonly nth: number;
@@ -135,12 +145,12 @@ export async function runOne(
   request: ExploreRequest,
   places: PoolPlaces,
   interrupt?: AbortSignal,
-): Promise<RunOutcome | undefined> {
+): Promise<RunResult | undefined> {
   const job = { ...jobOf(request), first: 0, step: 1 };
   const stop = { late: () => false, interrupt };
   const ending = await runWorker(job, places, request, stop, undefined);
   if (ending.kind === 'stopped') throw new InterruptedError('the run was not over');
-  return ending.kind === 'outcome' ? ending.outcome : undefined;
+  return ending.kind === 'outcome' ? ending : undefined;
 }
 
 export function hangText(seconds: number): string {
@@ -161,6 +171,7 @@ function jobOf(request: ExploreRequest) {
     walks,
     only,
     plan,
+    record: request.record !== undefined && plan !== undefined,
     shard,
     end: undefined,
   };
@@ -217,7 +228,7 @@ function runWorker(
       silenceMs: SILENCE_MAX_MS.map((ms) => Math.max(ms, watchdogMs)),
       memoryBytes: (guestMemoryLimitMiB + RAM_MIB) * 2 ** 20,
     };
-    const cell = new Cell(places.guestCell, start, {
+    const told: CellListener = {
       message: (given) => take(exploreMessage(given, '')),
       end: (ended) =>
         end(() => {
@@ -226,7 +237,8 @@ function runWorker(
           else reject(new Error('a worker has ended without a word'));
         }),
       broken: (error) => end(() => reject(error)),
-    });
+    };
+    const cell = new Cell(places.guestCell, start, told, workerFlags(guestMemoryLimitMiB));
     const timer = setInterval(() => {
       if (late()) cell.stop();
     }, LATE_MS);
@@ -238,6 +250,16 @@ function runWorker(
     interrupt?.addEventListener('abort', interrupted);
     if (interrupt?.aborted === true) interrupted();
   });
+}
+
+/**
+ * Flags of Node for a worker. A run leaves a megabyte behind, and what it is made of lives as long
+ * as it: in the engine's 16 MiB for new objects each few runs one is copied, all of the heap is
+ * searched every fifty, and then code is compiled anew that no object of the moment uses.
+ */
+function workerFlags(limitMiB: number): string[] {
+  const size = Math.max(1, Math.min(NEW_MAX_MIB, Math.floor(limitMiB * NEW_PART)));
+  return [`--min-semi-space-size=${size}`, `--max-semi-space-size=${size}`];
 }
 
 /** With which exit codes an exploration ends for what is the firmware's. */

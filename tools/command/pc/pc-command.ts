@@ -4,27 +4,38 @@
 
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { LinkError, startLink, type RunningLink } from '../../links/link-start.ts';
+import { pcExit, pcSummary } from '../../library/pc-outcome.ts';
+import { BootFiles, NO_CLEAN_OVER_LINKS, unwritten } from '../boot/boot-files.ts';
 import { auditSuite } from '../boot/boot-suite.ts';
+import { readFaults } from '../boot/fault-options.ts';
 import { requireWritable } from '../files.ts';
 import type { Terminal } from '../terminal.ts';
 import { tellSuite } from '../test-results.ts';
-import { EnvironmentError, Exit, failureText, plural, type ExitCode } from '../usage.ts';
+import {
+  EnvironmentError,
+  Exit,
+  failureText,
+  plural,
+  type CommandError,
+  type ExitCode,
+} from '../usage.ts';
 import { thrownByWorker } from '../worker-failure.ts';
 import { PC_HELP } from './pc-help.ts';
 import { parsePc, type PcRequest } from './pc-options.ts';
-import { CODES, pcSummary, type PcOutcome } from './pc-outcome.ts';
-import { pcJson, pcReport } from './pc-report.ts';
+import { pcJson, pcReport, type PcRunOutcome } from './pc-report.ts';
 import type { PcWorkerData, PcWorkerMessage } from './pc-worker.ts';
 
 /** Paths that depend on whether the command runs from its sources or from `dist`. */
 export interface PcPlaces {
   readonly pcWorker: URL;
+  /** The script of a report's page. */
+  readonly reportPage: string;
 }
 
 /** Run the command; returns the exit code. @throws CommandError */
 export async function pcCommand(
   args: readonly string[],
-  { pcWorker }: PcPlaces,
+  { pcWorker, reportPage }: PcPlaces,
   terminal: Terminal,
 ): Promise<ExitCode> {
   const request = parsePc(args);
@@ -33,9 +44,21 @@ export async function pcCommand(
     return Exit.CLEAN;
   }
   if (request.junit !== undefined) requireWritable(request.junit);
-  const outcome = await runOverLink(request, pcWorker, terminal);
-  const failures = unwritten(request, outcome);
-  const code = failures.length === 0 ? CODES[outcome.verdict] : Exit.ENVIRONMENT;
+  const files = new BootFiles(request, reportPage, cleanRun(request));
+  let outcome: PcRunOutcome;
+  let failures: CommandError[];
+  try {
+    const run = (of: PcRequest) => runOverLink(of, pcWorker, terminal);
+    outcome = await run(files.request);
+    failures = await files.write(run, outcome);
+  } finally {
+    files.close();
+  }
+
+  // A file that is cut short is no success, but hides nothing that the run came to
+  failures.push(...unwritten(request, outcome));
+  const came = pcExit(outcome);
+  const code = came === Exit.CLEAN ? (failures[0]?.code ?? came) : came;
   const verdict = `${outcome.verdict}: ${pcSummary(outcome)}`;
   const { strict } = request;
   const suite = auditSuite(`pc ${request.host}`, outcome, { verdict, code, strict });
@@ -55,20 +78,13 @@ function heading({ program, host, nics, memoryMiB, seed, served, link }: PcReque
   return `a PC boots ${program} on ${host}: ${what}; ${offered}`;
 }
 
-/** The files that are incomplete. */
-function unwritten(request: PcRequest, outcome: PcOutcome): EnvironmentError[] {
-  const { traceFailure, captureFailure } = outcome;
-  const advice = 'Give a path with room for it.';
-  const failures: EnvironmentError[] = [];
-  if (traceFailure !== undefined) {
-    const text = `the trace in ${request.trace} is incomplete: ${traceFailure}`;
-    failures.push(new EnvironmentError('TraceUnwritable', text, advice));
-  }
-  if (captureFailure !== undefined) {
-    const text = `the capture in ${request.pcap} is incomplete: ${captureFailure}`;
-    failures.push(new EnvironmentError('CaptureUnwritable', text, advice));
-  }
-  return failures;
+/** The same run on a network that loses nothing, or why there is none. */
+function cleanRun(request: PcRequest): PcRequest | string {
+  if (request.link !== undefined) return NO_CLEAN_OVER_LINKS;
+  const faults = readFaults({});
+  if (JSON.stringify(faults) === JSON.stringify(request.faults))
+    return 'This is the clean run: the network loses nothing.';
+  return { ...request, faults, pcap: undefined, json: true };
 }
 
 /** Run, with the real link that is asked for. @throws CommandError */
@@ -76,7 +92,7 @@ async function runOverLink(
   request: PcRequest,
   worker: URL,
   terminal: Terminal,
-): Promise<PcOutcome> {
+): Promise<PcRunOutcome> {
   if (request.link === undefined) return runInWorker(request, worker, terminal);
   let link: RunningLink;
   try {
@@ -100,7 +116,7 @@ async function runInWorker(
   url: URL,
   terminal: Terminal,
   link?: RunningLink,
-): Promise<PcOutcome> {
+): Promise<PcRunOutcome> {
   const bell = link && new MessageChannel();
   const interrupt = new Int32Array(new SharedArrayBuffer(4));
   const data: PcWorkerData = {
@@ -113,7 +129,7 @@ async function runInWorker(
   const end = (): void => void Atomics.store(interrupt, 0, 1);
   terminal.interrupt?.addEventListener('abort', end);
   try {
-    return await new Promise<PcOutcome>((resolve, reject) => {
+    return await new Promise<PcRunOutcome>((resolve, reject) => {
       // What is wrong with the parts shows before it runs: a refusal has no heading
       const quiet = request.json || request.tap;
       let begun = quiet;

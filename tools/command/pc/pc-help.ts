@@ -44,6 +44,7 @@ Host
 Network
   --image FILE        what the network offers as boot file, instead of hypxe's own program
   --serve DIR         serve the files below DIR, too; --image is then the path of one of them
+  --aoe FILE          the image of a disk, by ATA over Ethernet: sanboot aoe:e0.0 in iPXE
   --loss P, --duplicate P, --reorder P, --corrupt P, --delay MS, --mtu, --vlan, --tftp-habit,
   --proxy-dhcp, --dhcp-servers, --dhcp-relay, --dhcp-failover, --dhcp-nak, --classless-routes,
   --bootp, --dns      as of hypxe boot
@@ -52,7 +53,9 @@ Network
 
 Output
   --strict            warnings of the audit are findings as well
+  --report FILE       write a page, as of hypxe boot; after losses it has a run without them beside
   --trace FILE        write every event as a line of JSON
+  --format NAME       ... or, with perfetto, as a trace that ui.perfetto.dev opens
   --pcap FILE         write a capture (pcapng) of the NICs and of VMBus, for Wireshark
   --json              print one JSON document instead of the console
 ${RESULT_HELP}
@@ -66,5 +69,6 @@ ${EXIT_HELP}
 Examples
   hypxe pc /boot/ipxe.lkrn
   hypxe pc /boot/ipxe.lkrn --host server2016 --nics 2 --loss 0.1 --seed 7
+  hypxe pc /boot/ipxe.lkrn --report boot.html
   hypxe pc /boot/ipxe.lkrn --keys '\\x02' --trace shell.jsonl
 `;

@@ -6,19 +6,18 @@ import * as path from 'node:path';
 import { BadScript, parseScript, type ScriptStep } from '../../flow/pc-script.ts';
 import { BOOT_PROGRAM_NAME } from '../../guests/pc/boot-program.ts';
 import { hostLabel } from '../../simulator/profiles/profile-file.ts';
-import type { HostProfile } from '../../simulator/profiles/profile.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
 import { parseArguments } from '../arguments.ts';
-import { outputsOf, type BootRequest } from '../boot/boot-options.ts';
+import { outputsOf, readFormat, type BootRequest } from '../boot/boot-options.ts';
 import { readDevices } from '../boot/device-options.ts';
 import { pathBelow } from '../boot/directory-files.ts';
 import { FAULT_OPTIONS, readFaults } from '../boot/fault-options.ts';
 import { readLink } from '../boot/link-options.ts';
 import { checkOutputs } from '../boot/output-file.ts';
-import type { NetworkHabits } from '../../library/boot-plan.ts';
+import type { PcPlan } from '../../library/pc-plan.ts';
 import { NETWORK_OPTIONS, readNetwork } from '../boot/network-options.ts';
 import { readText, requireDirectory, requireFile } from '../files.ts';
-import { readHost, turnKnobs, type GivenKnobs } from '../host-options.ts';
+import { readHost, turnKnobs } from '../host-options.ts';
 import { UsageError, quoted, wholeNumber } from '../usage.ts';
 import { PC_MEMORY_MAX_MIB, PC_MEMORY_MIB, PC_MEMORY_MIN_MIB } from './pc-help.ts';
 import { RESULT_OPTIONS, wantedResults } from '../test-results.ts';
@@ -31,27 +30,17 @@ export type PcServed =
   | { readonly kind: 'directory'; readonly name: string; readonly root: string };
 
 /** A run of a PC, as it was asked for. Plain data: it goes to a worker. */
-export interface PcRequest extends Pick<BootRequest, 'link' | 'faults'> {
+export interface PcRequest
+  extends
+    PcPlan,
+    Pick<BootRequest, 'link' | 'trace' | 'traceFormat' | 'traceSlim' | 'report' | 'pcap'> {
   readonly program: string;
   readonly initrd: string | undefined;
   readonly commandLine: string | undefined;
-  readonly memoryMiB: number;
   readonly bios: string | undefined;
-  readonly keys: string;
-  readonly script: readonly ScriptStep[];
-  readonly seconds: number;
-  readonly resets: number;
-  readonly host: string;
-  readonly profile: HostProfile;
-  readonly knobs: GivenKnobs;
-  readonly nics: number;
-  readonly devices: readonly string[];
-  readonly seed: number;
   readonly served: PcServed;
-  readonly network: NetworkHabits;
-  readonly strict: boolean;
-  readonly trace: string | undefined;
-  readonly pcap: string | undefined;
+  /** The image of a disk that the network offers. */
+  readonly aoe: string | undefined;
   readonly json: boolean;
   /** For a CI: JUnit's XML into a file, TAP instead of the log. */
   readonly junit: string | undefined;
@@ -74,11 +63,14 @@ const OPTIONS = {
   seed: { type: 'string' },
   image: { type: 'string' },
   serve: { type: 'string' },
+  aoe: { type: 'string' },
   ...FAULT_OPTIONS,
   ...NETWORK_OPTIONS,
   link: { type: 'string' },
   strict: { type: 'boolean' },
   trace: { type: 'string' },
+  format: { type: 'string' },
+  report: { type: 'string' },
   pcap: { type: 'string' },
   json: { type: 'boolean' },
   ...RESULT_OPTIONS,
@@ -102,8 +94,9 @@ export function parsePc(args: readonly string[]): PcRequest | undefined {
   }
   requireFile(program, 'Check the path. Debian has /boot/ipxe.lkrn in the package ipxe.');
   if (values.initrd !== undefined) requireFile(values.initrd, 'Check the path of --initrd.');
+  if (values.aoe !== undefined) requireFile(values.aoe, 'Check the path of --aoe.');
   if (values.bios !== undefined) requireDirectory(values.bios, 'Check the path of --bios.');
-  const { link } = readLink({ ...values, serve: values.serve ?? values.image }, 'elsewhere');
+  const { link } = readLink(values, 'elsewhere');
   const host = readHost(values.host ?? DEFAULT_PROFILE);
   const mib = (text: string): number =>
     wholeNumber('--memory', text, PC_MEMORY_MIN_MIB, PC_MEMORY_MAX_MIB);
@@ -115,6 +108,7 @@ export function parsePc(args: readonly string[]): PcRequest | undefined {
     ['the script', values.expect],
     ['the host', values.host],
     ['the boot file', servedFile(served)],
+    ['the disk', values.aoe],
   ] as const;
   checkOutputs(
     outputsOf(values),
@@ -135,13 +129,13 @@ export function parsePc(args: readonly string[]): PcRequest | undefined {
     nics: wholeNumber('--nics', values.nics ?? '1', 1, 8),
     devices: readDevices(values.devices),
     seed: wholeNumber('--seed', values.seed ?? '1', 0, Number.MAX_SAFE_INTEGER),
-    served,
+    ...{ served, aoe: values.aoe },
     network: readNetwork(values),
     faults: readFaults(values),
     link,
     strict: values.strict === true,
-    trace: values.trace,
-    pcap: values.pcap,
+    ...{ trace: values.trace, traceFormat: readFormat(values.format, values.trace) },
+    ...{ traceSlim: false, report: values.report, pcap: values.pcap },
     ...wantedResults(values),
   };
 }

@@ -5,7 +5,7 @@
 import { TICKS_PER_MS } from '../../simulator/base/clock.ts';
 import { AUDIT_CHECKS, type AuditCheck } from '../../simulator/audit/audit-findings.ts';
 import { findingJson } from '../../library/boot-json.ts';
-import { checkState } from '../../library/boot-outcome.ts';
+import { checkState, type BootOutcome } from '../../library/boot-outcome.ts';
 import {
   STAGE_ENDS,
   checkLines,
@@ -16,13 +16,19 @@ import {
 import { plural } from '../usage.ts';
 import type { PcStage } from '../../flow/pc-stages.ts';
 import type { PcRequest } from './pc-options.ts';
-import { pcSummary, type PcOutcome } from './pc-outcome.ts';
+import { pcSummary, type PcOutcome } from '../../library/pc-outcome.ts';
 
 /** How an owner of the PC has ended, in words. */
 const ENDS: Readonly<Record<PcStage['end'], string>> = {
   ...STAGE_ENDS,
   running: 'still has the PC',
 };
+
+/** What the command knows besides: its files, its link, and the time of the wall. */
+export interface PcRunOutcome
+  extends PcOutcome, Pick<BootOutcome, 'link' | 'traceFailure' | 'captureFailure'> {
+  readonly wallMs: number;
+}
 
 /** An owner of the PC has gone, or was there at the end. */
 export function stageText({ name, end, findings }: PcStage): string {
@@ -34,7 +40,7 @@ export function stageText({ name, end, findings }: PcStage): string {
 }
 
 /** Lines of the report; the last one is the verdict. */
-export function pcReport(outcome: PcOutcome): string[] {
+export function pcReport(outcome: PcRunOutcome): string[] {
   const { verdict, stages, endMs, instructions, wallMs, screen } = outcome;
   const audited = stages.some(({ end }) => end !== 'running' && end !== 'power-off');
   const times = `${(endMs / 1000).toFixed(3)} s of the PC, ${(wallMs / 1000).toFixed(1)} s here`;
@@ -61,7 +67,7 @@ function screenLines(screen: readonly string[]): string[] {
 }
 
 /** The document as text. What is not known is null. */
-export function pcJson(request: PcRequest, outcome: PcOutcome, exitCode: number): string {
+export function pcJson(request: PcRequest, outcome: PcRunOutcome, exitCode: number): string {
   const { program, host, knobs, seed, nics, memoryMiB, faults, served, link } = request;
   const { verdict, findings, notRun, stages, ...rest } = outcome;
   const document = {

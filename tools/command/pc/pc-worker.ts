@@ -7,8 +7,7 @@ import { RingLink, type RingLinkEnds } from '../../links/ring-link.ts';
 import { TICKS_PER_MS } from '../../simulator/base/clock.ts';
 import { workerFailure, type WorkerFailure } from '../worker-failure.ts';
 import type { PcRequest } from './pc-options.ts';
-import type { PcOutcome } from './pc-outcome.ts';
-import { stageText } from './pc-report.ts';
+import { stageText, type PcRunOutcome } from './pc-report.ts';
 import { runPc } from './pc-run.ts';
 
 /** What the worker is given. `interrupt`: one word, which is set to end the run. */
@@ -21,7 +20,7 @@ export interface PcWorkerData {
 /** What the worker posts. */
 export type PcWorkerMessage =
   | { readonly kind: 'line'; readonly text: string }
-  | { readonly kind: 'done'; readonly outcome: PcOutcome }
+  | { readonly kind: 'done'; readonly outcome: PcRunOutcome }
   | WorkerFailure;
 
 const { request, interrupt, link } = workerData as PcWorkerData;
@@ -43,7 +42,7 @@ function realLink({ ends, bell }: NonNullable<PcWorkerData['link']>): RingLink {
 try {
   const listener = {
     line,
-    stage: (stage: PcOutcome['stages'][number]) => line(`-- ${stageText(stage)}`, stage.endedAt),
+    stage: (stage: PcRunOutcome['stages'][number]) => line(`-- ${stageText(stage)}`, stage.endedAt),
     alive: () => Atomics.load(interrupt, 0) === 0,
   };
   post({ kind: 'done', outcome: await runPc(request, listener, link && realLink(link)) });

@@ -36,7 +36,8 @@ Record a session: drive a guest's drivers on a simulated host, and write down wh
 seam, for hypxe replay. The seed decides what is done: open, frames both ways, quiesce, close.
 
   -o, --output FILE   where the session goes
-  --firmware FILE.js  the guest: a bundle that exports createDriver(machine, options)
+  --firmware FILE     the guest: a bundle that exports createDriver(machine, options), or a driver
+                      in WebAssembly
   --with-defect NAME  record the reference guest instead, with this defect of iPXE (repeatable);
                       ipxe: with all of them
   --host NAME|FILE    host profile (see hypxe hosts; default ${DEFAULT_PROFILE})

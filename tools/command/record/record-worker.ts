@@ -11,6 +11,7 @@ import { RECORD_MEMORY, recordHostSession } from '../../record/host-session.ts';
 import { DEFECTS, referenceFirmware, type Defect } from '../../reference/index.ts';
 import type { Firmware } from '../../replay/firmware.ts';
 import type { HostProfile } from '../../simulator/profiles/profile.ts';
+import { withoutDrivers } from '../guest-options.ts';
 import { textParts } from '../shape.ts';
 import { UsageError } from '../usage.ts';
 import { workerFailure, type WorkerFailure } from '../worker-failure.ts';
@@ -65,13 +66,15 @@ async function loadDriver(): Promise<Driver> {
   try {
     const program = await loadGuest(file);
     if (!program.drives) {
-      throw new UsageError('BadFirmware', `${file} exports no function createDriver`, advice);
+      const driver = 'Record a driver: it exports hypxe_probe.';
+      const instead = program.kind === 'wasm' ? driver : advice;
+      throw new UsageError('BadFirmware', withoutDrivers(program), instead);
     }
     const guest = await program.instantiate(RECORD_MEMORY);
     return { firmware: guest as Firmware, memory: guest.memory, driver: path.basename(file) };
   } catch (error) {
     if (!(error instanceof BadGuest)) throw error;
-    throw new UsageError('BadFirmware', error.message, advice);
+    throw new UsageError('BadFirmware', error.message, error.advice || advice);
   }
 }
 

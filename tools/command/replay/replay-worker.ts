@@ -12,6 +12,7 @@ import { replayTrace } from '../../replay/replay.ts';
 import { reportJson, reportText } from '../../replay/report.ts';
 import { parseTrace, type TraceFile } from '../../replay/trace-file.ts';
 import { readText } from '../files.ts';
+import { withoutDrivers } from '../guest-options.ts';
 import { textParts } from '../shape.ts';
 import { UsageError } from '../usage.ts';
 import { workerFailure, type WorkerFailure } from '../worker-failure.ts';
@@ -56,14 +57,12 @@ async function loadFirmware(): Promise<GuestProgram> {
     program = await loadGuest(file);
   } catch (error) {
     if (!(error instanceof BadGuest)) throw error;
-    throw new UsageError('BadFirmware', error.message, advice);
+    throw new UsageError('BadFirmware', error.message, error.advice || advice);
   }
   if (program.drives) return program;
-  if (program.kind === 'wasm') {
-    const text = `${file} is a whole firmware: it cannot be driven step by step`;
-    throw new UsageError('BadFirmware', text, 'Replay a driver: it exports hypxe_probe.');
-  }
-  throw new UsageError('BadFirmware', `${file} exports no function createDriver`, advice);
+  const driver = 'Replay a driver: it exports hypxe_probe.';
+  const instead = program.kind === 'wasm' ? driver : advice;
+  throw new UsageError('BadFirmware', withoutDrivers(program), instead);
 }
 
 /** @throws CommandError */

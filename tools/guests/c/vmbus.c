@@ -26,6 +26,8 @@
 /* A host may first have to write its disk caches: up to 50 s were seen. */
 #define UNLOAD_MS 100000
 #define UNLOAD_TRIES 3
+/* How long the first network device is waited for: a host may offer it behind its list. */
+#define NIC_MS 15000
 #define CHANNEL_MAX 2047
 #define OFFERS_MAX 8
 #define LEAKS_MAX 64
@@ -376,6 +378,21 @@ int vmbus_enumerate(void)
 	return rc;
 }
 
+/* Wait for the first device, if the list had none. There may be none at all. */
+static int wait_for_nic(void)
+{
+	uint64_t deadline = hv_now() + (uint64_t)NIC_MS * TICKS_PER_MS;
+	int rc = 0;
+
+	collecting = 1;
+	while (!rc && offer_count == 0) {
+		rc = hv_turn(deadline);
+		vmbus_poll();
+	}
+	collecting = 0;
+	return rc == -ETIMEDOUT ? 0 : rc;
+}
+
 int vmbus_probe(void)
 {
 	int rc;
@@ -384,6 +401,8 @@ int vmbus_probe(void)
 	rc = connect_host();
 	if (!rc)
 		rc = vmbus_enumerate();
+	if (!rc)
+		rc = wait_for_nic();
 	if (rc)
 		vmbus_remove();
 	return rc;

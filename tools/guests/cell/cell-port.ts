@@ -6,9 +6,22 @@ import * as vm from 'node:vm';
 import { parentPort, workerData } from 'node:worker_threads';
 import { GuestStopped } from '../../simulator/hypervisor/guest-end.ts';
 import { freezeRealm } from './frozen-realm.ts';
-import { Guarded, MESSAGES_MAX, Reason, Word, type CellWorkerData } from './cell-words.ts';
+import {
+  Guarded,
+  MESSAGES_MAX,
+  Reason,
+  Word,
+  readText,
+  writeText,
+  type CellWorkerData,
+} from './cell-words.ts';
 
-const { words, note } = workerData as CellWorkerData;
+const { words, note, stack } = workerData as CellWorkerData;
+
+/** Places of an error that are kept: behind those of the tool come the guest's. */
+const STACK_PLACES = 64;
+
+Error.stackTraceLimit = STACK_PLACES;
 
 // Before anything of a guest is there
 freezeRealm();
@@ -56,9 +69,7 @@ export function phase(now: number): void {
 
 /** Note what is being done, for whoever has to end it: ASCII. */
 export function noteDown(position: number, text: string): void {
-  const length = Math.min(text.length, note.length - 1);
-  for (let i = 0; i < length; i++) note[i] = text.charCodeAt(i);
-  note[length] = 0;
+  writeText(note, text);
   Atomics.store(words, Word.POSITION, position);
 }
 
@@ -115,5 +126,6 @@ function interruption(): GuestStopped {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ENDING_MS);
   }
   const seconds = Atomics.load(words, Word.SILENT_MS) / 1000;
-  return new GuestStopped('hang', `no sign of life for ${seconds} s (see --watchdog)`);
+  const text = `no sign of life for ${seconds} s (see --watchdog)`;
+  return new GuestStopped('hang', text, readText(stack));
 }

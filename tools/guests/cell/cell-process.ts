@@ -10,13 +10,17 @@ import { Worker, type MessagePort } from 'node:worker_threads';
 import {
   Guarded,
   NOTE_BYTES,
+  STACK_BYTES,
   Phase,
   Reason,
   Word,
+  readText,
+  writeText,
   type CellStart,
   type FromCell,
   type ToCell,
 } from './cell-words.ts';
+import { guestStack } from './worker-stack.ts';
 
 /** How often the worker is looked at, in ms. */
 const LOOK_MS = 50;
@@ -68,6 +72,9 @@ class Cell {
   readonly #startLink: LinkStarter;
   readonly #words = new Int32Array(new SharedArrayBuffer(4 * Word.COUNT));
   readonly #note = new Uint8Array(new SharedArrayBuffer(NOTE_BYTES));
+  readonly #stack = new Uint8Array(new SharedArrayBuffer(STACK_BYTES));
+  /** It is being looked at where the guest is. */
+  #looking = false;
   #seen = -1;
   #phase: number = Phase.STARTING;
   #silentSince = Date.now();
@@ -92,7 +99,8 @@ class Cell {
       this.#fail(error);
       return;
     }
-    const workerData = { job, words: this.#words, note: this.#note, link: link?.data };
+    const [words, note, stack] = [this.#words, this.#note, this.#stack];
+    const workerData = { job, words, note, stack, link: link?.data };
     const worker = new Worker(new URL(script), {
       workerData,
       transferList: [...(link?.transfer ?? [])],
@@ -124,7 +132,7 @@ class Cell {
 
   /** Look at the worker: does it live, and how large has the process grown? */
   #look(): void {
-    if (this.#over) return;
+    if (this.#over || this.#looking) return;
     const words = this.#words;
     const now = Date.now();
     const beat = Atomics.load(words, Word.HEARTBEAT);
@@ -141,8 +149,20 @@ class Cell {
     else if (size > memoryBytes * GRACE_PART) this.#lost('out-of-memory');
     else if (size > memoryBytes) this.#interrupt('out-of-memory', silentMs);
     else if (silentMs >= Math.max(silenceMs[phase]!, this.#silenceMinMs)) {
-      this.#interrupt('hang', silentMs);
+      void this.#hangs(silentMs);
     }
+  }
+
+  /** Look where the guest is, then interrupt it. */
+  async #hangs(silentMs: number): Promise<void> {
+    if (Atomics.load(this.#words, Word.PHASE) === Phase.RUNNING) {
+      this.#looking = true;
+      writeText(this.#stack, await guestStack());
+      this.#looking = false;
+    }
+    // It may have gone on by itself meanwhile
+    if (this.#over || Atomics.load(this.#words, Word.HEARTBEAT) !== this.#seen) return;
+    this.#interrupt('hang', silentMs);
   }
 
   /** Interrupt a guest, so that the worker can tell what was; else end it. */
@@ -183,7 +203,8 @@ class Cell {
       silentMs: Date.now() - this.#silentSince,
       phase: Atomics.load(words, Word.PHASE),
       position: Atomics.load(words, Word.POSITION),
-      note: noteText(this.#note),
+      note: readText(this.#note),
+      stack: readText(this.#stack),
     });
   }
 
@@ -194,10 +215,4 @@ class Cell {
     const { advice = '' } = { ...(error as { readonly advice?: string }) };
     send({ kind: 'failed', name, text: message, advice, stack });
   }
-}
-
-/** ASCII, ended by a 0. */
-function noteText(note: Uint8Array): string {
-  const end = note.indexOf(0);
-  return String.fromCharCode(...note.slice(0, end < 0 ? note.length : end));
 }

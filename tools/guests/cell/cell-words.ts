@@ -37,6 +37,9 @@ export const Reason = { NONE: 0, HANG: 1, MEMORY: 2 } as const;
 /** Bytes for a text of the worker's: what it is at. */
 export const NOTE_BYTES = 1024;
 
+/** Bytes for the stack of a guest that is interrupted. */
+export const STACK_BYTES = 8192;
+
 /** Messages that may be on their way: a worker that has posted more waits. */
 export const MESSAGES_MAX = 64;
 
@@ -46,6 +49,8 @@ export interface CellWorkerData {
   readonly job: unknown;
   readonly words: Int32Array;
   readonly note: Uint8Array;
+  /** Where the guest was when it was interrupted: lines, ended by a 0. */
+  readonly stack: Uint8Array;
   /** Of a cell with a link: see boot-worker.ts. */
   readonly link?: unknown;
 }
@@ -82,6 +87,8 @@ export type FromCell =
       readonly phase: number;
       readonly position: number;
       readonly note: string;
+      /** Where it was, if that could be seen: lines as in the stack of an error. */
+      readonly stack: string;
     }
   /** The worker has ended. */
   | { readonly kind: 'ended' }
@@ -95,3 +102,16 @@ export type FromCell =
     }
   /** What came of the link. */
   | { readonly kind: 'link'; readonly link: unknown };
+
+/** Put a text into memory that is shared: ASCII, ended by a 0, cut to what there is room for. */
+export function writeText(to: Uint8Array, text: string): void {
+  const length = Math.min(text.length, to.length - 1);
+  for (let i = 0; i < length; i++) to[i] = text.charCodeAt(i);
+  to[length] = 0;
+}
+
+/** What {@link writeText} has put there. */
+export function readText(from: Uint8Array): string {
+  const end = from.indexOf(0);
+  return String.fromCharCode(...from.slice(0, end < 0 ? from.length : end));
+}

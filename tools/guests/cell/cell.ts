@@ -50,8 +50,16 @@ export class Cell {
   #printed = '';
   #over = false;
 
-  /** @param script of the process: guest-cell */
-  constructor(script: URL, start: CellStart, listener: CellListener) {
+  /**
+   * @param script of the process: guest-cell
+   * @param flags of Node, besides
+   */
+  constructor(
+    script: URL,
+    start: CellStart,
+    listener: CellListener,
+    flags: readonly string[] = [],
+  ) {
     this.#listener = listener;
     const environment: Record<string, string> = {};
     for (const name of ENVIRONMENT) {
@@ -59,7 +67,7 @@ export class Cell {
       if (value !== undefined) environment[name] = value;
     }
     this.#child = fork(fileURLToPath(script), [], {
-      execArgv: [...process.execArgv, ...FLAGS],
+      execArgv: [...process.execArgv, ...FLAGS, ...flags],
       env: environment,
       serialization: 'advanced',
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
@@ -139,7 +147,7 @@ export class Cell {
     // Nobody here: the kernel, for want of memory, which the guest has taken
     const killed = signal === 'SIGKILL';
     if (killed || /out of memory/i.test(this.#printed)) {
-      const place = { silentMs: 0, phase: Phase.RUNNING, position: 0, note: '' };
+      const place = { silentMs: 0, phase: Phase.RUNNING, position: 0, note: '', stack: '' };
       this.#end({ kind: 'lost', reason: killed ? 'killed' : 'out-of-memory', ...place });
       return;
     }

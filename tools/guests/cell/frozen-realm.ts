@@ -9,6 +9,8 @@
  * method, and frozen prototypes.
  */
 
+import { keepFast } from '../realm/fast-object.ts';
+
 /** Names of the realm, of whatever kind; what an engine does not have is left out. */
 const INTRINSICS: readonly string[] = [
   ...['Object', 'Function', 'Boolean', 'Symbol', 'Number', 'BigInt', 'Math', 'String', 'RegExp'],
@@ -87,9 +89,9 @@ const arrayPrototypes = (): readonly unknown[] => {
 /**
  * Freeze an object and all that can be reached from it: property by property. After `Object.freeze`
  * of a prototype the engine stores into arrays twelve times slower than before, since their
- * elements might be on a prototype that cannot be changed.
+ * elements might be on a prototype that cannot be changed. Returns what was frozen.
  */
-function freezeAll(roots: readonly unknown[]): void {
+function freezeAll(roots: readonly unknown[]): ReadonlySet<object> {
   const arrays = arrayPrototypes();
   const seen = new Set<object>();
   const waiting = [...roots];
@@ -111,6 +113,7 @@ function freezeAll(roots: readonly unknown[]): void {
     }
     Object.preventExtensions(one);
   }
+  return seen;
 }
 
 /** Freeze the language of this realm, for good. */
@@ -118,7 +121,11 @@ export function freezeRealm(): void {
   for (const prototype of assignable())
     for (const name of Reflect.ownKeys(prototype)) allowOverride(prototype, name);
   const names = globalThis as unknown as Record<string, unknown>;
-  freezeAll([...INTRINSICS.map((name) => names[name]), ...UNNAMED]);
+  const frozen = freezeAll([...INTRINSICS.map((name) => names[name]), ...UNNAMED]);
+  // Of a method nobody looks anything up
+  const isMethod = (one: object): boolean =>
+    typeof one === 'function' && !Object.hasOwn(one, 'prototype');
+  for (const one of frozen) if (!isMethod(one)) keepFast(one);
   for (const name of INTRINSICS) {
     const descriptor = Object.getOwnPropertyDescriptor(globalThis, name);
     if (descriptor?.configurable !== true) continue;

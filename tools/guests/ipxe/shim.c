@@ -10,6 +10,7 @@
 static struct net_device *netdevs[NETDEVS_MAX];
 static unsigned int netdev_count;
 static int deferred;
+static int quiesced;
 
 /* --- network devices --- */
 
@@ -139,6 +140,9 @@ void hypxe_remove(void)
 {
 	struct root_device *device;
 
+	/* iPXE is quiesced only while somebody else runs: it has taken the machine back by now */
+	if (quiesced)
+		hypxe_unquiesce();
 	for_each_table_entry(device, ROOT_DEVICES)
 		device->driver->remove(device);
 }
@@ -212,6 +216,7 @@ void hypxe_quiesce(void)
 	struct quiescer *quiescer;
 	for_each_table_entry(quiescer, QUIESCERS)
 		quiescer->quiesce();
+	quiesced = 1;
 }
 
 int32_t hypxe_unquiesce(void)
@@ -219,5 +224,6 @@ int32_t hypxe_unquiesce(void)
 	struct quiescer *quiescer;
 	for_each_table_entry(quiescer, QUIESCERS)
 		quiescer->unquiesce();
+	quiesced = 0;
 	return 0;
 }

@@ -46,16 +46,37 @@ const WAIT_TICKS = 1000;
 /** SPURIOUS_VECTOR bit 8: the APIC is on. */
 const APIC_ENABLED = 0x100;
 
+/** What the guest does to the hypervisor. */
+export interface PcTouch {
+  readonly what: 'rdmsr' | 'wrmsr' | 'hypercall';
+  readonly register: number;
+  readonly value: bigint;
+  /** Whether its processor translates addresses: a kernel does, a boot loader does not. */
+  readonly paging: boolean;
+}
+
 /** Who wants to know what the guest does, before it is done. */
 export interface PcObserver {
   /** The guest accesses a register of the hypervisor (other than its clock), or calls it. */
-  touch(what: 'rdmsr' | 'wrmsr' | 'hypercall', register: number, value: bigint): void;
+  touch(touch: PcTouch): void;
   /** A boot program says that it runs, in 16-bit or in 32-bit code. */
   bootReport(address: number, bits: 16 | 32): void;
   reset(): void;
 }
 
+/** Who steps in between the guest and the host. */
+export interface PcSteps {
+  /** The guest makes an exit. */
+  exit(): void;
+  /** It has written a register, or called the hypervisor. */
+  step(what: 'wrmsr' | 'hypercall'): void;
+  /** Whether a write of a register is refused: it faults. */
+  refuses(register: number): boolean;
+}
+
 export class HostBoard implements PcBoard {
+  /** Nobody does unless an exploration puts itself there. */
+  steps: PcSteps | undefined;
   /** Accesses to registers, and hypercalls: signs of life. */
   touches = 0;
   readonly #pc: PcEmulator;
@@ -68,6 +89,7 @@ export class HostBoard implements PcBoard {
   #total = 0;
   #waits = 0;
   #inCpuid = false;
+  #restarting = false;
   /** Vectors that end by themselves, once they have begun. */
   readonly #autoEoi = new Set<number>();
   #raised = false;
@@ -87,6 +109,18 @@ export class HostBoard implements PcBoard {
   get instructions(): number {
     this.#count();
     return this.#total;
+  }
+
+  /** Start the processor anew: its counter of instructions begins at 0 on the way. */
+  restart(reboot: () => void): void {
+    this.sync(0);
+    this.#restarting = true;
+    reboot();
+    this.#restarting = false;
+    this.#seen = this.#pc.instructions;
+    this.#autoEoi.clear();
+    this.#hypercallPage = undefined;
+    this.#raised = false;
   }
 
   /** Let the clock see the instructions since the last time. */
@@ -145,6 +179,7 @@ export class HostBoard implements PcBoard {
     this.sync(0);
     if (msr === Msr.TIME_REF_COUNT) this.#wait();
     else this.#touch('rdmsr', msr, 0n);
+    this.steps?.exit();
     const value = this.#attempt(() => this.#machine.bootProcessor.rdmsr(msr));
     if (value === undefined) return true;
     pc.setRegister(Register.EAX, Number(value & 0xffffffffn) | 0);
@@ -159,11 +194,17 @@ export class HostBoard implements PcBoard {
     this.sync(0);
     const value = wide(pc.register(Register.EDX), pc.register(Register.EAX));
     this.#touch('wrmsr', msr, value);
+    this.steps?.exit();
+    if (this.steps?.refuses(msr) === true) {
+      pc.fault('#GP');
+      return true;
+    }
     const done = this.#attempt(() => {
       this.#machine.bootProcessor.wrmsr(msr, value);
       return true;
     });
     if (done === undefined) return true;
+    this.steps?.step('wrmsr');
     if (msr === Msr.HYPERCALL) this.#pageMoved(value);
     if (msr === Msr.EOI) this.#endOfInterrupt();
     if (msr === Msr.TPR) this.#apic[Apic.tpr] = Number(value & 0xffn);
@@ -184,10 +225,12 @@ export class HostBoard implements PcBoard {
     const control = wide(pc.register(Register.EDX), pc.register(Register.EAX));
     const input = wide(pc.register(Register.EBX), pc.register(Register.ECX));
     const output = wide(pc.register(Register.EDI), pc.register(Register.ESI));
+    this.steps?.exit();
     const result = this.#attempt(() =>
       this.#machine.bootProcessor.callHypercallPage(page, control, input, output),
     );
     if (result === undefined) return true;
+    this.steps?.step('hypercall');
     pc.setRegister(Register.EAX, Number(result & 0xffffffffn) | 0);
     pc.setRegister(Register.EDX, Number(result >> 32n) | 0);
     return this.#exit();
@@ -239,10 +282,11 @@ export class HostBoard implements PcBoard {
     if (this.#hypercallPage !== undefined) this.#pc.codeChanged(this.#hypercallPage);
   }
 
-  #touch(what: 'rdmsr' | 'wrmsr' | 'hypercall', register: number, value: bigint): void {
+  #touch(what: PcTouch['what'], register: number, value: bigint): void {
     this.#waits = 0;
     this.touches++;
-    this.#observer.touch(what, register, value);
+    const paging = this.#pc.word(Layout.controlRegisters) < 0;
+    this.#observer.touch({ what, register, value, paging });
   }
 
   #wait(): void {
@@ -297,6 +341,7 @@ export class HostBoard implements PcBoard {
   }
 
   #count(): number {
+    if (this.#restarting) return 0;
     const now = this.#pc.instructions;
     const more = (now - this.#seen) >>> 0;
     this.#seen = now;

@@ -114,7 +114,7 @@ export class PcEmulator {
 
   /** Make one. @throws BadEmulator for another module; RangeError if there is no room */
   static async create(parts: PcParts): Promise<PcEmulator> {
-    const module = await engine.compile(patchEmulator(parts.wasm));
+    const module = await compiled(parts.wasm);
     const board: BoardPlace = { current: undefined, compiler: new PcCompiler() };
     let exports: V86Exports | undefined;
     const instantiate = async (imports: V86Imports): Promise<V86Exports> => {
@@ -248,6 +248,15 @@ interface BoardPlace {
   readonly compiler: PcCompiler;
   /** The last that the module has said: why it panics. */
   said?: string;
+}
+
+/** What was compiled of the same bytes, for who makes many. */
+const modules = new WeakMap<Uint8Array, Promise<object>>();
+
+function compiled(wasm: Uint8Array): Promise<object> {
+  let module = modules.get(wasm);
+  if (module === undefined) modules.set(wasm, (module = engine.compile(patchEmulator(wasm))));
+  return module;
 }
 
 /** Put the board between the module and its devices. */

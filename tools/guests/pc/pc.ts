@@ -32,9 +32,17 @@ export class Pc {
   readonly machine: SimulatedMachine;
   readonly console: PcConsole;
   readonly board: HostBoard;
+  readonly #kernel: PcKernel | undefined;
 
-  private constructor(emulator: PcEmulator, host: PcHost, length: number, observer: PcObserver) {
+  private constructor(
+    emulator: PcEmulator,
+    kernel: PcKernel | undefined,
+    host: PcHost,
+    length: number,
+    observer: PcObserver,
+  ) {
     this.emulator = emulator;
+    this.#kernel = kernel;
     this.machine = new SimulatedMachine({
       ...host,
       memory: emulator.exports.memory.buffer,
@@ -59,7 +67,7 @@ export class Pc {
     observer: PcObserver,
   ): Promise<Pc> {
     const emulator = await PcEmulator.create(parts);
-    const pc = new Pc(emulator, host, parts.memoryBytes, observer);
+    const pc = new Pc(emulator, kernel, host, parts.memoryBytes, observer);
     // SeaBIOS takes further tables from there (src/fw/acpi.c)
     emulator.cpu.option_roms.push({ name: 'acpi/vmbus', data: vmbusTable() });
     if (kernel !== undefined) {
@@ -67,6 +75,12 @@ export class Pc {
       emulator.cpu.option_roms.push({ name: 'genroms/kernel.bin', data });
     }
     return pc;
+  }
+
+  /** Start the BIOS again, with memory as it is but for the kernel, which is put there anew. */
+  reboot(): void {
+    if (this.#kernel !== undefined) loadKernel(this.machine.partition.ram.bytes, this.#kernel);
+    this.board.restart(() => this.emulator.reboot());
   }
 
   /** Run for a while; idle time is skipped. @throws PcPanic if the emulator cannot go on */

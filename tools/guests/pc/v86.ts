@@ -83,6 +83,8 @@ export const Layout = {
   flags: 120,
   instructionPointer: 556,
   previousInstructionPointer: 560,
+  /** CR0, then the others. */
+  controlRegisters: 580,
   privilegeLevel: 612,
   halted: 616,
   instructionCounter: 664,

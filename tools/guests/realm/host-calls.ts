@@ -98,7 +98,6 @@ export interface RealmCalls {
   /** Memory that is watched: see MemoryWatch. */
   watch(stores: boolean): void;
   install(): void;
-  remove(): void;
   release(): void;
 }
 

@@ -5,6 +5,7 @@
  * from texts, and without what the engine adds. Done once, before the guest's module is loaded.
  */
 
+import { keepFast } from './fast-object.ts';
 import {
   NativeError,
   apply,
@@ -72,6 +73,8 @@ export function lockDown(origin: string): void {
   lock(NativeError, 'prepareStackTrace', (error: unknown, frames: readonly CallSite[]) =>
     stackText(error, frames, origin),
   );
+  for (const changed of [Math, Atomics, ArrayBuffer.prototype, Promise.prototype])
+    keepFast(changed);
 }
 
 /** The name of an error and the frames of the guest's own. */

@@ -100,7 +100,6 @@ export function createRealm(host: HostCalls, origin: string): RealmCalls {
       seams.allocators.length = 0;
     },
     install: () => watched?.install(),
-    remove: () => watched?.remove(),
     release: () => watched?.release(),
   };
 }

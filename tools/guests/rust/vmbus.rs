@@ -34,6 +34,8 @@ pub const ANSWER_MS: u64 = 10_000;
 /// A host may first have to write its disk caches: up to 50 s were seen.
 const UNLOAD_MS: u64 = 100_000;
 const UNLOAD_TRIES: u32 = 3;
+/// How long the first network device is waited for: a host may offer it behind its list.
+const NIC_MS: u64 = 15_000;
 const CHANNEL_MAX: u32 = 2047;
 pub const OFFERS_MAX: usize = 8;
 const LEAKS_MAX: usize = 64;
@@ -367,11 +369,25 @@ impl Bus {
     pub fn probe(&mut self) -> Result<(), i32> {
         self.offer_count = 0;
         self.leak_count = 0;
-        let probed = self.connect().and_then(|()| self.enumerate());
+        let enumerated = self.connect().and_then(|()| self.enumerate());
+        let probed = enumerated.and_then(|()| self.wait_for_nic());
         if probed.is_err() {
             self.remove();
         }
         probed
+    }
+
+    /// Wait for the first device, if the list had none. There may be none at all.
+    fn wait_for_nic(&mut self) -> Result<(), i32> {
+        let deadline = now() + NIC_MS * TICKS_PER_MS;
+        let mut waited = Ok(());
+        self.collecting = true;
+        while waited.is_ok() && self.offer_count == 0 {
+            waited = self.hv.turn(deadline);
+            self.poll();
+        }
+        self.collecting = false;
+        if waited == Err(hypxe::ETIMEDOUT) { Ok(()) } else { waited }
     }
 
     /// After somebody else may have had the machine: the host lets go of all that we had.

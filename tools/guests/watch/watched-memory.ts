@@ -33,6 +33,7 @@ const ARRAYS = [
   'BigUint64Array',
 ] as const;
 
+type Slice = (this: ArrayBufferLike, start?: number, end?: number) => ArrayBufferLike;
 type AnyArray = Int8Array | Uint8Array | Int32Array | BigUint64Array;
 type ArrayConstructor = new (...args: unknown[]) => AnyArray;
 
@@ -51,11 +52,18 @@ export class WatchedMemory {
   readonly #listener: AccessListener;
   readonly #nativeAtomics = Atomics;
   readonly #atomics: unknown;
+  /** Where every buffer has its `slice` from: a guest may call it from there. */
+  readonly #prototype: { slice: Slice };
+  readonly #nativeSlice: Slice;
+  readonly #slice: Slice;
   #installed = false;
 
   constructor(buffer: ArrayBufferLike, listener: AccessListener) {
     this.buffer = buffer;
     this.#listener = listener;
+    this.#prototype = Object.getPrototypeOf(buffer) as { slice: Slice };
+    this.#nativeSlice = this.#prototype.slice;
+    this.#slice = this.#watchedSlice();
     const global = globalThis as unknown as Record<string, unknown>;
     for (const name of ['DataView', ...ARRAYS]) this.#native[name] = global[name];
     this.#watched['DataView'] = this.#dataView();
@@ -70,16 +78,7 @@ export class WatchedMemory {
     Object.assign(globalThis, this.#watched);
     // Atomics takes no proxies: ours stays for as long as there may be any
     Object.assign(globalThis, { Atomics: this.#atomics });
-    Object.defineProperty(this.buffer, 'slice', {
-      configurable: true,
-      value: (start = 0, end = this.buffer.byteLength): ArrayBufferLike => {
-        const { byteLength } = this.buffer;
-        const first = Math.max(0, start < 0 ? byteLength + start : start);
-        const last = Math.min(byteLength, end < 0 ? byteLength + end : end);
-        if (last > first) this.#listener.load(first, last - first);
-        return Object.getPrototypeOf(this.buffer).slice.call(this.buffer, start, end);
-      },
-    });
+    this.#prototype.slice = this.#slice;
   }
 
   /** Views are plain ones again. Those that were made stay watched. */
@@ -87,7 +86,7 @@ export class WatchedMemory {
     if (!this.#installed) return;
     this.#installed = false;
     Object.assign(globalThis, this.#native);
-    delete (this.buffer as { slice?: unknown }).slice;
+    this.#prototype.slice = this.#nativeSlice;
   }
 
   /** As {@link remove}, for a while. Returns whether there is something to install again. */
@@ -116,6 +115,24 @@ export class WatchedMemory {
       },
     });
     return factory;
+  }
+
+  // --- the buffer ---
+
+  #watchedSlice(): Slice {
+    const { buffer } = this;
+    const listener = this.#listener;
+    const native = this.#nativeSlice;
+    const { apply } = Reflect;
+    return function slice(this: ArrayBufferLike, start = 0, end = this.byteLength) {
+      if (this === buffer) {
+        const { byteLength } = buffer;
+        const first = Math.max(0, start < 0 ? byteLength + start : start);
+        const last = Math.min(byteLength, end < 0 ? byteLength + end : end);
+        if (last > first) listener.load(first, last - first);
+      }
+      return apply(native, this, [start, end]) as ArrayBufferLike;
+    };
   }
 
   // --- DataView ---

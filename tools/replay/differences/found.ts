@@ -79,6 +79,15 @@ const ROWS: readonly Row[] = [
     },
   ],
   [
+    'unclosed-channel-keeps-memory',
+    'What a channel uses that could not be closed is not asked back',
+    {
+      ipxe: 'Tears down the GPADLs of rings and buffer all the same, and frees them.',
+      hypxe: 'Keeps both reserved until UNLOAD, with a line of the log.',
+      why: 'A host goes on using what belongs to an open channel, whatever it says of the GPADL.',
+    },
+  ],
+  [
     'remove-while-quiesced',
     'A removal while quiesced takes the machine back first',
     {
@@ -173,7 +182,9 @@ const ROWS: readonly Row[] = [
     'An open that fails after the filter was set clears it',
     {
       ipxe: 'Only halts the device.',
-      hypxe: 'Clears the receive filter first, as a close does.',
+      hypxe:
+        'Clears the receive filter first, as a close does; does not wait for a device that has ' +
+        'just not answered.',
       why: 'Without this, receiving may be dead after the next open.',
     },
   ],

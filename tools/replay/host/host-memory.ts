@@ -59,8 +59,10 @@ export class HostMemory {
     const used = (start - ring.consumer + size) % size;
     if (!odd && moved === copy.length && used + copy.length >= size) return false;
     ring.data.write(start, copy);
-    const producer = odd || after >= size ? after : (start + moved) % size;
-    this.#producers.set(channel.gpadl, odd || after >= size ? start : producer);
+    const isIndex = !odd && after < size;
+    const producer = isIndex ? (start + moved) % size : after;
+    // A host knows where it has written to, whatever it says
+    this.#producers.set(channel.gpadl, isIndex ? producer : (start + copy.length) % size);
     ring.producer = producer;
     return true;
   }

@@ -14,6 +14,7 @@ import {
   packetMeaning,
   type PacketMeaning,
 } from '../anchor-keys.ts';
+import { Cancelling } from './cancelling.ts';
 import { DefaultAnswers } from './default-answers.ts';
 import type { GuestChannel, GuestChannels } from '../guest-channels.ts';
 import type { GuestRules } from '../guest-rules.ts';
@@ -68,6 +69,8 @@ const ROUNDS_MAX = 10_000;
 export class ModelHost {
   readonly #context: ModelHostContext;
   readonly #script: Script;
+  /** When the guest is told to give up. */
+  readonly cancelling: Cancelling;
   readonly #names = new Renaming();
   readonly #memory: HostMemory;
   readonly #defaults: DefaultAnswers;
@@ -75,20 +78,26 @@ export class ModelHost {
   readonly #rings = new Map<number, RingState>();
   /** Anchors that are not done: of the current step by key, and those of any step. */
   readonly #open = new Map<string, Anchor[]>();
+  readonly #ofStep = new Map<number, Anchor[]>();
   #pending: Pending[] = [];
   #step = -1;
   /** Index of the recorded event up to which things may have happened by now. */
   #limit = 0;
   readonly #delivered = new Set<HostEvent>();
+  readonly #came = new Set<HostEvent>();
   #time = 0;
   #settling = false;
 
   constructor(script: Script, context: ModelHostContext) {
     this.#script = script;
     this.#context = context;
+    this.cancelling = new Cancelling(script.cancel, this.#done);
     this.#memory = new HostMemory(context);
     this.#defaults = new DefaultAnswers(script, context.channels, this.#memory);
     for (const anchor of script.anchors) {
+      const ofStep = this.#ofStep.get(anchor.step) ?? [];
+      this.#ofStep.set(anchor.step, ofStep);
+      ofStep.push(anchor);
       const list = this.#open.get(anchor.key) ?? [];
       if (list.length === 0) this.#open.set(anchor.key, list);
       list.push(anchor);
@@ -144,8 +153,8 @@ export class ModelHost {
       this.#deliver(next);
     }
     // Stimuli after something that the guest has not done
-    for (const anchor of this.#script.anchors) {
-      if (anchor.step !== this.#step || anchor.index >= index || this.#done.has(anchor)) continue;
+    for (const anchor of this.#ofStep.get(this.#step) ?? []) {
+      if (anchor.index >= index || this.#done.has(anchor)) continue;
       for (const event of anchor.stimuli) {
         if (!this.#delivered.has(event)) this.#deliver({ due: 0, event, anchor: undefined });
         this.#delivered.add(event);
@@ -158,6 +167,7 @@ export class ModelHost {
 
   /** The recorded action that this one is. */
   #reach(key: string): Anchor | undefined {
+    this.cancelling.reached();
     const list = this.#open.get(key) ?? this.#gpadlsLike(key);
     if (list === undefined) return undefined;
     let at = list.findIndex(({ step }) => step === this.#step);
@@ -165,6 +175,7 @@ export class ModelHost {
     const anchor = at < 0 ? undefined : list.splice(at, 1)[0];
     if (anchor === undefined) return undefined;
     this.#done.add(anchor);
+    this.cancelling.found(anchor);
     for (const event of anchor.stimuli.filter((each) => !this.#delivered.has(each)))
       this.#pending.push({ due: this.#time + event.time - anchor.time, event, anchor: undefined });
     return anchor;
@@ -248,11 +259,11 @@ export class ModelHost {
     this.#context.rules.packet(channel, packet);
   }
 
-  /** The guest signals an event. Returns the status of the hypercall. */
-  signalled(): number {
+  /** The guest signals an event of a connection. Returns the status of the hypercall. */
+  signalled(connection: number): number {
     const { channels } = this.#context;
     let status = 0;
-    for (const channel of channels.signalled(this.#context.memory)) {
+    for (const channel of channels.signalled(this.#context.memory, connection)) {
       const ring = this.#ring(channel);
       status = ring.signalled?.signals[ring.signals++] ?? 0;
       if (status === 0) ring.awake = true;
@@ -331,7 +342,16 @@ export class ModelHost {
     return true;
   }
 
+  /** Recorded events of the host that have not come out, up to an index. */
+  missing(end: number): readonly HostEvent[] {
+    return this.#script.anchors
+      .flatMap(({ answers, stimuli }) => [...answers, ...stimuli])
+      .filter((event) => event.index < end && !this.#came.has(event))
+      .sort((a, b) => a.index - b.index);
+  }
+
   #deliver({ event, anchor }: Pending): void {
+    this.#came.add(event);
     for (const write of event.writes) {
       const bytes = this.#names.response(write.bytes, anchor?.packet);
       this.#memory.write(this.#names.gpadl(write.gpadl), write.offset, bytes);

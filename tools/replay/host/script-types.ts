@@ -65,6 +65,17 @@ export interface Script {
   readonly gaps: readonly number[];
   /** Offers of the host, as messages. */
   readonly offers: readonly Uint8Array[];
+  /** When the guest was told to give up. */
+  readonly cancel: Cancel | undefined;
   /** What could not be understood. */
   readonly notes: readonly string[];
+}
+
+/** When a guest was told to give up. */
+export interface Cancel {
+  /** The last action before. */
+  readonly after: Anchor | undefined;
+  /** What else it had done since, and how often it had then asked. */
+  readonly acts: number;
+  readonly asked: number;
 }

@@ -25,6 +25,7 @@ import {
 import { messageKey, messageType, packetMeaning } from '../anchor-keys.ts';
 import { fromHex } from '../hex.ts';
 import { Places } from '../places.ts';
+import { isKnownStep } from '../recorded-step.ts';
 import { RecordedMemory } from './recorded-memory.ts';
 import type { Anchor, HostEvent, MemoryWrite, Script, SentMessage } from './script-types.ts';
 import type { TraceEvent, TraceEventOf } from '../trace-events.ts';
@@ -45,12 +46,14 @@ class ScriptBuilder {
   readonly stepEnds: number[] = [];
   readonly offers: Uint8Array[] = [];
   readonly notes: string[] = [];
+  cancel: Script['cancel'];
   readonly #memory = new RecordedMemory();
   readonly #places = new Places();
   readonly #rings = new Map<number, RecordedRing>();
   #time = 0;
   #step = -1;
-  #inStep = false;
+  /** In a step that the replay drives a guest through, which lets time pass by itself. */
+  #drives = false;
   #last: Anchor | undefined;
   #writes: MemoryWrite[] = [];
   #offering: Anchor | undefined;
@@ -62,7 +65,7 @@ class ScriptBuilder {
         return this.#stepEvent(event, index);
       case 'delay':
         this.#time += event.ms;
-        if (!this.#inStep && this.#step >= 0) this.gaps[this.#step]! += event.ms;
+        if (!this.#drives && this.#step >= 0) this.gaps[this.#step]! += event.ms;
         return;
       case 'page':
         return this.#places.add(event.purpose, Number(event.gpa), event.len, index);
@@ -71,6 +74,9 @@ class ScriptBuilder {
         return;
       case 'hypercall':
         return this.#hypercall(event, index);
+      case 'cancel':
+        this.cancel ??= { after: this.#last, acts: event.acts, asked: event.asked };
+        return;
       case 'ring-write':
         return this.#packet(event, index);
       case 'guest-mem-write':
@@ -126,8 +132,8 @@ class ScriptBuilder {
   }
 
   #stepEvent(event: TraceEventOf<'step'>, index: number): void {
-    this.#inStep = event.phase === 'begin';
-    if (!this.#inStep) {
+    this.#drives = event.phase === 'begin' && isKnownStep(event.name);
+    if (event.phase === 'end') {
       this.stepEnds[this.#step] = index;
       this.#anchor(index, 'step end');
       return;

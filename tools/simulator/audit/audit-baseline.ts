@@ -40,6 +40,8 @@ export const NO_BASELINE: AuditBaseline = {
 /** Take down what there is, before a guest gets the machine. */
 export function auditBaseline(machine: SimulatedMachine): AuditBaseline {
   const { clock, nics, partition } = machine;
+  // A guest runs on the only processor, whatever it does: nothing can be inherited there
+  const others = partition.inspection.processorCount > 1;
   const processors = Array.from({ length: partition.inspection.processorCount }, (_, vp) => vp);
   return {
     at: clock.now,
@@ -49,7 +51,7 @@ export function auditBaseline(machine: SimulatedMachine): AuditBaseline {
       otherwise: statistics.uncompletedOtherwise,
     })),
     calls: processors.map((vp) => partition.inspection.calls(vp)),
-    ofProcessors: new Set(auditProcessors(machine).map(keyOf)),
+    ofProcessors: new Set(others ? auditProcessors(machine).map(keyOf) : []),
   };
 }
 
@@ -59,7 +61,7 @@ function auditProcessors(machine: SimulatedMachine): Finding[] {
   return [
     ...auditRegisters(machine, 'shutdown', describe, true),
     ...auditTimers(machine),
-    ...leftovers(machine),
+    ...leftovers(machine, []),
   ].filter(({ vp }) => vp !== undefined);
 }
 

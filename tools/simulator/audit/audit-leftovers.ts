@@ -24,7 +24,10 @@ export function fullSlots(machine: SimulatedMachine) {
 }
 
 /** Audit slots, queues and event flags of all virtual processors. */
-export function leftovers(machine: SimulatedMachine): Finding[] {
+export function leftovers(
+  machine: SimulatedMachine,
+  clients: readonly ClientInspection[],
+): Finding[] {
   const { inspection } = machine.partition;
   const findings: Finding[] = [];
   const report = (text: string, vp?: number): void => {
@@ -44,7 +47,7 @@ export function leftovers(machine: SimulatedMachine): Finding[] {
     if (sint === VMBUS_MESSAGE_SINT && type === VMBUS_MESSAGE_TYPE) continue;
     report(`a message of type ${hex(type)} is left in the slot of SINT${sint} of VP ${vp}`, vp);
   }
-  for (const client of machine.vmbus.inspect().clients) {
+  for (const client of clients) {
     const { hostMessagesQueued: queued } = client;
     if (queued > 0) report(ofClient(client, `${messages(queued)} of VMBus not delivered yet`));
   }

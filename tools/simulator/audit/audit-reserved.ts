@@ -5,6 +5,7 @@
 import { PAGE_SIZE, type MemoryRange } from '../../../src/machine.ts';
 import { MessageType } from '../../../src/vmbus/protocol.ts';
 import type { SimulatedMachine } from '../machine.ts';
+import type { ClientInspection } from '../vmbus-server/inspection.ts';
 import type { Finding } from './audit-findings.ts';
 
 /** What tells a guest that the host has let go, or has never had anything. */
@@ -18,29 +19,37 @@ const SETTLING = [
 /** A piece of memory. */
 type Piece = Pick<MemoryRange, 'address' | 'length'>;
 
-/** What a guest hands on. */
-export interface HandedOn {
+/** What is handed on. */
+interface HandedOn {
   readonly memoryMap: readonly MemoryRange[];
-  /** The map that it was given itself. */
+  /** The map that the guest was given itself. */
   readonly given: readonly MemoryRange[];
   /** What the next owner uses: the image, and files beside it. */
   readonly inUse: readonly Piece[];
+  /** When the guest got the machine, in ticks. */
+  readonly since: number;
 }
+
+/** What of a connection says whether the guest was told that the host has let go. */
+type Connection = Pick<
+  ClientInspection,
+  'phase' | 'unloadSeenAt' | 'unloadAnsweredAt' | 'unloadLostAt'
+>;
 
 /**
  * Pages that the guest was given as usable and hands on as reserved, without an image in them and
  * without a grant of the host's. Where the host has not answered, or its answer was lost, the guest
  * cannot know.
  *
- * @param since when the guest got the machine, in ticks
+ * @param clients the connections of the guest
  */
 export function auditReserved(
   machine: SimulatedMachine,
-  { memoryMap, given: whole, inUse }: HandedOn,
-  since: number,
+  clients: readonly Connection[],
+  { memoryMap, given: whole, inUse, since }: HandedOn,
 ): Finding[] {
   if (machine.partition.omissions.host.hasLost(since, ...SETTLING)) return [];
-  if (!machine.vmbus.inspect().clients.every(mayKnow)) return [];
+  if (!clients.every(mayKnow)) return [];
   const pageSize = machine.bootSeam.pageSize ?? PAGE_SIZE;
   const given = whole.filter(({ type }) => type === 'usable');
   const kept = [
@@ -60,12 +69,7 @@ export function auditReserved(
 }
 
 /** The guest was told that the host has let go, or has never been connected. */
-function mayKnow(client: {
-  readonly phase: string;
-  readonly unloadSeenAt: number | undefined;
-  readonly unloadAnsweredAt: number | undefined;
-  readonly unloadLostAt: number | undefined;
-}): boolean {
+function mayKnow(client: Connection): boolean {
   const { phase, unloadSeenAt, unloadAnsweredAt, unloadLostAt } = client;
   const answered = unloadSeenAt === undefined || unloadAnsweredAt !== undefined;
   return phase === 'disconnected' && answered && unloadLostAt === undefined;

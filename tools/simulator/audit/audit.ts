@@ -67,25 +67,24 @@ export function auditHandoff(
   const { inUse = [], since = NO_BASELINE } = options;
   const { given = machine.bootSeam.memoryMap } = options;
   const describe: Describe = (grant) => describeGrant(grant, memoryMap, inUse);
-  const kept = reservedRings(machine, describe);
+  const { clients } = machine.vmbus.inspect();
+  const kept = reservedRings(machine, clients, describe);
   const findings = [
-    ...machine.vmbus
-      .inspect()
-      .clients.flatMap((client) => [
-        ...connection(machine, client, kind, since),
-        ...channels(client, kind, kept, since),
-      ]),
+    ...clients.flatMap((client) => [
+      ...connection(machine, client, kind, since),
+      ...channels(client, kind, kept, since),
+    ]),
     ...sharedPages(machine, kind, describe, kept, since),
     ...auditRegisters(machine, kind, describe, options.nextSetsScontrol ?? true),
     ...auditTimers(machine),
-    ...leftovers(machine),
+    ...leftovers(machine, clients),
     ...auditCompletions(machine, since),
     ...auditSharedTwice(machine, since, memoryMap),
     // Who stays, or is an OS that leaves it all to UNLOAD, owes none of this
     ...(kind === 'shutdown'
       ? [
           ...auditOmissions(machine, since),
-          ...auditReserved(machine, { memoryMap, given, inUse }, since.at),
+          ...auditReserved(machine, clients, { memoryMap, given, inUse, since: since.at }),
         ]
       : []),
   ];
@@ -190,8 +189,11 @@ function isOlder(at: number, kind: HandoffKind, since: AuditBaseline): boolean {
 }
 
 /** GPADLs with the rings of reserved channels (OPEN_RESERVED_CHANNEL), where nobody is hurt. */
-function reservedRings(machine: SimulatedMachine, describe: Describe): Map<number, Grant> {
-  const { clients } = machine.vmbus.inspect();
+function reservedRings(
+  machine: SimulatedMachine,
+  clients: readonly ClientInspection[],
+  describe: Describe,
+): Map<number, Grant> {
   const open = clients.flatMap(({ channels }) => channels.filter(({ reserved }) => reserved));
   const rings = machine.partition.grants
     .live()

@@ -90,18 +90,24 @@ export function auditSharedTwice(
   memoryMap: readonly MemoryRange[],
 ): Finding[] {
   const findings: Finding[] = [];
-  const grants = machine.partition.grants.history().filter(({ grantedAt }) => grantedAt > since.at);
+  const grants = machine.partition.grants.history(since.at);
   const byPage = new Map<number, Grant[]>();
   for (const grant of grants) {
-    const seen = new Set<Grant>();
+    let seen: Set<Grant> | undefined;
     for (const pfn of grant.pfns) {
-      const alive = (byPage.get(pfn) ?? []).filter(
+      const known = byPage.get(pfn);
+      if (known === undefined) {
+        byPage.set(pfn, [grant]);
+        continue;
+      }
+      const alive = known.filter(
         ({ revokedAt }) => revokedAt === undefined || revokedAt > grant.grantedAt,
       );
       byPage.set(pfn, [...alive, grant]);
       for (const before of alive) {
-        if (seen.has(before) || areOne(before, grant) || !meet(before, grant, pfn)) continue;
-        seen.add(before);
+        if (seen?.has(before) === true || areOne(before, grant) || !meet(before, grant, pfn))
+          continue;
+        (seen ??= new Set()).add(before);
         if (findings.length >= FINDINGS_MAX) continue;
         const what = `as the ${grant.purpose} while the host had it as the ${before.purpose}`;
         const page = `page 0x${(pfn * PAGE_SIZE).toString(16)}`;

@@ -25,11 +25,14 @@ export class GuestCrash extends Error {
 /** The guest was ended from outside: it gave no sign of life, or its process grew too large. */
 export class GuestStopped extends Error {
   readonly kind: 'hang' | 'out-of-memory';
+  /** Where it was, in lines of a stack, if that could be seen. */
+  readonly where: string | undefined;
 
-  constructor(kind: GuestStopped['kind'], message: string) {
+  constructor(kind: GuestStopped['kind'], message: string, where = '') {
     super(message);
     this.name = 'GuestStopped';
     this.kind = kind;
+    this.where = where === '' ? undefined : where;
   }
 }
 

@@ -56,6 +56,8 @@ export type GrantRequest = Pick<
   'kind' | 'purpose' | 'access' | 'pfns' | 'offset' | 'length' | 'grantedBy' | 'revokedWith'
 > & { readonly vp?: number; readonly channel?: number; readonly gpadl?: number };
 
+type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
+
 /** A reader of the ledger's changes. */
 export type GrantListener = (change: 'grant' | 'revoke', grant: Grant) => void;
 
@@ -124,13 +126,17 @@ export class GrantLedger {
 
   /** Enter a grant. */
   grant(request: GrantRequest): Grant {
-    const grant: Grant = {
-      ...request,
-      id: this.#next++,
-      grantedAt: this.#now(),
-      revokedAt: undefined,
-      revokedBy: undefined,
-    };
+    const { kind, purpose, access, pfns, offset, length, grantedBy, revokedWith } = request;
+    // Written out: of a spread the engine makes a new shape for each grant
+    const fields = { kind, purpose, access, pfns, offset, length, grantedBy, revokedWith };
+    const grant = fields as Writable<Grant>;
+    if (request.vp !== undefined) grant.vp = request.vp;
+    if (request.channel !== undefined) grant.channel = request.channel;
+    if (request.gpadl !== undefined) grant.gpadl = request.gpadl;
+    grant.id = this.#next++;
+    grant.grantedAt = this.#now();
+    grant.revokedAt = undefined;
+    grant.revokedBy = undefined;
     this.#live.set(grant.id, grant);
     if (grant.kind !== 'packet') this.#history.push(grant);
     this.listener?.('grant', grant);
@@ -203,9 +209,12 @@ export class GrantLedger {
     return grants.sort((a, b) => a.id - b.id);
   }
 
-  /** All grants but packets, revoked or not, in order of granting. */
-  history(): readonly Grant[] {
-    return this.#history;
+  /** All grants but packets, revoked or not, in order of granting: those later than `at`. */
+  history(at = -1): readonly Grant[] {
+    const history = this.#history;
+    let first = history.length;
+    while (first > 0 && history[first - 1]!.grantedAt > at) first--;
+    return first === 0 ? history : history.slice(first);
   }
 
   /**

@@ -7,6 +7,8 @@ export type { NetworkCondition } from './conditions.ts';
 export { combined, NETWORK_CONDITION_NAMES, NETWORK_CONDITIONS } from './conditions.ts';
 export type { NetworkLog } from './context.ts';
 export type { DhcpMode, DhcpServerOptions, DhcpStyle } from './servers/dhcp-options.ts';
+export type { AoeOptions } from './servers/aoe-target.ts';
+export { planAoe } from './servers/aoe-target.ts';
 export type { DnsNames } from './servers/dns-server.ts';
 export { planDns } from './servers/dns-server.ts';
 export type { ProxyDhcpOptions, ProxyDhcpTells } from './servers/proxy-dhcp-server.ts';

@@ -16,6 +16,7 @@ import { NetworkContext } from './context.ts';
 import { DelayLine } from './delay-line.ts';
 import type { DhcpPlan, DhcpServerOptions, DhcpSurroundings } from './servers/dhcp-options.ts';
 import type { DnsNames } from './servers/dns-server.ts';
+import { AoeTarget, planAoe, type AoeOptions } from './servers/aoe-target.ts';
 import { DnsServer, planDns } from './servers/dns-server.ts';
 import type { ProxyDhcpOptions, ProxyDhcpPlan } from './servers/proxy-dhcp-server.ts';
 import { planProxyDhcp, ProxyDhcpServer } from './servers/proxy-dhcp-server.ts';
@@ -53,6 +54,8 @@ export interface NetworkOptions {
   readonly proxyDhcp?: ProxyDhcpOptions;
   /** Names that a DNS server knows, at the address of the DHCP server. Without: no such server. */
   readonly dns?: DnsNames;
+  /** A disk by ATA over Ethernet, on the switch itself. Without: no such disk. */
+  readonly aoe?: AoeOptions;
   /**
    * Time of a frame from a NIC to the switch, and back, in ticks of 100 ns (default 100: 10 us).
    */
@@ -87,6 +90,7 @@ const FURTHER = 32;
 const FURTHER_MAX = 4;
 const FURTHER_POOL = 8;
 const VLAN = 4;
+const DISK = 5;
 
 /** Address of the server of the second network, and bits of its mask. */
 const VLAN_ADDRESS = '10.100.0.1';
@@ -127,6 +131,7 @@ export class Network {
   readonly #proxy: ProxyDhcpPlan | undefined;
   readonly #further: readonly DhcpPlan[];
   readonly #dns: DnsNames | undefined;
+  readonly #aoe: Required<AoeOptions> | undefined;
   /** The other address of the TFTP server, if it has the habit. */
   readonly #second: number | undefined;
   readonly #path: Required<PathOptions> | undefined;
@@ -170,6 +175,7 @@ export class Network {
       this.#proxy = planProxyDhcp(options.proxyDhcp, options.bootFile, this.tftpAddress);
     }
     this.#dns = options.dns && planDns(options.dns);
+    this.#aoe = options.aoe && planAoe(options.aoe);
     if (dhcp.foreignServer !== undefined) {
       this.#foreign = planForeignDhcp(dhcp, this.#dhcp, surroundings);
     }
@@ -253,6 +259,9 @@ export class Network {
     for (const [i, plan] of this.#further.entries()) {
       const host = this.#server(context, to, FURTHER + i, this.#spare(2 + i));
       new DhcpServer(context, host, plan);
+    }
+    if (this.#aoe !== undefined) {
+      new AoeTarget(context, to, Uint8Array.from([...SERVER_MAC, DISK]), this.#aoe);
     }
     const line = new DelayLine(clock);
     return { context, clock, switch: to, line, seed: random.u32() };

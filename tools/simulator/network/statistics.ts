@@ -26,6 +26,7 @@ export type DropReason =
   /** A server cannot send: no answer to ARP, too many wait for one, or nowhere to send it. */
   | 'no-neighbour'
   | 'no-route'
+  | 'bad-aoe'
   | 'bad-dhcp'
   | 'bad-dns'
   | 'bad-tftp';

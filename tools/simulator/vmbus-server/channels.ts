@@ -12,7 +12,6 @@ import {
   VmbusVersion,
   VP_INDEX_DISABLE_INTERRUPT,
 } from '../../../src/vmbus/protocol.ts';
-import type { Grant } from '../ledger/grants.ts';
 import type { Channel } from './channel.ts';
 import type { Closer } from './channel-interface.ts';
 import type { ServerContext } from './context.ts';
@@ -216,9 +215,8 @@ export class Channels {
   noteContact(connectedAt: number, heard: boolean): void {
     const { client, services } = this.#context;
     if (!heard) return;
-    const mappedSince = ({ kind, grantedAt }: Grant): boolean =>
-      kind === 'message-page' && grantedAt > connectedAt;
-    if (services.grants.history().some(mappedSince)) return;
+    const mapped = services.grants.history(connectedAt);
+    if (mapped.some(({ kind }) => kind === 'message-page')) return;
     services.omissions.enter('UNLOAD', `the connection${client.suffix}`, connectedAt);
   }
 

@@ -43,13 +43,6 @@ export class GuestMessages {
     this.#handle = handle;
     const { messageQueue } = context.services.profile.knobs;
     this.#max = Math.max(1, Math.min(messageQueue, GUEST_MESSAGES_MAX));
-    for (let i = 0; i < this.#max; i++)
-      this.#slots.push({
-        port: 0,
-        bytes: new Uint8Array(HV_MESSAGE_PAYLOAD_MAX),
-        length: 0,
-        due: 0,
-      });
     this.#run = () => {
       this.#alarm = undefined;
       this.#handleDue();
@@ -71,13 +64,19 @@ export class GuestMessages {
 
     // Copy into the queue
     const { clock, profile } = this.#context.services;
-    const slot = this.#slots[(this.#first + this.#count++) % this.#max]!;
+    const slot = this.#slot((this.#first + this.#count++) % this.#max);
     slot.port = port;
     slot.bytes.set(payload);
     slot.length = payload.length;
     slot.due = clock.now + profile.knobs.messageLatencyTicks;
     this.#arm();
     return HvStatus.SUCCESS;
+  }
+
+  /** A slot, made when it is first used: most guests never have more than a few in the queue. */
+  #slot(index: number): Slot {
+    const bytes = (): Uint8Array => new Uint8Array(HV_MESSAGE_PAYLOAD_MAX);
+    return (this.#slots[index] ??= { port: 0, bytes: bytes(), length: 0, due: 0 });
   }
 
   /** A slot was emptied: perhaps the host reads again. */

@@ -19,10 +19,16 @@ export const FOOTER_SIZE = PacketFooter.size;
 /** Longest packet that the 16-bit length in units of 8 can name, without the footer. */
 export const PACKET_MAX = 0xffff * 8;
 
-/** {@link GuestPacket}, filled anew by each receive. */
-export class ReceivedPacket implements GuestPacket {
-  readonly bytes: Uint8Array;
-  readonly view: DataView;
+/** Room that a buffer begins with: most packets are no longer. */
+const ROOM_MIN = 1024;
+
+/**
+ * {@link GuestPacket}, filled anew by each receive; or a packet in the making. It has as much room
+ * as the longest one so far has needed.
+ */
+export class PacketBuffer implements GuestPacket {
+  bytes: Uint8Array = new Uint8Array(ROOM_MIN);
+  view: DataView = new DataView(this.bytes.buffer);
   length = 0;
   type = 0;
   flags = 0;
@@ -30,9 +36,12 @@ export class ReceivedPacket implements GuestPacket {
   transactionIdHigh = 0;
   payloadOffset = 0;
 
-  /** For packets of a ring with `size` bytes of data. */
-  constructor(size: number) {
-    this.bytes = new Uint8Array(Math.min(size, PACKET_MAX));
+  /** Have room for `length` bytes; the first `kept` stay. */
+  reserve(length: number, kept = 0): void {
+    const { bytes } = this;
+    if (length <= bytes.length) return;
+    this.bytes = new Uint8Array(Math.max(length, 2 * bytes.length));
+    this.bytes.set(bytes.subarray(0, kept));
     this.view = new DataView(this.bytes.buffer);
   }
 

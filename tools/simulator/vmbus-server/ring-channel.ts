@@ -15,7 +15,7 @@ import type { ServerContext } from './context.ts';
 import { describeMessage } from './device-protocol.ts';
 import type { RingPoke } from './faults.ts';
 import type { GrantMemory } from './grant-memory.ts';
-import { DESCRIPTOR_SIZE, FOOTER_SIZE, PACKET_MAX, ReceivedPacket } from './guest-packet.ts';
+import { DESCRIPTOR_SIZE, FOOTER_SIZE, PACKET_MAX, PacketBuffer } from './guest-packet.ts';
 import { BAD_INDEX, IncomingRing, OutgoingRing } from './host-ring.ts';
 
 function padded(length: number): number {
@@ -60,10 +60,9 @@ export class RingChannel implements DeviceChannel {
   readonly #interrupt: () => void;
   readonly #gpadl: (id: number) => Grant | undefined;
   readonly #offerSubchannels: (devices: readonly ChannelDevice[]) => boolean;
-  readonly #packet: ReceivedPacket;
+  readonly #packet = new PacketBuffer();
   /** Where a packet to the guest is put together. */
-  readonly #scratch: Uint8Array;
-  readonly #scratchView: DataView;
+  readonly #scratch = new PacketBuffer();
   readonly #copier = new BlockCopy();
   /** A packet or index that cannot be is waited for until the guest has mended it. */
   readonly #mends: boolean;
@@ -91,9 +90,6 @@ export class RingChannel implements DeviceChannel {
     this.#interrupt = request.interrupt;
     this.#gpadl = request.gpadl;
     this.#offerSubchannels = request.offerSubchannels;
-    this.#packet = new ReceivedPacket(Math.min(this.#incoming.size, PACKET_MAX));
-    this.#scratch = new Uint8Array(Math.min(this.#outgoing.size, PACKET_MAX + FOOTER_SIZE));
-    this.#scratchView = new DataView(this.#scratch.buffer);
     this.#wake = alarm(() => this.#look());
     this.#pollRoom = alarm(() => {
       if (!this.#open || this.dead || this.#outgoing.waitingFor === 0) return;
@@ -176,6 +172,7 @@ export class RingChannel implements DeviceChannel {
     incoming.peek(0, packet.bytes, 0, DESCRIPTOR_SIZE);
     let bad = packet.parseDescriptor(available, this.#mends);
     if (bad !== undefined) return this.#fail(bad);
+    packet.reserve(packet.length, DESCRIPTOR_SIZE);
     const rest = packet.length - DESCRIPTOR_SIZE;
     incoming.peek(DESCRIPTOR_SIZE, packet.bytes, DESCRIPTOR_SIZE, rest);
     bad = this.#mends ? undefined : packet.checkRanges();
@@ -224,7 +221,8 @@ export class RingChannel implements DeviceChannel {
     if (!this.#room(total)) return false;
 
     // Put it together
-    const view = this.#scratchView;
+    this.#scratch.reserve(total);
+    const { view } = this.#scratch;
     const at = PacketHeader.at;
     view.setUint16(at.type, type, true);
     view.setUint16(at.headerQlen, headerLength / 8, true);
@@ -291,8 +289,9 @@ export class RingChannel implements DeviceChannel {
 
   /** Copy into the scratch packet and pad with zeros. */
   #copy(from: Uint8Array, length: number, to: number): void {
-    this.#copier.copy(from, 0, this.#scratch, to, length);
-    for (let i = length; i < padded(length); i++) this.#scratch[to + i] = 0;
+    const { bytes } = this.#scratch;
+    this.#copier.copy(from, 0, bytes, to, length);
+    for (let i = length; i < padded(length); i++) bytes[to + i] = 0;
   }
 
   /** Write the scratch packet to the ring, publish it and signal by the rules. */
@@ -300,7 +299,7 @@ export class RingChannel implements DeviceChannel {
     const outgoing = this.#outgoing;
     const { faults, services } = this.#context;
     const offset = outgoing.position;
-    let bytes = this.#scratch;
+    let { bytes } = this.#scratch;
     let length = total;
 
     // A fault may change or lose it

@@ -132,7 +132,8 @@ rings('both rings wrap at any multiple of 8, headers included', () => {
   let outAt = 0;
   let inAt = 0;
   for (let i = 0; i < 400; i++) {
-    const payload = Uint8Array.from({ length: random.below(600) }, () => random.below(256));
+    const length = random.below(i % 10 === 9 ? 3000 : 600);
+    const payload = Uint8Array.from({ length }, () => random.below(256));
     const packet = inband(hex(payload), outAt, i);
     rings.write(packet);
     deliver(open);

@@ -2,57 +2,40 @@
 
 /** What a run of a PC came to, as plain data: it comes from the worker, and `--json` prints it. */
 
-import type { PcEnd, PcReport } from '../../flow/pc-flow.ts';
-import type { BootOutcome } from '../../library/boot-outcome.ts';
-import { Exit, plural, type ExitCode } from '../usage.ts';
-
-export type PcVerdict = 'clean' | 'findings' | 'refused' | 'crash' | 'hang' | 'interrupted';
+import type { PcReport } from '../flow/pc-flow.ts';
+import type { PcEnd, PcVerdict } from '../flow/pc-verdict.ts';
+import type { BootOutcome } from './boot-outcome.ts';
+import { Exit, type ExitCode } from './exit.ts';
+import { plural } from './plural.ts';
 
 export interface PcOutcome extends Pick<
   BootOutcome,
-  'findings' | 'notRun' | 'memoryMap' | 'counts' | 'link' | 'traceFailure' | 'captureFailure'
+  'findings' | 'notRun' | 'memoryMap' | 'counts'
 > {
   readonly verdict: PcVerdict;
   readonly end: PcEnd;
+  /** More of it, in words. */
   readonly text: string;
+  /** The boot program runs. */
   readonly booted: boolean;
+  /** Nobody has used the hypervisor's interface. */
   readonly untouched: boolean;
   readonly vmbusVersions: readonly string[];
+  /** Versions of VMBus that were asked for, if the host has refused all of them; else none. */
   readonly refusedVersions: readonly string[];
   readonly stages: PcReport['stages'];
+  /** Time of the PC. */
   readonly endMs: number;
   /** In millions. */
   readonly instructions: number;
-  /** Time of the wall. */
-  readonly wallMs: number;
+  /** Accesses to registers of the hypervisor, but for its clock, and hypercalls. */
+  readonly touches: number;
   readonly screen: readonly string[];
   /** All lines that the console has shown, as far as they are kept. */
   readonly console: readonly string[];
 }
 
-/** The verdict of a run. `strict`: warnings count. */
-export function verdictOf(report: PcReport, strict: boolean): PcVerdict {
-  const { end, booted, refusedVersions, findings } = report;
-  const bad = findings.some(
-    ({ severity }) => severity === 'error' || (strict && severity === 'warning'),
-  );
-  switch (end) {
-    case 'interrupted':
-      return 'interrupted';
-    case 'booted':
-    case 'script':
-      return bad ? 'findings' : 'clean';
-    case 'triple-fault':
-      return 'crash';
-    case 'expected':
-      return 'findings';
-    default:
-      if (refusedVersions.length > 0 && !booted) return 'refused';
-      return end === 'silent' || end === 'reset' ? 'findings' : 'hang';
-  }
-}
-
-export const CODES: Readonly<Record<PcVerdict, ExitCode>> = {
+const CODES: Readonly<Record<PcVerdict, ExitCode>> = {
   clean: Exit.CLEAN,
   findings: Exit.FINDINGS,
   refused: Exit.REFUSED,
@@ -60,6 +43,11 @@ export const CODES: Readonly<Record<PcVerdict, ExitCode>> = {
   hang: Exit.CRASH,
   interrupted: Exit.INTERRUPTED,
 };
+
+/** The exit code of `hypxe pc`. */
+export function pcExit({ verdict }: Pick<PcOutcome, 'verdict'>): ExitCode {
+  return CODES[verdict];
+}
 
 const ENDS: Readonly<Record<PcEnd, string>> = {
   booted: 'the boot program runs',
@@ -74,15 +62,19 @@ const ENDS: Readonly<Record<PcEnd, string>> = {
   interrupted: 'interrupted',
 };
 
+const NOTHING = 'nothing of this guest any more';
+
 /** The verdict in one sentence. */
 export function pcSummary(outcome: PcOutcome): string {
-  const { verdict, end, text, untouched, findings } = outcome;
+  const { verdict, end, text, untouched, findings, stages } = outcome;
   const count = (wanted: string): number =>
     findings.filter(({ severity }) => severity === wanted).length;
   const warnings = count('warning') === 0 ? '' : `, ${plural(count('warning'), 'warning')}`;
   const none = untouched ? 'no hypervisor interface was used, so nothing was shared' : undefined;
   if (verdict === 'clean') {
-    return none ?? `the host has nothing of this guest any more${warnings}`;
+    const kept =
+      stages.at(-1)?.end === 'quiesce' ? 'only what the guest keeps on purpose' : NOTHING;
+    return none ?? `the host has ${kept}${warnings}`;
   }
   if (verdict === 'refused') {
     const versions = outcome.refusedVersions.join(' and ');

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** Boots and explored runs that are written down replay without a difference, whatever the plan. */
+
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import * as sources from '../../../src/index.ts';
+import { trustedGuests } from '../../../tools/explore/explored-guest.ts';
+import { parsePlan } from '../../../tools/explore/plan.ts';
+import { Runner, type RunOutcome } from '../../../tools/explore/run.ts';
+import { GuestRecorder, NotRecordable } from '../../../tools/record/guest-recorder.ts';
+import { parseTrace, replayTrace, reportText, type Firmware } from '../../../tools/replay/index.ts';
+import { DEFAULT_PROFILE, profileNamed } from '../../../tools/simulator/profiles/profiles.ts';
+import { randomBelow } from '../../rigs/lab/host-faults.ts';
+
+const SOURCES = sources as unknown as Firmware;
+
+const runner = new Runner(trustedGuests(sources), profileNamed(DEFAULT_PROFILE)!);
+
+/** A run with a tap at the guest's seam: its first session, and what the run came to. */
+function recorded(text: string): { readonly file: string; readonly outcome: RunOutcome } {
+  const recorder = new GuestRecorder();
+  const outcome = runner.run(parsePlan(text), undefined, undefined, (guest, machine) => {
+    recorder.on(machine);
+    return recorder.wrap(guest);
+  });
+  const head = { name: text, description: text, driver: 'hypxe' };
+  return { file: recorder.text(recorder.sessions[0]!, head), outcome };
+}
+
+function replays(text: string): RunOutcome {
+  const { file, outcome } = recorded(text);
+  const result = replayTrace(SOURCES, parseTrace(file));
+  assert.ok(result.ok, `${text}\n${reportText(result)}`);
+  assert.equal(result.warnings, []);
+  return outcome;
+}
+
+const guests = suite('recorded guests');
+
+guests('a tap changes nothing of what a run comes to', () => {
+  for (const text of ['call.7/status:19', 'loader:message.9/drop'])
+    assert.equal(recorded(text).outcome, runner.run(parsePlan(text)), text);
+});
+guests('a boot that is cancelled is cancelled at the same place', () => {
+  for (const text of ['step.10/handoff', 'step.90/handoff', 'loader:step.100/give-up'])
+    assert.ok(replays(text).fired > 0, text);
+});
+guests('a register that the host refuses is refused', () => {
+  assert.is(replays('register.3/refuse').fired, 1);
+  assert.match(recorded('register.3/refuse').file, /"op":"wrmsr",.*"refused":true/);
+});
+
+/** Faults that a random plan has one of, by place; how many of each are there. */
+const FAULTS: readonly (readonly [place: string, count: number, ...kinds: string[]])[] = [
+  ['call', 20, 'status:18', 'status:19', 'status:2', 'lost'],
+  ['message', 14, 'drop', 'twice'],
+  ['packet', 30, 'drop', 'twice', 'index:prod=65528'],
+  ['alloc', 12, 'fail'],
+  ['register', 10, 'refuse'],
+];
+
+/** Plans of one test. */
+const PLANS = 8;
+
+guests('random plans', () => {
+  const seed = (Date.now() ^ (process.pid << 16)) | 1;
+  const below = randomBelow(seed);
+  for (let i = 0; i < PLANS; i++) {
+    const [place, count, ...kinds] = FAULTS[below(FAULTS.length)]!;
+    const text = `${place}.${below(count)}/${kinds[below(kinds.length)]}`;
+    try {
+      replays(text);
+    } catch (error) {
+      throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error });
+    }
+  }
+});
+guests('another firmware is told apart', () => {
+  const { file } = recorded('message.3/drop');
+  const other: Firmware = {
+    ...SOURCES,
+    boot: (machine, options) => {
+      const { events, ...rest } = options;
+      return SOURCES.boot!(machine, { ...rest, ...{ preset: 'ipxe' }, ...(events && { events }) });
+    },
+  };
+  const result = replayTrace(other, parseTrace(file));
+  assert.not(result.ok);
+  assert.match(reportText(result), /step 0 boot: /);
+});
+guests('a firmware that boots nothing skips the boot', () => {
+  const { createDriver } = SOURCES;
+  const { file } = recorded('message.3/drop');
+  const result = replayTrace({ createDriver }, parseTrace(file));
+  assert.match(result.unsupported.join(), /step 0 "boot": the guest is no whole firmware/);
+});
+guests('a guest of another architecture is refused by name', () => {
+  const recorder = new GuestRecorder();
+  assert.throws(
+    () => recorder.wrap(trustedGuests(sources).boot).boot!({ architecture: 'arm64' } as never, {}),
+    (error: Error) => error instanceof NotRecordable,
+  );
+});
+
+guests.run();

@@ -73,7 +73,7 @@ export const OMISSION_FLOW_MUTANTS: readonly OmissionMutant[] = [
   left(
     'the hypercall page',
     '  [Msr.HYPERCALL, 1, HvFeature.HYPERCALL, PAGE_RESERVED, 0n],\n',
-    found('unload', /^no UNLOAD was sent/),
+    found('hypercall', /^HYPERCALL is enabled/),
   ),
   {
     name: 'no EOM when the SINT is enabled: a message waits for the one that the owner had',

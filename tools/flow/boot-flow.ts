@@ -10,25 +10,27 @@
 
 import type { ServedBootResult as BootResult } from '../../src/services/boot-services.ts';
 import type { EventSink, FirmwareEvent } from '../../src/events.ts';
-import type { MemoryRange } from '../../src/machine.ts';
+import type { Machine, MemoryRange } from '../../src/machine.ts';
 import type { PageAllocator } from '../../src/memory/allocator.ts';
-import type { OsReport } from '../os/loaded-os.ts';
 import type { AuditCheck, Finding, Severity } from '../simulator/audit/audit-findings.ts';
-import { auditBaseline } from '../simulator/audit/audit-baseline.ts';
+import { auditBaseline, NO_BASELINE } from '../simulator/audit/audit-baseline.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
 import { FreedMemory } from '../simulator/audit/freed-memory.ts';
 import type { MemoryPattern } from '../simulator/audit/memory-pattern.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { isRefusal } from '../os/loaded-os.ts';
-import type { LinuxName } from '../os/os-versions.ts';
-import { memoryInUse, readBootResult, type Firmware } from './boot-result.ts';
-import { countMachine, type MachineCounts } from './counts.ts';
+import { memoryInUse, readBootResult } from './boot-result.ts';
+import { countMachine } from './counts.ts';
 import { firmwareBoots, kernelSteps, type FlowStep } from './flow-steps.ts';
 import { tellFindings, tellHandoff, tellStage, tellVerdict } from './flow-events.ts';
-import { GuestRuns, type GuestEnd } from './guest-run.ts';
-import { leaveBehind, type Leftover } from '../os/previous-owner.ts';
-import { scheduleNic, type NicTimes } from './nic-schedule.ts';
+import { mapOnceMore, withMap } from './handed-on.ts';
+import { GuestRuns } from './guest-run.ts';
+import { leaveBehind } from '../os/previous-owner.ts';
+import { scheduleNic } from './nic-schedule.ts';
+import { LinkHarm, NETWORK_HARMED } from './link-harm.ts';
+import { NicWatch } from './nics-there.ts';
 import { kernelsFor, runOsChain } from './os-chain.ts';
+import type { FlowOptions, FlowReport, Verdict } from './flow-report.ts';
 import { RescindOnClose } from './rescind-on-close.ts';
 import { SanBoot } from './san-boot.ts';
 import { SanFlow } from './san-flow.ts';
@@ -37,75 +39,7 @@ import type { FlowStage } from './stage.ts';
 export { BadBootResult, type Firmware } from './boot-result.ts';
 export type { GuestEnd } from './guest-run.ts';
 
-export interface FlowOptions {
-  readonly machine: SimulatedMachine;
-  readonly firmware: Firmware;
-  /** Passed to the firmware: `events` and whatever it knows besides. */
-  readonly bootOptions?: Readonly<Record<string, unknown>>;
-  /** Reader of the firmware's events, and of the OS's; gets the name of the stage, too. */
-  readonly events?: StageEvents;
-  readonly osEvents?: StageEvents;
-  /** What an earlier owner of the machine has left; by default there was none. */
-  readonly previousOwner?: readonly Leftover[];
-  /** When the first NIC comes and goes; by default it is there. */
-  readonly nicTimes?: NicTimes;
-  /**
-   * What happens besides, in an order that {@link checkSteps} accepts. A SAN boot needs a firmware
-   * that exports `createDriver`.
-   */
-  readonly steps?: readonly FlowStep[];
-  /** Which Linux the kernels are. */
-  readonly linux?: LinuxName | undefined;
-  /** Let the OS take over, and the firmware boot again afterwards. Default both. */
-  readonly os?: boolean;
-  readonly secondBoot?: boolean;
-  /** Warnings are findings as well. Default false. */
-  readonly strict?: boolean;
-  /**
-   * Search all of memory for damage, whatever is known of who writes where. It is slow, and finds
-   * the same. Default false.
-   */
-  readonly searchesAll?: boolean;
-  /** Called right after each handoff of firmware, before anything touches memory. */
-  readonly onHandoff?: (result: BootResult) => void;
-}
-
-/** A reader of what guests say: the event, and which guest it was. */
-export type StageEvents = (event: FirmwareEvent, stage: string) => void;
-
-export type Verdict =
-  /** Nothing is left behind. */
-  | 'clean'
-  /** The audit has errors, or the boot has failed. */
-  | 'findings'
-  /** The firmware refuses this host, and left it alone. */
-  | 'refused'
-  | 'crash'
-  | 'hang'
-  | 'out-of-memory';
-
-export interface FlowReport {
-  readonly verdict: Verdict;
-  /** What the firmware returned; undefined if it did not. */
-  readonly boot: BootResult | undefined;
-  readonly ended: GuestEnd | undefined;
-  /** The findings of all stages, and of the second boot. */
-  readonly findings: readonly Finding[];
-  /** The owners of the machine, in order, without the second boot. */
-  readonly stages: readonly FlowStage[];
-  /** Checks that had no occasion. */
-  readonly notRun: readonly AuditCheck[];
-  /** The first OS. */
-  readonly os: OsReport | undefined;
-  readonly secondBoot: BootResult | undefined;
-  /** VMBus versions that the firmware agreed on with the host, in order. */
-  readonly vmbusVersions: readonly number[];
-  /** What the machine had done when the firmware handed over. */
-  readonly counts: MachineCounts;
-  /** Virtual time at the handoff and at the end, in ticks. */
-  readonly handoffAt: number;
-  readonly endedAt: number;
-}
+export type { FlowOptions, FlowReport, StageEvents, Verdict } from './flow-report.ts';
 
 /** Name of the last stage. */
 const SECOND_BOOT = 'second boot';
@@ -127,9 +61,24 @@ class BootFlow {
   readonly #stages: FlowStage[] = [];
   readonly #findings: Finding[] = [];
   readonly #notRun = new Set<AuditCheck>();
+  /** What the firmware that boots was given. */
+  #given: readonly MemoryRange[];
+  /** Images that were loaded, and files beside them. */
+  readonly #loaded: Pick<MemoryRange, 'address' | 'length'>[] = [];
   /** What the last kernel found in memory. */
   #pattern: MemoryPattern | undefined;
   #boot: BootResult | undefined;
+  /** When the firmware got the machine for the first time, in ticks. */
+  #ownedSince: number | undefined;
+  /** The firmware has booted, and did not once more, which is not its fault. */
+  #excused = false;
+  /**
+   * The firmware says that it was refused a version, and so does the host: it has refused one, and
+   * of none that it accepted it was asked for devices.
+   */
+  #versionsRefused = false;
+  /** What the host does with its NICs from the first handoff on. */
+  #nics: NicWatch | undefined;
   #secondBoot: BootResult | undefined;
   /** What the machine had done when the firmware handed over for the first time. */
   #handoff: Pick<FlowReport, 'counts' | 'vmbusVersions' | 'handoffAt'> | undefined;
@@ -139,6 +88,7 @@ class BootFlow {
     this.#machine = options.machine;
     this.#guests = new GuestRuns(options.machine);
     this.#freed = new FreedMemory(options.machine);
+    this.#given = options.machine.bootSeam.memoryMap;
   }
 
   run(): FlowReport {
@@ -151,6 +101,7 @@ class BootFlow {
     scheduleNic(machine, nicTimes);
     for (let index = 0; index < firmwareBoots(steps); index++) {
       if (index > 0 && !this.#booted) break;
+      this.#given = this.#map;
       if (steps.includes('san') && index === firmwareBoots(steps) - 1) this.#bootSan();
       else this.#bootFirmware(index === 0 ? 'firmware' : `chainload ${index}`);
     }
@@ -186,16 +137,20 @@ class BootFlow {
   #bootFirmware(name: string): void {
     const { machine, events } = this.#options;
     const since = auditBaseline(machine);
+    this.#ownedSince ??= since.at;
+    this.#freed.begin(since);
+    const harm = new LinkHarm(machine);
     const sink = events && ((event: FirmwareEvent) => events(event, name));
     tellStage(machine, name);
     this.#boot = this.#guests.run(name, () => this.#runFirmware(sink));
     this.#handedOver(this.#boot);
     tellHandoff(machine, name, 'handoff', this.#map);
-    const audit = { inUse: this.#inUse(), since };
+    const audit = { inUse: this.#inUse(), since, given: this.#given };
     const findings = [...this.#freed.take(), ...auditHandoff(machine, this.#map, audit)];
     if (name !== 'firmware' && this.#boot?.status === 'failed') {
-      const text = `did not boot: ${this.#boot.error?.message ?? 'no reason given'}`;
-      findings.push({ check: 'second-boot', severity: 'error', text });
+      const excuse = this.#excuse(this.#boot, harm);
+      this.#excused = excuse !== undefined;
+      findings.push(notBooted('did not boot', this.#boot, 'second-boot', excuse));
     }
     this.#stages.push({ name, end: 'handoff', endedAt: machine.clock.now, findings });
     if (this.#boot !== undefined) this.#options.onHandoff?.(this.#boot);
@@ -204,12 +159,14 @@ class BootFlow {
   #bootSan(): void {
     const { machine, firmware, bootOptions, events, onHandoff, searchesAll } = this.#options;
     const guests = this.#guests;
+    this.#ownedSince ??= machine.clock.now;
+    this.#freed.begin(auditBaseline(machine));
     let flow: SanFlow | undefined;
     const san = guests.run('firmware', () =>
       guests.callFirmware(
         () =>
           new SanBoot({
-            machine: machine.bootSeam,
+            machine: this.#seam,
             firmware,
             ...{ bootOptions },
             pages: (allocator) => this.#freed.watch(allocator),
@@ -235,22 +192,39 @@ class BootFlow {
   #handedOver(boot: BootResult | undefined): void {
     const machine = this.#machine;
     this.#boot = boot;
+    this.#versionsRefused =
+      boot?.error?.name === 'VersionRefused' &&
+      onlyRefused(machine, this.#ownedSince ?? NO_BASELINE.at);
+    this.#loaded.push(...this.#inUse());
     this.#handoff ??= {
       counts: countMachine(machine),
       vmbusVersions: acceptedVersions(machine),
       handoffAt: machine.clock.now,
     };
+    this.#nics ??= new NicWatch(machine);
+  }
+
+  /** Why nobody is to blame for a boot that failed, or undefined if somebody is. */
+  #excuse({ error }: BootResult, harm: LinkHarm, taken?: readonly string[]): string | undefined {
+    if (this.#nics!.excuses(taken)) return 'the host has taken a NIC away';
+    return harm.excuses(error?.name) ? NETWORK_HARMED : undefined;
   }
 
   #runFirmware(events: EventSink | undefined): BootResult {
     const { firmware, bootOptions } = this.#options;
     const pages = (allocator: PageAllocator) => this.#freed.watch(allocator);
     const options = { pages, ...bootOptions, ...(events === undefined ? {} : { events }) };
-    const { bootSeam, partition } = this.#machine;
-    const result = this.#guests.callFirmware(() => firmware.boot(bootSeam, options));
+    const { partition } = this.#machine;
+    const seam = this.#seam;
+    const result = this.#guests.callFirmware(() => firmware.boot(seam, options));
     // A guest that catches its own crash has crashed all the same
     if (partition.ended !== undefined) throw partition.ended;
-    return readBootResult(result, bootSeam);
+    return readBootResult(result, seam);
+  }
+
+  /** The machine, with the memory that the firmware is given. */
+  get #seam(): Machine {
+    return withMap(this.#machine.bootSeam, this.#given);
   }
 
   /** What the firmware has handed on. */
@@ -274,6 +248,7 @@ class BootFlow {
       memoryMap: this.#map,
       inUse: this.#inUse(),
       kernels,
+      ownedSince: this.#ownedSince ?? NO_BASELINE.at,
       guest: (name, run) => this.#guests.run(name, run),
       ...{ linux, searchesAll },
       onPattern: (pattern) => (this.#pattern = pattern),
@@ -302,6 +277,7 @@ class BootFlow {
     if (this.#freed.allocated)
       this.#freed.onAllocate = (address, length) => pattern?.exclude(address, length);
     else pattern?.complete();
+    this.#given = mapOnceMore(this.#machine.bootSeam.memoryMap, this.#map, this.#loaded);
     const rescind = new RescindOnClose(this.#machine);
     const watch = (event: FirmwareEvent): void => {
       events?.(event, SECOND_BOOT);
@@ -309,6 +285,8 @@ class BootFlow {
       if (kind === 'boot-step' && event.step === 'download' && event.phase === 'end') rescind.arm();
     };
     const since = auditBaseline(this.#machine);
+    this.#freed.begin(since);
+    const harm = new LinkHarm(this.#machine);
     tellStage(this.#machine, SECOND_BOOT);
     const result = this.#guests.run(SECOND_BOOT, () => this.#runFirmware(watch));
     this.#secondBoot = result;
@@ -321,15 +299,18 @@ class BootFlow {
     // Whatever it met, it must have left nothing behind
     if (result !== undefined) {
       const inUse = memoryInUse(result);
-      const audit = auditHandoff(this.#machine, result.memoryMap, { inUse, since });
+      const audit = auditHandoff(this.#machine, result.memoryMap, {
+        ...{ inUse, since, given: this.#given },
+      });
       for (const finding of [...this.#freed.take(), ...audit]) {
         if (finding.severity !== 'error') continue;
         this.#findings.push({ ...finding, check, text: `after the second boot: ${finding.text}` });
       }
     }
     if (result?.status === 'failed') {
-      const text = `the second boot failed: ${result.error?.message ?? 'no reason given'}`;
-      this.#findings.push({ check, severity: 'error', text });
+      const excuse = this.#excuse(result, harm, rescind.instances);
+      this.#findings.push(notBooted('the second boot failed', result, check, excuse));
+      if (excuse !== undefined) this.#notRun.add(check);
     }
     rescind.disarm();
     tellFindings(this.#machine, SECOND_BOOT, this.#findings.slice(found));
@@ -344,16 +325,36 @@ class BootFlow {
   #verdict(connected: boolean): Verdict {
     const { ended } = this.#guests;
     if (ended !== undefined) return ended.kind === 'thrown' ? 'crash' : ended.kind;
-    const failed = this.#boot?.status !== 'booted';
+    const failed = this.#boot?.status !== 'booted' && !this.#excused;
     const strict = this.#options.strict === true;
     const counts = (severity: Severity) =>
       severity === 'error' || (strict && severity === 'warning');
     const errors = this.#findings.some(({ severity }) => counts(severity));
     // Who refuses the versions of a host must have asked for one
-    const early = !connected || this.#boot?.error?.name === 'VersionRefused';
+    const early = !connected || this.#versionsRefused;
     if (failed && !errors && early && isRefusal(this.#boot?.error)) return 'refused';
     return failed || errors ? 'findings' : 'clean';
   }
+}
+
+/** A boot that failed, though one before it did not; `excuse`: why that is nobody's fault. */
+function notBooted(
+  what: string,
+  { error }: BootResult,
+  check: AuditCheck,
+  excuse: string | undefined,
+): Finding {
+  const text = `${what}: ${error?.message ?? 'no reason given'}`;
+  if (excuse === undefined) return { check, severity: 'error', text };
+  return { check, severity: 'info', text: `${text} (${excuse})` };
+}
+
+/** Whether the host has refused a version since, and was asked for no devices. */
+function onlyRefused(machine: SimulatedMachine, since: number): boolean {
+  const { history, numbering } = machine.vmbus.inspect();
+  return (
+    numbering.at <= since && history.some(({ outcome, at }) => outcome === 'refused' && at > since)
+  );
 }
 
 function acceptedVersions(machine: SimulatedMachine): number[] {

@@ -8,6 +8,7 @@
 import { MessageType } from '../../src/vmbus/protocol.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
+import type { NetVsp } from '../simulator/netvsp/netvsp.ts';
 
 /** When, in ms. What is left out does not happen. */
 export interface NicTimes {
@@ -17,6 +18,15 @@ export interface NicTimes {
   readonly leaves?: number | undefined;
   /** It comes back so long after it has left, with the same instance. */
   readonly returns?: number | undefined;
+}
+
+/** Offer a NIC again that was taken away; one that somebody has brought back already stays. */
+export function bringBack(machine: SimulatedMachine, nic: NetVsp): void {
+  const { clients } = machine.vmbus.inspect();
+  const there = clients.some(({ channels }) =>
+    channels.some(({ instanceId, state }) => instanceId === nic.instanceId && state !== 'revoked'),
+  );
+  if (!there) machine.vmbus.hotAdd(nic);
 }
 
 /** Let the first NIC of a machine come and go. Before any guest runs. */
@@ -33,7 +43,7 @@ export function scheduleNic(machine: SimulatedMachine, times: NicTimes): void {
     if (leaves === undefined) return;
     after(leaves, () => {
       vmbus.rescind(nic);
-      if (returns !== undefined) after(returns, () => vmbus.hotAdd(nic));
+      if (returns !== undefined) after(returns, () => bringBack(machine, nic));
     });
   };
   if (arrives !== undefined) vmbus.rescind(nic);
@@ -43,7 +53,7 @@ export function scheduleNic(machine: SimulatedMachine, times: NicTimes): void {
     stop();
     if (arrives === undefined) return leave();
     after(arrives, () => {
-      vmbus.hotAdd(nic);
+      bringBack(machine, nic);
       leave();
     });
   });

@@ -17,7 +17,7 @@ import { KernelPanic, type PanicPoint } from '../os/os-panic.ts';
 import type { LinuxName } from '../os/os-versions.ts';
 import type { AuditCheck, Finding } from '../simulator/audit/audit-findings.ts';
 import { describeGrant } from '../simulator/audit/audit-pages.ts';
-import { auditBaseline, NO_BASELINE } from '../simulator/audit/audit-baseline.ts';
+import { auditBaseline, inherited, NO_BASELINE } from '../simulator/audit/audit-baseline.ts';
 import { auditHandoff, type AuditOptions } from '../simulator/audit/audit.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import type { Grant } from '../simulator/ledger/grants.ts';
@@ -25,12 +25,16 @@ import { MemoryPattern, auditPattern, writeLate } from '../simulator/audit/late-
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { crashExit, type KernelStep } from './flow-steps.ts';
 import { tellHandoff, tellStage } from './flow-events.ts';
-import { auditOs, channelNumbers, nicTraffic } from './os-findings.ts';
+import { auditOs, osStart } from './os-findings.ts';
+import { RESIDENT_PURPOSE } from './san-boot.ts';
 import type { FlowStage, GuestRunner, StageEnd } from './stage.ts';
 import { LivePages } from './live-pages.ts';
 
 /** How long the host goes on after its late writes, in ms. */
 const SETTLE_MS = 1000;
+
+/** Memory that a handoff may keep and still hands on nearly all: this part of it. */
+const LOST_PART = 16;
 
 /** When memory was damaged that a kernel was promised. */
 const LATE_WRITES = 'by late writes of the host';
@@ -69,6 +73,11 @@ export interface ChainOptions {
   readonly events?: ((stage: string, event: FirmwareEvent) => void) | undefined;
   /** Processor that the first kernel starts on. Default 0. */
   readonly vp?: number;
+  /**
+   * When the one that hands over to the first kernel got the machine, in ticks: what is older is
+   * an earlier owner's. By default all is its own.
+   */
+  readonly ownedSince?: number;
   /** Which Linux the kernels are. */
   readonly linux?: LinuxName | undefined;
   /** See {@link FlowOptions.searchesAll}. */
@@ -119,6 +128,11 @@ class OsChain {
   #since = NO_BASELINE;
   #contacts = 0;
 
+  /** What is older than this is of who had the machine before all of these. */
+  get #ownedSince(): number {
+    return this.#options.ownedSince ?? NO_BASELINE.at;
+  }
+
   constructor(options: ChainOptions) {
     this.#options = options;
     this.#machine = options.machine;
@@ -153,9 +167,7 @@ class OsChain {
   /** Run one kernel from taking over to the end of its handing over. */
   #runKernel(name: string, plan: KernelPlan, taken: Inheritance) {
     const { guest } = this.#options;
-    const before = channelNumbers(this.#machine);
-    const traffic = nicTraffic(this.#machine);
-    const { deviceChanges } = this.#machine.vmbus.inspect();
+    const start = osStart(this.#machine);
     this.#since = auditBaseline(this.#machine);
     this.#contacts = contacts(this.#machine);
     tellStage(this.#machine, (this.#name = name));
@@ -186,10 +198,18 @@ class OsChain {
       return { os: reportOf(kernel, undefined, false), next: ended?.next };
     }
     const os = reportOf(kernel, failure, plan.end === 'shutdown');
-    const lost = this.#machine.partition.omissions.host.hasLost(this.#since.at);
-    const changed = lost || this.#machine.vmbus.inspect().deviceChanges !== deviceChanges;
-    this.#findings.push(...auditOs(os, this.#machine, before, changed, traffic));
+    const cramped = kernel.ram.exhausted && (taken.by !== 'boot' || this.#handsOnAll(taken));
+    this.#findings.push(...auditOs(os, this.#machine, start, cramped, this.#ownedSince));
     return { os, next: ended?.next };
+  }
+
+  /** Whether a kernel was handed nearly all memory that there is: how much is nobody's fault. */
+  #handsOnAll({ memoryMap, inUse }: Inheritance): boolean {
+    const given = usableBytes(this.#machine.bootSeam.memoryMap);
+    const used = inUse.reduce((sum, { length }) => sum + length, 0);
+    const own = memoryMap.filter(({ purpose }) => purpose === RESIDENT_PURPOSE);
+    const kept = own.reduce((sum, { length }) => sum + length, used);
+    return given - usableBytes(memoryMap) - kept <= given / LOST_PART;
   }
 
   #fill({ memoryMap, inUse }: Inheritance): MemoryPattern {
@@ -211,7 +231,15 @@ class OsChain {
   ): void {
     const describe = (grant: Grant) => describeGrant(grant, memoryMap, inUse);
     const damage = auditPattern(pattern, when, written, describe);
-    this.#findings.push(...damage.map((finding) => withinHole(finding, hole)));
+    this.#findings.push(
+      ...damage
+        .map((finding) => withinHole(finding, hole))
+        .map((finding) =>
+          finding.pages !== undefined && finding.pages.sharedAt <= this.#ownedSince
+            ? inherited(finding)
+            : finding,
+        ),
+    );
   }
 
   #makeKernel(
@@ -285,7 +313,9 @@ class OsChain {
         const vp = processorOf(finding);
         const elsewhere = vp !== undefined && !processors.some(({ index }) => index === vp);
         const judged = withinHole(finding, elsewhere ? NOT_ITS_PROCESSOR : hole);
-        return untouched && OF_CONNECTION.includes(finding.check) ? inherited(judged) : judged;
+        return untouched && judged.severity === 'error' && OF_CONNECTION.includes(finding.check)
+          ? inherited(judged)
+          : judged;
       }),
     );
     return { next: { memoryMap, inUse: [], vp: options.vp, by: options.kind, hole } };
@@ -302,6 +332,11 @@ class OsChain {
     this.#findings.push(...left.filter(({ severity }) => severity === 'error'));
     return { next: { memoryMap, inUse: [], vp: 0, by: 'reset' } };
   }
+}
+
+function usableBytes(map: readonly MemoryRange[]): number {
+  const usable = map.filter(({ type }) => type === 'usable');
+  return usable.reduce((sum, { length }) => sum + length, 0);
 }
 
 function stageName(index: number, { by }: Inheritance, crashes: number): string {
@@ -340,16 +375,10 @@ function processorOf({ vp, text }: Finding): number | undefined {
   return named === undefined ? vp : Number(named);
 }
 
-/** A finding about a connection that a kernel found: whoever left it has been told. */
-function inherited(finding: Finding): Finding {
-  if (finding.severity !== 'error') return finding;
-  const text = `${finding.text} (left by who had the machine before)`;
-  return { ...finding, severity: 'info', text };
-}
-
-/** Contacts that the host has seen. */
+/** Contacts that the host has heeded: one that it ignores ends no connection. */
 function contacts(machine: SimulatedMachine): number {
-  return machine.vmbus.inspect().history.length;
+  const { contacts, contactsIgnored } = machine.vmbus.inspect();
+  return contacts - contactsIgnored;
 }
 
 /** A finding as it is to be judged where a kernel could not clean up: a hole that is known. */

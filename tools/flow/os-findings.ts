@@ -5,13 +5,9 @@
 import type { OsReport } from '../os/loaded-os.ts';
 import type { Finding } from '../simulator/audit/audit-findings.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
-
-/** Numbers of the channels as they were last offered, by instance; without sub-channels. */
-export function channelNumbers(machine: SimulatedMachine): ReadonlyMap<string, number> {
-  const { channels } = machine.vmbus.inspect();
-  const primary = channels.filter(({ subchannelIndex }) => subchannelIndex === 0);
-  return new Map(primary.map(({ instanceId, lastId }) => [instanceId, lastId]));
-}
+import type { VmbusInspection } from '../simulator/vmbus-server/inspection.ts';
+import { LinkHarm, NETWORK_HARMED } from './link-harm.ts';
+import { nicsThere } from './nics-there.ts';
 
 /** Frames that a NIC's network has got from the host, and that have come from it. */
 interface Traffic {
@@ -19,30 +15,68 @@ interface Traffic {
   readonly came: number;
 }
 
+/** The machine before a kernel: against it is judged what the kernel finds. */
+export interface OsStart {
+  /** In ticks. */
+  readonly at: number;
+  /** How channels were numbered for the one before it. */
+  readonly numbering: VmbusInspection['numbering'];
+  /** How often each device had come or gone, by instance. */
+  readonly changesOf: ReadonlyMap<string, number>;
+  /** What had gone over each NIC, by instance. */
+  readonly traffic: ReadonlyMap<string, Traffic>;
+  /** What the links had harmed. */
+  readonly harm: LinkHarm;
+  /** Contacts that the host had ignored. */
+  readonly contactsIgnored: number;
+}
+
+/** Take down what there is before a kernel. */
+export function osStart(machine: SimulatedMachine): OsStart {
+  const { numbering, changesOf, contactsIgnored } = machine.vmbus.inspect();
+  return {
+    at: machine.clock.now,
+    numbering,
+    changesOf,
+    traffic: nicTraffic(machine),
+    harm: new LinkHarm(machine),
+    contactsIgnored,
+  };
+}
+
 /** What went over each NIC so far, by instance. What came and was dropped has come, too. */
-export function nicTraffic(machine: SimulatedMachine): ReadonlyMap<string, Traffic> {
+function nicTraffic(machine: SimulatedMachine): ReadonlyMap<string, Traffic> {
   return new Map(
     machine.nics.map(({ instanceId, statistics }) => {
       const { framesFromGuest, framesToGuest, framesDropped } = statistics;
-      return [`{${instanceId}}`, { sent: framesFromGuest, came: framesToGuest + framesDropped }];
+      return [instanceId, { sent: framesFromGuest, came: framesToGuest + framesDropped }];
     }),
   );
 }
 
+function isOutOfMemory(error: string): boolean {
+  return error.startsWith('OutOfMemory');
+}
+
+/** A NIC as the host names it: guests put braces around it. */
+function bare(instance: string): string {
+  return instance.replace(/[{}]/g, '');
+}
+
 /**
- * Judge what the OS reports.
+ * Judge what the OS reports. What the host has done meanwhile is nobody's fault: a device that it
+ * took away, or brought (back), a message that it lost.
  *
- * @param before numbers of the channels as the firmware saw them; 0 if it saw none
- * @param changed the host has taken devices away meanwhile, or brought them (back), or has lost
- * messages: what the OS then finds is nobody's fault
- * @param traffic what had gone over each NIC when the OS started
+ * @param start what there was when the OS started
+ * @param cramped it has no room for all that it wants, and that is nobody's fault
+ * @param ownedSince when whoever is judged got the machine, in ticks
  */
 export function auditOs(
   os: OsReport,
   machine: SimulatedMachine,
-  before: ReadonlyMap<string, number>,
-  changed = false,
-  traffic: ReadonlyMap<string, Traffic> = new Map(),
+  start: OsStart,
+  cramped = false,
+  ownedSince = -1,
 ): Finding[] {
   const findings: Finding[] = [];
   const report = (text: string, severity: Finding['severity'] = 'error'): void => {
@@ -50,69 +84,108 @@ export function auditOs(
   };
 
   // An OS that is too new for the host says nothing about the firmware
-  if (os.refused) {
+  if (os.refused && machine.vmbus.inspect().numbering.at <= start.at) {
     report(`the OS does not run on this host: ${os.error ?? ''}`, 'info');
     return findings;
   }
-  if (os.error !== undefined) report(`the OS could not come up: ${os.error}`);
-  // A network that has never answered anybody says nothing about the handoff
-  const after = nicTraffic(machine);
-  const isSilent = (instance: string): boolean => {
-    const [then, now] = [traffic.get(instance), after.get(instance)];
-    return then?.came === 0 && now!.came === 0 && now!.sent > then.sent;
+  const { host } = machine.partition.omissions;
+  const view: OsView = {
+    ...{ os, machine, start, report, cramped },
+    lost: host.hasLost(start.at),
   };
-  for (const { name, instance, error, received } of os.nics) {
-    const asked = error === undefined || /^NoDhcpAnswer\b/.test(error);
-    if (received === 0 && asked && isSilent(instance)) {
-      report(`nothing came to ${name} over the network, which got what the OS sent`, 'info');
-      continue;
-    }
-    const gone = changed && error?.startsWith('ChannelRescinded') === true;
-    const severity = gone ? 'info' : 'error';
-    if (error !== undefined) report(`the OS has no network on ${name}: ${error}`, severity);
-    else if (received === 0) report(`the OS received nothing on ${name}`);
+  if (os.error !== undefined) {
+    const small = cramped && isOutOfMemory(os.error);
+    const { contactsIgnored, connectedAt, phase } = machine.vmbus.inspect();
+    const ignored = contactsIgnored > start.contactsIgnored && phase !== 'disconnected';
+    const why =
+      ignored && connectedAt <= ownedSince ? ' (the host keeps an earlier connection)' : '';
+    const severity = small || why !== '' ? 'info' : 'error';
+    report(`the OS could not come up: ${os.error}${roomOf(small)}${why}`, severity);
   }
-  const offered = offeredNics(machine);
-  if (os.error === undefined && os.nics.length < offered && !changed) {
-    report(`the OS found ${os.nics.length} of ${offered} NICs`);
-  }
+  nics(view);
 
   // Nothing may reach the next owner before it has contacted the host
   for (const event of os.staleEvents) {
     const text = `${event} of the one before it reached the OS before it had contacted the host`;
     findings.push({ check: 'leftovers', severity: 'warning', text });
   }
-
-  // Where nobody can disconnect, the OS cannot either
-  if (os.outstanding > 0) {
-    const never = machine.partition.profile.knobs.unloadAnswer === 'never';
-    const text = `the OS could not get back ${os.outstanding} of its own shared regions`;
-    if (never) report(`${text}: this host does not answer UNLOAD`, 'info');
-    else if (changed) report(`${text}: this host has lost messages`, 'info');
-    else report(text);
-  }
-
-  // Drivers find their devices by number (OpenVMM, "identical relids")
-  if (changed) return findings;
-  const numbers = channelNumbers(machine);
-  for (const [instance, channel] of before) {
-    const now = numbers.get(instance);
-    if (channel === 0 || now === undefined || now === channel) continue;
-    report(`{${instance}} was channel ${channel} and is channel ${now} for the OS`);
-  }
+  outstanding(view);
+  numbers(view);
   return findings;
 }
 
+/** What a kernel's report is judged by. */
+interface OsView {
+  readonly os: OsReport;
+  readonly machine: SimulatedMachine;
+  readonly start: OsStart;
+  readonly report: (text: string, severity?: Finding['severity']) => void;
+  /** The host has lost messages meanwhile. */
+  readonly lost: boolean;
+  /** It has no room for all that it wants, which is its own affair. */
+  readonly cramped: boolean;
+}
+
+function nics({ os, machine, start, report, lost, cramped }: OsView): void {
+  const { changesOf } = machine.vmbus.inspect();
+  const touched = (instance: string): boolean =>
+    changesOf.get(instance) !== start.changesOf.get(instance);
+
+  // A network that has never answered anybody says nothing about the handoff
+  const after = nicTraffic(machine);
+  const isSilent = (instance: string): boolean => {
+    const [then, now] = [start.traffic.get(instance), after.get(instance)];
+    return then?.came === 0 && now!.came === 0 && now!.sent > then.sent;
+  };
+  for (const { name, instance, error, received } of os.nics) {
+    const asked = error === undefined || /^NoDhcpAnswer\b/.test(error);
+    if (received === 0 && asked && isSilent(bare(instance))) {
+      report(`nothing came to ${name} over the network, which got what the OS sent`, 'info');
+      continue;
+    }
+    if (error !== undefined && start.harm.excuses(error.split(':')[0], bare(instance))) {
+      report(`the OS has no network on ${name}: ${error} (${NETWORK_HARMED})`, 'info');
+      continue;
+    }
+    const small = cramped && error !== undefined && isOutOfMemory(error);
+    const severity = small || touched(bare(instance)) ? 'info' : 'error';
+    if (error !== undefined) report(`the OS has no network on ${name}: ${error}`, severity);
+    else if (received === 0) report(`the OS received nothing on ${name}`, severity);
+  }
+
+  // An offer may be among the messages that were lost
+  const offered = nicsThere(machine).filter((instance) => !touched(instance));
+  const found = os.nics.filter(({ instance }) => offered.includes(bare(instance)));
+  if (os.error !== undefined || found.length >= offered.length || lost) return;
+  const text = `the OS found ${found.length} of ${offered.length} NICs${roomOf(cramped)}`;
+  report(text, cramped ? 'info' : 'error');
+}
+
+/** Where nobody can disconnect, the OS cannot either. */
+function outstanding({ os, machine, report, lost }: OsView): void {
+  if (os.outstanding === 0) return;
+  const never = machine.partition.profile.knobs.unloadAnswer === 'never';
+  const text = `the OS could not get back ${os.outstanding} of its own shared regions`;
+  if (never) report(`${text}: this host does not answer UNLOAD`, 'info');
+  else if (lost) report(`${text}: this host has lost messages`, 'info');
+  else report(text);
+}
+
 /**
- * NICs that are there for the next owner: those that the host has rescinded are nobody's fault, and
- * a reserved channel is a debugger's, and offered to nobody else.
+ * Drivers find their devices by number (OpenVMM, "identical relids"), and with the same devices the
+ * numbers are the same.
  */
-function offeredNics(machine: SimulatedMachine): number {
-  const { channels } = machine.vmbus.inspect();
-  return machine.nics.filter((nic) =>
-    channels.some(
-      ({ instanceId, state, reserved }) =>
-        instanceId === nic.instanceId && state !== 'revoked' && !reserved,
-    ),
-  ).length;
+function numbers({ machine, start, report }: OsView): void {
+  const { numbering } = machine.vmbus.inspect();
+  if (numbering.changes !== start.numbering.changes) return;
+  for (const [instance, channel] of start.numbering.numbers) {
+    const now = numbering.numbers.get(instance);
+    if (now === undefined || now === channel) continue;
+    report(`{${instance}} was channel ${channel} and is channel ${now} for the OS`);
+  }
+}
+
+/** What is said of a kernel that has run out of memory. */
+function roomOf(cramped: boolean): string {
+  return cramped ? ' (it has no room for all that it wants)' : '';
 }

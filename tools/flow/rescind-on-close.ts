@@ -5,6 +5,7 @@
  * CLOSE_CHANNEL and UNLOAD, where a guest that is on its way out may not expect it any more.
  */
 
+import { bringBack } from './nic-schedule.ts';
 import type { NetVsp } from '../simulator/netvsp/netvsp.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 
@@ -20,6 +21,11 @@ export class RescindOnClose {
   /** Whether a NIC was taken away. */
   get happened(): boolean {
     return this.#rescinded.length > 0;
+  }
+
+  /** Instances of the NICs that were taken away. */
+  get instances(): readonly string[] {
+    return this.#rescinded.map(({ instanceId }) => instanceId);
   }
 
   /** From now on. Again is the same as once. */
@@ -39,9 +45,9 @@ export class RescindOnClose {
   disarm(): void {
     this.#stop?.();
     this.#stop = undefined;
-    const { clock, vmbus } = this.#machine;
+    const { clock } = this.#machine;
     clock.advanceTo(clock.now + 1);
-    for (const nic of this.#rescinded) vmbus.hotAdd(nic);
+    for (const nic of this.#rescinded) bringBack(this.#machine, nic);
   }
 
   #nicOf(channel: number | undefined): NetVsp | undefined {

@@ -21,7 +21,7 @@ import { interruptedMachine } from '../os/os-hyperv.ts';
 
 /** Memory of the firmware, at the top: hidden from the OS for as long as the firmware is needed. */
 const RESIDENT_LENGTH = 4 << 20;
-const RESIDENT_PURPOSE = 'resident firmware (SAN boot)';
+export const RESIDENT_PURPOSE = 'resident firmware (SAN boot)';
 
 export interface SanOptions {
   readonly machine: Machine;
@@ -54,11 +54,11 @@ export class SanBoot {
     const end = Math.max(...machine.memoryMap.map(({ address, length }) => address + length));
     const start = end - RESIDENT_LENGTH;
     this.memoryMap = machine.memoryMap.flatMap((r) => carve(r, start, end, RESIDENT_PURPOSE));
-    const resident = { address: start, length: RESIDENT_LENGTH, type: 'usable' } as const;
+    const resident = machine.memoryMap.flatMap((range) => usableWithin(range, start, end));
     const interrupted = interruptedMachine(machine, () => {
       if (this.#received >= this.#takeoverAt) throw new TakenOver();
     });
-    const allocator = new MapAllocator([resident], machine.pageSize);
+    const allocator = new MapAllocator(resident, machine.pageSize);
     this.driver = firmware.createDriver!(interrupted, {
       ...bootOptions,
       allocator: pages?.(allocator) ?? allocator,
@@ -138,6 +138,13 @@ export class SanBoot {
     const end = Math.ceil((address + length) / this.#pageSize) * this.#pageSize;
     this.memoryMap = this.memoryMap.flatMap((r) => carve(r, address, end, `boot image ${file}`));
   }
+}
+
+/** What of a range is usable, and lies between two addresses. */
+function usableWithin({ address, length, type }: MemoryRange, start: number, end: number) {
+  const from = Math.max(address, start);
+  const to = Math.min(address + length, end);
+  return type === 'usable' && from < to ? [{ address: from, length: to - from, type }] : [];
 }
 
 /** A HypxeError: of this program's own, or of the bundle's, which is another class. */

@@ -124,10 +124,12 @@ export function checkState(outcome: Audited, check: AuditCheck): CheckState {
   const severities = outcome.findings
     .filter((finding) => finding.check === check)
     .map(({ severity }) => severity);
-  for (const severity of ['error', 'warning', 'info'] as const) {
+  for (const severity of ['error', 'warning'] as const) {
     if (severities.includes(severity)) return severity;
   }
-  return outcome.notRun.includes(check) ? 'not run' : 'ok';
+  // Why it had no occasion is information
+  if (outcome.notRun.includes(check)) return 'not run';
+  return severities.includes('info') ? 'info' : 'ok';
 }
 
 /** The verdict in one sentence. */

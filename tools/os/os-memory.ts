@@ -22,6 +22,8 @@ export class OsMemory implements PageAllocator {
   readonly map: readonly MemoryRange[];
   /** Where a crash kernel would run; undefined if there is no room for one. */
   readonly crashKernel: PageRun | undefined;
+  /** Something was asked for, and there was no room for it. */
+  exhausted = false;
   readonly #allocator: MapAllocator;
   readonly #onAllocate: ((address: number, length: number) => void) | undefined;
 
@@ -50,8 +52,8 @@ export class OsMemory implements PageAllocator {
 
   allocate(length: number, align: number): number | undefined {
     const address = this.#allocator.allocate(length, align);
-    if (address !== undefined)
-      this.#onAllocate?.(address, Math.ceil(length / PAGE_SIZE) * PAGE_SIZE);
+    if (address === undefined) this.exhausted = true;
+    else this.#onAllocate?.(address, Math.ceil(length / PAGE_SIZE) * PAGE_SIZE);
     return address;
   }
 

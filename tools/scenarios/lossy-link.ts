@@ -17,10 +17,16 @@ export type FrameFilter = (frame: Uint8Array, direction: Direction) => Uint8Arra
 export class LossyLink implements Link {
   readonly #inner: Link;
   readonly #filter: FrameFilter;
+  /** Frames that did not get through. */
+  #stopped = 0;
 
   constructor(inner: Link, filter: FrameFilter) {
     this.#inner = inner;
     this.#filter = filter;
+  }
+
+  get harmed(): number {
+    return this.#stopped + (this.#inner.harmed ?? 0);
   }
 
   connect(host: LinkHost): void {
@@ -28,14 +34,16 @@ export class LossyLink implements Link {
     const setLinkState = (up: boolean): void => host.setLinkState(up);
     const deliver = (frame: Uint8Array): void => {
       const passed = this.#filter(frame.slice(), 'in');
-      if (passed !== undefined) host.deliver(passed);
+      if (passed === undefined) this.#stopped++;
+      else host.deliver(passed);
     };
     this.#inner.connect({ clock, random, nic, address, setLinkState, deliver });
   }
 
   transmit(frame: Uint8Array): void {
     const passed = this.#filter(frame.slice(), 'out');
-    if (passed !== undefined) this.#inner.transmit(passed);
+    if (passed === undefined) this.#stopped++;
+    else this.#inner.transmit(passed);
   }
 }
 

@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert';
 import * as sources from '../../../src/index.ts';
 import { checkSteps, type FlowStep } from '../../../tools/flow/flow-steps.ts';
 import type { Firmware } from '../../../tools/flow/boot-flow.ts';
-import { auditOs } from '../../../tools/flow/os-findings.ts';
+import { auditOs, osStart } from '../../../tools/flow/os-findings.ts';
 import { FIRMWARES, runBoot } from '../../rigs/boot-rig.ts';
 import { complaints, errorChecks } from '../../rigs/flow-rig.ts';
 
@@ -145,8 +145,9 @@ flows('a network that loses everything is not the fault of a handoff', () => {
   const { report, machine } = runBoot({ memoryMiB: 16 });
   const [nic] = report.os!.nics;
   const deaf = { ...report.os!, nics: [{ ...nic!, received: 0 }] };
-  const started = new Map([[nic!.instance, { sent: 0, came: 0 }]]);
-  assert.equal(errorChecks(auditOs(deaf, machine, new Map(), false, started)), ['next-os']);
+  const traffic = new Map([[machine.nics[0]!.instanceId, { sent: 0, came: 0 }]]);
+  const start = { ...osStart(machine), traffic };
+  assert.equal(errorChecks(auditOs(deaf, machine, start)), ['next-os']);
 });
 
 flows('a host that the firmware refuses gets no further steps', () => {

@@ -2,7 +2,15 @@
 
 /** What was there before a guest got the machine: none of it is the guest's doing. */
 
+import type { Grant } from '../ledger/grants.ts';
 import type { SimulatedMachine } from '../machine.ts';
+import type { Finding } from './audit-findings.ts';
+import { leftovers } from './audit-leftovers.ts';
+import { describeGrant } from './audit-pages.ts';
+import { auditRegisters, auditTimers } from './audit-registers.ts';
+
+/** What is said of what an earlier owner has left. */
+const LEFT_BEFORE = 'left by who had the machine before';
 
 /** Received packets of a NIC that nobody has ever completed, as its statistics have them. */
 export interface Uncompleted {
@@ -17,19 +25,66 @@ export interface AuditBaseline {
   readonly at: number;
   /** By NIC. */
   readonly uncompleted: readonly Uncompleted[];
+  /** Calls of the seam that had been made on each virtual processor. */
+  readonly calls: readonly number[];
+  /** What could be said of a virtual processor then, each as {@link keyOf} has it. */
+  readonly ofProcessors: ReadonlySet<string>;
 }
 
 /** Nothing was there. */
-export const NO_BASELINE: AuditBaseline = { at: -1, uncompleted: [] };
+export const NO_BASELINE: AuditBaseline = {
+  ...{ at: -1, uncompleted: [], calls: [] },
+  ofProcessors: new Set(),
+};
 
 /** Take down what there is, before a guest gets the machine. */
-export function auditBaseline({ clock, nics }: SimulatedMachine): AuditBaseline {
+export function auditBaseline(machine: SimulatedMachine): AuditBaseline {
+  const { clock, nics, partition } = machine;
+  // A guest runs on the only processor, whatever it does: nothing can be inherited there
+  const others = partition.inspection.processorCount > 1;
+  const processors = Array.from({ length: partition.inspection.processorCount }, (_, vp) => vp);
   return {
     at: clock.now,
-    uncompleted: nics.map(({ statistics }) => ({
+    uncompleted: nics.map(({ statistics, state }) => ({
       atClose: statistics.uncompletedAtClose,
-      skipped: statistics.uncompletedSkipped,
+      skipped: statistics.uncompletedSkipped + state.skipped,
       otherwise: statistics.uncompletedOtherwise,
     })),
+    calls: processors.map((vp) => partition.inspection.calls(vp)),
+    ofProcessors: new Set(others ? auditProcessors(machine).map(keyOf) : []),
   };
+}
+
+/** All that can be said of virtual processors, whatever is handed on. */
+function auditProcessors(machine: SimulatedMachine): Finding[] {
+  const describe = (grant: Grant) => describeGrant(grant, [], []);
+  return [
+    ...auditRegisters(machine, 'shutdown', describe, true),
+    ...auditTimers(machine),
+    ...leftovers(machine, []),
+  ].filter(({ vp }) => vp !== undefined);
+}
+
+function keyOf({ check, text, vp }: Finding): string {
+  return `${vp} ${check} ${text}`;
+}
+
+/**
+ * A finding about a virtual processor that the guest never ran on, and of which the same could be
+ * said before it got the machine: it is whoever's was there before. All others stay as they are.
+ */
+export function unlessInherited(
+  finding: Finding,
+  machine: SimulatedMachine,
+  since: AuditBaseline,
+): Finding {
+  const { vp, severity } = finding;
+  if (vp === undefined || severity === 'info' || !since.ofProcessors.has(keyOf(finding)))
+    return finding;
+  return machine.partition.inspection.calls(vp) > since.calls[vp]! ? finding : inherited(finding);
+}
+
+/** A finding that is laid to nobody who is audited here. */
+export function inherited(finding: Finding): Finding {
+  return { ...finding, severity: 'info', text: `${finding.text} (${LEFT_BEFORE})` };
 }

@@ -22,6 +22,8 @@ type Piece = Pick<MemoryRange, 'address' | 'length'>;
 /** What is handed on. */
 interface HandedOn {
   readonly memoryMap: readonly MemoryRange[];
+  /** The map that the guest was given itself. */
+  readonly given: readonly MemoryRange[];
   /** What the next owner uses: the image, and files beside it. */
   readonly inUse: readonly Piece[];
   /** When the guest got the machine, in ticks. */
@@ -31,7 +33,7 @@ interface HandedOn {
 /** What of a connection says whether the guest was told that the host has let go. */
 type Connection = Pick<
   ClientInspection,
-  'phase' | 'unloadSeenAt' | 'unloadAnsweredAt' | 'unloadAnswerLost'
+  'phase' | 'unloadSeenAt' | 'unloadAnsweredAt' | 'unloadLostAt'
 >;
 
 /**
@@ -44,12 +46,12 @@ type Connection = Pick<
 export function auditReserved(
   machine: SimulatedMachine,
   clients: readonly Connection[],
-  { memoryMap, inUse, since }: HandedOn,
+  { memoryMap, given: whole, inUse, since }: HandedOn,
 ): Finding[] {
   if (machine.partition.omissions.host.hasLost(since, ...SETTLING)) return [];
   if (!clients.every(mayKnow)) return [];
   const pageSize = machine.bootSeam.pageSize ?? PAGE_SIZE;
-  const given = machine.bootSeam.memoryMap.filter(({ type }) => type === 'usable');
+  const given = whole.filter(({ type }) => type === 'usable');
   const kept = [
     ...inUse,
     ...machine.partition.grants
@@ -68,9 +70,9 @@ export function auditReserved(
 
 /** The guest was told that the host has let go, or has never been connected. */
 function mayKnow(client: Connection): boolean {
-  const { phase, unloadSeenAt, unloadAnsweredAt, unloadAnswerLost } = client;
+  const { phase, unloadSeenAt, unloadAnsweredAt, unloadLostAt } = client;
   const answered = unloadSeenAt === undefined || unloadAnsweredAt !== undefined;
-  return phase === 'disconnected' && answered && !unloadAnswerLost;
+  return phase === 'disconnected' && answered && unloadLostAt === undefined;
 }
 
 function pagesOf({ address, length }: Piece, pageSize: number): number[] {

@@ -14,7 +14,8 @@ import {
 } from '../../../src/vmbus/protocol.ts';
 import type { MemoryRange } from '../../../src/machine.ts';
 import type { AuditCheck, Finding, FindingPages, HandoffKind } from './audit-findings.ts';
-import { NO_BASELINE, type AuditBaseline } from './audit-baseline.ts';
+import { NO_BASELINE, inherited, unlessInherited, type AuditBaseline } from './audit-baseline.ts';
+import { fullSlots, leftovers, messages, ofClient } from './audit-leftovers.ts';
 import { auditCompletions } from './audit-completions.ts';
 import { crashHole } from './audit-crash.ts';
 import { auditOmissions } from './audit-omissions.ts';
@@ -36,6 +37,8 @@ export interface AuditOptions {
    * host that may write there does harm.
    */
   readonly inUse?: readonly Pick<MemoryRange, 'address' | 'length'>[];
+  /** The memory map that the guest was given; by default the machine's. */
+  readonly given?: readonly MemoryRange[];
   /** The virtual processor that hands over a `crash`; default 0. */
   readonly vp?: number;
   /** What was there before the guest: none of it is this guest's doing. Default: nothing. */
@@ -62,15 +65,16 @@ export function auditHandoff(
 ): Finding[] {
   const kind = options.kind ?? 'shutdown';
   const { inUse = [], since = NO_BASELINE } = options;
+  const { given = machine.bootSeam.memoryMap } = options;
   const describe: Describe = (grant) => describeGrant(grant, memoryMap, inUse);
   const { clients } = machine.vmbus.inspect();
   const kept = reservedRings(machine, clients, describe);
   const findings = [
     ...clients.flatMap((client) => [
       ...connection(machine, client, kind, since),
-      ...channels(client, kind, kept),
+      ...channels(client, kind, kept, since),
     ]),
-    ...sharedPages(machine, kind, describe, kept),
+    ...sharedPages(machine, kind, describe, kept, since),
     ...auditRegisters(machine, kind, describe, options.nextSetsScontrol ?? true),
     ...auditTimers(machine),
     ...leftovers(machine, clients),
@@ -80,11 +84,14 @@ export function auditHandoff(
     ...(kind === 'shutdown'
       ? [
           ...auditOmissions(machine, since),
-          ...auditReserved(machine, clients, { memoryMap, inUse, since: since.at }),
+          ...auditReserved(machine, clients, { memoryMap, given, inUse, since: since.at }),
         ]
       : []),
   ];
-  return kind === 'crash' ? findings.map((each) => crashHole(each, options.vp ?? 0)) : findings;
+  if (kind === 'crash') return findings.map((each) => crashHole(each, options.vp ?? 0));
+  // Which processors a kernel could clean up its flow knows
+  if (kind === 'kexec') return findings;
+  return findings.map((each) => unlessInherited(each, machine, since));
 }
 
 /** Severity of what a quiesced guest leaves on purpose. */
@@ -94,11 +101,6 @@ function unlessQuiesced(kind: HandoffKind): 'info' | 'error' {
 
 // --- 1: UNLOAD ---
 
-/** A second driver of the guest has a connection of its own, and must end it as well. */
-function ofClient({ client }: ClientInspection, text: string): string {
-  return client === 'primary' ? text : `second VMBus client: ${text}`;
-}
-
 function connection(
   machine: SimulatedMachine,
   client: ClientInspection,
@@ -107,7 +109,7 @@ function connection(
 ): Finding[] {
   const findings: Finding[] = [];
   const { host } = machine.partition.omissions;
-  const { phase, history, unloadSeenAt, unloadAnswerLost, guestMessagesQueued } = client;
+  const { phase, history, unloadSeenAt, unloadLostAt = -1, guestMessagesQueued } = client;
   const ownSint = client.sint ?? VMBUS_MESSAGE_SINT;
   const report = (text: string, severity: Finding['severity']): void => {
     findings.push({ check: 'unload', severity, text: ofClient(client, text) });
@@ -122,6 +124,7 @@ function connection(
       ? 'UNLOAD was sent but not answered'
       : `${what} believes that the guest is connected`;
     report(text, unlessQuiesced(kind));
+    if (isOlder(client.connectedAt, kind, since)) findings.push(inherited(findings.pop()!));
   }
 
   // What the host has not read yet may connect the guest again, after everything was looked at
@@ -131,27 +134,21 @@ function connection(
   }
 
   // An answer that found nobody was not waited for: memory was given away before the host let go
-  if (unloadAnswerLost) report('the answer to UNLOAD was lost: it was not waited for', 'error');
+  if (unloadLostAt > since.at)
+    report('the answer to UNLOAD was lost: it was not waited for', 'error');
 
   // The answer must have been taken out of its slot
   const unloaded = phase === 'disconnected' && history.at(-1)?.outcome === 'accepted';
   for (const { vp, sint, type } of fullSlots(machine)) {
     if (sint !== ownSint || type !== VMBUS_MESSAGE_TYPE) continue;
-    if (!unloaded || unloadSeenAt === undefined) continue;
     const text = `a message of type ${hex(type)} is left in the slot of SINT${sint} of VP ${vp}`;
-    report(`${text}: the answer to UNLOAD was not taken`, 'error');
+    if (unloaded && unloadSeenAt !== undefined)
+      report(`${text}: the answer to UNLOAD was not taken`, 'error');
+    // Whoever is refused has the answer to take, too: the next owner would take it for its own
+    else if (phase === 'disconnected')
+      findings.push({ check: 'leftovers', severity: 'warning', text: ofClient(client, text), vp });
   }
   return findings;
-}
-
-/** Message slots that are not empty. */
-function fullSlots(machine: SimulatedMachine) {
-  const { inspection } = machine.partition;
-  return Array.from({ length: inspection.processorCount }, (_, vp) =>
-    inspection.slots(vp).map((slot) => ({ vp, ...slot })),
-  )
-    .flat()
-    .filter(({ type }) => type !== 0);
 }
 
 // --- 2: channels and GPADLs ---
@@ -160,6 +157,7 @@ function channels(
   vmbus: ClientInspection,
   kind: HandoffKind,
   kept: ReadonlyMap<number, unknown>,
+  since: AuditBaseline,
 ): Finding[] {
   const severity = unlessQuiesced(kind);
   const open = vmbus.channels.filter(({ state }) => state !== 'released' && state !== 'closed');
@@ -168,16 +166,26 @@ function channels(
     return { check: 'channels', severity, text: ofClient(vmbus, text) };
   };
   return [
-    ...open.map(({ id, instanceId, state, reserved, ringGpadl = 0 }) => {
+    ...open.map(({ id, instanceId, state, reserved, ringGpadl = 0, openedAt = Infinity }) => {
       const text = `channel ${id} {${instanceId}} is ${state}`;
       // A debugger's (kdnet): it outlives UNLOAD by intention, in memory that nobody uses
       const stays = reserved && kept.has(ringGpadl);
-      return stays ? found(`${text}: reserved, in reserved memory`, 'info') : found(text, severity);
+      if (stays) return found(`${text}: reserved, in reserved memory`, 'info');
+      const finding = found(text, severity);
+      return isOlder(openedAt, kind, since) ? inherited(finding) : finding;
     }),
     ...incomplete.map(({ id, channel }) =>
       found(`GPADL ${hex(id)} of channel ${channel} was begun and never completed`, severity),
     ),
   ];
+}
+
+/**
+ * Whether something was there before a firmware: only a new contact or UNLOAD ends it, and a host
+ * that ignores both keeps it. Of kernels the flow knows what they took over.
+ */
+function isOlder(at: number, kind: HandoffKind, since: AuditBaseline): boolean {
+  return kind === 'shutdown' && at <= since.at;
 }
 
 /** GPADLs with the rings of reserved channels (OPEN_RESERVED_CHANNEL), where nobody is hurt. */
@@ -209,6 +217,7 @@ function sharedPages(
   kind: HandoffKind,
   describe: Describe,
   kept: ReadonlyMap<number, Grant>,
+  since: AuditBaseline,
 ): Finding[] {
   const findings: Finding[] = [];
   for (const grant of machine.partition.grants.live()) {
@@ -219,7 +228,8 @@ function sharedPages(
     const text = `the host may still ${may} the ${grant.purpose}`;
     const meant = kind === 'quiesce' || [...kept.values()].includes(grant);
     const severity = meant ? 'info' : safe(pages, kind) ? 'warning' : 'error';
-    findings.push({ check, severity, text, pages });
+    const finding: Finding = { check, severity, text, pages };
+    findings.push(isOlder(grant.grantedAt, kind, since) ? inherited(finding) : finding);
   }
   return findings;
 }
@@ -229,38 +239,4 @@ function sharedPages(
  */
 function safe({ reserved }: FindingPages, kind: HandoffKind): boolean {
   return reserved && kind !== 'crash';
-}
-
-// --- 10: leftovers ---
-
-function leftovers(machine: SimulatedMachine, clients: readonly ClientInspection[]): Finding[] {
-  const { inspection } = machine.partition;
-  const findings: Finding[] = [];
-  const report = (text: string, vp?: number): void => {
-    const where = vp === undefined ? {} : { vp };
-    findings.push({ check: 'leftovers', severity: 'warning', text, ...where });
-  };
-  for (let vp = 0; vp < inspection.processorCount; vp++) {
-    for (const { sint, queued, pending } of inspection.slots(vp)) {
-      if (queued > 0) report(`${messages(queued)} behind SINT${sint} of VP ${vp}`, vp);
-      else if (pending) report(`the pending flag of SINT${sint} of VP ${vp} is set`, vp);
-    }
-    for (const { sint, flag } of inspection.eventFlags(vp)) {
-      report(`event flag ${flag} of SINT${sint} of VP ${vp} is set`, vp);
-    }
-  }
-  for (const { vp, sint, type } of fullSlots(machine)) {
-    if (sint === VMBUS_MESSAGE_SINT && type === VMBUS_MESSAGE_TYPE) continue;
-    report(`a message of type ${hex(type)} is left in the slot of SINT${sint} of VP ${vp}`, vp);
-  }
-  for (const client of clients) {
-    const { hostMessagesQueued: queued } = client;
-    if (queued > 0) report(ofClient(client, `${messages(queued)} of VMBus not delivered yet`));
-  }
-  return findings;
-}
-
-/** `1 message`, `2 messages`. */
-function messages(count: number): string {
-  return `${count} message${count === 1 ? '' : 's'}`;
 }

@@ -80,6 +80,11 @@ export class PartitionInspection {
     };
   }
 
+  /** Calls of the seam that guests have made on a processor. */
+  calls(vp: number): number {
+    return this.#vp(vp).calls;
+  }
+
   /** The last crashes that the guest has reported, each in one line. */
   get crashReports(): readonly string[] {
     return this.#context.registers.crashReports;

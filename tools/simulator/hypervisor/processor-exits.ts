@@ -49,6 +49,7 @@ export class ProcessorExits {
   /** An exit of the guest: time passes, and the host looks around. */
   exit(call: SeamCall, argument: number): void {
     const { watchdog, clock } = this.#context;
+    this.#vp.calls++;
     watchdog.enter(this.#vp.index, call, argument);
     // What the guest did before the call comes before what happens during it
     this.#look();
@@ -58,6 +59,7 @@ export class ProcessorExits {
   /** One turn of a polling loop. */
   pause(): void {
     const { watchdog, clock } = this.#context;
+    this.#vp.calls++;
     watchdog.enter(this.#vp.index, 'pause', 0);
     // To the next alarm, but by one tick at least: time never stands still
     const least = clock.now + SEAM_CALL_TICKS;
@@ -71,6 +73,7 @@ export class ProcessorExits {
   /** Wait without an access: what is due meanwhile happens. */
   delay(ticks: number): void {
     const { watchdog, clock } = this.#context;
+    this.#vp.calls++;
     watchdog.enter(this.#vp.index, 'pause', 0);
     this.#look();
     const end = clock.now + Math.max(SEAM_CALL_TICKS, ticks);

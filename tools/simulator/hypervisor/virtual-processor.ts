@@ -16,6 +16,8 @@ const SCONTROL = registerNamed('SCONTROL').index;
 
 export class VirtualProcessor {
   readonly index: number;
+  /** Calls of the seam that a guest has made on it. */
+  calls = 0;
   /** Values of the registers that each processor has, by register index. */
   readonly values = new BigUint64Array(REGISTERS.length);
   /** For a guest that takes them; nobody else looks. */

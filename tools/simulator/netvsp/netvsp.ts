@@ -113,7 +113,7 @@ export class NetVsp implements ChannelDevice {
   readonly permanentAddress: Uint8Array;
   /** Faults that a test puts in; see {@link NetVspFaults}. */
   readonly faults: NetVspFaults = {};
-  readonly #link: Link;
+  readonly link: Link;
   readonly #mtu: number;
   readonly #queuesMax: number;
   #services: PartitionServices | undefined;
@@ -154,7 +154,7 @@ export class NetVsp implements ChannelDevice {
     this.#mtu = options.mtu ?? MTU_DEFAULT;
     if (this.#mtu < MTU_DEFAULT || this.#mtu > 9216)
       throw new RangeError(`MTU ${this.#mtu} is not between ${MTU_DEFAULT} and 9216`);
-    this.#link = options.link;
+    this.link = options.link;
   }
 
   // --- as a channel device ---
@@ -169,7 +169,7 @@ export class NetVsp implements ChannelDevice {
     // A packet's grant is worth an object of its own only while somebody reads the events
     services.grants.packetsWanted ??= () => services.events.on;
     this.#announcer = new LinkAnnouncer(services.clock, () => this.#announceLink());
-    this.#link.connect({
+    this.link.connect({
       clock: services.clock,
       random: services.random,
       nic: this.nic,
@@ -342,7 +342,7 @@ export class NetVsp implements ChannelDevice {
     const { events } = this.#services!;
     if (events.on)
       events.emit({ kind: 'frame', from: 'guest', nic: this.nic, frame: frame.slice() });
-    this.#link.transmit(frame);
+    this.link.transmit(frame);
   }
 
   /** A queue ends with packets that were not completed, some of them left out for later ones. */

@@ -7,6 +7,7 @@ import type { NetworkContext } from './context.ts';
 import type { Frame, FrameSink } from './frame.ts';
 import type { Lane } from './lane.ts';
 import { ETH, ETH_LONGEST } from './protocol.ts';
+import type { DropReason } from './statistics.ts';
 import type { Switch, SwitchPort } from './switch.ts';
 
 /** What a port is given when its NIC appears. */
@@ -30,6 +31,8 @@ export class GuestPort implements Link, SwitchPort {
   readonly #wire: (host: LinkHost, port: GuestPort) => GuestWiring;
   #connection: Connection | undefined;
   #up = true;
+  /** Frames lost at the port itself, and times that the cable was pulled. */
+  #harmed = 0;
 
   /** `wire` is called when the NIC connects. */
   constructor(nic: number, wire: (host: LinkHost, port: GuestPort) => GuestWiring) {
@@ -53,10 +56,19 @@ export class GuestPort implements Link, SwitchPort {
     if (!this.#up) host.setLinkState(false);
   }
 
+  get harmed(): number {
+    const { toGuest, fromGuest, context } = this.#connection ?? {};
+    const lanes = (toGuest?.harmed ?? 0) + (fromGuest?.harmed ?? 0);
+    const { drops, dhcp } = context?.statistics ?? {};
+    // A network has one path, and its servers refuse for all
+    return this.#harmed + lanes + (drops?.['path-mtu'] ?? 0) + (dhcp?.naks ?? 0);
+  }
+
   /** Pull the cable, or plug it in again. Frames on their way to the guest are lost. */
   setUp(up: boolean): void {
     if (up === this.#up) return;
     this.#up = up;
+    if (!up) this.#harmed++;
     this.#connection?.host.setLinkState(up);
   }
 
@@ -66,12 +78,12 @@ export class GuestPort implements Link, SwitchPort {
     if (connection === undefined) throw new Error(`link ${this.nic} of the network has no NIC`);
     const { context } = connection;
     context.statistics.bytesFromGuest += frame.length;
-    if (!this.#up) context.count('link-down');
+    if (!this.#up) this.#lost('link-down');
     else if (frame.length < ETH.end) context.count('runt');
     else if (frame.length > ETH_LONGEST) context.count('giant');
     else {
       const copy = context.pool.copy(frame);
-      if (copy === undefined) context.count('no-frame');
+      if (copy === undefined) this.#lost('no-frame');
       else connection.fromGuest.send(copy);
     }
   }
@@ -80,12 +92,21 @@ export class GuestPort implements Link, SwitchPort {
   output(frame: Frame): void {
     const { context, toGuest } = this.#connection!;
     if (this.#up) toGuest.send(frame);
-    else context.drop('link-down', frame);
+    else {
+      this.#harmed++;
+      context.drop('link-down', frame);
+    }
+  }
+
+  #lost(reason: DropReason): void {
+    this.#harmed++;
+    this.#connection!.context.count(reason);
   }
 
   #deliver(frame: Frame): void {
     const { context, host } = this.#connection!;
     if (!this.#up) {
+      this.#harmed++;
       context.drop('link-down', frame);
       return;
     }

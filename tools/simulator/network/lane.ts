@@ -2,6 +2,7 @@
 
 /** One direction of the wire between a guest and the switch: latency and faults. */
 
+import { TICKS_PER_MS } from '../base/clock.ts';
 import { Random } from '../base/random.ts';
 import type { NetworkContext } from './context.ts';
 import { corrupt } from './corruption.ts';
@@ -25,6 +26,9 @@ export interface LaneOptions {
   readonly sink: FrameSink;
 }
 
+/** A delay of 1 s is one that guests may not wait for: their first retries come before it. */
+const LATE_TICKS = 1000 * TICKS_PER_MS;
+
 export class Lane implements FrameSink {
   readonly #context: NetworkContext;
   readonly #line: DelayLine;
@@ -38,6 +42,8 @@ export class Lane implements FrameSink {
   readonly #duplication: Random;
   readonly #reordering: Random;
   readonly #delay: Random;
+  /** Frames that did not arrive as they were, or that came very late. */
+  harmed = 0;
   /** Frame that is held back for the next one to overtake it. */
   #held: Frame | undefined;
   /** When the latest frame arrives that was not held back: none may arrive before it. */
@@ -71,11 +77,13 @@ export class Lane implements FrameSink {
 
     if (this.#loss.chance(faults.loss)) {
       counters.lost++;
+      this.harmed++;
       this.#context.pool.give(frame);
       return;
     }
     if (this.#corruption.chance(faults.corruption)) {
       counters.corrupted++;
+      this.harmed++;
       if (!corrupt(frame, this.#corruption)) {
         this.#context.pool.give(frame);
         return;
@@ -101,6 +109,7 @@ export class Lane implements FrameSink {
     const { delayTicks, jitterTicks, reordering } = this.#faults;
     const draw = this.#delay.below(2 * jitterTicks + 1);
     const delay = delayTicks - jitterTicks + draw;
+    if (delay >= LATE_TICKS) this.harmed++;
     if (delay > 0) {
       this.#counters.delayed++;
       this.#counters.delayTicks += delay;

@@ -29,6 +29,12 @@ export interface Link {
    * it for what has come in. Without one the machine's time is virtual.
    */
   readonly wall?: WallSource;
+  /**
+   * Frames that were lost, changed or very late on the way, in both directions, and requests of the
+   * guest that a server has refused: who has no network then may blame the link for it. Left out by
+   * links that cannot tell.
+   */
+  readonly harmed?: number;
   /** Called once, before anything else, by the machine that the link is given to. */
   connect(host: LinkHost): void;
   /** A frame from the guest. `frame` is valid only during the call. */

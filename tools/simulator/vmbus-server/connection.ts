@@ -106,6 +106,7 @@ export class VmbusConnection {
   reset(): void {
     if (this.phase === 'unloading') this.#cancelUnload();
     this.#release('reset');
+    this.history.reset();
     for (const channel of [...this.offers.channels])
       if (channel.orphan) this.channels.end(channel, 'reset');
     this.messages.reset();
@@ -363,10 +364,11 @@ export class VmbusConnection {
 
   /** The guest cannot get a message: it has closed its SINT or its page. */
   #lost(type: number): void {
-    if (type === MessageType.UNLOAD_RESPONSE) this.history.unloadAnswerLost = true;
-    if (this.#context.services.profile.knobs.lostMessage !== 'resets-bus') return;
+    const { clock, profile } = this.#context.services;
+    if (type === MessageType.UNLOAD_RESPONSE) this.history.unloadLostAt = clock.now;
+    if (profile.knobs.lostMessage !== 'resets-bus') return;
     // Not in the middle of what sends it
-    this.#context.services.clock.schedule(0, () => {
+    clock.schedule(0, () => {
       if (this.phase === 'disconnected') return;
       if (this.phase === 'unloading') this.#cancelUnload();
       this.#context.violation('vmbus', `message type ${type} is lost: the bus is reset`);
@@ -393,7 +395,6 @@ export class VmbusConnection {
     this.pages.unmapAll(by);
     if (this.phase !== 'disconnected') this.history.ended(this.#context.services.clock.now, by);
     this.phase = 'disconnected';
-    this.version = 0;
-    this.features = 0;
+    this.version = this.features = 0;
   }
 }

@@ -22,6 +22,9 @@ export class ServerState {
   faults: ServerFaults = {};
   /** How often guests broke the protocol, whether or not somebody listens. */
   violations = 0;
+  /** How often each device has come or gone, by instance, and all of them together. */
+  readonly changesOf = new Map<string, number>();
+  changes = 0;
   readonly sharedMemory: SharedMemory;
   readonly throttle: SignalThrottle;
   /** Addresses of the monitor pages that the host polls: no two clients may give the same. */
@@ -36,6 +39,12 @@ export class ServerState {
     this.throttle = new SignalThrottle(clock, profile.knobs.throttleSignals, (limit) =>
       this.violation('vmbus', `more than ${limit} excess signals in a second: suspended`),
     );
+  }
+
+  /** The host itself brings a device, or takes it away. */
+  deviceChanged(instanceId: string): void {
+    this.changes++;
+    this.changesOf.set(instanceId, (this.changesOf.get(instanceId) ?? 0) + 1);
   }
 
   /** The guest broke the protocol: an event, never an exception. */

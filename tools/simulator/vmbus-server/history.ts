@@ -23,6 +23,10 @@ export class ConnectionHistory {
   /** Every version that was ever agreed. */
   readonly everNegotiated = new Set<number>();
   readonly #records: ContactRecord[] = [];
+  /** Contacts that came, whatever became of them; records are fewer. */
+  contacts = 0;
+  /** Of these, contacts that changed nothing: the host ignored them (knob `reinitiate`). */
+  ignored = 0;
   /** UNLOADs: how many came, and how many were answered. */
   unloadsSeen = 0;
   unloadsAnswered = 0;
@@ -30,8 +34,8 @@ export class ConnectionHistory {
   unloadSeenAt: number | undefined;
   unloadAnsweredAt: number | undefined;
 
-  /** The answer to the last UNLOAD found the guest's SINT masked or its page gone. */
-  unloadAnswerLost = false;
+  /** When the answer to the last UNLOAD found the guest's SINT masked or its page gone. */
+  unloadLostAt: number | undefined;
 
   get records(): readonly ContactRecord[] {
     return this.#records;
@@ -47,8 +51,10 @@ export class ConnectionHistory {
     if (outcome === 'accepted') {
       this.everNegotiated.add(version);
       this.unloadSeenAt = this.unloadAnsweredAt = undefined;
-      this.unloadAnswerLost = false;
+      this.unloadLostAt = undefined;
     }
+    this.contacts++;
+    if (outcome === 'ignored') this.ignored++;
     this.#records.push({ version, at, outcome, endedAt: undefined, endedBy: undefined });
     if (this.#records.length > HISTORY_MAX) this.#records.shift();
   }
@@ -67,7 +73,12 @@ export class ConnectionHistory {
   unloadSeen(at: number): void {
     this.unloadsSeen++;
     this.unloadSeenAt = at;
-    this.unloadAnswerLost = false;
+    this.unloadLostAt = undefined;
+  }
+
+  /** The machine was reset: nobody waits for an answer any more. */
+  reset(): void {
+    this.unloadSeenAt = this.unloadAnsweredAt = this.unloadLostAt = undefined;
   }
 
   unloadAnswered(at: number): void {

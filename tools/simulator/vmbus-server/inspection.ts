@@ -10,6 +10,7 @@ import type { ChannelState, GpadlState } from './channel.ts';
 import type { ConnectionPhase, VmbusConnection } from './connection.ts';
 import type { ServerState } from './context.ts';
 import type { ContactRecord } from './history.ts';
+import type { Numbering } from './offers.ts';
 import type { SharedMemoryInspection } from './shared-memory.ts';
 import { THROTTLE_STALL_TICKS } from './signal-throttle.ts';
 
@@ -26,6 +27,8 @@ export interface ChannelInspection {
   /** Monitor number, 0xff for none. */
   readonly monitor: number;
   readonly ringGpadl: number | undefined;
+  /** When it was opened, in ticks; undefined while it is not open. */
+  readonly openedAt: number | undefined;
   readonly targetVp: number | undefined;
   /** Opened by OPEN_RESERVED_CHANNEL: it outlives UNLOAD. */
   readonly reserved: boolean;
@@ -58,6 +61,14 @@ export interface ClientInspection {
   readonly features: number;
   readonly targetVp: number;
   readonly offersRequested: boolean;
+  /** What was numbered in the last answer to REQUEST_OFFERS; nothing if there was none. */
+  readonly numbering: Numbering;
+  /** Contacts of the guest so far; of these {@link history} has the last ones. */
+  readonly contacts: number;
+  /** Of these, contacts that the host ignored: they end no connection. */
+  readonly contactsIgnored: number;
+  /** When the last connection was made, in ticks; 0 if there was none. */
+  readonly connectedAt: number;
   readonly history: readonly Readonly<ContactRecord>[];
   readonly everNegotiated: readonly number[];
   readonly unloadsSeen: number;
@@ -65,8 +76,8 @@ export interface ClientInspection {
   /** When the last connection was followed by an UNLOAD, and by its answer; else undefined. */
   readonly unloadSeenAt: number | undefined;
   readonly unloadAnsweredAt: number | undefined;
-  /** The answer to the last UNLOAD could not reach the guest. */
-  readonly unloadAnswerLost: boolean;
+  /** When the answer to the last UNLOAD could not reach the guest; else undefined. */
+  readonly unloadLostAt: number | undefined;
   readonly channels: readonly ChannelInspection[];
   readonly gpadls: readonly GpadlInspection[];
   /** Guest physical addresses. */
@@ -85,8 +96,9 @@ export interface VmbusInspection extends ClientInspection {
   /** The primary client (the same as above), then the second one where the host allows one. */
   readonly clients: readonly ClientInspection[];
   readonly sharedMemory: SharedMemoryInspection;
-  /** How often a device has come or gone: what the host itself has changed. */
+  /** How often a device has come or gone, and each of them by instance: the host's own doing. */
   readonly deviceChanges: number;
+  readonly changesOf: ReadonlyMap<string, number>;
   /** How often the guest broke the protocol. */
   readonly violations: number;
   /** Signals that had nothing to say, how often that suspended the guest, and how long in all. */
@@ -99,14 +111,14 @@ export interface VmbusInspection extends ClientInspection {
 export function inspectServer(
   state: ServerState,
   clients: readonly [ClientInspection, ...ClientInspection[]],
-  deviceChanges: number,
 ): VmbusInspection {
   const { excess, stalls } = state.throttle;
   return {
     ...clients[0],
     clients,
     sharedMemory: state.sharedMemory.inspect(),
-    deviceChanges,
+    deviceChanges: state.changes,
+    changesOf: new Map(state.changesOf),
     violations: state.violations,
     excessSignals: excess,
     stalls,
@@ -129,13 +141,17 @@ export function inspectConnection(
     features: connection.features,
     targetVp: messages.vp,
     offersRequested: offers.requested,
+    numbering: offers.numbering,
+    contacts: history.contacts,
+    contactsIgnored: history.ignored,
+    connectedAt: history.connectedAt,
     history: history.records.map((record) => ({ ...record })),
     everNegotiated: [...history.everNegotiated],
     unloadsSeen: history.unloadsSeen,
     unloadsAnswered: history.unloadsAnswered,
     unloadSeenAt: history.unloadSeenAt,
     unloadAnsweredAt: history.unloadAnsweredAt,
-    unloadAnswerLost: history.unloadAnswerLost,
+    unloadLostAt: history.unloadLostAt,
     channels: offers.channels.map((channel) => ({
       id: channel.id,
       lastId: channel.lastId,
@@ -145,6 +161,7 @@ export function inspectConnection(
       state: channel.state,
       monitor: channel.monitor,
       ringGpadl: channel.opening?.ringGpadl,
+      openedAt: channel.opening?.openedAt,
       targetVp: channel.opening?.targetVp,
       reserved: channel.opening?.reserved ?? false,
       deathReason: channel.opening?.rings.reason ?? '',

@@ -17,6 +17,16 @@ import type { SharedPages } from './shared-pages.ts';
 /** Monitors of a connection: four groups of 32. */
 export const MONITORS_MAX = 128;
 
+/** The numbers that devices had in an answer to REQUEST_OFFERS. */
+export interface Numbering {
+  /** When it was asked for, in ticks; -1 if never. */
+  readonly at: number;
+  /** Devices that had come or gone until then ({@link ServerState.changes}). */
+  readonly changes: number;
+  /** Channel numbers by instance, without sub-channels. */
+  readonly numbers: ReadonlyMap<string, number>;
+}
+
 export class Offers {
   readonly #context: ServerContext;
   readonly #messages: HostMessages;
@@ -32,6 +42,8 @@ export class Offers {
   #next = 0;
   /** The guest has requested offers on this connection. */
   requested = false;
+  /** How the devices were numbered when it first did, on the last connection on which it did. */
+  numbering: Numbering = { at: -1, changes: 0, numbers: new Map() };
   /** The version is so old that offers may be short. */
   short = false;
 
@@ -125,12 +137,14 @@ export class Offers {
       this.#context.violation('vmbus', 'second REQUEST_OFFERS on a connection');
       if (this.#context.services.profile.knobs.secondRequest === 'ignored') return;
     }
+    const again = this.requested;
     this.requested = true;
     const offered = this.#channels.filter(
       (channel) => channel.state === 'released' || channel.unoffered,
     );
     offered.sort((a, b) => this.#compare(a, b));
     for (const channel of offered) this.#offer(channel);
+    if (!again) this.numbering = this.#numbers;
     this.#messages.send(plainMessage(MessageType.ALL_OFFERS_DELIVERED), true);
   }
 
@@ -162,6 +176,13 @@ export class Offers {
     this.#channels.splice(this.#channels.indexOf(channel), 1);
     const siblings = channel.primary?.subchannels;
     siblings?.splice(siblings.indexOf(channel), 1);
+  }
+
+  get #numbers(): Numbering {
+    const primary = this.#channels.filter(({ id, index }) => id !== 0 && index === 0);
+    const numbers = new Map(primary.map(({ device, id }) => [device.instanceId, id]));
+    const { services, state } = this.#context;
+    return { at: services.clock.now, changes: state.changes, numbers };
   }
 
   /** Number a channel and offer it. */

@@ -50,8 +50,6 @@ export class VmbusServer {
   readonly #second: Endpoint | undefined;
   readonly #endpoints: readonly Endpoint[];
   readonly #attached = new Set<ChannelDevice>();
-  /** Devices that came or went. */
-  #changes = 0;
 
   /**
    * Registers the ports and offers `devices`.
@@ -116,7 +114,7 @@ export class VmbusServer {
    * @throws Error if the same interface and instance are offered already
    */
   hotAdd(device: ChannelDevice): void {
-    this.#changes++;
+    this.#state.deviceChanged(device.instanceId);
     if (!this.#attached.has(device)) {
       this.#attached.add(device);
       device.attach(this.#state.services);
@@ -129,7 +127,7 @@ export class VmbusServer {
    * Unknown ones are ignored.
    */
   rescind(device: ChannelDevice): void {
-    this.#changes++;
+    this.#state.deviceChanged(device.instanceId);
     const { connection } = this.#of(device) ?? {};
     const channel = connection?.offers.byDevice(device);
     if (channel !== undefined) connection?.channels.rescind(channel);
@@ -169,7 +167,7 @@ export class VmbusServer {
     const [primary, ...others] = this.#endpoints.map(({ connection, inbox }): ClientInspection =>
       inspectConnection(connection, inbox.length),
     );
-    return inspectServer(this.#state, [primary!, ...others], this.#changes);
+    return inspectServer(this.#state, [primary!, ...others]);
   }
 
   /** Whose device it is. */

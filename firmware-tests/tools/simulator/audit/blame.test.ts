@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert';
 import { HvMessageType } from '../../../../src/hyperv/protocol.ts';
 import type { MemoryRange } from '../../../../src/machine.ts';
 import { MessageType, VmbusVersion } from '../../../../src/vmbus/protocol.ts';
-import { auditOs, channelNumbers } from '../../../../tools/flow/os-findings.ts';
+import { auditOs, osStart } from '../../../../tools/flow/os-findings.ts';
 import { runLoadedOs } from '../../../../tools/os/loaded-os.ts';
 import { makeMachine } from '../../../../tools/scenarios/rig.ts';
 import { auditHandoff } from '../../../../tools/simulator/audit/audit.ts';
@@ -62,11 +62,11 @@ host('H-H7 openvmm#882: a reserved channel with rings in reserved memory is a le
   assert.is(errors.length, 2);
 
   // The OS is not offered the debugger's NIC, and does not miss it
-  const before = channelNumbers(machine);
+  const start = osStart(machine);
   const os = runLoadedOs({ machine: machine.bootProcessor, memoryMap: around });
   assert.is(os.error, undefined);
   assert.equal(os.nics, []);
-  assert.equal(auditOs(os, machine, before), []);
+  assert.equal(auditOs(os, machine, start), []);
 });
 
 host('a message of a timer in the slot of SINT 2 is not the answer to UNLOAD', () => {

@@ -14,6 +14,7 @@ import { GpadlHeader, MessageType, VmbusVersion } from '../../../../src/vmbus/pr
 import { runLoadedOs } from '../../../../tools/os/loaded-os.ts';
 import { AUDIT_CHECKS } from '../../../../tools/simulator/audit/audit-findings.ts';
 import { describeGrant } from '../../../../tools/simulator/audit/audit-pages.ts';
+import { auditBaseline } from '../../../../tools/simulator/audit/audit-baseline.ts';
 import { auditHandoff, type AuditOptions } from '../../../../tools/simulator/audit/audit.ts';
 import { TICKS_PER_MS } from '../../../../tools/simulator/base/clock.ts';
 import {
@@ -32,6 +33,7 @@ import {
   withKnobs,
 } from '../../../../tools/simulator/profiles/profiles.ts';
 import type { HostKnobs } from '../../../../tools/simulator/profiles/profile.ts';
+import { unhex, words } from '../../../rigs/bytes.ts';
 import { GUEST_PAGES, Guest } from '../../../rigs/audit-guest.ts';
 
 const PAGE = 4096;
@@ -80,6 +82,41 @@ passes('the same on a host whose SCONTROL is on from the start: nothing at all',
   assert.equal(audit(machine), []);
 });
 
+passes('ranges of one GPADL that meet in a page: no byte of it is shared twice', () => {
+  const machine = createMachine();
+  const guest = new Guest(machine.bootProcessor);
+  guest.start();
+  assert.ok(guest.connect(VmbusVersion.V3_0));
+  guest.post(MessageType.REQUEST_OFFERS);
+  guest.takeUntil(MessageType.ALL_OFFERS_DELIVERED);
+  const pfn = GUEST_PAGES.spare / PAGE;
+  const share = (id: number, ...pieces: readonly (readonly [offset: number, length: number])[]) => {
+    const shape = 0x10010 * pieces.length;
+    const ranges = pieces.flatMap(([offset, length]) => [length, offset, pfn, 0]);
+    guest.post(unhex(words(MessageType.GPADL_HEADER, 0, 1, id, shape, ...ranges)));
+    guest.takeUntil(MessageType.GPADL_CREATED);
+    return audit(machine).filter((text) => text.startsWith('freed'));
+  };
+  assert.equal(share(5, [0, 1024], [1024, 1024]), []);
+  assert.equal(share(6, [2048, 1024]), [], 'other bytes');
+  const [finding, ...others] = share(7, [1024, 8]);
+  assert.match(finding!, /was shared as the GPADL 0x7 .* while the host had it as the GPADL 0x5/);
+  assert.equal(others, []);
+});
+
+passes('the answer of a host that refuses the version must be taken, too', () => {
+  const machine = createMachine();
+  const guest = new Guest(machine.bootProcessor);
+  guest.start();
+  const contact = words(MessageType.INITIATE_CONTACT, 0, 0x0009_0009, 0, 0, 0, 0, 0, 0, 0);
+  guest.post(unhex(contact));
+  guest.wait();
+  guest.stop();
+  assert.equal(audit(machine), [
+    'leftovers warning: a message of type 0x1 is left in the slot of SINT2 of VP 0',
+  ]);
+});
+
 passes('P-B5 FreeBSD: an answer to UNLOAD that finds the SINT masked was not taken', () => {
   const machine = createMachine();
   const guest = new Guest(machine.bootProcessor);
@@ -96,6 +133,12 @@ passes('P-B5 FreeBSD: an answer to UNLOAD that finds the SINT masked was not tak
   assert.ok(guest.connect(VmbusVersion.V3_0));
   guest.unload();
   guest.stop();
+  assert.equal(audit(machine), []);
+
+  // A machine that is reset owes nobody anything, and who comes later does not answer for it
+  const since = auditBaseline(machine);
+  assert.not(audit(machine, { since }).some((text) => text.startsWith('unload')));
+  machine.reset();
   assert.equal(audit(machine), []);
 });
 

@@ -160,18 +160,25 @@ function declarations() {
   }
 }
 
+/** The declarations of the entries of the package. */
+const ENTRIES = [
+  ...['src/index', 'src/x64', 'src/arm64', 'src/os', 'tools/library/index'].map(
+    (name) => `dist/types/${name}.d.ts`,
+  ),
+];
+
 /**
- * Declarations of the npm package: what the tools offer to nobody outside needs its types, but not
- * its explanations, which are a third of all declarations.
+ * Declarations of the npm package: what is offered to nobody outside needs its types, but not its
+ * explanations, which are a third of all declarations.
  *
  * @param {Files} files
  * @returns {Files}
  */
 function shortened(files) {
-  const offered = offeredFrom('dist/types/tools/library/index.d.ts', files);
+  const offered = new Set(ENTRIES.flatMap((entry) => [...offeredFrom(entry, files)]));
   return new Map(
     [...files].map(([path, bytes]) => {
-      if (!path.startsWith('dist/types/tools/') || offered.has(path)) return [path, bytes];
+      if (offered.has(path)) return [path, bytes];
       return [path, Buffer.from(Buffer.from(bytes).toString().replace(COMMENT, ''))];
     }),
   );

@@ -17,6 +17,7 @@ import { auditBaseline, NO_BASELINE } from '../simulator/audit/audit-baseline.ts
 import { auditHandoff } from '../simulator/audit/audit.ts';
 import { FreedMemory } from '../simulator/audit/freed-memory.ts';
 import type { MemoryPattern } from '../simulator/audit/memory-pattern.ts';
+import { sameBytes } from '../simulator/base/same-bytes.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { isRefusal } from '../os/loaded-os.ts';
 import { memoryInUse, readBootResult } from './boot-result.ts';
@@ -65,6 +66,8 @@ class BootFlow {
   #given: readonly MemoryRange[];
   /** Images that were loaded, and files beside them. */
   readonly #loaded: Pick<MemoryRange, 'address' | 'length'>[] = [];
+  /** The image of the first boot, as it was handed over. */
+  #image: { readonly name: string; readonly bytes: Uint8Array } | undefined;
   /** What the last kernel found in memory. */
   #pattern: MemoryPattern | undefined;
   #boot: BootResult | undefined;
@@ -196,6 +199,12 @@ class BootFlow {
       boot?.error?.name === 'VersionRefused' &&
       onlyRefused(machine, this.#ownedSince ?? NO_BASELINE.at);
     this.#loaded.push(...this.#inUse());
+    const { image } = boot ?? {};
+    if (image !== undefined) {
+      const { name, address, length } = image;
+      const bytes = new Uint8Array(this.#machine.partition.ram.memory, address, length).slice();
+      this.#image ??= { name, bytes };
+    }
     this.#handoff ??= {
       counts: countMachine(machine),
       vmbusVersions: acceptedVersions(machine),
@@ -306,6 +315,10 @@ class BootFlow {
         if (finding.severity !== 'error') continue;
         this.#findings.push({ ...finding, check, text: `after the second boot: ${finding.text}` });
       }
+      if (this.#loadedOtherwise(result)) {
+        const text = 'the second boot loaded another image than the first one';
+        this.#findings.push({ check, severity: 'error', text });
+      }
     }
     if (result?.status === 'failed') {
       const excuse = this.#excuse(result, harm, rescind.instances);
@@ -314,6 +327,15 @@ class BootFlow {
     }
     rescind.disarm();
     tellFindings(this.#machine, SECOND_BOOT, this.#findings.slice(found));
+  }
+
+  /** Whether an image of the same name has other bytes than it had at the first handoff. */
+  #loadedOtherwise({ image }: BootResult): boolean {
+    const first = this.#image;
+    if (image === undefined || first === undefined || image.name !== first.name) return false;
+    const { address, length } = image;
+    const bytes = new Uint8Array(this.#machine.partition.ram.memory);
+    return length !== first.bytes.length || !sameBytes(bytes, first.bytes, address);
   }
 
   /** What was found in the second boot has been told; now all else, and the verdict. */

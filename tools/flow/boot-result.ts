@@ -9,6 +9,7 @@ import type { ServedBootResult as BootResult } from '../../src/services/boot-ser
 import type { StoredFile } from '../../src/services/file-store.ts';
 import type { Machine, MemoryRange } from '../../src/machine.ts';
 import type { GuestInstance } from '../guests/guest-program.ts';
+import { GUEST_IMAGE } from '../guests/wasm-instance.ts';
 
 /** What a flow needs of a guest: a whole firmware, and for a SAN boot its drivers. */
 export type Firmware = Required<Pick<GuestInstance, 'boot'>> & Pick<GuestInstance, 'createDriver'>;
@@ -46,7 +47,7 @@ export function readBootResult(
   }
   const memoryMap = result.memoryMap ?? machine.memoryMap;
   const size = machine.memory.byteLength;
-  checkMemoryMap(memoryMap, size);
+  checkMemoryMap(memoryMap, machine.memoryMap, size);
   // Who says that it loads nothing is judged by its handoff alone
   const loaded = status === 'booted' && (result.image as unknown) !== null;
   const image = loaded ? checkImage(result.image, memoryMap, size) : undefined;
@@ -97,7 +98,12 @@ export function memoryInUse(result: BootResult): Pick<MemoryRange, 'address' | '
   return result.image === undefined ? files : [result.image, ...files];
 }
 
-function checkMemoryMap(map: readonly MemoryRange[], size: number): void {
+/** A map that is handed on: of what the guest was `given`, and of each byte it says one thing. */
+function checkMemoryMap(
+  map: readonly MemoryRange[],
+  given: readonly MemoryRange[],
+  size: number,
+): void {
   if (!Array.isArray(map)) throw new BadBootResult('memoryMap is no array');
   for (const [i, range] of (map as Partial<MemoryRange>[]).entries()) {
     const { address, length, type } = range ?? {};
@@ -111,6 +117,34 @@ function checkMemoryMap(map: readonly MemoryRange[], size: number): void {
       throw new BadBootResult(`memoryMap[${i}] is usable beyond the end of RAM`);
     }
   }
+  const usable = map.filter(({ type, length }) => type === 'usable' && length > 0);
+  for (const range of usable) {
+    const other = map.find((each) => each !== range && each.length > 0 && overlap(each, range));
+    const where = `memoryMap calls ${at(range)} usable`;
+    if (other !== undefined) throw new BadBootResult(`${where}, and ${at(other)} ${other.type}`);
+    if (!covers(given, range)) throw new BadBootResult(`${where}, which the guest was not given`);
+  }
+}
+
+/**
+ * Whether usable ranges, in any order, cover all of another one. What a guest lies in while it runs
+ * is the next owner's as well.
+ */
+function covers(map: readonly MemoryRange[], { address, length }: MemoryRange): boolean {
+  const usable = map.filter(({ type, purpose }) => type === 'usable' || purpose === GUEST_IMAGE);
+  let from = address;
+  for (const each of [...usable].sort((a, b) => a.address - b.address)) {
+    if (each.address <= from) from = Math.max(from, each.address + each.length);
+  }
+  return from >= address + length;
+}
+
+function overlap(one: MemoryRange, other: MemoryRange): boolean {
+  return one.address < other.address + other.length && other.address < one.address + one.length;
+}
+
+function at({ address, length }: MemoryRange): string {
+  return `0x${address.toString(16)} to 0x${(address + length).toString(16)}`;
 }
 
 function checkImage(

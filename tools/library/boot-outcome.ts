@@ -110,7 +110,7 @@ export interface BootOutcome {
   /** Why the capture is incomplete. */
   readonly captureFailure: string | undefined;
   /** Why the session is not there. */
-  readonly sessionFailure?: string | undefined;
+  readonly sessionFailure: string | undefined;
 }
 
 /** `ok`, the worst severity of its findings, or `not run`. */

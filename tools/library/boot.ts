@@ -220,6 +220,7 @@ function outcomeOf(
     endMs: report.endedAt / TICKS_PER_MS,
     traceFailure: undefined,
     captureFailure: undefined,
+    sessionFailure: undefined,
   };
 }
 

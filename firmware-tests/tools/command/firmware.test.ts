@@ -158,6 +158,20 @@ for (const [value, message] of [
     { status: 'failed', memoryMap: [{ address: 0, length: RAM + 1, type: 'usable' }] },
     'memoryMap[0] is usable beyond the end of RAM',
   ],
+  [
+    { status: 'failed', memoryMap: [{ address: 0, length: 0x2000, type: 'usable' }] },
+    'memoryMap calls 0x0 to 0x2000 usable, which the guest was not given',
+  ],
+  [
+    {
+      status: 'failed',
+      memoryMap: [
+        { address: 0x100000, length: 0x2000, type: 'usable' },
+        { address: 0x101000, length: 0x1000, type: 'reserved' },
+      ],
+    },
+    'memoryMap calls 0x100000 to 0x102000 usable, and 0x101000 to 0x102000 reserved',
+  ],
   [{ status: 'booted' }, 'boot() booted, but returned no image that lies in RAM'],
   [
     { status: 'booted', image: { ...image, address: RAM - 4 } },
@@ -203,8 +217,9 @@ own('a few lines that load an image and leave nothing are clean', async () => {
       '  const text = "image of another firmware";\n' +
       '  const bytes = Uint8Array.from(text, (letter) => letter.charCodeAt(0));\n' +
       '  new Uint8Array(machine.memory).set(bytes, 0x100000);\n' +
-      '  const low = machine.memoryMap[0];\n' +
-      '  const memoryMap = [low, { address: 0x200000, length: 0x100000, type: "usable" }];\n' +
+      '  const [low, high] = machine.memoryMap;\n' +
+      '  const rest = { ...high, address: 0x101000, length: high.length - 0x1000 };\n' +
+      '  const memoryMap = [low, rest];\n' +
       '  const image = { name: "mine", address: 0x100000, length: 25, device: "rom" };\n' +
       '  return { status: "booted", image, memoryMap };\n' +
       '}\n',

@@ -12,6 +12,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readBootResult } from '../../../tools/flow/boot-result.ts';
 import { parseScript } from '../../../tools/flow/pc-script.ts';
+import { readText } from '../../../tools/guests/cell/cell-words.ts';
 import { readEvent } from '../../../tools/guests/guest-event.ts';
 import { thrown } from '../../../tools/guests/javascript-realm.ts';
 import { withoutDynamicImport } from '../../../tools/guests/module-text.ts';
@@ -24,7 +25,8 @@ import { parseTrace } from '../../../tools/replay/trace-file.ts';
 import { readTrace, slim } from '../../../tools/report/read-trace.ts';
 import { workerMessage } from '../../../tools/command/boot/boot-message.ts';
 import { parseBoot } from '../../../tools/command/boot/boot-options.ts';
-import { parseExplore } from '../../../tools/command/explore/explore-options.ts';
+import { parseExplore, readOnly } from '../../../tools/command/explore/explore-options.ts';
+import { parsePcExplore } from '../../../tools/command/pc/pc-explore-options.ts';
 import { parsePc } from '../../../tools/command/pc/pc-options.ts';
 import { exploreMessage } from '../../../tools/command/explore/explore-message.ts';
 import { readHost } from '../../../tools/command/host-options.ts';
@@ -111,6 +113,20 @@ const EXPLORE_ARGS = [
 const PC_ARGS = [
   ...[write('program', 'MZ'), '--seed', '7', '--host', 'qemu', '--memory', '64', '--keys', 'a\\n'],
   ...['--append', 'quiet', '--time', '30', '--nics', '2', '--loss', '0.1', '--json'],
+];
+const PC_EXPLORE_ARGS = [
+  ...['--pc', write('program', 'MZ'), '--samples', '5', '--only', 'step.1/handoff', '--seed', '3'],
+  ...[
+    '--workers',
+    '2',
+    '--host',
+    'qemu',
+    '--memory',
+    '64',
+    '--knob',
+    'echoVersion=false',
+    '--json',
+  ],
 ];
 /** A type, an import, a memory, an export, a function. */
 const WASM = [
@@ -246,6 +262,21 @@ const PARSERS: readonly Parser[] = [
     errors: USAGE,
   },
   {
+    of: 'command/pc/pc-explore-options.ts: parsePcExplore',
+    run: () => parsePcExplore(mutatedArgs(PC_EXPLORE_ARGS), 2),
+    errors: USAGE,
+  },
+  {
+    of: 'command/explore/explore-options.ts: readOnly',
+    run: () => readOnly(text('message.4/drop+step.120/handoff')),
+    errors: USAGE,
+  },
+  {
+    of: 'guests/cell/cell-words.ts: readText',
+    run: () => readText(mutatedBytes([...new TextEncoder().encode('a text\0 and more')])),
+    errors: [],
+  },
+  {
     of: 'flow/pc-script.ts: parseScript',
     run: () => parseScript(text('# a\nwithin 30\nexpect iPXE\\x20\ntype a\\n\nsend b\nend\n')),
     errors: ['BadScript'],
@@ -291,10 +322,13 @@ const OTHERS: Readonly<Record<string, string>> = {
   'command/boot/push-options.ts: readServices': 'runs with parseBoot',
   'command/boot/network-options.ts: readNetwork': 'runs with parseBoot',
   'command/boot/owner-options.ts: readBefore': 'runs with parseBoot',
+  'command/boot/boot-options.ts: readRecord': 'runs with parseBoot',
+  'command/boot/boot-options.ts: readFormat': 'runs with parseBoot',
   'command/arguments.ts: parseArguments': 'runs with parseBoot',
   'command/files.ts: readText': 'reads, and parses nothing',
   'command/files.ts: readBytes': 'reads, and parses nothing',
   'manual/books.ts: readBooks': 'reads files of this tree',
+  'bench/replays.ts: readSessions': 'reads files of this tree',
 };
 
 const parsers = suite('every parser');

@@ -66,6 +66,36 @@ for (const [what, flow] of [
   });
 }
 
+nics('a second boot that loads another image is an error', () => {
+  let runs = 0;
+  const firmware: Firmware = {
+    boot(machine, options) {
+      const result = sources.boot(machine, options);
+      if (runs++ > 0) new Uint8Array(machine.memory)[result.image!.address + 100]! ^= 0xff;
+      return result;
+    },
+  };
+  const { report } = runBoot({ firmware });
+  assert.equal(complaints(report), [
+    'rescind error: the second boot loaded another image than the first one',
+  ]);
+});
+
+nics('memory that a map leaves out is lost, and told', () => {
+  const firmware: Firmware = {
+    boot(machine, options) {
+      const result = sources.boot(machine, options);
+      const last = result.memoryMap.at(-1)!;
+      const cut = { ...last, length: last.length - 0x3000 };
+      return { ...result, memoryMap: [...result.memoryMap.slice(0, -1), cut] };
+    },
+  };
+  const { report } = runBoot({ firmware, flow: { secondBoot: false } });
+  const found = complaints(report);
+  assert.is(found.length, 1);
+  assert.match(found[0]!, /^reserved warning: 3 pages from 0x[0-9a-f]+ on reserved for good/);
+});
+
 nics('a second boot that fails though its NIC is there is an error', () => {
   let runs = 0;
   const firmware: Firmware = {

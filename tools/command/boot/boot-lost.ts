@@ -33,6 +33,7 @@ export function lostOutcome(request: BootRequest, ended: GuestEnd): BootOutcome 
     endMs: undefined,
     traceFailure: undefined,
     captureFailure: undefined,
+    sessionFailure: undefined,
   };
 }
 

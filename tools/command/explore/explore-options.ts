@@ -4,7 +4,7 @@
 
 import * as path from 'node:path';
 import type { Shard } from '../../explore/exploration.ts';
-import { FAULT_KINDS, PlanError, parsePlan } from '../../explore/plan.ts';
+import { FAULT_KINDS, PlanError, parsePlan, type Place } from '../../explore/plan.ts';
 import type { HostProfile } from '../../simulator/profiles/profile.ts';
 import { readRecord } from '../boot/boot-options.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
@@ -266,8 +266,8 @@ function parse(args: readonly string[]) {
 /** One run, or one kind. */
 export function readOnly(text: string): { plan?: string; only?: string } {
   const [place = '', kind] = text.split('/');
-  const kinds = FAULT_KINDS[place as keyof typeof FAULT_KINDS];
-  if (kinds !== undefined && (kind === undefined || kind in kinds)) return { only: text };
+  const kinds = Object.hasOwn(FAULT_KINDS, place) ? FAULT_KINDS[place as Place] : undefined;
+  if (kinds && (kind === undefined || Object.hasOwn(kinds, kind))) return { only: text };
   try {
     parsePlan(text);
   } catch (error) {

@@ -65,6 +65,9 @@ export function parsePcExplore(
     const text = `nothing to do with ${positionals[0]}`;
     throw new UsageError('UnexpectedArgument', text, 'See hypxe explore --help.');
   }
+  if (values.pc === undefined) {
+    throw new UsageError('NoProgram', 'no program is named', 'Add --pc FILE.');
+  }
   const given = values as Readonly<Record<string, string | undefined>>;
   const words = OF_PC.flatMap((name) => {
     const value = given[name];
@@ -72,7 +75,7 @@ export function parsePcExplore(
   });
   const knobs = (values.knob ?? []).map((knob) => `--knob=${knob}`);
   const flags = (['json', 'tap'] as const).filter((name) => values[name] === true);
-  const pc = parsePc([values.pc!, ...words, ...knobs, ...flags.map((name) => `--${name}`)])!;
+  const pc = parsePc([values.pc, ...words, ...knobs, ...flags.map((name) => `--${name}`)])!;
   const { output } = values;
   const only = values.only === undefined ? {} : readOnly(values.only);
   if (output !== undefined) {

@@ -37,9 +37,9 @@ type Connection = Pick<
 >;
 
 /**
- * Pages that the guest was given as usable and hands on as reserved, without an image in them and
- * without a grant of the host's. Where the host has not answered, or its answer was lost, the guest
- * cannot know.
+ * Pages that the guest was given as usable and hands on as reserved, or not at all, without an
+ * image in them and without a grant of the host's. Where the host has not answered, or its answer
+ * was lost, the guest cannot know.
  *
  * @param clients the connections of the guest
  */
@@ -58,14 +58,31 @@ export function auditReserved(
       .live()
       .flatMap(({ pfns }) => pfns.map((pfn) => ({ address: pfn * PAGE_SIZE, length: PAGE_SIZE }))),
   ];
-  return memoryMap
-    .filter(({ type }) => type === 'reserved')
-    .flatMap((range) => {
-      const pages = pagesOf(range, pageSize).filter(
-        (page) => overlapsAny(given, page, pageSize) && !overlapsAny(kept, page, pageSize),
-      );
-      return pages.length === 0 ? [] : [lost(range, pages, pageSize)];
+  const reserved = memoryMap.filter(({ type }) => type === 'reserved');
+  const leftOut = without(given, memoryMap).map((piece) => ({ ...piece, purpose: 'left out' }));
+  return [...reserved, ...leftOut].flatMap((range) => {
+    const pages = pagesOf(range, pageSize).filter(
+      (page) => overlapsAny(given, page, pageSize) && !overlapsAny(kept, page, pageSize),
+    );
+    return pages.length === 0 ? [] : [lost(range, pages, pageSize)];
+  });
+}
+
+/** What of some pieces is in none of others: memory of which a map does not speak. */
+function without(pieces: readonly Piece[], others: readonly Piece[]): Piece[] {
+  let rest: readonly Piece[] = pieces;
+  for (const { address: from, length } of others) {
+    const to = from + length;
+    rest = rest.flatMap(({ address, length }) => {
+      const end = address + length;
+      if (end <= from || to <= address) return [{ address, length }];
+      return [
+        { address, length: Math.max(0, from - address) },
+        { address: to, length: Math.max(0, end - to) },
+      ].filter((piece) => piece.length > 0);
     });
+  }
+  return [...rest];
 }
 
 /** The guest was told that the host has let go, or has never been connected. */
@@ -85,7 +102,11 @@ function overlapsAny(pieces: readonly Piece[], page: number, pageSize: number): 
   return pieces.some(({ address, length }) => address < page + pageSize && page < address + length);
 }
 
-function lost({ purpose }: MemoryRange, pages: readonly number[], pageSize: number): Finding {
+function lost(
+  { purpose }: Pick<MemoryRange, 'purpose'>,
+  pages: readonly number[],
+  pageSize: number,
+): Finding {
   const what = purpose === undefined ? '' : ` (${purpose})`;
   const count = `${pages.length} page${pages.length === 1 ? '' : 's'}`;
   const first = `0x${pages[0]!.toString(16)}`;

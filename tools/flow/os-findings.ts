@@ -3,7 +3,9 @@
 /** What the loaded OS says about the state in which it found the machine. */
 
 import type { OsReport } from '../os/loaded-os.ts';
+import { UNLOAD_TIMEOUT_MS } from '../os/os-kernel.ts';
 import type { Finding } from '../simulator/audit/audit-findings.ts';
+import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import type { VmbusInspection } from '../simulator/vmbus-server/inspection.ts';
 import { LinkHarm, NETWORK_HARMED } from './link-harm.ts';
@@ -164,9 +166,11 @@ function nics({ os, machine, start, report, lost, cramped }: OsView): void {
 /** Where nobody can disconnect, the OS cannot either. */
 function outstanding({ os, machine, report, lost }: OsView): void {
   if (os.outstanding === 0) return;
-  const never = machine.partition.profile.knobs.unloadAnswer === 'never';
+  const { unloadAnswer } = machine.partition.profile.knobs;
   const text = `the OS could not get back ${os.outstanding} of its own shared regions`;
-  if (never) report(`${text}: this host does not answer UNLOAD`, 'info');
+  if (unloadAnswer === 'never') report(`${text}: this host does not answer UNLOAD`, 'info');
+  else if (unloadAnswer > UNLOAD_TIMEOUT_MS * TICKS_PER_MS)
+    report(`${text}: this host answers UNLOAD later than any kernel waits`, 'info');
   else if (lost) report(`${text}: this host has lost messages`, 'info');
   else report(text);
 }

@@ -43,7 +43,7 @@ import { ReferenceTsc } from './reference-tsc.ts';
 const LEASE_TIMEOUT_MS = 20_000;
 
 /** How long a kernel that shuts down cleanly waits for the host (Linux 77db0ec8b776). */
-const UNLOAD_TIMEOUT_MS = 100_000;
+export const UNLOAD_TIMEOUT_MS = 100_000;
 
 /** How long an answer to a contact is waited for, in ms. */
 const CONTACT_TIMEOUT_MS = 1000;

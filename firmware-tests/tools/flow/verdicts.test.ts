@@ -12,6 +12,7 @@ import { carve } from '../../../src/memory/shared-memory.ts';
 import type { FlowStep } from '../../../tools/flow/flow-steps.ts';
 import { auditOs, osStart } from '../../../tools/flow/os-findings.ts';
 import type { Firmware } from '../../../tools/flow/boot-flow.ts';
+import { TICKS_PER_MS } from '../../../tools/simulator/base/clock.ts';
 import { complaints, runBoot, type Setting } from '../../rigs/boot-rig.ts';
 
 const nics = suite('verdicts: NICs that come and go');
@@ -65,6 +66,17 @@ for (const [what, flow] of [
     assert.ok(report.notRun.includes('second-boot'));
   });
 }
+
+for (const [unloadAnswer, found] of [
+  [120_000 * TICKS_PER_MS, []],
+  ['never', ['unload warning: UNLOAD was sent but not answered']],
+] as const)
+  nics(`a guest that has waited 100 s is not blamed: UNLOAD answered ${unloadAnswer}`, () => {
+    const { report } = runBoot({ knobs: { unloadAnswer } });
+    assert.is(report.boot?.error?.name, 'NoResponse');
+    const others = complaints(report).filter((each) => !each.startsWith('shared-pages warning'));
+    assert.equal(others, found);
+  });
 
 nics('a second boot that loads another image is an error', () => {
   let runs = 0;

@@ -24,6 +24,7 @@ import { auditRegisters, auditTimers } from './audit-registers.ts';
 import { auditReserved } from './audit-reserved.ts';
 import { auditSharedTwice } from './freed-memory.ts';
 import type { Grant } from '../ledger/grants.ts';
+import { TICKS_PER_MS } from '../base/clock.ts';
 import { hex } from '../base/hex.ts';
 import type { SimulatedMachine } from '../machine.ts';
 import type { ClientInspection } from '../vmbus-server/inspection.ts';
@@ -71,7 +72,7 @@ export function auditHandoff(
   const kept = reservedRings(machine, clients, describe);
   const findings = [
     ...clients.flatMap((client) => [
-      ...connection(machine, client, kind, since),
+      ...connection(machine, client, kind, since, () => isAllKept(machine, kind, describe)),
       ...channels(client, kind, kept, since),
     ]),
     ...sharedPages(machine, kind, describe, kept, since),
@@ -94,6 +95,9 @@ export function auditHandoff(
   return findings.map((each) => unlessInherited(each, machine, since));
 }
 
+/** The longest that a guest is known to wait for the answer to UNLOAD (Linux `UNLOAD_WAIT_MS`). */
+const UNLOAD_PATIENCE = 100_000 * TICKS_PER_MS;
+
 /** Severity of what a quiesced guest leaves on purpose. */
 function unlessQuiesced(kind: HandoffKind): 'info' | 'error' {
   return kind === 'quiesce' ? 'info' : 'error';
@@ -106,6 +110,7 @@ function connection(
   client: ClientInspection,
   kind: HandoffKind,
   since: AuditBaseline,
+  isKept: () => boolean,
 ): Finding[] {
   const findings: Finding[] = [];
   const { host } = machine.partition.omissions;
@@ -123,7 +128,9 @@ function connection(
     const text = sent
       ? 'UNLOAD was sent but not answered'
       : `${what} believes that the guest is connected`;
-    report(text, unlessQuiesced(kind));
+    // Nobody waits for longer, and whoever keeps it all back hurts nobody
+    const waited = sent && machine.clock.now - unloadSeenAt >= UNLOAD_PATIENCE;
+    report(text, waited && isKept() ? 'warning' : unlessQuiesced(kind));
     if (isOlder(client.connectedAt, kind, since)) findings.push(inherited(findings.pop()!));
   }
 
@@ -232,6 +239,14 @@ function sharedPages(
     findings.push(isOlder(grant.grantedAt, kind, since) ? inherited(finding) : finding);
   }
   return findings;
+}
+
+/** Whether the next owner knows of all that the connection still has. */
+function isAllKept(machine: SimulatedMachine, kind: HandoffKind, describe: Describe): boolean {
+  const live = machine.partition.grants.live();
+  return live.every(
+    (grant) => GRANT_CHECK[grant.kind] === undefined || safe(describe(grant), kind),
+  );
 }
 
 /**

@@ -16,7 +16,7 @@ const LATER: readonly number[] = [
 ];
 const TRIES = 3;
 
-/** Entries kept: a host that does more has made its point. */
+/** Entries kept, the latest: of a long chain the stage that is judged is the last. */
 const ENTRIES_MAX = 1024;
 
 interface HostFault {
@@ -81,6 +81,7 @@ export class HostFaults {
   }
 
   #enter(what: HostFault['what'], type: number): void {
-    if (this.#entries.length < ENTRIES_MAX) this.#entries.push({ what, type, at: this.#now() });
+    if (this.#entries.length === ENTRIES_MAX) this.#entries.shift();
+    this.#entries.push({ what, type, at: this.#now() });
   }
 }

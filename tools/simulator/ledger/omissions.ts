@@ -37,7 +37,7 @@ export interface Omission {
   readonly at: number;
 }
 
-/** Omissions kept; a guest that makes more has made its point. */
+/** Omissions kept, the latest: of a long chain the stage that is judged is the last. */
 export const OMISSIONS_MAX = 1024;
 
 export class Omissions {
@@ -53,8 +53,8 @@ export class Omissions {
 
   /** Enter a step that was left out; `since` as in {@link Omission}. */
   enter(step: OmittedStep, of: string, since: number): void {
-    if (this.#entries.length < OMISSIONS_MAX)
-      this.#entries.push({ step, of, since, at: this.#now() });
+    if (this.#entries.length === OMISSIONS_MAX) this.#entries.shift();
+    this.#entries.push({ step, of, since, at: this.#now() });
   }
 
   /** What was set up after `since` and not undone: an earlier owner's is not among them. */

@@ -5,11 +5,11 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { HvMessageType } from '../../../../src/hyperv/protocol.ts';
-import type { MemoryRange } from '../../../../src/machine.ts';
 import { MessageType, VmbusVersion } from '../../../../src/vmbus/protocol.ts';
 import { auditOs, osStart } from '../../../../tools/flow/os-findings.ts';
 import { runLoadedOs } from '../../../../tools/os/loaded-os.ts';
 import { makeMachine } from '../../../../tools/scenarios/rig.ts';
+import { withReserved } from '../../../../tools/guests/guest-machine.ts';
 import { auditHandoff } from '../../../../tools/simulator/audit/audit.ts';
 import { TICKS_PER_MS } from '../../../../tools/simulator/base/clock.ts';
 import { GUEST_PAGES, Guest } from '../../../rigs/audit-guest.ts';
@@ -45,11 +45,7 @@ host('H-H7 openvmm#882: a reserved channel with rings in reserved memory is a le
   const machine = debugged();
   const { memoryMap } = machine.bootProcessor;
   const reserved = { address: GUEST_PAGES.spare, length: 4 * 4096, type: 'reserved' } as const;
-  const around: MemoryRange[] = [
-    { address: 0x100000, length: GUEST_PAGES.spare - 0x100000, type: 'usable' },
-    reserved,
-    { address: 0x300000, length: 0x500000, type: 'usable' },
-  ];
+  const around = withReserved(memoryMap, [reserved]);
   for (const kind of ['shutdown', 'kexec', 'crash'] as const) {
     const findings = auditHandoff(machine, around, { kind });
     assert.is(findings.length, 2, kind);

@@ -30,6 +30,9 @@ const CHECKS: Partial<Record<RegisterRole, AuditCheck>> = {
   'stimer-count': 'timers',
 };
 
+/** Messages with which a guest takes its leave. */
+const LEAVING = [MessageType.UNLOAD, MessageType.INITIATE_CONTACT];
+
 /** Registers without which no message arrives. */
 const MESSAGE_ROLES: readonly RegisterRole[] = ['simp', 'sint', 'scontrol', 'eom'];
 
@@ -51,10 +54,11 @@ export interface Judged {
 /** The findings of a handoff that are not laid to the guest. */
 export function excusesOf(judged: Judged): (finding: Finding) => boolean {
   const { machine, plan, injector, inherits } = judged;
-  // Nobody can take leave of a host that takes no message any more: but it must be tried
+  // Nobody can take leave of a host that takes no message any more: but it must be tried, or the
+  // contact that comes before it when a machine is taken back
   const deaf =
     plan.faults.some(({ kind }) => kind === 'status-ever') &&
-    machine.partition.omissions.host.hasRefused(-1, MessageType.UNLOAD);
+    machine.partition.omissions.host.hasRefused(-1, ...LEAVING);
   const unsettled = !injector.sound && keepsBack(judged);
   const registers = machine.partition.architecture === 'x64' ? X64_MSRS : VP_REGISTERS;
   const roles = [...injector.refused].map((number) => registers.get(number)!.role);

@@ -36,6 +36,8 @@ static int take_back(void)
 		return rc;
 	rc = vmbus_reconnect();
 	if (rc) {
+		/* The host may have connected us all the same */
+		vmbus_remove();
 		hv_quiesce();
 		return rc;
 	}

@@ -135,6 +135,8 @@ impl Guest {
             return Ok(false);
         }
         if let Err(error) = self.bus.reconnect() {
+            // The host may have connected us all the same
+            self.bus.remove();
             self.bus.hv.quiesce();
             return Err(error);
         }

@@ -101,7 +101,7 @@ export const LONG_PARTS: readonly string[] = ['exploration'];
 
 /** Run one part. @throws RangeError for a part that there is not */
 export async function runPart(name: string, options: BenchOptions): Promise<Section> {
-  const part = PARTS[name];
+  const part = Object.hasOwn(PARTS, name) ? PARTS[name] : undefined;
   if (part === undefined) throw new RangeError(`no part ${name}`);
   return part(options);
 }

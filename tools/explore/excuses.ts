@@ -5,16 +5,14 @@
  * have made impossible. Each excuse covers the checks that it is about and no others.
  */
 
-import { PAGE_SHIFT, type MemoryRange } from '../../src/machine.ts';
+import { PAGE_SIZE, type MemoryRange } from '../../src/machine.ts';
 import { MessageType } from '../../src/vmbus/protocol.ts';
-import type { AuditCheck, Finding } from '../simulator/audit/audit-findings.ts';
+import { OF_CONNECTION, type AuditCheck, type Finding } from '../simulator/audit/audit-findings.ts';
+import { overlap } from '../simulator/base/memory-pieces.ts';
 import { VP_REGISTERS, X64_MSRS, type RegisterRole } from '../simulator/hypervisor/registers.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import type { Injector } from './injector.ts';
 import type { Plan } from './plan.ts';
-
-/** Checks of what only a contact or an UNLOAD ends. */
-const OF_CONNECTION: readonly AuditCheck[] = ['unload', 'channels', 'shared-pages'];
 
 /** The check that a register belongs to, by what it does. */
 const CHECKS: Partial<Record<RegisterRole, AuditCheck>> = {
@@ -89,10 +87,8 @@ function keepsBack({ machine, given, handedOn }: Judged): boolean {
   const { grants } = machine.partition;
   return grants.live().some(({ pfns }) =>
     pfns.some((pfn) => {
-      const address = pfn << PAGE_SHIFT;
-      return kept.some(
-        (range) => address >= range.address && address < range.address + range.length,
-      );
+      const page = { address: pfn * PAGE_SIZE, length: PAGE_SIZE };
+      return kept.some((range) => overlap(range, page));
     }),
   );
 }

@@ -16,6 +16,7 @@ import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import { GuestCrash, GuestHang } from '../simulator/hypervisor/guest-end.ts';
 import type { Grant } from '../simulator/ledger/grants.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
+import { contactsHeeded } from '../simulator/vmbus-server/inspection.ts';
 import { withoutNumbers } from './finding-text.ts';
 import type { Injector, Race } from './injector.ts';
 import { runLoader, type LoaderResult } from './loader.ts';
@@ -105,7 +106,9 @@ export class Guest {
 
   /** Whether the connection is an earlier owner's still: only the next contact ends that. */
   get inherits(): boolean {
-    return this.#earlier.size > 0 && contacts(this.#machine) === this.#contacts;
+    return (
+      this.#earlier.size > 0 && contactsHeeded(this.#machine.vmbus.inspect()) === this.#contacts
+    );
   }
 
   /** The host of the first race, if there is one: two cannot act at the same access. */
@@ -127,7 +130,7 @@ export class Guest {
   ): Result | undefined {
     const machine = this.#machine;
     const injector = this.#injector;
-    this.#contacts = contacts(machine);
+    this.#contacts = contactsHeeded(machine.vmbus.inspect());
     this.#earlier = new Set(machine.partition.grants.live());
     const allocated = new Uint8Array(MEMORY / PAGE_SIZE);
     const { counter } = injector;
@@ -222,10 +225,4 @@ export class Guest {
     const at = guest || !(error instanceof Error) ? '' : ` at ${stackFrames(error, 0, 2)}`;
     this.#report(cause, `${what}${at}, ${after}`, 'crash');
   }
-}
-
-/** Contacts that the host has heard: each ends the connection of before. */
-function contacts(machine: SimulatedMachine): number {
-  const { contacts: all, contactsIgnored } = machine.vmbus.inspect();
-  return all - contactsIgnored;
 }

@@ -7,13 +7,12 @@
  * `step.N/handoff` presses the reset button: the program must boot again.
  */
 
-import { MessageType } from '../../src/vmbus/protocol.ts';
 import { runPcFlow, type PcFlowOptions, type PcReport } from '../flow/pc-flow.ts';
 import type { ScriptStep } from '../flow/pc-script.ts';
 import type { PcParts } from '../guests/pc/pc-emulator.ts';
 import type { PcKernel } from '../guests/pc/pc-kernel.ts';
 import type { Pc } from '../guests/pc/pc.ts';
-import type { AuditCheck, Finding } from '../simulator/audit/audit-findings.ts';
+import type { Finding } from '../simulator/audit/audit-findings.ts';
 import { NO_BASELINE } from '../simulator/audit/audit-baseline.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
 import { NETWORK_CONDITIONS, Network, combined } from '../simulator/network/index.ts';
@@ -21,6 +20,7 @@ import type { FileSource } from '../simulator/network/index.ts';
 import type { HostProfile } from '../simulator/profiles/profile.ts';
 import { ShutdownHost, TimeSyncHost } from '../simulator/services/index.ts';
 import type { PlaceObserver } from './counter.ts';
+import { excusesOf } from './excuses.ts';
 import { withoutNumbers } from './finding-text.ts';
 import { Injector } from './injector.ts';
 import type { Fault, Plan } from './plan.ts';
@@ -42,11 +42,6 @@ const LOOP_INSTRUCTIONS = 500_000_000;
 const LOOP_TOUCHES = 20_000;
 /** So many times as many as without faults it may take besides. */
 const LONGER = 10;
-
-/** Checks of what is in registers: nobody can change one that the host refuses. */
-const REGISTER_CHECKS: readonly AuditCheck[] = [
-  ...(['synic-pages', 'sints', 'scontrol', 'hypercall', 'clock-pages', 'timers'] as const),
-];
 
 export class PcRunner {
   readonly #explored: PcExplored;
@@ -95,7 +90,7 @@ export class PcRunner {
       onReset: () => {
         // Who gives up goes back to the BIOS, which knows nothing of all this
         if (injector.cut) injector.stop();
-        else auditGivenUp(pc, (finding) => tell('given up', finding, injector, report));
+        else auditGivenUp(pc, (finding) => tell('given up', finding, { injector, plan }, report));
       },
     };
     const flow = await runPcFlow(options);
@@ -103,10 +98,11 @@ export class PcRunner {
     judge(flow, report);
     if (cuts > 0 && flow.end === 'reset') report('it does not boot again after a reset');
     for (const { name, findings: found } of flow.stages) {
-      for (const finding of found) tell(name, finding, injector!, report);
+      for (const finding of found) tell(name, finding, { injector: injector!, plan }, report);
     }
     for (const finding of flow.findings) {
-      if (finding.check === 'late-writes') tell('boot program', finding, injector!, report);
+      if (finding.check === 'late-writes')
+        tell('boot program', finding, { injector: injector!, plan }, report);
     }
     const refused = flow.refusedVersions.length > 0 && !flow.booted;
     return {
@@ -163,12 +159,19 @@ function auditGivenUp({ machine }: Pc, found: (finding: Finding) => void): void 
 }
 
 /** Report an error, unless the host has made it impossible to do better. */
-function tell(who: string, finding: Finding, injector: Injector, report: Report): void {
+function tell(who: string, finding: Finding, { injector, plan }: Told, report: Report): void {
+  const { machine } = injector;
+  const { memoryMap } = machine.bootSeam;
+  const maps = { given: memoryMap, handedOn: memoryMap };
+  const excused = excusesOf({ machine, plan, injector, inherits: false, ...maps });
   const { severity, check, text } = finding;
-  if (severity !== 'error' || injector.hostLied) return;
-  const { host } = injector.machine.partition.omissions;
-  if (check === 'unload' && host.hasRefused(-1, MessageType.UNLOAD)) return;
-  if (injector.refused.size > 0 && REGISTER_CHECKS.includes(check)) return;
+  if (severity !== 'error' || excused(finding)) return;
   const told = `${who}: ${check}: ${text}`;
   report(withoutNumbers(told), told);
+}
+
+/** The run that a finding is of. */
+interface Told {
+  readonly injector: Injector;
+  readonly plan: Plan;
 }

@@ -204,7 +204,10 @@ export class Runner {
   /** What a flow is like without faults. */
   #usual(flow: Plan['flow']): Usual {
     if (!this.#flows.has(flow)) this.run({ flow, faults: [] });
-    return this.#flows.get(flow) ?? { ticks: 0, loads: false };
+    // It has come to no end: tried once, it is not tried before each run
+    const usual = this.#flows.get(flow) ?? { ticks: 0, loads: false };
+    this.#flows.set(flow, usual);
+    return usual;
   }
 
   /** What must hold once the guest has handed over, and the second boot. */

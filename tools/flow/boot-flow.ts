@@ -10,7 +10,7 @@
 
 import type { ServedBootResult as BootResult } from '../../src/services/boot-services.ts';
 import type { EventSink, FirmwareEvent } from '../../src/events.ts';
-import type { Machine, MemoryRange } from '../../src/machine.ts';
+import { PAGE_SIZE, type Machine, type MemoryRange } from '../../src/machine.ts';
 import type { PageAllocator } from '../../src/memory/allocator.ts';
 import type { AuditCheck, Finding, Severity } from '../simulator/audit/audit-findings.ts';
 import { auditBaseline, NO_BASELINE } from '../simulator/audit/audit-baseline.ts';
@@ -286,7 +286,8 @@ class BootFlow {
     if (this.#freed.allocated)
       this.#freed.onAllocate = (address, length) => pattern?.exclude(address, length);
     else pattern?.complete();
-    this.#given = mapOnceMore(this.#machine.bootSeam.memoryMap, this.#map, this.#loaded);
+    const { memoryMap, pageSize = PAGE_SIZE } = this.#machine.bootSeam;
+    this.#given = mapOnceMore(memoryMap, this.#map, this.#loaded, pageSize);
     const rescind = new RescindOnClose(this.#machine);
     const watch = (event: FirmwareEvent): void => {
       events?.(event, SECOND_BOOT);

@@ -9,7 +9,9 @@ import type { ServedBootResult as BootResult } from '../../src/services/boot-ser
 import type { StoredFile } from '../../src/services/file-store.ts';
 import type { Machine, MemoryRange } from '../../src/machine.ts';
 import type { GuestInstance } from '../guests/guest-program.ts';
-import { GUEST_IMAGE } from '../guests/wasm-instance.ts';
+import { GUEST_IMAGE } from '../guests/guest-image.ts';
+import { overlap, without } from '../simulator/base/memory-pieces.ts';
+import { RESIDENT_PURPOSE } from './san-boot.ts';
 
 /** What a flow needs of a guest: a whole firmware, and for a SAN boot its drivers. */
 export type Firmware = Required<Pick<GuestInstance, 'boot'>> & Pick<GuestInstance, 'createDriver'>;
@@ -82,10 +84,17 @@ function listOf<T extends object>(value: readonly T[] | undefined): readonly T[]
   return (value as readonly T[]).filter((each) => typeof each === 'object' && each !== null);
 }
 
-/** A map whose purposes are texts. */
+/** Purposes that the tool itself gives: what a guest calls so is none of it. */
+const OWN_PURPOSES: readonly unknown[] = [GUEST_IMAGE, RESIDENT_PURPOSE];
+
+/** A map whose purposes are texts, and the guest's own. */
 function named(map: readonly MemoryRange[]): readonly MemoryRange[] {
-  const good = map.every(({ purpose }) => purpose === undefined || typeof purpose === 'string');
-  return good ? map : map.map((range) => ({ ...range, purpose: textOf(range.purpose) }));
+  const isGood = ({ purpose }: MemoryRange): boolean =>
+    purpose === undefined || (typeof purpose === 'string' && !OWN_PURPOSES.includes(purpose));
+  if (map.every(isGood)) return map;
+  return map.map((range) =>
+    isGood(range) ? range : { ...range, purpose: `the guest's "${textOf(range.purpose)}"` },
+  );
 }
 
 function textOf(value: unknown): string {
@@ -98,7 +107,10 @@ export function memoryInUse(result: BootResult): Pick<MemoryRange, 'address' | '
   return result.image === undefined ? files : [result.image, ...files];
 }
 
-/** A map that is handed on: of what the guest was `given`, and of each byte it says one thing. */
+/**
+ * A map that is handed on: of what the guest was `given`, and of each byte it says one thing. What
+ * a guest lies in while it runs is the next owner's as well.
+ */
 function checkMemoryMap(
   map: readonly MemoryRange[],
   given: readonly MemoryRange[],
@@ -117,30 +129,21 @@ function checkMemoryMap(
       throw new BadBootResult(`memoryMap[${i}] is usable beyond the end of RAM`);
     }
   }
-  const usable = map.filter(({ type, length }) => type === 'usable' && length > 0);
-  for (const range of usable) {
-    const other = map.find((each) => each !== range && each.length > 0 && overlap(each, range));
-    const where = `memoryMap calls ${at(range)} usable`;
-    if (other !== undefined) throw new BadBootResult(`${where}, and ${at(other)} ${other.type}`);
-    if (!covers(given, range)) throw new BadBootResult(`${where}, which the guest was not given`);
+  // In order, so that whatever meets lies side by side
+  const sorted = [...map].sort((a, b) => a.address - b.address || a.length - b.length);
+  const mine = given.filter(({ type, purpose }) => type === 'usable' || purpose === GUEST_IMAGE);
+  let last: MemoryRange | undefined;
+  for (const range of sorted) {
+    const clash = last !== undefined && overlap(last, range) ? last : undefined;
+    if (clash !== undefined && [clash.type, range.type].includes('usable')) {
+      const [free, other] = range.type === 'usable' ? [range, clash] : [clash, range];
+      throw new BadBootResult(`memoryMap calls ${at(free)} usable, and ${at(other)} ${other.type}`);
+    }
+    if (last === undefined || range.address + range.length > last.address + last.length)
+      last = range;
+    if (range.type !== 'usable' || without([range], mine).length === 0) continue;
+    throw new BadBootResult(`memoryMap calls ${at(range)} usable, which the guest was not given`);
   }
-}
-
-/**
- * Whether usable ranges, in any order, cover all of another one. What a guest lies in while it runs
- * is the next owner's as well.
- */
-function covers(map: readonly MemoryRange[], { address, length }: MemoryRange): boolean {
-  const usable = map.filter(({ type, purpose }) => type === 'usable' || purpose === GUEST_IMAGE);
-  let from = address;
-  for (const each of [...usable].sort((a, b) => a.address - b.address)) {
-    if (each.address <= from) from = Math.max(from, each.address + each.length);
-  }
-  return from >= address + length;
-}
-
-function overlap(one: MemoryRange, other: MemoryRange): boolean {
-  return one.address < other.address + other.length && other.address < one.address + one.length;
 }
 
 function at({ address, length }: MemoryRange): string {

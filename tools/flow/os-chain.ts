@@ -15,14 +15,16 @@ import { OsKernel } from '../os/os-kernel.ts';
 import type { NetvscBuffers } from '../os/os-netvsc-buffers.ts';
 import { KernelPanic, type PanicPoint } from '../os/os-panic.ts';
 import type { LinuxName } from '../os/os-versions.ts';
-import type { AuditCheck, Finding } from '../simulator/audit/audit-findings.ts';
+import { OF_CONNECTION, type Finding } from '../simulator/audit/audit-findings.ts';
 import { describeGrant } from '../simulator/audit/audit-pages.ts';
 import { auditBaseline, inherited, NO_BASELINE } from '../simulator/audit/audit-baseline.ts';
 import { auditHandoff, type AuditOptions } from '../simulator/audit/audit.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
+import { without, type Piece } from '../simulator/base/memory-pieces.ts';
 import type { Grant } from '../simulator/ledger/grants.ts';
 import { MemoryPattern, auditPattern, writeLate } from '../simulator/audit/late-writes.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
+import { contactsHeeded } from '../simulator/vmbus-server/inspection.ts';
 import { crashExit, type KernelStep } from './flow-steps.ts';
 import { tellHandoff, tellStage } from './flow-events.ts';
 import { auditOs, osStart } from './os-findings.ts';
@@ -169,7 +171,7 @@ class OsChain {
     const { guest } = this.#options;
     const start = osStart(this.#machine);
     this.#since = auditBaseline(this.#machine);
-    this.#contacts = contacts(this.#machine);
+    this.#contacts = contactsHeeded(this.#machine.vmbus.inspect());
     tellStage(this.#machine, (this.#name = name));
     const live = new LivePages(this.#machine, this.#options.resident === true);
     const pattern = this.#fill(taken);
@@ -205,11 +207,10 @@ class OsChain {
 
   /** Whether a kernel was handed nearly all memory that there is: how much is nobody's fault. */
   #handsOnAll({ memoryMap, inUse }: Inheritance): boolean {
-    const given = usableBytes(this.#machine.bootSeam.memoryMap);
-    const used = inUse.reduce((sum, { length }) => sum + length, 0);
+    const given = usableOf(this.#machine.bootSeam.memoryMap);
     const own = memoryMap.filter(({ purpose }) => purpose === RESIDENT_PURPOSE);
-    const kept = own.reduce((sum, { length }) => sum + length, used);
-    return given - usableBytes(memoryMap) - kept <= given / LOST_PART;
+    const lost = without(given, [...usableOf(memoryMap), ...inUse, ...own]);
+    return bytesOf(lost) <= bytesOf(given) / LOST_PART;
   }
 
   #fill({ memoryMap, inUse }: Inheritance): MemoryPattern {
@@ -306,7 +307,7 @@ class OsChain {
     tellHandoff(this.#machine, this.#name, options.kind, memoryMap);
     const audit = auditHandoff(this.#machine, memoryMap, { ...options, since: this.#since });
     // Who has not contacted the host has no connection but that of the one before
-    const untouched = contacts(this.#machine) === this.#contacts;
+    const untouched = contactsHeeded(this.#machine.vmbus.inspect()) === this.#contacts;
     const hole = untouched && taken.hole?.connected === true ? taken.hole : own;
     this.#findings.push(
       ...audit.map((finding) => {
@@ -334,9 +335,12 @@ class OsChain {
   }
 }
 
-function usableBytes(map: readonly MemoryRange[]): number {
-  const usable = map.filter(({ type }) => type === 'usable');
-  return usable.reduce((sum, { length }) => sum + length, 0);
+function usableOf(map: readonly MemoryRange[]): readonly MemoryRange[] {
+  return map.filter(({ type }) => type === 'usable');
+}
+
+function bytesOf(pieces: readonly Piece[]): number {
+  return pieces.reduce((sum, { length }) => sum + length, 0);
 }
 
 function stageName(index: number, { by }: Inheritance, crashes: number): string {
@@ -366,19 +370,10 @@ const NOT_ITS_PROCESSOR: KernelHole = {
   connected: true,
 };
 
-/** Checks that an UNLOAD settles. */
-const OF_CONNECTION: readonly AuditCheck[] = ['unload', 'channels', 'shared-pages'];
-
 /** The processor that a finding is about. */
 function processorOf({ vp, text }: Finding): number | undefined {
   const named = vp === undefined ? / of VP (\d+)/.exec(text)?.[1] : undefined;
   return named === undefined ? vp : Number(named);
-}
-
-/** Contacts that the host has heeded: one that it ignores ends no connection. */
-function contacts(machine: SimulatedMachine): number {
-  const { contacts, contactsIgnored } = machine.vmbus.inspect();
-  return contacts - contactsIgnored;
 }
 
 /** A finding as it is to be judged where a kernel could not clean up: a hole that is known. */

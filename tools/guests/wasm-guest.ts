@@ -26,7 +26,8 @@ import {
 import { checkModule } from './wasm-check.ts';
 import { WasmDriver } from './wasm-driver.ts';
 import { bootModule, type GuestBootResult } from './wasm-firmware.ts';
-import { GUEST_IMAGE, imageEnd, mapWithImage, type CompiledModule } from './wasm-instance.ts';
+import { GUEST_IMAGE } from './guest-image.ts';
+import { imageEnd, mapWithImage, type CompiledModule } from './wasm-instance.ts';
 import { importMemory } from './wasm-memory.ts';
 
 /** A module that is a guest, compiled. */

@@ -11,13 +11,11 @@ import { carve } from '../../src/memory/shared-memory.ts';
 import { ABI_VERSION } from './abi/abi.ts';
 import { WASM_PAGE, wasmEngine, type WasmMemory } from './engine.ts';
 import { GuestFault } from './guest-error.ts';
+import { GUEST_IMAGE } from './guest-image.ts';
 import { BadGuest } from './guest-program.ts';
 import type { GuestPages } from './guest-pages.ts';
 import type { CheckedModule } from './wasm-check.ts';
 import { WasmImports, number } from './wasm-imports.ts';
-
-/** Purpose of a guest's own code, data and stack in the memory map. */
-export const GUEST_IMAGE = 'guest image';
 
 type GuestCall = (...values: (number | bigint)[]) => number | bigint | undefined;
 

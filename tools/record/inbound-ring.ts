@@ -31,7 +31,7 @@ export class InboundRing {
   constructor(ring: GuestRing) {
     this.#ring = ring;
     this.#data = ring.data;
-    this.#next = ring.producer;
+    this.#next = this.#isIndex(ring.producer) ? ring.producer : 0;
     this.#before = ring.data.read(0, ring.data.length);
   }
 
@@ -39,8 +39,7 @@ export class InboundRing {
   look(): readonly RingWrite[] {
     const { producer } = this.#ring;
     if (producer === (this.#beyond ?? this.#next)) return [];
-    const isIndex = producer < this.#data.length && producer % 8 === 0;
-    const writes = isIndex ? this.#upTo(producer) : this.#notTo(producer);
+    const writes = this.#isIndex(producer) ? this.#upTo(producer) : this.#notTo(producer);
     this.#data.copyTo(this.#before);
     return writes;
   }
@@ -49,10 +48,15 @@ export class InboundRing {
   empty(): number | undefined {
     const ring = this.#ring;
     if (ring.producer === ring.consumer) return undefined;
-    if (this.#beyond === undefined) this.#next = ring.producer;
+    if (this.#beyond === undefined && this.#isIndex(ring.producer)) this.#next = ring.producer;
     this.#beyond = undefined;
     ring.consumer = ring.producer = this.#next;
     return this.#next;
+  }
+
+  /** Whether it is an index of the ring: a guest may have left anything there. */
+  #isIndex(value: number): boolean {
+    return value < this.#data.length && value % 8 === 0;
   }
 
   /** The index is one of the ring. */

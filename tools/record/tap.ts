@@ -182,12 +182,14 @@ export class RecordingTap extends PassingX64 {
       name,
       inputGpa: hexNumber(input),
     } as const;
-    this.events.splice(before, 0, {
-      ...call,
-      outputGpa: hexNumber(output),
-      input: toHex(bytes),
-      status,
-    } as TraceEvent);
+    // Before what the host did meanwhile
+    if (this.events.length < EVENTS_MAX)
+      this.events.splice(before, 0, {
+        ...call,
+        outputGpa: hexNumber(output),
+        input: toHex(bytes),
+        status,
+      } as TraceEvent);
     if (code === HvCall.POST_MESSAGE && status === 0) this.#posted(bytes.subarray(16));
     this.hostActed();
     return result;

@@ -232,6 +232,7 @@ export function replayTrace(
   const { machine, unsupported, log } = session;
   const checked = same ? [replay.unaccounted(session)] : replay.selfCheck(defects);
   replay.rest();
+  const nothing = names.length > 0 ? [] : ['no step of the file is whole: nothing is compared'];
   const deliberate = shown.flatMap(([defect, count]) => {
     const entry = DIFFERENCES.find(({ id }) => id === defect);
     return entry === undefined ? [] : [{ entry, count }];
@@ -249,7 +250,7 @@ export function replayTrace(
     failures: judgement.failures,
     unsupported,
     warnings: trace.warnings,
-    notes: [...machine.notes, ...checked.filter((note) => note !== undefined)],
+    notes: [...nothing, ...machine.notes, ...checked.filter((note) => note !== undefined)],
     log,
   };
 }

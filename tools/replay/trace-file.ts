@@ -5,6 +5,7 @@
  * a file whose events do not match its own digest is read, with a warning.
  */
 
+import { NETVSC_PRESETS } from '../../src/netvsc/policy.ts';
 import { ReplayError } from './replay-error.ts';
 import { sha256 } from './sha256.ts';
 import { eventFault } from './trace-events.ts';
@@ -159,6 +160,7 @@ export function parseTrace(text: string): TraceFile {
   const truncated = file['truncatedTo'] !== undefined;
   checkSteps(events, truncated);
   checkTime(events);
+  checkPreset(file['options']);
   return {
     scenario: file['scenario'] as string,
     description: typeof file['description'] === 'string' ? file['description'] : '',
@@ -169,4 +171,12 @@ export function parseTrace(text: string): TraceFile {
     truncated,
     warnings: truncated ? [] : checkDigests(file, events),
   };
+}
+
+/** The name of a preset is looked up by the guest. */
+function checkPreset(options: unknown): void {
+  const preset = isRecord(options) ? options['preset'] : undefined;
+  if (preset === undefined || (typeof preset === 'string' && Object.hasOwn(NETVSC_PRESETS, preset)))
+    return;
+  throw foreign(`The "options" of the file name the preset ${JSON.stringify(preset)}.`);
 }

@@ -15,6 +15,7 @@ import { kernelOf, tinyBios } from '../../rigs/pc/pc-rig.ts';
 write('bios/bios.bin', tinyBios());
 write('bios/vgabios-stdvga.bin', new Uint8Array(512));
 const BIOS = ['--bios', 'bios'];
+const EXPECTED = write('expected.txt', 'expect a\n');
 const NEXT = write('next.lkrn', bootProgram());
 const HALTS = write('halts.lkrn', kernelOf([0xfa, 0xf4, 0xeb, 0xfd]));
 const FAULTS = write(
@@ -295,12 +296,46 @@ pc('an exploration draws from all faults, shows what it finds, and one run of it
     [['--samples', '0'], 'BadNumber'],
     [['--firmware', TIDY], 'BadOption'],
     [['-o', TIDY], 'OutputIsInput'],
+    [['--expect', EXPECTED, '-o', EXPECTED], 'OutputIsInput'],
+    [['-o', 'x.json', '--junit', 'x.json'], 'OutputsEqual'],
+    [['--only', 'loader:step.1/give-up'], 'BadPlan'],
   ];
   for (const [more, name] of cases) {
     const { error, code } = await hypxe(...sound, ...more);
     assert.match(error, new RegExp(`^hypxe: ${name}: `));
     assert.is(code, Exit.USAGE);
   }
+});
+
+pc('what the workers cannot begin with is told, whoever of them is asked', async () => {
+  const bare = ['--bios', path.join(directory, 'bare'), '--workers', '3'];
+  fs.mkdirSync(path.join(directory, 'bare'), { recursive: true });
+  const { error, code } = await hypxe('explore', '--pc', TIDY, ...bare);
+  assert.match(error, /^hypxe: BiosMissing: /);
+  assert.is(code, Exit.ENVIRONMENT);
+});
+
+pc('a finding has the command that shows it, with all that was said', async () => {
+  const knob = ['--knob', 'echoVersion=false', '--append', "it's quiet"];
+  const args = ['explore', '--pc', TIDY, ...BIOS, ...knob, '--host', 'server2016'];
+  const { out } = await hypxe(...args, '--only', 'register/refuse', '--samples', '1');
+  const bios = BIOS.join(' ');
+  assert.ok(out.includes(`--append 'it'\\''s quiet' ${bios} --host server2016 --knob`), out);
+});
+
+pc('a run that comes to no end leaves the old trace', async () => {
+  write('kept.jsonl', 'old\n');
+  const run = await hypxe(
+    'pc',
+    NEXT,
+    ...BIOS,
+    '--trace',
+    'kept.jsonl',
+    '--pcap',
+    'nowhere/x.pcapng',
+  );
+  assert.is(run.code, Exit.ENVIRONMENT);
+  assert.is(read('kept.jsonl'), 'old\n');
 });
 
 pc('one document, and one trace for one seed', async () => {

@@ -98,6 +98,9 @@ record('a session that cannot be written down is refused before anything runs', 
     assert.match(arm64.error, /^hypxe: NotRecordable: sessions are of x64 guests/);
     assert.is(arm64.code, 2);
   }
+  const large = await hypxe('boot', '--memory', '257', '--record', 'large.json');
+  assert.is(large.code, 2);
+  assert.match(large.error, /^hypxe: NotRecordable: a session has at most 256 MiB of memory/);
   const nowhere = await hypxe('boot', '--record', '/nowhere/x.json');
   assert.match(nowhere.error, /^hypxe: SessionUnwritable: /);
   assert.is(nowhere.code, 4);

@@ -93,6 +93,20 @@ nics('a second boot that loads another image is an error', () => {
   ]);
 });
 
+nics('what a guest calls by a name of the tool is not the tool’s', () => {
+  const firmware: Firmware = {
+    boot(machine, options) {
+      const result = sources.boot(machine, options);
+      const last = result.memoryMap.at(-1)!;
+      const kept = { ...last, type: 'reserved' as const, purpose: 'resident firmware (SAN boot)' };
+      return { ...result, memoryMap: [...result.memoryMap.slice(0, -1), kept] };
+    },
+  };
+  const { report } = runBoot({ firmware, flow: { secondBoot: false } });
+  const texts = complaints(report);
+  assert.ok(texts.some((text) => /the guest's "resident firmware \(SAN boot\)"/.test(text)));
+});
+
 nics('memory that a map leaves out is lost, and told', () => {
   const firmware: Firmware = {
     boot(machine, options) {

@@ -7,6 +7,7 @@ import { FLOW_STEPS, checkSteps, isFlowStep, type FlowStep } from '../../flow/fl
 import { isWasmFile } from '../../guests/wasm-file.ts';
 import type { BootPlan } from '../../library/boot-plan.ts';
 import { DEFAULT_LINUX } from '../../os/os-versions.ts';
+import { TRACE_RAM_MAX } from '../../replay/trace-file.ts';
 import { PROCESSORS_MAX } from '../../simulator/hypervisor/partition.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
 import { parseArguments } from '../arguments.ts';
@@ -190,7 +191,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     preset: knownPreset(values.preset ?? 'default'),
     ...{ trace: values.trace, report: values.report, pcap: values.pcap },
     traceFormat: readFormat(values.format, values.trace),
-    record: readRecord(values.record, values.arch),
+    record: readRecord(values.record, values.arch, memoryMiB),
     ...wantedResults(values),
     verbose: values.verbose === true,
     steps,
@@ -216,7 +217,13 @@ function withGuest({ values, positionals }: ReturnType<typeof parse>): ReturnTyp
 export function readRecord(
   file: string | undefined,
   architecture: string | undefined,
+  memoryMiB = 0,
 ): string | undefined {
+  const most = TRACE_RAM_MAX / 2 ** 20;
+  if (file !== undefined && memoryMiB > most) {
+    const text = `a session has at most ${most} MiB of memory`;
+    throw new UsageError('NotRecordable', text, `Leave out --record, or say --memory ${most}.`);
+  }
   if (file === undefined || architecture !== 'arm64') return file;
   const text = 'sessions are of x64 guests, and this one is arm64';
   throw new UsageError('NotRecordable', text, 'Leave out --record, or --arch.');

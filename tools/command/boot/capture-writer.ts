@@ -35,6 +35,12 @@ export class CaptureWriter {
     this.#attempt(() => (this.failure === undefined ? this.#file.finish() : this.#file.abandon()));
   }
 
+  /** Nothing more comes, and it is not whole: what was there before stays. */
+  abandon(): void {
+    this.failure ??= 'the run came to no end';
+    this.close();
+  }
+
   #write(block: Uint8Array): void {
     if (this.failure !== undefined) return;
     this.#attempt(() => this.#file.write(block));

@@ -20,6 +20,7 @@ export class OutputFile {
   /** Where it is written to, and where it shall be; the same for a device or a pipe. */
   readonly #part: string;
   readonly #final: string;
+  #open = true;
 
   /** @throws Error of the file system if it cannot be written */
   constructor(file: string) {
@@ -39,19 +40,27 @@ export class OutputFile {
 
   /** It is whole: put it where it shall be. @throws Error of the file system */
   finish(): void {
-    fs.closeSync(this.#descriptor);
+    if (!this.#close()) return;
     if (this.#part !== this.#final) fs.renameSync(this.#part, this.#final);
   }
 
   /** It will never be whole, and nobody wants what there is. */
   discard(): void {
-    fs.closeSync(this.#descriptor);
+    if (!this.#close()) return;
     if (this.#part !== this.#final) fs.rmSync(this.#part, { force: true });
   }
 
   /** It will never be whole: what there is stays as the part. */
   abandon(): void {
+    this.#close();
+  }
+
+  /** Close it, once: the number of a closed one may be another file's. */
+  #close(): boolean {
+    if (!this.#open) return false;
+    this.#open = false;
     fs.closeSync(this.#descriptor);
+    return true;
   }
 }
 

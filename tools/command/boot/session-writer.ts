@@ -11,7 +11,6 @@ import { OutputFile } from './output-file.ts';
 export class SessionWriter {
   readonly recorder = new GuestRecorder();
   readonly #file: OutputFile;
-  #open = true;
   /** Why there is no session, or none that is whole. */
   failure: string | undefined;
 
@@ -36,7 +35,6 @@ export class SessionWriter {
     try {
       this.#file.write(this.recorder.text(session, head));
       this.#file.finish();
-      this.#open = false;
     } catch (error) {
       this.failure = (error as Error).message;
     }
@@ -44,7 +42,6 @@ export class SessionWriter {
 
   /** Whatever happened: what was there before stays unless a session was written. */
   close(): void {
-    if (this.#open) this.#file.discard();
-    this.#open = false;
+    this.#file.discard();
   }
 }

@@ -56,10 +56,16 @@ export class TraceWriter {
     this.#attempt(() => (this.failure === undefined ? this.#file.finish() : this.#file.abandon()));
   }
 
+  /** Nothing more comes, and it is not whole: what was there before stays. */
+  abandon(): void {
+    this.failure ??= 'the run came to no end';
+    this.close();
+  }
+
   #flush(): void {
     const text = this.#buffer;
     this.#buffer = '';
-    this.#file.write(text);
+    if (text !== '') this.#file.write(text);
   }
 
   #attempt(action: () => void): void {

@@ -93,7 +93,8 @@ async function recordFirst(
   places: ExplorePlaces,
   terminal: Terminal,
 ): Promise<void> {
-  const [first] = part.tally.groups;
+  // A guest that is ended with its process leaves no session
+  const first = part.tally.groups.find(({ kind }) => kind !== 'hang');
   if (request.record === undefined || first === undefined) return;
   const again = { ...request, plan: first.reproduction };
   tellSession(request, await runOne(again, places, terminal.interrupt), terminal);

@@ -185,6 +185,10 @@ export function parseExplore(
     requireFile(firmware, own ? 'Run npm run build first.' : 'Give the path of an ES module.');
   }
   const only = values.only === undefined ? {} : readOnly(values.only);
+  if (merge !== undefined && values.record !== undefined) {
+    const text = '--record does not go with --merge: the parts may be of other options';
+    throw new UsageError('BadOption', text, 'Record the run of a finding, as it is printed.');
+  }
   return {
     firmware,
     pushFirmware: own ? osFirmware(firmware) : firmware,
@@ -222,12 +226,12 @@ export function parseExplore(
 const DEFAULTS: Readonly<Record<string, string>> = { host: DEFAULT_PROFILE, arch: 'x64' };
 
 /** Options as one would type them in a shell; defaults are left out. */
-function runWords(values: ReturnType<typeof parse>['values'], names: readonly string[]): string {
-  const given = values as Readonly<
-    Record<string, string | boolean | readonly string[] | undefined>
-  >;
+export function runWords(
+  values: Readonly<Record<string, string | boolean | readonly string[] | undefined>>,
+  names: readonly string[],
+): string {
   const words = names.flatMap((name) => {
-    const value = given[name] === DEFAULTS[name] ? undefined : given[name];
+    const value = values[name] === DEFAULTS[name] ? undefined : values[name];
     if (value === undefined || value === false) return [];
     if (value === true) return [`--${name}`];
     const texts = typeof value === 'string' ? [value] : value;
@@ -237,7 +241,7 @@ function runWords(values: ReturnType<typeof parse>['values'], names: readonly st
 }
 
 /** A word as a shell takes it. */
-function shellWord(text: string): string {
+export function shellWord(text: string): string {
   return /^[-\w./:,+%@=]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 

@@ -3,10 +3,10 @@
 /** The options of `hypxe explore --pc`. */
 
 import { parseArguments } from '../arguments.ts';
-import { checkOutputs } from '../boot/output-file.ts';
-import { readOnly } from '../explore/explore-options.ts';
+import { parsePlan } from '../../explore/plan.ts';
+import { readOnly, runWords } from '../explore/explore-options.ts';
 import { RESULT_OPTIONS } from '../test-results.ts';
-import { UsageError, wholeNumber } from '../usage.ts';
+import { UsageError, quoted, wholeNumber } from '../usage.ts';
 import { parsePc, type PcRequest } from './pc-options.ts';
 
 /** What is explored. Plain data: it goes to workers. */
@@ -19,6 +19,8 @@ export interface PcExploreRequest {
   readonly seed: number;
   /** Only this kind of fault. */
   readonly only: string | undefined;
+  /** How the program is run, as one would type it in a shell. */
+  readonly words: string;
   /** Only this one run. */
   readonly plan: string | undefined;
   readonly workers: number;
@@ -75,14 +77,18 @@ export function parsePcExplore(
   });
   const knobs = (values.knob ?? []).map((knob) => `--knob=${knob}`);
   const flags = (['json', 'tap'] as const).filter((name) => values[name] === true);
-  const pc = parsePc([values.pc, ...words, ...knobs, ...flags.map((name) => `--${name}`)])!;
   const { output } = values;
+  const outputs = output === undefined ? [] : [{ option: '-o', file: output }];
+  const options = [...words, ...knobs, ...flags.map((name) => `--${name}`)];
+  const pc = parsePc([...options, '--', values.pc], outputs)!;
   const only = values.only === undefined ? {} : readOnly(values.only);
-  if (output !== undefined) {
-    checkOutputs([{ option: '-o', file: output }], [{ what: 'the program', file: pc.program }]);
+  if (only.plan !== undefined && parsePlan(only.plan).flow !== 'boot') {
+    const text = `--only ${quoted(only.plan)}: a program for a PC has one flow`;
+    throw new UsageError('BadPlan', text, 'Leave out what stands before the colon.');
   }
   return {
     pc,
+    words: runWords(values, [...OF_PC.filter((name) => name !== 'junit'), 'knob']),
     ...{ only: only.only, plan: only.plan },
     samples: wholeNumber('--samples', values.samples ?? SAMPLES, 1, SAMPLES_MAX),
     seed: wholeNumber('--seed', values.seed ?? '1', 0, Number.MAX_SAFE_INTEGER),

@@ -58,14 +58,16 @@ function failure(error: unknown): unknown {
   return asCommandError(error, pc);
 }
 
-const runner = makeRunner();
+let made: Promise<PcRunner> | undefined;
 
 async function work(task: PcExploreTask): Promise<void> {
   try {
+    // What cannot be made is the answer to whoever asks
+    const runner = await (made ??= makeRunner());
     if (task.task === 'list') {
-      post({ kind: 'list', sample: await samplePc(await runner, request) });
+      post({ kind: 'list', sample: await samplePc(runner, request) });
     } else {
-      const outcome = await (await runner).run(parsePlan(task.plan));
+      const outcome = await runner.run(parsePlan(task.plan));
       post({ kind: 'outcome', plan: task.plan, outcome });
     }
   } catch (error) {

@@ -9,7 +9,7 @@ import type { PcSample } from '../../explore/pc-sample.ts';
 import { parsePlan } from '../../explore/plan.ts';
 import type { RunOutcome } from '../../explore/run.ts';
 import { Tally, type Group, type TallyData } from '../../explore/tally.ts';
-import { EXPLORE_HELP } from '../explore/explore-options.ts';
+import { EXPLORE_HELP, shellWord } from '../explore/explore-options.ts';
 import { duration, exploreExit } from '../explore/explore-report.ts';
 import { requireWritable, writeText } from '../files.ts';
 import { oneLine, type Terminal } from '../terminal.ts';
@@ -107,6 +107,8 @@ class Pool {
     const count = request.plan === undefined ? Math.min(request.workers, request.samples) : 1;
     const options = { workerData: { request }, stdout: true };
     this.#workers = Array.from({ length: count }, () => new Worker(url, options));
+    // Who is asked meets it as well; of the others nobody waits for an answer
+    for (const worker of this.#workers) worker.on('error', () => {});
   }
 
   /** The list; undefined if it was interrupted. @throws CommandError */
@@ -199,6 +201,6 @@ function report(
 }
 
 /** The command that shows a finding. */
-function commandOf({ pc }: PcExploreRequest, { reproduction }: Group): string {
-  return `hypxe explore --pc ${pc.program} --host ${pc.host} --only ${reproduction}`;
+function commandOf({ pc, words }: PcExploreRequest, { reproduction }: Group): string {
+  return `hypxe explore --pc ${shellWord(pc.program)}${words} --only ${reproduction}`;
 }

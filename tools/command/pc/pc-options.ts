@@ -13,7 +13,7 @@ import { readDevices } from '../boot/device-options.ts';
 import { pathBelow } from '../boot/directory-files.ts';
 import { FAULT_OPTIONS, readFaults } from '../boot/fault-options.ts';
 import { readLink } from '../boot/link-options.ts';
-import { checkOutputs } from '../boot/output-file.ts';
+import { checkOutputs, type Output } from '../boot/output-file.ts';
 import type { PcPlan } from '../../library/pc-plan.ts';
 import { NETWORK_OPTIONS, readNetwork } from '../boot/network-options.ts';
 import { readText, requireDirectory, requireFile } from '../files.ts';
@@ -82,8 +82,16 @@ const OPTIONS = {
 const SCRIPT_MAX = 1 << 20;
 const SECONDS_MAX = 86_400;
 
-/** Read the options. Undefined if only help was asked for. @throws CommandError */
-export function parsePc(args: readonly string[]): PcRequest | undefined {
+/**
+ * Read the options. Undefined if only help was asked for.
+ *
+ * @param besides files that are written besides
+ * @throws CommandError
+ */
+export function parsePc(
+  args: readonly string[],
+  besides: readonly Output[] = [],
+): PcRequest | undefined {
   const { values, positionals } = parseArguments('pc', args, OPTIONS);
   if (values.help === true) return undefined;
   const [program, ...more] = positionals;
@@ -111,7 +119,7 @@ export function parsePc(args: readonly string[]): PcRequest | undefined {
     ['the disk', values.aoe],
   ] as const;
   checkOutputs(
-    outputsOf(values),
+    [...outputsOf(values), ...besides],
     inputs.flatMap(([what, file]) => (file === undefined ? [] : [{ what, file }])),
   );
   return {

@@ -67,10 +67,9 @@ export async function runPc(
     const failures = { traceFailure: trace?.failure, captureFailure: pcap?.failure };
     return { ...outcome, ...failures, wallMs: Date.now() - begin, link: undefined };
   } catch (error) {
+    trace?.abandon();
+    pcap?.abandon();
     throw asCommandError(error, request);
-  } finally {
-    trace?.close();
-    pcap?.close();
   }
 }
 

@@ -132,7 +132,13 @@ class Cell {
 
   /** Look at the worker: does it live, and how large has the process grown? */
   #look(): void {
-    if (this.#over || this.#looking) return;
+    if (this.#over) return;
+    // It may grow while somebody looks where it is
+    if (this.#looking) {
+      const { memoryBytes } = this.#start;
+      if (process.memoryUsage.rss() > memoryBytes * GRACE_PART) this.#lost('out-of-memory');
+      return;
+    }
     const words = this.#words;
     const now = Date.now();
     const beat = Atomics.load(words, Word.HEARTBEAT);
@@ -157,8 +163,11 @@ class Cell {
   async #hangs(silentMs: number): Promise<void> {
     if (Atomics.load(this.#words, Word.PHASE) === Phase.RUNNING) {
       this.#looking = true;
-      writeText(this.#stack, await guestStack());
-      this.#looking = false;
+      try {
+        writeText(this.#stack, await guestStack());
+      } finally {
+        this.#looking = false;
+      }
     }
     // It may have gone on by itself meanwhile
     if (this.#over || Atomics.load(this.#words, Word.HEARTBEAT) !== this.#seen) return;

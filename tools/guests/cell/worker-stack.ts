@@ -80,11 +80,12 @@ class StoppedWorker {
     session.on('NodeWorker.receivedMessageFromWorker', ({ params }) =>
       this.#take(JSON.parse(params.message) as Said),
     );
-    await new Promise<void>((resolve, reject) => {
+    const enabled = new Promise<void>((resolve, reject) => {
       session.post('NodeWorker.enable', { waitForDebuggerOnStart: false }, (error) =>
         error === null ? resolve() : reject(error),
       );
     });
+    await within(PAUSE_MAX_MS, enabled);
     const frames = new Promise<readonly Frame[]>((resolve) => (this.#paused = resolve));
     void this.#ask('Debugger.enable');
     void this.#ask('Debugger.pause');
@@ -94,15 +95,16 @@ class StoppedWorker {
   /** Let it go on, whatever came of it. */
   async release(): Promise<void> {
     try {
-      void this.#ask('Debugger.resume');
+      this.#ask('Debugger.resume').catch(() => undefined);
       await within(RESUME_MAX_MS, this.#ask('Debugger.disable'));
     } catch {
       // Who has not stopped need not go on
     }
     try {
       this.#session.post('NodeWorker.disable');
-    } finally {
       this.#session.disconnect();
+    } catch {
+      // What never was connected has nothing to end
     }
   }
 

@@ -35,6 +35,9 @@ export const AUDIT_CHECKS = {
 
 export type AuditCheck = keyof typeof AUDIT_CHECKS;
 
+/** Checks of what only a contact or an UNLOAD ends. */
+export const OF_CONNECTION: readonly AuditCheck[] = ['unload', 'channels', 'shared-pages'];
+
 /** A page, or several, that a finding is about. */
 export interface FindingPages {
   /** What they are for. */

@@ -4,6 +4,7 @@
 
 import { PAGE_SIZE, type MemoryRange } from '../../../src/machine.ts';
 import { MessageType } from '../../../src/vmbus/protocol.ts';
+import { without, type Piece } from '../base/memory-pieces.ts';
 import type { SimulatedMachine } from '../machine.ts';
 import type { ClientInspection } from '../vmbus-server/inspection.ts';
 import type { Finding } from './audit-findings.ts';
@@ -15,9 +16,6 @@ const SETTLING = [
   MessageType.GPADL_TORNDOWN,
   MessageType.GPADL_CREATED,
 ];
-
-/** A piece of memory. */
-type Piece = Pick<MemoryRange, 'address' | 'length'>;
 
 /** What is handed on. */
 interface HandedOn {
@@ -66,23 +64,6 @@ export function auditReserved(
     );
     return pages.length === 0 ? [] : [lost(range, pages, pageSize)];
   });
-}
-
-/** What of some pieces is in none of others: memory of which a map does not speak. */
-function without(pieces: readonly Piece[], others: readonly Piece[]): Piece[] {
-  let rest: readonly Piece[] = pieces;
-  for (const { address: from, length } of others) {
-    const to = from + length;
-    rest = rest.flatMap(({ address, length }) => {
-      const end = address + length;
-      if (end <= from || to <= address) return [{ address, length }];
-      return [
-        { address, length: Math.max(0, from - address) },
-        { address: to, length: Math.max(0, end - to) },
-      ].filter((piece) => piece.length > 0);
-    });
-  }
-  return [...rest];
 }
 
 /** The guest was told that the host has let go, or has never been connected. */

@@ -131,7 +131,9 @@ function connection(
     // Nobody waits for longer, and whoever keeps it all back hurts nobody
     const waited = sent && machine.clock.now - unloadSeenAt >= UNLOAD_PATIENCE;
     report(text, waited && isKept() ? 'warning' : unlessQuiesced(kind));
-    if (isOlder(client.connectedAt, kind, since)) findings.push(inherited(findings.pop()!));
+    // Whoever took leave in the place of an earlier owner has its answer to wait for
+    const own = sent && unloadSeenAt > since.at && !waited;
+    if (isOlder(client.connectedAt, kind, since) && !own) findings.push(inherited(findings.pop()!));
   }
 
   // What the host has not read yet may connect the guest again, after everything was looked at

@@ -90,32 +90,46 @@ export function auditSharedTwice(
   memoryMap: readonly MemoryRange[],
 ): Finding[] {
   const findings: Finding[] = [];
-  const grants = machine.partition.grants.history(since.at);
-  const byPage = new Map<number, Grant[]>();
-  for (const grant of grants) {
-    let seen: Set<Grant> | undefined;
-    for (const pfn of grant.pfns) {
+  const byPage = new Map<number, Covering[]>();
+  for (const grant of machine.partition.grants.history(since.at)) {
+    const seen = new Set<Grant>();
+    for (const [pfn, pieces] of piecesByPage(grant)) {
       const known = byPage.get(pfn);
       if (known === undefined) {
-        byPage.set(pfn, [grant]);
+        byPage.set(pfn, [{ grant, pieces }]);
         continue;
       }
       const alive = known.filter(
-        ({ revokedAt }) => revokedAt === undefined || revokedAt > grant.grantedAt,
+        ({ grant: { revokedAt } }) => revokedAt === undefined || revokedAt > grant.grantedAt,
       );
-      byPage.set(pfn, [...alive, grant]);
       for (const before of alive) {
-        if (seen?.has(before) === true || areOne(before, grant) || !meet(before, grant, pfn))
-          continue;
-        (seen ??= new Set()).add(before);
-        if (findings.length >= FINDINGS_MAX) continue;
-        const what = `as the ${grant.purpose} while the host had it as the ${before.purpose}`;
+        if (seen.has(before.grant) || areOne(before.grant, grant)) continue;
+        if (!before.pieces.some((one) => pieces.some((other) => meet(one, other)))) continue;
+        seen.add(before.grant);
+        const what = `as the ${grant.purpose} while the host had it as the ${before.grant.purpose}`;
         const page = `page 0x${(pfn * PAGE_SIZE).toString(16)}`;
-        findings.push(early(`${page} was shared ${what}`, before, memoryMap));
+        findings.push(early(`${page} was shared ${what}`, before.grant, memoryMap));
+        if (findings.length >= FINDINGS_MAX) return findings;
       }
+      byPage.set(pfn, [...alive.slice(1 - COVERING_MAX), { grant, pieces }]);
     }
   }
   return findings;
+}
+
+/** Grants that are remembered of one page, the latest. */
+const COVERING_MAX = 16;
+
+/** Bytes of a page. */
+interface Piece {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** A grant, and what it covers of one page. */
+interface Covering {
+  readonly grant: Grant;
+  readonly pieces: readonly Piece[];
 }
 
 /** Ranges of one GPADL may lie in the same page: it is shared once. */
@@ -130,20 +144,22 @@ function areOne(one: Grant, other: Grant): boolean {
   );
 }
 
-/** Whether two grants have a byte of a page in common. */
-function meet(one: Grant, other: Grant, pfn: number): boolean {
-  return piecesIn(one, pfn).some((a) =>
-    piecesIn(other, pfn).some((b) => a.start < b.end && b.start < a.end),
-  );
+function meet(one: Piece, other: Piece): boolean {
+  return one.start < other.end && other.start < one.end;
 }
 
-/** The bytes of a page that a grant covers; it may name the page more than once. */
-function piecesIn({ pfns, offset, length }: Grant, pfn: number): { start: number; end: number }[] {
-  return pfns.flatMap((page, index) => {
-    if (page !== pfn) return [];
+/** What a grant covers of each page: it may name one more than once. */
+function piecesByPage({ pfns, offset, length }: Grant): Map<number, Piece[]> {
+  const byPage = new Map<number, Piece[]>();
+  pfns.forEach((pfn, index) => {
     const start = index === 0 ? offset : 0;
-    return [{ start, end: Math.min(PAGE_SIZE, offset + length - index * PAGE_SIZE) }];
+    const end = Math.min(PAGE_SIZE, offset + length - index * PAGE_SIZE);
+    const pieces = byPage.get(pfn);
+    if (pieces === undefined) byPage.set(pfn, [{ start, end }]);
+    else if (!pieces.some((each) => each.start <= start && end <= each.end))
+      pieces.push({ start, end });
   });
+  return byPage;
 }
 
 function early(text: string, grant: Grant, memoryMap: readonly MemoryRange[] = []): Finding {

@@ -20,7 +20,7 @@ const TRIES = 3;
 const ENTRIES_MAX = 1024;
 
 interface HostFault {
-  readonly what: 'lost' | 'late' | 'refused';
+  readonly what: 'lost' | 'refused';
   /** VMBus message type. */
   readonly type: number;
   /** In ticks. */
@@ -30,6 +30,8 @@ interface HostFault {
 export class HostFaults {
   readonly #entries: HostFault[] = [];
   readonly #now: () => number;
+  /** By type: when the last one was late. */
+  readonly #late = new Map<number, number>();
   #refusals = 0;
 
   constructor(now: () => number) {
@@ -43,7 +45,7 @@ export class HostFaults {
 
   /** A message to the guest comes later than the host sent it. */
   late(type: number): void {
-    this.#enter('late', type);
+    this.#late.set(type, this.#now());
   }
 
   /** A message of the guest was not taken. */
@@ -63,7 +65,8 @@ export class HostFaults {
 
   /** Whether a message of these types that was sent after `since` came as it is and at once. */
   hasDelivered(since: number, ...types: readonly number[]): boolean {
-    return !this.#has('lost', since, types) && !this.#has('late', since, types);
+    const late = types.some((type) => (this.#late.get(type) ?? -1) > since);
+    return !late && !this.#has('lost', since, types);
   }
 
   /** Whether one of these types was refused after `since`; without types: any. */

@@ -61,7 +61,7 @@ export class GuestPort implements Link, SwitchPort {
     const lanes = (toGuest?.harmed ?? 0) + (fromGuest?.harmed ?? 0);
     const { drops, dhcp } = context?.statistics ?? {};
     // A network has one path, and its servers refuse for all
-    return this.#harmed + lanes + (drops?.['path-mtu'] ?? 0) + (dhcp?.naks ?? 0);
+    return this.#harmed + lanes + (drops?.['path-mtu'] ?? 0) + (dhcp?.refusals ?? 0);
   }
 
   /** Pull the cable, or plug it in again. Frames on their way to the guest are lost. */

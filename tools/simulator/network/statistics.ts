@@ -52,6 +52,8 @@ export interface DhcpCounters {
   requests: number;
   acks: number;
   naks: number;
+  /** Of these, NAKs that the client had not asked for: a habit of the server. */
+  refusals: number;
   declines: number;
   releases: number;
   informs: number;
@@ -147,6 +149,7 @@ export function emptyStatistics(): NetworkStatistics {
       requests: 0,
       acks: 0,
       naks: 0,
+      refusals: 0,
       declines: 0,
       releases: 0,
       informs: 0,

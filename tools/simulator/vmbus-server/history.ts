@@ -23,6 +23,8 @@ export class ConnectionHistory {
   /** Every version that was ever agreed. */
   readonly everNegotiated = new Set<number>();
   readonly #records: ContactRecord[] = [];
+  /** When the last contact that was accepted was made, in ticks; 0 if there was none. */
+  connectedAt = 0;
   /** Contacts that came, whatever became of them; records are fewer. */
   contacts = 0;
   /** Of these, contacts that changed nothing: the host ignored them (knob `reinitiate`). */
@@ -41,15 +43,10 @@ export class ConnectionHistory {
     return this.#records;
   }
 
-  /** When the last contact that was accepted was made, in ticks; 0 if there was none. */
-  get connectedAt(): number {
-    const accepted = this.#records.filter(({ outcome }) => outcome === 'accepted');
-    return accepted.at(-1)?.at ?? 0;
-  }
-
   contact(version: number, at: number, outcome: ContactRecord['outcome']): void {
     if (outcome === 'accepted') {
       this.everNegotiated.add(version);
+      this.connectedAt = at;
       this.unloadSeenAt = this.unloadAnsweredAt = undefined;
       this.unloadLostAt = undefined;
     }

@@ -190,3 +190,10 @@ export function inspectConnection(
 function live(count: number | undefined): number {
   return count ?? 0;
 }
+
+/** Contacts that the host has heeded: each ends the connection of before. */
+export function contactsHeeded(
+  inspected: Pick<VmbusInspection, 'contacts' | 'contactsIgnored'>,
+): number {
+  return inspected.contacts - inspected.contactsIgnored;
+}

@@ -64,4 +64,14 @@ left('an answer that the knob makes late is not known', () => {
   assert.equal(leftOut(rig), []);
 });
 
+left('a connection keeps its time, however many contacts the host ignores behind it', () => {
+  const rig = new Rig({ knobs: { reinitiate: 'ignore' } });
+  rig.run(1);
+  rig.connect(VmbusVersion.V3_0);
+  const { connectedAt } = rig.server.inspect();
+  assert.ok(connectedAt > 0);
+  for (let i = 0; i < 300; i++) rig.post(initiate(VmbusVersion.V3_0));
+  assert.is(rig.server.inspect().connectedAt, connectedAt);
+});
+
 left.run();

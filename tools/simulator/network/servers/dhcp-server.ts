@@ -142,6 +142,7 @@ export class DhcpServer {
     const isEarly = this.#context.clock.now < this.#first! + this.#plan.refuseTicks;
     const isRefused = this.#plan.mode === 'nak' || this.#refusals > 0 || isEarly;
     if (this.#refusals > 0) this.#refusals--;
+    if (isRefused) this.#context.statistics.dhcp.refusals++;
     if (own === undefined || wanted !== own || isRefused) {
       this.#reply(request, DhcpType.NAK, 0);
       return;

@@ -3,9 +3,14 @@
 /** Programs that tests need and that not every machine has. */
 
 import { execFile, spawnSync } from 'node:child_process';
+import * as fs from 'node:fs';
 
 /** Longest that one run may take, in ms. */
 const RUN_MAX_MS = 50_000;
+
+/** Tries to remove a program's directory, and the pause between two of them, in ms. */
+const REMOVE_TRIES_MAX = 50;
+const REMOVE_PAUSE_MS = 100;
 
 /**
  * Whether a program is missing: then the reason is printed, and the test returns early. Where
@@ -28,4 +33,20 @@ export function output(program: string, args: readonly string[]): Promise<string
   return new Promise((resolve, reject) => {
     execFile(program, args, options, (error, out) => (error ? reject(error) : resolve(out)));
   });
+}
+
+/**
+ * Remove what a program has written. Chromium's helpers outlive it for a moment and still write to
+ * its profile: `fs.rmSync` looks at each directory once and then fails with ENOTEMPTY, however
+ * often it may try (seen with Node 20), so all of it is tried again. @throws Error in the end
+ */
+export async function removeDirectory(directory: string): Promise<void> {
+  for (let left = REMOVE_TRIES_MAX; ; left--) {
+    try {
+      return fs.rmSync(directory, { recursive: true, force: true });
+    } catch (error) {
+      if (left === 1) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, REMOVE_PAUSE_MS));
+  }
 }

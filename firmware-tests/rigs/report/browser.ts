@@ -10,6 +10,7 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import type { Readable, Writable } from 'node:stream';
+import { removeDirectory } from '../tool-rig.ts';
 
 const FLAGS = [
   ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
@@ -141,7 +142,7 @@ export class Browser {
     const ended = new Promise((resolve) => this.#child.once('close', resolve));
     if (this.#child.exitCode === null) this.#child.kill();
     await ended;
-    fs.rmSync(this.#directory, { recursive: true, force: true, maxRetries: 5 });
+    await removeDirectory(this.#directory);
   }
 
   #read(data: string): void {

@@ -2,6 +2,7 @@
 
 /** The bundles in a browser: headless Chromium opens a page that boots and shows the digest. */
 
+import { spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
@@ -9,7 +10,7 @@ import { pathToFileURL } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { engineModules, nodeDigest } from '../../rigs/engine-rig.ts';
-import { missing, output } from '../../rigs/tool-rig.ts';
+import { missing, output, removeDirectory } from '../../rigs/tool-rig.ts';
 
 const chromium = suite('engines: Chromium');
 
@@ -54,8 +55,22 @@ chromium('the same bundles boot, and all that happens is what happens in Node', 
     assert.is(expected.status, 'booted');
     assert.equal(JSON.parse(body), expected);
   } finally {
-    fs.rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+    await removeDirectory(directory);
   }
+});
+
+chromium('a profile that is still written to when the browser has ended is removed', async () => {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'hypxe-profile-'));
+  const profile = path.join(directory, 'Default');
+  fs.mkdirSync(profile);
+  const writer = `for i in $(seq 50000); do : > '${profile}'/$i || exit 0; done 2>/dev/null`;
+  const child = spawn('sh', ['-c', writer], { stdio: 'ignore' });
+  const ended = new Promise((resolve) => child.once('close', resolve));
+  while (fs.readdirSync(profile).length < 1000)
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  await removeDirectory(directory);
+  await ended;
+  assert.not(fs.existsSync(directory));
 });
 
 chromium.run();

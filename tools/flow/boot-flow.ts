@@ -313,7 +313,7 @@ class BootFlow {
         ...{ inUse, since, given: this.#given },
       });
       for (const finding of [...this.#freed.take(), ...audit]) {
-        if (finding.severity !== 'error') continue;
+        if (finding.severity === 'info') continue;
         this.#findings.push({ ...finding, check, text: `after the second boot: ${finding.text}` });
       }
       if (this.#loadedOtherwise(result)) {

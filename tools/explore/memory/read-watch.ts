@@ -2,8 +2,9 @@
 
 /**
  * What the firmware reads of guest RAM: only what it has allocated, and what the host may write to
- * once only. A second read of the same word without an exit in between is a place where a host on
- * another processor may have changed it: the plan says with what.
+ * once only. A second read of the same bytes without an exit in between, whatever else is read
+ * with them, is a place where a host on another processor may have changed them: the plan says with
+ * what.
  */
 
 import { PAGE_SHIFT, PAGE_SIZE } from '../../../src/machine.ts';
@@ -74,15 +75,23 @@ export class ReadWatch implements AccessListener {
       this.outside ??= `${length} bytes read outside of any allocation, at ${at}`;
     }
     if (!this.#repeats) return;
-    const { read, epoch } = this.#history;
-    if (read[address] !== epoch) {
-      read[address] = epoch;
-      return;
-    }
-    if (this.#writable[address >>> PAGE_SHIFT]! > 0) this.#again(address, length);
+    const again = this.#enter(address, length);
+    if (again >= 0) this.#again(again, address + length - again);
   }
 
-  /** A word that was read is read again; of anything longer its first word. */
+  /** Enter what is read. Returns the first byte that was read before, and is shared; or -1. */
+  #enter(address: number, length: number): number {
+    const { read, epoch } = this.#history;
+    const end = Math.min(address + length, read.length);
+    let again = -1;
+    for (let i = address; i < end; i++) {
+      if (read[i] !== epoch) read[i] = epoch;
+      else if (again < 0 && this.#writable[i >>> PAGE_SHIFT]! > 0) again = i;
+    }
+    return again;
+  }
+
+  /** Bytes that were read are read again: of more than a word the first word changes. */
   #again(address: number, length: number): void {
     const { partition, vmbus } = this.#machine;
     const { ram } = partition;

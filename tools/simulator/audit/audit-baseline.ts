@@ -5,7 +5,7 @@
 import type { Grant } from '../ledger/grants.ts';
 import type { SimulatedMachine } from '../machine.ts';
 import type { Finding } from './audit-findings.ts';
-import { leftovers } from './audit-leftovers.ts';
+import { fullSlots, leftMessage, leftovers } from './audit-leftovers.ts';
 import { describeGrant } from './audit-pages.ts';
 import { auditRegisters, auditScontrol, auditTimers } from './audit-registers.ts';
 
@@ -70,6 +70,8 @@ function auditProcessors(machine: SimulatedMachine): Finding[] {
     ...auditRegisters(machine, 'shutdown', describe, true),
     ...auditTimers(machine),
     ...leftovers(machine, []),
+    // Those of VMBus, too: whose they are depends on who has the connection
+    ...fullSlots(machine).map(leftMessage),
   ].filter(({ vp }) => vp !== undefined);
 }
 
@@ -87,11 +89,20 @@ export function unlessInherited(
   machine: SimulatedMachine,
   since: AuditBaseline,
 ): Finding {
-  const { vp, severity, check } = finding;
-  if (vp === undefined || severity === 'info' || !since.ofProcessors.has(keyOf(finding)))
-    return finding;
-  if (check === 'scontrol') return inherited(finding);
-  return machine.partition.inspection.calls(vp) > since.calls[vp]! ? finding : inherited(finding);
+  return finding.severity !== 'info' && wasThere(finding, machine, since)
+    ? inherited(finding)
+    : finding;
+}
+
+/** Whether what is found at a virtual processor was there before the guest, which left it alone. */
+export function wasThere(
+  finding: Finding,
+  { partition }: SimulatedMachine,
+  since: AuditBaseline,
+): boolean {
+  const { vp, check } = finding;
+  if (vp === undefined || !since.ofProcessors.has(keyOf(finding))) return false;
+  return check === 'scontrol' || partition.inspection.calls(vp) <= since.calls[vp]!;
 }
 
 /** A finding that is laid to nobody who is audited here. */

@@ -143,7 +143,7 @@ export class Guest {
     this.#earlier = new Set(machine.partition.grants.live());
     const allocated = new Uint8Array(MEMORY / PAGE_SIZE);
     const { counter } = injector;
-    const watch = new ReadWatch(this.#history, machine, counter, allocated);
+    const watch = new ReadWatch(this.#history, machine, counter, allocated, map);
     const race = this.#raceHost(races, watch);
     const memory = watched ? this.#guest.watch?.(race ?? watch) : undefined;
     if (race !== undefined) race.memory = memory;
@@ -187,6 +187,8 @@ export class Guest {
       if (ended !== undefined || partition.failure !== undefined) throw ended;
       if (watch.outside !== undefined)
         this.#report('read outside of any allocation', watch.outside);
+      if (watch.strayStore !== undefined)
+        this.#report('written to memory that it was not given', watch.strayStore);
       return result;
     } catch (error) {
       // A mistake of the tool says nothing about the guest, which it was thrown through

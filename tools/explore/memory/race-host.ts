@@ -34,7 +34,7 @@ export interface RaceOptions {
   readonly machine: SimulatedMachine;
   readonly model: RaceModel;
   readonly policy: RacePolicy;
-  /** Told of the guest's loads before the host acts. */
+  /** Told of the guest's accesses before the host acts. */
   readonly watch: AccessListener;
   /** Called with what the guest does to memory that the host has: in general terms, in detail. */
   readonly touches: (cause: string, text: string) => void;
@@ -132,6 +132,7 @@ export class RaceHost implements AccessListener, StoreListener {
   }
 
   storing(address: number, length: number): void {
+    this.#options.watch.stores?.storing(address, length);
     if (!this.#on || this.#acting) return;
     this.#stale?.restore();
     this.#stale?.store(address, length);

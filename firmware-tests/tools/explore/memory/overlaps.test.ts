@@ -36,7 +36,7 @@ function readsAgain(...accesses: [address: number, length: number][]): number {
   const { size } = machine.partition.ram;
   const counter = new PlaceCounter(parsePlan('none'), () => undefined);
   const pages = new Uint8Array(size / PAGE_SIZE).fill(1);
-  const watch = new ReadWatch(new ReadHistory(size), machine, counter, pages);
+  const watch = new ReadWatch(new ReadHistory(size), machine, counter, pages, []);
   share(machine.partition.grants, 2);
   for (const [address, length] of accesses) watch.load(address, length);
   return counter.counts.read;
@@ -61,7 +61,7 @@ reads('the word that changes is one that was read before', () => {
   const { ram, grants } = machine.partition;
   const counter = new PlaceCounter(parsePlan('read.0/value:max'));
   const pages = new Uint8Array(ram.size / PAGE_SIZE).fill(1);
-  const watch = new ReadWatch(new ReadHistory(ram.size), machine, counter, pages);
+  const watch = new ReadWatch(new ReadHistory(ram.size), machine, counter, pages, []);
   share(grants, 1);
   watch.load(AT + 8, 8);
   watch.load(AT, 64);

@@ -9,11 +9,12 @@ import type { Network } from '../simulator/network/index.ts';
 import type { ChannelDevice, DeviceChannel } from '../simulator/vmbus-server/channel-interface.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { inertDevice } from '../simulator/vmbus-server/inert-device.ts';
-import { PlaceCounter, type PlaceObserver } from './counter.ts';
+import { PlaceCounter, type PlaceDetail, type PlaceObserver } from './counter.ts';
 import { MessageFaults } from './host-messages.ts';
 import { PacketFaults, type PacketHost } from './host-packets.ts';
 import { RACES, type RaceModel } from './memory/race-policy.ts';
-import { isLawful, isRace, type Fault, type Plan } from './plan.ts';
+import { faultWords } from './fault-words.ts';
+import { faultText, isLawful, isRace, type Fault, type Plan } from './plan.ts';
 import type { SeamListener } from './stepped-machine.ts';
 
 /** Instances of the devices that take the channel numbers of NICs, without a number at the end. */
@@ -69,6 +70,7 @@ export class Injector implements SeamListener, PacketHost {
     this.machine = machine;
     this.#plan = plan;
     this.counter = new PlaceCounter(plan, observer);
+    if (machine.events.on) this.counter.onFire = (fault, detail) => this.#tell(fault, detail);
     this.sound = plan.faults.every(isLawful);
     machine.partition.faults.hypercall = (code) => this.#call(code);
     if (machine.partition.architecture === 'arm64') {
@@ -78,6 +80,12 @@ export class Injector implements SeamListener, PacketHost {
     new MessageFaults(this);
     new PacketFaults(this);
     for (const device of this.#devices) this.#watchGuestPackets(device);
+  }
+
+  /** Say on the stream of events that a fault is carried out. */
+  #tell(fault: Fault, detail: PlaceDetail): void {
+    const what = faultWords(fault, detail);
+    this.machine.events.emit({ kind: 'injected', fault: faultText(fault), what });
   }
 
   /** The races that the plan has: each run could be raced in {@link RACES} ways. */

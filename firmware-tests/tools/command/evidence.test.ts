@@ -5,6 +5,9 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Exit } from '../../../tools/command/usage.ts';
+import { modelOf } from '../../../tools/report/model/model.ts';
+import type { TraceRecord } from '../../../tools/report/model/record.ts';
+import { slim } from '../../../tools/report/read-trace.ts';
 import { hypxe, read, write } from '../../rigs/cli-rig.ts';
 
 const evidence = suite('command line: evidence');
@@ -48,6 +51,10 @@ evidence('of a replay: the firmware, compared with the reference drivers', async
   const of = (kind: string) => first.filter((event) => event.kind === kind);
   assert.is(of('grant').length, of('revoke').length, 'all is given back');
   assert.ok(of('host-message').length > 10 && of('ring-packet').length > 10);
+  // No check of the audit is made: none may be shown as one that holds
+  const states = modelOf(slim(first as unknown as TraceRecord[])).checks.map(({ state }) => state);
+  assert.ok(states.every((state) => state === 'not run'));
+
   // What shared it, and what revoked it, by number
   const acts = new Map(first.map((event) => [event.act, event]));
   for (const { cause } of [...of('grant'), ...of('revoke')]) assert.ok(acts.has(cause));

@@ -4,6 +4,7 @@
 
 import type { ReplayWatch } from '../../replay/session.ts';
 import { TRACE_VERSION, type RunHeader } from '../../report/trace-line.ts';
+import { AUDIT_CHECKS } from '../../simulator/audit/audit-findings.ts';
 import { HostEvents } from '../../simulator/ledger/events.ts';
 import { RunFiles, type WantedFiles } from '../boot/run-files.ts';
 
@@ -57,7 +58,8 @@ export class ReplayFiles {
     for (const text of failures)
       events.emit({ kind: 'finding', stage: GUEST, check: 'run', severity: 'error', text });
     const verdict = failures.length === 0 ? 'clean' : 'findings';
-    events.emit({ kind: 'verdict', verdict, notRun: [] });
+    // A replay compares effects: of the audit it makes no check
+    events.emit({ kind: 'verdict', verdict, notRun: Object.keys(AUDIT_CHECKS) });
     this.#files.close();
     return this.#files.failures;
   }

@@ -85,7 +85,7 @@ export const TARGETS = [
       cli: 'tools/command/cli.ts',
       'guest-cell': 'tools/command/guest-cell.ts',
       'boot-worker': 'tools/command/boot/boot-worker.ts',
-      'explore-worker': 'tools/explore/explore-worker.ts',
+      'explore-worker': 'tools/command/explore/explore-worker.ts',
       'replay-worker': 'tools/command/replay/replay-worker.ts',
       'record-worker': 'tools/command/record/record-worker.ts',
       'scenarios-worker': 'tools/command/scenarios-worker.ts',

@@ -95,7 +95,7 @@ const places = {
     import.meta.url,
   ),
   exploreWorker: new URL(
-    fromSources ? '../explore/explore-worker.ts' : './explore-worker.js',
+    fromSources ? './explore/explore-worker.ts' : './explore-worker.js',
     import.meta.url,
   ),
   guests: fileURLToPath(new URL(fromSources ? '../guests/' : './guests/', import.meta.url)),

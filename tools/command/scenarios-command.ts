@@ -7,6 +7,7 @@ import { runScenario, type Scenario, type ScenarioVerdict } from '../scenarios/s
 import { parseArguments } from './arguments.ts';
 import { workerFailed } from './boot/boot-message.ts';
 import { runInCell } from './cell-run.ts';
+import { FILE_OPTIONS, fileOption, outputsOf, readFiles } from './boot/file-options.ts';
 import { checkOutputs } from './boot/output-file.ts';
 import { requireFile, requireWritable } from './files.ts';
 import { GUEST_MEMORY_HELP, guestMemoryLimit } from './guest-options.ts';
@@ -19,6 +20,7 @@ import {
   scenarioList,
   scenarioTotal,
 } from './scenarios-report.ts';
+import { writeScenario } from './scenarios-files.ts';
 import type { ScenariosJob, ScenariosMessage } from './scenarios-worker.ts';
 import { list, oneOf, record, text, type Shape } from './shape.ts';
 import { interrupted, oneLine, type Terminal } from './terminal.ts';
@@ -52,6 +54,11 @@ that need drivers which can be called one by one, if a whole firmware has none.
 
 Options
   --all               run all of them; so does --firmware without NAME
+  --report FILE       of one NAME: a page of the half with the bug, compared with the half without
+                      (hypxe report --help)
+  --trace FILE        of one NAME: the events of the half with the bug; with --format perfetto as
+                      ui.perfetto.dev opens them
+  --pcap FILE         of one NAME: a capture of that half for Wireshark
   --firmware FILE     your own: a bundle that exports boot(machine, options), or a guest in
                       WebAssembly (hypxe guest --help)
   --watchdog S        seconds that it may take in one scenario, after which it hangs (default 60)
@@ -67,6 +74,7 @@ ${EXIT_HELP}
 Examples
   hypxe scenarios
   hypxe scenarios kexec-without-unload
+  hypxe scenarios kexec-without-unload --report unload.html
   hypxe scenarios --all --json
   hypxe scenarios owner --firmware my-firmware.js
 `;
@@ -76,6 +84,8 @@ export interface ScenariosPlaces {
   /** The process that guests run in. */
   readonly guestCell: URL;
   readonly scenariosWorker: URL;
+  /** The script of a report's page. */
+  readonly reportPage: string;
 }
 
 /** Run the command; returns the exit code. @throws CommandError */
@@ -102,10 +112,14 @@ export async function scenariosCommand(
     const text = `${tap ? '--tap' : '--junit'} tells what was run, and nothing is`;
     throw new UsageError('BadOption', text, 'Give NAME, or --all.');
   }
-  if (values.junit !== undefined) {
-    const inputs = [values.firmware ?? []].flat().map((file) => ({ what: 'the firmware', file }));
-    checkOutputs([{ option: '--junit', file: values.junit }], inputs);
-    requireWritable(values.junit);
+  const inputs = [values.firmware ?? []].flat().map((file) => ({ what: 'the firmware', file }));
+  checkOutputs(outputsOf(values), inputs);
+  if (values.junit !== undefined) requireWritable(values.junit);
+  const wantsFiles = fileOption(values);
+  const files = readFiles(values);
+  if (wantsFiles !== undefined && (chosen.length !== 1 || values.firmware !== undefined)) {
+    const advice = 'Name one, without --firmware; hypxe boot --firmware has them of a boot.';
+    throw new UsageError('BadOption', `${wantsFiles} is about one scenario`, advice);
   }
   if (values.firmware !== undefined) {
     const limits = { watchdogSeconds, memoryLimitMiB };
@@ -135,13 +149,17 @@ export async function scenariosCommand(
     return { name: chosen[i]!.name, outcome: passed ? 'passed' : 'failed', lines };
   });
   tellScenarios('scenarios', cases, chosen, values, terminal);
+  const only = wantsFiles === undefined ? [] : chosen.slice(0, verdicts.length);
+  const unwritten: CommandError[] = [];
+  for (const each of only) unwritten.push(...(await writeScenario(each, files, places.reportPage)));
+  for (const failure of unwritten) terminal.error(failureText(failure));
   if (verdicts.length < chosen.length) {
     const was = verdicts.length === 1 ? 'was' : 'were';
     const done = `${verdicts.length} of ${plural(chosen.length, 'scenario')} ${was} run`;
     terminal.error(failureText(new InterruptedError(done)));
     return Exit.INTERRUPTED;
   }
-  return failed === 0 ? Exit.CLEAN : Exit.FINDINGS;
+  return failed === 0 ? (unwritten[0]?.code ?? Exit.CLEAN) : Exit.FINDINGS;
 }
 
 /** Limits of a guest. @throws UsageError BadNumber, BadOption without a guest */
@@ -275,6 +293,7 @@ const OPTIONS = {
   firmware: { type: 'string' },
   watchdog: { type: 'string' },
   'guest-memory-limit': { type: 'string' },
+  ...FILE_OPTIONS,
   json: { type: 'boolean' },
   ...RESULT_OPTIONS,
   verbose: { type: 'boolean', short: 'v' },

@@ -2,9 +2,9 @@
 
 /** A failure on its way out of a worker: what is thrown there arrives here as it was. */
 
-import type { CellEnd } from '../guests/cell/cell.ts';
+import { INTERRUPTED, type CellEnd } from '../guests/cell/cell.ts';
 import { GuestThrew } from '../guests/guest-program.ts';
-import { CommandError, EnvironmentError, Exit, type ExitCode } from './usage.ts';
+import { CommandError, EnvironmentError, Exit, InterruptedError, type ExitCode } from './usage.ts';
 
 /** A failure as plain data. */
 export interface WorkerFailure {
@@ -44,6 +44,7 @@ const OF_LINKS = ['ProgramMissing', 'LinkUnreachable'];
 /** A cell has failed before it came to running a guest. */
 export function cellFailure(end: Extract<CellEnd, { kind: 'failed' }>): Error {
   const { name, text, advice, stack } = end;
+  if (name === INTERRUPTED) return new InterruptedError(text);
   if (OF_LINKS.includes(name)) return new EnvironmentError(name, text, advice);
   return thrownByWorker({ kind: 'failed', code: undefined, name, text, advice, stack });
 }

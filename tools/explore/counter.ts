@@ -30,7 +30,11 @@ export class PlaceCounter {
   /** How often the run has come to each place so far. */
   readonly counts = Object.fromEntries(PLACES.map((place) => [place, 0])) as Record<Place, number>;
   readonly observer: PlaceObserver | undefined;
+  /** Called when a fault is carried out, with what is at that place. */
+  onFire: ((fault: Fault, detail: PlaceDetail) => void) | undefined;
   readonly #faults = new Map<Place, Map<number, Fault[]>>();
+  /** What is at the last place that a fault was found for. */
+  #detail: PlaceDetail = { what: '' };
   #stopped = false;
 
   constructor(plan: Plan, observer?: PlaceObserver) {
@@ -52,7 +56,9 @@ export class PlaceCounter {
     if (this.#stopped) return NONE;
     const index = this.counts[place]++;
     if (this.observer !== undefined) this.observer(place, index, detail());
-    return this.#faults.get(place)?.get(index) ?? NONE;
+    const faults = this.#faults.get(place)?.get(index) ?? NONE;
+    if (faults !== NONE && this.onFire !== undefined) this.#detail = detail();
+    return faults;
   }
 
   /** What is so from the beginning: the run comes to it, and its faults are carried out. */
@@ -70,5 +76,6 @@ export class PlaceCounter {
   /** A fault is carried out. */
   fire(fault: Fault): void {
     this.fired.add(faultText(fault));
+    this.onFire?.(fault, this.#detail);
   }
 }

@@ -20,6 +20,8 @@ export interface ExplorationOptions {
   readonly walks: number;
   /** Only these kinds of faults: `message` or `message/drop`. Default all. */
   readonly only?: string | undefined;
+  /** Called often while the list is made: that takes a while, and no guest runs in it. */
+  readonly alive?: () => void;
 }
 
 /** One of several parts, from 1. */
@@ -50,7 +52,11 @@ export class Exploration {
   constructor(runner: Runner, options: ExplorationOptions) {
     const recordings = FLOWS.filter((flow) => runner.has(flow)).map((flow) => record(runner, flow));
     for (const recording of recordings) requireSound(recording);
-    const wanted = (plan: Plan): boolean => matches(plan, options.only);
+    const { alive = () => undefined } = options;
+    const wanted = (plan: Plan): boolean => {
+      alive();
+      return matches(plan, options.only);
+    };
     const all = recordings.map((recording) => singleFaults(recording).filter(wanted));
     this.#singles = all.flat();
     // Walks are of the boot over the network, with the faults that it has
@@ -60,7 +66,10 @@ export class Exploration {
     this.total = this.#singles.length + walks;
     this.places = countPlaces(recordings);
     this.fingerprint = fingerprint([
-      ...this.#singles.map(planText),
+      ...this.#singles.map((plan) => {
+        alive();
+        return planText(plan);
+      }),
       `seed ${options.seed}, ${walks} walks`,
     ]);
   }

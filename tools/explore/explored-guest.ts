@@ -5,6 +5,7 @@
  * how it ended.
  */
 
+import type { FirmwareEvent } from '../../src/events.ts';
 import type { ServedBootResult as BootResult } from '../../src/services/boot-services.ts';
 import { readBootResult } from '../flow/boot-result.ts';
 import type { GuestInstance } from '../guests/guest-program.ts';
@@ -14,6 +15,7 @@ import { PAGE_SIZE, type Machine, type MemoryRange } from '../../src/machine.ts'
 import { MapAllocator, type PageAllocator } from '../../src/memory/allocator.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import { GuestCrash, GuestHang } from '../simulator/hypervisor/guest-end.ts';
+import type { Finding } from '../simulator/audit/audit-findings.ts';
 import type { Grant } from '../simulator/ledger/grants.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { contactsHeeded } from '../simulator/vmbus-server/inspection.ts';
@@ -75,8 +77,8 @@ export type FindingKind = 'finding' | 'crash' | 'hang';
 /** What a flow returns. */
 export type Result = BootResult | LoaderResult;
 
-/** Called with a finding: in general terms, in detail, and its kind. */
-export type Report = (cause: string, text?: string, kind?: FindingKind) => void;
+/** Called with a finding: in general terms, in detail, its kind, and what the audit has found. */
+export type Report = (cause: string, text?: string, kind?: FindingKind, found?: Finding) => void;
 
 /** The guest of one run: each call of {@link run} is a boot on the same machine. */
 export class Guest {
@@ -87,6 +89,8 @@ export class Guest {
   readonly #report: Report;
   /** Called each time that the guest has left the machine to somebody else for a while. */
   quiesced: ((memoryMap: readonly MemoryRange[]) => void) | undefined;
+  /** Called with what the guest says. */
+  says: ((event: FirmwareEvent) => void) | undefined;
   /** What there was when it began: contacts, and what an earlier owner has shared. */
   #contacts = 0;
   #earlier: ReadonlySet<Grant> = new Set();
@@ -210,11 +214,16 @@ export class Guest {
   ): Result {
     const cancel = (): boolean => this.#injector.cut;
     const guest = this.#guest;
+    const events = this.says && { events: this.says };
     if (flow === 'loader' && guest.createDriver !== undefined) {
-      const driver = guest.createDriver(seam, { allocator: pages(new MapAllocator(map)), cancel });
+      const driver = guest.createDriver(seam, {
+        ...{ allocator: pages(new MapAllocator(map)), cancel },
+        ...events,
+      });
       return runLoader(driver, cancel, (left) => this.quiesced?.(left));
     }
-    const options = flow === 'push' ? { pages, cancel, ...PUSH_BOOT } : { pages, cancel };
+    const pushed = flow === 'push' ? PUSH_BOOT : {};
+    const options = { pages, cancel, ...pushed, ...events };
     const { memory } = this.#machine.partition.ram;
     return readBootResult(guest.boot!(seam, options), { memory, memoryMap: map });
   }

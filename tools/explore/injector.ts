@@ -9,10 +9,11 @@ import type { Network } from '../simulator/network/index.ts';
 import type { ChannelDevice, DeviceChannel } from '../simulator/vmbus-server/channel-interface.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { inertDevice } from '../simulator/vmbus-server/inert-device.ts';
-import { PlaceCounter, type PlaceObserver } from './counter.ts';
+import { PlaceCounter, type PlaceDetail, type PlaceObserver } from './counter.ts';
 import { MessageFaults } from './host-messages.ts';
 import { PacketFaults, type PacketHost } from './host-packets.ts';
 import { RACES, type RaceModel } from './memory/race-policy.ts';
+import { faultWords } from './fault-words.ts';
 import { faultText, isLawful, type Fault, type Plan } from './plan.ts';
 import type { SeamListener } from './stepped-machine.ts';
 
@@ -65,6 +66,7 @@ export class Injector implements SeamListener, PacketHost {
     this.machine = machine;
     this.#plan = plan;
     this.counter = new PlaceCounter(plan, observer);
+    if (machine.events.on) this.counter.onFire = (fault, detail) => this.#tell(fault, detail);
     this.sound = plan.faults.every(isLawful);
     machine.partition.faults.hypercall = (code) => this.#call(code);
     if (machine.partition.architecture === 'arm64') {
@@ -79,6 +81,12 @@ export class Injector implements SeamListener, PacketHost {
   /** The faults of the plan that were carried out so far. */
   get fired(): readonly Fault[] {
     return this.#plan.faults.filter((fault) => this.counter.fired.has(faultText(fault)));
+  }
+
+  /** Say on the stream of events that a fault is carried out. */
+  #tell(fault: Fault, detail: PlaceDetail): void {
+    const what = faultWords(fault, detail);
+    this.machine.events.emit({ kind: 'injected', fault: faultText(fault), what });
   }
 
   /** The races that the plan has: each run could be raced in {@link RACES} ways. */

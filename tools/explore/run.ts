@@ -5,11 +5,13 @@
  * the host did. The same plan gives the same run; a run leaves nothing behind for the next one.
  */
 
+import type { FirmwareEvent } from '../../src/events.ts';
 import type { MemoryRange } from '../../src/machine.ts';
+import { tellFindings, tellHandoff, tellStage, tellVerdict } from '../flow/flow-events.ts';
 import { isRefusal } from '../os/loaded-os.ts';
 import type { LinuxName } from '../os/os-versions.ts';
 import { LEFTOVER_NAMES, leaveBehind } from '../os/previous-owner.ts';
-import type { Finding, HandoffKind } from '../simulator/audit/audit-findings.ts';
+import type { AuditCheck, Finding, HandoffKind } from '../simulator/audit/audit-findings.ts';
 import { NO_BASELINE, auditBaseline } from '../simulator/audit/audit-baseline.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
 import { sameBytes } from '../simulator/base/same-bytes.ts';
@@ -85,6 +87,27 @@ export type NetworkHabits = Partial<Omit<NetworkOptions, 'files' | 'bootFile' | 
 /** Puts a guest that writes down what it does in the place of one. */
 export type RunRecorder = (guest: GuestInstance, machine: SimulatedMachine) => GuestInstance;
 
+/** Who watches a run. What it comes to is the same without. */
+export interface RunWatch {
+  readonly record?: RunRecorder | undefined;
+  /** The machine is there, and nothing has run yet: who listens to its events begins here. */
+  readonly onMachine?: (machine: SimulatedMachine) => void;
+  /** What the guest says: the event, which guest, and when, in ticks. */
+  readonly events?: (event: FirmwareEvent, guest: string, now: number) => void;
+}
+
+/** Who has the machine in a run: its stages, as the stream of events has them. */
+const STAGES = { boot: 'firmware', push: 'firmware', loader: 'loader' } as const;
+const PREVIOUS_OWNER = 'previous owner';
+/** ... and of the boot behind it. */
+export const SECOND_BOOT = 'second boot';
+
+/** The check that a finding is of which is none of the audit's. */
+const OF_THE_RUN = 'run';
+
+/** Checks of the audit that no run of an exploration makes. */
+const NOT_MADE: readonly AuditCheck[] = ['next-os', 'rescind', 'omissions'];
+
 /** Runs plans, one after the other, each guest in its own piece of memory. */
 export class Runner {
   readonly #guests: ExploredGuests;
@@ -131,12 +154,80 @@ export class Runner {
     plan: Plan,
     observer?: PlaceObserver,
     handedOver?: (now: number) => void,
-    record?: RunRecorder,
+    watch: RunWatch = {},
   ): RunOutcome {
     // Another run in the same memory: before this one begins
     const usual = plan.faults.length > 0 ? this.#usual(plan.flow) : undefined;
     const instance = plan.flow === 'push' ? this.#guests.push! : this.#guests.boot;
     instance.reset();
+    const { machine, network } = this.#build(plan, instance);
+    watch.onMachine?.(machine);
+    const findings: RunFinding[] = [];
+    let stage: string = PREVIOUS_OWNER;
+    const report: Report = (cause, text = cause, kind = 'finding', finding = undefined) => {
+      tellFinding(machine, stage, finding ?? text);
+      if (!findings.some((other) => other.cause === cause)) findings.push({ kind, cause, text });
+    };
+    machine.partition.recover(LIMITS);
+    const owner = plan.faults.filter(({ place }) => place === 'owner');
+    if (this.#after !== undefined || owner.length > 0) tellStage(machine, stage);
+    const before = this.#after && runOsBefore(machine, this.#after);
+    for (const { argument } of owner) leave(machine, argument);
+    this.#since = owner.length > 0 ? auditBaseline(machine) : NO_BASELINE;
+    const injector = new Injector(machine, plan, observer);
+    injector.counter.begin('owner', 'previous owner');
+    if (plan.flow !== 'push') {
+      injector.counter.begin('network', 'network');
+      injector.nic(network);
+    }
+    const recorded = watch.record?.(instance, machine) ?? instance;
+    const guest = new Guest(recorded, machine, injector, this.#history, report);
+    const map = before?.memoryMap ?? machine.bootSeam.memoryMap;
+    const excused = (handedOn: readonly MemoryRange[]) => {
+      const { inherits } = guest;
+      const judge = excusesOf({ machine, plan, injector, inherits, given: map, handedOn });
+      return (finding: Finding): boolean => judge(finding) && tellExcused(machine, stage, finding);
+    };
+    const begin = (name: string): string => {
+      tellStage(machine, (stage = name));
+      const { events } = watch;
+      guest.says = events && ((event) => events(event, name, machine.clock.now));
+      return name;
+    };
+    const name = begin(STAGES[plan.flow]);
+    guest.quiesced = (memoryMap) => {
+      const left = { memoryMap, kind: 'quiesce' } as const;
+      tellHandoff(machine, name, 'quiesce', memoryMap);
+      this.#audit(machine, left, 'quiesced', excused(memoryMap), report);
+    };
+    const result = guest.run(plan.flow, map, true, injector.races(this.#architecture));
+    const ranFor = machine.clock.now;
+    handedOver?.(ranFor);
+    const { step: steps } = injector.counter.counts;
+    const refused = result !== undefined && isRefusal(result.error) && !connected(machine);
+    injector.stop();
+    if (result !== undefined) {
+      tellHandoff(machine, name, 'handoff', result.memoryMap);
+      const loads = imageOf(result) !== undefined;
+      if (usual === undefined) this.#flows.set(plan.flow, { ticks: ranFor, loads });
+      else if (plan.faults.every(isRace)) judgeRace(result, ranFor - usual.ticks, report);
+      if (usual?.loads === true && !loads && result.status === 'booted')
+        report('booted without an image');
+      const run = { plan, machine, injector, result, guest, report, begin };
+      this.#afterwards({ ...run, excused: excused(result.memoryMap) });
+    }
+    tellVerdict(machine, findings.length === 0 ? 'clean' : 'findings', NOT_MADE);
+    return {
+      findings,
+      fired: injector.counter.fired.size,
+      status: result === undefined ? 'ended' : result.status,
+      error: result === undefined ? undefined : nameOf(result.error),
+      ...(refused ? { refused, steps } : { steps }),
+    };
+  }
+
+  /** The machine of a run, in the RAM of its guest, and its network. */
+  #build(plan: Plan, instance: GuestInstance) {
     const files = memoryFiles({ [IMAGE_NAME]: this.#image });
     const is = plan.faults.filter(({ place }) => place === 'network');
     const conditions = is.map(({ argument }) => NETWORK_CONDITIONS[argument]!);
@@ -151,54 +242,7 @@ export class Runner {
       processors: this.#after === undefined ? 1 : OS_PROCESSORS,
       ...(this.#heartbeat === undefined ? {} : { heartbeat: this.#heartbeat }),
     });
-    const findings: RunFinding[] = [];
-    const report = (cause: string, text = cause, kind: FindingKind = 'finding'): void => {
-      if (!findings.some((other) => other.cause === cause)) findings.push({ kind, cause, text });
-    };
-    machine.partition.recover(LIMITS);
-    const before = this.#after && runOsBefore(machine, this.#after);
-    const owner = plan.faults.filter(({ place }) => place === 'owner');
-    for (const { argument } of owner) leave(machine, argument);
-    this.#since = owner.length > 0 ? auditBaseline(machine) : NO_BASELINE;
-    const injector = new Injector(machine, plan, observer);
-    injector.counter.begin('owner', 'previous owner');
-    if (plan.flow !== 'push') {
-      injector.counter.begin('network', 'network');
-      injector.nic(network);
-    }
-    const races = injector.races(this.#architecture);
-    const recorded = record?.(instance, machine) ?? instance;
-    const guest = new Guest(recorded, machine, injector, this.#history, report);
-    const map = before?.memoryMap ?? machine.bootSeam.memoryMap;
-    const excused = (handedOn: readonly MemoryRange[]) =>
-      excusesOf({ machine, plan, injector, inherits: guest.inherits, given: map, handedOn });
-    guest.quiesced = (memoryMap) => {
-      const left = { memoryMap, kind: 'quiesce' } as const;
-      this.#audit(machine, left, 'quiesced', excused(memoryMap), report);
-    };
-    const result = guest.run(plan.flow, map, true, races);
-    const ranFor = machine.clock.now;
-    handedOver?.(ranFor);
-    const steps = injector.counter.counts.step;
-    const refused = result !== undefined && isRefusal(result.error) && !connected(machine);
-    injector.stop();
-    if (result !== undefined) {
-      const loads = imageOf(result) !== undefined;
-      if (usual === undefined) this.#flows.set(plan.flow, { ticks: ranFor, loads });
-      else if (plan.faults.every(isRace)) judgeRace(result, ranFor - usual.ticks, report);
-      if (usual?.loads === true && !loads && result.status === 'booted')
-        report('booted without an image');
-      const judge = excused(result.memoryMap);
-      this.#afterwards({ plan, machine, injector, result, guest, report, excused: judge });
-    }
-    return {
-      findings,
-      fired: injector.counter.fired.size,
-      status: result === undefined ? 'ended' : result.status,
-      error: result === undefined ? undefined : nameOf(result.error),
-      ...(refused ? { refused } : {}),
-      steps,
-    };
+    return { machine, network };
   }
 
   /** What a flow is like without faults. */
@@ -220,9 +264,11 @@ export class Runner {
     if (!injector.hostLied && !inherits) this.#lateWrites(machine, result.memoryMap, report);
 
     // The next boot gets what the first one left, and a host that does nothing wrong
+    run.begin(SECOND_BOOT);
     const flow = run.plan.flow === 'push' ? 'push' : 'boot';
     const again = guest.run(flow, result.memoryMap, false);
     if (again === undefined) return;
+    tellHandoff(machine, SECOND_BOOT, 'handoff', again.memoryMap);
     if (again.status !== 'booted') {
       const name = nameOf(again.error);
       report(`second boot fails: ${name}`, `second boot fails: ${name}: ${messageOf(again.error)}`);
@@ -271,7 +317,7 @@ export class Runner {
     for (const finding of auditHandoff(machine, memoryMap, options)) {
       if (!isWrong(finding) || excused(finding)) continue;
       const text = `${which}: ${finding.check}: ${finding.text}`;
-      report(withoutNumbers(text), text);
+      report(withoutNumbers(text), text, 'finding', finding);
     }
   }
 }
@@ -305,6 +351,24 @@ interface Handoff {
   readonly guest: Guest;
   readonly report: Report;
   readonly excused: (finding: Finding) => boolean;
+  /** A guest gets the machine. */
+  readonly begin: (stage: string) => string;
+}
+
+/** Say on the stream of events what was found: of the audit, or by the run itself, in words. */
+function tellFinding(machine: SimulatedMachine, stage: string, found: Finding | string): void {
+  if (typeof found !== 'string') return tellFindings(machine, stage, [found]);
+  if (!machine.events.on) return;
+  const what = { kind: 'finding', check: OF_THE_RUN, severity: 'error' } as const;
+  machine.events.emit({ ...what, stage, text: found });
+}
+
+/** ... and what would be one if the host had not made it impossible to do better: true. */
+function tellExcused(machine: SimulatedMachine, stage: string, finding: Finding): true {
+  if (!machine.events.on) return true;
+  const text = `excused, as the host has made it impossible to do better: ${finding.text}`;
+  tellFindings(machine, stage, [{ ...finding, severity: 'info', text }]);
+  return true;
 }
 
 /** Whether the host has accepted a version of VMBus. */

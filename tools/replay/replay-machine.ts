@@ -15,6 +15,7 @@ import {
 } from '../../src/hyperv/protocol.ts';
 import { MessageType, VMBUS_MESSAGE_TYPE } from '../../src/vmbus/protocol.ts';
 import type { CpuidRegisters, MemoryRange, X64Machine } from '../../src/machine.ts';
+import type { HostEventSink } from '../simulator/ledger/events.ts';
 import { messageType } from './anchor-keys.ts';
 import { GuestChannels } from './guest-channels.ts';
 import { GuestObserver } from './guest-observer.ts';
@@ -25,6 +26,7 @@ import { ModelHost } from './host/model-host.ts';
 import { livelockItem, violationItem, violationSort } from './normalise.ts';
 import { GuestSide } from './guest-side.ts';
 import type { RecordedStep } from './recording.ts';
+import { ReplayEvents } from './replay-events.ts';
 import { ReplayAllocator } from './replay-allocator.ts';
 import { ReplayRegisters } from './replay-registers.ts';
 import type { Script } from './host/script-types.ts';
@@ -98,16 +100,21 @@ export class ReplayMachine implements X64Machine {
   readonly #slots: MessageSlots;
   readonly #host: ModelHost;
   readonly #rules: GuestRules;
+  readonly #told: ReplayEvents | undefined;
   #step: RecordedStep | undefined;
   #time = TIME_START;
   #randomIndex = 0;
   #calls = 0;
 
-  /** @param memory guest RAM of {@link replayMemoryBytes} */
+  /**
+   * @param memory guest RAM of {@link replayMemoryBytes}
+   * @param events reads all that happens, with the time since the start in ticks
+   */
   constructor(
     trace: TraceFile,
     memory: ArrayBufferLike,
     script: Script = buildScript(trace.events),
+    events?: HostEventSink,
   ) {
     const { base, size } = trace.ram;
     this.memory = memory;
@@ -120,8 +127,12 @@ export class ReplayMachine implements X64Machine {
     this.#observer = new GuestObserver(this.#bytes, this.#channels);
     const view = new DataView(this.memory);
     this.#slots = new MessageSlots(view, this.#registers, (type, payload) => {
+      this.#told?.delivered(type, payload);
       if (type === VMBUS_MESSAGE_TYPE) this.#channels.delivered(payload);
     });
+    const now = (): number => this.now;
+    const told = [this.#registers, this.#channels] as const;
+    this.#told = events && new ReplayEvents(events, now, ...told);
     this.allocator = new ReplayAllocator(this.#bytes, trace.events, base + size, {
       stepBegin: () => this.#step?.begin ?? 0,
       stepEnd: () => this.#step?.end ?? 0,
@@ -145,6 +156,11 @@ export class ReplayMachine implements X64Machine {
       note: (text) => this.notes.push(text),
       rules: this.#rules,
     });
+  }
+
+  /** Time since the start, in ticks. */
+  get now(): number {
+    return this.#time - TIME_START;
   }
 
   /** Index of the recorded event that begins the step. */
@@ -213,7 +229,9 @@ export class ReplayMachine implements X64Machine {
     return this.#guard(() => {
       this.#enter();
       this.#host.cancelling.acted();
-      return this.#registers.cpuid(leaf >>> 0);
+      const registers = this.#registers.cpuid(leaf >>> 0);
+      this.#told?.cpuid(leaf >>> 0, registers);
+      return registers;
     });
   }
 
@@ -223,7 +241,9 @@ export class ReplayMachine implements X64Machine {
       if (msr === Msr.TIME_REF_COUNT) return BigInt(this.#time);
       this.#observe();
       this.#host.cancelling.acted();
-      return this.#registers.readByGuest(msr);
+      const value = this.#registers.readByGuest(msr);
+      this.#told?.rdmsr(msr, value);
+      return value;
     });
   }
 
@@ -231,6 +251,7 @@ export class ReplayMachine implements X64Machine {
     return this.#guard(() => {
       this.#enter();
       this.#observe();
+      this.#told?.wrmsr(msr, value);
       if (msr === Msr.EOM) {
         this.#slots.endOfMessage();
         return;
@@ -281,6 +302,8 @@ export class ReplayMachine implements X64Machine {
       const known = error instanceof ReplayStop || error instanceof RegisterRefused;
       if (!known) this.mistake ??= error;
       throw error;
+    } finally {
+      this.#told?.look();
     }
   }
 
@@ -310,6 +333,7 @@ export class ReplayMachine implements X64Machine {
     if (this.stopped !== undefined) return;
     const { packets, monitorBits, faults } = this.#observer.look();
     for (const packet of packets) {
+      this.#told?.packet(packet);
       this.side.packet(packet);
       this.#host.packetWritten(packet);
     }
@@ -343,6 +367,7 @@ export class ReplayMachine implements X64Machine {
       true,
     );
     const status = this.#host.signalled(connection);
+    this.#told?.hypercall(HvCall.SIGNAL_EVENT, input, status);
     this.#settle();
     return status;
   }
@@ -351,6 +376,7 @@ export class ReplayMachine implements X64Machine {
     const message = input.subarray(PostMessage.at.data);
     this.side.message(input);
     const status = this.#host.posted(message);
+    this.#told?.hypercall(HvCall.POST_MESSAGE, input, status);
     if (status === HvStatus.SUCCESS) this.#posted(message);
     this.#settle();
     return status;

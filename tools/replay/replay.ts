@@ -19,7 +19,7 @@ import { buildScript } from './host/script.ts';
 import type { GuestSide } from './guest-side.ts';
 import { isKnownStep } from './recorded-step.ts';
 import { ReplaySession } from './session.ts';
-import type { SessionLog } from './session.ts';
+import type { ReplayWatch, SessionLog } from './session.ts';
 import type { TraceFile } from './trace-file.ts';
 
 /** A deliberate difference as it was met in a replay: how many effects it changes. */
@@ -88,8 +88,8 @@ class Replay {
     this.recorded = this.#effectsOf(side);
   }
 
-  run(firmware: Firmware, memory: ArrayBufferLike): Run {
-    const session = new ReplaySession(firmware, this.#trace, memory, this.#script);
+  run(firmware: Firmware, memory: ArrayBufferLike, watch?: ReplayWatch): Run {
+    const session = new ReplaySession(firmware, this.#trace, memory, this.#script, watch);
     for (const step of this.#recording.steps.slice(0, this.names.length)) session.run(step);
     session.end();
     return { effects: this.#effectsOf(session.machine.side), session };
@@ -209,16 +209,18 @@ function isReference(driver: string): boolean {
  * @param firmware the sources or a bundle: whatever exports `createDriver`.
  * @param memory the guest's RAM, of {@link replayMemoryBytes}
  * @param rules those that may explain a difference; by default all
+ * @param watch reads what the firmware and its host do
  */
 export function replayTrace(
   firmware: Firmware,
   trace: TraceFile,
   memory: ArrayBufferLike = guestRam(replayMemoryBytes(trace)),
   rules: readonly Defect[] = DEFECTS,
+  watch?: ReplayWatch,
 ): ReplayResult {
   const replay = replays.get(trace) ?? new Replay(trace);
   replays.set(trace, replay);
-  const { effects: guest, session } = replay.run(firmware, memory);
+  const { effects: guest, session } = replay.run(firmware, memory, watch);
   const { names, recorded } = replay;
   // The reference guest is drivers: a whole firmware is compared with itself alone
   const boots = names.includes('boot');
@@ -253,4 +255,18 @@ export function replayTrace(
     notes: [...nothing, ...machine.notes, ...checked.filter((note) => note !== undefined)],
     log,
   };
+}
+
+/**
+ * Let the reference guest, without any defect, go through a session: what the firmware's run is
+ * compared with.
+ *
+ * @param memory of {@link replayMemoryBytes}
+ */
+export function watchReference(
+  trace: TraceFile,
+  watch: ReplayWatch,
+  memory: ArrayBufferLike = guestRam(replayMemoryBytes(trace)),
+): void {
+  new Replay(trace).run(referenceFirmware([]) as Firmware, memory, watch);
 }

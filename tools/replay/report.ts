@@ -49,6 +49,11 @@ const SIDES = {
   ],
 } as const;
 
+/** A failure in a line. */
+export function failureText({ difference, kind }: Failure): string {
+  return `${title(difference)}: ${SIDES[kind][1]}`;
+}
+
 function describeFailure({ difference, kind }: Failure): string[] {
   const [side, why] = SIDES[kind];
   const lines = [`    ${title(difference)}`, `      ${why}`];

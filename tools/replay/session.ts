@@ -5,6 +5,7 @@
 import { errnoOf } from '../../src/catalogue.ts';
 import type { FirmwareEvent } from '../../src/events.ts';
 import { RndisHeader } from '../../src/rndis/protocol.ts';
+import type { HostEventSink } from '../simulator/ledger/events.ts';
 import { errorText, resultOf } from './firmware.ts';
 import type { Firmware, FirmwareDevice, FirmwareDriver } from './firmware.ts';
 import { toHex } from './hex.ts';
@@ -34,6 +35,16 @@ export interface SessionLog {
   readonly text: string;
 }
 
+/** Who watches a session: all times are since its start, in ticks. */
+export interface ReplayWatch {
+  /** What happens at the seam and on the bus. */
+  readonly host: HostEventSink;
+  /** What the firmware says. */
+  guest(event: FirmwareEvent, now: number): void;
+  /** A step of the recording begins. */
+  step(name: string, now: number): void;
+}
+
 /** A firmware on a recording. */
 export class ReplaySession {
   readonly machine: ReplayMachine;
@@ -43,6 +54,7 @@ export class ReplaySession {
   readonly #events: readonly TraceEvent[];
   readonly #firmware: Firmware;
   readonly #options: TraceFile['options'];
+  readonly #watcher: ReplayWatch | undefined;
   #driver: FirmwareDriver | undefined;
   #step = 0;
   /** Frame numbers of the recording, by the device's own count. */
@@ -52,10 +64,20 @@ export class ReplaySession {
   readonly #addresses = new Map<string, { permanent: string; current: string }>();
   readonly #arrived: string[] = [];
 
-  /** `script`: of an earlier run of the same session. */
-  constructor(firmware: Firmware, trace: TraceFile, memory: ArrayBufferLike, script?: Script) {
+  /**
+   * @param script of an earlier run of the same session
+   * @param watch reads what happens
+   */
+  constructor(
+    firmware: Firmware,
+    trace: TraceFile,
+    memory: ArrayBufferLike,
+    script?: Script,
+    watch?: ReplayWatch,
+  ) {
+    this.#watcher = watch;
     this.#events = trace.events;
-    this.machine = new ReplayMachine(trace, memory, script);
+    this.machine = new ReplayMachine(trace, memory, script, watch?.host);
     this.#firmware = firmware;
     this.#options = trace.options;
     const boots = trace.events.find(({ op }) => op === 'step') as TraceEventOf<'step'> | undefined;
@@ -96,6 +118,7 @@ export class ReplaySession {
     const { machine } = this;
     if (machine.stopped !== undefined) return;
     this.#step = step.index;
+    this.#watcher?.step(step.name, machine.now);
     machine.beginStep(step);
     let result: string | undefined;
     try {
@@ -203,6 +226,7 @@ export class ReplaySession {
   }
 
   #firmwareEvent(event: FirmwareEvent): void {
+    this.#watcher?.guest(event, this.machine.now);
     if (event.kind === 'log') {
       const { level, layer, object, text } = event;
       this.log.push({ step: this.#step, text: `${level} ${layer} ${object} ${text}` });

@@ -20,8 +20,6 @@ export interface ReportParts {
   readonly clean?: readonly TraceRecord[] | undefined;
   /** What the run is: the title of the page. */
   readonly title: string;
-  /** Where there is no run to compare with, why. */
-  readonly noClean?: string | undefined;
 }
 
 /** What the page's script finds in the file. */
@@ -33,11 +31,11 @@ export interface ReportData {
 }
 
 /** The file. */
-export function reportHtml({ script, events, clean, title, noClean }: ReportParts): string {
+export function reportHtml({ script, events, clean, title }: ReportParts): string {
   const data: ReportData = {
     ...{ title, events: slim(events) },
     clean: clean === undefined ? null : slim(clean),
-    noClean: noClean ?? 'Give a trace of a clean run of the same seed: --clean TRACE.jsonl.',
+    noClean: clean === undefined ? whyAlone(events) : '',
   };
   const policy = [
     "default-src 'none'",
@@ -63,6 +61,14 @@ export function reportHtml({ script, events, clean, title, noClean }: ReportPart
 </body>
 </html>
 `;
+}
+
+/** Why there is no run to compare with: a page says the same whoever makes it. */
+function whyAlone(events: readonly TraceRecord[]): string {
+  const verdict = events.filter(({ kind }) => kind === 'verdict').at(-1)?.verdict;
+  if (verdict === undefined) return 'The run came to no end.';
+  if (verdict === 'clean') return 'This run is clean: there is nothing to look for.';
+  return 'Give a trace of a clean run of the same seed: --clean TRACE.jsonl.';
 }
 
 /** JSON that ends no element that it stands in. */

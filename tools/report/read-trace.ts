@@ -51,6 +51,19 @@ export function readTrace(source: string, cutShort = false): TraceRecord[] {
   return records;
 }
 
+/** A run, and the one that it is compared with. */
+export interface TracedRuns {
+  readonly events: readonly TraceRecord[];
+  readonly clean: readonly TraceRecord[] | undefined;
+}
+
+/** The runs of a trace: with a second line of kind `run` begins the one to compare with. */
+export function runsOf(records: readonly TraceRecord[]): TracedRuns {
+  const second = records.findIndex(({ kind }, at) => at > 0 && kind === 'run');
+  if (second < 0) return { events: records, clean: undefined };
+  return { events: records.slice(0, second), clean: records.slice(second) };
+}
+
 function recordOf(value: unknown, line: number): TraceRecord {
   const { ms, kind } = (typeof value === 'object' && value !== null ? value : {}) as TraceRecord;
   if (typeof ms !== 'number' || typeof kind !== 'string' || !Number.isFinite(ms)) {
@@ -72,7 +85,14 @@ function isDeep(value: unknown, most: number): boolean {
 export function slim(records: readonly TraceRecord[]): TraceRecord[] {
   return records
     .filter((record) => !isClockRead(record))
-    .map((record) => short(slimRecord(record)));
+    .map((record) => short(withoutWords(slimRecord(record))));
+}
+
+/** What a page decodes itself. */
+function withoutWords(record: TraceRecord): TraceRecord {
+  if (record.says === undefined) return record;
+  const { says: _, ...rest } = record;
+  return rest as TraceRecord;
 }
 
 /** The same with no text longer than what is shown. */
@@ -118,15 +138,22 @@ function slimRecord(record: TraceRecord): TraceRecord {
     }
     case 'grant': {
       const { pfns: _, ...grant } = object(record, 'grant') as { pfns?: unknown };
-      return { ms, kind, grant: { ...grant, runs: pageRuns(object(record, 'grant')) } };
+      const runs = pageRuns(object(record, 'grant'));
+      return { ms, kind, grant: { ...grant, runs }, ...causeOf(record) };
     }
     case 'revoke': {
       const grant = object(record, 'grant');
-      return { ms, kind, grant: { id: number(grant, 'id'), revokedBy: text(grant, 'revokedBy') } };
+      const slim = { id: number(grant, 'id'), revokedBy: text(grant, 'revokedBy') };
+      return { ms, kind, grant: slim, ...causeOf(record) };
     }
     default:
       return record;
   }
+}
+
+function causeOf(record: TraceRecord): { readonly cause?: number } {
+  const cause = number(record, 'cause');
+  return cause === undefined ? {} : { cause };
 }
 
 /** Neighbouring page numbers as pairs of first page and count. */

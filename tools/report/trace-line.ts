@@ -6,10 +6,13 @@
  * files. The lines are described in the README of this room.
  */
 
+import { HvCall } from '../../src/hyperv/protocol.ts';
 import { RndisType } from '../../src/rndis/protocol.ts';
+import { VMBUS_MESSAGE_TYPE } from '../../src/vmbus/protocol.ts';
 import { OfferedChannels } from '../capture/channels.ts';
 import { CaptureDevice } from '../capture/protocol.ts';
 import { RndisMessages, type CapturedMemory } from '../capture/rndis-messages.ts';
+import { decodeMessage, decodePost, decodeRndis, type DecodedLayer } from '../replay/decode.ts';
 import { toHex } from '../replay/hex.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import type { HostEvent } from '../simulator/ledger/events.ts';
@@ -43,6 +46,27 @@ function plain(_key: string, value: unknown): unknown {
   return value instanceof Uint8Array ? toHex(value) : value;
 }
 
+/** An event with what its VMBus message says: its name and its fields, in words. */
+function withWords(event: HostEvent): object {
+  if (event.kind === 'hypercall' && event.code === HvCall.POST_MESSAGE)
+    return { ...event, ...saying(decodePost(event.input).slice(1)) };
+  if (event.kind === 'host-message' && event.type === VMBUS_MESSAGE_TYPE)
+    return { ...event, ...saying(decodeMessage(event.payload)) };
+  return event;
+}
+
+/** Fields that say no more than the name of the message, or nothing. */
+const UNTOLD = /^(type|reserved|padding)/i;
+
+function saying(layers: readonly DecodedLayer[]): { readonly says?: string } {
+  const says = layers.map((layer) => {
+    const told = layer.fields.filter(({ name }) => !UNTOLD.test(name));
+    const fields = told.map(({ name, text }) => `${name} ${text}`);
+    return [layer.name, ...fields].join(', ');
+  });
+  return says.length === 0 ? {} : { says: says.join('; ') };
+}
+
 /** Makes the lines of one run: follows the bus, to know what packets refer to. */
 export class TraceLines {
   readonly #channels = new OfferedChannels();
@@ -59,9 +83,10 @@ export class TraceLines {
       this.#rndis.granted(event.kind, event.grant);
     if (event.kind === 'vmbus' && event.change === 'closed' && event.client === undefined)
       this.#rndis.closed(event.channel ?? 0);
-    if (event.kind !== 'ring-packet') return traceLine(event, now);
+    if (event.kind !== 'ring-packet') return traceLine(withWords(event), now);
     const rndis = this.#control(event);
-    return traceLine(rndis === undefined ? event : { ...event, rndis }, now);
+    if (rndis === undefined) return traceLine(event, now);
+    return traceLine({ ...event, rndis, ...saying(decodeRndis(rndis)) }, now);
   }
 
   /** The RNDIS messages of a packet, if the first is no data. */

@@ -34,7 +34,7 @@ function crashScenario(options: CrashScenario): Scenario {
   return {
     ...scenario,
     mistake: 'kernel',
-    run: (half) => runChain({ ...setup, kernels: kernels(half === 'broken') }),
+    run: (half, _, seen) => runChain({ ...setup, seen, kernels: kernels(half === 'broken') }),
   };
 }
 

@@ -7,14 +7,14 @@ import { GuestOsId, Msr } from '../../src/hyperv/protocol.ts';
 import type { MemoryRange } from '../../src/machine.ts';
 import { MapAllocator } from '../../src/memory/allocator.ts';
 import { MessageType, STATUS_UNSUCCESSFUL, VmbusVersion } from '../../src/vmbus/protocol.ts';
-import { auditHandoff } from '../simulator/audit/audit.ts';
 import type { DeviceChannel } from '../simulator/vmbus-server/channel-interface.ts';
 import type { Link, LinkHost } from '../simulator/network/link.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { NetVsp } from '../simulator/netvsp/netvsp.ts';
 import { lateWrites, untilLateWrites } from './freed-memory.ts';
-import { bootOn, guestsOf, makeMachine, ownGuest, refuses } from './rig.ts';
-import type { Half, HalfResult, Scenario } from './scenario.ts';
+import type { GuestInstance } from '../guests/guest-program.ts';
+import { auditLeft, bootOn, guestsOf, makeMachine, ownGuest, refuses } from './rig.ts';
+import type { Half, HalfResult, Scenario, MachineSeen } from './scenario.ts';
 import { FaultySeam } from './seam.ts';
 
 /** Why {@link lateWrites} takes no other firmware. */
@@ -51,9 +51,9 @@ class QuietLink implements Link {
 /**
  * The driver frees the ring of a channel that the host has not opened, but still has a GPADL of.
  */
-function ringFreed(half: Half): HalfResult {
+function ringFreed(half: Half, _?: GuestInstance, seen?: MachineSeen): HalfResult {
   const nic = new FickleNic({ nic: 0, link: new QuietLink() });
-  const machine = makeMachine({}, { links: [], devices: [nic] });
+  const machine = makeMachine({ seen }, { links: [], devices: [nic] });
   const seam = new FaultySeam(machine.bootProcessor);
   return lateWrites(machine, ['ring'], (events) => {
     const driver = createDriver(seam, { events });
@@ -67,8 +67,8 @@ function ringFreed(half: Half): HalfResult {
 /**
  * The receive buffer is torn down first, then the channel closed: such hosts answer at the close.
  */
-function gpadlBeforeClose(half: Half): HalfResult {
-  const machine = makeMachine({ knobs: { torndownWhileOpen: 'deferred' } });
+function gpadlBeforeClose(half: Half, _?: GuestInstance, seen?: MachineSeen): HalfResult {
+  const machine = makeMachine({ seen, knobs: { torndownWhileOpen: 'deferred' } });
   const seam = new FaultySeam(machine.bootProcessor);
   return lateWrites(machine, ['rx-buffer'], (events) => {
     const driver = createDriver(seam, { events });
@@ -81,9 +81,9 @@ function gpadlBeforeClose(half: Half): HalfResult {
 }
 
 /** The firmware hands over with its NIC open: frames go on arriving in memory that is the OS's. */
-function receiveBufferLeft(half: Half, guest = ownGuest()): HalfResult {
+function receiveBufferLeft(half: Half, guest = ownGuest(), seen?: MachineSeen): HalfResult {
   const link = new QuietLink();
-  const machine = makeMachine({}, { links: [link] }, guest);
+  const machine = makeMachine({ seen }, { links: [link] }, guest);
   const guests = guestsOf(machine);
   guests.run('firmware', () =>
     guests.callFirmware(() => {
@@ -100,8 +100,8 @@ function receiveBufferLeft(half: Half, guest = ownGuest()): HalfResult {
 }
 
 /** Below 3.0 hosts take UNLOAD for nothing, and go on using interrupt and monitor pages. */
-function monitorPageLeft(half: Half, guest = ownGuest()): HalfResult {
-  const machine = makeMachine({ host: 'server2012' }, {}, guest);
+function monitorPageLeft(half: Half, guest = ownGuest(), seen?: MachineSeen): HalfResult {
+  const machine = makeMachine({ seen, host: 'server2012' }, {}, guest);
   const guests = guestsOf(machine);
   guests.run('firmware', () =>
     guests.callFirmware(() =>
@@ -124,8 +124,8 @@ function monitorPageLeft(half: Half, guest = ownGuest()): HalfResult {
 }
 
 /** Firmware that goes away without giving up its identity, and loads firmware. */
-function chainloadWithIdentity(half: Half, guest = ownGuest()): HalfResult {
-  const machine = makeMachine({}, {}, guest);
+function chainloadWithIdentity(half: Half, guest = ownGuest(), seen?: MachineSeen): HalfResult {
+  const machine = makeMachine({ seen }, {}, guest);
   const guests = guestsOf(machine);
   const first = bootOn(guests, guest, machine.bootProcessor);
   if (first === undefined) return { findings: [], ended: guests.ended };
@@ -141,8 +141,8 @@ function chainloadWithIdentity(half: Half, guest = ownGuest()): HalfResult {
 }
 
 /** The Gen 2 UEFI firmware owns the guest, and goes on running beside whom it has loaded. */
-function uefiStolen(half: Half, guest = ownGuest()): HalfResult {
-  const machine = makeMachine({}, {}, guest);
+function uefiStolen(half: Half, guest = ownGuest(), seen?: MachineSeen): HalfResult {
+  const machine = makeMachine({ seen }, {}, guest);
   const guests = guestsOf(machine);
   const end = machine.bootProcessor.memory.byteLength;
   const own: MemoryRange = { address: end - (4 << 20), length: 4 << 20, type: 'usable' };
@@ -171,7 +171,7 @@ function uefiStolen(half: Half, guest = ownGuest()): HalfResult {
 }
 
 function audited(machine: SimulatedMachine, map: readonly MemoryRange[]): HalfResult {
-  return { findings: auditHandoff(machine, map), ended: undefined };
+  return { findings: auditLeft(machine, map), ended: undefined };
 }
 
 export const FIRMWARE_SCENARIOS: readonly Scenario[] = [

@@ -18,19 +18,24 @@ import {
   VMBUS_MESSAGE_SINT,
   VmbusVersion,
 } from '../../src/vmbus/protocol.ts';
-import { auditHandoff } from '../simulator/audit/audit.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import type { Grant } from '../simulator/ledger/grants.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
-import { guestsOf, makeMachine, ownGuest, refuses, runChain } from './rig.ts';
-import type { Half, HalfResult, Scenario } from './scenario.ts';
+import type { GuestInstance } from '../guests/guest-program.ts';
+import { auditLeft, guestsOf, makeMachine, ownGuest, refuses, runChain } from './rig.ts';
+import type { Half, HalfResult, Scenario, MachineSeen } from './scenario.ts';
 
 /** How long after the end of a grant a broken host still writes to it, in ms. */
 const AFTERWARDS_MS = 500;
 
 /** A host with a fault, and two kernels, which make no mistake. */
-function brokenHost(half: Half, breakHost: (machine: SimulatedMachine) => void): HalfResult {
+function brokenHost(
+  half: Half,
+  breakHost: (machine: SimulatedMachine) => void,
+  seen?: MachineSeen,
+): HalfResult {
   return runChain({
+    seen,
     kernels: [{ end: 'kexec' }, { end: 'shutdown' }],
     prepare: (machine) => {
       if (half === 'broken') breakHost(machine);
@@ -76,12 +81,12 @@ function signalsAfterUnload(machine: SimulatedMachine): void {
  * The host takes the device away while the guest opens it: OPEN_CHANNEL is then not answered (Linux
  * `__vmbus_open` looks at the rescind).
  */
-function rescindDuringOpen(half: Half): HalfResult {
-  const machine = makeMachine({});
+function rescindDuringOpen(half: Half, _?: GuestInstance, seen?: MachineSeen): HalfResult {
+  const machine = makeMachine({ seen });
   const guests = guestsOf(machine);
   guests.run('firmware', () => openRescinded(machine, half === 'fixed'));
   const { memoryMap } = machine.bootProcessor;
-  const findings = guests.ended === undefined ? auditHandoff(machine, memoryMap) : [];
+  const findings = guests.ended === undefined ? auditLeft(machine, memoryMap) : [];
   return { findings, ended: guests.ended };
 }
 
@@ -130,8 +135,8 @@ function openRescinded(machine: SimulatedMachine, looks: boolean): void {
 }
 
 /** UNLOAD is answered late, after the disk caches were written: iPXE waits for a second. */
-function lateAnswer(half: Half, guest = ownGuest()): HalfResult {
-  const machine = makeMachine({ knobs: { unloadAnswer: 50_000 * TICKS_PER_MS } }, {}, guest);
+function lateAnswer(half: Half, guest = ownGuest(), seen?: MachineSeen): HalfResult {
+  const machine = makeMachine({ seen, knobs: { unloadAnswer: 50_000 * TICKS_PER_MS } }, {}, guest);
   const { bootProcessor } = machine;
   const guests = guestsOf(machine);
   const map = guests.run('firmware', () =>
@@ -145,7 +150,7 @@ function lateAnswer(half: Half, guest = ownGuest()): HalfResult {
       return driver.memoryMap();
     }),
   );
-  const findings = map === undefined ? [] : auditHandoff(machine, map);
+  const findings = map === undefined ? [] : auditLeft(machine, map);
   return { findings, ended: guests.ended };
 }
 
@@ -174,7 +179,7 @@ export const HOST_SCENARIOS: readonly Scenario[] = [
     mistake: 'host',
     references: ['Linux "x86/hyperv: Fix kexec panic/hang issues"', 'OpenVMM 045a408cd'],
     caughtBy: { check: 'late-writes', says: /no grant covers/ },
-    run: (half) => brokenHost(half, writesRevokedPage),
+    run: (half, _, seen) => brokenHost(half, writesRevokedPage, seen),
   },
   {
     name: 'host-keeps-monitor-pages',
@@ -182,7 +187,7 @@ export const HOST_SCENARIOS: readonly Scenario[] = [
     mistake: 'host',
     references: ['OpenVMM 8b953ecdd (#1809, #1817)'],
     caughtBy: { check: 'shared-pages', says: /monitor page/ },
-    run: (half) => brokenHost(half, keepsMonitorPages),
+    run: (half, _, seen) => brokenHost(half, keepsMonitorPages, seen),
   },
   {
     name: 'host-signals-after-unload',
@@ -190,6 +195,6 @@ export const HOST_SCENARIOS: readonly Scenario[] = [
     mistake: 'host',
     references: ['fedora-coreos-tracker #1308'],
     caughtBy: { check: 'leftovers', severity: 'warning', says: /event flag/ },
-    run: (half) => brokenHost(half, signalsAfterUnload),
+    run: (half, _, seen) => brokenHost(half, signalsAfterUnload, seen),
   },
 ];

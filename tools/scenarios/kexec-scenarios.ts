@@ -26,7 +26,8 @@ function kexecScenario({ bug, ...rest }: KexecScenario): Scenario {
   return {
     ...scenario,
     mistake: 'kernel',
-    run: (half) => runChain({ ...setup, kernels: kernels(half === 'broken' ? [bug] : []) }),
+    run: (half, _, seen) =>
+      runChain({ ...setup, seen, kernels: kernels(half === 'broken' ? [bug] : []) }),
   };
 }
 

@@ -4,17 +4,16 @@
 
 import { Msr } from '../../src/hyperv/protocol.ts';
 import type { Finding } from '../simulator/audit/audit-findings.ts';
-import { auditHandoff } from '../simulator/audit/audit.ts';
 import { EfiGuest } from './efi-guest.ts';
-import { bootOn, guestsOf, makeMachine, ownGuest, refuses } from './rig.ts';
-import type { Half, HalfResult, Scenario } from './scenario.ts';
+import { auditLeft, bootOn, guestsOf, makeMachine, ownGuest, refuses } from './rig.ts';
+import type { Half, HalfResult, Scenario, MachineSeen } from './scenario.ts';
 
 /** Where Microsoft's firmware has its pages: the last ones of RAM. */
 const PAGES = 4 * 0x1000;
 
 /** Firmware that switches the SynIC off, and one behind it that never switches it on. */
-function scontrolLeftOff(half: Half, guest = ownGuest()): HalfResult {
-  const machine = makeMachine({}, {}, guest);
+function scontrolLeftOff(half: Half, guest = ownGuest(), seen?: MachineSeen): HalfResult {
+  const machine = makeMachine({ seen }, {}, guest);
   const guests = guestsOf(machine);
   const cpu = machine.bootProcessor;
   const map = guests.run('firmware', () =>
@@ -27,7 +26,7 @@ function scontrolLeftOff(half: Half, guest = ownGuest()): HalfResult {
     }),
   );
   if (map === undefined) return { findings: [], ended: guests.ended };
-  const findings = auditHandoff(machine, map, { nextSetsScontrol: false });
+  const findings = auditLeft(machine, map, { nextSetsScontrol: false });
   const efi = new EfiGuest(cpu, cpu.memory.byteLength - PAGES);
   guests.run('Microsoft firmware', () => {
     efi.start();
@@ -38,8 +37,8 @@ function scontrolLeftOff(half: Half, guest = ownGuest()): HalfResult {
 }
 
 /** Firmware that is started while Microsoft's has the machine. */
-function startedTooEarly(half: Half, guest = ownGuest()): HalfResult {
-  const machine = makeMachine({}, {}, guest);
+function startedTooEarly(half: Half, guest = ownGuest(), seen?: MachineSeen): HalfResult {
+  const machine = makeMachine({ seen }, {}, guest);
   const guests = guestsOf(machine);
   const cpu = machine.bootProcessor;
   const efi = new EfiGuest(cpu, cpu.memory.byteLength - PAGES);
@@ -66,7 +65,7 @@ function startedTooEarly(half: Half, guest = ownGuest()): HalfResult {
     return { findings: started, ended: guests.ended };
   }
   const result = bootOn(guests, guest, cpu);
-  const findings = auditHandoff(machine, result?.memoryMap ?? cpu.memoryMap);
+  const findings = auditLeft(machine, result?.memoryMap ?? cpu.memoryMap);
   if (result?.status === 'booted') return { findings, ended: guests.ended };
   const text = `it does not boot after ExitBootServices: ${result?.error?.message ?? ''}`;
   return {

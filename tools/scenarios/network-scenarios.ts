@@ -7,7 +7,6 @@
  */
 
 import { DhcpOption, DhcpType, Port, TftpOpcode } from '../../src/net/protocol.ts';
-import { auditHandoff } from '../simulator/audit/audit.ts';
 import { NETWORK_CONDITIONS } from '../simulator/network/index.ts';
 import type { NetworkCondition, TftpHabit } from '../simulator/network/index.ts';
 import {
@@ -20,8 +19,8 @@ import {
   type FrameFilter,
   type UdpFrame,
 } from './lossy-link.ts';
-import { bootOn, guestsOf, makeMachine, ownGuest } from './rig.ts';
-import type { HalfResult, Scenario } from './scenario.ts';
+import { auditLeft, bootOn, guestsOf, makeMachine, ownGuest } from './rig.ts';
+import type { HalfResult, Scenario, MachineSeen } from './scenario.ts';
 
 /** Address of the servers, and of a TFTP server that only a name or a route leads to. */
 const SERVER = '192.168.77.1';
@@ -41,17 +40,22 @@ interface Field {
 }
 
 /** A boot through such a network. One that fails is a finding. */
-function bootThrough(field: Field, broken: boolean, guest = ownGuest()): HalfResult {
+function bootThrough(
+  field: Field,
+  broken: boolean,
+  guest = ownGuest(),
+  seen?: MachineSeen,
+): HalfResult {
   const { network, net = {}, lacks } = field;
   const filter = broken && typeof lacks === 'function' ? lacks : undefined;
   // A tag stays in its frame, where the firmware must look for it
-  const machine = makeMachine({ network, filter, knobs: { vlanTag: 'frame' } }, {}, guest);
+  const machine = makeMachine({ seen, network, filter, knobs: { vlanTag: 'frame' } }, {}, guest);
   const guests = guestsOf(machine);
   const options = { net: { ...net, ...(broken && typeof lacks === 'object' ? lacks : {}) } };
   const result = bootOn(guests, guest, machine.bootSeam, options);
   if (result === undefined) return { findings: [], ended: guests.ended };
   const inUse = result.image === undefined ? [] : [result.image];
-  const findings = auditHandoff(machine, result.memoryMap, { inUse });
+  const findings = auditLeft(machine, result.memoryMap, { inUse });
   if (result.status === 'failed') {
     const text = `the boot failed: ${result.error?.message ?? 'no reason given'}`;
     findings.push({ check: 'second-boot', severity: 'error', text });
@@ -347,5 +351,5 @@ export const NETWORK_SCENARIOS: readonly Scenario[] = FIELDS.map(([name, field])
   references: field.references,
   caughtBy: { check: 'second-boot', says: /the boot failed/ },
   asks: 'boot',
-  run: (half, guest) => bootThrough(field, half === 'broken', guest),
+  run: (half, guest, seen) => bootThrough(field, half === 'broken', guest, seen),
 }));

@@ -6,12 +6,11 @@ import { Msr } from '../../src/hyperv/protocol.ts';
 import { scheduleNic, type NicTimes } from '../flow/nic-schedule.ts';
 import { LEFTOVER_NAMES, leaveBehind, type Leftover } from '../os/previous-owner.ts';
 import { auditBaseline } from '../simulator/audit/audit-baseline.ts';
-import { auditHandoff } from '../simulator/audit/audit.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import type { HostKnobs } from '../simulator/profiles/profile.ts';
 import type { GuestInstance } from '../guests/guest-program.ts';
-import { bootOn, guestsOf, makeMachine, ownGuest } from './rig.ts';
-import type { Half, HalfResult, Scenario } from './scenario.ts';
+import { auditLeft, bootOn, guestsOf, makeMachine, ownGuest } from './rig.ts';
+import type { Half, HalfResult, Scenario, MachineSeen } from './scenario.ts';
 import { FaultySeam, type SeamFault } from './seam.ts';
 
 /** How long the slow host of a scenario takes to answer, in ms: more than iPXE's second. */
@@ -33,9 +32,9 @@ interface Setting {
 }
 
 /** A boot after somebody else. One that fails is a finding, too. */
-function bootAfter(setting: Setting, guest = ownGuest()): HalfResult {
+function bootAfter(setting: Setting, guest = ownGuest(), seen?: MachineSeen): HalfResult {
   const { left = [], knobs = {}, fault = {}, bootOptions, nicTimes = {} } = setting;
-  const machine = makeMachine({ knobs }, {}, guest);
+  const machine = makeMachine({ seen, knobs }, {}, guest);
   leaveBehind(machine, new Set(left), SAME_PAGE);
   scheduleNic(machine, nicTimes);
   const since = auditBaseline(machine);
@@ -45,7 +44,7 @@ function bootAfter(setting: Setting, guest = ownGuest()): HalfResult {
   const result = bootOn(guests, guest, seam, { ...bootOptions });
   if (result === undefined) return { findings: [], ended: guests.ended };
   const inUse = result.image === undefined ? [] : [result.image];
-  const findings = auditHandoff(machine, result.memoryMap, { inUse, since });
+  const findings = auditLeft(machine, result.memoryMap, { inUse, since });
   if (result.status === 'failed') {
     const text = `the boot failed: ${result.error?.message ?? 'no reason given'}`;
     findings.push({ check: 'second-boot', severity: 'error', text });
@@ -59,9 +58,10 @@ function without(
   left: readonly Leftover[],
   writes: (msr: number, value: bigint) => boolean,
   guest?: GuestInstance,
+  seen?: MachineSeen,
 ): HalfResult {
   const fault = half === 'broken' ? { ignores: writes } : {};
-  return bootAfter({ left, fault, bootOptions: SHORT }, guest);
+  return bootAfter({ left, fault, bootOptions: SHORT }, guest, seen);
 }
 
 const isTimer = (msr: number): boolean => msr >= Msr.STIMER0_CONFIG && msr < Msr.STIMER0_CONFIG + 8;
@@ -74,7 +74,7 @@ export const OWNER_SCENARIOS: readonly Scenario[] = [
     references: ['Linux hv_stimer_global_cleanup', 'Linux hyperv_cleanup'],
     caughtBy: { check: 'timers' },
     asks: 'boot',
-    run: (half, guest) => without(half, ['timers'], isTimer, guest),
+    run: (half, guest, seen) => without(half, ['timers'], isTimer, guest, seen),
   },
   {
     name: 'owner-hypercall-page',
@@ -83,10 +83,10 @@ export const OWNER_SCENARIOS: readonly Scenario[] = [
     references: ['systemd #20072', 'nixos-images #128'],
     caughtBy: { ended: 'crash' },
     asks: 'boot',
-    run: (half, guest) => {
+    run: (half, guest, seen) => {
       const left: Leftover[] = ['identity', 'hypercall-page', 'event-page'];
       const off = (msr: number, value: bigint) => msr === Msr.HYPERCALL && (value & 1n) === 0n;
-      return without(half, left, off, guest);
+      return without(half, left, off, guest, seen);
     },
   },
   {
@@ -96,9 +96,9 @@ export const OWNER_SCENARIOS: readonly Scenario[] = [
     references: ['QEMU hw/hyperv/hyperv.c (sint_msg_bh)', 'KVM kvm_hv_notify_acked_sint'],
     caughtBy: { check: 'second-boot', says: /the boot failed/ },
     asks: 'boot',
-    run: (half, guest) => {
+    run: (half, guest, seen) => {
       const left = LEFTOVER_NAMES.filter((name) => name !== 'channels');
-      return without(half, left, (msr) => msr === Msr.EOM, guest);
+      return without(half, left, (msr) => msr === Msr.EOM, guest, seen);
     },
   },
   {
@@ -108,10 +108,10 @@ export const OWNER_SCENARIOS: readonly Scenario[] = [
     references: ['OpenVMM #2752', 'OpenVMM #2868', 'WSL #41165', 'iPXE vmbus_wait_for_message'],
     caughtBy: { check: 'second-boot', says: /the boot failed/ },
     asks: 'boot',
-    run: (half, guest) => {
+    run: (half, guest, seen) => {
       const knobs = { lateAnswer: 'all', lateTicks: SLOW_MS * TICKS_PER_MS } as const;
       const bootOptions = half === 'broken' ? { policy: { answerMs: 1000, tries: 1 } } : {};
-      return bootAfter({ knobs, bootOptions }, guest);
+      return bootAfter({ knobs, bootOptions }, guest, seen);
     },
   },
   {
@@ -121,11 +121,12 @@ export const OWNER_SCENARIOS: readonly Scenario[] = [
     references: ['lis-test #1125', 'cloud-init #972'],
     caughtBy: { check: 'second-boot', says: /no network device/ },
     asks: 'boot',
-    run: (half, guest) => {
+    run: (half, guest, seen) => {
       const nicTimes = { arrives: 500, leaves: 3, returns: 20 };
       return bootAfter(
         { nicTimes, bootOptions: half === 'broken' ? { net: { linkWaitMs: 0 } } : {} },
         guest,
+        seen,
       );
     },
   },

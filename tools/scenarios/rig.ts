@@ -5,11 +5,14 @@
 import { boot, createDriver } from '../../src/any.ts';
 import { errorEntry } from '../../src/catalogue.ts';
 import { HypxeError } from '../../src/error.ts';
-import type { Machine } from '../../src/machine.ts';
+import type { Machine, MemoryRange } from '../../src/machine.ts';
 import type { BootResult } from '../../src/boot/boot.ts';
+import { tellHandoff, tellStage } from '../flow/flow-events.ts';
 import { readBootResult } from '../flow/boot-result.ts';
 import { GuestRuns } from '../flow/guest-run.ts';
 import { runOsChain, type KernelPlan } from '../flow/os-chain.ts';
+import type { Finding } from '../simulator/audit/audit-findings.ts';
+import { auditHandoff, type AuditOptions } from '../simulator/audit/audit.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import { machineFor, type GuestMemory } from '../guests/guest-machine.ts';
 import { GuestThrew, type GuestInstance } from '../guests/guest-program.ts';
@@ -21,7 +24,7 @@ import type { NetworkCondition } from '../simulator/network/index.ts';
 import type { HostKnobs } from '../simulator/profiles/profile.ts';
 import { DEFAULT_PROFILE, profileNamed, withKnobs } from '../simulator/profiles/profiles.ts';
 import { LossyLink, type FrameFilter } from './lossy-link.ts';
-import type { HalfResult } from './scenario.ts';
+import type { HalfResult, MachineSeen } from './scenario.ts';
 
 /** Guest RAM: enough for a kernel, its crash kernel and resident firmware. */
 export const MEMORY = 8 << 20;
@@ -42,6 +45,8 @@ export interface HostSetup {
   /** What the network is like, and what does not get through to the guest or from it. */
   readonly network?: NetworkCondition;
   readonly filter?: FrameFilter | undefined;
+  /** See {@link Scenario.run}. */
+  readonly seen?: MachineSeen | undefined;
   /** Puts the host into some state, or gives it a fault. */
   readonly prepare?: (machine: SimulatedMachine) => void;
 }
@@ -112,13 +117,41 @@ export function makeMachine(
     processors: setup.processors ?? 1,
     ...more,
   });
+  setup.seen?.(machine);
   setup.prepare?.(machine);
   return machine;
 }
 
-/** Guests of a machine, with the limits of scenarios. */
+/** Guests of a machine, with the limits of scenarios; each gets the machine when it is run. */
 export function guestsOf(machine: SimulatedMachine): GuestRuns {
-  return new GuestRuns(machine, LIMITS);
+  return new ToldRuns(machine, LIMITS);
+}
+
+/** Says on the stream of events who runs. */
+class ToldRuns extends GuestRuns {
+  readonly #told: SimulatedMachine;
+  #stage = '';
+
+  constructor(machine: SimulatedMachine, limits: typeof LIMITS) {
+    super(machine, limits);
+    this.#told = machine;
+  }
+
+  override run<T>(guest: string, run: () => T): T | undefined {
+    if (guest !== this.#stage) tellStage(this.#told, guest);
+    this.#stage = guest;
+    return super.run(guest, run);
+  }
+}
+
+/** An owner of the machine has handed over: audit what it has left. */
+export function auditLeft(
+  machine: SimulatedMachine,
+  map: readonly MemoryRange[],
+  options: AuditOptions = {},
+): Finding[] {
+  tellHandoff(machine, 'firmware', 'handoff', map);
+  return auditHandoff(machine, map, options);
 }
 
 /** Kernels one after the other on a fresh machine. */
@@ -129,7 +162,7 @@ export interface ChainSetup extends HostSetup {
 /** Run a chain of kernels. */
 export function runChain(setup: ChainSetup): HalfResult {
   const machine = makeMachine(setup);
-  const guests = guestsOf(machine);
+  const guests = new GuestRuns(machine, LIMITS);
   const stages = runOsChain({
     machine,
     memoryMap: machine.bootProcessor.memoryMap,

@@ -9,7 +9,7 @@ import { SanBoot } from '../flow/san-boot.ts';
 import { SanFlow } from '../flow/san-flow.ts';
 import type { GuestInstance } from '../guests/guest-program.ts';
 import { guestsOf, makeMachine, ownGuest } from './rig.ts';
-import type { Half, HalfResult, Scenario } from './scenario.ts';
+import type { Half, HalfResult, Scenario, MachineSeen } from './scenario.ts';
 import { FaultySeam, type SeamFault } from './seam.ts';
 
 /** The firmware's part of the flow. Undefined if its drivers did not come to be. */
@@ -29,8 +29,9 @@ function sanFlow(
   fault: SeamFault,
   wrong: (boot: SanBoot) => void,
   guest = ownGuest(),
+  seen?: MachineSeen,
 ): HalfResult {
-  const machine = makeMachine({}, {}, guest);
+  const machine = makeMachine({ seen }, {}, guest);
   const guests = guestsOf(machine);
   const seam = new FaultySeam(machine.bootProcessor);
   const san = sanBoot(guests, seam, guest);
@@ -49,16 +50,16 @@ function sanFlow(
 /**
  * The loader takes over in the middle of a transfer: everything of the firmware is still mapped.
  */
-function notQuiesced(half: Half, guest?: GuestInstance): HalfResult {
+function notQuiesced(half: Half, guest?: GuestInstance, seen?: MachineSeen): HalfResult {
   const wrong = (san: SanBoot): void => {
     san.quiesce = () => {};
   };
-  return sanFlow(half, {}, wrong, guest);
+  return sanFlow(half, {}, wrong, guest, seen);
 }
 
 /** The SynIC is disabled while the connection is still open. */
-function scontrolOff(half: Half, guest = ownGuest()): HalfResult {
-  const machine = makeMachine({}, {}, guest);
+function scontrolOff(half: Half, guest = ownGuest(), seen?: MachineSeen): HalfResult {
+  const machine = makeMachine({ seen }, {}, guest);
   return withQuiesce(half, machine, guest, () => {
     const { bootProcessor } = machine;
     bootProcessor.wrmsr(Msr.SCONTROL, bootProcessor.rdmsr(Msr.SCONTROL) & ~HV_ENABLE);
@@ -85,8 +86,8 @@ function withQuiesce(
 }
 
 /** The firmware takes the machine back without looking who has it: there are two owners. */
-const twoOwners = (half: Half, guest?: GuestInstance): HalfResult =>
-  sanFlow(half, { read: (msr) => (msr === Msr.SIMP ? 0n : undefined) }, () => {}, guest);
+const twoOwners = (half: Half, guest?: GuestInstance, seen?: MachineSeen): HalfResult =>
+  sanFlow(half, { read: (msr) => (msr === Msr.SIMP ? 0n : undefined) }, () => {}, guest, seen);
 
 export const SAN_SCENARIOS: readonly Scenario[] = [
   {

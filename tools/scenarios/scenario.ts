@@ -8,6 +8,8 @@
 import type { GuestEnd } from '../flow/guest-run.ts';
 import type { GuestInstance, GuestProgram } from '../guests/guest-program.ts';
 import type { AuditCheck, Finding, Severity } from '../simulator/audit/audit-findings.ts';
+import type { SimulatedMachine } from '../simulator/machine.ts';
+import { tellFindings, tellVerdict } from '../flow/flow-events.ts';
 
 /** By what the broken half must be caught. */
 export type Caught =
@@ -29,6 +31,9 @@ export interface HalfResult {
 }
 
 export type Half = 'broken' | 'fixed';
+
+/** Who looks at the machine of a half. */
+export type MachineSeen = (machine: SimulatedMachine) => void;
 
 export interface Scenario {
   /** On the command line: `kexec-without-unload`. */
@@ -54,8 +59,9 @@ export interface Scenario {
    * Run a half, on a machine of its own.
    *
    * @param guest in place of hypxe's own firmware, in RAM of zeros, for the fixed half
+   * @param seen called with its machine before anything runs: who listens to its events begins here
    */
-  readonly run: (half: Half, guest?: GuestInstance) => HalfResult;
+  readonly run: (half: Half, guest?: GuestInstance, seen?: MachineSeen) => HalfResult;
 }
 
 /** How a half was judged. */
@@ -107,6 +113,36 @@ export function runScenario(scenario: Scenario, guest?: GuestInstance): Scenario
   }) as [HalfVerdict, HalfVerdict];
   return { name: scenario.name, broken, fixed, passed: broken.passed && fixed.passed };
 }
+
+/**
+ * Run one half, for whoever reads its events: what is found is told at the end, as in a boot.
+ *
+ * @param seen as for {@link Scenario.run}
+ */
+export function watchHalf(scenario: Scenario, half: Half, seen: MachineSeen): HalfResult {
+  let machine: SimulatedMachine | undefined;
+  const result = scenario.run(half, undefined, (made) => {
+    machine = made;
+    seen(made);
+  });
+  const { findings, ended } = result;
+  if (machine === undefined) return result;
+  const stages = OWNERS[scenario.mistake];
+  tellFindings(machine, stages, findings);
+  const bad = findings.some(({ severity }) => severity === 'error');
+  const notRun = NOT_RUN[scenario.mistake === 'kernel' ? 'chain' : 'other'];
+  tellVerdict(machine, ended?.kind ?? (bad ? 'findings' : 'clean'), notRun);
+  return result;
+}
+
+/** Checks that no chain of kernels makes, and those that not every other scenario makes. */
+const NOT_RUN: Readonly<Record<'chain' | 'other', readonly AuditCheck[]>> = {
+  chain: ['second-boot', 'rescind'],
+  other: ['late-writes', 'next-os', 'second-boot', 'rescind', 'freed', 'omissions'],
+};
+
+/** Whose the findings of a scenario are. */
+const OWNERS = { kernel: 'kernel', firmware: 'firmware', host: 'host' } as const;
 
 /** Whether the firmware has ended itself, and not a guest beside it or after it. */
 export function firmwareEnded({ ended }: HalfResult): boolean {

@@ -36,7 +36,7 @@ const PROGRAMS: Target = {
   entries: {
     ...CLI.entries,
     'boot-worker': 'tools/command/boot/boot-worker.ts',
-    'explore-worker': 'tools/explore/explore-worker.ts',
+    'explore-worker': 'tools/command/explore/explore-worker.ts',
   },
 };
 
@@ -205,7 +205,7 @@ build(
       'tools/command/cli.ts': "import { shared } from '../shared.ts';\nshared('cli');\n",
       'tools/command/boot/boot-worker.ts':
         "import { shared } from '../../shared.ts';\nshared('boot');\n",
-      'tools/explore/explore-worker.ts':
+      'tools/command/explore/explore-worker.ts':
         "import { shared } from '../shared.ts';\nshared('explore');\nthrow new Error('here');\n",
       'package.json': '{"type":"module"}',
     });
@@ -228,7 +228,7 @@ build(
     assert.is(run('dist/cli.js').stdout, 'cli\n');
     const thrown = run('dist/explore-worker.js');
     assert.is(thrown.stdout, 'explore\n');
-    assert.match(thrown.stderr, /tools\/explore\/explore-worker\.ts:3:7/);
+    assert.match(thrown.stderr, /tools\/command\/explore\/explore-worker\.ts:3:7/);
   },
 );
 

@@ -312,6 +312,7 @@ const PARSERS: readonly Parser[] = [
 /** Other functions of these names, and why they are not in the table. */
 const OTHERS: Readonly<Record<string, string>> = {
   'replay/recording.ts: readRecording': 'runs with parseTrace',
+  'command/replay/read-session.ts: readTrace': 'runs with parseTrace',
   'simulator/profiles/profile-file.ts: parseHostProfile': 'runs with parseHostText',
   'simulator/profiles/knob-values.ts: readKnob': 'runs with parseHostText',
   'simulator/profiles/facts.ts: readNumber': 'runs with parseHostText',
@@ -323,7 +324,7 @@ const OTHERS: Readonly<Record<string, string>> = {
   'command/boot/network-options.ts: readNetwork': 'runs with parseBoot',
   'command/boot/owner-options.ts: readBefore': 'runs with parseBoot',
   'command/boot/boot-options.ts: readRecord': 'runs with parseBoot',
-  'command/boot/boot-options.ts: readFormat': 'runs with parseBoot',
+  'command/boot/file-options.ts: readFiles': 'runs with parseBoot',
   'command/arguments.ts: parseArguments': 'runs with parseBoot',
   'command/files.ts: readText': 'reads, and parses nothing',
   'command/files.ts: readBytes': 'reads, and parses nothing',

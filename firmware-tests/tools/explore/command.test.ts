@@ -26,6 +26,7 @@ const places = {
   firmware: fileURLToPath(new URL('hypxe.js', dist)),
   guestCell: new URL('guest-cell.js', dist),
   exploreWorker: new URL('explore-worker.js', dist),
+  reportPage: fileURLToPath(new URL('report-page.js', dist)),
 };
 
 interface Ran {

@@ -20,9 +20,11 @@ const runner = new Runner(trustedGuests(sources), profileNamed(DEFAULT_PROFILE)!
 /** A run with a tap at the guest's seam: its first session, and what the run came to. */
 function recorded(text: string): { readonly file: string; readonly outcome: RunOutcome } {
   const recorder = new GuestRecorder();
-  const outcome = runner.run(parsePlan(text), undefined, undefined, (guest, machine) => {
-    recorder.on(machine);
-    return recorder.wrap(guest);
+  const outcome = runner.run(parsePlan(text), undefined, undefined, {
+    record: (guest, machine) => {
+      recorder.on(machine);
+      return recorder.wrap(guest);
+    },
   });
   const head = { name: text, description: text, driver: 'hypxe' };
   return { file: recorder.text(recorder.sessions[0]!, head), outcome };

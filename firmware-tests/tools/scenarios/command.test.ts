@@ -13,6 +13,7 @@ import { SCENARIOS } from '../../../tools/scenarios/index.ts';
 const DIST = new URL('../../../dist/', import.meta.url);
 const PLACES = {
   guestCell: new URL('guest-cell.js', DIST),
+  reportPage: fileURLToPath(new URL('../../../dist/report-page.js', import.meta.url)),
   scenariosWorker: new URL('scenarios-worker.js', DIST),
 };
 

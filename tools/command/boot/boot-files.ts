@@ -15,16 +15,11 @@ import { ReportFile, reportText, traceOf } from '../report/report-file.ts';
 import { CommandError, EnvironmentError, InterruptedError, commandError } from '../usage.ts';
 import { readFaults } from './fault-options.ts';
 import { osFirmware, type BootRequest } from './boot-options.ts';
+import type { FilesRequest } from './file-options.ts';
 import { OutputFile, PART } from './output-file.ts';
 
 /** Bytes that are copied at once. */
 const CHUNK = 1 << 20;
-
-/** What of a run's request is about its files. */
-export type FilesRequest = Pick<
-  BootRequest,
-  'trace' | 'traceFormat' | 'traceSlim' | 'report' | 'pcap'
->;
 
 /** What is looked at of what a run came to. */
 interface Ended {
@@ -38,7 +33,7 @@ export class BootFiles<Request extends FilesRequest> {
   readonly outputs: readonly string[];
   readonly #given: Request;
   readonly #page: string;
-  readonly #cleanRequest: Request | string;
+  readonly #cleanRequest: Request | undefined;
   #report: ReportFile | undefined;
   #perfetto: ReportFile | undefined;
   /** The trace that was asked for, until it is there. */
@@ -47,10 +42,10 @@ export class BootFiles<Request extends FilesRequest> {
 
   /**
    * @param page the script of a page
-   * @param clean the same boot without what makes it go wrong, or why there is none
+   * @param clean the same boot without what makes it go wrong; undefined if it has nothing of that
    * @throws EnvironmentError ReportUnwritable, TraceUnwritable, NoTemporaryDirectory
    */
-  constructor(given: Request, page: string, clean: Request | string) {
+  constructor(given: Request, page: string, clean: Request | undefined) {
     this.#given = given;
     this.#cleanRequest = clean;
     this.#page = page;
@@ -86,47 +81,55 @@ export class BootFiles<Request extends FilesRequest> {
     if (this.#directory === undefined) return [];
     const page = this.#page;
     const failures: CommandError[] = [];
-    try {
-      this.#handOver();
-    } catch (error) {
-      failures.push(commandError(error));
+    let other: string | undefined;
+    const attempt = (action: () => void): void => {
+      try {
+        action();
+      } catch (error) {
+        failures.push(commandError(error));
+      }
+    };
+    if (this.#report !== undefined && verdict !== 'interrupted') {
+      other = await this.#clean(boot, failures);
     }
-    try {
+    attempt(() => this.#handOver(other));
+    attempt(() => {
       const events = whatThereIs(this.request.trace!);
       this.#perfetto?.write(reportText({ format: 'perfetto', events, page }));
-      if (this.#report === undefined) return failures;
-      const interrupted = verdict === 'interrupted';
-      const clean = interrupted ? 'The boot was interrupted.' : await this.#clean(boot, failures);
-      const compared = typeof clean === 'string' ? { noClean: clean } : { clean };
-      this.#report.write(reportText({ format: 'html', events, ...compared, page }));
-    } catch (error) {
-      failures.push(commandError(error));
-    }
+      const clean = other === undefined ? undefined : whatThereIs(other);
+      this.#report?.write(reportText({ format: 'html', events, clean, page }));
+    });
     return failures;
   }
 
-  /** The events of a clean boot, or why there are none; a failure is told as well. */
+  /** The trace of a clean boot; a failure is told. */
   async #clean(
     boot: (request: Request) => Promise<Ended>,
     failures: CommandError[],
-  ): Promise<TraceRecord[] | string> {
+  ): Promise<string | undefined> {
     const other = this.#cleanRequest;
-    if (typeof other === 'string') return other;
+    if (other === undefined) return undefined;
     const trace = path.join(this.#directory!, 'clean.jsonl');
     try {
       const { verdict } = await boot({ ...other, trace, traceSlim: true });
-      if (verdict !== 'interrupted') return whatThereIs(trace);
-      const text = 'the clean boot to compare with: the report has no comparison';
-      throw new InterruptedError(text);
+      if (verdict === 'interrupted') {
+        const text = 'the clean boot to compare with: the report has no comparison';
+        throw new InterruptedError(text);
+      }
+      // Of one that came to no end there is nothing to compare with
+      return fs.existsSync(trace) ? trace : undefined;
     } catch (error) {
-      const failure = commandError(error);
-      failures.push(failure);
-      return `The clean boot has failed: ${failure.name}: ${failure.message}`;
+      failures.push(commandError(error));
+      return undefined;
     }
   }
 
-  /** Put the trace where it was asked for: as a part if it is none to the end. */
-  #handOver(): void {
+  /**
+   * Put the trace where it was asked for: as a part if it is none to the end.
+   *
+   * @param other the trace of the run that it is compared with, behind it
+   */
+  #handOver(other?: string): void {
     const file = this.#trace;
     if (file === undefined) return;
     this.#trace = undefined;
@@ -135,6 +138,7 @@ export class BootFiles<Request extends FilesRequest> {
     if (!whole && !fs.existsSync(from + PART)) return file.discard();
     try {
       copy(whole ? from : from + PART, file);
+      if (other !== undefined && whole) copy(other, file);
     } catch (error) {
       file.abandon();
       throw traceUnwritable(this.#given.trace!, error);
@@ -240,11 +244,12 @@ function whatThereIs(trace: string): TraceRecord[] {
   }
 }
 
-export const NO_CLEAN_OVER_LINKS = 'Over a real network no boot is like another.';
-
-/** The same boot without what makes it go wrong, or why there is none. */
-export function cleanBoot(request: BootRequest, ownFirmware: string): BootRequest | string {
-  if (request.link !== undefined) return NO_CLEAN_OVER_LINKS;
+/**
+ * The same boot without what makes it go wrong. Undefined if it has nothing of that, and over a
+ * real network, where no boot is like another.
+ */
+export function cleanBoot(request: BootRequest, ownFirmware: string): BootRequest | undefined {
+  if (request.link !== undefined) return undefined;
   const firmware = request.services.length === 0 ? ownFirmware : osFirmware(ownFirmware);
   const clean: BootRequest = {
     ...request,
@@ -254,5 +259,5 @@ export function cleanBoot(request: BootRequest, ownFirmware: string): BootReques
   const same = (['ownFirmware', 'preset', 'faults', 'previousOwner', 'nicTimes'] as const).every(
     (name) => JSON.stringify(clean[name]) === JSON.stringify(request[name]),
   );
-  return same ? "This is the clean boot: hypxe's firmware, and nothing that goes wrong." : clean;
+  return same ? undefined : clean;
 }

@@ -21,6 +21,12 @@ const STEPS: Readonly<Record<string, string>> = {
   handoff: 'hand over',
 };
 
+/** The time that a line begins with; `wall` as for {@link logLine}. */
+export function logTime(now: number, wall?: WallClock): string {
+  const utc = wall === undefined ? '' : ` ${utcText(wallTimeMs(wall, now))}`;
+  return `[${(now / TICKS_PER_MS).toFixed(3).padStart(11)}${utc}]`;
+}
+
 /**
  * The line of an event, or undefined if it has none. `verbose` shows all there is.
  *
@@ -32,8 +38,7 @@ export function logLine(
   verbose: boolean,
   wall?: WallClock,
 ): string | undefined {
-  const utc = wall === undefined ? '' : ` ${utcText(wallTimeMs(wall, now))}`;
-  const time = `[${(now / TICKS_PER_MS).toFixed(3).padStart(11)}${utc}]`;
+  const time = logTime(now, wall);
   switch (event.kind) {
     case 'boot-step':
       if (event.phase === 'end') return undefined;

@@ -30,8 +30,8 @@ import {
   readServices,
   type PushedFile,
 } from './push-options.ts';
-import { knownFormat } from '../report/report-file.ts';
-import { checkOutputs, type Output } from './output-file.ts';
+import { FILE_OPTIONS, outputsOf, readFiles, type FilesRequest } from './file-options.ts';
+import { checkOutputs } from './output-file.ts';
 import { UsageError, byteCount, didYouMean, quoted, wholeNumber } from '../usage.ts';
 import { RESULT_OPTIONS, wantedResults } from '../test-results.ts';
 
@@ -53,21 +53,13 @@ export type Served =
     };
 
 /** A boot, as it was asked for. Plain data: it goes to a worker. */
-export interface BootRequest extends BootPlan, LinkOptions {
+export interface BootRequest extends BootPlan, LinkOptions, FilesRequest {
   readonly served: Served;
   /** Files that the host pushes, in order. */
   readonly pushes: readonly PushedFile[];
   /** Firmware bundle, an absolute path. */
   readonly firmware: string;
   readonly ownFirmware: boolean;
-  readonly trace: string | undefined;
-  readonly traceFormat: 'jsonl' | 'perfetto';
-  /** The trace is for a report alone: without what a report leaves out. */
-  readonly traceSlim?: boolean;
-  /** Path of the page that is made of the trace. */
-  readonly report: string | undefined;
-  /** Path of the capture. */
-  readonly pcap: string | undefined;
   /** Path of the session. */
   readonly record: string | undefined;
   readonly json: boolean;
@@ -106,10 +98,7 @@ const OPTIONS = {
   devices: { type: 'string' },
   firmware: { type: 'string' },
   preset: { type: 'string' },
-  trace: { type: 'string' },
-  format: { type: 'string' },
-  report: { type: 'string' },
-  pcap: { type: 'string' },
+  ...FILE_OPTIONS,
   record: { type: 'string' },
   watchdog: { type: 'string' },
   'guest-memory-limit': { type: 'string' },
@@ -189,8 +178,7 @@ export function parseBoot(args: readonly string[], ownFirmware: string): BootReq
     firmware,
     ownFirmware: values.firmware === undefined,
     preset: knownPreset(values.preset ?? 'default'),
-    ...{ trace: values.trace, report: values.report, pcap: values.pcap },
-    traceFormat: readFormat(values.format, values.trace),
+    ...readFiles(values),
     record: readRecord(values.record, values.arch, memoryMiB),
     ...wantedResults(values),
     verbose: values.verbose === true,
@@ -227,36 +215,6 @@ export function readRecord(
   if (file === undefined || architecture !== 'arm64') return file;
   const text = 'sessions are of x64 guests, and this one is arm64';
   throw new UsageError('NotRecordable', text, 'Leave out --record, or --arch.');
-}
-
-/** The files that are written. */
-export function outputsOf(values: {
-  readonly trace?: string;
-  readonly pcap?: string;
-  readonly record?: string;
-  readonly report?: string;
-  readonly junit?: string;
-}): Output[] {
-  const { trace, pcap, record, report, junit } = values;
-  return [
-    ...(junit === undefined ? [] : [{ option: '--junit', file: junit }]),
-    ...(report === undefined ? [] : [{ option: '--report', file: report }]),
-    ...(trace === undefined ? [] : [{ option: '--trace', file: trace }]),
-    ...(pcap === undefined ? [] : [{ option: '--pcap', file: pcap }]),
-    ...(record === undefined ? [] : [{ option: '--record', file: record }]),
-  ];
-}
-
-/** @throws UsageError UnknownFormat, NoTrace */
-export function readFormat(
-  name: string | undefined,
-  trace: string | undefined,
-): 'jsonl' | 'perfetto' {
-  if (name !== undefined && trace === undefined) {
-    const text = '--format says how the trace is written, and there is none';
-    throw new UsageError('NoTrace', text, 'Add --trace FILE.');
-  }
-  return knownFormat(name ?? 'jsonl', ['jsonl', 'perfetto']);
 }
 
 /** The files that are served. */

@@ -17,24 +17,26 @@ import { bootGuest, syntheticServed, type Served } from '../../library/boot.ts';
 import type { BootOutcome } from '../../library/boot-outcome.ts';
 import { bootHeader } from '../../library/boot-trace.ts';
 import type { SessionHead } from '../../record/session-text.ts';
-import type { SimulatedMachine } from '../../simulator/machine.ts';
+import type { RunHeader } from '../../report/trace-line.ts';
+import type { HostEventSink } from '../../simulator/ledger/events.ts';
 import { memoryFiles } from '../../simulator/network/index.ts';
 import type { Link } from '../../simulator/network/link.ts';
 import { readBytes } from '../files.ts';
 import { withoutDrivers } from '../guest-options.ts';
 import { EnvironmentError, UsageError } from '../usage.ts';
 import type { BootRequest } from './boot-options.ts';
-import { CaptureWriter } from './capture-writer.ts';
 import { directoryFiles } from './directory-files.ts';
 import { Pushes } from './push-run.ts';
+import { RunFiles } from './run-files.ts';
 import { SessionWriter } from './session-writer.ts';
-import { TraceWriter } from './trace-writer.ts';
 
 /** What a boot tells while it runs. */
 export interface BootListener {
   /** The firmware's module is being loaded; it has been, and the time is the firmware's. */
   phase(phase: 'loading' | 'running'): void;
   firmware(event: FirmwareEvent, now: number): void;
+  /** An event of the machine, of a boot that goes on beyond the usual OS. */
+  readonly machine: HostEventSink;
 }
 
 /** How whoever watches from outside knows that the guest lives, and ends it if not. */
@@ -62,38 +64,30 @@ export async function runBoot(
   const firmware = await instantiate(program, request.memoryMiB);
   listener.phase('running');
   const pusher = new Pushes(request.pushes, request.services);
-  let trace: TraceWriter | undefined;
-  let pcap: CaptureWriter | undefined;
+  let files: RunFiles | undefined;
   const session = request.record === undefined ? undefined : new SessionWriter(request.record);
   try {
     const outcome = bootGuest(session?.recorder.wrap(firmware) ?? firmware, request, {
       ...{ served: serve(request), pusher, link, heartbeat, digest },
       onMachine: (machine) => {
         session?.recorder.on(machine);
-        trace = openTrace(request, machine);
-        pcap = openCapture(request.pcap, machine);
+        files = new RunFiles(request, machine, () => headerOf(request));
+        if (request.steps.length > 0) machine.events.listen(listener.machine);
       },
       events: (event, guest, now) => {
-        trace?.write({ guest, ...event }, now);
-        pcap?.capture.guest(event, guest, now);
+        files?.guest(event, guest, now);
         // Later boots are the same again: they are traced, not shown
         if (guest === 'firmware') listener.firmware(event, now);
       },
     });
-    trace?.close();
-    pcap?.close();
+    files?.close();
     session?.write(...sessionOf(request, outcome));
-    return {
-      ...outcome,
-      ...{ traceFailure: trace?.failure, captureFailure: pcap?.failure },
-      sessionFailure: session?.failure,
-    };
+    return { ...outcome, ...files?.failures, sessionFailure: session?.failure };
   } catch (error) {
     if (!(error instanceof BadBootResult)) throw error;
     throw new UsageError('BadFirmware', `${request.firmware}: ${error.message}`, RESULT_ADVICE);
   } finally {
-    trace?.close();
-    pcap?.close();
+    files?.close();
     session?.close();
     pusher.close();
   }
@@ -191,37 +185,11 @@ function sessionOf(
   return [which, head];
 }
 
-/** The trace, if one is asked for. @throws EnvironmentError TraceUnwritable */
-function openTrace(request: BootRequest, machine: SimulatedMachine): TraceWriter | undefined {
-  const { trace: path, traceSlim, served, ownFirmware, firmware } = request;
-  if (path === undefined) return undefined;
-  const { events, clock, partition } = machine;
-  try {
-    const trace = new TraceWriter(path, partition.ram.memory, traceSlim);
-    const name = ownFirmware ? undefined : basename(firmware);
-    trace.write(bootHeader(request, { image: served.name, firmware: name }), clock.now);
-    events.listen((event, now) => trace.host(event, now));
-    return trace;
-  } catch (error) {
-    const text = `the trace cannot be written to ${path}: ${(error as Error).message}`;
-    throw new EnvironmentError('TraceUnwritable', text, 'Give a path that can be written.');
-  }
-}
-
-/** The capture, if one is asked for. @throws EnvironmentError CaptureUnwritable */
-function openCapture(
-  path: string | undefined,
-  { events, nics, partition }: SimulatedMachine,
-): CaptureWriter | undefined {
-  if (path === undefined) return undefined;
-  try {
-    const pcap = new CaptureWriter(path, { nics: nics.length, memory: partition.ram.memory });
-    events.listen((event, now) => pcap.capture.host(event, now));
-    return pcap;
-  } catch (error) {
-    const text = `the capture cannot be written to ${path}: ${(error as Error).message}`;
-    throw new EnvironmentError('CaptureUnwritable', text, 'Give a path that can be written.');
-  }
+/** The first line of the trace. */
+function headerOf(request: BootRequest): RunHeader {
+  const { served, ownFirmware, firmware } = request;
+  const name = ownFirmware ? undefined : basename(firmware);
+  return bootHeader(request, { image: served.name, firmware: name });
 }
 
 function digest(bytes: Uint8Array): string {

@@ -15,7 +15,8 @@ import { workerFailure, type WorkerFailure } from '../worker-failure.ts';
 import { logLine } from './boot-log.ts';
 import type { BootRequest } from './boot-options.ts';
 import type { BootOutcome } from '../../library/boot-outcome.ts';
-import { runBoot } from './boot-run.ts';
+import { runBoot, type BootListener } from './boot-run.ts';
+import { stageLines } from './story.ts';
 
 /** Of a real link: the rings, and the port that tells the other end of frames. */
 interface LinkEnds {
@@ -64,9 +65,12 @@ function tell(event: FirmwareEvent, now: number): void {
 }
 
 try {
-  const listener = {
+  const listener: BootListener = {
     firmware: tell,
-    phase: (now: 'loading' | 'running') => phase(now === 'loading' ? Phase.LOADING : Phase.RUNNING),
+    machine: (event, now) => {
+      for (const text of stageLines(event, now)) tellTool({ kind: 'line', text });
+    },
+    phase: (now) => phase(now === 'loading' ? Phase.LOADING : Phase.RUNNING),
   };
   const outcome = await runBoot(request, { heartbeat, guard }, listener, link && realLink(link));
   tellTool({ kind: 'done', outcome });

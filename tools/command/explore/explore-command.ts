@@ -13,7 +13,7 @@ import {
   requireAgreement,
   type Part,
 } from '../../explore/part.ts';
-import { parsePlan } from '../../explore/plan.ts';
+import { parsePlan, planText } from '../../explore/plan.ts';
 import type { RunOutcome } from '../../explore/run.ts';
 import { Tally } from '../../explore/tally.ts';
 import { hostIdentity } from '../../simulator/profiles/profile-file.ts';
@@ -35,6 +35,8 @@ import {
   runReport,
   runSuite,
 } from './explore-report.ts';
+import { BootFiles, unwritten } from '../boot/boot-files.ts';
+import { outputsOf } from '../boot/file-options.ts';
 import { checkOutputs, type Output } from '../boot/output-file.ts';
 import { tellSuite, type TestSuite } from '../test-results.ts';
 import { readText, requireWritable, writeText } from '../files.ts';
@@ -43,6 +45,7 @@ import {
   Exit,
   InterruptedError,
   UsageError,
+  failureText,
   plural,
   type ExitCode,
 } from '../usage.ts';
@@ -59,6 +62,8 @@ export interface ExplorePlaces {
   readonly exploreWorker: URL;
   /** The process that guests run in. */
   readonly guestCell: URL;
+  /** The script of a report's page. */
+  readonly reportPage: string;
 }
 
 /** Run the command; returns the exit code. @throws CommandError */
@@ -102,14 +107,13 @@ async function recordFirst(
 
 /** Better now than after hours. @throws CommandError */
 function checkFiles(request: ExploreRequest): void {
-  const { output, junit, record, firmware, pushFirmware, hostFile, merge, resume } = request;
+  const { output, firmware, pushFirmware, hostFile, merge, resume } = request;
   const inputs = (merge ?? []).map((file) => ({ what: 'the part', file }));
   for (const file of [firmware, pushFirmware]) inputs.push({ what: 'the firmware', file });
   if (hostFile !== undefined) inputs.push({ what: 'the host', file: hostFile });
   const outputs: Output[] = [];
   if (output !== undefined) outputs.push({ option: '-o', file: output });
-  if (junit !== undefined) outputs.push({ option: '--junit', file: junit });
-  if (record !== undefined) outputs.push({ option: '--record', file: record });
+  outputs.push(...outputsOf(request));
   checkOutputs(outputs, inputs);
   // What goes on may be written where it was read, by -o
   if (resume !== undefined) {
@@ -143,16 +147,51 @@ async function exploreOne(
   terminal: Terminal,
 ): Promise<ExitCode> {
   const plan = request.plan!;
-  const result = await runOne(request, places, terminal.interrupt);
-  const outcome = result?.outcome ?? hung(request.watchdogSeconds);
-  if (outcome.fired === 0 && parsePlan(plan).faults.length > 0) {
-    const text = `the run never comes to ${plan}`;
-    throw new UsageError('PlaceNotReached', text, 'The flow may have changed: explore it anew.');
+  const { json, tap } = request;
+  const files = new BootFiles(request, places.reportPage, cleanRun(request));
+  let result: RunResult | undefined;
+  let outcome: RunOutcome;
+  let failures: CommandError[];
+  try {
+    result = await runOne(files.request, places, terminal.interrupt, (line) => {
+      if (!json && !tap) terminal.out(`${oneLine(line)}\n`);
+    });
+    outcome = result?.outcome ?? hung(request.watchdogSeconds);
+    requireReached(plan, outcome);
+    failures = await files.write(
+      async (of) => endOf(await runOne(of, places, terminal.interrupt)),
+      endOf(result),
+    );
+  } finally {
+    files.close();
   }
+  failures.push(...unwritten(request, result ?? {}));
   const suite = runSuite(request, plan, outcome);
   tell(request, { plan, ...outcome }, suite, terminal, () => runReport(plan, outcome).map(oneLine));
   tellSession(request, result, terminal);
-  return exploreExit(outcome.findings);
+  for (const failure of failures) terminal.error(failureText(failure));
+  const came = exploreExit(outcome.findings);
+  return came === Exit.CLEAN ? (failures[0]?.code ?? came) : came;
+}
+
+/** @throws UsageError PlaceNotReached */
+function requireReached(plan: string, { fired }: RunOutcome): void {
+  if (fired > 0 || parsePlan(plan).faults.length === 0) return;
+  const text = `the run never comes to ${plan}`;
+  throw new UsageError('PlaceNotReached', text, 'The flow may have changed: explore it anew.');
+}
+
+/** The same run without its faults; undefined if it has none. */
+function cleanRun(request: ExploreRequest): ExploreRequest | undefined {
+  const { flow, faults } = parsePlan(request.plan!);
+  if (faults.length === 0) return undefined;
+  const plan = planText({ flow, faults: [] });
+  return { ...request, plan, pcap: undefined, record: undefined };
+}
+
+/** What the files need to know of a run. */
+function endOf(result: RunResult | undefined): { readonly verdict: string } {
+  return { verdict: result?.outcome.status ?? 'hang' };
 }
 
 /** Write the session of a run. @throws CommandError */

@@ -2,8 +2,9 @@
 
 /** What the worker of an exploration says, checked field by field: from a guest's process. */
 
-import type { ExploreMessage } from '../../explore/job.ts';
+import type { ExploreMessage } from './explore-job.ts';
 import type { FindingKind } from '../../explore/explored-guest.ts';
+import { workerFailed } from '../boot/boot-message.ts';
 import { count, flag, list, oneOf, optional, record, table, text, type Shape } from '../shape.ts';
 
 const kind = oneOf<FindingKind>('finding', 'crash', 'hang');
@@ -41,6 +42,7 @@ const MESSAGES: {
   outcome: record({
     kind: oneOf('outcome'),
     session: optional(list(text)),
+    ...{ traceFailure: optional(text), captureFailure: optional(text) },
     outcome: sparseRefused(
       record({
         findings: list(record({ kind, cause: text, text })),
@@ -52,7 +54,8 @@ const MESSAGES: {
       }),
     ),
   }),
-  failed: record({ kind: oneOf('failed'), name: text, text, stack: optional(text) }),
+  line: record({ kind: oneOf('line'), text }),
+  failed: workerFailed,
 };
 
 /** A message of the worker. @throws ShapeError */

@@ -6,10 +6,10 @@ import * as path from 'node:path';
 import type { Shard } from '../../explore/exploration.ts';
 import { FAULT_KINDS, PlanError, parsePlan, type Place } from '../../explore/plan.ts';
 import type { HostProfile } from '../../simulator/profiles/profile.ts';
-import { readRecord } from '../boot/boot-options.ts';
+import { osFirmware, readRecord } from '../boot/boot-options.ts';
+import { FILE_OPTIONS, fileOption, readFiles, type FilesRequest } from '../boot/file-options.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
 import { parseArguments } from '../arguments.ts';
-import { osFirmware } from '../boot/boot-options.ts';
 import type { NetworkHabits } from '../../library/boot-plan.ts';
 import { NETWORK_OPTIONS, readNetwork } from '../boot/network-options.ts';
 import { requireFile } from '../files.ts';
@@ -21,7 +21,7 @@ import { RESULT_HELP, RESULT_OPTIONS, wantedResults } from '../test-results.ts';
 import { EXIT_HELP, UsageError, quoted, seconds, wholeNumber } from '../usage.ts';
 
 /** What is explored. */
-export interface ExploreRequest {
+export interface ExploreRequest extends FilesRequest {
   readonly firmware: string;
   /** The one that takes what the host pushes. */
   readonly pushFirmware: string;
@@ -61,6 +61,8 @@ export interface ExploreRequest {
   readonly output: string | undefined;
   /** File for the session of the run, or of the first finding. */
   readonly record: string | undefined;
+  /** All there is of the story of one run; of a mistake of hypxe itself, where. */
+  readonly verbose: boolean;
 }
 
 const OPTIONS = {
@@ -83,6 +85,7 @@ const OPTIONS = {
   ...RESULT_OPTIONS,
   output: { type: 'string', short: 'o' },
   record: { type: 'string' },
+  ...FILE_OPTIONS,
   verbose: { type: 'boolean', short: 'v' },
   help: { type: 'boolean', short: 'h' },
 } as const;
@@ -125,8 +128,13 @@ ${GUEST_MEMORY_HELP}
   --record FILE       write what the guest does in the run of --only, or in the smallest run with
                       the first finding, as a session, for hypxe replay
 ${RESULT_HELP}
-  -v, --verbose       of a mistake of hypxe itself, say where
+  -v, --verbose       of one run all that the firmware logs; of a mistake of hypxe itself, where
   -h, --help          this text
+
+One run: --only PLAN tells its story, as a boot's log, and takes
+  --report FILE       a page of it (hypxe report --help), compared with the run without the fault
+  --trace FILE        its events; with --format perfetto as ui.perfetto.dev opens them
+  --pcap FILE         a capture for Wireshark
 
 A program for a PC
   --pc FILE           explore an unmodified program as hypxe pc boots it: with each fault it may
@@ -144,6 +152,7 @@ ${EXIT_HELP}
 Examples
   hypxe explore
   hypxe explore --only step/handoff
+  hypxe explore --only message.4/drop --report drop.html
   hypxe explore --after linux-6.1 --arch arm64 --time 600
   hypxe explore --walks 1000000 --seed 7 --time 3600
   hypxe explore --shard 2/8 -o part-2.json
@@ -185,6 +194,7 @@ export function parseExplore(
     requireFile(firmware, own ? 'Run npm run build first.' : 'Give the path of an ES module.');
   }
   const only = values.only === undefined ? {} : readOnly(values.only);
+  if (only.plan === undefined) refuseWithoutPlan(values);
   if (merge !== undefined && values.record !== undefined) {
     const text = '--record does not go with --merge: the parts may be of other options';
     throw new UsageError('BadOption', text, 'Record the run of a finding, as it is printed.');
@@ -219,6 +229,8 @@ export function parseExplore(
     ...wantedResults(values),
     output: values.output ?? values.resume,
     record: readRecord(values.record, values.arch),
+    ...readFiles(values),
+    verbose: values.verbose === true,
   };
 }
 
@@ -255,6 +267,14 @@ function refuseWithResume({ merge, workers, only }: ReturnType<typeof parse>['va
     `--resume does not go with ${other}`,
     'See hypxe explore --help.',
   );
+}
+
+/** Files of a run are of one run. @throws UsageError */
+function refuseWithoutPlan(values: ReturnType<typeof parse>['values']): void {
+  const option = fileOption(values);
+  if (option === undefined) return;
+  const advice = 'Name the run, as a finding is printed: --only message.4/drop.';
+  throw new UsageError('BadOption', `${option} is about one run`, advice);
 }
 
 function knownArchitecture(name: string): 'x64' | 'arm64' {

@@ -6,13 +6,13 @@
  * goes on behind it.
  */
 
-import type { ExploreJob, ExploreMessage } from '../../explore/job.ts';
+import type { ExploreJob, ExploreMessage } from './explore-job.ts';
 import { Cell, type CellEnd, type CellListener } from '../../guests/cell/cell.ts';
 import type { RunOutcome } from '../../explore/run.ts';
 import type { TallyData } from '../../explore/tally.ts';
 import type { ExploreRequest } from './explore-options.ts';
 import { CommandError, Exit, InterruptedError, type ExitCode } from '../usage.ts';
-import { cellFailure, memoryText, thrownByWorker } from '../worker-failure.ts';
+import { cellFailure, memoryText, thrownByWorker, type WorkerFailure } from '../worker-failure.ts';
 import { exploreMessage } from './explore-message.ts';
 
 /** How often is looked whether the time is over, in ms. */
@@ -46,12 +46,17 @@ export interface PoolListener {
   progress(tally: TallyData): void;
   /** A run, by when it was made, came to no end. */
   hang(nth: number, plan: string, text: string): void;
+  /** A line of the story of one run. */
+  line?(text: string): void;
 }
 
 /** What one run came to, and what the guest did in it, if that was to be written down. */
 export interface RunResult {
   readonly outcome: RunOutcome;
   readonly session: readonly string[] | undefined;
+  /** Why a file of it is incomplete. */
+  readonly traceFailure?: string | undefined;
+  readonly captureFailure?: string | undefined;
 }
 
 /** How a worker ended. */
@@ -136,19 +141,28 @@ export async function runPool(
 /** What takes no longer than from one report to the next. */
 const UNSTOPPED: Stop = { late: () => false, interrupt: undefined };
 
+/** Of one run there is nothing else to hear. */
+const UNHEARD: PoolListener = {
+  ready: () => undefined,
+  progress: () => undefined,
+  hang: () => undefined,
+};
+
 /**
  * Make one run; undefined if it comes to no end.
  *
+ * @param line called with its story, line by line
  * @throws CommandError as {@link runPool}, and Interrupted
  */
 export async function runOne(
   request: ExploreRequest,
   places: PoolPlaces,
   interrupt?: AbortSignal,
+  line?: (text: string) => void,
 ): Promise<RunResult | undefined> {
   const job = { ...jobOf(request), first: 0, step: 1 };
   const stop = { late: () => false, interrupt };
-  const ending = await runWorker(job, places, request, stop, undefined);
+  const ending = await runWorker(job, places, request, stop, line && { ...UNHEARD, line });
   if (ending.kind === 'stopped') throw new InterruptedError('the run was not over');
   return ending.kind === 'outcome' ? ending : undefined;
 }
@@ -159,7 +173,7 @@ export function hangText(seconds: number): string {
 
 function jobOf(request: ExploreRequest) {
   const { firmware, pushFirmware, host, architecture, after, network } = request;
-  const { seed, walks, only, plan, shard } = request;
+  const { seed, walks, only, plan, shard, trace, traceSlim = false, pcap } = request;
   return {
     firmware,
     pushFirmware,
@@ -172,6 +186,7 @@ function jobOf(request: ExploreRequest) {
     only,
     plan,
     record: request.record !== undefined && plan !== undefined,
+    ...{ files: { trace, traceSlim, pcap }, verbose: request.verbose },
     shard,
     end: undefined,
   };
@@ -218,8 +233,10 @@ function runWorker(
         case 'outcome':
           end(() => resolve(message));
           return;
+        case 'line':
+          return listener?.line?.(message.text);
         case 'failed':
-          end(() => reject(failure(message.name, message.text, message.stack)));
+          end(() => reject(failureOf(message)));
       }
     };
     const start = {
@@ -269,6 +286,12 @@ const FIRMWARE_FAILURES: Readonly<Record<string, ExitCode>> = {
   FirmwareHangs: Exit.CRASH,
   GuestOutOfMemory: Exit.CRASH,
 };
+
+/** A worker has failed: a file that cannot be written, or the firmware. */
+function failureOf(message: WorkerFailure): Error {
+  if (message.code !== undefined) return thrownByWorker(message);
+  return failure(message.name, message.text, message.stack);
+}
 
 /** A firmware that cannot be explored; anything else is a mistake in the exploration itself. */
 function failure(name: string, text: string, stack?: string): Error {

@@ -5,7 +5,7 @@
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { LinkError, startLink, type RunningLink } from '../../links/link-start.ts';
 import { pcExit, pcSummary } from '../../library/pc-outcome.ts';
-import { BootFiles, NO_CLEAN_OVER_LINKS, unwritten } from '../boot/boot-files.ts';
+import { BootFiles, unwritten } from '../boot/boot-files.ts';
 import { auditSuite } from '../boot/boot-suite.ts';
 import { readFaults } from '../boot/fault-options.ts';
 import { requireWritable } from '../files.ts';
@@ -78,12 +78,14 @@ function heading({ program, host, nics, memoryMiB, seed, served, link }: PcReque
   return `a PC boots ${program} on ${host}: ${what}; ${offered}`;
 }
 
-/** The same run on a network that loses nothing, or why there is none. */
-function cleanRun(request: PcRequest): PcRequest | string {
-  if (request.link !== undefined) return NO_CLEAN_OVER_LINKS;
+/**
+ * The same run on a network that loses nothing. Undefined if it is one, and over a real network,
+ * where no run is like another.
+ */
+function cleanRun(request: PcRequest): PcRequest | undefined {
   const faults = readFaults({});
-  if (JSON.stringify(faults) === JSON.stringify(request.faults))
-    return 'This is the clean run: the network loses nothing.';
+  const same = JSON.stringify(faults) === JSON.stringify(request.faults);
+  if (same || request.link !== undefined) return undefined;
   return { ...request, faults, pcap: undefined, json: true };
 }
 

@@ -8,7 +8,8 @@ import { BOOT_PROGRAM_NAME } from '../../guests/pc/boot-program.ts';
 import { hostLabel } from '../../simulator/profiles/profile-file.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
 import { parseArguments } from '../arguments.ts';
-import { outputsOf, readFormat, type BootRequest } from '../boot/boot-options.ts';
+import type { BootRequest } from '../boot/boot-options.ts';
+import { FILE_OPTIONS, outputsOf, readFiles } from '../boot/file-options.ts';
 import { readDevices } from '../boot/device-options.ts';
 import { pathBelow } from '../boot/directory-files.ts';
 import { FAULT_OPTIONS, readFaults } from '../boot/fault-options.ts';
@@ -68,10 +69,7 @@ const OPTIONS = {
   ...NETWORK_OPTIONS,
   link: { type: 'string' },
   strict: { type: 'boolean' },
-  trace: { type: 'string' },
-  format: { type: 'string' },
-  report: { type: 'string' },
-  pcap: { type: 'string' },
+  ...FILE_OPTIONS,
   json: { type: 'boolean' },
   ...RESULT_OPTIONS,
   verbose: { type: 'boolean', short: 'v' },
@@ -142,8 +140,8 @@ export function parsePc(
     faults: readFaults(values),
     link,
     strict: values.strict === true,
-    ...{ trace: values.trace, traceFormat: readFormat(values.format, values.trace) },
-    ...{ traceSlim: false, report: values.report, pcap: values.pcap },
+    ...readFiles(values),
+    traceSlim: false,
     ...wantedResults(values),
   };
 }

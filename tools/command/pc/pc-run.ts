@@ -8,12 +8,10 @@ import type { ConsoleSource } from '../../guests/pc/pc-console.ts';
 import { BadPcProgram } from '../../guests/pc/pc-kernel.ts';
 import { BadEmulator } from '../../guests/pc/wasm-patch.ts';
 import { bootPc, pcHeader, type PcServedFiles } from '../../library/pc.ts';
-import type { SimulatedMachine } from '../../simulator/machine.ts';
 import type { Link } from '../../simulator/network/link.ts';
 import { NetworkOptionError, memoryFiles, planAoe } from '../../simulator/network/index.ts';
-import { CaptureWriter } from '../boot/capture-writer.ts';
 import { directoryFiles } from '../boot/directory-files.ts';
-import { TraceWriter } from '../boot/trace-writer.ts';
+import { RunFiles } from '../boot/run-files.ts';
 import { readBytes } from '../files.ts';
 import { EnvironmentError, UsageError } from '../usage.ts';
 import { loadBios, loadProgram, loadV86 } from './pc-files.ts';
@@ -47,28 +45,26 @@ export async function runPc(
   const program = loadProgram(request);
   const set = { ...loadBios(request.bios), ...(await loadV86()), ...program };
   const begin = Date.now();
-  let trace: TraceWriter | undefined;
-  let pcap: CaptureWriter | undefined;
+  let files: RunFiles | undefined;
   try {
     const outcome = await bootPc(set, request, {
       ...{ served, link, alive: () => listener.alive() },
       onMachine: (machine) => {
-        trace = openTrace(request, machine);
-        pcap = openCapture(request.pcap, machine);
+        const names = { program: basename(request.program), image: request.served.name };
+        const memory = (): Uint8Array => machine.partition.ram.bytes;
+        files = new RunFiles(request, machine, () => pcHeader(request, names), memory);
       },
       onLine: (text, source, now) => {
-        trace?.write(consoleEvent(text, source), now);
+        files?.note(consoleEvent(text, source), now);
         listener.line(text, now);
       },
       onStage: (stage) => listener.stage(stage),
     });
-    trace?.close();
-    pcap?.close();
-    const failures = { traceFailure: trace?.failure, captureFailure: pcap?.failure };
+    files?.close();
+    const failures = files?.failures ?? { traceFailure: undefined, captureFailure: undefined };
     return { ...outcome, ...failures, wallMs: Date.now() - begin, link: undefined };
   } catch (error) {
-    trace?.abandon();
-    pcap?.abandon();
+    files?.abandon();
     throw asCommandError(error, request);
   }
 }
@@ -112,38 +108,5 @@ function readDisk(file: string): Uint8Array {
     if (!(error instanceof NetworkOptionError)) throw error;
     const text = `--aoe ${file}: ${error.message.replace(/^.*: /, '')}`;
     throw new UsageError('BadDisk', text, 'Give an image of a whole disk.');
-  }
-}
-
-/** @throws EnvironmentError TraceUnwritable */
-function openTrace(request: PcRequest, { events, clock, partition }: SimulatedMachine) {
-  const { trace: path, traceSlim, served, program } = request;
-  if (path === undefined) return undefined;
-  try {
-    const trace = new TraceWriter(path, () => partition.ram.bytes, traceSlim);
-    const names = { program: basename(program), image: served.name };
-    trace.write(pcHeader(request, names), clock.now);
-    events.listen((event, now) => trace.host(event, now));
-    return trace;
-  } catch (error) {
-    const text = `the trace cannot be written to ${path}: ${(error as Error).message}`;
-    throw new EnvironmentError('TraceUnwritable', text, 'Give a path that can be written.');
-  }
-}
-
-/** @throws EnvironmentError CaptureUnwritable */
-function openCapture(path: string | undefined, machine: SimulatedMachine) {
-  if (path === undefined) return undefined;
-  const { events, nics, partition } = machine;
-  try {
-    const pcap = new CaptureWriter(path, {
-      nics: nics.length,
-      memory: () => partition.ram.bytes,
-    });
-    events.listen((event, now) => pcap.capture.host(event, now));
-    return pcap;
-  } catch (error) {
-    const text = `the capture cannot be written to ${path}: ${(error as Error).message}`;
-    throw new EnvironmentError('CaptureUnwritable', text, 'Give a path that can be written.');
   }
 }

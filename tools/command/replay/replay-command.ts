@@ -3,13 +3,25 @@
 /** `hypxe replay`: runs the firmware against recorded sessions and compares. */
 
 import * as path from 'node:path';
+import { guestRam } from '../../guests/guest-ram.ts';
+import { replayMemoryBytes } from '../../replay/replay-machine.ts';
+import { watchReference } from '../../replay/replay.ts';
 import { parseArguments } from '../arguments.ts';
 import { workerFailed } from '../boot/boot-message.ts';
 import { runInCell } from '../cell-run.ts';
+import { BootFiles, unwritten } from '../boot/boot-files.ts';
+import {
+  FILE_OPTIONS,
+  fileOption,
+  outputsOf,
+  readFiles,
+  type FilesRequest,
+} from '../boot/file-options.ts';
 import { checkOutputs } from '../boot/output-file.ts';
+import type { RunFiles, WantedFiles } from '../boot/run-files.ts';
 import { requireFile, requireWritable } from '../files.ts';
 import { GUEST_MEMORY_HELP, guestMemoryLimit } from '../guest-options.ts';
-import { flag, list, oneOf, record, text, type Shape } from '../shape.ts';
+import { flag, list, oneOf, optional, record, text, type Shape } from '../shape.ts';
 import type { ReplayMessage, ReplayWorkerData } from './replay-worker.ts';
 import type { Terminal } from '../terminal.ts';
 import {
@@ -19,6 +31,8 @@ import {
   tellSuite,
   type TestCase,
 } from '../test-results.ts';
+import { ReplayFiles } from './replay-files.ts';
+import { readTrace } from './read-session.ts';
 import { shippedTraces, traceFile } from './trace-names.ts';
 import {
   CommandError,
@@ -48,6 +62,10 @@ A TRACE with a slash in it, or that ends in .json, is a file. Others come with h
 
   --firmware FILE     another bundle that exports createDriver(machine, options), or a driver in
                       WebAssembly (hypxe guest --help)
+  --report FILE       of one TRACE: a page of the run (hypxe report --help), compared with hypxe's
+                      reference drivers in the same session
+  --trace FILE        of one TRACE: its events; with --format perfetto as ui.perfetto.dev opens them
+  --pcap FILE         of one TRACE: a capture for Wireshark
   --watchdog S        seconds that one replay may take, after which the firmware hangs (default 10)
 ${GUEST_MEMORY_HELP}
   --json              print one JSON document
@@ -61,7 +79,7 @@ ${EXIT_HELP}
 Examples
   hypxe replay 01-boot
   hypxe replay 01-boot 14-monitored --verbose
-  hypxe replay my-session.json --firmware my-firmware.js
+  hypxe replay my-session.json --firmware my-firmware.js --report my-session.html
 `;
 
 /** Paths that depend on whether the command runs from its sources or from `dist`. */
@@ -72,6 +90,8 @@ export interface ReplayPlaces {
   readonly guestCell: URL;
   /** The folder of the sessions that come with hypxe. */
   readonly traces: string;
+  /** The script of a report's page. */
+  readonly reportPage: string;
 }
 
 /** Run the command; returns the exit code. @throws CommandError */
@@ -101,25 +121,32 @@ export async function replayCommand(
   };
   const traces = positionals.map((name) => traceFile(name, places.traces));
   const [verbose, asJson] = [values.verbose === true, values.json === true];
-  const data = { firmware, traces, verbose, json: asJson };
-  const tap = wantsTap(values);
-  if (values.junit !== undefined) {
-    const inputs = traces.map((file) => ({ what: 'the trace', file }));
-    inputs.push({ what: 'the firmware', file: firmware });
-    checkOutputs([{ option: '--junit', file: values.junit }], inputs);
-    requireWritable(values.junit);
+  const [tap, wanted] = [wantsTap(values), readFiles(values)];
+  const option = fileOption(values);
+  if (option !== undefined && traces.length > 1) {
+    throw new UsageError('BadOption', `${option} is about one trace`, 'Name one.');
   }
+  const inputs = traces.map((file) => ({ what: 'the trace', file }));
+  inputs.push({ what: 'the firmware', file: firmware });
+  checkOutputs(outputsOf(values), inputs);
+  if (values.junit !== undefined) requireWritable(values.junit);
   const json: string[] = [];
   const cases: TestCase[] = [];
   let failed = 0;
-  const ended = await replayAll(data, places, limits, terminal, (message) => {
+  let unfinished: Partial<RunFiles['failures']> | undefined;
+  const told = (message: Replayed): void => {
+    unfinished = message;
     if (asJson) json.push(message.json.join(''));
     else if (!tap) terminal.out(`${message.text}\n`);
     if (!message.ok) failed++;
     const name = path.basename(traces[cases.length]!, '.json');
     const outcome = message.ok ? 'passed' : 'failed';
     cases.push({ name, outcome, lines: message.text.split('\n') });
-  });
+  };
+  const data = { firmware, traces, verbose, json: asJson };
+  const run = (files: WantedFiles) => replayAll({ ...data, files }, places, limits, terminal, told);
+  const [ended, failures] = await withFiles(wanted, traces[0]!, places.reportPage, run);
+  const unwrittenFiles = [...failures, ...unwritten(wanted, unfinished ?? {})];
   if (ended.error !== undefined) {
     const name = path.basename(traces[cases.length] ?? 'replay', '.json');
     cases.push({ name, outcome: 'failed', lines: [ended.error.message] });
@@ -134,7 +161,10 @@ export async function replayCommand(
     terminal.out(`${passed} of ${ended.replayed} traces replay without failure\n`);
   }
   tellSuite({ name: 'replay', cases }, values, terminal);
-  if (ended.error === undefined) return failed === 0 ? Exit.CLEAN : Exit.FINDINGS;
+  for (const failure of unwrittenFiles) terminal.error(failureText(failure));
+  if (ended.error === undefined) {
+    return failed === 0 ? (unwrittenFiles[0]?.code ?? Exit.CLEAN) : Exit.FINDINGS;
+  }
   if (ended.replayed === 0) throw ended.error;
   terminal.error(failureText(ended.error, verbose));
   return ended.error.code;
@@ -144,6 +174,7 @@ const OPTIONS = {
   firmware: { type: 'string' },
   watchdog: { type: 'string' },
   'guest-memory-limit': { type: 'string' },
+  ...FILE_OPTIONS,
   json: { type: 'boolean' },
   ...RESULT_OPTIONS,
   verbose: { type: 'boolean', short: 'v' },
@@ -166,7 +197,7 @@ async function replayAll(
   places: ReplayPlaces,
   { watchdogSeconds, memoryLimitMiB }: Limits,
   { interrupt }: Terminal,
-  told: (message: Extract<ReplayMessage, { kind: 'replayed' }>) => void,
+  told: (message: Replayed) => void,
 ): Promise<Ended> {
   const all = data.traces.length;
   let replayed = 0;
@@ -194,6 +225,38 @@ async function replayAll(
   return { replayed, error };
 }
 
+/** Replay with the files that are wanted, and make what is made of them. */
+async function withFiles(
+  wanted: FilesRequest,
+  session: string,
+  page: string,
+  run: (files: WantedFiles) => Promise<Ended>,
+): Promise<[Ended, CommandError[]]> {
+  const files = new BootFiles(wanted, page, { ...wanted, pcap: undefined });
+  try {
+    const { trace, traceSlim = false, pcap } = files.request;
+    const ended = await run({ trace, traceSlim, pcap });
+    if (ended.replayed === 0) return [ended, []];
+    const verdict = ended.error instanceof InterruptedError ? 'interrupted' : 'done';
+    const other = (of: FilesRequest) => Promise.resolve(runReference(of, session));
+    return [ended, await files.write(other, { verdict })];
+  } finally {
+    files.close();
+  }
+}
+
+type Replayed = Extract<ReplayMessage, { kind: 'replayed' }>;
+
+/** The trace of the reference drivers in a session. @throws CommandError */
+function runReference(wanted: FilesRequest, file: string): { readonly verdict: string } {
+  const recorded = readTrace(file);
+  const memory = guestRam(replayMemoryBytes(recorded));
+  const files = new ReplayFiles(wanted, recorded.scenario, 'reference drivers', memory);
+  watchReference(recorded, files.watch, memory);
+  files.end([]);
+  return { verdict: 'done' };
+}
+
 /** Bounds of a replay. */
 interface Limits {
   readonly watchdogSeconds: number;
@@ -206,7 +269,10 @@ const replayMessage: Shape<ReplayMessage> = (value, where) => {
   const { kind } = record({ kind: oneOf(...words) })(value, where);
   if (kind === 'failed') return workerFailed(value, where);
   if (kind !== 'replayed') return { kind };
-  return record({ kind: oneOf('replayed'), ok: flag, text, json: list(text) })(value, where);
+  return record({
+    ...{ kind: oneOf('replayed'), ok: flag, text, json: list(text) },
+    ...{ traceFailure: optional(text), captureFailure: optional(text) },
+  })(value, where);
 };
 
 const WATCHED = 'Replay that trace alone, and look at what the firmware does in it.';

@@ -2,19 +2,21 @@
 
 /** The worker in which sessions are replayed: a firmware that hangs is ended from outside. */
 
-import { ReplayError } from '../../replay/replay-error.ts';
+import { basename } from 'node:path';
+import { DEFECTS } from '../../reference/index.ts';
 import { cellJob, post as tell } from '../../guests/cell/cell-port.ts';
 import { BadGuest, type GuestProgram } from '../../guests/guest-program.ts';
 import { loadGuest } from '../../guests/load-guest.ts';
 import type { Firmware } from '../../replay/firmware.ts';
 import { replayMemoryBytes } from '../../replay/replay-machine.ts';
 import { replayTrace } from '../../replay/replay.ts';
-import { reportJson, reportText } from '../../replay/report.ts';
-import { parseTrace, type TraceFile } from '../../replay/trace-file.ts';
-import { readText } from '../files.ts';
+import { failureText, reportJson, reportText } from '../../replay/report.ts';
+import type { WantedFiles } from '../boot/run-files.ts';
 import { withoutDrivers } from '../guest-options.ts';
 import { textParts } from '../shape.ts';
 import { UsageError } from '../usage.ts';
+import { readTrace } from './read-session.ts';
+import { ReplayFiles } from './replay-files.ts';
 import { workerFailure, type WorkerFailure } from '../worker-failure.ts';
 
 /** What the worker is given. */
@@ -24,6 +26,8 @@ export interface ReplayWorkerData {
   readonly verbose: boolean;
   /** Whether JSON is wanted. */
   readonly json: boolean;
+  /** What is written of the run: of one trace. */
+  readonly files: WantedFiles;
 }
 
 /** What the worker posts: each replay as soon as it is over. */
@@ -36,14 +40,14 @@ export type ReplayMessage =
       readonly text: string;
       /** If it is wanted, in parts: there may be many failures. */
       readonly json: readonly string[];
+      /** Why a file of it is incomplete. */
+      readonly traceFailure?: string | undefined;
+      readonly captureFailure?: string | undefined;
     }
   | { readonly kind: 'done' }
   | WorkerFailure;
 
-/** Longest trace that is read, in bytes. */
-const TRACE_MAX = 1 << 28;
-
-const { firmware: file, traces, verbose, json } = cellJob<ReplayWorkerData>();
+const { firmware: file, traces, verbose, json, files: wanted } = cellJob<ReplayWorkerData>();
 
 function post(message: ReplayMessage): void {
   tell(message);
@@ -65,27 +69,20 @@ async function loadFirmware(): Promise<GuestProgram> {
   throw new UsageError('BadFirmware', withoutDrivers(program), instead);
 }
 
-/** @throws CommandError */
-function readTrace(name: string): TraceFile {
-  const text = readText(name, TRACE_MAX);
-  try {
-    return parseTrace(text);
-  } catch (error) {
-    if (!(error instanceof ReplayError)) throw error;
-    throw new UsageError(error.name, `${name}: ${error.message}`, error.advice);
-  }
-}
-
 try {
   const program = await loadFirmware();
   post({ kind: 'loaded' });
   for (const trace of traces) {
     const recorded = readTrace(trace);
     const guest = await program.instantiate(replayMemoryBytes(recorded));
-    const result = replayTrace(guest as Firmware, recorded, guest.memory);
+    const writes = wanted.trace !== undefined || wanted.pcap !== undefined;
+    const named = [recorded.scenario, basename(file), guest.memory] as const;
+    const files = writes ? new ReplayFiles(wanted, ...named) : undefined;
+    const result = replayTrace(guest as Firmware, recorded, guest.memory, DEFECTS, files?.watch);
+    const failures = files?.end(result.failures.map(failureText));
     const parts = json ? textParts(JSON.stringify(reportJson(result))) : [];
     const text = reportText(result, { verbose });
-    post({ kind: 'replayed', ok: result.ok, text, json: parts });
+    post({ kind: 'replayed', ok: result.ok, text, json: parts, ...failures });
   }
   post({ kind: 'done' });
 } catch (error) {

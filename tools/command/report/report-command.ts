@@ -4,18 +4,20 @@
 
 import { parseArguments } from '../arguments.ts';
 import { checkOutputs } from '../boot/output-file.ts';
+import { runsOf } from '../../report/read-trace.ts';
 import type { Terminal } from '../terminal.ts';
 import { EXIT_HELP, Exit, UsageError, type ExitCode } from '../usage.ts';
 import { FORMATS, ReportFile, knownFormat, reportText, traceOf } from './report-file.ts';
 
 export const REPORT_HELP = `Usage: hypxe report TRACE -o FILE [options]
 
-Make a page of a trace that hypxe boot --trace or hypxe pc --trace has written: which memory the
-host could touch, when, and what crossed a handoff; each message with its fields; the audit with
-what it is about. One file, for any browser, which loads nothing.
+Make a page of a trace that --trace of hypxe boot, pc, explore, replay or scenarios has written:
+which memory the host could touch, when, and what crossed a handoff; each message with its fields;
+the audit with what it is about. One file, for any browser, which loads nothing.
 
   -o, --output FILE   the page
-  --clean TRACE       compare with this run: what is missing, what is extra, where they part
+  --clean TRACE       compare with this run: what is missing, what is extra, where they part; a
+                      trace that was written beside a --report has one in it
   --format NAME       html (default), or perfetto: a trace that ui.perfetto.dev opens
   -h, --help          this text
 
@@ -66,13 +68,9 @@ export function reportCommand(
     inputs.map((file) => ({ what: 'the trace', file })),
   );
   new ReportFile(output).close();
-  const events = traceOf(trace);
-  const contents = {
-    format,
-    events,
-    clean: clean === undefined ? undefined : traceOf(clean),
-    page,
-  };
+  const runs = runsOf(traceOf(trace));
+  const other = clean === undefined ? runs.clean : runsOf(traceOf(clean)).events;
+  const contents = { format, events: runs.events, clean: other, page };
   // Nothing is open meanwhile: whoever ends it leaves nothing behind
   const made = reportText(contents);
   const file = new ReportFile(output);

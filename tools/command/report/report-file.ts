@@ -49,7 +49,6 @@ export interface ReportContents {
   readonly format: ReportFormat;
   readonly events: readonly TraceRecord[];
   readonly clean?: readonly TraceRecord[] | undefined;
-  readonly noClean?: string | undefined;
   /** Path of the script of a page. */
   readonly page: string;
 }
@@ -61,12 +60,12 @@ export interface ReportContents {
  * @throws UsageError TraceTooLarge
  */
 export function reportText(contents: ReportContents): string {
-  const { format, events, clean, noClean, page } = contents;
+  const { format, events, clean, page } = contents;
   if (format === 'html') requireFile(page, 'Run npm run build first.');
   try {
     if (format === 'perfetto') return perfetto(events);
     const script = fs.readFileSync(page, 'utf8');
-    return reportHtml({ script, events, clean, noClean, title: titleOf(events) });
+    return reportHtml({ script, events, clean, title: titleOf(events) });
   } catch (error) {
     // What no text is long enough for
     if (!(error instanceof RangeError)) throw error;
@@ -77,9 +76,11 @@ export function reportText(contents: ReportContents): string {
 
 function titleOf([first]: readonly TraceRecord[]): string {
   if (first?.kind !== 'run') return 'hypxe: a run';
-  const what = ['command', 'image'].map((name) => text(first, name)).filter(Boolean);
-  const plan = text(first, 'plan');
-  return `hypxe ${what.join(' ')} on ${text(first, 'host')}${plan === '' ? '' : `: ${plan}`}`;
+  const names = ['command', 'scenario', 'half', 'session', 'image'];
+  const what = names.map((name) => text(first, name)).filter(Boolean);
+  const [host, plan] = [text(first, 'host'), text(first, 'plan')];
+  const where = host === '' ? '' : ` on ${host}`;
+  return `hypxe ${what.join(' ')}${where}${plan === '' ? '' : `: ${plan}`}`;
 }
 
 /** A file that will be written once there is what it has; refused early if it cannot be. */

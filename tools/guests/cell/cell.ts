@@ -44,6 +44,9 @@ export interface CellListener {
   broken(error: Error): void;
 }
 
+/** Name of the failure of a cell that was interrupted before it was ready for that. */
+export const INTERRUPTED = 'Interrupted';
+
 export class Cell {
   readonly #child: ChildProcess;
   readonly #listener: CellListener;
@@ -82,7 +85,8 @@ export class Cell {
     child.on('error', (error) => this.#fail(error));
     child.on('close', (code, signal) => this.#closed(code, signal));
     child.send({ kind: 'start', start }, (error) => {
-      if (error !== null) this.#fail(error);
+      // Whose process is gone already tells more when it is closed
+      if (error !== null && codeOf(error) !== 'EPIPE') this.#fail(error);
     });
   }
 
@@ -151,6 +155,12 @@ export class Cell {
       this.#end({ kind: 'lost', reason: killed ? 'killed' : 'out-of-memory', ...place });
       return;
     }
+    // Ctrl-C is for all processes of a terminal, also for one that is not yet ready for it
+    if (signal === 'SIGINT') {
+      const text = 'the process of the guest was interrupted';
+      this.#end({ kind: 'failed', name: INTERRUPTED, text, advice: '', stack: '' });
+      return;
+    }
     this.#fail(new Error(`the process of the guest has ended: ${signal ?? code}`));
   }
 
@@ -164,4 +174,9 @@ export class Cell {
     this.#over = true;
     this.#listener.end(end);
   }
+}
+
+/** The code of an error of the system, where it has one. */
+function codeOf(error: Error): unknown {
+  return (error as NodeJS.ErrnoException).code;
 }

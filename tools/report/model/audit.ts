@@ -78,7 +78,7 @@ export function checksOf(events: readonly TraceRecord[], lanes: readonly Lane[])
   const notRun = Array.isArray(verdict?.notRun) ? (verdict.notRun as unknown[]) : [];
   const judged = findings.length > 0 || verdict !== undefined;
   const signs = events.map(signOf);
-  return (Object.keys(AUDIT_CHECKS) as AuditCheck[]).map((check) => {
+  const checks = (Object.keys(AUDIT_CHECKS) as AuditCheck[]).map((check): CheckView => {
     const groups = groupsOf(findings.filter((finding) => finding.check === check));
     const worst = SEVERITIES.find((each) => groups.some(({ severity }) => severity === each));
     const subject = SUBJECTS[check] ?? {};
@@ -90,6 +90,19 @@ export function checksOf(events: readonly TraceRecord[], lanes: readonly Lane[])
       events: eventsAbout(signs, subject),
     };
   });
+  const others = groupsOf(findings.filter(({ check }) => !Object.hasOwn(AUDIT_CHECKS, `${check}`)));
+  if (others.length === 0) return checks;
+  return [
+    ...checks,
+    { ...OTHERS, groups: others, state: others[0]!.severity, lanes: [], events: [] },
+  ];
+}
+
+/** Findings of none of these checks: of whoever ran it. */
+const OTHERS = { check: 'run', number: checkCount() + 1, text: 'what the run itself has found' };
+
+function checkCount(): number {
+  return Object.keys(AUDIT_CHECKS).length;
 }
 
 /** What a check looks for in an event. */

@@ -30,8 +30,9 @@ export interface Lane {
   /** One, but of packets one for each. */
   readonly spans: Span[];
   readonly grantedBy: string;
-  /** The event that shared it, where it is known; and that revoked it. */
+  /** The event that shared it, where it is known; that said what it is for; and revoked it. */
   readonly cause: number | undefined;
+  namedCause: number | undefined;
   revokedBy: string | undefined;
   revokedCause: number | undefined;
   readonly revokedWith: string;
@@ -70,17 +71,19 @@ class LaneReader {
     const grant = object(event, 'grant');
     const id = number(grant, 'id') ?? number(event, 'grant') ?? 0;
     const lane = this.#lanes.get(id);
-    if (event.kind === 'grant') this.#grant(grant, id, at);
+    if (event.kind === 'grant') this.#grant(event, grant, id, at);
     else if (lane === undefined) return;
     else if (event.kind === 'revoke') {
       lane.spans[0]!.to = at;
       lane.revokedBy = text(grant, 'revokedBy');
-      lane.revokedCause = this.#causes.of(lane.revokedBy, lane.id);
-    } else if (event.kind === 'purpose') lane.purpose = text(event, 'purpose');
-    else if (event.kind === 'late-write') lane.lateWrites.push(at);
+      lane.revokedCause = this.#causes.of(event, lane.revokedBy, lane.id);
+    } else if (event.kind === 'purpose') {
+      lane.purpose = text(event, 'purpose');
+      lane.namedCause = this.#causes.named(event);
+    } else if (event.kind === 'late-write') lane.lateWrites.push(at);
   }
 
-  #grant(grant: object, id: number, at: number): void {
+  #grant(event: TraceRecord, grant: object, id: number, at: number): void {
     const grantedBy = text(grant, 'grantedBy');
     const gpadl = number(grant, 'gpadl');
     if (gpadl !== undefined) this.#causes.gpadls.set(id, gpadl);
@@ -89,8 +92,8 @@ class LaneReader {
       ...{ access: text(grant, 'access'), length: number(grant, 'length') ?? 0 },
       runs: list(grant, 'runs').flatMap(runOf),
       spans: [{ from: at, to: this.#end }],
-      cause: this.#causes.of(grantedBy, id),
-      ...{ revokedBy: undefined, revokedCause: undefined },
+      cause: this.#causes.of(event, grantedBy, id),
+      ...{ namedCause: undefined, revokedBy: undefined, revokedCause: undefined },
       revokedWith: text(grant, 'revokedWith'),
       ...{ crossings: [], lateWrites: [] },
     });
@@ -143,13 +146,21 @@ function runOf(run: unknown): [number, number][] {
   return typeof pfn === 'number' && typeof count === 'number' ? [[pfn, count]] : [];
 }
 
-/** Finds the event behind what a grant says of its cause: the last one of that sort. */
+/**
+ * Finds the event behind a grant: the one that it names by number; of a trace that has no numbers
+ * the last one of the sort that it names in words.
+ */
 class Causes {
   /** GPADL by grant. */
   readonly gpadls = new Map<number, number>();
   readonly #last = new Map<string, number>();
 
+  /** Events by the number that others name them by. */
+  readonly #acts = new Map<number, number>();
+
   read(event: TraceRecord, at: number): void {
+    const act = number(event, 'act');
+    if (act !== undefined) this.#acts.set(act, at);
     const type = messageType(event);
     if (type !== undefined && event.kind === 'hypercall') {
       this.#last.set(`message ${type}`, at);
@@ -162,8 +173,15 @@ class Causes {
     } else if (event.kind === 'ring-packet') this.#last.set('packet', at);
   }
 
-  /** The event of a cause in words: `GPADL_HEADER`, `wrmsr SIMP on VP 0`. */
-  of(words: string, grant: number): number | undefined {
+  /** The event that an event names as its cause. */
+  named(event: TraceRecord): number | undefined {
+    return this.#acts.get(number(event, 'cause') ?? 0);
+  }
+
+  /** ... or that of a cause in words: `GPADL_HEADER`, `wrmsr SIMP on VP 0`. */
+  of(event: TraceRecord, words: string, grant: number): number | undefined {
+    const named = this.named(event);
+    if (named !== undefined) return named;
     const [first = '', second = ''] = words.split(' ');
     const type = (MessageType as Readonly<Record<string, number>>)[first];
     if (type !== undefined) {

@@ -33,7 +33,7 @@ export const LAYERS = {
   ledger: 'pages shared and revoked',
   guest: 'what the guest says',
   host: 'what the host makes of it',
-  audit: 'handoffs and late writes',
+  audit: 'handoffs, late writes, faults',
 } as const;
 
 export type LayerName = keyof typeof LAYERS;
@@ -129,7 +129,7 @@ const KIND_LAYERS: Readonly<Record<string, LayerName>> = {
   ...{ grant: 'ledger', revoke: 'ledger', purpose: 'ledger', ledger: 'ledger' },
   ...{ vmbus: 'host', violation: 'host', fault: 'host', unmodelled: 'host' },
   ...{ crash: 'host', hang: 'host', log: 'guest', 'boot-step': 'guest' },
-  ...{ stage: 'audit', handoff: 'audit', 'late-write': 'audit' },
+  ...{ stage: 'audit', handoff: 'audit', 'late-write': 'audit', injected: 'audit' },
 };
 
 /** The layer of an event, without looking into it; undefined for what is shown elsewhere. */
@@ -251,6 +251,10 @@ const READERS: Readonly<Record<string, Reader>> = {
   stage: (event) => says('audit', 'both', 'owner', text(event, 'stage')),
   handoff: (event) =>
     says('audit', 'both', 'handoff', `of the ${text(event, 'stage')} (${text(event, 'end')})`),
+  injected: (event) => ({
+    ...says('audit', 'both', `fault ${text(event, 'fault')}`, text(event, 'what')),
+    bad: true,
+  }),
   'late-write': (event) => ({
     ...says(
       'audit',

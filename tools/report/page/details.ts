@@ -78,6 +78,7 @@ export function laneDetails(app: App, lane: Lane): Node[] {
       ['length', lane.length === 0 ? '' : `${lane.length} bytes`],
       ['shared', `at ${time(events[from]!.ms)} ms, by the ${stageAt(model, from)}`],
       ['with', cause(lane.grantedBy, lane.cause)],
+      ['named by', lane.namedCause === undefined ? '' : namedBy(app, lane.namedCause)],
       ['times', lane.spans.length > 1 ? String(lane.spans.length) : ''],
       ['revoked', lives ? 'never' : `at ${time(events[to]!.ms)} ms`],
       lives
@@ -87,6 +88,12 @@ export function laneDetails(app: App, lane: Lane): Node[] {
       ['late writes', written.length === 0 ? '' : el('div', { class: 'links' }, ...written)],
     ]),
   ];
+}
+
+/** The event that said what a lane is for. */
+function namedBy({ model, goEvent }: App, at: number): Node {
+  const event = model.events[at]!;
+  return link(messageOf(event, model.channels)?.name ?? event.kind, () => goEvent(at));
 }
 
 export function eventDetails(app: App, at: number): Node[] {
@@ -115,7 +122,9 @@ export function eventDetails(app: App, at: number): Node[] {
           ),
     );
   }
-  const lanes = model.lanes.filter((lane) => lane.cause === at || lane.revokedCause === at);
+  const lanes = model.lanes.filter((lane) =>
+    [lane.cause, lane.namedCause, lane.revokedCause].includes(at),
+  );
   if (lanes.length > 0) {
     const links = lanes
       .slice(0, LISTED_MAX)

@@ -130,12 +130,14 @@ export class Hypercalls {
     this.total++;
     this.#inputLength = 0;
     frame.repsDone = 0;
-    const status = this.#dispatch(vp, code, frame);
     const { events } = this.#context;
+    const act = events.on && code === HvCall.POST_MESSAGE ? events.begin() : undefined;
+    const status = this.#dispatch(vp, code, frame);
     if (events.on) {
       const name = NAMES.get(code) ?? `hypercall ${hex(code)}`;
       const input = this.#input.slice(0, this.#inputLength);
-      events.emit({ kind: 'hypercall', code, name, input, status });
+      events.emit({ kind: 'hypercall', code, name, input, status, ...act });
+      events.end();
     }
     return status;
   }

@@ -383,10 +383,10 @@ function checkMemoryMap(map: readonly MemoryRange[], size: number): void {
 function tellGrants(grants: GrantLedger, events: HostEvents): void {
   grants.packetsWanted = () => events.on;
   grants.listener = (kind, grant) => {
-    if (events.on) events.emit({ kind, grant });
+    if (events.on) events.emit({ kind, grant, ...events.caused });
   };
   grants.entitled = ({ id: grant, purpose }) => {
-    if (events.on) events.emit({ kind: 'purpose', grant, purpose });
+    if (events.on) events.emit({ kind: 'purpose', grant, purpose, ...events.caused });
   };
 }
 

@@ -89,11 +89,15 @@ export class SimulatedProcessor implements X64Machine {
     const { registers, events } = this.#context;
     const register = this.#register('wrmsr', msr);
     this.#registers[0] = value;
-    if (events.on) events.emit({ kind: 'wrmsr', msr, value: this.#registers[0]! });
+    if (events.on) {
+      events.emit({ kind: 'wrmsr', msr, value: this.#registers[0]!, ...events.begin() });
+    }
     try {
       registers.write(this.#vp, register, this.#registers[0]!, 'wrmsr');
     } catch (error) {
       this.#refused(error, `wrmsr ${register.name}`);
+    } finally {
+      events.end();
     }
   }
 

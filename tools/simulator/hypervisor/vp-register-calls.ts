@@ -138,13 +138,17 @@ export class VpRegisterCalls {
       return CPUID_REGISTERS.has(number) ? HvStatus.INVALID_PARAMETER : this.#unknown(number);
     }
     if (events.on) {
-      events.emit({ kind: 'register-write', register: number, name: register.name, value });
+      const { name } = register;
+      const act = events.begin();
+      events.emit({ kind: 'register-write', register: number, name, value, ...act });
     }
     try {
       registers.write(vp, register, value, 'HvSetVpRegisters');
       return HvStatus.SUCCESS;
     } catch (error) {
       return refusal(error);
+    } finally {
+      events.end();
     }
   }
 

@@ -10,7 +10,9 @@ import type { MemoryRange } from '../../../src/machine.ts';
 import type { Grant } from './grants.ts';
 
 /** One event of the simulated machine. */
-export type HostEvent =
+export type HostEvent = Act & EventOfKind;
+
+type EventOfKind =
   | { readonly kind: 'cpuid'; readonly leaf: number; readonly out: readonly number[] }
   | { readonly kind: 'rdmsr' | 'wrmsr'; readonly msr: number; readonly value: bigint }
   | {
@@ -84,13 +86,13 @@ export type HostEvent =
       readonly frame: Uint8Array;
     }
   | { readonly kind: 'frame-dropped'; readonly nic: number; readonly reason: string }
-  | { readonly kind: 'grant' | 'revoke'; readonly grant: Grant }
-  | {
+  | ({ readonly kind: 'grant' | 'revoke'; readonly grant: Grant } & Caused)
+  | ({
       /** What the grant of this number is for has become known: a GPADL is a ring, a buffer. */
       readonly kind: 'purpose';
       readonly grant: number;
       readonly purpose: string;
-    }
+    } & Caused)
   | FlowEvent
   | {
       /** VMBus connection and channel states. */
@@ -121,6 +123,12 @@ export type HostEvent =
       readonly what: string;
     }
   | { readonly kind: 'fault'; readonly text: string }
+  | {
+      /** A fault that was planned is carried out: its text, and the same in words. */
+      readonly kind: 'injected';
+      readonly fault: string;
+      readonly what: string;
+    }
   /** The guest ended by a fault or reported a crash; or exceeded a limit. */
   | { readonly kind: 'crash'; readonly text: string }
   | { readonly kind: 'hang'; readonly text: string };
@@ -163,6 +171,17 @@ export type FlowEvent =
       readonly notRun: readonly string[];
     };
 
+/** What a guest does, by which others can name it: messages, packets, writes of registers. */
+interface Act {
+  /** Running number of all such events of a stream, from 1. */
+  readonly act?: number;
+}
+
+/** What comes of an {@link Act}: its number, where there is one. */
+interface Caused {
+  readonly cause?: number;
+}
+
 /** A reader: gets the event and the virtual time in ticks. */
 export type HostEventSink = (event: HostEvent, now: number) => void;
 
@@ -172,6 +191,9 @@ export class HostEvents {
   #sinks: HostEventSink[] = [];
   /** Whether somebody reads: ask before building an event. */
   on = false;
+  #acts = 0;
+  /** Number of the act that the host is at work on; undefined outside of one. */
+  cause: number | undefined;
 
   constructor(now: () => number) {
     this.#now = now;
@@ -185,6 +207,31 @@ export class HostEvents {
       this.#sinks = this.#sinks.filter((other) => other !== sink);
       this.on = this.#sinks.length > 0;
     };
+  }
+
+  /** The guest does something: what happens up to {@link end} comes of it. */
+  begin(): { readonly act: number } {
+    return { act: (this.cause = ++this.#acts) };
+  }
+
+  /** The host is done with it, or with what it has put off. */
+  end(): void {
+    this.cause = undefined;
+  }
+
+  /** What the host puts off comes of the same act when it does it. */
+  later(action: () => void): () => void {
+    const { cause } = this;
+    return () => {
+      this.cause = cause;
+      action();
+      this.end();
+    };
+  }
+
+  /** What comes of the act that the host is at work on has its number. */
+  get caused(): Caused {
+    return this.cause === undefined ? {} : { cause: this.cause };
   }
 
   emit(event: HostEvent): void {

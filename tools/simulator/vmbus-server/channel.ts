@@ -62,6 +62,8 @@ export interface Gpadl {
   readonly grants: Grant[];
   /** Open channels of others that have it for their rings. */
   lent: number;
+  /** The act of the guest that has begun it, for the stream of events. */
+  act: number | undefined;
 }
 
 export class Channel {

@@ -329,34 +329,32 @@ export class VmbusConnection {
   }
 
   #unload(): void {
-    const { clock, profile } = this.#context.services;
+    const { clock, profile, events } = this.#context.services;
     this.history.unloadSeen(clock.now);
 
     // Hosts before 2012 R2: nothing happens, nothing is said
     const delay = profile.knobs.unloadAnswer;
-    if (delay === 'never') {
-      this.#context.unmodelled('UNLOAD on a host that ignores it');
-      return;
-    }
+    if (delay === 'never') return this.#context.unmodelled('UNLOAD on a host that ignores it');
     this.#refused = false;
     this.channels.noteOmissions();
     this.#releaseChannels('UNLOAD');
     this.phase = 'unloading';
-    if (delay === 0) this.#completeUnload();
-    else this.#unloadAlarm = clock.schedule(delay, () => this.#completeUnload());
+    const complete = events.later(() => this.#completeUnload());
+    if (delay === 0) complete();
+    else this.#unloadAlarm = clock.schedule(delay, complete);
   }
 
   /** The devices are done: pages, then the answer. */
   #completeUnload(): void {
-    const { clock, profile } = this.#context.services;
+    const { clock, profile, events } = this.#context.services;
     const parked = this.#parked;
     this.#cancelUnload();
     this.#release('UNLOAD');
     this.#context.changed('unloaded');
     if (profile.knobs.behindUnload === 'dropped') this.dropUnread?.();
     if (parked !== undefined) {
-      this.#connect(parked);
-      return;
+      events.end();
+      return this.#connect(parked);
     }
     this.history.unloadAnswered(clock.now);
     this.messages.send(plainMessage(MessageType.UNLOAD_RESPONSE));

@@ -78,6 +78,7 @@ export class Gpadls {
       this.#refuse(channelId, id, 'another GPADL with this ID is incomplete');
       return;
     }
+    gpadl.act = this.#context.services.events.cause;
     channel.gpadls.set(id, gpadl);
     if (!whole) this.#incomplete.set(id, gpadl);
     this.#count++;
@@ -199,6 +200,7 @@ export class Gpadls {
     const owner = channel ?? new Channel(NOBODY, 0);
     if (channel === undefined) owner.id = relid;
     const gpadl = newGpadl(id, owner, count, GpaRange.size + pages * 8);
+    gpadl.act = this.#context.services.events.cause;
     owner.gpadls.set(id, gpadl);
     this.#all.set(id, gpadl);
     this.#incomplete.set(id, gpadl);
@@ -251,6 +253,8 @@ export class Gpadls {
 
   #accept(gpadl: Gpadl, ranges: readonly Range[]): void {
     const { suffix } = this.#context.client;
+    // Its last part has come: what has begun it names it
+    this.#context.services.events.cause = gpadl.act;
     for (const range of ranges) {
       gpadl.grants.push(
         this.#context.services.grants.grant({
@@ -357,5 +361,5 @@ export class Gpadls {
 function newGpadl(id: number, channel: Channel, rangeCount: number, length: number): Gpadl {
   const data = new Uint8Array(length);
   const state = 'in-progress';
-  return { id, channel, state, rangeCount, data, filled: 0, grants: [], lent: 0 };
+  return { id, channel, state, rangeCount, data, filled: 0, grants: [], lent: 0, act: undefined };
 }

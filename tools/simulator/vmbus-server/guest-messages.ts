@@ -17,6 +17,8 @@ interface Slot {
   readonly bytes: Uint8Array;
   length: number;
   due: number;
+  /** The act of the guest that it is, for the stream of events. */
+  act: number | undefined;
 }
 
 export class GuestMessages {
@@ -63,11 +65,12 @@ export class GuestMessages {
     if (this.#count === this.#max) return HvStatus.INSUFFICIENT_BUFFERS;
 
     // Copy into the queue
-    const { clock, profile } = this.#context.services;
+    const { clock, profile, events } = this.#context.services;
     const slot = this.#slot((this.#first + this.#count++) % this.#max);
     slot.port = port;
     slot.bytes.set(payload);
     slot.length = payload.length;
+    slot.act = events.cause;
     slot.due = clock.now + profile.knobs.messageLatencyTicks;
     this.#arm();
     return HvStatus.SUCCESS;
@@ -76,7 +79,7 @@ export class GuestMessages {
   /** A slot, made when it is first used: most guests never have more than a few in the queue. */
   #slot(index: number): Slot {
     const bytes = (): Uint8Array => new Uint8Array(HV_MESSAGE_PAYLOAD_MAX);
-    return (this.#slots[index] ??= { port: 0, bytes: bytes(), length: 0, due: 0 });
+    return (this.#slots[index] ??= { port: 0, bytes: bytes(), length: 0, due: 0, act: undefined });
   }
 
   /** A slot was emptied: perhaps the host reads again. */
@@ -113,13 +116,15 @@ export class GuestMessages {
   }
 
   #handleDue(): void {
-    const { clock } = this.#context.services;
+    const { clock, events } = this.#context.services;
     while (this.#count > 0 && this.#ready() && this.#slots[this.#first]!.due <= clock.now) {
       const slot = this.#slots[this.#first]!;
       const payload = slot.bytes.slice(0, slot.length);
       this.#first = (this.#first + 1) % this.#max;
       this.#count--;
+      events.cause = slot.act;
       this.#handle(slot.port, payload);
+      events.end();
     }
     this.#arm();
   }

@@ -366,9 +366,9 @@ export class RingChannel implements DeviceChannel {
     if (!this.#open || this.dead) return;
     this.#incoming.mask(true);
     this.#device.signalled();
+    this.#context.services.events.end();
     if (!this.#open || this.dead) return;
-    this.#lingering = this.#context.faults.lingers === true;
-    if (this.#lingering) return;
+    if ((this.#lingering = this.#context.faults.lingers === true)) return;
     this.#incoming.mask(false);
     if (this.#drained && this.#incoming.available() > 0) this.#schedule();
   }
@@ -376,6 +376,7 @@ export class RingChannel implements DeviceChannel {
   #record(from: 'guest' | 'host', offset: number, bytes: Uint8Array, length: number): void {
     const view = new DataView(bytes.buffer, bytes.byteOffset);
     this.#context.services.events.emit({
+      ...(from === 'guest' ? this.#context.services.events.begin() : {}),
       kind: 'ring-packet',
       from,
       channel: this.id,

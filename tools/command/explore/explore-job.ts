@@ -2,11 +2,13 @@
 
 /** What an exploration's workers and whoever starts them say to each other. */
 
-import type { LinuxName } from '../os/os-versions.ts';
-import type { HostProfile } from '../simulator/profiles/profile.ts';
-import type { PlaceCounts, Shard } from './exploration.ts';
-import type { Architecture, NetworkHabits, RunOutcome } from './run.ts';
-import type { TallyData } from './tally.ts';
+import type { LinuxName } from '../../os/os-versions.ts';
+import type { HostProfile } from '../../simulator/profiles/profile.ts';
+import type { PlaceCounts, Shard } from '../../explore/exploration.ts';
+import type { Architecture, NetworkHabits, RunOutcome } from '../../explore/run.ts';
+import type { WantedFiles } from '../boot/run-files.ts';
+import type { WorkerFailure } from '../worker-failure.ts';
+import type { TallyData } from '../../explore/tally.ts';
 
 /** What a worker shall do. */
 export interface ExploreJob {
@@ -25,6 +27,10 @@ export interface ExploreJob {
   readonly plan: string | undefined;
   /** That one is written down as a session. */
   readonly record: boolean;
+  /** ... and as a trace and a capture. */
+  readonly files: WantedFiles;
+  /** Its story has all there is. */
+  readonly verbose: boolean;
   readonly shard: Shard;
   /** The runs that are made as these of the shard ({@link runAt}): `first`, `first + step`, ... */
   readonly first: number;
@@ -56,11 +62,11 @@ export type ExploreMessage =
       readonly outcome: RunOutcome;
       /** The session, in parts; undefined if none was to be written down, or there was none. */
       readonly session: readonly string[] | undefined;
+      /** Why a file of it is incomplete. */
+      readonly traceFailure?: string | undefined;
+      readonly captureFailure?: string | undefined;
     }
-  | {
-      readonly kind: 'failed';
-      /** HostRefused, BrokenFirmware; any other is a mistake in the exploration itself. */
-      readonly name: string;
-      readonly text: string;
-      readonly stack: string | undefined;
-    };
+  /** Of the story of one run. */
+  | { readonly kind: 'line'; readonly text: string }
+  /** HostRefused, BrokenFirmware; without a code any other is a mistake in the exploration. */
+  | WorkerFailure;

@@ -9,7 +9,14 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
-import { BrokenFlowError, Exploration, RefusedHostError, runAt, shardSize } from './exploration.ts';
+import type { FirmwareEvent } from '../../../src/events.ts';
+import {
+  BrokenFlowError,
+  Exploration,
+  RefusedHostError,
+  runAt,
+  shardSize,
+} from '../../explore/exploration.ts';
 import {
   cellJob,
   heartbeat,
@@ -17,17 +24,22 @@ import {
   phase,
   post as tell,
   stopped,
-} from '../guests/cell/cell-port.ts';
-import { Phase } from '../guests/cell/cell-words.ts';
-import type { ExploreJob, ExploreMessage } from './job.ts';
-import { parsePlan, planText } from './plan.ts';
-import { RunSeries } from './run-series.ts';
-import { BadGuest } from '../guests/guest-program.ts';
-import { loadGuest } from '../guests/load-guest.ts';
-import { MEMORY, type ExploredGuests } from './explored-guest.ts';
-import { GuestRecorder } from '../record/guest-recorder.ts';
-import { sessionParts } from '../record/session-text.ts';
-import { Runner, type RunRecorder } from './run.ts';
+} from '../../guests/cell/cell-port.ts';
+import { Phase } from '../../guests/cell/cell-words.ts';
+import type { ExploreJob, ExploreMessage } from './explore-job.ts';
+import { parsePlan, planText } from '../../explore/plan.ts';
+import { RunSeries } from '../../explore/run-series.ts';
+import { BadGuest } from '../../guests/guest-program.ts';
+import { loadGuest } from '../../guests/load-guest.ts';
+import { MEMORY, type ExploredGuests } from '../../explore/explored-guest.ts';
+import { TRACE_VERSION, type RunHeader } from '../../report/trace-line.ts';
+import { GuestRecorder } from '../../record/guest-recorder.ts';
+import { sessionParts } from '../../record/session-text.ts';
+import { Runner, SECOND_BOOT, type RunRecorder, type RunWatch } from '../../explore/run.ts';
+import { logLine } from '../boot/boot-log.ts';
+import { RunFiles } from '../boot/run-files.ts';
+import { Story } from '../boot/story.ts';
+import { workerFailure } from '../worker-failure.ts';
 
 /** How often a worker reports, in ms. */
 const REPORT_MS = 250;
@@ -51,7 +63,8 @@ async function loadFirmware(): Promise<ExploredGuests> {
 }
 
 function explore(runner: Runner): void {
-  const exploration = new Exploration(runner, job);
+  const alive = (): void => void heartbeat[0]!++;
+  const exploration = new Exploration(runner, { ...job, alive });
   const { total, singles, places, fingerprint } = exploration;
   if (total === 0) throw new BrokenFlowError(`there is no run with ${job.only}`);
   const hash = createHash('sha256').update(readFileSync(job.firmware));
@@ -83,7 +96,25 @@ function runOne(runner: Runner, text: string): void {
     return recorder.wrap(guest);
   };
   const plan = parsePlan(text);
-  const outcome = runner.run(plan, undefined, undefined, job.record ? record : undefined);
+  let files: RunFiles | undefined;
+  const story = new Story(job.verbose);
+  const say = (line: string | undefined): void =>
+    void (line !== undefined && post({ kind: 'line', text: line }));
+  const watch: RunWatch = {
+    record: job.record ? record : undefined,
+    onMachine: (machine) => {
+      files = new RunFiles(job.files, machine, () => headerOf(text));
+      machine.events.listen((event, now) => story.lines(event, now).forEach(say));
+    },
+    events: (event, guest, now) => {
+      files?.guest(event, guest, now);
+      // Of the boot behind it, which is the same again, what goes wrong
+      const shown = job.verbose || guest !== SECOND_BOOT || isTrouble(event);
+      if (shown) say(logLine(event, now, job.verbose));
+    },
+  };
+  const outcome = runner.run(plan, undefined, undefined, watch);
+  files?.close();
   // What the plan did is in the first session; another boot follows
   const second = outcome.findings[0]?.cause.startsWith('second boot') === true;
   const session = recorder.sessions.at(second ? -1 : 0);
@@ -96,7 +127,20 @@ function runOne(runner: Runner, text: string): void {
     host: { profile: host, plan: text },
   };
   const parts = whole && sessionParts(recorder.text(session!, whole));
-  post({ kind: 'outcome', outcome, session: parts });
+  post({ kind: 'outcome', outcome, session: parts, ...files?.failures });
+}
+
+function isTrouble(event: FirmwareEvent): boolean {
+  return event.kind === 'log' && (event.level === 'error' || event.level === 'warning');
+}
+
+/** The first line of the trace of a run. */
+function headerOf(plan: string): RunHeader {
+  const { architecture, after, host, firmware } = job;
+  return {
+    ...{ kind: 'run', trace: TRACE_VERSION, command: 'explore', plan, host: host.name },
+    ...{ architecture, firmware: basename(firmware), ...(after && { after }) },
+  };
 }
 
 /** How a failure is told: what the firmware is to blame for has names of its own. */
@@ -121,6 +165,5 @@ try {
   if (job.plan === undefined) explore(runner);
   else runOne(runner, job.plan);
 } catch (error) {
-  const { message, stack } = error as Error;
-  post({ kind: 'failed', name: failureName(error as Error), text: message, stack });
+  post({ ...workerFailure(error), name: failureName(error as Error) });
 }

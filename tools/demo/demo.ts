@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * What runs in the worker of a page: the firmware and the simulator, or a PC. Nothing of Node, and
+ * nothing of a browser: its end of the page is a narrow port.
+ */
+
+import type { LivePort } from '../report/live.ts';
+import { runDemo, type DemoFirmware } from './run.ts';
+
+/** Serve a page that boots this firmware: one run for each request. */
+export function serve(port: LivePort, firmware: DemoFirmware): void {
+  port.onmessage = ({ data: { values } }) => {
+    try {
+      runDemo(firmware, values, (message) => port.postMessage(message));
+    } catch (error) {
+      port.postMessage(failure(error));
+    }
+  };
+}
+
+/** What a page says of an error. */
+export function failure(error: unknown) {
+  const { name, message } = error instanceof Error ? error : new Error(String(error));
+  // A choice that cannot be: all others are mistakes of the simulator
+  const chosen = error instanceof RangeError;
+  const advice = chosen ? 'Choose something else.' : 'This is a mistake of the simulator.';
+  return { kind: 'failed', text: chosen ? message : `${name}: ${message}`, advice } as const;
+}

@@ -61,13 +61,27 @@ export const HOST_FIELDS: readonly LiveField[] = [
   { kind: 'number', name: 'seed', label: 'Seed', least: 0, most: SEED_MAX, value: 1 },
 ];
 
+/** What the host does wrong: of a boot, and of a PC. */
+const FAULT_FIELD: LiveField = {
+  ...{ kind: 'select', name: 'fault', label: 'The host', value: NO_FAULT },
+  options: FAULT_OPTIONS,
+};
+
 /** What one can choose of a boot. */
 export const BOOT_FIELDS: readonly LiveField[] = [
   ...HOST_FIELDS,
   { kind: 'number', name: 'cpus', label: 'Processors', least: 1, most: PROCESSORS_MAX, value: 1 },
   { kind: 'select', name: 'flow', label: 'Then', value: '', options: FLOW_OPTIONS },
-  { kind: 'select', name: 'fault', label: 'The host', value: NO_FAULT, options: FAULT_OPTIONS },
+  FAULT_FIELD,
   { kind: 'checks', name: 'forgets', label: 'The firmware forgets', options: OMISSION_OPTIONS },
+];
+
+/** What one can choose of a PC. */
+export const PC_FIELDS: readonly LiveField[] = [
+  { kind: 'file', name: 'program', label: 'Program', hint: '.lkrn, bzImage, ISO or disk image' },
+  ...HOST_FIELDS,
+  FAULT_FIELD,
+  { kind: 'text', name: 'keys', label: 'Typed once it waits', value: '', hint: 'dhcp\\n' },
 ];
 
 /** What was chosen, by the names of the fields. */

@@ -12,6 +12,14 @@ export class LinkError extends Error {}
 const IMPORT = /^(?:\s|\/\/[^\n]*\n)*import\s*(?:\{([^{}]*)\}\s*from\s*)?"\.\/([\w.-]+)\.js"\s*;?/;
 const EXPORT = /export\s*\{([^{}]*)\}\s*;?\s*(?:\/\/[^\n]*\s*)*$/;
 
+/** The table of what modules export: its name is in none of them. */
+const TABLE = 'linked$modules';
+
+/** What a linked module exports, as an expression for the end of a script. */
+export function exportsOf(name: string): string {
+  return `${TABLE}[${JSON.stringify(name)}]`;
+}
+
 /** `{ a as b, c }` as pairs of the name there and the name here. */
 function names(list: string): [string, string][] {
   return list
@@ -25,8 +33,8 @@ function names(list: string): [string, string][] {
 }
 
 /**
- * One script with these modules and all that they import. In it `modules['NAME']` has the exports
- * of each, and `end` is its last line.
+ * One script with these modules and all that they import. {@link exportsOf} has what each
+ * exports, and `end` is its last line.
  *
  * @param read the text of a module, by its name without `.js`
  * @throws LinkError
@@ -43,12 +51,13 @@ export function linkModules(
     if (open.has(name)) throw new LinkError(`${name}.js imports itself`);
     open.add(name);
     let text = read(name);
+    if (text.includes(TABLE)) throw new LinkError(`${name}.js uses the name ${TABLE}`);
     let head = '';
     for (let found = IMPORT.exec(text); found !== null; found = IMPORT.exec(text)) {
       const [whole, list = '', other = ''] = found;
       add(other);
       const taken = names(list).map(([from, to]) => (from === to ? from : `${from}:${to}`));
-      if (taken.length > 0) head += `const{${taken.join(',')}}=modules[${JSON.stringify(other)}];`;
+      if (taken.length > 0) head += `const{${taken.join(',')}}=${exportsOf(other)};`;
       text = text.slice(whole.length);
     }
     const found = EXPORT.exec(text);
@@ -56,11 +65,8 @@ export function linkModules(
     const body = found === null ? text : text.slice(0, found.index);
     const stray = /^\s*(?:import\b(?!\s*\()|export\b)/m.exec(body);
     if (stray !== null) throw new LinkError(`${name}.js has an ${stray[0].trim()} in its middle`);
-    linked.set(
-      name,
-      `modules[${JSON.stringify(name)}]=(()=>{${head}${body}\nreturn{${given.join(',')}}})();`,
-    );
+    linked.set(name, `${exportsOf(name)}=(()=>{${head}${body}\nreturn{${given.join(',')}}})();`);
   };
   for (const entry of entries) add(entry);
-  return `"use strict";const modules={};\n${[...linked.values()].join('\n')}\n${end}\n`;
+  return `"use strict";const ${TABLE}={};\n${[...linked.values()].join('\n')}\n${end}\n`;
 }

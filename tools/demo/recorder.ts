@@ -33,6 +33,11 @@ export class Recorder {
     this.#tell = tell;
   }
 
+  /** Whether somebody is told. */
+  get tells(): boolean {
+    return this.#tell !== undefined;
+  }
+
   /** Take what happens on a machine. `memory`: the guest's, to read what packets refer to. */
   listen({ events }: SimulatedMachine, memory: CapturedMemory): void {
     const lines = new TraceLines(memory);

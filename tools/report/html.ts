@@ -57,13 +57,12 @@ export interface LiveParts {
   readonly page: LivePage;
   /** The script of the worker. */
   readonly worker: string;
-  /** Names of scripts beside the page, which bring what it does not have. */
-  readonly beside?: readonly string[];
 }
 
 /** The file of a page that runs something. */
-export function livePageHtml({ script, page, worker, beside = [] }: LiveParts): string {
+export function livePageHtml({ script, page, worker }: LiveParts): string {
   const data: LiveData = { live: page };
+  const { beside = [] } = page;
   return pageHtml({ script, title: page.title, data, worker, beside });
 }
 

@@ -38,6 +38,8 @@ export interface LivePage {
   readonly starts: boolean;
   /** Whether what runs has a console. */
   readonly console: boolean;
+  /** Scripts that lie beside the page, and bring what it does not have. Default none. */
+  readonly beside?: readonly string[];
 }
 
 /** A file of the user's. */

@@ -79,7 +79,7 @@ button.link { border: 0; background: none; padding: 0; color: var(--focus); text
 .page td:not(:nth-child(3)) { overflow-wrap: normal; }
 .page td:nth-child(4) { white-space: nowrap; }
 .page td:nth-child(4) .links { white-space: normal; max-width: 260px; }
-.page td.state { white-space: nowrap; }
+.page td.state, .page td:nth-child(2) .link { white-space: nowrap; }
 details { margin: 2px 0; } summary { cursor: pointer; overflow-wrap: anywhere; }
 .links { display: flex; flex-wrap: wrap; gap: 2px 12px; }
 canvas { display: block; width: 100%; height: 100%; }

@@ -4,18 +4,19 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { LinkError, linkModules } from '../../../tools/demo/link.ts';
+import { LinkError, exportsOf, linkModules } from '../../../tools/demo/link.ts';
 
 const link = suite('demo: one script of modules');
 
-/** What a script of these modules comes to. */
+/** What a script of these modules comes to: `result` of the exports of one. */
 function run(
   modules: Readonly<Record<string, string>>,
   entries: string[],
+  name: string,
   result: string,
 ): unknown {
-  const text = linkModules(entries, (name) => modules[name]!, `return ${result};`);
-  return new Function(text)();
+  const end = `return ${exportsOf(name)}.${result};`;
+  return new Function(linkModules(entries, (each) => modules[each]!, end))();
 }
 
 link('modules in their order, each once, names of imports and exports kept apart', () => {
@@ -29,8 +30,16 @@ link('modules in their order, each once, names of imports and exports kept apart
       'let y=2;export{y as a,x as log};',
     base: 'const q=[];export{q as log};\n//# sourceMappingURL=base.js.map\n',
   };
-  assert.equal(run(modules, ['top'], 'modules.top.all'), [1, 2, ['left', 'right', 'top']]);
-  assert.equal(run(modules, ['left', 'top'], 'modules.top.log.length'), 3);
+  assert.equal(run(modules, ['top'], 'top', 'all'), [1, 2, ['left', 'right', 'top']]);
+  assert.equal(run(modules, ['left', 'top'], 'top', 'log.length'), 3);
+});
+
+link('a module may have any name of its own', () => {
+  const modules = {
+    a: 'var modules=new Map;export{modules as m};',
+    b: 'import{m}from"./a.js";export{m};',
+  };
+  assert.is(run(modules, ['b'], 'b', 'm.size'), 0);
 });
 
 link('a module without exports runs, and its names are its own', () => {
@@ -38,13 +47,14 @@ link('a module without exports runs, and its names are its own', () => {
     a: 'var hidden=1;globalThis;',
     b: 'import"./a.js";var t=typeof hidden;export{t};',
   };
-  assert.is(run(modules, ['b'], 'modules.b.t'), 'undefined');
+  assert.is(run(modules, ['b'], 'b', 't'), 'undefined');
 });
 
 for (const [name, text] of [
   ['default', 'var a=1;\nexport default a;\n'],
   ['import in the middle', 'var a=1;\nimport{b}from"./x.js";\nexport{a};'],
   ['of a package', 'import{b}from"v86";\nexport{b};'],
+  ['the name of the table', 'var linked$modules=1;export{linked$modules as a};'],
   ['itself', 'import{b}from"./entry.js";export{b};'],
 ] as const) {
   link(`refused by name: ${name}`, () => {

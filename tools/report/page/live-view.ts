@@ -76,7 +76,7 @@ export class LiveView {
     try {
       const values = this.#form.values();
       const file = await this.#form.file();
-      const parts = partsBeside();
+      const parts = partsBeside(this.#page.beside);
       this.#events = [];
       this.#lines = [];
       this.#owner = 'reset';
@@ -184,9 +184,17 @@ export class LiveView {
   }
 }
 
-/** The files that scripts beside the page have brought. */
-function partsBeside(): Record<string, Uint8Array> {
-  const { hypxeParts = {} } = globalThis as { hypxeParts?: Parts };
+/**
+ * The files that scripts beside the page have brought.
+ *
+ * @throws Error in words if they are not there
+ */
+function partsBeside(scripts: readonly string[] = []): Record<string, Uint8Array> {
+  if (scripts.length === 0) return {};
+  const { hypxeParts } = globalThis as { hypxeParts?: Parts };
+  if (hypxeParts === undefined) {
+    throw new Error(`${scripts.join(' and ')} must lie beside this page: keep them together.`);
+  }
   return Object.fromEntries(
     Object.entries(hypxeParts).map(([name, part]) => [
       name,

@@ -47,10 +47,10 @@ const SHARED = 'dist/shared-';
 const COMPACT = { minifyWhitespace: true, minifySyntax: true, lineLimit: 100 };
 
 /**
- * How it has the rest: short names inside, too, for its size. A stack trace says where by line and
- * column; two builds of one version are the same.
+ * How it has the rest: short names inside, too, and long lines, for its size. A stack trace says
+ * where by line and column; two builds of one version are the same.
  */
-const COMPACT_REST = { ...COMPACT, minifyIdentifiers: true };
+const COMPACT_REST = { ...COMPACT, minifyIdentifiers: true, lineLimit: 1000 };
 
 /** What a build makes, besides `dist/types`: everything else of these names is from another one. */
 const MADE = /^[^/]+\.js(?:\.map)?$|^traces\/[^/]+\.json$|^guests\//;

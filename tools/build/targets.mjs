@@ -62,6 +62,9 @@ const ALONE = LIBRARIES.filter(({ check }) => check !== undefined);
 /** What the command line does, for programs: the same code, which stands there once. */
 const SHARING = LIBRARIES.filter((library) => !ALONE.includes(library));
 
+/** What runs in a page of `hypxe report --demo`: linked into it by the command, not imported. */
+const DEMO = 'tools/demo/demo.ts';
+
 /** @type {readonly Target[]} */
 export const TARGETS = [
   ...ALONE.flatMap(libraryTargets),
@@ -83,6 +86,7 @@ export const TARGETS = [
     entries: {
       ...Object.fromEntries(SHARING.map(({ name, entry }) => [name, entry])),
       cli: 'tools/command/cli.ts',
+      demo: DEMO,
       'guest-cell': 'tools/command/guest-cell.ts',
       'boot-worker': 'tools/command/boot/boot-worker.ts',
       'explore-worker': 'tools/command/explore/explore-worker.ts',
@@ -96,7 +100,9 @@ export const TARGETS = [
     executable: 'cli',
     check: (metafile) => [
       ...checkProgram(metafile, 'command line'),
-      ...SHARING.flatMap(({ entry }) => checkLibrary(metafile, entry)),
+      ...[DEMO, ...SHARING.map(({ entry }) => entry)].flatMap((entry) =>
+        checkLibrary(metafile, entry),
+      ),
     ],
   },
   {

@@ -33,6 +33,7 @@ const TOOLS = [
   ['flow', 'record', 'capture', 'engines'],
   ['scenarios', 'explore', 'report'],
   ['library'],
+  ['demo'],
   ['command'],
   ['manual', 'bench'],
 ];

@@ -119,7 +119,7 @@ function forbiddenLayer(from, target) {
 
 /** @param {string} from @param {string} specifier */
 function forbiddenPackage(from, specifier) {
-  if (/^(?:src|tools\/(?:simulator|library))\//.test(from))
+  if (/^(?:src|tools\/(?:simulator|library|demo))\//.test(from))
     return 'this runs without Node and packages';
   if (specifier.startsWith('node:')) return undefined;
   if (from.startsWith('firmware-tests/') && PACKAGES.tests.test(specifier)) return undefined;

@@ -7,6 +7,7 @@
  */
 
 import { sha256 } from '../replay/sha256.ts';
+import type { LivePage } from './live.ts';
 import { slim } from './read-trace.ts';
 import type { TraceRecord } from './model/record.ts';
 import { STYLE } from './style.ts';
@@ -22,7 +23,13 @@ export interface ReportParts {
   readonly title: string;
 }
 
-/** What the page's script finds in the file. */
+/** What the page's script finds in the file: a run, or what can be run. */
+export type PageData = ReportData | LiveData;
+
+export interface LiveData {
+  readonly live: LivePage;
+}
+
 export interface ReportData {
   readonly title: string;
   readonly events: readonly TraceRecord[];
@@ -37,13 +44,51 @@ export function reportHtml({ script, events, clean, title }: ReportParts): strin
     clean: clean === undefined ? null : slim(clean),
     noClean: clean === undefined ? whyAlone(events) : '',
   };
+  return pageHtml({ script, title, data });
+}
+
+/** A page that runs something: in a worker of its own, made of a text. */
+export interface LiveParts {
+  /** The page's script, as it was built: without `</script` in it. */
+  readonly script: string;
+  /** What one can choose. */
+  readonly page: LivePage;
+  /** The script of the worker. */
+  readonly worker: string;
+}
+
+/** The file of a page that runs something. */
+export function livePageHtml({ script, page, worker }: LiveParts): string {
+  const data: LiveData = { live: page };
+  const { beside = [] } = page;
+  return pageHtml({ script, title: page.title, data, worker, beside });
+}
+
+interface PageParts {
+  readonly script: string;
+  readonly title: string;
+  readonly data: PageData;
+  readonly worker?: string;
+  readonly beside?: readonly string[];
+}
+
+function pageHtml({ script, title, data, worker, beside = [] }: PageParts): string {
+  // Files beside a page that was opened from disk have no origin in common with it
+  const others = beside.length === 0 ? '' : " 'self' file: 'wasm-unsafe-eval'";
   const policy = [
     "default-src 'none'",
-    `script-src 'sha256-${digest(script)}'`,
+    `script-src 'sha256-${digest(script)}'${others}`,
+    ...(worker === undefined ? [] : ['worker-src blob:']),
     `style-src 'sha256-${digest(STYLE)}'`,
     "base-uri 'none'",
     "form-action 'none'",
   ].join('; ');
+  const parts = [
+    ...(worker === undefined
+      ? []
+      : [`<script type="text/plain" id="worker">${escapeScript(worker)}</script>`]),
+    ...beside.map((name) => `<script src="${escapeHtml(name)}"></script>`),
+  ];
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -57,7 +102,7 @@ export function reportHtml({ script, events, clean, title }: ReportParts): strin
 <body>
 <main id="report"><p>This page needs JavaScript: it draws what is in it.</p></main>
 <script type="application/json" id="data">${escapeJson(JSON.stringify(data))}</script>
-<script>${script}</script>
+${parts.map((part) => `${part}\n`).join('')}<script>${script}</script>
 </body>
 </html>
 `;
@@ -69,6 +114,11 @@ function whyAlone(events: readonly TraceRecord[]): string {
   if (verdict === undefined) return 'The run came to no end.';
   if (verdict === 'clean') return 'This run is clean: there is nothing to look for.';
   return 'Give a trace of a clean run of the same seed: --clean TRACE.jsonl.';
+}
+
+/** A script of the project's own that ends no element that it stands in: in texts only. */
+function escapeScript(script: string): string {
+  return script.replace(/<(?=\/script|!--|script)/gi, '\\x3c');
 }
 
 /** JSON that ends no element that it stands in. */

@@ -79,7 +79,7 @@ button.link { border: 0; background: none; padding: 0; color: var(--focus); text
 .page td:not(:nth-child(3)) { overflow-wrap: normal; }
 .page td:nth-child(4) { white-space: nowrap; }
 .page td:nth-child(4) .links { white-space: normal; max-width: 260px; }
-.page td.state { white-space: nowrap; }
+.page td.state, .page td:nth-child(2) .link { white-space: nowrap; }
 details { margin: 2px 0; } summary { cursor: pointer; overflow-wrap: anywhere; }
 .links { display: flex; flex-wrap: wrap; gap: 2px 12px; }
 canvas { display: block; width: 100%; height: 100%; }
@@ -88,7 +88,30 @@ canvas { display: block; width: 100%; height: 100%; }
 .hint { position: fixed; pointer-events: none; background: var(--panel); color: var(--front);
   border: 1px solid var(--line); border-radius: 4px; padding: 4px 8px; max-width: 420px;
   box-shadow: 0 2px 8px #0004; z-index: 2; overflow-wrap: anywhere; }
+#report.live > header { border-bottom: 0; padding-bottom: 0; }
+.choices { display: flex; flex-wrap: wrap; gap: 6px 14px; padding: 6px 16px; align-items: end; }
+.choices > label { display: flex; flex-direction: column; min-width: 0; }
+.choices > label > span, legend { color: var(--soft); font-size: 12px; padding: 0; }
+.choices select, .choices input:not([type=checkbox]) { height: 28px; }
+.choices select { max-width: 196px; text-overflow: ellipsis; }
+.choices input[type=number] { width: 74px; } .choices input[type=text] { width: 180px; }
+.choices fieldset { border: 0; margin: 0; padding: 0; min-width: 0; flex-basis: 100%; }
+.choices fieldset label { display: inline-block; margin-right: 12px; white-space: nowrap; }
+.choices .run { display: flex; gap: 6px; }
+button.main { background: var(--focus); border-color: var(--focus); color: var(--back);
+  font-weight: 600; padding: 2px 18px; }
+button:disabled { opacity: .5; cursor: default; }
+.live-status { margin: 0; padding: 0 16px 6px; overflow-wrap: anywhere; }
+.live-status:empty { display: none; }
+pre[role=log] { margin: 0 16px 8px; padding: 6px 8px; height: 170px; flex: none; overflow: auto;
+  background: var(--panel); border: 1px solid var(--line); white-space: pre-wrap;
+  overflow-wrap: anywhere; font: 12px/1.35 ui-monospace, monospace; }
+#run { flex: 1; min-height: 0; display: flex; flex-direction: column;
+  border-top: 1px solid var(--line); }
 @media (max-width: 760px) {
+  .choices, .live-status { padding-left: 8px; padding-right: 8px; }
+  .choices > label, .choices select { max-width: 100%; }
+  pre[role=log] { margin-left: 8px; margin-right: 8px; }
   html, body, #report { height: auto; min-height: 100%; }
   .body { flex-direction: column; }
   [role=tabpanel] .list, .map { height: 60vh; flex: none; }

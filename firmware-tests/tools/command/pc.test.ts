@@ -210,6 +210,8 @@ pc('v86 is not there, or is another one: what to type', async () => {
     missing.error,
     `hypxe: EmulatorMissing: the PC emulator v86 is not installed\n${advice}`,
   );
+  // The page with a PC needs it, too
+  assert.equal(await run('report', '--demo-pc', 'pc-demo'), missing);
   write(
     'lonely/node_modules/v86/package.json',
     '{ "version": "0.5.3+g1", "main": "build/libv86.mjs" }',

@@ -179,4 +179,34 @@ report('what is refused', async () => {
   assert.not.ok(fs.existsSync(path.join(directory, 'x.html')));
 });
 
+report('a page that boots: one file, written whole, and nothing but its own option', async () => {
+  const made = await hypxe('report', '--demo', 'demo.html');
+  assert.equal(made, { code: Exit.CLEAN, out: '', error: '' });
+  const html = read('demo.html');
+  assert.match(html, /id="worker">"use strict";/);
+  assert.not.ok(/<script[^>]* src=|https?:\/\/(?!www\.w3\.org\/)[^"' ]*\.js/.test(html));
+
+  const told = fs.readdirSync(directory);
+  for (const [args, kind, stray] of [
+    [['--demo', 'd.html', 'a.jsonl'], 'demo', 'a.jsonl'],
+    [['--demo', 'd.html', '--bios', '.'], 'demo', '--bios'],
+    [['--demo-pc', 'd', '-o', 'x'], 'demo-pc', '--output'],
+  ] as const) {
+    const text = `--${kind} is made of no trace, and there is ${stray}`;
+    assertRefused(await hypxe('report', ...args), 'DemoAlone', text, 'Leave it out.');
+  }
+  const text = '--bios is for --demo-pc, which is not there';
+  const bios = await hypxe('report', '--bios', '.');
+  assertRefused(bios, 'NoPc', text, 'Say --demo-pc DIRECTORY as well.');
+  assert.equal(fs.readdirSync(directory), told);
+});
+
+report('a page with a PC: what is not installed is named, and nothing is written', async () => {
+  const { code, error } = await hypxe('report', '--demo-pc', 'pc-demo', '--bios', '/nowhere');
+  assert.is(code, Exit.ENVIRONMENT);
+  assert.match(error, /^hypxe: BiosMissing: there is no bios\.bin of SeaBIOS in \/nowhere\n/);
+  assert.match(error, /apt-get install seabios/);
+  assert.not.ok(fs.readdirSync(directory).includes('pc-demo'));
+});
+
 report.run();

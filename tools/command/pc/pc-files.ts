@@ -7,7 +7,8 @@ import { createRequire } from 'node:module';
 import * as path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { PcParts } from '../../guests/pc/pc-emulator.ts';
-import { isKernel, type PcKernel } from '../../guests/pc/pc-kernel.ts';
+import { BadPcProgram, type PcKernel } from '../../guests/pc/pc-kernel.ts';
+import { kindOfProgram, type PcProgramKind } from '../../guests/pc/pc-program.ts';
 import type { V86Class } from '../../guests/pc/v86.ts';
 import { readBytes } from '../files.ts';
 import { EnvironmentError, UsageError } from '../usage.ts';
@@ -32,8 +33,17 @@ const BIOS_MAX = 1 << 18;
 /** Largest program, initrd or image. */
 const PROGRAM_MAX = 1 << 30;
 
-/** v86 as its package has it. @throws EnvironmentError EmulatorMissing, EmulatorVersion */
-export async function loadV86(): Promise<Pick<PcParts, 'V86' | 'wasm'>> {
+/** Files of v86. */
+export interface V86Files {
+  /** Its script, as a module; and as a script that needs no modules. */
+  readonly module: string;
+  readonly script: string;
+  readonly wasm: string;
+  readonly licence: string;
+}
+
+/** Where v86 is installed. @throws EnvironmentError EmulatorMissing, EmulatorVersion */
+export function findV86(): V86Files {
   const advice = `Install it: npm install v86@${V86_VERSION}.`;
   let main: string;
   try {
@@ -42,14 +52,24 @@ export async function loadV86(): Promise<Pick<PcParts, 'V86' | 'wasm'>> {
     const text = 'the PC emulator v86 is not installed';
     throw new EnvironmentError('EmulatorMissing', text, advice);
   }
-  const manifest = path.join(path.dirname(main), '../package.json');
+  const folder = path.dirname(main);
+  const manifest = path.join(folder, '../package.json');
   const { version } = JSON.parse(fs.readFileSync(manifest, 'utf8')) as { version: string };
   if (version.split('+')[0] !== V86_VERSION) {
     const text = `v86 is of version ${version}, and this works with ${V86_VERSION}`;
     throw new EnvironmentError('EmulatorVersion', text, advice);
   }
-  const { V86 } = (await import(pathToFileURL(main).href)) as { V86: V86Class };
-  return { V86, wasm: readBytes(path.join(path.dirname(main), 'v86.wasm'), PROGRAM_MAX) };
+  return {
+    ...{ module: main, script: path.join(folder, 'libv86.js') },
+    ...{ wasm: path.join(folder, 'v86.wasm'), licence: path.join(folder, '../LICENSE') },
+  };
+}
+
+/** v86 as its package has it. @throws EnvironmentError EmulatorMissing, EmulatorVersion */
+export async function loadV86(): Promise<Pick<PcParts, 'V86' | 'wasm'>> {
+  const { module, wasm } = findV86();
+  const { V86 } = (await import(pathToFileURL(module).href)) as { V86: V86Class };
+  return { V86, wasm: readBytes(wasm, PROGRAM_MAX) };
 }
 
 /** SeaBIOS. @throws EnvironmentError BiosMissing */
@@ -75,7 +95,8 @@ export interface PcProgram {
 /** The program of a request. @throws UsageError BadProgram, NotWithKernel */
 export function loadProgram({ program, initrd, commandLine }: PcRequest): PcProgram {
   const image = readBytes(program, PROGRAM_MAX);
-  if (isKernel(image)) {
+  const kind = kindOf(image, program);
+  if (kind === 'kernel') {
     const disk = initrd === undefined ? undefined : readBytes(initrd, PROGRAM_MAX);
     return { kernel: { image, initrd: disk, commandLine } };
   }
@@ -84,24 +105,15 @@ export function loadProgram({ program, initrd, commandLine }: PcRequest): PcProg
     const text = `${what} is for a Linux kernel, and ${program} is none`;
     throw new UsageError('NotWithKernel', text, 'Leave it out.');
   }
-  if (textAt(image, 0x8001, 5) === 'CD001') return { cdrom: image };
-  if (image[510] === 0x55 && image[511] === 0xaa && image.length % 512 === 0)
-    return { disk: image };
-  const other = otherForm(image);
-  const text = `${program} ${other ?? 'is no program that a BIOS starts'}`;
-  const advice = 'Give a .lkrn or bzImage file, an ISO image or a disk image.';
-  throw new UsageError('BadProgram', text, advice);
+  return kind === 'cdrom' ? { cdrom: image } : { disk: image };
 }
 
-/** Programs that are known, and that no BIOS starts. */
-function otherForm(image: Uint8Array): string | undefined {
-  if (textAt(image, 0, 4) === '\x7fELF') {
-    return `is an ELF file for ${image[4] === 2 ? '64' : '32'} bits: a BIOS starts none`;
+/** @throws UsageError BadProgram */
+function kindOf(image: Uint8Array, program: string): PcProgramKind {
+  try {
+    return kindOfProgram(image, program);
+  } catch (error) {
+    if (!(error instanceof BadPcProgram)) throw error;
+    throw new UsageError(error.name, error.message, error.advice);
   }
-  if (textAt(image, 0, 2) !== 'MZ') return undefined;
-  return 'is a program for UEFI (PE): a BIOS starts none';
-}
-
-function textAt(bytes: Uint8Array, at: number, length: number): string {
-  return String.fromCharCode(...bytes.subarray(at, at + length));
 }

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** `hypxe report`: makes a page of a trace. */
+/** `hypxe report`: makes a page of a trace, or one in which something can be run. */
 
 import { parseArguments } from '../arguments.ts';
 import { checkOutputs } from '../boot/output-file.ts';
 import { runsOf } from '../../report/read-trace.ts';
 import type { Terminal } from '../terminal.ts';
-import { EXIT_HELP, Exit, UsageError, type ExitCode } from '../usage.ts';
+import { EXIT_HELP, Exit, UsageError, quoted, type ExitCode } from '../usage.ts';
+import { writeDemo, writePcDemo } from './demo-file.ts';
 import { FORMATS, ReportFile, knownFormat, reportText, traceOf } from './report-file.ts';
 
 export const REPORT_HELP = `Usage: hypxe report TRACE -o FILE [options]
+       hypxe report --demo FILE
+       hypxe report --demo-pc DIRECTORY [--bios DIR]
 
 Make a page of a trace that --trace of hypxe boot, pc, explore, replay or scenarios has written:
 which memory the host could touch, when, and what crossed a handoff; each message with its fields;
@@ -19,6 +22,11 @@ the audit with what it is about. One file, for any browser, which loads nothing.
   --clean TRACE       compare with this run: what is missing, what is extra, where they part; a
                       trace that was written beside a --report has one in it
   --format NAME       html (default), or perfetto: a trace that ui.perfetto.dev opens
+  --demo FILE         write a page in which the firmware boots on a simulated host: one chooses the
+                      host, what goes wrong and what is forgotten, and sees the same of each run
+  --demo-pc DIRECTORY write DIRECTORY/index.html, in which a program for a PC that one chooses boots
+                      on a simulated host, and v86 and SeaBIOS beside it: as hypxe pc needs them
+  --bios DIR          where SeaBIOS is, if it is not where distributions have it
   -h, --help          this text
 
 ${EXIT_HELP}
@@ -26,12 +34,17 @@ ${EXIT_HELP}
 Examples
   hypxe boot --trace boot.jsonl && hypxe report boot.jsonl -o boot.html
   hypxe boot --trace boot.jsonl && hypxe report boot.jsonl --format perfetto -o boot.json
+  hypxe report --demo demo.html
+  hypxe report --demo-pc pc-demo
 `;
 
 const OPTIONS = {
   output: { type: 'string', short: 'o' },
   clean: { type: 'string' },
   format: { type: 'string' },
+  demo: { type: 'string' },
+  'demo-pc': { type: 'string' },
+  bios: { type: 'string' },
   help: { type: 'boolean', short: 'h' },
 } as const;
 
@@ -51,6 +64,19 @@ export function reportCommand(
   if (values.help === true) {
     terminal.out(REPORT_HELP);
     return Exit.CLEAN;
+  }
+  const { demo, 'demo-pc': demoPc, bios } = values;
+  if (demo !== undefined || demoPc !== undefined) {
+    const [kind, takes] =
+      demo === undefined ? ['demo-pc', ['demo-pc', 'bios']] : ['demo', ['demo']];
+    requireAlone(kind, takes, Object.keys(values), positionals);
+    if (demo !== undefined) writeDemo(demo, page);
+    if (demoPc !== undefined) writePcDemo(demoPc, page, bios);
+    return Exit.CLEAN;
+  }
+  if (bios !== undefined) {
+    const advice = 'Say --demo-pc DIRECTORY as well.';
+    throw new UsageError('NoPc', '--bios is for --demo-pc, which is not there', advice);
   }
   const [trace] = positionals;
   if (trace === undefined || positionals.length > 1) {
@@ -80,4 +106,18 @@ export function reportCommand(
     file.close();
   }
   return Exit.CLEAN;
+}
+
+/** A page that runs something is made of no trace. @throws UsageError DemoAlone */
+function requireAlone(
+  kind: string,
+  takes: readonly string[],
+  options: readonly string[],
+  positionals: readonly string[],
+): void {
+  const other = options.find((name) => !takes.includes(name));
+  const stray = positionals[0] ?? (other && `--${other}`);
+  if (stray === undefined) return;
+  const text = `--${kind} is made of no trace, and there is ${quoted(stray)}`;
+  throw new UsageError('DemoAlone', text, 'Leave it out.');
 }

@@ -18,6 +18,8 @@ export interface View {
 export interface App {
   readonly model: Model;
   readonly axis: Axis;
+  /** Aborted once another run is shown. */
+  readonly gone: AbortSignal;
   /** Go to a lane, or to an event, in the view that has it. */
   readonly goLane: (id: number) => void;
   readonly goEvent: (at: number) => void;

@@ -60,7 +60,8 @@ export class MemoryView implements View {
     this.#canvas.addEventListener('click', (event) => this.#click(event));
     app.axis.onChange.push(() => this.#later());
     new ResizeObserver(() => this.#later()).observe(map);
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#later());
+    const dark = matchMedia('(prefers-color-scheme: dark)');
+    dark.addEventListener('change', () => this.#later(), { signal: app.gone });
   }
 
   shown(): void {

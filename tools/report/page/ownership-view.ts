@@ -265,10 +265,13 @@ function hint(element: HTMLElement, sentence: string): void {
     shownHint.style.left = `${Math.max(4, left)}px`;
     shownHint.style.top = `${clientY + (clientY > innerHeight - 140 ? -90 : 18)}px`;
   });
-  element.addEventListener('pointerleave', () => {
-    shownHint?.remove();
-    shownHint = undefined;
-  });
+  element.addEventListener('pointerleave', hideHint);
+}
+
+/** What it was about is gone, or nobody points at it. */
+export function hideHint(): void {
+  shownHint?.remove();
+  shownHint = undefined;
 }
 
 function legend(): HTMLElement {

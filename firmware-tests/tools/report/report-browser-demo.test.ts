@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** The page that boots, in a browser: made by the command, opened from disk, used by keyboard. */
+
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { Browser } from '../../rigs/report/browser.ts';
+import { hypxe } from '../../rigs/cli-rig.ts';
+import { missing } from '../../rigs/tool-rig.ts';
+
+const inBrowser = suite('report: a demo in a browser');
+
+const left = missing('chromium', 'chromium');
+const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'hypxe-demo-'));
+const file = path.join(directory, 'demo.html');
+let browser: Browser;
+
+inBrowser.before(async () => {
+  const { code, out, error } = await hypxe('report', '--demo', file);
+  assert.equal({ code, out, error }, { code: 0, out: '', error: '' });
+  if (!left) browser = new Browser();
+});
+
+inBrowser.after(async () => {
+  if (!left) await browser.close();
+  fs.rmSync(directory, { recursive: true, force: true });
+});
+
+/** A test that leaves itself out where there is no browser. */
+function page(name: string, test: () => Promise<void>): void {
+  inBrowser(name, () => (left ? undefined : test()));
+}
+
+/** The verdict, in words: set once a run is over. */
+const VERDICT = 'document.querySelector("p.verdict[role=status]")';
+
+/** Open the page, and wait for a run: its verdict. */
+async function open(choices = '', width = 1280, dark = false): Promise<string> {
+  browser.complaints.length = browser.requests.length = 0;
+  // Another address is another page; one that differs behind the # only is not loaded anew
+  await browser.open('about:blank#');
+  await browser.open(`${pathToFileURL(file).href}${choices}`, width, 800, dark);
+  return verdict();
+}
+
+async function verdict(): Promise<string> {
+  await browser.until(VERDICT);
+  return browser.evaluate<string>(`${VERDICT}.textContent`);
+}
+
+/** Press Tab until what has the focus is called so. @throws Error if nothing is */
+async function tabTo(name: RegExp): Promise<void> {
+  for (let i = 0; i < 60; i++) {
+    await browser.press('Tab');
+    if (name.test(await focused())) return;
+  }
+  throw new Error(`no Tab leads to ${String(name)}`);
+}
+
+/** Name of the element with the focus, as a screen reader says it. */
+const focused = () =>
+  browser.evaluate<string>(`(() => {
+    const { activeElement: it } = document;
+    const label = it.labels?.[0];
+    return it.getAttribute('aria-label') ?? (label ?? it).textContent;
+  })()`);
+
+const textOf = (selector: string) =>
+  browser.evaluate<string>(`document.querySelector(${JSON.stringify(selector)}).innerText`);
+
+const count = (selector: string) =>
+  browser.evaluate<number>(`document.querySelectorAll(${JSON.stringify(selector)}).length`);
+
+/** Names of what has this role. */
+async function named(role: string): Promise<string[]> {
+  return (await browser.accessible()).filter((each) => each.role === role).map(({ name }) => name);
+}
+
+page('opened from disk it boots, loads nothing, and says the verdict in words', async () => {
+  assert.is(await open(), '✓ clean: the host has nothing of this guest any more');
+  assert.equal(browser.complaints, []);
+  const others = browser.requests.filter((url) => !/^(?:file:|blob:null\/|about:)/.test(url));
+  assert.equal(others, []);
+  assert.is(await count('td.state.ok'), 18);
+  const fields = ['Host', 'Network', 'Then', 'The host'];
+  const boxes = await named('combobox');
+  for (const field of fields) assert.ok(boxes.includes(field), `${field}: ${boxes.join()}`);
+  assert.equal((await named('spinbutton')).slice(0, 3), ['NICs', 'Seed', 'Processors']);
+  assert.ok((await named('group')).includes('The firmware forgets'));
+  assert.equal(
+    (await named('button')).filter((name) => /^(?:Run|Stop)$/.test(name)),
+    ['Run', 'Stop'],
+  );
+});
+
+page('a forgotten revocation, by keyboard: the red crossing, and what the audit says', async () => {
+  await open();
+  await tabTo(/^ ?UNLOAD$/);
+  await browser.press(' ');
+  await tabTo(/reserve what it could not/);
+  await browser.press(' ');
+  await browser.press('Tab');
+  assert.is(await focused(), 'Run');
+  await browser.press('Enter');
+  await browser.until(`${VERDICT} && /findings/.test(${VERDICT}.textContent)`);
+  assert.match(await verdict(), /^✕ findings: the audit has \d+ errors/);
+  assert.match(await browser.evaluate('location.hash'), /forgets=unload%2Cuntold/);
+
+  // The audit names it, and leads to the lane
+  const row = await textOf('#audit-unload');
+  assert.match(row, /ERROR/);
+  assert.match(row, /no UNLOAD was sent: the host believes that the guest is connected/);
+  await browser.evaluate(`[...document.querySelectorAll('#audit-shared-pages button.link')]
+    .find((each) => each.textContent === 'interrupt page').focus()`);
+  await browser.press('Enter');
+  assert.match(await focused(), /^interrupt page: .*crosses the handoff of the firmware; written/);
+  const lane = '#panel-ownership [aria-selected=true]';
+  assert.is(await count(`${lane} rect[fill="var(--bad)"]`), 1);
+  assert.is(await count(`${lane} rect[fill="url(#stripes)"]`), 1);
+
+  // Beside the clean run it is the message that is missing
+  await browser.press('5');
+  const compared = await textOf('#panel-compare');
+  assert.match(compared, /− missing: The clean run goes on with UNLOAD/);
+});
+
+page('a fault of the host is chosen, and the runs are compared', async () => {
+  assert.match(await open('#fault=busy&seed=3'), /^✓ clean/);
+  assert.match(await textOf('#run header'), /seed 3 .*fault busy/);
+  await browser.press('5');
+  assert.match(await textOf('#panel-compare'), /Where the runs part[^]*extra/);
+
+  // Another one, by its list; the view that is looked at stays
+  await browser.evaluate('document.querySelector("select[name=fault]").focus()');
+  await browser.press('n', 'Tab');
+  const chosen = 'document.querySelector("select[name=fault]").selectedOptions[0].text';
+  assert.is(await browser.evaluate(chosen), 'never answers UNLOAD');
+  await browser.evaluate('document.querySelector("button.main").focus()');
+  await browser.press('Enter');
+  await browser.until(`${VERDICT} && /NoResponse/.test(${VERDICT}.textContent)`);
+  assert.match(await verdict(), /^✕ findings: nothing was booted \(NoResponse\)/);
+  assert.is(await browser.evaluate('document.querySelector("#panel-compare").hidden'), false);
+  assert.match(await textOf('#panel-compare'), /missing/);
+});
+
+page(
+  'a wrong choice is an error that can be read, and the next run is as good as ever',
+  async () => {
+    await open();
+    const seed = 'document.querySelector("input[name=seed]")';
+    await browser.evaluate(`${seed}.removeAttribute('min'), ${seed}.value = '-1', ${seed}.focus()`);
+    await browser.press('Enter');
+    const alert = 'document.querySelector("[role=alert]").textContent';
+    await browser.until(alert);
+    assert.is(
+      await browser.evaluate(alert),
+      'seed is "-1": give a whole number from 0 to 4294967295. Choose something else.',
+    );
+    await browser.evaluate(`${seed}.value = '2', ${seed}.focus()`);
+    await browser.press('Enter');
+    assert.match(await verdict(), /^✓ clean/);
+    assert.is(await browser.evaluate(alert), '');
+  },
+);
+
+page('a run is stopped, and the page goes on', async () => {
+  await open();
+  await browser.evaluate('document.querySelector("button.main").click()');
+  await browser.until('!document.querySelector(".run button:last-child").disabled');
+  await browser.evaluate('document.querySelector(".run button:last-child").click()');
+  assert.is(await textOf('[role=status]'), 'It was stopped.');
+  await browser.evaluate('document.querySelector("button.main").click()');
+  assert.match(await verdict(), /^✓ clean/);
+});
+
+page('dark and narrow: other colours, nothing wider than the window', async () => {
+  const background = 'getComputedStyle(document.body).backgroundColor';
+  await open();
+  const light = await browser.evaluate(background);
+  await open('#forgets=unload', 400, true);
+  assert.is.not(await browser.evaluate(background), light);
+  for (const key of ['1', '2', '3', '4', '5']) {
+    await browser.press(key);
+    const wide = await browser.evaluate<number>('document.documentElement.scrollWidth');
+    assert.ok(wide <= 400, `view ${key} is ${wide} wide`);
+  }
+});
+
+inBrowser.run();

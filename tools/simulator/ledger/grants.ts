@@ -100,9 +100,9 @@ interface PacketGrant {
 const PACKET_POOL_MAX = 256;
 
 export class GrantLedger {
-  /** All grants ever made, in order. Packets in flight are counted, not kept, once revoked. */
+  /** Grants that live, and all since {@link forget}, in order: of packets those in flight alone. */
   readonly #live = new Map<number, Grant>();
-  readonly #history: Grant[] = [];
+  #history: Grant[] = [];
   readonly #ram: GuestRam;
   readonly #now: () => number;
   #next = 1;
@@ -209,7 +209,18 @@ export class GrantLedger {
     return grants.sort((a, b) => a.id - b.id);
   }
 
-  /** All grants but packets, revoked or not, in order of granting: those later than `at`. */
+  /**
+   * Forget the grants that are over: the machine is reset, and who comes next has nothing to do
+   * with them. A machine that is reset in a loop would keep, and be asked for, all of them.
+   */
+  forget(): void {
+    this.#history = [...this.#live.values()].filter(({ kind }) => kind !== 'packet');
+  }
+
+  /**
+   * All grants but packets since the last reset, revoked or not, in order of granting: those later
+   * than `at`.
+   */
   history(at = -1): readonly Grant[] {
     const history = this.#history;
     let first = history.length;

@@ -103,6 +103,10 @@ export class GrantLedger {
   /** Grants that live, and all since {@link forget}, in order: of packets those in flight alone. */
   readonly #live = new Map<number, Grant>();
   #history: Grant[] = [];
+  /** By page of RAM: how many grants of {@link #live} it lies in. */
+  readonly #covered: Uint32Array;
+  /** When a page was granted last that another grant had already, in ticks. */
+  #sharedAgainAt = -1;
   readonly #ram: GuestRam;
   readonly #now: () => number;
   #next = 1;
@@ -122,6 +126,7 @@ export class GrantLedger {
   constructor(ram: GuestRam, now: () => number) {
     this.#ram = ram;
     this.#now = now;
+    this.#covered = new Uint32Array(Math.ceil(ram.size / PAGE_SIZE));
   }
 
   /** Enter a grant. */
@@ -138,6 +143,7 @@ export class GrantLedger {
     grant.revokedAt = undefined;
     grant.revokedBy = undefined;
     this.#live.set(grant.id, grant);
+    this.#cover(grant);
     if (grant.kind !== 'packet') this.#history.push(grant);
     this.listener?.('grant', grant);
     return grant;
@@ -191,6 +197,7 @@ export class GrantLedger {
   /** Strike a grant out. Twice is a mistake in the simulator. */
   revoke(grant: Grant, by: string): void {
     if (!this.#live.delete(grant.id)) throw new Error(`grant ${grant.id} is not alive`);
+    for (const pfn of grant.pfns) if (pfn < this.#covered.length) this.#covered[pfn]!--;
     grant.revokedAt = this.#now();
     grant.revokedBy = by;
     this.listener?.('revoke', grant);
@@ -207,6 +214,19 @@ export class GrantLedger {
     const packets = this.#packets.slice(0, this.#packetCount);
     const grants = [...this.#live.values(), ...packets];
     return grants.sort((a, b) => a.id - b.id);
+  }
+
+  /** Those of them that have one of the pages from `first` up to, and without, `end`. */
+  liveAt(first: number, end: number): readonly Grant[] {
+    return this.#isLive(first, end) ? this.live().filter((one) => hasPage(one, first, end)) : NONE;
+  }
+
+  /**
+   * Whether a page may have been granted after `at` that another grant had at that moment (packets
+   * in flight aside): who looks for such pages need not begin if not.
+   */
+  mayShareTwice(at: number): boolean {
+    return this.#sharedAgainAt > at;
   }
 
   /**
@@ -277,6 +297,25 @@ export class GrantLedger {
     return Math.min(run, length);
   }
 
+  /** Count a new grant's pages. */
+  #cover({ pfns, grantedAt }: Grant): void {
+    const covered = this.#covered;
+    for (const pfn of pfns) {
+      if (pfn < covered.length && covered[pfn]!++ === 0) continue;
+      this.#sharedAgainAt = grantedAt;
+    }
+  }
+
+  /** Whether a grant that lives, of whatever kind, has one of these pages. */
+  #isLive(first: number, end: number): boolean {
+    const covered = this.#covered;
+    if (end > covered.length) return true;
+    for (let page = first; page < end; page++) if (covered[page]! > 0) return true;
+    for (let i = 0; i < this.#packetCount; i++)
+      if (hasPage(this.#packets[i]!, first, end)) return true;
+    return false;
+  }
+
   #packetsWanted(): boolean {
     if (this.listener === undefined) return false;
     return this.packetsWanted === undefined || this.packetsWanted();
@@ -290,6 +329,13 @@ export class GrantLedger {
       throw new Error(`access outside grant ${grant.id} (${grant.purpose})`);
     }
   }
+}
+
+const NONE: readonly Grant[] = [];
+
+function hasPage({ pfns }: Grant, first: number, end: number): boolean {
+  for (const pfn of pfns) if (pfn >= first && pfn < end) return true;
+  return false;
 }
 
 function blankPacket(): PacketGrant {

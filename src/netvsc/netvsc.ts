@@ -100,7 +100,7 @@ export class Netvsc extends TransmitPath implements RndisTransport, NetvscHost {
 
       // Open channel
       const { packets } = this;
-      this.channel = this.device.open(this, { ...this.policy, packets, ...part.sizes });
+      this.channel = this.device.open(this, { packets, ...this.policy, ...part.sizes });
       if (this.policy.completionPayload === 'status')
         this.channel.completionPayload = COMPLETION_PAYLOAD;
 

@@ -2,7 +2,11 @@
 
 /** Runs that are made by the thousand: audited loops, and boots in RAM of all sizes. */
 
+import { Exploration } from '../explore/exploration.ts';
+import { trustedGuests } from '../explore/explored-guest.ts';
+import { Runner } from '../explore/run.ts';
 import { runBootFlow } from '../flow/boot-flow.ts';
+import { auditBaseline } from '../simulator/audit/audit-baseline.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
 import { SimulatedMachine } from '../simulator/machine.ts';
 import { Network, memoryFiles, syntheticImage } from '../simulator/network/index.ts';
@@ -45,17 +49,52 @@ export interface RunsFigure {
   readonly garbage: number | undefined;
 }
 
-/** Probe, open, remove and audit, on a machine of its own each time. */
+/** Single faults and walks that are made in turns: as many of each flow as there are. */
+const EXPLORED = 499;
+
+const LINK = { connect: () => undefined, transmit: () => undefined };
+
+function loopMachine(memory: ArrayBuffer): SimulatedMachine {
+  return new SimulatedMachine({ memory, profile: PROFILE, links: [LINK], seed: 1 });
+}
+
+/** Probe, open, remove and audit. */
+function auditedRun(firmware: BenchFirmware, machine: SimulatedMachine): void {
+  const since = auditBaseline(machine);
+  const driver = firmware.createDriver(machine.bootSeam, {});
+  driver.probe();
+  driver.devices[0]!.open();
+  driver.remove();
+  requireClean(auditHandoff(machine, driver.memoryMap(), { since }).length === 0);
+}
+
+/** On a machine of its own each time. */
 function auditedLoop(firmware: BenchFirmware): () => void {
   const memory = new ArrayBuffer(LOOP_MIB * MIB);
-  const link = { connect: () => undefined, transmit: () => undefined };
+  return () => auditedRun(firmware, loopMachine(memory));
+}
+
+/** On one machine, which is reset. */
+function resetLoop(firmware: BenchFirmware): () => void {
+  const machine = loopMachine(new ArrayBuffer(LOOP_MIB * MIB));
   return () => {
-    const machine = new SimulatedMachine({ memory, profile: PROFILE, links: [link], seed: 1 });
-    const driver = firmware.createDriver(machine.bootSeam, {});
-    driver.probe();
-    driver.devices[0]!.open();
-    driver.remove();
-    requireClean(auditHandoff(machine, driver.memoryMap()).length === 0);
+    machine.reset();
+    auditedRun(firmware, machine);
+  };
+}
+
+/** Runs of an exploration, one after the other: a sample that is spread over all of its list. */
+function explored(firmware: BenchFirmware, which: 'singles' | 'walks'): () => void {
+  const { boot, createDriver } = firmware;
+  const runner = new Runner(trustedGuests({ boot, createDriver, bootPushed: boot }), PROFILE);
+  const exploration = new Exploration(runner, { seed: 1, walks: EXPLORED });
+  const { singles } = exploration;
+  let made = 0;
+  return () => {
+    const run = Math.floor((made++ % EXPLORED) * (singles / EXPLORED));
+    const walk = singles + (made % EXPLORED);
+    const outcome = runner.run(exploration.plan(which === 'walks' ? walk : run));
+    requireClean(outcome.findings.length === 0);
   };
 }
 
@@ -84,8 +123,23 @@ export function measureRuns(firmware: BenchFirmware, options: RunsOptions): Runs
   );
   const plain = wholeBoot(firmware, sizesMiB[1]!, true);
   return [
-    ...inTurns([['probe, open, remove, audit', auditedLoop(firmware)]], rounds, runs * 10),
+    ...inTurns(
+      [
+        ['probe, open, remove, audit', auditedLoop(firmware)],
+        ['the same, machine reset', resetLoop(firmware)],
+      ],
+      rounds,
+      runs * 10,
+    ),
     ...inTurns([...boots, [`boot, ${sizesMiB[1]} MiB, all searched`, plain]], rounds, runs),
+    ...inTurns(
+      [
+        ['explore, a single fault', explored(firmware, 'singles')],
+        ['explore, a walk', explored(firmware, 'walks')],
+      ],
+      rounds,
+      runs,
+    ),
   ];
 }
 
@@ -130,10 +184,9 @@ export function runsSection(figures: readonly RunsFigure[]): Section {
     ],
     notes: [
       'A boot is one of a 64 KiB image over the network, with handoff, audit, late-write trial ' +
-        'and loaded OS; "all searched" fills and compares all of its RAM. Times are CPU time, ' +
-        'of all threads. × first: time as a multiple of the first run of the same kind, ' +
-        'measured in turns. How many runs an ' +
-        'exploration makes in a second stands in its own report.',
+        'and loaded OS; "all searched" fills and compares all of its RAM. Runs of an exploration ' +
+        'are a sample of hypxe explore, each with a second boot. Times are CPU time, of all ' +
+        'threads. × first: time as a multiple of the first run of the same kind, in turns.',
     ],
   };
 }

@@ -166,9 +166,7 @@ export class Guest {
           race?.step(what);
         }),
       refuses: (register: number) => !this.#guest.faultsEnd && injector.refuses(register),
-      get activity() {
-        return injector.activity;
-      },
+      activity: () => injector.activity,
     };
     const seam = steppedMachine(machine, map, listener, () => {
       memory?.install();
@@ -179,7 +177,7 @@ export class Guest {
         allocator,
         counter,
         allocated,
-        () => machine.partition.grants.live(),
+        (first, end) => machine.partition.grants.liveAt(first, end),
         (purpose, grant) => this.#freedEarly(purpose, grant),
       );
     try {

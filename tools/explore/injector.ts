@@ -37,7 +37,7 @@ interface Pending {
   readonly action: () => void;
 }
 
-export class Injector implements SeamListener, PacketHost {
+export class Injector implements Omit<SeamListener, 'activity'>, PacketHost {
   readonly machine: SimulatedMachine;
   readonly counter: PlaceCounter;
   /** Whether the host does nothing wrong in all of the plan. */

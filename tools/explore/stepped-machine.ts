@@ -44,7 +44,7 @@ export interface SeamListener {
   /** Whether the host refuses a register write of an x64 guest: it faults, and survives that. */
   refuses(register: number): boolean;
   /** Counts whatever happens on the bus: while it stands, nothing happens. */
-  readonly activity: number;
+  activity(): number;
 }
 
 /** #GP of a register write as a guest sees it that has a handler for it; see {@link Machine}. */
@@ -89,7 +89,7 @@ class Stepping {
   /** A turn of a polling loop is over: longer and longer ones while nothing happens. */
   shortenIdling(): void {
     const clock = this.#clock;
-    const { activity } = this.#listener;
+    const activity = this.#listener.activity();
     if (activity !== this.#activity) {
       this.#activity = activity;
       this.#idlePauses = 0;

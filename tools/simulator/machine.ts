@@ -146,6 +146,7 @@ export class SimulatedMachine {
   reset(): void {
     this.vmbus.reset();
     this.partition.reset();
+    this.partition.grants.forget();
   }
 
   /** Let the host run for some time of the machine, without any guest. */

@@ -16,7 +16,7 @@ export type FreedEarly = (purpose: string, grant: Grant) => void;
 export class PageSource implements PageAllocator {
   readonly #allocator: PageAllocator;
   readonly #counter: PlaceCounter;
-  readonly #live: () => readonly Grant[];
+  readonly #liveAt: (first: number, end: number) => readonly Grant[];
   readonly #freedEarly: FreedEarly;
   /** By page: whether some of it is allocated. */
   readonly #pages: Uint8Array;
@@ -27,13 +27,13 @@ export class PageSource implements PageAllocator {
     allocator: PageAllocator,
     counter: PlaceCounter,
     pages: Uint8Array,
-    live: () => readonly Grant[],
+    liveAt: (first: number, end: number) => readonly Grant[],
     freedEarly: FreedEarly,
   ) {
     this.#allocator = allocator;
     this.#counter = counter;
     this.#pages = pages;
-    this.#live = live;
+    this.#liveAt = liveAt;
     this.#freedEarly = freedEarly;
   }
 
@@ -56,11 +56,9 @@ export class PageSource implements PageAllocator {
 
   free(address: number, length: number, purpose: string): void {
     const whole = wholePages(length);
-    const first = address / PAGE_SIZE;
-    const end = (address + length) / PAGE_SIZE;
-    for (const grant of this.#live()) {
-      if (grant.pfns.some((pfn) => pfn + 1 > first && pfn < end)) this.#freedEarly(purpose, grant);
-    }
+    const first = Math.floor(address / PAGE_SIZE);
+    const end = Math.ceil((address + length) / PAGE_SIZE);
+    for (const grant of this.#liveAt(first, end)) this.#freedEarly(purpose, grant);
     this.#mark(address, whole, 0);
     this.#allocator.free(address - PAGE_SIZE, whole + 2 * PAGE_SIZE, purpose);
   }

@@ -68,14 +68,11 @@ export class FreedMemory {
   }
 
   #freed(address: number, length: number, purpose: string): void {
-    for (const grant of this.#machine.partition.grants.live()) {
+    const first = Math.floor(address / PAGE_SIZE);
+    const end = Math.ceil((address + length) / PAGE_SIZE);
+    for (const grant of this.#machine.partition.grants.liveAt(first, end)) {
       if (this.#findings.length >= FINDINGS_MAX) return;
       if (grant.grantedAt <= this.#since) continue;
-      const hit = grant.pfns.some((pfn) => {
-        const page = pfn * PAGE_SIZE;
-        return address < page + PAGE_SIZE && page < address + length;
-      });
-      if (!hit) continue;
       const may = grant.access === 'write' ? 'write to' : 'read';
       const text = `${purpose} was freed while the host could ${may} the ${grant.purpose}`;
       this.#findings.push(early(text, grant));
@@ -90,6 +87,7 @@ export function auditSharedTwice(
   memoryMap: readonly MemoryRange[],
 ): Finding[] {
   const findings: Finding[] = [];
+  if (!machine.partition.grants.mayShareTwice(since.at)) return findings;
   const byPage = new Map<number, Covering[]>();
   for (const grant of machine.partition.grants.history(since.at)) {
     const seen = new Set<Grant>();

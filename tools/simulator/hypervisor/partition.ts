@@ -166,7 +166,9 @@ export class Partition implements PartitionServices {
 
     // The guest's side and the audit's
     const shared = { ram, memoryMap, pageSize, clock, events, cpuid, registers, hypercalls };
-    this.seams = makeSeams({ ...shared, watchdog, processors }, options);
+    // No spread: of one the engine makes a new shape for each machine
+    const context = Object.assign(shared, { watchdog, processors });
+    this.seams = makeSeams(context, options);
     this.inspection = new PartitionInspection({
       registers,
       overlays,

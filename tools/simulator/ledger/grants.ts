@@ -102,9 +102,13 @@ interface PacketGrant {
 const PACKET_POOL_MAX = 256;
 
 export class GrantLedger {
-  /** All grants ever made, in order. Packets in flight are counted, not kept, once revoked. */
+  /** Grants that live, and all since {@link forget}, in order: of packets those in flight alone. */
   readonly #live = new Map<number, Grant>();
-  readonly #history: Grant[] = [];
+  #history: Grant[] = [];
+  /** By page of RAM: how many grants of {@link #live} it lies in. */
+  readonly #covered: Uint32Array;
+  /** When a page was granted last that another grant had already, in ticks. */
+  #sharedAgainAt = -1;
   readonly #ram: GuestRam;
   readonly #now: () => number;
   #next = 1;
@@ -124,6 +128,7 @@ export class GrantLedger {
   constructor(ram: GuestRam, now: () => number) {
     this.#ram = ram;
     this.#now = now;
+    this.#covered = new Uint32Array(Math.ceil(ram.size / PAGE_SIZE));
   }
 
   /** Enter a grant. */
@@ -140,6 +145,7 @@ export class GrantLedger {
     grant.revokedAt = undefined;
     grant.revokedBy = undefined;
     this.#live.set(grant.id, grant);
+    this.#cover(grant);
     if (grant.kind !== 'packet') this.#history.push(grant);
     this.listener?.('grant', grant);
     return grant;
@@ -193,6 +199,7 @@ export class GrantLedger {
   /** Strike a grant out. Twice is a mistake in the simulator. */
   revoke(grant: Grant, by: string): void {
     if (!this.#live.delete(grant.id)) throw new Error(`grant ${grant.id} is not alive`);
+    for (const pfn of grant.pfns) if (pfn < this.#covered.length) this.#covered[pfn]!--;
     grant.revokedAt = this.#now();
     grant.revokedBy = by;
     this.listener?.('revoke', grant);
@@ -212,7 +219,31 @@ export class GrantLedger {
     return grants.sort((a, b) => a.id - b.id);
   }
 
-  /** All grants but packets, revoked or not, in order of granting: those later than `at`. */
+  /** Those of them that have one of the pages from `first` up to, and without, `end`. */
+  liveAt(first: number, end: number): readonly Grant[] {
+    return this.#isLive(first, end) ? this.live().filter((one) => hasPage(one, first, end)) : NONE;
+  }
+
+  /**
+   * Whether a page may have been granted after `at` that another grant had at that moment (packets
+   * in flight aside): who looks for such pages need not begin if not.
+   */
+  mayShareTwice(at: number): boolean {
+    return this.#sharedAgainAt > at;
+  }
+
+  /**
+   * Forget the grants that are over: the machine is reset, and who comes next has nothing to do
+   * with them. A machine that is reset in a loop would keep, and be asked for, all of them.
+   */
+  forget(): void {
+    this.#history = [...this.#live.values()].filter(({ kind }) => kind !== 'packet');
+  }
+
+  /**
+   * All grants but packets since the last reset, revoked or not, in order of granting: those later
+   * than `at`.
+   */
   history(at = -1): readonly Grant[] {
     const history = this.#history;
     let first = history.length;
@@ -269,6 +300,25 @@ export class GrantLedger {
     return Math.min(run, length);
   }
 
+  /** Count a new grant's pages. */
+  #cover({ pfns, grantedAt }: Grant): void {
+    const covered = this.#covered;
+    for (const pfn of pfns) {
+      if (pfn < covered.length && covered[pfn]!++ === 0) continue;
+      this.#sharedAgainAt = grantedAt;
+    }
+  }
+
+  /** Whether a grant that lives, of whatever kind, has one of these pages. */
+  #isLive(first: number, end: number): boolean {
+    const covered = this.#covered;
+    if (end > covered.length) return true;
+    for (let page = first; page < end; page++) if (covered[page]! > 0) return true;
+    for (let i = 0; i < this.#packetCount; i++)
+      if (hasPage(this.#packets[i]!, first, end)) return true;
+    return false;
+  }
+
   #packetsWanted(): boolean {
     if (this.listener === undefined) return false;
     return this.packetsWanted === undefined || this.packetsWanted();
@@ -282,6 +332,13 @@ export class GrantLedger {
       throw new Error(`access outside grant ${grant.id} (${grant.purpose})`);
     }
   }
+}
+
+const NONE: readonly Grant[] = [];
+
+function hasPage({ pfns }: Grant, first: number, end: number): boolean {
+  for (const pfn of pfns) if (pfn >= first && pfn < end) return true;
+  return false;
 }
 
 function blankPacket(): PacketGrant {

@@ -78,7 +78,7 @@ export class ControlPath implements RndisListener {
     this.#host = host;
     this.#device = device;
     this.#channel = channel;
-    this.rndis = new RndisDevice(oidState(device, negotiation, host), this);
+    this.rndis = new RndisDevice(new DeviceState(device, negotiation, host), this);
   }
 
   /** Take a control message of the guest. Returns what is wrong with it. */
@@ -225,39 +225,63 @@ export class ControlPath implements RndisListener {
   }
 }
 
-/** What the objects of the device show, read when they are asked for. */
-function oidState(device: ControlDevice, negotiation: Negotiation, host: ControlHost): OidState {
-  const { addresses, counts, link, services } = device;
-  return {
-    knobs: services.profile.knobs,
-    offloads: host.offloads,
-    address: addresses.address,
-    permanentAddress: addresses.permanentAddress,
-    get queuesMax() {
-      return host.queuesMax;
-    },
-    setScaling: (info) =>
-      host.scaling.set(info, host.queuesMax, services.profile.knobs.hashlessScaling),
-    get mtu() {
-      return negotiation.mtu;
-    },
-    get ndisMajor() {
-      return negotiation.ndisMajor;
-    },
-    get ndisMinor() {
-      return negotiation.ndisMinor;
-    },
-    get linkUp() {
-      return link.up;
-    },
-    get framesFromGuest() {
-      return counts.framesFromGuest;
-    },
-    get framesToGuest() {
-      return counts.framesToGuest;
-    },
-    get framesDropped() {
-      return counts.framesDropped;
-    },
+/**
+ * What the objects of the device show, read when they are asked for. A class: an object that is
+ * written with its accessors in it is a table to the engine.
+ */
+class DeviceState implements OidState {
+  readonly knobs: HostKnobs;
+  readonly offloads: OidState['offloads'];
+  readonly address: Uint8Array;
+  readonly permanentAddress: Uint8Array;
+  readonly #device: ControlDevice;
+  readonly #negotiation: Negotiation;
+  readonly #host: ControlHost;
+
+  constructor(device: ControlDevice, negotiation: Negotiation, host: ControlHost) {
+    this.knobs = device.services.profile.knobs;
+    this.offloads = host.offloads;
+    this.address = device.addresses.address;
+    this.permanentAddress = device.addresses.permanentAddress;
+    this.#device = device;
+    this.#negotiation = negotiation;
+    this.#host = host;
+  }
+
+  setScaling = (info: DataView): number => {
+    const { queuesMax, scaling } = this.#host;
+    return scaling.set(info, queuesMax, this.knobs.hashlessScaling);
   };
+
+  get queuesMax(): number {
+    return this.#host.queuesMax;
+  }
+
+  get mtu(): number {
+    return this.#negotiation.mtu;
+  }
+
+  get ndisMajor(): number {
+    return this.#negotiation.ndisMajor;
+  }
+
+  get ndisMinor(): number {
+    return this.#negotiation.ndisMinor;
+  }
+
+  get linkUp(): boolean {
+    return this.#device.link.up;
+  }
+
+  get framesFromGuest(): number {
+    return this.#device.counts.framesFromGuest;
+  }
+
+  get framesToGuest(): number {
+    return this.#device.counts.framesToGuest;
+  }
+
+  get framesDropped(): number {
+    return this.#device.counts.framesDropped;
+  }
 }

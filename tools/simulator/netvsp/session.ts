@@ -204,10 +204,10 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
 
   /** What the guest leaves undone if `closer` closes, or so far. */
   leftUndone(closer?: Closer): LeftUndone {
-    const blame = blameAtClose(this.#channel, closer);
     // What lies unread in the ring may be just that
     const steps = this.#unread || this.#channel.dead ? [] : omittedSteps(this);
-    return { ...leftPackets(this.receives?.buffer), blame, steps, since: this.#openedAt };
+    const left = { blame: blameAtClose(this.#channel, closer), steps, since: this.#openedAt };
+    return Object.assign(leftPackets(this.receives?.buffer), left);
   }
 
   /** Send what waits, as far as the ring has room and the receive buffer sections. */

@@ -78,8 +78,8 @@ export class Openings {
     const purpose = `rings of channel ${channel.id} (${gpadl})${client.suffix}`;
     this.#context.services.grants.entitle(grant, purpose, request.outPages);
     channel.closedAt = 0;
+    const { eventFlag, connectionId } = this.#port(channel, request);
     channel.opening = {
-      ...this.#port(channel, request),
       rings,
       openId: request.openId,
       openedAt: this.#context.services.clock.now,
@@ -87,6 +87,8 @@ export class Openings {
       version: request.version,
       targetVp: request.targetVp,
       sint: request.sint,
+      eventFlag,
+      connectionId,
       reserved: request.reserved,
     };
 

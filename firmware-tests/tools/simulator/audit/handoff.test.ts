@@ -142,6 +142,24 @@ passes('P-B5 FreeBSD: an answer to UNLOAD that finds the SINT masked was not tak
   assert.equal(audit(machine), []);
 });
 
+passes('a machine that is reset in a loop keeps no ledger of who had it before', () => {
+  const machine = createMachine();
+  const { grants } = machine.partition;
+  const kept: number[] = [];
+  for (let round = 0; round < 3; round++) {
+    const driver = createDriver(machine.bootSeam);
+    driver.probe();
+    driver.devices[0]!.open();
+    driver.remove();
+    assert.equal(audit(machine), []);
+    kept.push(grants.history().length);
+    machine.reset();
+    assert.equal(grants.history(), []);
+  }
+  assert.ok(kept[0]! > 0);
+  assert.equal(kept, [kept[0], kept[0], kept[0]]);
+});
+
 passes('P-M2 mu_msvm: SCONTROL off where it was on is told by what comes next', () => {
   const machine = createMachine({ processors: 2 });
   machine.processors[1]!.wrmsr(Msr.SCONTROL, 0n);

@@ -11,7 +11,8 @@ import { DEFECTS, referenceFirmware, type Defect } from '../reference/index.ts';
 import type { Difference, KindCount } from './compare.ts';
 import { DIFFERENCES, type DeliberateDifference } from './differences/index.ts';
 import type { Firmware } from './firmware.ts';
-import { compareEffects, judge, type Effects, type Failure } from './judge.ts';
+import { compareEffects, judge, type Failure, type Principled } from './judge.ts';
+import type { Effects } from './item.ts';
 import { readRecording, type Recording } from './recording.ts';
 import { replayMemoryBytes } from './replay-machine.ts';
 import type { Script } from './host/script-types.ts';
@@ -42,6 +43,8 @@ export interface ReplayResult {
   readonly deliberate: readonly MetDifference[];
   /** The differences that these explain. */
   readonly explained: readonly Difference[];
+  /** Differences that no rule explains, and in which the guest is right by a principle. */
+  readonly principled: readonly Principled[];
   readonly failures: readonly Failure[];
   /** Steps that the replay does not know: skipped. */
   readonly unsupported: readonly string[];
@@ -137,6 +140,11 @@ class Replay {
     ];
   }
 
+  /** What a register held before anybody wrote it. */
+  initial(register: string, side: GuestSide): string | undefined {
+    return side.initial.get(register) ?? this.#recording.side.initial.get(register);
+  }
+
   /** What the reference guest does is kept, its memory is not. */
   rest(): void {
     this.#memory = undefined;
@@ -227,9 +235,13 @@ export function replayTrace(
   const defects = same ? [] : replay.defectsOfRecorded(rules);
   const fixed = same ? recorded : replay.reference([]);
   const defective = same ? recorded : replay.reference(defects);
-  const judgement = judge(names, { recorded, guest, defective, fixed }, own);
-  const shown = same ? [] : replay.shown(defects);
   const { machine, unsupported, log } = session;
+  const understood = same || replay.distance(recorded, defective) === 0;
+  const { books, held, side } = machine;
+  const initial = (register: string): string | undefined => replay.initial(register, side);
+  const run = understood ? undefined : { books, held, initial, transmits: session.transmits };
+  const judgement = judge(names, { recorded, guest, defective, fixed, run }, own);
+  const shown = same ? [] : replay.shown(defects);
   const checked = same ? [replay.unaccounted(session)] : replay.selfCheck(defects);
   replay.rest();
   const nothing = names.length > 0 ? [] : ['no step of the file is whole: nothing is compared'];
@@ -247,6 +259,7 @@ export function replayTrace(
     counts: judgement.counts,
     deliberate,
     explained: judgement.deliberate,
+    principled: judgement.principled,
     failures: judgement.failures,
     unsupported,
     warnings: trace.warnings,

@@ -26,7 +26,7 @@ import { BadGuest } from '../guests/guest-program.ts';
 import { loadGuest } from '../guests/load-guest.ts';
 import { MEMORY, type ExploredGuests } from './explored-guest.ts';
 import { GuestRecorder } from '../record/guest-recorder.ts';
-import { sessionParts } from '../record/session-text.ts';
+import { textParts } from '../guests/cell/cell-text.ts';
 import { Runner, type RunRecorder } from './run.ts';
 
 /** How often a worker reports, in ms. */
@@ -95,7 +95,7 @@ function runOne(runner: Runner, text: string): void {
     driver: basename(job.firmware),
     host: { profile: host, plan: text },
   };
-  const parts = whole && sessionParts(recorder.text(session!, whole));
+  const parts = whole && textParts(recorder.text(session!, whole));
   post({ kind: 'outcome', outcome, session: parts });
 }
 

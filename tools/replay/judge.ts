@@ -64,6 +64,9 @@ function identity({ step, kind, expected, actual }: Difference): string {
   return [step.index, kind, expected?.key ?? '', actual?.key ?? ''].join('\n');
 }
 
+/** A guest that differs from the recorded one in more than this is not a better one. */
+const PRINCIPLED_MAX = 1000;
+
 /** A bag of differences. */
 class Bag {
   readonly #counts = new Map<string, Difference[]>();
@@ -126,6 +129,7 @@ export function judge(names: StepNames, compared: Compared, own: boolean): Judge
   const run = { ...compared.run, guest, recorded, atWork };
   const principles = new Principles(run, differences);
   const principled: Principled[] = [];
+  if (failures.length > PRINCIPLED_MAX) return { counts, deliberate, failures, principled };
   const rest = failures.filter(({ difference }) => {
     const principle = principles.of(difference);
     if (principle !== undefined) principled.push({ principle, difference });

@@ -11,6 +11,7 @@ import { DEFECTS, referenceFirmware, type Defect } from '../reference/index.ts';
 import type { Difference, KindCount } from './compare.ts';
 import { DIFFERENCES, type DeliberateDifference } from './differences/index.ts';
 import type { Firmware } from './firmware.ts';
+import { CutStep } from './cut-step.ts';
 import { compareEffects, judge, type Failure, type Principled } from './judge.ts';
 import type { Effects } from './item.ts';
 import { readRecording, type Recording } from './recording.ts';
@@ -59,6 +60,9 @@ export interface ReplayResult {
 /** Rounds in which the defects of the recorded guest are looked for. */
 const SEARCH_ROUNDS = 2;
 
+/** Events that are played in the search: of a long session fewer defects are tried. */
+const SEARCH_EVENTS_MAX = 500_000;
+
 /** The difference that nearly every session shows. */
 const USUAL: Defect = 'sints-as-at-reset';
 
@@ -74,6 +78,7 @@ class Replay {
   readonly names: readonly string[];
   readonly recorded: Effects;
   readonly #script: Script;
+  readonly #cut: CutStep | undefined;
   /** Memory of the reference guest: it writes only where it was told to. */
   #memory: ArrayBuffer | undefined;
   readonly #runs = new Map<string, Effects>();
@@ -85,22 +90,26 @@ class Replay {
     this.#recording = readRecording(trace);
     this.#script = buildScript(trace.events);
     const { steps, side } = this.#recording;
-    // A step that the recording does not finish is not compared
-    const whole = trace.truncated ? steps.slice(0, -1) : steps;
-    this.names = whole.map(({ name }) => name);
+    this.names = steps.map(({ name }) => name);
+    // A step that the recording does not finish is compared as far as it goes
+    if (trace.truncated) this.#cut = new CutStep(steps.length - 1, side);
     this.recorded = this.#effectsOf(side);
   }
 
   run(firmware: Firmware, memory: ArrayBufferLike): Run {
     const session = new ReplaySession(firmware, this.#trace, memory, this.#script);
-    for (const step of this.#recording.steps.slice(0, this.names.length)) session.run(step);
+    for (const step of this.#recording.steps) session.run(step);
     session.end();
     return { effects: this.#effectsOf(session.machine.side), session };
   }
 
   /** Of a step that nobody can be driven through there is nothing to compare. */
   #effectsOf(side: GuestSide): Effects {
-    return this.names.map((name, step) => (isKnownStep(name) ? side.itemsOf(step) : []));
+    return this.names.map((name, step) => {
+      if (!isKnownStep(name)) return [];
+      const items = side.itemsOf(step);
+      return this.#cut?.step === step ? this.#cut.itemsOf(items) : items;
+    });
   }
 
   /** The reference guest with some defects. */
@@ -119,8 +128,7 @@ class Replay {
 
   /** What of the recorded host did not come out in a run. */
   unaccounted({ machine }: ReplaySession): string | undefined {
-    const last = this.#recording.steps[this.names.length];
-    return machine.unaccounted(last?.begin ?? this.#trace.events.length);
+    return machine.unaccounted(this.#trace.events.length);
   }
 
   /**
@@ -159,8 +167,10 @@ class Replay {
   defectsOfRecorded(rules: readonly Defect[]): readonly Defect[] {
     let best = rules;
     let least = this.distance(this.recorded, this.reference(best));
+    let played = 0;
     const attempt = (defects: readonly Defect[]): void => {
-      if (least === 0) return;
+      played += this.#trace.events.length;
+      if (least === 0 || played > SEARCH_EVENTS_MAX) return;
       const distance = this.distance(this.recorded, this.reference(defects));
       if (distance < least) [best, least] = [defects, distance];
     };
@@ -217,16 +227,19 @@ function isReference(driver: string): boolean {
  * @param firmware the sources or a bundle: whatever exports `createDriver`.
  * @param memory the guest's RAM, of {@link replayMemoryBytes}
  * @param rules those that may explain a difference; by default all
+ * @param ran is called when the guest is through: what follows is the replay's own time
  */
 export function replayTrace(
   firmware: Firmware,
   trace: TraceFile,
   memory: ArrayBufferLike = guestRam(replayMemoryBytes(trace)),
   rules: readonly Defect[] = DEFECTS,
+  ran: () => void = () => undefined,
 ): ReplayResult {
   const replay = replays.get(trace) ?? new Replay(trace);
   replays.set(trace, replay);
   const { effects: guest, session } = replay.run(firmware, memory);
+  ran();
   const { names, recorded } = replay;
   // The reference guest is drivers: a whole firmware is compared with itself alone
   const boots = names.includes('boot');
@@ -244,7 +257,6 @@ export function replayTrace(
   const shown = same ? [] : replay.shown(defects);
   const checked = same ? [replay.unaccounted(session)] : replay.selfCheck(defects);
   replay.rest();
-  const nothing = names.length > 0 ? [] : ['no step of the file is whole: nothing is compared'];
   const deliberate = shown.flatMap(([defect, count]) => {
     const entry = DIFFERENCES.find(({ id }) => id === defect);
     return entry === undefined ? [] : [{ entry, count }];
@@ -263,7 +275,7 @@ export function replayTrace(
     failures: judgement.failures,
     unsupported,
     warnings: trace.warnings,
-    notes: [...nothing, ...machine.notes, ...checked.filter((note) => note !== undefined)],
+    notes: [...machine.notes, ...checked.filter((note) => note !== undefined)],
     log,
   };
 }

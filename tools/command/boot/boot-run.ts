@@ -82,7 +82,7 @@ export async function runBoot(
     });
     trace?.close();
     pcap?.close();
-    session?.write(...sessionOf(request, outcome));
+    session?.write(...sessionOf(request, outcome), request.steps.length > 0);
     return {
       ...outcome,
       ...{ traceFailure: trace?.failure, captureFailure: pcap?.failure },

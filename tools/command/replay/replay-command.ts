@@ -114,11 +114,11 @@ export async function replayCommand(
   let failed = 0;
   const ended = await replayAll(data, places, limits, terminal, (message) => {
     if (asJson) json.push(message.json.join(''));
-    else if (!tap) terminal.out(`${message.text}\n`);
+    else if (!tap) terminal.out(`${message.text.join('')}\n`);
     if (!message.ok) failed++;
     const name = path.basename(traces[cases.length]!, '.json');
     const outcome = message.ok ? 'passed' : 'failed';
-    cases.push({ name, outcome, lines: message.text.split('\n') });
+    cases.push({ name, outcome, lines: message.text.join('').split('\n') });
   });
   if (ended.error !== undefined) {
     const name = path.basename(traces[cases.length] ?? 'replay', '.json');
@@ -182,6 +182,8 @@ async function replayAll(
         replayed++;
         told(message);
       }
+      // What the replay makes of it is not the firmware's time
+      if (message.kind === 'ran') return 'ours';
       return message.kind !== 'done';
     },
     crashed: (why) =>
@@ -202,11 +204,12 @@ interface Limits {
 
 /** A message of the worker. @throws ShapeError */
 const replayMessage: Shape<ReplayMessage> = (value, where) => {
-  const words = ['loaded', 'replayed', 'done', 'failed'] as const;
+  const words = ['loaded', 'ran', 'replayed', 'done', 'failed'] as const;
   const { kind } = record({ kind: oneOf(...words) })(value, where);
   if (kind === 'failed') return workerFailed(value, where);
   if (kind !== 'replayed') return { kind };
-  return record({ kind: oneOf('replayed'), ok: flag, text, json: list(text) })(value, where);
+  const shape = { kind: oneOf('replayed'), ok: flag, text: list(text), json: list(text) };
+  return record(shape)(value, where);
 };
 
 const WATCHED = 'Replay that trace alone, and look at what the firmware does in it.';

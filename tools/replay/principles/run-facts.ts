@@ -74,7 +74,7 @@ function purposeOf(item: Item): { readonly gives?: string; readonly takes?: stri
 /** Facts of a run. */
 export class RunFacts {
   readonly #run: JudgedRun;
-  readonly #sent: readonly string[];
+  readonly #sent: ReadonlySet<string>;
   readonly framesAreRight: boolean;
   readonly receiptsAreRight: boolean;
   #inOrder: boolean | undefined;
@@ -83,9 +83,11 @@ export class RunFacts {
     this.#run = run;
     const frames = itemsOf(run.guest, 'frame').map((item) => field(item, 'frame'));
     const steps = run.guest.map((_, step) => run.books.received(step));
-    const sent = (this.#sent = steps.flatMap((received) => received.frames));
+    const sent = steps.flatMap((received) => received.frames);
+    this.#sent = new Set(sent);
     const had = itemsOf(run.recorded, 'frame').map((item) => field(item, 'frame'));
-    const lost = had.filter((frame) => sent.includes(frame) && !frames.includes(frame));
+    const got = new Set(frames);
+    const lost = had.filter((frame) => this.#sent.has(frame) && !got.has(frame));
     this.framesAreRight = isWithin(frames, sent) && lost.length === 0;
     const others = steps.reduce((sum, received) => sum + received.others, 0);
     const errors = itemsOf(run.guest, 'receive-error').length;
@@ -98,7 +100,7 @@ export class RunFacts {
 
   /** Whether a frame is one that the host has sent whole. */
   isWhole(frame: Item | undefined): boolean {
-    return this.#sent.includes(field(frame, 'frame'));
+    return this.#sent.has(field(frame, 'frame'));
   }
 
   /** Whether a register holds after a step what it held before anybody wrote it. */

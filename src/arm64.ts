@@ -9,7 +9,7 @@ import type { Machine } from './machine.ts';
 
 /** Make the drivers for a machine. @throws HypxeError for a machine that cannot be driven */
 export function createDriver(machine: Machine, options: DriverOptions = {}): HypervDriver {
-  return new HypervDriver(arm64Platform(machine, options), machine, options);
+  return new HypervDriver(arm64Platform(machine), machine, options);
 }
 
 /** Boot. Conditions from outside are in the result. */

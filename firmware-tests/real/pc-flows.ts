@@ -10,6 +10,8 @@ import { syslinuxDisk, writingDisk } from './pc-disks.ts';
 import { hasLinux, initramfs, kernelFile } from './pc-linux.ts';
 
 export const IPXE = '/boot/ipxe.lkrn';
+/** This machine's own: not every kernel runs the i386 one of the guests. */
+export const BUSYBOX = '/bin/busybox';
 const IPXE_ISO = '/usr/lib/ipxe/ipxe.iso';
 const PXELINUX = '/usr/lib/PXELINUX/pxelinux.0';
 const LDLINUX = '/usr/lib/syslinux/modules/bios/ldlinux.c32';
@@ -37,6 +39,7 @@ const FILES: Readonly<Record<string, string>> = {
   'syslinux-common': LDLINUX,
   seabios: SEABIOS,
   passt: '/usr/bin/passt',
+  'busybox-static': BUSYBOX,
   syslinux: '/usr/bin/syslinux',
   mtools: '/usr/bin/mformat',
 };

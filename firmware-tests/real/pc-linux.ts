@@ -22,9 +22,6 @@ export function hasLinux(): boolean {
   return fs.existsSync(path.join(ROOT, '../complete'));
 }
 
-/** Path of busybox: an i386 program, which runs here as well. */
-export const busybox = (): string => path.join(ROOT, 'bin/busybox');
-
 /** Path of the kernel. */
 export function kernelFile(): string {
   const boot = path.join(ROOT, 'boot');

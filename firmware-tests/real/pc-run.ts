@@ -19,11 +19,14 @@ import { fileURLToPath } from 'node:url';
 import { BOOT_PROGRAM_LINE, bootProgram } from '../../tools/guests/pc/boot-program.ts';
 import { PASST_GATEWAY } from '../../tools/links/link-start.ts';
 import { guestActs } from '../rigs/pc/guest-acts.ts';
-import { FLOWS, IPXE, missing, type PcFlowCase } from './pc-flows.ts';
-import { busybox } from './pc-linux.ts';
+import { BUSYBOX, FLOWS, IPXE, missing, type PcFlowCase } from './pc-flows.ts';
 
 /** The longest that one run may take, in ms. */
 const RUN_MAX_MS = 1_200_000;
+
+/** Looks for a server that was started, and the pause between two of them, in ms. */
+const SERVER_TRIES_MAX = 100;
+const SERVER_PAUSE_MS = 100;
 
 /** Runs at a time: each has a PC of up to 256 MiB, and a trace. */
 const JOBS_MAX = 4;
@@ -159,6 +162,19 @@ async function sameTwice(flow: PcFlowCase, directory: string): Promise<void> {
   if (!traces[0]!.equals(traces[1]!)) throw new Error('two runs, and two traces');
 }
 
+/** Wait until a server answers. @throws Error if it never does */
+async function answers(url: string): Promise<void> {
+  for (let left = SERVER_TRIES_MAX; ; left--) {
+    try {
+      if ((await fetch(url)).ok) return;
+    } catch {
+      // Not there yet
+    }
+    if (left === 0) throw new Error(`busybox does not serve ${url}`);
+    await new Promise((resolve) => setTimeout(resolve, SERVER_PAUSE_MS));
+  }
+}
+
 /**
  * iPXE's own HTTP over a real network: busybox serves on this machine's loopback, which passt's
  * gateway is for its guest. On the wall's clock. @throws Error
@@ -170,8 +186,9 @@ async function overPasst(directory: string): Promise<void> {
   const lines = ['expect Press Ctrl-B', 'type \\x02', 'expect iPXE>', 'type dhcp\\n', 'expect ok'];
   const chain = `type chain http://${PASST_GATEWAY}:${port}/next\\n`;
   fs.writeFileSync(script, [...lines, chain, `expect ${BOOT_PROGRAM_LINE}`].join('\n'));
-  const server = spawn(busybox(), ['httpd', '-f', '-p', `127.0.0.1:${port}`, '-h', directory]);
+  const server = spawn(BUSYBOX, ['httpd', '-f', '-p', `127.0.0.1:${port}`, '-h', directory]);
   try {
+    await answers(`http://127.0.0.1:${port}/next`);
     const args = ['pc', IPXE, '--link', 'passt', '--expect', script];
     const { status, stdout, stderr } = await node([CLI, ...args]);
     if (status !== 0) throw new Error(`exit code ${status}:\n${stdout}${stderr}`);
@@ -225,7 +242,7 @@ attempts.push({
 const passt = FLOWS[0]!;
 attempts.push({
   ...{ name: 'iPXE over passt: HTTP from busybox', action: overPasst },
-  flow: { ...passt, needs: ['ipxe', 'seabios', 'linux-image-686', 'passt'] },
+  flow: { ...passt, needs: ['ipxe', 'seabios', 'passt', 'busybox-static'] },
 });
 
 // Several at a time: each takes a thread. Those that take longest come last in the list

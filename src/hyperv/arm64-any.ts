@@ -2,18 +2,31 @@
 
 /**
  * arm64 as the firmware of both architectures has it: with the older form of hypercalls where the
- * machine asks for it (mu_msvm), and a word on a counter that is none.
+ * machine asks for it (mu_msvm), and the architectural counter as its clock: no exit for a look.
  */
 
 import type { Log } from '../events.ts';
+import type { Arm64Machine } from '../machine.ts';
 import { Arm64Platform } from './arm64.ts';
-import type { ClockSource } from './platform.ts';
+import { wantsBestClock, type ClockChoice, type ClockSource } from './platform.ts';
+import { HV_REFERENCE_HZ } from './protocol.ts';
 
 /** Immediate of the older form. Its inputs begin in X0, and its outputs end with X16. */
 const IMMEDIATE = 1;
 const OUTPUT = 15;
 
+/** Frequencies that a counter may have, in Hz: below a tick it is no clock. */
+const FREQUENCY_MIN = HV_REFERENCE_HZ / 10;
+const FREQUENCY_MAX = 100_000_000_000;
+
 export class AnyArm64Platform extends Arm64Platform {
+  readonly #wantsClock: boolean;
+
+  constructor(machine: Arm64Machine, choice: ClockChoice) {
+    super(machine);
+    this.#wantsClock = wantsBestClock(choice);
+  }
+
   protected override get output(): number {
     return this.#isImmediate ? OUTPUT : super.output;
   }
@@ -22,11 +35,20 @@ export class AnyArm64Platform extends Arm64Platform {
     return this.machine.hypercallConvention === 'immediate';
   }
 
-  override clock(log: Log): ClockSource | undefined {
-    const clock = super.clock(log);
-    const text = `counter frequency of ${this.machine.counterFrequency} Hz is impossible: not used`;
-    if (this.wantsClock && !clock) log.warning('HV', '', text);
-    return clock;
+  /** The virtual counter: Hyper-V guarantees its frequency (Linux clocks.rst). */
+  clock(log: Log): ClockSource | undefined {
+    const { machine } = this;
+    if (!this.#wantsClock) return undefined;
+    const hz = Math.round(machine.counterFrequency);
+    if (!(hz >= FREQUENCY_MIN && hz <= FREQUENCY_MAX)) {
+      const text = `counter frequency of ${machine.counterFrequency} Hz is impossible: not used`;
+      log.warning('HV', '', text);
+      return undefined;
+    }
+    return {
+      name: `architectural counter, ${hz} Hz`,
+      read: () => Number((machine.readCounter() * BigInt(HV_REFERENCE_HZ)) / BigInt(hz)),
+    };
   }
 
   protected override hypercall(

@@ -6,20 +6,12 @@
  */
 
 import { HypxeError } from '../error.ts';
-import type { Log } from '../events.ts';
 import type { Arm64Machine, CpuidRegisters, Machine } from '../machine.ts';
 import { hex } from '../wire.ts';
-import {
-  ACCESS_TRIES_MAX,
-  wantsBestClock,
-  type ClockChoice,
-  type ClockSource,
-  type Platform,
-} from './platform.ts';
+import { ACCESS_TRIES_MAX, type Platform } from './platform.ts';
 import {
   Cpuid,
   HV_PARTITION_ID_SELF,
-  HV_REFERENCE_HZ,
   HV_SMCCC_HYPERCALL,
   HV_SMCCC_UID,
   HV_VP_INDEX_SELF,
@@ -44,19 +36,15 @@ const GET_REGISTER = 0x1_0001_0050n;
 const SET_REGISTER = 0x1_0001_0051n;
 const REP_1 = 0x1_0000_0000n;
 
-/** Frequencies that a counter may have, in Hz: below a tick it is no clock. */
-const FREQUENCY_MIN = HV_REFERENCE_HZ / 10;
-const FREQUENCY_MAX = 100_000_000_000;
-
-/** Registers in a row: the first MSR, the first VP register, how many. Others go by their own. */
-const REGISTERS: readonly (readonly [from: number, to: number, count: number])[] = [
-  [Msr.TIME_REF_COUNT, HvRegister.TIME_REF_COUNT, 1],
-  [Msr.SCONTROL, HvRegister.SCONTROL, 5],
-  [Msr.SINT0, HvRegister.SINT0, 16],
-  [Msr.GUEST_OS_ID, HvRegister.GUEST_OS_ID, 1],
-  [Msr.REFERENCE_TSC, HvRegister.REFERENCE_TSC, 1],
-  [Msr.VP_ASSIST_PAGE, HvRegister.VP_ASSIST_PAGE, 1],
-  [Msr.STIMER0_CONFIG, HvRegister.STIMER0_CONFIG, 8],
+/** MSRs and the VP registers that are theirs, ascending: each row goes on up to the next. */
+const REGISTERS: readonly (readonly [msr: number, register: number])[] = [
+  [Msr.GUEST_OS_ID, HvRegister.GUEST_OS_ID],
+  [Msr.TIME_REF_COUNT, HvRegister.TIME_REF_COUNT],
+  [Msr.REFERENCE_TSC, HvRegister.REFERENCE_TSC],
+  [Msr.VP_ASSIST_PAGE, HvRegister.VP_ASSIST_PAGE],
+  [Msr.SCONTROL, HvRegister.SCONTROL],
+  [Msr.SINT0, HvRegister.SINT0],
+  [Msr.STIMER0_CONFIG, HvRegister.STIMER0_CONFIG],
 ];
 
 /** In X0: nobody knows the function (SMCCC_RET_NOT_SUPPORTED). */
@@ -68,24 +56,10 @@ const FIRST_FACTS = HvRegister.FEATURES - Cpuid.HV_FEATURES;
 export class Arm64Platform implements Platform {
   readonly machine: Arm64Machine;
   readonly sint = SINT_INTERRUPT_ID;
-  readonly hypercallPage = undefined;
   protected readonly x = new BigUint64Array(REGISTER_COUNT);
-  protected readonly wantsClock: boolean;
 
-  constructor(machine: Arm64Machine, choice: ClockChoice) {
+  constructor(machine: Arm64Machine) {
     this.machine = machine;
-    this.wantsClock = wantsBestClock(choice);
-  }
-
-  /** The virtual counter: Hyper-V guarantees its frequency (Linux clocks.rst). */
-  clock(_log: Log): ClockSource | undefined {
-    const { machine } = this;
-    const hz = Math.round(machine.counterFrequency);
-    if (!this.wantsClock || !(hz >= FREQUENCY_MIN && hz <= FREQUENCY_MAX)) return undefined;
-    return {
-      name: `architectural counter, ${hz} Hz`,
-      read: () => Number((machine.readCounter() * BigInt(HV_REFERENCE_HZ)) / BigInt(hz)),
-    };
   }
 
   /** Where a fast register read has its output: behind the inputs. */
@@ -134,8 +108,7 @@ export class Arm64Platform implements Platform {
   /** One register: partition and processor are our own, then its number, padding, its value. */
   #access(control: bigint, register: number, value?: bigint): bigint {
     let number = register;
-    for (const [from, to, count] of REGISTERS)
-      if (register >= from && register < from + count) number += to - from;
+    for (const [from, to] of REGISTERS) if (register >= from) number = register - from + to;
     const own = BigInt(HV_VP_INDEX_SELF);
     for (let tries = 1; ; tries++) {
       const result = this.hypercall(control, HV_PARTITION_ID_SELF, own, BigInt(number), value);
@@ -164,13 +137,13 @@ export class Arm64Platform implements Platform {
 }
 
 /**
- * The platform of an arm64 machine, with its own clock unless it is not wanted. All hosts take
- * hypercalls by the SMCCC: the older form is in `arm64-any.ts`.
+ * The platform of an arm64 machine. All hosts take hypercalls by the SMCCC, and have the reference
+ * counter: the older form, and the machine's own counter, are in `arm64-any.ts`.
  *
  * @throws HypxeError ArchitectureUnsupported
  */
-export function arm64Platform(machine: Machine, choice: ClockChoice = {}): Platform {
-  if (machine.architecture === 'arm64') return new Arm64Platform(machine, choice);
+export function arm64Platform(machine: Machine): Platform {
+  if (machine.architecture === 'arm64') return new Arm64Platform(machine);
   throw new HypxeError('ArchitectureUnsupported', machine.architecture);
 }
 

@@ -6,7 +6,7 @@ import { HypxeError, type ErrorName } from '../error.ts';
 import type { CpuidRegisters } from '../machine.ts';
 import { hex } from '../wire.ts';
 import type { Platform } from './platform.ts';
-import { Cpuid, GuestOsId, HV_HYPERCALL_LOCKED, HvFeature, HvPrivilege, Msr } from './protocol.ts';
+import { Cpuid, GuestOsId, HvFeature, HvPrivilege, Msr } from './protocol.ts';
 
 /** What the partition must be allowed: word of CPUID 0x40000003, bit, what it lacks without. */
 type Need = readonly [word: 'eax' | 'ebx', bit: number, name: ErrorName];
@@ -36,8 +36,7 @@ export function detect(platform: Platform): Detected {
 
   // Check for features and privileges: touching what is missing reboots a guest (iPXE b6889eaa1)
   const facts = platform.facts(Cpuid.HV_FEATURES);
-  const hasPage = platform.hypercallPage !== undefined;
-  for (const [word, bit, name] of NEEDED.slice(hasPage ? 0 : 1)) {
+  for (const [word, bit, name] of NEEDED.slice(platform.hypercallRegister ? 0 : 1)) {
     if (facts[word] & bit) continue;
     throw new HypxeError(name, `features are ${hex(facts.eax)}:${hex(facts.ebx)}`);
   }
@@ -48,10 +47,5 @@ export function detect(platform: Platform): Detected {
     throw new HypxeError('OwnedByUefi', `guest identity is ${hex(owner)}`);
   }
 
-  // A locked hypercall page cannot be moved: writing the register would fault
-  const hypercall = hasPage ? platform.read(Msr.HYPERCALL) : undefined;
-  if (hypercall && hypercall & HV_HYPERCALL_LOCKED) {
-    throw new HypxeError('HypercallPageLocked', `hypercall register is ${hex(hypercall)}`);
-  }
-  return { facts, hypercall };
+  return { facts, hypercall: platform.hypercallRegister?.() };
 }

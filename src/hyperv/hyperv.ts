@@ -251,19 +251,9 @@ export class HyperV {
     page.seen = undefined;
     page.mapped = true;
     platform.write(register, value);
-    if (register !== Msr.HYPERCALL) {
-      // What is in a page when it is mapped is somebody else's
-      pages.memory.zero(region.address, PAGE_SIZE);
-      return;
-    }
-
-    // Without this one there is no call: see that it is where it should be
-    const now = platform.read(register);
-    if (now !== value) {
-      const text = `wrote ${hex(value)}, read ${hex(now)}`;
-      throw new HypxeError('HypercallPageRefused', text);
-    }
-    platform.hypercallPage = region.address;
+    if (register === Msr.HYPERCALL) platform.useHypercallPage!(region.address, value);
+    // What is in a page when it is mapped is somebody else's
+    else pages.memory.zero(region.address, PAGE_SIZE);
   }
 
   #unmap(page: PageRegister): void {
@@ -274,7 +264,7 @@ export class HyperV {
     resetRegister(platform, register, PAGE_RESERVED, 0n);
     page.mapped = false;
     this.pages.revoke(region, page.name);
-    if (register === Msr.HYPERCALL) platform.hypercallPage = 0;
+    if (register === Msr.HYPERCALL) platform.useHypercallPage!(0);
   }
 
   /**

@@ -29,7 +29,19 @@ export interface Platform {
    * Guest physical address of the page that hypercalls go through, 0 while there is none. Undefined
    * if they need none (arm64).
    */
-  hypercallPage: number | undefined;
+  readonly hypercallPage?: number | undefined;
+  /**
+   * The hypercall register as it was found. No such method if hypercalls need no page (arm64).
+   *
+   * @throws HypxeError HypercallPageLocked
+   */
+  hypercallRegister?(): bigint;
+  /**
+   * Hypercalls go through this page from here on, 0 for none; where `written`, the register was.
+   *
+   * @throws HypxeError HypercallPageRefused
+   */
+  useHypercallPage?(address: number, written?: bigint): void;
   /** A clock of the architecture's own, better than all others (arm64). */
   clock?(log: Log): ClockSource | undefined;
   /** Look for Hyper-V. @throws HypxeError NoHypervisor, NotHyperV */

@@ -6,7 +6,14 @@ import { HypxeError, isNamed } from '../error.ts';
 import type { CpuidRegisters, Machine, X64Machine } from '../machine.ts';
 import { hex, wordBytes } from '../wire.ts';
 import { ACCESS_TRIES_MAX, type Platform } from './platform.ts';
-import { CPUID_HYPERVISOR_PRESENT, Cpuid, HV_INTERFACE_ID, Sint } from './protocol.ts';
+import {
+  CPUID_HYPERVISOR_PRESENT,
+  Cpuid,
+  HV_HYPERCALL_LOCKED,
+  HV_INTERFACE_ID,
+  Msr,
+  Sint,
+} from './protocol.ts';
 
 /**
  * Interrupt vector of SINTs: IRQ 13 (the FPU), whose handler does nothing. The SINT must really be
@@ -63,6 +70,23 @@ class X64Platform implements Platform {
           throw new HypxeError('RegisterRefused', error.message, error.status);
       }
     }
+  }
+
+  hypercallRegister(): bigint {
+    // A locked hypercall page cannot be moved: writing the register would fault
+    const found = this.read(Msr.HYPERCALL);
+    if (!(found & HV_HYPERCALL_LOCKED)) return found;
+    throw new HypxeError('HypercallPageLocked', `hypercall register is ${hex(found)}`);
+  }
+
+  useHypercallPage(address: number, written = 0n): void {
+    // Without this one there is no call: see that it is where it should be
+    const now = written && this.read(Msr.HYPERCALL);
+    if (now !== written) {
+      const text = `wrote ${hex(written)}, read ${hex(now)}`;
+      throw new HypxeError('HypercallPageRefused', text);
+    }
+    this.hypercallPage = address;
   }
 
   call(control: bigint, input: bigint): number {

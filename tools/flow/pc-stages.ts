@@ -31,6 +31,9 @@ const IPXE = 0x98aen;
 /** Most owners that are told apart. */
 const STAGES_MAX = 32;
 
+/** Most findings of one that serves, over all the times that it leaves the machine. */
+const SERVING_FINDINGS_MAX = 1000;
+
 /** A real-mode kernel lies below the BIOS's own data. */
 const LOW_MEMORY_END = 0x9f000;
 
@@ -146,7 +149,8 @@ export class PcStages implements PcObserver {
       // It has served, and leaves the machine again
       const known = new Set(last.findings.map(({ text }) => text));
       const fresh = stage.findings.filter(({ text }) => !known.has(text));
-      this.stages[this.stages.length - 1] = { ...stage, findings: [...last.findings, ...fresh] };
+      const findings = [...last.findings, ...fresh].slice(0, SERVING_FINDINGS_MAX);
+      this.stages[this.stages.length - 1] = { ...stage, findings };
     } else if (this.stages.length < STAGES_MAX) {
       this.stages.push(stage);
       this.onStage?.(stage);

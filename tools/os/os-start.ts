@@ -118,8 +118,8 @@ function mapHypercallPage(kernel: StartingKernel): void {
   const page = (kernel.hypercallPage = kernel.takePage('hypercall page'));
   const kept = platform.read(Msr.HYPERCALL) & HV_PAGE_REGISTER_MASK;
   platform.write(Msr.HYPERCALL, kept | BigInt(page) | HV_ENABLE);
-  kernel.hv.platform.hypercallPage = page;
-  for (const processor of kernel.processors) processor.platform.hypercallPage = page;
+  kernel.hv.platform.useHypercallPage?.(page);
+  for (const processor of kernel.processors) processor.platform.useHypercallPage?.(page);
 }
 
 /** `vmbus_bus_init`: the SynIC of every processor. From here on interrupts come. */

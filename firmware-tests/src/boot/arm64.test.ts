@@ -37,12 +37,16 @@ function logged(events: readonly FirmwareEvent[], pattern: RegExp): boolean {
   return events.some((event) => event.kind === 'log' && pattern.test(event.text));
 }
 
+/** What the smallest firmware has as its clock: a look at the machine's own needs no exit. */
+const ALONE = /^clock: reference counter$/;
+
 const boots = suite('arm64: boot');
 
 for (const [name, firmware] of Object.entries(ARM64_FIRMWARES)) {
   boots(`the firmware boots: ${name}`, () => {
     const { events } = clean({ firmware, machine: ARM64 });
-    assert.ok(logged(events, /^clock: architectural counter, 1000000000 Hz$/));
+    const alone = name.startsWith('arm64');
+    assert.ok(logged(events, alone ? ALONE : /^clock: architectural counter, 1000000000 Hz$/));
     assert.ok(logged(events, /^detected "Microsoft Hv" version 10\.0/));
   });
 }

@@ -26,6 +26,8 @@ export type DropReason =
   /** A server cannot send: no answer to ARP, too many wait for one, or nowhere to send it. */
   | 'no-neighbour'
   | 'no-route'
+  /** A disk of the network has another configuration string than is asked for. */
+  | 'other-config'
   | 'bad-aoe'
   | 'bad-dhcp'
   | 'bad-dns'

@@ -122,7 +122,6 @@ aoe('what it cannot do has an error of its own', () => {
   const config = (command: number, length: number) =>
     error([0x10, 0, 0, 3, 7, 1, ...TAG, 0, 0, 0, 0, 0, 0x10 | command, ...be16(length), 0x61]);
   assert.is(config(1, 0), '1800', 'the string is empty');
-  assert.is(config(1, 1), '1c02', 'and no other');
   assert.is(config(3, 1), '1c04', 'it cannot be set');
 });
 
@@ -131,6 +130,12 @@ aoe('what is no request for it has no answer', () => {
   assert.is(at.ask([0x18, 0, 0, 3, 7, 1, ...TAG, ...Array<number>(40).fill(0)]), undefined);
   assert.is(at.ask([0x10, 0, 0, 3]), undefined);
   assert.is(at.network.statistics.drops['bad-aoe'], 2);
+  // Another configuration string, whole or its beginning, is another target's
+  for (const command of [1, 2]) {
+    const config = [0, 0, 0, 0, 0, 0x10 | command, ...be16(1), 0x61];
+    assert.is(at.ask([0x10, 0, 0, 3, 7, 1, ...TAG, ...config]), undefined);
+  }
+  assert.is(at.network.statistics.drops['other-config'], 2);
   assert.is(at.ask([0x10, 0, 0, 3, 7, 1, ...TAG], [0x02, 0, 0, 0, 0, 1]), undefined);
 });
 

@@ -56,8 +56,8 @@ const VERSION = 1;
 const Flag = { RESPONSE: 0x08, ERROR: 0x04 } as const;
 const Command = { ATA: 0, CONFIG: 1 } as const;
 const AoeError = { COMMAND: 1, ARGUMENT: 2, CONFIG_PRESENT: 4, VERSION: 5 } as const;
-/** Of the configuration string, which is empty: read it, compare it, compare its beginning. */
-const ConfigCommand = { READ: 0, TEST: 1, PREFIX: 2 } as const;
+/** Of the configuration string, which is empty: compare it, compare its beginning; 0 reads it. */
+const ConfigCommand = { TEST: 1, PREFIX: 2 } as const;
 const ANY_SHELF = 0xffff;
 const ANY_SLOT = 0xff;
 
@@ -156,7 +156,16 @@ export class AoeTarget implements SwitchPort {
     const slot = bytes[At.SLOT];
     const { shelf: ownShelf, slot: ownSlot } = this.#plan;
     const isShelf = shelf === ownShelf || shelf === ANY_SHELF;
-    return isShelf && (slot === ownSlot || slot === ANY_SLOT) ? undefined : 'other-address';
+    if (!isShelf || (slot !== ownSlot && slot !== ANY_SLOT)) return 'other-address';
+    return this.#isOtherString(bytes, view, length) ? 'other-config' : undefined;
+  }
+
+  /** Who asks for another configuration string than ours is asking somebody else (section 3.2). */
+  #isOtherString(bytes: Uint8Array, view: DataView, length: number): boolean {
+    if (bytes[At.COMMAND] !== Command.CONFIG || length < At.CONFIG_STRING) return false;
+    const command = bytes[At.CONFIG_COMMAND]! & 0xf;
+    const isCompared = command === ConfigCommand.TEST || command === ConfigCommand.PREFIX;
+    return isCompared && view.getUint16(At.CONFIG_LENGTH) !== 0;
   }
 
   /** Do what is asked for. Returns 0, or the error. */
@@ -177,9 +186,7 @@ export class AoeTarget implements SwitchPort {
     const { bytes, view } = frame;
     if (frame.length < At.CONFIG_STRING) return AoeError.ARGUMENT;
     const command = bytes[At.CONFIG_COMMAND]! & 0xf;
-    const length = view.getUint16(At.CONFIG_LENGTH);
     if (command > ConfigCommand.PREFIX) return AoeError.CONFIG_PRESENT;
-    if (command !== ConfigCommand.READ && length !== 0) return AoeError.ARGUMENT;
     view.setUint16(At.CONFIG_BUFFERS, BUFFERS);
     view.setUint16(At.CONFIG_FIRMWARE, 1);
     bytes[At.CONFIG_SECTORS] = SECTORS_MAX;

@@ -123,8 +123,8 @@ export const OMISSION_MUTANTS: readonly OmissionMutant[] = [
     patches: [
       patch(
         'src/vmbus/connection.ts',
-        '    this.post(MessageType.UNLOAD);\n',
-        `    this.post(MessageType.UNLOAD);
+        "    this.mustUnload = 'sent';\n",
+        `    this.mustUnload = 'sent';
     for (const page of this.#pages) {
       this.hv.pages.revoke(page, 'nothing');
       this.hv.pages.free(page);

@@ -52,6 +52,7 @@ export class FakeChannel implements DeviceChannel {
   /** Bytes free in the ring to the guest. */
   room = Infinity;
   dead = false;
+  unreadable = false;
   drained = true;
   tampered = false;
   reason = '';
@@ -76,8 +77,9 @@ export class FakeChannel implements DeviceChannel {
     };
   }
 
-  receive(): GuestPacket | undefined {
-    const next = this.dead ? undefined : this.toHost.shift();
+  receive(atClose = false): GuestPacket | undefined {
+    const silent = this.dead && (!atClose || this.unreadable);
+    const next = silent ? undefined : this.toHost.shift();
     if (next === undefined) return undefined;
     const packet = this.#packet;
     packet.bytes.fill(0xee);

@@ -64,8 +64,8 @@ export class VmbusConnection {
   port = VMBUS_MESSAGE_CONNECTION_ID;
   /** Negotiated version, or 0 while not connected. */
   version = 0;
-  /** Whether the host may hold anything of us that only an UNLOAD takes back. */
-  mustUnload = false;
+  /** Whether the host may hold anything that only an UNLOAD takes back; none is sent twice. */
+  mustUnload: boolean | 'sent' = false;
   /** Whether it has said that it holds nothing, of an older connection either. */
   hasLetGo = true;
   /** Takes the messages that nobody waits for: late offers, rescinds, late answers. */
@@ -217,17 +217,17 @@ export class VmbusConnection {
   }
 
   #noResponse(type: number, timeoutMs: number): HypxeError {
-    const name = this.hv.eomDue ? 'RegisterRefused' : 'NoResponse';
-    return new HypxeError(name, `no message type ${type} within ${timeoutMs} ms`);
+    const text = `no message type ${type} within ${timeoutMs} ms`;
+    return new HypxeError(this.hv.eomDue ? 'RegisterRefused' : 'NoResponse', text);
   }
 
   /**
-   * Disconnect, and wait for the host to say that it has let go of everything.
-   *
-   * @throws HypxeError NoResponse, PostFailed: what is shared stays shared
+   * Disconnect, and wait for the host to say that it has let go of everything. Cancelled, it is
+   * called again and only waits. @throws HypxeError NoResponse, PostFailed: what is shared stays so
    */
   unload(timeoutMs = this.options.unloadTimeoutMs): void {
-    this.post(MessageType.UNLOAD);
+    if (this.mustUnload !== 'sent') this.post(MessageType.UNLOAD);
+    this.mustUnload = 'sent';
     this.wait(MessageType.UNLOAD_RESPONSE, MessageHeader.size, undefined, timeoutMs);
     this.disconnected('UNLOAD_RESPONSE');
   }

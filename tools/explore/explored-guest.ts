@@ -23,8 +23,9 @@ import { runLoader, type LoaderResult } from './loader.ts';
 import { PageSource } from './memory/page-source.ts';
 import { RaceHost } from './memory/race-host.ts';
 import { RacePolicy } from './memory/race-policy.ts';
+import { explainsTouch, explainsViolation } from './memory/race-excuses.ts';
 import { ReadHistory, ReadWatch } from './memory/read-watch.ts';
-import type { Plan } from './plan.ts';
+import type { Fault, Plan } from './plan.ts';
 import { PUSH_BOOT } from './push-flow.ts';
 import { stackFrames } from './stack-frame.ts';
 import { steppedMachine, type Step } from './stepped-machine.ts';
@@ -114,11 +115,19 @@ export class Guest {
   /** The host of the first race, if there is one: two cannot act at the same access. */
   #raceHost([race]: readonly Race[], watch: ReadWatch): RaceHost | undefined {
     if (race === undefined) return undefined;
-    const { model, number, alone, lawful } = race;
+    const { model, number } = race;
     const policy = new RacePolicy(model, number);
-    const touches = lawful ? this.#report : undefined;
-    const violates = alone ? this.#report : undefined;
-    return new RaceHost({ machine: this.#machine, model, policy, watch, touches, violates });
+    const report = this.#report;
+    const fired = (): readonly Fault[] => this.#injector.fired;
+    return new RaceHost({
+      ...{ machine: this.#machine, model, policy, watch },
+      touches: (cause, text) => {
+        if (!explainsTouch(fired())) report(cause, text);
+      },
+      violates: (layer, text) => {
+        if (!explainsViolation(fired(), layer)) report(`the host sees: ${text}`, text);
+      },
+    });
   }
 
   /** Boot. Undefined if the guest crashed, hung or threw: then nothing else can be said of it. */
@@ -134,21 +143,24 @@ export class Guest {
     this.#earlier = new Set(machine.partition.grants.live());
     const allocated = new Uint8Array(MEMORY / PAGE_SIZE);
     const { counter } = injector;
-    const watch = new ReadWatch(this.#history, machine, counter, allocated);
+    const watch = new ReadWatch(this.#history, machine, counter, allocated, map);
     const race = this.#raceHost(races, watch);
     const memory = watched ? this.#guest.watch?.(race ?? watch) : undefined;
     if (race !== undefined) race.memory = memory;
+    const { partition } = machine;
     const listener = {
-      exit: () => {
-        memory?.remove();
-        watch.exit();
-        race?.exit();
-        injector.exit();
-      },
-      step: (what: Step) => {
-        injector.step(what);
-        race?.step(what);
-      },
+      exit: () =>
+        partition.guard(() => {
+          memory?.remove();
+          watch.exit();
+          race?.exit();
+          injector.exit();
+        }),
+      step: (what: Step) =>
+        partition.guard(() => {
+          injector.step(what);
+          race?.step(what);
+        }),
       refuses: (register: number) => !this.#guest.faultsEnd && injector.refuses(register),
       get activity() {
         return injector.activity;
@@ -171,12 +183,16 @@ export class Guest {
       // A guest may name a constructor before it asks for the memory that it has views of
       memory?.install();
       const result = this.#start(flow, seam, map, pages);
-      const ended = machine.partition.ended;
-      if (ended !== undefined) throw ended;
+      const { ended } = partition;
+      if (ended !== undefined || partition.failure !== undefined) throw ended;
       if (watch.outside !== undefined)
         this.#report('read outside of any allocation', watch.outside);
+      if (watch.strayStore !== undefined)
+        this.#report('written to memory that it was not given', watch.strayStore);
       return result;
     } catch (error) {
+      // A mistake of the tool says nothing about the guest, which it was thrown through
+      if (partition.failure !== undefined) throw partition.failure.error;
       this.#ended(error);
       return undefined;
     } finally {

@@ -13,7 +13,7 @@ import { PlaceCounter, type PlaceObserver } from './counter.ts';
 import { MessageFaults } from './host-messages.ts';
 import { PacketFaults, type PacketHost } from './host-packets.ts';
 import { RACES, type RaceModel } from './memory/race-policy.ts';
-import { isLawful, isRace, type Fault, type Plan } from './plan.ts';
+import { faultText, isLawful, type Fault, type Plan } from './plan.ts';
 import type { SeamListener } from './stepped-machine.ts';
 
 /** Instances of the devices that take the channel numbers of NICs, without a number at the end. */
@@ -28,10 +28,6 @@ const UNPLUGGED_MS = 5000;
 export interface Race {
   readonly model: RaceModel;
   readonly number: number;
-  /** Nothing else goes wrong: whatever the guest says wrong, it does so of itself. */
-  readonly alone: boolean;
-  /** Nothing is done that no host does: it keeps its hands off what is not its own. */
-  readonly lawful: boolean;
 }
 
 /** What waits for the guest's exits. */
@@ -80,18 +76,20 @@ export class Injector implements SeamListener, PacketHost {
     for (const device of this.#devices) this.#watchGuestPackets(device);
   }
 
+  /** The faults of the plan that were carried out so far. */
+  get fired(): readonly Fault[] {
+    return this.#plan.faults.filter((fault) => this.counter.fired.has(faultText(fault)));
+  }
+
   /** The races that the plan has: each run could be raced in {@link RACES} ways. */
   races(architecture: string): readonly Race[] {
-    const { faults } = this.#plan;
-    const alone = faults.every(isRace);
-    const lawful = faults.every(isLawful);
     return Array.from({ length: RACES }, () =>
       this.counter.arrive('race', () => ({ what: architecture })),
     )
       .flat()
       .map((fault) => {
         this.counter.fire(fault);
-        return { model: fault.kind as RaceModel, number: fault.index, alone, lawful };
+        return { model: fault.kind as RaceModel, number: fault.index };
       });
   }
 

@@ -9,7 +9,12 @@ import { OsOops } from '../os/os-oops.ts';
 import { ORIGIN } from '../guests/guest-origin.ts';
 import { GuestThrew } from '../guests/guest-program.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
-import { GuestCrash, GuestHang, GuestStopped } from '../simulator/hypervisor/guest-end.ts';
+import {
+  GuestCrash,
+  GuestHang,
+  GuestStopped,
+  isOfGuest,
+} from '../simulator/hypervisor/guest-end.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import type { PartitionLimits } from '../simulator/hypervisor/watchdog.ts';
 
@@ -50,8 +55,11 @@ export class GuestRuns {
     this.#machine.partition.recover(this.#limits);
     const reports = this.#machine.partition.inspection.crashReports.length;
     try {
-      return run();
+      const result = run();
+      this.#checkTool();
+      return result;
     } catch (error) {
+      this.#checkTool();
       const ended = this.#machine.partition.ended ?? error;
       if (ended instanceof FirmwareThrew) {
         const report = this.#machine.partition.inspection.crashReports.slice(reports).at(-1);
@@ -69,13 +77,18 @@ export class GuestRuns {
     }
   }
 
+  /** A tool that has failed in the middle of a guest says nothing about it, whatever came of it. */
+  #checkTool(): void {
+    const { failure } = this.#machine.partition;
+    if (failure !== undefined) throw failure.error;
+  }
+
   /** Call a firmware, of which nobody knows what it throws. */
   callFirmware<T>(call: () => T): T {
     try {
       return call();
     } catch (error) {
-      const machines = [GuestCrash, GuestHang, GuestStopped];
-      throw machines.some((kind) => error instanceof kind) ? error : new FirmwareThrew(error);
+      throw isOfGuest(error) === 'ended' ? error : new FirmwareThrew(error);
     }
   }
 }

@@ -107,4 +107,34 @@ for (const [name, expression] of Object.entries(READS))
     assert.match(out, /^finding +\d bytes read outside of any allocation/m);
   });
 
+for (const [what, statement] of Object.entries({
+  DataView: 'new DataView(machine.memory).setUint16(0x9effe + 2, 1, true)',
+  'the last byte of a longer store': 'new DataView(machine.memory).setUint32(0x9effd, 1, true)',
+  'an element': 'new Uint8Array(machine.memory)[0x500] = 1',
+  'a method of a typed array': 'new Uint8Array(machine.memory).fill(0, 0x9f800, 0x9f801)',
+}))
+  judge(`written to memory that was not given: ${what}`, () => {
+    const store = new Function('machine', statement) as (machine: object) => void;
+    const stray: ExploredFirmware = {
+      ...firmware,
+      boot(machine, options) {
+        store(machine);
+        return firmware.boot(machine, options);
+      },
+    };
+    const { findings } = newRunner(stray).run(parsePlan('owner.0/left:identity'));
+    assert.ok(findings.some(({ text }) => /bytes written to memory that it was not/.test(text)));
+  });
+
+judge('the last page that was given may be written to', () => {
+  const careful: ExploredFirmware = {
+    ...firmware,
+    boot(machine, options) {
+      new DataView(machine.memory).setUint32(0x9effc, 1, true);
+      return firmware.boot(machine, options);
+    },
+  };
+  assert.equal(newRunner(careful).run(parsePlan('owner.0/left:identity')).findings, []);
+});
+
 judge.run();

@@ -13,6 +13,7 @@
 
 import { PAGE_SHIFT, PAGE_SIZE } from '../../../src/machine.ts';
 import { MessageHeader } from '../../../src/vmbus/protocol.ts';
+import type { HostEvent } from '../../simulator/ledger/events.ts';
 import type { Grant, GrantListener } from '../../simulator/ledger/grants.ts';
 import type { SimulatedMachine } from '../../simulator/machine.ts';
 import type { Step } from '../stepped-machine.ts';
@@ -26,19 +27,19 @@ import type { AccessListener, StoreListener } from '../../guests/watch/watched-m
 /** A message type that no host has ever sent (VMBus numbers end below 32). */
 const UNKNOWN_MESSAGE = 0x7fffffff;
 
-/** Called with what a guest did wrong: in general terms, and in detail. */
-export type RaceReport = (cause: string, text: string) => void;
+/** Part of the host that sees a violation of the protocol. */
+export type ViolationLayer = Extract<HostEvent, { kind: 'violation' }>['layer'];
 
 export interface RaceOptions {
   readonly machine: SimulatedMachine;
   readonly model: RaceModel;
   readonly policy: RacePolicy;
-  /** Told of the guest's loads before the host acts. */
+  /** Told of the guest's accesses before the host acts. */
   readonly watch: AccessListener;
-  /** What the guest does to memory that the host has: undefined if a fault may have made it so. */
-  readonly touches: RaceReport | undefined;
-  /** What the host sees that breaks the protocol: undefined if a fault may have made it so. */
-  readonly violates: RaceReport | undefined;
+  /** Called with what the guest does to memory that the host has: in general terms, in detail. */
+  readonly touches: (cause: string, text: string) => void;
+  /** Called with what the host sees that breaks the protocol. */
+  readonly violates: (layer: ViolationLayer, text: string) => void;
 }
 
 export class RaceHost implements AccessListener, StoreListener {
@@ -76,7 +77,7 @@ export class RaceHost implements AccessListener, StoreListener {
       machine.vmbus.linger('end');
     });
     const unlisten = machine.events.listen((event) => {
-      if (event.kind === 'violation') violates?.(`the host sees: ${event.text}`, event.text);
+      if (event.kind === 'violation') violates(event.layer, event.text);
     });
     this.#undo.push(unlisten);
     for (const { faults } of machine.nics) {
@@ -122,27 +123,27 @@ export class RaceHost implements AccessListener, StoreListener {
     this.#options.watch.load(address, length);
     if (!this.#on || this.#acting) return;
     this.#stale?.restore();
-    if (this.#shared[address >>> PAGE_SHIFT] !== 0) {
+    if (isAny(this.#shared, address, length)) {
       this.#act();
       this.#stale?.load(address, length, this.#options.policy.isEarly());
     }
-    if (this.#returned[address] === 1 || this.#returned[address + length - 1] === 1) {
+    if (this.#hasReturned(address, length))
       this.#wrong('a received message is read after it was completed', address, length);
-    }
   }
 
   storing(address: number, length: number): void {
+    this.#options.watch.stores?.storing(address, length);
     if (!this.#on || this.#acting) return;
     this.#stale?.restore();
     this.#stale?.store(address, length);
-    if (this.#flights[address >>> PAGE_SHIFT] !== 0) this.#checkFlights(address, length);
+    if (isAny(this.#flights, address, length)) this.#checkFlights(address, length);
     this.#buffer.enter(address, length);
   }
 
-  stored(address: number): void {
+  stored(address: number, length: number): void {
     if (!this.#on || this.#acting) return;
     if (this.#options.model === 'strong') this.#buffer.drain();
-    if (this.#shared[address >>> PAGE_SHIFT] !== 0) this.#act();
+    if (isAny(this.#shared, address, length)) this.#act();
   }
 
   acquired(): void {
@@ -217,6 +218,13 @@ export class RaceHost implements AccessListener, StoreListener {
     });
   }
 
+  /** Whether any byte has been given back. */
+  #hasReturned(address: number, length: number): boolean {
+    const end = Math.min(address + length, this.#returned.length);
+    for (let i = address; i < end; i++) if (this.#returned[i] === 1) return true;
+    return false;
+  }
+
   /** A packet whose bytes the host reads must stay as it is until it is completed. */
   #checkFlights(address: number, length: number): void {
     for (const grant of this.#inFlight.values()) {
@@ -236,11 +244,15 @@ export class RaceHost implements AccessListener, StoreListener {
   #wrong(what: string, address: number, length: number): void {
     // The first frames are this function, its caller and the watched view
     const at = stackFrames(new Error(), 3, 3);
-    this.#options.touches?.(
-      what,
-      `${what}: ${length} bytes at 0x${address.toString(16)}, at ${at}`,
-    );
+    this.#options.touches(what, `${what}: ${length} bytes at 0x${address.toString(16)}, at ${at}`);
   }
+}
+
+/** Whether any page that an access touches has a number other than 0. */
+function isAny(pages: Uint8Array, address: number, length: number): boolean {
+  const last = Math.min((address + length - 1) >>> PAGE_SHIFT, pages.length - 1);
+  for (let page = address >>> PAGE_SHIFT; page <= last; page++) if (pages[page] !== 0) return true;
+  return false;
 }
 
 function unknownMessage(): Uint8Array {

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * What the firmware reads of guest RAM: only what it has allocated, and what the host may write to
- * once only. A second read of the same word without an exit in between is a place where a host on
- * another processor may have changed it: the plan says with what.
+ * What the firmware does with guest RAM: it reads only what it has allocated, writes only to what
+ * was given to it, and reads what the host may write to once only. A second read of the same bytes
+ * without an exit in between, whatever else is read with them, is a place where a host on another
+ * processor may have changed them: the plan says with what.
  */
 
-import { PAGE_SHIFT, PAGE_SIZE } from '../../../src/machine.ts';
+import { PAGE_SHIFT, PAGE_SIZE, type MemoryRange } from '../../../src/machine.ts';
 import type { Grant, GrantListener } from '../../simulator/ledger/grants.ts';
 import type { SimulatedMachine } from '../../simulator/machine.ts';
 import type { PlaceCounter } from '../counter.ts';
 import { isOperation, mutateWord } from '../mutation.ts';
 import { stackFrames } from '../stack-frame.ts';
-import type { AccessListener } from '../../guests/watch/watched-memory.ts';
+import type { AccessListener, StoreListener } from '../../guests/watch/watched-memory.ts';
 
 /** What is kept from run to run: as large as RAM, and never cleared. */
 export class ReadHistory {
@@ -26,28 +27,49 @@ export class ReadHistory {
 }
 
 export class ReadWatch implements AccessListener {
-  /** The first read outside of what is allocated. */
+  /** The first read outside of what is allocated, and the first write to what was never given. */
   outside: string | undefined;
+  strayStore: string | undefined;
+  readonly stores: StoreListener = {
+    storing: (address, length) => this.#store(address, length),
+    stored: () => undefined,
+    ordered: () => undefined,
+    acquired: () => undefined,
+  };
   readonly #history: ReadHistory;
   readonly #machine: SimulatedMachine;
   readonly #counter: PlaceCounter;
   readonly #allocated: Uint8Array;
+  /** By page: whether it was given to the guest, which may load images there unasked. */
+  readonly #given: Uint8Array;
   /** By page: grants by which the host may write to it. */
   readonly #writable: Uint8Array;
   readonly #repeats: boolean;
   #on = true;
 
-  /** `allocated`: one byte for each page, as {@link PageSource} keeps it. */
+  /**
+   * @param allocated one byte for each page, as {@link PageSource} keeps it
+   * @param map what the guest was given
+   */
   constructor(
     history: ReadHistory,
     machine: SimulatedMachine,
     counter: PlaceCounter,
     allocated: Uint8Array,
+    map: readonly MemoryRange[],
   ) {
     this.#history = history;
     this.#machine = machine;
     this.#counter = counter;
     this.#allocated = allocated;
+    this.#given = new Uint8Array(allocated.length);
+    for (const { address, length, type } of map)
+      if (type === 'usable')
+        this.#given.fill(
+          1,
+          Math.floor(address / PAGE_SIZE),
+          Math.ceil((address + length) / PAGE_SIZE),
+        );
     this.#writable = new Uint8Array(allocated.length);
     this.#repeats = counter.has('read');
     if (this.#repeats) this.#follow();
@@ -65,24 +87,36 @@ export class ReadWatch implements AccessListener {
 
   load(address: number, length: number): void {
     if (!this.#on) return;
-    // Addresses that a guest believes may lie beyond 4 GiB
-    const lastPage = Math.floor((address + length - 1) / PAGE_SIZE);
-    for (let page = Math.floor(address / PAGE_SIZE); page <= lastPage; page++) {
-      if (this.#allocated[page] === 1) continue;
+    if (this.outside === undefined && !isIn(this.#allocated, address, length)) {
       // The first two frames are this function and the watched view
-      const at = this.outside ?? stackFrames(new Error(), 2, 4);
-      this.outside ??= `${length} bytes read outside of any allocation, at ${at}`;
+      const at = stackFrames(new Error(), 2, 4);
+      this.outside = `${length} bytes read outside of any allocation, at ${at}`;
     }
     if (!this.#repeats) return;
-    const { read, epoch } = this.#history;
-    if (read[address] !== epoch) {
-      read[address] = epoch;
-      return;
-    }
-    if (this.#writable[address >>> PAGE_SHIFT]! > 0) this.#again(address, length);
+    const again = this.#enter(address, length);
+    if (again >= 0) this.#again(again, address + length - again);
   }
 
-  /** A word that was read is read again; of anything longer its first word. */
+  #store(address: number, length: number): void {
+    if (!this.#on || this.strayStore !== undefined || isIn(this.#given, address, length)) return;
+    // The first three frames are this function, its caller and the watched view
+    const at = stackFrames(new Error(), 3, 4);
+    this.strayStore = `${length} bytes written to memory that it was not given, at ${at}`;
+  }
+
+  /** Enter what is read. Returns the first byte that was read before, and is shared; or -1. */
+  #enter(address: number, length: number): number {
+    const { read, epoch } = this.#history;
+    const end = Math.min(address + length, read.length);
+    let again = -1;
+    for (let i = address; i < end; i++) {
+      if (read[i] !== epoch) read[i] = epoch;
+      else if (again < 0 && this.#writable[i >>> PAGE_SHIFT]! > 0) again = i;
+    }
+    return again;
+  }
+
+  /** Bytes that were read are read again: of more than a word the first word changes. */
   #again(address: number, length: number): void {
     const { partition, vmbus } = this.#machine;
     const { ram } = partition;
@@ -113,4 +147,13 @@ export class ReadWatch implements AccessListener {
       count(grant, change === 'grant' ? 1 : -1);
     };
   }
+}
+
+/** Whether all pages that an access touches are marked. */
+function isIn(pages: Uint8Array, address: number, length: number): boolean {
+  // Addresses that a guest believes may lie beyond 4 GiB
+  const last = Math.floor((address + length - 1) / PAGE_SIZE);
+  for (let page = Math.floor(address / PAGE_SIZE); page <= last; page++)
+    if (pages[page] !== 1) return false;
+  return true;
 }

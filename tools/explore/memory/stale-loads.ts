@@ -20,6 +20,9 @@ import type { Grant } from '../../simulator/ledger/grants.ts';
 /** Bytes of indices at the beginning of a ring's control page. */
 const INDICES = 16;
 
+/** Bytes of the type of a message. */
+const TYPE_LENGTH = 4;
+
 export class StaleLoads {
   readonly #ram: GuestRam;
   readonly #bytes: Uint8Array;
@@ -74,11 +77,10 @@ export class StaleLoads {
   /** A load: `early` if it may find what was there before. */
   load(address: number, length: number, early: boolean): void {
     if (this.#old.size === 0) return;
-    const old = early && !this.#announces(address);
     for (let i = address; i < address + length; i++) {
       const before = this.#old.get(i);
       if (before === undefined) continue;
-      if (!old) {
+      if (!early || this.#announces(i)) {
         this.#old.delete(i);
         this.#seen = true;
       } else {
@@ -120,21 +122,24 @@ export class StaleLoads {
 
   /** What the guest looks for in a page. A GPADL has rings in it only once a channel is open. */
   #contents(page: number): 'messages' | 'indices' | 'packets' | undefined {
-    for (const { kind, purpose, pfns } of this.#grants) {
-      if (kind === 'gpadl' && !purpose.startsWith('rings')) continue;
+    for (const { kind, outPages, pfns } of this.#grants) {
+      if (kind === 'gpadl' && outPages === undefined) continue;
       const at = pfns.indexOf(page);
       if (at < 0) continue;
       if (kind === 'message-page') return 'messages';
-      // Both rings are of one size: a control page, and the data
-      return at % (pfns.length / 2) === 0 ? 'indices' : 'packets';
+      // Each ring: a control page, and the data
+      return at === 0 || at === outPages ? 'indices' : 'packets';
     }
     return undefined;
   }
 
-  /** Whether it stands at `address` that something is there. */
+  /** Whether this byte says that something is there. */
   #announces(address: number): boolean {
     const what = this.#contents(address >>> PAGE_SHIFT);
-    if (what === 'messages') return address % SynicMessage.size === SynicMessage.at.type;
+    if (what === 'messages') {
+      const at = (address % SynicMessage.size) - SynicMessage.at.type;
+      return at >= 0 && at < TYPE_LENGTH;
+    }
     return what === 'indices' && address % PAGE_SIZE < INDICES;
   }
 }

@@ -5,9 +5,9 @@
 import type { Grant } from '../ledger/grants.ts';
 import type { SimulatedMachine } from '../machine.ts';
 import type { Finding } from './audit-findings.ts';
-import { leftovers } from './audit-leftovers.ts';
+import { fullSlots, leftMessage, leftovers } from './audit-leftovers.ts';
 import { describeGrant } from './audit-pages.ts';
-import { auditRegisters, auditTimers } from './audit-registers.ts';
+import { auditRegisters, auditScontrol, auditTimers } from './audit-registers.ts';
 
 /** What is said of what an earlier owner has left. */
 const LEFT_BEFORE = 'left by who had the machine before';
@@ -40,8 +40,6 @@ export const NO_BASELINE: AuditBaseline = {
 /** Take down what there is, before a guest gets the machine. */
 export function auditBaseline(machine: SimulatedMachine): AuditBaseline {
   const { clock, nics, partition } = machine;
-  // A guest runs on the only processor, whatever it does: nothing can be inherited there
-  const others = partition.inspection.processorCount > 1;
   const processors = Array.from({ length: partition.inspection.processorCount }, (_, vp) => vp);
   return {
     at: clock.now,
@@ -51,8 +49,18 @@ export function auditBaseline(machine: SimulatedMachine): AuditBaseline {
       otherwise: statistics.uncompletedOtherwise,
     })),
     calls: processors.map((vp) => partition.inspection.calls(vp)),
-    ofProcessors: new Set(others ? auditProcessors(machine).map(keyOf) : []),
+    ofProcessors: new Set(heritage(machine, processors).map(keyOf)),
   };
+}
+
+/**
+ * What may be inherited. A guest runs on the only processor, whatever it does: there it is nothing
+ * but SCONTROL, which is left as it was found.
+ */
+function heritage(machine: SimulatedMachine, processors: readonly number[]): Finding[] {
+  return processors.length > 1
+    ? auditProcessors(machine)
+    : processors.flatMap((vp) => auditScontrol(machine, vp, 'shutdown', true));
 }
 
 /** All that can be said of virtual processors, whatever is handed on. */
@@ -62,6 +70,8 @@ function auditProcessors(machine: SimulatedMachine): Finding[] {
     ...auditRegisters(machine, 'shutdown', describe, true),
     ...auditTimers(machine),
     ...leftovers(machine, []),
+    // Those of VMBus, too: whose they are depends on who has the connection
+    ...fullSlots(machine).map(leftMessage),
   ].filter(({ vp }) => vp !== undefined);
 }
 
@@ -71,17 +81,28 @@ function keyOf({ check, text, vp }: Finding): string {
 
 /**
  * A finding about a virtual processor that the guest never ran on, and of which the same could be
- * said before it got the machine: it is whoever's was there before. All others stay as they are.
+ * said before it got the machine: it is whoever's was there before. So is a SCONTROL that was found
+ * as it is, wherever the guest ran. All others stay as they are.
  */
 export function unlessInherited(
   finding: Finding,
   machine: SimulatedMachine,
   since: AuditBaseline,
 ): Finding {
-  const { vp, severity } = finding;
-  if (vp === undefined || severity === 'info' || !since.ofProcessors.has(keyOf(finding)))
-    return finding;
-  return machine.partition.inspection.calls(vp) > since.calls[vp]! ? finding : inherited(finding);
+  return finding.severity !== 'info' && wasThere(finding, machine, since)
+    ? inherited(finding)
+    : finding;
+}
+
+/** Whether what is found at a virtual processor was there before the guest, which left it alone. */
+export function wasThere(
+  finding: Finding,
+  { partition }: SimulatedMachine,
+  since: AuditBaseline,
+): boolean {
+  const { vp, check } = finding;
+  if (vp === undefined || !since.ofProcessors.has(keyOf(finding))) return false;
+  return check === 'scontrol' || partition.inspection.calls(vp) <= since.calls[vp]!;
 }
 
 /** A finding that is laid to nobody who is audited here. */

@@ -23,6 +23,12 @@ export function fullSlots(machine: SimulatedMachine) {
     .filter(({ type }) => type !== 0);
 }
 
+/** A message that was left in its slot. */
+export function leftMessage({ vp, sint, type }: ReturnType<typeof fullSlots>[number]) {
+  const text = `a message of type ${hex(type)} is left in the slot of SINT${sint} of VP ${vp}`;
+  return { check: 'leftovers', severity: 'warning', text, vp } as const satisfies Finding;
+}
+
 /** Audit slots, queues and event flags of all virtual processors. */
 export function leftovers(
   machine: SimulatedMachine,
@@ -43,9 +49,9 @@ export function leftovers(
       report(`event flag ${flag} of SINT${sint} of VP ${vp} is set`, vp);
     }
   }
-  for (const { vp, sint, type } of fullSlots(machine)) {
-    if (sint === VMBUS_MESSAGE_SINT && type === VMBUS_MESSAGE_TYPE) continue;
-    report(`a message of type ${hex(type)} is left in the slot of SINT${sint} of VP ${vp}`, vp);
+  for (const slot of fullSlots(machine)) {
+    const ofVmbus = slot.sint === VMBUS_MESSAGE_SINT && slot.type === VMBUS_MESSAGE_TYPE;
+    if (!ofVmbus) findings.push(leftMessage(slot));
   }
   for (const client of clients) {
     const { hostMessagesQueued: queued } = client;

@@ -42,7 +42,7 @@ export function auditRegisters(
   const { inspection } = machine.partition;
   const findings = pageRegisters(machine, kind, describe);
   for (let vp = 0; vp < inspection.processorCount; vp++) {
-    findings.push(...sints(machine, vp), ...scontrol(machine, vp, kind, nextSetsScontrol));
+    findings.push(...sints(machine, vp), ...auditScontrol(machine, vp, kind, nextSetsScontrol));
   }
   const identity = inspection.register(0, 'GUEST_OS_ID');
   if (identity !== 0n) {
@@ -108,7 +108,7 @@ function sints(machine: SimulatedMachine, vp: number): Finding[] {
  * Windows loader never write it, and wait for ever where it is off. Linux and iPXE write it, and
  * leave it off themselves: off is a warning, unless it is known that who comes next does not.
  */
-function scontrol(
+export function auditScontrol(
   machine: SimulatedMachine,
   vp: number,
   kind: HandoffKind,

@@ -14,8 +14,14 @@ import {
 } from '../../../src/vmbus/protocol.ts';
 import type { MemoryRange } from '../../../src/machine.ts';
 import type { AuditCheck, Finding, FindingPages, HandoffKind } from './audit-findings.ts';
-import { NO_BASELINE, inherited, unlessInherited, type AuditBaseline } from './audit-baseline.ts';
-import { fullSlots, leftovers, messages, ofClient } from './audit-leftovers.ts';
+import {
+  NO_BASELINE,
+  inherited,
+  unlessInherited,
+  wasThere,
+  type AuditBaseline,
+} from './audit-baseline.ts';
+import { fullSlots, leftMessage, leftovers, messages, ofClient } from './audit-leftovers.ts';
 import { auditCompletions } from './audit-completions.ts';
 import { crashHole } from './audit-crash.ts';
 import { auditOmissions } from './audit-omissions.ts';
@@ -116,8 +122,9 @@ function connection(
   const { host } = machine.partition.omissions;
   const { phase, history, unloadSeenAt, unloadLostAt = -1, guestMessagesQueued } = client;
   const ownSint = client.sint ?? VMBUS_MESSAGE_SINT;
-  const report = (text: string, severity: Finding['severity']): void => {
-    findings.push({ check: 'unload', severity, text: ofClient(client, text) });
+  const report = (text: string, severity: Finding['severity'], vp?: number): void => {
+    const where = vp === undefined ? {} : { vp };
+    findings.push({ check: 'unload', severity, text: ofClient(client, text), ...where });
   };
 
   // UNLOAD after the last contact
@@ -148,14 +155,15 @@ function connection(
 
   // The answer must have been taken out of its slot
   const unloaded = phase === 'disconnected' && history.at(-1)?.outcome === 'accepted';
-  for (const { vp, sint, type } of fullSlots(machine)) {
-    if (sint !== ownSint || type !== VMBUS_MESSAGE_TYPE) continue;
-    const text = `a message of type ${hex(type)} is left in the slot of SINT${sint} of VP ${vp}`;
-    if (unloaded && unloadSeenAt !== undefined)
-      report(`${text}: the answer to UNLOAD was not taken`, 'error');
+  for (const slot of fullSlots(machine)) {
+    if (slot.sint !== ownSint || slot.type !== VMBUS_MESSAGE_TYPE) continue;
+    const left = leftMessage(slot);
+    const text = ofClient(client, left.text);
     // Whoever is refused has the answer to take, too: the next owner would take it for its own
-    else if (phase === 'disconnected')
-      findings.push({ check: 'leftovers', severity: 'warning', text: ofClient(client, text), vp });
+    if (wasThere(left, machine, since)) findings.push(inherited({ ...left, text }));
+    else if (unloaded && unloadSeenAt !== undefined)
+      report(`${left.text}: the answer to UNLOAD was not taken`, 'error', slot.vp);
+    else if (phase === 'disconnected') findings.push({ ...left, text });
   }
   return findings;
 }
@@ -177,9 +185,14 @@ function channels(
   return [
     ...open.map(({ id, instanceId, state, reserved, ringGpadl = 0, openedAt = Infinity }) => {
       const text = `channel ${id} {${instanceId}} is ${state}`;
-      // A debugger's (kdnet): it outlives UNLOAD by intention, in memory that nobody uses
+      // A debugger's (kdnet): it outlives UNLOAD by intention, in memory that nobody uses. Whoever
+      // leaves it takes the device from the next owner, though, which iPXE and Linux never do
       const stays = reserved && kept.has(ringGpadl);
-      if (stays) return found(`${text}: reserved, in reserved memory`, 'info');
+      if (stays) {
+        const legal = found(`${text}: reserved, in reserved memory`, 'info');
+        if (kind === 'quiesce') return legal;
+        return openedAt <= since.at ? inherited(legal) : offeredToNobody(legal);
+      }
       const finding = found(text, severity);
       return isOlder(openedAt, kind, since) ? inherited(finding) : finding;
     }),
@@ -187,6 +200,12 @@ function channels(
       found(`GPADL ${hex(id)} of channel ${channel} was begun and never completed`, severity),
     ),
   ];
+}
+
+/** A reserved channel that the guest has opened itself. */
+function offeredToNobody(finding: Finding): Finding {
+  const text = `${finding.text}, and its device is not offered to who comes next`;
+  return { ...finding, severity: 'warning', text };
 }
 
 /**
@@ -235,8 +254,9 @@ function sharedPages(
     const pages = describe(grant);
     const may = grant.access === 'write' ? 'write to' : 'read';
     const text = `the host may still ${may} the ${grant.purpose}`;
-    const meant = kind === 'quiesce' || [...kept.values()].includes(grant);
-    const severity = meant ? 'info' : safe(pages, kind) ? 'warning' : 'error';
+    const stays = [...kept.values()].includes(grant);
+    const meant = kind === 'quiesce' || (stays && grant.grantedAt <= since.at);
+    const severity = meant ? 'info' : stays || safe(pages, kind) ? 'warning' : 'error';
     const finding: Finding = { check, severity, text, pages };
     findings.push(isOlder(grant.grantedAt, kind, since) ? inherited(finding) : finding);
   }

@@ -77,8 +77,12 @@ export class Arm64Processor implements Arm64Machine {
       this.#context.watchdog.crash(this.#vp.index, '#UD', text);
     }
     this.#exits.exit('hvc', Number(x[form.control]! & WORD));
-    if (immediate === 0 && this.#smccc(x)) return;
-    x[0] = this.#hypercall(x, form);
+    try {
+      if (immediate === 0 && this.#smccc(x)) return;
+      x[0] = this.#hypercall(x, form);
+    } catch (error) {
+      throw this.#exits.fail(error);
+    }
   }
 
   readCounter(): bigint {

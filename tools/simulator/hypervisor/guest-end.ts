@@ -5,8 +5,8 @@
  * every later one, so that a guest that catches it cannot go on.
  */
 
-/** The fault that ended the guest: general protection, or invalid opcode. */
-export type GuestFault = '#GP' | '#UD';
+/** The fault that ended the guest: general protection, invalid opcode, no stack left. */
+export type GuestFault = '#GP' | '#UD' | '#DF';
 
 /** The guest did what would have crashed it on a real machine. */
 export class GuestCrash extends Error {
@@ -49,4 +49,17 @@ export class GuestHang extends Error {
     this.limit = limit;
     this.lastActivity = lastActivity;
   }
+}
+
+/** What engines say of a stack that is used up (V8; QuickJS; SpiderMonkey). */
+const STACK_OVERFLOW = /^Maximum call stack size exceeded|^stack overflow$|^too much recursion$/;
+
+/**
+ * Whether an error that came up in the simulator is one of the guest's making: the guest was ended,
+ * or has left no room on the stack that both have.
+ */
+export function isOfGuest(error: unknown): 'ended' | 'stack' | undefined {
+  const ends = [GuestCrash, GuestHang, GuestStopped];
+  if (ends.some((kind) => error instanceof kind)) return 'ended';
+  return error instanceof Error && STACK_OVERFLOW.test(error.message) ? 'stack' : undefined;
 }

@@ -209,6 +209,16 @@ export class Partition implements PartitionServices {
     return this.#watchdog.ended;
   }
 
+  /** What went wrong in the tool itself while a guest ran: for good, and nothing else counts. */
+  get failure(): { readonly error: unknown } | undefined {
+    return this.#watchdog.failure;
+  }
+
+  /** Do something of the tool's own while a guest runs: what it throws is not the guest's. */
+  guard<T>(action: () => T): T {
+    return this.#watchdog.guard(action);
+  }
+
   /** The last call of the seam, in words. */
   get lastAccess(): string {
     return this.#watchdog.lastAccess;

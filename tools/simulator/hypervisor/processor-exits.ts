@@ -51,9 +51,13 @@ export class ProcessorExits {
     const { watchdog, clock } = this.#context;
     this.#vp.calls++;
     watchdog.enter(this.#vp.index, call, argument);
-    // What the guest did before the call comes before what happens during it
-    this.#look();
-    clock.advanceTo(clock.now + SEAM_CALL_TICKS);
+    try {
+      // What the guest did before the call comes before what happens during it
+      this.#look();
+      clock.advanceTo(clock.now + SEAM_CALL_TICKS);
+    } catch (error) {
+      throw this.fail(error);
+    }
   }
 
   /** One turn of a polling loop. */
@@ -66,8 +70,12 @@ export class ProcessorExits {
     const alarm = clock.nextAlarm;
     let until = clock.now + PAUSE_TICKS;
     if (alarm !== undefined && alarm < until) until = alarm > least ? alarm : least;
-    clock.advanceTo(until);
-    this.#look();
+    try {
+      clock.advanceTo(until);
+      this.#look();
+    } catch (error) {
+      throw this.fail(error);
+    }
   }
 
   /** Wait without an access: what is due meanwhile happens. */
@@ -75,12 +83,21 @@ export class ProcessorExits {
     const { watchdog, clock } = this.#context;
     this.#vp.calls++;
     watchdog.enter(this.#vp.index, 'pause', 0);
-    this.#look();
-    const end = clock.now + Math.max(SEAM_CALL_TICKS, ticks);
-    // A clock that goes by the wall's stops for each frame
-    do clock.advanceTo(end);
-    while (clock.now < end);
-    this.#look();
+    try {
+      this.#look();
+      const end = clock.now + Math.max(SEAM_CALL_TICKS, ticks);
+      // A clock that goes by the wall's stops for each frame
+      do clock.advanceTo(end);
+      while (clock.now < end);
+      this.#look();
+    } catch (error) {
+      throw this.fail(error);
+    }
+  }
+
+  /** What to throw of something that came up in the host: the guest did not do it. */
+  fail(error: unknown): unknown {
+    return this.#context.watchdog.fail(this.#vp.index, error);
   }
 
   #look(): void {

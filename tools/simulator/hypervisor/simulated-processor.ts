@@ -115,9 +115,17 @@ export class SimulatedProcessor implements X64Machine {
     if (obstacle !== undefined) {
       return watchdog.crash(this.#vp.index, '#UD', `call to ${hex(page)}: ${obstacle}`);
     }
-    const status = hypercalls.call(this.#vp, frame);
+    const status = this.#call(hypercalls, frame);
     const result = RESULTS[status] ?? BigInt(status);
     return frame.repsDone === 0 ? result : result | (BigInt(frame.repsDone) << 32n);
+  }
+
+  #call(hypercalls: ProcessorContext['hypercalls'], frame: HypercallFrame): number {
+    try {
+      return hypercalls.call(this.#vp, frame);
+    } catch (error) {
+      throw this.#exits.fail(error);
+    }
   }
 
   pause(): void {
@@ -142,7 +150,7 @@ export class SimulatedProcessor implements X64Machine {
 
   /** A refused access ends the guest; any other error is the simulator's own. */
   #refused(error: unknown, access: string): never {
-    if (!(error instanceof RegisterFault)) throw error;
+    if (!(error instanceof RegisterFault)) throw this.#exits.fail(error);
     return this.#context.watchdog.crash(this.#vp.index, '#GP', `${access}: ${error.message}`);
   }
 }

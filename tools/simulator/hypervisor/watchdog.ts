@@ -8,7 +8,7 @@
 import type { VirtualClock } from '../base/clock.ts';
 import type { HostEvents } from '../ledger/events.ts';
 import { hex } from '../base/hex.ts';
-import { GuestCrash, GuestHang } from './guest-end.ts';
+import { GuestCrash, GuestHang, isOfGuest } from './guest-end.ts';
 import type { GuestFault } from './guest-end.ts';
 
 /** Limits of a guest; each counts from the start or the last recovery. Unset: no limit. */
@@ -35,6 +35,7 @@ export class Watchdog {
   readonly #events: HostEvents;
   readonly #crashed = new Map<number, GuestCrash>();
   #hang: GuestHang | undefined;
+  #failure: { readonly error: unknown } | undefined;
   #lastTick = Infinity;
   #lastSeamCall = Infinity;
   #lastPause = Infinity;
@@ -70,12 +71,39 @@ export class Watchdog {
     return this.#hang;
   }
 
+  /** What went wrong in the tool itself while a guest ran: for good. */
+  get failure(): { readonly error: unknown } | undefined {
+    return this.#failure;
+  }
+
+  /**
+   * Something was thrown in the tool's own code, during a call of the guest's. Returns what is to
+   * be thrown on: through the guest, which may catch it and cannot go on.
+   */
+  fail(vp: number, error: unknown): unknown {
+    const whose = isOfGuest(error);
+    if (whose === 'ended') return error;
+    if (whose === 'stack') return this.#fault(vp, '#DF', 'its stack is used up');
+    this.#failure ??= { error };
+    return error;
+  }
+
+  /** Do something of the tool's own in the middle of a guest. @throws as {@link Watchdog.fail} */
+  guard<T>(action: () => T): T {
+    try {
+      return action();
+    } catch (error) {
+      throw this.fail(this.#vp, error);
+    }
+  }
+
   /**
    * A call of the seam begins. `argument` is the leaf, the MSR or the low word of the control.
    *
-   * @throws GuestCrash, GuestHang if the guest has ended, or ends now
+   * @throws GuestCrash, GuestHang if the guest has ended, or ends now; whatever the tool has thrown
    */
   enter(vp: number, call: SeamCall, argument: number): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
     if (this.#hang !== undefined) throw this.#hang;
     if (this.#crashed.size > 0) {
       const crash = this.#crashed.get(vp);
@@ -104,10 +132,14 @@ export class Watchdog {
 
   /** End the guest on this processor by a fault. Always throws. */
   crash(vp: number, fault: GuestFault, reason: string): never {
+    throw this.#fault(vp, fault, reason);
+  }
+
+  #fault(vp: number, fault: GuestFault, reason: string): GuestCrash {
     const crash = new GuestCrash(vp, fault, reason);
     this.#crashed.set(vp, crash);
     if (this.#events.on) this.#events.emit({ kind: 'crash', text: crash.message });
-    throw crash;
+    return crash;
   }
 
   #end(limit: GuestHang['limit'], reason: string): never {

@@ -48,6 +48,8 @@ export interface Grant {
   readonly vp?: number;
   readonly channel?: number;
   readonly gpadl?: number;
+  /** Of the rings of an open channel: pages of the first one, which the guest writes to. */
+  outPages?: number;
 }
 
 /** What a new grant needs; see {@link Grant}. */
@@ -196,9 +198,10 @@ export class GrantLedger {
     this.listener?.('revoke', grant);
   }
 
-  /** What a grant is for has become known. */
-  entitle(grant: Grant, purpose: string): void {
+  /** What a grant is for has become known; of rings also how many pages the first one has. */
+  entitle(grant: Grant, purpose: string, outPages?: number): void {
     grant.purpose = purpose;
+    if (outPages !== undefined) grant.outPages = outPages;
     this.entitled?.(grant);
   }
 

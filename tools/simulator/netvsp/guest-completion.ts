@@ -46,7 +46,7 @@ export function completionsAtClose(
   other?: (packet: GuestPacket) => void,
 ): void {
   for (let i = 0; i < PACKETS_AT_CLOSE_MAX; i++) {
-    const packet = channel.receive();
+    const packet = channel.receive(true);
     if (packet === undefined) return;
     if (packet.type === PacketType.COMPLETION) take(packet);
     else other?.(packet);
@@ -55,13 +55,18 @@ export function completionsAtClose(
 
 /**
  * Whom packets are laid to that were never completed: the guest, if it closed the channel itself
- * and had read them all; `nobody` if a fault has changed what it could read; else it `ended` before
- * its time.
+ * and had read them all; `nobody` if a fault has changed what it could read, or what it has sent
+ * cannot be read; else it `ended` before its time. A channel that is dead for what the guest did
+ * wrong in it excuses nothing.
  */
 export type Blame = 'guest' | 'ended' | 'nobody';
 
-/** Who is to blame at the end of a channel that `closer` closes. */
-export function blameAtClose(channel: DeviceChannel, closer: Closer): Blame {
-  if (channel.tampered || channel.dead) return 'nobody';
+/**
+ * Who is to blame at the end of a channel that `closer` closes, or if it ended now: of a dead one
+ * completions may lie in the ring until then.
+ */
+export function blameAtClose(channel: DeviceChannel, closer?: Closer): Blame {
+  if (channel.tampered || channel.unreadable) return 'nobody';
+  if (channel.dead && closer === undefined) return 'nobody';
   return closer === 'guest' && channel.drained ? 'guest' : 'ended';
 }

@@ -312,7 +312,7 @@ export class NetVsp implements ChannelDevice {
       sections: buffer?.sectionCount ?? 0,
       sectionsInUse: buffer?.inUse ?? 0,
       outstanding: buffer?.outstanding ?? 0,
-      skipped: session?.leftUndone('guest').blame === 'nobody' ? 0 : (buffer?.skipped() ?? 0),
+      skipped: session?.leftUndone().blame === 'nobody' ? 0 : (buffer?.skipped() ?? 0),
       inFlight: session?.inFlight ?? 0,
       keepaliveAnswers: session?.control.rndis.keepaliveAnswers ?? 0,
       subchannels: session?.subchannels.offered.length ?? 0,

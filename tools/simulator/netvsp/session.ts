@@ -202,8 +202,8 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
     completionsAtClose(this.#channel, take, () => (this.#unread = true));
   }
 
-  /** What the guest leaves undone if `closer` closes now. */
-  leftUndone(closer: Closer): LeftUndone {
+  /** What the guest leaves undone if `closer` closes, or so far. */
+  leftUndone(closer?: Closer): LeftUndone {
     const blame = blameAtClose(this.#channel, closer);
     // What lies unread in the ring may be just that
     const steps = this.#unread || this.#channel.dead ? [] : omittedSteps(this);

@@ -76,8 +76,14 @@ export interface DeviceChannel {
    * The next packet of the guest, copied out of the ring before it is checked, or undefined if
    * the ring is empty or the channel is dead. The same object is filled again by the next call.
    * A malformed packet or ring index ends the channel as it does on real hosts: silence.
+   *
+   * @param atClose the channel closes: of a dead one, too, for what the guest had sent it has done;
+   * the guest is told nothing then
    */
-  receive(): GuestPacket | undefined;
+  receive(atClose?: boolean): GuestPacket | undefined;
+
+  /** The guest's ring cannot be read any further: what it has sent nobody knows. */
+  readonly unreadable: boolean;
 
   /** The guest has read all that was written to it. */
   readonly drained: boolean;

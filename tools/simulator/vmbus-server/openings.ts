@@ -76,7 +76,7 @@ export class Openings {
     const { client } = this.#context;
     const gpadl = `GPADL 0x${request.gpadl.toString(16)}`;
     const purpose = `rings of channel ${channel.id} (${gpadl})${client.suffix}`;
-    this.#context.services.grants.entitle(grant, purpose);
+    this.#context.services.grants.entitle(grant, purpose, request.outPages);
     channel.closedAt = 0;
     channel.opening = {
       ...this.#port(channel, request),

@@ -46,6 +46,7 @@ export class RingChannel implements DeviceChannel {
   readonly vmbusVersion: number;
   readonly userData: Uint8Array;
   dead = false;
+  unreadable = false;
   tampered = false;
   /** Why the channel died, or ''. */
   reason = '';
@@ -138,10 +139,7 @@ export class RingChannel implements DeviceChannel {
     if (this.#open && !this.dead && this.#incoming.available() !== 0) this.#look();
   }
 
-  /**
-   * A host that lingers at the rings reads what is there now, or stops looking. What the guest has
-   * given back to it, it has used for something else.
-   */
+  /** A host that lingers reads what is there, or stops looking; what it got back it has used. */
   linger(act: 'read' | 'end'): void {
     if (!this.#open || this.dead) return;
     this.#outgoing.reclaim();
@@ -158,8 +156,9 @@ export class RingChannel implements DeviceChannel {
   /** Whether the guest learns from a page what the host sends: its ring, the other's indices. */
   lies = (pfn: number) => this.#outgoing.memory.has(pfn) || this.#incoming.memory.has(pfn, 1);
 
-  receive(): GuestPacket | undefined {
-    if (!this.#open || this.dead) return undefined;
+  receive(atClose = false): GuestPacket | undefined {
+    if (!this.#open || (this.dead && (!atClose || this.unreadable))) return undefined;
+    this.unreadable = false;
     const incoming = this.#incoming;
     const packet = this.#packet;
     const available = incoming.available();
@@ -180,8 +179,8 @@ export class RingChannel implements DeviceChannel {
 
     // Give the room back
     const offset = incoming.position;
-    if (incoming.consume(packet.length + FOOTER_SIZE)) this.#signalGuest();
-    if (this.#context.services.events.on)
+    if (incoming.consume(packet.length + FOOTER_SIZE) && !this.dead) this.#signalGuest();
+    if (this.#context.services.events.on && !this.dead)
       this.#record('guest', offset, packet.bytes, packet.length);
     return packet;
   }
@@ -255,6 +254,7 @@ export class RingChannel implements DeviceChannel {
   }
 
   #fail(reason: string): undefined {
+    this.unreadable = true;
     if (this.#mends) this.#context.violation('ring', `channel ${this.id} waits: ${reason}`);
     else this.die(reason);
     return undefined;

@@ -9,13 +9,19 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { RACES, modelsOf } from '../../../../tools/explore/memory/race-policy.ts';
 import { StoreBuffer, STORES_MAX } from '../../../../tools/explore/memory/store-buffer.ts';
+import type { ViolationLayer } from '../../../../tools/explore/memory/race-host.ts';
 import { parsePlan } from '../../../../tools/explore/plan.ts';
+import { explainsTouch, explainsViolation } from '../../../../tools/explore/memory/race-excuses.ts';
 import type { RunFinding } from '../../../../tools/explore/run.ts';
 import { newRunner } from '../../../rigs/explore-rig.ts';
 import { mutatedFirmware } from '../../../mutants/bundle.ts';
 import { RACE_MUTANTS } from '../../../mutants/race-mutants.ts';
 
 const ARCHITECTURES = ['x64', 'arm64'] as const;
+
+const LAYERS: readonly ViolationLayer[] = [
+  ...(['hypervisor', 'vmbus', 'ring', 'nvsp', 'rndis', 'utility'] as const),
+];
 
 const races = suite('explore: races');
 
@@ -65,6 +71,44 @@ races('what another fault makes of a race is not laid to the guest', () => {
       assert.equal(runner.run(parsePlan(plan)).findings, [], plan);
   }
 });
+
+for (const architecture of ARCHITECTURES) {
+  races(
+    `a fault beside a race excuses what it explains, and no more (${architecture})`,
+    async () => {
+      const mutant = RACE_MUTANTS.find(
+        ({ name }) => name === 'a packet is published before it is written',
+      );
+      const runner = newRunner(await mutatedFirmware([mutant!]), architecture);
+      const seen = (plan: string): boolean =>
+        runner.run(parsePlan(plan)).findings.some(({ cause }) => cause.startsWith('the host sees'));
+      const race = plansOf(architecture, '').find(seen)!;
+      // What is beside it has nothing to do with rings, or does not come about
+      for (const other of [
+        'owner.0/left:all',
+        'call.2/status:19',
+        'packet.9999/drop',
+        'alloc.9999/fail',
+      ])
+        assert.ok(seen(`${race}+${other}`), other);
+    },
+  );
+}
+
+for (const [faults, layers] of [
+  ['race.1/weak+owner.0/left:all+network.0/is:bootp+nic.0/arrives:1+alloc.1/fail', []],
+  ['step.3/rescind+step.4/renumber', []],
+  ['step.3/handoff', ['vmbus']],
+  ['call.1/lost', ['vmbus']],
+  ['packet.1/drop', ['ring', 'nvsp', 'rndis', 'utility']],
+  ['rndis.1/drop+call.1/status:19', ['vmbus', 'ring', 'nvsp', 'rndis', 'utility']],
+  ['register.1/refuse', ['hypervisor', 'vmbus']],
+] as [string, ViolationLayer[]][])
+  races(`${faults} explain: ${layers.join(', ') || 'nothing'}`, () => {
+    const fired = parsePlan(faults).faults;
+    assert.equal(LAYERS.filter((layer) => explainsViolation(fired, layer)).sort(), layers.sort());
+    assert.is(explainsTouch(fired), /packet|rndis/.test(faults));
+  });
 
 races('a race is the same run each time', async () => {
   const [mutant] = RACE_MUTANTS;

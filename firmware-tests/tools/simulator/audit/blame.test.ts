@@ -4,13 +4,14 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { HvMessageType } from '../../../../src/hyperv/protocol.ts';
-import { MessageType, VmbusVersion } from '../../../../src/vmbus/protocol.ts';
+import { HvMessageType, Msr } from '../../../../src/hyperv/protocol.ts';
+import { MessageType, VMBUS_MESSAGE_TYPE, VmbusVersion } from '../../../../src/vmbus/protocol.ts';
 import { auditOs, osStart } from '../../../../tools/flow/os-findings.ts';
 import { runLoadedOs } from '../../../../tools/os/loaded-os.ts';
 import { makeMachine } from '../../../../tools/scenarios/rig.ts';
 import { withReserved } from '../../../../tools/guests/guest-machine.ts';
-import { auditHandoff } from '../../../../tools/simulator/audit/audit.ts';
+import { auditBaseline } from '../../../../tools/simulator/audit/audit-baseline.ts';
+import { auditHandoff, type AuditOptions } from '../../../../tools/simulator/audit/audit.ts';
 import { TICKS_PER_MS } from '../../../../tools/simulator/base/clock.ts';
 import { GUEST_PAGES, Guest } from '../../../rigs/audit-guest.ts';
 import { unhex, words } from '../../../rigs/bytes.ts';
@@ -46,12 +47,25 @@ host('H-H7 openvmm#882: a reserved channel with rings in reserved memory is a le
   const { memoryMap } = machine.bootProcessor;
   const reserved = { address: GUEST_PAGES.spare, length: 4 * 4096, type: 'reserved' } as const;
   const around = withReserved(memoryMap, [reserved]);
+  const texts = (options: AuditOptions): string[] =>
+    auditHandoff(machine, around, options).map(({ severity, text }) => `${severity}: ${text}`);
+  const since = auditBaseline(machine);
+  const { instanceId } = machine.nics[0]!;
+  const channel = `channel 3 {${instanceId}} is open: reserved, in reserved memory`;
+  const before = '(left by who had the machine before)';
   for (const kind of ['shutdown', 'kexec', 'crash'] as const) {
-    const findings = auditHandoff(machine, around, { kind });
-    assert.is(findings.length, 2, kind);
-    for (const { severity, text } of findings) assert.is(severity, 'info', `${kind}: ${text}`);
-    assert.match(findings[0]!.text, /is open: reserved, in reserved memory$/);
+    // Whoever finds it so has done nothing; who has opened it keeps a device from all others
+    const [found, rings, ...others] = texts({ kind, since });
+    assert.is(found, `info: ${channel} ${before}`, kind);
+    assert.match(rings!, /^info: the host may still write to the /, kind);
+    assert.equal(others, []);
+    const [left, shared, ...more] = texts({ kind });
+    assert.is(left, `warning: ${channel}, and its device is not offered to who comes next`, kind);
+    assert.match(shared!, /^warning: the host may still write to the rings/, kind);
+    assert.equal(more, []);
   }
+  // Who stays and serves a loader means it so
+  assert.ok(texts({ kind: 'quiesce' }).every((text) => !/reserved, in.*offered/.test(text)));
 
   // In memory of the next owner it is no such thing
   const errors = auditHandoff(machine, memoryMap).filter(({ severity }) => severity === 'error');
@@ -139,6 +153,41 @@ earlier('nor for what timers of other processors sent meanwhile, however early i
     messages += slots.length;
   }
   assert.ok(messages > 0, 'there are such messages');
+});
+
+earlier('a message of VMBus that lies on a processor which the guest never ran on', () => {
+  const machine = makeMachine({ processors: 2 });
+  const page = GUEST_PAGES.spare;
+  const other = machine.processors[1]!;
+  other.wrmsr(Msr.SIMP, BigInt(page) | 1n);
+  other.wrmsr(Msr.SINT0 + 2, 0x75n);
+  const answer = unhex(words(MessageType.UNLOAD_RESPONSE, 0));
+  machine.partition.postMessage(1, 2, VMBUS_MESSAGE_TYPE, answer);
+  const since = auditBaseline(machine);
+
+  const guest = new Guest(machine.bootProcessor);
+  guest.start();
+  assert.ok(guest.connect(VmbusVersion.V4_0));
+  guest.unload();
+  guest.stop();
+  const { memoryMap } = machine.bootProcessor;
+  const worse = (options: AuditOptions) =>
+    auditHandoff(machine, memoryMap, options).filter(({ severity }) => severity !== 'info');
+  for (const kind of ['shutdown', 'kexec', 'crash'] as const) {
+    const found = worse({ since, kind }).filter(({ text }) => /slot/.test(text));
+    assert.equal(found, [], kind);
+  }
+  assert.equal(worse({ since }), []);
+
+  // Nobody was there before: then it is the guest's, and it is said of which processor
+  const left = worse({}).filter(({ check }) => check === 'unload');
+  assert.is(left.length, 1);
+  assert.match(left[0]!.text, /SINT2 of VP 1: the answer to UNLOAD was not taken$/);
+  assert.is(left[0]!.vp, 1);
+
+  // Nor is it the earlier owner's once the guest has been there
+  other.rdmsr(Msr.SIMP);
+  assert.ok(worse({ since }).some(({ check, vp }) => check === 'unload' && vp === 1));
 });
 
 earlier.run();

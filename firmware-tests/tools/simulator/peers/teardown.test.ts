@@ -142,4 +142,86 @@ order(
   },
 );
 
+/** A NIC with three received packets that wait for their completion, which `complete` completes. */
+function received() {
+  const rig = new NetRig();
+  rig.start();
+  rig.run();
+  const sent = [0, 1, 2].map(() => {
+    rig.device.injectRndis(new Uint8Array([7, 0, 0, 0, 20, 0, 0, 0, ...new Uint8Array(12)]));
+    return rig.run()[0]!;
+  });
+  const complete = (packet: number): void => {
+    const { low, high } = sent[packet]!;
+    rig.put(PacketType.COMPLETION, 0, low, '', words(108, 1), high);
+  };
+  const figures = () => {
+    const { uncompletedAtClose, uncompletedSkipped, uncompletedOtherwise } = rig.device.statistics;
+    return [uncompletedAtClose, uncompletedSkipped, uncompletedOtherwise];
+  };
+  /** The guest completes something that it was never sent. */
+  const killed = (): void => {
+    rig.put(PacketType.COMPLETION, 0, 0x7777, '', words(108, 1), 0x7777);
+    rig.device.signalled();
+    assert.ok(rig.channel.dead);
+  };
+  return { rig, complete, figures, killed };
+}
+
+const LATER = 'a dead channel: a packet that was left out for a later one';
+order(`${LATER} is the guest's`, () => {
+  const { rig, complete, figures, killed } = received();
+  complete(2);
+  rig.device.signalled();
+  killed();
+  rig.device.close('guest');
+  assert.equal(figures(), [0, 2, 0]);
+});
+
+order(`${LATER} is not, if its completion lies in the ring`, () => {
+  const { rig, complete, figures, killed } = received();
+  complete(2);
+  rig.device.signalled();
+  killed();
+  // As long as nobody has looked, nothing is said of it
+  assert.is(rig.device.state.skipped, 0);
+  complete(0);
+  complete(1);
+  rig.device.close('guest');
+  assert.equal(figures(), [0, 0, 0]);
+});
+
+for (const [closer, drained, unreadable, expected] of [
+  ['guest', true, false, [3, 0, 0]],
+  ['guest', false, false, [0, 0, 3]],
+  ['host', true, false, [0, 0, 3]],
+  ['guest', true, true, [0, 0, 3]],
+] as const)
+  order(
+    `a dead channel that the ${closer} closes, ${drained ? 'drained' : 'not drained'}` +
+      (unreadable ? ', with a ring that nobody can read' : ''),
+    () => {
+      const { rig, figures, killed } = received();
+      killed();
+      rig.channel.drained = drained;
+      rig.channel.unreadable = unreadable;
+      rig.device.close(closer);
+      assert.equal(figures(), expected);
+    },
+  );
+
+order('a dead channel keeps silent, and what the guest had sent is found at its close', () => {
+  const { rig, device } = opened(VmbusVersion.V3_0);
+  rig.rings(1).write(inband('01', 0));
+  rig.rings(1).write(inband('02', 0));
+  device.channel!.die('for a test');
+  rig.raised();
+  const { channel } = device;
+  assert.is(channel!.receive(), undefined);
+  const payloads = [channel!.receive(true), channel!.receive(true)];
+  assert.ok(payloads.every((each) => each !== undefined));
+  assert.is(channel!.receive(true), undefined);
+  assert.equal(rig.raised(), []);
+});
+
 order.run();

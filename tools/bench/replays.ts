@@ -39,6 +39,8 @@ export interface HalfFigure {
   /** Sessions that are right with all rules, and with none that only this half shows. */
   readonly right: number;
   readonly rightWithOthers: number;
+  /** Sessions that are right with no rule at all: by principles. */
+  readonly rightWithNone: number;
 }
 
 /** The sessions, by name. */
@@ -95,20 +97,22 @@ export function measureHalves(
   return halves.map((half, i) => {
     const others = rulesOf[1 - i]!;
     const right = half.filter((name) => results.get(name)!.ok);
-    const rightWithOthers = half.filter((name) => {
-      const trace = sessions.get(name)!;
-      const known = shown(results.get(name)!).every((defect) => others.includes(defect));
-      if (known) return results.get(name)!.ok;
-      return replayTrace(firmware as Firmware, trace, guestRam(replayMemoryBytes(trace)), others)
-        .ok;
-    });
+    const rightWith = (rules: readonly Defect[]): readonly string[] =>
+      half.filter((name) => {
+        const trace = sessions.get(name)!;
+        const known = shown(results.get(name)!).every((defect) => rules.includes(defect));
+        if (known) return results.get(name)!.ok;
+        return replayTrace(firmware as Firmware, trace, guestRam(replayMemoryBytes(trace)), rules)
+          .ok;
+      });
     return {
       half: ['first', 'second'][i]!,
       sessions: half.length,
       rules: rulesOf[i]!,
       differing: half.filter((name) => shown(results.get(name)!).length > 0).length,
       right: right.length,
-      rightWithOthers: rightWithOthers.length,
+      rightWithOthers: rightWith(others).length,
+      rightWithNone: rightWith([]).length,
     };
   });
 }
@@ -135,20 +139,25 @@ export function replaysSection(times: ReplayTimes, halves: readonly HalfFigure[]
         ],
       },
       {
-        columns: ['half', 'differ', 'rules that show', 'right', "with the other half's rules only"],
-        rows: halves.map(({ half, sessions, differing, rules, right, rightWithOthers }) => [
-          half,
-          String(differing),
-          String(rules.length),
-          percent(right, sessions),
-          percent(rightWithOthers, sessions),
+        columns: [
+          ...['half', 'differ', 'rules that show', 'right', "with the other half's rules only"],
+          'with no rules',
+        ],
+        rows: halves.map((figures) => [
+          figures.half,
+          String(figures.differing),
+          String(figures.rules.length),
+          percent(figures.right, figures.sessions),
+          percent(figures.rightWithOthers, figures.sessions),
+          percent(figures.rightWithNone, figures.sessions),
         ]),
       },
     ],
     notes: [
       'On one core. The halves are every other session, by name. A rule is a switch of the ' +
         "reference guest, written from the description of iPXE's drivers and not from sessions; " +
-        'the last column is what rules that were taken from the other half alone would explain.',
+        'the last columns are what is right with rules taken from the other half alone, and by ' +
+        'principles alone.',
     ],
   };
 }

@@ -26,8 +26,11 @@ export interface CellRun {
 }
 
 export interface CellRunListener {
-  /** A message. Returns whether more are to come. What it throws is how the run ends. */
-  message(message: unknown): boolean;
+  /**
+   * A message. Returns whether more are to come; `ours`: until the next one it is not the guest who
+   * takes the time. What it throws is how the run ends.
+   */
+  message(message: unknown): boolean | 'ours';
   /** The guest is ended from outside. */
   crashed(text: string): CommandError;
   interrupted(): CommandError;
@@ -58,7 +61,9 @@ export async function runInCell(
       };
       cell = new Cell(guestCell, start, {
         message: (given) => {
-          if (message(given)) watch(watchdogSeconds);
+          const more = message(given);
+          if (more === 'ours') clearTimeout(timer);
+          else if (more) watch(watchdogSeconds);
           else end(undefined);
         },
         end: (ended) => {

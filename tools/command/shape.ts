@@ -5,6 +5,8 @@
  * guest. Each check makes new data of what it has looked at; whatever stands there besides is left.
  */
 
+import { TEXT_MAX } from '../guests/cell/cell-text.ts';
+
 /** Data is not what it should be: where, and what was expected. */
 export class ShapeError extends Error {
   constructor(where: string, expected: string) {
@@ -19,21 +21,13 @@ export type Shape<T> = (value: unknown, where: string) => T;
 /** What a shape gives. */
 export type Shaped<S> = S extends Shape<infer T> ? T : never;
 
-/** Longest text and list. */
-const TEXT_MAX = 1 << 22;
+/** Longest list. */
 const LIST_MAX = 1 << 20;
 
 export const text: Shape<string> = (value, where) => {
   if (typeof value === 'string' && value.length <= TEXT_MAX) return value;
   throw new ShapeError(where, 'text');
 };
-
-/** A long text in parts, for a list of texts: each is short enough. */
-export function textParts(whole: string): string[] {
-  const parts: string[] = [];
-  for (let i = 0; i < whole.length; i += TEXT_MAX) parts.push(whole.slice(i, i + TEXT_MAX));
-  return parts;
-}
 
 export const flag: Shape<boolean> = (value, where) => {
   if (typeof value === 'boolean') return value;

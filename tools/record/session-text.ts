@@ -53,13 +53,3 @@ export function sessionText(
   );
   return ['{', ...fields, '"events":[', lines.join(',\n'), ']', '}', ''].join('\n');
 }
-
-/** Longest part of a text that is sent from one process to another, in characters. */
-const PART_MAX = 1 << 16;
-
-/** A text in parts that can be sent. */
-export function sessionParts(text: string): string[] {
-  const parts: string[] = [];
-  for (let at = 0; at < text.length; at += PART_MAX) parts.push(text.slice(at, at + PART_MAX));
-  return parts;
-}

@@ -11,6 +11,7 @@ import {
   GpadlBody,
   GpadlCreated,
   GpadlHeader,
+  GpadlTeardown,
   GpadlTorndown,
   InitiateContact,
   InterruptPage,
@@ -193,6 +194,18 @@ export class GuestChannels {
 
   closes(message: Uint8Array): number | undefined {
     return channelOf(message, MessageType.CLOSE_CHANNEL);
+  }
+
+  /** Whether a message takes back what the host does not have. */
+  isNeedless(message: Uint8Array): boolean {
+    const type =
+      message.length < 4 ? 0 : new DataView(message.buffer, message.byteOffset).getUint32(0, true);
+    const closed = this.closes(message);
+    if (closed !== undefined) return !this.open.has(closed);
+    if (type === MessageType.UNLOAD) return this.contactPages.length === 0;
+    if (type !== MessageType.GPADL_TEARDOWN || message.length < GpadlTeardown.size) return false;
+    const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
+    return !this.gpadls.has(view.getUint32(GpadlTeardown.at.gpadl, true));
   }
 
   /** Take a VMBus message of the host to the guest. */

@@ -56,6 +56,8 @@ export class GuestSide {
   readonly #gpadls = new Map<number, string>();
   readonly #counts = new Map<string, number>();
   readonly #pageSets = new Map<string, string>();
+  /** What registers that were written held before, by name. */
+  readonly initial = new Map<string, string>();
   /** What is in flight under a transaction. */
   readonly #flying = new Map<bigint, string>();
 
@@ -75,7 +77,9 @@ export class GuestSide {
   endStep(): void {
     for (const [msr, value] of [...this.#registers].sort(([a], [b]) => a - b)) {
       const text = this.#registerText(msr, value);
-      const before = this.#told.get(msr) ?? this.#registerText(msr, this.#initial(msr));
+      const initial = this.#registerText(msr, this.#initial(msr));
+      this.initial.set(msrName(msr), initial);
+      const before = this.#told.get(msr) ?? initial;
       if (text === before) continue;
       this.#told.set(msr, text);
       this.#add('register', msrName(msr), [{ name: 'value', text }]);
@@ -126,8 +130,8 @@ export class GuestSide {
 
   // --- messages ---
 
-  /** A message is posted: the input of the hypercall. */
-  message(input: Uint8Array): void {
+  /** A message is posted: the input of the hypercall. `fate`: what is known of it besides. */
+  message(input: Uint8Array, fate: Pick<Item, 'needless' | 'refused'> = {}): void {
     const message = input.subarray(16);
     const type = message.length < 4 ? 0 : messageType(message);
     // How many messages a GPADL takes follows from its size
@@ -145,7 +149,7 @@ export class GuestSide {
         fields.push({ name: prefix + field.name, text });
       }
     }
-    this.#add('message', name, fields);
+    this.#items.push({ ...makeItem('message', name, fields, this.#event), ...fate });
   }
 
   #messageField(

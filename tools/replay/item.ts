@@ -42,7 +42,14 @@ export interface Item {
   readonly key: string;
   /** Index of the recorded event, or for the guest the index that the replay had reached. */
   readonly event: number;
+  /** Of a message: what it takes back the host does not have. Not compared. */
+  readonly needless?: boolean;
+  /** Of a message: the host has not taken it. Not compared. */
+  readonly refused?: boolean;
 }
+
+/** The effects of a guest: the items of each step. */
+export type Effects = readonly (readonly Item[])[];
 
 /** Make an item. */
 export function makeItem(

@@ -8,10 +8,9 @@
  */
 
 import { compareSteps, type Difference, type KindCount, type StepItems } from './compare.ts';
-import type { Item } from './item.ts';
-
-/** The effects of a guest: the items of each step. */
-export type Effects = readonly (readonly Item[])[];
+import type { Effects } from './item.ts';
+import { Principles, type Principle } from './principles/principles.ts';
+import type { JudgedRun } from './principles/run-facts.ts';
 
 /** Why a difference is a failure. */
 export type FailureKind =
@@ -26,9 +25,17 @@ export interface Failure {
   readonly difference: Difference;
 }
 
+/** What is right by a principle. */
+export interface Principled {
+  readonly principle: Principle;
+  readonly difference: Difference;
+}
+
 /** What the judge has found. */
 export interface Judgement {
   readonly counts: readonly KindCount[];
+  /** Differences that no rule explains, and in which the guest is right all the same. */
+  readonly principled: readonly Principled[];
   /** Differences from the recording that are required. */
   readonly deliberate: readonly Difference[];
   readonly failures: readonly Failure[];
@@ -56,6 +63,9 @@ export function compareEffects(
 function identity({ step, kind, expected, actual }: Difference): string {
   return [step.index, kind, expected?.key ?? '', actual?.key ?? ''].join('\n');
 }
+
+/** A guest that differs from the recorded one in more than this is not a better one. */
+const PRINCIPLED_MAX = 1000;
 
 /** A bag of differences. */
 class Bag {
@@ -91,6 +101,8 @@ export interface Compared {
   /** The reference guest with the defects of the recorded one, and without. */
   readonly defective: Effects;
   readonly fixed: Effects;
+  /** The guest's run, where the recorded guest is not understood: then principles count, too. */
+  readonly run: Omit<JudgedRun, 'guest' | 'recorded' | 'atWork'> | undefined;
 }
 
 /**
@@ -101,7 +113,8 @@ export interface Compared {
 export function judge(names: StepNames, compared: Compared, own: boolean): Judgement {
   const { recorded, guest, defective, fixed } = compared;
   const { counts, differences } = compareEffects(names, recorded, guest);
-  if (own && differences.length === 0) return { counts, deliberate: [], failures: [] };
+  if (own && differences.length === 0)
+    return { counts, deliberate: [], failures: [], principled: [] };
   const required = new Bag(compareEffects(names, defective, fixed).differences);
   const deliberate: Difference[] = [];
   const failures: Failure[] = [];
@@ -111,5 +124,16 @@ export function judge(names: StepNames, compared: Compared, own: boolean): Judge
   }
   for (const difference of required.rest)
     if (!isBetter(difference)) failures.push({ kind: 'required', difference });
-  return { counts, deliberate, failures };
+  if (compared.run === undefined) return { counts, deliberate, failures, principled: [] };
+  const atWork = names.lastIndexOf('remove') < names.lastIndexOf('probe');
+  const run = { ...compared.run, guest, recorded, atWork };
+  const principles = new Principles(run, differences);
+  const principled: Principled[] = [];
+  if (failures.length > PRINCIPLED_MAX) return { counts, deliberate, failures, principled };
+  const rest = failures.filter(({ difference }) => {
+    const principle = principles.of(difference);
+    if (principle !== undefined) principled.push({ principle, difference });
+    return principle === undefined;
+  });
+  return { counts, deliberate, failures: rest, principled };
 }

@@ -150,9 +150,10 @@ class RecordingBuilder {
   #hypercall(event: TraceEventOf<'hypercall'>): void {
     const input = fromHex(event.input);
     if (Number(event.code) !== HvCall.POST_MESSAGE) return;
-    this.side.message(input);
-    if (event.status !== 0) return;
     const message = input.subarray(16);
+    const needless = this.#channels.isNeedless(message);
+    this.side.message(input, { needless, refused: event.status !== 0 });
+    if (event.status !== 0) return;
     const nameOf = (): string => '';
     const purposeOf = (address: number): string => this.places.find(address)?.purpose ?? '';
     this.#channels.posted(message, messageKey(message, { nameOf, purposeOf }));

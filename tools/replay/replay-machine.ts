@@ -33,6 +33,7 @@ import type { Script } from './host/script-types.ts';
 import { buildScript } from './host/script.ts';
 import type { TraceEvent } from './trace-events.ts';
 import type { TraceFile } from './trace-file.ts';
+import { HostBooks } from './principles/host-books.ts';
 
 /** Calls of the machine in one step after which a guest counts as hung. */
 export const STEP_CALLS_MAX = 1_000_000;
@@ -87,6 +88,8 @@ export class ReplayMachine implements X64Machine {
   readonly notes: string[] = [];
   /** What the guest did. */
   readonly side: GuestSide;
+  /** What the host has done to it. */
+  readonly books: HostBooks;
   /** Set when the machine has ended the guest. */
   stopped: ReplayStop | undefined;
   /** A mistake of the replay itself, which the guest may have caught. */
@@ -125,9 +128,11 @@ export class ReplayMachine implements X64Machine {
     const initial = new ReplayRegisters(trace.events);
     this.#channels = new GuestChannels(this.#bytes);
     this.#observer = new GuestObserver(this.#bytes, this.#channels);
+    this.books = new HostBooks(this.#bytes, this.#channels);
     const view = new DataView(this.memory);
     this.#slots = new MessageSlots(view, this.#registers, (type, payload) => {
       this.#told?.delivered(type, payload);
+      this.books.message(type, payload);
       if (type === VMBUS_MESSAGE_TYPE) this.#channels.delivered(payload);
     });
     const now = (): number => this.now;
@@ -155,6 +160,7 @@ export class ReplayMachine implements X64Machine {
       purposeOf: (address) => this.allocator.places.find(address)?.purpose ?? '',
       note: (text) => this.notes.push(text),
       rules: this.#rules,
+      books: this.books,
     });
   }
 
@@ -173,6 +179,7 @@ export class ReplayMachine implements X64Machine {
     this.#calls = 0;
     this.#step = step;
     this.side.beginStep(step);
+    this.books.beginStep(step.index);
     this.#host.beginStep(step.index);
     this.#observer.acceptPages();
   }
@@ -194,6 +201,19 @@ export class ReplayMachine implements X64Machine {
   /** The session is over. */
   end(): void {
     this.side.end([...this.#channels.gpadls.values()].map(({ name }) => name));
+  }
+
+  /** Blocks of memory by purpose that the host may have: in GPADLs, or named in a contact. */
+  get held(): ReadonlyMap<string, number> {
+    const { places } = this.allocator;
+    const firsts = [...this.#channels.gpadls.values()].map(({ pages }) => pages[0]);
+    const blocks = [...firsts, ...this.#channels.contactPages].map((page) =>
+      places.find(page ?? 0),
+    );
+    const held = new Map<string, number>();
+    for (const block of new Set(blocks))
+      if (block !== undefined) held.set(block.purpose, (held.get(block.purpose) ?? 0) + 1);
+    return held;
   }
 
   /** What of the recorded host did not come out, as a note; undefined if all did. */
@@ -289,6 +309,7 @@ export class ReplayMachine implements X64Machine {
       this.#enter();
       this.#observe();
       this.#time += TICKS_PER_MS;
+      this.books.pause();
       this.#host.pause();
       this.#observer.acceptPages();
     });
@@ -368,15 +389,19 @@ export class ReplayMachine implements X64Machine {
     );
     const status = this.#host.signalled(connection);
     this.#told?.hypercall(HvCall.SIGNAL_EVENT, input, status);
+    if (status !== 0) this.books.trouble();
     this.#settle();
     return status;
   }
 
   #post(input: Uint8Array): number {
     const message = input.subarray(PostMessage.at.data);
-    this.side.message(input);
+    const needless = this.#channels.isNeedless(message);
+    this.books.posted(message);
     const status = this.#host.posted(message);
+    if (status !== HvStatus.SUCCESS) this.books.trouble();
     this.#told?.hypercall(HvCall.POST_MESSAGE, input, status);
+    this.side.message(input, { needless, refused: status !== HvStatus.SUCCESS });
     if (status === HvStatus.SUCCESS) this.#posted(message);
     this.#settle();
     return status;

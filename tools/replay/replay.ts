@@ -11,7 +11,9 @@ import { DEFECTS, referenceFirmware, type Defect } from '../reference/index.ts';
 import type { Difference, KindCount } from './compare.ts';
 import { DIFFERENCES, type DeliberateDifference } from './differences/index.ts';
 import type { Firmware } from './firmware.ts';
-import { compareEffects, judge, type Effects, type Failure } from './judge.ts';
+import { CutStep } from './cut-step.ts';
+import { compareEffects, judge, type Failure, type Principled } from './judge.ts';
+import type { Effects } from './item.ts';
 import { readRecording, type Recording } from './recording.ts';
 import { replayMemoryBytes } from './replay-machine.ts';
 import type { Script } from './host/script-types.ts';
@@ -42,6 +44,8 @@ export interface ReplayResult {
   readonly deliberate: readonly MetDifference[];
   /** The differences that these explain. */
   readonly explained: readonly Difference[];
+  /** Differences that no rule explains, and in which the guest is right by a principle. */
+  readonly principled: readonly Principled[];
   readonly failures: readonly Failure[];
   /** Steps that the replay does not know: skipped. */
   readonly unsupported: readonly string[];
@@ -55,6 +59,9 @@ export interface ReplayResult {
 
 /** Rounds in which the defects of the recorded guest are looked for. */
 const SEARCH_ROUNDS = 2;
+
+/** Events that are played in the search: of a long session fewer defects are tried. */
+const SEARCH_EVENTS_MAX = 500_000;
 
 /** The difference that nearly every session shows. */
 const USUAL: Defect = 'sints-as-at-reset';
@@ -71,6 +78,7 @@ class Replay {
   readonly names: readonly string[];
   readonly recorded: Effects;
   readonly #script: Script;
+  readonly #cut: CutStep | undefined;
   /** Memory of the reference guest: it writes only where it was told to. */
   #memory: ArrayBuffer | undefined;
   readonly #runs = new Map<string, Effects>();
@@ -82,22 +90,26 @@ class Replay {
     this.#recording = readRecording(trace);
     this.#script = buildScript(trace.events);
     const { steps, side } = this.#recording;
-    // A step that the recording does not finish is not compared
-    const whole = trace.truncated ? steps.slice(0, -1) : steps;
-    this.names = whole.map(({ name }) => name);
+    this.names = steps.map(({ name }) => name);
+    // A step that the recording does not finish is compared as far as it goes
+    if (trace.truncated) this.#cut = new CutStep(steps.length - 1, side);
     this.recorded = this.#effectsOf(side);
   }
 
   run(firmware: Firmware, memory: ArrayBufferLike, watch?: ReplayWatch): Run {
     const session = new ReplaySession(firmware, this.#trace, memory, this.#script, watch);
-    for (const step of this.#recording.steps.slice(0, this.names.length)) session.run(step);
+    for (const step of this.#recording.steps) session.run(step);
     session.end();
     return { effects: this.#effectsOf(session.machine.side), session };
   }
 
   /** Of a step that nobody can be driven through there is nothing to compare. */
   #effectsOf(side: GuestSide): Effects {
-    return this.names.map((name, step) => (isKnownStep(name) ? side.itemsOf(step) : []));
+    return this.names.map((name, step) => {
+      if (!isKnownStep(name)) return [];
+      const items = side.itemsOf(step);
+      return this.#cut?.step === step ? this.#cut.itemsOf(items) : items;
+    });
   }
 
   /** The reference guest with some defects. */
@@ -116,8 +128,7 @@ class Replay {
 
   /** What of the recorded host did not come out in a run. */
   unaccounted({ machine }: ReplaySession): string | undefined {
-    const last = this.#recording.steps[this.names.length];
-    return machine.unaccounted(last?.begin ?? this.#trace.events.length);
+    return machine.unaccounted(this.#trace.events.length);
   }
 
   /**
@@ -137,6 +148,11 @@ class Replay {
     ];
   }
 
+  /** What a register held before anybody wrote it. */
+  initial(register: string, side: GuestSide): string | undefined {
+    return side.initial.get(register) ?? this.#recording.side.initial.get(register);
+  }
+
   /** What the reference guest does is kept, its memory is not. */
   rest(): void {
     this.#memory = undefined;
@@ -151,8 +167,10 @@ class Replay {
   defectsOfRecorded(rules: readonly Defect[]): readonly Defect[] {
     let best = rules;
     let least = this.distance(this.recorded, this.reference(best));
+    let played = 0;
     const attempt = (defects: readonly Defect[]): void => {
-      if (least === 0) return;
+      played += this.#trace.events.length;
+      if (least === 0 || played > SEARCH_EVENTS_MAX) return;
       const distance = this.distance(this.recorded, this.reference(defects));
       if (distance < least) [best, least] = [defects, distance];
     };
@@ -195,6 +213,14 @@ class Replay {
   }
 }
 
+/** Who is told of a replay while it goes on. */
+export interface ReplaySurroundings {
+  /** Reads what the firmware and its host do. */
+  readonly watch?: ReplayWatch | undefined;
+  /** The guest is through. */
+  readonly ran?: (() => void) | undefined;
+}
+
 /** What is known of a session, for the next guest that is replayed. */
 const replays = new WeakMap<TraceFile, Replay>();
 
@@ -209,18 +235,20 @@ function isReference(driver: string): boolean {
  * @param firmware the sources or a bundle: whatever exports `createDriver`.
  * @param memory the guest's RAM, of {@link replayMemoryBytes}
  * @param rules those that may explain a difference; by default all
- * @param watch reads what the firmware and its host do
+ * @param around who reads what the firmware and its host do, and who hears that the guest is
+ *   through: what follows is the replay's own time
  */
 export function replayTrace(
   firmware: Firmware,
   trace: TraceFile,
   memory: ArrayBufferLike = guestRam(replayMemoryBytes(trace)),
   rules: readonly Defect[] = DEFECTS,
-  watch?: ReplayWatch,
+  { watch, ran }: ReplaySurroundings = {},
 ): ReplayResult {
   const replay = replays.get(trace) ?? new Replay(trace);
   replays.set(trace, replay);
   const { effects: guest, session } = replay.run(firmware, memory, watch);
+  ran?.();
   const { names, recorded } = replay;
   // The reference guest is drivers: a whole firmware is compared with itself alone
   const boots = names.includes('boot');
@@ -229,12 +257,15 @@ export function replayTrace(
   const defects = same ? [] : replay.defectsOfRecorded(rules);
   const fixed = same ? recorded : replay.reference([]);
   const defective = same ? recorded : replay.reference(defects);
-  const judgement = judge(names, { recorded, guest, defective, fixed }, own);
-  const shown = same ? [] : replay.shown(defects);
   const { machine, unsupported, log } = session;
+  const understood = same || replay.distance(recorded, defective) === 0;
+  const { books, held, side } = machine;
+  const initial = (register: string): string | undefined => replay.initial(register, side);
+  const run = understood ? undefined : { books, held, initial, transmits: session.transmits };
+  const judgement = judge(names, { recorded, guest, defective, fixed, run }, own);
+  const shown = same ? [] : replay.shown(defects);
   const checked = same ? [replay.unaccounted(session)] : replay.selfCheck(defects);
   replay.rest();
-  const nothing = names.length > 0 ? [] : ['no step of the file is whole: nothing is compared'];
   const deliberate = shown.flatMap(([defect, count]) => {
     const entry = DIFFERENCES.find(({ id }) => id === defect);
     return entry === undefined ? [] : [{ entry, count }];
@@ -249,10 +280,11 @@ export function replayTrace(
     counts: judgement.counts,
     deliberate,
     explained: judgement.deliberate,
+    principled: judgement.principled,
     failures: judgement.failures,
     unsupported,
     warnings: trace.warnings,
-    notes: [...nothing, ...machine.notes, ...checked.filter((note) => note !== undefined)],
+    notes: [...machine.notes, ...checked.filter((note) => note !== undefined)],
     log,
   };
 }

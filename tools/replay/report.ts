@@ -90,6 +90,19 @@ export function verdict(result: ReplayResult): string {
   return `${length} failure${length === 1 ? '' : 's'}`;
 }
 
+/** The principles by which the guest is right where no rule says so, and how often. */
+function principlesMet({ principled }: ReplayResult): readonly {
+  readonly id: string;
+  readonly title: string;
+  readonly count: number;
+}[] {
+  return [...new Set(principled.map(({ principle }) => principle))].map((principle) => ({
+    id: principle.id,
+    title: principle.title,
+    count: principled.filter((each) => each.principle === principle).length,
+  }));
+}
+
 /** A report on one trace as text, several lines without a newline at the end. */
 export function reportText(result: ReplayResult, options: ReportOptions = {}): string {
   const { deliberate, failures } = result;
@@ -113,6 +126,10 @@ export function reportText(result: ReplayResult, options: ReportOptions = {}): s
     ...(result.truncated ? ['  the file holds only the beginning of the session'] : []),
     ...describeCounts(result),
     ...section('deliberate differences', named),
+    ...section(
+      'right by a principle',
+      principlesMet(result).map(({ id, count, title: what }) => `    ${id} × ${count}: ${what}`),
+    ),
     ...section('failures', shown),
     ...section(
       'not replayed',
@@ -175,6 +192,7 @@ export function reportJson(result: ReplayResult): object {
       sources: entry.sources,
       count,
     })),
+    ...(result.principled.length === 0 ? {} : { principled: principlesMet(result) }),
     failures: result.failures.map(({ difference, kind }) => ({
       ...differenceJson(difference),
       why: kind,

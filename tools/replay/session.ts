@@ -59,6 +59,8 @@ export class ReplaySession {
   #step = 0;
   /** Frame numbers of the recording, by the device's own count. */
   readonly #frames: number[] = [];
+  /** How many frames were sent under each of these numbers. */
+  readonly transmits = new Map<string, number>();
   #lastError = '';
   /** Addresses of devices by name: an unregistered device has none to ask. */
   readonly #addresses = new Map<string, { permanent: string; current: string }>();
@@ -218,6 +220,7 @@ export class ReplaySession {
     const frame = step.frame!;
     const number = (event.op === 'step' ? event.frameNo : undefined) ?? this.#frames.length;
     this.#frames.push(number);
+    this.transmits.set(String(number), (this.transmits.get(String(number)) ?? 0) + 1);
     this.#lastError = '';
     const result = device.transmit(frame, frame.length);
     if (result === 'deferred')

@@ -21,6 +21,7 @@ import type { PeersFigure } from '../../../tools/bench/peers.ts';
 import type { PushFigure } from '../../../tools/bench/push.ts';
 import type { SimulatorFigure } from '../../../tools/bench/simulator.ts';
 import { COMPARED, compareWork, type WorkComparison } from '../../../tools/bench/work.ts';
+import { DEFECTS, referenceFirmware } from '../../../tools/reference/index.ts';
 import { parseTrace } from '../../../tools/replay/trace-file.ts';
 import { missingCompiler } from '../../rigs/guests/compiled-guest.ts';
 
@@ -38,7 +39,7 @@ const GARBAGE_MAX = { driver: 1, whole: 16 };
 
 const replays = suite('bench: replays');
 
-replays('halves: rules that one alone shows are missed where only the other one is known', () => {
+replays('halves: without the rules that one alone shows it is right, and so is the other', () => {
   const all = readSessions(ROOT);
   // Of each half one that needs a rule of its own, and one that needs none
   const names = ['01-boot', '05b-rescind-in-offers', '10b-not-hyperv', '10c-no-hypercall-msr'];
@@ -47,10 +48,20 @@ replays('halves: rules that one alone shows are missed where only the other one 
   assert.is(times.ok, 4);
   const halves = measureHalves(firmware, sessions, results);
   assert.equal(
-    halves.map(({ right, rightWithOthers }) => [right, rightWithOthers]),
+    halves.map((half) => [half.right, half.rightWithOthers, half.rightWithNone]),
     [
-      [2, 1],
-      [2, 1],
+      [2, 2, 2],
+      [2, 2, 2],
+    ],
+  );
+  // What iPXE does is refused where a rule is known, and not where there is none
+  const ipxe = referenceFirmware(DEFECTS) as unknown as typeof firmware;
+  const refused = measureReplays(ipxe, sessions);
+  assert.equal(
+    measureHalves(ipxe, sessions, refused.results).map((half) => [half.right, half.rightWithNone]),
+    [
+      [1, 2],
+      [1, 2],
     ],
   );
 });

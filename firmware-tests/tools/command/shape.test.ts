@@ -4,7 +4,8 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { list, text, textParts } from '../../../tools/command/shape.ts';
+import { list, text } from '../../../tools/command/shape.ts';
+import { textParts } from '../../../tools/guests/cell/cell-text.ts';
 
 const shape = suite('shapes');
 

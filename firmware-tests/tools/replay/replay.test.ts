@@ -47,13 +47,24 @@ function expectReplay(firmware: Firmware, name: string): void {
   assert.is(result.failures.length, 0, reportText(result));
   assert.ok(result.ok, reportText(result));
   assert.is(deliberate(result), DELIBERATE[name] ?? '');
-  // One was cut off in its first step
-  const nothing = ['no step of the file is whole: nothing is compared'];
-  assert.equal(result.notes, name === '13-wraparound' ? nothing : []);
+  assert.equal(result.notes, []);
 }
 
 const onSources = suite('replay of the sources');
 for (const name of TRACE_NAMES) onSources(name, () => expectReplay(SOURCES, name));
+onSources('a step that the file does not finish is compared as far as it goes', () => {
+  const [messages] = ['message'].map((kind) =>
+    replayTrace(SOURCES, readTrace('13-wraparound')).counts.find((count) => count.kind === kind),
+  );
+  assert.equal(messages, { kind: 'message', recorded: 2, guest: 2, same: 2 });
+  const other = changedTrace('13-wraparound', ({ events }) => {
+    // Another version in the first contact
+    const contact = events.find(({ op, code }) => op === 'hypercall' && code === '0x5c')!;
+    contact['input'] = String(contact['input']).replace('00000300', '00000400');
+  });
+  const { failures } = replayTrace(SOURCES, other);
+  assert.ok(failures.some(({ difference }) => difference.kind === 'message'));
+});
 onSources('compares what a boot does', () => {
   const counts = new Map(
     replayTrace(SOURCES, readTrace('01-boot')).counts.map((count) => [count.kind, count]),

@@ -33,9 +33,13 @@ export function lostOutcome(request: BootRequest, ended: GuestEnd): BootOutcome 
     endMs: undefined,
     traceFailure: undefined,
     captureFailure: undefined,
-    sessionFailure: undefined,
+    sessionFailure: request.record === undefined ? undefined : LOST_SESSION,
   };
 }
+
+const LOST_SESSION =
+  'the firmware was ended from outside, and what it did is lost with its process. ' +
+  'explore --record writes runs of a firmware down that it ends by itself';
 
 /**
  * The outcome of a boot that somebody has interrupted, after some time of the wall.

@@ -81,7 +81,7 @@ export async function runBoot(
       },
     });
     files?.close();
-    session?.write(...sessionOf(request, outcome));
+    session?.write(...sessionOf(request, outcome), request.steps.length > 0);
     return { ...outcome, ...files?.failures, sessionFailure: session?.failure };
   } catch (error) {
     if (!(error instanceof BadBootResult)) throw error;

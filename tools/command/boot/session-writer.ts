@@ -2,6 +2,7 @@
 
 /** The session of a boot, for `hypxe replay`: what the firmware did, until it handed over. */
 
+import * as path from 'node:path';
 import { GuestRecorder, type GuestSession } from '../../record/guest-recorder.ts';
 import type { SessionHead } from '../../record/session-text.ts';
 import { EnvironmentError } from '../usage.ts';
@@ -11,21 +12,27 @@ import { OutputFile } from './output-file.ts';
 export class SessionWriter {
   readonly recorder = new GuestRecorder();
   readonly #file: OutputFile;
+  readonly #path: string;
   /** Why there is no session, or none that is whole. */
   failure: string | undefined;
 
   /** @throws EnvironmentError SessionUnwritable */
-  constructor(path: string) {
+  constructor(file: string) {
+    this.#path = file;
     try {
-      this.#file = new OutputFile(path);
+      this.#file = new OutputFile(file);
     } catch (error) {
-      const text = `the session cannot be written to ${path}: ${(error as Error).message}`;
+      const text = `the session cannot be written to ${file}: ${(error as Error).message}`;
       throw new EnvironmentError('SessionUnwritable', text, 'Give a path that can be written.');
     }
   }
 
-  /** Write the session: the last one, or the first. */
-  write(which: 'first' | 'last', head: SessionHead): void {
+  /**
+   * Write the session: the last one, or the first.
+   *
+   * @param all write the others too, each into a numbered file beside it
+   */
+  write(which: 'first' | 'last', head: SessionHead, all: boolean): void {
     const { sessions } = this.recorder;
     const session: GuestSession | undefined = which === 'first' ? sessions[0] : sessions.at(-1);
     if (session === undefined) {
@@ -35,8 +42,25 @@ export class SessionWriter {
     try {
       this.#file.write(this.recorder.text(session, head));
       this.#file.finish();
+      if (!all) return;
+      for (const [i, other] of sessions.entries())
+        if (other !== session) this.#writeOther(other, i + 1, head);
     } catch (error) {
       this.failure = (error as Error).message;
+    }
+  }
+
+  /** @throws Error of the file system */
+  #writeOther(session: GuestSession, number: number, { name, host, driver }: SessionHead): void {
+    const { dir, name: stem, ext } = path.parse(this.#path);
+    const file = new OutputFile(path.join(dir, `${stem}-${number}${ext}`));
+    const description = `session ${number} of ${this.recorder.sessions.length} of ${name}`;
+    const head = { name: `${name}-${number}`, description, driver, host };
+    try {
+      file.write(this.recorder.text(session, head));
+      file.finish();
+    } finally {
+      file.discard();
     }
   }
 

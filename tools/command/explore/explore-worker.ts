@@ -34,7 +34,7 @@ import { loadGuest } from '../../guests/load-guest.ts';
 import { MEMORY, type ExploredGuests } from '../../explore/explored-guest.ts';
 import { TRACE_VERSION, type RunHeader } from '../../report/trace-line.ts';
 import { GuestRecorder } from '../../record/guest-recorder.ts';
-import { sessionParts } from '../../record/session-text.ts';
+import { textParts } from '../../guests/cell/cell-text.ts';
 import { Runner, SECOND_BOOT, type RunRecorder, type RunWatch } from '../../explore/run.ts';
 import { logLine } from '../boot/boot-log.ts';
 import { RunFiles } from '../boot/run-files.ts';
@@ -126,7 +126,7 @@ function runOne(runner: Runner, text: string): void {
     driver: basename(job.firmware),
     host: { profile: host, plan: text },
   };
-  const parts = whole && sessionParts(recorder.text(session!, whole));
+  const parts = whole && textParts(recorder.text(session!, whole));
   post({ kind: 'outcome', outcome, session: parts, ...files?.failures });
 }
 

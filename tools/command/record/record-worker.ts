@@ -12,7 +12,7 @@ import { DEFECTS, referenceFirmware, type Defect } from '../../reference/index.t
 import type { Firmware } from '../../replay/firmware.ts';
 import type { HostProfile } from '../../simulator/profiles/profile.ts';
 import { withoutDrivers } from '../guest-options.ts';
-import { textParts } from '../shape.ts';
+import { textParts } from '../../guests/cell/cell-text.ts';
 import { UsageError } from '../usage.ts';
 import { workerFailure, type WorkerFailure } from '../worker-failure.ts';
 

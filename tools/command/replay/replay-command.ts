@@ -137,11 +137,11 @@ export async function replayCommand(
   const told = (message: Replayed): void => {
     unfinished = message;
     if (asJson) json.push(message.json.join(''));
-    else if (!tap) terminal.out(`${message.text}\n`);
+    else if (!tap) terminal.out(`${message.text.join('')}\n`);
     if (!message.ok) failed++;
     const name = path.basename(traces[cases.length]!, '.json');
     const outcome = message.ok ? 'passed' : 'failed';
-    cases.push({ name, outcome, lines: message.text.split('\n') });
+    cases.push({ name, outcome, lines: message.text.join('').split('\n') });
   };
   const data = { firmware, traces, verbose, json: asJson };
   const run = (files: WantedFiles) => replayAll({ ...data, files }, places, limits, terminal, told);
@@ -213,6 +213,8 @@ async function replayAll(
         replayed++;
         told(message);
       }
+      // What the replay makes of it is not the firmware's time
+      if (message.kind === 'ran') return 'ours';
       return message.kind !== 'done';
     },
     crashed: (why) =>
@@ -265,12 +267,12 @@ interface Limits {
 
 /** A message of the worker. @throws ShapeError */
 const replayMessage: Shape<ReplayMessage> = (value, where) => {
-  const words = ['loaded', 'replayed', 'done', 'failed'] as const;
+  const words = ['loaded', 'ran', 'replayed', 'done', 'failed'] as const;
   const { kind } = record({ kind: oneOf(...words) })(value, where);
   if (kind === 'failed') return workerFailed(value, where);
   if (kind !== 'replayed') return { kind };
   return record({
-    ...{ kind: oneOf('replayed'), ok: flag, text, json: list(text) },
+    ...{ kind: oneOf('replayed'), ok: flag, text: list(text), json: list(text) },
     ...{ traceFailure: optional(text), captureFailure: optional(text) },
   })(value, where);
 };

@@ -3,17 +3,18 @@
 /** The worker in which sessions are replayed: a firmware that hangs is ended from outside. */
 
 import { basename } from 'node:path';
-import { DEFECTS } from '../../reference/index.ts';
 import { cellJob, post as tell } from '../../guests/cell/cell-port.ts';
 import { BadGuest, type GuestProgram } from '../../guests/guest-program.ts';
 import { loadGuest } from '../../guests/load-guest.ts';
+import { DEFECTS } from '../../reference/index.ts';
 import type { Firmware } from '../../replay/firmware.ts';
 import { replayMemoryBytes } from '../../replay/replay-machine.ts';
 import { replayTrace } from '../../replay/replay.ts';
 import { failureText, reportJson, reportText } from '../../replay/report.ts';
+import type { TraceFile } from '../../replay/trace-file.ts';
 import type { WantedFiles } from '../boot/run-files.ts';
 import { withoutDrivers } from '../guest-options.ts';
-import { textParts } from '../shape.ts';
+import { textParts } from '../../guests/cell/cell-text.ts';
 import { UsageError } from '../usage.ts';
 import { readTrace } from './read-session.ts';
 import { ReplayFiles } from './replay-files.ts';
@@ -34,10 +35,13 @@ export interface ReplayWorkerData {
 export type ReplayMessage =
   /** The firmware's module has been loaded: from now on the time is the firmware's. */
   | { readonly kind: 'loaded' }
+  /** The firmware is through a session: what follows is our own time. */
+  | { readonly kind: 'ran' }
   | {
       readonly kind: 'replayed';
       readonly ok: boolean;
-      readonly text: string;
+      /** The report, in parts. */
+      readonly text: readonly string[];
       /** If it is wanted, in parts: there may be many failures. */
       readonly json: readonly string[];
       /** Why a file of it is incomplete. */
@@ -63,8 +67,16 @@ async function loadFirmware(): Promise<GuestProgram> {
     if (!(error instanceof BadGuest)) throw error;
     throw new UsageError('BadFirmware', error.message, error.advice || advice);
   }
-  if (program.drives) return program;
-  const driver = 'Replay a driver: it exports hypxe_probe.';
+  return program;
+}
+
+/** A whole firmware is for sessions of a boot; for others it takes drivers. @throws UsageError */
+function checkFits(program: GuestProgram, { events }: TraceFile): void {
+  const first = events.find(({ op }) => op === 'step');
+  const isBoot = first?.op === 'step' && first.name === 'boot';
+  if (program.drives || (isBoot && program.boots)) return;
+  const driver = 'Replay a driver, which exports hypxe_probe, or a session of `boot --record`.';
+  const advice = 'Give --firmware a bundle that exports createDriver.';
   const instead = program.kind === 'wasm' ? driver : advice;
   throw new UsageError('BadFirmware', withoutDrivers(program), instead);
 }
@@ -74,14 +86,19 @@ try {
   post({ kind: 'loaded' });
   for (const trace of traces) {
     const recorded = readTrace(trace);
+    checkFits(program, recorded);
     const guest = await program.instantiate(replayMemoryBytes(recorded));
+    const ran = (): void => post({ kind: 'ran' });
     const writes = wanted.trace !== undefined || wanted.pcap !== undefined;
     const named = [recorded.scenario, basename(file), guest.memory] as const;
     const files = writes ? new ReplayFiles(wanted, ...named) : undefined;
-    const result = replayTrace(guest as Firmware, recorded, guest.memory, DEFECTS, files?.watch);
+    const result = replayTrace(guest as Firmware, recorded, guest.memory, DEFECTS, {
+      watch: files?.watch,
+      ran,
+    });
     const failures = files?.end(result.failures.map(failureText));
     const parts = json ? textParts(JSON.stringify(reportJson(result))) : [];
-    const text = reportText(result, { verbose });
+    const text = textParts(reportText(result, { verbose }));
     post({ kind: 'replayed', ok: result.ok, text, json: parts, ...failures });
   }
   post({ kind: 'done' });

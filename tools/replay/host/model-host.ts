@@ -20,6 +20,7 @@ import type { GuestChannel, GuestChannels } from '../guest-channels.ts';
 import type { GuestRules } from '../guest-rules.ts';
 import { fromHex } from '../hex.ts';
 import { HostMemory } from './host-memory.ts';
+import type { HostBooks } from '../principles/host-books.ts';
 import type { MessageSlots } from '../message-slots.ts';
 import type { GuestPacket } from '../normalise.ts';
 import { Renaming } from './renaming.ts';
@@ -34,6 +35,7 @@ export interface ModelHostContext {
   purposeOf(address: number): string;
   note(text: string): void;
   readonly rules: GuestRules;
+  readonly books: HostBooks;
 }
 
 /** A packet of the guest that is not taken. */
@@ -380,6 +382,7 @@ export class ModelHost {
       return;
     }
     this.#context.rules.hostPacket(number, bytes);
+    this.#context.books.packet(number, bytes);
     if (!this.#memory.packet(channel, bytes, recorded)) note('the ring has no room for a packet');
   }
 

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * Principles: of a recorded guest that nobody understands the replay has no rules, and is right all
+ * the same; what is no better than the recorded guest is refused.
+ */
+
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import * as sources from '../../../src/index.ts';
+import { guestRam } from '../../../tools/guests/guest-ram.ts';
+import {
+  asFirmware,
+  replayTrace,
+  reportText,
+  type Firmware,
+  type ReplayResult,
+  type TraceFile,
+} from '../../../tools/replay/index.ts';
+import { replayMemoryBytes } from '../../../tools/replay/replay-machine.ts';
+import { mutatedFirmware } from '../../mutants/bundle.ts';
+import { OMISSION_MUTANTS } from '../../mutants/omission-mutants.ts';
+import { randomHost } from '../../rigs/lab/host-faults.ts';
+import { recordOn, reference } from '../../rigs/lab/lab-rig.ts';
+import { readTrace } from '../../rigs/replay-rig.ts';
+
+/** Always the same in a test run; SEED=N tries others. */
+const SEED = Number(process.env['SEED'] ?? 1);
+
+/** Random hosts: as many as a test may take. */
+const RANDOM_HOSTS = 6;
+
+const SOURCES = asFirmware(sources);
+
+function withoutRules(firmware: Firmware, trace: TraceFile): ReplayResult {
+  return replayTrace(firmware, trace, guestRam(replayMemoryBytes(trace)), []);
+}
+
+/** A session, and the principles by which the firmware is right in it. */
+const RIGHT: readonly (readonly [session: string, ...principles: string[]])[] = [
+  ['03-rndis-indications', 'asked-is-answered-once', 'frames-arrive-once-in-order'],
+  ['04-quiesce-unquiesce', 'given-is-taken-back'],
+  ['05b-rescind-in-offers', 'served-or-refused', 'consequence'],
+  ['07-tx-exhaustion', 'counters-are-true'],
+  ['09-no-version-response', 'given-is-taken-back', 'memory-follows-the-host'],
+  ['09g-open-refused', 'given-is-taken-back'],
+  ['11-teardown-unanswered', 'memory-follows-the-host'],
+  ['12g-range-out-of-bounds', 'what-is-no-use-counts-once'],
+  ['18-reopen-reprobe', 'registers-as-found'],
+];
+
+const principles = suite('principles of the replay');
+
+for (const [name, ...expected] of RIGHT)
+  principles(`${name} without a rule`, () => {
+    const result = withoutRules(SOURCES, readTrace(name));
+    assert.ok(result.ok, reportText(result));
+    const met = new Set(result.principled.map(({ principle }) => principle.id));
+    for (const id of expected) assert.ok(met.has(id), `${id}: ${[...met].join()}`);
+    assert.match(reportText(result), /right by a principle/);
+  });
+
+principles('random hosts without a rule', () => {
+  for (let seed = SEED; seed < SEED + RANDOM_HOSTS; seed++) {
+    const { host, text } = randomHost(2 * seed + 1);
+    const recorded = recordOn(host, reference(), 'reference guest (iPXE)');
+    const result = withoutRules(SOURCES, recorded);
+    assert.ok(result.ok, `seed ${seed}: ${text}\n${reportText(result)}`);
+  }
+});
+
+principles('a recorded guest that is understood is judged by rules alone', () => {
+  const result = replayTrace(SOURCES, readTrace('04-quiesce-unquiesce'));
+  assert.ok(result.ok, reportText(result));
+  assert.equal(result.principled, []);
+});
+
+/** Mistakes of a guest, each with a session in which nothing but a principle can refuse it. */
+const MISTAKEN = ['01-boot', '12i-wrong-nvsp-type', '04c-quiesce-closed', '09g-open-refused'];
+const EACH = 4;
+
+for (const { name, patches } of OMISSION_MUTANTS.filter((_, i) => i % EACH === 1))
+  principles(`refused without a rule: ${name}`, async () => {
+    const firmware = (await mutatedFirmware(patches)) as unknown as Firmware;
+    const refused = MISTAKEN.some((session) => !withoutRules(firmware, readTrace(session)).ok);
+    assert.ok(refused);
+  });
+
+principles.run();

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * Books of what the host of a replay has done to the guest: by them the guest can be found right
+ * without anybody having written down what another guest does there.
+ */
+
+import { MessageType, VMBUS_MESSAGE_TYPE } from '../../../src/vmbus/protocol.ts';
+import {
+  COMPLETION_REQUESTED,
+  GpadlCreated,
+  OpenChannelResult,
+  PacketHeader,
+  PacketType,
+  VersionResponse,
+  XferPageHeader,
+  XferPageRange,
+} from '../../../src/vmbus/protocol.ts';
+import { NvspType } from '../../../src/netvsc/protocol.ts';
+import { RNDIS_BODY, RndisPacket, RndisType } from '../../../src/rndis/protocol.ts';
+import { ETHERNET_HEADER } from '../../../src/net/device.ts';
+import { messageType } from '../anchor-keys.ts';
+import type { GuestChannels } from '../guest-channels.ts';
+import { toHex } from '../hex.ts';
+
+/** What the host has sent for the network device in one step. */
+export interface Received {
+  /** Frames that are whole, in the order of the host. */
+  readonly frames: string[];
+  /** Messages and packets that are none: each of them may count as an error. */
+  others: number;
+}
+
+/** Most ranges of a packet that are looked at. */
+const RANGES_MAX = 512;
+
+/** Time without an answer that is silence, in ms. */
+const SILENCE_MS = 500;
+
+/** The message that each answer is for. */
+const ANSWERED_BY: Readonly<Record<number, number>> = {
+  [MessageType.VERSION_RESPONSE]: MessageType.INITIATE_CONTACT,
+  [MessageType.GPADL_CREATED]: MessageType.GPADL_HEADER,
+  [MessageType.OPEN_CHANNEL_RESULT]: MessageType.OPEN_CHANNEL,
+  [MessageType.GPADL_TORNDOWN]: MessageType.GPADL_TEARDOWN,
+  [MessageType.UNLOAD_RESPONSE]: MessageType.UNLOAD,
+};
+
+/** Keeps the books of one run. */
+export class HostBooks {
+  readonly #memory: Uint8Array;
+  readonly #channels: GuestChannels;
+  /** Completions that the host waits for: by channel and transaction, how many. */
+  readonly asked = new Map<string, number>();
+  /** KEEPALIVE requests by ID. */
+  readonly keepalives = new Map<string, number>();
+  /** The step in which the host has first taken a device away. */
+  rescinded = Infinity;
+  readonly #received = new Map<number, Received>();
+  readonly #trouble = new Set<number>();
+  readonly #page = new Uint8Array(4);
+  /** Type of the message of the guest that awaits its answer. */
+  #awaits = 0;
+  #step = -1;
+  #ms = 0;
+
+  constructor(memory: Uint8Array, channels: GuestChannels) {
+    this.#memory = memory;
+    this.#channels = channels;
+  }
+
+  beginStep(step: number): void {
+    this.#step = step;
+    this.#ms = 0;
+  }
+
+  /** A millisecond passes while the guest waits. */
+  pause(): void {
+    if (++this.#ms === SILENCE_MS) this.trouble();
+  }
+
+  /** The host has refused something, or has said what it must not. */
+  trouble(): void {
+    this.#trouble.add(this.#step);
+  }
+
+  /** Whether the host has given trouble in a step. */
+  isTroubled(step: number): boolean {
+    return this.#trouble.has(step);
+  }
+
+  /** What came for the network device in a step. */
+  received(step: number): Received {
+    const known = this.#received.get(step) ?? { frames: [], others: 0 };
+    this.#received.set(step, known);
+    return known;
+  }
+
+  /** The guest has posted a message. */
+  posted(message: Uint8Array): void {
+    const type = message.length < 4 ? 0 : messageType(message);
+    if (Object.values<number>(ANSWERED_BY).includes(type)) this.#awaits = type;
+  }
+
+  /** A message has reached its slot. */
+  message(type: number, payload: Uint8Array): void {
+    if (type !== VMBUS_MESSAGE_TYPE || isOdd(payload)) this.trouble();
+    const answer = payload.length < 8 ? 0 : messageType(payload);
+    const asked = ANSWERED_BY[answer];
+    // One that nobody waits for may come from a time before
+    if (asked !== undefined && asked !== this.#awaits) this.trouble();
+    else if (asked !== undefined) this.#awaits = 0;
+    const rescinds =
+      payload.length >= 8 && messageType(payload) === MessageType.RESCIND_CHANNEL_OFFER;
+    if (rescinds) this.rescinded = Math.min(this.rescinded, this.#step);
+  }
+
+  /** The host writes a packet; what it refers to lies in the receive buffer. */
+  packet(channel: number, bytes: Uint8Array): void {
+    const received = this.received(this.#step);
+    if (bytes.length < PacketHeader.size) {
+      received.others++;
+      return this.trouble();
+    }
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const type = view.getUint16(PacketHeader.at.type, true);
+    if (type === PacketType.COMPLETION) return this.#completion(view);
+    const flags = view.getUint16(PacketHeader.at.flags, true);
+    if ((flags & COMPLETION_REQUESTED) !== 0) {
+      const transaction = view.getBigUint64(PacketHeader.at.transactionId, true);
+      count(this.asked, `${channel} 0x${transaction.toString(16)}`);
+    }
+    if (type !== PacketType.DATA_XFER_PAGES || !this.#ranges(channel, view)) {
+      received.others++;
+      this.trouble();
+    }
+  }
+
+  /** A completion may say that what it completes has failed. */
+  #completion(view: DataView): void {
+    const payload = view.getUint16(PacketHeader.at.headerQlen, true) * 8;
+    if (payload + 8 > view.byteLength) return;
+    // Each answer of NVSP has its status in another place: whatever is not plain success is trouble
+    const type = view.getUint32(payload, true);
+    const at = type === NvspType.INIT_COMPLETE ? 12 : 4;
+    if (payload + at + 4 <= view.byteLength && view.getUint32(payload + at, true) !== 1)
+      this.trouble();
+  }
+
+  /** The messages of a packet. Returns whether it is whole. */
+  #ranges(channel: number, view: DataView): boolean {
+    if (view.byteLength < XferPageHeader.size) return false;
+    const header = view.getUint16(PacketHeader.at.headerQlen, true) * 8;
+    const rangeCount = view.getUint32(XferPageHeader.at.rangeCount, true);
+    const pageSet = view.getUint16(XferPageHeader.at.pageSet, true);
+    const buffer = this.#channels.receiveBuffers.get(channel);
+    const fits = XferPageHeader.size + rangeCount * XferPageRange.size === header;
+    if (!fits || header + 4 > view.byteLength || rangeCount > RANGES_MAX) return false;
+    if (buffer?.pageSet !== pageSet) return false;
+    if (view.getUint32(header, true) !== NvspType.SEND_RNDIS_PACKET) return false;
+    for (let i = 0; i < rangeCount; i++) {
+      const at = XferPageHeader.size + i * XferPageRange.size;
+      const length = view.getUint32(at, true);
+      const offset = view.getUint32(at + XferPageRange.at.offset, true);
+      this.#rndis(this.#read(channel, offset, length));
+    }
+    return true;
+  }
+
+  #read(channel: number, offset: number, length: number): Uint8Array {
+    const pages = this.#channels.bufferPages(channel);
+    if (offset + length > pages.length * 4096) return this.#page.subarray(0, 0);
+    return Uint8Array.from(
+      { length },
+      (_, i) => this.#memory[pages[(offset + i) >>> 12]! + ((offset + i) & 4095)]!,
+    );
+  }
+
+  /** A message of the host. */
+  #rndis(message: Uint8Array): void {
+    const received = this.received(this.#step);
+    const type = message.length < 4 ? 0 : messageType(message);
+    const word = (at: number): number =>
+      at + 4 <= message.length ? new DataView(message.buffer).getUint32(at, true) : 0;
+    if (type === RndisType.KEEPALIVE && message.length >= 12)
+      count(this.keepalives, `0x${word(8).toString(16)}`);
+    const frame = type === RndisType.PACKET ? frameOf(message) : undefined;
+    if (frame !== undefined) {
+      received.frames.push(toHex(frame));
+      return;
+    }
+    received.others++;
+    const isAnswer = type >= 0x80000000;
+    if (!isAnswer || message.length < 16 || word(12) !== 0) this.trouble();
+  }
+}
+
+/** The frame of an RNDIS packet, or undefined: it is none that anybody could use. */
+function frameOf(message: Uint8Array): Uint8Array | undefined {
+  if (message.length < RndisPacket.size) return undefined;
+  const view = new DataView(message.buffer, message.byteOffset);
+  const offset = RNDIS_BODY + view.getUint32(RndisPacket.at.dataOffset, true);
+  const length = view.getUint32(RndisPacket.at.dataLength, true);
+  if (length < ETHERNET_HEADER || offset + length > message.length) return undefined;
+  return message.subarray(offset, offset + length);
+}
+
+/** Whether a message refuses something, or is none that a host sends without a cause. */
+function isOdd(payload: Uint8Array): boolean {
+  const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
+  const word = (at: number): number => (at + 4 <= payload.length ? view.getUint32(at, true) : -1);
+  switch (word(0)) {
+    case MessageType.VERSION_RESPONSE:
+      return (payload[VersionResponse.at.supported] ?? 0) === 0 || payload[9] !== 0;
+    case MessageType.GPADL_CREATED:
+      return word(GpadlCreated.at.status) !== 0;
+    case MessageType.OPEN_CHANNEL_RESULT:
+      return word(OpenChannelResult.at.status) !== 0;
+    case MessageType.OFFER_CHANNEL:
+    case MessageType.ALL_OFFERS_DELIVERED:
+    case MessageType.GPADL_TORNDOWN:
+    case MessageType.UNLOAD_RESPONSE:
+      return false;
+    default:
+      return true;
+  }
+}
+
+function count(counts: Map<string, number>, key: string): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
+}

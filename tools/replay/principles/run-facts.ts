@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** What is to be known of a guest's run before one can say whether it is right. */
+
+import type { Effects, Item, ItemKind } from '../item.ts';
+import type { HostBooks } from './host-books.ts';
+
+/** A guest's run, and the recorded one. */
+export interface JudgedRun {
+  readonly guest: Effects;
+  readonly recorded: Effects;
+  readonly books: HostBooks;
+  /** Blocks of memory by purpose that the host may still have at the end. */
+  readonly held: ReadonlyMap<string, number>;
+  /** Nobody has told the guest to leave: at the end it is still at work. */
+  readonly atWork: boolean;
+  /** How many frames the guest was told to send, by their number. */
+  readonly transmits: ReadonlyMap<string, number>;
+  /** What a register holds before anybody writes it, by its name. */
+  initial(register: string): string | undefined;
+}
+
+/** Results of a frame that is still under way. */
+const UNDER_WAY = 'deferred';
+
+function field(item: Item | undefined, name: string): string {
+  return item?.fields.find((each) => each.name === name)?.text ?? '';
+}
+
+function amount(item: Item | undefined, name: string): number {
+  return Number(field(item, name) || 0);
+}
+
+/** Items of a kind, up to a step. */
+function itemsOf(effects: Effects, kind: ItemKind, last = Infinity): readonly Item[] {
+  return effects.flatMap((items, step) =>
+    step <= last ? items.filter((item) => item.kind === kind) : [],
+  );
+}
+
+/** Whether all of one list are in the other, in its order. */
+function isWithin(some: readonly string[], all: readonly string[]): boolean {
+  let at = 0;
+  for (const each of some) {
+    at = all.indexOf(each, at) + 1;
+    if (at === 0) return false;
+  }
+  return true;
+}
+
+/** What a packet gives to the host or sets there, and what it takes back. */
+function purposeOf(item: Item): { readonly gives?: string; readonly takes?: string } {
+  const channel = field(item, 'channel');
+  const last = item.label.split(' ').at(-1)!;
+  switch (last) {
+    case 'INITIALISE':
+      return { gives: `${channel} device` };
+    case 'HALT':
+      return { takes: `${channel} device` };
+    case 'SEND_RECEIVE_BUFFER':
+      return { gives: `${channel} buffer` };
+    case 'REVOKE_RECEIVE_BUFFER':
+      return { takes: `${channel} buffer` };
+    case 'SET': {
+      const info = field(item, 'RNDIS.data');
+      const key = `${channel} ${field(item, 'RNDIS.oid')}`;
+      return /^0*$/.test(info) ? { takes: key } : { gives: key };
+    }
+    default:
+      return {};
+  }
+}
+
+/** Facts of a run. */
+export class RunFacts {
+  readonly #run: JudgedRun;
+  readonly #sent: ReadonlySet<string>;
+  readonly framesAreRight: boolean;
+  readonly receiptsAreRight: boolean;
+  #inOrder: boolean | undefined;
+
+  constructor(run: JudgedRun) {
+    this.#run = run;
+    const frames = itemsOf(run.guest, 'frame').map((item) => field(item, 'frame'));
+    const steps = run.guest.map((_, step) => run.books.received(step));
+    const sent = steps.flatMap((received) => received.frames);
+    this.#sent = new Set(sent);
+    const had = itemsOf(run.recorded, 'frame').map((item) => field(item, 'frame'));
+    const got = new Set(frames);
+    const lost = had.filter((frame) => this.#sent.has(frame) && !got.has(frame));
+    this.framesAreRight = isWithin(frames, sent) && lost.length === 0;
+    const others = steps.reduce((sum, received) => sum + received.others, 0);
+    const errors = itemsOf(run.guest, 'receive-error').length;
+    this.receiptsAreRight = errors + frames.length <= others + sent.length;
+  }
+
+  get books(): JudgedRun['books'] {
+    return this.#run.books;
+  }
+
+  /** Whether a frame is one that the host has sent whole. */
+  isWhole(frame: Item | undefined): boolean {
+    return this.#sent.has(field(frame, 'frame'));
+  }
+
+  /** Whether a register holds after a step what it held before anybody wrote it. */
+  isAsFound(register: string, step: number): boolean {
+    const initial = this.#run.initial(register);
+    const value = (effects: Effects): string | undefined => {
+      const told = itemsOf(effects, 'register', step).filter(({ label }) => label === register);
+      return told.length === 0 ? initial : field(told.at(-1), 'value');
+    };
+    return initial !== undefined && value(this.#run.guest) === initial;
+  }
+
+  /** Whether what the host waits for has been answered as often as it was asked. */
+  isAnsweredOnce(answer: Item): boolean {
+    const key = `${field(answer, 'channel')} ${field(answer, 'transactionId')}`;
+    const answers = itemsOf(this.#run.guest, 'answer').filter(
+      (item) => `${field(item, 'channel')} ${field(item, 'transactionId')}` === key,
+    );
+    return answers.length === (this.#run.books.asked.get(key) ?? 0);
+  }
+
+  keepsAliveOnce(request: string): boolean {
+    const answers = itemsOf(this.#run.guest, 'packet').filter(
+      (item) => item.label.endsWith('KEEPALIVE_CMPLT') && field(item, 'requestId') === request,
+    );
+    return answers.length === (this.#run.books.keepalives.get(request) ?? 0);
+  }
+
+  /** Whether in a step the guest answers what others count as errors. */
+  isSpokenFor(step: number): boolean {
+    const { guest, recorded } = this.#run;
+    const of = (effects: Effects, kind: ItemKind): number =>
+      effects[step]!.filter((item) => item.kind === kind).length;
+    const fewer = of(recorded, 'receive-error') - of(guest, 'receive-error');
+    return fewer <= of(guest, 'packet') - of(recorded, 'packet');
+  }
+
+  /** Whether a frame has ended at most once, or as often as one of its number was sent. */
+  endsOnce(frame: string): boolean {
+    const ends = itemsOf(this.#run.guest, 'completion').filter(
+      (item) => field(item, 'frame') === frame && field(item, 'result') !== UNDER_WAY,
+    );
+    return ends.length <= (this.#run.transmits.get(frame) ?? 0);
+  }
+
+  /** Whether what the counters say after a step is what has happened until then. */
+  countersAreTrue(step: number): boolean {
+    const counts = { txGood: 0, txBad: 0, rxGood: 0, rxBad: 0 };
+    let told: Item | undefined;
+    for (const item of this.#run.guest.slice(0, step + 1).flat()) {
+      if (item.kind === 'device' && item.label === 'register')
+        Object.assign(counts, { txGood: 0, txBad: 0, rxGood: 0, rxBad: 0 });
+      else if (item.kind === 'frame') counts.rxGood++;
+      else if (item.kind === 'receive-error') counts.rxBad++;
+      else if (item.kind === 'completion' && field(item, 'result') !== UNDER_WAY)
+        counts[field(item, 'result') === 'OK' ? 'txGood' : 'txBad']++;
+      else if (item.kind === 'statistics') told = item;
+    }
+    return Object.entries(counts).every(([name, n]) => amount(told, name) === n);
+  }
+
+  /** Whether a packet takes back what the guest has given or set, and it alone. */
+  takesBack(packet: Item): boolean {
+    if (packet.label === 'CANCELLATION') return field(packet, 'transactionId') !== 'nothing';
+    const given = new Set<string>();
+    for (const item of itemsOf(this.#run.guest, 'packet')) {
+      const { gives, takes } = purposeOf(item);
+      if (item === packet) return takes !== undefined && given.has(takes);
+      if (gives !== undefined) given.add(gives);
+      if (takes !== undefined) given.delete(takes);
+    }
+    return false;
+  }
+
+  /** Whether the same was said before in the step, and the host had no room for it. */
+  wasRefused(message: Item, step: number): boolean {
+    const same = this.#run.guest[step]!.filter(({ key }) => key === message.key);
+    if (same.length < 2) return false;
+    // An answer that was none is asked for again
+    const mistaken = message.label === 'INITIATE_CONTACT' && this.books.isTroubled(step);
+    return mistaken || same.slice(0, -1).every(({ refused }) => refused === true);
+  }
+
+  /** Whether nothing more is kept than the host may have, or than the recorded guest kept. */
+  memoryIsRight(expected: Item | undefined, actual: Item | undefined): boolean {
+    if (this.#run.atWork) return true;
+    const granted = actual?.label === 'granted at the end';
+    return (actual?.fields ?? []).every(({ name }) => {
+      const kept = amount(actual, name);
+      if (kept <= amount(expected, name)) return true;
+      return !granted && kept <= (this.#run.held.get(name) ?? 0);
+    });
+  }
+
+  /** Whether a step that succeeds does what it is for. */
+  readonly serves = (step: number): boolean => {
+    const kinds = new Set(this.#run.guest[step]!.map(({ kind }) => kind));
+    return kinds.has('device') || kinds.has('packet');
+  };
+
+  /** Whether all that can be known of the run is right. */
+  get isInOrder(): boolean {
+    return (this.#inOrder ??= this.#check());
+  }
+
+  #check(): boolean {
+    const { guest, recorded, books } = this.#run;
+    const answers = itemsOf(guest, 'answer');
+    const frames = new Set(itemsOf(guest, 'completion').map((item) => field(item, 'frame')));
+    const counted = guest.flatMap((items, step) =>
+      items.some(({ kind }) => kind === 'statistics') ? [step] : [],
+    );
+    const memory = (label: string): readonly [Item | undefined, Item | undefined] => {
+      const find = (effects: Effects): Item | undefined =>
+        itemsOf(effects, 'memory').find((item) => item.label === label);
+      return [find(recorded), find(guest)];
+    };
+    const kept = memory('allocated at the end');
+    return (
+      this.receiptsAreRight &&
+      answers.every((answer) => this.isAnsweredOnce(answer)) &&
+      [...books.keepalives.keys()].every((request) => this.keepsAliveOnce(request)) &&
+      [...frames].every((frame) => this.endsOnce(frame)) &&
+      counted.every((step) => this.countersAreTrue(step)) &&
+      itemsOf(guest, 'message').every(({ needless }) => needless !== true) &&
+      this.memoryIsRight(...kept) &&
+      this.#registersAreRight()
+    );
+  }
+
+  /** At the end each register is as it was found, or as the recorded guest left it. */
+  #registersAreRight(): boolean {
+    const { guest, recorded, atWork } = this.#run;
+    if (atWork) return true;
+    const last = (effects: Effects): Map<string, string> =>
+      new Map(itemsOf(effects, 'register').map((item) => [item.label, field(item, 'value')]));
+    const [own, theirs] = [last(guest), last(recorded)];
+    return [...own].every(
+      ([name, value]) => value === this.#run.initial(name) || value === theirs.get(name),
+    );
+  }
+}

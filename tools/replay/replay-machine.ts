@@ -29,6 +29,7 @@ import type { RecordedStep } from './recording.ts';
 import { ReplayEvents } from './replay-events.ts';
 import { ReplayAllocator } from './replay-allocator.ts';
 import { ReplayRegisters } from './replay-registers.ts';
+import { RegisterRefused, ReplayStop } from './replay-stop.ts';
 import type { Script } from './host/script-types.ts';
 import { buildScript } from './host/script.ts';
 import type { TraceEvent } from './trace-events.ts';
@@ -56,27 +57,6 @@ const TICKS_PER_MS = 10_000;
 
 /** Random numbers when the recording has no more. */
 const RANDOM_FALLBACK = 0x18ae0000;
-
-/** Why the machine ended the guest. Thrown by every call from then on. */
-export class ReplayStop extends Error {
-  readonly reason: 'fault' | 'hang' | 'end';
-
-  constructor(reason: 'fault' | 'hang' | 'end', message: string) {
-    super(message);
-    this.name = 'ReplayStop';
-    this.reason = reason;
-  }
-}
-
-/** #GP of a register write, as a guest sees it that has a handler for it. */
-class RegisterRefused extends Error {
-  readonly status = undefined;
-
-  constructor(msr: number) {
-    super(`#GP: write of register ${hexNumber(msr)}`);
-    this.name = 'RegisterRefused';
-  }
-}
 
 /** A machine whose host is the recorded one. */
 export class ReplayMachine implements X64Machine {

@@ -28,8 +28,9 @@ import { GuestSide } from './guest-side.ts';
 import type { RecordedStep } from './recording.ts';
 import { ReplayEvents } from './replay-events.ts';
 import { ReplayAllocator } from './replay-allocator.ts';
+import { fastInput, slowInput } from './host/hypercall-input.ts';
 import { ReplayRegisters } from './replay-registers.ts';
-import { RegisterRefused, ReplayStop } from './replay-stop.ts';
+import { RegisterRefused, ReplayStop } from './host/replay-stop.ts';
 import type { Script } from './host/script-types.ts';
 import { buildScript } from './host/script.ts';
 import type { TraceEvent } from './trace-events.ts';
@@ -276,7 +277,7 @@ export class ReplayMachine implements X64Machine {
       }
       const code = Number(control & HvControl.CODE_MASK);
       const fast = (control & HvControl.FAST) !== 0n;
-      const parameters = fast ? fastInput(input) : this.#slowInput(code, Number(input));
+      const parameters = fast ? fastInput(input) : slowInput(this.#bytes, code, Number(input));
       if (parameters === undefined) return BigInt(HvStatus.INVALID_ALIGNMENT);
       if (code === HvCall.POST_MESSAGE) return BigInt(this.#post(parameters));
       if (code === HvCall.SIGNAL_EVENT) return BigInt(this.#signal(parameters));
@@ -352,15 +353,6 @@ export class ReplayMachine implements X64Machine {
     this.#channels.forget(address, length);
   }
 
-  /** Parameters of a slow hypercall in guest memory. */
-  #slowInput(code: number, address: number): Uint8Array | undefined {
-    if (address % 8 !== 0 || address + PostMessage.size > this.#bytes.length) return undefined;
-    if (code === HvCall.SIGNAL_EVENT) return this.#bytes.slice(address, address + SignalEvent.size);
-    const length = new DataView(this.memory).getUint32(address + PostMessage.at.length, true);
-    const data = address + PostMessage.at.data;
-    return this.#bytes.slice(address, data + Math.min(length, PostMessage.sizes.data));
-  }
-
   #signal(input: Uint8Array): number {
     const { buffer, byteOffset } = input;
     const connection = new DataView(buffer, byteOffset).getUint32(
@@ -394,11 +386,4 @@ export class ReplayMachine implements X64Machine {
     if (message.length >= 4 && messageType(message) === MessageType.INITIATE_CONTACT)
       this.#observer.acceptPages();
   }
-}
-
-/** Parameters of a fast hypercall: the register itself. */
-function fastInput(input: bigint): Uint8Array {
-  const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, input, true);
-  return bytes;
 }

@@ -22,7 +22,7 @@ import {
 } from './normalise.ts';
 import { STEP_NAMES, type RecordedStep } from './recorded-step.ts';
 import { ReplayMachine } from './replay-machine.ts';
-import { ReplayStop } from './replay-stop.ts';
+import { ReplayStop } from './host/replay-stop.ts';
 import type { Script } from './host/script-types.ts';
 import type { TraceEvent, TraceEventOf } from './trace-events.ts';
 import type { TraceFile } from './trace-file.ts';

@@ -59,6 +59,8 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
   readonly #openedAt: number;
   /** Something other than completions lay in the ring when the channel closed. */
   #unread = false;
+  /** A fault has put in a packet: what the guest answers to it may end the channel. */
+  #injected = false;
   #closed = false;
   #retry: Alarm | undefined;
   readonly #retryAction = () => this.signalled();
@@ -206,7 +208,9 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
   leftUndone(closer?: Closer): LeftUndone {
     // What lies unread in the ring may be just that
     const steps = this.#unread || this.#channel.dead ? [] : omittedSteps(this);
-    const left = { blame: blameAtClose(this.#channel, closer), steps, since: this.#openedAt };
+    const blamed = this.#injected && this.#channel.dead ? 'nobody' : undefined;
+    const blame = blamed ?? blameAtClose(this.#channel, closer);
+    const left = { blame, steps, since: this.#openedAt };
     return Object.assign(leftPackets(this.receives?.buffer), left);
   }
 
@@ -243,6 +247,7 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
   ): boolean {
     if (this.#closed || this.#channel.dead) return false;
     const { length } = extra;
+    this.#injected = true;
     return this.#channel.send(type, flags, low, high, extra, length, payload, payload.length);
   }
 

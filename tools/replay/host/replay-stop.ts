@@ -2,7 +2,7 @@
 
 /** How a replayed guest is ended, and how it is told that it may not. */
 
-import { hexNumber } from './hex.ts';
+import { hexNumber } from '../hex.ts';
 
 /** Why the machine ended the guest. Thrown by every call from then on. */
 export class ReplayStop extends Error {

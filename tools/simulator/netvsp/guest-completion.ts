@@ -64,9 +64,11 @@ export type Blame = 'guest' | 'ended' | 'nobody';
 /**
  * Who is to blame at the end of a channel that `closer` closes, or if it ended now: of a dead one
  * completions may lie in the ring until then.
+ *
+ * @param injected a fault has put in packets: the channel may have died of what a guest answered
  */
-export function blameAtClose(channel: DeviceChannel, closer?: Closer): Blame {
+export function blameAtClose(channel: DeviceChannel, closer?: Closer, injected = false): Blame {
   if (channel.tampered || channel.unreadable) return 'nobody';
-  if (channel.dead && closer === undefined) return 'nobody';
+  if (channel.dead && (injected || closer === undefined)) return 'nobody';
   return closer === 'guest' && channel.drained ? 'guest' : 'ended';
 }

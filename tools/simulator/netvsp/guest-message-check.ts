@@ -32,6 +32,11 @@ const NVSP_TYPES: ReadonlyMap<number, readonly [version: number, size: number]> 
   [NvspType.SUBCHANNEL, [NvspVersion.V5, NvspSubchannelRequest.size]],
 ]);
 
+/** Whether it is a message of version 4 or above: for a device that was started. */
+export function isExtension(type: number): boolean {
+  return (NVSP_TYPES.get(type)?.[0] ?? 0) >= NvspVersion.V4;
+}
+
 /** The fault of a message at an NVSP version (0: none yet), in words, or undefined. */
 export function nvspMessageFault(packet: GuestPacket, version: number): string | undefined {
   const length = packet.length - packet.payloadOffset;

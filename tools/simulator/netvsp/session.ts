@@ -27,7 +27,7 @@ import {
   OID_QUERY_EX,
   OID_QUERY_EX_COMPLETE,
 } from './host-protocol.ts';
-import { isShortInit, nvspMessageFault } from './guest-message-check.ts';
+import { isExtension, isShortInit, nvspMessageFault } from './guest-message-check.ts';
 import { Negotiation } from './negotiation.ts';
 import { Offloads } from './offloads/offloads.ts';
 import { ReceiveInfo } from './offloads/receive-info.ts';
@@ -59,7 +59,6 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
   readonly #openedAt: number;
   /** Something other than completions lay in the ring when the channel closed. */
   #unread = false;
-  /** A fault has put in a packet: what the guest answers to it may end the channel. */
   #injected = false;
   #closed = false;
   #retry: Alarm | undefined;
@@ -208,10 +207,12 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
   leftUndone(closer?: Closer): LeftUndone {
     // What lies unread in the ring may be just that
     const steps = this.#unread || this.#channel.dead ? [] : omittedSteps(this);
-    const blamed = this.#injected && this.#channel.dead ? 'nobody' : undefined;
-    const blame = blamed ?? blameAtClose(this.#channel, closer);
-    const left = { blame, steps, since: this.#openedAt };
-    return Object.assign(leftPackets(this.receives?.buffer), left);
+    const blame = blameAtClose(this.#channel, closer, this.#injected);
+    return Object.assign(leftPackets(this.receives?.buffer), {
+      blame,
+      steps,
+      since: this.#openedAt,
+    });
   }
 
   /** Send what waits, as far as the ring has room and the receive buffer sections. */
@@ -246,9 +247,8 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
     payload: Uint8Array,
   ): boolean {
     if (this.#closed || this.#channel.dead) return false;
-    const { length } = extra;
     this.#injected = true;
-    return this.#channel.send(type, flags, low, high, extra, length, payload, payload.length);
+    return this.#channel.send(type, flags, low, high, extra, extra.length, payload, payload.length);
   }
 
   /** Complete what is in flight, then touch nothing any more. */
@@ -333,14 +333,7 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
     const type = packet.view.getUint32(packet.payloadOffset, true);
     if (type === NvspType.SEND_RNDIS_PACKET) return this.#rndisPacket(packet);
     if (packet.type !== PacketType.DATA_INBAND) return `NVSP type ${type} with ranges`;
-    if (
-      type === NvspType.SWITCH_DATA_PATH ||
-      type === OID_QUERY_EX ||
-      type === NvspType.SUBCHANNEL
-    ) {
-      if (!negotiation.started) return `NVSP type ${type} before the device was started`;
-      return this.#extension(type, packet);
-    }
+    if (isExtension(type)) return this.#extension(type, packet);
     const bad = negotiation.handle(type, packet);
     if (bad === undefined) this.#prepareReceives();
     return bad;
@@ -358,15 +351,15 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
   #prepareReceives(): void {
     const { negotiation, outbox, info } = this;
     if (this.receives !== undefined || negotiation.receiveBuffer === undefined) return;
-    const device = this.#device;
-    const { services, faults } = device;
+    const { services, faults } = this.#device;
     if (faults.section !== undefined)
       negotiation.receiveBuffer.moved = (...change) => faults.section?.(...change);
-    this.receives = new ReceivePath(device, services, faults, outbox, negotiation, 0, info);
+    this.receives = new ReceivePath(this.#device, services, faults, outbox, negotiation, 0, info);
   }
 
   /** Messages of versions 4 and 5. */
   #extension(type: number, packet: GuestPacket): string | undefined {
+    if (!this.negotiation.started) return `NVSP type ${type} before the device was started`;
     if (type === NvspType.SWITCH_DATA_PATH) return this.#switchDataPath(packet);
     if ((packet.flags & COMPLETION_REQUESTED) === 0) return `NVSP type ${type} without transaction`;
     this.#payload.fill(0);

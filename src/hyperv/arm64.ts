@@ -36,15 +36,15 @@ const GET_REGISTER = 0x1_0001_0050n;
 const SET_REGISTER = 0x1_0001_0051n;
 const REP_1 = 0x1_0000_0000n;
 
-/** MSRs and the VP registers that are theirs, ascending: each row goes on up to the next. */
-const REGISTERS: readonly (readonly [msr: number, register: number])[] = [
-  [Msr.GUEST_OS_ID, HvRegister.GUEST_OS_ID],
-  [Msr.TIME_REF_COUNT, HvRegister.TIME_REF_COUNT],
-  [Msr.REFERENCE_TSC, HvRegister.REFERENCE_TSC],
-  [Msr.VP_ASSIST_PAGE, HvRegister.VP_ASSIST_PAGE],
-  [Msr.SCONTROL, HvRegister.SCONTROL],
-  [Msr.SINT0, HvRegister.SINT0],
-  [Msr.STIMER0_CONFIG, HvRegister.STIMER0_CONFIG],
+/** Registers in a row: the first MSR, the first VP register, how many. Others go by their own. */
+const REGISTERS: readonly (readonly [from: number, to: number, count: number])[] = [
+  [Msr.TIME_REF_COUNT, HvRegister.TIME_REF_COUNT, 1],
+  [Msr.SCONTROL, HvRegister.SCONTROL, 5],
+  [Msr.SINT0, HvRegister.SINT0, 16],
+  [Msr.GUEST_OS_ID, HvRegister.GUEST_OS_ID, 1],
+  [Msr.REFERENCE_TSC, HvRegister.REFERENCE_TSC, 1],
+  [Msr.VP_ASSIST_PAGE, HvRegister.VP_ASSIST_PAGE, 1],
+  [Msr.STIMER0_CONFIG, HvRegister.STIMER0_CONFIG, 8],
 ];
 
 /** In X0: nobody knows the function (SMCCC_RET_NOT_SUPPORTED). */
@@ -108,7 +108,8 @@ export class Arm64Platform implements Platform {
   /** One register: partition and processor are our own, then its number, padding, its value. */
   #access(control: bigint, register: number, value?: bigint): bigint {
     let number = register;
-    for (const [from, to] of REGISTERS) if (register >= from) number = register - from + to;
+    for (const [from, to, count] of REGISTERS)
+      if (register >= from && register < from + count) number += to - from;
     const own = BigInt(HV_VP_INDEX_SELF);
     for (let tries = 1; ; tries++) {
       const result = this.hypercall(control, HV_PARTITION_ID_SELF, own, BigInt(number), value);

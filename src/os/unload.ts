@@ -97,7 +97,9 @@ function unload(connection: VmbusConnection, options: UnloadOptions): UnloadResu
     return 'not-supported';
   }
   const unposted = log.attempt('error', 'VMBUS', '', 'could not ask the host to unload', () => {
-    connection.post(MessageType.UNLOAD);
+    // One that was interrupted while it waited is on its way already
+    if (connection.mustUnload !== 'sent') connection.post(MessageType.UNLOAD);
+    connection.mustUnload = 'sent';
   });
   if (unposted) return 'not-posted';
 

@@ -260,9 +260,10 @@ export class Injector implements Omit<SeamListener, 'activity'>, PacketHost {
     const open = device.open.bind(device);
     device.open = (channel: DeviceChannel) => {
       const receive = channel.receive.bind(channel);
-      channel.receive = () => {
-        const packet = receive();
-        if (packet !== undefined) this.step('packet of the guest');
+      channel.receive = (atClose) => {
+        const packet = receive(atClose);
+        // What is read of a dead channel is no step: the guest has long done it
+        if (packet !== undefined && !channel.dead) this.step('packet of the guest');
         return packet;
       };
       return open(channel);

@@ -173,8 +173,10 @@ export class RaceHost implements AccessListener, StoreListener {
     this.#buffer.hide((index, count) => policy.sees(index, count));
     this.#stale?.begin();
     try {
-      if (act === 'message') machine.vmbus.postUnsolicited(unknownMessage());
-      else machine.vmbus.linger(act);
+      machine.partition.guard(() => {
+        if (act === 'message') machine.vmbus.postUnsolicited(unknownMessage());
+        else machine.vmbus.linger(act);
+      });
     } finally {
       this.#buffer.show();
       this.#stale?.end();

@@ -76,7 +76,9 @@ function auditProcessors(machine: SimulatedMachine): Finding[] {
 }
 
 function keyOf({ check, text, vp }: Finding): string {
-  return `${vp} ${check} ${text}`;
+  // What is said of SCONTROL depends on who comes next
+  const what = check === 'scontrol' ? '' : text;
+  return `${vp} ${check} ${what}`;
 }
 
 /**

@@ -71,7 +71,9 @@ export class Arm64Processor implements Arm64Machine {
 
   hvc(immediate: number, x: BigUint64Array): void {
     const form = FORMS[immediate];
-    if (form === undefined || x.length < 18) {
+    // An array of another realm is one, too
+    const isArray = Object.prototype.toString.call(x) === '[object BigUint64Array]';
+    if (form === undefined || !isArray || x.length < 18) {
       this.#exits.exit('hvc', immediate);
       const text = `hvc #${immediate} with ${x.length} registers`;
       this.#context.watchdog.crash(this.#vp.index, '#UD', text);

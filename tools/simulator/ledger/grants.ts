@@ -313,7 +313,7 @@ export class GrantLedger {
   #isLive(first: number, end: number): boolean {
     const covered = this.#covered;
     if (end > covered.length) return true;
-    for (let page = first; page < end; page++) if (covered[page]! > 0) return true;
+    for (let page = Math.max(first, 0); page < end; page++) if (covered[page]! > 0) return true;
     for (let i = 0; i < this.#packetCount; i++)
       if (hasPage(this.#packets[i]!, first, end)) return true;
     return false;

@@ -168,8 +168,8 @@ const ENTRIES = [
 ];
 
 /**
- * Declarations of the npm package: what is offered to nobody outside needs its types, but not its
- * explanations, which are a third of all declarations.
+ * Declarations of the npm package: those that others refer to, which are three of five; and what is
+ * offered to nobody outside needs its types, but not its explanations, a third of the text.
  *
  * @param {Files} files
  * @returns {Files}
@@ -177,11 +177,33 @@ const ENTRIES = [
 function shortened(files) {
   const offered = new Set(ENTRIES.flatMap((entry) => [...offeredFrom(entry, files)]));
   return new Map(
-    [...files].map(([path, bytes]) => {
+    [...referredFrom(ENTRIES, files)].map((path) => {
+      const bytes = files.get(path) ?? Buffer.of();
       if (offered.has(path)) return [path, bytes];
       return [path, Buffer.from(Buffer.from(bytes).toString().replace(COMMENT, ''))];
     }),
   );
+}
+
+/** The path of another declaration in one: of an import, or of a type in its place. */
+const REFERENCE = /(?:from |import\()['"](\.[^'"]*)\.ts['"]/g;
+
+/**
+ * Declarations, and all that they refer to.
+ *
+ * @param {readonly string[]} paths
+ * @param {Files} files
+ * @returns {Set<string>}
+ */
+function referredFrom(paths, files) {
+  const referred = new Set(paths);
+  for (const path of referred) {
+    const text = Buffer.from(files.get(path) ?? []).toString();
+    for (const [, module = ''] of text.matchAll(REFERENCE)) {
+      referred.add(posix.join(posix.dirname(path), `${module}.d.ts`));
+    }
+  }
+  return referred;
 }
 
 /** A doc comment, with its line. */

@@ -114,7 +114,7 @@ export async function scenariosCommand(
   }
   const inputs = [values.firmware ?? []].flat().map((file) => ({ what: 'the firmware', file }));
   checkOutputs(outputsOf(values), inputs);
-  if (values.junit !== undefined) requireWritable(values.junit);
+  for (const { file } of outputsOf(values)) requireWritable(file);
   const wantsFiles = fileOption(values);
   const files = readFiles(values);
   if (wantsFiles !== undefined && (chosen.length !== 1 || values.firmware !== undefined)) {

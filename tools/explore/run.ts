@@ -87,7 +87,7 @@ export type NetworkHabits = Partial<Omit<NetworkOptions, 'files' | 'bootFile' | 
 /** Puts a guest that writes down what it does in the place of one. */
 export type RunRecorder = (guest: GuestInstance, machine: SimulatedMachine) => GuestInstance;
 
-/** Who watches a run. What it comes to is the same without. */
+/** Who watches a run. Without, it comes to the same if the guest does not ask who hears it. */
 export interface RunWatch {
   readonly record?: RunRecorder | undefined;
   /** The machine is there, and nothing has run yet: who listens to its events begins here. */
@@ -165,8 +165,9 @@ export class Runner {
     const findings: RunFinding[] = [];
     let stage: string = PREVIOUS_OWNER;
     const report: Report = (cause, text = cause, kind = 'finding', finding = undefined) => {
-      tellFinding(machine, stage, finding ?? text);
       if (!findings.some((other) => other.cause === cause)) findings.push({ kind, cause, text });
+      else if (finding === undefined) return; // Mere words are told once
+      tellFinding(machine, stage, finding ?? text);
     };
     machine.partition.recover(LIMITS);
     const owner = plan.faults.filter(({ place }) => place === 'owner');
@@ -196,9 +197,8 @@ export class Runner {
     };
     const name = begin(STAGES[plan.flow]);
     guest.quiesced = (memoryMap) => {
-      const left = { memoryMap, kind: 'quiesce' } as const;
       tellHandoff(machine, name, 'quiesce', memoryMap);
-      this.#audit(machine, left, 'quiesced', excused(memoryMap), report);
+      this.#audit(machine, { memoryMap, kind: 'quiesce' }, 'quiesced', excused(memoryMap), report);
     };
     const result = guest.run(plan.flow, map, true, injector.races(this.#architecture));
     const ranFor = machine.clock.now;

@@ -144,7 +144,12 @@ export class ReplayEvents {
       const [kind, purpose] = CONTACT_PAGES[i]!;
       if (page === 0) continue;
       const ends = { by: 'INITIATE_CONTACT', revokedWith: 'UNLOAD' };
-      shared.set(`contact ${i} ${page}`, { kind, purpose, pfns: [page / PAGE_SIZE], ...ends });
+      shared.set(`contact ${i} ${page}`, {
+        kind,
+        purpose,
+        pfns: [Math.floor(page / PAGE_SIZE)],
+        ...ends,
+      });
     }
     for (const { id: gpadl, name, channel, pages, expected } of gpadls.values()) {
       if (pages.length < expected) continue;
@@ -167,7 +172,8 @@ export class ReplayEvents {
       for (let i = 0; at !== producer && i < PACKETS_MAX; i++) {
         const header = new DataView(data.read(at, PacketHeader.size).buffer);
         const length = header.getUint16(PacketHeader.at.qlen, true) * 8 + PacketFooter.size;
-        if (length > (producer - at + data.length) % data.length) break;
+        const most = (producer - at + data.length) % data.length;
+        if (length < PacketHeader.size + PacketFooter.size || length > most) break;
         this.#packet('host', channel, at, data.read(at, length));
         at = (at + length) % data.length;
       }

@@ -305,7 +305,16 @@ export class ReplayMachine implements X64Machine {
       if (!known) this.mistake ??= error;
       throw error;
     } finally {
+      this.#look();
+    }
+  }
+
+  /** Tell what has changed. What is thrown here must not take the place of what ends the guest. */
+  #look(): void {
+    try {
       this.#told?.look();
+    } catch (error) {
+      this.mistake ??= error;
     }
   }
 

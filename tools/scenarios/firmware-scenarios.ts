@@ -166,8 +166,8 @@ function uefiStolen(half: Half, guest = ownGuest(), seen?: MachineSeen): HalfRes
     refuses(() => uefi.devices[0]!.open());
     uefi.remove();
   });
-  const { findings } = audited(machine, machine.bootProcessor.memoryMap);
-  return { findings, ended: guests.ended };
+  const map = machine.bootProcessor.memoryMap;
+  return { findings: auditLeft(machine, map, {}, 'UEFI firmware'), ended: guests.ended };
 }
 
 function audited(machine: SimulatedMachine, map: readonly MemoryRange[]): HalfResult {

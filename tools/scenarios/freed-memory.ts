@@ -7,6 +7,7 @@
 import type { EventSink } from '../../src/events.ts';
 import type { MemoryRange } from '../../src/machine.ts';
 import type { Purpose } from '../../src/memory/shared-memory.ts';
+import { tellHandoff } from '../flow/flow-events.ts';
 import type { Finding } from '../simulator/audit/audit-findings.ts';
 import { describeGrant } from '../simulator/audit/audit-pages.ts';
 import { MemoryPattern, auditPattern, writeLate } from '../simulator/audit/late-writes.ts';
@@ -37,12 +38,13 @@ export function lateWrites(
   return { findings: untilLateWrites(machine, map), ended: guests.ended };
 }
 
-/** Fill memory with the pattern, let the host write to all that it holds, and look. */
+/** The firmware is done: fill memory, let the host write to all that it holds, and look. */
 export function untilLateWrites(
   machine: SimulatedMachine,
   map: readonly MemoryRange[],
   meanwhile?: () => void,
 ): Finding[] {
+  tellHandoff(machine, 'firmware', 'handoff', map);
   const pattern = new MemoryPattern(machine.partition.ram, map);
   const grants = machine.partition.grants.live();
   if (meanwhile === undefined) writeLate(machine);

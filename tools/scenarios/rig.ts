@@ -127,6 +127,16 @@ export function guestsOf(machine: SimulatedMachine): GuestRuns {
   return new ToldRuns(machine, LIMITS);
 }
 
+/**
+ * The same for a flow that says by itself who runs.
+ *
+ * @param first who has the machine until it does
+ */
+export function flowGuestsOf(machine: SimulatedMachine, first?: string): GuestRuns {
+  if (first !== undefined) tellStage(machine, first);
+  return new GuestRuns(machine, LIMITS);
+}
+
 /** Says on the stream of events who runs. */
 class ToldRuns extends GuestRuns {
   readonly #told: SimulatedMachine;
@@ -144,13 +154,14 @@ class ToldRuns extends GuestRuns {
   }
 }
 
-/** An owner of the machine has handed over: audit what it has left. */
+/** The owner of the machine, by its stage, has handed over: audit what it has left. */
 export function auditLeft(
   machine: SimulatedMachine,
   map: readonly MemoryRange[],
   options: AuditOptions = {},
+  stage = 'firmware',
 ): Finding[] {
-  tellHandoff(machine, 'firmware', 'handoff', map);
+  tellHandoff(machine, stage, 'handoff', map);
   return auditHandoff(machine, map, options);
 }
 
@@ -162,7 +173,7 @@ export interface ChainSetup extends HostSetup {
 /** Run a chain of kernels. */
 export function runChain(setup: ChainSetup): HalfResult {
   const machine = makeMachine(setup);
-  const guests = new GuestRuns(machine, LIMITS);
+  const guests = flowGuestsOf(machine);
   const stages = runOsChain({
     machine,
     memoryMap: machine.bootProcessor.memoryMap,

@@ -8,7 +8,7 @@ import type { GuestRuns } from '../flow/guest-run.ts';
 import { SanBoot } from '../flow/san-boot.ts';
 import { SanFlow } from '../flow/san-flow.ts';
 import type { GuestInstance } from '../guests/guest-program.ts';
-import { guestsOf, makeMachine, ownGuest } from './rig.ts';
+import { flowGuestsOf, makeMachine, ownGuest } from './rig.ts';
 import type { Half, HalfResult, Scenario, MachineSeen } from './scenario.ts';
 import { FaultySeam, type SeamFault } from './seam.ts';
 
@@ -32,7 +32,7 @@ function sanFlow(
   seen?: MachineSeen,
 ): HalfResult {
   const machine = makeMachine({ seen }, {}, guest);
-  const guests = guestsOf(machine);
+  const guests = flowGuestsOf(machine, 'firmware');
   const seam = new FaultySeam(machine.bootProcessor);
   const san = sanBoot(guests, seam, guest);
   if (san === undefined) return { findings: [], ended: guests.ended };
@@ -72,7 +72,7 @@ function withQuiesce(
   guest: GuestInstance,
   wrong: () => void,
 ): HalfResult {
-  const guests = guestsOf(machine);
+  const guests = flowGuestsOf(machine, 'firmware');
   const san = sanBoot(guests, machine.bootProcessor, guest);
   if (san === undefined) return { findings: [], ended: guests.ended };
   const quiesce = san.quiesce.bind(san);

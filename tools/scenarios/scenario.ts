@@ -129,7 +129,10 @@ export function watchHalf(scenario: Scenario, half: Half, seen: MachineSeen): Ha
   if (machine === undefined) return result;
   const stages = OWNERS[scenario.mistake];
   tellFindings(machine, stages, findings);
-  const bad = findings.some(({ severity }) => severity === 'error');
+  // The bug may be no more than a warning
+  const bad =
+    (half === 'broken' && whatCaught(scenario.caughtBy, result) !== undefined) ||
+    findings.some(({ severity }) => severity === 'error');
   const notRun = NOT_RUN[scenario.mistake === 'kernel' ? 'chain' : 'other'];
   tellVerdict(machine, ended?.kind ?? (bad ? 'findings' : 'clean'), notRun);
   return result;

@@ -82,6 +82,74 @@ export function createDriver(machine, options) {
   assert.match(read('keeps.jsonl'), /"kind":"verdict","verdict":"findings"/);
 });
 
+evidence(
+  'of a firmware that hangs or dies in a session there is what it did until then',
+  async () => {
+    const dies = write(
+      'hangs.mjs',
+      `import { createDriver as own } from ${JSON.stringify(
+        new URL('../../../dist/hypxe.js', import.meta.url).href,
+      )};
+export function createDriver(machine, options) {
+  const driver = own(machine, options);
+  driver.remove = () => {
+    for (let i = 0; i < 2000; i++) machine.rdmsr(0x40000000);
+    for (;;);
+  };
+  return driver;
+}
+`,
+    );
+    const args = ['replay', '01-boot', '--firmware', dies, '--watchdog', '1'];
+    const run = await hypxe(...args, '--trace', 'hangs.jsonl', '--report', 'hangs.html');
+    assert.is(run.code, Exit.CRASH, run.error);
+    assert.match(read('hangs.html'), /<title>hypxe replay 01-boot/);
+    assert.match(read('hangs.jsonl.part'), /"kind":"wrmsr"/);
+    assert.match(run.error, /FileIncomplete: .* is in hangs\.jsonl\.part\n/);
+  },
+);
+
+evidence('a page that cannot be written is told before anything is run', async () => {
+  const unwritable = ['--report', 'no/such/directory/x.html', '--trace', 'early.jsonl'];
+  const { code, error, out } = await hypxe('scenarios', 'kexec-without-unload', ...unwritable);
+  assert.is(code, Exit.ENVIRONMENT, error);
+  assert.match(error, /^hypxe: FileUnwritable: /);
+  assert.is(out, '', 'nothing was run');
+});
+
+evidence('a bug that is a warning is no clean run', async () => {
+  const { code } = await hypxe(
+    'scenarios',
+    'host-signals-after-unload',
+    '--trace',
+    'warning.jsonl',
+  );
+  assert.is(code, Exit.CLEAN);
+  assert.match(read('warning.jsonl'), /"kind":"verdict","verdict":"findings"/);
+});
+
+evidence('of a SAN boot and of memory that was freed: who had the machine', async () => {
+  const told: readonly (readonly [string, RegExp, readonly string[]])[] = [
+    [
+      'two-owners',
+      /"kind":"stage","stage":"[^"]*"/g,
+      ['firmware', 'firmware', 'firmware, serving', 'loader'],
+    ],
+    ['ring-freed-with-gpadl', /"kind":"handoff","stage":"[^"]*"/g, ['firmware']],
+    ['uefi-guest-stolen', /"kind":"handoff","stage":"[^"]*"/g, ['UEFI firmware']],
+  ];
+  for (const [name, pattern, stages] of told) {
+    const { code, error } = await hypxe('scenarios', name, '--trace', `${name}.jsonl`);
+    assert.is(code, Exit.CLEAN, error);
+    const found = read(`${name}.jsonl`).match(pattern) ?? [];
+    assert.equal(
+      found.map((text) => /"stage":"(.*)"/.exec(text)![1]),
+      stages,
+      name,
+    );
+  }
+});
+
 evidence('files are of one scenario and of one session', async () => {
   const refused: readonly (readonly [string, readonly string[]])[] = [
     ['BadOption: --report is about one scenario', ['scenarios', 'kexec', '--report', 'x.html']],

@@ -6,6 +6,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { BootFiles } from '../../../tools/command/boot/boot-files.ts';
 import { assertRefused, directory, hypxe, interrupted, read, write } from '../../rigs/cli-rig.ts';
 
 const SHORT = ['--no-os', '--no-second-boot'];
@@ -111,5 +112,28 @@ outputs('a directory, and a file that may not be written, are refused', async ()
   assert.is(directoryRun.code, 4);
   assert.match(directoryRun.error, /^hypxe: TraceUnwritable: /);
 });
+
+outputs(
+  'a trace is in its place before the clean run, and stays if that one cannot follow',
+  async () => {
+    const at = (name: string): string => path.join(directory, name);
+    const [trace, report] = [at('early.jsonl'), at('early.html')];
+    const given = { trace, traceFormat: 'jsonl', report, pcap: undefined } as const;
+    const files = new BootFiles(given, 'no page', given);
+    fs.writeFileSync(files.request.trace!, 'the run\n');
+    let early = '';
+    const clean = (of: typeof files.request) => {
+      early = read('early.jsonl');
+      // What cannot be read
+      fs.mkdirSync(of.trace!);
+      return Promise.resolve({ verdict: 'done' });
+    };
+    const failures = await files.write(clean as never, { verdict: 'done' });
+    files.close();
+    assert.is(early, 'the run\n');
+    assert.is(read('early.jsonl'), early);
+    assert.is(failures[0]?.name, 'TraceUnwritable');
+  },
+);
 
 outputs.run();

@@ -81,22 +81,25 @@ export class BootFiles<Request extends FilesRequest> {
     if (this.#directory === undefined) return [];
     const page = this.#page;
     const failures: CommandError[] = [];
-    let other: string | undefined;
-    const attempt = (action: () => void): void => {
+    const attempt = <T>(action: () => T): T | undefined => {
       try {
-        action();
+        return action();
       } catch (error) {
         failures.push(commandError(error));
+        return undefined;
       }
     };
+    // In its place before anything else is run: whoever waits may have enough
+    const trace = attempt(() => this.#handOver());
+    let other: string | undefined;
     if (this.#report !== undefined && verdict !== 'interrupted') {
       other = await this.#clean(boot, failures);
     }
-    attempt(() => this.#handOver(other));
+    attempt(() => this.#append(trace, other));
     attempt(() => {
       const events = whatThereIs(this.request.trace!);
       this.#perfetto?.write(reportText({ format: 'perfetto', events, page }));
-      const clean = other === undefined ? undefined : whatThereIs(other);
+      const clean = other === undefined ? undefined : attempt(() => whatThereIs(other));
       this.#report?.write(reportText({ format: 'html', events, clean, page }));
     });
     return failures;
@@ -125,32 +128,46 @@ export class BootFiles<Request extends FilesRequest> {
   }
 
   /**
-   * Put the trace where it was asked for: as a part if it is none to the end.
-   *
-   * @param other the trace of the run that it is compared with, behind it
+   * Put the trace where it was asked for: as a part if it is none to the end. Returns what another
+   * can be written behind, until it is closed.
    */
-  #handOver(other?: string): void {
+  #handOver(): OutputFile | undefined {
     const file = this.#trace;
-    if (file === undefined) return;
+    if (file === undefined) return undefined;
     this.#trace = undefined;
     const from = this.request.trace!;
     const whole = fs.existsSync(from);
-    if (!whole && !fs.existsSync(from + PART)) return file.discard();
     try {
-      copy(whole ? from : from + PART, file);
-      if (other !== undefined && whole) copy(other, file);
+      if (whole || fs.existsSync(from + PART)) copy(whole ? from : from + PART, file);
+      else file.discard();
+      if (whole) {
+        file.publish();
+        return file;
+      }
     } catch (error) {
       file.abandon();
       throw traceUnwritable(this.#given.trace!, error);
     }
-    if (whole) file.finish();
-    else file.abandon();
+    file.abandon();
+    return undefined;
+  }
+
+  /** The trace of the run that it is compared with, behind it: all of that, or nothing. */
+  #append(file: OutputFile | undefined, other: string | undefined): void {
+    try {
+      if (file !== undefined && other !== undefined) copy(other, file);
+    } catch (error) {
+      file!.revert();
+      throw traceUnwritable(this.#given.trace!, error);
+    } finally {
+      file?.finish();
+    }
   }
 
   /** Whatever happened: nothing is left behind but what there is of a trace. */
   close(): void {
     try {
-      this.#handOver();
+      this.#handOver()?.finish();
     } finally {
       this.#perfetto?.close();
       this.#report?.close();
@@ -232,15 +249,16 @@ function whatThereIs(trace: string): TraceRecord[] {
   const whole = fs.existsSync(trace);
   const file = whole ? trace : trace + PART;
   if ((fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0) === 0) {
-    const text = 'there is no event to make a report of: the boot ended before its trace began';
+    const text =
+      'there is no event to make a report of: the run ended before its trace was written';
     throw new EnvironmentError('NothingTraced', text, 'See how it ended; nothing is written.');
   }
   try {
     return traceOf(file, !whole);
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
-    const text = error.message.replaceAll(file, 'the trace of this boot');
-    throw new EnvironmentError(error.name, text, 'Boot a smaller image, or give it less time.');
+    const text = error.message.replaceAll(file, 'the trace of this run');
+    throw new EnvironmentError(error.name, text, 'Boot a smaller image, or let less be run.');
   }
 }
 

@@ -72,7 +72,9 @@ export async function runBoot(
       onMachine: (machine) => {
         session?.recorder.on(machine);
         files = new RunFiles(request, machine, () => headerOf(request));
-        if (request.steps.length > 0) machine.events.listen(listener.machine);
+        // Where nothing is shown nobody looks
+        const shown = request.steps.length > 0 && !request.json && !request.tap;
+        if (shown) machine.events.listen(listener.machine);
       },
       events: (event, guest, now) => {
         files?.guest(event, guest, now);
@@ -84,10 +86,10 @@ export async function runBoot(
     session?.write(...sessionOf(request, outcome), request.steps.length > 0);
     return { ...outcome, ...files?.failures, sessionFailure: session?.failure };
   } catch (error) {
+    files?.abandon();
     if (!(error instanceof BadBootResult)) throw error;
     throw new UsageError('BadFirmware', `${request.firmware}: ${error.message}`, RESULT_ADVICE);
   } finally {
-    files?.close();
     session?.close();
     pusher.close();
   }

@@ -18,8 +18,10 @@ const LINKS_MAX = 40;
 export class OutputFile {
   readonly #descriptor: number;
   /** Where it is written to, and where it shall be; the same for a device or a pipe. */
-  readonly #part: string;
+  #part: string;
   readonly #final: string;
+  /** Length of what was published of a plain file. */
+  #length: number | undefined;
   #open = true;
 
   /** @throws Error of the file system if it cannot be written */
@@ -40,8 +42,23 @@ export class OutputFile {
 
   /** It is whole: put it where it shall be. @throws Error of the file system */
   finish(): void {
-    if (!this.#close()) return;
+    if (this.#close()) this.#move();
+  }
+
+  /** What there is is whole, and put where it shall be. More may come. @throws as {@link finish} */
+  publish(): void {
+    if (this.#part !== this.#final) this.#length = fs.fstatSync(this.#descriptor).size;
+    this.#move();
+  }
+
+  /** What has come behind what was published is not whole: drop it, if a file can. */
+  revert(): void {
+    if (this.#length !== undefined) fs.ftruncateSync(this.#descriptor, this.#length);
+  }
+
+  #move(): void {
     if (this.#part !== this.#final) fs.renameSync(this.#part, this.#final);
+    this.#part = this.#final;
   }
 
   /** It will never be whole, and nobody wants what there is. */

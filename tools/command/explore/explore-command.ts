@@ -155,6 +155,7 @@ async function exploreOne(
   try {
     result = await runOne(files.request, places, terminal.interrupt, (line) => {
       if (!json && !tap) terminal.out(`${oneLine(line)}\n`);
+      return terminal.drained?.();
     });
     outcome = result?.outcome ?? hung(request.watchdogSeconds);
     requireReached(plan, outcome);
@@ -168,8 +169,8 @@ async function exploreOne(
   failures.push(...unwritten(request, result ?? {}));
   const suite = runSuite(request, plan, outcome);
   tell(request, { plan, ...outcome }, suite, terminal, () => runReport(plan, outcome).map(oneLine));
-  tellSession(request, result, terminal);
   for (const failure of failures) terminal.error(failureText(failure));
+  tellSession(request, result, terminal);
   const came = exploreExit(outcome.findings);
   return came === Exit.CLEAN ? (failures[0]?.code ?? came) : came;
 }

@@ -39,6 +39,8 @@ export interface PoolPlaces {
 
 export type Ready = Extract<ExploreMessage, { kind: 'ready' }>;
 
+type LineTold = (text: string) => void | Promise<void>;
+
 /** What the pool tells. */
 export interface PoolListener {
   ready(list: Ready): void;
@@ -46,8 +48,8 @@ export interface PoolListener {
   progress(tally: TallyData): void;
   /** A run, by when it was made, came to no end. */
   hang(nth: number, plan: string, text: string): void;
-  /** A line of the story of one run. */
-  line?(text: string): void;
+  /** A line of the story of one run. Returns a promise while whoever reads is behind. */
+  line?: LineTold | undefined;
 }
 
 /** What one run came to, and what the guest did in it, if that was to be written down. */
@@ -158,7 +160,7 @@ export async function runOne(
   request: ExploreRequest,
   places: PoolPlaces,
   interrupt?: AbortSignal,
-  line?: (text: string) => void,
+  line?: LineTold,
 ): Promise<RunResult | undefined> {
   const job = { ...jobOf(request), first: 0, step: 1 };
   const stop = { late: () => false, interrupt };
@@ -216,7 +218,7 @@ function runWorker(
       } else if (ready) resolve({ kind: 'hang', nth, plan, next });
       else reject(failure('FirmwareHangs', `without any fault: ${hangText(watchdogSeconds)}`));
     };
-    const take = (message: ExploreMessage): void => {
+    const take = (message: ExploreMessage): void | Promise<void> => {
       switch (message.kind) {
         case 'ready':
           ready = true;

@@ -35,7 +35,13 @@ import { MEMORY, type ExploredGuests } from '../../explore/explored-guest.ts';
 import { TRACE_VERSION, type RunHeader } from '../../report/trace-line.ts';
 import { GuestRecorder } from '../../record/guest-recorder.ts';
 import { textParts } from '../../guests/cell/cell-text.ts';
-import { Runner, SECOND_BOOT, type RunRecorder, type RunWatch } from '../../explore/run.ts';
+import {
+  Runner,
+  SECOND_BOOT,
+  type RunOutcome,
+  type RunRecorder,
+  type RunWatch,
+} from '../../explore/run.ts';
 import { logLine } from '../boot/boot-log.ts';
 import { RunFiles } from '../boot/run-files.ts';
 import { Story } from '../boot/story.ts';
@@ -113,7 +119,13 @@ function runOne(runner: Runner, text: string): void {
       if (shown) say(logLine(event, now, job.verbose));
     },
   };
-  const outcome = runner.run(plan, undefined, undefined, watch);
+  let outcome: RunOutcome;
+  try {
+    outcome = runner.run(plan, undefined, undefined, watch);
+  } catch (error) {
+    files?.abandon();
+    throw error;
+  }
   files?.close();
   // What the plan did is in the first session; another boot follows
   const second = outcome.findings[0]?.cause.startsWith('second boot') === true;

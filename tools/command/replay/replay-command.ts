@@ -17,7 +17,7 @@ import {
   readFiles,
   type FilesRequest,
 } from '../boot/file-options.ts';
-import { checkOutputs } from '../boot/output-file.ts';
+import { PART, checkOutputs } from '../boot/output-file.ts';
 import type { RunFiles, WantedFiles } from '../boot/run-files.ts';
 import { requireFile, requireWritable } from '../files.ts';
 import { GUEST_MEMORY_HELP, guestMemoryLimit } from '../guest-options.ts';
@@ -37,6 +37,7 @@ import { shippedTraces, traceFile } from './trace-names.ts';
 import {
   CommandError,
   EXIT_HELP,
+  EnvironmentError,
   Exit,
   InterruptedError,
   UsageError,
@@ -238,13 +239,24 @@ async function withFiles(
   try {
     const { trace, traceSlim = false, pcap } = files.request;
     const ended = await run({ trace, traceSlim, pcap });
-    if (ended.replayed === 0) return [ended, []];
-    const verdict = ended.error instanceof InterruptedError ? 'interrupted' : 'done';
+    const stopped = ended.error instanceof InterruptedError;
+    // Of a firmware that hangs or dies there is what it did until then
+    const began = ended.replayed > 0 || stopped || ended.error?.code === Exit.CRASH;
+    if (!began) return [ended, []];
+    const verdict = stopped ? 'interrupted' : 'done';
     const other = (of: FilesRequest) => Promise.resolve(runReference(of, session));
-    return [ended, await files.write(other, { verdict })];
+    const failures = await files.write(other, { verdict });
+    const cut = ended.replayed === 0 ? files.outputs : [];
+    return [ended, [...cut.map(cutShort), ...failures]];
   } finally {
     files.close();
   }
+}
+
+/** What is said of a file that has only begun. */
+function cutShort(file: string): CommandError {
+  const text = `the run came to no end: what there is of ${file} is in ${file}${PART}`;
+  return new EnvironmentError('FileIncomplete', text, 'See how the run ended.');
 }
 
 type Replayed = Extract<ReplayMessage, { kind: 'replayed' }>;
@@ -254,7 +266,12 @@ function runReference(wanted: FilesRequest, file: string): { readonly verdict: s
   const recorded = readTrace(file);
   const memory = guestRam(replayMemoryBytes(recorded));
   const files = new ReplayFiles(wanted, recorded.scenario, 'reference drivers', memory);
-  watchReference(recorded, files.watch, memory);
+  try {
+    watchReference(recorded, files.watch, memory);
+  } catch (error) {
+    files.abandon();
+    throw error;
+  }
   files.end([]);
   return { verdict: 'done' };
 }

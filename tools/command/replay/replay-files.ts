@@ -50,6 +50,11 @@ export class ReplayFiles {
     };
   }
 
+  /** It comes to no end: what there is stays as a part. */
+  abandon(): void {
+    this.#files.abandon();
+  }
+
   /** It is over. `failures`: how it differs, where it must not. Returns what is not written. */
   end(failures: readonly string[]): RunFiles['failures'] {
     const events = this.#events;

@@ -132,14 +132,18 @@ export class Hypercalls {
     frame.repsDone = 0;
     const { events } = this.#context;
     const act = events.on && code === HvCall.POST_MESSAGE ? events.begin() : undefined;
-    const status = this.#dispatch(vp, code, frame);
-    if (events.on) {
-      const name = NAMES.get(code) ?? `hypercall ${hex(code)}`;
-      const input = this.#input.slice(0, this.#inputLength);
-      events.emit({ kind: 'hypercall', code, name, input, status, ...act });
-      events.end();
+    try {
+      const status = this.#dispatch(vp, code, frame);
+      if (events.on) {
+        const name = NAMES.get(code) ?? `hypercall ${hex(code)}`;
+        const input = this.#input.slice(0, this.#inputLength);
+        events.emit({ kind: 'hypercall', code, name, input, status, ...act });
+      }
+      return status;
+    } finally {
+      // Also of a call in which the guest crashes: what comes then is not its doing
+      if (events.on) events.end();
     }
-    return status;
   }
 
   /**

@@ -23,7 +23,7 @@ export type DemoFirmware = Required<Pick<TrustedModule, 'boot'>>;
 /**
  * Boot as was chosen, and tell of it; then the same without what was chosen to go wrong.
  *
- * @throws RangeError for what cannot be chosen
+ * @throws BadChoice for what cannot be chosen
  */
 export function runDemo(firmware: DemoFirmware, values: Values, tell: Tell): void {
   const choices = { ...bootChoices(values), memoryMiB: MEMORY_MIB };
@@ -31,8 +31,12 @@ export function runDemo(firmware: DemoFirmware, values: Values, tell: Tell): voi
   const forgets = (values['forgets'] ?? '').split(',').filter((name) => name !== '');
   const { fault = NO_FAULT, network = 'none' } = values;
   const recorder = new Recorder(tell);
-  const outcome = boot(firmware, plan, { forgets, fault }, recorder);
-  recorder.flush();
+  let outcome;
+  try {
+    outcome = boot(firmware, plan, { forgets, fault }, recorder);
+  } finally {
+    recorder.flush();
+  }
 
   const isClean = forgets.length === 0 && fault === NO_FAULT && network === 'none';
   let clean: Recorder | undefined;

@@ -45,12 +45,8 @@ export class PcDemo {
     if (file === undefined) throw new BadPcProgram('NoProgram', 'no file came', 'Choose one.');
     const set = this.#set(file, parts);
     const recorder = new Recorder(this.#tell);
-    let outcome;
-    try {
-      outcome = await this.#boot(set, values, file.name, recorder);
-    } finally {
-      recorder.flush();
-    }
+    const outcome = await this.#boot(set, values, file.name, recorder);
+    recorder.flush();
     const { fault = NO_FAULT, network = 'none' } = values;
     let clean: Recorder | undefined;
     if (fault !== NO_FAULT || network !== 'none') {

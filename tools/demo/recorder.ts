@@ -24,8 +24,8 @@ const ALWAYS = /^(run|stage|handoff|finding|verdict|revoke|crash|hang)$/;
 
 /** What is told instead of the rest. */
 const FULL = {
-  ...{ guest: 'page', kind: 'log', level: 'warning', layer: 'PAGE', object: '' },
-  text: `${EVENTS_MAX} events: of the others only stages, revocations and findings are shown`,
+  ...{ guest: 'PC', kind: 'log', level: 'info', layer: 'PAGE', object: '' },
+  text: `${EVENTS_MAX} events: only findings and the like from here`,
 };
 
 /** Events of one run. */

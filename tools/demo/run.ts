@@ -31,12 +31,8 @@ export function runDemo(firmware: DemoFirmware, values: Values, tell: Tell): voi
   const forgets = (values['forgets'] ?? '').split(',').filter((name) => name !== '');
   const { fault = NO_FAULT, network = 'none' } = values;
   const recorder = new Recorder(tell);
-  let outcome;
-  try {
-    outcome = boot(firmware, plan, { forgets, fault }, recorder);
-  } finally {
-    recorder.flush();
-  }
+  const outcome = boot(firmware, plan, { forgets, fault }, recorder);
+  recorder.flush();
 
   const isClean = forgets.length === 0 && fault === NO_FAULT && network === 'none';
   let clean: Recorder | undefined;

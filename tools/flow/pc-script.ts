@@ -38,7 +38,7 @@ export function parseScript(text: string): ScriptStep[] {
   return steps;
 }
 
-/** What is typed, in one line: with the escapes of a script. @throws BadScript */
+/** Text of a `type`. @throws BadScript */
 export function parseKeys(text: string): string {
   const bad = (why: string): BadScript => new BadScript(why);
   if (text.includes('\n')) throw bad('a line end is written \\n');

@@ -157,7 +157,7 @@ demo('beyond the most events: one line that says so, and what the run came to', 
     recorder.write(noise, EVENTS_MAX + 10);
   }
   const [said, ...rest] = recorder.events.slice(EVENTS_MAX);
-  assert.match(String(said!['text']), /^300000 events: of the others only /);
+  assert.match(String(said!['text']), /^300000 events: only findings /);
   assert.equal(
     rest.map(({ kind }) => kind),
     last,

@@ -8,6 +8,7 @@
 import { BadPcProgram } from '../guests/pc/pc-kernel.ts';
 import type { V86Class } from '../guests/pc/v86.ts';
 import type { LivePort } from '../report/live.ts';
+import { BadChoice } from './choice.ts';
 import { PcDemo } from './pc-run.ts';
 import { runDemo, type DemoFirmware } from './run.ts';
 
@@ -36,7 +37,7 @@ function failure(error: unknown) {
   if (error instanceof BadPcProgram)
     return { kind: 'failed', text: message, advice: error.advice } as const;
   // A choice that cannot be: all others are mistakes of the simulator
-  const chosen = error instanceof RangeError;
+  const chosen = error instanceof BadChoice;
   const advice = chosen ? 'Choose something else.' : 'This is a mistake of the simulator.';
   return { kind: 'failed', text: chosen ? message : `${name}: ${message}`, advice } as const;
 }

@@ -6,6 +6,7 @@ import type { FlowStep } from '../flow/flow-steps.ts';
 import type { BootChoices } from '../library/boot-plan.ts';
 import type { LiveField, LiveOption } from '../report/live.ts';
 import { DEFAULT_PROFILE, PROFILES } from '../simulator/profiles/profiles.ts';
+import { BadChoice } from './choice.ts';
 import { FAULT_OPTIONS, NO_FAULT } from './host-faults.ts';
 import { OMISSION_OPTIONS } from './omissions.ts';
 
@@ -87,13 +88,15 @@ export const PC_FIELDS: readonly LiveField[] = [
 /** What was chosen, by the names of the fields. */
 export type Values = Readonly<Record<string, string>>;
 
-/** The host and network that were chosen. @throws RangeError for what cannot be chosen */
+/** The host and network that were chosen. @throws BadChoice for what cannot be chosen */
 export function hostChoices(
   values: Values,
 ): Pick<BootChoices, 'host' | 'seed' | 'nics' | 'faults'> & { readonly seed: number } {
   const { host = DEFAULT_PROFILE, network = 'none' } = values;
+  if (!PROFILES.some(({ name }) => name === host))
+    throw new BadChoice(`there is no host profile ${host}`);
   const faults = Object.hasOwn(NETWORKS, network) ? NETWORKS[network] : undefined;
-  if (faults === undefined) throw new RangeError(`there is no network named ${network}`);
+  if (faults === undefined) throw new BadChoice(`there is no network named ${network}`);
   return {
     ...{ host, faults },
     nics: whole(values, 'nics', 1, NICS_MAX, 1),
@@ -101,20 +104,20 @@ export function hostChoices(
   };
 }
 
-/** The boot that was chosen. @throws RangeError for what cannot be chosen */
+/** The boot that was chosen. @throws BadChoice for what cannot be chosen */
 export function bootChoices(values: Values): ReturnType<typeof hostChoices> & BootChoices {
   const { flow = '' } = values;
   const steps = FLOWS.find(([, each]) => each.join(',') === flow)?.[1];
-  if (steps === undefined) throw new RangeError(`there is no flow ${flow}`);
+  if (steps === undefined) throw new BadChoice(`there is no flow ${flow}`);
   const processors = whole(values, 'cpus', 1, PROCESSORS_MAX, 1);
   return { ...hostChoices(values), steps, processors };
 }
 
-/** A whole number that was typed. @throws RangeError */
+/** A whole number that was typed. @throws BadChoice */
 function whole(values: Values, name: string, least: number, most: number, usual: number): number {
   const text = values[name] ?? String(usual);
   const value = Number(text);
   if (text.trim() !== '' && Number.isInteger(value) && least <= value && value <= most)
     return value;
-  throw new RangeError(`${name} is "${text}": give a whole number from ${least} to ${most}`);
+  throw new BadChoice(`${name} is "${text}": give a whole number from ${least} to ${most}`);
 }

@@ -8,6 +8,7 @@ import type { LiveOption } from '../report/live.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import type { MessageFault } from '../simulator/hypervisor/partition-faults.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
+import { BadChoice } from './choice.ts';
 
 /** How late an answer is, in ms: more than a firmware waits for one. */
 const LATE_MS = 30_000;
@@ -77,11 +78,11 @@ export const FAULT_OPTIONS: readonly LiveOption[] = [
   ...Object.entries(FAULTS).map(([value, { text }]) => ({ value, text })),
 ];
 
-/** Put a fault into a machine. @throws RangeError for what is not in {@link FAULT_OPTIONS} */
+/** Put a fault into a machine. @throws BadChoice for what is not in {@link FAULT_OPTIONS} */
 export function injectFault(machine: SimulatedMachine, name: string): void {
   if (name === NO_FAULT) return;
   const found = Object.hasOwn(FAULTS, name) ? FAULTS[name] : undefined;
-  if (found === undefined) throw new RangeError(`there is no fault named ${name}`);
+  if (found === undefined) throw new BadChoice(`there is no fault named ${name}`);
   found.fault(machine);
 }
 

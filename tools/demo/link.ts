@@ -65,8 +65,12 @@ export function linkModules(
     const body = found === null ? text : text.slice(0, found.index);
     const stray = /^\s*(?:import\b(?!\s*\()|export\b)/m.exec(body);
     if (stray !== null) throw new LinkError(`${name}.js has an ${stray[0].trim()} in its middle`);
-    linked.set(name, `${exportsOf(name)}=(()=>{${head}${body}\nreturn{${given.join(',')}}})();`);
+    // Strict each: as a module is, whatever comes before the script
+    linked.set(
+      name,
+      `${exportsOf(name)}=(()=>{"use strict";${head}${body}\nreturn{${given.join(',')}}})();`,
+    );
   };
   for (const entry of entries) add(entry);
-  return `"use strict";const ${TABLE}={};\n${[...linked.values()].join('\n')}\n${end}\n`;
+  return `const ${TABLE}={};\n${[...linked.values()].join('\n')}\n${end}\n`;
 }

@@ -9,6 +9,7 @@ import type { Machine, X64Machine } from '../../src/machine.ts';
 import { MessageType, VMBUS_MESSAGE_SINT } from '../../src/vmbus/protocol.ts';
 import type { TrustedModule } from '../guests/trusted-guest.ts';
 import type { LiveOption } from '../report/live.ts';
+import { BadChoice } from './choice.ts';
 import { ForgetfulMachine, hasImage, untoldMap } from './forgetful.ts';
 
 /** A step of the clean-up: a message that is not sent, or a register that is not written. */
@@ -42,7 +43,7 @@ export const OMISSION_OPTIONS: readonly LiveOption[] = [
  * Firmware that forgets these, each time that it boots. With none it is as it was, at the same
  * seam: so that the two can be compared.
  *
- * @throws RangeError for what is not in {@link OMISSION_OPTIONS}
+ * @throws BadChoice for what is not in {@link OMISSION_OPTIONS}
  */
 export function forgetful(
   { boot }: Required<Pick<TrustedModule, 'boot'>>,
@@ -67,6 +68,6 @@ export function forgetful(
 
 function omissionNamed(name: string): Omission {
   const omission = Object.hasOwn(OMISSIONS, name) ? OMISSIONS[name] : undefined;
-  if (omission === undefined) throw new RangeError(`there is nothing to forget named ${name}`);
+  if (omission === undefined) throw new BadChoice(`there is nothing to forget named ${name}`);
   return omission;
 }

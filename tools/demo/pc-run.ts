@@ -2,7 +2,7 @@
 
 /** Boots a program for a PC for a page: with what was chosen, and without what goes wrong. */
 
-import { BadScript, parseScript } from '../flow/pc-script.ts';
+import { BadScript, parseKeys } from '../flow/pc-script.ts';
 import { BadPcProgram } from '../guests/pc/pc-kernel.ts';
 import { kindOfProgram } from '../guests/pc/pc-program.ts';
 import { BOOT_PROGRAM_NAME } from '../guests/pc/boot-program.ts';
@@ -12,6 +12,7 @@ import { pcSummary } from '../library/pc-outcome.ts';
 import { pcPlan } from '../library/pc-plan.ts';
 import type { LiveFile, LiveRequest } from '../report/live.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
+import { BadChoice } from './choice.ts';
 import { hostChoices, type Values } from './fields.ts';
 import { NO_FAULT, endFault, injectFault } from './host-faults.ts';
 import { Recorder, type Tell } from './recorder.ts';
@@ -38,7 +39,7 @@ export class PcDemo {
   /**
    * Run, and tell of it; then the same without what was chosen to go wrong.
    *
-   * @throws BadPcProgram for no program, RangeError for what cannot be chosen
+   * @throws BadPcProgram for no program, BadChoice for what cannot be chosen
    */
   async run({ values, file, parts = {} }: LiveRequest): Promise<void> {
     if (file === undefined) throw new BadPcProgram('NoProgram', 'no file came', 'Choose one.');
@@ -110,15 +111,12 @@ export class PcDemo {
   }
 }
 
-/** What is typed: with the escapes of a script. @throws RangeError */
+/** @throws BadChoice */
 function readKeys(text: string): string {
-  if (text === '') return '';
   try {
-    const [step] = parseScript(`type ${text}`);
-    return step?.step === 'type' ? step.text : '';
+    return parseKeys(text);
   } catch (error) {
-    if (!(error instanceof BadScript)) throw error;
-    throw new RangeError(`what is typed: ${error.message.replace('line 1: ', '')}`);
+    throw error instanceof BadScript ? new BadChoice(`what is typed: ${error.message}`) : error;
   }
 }
 

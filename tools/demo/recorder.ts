@@ -19,6 +19,15 @@ const TOLD_AT_ONCE = 500;
 /** Most events that are kept, or told: what a page can still draw. */
 export const EVENTS_MAX = 300_000;
 
+/** Those that come beyond it, up to twice as many: what a run came to. */
+const ALWAYS = /^(run|stage|handoff|finding|verdict|revoke|crash|hang)$/;
+
+/** What is told instead of the rest. */
+const FULL = {
+  ...{ guest: 'PC', kind: 'log', level: 'info', layer: 'PAGE', object: '' },
+  text: `${EVENTS_MAX} events: only findings and the like from here`,
+};
+
 /** Events of one run. */
 export class Recorder {
   /** All of them, if nobody is told. */
@@ -42,13 +51,13 @@ export class Recorder {
   listen({ events }: SimulatedMachine, memory: CapturedMemory): void {
     const lines = new TraceLines(memory);
     events.listen((event, now) => {
-      if (!isClockRead(event)) this.#add(lines.host(slimFrame(event), now), now);
+      if (!isClockRead(event)) this.#add(event.kind, lines.host(slimFrame(event), now), now);
     });
   }
 
   /** Take an event of anybody else, at `now` in ticks. */
-  write(event: object, now: number): void {
-    this.#add(traceLine(event, now), now);
+  write(event: { readonly kind: string; readonly [name: string]: unknown }, now: number): void {
+    this.#add(event.kind, traceLine(event, now), now);
   }
 
   /** Tell what has not been told yet. */
@@ -58,8 +67,13 @@ export class Recorder {
     if (events.length > 0) this.#tell?.({ kind: 'events', events, ms: this.#now / TICKS_PER_MS });
   }
 
-  #add(line: string, now: number): void {
-    if (this.#count >= EVENTS_MAX) return;
+  #add(kind: string, line: string, now: number): void {
+    if (this.#count >= (ALWAYS.test(kind) ? 2 * EVENTS_MAX : EVENTS_MAX)) return;
+    this.#keep(line, now);
+    if (this.#count === EVENTS_MAX) this.#keep(traceLine(FULL, now), now);
+  }
+
+  #keep(line: string, now: number): void {
     this.#now = now;
     const records = slim([JSON.parse(line) as TraceRecord]);
     this.#count += records.length;

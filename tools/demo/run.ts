@@ -23,7 +23,7 @@ export type DemoFirmware = Required<Pick<TrustedModule, 'boot'>>;
 /**
  * Boot as was chosen, and tell of it; then the same without what was chosen to go wrong.
  *
- * @throws RangeError for what cannot be chosen
+ * @throws BadChoice for what cannot be chosen
  */
 export function runDemo(firmware: DemoFirmware, values: Values, tell: Tell): void {
   const choices = { ...bootChoices(values), memoryMiB: MEMORY_MIB };

@@ -38,6 +38,13 @@ export function parseScript(text: string): ScriptStep[] {
   return steps;
 }
 
+/** Text of a `type`. @throws BadScript */
+export function parseKeys(text: string): string {
+  const bad = (why: string): BadScript => new BadScript(why);
+  if (text.includes('\n')) throw bad('a line end is written \\n');
+  return unescaped(text, bad);
+}
+
 function readStep(text: string, line: number): ScriptStep {
   const [, word = '', rest = ''] = /^(\S+) ?(.*)$/.exec(text) ?? [];
   const bad = (why: string): BadScript => new BadScript(`line ${line}: ${why}`);

@@ -46,8 +46,6 @@ export function readTrace(source: string, cutShort = false): TraceRecord[] {
     records.push(recordOf(value, i + 1));
   }
   if (records.length === 0) throw new BadTrace(1, 'there is no event');
-  const version = records[0]!.kind === 'run' ? number(records[0]!, 'trace') : TRACE_VERSION;
-  if (version !== TRACE_VERSION) throw new BadTrace(1, `it is of version ${String(version)}`);
   return records;
 }
 
@@ -72,7 +70,10 @@ function recordOf(value: unknown, line: number): TraceRecord {
   if (isDeep(value, DEPTH_MAX)) {
     throw new BadTrace(line, `more than ${DEPTH_MAX} objects and lists are within each other`);
   }
-  return value as TraceRecord;
+  const record = value as TraceRecord;
+  const version = kind === 'run' ? number(record, 'trace') : TRACE_VERSION;
+  if (version !== TRACE_VERSION) throw new BadTrace(line, `it is of version ${version}`);
+  return record;
 }
 
 /** Whether more than `most` objects and lists are within each other. */

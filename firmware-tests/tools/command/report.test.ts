@@ -159,13 +159,19 @@ report('what is refused', async () => {
     await hypxe('report', 'bad.jsonl', '-o', 'x.html'),
     'BadTrace',
     'bad.jsonl: line 2: it is no JSON',
-    'Give a file that hypxe boot --trace or hypxe pc --trace has written.',
+    'Give a file that --trace of a hypxe command has written.',
   );
   assertRefused(
     await hypxe('report', 'bad.jsonl', '-o', './bad.jsonl'),
     'OutputIsInput',
     '--output ./bad.jsonl would be written over the trace bad.jsonl',
     'Give a file of its own.',
+  );
+  assertRefused(
+    await hypxe('report', 'bad.jsonl', '--format', 'perfetto', '--clean', 'x', '-o', 'x.json'),
+    'BadOption',
+    '--clean compares in a page, and --format is perfetto',
+    'Leave one out.',
   );
   assertRefused(
     await hypxe('boot', '--format', 'perfetto'),
@@ -183,7 +189,7 @@ report('a page that boots: one file, written whole, and nothing but its own opti
   const made = await hypxe('report', '--demo', 'demo.html');
   assert.equal(made, { code: Exit.CLEAN, out: '', error: '' });
   const html = read('demo.html');
-  assert.match(html, /id="worker">"use strict";/);
+  assert.match(html, /id="worker">const linked\$modules=/);
   assert.not.ok(/<script[^>]* src=|https?:\/\/(?!www\.w3\.org\/)[^"' ]*\.js/.test(html));
 
   const told = fs.readdirSync(directory);
@@ -192,7 +198,7 @@ report('a page that boots: one file, written whole, and nothing but its own opti
     [['--demo', 'd.html', '--bios', '.'], 'demo', '--bios'],
     [['--demo-pc', 'd', '-o', 'x'], 'demo-pc', '--output'],
   ] as const) {
-    const text = `--${kind} is made of no trace, and there is ${stray}`;
+    const text = `--${kind} does not take ${stray}`;
     assertRefused(await hypxe('report', ...args), 'DemoAlone', text, 'Leave it out.');
   }
   const text = '--bios is for --demo-pc, which is not there';

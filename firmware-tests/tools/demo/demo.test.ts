@@ -4,10 +4,13 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { boot } from '../../../src/index.ts';
+import { serve } from '../../../tools/demo/demo.ts';
 import { BOOT_FIELDS } from '../../../tools/demo/fields.ts';
 import { FAULT_OPTIONS } from '../../../tools/demo/host-faults.ts';
 import { OMISSION_OPTIONS } from '../../../tools/demo/omissions.ts';
-import type { LiveField } from '../../../tools/report/live.ts';
+import { EVENTS_MAX, Recorder } from '../../../tools/demo/recorder.ts';
+import type { LiveField, LiveMessage, LivePort } from '../../../tools/report/live.ts';
 import { leaks } from '../../../tools/report/model/lanes.ts';
 import { modelOf } from '../../../tools/report/model/model.ts';
 import { demoRun, type Told } from '../../rigs/report/demo-runs.ts';
@@ -92,8 +95,9 @@ for (const { value, text } of FAULT_OPTIONS) {
     const { clean } = done(told);
     assert.is(clean === null, value === 'none');
     if (clean === null) return;
-    // It made a difference, and what happened then is as good as ever: the host came to its senses
-    assert.is.not(JSON.stringify(told.events), JSON.stringify(clean));
+    // It made a difference beyond the first event, which names it; and what happened then is as
+    // good as ever: the host came to its senses
+    assert.is.not(JSON.stringify(told.events.slice(1)), JSON.stringify(clean.slice(1)));
     assert.ok(told.events.some(({ kind }) => kind === 'verdict'));
   });
 }
@@ -123,6 +127,44 @@ demo('what cannot be chosen is refused by name', () => {
     assert.match(last.text, text);
     assert.is(last.advice, 'Choose something else.');
   }
+});
+
+demo('a mistake of the simulator is no choice of the user', () => {
+  const messages: LiveMessage[] = [];
+  const port: LivePort = {
+    onmessage: null,
+    postMessage(message) {
+      if (message.kind === 'done') throw new RangeError('out of range');
+      messages.push(message);
+    },
+  };
+  serve(port, { boot });
+  port.onmessage!({ data: { values: {} } });
+  const text = 'RangeError: out of range';
+  assert.equal(messages.at(-1), {
+    ...{ kind: 'failed', text, advice: 'This is a mistake of the simulator.' },
+  });
+});
+
+demo('beyond the most events: one line that says so, and what the run came to', () => {
+  const recorder = new Recorder();
+  const noise = { guest: 'PC', kind: 'log', level: 'info', layer: 'CONSOLE', object: '', text: '' };
+  recorder.write({ kind: 'run' }, 0);
+  for (let i = 0; i < EVENTS_MAX + 10; i++) recorder.write(noise, i);
+  const last = ['stage', 'revoke', 'crash', 'hang', 'handoff', 'finding', 'verdict'];
+  for (const kind of last) {
+    recorder.write({ ...noise, kind, grant: {} }, EVENTS_MAX + 10);
+    recorder.write(noise, EVENTS_MAX + 10);
+  }
+  const [said, ...rest] = recorder.events.slice(EVENTS_MAX);
+  assert.match(String(said!['text']), /^300000 events: only findings /);
+  assert.equal(
+    rest.map(({ kind }) => kind),
+    last,
+  );
+  // That has an end as well
+  for (let i = 0; i < EVENTS_MAX; i++) recorder.write({ kind: 'stage' }, i);
+  assert.is(recorder.events.length, 2 * EVENTS_MAX);
 });
 
 demo.run();

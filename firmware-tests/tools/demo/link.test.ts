@@ -16,7 +16,7 @@ function run(
   result: string,
 ): unknown {
   const end = `return ${exportsOf(name)}.${result};`;
-  return new Function(linkModules(entries, (each) => modules[each]!, end))();
+  return new Function('var before=1;' + linkModules(entries, (each) => modules[each]!, end))();
 }
 
 link('modules in their order, each once, names of imports and exports kept apart', () => {
@@ -32,6 +32,11 @@ link('modules in their order, each once, names of imports and exports kept apart
   };
   assert.equal(run(modules, ['top'], 'top', 'all'), [1, 2, ['left', 'right', 'top']]);
   assert.equal(run(modules, ['left', 'top'], 'top', 'log.length'), 3);
+});
+
+link('a module is strict, whatever stands before the script', () => {
+  const modules = { a: 'var t=function(){return typeof this}();export{t};' };
+  assert.is(run(modules, ['a'], 'a', 't'), 'undefined');
 });
 
 link('a module may have any name of its own', () => {

@@ -4,7 +4,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { BadScript, parseScript } from '../../../tools/flow/pc-script.ts';
+import { BadScript, parseKeys, parseScript } from '../../../tools/flow/pc-script.ts';
 
 const scripts = suite('scripts of a console');
 
@@ -36,6 +36,19 @@ scripts('what is no step is refused with its line', () => {
       error instanceof BadScript && why.test(error.message);
     assert.throws(() => parseScript(text), refused, text.slice(0, 20));
   }
+});
+
+scripts('keys are one line with the same escapes, blanks as they are', () => {
+  for (const [text, keys] of [
+    ['', ''],
+    ['  ', '  '],
+    [' a\\n\\x02 ', ' a\n\x02 '],
+  ] as const)
+    assert.is(parseKeys(text), keys);
+  const refused = (why: string) => (error: unknown) =>
+    error instanceof BadScript && error.message === why;
+  assert.throws(() => parseKeys('a\nb'), refused('a line end is written \\n'));
+  assert.throws(() => parseKeys('a\\q'), refused('there is no escape \\q'));
 });
 
 scripts.run();

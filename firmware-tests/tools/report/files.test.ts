@@ -24,6 +24,8 @@ files('what is no trace is refused, with the line', () => {
     null: 'line 1: it is no event: it has no ms and kind',
     '{"ms":"0","kind":"stage"}': 'line 1: it is no event: it has no ms and kind',
     '{"ms":0,"kind":"run","trace":2}': 'line 1: it is of version 2',
+    '{"ms":0,"kind":"run","trace":1}\n\n{"ms":0,"kind":"run"}':
+      'line 3: it is of version undefined',
   };
   for (const [text, message] of Object.entries(refused)) {
     assert.throws(

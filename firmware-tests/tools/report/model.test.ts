@@ -92,6 +92,14 @@ report('a SAN boot keeps its connection on purpose: that is no leak', () => {
   assert.not.ok(first!.final);
 });
 
+report('a finding of no check, or of what is none, is one of the run itself', () => {
+  for (const check of ['toString', { toString: 1, valueOf: 1 }, null]) {
+    const { checks } = modelOf(madeTrace({ kind: 'finding', severity: 'error', check, text: 'x' }));
+    const [own] = checks.filter(({ groups }) => groups.length > 0);
+    assert.is(own?.check, 'run');
+  }
+});
+
 report('findings of a chain stand with their owner, alike ones as one group', () => {
   const model = bootModel({
     memoryMiB: 64,

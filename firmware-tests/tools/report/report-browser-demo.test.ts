@@ -177,6 +177,36 @@ page('a run is stopped, and the page goes on', async () => {
   assert.match(await verdict(), /^✓ clean/);
 });
 
+page('a run that fails on its way: the error, and what there is of the run', async () => {
+  await open();
+  // The worker is a new one after a stop
+  await browser.evaluate('document.querySelector("button.main").click()');
+  await browser.until('!document.querySelector(".run button:last-child").disabled');
+  await browser.evaluate(`(() => {
+    const [run, stop] = document.querySelectorAll('.run button');
+    stop.click();
+    const told = [
+      { kind: 'line', text: 'a line' },
+      { kind: 'events', ms: 1, events: [{ ms: 1, kind: 'stage', stage: 'firmware' }] },
+      { kind: 'failed', text: 'it is broken', advice: 'This is a mistake of the simulator.' },
+    ];
+    globalThis.Worker = class {
+      postMessage() {
+        for (const data of told) this.onmessage({ data });
+      }
+    };
+    document.querySelector('#run').replaceChildren();
+    run.click();
+  })()`);
+  const alert = 'document.querySelector("[role=alert]").textContent';
+  await browser.until(alert);
+  const said = 'it is broken. This is a mistake of the simulator.';
+  assert.is(await browser.evaluate(alert), said);
+  assert.match(await textOf('#run header'), /it failed/);
+  await browser.press('5');
+  assert.match(await textOf('#panel-compare'), /The run has failed\./);
+});
+
 page('dark and narrow: other colours, nothing wider than the window', async () => {
   const background = 'getComputedStyle(document.body).backgroundColor';
   await open();

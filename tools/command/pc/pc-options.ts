@@ -3,7 +3,7 @@
 /** The options of `hypxe pc`. */
 
 import * as path from 'node:path';
-import { BadScript, parseScript, type ScriptStep } from '../../flow/pc-script.ts';
+import { BadScript, parseKeys, parseScript, type ScriptStep } from '../../flow/pc-script.ts';
 import { BOOT_PROGRAM_NAME } from '../../guests/pc/boot-program.ts';
 import { hostLabel } from '../../simulator/profiles/profile-file.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
@@ -172,21 +172,15 @@ function readServed({ image, serve }: { image?: string; serve?: string }): PcSer
   return { kind: 'directory', name, root: path.resolve(serve) };
 }
 
-/** Keys have the escapes of a script. @throws UsageError BadKeys */
+/** @throws UsageError BadKeys */
 function readKeys(text: string): string {
-  if (text === '') return '';
-  const bad = (why: string): UsageError => {
-    return new UsageError('BadKeys', `--keys ${quoted(text)}: ${why}`, 'See hypxe pc --help.');
-  };
-  if (text.includes('\n')) throw bad('a line end is written \\n');
   try {
-    const [step] = parseScript(`type ${text}`);
-    if (step?.step === 'type') return step.text;
+    return parseKeys(text);
   } catch (error) {
-    if (error instanceof BadScript) throw bad(error.message.replace('line 1: ', ''));
-    throw error;
+    if (!(error instanceof BadScript)) throw error;
+    const why = `--keys ${quoted(text)}: ${error.message}`;
+    throw new UsageError('BadKeys', why, 'See hypxe pc --help.');
   }
-  throw bad('there is nothing to type');
 }
 
 /** @throws UsageError BadScript; EnvironmentError */

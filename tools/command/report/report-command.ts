@@ -88,6 +88,10 @@ export function reportCommand(
     throw new UsageError('NoOutput', 'nowhere to write to', 'Name the page: -o FILE.html.');
   }
   const format = knownFormat(values.format ?? 'html', FORMATS);
+  if (clean !== undefined && format !== 'html') {
+    const text = '--clean compares in a page, and --format is perfetto';
+    throw new UsageError('BadOption', text, 'Leave one out.');
+  }
   const inputs = [trace, ...(clean === undefined ? [] : [clean])];
   checkOutputs(
     [{ option: '--output', file: output }],
@@ -108,7 +112,7 @@ export function reportCommand(
   return Exit.CLEAN;
 }
 
-/** A page that runs something is made of no trace. @throws UsageError DemoAlone */
+/** A page that runs something is made of nothing else. @throws UsageError DemoAlone */
 function requireAlone(
   kind: string,
   takes: readonly string[],
@@ -118,6 +122,6 @@ function requireAlone(
   const other = options.find((name) => !takes.includes(name));
   const stray = positionals[0] ?? (other && `--${other}`);
   if (stray === undefined) return;
-  const text = `--${kind} is made of no trace, and there is ${quoted(stray)}`;
+  const text = `--${kind} does not take ${quoted(stray)}`;
   throw new UsageError('DemoAlone', text, 'Leave it out.');
 }

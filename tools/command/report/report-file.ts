@@ -39,7 +39,7 @@ export function traceOf(file: string, cutShort = false): TraceRecord[] {
     return readTrace(readText(file, TRACE_MAX), cutShort);
   } catch (error) {
     if (!(error instanceof BadTrace)) throw error;
-    const advice = 'Give a file that hypxe boot --trace or hypxe pc --trace has written.';
+    const advice = 'Give a file that --trace of a hypxe command has written.';
     throw new UsageError('BadTrace', `${file}: ${error.message}`, advice);
   }
 }

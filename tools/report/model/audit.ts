@@ -90,7 +90,9 @@ export function checksOf(events: readonly TraceRecord[], lanes: readonly Lane[])
       events: eventsAbout(signs, subject),
     };
   });
-  const others = groupsOf(findings.filter(({ check }) => !Object.hasOwn(AUDIT_CHECKS, `${check}`)));
+  const others = groupsOf(
+    findings.filter((each) => !Object.hasOwn(AUDIT_CHECKS, text(each, 'check'))),
+  );
   if (others.length === 0) return checks;
   return [
     ...checks,

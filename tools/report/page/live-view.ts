@@ -37,6 +37,7 @@ export class LiveView {
   #source: string | undefined;
   #events: TraceRecord[] = [];
   #lines: string[] = [];
+  #frame: number | undefined;
   /** Who has the machine. */
   #owner = 'reset';
   #drawnAt = 0;
@@ -133,6 +134,7 @@ export class LiveView {
         this.#over();
         this.#status.textContent = '';
         this.#alert.textContent = `${message.text}. ${message.advice}`;
+        if (this.#events.length > 0) this.#draw(null, 'The run has failed.', 'it failed');
     }
   }
 
@@ -149,8 +151,12 @@ export class LiveView {
   #line(line: string): void {
     this.#lines.push(line);
     if (this.#lines.length > LINES_MAX) this.#lines.shift();
-    this.#console.textContent = this.#lines.join('\n');
-    this.#console.scrollTop = this.#console.scrollHeight;
+    // Once for all lines of a frame
+    this.#frame ??= requestAnimationFrame(() => {
+      this.#frame = undefined;
+      this.#console.textContent = this.#lines.join('\n');
+      this.#console.scrollTop = this.#console.scrollHeight;
+    });
   }
 
   /** Show all that has happened, in the view that was looked at. */
@@ -204,7 +210,8 @@ function partsBeside(scripts: readonly string[] = []): Record<string, Uint8Array
 }
 
 /** Those of them that are scripts of the worker: its own comes behind them. */
-function scripts(parts: Readonly<Record<string, Uint8Array>>): Uint8Array<ArrayBuffer>[] {
+function scripts(parts: Readonly<Record<string, Uint8Array>>): BlobPart[] {
   const names = Object.keys(parts).filter((name) => name.endsWith('.js'));
-  return names.map((name) => new Uint8Array(parts[name]!));
+  // A line end: the last line may be a comment
+  return names.flatMap((name) => [new Uint8Array(parts[name]!), '\n']);
 }

@@ -75,6 +75,13 @@ principles('a recorded guest that is understood is judged by rules alone', () =>
   assert.equal(result.principled, []);
 });
 
+principles('what another driver than iPXE’s was recorded with is compared with itself', () => {
+  // The same host, whose guest has registers as at reset: ours gives them back as found
+  const result = withoutRules(SOURCES, { ...readTrace('18-reopen-reprobe'), driver: 'other' });
+  assert.not(result.ok);
+  assert.equal(result.principled, []);
+});
+
 /** Mistakes of a guest, each with a session in which nothing but a principle can refuse it. */
 const MISTAKEN = ['01-boot', '12i-wrong-nvsp-type', '04c-quiesce-closed', '09g-open-refused'];
 const EACH = 4;

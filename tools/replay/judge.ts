@@ -130,7 +130,9 @@ export function judge(names: StepNames, compared: Compared, own: boolean): Judge
   const principles = new Principles(run, differences);
   const principled: Principled[] = [];
   if (failures.length > PRINCIPLED_MAX) return { counts, deliberate, failures, principled };
-  const rest = failures.filter(({ difference }) => {
+  const rest = failures.filter(({ kind, difference }) => {
+    // What is required stands with the reference guest's items: the facts are of the guest's
+    if (kind === 'required') return true;
     const principle = principles.of(difference);
     if (principle !== undefined) principled.push({ principle, difference });
     return principle === undefined;

@@ -17,6 +17,10 @@ import {
   type ReplayResult,
   type TraceFile,
 } from '../../../tools/replay/index.ts';
+import { GuestChannels } from '../../../tools/replay/guest-channels.ts';
+import { makeItem, type Item, type ItemKind } from '../../../tools/replay/item.ts';
+import { judge, type Compared, type Judgement } from '../../../tools/replay/judge.ts';
+import { HostBooks } from '../../../tools/replay/principles/host-books.ts';
 import { replayMemoryBytes } from '../../../tools/replay/replay-machine.ts';
 import { mutatedFirmware } from '../../mutants/bundle.ts';
 import { OMISSION_MUTANTS } from '../../mutants/omission-mutants.ts';
@@ -80,6 +84,40 @@ principles('what another driver than iPXE’s was recorded with is compared with
   const result = withoutRules(SOURCES, { ...readTrace('18-reopen-reprobe'), driver: 'other' });
   assert.not(result.ok);
   assert.equal(result.principled, []);
+});
+
+/** An item with its fields. */
+function item(kind: ItemKind, label: string, fields: Readonly<Record<string, string>> = {}): Item {
+  const list = Object.entries(fields).map(([name, text]) => ({ name, text }));
+  return makeItem(kind, label, list, 0);
+}
+
+/** Books of a host in which nothing has happened yet. */
+function booksOf(memory = new Uint8Array(1 << 20)): HostBooks {
+  return new HostBooks(memory, new GuestChannels(memory));
+}
+
+/** What is judged of a guest whose recorded one is not understood. */
+function judged(
+  names: readonly string[],
+  { run, ...sides }: Partial<Compared> & Pick<Compared, 'recorded' | 'guest'>,
+): Judgement {
+  const initial = (): string => 'as found';
+  const facts = { books: booksOf(), held: new Map(), transmits: new Map(), initial };
+  const same = { defective: sides.recorded, fixed: sides.recorded };
+  return judge(names, { ...same, ...sides, run: { ...facts, ...run } }, false);
+}
+
+const leak = item('memory', 'allocated at the end', { ring: '1' });
+const none = item('memory', 'allocated at the end');
+
+principles('what a rule requires no principle explains away', () => {
+  const recorded = [[leak]];
+  const { failures } = judged(['remove'], { recorded, guest: recorded, fixed: [[none]] });
+  assert.equal(
+    failures.map(({ kind }) => kind),
+    ['required'],
+  );
 });
 
 /** Mistakes of a guest, each with a session in which nothing but a principle can refuse it. */

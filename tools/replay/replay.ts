@@ -262,7 +262,9 @@ export function replayTrace(
   const { books, held, side } = machine;
   const initial = (register: string): string | undefined => replay.initial(register, side);
   const run =
-    understood || own ? undefined : { books, held, initial, transmits: session.transmits };
+    understood || own
+      ? undefined
+      : { books, held, initial, cut: trace.truncated, transmits: session.transmits };
   const judgement = judge(names, { recorded, guest, defective, fixed, run }, own);
   const shown = same ? [] : replay.shown(defects);
   const checked = same ? [replay.unaccounted(session)] : replay.selfCheck(defects);

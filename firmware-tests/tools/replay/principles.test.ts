@@ -103,7 +103,7 @@ function judged(
   { run, ...sides }: Partial<Compared> & Pick<Compared, 'recorded' | 'guest'>,
 ): Judgement {
   const initial = (): string => 'as found';
-  const facts = { books: booksOf(), held: new Map(), transmits: new Map(), initial };
+  const facts = { books: booksOf(), held: new Map(), transmits: new Map(), cut: false, initial };
   const same = { defective: sides.recorded, fixed: sides.recorded };
   return judge(names, { ...same, ...sides, run: { ...facts, ...run } }, false);
 }
@@ -118,6 +118,14 @@ principles('what a rule requires no principle explains away', () => {
     failures.map(({ kind }) => kind),
     ['required'],
   );
+});
+
+principles('a guest whose probe fails is not at work: it keeps nothing', () => {
+  const failed = item('result', 'probe', { result: 'EIO' });
+  const sides = { recorded: [[failed, none]], guest: [[failed, leak]] };
+  assert.is(judged(['probe'], sides).failures.length, 1);
+  const worked = { recorded: [[none]], guest: [[leak]] };
+  assert.is(judged(['probe'], worked).failures.length, 0);
 });
 
 /** Mistakes of a guest, each with a session in which nothing but a principle can refuse it. */

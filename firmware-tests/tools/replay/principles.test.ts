@@ -8,6 +8,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import * as sources from '../../../src/index.ts';
+import { MessageType } from '../../../src/vmbus/protocol.ts';
 import { guestRam } from '../../../tools/guests/guest-ram.ts';
 import {
   asFirmware,
@@ -126,6 +127,25 @@ principles('a guest whose probe fails is not at work: it keeps nothing', () => {
   assert.is(judged(['probe'], sides).failures.length, 1);
   const worked = { recorded: [[none]], guest: [[leak]] };
   assert.is(judged(['probe'], worked).failures.length, 0);
+});
+
+principles('silence is the host’s only while it owes an answer', () => {
+  const message = (type: number, length = 40): Uint8Array => {
+    const bytes = new Uint8Array(length);
+    bytes[0] = type;
+    return bytes;
+  };
+  const books = booksOf();
+  const wait = (step: number): boolean => {
+    books.beginStep(step);
+    for (let ms = 0; ms < 600; ms++) books.pause();
+    return books.isTroubled(step);
+  };
+  assert.not(wait(0));
+  books.posted(message(MessageType.GPADL_HEADER));
+  assert.ok(wait(1));
+  books.message(1, message(MessageType.GPADL_CREATED, 20));
+  assert.not(wait(2));
 });
 
 /** Mistakes of a guest, each with a session in which nothing but a principle can refuse it. */

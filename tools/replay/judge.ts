@@ -10,7 +10,7 @@
 import { compareSteps, type Difference, type KindCount, type StepItems } from './compare.ts';
 import type { Effects } from './item.ts';
 import { Principles, type Principle } from './principles/principles.ts';
-import type { JudgedRun } from './principles/run-facts.ts';
+import { endedWell, type JudgedRun } from './principles/run-facts.ts';
 
 /** Why a difference is a failure. */
 export type FailureKind =
@@ -94,6 +94,14 @@ function isBetter({ kind, type }: Difference): boolean {
   return (kind === 'violation' || kind === 'livelock') && type === 'missing';
 }
 
+/** Whether a guest's drivers are loaded and running at the end of a session. */
+function isAtWork(names: StepNames, guest: Effects, cut: boolean): boolean {
+  // What a cut step would have come to nobody knows
+  const whole = cut ? names.slice(0, -1) : names;
+  const begun = Math.max(whole.lastIndexOf('probe'), whole.lastIndexOf('unquiesce'));
+  return whole.lastIndexOf('remove') <= begun && endedWell(guest[begun] ?? []);
+}
+
 /** The guests that are compared. */
 export interface Compared {
   readonly recorded: Effects;
@@ -125,12 +133,14 @@ export function judge(names: StepNames, compared: Compared, own: boolean): Judge
   for (const difference of required.rest)
     if (!isBetter(difference)) failures.push({ kind: 'required', difference });
   if (compared.run === undefined) return { counts, deliberate, failures, principled: [] };
-  const atWork = names.lastIndexOf('remove') < names.lastIndexOf('probe');
+  const atWork = isAtWork(names, guest, compared.run.cut);
   const run = { ...compared.run, guest, recorded, atWork };
   const principles = new Principles(run, differences);
   const principled: Principled[] = [];
   if (failures.length > PRINCIPLED_MAX) return { counts, deliberate, failures, principled };
-  const rest = failures.filter(({ difference }) => {
+  const rest = failures.filter(({ kind, difference }) => {
+    // What is required stands with the reference guest's items: the facts are of the guest's
+    if (kind === 'required') return true;
     const principle = principles.of(difference);
     if (principle !== undefined) principled.push({ principle, difference });
     return principle === undefined;

@@ -8,6 +8,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import * as sources from '../../../src/index.ts';
+import { MessageType } from '../../../src/vmbus/protocol.ts';
 import { guestRam } from '../../../tools/guests/guest-ram.ts';
 import {
   asFirmware,
@@ -17,6 +18,10 @@ import {
   type ReplayResult,
   type TraceFile,
 } from '../../../tools/replay/index.ts';
+import { GuestChannels } from '../../../tools/replay/guest-channels.ts';
+import { makeItem, type Item, type ItemKind } from '../../../tools/replay/item.ts';
+import { judge, type Compared, type Judgement } from '../../../tools/replay/judge.ts';
+import { HostBooks } from '../../../tools/replay/principles/host-books.ts';
 import { replayMemoryBytes } from '../../../tools/replay/replay-machine.ts';
 import { mutatedFirmware } from '../../mutants/bundle.ts';
 import { OMISSION_MUTANTS } from '../../mutants/omission-mutants.ts';
@@ -73,6 +78,74 @@ principles('a recorded guest that is understood is judged by rules alone', () =>
   const result = replayTrace(SOURCES, readTrace('04-quiesce-unquiesce'));
   assert.ok(result.ok, reportText(result));
   assert.equal(result.principled, []);
+});
+
+principles('what another driver than iPXE’s was recorded with is compared with itself', () => {
+  // The same host, whose guest has registers as at reset: ours gives them back as found
+  const result = withoutRules(SOURCES, { ...readTrace('18-reopen-reprobe'), driver: 'other' });
+  assert.not(result.ok);
+  assert.equal(result.principled, []);
+});
+
+/** An item with its fields. */
+function item(kind: ItemKind, label: string, fields: Readonly<Record<string, string>> = {}): Item {
+  const list = Object.entries(fields).map(([name, text]) => ({ name, text }));
+  return makeItem(kind, label, list, 0);
+}
+
+/** Books of a host in which nothing has happened yet. */
+function booksOf(memory = new Uint8Array(1 << 20)): HostBooks {
+  return new HostBooks(memory, new GuestChannels(memory));
+}
+
+/** What is judged of a guest whose recorded one is not understood. */
+function judged(
+  names: readonly string[],
+  { run, ...sides }: Partial<Compared> & Pick<Compared, 'recorded' | 'guest'>,
+): Judgement {
+  const initial = (): string => 'as found';
+  const facts = { books: booksOf(), held: new Map(), transmits: new Map(), cut: false, initial };
+  const same = { defective: sides.recorded, fixed: sides.recorded };
+  return judge(names, { ...same, ...sides, run: { ...facts, ...run } }, false);
+}
+
+const leak = item('memory', 'allocated at the end', { ring: '1' });
+const none = item('memory', 'allocated at the end');
+
+principles('what a rule requires no principle explains away', () => {
+  const recorded = [[leak]];
+  const { failures } = judged(['remove'], { recorded, guest: recorded, fixed: [[none]] });
+  assert.equal(
+    failures.map(({ kind }) => kind),
+    ['required'],
+  );
+});
+
+principles('a guest whose probe fails is not at work: it keeps nothing', () => {
+  const failed = item('result', 'probe', { result: 'EIO' });
+  const sides = { recorded: [[failed, none]], guest: [[failed, leak]] };
+  assert.is(judged(['probe'], sides).failures.length, 1);
+  const worked = { recorded: [[none]], guest: [[leak]] };
+  assert.is(judged(['probe'], worked).failures.length, 0);
+});
+
+principles('silence is the host’s only while it owes an answer', () => {
+  const message = (type: number, length = 40): Uint8Array => {
+    const bytes = new Uint8Array(length);
+    bytes[0] = type;
+    return bytes;
+  };
+  const books = booksOf();
+  const wait = (step: number): boolean => {
+    books.beginStep(step);
+    for (let ms = 0; ms < 600; ms++) books.pause();
+    return books.isTroubled(step);
+  };
+  assert.not(wait(0));
+  books.posted(message(MessageType.GPADL_HEADER));
+  assert.ok(wait(1));
+  books.message(1, message(MessageType.GPADL_CREATED, 20));
+  assert.not(wait(2));
 });
 
 /** Mistakes of a guest, each with a session in which nothing but a principle can refuse it. */

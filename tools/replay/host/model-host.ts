@@ -259,6 +259,7 @@ export class ModelHost {
     ring.signals = 0;
     if (anchor?.packet !== undefined) this.#names.packet(anchor.packet, packet, bytes);
     this.#context.rules.packet(channel, packet);
+    this.#context.books.sent(channel, packet);
   }
 
   /** The guest signals an event of a connection. Returns the status of the hypercall. */

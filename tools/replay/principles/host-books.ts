@@ -9,6 +9,8 @@ import { MessageType, VMBUS_MESSAGE_TYPE } from '../../../src/vmbus/protocol.ts'
 import {
   COMPLETION_REQUESTED,
   GpadlCreated,
+  GpadlTeardown,
+  GpadlTorndown,
   OpenChannelResult,
   PacketHeader,
   PacketType,
@@ -19,7 +21,7 @@ import {
 import { NvspType } from '../../../src/netvsc/protocol.ts';
 import { RNDIS_BODY, RndisPacket, RndisType } from '../../../src/rndis/protocol.ts';
 import { ETHERNET_HEADER } from '../../../src/net/device.ts';
-import { messageType } from '../anchor-keys.ts';
+import { messageType, type PacketMeaning } from '../anchor-keys.ts';
 import type { GuestChannels } from '../guest-channels.ts';
 import { toHex } from '../hex.ts';
 
@@ -40,11 +42,19 @@ const SILENCE_MS = 500;
 /** The message that each answer is for. */
 const ANSWERED_BY: Readonly<Record<number, number>> = {
   [MessageType.VERSION_RESPONSE]: MessageType.INITIATE_CONTACT,
+  [MessageType.ALL_OFFERS_DELIVERED]: MessageType.REQUEST_OFFERS,
   [MessageType.GPADL_CREATED]: MessageType.GPADL_HEADER,
   [MessageType.OPEN_CHANNEL_RESULT]: MessageType.OPEN_CHANNEL,
   [MessageType.GPADL_TORNDOWN]: MessageType.GPADL_TEARDOWN,
   [MessageType.UNLOAD_RESPONSE]: MessageType.UNLOAD,
 };
+
+/** RNDIS messages of a guest that are answered, each under its ID. */
+const REQUESTS: readonly number[] = [RndisType.INITIALISE, RndisType.QUERY, RndisType.SET];
+
+function answerTo(rndis: number, request: number): string {
+  return `rndis ${rndis} ${request}`;
+}
 
 /** Keeps the books of one run. */
 export class HostBooks {
@@ -59,9 +69,12 @@ export class HostBooks {
   readonly #received = new Map<number, Received>();
   readonly #trouble = new Set<number>();
   readonly #page = new Uint8Array(4);
-  /** Type of the message of the guest that awaits its answer. */
-  #awaits = 0;
+  /** The message of the guest that awaits its answer: its type, and what it is about. */
+  #awaits = '';
+  /** Packets that the host has not completed, and RNDIS requests that it has not answered. */
+  readonly #owed = new Set<string>();
   #step = -1;
+  /** Time in which the host owed something and said nothing. */
   #ms = 0;
 
   constructor(memory: Uint8Array, channels: GuestChannels) {
@@ -74,8 +87,9 @@ export class HostBooks {
     this.#ms = 0;
   }
 
-  /** A millisecond passes while the guest waits. */
+  /** A millisecond passes: silence of a host that owes nothing is no trouble. */
   pause(): void {
+    if (this.#awaits === '' && this.#owed.size === 0) return;
     if (++this.#ms === SILENCE_MS) this.trouble();
   }
 
@@ -99,17 +113,26 @@ export class HostBooks {
   /** The guest has posted a message. */
   posted(message: Uint8Array): void {
     const type = message.length < 4 ? 0 : messageType(message);
-    if (Object.values<number>(ANSWERED_BY).includes(type)) this.#awaits = type;
+    if (!Object.values<number>(ANSWERED_BY).includes(type)) return;
+    this.#awaits = `${type} ${subjectOf(message)}`;
+  }
+
+  /** The guest has written a packet. */
+  sent(channel: number, { type, asks, transaction, rndis, requestId }: PacketMeaning): void {
+    if (type === PacketType.COMPLETION) return;
+    if (asks) this.#owed.add(`${channel} ${transaction}`);
+    if (REQUESTS.includes(rndis)) this.#owed.add(answerTo(rndis, requestId));
   }
 
   /** A message has reached its slot. */
   message(type: number, payload: Uint8Array): void {
+    this.#ms = 0;
     if (type !== VMBUS_MESSAGE_TYPE || isOdd(payload)) this.trouble();
     const answer = payload.length < 8 ? 0 : messageType(payload);
     const asked = ANSWERED_BY[answer];
     // One that nobody waits for may come from a time before
-    if (asked !== undefined && asked !== this.#awaits) this.trouble();
-    else if (asked !== undefined) this.#awaits = 0;
+    if (asked !== undefined && `${asked} ${subjectOf(payload)}` !== this.#awaits) this.trouble();
+    else if (asked !== undefined) this.#awaits = '';
     const rescinds =
       payload.length >= 8 && messageType(payload) === MessageType.RESCIND_CHANNEL_OFFER;
     if (rescinds) this.rescinded = Math.min(this.rescinded, this.#step);
@@ -117,6 +140,7 @@ export class HostBooks {
 
   /** The host writes a packet; what it refers to lies in the receive buffer. */
   packet(channel: number, bytes: Uint8Array): void {
+    this.#ms = 0;
     const received = this.received(this.#step);
     if (bytes.length < PacketHeader.size) {
       received.others++;
@@ -124,10 +148,13 @@ export class HostBooks {
     }
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const type = view.getUint16(PacketHeader.at.type, true);
-    if (type === PacketType.COMPLETION) return this.#completion(view);
+    const transaction = view.getBigUint64(PacketHeader.at.transactionId, true);
+    if (type === PacketType.COMPLETION) {
+      this.#owed.delete(`${channel} ${transaction}`);
+      return this.#completion(view);
+    }
     const flags = view.getUint16(PacketHeader.at.flags, true);
     if ((flags & COMPLETION_REQUESTED) !== 0) {
-      const transaction = view.getBigUint64(PacketHeader.at.transactionId, true);
       count(this.asked, `${channel} 0x${transaction.toString(16)}`);
     }
     if (type !== PacketType.DATA_XFER_PAGES || !this.#ranges(channel, view)) {
@@ -191,6 +218,7 @@ export class HostBooks {
     }
     received.others++;
     const isAnswer = type >= 0x80000000;
+    if (isAnswer) this.#owed.delete(answerTo(type - 0x80000000, word(8)));
     if (!isAnswer || message.length < 16 || word(12) !== 0) this.trouble();
   }
 }
@@ -203,6 +231,25 @@ function frameOf(message: Uint8Array): Uint8Array | undefined {
   const length = view.getUint32(RndisPacket.at.dataLength, true);
   if (length < ETHERNET_HEADER || offset + length > message.length) return undefined;
   return message.subarray(offset, offset + length);
+}
+
+/** What a message that is answered, or its answer, is about: the same of both. */
+function subjectOf(message: Uint8Array): string {
+  const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
+  const word = (at: number): number => (at + 4 <= message.length ? view.getUint32(at, true) : -1);
+  switch (messageType(message)) {
+    case MessageType.GPADL_HEADER:
+    case MessageType.GPADL_CREATED:
+    case MessageType.OPEN_CHANNEL:
+    case MessageType.OPEN_CHANNEL_RESULT:
+      return `${word(8)} ${word(12)}`;
+    case MessageType.GPADL_TEARDOWN:
+      return String(word(GpadlTeardown.at.gpadl));
+    case MessageType.GPADL_TORNDOWN:
+      return String(word(GpadlTorndown.at.gpadl));
+    default:
+      return '';
+  }
 }
 
 /** Whether a message refuses something, or is none that a host sends without a cause. */

@@ -12,8 +12,10 @@ export interface JudgedRun {
   readonly books: HostBooks;
   /** Blocks of memory by purpose that the host may still have at the end. */
   readonly held: ReadonlyMap<string, number>;
-  /** Nobody has told the guest to leave: at the end it is still at work. */
+  /** The guest is loaded, and nobody has told it to leave: at the end it is still at work. */
   readonly atWork: boolean;
+  /** The file ends within the last step. */
+  readonly cut: boolean;
   /** How many frames the guest was told to send, by their number. */
   readonly transmits: ReadonlyMap<string, number>;
   /** What a register holds before anybody writes it, by its name. */
@@ -29,6 +31,14 @@ function field(item: Item | undefined, name: string): string {
 
 function amount(item: Item | undefined, name: string): number {
   return Number(field(item, name) || 0);
+}
+
+/** Whether a step has ended without an error: of some no result is told. */
+export function endedWell(items: readonly Item[]): boolean {
+  return items.every(
+    (item) =>
+      item.kind !== 'livelock' && (item.kind !== 'result' || field(item, 'result') === 'OK'),
+  );
 }
 
 /** Items of a kind, up to a step. */

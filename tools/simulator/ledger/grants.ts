@@ -102,9 +102,11 @@ interface PacketGrant {
 const PACKET_POOL_MAX = 256;
 
 export class GrantLedger {
-  /** Grants that live, and all since {@link forget}, in order: of packets those in flight alone. */
+  /** Grants that live, and all of the last owners ({@link forget}): of packets those in flight. */
   readonly #live = new Map<number, Grant>();
   #history: Grant[] = [];
+  /** Where in it those begin that were granted since the last reset. */
+  #lastOwners = 0;
   /** By page of RAM: how many grants of {@link #live} it lies in. */
   readonly #covered: Uint32Array;
   /** When a page was granted last that another grant had already, in ticks. */
@@ -233,16 +235,20 @@ export class GrantLedger {
   }
 
   /**
-   * Forget the grants that are over: the machine is reset, and who comes next has nothing to do
-   * with them. A machine that is reset in a loop would keep, and be asked for, all of them.
+   * The machine is reset. Forget the grants that were over at the reset before: those of the last
+   * owner may still be told of, but a machine that is reset in a loop would keep, and be asked for,
+   * all that there ever were.
    */
   forget(): void {
-    this.#history = [...this.#live.values()].filter(({ kind }) => kind !== 'packet');
+    const lives = (grant: Grant, at: number): boolean =>
+      at >= this.#lastOwners || grant.revokedAt === undefined;
+    this.#history = this.#history.filter(lives);
+    this.#lastOwners = this.#history.length;
   }
 
   /**
-   * All grants but packets since the last reset, revoked or not, in order of granting: those later
-   * than `at`.
+   * All grants but packets since the reset before the last, revoked or not, in order of granting:
+   * those later than `at`.
    */
   history(at = -1): readonly Grant[] {
     const history = this.#history;

@@ -142,11 +142,11 @@ passes('P-B5 FreeBSD: an answer to UNLOAD that finds the SINT masked was not tak
   assert.equal(audit(machine), []);
 });
 
-passes('a machine that is reset in a loop keeps no ledger of who had it before', () => {
+passes('a machine that is reset in a loop keeps the ledger of its last two owners', () => {
   const machine = createMachine();
   const { grants } = machine.partition;
   const kept: number[] = [];
-  for (let round = 0; round < 3; round++) {
+  for (let round = 0; round < 4; round++) {
     const driver = createDriver(machine.bootSeam);
     driver.probe();
     driver.devices[0]!.open();
@@ -154,10 +154,10 @@ passes('a machine that is reset in a loop keeps no ledger of who had it before',
     assert.equal(audit(machine), []);
     kept.push(grants.history().length);
     machine.reset();
-    assert.equal(grants.history(), []);
   }
-  assert.ok(kept[0]! > 0);
-  assert.equal(kept, [kept[0], kept[0], kept[0]]);
+  const [one = 0] = kept;
+  assert.ok(one > 0);
+  assert.equal(kept, [one, 2 * one, 2 * one, 2 * one]);
 });
 
 passes('P-M2 mu_msvm: SCONTROL off where it was on is told by what comes next', () => {

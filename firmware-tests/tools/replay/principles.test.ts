@@ -148,6 +148,31 @@ principles('silence is the host’s only while it owes an answer', () => {
   assert.not(wait(2));
 });
 
+principles('a turn excuses neither what is left with the host nor what is not answered', () => {
+  const result = (text: string): Item => item('result', 'open', { result: text });
+  const packet = (label: string): Item => item('packet', label, { channel: '5' });
+  const [give, take] = [packet('SEND_RECEIVE_BUFFER'), packet('REVOKE_RECEIVE_BUFFER')];
+  const lent = item('memory', 'granted at the end', { ring: '1' });
+  const unlent = item('memory', 'granted at the end');
+  const failures = (
+    theirs: readonly Item[],
+    own: readonly Item[],
+    change = (_: HostBooks) => {},
+  ) => {
+    const books = booksOf();
+    books.beginStep(0);
+    books.trouble();
+    change(books);
+    const sides = { recorded: [[result('OK')], [...theirs]], guest: [[result('EIO')], [...own]] };
+    const run = { books } as NonNullable<Compared['run']>;
+    return judged(['open', 'remove'], { ...sides, run }).failures.length;
+  };
+  assert.is(failures([give, take, unlent], [unlent]), 0);
+  assert.ok(failures([give, take, unlent], [give, unlent]) > 0);
+  assert.ok(failures([unlent], [lent]) > 0);
+  assert.ok(failures([unlent], [unlent], ({ asked }) => asked.set('5 0x1', 1)) > 0);
+});
+
 /** Mistakes of a guest, each with a session in which nothing but a principle can refuse it. */
 const MISTAKEN = ['01-boot', '12i-wrong-nvsp-type', '04c-quiesce-closed', '09g-open-refused'];
 const EACH = 4;

@@ -48,6 +48,18 @@ function itemsOf(effects: Effects, kind: ItemKind, last = Infinity): readonly It
   );
 }
 
+/** How often each is in a list. */
+function countsOf(list: readonly string[]): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const each of list) counts.set(each, (counts.get(each) ?? 0) + 1);
+  return counts;
+}
+
+/** The packet of the host that an answer is to: as the books name it. */
+function transactionOf(answer: Item): string {
+  return `${field(answer, 'channel')} ${field(answer, 'transactionId')}`;
+}
+
 /** Whether all of one list are in the other, in its order. */
 function isWithin(some: readonly string[], all: readonly string[]): boolean {
   let at = 0;
@@ -85,12 +97,17 @@ function purposeOf(item: Item): { readonly gives?: string; readonly takes?: stri
 export class RunFacts {
   readonly #run: JudgedRun;
   readonly #sent: ReadonlySet<string>;
+  /** Answers by channel and transaction. */
+  readonly #answers: ReadonlyMap<string, number>;
+  /** The frames that are handed up come from the host, in its order. */
+  readonly #framesAreHosts: boolean;
   readonly framesAreRight: boolean;
   readonly receiptsAreRight: boolean;
   #inOrder: boolean | undefined;
 
   constructor(run: JudgedRun) {
     this.#run = run;
+    this.#answers = countsOf(itemsOf(run.guest, 'answer').map(transactionOf));
     const frames = itemsOf(run.guest, 'frame').map((item) => field(item, 'frame'));
     const steps = run.guest.map((_, step) => run.books.received(step));
     const sent = steps.flatMap((received) => received.frames);
@@ -98,7 +115,8 @@ export class RunFacts {
     const had = itemsOf(run.recorded, 'frame').map((item) => field(item, 'frame'));
     const got = new Set(frames);
     const lost = had.filter((frame) => this.#sent.has(frame) && !got.has(frame));
-    this.framesAreRight = isWithin(frames, sent) && lost.length === 0;
+    this.#framesAreHosts = isWithin(frames, sent);
+    this.framesAreRight = this.#framesAreHosts && lost.length === 0;
     const others = steps.reduce((sum, received) => sum + received.others, 0);
     const errors = itemsOf(run.guest, 'receive-error').length;
     this.receiptsAreRight = errors + frames.length <= others + sent.length;
@@ -125,13 +143,15 @@ export class RunFacts {
 
   /** Whether what the host waits for has been answered as often as it was asked. */
   isAnsweredOnce(answer: Item): boolean {
-    const key = `${field(answer, 'channel')} ${field(answer, 'transactionId')}`;
-    const answers = itemsOf(this.#run.guest, 'answer').filter(
-      (item) => `${field(item, 'channel')} ${field(item, 'transactionId')}` === key,
-    );
-    return answers.length === (this.#run.books.asked.get(key) ?? 0);
+    return this.#answered(transactionOf(answer));
   }
 
+  #answered(key: string, orLess = false): boolean {
+    const [given, asked] = [this.#answers.get(key) ?? 0, this.#run.books.asked.get(key) ?? 0];
+    return given === asked || (orLess && given < asked);
+  }
+
+  /** Whether a KEEPALIVE has been answered as often as it was asked. */
   keepsAliveOnce(request: string): boolean {
     const answers = itemsOf(this.#run.guest, 'packet').filter(
       (item) => item.label.endsWith('KEEPALIVE_CMPLT') && field(item, 'requestId') === request,
@@ -185,6 +205,25 @@ export class RunFacts {
     return false;
   }
 
+  /** What a guest has given or set and not taken back. */
+  #left(effects: Effects): ReadonlySet<string> {
+    const left = new Set<string>();
+    for (const item of itemsOf(effects, 'packet')) {
+      const { gives, takes } = purposeOf(item);
+      if (gives !== undefined) left.add(gives);
+      if (takes !== undefined) left.delete(takes);
+    }
+    return left;
+  }
+
+  /** Whether a guest that has left takes back all that the recorded one has. */
+  #allIsTakenBack(): boolean {
+    const { guest, recorded, books, atWork } = this.#run;
+    if (atWork || books.rescinded < Infinity) return true;
+    const theirs = this.#left(recorded);
+    return [...this.#left(guest)].every((given) => theirs.has(given));
+  }
+
   /** Whether the same was said before in the step, and the host had no room for it. */
   wasRefused(message: Item, step: number): boolean {
     const same = this.#run.guest[step]!.filter(({ key }) => key === message.key);
@@ -218,7 +257,8 @@ export class RunFacts {
 
   #check(): boolean {
     const { guest, recorded, books } = this.#run;
-    const answers = itemsOf(guest, 'answer');
+    // Of a device that is taken away nothing more is read
+    const isGone = books.rescinded < Infinity;
     const frames = new Set(itemsOf(guest, 'completion').map((item) => field(item, 'frame')));
     const counted = guest.flatMap((items, step) =>
       items.some(({ kind }) => kind === 'statistics') ? [step] : [],
@@ -228,15 +268,19 @@ export class RunFacts {
         itemsOf(effects, 'memory').find((item) => item.label === label);
       return [find(recorded), find(guest)];
     };
-    const kept = memory('allocated at the end');
     return (
       this.receiptsAreRight &&
-      answers.every((answer) => this.isAnsweredOnce(answer)) &&
+      (isGone ? this.#framesAreHosts : this.framesAreRight) &&
+      [...this.#answers.keys(), ...books.asked.keys()].every((key) =>
+        this.#answered(key, isGone),
+      ) &&
       [...books.keepalives.keys()].every((request) => this.keepsAliveOnce(request)) &&
       [...frames].every((frame) => this.endsOnce(frame)) &&
       counted.every((step) => this.countersAreTrue(step)) &&
       itemsOf(guest, 'message').every(({ needless }) => needless !== true) &&
-      this.memoryIsRight(...kept) &&
+      this.memoryIsRight(...memory('allocated at the end')) &&
+      this.memoryIsRight(...memory('granted at the end')) &&
+      this.#allIsTakenBack() &&
       this.#registersAreRight()
     );
   }

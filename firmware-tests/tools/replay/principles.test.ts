@@ -98,13 +98,23 @@ function booksOf(memory = new Uint8Array(1 << 20)): HostBooks {
   return new HostBooks(memory, new GuestChannels(memory));
 }
 
+/** Sides that are compared, and what of the run is not as in any. */
+type Judged = Partial<Omit<Compared, 'run'>> &
+  Pick<Compared, 'recorded' | 'guest'> & {
+    readonly run?: Partial<NonNullable<Compared['run']>>;
+  };
+
 /** What is judged of a guest whose recorded one is not understood. */
-function judged(
-  names: readonly string[],
-  { run, ...sides }: Partial<Compared> & Pick<Compared, 'recorded' | 'guest'>,
-): Judgement {
+function judged(names: readonly string[], { run, ...sides }: Judged): Judgement {
   const initial = (): string => 'as found';
-  const facts = { books: booksOf(), held: new Map(), transmits: new Map(), cut: false, initial };
+  const facts = {
+    books: booksOf(),
+    held: new Map(),
+    transmits: new Map(),
+    taken: new Map(),
+    cut: false,
+    initial,
+  };
   const same = { defective: sides.recorded, fixed: sides.recorded };
   return judge(names, { ...same, ...sides, run: { ...facts, ...run } }, false);
 }
@@ -164,13 +174,22 @@ principles('a turn excuses neither what is left with the host nor what is not an
     books.trouble();
     change(books);
     const sides = { recorded: [[result('OK')], [...theirs]], guest: [[result('EIO')], [...own]] };
-    const run = { books } as NonNullable<Compared['run']>;
-    return judged(['open', 'remove'], { ...sides, run }).failures.length;
+    return judged(['open', 'remove'], { ...sides, run: { books } }).failures.length;
   };
   assert.is(failures([give, take, unlent], [unlent]), 0);
   assert.ok(failures([give, take, unlent], [give, unlent]) > 0);
   assert.ok(failures([unlent], [lent]) > 0);
   assert.ok(failures([unlent], [unlent], ({ asked }) => asked.set('5 0x1', 1)) > 0);
+});
+
+principles('a frame that never ends is not right', () => {
+  const sent = item('completion', 'transmitted frame', { frame: '0', result: 'OK' });
+  const once = new Map([['0', 1]]);
+  const run = { transmits: once, taken: once };
+  const failures = (own: readonly Item[]): number =>
+    judged(['transmit', 'poll'], { recorded: [[], [sent]], guest: [own, []], run }).failures.length;
+  assert.is(failures([sent]), 0);
+  assert.is(failures([]), 1);
 });
 
 /** Mistakes of a guest, each with a session in which nothing but a principle can refuse it. */

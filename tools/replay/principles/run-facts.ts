@@ -18,6 +18,8 @@ export interface JudgedRun {
   readonly cut: boolean;
   /** How many frames the guest was told to send, by their number. */
   readonly transmits: ReadonlyMap<string, number>;
+  /** The same of those that its device has taken: each of them ends. */
+  readonly taken: ReadonlyMap<string, number>;
   /** What a register holds before anybody writes it, by its name. */
   initial(register: string): string | undefined;
 }
@@ -53,6 +55,12 @@ function countsOf(list: readonly string[]): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
   for (const each of list) counts.set(each, (counts.get(each) ?? 0) + 1);
   return counts;
+}
+
+/** How often each frame has ended. */
+function endsOf(effects: Effects): ReadonlyMap<string, number> {
+  const ends = itemsOf(effects, 'completion').filter((item) => field(item, 'result') !== UNDER_WAY);
+  return countsOf(ends.map((item) => field(item, 'frame')));
 }
 
 /** The packet of the host that an answer is to: as the books name it. */
@@ -99,6 +107,9 @@ export class RunFacts {
   readonly #sent: ReadonlySet<string>;
   /** Answers by channel and transaction. */
   readonly #answers: ReadonlyMap<string, number>;
+  /** How often each frame has ended, by number: of the guest, and of the recorded one. */
+  readonly #ends: ReadonlyMap<string, number>;
+  readonly #recordedEnds: ReadonlyMap<string, number>;
   /** The frames that are handed up come from the host, in its order. */
   readonly #framesAreHosts: boolean;
   readonly framesAreRight: boolean;
@@ -108,6 +119,8 @@ export class RunFacts {
   constructor(run: JudgedRun) {
     this.#run = run;
     this.#answers = countsOf(itemsOf(run.guest, 'answer').map(transactionOf));
+    this.#ends = endsOf(run.guest);
+    this.#recordedEnds = endsOf(run.recorded);
     const frames = itemsOf(run.guest, 'frame').map((item) => field(item, 'frame'));
     const steps = run.guest.map((_, step) => run.books.received(step));
     const sent = steps.flatMap((received) => received.frames);
@@ -168,12 +181,22 @@ export class RunFacts {
     return fewer <= of(guest, 'packet') - of(recorded, 'packet');
   }
 
-  /** Whether a frame has ended at most once, or as often as one of its number was sent. */
+  /** Whether a frame that was taken has ended: once, or as far as for the recorded guest. */
   endsOnce(frame: string): boolean {
-    const ends = itemsOf(this.#run.guest, 'completion').filter(
-      (item) => field(item, 'frame') === frame && field(item, 'result') !== UNDER_WAY,
-    );
-    return ends.length <= (this.#run.transmits.get(frame) ?? 0);
+    return this.#ended(frame, this.#recordedEnds.get(frame) ?? 0);
+  }
+
+  #ended(frame: string, least: number): boolean {
+    const ends = this.#ends.get(frame) ?? 0;
+    const { transmits, taken } = this.#run;
+    return ends <= (transmits.get(frame) ?? 0) && ends >= Math.min(taken.get(frame) ?? 0, least);
+  }
+
+  /** Whether each frame that was taken has ended, unless it may be under way still. */
+  #allEnd(): boolean {
+    const { transmits, atWork, cut } = this.#run;
+    const least = atWork || cut ? 0 : Infinity;
+    return [...transmits.keys(), ...this.#ends.keys()].every((frame) => this.#ended(frame, least));
   }
 
   /** Whether what the counters say after a step is what has happened until then. */
@@ -259,7 +282,6 @@ export class RunFacts {
     const { guest, recorded, books } = this.#run;
     // Of a device that is taken away nothing more is read
     const isGone = books.rescinded < Infinity;
-    const frames = new Set(itemsOf(guest, 'completion').map((item) => field(item, 'frame')));
     const counted = guest.flatMap((items, step) =>
       items.some(({ kind }) => kind === 'statistics') ? [step] : [],
     );
@@ -275,7 +297,7 @@ export class RunFacts {
         this.#answered(key, isGone),
       ) &&
       [...books.keepalives.keys()].every((request) => this.keepsAliveOnce(request)) &&
-      [...frames].every((frame) => this.endsOnce(frame)) &&
+      this.#allEnd() &&
       counted.every((step) => this.countersAreTrue(step)) &&
       itemsOf(guest, 'message').every(({ needless }) => needless !== true) &&
       this.memoryIsRight(...memory('allocated at the end')) &&

@@ -192,6 +192,15 @@ principles('a frame that never ends is not right', () => {
   assert.is(failures([]), 1);
 });
 
+principles('a register that a guest at work has never written is not as found', () => {
+  const failures = (...own: readonly Item[]): number => {
+    const sint = item('register', 'SINT2', { value: 'on' });
+    return judged(['probe'], { recorded: [[sint, ...own]], guest: [[...own]] }).failures.length;
+  };
+  assert.is(failures(item('result', 'probe', { result: 'OK' })), 1);
+  assert.is(failures(item('result', 'probe', { result: 'EIO' })), 0);
+});
+
 /** Mistakes of a guest, each with a session in which nothing but a principle can refuse it. */
 const MISTAKEN = ['01-boot', '12i-wrong-nvsp-type', '04c-quiesce-closed', '09g-open-refused'];
 const EACH = 4;

@@ -2,6 +2,7 @@
 
 /** What is to be known of a guest's run before one can say whether it is right. */
 
+import type { Difference } from '../compare.ts';
 import type { Effects, Item, ItemKind } from '../item.ts';
 import type { HostBooks } from './host-books.ts';
 
@@ -23,6 +24,9 @@ export interface JudgedRun {
   /** What a register holds before anybody writes it, by its name. */
   initial(register: string): string | undefined;
 }
+
+/** Steps after which a guest is at work. */
+const BEGINNINGS: readonly string[] = ['probe', 'unquiesce', 'open'];
 
 /** Results of a frame that is still under way. */
 const UNDER_WAY = 'deferred';
@@ -145,13 +149,13 @@ export class RunFacts {
   }
 
   /** Whether a register holds after a step what it held before anybody wrote it. */
-  isAsFound(register: string, step: number): boolean {
+  isAsFound(register: string, { index, name }: Difference['step']): boolean {
+    const { guest } = this.#run;
     const initial = this.#run.initial(register);
-    const value = (effects: Effects): string | undefined => {
-      const told = itemsOf(effects, 'register', step).filter(({ label }) => label === register);
-      return told.length === 0 ? initial : field(told.at(-1), 'value');
-    };
-    return initial !== undefined && value(this.#run.guest) === initial;
+    const told = itemsOf(guest, 'register', index).filter(({ label }) => label === register);
+    // Whoever is at work has written it
+    if (told.length === 0) return !(BEGINNINGS.includes(name) && endedWell(guest[index]!));
+    return initial !== undefined && field(told.at(-1), 'value') === initial;
   }
 
   /** Whether what the host waits for has been answered as often as it was asked. */

@@ -18,7 +18,9 @@ import {
   type ReplayResult,
   type TraceFile,
 } from '../../../tools/replay/index.ts';
+import { CutStep } from '../../../tools/replay/cut-step.ts';
 import { GuestChannels } from '../../../tools/replay/guest-channels.ts';
+import type { GuestSide } from '../../../tools/replay/guest-side.ts';
 import { makeItem, type Item, type ItemKind } from '../../../tools/replay/item.ts';
 import { judge, type Compared, type Judgement } from '../../../tools/replay/judge.ts';
 import { HostBooks } from '../../../tools/replay/principles/host-books.ts';
@@ -199,6 +201,13 @@ principles('a register that a guest at work has never written is not as found', 
   };
   assert.is(failures(item('result', 'probe', { result: 'OK' })), 1);
   assert.is(failures(item('result', 'probe', { result: 'EIO' })), 0);
+});
+
+principles('a cut step excuses no violation and no crash', () => {
+  const own = [item('violation', 'freed'), item('livelock', 'crash: TypeError')];
+  const silent = item('livelock', 'the guest makes no progress');
+  const nothing = { itemsOf: () => [] } as unknown as GuestSide;
+  assert.equal(new CutStep(0, nothing).itemsOf([...own, silent]), own);
 });
 
 /** Mistakes of a guest, each with a session in which nothing but a principle can refuse it. */

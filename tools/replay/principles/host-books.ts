@@ -26,7 +26,7 @@ import { RNDIS_BODY, RndisPacket, RndisType } from '../../../src/rndis/protocol.
 import { ETHERNET_HEADER } from '../../../src/net/device.ts';
 import { guidText } from '../../../src/wire.ts';
 import { messageType, type PacketMeaning } from '../anchor-keys.ts';
-import type { GuestChannels } from '../guest-channels.ts';
+import { PageList, type GuestChannels } from '../guest-channels.ts';
 import { toHex } from '../hex.ts';
 
 /** What the host has sent for the network device in one step. */
@@ -74,7 +74,6 @@ export class HostBooks {
   readonly #nics = new Set<number>();
   readonly #received = new Map<number, Received>();
   readonly #trouble = new Set<number>();
-  readonly #page = new Uint8Array(4);
   /** The message of the guest that awaits its answer: its type, and what it is about. */
   #awaits = '';
   /** Packets that the host has not completed, and RNDIS requests that it has not answered. */
@@ -193,22 +192,18 @@ export class HostBooks {
     if (!fits || header + 4 > view.byteLength || rangeCount > RANGES_MAX) return false;
     if (buffer?.pageSet !== pageSet) return false;
     if (view.getUint32(header, true) !== NvspType.SEND_RNDIS_PACKET) return false;
+    const pages = new PageList(this.#memory, this.#channels.bufferPages(channel));
+    // Ranges need not overlap: all of them are no more than the buffer
+    let left = pages.length;
     for (let i = 0; i < rangeCount; i++) {
       const at = XferPageHeader.size + i * XferPageRange.size;
       const length = view.getUint32(at, true);
       const offset = view.getUint32(at + XferPageRange.at.offset, true);
-      this.#rndis(this.#read(channel, offset, length));
+      const isThere = length <= left && offset + length <= pages.length;
+      if (isThere) left -= length;
+      this.#rndis(pages.read(offset, isThere ? length : 0));
     }
     return true;
-  }
-
-  #read(channel: number, offset: number, length: number): Uint8Array {
-    const pages = this.#channels.bufferPages(channel);
-    if (offset + length > pages.length * 4096) return this.#page.subarray(0, 0);
-    return Uint8Array.from(
-      { length },
-      (_, i) => this.#memory[pages[(offset + i) >>> 12]! + ((offset + i) & 4095)]!,
-    );
   }
 
   /** A message of the host. */

@@ -3,12 +3,13 @@
 /** The last step of a file that holds only the beginning of a session. */
 
 import type { GuestSide } from './guest-side.ts';
+import { NO_PROGRESS } from './normalise.ts';
 import type { Item, ItemKind } from './item.ts';
 
 /** What is done in an order: as many of a kind as were recorded compare. */
 const IN_ORDER: readonly ItemKind[] = [
   ...(['message', 'packet', 'sent', 'frame', 'completion'] as const),
-  ...(['receive-error', 'link', 'device', 'violation', 'livelock'] as const),
+  ...(['receive-error', 'link', 'device', 'livelock'] as const),
 ];
 
 /**
@@ -29,7 +30,9 @@ export class CutStep {
   /** Those of a guest's items in the step that compare. */
   itemsOf(items: readonly Item[]): readonly Item[] {
     const seen = new Map<ItemKind, number>();
-    return items.filter(({ kind }) => {
+    return items.filter(({ kind, label }) => {
+      // What is the guest's own fault always counts; that it gets no further may be the file's
+      if (kind === 'violation' || (kind === 'livelock' && label !== NO_PROGRESS)) return true;
       const count = (seen.get(kind) ?? 0) + 1;
       seen.set(kind, count);
       return IN_ORDER.includes(kind) && count <= (this.#counts.get(kind) ?? 0);

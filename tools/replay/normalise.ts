@@ -72,6 +72,9 @@ export function resultItem(step: string, err: string, event: number): Item {
   return makeItem('result', step, [{ name: 'result', text: err }], event);
 }
 
+/** Of a guest that calls the machine without end. */
+export const NO_PROGRESS = 'the guest makes no progress';
+
 /** An endless loop, or a guest that the machine had to end. */
 export function livelockItem(what: string, event: number): Item {
   return makeItem('livelock', what, [], event);

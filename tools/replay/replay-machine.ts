@@ -23,7 +23,7 @@ import { GuestRules } from './guest-rules.ts';
 import { hexNumber } from './hex.ts';
 import { MessageSlots } from './message-slots.ts';
 import { ModelHost } from './host/model-host.ts';
-import { livelockItem, violationItem, violationSort } from './normalise.ts';
+import { NO_PROGRESS, livelockItem, violationItem, violationSort } from './normalise.ts';
 import { GuestSide } from './guest-side.ts';
 import type { RecordedStep } from './recording.ts';
 import { ReplayEvents } from './replay-events.ts';
@@ -323,7 +323,7 @@ export class ReplayMachine implements X64Machine {
     if (this.stopped !== undefined) throw this.stopped;
     const most = this.#step?.name === 'boot' ? BOOT_CALLS_MAX : STEP_CALLS_MAX;
     if (++this.#calls > most) {
-      this.side.emit(livelockItem('the guest makes no progress', this.position));
+      this.side.emit(livelockItem(NO_PROGRESS, this.position));
       this.#stop('hang', `more than ${most} calls of the machine in one step`);
     }
   }

@@ -261,10 +261,9 @@ export function replayTrace(
   const understood = same || replay.distance(recorded, defective) === 0;
   const { books, held, side } = machine;
   const initial = (register: string): string | undefined => replay.initial(register, side);
-  const run =
-    understood || own
-      ? undefined
-      : { books, held, initial, cut: trace.truncated, transmits: session.transmits };
+  const { transmits, taken } = session;
+  const facts = { books, held, initial, cut: trace.truncated, transmits, taken };
+  const run = understood || own ? undefined : facts;
   const judgement = judge(names, { recorded, guest, defective, fixed, run }, own);
   const shown = same ? [] : replay.shown(defects);
   const checked = same ? [replay.unaccounted(session)] : replay.selfCheck(defects);

@@ -62,6 +62,8 @@ export class ReplaySession {
   readonly #frames: number[] = [];
   /** How many frames were sent under each of these numbers. */
   readonly transmits = new Map<string, number>();
+  /** The same of those that the device has taken. */
+  readonly taken = new Map<string, number>();
   #lastError = '';
   /** Addresses of devices by name: an unregistered device has none to ask. */
   readonly #addresses = new Map<string, { permanent: string; current: string }>();
@@ -224,6 +226,8 @@ export class ReplaySession {
     this.transmits.set(String(number), (this.transmits.get(String(number)) ?? 0) + 1);
     this.#lastError = '';
     const result = device.transmit(frame, frame.length);
+    if (result !== 'dropped')
+      this.taken.set(String(number), (this.taken.get(String(number)) ?? 0) + 1);
     if (result === 'deferred')
       this.#emit(completionItem(number, 'deferred', this.machine.position));
     return result === 'dropped' ? this.#lastError || 'dropped' : 'OK';

@@ -18,7 +18,9 @@ import {
   type ReplayResult,
   type TraceFile,
 } from '../../../tools/replay/index.ts';
+import { CutStep } from '../../../tools/replay/cut-step.ts';
 import { GuestChannels } from '../../../tools/replay/guest-channels.ts';
+import type { GuestSide } from '../../../tools/replay/guest-side.ts';
 import { makeItem, type Item, type ItemKind } from '../../../tools/replay/item.ts';
 import { judge, type Compared, type Judgement } from '../../../tools/replay/judge.ts';
 import { HostBooks } from '../../../tools/replay/principles/host-books.ts';
@@ -98,13 +100,23 @@ function booksOf(memory = new Uint8Array(1 << 20)): HostBooks {
   return new HostBooks(memory, new GuestChannels(memory));
 }
 
+/** Sides that are compared, and what of the run is not as in any. */
+type Judged = Partial<Omit<Compared, 'run'>> &
+  Pick<Compared, 'recorded' | 'guest'> & {
+    readonly run?: Partial<NonNullable<Compared['run']>>;
+  };
+
 /** What is judged of a guest whose recorded one is not understood. */
-function judged(
-  names: readonly string[],
-  { run, ...sides }: Partial<Compared> & Pick<Compared, 'recorded' | 'guest'>,
-): Judgement {
+function judged(names: readonly string[], { run, ...sides }: Judged): Judgement {
   const initial = (): string => 'as found';
-  const facts = { books: booksOf(), held: new Map(), transmits: new Map(), cut: false, initial };
+  const facts = {
+    books: booksOf(),
+    held: new Map(),
+    transmits: new Map(),
+    taken: new Map(),
+    cut: false,
+    initial,
+  };
   const same = { defective: sides.recorded, fixed: sides.recorded };
   return judge(names, { ...same, ...sides, run: { ...facts, ...run } }, false);
 }
@@ -146,6 +158,56 @@ principles('silence is the host’s only while it owes an answer', () => {
   assert.ok(wait(1));
   books.message(1, message(MessageType.GPADL_CREATED, 20));
   assert.not(wait(2));
+});
+
+principles('a turn excuses neither what is left with the host nor what is not answered', () => {
+  const result = (text: string): Item => item('result', 'open', { result: text });
+  const packet = (label: string): Item => item('packet', label, { channel: '5' });
+  const [give, take] = [packet('SEND_RECEIVE_BUFFER'), packet('REVOKE_RECEIVE_BUFFER')];
+  const lent = item('memory', 'granted at the end', { ring: '1' });
+  const unlent = item('memory', 'granted at the end');
+  const failures = (
+    theirs: readonly Item[],
+    own: readonly Item[],
+    change = (_: HostBooks) => {},
+  ) => {
+    const books = booksOf();
+    books.beginStep(0);
+    books.trouble();
+    change(books);
+    const sides = { recorded: [[result('OK')], [...theirs]], guest: [[result('EIO')], [...own]] };
+    return judged(['open', 'remove'], { ...sides, run: { books } }).failures.length;
+  };
+  assert.is(failures([give, take, unlent], [unlent]), 0);
+  assert.ok(failures([give, take, unlent], [give, unlent]) > 0);
+  assert.ok(failures([unlent], [lent]) > 0);
+  assert.ok(failures([unlent], [unlent], ({ asked }) => asked.set('5 0x1', 1)) > 0);
+});
+
+principles('a frame that never ends is not right', () => {
+  const sent = item('completion', 'transmitted frame', { frame: '0', result: 'OK' });
+  const once = new Map([['0', 1]]);
+  const run = { transmits: once, taken: once };
+  const failures = (own: readonly Item[]): number =>
+    judged(['transmit', 'poll'], { recorded: [[], [sent]], guest: [own, []], run }).failures.length;
+  assert.is(failures([sent]), 0);
+  assert.is(failures([]), 1);
+});
+
+principles('a register that a guest at work has never written is not as found', () => {
+  const failures = (...own: readonly Item[]): number => {
+    const sint = item('register', 'SINT2', { value: 'on' });
+    return judged(['probe'], { recorded: [[sint, ...own]], guest: [[...own]] }).failures.length;
+  };
+  assert.is(failures(item('result', 'probe', { result: 'OK' })), 1);
+  assert.is(failures(item('result', 'probe', { result: 'EIO' })), 0);
+});
+
+principles('a cut step excuses no violation and no crash', () => {
+  const own = [item('violation', 'freed'), item('livelock', 'crash: TypeError')];
+  const silent = item('livelock', 'the guest makes no progress');
+  const nothing = { itemsOf: () => [] } as unknown as GuestSide;
+  assert.equal(new CutStep(0, nothing).itemsOf([...own, silent]), own);
 });
 
 /** Mistakes of a guest, each with a session in which nothing but a principle can refuse it. */

@@ -8,12 +8,15 @@
 import { MessageType, VMBUS_MESSAGE_TYPE } from '../../../src/vmbus/protocol.ts';
 import {
   COMPLETION_REQUESTED,
+  DeviceClass,
   GpadlCreated,
   GpadlTeardown,
   GpadlTorndown,
+  OfferChannel,
   OpenChannelResult,
   PacketHeader,
   PacketType,
+  RescindChannelOffer,
   VersionResponse,
   XferPageHeader,
   XferPageRange,
@@ -21,8 +24,9 @@ import {
 import { NvspType } from '../../../src/netvsc/protocol.ts';
 import { RNDIS_BODY, RndisPacket, RndisType } from '../../../src/rndis/protocol.ts';
 import { ETHERNET_HEADER } from '../../../src/net/device.ts';
+import { guidText } from '../../../src/wire.ts';
 import { messageType, type PacketMeaning } from '../anchor-keys.ts';
-import type { GuestChannels } from '../guest-channels.ts';
+import { PageList, type GuestChannels } from '../guest-channels.ts';
 import { toHex } from '../hex.ts';
 
 /** What the host has sent for the network device in one step. */
@@ -64,11 +68,12 @@ export class HostBooks {
   readonly asked = new Map<string, number>();
   /** KEEPALIVE requests by ID. */
   readonly keepalives = new Map<string, number>();
-  /** The step in which the host has first taken a device away. */
+  /** The step in which the host has first taken the network device away. */
   rescinded = Infinity;
+  /** Channels of network devices. */
+  readonly #nics = new Set<number>();
   readonly #received = new Map<number, Received>();
   readonly #trouble = new Set<number>();
-  readonly #page = new Uint8Array(4);
   /** The message of the guest that awaits its answer: its type, and what it is about. */
   #awaits = '';
   /** Packets that the host has not completed, and RNDIS requests that it has not answered. */
@@ -133,9 +138,11 @@ export class HostBooks {
     // One that nobody waits for may come from a time before
     if (asked !== undefined && `${asked} ${subjectOf(payload)}` !== this.#awaits) this.trouble();
     else if (asked !== undefined) this.#awaits = '';
-    const rescinds =
-      payload.length >= 8 && messageType(payload) === MessageType.RESCIND_CHANNEL_OFFER;
-    if (rescinds) this.rescinded = Math.min(this.rescinded, this.#step);
+    if (answer === MessageType.OFFER_CHANNEL && isNic(payload))
+      this.#nics.add(wordOf(payload, OfferChannel.at.channel));
+    const rescinds = answer === MessageType.RESCIND_CHANNEL_OFFER;
+    if (rescinds && this.#nics.has(wordOf(payload, RescindChannelOffer.at.channel)))
+      this.rescinded = Math.min(this.rescinded, this.#step);
   }
 
   /** The host writes a packet; what it refers to lies in the receive buffer. */
@@ -185,22 +192,18 @@ export class HostBooks {
     if (!fits || header + 4 > view.byteLength || rangeCount > RANGES_MAX) return false;
     if (buffer?.pageSet !== pageSet) return false;
     if (view.getUint32(header, true) !== NvspType.SEND_RNDIS_PACKET) return false;
+    const pages = new PageList(this.#memory, this.#channels.bufferPages(channel));
+    // Ranges need not overlap: all of them are no more than the buffer
+    let left = pages.length;
     for (let i = 0; i < rangeCount; i++) {
       const at = XferPageHeader.size + i * XferPageRange.size;
       const length = view.getUint32(at, true);
       const offset = view.getUint32(at + XferPageRange.at.offset, true);
-      this.#rndis(this.#read(channel, offset, length));
+      const isThere = length <= left && offset + length <= pages.length;
+      if (isThere) left -= length;
+      this.#rndis(pages.read(offset, isThere ? length : 0));
     }
     return true;
-  }
-
-  #read(channel: number, offset: number, length: number): Uint8Array {
-    const pages = this.#channels.bufferPages(channel);
-    if (offset + length > pages.length * 4096) return this.#page.subarray(0, 0);
-    return Uint8Array.from(
-      { length },
-      (_, i) => this.#memory[pages[(offset + i) >>> 12]! + ((offset + i) & 4095)]!,
-    );
   }
 
   /** A message of the host. */
@@ -233,10 +236,23 @@ function frameOf(message: Uint8Array): Uint8Array | undefined {
   return message.subarray(offset, offset + length);
 }
 
+/** A word of a message; -1 beyond its end. */
+function wordOf(message: Uint8Array, at: number): number {
+  const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
+  return at + 4 <= message.length ? view.getUint32(at, true) : -1;
+}
+
+/** Whether an offer is of a network device: its first channel. */
+function isNic(offer: Uint8Array): boolean {
+  const { interfaceId, subchannelIndex } = OfferChannel.at;
+  if (offer.length <= subchannelIndex) return false;
+  const isFirst = offer[subchannelIndex] === 0;
+  return isFirst && guidText(offer, interfaceId) === DeviceClass.NETWORK;
+}
+
 /** What a message that is answered, or its answer, is about: the same of both. */
 function subjectOf(message: Uint8Array): string {
-  const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
-  const word = (at: number): number => (at + 4 <= message.length ? view.getUint32(at, true) : -1);
+  const word = (at: number): number => wordOf(message, at);
   switch (messageType(message)) {
     case MessageType.GPADL_HEADER:
     case MessageType.GPADL_CREATED:
@@ -254,8 +270,7 @@ function subjectOf(message: Uint8Array): string {
 
 /** Whether a message refuses something, or is none that a host sends without a cause. */
 function isOdd(payload: Uint8Array): boolean {
-  const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
-  const word = (at: number): number => (at + 4 <= payload.length ? view.getUint32(at, true) : -1);
+  const word = (at: number): number => wordOf(payload, at);
   switch (word(0)) {
     case MessageType.VERSION_RESPONSE:
       return (payload[VersionResponse.at.supported] ?? 0) === 0 || payload[9] !== 0;

@@ -34,7 +34,7 @@ export const PRINCIPLES: readonly Principle[] = [
     id: 'registers-as-found',
     title: 'What a guest gives back is as it found it',
     holds: ({ kind, step, expected, actual }, facts) =>
-      kind === 'register' && facts.isAsFound((expected ?? actual)!.label, step.index),
+      kind === 'register' && facts.isAsFound((expected ?? actual)!.label, step),
   },
   {
     id: 'asked-is-answered-once',

@@ -2,6 +2,7 @@
 
 /** What is to be known of a guest's run before one can say whether it is right. */
 
+import type { Difference } from '../compare.ts';
 import type { Effects, Item, ItemKind } from '../item.ts';
 import type { HostBooks } from './host-books.ts';
 
@@ -18,9 +19,14 @@ export interface JudgedRun {
   readonly cut: boolean;
   /** How many frames the guest was told to send, by their number. */
   readonly transmits: ReadonlyMap<string, number>;
+  /** The same of those that its device has taken: each of them ends. */
+  readonly taken: ReadonlyMap<string, number>;
   /** What a register holds before anybody writes it, by its name. */
   initial(register: string): string | undefined;
 }
+
+/** Steps after which a guest is at work. */
+const BEGINNINGS: readonly string[] = ['probe', 'unquiesce', 'open'];
 
 /** Results of a frame that is still under way. */
 const UNDER_WAY = 'deferred';
@@ -46,6 +52,24 @@ function itemsOf(effects: Effects, kind: ItemKind, last = Infinity): readonly It
   return effects.flatMap((items, step) =>
     step <= last ? items.filter((item) => item.kind === kind) : [],
   );
+}
+
+/** How often each is in a list. */
+function countsOf(list: readonly string[]): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const each of list) counts.set(each, (counts.get(each) ?? 0) + 1);
+  return counts;
+}
+
+/** How often each frame has ended. */
+function endsOf(effects: Effects): ReadonlyMap<string, number> {
+  const ends = itemsOf(effects, 'completion').filter((item) => field(item, 'result') !== UNDER_WAY);
+  return countsOf(ends.map((item) => field(item, 'frame')));
+}
+
+/** The packet of the host that an answer is to: as the books name it. */
+function transactionOf(answer: Item): string {
+  return `${field(answer, 'channel')} ${field(answer, 'transactionId')}`;
 }
 
 /** Whether all of one list are in the other, in its order. */
@@ -85,12 +109,22 @@ function purposeOf(item: Item): { readonly gives?: string; readonly takes?: stri
 export class RunFacts {
   readonly #run: JudgedRun;
   readonly #sent: ReadonlySet<string>;
+  /** Answers by channel and transaction. */
+  readonly #answers: ReadonlyMap<string, number>;
+  /** How often each frame has ended, by number: of the guest, and of the recorded one. */
+  readonly #ends: ReadonlyMap<string, number>;
+  readonly #recordedEnds: ReadonlyMap<string, number>;
+  /** The frames that are handed up come from the host, in its order. */
+  readonly #framesAreHosts: boolean;
   readonly framesAreRight: boolean;
   readonly receiptsAreRight: boolean;
   #inOrder: boolean | undefined;
 
   constructor(run: JudgedRun) {
     this.#run = run;
+    this.#answers = countsOf(itemsOf(run.guest, 'answer').map(transactionOf));
+    this.#ends = endsOf(run.guest);
+    this.#recordedEnds = endsOf(run.recorded);
     const frames = itemsOf(run.guest, 'frame').map((item) => field(item, 'frame'));
     const steps = run.guest.map((_, step) => run.books.received(step));
     const sent = steps.flatMap((received) => received.frames);
@@ -98,7 +132,8 @@ export class RunFacts {
     const had = itemsOf(run.recorded, 'frame').map((item) => field(item, 'frame'));
     const got = new Set(frames);
     const lost = had.filter((frame) => this.#sent.has(frame) && !got.has(frame));
-    this.framesAreRight = isWithin(frames, sent) && lost.length === 0;
+    this.#framesAreHosts = isWithin(frames, sent);
+    this.framesAreRight = this.#framesAreHosts && lost.length === 0;
     const others = steps.reduce((sum, received) => sum + received.others, 0);
     const errors = itemsOf(run.guest, 'receive-error').length;
     this.receiptsAreRight = errors + frames.length <= others + sent.length;
@@ -114,24 +149,26 @@ export class RunFacts {
   }
 
   /** Whether a register holds after a step what it held before anybody wrote it. */
-  isAsFound(register: string, step: number): boolean {
+  isAsFound(register: string, { index, name }: Difference['step']): boolean {
+    const { guest } = this.#run;
     const initial = this.#run.initial(register);
-    const value = (effects: Effects): string | undefined => {
-      const told = itemsOf(effects, 'register', step).filter(({ label }) => label === register);
-      return told.length === 0 ? initial : field(told.at(-1), 'value');
-    };
-    return initial !== undefined && value(this.#run.guest) === initial;
+    const told = itemsOf(guest, 'register', index).filter(({ label }) => label === register);
+    // Whoever is at work has written it
+    if (told.length === 0) return !(BEGINNINGS.includes(name) && endedWell(guest[index]!));
+    return initial !== undefined && field(told.at(-1), 'value') === initial;
   }
 
   /** Whether what the host waits for has been answered as often as it was asked. */
   isAnsweredOnce(answer: Item): boolean {
-    const key = `${field(answer, 'channel')} ${field(answer, 'transactionId')}`;
-    const answers = itemsOf(this.#run.guest, 'answer').filter(
-      (item) => `${field(item, 'channel')} ${field(item, 'transactionId')}` === key,
-    );
-    return answers.length === (this.#run.books.asked.get(key) ?? 0);
+    return this.#answered(transactionOf(answer));
   }
 
+  #answered(key: string, orLess = false): boolean {
+    const [given, asked] = [this.#answers.get(key) ?? 0, this.#run.books.asked.get(key) ?? 0];
+    return given === asked || (orLess && given < asked);
+  }
+
+  /** Whether a KEEPALIVE has been answered as often as it was asked. */
   keepsAliveOnce(request: string): boolean {
     const answers = itemsOf(this.#run.guest, 'packet').filter(
       (item) => item.label.endsWith('KEEPALIVE_CMPLT') && field(item, 'requestId') === request,
@@ -148,12 +185,22 @@ export class RunFacts {
     return fewer <= of(guest, 'packet') - of(recorded, 'packet');
   }
 
-  /** Whether a frame has ended at most once, or as often as one of its number was sent. */
+  /** Whether a frame that was taken has ended: once, or as far as for the recorded guest. */
   endsOnce(frame: string): boolean {
-    const ends = itemsOf(this.#run.guest, 'completion').filter(
-      (item) => field(item, 'frame') === frame && field(item, 'result') !== UNDER_WAY,
-    );
-    return ends.length <= (this.#run.transmits.get(frame) ?? 0);
+    return this.#ended(frame, this.#recordedEnds.get(frame) ?? 0);
+  }
+
+  #ended(frame: string, least: number): boolean {
+    const ends = this.#ends.get(frame) ?? 0;
+    const { transmits, taken } = this.#run;
+    return ends <= (transmits.get(frame) ?? 0) && ends >= Math.min(taken.get(frame) ?? 0, least);
+  }
+
+  /** Whether each frame that was taken has ended, unless it may be under way still. */
+  #allEnd(): boolean {
+    const { transmits, atWork, cut } = this.#run;
+    const least = atWork || cut ? 0 : Infinity;
+    return [...transmits.keys(), ...this.#ends.keys()].every((frame) => this.#ended(frame, least));
   }
 
   /** Whether what the counters say after a step is what has happened until then. */
@@ -183,6 +230,25 @@ export class RunFacts {
       if (takes !== undefined) given.delete(takes);
     }
     return false;
+  }
+
+  /** What a guest has given or set and not taken back. */
+  #left(effects: Effects): ReadonlySet<string> {
+    const left = new Set<string>();
+    for (const item of itemsOf(effects, 'packet')) {
+      const { gives, takes } = purposeOf(item);
+      if (gives !== undefined) left.add(gives);
+      if (takes !== undefined) left.delete(takes);
+    }
+    return left;
+  }
+
+  /** Whether a guest that has left takes back all that the recorded one has. */
+  #allIsTakenBack(): boolean {
+    const { guest, recorded, books, atWork } = this.#run;
+    if (atWork || books.rescinded < Infinity) return true;
+    const theirs = this.#left(recorded);
+    return [...this.#left(guest)].every((given) => theirs.has(given));
   }
 
   /** Whether the same was said before in the step, and the host had no room for it. */
@@ -218,8 +284,8 @@ export class RunFacts {
 
   #check(): boolean {
     const { guest, recorded, books } = this.#run;
-    const answers = itemsOf(guest, 'answer');
-    const frames = new Set(itemsOf(guest, 'completion').map((item) => field(item, 'frame')));
+    // Of a device that is taken away nothing more is read
+    const isGone = books.rescinded < Infinity;
     const counted = guest.flatMap((items, step) =>
       items.some(({ kind }) => kind === 'statistics') ? [step] : [],
     );
@@ -228,15 +294,19 @@ export class RunFacts {
         itemsOf(effects, 'memory').find((item) => item.label === label);
       return [find(recorded), find(guest)];
     };
-    const kept = memory('allocated at the end');
     return (
       this.receiptsAreRight &&
-      answers.every((answer) => this.isAnsweredOnce(answer)) &&
+      (isGone ? this.#framesAreHosts : this.framesAreRight) &&
+      [...this.#answers.keys(), ...books.asked.keys()].every((key) =>
+        this.#answered(key, isGone),
+      ) &&
       [...books.keepalives.keys()].every((request) => this.keepsAliveOnce(request)) &&
-      [...frames].every((frame) => this.endsOnce(frame)) &&
+      this.#allEnd() &&
       counted.every((step) => this.countersAreTrue(step)) &&
       itemsOf(guest, 'message').every(({ needless }) => needless !== true) &&
-      this.memoryIsRight(...kept) &&
+      this.memoryIsRight(...memory('allocated at the end')) &&
+      this.memoryIsRight(...memory('granted at the end')) &&
+      this.#allIsTakenBack() &&
       this.#registersAreRight()
     );
   }

@@ -235,6 +235,23 @@ principles('messages that a guest makes use of are no errors', () => {
   assert.is(says(4, 0x77, 12, 0), 1);
 });
 
+principles('what is said twice, or of nothing that was taken away, is needless', () => {
+  const channels = new GuestChannels(new Uint8Array(4096));
+  const message = (...words: readonly number[]): Uint8Array =>
+    new Uint8Array(Uint32Array.of(...words).buffer);
+  const [teardown, unload] = [message(11, 0, 5, 1), message(16, 0)];
+  const [release, rescind] = [message(13, 0, 5), message(2, 0, 5)];
+  channels.gpadls.set(1, { id: 1, name: '', channel: 5, pages: [], expected: 0 });
+  channels.contactPages = [4096];
+  assert.ok(channels.isNeedless(release));
+  channels.delivered(rescind);
+  for (const said of [teardown, unload, release]) {
+    assert.not(channels.isNeedless(said));
+    channels.posted(said, '');
+    assert.ok(channels.isNeedless(said));
+  }
+});
+
 /** Mistakes of a guest, each with a session in which nothing but a principle can refuse it. */
 const MISTAKEN = ['01-boot', '12i-wrong-nvsp-type', '04c-quiesce-closed', '09g-open-refused'];
 const EACH = 4;

@@ -19,6 +19,7 @@ import {
   OfferChannel,
   OpenChannel,
   OpenChannelResult,
+  RescindChannelOffer,
   RingControl,
   VersionResponse,
   VmbusVersion,
@@ -144,6 +145,10 @@ export class GuestChannels {
   readonly receiveBuffers = new Map<number, { readonly gpadl: number; readonly pageSet: number }>();
   /** Version of a contact that is not answered. */
   #contacting: number | undefined;
+  /** GPADLs whose teardown is posted and not answered. */
+  readonly #tearing = new Set<number>();
+  /** Channels that the host has taken away, and the guest has not released. */
+  readonly #rescinded = new Set<number>();
   /** UNLOAD is posted and not answered. */
   #unloading = false;
   /** Addresses of the contact; 0 before. */
@@ -180,6 +185,9 @@ export class GuestChannels {
       this.#openChannel(view);
     const closed = this.closes(message);
     if (closed !== undefined) this.open.delete(closed);
+    this.#rescinded.delete(channelOf(message, MessageType.RELID_RELEASED) ?? -1);
+    const gpadl = gpadlOf(message);
+    if (gpadl !== undefined) this.#tearing.add(gpadl);
   }
 
   #page(view: DataView, at: number): number {
@@ -202,10 +210,11 @@ export class GuestChannels {
       message.length < 4 ? 0 : new DataView(message.buffer, message.byteOffset).getUint32(0, true);
     const closed = this.closes(message);
     if (closed !== undefined) return !this.open.has(closed);
-    if (type === MessageType.UNLOAD) return this.contactPages.length === 0;
-    if (type !== MessageType.GPADL_TEARDOWN || message.length < GpadlTeardown.size) return false;
-    const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
-    return !this.gpadls.has(view.getUint32(GpadlTeardown.at.gpadl, true));
+    if (type === MessageType.UNLOAD) return this.contactPages.length === 0 || this.#unloading;
+    const released = channelOf(message, MessageType.RELID_RELEASED);
+    if (released !== undefined) return !this.#rescinded.has(released);
+    const gpadl = gpadlOf(message);
+    return gpadl !== undefined && (!this.gpadls.has(gpadl) || this.#tearing.has(gpadl));
   }
 
   /** Take a VMBus message of the host to the guest. */
@@ -220,6 +229,10 @@ export class GuestChannels {
         return;
       case MessageType.GPADL_TORNDOWN:
         this.gpadls.delete(word(GpadlTorndown.at.gpadl));
+        this.#tearing.delete(word(GpadlTorndown.at.gpadl));
+        return;
+      case MessageType.RESCIND_CHANNEL_OFFER:
+        this.#rescinded.add(word(RescindChannelOffer.at.channel));
         return;
       case MessageType.OFFER_CHANNEL:
         if (message.length <= OfferChannel.at.monitored) return;
@@ -309,6 +322,7 @@ export class GuestChannels {
     const expected = Math.min(Math.ceil(length / 4096), GPADL_PAGES_MAX);
     const gpadl = { id, name, channel, expected, pages: [] };
     this.gpadls.set(id, gpadl);
+    this.#tearing.delete(id);
     this.#addPages(gpadl, view, GpadlHeader.size + GpaRange.size);
   }
 
@@ -354,8 +368,18 @@ export class GuestChannels {
     this.#unloading = false;
     this.connected = false;
     this.gpadls.clear();
+    this.#tearing.clear();
+    this.#rescinded.clear();
     this.open.clear();
   }
+}
+
+/** The GPADL that a message takes back, if it is such a message. */
+function gpadlOf(message: Uint8Array): number | undefined {
+  if (message.length < GpadlTeardown.size) return undefined;
+  const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
+  if (view.getUint32(0, true) !== MessageType.GPADL_TEARDOWN) return undefined;
+  return view.getUint32(GpadlTeardown.at.gpadl, true);
 }
 
 /** The channel that a message of a type is about. */

@@ -18,6 +18,7 @@ import {
   type ReplayResult,
   type TraceFile,
 } from '../../../tools/replay/index.ts';
+import type { PacketMeaning } from '../../../tools/replay/anchor-keys.ts';
 import { CutStep } from '../../../tools/replay/cut-step.ts';
 import { GuestChannels } from '../../../tools/replay/guest-channels.ts';
 import type { GuestSide } from '../../../tools/replay/guest-side.ts';
@@ -208,6 +209,47 @@ principles('a cut step excuses no violation and no crash', () => {
   const silent = item('livelock', 'the guest makes no progress');
   const nothing = { itemsOf: () => [] } as unknown as GuestSide;
   assert.equal(new CutStep(0, nothing).itemsOf([...own, silent]), own);
+});
+
+principles('messages that a guest makes use of are no errors', () => {
+  const memory = new Uint8Array(1 << 16);
+  const channels = new GuestChannels(memory);
+  channels.gpadls.set(1, { id: 1, name: '', channel: 5, pages: [4096], expected: 1 });
+  channels.receiveBuffers.set(5, { gpadl: 1, pageSet: 7 });
+  const books = new HostBooks(memory, channels);
+  const says = (step: number, ...words: readonly number[]): number => {
+    new Uint32Array(memory.buffer, 4096, words.length).set(words);
+    books.beginStep(step);
+    // A packet of transfer pages with one range, and SEND_RNDIS_PACKET
+    const packet = Uint32Array.of(7 | (4 << 16), 5, 0, 0, 7, 1, 4 * words.length, 0, 107, 0);
+    books.packet(5, new Uint8Array(packet.buffer));
+    return books.received(step).others;
+  };
+  const request = { type: 9, asks: false, transaction: 0n, rndis: 4, requestId: 33 };
+  books.sent(5, request as PacketMeaning);
+  assert.is(says(0, 8, 12, 34), 0);
+  assert.is(says(1, 7, 20, 0x4001000b, 0, 0), 0);
+  assert.is(says(2, 0x80000004, 24, 33, 0, 0, 0), 0);
+  assert.not([0, 1, 2].some((step) => books.isTroubled(step)));
+  assert.is(says(3, 0x80000004, 24, 33, 0, 0, 0), 1);
+  assert.is(says(4, 0x77, 12, 0), 1);
+});
+
+principles('what is said twice, or of nothing that was taken away, is needless', () => {
+  const channels = new GuestChannels(new Uint8Array(4096));
+  const message = (...words: readonly number[]): Uint8Array =>
+    new Uint8Array(Uint32Array.of(...words).buffer);
+  const [teardown, unload] = [message(11, 0, 5, 1), message(16, 0)];
+  const [release, rescind] = [message(13, 0, 5), message(2, 0, 5)];
+  channels.gpadls.set(1, { id: 1, name: '', channel: 5, pages: [], expected: 0 });
+  channels.contactPages = [4096];
+  assert.ok(channels.isNeedless(release));
+  channels.delivered(rescind);
+  for (const said of [teardown, unload, release]) {
+    assert.not(channels.isNeedless(said));
+    channels.posted(said, '');
+    assert.ok(channels.isNeedless(said));
+  }
 });
 
 /** Mistakes of a guest, each with a session in which nothing but a principle can refuse it. */

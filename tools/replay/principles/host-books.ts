@@ -22,7 +22,7 @@ import {
   XferPageRange,
 } from '../../../src/vmbus/protocol.ts';
 import { NvspType } from '../../../src/netvsc/protocol.ts';
-import { RNDIS_BODY, RndisPacket, RndisType } from '../../../src/rndis/protocol.ts';
+import { RNDIS_BODY, RndisPacket, RndisStatus, RndisType } from '../../../src/rndis/protocol.ts';
 import { ETHERNET_HEADER } from '../../../src/net/device.ts';
 import { guidText } from '../../../src/wire.ts';
 import { messageType, type PacketMeaning } from '../anchor-keys.ts';
@@ -55,6 +55,9 @@ const ANSWERED_BY: Readonly<Record<number, number>> = {
 
 /** RNDIS messages of a guest that are answered, each under its ID. */
 const REQUESTS: readonly number[] = [RndisType.INITIALISE, RndisType.QUERY, RndisType.SET];
+
+/** What the type of an answer is more than that of its request. */
+const ANSWER = 0x80000000;
 
 function answerTo(rndis: number, request: number): string {
   return `rndis ${rndis} ${request}`;
@@ -206,6 +209,14 @@ export class HostBooks {
     return true;
   }
 
+  /** Whether a guest makes use of a message that is no frame. */
+  #isUseful(type: number, length: number, word: (at: number) => number): boolean {
+    if (type === RndisType.KEEPALIVE) return length >= 12;
+    if (type === RndisType.INDICATE_STATUS) return length >= 20 && INDICATIONS.includes(word(8));
+    // An answer is to a request that waits for it
+    return this.#owed.delete(answerTo(type - ANSWER, word(8))) && length >= 16 && word(12) === 0;
+  }
+
   /** A message of the host. */
   #rndis(message: Uint8Array): void {
     const received = this.received(this.#step);
@@ -219,12 +230,17 @@ export class HostBooks {
       received.frames.push(toHex(frame));
       return;
     }
+    if (this.#isUseful(type, message.length, word)) return;
     received.others++;
-    const isAnswer = type >= 0x80000000;
-    if (isAnswer) this.#owed.delete(answerTo(type - 0x80000000, word(8)));
-    if (!isAnswer || message.length < 16 || word(12) !== 0) this.trouble();
+    this.trouble();
   }
 }
+
+/** Status indications that are known. */
+const INDICATIONS: readonly number[] = [
+  ...[RndisStatus.MEDIA_CONNECT, RndisStatus.MEDIA_DISCONNECT],
+  RndisStatus.TASK_OFFLOAD_CURRENT_CONFIG,
+];
 
 /** The frame of an RNDIS packet, or undefined: it is none that anybody could use. */
 function frameOf(message: Uint8Array): Uint8Array | undefined {

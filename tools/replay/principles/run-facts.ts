@@ -130,10 +130,11 @@ export class RunFacts {
     const sent = steps.flatMap((received) => received.frames);
     this.#sent = new Set(sent);
     const had = itemsOf(run.recorded, 'frame').map((item) => field(item, 'frame'));
-    const got = new Set(frames);
-    const lost = had.filter((frame) => this.#sent.has(frame) && !got.has(frame));
+    const [got, came] = [countsOf(frames), countsOf(sent)];
+    const isLost = ([frame, times]: readonly [string, number]): boolean =>
+      (got.get(frame) ?? 0) < Math.min(times, came.get(frame) ?? 0);
     this.#framesAreHosts = isWithin(frames, sent);
-    this.framesAreRight = this.#framesAreHosts && lost.length === 0;
+    this.framesAreRight = this.#framesAreHosts && ![...countsOf(had)].some(isLost);
     const others = steps.reduce((sum, received) => sum + received.others, 0);
     const errors = itemsOf(run.guest, 'receive-error').length;
     this.receiptsAreRight = errors + frames.length <= others + sent.length;

@@ -202,7 +202,8 @@ for (const immediate of [0, 1]) {
     const unmodelled = seen.filter(({ kind }) => kind === 'unmodelled');
     assert.equal(unmodelled, [{ kind: 'unmodelled', what: 'VP register 0xdead0' }]);
     const write = seen.find(({ kind }) => kind === 'register-write');
-    assert.equal(write, { kind: 'register-write', register: 0xa0013, name: 'SIMP', value: simp });
+    const wanted = { kind: 'register-write', register: 0xa0013, name: 'SIMP', value: simp, act: 1 };
+    assert.equal(write, wanted);
   });
 }
 

@@ -206,7 +206,7 @@ build(
       'tools/command/boot/boot-worker.ts':
         "import { shared } from '../../shared.ts';\nshared('boot');\n",
       'tools/command/explore/explore-worker.ts':
-        "import { shared } from '../shared.ts';\nshared('explore');\nthrow new Error('here');\n",
+        "import { shared } from '../../shared.ts';\nshared('explore');\nthrow new Error('here');\n",
       'package.json': '{"type":"module"}',
     });
     const files = await bundle(PROGRAMS, { root });

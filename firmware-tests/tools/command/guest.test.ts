@@ -117,7 +117,7 @@ guest('a whole firmware cannot be replayed, and says so', async () => {
     await hypxe('replay', '01-boot', '--firmware', 'whole.wasm'),
     'BadFirmware',
     `${file('whole.wasm')} is a whole firmware: it cannot be driven step by step`,
-    'Replay a driver: it exports hypxe_probe.',
+    'Replay a driver, which exports hypxe_probe, or a session of `boot --record`.',
   );
 });
 

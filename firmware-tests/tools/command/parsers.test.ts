@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readBootResult } from '../../../tools/flow/boot-result.ts';
-import { parseScript } from '../../../tools/flow/pc-script.ts';
+import { parseKeys, parseScript } from '../../../tools/flow/pc-script.ts';
 import { readText } from '../../../tools/guests/cell/cell-words.ts';
 import { readEvent } from '../../../tools/guests/guest-event.ts';
 import { thrown } from '../../../tools/guests/javascript-realm.ts';
@@ -279,6 +279,11 @@ const PARSERS: readonly Parser[] = [
   {
     of: 'flow/pc-script.ts: parseScript',
     run: () => parseScript(text('# a\nwithin 30\nexpect iPXE\\x20\ntype a\\n\nsend b\nend\n')),
+    errors: ['BadScript'],
+  },
+  {
+    of: 'flow/pc-script.ts: parseKeys',
+    run: () => parseKeys(text('\\x02echo seen\\n')),
     errors: ['BadScript'],
   },
   {

@@ -52,7 +52,10 @@ test.after(({ directory }) => rmSync(directory, { recursive: true, force: true }
 test('one run is made and reported by its text', async () => {
   const { code, out } = await explore('--only', 'message.1/drop');
   assert.is(code, 0);
-  assert.match(out, /^run {7}message\.1\/drop\nended {5}\w+ after \d+ steps\n\nverdict: clean\n$/);
+  // The story of the run, as the log of a boot, and then what it came to
+  assert.match(out, /^\[ {6}0\.000\] === firmware\n/);
+  assert.match(out, /\n\[.*\] {3}FAULT .*: it is lost \(message\.1\/drop\)\n/);
+  assert.match(out, /\nrun {7}message\.1\/drop\nended {5}\w+ after \d+ steps\n\nverdict: clean\n$/);
 });
 
 test('a guest in its realm is raced as any other: an acquire of its is one', async () => {

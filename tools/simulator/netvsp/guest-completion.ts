@@ -65,10 +65,11 @@ export type Blame = 'guest' | 'ended' | 'nobody';
  * Who is to blame at the end of a channel that `closer` closes, or if it ended now: of a dead one
  * completions may lie in the ring until then.
  *
- * @param injected a fault has put in packets: the channel may have died of what a guest answered
+ * @param excused a dead channel may have died of a completion itself, or of what a guest answered
+ *   to a packet that a fault has put in
  */
-export function blameAtClose(channel: DeviceChannel, closer?: Closer, injected = false): Blame {
+export function blameAtClose(channel: DeviceChannel, closer?: Closer, excused = false): Blame {
   if (channel.tampered || channel.unreadable) return 'nobody';
-  if (channel.dead && (injected || closer === undefined)) return 'nobody';
+  if (channel.dead && (excused || closer === undefined)) return 'nobody';
   return closer === 'guest' && channel.drained ? 'guest' : 'ended';
 }

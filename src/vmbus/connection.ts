@@ -64,7 +64,7 @@ export class VmbusConnection {
   port = VMBUS_MESSAGE_CONNECTION_ID;
   /** Negotiated version, or 0 while not connected. */
   version = 0;
-  /** Whether the host may hold anything that only an UNLOAD takes back; none is sent twice. */
+  /** Whether the host may hold anything that only an UNLOAD takes back; one is on its way. */
   mustUnload: boolean | 'sent' = false;
   /** Whether it has said that it holds nothing, of an older connection either. */
   hasLetGo = true;
@@ -194,8 +194,7 @@ export class VmbusConnection {
       };
       let message = this.#await(contactTimeoutMs, isAnswer);
 
-      // A refusal does not say of what, and what is believed frees our pages. If another answer is
-      // due, or may be, it is worth a wait
+      // A refusal says not of what, and frees pages. If another answer may be due, it is worth a wait
       while (message && refused && !unloaded) {
         const due = --this.#unanswered > 0;
         if (!due && (once || this.#foreign-- <= 0)) return undefined;
@@ -217,8 +216,9 @@ export class VmbusConnection {
   }
 
   #noResponse(type: number, timeoutMs: number): HypxeError {
-    const text = `no message type ${type} within ${timeoutMs} ms`;
-    return new HypxeError(this.hv.eomDue ? 'RegisterRefused' : 'NoResponse', text);
+    this.mustUnload &&= true; // What nobody answers may be lost: it may be sent once more
+    const name = this.hv.eomDue ? 'RegisterRefused' : 'NoResponse';
+    return new HypxeError(name, `no message type ${type} within ${timeoutMs} ms`);
   }
 
   /**
@@ -288,7 +288,7 @@ export class VmbusConnection {
     throw this.#noResponse(type, timeoutMs);
   }
 
-  /** Take messages until one is the answer. Undefined if there is none in time. */
+  /** Take messages until one is the answer: undefined in the end. */
   #await(
     timeoutMs: number,
     isAnswer: (message: ControlMessage) => boolean,

@@ -194,7 +194,7 @@ export class VmbusConnection {
       };
       let message = this.#await(contactTimeoutMs, isAnswer);
 
-      // A refusal says not of what, and frees pages. If another answer may be due, it is worth a wait
+      // A refusal says not of what, and frees pages: another answer that may be due is waited for
       while (message && refused && !unloaded) {
         const due = --this.#unanswered > 0;
         if (!due && (once || this.#foreign-- <= 0)) return undefined;

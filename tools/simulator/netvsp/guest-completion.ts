@@ -20,16 +20,20 @@ export function takeCompletion(
   queue: number,
 ): string | undefined {
   const { transactionIdLow: low, transactionIdHigh: high } = packet;
+  // Whatever it looks like, the guest has completed that one
+  const known = buffer?.complete(low, high, queue) === true;
+  const wrong = formFault(packet, knobs);
+  if (wrong !== undefined || known) return wrong;
+  return `completion of unknown transaction 0x${high.toString(16)}:${low.toString(16)}`;
+}
+
+/** What is wrong with the form of a completion, or undefined. */
+function formFault(packet: GuestPacket, knobs: HostKnobs): string | undefined {
   const length = packet.length - packet.payloadOffset;
-  if (length === 0) {
-    if (knobs.emptyCompletion === 'fatal') return 'empty completion';
-  } else {
-    const type = length < 4 ? 0 : packet.view.getUint32(packet.payloadOffset, true);
-    if (type !== NvspType.SEND_RNDIS_PACKET_COMPLETE) return `completion with NVSP type ${type}`;
-    if (length < NvspRndisPacketComplete.size) return `completion of ${length} bytes`;
-  }
-  if (buffer?.complete(low, high, queue) !== true)
-    return `completion of unknown transaction 0x${high.toString(16)}:${low.toString(16)}`;
+  if (length === 0) return knobs.emptyCompletion === 'fatal' ? 'empty completion' : undefined;
+  const type = length < 4 ? 0 : packet.view.getUint32(packet.payloadOffset, true);
+  if (type !== NvspType.SEND_RNDIS_PACKET_COMPLETE) return `completion with NVSP type ${type}`;
+  if (length < NvspRndisPacketComplete.size) return `completion of ${length} bytes`;
   return undefined;
 }
 
@@ -65,11 +69,10 @@ export type Blame = 'guest' | 'ended' | 'nobody';
  * Who is to blame at the end of a channel that `closer` closes, or if it ended now: of a dead one
  * completions may lie in the ring until then.
  *
- * @param excused a dead channel may have died of a completion itself, or of what a guest answered
- *   to a packet that a fault has put in
+ * @param injected a fault has put in packets: the channel may have died of what a guest answered
  */
-export function blameAtClose(channel: DeviceChannel, closer?: Closer, excused = false): Blame {
+export function blameAtClose(channel: DeviceChannel, closer?: Closer, injected = false): Blame {
   if (channel.tampered || channel.unreadable) return 'nobody';
-  if (channel.dead && (excused || closer === undefined)) return 'nobody';
+  if (channel.dead && (injected || closer === undefined)) return 'nobody';
   return closer === 'guest' && channel.drained ? 'guest' : 'ended';
 }

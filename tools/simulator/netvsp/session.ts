@@ -59,8 +59,7 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
   readonly #openedAt: number;
   /** Something other than completions lay in the ring when the channel closed. */
   #unread = false;
-  /** What ended the channel says nothing of what the guest owes: a fault, or a bad completion. */
-  #excused = false;
+  #injected = false;
   #closed = false;
   #retry: Alarm | undefined;
   readonly #retryAction = () => this.signalled();
@@ -208,7 +207,7 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
   leftUndone(closer?: Closer): LeftUndone {
     // What lies unread in the ring may be just that
     const steps = this.#unread || this.#channel.dead ? [] : omittedSteps(this);
-    const blame = blameAtClose(this.#channel, closer, this.#excused);
+    const blame = blameAtClose(this.#channel, closer, this.#injected);
     return Object.assign(leftPackets(this.receives?.buffer), {
       blame,
       steps,
@@ -248,7 +247,7 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
     payload: Uint8Array,
   ): boolean {
     if (this.#closed || this.#channel.dead) return false;
-    this.#excused = true;
+    this.#injected = true;
     return this.#channel.send(type, flags, low, high, extra, extra.length, payload, payload.length);
   }
 
@@ -385,7 +384,6 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
     const { knobs } = this.#services.profile;
     const bad = takeCompletion(packet, knobs, this.receives?.buffer, 0);
     if (bad === undefined) this.guestCompletions++;
-    else this.#excused = true;
     return bad;
   }
 

@@ -13,12 +13,12 @@ const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
 /** Bytes, minified and gzipped. A change by more than the margin belongs here, with its reason. */
 const FIGURES: Readonly<Record<string, number>> = {
-  hypxe: 26_738,
-  x64: 23_992,
-  arm64: 24_251,
-  os: 45_166,
-  'drivers x64': 14_527,
-  'drivers arm64': 14_784,
+  hypxe: 26_744,
+  x64: 23_999,
+  arm64: 24_257,
+  os: 45_170,
+  'drivers x64': 14_532,
+  'drivers arm64': 14_790,
 };
 const MARGIN = 0.01;
 

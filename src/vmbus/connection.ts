@@ -64,7 +64,7 @@ export class VmbusConnection {
   port = VMBUS_MESSAGE_CONNECTION_ID;
   /** Negotiated version, or 0 while not connected. */
   version = 0;
-  /** Whether the host may hold anything that only an UNLOAD takes back; one is on its way. */
+  /** Whether the host may hold what only an UNLOAD takes back; `sent`: one is on its way. */
   mustUnload: boolean | 'sent' = false;
   /** Whether it has said that it holds nothing, of an older connection either. */
   hasLetGo = true;

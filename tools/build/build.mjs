@@ -178,7 +178,8 @@ function shortened(files) {
   const offered = new Set(ENTRIES.flatMap((entry) => [...offeredFrom(entry, files)]));
   return new Map(
     [...referredFrom(ENTRIES, files)].map((path) => {
-      const bytes = files.get(path) ?? Buffer.of();
+      const bytes = files.get(path);
+      if (bytes === undefined) throw new Error(`there is no declaration ${path}`);
       if (offered.has(path)) return [path, bytes];
       return [path, Buffer.from(Buffer.from(bytes).toString().replace(COMMENT, ''))];
     }),

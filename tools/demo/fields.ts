@@ -49,7 +49,7 @@ const NETWORK_OPTIONS: readonly LiveOption[] = [
 ];
 
 /** The host and its network: of every page that runs something. */
-export const HOST_FIELDS: readonly LiveField[] = [
+const HOST_FIELDS: readonly LiveField[] = [
   {
     ...{ kind: 'select', name: 'host', label: 'Host', value: DEFAULT_PROFILE },
     options: PROFILES.map(({ name, description }) => ({

@@ -19,31 +19,21 @@ const BUSY = { refused: 2, of: 3 };
 /** Puts a fault into a machine. */
 type Fault = (machine: SimulatedMachine) => void;
 
-const FAULTS: Readonly<Record<string, { readonly text: string; readonly fault: Fault }>> = {
-  'unload-lost': {
-    text: 'never answers UNLOAD',
-    fault: onMessage(MessageType.UNLOAD_RESPONSE, { drop: true }),
-  },
-  'teardown-lost': {
-    text: 'never answers GPADL_TEARDOWN',
-    fault: onMessage(MessageType.GPADL_TORNDOWN, { drop: true }),
-  },
+interface Choice {
+  readonly text: string;
+  readonly fault: Fault;
+}
+
+const FAULTS: Readonly<Record<string, Choice>> = {
+  'unload-lost': lost(MessageType.UNLOAD_RESPONSE, 'never answers UNLOAD'),
+  'teardown-lost': lost(MessageType.GPADL_TORNDOWN, 'never answers GPADL_TEARDOWN'),
   'teardown-late': {
     text: `answers GPADL_TEARDOWN ${LATE_MS / 1000} s late`,
     fault: onMessage(MessageType.GPADL_TORNDOWN, { delayTicks: LATE_MS * TICKS_PER_MS }),
   },
-  'open-lost': {
-    text: 'never answers OPEN_CHANNEL',
-    fault: onMessage(MessageType.OPEN_CHANNEL_RESULT, { drop: true }),
-  },
-  'contact-lost': {
-    text: 'never answers INITIATE_CONTACT',
-    fault: onMessage(MessageType.VERSION_RESPONSE, { drop: true }),
-  },
-  'offers-lost': {
-    text: 'loses the offers of channels',
-    fault: onMessage(MessageType.OFFER_CHANNEL, { drop: true }),
-  },
+  'open-lost': lost(MessageType.OPEN_CHANNEL_RESULT, 'never answers OPEN_CHANNEL'),
+  'contact-lost': lost(MessageType.VERSION_RESPONSE, 'never answers INITIATE_CONTACT'),
+  'offers-lost': lost(MessageType.OFFER_CHANNEL, 'loses the offers of channels'),
   twice: {
     text: 'says everything twice',
     fault: ({ partition }) => {
@@ -93,6 +83,11 @@ export function endFault({ partition, nics }: SimulatedMachine): void {
     delete nic.faults.withhold;
     nic.releaseTransmits();
   }
+}
+
+/** A host that never sends messages of a type. */
+function lost(type: number, text: string): Choice {
+  return { text, fault: onMessage(type, { drop: true }) };
 }
 
 /** What becomes of all VMBus messages of a type. */

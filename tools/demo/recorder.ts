@@ -24,7 +24,7 @@ const ALWAYS = /^(run|stage|handoff|finding|verdict|revoke|crash|hang)$/;
 
 /** What is told instead of the rest. */
 const FULL = {
-  ...{ guest: 'PC', kind: 'log', level: 'info', layer: 'PAGE', object: '' },
+  ...{ guest: 'page', kind: 'log', level: 'info', layer: 'PAGE', object: '' },
   text: `${EVENTS_MAX} events: only findings and the like from here`,
 };
 
@@ -51,13 +51,13 @@ export class Recorder {
   listen({ events }: SimulatedMachine, memory: CapturedMemory): void {
     const lines = new TraceLines(memory);
     events.listen((event, now) => {
-      if (!isClockRead(event)) this.#add(event.kind, lines.host(slimFrame(event), now), now);
+      if (!isClockRead(event)) this.#add(event.kind, () => lines.host(slimFrame(event), now), now);
     });
   }
 
   /** Take an event of anybody else, at `now` in ticks. */
   write(event: { readonly kind: string; readonly [name: string]: unknown }, now: number): void {
-    this.#add(event.kind, traceLine(event, now), now);
+    this.#add(event.kind, () => traceLine(event, now), now);
   }
 
   /** Tell what has not been told yet. */
@@ -67,9 +67,9 @@ export class Recorder {
     if (events.length > 0) this.#tell?.({ kind: 'events', events, ms: this.#now / TICKS_PER_MS });
   }
 
-  #add(kind: string, line: string, now: number): void {
+  #add(kind: string, line: () => string, now: number): void {
     if (this.#count >= (ALWAYS.test(kind) ? 2 * EVENTS_MAX : EVENTS_MAX)) return;
-    this.#keep(line, now);
+    this.#keep(line(), now);
     if (this.#count === EVENTS_MAX) this.#keep(traceLine(FULL, now), now);
   }
 

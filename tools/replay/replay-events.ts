@@ -166,9 +166,9 @@ export class ReplayEvents {
     for (const channel of this.#seen.keys()) if (!channels.has(channel)) this.#seen.delete(channel);
     for (const [channel, { in: ring }] of channels) {
       const { producer, data } = ring;
+      if (producer >= data.length || producer % 8 !== 0) continue;
       let at = this.#seen.get(channel) ?? 0;
       this.#seen.set(channel, producer);
-      if (producer >= data.length || producer % 8 !== 0) continue;
       for (let i = 0; at !== producer && i < PACKETS_MAX; i++) {
         const header = new DataView(data.read(at, PacketHeader.size).buffer);
         const length = header.getUint16(PacketHeader.at.qlen, true) * 8 + PacketFooter.size;

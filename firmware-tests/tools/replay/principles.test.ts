@@ -252,7 +252,7 @@ principles('what is said twice, or of nothing that was taken away, is needless',
   }
 });
 
-/** Mistakes of a guest, each with a session in which nothing but a principle can refuse it. */
+/** Mistakes of a guest, each with a session in which no principle excuses it. */
 const MISTAKEN = ['01-boot', '12i-wrong-nvsp-type', '04c-quiesce-closed', '09g-open-refused'];
 const EACH = 4;
 

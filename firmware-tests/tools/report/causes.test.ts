@@ -4,10 +4,21 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { createDriver } from '../../../src/index.ts';
+import {
+  Network,
+  SimulatedMachine,
+  memoryFiles,
+  profileNamed,
+  type HostEvent,
+} from '../../../tools/library/index.ts';
 import { messageOf } from '../../../tools/report/model/message.ts';
 import { modelOf } from '../../../tools/report/model/model.ts';
 import { runsOf, slim } from '../../../tools/report/read-trace.ts';
 import { bootModel, madeTrace, tracedBoot } from '../../rigs/report/traces.ts';
+
+/** HvCallSignalEvent. */
+const SIGNAL_EVENT = 0x5d;
 
 const causes = suite('report: causes');
 
@@ -46,6 +57,27 @@ causes('the number counts, whatever was last: of two writes the one that is name
   );
   assert.is(lanes[0]!.cause, 0);
   assert.is(lanes[0]!.revokedCause, 1, 'a number that no event has: the last of its sort');
+});
+
+causes('what lies unread in a ring when its channel closes is not what closes it', () => {
+  const network = new Network({ files: memoryFiles({ a: new Uint8Array(1) }), bootFile: 'a' });
+  const machine = new SimulatedMachine({
+    ...{ memory: new ArrayBuffer(16 << 20), profile: profileNamed('server2022')!, seed: 1 },
+    links: [network.link(0)],
+  });
+  const driver = createDriver(machine.bootSeam);
+  driver.probe();
+  driver.devices[0]!.open();
+  // The guest has completed a frame, and the host has not heard of it
+  machine.partition.faults.hypercall = (code) => (code === SIGNAL_EVENT ? 0 : undefined);
+  machine.nics[0]!.injectRndis(new Uint8Array([7, 0, 0, 0, 20, 0, 0, 0, ...new Uint8Array(12)]));
+  driver.poll();
+  const seen: HostEvent[] = [];
+  machine.events.listen((event) => seen.push(event));
+  machine.vmbus.rescind(machine.nics[0]!);
+  const unread = seen.filter((event) => event.kind === 'ring-packet' && event.from === 'guest');
+  assert.is(unread.length, 1);
+  assert.equal(machine.events.caused, {}, 'the host acts of its own accord');
 });
 
 causes('messages are in a trace in words, which a page does without', () => {

@@ -157,7 +157,11 @@ export class BootFiles<Request extends FilesRequest> {
     try {
       if (file !== undefined && other !== undefined) copy(other, file);
     } catch (error) {
-      file!.revert();
+      try {
+        file!.revert();
+      } catch {
+        // What is told is the first failure
+      }
       throw traceUnwritable(this.#given.trace!, error);
     } finally {
       file?.finish();
@@ -179,6 +183,12 @@ export class BootFiles<Request extends FilesRequest> {
 
 /** What an outcome says of its files. */
 type Failure = 'traceFailure' | 'captureFailure' | 'sessionFailure';
+
+/** What is said of a file that has only begun. */
+export function cutShort(file: string): CommandError {
+  const text = `the run came to no end: what there is of ${file} is in ${file}${PART}`;
+  return new EnvironmentError('FileIncomplete', text, 'See how the run ended.');
+}
 
 /** The files that are incomplete. */
 export function unwritten(

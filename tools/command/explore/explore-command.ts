@@ -35,7 +35,7 @@ import {
   runReport,
   runSuite,
 } from './explore-report.ts';
-import { BootFiles, unwritten } from '../boot/boot-files.ts';
+import { BootFiles, cutShort, unwritten } from '../boot/boot-files.ts';
 import { outputsOf } from '../boot/file-options.ts';
 import { checkOutputs, type Output } from '../boot/output-file.ts';
 import { tellSuite, type TestSuite } from '../test-results.ts';
@@ -167,6 +167,7 @@ async function exploreOne(
     files.close();
   }
   failures.push(...unwritten(request, result ?? {}));
+  if (result === undefined) failures.push(...files.outputs.map(cutShort));
   const suite = runSuite(request, plan, outcome);
   tell(request, { plan, ...outcome }, suite, terminal, () => runReport(plan, outcome).map(oneLine));
   for (const failure of failures) terminal.error(failureText(failure));

@@ -10,6 +10,12 @@ import { UsageError } from '../usage.ts';
 /** Longest trace that is read, in bytes. */
 const TRACE_MAX = 1 << 28;
 
+/** Whether a session is a whole firmware's: all of it is one step. */
+export function isBoot({ events }: TraceFile): boolean {
+  const first = events.find(({ op }) => op === 'step');
+  return first?.op === 'step' && first.name === 'boot';
+}
+
 /** @throws CommandError */
 export function readTrace(name: string): TraceFile {
   const text = readText(name, TRACE_MAX);

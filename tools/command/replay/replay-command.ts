@@ -9,7 +9,7 @@ import { watchReference } from '../../replay/replay.ts';
 import { parseArguments } from '../arguments.ts';
 import { workerFailed } from '../boot/boot-message.ts';
 import { runInCell } from '../cell-run.ts';
-import { BootFiles, unwritten } from '../boot/boot-files.ts';
+import { BootFiles, cutShort, unwritten } from '../boot/boot-files.ts';
 import {
   FILE_OPTIONS,
   fileOption,
@@ -17,7 +17,7 @@ import {
   readFiles,
   type FilesRequest,
 } from '../boot/file-options.ts';
-import { PART, checkOutputs } from '../boot/output-file.ts';
+import { checkOutputs } from '../boot/output-file.ts';
 import type { RunFiles, WantedFiles } from '../boot/run-files.ts';
 import { requireFile, requireWritable } from '../files.ts';
 import { GUEST_MEMORY_HELP, guestMemoryLimit } from '../guest-options.ts';
@@ -32,12 +32,11 @@ import {
   type TestCase,
 } from '../test-results.ts';
 import { ReplayFiles } from './replay-files.ts';
-import { readTrace } from './read-session.ts';
+import { isBoot, readTrace } from './read-session.ts';
 import { shippedTraces, traceFile } from './trace-names.ts';
 import {
   CommandError,
   EXIT_HELP,
-  EnvironmentError,
   Exit,
   InterruptedError,
   UsageError,
@@ -235,7 +234,9 @@ async function withFiles(
   page: string,
   run: (files: WantedFiles) => Promise<Ended>,
 ): Promise<[Ended, CommandError[]]> {
-  const files = new BootFiles(wanted, page, { ...wanted, pcap: undefined });
+  // The reference guest is drivers: there is nothing to compare a boot with
+  const compared = wanted.report !== undefined && !isBoot(readTrace(session));
+  const files = new BootFiles(wanted, page, compared ? { ...wanted, pcap: undefined } : undefined);
   try {
     const { trace, traceSlim = false, pcap } = files.request;
     const ended = await run({ trace, traceSlim, pcap });
@@ -251,12 +252,6 @@ async function withFiles(
   } finally {
     files.close();
   }
-}
-
-/** What is said of a file that has only begun. */
-function cutShort(file: string): CommandError {
-  const text = `the run came to no end: what there is of ${file} is in ${file}${PART}`;
-  return new EnvironmentError('FileIncomplete', text, 'See how the run ended.');
 }
 
 type Replayed = Extract<ReplayMessage, { kind: 'replayed' }>;

@@ -16,7 +16,7 @@ import type { WantedFiles } from '../boot/run-files.ts';
 import { withoutDrivers } from '../guest-options.ts';
 import { textParts } from '../../guests/cell/cell-text.ts';
 import { UsageError } from '../usage.ts';
-import { readTrace } from './read-session.ts';
+import { isBoot, readTrace } from './read-session.ts';
 import { ReplayFiles } from './replay-files.ts';
 import { workerFailure, type WorkerFailure } from '../worker-failure.ts';
 
@@ -71,10 +71,8 @@ async function loadFirmware(): Promise<GuestProgram> {
 }
 
 /** A whole firmware is for sessions of a boot; for others it takes drivers. @throws UsageError */
-function checkFits(program: GuestProgram, { events }: TraceFile): void {
-  const first = events.find(({ op }) => op === 'step');
-  const isBoot = first?.op === 'step' && first.name === 'boot';
-  if (program.drives || (isBoot && program.boots)) return;
+function checkFits(program: GuestProgram, trace: TraceFile): void {
+  if (program.drives || (isBoot(trace) && program.boots)) return;
   const driver = 'Replay a driver, which exports hypxe_probe, or a session of `boot --record`.';
   const advice = 'Give --firmware a bundle that exports createDriver.';
   const instead = program.kind === 'wasm' ? driver : advice;

@@ -8,8 +8,7 @@
  */
 
 import type { Difference } from '../compare.ts';
-import type { Item } from '../item.ts';
-import { RunFacts, type JudgedRun } from './run-facts.ts';
+import { RunFacts, field, type JudgedRun } from './run-facts.ts';
 
 /** What is right of one kind of object. */
 export interface Principle {
@@ -23,10 +22,6 @@ export interface Principle {
 const REVOCATIONS: readonly string[] = [
   ...['CLOSE_CHANNEL', 'GPADL_TEARDOWN', 'UNLOAD', 'RELID_RELEASED'],
 ];
-
-function field(item: Item | undefined, name: string): string {
-  return item?.fields.find((each) => each.name === name)?.text ?? '';
-}
 
 /** What is right of single objects. */
 export const PRINCIPLES: readonly Principle[] = [

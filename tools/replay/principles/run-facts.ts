@@ -31,7 +31,8 @@ const BEGINNINGS: readonly string[] = ['probe', 'unquiesce', 'open'];
 /** Results of a frame that is still under way. */
 const UNDER_WAY = 'deferred';
 
-function field(item: Item | undefined, name: string): string {
+/** A field of an item, as text; empty if it has none. */
+export function field(item: Item | undefined, name: string): string {
   return item?.fields.find((each) => each.name === name)?.text ?? '';
 }
 
@@ -105,6 +106,42 @@ function purposeOf(item: Item): { readonly gives?: string; readonly takes?: stri
   }
 }
 
+/** What a guest has given or set and not taken back: in the end, or when it sends a packet. */
+function left(effects: Effects, until?: Item): ReadonlySet<string> {
+  const given = new Set<string>();
+  for (const item of itemsOf(effects, 'packet')) {
+    if (item === until) break;
+    const { gives, takes } = purposeOf(item);
+    if (gives !== undefined) given.add(gives);
+    if (takes !== undefined) given.delete(takes);
+  }
+  return given;
+}
+
+/** Whether a guest has asked the host to let go of its last contact. */
+function unloads(effects: Effects): boolean {
+  const messages = itemsOf(effects, 'message').map(({ label }) => label);
+  return messages.lastIndexOf('UNLOAD') > messages.lastIndexOf('INITIATE_CONTACT');
+}
+
+/** For each step, whether the counters that were told last are what has happened until then. */
+function countersTrue(effects: Effects): readonly boolean[] {
+  const none = { txGood: 0, txBad: 0, rxGood: 0, rxBad: 0 };
+  const counts = { ...none };
+  let told: Item | undefined;
+  return effects.map((items) => {
+    for (const item of items) {
+      if (item.kind === 'device' && item.label === 'register') Object.assign(counts, none);
+      else if (item.kind === 'frame') counts.rxGood++;
+      else if (item.kind === 'receive-error') counts.rxBad++;
+      else if (item.kind === 'completion' && field(item, 'result') !== UNDER_WAY)
+        counts[field(item, 'result') === 'OK' ? 'txGood' : 'txBad']++;
+      else if (item.kind === 'statistics') told = item;
+    }
+    return Object.entries(counts).every(([name, n]) => amount(told, name) === n);
+  });
+}
+
 /** Facts of a run. */
 export class RunFacts {
   readonly #run: JudgedRun;
@@ -118,6 +155,7 @@ export class RunFacts {
   readonly #framesAreHosts: boolean;
   readonly framesAreRight: boolean;
   readonly receiptsAreRight: boolean;
+  #countersTrue: readonly boolean[] | undefined;
   #inOrder: boolean | undefined;
 
   constructor(run: JudgedRun) {
@@ -155,8 +193,8 @@ export class RunFacts {
     const initial = this.#run.initial(register);
     const told = itemsOf(guest, 'register', index).filter(({ label }) => label === register);
     // Whoever is at work has written it
-    if (told.length === 0) return !(BEGINNINGS.includes(name) && endedWell(guest[index]!));
-    return initial !== undefined && field(told.at(-1), 'value') === initial;
+    if (BEGINNINGS.includes(name) && endedWell(guest[index]!)) return false;
+    return told.length === 0 || (initial !== undefined && field(told.at(-1), 'value') === initial);
   }
 
   /** Whether what the host waits for has been answered as often as it was asked. */
@@ -206,50 +244,25 @@ export class RunFacts {
 
   /** Whether what the counters say after a step is what has happened until then. */
   countersAreTrue(step: number): boolean {
-    const counts = { txGood: 0, txBad: 0, rxGood: 0, rxBad: 0 };
-    let told: Item | undefined;
-    for (const item of this.#run.guest.slice(0, step + 1).flat()) {
-      if (item.kind === 'device' && item.label === 'register')
-        Object.assign(counts, { txGood: 0, txBad: 0, rxGood: 0, rxBad: 0 });
-      else if (item.kind === 'frame') counts.rxGood++;
-      else if (item.kind === 'receive-error') counts.rxBad++;
-      else if (item.kind === 'completion' && field(item, 'result') !== UNDER_WAY)
-        counts[field(item, 'result') === 'OK' ? 'txGood' : 'txBad']++;
-      else if (item.kind === 'statistics') told = item;
-    }
-    return Object.entries(counts).every(([name, n]) => amount(told, name) === n);
+    this.#countersTrue ??= countersTrue(this.#run.guest);
+    return this.#countersTrue[step]!;
   }
 
   /** Whether a packet takes back what the guest has given or set, and it alone. */
   takesBack(packet: Item): boolean {
     if (packet.label === 'CANCELLATION') return field(packet, 'transactionId') !== 'nothing';
-    const given = new Set<string>();
-    for (const item of itemsOf(this.#run.guest, 'packet')) {
-      const { gives, takes } = purposeOf(item);
-      if (item === packet) return takes !== undefined && given.has(takes);
-      if (gives !== undefined) given.add(gives);
-      if (takes !== undefined) given.delete(takes);
-    }
-    return false;
-  }
-
-  /** What a guest has given or set and not taken back. */
-  #left(effects: Effects): ReadonlySet<string> {
-    const left = new Set<string>();
-    for (const item of itemsOf(effects, 'packet')) {
-      const { gives, takes } = purposeOf(item);
-      if (gives !== undefined) left.add(gives);
-      if (takes !== undefined) left.delete(takes);
-    }
-    return left;
+    const { takes } = purposeOf(packet);
+    return takes !== undefined && left(this.#run.guest, packet).has(takes);
   }
 
   /** Whether a guest that has left takes back all that the recorded one has. */
   #allIsTakenBack(): boolean {
     const { guest, recorded, books, atWork } = this.#run;
-    if (atWork || books.rescinded < Infinity) return true;
-    const theirs = this.#left(recorded);
-    return [...this.#left(guest)].every((given) => theirs.has(given));
+    if (atWork) return true;
+    if (unloads(recorded) && !unloads(guest)) return false;
+    if (books.rescinded < Infinity) return true;
+    const theirs = left(recorded);
+    return [...left(guest)].every((given) => theirs.has(given));
   }
 
   /** Whether the same was said before in the step, and the host had no room for it. */

@@ -13,9 +13,10 @@ export function overlap(one: Piece, other: Piece): boolean {
   return one.address < other.address + other.length && other.address < one.address + one.length;
 }
 
-/** What of some pieces is in none of others, in order. */
+/** What of some pieces is in none of others, in order; an empty piece is nothing. */
 export function without(pieces: readonly Piece[], others: readonly Piece[]): Piece[] {
-  let rest: Piece[] = pieces.map(({ address, length }) => ({ address, length }));
+  const whole = pieces.filter(({ length }) => length > 0);
+  let rest: Piece[] = whole.map(({ address, length }) => ({ address, length }));
   for (const other of others) {
     rest = rest.flatMap((piece) => {
       if (!overlap(piece, other)) return [piece];

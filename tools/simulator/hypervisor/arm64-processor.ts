@@ -75,7 +75,7 @@ export class Arm64Processor implements Arm64Machine {
     const isArray = Object.prototype.toString.call(x) === '[object BigUint64Array]';
     if (form === undefined || !isArray || x.length < 18) {
       this.#exits.exit('hvc', immediate);
-      const text = `hvc #${immediate} with ${x.length} registers`;
+      const text = `hvc #${immediate} with ${isArray ? x.length : 'no'} registers`;
       this.#context.watchdog.crash(this.#vp.index, '#UD', text);
     }
     this.#exits.exit('hvc', Number(x[form.control]! & WORD));

@@ -172,16 +172,18 @@ export class RingChannel implements DeviceChannel {
     let bad = packet.parseDescriptor(available, this.#mends);
     if (bad !== undefined) return this.#fail(bad);
     packet.reserve(packet.length, DESCRIPTOR_SIZE);
-    const rest = packet.length - DESCRIPTOR_SIZE;
-    incoming.peek(DESCRIPTOR_SIZE, packet.bytes, DESCRIPTOR_SIZE, rest);
+    const { bytes, length } = packet;
+    incoming.peek(DESCRIPTOR_SIZE, bytes, DESCRIPTOR_SIZE, length - DESCRIPTOR_SIZE);
     bad = this.#mends ? undefined : packet.checkRanges();
     if (bad !== undefined) return this.#fail(bad);
 
     // Give the room back
     const offset = incoming.position;
-    if (incoming.consume(packet.length + FOOTER_SIZE) && !this.dead) this.#signalGuest();
-    if (this.#context.services.events.on && !this.dead)
-      this.#record('guest', offset, packet.bytes, packet.length);
+    if (incoming.consume(length + FOOTER_SIZE) && !this.dead) this.#signalGuest();
+    const { events } = this.#context.services;
+    const { cause } = events;
+    if (events.on && !this.dead) this.#record('guest', offset, bytes, length);
+    if (atClose) events.cause = cause; // It goes on being what closes the channel
     return packet;
   }
 
@@ -377,9 +379,7 @@ export class RingChannel implements DeviceChannel {
     const view = new DataView(bytes.buffer, bytes.byteOffset);
     this.#context.services.events.emit({
       ...(from === 'guest' ? this.#context.services.events.begin() : {}),
-      kind: 'ring-packet',
-      from,
-      channel: this.id,
+      ...{ kind: 'ring-packet', from, channel: this.id },
       ...this.#context.origin,
       offset,
       type: view.getUint16(PacketHeader.at.type, true),

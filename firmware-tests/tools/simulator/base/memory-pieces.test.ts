@@ -48,4 +48,10 @@ pieces('whole pages', () => {
   assert.equal(wholePages(two, 0x1000), two);
 });
 
+pieces('an empty piece is nothing, and nothing is left of it', () => {
+  assert.equal(without([{ address: 0x3000, length: 0 }], []), []);
+  const others = [{ address: 0x1000, length: 0x1000 }];
+  assert.equal(without([{ address: 0x1800, length: 0 }, ...others], others), []);
+});
+
 pieces.run();

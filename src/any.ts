@@ -3,16 +3,14 @@
 /** The firmware for both architectures. */
 
 import { bootWith, type BootOptions, type BootResult } from './boot/boot.ts';
-import type { ImageAllocator } from './boot/image.ts';
+import { withAll } from './boot/whole.ts';
 import { HypervDriver as RomDriver, type DriverOptions } from './driver.ts';
 import { Log } from './events.ts';
 import { AnyArm64Platform } from './hyperv/arm64-any.ts';
 import type { ClockChoice, Platform } from './hyperv/platform.ts';
 import { x64Platform } from './hyperv/x64.ts';
 import { PAGE_SIZE, type Machine } from './machine.ts';
-import { MapAllocator } from './memory/allocator.ts';
 import { checkMachine, soundMap } from './memory/memory-map.ts';
-import { NET_PARTS } from './net/parts.ts';
 import { checkPolicy } from './netvsc/policy.ts';
 
 /** The platform of a machine of either architecture. @throws HypxeError ArchitectureUnsupported */
@@ -45,17 +43,4 @@ export function createDriver(machine: Machine, options: DriverOptions = {}): Hyp
 /** Boot. Conditions from outside are in the result. @throws HypxeError BadMachine */
 export function boot(machine: Machine, options: BootOptions = {}): BootResult {
   return bootWith(createDriver, machine, withAll(machine, options));
-}
-
-/**
- * With memory from a map that was checked, and all parts of the network client, but for those that
- * the options replace or leave out.
- */
-export function withAll<T extends BootOptions>(
-  machine: Machine,
-  options: T,
-): T & { readonly allocator: ImageAllocator } {
-  checkMachine(machine);
-  const { net, allocator = new MapAllocator(soundMap(machine), machine.pageSize) } = options;
-  return { ...options, allocator, net: { ...net, parts: { ...NET_PARTS, ...net?.parts } } };
 }

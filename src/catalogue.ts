@@ -39,6 +39,7 @@ const errors = <N extends string>(table: Readonly<Record<N, ErrorEntry>>) => tab
 export const ERRORS = {
   hypervisor: errors({
     BadMachine: ['EINVAL', 'Give a machine with all members of the seam: src/machine.ts.'],
+    BadArgument: ['EINVAL', 'Call the library with what the text names: its types say what.'],
     ArchitectureUnsupported: ['ENOTSUP', 'Run this firmware on x86-64 or arm64.'],
     NoHypervisor: ['ENODEV', NOT_HYPERV],
     NotHyperV: ['ENODEV', NOT_HYPERV],

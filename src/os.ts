@@ -6,7 +6,8 @@
  */
 
 import { bootWith, type BootOptions as RomOptions, type BootPart } from './boot/boot.ts';
-import { HypervDriver, anyPlatform, withAll } from './any.ts';
+import { withAll } from './boot/whole.ts';
+import { HypervDriver, anyPlatform } from './any.ts';
 import type { DriverOptions as RomDriverOptions } from './driver.ts';
 import { wantsBestClock } from './hyperv/platform.ts';
 import type { Machine } from './machine.ts';

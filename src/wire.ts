@@ -43,16 +43,23 @@ export function struct<F extends string>(
 
 /** A GUID in the canonical text form as its 16 bytes on the wire (first three fields swapped). */
 export function guidBytes(text: string): Uint8Array {
-  const hex = text.replaceAll('-', '');
   const bytes = new Uint8Array(16);
-  for (let i = 0; i < 16; i++) bytes[GUID_ORDER[i]!] = parseInt(hex.slice(i * 2, i * 2 + 2), 16);
+  let at = 0;
+  for (const to of GUID_ORDER) {
+    if (text[at] === '-') at++;
+    bytes[to] = parseInt(text.slice(at, (at += 2)), 16);
+  }
   return bytes;
 }
 
 /** The canonical lower-case text of a GUID that lies at `offset` of `bytes` in its wire form. */
 export function guidText(bytes: Uint8Array, offset = 0): string {
-  const digits = GUID_ORDER.map((at) => byteHex(bytes[offset + at]!)).join('');
-  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+  let text = '';
+  for (let i = 0; i < 16; i++) {
+    if (i > 3 && i < 11 && i % 2 === 0) text += '-';
+    text += byteHex(bytes[offset + GUID_ORDER[i]!]!);
+  }
+  return text;
 }
 
 /** A byte as two hexadecimal digits. */
@@ -62,9 +69,9 @@ export function byteHex(byte: number): string {
 
 /** Little-endian 32-bit words as bytes, and zeros behind them up to `length`. */
 export function wordBytes(length: number, ...words: readonly number[]): Uint8Array {
-  const view = new DataView(new ArrayBuffer(length));
-  words.forEach((word, i) => view.setUint32(4 * i, word, true));
-  return new Uint8Array(view.buffer);
+  const bytes = new Uint8Array(length);
+  for (let at = 0; at < 4 * words.length; at++) bytes[at] = words[at >>> 2]! >>> (8 * (at & 3));
+  return bytes;
 }
 
 /** A number for people, as `0x1f`. */

@@ -5,6 +5,7 @@
 import { MUTANTS } from './mutants.ts';
 import { OMISSION_FLOW_MUTANTS } from './omission-flow-mutants.ts';
 import { OMISSION_MUTANTS, type OmissionMutant } from './omission-mutants.ts';
+import { C_EQUIVALENT, C_MISSED, C_RACE_MUTANTS } from './c-race-mutants.ts';
 import { RACE_MUTANTS } from './race-mutants.ts';
 import { SILENT_OMISSIONS } from './silent-omissions.ts';
 import { EQUIVALENT, TESTED_MUTANTS } from './tested-mutants.ts';
@@ -110,6 +111,10 @@ type Line = readonly [name: string, by: string, when: string];
 const EXPLORED: readonly Line[] = [
   ...MUTANTS.map(({ name, found }): Line => [name, 'exploration', `\`${found[0]}\``]),
   ...RACE_MUTANTS.map(({ name, on }): Line => [name, 'races', `\`race.N\`, ${on.join(', ')}`]),
+  ...C_RACE_MUTANTS.map(({ name, race }): Line => [name, 'races', `\`${race}\``]),
+  ...[...C_EQUIVALENT, ...C_MISSED].map(({ name, reason }): Line => {
+    return [name, `nothing: ${reason}`, ''];
+  }),
   ...TESTED_MUTANTS.map(({ name, path, test }): Line => [name, `\`${path}\``, test]),
   ...EQUIVALENT.map(({ name, path, reason }): Line => {
     return [name, `nothing: ${reason}`, `\`${path}\` passes`];
@@ -151,9 +156,10 @@ export function tables(): Record<string, string> {
   const head = ['mutant', 'caught by', 'when'];
   const counts: readonly (readonly [string, number])[] = [
     ['found by exploration', MUTANTS.length],
-    ['found by races', RACE_MUTANTS.length],
+    ['found by races', RACE_MUTANTS.length + C_RACE_MUTANTS.length],
     ['found by tests', TESTED_MUTANTS.length],
-    ['no mistake', EQUIVALENT.length],
+    ['no mistake', EQUIVALENT.length + C_EQUIVALENT.length],
+    ['found by nothing', C_MISSED.length],
     ['steps left out that the audit tells', TOLD.length],
     ['steps left out that it does not tell', SILENT.length],
   ];

@@ -72,6 +72,23 @@ export const RACE_MUTANTS: readonly RaceMutant[] = [
     replace: 'return this.memory.u32(this.control + at);',
   },
   {
+    name: 'no barrier between the copy of a packet and the index that gives it back',
+    on: ['arm64'],
+    file: 'src/vmbus/ring.ts',
+    search: `    this.memory.barrier(address);
+    this.memory.set32(address, index);`,
+    replace: `    if (at !== RingControl.at.cons) this.memory.barrier(address);
+    this.memory.set32(address, index);`,
+  },
+  {
+    name: 'no barrier between the copy of a message and the release of its slot',
+    on: ['arm64'],
+    file: 'src/hyperv/message.ts',
+    search: 'Atomics.compareExchange(words, slot / 4, word, HvMessageType.NONE);',
+    replace: `words[slot / 4] = HvMessageType.NONE;
+    Atomics.or(words, slot / 4, 0);`,
+  },
+  {
     name: 'a received packet is completed before it is copied out',
     on: BOTH,
     file: 'src/netvsc/netvsc.ts',
@@ -106,5 +123,65 @@ export const RACE_MUTANTS: readonly RaceMutant[] = [
     message.pending = (flags & HV_MESSAGE_PENDING) !== 0;
     Atomics.compareExchange(words, slot / 4, word, HvMessageType.NONE);
   } else message.pending = false;`,
+  },
+  {
+    name: 'the last bytes of a message are copied behind the release of its slot',
+    on: BOTH,
+    file: 'src/hyperv/message.ts',
+    search: `    Atomics.compareExchange(words, slot / 4, word, HvMessageType.NONE);
+  }`,
+    replace: `    Atomics.compareExchange(words, slot / 4, word, HvMessageType.NONE);
+    for (let i = Math.max(0, length - 4); i < length; i++) bytes[i] = memory.u8(data + i);
+  }`,
+  },
+  {
+    name: 'the length of a message is read again behind the release of its slot',
+    on: BOTH,
+    file: 'src/hyperv/message.ts',
+    search: `    Atomics.compareExchange(words, slot / 4, word, HvMessageType.NONE);
+  }`,
+    replace: `    Atomics.compareExchange(words, slot / 4, word, HvMessageType.NONE);
+    message.length = Math.min(memory.u8(slot + SynicMessage.at.length), HV_MESSAGE_PAYLOAD_MAX);
+  }`,
+  },
+  {
+    // On x64 the flag of a slot that is empty is looked at by the next poll, too: it is late
+    name: 'a slot is released by a plain store',
+    on: ['arm64'],
+    file: 'src/hyperv/message.ts',
+    search: 'Atomics.compareExchange(words, slot / 4, word, HvMessageType.NONE);',
+    replace: 'words[slot / 4] = HvMessageType.NONE;',
+  },
+  {
+    name: 'the host is signalled before the index is published',
+    on: BOTH,
+    file: 'src/vmbus/channel.ts',
+    search: `    out.putBytes(payload, length);
+    if (out.publish()) this.#signal();`,
+    replace: `    out.putBytes(payload, length);
+    this.#signal();
+    out.publish();`,
+  },
+  {
+    name: 'how far the host has read is looked at before the index is published',
+    on: BOTH,
+    file: 'src/vmbus/ring.ts',
+    search: `    this.publishIndex(RingControl.at.prod, this.#start);
+    if (this.field(RingControl.at.interruptMask) !== 0) return false;
+    return this.field(RingControl.at.cons) === old;`,
+    replace: `    const cons = this.field(RingControl.at.cons);
+    this.publishIndex(RingControl.at.prod, this.#start);
+    if (this.field(RingControl.at.interruptMask) !== 0) return false;
+    return cons === old;`,
+  },
+  {
+    name: 'whether signals are masked is looked at before the index is published',
+    on: BOTH,
+    file: 'src/vmbus/ring.ts',
+    search: `    this.publishIndex(RingControl.at.prod, this.#start);
+    if (this.field(RingControl.at.interruptMask) !== 0) return false;`,
+    replace: `    const masked = this.field(RingControl.at.interruptMask) !== 0;
+    this.publishIndex(RingControl.at.prod, this.#start);
+    if (masked) return false;`,
   },
 ];

@@ -177,7 +177,7 @@ export const SILENT_OMISSIONS: readonly SilentOmission[] = [
   silent(
     'GPADLs of a connection that is over stay in the ledger',
     AT_UNLOAD,
-    [patch(BUS, "    this.gpadls.forgetAll('INITIATE_CONTACT');\n")],
+    [patch(BUS, "this.gpadls.forgetAll('INITIATE_CONTACT');", 'undefined;')],
     { flow: 'resumed' },
   ),
   silent('what packets point to is not given back with the rings', 'it was, with the last packet', [

@@ -114,6 +114,20 @@ function sanBoot(
   };
 }
 
+/** As the kexec was recorded: bit 9 of CPUID 0x40000003 EAX is off. */
+const WITHOUT_TSC_PAGE = { extends: 'server2022', features: '0x2c7f' };
+
+/** The script that the manual has as an example. @throws Error */
+function scriptOfManual(): string {
+  const manual = fs.readFileSync(
+    new URL('../../tools/guests/pc/README.md', import.meta.url),
+    'utf8',
+  );
+  const script = /```text\n([^`]*\n *boot\n) *```/.exec(manual)?.[1];
+  if (script === undefined) throw new Error('the manual has no script');
+  return script;
+}
+
 const ALONE = 'DHCP, TFTP, ping, kexec into the boot program';
 
 export const FLOWS: readonly PcFlowCase[] = [
@@ -183,9 +197,32 @@ export const FLOWS: readonly PcFlowCase[] = [
     },
     shows: [...LINUX_SHOWS, TSC_PAGE],
   },
+  {
+    ...{ program: `iPXE, then ${DEBIAN_LINUX}`, host: 'server2019' },
+    flow: `by a script: from iPXE's shell to that of the kernel, and kexec into the boot program`,
+    needs: ['ipxe', ...LINUX_NEEDS],
+    args: (directory) => {
+      fs.copyFileSync(kernelFile(), path.join(directory, 'vmlinuz'));
+      put(directory, 'initrd', initramfs());
+      const script = put(directory, 'linux-kexec.txt', scriptOfManual());
+      return [IPXE, '--host', 'server2019', '--serve', directory, '--expect', script].concat(
+        LINUX_MEMORY,
+      );
+    },
+    shows: LINUX_SHOWS,
+  },
   ...['server2012', 'server2012r2', 'server2016', 'copper', 'qemu', 'openvmm'].map((host) =>
     linux(host, ALONE, 'kexec'),
   ),
+  {
+    ...linux('server2022', `without a TSC page: ${ALONE}`, 'kexec'),
+    args: (directory) => {
+      const host = put(directory, 'host.json', JSON.stringify(WITHOUT_TSC_PAGE));
+      const { args } = linux(host, ALONE, 'kexec');
+      return args(directory);
+    },
+    golden: 'linux-6.1.176-686-boot-kexec',
+  },
   linux('server2022', `kexec into the same kernel, and there again: ${ALONE}`, 'again'),
   {
     ...linux(

@@ -15,7 +15,7 @@ export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 const GOLDEN = fileURLToPath(new URL('../golden/', import.meta.url));
 
 /** Longest that one run may take, in ms. */
-const RUN_MAX_MS = 30_000;
+const RUN_MAX_MS = 150_000;
 
 /** What a run printed, and how it ended. */
 export interface Run {
@@ -55,9 +55,13 @@ export function hypxe(...args: string[]): Promise<Run> {
 
 /**
  * Run `hypxe`, and press Ctrl-C: as soon as this is found in what it prints, on either output, or
- * after so many ms.
+ * after so many ms. `twice`: and again so many ms later.
  */
-export function interrupted(args: readonly string[], when: RegExp | number): Promise<Run> {
+export function interrupted(
+  args: readonly string[],
+  when: RegExp | number,
+  twice?: number,
+): Promise<Run> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [CLI, ...args], { cwd: directory, timeout: RUN_MAX_MS });
     const printed = { out: '', error: '' };
@@ -68,6 +72,7 @@ export function interrupted(args: readonly string[], when: RegExp | number): Pro
     };
     const press = (): void => {
       if (!pressed) child.kill('SIGINT');
+      if (!pressed && twice !== undefined) setTimeout(() => child.kill('SIGINT'), twice);
       pressed = true;
     };
     if (typeof when === 'number') setTimeout(press, when);

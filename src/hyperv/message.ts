@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/** Messages of the SynIC, polled: taking one out of its slot (iPXE hv_poll, TLFS 11.9). */
+/** Messages of the SynIC, polled: one is taken out of its slot (iPXE hv_wait_for_message). */
 
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import {

@@ -35,21 +35,19 @@ interface Hole {
 /** First fit from the top of the usable memory: for what is shared. */
 export class TopAllocator implements PageAllocator {
   /** Sorted by address, none empty, no two adjacent. */
-  protected holes: readonly Hole[] = [];
+  protected readonly holes: Hole[] = [];
 
   constructor(memoryMap: readonly MemoryRange[]) {
-    const usable = memoryMap.filter(({ type }) => type === 'usable');
-    // Page 0 is never handed out: address 0 means "no page" in several messages
-    this.#arrange(
-      usable.map(({ address, length }) => ({
-        start: Math.max(address, PAGE_SIZE),
-        end: Math.min(address + length, ADDRESS_MAX),
-      })),
-    );
+    for (const { address, length, type } of memoryMap) {
+      // Page 0 is never handed out: address 0 means "no page" in several messages
+      if (type === 'usable')
+        this.#put(Math.max(address, PAGE_SIZE), Math.min(address + length, ADDRESS_MAX));
+    }
   }
 
   allocate(length: number, align: number): number | undefined {
-    for (const { start, end } of [...this.holes].reverse()) {
+    for (let i = this.holes.length; i-- > 0;) {
+      const { start, end } = this.holes[i]!;
       const address = Math.floor((end - length) / align) * align;
       if (address < start) continue;
 
@@ -60,27 +58,29 @@ export class TopAllocator implements PageAllocator {
   }
 
   free(address: number, length: number): void {
-    this.#arrange([...this.holes, { start: address, end: address + length }]);
+    this.#put(address, address + length);
   }
 
   /** What lies in one hole leaves two. */
   protected take(address: number, length: number): void {
     const start = address + length;
     const hole = this.holes.find((one) => one.start <= address && start <= one.end)!;
-    const behind = { start, end: hole.end };
+    const { end } = hole;
     hole.end = address;
-    this.#arrange([...this.holes, behind]);
+    this.#put(start, end);
   }
 
-  /** Sort holes, merge neighbours, and drop what is empty. */
-  #arrange(holes: Hole[]): void {
-    const arranged: Hole[] = [];
-    for (const hole of holes.sort((a, b) => a.start - b.start)) {
-      const last = arranged.at(-1);
-      if (last?.end === hole.start) last.end = hole.end;
-      else if (hole.start < hole.end) arranged.push(hole);
+  /** Put a hole into its place, merge neighbours, and drop what is empty. */
+  #put(start: number, end: number): void {
+    const { holes } = this;
+    let i = holes.length;
+    while (i > 0 && holes[i - 1]!.start > start) i--;
+    holes.splice(i, 0, { start, end });
+    for (i = holes.length; i-- > 0;) {
+      const hole = holes[i]!;
+      if (hole.end === holes[i + 1]?.start) hole.end = holes.splice(i + 1, 1)[0]!.end;
+      if (hole.start >= hole.end) holes.splice(i, 1);
     }
-    this.holes = arranged;
   }
 }
 

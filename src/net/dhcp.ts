@@ -18,7 +18,7 @@ import type { PlainInterface } from './interface.ts';
 import type { UdpHandler } from './udp.ts';
 import type { BootQuestion } from './part.ts';
 import { DhcpOption, DhcpType, Port } from './protocol.ts';
-import { HypxeError } from '../error.ts';
+import { HypxeError, type ErrorName } from '../error.ts';
 import { TICKS_PER_MS } from '../time.ts';
 
 /**
@@ -102,7 +102,7 @@ class DhcpClient implements UdpHandler {
   /** What was tried, and why it has failed so far. */
   #discovers = 0;
   #requests = 0;
-  #failure = new HypxeError('NoDhcpAnswer', 'no offer');
+  #failure: readonly [name: ErrorName, message: string] = ['NoDhcpAnswer', 'no offer'];
 
   constructor(net: PlainInterface, options: DhcpOptions) {
     this.#net = net;
@@ -127,7 +127,7 @@ class DhcpClient implements UdpHandler {
       if (this.#lease !== undefined) return this.#bound(this.#lease);
 
       // Begin anew, and not at once (RFC 2131, 3.1.5 and 4.1)
-      const { name, message } = this.#failure;
+      const [name, message] = this.#failure;
       net.log.warning('DHCP', net.name, `${name}: ${message}, starting again`);
       this.#failed.add(offer.server);
       const until = net.clock.now() + this.#pauseMs * TICKS_PER_MS;
@@ -137,8 +137,8 @@ class DhcpClient implements UdpHandler {
     }
     const seconds = (net.clock.now() - this.#begin) / TICKS_PER_SECOND;
     const tried = `${this.#discovers} discovers, ${this.#requests} requests`;
-    this.#failure.message += ` (${tried} in ${seconds.toFixed(1)} s)`;
-    throw this.#failure;
+    const [name, message] = this.#failure;
+    throw new HypxeError(name, `${message} (${tried} in ${seconds.toFixed(1)} s)`);
   }
 
   /** A state: send a message, to all DHCP servers or to one PXE server, until something ends it. */
@@ -222,7 +222,7 @@ class DhcpClient implements UdpHandler {
   #leaseOf(message: DhcpMessage): Lease | undefined {
     const lease = leaseOf(message, this.#net.deviceMtu);
     if (typeof lease === 'object') return lease;
-    this.#failure = new HypxeError('BadLease', lease);
+    this.#failure = ['BadLease', lease];
     return undefined;
   }
 
@@ -259,7 +259,7 @@ class DhcpClient implements UdpHandler {
   };
 
   #request({ address, server }: Lease): void {
-    this.#failure = new HypxeError('DhcpServerSilent', `${ipv4Text(server)} does not acknowledge`);
+    this.#failure = ['DhcpServerSilent', `${ipv4Text(server)} does not acknowledge`];
     const options = [DhcpOption.SERVER_IDENTIFIER, 4, ...u32(server)];
     options.push(DhcpOption.REQUESTED_ADDRESS, 4, ...u32(address));
     this.#exchange(this.#takeAnswer, DhcpType.REQUEST, options);
@@ -271,7 +271,7 @@ class DhcpClient implements UdpHandler {
     const other = server !== offer.server;
     if (type === DhcpType.NAK && !other) {
       const text = `${ipv4Text(server)} says ${quoted(optionText(message, DhcpOption.MESSAGE))}`;
-      this.#failure = new HypxeError('DhcpRefused', text);
+      this.#failure = ['DhcpRefused', text];
       this.#lease = undefined;
       this.#endIn(0);
       return undefined;

@@ -91,7 +91,19 @@ export function referenceTsc(
   // piece (Linux hv_read_tsc_page has smp_rmb there; the page is the host's, so no word of it can
   // be a barrier)
   const word = (at: number): number => memory.acquire32(page + at);
-  const long = (at: number): bigint => BigInt(word(at)) | (BigInt(word(at + 4)) << 32n);
+  // They change with a migration, and are asked for all the time: the same words, the same number
+  const long = (at: number): (() => bigint) => {
+    let [low, high, value] = [0, 0, 0n];
+    return () => {
+      const first = word(at);
+      const second = word(at + 4);
+      if (first === low && second === high) return value;
+      low = first;
+      high = second;
+      return (value = BigInt(low) | (BigInt(high) << 32n));
+    };
+  };
+  const [scaleOf, offsetOf] = [long(ReferenceTscPage.at.scale), long(ReferenceTscPage.at.offset)];
   const sequence = (): number => word(ReferenceTscPage.at.sequence);
   let told = false;
 
@@ -101,8 +113,8 @@ export function referenceTsc(
     for (let i = 0; i < TSC_TRIES_MAX; i++) {
       const before = sequence();
       if (before === HV_REFERENCE_TSC_SEQUENCE_INVALID) return undefined;
-      const scale = long(ReferenceTscPage.at.scale);
-      const offset = BigInt.asIntN(64, long(ReferenceTscPage.at.offset));
+      const scale = scaleOf();
+      const offset = BigInt.asIntN(64, offsetOf());
       const count = counter();
       if (sequence() === before) return Number(((count * scale) >> 64n) + offset);
     }

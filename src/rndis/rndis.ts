@@ -104,6 +104,7 @@ export class RndisDevice implements NetDevice, RndisReceiver {
       const query = (oid: number) => this.#query(oid, ADDRESS_LENGTH, 'BadAddress');
       this.permanentAddress.set(query(Oid.OID_802_3_PERMANENT_ADDRESS));
       this.address.set(query(Oid.OID_802_3_CURRENT_ADDRESS));
+      if (this.address.every((byte) => !byte)) this.address.set(this.permanentAddress); // None set
     });
     this.#stop();
   }

@@ -107,9 +107,11 @@ export class VmbusBus implements DeviceContext {
     // The old channels are dead, whatever becomes of the new connection
     for (const device of this.#bound) device.abandon();
     this.connection.reset();
-    this.#options.contact(this.connection);
-    // Contacting the host has disconnected whoever was connected: our old buffers are free
-    this.gpadls.forgetAll('INITIATE_CONTACT');
+    // Contacting the host disconnects whoever was connected: our old buffers are free, also if
+    // the rest of it fails
+    const answered = (): void => this.gpadls.forgetAll('INITIATE_CONTACT');
+    this.#options.contact(this.connection, answered);
+    answered();
     this.#matchOffers(this.#enumerate());
     for (const { name, instance } of this.#bound) {
       const text = 'could not be reset';

@@ -6,8 +6,8 @@ import { HypxeError } from '../error.ts';
 import type { VmbusConnection } from './connection.ts';
 import { VmbusVersion, versionText } from './protocol.ts';
 
-/** Connects, or throws. */
-export type ContactPolicy = (connection: VmbusConnection) => void;
+/** Connects, or throws. `answered`: told when a host has answered, and so let go of older ones. */
+export type ContactPolicy = (connection: VmbusConnection, answered?: () => void) => void;
 
 /**
  * The firmware's: prove that the host knows 3.0, disconnect, and connect with the oldest version.
@@ -18,11 +18,12 @@ export type ContactPolicy = (connection: VmbusConnection) => void;
  *
  * @throws HypxeError VersionRefused and what contact and unload throw
  */
-export function contactAsFirmware(connection: VmbusConnection): void {
+export const contactAsFirmware: ContactPolicy = (connection, answered) => {
   contact(connection, VmbusVersion.V3_0);
+  answered?.();
   connection.unload();
   contact(connection, VmbusVersion.V0_13);
-}
+};
 
 function contact(connection: VmbusConnection, version: number): void {
   if (connection.initiateContact(version)) return;

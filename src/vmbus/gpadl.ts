@@ -66,6 +66,8 @@ export class GpadlTable {
     if (GpaRange.size + 8 * pages.length > GPADL_RANGES_MAX) {
       throw new HypxeError('GpadlTooLarge', `${region.purpose} of ${pages.length} pages`);
     }
+    // Nobody would answer
+    if (connection.version === 0) throw new HypxeError('NoResponse', 'not connected');
     const id = ++this.#last;
     const name = `GPADL ${hex(id)}`;
     const gpadl: Gpadl = { name, id, channel, region, packets: undefined, asked: false };
@@ -95,15 +97,16 @@ export class GpadlTable {
   /** Post GPADL_HEADER or the next GPADL_BODY. @returns how many pages are in it */
   #post({ id, channel }: Gpadl, pages: readonly number[], done: number): number {
     const first = done === 0;
-    const pfns = pages.slice(done, done + (first ? GPADL_HEADER_PFNS : GPADL_BODY_PFNS));
+    const end = Math.min(pages.length, done + (first ? GPADL_HEADER_PFNS : GPADL_BODY_PFNS));
     // Channel, GPADL, length and number of ranges, byte count and offset; or number, GPADL
     const ranges = (1 << 16) | (GpaRange.size + 8 * pages.length);
-    const head = first
+    const words = first
       ? [channel, id, ranges, pages.length * PAGE_SIZE, 0]
       : [1 + (done - GPADL_HEADER_PFNS) / GPADL_BODY_PFNS, id];
     const type = first ? MessageType.GPADL_HEADER : MessageType.GPADL_BODY;
-    this.#connection.post(type, [...head, ...pfns.flatMap((pfn) => [pfn, 0])]);
-    return pfns.length;
+    for (let i = done; i < end; i++) words.push(pages[i]!, 0);
+    this.#connection.post(type, words);
+    return end - done;
   }
 
   /**

@@ -34,6 +34,7 @@ import {
   simulatorSection,
 } from './simulator.ts';
 import { bundleSizes, sizeSection } from './size.ts';
+import { TFTP_FULL, TFTP_QUICK, measureTftp, missingForTftp, tftpSection } from './tftp.ts';
 import { compareWork, hostWork, workSection } from './work.ts';
 
 /** The recorded session whose work is compared. */
@@ -94,10 +95,16 @@ export const PARTS: Readonly<Record<string, Part>> = {
     const options = quick ? EXPLORATION_QUICK : EXPLORATION_FULL;
     return explorationSection(measureExploration(example.bytes, options));
   },
+  tftp: ({ root, quick }) => {
+    const missing = missingForTftp();
+    if (missing.length > 0) return leftOutSection('tftp', 'TFTP', missing);
+    const options = quick ? TFTP_QUICK : TFTP_FULL;
+    return tftpSection(measureTftp(root, options), options);
+  },
 };
 
 /** Parts that take minutes: only who names them gets them. */
-export const LONG_PARTS: readonly string[] = ['exploration'];
+export const LONG_PARTS: readonly string[] = ['exploration', 'tftp'];
 
 /** Run one part. @throws RangeError for a part that there is not */
 export async function runPart(name: string, options: BenchOptions): Promise<Section> {

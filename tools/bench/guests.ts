@@ -51,14 +51,14 @@ export function measureGuests(
         ["hypxe's own", wholeBoot(new TrustedGuest(firmware, RAM))],
         ['example in C', wholeBoot(guest)],
       ],
-      ...[rounds, boots],
+      { rounds, warmRounds: 1, runs: boots },
     ),
     instances: inTurns(
       [
         ['check and compile', () => void new WasmProgram('example', example)],
         ['an instance', instance(guest)],
       ],
-      ...[rounds, instances],
+      { rounds, warmRounds: 1, runs: instances },
     ),
   };
 }

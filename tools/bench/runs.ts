@@ -14,6 +14,7 @@ import { DEFAULT_PROFILE, profileNamed } from '../simulator/profiles/profiles.ts
 import type { BenchFirmware } from './firmware.ts';
 import { cpuMs, leastAllocated, spread } from './measure.ts';
 import { short, type Section } from './section.ts';
+import { snapshotRuns } from './snapshots.ts';
 
 const MIB = 2 ** 20;
 const PROFILE = profileNamed(DEFAULT_PROFILE)!;
@@ -25,16 +26,21 @@ const LOOP_MIB = 4;
 
 export interface RunsOptions {
   readonly rounds: number;
-  /** Runs of a round, after as many that warm up. */
+  /**
+   * Rounds before those that count: whoever explores makes tens of thousands of runs, and it takes
+   * some thousand until the engine has compiled what is called once in each.
+   */
+  readonly warmRounds: number;
+  /** Runs of a round. */
   readonly runs: number;
   readonly sizesMiB: readonly number[];
 }
 
 export const RUNS_FULL: RunsOptions = {
-  ...{ rounds: 5, runs: 30 },
+  ...{ rounds: 5, warmRounds: 15, runs: 30 },
   sizesMiB: [4, 16, 64, 1024],
 };
-export const RUNS_QUICK: RunsOptions = { rounds: 1, runs: 1, sizesMiB: [4, 16] };
+export const RUNS_QUICK: RunsOptions = { rounds: 1, warmRounds: 1, runs: 1, sizesMiB: [4, 16] };
 
 export interface RunsFigure {
   readonly run: string;
@@ -117,7 +123,7 @@ export function requireClean(clean: boolean): void {
 }
 
 export function measureRuns(firmware: BenchFirmware, options: RunsOptions): RunsFigure[] {
-  const { rounds, runs, sizesMiB } = options;
+  const { runs, sizesMiB } = options;
   const boots = sizesMiB.map(
     (size) => [`boot, ${size} MiB`, wholeBoot(firmware, size, false)] as const,
   );
@@ -128,17 +134,16 @@ export function measureRuns(firmware: BenchFirmware, options: RunsOptions): Runs
         ['probe, open, remove, audit', auditedLoop(firmware)],
         ['the same, machine reset', resetLoop(firmware)],
       ],
-      rounds,
-      runs * 10,
+      { ...options, runs: runs * 10 },
     ),
-    ...inTurns([...boots, [`boot, ${sizesMiB[1]} MiB, all searched`, plain]], rounds, runs),
+    ...inTurns([...boots, [`boot, ${sizesMiB[1]} MiB, all searched`, plain]], options),
+    ...sizesMiB.slice(0, 2).flatMap((size) => inTurns(snapshotRuns(firmware, size), options)),
     ...inTurns(
       [
         ['explore, a single fault', explored(firmware, 'singles')],
         ['explore, a walk', explored(firmware, 'walks')],
       ],
-      rounds,
-      runs,
+      options,
     ),
   ];
 }
@@ -146,14 +151,13 @@ export function measureRuns(firmware: BenchFirmware, options: RunsOptions): Runs
 /** What is compared is measured in turns: rounds of so many runs of each. */
 export function inTurns(
   all: readonly (readonly [name: string, run: () => void])[],
-  rounds: number,
-  runs: number,
+  { rounds, warmRounds, runs }: Omit<RunsOptions, 'sizesMiB'>,
 ): RunsFigure[] {
   const times = all.map((): number[] => []);
   const repeat = (run: () => void) => (): void => {
     for (let i = 0; i < runs; i++) run();
   };
-  for (const [, run] of all) repeat(run)();
+  for (let round = 0; round < warmRounds; round++) for (const [, run] of all) repeat(run)();
   for (let round = 0; round < rounds; round++)
     for (const [i, [, run]] of all.entries()) times[i]!.push(cpuMs(repeat(run)) / runs);
   const first = spread(times[0]!).median;

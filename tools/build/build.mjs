@@ -169,7 +169,8 @@ const ENTRIES = [
 
 /**
  * Declarations of the npm package: those that others refer to, which are three of five; and what is
- * offered to nobody outside needs its types, but not its explanations, a third of the text.
+ * offered to nobody outside needs its types, but not its explanations, a third of the text, and
+ * no indentation.
  *
  * @param {Files} files
  * @returns {Files}
@@ -181,7 +182,8 @@ function shortened(files) {
       const bytes = files.get(path);
       if (bytes === undefined) throw new Error(`there is no declaration ${path}`);
       if (offered.has(path)) return [path, bytes];
-      return [path, Buffer.from(Buffer.from(bytes).toString().replace(COMMENT, ''))];
+      const text = Buffer.from(bytes).toString().replace(COMMENT, '').replace(/^ +/gm, '');
+      return [path, Buffer.from(text)];
     }),
   );
 }

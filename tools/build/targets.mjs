@@ -39,19 +39,36 @@ import {
  * @typedef {object} Library
  * @property {string} name `hypxe` becomes `dist/hypxe.js`
  * @property {string} entry
+ * @property {string} door what is bundled for users: the same exports, which look at what they are
+ *   handed. The minified ROM, whose size counts, and the declarations are those of the entry
  * @property {string} specifier what users write: the key in `exports` of package.json
  * @property {boolean} [rom] it is also there minified, as `dist/NAME.min.js`
+ * @property {boolean} [unpublishedRom] ... but not in the npm package: no ROM has it
  * @property {(metafile: Metafile) => string[]} [check] of a file that stands alone
  */
 
+/** @param {string} name @param {string} specifier @param {string} file @returns {Library} */
+function rom(name, specifier, file) {
+  const [entry, door] = [`src/${file}.ts`, `src/doors/${name}.ts`];
+  return { name, entry, door, specifier, rom: true, check: checkFirmware };
+}
+
 /** @type {readonly Library[]} */
 export const LIBRARIES = [
-  { name: 'hypxe', entry: 'src/index.ts', specifier: '.', rom: true, check: checkFirmware },
-  { name: 'x64', entry: 'src/x64.ts', specifier: './x64', rom: true, check: checkFirmware },
-  { name: 'arm64', entry: 'src/arm64.ts', specifier: './arm64', rom: true, check: checkFirmware },
-  { name: 'os', entry: 'src/os.ts', specifier: './os', rom: true, check: checkFirmware },
-  { name: 'simulator', entry: 'tools/library/index.ts', specifier: './simulator' },
+  rom('hypxe', '.', 'index'),
+  rom('x64', './x64', 'x64'),
+  rom('arm64', './arm64', 'arm64'),
+  { ...rom('os', './os', 'os'), unpublishedRom: true },
+  {
+    name: 'simulator',
+    entry: 'tools/library/index.ts',
+    door: 'tools/library/door.ts',
+    specifier: './simulator',
+  },
 ];
+
+/** Entries of `src/`, by the ROM that stands for them in `run-tests.mjs --minified`. */
+export const MINIFIED = { index: 'hypxe', any: 'hypxe', x64: 'x64', arm64: 'arm64', os: 'os' };
 
 /** The bench makes the bundles that it measures as the build does: it may load what that needs. */
 const BENCH_EXTERNALS = ['esbuild', 'terser'];
@@ -84,7 +101,7 @@ export const TARGETS = [
   },
   {
     entries: {
-      ...Object.fromEntries(SHARING.map(({ name, entry }) => [name, entry])),
+      ...Object.fromEntries(SHARING.map(({ name, door }) => [name, door])),
       cli: 'tools/command/cli.ts',
       demo: DEMO,
       'guest-cell': 'tools/command/guest-cell.ts',
@@ -100,7 +117,7 @@ export const TARGETS = [
     executable: 'cli',
     check: (metafile) => [
       ...checkProgram(metafile, 'command line'),
-      ...[DEMO, ...SHARING.map(({ entry }) => entry)].flatMap((entry) =>
+      ...[DEMO, ...SHARING.map(({ door }) => door)].flatMap((entry) =>
         checkLibrary(metafile, entry),
       ),
     ],
@@ -115,17 +132,17 @@ export const TARGETS = [
 ];
 
 /** @param {Library} library @returns {Target[]} */
-function libraryTargets({ name, entry, rom, check = () => [] }) {
+function libraryTargets({ name, entry, door, rom, unpublishedRom, check = () => [] }) {
   /** @type {Target} */
   const readable = {
-    entries: { [name]: entry },
+    entries: { [name]: door },
     platform: 'neutral',
     firmware: rom === true,
     check,
   };
   if (!rom) return [readable];
   const entries = { [`${name}.min`]: entry };
-  return [readable, { ...readable, entries, minify: true }];
+  return [readable, { ...readable, entries, minify: true, unpublished: unpublishedRom === true }];
 }
 
 /**

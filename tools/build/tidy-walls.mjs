@@ -34,6 +34,7 @@ const LAYERS = {
   driver: ['base', 'memory', 'hyperv', 'vmbus', 'net', 'rndis', 'netvsc'],
   boot: ['base', 'memory', 'net', 'driver'],
   services: ['base', 'memory', 'hyperv', 'vmbus', 'driver', 'boot'],
+  doors: ['base', 'top'],
 };
 
 /** The drivers as one. */
@@ -56,7 +57,7 @@ const REFERENCE = /^\s*\/\/\/\s*<reference\b/;
 
 /** Packages that a part may import, besides Node's own modules where those are allowed. */
 const PACKAGES = {
-  tests: /^(?:uvu|uvu\/assert|esbuild|quickjs-wasi)$/,
+  tests: /^(?:uvu|uvu\/assert|esbuild|prettier\/plugins\/typescript|quickjs-wasi)$/,
   build: /^(?:uvu|esbuild|terser)$/,
   bench: /^esbuild$/,
 };

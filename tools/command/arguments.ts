@@ -17,7 +17,7 @@ const WORD_MAX = 65_536;
  * it is written `--name=value`.
  *
  * @throws UsageError BadOption: unknown (with the nearest name), given twice, without its value,
- *   with a value that it does not take
+ *   with a value that it does not take; EmptyArgument
  */
 export function parseArguments<const T extends Options>(
   command: string,
@@ -45,7 +45,13 @@ export function parseArguments<const T extends Options>(
     }
     const isOption = inlineValue === false && value !== undefined && /^-[^0-9.]/.test(value);
     if (value === undefined || isOption) throw bad(`${rawName} has no value`);
+    if (value === '') throw bad(`${rawName} has an empty value`);
     if (value.length > WORD_MAX) throw bad(`${rawName} has a value of ${value.length} characters`);
+  }
+  // Such as a variable of a shell that is not set
+  if (tokens.some((token) => token.kind === 'positional' && token.value === '')) {
+    const advice = `See hypxe ${command} --help.`;
+    throw new UsageError('EmptyArgument', 'one of the words behind the command is empty', advice);
   }
   // All is known: read it again for what the types say
   return parseArgs({ args: joined(tokens), options, allowPositionals: true });
@@ -61,19 +67,19 @@ function nearest(rawName: string, options: Options, help: string): string {
 
 interface Token {
   readonly kind: string;
-  readonly rawName?: string;
+  readonly name?: string;
   readonly value?: string | undefined;
 }
 
-/** The same words, with each value behind a `=`, where `parseArgs` takes it whatever it is. */
+/**
+ * The same words, each option by its long name and with its value behind a `=`, where `parseArgs`
+ * takes it whatever it is: also an empty one, behind which the next word would be taken for it.
+ */
 function joined(tokens: readonly Token[]): string[] {
   const given = tokens.filter(({ kind }) => kind === 'option');
   const rest = tokens.filter(({ kind }) => kind === 'positional');
   return [
-    ...given.map(({ rawName, value }) => {
-      if (value === undefined) return rawName!;
-      return rawName!.startsWith('--') ? `${rawName}=${value}` : `${rawName}${value}`;
-    }),
+    ...given.map(({ name, value }) => (value === undefined ? `--${name}` : `--${name}=${value}`)),
     '--',
     ...rest.map(({ value }) => value!),
   ];

@@ -30,6 +30,7 @@ import {
   quoted,
   type ExitCode,
 } from './usage.ts';
+import { systemReason } from './system-reason.ts';
 
 const HELP = `Usage: hypxe COMMAND [options]
 
@@ -110,14 +111,21 @@ const places = {
   ),
 };
 
+/** Interrupts that come in less time are one. */
+const SAME_INTERRUPT_MS = 300;
+
 let args: readonly string[] = process.argv.slice(2);
 let paint = { out: UNPAINTED, error: UNPAINTED };
 // Before any worker starts
 allowMemory64();
 const interrupt = new AbortController();
-// Once: a second Ctrl-C ends at once what does not finish
-const onInterrupt = (): void => interrupt.abort();
-process.once('SIGINT', onInterrupt);
+// A second Ctrl-C ends at once what does not finish. One press of the keys may come twice: whoever
+// started this tells it, as the terminal does
+const onInterrupt = (): void => {
+  interrupt.abort();
+  setTimeout(() => process.off('SIGINT', onInterrupt), SAME_INTERRUPT_MS).unref();
+};
+process.on('SIGINT', onInterrupt);
 
 /** What is printed may come from files and guests, all of it. */
 const terminal: Terminal = {
@@ -145,7 +153,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   // Whoever read has gone (`| head`): the exit code still tells
   if (error.code === 'EPIPE' || error.code === 'ERR_STREAM_DESTROYED') return;
   const advice = 'Redirect the output to where there is room for it.';
-  const text = `standard output: ${error.message}`;
+  const text = `standard output: ${systemReason(error)}`;
   terminal.error(failureText(new EnvironmentError('OutputLost', text, advice)));
   process.exit(Exit.ENVIRONMENT);
 });
@@ -179,6 +187,10 @@ async function run([command, ...rest]: readonly string[]): Promise<ExitCode> {
       return hostsCommand(rest, terminal);
     case 'version':
     case '--version':
+      if (rest.length > 0) {
+        const text = `nothing to do with ${quoted(rest[0]!)}`;
+        throw new UsageError('UnexpectedArgument', text, 'Write hypxe version.');
+      }
       terminal.out(`${version()}\n`);
       return Exit.CLEAN;
     case '--help':

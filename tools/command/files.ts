@@ -5,6 +5,7 @@
 import * as fs from 'node:fs';
 import { OutputFile } from './boot/output-file.ts';
 import { CommandError, EnvironmentError, UsageError } from './usage.ts';
+import { systemReason } from './system-reason.ts';
 
 /**
  * Size of a file that can be read, in bytes.
@@ -133,7 +134,7 @@ function statOf(file: string, advice: string, missing = 'FileMissing'): fs.Stats
 }
 
 function unreadable(file: string, error: unknown): EnvironmentError {
-  const text = `${file} cannot be read: ${(error as Error).message}`;
+  const text = `${file} cannot be read: ${systemReason(error)}`;
   return new EnvironmentError('FileUnreadable', text, 'Check its permissions.');
 }
 
@@ -168,7 +169,7 @@ function writing(file: string, write: () => void): void {
   try {
     write();
   } catch (error) {
-    const text = `${file} cannot be written: ${(error as Error).message}`;
+    const text = `${file} cannot be written: ${systemReason(error)}`;
     throw new EnvironmentError('FileUnwritable', text, 'Check the path, and its permissions.');
   }
 }

@@ -34,9 +34,10 @@ export function readHost(text: string): HostProfile {
   if (profile !== undefined) return profile;
   // Somebody may have meant a file that lies here
   const names = PROFILES.map(({ name }) => name);
-  const advice = fs.existsSync(text)
-    ? `For the file that lies here, write ./${text}.`
-    : didYouMean(text, names);
+  const advice =
+    fs.existsSync(text) && fs.statSync(text).isFile()
+      ? `For the file that lies here, write ./${text}.`
+      : didYouMean(text, names);
   throw new UsageError('UnknownHost', `there is no host profile ${quoted(text)}`, advice);
 }
 
@@ -59,6 +60,9 @@ export function turnKnobs(
       const what = rest.length === 0 ? 'has no value' : `cannot be ${quoted(rest.join('='))}`;
       const advice = `Write --knob ${name}=VALUE: ${knobChoices(name)}; now ${String(now[name])}.`;
       throw new UsageError('BadKnob', `knob ${name} ${what}`, advice);
+    }
+    if (Object.hasOwn(knobs, name)) {
+      throw new UsageError('BadKnob', `knob ${name} is given twice`, 'Give each knob once.');
     }
     knobs[name] = value;
   }

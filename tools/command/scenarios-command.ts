@@ -88,18 +88,10 @@ export interface ScenariosPlaces {
   readonly reportPage: string;
 }
 
-/** Run the command; returns the exit code. @throws CommandError */
-export async function scenariosCommand(
-  args: readonly string[],
-  places: ScenariosPlaces,
-  terminal: Terminal,
-): Promise<ExitCode> {
+/** What is run, and how. Undefined if only help was asked for. @throws CommandError */
+export function parseScenarios(args: readonly string[]) {
   const { values, positionals } = parse(args);
-  if (values.help === true) {
-    terminal.out(SCENARIOS_HELP);
-    return Exit.CLEAN;
-  }
-  const json = values.json === true;
+  if (values.help === true) return undefined;
   const tap = wantsTap(values);
   if (values.all === true && positionals.length > 0) {
     const text = `--all and also ${positionals.join(', ')}`;
@@ -107,7 +99,7 @@ export async function scenariosCommand(
   }
   const all = values.all === true || (values.firmware !== undefined && positionals.length === 0);
   const chosen = all ? SCENARIOS : [...new Set(positionals.flatMap(named))];
-  const { watchdogSeconds, memoryLimitMiB } = guestLimits(values);
+  const limits = guestLimits(values);
   if (chosen.length === 0 && (values.junit !== undefined || tap)) {
     const text = `${tap ? '--tap' : '--junit'} tells what was run, and nothing is`;
     throw new UsageError('BadOption', text, 'Give NAME, or --all.');
@@ -121,8 +113,23 @@ export async function scenariosCommand(
     const advice = 'Name one, without --firmware; hypxe boot --firmware has them of a boot.';
     throw new UsageError('BadOption', `${wantsFiles} is about one scenario`, advice);
   }
+  return { values, all, chosen, limits, tap, wantsFiles, files };
+}
+
+/** Run the command; returns the exit code. @throws CommandError */
+export async function scenariosCommand(
+  args: readonly string[],
+  places: ScenariosPlaces,
+  terminal: Terminal,
+): Promise<ExitCode> {
+  const request = parseScenarios(args);
+  if (request === undefined) {
+    terminal.out(SCENARIOS_HELP);
+    return Exit.CLEAN;
+  }
+  const { values, all, chosen, limits, tap, wantsFiles, files } = request;
+  const json = values.json === true;
   if (values.firmware !== undefined) {
-    const limits = { watchdogSeconds, memoryLimitMiB };
     return runWith(chosen, all, { ...values, ...limits }, places, terminal);
   }
   if (chosen.length === 0) {

@@ -11,21 +11,23 @@ export interface Terminal {
 }
 
 /**
- * What a terminal acts upon instead of showing it: control characters but line end and tab, and
- * those that turn the direction of text or separate lines.
+ * What a terminal acts upon instead of showing it, or shows as nothing: control characters but line
+ * end and tab, whatever formats text (directions, joiners, tags), what separates lines, and halves
+ * of characters.
  */
-const UNPRINTABLE =
-  /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+const UNPRINTABLE = /[\0-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\p{Cf}\p{Cs}]/gu;
 
 /**
  * A text as it may go to a terminal, whoever wrote it: a file, a guest, a file name. The escapes
  * are those of JSON, so that a document stays the same document.
  */
 export function printable(text: string): string {
-  return text.replace(
-    UNPRINTABLE,
-    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  return text.replace(UNPRINTABLE, (character) => character.split('').map(escaped).join(''));
+}
+
+/** A UTF-16 unit as JSON has it. */
+function escaped(unit: string): string {
+  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
 /** A text of somebody else's as one line: a line end in it would make a line of the tool's own. */

@@ -3,6 +3,7 @@
 /** Counts the places that a run comes to, and finds the faults that a plan has for each. */
 
 import { faultText, type Fault, type Place, type Plan } from './plan.ts';
+import type { Keeper } from '../simulator/base/snapshot.ts';
 
 /** What a recording is told of each place. */
 export interface PlaceDetail {
@@ -39,6 +40,19 @@ export class PlaceCounter {
 
   constructor(plan: Plan, observer?: PlaceObserver) {
     this.observer = observer;
+    this.load(plan);
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.onFire, this.#detail], (v) => ([this.onFire, this.#detail] = v));
+    keeper.put([this.#stopped], (v) => ([this.#stopped] = v));
+    keeper.keep(this.fired, this.counts, this.#faults);
+  }
+
+  /** The faults of another plan from now on. */
+  load(plan: Plan): void {
+    this.#faults.clear();
     for (const fault of plan.faults) {
       let byIndex = this.#faults.get(fault.place);
       if (byIndex === undefined) this.#faults.set(fault.place, (byIndex = new Map()));

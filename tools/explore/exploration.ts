@@ -145,7 +145,7 @@ function countPlaces(recordings: readonly Recording[]): PlaceCounts {
 }
 
 /** FNV-1a over texts, as 8 hexadecimal digits. */
-function fingerprint(texts: readonly string[]): string {
+export function fingerprint(texts: readonly string[]): string {
   let hash = 0x811c9dc5;
   for (const text of texts) {
     for (let i = 0; i <= text.length; i++) {

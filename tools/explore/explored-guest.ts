@@ -58,6 +58,11 @@ export function trustedGuests({
   };
 }
 
+/** Whether accesses of this guest are told of: reads and races are places of such a one alone. */
+export function canWatch({ watch, canWatch: can = true }: GuestInstance): boolean {
+  return watch !== undefined && can;
+}
+
 /** Guest RAM: two boots whose memory is not given back fit beside each other. */
 export const MEMORY = 3 << 20;
 
@@ -79,6 +84,12 @@ export type Result = BootResult | LoaderResult;
 
 /** Called with a finding: in general terms, in detail, its kind, and what the audit has found. */
 export type Report = (cause: string, text?: string, kind?: FindingKind, found?: Finding) => void;
+
+/** The pages of a range of a memory map, if it may be used. */
+function mark(pages: Uint8Array, { address, length, type }: MemoryRange): void {
+  if (type !== 'usable') return;
+  pages.fill(1, Math.floor(address / PAGE_SIZE), Math.ceil((address + length) / PAGE_SIZE));
+}
 
 /** The guest of one run: each call of {@link run} is a boot on the same machine. */
 export class Guest {
@@ -134,6 +145,15 @@ export class Guest {
     });
   }
 
+  /** What the guest may use. One that lies in RAM lies at its beginning, and all of it is its. */
+  #given(map: readonly MemoryRange[], allocated: Uint8Array): readonly MemoryRange[] {
+    const end = Math.max(0, ...this.#guest.image.map(({ address, length }) => address + length));
+    if (end === 0) return map;
+    const given = [{ address: 0, length: end, type: 'usable' } as const, ...map];
+    for (const range of given) mark(allocated, range);
+    return given;
+  }
+
   /** Boot. Undefined if the guest crashed, hung or threw: then nothing else can be said of it. */
   run(
     flow: Plan['flow'],
@@ -147,24 +167,30 @@ export class Guest {
     this.#earlier = new Set(machine.partition.grants.live());
     const allocated = new Uint8Array(MEMORY / PAGE_SIZE);
     const { counter } = injector;
-    const watch = new ReadWatch(this.#history, machine, counter, allocated, map);
+    const given = this.#given(map, allocated);
+    const watch = new ReadWatch(this.#history, machine, counter, allocated, given);
     const race = this.#raceHost(races, watch);
     const memory = watched ? this.#guest.watch?.(race ?? watch) : undefined;
     if (race !== undefined) race.memory = memory;
     const { partition } = machine;
+    // Made once: there are thousands of exits in a run
+    const atExit = (): void => {
+      memory?.remove();
+      watch.exit();
+      race?.exit();
+      injector.exit();
+    };
+    let done: Step = 'pause';
+    const atStep = (): void => {
+      injector.step(done);
+      race?.step(done);
+    };
     const listener = {
-      exit: () =>
-        partition.guard(() => {
-          memory?.remove();
-          watch.exit();
-          race?.exit();
-          injector.exit();
-        }),
-      step: (what: Step) =>
-        partition.guard(() => {
-          injector.step(what);
-          race?.step(what);
-        }),
+      exit: () => partition.guard(atExit),
+      step: (what: Step) => {
+        done = what;
+        partition.guard(atStep);
+      },
       refuses: (register: number) => !this.#guest.faultsEnd && injector.refuses(register),
       activity: () => injector.activity,
     };
@@ -185,6 +211,7 @@ export class Guest {
       // A guest may name a constructor before it asks for the memory that it has views of
       memory?.install();
       const result = this.#start(flow, seam, map, pages);
+      partition.settle();
       const { ended } = partition;
       if (ended !== undefined || partition.failure !== undefined) throw ended;
       if (watch.outside !== undefined)

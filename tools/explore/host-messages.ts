@@ -17,6 +17,7 @@ import type { PlaceCounter } from './counter.ts';
 import { isOperation, mutate } from './mutation.ts';
 import type { Fault } from './plan.ts';
 import { messageFields } from './wire-fields.ts';
+import type { Keeper } from '../simulator/base/snapshot.ts';
 
 /** Length of an unsolicited message: every field that a guest may look for is there. */
 const UNSOLICITED_LENGTH = 200;
@@ -45,6 +46,13 @@ export class MessageFaults {
     this.#host = host;
     host.machine.partition.faults.message = (_vp, sint, type, payload) =>
       this.#injecting || sint !== VMBUS_MESSAGE_SINT ? undefined : this.#message(type, payload);
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#injecting], (v) => ([this.#injecting] = v));
+    keeper.put([this.#channel, this.#gpadl], (v) => ([this.#channel, this.#gpadl] = v));
+    keeper.keep(this.#mute);
   }
 
   #message(synicType: number, payload: Uint8Array): MessageFault | undefined {

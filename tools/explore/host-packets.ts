@@ -13,6 +13,7 @@ import type { MessageHost } from './host-messages.ts';
 import { isOperation, mutate, type FieldPlace } from './mutation.ts';
 import type { Fault } from './plan.ts';
 import { packetFields, rndisFields } from './wire-fields.ts';
+import type { Keeper } from '../simulator/base/snapshot.ts';
 
 /** What these faults need of the run. */
 export interface PacketHost extends MessageHost {
@@ -50,12 +51,18 @@ export class PacketFaults {
     }
   }
 
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#mute, this.#published], (v) => ([this.#mute, this.#published] = v));
+    keeper.put([this.#bytes], (v) => ([this.#bytes] = v));
+  }
+
   // --- ring packets ---
 
   #packet(channel: number, bytes: Uint8Array): Uint8Array | 'drop' | undefined {
     const { counter } = this.#host;
     this.#host.happened();
-    const type = new DataView(bytes.buffer, bytes.byteOffset).getUint16(0, true);
+    const type = bytes[0]! | (bytes[1]! << 8);
     const what = `packet type ${type}`;
     const faults = counter.arrive('packet', () => ({ what, bytes: bytes.slice() }));
     this.#host.step(what);

@@ -16,6 +16,7 @@ import { RACES, type RaceModel } from './memory/race-policy.ts';
 import { faultWords } from './fault-words.ts';
 import { faultText, isLawful, type Fault, type Plan } from './plan.ts';
 import type { SeamListener } from './stepped-machine.ts';
+import type { Keeper } from '../simulator/base/snapshot.ts';
 
 /** Instances of the devices that take the channel numbers of NICs, without a number at the end. */
 const INTRUDER = '0e0b6031-0000-4000-8000';
@@ -41,7 +42,7 @@ export class Injector implements Omit<SeamListener, 'activity'>, PacketHost {
   readonly machine: SimulatedMachine;
   readonly counter: PlaceCounter;
   /** Whether the host does nothing wrong in all of the plan. */
-  readonly sound: boolean;
+  sound: boolean;
   activity = 0;
   /** Whether the host has confirmed what was not so. */
   hostLied = false;
@@ -60,7 +61,9 @@ export class Injector implements Omit<SeamListener, 'activity'>, PacketHost {
   #plug: (() => void) | undefined;
   #renumber = false;
   #intruders = 0;
-  readonly #plan: Plan;
+  #plan: Plan;
+  readonly #messages: MessageFaults;
+  readonly #packets: PacketFaults;
 
   constructor(machine: SimulatedMachine, plan: Plan, observer?: PlaceObserver) {
     this.machine = machine;
@@ -73,9 +76,28 @@ export class Injector implements Omit<SeamListener, 'activity'>, PacketHost {
       machine.partition.faults.register = (access, register) =>
         access === 'set' && this.refuses(register) ? HvStatus.ACCESS_DENIED : undefined;
     }
-    new MessageFaults(this);
-    new PacketFaults(this);
+    this.#messages = new MessageFaults(this);
+    this.#packets = new PacketFaults(this);
     for (const device of this.#devices) this.#watchGuestPackets(device);
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.sound, this.#plan], (v) => ([this.sound, this.#plan] = v));
+    keeper.put([this.activity, this.hostLied], (v) => ([this.activity, this.hostLied] = v));
+    keeper.put([this.cut, this.lastStep], (v) => ([this.cut, this.lastStep] = v));
+    keeper.put([this.#pending, this.#statusEver], (v) => ([this.#pending, this.#statusEver] = v));
+    keeper.put([this.#refusing, this.#rescinded], (v) => ([this.#refusing, this.#rescinded] = v));
+    keeper.put([this.#stopped, this.#plug], (v) => ([this.#stopped, this.#plug] = v));
+    keeper.put([this.#renumber, this.#intruders], (v) => ([this.#renumber, this.#intruders] = v));
+    keeper.keep(this.counter, this.refused, this.#messages, this.#packets);
+  }
+
+  /** Carry out another plan from now on: nothing that the last one has was due yet. */
+  load(plan: Plan): void {
+    this.#plan = plan;
+    this.sound = plan.faults.every(isLawful);
+    this.counter.load(plan);
   }
 
   /** The faults of the plan that were carried out so far. */

@@ -10,7 +10,7 @@ import { Random } from '../simulator/base/random.ts';
 import { singleFaults } from './enumeration.ts';
 import { BrokenFlowError, RefusedHostError } from './exploration.ts';
 import type { PcRunner } from './pc-runner.ts';
-import { planText, type Plan } from './plan.ts';
+import { planText, type Place, type Plan } from './plan.ts';
 import { noPlaces } from './recording.ts';
 
 export interface PcSampleOptions {
@@ -21,8 +21,9 @@ export interface PcSampleOptions {
 }
 
 export interface PcSample {
-  /** Single faults in all. */
+  /** Single faults in all, and the places that they are of. */
   readonly total: number;
+  readonly places: Readonly<Partial<Record<Place, number>>>;
   /** The runs, as texts; each once. */
   readonly plans: readonly string[];
 }
@@ -46,7 +47,13 @@ export async function samplePc(runner: PcRunner, options: PcSampleOptions): Prom
     throw new BrokenFlowError(`the program is not clean without any fault: ${what}`);
   }
   const all = singleFaults({ flow: 'boot', places }).filter((plan) => matches(plan, options.only));
-  return { total: all.length, plans: draw(all, options) };
+  const counts = (Object.keys(places) as Place[]).map((place) => [place, places[place].length]);
+  const there = counts.filter(([, count]) => count !== 0);
+  return {
+    total: all.length,
+    places: Object.fromEntries(there) as PcSample['places'],
+    plans: draw(all, options),
+  };
 }
 
 function matches({ faults }: Plan, only: string | undefined): boolean {

@@ -5,6 +5,7 @@
  * `message.4/field:status=max+step.120/handoff`. The same text always means the same run.
  */
 
+import { didYouMean } from '../simulator/base/nearest.ts';
 import { argumentFault } from './fault-arguments.ts';
 
 /**
@@ -105,8 +106,15 @@ export const FAULT_KINDS: Readonly<Record<Place, Readonly<Record<string, string>
   race: { strong: '', 'store-buffer': '', weak: '' },
 };
 
-/** A text that names no run. */
-export class PlanError extends Error {}
+/** A text that names no run; `advice` says what to do, as a sentence. */
+export class PlanError extends Error {
+  readonly advice: string;
+
+  constructor(message: string, advice = 'hypxe explore --help has all places and faults.') {
+    super(message);
+    this.advice = advice;
+  }
+}
 
 /** The text of a fault: `message.4/field:status=max`. */
 export function faultText({ place, index, kind, argument }: Fault): string {
@@ -134,12 +142,14 @@ export function parseFault(text: string): Fault {
     string,
   ];
   if (!Object.hasOwn(FAULT_KINDS, place)) {
-    throw new PlanError(`no place "${place}": ${Object.keys(FAULT_KINDS).join(', ')}`);
+    const advice = didYouMean(place, Object.keys(FAULT_KINDS));
+    throw new PlanError(`there is no place "${place}"`, advice);
   }
   const kinds = FAULT_KINDS[place as Place];
   const wanted = Object.hasOwn(kinds, kind) ? kinds[kind] : undefined;
   if (wanted === undefined) {
-    throw new PlanError(`no fault "${kind}" at a ${place}: ${Object.keys(kinds).join(', ')}`);
+    const advice = didYouMean(kind, Object.keys(kinds));
+    throw new PlanError(`there is no fault "${kind}" at a ${place}`, advice);
   }
   if ((wanted === '') !== (argument === '')) {
     const text2 = wanted === '' ? 'takes no argument' : `needs an argument: ${wanted}`;

@@ -27,12 +27,13 @@ import {
 } from '../simulator/network/index.ts';
 import type { NetworkOptions } from '../simulator/network/index.ts';
 import type { HostProfile } from '../simulator/profiles/profile.ts';
-import { OS_PROCESSORS, runOsBefore } from './after-os.ts';
+import { Beginnings, OS_PROCESSORS, runOsBefore, type Beginning } from './after-os.ts';
 import type { PlaceObserver } from './counter.ts';
 import {
   Guest,
   LIMITS,
   MEMORY,
+  canWatch,
   type ExploredGuests,
   type FindingKind,
   type Report,
@@ -75,7 +76,7 @@ export interface RunOutcome {
 }
 
 /** Let a previous owner leave something, or everything. */
-function leave(machine: SimulatedMachine, what: string): void {
+export function leave(machine: SimulatedMachine, what: string): void {
   machine.partition.recover(LIMITS);
   const names = what === 'all' ? LEFTOVER_NAMES : LEFTOVER_NAMES.filter((name) => name === what);
   leaveBehind(machine, new Set(names));
@@ -122,6 +123,9 @@ export class Runner {
   readonly #network: NetworkHabits;
   /** Look for damage in all of memory, instead of where the host is known to have written. */
   searchesAll = false;
+  /** Let the OS run before each run, instead of going back to where it has gone. */
+  startsAnew = false;
+  readonly #beginnings = new Beginnings();
   /** What each flow is like without faults, once it has run. */
   readonly #flows = new Map<Plan['flow'], Usual>();
 
@@ -160,8 +164,7 @@ export class Runner {
     const usual = plan.faults.length > 0 ? this.#usual(plan.flow) : undefined;
     const instance = plan.flow === 'push' ? this.#guests.push! : this.#guests.boot;
     instance.reset();
-    const { machine, network } = this.#build(plan, instance);
-    watch.onMachine?.(machine);
+    const { machine, network, before } = this.#begin(plan, instance, watch);
     const findings: RunFinding[] = [];
     let stage: string = PREVIOUS_OWNER;
     const report: Report = (cause, text = cause, kind = 'finding', finding = undefined) => {
@@ -169,10 +172,8 @@ export class Runner {
       else if (finding === undefined) return; // Mere words are told once
       tellFinding(machine, stage, finding ?? text);
     };
-    machine.partition.recover(LIMITS);
     const owner = plan.faults.filter(({ place }) => place === 'owner');
-    if (this.#after !== undefined || owner.length > 0) tellStage(machine, stage);
-    const before = this.#after && runOsBefore(machine, this.#after);
+    if (this.#after === undefined && owner.length > 0) tellStage(machine, stage);
     for (const { argument } of owner) leave(machine, argument);
     this.#since = owner.length > 0 ? auditBaseline(machine) : NO_BASELINE;
     const injector = new Injector(machine, plan, observer);
@@ -200,7 +201,9 @@ export class Runner {
       tellHandoff(machine, name, 'quiesce', memoryMap);
       this.#audit(machine, { memoryMap, kind: 'quiesce' }, 'quiesced', excused(memoryMap), report);
     };
-    const result = guest.run(plan.flow, map, true, injector.races(this.#architecture));
+    // A race that nobody sees would be a run without a fault
+    const races = canWatch(instance) ? injector.races(this.#architecture) : [];
+    const result = guest.run(plan.flow, map, true, races);
     const ranFor = machine.clock.now;
     handedOver?.(ranFor);
     const { step: steps } = injector.counter.counts;
@@ -224,6 +227,21 @@ export class Runner {
       error: result === undefined ? undefined : nameOf(result.error),
       ...(refused ? { refused, steps } : { steps }),
     };
+  }
+
+  /** The machine of a run, once the OS before it has gone. */
+  #begin(plan: Plan, instance: GuestInstance, { onMachine }: RunWatch): Beginning {
+    const make = (): Beginning => {
+      const { machine, network } = this.#build(plan, instance);
+      onMachine?.(machine);
+      machine.partition.recover(LIMITS);
+      if (this.#after !== undefined) tellStage(machine, PREVIOUS_OWNER);
+      return { machine, network, before: this.#after && runOsBefore(machine, this.#after) };
+    };
+    // Of one that is watched all is told, and a network that differs is another one
+    const own = onMachine !== undefined || plan.faults.some(({ place }) => place === 'network');
+    if (this.#after === undefined || own || this.startsAnew) return make();
+    return this.#beginnings.begin(plan.flow === 'push' ? 'push' : 'boot', instance.memory, make);
   }
 
   /** The machine of a run, in the RAM of its guest, and its network. */

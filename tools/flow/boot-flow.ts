@@ -223,11 +223,8 @@ class BootFlow {
     const { firmware, bootOptions } = this.#options;
     const pages = (allocator: PageAllocator) => this.#freed.watch(allocator);
     const options = { pages, ...bootOptions, ...(events === undefined ? {} : { events }) };
-    const { partition } = this.#machine;
     const seam = this.#seam;
     const result = this.#guests.callFirmware(() => firmware.boot(seam, options));
-    // A guest that catches its own crash has crashed all the same
-    if (partition.ended !== undefined) throw partition.ended;
     return readBootResult(result, seam);
   }
 

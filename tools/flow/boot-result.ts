@@ -13,6 +13,9 @@ import { GUEST_IMAGE } from '../guests/guest-image.ts';
 import { overlap, without } from '../simulator/base/memory-pieces.ts';
 import { RESIDENT_PURPOSE } from './san-boot.ts';
 
+/** Ranges of a map, and files: of longer lists a JavaScript guest's realm tells no more. */
+const ENTRIES_MAX = 4096;
+
 /** What a flow needs of a guest: a whole firmware, and for a SAN boot its drivers. */
 export type Firmware = Required<Pick<GuestInstance, 'boot'>> & Pick<GuestInstance, 'createDriver'>;
 
@@ -27,8 +30,7 @@ export class BadBootResult extends Error {
 /**
  * Check what a firmware's `boot` has returned. `image: null` of one that has booted says that it
  * loads nothing: what it has left behind is judged all the same. What may be left out is filled in:
- * `attempts`, and
- * the `memoryMap` of a firmware that shares nothing.
+ * `attempts`, and the `memoryMap` of a firmware that shares nothing.
  *
  * @throws BadBootResult
  */
@@ -71,6 +73,8 @@ function checkFiles(
 ): BootResult['files'] | undefined {
   if (files === undefined || files === null) return undefined;
   if (!Array.isArray(files)) throw new BadBootResult('files is no array');
+  if (files.length > ENTRIES_MAX)
+    throw new BadBootResult(`files has more than ${ENTRIES_MAX} entries`);
   return (files as (Partial<StoredFile> | null)[]).map((file) => {
     const [path, name] = [textOf(file?.path), textOf(file?.name)];
     checkPlace(file ?? {}, map, size, `file ${path}`);
@@ -117,6 +121,8 @@ function checkMemoryMap(
   size: number,
 ): void {
   if (!Array.isArray(map)) throw new BadBootResult('memoryMap is no array');
+  if (map.length > ENTRIES_MAX)
+    throw new BadBootResult(`memoryMap has more than ${ENTRIES_MAX} ranges`);
   for (const [i, range] of (map as Partial<MemoryRange>[]).entries()) {
     const { address, length, type } = range ?? {};
     if (!isPiece(address, length)) {

@@ -5,6 +5,7 @@
  * return.
  */
 
+import { MessageType } from '../../src/vmbus/protocol.ts';
 import { OsOops } from '../os/os-oops.ts';
 import { ORIGIN } from '../guests/guest-origin.ts';
 import { GuestThrew } from '../guests/guest-program.ts';
@@ -19,11 +20,13 @@ import type { SimulatedMachine } from '../simulator/machine.ts';
 import type { PartitionLimits } from '../simulator/hypervisor/watchdog.ts';
 
 /** Limits of one guest: a boot that takes longer hangs. */
-const GUEST_LIMITS: PartitionLimits = {
+export const GUEST_LIMITS = {
   /** Virtual time: a slow network with every retry stays far below an hour. */
   virtualTicks: 3600 * 1000 * TICKS_PER_MS,
   pauses: 20_000_000,
-};
+  /** Minutes of somebody's time; 20 s of the guest's, if it waits without a pause. */
+  seamCalls: 200_000_000,
+} as const satisfies Required<PartitionLimits>;
 
 /** How a guest ended that did not return. */
 export interface GuestEnd {
@@ -54,12 +57,15 @@ export class GuestRuns {
   run<T>(guest: string, run: () => T): T | undefined {
     this.#machine.partition.recover(this.#limits);
     const reports = this.#machine.partition.inspection.crashReports.length;
+    const since = this.#machine.clock.now;
     try {
       const result = run();
       this.#checkTool();
       return result;
     } catch (error) {
       this.#checkTool();
+      // Whatever else ends in the middle of a call (stopped, a mistake of ours) has left room
+      if (leftNoRoom(error)) this.#machine.partition.settle();
       const ended = this.#machine.partition.ended ?? error;
       if (ended instanceof FirmwareThrew) {
         const report = this.#machine.partition.inspection.crashReports.slice(reports).at(-1);
@@ -69,12 +75,23 @@ export class GuestRuns {
         const text = `${ended.message}; last access: ${this.#machine.partition.lastAccess}`;
         this.ended = { guest, kind: ended.kind, text, stack: ended.where };
       } else if (ended instanceof GuestHang) {
-        this.ended = { guest, kind: 'hang', text: ended.message, stack: guestFrames(ended) };
+        const text = `${ended.message}${this.#lost(since)}`;
+        this.ended = { guest, kind: 'hang', text, stack: guestFrames(ended) };
       } else if (ended instanceof GuestCrash || ended instanceof OsOops) {
         this.ended = { guest, kind: 'crash', text: ended.message, stack: guestFrames(ended) };
       } else throw error;
       return undefined;
     }
+  }
+
+  /** Messages that the host has lost from `since` on: a guest that waits may wait for one. */
+  #lost(since: number): string {
+    const types = this.#machine.partition.omissions.host.lostFrom(since);
+    if (types.length === 0) return '';
+    const names = Object.entries(MessageType).flatMap(([name, type]) =>
+      types.includes(type) ? [name] : [],
+    );
+    return `; the host has lost ${names.join(', ') || 'messages'}`;
   }
 
   /** A tool that has failed in the middle of a guest says nothing about it, whatever came of it. */
@@ -85,12 +102,23 @@ export class GuestRuns {
 
   /** Call a firmware, of which nobody knows what it throws. */
   callFirmware<T>(call: () => T): T {
+    let result: T;
     try {
-      return call();
+      result = call();
     } catch (error) {
       throw isOfGuest(error) === 'ended' ? error : new FirmwareThrew(error);
     }
+    // A guest that catches its own crash has crashed all the same
+    const { partition } = this.#machine;
+    partition.settle();
+    if (partition.ended !== undefined) throw partition.ended;
+    return result;
   }
+}
+
+/** Whether what was thrown says that a stack was used up, the firmware's or a kernel's. */
+function leftNoRoom(error: unknown): boolean {
+  return isOfGuest(error instanceof FirmwareThrew ? error.cause : error) === 'stack';
 }
 
 /** A line of a stack that is of a guest's module. */
@@ -110,7 +138,7 @@ class FirmwareThrew extends Error {
   constructor(thrown: unknown) {
     const named = thrown instanceof Error;
     const name = named && thrown.name !== '' ? `${thrown.name}: ` : '';
-    super(named ? `${name}${thrown.message}` : String(thrown));
+    super(named ? `${name}${thrown.message}` : String(thrown), { cause: thrown });
     if (thrown instanceof GuestThrew) this.where = thrown.where;
     else if (named) this.where = thrown.stack;
   }

@@ -8,40 +8,21 @@
 
 import type { MemoryRange } from '../../src/machine.ts';
 import { Pc, type PcHost } from '../guests/pc/pc.ts';
+import type { PcConsole } from '../guests/pc/pc-console.ts';
 import { PcPanic, type PcParts } from '../guests/pc/pc-emulator.ts';
 import type { PcKernel } from '../guests/pc/pc-kernel.ts';
-import type { AuditCheck, Finding } from '../simulator/audit/audit-findings.ts';
+import { AUDIT_CHECKS, type AuditCheck, type Finding } from '../simulator/audit/audit-findings.ts';
 import { describeGrant } from '../simulator/audit/audit-pages.ts';
 import { MemoryPattern, auditPattern, writeLate } from '../simulator/audit/late-writes.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import { countMachine, type MachineCounts } from './counts.ts';
 import { tellFindings, tellStage, tellVerdict } from './flow-events.ts';
-import { PcStages, type PcStage } from './pc-stages.ts';
+import { PcLife, type PcEnding, type PcProgress } from './pc-life.ts';
+import { PC_LIMITS, type PcLimits } from './pc-limits.ts';
+import { PcStages, isAudited, type PcStage } from './pc-stages.ts';
 import type { ScriptStep } from './pc-script.ts';
 import { pcVerdict, type PcEnd, type PcVerdict } from './pc-verdict.ts';
-
-/** When a run is ended. */
-export interface PcLimits {
-  /** Time of the PC in all, in seconds. */
-  readonly seconds: number;
-  /** Without any sign of life: seconds of its time, and instructions. */
-  readonly silentSeconds: number;
-  readonly silentInstructions: number;
-  /** Instructions in all; accesses to registers and hypercalls in all. */
-  readonly instructions: number;
-  readonly touches: number;
-  /** Resets after which it goes on. */
-  readonly resets: number;
-}
-
-export const PC_LIMITS: PcLimits = {
-  seconds: 3600,
-  silentSeconds: 90,
-  silentInstructions: 6_000_000_000,
-  instructions: Infinity,
-  touches: Infinity,
-  resets: 0,
-};
+import type { Keeper, Restore, Saved } from '../simulator/base/snapshot.ts';
 
 /** Checks that this flow has no occasion for. */
 const NOT_RUN: readonly AuditCheck[] = ['next-os', 'second-boot', 'rescind', 'freed', 'reserved'];
@@ -70,16 +51,20 @@ export interface PcFlowOptions {
   readonly script?: readonly ScriptStep[];
   /** Typed once the PC waits. */
   readonly keys?: string;
+  /** After a reset both begin anew, instead of going on. */
+  readonly scriptAnew?: boolean;
   /** Warnings of the audit count. */
   readonly strict?: boolean;
-  readonly onLine?: (text: string, source: 'screen' | 'serial') => void;
+  readonly onLine?: PcConsole['onLine'];
   readonly onStage?: (stage: PcStage) => void;
   /** Called when the PC is there, before it runs. */
   readonly onReady?: (pc: Pc) => void;
   /** The PC has asked for a reset: called before the host sees it. */
   readonly onReset?: () => void;
-  /** A sign of life, for each slice; false ends the run. */
-  readonly alive?: () => boolean;
+  /** How far it is, for each slice; false ends the run. */
+  readonly alive?: (progress: PcProgress) => boolean;
+  /** Whether it has taken too long by a clock that is not the PC's: how long, in words. */
+  readonly overdue?: () => string | undefined;
 }
 
 export interface PcReport {
@@ -108,21 +93,29 @@ export interface PcReport {
 
 /** Run. @throws BadEmulator, BadPcProgram, RangeError; and what is a mistake in the simulator */
 export async function runPcFlow(options: PcFlowOptions): Promise<PcReport> {
+  return (await makePcFlow(options)).run();
+}
+
+/** The same before anything has run. @throws BadEmulator, BadPcProgram, RangeError */
+export async function makePcFlow(options: PcFlowOptions): Promise<PcFlow> {
   let pc: Pc | undefined;
   const stages = new PcStages(() => pc!.machine);
   const { parts, kernel, host } = options;
   pc = await Pc.create(parts, kernel, host, stages);
   options.onReady?.(pc);
-  return new PcFlow(pc, stages, options).run();
+  return new PcFlow(pc, stages, options);
 }
 
-class PcFlow {
+export class PcFlow {
+  /** Called before each slice: here snapshots are taken. */
+  onSlice: (() => void) | undefined;
+  /** The emulator could not go on, and was left in the middle. */
+  panicked = false;
   readonly #pc: Pc;
   readonly #stages: PcStages;
   readonly #options: PcFlowOptions;
-  readonly #limits: PcLimits;
-  /** When something came last, in ticks and in instructions. */
-  #lastSign = { bytes: 0, touches: 0, at: 0, instructions: 0 };
+  #limits: PcLimits;
+  readonly #life: PcLife;
   #nextLook = 0;
   /** Resets that are done. */
   #resets = 0;
@@ -139,6 +132,7 @@ class PcFlow {
     this.#pc = pc;
     this.#stages = stages;
     this.#options = options;
+    this.#life = new PcLife(pc);
     this.#limits = { ...PC_LIMITS, ...options.limits };
     this.#steps = [...(options.script ?? [])];
     this.#keys = options.keys ?? '';
@@ -146,12 +140,40 @@ class PcFlow {
     stages.onStage = options.onStage;
   }
 
+  /** Take it down with its PC. @throws SnapshotError as {@link Pc.saveState} */
+  saveState(...others: readonly Saved[]): Restore {
+    return this.#pc.saveState(this, this.#stages, ...others);
+  }
+
+  /** Bytes that the last {@link saveState} has beyond the one before, about. */
+  get savedBytes(): number {
+    return this.#pc.emulator.savedBytes;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#nextLook], (v) => ([this.#nextLook] = v));
+    keeper.put([this.#resets, this.#patience], (v) => ([this.#resets, this.#patience] = v));
+    keeper.put([this.#waitsSince, this.#keys], (v) => ([this.#waitsSince, this.#keys] = v));
+    keeper.put([this.#nextKey, this.#memoryMap], (v) => ([this.#nextKey, this.#memoryMap] = v));
+    keeper.put([this.#limits, this.panicked], (v) => ([this.#limits, this.panicked] = v));
+    keeper.keep(this.#steps, this.#life);
+  }
+
+  /** From now on it is ended elsewhere. */
+  limit(limits: Partial<PcLimits>): void {
+    this.#limits = { ...PC_LIMITS, ...limits };
+  }
+
+  /** Run to its end; after a state was put back, from there. */
   run(): PcReport {
-    let ended = this.#ended();
-    while (ended === undefined) {
+    let ending = this.#ended();
+    while (ending === undefined) {
+      this.onSlice?.();
       const slice = this.#attempt();
-      ended = typeof slice === 'string' ? this.#ended(slice === 'halted') : slice;
+      ending = typeof slice === 'string' ? this.#ended(slice === 'halted') : slice;
     }
+    const ended = this.#awaiting(ending);
     this.#pc.console.finish();
     const endedAt = this.#pc.machine.clock.now;
     const counts = countMachine(this.#pc.machine);
@@ -167,94 +189,114 @@ class PcFlow {
       return this.#pc.run();
     } catch (error) {
       if (!(error instanceof PcPanic)) throw error;
-      return { end: 'triple-fault', text: `v86 has no more for it (${error.message})` } as const;
+      this.panicked = true;
+      return { end: error.end, text: error.message };
     }
   }
 
   /** Why the run is at its end, if it is. */
-  #ended(halted = false): { end: PcEnd; text: string } | undefined {
-    const { machine, board } = this.#pc;
-    const { now } = machine.clock;
-    if (this.#options.alive?.() === false) return { end: 'interrupted', text: '' };
-    const script = now >= this.#nextLook || halted ? this.#look(now) : undefined;
+  #ended(halted = false): PcEnding | undefined {
+    const { now } = this.#pc.machine.clock;
+    if (this.#options.alive?.(this.#life) === false) return { end: 'interrupted', text: '' };
+    const script = now >= this.#nextLook || halted ? this.#look(now, halted) : undefined;
     if (script !== undefined) return script;
-    if (this.#stages.bootMap !== undefined && this.#steps.length === 0) {
-      return { end: 'booted', text: '' };
-    }
+    // What was to be typed is typed, if anybody can still read it
+    const isSaid = this.#steps.length === 0 && (this.#keys === '' || halted);
+    if (this.#stages.bootMap !== undefined && isSaid) return { end: 'booted', text: '' };
     if (this.#stages.resets > this.#resets) return this.#reset();
     if (halted) return { end: 'halted', text: 'no interrupt can wake it' };
-    const { seconds, silentSeconds, silentInstructions, instructions: most } = this.#limits;
-    if (now > seconds * 1000 * TICKS_PER_MS) return { end: 'time', text: `${seconds} s` };
-    const { at, instructions } = this.#lastSign;
-    if (board.instructions - instructions > silentInstructions) {
-      return { end: 'loop', text: `${Math.round(silentInstructions / 1e6)} million instructions` };
-    }
-    if (board.instructions > most) {
-      return { end: 'loop', text: `${Math.round(most / 1e6)} million instructions in all` };
-    }
-    if (board.touches > this.#limits.touches) {
-      return { end: 'loop', text: `${this.#limits.touches} accesses to the hypervisor in all` };
-    }
-    if (now - at > silentSeconds * 1000 * TICKS_PER_MS) {
-      return { end: 'silent', text: `${silentSeconds} s` };
-    }
-    return undefined;
+    const overdue = this.#options.overdue?.();
+    if (overdue !== undefined) return { end: 'wall', text: overdue };
+    return this.#life.ended(this.#limits, this.#isWaiting ? this.#patience : 0);
   }
 
-  #reset(): { end: PcEnd; text: string } | undefined {
+  /** The script waits for something, for as long as it says. */
+  get #isWaiting(): boolean {
+    const [step] = this.#steps;
+    return step?.step === 'expect' || step?.step === 'boot';
+  }
+
+  #reset(): PcEnding | undefined {
     this.#resets = this.#stages.resets;
     this.#options.onReset?.();
     this.#stages.leave('power-off');
     this.#pc.machine.reset();
     if (this.#resets > this.#limits.resets) return { end: 'reset', text: 'it asked for it' };
+    if (this.#options.scriptAnew === true) this.#rewind();
     this.#pc.reboot();
     return undefined;
   }
 
+  /** The script and the keys from their beginning: what the console has said before is past. */
+  #rewind(): void {
+    const { script = [], keys = '' } = this.#options;
+    this.#steps.splice(0, Infinity, ...script);
+    this.#patience = EXPECT_SECONDS;
+    this.#waitsSince = this.#pc.machine.clock.now;
+    this.#keys = keys;
+    this.#nextKey = 0;
+    this.#pc.console.forget();
+  }
+
   /** Look at the console: signs of life, steps of the script, keys. */
-  #look(now: number): { end: PcEnd; text: string } | undefined {
-    const { console, board } = this.#pc;
+  #look(now: number, halted: boolean): PcEnding | undefined {
     this.#nextLook = now + LOOK_MS * TICKS_PER_MS;
-    console.look();
-    const { bytes } = console;
-    const { touches } = board;
-    if (bytes !== this.#lastSign.bytes || touches !== this.#lastSign.touches) {
-      this.#lastSign = { bytes, touches, at: now, instructions: board.instructions };
-    }
+    this.#life.look();
     this.#type(now);
-    return this.#script(now);
+    return this.#script(now, halted);
   }
 
   #type(now: number): void {
     if (this.#keys === '' || now < this.#nextKey) return;
-    if (this.#nextKey === 0 && now - this.#lastSign.at < QUIET_MS * TICKS_PER_MS) return;
+    if (this.#nextKey === 0 && this.#life.quietTicks(now) < QUIET_MS * TICKS_PER_MS) return;
     const [key = '', ...rest] = this.#keys;
     this.#pc.console.type(key);
     this.#keys = rest.join('');
     this.#nextKey = now + KEY_MS * TICKS_PER_MS;
   }
 
-  #script(now: number): { end: PcEnd; text: string } | undefined {
+  #script(now: number, halted: boolean): PcEnding | undefined {
     const { console } = this.#pc;
     for (let step = this.#steps[0]; step !== undefined; step = this.#steps[0]) {
       if (step.step === 'within') this.#patience = step.seconds;
-      else if (step.step === 'end') return { end: 'script', text: '' };
+      else if (step.step === 'end') this.#steps.length = 1;
       else if (step.step === 'send') console.send(step.text);
       else if (step.step === 'type') {
         if (this.#keys === '') this.#nextKey = Math.max(1, this.#nextKey);
         this.#keys += step.text;
-      } else if (!console.find(step.text)) {
+      } else if (step.step === 'boot' ? !this.#booted : !console.find(step.text)) {
         if (now - this.#waitsSince < this.#patience * 1000 * TICKS_PER_MS) return undefined;
-        const text = `line ${step.line}: ${JSON.stringify(step.text)} has not come`;
-        return { end: 'expected', text: `${text} within ${this.#patience} s` };
+        return { end: 'expected', text: `${missing(step)} within ${this.#patience} s` };
       }
       this.#waitsSince = now;
       this.#steps.shift();
-      if (this.#steps.length === 0 && this.#options.script!.length > 0) {
-        return { end: 'script', text: '' };
-      }
     }
-    return undefined;
+    // What was to be typed is typed
+    const done = this.#steps.length === 0 && (this.#keys === '' || halted);
+    if (!done || !this.#isScripted) return undefined;
+    return { end: this.#booted ? 'booted' : 'script', text: '' };
+  }
+
+  /** The boot program of the network runs. */
+  get #booted(): boolean {
+    return this.#stages.bootMap !== undefined;
+  }
+
+  get #isScripted(): boolean {
+    return (this.#options.script?.length ?? 0) > 0;
+  }
+
+  /** The end of a run whose script still waits: it says so. */
+  #awaiting(ended: PcEnding): PcEnding {
+    const [step] = this.#steps;
+    if (step?.step !== 'expect' && step?.step !== 'boot') return ended;
+    if (ended.end === 'expected' || ended.end === 'interrupted') return ended;
+    const text = missing(step);
+    // Its own work is done, and what the script waits for is not there
+    if (this.#booted && ended.end !== 'reset') {
+      return { end: 'expected', text: `${text}, and the boot program runs` };
+    }
+    return { ...ended, text: `${ended.text}; of the script, ${text}` };
   }
 
   /** The last handoff, if there is one: to the boot program. Returns what late writes found. */
@@ -285,8 +327,14 @@ class PcFlow {
     return found;
   }
 
+  /** What nobody has had an occasion for; all of it, if nobody has handed over. */
+  #notRun(isTried: boolean): readonly AuditCheck[] {
+    if (!this.#stages.stages.some(isAudited)) return Object.keys(AUDIT_CHECKS) as AuditCheck[];
+    return isTried ? NOT_RUN : [...NOT_RUN, 'late-writes'];
+  }
+
   #report(
-    { end, text }: { end: PcEnd; text: string },
+    { end, text }: PcEnding,
     late: Finding[] | undefined,
   ): Omit<PcReport, 'counts' | 'endedAt' | 'verdict'> {
     const { machine, board, console } = this.#pc;
@@ -305,12 +353,20 @@ class PcFlow {
       vmbusVersions: [...new Set(accepted.map(({ version }) => version))],
       stages,
       findings: [...findings, ...(late ?? [])],
-      notRun: late === undefined ? [...NOT_RUN, 'late-writes'] : NOT_RUN,
+      notRun: this.#notRun(late !== undefined),
       memoryMap: this.#memoryMap,
       ...{ instructions: board.instructions, touches: board.touches },
       screen: [...console.screen, console.serialRest].filter((line) => line !== ''),
     };
   }
+}
+
+/** What a step waits for. */
+function missing(
+  step: ScriptStep & { readonly step: 'expect' | 'boot' | 'type' | 'send' },
+): string {
+  if (step.step === 'boot') return `line ${step.line}: the boot program does not run`;
+  return `line ${step.line}: ${JSON.stringify(step.text)} has not come`;
 }
 
 /** Whether a range is RAM as a whole. */

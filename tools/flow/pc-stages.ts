@@ -16,6 +16,7 @@ import { auditHandoff } from '../simulator/audit/audit.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { tellFindings, tellHandoff, tellStage } from './flow-events.ts';
 import type { StageEnd } from './stage.ts';
+import type { Keeper } from '../simulator/base/snapshot.ts';
 
 /** Registers by their numbers (TLFS). */
 const Msr = { GUEST_OS_ID: 0x40000000, CRASH_CTL: 0x40000105 } as const;
@@ -46,6 +47,11 @@ export interface PcStage {
   readonly findings: readonly Finding[];
 }
 
+/** Whether somebody has handed over, and was audited. */
+export function isAudited({ end }: Pick<PcStage, 'end'>): boolean {
+  return end !== 'running' && end !== 'power-off';
+}
+
 export class PcStages implements PcObserver {
   readonly stages: PcStage[] = [];
   /** The memory map of the boot program, once it runs. */
@@ -68,6 +74,16 @@ export class PcStages implements PcObserver {
   /** `machine`: it is made after its observer. */
   constructor(machine: () => SimulatedMachine) {
     this.#machine = machine;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.bootMap, this.resets], (v) => ([this.bootMap, this.resets] = v));
+    keeper.put([this.touched, this.onStage], (v) => ([this.touched, this.onStage] = v));
+    keeper.put([this.#since, this.#identity], (v) => ([this.#since, this.#identity] = v));
+    keeper.put([this.#cleared, this.#crashed], (v) => ([this.#cleared, this.#crashed] = v));
+    keeper.put([this.#paging, this.#told], (v) => ([this.#paging, this.#told] = v));
+    keeper.keep(this.stages);
   }
 
   touch({ what, register, value, paging }: PcTouch): void {

@@ -11,14 +11,19 @@ export type PcEnd =
   | 'script'
   /** For a long time nothing has come from the PC, though time went on. */
   | 'silent'
-  /** It computes, and nothing comes of it. */
+  /** It computes, and nothing comes of it; or it shows the same again and again. */
   | 'loop'
+  | 'repeats'
   /** The processor has halted, has met a fault that it cannot handle, was reset. */
   | 'halted'
   | 'triple-fault'
   | 'reset'
-  /** The time is over. */
+  /** A fault that the emulator does not raise; what else it does not have. */
+  | 'fault'
+  | 'emulator'
+  /** The time is over: that of the PC, or that of the wall's clock, which no two runs share. */
   | 'time'
+  | 'wall'
   /** A text of the script has not come, or cannot be typed. */
   | 'expected'
   /** Somebody has interrupted it. */
@@ -49,6 +54,8 @@ export function pcVerdict(judged: PcJudged, strict: boolean): PcVerdict {
     case 'script':
       return bad ? 'findings' : 'clean';
     case 'triple-fault':
+    case 'fault':
+    case 'emulator':
       return 'crash';
     case 'expected':
       return 'findings';

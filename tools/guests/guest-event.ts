@@ -5,7 +5,42 @@
 import type { FirmwareEvent } from '../../src/events.ts';
 
 /** Events that a guest may tell between two calls of its machine. */
-export const EVENTS_MAX = 10_000;
+const EVENTS_MAX = 10_000;
+
+/** Characters that a guest may say in all, in one run; each event counts as some more. */
+export const SAID_MAX = 1 << 23;
+const EVENT_CHARACTERS = 64;
+
+/** Counts what a guest says: it is shown, kept and written, and shall fill no disk. */
+export class Talk {
+  #events = 0;
+  #characters = 0;
+
+  /** A call of the machine: events count anew. */
+  called(): void {
+    this.#events = 0;
+  }
+
+  /**
+   * An event of so many characters. Returns what is to be told in its place, if it says too much
+   * in all: once that it does, then nothing. What tells of a transfer, or of what is shared for
+   * it, has no words of the guest's, and a long one has many of them.
+   *
+   * @param what for the message: `events`, or `lines`
+   * @throws Error for one too many
+   */
+  told(length: number, event: FirmwareEvent | undefined, what = 'events'): typeof event {
+    if (++this.#events > EVENTS_MAX) {
+      throw new Error(`${EVENTS_MAX} ${what} without a call of the machine`);
+    }
+    if (event === undefined || event.kind === 'progress' || event.kind === 'ledger') return event;
+    if (this.#characters > SAID_MAX) return undefined;
+    this.#characters += EVENT_CHARACTERS + length;
+    if (this.#characters <= SAID_MAX) return event;
+    const text = `it says more than ${SAID_MAX} characters: the rest is left out`;
+    return { kind: 'log', level: 'warning', layer: 'GUEST' as 'HV', object: '', text };
+  }
+}
 
 type Fields = Readonly<Record<string, unknown>>;
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * What every kind of guest implements: a JavaScript bundle, a WebAssembly module, a program in a PC
- * emulator. A program is loaded once. An instance of it has guest RAM and runs on the seam of a
- * machine that was made for that RAM ({@link machineFor} in guest-machine.ts). The tools know
- * nothing else of a guest.
+ * What every kind of guest implements that runs on the seam: a JavaScript bundle, a WebAssembly
+ * module. (A program in a PC emulator is below the seam: it has registers and RAM of its own, and
+ * `bootPc` of the library runs it.) A program is loaded once. An instance of it has guest RAM and
+ * runs on the seam of a machine that was made for that RAM ({@link machineFor} in
+ * guest-machine.ts). The tools know nothing else of a guest.
  *
  * Nothing that comes out of a guest is believed: what `boot` returns is unknown,
  * and plain data of the tool's own making, never an object that runs code of the guest's.
@@ -17,7 +18,7 @@ import type { PageAllocator } from '../../src/memory/allocator.ts';
 import type { AccessListener } from './watch/watched-memory.ts';
 
 /** The kinds of guests, for messages and for what only one kind can do. */
-export type GuestKind = 'javascript' | 'wasm' | 'pc';
+export type GuestKind = 'javascript' | 'wasm';
 
 /**
  * What a guest may be told when it boots, besides choices that only some guests know (plain data:
@@ -84,8 +85,6 @@ export interface GuestInstance {
    * @throws GuestThrew for whatever it threw; what the machine threw passes through
    */
   boot?(machine: Machine, options: GuestOptions): unknown;
-  /** The same, of a program that gives the event loop turns while it runs. */
-  bootLater?(machine: Machine, options: GuestOptions): Promise<unknown>;
   /**
    * The drivers, to be called one by one.
    *
@@ -96,6 +95,8 @@ export interface GuestInstance {
   readonly faultsEnd?: boolean;
   /** Watch what the guest does with its RAM; not there if that cannot be seen. */
   watch?(listener: AccessListener): MemoryWatch;
+  /** Whether {@link watch} comes to anything for this very guest. Default: yes, if it is there. */
+  readonly canWatch?: boolean;
   /** RAM of zeros, and the guest as new as its kind can make it. */
   reset(): void;
 }

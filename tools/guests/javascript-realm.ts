@@ -9,8 +9,9 @@
 import { types } from 'node:util';
 import { PAGE_SIZE, type Machine } from '../../src/machine.ts';
 import type { PageAllocator } from '../../src/memory/allocator.ts';
+import { isOfGuest } from '../simulator/hypervisor/guest-end.ts';
 import type { AccessListener } from './watch/watched-memory.ts';
-import { EVENTS_MAX, readEvent } from './guest-event.ts';
+import { Talk, readEvent } from './guest-event.ts';
 import type { Guard, GuestDriverOptions, GuestOptions } from './guest-program.ts';
 import { GuestThrew } from './guest-program.ts';
 import type { HostCalls, Outcome, RealmCalls } from './realm/host-calls.ts';
@@ -42,7 +43,9 @@ export class RealmHost {
   readonly #seams: (HostSeam | undefined)[] = [];
   readonly #allocators: PageAllocator[] = [];
   #failure: unknown;
-  #events = 0;
+  /** Calls of the realm's that have begun: one that is left without an end was cut short. */
+  #depth = 0;
+  #talk = new Talk();
   #registers = new BigUint64Array();
   #words = new Uint32Array();
 
@@ -71,7 +74,7 @@ export class RealmHost {
     // The number of the seam is that of the allocator that it was given
     while (this.#allocators.length < number) this.#allocators.push(NO_ALLOCATOR);
     this.#allocators[number] = options.allocator ?? NO_ALLOCATOR;
-    this.#events = 0;
+    this.#talk = new Talk();
     return number;
   }
 
@@ -86,11 +89,18 @@ export class RealmHost {
    */
   outcome(call: (realm: RealmCalls) => Outcome, guarded = true): unknown {
     let text: unknown;
+    const depth = this.#depth;
     try {
       text = guarded ? this.#guard(() => call(this.realm!)) : call(this.realm!);
     } catch (error) {
+      this.#depth = depth;
       // What is thrown here is the tool's, or came out of the middle of the guest's realm
       throw isTools(error) ? error : new GuestThrew('Error', 'it has broken its own realm');
+    }
+    // Whatever a guest makes of it: what the tool was doing then is done by half
+    if (this.#depth !== depth) {
+      this.#depth = depth;
+      throw new GuestThrew('RangeError', 'its stack was used up in a call of the tool');
     }
     if (text === 'passed') throw this.#failure;
     if (typeof text !== 'string') throw new GuestThrew('Error', 'it has broken its own realm');
@@ -160,49 +170,76 @@ export class RealmHost {
       receiveError: (device, error, length) =>
         this.#attempt(() => (this.sinks[device]?.receiveError(error, length), true)),
       linkChanged: (device, up) => this.#attempt(() => (this.sinks[device]?.linkChanged(up), true)),
-      load: (address, length) => this.listener?.load(address, length),
-      storing: (address, length) => this.listener?.stores?.storing(address, length),
-      stored: (address, length) => this.listener?.stores?.stored(address, length),
-      ordered: () => this.listener?.stores?.ordered(),
-      acquired: () => this.listener?.stores?.acquired(),
+      ...this.#accesses(),
+    };
+  }
+
+  /** What the guest does with its memory: often, so that a call more is not made. */
+  #accesses(): Pick<HostCalls, 'load' | 'storing' | 'stored' | 'ordered' | 'acquired'> {
+    // What is thrown leaves the depth as it is: the listener was cut short
+    return {
+      load: (address, length) => {
+        this.#depth++;
+        this.listener?.load(address, length);
+        this.#depth--;
+      },
+      storing: (address, length) => {
+        this.#depth++;
+        this.listener?.stores?.storing(address, length);
+        this.#depth--;
+      },
+      stored: (address, length) => {
+        this.#depth++;
+        this.listener?.stores?.stored(address, length);
+        this.#depth--;
+      },
+      ordered: () => {
+        this.#depth++;
+        this.listener?.stores?.ordered();
+        this.#depth--;
+      },
+      acquired: () => {
+        this.#depth++;
+        this.listener?.stores?.acquired();
+        this.#depth--;
+      },
     };
   }
 
   /** A call of the machine: it may tell of events again. */
   #try<T>(seam: number, call: (seam: HostSeam) => T): T | undefined {
     return this.#ask(seam, (open) => {
-      this.#events = 0;
+      this.#talk.called();
       return call(open);
     });
   }
 
   /** Do something for a seam; undefined if it fails: the realm asks why. */
   #ask<T>(seam: number, call: (seam: HostSeam) => T): T | undefined {
-    const open = this.#seams[seam];
-    try {
+    return this.#attempt(() => {
+      const open = this.#seams[seam];
       if (open === undefined) throw new Error('the guest has ended');
       return call(open);
-    } catch (error) {
-      this.#failure = error;
-      return undefined;
-    }
+    });
   }
 
+  /** Do something; undefined if it fails. One without room on the stack has not come to its end. */
   #attempt<T>(call: () => T): T | undefined {
+    this.#depth++;
     try {
-      return call();
+      const result = call();
+      this.#depth--;
+      return result;
     } catch (error) {
       if (!(error instanceof Rethrown)) this.#failure = error;
+      if (isOfGuest(error) !== 'stack') this.#depth--;
       return undefined;
     }
   }
 
   #event(seam: number, text: string): true | undefined {
     return this.#attempt(() => {
-      if (++this.#events > EVENTS_MAX) {
-        throw new Error(`${EVENTS_MAX} events without a call of the machine`);
-      }
-      const event = readEvent(dataOf(text));
+      const event = this.#talk.told(text.length, readEvent(dataOf(text)));
       if (event !== undefined) this.#seams[seam]?.options.events?.(event);
       return true;
     });

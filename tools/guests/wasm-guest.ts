@@ -5,9 +5,9 @@
  * RAM for each boot. A driver boots with the tool's loader on top.
  */
 
-import { withAll } from '../../src/any.ts';
 import type { HypervDriver, DriverOptions } from '../../src/driver.ts';
 import { bootWith } from '../../src/boot/boot.ts';
+import { withAll } from '../../src/boot/whole.ts';
 import { PAGE_SIZE, type Machine, type MemoryRange } from '../../src/machine.ts';
 import { MapAllocator } from '../../src/memory/allocator.ts';
 import { defaultMemoryMap } from '../simulator/hypervisor/partition.ts';
@@ -22,10 +22,13 @@ import {
   type GuestInstance,
   type GuestOptions,
   type GuestProgram,
+  type MemoryWatch,
 } from './guest-program.ts';
 import { checkModule } from './wasm-check.ts';
 import { WasmDriver } from './wasm-driver.ts';
 import { bootModule, type GuestBootResult } from './wasm-firmware.ts';
+import type { AccessListener } from './watch/access-listener.ts';
+import { watchedModule } from './watch/wasm-watch.ts';
 import { GUEST_IMAGE } from './guest-image.ts';
 import { imageEnd, mapWithImage, type CompiledModule } from './wasm-instance.ts';
 import { importMemory } from './wasm-memory.ts';
@@ -75,13 +78,18 @@ class WasmGuest implements GuestInstance {
   readonly image: readonly MemoryRange[];
   readonly faultsEnd = true;
   readonly createDriver?: (machine: Machine, options: GuestDriverOptions) => GuestDriver;
-  readonly #module: CompiledModule;
+  readonly #plain: CompiledModule;
+  /** The same, telling of its accesses; made when somebody wants to know. */
+  #watched: CompiledModule | undefined;
+  #module: CompiledModule;
+  #listener: AccessListener | undefined;
   readonly #memory: WasmMemory;
   readonly #cut: 'asked' | 'anywhere';
   readonly #guard: Guard;
 
   constructor(module: CompiledModule, memory: WasmMemory, cut: 'asked' | 'anywhere', guard: Guard) {
     this.#guard = guard;
+    this.#plain = module;
     this.#module = module;
     this.#memory = memory;
     this.#cut = cut;
@@ -89,7 +97,9 @@ class WasmGuest implements GuestInstance {
     this.image = imageRanges(module, memory.buffer.byteLength);
     if (module.kind === 'driver') {
       this.createDriver = (machine, options) =>
-        thrown(() => new WasmDriver(module, memory, machine, options)) as unknown as GuestDriver;
+        thrown(
+          () => new WasmDriver(this.#module, memory, machine, options),
+        ) as unknown as GuestDriver;
     }
   }
 
@@ -105,6 +115,37 @@ class WasmGuest implements GuestInstance {
       return bootWith(make, machine, withAll(machine, { allocator, ...options }));
     };
     return thrown(() => this.#guard(run));
+  }
+
+  /** Whether the module can be rewritten to tell of its accesses. */
+  get canWatch(): boolean {
+    this.#watched ??= this.#makeWatched();
+    return this.#watched !== this.#plain;
+  }
+
+  /** A module that cannot be rewritten is not watched: nobody is told of anything then. */
+  watch(listener: AccessListener): MemoryWatch {
+    this.#watched ??= this.#makeWatched();
+    this.#module = this.#watched;
+    this.#listener = listener;
+    // The tool's own accesses are none of the module's
+    return {
+      install: () => {},
+      remove: () => {},
+      suspend: () => false,
+      release: () => {
+        this.#listener = undefined;
+        this.#module = this.#plain;
+      },
+    };
+  }
+
+  #makeWatched(): CompiledModule {
+    const { module, memory64 } = this.#plain;
+    const bytes = memory64 ? undefined : watchedModule(importMemory(module));
+    const compiled = bytes && compiledIfAny(bytes);
+    if (compiled === undefined) return this.#plain;
+    return { ...this.#plain, compiled, listener: () => this.#listener };
   }
 
   reset(): void {
@@ -144,6 +185,16 @@ function compile(bytes: Uint8Array, memory64: boolean): object {
     const what = (error as Error).message.replace(/^WebAssembly\.Module\(\): /, '');
     const wide = memory64 ? 'This engine may lack 64-bit memory: Node 24 has it. ' : '';
     throw new BadGuest(`it does not compile: ${what}`, `${wide}Build the module again.`);
+  }
+}
+
+/** Undefined for what is too long for the engine, or has too much in it, now that it tells. */
+function compiledIfAny(bytes: Uint8Array): object | undefined {
+  try {
+    return compile(bytes, false);
+  } catch (error) {
+    if (error instanceof BadGuest) return undefined;
+    throw error;
   }
 }
 

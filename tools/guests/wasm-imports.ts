@@ -7,12 +7,12 @@
  */
 
 import type { Arm64Machine, Machine, MemoryRange, X64Machine } from '../../src/machine.ts';
-import type { LogLevel } from '../../src/events.ts';
+import type { FirmwareEvent, LogLevel } from '../../src/events.ts';
 import { hex } from '../simulator/base/hex.ts';
 import { waitOn } from '../simulator/base/passing-machine.ts';
 import { ABI_IMPORTS } from './abi/abi.ts';
 import { GuestFault } from './guest-error.ts';
-import { EVENTS_MAX } from './guest-event.ts';
+import { Talk } from './guest-event.ts';
 import type { GuestPages } from './guest-pages.ts';
 
 /** Ticks of 100 ns in a microsecond. */
@@ -73,8 +73,7 @@ export class WasmImports {
   readonly #view: DataView;
   #ended: unknown;
   #inInterrupt = false;
-  /** Lines since the last call of the machine. */
-  #said = 0;
+  readonly #talk = new Talk();
 
   constructor(context: ImportContext) {
     this.#context = context;
@@ -105,7 +104,7 @@ export class WasmImports {
       throw new GuestFault(`the guest calls ${name} after ${this.#ended}`);
     }
     try {
-      if (!TALK.includes(name)) this.#said = 0;
+      if (!TALK.includes(name)) this.#talk.called();
       if (this.#context.cutAnywhere && this.#context.cancelled()) throw new GuestCut(name);
       const result = call(...values);
       if (this.#context.interrupt !== undefined) this.#interrupts();
@@ -209,11 +208,16 @@ export class WasmImports {
         pages.reserve(at, size, this.#text('reserve', purpose!, length!));
       },
       log: (level, text, length) => {
-        if (++this.#said > EVENTS_MAX) {
-          throw new GuestFault(`log: ${EVENTS_MAX} lines without a call of the machine`);
+        const at = LEVELS[Math.min(number(level!), LEVELS.length - 1)]!;
+        const said = this.#text('log', text!, length!);
+        const line = { kind: 'log', level: at, layer: 'HV', object: '', text: said } as const;
+        let told: FirmwareEvent | undefined;
+        try {
+          told = this.#talk.told(said.length, line, 'lines');
+        } catch (error) {
+          throw new GuestFault(`log: ${(error as Error).message}`);
         }
-        const name = LEVELS[Math.min(number(level!), LEVELS.length - 1)]!;
-        this.#context.log(name, this.#text('log', text!, length!));
+        if (told?.kind === 'log') this.#context.log(told.level, told.text);
       },
       cancelled: () => Number(this.#context.cancelled()),
       random: () => this.#context.random(),

@@ -15,6 +15,8 @@ import { GUEST_IMAGE } from './guest-image.ts';
 import { BadGuest } from './guest-program.ts';
 import type { GuestPages } from './guest-pages.ts';
 import type { CheckedModule } from './wasm-check.ts';
+import type { AccessListener } from './watch/access-listener.ts';
+import { WATCH_MODULE } from './watch/wasm-watch.ts';
 import { WasmImports, number } from './wasm-imports.ts';
 
 type GuestCall = (...values: (number | bigint)[]) => number | bigint | undefined;
@@ -22,6 +24,8 @@ type GuestCall = (...values: (number | bigint)[]) => number | bigint | undefined
 /** A checked module, compiled. */
 export interface CompiledModule extends CheckedModule {
   readonly compiled: object;
+  /** It tells of its accesses: to whom, as long as there is somebody. */
+  readonly listener?: () => AccessListener | undefined;
 }
 
 /** What an instance is plugged into. */
@@ -64,6 +68,43 @@ export function mapWithoutImage({ memoryMap }: Machine): MemoryRange[] {
   return map;
 }
 
+type Imports = Readonly<Record<string, unknown>>;
+
+/**
+ * What a module that tells of its accesses imports besides; `barrier` orders them. Nobody is told
+ * of what has no length, nor of what ends beyond memory, which is `size` bytes: that traps.
+ */
+function watchImports(
+  hypxe: Imports,
+  size: number,
+  listener: () => AccessListener | undefined,
+): Readonly<Record<string, Imports>> {
+  const barrier = hypxe['barrier'] as (kind: number) => void;
+  type Told = (to: AccessListener, address: number, length: number) => void;
+  const hook = (tell: Told) => (base: number, offset: number, bytes: number) => {
+    const to = listener();
+    const length = bytes >>> 0;
+    const address = (base >>> 0) + (offset >>> 0);
+    if (to !== undefined && length > 0 && address + length <= size) tell(to, address, length);
+  };
+  return {
+    hypxe: {
+      ...hypxe,
+      barrier: (kind: number) => {
+        barrier(kind);
+        const stores = listener()?.stores;
+        if (kind === 2) stores?.ordered();
+        else stores?.fenced?.(kind === 0 ? 'loads' : 'stores');
+      },
+    },
+    [WATCH_MODULE]: {
+      load: hook((to, address, length) => to.load(address, length)),
+      storing: hook(({ stores }, address, length) => stores?.storing(address, length)),
+      stored: hook(({ stores }, address, length) => stores?.stored(address, length)),
+    },
+  };
+}
+
 export class GuestInstance {
   readonly #exports: Readonly<Record<string, unknown>>;
   readonly #imports: WasmImports;
@@ -87,8 +128,13 @@ export class GuestInstance {
     // As a loader does: what nothing is loaded to is zero
     new Uint8Array(memory.buffer).fill(0, 0, module.imageEnd);
     const hypxe = { ...this.#imports.functions, memory };
+    const env = { memory };
     const { Instance } = wasmEngine();
-    this.#exports = new Instance(module.compiled, { hypxe, env: { memory } }).exports;
+    const { listener } = module;
+    const size = memory.buffer.byteLength;
+    const imports =
+      listener === undefined ? { hypxe, env } : { ...watchImports(hypxe, size, listener), env };
+    this.#exports = new Instance(module.compiled, imports).exports;
     const version = this.call('hypxe_abi');
     if (version !== ABI_VERSION) {
       const text = `hypxe_abi returns ${version}, and this is version ${ABI_VERSION}`;

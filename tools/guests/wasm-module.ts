@@ -144,6 +144,8 @@ function readTypes(reader: WasmReader | undefined): (FunctionType | undefined)[]
 
 function valueType(reader: WasmReader): string {
   const byte = reader.byte();
+  // References of later versions: what they refer to follows
+  if (byte === 0x63 || byte === 0x64) reader.signed();
   return VALUE_TYPES[byte] ?? `type 0x${byte.toString(16)}`;
 }
 

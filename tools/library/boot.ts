@@ -18,17 +18,12 @@ import type { OsReport } from '../os/loaded-os.ts';
 import { sha256 } from '../replay/sha256.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
-import {
-  Network,
-  memoryFiles,
-  syntheticImage,
-  type FileSource,
-} from '../simulator/network/index.ts';
+import { memoryFiles, syntheticImage, type FileSource } from '../simulator/network/index.ts';
 import type { Link } from '../simulator/network/link.ts';
-import { deviceNamed } from '../simulator/services/index.ts';
 import type { ChannelDevice } from '../simulator/vmbus-server/channel-interface.ts';
 import type { BootOutcome, OutcomeError, OutcomeOs, OutcomePush } from './boot-outcome.ts';
 import type { BootPlan } from './boot-plan.ts';
+import { planHost } from './plan-host.ts';
 
 /** What is served to the guest. */
 export interface Served {
@@ -153,19 +148,13 @@ function createMachine(
   { files, name }: Served,
   { link, heartbeat, pusher, devices = [] }: BootSurroundings,
 ): SimulatedMachine {
-  const { faults, nics, profile, seed, processors, architecture, pageSize } = plan;
-  const network = new Network({ files, bootFile: name, faults, ...plan.network });
-  const named = plan.devices.map((device) => {
-    const description = deviceNamed(device);
-    if (description === undefined) throw new RangeError(`there is no device ${device}`);
-    return description.create();
-  });
+  const { processors, architecture, pageSize } = plan;
+  const host = { served: { files, bootFile: name }, link, first: pusher?.devices ?? [] };
   return machineFor(guest, {
-    ...{ profile, seed, processors, architecture, pageSize },
-    links: Array.from({ length: nics }, (_, nic) => link ?? network.link(nic)),
+    ...planHost(plan, { ...host, last: devices }),
+    ...{ processors, architecture, pageSize },
     hypercallConvention: plan.hypercallConvention,
     ...(heartbeat === undefined ? {} : { heartbeat }),
-    devices: [...(pusher?.devices ?? []), ...named, ...devices],
   });
 }
 

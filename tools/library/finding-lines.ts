@@ -51,9 +51,12 @@ function pageLines(pages: NonNullable<Finding['pages']>): string[] {
   const lines = [
     `${plural(pages.pages.length, 'page')}: ${shortened(runs)}`,
     `what for: ${pages.purpose}`,
-    `shared by ${pages.sharedBy} at ${(pages.sharedAt / TICKS_PER_MS).toFixed(3)} ms`,
-    `would have been revoked by ${pages.revokedWith}`,
   ];
+  // What only the guest has reserved nobody has shared
+  if (pages.sharedBy !== '') {
+    lines.push(`shared by ${pages.sharedBy} at ${(pages.sharedAt / TICKS_PER_MS).toFixed(3)} ms`);
+    lines.push(`would have been revoked by ${pages.revokedWith}`);
+  }
   if (pages.reserved) lines.push('reserved in the memory map: lost, but safe');
   return lines.map((line) => `${INDENT}  ${line}`);
 }

@@ -2,6 +2,7 @@
 
 /** What a run of a PC came to, as plain data: it comes from the worker, and `--json` prints it. */
 
+import { isAudited } from '../flow/pc-stages.ts';
 import type { PcReport } from '../flow/pc-flow.ts';
 import type { PcEnd, PcVerdict } from '../flow/pc-verdict.ts';
 import type { BootOutcome } from './boot-outcome.ts';
@@ -54,15 +55,20 @@ const ENDS: Readonly<Record<PcEnd, string>> = {
   script: 'the script is at its end',
   silent: 'nothing was booted: nothing has come from the PC for',
   loop: 'the program loops: nothing has come of',
+  repeats: 'the program repeats itself: it has shown nothing new for',
   halted: 'the processor has halted:',
-  'triple-fault': 'the processor met a fault that it could not handle:',
+  'triple-fault': 'the processor met a triple fault',
+  fault: 'the processor met a fault that the emulator does not raise,',
+  emulator: 'the emulator cannot go on:',
   reset: 'nothing was booted: the PC was reset:',
   time: 'the PC runs for more than',
+  wall: 'the PC still ran',
   expected: 'the script of --expect:',
-  interrupted: 'interrupted',
+  interrupted: 'the PC still ran',
 };
 
 const NOTHING = 'nothing of this guest any more';
+const NOTHING_OLD = 'nothing of those that have gone any more';
 
 /** The verdict in one sentence. */
 export function pcSummary(outcome: PcOutcome): string {
@@ -72,9 +78,12 @@ export function pcSummary(outcome: PcOutcome): string {
   const warnings = count('warning') === 0 ? '' : `, ${plural(count('warning'), 'warning')}`;
   const none = untouched ? 'no hypervisor interface was used, so nothing was shared' : undefined;
   if (verdict === 'clean') {
-    const kept =
-      stages.at(-1)?.end === 'quiesce' ? 'only what the guest keeps on purpose' : NOTHING;
-    return none ?? `the host has ${kept}${warnings}`;
+    if (none !== undefined) return none;
+    const last = stages.at(-1);
+    const running = last?.end === 'running' ? `, and ${last.name} still has the PC` : '';
+    if (!stages.some(isAudited)) return `${ENDS[end]}${running}: nothing was audited`;
+    const kept = last?.end === 'quiesce' ? 'only what the guest keeps on purpose' : NOTHING;
+    return `the host has ${running === '' ? kept : NOTHING_OLD}${warnings}${running}`;
   }
   if (verdict === 'refused') {
     const versions = outcome.refusedVersions.join(' and ');

@@ -2,7 +2,7 @@
 
 /** A run of a PC as it is asked for: the host, the network, who types what. Plain data. */
 
-import { PC_LIMITS } from '../flow/pc-flow.ts';
+import { PC_LIMITS, PC_WALL_SECONDS } from '../flow/pc-limits.ts';
 import type { ScriptStep } from '../flow/pc-script.ts';
 import { bootPlan, type BootChoices, type BootPlan } from './boot-plan.ts';
 
@@ -29,6 +29,11 @@ export interface PcPlan extends HostPlan {
   readonly script: readonly ScriptStep[];
   /** Most time of the PC, in seconds. */
   readonly seconds: number;
+  /**
+   * Most time that it may take, in seconds of the wall's clock: an end by it is the one thing of a
+   * run that its seed does not decide.
+   */
+  readonly wallSeconds: number;
   /** Resets after which it goes on. */
   readonly resets: number;
 }
@@ -41,11 +46,12 @@ export interface PcChoices
 
 /** Decide what was not chosen. @throws RangeError for a host that is not there */
 export function pcPlan(choices: PcChoices = {}): PcPlan {
-  const { keys = '', script = [], seconds = PC_LIMITS.seconds, resets = 0, ...rest } = choices;
+  const { keys = '', script = [], seconds = PC_LIMITS.seconds, resets = 0, ...others } = choices;
+  const { wallSeconds = PC_WALL_SECONDS, ...rest } = others;
   const { host, profile, knobs, seed, nics, memoryMiB, devices, faults, network, strict } =
     bootPlan(rest);
   return {
     ...{ host, profile, knobs, seed, nics, memoryMiB, devices, faults, network, strict },
-    ...{ keys, script, seconds, resets },
+    ...{ keys, script, seconds, wallSeconds, resets },
   };
 }

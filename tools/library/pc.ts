@@ -7,6 +7,7 @@
 
 import { versionText } from '../../src/vmbus/protocol.ts';
 import { runPcFlow, type PcFlowOptions, type PcReport } from '../flow/pc-flow.ts';
+import type { PcProgress } from '../flow/pc-life.ts';
 import type { PcStage } from '../flow/pc-stages.ts';
 import { bootProgram, BOOT_PROGRAM_NAME } from '../guests/pc/boot-program.ts';
 import type { ConsoleSource } from '../guests/pc/pc-console.ts';
@@ -15,13 +16,14 @@ import type { PcKernel } from '../guests/pc/pc-kernel.ts';
 import type { Pc } from '../guests/pc/pc.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
-import { Network, memoryFiles, type FileSource } from '../simulator/network/index.ts';
+import { memoryFiles, type FileSource } from '../simulator/network/index.ts';
 import type { Link } from '../simulator/network/link.ts';
-import { ShutdownHost, TimeSyncHost, deviceNamed } from '../simulator/services/index.ts';
+import { ShutdownHost, TimeSyncHost } from '../simulator/services/index.ts';
 import type { ChannelDevice } from '../simulator/vmbus-server/channel-interface.ts';
-import { TRACE_VERSION, type RunHeader } from '../report/trace-line.ts';
+import type { RunHeader } from '../report/trace-line.ts';
 import type { PcOutcome } from './pc-outcome.ts';
 import type { PcPlan } from './pc-plan.ts';
+import { planHeader, planHost } from './plan-host.ts';
 
 /** Most lines of the console that are kept. */
 const CONSOLE_MAX = 10_000;
@@ -50,11 +52,11 @@ export interface PcSurroundings {
   readonly link?: Link | undefined;
   /** The machine is there, and nothing has run yet: who listens to its events begins here. */
   readonly onMachine?: (machine: SimulatedMachine) => void;
-  /** A line of the console is complete, at so many ticks. */
-  readonly onLine?: (text: string, source: ConsoleSource, now: number) => void;
+  /** A line of the console is complete, at so many ticks; `since`: when it began. */
+  readonly onLine?: (text: string, source: ConsoleSource, now: number, since: number) => void;
   readonly onStage?: (stage: PcStage) => void;
-  /** Asked for each slice; false ends the run. */
-  readonly alive?: () => boolean;
+  /** Asked for each slice, and told how far it is; false ends the run. */
+  readonly alive?: (progress: PcProgress) => boolean;
 }
 
 /**
@@ -80,54 +82,50 @@ export async function bootPc(
       pc = made;
       onMachine?.(made.machine);
     },
-    onLine: (text, source) => {
+    onLine: (text, source, since) => {
       if (shown.length < CONSOLE_MAX) shown.push(text);
-      onLine?.(text, source, pc!.machine.clock.now);
+      onLine?.(text, source, pc!.machine.clock.now, since);
     },
+    overdue: wallClock(plan.wallSeconds),
     ...(onStage === undefined ? {} : { onStage }),
     ...(alive === undefined ? {} : { alive }),
   });
   return { ...outcomeOf(report), console: shown };
 }
 
+/** Says when so many seconds of the wall's clock are over. */
+export function wallClock(seconds: number): () => string | undefined {
+  const begin = Date.now();
+  return () => {
+    if (Date.now() - begin < seconds * 1000) return undefined;
+    return `after ${seconds} s of the wall's clock, where no two runs are alike (see --wall)`;
+  };
+}
+
 /** What was asked for, as the first line of a trace. `names`: for people. */
 export function pcHeader(plan: PcPlan, names: { program: string; image: string }): RunHeader {
-  const { host, seed, nics, memoryMiB } = plan;
-  const changed = Object.entries(plan.knobs).map(([name, value]) => `${name}=${String(value)}`);
-  return {
-    ...{ kind: 'run', trace: TRACE_VERSION, command: 'pc', host, seed, nics, processors: 1 },
-    ...{ architecture: 'x64', memoryMiB, firmware: names.program, image: names.image },
-    ...(changed.length === 0 ? {} : { knobs: changed.join(', ') }),
-  };
+  return planHeader(plan, { command: 'pc', processors: 1, architecture: 'x64', ...names });
 }
 
 function hostOf(
   plan: PcPlan,
   { served, link, devices = [] }: PcSurroundings,
 ): PcFlowOptions['host'] {
-  const { faults, nics, profile, seed } = plan;
   const ours = memoryFiles({ [BOOT_PROGRAM_NAME]: bootProgram() });
   const theirs = served?.files;
-  const network = new Network({
-    files: {
-      read: (path) => theirs?.read(path) ?? ours.read(path),
-      list: () => [...(theirs?.list?.() ?? []), BOOT_PROGRAM_NAME],
-    },
-    bootFile: served?.name ?? BOOT_PROGRAM_NAME,
-    ...{ faults, ...plan.network },
-    ...(served?.disk === undefined ? {} : { aoe: { disk: served.disk } }),
-  });
-  const named = plan.devices.map((name) => {
-    const description = deviceNamed(name);
-    if (description === undefined) throw new RangeError(`there is no device ${name}`);
-    return description.create();
-  });
-  return {
-    ...{ profile, seed },
-    links: Array.from({ length: nics }, (_, nic) => link ?? network.link(nic)),
-    // A real host has these for every guest
-    devices: [new ShutdownHost(), new TimeSyncHost(), ...named, ...devices],
+  const files: FileSource = {
+    read: (path) => theirs?.read(path) ?? ours.read(path),
+    list: () => [...(theirs?.list?.() ?? []), BOOT_PROGRAM_NAME],
   };
+  const disk = served?.disk;
+  return planHost(plan, {
+    served: {
+      ...{ files, bootFile: served?.name ?? BOOT_PROGRAM_NAME },
+      ...(disk === undefined ? {} : { aoe: { disk } }),
+    },
+    // A real host has these for every guest
+    ...{ link, first: [new ShutdownHost(), new TimeSyncHost()], last: devices },
+  });
 }
 
 /** The report of the flow as plain data. */

@@ -30,7 +30,7 @@ export class LinkError extends Error {
 
 /** The network that passt makes here: the gateway is the loopback of this machine. */
 export const PASST_GATEWAY = '10.9.9.1';
-const PASST_GUEST = '10.9.9.2';
+export const PASST_GUEST = '10.9.9.2';
 
 /** How long a Unix socket may take to accept us, in ms. */
 const CONNECT_MAX_MS = 5000;
@@ -43,12 +43,15 @@ const WORDS_MAX = 4096;
 
 /**
  * Addresses of its own, so that nothing depends on the networks of this machine; Ethernet's MTU
- * (its default does not fit into a NIC); one client, and then it ends.
+ * (its default does not fit into a NIC).
  */
-const PASST_OPTIONS = [
-  ...['-f', '-q', '-1', '-4', '-i', 'lo', '-m', '1500', '-M', '52:54:00:00:00:01'],
-  ...['-a', PASST_GUEST, '-n', '24', '-g', PASST_GATEWAY, '-F', '3'],
+export const PASST_NETWORK = [
+  ...['-4', '-i', 'lo', '-m', '1500', '-M', '52:54:00:00:00:01'],
+  ...['-a', PASST_GUEST, '-n', '24', '-g', PASST_GATEWAY],
 ];
+
+/** One client, on a socket that it inherits, and then it ends. */
+const PASST_OPTIONS = ['-f', '-q', '-1', ...PASST_NETWORK, '-F', '3'];
 
 /** A link that runs. */
 export class RunningLink {

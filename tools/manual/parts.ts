@@ -40,6 +40,7 @@ export const PARTS: Readonly<Record<string, () => string>> = {
   'boot-help': () => fenced(BOOT_HELP),
   'pc-help': () => fenced(PC_HELP),
   'pc-verdicts': pcVerdicts,
+  'pc-faults': pcFaults,
   'explore-help': () => fenced(EXPLORE_HELP),
   'scenarios-help': () => fenced(SCENARIOS_HELP),
   'report-help': () => fenced(REPORT_HELP),
@@ -94,6 +95,14 @@ interface PcVerdict {
   readonly findings: readonly string[];
 }
 
+interface PcFault {
+  readonly plan: string;
+  readonly host: string;
+  readonly fault: string;
+  readonly status: string;
+  readonly findings: readonly string[];
+}
+
 /** Program, host and flow, and what each comes to. */
 function pcVerdicts(): string {
   const rows = JSON.parse(readFileSync(join(GOLDEN, 'pc-verdicts.json'), 'utf8')) as PcVerdict[];
@@ -103,6 +112,17 @@ function pcVerdicts(): string {
       ...[program, `\`${host}\``, flow, vmbus.join(', then ') || 'none'],
       `${exitCode}: ${verdict}`,
       findings.join('; ') || 'none',
+    ]),
+  );
+}
+
+/** What a real program does when something goes wrong. */
+function pcFaults(): string {
+  const rows = JSON.parse(readFileSync(join(GOLDEN, 'pc-faults.json'), 'utf8')) as PcFault[];
+  return table(
+    ['fault', '`--only`', 'host', 'it', 'findings'],
+    rows.map(({ plan, host, fault, status, findings }) => [
+      ...[fault, `\`${plan}\``, `\`${host}\``, status, findings.join('; ') || 'none'],
     ]),
   );
 }

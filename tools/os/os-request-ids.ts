@@ -23,7 +23,8 @@ export class RequestIds {
   static readonly NOTHING = -0x80000000;
 
   constructor(size: number) {
-    this.#next = Int32Array.from({ length: size }, (_, i) => i + 1);
+    this.#next = new Int32Array(size);
+    for (let i = 0; i < size; i++) this.#next[i] = i + 1;
     this.#about = new Int32Array(size).fill(RequestIds.NOTHING);
   }
 

@@ -190,7 +190,7 @@ export class OsRndis {
       view.setUint32(at.oid, oid, true);
       view.setUint32(at.infoLength, information.length, true);
       view.setUint32(at.infoOffset, size - RNDIS_BODY, true);
-      for (const [i, byte] of information.entries()) view.setUint8(size + i, byte);
+      for (let i = 0; i < information.length; i++) view.setUint8(size + i, information[i]!);
     });
   }
 

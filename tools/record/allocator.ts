@@ -22,8 +22,16 @@ export class RecordingAllocator {
   readonly #base: number;
   readonly #tap: Tap;
   readonly #blocks = new Map<number, number>();
+  readonly #refuses: (purpose: string) => boolean;
 
-  constructor(memory: ArrayBufferLike, base: number, tap: Tap) {
+  /** @param refuses whether an allocation fails though there is room */
+  constructor(
+    memory: ArrayBufferLike,
+    base: number,
+    tap: Tap,
+    refuses: (purpose: string) => boolean = () => false,
+  ) {
+    this.#refuses = refuses;
     this.#bytes = new Uint8Array(memory);
     this.#base = base;
     this.#tap = tap;
@@ -40,7 +48,7 @@ export class RecordingAllocator {
         moved = true;
       }
     }
-    if (address + length > this.#bytes.length) {
+    if (this.#refuses(purpose) || address + length > this.#bytes.length) {
       this.#tap.emit({ op: 'alloc-fail', purpose, len: length });
       return undefined;
     }

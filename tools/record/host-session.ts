@@ -9,9 +9,11 @@ import { machineFor } from '../guests/guest-machine.ts';
 import type { Firmware } from '../replay/firmware.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
 import { Random } from '../simulator/base/random.ts';
-import type { Link, LinkHost } from '../simulator/network/link.ts';
 import type { HostProfile } from '../simulator/profiles/profile.ts';
 import { recordSession, type RecordStep, type RecordedSession } from './record.ts';
+import { discoverFrame, someFrame } from './session-frames.ts';
+import { SessionNetwork } from './session-network.ts';
+import { described, tapOf, type SessionSurroundings } from './session-surroundings.ts';
 
 /** Bytes of RAM of a recorded guest. */
 export const RECORD_MEMORY = 16 << 20;
@@ -24,7 +26,7 @@ const FRAMES_MAX = 6;
 const SETTLE_MS = 3;
 
 /** What is recorded. */
-export interface HostSession {
+export interface HostSession extends SessionSurroundings {
   readonly firmware: Firmware;
   readonly memory: ArrayBufferLike;
   readonly profile: HostProfile;
@@ -33,36 +35,22 @@ export interface HostSession {
   readonly driver: string;
 }
 
-/** Takes what the guest sends, and lets the host deliver what it is told to. */
-class RecordLink implements Link {
-  host: LinkHost | undefined;
-
-  connect(host: LinkHost): void {
-    this.host = host;
-  }
-
-  transmit(_frame: Uint8Array): void {}
-}
-
-/** A frame of some length. */
-function frame(length: number, random: Random): Uint8Array {
-  const bytes = Uint8Array.from({ length }, (_, i) => (i * 7 + random.below(16)) & 0xff);
-  bytes.fill(0xff, 0, 6);
-  return bytes;
-}
-
 /** Steps of a session: probe, rounds of open, frames and close, quiesced in between, remove. */
-function plan(random: Random, link: RecordLink): readonly RecordStep[] {
+function plan(random: Random, network: SessionNetwork): readonly RecordStep[] {
   const steps: RecordStep[] = [{ name: 'probe' }];
   const length = (): number => 14 + random.below(1501);
   for (let round = random.below(ROUNDS_MAX) + 1; round > 0; round--) {
     steps.push({ name: 'open', afterMs: SETTLE_MS });
     for (let i = random.below(FRAMES_MAX); i > 0; i--) {
-      if (random.below(2) === 0) steps.push({ name: 'transmit', frame: frame(length(), random) });
-      else {
-        const sent = frame(length(), random);
-        const before = (): void => link.host?.deliver(sent);
-        steps.push({ name: 'poll', before, afterMs: SETTLE_MS });
+      const kind = random.below(5);
+      if (kind === 0) {
+        const frame = discoverFrame(network.guestAddress, random.u32());
+        steps.push({ name: 'transmit', frame });
+      } else if (kind < 3) {
+        steps.push({ name: 'transmit', frame: someFrame(length(), random) });
+      } else {
+        const sent = someFrame(length(), random);
+        steps.push({ name: 'poll', before: () => network.send(sent), afterMs: SETTLE_MS });
       }
       steps.push({ name: 'poll', afterMs: SETTLE_MS });
     }
@@ -77,17 +65,21 @@ function plan(random: Random, link: RecordLink): readonly RecordStep[] {
 
 /** Record a session. */
 export function recordHostSession(session: HostSession): RecordedSession {
-  const { firmware, memory, profile, seed, driver } = session;
-  const link = new RecordLink();
-  const machine = machineFor({ memory, image: [] }, { profile, links: [link], seed });
+  const { firmware, memory, profile, seed, driver, processors = 1, nics = 1 } = session;
+  const network = new SessionNetwork(nics, session.network);
+  const { links } = network;
+  const machine = machineFor({ memory, image: [] }, { profile, links, seed, processors });
+  network.start(machine, seed);
+  const faults = session.faults?.(machine, network.network);
   return recordSession({
-    machine: machine.bootProcessor,
+    machine: faults?.seam ?? machine.bootProcessor,
+    around: tapOf(machine),
     run: (ms) => machine.run(ms * TICKS_PER_MS),
     firmware,
-    steps: plan(new Random(seed), link),
-    name: `${profile.name}-${seed}`,
-    description: `seed ${seed} on host ${profile.name}`,
+    steps: plan(new Random(seed), network),
+    cancel: faults?.cancel,
+    refuses: faults?.refuses,
     driver,
-    host: { profile: profile.name, seed },
+    ...described(session),
   });
 }

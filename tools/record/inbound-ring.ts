@@ -5,8 +5,13 @@
  * indices that are none of the ring or do not say where a packet ends.
  */
 
-import { PacketFooter, PacketHeader } from '../../src/vmbus/protocol.ts';
-import type { GuestRing, PageList } from '../replay/guest-channels.ts';
+import {
+  PacketFooter,
+  PacketHeader,
+  XferPageHeader,
+  XferPageRange,
+} from '../../src/vmbus/protocol.ts';
+import type { GuestRing, PageList } from '../replay/host/guest-ring.ts';
 
 /** One write of the host. */
 export interface RingWrite {
@@ -108,4 +113,24 @@ export class InboundRing {
     if (length <= PacketHeader.size || length > size - 8 - used) return undefined;
     return this.#data.read(start, length);
   }
+}
+
+/** Ranges of a packet that are looked into. */
+const RANGES_MAX = 64;
+
+/** Where in the receive buffer a packet of transfer pages says that something lies. */
+export function transferRanges(
+  bytes: Uint8Array,
+): readonly { readonly offset: number; readonly length: number }[] {
+  if (bytes.length < XferPageHeader.size) return [];
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const count = view.getUint32(XferPageHeader.at.rangeCount, true);
+  const ranges = [];
+  for (let i = 0; i < Math.min(count, RANGES_MAX); i++) {
+    const at = XferPageHeader.size + i * XferPageRange.size;
+    if (at + XferPageRange.size > bytes.length) break;
+    const length = view.getUint32(at, true);
+    ranges.push({ offset: view.getUint32(at + XferPageRange.at.offset, true), length });
+  }
+  return ranges;
 }

@@ -11,6 +11,7 @@ import type { TraceEvent } from '../replay/trace-events.ts';
 import { RecordingAllocator } from './allocator.ts';
 import { Recorder } from './recorder.ts';
 import { RECORD_BASE, sessionText } from './session-text.ts';
+import type { TapSurroundings } from './tap.ts';
 
 /** A step of a recording. */
 export interface RecordStep {
@@ -37,6 +38,12 @@ export interface RecordPlan {
   readonly random?: (() => number) | undefined;
   /** Facts about the host. */
   readonly host?: object;
+  /** What is known of a machine whose own calls are counted. */
+  readonly around?: TapSurroundings | undefined;
+  /** Whether the guest shall give up. */
+  readonly cancel?: (() => boolean) | undefined;
+  /** Whether an allocation fails. */
+  readonly refuses?: ((purpose: string) => boolean) | undefined;
 }
 
 /** A recorded session, ready to be written. */
@@ -62,12 +69,14 @@ class Session {
     this.#recorder = recorder;
     const { tap } = recorder;
     let state = 0x18ae;
+    const { cancel, refuses } = plan;
     const random = plan.random ?? (() => (state = (Math.imul(state, 69069) + 1) >>> 0));
     this.#driver = plan.firmware.createDriver(tap, {
       preset: 'ipxe',
       events: (event) => recorder.event(event),
-      allocator: new RecordingAllocator(tap.memory, RECORD_BASE, tap),
+      allocator: new RecordingAllocator(tap.memory, RECORD_BASE, tap, refuses),
       random: recorder.random(random),
+      ...(cancel === undefined ? {} : { cancel: recorder.cancel(cancel) }),
       livelock: () => tap.livelock(),
     });
   }
@@ -118,7 +127,7 @@ class Session {
 
 /** Record a session. What the guest does wrong is in it; only a mistake of ours is thrown. */
 export function recordSession(plan: RecordPlan): RecordedSession {
-  const recorder = new Recorder(plan.machine);
+  const recorder = new Recorder(plan.machine, plan.around);
   new Session(plan, recorder).run();
   const { tap, ended } = recorder;
   const text = sessionText(plan, tap.events, plan.machine.memory.byteLength);

@@ -12,7 +12,8 @@ import type { X64Machine } from '../../src/machine.ts';
 import { RndisHeader } from '../../src/rndis/protocol.ts';
 import { errorText, type FirmwareDevice } from '../replay/firmware.ts';
 import { hexNumber, toHex } from '../replay/hex.ts';
-import type { StepName } from '../replay/recorded-step.ts';
+import { isTimeRead } from '../replay/host/waits.ts';
+import type { RecordedStepName } from '../replay/recorded-step.ts';
 import type { TraceEvent } from '../replay/trace-events.ts';
 import { RecordingTap, type TapSurroundings } from './tap.ts';
 
@@ -25,7 +26,8 @@ function isAction(event: TraceEvent): boolean {
 /** Whatever else a guest does, and does in the same order when it is replayed. */
 function isAct(event: TraceEvent): boolean {
   if (event.op === 'wrmsr') return Number(event.msr) !== Msr.EOM;
-  return ['cpuid', 'rdmsr', 'page', 'page-free', 'alloc-fail'].includes(event.op);
+  if (event.op === 'rdmsr') return !isTimeRead(event);
+  return ['cpuid', 'page', 'page-free', 'alloc-fail'].includes(event.op);
 }
 
 /** Writes one session down. */
@@ -59,7 +61,7 @@ export class Recorder {
    * @throws what it throws
    */
   step<T>(
-    name: StepName,
+    name: RecordedStepName,
     call: () => T,
     result: (value: T) => string | undefined,
     devices: () => readonly FirmwareDevice[] = () => [],

@@ -16,6 +16,7 @@ import {
   MonitorPage,
   MonitorTrigger,
   HV_ENABLE,
+  HV_MESSAGE_PENDING,
   HV_PAGE_REGISTER_MASK,
 } from '../../src/hyperv/protocol.ts';
 import {
@@ -23,8 +24,6 @@ import {
   PacketType,
   RingControl,
   VMBUS_MESSAGE_TYPE,
-  XferPageHeader,
-  XferPageRange,
 } from '../../src/vmbus/protocol.ts';
 import type { CpuidRegisters, X64Machine } from '../../src/machine.ts';
 import { packetMeaning } from '../replay/anchor-keys.ts';
@@ -33,7 +32,7 @@ import { GuestObserver } from '../replay/guest-observer.ts';
 import { GuestRules } from '../replay/guest-rules.ts';
 import { hexNumber, toHex } from '../replay/hex.ts';
 import type { TraceEvent, TraceEventOf } from '../replay/trace-events.ts';
-import { InboundRing } from './inbound-ring.ts';
+import { InboundRing, transferRanges } from './inbound-ring.ts';
 import { PassingX64 } from '../simulator/base/passing-machine.ts';
 
 /** Ticks of the reference time in a millisecond. */
@@ -42,13 +41,9 @@ const TICKS_PER_MS = 10_000;
 /** Events of a session: whoever reads it holds it in memory. */
 export const EVENTS_MAX = 500_000;
 
-/** Ranges of a packet that are looked into. */
-const RANGES_MAX = 64;
-
 /** One channel as the tap has seen it last. */
 interface Seen {
   readonly channel: GuestChannel;
-  /** Host to guest. */
   readonly inbound: InboundRing;
   /** Guest to host: how far it has read; what lies there. */
   consumer: number;
@@ -78,6 +73,8 @@ export class RecordingTap extends PassingX64 {
   #messagePage = 0;
   #ticks: bigint | undefined;
   readonly #now: () => bigint;
+  /** How often the guest has read the time since it has sent something, or a ms is over. */
+  #timeReads = 0;
   /** What registers hold, as far as the guest has read or written them. */
   readonly #registers = new Map<number, bigint>();
 
@@ -138,12 +135,22 @@ export class RecordingTap extends PassingX64 {
     const value = super.rdmsr(msr);
     if (msr !== Msr.TIME_REF_COUNT) {
       this.#registers.set(msr, value);
-      this.emit({ op: 'rdmsr', msr: hexNumber(msr), value: hexNumber(value) });
+      this.emit({ op: 'rdmsr', msr: hexNumber(msr), value: hexNumber(value), reads: undefined });
     }
     // A host acts at any exit of its guest
     this.passTime(undefined);
+    const before = this.events.length;
     this.hostActed();
+    if (msr === Msr.TIME_REF_COUNT) this.#timeRead(value, before);
     return value;
+  }
+
+  /** The time is read very often: that is told where something came of it. */
+  #timeRead(time: bigint, before: number): void {
+    const reads = ++this.#timeReads;
+    if (this.events.length === before || this.events.length >= EVENTS_MAX) return;
+    const [msr, value] = [hexNumber(Msr.TIME_REF_COUNT), hexNumber(time)];
+    this.events.splice(before, 0, { op: 'rdmsr', msr, value, reads });
   }
 
   override wrmsr(msr: number, value: bigint): void {
@@ -228,10 +235,11 @@ export class RecordingTap extends PassingX64 {
     const ms = Number((now - (this.#ticks ??= now)) / BigInt(TICKS_PER_MS));
     if (ms === 0) return;
     this.#ticks += BigInt(ms * TICKS_PER_MS);
+    this.#timeReads = 0;
     this.emit(by === undefined ? { op: 'delay', ms, by: undefined } : { op: 'delay', ms, by });
   }
 
-  /** The guest polls one packet again and again: it is taken away, or it would never end. */
+  /** The guest polls one packet for ever: it is taken away. */
   livelock(): void {
     this.emit({ op: 'livelock', where: 'poll' });
     for (const { inbound } of this.#seen.values()) {
@@ -243,6 +251,7 @@ export class RecordingTap extends PassingX64 {
   // --- what the guest has done ---
 
   #posted(message: Uint8Array): void {
+    this.#timeReads = 0;
     this.#rules.message(message);
     this.#channels.posted(message, '');
     const opened = this.#channels.opens(message);
@@ -262,6 +271,7 @@ export class RecordingTap extends PassingX64 {
     }
     const { packets, faults, monitorBits } = this.#observer.look();
     for (const text of faults) this.emit({ op: 'violation', text });
+    if (packets.length > 0) this.#timeReads = 0;
     for (const packet of packets) {
       const { channel: number, start, bytes, data } = packet;
       const size = this.#channels.channels.get(number)!.out.data.length;
@@ -319,9 +329,7 @@ export class RecordingTap extends PassingX64 {
     const mask = control.readU32(RingControl.at.interruptMask);
     if (mask === seen.mask) return;
     seen.mask = mask;
-    const gpa = hexNumber(control.address(RingControl.at.interruptMask));
-    const bytes = toHex(control.read(RingControl.at.interruptMask, 4));
-    this.emit({ op: 'host-mem-write', purpose: 'outbound-ring-interrupt-mask', gpa, bytes });
+    this.#ringWord(seen, RingControl.at.interruptMask, 'interrupt-mask');
   }
 
   #hostRead(channel: number, seen: Seen): void {
@@ -332,31 +340,27 @@ export class RecordingTap extends PassingX64 {
       seen.consumer = end;
       this.emit({ op: 'host-ring-read', channel, type, xid: hexNumber(transaction), cons });
     }
+    if (seen.consumer !== consumer) this.#ringWord(seen, RingControl.at.cons, 'read-index');
     seen.consumer = consumer;
+  }
+
+  /** A word that the host has put into the control page of an outbound ring, right or wrong. */
+  #ringWord({ channel: { out } }: Seen, offset: number, what: string): void {
+    const gpa = hexNumber(out.control.address(offset));
+    const bytes = toHex(out.control.read(offset, 4));
+    this.emit({ op: 'host-mem-write', purpose: `outbound-ring-${what}`, gpa, bytes });
   }
 
   #hostWrote(channel: number, { inbound }: Seen): void {
     for (const { start, bytes, end } of inbound.look()) {
       const whole = bytes.length >= PacketHeader.size;
       const type = whole ? new DataView(bytes.buffer).getUint16(PacketHeader.at.type, true) : 0;
-      if (type === PacketType.DATA_XFER_PAGES) this.#ranges(channel, bytes);
+      // What lies in the receive buffer for it
+      const ranges = type === PacketType.DATA_XFER_PAGES ? transferRanges(bytes) : [];
+      for (const { offset, length } of ranges) this.#receiveBuffer(channel, offset, length);
       this.#rules.hostPacket(channel, bytes);
       const prod = [start, end] as const;
       this.emit({ op: 'host-ring-write', channel, type, offset: start, bytes: toHex(bytes), prod });
-    }
-  }
-
-  /** What lies in the receive buffer for a packet. */
-  #ranges(channel: number, bytes: Uint8Array): void {
-    const view = new DataView(bytes.buffer);
-    if (bytes.length < XferPageHeader.size) return;
-    const count = view.getUint32(XferPageHeader.at.rangeCount, true);
-    for (let i = 0; i < Math.min(count, RANGES_MAX); i++) {
-      const at = XferPageHeader.size + i * XferPageRange.size;
-      if (at + XferPageRange.size > bytes.length) return;
-      const length = view.getUint32(at, true);
-      const offset = view.getUint32(at + XferPageRange.at.offset, true);
-      this.#receiveBuffer(channel, offset, length);
     }
   }
 
@@ -382,13 +386,8 @@ export class RecordingTap extends PassingX64 {
     const data = slot + SynicMessage.at.data;
     const payload = this.#bytes.slice(data, data + Math.min(length, 240));
     if (type === VMBUS_MESSAGE_TYPE) this.#channels.delivered(payload);
-    this.emit({
-      op: 'host-message',
-      sint,
-      type: hexNumber(type),
-      payload: toHex(payload),
-      via: 'direct',
-      gpa: hexNumber(slot),
-    });
+    const pending = this.#bytes[slot + SynicMessage.at.flags]! & HV_MESSAGE_PENDING;
+    const message = { sint, type: hexNumber(type), payload: toHex(payload), pending };
+    this.emit({ op: 'host-message', ...message, via: 'direct', gpa: hexNumber(slot) });
   }
 }

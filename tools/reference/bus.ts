@@ -137,10 +137,11 @@ export class Bus {
 
   #removeDevice(device: BusDevice): void {
     const { name } = device.device!;
+    // As recorded: told first, so that it is told also of a guest that dies of the close
+    this.connection.context.emit({ kind: 'netdev', change: 'unregister', name });
     device.device!.close();
     device.device = undefined;
     if (this.#bound.length === 0) this.#registered = 0;
-    this.connection.context.emit({ kind: 'netdev', change: 'unregister', name });
   }
 
   /** `connected`: as iPXE sees it. */

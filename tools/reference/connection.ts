@@ -47,6 +47,11 @@ export interface Wait {
   readonly check?: () => void;
 }
 
+/** Whether a version response says no. */
+function isRefusal({ view }: Pick<ControlMessage, 'view'>): boolean {
+  return view.getUint8(VersionResponse.at.supported) === 0;
+}
+
 export class Connection {
   readonly context: GuestContext;
   readonly hv: Hypervisor;
@@ -61,6 +66,8 @@ export class Connection {
   #pages: Block[] = [];
   /** The host may write to the pages. */
   #shared = false;
+  /** Refusals that may be of somebody else's contacts. */
+  #foreign = CONTACTS_MAX;
 
   constructor(hv: Hypervisor) {
     this.hv = hv;
@@ -106,6 +113,7 @@ export class Connection {
   reset(): void {
     for (const { address } of this.#pages) this.context.bytes.fill(0, address, address + 4096);
     this.version = 0;
+    this.#foreign = CONTACTS_MAX;
     this.#enable();
   }
 
@@ -135,23 +143,36 @@ export class Connection {
 
   /** The answer, or undefined: the host has unloaded instead. */
   #awaitVersion(version: number): ControlMessage | undefined {
-    const { VERSION_RESPONSE, UNLOAD_RESPONSE } = MessageType;
     if (this.context.has('late-answers-belong-to-their-request'))
-      return this.wait({ type: VERSION_RESPONSE, min: VERSION_RESPONSE_MIN });
+      return this.wait({ type: MessageType.VERSION_RESPONSE, min: VERSION_RESPONSE_MIN });
+    let answer = this.#nextVersion(version);
+    // A refusal says not of what: another answer may be due
+    while (answer !== undefined && isRefusal(answer) && this.#foreign-- > 0) {
+      try {
+        answer = this.#nextVersion(version);
+      } catch (error) {
+        if (!(error instanceof GuestError) || error.errno !== 'ETIMEDOUT') throw error;
+        break;
+      }
+    }
+    return answer;
+  }
+
+  #nextVersion(version: number): ControlMessage | undefined {
+    const { VERSION_RESPONSE, UNLOAD_RESPONSE } = MessageType;
     const answer = this.waitFor((message) => {
       if (message.type === UNLOAD_RESPONSE) return true;
       if (message.type !== VERSION_RESPONSE) return false;
       this.#requireLength(message, VERSION_RESPONSE_MIN);
       const echoed = message.view.getUint32(VersionResponse.at.version, true);
-      const refused = message.view.getUint8(VersionResponse.at.supported) === 0;
-      return refused || echoed === 0 || echoed === version;
+      return isRefusal(message) || echoed === 0 || echoed === version;
     });
     return answer.type === UNLOAD_RESPONSE ? undefined : answer;
   }
 
   #checkVersion({ view }: ControlMessage, version: number): void {
     const state = view.getUint8(VersionResponse.at.connectionState);
-    if (view.getUint8(VersionResponse.at.supported) === 0) {
+    if (isRefusal({ view })) {
       this.#disconnected();
       throw new GuestError('ENOTSUP', 'version refused');
     }

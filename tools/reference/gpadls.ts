@@ -48,6 +48,9 @@ export class Gpadls {
   establish(channel: number, block: Block): Gpadl {
     const connection = this.#connection;
     const { has } = connection.context;
+    // Nobody would answer
+    const told = connection.version !== 0 || has('reset-is-retried');
+    if (!told) throw new GuestError('ETIMEDOUT', 'not connected');
     const id = ++this.#last;
     const gpadl: Gpadl = { id, channel, block, asked: false };
     const count = block.length / 4096;

@@ -102,6 +102,8 @@ export class RndisDevice implements NetvscReceiver {
       this.#takeAddress(this.permanentAddress, HW_ADDRESS);
       this.#query(Oid.OID_802_3_CURRENT_ADDRESS);
       this.#takeAddress(this.address, LL_ADDRESS);
+      // None is set (iPXE register_netdev)
+      if (this.address.every((byte) => byte === 0)) this.address.set(this.permanentAddress);
     });
     this.#stop();
   }

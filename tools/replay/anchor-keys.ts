@@ -58,6 +58,11 @@ export function messageKey(message: Uint8Array, names: GpadlNames): string {
   }
 }
 
+/** RNDIS messages of a guest that are answered, each under its ID. */
+export const RNDIS_REQUESTS: readonly number[] = [
+  ...[RndisType.INITIALISE, RndisType.QUERY, RndisType.SET],
+];
+
 /** A ring packet of a guest, as far as keys and answers look into it. */
 export interface PacketMeaning {
   readonly type: number;

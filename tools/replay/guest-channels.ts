@@ -15,96 +15,16 @@ import {
   GpadlTorndown,
   InitiateContact,
   InterruptPage,
+  MessageHeader,
   MessageType,
   OfferChannel,
   OpenChannel,
   OpenChannelResult,
   RescindChannelOffer,
-  RingControl,
   VersionResponse,
   VmbusVersion,
 } from '../../src/vmbus/protocol.ts';
-
-/** Bytes of the guest that may not be contiguous: a part of a GPADL. */
-export class PageList {
-  readonly #memory: Uint8Array;
-  readonly #pages: readonly number[];
-  /** Length in bytes. */
-  readonly length: number;
-
-  constructor(memory: Uint8Array, pages: readonly number[]) {
-    this.#memory = memory;
-    this.#pages = pages;
-    this.length = pages.length * 4096;
-  }
-
-  /** Guest physical address of a byte. */
-  address(offset: number): number {
-    return this.#pages[offset >>> 12]! + (offset & 0xfff);
-  }
-
-  /** Read `length` bytes from `offset`, wrapping at the end of the list. */
-  read(offset: number, length: number): Uint8Array {
-    const bytes = new Uint8Array(length);
-    for (let i = 0; i < length; i++)
-      bytes[i] = this.#memory[this.address((offset + i) % this.length)]!;
-    return bytes;
-  }
-
-  /** Copy all of it. */
-  copyTo(target: Uint8Array): void {
-    this.#pages.forEach((page, i) =>
-      target.set(this.#memory.subarray(page, page + 4096), i * 4096),
-    );
-  }
-
-  /** Write `bytes` from `offset`, wrapping at the end of the list. */
-  write(offset: number, bytes: Uint8Array): void {
-    bytes.forEach((byte, i) => (this.#memory[this.address((offset + i) % this.length)] = byte));
-  }
-
-  readU32(offset: number): number {
-    return new DataView(this.read(offset, 4).buffer).getUint32(0, true);
-  }
-
-  writeU32(offset: number, value: number): void {
-    const bytes = new Uint8Array(4);
-    new DataView(bytes.buffer).setUint32(0, value, true);
-    this.write(offset, bytes);
-  }
-}
-
-/** One ring: control page and data. */
-export class GuestRing {
-  readonly control: PageList;
-  readonly data: PageList;
-
-  constructor(memory: Uint8Array, pages: readonly number[]) {
-    this.control = new PageList(memory, pages.slice(0, 1));
-    this.data = new PageList(memory, pages.slice(1));
-  }
-
-  get producer(): number {
-    return this.control.readU32(RingControl.at.prod);
-  }
-
-  set producer(value: number) {
-    this.control.writeU32(RingControl.at.prod, value);
-  }
-
-  get consumer(): number {
-    return this.control.readU32(RingControl.at.cons);
-  }
-
-  set consumer(value: number) {
-    this.control.writeU32(RingControl.at.cons, value);
-  }
-
-  /** The host looks by itself and wants no signals. */
-  get isMasked(): boolean {
-    return this.control.readU32(RingControl.at.interruptMask) !== 0;
-  }
-}
+import { GuestRing } from './host/guest-ring.ts';
 
 /** A channel that the guest has opened. */
 export interface GuestChannel {
@@ -130,6 +50,14 @@ export interface GuestGpadl {
 /** Most pages of one GPADL that are believed: 64 MiB. */
 export const GPADL_PAGES_MAX = 16384;
 
+/** Messages that take back a part of what the host has. */
+const REVOCATIONS: readonly number[] = [
+  ...[MessageType.CLOSE_CHANNEL, MessageType.GPADL_TEARDOWN, MessageType.RELID_RELEASED],
+];
+
+/** A page has 128 monitors: of the number in an offer these bits count. */
+const MONITOR_MASK = 0x7f;
+
 /** Reads the guest's control messages. */
 export class GuestChannels {
   readonly #memory: Uint8Array;
@@ -151,13 +79,20 @@ export class GuestChannels {
   readonly #rescinded = new Set<number>();
   /** UNLOAD is posted and not answered. */
   #unloading = false;
+  /** UNLOAD is posted, and no contact since. */
+  #hasUnloaded = false;
+  /** And nobody has answered for so long that it may be lost: it may be said once more. */
+  #lost = false;
   /** Addresses of the contact; 0 before. */
   interruptPage = 0;
   monitorOut = 0;
   /** Pages that the last contact named, while the host may have them. */
   contactPages: readonly number[] = [];
+  #named: readonly number[] = [];
   /** The host has accepted the contact. */
   connected = false;
+  /** It was asked and has not said no: it has heard, perhaps, whatever it said of itself. */
+  mayBeConnected = false;
 
   constructor(memory: Uint8Array) {
     this.#memory = memory;
@@ -169,15 +104,15 @@ export class GuestChannels {
     const type = message.length < 4 ? 0 : view.getUint32(0, true);
     if (type === MessageType.INITIATE_CONTACT && message.length >= InitiateContact.size) {
       this.#contacting = view.getUint32(InitiateContact.at.version, true);
+      this.mayBeConnected = true;
+      this.#hasUnloaded = false;
       this.interruptPage = this.#page(view, InitiateContact.at.interruptPage);
       this.monitorOut = this.#page(view, InitiateContact.at.monitorOut);
-      this.contactPages = [
-        this.interruptPage,
-        this.#page(view, InitiateContact.at.monitorIn),
-        this.monitorOut,
-      ];
+      const monitorIn = this.#page(view, InitiateContact.at.monitorIn);
+      this.contactPages = this.#named = [this.interruptPage, monitorIn, this.monitorOut];
     }
-    if (type === MessageType.UNLOAD) this.#unloading = true;
+    if (type === MessageType.UNLOAD)
+      [this.#unloading, this.#lost, this.#hasUnloaded] = [true, false, true];
     if (type === MessageType.GPADL_HEADER && message.length >= GpadlHeader.size + GpaRange.size)
       this.#header(view, name);
     if (type === MessageType.GPADL_BODY && message.length >= GpadlBody.size) this.#body(view);
@@ -208,14 +143,20 @@ export class GuestChannels {
   isNeedless(message: Uint8Array): boolean {
     const type =
       message.length < 4 ? 0 : new DataView(message.buffer, message.byteOffset).getUint32(0, true);
+    if (type === MessageType.UNLOAD)
+      return this.contactPages.length === 0 || (this.#unloading && !this.#lost);
+    // UNLOAD takes back all that there is, unless it is lost
+    if (REVOCATIONS.includes(type) && this.#hasUnloaded && !this.#lost) return true;
     const closed = this.closes(message);
     if (closed !== undefined) return !this.open.has(closed);
-    if (type === MessageType.UNLOAD) return this.contactPages.length === 0 || this.#unloading;
     const released = channelOf(message, MessageType.RELID_RELEASED);
     if (released !== undefined) return !this.#rescinded.has(released);
     const gpadl = gpadlOf(message);
     return gpadl !== undefined && (!this.gpadls.has(gpadl) || this.#tearing.has(gpadl));
   }
+
+  /** The host has been silent for long. */
+  unanswered = (): void => void (this.#lost = true);
 
   /** Take a VMBus message of the host to the guest. */
   delivered(message: Uint8Array): void {
@@ -228,9 +169,7 @@ export class GuestChannels {
         if (word(GpadlCreated.at.status) !== 0) this.gpadls.delete(word(GpadlCreated.at.gpadl));
         return;
       case MessageType.GPADL_TORNDOWN:
-        this.gpadls.delete(word(GpadlTorndown.at.gpadl));
-        this.#tearing.delete(word(GpadlTorndown.at.gpadl));
-        return;
+        return this.#torndown(word(GpadlTorndown.at.gpadl));
       case MessageType.RESCIND_CHANNEL_OFFER:
         this.#rescinded.add(word(RescindChannelOffer.at.channel));
         return;
@@ -238,14 +177,17 @@ export class GuestChannels {
         if (message.length <= OfferChannel.at.monitored) return;
         this.#connections.set(word(OfferChannel.at.connectionId), word(OfferChannel.at.channel));
         if (message[OfferChannel.at.monitored] !== 0)
-          this.monitors.set(word(OfferChannel.at.channel), message[OfferChannel.at.monitor]!);
+          this.monitors.set(
+            word(OfferChannel.at.channel),
+            message[OfferChannel.at.monitor]! & MONITOR_MASK,
+          );
         return;
       case MessageType.OPEN_CHANNEL_RESULT:
         if (word(OpenChannelResult.at.status) !== 0)
           this.open.delete(word(OpenChannelResult.at.channel));
         return;
       case MessageType.UNLOAD_RESPONSE:
-        if (!this.#unloading) return;
+        if (!this.#unloading || message.length < MessageHeader.size) return;
         this.#unload();
         this.contactPages = [];
         return;
@@ -289,6 +231,11 @@ export class GuestChannels {
         return gpadl;
     }
     return undefined;
+  }
+
+  /** Channels that the host may use: those that are open and not taken away. */
+  get inUse(): readonly number[] {
+    return [...this.open].filter((channel) => !this.#rescinded.has(channel));
   }
 
   /** Pages of the receive buffer of a channel. */
@@ -350,23 +297,29 @@ export class GuestChannels {
     this.open.add(channel);
   }
 
+  /** What nobody has asked back the host may have, whatever it says. */
+  #torndown(gpadl: number): void {
+    if (this.#tearing.delete(gpadl)) this.gpadls.delete(gpadl);
+  }
+
   /** A contact is answered: the host has let go of what was before. */
   #answered(message: Uint8Array): void {
     const version = this.#contacting;
-    if (version === undefined) return;
-    this.#contacting = undefined;
+    // An answer that says nothing is none
+    if (version === undefined || message.length <= VersionResponse.at.supported) return;
     this.#unload();
-    const supported = (message[VersionResponse.at.supported] ?? 0) !== 0;
+    this.mayBeConnected = (message[VersionResponse.at.supported] ?? 0) !== 0;
+    // A refusal says not of what: the answer to this contact may follow
+    if (this.mayBeConnected) this.#contacting = undefined;
     // Older hosts leave the state undefined
     const failed = (message[VersionResponse.at.connectionState] ?? 0) !== 0;
-    this.connected = supported && !(failed && version >= VmbusVersion.V2_4);
-    if (!this.connected) this.contactPages = [];
+    this.connected = this.mayBeConnected && !(failed && version >= VmbusVersion.V2_4);
+    this.contactPages = this.connected ? this.#named : [];
   }
 
   /** The host has let go of everything. */
   #unload(): void {
-    this.#unloading = false;
-    this.connected = false;
+    this.#unloading = this.connected = this.mayBeConnected = false;
     this.gpadls.clear();
     this.#tearing.clear();
     this.#rescinded.clear();

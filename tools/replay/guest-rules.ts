@@ -32,7 +32,8 @@ export class GuestRules {
   message(message: Uint8Array): void {
     const { channels } = this.#guest;
     const closed = channels.closes(message);
-    if (closed !== undefined && !channels.open.has(closed))
+    // Whoever is not connected is not heard
+    if (closed !== undefined && channels.connected && !channels.open.has(closed))
       this.#guest.violation(`CLOSE_CHANNEL for channel ${closed}, which is not open`);
     const opened = channels.opens(message) ?? closed;
     if (opened !== undefined) this.#inFlight.delete(opened);

@@ -18,6 +18,8 @@ export const MESSAGE_QUEUE_MAX = 4096;
 interface QueuedMessage {
   readonly type: number;
   readonly payload: Uint8Array;
+  /** The host says that more waits, whether there is more or not. */
+  readonly pending: boolean;
 }
 
 /** What the slots need to know of the registers. */
@@ -46,11 +48,11 @@ export class MessageSlots {
   }
 
   /** Send a message. Returns whether there was room for it. */
-  post(sint: number, type: number, payload: Uint8Array): boolean {
+  post(sint: number, type: number, payload: Uint8Array, pending = false): boolean {
     const queue = this.#queues[sint];
     if (queue === undefined || queue.length >= MESSAGE_QUEUE_MAX) return false;
     const busy = queue.length > 0 || !this.#isFree(sint);
-    queue.push({ type, payload });
+    queue.push({ type, payload, pending });
     if (!busy) this.#deliver(sint);
     else this.#setPending(sint);
     return true;
@@ -84,13 +86,13 @@ export class MessageSlots {
   #deliver(sint: number): void {
     const slot = this.#slot(sint)!;
     const queue = this.#queues[sint]!;
-    const { type, payload } = queue.shift()!;
+    const { type, payload, pending } = queue.shift()!;
     // Payload and header first, the type last: it makes the message visible
     const bytes = payload.subarray(0, HV_MESSAGE_PAYLOAD_MAX);
     const data = slot + SynicMessage.at.data;
     bytes.forEach((byte, i) => this.#view.setUint8(data + i, byte));
     this.#view.setUint8(slot + SynicMessage.at.length, payload.length);
-    const flags = queue.length > 0 ? HV_MESSAGE_PENDING : 0;
+    const flags = queue.length > 0 || pending ? HV_MESSAGE_PENDING : 0;
     this.#view.setUint8(slot + SynicMessage.at.flags, flags);
     this.#view.setUint32(slot + SynicMessage.at.type, type, true);
     this.#delivered(type, payload);

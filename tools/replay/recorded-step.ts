@@ -11,8 +11,20 @@ export const STEP_NAMES = [
   ...(['poll-bus', 'boot'] as const),
 ] as const;
 
+/**
+ * Step of the loaded OS, which no replay drives: it is no firmware, and has its own drivers. Its
+ * session is there to be read.
+ */
+export const LOADED_OS = 'os';
+
+/** Result of a frame that was refused without an error. */
+export const DROPPED = 'dropped';
+
 /** Name of such a step. */
 export type StepName = (typeof STEP_NAMES)[number];
+
+/** Name of a step that is recorded. */
+export type RecordedStepName = StepName | typeof LOADED_OS;
 
 /** Whether a guest can be driven through a step: another one is skipped, and not compared. */
 export function isKnownStep(name: string): boolean {

@@ -22,7 +22,7 @@ import {
   violationSort,
 } from './normalise.ts';
 import { Places } from './places.ts';
-import type { RecordedStep } from './recorded-step.ts';
+import { DROPPED, type RecordedStep } from './recorded-step.ts';
 import { ReplayRegisters } from './replay-registers.ts';
 import type { TraceEvent, TraceEventOf } from './trace-events.ts';
 import type { TraceFile } from './trace-file.ts';
@@ -49,20 +49,36 @@ export function newBits(
   return bits;
 }
 
+/** Steps that close a device: its network stack throws away what nobody has taken. */
+const CLOSES: readonly string[] = ['close', 'remove'];
+
 /** Builds the items of a recording, event by event. */
 class RecordingBuilder {
   readonly steps: RecordedStep[] = [];
   readonly places = new Places();
   readonly side: GuestSide;
   readonly #channels: GuestChannels;
+  /** Channels that are open in the end. */
+  open: readonly number[] = [];
   /** The guest has died: of the end there is nothing to compare. */
   #ended = false;
   /** Network devices that are there, and those that were there when the step began. */
   #devices = 0;
   #watched = 0;
+  /**
+   * Frames that were handed up since the device was opened, and how many the network stack has
+   * thrown away since the device is there.
+   */
+  #handedUp: string[] = [];
+  #closes = false;
+  readonly #events: readonly TraceEvent[];
+  #flushed = 0;
+  /** Number of the frame of the step. */
+  #frame: number | undefined;
 
   constructor(trace: TraceFile) {
     const initial = new ReplayRegisters(trace.events);
+    this.#events = trace.events;
     this.side = new GuestSide(this.places, (msr) => initial.read(msr));
     this.#channels = new GuestChannels(new Uint8Array(trace.ram.base + trace.ram.size));
   }
@@ -99,10 +115,11 @@ class RecordingBuilder {
     switch (event.op) {
       // Nobody watches a device that is not there yet
       case 'netdev-rx':
-        if (this.#watched > 0) side.emit(frameItem(fromHex(event.frame), index));
-        return;
-      case 'netdev-rx-err':
         if (this.#watched === 0) return;
+        this.#handedUp.push(event.frame);
+        return side.emit(frameItem(fromHex(event.frame), index));
+      case 'netdev-rx-err':
+        if (this.#watched === 0 || this.#isFlushed(event)) return;
         return side.emit(receiveErrorItem(event.err, fromHex(event.data), index));
       case 'netdev-tx-complete':
         return side.emit(completionItem(event.frameNo, event.err, index));
@@ -112,11 +129,13 @@ class RecordingBuilder {
         return side.emit(linkItem(event.up, index));
       case 'netdev': {
         this.#devices += event.what === 'register' ? 1 : -1;
+        if (event.what === 'register') this.#flushed = 0;
         const addresses = { permanent: event.hwAddr, current: event.llAddr };
         return side.emit(deviceItem(event.what, addresses, index));
       }
       case 'netdev-stats': {
-        const { txGood, txBad, rxGood, rxBad } = event;
+        const { txGood, txBad, rxGood } = event;
+        const rxBad = Math.max(0, event.rxBad - this.#flushed);
         return side.emit(statisticsItem({ txGood, txBad, rxGood, rxBad }, index));
       }
       case 'livelock':
@@ -131,20 +150,61 @@ class RecordingBuilder {
     }
   }
 
+  /**
+   * Whether an error is a frame that the driver has handed up and the network stack above it has
+   * thrown away at a close (iPXE netdev_close): that is no doing of the driver.
+   */
+  #isFlushed({ err, data }: TraceEventOf<'netdev-rx-err'>): boolean {
+    const at = this.#closes && err === 'ECANCELED' ? this.#handedUp.indexOf(data) : -1;
+    if (at < 0) return false;
+    this.#handedUp.splice(at, 1);
+    this.#flushed++;
+    return true;
+  }
+
+  /** Whether a device goes in the step that begins at an index: it is closed first. */
+  #unregisters(begin: number): boolean {
+    for (let i = begin + 1; i < this.#events.length; i++) {
+      const event = this.#events[i]!;
+      if (event.op === 'step') return false;
+      if (event.op === 'netdev' && event.what !== 'register') return true;
+    }
+    return false;
+  }
+
   #step(event: TraceEventOf<'step'>, index: number): void {
     if (event.phase === 'end') {
       const step = this.steps.at(-1)!;
       this.steps[this.steps.length - 1] = { ...step, end: index };
       this.side.endStep();
-      if (event.err !== undefined) this.side.emit(resultItem(event.name, event.err, index));
+      // What is thrown away is thrown away by then: a later error is about something else
+      if (this.#closes) this.#handedUp = [];
+      if (event.err === undefined) return;
+      if (event.name === 'transmit') this.#refused(event.err, index);
+      this.side.emit(resultItem(event.name, event.err, index));
       return;
     }
     const frame = event.frame === undefined ? undefined : fromHex(event.frame);
+    this.#frame = event.frameNo;
     const end = Number.MAX_SAFE_INTEGER;
     const { name } = event;
     this.#watched = this.#devices;
+    this.#closes = CLOSES.includes(name) || this.#unregisters(index);
     this.steps.push({ index: this.steps.length, name, begin: index, end, frame });
     this.side.beginStep(this.steps.at(-1)!);
+  }
+
+  /** A frame that is refused has ended: where that is only the step's result, it is told here. */
+  #refused(err: string, index: number): void {
+    // Where there is no error nobody was told
+    if (err === 'OK' || err === DROPPED) return;
+    const items = this.side.itemsOf(this.steps.length - 1);
+    const frame = String(this.#frame);
+    const told = items.some(
+      ({ kind, fields }) => kind === 'completion' && fields[0]!.text === frame,
+    );
+    if (!told && this.#frame !== undefined && this.#devices > 0)
+      this.side.emit(completionItem(this.#frame, err, index));
   }
 
   #hypercall(event: TraceEventOf<'hypercall'>): void {
@@ -169,6 +229,7 @@ class RecordingBuilder {
   }
 
   end(): void {
+    this.open = this.#channels.inUse;
     if (this.#ended) return;
     this.side.end([...this.#channels.gpadls.values()].map(({ name }) => name));
   }
@@ -180,6 +241,8 @@ export type { RecordedStep } from './recorded-step.ts';
 export interface Recording {
   readonly steps: readonly RecordedStep[];
   readonly side: GuestSide;
+  /** Channels that the recorded guest has left open. */
+  readonly open: readonly number[];
 }
 
 /** The steps of a trace with their effects. Events before the first step belong to none. */
@@ -189,5 +252,5 @@ export function readRecording(trace: TraceFile): Recording {
   builder.end();
   const last = trace.events.length;
   const steps = builder.steps.map((step) => ({ ...step, end: Math.min(step.end, last) }));
-  return { steps, side: builder.side };
+  return { steps, side: builder.side, open: builder.open };
 }

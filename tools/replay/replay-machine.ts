@@ -30,6 +30,8 @@ import { ReplayEvents } from './replay-events.ts';
 import { ReplayAllocator } from './replay-allocator.ts';
 import { fastInput, slowInput } from './host/hypercall-input.ts';
 import { ReplayRegisters } from './replay-registers.ts';
+import { RecordedRandom } from './host/recorded-random.ts';
+import { ReplayClock } from './host/replay-clock.ts';
 import { RegisterRefused, ReplayStop } from './host/replay-stop.ts';
 import type { Script } from './host/script-types.ts';
 import { buildScript } from './host/script.ts';
@@ -50,14 +52,6 @@ const MEMORY_MORE = 4 << 20;
 export function replayMemoryBytes({ ram }: TraceFile): number {
   return ram.base + ram.size + MEMORY_MORE;
 }
-
-/** Reference time at the start, in ticks of 100 ns: one second after power-on. */
-const TIME_START = 10_000_000;
-
-const TICKS_PER_MS = 10_000;
-
-/** Random numbers when the recording has no more. */
-const RANDOM_FALLBACK = 0x18ae0000;
 
 /** A machine whose host is the recorded one. */
 export class ReplayMachine implements X64Machine {
@@ -86,8 +80,8 @@ export class ReplayMachine implements X64Machine {
   readonly #rules: GuestRules;
   readonly #told: ReplayEvents | undefined;
   #step: RecordedStep | undefined;
-  #time = TIME_START;
-  #randomIndex = 0;
+  readonly #clock = new ReplayClock();
+  readonly #random: RecordedRandom;
   #calls = 0;
 
   /**
@@ -105,6 +99,7 @@ export class ReplayMachine implements X64Machine {
     this.memoryMap = [{ address: base, length: size + MEMORY_MORE, type: 'usable' }];
     this.#bytes = new Uint8Array(this.memory);
     this.#events = trace.events;
+    this.#random = new RecordedRandom(trace.events);
     this.#registers = new ReplayRegisters(trace.events);
     const initial = new ReplayRegisters(trace.events);
     this.#channels = new GuestChannels(this.#bytes);
@@ -113,6 +108,7 @@ export class ReplayMachine implements X64Machine {
     const view = new DataView(this.memory);
     this.#slots = new MessageSlots(view, this.#registers, (type, payload) => {
       this.#told?.delivered(type, payload);
+      this.#registers.messageCame();
       this.books.message(type, payload);
       if (type === VMBUS_MESSAGE_TYPE) this.#channels.delivered(payload);
     });
@@ -147,7 +143,7 @@ export class ReplayMachine implements X64Machine {
 
   /** Time since the start, in ticks. */
   get now(): number {
-    return this.#time - TIME_START;
+    return this.#clock.now;
   }
 
   /** Index of the recorded event that begins the step. */
@@ -208,23 +204,14 @@ export class ReplayMachine implements X64Machine {
 
   /** Whether the recorded guest drew any. */
   get drawsRandom(): boolean {
-    return this.#events.some(({ op }) => op === 'random');
+    return this.#random.isThere;
   }
 
   /** Whether the guest shall give up now: where the recorded one was told so. */
   readonly cancel = (): boolean => this.#host.cancelling.asks();
 
   /** The next recorded random number. The driver's source of open IDs. */
-  readonly random = (): number => {
-    const { begin = 0, end = 0 } = this.#step ?? {};
-    for (let i = Math.max(begin, this.#randomIndex); i < end; i++) {
-      const event = this.#events[i];
-      if (event?.op !== 'random') continue;
-      this.#randomIndex = i + 1;
-      return Number(event.value);
-    }
-    return RANDOM_FALLBACK;
-  };
+  readonly random = (): number => this.#random.draw(this.#step ?? { begin: 0, end: 0 });
 
   cpuid(leaf: number, _subleaf: number): CpuidRegisters {
     return this.#guard(() => {
@@ -239,7 +226,10 @@ export class ReplayMachine implements X64Machine {
   rdmsr(msr: number): bigint {
     return this.#guard(() => {
       this.#enter();
-      if (msr === Msr.TIME_REF_COUNT) return BigInt(this.#time);
+      if (msr === Msr.TIME_REF_COUNT) {
+        this.#host.timeRead();
+        return BigInt(this.#clock.time);
+      }
       this.#observe();
       this.#host.cancelling.acted();
       const value = this.#registers.readByGuest(msr);
@@ -254,6 +244,7 @@ export class ReplayMachine implements X64Machine {
       this.#observe();
       this.#told?.wrmsr(msr, value);
       if (msr === Msr.EOM) {
+        if (this.#registers.refusesEndOfMessage()) throw new RegisterRefused(msr);
         this.#slots.endOfMessage();
         return;
       }
@@ -286,12 +277,22 @@ export class ReplayMachine implements X64Machine {
   }
 
   pause(): void {
+    this.#wait((each) => this.#clock.turn(this.#host.turn, each));
+  }
+
+  delay(ticks: number): void {
+    this.#wait((each) => this.#clock.delay(ticks, each));
+  }
+
+  /** Time passes. */
+  #wait(pass: (each: () => void) => void): void {
     return this.#guard(() => {
       this.#enter();
       this.#observe();
-      this.#time += TICKS_PER_MS;
-      this.books.pause();
-      this.#host.pause();
+      pass(() => {
+        this.books.pause();
+        this.#host.pause();
+      });
       this.#observer.acceptPages();
     });
   }

@@ -3,8 +3,11 @@
 /** CPUID and synthetic registers as the recording has them. */
 
 import {
+  CPUID_HYPERVISOR_PRESENT,
+  Cpuid,
   GuestOsId,
   HV_ENABLE,
+  HV_INTERFACE_ID,
   HV_PAGE_REGISTER_MASK,
   Msr,
   SINT_COUNT,
@@ -14,6 +17,13 @@ import type { CpuidRegisters } from '../../src/machine.ts';
 import type { TraceEvent } from './trace-events.ts';
 
 const NO_LEAF: CpuidRegisters = { eax: 0, ebx: 0, ecx: 0, edx: 0 };
+
+/** What a recorded guest that ended early has not asked for: as on Windows Server 2019. */
+const COMMON_LEAVES: ReadonlyMap<number, CpuidRegisters> = new Map([
+  [Cpuid.FEATURES, { ...NO_LEAF, ecx: CPUID_HYPERVISOR_PRESENT }],
+  [Cpuid.HV_INTERFACE_ID, { ...NO_LEAF, eax: HV_INTERFACE_ID }],
+  [Cpuid.HV_FEATURES, { eax: 0x2e7f, ebx: 0x3b8030, ecx: 2, edx: 0xed7b2 }],
+]);
 
 /** A register file that answers as the recorded host did. */
 export class ReplayRegisters {
@@ -27,13 +37,26 @@ export class ReplayRegisters {
   readonly #refused = new Set<string>();
   readonly #changed = new Map<string, bigint[]>();
   readonly #reads = new Map<string, number>();
+  /**
+   * By number of messages that have come: how often the recorded host refused to be told that the
+   * last of them is read. For ever, if it is not one of those of which it then heard.
+   */
+  readonly #deaf = new Map<number, number>();
+  readonly #heard = new Set<number>();
+  #messages = 0;
 
   constructor(events: readonly TraceEvent[]) {
     for (let sint = 0; sint < SINT_COUNT; sint++) this.#values.set(Msr.SINT0 + sint, Sint.MASKED);
     // The first access of a register tells its value at reset, if it is a read
     const seen = new Set<number>();
     const writes = new Map<number, { count: number; value: bigint | undefined }>();
+    let messages = 0;
     for (const event of events) {
+      if (event.op === 'host-message') messages++;
+      if (event.op === 'wrmsr' && Number(event.msr) === Msr.EOM) {
+        this.#endOfMessage(messages, event.refused === true);
+        continue;
+      }
       if (event.op === 'cpuid') {
         const [eax = 0, ebx = 0, ecx = 0, edx = 0] = event.out.map(Number);
         this.#leaves.set(Number(event.leaf), { eax, ebx, ecx, edx });
@@ -57,9 +80,15 @@ export class ReplayRegisters {
     }
   }
 
-  /** A leaf that was not recorded reads as zero. */
+  #endOfMessage(messages: number, refused: boolean): void {
+    const before = this.#deaf.get(messages) ?? 0;
+    if (refused) this.#deaf.set(messages, before + 1);
+    else if (before > 0) this.#heard.add(messages);
+  }
+
+  /** A leaf that was not recorded reads as on any host, or as zero. */
   cpuid(leaf: number): CpuidRegisters {
-    return this.#leaves.get(leaf) ?? NO_LEAF;
+    return this.#leaves.get(leaf) ?? COMMON_LEAVES.get(leaf) ?? NO_LEAF;
   }
 
   read(msr: number): bigint {
@@ -81,6 +110,18 @@ export class ReplayRegisters {
     const refused = this.#refused.has(`${msr} ${count}`);
     if (refused) this.#writes.set(msr, count + 1);
     return refused;
+  }
+
+  /** A message has reached its slot. */
+  messageCame(): void {
+    this.#messages++;
+  }
+
+  /** Whether the recorded host does not let itself be told that the last message is read. */
+  refusesEndOfMessage(): boolean {
+    const left = this.#deaf.get(this.#messages) ?? 0;
+    if (left > 0 && this.#heard.has(this.#messages)) this.#deaf.set(this.#messages, left - 1);
+    return left > 0;
   }
 
   write(msr: number, value: bigint): void {

@@ -63,6 +63,10 @@ const SEARCH_ROUNDS = 2;
 /** Events that are played in the search: of a long session fewer defects are tried. */
 const SEARCH_EVENTS_MAX = 500_000;
 
+const UNSEARCHED =
+  'self-check: the session is too long to try every defect: what the recorded guest is, is not ' +
+  'known, and its guest is judged by principles alone';
+
 /** The difference that nearly every session shows. */
 const USUAL: Defect = 'sints-as-at-reset';
 
@@ -81,6 +85,8 @@ class Replay {
   readonly #cut: CutStep | undefined;
   /** Memory of the reference guest: it writes only where it was told to. */
   #memory: ArrayBuffer | undefined;
+  /** Not all defects were tried. */
+  #unsearched = false;
   readonly #runs = new Map<string, Effects>();
   /** By run: what of the recorded host did not come out. */
   readonly #unaccounted = new Map<string, string | undefined>();
@@ -128,6 +134,7 @@ class Replay {
 
   /** What of the recorded host did not come out in a run. */
   unaccounted({ machine }: ReplaySession): string | undefined {
+    if (!this.names.some(isKnownStep)) return undefined;
     return machine.unaccounted(this.#trace.events.length);
   }
 
@@ -145,6 +152,7 @@ class Replay {
       ...this.#script.notes,
       ...(unaccounted === undefined ? [] : [unaccounted]),
       ...(count === 0 ? [] : [other]),
+      ...(count > 0 && this.#unsearched ? [UNSEARCHED] : []),
     ];
   }
 
@@ -158,9 +166,21 @@ class Replay {
     this.#memory = undefined;
   }
 
+  get recordedOpen(): readonly number[] {
+    return this.#recording.open;
+  }
+
+  /** In how many effects two guests differ. */
+  #changes(one: Effects, other: Effects): readonly Difference[] {
+    return one === other ? [] : compareEffects(this.names, one, other).differences;
+  }
+
+  /**
+   * How far a guest is from another, as far as that says who it is: which rules it broke is in
+   * what it did, and when the host noticed is the host's affair.
+   */
   distance(one: Effects, other: Effects): number {
-    if (one === other) return 0;
-    return compareEffects(this.names, one, other).differences.length;
+    return this.#changes(one, other).filter(({ kind }) => kind !== 'violation').length;
   }
 
   /** The defects with which the reference guest comes closest to the recorded one. */
@@ -170,7 +190,11 @@ class Replay {
     let played = 0;
     const attempt = (defects: readonly Defect[]): void => {
       played += this.#trace.events.length;
-      if (least === 0 || played > SEARCH_EVENTS_MAX) return;
+      if (least === 0) return;
+      if (played > SEARCH_EVENTS_MAX) {
+        this.#unsearched = true;
+        return;
+      }
       const distance = this.distance(this.recorded, this.reference(defects));
       if (distance < least) [best, least] = [defects, distance];
     };
@@ -192,11 +216,11 @@ class Replay {
   /** Which of the defects show in this session, and in how many effects. */
   shown(defects: readonly Defect[]): readonly (readonly [Defect, number])[] {
     const whole = this.reference(defects);
-    if (this.distance(whole, this.reference([])) === 0) return [];
+    if (this.#changes(whole, this.reference([])).length === 0) return [];
     const found: [Defect, number][] = [];
     // Halves that change nothing are not looked into
     const search = (some: readonly Defect[]): void => {
-      const count = this.distance(this.reference([]), this.reference(some));
+      const count = this.#changes(this.reference([]), this.reference(some)).length;
       if (count === 0) return;
       if (some.length === 1) {
         found.push([some[0]!, count]);
@@ -262,7 +286,8 @@ export function replayTrace(
   const { books, held, side } = machine;
   const initial = (register: string): string | undefined => replay.initial(register, side);
   const { transmits, taken } = session;
-  const facts = { books, held, initial, cut: trace.truncated, transmits, taken };
+  const sides = { open: books.open, recordedOpen: replay.recordedOpen };
+  const facts = { books, held, initial, cut: trace.truncated, transmits, taken, ...sides };
   const run = understood || own ? undefined : facts;
   const judgement = judge(names, { recorded, guest, defective, fixed, run }, own);
   const shown = same ? [] : replay.shown(defects);

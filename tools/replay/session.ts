@@ -20,7 +20,7 @@ import {
   resultItem,
   statisticsItem,
 } from './normalise.ts';
-import { STEP_NAMES, type RecordedStep } from './recorded-step.ts';
+import { DROPPED, LOADED_OS, STEP_NAMES, type RecordedStep } from './recorded-step.ts';
 import { ReplayMachine } from './replay-machine.ts';
 import { ReplayStop } from './host/replay-stop.ts';
 import type { Script } from './host/script-types.ts';
@@ -67,7 +67,9 @@ export class ReplaySession {
   #lastError = '';
   /** Addresses of devices by name: an unregistered device has none to ask. */
   readonly #addresses = new Map<string, { permanent: string; current: string }>();
+  /** Devices that have arrived in this step; those of them that have not been told of yet. */
   readonly #arrived: string[] = [];
+  readonly #late: string[] = [];
 
   /**
    * @param script of an earlier run of the same session
@@ -193,6 +195,12 @@ export class ReplaySession {
       case 'unquiesce':
         driver[step.name]();
         return undefined;
+      case LOADED_OS:
+        this.unsupported.push(
+          `step ${step.index} "${LOADED_OS}": the loaded OS is no firmware: ` +
+            'what it did is there to be read, and is not compared',
+        );
+        return undefined;
       default:
         this.unsupported.push(
           `step ${step.index} "${step.name}" is not known ` +
@@ -230,7 +238,7 @@ export class ReplaySession {
       this.taken.set(String(number), (this.taken.get(String(number)) ?? 0) + 1);
     if (result === 'deferred')
       this.#emit(completionItem(number, 'deferred', this.machine.position));
-    return result === 'dropped' ? this.#lastError || 'dropped' : 'OK';
+    return result === 'dropped' ? this.#lastError || DROPPED : 'OK';
   }
 
   #firmwareEvent(event: FirmwareEvent): void {
@@ -241,7 +249,11 @@ export class ReplaySession {
     }
     if (this.machine.stopped !== undefined) return;
     if (event.kind === 'link') this.#emit(linkItem(event.up, this.machine.position));
-    if (event.kind === 'netdev' && event.change === 'register') this.#arrived.push(event.name);
+    if (event.kind === 'netdev' && event.change === 'register') {
+      // One that is there is told of at once: it may go again in the same step
+      if (!this.#register(event.name)) this.#late.push(event.name);
+      this.#arrived.push(event.name);
+    }
     if (event.kind === 'netdev' && event.change === 'unregister') {
       const addresses = this.#addresses.get(event.name) ?? { permanent: '', current: '' };
       this.#emit(deviceItem('unregister', addresses, this.machine.position));
@@ -250,17 +262,28 @@ export class ReplaySession {
 
   /** Watch the devices that have arrived in this step. */
   #registered(): void {
+    for (const name of this.#late.splice(0)) this.#register(name);
     for (const name of this.#arrived.splice(0)) {
-      const device = this.#driver?.devices.find((candidate) => candidate.name === name);
-      if (device === undefined) continue;
-      const addresses = {
-        permanent: toHex(device.permanentAddress),
-        current: toHex(device.address),
-      };
-      this.#addresses.set(name, addresses);
-      this.#emit(deviceItem('register', addresses, this.machine.position));
-      this.#watch(device);
+      const device = this.#find(name);
+      if (device !== undefined) this.#watch(device);
     }
+  }
+
+  #find(name: string): FirmwareDevice | undefined {
+    return this.#driver?.devices.find((candidate) => candidate.name === name);
+  }
+
+  /** Tell of a device that has arrived. Returns whether it is there. */
+  #register(name: string): boolean {
+    const device = this.#find(name);
+    if (device === undefined) return false;
+    const addresses = {
+      permanent: toHex(device.permanentAddress),
+      current: toHex(device.address),
+    };
+    this.#addresses.set(name, addresses);
+    this.#emit(deviceItem('register', addresses, this.machine.position));
+    return true;
   }
 
   #watch(device: FirmwareDevice): void {

@@ -30,7 +30,7 @@ type FieldType =
 export const TRACE_EVENTS = {
   // Guest
   cpuid: { leaf: 'hex', out: 'words' },
-  rdmsr: { msr: 'hex', value: 'hex' },
+  rdmsr: { msr: 'hex', value: 'hex', reads: 'number?' },
   wrmsr: { msr: 'hex', value: 'hex', refused: 'flag?' },
   hypercall: { code: 'hex', inputGpa: 'hex', outputGpa: 'hex', input: 'bytes', status: 'number' },
   'message-received': { sint: 'number', type: 'hex', payload: 'bytes' },
@@ -75,7 +75,14 @@ export const TRACE_EVENTS = {
   log: { text: 'text' },
   assert: { text: 'text' },
   // Host and harness
-  'host-message': { sint: 'number', type: 'hex', payload: 'bytes', via: 'text', gpa: 'hex' },
+  'host-message': {
+    sint: 'number',
+    type: 'hex',
+    payload: 'bytes',
+    pending: 'number?',
+    via: 'text',
+    gpa: 'hex',
+  },
   'host-message-queued': { sint: 'number', type: 'hex', payload: 'bytes', reason: 'text' },
   'host-mem-write': { purpose: 'text', gpa: 'hex', bytes: 'bytes' },
   'host-ring-write': {

@@ -46,14 +46,25 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** A session is one object; what a `--trace` has written is one for each line. */
+function whyNot(text: string): string {
+  if (text.trim() === '') return ': The file is empty';
+  const first = text.slice(0, text.indexOf('\n') + 1 || undefined);
+  try {
+    JSON.parse(first);
+  } catch {
+    return '';
+  }
+  return ' of one object, but of one in each line: a trace of events is for hypxe report';
+}
+
 /** `text` as an object with a list of events. */
 function parseObject(text: string): Readonly<Record<string, unknown>> {
   let value: unknown;
   try {
     value = JSON.parse(text);
-  } catch (error) {
-    const cut = text.trim() === '' ? 'The file is empty' : (error as Error).message;
-    throw new ReplayError('TraceNotJson', `The trace is not JSON: ${cut}`);
+  } catch {
+    throw new ReplayError('TraceNotJson', `The trace is not JSON${whyNot(text)}`);
   }
   if (!isRecord(value)) throw foreign('The file holds JSON, but not one object.');
   if (typeof value['scenario'] !== 'string') throw foreign('The file has no "scenario".');

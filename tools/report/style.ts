@@ -59,8 +59,11 @@ button.link { border: 0; background: none; padding: 0; color: var(--focus); text
 .row { position: absolute; left: 0; right: 0; height: 24px; display: flex; align-items: center;
   white-space: nowrap; cursor: pointer; }
 .row[aria-selected=true] { background: var(--select); }
-.lane-name { width: 300px; flex: none; padding: 0 6px 0 16px; overflow: hidden;
+.lane-name { width: 340px; flex: none; padding: 0 6px 0 16px; overflow: hidden;
   text-overflow: ellipsis; }
+.row[aria-selected=true] .lane-name { overflow: visible; position: relative; z-index: 1; }
+.row[aria-selected=true] .lane-name > span { background: var(--select); padding-right: 6px; }
+.over { paint-order: stroke; stroke: var(--back); stroke-width: 4px; stroke-linejoin: round; }
 .lane svg, .axis svg { flex: 1; height: 100%; min-width: 0; display: block; }
 .axis { display: flex; height: 44px; border-bottom: 1px solid var(--line); flex: none; }
 .axis .lane-name { align-self: end; color: var(--soft); }
@@ -116,9 +119,20 @@ pre[role=log] { margin: 0 16px 8px; padding: 6px 8px; height: 170px; flex: none;
   .body { flex-direction: column; }
   [role=tabpanel] .list, .map { height: 60vh; flex: none; }
   aside { width: auto; border-left: 0; border-top: 1px solid var(--line); }
-  .lane-name { width: 130px; padding-left: 8px; }
   .time { width: 66px; } .row svg.arrow { width: 90px; } .row .channel { display: none; }
   .tools, header, .legend, .page { padding-left: 8px; padding-right: 8px; }
+}
+@media screen and (max-width: 760px) {
+  .axis .lane-name { display: none; }
+  .row.lane { height: 44px; flex-direction: column; align-items: stretch; }
+  .row.lane .lane-name { width: auto; height: 20px; padding-left: 8px; font-size: 12.5px; }
+  .row.lane svg { height: 24px; flex: none; }
+  .checks thead { display: none; }
+  .checks tr { display: grid; grid-template-columns: max-content max-content 1fr; }
+  .checks tr { border-bottom: 1px solid var(--line); padding: 4px 0; }
+  .checks td { border: 0; }
+  .checks td:nth-child(n + 3) { grid-column: 1 / -1; }
+  .checks td:nth-child(4) .links { max-width: none; }
 }
 @media print {
   :root { --back: #fff; --front: #000; --soft: #444; --line: #bbb; --panel: #fff; }

@@ -68,6 +68,8 @@ export {
 export type { HostKnobs, HostProfile } from './profiles/profile.ts';
 export { DEFAULT_PROFILE, PROFILES, profileNamed, withKnobs } from './profiles/profiles.ts';
 export { Random } from './base/random.ts';
+export { Keeper, SnapshotError, type Restore, type Saved } from './base/snapshot.ts';
+export type { MachineSnapshot } from './hypervisor/machine-snapshot.ts';
 export type { SimulatedProcessor } from './hypervisor/simulated-processor.ts';
 export {
   DEVICES,

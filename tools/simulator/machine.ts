@@ -24,6 +24,8 @@ import type { SimulatedProcessor } from './hypervisor/simulated-processor.ts';
 import { inertDevice } from './vmbus-server/inert-device.ts';
 import { VmbusServer } from './vmbus-server/server.ts';
 import type { PartitionLimits } from './hypervisor/watchdog.ts';
+import type { Keeper, Restore, Saved } from './base/snapshot.ts';
+import { SnapshotKeeper, type MachineSnapshot } from './hypervisor/machine-snapshot.ts';
 
 /** What a machine is made of. */
 export interface SimulatedMachineOptions {
@@ -64,36 +66,16 @@ export interface SimulatedMachineOptions {
   readonly devices?: readonly ChannelDevice[];
 }
 
-/** What a machine cannot do without, and how to have it. */
-const NEEDED = {
-  memory: 'an ArrayBuffer of whole pages',
-  profile: 'a host profile: PROFILES has them, profileNamed() finds one',
-  links: 'a list, with a link for each NIC',
-  seed: 'a number',
-} as const;
-
-/** Whoever calls from JavaScript is told what is missing. @throws RangeError */
-function checkOptions(options: Partial<SimulatedMachineOptions> | undefined): void {
-  for (const [name, what] of Object.entries(NEEDED)) {
-    const value: unknown = options?.[name as keyof typeof NEEDED];
-    if (value !== undefined && value !== null) continue;
-    throw new RangeError(`machine option ${name} is ${String(value)}, and not ${what}`);
-  }
-  if (!Array.isArray(options!.links)) {
-    throw new RangeError(`machine option links is not ${NEEDED.links}`);
-  }
-}
-
 export class SimulatedMachine {
   readonly partition: Partition;
   readonly vmbus: VmbusServer;
   readonly nics: readonly NetVsp[];
   /** The further devices that it was given. */
   readonly devices: readonly ChannelDevice[];
+  readonly #snapshots: SnapshotKeeper;
 
   /** @throws RangeError for options that make no machine, by name */
   constructor(options: SimulatedMachineOptions) {
-    checkOptions(options);
     const { links, nics, devices, ...partition } = options;
     // The clock is a property of the link
     const wall = links.find((link) => link.wall !== undefined)?.wall;
@@ -112,6 +94,13 @@ export class SimulatedMachine {
     const idle = usual.filter(({ interfaceId }) => !taken.includes(interfaceId));
     const all = [...idle, ...this.nics, ...given];
     this.vmbus = new VmbusServer(this.partition.services, all);
+    this.#snapshots = new SnapshotKeeper(this.partition, this);
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.keep(this.partition, this.vmbus, this.nics);
+    keeper.plugged(...this.devices);
   }
 
   /** The seams of the virtual processors. */
@@ -140,6 +129,33 @@ export class SimulatedMachine {
 
   get events(): HostEvents {
     return this.partition.events;
+  }
+
+  /**
+   * Take down the whole machine: host, networks that it is plugged into, guest RAM, alarms. What a
+   * guest has outside of RAM (registers, a stack of calls) is the guest's: take it between calls.
+   * Whoever listens or is plugged in is a part of it if it has a `saveTo`, as `others` have.
+   *
+   * @param others further objects that go with the machine
+   * @throws SnapshotError on a real link, whose time nobody takes back
+   */
+  snapshot(...others: readonly Saved[]): MachineSnapshot {
+    return this.#snapshots.take(others);
+  }
+
+  /** The same without the contents of guest RAM, which the caller keeps: what puts it back. */
+  saveState(...others: readonly Saved[]): Restore {
+    return this.#snapshots.state(others);
+  }
+
+  /**
+   * Be what the machine was: as often as one likes, of all its snapshots in any order. Each goes on
+   * from there as it did the first time.
+   *
+   * @throws SnapshotError for a snapshot of another machine
+   */
+  restore(snapshot: MachineSnapshot): void {
+    this.#snapshots.restore(snapshot);
   }
 
   /** Reset the VM: the host lets go of everything, registers are as at the start. Memory stays. */

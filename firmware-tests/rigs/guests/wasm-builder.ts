@@ -15,6 +15,8 @@ export interface BuiltFunction {
   readonly body: (index: (name: string) => number) => readonly number[];
   /** Not exported. */
   readonly hidden?: true;
+  /** Locals of 32 bits. */
+  readonly locals?: number;
 }
 
 export interface BuiltImport {
@@ -43,8 +45,12 @@ export interface BuiltModule {
 
 export const Op = {
   UNREACHABLE: 0x00,
+  LOOP: 0x03,
   IF: 0x04,
+  TRY: 0x06,
   END: 0x0b,
+  BRANCH: 0x0c,
+  CATCH_ALL: 0x19,
   CALL: 0x10,
   DROP: 0x1a,
   LOCAL_GET: 0x20,
@@ -122,8 +128,9 @@ export function buildModule(module: BuiltModule): Uint8Array {
   const base = module.heapBase;
   if (base !== undefined) exports.push([...text('__heap_base'), 3, 0]);
   const global = base === undefined ? [] : [[TYPES.i32, 0, ...i32(base), Op.END]];
-  const code = functions.map(({ body }) => {
-    const bytes = [0, ...body(index), Op.END];
+  const code = functions.map(({ body, locals = 0 }) => {
+    const groups = locals === 0 ? [0] : [1, ...unsigned(locals), TYPES.i32];
+    const bytes = [...groups, ...body(index), Op.END];
     return [...unsigned(bytes.length), ...bytes];
   });
   const offset = (at: number): number[] => (memory64 ? i64(BigInt(at)) : i32(at));
@@ -146,6 +153,31 @@ export function buildModule(module: BuiltModule): Uint8Array {
     ...section(11, data),
     ...(module.custom ?? []).flatMap((each) => sized(0, text(each))),
   ]);
+}
+
+/** A module with a start function: its section goes in front of the code. */
+export function withStart(module: Uint8Array, index: number): Uint8Array {
+  let at = 8;
+  while (module[at]! < 10) {
+    let length = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = module[++at]!;
+      length |= (byte & 0x7f) << shift;
+      if (byte < 0x80) break;
+    }
+    at += 1 + length;
+  }
+  const start = sized(8, unsigned(index));
+  return Uint8Array.from([...module.subarray(0, at), ...start, ...module.subarray(at)]);
+}
+
+/** A module with a section more, at its end. */
+export function withSection(
+  module: Uint8Array,
+  id: number,
+  contents: readonly number[],
+): Uint8Array {
+  return Uint8Array.from([...module, ...sized(id, contents)]);
 }
 
 function section(id: number, entries: readonly (readonly number[])[]): number[] {

@@ -37,8 +37,8 @@ export interface Accessible {
 }
 
 export class Browser {
-  readonly #child: ChildProcess;
-  readonly #directory: string;
+  #child: ChildProcess | undefined;
+  #directory = '';
   readonly #waiting = new Map<number, (answer: Answer) => void>();
   #next = 1;
   #rest = '';
@@ -47,15 +47,18 @@ export class Browser {
   readonly complaints: string[] = [];
   readonly requests: string[] = [];
 
-  constructor() {
+  /** The browser, started with the first thing that is asked of it. */
+  #started(): ChildProcess {
+    if (this.#child !== undefined) return this.#child;
     this.#directory = fs.mkdtempSync(path.join(os.tmpdir(), 'hypxe-browser-'));
     const profile = `--user-data-dir=${path.join(this.#directory, 'profile')}`;
-    this.#child = spawn('chromium', [...FLAGS, profile, 'about:blank'], {
+    const child = (this.#child = spawn('chromium', [...FLAGS, profile, 'about:blank'], {
       stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'],
-    });
-    (this.#child.stdio[4] as Readable).on('data', (data: Buffer) => this.#read(String(data)));
-    this.#child.on('exit', () => this.#fail('the browser has ended'));
-    this.#child.on('error', (error) => this.#fail(error.message));
+    }));
+    (child.stdio[4] as Readable).on('data', (data: Buffer) => this.#read(String(data)));
+    child.on('exit', () => this.#fail('the browser has ended'));
+    child.on('error', (error) => this.#fail(error.message));
+    return child;
   }
 
   /** Open a page in a window of this size, and wait until it is drawn. */
@@ -120,6 +123,7 @@ export class Browser {
   }
 
   async send(method: string, params: object = {}): Promise<Record<string, unknown>> {
+    const child = this.#started();
     const id = this.#next++;
     const sessionId = method.startsWith('Target.') ? undefined : this.#session;
     const answer = await new Promise<Answer>((resolve) => {
@@ -132,15 +136,17 @@ export class Browser {
         resolve(given);
       });
       const message = JSON.stringify({ id, method, params, sessionId });
-      (this.#child.stdio[3] as Writable).write(`${message}\0`);
+      (child.stdio[3] as Writable).write(`${message}\0`);
     });
     if (answer.error !== undefined) throw new Error(`${method}: ${answer.error.message}`);
     return answer.result ?? {};
   }
 
   async close(): Promise<void> {
-    const ended = new Promise((resolve) => this.#child.once('close', resolve));
-    if (this.#child.exitCode === null) this.#child.kill();
+    const child = this.#child;
+    if (child === undefined) return;
+    const ended = new Promise((resolve) => child.once('close', resolve));
+    if (child.exitCode === null) child.kill();
     await ended;
     await removeDirectory(this.#directory);
   }

@@ -42,15 +42,18 @@ presets('ipxe: rings of a page, a buffer of 64 KiB, completions without a payloa
   open.assertClean();
 });
 
-presets('default: larger rings and buffer, completions with NVSP type 108, status 1', () => {
-  const rig = new Rig();
-  rig.probe();
-  assert.equal(sizes(rig), { gpadls: [64, 34], outPages: 17 });
-  const open = receiving();
-  const [completion] = completions(open);
-  assert.is(completion!.slice(0, 16), '0b00020006000000');
-  assert.is(completion!.slice(32), `6c00000001000000${'00'.repeat(24)}`);
-});
+presets(
+  'robust-by-default: larger rings and buffer, completions with NVSP type 108, status 1',
+  () => {
+    const rig = new Rig();
+    rig.probe();
+    assert.equal(sizes(rig), { gpadls: [64, 34], outPages: 17 });
+    const open = receiving();
+    const [completion] = completions(open);
+    assert.is(completion!.slice(0, 16), '0b00020006000000');
+    assert.is(completion!.slice(32), `6c00000001000000${'00'.repeat(24)}`);
+  },
+);
 
 presets('a strict host ends the channel over an empty completion, and takes the other', () => {
   // OpenVMM reads an NVSP header from every completion

@@ -150,6 +150,20 @@ refused(
   },
 );
 
+refused('refused-registers-are-errors: on x64 a fault is tried again, named, undone', () => {
+  const all = new Refusals();
+  life(ARCHITECTURES['x64']!(all));
+  const nth = all.written.indexOf(Msr.SIMP);
+  const refusals = new Refusals({ nth, ever: true });
+  const rig = ARCHITECTURES['x64']!(refusals);
+  fails('RegisterRefused', () => rig.probe());
+  const { inspection } = rig.machine.partition;
+  assert.ok(refusals.written.filter((register) => register === Msr.SIMP).length >= 4);
+  assert.is(inspection.register(0, 'HYPERCALL'), 0n);
+  assert.is(inspection.register(0, 'GUEST_OS_ID'), 0n);
+  assert.equal(rig.outstanding(), []);
+});
+
 refused.run();
 
 const clock = suite('R-F2: clocks that lie');

@@ -63,7 +63,7 @@ slow('a first answer beyond the bound: the second try works, the late one confus
   }
 });
 
-slow('a first completion beyond the bound, of NVSP and of RNDIS: the second open works', () => {
+slow('slow-devices-are-tried-again: a completion beyond the bound, of NVSP and of RNDIS', () => {
   for (const kind of ['packet', 'message'] as const)
     for (let nth = 0; nth < 4; nth++) {
       const rig = new Rig({ memory: new ArrayBuffer(8 << 20) });

@@ -348,7 +348,7 @@ clock('exact-clock: a second has ten million ticks, and a timeout takes as long 
   assert.ok(ms >= 20_000 && ms < 20_003, `${ms} ms`);
 });
 
-clock('a clock that stands still ends every wait by name, and everything is undone', () => {
+clock('stopped-clock-is-named: one that stands still ends every wait, and all is undone', () => {
   let stopped = false;
   let pauses = 0;
   const rig = new Rig({

@@ -33,6 +33,18 @@ frames('ranges-in-order: the ranges of one packet are handed up first to last', 
   assert.is(rig.device.statistics.rxGood, 5);
 });
 
+frames('polls-are-bounded: 4096 packets, and the rest in the next poll', () => {
+  const rig = receiving();
+  const channel = rig.driver.bus.devices.find((device) => device.instance)!.channel!;
+  // A host that has always one more, up to where a guest without a bound would be seen
+  let polls = 0;
+  channel.poll = () => ++polls < 20_000;
+  rig.device.poll();
+  assert.is(polls, 4096);
+  rig.device.poll();
+  assert.is(polls, 8192);
+});
+
 frames('of all lengths, with per-packet information and whole sections as well', () => {
   for (const host of ['server2019', 'server2012r2', 'qemu', 'openvmm']) {
     const rig = new Rig({ host });

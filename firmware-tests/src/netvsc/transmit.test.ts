@@ -5,7 +5,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { RndisType } from '../../../src/rndis/protocol.ts';
-import { PacketType } from '../../../src/vmbus/protocol.ts';
+import { MessageType, PacketType } from '../../../src/vmbus/protocol.ts';
 import { Rig, frame, hex, viewOf, type RigOptions } from '../../rigs/driver-rig.ts';
 
 const { DATA_GPA_DIRECT, COMPLETION, CANCELLATION } = PacketType;
@@ -253,6 +253,21 @@ slots('control-messages-have-slots: a close with everything pending is orderly',
   rig.driver.remove();
   assert.equal(rig.violations(), []);
   rig.assertClean();
+});
+
+slots('frames-given-up-last: whoever hears of them has a closed channel', () => {
+  const rig = opened();
+  withhold(rig);
+  send(rig, 3);
+  rig.poll();
+  const closes: number[] = [];
+  rig.device.observer = {
+    transmitted: () => void closes.push(rig.posted(MessageType.CLOSE_CHANNEL).length),
+    receiveError: () => {},
+    linkChanged: () => {},
+  };
+  rig.device.close();
+  assert.equal(closes, [1, 1, 1]);
 });
 
 slots(

@@ -112,7 +112,7 @@ opening.run();
 
 const offers = suite('offers that come and go');
 
-offers('a late offer is probed by the next poll', () => {
+offers('late-offers-are-devices: one is probed by the next poll', () => {
   const { rig, driver } = probeSetup();
   const late = new ProbeDevice(2);
   rig.machine.vmbus.hotAdd(late);

@@ -181,7 +181,7 @@ function ledger(): { pages: SharedMemory; events: FirmwareEvent[]; memory: Guest
   return { pages: new SharedMemory(memory, new MapAllocator(MAP), log), events, memory };
 }
 
-shared('new memory is zero; what is private is free at once', () => {
+shared('receive-buffer-zeroed: new memory is zero; what is private is free at once', () => {
   const { pages, memory } = ledger();
   memory.bytes.fill(0x5a);
   const region = pages.allocate('ring', 0x2000);

@@ -100,6 +100,17 @@ signal('from 2.4 on: the event connection of the offer, and no bit of the interr
   assert.is(rig.machine.vmbus.inspect().interruptPage, undefined);
 });
 
+signal('signal-bit-taken-back: a channel that is closed leaves no bit behind', () => {
+  const rig = quiet();
+  // The host never hears of it, and never looks
+  rig.machine.partition.faults.hypercall = (code) =>
+    code === HvCall.SIGNAL_EVENT ? HvStatus.INSUFFICIENT_BUFFERS : undefined;
+  send(rig);
+  assert.is(interruptByte(rig), 1 << (CHANNEL & 7));
+  rig.device.close();
+  assert.is(interruptByte(rig), 0);
+});
+
 signal('signals-are-retried: one that fails is made again by the next poll', () => {
   for (const failures of [1, 7, 99]) {
     const rig = quiet();
@@ -166,7 +177,7 @@ signal('a host that never signals the guest is heard all the same: everything is
 /** Bytes of a transfer-page packet with one range on the ring. */
 const PACKET = 24 + 8 + 32 + 8;
 
-signal('a host that waits for room is told when there is enough, once', () => {
+signal('host-is-told-of-room: one that waits for it is told when there is enough, once', () => {
   const rig = quiet();
   const size = 16 * 4096;
   const wait = (bytes: number): void =>

@@ -34,4 +34,15 @@ for (const host of ['server2012r2', 'server2022', 'openvmm', 'qemu'])
     assert.ok(cancelled > 10, `${cancelled} were cancelled`);
   });
 
+test('waits-can-be-cancelled: in the middle of one, by name', () => {
+  const machine = makeMachine({ host: 'server2022' });
+  machine.vmbus.faults = { message: () => 'drop' };
+  let turns = 0;
+  const before = machine.clock.now;
+  const { error } = boot(machine.bootSeam, { cancel: () => ++turns > 20 });
+  assert.is(error?.name, 'Cancelled');
+  assert.ok(turns < 100, `${turns} turns`);
+  assert.ok(machine.clock.now > before);
+});
+
 test.run();

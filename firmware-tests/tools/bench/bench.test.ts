@@ -218,6 +218,8 @@ parts('runs by the thousand are of each kind, and all of them clean', async () =
     [
       ...['probe, open, remove, audit', 'the same, machine reset'],
       ...['boot, 4 MiB', 'boot, 16 MiB', 'boot, 16 MiB, all searched'],
+      ...['probe and open, 4 MiB', 'a snapshot there', 'back to it'],
+      ...['probe and open, 16 MiB', 'a snapshot there', 'back to it'],
       ...['explore, a single fault', 'explore, a walk'],
     ],
   );
@@ -260,6 +262,7 @@ parts('a part that there is not is refused', async () => {
     'simulator',
     'guests',
     'exploration',
+    'tftp',
   ]);
   try {
     await runPart('sizes', QUICK);
@@ -279,7 +282,7 @@ parts('the command line names the parts that there are', () => {
     stderr,
     'bench: there is no part sizes ' +
       '(size, work, replays, frames, peers, boots, runs, push, simulator, guests, ' +
-      'exploration)\n' +
+      'exploration, tftp)\n' +
       '       See npm run bench -- --help.\n',
   );
 });

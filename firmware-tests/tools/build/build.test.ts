@@ -60,7 +60,11 @@ build.after.each((context) => {
   rmSync(context.root, { recursive: true, force: true });
 });
 
-function write(root: string, files: Readonly<Record<string, string>>): void {
+/** The door of the firmware: in these trees all that it does is to be there. */
+const DOOR = { 'src/doors/hypxe.ts': "export * from '../index.ts';\n" };
+
+function write(root: string, own: Readonly<Record<string, string>>): void {
+  const files = 'src/index.ts' in own ? { ...DOOR, ...own } : own;
   for (const [path, text] of Object.entries(files)) {
     mkdirSync(dirname(join(root, path)), { recursive: true });
     writeFileSync(join(root, path), text);

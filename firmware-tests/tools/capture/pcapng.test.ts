@@ -174,7 +174,7 @@ commands(
     );
     assert.match(
       error,
-      /^hypxe: CaptureUnwritable: the capture in \/dev\/full is incomplete: ENOSPC/,
+      /^hypxe: CaptureUnwritable: the capture in \/dev\/full is incomplete: no space left/,
     );
     assert.match(out, /^verdict: clean/m);
     assert.is(code, 4);

@@ -72,7 +72,10 @@ boot('--trace writes lines of JSON, the same in every run', async () => {
 
 boot('a trace that cannot be opened', async () => {
   const { code, error } = await hypxe('boot', '--size', '1', '--trace', '.');
-  assert.match(error, /^hypxe: TraceUnwritable: the trace cannot be written to \.: EISDIR/);
+  assert.match(
+    error,
+    /^hypxe: TraceUnwritable: the trace cannot be written to \.: it is a directory/,
+  );
   assert.is(code, 4);
 });
 
@@ -81,7 +84,7 @@ boot('a full disk: the boot is reported, and the trace is said to be incomplete'
   const run = await hypxe('boot', '--size', '1', '--no-os', '--trace', '/dev/full');
   assert.match(
     run.error,
-    /^hypxe: TraceUnwritable: the trace in \/dev\/full is incomplete: ENOSPC/,
+    /^hypxe: TraceUnwritable: the trace in \/dev\/full is incomplete: no space left on device/,
   );
   assert.match(lastLine(run), /^verdict: clean: /);
   assert.is(run.code, 4);
@@ -148,7 +151,10 @@ codes('the exit code is that of the verdict although nobody reads on: | head', a
 codes('4: the output is lost', async () => {
   if (!fs.existsSync('/dev/full')) return;
   const { error, code } = await shell(`"${process.execPath}" "${CLI}" hosts >/dev/full`);
-  assert.match(error, /^hypxe: OutputLost: standard output: ENOSPC[^\n]*\n {7}Redirect [^\n]*\n$/);
+  assert.match(
+    error,
+    /^hypxe: OutputLost: standard output: no space left on device\n {7}Redirect [^\n]*\n$/,
+  );
   assert.is(code, 4);
 });
 

@@ -145,6 +145,10 @@ for (const [value, message] of [
   [Promise.resolve(), 'boot() returned a promise, but firmware is synchronous'],
   [{ status: 0 }, 'boot() returned the status 0'],
   [{ status: 'failed', memoryMap: 7 }, 'memoryMap is no array'],
+  [
+    { status: 'failed', memoryMap: [...new Array(4096).fill(reserved[0]), '[904 more]'] },
+    'memoryMap has more than 4096 ranges',
+  ],
   [{ status: 'failed', memoryMap: [null] }, 'memoryMap[0] has no address and length'],
   [
     { status: 'failed', memoryMap: [{ address: 0, length: -1 }] },

@@ -62,7 +62,7 @@ guest('what it cannot do is said by name', async () => {
   assertRefused(
     await hypxe('guest', 'new', 'c'),
     'BadArguments',
-    'guest new takes two words: 1',
+    'guest new takes two words, not 1',
     see,
   );
 });

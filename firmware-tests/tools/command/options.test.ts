@@ -6,6 +6,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { parseArguments } from '../../../tools/command/arguments.ts';
 import { parseBoot } from '../../../tools/command/boot/boot-options.ts';
 import { parseExplore } from '../../../tools/command/explore/explore-options.ts';
 import { CommandError, Exit } from '../../../tools/command/usage.ts';
@@ -201,7 +202,7 @@ options('a file that may not be read', async () => {
   const run = await hypxe('boot', 'secret');
   // Root may read everything: then it boots
   if (process.getuid?.() === 0) assert.is(run.code, 0);
-  else assert.match(run.error, /^hypxe: FileUnreadable: secret cannot be read: EACCES/);
+  else assert.match(run.error, /^hypxe: FileUnreadable: secret cannot be read: permission denied/);
 });
 
 for (const [text, bytes] of [
@@ -229,13 +230,57 @@ for (const [text, seconds] of [
   });
 }
 
+options('an empty value of a short option is refused as one', () => {
+  const known = {
+    output: { type: 'string', short: 'o' },
+    help: { type: 'boolean', short: 'h' },
+  } as const;
+  const read = () => parseArguments('record', ['-o', '', '-h', 'word'], known);
+  assert.throws(read, /-o has an empty value/);
+});
+
 options('explore --time nonsense', () => {
-  for (const text of ['0', '.', '1e3', '5s', '-1', '']) {
+  for (const text of ['0', '.', '1e3', '5s', '-1']) {
     assert.throws(
       () => parseExplore(['--time', text], path.join(directory, FIRMWARE), 1),
       /--time cannot be/,
     );
   }
+});
+
+options('an empty word is none: of an option, long or short, and behind the command', async () => {
+  const cases: [words: string[], name: string, text: string][] = [
+    [['boot', '--trace', ''], 'BadOption', '--trace has an empty value'],
+    [['boot', '--nics='], 'BadOption', '--nics has an empty value'],
+    [['boot', '--json', '--firmware', ''], 'BadOption', '--firmware has an empty value'],
+    [['report', 'x.jsonl', '-o', ''], 'BadOption', '-o has an empty value'],
+    [['record', '-o', ''], 'BadOption', '-o has an empty value'],
+    [['pc', ''], 'EmptyArgument', 'one of the words behind the command is empty'],
+    [['guest', 'new', 'c', ''], 'EmptyArgument', 'one of the words behind the command is empty'],
+  ];
+  for (const [words, name, text] of cases) {
+    const { code, error } = await hypxe(...words);
+    assert.is(code, 2, words.join(' '));
+    assert.ok(error.startsWith(`hypxe: ${name}: ${text}\n`), error);
+  }
+  // One that looks like an option goes with its own name, also the short one
+  const [dashed, short] = await Promise.all([
+    hypxe('record', '--output=--x/y'),
+    hypxe('record', '-o-x/y'),
+  ]);
+  assert.match(dashed.error, /FileUnwritable: --x\/y cannot be written: no such file/);
+  assert.match(short.error, /FileUnwritable: -x\/y cannot be written: no such file/);
+});
+
+options('a knob twice, a version with more, a directory as a file: told in own words', async () => {
+  const twice = await hypxe('boot', '--knob', 'monitors=none', '--knob', 'monitors=none');
+  assertRefused(twice, 'BadKnob', 'knob monitors is given twice', 'Give each knob once.');
+  const more = await hypxe('version', 'one');
+  assertRefused(more, 'UnexpectedArgument', 'nothing to do with one', 'Write hypxe version.');
+  const here = await hypxe('hosts', '.');
+  assert.match(here.error, /there is no host profile \.\n +Choose one of server2008/);
+  const { error } = await hypxe('boot', '--junit', '.');
+  assert.match(error, /FileUnwritable: \. cannot be written: it is a directory/);
 });
 
 options.run();

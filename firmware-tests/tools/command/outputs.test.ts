@@ -2,12 +2,21 @@
 
 /** Files that boot writes: never over what it reads or over each other, and whole or not at all. */
 
+import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { BootFiles } from '../../../tools/command/boot/boot-files.ts';
-import { assertRefused, directory, hypxe, interrupted, read, write } from '../../rigs/cli-rig.ts';
+import {
+  assertRefused,
+  directory,
+  hypxe,
+  interrupted,
+  read,
+  shell,
+  write,
+} from '../../rigs/cli-rig.ts';
 
 const SHORT = ['--no-os', '--no-second-boot'];
 const IMAGE = 'the image';
@@ -111,6 +120,30 @@ outputs('a directory, and a file that may not be written, are refused', async ()
   const directoryRun = await hypxe('boot', 'image', ...SHORT, '--trace', 'folder');
   assert.is(directoryRun.code, 4);
   assert.match(directoryRun.error, /^hypxe: TraceUnwritable: /);
+});
+
+outputs('a pipe that nobody reads is told as that, and not laid to the firmware', async () => {
+  if (process.platform === 'win32') return;
+  for (const name of ['unread', 'followed']) execFileSync('mkfifo', [path.join(directory, name)]);
+  const unread = await hypxe('boot', 'image', ...SHORT, '--pcap', 'unread');
+  assert.is(unread.code, 4, unread.error);
+  assert.match(unread.error, /^hypxe: CaptureUnwritable: .* cannot be written to unread/);
+
+  // Whoever comes in time gets all of it
+  const [run, followed] = await Promise.all([
+    hypxe('boot', 'image', ...SHORT, '--trace', 'followed'),
+    shell(`cat "${path.join(directory, 'followed')}"`),
+  ]);
+  assert.is(run.code, 0, run.error);
+  assert.match(followed.out.trim().split('\n').at(-1)!, /^\{.*\}$/);
+});
+
+outputs('a session that does not come out of a pipe is not laid to the firmware', async () => {
+  if (process.platform === 'win32') return;
+  execFileSync('mkfifo', [path.join(directory, 'no-session')]);
+  const silent = await hypxe('replay', './no-session', '--watchdog', '1');
+  assert.is(silent.code, 4, silent.error);
+  assert.match(silent.error, /^hypxe: PipeSilent: nothing has come out of \.\/no-session for 10 s/);
 });
 
 outputs(

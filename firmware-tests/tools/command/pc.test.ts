@@ -9,7 +9,16 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { bootProgram } from '../../../tools/guests/pc/boot-program.ts';
 import { Exit } from '../../../tools/command/usage.ts';
-import { CLI, assertRefused, directory, hypxe, lastLine, read, write } from '../../rigs/cli-rig.ts';
+import {
+  CLI,
+  assertRefused,
+  directory,
+  hypxe,
+  interrupted,
+  lastLine,
+  read,
+  write,
+} from '../../rigs/cli-rig.ts';
 import { kernelOf, tinyBios } from '../../rigs/pc/pc-rig.ts';
 
 write('bios/bios.bin', tinyBios());
@@ -23,21 +32,19 @@ const FAULTS = write(
   kernelOf([0xfa, 0x0f, 0x20, 0xc0, 0x0c, 1, 0x0f, 0x22, 0xc0, 0xcc]),
 );
 const RESETS = write('resets.lkrn', kernelOf([0xb0, 0xfe, 0xe6, 0x64, 0xeb, 0xfe]));
-/** Says "tick" on its serial line, and waits: mov dx, 3f8h; mov al, …; out dx, al. */
-const TICKS = write(
-  'ticks.lkrn',
-  kernelOf([
-    ...[0xba, 0xf8, 0x03],
-    ...[...'tick\n'].flatMap((each) => [0xb0, each.charCodeAt(0), 0xee]),
-    ...[0xfb, 0xf4, 0xeb, 0xfd],
-  ]),
-);
+/** "tick" to the serial line: mov dx, 3f8h; mov al, …; out dx, al. */
+const TICK = [
+  ...[0xba, 0xf8, 0x03],
+  ...[...'tick\n'].flatMap((each) => [0xb0, each.charCodeAt(0), 0xee]),
+];
+/** Says so, and waits. */
+const TICKS = write('ticks.lkrn', kernelOf([...TICK, 0xfb, 0xf4, 0xeb, 0xfd]));
+const LOOPS = write('loops.lkrn', kernelOf([...TICK, 0xeb, 0xfe]));
 /** The same line, then an identity and a hypercall page that it leaves to the boot program. */
 const LEAVES = write(
   'leaves.lkrn',
   kernelOf([
-    ...[0xba, 0xf8, 0x03],
-    ...[...'tick\n'].flatMap((each) => [0xb0, each.charCodeAt(0), 0xee]),
+    ...TICK,
     // mov ecx, 40000000h; mov eax, 1; mov edx, 98ae0000h; wrmsr; inc ecx; mov ax, 7001h; cdq; wrmsr
     ...[0x66, 0xb9, 0, 0, 0, 0x40, 0x66, 0xb8, 1, 0, 0, 0, 0x66, 0xba, 0, 0, 0xae, 0x98],
     ...[0x0f, 0x30, 0x66, 0x41, 0xb8, 0x01, 0x70, 0x66, 0x99, 0x0f, 0x30],
@@ -46,16 +53,38 @@ const LEAVES = write(
   ]),
 );
 
-/** Has an identity for a moment. After a #GP (vector 13: 8020h:99h, where it ends) it halts. */
-const TIDY = write(
-  'tidy.lkrn',
+/** Has an identity for a moment. After a #GP (vector 13: its last two bytes) it halts. */
+const tidy = (first: readonly number[]): Uint8Array =>
   kernelOf([
-    ...[0x31, 0xc0, 0x8e, 0xd8, 0xc7, 0x06, 0x34, 0, 0x99, 0, 0xc7, 0x06, 0x36, 0, 0x20, 0x80],
+    ...first,
+    ...[
+      0x31,
+      0xc0,
+      0x8e,
+      0xd8,
+      0xc7,
+      0x06,
+      0x34,
+      0,
+      0x99 + first.length,
+      0,
+      0xc7,
+      0x06,
+      0x36,
+      0,
+      0x20,
+      0x80,
+    ],
     ...[0x66, 0xb9, 0, 0, 0, 0x40, 0x66, 0xb8, 1, 0, 0, 0, 0x66, 0xba, 0, 0, 0xae, 0x98],
     ...[0x0f, 0x30, 0x66, 0x31, 0xc0, 0x66, 0x31, 0xd2, 0x0f, 0x30],
     ...[0xba, 0x58, 0x48, 0x66, 0xef, 0xfa, 0xf4, 0xeb, 0xfd],
-  ]),
-);
+  ]);
+const TIDY = write('tidy.lkrn', tidy([]));
+/** The same, and says so first. */
+const TELLS = write('tells.lkrn', tidy(TICK));
+
+/** The descriptor of an ISO image that boots. */
+const BOOT_RECORD = Buffer.from('\0CD001\x01EL TORITO SPECIFICATION');
 
 const pc = suite('hypxe pc');
 
@@ -82,6 +111,8 @@ pc('the boot program alone: nothing was shared, and that is said', async () => {
   assert.is(lastLine(run), `verdict: clean: ${none}`);
   assert.is(run.code, Exit.CLEAN);
   assert.match(run.out, /^a PC boots .*next\.lkrn on server2022: 1 NIC, 64 MiB, seed 1; /);
+  assert.not.match(run.out, /register access/);
+  assert.match((await hypxe('pc', LEAVES, ...BIOS)).out, /\ncounts .*: \d+ register accesses/);
 });
 
 pc('programs that go nowhere: a sentence, an exit code, the last screen', async () => {
@@ -90,6 +121,12 @@ pc('programs that go nowhere: a sentence, an exit code, the last screen', async 
     [[HALTS], Exit.CRASH, 'hang: the processor has halted: no interrupt can wake it'],
     [[RESETS], Exit.FINDINGS, 'findings: nothing was booted: the PC was reset: it asked for it'],
     [[TICKS, '--time', '3'], Exit.CRASH, 'hang: the PC runs for more than 3 s'],
+    [
+      [LOOPS, '--wall', '1'],
+      Exit.CRASH,
+      "hang: the PC still ran after 1 s of the wall's clock, where no two runs are alike " +
+        '(see --wall)',
+    ],
     [[TICKS], Exit.FINDINGS, 'findings: nothing was booted: nothing has come from the PC for 90 s'],
   ];
   for (const [args, code, verdict] of cases) {
@@ -101,9 +138,30 @@ pc('programs that go nowhere: a sentence, an exit code, the last screen', async 
   const faults = await hypxe('pc', FAULTS, ...BIOS);
   assert.match(
     lastLine(faults),
-    /^verdict: crash: the processor met a fault that it could not han/,
+    /^verdict: crash: the processor met a triple fault at 0x802[0-9a-f]{2}: the #DF for a fault /,
   );
   assert.is(faults.code, Exit.CRASH);
+});
+
+pc('Ctrl-C that comes twice at once leaves the summary, and the screen', async () => {
+  for (const twice of [1, 50]) {
+    const run = await interrupted(['pc', LOOPS, ...BIOS], /a PC boots/, twice);
+    // One that comes while Node.js takes itself down ends it as a signal does: 130 for a shell
+    assert.ok(run.code === Exit.INTERRUPTED || run.code === null);
+    assert.match(lastLine(run), /^verdict: interrupted: the PC still ran; no hypervisor interface/);
+    assert.match(run.out, /\nscreen {3}/);
+  }
+});
+
+pc('a line of the console has the time at which it began', async () => {
+  // The line end comes 0.2 s later: 10 million rounds of two instructions
+  const late = [
+    ...[...TICK.slice(0, -3), 0x66, 0xb9, 0x80, 0x96, 0x98, 0x00, 0x66, 0x49, 0x75, 0xfc],
+    ...[0xb0, 0x0a, 0xee, 0xfa, 0xf4, 0xeb, 0xfd],
+  ];
+  const { out } = await hypxe('pc', write('late.lkrn', kernelOf(late)), ...BIOS);
+  assert.match(out, /\n {5}0\.000 s {2}tick\n/);
+  assert.match(out, /\n {9}0\.[1-9][0-9]* s of the PC/);
 });
 
 pc('a script whose text never comes: which line, and the last screen', async () => {
@@ -114,6 +172,65 @@ pc('a script whose text never comes: which line, and the last screen', async () 
   const good = write('good.txt', 'expect tick\nend\n');
   assert.is((await hypxe('pc', TICKS, ...BIOS, '--expect', good)).code, Exit.CLEAN);
 });
+
+pc('files that are packed, empty, cut off, or an image from which nothing boots', async () => {
+  const form = 'Give a .lkrn or bzImage file, an ISO image or a disk image.';
+  const of = (name: string): string => path.join(directory, name);
+  const packed = write('packed', Uint8Array.of(0x1f, 0x8b, 8, ...new Uint8Array(2000)));
+  const nothing = write('nothing', '');
+  // A primary descriptor, another one, and the end of all; with a boot record behind the end
+  const descriptors = new Uint8Array(0x9800);
+  for (const [i, type] of [1, 2, 255].entries()) {
+    descriptors.set([type, ...Buffer.from('CD001')], 0x8000 + i * 0x800);
+  }
+  const iso = write('data.iso', Uint8Array.of(...descriptors, ...BOOT_RECORD));
+  const cut = write('cut.lkrn', bootProgram().subarray(0, 1024));
+  const cases: [string[], string, string, string][] = [
+    [[packed], 'BadProgram', `${of(packed)} is packed with gzip: unpack it first`, form],
+    [[nothing], 'BadProgram', `${of(nothing)} is empty`, form],
+    [
+      [iso],
+      'BadProgram',
+      `${of(iso)} is an ISO image without a boot record (El Torito): nothing boots from it`,
+      'Give an image that is made to boot a PC.',
+    ],
+    [
+      [cut],
+      'BadProgram',
+      `${of(cut)}: it is cut off: its header says 1552 bytes, and it has 1024`,
+      'Get the file once more.',
+    ],
+  ];
+  for (const [args, ...refusal] of cases) {
+    assertRefused(await hypxe('pc', ...args, ...BIOS), ...refusal);
+  }
+  write('wrong/bios.bin', new Uint8Array(0x10000));
+  write('wrong/vgabios-stdvga.bin', new Uint8Array(512));
+  const wrong = 'bios.bin in wrong is no BIOS of a PC';
+  const advice = 'Take SeaBIOS (Debian: apt-get install seabios).';
+  assertRefused(await hypxe('pc', NEXT, '--bios', 'wrong'), 'BadBios', wrong, advice);
+});
+
+pc(
+  'what other commands have and a PC cannot have is refused with what there is instead',
+  async () => {
+    for (const [words, advice] of [
+      [['--then', 'kexec'], /say what is typed with --expect/],
+      [['--record=session.json'], /Take --trace; for a session of iPXE: hypxe guest ipxe/],
+      [['--processors', '4'], /Leave it out/],
+    ] as const) {
+      const { error, code } = await hypxe('pc', NEXT, ...BIOS, ...words);
+      assert.match(error, /^hypxe: NotForPc: --[a-z]+: /);
+      assert.match(error, advice);
+      assert.is(code, Exit.USAGE);
+    }
+    // Names that nobody has, and words that are values
+    const none = await hypxe('pc', NEXT, ...BIOS, '--constructor', 'x');
+    assert.match(none.error, /^hypxe: BadOption: there is no option --constructor\n/);
+    const value = await hypxe('pc', NEXT, ...BIOS, '--append=--record', '--time', '0');
+    assert.match(value.error, /^hypxe: BadNumber: --time /);
+  },
+);
 
 pc('files that are not what they should be', async () => {
   const form = 'Give a .lkrn or bzImage file, an ISO image or a disk image.';
@@ -143,7 +260,7 @@ pc('files that are not what they should be', async () => {
     [
       [NEXT, '--expect', bad],
       'BadScript',
-      'bad.txt: line 1: there is no step "wait" (expect, type, send, within, end)',
+      'bad.txt: line 1: there is no step "wait" (expect, type, send, within, boot, end)',
       'See hypxe pc --help.',
     ],
     [
@@ -222,6 +339,17 @@ pc('v86 is not there, or is another one: what to type', async () => {
   assert.is(other.code, Exit.ENVIRONMENT);
   const text = 'v86 is of version 0.5.3+g1, and this works with 0.5.462';
   assert.is(other.error, `hypxe: EmulatorVersion: ${text}\n${advice}`);
+  // A manifest without a version, or that is none: the module is found by its name all the same
+  for (const manifest of [
+    '{ "main": "build/libv86.mjs" }',
+    '{ "version": 5, "main": "build/libv86.mjs" }',
+  ]) {
+    write('lonely/node_modules/v86/package.json', manifest);
+    const damaged = await run('pc', NEXT, ...BIOS);
+    assert.is(damaged.code, Exit.ENVIRONMENT);
+    const none = 'v86 is of no version, and this works with 0.5.462';
+    assert.is(damaged.error, `hypxe: EmulatorVersion: ${none}\n${advice}`);
+  }
 });
 
 pc(
@@ -234,7 +362,7 @@ pc(
     assert.equal(header, {
       ...{ ms: 0, kind: 'run', trace: 1, command: 'pc', host: 'server2016', seed: 1, nics: 1 },
       ...{ processors: 1, architecture: 'x64', memoryMiB: 64 },
-      ...{ firmware: 'leaves.lkrn', image: 'hypxe.lkrn' },
+      ...{ program: 'leaves.lkrn', image: 'hypxe.lkrn' },
     });
     const said = rest
       .filter(({ guest }) => guest === 'PC')
@@ -251,7 +379,7 @@ pc(
     assert.is(once.code, Exit.FINDINGS);
     assert.is(once.error, '');
     for (const page of ['own.html', 'once.html']) {
-      assert.match(read(page), /<title>hypxe pc hypxe\.lkrn on server2016<\/title>/);
+      assert.match(read(page), /<title>hypxe pc leaves\.lkrn on server2016<\/title>/);
     }
     const perfetto = await hypxe(
       'pc',
@@ -272,8 +400,35 @@ pc('a page after losses has the run without them beside', async () => {
   const run = await hypxe('pc', ...args);
   assert.is(run.code, Exit.CLEAN);
   assert.not.match(read('lost.html'), /This run is clean: there is nothing to look for/);
+  assert.match(read('lost.html'), /loss 0\.5/);
   await hypxe('pc', NEXT, ...BIOS, '--report', 'whole.html', '--json');
   assert.match(read('whole.html'), /This run is clean: there is nothing to look for/);
+});
+
+pc('one run of an exploration: its story, its last screen, and its files', async () => {
+  const explored = ['explore', '--pc', TELLS, ...BIOS, '--host', 'server2016'];
+  const out = ['--trace', 'one.jsonl', '--report', 'one.html', '--pcap', 'one.pcapng'];
+  const run = await hypxe(...explored, '--only', 'register.1/refuse-ever', ...out);
+  assert.is(run.error, '');
+  const lines = run.out.trimEnd().split('\n');
+  const at = (pattern: RegExp): number => lines.findIndex((line) => pattern.test(line));
+  const order = [
+    ...[/^\[ +[0-9.]+\] {3}tick$/, /\] === iPXE$/, /\] {3}FAULT .*register\.1/],
+    ...[/^screen {3}/, /^run {7}register\.1\/refuse-ever$/, /^verdict: /],
+  ].map(at);
+  assert.ok(!order.includes(-1), `${order}\n${run.out}`);
+  assert.equal(
+    order,
+    [...order].sort((a, b) => a - b),
+  );
+  const [header = ''] = read('one.jsonl').split('\n');
+  const { command, plan } = JSON.parse(header) as { command: string; plan: string };
+  assert.equal([command, plan], ['explore', 'register.1/refuse-ever']);
+  assert.match(
+    read('one.html'),
+    /<title>hypxe explore tells\.lkrn on server2016: register\.1\/refuse-ever</,
+  );
+  assert.ok(fs.statSync(path.join(directory, 'one.pcapng')).size > 100);
 });
 
 pc('an exploration draws from all faults, shows what it finds, and one run of it', async () => {
@@ -294,14 +449,19 @@ pc('an exploration draws from all faults, shows what it finds, and one run of it
   assert.is((JSON.parse(again.out) as { total: number }).total, 1);
 
   const cases: [string[], string][] = [
+    [['--trace', 'all.jsonl'], 'BadOption'],
+    [['--only', 'register.0/refuse', '--report', TIDY], 'OutputIsInput'],
     [['--only', 'step.99/handoff'], 'PlaceNotReached'],
     [['--only', 'step.x/handoff'], 'BadPlan'],
     [['--samples', '0'], 'BadNumber'],
-    [['--firmware', TIDY], 'BadOption'],
+    [['--firmware', TIDY], 'NotForPc'],
     [['-o', TIDY], 'OutputIsInput'],
     [['--expect', EXPECTED, '-o', EXPECTED], 'OutputIsInput'],
     [['-o', 'x.json', '--junit', 'x.json'], 'OutputsEqual'],
     [['--only', 'loader:step.1/give-up'], 'BadPlan'],
+    [['--only', 'step.1/give-up'], 'BadPlan'],
+    [['--only', 'step.1/handoff+race.1/strong'], 'BadPlan'],
+    [['--only', 'step.1/handoff', '--samples', '3'], 'NotWithPlan'],
   ];
   for (const [more, name] of cases) {
     const { error, code } = await hypxe(...sound, ...more);
@@ -309,6 +469,77 @@ pc('an exploration draws from all faults, shows what it finds, and one run of it
     assert.is(code, Exit.USAGE);
   }
 });
+
+pc(
+  'an exploration that is stopped goes on; its shards are the whole; all says what is refused',
+  async () => {
+    const sound = ['explore', '--pc', TIDY, ...BIOS, '--host', 'server2016', '--samples', '7'];
+    interface PartRead {
+      complete: boolean;
+      lanes?: number[];
+      fingerprint: string;
+      tally: { runs: number };
+    }
+    const part = (name: string): PartRead => JSON.parse(read(name)) as PartRead;
+    const whole = await hypxe(...sound, '--workers', '2', '-o', 'whole.json');
+    assert.is(whole.error, '');
+    const { tally, fingerprint } = part('whole.json');
+    assert.is(tally.runs, 7);
+
+    // As Ctrl-C leaves it before the first run, and after some of the second of two workers
+    const none = { runs: 0, outcomes: {}, unreached: 0, groups: [] };
+    for (const [lanes, runs, came] of [
+      [[0], none, 7],
+      [[2, 5], none, 4],
+    ] as const) {
+      write(
+        'cut.json',
+        JSON.stringify({ ...part('whole.json'), complete: false, lanes, tally: runs }),
+      );
+      const rest = await hypxe(...sound, '--resume', 'cut.json');
+      assert.is(rest.error, '');
+      assert.is(part('cut.json').tally.runs, came);
+      assert.is(part('cut.json').complete, true);
+      if (came === 7) assert.equal(part('cut.json').tally, tally);
+    }
+    const timed = await hypxe(...sound, '--time', '.1', '-o', 'timed.json');
+    assert.is(timed.error, '');
+    assert.is(/\nmade .*, stopped early\n/.test(timed.out), !part('timed.json').complete);
+
+    const shards = ['1/2', '2/2'].map((shard, i) =>
+      hypxe(...sound, '--shard', shard, '-o', `part-${i}.json`),
+    );
+    for (const { error } of await Promise.all(shards)) assert.is(error, '');
+    const merged = await hypxe('explore', '--merge', 'part-0.json', 'part-1.json', '--json');
+    assert.is(merged.error, '');
+    const both = JSON.parse(merged.out) as PartRead;
+    assert.equal([both.tally, both.fingerprint], [tally, fingerprint]);
+    const told = await hypxe('explore', '--merge', 'part-0.json', 'part-1.json');
+    assert.match(
+      told.out,
+      /hypxe explore --pc tidy\.lkrn --bios bios --host server2016 --only [a-z]/,
+    );
+
+    const cases: [string[], string, RegExp][] = [
+      [['--resume', 'cut.json'], 'NothingToResume', /cut\.json is complete/],
+      [['--resume', 'part-0.json', '--seed', '2'], 'NothingToResume', /is complete/],
+      [['--resume', 'cut.json', '--workers', '2'], 'BadOption', /--workers/],
+      [['--shard', '3/2'], 'BadShard', /3\/2/],
+      [['--only', 'step.1/handoff', '--time', '1'], 'NotWithPlan', /--time is for a draw/],
+      [['--merge'], 'NotForPc', /--merge: results say themselves/],
+      [['--walks', '5'], 'NotForPc', /--walks: only single faults/],
+      [['--loss', '.1'], 'NotForPc', /--loss: all runs have one NIC/],
+      [['--guest-memory-limit', '64'], 'NotForPc', /--guest-memory-limit: /],
+    ];
+    for (const [more, name, why] of cases) {
+      const args = name === 'NotWithPlan' ? sound.slice(0, -2) : sound;
+      const { error, code } = await hypxe(...args, ...more);
+      assert.match(error, new RegExp(`^hypxe: ${name}: `));
+      assert.match(error, why);
+      assert.is(code, Exit.USAGE);
+    }
+  },
+);
 
 pc('what the workers cannot begin with is told, whoever of them is asked', async () => {
   const bare = ['--bios', path.join(directory, 'bare'), '--workers', '3'];

@@ -106,13 +106,99 @@ record('a session that cannot be written down is refused before anything runs', 
   assert.is(nowhere.code, 4);
 });
 
+record('options of a boot, and what goes wrong', async () => {
+  const file = inFolder('options.json');
+  const host = ['--host', 'openvmm', '--nics', '2', '--processors', '2', '--loss', '0.2'];
+  const network = ['--vlan', '5', '--mtu', '576', '--only', 'message.9/drop+rndis.3/twice'];
+  const one = await hypxe('record', ...host, ...network, '-o', file);
+  assert.is(one.code, 0, one.error);
+  const { host: facts } = JSON.parse(fs.readFileSync(file, 'utf8')) as { host: object };
+  assert.equal(facts, {
+    ...{ profile: 'openvmm', seed: 1, processors: 2, nics: 2 },
+    network: {
+      ...{ vlan: 5, path: { mtu: 576, fragments: 'in-order' } },
+      faults: { loss: 0.2, duplication: 0, reordering: 0, corruption: 0, delayTicks: 0 },
+    },
+    plan: 'message.9/drop+rndis.3/twice',
+  });
+  const { out, code } = await hypxe('replay', file);
+  assert.is(code, 0, out);
+});
+
+record('the loaded OS is recorded, and the replay says what it cannot say of it', async () => {
+  const file = inFolder('os.json');
+  const one = await hypxe('record', '--os', 'linux-6.12', '--nics', '2', '-o', file);
+  assert.is(one.code, 0, one.error);
+  assert.match(one.out, /os\.json: \d+ events of linux-6\.12\n$/);
+  const text = fs.readFileSync(file, 'utf8');
+  assert.match(text, '{"op":"step","name":"os","phase":"end","err":"OK"}');
+  // From the contact to UNLOAD, and its answer
+  for (const type of ['0e', '0f', '03', '08', '05', '07', '0b', '10', '11'])
+    assert.match(text, new RegExp(`"(?:input":"[0-9a-f]{32}|payload":")${type}000000`), type);
+  const { out, code } = await hypxe('replay', file);
+  assert.is(code, 0, out);
+  assert.match(out, /not replayed\n {4}step 0 "os": the loaded OS is no firmware/);
+  assert.not.match(out, 'self-check');
+});
+
+record('the manual says what is not replayed, as the commands do', async () => {
+  const manual = new URL('../../../tools/record/README.md', import.meta.url);
+  const said = fs.readFileSync(manual, 'utf8').replace(/\s+/g, ' ');
+  for (const command of ['record', 'boot', 'explore']) {
+    const to = [command === 'record' ? '-o' : '--record', inFolder('none.json')];
+    const { error, code } = await hypxe(command, '--arch', 'arm64', ...to);
+    assert.is(code, 2);
+    const [, name, why] = /^hypxe: (\w+): (sessions are of x64 guests)/.exec(error)!;
+    assert.match(said, `**arm64**: ${why}`);
+    assert.match(said, `(\`${name}\`)`);
+  }
+  const file = inFolder('os-manual.json');
+  await hypxe('record', '--os', 'linux-6.12', '-o', file);
+  const { out } = await hypxe('replay', file);
+  const [, why] = /"os": (the loaded OS is no firmware)/.exec(out)!;
+  assert.match(said, why!);
+});
+
+record('of a firmware that only boots its boot is recorded', async () => {
+  const text = fs.readFileSync(new URL('../../../dist/hypxe.js', import.meta.url), 'utf8');
+  const whole = inFolder(
+    write('boots.mjs', text.replace(/^ {2}(?:\w+ as )?createDriver\n(?=};)/m, '')),
+  );
+  const file = inFolder('boots.json');
+  const one = await hypxe('record', '--firmware', whole, '-o', file);
+  assert.is(one.code, 0, one.error);
+  const { out, code } = await hypxe('replay', '--firmware', whole, file);
+  assert.is(code, 0, out);
+});
+
+record('what no session can show is refused by name', async () => {
+  const to = ['-o', inFolder('n.json')];
+  for (const [name, text, ...args] of [
+    ['BadPlan', /no session can show race\/strong/, '--only', 'race.0/strong'],
+    ['BadPlan', /no session can show packet\/scribble/, '--only', 'packet.0/scribble:3'],
+    ['BadPlan', /not driven by the flow "loader"/, '--only', 'loader:message.1/drop'],
+    ['BadPlan', /linux-6\.1 has no alloc\/fail/, '--os', 'linux-6.1', '--only', 'alloc.0/fail'],
+    ['NotRecordable', /a session has one/, '--os', 'linux-6.1', '--processors', '2'],
+    ['NotRecordable', /sessions are of x64 guests/, '--arch', 'arm64'],
+    ['NotTogether', /are two guests/, '--os', 'linux-6.1', '--with-defect', 'ipxe'],
+  ] as const) {
+    const { error, code } = await hypxe('record', ...args, ...to);
+    assert.match(error, new RegExp(`^hypxe: ${name}: `));
+    assert.match(error, text);
+    assert.is(code, 2);
+  }
+});
+
 record('what is refused', async () => {
   const advice = 'Give one with -o FILE.json.';
   assertRefused(await hypxe('record'), 'NoOutput', 'no file to write to', advice);
   const nowhere = await hypxe('record', '-o', '/nowhere/x.json');
-  assert.match(nowhere.error, /^hypxe: CannotWrite: /);
+  assert.match(
+    nowhere.error,
+    /^hypxe: FileUnwritable: .* cannot be written: no such file or directory\n/,
+  );
   assert.is(nowhere.code, 4);
-  const bundle = write('no-driver.mjs', 'export function boot() {}');
+  const bundle = write('no-driver.mjs', 'export const nothing = 1;');
   const none = await hypxe('record', '--firmware', inFolder(bundle), '-o', inFolder('n.json'));
   assert.match(none.error, /^hypxe: BadFirmware: \S+ exports no function createDriver\n/);
   assert.is(none.code, 2);

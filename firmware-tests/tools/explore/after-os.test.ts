@@ -53,6 +53,30 @@ for (const architecture of ['x64', 'arm64'] as const) {
   });
 }
 
+for (const architecture of ['x64', 'arm64'] as const) {
+  after(`${architecture}: runs that go back behind the OS are what they are with the OS`, () => {
+    const host = profileNamed('server2022')!;
+    const guests = () => trustedGuests(allFlows(firmware));
+    const runners = [false, true].map((startsAnew) => {
+      const runner = new Runner(guests(), host, undefined, architecture, 'linux-6.1');
+      return Object.assign(runner, { startsAnew });
+    });
+    // Faults that leave much behind, and what comes after them
+    const plans = [
+      ...FAULTS,
+      'owner.0/left:all',
+      'call.2/status-ever:5',
+      'nic.0/arrives:0',
+      'none',
+    ];
+    const walk = `${FAULTS[5]}+${FAULTS[7]}+${FAULTS[1]}`;
+    for (const text of [...plans, 'push:step.40/handoff', walk, ...plans.slice(0, 6)]) {
+      const [back, anew] = runners.map((runner) => runner.run(parsePlan(text)));
+      assert.equal(back, anew, text);
+    }
+  });
+}
+
 after('other hosts, and kernels', () => {
   for (const [name, linux] of [
     ['server2012r2', 'linux-6.1'],

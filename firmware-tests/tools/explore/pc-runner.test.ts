@@ -5,12 +5,15 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { BrokenFlowError } from '../../../tools/explore/exploration.ts';
-import { PcRunner } from '../../../tools/explore/pc-runner.ts';
+import { PcRunner, type PcExplored } from '../../../tools/explore/pc-runner.ts';
 import { samplePc } from '../../../tools/explore/pc-sample.ts';
 import { parsePlan } from '../../../tools/explore/plan.ts';
+import { parseScript, type ScriptStep } from '../../../tools/flow/pc-script.ts';
 import { bootProgram, BOOT_PROGRAM_NAME } from '../../../tools/guests/pc/boot-program.ts';
+import type { HostEvent } from '../../../tools/simulator/ledger/events.ts';
 import { memoryFiles } from '../../../tools/simulator/network/index.ts';
 import { profileNamed } from '../../../tools/simulator/profiles/profiles.ts';
+import { compareForks } from '../../rigs/pc/fork-rig.ts';
 import { PC_PARTS, kernelOf } from '../../rigs/pc/pc-rig.ts';
 
 const word = (value: number): number[] => [value & 0xff, (value >> 8) & 0xff];
@@ -43,13 +46,16 @@ function program(onFault: readonly number[], tidy = true): Uint8Array {
   return image;
 }
 
-function runnerOf(image: Uint8Array): PcRunner {
-  return new PcRunner({
+function programOf(image: Uint8Array, script: readonly ScriptStep[] = []): PcExplored {
+  return {
     ...{ parts: PC_PARTS, kernel: { image }, profile: profileNamed('server2022')! },
     files: memoryFiles({ [BOOT_PROGRAM_NAME]: bootProgram() }),
-    ...{ bootFile: BOOT_PROGRAM_NAME, keys: '', script: [] },
-  });
+    ...{ bootFile: BOOT_PROGRAM_NAME, keys: '', script },
+  };
 }
+
+const runnerOf = (image: Uint8Array, script?: readonly ScriptStep[]): PcRunner =>
+  new PcRunner(programOf(image, script));
 
 const explored = suite('exploring a PC');
 
@@ -89,6 +95,18 @@ explored('who gives up goes back to the BIOS, and must have cleaned up before', 
   const dirty = await runnerOf(program(reset)).run(parsePlan('register.2/refuse'));
   assert.is(dirty.status, 'failed');
   assert.ok(dirty.findings.some(({ cause }) => cause.startsWith('given up: synic-pages')));
+
+  // Whoever listens hears of a handoff, and of each finding what it is about: a page has lanes
+  const heard: HostEvent[] = [];
+  await runnerOf(program(reset)).run(parsePlan('register.2/refuse'), undefined, {
+    machine: (machine) => void machine.events.listen((event) => void heard.push(event)),
+    line: () => {},
+    screen: () => {},
+  });
+  const told = heard.filter(({ kind }) => kind === 'handoff' || kind === 'finding');
+  assert.is(told[0]?.kind, 'handoff');
+  const pages = told.find((event) => event.kind === 'finding' && event.check === 'synic-pages');
+  assert.ok(pages !== undefined && 'grant' in pages);
   const clean = [...wrmsr(SIMP, 0), ...wrmsr(GUEST_OS_ID, 0), ...reset];
   const good = await runnerOf(program(clean)).run(parsePlan('register.2/refuse'));
   assert.is(good.status, 'failed');
@@ -116,6 +134,33 @@ explored('a press of the reset button: it boots again, and has to', async () => 
   );
 });
 
+explored('a run that begins at a moment of another one is what it is from the start', async () => {
+  // A program with more between its steps than a moment: cx is counted down for a while
+  const wait = [0xb9, ...word(20_000), 0xe2, 0xfe];
+  const writes = [0, 1].flatMap((turn) => [
+    ...[...wrmsr(GUEST_OS_ID, 1 + turn, 0x98ae0000), ...wait, ...wrmsr(SIMP, 0x7001), ...wait],
+    ...[...wrmsr(SIMP, 0), ...wait, ...wrmsr(GUEST_OS_ID, 0)],
+  ]);
+  const image = kernelOf([...CATCH, ...writes, ...BOOTED]);
+  image.set(BOOTED, 0x200 + HANDLER);
+  const { runs } = await compareForks(programOf(image), 5000, { samples: 26, seed: 3 });
+  assert.ok(runs > 15, `${runs} runs`);
+});
+
+explored('behind a cut a script begins anew, and what was said before is past', async () => {
+  // Sends "a\n" to the serial line, waits for a byte, has an identity, sends "b\n" and waits
+  const say = (text: string): number[] =>
+    [...text].flatMap((each) => [0xba, 0xf8, 0x03, 0xb0, each.charCodeAt(0), 0xee]);
+  const wait = [0xba, 0xfd, 0x03, 0xec, 0xa8, 1, 0x74, -5 & 0xff, 0xba, 0xf8, 0x03, 0xec];
+  const image = kernelOf([
+    ...[...say('a\n'), ...wait, ...wrmsr(GUEST_OS_ID, 1, 0x98ae0000)],
+    ...[...wrmsr(GUEST_OS_ID, 0), ...say('b\n'), 0xfb, 0xf4, 0xeb, 0xfd],
+  ]);
+  const script = parseScript('within 5\nexpect a\nsend x\nexpect b');
+  const { status, findings } = await runnerOf(image, script).run(parsePlan('step.0/handoff'));
+  assert.equal([status, findings], ['booted', []]);
+});
+
 explored('a sample has each kind, is decided by its seed, and has nothing twice', async () => {
   const runner = runnerOf(program(BOOTED));
   const all = await samplePc(runner, { samples: 1000, seed: 1, only: 'register' });
@@ -127,6 +172,17 @@ explored('a sample has each kind, is decided by its seed, and has nothing twice'
   assert.not.equal(await draw(2), first);
   const kinds = first.map((plan) => plan.replace(/[.:][^/]*/g, ''));
   assert.is(new Set(kinds).size, 8, kinds.join(' '));
+});
+
+explored('whoever looks at a run does not see those that begin at its moments', async () => {
+  const runner = new PcRunner(programOf(program(BOOTED)), 1000);
+  let seen = 0;
+  await runner.run({ flow: 'boot', faults: [] }, () => void seen++);
+  const before = seen;
+  assert.ok(before > 0);
+  await runner.run(parsePlan('register.1/refuse'));
+  await runner.run(parsePlan('step.2/handoff'));
+  assert.is(seen, before);
 });
 
 explored('what is not clean by itself is not explored', async () => {

@@ -23,18 +23,20 @@ texts('every run of an exploration is the same again when its text is read', () 
 });
 
 texts('what names no run is refused with the reason', () => {
-  const refused = (text: string, reason: RegExp): void => {
+  const refused = (text: string, reason: RegExp, advice = /^hypxe explore --help/): void => {
     assert.throws(
       () => parsePlan(text),
-      (error: Error) => error instanceof PlanError && reason.test(error.message),
+      (error: Error) =>
+        error instanceof PlanError && reason.test(error.message) && advice.test(error.advice),
       text,
     );
   };
   refused('', /no fault/);
   refused('message/drop', /no fault/);
   refused('message.x/drop', /no fault/);
-  refused('mesage.1/drop', /no place "mesage": step, call/);
-  refused('message.1/lose', /no fault "lose" at a message: drop/);
+  refused('mesage.1/drop', /^there is no place "mesage"$/, /^Did you mean message\?$/);
+  refused('message.1/drap', /^there is no fault "drap" at a message$/, /^Did you mean drop\?$/);
+  refused('message.1/lose', /^there is no fault "lose" at a message$/, /^Choose one of drop, /);
   refused('message.1/drop:7', /takes no argument/);
   refused('message.1/late', /needs an argument: ticks/);
   refused('message.1/drop+', /no fault/);
@@ -59,9 +61,9 @@ texts('what names no run is refused with the reason', () => {
   refused('packet.5/scribble:0', /from 1/);
   refused('rndis.5/field:nvsp.type=max', /no field "nvsp\.type"/);
   refused('read.5/value:valueOf', /no operation "valueOf"/);
-  refused('step.5/constructor', /no fault "constructor" at a step/);
-  refused('step.5/constructor:x', /no fault "constructor" at a step/);
-  refused('constructor.5/drop', /no place "constructor"/);
+  refused('step.5/constructor', /no fault "constructor" at a step/, /^Choose one of handoff, /);
+  refused('step.5/constructor:x', /no fault "constructor" at a step/, /^Choose one of handoff, /);
+  refused('constructor.5/drop', /no place "constructor"/, /^Choose one of step, /);
 });
 
 texts.run();

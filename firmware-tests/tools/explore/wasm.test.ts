@@ -4,9 +4,14 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { exploreReport } from '../../../tools/command/explore/explore-report.ts';
+import type { ExploreRequest } from '../../../tools/command/explore/explore-options.ts';
+import { Exploration } from '../../../tools/explore/exploration.ts';
 import { MEMORY } from '../../../tools/explore/explored-guest.ts';
-import { parsePlan } from '../../../tools/explore/plan.ts';
+import type { Part } from '../../../tools/explore/part.ts';
+import { parsePlan, type Plan } from '../../../tools/explore/plan.ts';
 import { record } from '../../../tools/explore/recording.ts';
+import { Tally } from '../../../tools/explore/tally.ts';
 import { Runner } from '../../../tools/explore/run.ts';
 import type { GuestInstance } from '../../../tools/guests/guest-program.ts';
 import { WasmProgram } from '../../../tools/guests/wasm-guest.ts';
@@ -14,6 +19,8 @@ import { profileNamed } from '../../../tools/simulator/profiles/profiles.ts';
 import { Op, call, firmware, i32, i64 } from '../../rigs/guests/wasm-builder.ts';
 
 const explore = suite('exploration of guests in WebAssembly');
+
+const isRaces = ({ faults }: Plan): boolean => faults.every(({ place }) => place === 'race');
 
 const GUEST_OS_ID = 0x4000_0000;
 
@@ -64,5 +71,32 @@ explore('one that leaves something is found', () => {
   const { findings } = runner(left).run({ flow: 'boot', faults: [] });
   assert.match(findings.map(({ text }) => text).join(), /handoff: hypercall: GUEST_OS_ID/);
 });
+
+explore(
+  'of one whose accesses nobody sees neither reads nor races are in the list, and it says so',
+  () => {
+    // Vectors: i8x16.splat, drop
+    const vectors = firmware([], () => [...i32(1), 0xfd, 15, Op.DROP, ...i32(0)]);
+    const plain = firmware([], () => i32(0));
+    for (const [module, seen] of [
+      [vectors, false],
+      [plain, true],
+    ] as const) {
+      const guest = runner(module);
+      const list = new Exploration(guest, { seed: 1, walks: 0 });
+      const { total, singles, places, fingerprint } = list;
+      const races = Array.from({ length: total }, (_, run) => list.plan(run)).filter(isRaces);
+      assert.is(races.length > 0, seen);
+      assert.is(guest.run(parsePlan('race.0/strong')).fired, seen ? 1 : 0);
+      const part = {
+        ...{ format: 1, host: 'server2022', options: '', firmware: 'x.wasm', fingerprint },
+        ...{ total, singles, places, shard: { index: 1, count: 1 }, complete: true, seconds: 1 },
+        tally: new Tally().data,
+      } as unknown as Part;
+      const lines = exploreReport({ who: '' } as ExploreRequest, part);
+      assert.is(lines.filter((line) => line.startsWith('unwatched ')).length, seen ? 0 : 1);
+    }
+  },
+);
 
 explore.run();

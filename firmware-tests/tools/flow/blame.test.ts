@@ -9,13 +9,17 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Msr } from '../../../src/hyperv/protocol.ts';
 import { MessageType } from '../../../src/vmbus/protocol.ts';
-import type { FlowStage } from '../../../tools/flow/stage.ts';
 import { makeMachine } from '../../../tools/scenarios/rig.ts';
 import { auditHandoff } from '../../../tools/simulator/audit/audit.ts';
-import type { Finding } from '../../../tools/simulator/audit/audit-findings.ts';
 import { TICKS_PER_MS } from '../../../tools/simulator/base/clock.ts';
 import { badFirmware, type Manners } from '../../rigs/audit-rig.ts';
-import { randomFlow } from '../../rigs/blame-rig.ts';
+import {
+  blamed,
+  deadWithoutError,
+  diedBeforeEom,
+  isFirmware,
+  randomFlow,
+} from '../../rigs/blame-rig.ts';
 import { chain, errorChecks } from '../../rigs/flow-rig.ts';
 import * as firmware from '../../../src/os.ts';
 import { runOmission, type WholeFirmware } from '../../rigs/omission-rig.ts';
@@ -25,36 +29,11 @@ const FLOWS = Number(process.env['FLOWS'] ?? 24);
 
 const blame = suite('flows: whom the audit blames');
 
-const isFirmware = ({ name }: FlowStage): boolean => /^(firmware|chainload)/.test(name);
-
-/**
- * A kernel that dies between emptying a slot and its EOM, with messages behind it: nobody writes
- * that EOM, and the host reads no more. It is an error, and no mistake of the audit.
- */
-const diedBeforeEom = (findings: readonly Finding[]): boolean =>
-  findings.some(({ check, text }) => check === 'leftovers' && /behind SINT2/.test(text));
-
-/** What a guest is blamed for in a flow in which no guest forgets anything. */
-function blamed(stages: readonly FlowStage[]): string[] {
-  const texts: string[] = [];
-  let dead = false;
-  for (const stage of stages) {
-    dead ||= diedBeforeEom(stage.findings);
-    for (const { severity, check, text, known } of stage.findings) {
-      // What a kernel meets in its own life is told there: `next-os` blames nobody
-      const told = severity === 'error' || (severity === 'warning' && isFirmware(stage));
-      const met = check === 'next-os' || check === 'second-boot' || known !== undefined;
-      if (told && !met && check !== 'scontrol' && !dead)
-        texts.push(`${stage.name}: ${check} ${severity}: ${text}`);
-    }
-  }
-  return texts;
-}
-
 for (let seed = FIRST; seed < FIRST + FLOWS; seed++) {
   blame(`a flow in which nobody forgets anything, seed ${seed}`, () => {
     const { text, report } = randomFlow(seed);
     assert.equal(blamed(report.stages), [], text);
+    assert.equal(deadWithoutError(report.stages), [], text);
     assert.is(report.ended, undefined, text);
   });
 }
@@ -179,6 +158,60 @@ blame('a host that refuses UNLOAD: the connection is left, and whose fault it is
     found.map(({ text }) => text),
     ['the host has refused UNLOAD, and believes that the guest is connected'],
   );
+});
+
+/** Answers that say that nothing was done, though it was: which byte is what then. */
+const CHANGED = [
+  ['VERSION_RESPONSE', 8, 0],
+  ['GPADL_CREATED', 16, 1],
+  ['OPEN_CHANNEL_RESULT', 16, 1],
+] as const;
+
+for (const [answer, at, byte] of CHANGED) {
+  blame(`whoever hears another ${answer} than was sent is not blamed for what it then does`, () => {
+    for (const flow of ['driver', 'resumed'] as const) {
+      for (let nth = 0; nth < 4; nth++) {
+        const { findings } = runOmission(firmware as WholeFirmware, {
+          ...{ flow, host: 'server2022' },
+          prepare: (machine) => changeOne(machine, MessageType[answer], nth, at, byte),
+        });
+        const told = findings.filter(({ severity }) => severity !== 'info');
+        const laid = told.filter(({ check }) => check === 'omissions' || check === 'freed');
+        assert.equal(laid, [], `${flow} ${nth}`);
+        // A connection that is left is an error all the same, and says whose doing it is
+        const [left] = told.filter(({ check }) => check === 'unload');
+        if (told.length > 0) assert.match(left?.text ?? '', /VERSION_RESPONSE did not come as/);
+      }
+    }
+  });
+}
+
+function changeOne(
+  machine: ReturnType<typeof makeMachine>,
+  wanted: number,
+  nth: number,
+  at: number,
+  byte: number,
+): void {
+  let count = 0;
+  machine.vmbus.faults = {
+    message: (type, payload) => {
+      if (type !== wanted || count++ !== nth) return undefined;
+      const changed = payload.slice();
+      changed[at] = byte;
+      return changed;
+    },
+  };
+}
+
+blame('a kernel that waits for an answer that the host has lost is told with it', () => {
+  const machine = makeMachine({});
+  machine.vmbus.faults = {
+    message: (type) => (type === MessageType.UNLOAD_RESPONSE ? 'drop' : undefined),
+  };
+  const { ended } = chain({ machine, kernels: [{ end: 'kexec' }, { end: 'shutdown' }] });
+  assert.is(ended?.kind, 'hang');
+  assert.match(ended?.text ?? '', /; the host has lost UNLOAD_RESPONSE$/);
 });
 
 blame.run();

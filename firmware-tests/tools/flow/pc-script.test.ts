@@ -9,7 +9,7 @@ import { BadScript, parseKeys, parseScript } from '../../../tools/flow/pc-script
 const scripts = suite('scripts of a console');
 
 scripts('a step a line; comments and empty lines are left out', () => {
-  const script = '# first\n\nwithin 2.5\nexpect a  b \n  type x\\n\\x02\\\\\r\nsend \\e[A\nend\n';
+  const script = '# first\n\nwithin 2.5\nexpect\ta  b \n  type x\\n\\x02\\\\\r\nsend \\e[A\nend\n';
   assert.equal(parseScript(script), [
     { step: 'within', seconds: 2.5, line: 3 },
     { step: 'expect', text: 'a  b ', line: 4 },
@@ -27,6 +27,14 @@ scripts('what is no step is refused with its line', () => {
     ['within soon', /line 1: within takes seconds up to 86400, not "soon"/],
     ['within 0', /within takes seconds/],
     ['end now', /end takes nothing/],
+    ['boot x', /boot takes nothing/],
+    ['type \u00e9', /line 1: no key of the keyboard is "\\u00e9"/],
+    ['type \\xff', /no key of the keyboard is "\\u00ff"/],
+    ['', /it has no step/],
+    ['type x\nend', /it expects nothing: its end would come at once/],
+    ['expect x\n\nend\n# more\ntype y\nend', /line 5: type stands behind the end of line 3/],
+    ['end\nexpect x', /line 2: expect stands behind the end of line 1/],
+    [`${'\u0000y'.repeat(40)} z`, /there is no step "(\\u0000y){20}" and so on \(/],
     ['send \\q', /there is no escape \\q/],
     ['send a\\', /there is no escape \\/],
     ['end\n'.repeat(1001), /1001 steps, at most 1000/],
@@ -48,6 +56,7 @@ scripts('keys are one line with the same escapes, blanks as they are', () => {
   const refused = (why: string) => (error: unknown) =>
     error instanceof BadScript && error.message === why;
   assert.throws(() => parseKeys('a\nb'), refused('a line end is written \\n'));
+  assert.throws(() => parseKeys('\\x1d'), refused('no key of the keyboard is "\\u001d"'));
   assert.throws(() => parseKeys('a\\q'), refused('there is no escape \\q'));
 });
 

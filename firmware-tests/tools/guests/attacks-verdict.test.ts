@@ -107,6 +107,11 @@ for (const [what, result, verdict] of [
   [
     'a huge list',
     '({ status: "failed", memoryMap: new Array(1e9) })',
+    /memoryMap has more than 4096 ranges/,
+  ],
+  [
+    'a list of holes',
+    '({ status: "failed", memoryMap: new Array(4096) })',
     /memoryMap\[0\] has no address/,
   ],
   [

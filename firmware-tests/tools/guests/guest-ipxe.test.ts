@@ -5,9 +5,11 @@
  * interfaces of iPXE in the same ways.
  */
 
+import * as fs from 'node:fs';
+import * as path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { hypxe, write } from '../../rigs/cli-rig.ts';
+import { directory, hypxe, write } from '../../rigs/cli-rig.ts';
 import { boot, missingCompiler } from '../../rigs/guests/compiled-guest.ts';
 
 const ipxe = suite('guest of an iPXE tree');
@@ -316,6 +318,48 @@ ipxe('a folder that is no checkout is refused', async () => {
   const run = await hypxe('guest', 'ipxe', '.');
   assert.is(run.code, 2);
   assert.match(run.error, /NoIpxe: \. has no src\/interface\/hyperv\/vmbus\.c/);
+});
+
+for (const [what, spoil, code, says] of [
+  [
+    'a header of its own is missing',
+    (tree: string) => fs.rmSync(path.join(tree, 'src/include/ipxe/rndis.h')),
+    4,
+    /FileMissing: .*ipxe\/rndis\.h does not exist\n {7}Name a whole checkout of iPXE\./,
+  ],
+  [
+    'a driver is a folder',
+    (tree: string) => {
+      fs.rmSync(path.join(tree, 'src/net/rndis.c'));
+      fs.mkdirSync(path.join(tree, 'src/net/rndis.c'));
+    },
+    2,
+    /NotAFile: .*rndis\.c is a directory/,
+  ],
+  [
+    'a header is a folder of headers, too',
+    (tree: string) =>
+      fs.appendFileSync(path.join(tree, 'src/net/rndis.c'), '#include <a>\n#include <a/b>\n'),
+    2,
+    /NoIpxe: nothing can stand in for the header a\/b: /,
+  ],
+] as const) {
+  ipxe(`a tree in which ${what} is refused by name`, async () => {
+    if (missingCompiler('c')) return;
+    const tree = writeTree(`ipxe-${code}-${what.length}`);
+    spoil(path.join(directory, tree));
+    const run = await hypxe('guest', 'ipxe', tree, '-o', 'spoilt.wasm');
+    assert.match(run.error, says);
+    assert.is(run.code, code);
+    assert.not.ok(fs.existsSync(path.join(directory, 'spoilt.wasm')));
+  });
+}
+
+ipxe('a guest that cannot be written is said before anything is compiled', async () => {
+  if (missingCompiler('c')) return;
+  const run = await hypxe('guest', 'ipxe', writeTree('ipxe-unwritten'), '-o', 'nowhere/x.wasm');
+  assert.match(run.error, /FileUnwritable: nowhere\/x\.wasm/);
+  assert.is(run.code, 4);
 });
 
 ipxe.run();

@@ -53,6 +53,7 @@ pc('a script and a plan decide when it ends', async () => {
   let slices = 0;
   const early = await hypxe.bootPc(set, hypxe.pcPlan(), { alive: () => ++slices < 5 });
   assert.is(early.verdict, 'interrupted');
+  assert.match(hypxe.pcSummary(early), /^the PC still ran; no hypervisor interface was used/);
 });
 
 pc('what is no host, no script and no kernel is refused', async () => {

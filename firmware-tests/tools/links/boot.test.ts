@@ -216,12 +216,6 @@ for (const [args, name, text, advice] of [
     'Add --boot-file NAME, or FILE, of which the name counts.',
   ],
   [
-    ['--link', 'passt', '--boot-file', ''],
-    'NoBootFile',
-    '--boot-file is empty',
-    'Name a file of the server.',
-  ],
-  [
     ['--link', 'passt', '--loss', '0.1'],
     'NotWithLink',
     '--loss is of the network that is made here, and --link is of another',

@@ -7,7 +7,7 @@ import { testExamples } from '../../rigs/manual-rig.ts';
 import { readBooks } from '../../../tools/manual/books.ts';
 
 /** Those with a file of tests of their own. */
-const ELSEWHERE = /^tools\/(?:command|explore|flow|scenarios)\//;
+const ELSEWHERE = /^tools\/(?:command|explore|flow|scenarios|capture|record|replay|report)\//;
 
 const books = readBooks().filter(({ path }) => path.startsWith('tools/') && !ELSEWHERE.test(path));
 

@@ -4,7 +4,8 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { GuestRing, type GuestChannels } from '../../../tools/replay/guest-channels.ts';
+import type { GuestChannels } from '../../../tools/replay/guest-channels.ts';
+import { GuestRing } from '../../../tools/replay/host/guest-ring.ts';
 import { ReplayEvents } from '../../../tools/replay/replay-events.ts';
 import type { ReplayRegisters } from '../../../tools/replay/replay-registers.ts';
 import type { HostEvent } from '../../../tools/simulator/ledger/events.ts';

@@ -45,7 +45,8 @@ files('all golden traces are read without a warning', () => {
 files('empty, cut and foreign files', () => {
   refuses('', 'TraceNotJson', 'empty');
   refuses(' \n', 'TraceNotJson', 'empty');
-  refuses('#!/bin/sh', 'TraceNotJson', 'not JSON');
+  refuses('#!/bin/sh', 'TraceNotJson', 'The trace is not JSON');
+  refuses('{"ms":0}\n{"ms":1}\n', 'TraceNotJson', 'a trace of events is for hypxe report');
   const text = traceText('01-boot');
   for (const length of [1, 100, Math.floor(text.length / 2), text.length - 3])
     refuses(text.slice(0, length), 'TraceNotJson');

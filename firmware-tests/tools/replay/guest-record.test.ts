@@ -7,28 +7,18 @@ import * as assert from 'uvu/assert';
 import * as sources from '../../../src/index.ts';
 import { trustedGuests } from '../../../tools/explore/explored-guest.ts';
 import { parsePlan } from '../../../tools/explore/plan.ts';
-import { Runner, type RunOutcome } from '../../../tools/explore/run.ts';
+import type { RunOutcome } from '../../../tools/explore/run.ts';
 import { GuestRecorder, NotRecordable } from '../../../tools/record/guest-recorder.ts';
 import { parseTrace, replayTrace, reportText, type Firmware } from '../../../tools/replay/index.ts';
-import { DEFAULT_PROFILE, profileNamed } from '../../../tools/simulator/profiles/profiles.ts';
 import { randomBelow } from '../../rigs/lab/host-faults.ts';
+import { RunRecordings, type RecordedRun } from '../../rigs/lab/recorded-run.ts';
 
 const SOURCES = sources as unknown as Firmware;
 
-const runner = new Runner(trustedGuests(sources), profileNamed(DEFAULT_PROFILE)!);
+const recordings = new RunRecordings(sources);
+const { runner } = recordings;
 
-/** A run with a tap at the guest's seam: its first session, and what the run came to. */
-function recorded(text: string): { readonly file: string; readonly outcome: RunOutcome } {
-  const recorder = new GuestRecorder();
-  const outcome = runner.run(parsePlan(text), undefined, undefined, {
-    record: (guest, machine) => {
-      recorder.on(machine);
-      return recorder.wrap(guest);
-    },
-  });
-  const head = { name: text, description: text, driver: 'hypxe' };
-  return { file: recorder.text(recorder.sessions[0]!, head), outcome };
-}
+const recorded = (text: string): RecordedRun => recordings.record(text);
 
 function replays(text: string): RunOutcome {
   const { file, outcome } = recorded(text);
@@ -45,7 +35,12 @@ guests('a tap changes nothing of what a run comes to', () => {
     assert.equal(recorded(text).outcome, runner.run(parsePlan(text)), text);
 });
 guests('a boot that is cancelled is cancelled at the same place', () => {
-  for (const text of ['step.10/handoff', 'step.90/handoff', 'loader:step.100/give-up'])
+  for (const text of [
+    'step.10/handoff',
+    'step.34/handoff',
+    'step.90/handoff',
+    'loader:step.100/give-up',
+  ])
     assert.ok(replays(text).fired > 0, text);
 });
 guests('a register that the host refuses is refused', () => {

@@ -7,13 +7,19 @@ import * as assert from 'uvu/assert';
 import type { Patch } from '../../mutants/bundle.ts';
 
 import { OMISSION_MUTANTS } from '../../mutants/omission-mutants.ts';
-import { refusedBy } from '../../mutants/replayed.ts';
+import { readFileSync } from 'node:fs';
+import { ALL, refusedBy } from '../../mutants/replayed.ts';
+import { REPLAYED } from '../../mutants/replayed-by.ts';
+import { TRACE_NAMES } from '../../rigs/replay-rig.ts';
 
 /** Sessions by what they are about: a mutant is refused by one of them. */
 const SESSIONS = ['01-boot', '12i-wrong-nvsp-type', '04c-quiesce-closed', '09g-open-refused'];
 
 /** Every so many of the lists: all of them are counted by `firmware-tests/mutants/replayed.ts`. */
 const EACH = 3;
+
+/** The same of those that the replay is known to refuse. */
+const SAMPLE = 7;
 
 const OMISSIONS = OMISSION_MUTANTS.filter((_, i) => i % EACH === 0);
 
@@ -23,6 +29,24 @@ for (const { name, patches } of OMISSIONS)
   mutants(name, async () => {
     const by = await refusedBy(patches, SESSIONS);
     assert.ok(by !== undefined);
+  });
+
+mutants('the manual says how many', () => {
+  const names = ALL.map(({ list, name }) => `${list}: ${name}`);
+  for (const name of REPLAYED.keys()) assert.ok(names.includes(name), name);
+  const manual = readFileSync(new URL('../../../tools/replay/README.md', import.meta.url), 'utf8');
+  const golden = [...REPLAYED.values()].filter((by) => TRACE_NAMES.includes(by)).length;
+  const figure = `${REPLAYED.size} of ${ALL.length}, ${golden} of them by the golden sessions`;
+  assert.ok(manual.includes(figure), figure);
+});
+
+for (const [name, by] of [...REPLAYED].filter(
+  (_, i) => i % SAMPLE === 0 || i === REPLAYED.size - 1,
+))
+  mutants(`${name} by ${by}`, async () => {
+    const { patches } = ALL.find((each) => `${each.list}: ${each.name}` === name)!;
+    const golden = TRACE_NAMES.includes(by);
+    assert.is(await refusedBy(patches, golden ? [by] : [], golden ? [] : [by]), by);
   });
 
 mutants('the firmware as it is', async () => {

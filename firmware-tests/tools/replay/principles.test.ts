@@ -22,14 +22,14 @@ import type { PacketMeaning } from '../../../tools/replay/anchor-keys.ts';
 import { CutStep } from '../../../tools/replay/cut-step.ts';
 import { GuestChannels } from '../../../tools/replay/guest-channels.ts';
 import type { GuestSide } from '../../../tools/replay/guest-side.ts';
-import { makeItem, type Item, type ItemKind } from '../../../tools/replay/item.ts';
-import { judge, type Compared, type Judgement } from '../../../tools/replay/judge.ts';
+import type { Item } from '../../../tools/replay/item.ts';
 import { HostBooks } from '../../../tools/replay/principles/host-books.ts';
 import { replayMemoryBytes } from '../../../tools/replay/replay-machine.ts';
 import { mutatedFirmware } from '../../mutants/bundle.ts';
 import { OMISSION_MUTANTS } from '../../mutants/omission-mutants.ts';
 import { randomHost } from '../../rigs/lab/host-faults.ts';
 import { recordOn, reference } from '../../rigs/lab/lab-rig.ts';
+import { booksOf, item, judged } from '../../rigs/lab/judge-rig.ts';
 import { readTrace } from '../../rigs/replay-rig.ts';
 
 /** Always the same in a test run; SEED=N tries others. */
@@ -90,38 +90,6 @@ principles('what another driver than iPXE’s was recorded with is compared with
   assert.equal(result.principled, []);
 });
 
-/** An item with its fields. */
-function item(kind: ItemKind, label: string, fields: Readonly<Record<string, string>> = {}): Item {
-  const list = Object.entries(fields).map(([name, text]) => ({ name, text }));
-  return makeItem(kind, label, list, 0);
-}
-
-/** Books of a host in which nothing has happened yet. */
-function booksOf(memory = new Uint8Array(1 << 20)): HostBooks {
-  return new HostBooks(memory, new GuestChannels(memory));
-}
-
-/** Sides that are compared, and what of the run is not as in any. */
-type Judged = Partial<Omit<Compared, 'run'>> &
-  Pick<Compared, 'recorded' | 'guest'> & {
-    readonly run?: Partial<NonNullable<Compared['run']>>;
-  };
-
-/** What is judged of a guest whose recorded one is not understood. */
-function judged(names: readonly string[], { run, ...sides }: Judged): Judgement {
-  const initial = (): string => 'as found';
-  const facts = {
-    books: booksOf(),
-    held: new Map(),
-    transmits: new Map(),
-    taken: new Map(),
-    cut: false,
-    initial,
-  };
-  const same = { defective: sides.recorded, fixed: sides.recorded };
-  return judge(names, { ...same, ...sides, run: { ...facts, ...run } }, false);
-}
-
 const leak = item('memory', 'allocated at the end', { ring: '1' });
 const none = item('memory', 'allocated at the end');
 
@@ -132,6 +100,16 @@ principles('what a rule requires no principle explains away', () => {
     failures.map(({ kind }) => kind),
     ['required'],
   );
+});
+
+principles('what the list does is right in trouble, but for a rule that it breaks', () => {
+  const books = Object.assign(booksOf(), { wasTroubled: () => true });
+  const failures = (did: Item): number => {
+    const sides = { recorded: [[]], guest: [[did]], defective: [[did]], fixed: [[did]] };
+    return judged(['probe'], { ...sides, run: { books } }).failures.length;
+  };
+  assert.is(failures(item('statistics', 'net0', { rxGood: '1' })), 0);
+  assert.is(failures(item('violation', 'an answer that nobody has asked for')), 1);
 });
 
 principles('a guest whose probe fails is not at work: it keeps nothing', () => {
@@ -245,7 +223,7 @@ principles('what is said twice, or of nothing that was taken away, is needless',
   channels.contactPages = [4096];
   assert.ok(channels.isNeedless(release));
   channels.delivered(rescind);
-  for (const said of [teardown, unload, release]) {
+  for (const said of [teardown, release, unload]) {
     assert.not(channels.isNeedless(said));
     channels.posted(said, '');
     assert.ok(channels.isNeedless(said));

@@ -2,6 +2,7 @@
 
 /** What `hypxe record` writes is a session that replays, whatever the host and the plan. */
 
+import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import * as sources from '../../../src/index.ts';
@@ -25,7 +26,35 @@ function record(seed: number, driver: string, firmware = SOURCES) {
   return recordHostSession({ firmware, memory, profile, seed, driver });
 }
 
+/** Fields that the README has in its table of the format. */
+function documentedFields(): readonly string[] {
+  const readme = readFileSync(new URL('../../../tools/record/README.md', import.meta.url), 'utf8');
+  const [, table = ''] = readme.split('| field | what |');
+  return table
+    .split('\n\n')[0]!
+    .split('\n')
+    .flatMap((line) =>
+      [...(line.split('|')[1] ?? '').matchAll(/`(\w+)`/g)].map(([, name]) => name!),
+    );
+}
+
+/** Those of them that a session has only with a reason. */
+const OPTIONAL: readonly string[] = ['options', 'truncatedTo'];
+
 const recording = suite('recording');
+
+recording('the table of the format has every field that is written, and no other', () => {
+  const fields = documentedFields();
+  const written = Object.keys(JSON.parse(record(1, 'hypxe').text));
+  assert.equal(
+    written.filter((name) => !fields.includes(name)),
+    [],
+  );
+  assert.equal(
+    fields.filter((name) => !written.includes(name) && !OPTIONAL.includes(name)),
+    [],
+  );
+});
 
 recording('a fresh recording replays without a difference, on any host', () => {
   const seed = (Date.now() ^ (process.pid << 16)) >>> 1;

@@ -101,6 +101,12 @@ rules('hypercall-page-checked: a locked page', () =>
     ),
   ),
 );
+rules('late-answers-belong-to-their-request: a refusal of somebody else’s contact', () =>
+  shows('late-answers-belong-to-their-request', '01-boot', (events) => {
+    const answer = events.findIndex((event) => isMessage(event, '0f000000'));
+    events.splice(answer, 0, hostMessage('0f00000000000000'.padEnd(32, '0')));
+  }),
+);
 rules('reference-time-required: no counter', () =>
   shows('reference-time-required', '19-no-netvsc', (events) =>
     first(

@@ -12,11 +12,13 @@ import { GuestChannels } from '../../../tools/replay/guest-channels.ts';
 import {
   effectsOn,
   hostMessage,
+  isMessage,
   otherHost,
   put,
   recordOn,
   reference,
   stepBegin,
+  transmit,
 } from '../../rigs/lab/lab-rig.ts';
 import { randomBelow, randomHost } from '../../rigs/lab/host-faults.ts';
 import { vary } from '../../rigs/lab/variants.ts';
@@ -194,6 +196,84 @@ function completingThrice(): Firmware {
 interface Completing {
   complete(low: number, high: number): void;
 }
+
+small('a frame that is refused has ended, also where only the result of the step says so', () =>
+  replays('01-boot', (events) => {
+    const frame = transmit(9, `${'ff'.repeat(12)}88b5`.padEnd(120, '0'));
+    frame[1]!['err'] = 'ENETUNREACH';
+    events.splice(stepBegin(events, 'open'), 0, ...frame);
+    for (const event of events) if (event.op === 'netdev-stats') event['txBad'] = 1;
+  }),
+);
+small('a frame that the network stack throws away at a close is no error of the driver', () =>
+  replays('01-boot', (events) => {
+    const { frame } = events.find(({ op }) => op === 'netdev-rx')!;
+    const at = stepBegin(events, 'close') + 1;
+    events.splice(at, 0, { op: 'netdev-rx-err', rc: -1, err: 'ECANCELED', data: frame });
+  }),
+);
+small('in which step the host notices a breach says nothing of the guest', () => {
+  const result = replayTrace(
+    SOURCES,
+    otherHost('04-quiesce-unquiesce', (events) => {
+      const at = events.findIndex(({ op }) => op === 'violation');
+      const [violation] = events.splice(at, 1);
+      events.splice(stepBegin(events, 'remove'), 0, violation!);
+    }),
+  );
+  assert.ok(result.ok, reportText(result));
+  assert.not.match(reportText(result), /self-check/);
+});
+small('a host that says a contact has failed, and goes on all the same', () => {
+  const result = replayTrace(
+    SOURCES,
+    otherHost('01-boot', (events) => {
+      const told = events.filter((event) => isMessage(event, '0f'));
+      told[0]!['payload'] = put(told[0]!['payload'], 8, 2, 0x101);
+    }),
+  );
+  assert.ok(result.ok, reportText(result));
+  assert.equal(
+    result.deliberate.map(({ entry }) => entry.id),
+    ['sints-as-at-reset', 'connection-state-checked'],
+  );
+});
+small('a current address of zeros is none: the permanent one is used, as iPXE does', () =>
+  replays('01-boot', (events) => {
+    for (const event of events)
+      for (const [field, value] of Object.entries(event))
+        if (typeof value === 'string' && /^(04000080.{40})00155d01c901$/.test(value))
+          event[field] = `${value.slice(0, -12)}000000000000`;
+        else if (field === 'llAddr') event[field] = '00155d01c900';
+  }),
+);
+small('another address than was told is refused: a host without fault excuses nothing', () => {
+  const host = otherHost('01-boot', (events) => {
+    for (const event of events) if (event.op === 'netdev') event['llAddr'] = '00155d01c977';
+  });
+  assert.not(replayTrace(SOURCES, host).ok);
+});
+small('an UNLOAD that nobody answers may be said once more', () =>
+  replays('09-no-version-response', (events) => {
+    // The contact is answered, and the UNLOAD is not
+    const at = events.findIndex(({ op, code }) => op === 'hypercall' && code === '0x5c');
+    const answer = hostMessage('0f000000000000000100000000000300');
+    const unload = structuredClone(events[at]!);
+    unload['input'] = '010000000000000001000000080000001000000000000000';
+    events.splice(at + 1, 0, { op: 'delay', ms: 1 }, answer, unload);
+  }),
+);
+small('a recorded guest that ends before it has asked for the features', () => {
+  const result = replayTrace(
+    SOURCES,
+    otherHost('21a-alloc-fail-hypercall', (events) => {
+      const from = events.findIndex(({ op, leaf }) => op === 'cpuid' && leaf === '0x40000001');
+      const to = events.findIndex(({ op }) => op === 'alloc-fail');
+      events.splice(from, to - from);
+    }),
+  );
+  assert.ok(result.ok, reportText(result));
+});
 
 small('a wrong order of steps of the host is no mistake of the replay', () =>
   replays('01-boot', (events) => {

@@ -9,6 +9,7 @@ import * as assert from 'uvu/assert';
 import { reportHtml, type ReportData } from '../../../tools/report/html.ts';
 import { perfetto } from '../../../tools/report/perfetto.ts';
 import { BadTrace, readTrace, slim } from '../../../tools/report/read-trace.ts';
+import { modelOf } from '../../../tools/report/model/model.ts';
 import { bytes } from '../../../tools/report/model/record.ts';
 import { LEAK, madeTrace, tracedBoot } from '../../rigs/report/traces.ts';
 
@@ -121,6 +122,66 @@ files('for Perfetto: a track for each grant and layer, times in µs', () => {
     'it lives until the OS takes its place, after the late writes',
   );
   assert.ok(traceEvents.every(({ ph, ts, dur }) => ph === 'M' || (ts >= 0 && !(dur! < 0))));
+});
+
+files('as Perfetto wants it: tracks of their own, in order, spans in spans, a grant each', () => {
+  interface Entry {
+    readonly ph: string;
+    readonly name: string;
+    readonly pid: number;
+    readonly tid: number;
+    readonly ts: number;
+    readonly dur?: number;
+  }
+  const chain = { memoryMiB: 64, machine: { processors: 4 } };
+  const boot = tracedBoot();
+  const long = Array.from({ length: Math.ceil(100_000 / boot.length) }, (_, round) =>
+    boot.map((event) => ({ ...event, ms: event.ms + 2000 * round })),
+  ).flat();
+  const runs = [
+    boot,
+    tracedBoot({ firmware: LEAK }),
+    tracedBoot({ ...chain, flow: { steps: ['kexec', 'crash'] } }),
+    long,
+  ];
+  for (const events of runs) {
+    const text = perfetto(events);
+    assert.ok(text.length < 400 * events.length, `${text.length} for ${events.length} events`);
+    const { traceEvents } = JSON.parse(text) as { traceEvents: Entry[] };
+
+    // Each track has one name, each number of a track is of one process
+    const names = traceEvents.filter(({ name }) => name === 'thread_name');
+    const tids = names.map(({ tid }) => tid);
+    assert.is(new Set(tids).size, tids.length);
+    const entries = traceEvents.filter(({ ph }) => ph !== 'M');
+    assert.ok(entries.every(({ tid, pid }) => names.some((n) => n.tid === tid && n.pid === pid)));
+    assert.ok(entries.every(({ name }) => name !== ''));
+    const grants = modelOf(slim(events)).lanes.length;
+    assert.is(names.filter(({ pid }) => pid === 2).length, grants);
+
+    // Whole ns, in order of time, behind all names
+    const ns = (us: number): number => Math.round(us * 1000);
+    assert.ok(
+      traceEvents.findIndex(({ ph }) => ph !== 'M') === traceEvents.length - entries.length,
+    );
+    assert.ok(entries.every(({ ts, dur = 0 }) => ns(ts) % 100 === 0 && ns(dur) % 100 === 0));
+    assert.ok(entries.every(({ ts, dur = 0 }) => ts >= 0 && dur >= 0));
+    assert.ok(entries.every(({ ts }, i) => i === 0 || ts >= entries[i - 1]!.ts));
+
+    // On a track a span is inside of another one or beside it, in the numbers that Perfetto has
+    const open = new Map<number, number[]>();
+    const spans = entries.filter(({ ph }) => ph === 'X');
+    assert.ok(spans.length > 10);
+    spans.sort((a, b) => a.ts - b.ts || b.dur! - a.dur!);
+    for (const { tid, ts, dur } of spans) {
+      const ends = open.get(tid) ?? [];
+      open.set(tid, ends);
+      while (ends.length > 0 && ends.at(-1)! <= ns(ts)) ends.pop();
+      const end = ns(ts) + ns(dur!);
+      assert.ok(ends.length === 0 || end <= ends.at(-1)!, `at ${ts} µs on track ${tid}`);
+      ends.push(end);
+    }
+  }
 });
 
 files.run();

@@ -203,6 +203,7 @@ report('two runs of one seed do the same; a leak parts where it gives nothing ba
   const leak = slim(tracedBoot({ firmware: LEAK }));
   const { differences, missing } = compare(leak, channelsOf(leak), clean, channels);
   assert.is(differences[0]?.type, 'missing');
+  assert.is(differences[0]?.ms, clean[differences[0]!.event]!.ms);
   assert.match(differences[0]!.name, /^SET in SEND_RNDIS_PACKET/);
   const unload = differences.find(({ name }) => name === 'UNLOAD');
   assert.is(unload?.type, 'missing');

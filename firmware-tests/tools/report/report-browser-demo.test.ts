@@ -2,38 +2,20 @@
 
 /** The page that boots, in a browser: made by the command, opened from disk, used by keyboard. */
 
-import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Browser } from '../../rigs/report/browser.ts';
 import { hypxe } from '../../rigs/cli-rig.ts';
-import { missing } from '../../rigs/tool-rig.ts';
+import { PageSuite } from '../../rigs/report/page-suite.ts';
 
-const inBrowser = suite('report: a demo in a browser');
-
-const left = missing('chromium', 'chromium');
-const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'hypxe-demo-'));
+const pages = new PageSuite('report: a demo in a browser');
+const { browser, directory, page, focused, tabTo, textOf, count, named } = pages;
 const file = path.join(directory, 'demo.html');
-let browser: Browser;
 
-inBrowser.before(async () => {
+pages.before(async () => {
   const { code, out, error } = await hypxe('report', '--demo', file);
   assert.equal({ code, out, error }, { code: 0, out: '', error: '' });
-  if (!left) browser = new Browser();
 });
-
-inBrowser.after(async () => {
-  if (!left) await browser.close();
-  fs.rmSync(directory, { recursive: true, force: true });
-});
-
-/** A test that leaves itself out where there is no browser. */
-function page(name: string, test: () => Promise<void>): void {
-  inBrowser(name, () => (left ? undefined : test()));
-}
 
 /** The verdict, in words: set once a run is over. */
 const VERDICT = 'document.querySelector("p.verdict[role=status]")';
@@ -50,34 +32,6 @@ async function open(choices = '', width = 1280, dark = false): Promise<string> {
 async function verdict(): Promise<string> {
   await browser.until(VERDICT);
   return browser.evaluate<string>(`${VERDICT}.textContent`);
-}
-
-/** Press Tab until what has the focus is called so. @throws Error if nothing is */
-async function tabTo(name: RegExp): Promise<void> {
-  for (let i = 0; i < 60; i++) {
-    await browser.press('Tab');
-    if (name.test(await focused())) return;
-  }
-  throw new Error(`no Tab leads to ${String(name)}`);
-}
-
-/** Name of the element with the focus, as a screen reader says it. */
-const focused = () =>
-  browser.evaluate<string>(`(() => {
-    const { activeElement: it } = document;
-    const label = it.labels?.[0];
-    return it.getAttribute('aria-label') ?? (label ?? it).textContent;
-  })()`);
-
-const textOf = (selector: string) =>
-  browser.evaluate<string>(`document.querySelector(${JSON.stringify(selector)}).innerText`);
-
-const count = (selector: string) =>
-  browser.evaluate<number>(`document.querySelectorAll(${JSON.stringify(selector)}).length`);
-
-/** Names of what has this role. */
-async function named(role: string): Promise<string[]> {
-  return (await browser.accessible()).filter((each) => each.role === role).map(({ name }) => name);
 }
 
 page('opened from disk it boots, loads nothing, and says the verdict in words', async () => {
@@ -220,4 +174,4 @@ page('dark and narrow: other colours, nothing wider than the window', async () =
   }
 });
 
-inBrowser.run();
+pages.run();

@@ -3,27 +3,24 @@
 /** The page of a PC, in a browser: made by the command, opened from disk, boots Debian's iPXE. */
 
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Browser } from '../../rigs/report/browser.ts';
 import { hypxe } from '../../rigs/cli-rig.ts';
-import { missing } from '../../rigs/tool-rig.ts';
-
-const inBrowser = suite('report: a PC in a browser');
+import { PageSuite } from '../../rigs/report/page-suite.ts';
 
 /** Debian's iPXE, and SeaBIOS. */
 const IPXE = '/boot/ipxe.lkrn';
 const BIOS = '/usr/share/seabios/bios.bin';
 
-const left = missing('chromium', 'chromium') || lacks(IPXE, 'ipxe') || lacks(BIOS, 'seabios');
-const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'hypxe-demo-pc-'));
+const pages = new PageSuite(
+  'report: a PC in a browser',
+  lacks(IPXE, 'ipxe') || lacks(BIOS, 'seabios'),
+);
+const { browser, directory, page, textOf } = pages;
 const index = path.join(directory, 'pc', 'index.html');
-let browser: Browser;
 
-/** Whether a file is missing: then as {@link missing}. @throws Error */
+/** Whether a file is missing: then as `missing` does. @throws Error */
 function lacks(file: string, debianPackage: string): boolean {
   if (fs.existsSync(file)) return false;
   const text = `${file} is not there (apt-get install ${debianPackage})`;
@@ -32,22 +29,10 @@ function lacks(file: string, debianPackage: string): boolean {
   return true;
 }
 
-inBrowser.before(async () => {
-  if (left) return;
+pages.before(async () => {
   const { code, out, error } = await hypxe('report', '--demo-pc', path.dirname(index));
   assert.equal({ code, out, error }, { code: 0, out: '', error: '' });
-  browser = new Browser();
 });
-
-inBrowser.after(async () => {
-  if (!left) await browser.close();
-  fs.rmSync(directory, { recursive: true, force: true });
-});
-
-/** A test that leaves itself out where there is no browser. */
-function page(name: string, test: () => Promise<void>): void {
-  inBrowser(name, () => (left ? undefined : test()));
-}
 
 const VERDICT = 'document.querySelector("p.verdict[role=status]")';
 const LOG = 'document.querySelector("[role=log]").textContent';
@@ -69,9 +54,6 @@ async function run(file: string): Promise<void> {
   await browser.evaluate('document.querySelector("input[name=seed]").focus()');
   await browser.press('Enter');
 }
-
-const textOf = (selector: string) =>
-  browser.evaluate<string>(`document.querySelector(${JSON.stringify(selector)}).innerText`);
 
 page('iPXE boots to its verdict: console, lanes, audit, nothing from a network', async () => {
   await open();
@@ -133,4 +115,4 @@ page('what is missing, or is no program, is said in words', async () => {
   assert.is(await browser.evaluate(ALERT), text);
 });
 
-inBrowser.run();
+pages.run();

@@ -3,37 +3,18 @@
 /** Reports in a browser: Chromium opens them from disk, and uses them by keyboard. */
 
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { reportHtml } from '../../../tools/report/html.ts';
 import type { TraceRecord } from '../../../tools/report/model/record.ts';
-import { Browser } from '../../rigs/report/browser.ts';
+import { PageSuite } from '../../rigs/report/page-suite.ts';
 import { LEAK, madeTrace, tracedBoot } from '../../rigs/report/traces.ts';
-import { missing } from '../../rigs/tool-rig.ts';
 
-const inBrowser = suite('report: in a browser');
+const pages = new PageSuite('report: in a browser');
+const { browser, directory, page, focused, tabTo, count, named } = pages;
 
 const script = fs.readFileSync(new URL('../../../dist/report-page.js', import.meta.url), 'utf8');
-const left = missing('chromium', 'chromium');
-const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'hypxe-report-browser-'));
-let browser: Browser;
-
-inBrowser.before(() => {
-  if (!left) browser = new Browser();
-});
-
-inBrowser.after(async () => {
-  if (!left) await browser.close();
-  fs.rmSync(directory, { recursive: true, force: true });
-});
-
-/** A test that leaves itself out where there is no browser. */
-function page(name: string, test: () => Promise<void>): void {
-  inBrowser(name, () => (left ? undefined : test()));
-}
 
 /** Open the report of a run. Nothing may be loaded, and nothing may be complained of. */
 async function open(
@@ -59,18 +40,8 @@ interface Opening {
   readonly dark: boolean;
 }
 
-/** Name of the element with the focus, as a screen reader says it. */
-const focused = () =>
-  browser.evaluate<string>(
-    'document.activeElement.getAttribute("aria-label") ?? document.activeElement.textContent',
-  );
-
 /** What stands beside the views. */
 const details = () => browser.evaluate<string>('document.querySelector("aside").innerText');
-
-/** Lengths of what is visible: how wide the page is, and how many rows there are. */
-const count = (selector: string) =>
-  browser.evaluate<number>(`document.querySelectorAll(${JSON.stringify(selector)}).length`);
 
 /** Give the focus to the link of this name. */
 const focusLink = (within: string, name: RegExp) =>
@@ -78,11 +49,6 @@ const focusLink = (within: string, name: RegExp) =>
     `[...document.querySelectorAll('${within} button.link')]
       .find((each) => ${String(name)}.test(each.textContent)).focus()`,
   );
-
-/** Names of what has this role. */
-async function named(role: string): Promise<string[]> {
-  return (await browser.accessible()).filter((each) => each.role === role).map(({ name }) => name);
-}
 
 page('a clean boot: verdict, checks, lanes, all by keyboard', async () => {
   await open(tracedBoot());
@@ -150,7 +116,7 @@ page(
       'document.querySelector("#panel-compare").innerText',
     );
     assert.match(compared, /^Where the runs part\n\n− missing: The clean run goes on with SET in/);
-    assert.match(compared, /− missing\t[\d.]+\tUNLOAD/);
+    assert.match(compared, /− missing\t[\d.]+\t[\d.]+\tUNLOAD/);
   },
 );
 
@@ -225,6 +191,91 @@ page('a chain: each owner a band, each handoff a line', async () => {
   );
 });
 
+page('each view by keys alone: what Tab, arrows and Enter lead to has a name', async () => {
+  const leak = tracedBoot({ firmware: LEAK });
+  await open(leak, { clean: tracedBoot() });
+
+  // Audit: from the tabs to what is folded, and from there to a lane
+  await tabTo(/^1 Audit$/);
+  await tabTo(/^9 lanes$/);
+  await browser.press('Enter');
+  await tabTo(/^receive buffer \(GPADL/);
+  await browser.press('Enter');
+  assert.match(await focused(), /^receive buffer .*: shared at /);
+  assert.match(await details(), /^receive buffer/);
+
+  // Page ownership: which lanes, then along them, in and out of time
+  await browser.press('2');
+  await tabTo(/^Which lanes$/);
+  await browser.press('ArrowDown');
+  await tabTo(/crosses the handoff/);
+  await browser.press('End', '+', 'ArrowRight', '0', 'Enter');
+  assert.match(await focused(), /crosses the handoff/);
+
+  // Addresses: from grant to grant, to its lane
+  await browser.press('3');
+  await tabTo(/^Addresses by time/);
+  await browser.press('ArrowDown', 'Enter');
+  assert.match(await focused(), /: shared at /);
+
+  // Sequence: a layer on by its box, a channel, a row
+  await browser.press('4');
+  await tabTo(/^all channels|^Channel/);
+  await tabTo(/network frames/);
+  await browser.press(' ');
+  assert.is(await browser.evaluate('document.activeElement.checked'), true);
+  await tabTo(/firmware|owner/);
+  await browser.press('ArrowDown', 'Enter');
+  assert.ok((await details()).length > 20);
+
+  // Compare: a difference, and the place of it
+  await browser.press('5');
+  await tabTo(/^\d+\.\d+ ms$/);
+  await browser.press('Enter');
+  assert.match(await focused(), /guest to host|host to guest|guest:|host:/);
+});
+
+page('the worst checks stand first', async () => {
+  await open(tracedBoot({ firmware: LEAK }));
+  const said = await browser.evaluate<string[]>(
+    `[...document.querySelectorAll('td.state')].map((each) => each.textContent.slice(2))`,
+  );
+  const order = ['ERROR', 'WARNING', 'info', 'not run', 'ok'];
+  const places = said.map((state) => order.indexOf(state));
+  assert.ok(places.length >= 18 && places.every((place) => place >= 0), said.join());
+  assert.equal(places, [...places].sort());
+  assert.ok(said.includes('WARNING') && said.includes('ok'));
+});
+
+page('names of lanes can be read: none is cut, wide or narrow', async () => {
+  const leak = tracedBoot({ firmware: LEAK });
+  for (const width of [1600, 1280, 400, 320]) {
+    await open(leak, { width });
+    await browser.press('2');
+    const cut = await browser.evaluate<string[]>(
+      `[...document.querySelectorAll('#panel-ownership .row .lane-name')]
+        .filter((each) => each.scrollWidth > each.clientWidth).map((each) => each.textContent)`,
+    );
+    assert.equal(cut, [], `${width} wide`);
+    // And no row lies over the next one
+    const over = await browser.evaluate<number>(`(() => {
+      const rows = [...document.querySelectorAll('#panel-ownership .row')];
+      const boxes = rows.map((row) => row.getBoundingClientRect());
+      return boxes.filter((box, i) => i > 0 && box.top < boxes[i - 1].bottom - 1).length;
+    })()`);
+    assert.is(over, 0);
+  }
+  // One that is too long for its place shows all of it where the focus is
+  const purpose = `a buffer ${'of a driver '.repeat(8)}`.trim();
+  const grant = { id: 1, kind: 'gpadl', purpose, access: 'write', pfns: [1], grantedBy: 'x' };
+  await open(madeTrace({ kind: 'stage', stage: 'firmware' }, { kind: 'grant', grant }));
+  await browser.press('2');
+  await tabTo(/^a buffer of a driver/);
+  const shown =
+    'getComputedStyle(document.querySelector("[aria-selected=true] .lane-name")).overflow';
+  assert.is(await browser.evaluate(shown), 'visible');
+});
+
 page('a hostile guest: its text is text', async () => {
   const own = "document.title='owned'";
   const hostile = `</script><img src=x onerror="${own}"><script>${own}</script>`;
@@ -254,11 +305,33 @@ page('dark and narrow: other colours, nothing wider than the window', async () =
   const light = await browser.evaluate(background);
   await open(leak, { dark: true, width: 420 });
   assert.is.not(await browser.evaluate(background), light);
+  // The table of the audit stays one for who cannot see it
+  assert.is((await named('row')).length, 18);
   for (const key of ['1', '2', '3', '4', '5']) {
     await browser.press(key);
     const wide = await browser.evaluate<number>('document.documentElement.scrollWidth');
     assert.ok(wide <= 420, `view ${key} is ${wide} wide`);
   }
+});
+
+page('on paper: all rows of a short list, and of a long one how many there are', async () => {
+  // What the page says while it is printed: the report has heard of it before this listener does
+  const printed = async (): Promise<string> => {
+    const panel = 'document.querySelector("[role=tabpanel]:not([hidden])")';
+    const listener = `() => { window.printed = ${panel}.innerText; }`;
+    await browser.evaluate(`addEventListener('beforeprint', ${listener}, { once: true })`);
+    await browser.send('Page.printToPDF');
+    return browser.evaluate('window.printed');
+  };
+  const boot = tracedBoot();
+  await open(boot);
+  await browser.press('2');
+  assert.match(await printed(), /hypercall page[^]*rings of channel/);
+  const long = Array.from({ length: 4 }, () => boot).flat();
+  await open(long);
+  await browser.press('4');
+  assert.match(await printed(), /The first 500 of \d{4} rows; choose fewer to print all\./);
+  await browser.until('!/The first 500/.test(document.body.innerText)');
 });
 
 page('100,000 events: only what is visible is in the document', async () => {
@@ -287,4 +360,4 @@ page('100,000 events: only what is visible is in the document', async () => {
   assert.ok((await count('*')) < 10_000);
 });
 
-inBrowser.run();
+pages.run();

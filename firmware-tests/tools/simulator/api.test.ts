@@ -203,11 +203,11 @@ api('a machine without what each needs is refused by the name of the option', ()
   assert.ok(new SimulatedMachine(whole));
   for (const option of ['memory', 'profile', 'links', 'seed'] as const) {
     const options = { ...whole, [option]: undefined };
-    const text = new RegExp(`^machine option ${option} is undefined, and not `);
+    const text = new RegExp(`^SimulatedMachine: options.${option} is undefined, and not `);
     assert.throws(() => new SimulatedMachine(options as never), text);
   }
-  assert.throws(() => new SimulatedMachine(undefined as never), /^machine option memory is /);
-  assert.throws(() => new SimulatedMachine({ ...whole, links: {} } as never), /is not a list/);
+  assert.throws(() => new SimulatedMachine(undefined as never), /options is undefined, and not /);
+  assert.throws(() => new SimulatedMachine({ ...whole, links: {} } as never), /and not a list$/);
 });
 
 api.run();

@@ -17,6 +17,7 @@ import { readFaults } from './fault-options.ts';
 import { osFirmware, type BootRequest } from './boot-options.ts';
 import type { FilesRequest } from './file-options.ts';
 import { OutputFile, PART } from './output-file.ts';
+import { systemReason } from '../system-reason.ts';
 
 /** Bytes that are copied at once. */
 const CHUNK = 1 << 20;
@@ -206,7 +207,8 @@ export function unwritten(
     add('CaptureUnwritable', `the capture in ${pcap} is incomplete: ${captureFailure}`);
   }
   if (sessionFailure !== undefined) {
-    add('SessionUnwritable', `there is no session in ${record}: ${sessionFailure}`);
+    const text = `not every session is in ${record} or beside it: ${sessionFailure}`;
+    add('SessionUnwritable', text);
   }
   return failures;
 }
@@ -217,7 +219,7 @@ function temporaryDirectory(): string {
   try {
     return fs.mkdtempSync(path.join(parent, 'hypxe-report-'));
   } catch (error) {
-    const text = `no directory can be made in ${parent}: ${(error as Error).message}`;
+    const text = `no directory can be made in ${parent}: ${systemReason(error)}`;
     const advice = 'Set TMPDIR to a directory with room for a trace.';
     throw new EnvironmentError('NoTemporaryDirectory', text, advice);
   }
@@ -233,7 +235,7 @@ function openTrace(file: string): OutputFile {
 }
 
 function traceUnwritable(file: string, error: unknown): EnvironmentError {
-  const text = `the trace cannot be written to ${file}: ${(error as Error).message}`;
+  const text = `the trace cannot be written to ${file}: ${systemReason(error)}`;
   return new EnvironmentError('TraceUnwritable', text, 'Give a path that can be written.');
 }
 

@@ -48,6 +48,10 @@ function tellTool(message: WorkerMessage): void {
 const PROGRESS_PARTS = 20;
 let nextPart = 0;
 
+/** Most of it that is posted: a guest that begins anew and anew is not followed. */
+const PROGRESS_MAX = 10_000;
+let progress = 0;
+
 /** The time, once the host has told the firmware. */
 let wall: WallClock | undefined;
 
@@ -59,7 +63,7 @@ function tell(event: FirmwareEvent, now: number): void {
   const { received, total } = event;
   if (received === 0) nextPart = 0;
   const part = total === undefined ? nextPart : Math.floor((received / total) * PROGRESS_PARTS);
-  if (part < nextPart) return;
+  if (part < nextPart || ++progress > PROGRESS_MAX) return;
   nextPart = part + 1;
   tellTool({ kind: 'progress', received, total });
 }

@@ -8,6 +8,7 @@
 import { Capture } from '../../capture/capture.ts';
 import type { CapturedMemory } from '../../capture/rndis-messages.ts';
 import { OutputFile } from './output-file.ts';
+import { systemReason } from '../system-reason.ts';
 
 /** What a capture needs to know of the machine. */
 export interface CapturedMachine {
@@ -50,7 +51,7 @@ export class CaptureWriter {
     try {
       action();
     } catch (error) {
-      this.failure ??= (error as Error).message;
+      this.failure ??= systemReason(error);
     }
   }
 }

@@ -54,9 +54,6 @@ export function readLink(values: GivenOptions, file: string | undefined): LinkOp
     const what = `--next-server cannot be ${quoted(nextServer)}`;
     throw new UsageError('BadAddress', what, 'Give an IPv4 address: 192.0.2.1.');
   }
-  if (bootFile === '') {
-    throw new UsageError('NoBootFile', '--boot-file is empty', 'Name a file of the server.');
-  }
   if (link.kind !== 'passt') return { link, bootFile, nextServer };
 
   // passt tells its guest of no boot server: its gateway is the loopback of this machine

@@ -12,6 +12,10 @@ import { UsageError } from '../usage.ts';
 /** End of the name of a file that is not whole. */
 export const PART = '.part';
 
+/** The longest that somebody is waited for who reads a pipe, and how often is looked, in ms. */
+const READER_MS = 8_000;
+const LOOK_MS = 50;
+
 /** Links that are followed. */
 const LINKS_MAX = 40;
 
@@ -31,7 +35,9 @@ export class OutputFile {
     const plain = stat === undefined || stat.isFile();
     if (stat !== undefined) fs.accessSync(this.#final, fs.constants.W_OK);
     this.#part = plain ? this.#final + PART : this.#final;
+    const first = stat?.isFIFO() === true ? waitForReader(this.#final) : undefined;
     this.#descriptor = fs.openSync(this.#part, 'w');
+    if (first !== undefined) fs.closeSync(first);
   }
 
   /** @throws Error of the file system */
@@ -167,5 +173,24 @@ function realOf(file: string): string {
     return path.join(folder, path.basename(target));
   } catch {
     return path.resolve(file);
+  }
+}
+
+/**
+ * Opening a pipe waits for whoever reads it, for ever, and nothing else happens meanwhile. Returns
+ * a descriptor of it that does not wait: the reader takes its end for that of the file.
+ *
+ * @throws Error of the file system (ENXIO) if nobody comes
+ */
+function waitForReader(pipe: string): number {
+  const { O_WRONLY, O_NONBLOCK } = fs.constants;
+  const nothing = new Int32Array(new SharedArrayBuffer(4));
+  for (let waited = 0; ; waited += LOOK_MS) {
+    try {
+      return fs.openSync(pipe, O_WRONLY | O_NONBLOCK);
+    } catch (error) {
+      if (waited >= READER_MS) throw error;
+      Atomics.wait(nothing, 0, 0, LOOK_MS);
+    }
   }
 }

@@ -25,6 +25,7 @@ import type { Pusher } from '../../library/boot.ts';
 import type { OutcomePush } from '../../library/boot-outcome.ts';
 import { guestPath, type PushedFile } from './push-options.ts';
 import { EnvironmentError } from '../usage.ts';
+import { systemReason } from '../system-reason.ts';
 
 /** Bytes read at once for a digest. */
 const CHUNK = 1 << 20;
@@ -129,7 +130,7 @@ function openFile(path: string): number {
   try {
     return fs.openSync(path, 'r');
   } catch (error) {
-    const text = `${path} cannot be read: ${(error as Error).message}`;
+    const text = `${path} cannot be read: ${systemReason(error)}`;
     throw new EnvironmentError('FileUnreadable', text, 'Check its permissions.');
   }
 }

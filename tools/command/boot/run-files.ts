@@ -10,6 +10,7 @@ import { EnvironmentError } from '../usage.ts';
 import type { FilesRequest } from './file-options.ts';
 import { CaptureWriter } from './capture-writer.ts';
 import { TraceWriter } from './trace-writer.ts';
+import { systemReason } from '../system-reason.ts';
 
 const ADVICE = 'Give a path that can be written.';
 
@@ -88,7 +89,7 @@ function opened<Writer>(what: 'trace' | 'capture', path: string, open: () => Wri
   try {
     return open();
   } catch (error) {
-    const text = `the ${what} cannot be written to ${path}: ${(error as Error).message}`;
+    const text = `the ${what} cannot be written to ${path}: ${systemReason(error)}`;
     throw new EnvironmentError(
       what === 'trace' ? 'TraceUnwritable' : 'CaptureUnwritable',
       text,

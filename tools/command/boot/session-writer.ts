@@ -2,11 +2,13 @@
 
 /** The session of a boot, for `hypxe replay`: what the firmware did, until it handed over. */
 
+import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { GuestRecorder, type GuestSession } from '../../record/guest-recorder.ts';
 import type { SessionHead } from '../../record/session-text.ts';
 import { EnvironmentError } from '../usage.ts';
 import { OutputFile } from './output-file.ts';
+import { systemReason } from '../system-reason.ts';
 
 /** Writes a session. */
 export class SessionWriter {
@@ -22,7 +24,7 @@ export class SessionWriter {
     try {
       this.#file = new OutputFile(file);
     } catch (error) {
-      const text = `the session cannot be written to ${file}: ${(error as Error).message}`;
+      const text = `the session cannot be written to ${file}: ${systemReason(error)}`;
       throw new EnvironmentError('SessionUnwritable', text, 'Give a path that can be written.');
     }
   }
@@ -43,11 +45,34 @@ export class SessionWriter {
       this.#file.write(this.recorder.text(session, head));
       this.#file.finish();
       if (!all) return;
-      for (const [i, other] of sessions.entries())
-        if (other !== session) this.#writeOther(other, i + 1, head);
+      // One of another run among them would look like one of this
+      const there = this.#numbered();
+      if (there !== undefined)
+        this.failure = `${there} is there already, and was left as it is, without others beside it`;
+      else
+        for (const [i, other] of sessions.entries())
+          if (other !== session) this.#writeOther(other, i + 1, head);
     } catch (error) {
-      this.failure = (error as Error).message;
+      this.failure = systemReason(error);
     }
+  }
+
+  /**
+   * A numbered session that lies beside the file: nobody has named it, and it is somebody's.
+   *
+   * @throws Error of the file system
+   */
+  #numbered(): string | undefined {
+    const { dir, name: stem, ext } = path.parse(this.#path);
+    const isNumber = (name: string): boolean =>
+      name.startsWith(`${stem}-`) &&
+      name.endsWith(ext) &&
+      /^\d+$/.test(name.slice(stem.length + 1, name.length - ext.length));
+    const name = fs
+      .readdirSync(dir === '' ? '.' : dir)
+      .sort()
+      .find(isNumber);
+    return name === undefined ? undefined : path.join(dir, name);
   }
 
   /** @throws Error of the file system */

@@ -7,6 +7,7 @@ import { isClockRead, slimFrame } from '../../report/read-trace.ts';
 import { TraceLines, traceLine } from '../../report/trace-line.ts';
 import type { HostEvent } from '../../simulator/ledger/events.ts';
 import { OutputFile } from './output-file.ts';
+import { systemReason } from '../system-reason.ts';
 
 /** Characters gathered before they are written. */
 const BUFFER_SIZE = 1 << 16;
@@ -72,7 +73,7 @@ export class TraceWriter {
     try {
       action();
     } catch (error) {
-      this.failure ??= (error as Error).message;
+      this.failure ??= systemReason(error);
     }
   }
 }

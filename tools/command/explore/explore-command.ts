@@ -4,15 +4,7 @@
 
 import * as os from 'node:os';
 import { runAt, shardSize } from '../../explore/exploration.ts';
-import {
-  PART_FORMAT,
-  PART_VERSION,
-  PartError,
-  mergeParts,
-  parsePart,
-  requireAgreement,
-  type Part,
-} from '../../explore/part.ts';
+import { PART_FORMAT, PART_VERSION, type Part } from '../../explore/part.ts';
 import { parsePlan, planText } from '../../explore/plan.ts';
 import type { RunOutcome } from '../../explore/run.ts';
 import { Tally } from '../../explore/tally.ts';
@@ -32,19 +24,20 @@ import {
   exploreExit,
   exploreReport,
   exploreSuite,
+  requireReached,
   runReport,
   runSuite,
 } from './explore-report.ts';
+import { mergeFiles, requireRest, unfinishedPart } from './explore-parts.ts';
 import { BootFiles, cutShort, unwritten } from '../boot/boot-files.ts';
 import { outputsOf } from '../boot/file-options.ts';
 import { checkOutputs, type Output } from '../boot/output-file.ts';
 import { tellSuite, type TestSuite } from '../test-results.ts';
-import { readText, requireWritable, writeText } from '../files.ts';
+import { requireWritable, writeText } from '../files.ts';
 import {
   CommandError,
   Exit,
   InterruptedError,
-  UsageError,
   failureText,
   plural,
   type ExitCode,
@@ -52,9 +45,6 @@ import {
 
 /** How often progress is shown, in ms. */
 const PROGRESS_MS = 2000;
-
-/** Longest result of a shard that is read, in bytes. */
-const PART_MAX = 1 << 28;
 
 /** Paths that depend on whether the command runs from its sources or from `dist`. */
 export interface ExplorePlaces {
@@ -82,7 +72,7 @@ export async function exploreCommand(
   const part =
     request.merge === undefined
       ? await exploreAll(request, places, terminal)
-      : merge(request.merge);
+      : mergeFiles(request.merge);
   const suite = exploreSuite(request, part);
   tell(request, part, suite, terminal, () => exploreReport(request, part).map(oneLine));
   await recordFirst(request, part, places, terminal);
@@ -176,13 +166,6 @@ async function exploreOne(
   return came === Exit.CLEAN ? (failures[0]?.code ?? came) : came;
 }
 
-/** @throws UsageError PlaceNotReached */
-function requireReached(plan: string, { fired }: RunOutcome): void {
-  if (fired > 0 || parsePlan(plan).faults.length === 0) return;
-  const text = `the run never comes to ${plan}`;
-  throw new UsageError('PlaceNotReached', text, 'The flow may have changed: explore it anew.');
-}
-
 /** The same run without its faults; undefined if it has none. */
 function cleanRun(request: ExploreRequest): ExploreRequest | undefined {
   const { flow, faults } = parsePlan(request.plan!);
@@ -223,7 +206,7 @@ async function exploreAll(
   places: ExplorePlaces,
   terminal: Terminal,
 ): Promise<Part> {
-  const before = request.resume === undefined ? undefined : unfinished(request.resume);
+  const before = request.resume === undefined ? undefined : unfinishedPart(request.resume);
   const tally = new Tally();
   if (before !== undefined) tally.merge(before.tally);
   let list: Ready | undefined;
@@ -238,7 +221,7 @@ async function exploreAll(
     const listener: PoolListener = {
       ready: (ready) => {
         if (list !== undefined) return;
-        if (before !== undefined) requireRest(request, before, ready);
+        if (before !== undefined) requireRest(request.resume!, before, partOf(request, ready));
         [list, since] = [ready, Date.now()];
       },
       progress: (data) => tally.merge(data),
@@ -256,24 +239,6 @@ async function exploreAll(
   const complete = lanes.every((next) => next >= shardSize(list!.total, request.shard));
   const left = complete ? {} : { lanes };
   return { ...partOf(request, list), complete, ...left, seconds: seconds(), tally: tally.data };
-}
-
-/** What has gone on until now, and is not done. @throws CommandError */
-function unfinished(file: string): Part {
-  const part = partsCall(() => parsePart(file, readText(file, PART_MAX)));
-  if (part.lanes !== undefined) return part;
-  const why = part.complete ? 'is complete' : 'was put together from parts';
-  const advice = 'Resume the result of one exploration that --time or Ctrl-C has stopped.';
-  throw new UsageError('NothingToResume', `${file} ${why}`, advice);
-}
-
-/** Refuse to go on with something else. @throws UsageError */
-function requireRest(request: ExploreRequest, before: Part, list: Ready): void {
-  const now = partOf(request, list);
-  partsCall(() => requireAgreement(request.resume!, before, 'this exploration', now));
-  const [a, b] = [before.shard, request.shard].map(({ index, count }) => `${index}/${count}`);
-  if (a === b) return;
-  throw new UsageError('BadParts', `${request.resume} is shard ${a}, not ${b}`, PARTS_ADVICE);
 }
 
 function partOf(request: ExploreRequest, list: Ready) {
@@ -303,28 +268,4 @@ function progressLine(
   const rate = runs / seconds;
   const left = duration(Math.min((all - runs) / rate, limit - now));
   return `${done}, ${Math.round(rate)} runs/s, ${left} left, ${found}`;
-}
-
-// --- parts ---
-
-/** @throws CommandError */
-function merge(files: readonly string[]): Part {
-  return partsCall(() => {
-    const parts = new Map<string, Part>();
-    for (const file of files) parts.set(file, parsePart(file, readText(file, PART_MAX)));
-    if (parts.size < files.length) throw new PartError('a file is named twice');
-    return mergeParts(parts);
-  }, 'Merge the --json results of all shards of one exploration, each once.');
-}
-
-const PARTS_ADVICE = 'Give it the same options as the exploration that FILE is of.';
-
-/** Files of parts that are none, or of something else, are the user's. @throws UsageError */
-function partsCall<T>(call: () => T, advice = PARTS_ADVICE): T {
-  try {
-    return call();
-  } catch (error) {
-    if (!(error instanceof PartError)) throw error;
-    throw new UsageError('BadParts', error.message, advice);
-  }
 }

@@ -7,7 +7,13 @@ import type { Shard } from '../../explore/exploration.ts';
 import { FAULT_KINDS, PlanError, parsePlan, type Place } from '../../explore/plan.ts';
 import type { HostProfile } from '../../simulator/profiles/profile.ts';
 import { osFirmware, readRecord } from '../boot/boot-options.ts';
-import { FILE_OPTIONS, fileOption, readFiles, type FilesRequest } from '../boot/file-options.ts';
+import {
+  FILE_OPTIONS,
+  fileOption,
+  readFiles,
+  type FileValues,
+  type FilesRequest,
+} from '../boot/file-options.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
 import { parseArguments } from '../arguments.ts';
 import type { NetworkHabits } from '../../library/boot-plan.ts';
@@ -139,8 +145,13 @@ One run: --only PLAN tells its story, as a boot's log, and takes
 A program for a PC
   --pc FILE           explore an unmodified program as hypxe pc boots it: with each fault it may
                       boot or give up, but not crash, loop, or leave something behind.
-                      step/handoff is a press of the reset button. Each run begins with the BIOS
+                      step/handoff is a press of the reset button. A run begins where it leaves
+                      the one without faults, or nearly so; with --only PLAN with the BIOS.
+                      --only PLAN tells the story of one, with its files, as above
   --samples N         faults that are drawn, of each kind as many (default 100); --seed decides
+  --time, --resume, --shard
+                      as above, of the runs that were drawn; --merge (without --pc) as above
+  --wall S            most time of the run without faults, as of hypxe pc
   --host, --knob, --initrd, --append, --memory, --bios, --keys, --expect, --image, --serve
                       as of hypxe pc
 
@@ -159,6 +170,7 @@ Examples
   hypxe explore --time 60 -o sample.json
   hypxe explore --time 60 --resume sample.json
   hypxe explore --pc /boot/ipxe.lkrn --samples 40
+  hypxe explore --pc /boot/ipxe.lkrn --time 600 -o ipxe.json
 `;
 
 function placesHelp(): string {
@@ -257,8 +269,10 @@ export function shellWord(text: string): string {
   return /^[-\w./:,+%@=]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
+type ResumeValues = Partial<Pick<ReturnType<typeof parse>['values'], 'merge' | 'workers' | 'only'>>;
+
 /** What goes on is a list of runs, with the workers that it had. @throws UsageError */
-function refuseWithResume({ merge, workers, only }: ReturnType<typeof parse>['values']): void {
+export function refuseWithResume({ merge, workers, only }: ResumeValues): void {
   const one = only !== undefined && readOnly(only).plan !== undefined;
   const other = [merge && '--merge', workers && '--workers', one && '--only PLAN'].find(Boolean);
   if (other === undefined) return;
@@ -270,7 +284,7 @@ function refuseWithResume({ merge, workers, only }: ReturnType<typeof parse>['va
 }
 
 /** Files of a run are of one run. @throws UsageError */
-function refuseWithoutPlan(values: ReturnType<typeof parse>['values']): void {
+export function refuseWithoutPlan(values: FileValues): void {
   const option = fileOption(values);
   if (option === undefined) return;
   const advice = 'Name the run, as a finding is printed: --only message.4/drop.';
@@ -296,13 +310,13 @@ export function readOnly(text: string): { plan?: string; only?: string } {
     parsePlan(text);
   } catch (error) {
     if (!(error instanceof PlanError)) throw error;
-    throw new UsageError('BadPlan', `--only ${quoted(text)}: ${error.message}`, 'See --help.');
+    throw new UsageError('BadPlan', `--only ${quoted(text)}: ${error.message}`, error.advice);
   }
   return { plan: text };
 }
 
 /** @throws UsageError for anything but I/N with 1 <= I <= N */
-function readShard(text: string): Shard {
+export function readShard(text: string): Shard {
   const match = /^([0-9]{1,7})\/([0-9]{1,7})$/.exec(text);
   const [index, count] = [Number(match?.[1]), Number(match?.[2])];
   if (match !== null && index >= 1 && index <= count) return { index, count };

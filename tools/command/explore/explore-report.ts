@@ -4,15 +4,20 @@
 
 import { shardSize, type PlaceCounts } from '../../explore/exploration.ts';
 import type { Part } from '../../explore/part.ts';
+import { parsePlan } from '../../explore/plan.ts';
 import type { RunOutcome } from '../../explore/run.ts';
 import type { Group } from '../../explore/tally.ts';
 import { hostIdentity } from '../../simulator/profiles/profile-file.ts';
 import type { TestCase, TestSuite } from '../test-results.ts';
 import type { ExploreRequest } from './explore-options.ts';
-import { Exit, plural, type ExitCode } from '../usage.ts';
+import { Exit, UsageError, plural, type ExitCode } from '../usage.ts';
 
 /** Findings are listed up to this number; the JSON has all. */
 const LISTED_MAX = 40;
+
+/** Of a guest whose accesses nobody sees: a list without them is no list that was passed. */
+const UNWATCHED =
+  'unwatched nothing is told of its loads and stores: neither reads nor races are in the list';
 
 /** The lines of a report. */
 export function exploreReport(request: ExploreRequest, part: Part): string[] {
@@ -23,6 +28,7 @@ export function exploreReport(request: ExploreRequest, part: Part): string[] {
   return [
     '',
     ...placeLines(part.places),
+    ...(part.places.boot.race === 0 ? [UNWATCHED] : []),
     `list      ${whole} (list ${part.fingerprint})`,
     `made      ${tally.runs} runs in ${seconds.toFixed(1)} s, ${rate} runs/s${scope(part)}`,
     ...(part.complete ? [] : [`sample    ${share(part)} of them, spread evenly over the list`]),
@@ -47,6 +53,17 @@ export function runReport(plan: string, outcome: RunOutcome): string[] {
     '',
     `verdict: ${findings.length === 0 ? 'clean' : plural(findings.length, 'finding')}`,
   ];
+}
+
+/** A run is one that its plan is about. @throws UsageError PlaceNotReached */
+export function requireReached(
+  plan: string,
+  { fired }: RunOutcome,
+  advice = 'The flow may have changed: explore it anew.',
+): void {
+  if (fired > 0 || parsePlan(plan).faults.length === 0) return;
+  const text = `the run never comes to ${plan}`;
+  throw new UsageError('PlaceNotReached', text, advice);
 }
 
 /** An exploration for a CI: one case for all that held, one for each finding. */

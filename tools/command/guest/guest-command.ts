@@ -19,6 +19,7 @@ import {
 } from '../usage.ts';
 import { compileIpxe } from './guest-ipxe.ts';
 import { missingPrograms } from './guest-programs.ts';
+import { systemReason } from '../system-reason.ts';
 
 /** What `hypxe guest --help` prints. */
 export const GUEST_HELP = `Usage: hypxe guest header c|rust
@@ -94,7 +95,8 @@ const OPTIONS = {
 /** @throws UsageError for another number of words behind an action */
 function takeOne(action: string, rest: readonly string[], count: number): readonly string[] {
   if (rest.length === count) return rest;
-  const text = `guest ${action} takes ${count === 1 ? 'one word' : 'two words'}: ${rest.length}`;
+  const words = count === 1 ? 'one word' : 'two words';
+  const text = `guest ${action} takes ${words}, not ${rest.length}`;
   throw new UsageError('BadArguments', text, 'See hypxe guest --help.');
 }
 
@@ -126,7 +128,7 @@ function makeProject(
     fs.writeFileSync(path.join(directory, HEADER_FILES[name]), HEADERS[name]());
   } catch (error) {
     if (error instanceof UsageError) throw error;
-    const text = `${directory} cannot be written: ${(error as Error).message}`;
+    const text = `${directory} cannot be written: ${systemReason(error)}`;
     throw new EnvironmentError('ProjectUnwritable', text, 'Name a directory that can be written.');
   }
   terminal.out(`${directory}: a driver in ${name === 'c' ? 'C' : 'Rust'}\n`);

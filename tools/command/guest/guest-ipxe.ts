@@ -12,8 +12,10 @@ import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { abiHeader } from '../../guests/abi/abi-c.ts';
 import { WasmProgram } from '../../guests/wasm-guest.ts';
+import { readText, requireFile, requireWritable } from '../files.ts';
+import { systemReason } from '../system-reason.ts';
 import type { Terminal } from '../terminal.ts';
-import { EnvironmentError, UsageError } from '../usage.ts';
+import { EnvironmentError, UsageError, quoted } from '../usage.ts';
 import { llvmProgram } from './guest-programs.ts';
 
 export interface IpxeRequest {
@@ -48,12 +50,23 @@ const FLAGS = [
   ...['-fno-strict-aliasing', '-w'],
 ];
 
+/** Longest source or header of a checkout, in bytes: iPXE's have some ten thousand. */
+const SOURCE_MAX = 1 << 22;
+
+/** What to do about a tree that lacks something. */
+const WHOLE = 'Name a whole checkout of iPXE.';
+
 /** Bytes of stack. */
 const STACK = 65536;
 
-/** @throws UsageError NoIpxe @throws EnvironmentError ProgramMissing, CompileFailed */
+/**
+ * @throws UsageError NoIpxe, NotAFile, FileTooLarge
+ * @throws EnvironmentError ProgramMissing, CompileFailed, FileMissing, FileUnreadable,
+ *   FileUnwritable
+ */
 export function compileIpxe({ tree, output, shim, terminal }: IpxeRequest): void {
   const [clang, linker] = [required('clang', 'clang'), required('wasm-ld', 'lld')];
+  requireWritable(output);
   const source = sourceOf(tree);
   const drivers = DRIVERS.map((places) => driverIn(source, places));
   const build = fs.mkdtempSync(path.join(tmpdir(), 'hypxe-ipxe-'));
@@ -105,7 +118,7 @@ function driverIn(source: string, places: readonly string[]): string {
   const found = places.map((at) => path.join(source, at)).find((file) => fs.existsSync(file));
   if (found !== undefined) return found;
   const text = `${source} has no ${places.join(' or ')}`;
-  throw new UsageError('NoIpxe', text, 'Name a whole checkout of iPXE.');
+  throw new UsageError('NoIpxe', text, WHOLE);
 }
 
 /** Make a header for each that is included: the drivers' own, or one that stands in. */
@@ -116,6 +129,7 @@ function makeHeaders(
   shim: string,
 ): void {
   const own = OWN_HEADERS.map((name) => path.join(source, 'include', name));
+  for (const file of own) requireFile(file, WHOLE);
   const beside = drivers.flatMap((file) => {
     const header = file.replace(/\.c$/, '.h');
     return fs.existsSync(header) ? [header] : [];
@@ -125,14 +139,20 @@ function makeHeaders(
     if (COMPILER_HEADERS.test(name)) continue;
     let target = path.join(shim, name === HYPERCALL_HEADER ? 'hypercall.h' : 'shim.h');
     if (OWN_HEADERS.includes(name)) target = path.join(source, 'include', name);
-    write(path.join(folder, name), `#include "${target}"\n`);
+    try {
+      write(path.join(folder, name), `#include "${target}"\n`);
+    } catch (error) {
+      // Of a tree of somebody's own: as long as no path may be, or a header and a folder
+      const text = `nothing can stand in for the header ${quoted(name)}: ${systemReason(error)}`;
+      throw new UsageError('NoIpxe', text, WHOLE);
+    }
   }
   write(path.join(folder, 'hypxe.h'), abiHeader());
 }
 
 /** Names of the headers that a file includes in angle brackets. */
 function includesOf(file: string): string[] {
-  const text = fs.readFileSync(file, 'utf8');
+  const text = readText(file, SOURCE_MAX);
   return [...text.matchAll(/^\s*#\s*include\s*<([\w./-]+)>/gm)]
     .map(([, name = '']) => name)
     .filter((name) => !name.includes('..'));

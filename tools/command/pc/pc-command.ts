@@ -142,7 +142,7 @@ async function runInWorker(
         }
         if (message.kind === 'done') resolve(message.outcome);
         else if (message.kind === 'failed') reject(thrownByWorker(message));
-        else if (!quiet) terminal.out(`${message.text}\n`);
+        else if (message.kind === 'line' && !quiet) terminal.out(`${message.text}\n`);
       });
       worker.on('error', reject);
     });

@@ -2,37 +2,34 @@
 
 /** `hypxe explore --pc`: divides a sample of runs among workers, and reports. */
 
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import * as os from 'node:os';
-import { basename } from 'node:path';
-import { Worker } from 'node:worker_threads';
+import * as path from 'node:path';
+import { fingerprint, shardRun, shardSize } from '../../explore/exploration.ts';
+import { PART_FORMAT, PART_VERSION, type Part } from '../../explore/part.ts';
 import type { PcSample } from '../../explore/pc-sample.ts';
 import { parsePlan } from '../../explore/plan.ts';
-import type { RunOutcome } from '../../explore/run.ts';
-import { Tally, type Group, type TallyData } from '../../explore/tally.ts';
+import { Tally, type Group } from '../../explore/tally.ts';
 import { EXPLORE_HELP, shellWord } from '../explore/explore-options.ts';
+import { hostIdentity } from '../../simulator/profiles/profile-file.ts';
+import { requireRest, unfinishedPart } from '../explore/explore-parts.ts';
 import { duration, exploreExit } from '../explore/explore-report.ts';
 import { requireWritable, writeText } from '../files.ts';
 import { oneLine, type Terminal } from '../terminal.ts';
 import { tellSuite, type TestCase } from '../test-results.ts';
-import { Exit, InterruptedError, UsageError, plural, type ExitCode } from '../usage.ts';
-import { thrownByWorker } from '../worker-failure.ts';
+import { Exit, InterruptedError, plural, type ExitCode } from '../usage.ts';
 import { parsePcExplore, type PcExploreRequest } from './pc-explore-options.ts';
-import type { PcExploreMessage, PcExploreTask } from './pc-explore-worker.ts';
-
-/** Paths that depend on whether the command runs from its sources or from `dist`. */
-export interface PcExplorePlaces {
-  readonly pcExploreWorker: URL;
-}
+import { PcPool, type PcExplorePlaces } from './pc-explore-pool.ts';
+import { exploreOnePc } from './pc-explore-one.ts';
 
 /** How often progress is shown, in ms. */
 const PROGRESS_MS = 5000;
 
-/** What an exploration came to. */
-interface Explored {
+/** What an exploration came to: a part as of any other, and what there was to draw from. */
+interface Explored extends Part {
   readonly sample: PcSample;
-  readonly complete: boolean;
-  readonly seconds: number;
-  readonly tally: TallyData;
+  readonly isInterrupted: boolean;
 }
 
 /** Run the command; returns the exit code. @throws CommandError */
@@ -48,34 +45,45 @@ export async function pcExploreCommand(
   }
   const { pc, output } = request;
   for (const file of [output, pc.junit]) if (file !== undefined) requireWritable(file);
+  if (request.plan !== undefined) return exploreOnePc(request, places, terminal);
   const explored = await explore(request, places.pcExploreWorker, terminal);
   tell(request, explored, terminal);
-  return explored.complete ? exploreExit(explored.tally.groups) : Exit.INTERRUPTED;
+  return explored.isInterrupted ? Exit.INTERRUPTED : exploreExit(explored.tally.groups);
 }
 
 async function explore(request: PcExploreRequest, url: URL, terminal: Terminal): Promise<Explored> {
-  const { plan } = request;
+  const { shard, resume } = request;
   const quiet = request.pc.json || request.pc.tap;
+  const before = resume === undefined ? undefined : unfinishedPart(resume);
+  const count = Math.min(request.workers, shardSize(request.samples, shard));
+  const from = before?.lanes ?? Array.from({ length: Math.max(1, count) }, (_, lane) => lane);
   const tally = new Tally();
-  const pool = new Pool(url, request);
-  const since = Date.now();
-  const seconds = (): number => (Date.now() - since) / 1000;
+  if (before !== undefined) tally.merge(before.tally);
+  const pool = new PcPool(url, request, from.length);
+  let since = Date.now();
+  const seconds = (): number => (before?.seconds ?? 0) + (Date.now() - since) / 1000;
   const end = (): void => pool.end();
   terminal.interrupt?.addEventListener('abort', end);
+  let list: PartOf | undefined;
   let sample: PcSample | undefined;
+  let lanes = from;
   const timer = setInterval(() => {
-    if (quiet || sample === undefined) return;
-    const found = plural(tally.data.groups.length, 'finding');
-    const done = `${tally.data.runs} of ${sample.plans.length} runs`;
-    terminal.out(`          ${done} in ${duration(seconds())}, ${found}\n`);
+    if (!quiet) terminal.out(`${progressLine(list, seconds(), tally)}\n`);
   }, PROGRESS_MS);
   try {
-    sample = plan === undefined ? await pool.list() : { total: 1, plans: [plan] };
+    sample = await pool.list();
     if (sample !== undefined) {
-      const numbers = new Map(sample.plans.map((text, i) => [text, i]));
-      await pool.run(sample.plans, (text, outcome) => {
-        if (text === plan) requireReached(text, outcome);
-        tally.add(numbers.get(text)!, parsePlan(text), outcome);
+      const { plans } = sample;
+      list = partOf(request, sample);
+      if (before !== undefined) requireRest(resume!, before, list);
+      since = Date.now();
+      const deadline = since + (request.seconds ?? Infinity) * 1000;
+      lanes = await pool.run({
+        lanes: from,
+        size: shardSize(plans.length, shard),
+        plan: (nth) => plans[shardRun(nth, shard)]!,
+        late: () => Date.now() >= deadline,
+        done: (nth, text, outcome) => tally.add(shardRun(nth, shard), parsePlan(text), outcome),
       });
     }
   } finally {
@@ -83,88 +91,51 @@ async function explore(request: PcExploreRequest, url: URL, terminal: Terminal):
     terminal.interrupt?.removeEventListener('abort', end);
     await pool.close();
   }
-  if (sample === undefined) throw new InterruptedError('the list of runs was not made');
-  const complete = tally.data.runs === sample.plans.length;
-  return { sample, complete, seconds: seconds(), tally: tally.data };
+  if (list === undefined) throw new InterruptedError('the list of runs was not made');
+  const complete = lanes.every((next) => next >= shardSize(list.total, shard));
+  const isInterrupted = !complete && terminal.interrupt?.aborted === true;
+  const left = complete ? {} : { lanes };
+  const came = { complete, ...left, seconds: seconds(), tally: tally.data };
+  return { ...list, ...came, sample: sample!, isInterrupted };
 }
 
-function requireReached(plan: string, { fired }: RunOutcome): void {
-  if (fired > 0 || parsePlan(plan).faults.length === 0) return;
-  const text = `the run never comes to ${plan}`;
-  throw new UsageError('PlaceNotReached', text, 'The program may have changed: explore it anew.');
+/** What is known of a part before its runs are made. */
+type PartOf = Omit<Part, 'complete' | 'lanes' | 'seconds' | 'tally'>;
+
+function partOf({ pc, words, seed, only, shard }: PcExploreRequest, sample: PcSample): PartOf {
+  const { program, initrd, served, profile } = pc;
+  const hash = createHash('sha256');
+  const boots = served.kind === 'file' ? served.path : undefined;
+  for (const file of [program, initrd, boots]) {
+    hash.update(file === undefined ? 'none' : readFileSync(file));
+  }
+  const { length: total } = sample.plans;
+  return {
+    ...{ format: PART_FORMAT, version: PART_VERSION, host: hostIdentity(profile) },
+    ...{ seed, walks: 0, only, shard, total, singles: total },
+    options: ` --pc ${shellWord(path.relative('.', program))}${words}`,
+    firmware: hash.digest('hex'),
+    fingerprint: fingerprint([...sample.plans, `of ${sample.total}`]),
+    places: { boot: sample.places, loader: {}, push: {} },
+  };
 }
 
-/** The workers. Each has one task at a time. */
-class Pool {
-  readonly #workers: readonly Worker[];
-  #ended = false;
-  #interrupt: () => void = () => {};
-  readonly #interrupted = new Promise<undefined>((resolve) => {
-    this.#interrupt = () => resolve(undefined);
-  });
-
-  constructor(url: URL, request: PcExploreRequest) {
-    const count = request.plan === undefined ? Math.min(request.workers, request.samples) : 1;
-    const options = { workerData: { request }, stdout: true };
-    this.#workers = Array.from({ length: count }, () => new Worker(url, options));
-    // Who is asked meets it as well; of the others nobody waits for an answer
-    for (const worker of this.#workers) worker.on('error', () => {});
-  }
-
-  /** The list; undefined if it was interrupted. @throws CommandError */
-  async list(): Promise<PcSample | undefined> {
-    const message = await this.#ask(this.#workers[0]!, { task: 'list' });
-    return message?.kind === 'list' ? message.sample : undefined;
-  }
-
-  /** Make runs, in any order. @throws CommandError */
-  async run(
-    plans: readonly string[],
-    done: (plan: string, outcome: RunOutcome) => void,
-  ): Promise<void> {
-    const queue = [...plans];
-    const work = async (worker: Worker): Promise<void> => {
-      for (let plan = queue.shift(); plan !== undefined; plan = queue.shift()) {
-        const message = this.#ended ? undefined : await this.#ask(worker, { task: 'run', plan });
-        if (message?.kind !== 'outcome') return;
-        done(plan, message.outcome);
-      }
-    };
-    await Promise.all(this.#workers.map(work));
-  }
-
-  /** Ctrl-C: what was done stays. */
-  end(): void {
-    this.#ended = true;
-    this.#interrupt();
-  }
-
-  async close(): Promise<void> {
-    await Promise.all(this.#workers.map((worker) => worker.terminate()));
-  }
-
-  #ask(worker: Worker, task: PcExploreTask): Promise<PcExploreMessage | undefined> {
-    const answer = new Promise<PcExploreMessage>((resolve, reject) => {
-      worker.once('message', (message: PcExploreMessage) => {
-        worker.off('error', reject);
-        if (message.kind === 'failed') reject(thrownByWorker(message));
-        else resolve(message);
-      });
-      worker.once('error', reject);
-    });
-    worker.postMessage(task);
-    return Promise.race([answer, this.#interrupted]);
-  }
+function progressLine(list: PartOf | undefined, seconds: number, tally: Tally): string {
+  const { runs, groups } = tally.data;
+  if (list === undefined) return `          the run without faults, for ${duration(seconds)}`;
+  const done = `${runs} of ${shardSize(list.total, list.shard)} runs`;
+  return `          ${done} in ${duration(seconds)}, ${plural(groups.length, 'finding')}`;
 }
 
 // --- the result ---
 
 function tell(request: PcExploreRequest, explored: Explored, terminal: Terminal): void {
-  const { pc, samples, seed, only, output } = request;
-  const { sample, tally, ...rest } = explored;
+  const { pc, samples, output } = request;
+  const { sample, isInterrupted: _, ...part } = explored;
+  const { tally } = part;
   const { host, program, json, tap, junit } = pc;
-  const what = { program, host, knobs: pc.knobs, seed, samples, only, total: sample.total };
-  const document = `${JSON.stringify({ ...what, ...rest, tally }, undefined, 2)}\n`;
+  const what = { program, knobs: pc.knobs, samples, faults: sample.total };
+  const document = `${JSON.stringify({ ...part, ...what }, undefined, 2)}\n`;
   if (!tap) terminal.out(json ? document : `${report(request, explored).join('\n')}\n`);
   if (output !== undefined) writeText(output, document);
   const cases = tally.groups.map((group): TestCase => {
@@ -173,22 +144,23 @@ function tell(request: PcExploreRequest, explored: Explored, terminal: Terminal)
   });
   const outcome = tally.runs === 0 ? 'failed' : 'passed';
   const held: TestCase = { name: plural(tally.runs, 'run'), outcome, lines: ['nothing was run'] };
-  const name = `explore ${basename(program)} on ${host}`;
+  const name = `explore ${path.basename(program)} on ${host}`;
   tellSuite({ name, cases: cases.length === 0 ? [held] : cases }, { junit, tap }, terminal);
 }
 
 function report(
   request: PcExploreRequest,
-  { sample, seconds, tally, complete }: Explored,
+  { sample, seconds, tally, complete, shard, isInterrupted }: Explored,
 ): string[] {
   const outcomes = Object.entries(tally.outcomes).map(([name, count]) => `${name} ${count}`);
   const { length: found } = tally.groups;
-  const all = complete ? '' : ' (interrupted)';
+  const part = shard.count === 1 ? '' : `, shard ${shard.index}/${shard.count}`;
+  const all = complete ? '' : isInterrupted ? ' (interrupted)' : ', stopped early';
   return [
     '',
     `list      ${plural(sample.total, 'single fault')}, of which ${sample.plans.length} were drawn`,
-    `made      ${plural(tally.runs, 'run')} in ${duration(seconds)}${all}`,
-    `ended     ${outcomes.join(', ')}`,
+    `made      ${plural(tally.runs, 'run')} in ${duration(seconds)}${part}${all}`,
+    ...(tally.runs === 0 ? [] : [`ended     ${outcomes.join(', ')}`]),
     ...(tally.unreached === 0 ? [] : [`unreached ${tally.unreached} runs never came to a fault`]),
     ...tally.groups.flatMap((group) => [
       '',
@@ -196,8 +168,14 @@ function report(
       `          in ${plural(group.runs, 'run')}; ${commandOf(request, group)}`,
     ]),
     '',
-    `verdict: ${found === 0 ? 'clean' : plural(found, 'finding')}`,
+    `verdict: ${found === 0 ? cleanText(sample, tally.runs) : plural(found, 'finding')}`,
   ];
+}
+
+/** Nothing was found: in all runs that there are, or in some. */
+function cleanText({ total }: PcSample, runs: number): string {
+  if (runs >= total) return 'clean';
+  return `clean so far, in a sample of ${((100 * runs) / total).toFixed(2)} %`;
 }
 
 /** The command that shows a finding. */

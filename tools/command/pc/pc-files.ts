@@ -10,8 +10,8 @@ import type { PcParts } from '../../guests/pc/pc-emulator.ts';
 import { BadPcProgram, type PcKernel } from '../../guests/pc/pc-kernel.ts';
 import { kindOfProgram, type PcProgramKind } from '../../guests/pc/pc-program.ts';
 import type { V86Class } from '../../guests/pc/v86.ts';
-import { readBytes } from '../files.ts';
-import { EnvironmentError, UsageError } from '../usage.ts';
+import { readBytes, readText } from '../files.ts';
+import { EnvironmentError, UsageError, quoted } from '../usage.ts';
 import type { PcRequest } from './pc-options.ts';
 
 /** The version of v86 with which this works: where things lie in its memory is not documented. */
@@ -29,6 +29,9 @@ const BIOS = 'bios.bin';
 const VGA_BIOS = 'vgabios-stdvga.bin';
 /** BIOSes are small: what is larger overlaps video memory. */
 const BIOS_MAX = 1 << 18;
+
+/** Largest manifest of a package. */
+const MANIFEST_MAX = 1 << 20;
 
 /** Largest program, initrd or image. */
 const PROGRAM_MAX = 1 << 30;
@@ -54,15 +57,29 @@ export function findV86(): V86Files {
   }
   const folder = path.dirname(main);
   const manifest = path.join(folder, '../package.json');
-  const { version } = JSON.parse(fs.readFileSync(manifest, 'utf8')) as { version: string };
-  if (version.split('+')[0] !== V86_VERSION) {
-    const text = `v86 is of version ${version}, and this works with ${V86_VERSION}`;
+  const version = readVersion(readText(manifest, MANIFEST_MAX));
+  if (version?.split('+')[0] !== V86_VERSION) {
+    const which = version === undefined ? 'no version' : `version ${quoted(version)}`;
+    const text = `v86 is of ${which}, and this works with ${V86_VERSION}`;
     throw new EnvironmentError('EmulatorVersion', text, advice);
   }
   return {
     ...{ module: main, script: path.join(folder, 'libv86.js') },
     ...{ wasm: path.join(folder, 'v86.wasm'), licence: path.join(folder, '../LICENSE') },
   };
+}
+
+/** The version that a package's manifest says; undefined if it says none. */
+export function readVersion(manifest: string): string | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(manifest);
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, 'version')) return;
+  const { version } = value as { readonly version: unknown };
+  return typeof version === 'string' ? version : undefined;
 }
 
 /** v86 as its package has it. @throws EnvironmentError EmulatorMissing, EmulatorVersion */
@@ -72,7 +89,7 @@ export async function loadV86(): Promise<Pick<PcParts, 'V86' | 'wasm'>> {
   return { V86, wasm: readBytes(wasm, PROGRAM_MAX) };
 }
 
-/** SeaBIOS. @throws EnvironmentError BiosMissing */
+/** SeaBIOS. @throws EnvironmentError BiosMissing; UsageError BadBios */
 export function loadBios(directory: string | undefined): Pick<PcParts, 'bios' | 'vgaBios'> {
   const places = directory === undefined ? BIOS_PLACES : [directory];
   const find = (name: string): Uint8Array => {
@@ -82,7 +99,16 @@ export function loadBios(directory: string | undefined): Pick<PcParts, 'bios' | 
     const advice = 'Install it (Debian: apt-get install seabios), or name its place: --bios DIR.';
     throw new EnvironmentError('BiosMissing', text, advice);
   };
-  return { bios: find(BIOS), vgaBios: find(VGA_BIOS) };
+  const bios = find(BIOS);
+  const vgaBios = find(VGA_BIOS);
+  if (isBios(bios) && vgaBios.length > 0) return { bios, vgaBios };
+  const text = `${isBios(bios) ? VGA_BIOS : BIOS} in ${places.join(', ')} is no BIOS of a PC`;
+  throw new UsageError('BadBios', text, 'Take SeaBIOS (Debian: apt-get install seabios).');
+}
+
+/** A PC begins 16 bytes below the end of its BIOS, which is of whole 64 KiB, with a far jump. */
+function isBios(bytes: Uint8Array): boolean {
+  return bytes.length > 0 && bytes.length % 0x10000 === 0 && bytes.at(-16) === 0xea;
 }
 
 /** What boots. */

@@ -2,6 +2,7 @@
 
 /** What `hypxe pc --help` prints. */
 
+import { PC_LIMITS, PC_WALL_SECONDS } from '../../flow/pc-limits.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
 import { TFTP_HABITS_HELP } from '../boot/network-options.ts';
 import { EXIT_HELP } from '../usage.ts';
@@ -11,6 +12,10 @@ import { RESULT_HELP } from '../test-results.ts';
 export const PC_MEMORY_MIN_MIB = 32;
 export const PC_MEMORY_MAX_MIB = 1024;
 export const PC_MEMORY_MIB = 64;
+
+const WALL = PC_WALL_SECONDS;
+/** In millions. */
+const SILENT = PC_LIMITS.silentInstructions / 1e6;
 
 export const PC_HELP = `Usage: hypxe pc FILE [options]
 
@@ -30,8 +35,15 @@ Program
 Console
   --keys TEXT         typed once the program waits: \\n is the return key, \\x02 is Ctrl-B
   --expect FILE       a script, a step a line: expect TEXT, type TEXT, send TEXT (to the serial
-                      line), within SECONDS, end. Its end is the end of the run
+                      line), within SECONDS, boot (until the boot program runs), end. Its end is
+                      the end of the run. A text is looked for in what has come, on the screen
+                      and on the serial line, since the last one that was found: the echo of what
+                      is typed counts, too
   --time S            most time of the PC, in seconds (default 3600)
+  --wall S            most time here, in seconds of the wall's clock (default ${WALL}). An end by it
+                      is the only one that is not deterministic, and says so. Before that a run
+                      ends that shows nothing new, and asks nothing of the hypervisor, for 90 s of
+                      the PC or ${SILENT} million instructions
   --resets N          go on after so many resets (default 0)
 
 Host

@@ -3,6 +3,7 @@
 /** The options of `hypxe pc`. */
 
 import * as path from 'node:path';
+import { PC_WALL_SECONDS } from '../../flow/pc-limits.ts';
 import { BadScript, parseKeys, parseScript, type ScriptStep } from '../../flow/pc-script.ts';
 import { BOOT_PROGRAM_NAME } from '../../guests/pc/boot-program.ts';
 import { hostLabel } from '../../simulator/profiles/profile-file.ts';
@@ -56,6 +57,7 @@ const OPTIONS = {
   keys: { type: 'string' },
   expect: { type: 'string' },
   time: { type: 'string' },
+  wall: { type: 'string' },
   resets: { type: 'string' },
   host: { type: 'string' },
   knob: { type: 'string', multiple: true },
@@ -76,7 +78,47 @@ const OPTIONS = {
   help: { type: 'boolean', short: 'h' },
 } as const;
 
-/** Longest script, and longest time of a PC: a day. */
+/** Options that there are not, by name: why, and what there is instead. */
+export type NotForPc = Readonly<Record<string, readonly [text: string, advice: string]>>;
+
+/** Options of other commands that a PC cannot have: why, and what there is instead. */
+const NOT_FOR_PC: NotForPc = {
+  then: [
+    'a program for a PC decides itself what comes next',
+    'Let it do so, and say what is typed with --expect: each handoff is seen and audited.',
+  ],
+  record: [
+    'a session is made of the calls of drivers, and of an unmodified program only its host is seen',
+    'Take --trace; for a session of iPXE: hypxe guest ipxe, then hypxe record --firmware.',
+  ],
+  processors: ['the emulated PC has one processor', 'Leave it out.'],
+  arch: ['the emulated PC is a 32-bit one', 'Leave it out.'],
+  firmware: ['the firmware of a PC is its BIOS', 'Name the place of SeaBIOS: --bios DIR.'],
+  preset: ["presets are those of hypxe's own firmware", 'Leave it out.'],
+};
+
+/**
+ * Parse options; of those that are unknown and options of other commands, say why a PC has none.
+ *
+ * @throws UsageError NotForPc; and what `parse` throws
+ */
+export function parseForPc<T>(args: readonly string[], parse: () => T, besides: NotForPc = {}): T {
+  const refused: NotForPc = { ...NOT_FOR_PC, ...besides };
+  try {
+    return parse();
+  } catch (error) {
+    for (const word of args) {
+      if (word === '--') break;
+      const name = /^--([a-z-]+)(?:=|$)/.exec(word)?.[1] ?? '';
+      if (!Object.hasOwn(refused, name)) continue;
+      const [text, advice] = refused[name]!;
+      throw new UsageError('NotForPc', `--${name}: ${text}`, advice);
+    }
+    throw error;
+  }
+}
+
+/** Longest script; longest time, of a PC and of the wall's clock: a day. */
 const SCRIPT_MAX = 1 << 20;
 const SECONDS_MAX = 86_400;
 
@@ -90,7 +132,7 @@ export function parsePc(
   args: readonly string[],
   besides: readonly Output[] = [],
 ): PcRequest | undefined {
-  const { values, positionals } = parseArguments('pc', args, OPTIONS);
+  const { values, positionals } = parseForPc(args, () => parseArguments('pc', args, OPTIONS));
   if (values.help === true) return undefined;
   const [program, ...more] = positionals;
   if (program === undefined || more.length > 0) {
@@ -129,6 +171,7 @@ export function parsePc(
     keys: readKeys(values.keys ?? ''),
     script: values.expect === undefined ? [] : readScript(values.expect),
     seconds: wholeNumber('--time', values.time ?? '3600', 1, SECONDS_MAX),
+    wallSeconds: wholeNumber('--wall', values.wall ?? String(PC_WALL_SECONDS), 1, SECONDS_MAX),
     resets: wholeNumber('--resets', values.resets ?? '0', 0, 100),
     host: hostLabel(host),
     ...turnKnobs(host, values.knob ?? []),
@@ -187,9 +230,7 @@ function readKeys(text: string): string {
 function readScript(file: string): readonly ScriptStep[] {
   const text = readText(file, SCRIPT_MAX);
   try {
-    const script = parseScript(text);
-    if (script.length > 0) return script;
-    throw new BadScript('it has no step');
+    return parseScript(text);
   } catch (error) {
     if (!(error instanceof BadScript)) throw error;
     throw new UsageError('BadScript', `${file}: ${error.message}`, 'See hypxe pc --help.');

@@ -14,7 +14,7 @@ import {
   memoryLines,
 } from '../../library/boot-report.ts';
 import { plural } from '../usage.ts';
-import type { PcStage } from '../../flow/pc-stages.ts';
+import { isAudited, type PcStage } from '../../flow/pc-stages.ts';
 import type { PcRequest } from './pc-options.ts';
 import { pcSummary, type PcOutcome } from '../../library/pc-outcome.ts';
 
@@ -32,7 +32,7 @@ export interface PcRunOutcome
 
 /** An owner of the PC has gone, or was there at the end. */
 export function stageText({ name, end, findings }: PcStage): string {
-  if (end === 'running' || end === 'power-off') return `${name} ${ENDS[end]}`;
+  if (!isAudited({ end })) return `${name} ${ENDS[end]}`;
   const count = (wanted: string): number =>
     findings.filter(({ severity }) => severity === wanted).length;
   const warnings = plural(count('warning'), 'warning');
@@ -42,7 +42,7 @@ export function stageText({ name, end, findings }: PcStage): string {
 /** Lines of the report; the last one is the verdict. */
 export function pcReport(outcome: PcRunOutcome): string[] {
   const { verdict, stages, endMs, instructions, wallMs, screen } = outcome;
-  const audited = stages.some(({ end }) => end !== 'running' && end !== 'power-off');
+  const audited = stages.some(isAudited);
   const times = `${(endMs / 1000).toFixed(3)} s of the PC, ${(wallMs / 1000).toFixed(1)} s here`;
   return [
     '',
@@ -54,14 +54,16 @@ export function pcReport(outcome: PcRunOutcome): string[] {
       const at = (stage.endedAt / TICKS_PER_MS).toFixed(3);
       return `${(i === 0 ? 'stages ' : '').padEnd(9)}${stageText(stage)}, at ${at} ms`;
     }),
-    ...countLines(outcome),
+    // Without a look at the hypervisor all that counts is what the emulator does for itself
+    ...(outcome.untouched ? [] : countLines(outcome)),
     `         ${times}, ${instructions.toFixed(0)} million instructions`,
     '',
     `verdict: ${verdict}: ${pcSummary(outcome)}`,
   ];
 }
 
-function screenLines(screen: readonly string[]): string[] {
+/** The last that a console showed. */
+export function screenLines(screen: readonly string[]): string[] {
   if (screen.length === 0) return ['screen   empty'];
   return screen.map((line, i) => `${(i === 0 ? 'screen ' : '').padEnd(9)}${line}`);
 }

@@ -3,8 +3,10 @@
 /** One run of a PC for the command: its parts and its files; the rest is the library's. */
 
 import { basename } from 'node:path';
+import type { PcProgress } from '../../flow/pc-life.ts';
 import type { PcStage } from '../../flow/pc-stages.ts';
 import type { ConsoleSource } from '../../guests/pc/pc-console.ts';
+import { NoRoomForPc } from '../../guests/pc/pc-emulator.ts';
 import { BadPcProgram } from '../../guests/pc/pc-kernel.ts';
 import { BadEmulator } from '../../guests/pc/wasm-patch.ts';
 import { bootPc, pcHeader, type PcServedFiles } from '../../library/pc.ts';
@@ -25,9 +27,13 @@ const NOTHING = memoryFiles({});
 
 /** What a run tells while it goes on. */
 export interface PcListener {
-  line(text: string, now: number): void;
+  /** The PC is there, and begins to run. */
+  begun(): void;
+  /** A line of the console, and when its first character came. */
+  line(text: string, since: number): void;
   stage(stage: PcStage): void;
-  alive(): boolean;
+  /** Called often; false ends the run. */
+  alive(progress: PcProgress): boolean;
 }
 
 /**
@@ -48,15 +54,17 @@ export async function runPc(
   let files: RunFiles | undefined;
   try {
     const outcome = await bootPc(set, request, {
-      ...{ served, link, alive: () => listener.alive() },
+      ...{ served, link, alive: (progress) => listener.alive(progress) },
       onMachine: (machine) => {
+        listener.begun();
         const names = { program: basename(request.program), image: request.served.name };
         const memory = (): Uint8Array => machine.partition.ram.bytes;
         files = new RunFiles(request, machine, () => pcHeader(request, names), memory);
       },
-      onLine: (text, source, now) => {
+      onLine: (text, source, now, since) => {
+        // Events are in the order of their times: a line is one once it is complete
         files?.note(consoleEvent(text, source), now);
-        listener.line(text, now);
+        listener.line(text, since);
       },
       onStage: (stage) => listener.stage(stage),
     });
@@ -70,7 +78,7 @@ export async function runPc(
 }
 
 /** A line of the console as what the guest says of itself. */
-function consoleEvent(text: string, source: ConsoleSource) {
+export function consoleEvent(text: string, source: ConsoleSource) {
   return { guest: 'PC', kind: 'log', level: 'info', layer: 'CONSOLE', object: source, text };
 }
 
@@ -83,7 +91,7 @@ export function asCommandError(error: unknown, { program, memoryMiB }: PcRequest
     const text = `the WebAssembly module of v86 cannot be changed: ${error.message}`;
     return new EnvironmentError('EmulatorVersion', text, 'Install the version that is named.');
   }
-  if (!(error instanceof RangeError)) return error;
+  if (!(error instanceof NoRoomForPc)) return error;
   const text = `no ${memoryMiB} MiB of memory for the PC: ${error.message}`;
   return new EnvironmentError('NoMemory', text, 'Give it less: --memory MIB.');
 }

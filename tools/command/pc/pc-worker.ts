@@ -4,11 +4,12 @@
 
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
 import { RingLink, type RingLinkEnds } from '../../links/ring-link.ts';
-import { TICKS_PER_MS } from '../../simulator/base/clock.ts';
+import type { PcProgress } from '../../flow/pc-life.ts';
 import { workerFailure, type WorkerFailure } from '../worker-failure.ts';
 import type { PcRequest } from './pc-options.ts';
 import { stageText, type PcRunOutcome } from './pc-report.ts';
 import { runPc } from './pc-run.ts';
+import { PcTelling } from './pc-telling.ts';
 
 /** What the worker is given. `interrupt`: one word, which is set to end the run. */
 export interface PcWorkerData {
@@ -19,6 +20,7 @@ export interface PcWorkerData {
 
 /** What the worker posts. */
 export type PcWorkerMessage =
+  | { readonly kind: 'begun' }
   | { readonly kind: 'line'; readonly text: string }
   | { readonly kind: 'done'; readonly outcome: PcRunOutcome }
   | WorkerFailure;
@@ -29,21 +31,23 @@ function post(message: PcWorkerMessage): void {
   parentPort!.postMessage(message);
 }
 
-function line(text: string, now: number): void {
-  const seconds = (now / TICKS_PER_MS / 1000).toFixed(3);
-  post({ kind: 'line', text: `${seconds.padStart(10)} s  ${text}` });
-}
-
 /** The guest's end of a real link. */
 function realLink({ ends, bell }: NonNullable<PcWorkerData['link']>): RingLink {
   return new RingLink({ ...ends, ring: () => bell.postMessage(undefined), alive: () => {} });
 }
 
+const telling = new PcTelling((text) => post({ kind: 'line', text }));
+
 try {
   const listener = {
-    line,
-    stage: (stage: PcRunOutcome['stages'][number]) => line(`-- ${stageText(stage)}`, stage.endedAt),
-    alive: () => Atomics.load(interrupt, 0) === 0,
+    begun: () => post({ kind: 'begun' }),
+    line: (text: string, now: number) => telling.line(text, now),
+    stage: (stage: PcRunOutcome['stages'][number]) =>
+      telling.line(`-- ${stageText(stage)}`, stage.endedAt),
+    alive: (progress: PcProgress) => {
+      telling.progress(progress);
+      return Atomics.load(interrupt, 0) === 0;
+    },
   };
   post({ kind: 'done', outcome: await runPc(request, listener, link && realLink(link)) });
 } catch (error) {

@@ -2,71 +2,24 @@
 
 /** `hypxe record`: records a session of a guest on a simulated host. */
 
-import * as path from 'node:path';
-import { DEFECTS, isDefect, type Defect } from '../../reference/index.ts';
-import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
-import { parseArguments } from '../arguments.ts';
 import { workerFailed } from '../boot/boot-message.ts';
 import { OutputFile, checkOutputs } from '../boot/output-file.ts';
 import { runInCell } from '../cell-run.ts';
-import { requireFile } from '../files.ts';
-import { GUEST_MEMORY_HELP, guestMemoryLimit } from '../guest-options.ts';
-import { isHostFile, readHost, turnKnobs } from '../host-options.ts';
+import { isHostFile } from '../host-options.ts';
 import { count, list, oneOf, optional, record, text, type Shape } from '../shape.ts';
+import { systemReason } from '../system-reason.ts';
 import type { Terminal } from '../terminal.ts';
 import {
   CommandError,
-  EXIT_HELP,
   EnvironmentError,
   Exit,
   InterruptedError,
-  UsageError,
-  didYouMean,
   plural,
-  quoted,
-  wholeNumber,
   type ExitCode,
 } from '../usage.ts';
 import { thrownByWorker } from '../worker-failure.ts';
-import type { RecordJob, RecordMessage } from './record-worker.ts';
-
-const HELP = `Usage: hypxe record -o FILE.json [options]
-
-Record a session: drive a guest's drivers on a simulated host, and write down what crosses the
-seam, for hypxe replay. The seed decides what is done: open, frames both ways, quiesce, close.
-
-  -o, --output FILE   where the session goes
-  --firmware FILE     the guest: a bundle that exports createDriver(machine, options), or a driver
-                      in WebAssembly
-  --with-defect NAME  record the reference guest instead, with this defect of iPXE (repeatable);
-                      ipxe: with all of them
-  --host NAME|FILE    host profile (see hypxe hosts; default ${DEFAULT_PROFILE})
-  --knob NAME=VALUE   change a habit of the host (repeatable)
-  --seed N            decides the steps (default 1)
-  --watchdog S        seconds that it may take, after which the guest hangs (default 10)
-${GUEST_MEMORY_HELP}
-  -v, --verbose       of a mistake of hypxe itself, say where
-  -h, --help          this text
-
-${EXIT_HELP}
-
-Examples
-  hypxe record -o session.json
-  hypxe record --with-defect ranges-in-order --seed 5 -o session.json
-`;
-
-const OPTIONS = {
-  output: { type: 'string', short: 'o' },
-  firmware: { type: 'string' },
-  'with-defect': { type: 'string', multiple: true },
-  host: { type: 'string' },
-  knob: { type: 'string', multiple: true },
-  seed: { type: 'string' },
-  watchdog: { type: 'string' },
-  'guest-memory-limit': { type: 'string' },
-  verbose: { type: 'boolean', short: 'v' },
-  help: { type: 'boolean', short: 'h' },
-} as const;
+import { RECORD_HELP, parseRecord } from './record-options.ts';
+import type { RecordMessage } from './record-worker.ts';
 
 /** Paths that depend on whether the command runs from its sources or from `dist`. */
 export interface RecordPlaces {
@@ -81,38 +34,26 @@ export async function recordCommand(
   places: RecordPlaces,
   terminal: Terminal,
 ): Promise<ExitCode> {
-  const { values, positionals } = parseArguments('record', args, OPTIONS);
-  if (values.help === true) {
-    terminal.out(HELP);
+  const request = parseRecord(args, places.firmware);
+  if (request === undefined) {
+    terminal.out(RECORD_HELP);
     return Exit.CLEAN;
   }
-  if (positionals.length > 0) {
-    const text = `record takes no ${quoted(positionals[0]!)}`;
-    throw new UsageError('BadArgument', text, 'See hypxe record --help.');
-  }
-  if (values.output === undefined) {
-    throw new UsageError('NoOutput', 'no file to write to', 'Give one with -o FILE.json.');
-  }
-  const host = readHost(values.host ?? DEFAULT_PROFILE);
-  const { profile } = turnKnobs(host, values.knob ?? []);
-  const seed = wholeNumber('--seed', values.seed ?? '1', 1, 0xffffffff);
-  const defects = readDefects(values['with-defect'] ?? []);
-  const firmware = path.resolve(values.firmware ?? places.firmware);
-  if (defects === undefined) requireFile(firmware, FIRMWARE_ADVICE);
-  const job: RecordJob = { firmware, defects, profile, seed };
+  const { output: to, host, job } = request;
+  const { firmware } = job;
   let recorded: Recorded | undefined;
   const run = {
     ...{ guestCell: places.guestCell, worker: places.recordWorker, job },
-    watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600),
-    memoryLimitMiB: guestMemoryLimit(values['guest-memory-limit']),
+    watchdogSeconds: request.watchdogSeconds,
+    memoryLimitMiB: request.memoryLimitMiB,
     interrupt: terminal.interrupt,
   };
   const inputs = [
     { what: 'the firmware', file: firmware },
-    ...(isHostFile(values.host) ? [{ what: 'the host', file: values.host }] : []),
+    ...(isHostFile(host) ? [{ what: 'the host', file: host }] : []),
   ];
-  checkOutputs([{ option: '--output', file: values.output }], inputs);
-  const output = openOutput(values.output);
+  checkOutputs([{ option: '--output', file: to }], inputs);
+  const output = openOutput(to);
   const failed = await runInCell(run, {
     message: (given) => {
       const message = recordMessage(given, '');
@@ -120,7 +61,8 @@ export async function recordCommand(
       if (message.kind === 'recorded') recorded = message;
       return message.kind === 'loaded';
     },
-    crashed: (why) => new CommandError(Exit.CRASH, 'FirmwareEnded', `${firmware}: ${why}`, ENDED),
+    crashed: (why) =>
+      new CommandError(Exit.CRASH, 'FirmwareEnded', `${job.linux ?? firmware}: ${why}`, ENDED),
     interrupted: () => new InterruptedError('nothing was recorded'),
   });
   if (recorded === undefined) {
@@ -129,28 +71,29 @@ export async function recordCommand(
   }
 
   // Also of a guest that crashed: what it did until then
-  written(() => {
+  written(to, () => {
     for (const part of recorded!.parts) output.write(part);
     output.finish();
   });
-  terminal.out(`${values.output}: ${plural(recorded.events, 'event')} of ${recorded.driver}\n`);
+  terminal.out(`${to}: ${plural(recorded.events, 'event')} of ${recorded.driver}\n`);
   if (recorded.ended === undefined) return Exit.CLEAN;
   terminal.error(`the guest ended: ${recorded.ended}\n`);
   return Exit.CRASH;
 }
 
-/** @throws EnvironmentError CannotWrite */
-function written<T>(write: () => T): T {
+/** @throws EnvironmentError FileUnwritable */
+function written<T>(file: string, write: () => T): T {
   try {
     return write();
   } catch (error) {
     const advice = 'Give a file in a folder that exists and can be written to.';
-    throw new EnvironmentError('CannotWrite', (error as Error).message, advice);
+    const text = `${file} cannot be written: ${systemReason(error)}`;
+    throw new EnvironmentError('FileUnwritable', text, advice);
   }
 }
 
-/** @throws EnvironmentError CannotWrite */
-const openOutput = (file: string): OutputFile => written(() => new OutputFile(file));
+/** @throws EnvironmentError FileUnwritable */
+const openOutput = (file: string): OutputFile => written(file, () => new OutputFile(file));
 
 type Recorded = Extract<RecordMessage, { kind: 'recorded' }>;
 
@@ -165,16 +108,4 @@ const recordMessage: Shape<RecordMessage> = (value, where) => {
   })(value, where);
 };
 
-const FIRMWARE_ADVICE = 'Run npm run build, or give --firmware a bundle that exports createDriver.';
 const ENDED = 'Replay or boot that guest, and look at what it does.';
-
-/** @throws UsageError UnknownDefect */
-function readDefects(names: readonly string[]): readonly Defect[] | undefined {
-  if (names.length === 0) return undefined;
-  if (names.includes('ipxe')) return DEFECTS;
-  return names.map((name) => {
-    if (isDefect(name)) return name;
-    const advice = didYouMean(name, [...DEFECTS, 'ipxe']);
-    throw new UsageError('UnknownDefect', `there is no defect ${quoted(name)}`, advice);
-  });
-}

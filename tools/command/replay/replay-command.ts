@@ -94,21 +94,19 @@ export interface ReplayPlaces {
   readonly reportPage: string;
 }
 
-/** Run the command; returns the exit code. @throws CommandError */
-export async function replayCommand(
-  args: readonly string[],
-  places: ReplayPlaces,
-  terminal: Terminal,
-): Promise<ExitCode> {
+/**
+ * What is replayed, and where it goes. Undefined if only help was asked for.
+ *
+ * @param own path of hypxe's own bundle @param folder of the sessions that come with hypxe
+ * @throws CommandError
+ */
+export function parseReplay(args: readonly string[], own: string, folder: string) {
   const { values, positionals } = parse(args);
-  if (values.help === true) {
-    terminal.out(replayHelp(shippedTraces(places.traces)));
-    return Exit.CLEAN;
-  }
+  if (values.help === true) return undefined;
   if (positionals.length === 0) {
     throw new UsageError('NoTrace', 'no trace file given', 'See hypxe replay --help.');
   }
-  const firmware = path.resolve(values.firmware ?? places.firmware);
+  const firmware = path.resolve(values.firmware ?? own);
   requireFile(
     firmware,
     values.firmware === undefined
@@ -119,8 +117,7 @@ export async function replayCommand(
     watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600),
     memoryLimitMiB: guestMemoryLimit(values['guest-memory-limit']),
   };
-  const traces = positionals.map((name) => traceFile(name, places.traces));
-  const [verbose, asJson] = [values.verbose === true, values.json === true];
+  const traces = positionals.map((name) => traceFile(name, folder));
   const [tap, wanted] = [wantsTap(values), readFiles(values)];
   const option = fileOption(values);
   if (option !== undefined && traces.length > 1) {
@@ -130,6 +127,22 @@ export async function replayCommand(
   inputs.push({ what: 'the firmware', file: firmware });
   checkOutputs(outputsOf(values), inputs);
   if (values.junit !== undefined) requireWritable(values.junit);
+  return { values, firmware, limits, traces, tap, wanted };
+}
+
+/** Run the command; returns the exit code. @throws CommandError */
+export async function replayCommand(
+  args: readonly string[],
+  places: ReplayPlaces,
+  terminal: Terminal,
+): Promise<ExitCode> {
+  const request = parseReplay(args, places.firmware, places.traces);
+  if (request === undefined) {
+    terminal.out(replayHelp(shippedTraces(places.traces)));
+    return Exit.CLEAN;
+  }
+  const { values, firmware, limits, traces, tap, wanted } = request;
+  const [verbose, asJson] = [values.verbose === true, values.json === true];
   const json: string[] = [];
   const cases: TestCase[] = [];
   let failed = 0;
@@ -213,8 +226,8 @@ async function replayAll(
         replayed++;
         told(message);
       }
-      // What the replay makes of it is not the firmware's time
-      if (message.kind === 'ran') return 'ours';
+      // To read a session, and what the replay makes of it, is not the firmware's time
+      if (message.kind === 'reads' || message.kind === 'ran') return 'ours';
       return message.kind !== 'done';
     },
     crashed: (why) =>
@@ -279,7 +292,7 @@ interface Limits {
 
 /** A message of the worker. @throws ShapeError */
 const replayMessage: Shape<ReplayMessage> = (value, where) => {
-  const words = ['loaded', 'ran', 'replayed', 'done', 'failed'] as const;
+  const words = ['reads', 'read', 'ran', 'replayed', 'done', 'failed'] as const;
   const { kind } = record({ kind: oneOf(...words) })(value, where);
   if (kind === 'failed') return workerFailed(value, where);
   if (kind !== 'replayed') return { kind };

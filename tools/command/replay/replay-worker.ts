@@ -33,8 +33,10 @@ export interface ReplayWorkerData {
 
 /** What the worker posts: each replay as soon as it is over. */
 export type ReplayMessage =
-  /** The firmware's module has been loaded: from now on the time is the firmware's. */
-  | { readonly kind: 'loaded' }
+  /** The firmware's module has been loaded, and a session is read: that is our own time. */
+  | { readonly kind: 'reads' }
+  /** It is read: from now on the time is the firmware's. */
+  | { readonly kind: 'read' }
   /** The firmware is through a session: what follows is our own time. */
   | { readonly kind: 'ran' }
   | {
@@ -81,9 +83,11 @@ function checkFits(program: GuestProgram, trace: TraceFile): void {
 
 try {
   const program = await loadFirmware();
-  post({ kind: 'loaded' });
   for (const trace of traces) {
+    // It may come out of a pipe, in which there is nothing yet
+    post({ kind: 'reads' });
     const recorded = readTrace(trace);
+    post({ kind: 'read' });
     checkFits(program, recorded);
     const guest = await program.instantiate(replayMemoryBytes(recorded));
     const ran = (): void => post({ kind: 'ran' });

@@ -27,8 +27,9 @@ export function traceFile(text: string, folder: string): string {
   const names = shippedTraces(folder);
   if (names.includes(text)) return path.join(folder, `${text}.json`);
   // Somebody may have meant a file that lies here
-  const advice = fs.existsSync(text)
-    ? `For the file that lies here, write ./${text}.`
-    : didYouMean(text, names);
+  const advice =
+    fs.existsSync(text) && fs.statSync(text).isFile()
+      ? `For the file that lies here, write ./${text}.`
+      : didYouMean(text, names);
   throw new UsageError('UnknownTrace', `no session ${quoted(text)} comes with hypxe`, advice);
 }

@@ -16,6 +16,7 @@ import { requireFile } from '../files.ts';
 import { findV86, loadBios, V86_VERSION } from '../pc/pc-files.ts';
 import { EnvironmentError } from '../usage.ts';
 import { ReportFile } from './report-file.ts';
+import { systemReason } from '../system-reason.ts';
 
 /** Name of the page in a directory. */
 const INDEX = 'index.html';
@@ -60,7 +61,7 @@ function makeDirectory(directory: string): void {
   try {
     fs.mkdirSync(directory, { recursive: true });
   } catch (error) {
-    const text = `${directory} cannot be made: ${(error as Error).message}`;
+    const text = `${directory} cannot be made: ${systemReason(error)}`;
     throw new EnvironmentError('ReportUnwritable', text, 'Give a path with room for it.');
   }
 }

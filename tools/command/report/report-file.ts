@@ -11,6 +11,7 @@ import { text } from '../../report/model/record.ts';
 import { OutputFile } from '../boot/output-file.ts';
 import { readText, requireFile } from '../files.ts';
 import { EnvironmentError, UsageError, didYouMean, quoted } from '../usage.ts';
+import { systemReason } from '../system-reason.ts';
 
 /** Longest trace that a report is made of, in bytes: all of it is one text. */
 const TRACE_MAX = 400 * 2 ** 20;
@@ -76,7 +77,9 @@ export function reportText(contents: ReportContents): string {
 
 function titleOf([first]: readonly TraceRecord[]): string {
   if (first?.kind !== 'run') return 'hypxe: a run';
-  const names = ['command', 'scenario', 'half', 'session', 'image'];
+  // A PC's program is what the user named; the boot file may be hypxe's own
+  const booted = first.program === undefined ? 'image' : 'program';
+  const names = ['command', 'scenario', 'half', 'session', booted];
   const what = names.map((name) => text(first, name)).filter(Boolean);
   const [host, plan] = [text(first, 'host'), text(first, 'plan')];
   const where = host === '' ? '' : ` on ${host}`;
@@ -113,7 +116,7 @@ export class ReportFile {
     try {
       return action();
     } catch (error) {
-      const text = `${this.#path} cannot be written: ${(error as Error).message}`;
+      const text = `${this.#path} cannot be written: ${systemReason(error)}`;
       throw new EnvironmentError('ReportUnwritable', text, 'Give a path with room for it.');
     }
   }

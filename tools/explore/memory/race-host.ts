@@ -12,6 +12,7 @@
  */
 
 import { PAGE_SHIFT, PAGE_SIZE } from '../../../src/machine.ts';
+import { SynicMessage } from '../../../src/hyperv/protocol.ts';
 import { MessageHeader } from '../../../src/vmbus/protocol.ts';
 import type { HostEvent } from '../../simulator/ledger/events.ts';
 import type { Grant, GrantListener } from '../../simulator/ledger/grants.ts';
@@ -19,6 +20,7 @@ import type { SimulatedMachine } from '../../simulator/machine.ts';
 import type { Step } from '../stepped-machine.ts';
 import { stackFrames } from '../stack-frame.ts';
 import type { RaceModel, RaceMoment, RacePolicy } from './race-policy.ts';
+import { LateLoads } from './late-loads.ts';
 import { StaleLoads } from './stale-loads.ts';
 import { StoreBuffer } from './store-buffer.ts';
 import type { MemoryWatch } from '../../guests/guest-program.ts';
@@ -52,11 +54,16 @@ export class RaceHost implements AccessListener, StoreListener {
   readonly #shared: Uint8Array;
   readonly #inFlight = new Map<number, Grant>();
   readonly #flights: Uint8Array;
+  readonly #messagePages = new Set<number>();
+  /** Slots of messages that were full when the host looked last. */
+  readonly #full = new Set<number>();
   /** By byte: it belongs to the host, which may use it for something else. */
   readonly #returned: Uint8Array;
   readonly #undo: (() => void)[] = [];
   /** Loads that were done early, in a race that has them. */
   readonly #stale: StaleLoads | undefined;
+  /** ... and that are done late, where the model has them. */
+  readonly #late: LateLoads | undefined;
   #acting = false;
   #pauses = 0;
   #on = true;
@@ -67,6 +74,7 @@ export class RaceHost implements AccessListener, StoreListener {
     this.#options = options;
     this.#buffer = new StoreBuffer(bytes);
     if (policy.hasEarlyLoads) this.#stale = new StaleLoads(machine.partition.ram);
+    if (options.model === 'weak') this.#late = new LateLoads(machine.partition.ram.memory);
     this.#shared = new Uint8Array(bytes.length / PAGE_SIZE);
     this.#flights = new Uint8Array(bytes.length / PAGE_SIZE);
     this.#returned = new Uint8Array(bytes.length);
@@ -101,6 +109,7 @@ export class RaceHost implements AccessListener, StoreListener {
     // It returns to what stands behind it, and looks at nothing of it before
     this.#stale?.forget();
     this.#actOnWaiting();
+    this.#late?.order();
     this.#stale?.begin();
     // WRMSR, CPUID and VMCALL are serializing or leave the guest, which drains the store buffer
     if (this.#options.model !== 'weak') this.#buffer.drain();
@@ -126,6 +135,7 @@ export class RaceHost implements AccessListener, StoreListener {
     if (isAny(this.#shared, address, length)) {
       this.#act();
       this.#stale?.load(address, length, this.#options.policy.isEarly());
+      this.#late?.load(address, length);
     }
     if (this.#hasReturned(address, length))
       this.#wrong('a received message is read after it was completed', address, length);
@@ -136,7 +146,9 @@ export class RaceHost implements AccessListener, StoreListener {
     if (!this.#on || this.#acting) return;
     this.#stale?.restore();
     this.#stale?.store(address, length);
+    this.#late?.store(address);
     if (isAny(this.#flights, address, length)) this.#checkFlights(address, length);
+    this.#actOnWaiting(this.#buffer.pushedOut(length));
     this.#buffer.enter(address, length);
   }
 
@@ -154,14 +166,33 @@ export class RaceHost implements AccessListener, StoreListener {
     if (this.#acting) return;
     this.#stale?.order();
     this.#actOnWaiting();
+    this.#late?.order();
     this.#buffer.drain();
+  }
+
+  fenced(what: 'loads' | 'stores'): void {
+    if (this.#acting) return;
+    // On x64 both are in order anyway
+    if (what === 'stores') return this.#buffer.fence();
+    this.#stale?.order();
+    this.#late?.order();
   }
 
   // --- the host ---
 
-  /** Between the last access and what orders it. */
-  #actOnWaiting(): void {
-    if (this.#on && this.#buffer.count > 0) this.#act('order');
+  /**
+   * Between the last access and what orders it: `count` stores, from the oldest, are about to be
+   * visible, and the host may be looking for one of them.
+   */
+  #actOnWaiting(count = this.#buffer.count): void {
+    if (!this.#on || count === 0) return;
+    let awaited = false;
+    let slot = false;
+    this.#buffer.each((address, length) => {
+      awaited ||= isAny(this.#shared, address, length);
+      slot ||= this.#messagePages.has(address >>> PAGE_SHIFT);
+    }, count);
+    if (awaited) this.#act(slot ? 'slot' : 'order');
   }
 
   #act(moment: RaceMoment = 'access'): void {
@@ -170,20 +201,27 @@ export class RaceHost implements AccessListener, StoreListener {
     if (act === 'nothing') return;
     this.#acting = true;
     const watched = this.memory?.suspend() ?? false;
-    this.#buffer.hide((index, count) => policy.sees(index, count));
+    const apart = this.#buffer.isNewestApart;
+    this.#buffer.hide((index, count) => policy.sees(index, count, apart));
     this.#stale?.begin();
+    this.#late?.begin();
+    let over: ReturnType<LateLoads['end']>;
     try {
       machine.partition.guard(() => {
+        this.#useSlots();
         if (act === 'message') machine.vmbus.postUnsolicited(unknownMessage());
-        else machine.vmbus.linger(act);
+        else machine.vmbus.linger(act === 'read' && policy.hearsAtOnce ? 'hear' : act);
       });
     } finally {
+      over = this.#late?.end();
       this.#buffer.show();
       this.#stale?.end();
       this.#buffer.each((address, length) => this.#stale?.store(address, length));
       if (watched) this.memory!.install();
       this.#acting = false;
     }
+    if (over !== undefined)
+      this.#wrong(`a ${over[0]} is given back before what is read of it is ordered`, over[1]);
   }
 
   /** A section of the receive buffer comes back to the host, or is used again. */
@@ -192,6 +230,23 @@ export class RaceHost implements AccessListener, StoreListener {
     // What is read of it now is anything but what was there
     if (change === 'returned')
       this.#options.machine.partition.ram.fill(0xa5, address, address + length);
+  }
+
+  /** What lay in a slot that the guest has emptied is not there any more. */
+  #useSlots(): void {
+    const { ram } = this.#options.machine.partition;
+    for (const page of this.#messagePages) {
+      for (let slot = page * PAGE_SIZE; slot < (page + 1) * PAGE_SIZE; slot += SynicMessage.size) {
+        const full = ram.reader.getUint32(slot + SynicMessage.at.type, true) !== 0;
+        if (full) this.#full.add(slot);
+        else if (this.#full.delete(slot)) {
+          const data = slot + SynicMessage.at.data;
+          ram.fill(0xa5, data, slot + SynicMessage.size);
+          // A length stays possible: what is read of it now is another message's
+          ram.fill(0xff, slot + SynicMessage.at.length, slot + SynicMessage.at.length + 1);
+        }
+      }
+    }
   }
 
   /** Keep up with what the host may touch. */
@@ -205,6 +260,12 @@ export class RaceHost implements AccessListener, StoreListener {
       const step = change === 'grant' ? 1 : -1;
       for (const pfn of grant.pfns) this.#shared[pfn]! += step;
       this.#stale?.follow(change, grant);
+      this.#late?.follow(change, grant);
+      if (grant.kind === 'message-page') {
+        for (const pfn of grant.pfns)
+          if (change === 'grant') this.#messagePages.add(pfn);
+          else this.#messagePages.delete(pfn);
+      }
       if (grant.kind === 'packet') {
         for (const pfn of grant.pfns) this.#flights[pfn]! += step;
         if (change === 'grant') this.#inFlight.set(grant.id, grant);
@@ -243,10 +304,11 @@ export class RaceHost implements AccessListener, StoreListener {
     }
   }
 
-  #wrong(what: string, address: number, length: number): void {
+  #wrong(what: string, address: number, length?: number): void {
     // The first frames are this function, its caller and the watched view
     const at = stackFrames(new Error(), 3, 3);
-    this.#options.touches(what, `${what}: ${length} bytes at 0x${address.toString(16)}, at ${at}`);
+    const bytes = length === undefined ? '' : `${length} bytes at `;
+    this.#options.touches(what, `${what}: ${bytes}0x${address.toString(16)}, at ${at}`);
   }
 }
 

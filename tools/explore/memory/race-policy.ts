@@ -36,8 +36,11 @@ export type RaceAct =
   /** It sends a message that nobody has asked for. */
   | 'message';
 
-/** When the host acts: at an access, or at the end of those that nothing orders. */
-export type RaceMoment = 'access' | 'order';
+/**
+ * When the host acts: at an access, or at the end of those that nothing orders; `slot`: one of
+ * these empties a slot of messages, which the host has yet to see.
+ */
+export type RaceMoment = 'access' | 'order' | 'slot';
 
 /** Ends of unordered accesses after which the host of a regular race stops looking. */
 const SPANS = [1, 1, 2, 2, 3, 3, 5, 5] as const;
@@ -45,7 +48,12 @@ const SPANS = [1, 1, 2, 2, 3, 3, 5, 5] as const;
 /** Races from this number on have loads that are done early, where the model has them. */
 const EARLY_FROM = 16;
 
-/** Messages of one race: each is logged by a guest, and delays what it waits for. */
+/** Of so many races there are two in which the host hears signals at once: the last. */
+const HEARS_EACH = 4;
+
+/** How often the host has a message to send, where it does nothing else. */
+const MESSAGE_CHANCE = { access: 0.01, order: 0.1, slot: 0.5 } as const;
+/** Messages of one race at moments of each kind: each is logged, and delays what is waited for. */
 const MESSAGES_MAX = 16;
 
 export class RacePolicy {
@@ -54,11 +62,13 @@ export class RacePolicy {
   readonly #number: number;
   /** Loads are done early. */
   readonly hasEarlyLoads: boolean;
+  /** A signal is answered before the guest's next access, and not a little later. */
+  readonly hearsAtOnce: boolean;
   /** Orders until the host stops looking, or undefined: at random. */
   readonly #span: number | undefined;
   readonly #newestFirst: boolean;
   #orders = 0;
-  #messages = 0;
+  readonly #messages = { access: 0, order: 0, slot: 0 };
 
   /** The first half of the numbers are regular: the host is always about; the rest by chance. */
   constructor(model: RaceModel, number: number) {
@@ -66,19 +76,23 @@ export class RacePolicy {
     this.#model = model;
     this.#number = number;
     this.hasEarlyLoads = model === 'weak' && number >= EARLY_FROM;
+    this.hearsAtOnce = number % HEARS_EACH >= HEARS_EACH - 2;
     this.#span = SPANS[number];
     this.#newestFirst = number % 2 === 1;
   }
 
   /** What the host does now. */
   next(moment: RaceMoment): RaceAct {
-    const order = moment === 'order';
+    const order = moment !== 'access';
     if (this.#span !== undefined)
       return order && ++this.#orders % this.#span === 0 ? 'end' : 'read';
-    if (this.#random.chance(order ? 0.5 : 0.01)) return 'end';
-    if (this.#random.chance(0.4)) return 'read';
-    if (this.#messages >= MESSAGES_MAX || !this.#random.chance(0.01)) return 'nothing';
-    this.#messages++;
+    if (moment !== 'slot') {
+      if (this.#random.chance(order ? 0.5 : 0.01)) return 'end';
+      if (this.#random.chance(0.4)) return 'read';
+    }
+    if (this.#messages[moment] >= MESSAGES_MAX) return 'nothing';
+    if (!this.#random.chance(MESSAGE_CHANCE[moment])) return 'nothing';
+    this.#messages[moment]++;
     return 'message';
   }
 
@@ -87,8 +101,11 @@ export class RacePolicy {
     return this.hasEarlyLoads && (this.#number % 2 === 0 || this.#random.chance(0.5));
   }
 
-  /** Whether the host sees store `index` of `count` that wait, from the oldest. */
-  sees(index: number, count: number): boolean {
+  /**
+   * Whether the host sees store `index` of `count` that wait, from the oldest; `apart`: the newest
+   * one is no part of what was stored before it, as an index is none of a packet.
+   */
+  sees(index: number, count: number, apart: boolean): boolean {
     switch (this.#model) {
       case 'strong':
         return true;
@@ -97,7 +114,7 @@ export class RacePolicy {
         return this.#span === undefined && index < this.#seen(count);
       case 'weak':
         if (this.#span === undefined) return this.#random.chance(0.5);
-        return this.#newestFirst && index === count - 1;
+        return this.#newestFirst && apart && index === count - 1;
     }
   }
 

@@ -10,6 +10,8 @@
  * host acts, and put back afterwards.
  */
 
+import { PAGE_SHIFT } from '../../../src/machine.ts';
+
 /** Stores that wait at most; a processor has room for about as many (Skylake 56, Zen 3 64). */
 export const STORES_MAX = 64;
 
@@ -23,6 +25,8 @@ interface Store {
   readonly before: Uint8Array;
   readonly after: Uint8Array;
   hidden: boolean;
+  /** A barrier between stores stands in front of it. */
+  fenced: boolean;
 }
 
 export class StoreBuffer {
@@ -30,12 +34,16 @@ export class StoreBuffer {
   /** The first {@link #count} wait, oldest first. */
   readonly #stores: Store[] = [];
   #count = 0;
+  #page = -1;
+  #fence = false;
+  /** Whether the newest one is to another page than the one before it: part of another thing. */
+  isNewestApart = false;
 
   constructor(memory: Uint8Array) {
     this.#bytes = memory;
     for (let i = 0; i < STORES_MAX; i++) {
       this.#stores.push({
-        ...{ address: 0, length: 0, hidden: false },
+        ...{ address: 0, length: 0, hidden: false, fenced: false },
         before: new Uint8Array(STORE_LENGTH_MAX),
         after: new Uint8Array(STORE_LENGTH_MAX),
       });
@@ -47,8 +55,20 @@ export class StoreBuffer {
     return this.#count;
   }
 
+  /**
+   * Stores that a store of `length` bytes makes visible: all in front of a long one, else the
+   * oldest if there is no room.
+   */
+  pushedOut(length: number): number {
+    if (length > STORE_LENGTH_MAX) return this.#count;
+    return this.#count === STORES_MAX ? 1 : 0;
+  }
+
   /** The guest is about to store. */
   enter(address: number, length: number): void {
+    const page = address >>> PAGE_SHIFT;
+    this.isNewestApart = page !== this.#page;
+    this.#page = page;
     // All pieces of a long one follow those that wait
     if (length > STORE_LENGTH_MAX) return this.drain();
     if (this.#count === STORES_MAX) {
@@ -58,12 +78,20 @@ export class StoreBuffer {
     const store = this.#stores[this.#count++]!;
     store.address = address;
     store.length = length;
+    store.fenced = this.#fence;
+    this.#fence = false;
     for (let i = 0; i < length; i++) store.before[i] = this.#bytes[address + i]!;
+  }
+
+  /** No store from now on is visible before one that waits. */
+  fence(): void {
+    this.#fence = this.#count > 0;
   }
 
   /** Everything that waits is visible. */
   drain(): void {
     this.#count = 0;
+    this.#fence = false;
   }
 
   /**
@@ -71,10 +99,9 @@ export class StoreBuffer {
    * the oldest, and whatever was stored over them.
    */
   hide(visible: (index: number, count: number) => boolean): void {
-    for (let i = 0; i < this.#count; i++) {
-      const store = this.#stores[i]!;
-      store.hidden = !visible(i, this.#count) || this.#overHidden(i);
-    }
+    for (let i = 0; i < this.#count; i++) this.#stores[i]!.hidden = !visible(i, this.#count);
+    this.#closeFences();
+    for (let i = 0; i < this.#count; i++) this.#stores[i]!.hidden ||= this.#overHidden(i);
     for (let i = this.#count - 1; i >= 0; i--) {
       const { address, length, before, after, hidden } = this.#stores[i]!;
       if (!hidden) continue;
@@ -88,10 +115,15 @@ export class StoreBuffer {
   /** Put back what was hidden. What was visible once is visible for good. */
   show(): void {
     let kept = 0;
+    let fenced = false;
     for (let i = 0; i < this.#count; i++) {
       const store = this.#stores[i]!;
       const { address, length, after, hidden } = store;
+      // The barrier stays behind those that wait, whatever stood behind it
+      fenced ||= store.fenced;
       if (!hidden) continue;
+      store.fenced = fenced && kept > 0;
+      fenced = false;
       for (let j = 0; j < length; j++) this.#bytes[address + j] = after[j]!;
       this.#stores[i] = this.#stores[kept]!;
       this.#stores[kept++] = store;
@@ -99,9 +131,21 @@ export class StoreBuffer {
     this.#count = kept;
   }
 
-  /** Each store that waits. */
-  each(visit: (address: number, length: number) => void): void {
-    for (let i = 0; i < this.#count; i++) visit(this.#stores[i]!.address, this.#stores[i]!.length);
+  /** Each store that waits, from the oldest; or only the first `count` of them. */
+  each(visit: (address: number, length: number) => void, count = this.#count): void {
+    for (let i = 0; i < count; i++) visit(this.#stores[i]!.address, this.#stores[i]!.length);
+  }
+
+  /** Whoever sees a store behind a barrier sees all in front of it. */
+  #closeFences(): void {
+    let seen = false;
+    let all = false;
+    for (let i = this.#count - 1; i >= 0; i--) {
+      const store = this.#stores[i]!;
+      if (all) store.hidden = false;
+      seen ||= !store.hidden;
+      all ||= seen && store.fenced;
+    }
   }
 
   /** Whether store `index` overlaps with an older one that is hidden. */

@@ -219,6 +219,8 @@ int hv_probe(void)
 	input_page = pages_alloc(PAGE_SIZE, "hypercall input");
 	if (!hypercall_page || !message_page || !event_page || !input_page) {
 		free_pages();
+		/* An earlier owner's: its pages are off already */
+		set_register(MSR_GUEST_OS_ID, 0, 0);
 		return -ENOMEM;
 	}
 

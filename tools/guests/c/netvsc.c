@@ -107,7 +107,9 @@ static void tear_down(struct nic *nic)
 		nic->tx_ids[slot] = 0;
 	}
 	nic->in_flight = 0;
-	if (nic->tx_pages)
+	if (nic->tx_pages && nic->channel.unsure)
+		leak(nic->tx_pages, TX_SLOTS * TX_SLOT_BYTES);
+	else if (nic->tx_pages)
 		hypxe_page_free(nic->tx_pages, TX_SLOTS * TX_SLOT_BYTES);
 	nic->tx_pages = NULL;
 #ifndef NO_BUFFER_TEARDOWN

@@ -91,7 +91,8 @@ int ring_send(struct vmbus_channel *channel, uint32_t type, uint32_t flags, uint
 	at = put(out, at, zeros, (8 - (length & 7)) & 7);
 	at = put(out, at, footer, sizeof(footer));
 	channel->prod = at;
-	hypxe_barrier(1);
+	/* All before it, reads too: a completion gives back what was read */
+	hypxe_barrier(2);
 	out->prod = at;
 
 	/* Signal if the host may have gone to sleep: the ring was empty */

@@ -143,7 +143,7 @@ static int post(uint32_t type, const uint32_t *words, uint32_t count, size_t len
 
 /* --- memory that the host has --- */
 
-static void leak(void *pages, size_t bytes)
+void leak(void *pages, size_t bytes)
 {
 	if (leak_count < LEAKS_MAX) {
 		leaks[leak_count].pages = pages;
@@ -194,13 +194,13 @@ int gpadl_establish(struct gpadl *gpadl, uint32_t channel, size_t bytes, const c
 }
 
 /* Take memory back, and free it; what the host keeps is kept until it has disconnected. */
-void gpadl_teardown(struct gpadl *gpadl, uint32_t channel)
+int gpadl_teardown(struct gpadl *gpadl, uint32_t channel)
 {
 	uint32_t words[2] = { channel, gpadl->id };
 	int undoing = hv_undoing, rc = 0;
 
 	if (!gpadl->pages)
-		return;
+		return 0;
 	hv_undoing = 1;
 	if (gpadl->live) {
 		rc = post(GPADL_TEARDOWN, words, 2, 0);
@@ -216,6 +216,7 @@ void gpadl_teardown(struct gpadl *gpadl, uint32_t channel)
 	}
 	gpadl->pages = NULL;
 	gpadl->live = 0;
+	return rc;
 }
 
 /* --- channels --- */
@@ -283,7 +284,8 @@ void vmbus_close(struct vmbus_channel *channel)
 #ifdef NO_RING_TEARDOWN
 	return;
 #endif
-	gpadl_teardown(&channel->ring, channel->offer->channel);
+	/* A CLOSE has no answer: with that of the rings it was heard */
+	channel->unsure = gpadl_teardown(&channel->ring, channel->offer->channel) != 0;
 }
 
 /* --- the connection --- */

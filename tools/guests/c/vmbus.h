@@ -52,6 +52,7 @@ struct vmbus_channel {
 	int open;
 	int broken;
 	int signal_due;
+	int unsure;		/* the host has not said that it is closed */
 	uint32_t prod, cons;	/* our own: the host writes over what is shared */
 };
 
@@ -67,7 +68,9 @@ uint32_t vmbus_offers(void);
 struct vmbus_offer *vmbus_offer(uint32_t index);
 
 int gpadl_establish(struct gpadl *gpadl, uint32_t channel, size_t bytes, const char *purpose);
-void gpadl_teardown(struct gpadl *gpadl, uint32_t channel);
+int gpadl_teardown(struct gpadl *gpadl, uint32_t channel);
+/* What the host may still have is kept until it has disconnected. */
+void leak(void *pages, size_t bytes);
 
 int vmbus_open(struct vmbus_channel *channel, struct vmbus_offer *offer);
 void vmbus_close(struct vmbus_channel *channel);

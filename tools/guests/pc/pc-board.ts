@@ -17,6 +17,7 @@ import { GuestCrash } from '../../simulator/hypervisor/guest-end.ts';
 import type { SimulatedMachine } from '../../simulator/machine.ts';
 import type { PcBoard, PcEmulator } from './pc-emulator.ts';
 import { Apic, Layout, Register } from './v86.ts';
+import type { Keeper } from '../../simulator/base/snapshot.ts';
 
 /** Instructions in a tick of 100 ns: a processor of 100 MIPS. */
 export const INSTRUCTIONS_PER_TICK = 10;
@@ -103,6 +104,19 @@ export class HostBoard implements PcBoard {
     this.#seen = pc.instructions;
     pc.onMoved = (buffer) => machine.partition.retakeMemory(buffer);
     pc.attach(this);
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.steps, this.touches], (v) => ([this.steps, this.touches] = v));
+    keeper.put([this.#seen, this.#rest], (v) => ([this.#seen, this.#rest] = v));
+    keeper.put([this.#total, this.#waits], (v) => ([this.#total, this.#waits] = v));
+    keeper.put([this.#inCpuid, this.#restarting], (v) => ([this.#inCpuid, this.#restarting] = v));
+    keeper.put(
+      [this.#raised, this.#hypercallPage],
+      (v) => ([this.#raised, this.#hypercallPage] = v),
+    );
+    keeper.keep(this.#autoEoi);
   }
 
   /** Instructions that the guest has run. */

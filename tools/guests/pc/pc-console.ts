@@ -3,6 +3,7 @@
 /** What a PC shows, as lines: of its text screen, and of its serial line. And what is typed. */
 
 import type { V86Emulator } from './v86.ts';
+import { SnapshotError, type Keeper } from '../../simulator/base/snapshot.ts';
 
 /** Most lines of a transcript that are kept, and most characters of a line. */
 const LINES_MAX = 10_000;
@@ -15,26 +16,59 @@ const ROWS_MAX = 120;
 export type ConsoleSource = 'screen' | 'serial';
 
 export class PcConsole {
-  /** Called for each line that is complete. */
-  onLine: ((text: string, source: ConsoleSource) => void) | undefined;
+  /** Called for each line that is complete; `since`: when its first character came, in ticks. */
+  onLine: ((text: string, source: ConsoleSource, since: number) => void) | undefined;
   /** Bytes that have come: a sign of life. */
   bytes = 0;
+  /** Rows and lines that have come, also half of them, and were not there before. */
+  news = 0;
   readonly #emulator: V86Emulator;
+  readonly #now: () => number;
   readonly #decoder = new TextDecoder();
   #serial = '';
   /** Lines that the screen has shown and left below its last one. */
   #shown: string[] = [];
   /** Text since the last match of an expectation: by source. */
   #fresh = { screen: [] as string[], serial: '' };
-  #dirty = false;
+  /** What is past of the last line of the screen: found, or {@link forget forgotten}. */
+  #past: string | undefined;
+  /** The screen at the last {@link forget}, until it was cleared: then all on it is new. */
+  #old: readonly string[] | undefined;
+  /** When the screen has changed first since the last look. */
+  #dirtySince: number | undefined;
+  /** The last line of the screen at the last look, and since when it has been there. */
+  #last = '';
+  #lastSince = 0;
+  #serialSince = 0;
+  /** What has come, as far as it is kept. */
+  readonly #seen = new Set<string>();
+  /** Whether the serial line is in the middle of a character. */
+  #isWithin = false;
 
-  constructor(emulator: V86Emulator) {
+  /** `now`: the time of the PC, in ticks. */
+  constructor(emulator: V86Emulator, now: () => number) {
     this.#emulator = emulator;
+    this.#now = now;
     emulator.add_listener('serial0-output-byte', (byte: number) => this.#serialByte(byte));
     emulator.add_listener('screen-put-char', () => {
       this.bytes++;
-      this.#dirty = true;
+      this.#dirtySince ??= now();
     });
+  }
+
+  /** For a snapshot: all that may change. @throws SnapshotError in the middle of a character */
+  saveTo(keeper: Keeper): void {
+    if (this.#isWithin) throw new SnapshotError('the serial line is in the middle of a character');
+    keeper.put([this.bytes, this.#serial], (v) => ([this.bytes, this.#serial] = v));
+    keeper.put([this.#shown, this.#fresh], (v) => ([this.#shown, this.#fresh] = v));
+    keeper.put([this.#isWithin, this.news], (v) => ([this.#isWithin, this.news] = v));
+    keeper.put([this.#dirtySince, this.#last], (v) => ([this.#dirtySince, this.#last] = v));
+    keeper.put(
+      [this.#lastSince, this.#serialSince],
+      (v) => ([this.#lastSince, this.#serialSince] = v),
+    );
+    keeper.keep(this.#seen);
+    keeper.put([this.#past, this.#old], (v) => ([this.#past, this.#old] = v));
   }
 
   /** The text screen as it is: lines without the blanks at their ends, and without empty ones. */
@@ -50,46 +84,79 @@ export class PcConsole {
 
   /** Look at the screen: lines that are complete are told. */
   look(): void {
-    if (!this.#dirty) return;
-    this.#dirty = false;
+    this.#note(this.#serial);
+    const changed = this.#dirtySince;
+    if (changed === undefined) return;
+    this.#dirtySince = undefined;
     const rows = this.screen;
+    for (const row of rows) this.#note(row);
+    // Whatever was not begun before began now
+    const since = (line: string | undefined): number =>
+      this.#last !== '' && line?.startsWith(this.#last) === true ? this.#lastSince : changed;
     // The last line may still be written; of the others those count that were not there before
     const complete = rows.slice(0, -1);
+    if (this.#old !== undefined && isCleared(this.#old, rows)) {
+      this.#old = this.#past = undefined;
+      this.#shown = [];
+    }
     const { keep, known } = overlap(this.#shown, complete);
     const fresh = complete.slice(known);
-    if (fresh.length === 0) return;
-    for (const line of fresh) this.#tell(line, 'screen');
+    const [begun, last] = [since(fresh[0]), rows.at(-1)];
+    this.#lastSince = fresh.length === 0 ? since(last) : changed;
+    this.#last = last ?? '';
+    if (fresh.length === 0) {
+      if (!begins(last, this.#past)) this.#past = undefined;
+      return;
+    }
+    fresh.forEach((line, i) => this.#tell(line, 'screen', i === 0 ? begun : changed));
     this.#shown = [...this.#shown.slice(Math.max(0, keep - LINES_MAX), keep), ...fresh];
-    this.#fresh.screen.push(...fresh);
+    // The first of them was the last line: what was past of it is so now that it is complete
+    const [first = '', ...others] = fresh;
+    const isSame = begins(first, this.#past);
+    const found = isSame ? first.slice(this.#past!.length) : first;
+    this.#fresh.screen = [...this.#fresh.screen, found, ...others].slice(-LINES_MAX);
+    this.#past = undefined;
   }
 
   /** The line of the screen that is being written is told as it is. */
   finish(): void {
     this.look();
     const last = this.screen.at(-1);
-    if (last !== undefined) this.#tell(last, 'screen');
-    if (this.#serial !== '') this.#tell(plain(this.#serial), 'serial');
+    if (last !== undefined) this.#tell(last, 'screen', this.#lastSince);
+    if (this.#serial !== '') this.#tell(plain(this.#serial), 'serial', this.#serialSince);
   }
 
-  /** Whether a text has come since the last one that was found; if so, it is found. */
+  /**
+   * Whether a text has come since the last one that was found; if so, it is found: it is past, and
+   * so is all that came before it. What stands on the screen and on the serial line is found once.
+   */
   find(text: string): boolean {
     this.look();
     const { screen, serial } = this.#fresh;
     const last = this.screen.at(-1) ?? '';
-    if (!serial.includes(text) && ![...screen, last].some((line) => line.includes(text))) {
-      return false;
-    }
     const at = serial.indexOf(text);
-    this.#fresh = { screen: [], serial: at < 0 ? serial : serial.slice(at + text.length) };
+    const row = screen.findIndex((line) => line.includes(text));
+    const column = last.indexOf(text, begins(last, this.#past) ? this.#past!.length : 0);
+    if (at < 0 && row < 0 && column < 0) return false;
+    this.#fresh = {
+      screen: row < 0 ? [] : [behind(screen[row]!, text), ...screen.slice(row + 1)],
+      serial: at < 0 ? serial : behind(serial, text),
+    };
+    if (row < 0 && column >= 0) this.#past = last.slice(0, column + text.length);
     return true;
   }
 
-  /** Type on the keyboard: printable ASCII and line ends. Returns the first that no key has. */
-  type(text: string): string | undefined {
-    const unknown = [...text].find((character) => scanCodes(character) === undefined);
-    if (unknown !== undefined) return unknown;
-    this.#emulator.keyboard_send_scancodes([...text].flatMap((each) => scanCodes(each)!));
-    return undefined;
+  /** What has come until now is not found any more. */
+  forget(): void {
+    this.look();
+    this.#fresh = { screen: [], serial: '' };
+    this.#old = this.screen;
+    this.#past = this.#old.at(-1);
+  }
+
+  /** Type on the keyboard: what {@link hasKey}, the rest is left out. */
+  type(text: string): void {
+    this.#emulator.keyboard_send_scancodes([...text].flatMap((each) => scanCodes(each) ?? []));
   }
 
   /** Send to the serial line. */
@@ -100,17 +167,28 @@ export class PcConsole {
   #serialByte(byte: number): void {
     this.bytes++;
     const text = this.#decoder.decode(Uint8Array.of(byte), { stream: true });
+    this.#isWithin = text === '';
     this.#fresh.serial = (this.#fresh.serial + text).slice(-LINE_MAX * 100);
+    if (this.#serial === '') this.#serialSince = this.#now();
     if (text !== '\n' && this.#serial.length < LINE_MAX) {
       this.#serial += text;
       return;
     }
-    this.#tell(plain(this.#serial), 'serial');
+    this.#note(this.#serial);
+    this.#tell(plain(this.#serial), 'serial', this.#serialSince);
     this.#serial = '';
   }
 
-  #tell(line: string, source: ConsoleSource): void {
-    if (line !== '') this.onLine?.(line, source);
+  /** Something stands there: it may be new. */
+  #note(line: string): void {
+    if (line === '' || this.#seen.has(line)) return;
+    if (this.#seen.size >= LINES_MAX) this.#seen.clear();
+    this.#seen.add(line);
+    this.news++;
+  }
+
+  #tell(line: string, source: ConsoleSource, since: number): void {
+    if (line !== '') this.onLine?.(line, source, since);
   }
 }
 
@@ -129,6 +207,21 @@ function overlap(
     if (known > best.known) best = { keep: begin + known, known };
   }
   return best;
+}
+
+/** Whether a line begins with what is past of one. */
+function begins(line: string | undefined, past: string | undefined): boolean {
+  return line !== undefined && past !== undefined && line.startsWith(past);
+}
+
+/** What stands behind the first place of a part. */
+function behind(text: string, part: string): string {
+  return text.slice(text.indexOf(part) + part.length);
+}
+
+/** Whether a screen is no longer one to which something was added. */
+function isCleared(old: readonly string[], rows: readonly string[]): boolean {
+  return rows.length < old.length || old.slice(0, -1).some((row, i) => row !== rows[i]);
 }
 
 /** Without escape sequences, control characters and the blanks at the end. */
@@ -153,6 +246,11 @@ const ROWS: readonly (readonly [code: number, keys: string, shifted: string])[] 
 const SHIFT = 0x2a;
 const CONTROL = 0x1d;
 const RELEASED = 0x80;
+
+/** Whether a key has a character: printable ASCII, line ends, tabs, Ctrl-A to Ctrl-Z, escape. */
+export function hasKey(character: string): boolean {
+  return scanCodes(character) !== undefined;
+}
 
 /** The codes of pressing and releasing the keys of a character. */
 function scanCodes(character: string): number[] | undefined {

@@ -7,10 +7,13 @@
  */
 
 import { PAGE_SIZE } from '../../../src/machine.ts';
+import { faultOutcome, type FaultOutcome } from './pc-fault.ts';
 import { PcCompiler } from './pc-compiler.ts';
 import { patchEmulator, HOOK_PORTS } from './wasm-patch.ts';
 import { Layout, type V86Class, type V86Cpu, type V86Emulator } from './v86.ts';
 import { engine, type V86Exports, type V86Imports } from './v86.ts';
+import type { Keeper, Restore } from '../../simulator/base/snapshot.ts';
+import { MemoryKeeper, ObjectKeeper, ScreenKeeper } from './pc-snapshot.ts';
 
 /** Port of the hypercall page: `out 0xec, al; ret`. No PC has it. */
 export const HYPERCALL_PORT = 0xec;
@@ -29,6 +32,12 @@ const HEAP_RESERVE = 16 << 20;
 
 /** Graphics memory: text is all that is looked at. */
 const VGA_MEMORY = 2 << 20;
+
+/**
+ * A fault whose handler's table is in no memory is a triple fault. This emulator knows only those
+ * of a table that is too short: it calls itself until the engine's stack is full.
+ */
+const STACK_OVERFLOW = /call stack/i;
 
 /** EFLAGS bit 9. */
 const INTERRUPT_FLAG = 0x200;
@@ -64,7 +73,20 @@ export interface PcParts {
 }
 
 /** The emulator cannot go on: what its processor met is nothing that it has. */
-export class PcPanic extends Error {}
+export class PcPanic extends Error {
+  readonly end: FaultOutcome['end'];
+
+  constructor({ end, text }: FaultOutcome) {
+    super(text);
+    this.end = end;
+  }
+}
+
+/** Somebody has pressed the reset button: the instruction that runs is the last one. */
+class PcCut extends Error {}
+
+/** There is no room for a PC with so much RAM. */
+export class NoRoomForPc extends RangeError {}
 
 /** Views of the module's memory, taken again when it has moved. */
 class Views {
@@ -89,6 +111,8 @@ export class PcEmulator {
   onMoved: ((buffer: ArrayBuffer) => void) | undefined;
   readonly #board: BoardPlace;
   #views: Views;
+  readonly #memory: MemoryKeeper;
+  readonly #keepers: readonly { readonly fresh: number; take(): Restore }[];
 
   private constructor(exports: V86Exports, emulator: V86Emulator, board: BoardPlace) {
     this.exports = exports;
@@ -104,6 +128,12 @@ export class PcEmulator {
       board.current?.reset();
     };
 
+    this.#memory = new MemoryKeeper(exports.memory);
+    this.#keepers = [
+      new ObjectKeeper([emulator.v86], () => exports.memory.buffer),
+      new ScreenKeeper(emulator.screen_adapter),
+    ];
+
     // What began on the wall's clock begins anew
     const { acpi, rtc } = this.cpu.devices;
     acpi.timer_last_value = 0;
@@ -112,10 +142,20 @@ export class PcEmulator {
     rtc.last_update = EPOCH_MS;
   }
 
-  /** Make one. @throws BadEmulator for another module; RangeError if there is no room */
+  /** Make one. @throws BadEmulator for another module; NoRoomForPc */
   static async create(parts: PcParts): Promise<PcEmulator> {
+    try {
+      return await PcEmulator.#make(parts);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      throw new NoRoomForPc(error.message);
+    }
+  }
+
+  static async #make(parts: PcParts): Promise<PcEmulator> {
     const module = await compiled(parts.wasm);
-    const board: BoardPlace = { current: undefined, compiler: new PcCompiler() };
+    const compiler = new PcCompiler();
+    const board: BoardPlace = { current: undefined, compiler, said: undefined };
     let exports: V86Exports | undefined;
     const instantiate = async (imports: V86Imports): Promise<V86Exports> => {
       connect(imports.env, board, () => exports!);
@@ -143,6 +183,20 @@ export class PcEmulator {
     // Room for what it allocates later: guest RAM stays where it is
     exports!.v86_free(exports!.v86_malloc(HEAP_RESERVE));
     return new PcEmulator(exports!, emulator, board);
+  }
+
+  /** For a snapshot, between two slices. To restore it: @throws SnapshotError once it has moved */
+  saveTo(keeper: Keeper): void {
+    this.#memory.take(keeper);
+    for (const part of this.#keepers) keeper.also(part.take());
+    const board = this.#board;
+    keeper.put([board.said], (v) => ([board.said] = v));
+    board.compiler.saveFor(this.cpu, keeper);
+  }
+
+  /** Bytes that the last snapshot has beyond the one before. */
+  get savedBytes(): number {
+    return this.#keepers.reduce((sum, { fresh }) => sum + fresh, this.#memory.fresh);
   }
 
   /** Who answers from now on. */
@@ -186,7 +240,8 @@ export class PcEmulator {
   }
 
   /**
-   * Run a slice. Returns 0, or for how many ms nothing is due, as the devices see it.
+   * Run a slice. Returns 0, or for how many ms nothing is due, as the devices see it. Whoever is
+   * called from it finds the PC's time in `Date`.
    *
    * @throws PcPanic if the emulator cannot go on
    */
@@ -201,12 +256,27 @@ export class PcEmulator {
       this.#board.compiler.finish(this.cpu, this.exports);
       return this.cpu.main_loop();
     } catch (error) {
+      if (error instanceof PcCut) return 0;
+      if (error instanceof RangeError && STACK_OVERFLOW.test(error.message)) {
+        throw this.#panic(undefined);
+      }
       if (!(error instanceof engine.RuntimeError)) throw error;
-      throw new PcPanic((this.#board.said ?? error.message).split('\n').at(-1));
+      throw this.#panic((this.#board.said ?? error.message).split('\n').at(-1)!);
     } finally {
       place.microtick = microtick;
       Date.now = wallNow;
     }
+  }
+
+  /**
+   * Press the reset button while an instruction runs: it ends within it, wherever it is. What was
+   * compiled goes on to the end of its block otherwise.
+   *
+   * @throws PcCut, which {@link run} catches
+   */
+  cut(): never {
+    this.cpu.reboot_internal();
+    throw new PcCut();
   }
 
   /** Start the BIOS again, with memory as it is. */
@@ -233,6 +303,11 @@ export class PcEmulator {
     this.exports.exit_jit();
   }
 
+  #panic(said: string | undefined): PcPanic {
+    const ram = this.bytes.subarray(this.ramOffset, this.ramOffset + this.cpu.mem8.length);
+    return new PcPanic(faultOutcome({ word: (at) => this.word(at), ram }, said));
+  }
+
   #look(): Views {
     const buffer = this.exports.memory.buffer;
     if (buffer === this.#views.buffer) return this.#views;
@@ -247,7 +322,7 @@ interface BoardPlace {
   current: PcBoard | undefined;
   readonly compiler: PcCompiler;
   /** The last that the module has said: why it panics. */
-  said?: string;
+  said: string | undefined;
 }
 
 /** What was compiled of the same bytes, for who makes many. */

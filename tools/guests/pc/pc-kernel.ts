@@ -17,6 +17,7 @@ const BIOS_ROOM = 8 << 20;
 /** Fields of the header (boot.rst, "The Real-Mode Kernel Header"). */
 const Header = {
   SETUP_SECTORS: 0x1f1,
+  SYSTEM_SIZE: 0x1f4,
   VIDEO_MODE: 0x1fa,
   BOOT_FLAG: 0x1fe,
   MAGIC: 0x202,
@@ -34,6 +35,7 @@ const Header = {
   INIT_SIZE: 0x260,
 } as const;
 
+const PARAGRAPH = 16;
 const MAGIC = 0x53726448;
 const BOOT_FLAG = 0xaa55;
 const LOADED_HIGH = 0x01;
@@ -94,6 +96,11 @@ export function loadKernel(ram: Uint8Array, kernel: PcKernel): Uint8Array {
     const text = 'it is a kernel for 64-bit processors, and the PC has one of 32 bits';
     throw new BadPcProgram('Program64Bit', text, 'Give an i386 kernel (Debian: linux-image-686).');
   }
+  const said = saidLength(view, version);
+  if (image.length <= said - PARAGRAPH) {
+    const text = `it is cut off: its header says ${said} bytes, and it has ${image.length}`;
+    throw new BadPcProgram('BadProgram', text, 'Get the file once more.');
+  }
   const lineMax =
     version >= 0x0206 ? view.getUint32(Header.COMMAND_LINE_SIZE, true) : COMMAND_LINE_DEFAULT;
   const line = new TextEncoder().encode(`${commandLine}\0`);
@@ -129,6 +136,15 @@ export function loadKernel(ram: Uint8Array, kernel: PcKernel): Uint8Array {
   header.setUint16(Header.HEAP_END, HEAP_END - 0x200, true);
   header.setUint32(Header.COMMAND_LINE, REAL_MODE + HEAP_END, true);
   return optionRom(REAL_MODE >> 4, HEAP_END);
+}
+
+/** How long the file is by its header, in whole paragraphs. */
+function saidLength(view: DataView, version: number): number {
+  const setup = ((view.getUint8(Header.SETUP_SECTORS) || 4) + 1) * 512;
+  // Before 2.04 half of the field was used
+  const wide = version >= 0x0204;
+  const size = wide ? view.getUint32(Header.SYSTEM_SIZE, true) : 0;
+  return setup + size * PARAGRAPH;
 }
 
 /** As high as it may be. */

@@ -8,6 +8,7 @@ import { PcConsole } from './pc-console.ts';
 import { HYPERCALL_CODE, PcEmulator, type PcParts } from './pc-emulator.ts';
 import { vmbusTable } from './vmbus-acpi.ts';
 import { loadKernel, type PcKernel } from './pc-kernel.ts';
+import type { Restore, Saved } from '../../simulator/base/snapshot.ts';
 
 /** The counter of the emulated processor: 1 GHz, 50 counts ahead of reference time. */
 const COUNTER = { frequency: 1_000_000_000n, atZero: 50n, apicHz: 1_000_000_000n };
@@ -52,7 +53,7 @@ export class Pc {
       interrupts: (_vp, vector, autoEoi) => this.board.interrupt(vector, autoEoi),
     });
     this.board = new HostBoard(emulator, this.machine, observer);
-    this.console = new PcConsole(emulator.emulator);
+    this.console = new PcConsole(emulator.emulator, () => this.machine.clock.now);
   }
 
   /**
@@ -75,6 +76,16 @@ export class Pc {
       emulator.cpu.option_roms.push({ name: 'genroms/kernel.bin', data });
     }
     return pc;
+  }
+
+  /**
+   * Take down the whole PC, between two slices: processor, memory, devices, host and network. What
+   * puts it back is good as often as one likes.
+   *
+   * @throws SnapshotError; to put it back as well: then the emulator has moved, and cannot
+   */
+  saveState(...others: readonly Saved[]): Restore {
+    return this.machine.saveState(this.emulator, this.board, this.console, ...others);
   }
 
   /** Start the BIOS again, with memory as it is but for the kernel, which is put there anew. */

@@ -64,10 +64,17 @@ export interface V86Cpu {
   };
 }
 
+/** A text screen. */
+export interface V86Screen {
+  get_text_screen(): string[];
+  put_char(row: number, column: number, character: number): void;
+  set_size_text(columns: number, rows: number): void;
+}
+
 /** A whole PC. */
 export interface V86Emulator {
   readonly v86: { readonly cpu: V86Cpu; readonly constructor: { microtick: () => number } };
-  readonly screen_adapter: { get_text_screen(): string[] };
+  readonly screen_adapter: V86Screen;
   add_listener(event: string, listener: (value: never) => void): void;
   serial0_send(text: string): void;
   keyboard_send_scancodes(codes: readonly number[]): void;
@@ -83,11 +90,19 @@ export const Layout = {
   flags: 120,
   instructionPointer: 556,
   previousInstructionPointer: 560,
+  /** IDTR. */
+  interruptTableLimit: 564,
+  interruptTable: 568,
+  /** GDTR. */
+  globalTableLimit: 572,
+  globalTable: 576,
   /** CR0, then the others. */
   controlRegisters: 580,
   privilegeLevel: 612,
   halted: 616,
   instructionCounter: 664,
+  /** Bases of ES CS SS DS FS GS. */
+  segmentOffsets: 736,
 } as const;
 
 /** The local APIC, in words from `get_apic_addr` (src/rust/cpu/apic.rs). */

@@ -165,6 +165,8 @@ impl Hv {
         [self.hypercall, self.messages, self.events, self.input] = pages;
         if pages.iter().any(|page| page.is_null()) {
             self.free();
+            // An earlier owner's: its pages are off already
+            set(GUEST_OS_ID, 0, 0);
             return Err(hypxe::ENOMEM);
         }
 

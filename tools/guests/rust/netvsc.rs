@@ -165,7 +165,7 @@ impl Netvsc {
     }
 
     fn tear_down(&mut self, bus: &mut Bus) {
-        bus.close(&mut self.channel);
+        let closed = bus.close(&mut self.channel);
         // The channel is closed: what it had not sent will never be
         for slot in &mut self.slots {
             if slot.number != 0 && slot.is_frame {
@@ -174,7 +174,9 @@ impl Netvsc {
             slot.number = 0;
         }
         self.in_flight = 0;
-        if !self.tx_pages.is_null() {
+        if !self.tx_pages.is_null() && !closed {
+            bus.leak(self.tx_pages, TX_SLOTS * TX_SLOT_BYTES);
+        } else if !self.tx_pages.is_null() {
             pages_free(self.tx_pages, TX_SLOTS * TX_SLOT_BYTES);
         }
         self.tx_pages = null_mut();

@@ -156,7 +156,8 @@ impl Channel {
             }
         }
         self.prod = at & MASK;
-        unsafe { hypxe::barrier(1) };
+        // All before it, reads too: a completion gives back what was read
+        barrier();
         unsafe { write_volatile(self.field(0, PROD), self.prod) };
 
         // Signal if the host may have gone to sleep: the ring was empty

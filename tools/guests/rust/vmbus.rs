@@ -233,11 +233,11 @@ impl Bus {
         Err(error)
     }
 
-    /// Take memory back, and free it; what the host keeps is kept until it has disconnected.
-    pub fn teardown(&mut self, gpadl: &mut Gpadl, channel: u32) {
+    /// Take memory back, and free it: true; what the host keeps is kept until it has disconnected.
+    pub fn teardown(&mut self, gpadl: &mut Gpadl, channel: u32) -> bool {
         let Gpadl { pages, bytes, id, live } = core::mem::replace(gpadl, Gpadl::NONE);
         if pages.is_null() {
-            return;
+            return true;
         }
         let done = self.undo(|bus| {
             if live {
@@ -248,8 +248,16 @@ impl Bus {
         });
         if done.is_ok() {
             pages_free(pages, bytes);
-        } else if self.leak_count < LEAKS_MAX {
+        } else {
             say(1, "the host does not give memory back");
+            self.leak(pages, bytes);
+        }
+        done.is_ok()
+    }
+
+    /// What the host may still have is kept until it has disconnected.
+    pub fn leak(&mut self, pages: *mut u8, bytes: usize) {
+        if self.leak_count < LEAKS_MAX {
             self.leaks[self.leak_count] = (pages, bytes);
             self.leak_count += 1;
         }
@@ -293,9 +301,10 @@ impl Bus {
         Err(opened.err().unwrap_or(hypxe::EPROTO))
     }
 
-    pub fn close(&mut self, channel: &mut Channel) {
+    /// Whether the host has heard of it: a CLOSE has no answer, but the rings' teardown has one.
+    pub fn close(&mut self, channel: &mut Channel) -> bool {
         if !channel.open {
-            return;
+            return true;
         }
         channel.open = false;
         let Offer { channel: number, rescinded, .. } = self.offers[channel.offer];
@@ -303,9 +312,7 @@ impl Bus {
         if !rescinded {
             self.post_close(number);
         }
-        if cfg!(not(no_ring_teardown)) {
-            self.teardown(&mut channel.ring, number);
-        }
+        cfg!(no_ring_teardown) || self.teardown(&mut channel.ring, number)
     }
 
     // --- the connection ---

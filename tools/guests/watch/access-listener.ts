@@ -18,4 +18,9 @@ export interface StoreListener {
   ordered(): void;
   /** After `Atomics.load`, an acquire: no load behind it is done before it. */
   acquired(): void;
+  /**
+   * A barrier of one kind: all loads in front of it are done before whatever is behind it, or all
+   * stores in front of it are visible before those behind it. JavaScript has none.
+   */
+  fenced?(what: 'loads' | 'stores'): void;
 }

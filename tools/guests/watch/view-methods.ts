@@ -36,7 +36,9 @@ export function methodAccess(
   args: readonly unknown[],
 ): MethodAccess {
   const { length } = array;
-  const [first, second, third] = args;
+  const first = args[0];
+  const second = args[1];
+  const third = args[2];
   switch (name) {
     case 'slice':
       return { reads: between(array, first, second), writes: NONE };

@@ -35,6 +35,12 @@ const ARRAYS = [
 
 type Slice = (this: ArrayBufferLike, start?: number, end?: number) => ArrayBufferLike;
 type AnyArray = Int8Array | Uint8Array | Int32Array | BigUint64Array;
+/** A method of a view: what it was when it was asked for, and what the guest got. */
+interface Method {
+  readonly of: unknown;
+  readonly watched: unknown;
+}
+
 type ArrayConstructor = new (...args: unknown[]) => AnyArray;
 
 /** Operations of Atomics on one element that store, besides `load`, which only loads. */
@@ -162,6 +168,15 @@ export class WatchedMemory {
     const { stores } = listener;
     const size = array.BYTES_PER_ELEMENT;
     const base = array.byteOffset;
+    // Polling loops ask for the same few methods all the time: each is made once
+    let methods: Map<string | symbol, Method> | undefined;
+    const methodOf = (target: AnyArray, key: string | symbol, of: unknown): unknown => {
+      const known = methods?.get(key);
+      if (known !== undefined && known.of === of) return known.watched;
+      const watched = this.#method(target, String(key), of);
+      (methods ??= new Map()).set(key, { of, watched });
+      return watched;
+    };
     const proxy: AnyArray = new Proxy(array, {
       get: (target, key) => {
         const index = indexOf(key);
@@ -170,7 +185,7 @@ export class WatchedMemory {
           return target[index];
         }
         const value: unknown = Reflect.get(target, key, target);
-        return typeof value === 'function' ? this.#method(target, String(key), value) : value;
+        return typeof value === 'function' ? methodOf(target, key, value) : value;
       },
       set: (target, key, value) => {
         const index = indexOf(key);
@@ -191,14 +206,14 @@ export class WatchedMemory {
     const call = method as (...args: unknown[]) => unknown;
     return (...args) => {
       // Views that are arguments go in as what they are, and are read
-      const plain = args.map((argument) => this.#target(argument) ?? argument);
-      const { reads, writes } = methodAccess(target, name, plain);
       const source = name === 'set' ? this.#target(args[0]) : undefined;
+      for (let i = 0; i < args.length; i++) args[i] = this.#target(args[i]) ?? args[i];
+      const { reads, writes } = methodAccess(target, name, args);
       this.#loads(reads);
       if (source !== undefined) this.#listener.load(source.byteOffset, source.byteLength);
       const stores = writes.length === 0 ? undefined : this.#listener.stores;
       stores?.storing(writes.start, writes.length);
-      const result = call.apply(target, plain);
+      const result = call.apply(target, args);
       stores?.stored(writes.start, writes.length);
       // A view of a view is watched as well
       return name === 'subarray' ? this.#proxy(result as AnyArray) : result;

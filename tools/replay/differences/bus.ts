@@ -64,27 +64,30 @@ const MESSAGES: readonly DeliberateDifference[] = [
     ipxe: 'Pauses 1 ms after each look, even after the answer; the last look is not counted.',
     hypxe:
       'Looks first, pauses only if there is nothing, and looks after the last pause. The next ' +
-      'packet may so find the ring not yet empty, and is then not signalled.',
+      'packet may so find the ring not yet empty, and is then not signalled. What lies in the ' +
+      'slot when its SINT is switched on or off is thrown away.',
     why: 'Each request would take a millisecond longer, and a last answer would count as none.',
   }),
   fixed('late-answers-belong-to-their-request', '5.10, observation 4', 'vmbus/wait', {
     title: 'A late answer is not taken for another request’s',
     ipxe:
       'A late GPADL_TORNDOWN or GPADL_CREATED fails the next wait; a late RNDIS answer completes ' +
-      'the next request for the same OID.',
+      'the next request for the same OID. Any VERSION_RESPONSE answers a contact.',
     hypxe:
       'Answers are matched by GPADL and channel; a late TORNDOWN frees what it is about. After a ' +
-      'timeout RNDIS requests get other IDs.',
+      'timeout RNDIS requests get other IDs. A contact takes no answer to another version and no ' +
+      'refusal of an earlier owner’s, and is made again after an UNLOAD_RESPONSE.',
     why: 'One slow answer would spoil everything after it.',
   }),
   fixed('bus-survives', '5.12, observation 22', 'vmbus/wait', {
     title: 'Neither an unexpected message nor a failing device takes down the bus',
     ipxe:
       'Any message but an offer during enumeration fails the probe with EPROTO, any other SynIC ' +
-      'message ends a wait with EINVAL, and one failing device fails all.',
+      'message ends a wait with EINVAL, and one failing device fails all. Removes the first first.',
     hypxe:
       'Handles rescinds and late offers at any time, skips other messages, leaves a failing ' +
-      'device out. Only if no device works does the probe fail, with the first error.',
+      'device out. Only if no device works does the probe fail, with the first error. Removes ' +
+      'the last device first.',
     why: 'A host may hot-add and hot-remove when it likes.',
   }),
   fixed('waits-are-bounded', 'observation 21', 'vmbus/wait', {
@@ -97,8 +100,9 @@ const MESSAGES: readonly DeliberateDifference[] = [
     title: 'A post that the host has no room for is repeated',
     ipxe: 'Any status is final.',
     hypxe:
-      'INSUFFICIENT_BUFFERS (0x13) and INVALID_CONNECTION_ID (0x12: throttled) are retried a ' +
-      'bounded number of times with growing pauses; any other status is final.',
+      'INSUFFICIENT_MEMORY (0x0b), INVALID_CONNECTION_ID (0x12: throttled), INSUFFICIENT_BUFFERS ' +
+      '(0x13) and TIME_OUT (0x78) are retried a bounded number of times with growing pauses; any ' +
+      'other status is final.',
     why: 'Hosts throttle guests that post fast (Linux hv_post_message).',
   }),
   fixed('eom-only-when-pending', 'observation 20', 'hyperv/detection', {
@@ -123,8 +127,10 @@ const LIFE: readonly DeliberateDifference[] = [
   }),
   fixed('sints-as-at-reset', 'observation 27', 'hyperv/detection', {
     title: 'A SINT that is given back is as it is at reset',
-    ipxe: 'Masks it and clears AutoEOI; the vector stays.',
-    hypxe: 'Writes the value that it has at reset: masked, and nothing else.',
+    ipxe: 'Masks it and clears AutoEOI; the vector stays. Switches it on with its polling bit.',
+    hypxe:
+      'Writes the value that it has at reset: masked, and nothing else. Of one that it switches ' +
+      'on it keeps reserved bits alone.',
     why: 'Who comes next must find nothing of us, and nothing of who was before us.',
   }),
   fixed('event-page-cleared', 'observation 27', 'hyperv/detection', {
@@ -169,7 +175,7 @@ const LIFE: readonly DeliberateDifference[] = [
   kept('foreign-identity-overwritten', 'observation 27', 'hyperv/detection', {
     title: 'Only the identity of the Gen 2 UEFI firmware is respected',
     ipxe: 'Refuses exactly 1 << 40; any other guest OS ID is overwritten, and 0 at the end.',
-    hypxe: 'The same.',
+    hypxe: 'The same, and refuses the identity that this firmware has on arm64.',
     why: 'An identity that a chain-loading loader has left must not stop us (iPXE a0f6e7553).',
   }),
   inapplicable('no-clobber-list', 'observation 28', 'vmbus/contact', {

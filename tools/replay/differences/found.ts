@@ -20,7 +20,9 @@ const ROWS: readonly Row[] = [
     'A hypercall page that is locked or does not come is refused',
     {
       ipxe: 'Writes the register and believes that the page is there.',
-      hypxe: 'Refuses a locked register before anything is written, and reads back what it wrote.',
+      hypxe:
+        'Refuses a locked register before anything is written, also where it takes the machine ' +
+        'back, and reads back what it wrote.',
       why: 'A write of a locked register faults, and a call of a page that is not there, too.',
     },
   ],
@@ -55,8 +57,10 @@ const ROWS: readonly Row[] = [
     'offers-checked',
     'Offers that are short, out of range, twice there or of sub-channels are ignored',
     {
-      ipxe: 'Takes each offer as it is: a sub-channel as a device, a channel number as any number.',
-      hypxe: 'Ignores them with a line of the log.',
+      ipxe:
+        'Takes each offer as it is: a sub-channel as a device, a channel number as any number, a ' +
+        'monitor beyond 127 as a bit beyond the triggers.',
+      hypxe: 'Ignores them with a line of the log; looks at seven bits of a monitor.',
       why: 'A channel number is an index; a sub-channel is no device.',
     },
   ],

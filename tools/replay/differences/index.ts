@@ -9,6 +9,7 @@ import type { DeliberateDifference } from './entry.ts';
 import { BUS_DIFFERENCES } from './bus.ts';
 import { FOUND_DIFFERENCES } from './found.ts';
 import { NET_DIFFERENCES } from './net.ts';
+import { UNSEEN_DIFFERENCES } from './unseen.ts';
 
 export type { DeliberateDifference, Handling } from './entry.ts';
 export { BY_READING } from './found.ts';
@@ -24,4 +25,5 @@ export const DIFFERENCES: readonly DeliberateDifference[] = [
   ...BUS_DIFFERENCES,
   ...NET_DIFFERENCES,
   ...FOUND_DIFFERENCES,
+  ...UNSEEN_DIFFERENCES,
 ];

@@ -25,7 +25,8 @@ const RING: readonly DeliberateDifference[] = [
       'or a range outside of the buffer, and polls it for ever.',
     hypxe:
       'Consumes and counts it, and completes it if the host waits for that. A range outside of ' +
-      'the buffer spoils only itself. Where the framing is lost, all that is there is skipped.',
+      'the buffer, or beyond as many bytes as it holds, spoils only itself. Where the framing is ' +
+      'lost, all that is there is skipped.',
     why: 'One bad packet must not stop the machine.',
   }),
   fixed('range-count-checked', '5.6, observation 8', 'vmbus/packet', {
@@ -47,7 +48,8 @@ const RING: readonly DeliberateDifference[] = [
     ipxe: 'Reads beyond what was produced, and beyond the ring.',
     hypxe:
       'A packet that does not end within what was produced is skipped with all that is there; an ' +
-      'index that is out of range or not aligned closes the channel with a named error.',
+      'index that is out of range or not aligned closes the channel with a named error. Indices ' +
+      'of our own are not read back.',
     why: 'Indices lie in memory that the host writes.',
   }),
   fixed('packet-buffer-not-shared', 'observation 14', 'netvsc/transmit', {

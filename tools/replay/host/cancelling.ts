@@ -2,7 +2,7 @@
 
 /** When the guest of a replay is told to give up: where the recorded one was. */
 
-import type { Anchor, Cancel } from './script-types.ts';
+import type { Anchor, Cancel, HostEvent } from './script-types.ts';
 
 export class Cancelling {
   readonly #cancel: Cancel | undefined;
@@ -14,7 +14,11 @@ export class Cancelling {
   #asked = 0;
   #cancelled = false;
 
-  constructor(cancel: Cancel | undefined, done: ReadonlySet<Anchor>) {
+  /** What the host has sent. */
+  readonly #came: ReadonlySet<HostEvent>;
+
+  constructor(cancel: Cancel | undefined, done: ReadonlySet<Anchor>, came: ReadonlySet<HostEvent>) {
+    this.#came = came;
     this.#cancel = cancel;
     this.#done = done;
   }
@@ -35,17 +39,37 @@ export class Cancelling {
     this.#last = anchor;
   }
 
+  /**
+   * Whether something that the recorded host did when its guest had been told has to wait: this one
+   * has come as far, and is told at one of its next questions. A replay is to the millisecond, and
+   * without this it would come one message further.
+   */
+  holds(index: number): boolean {
+    const cancel = this.#cancel;
+    if (cancel === undefined || this.#cancelled || index < cancel.index) return false;
+    return this.#isThere(cancel) && !this.#hasGoneOn(cancel);
+  }
+
+  #isThere({ after }: Cancel): boolean {
+    return after === undefined || this.#done.has(after);
+  }
+
+  /** A guest that has gone on in the meantime has not waited as long. */
+  #hasGoneOn({ after }: Cancel): boolean {
+    return after !== undefined && this.#last !== after;
+  }
+
   /** The guest asks whether it shall give up. */
   asks(): boolean {
     const cancel = this.#cancel;
     this.#asked++;
     if (cancel === undefined || this.#cancelled) return this.#cancelled;
-    const { after, acts, asked } = cancel;
-    // A guest that has gone on in the meantime has not waited as long
-    const there = after === undefined || this.#done.has(after);
-    const goneOn = there && after !== undefined && this.#last !== after;
-    const late = goneOn || this.#acts > acts;
-    this.#cancelled = there && (late || (this.#acts === acts && this.#asked >= asked));
+    const { acts, asked, last } = cancel;
+    // Here an answer may come at once that the recorded guest has asked about several times
+    const answered = last !== undefined && this.#came.has(last);
+    const late = this.#hasGoneOn(cancel) || this.#acts > acts;
+    const now = late || (this.#acts === acts && (answered || this.#asked >= asked));
+    this.#cancelled = this.#isThere(cancel) && now;
     return this.#cancelled;
   }
 }

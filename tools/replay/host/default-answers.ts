@@ -85,10 +85,12 @@ export class DefaultAnswers {
       sint: VMBUS_MESSAGE_SINT,
       type: '0x1',
       payload: toHex(payload),
+      pending: undefined,
       via: 'direct',
       gpa: '0x0',
     } as const;
-    return { index: Infinity, time: 0, what: { kind: 'message', event }, writes: [] };
+    const what = { kind: 'message', event } as const;
+    return { index: Infinity, time: 0, timeReads: 0, what, writes: [] };
   }
 
   /** Answers to a message that was posted. */

@@ -42,22 +42,41 @@ export class HostMemory {
     });
   }
 
+  /** Whether a channel's inbound ring has room for a packet, as the host sees it. */
+  hasRoom(channel: GuestChannel, length: number, recorded?: RecordedPlace): boolean {
+    const size = channel.in.data.length;
+    const { start, moved, odd } = this.#place(channel, length, recorded);
+    const used = (start - channel.in.consumer + size) % size;
+    return odd || moved !== length || used + length < size;
+  }
+
+  /** Where the host writes; by how much its index moves, and whether that is none. */
+  #place(
+    { gpadl, in: ring }: GuestChannel,
+    length: number,
+    recorded?: RecordedPlace,
+  ): { readonly start: number; readonly moved: number; readonly odd: boolean } {
+    // The recorded index moves by what it moved, which need not be the length of the packet
+    const [before = 0, after = 0] = recorded?.prod ?? [0, length];
+    return {
+      start: this.#producers.get(gpadl) ?? ring.producer,
+      moved: after - before + (after < before ? ring.data.length : 0),
+      odd: after >= 2 ** 31 || after % 8 !== 0,
+    };
+  }
+
   /** Write a packet into a channel's inbound ring. Returns whether there was room. */
   packet(channel: GuestChannel, bytes: Uint8Array, recorded?: RecordedPlace): boolean {
     const ring = channel.in;
     const size = ring.data.length;
-    const start = this.#producers.get(channel.gpadl) ?? ring.producer;
+    const { start, moved, odd } = this.#place(channel, bytes.length, recorded);
+    const after = recorded?.prod[1] ?? bytes.length;
     const copy = bytes.slice();
     const footer = copy.length - PacketFooter.size + PacketFooter.at.offset;
     const view = new DataView(copy.buffer);
     if (footer >= 0 && view.getUint32(footer, true) === (recorded?.offset ?? 0))
       view.setUint32(footer, start, true);
-    // The recorded index moves by what it moved, which need not be the length of the packet
-    const [before = 0, after = 0] = recorded?.prod ?? [0, copy.length];
-    const odd = after >= 2 ** 31 || after % 8 !== 0;
-    const moved = after - before + (after < before ? size : 0);
-    const used = (start - ring.consumer + size) % size;
-    if (!odd && moved === copy.length && used + copy.length >= size) return false;
+    if (!this.hasRoom(channel, bytes.length, recorded)) return false;
     ring.data.write(start, copy);
     const isIndex = !odd && after < size;
     const producer = isIndex ? (start + moved) % size : after;

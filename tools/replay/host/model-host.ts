@@ -7,24 +7,21 @@
  */
 
 import { MessageType } from '../../../src/vmbus/protocol.ts';
-import {
-  messageKey,
-  messageType,
-  isMovable,
-  packetMeaning,
-  type PacketMeaning,
-} from '../anchor-keys.ts';
+import { messageKey, messageType, isMovable, packetMeaning } from '../anchor-keys.ts';
 import { Cancelling } from './cancelling.ts';
 import { DefaultAnswers } from './default-answers.ts';
-import type { GuestChannel, GuestChannels } from '../guest-channels.ts';
+import type { GuestChannels } from '../guest-channels.ts';
 import type { GuestRules } from '../guest-rules.ts';
 import { fromHex } from '../hex.ts';
+import { FurtherSignals } from './further-signals.ts';
 import { HostMemory } from './host-memory.ts';
 import type { HostBooks } from '../principles/host-books.ts';
 import type { MessageSlots } from '../message-slots.ts';
 import type { GuestPacket } from '../normalise.ts';
+import { OutboundRings, type TakePacket, type Waiting } from './outbound-rings.ts';
 import { Renaming } from './renaming.ts';
 import type { Anchor, HostEvent, Script } from './script-types.ts';
+import { Waits } from './waits.ts';
 
 /** What the host needs of the rest. */
 export interface ModelHostContext {
@@ -38,27 +35,9 @@ export interface ModelHostContext {
   readonly books: HostBooks;
 }
 
-/** A packet of the guest that is not taken. */
-interface Waiting {
-  readonly anchor: Anchor | undefined;
-  readonly packet: PacketMeaning;
-  readonly time: number;
-  /** Ring offset behind it. */
-  readonly end: number;
-}
-
-/** One channel's outbound ring. */
-interface RingState {
-  waiting: Waiting[];
-  awake: boolean;
-  /** The last packet with an anchor, and how many signals followed it. */
-  signalled: Anchor | undefined;
-  signals: number;
-}
-
 /** An event that is to come. */
 interface Pending {
-  readonly due: number;
+  due: number;
   readonly event: HostEvent;
   /** The request that it answers. */
   readonly anchor: Anchor | undefined;
@@ -77,7 +56,7 @@ export class ModelHost {
   readonly #memory: HostMemory;
   readonly #defaults: DefaultAnswers;
   readonly #done = new Set<Anchor>();
-  readonly #rings = new Map<number, RingState>();
+  readonly #rings: OutboundRings;
   /** Anchors that are not done: of the current step by key, and those of any step. */
   readonly #open = new Map<string, Anchor[]>();
   readonly #ofStep = new Map<number, Anchor[]>();
@@ -88,13 +67,17 @@ export class ModelHost {
   readonly #delivered = new Set<HostEvent>();
   readonly #came = new Set<HostEvent>();
   #time = 0;
+  readonly #waits = new Waits();
   #settling = false;
+  /** How often the guest has read the time since it has sent something, or a ms is over. */
+  #timeReads = 0;
 
   constructor(script: Script, context: ModelHostContext) {
     this.#script = script;
     this.#context = context;
-    this.cancelling = new Cancelling(script.cancel, this.#done);
+    this.cancelling = new Cancelling(script.cancel, this.#done, this.#came);
     this.#memory = new HostMemory(context);
+    this.#rings = new OutboundRings(context.channels, new FurtherSignals(script.anchors));
     this.#defaults = new DefaultAnswers(script, context.channels, this.#memory);
     for (const anchor of script.anchors) {
       const ofStep = this.#ofStep.get(anchor.step) ?? [];
@@ -126,10 +109,22 @@ export class ModelHost {
     this.#force(this.#limit);
   }
 
+  /** How long the turn of the guest's wait takes that begins now, in ms. */
+  get turn(): number {
+    return this.#waits.turn(this.#time);
+  }
+
   /** A millisecond passes. */
   pause(): void {
     this.#time++;
+    this.#timeReads = 0;
     this.settle();
+  }
+
+  /** The guest reads the time. */
+  timeRead(): void {
+    this.#timeReads++;
+    if (this.#pending.some(({ event }) => event.timeReads > 0)) this.settle();
   }
 
   /** Let happen what is due. */
@@ -145,15 +140,7 @@ export class ModelHost {
 
   /** Let happen what has a recorded index below `index`, in that order. */
   #force(index: number): void {
-    for (let i = 0; i < ROUNDS_MAX; i++) {
-      if (this.#consumeUpTo(index)) continue;
-      const next = this.#pending
-        .filter(({ event }) => event.index < index)
-        .sort((a, b) => a.event.index - b.event.index)[0];
-      if (next === undefined) break;
-      this.#pending.splice(this.#pending.indexOf(next), 1);
-      this.#deliver(next);
-    }
+    this.#catchUp(index);
     // Stimuli after something that the guest has not done
     for (const anchor of this.#ofStep.get(this.#step) ?? []) {
       if (anchor.index >= index || this.#done.has(anchor)) continue;
@@ -165,19 +152,48 @@ export class ModelHost {
     this.settle();
   }
 
+  #catchUp(index: number): void {
+    for (let i = 0; i < ROUNDS_MAX; i++) {
+      if (this.#consumeUpTo(index)) continue;
+      const next = this.#pending
+        .filter(({ event }) => event.index < index)
+        .sort((a, b) => a.event.index - b.event.index)[0];
+      if (next === undefined) break;
+      this.#pending.splice(this.#pending.indexOf(next), 1);
+      this.#deliver(next);
+    }
+  }
+
   // --- what the guest does ---
+
+  /**
+   * The guest has come to a recorded action: what the recorded host had done by then is done, and
+   * what it did later comes as long behind it. A guest waits by a clock that no replay has to the
+   * millisecond: without this the two drift apart.
+   */
+  #isAt({ index, time }: Anchor): void {
+    this.#catchUp(index);
+    for (const pending of this.#pending) {
+      const { event } = pending;
+      if (isFinite(event.index) && event.time >= time)
+        pending.due = Math.min(pending.due, this.#time + event.time - time);
+    }
+  }
 
   /** The recorded action that this one is. */
   #reach(key: string): Anchor | undefined {
     this.cancelling.reached();
+    this.#timeReads = 0;
     const list = this.#open.get(key) ?? this.#gpadlsLike(key);
     if (list === undefined) return undefined;
     let at = list.findIndex(({ step }) => step === this.#step);
     if (at < 0 && isMovable(key)) at = 0;
     const anchor = at < 0 ? undefined : list.splice(at, 1)[0];
     if (anchor === undefined) return undefined;
+    this.#isAt(anchor);
     this.#done.add(anchor);
     this.cancelling.found(anchor);
+    this.#waits.found(anchor, this.#time);
     for (const event of anchor.stimuli.filter((each) => !this.#delivered.has(each)))
       this.#pending.push({ due: this.#time + event.time - anchor.time, event, anchor: undefined });
     return anchor;
@@ -206,12 +222,14 @@ export class ModelHost {
     const status = anchor?.status ?? 0;
     if (status !== 0) return status;
     if (anchor !== undefined) this.#names.message(anchor.message!, message);
+    // Whoever is not connected is not heard, unless the recorded host has answered all the same
+    const contacts = messageType(message) === MessageType.INITIATE_CONTACT;
+    const heard = channels.mayBeConnected && (anchor?.answers.length ?? 0) > 0;
+    channels.connected ||= !contacts && heard;
     this.#context.rules.message(message);
     channels.posted(message, anchor?.gpadlName || `${key} more ${this.#step}`);
     this.#ringsChange(message);
-    // Whoever is not connected is not heard
-    const contact = messageType(message) === MessageType.INITIATE_CONTACT;
-    if (!contact && !channels.connected) return 0;
+    if (!contacts && !channels.connected) return 0;
     if (anchor === undefined) {
       const due = this.#time + this.#defaults.messageLatency;
       for (const payload of this.#defaults.message(message)) this.#pendMessage(payload, due);
@@ -225,7 +243,7 @@ export class ModelHost {
   #ringsChange(message: Uint8Array): void {
     const { channels } = this.#context;
     const number = channels.opens(message) ?? channels.closes(message);
-    if (number !== undefined) this.#rings.delete(number);
+    if (number !== undefined) this.#rings.forget(number);
   }
 
   #pendMessage(payload: Uint8Array, due: number): void {
@@ -233,30 +251,19 @@ export class ModelHost {
     this.#pending.push({ due, event, anchor: undefined });
   }
 
-  #ring(channel: number): RingState {
-    const ring = this.#rings.get(channel) ?? {
-      waiting: [],
-      awake: false,
-      signalled: undefined,
-      signals: 0,
-    };
-    this.#rings.set(channel, ring);
-    return ring;
-  }
-
   /** The guest has written a packet. */
   packetWritten({ channel, start, bytes, data }: GuestPacket): void {
     const packet = packetMeaning(bytes, data);
+    // It was written before whatever the host makes of it
+    const awake = this.#rings.isAwake(channel);
     const anchor = this.#reach(packet.key);
-    const ring = this.#ring(channel);
     const { channels } = this.#context;
     const { pageSet, gpadl } = packet;
     if (pageSet !== undefined) channels.receiveBuffers.set(channel, { gpadl, pageSet });
     const length = channels.channels.get(channel)!.out.data.length;
     const end = (start + bytes.length) % length;
-    ring.waiting.push({ anchor, packet, time: this.#time, end });
-    ring.signalled = anchor;
-    ring.signals = 0;
+    this.#rings.written(channel, { anchor, packet, time: this.#time, end });
+    if (awake) this.#rings.wake(channel);
     if (anchor?.packet !== undefined) this.#names.packet(anchor.packet, packet, bytes);
     this.#context.rules.packet(channel, packet);
     this.#context.books.sent(channel, packet);
@@ -266,61 +273,39 @@ export class ModelHost {
   signalled(connection: number): number {
     const { channels } = this.#context;
     let status = 0;
-    for (const channel of channels.signalled(this.#context.memory, connection)) {
-      const ring = this.#ring(channel);
-      status = ring.signalled?.signals[ring.signals++] ?? 0;
-      if (status === 0) ring.awake = true;
-    }
+    for (const channel of channels.signalled(this.#context.memory, connection))
+      status = this.#rings.signalled(channel);
     return status;
   }
 
   /** The guest has set the bit of a monitor. */
   monitored(monitor: number): void {
     for (const [channel, number] of this.#context.channels.monitors)
-      if (number === monitor) this.#ring(channel).awake = true;
+      if (number === monitor) this.#rings.wake(channel);
     this.#context.channels.clearMonitor(this.#context.memory, monitor);
   }
 
   // --- taking packets ---
 
   #consumeDue(): boolean {
-    return this.#consume(({ anchor, time }) => {
+    return this.#rings.consume(this.#take, ({ anchor, time }) => {
       if (anchor === undefined) return this.#time >= time + this.#defaults.ringLatency;
-      const { consumed } = anchor;
-      const latency = consumed === undefined ? this.#defaults.ringLatency : consumed - anchor.time;
-      return this.#time >= time + latency;
+      const { consumed, consumedIndex, consumedBehind } = anchor;
+      if (consumed === undefined) return this.#time >= time + this.#defaults.ringLatency;
+      if (this.cancelling.holds(consumedIndex)) return false;
+      const late = this.#time - time - (consumed - anchor.time);
+      // In the same moment the recorded guest had done more first
+      const owes = consumedBehind?.step === this.#step && !this.#done.has(consumedBehind);
+      return late > 0 || (late === 0 && !owes);
     });
   }
 
   #consumeUpTo(index: number): boolean {
-    return this.#consume(({ anchor }) => (anchor?.consumedIndex ?? Infinity) < index);
+    const isDue = ({ anchor }: Waiting): boolean => (anchor?.consumedIndex ?? Infinity) < index;
+    return this.#rings.consume(this.#take, isDue);
   }
 
-  /** Take the packets at the heads of the rings that are due. Returns whether there were any. */
-  #consume(isDue: (waiting: Waiting) => boolean): boolean {
-    let some = false;
-    for (const [number, ring] of this.#rings) {
-      const channel = this.#context.channels.channels.get(number);
-      if (channel === undefined) continue;
-      for (let head = ring.waiting[0]; head !== undefined; head = ring.waiting[0]) {
-        if (!this.#mayTake(ring, head, channel) || !isDue(head)) break;
-        ring.waiting.shift();
-        if (ring.waiting.length === 0) ring.awake = false;
-        this.#take(number, channel, head);
-        some = true;
-      }
-    }
-    return some;
-  }
-
-  #mayTake(ring: RingState, { anchor }: Waiting, channel: GuestChannel): boolean {
-    // The recorded host was told of it, and did not take it
-    if (anchor !== undefined && anchor.consumed === undefined && anchor.awake) return false;
-    const byItself = anchor?.consumed !== undefined && !anchor.woken;
-    return ring.awake || byItself || channel.out.isMasked;
-  }
-
-  #take(number: number, channel: GuestChannel, { anchor, packet, end }: Waiting): void {
+  readonly #take: TakePacket = (number, channel, { anchor, packet, end }) => {
     channel.out.consumer = end;
     this.#context.channels.clearInterrupt(this.#context.memory, number);
     if (anchor?.consumed === undefined) {
@@ -329,20 +314,39 @@ export class ModelHost {
     }
     for (const event of anchor.answers)
       this.#pending.push({ due: this.#time + event.time - anchor.consumed, event, anchor });
-  }
+  };
 
   // --- sending ---
 
   #deliverDue(): boolean {
-    const due = this.#pending.filter(
-      ({ due: at, event }) =>
-        at <= this.#time && (event.index < this.#limit || !isFinite(event.index)),
-    );
-    if (due.length === 0) return false;
+    const due = this.#pending.filter((pending) => this.#isDue(pending));
     due.sort((a, b) => a.due - b.due || a.event.index - b.event.index);
-    this.#pending.splice(this.#pending.indexOf(due[0]!), 1);
-    this.#deliver(due[0]!);
+    const full = new Set<number>();
+    const next = due.find((pending) => this.#fits(pending, full));
+    if (next === undefined) return false;
+    this.#pending.splice(this.#pending.indexOf(next), 1);
+    this.#deliver(next);
     return true;
+  }
+
+  /** Whether a packet has room in its ring. Packets behind one that has none wait, too. */
+  #fits({ event: { what } }: Pending, full: Set<number>): boolean {
+    if (what.kind !== 'packet') return true;
+    const { channel: number, bytes } = what.event;
+    const channel = this.#context.channels.channels.get(number);
+    if (channel === undefined) return true;
+    if (!this.#memory.hasRoom(channel, bytes.length / 2, what.event)) full.add(number);
+    return !full.has(number);
+  }
+
+  #isDue({ due, event }: Pending): boolean {
+    if (due > this.#time) return false;
+    if (!isFinite(event.index)) return true;
+    if (event.index >= this.#limit || this.cancelling.holds(event.index)) return false;
+    // A guest that has looked before does not see it in its last turn
+    if (due === this.#time && this.#timeReads < event.timeReads) return false;
+    // In the same moment the recorded host had taken packets first that wait for their signal
+    return due < this.#time || !this.#rings.haveBefore(event.index);
   }
 
   /** Recorded events of the host that have not come out, up to an index. */
@@ -361,8 +365,9 @@ export class ModelHost {
     }
     if (event.what.kind === 'message') {
       const { sint, type, payload } = event.what.event;
+      const pending = 'pending' in event.what.event && event.what.event.pending === 1;
       const bytes = this.#names.hostMessage(fromHex(payload));
-      if (!this.#context.slots.post(sint, Number(type), bytes))
+      if (!this.#context.slots.post(sint, Number(type), bytes, pending))
         this.#context.note(`no room for a message for SINT${sint}`);
     } else if (event.what.kind === 'packet') {
       const recorded = event.what.event;

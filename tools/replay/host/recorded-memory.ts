@@ -6,6 +6,7 @@ import {
   GpaRange,
   GpadlBody,
   GpadlHeader,
+  GpadlTeardown,
   MessageType,
   OpenChannel,
 } from '../../../src/vmbus/protocol.ts';
@@ -20,6 +21,8 @@ interface RecordedGpadl {
 export class RecordedMemory {
   readonly #gpadls = new Map<number, RecordedGpadl>();
   readonly #counts = new Map<string, number>();
+  /** Those that the guest has asked back. */
+  readonly #tearing = new Set<number>();
 
   /** A message that was posted with success. `key`: what it means. */
   posted(message: Uint8Array, key: string): void {
@@ -30,19 +33,27 @@ export class RecordedMemory {
       const count = (this.#counts.get(key) ?? 0) + 1;
       this.#counts.set(key, count);
       const gpadl = { name: `${key} ${count}`, pages: [], channel: undefined };
-      this.#gpadls.set(view.getUint32(GpadlHeader.at.gpadl, true), gpadl);
+      const id = view.getUint32(GpadlHeader.at.gpadl, true);
+      this.#gpadls.set(id, gpadl);
+      this.#tearing.delete(id);
       addPages(gpadl.pages, view, GpadlHeader.size + GpaRange.size);
     } else if (type === MessageType.GPADL_BODY) {
       const gpadl = this.#gpadls.get(view.getUint32(GpadlBody.at.gpadl, true));
       if (gpadl !== undefined) addPages(gpadl.pages, view, GpadlBody.size);
+    } else if (type === MessageType.GPADL_TEARDOWN && message.length >= GpadlTeardown.size) {
+      this.#tearing.add(view.getUint32(GpadlTeardown.at.gpadl, true));
     } else if (type === MessageType.OPEN_CHANNEL && message.length >= OpenChannel.at.outPages + 4) {
       const gpadl = this.#gpadls.get(view.getUint32(OpenChannel.at.gpadl, true));
       if (gpadl !== undefined) gpadl.channel = view.getUint32(OpenChannel.at.channel, true);
     }
   }
 
-  /** The host has let go of a GPADL: its pages may be another one's next. */
+  /**
+   * The host says that it has let go of a GPADL: its pages may be another one's next. Of one that
+   * nobody has asked back a host may say so and write on.
+   */
   torndown(id: number): void {
+    if (!this.#tearing.delete(id)) return;
     const gpadl = this.#gpadls.get(id);
     if (gpadl !== undefined) this.#gpadls.set(id, { ...gpadl, pages: [] });
   }

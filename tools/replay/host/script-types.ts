@@ -15,6 +15,8 @@ export interface HostEvent {
     | { readonly kind: 'message'; readonly event: SentMessage }
     | { readonly kind: 'packet'; readonly event: TraceEventOf<'host-ring-write'> }
     | { readonly kind: 'memory' };
+  /** The how-manyth read of the time it came in, since the guest has sent; 0: in none. */
+  readonly timeReads: number;
   /** What it writes into the guest's memory first: into which GPADL, where. */
   readonly writes: readonly MemoryWrite[];
 }
@@ -45,6 +47,8 @@ export interface Anchor {
   /** When the host took the packet: recorded time; undefined if it never did. */
   consumed: number | undefined;
   consumedIndex: number;
+  /** The guest's last action before that. */
+  consumedBehind: Anchor | undefined;
   /** A signal has told the host of it. */
   woken: boolean;
   /** Or it looks by itself: that it did not take the packet is its own doing. */
@@ -53,6 +57,22 @@ export interface Anchor {
   gpadlName: string;
   readonly answers: HostEvent[];
   readonly stimuli: HostEvent[];
+  /** Recorded times, in ms, at which turns of the guest's wait behind it ended. */
+  readonly turns: number[];
+}
+
+/** The recorded guest's view of one channel's outbound ring. */
+export interface RecordedRing {
+  /** Written and not taken. */
+  waiting: Anchor[];
+  awake: boolean;
+  /** The host has masked the ring: it looks by itself. */
+  masked: boolean;
+}
+
+/** A ring into which nothing was written. */
+export function emptyRing(): RecordedRing {
+  return { waiting: [], awake: false, masked: false };
 }
 
 /** A recorded session as the host of a replay needs it. */
@@ -73,8 +93,12 @@ export interface Script {
 
 /** When a guest was told to give up. */
 export interface Cancel {
+  /** Index of the event that says so. */
+  readonly index: number;
   /** The last action before. */
   readonly after: Anchor | undefined;
+  /** The last that the host had sent since, if it had sent anything. */
+  readonly last: HostEvent | undefined;
   /** What else it had done since, and how often it had then asked. */
   readonly acts: number;
   readonly asked: number;

@@ -22,22 +22,25 @@ import {
   XferPageHeader,
   XferPageRange,
 } from '../../../src/vmbus/protocol.ts';
-import { messageKey, messageType, packetMeaning } from '../anchor-keys.ts';
+import {
+  messageKey,
+  messageType,
+  packetMeaning,
+  RNDIS_REQUESTS,
+  type PacketMeaning,
+} from '../anchor-keys.ts';
 import { fromHex } from '../hex.ts';
 import { Places } from '../places.ts';
 import { isKnownStep } from '../recorded-step.ts';
+import { QueuedMessages } from './queued-messages.ts';
 import { RecordedMemory } from './recorded-memory.ts';
-import type { Anchor, HostEvent, MemoryWrite, Script, SentMessage } from './script-types.ts';
+import { emptyRing, type Anchor, type HostEvent, type MemoryWrite } from './script-types.ts';
+import type { RecordedRing, Script, SentMessage } from './script-types.ts';
+import { timeReads } from './waits.ts';
 import type { TraceEvent, TraceEventOf } from '../trace-events.ts';
 
-/** The recorded guest's view of one channel's outbound ring. */
-interface RecordedRing {
-  /** Written and not taken. */
-  waiting: Anchor[];
-  awake: boolean;
-  /** The host has masked the ring: it looks by itself. */
-  masked: boolean;
-}
+/** Hexadecimal digits of a message's type. */
+const TYPE_DIGITS = 8;
 
 class ScriptBuilder {
   readonly anchors: Anchor[] = [];
@@ -49,6 +52,7 @@ class ScriptBuilder {
   cancel: Script['cancel'];
   readonly #memory = new RecordedMemory();
   readonly #places = new Places();
+  readonly #queued = new QueuedMessages();
   readonly #rings = new Map<number, RecordedRing>();
   #time = 0;
   #step = -1;
@@ -56,26 +60,35 @@ class ScriptBuilder {
   #drives = false;
   #last: Anchor | undefined;
   #writes: MemoryWrite[] = [];
+  #sent: HostEvent | undefined;
   #offering: Anchor | undefined;
   #offersKnown = false;
+  /** Of what comes: since when it has waited, and in which read of the time it comes. */
+  #since: number | undefined;
+  #timeReads = 0;
 
   take(event: TraceEvent, index: number): void {
+    this.#since = this.#queued.take(event, this.#time);
+    if (!event.op.startsWith('host-')) this.#timeReads = timeReads(event);
     switch (event.op) {
       case 'step':
         return this.#stepEvent(event, index);
       case 'delay':
         this.#time += event.ms;
+        if (this.#drives && event.by === undefined) this.#last?.turns.push(this.#time);
         if (!this.#drives && this.#step >= 0) this.gaps[this.#step]! += event.ms;
         return;
       case 'page':
         return this.#places.add(event.purpose, Number(event.gpa), event.len, index);
       case 'page-free':
-        this.#places.remove(Number(event.gpa));
-        return;
+        return void this.#places.remove(Number(event.gpa));
       case 'hypercall':
         return this.#hypercall(event, index);
       case 'cancel':
-        this.cancel ??= { after: this.#last, acts: event.acts, asked: event.asked };
+        this.cancel ??= {
+          ...{ index, after: this.#last, last: this.#sentSince(this.#last?.index ?? 0) },
+          ...{ acts: event.acts, asked: event.asked },
+        };
         return;
       case 'ring-write':
         return this.#packet(event, index);
@@ -117,13 +130,13 @@ class ScriptBuilder {
       packet: undefined,
       channel: 0,
       signals: [],
-      consumed: undefined,
-      consumedIndex: Infinity,
+      ...{ consumed: undefined, consumedIndex: Infinity, consumedBehind: undefined },
       woken: false,
       awake: false,
       gpadlName: '',
       answers: [],
       stimuli: [],
+      turns: [],
       ...more,
     };
     this.anchors.push(anchor);
@@ -158,7 +171,7 @@ class ScriptBuilder {
     if (type === MessageType.REQUEST_OFFERS) this.#offering = anchor;
     if (type === MessageType.OPEN_CHANNEL && message.length >= 12) {
       const channel = new DataView(message.buffer, message.byteOffset).getUint32(8, true);
-      this.#rings.set(channel, { waiting: [], awake: false, masked: false });
+      this.#rings.set(channel, emptyRing());
     }
     if (event.status !== 0) return;
     this.#memory.posted(message, key);
@@ -168,16 +181,16 @@ class ScriptBuilder {
   }
 
   #ring(channel: number): RecordedRing {
-    const ring = this.#rings.get(channel) ?? { waiting: [], awake: false, masked: false };
+    const ring = this.#rings.get(channel) ?? emptyRing();
     this.#rings.set(channel, ring);
     return ring;
   }
 
   #packet(event: TraceEventOf<'ring-write'>, index: number): void {
-    const data = event.gpaData === undefined ? undefined : fromHex(event.gpaData);
+    const { channel, gpaData } = event;
+    const data = gpaData === undefined ? undefined : fromHex(gpaData);
     const packet = packetMeaning(fromHex(event.bytes), data);
-    const ring = this.#ring(event.channel);
-    const { channel } = event;
+    const ring = this.#ring(channel);
     const [woken, awake] = [ring.awake, ring.awake || ring.masked];
     ring.waiting.push(this.#anchor(index, packet.key, { packet, channel, woken, awake }));
   }
@@ -204,17 +217,23 @@ class ScriptBuilder {
     if (at < 0) return;
     for (const anchor of ring.waiting.splice(0, at + 1)) {
       anchor.consumed = this.#time;
-      anchor.consumedIndex = index;
+      [anchor.consumedIndex, anchor.consumedBehind] = [index, this.#last];
     }
     if (ring.waiting.length === 0) ring.awake = false;
   }
 
   // --- what the host sends ---
 
+  #sentSince(index: number): HostEvent | undefined {
+    return (this.#sent?.index ?? 0) > index ? this.#sent : undefined;
+  }
+
   #send(target: Anchor | undefined, what: HostEvent['what'], index: number): void {
     const writes = this.#writes;
     this.#writes = [];
-    const event: HostEvent = { index, time: this.#time, what, writes };
+    const [time, reads] = [this.#since ?? this.#time, this.#timeReads];
+    const event: HostEvent = { index, time, timeReads: reads, what, writes };
+    this.#sent = event;
     if (target !== undefined) target.answers.push(event);
     else if (this.#last !== undefined) this.#last.stimuli.push(event);
     else this.notes.push(`event ${index} of the host comes before everything`);
@@ -258,7 +277,17 @@ class ScriptBuilder {
     const payload = fromHex(event.payload);
     const vmbus = Number(event.type) === VMBUS_MESSAGE_TYPE && payload.length >= 8;
     const target = vmbus ? this.#askedBy(payload) : undefined;
-    this.#send(target, { kind: 'message', event }, index);
+    const again = target !== undefined && this.#isAnswered(target, event.payload);
+    this.#send(again ? undefined : target, { kind: 'message', event }, index);
+  }
+
+  /** Whether what comes is said again: the guest has gone on, and it comes when it comes. */
+  #isAnswered(asked: Anchor, payload: string): boolean {
+    if (asked === this.#last) return false;
+    const isSame = ({ what }: HostEvent): boolean =>
+      what.kind === 'message' && what.event.payload.startsWith(payload.slice(0, TYPE_DIGITS));
+    const offers = asked.key === `message ${MessageType.REQUEST_OFFERS}`;
+    return !offers && asked.answers.some(isSame);
   }
 
   #askedBy(payload: Uint8Array): Anchor | undefined {
@@ -309,39 +338,50 @@ class ScriptBuilder {
 
   #hostPacket(event: TraceEventOf<'host-ring-write'>, index: number): void {
     const bytes = fromHex(event.bytes);
-    const target = bytes.length < PacketHeader.size ? undefined : this.#packetAskedBy(bytes);
+    const whole = bytes.length >= PacketHeader.size;
+    const target = whole ? this.#packetAskedBy(event.channel, bytes) : undefined;
     this.#send(target, { kind: 'packet', event }, index);
   }
 
-  #packetAskedBy(bytes: Uint8Array): Anchor | undefined {
+  /** The last packet of a channel of which a test is true. */
+  #findPacket(channel: number, test: (packet: PacketMeaning) => boolean): Anchor | undefined {
+    return this.#find(
+      (anchor) => anchor.channel === channel && anchor.packet !== undefined && test(anchor.packet),
+    );
+  }
+
+  #packetAskedBy(channel: number, bytes: Uint8Array): Anchor | undefined {
     const view = new DataView(bytes.buffer);
     const type = view.getUint16(PacketHeader.at.type, true);
     const transaction = view.getBigUint64(PacketHeader.at.transactionId, true);
     if (type === PacketType.COMPLETION)
-      return this.#find(
-        ({ packet }) => packet?.asks === true && packet.transaction === transaction,
+      return this.#findPacket(
+        channel,
+        (packet) => packet.asks && packet.transaction === transaction,
       );
     if (type !== PacketType.DATA_XFER_PAGES || bytes.length < XferPageHeader.size) return undefined;
     const count = view.getUint32(XferPageHeader.at.rangeCount, true);
     for (let i = 0; i < count; i++) {
       const at = XferPageHeader.size + i * XferPageRange.size;
       if (at + XferPageRange.size > bytes.length) break;
-      const found = this.#rndisAskedBy(view.getUint32(at + XferPageRange.at.offset, true));
+      const offset = view.getUint32(at + XferPageRange.at.offset, true);
+      const found = this.#rndisAskedBy(channel, offset);
       if (found !== undefined) return found;
     }
     return undefined;
   }
 
   /** The request that an RNDIS message at an offset of the receive buffer answers. */
-  #rndisAskedBy(offset: number): Anchor | undefined {
+  #rndisAskedBy(channel: number, offset: number): Anchor | undefined {
     const write = this.#writes.find((each) => each.offset === offset);
     if (write === undefined || write.bytes.length < 12) return undefined;
     const view = new DataView(write.bytes.buffer);
     const type = view.getUint32(0, true);
     const id = view.getUint32(8, true);
     if (type < 0x80000000) return undefined;
-    return this.#find(
-      ({ packet }) => packet !== undefined && packet.rndis !== 0 && packet.requestId === id,
+    return this.#findPacket(
+      channel,
+      ({ rndis, requestId }) => RNDIS_REQUESTS.includes(rndis) && requestId === id,
     );
   }
 

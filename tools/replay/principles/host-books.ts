@@ -12,11 +12,13 @@ import {
   GpadlCreated,
   GpadlTeardown,
   GpadlTorndown,
+  OFFER_CHANNEL_MIN,
   OfferChannel,
   OpenChannelResult,
   PacketHeader,
   PacketType,
   RescindChannelOffer,
+  VERSION_RESPONSE_MIN,
   VersionResponse,
   XferPageHeader,
   XferPageRange,
@@ -25,8 +27,9 @@ import { NvspType } from '../../../src/netvsc/protocol.ts';
 import { RNDIS_BODY, RndisPacket, RndisStatus, RndisType } from '../../../src/rndis/protocol.ts';
 import { ETHERNET_HEADER } from '../../../src/net/device.ts';
 import { guidText } from '../../../src/wire.ts';
-import { messageType, type PacketMeaning } from '../anchor-keys.ts';
-import { PageList, type GuestChannels } from '../guest-channels.ts';
+import { messageType, RNDIS_REQUESTS, type PacketMeaning } from '../anchor-keys.ts';
+import type { GuestChannels } from '../guest-channels.ts';
+import { PageList } from '../host/guest-ring.ts';
 import { toHex } from '../hex.ts';
 
 /** What the host has sent for the network device in one step. */
@@ -52,9 +55,6 @@ const ANSWERED_BY: Readonly<Record<number, number>> = {
   [MessageType.GPADL_TORNDOWN]: MessageType.GPADL_TEARDOWN,
   [MessageType.UNLOAD_RESPONSE]: MessageType.UNLOAD,
 };
-
-/** RNDIS messages of a guest that are answered, each under its ID. */
-const REQUESTS: readonly number[] = [RndisType.INITIALISE, RndisType.QUERY, RndisType.SET];
 
 /** What the type of an answer is more than that of its request. */
 const ANSWER = 0x80000000;
@@ -98,12 +98,29 @@ export class HostBooks {
   /** A millisecond passes: silence of a host that owes nothing is no trouble. */
   pause(): void {
     if (this.#awaits === '' && this.#owed.size === 0) return;
-    if (++this.#ms === SILENCE_MS) this.trouble();
+    if (++this.#ms !== SILENCE_MS) return;
+    this.trouble();
+    this.#channels.unanswered();
   }
 
   /** The host has refused something, or has said what it must not. */
   trouble(): void {
     this.#trouble.add(this.#step);
+  }
+
+  /** Channels that the guest has left open. */
+  get open(): readonly number[] {
+    return this.#channels.inUse;
+  }
+
+  /** Whether the host offers a network device. */
+  get hasNic(): boolean {
+    return this.#nics.size > 0;
+  }
+
+  /** Whether the host has given trouble up to the end of a step. */
+  wasTroubled(step: number): boolean {
+    return [...this.#trouble].some((each) => each <= step);
   }
 
   /** Whether the host has given trouble in a step. */
@@ -129,7 +146,7 @@ export class HostBooks {
   sent(channel: number, { type, asks, transaction, rndis, requestId }: PacketMeaning): void {
     if (type === PacketType.COMPLETION) return;
     if (asks) this.#owed.add(`${channel} ${transaction}`);
-    if (REQUESTS.includes(rndis)) this.#owed.add(answerTo(rndis, requestId));
+    if (RNDIS_REQUESTS.includes(rndis)) this.#owed.add(answerTo(rndis, requestId));
   }
 
   /** A message has reached its slot. */
@@ -176,12 +193,13 @@ export class HostBooks {
   /** A completion may say that what it completes has failed. */
   #completion(view: DataView): void {
     const payload = view.getUint16(PacketHeader.at.headerQlen, true) * 8;
-    if (payload + 8 > view.byteLength) return;
+    // Behind the payload is the footer
+    const end = Math.min(view.getUint16(PacketHeader.at.qlen, true) * 8, view.byteLength);
+    if (payload + 8 > end) return;
     // Each answer of NVSP has its status in another place: whatever is not plain success is trouble
     const type = view.getUint32(payload, true);
     const at = type === NvspType.INIT_COMPLETE ? 12 : 4;
-    if (payload + at + 4 <= view.byteLength && view.getUint32(payload + at, true) !== 1)
-      this.trouble();
+    if (payload + at + 4 <= end && view.getUint32(payload + at, true) !== 1) this.trouble();
   }
 
   /** The messages of a packet. Returns whether it is whole. */
@@ -284,9 +302,19 @@ function subjectOf(message: Uint8Array): string {
   }
 }
 
+/** How long messages of the host are at least. */
+const LENGTHS: Readonly<Record<number, number>> = {
+  [MessageType.VERSION_RESPONSE]: VERSION_RESPONSE_MIN,
+  [MessageType.OFFER_CHANNEL]: OFFER_CHANNEL_MIN,
+  [MessageType.GPADL_CREATED]: GpadlCreated.size,
+  [MessageType.OPEN_CHANNEL_RESULT]: OpenChannelResult.size,
+  [MessageType.GPADL_TORNDOWN]: GpadlTorndown.size,
+};
+
 /** Whether a message refuses something, or is none that a host sends without a cause. */
 function isOdd(payload: Uint8Array): boolean {
   const word = (at: number): number => wordOf(payload, at);
+  if (payload.length < (LENGTHS[word(0)] ?? 8)) return true;
   switch (word(0)) {
     case MessageType.VERSION_RESPONSE:
       return (payload[VersionResponse.at.supported] ?? 0) === 0 || payload[9] !== 0;

@@ -114,12 +114,26 @@ const TURNS: Principle = {
   },
 };
 
+/** Whether a guest breaks a rule that the recorded one keeps: no principle makes that right. */
+function isBreach({ kind, type }: Difference): boolean {
+  return (kind === 'violation' || kind === 'livelock') && type === 'extra';
+}
+
 const FOLLOWS: Principle = {
   id: 'consequence',
   title: 'What follows from a step that ended otherwise',
-  holds: ({ kind, type }, facts) =>
-    !((kind === 'violation' || kind === 'livelock') && type === 'extra') && facts.isInOrder,
+  holds: (difference, facts) => !isBreach(difference) && facts.isInOrder,
 };
+
+/**
+ * Where the host says what it must not, or nothing, a guest is right that does exactly what the
+ * list of differences says: what the reference guest without defects does. The judge knows that.
+ */
+export const AS_LISTED = {
+  id: 'as-listed',
+  title: 'Where the host gives trouble, what the list of differences says is done',
+  holds: (difference) => !isBreach(difference),
+} satisfies Principle;
 
 /** Finds the principle by which the guest's side of a difference is right. */
 export class Principles {

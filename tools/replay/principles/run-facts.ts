@@ -15,6 +15,11 @@ export interface JudgedRun {
   readonly held: ReadonlyMap<string, number>;
   /** The guest is loaded, and nobody has told it to leave: at the end it is still at work. */
   readonly atWork: boolean;
+  /** And it has been told to keep still: what it has stays its own, but for the registers. */
+  readonly quiesced: boolean;
+  /** Channels that the guest has left open, and those that the recorded one has. */
+  readonly open: readonly number[];
+  readonly recordedOpen: readonly number[];
   /** The file ends within the last step. */
   readonly cut: boolean;
   /** How many frames the guest was told to send, by their number. */
@@ -260,6 +265,8 @@ export class RunFacts {
     const { guest, recorded, books, atWork } = this.#run;
     if (atWork) return true;
     if (unloads(recorded) && !unloads(guest)) return false;
+    const { open, recordedOpen } = this.#run;
+    if (open.some((channel) => !recordedOpen.includes(channel))) return false;
     if (books.rescinded < Infinity) return true;
     const theirs = left(recorded);
     return [...left(guest)].every((given) => theirs.has(given));
@@ -287,8 +294,12 @@ export class RunFacts {
 
   /** Whether a step that succeeds does what it is for. */
   readonly serves = (step: number): boolean => {
-    const kinds = new Set(this.#run.guest[step]!.map(({ kind }) => kind));
-    return kinds.has('device') || kinds.has('packet');
+    const items = this.#run.guest[step]!;
+    const kinds = new Set(items.map(({ kind }) => kind));
+    // Where there is no device it is for none: whoever has not asked for offers does not know
+    const asked = items.some((item) => item.kind === 'message' && item.label === 'REQUEST_OFFERS');
+    const alone = asked && !this.books.hasNic;
+    return alone || kinds.has('device') || kinds.has('packet');
   };
 
   /** Whether all that can be known of the run is right. */
@@ -327,13 +338,17 @@ export class RunFacts {
 
   /** At the end each register is as it was found, or as the recorded guest left it. */
   #registersAreRight(): boolean {
-    const { guest, recorded, atWork } = this.#run;
-    if (atWork) return true;
+    const { guest, recorded, atWork, quiesced } = this.#run;
+    if (atWork && !quiesced) return true;
     const last = (effects: Effects): Map<string, string> =>
       new Map(itemsOf(effects, 'register').map((item) => [item.label, field(item, 'value')]));
     const [own, theirs] = [last(guest), last(recorded)];
     return [...own].every(
-      ([name, value]) => value === this.#run.initial(name) || value === theirs.get(name),
+      ([name, value]) =>
+        value === this.#run.initial(name) ||
+        value === theirs.get(name) ||
+        // Windows waits for ever for a SynIC that was switched off under a connection
+        (quiesced && name === 'SCONTROL'),
     );
   }
 }

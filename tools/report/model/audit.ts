@@ -72,6 +72,15 @@ const EVENTS_MAX = 200;
 
 const SEVERITIES = ['error', 'warning', 'info'] as const;
 
+/** Checks by how bad it is, those that are alike by their numbers. */
+const STATES: readonly CheckView['state'][] = [...SEVERITIES, 'unknown', 'not run', 'ok'];
+
+function worstFirst(checks: readonly CheckView[]): CheckView[] {
+  const order = ({ state }: CheckView): number => STATES.indexOf(state);
+  return [...checks].sort((a, b) => order(a) - order(b) || a.number - b.number);
+}
+
+/** The checks, the worst first. */
 export function checksOf(events: readonly TraceRecord[], lanes: readonly Lane[]): CheckView[] {
   const findings = events.filter(({ kind }) => kind === 'finding');
   const verdict = events.filter(({ kind }) => kind === 'verdict').at(-1);
@@ -93,11 +102,9 @@ export function checksOf(events: readonly TraceRecord[], lanes: readonly Lane[])
   const others = groupsOf(
     findings.filter((each) => !Object.hasOwn(AUDIT_CHECKS, text(each, 'check'))),
   );
-  if (others.length === 0) return checks;
-  return [
-    ...checks,
-    { ...OTHERS, groups: others, state: others[0]!.severity, lanes: [], events: [] },
-  ];
+  if (others.length === 0) return worstFirst(checks);
+  const { severity: state } = others[0]!;
+  return worstFirst([...checks, { ...OTHERS, groups: others, state, lanes: [], events: [] }]);
 }
 
 /** Findings of none of these checks: of whoever ran it. */

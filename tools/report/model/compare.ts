@@ -14,6 +14,8 @@ export interface Difference {
   /** Number of the event, in the stream that has it; and of the one beside it in the run. */
   readonly event: number;
   readonly beside: number;
+  /** When it was, in the stream that has it. */
+  readonly ms: number;
   readonly name: string;
   readonly detail: string;
 }
@@ -69,9 +71,10 @@ export function compare(
   const counts = { missing: 0, extra: 0 };
   const note = (type: 'missing' | 'extra', { event, message }: Item, beside: number): void => {
     counts[type]++;
+    if (differences.length >= DIFFERENCES_MAX) return;
     const { name, detail } = message;
-    if (differences.length < DIFFERENCES_MAX)
-      differences.push({ type, event, beside, name, detail });
+    const { ms } = (type === 'missing' ? clean : run)[event]!;
+    differences.push({ type, event, beside, ms, name, detail });
   };
   let i = 0;
   let j = 0;

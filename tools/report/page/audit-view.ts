@@ -22,7 +22,7 @@ export class AuditView implements View {
 
   constructor(app: App) {
     const { checks } = app.model;
-    const table = el('table', { 'aria-label': 'Checks of the audit' });
+    const table = el('table', { 'aria-label': 'Checks of the audit', class: 'checks' });
     const head = ['result', '', 'check, findings', 'what it looks at'].map((name) =>
       el('th', { scope: 'col' }, name),
     );

@@ -42,7 +42,7 @@ export class CompareView implements View {
 
 const SIGNS = { missing: '− missing', extra: '+ extra' } as const;
 
-function sentence(app: App, { type, name, detail, beside }: Difference): HTMLElement {
+function sentence(app: App, { type, name, detail, beside, ms }: Difference): HTMLElement {
   const what =
     type === 'missing' ? 'The clean run goes on with ' : 'Where the clean run goes on, there is ';
   return el(
@@ -50,18 +50,24 @@ function sentence(app: App, { type, name, detail, beside }: Difference): HTMLEle
     { class: type === 'missing' ? 'error' : 'warning' },
     `${SIGNS[type]}: ${what}${name} (${detail}), at `,
     link(`${time(app.model.events[beside]?.ms ?? 0)} ms`, () => app.goEvent(beside)),
+    type === 'missing' ? `, in the clean run at ${time(ms)} ms` : '',
   );
 }
 
 function table(app: App, differences: readonly Difference[]): HTMLElement {
   const body = el('tbody');
-  for (const { type, name, detail, beside } of differences.slice(0, ROWS_MAX)) {
+  for (const { type, name, detail, beside, ms } of differences.slice(0, ROWS_MAX)) {
     const place = link(time(app.model.events[beside]?.ms ?? 0), () => app.goEvent(beside));
     const state = el('td', { class: `state ${type === 'missing' ? 'error' : 'warning'}` });
     state.append(SIGNS[type]);
-    body.append(el('tr', {}, state, el('td', {}, place), el('td', {}, `${name} ${detail}`)));
+    const cells = [type === 'missing' ? time(ms) : '', `${name} ${detail}`];
+    body.append(
+      el('tr', {}, state, el('td', {}, place), ...cells.map((cell) => el('td', {}, cell))),
+    );
   }
-  const head = ['', 'at (ms)', 'what'].map((name) => el('th', { scope: 'col' }, name));
+  const head = ['', 'beside (ms)', 'in the clean run (ms)', 'what'].map((name) =>
+    el('th', { scope: 'col' }, name),
+  );
   const all = el('table', { 'aria-label': 'Differences' });
   all.append(el('thead', {}, el('tr', {}, ...head)), body);
   if (differences.length > ROWS_MAX) all.append(el('caption', {}, `the first ${ROWS_MAX}`));

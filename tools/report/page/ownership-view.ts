@@ -41,6 +41,7 @@ export class OwnershipView implements View {
     this.#app = app;
     this.#list = new VirtualList({
       label: 'Lanes of shared memory',
+      tall: true,
       draw: (index, row) => this.#draw(this.#lanes[index]!, row),
       choose: (index) => app.tellLane(this.#lanes[index]!),
       key: (event) => axisKey(app, event),
@@ -104,7 +105,10 @@ export class OwnershipView implements View {
       if (right < 0 || left > 1) continue;
       const fill = `var(--band-${index % 2 === 0 ? 'a' : 'b'})`;
       const [x, width] = [Math.max(0, left), Math.min(1, right) - Math.max(0, left)];
-      marks.push(svg('rect', { x: percent(x), y: 0, width: percent(width), height: 22, fill }));
+      const band = svg('rect', { x: percent(x), y: 0, width: percent(width), height: 22, fill });
+      // A band that is too narrow for its name says it to the mouse
+      band.append(svg('title', {}, name));
+      marks.push(band);
       const label = { x: percent(x), dx: 4, y: 15, fill: 'var(--front)', 'font-size': 12 };
       if (width > 0.04) marks.push(svg('text', label, name));
     }
@@ -117,7 +121,13 @@ export class OwnershipView implements View {
       const label = `${axis.ms(axis.event(i / ticks)).toFixed(3)} ms`;
       const x = percent(i / ticks);
       marks.push(svg('line', { x1: x, x2: x, y1: 36, y2: 44, stroke: 'var(--soft)' }));
-      marks.push(svg('text', { x, dx: 3, y: 36, fill: 'var(--soft)', 'font-size': 11 }, label));
+      marks.push(
+        svg(
+          'text',
+          { x, dx: 3, y: 36, fill: 'var(--soft)', 'font-size': 11, class: 'over' },
+          label,
+        ),
+      );
     }
     this.#axis.replaceChildren(...marks);
     this.#list.refresh();
@@ -127,7 +137,7 @@ export class OwnershipView implements View {
     const bad = leaks(lane, this.#app.model.handoffs);
     row.classList.add('lane');
     const label = el('span', { class: bad ? 'lane-name error' : 'lane-name' });
-    label.append((bad ? '⚠ ' : '') + lane.purpose);
+    label.append(el('span', {}, (bad ? '⚠ ' : '') + lane.purpose));
     row.append(label, this.#picture(lane, bad));
     const sentence = laneSentence(this.#app.model, lane);
     hint(row, sentence);
@@ -162,7 +172,11 @@ export class OwnershipView implements View {
     for (const event of lane.lateWrites) {
       const text = { x: percent(axis.place(event)), y: 17, 'text-anchor': 'middle', dx: BESIDE };
       picture.append(
-        svg('text', { ...text, 'font-size': 15, 'font-weight': 700, fill: 'var(--front)' }, '✕'),
+        svg(
+          'text',
+          { ...text, 'font-size': 15, 'font-weight': 700, fill: 'var(--front)', class: 'over' },
+          '✕',
+        ),
       );
     }
     return picture;

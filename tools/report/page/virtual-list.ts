@@ -7,8 +7,12 @@
 
 import { beforeNextFrame, el } from './dom.ts';
 
-/** Height of a row, in pixels, as the style has it. */
-export const ROW_HEIGHT = 24;
+/** Height of a row, in pixels, as the style has it; and of one that has its name above it. */
+const ROW_HEIGHT = 24;
+const TALL_HEIGHT = 44;
+
+/** Where tall rows are tall: as the style has it. */
+const NARROW = matchMedia('screen and (max-width: 760px)');
 
 /** Rows beyond the visible ones that are drawn. */
 const MARGIN = 8;
@@ -22,6 +26,8 @@ export interface ListOptions {
   readonly draw: (index: number, row: HTMLElement) => string;
   /** A row is shown in detail. */
   readonly choose: (index: number) => void;
+  /** In a narrow window the name of a row stands above it. */
+  readonly tall?: boolean;
   /** A key that is not the list's; true if it was used. */
   readonly key?: (event: KeyboardEvent, index: number) => boolean;
 }
@@ -29,6 +35,8 @@ export interface ListOptions {
 export class VirtualList {
   readonly element: HTMLElement;
   readonly #rows = el('div', { class: 'rows' });
+  /** On paper: how much is not on it. */
+  readonly #rest = el('p', { class: 'soft' });
   readonly #options: ListOptions;
   readonly #drawn = new Map<number, HTMLElement>();
   #count = 0;
@@ -44,15 +52,21 @@ export class VirtualList {
     this.element.addEventListener('scroll', () => this.#later());
     this.element.addEventListener('keydown', (event) => this.#key(event));
     new ResizeObserver(() => this.#later()).observe(this.element);
+    if (options.tall === true) NARROW.addEventListener('change', () => this.reset(this.#count));
     addEventListener('beforeprint', () => this.#print(true));
     addEventListener('afterprint', () => this.#print(false));
+  }
+
+  get #height(): number {
+    const tall = this.#options.tall === true && NARROW.matches && !this.#printing;
+    return tall ? TALL_HEIGHT : ROW_HEIGHT;
   }
 
   /** There are other rows now. */
   reset(count: number): void {
     this.#count = count;
     this.current = Math.max(0, Math.min(this.current, count - 1));
-    this.#rows.style.height = `${count * ROW_HEIGHT}px`;
+    this.#rows.style.height = `${count * this.#height}px`;
     this.refresh();
   }
 
@@ -70,9 +84,9 @@ export class VirtualList {
     if (this.#count === 0) return;
     const before = this.current;
     this.current = Math.max(0, Math.min(index, this.#count - 1));
-    const top = this.current * ROW_HEIGHT;
+    const top = this.current * this.#height;
     const { scrollTop, clientHeight } = this.element;
-    if (top < scrollTop || top + ROW_HEIGHT > scrollTop + clientHeight) {
+    if (top < scrollTop || top + this.#height > scrollTop + clientHeight) {
       this.element.scrollTop = Math.max(0, top - clientHeight / 2);
     }
     this.#draw();
@@ -84,8 +98,8 @@ export class VirtualList {
 
   #draw(): void {
     const { scrollTop, clientHeight } = this.element;
-    let first = Math.max(0, Math.floor(scrollTop / ROW_HEIGHT) - MARGIN);
-    let last = Math.min(this.#count, Math.ceil((scrollTop + clientHeight) / ROW_HEIGHT) + MARGIN);
+    let first = Math.max(0, Math.floor(scrollTop / this.#height) - MARGIN);
+    let last = Math.min(this.#count, Math.ceil((scrollTop + clientHeight) / this.#height) + MARGIN);
     if (this.#printing) [first, last] = [0, Math.min(this.#count, PRINTED_MAX)];
     for (const [index, row] of this.#drawn) {
       // The row with the focus stays, or the focus would be nowhere
@@ -108,7 +122,7 @@ export class VirtualList {
       },
       ...{ 'aria-setsize': this.#count, 'aria-posinset': index + 1 },
     });
-    row.style.top = `${index * ROW_HEIGHT}px`;
+    row.style.top = `${index * this.#height}px`;
     row.setAttribute('aria-label', this.#options.draw(index, row));
     row.addEventListener('click', () => this.go(index));
     this.#drawn.set(index, row);
@@ -125,7 +139,7 @@ export class VirtualList {
 
   #key(event: KeyboardEvent): void {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
-    const page = Math.max(1, Math.floor(this.element.clientHeight / ROW_HEIGHT) - 1);
+    const page = Math.max(1, Math.floor(this.element.clientHeight / this.#height) - 1);
     const steps: Readonly<Record<string, number>> = {
       ...{ ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page },
       ...{ Home: -Infinity, End: Infinity, Enter: 0 },
@@ -142,7 +156,14 @@ export class VirtualList {
   #print(on: boolean): void {
     this.#printing = on;
     const shown = on ? Math.min(this.#count, PRINTED_MAX) : this.#count;
-    this.#rows.style.height = `${shown * ROW_HEIGHT}px`;
+    this.#rows.style.height = `${shown * this.#height}px`;
+    this.#rest.remove();
+    for (const [index, row] of this.#drawn) row.style.top = `${index * this.#height}px`;
+    if (shown < this.#count) {
+      const first = `The first ${shown} of ${this.#count} rows`;
+      this.#rest.textContent = `${first}; choose fewer to print all.`;
+      this.element.append(this.#rest);
+    }
     this.#draw();
   }
 }

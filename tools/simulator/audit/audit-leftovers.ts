@@ -16,11 +16,10 @@ export function ofClient({ client }: ClientInspection, text: string): string {
 /** Message slots that are not empty. */
 export function fullSlots(machine: SimulatedMachine) {
   const { inspection } = machine.partition;
-  return Array.from({ length: inspection.processorCount }, (_, vp) =>
-    inspection.slots(vp).map((slot) => ({ vp, ...slot })),
-  )
-    .flat()
-    .filter(({ type }) => type !== 0);
+  const vps = Array.from({ length: inspection.processorCount }, (_, vp) => vp);
+  return vps.flatMap((vp) =>
+    inspection.slots(vp).flatMap((slot) => (slot.type === 0 ? [] : [{ vp, ...slot }])),
+  );
 }
 
 /** A message that was left in its slot. */

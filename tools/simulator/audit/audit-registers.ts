@@ -80,6 +80,9 @@ function pageRegisters(
       const severity = safe && handoff !== 'quiesce' ? 'warning' : 'error';
       const text = `${name} is enabled: ${hex(value)}`;
       findings.push({ check, severity, text, ...(pages && { pages }), ...where });
+    } else if (kind === 'hypercall-page' && (value & HV_HYPERCALL_LOCKED) !== 0n) {
+      const text = `${name} is disabled and locked: ${hex(value)}: nobody can enable it any more`;
+      findings.push({ check, severity: 'error', text, ...where });
     } else if ((value & ~HV_PAGE_REGISTER_MASK) !== 0n) {
       const text = `${name} is disabled, but holds an address: ${hex(value)}`;
       findings.push({ check, severity: stale, text, ...where });
@@ -92,10 +95,11 @@ function sints(machine: SimulatedMachine, vp: number): Finding[] {
   const findings: Finding[] = [];
   for (let sint = 0; sint < SINT_COUNT; sint++) {
     const value = machine.partition.inspection.register(vp, `SINT${sint}`);
+    if (value === Sint.MASKED) continue;
     const text = `SINT${sint} of VP ${vp} is ${hex(value)}`;
     if ((value & Sint.MASKED) === 0n) {
       findings.push({ check: 'sints', severity: 'error', text: `${text}: not masked`, vp });
-    } else if (value !== Sint.MASKED) {
+    } else {
       const stale = `${text}: masked, with a stale vector or AutoEOI`;
       findings.push({ check: 'sints', severity: 'info', text: stale, vp });
     }

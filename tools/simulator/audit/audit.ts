@@ -30,6 +30,7 @@ import { auditRegisters, auditTimers } from './audit-registers.ts';
 import { auditReserved } from './audit-reserved.ts';
 import { auditSharedTwice } from './freed-memory.ts';
 import type { Grant } from '../ledger/grants.ts';
+import type { HostFaults } from '../ledger/host-faults.ts';
 import { TICKS_PER_MS } from '../base/clock.ts';
 import { hex } from '../base/hex.ts';
 import type { SimulatedMachine } from '../machine.ts';
@@ -79,7 +80,7 @@ export function auditHandoff(
   const findings = [
     ...clients.flatMap((client) => [
       ...connection(machine, client, kind, since, () => isAllKept(machine, kind, describe)),
-      ...channels(client, kind, kept, since),
+      ...channels(client, kind, kept, since, machine.partition.omissions.host),
     ]),
     ...sharedPages(machine, kind, describe, kept, since),
     ...auditRegisters(machine, kind, describe, options.nextSetsScontrol ?? true),
@@ -132,9 +133,11 @@ function connection(
     const sent = unloadSeenAt !== undefined;
     const refused = host.hasRefused(since.at, MessageType.UNLOAD);
     const what = refused ? 'the host has refused UNLOAD, and' : 'no UNLOAD was sent: the host';
+    const misled = host.hasMisled(since.at, MessageType.VERSION_RESPONSE);
+    const untold = misled ? ' (its VERSION_RESPONSE did not come as it was sent)' : '';
     const text = sent
       ? 'UNLOAD was sent but not answered'
-      : `${what} believes that the guest is connected`;
+      : `${what} believes that the guest is connected${untold}`;
     // Nobody waits for longer, and whoever keeps it all back hurts nobody
     const waited = sent && machine.clock.now - unloadSeenAt >= UNLOAD_PATIENCE;
     report(text, waited && isKept() ? 'warning' : unlessQuiesced(kind));
@@ -175,8 +178,11 @@ function channels(
   kind: HandoffKind,
   kept: ReadonlyMap<number, unknown>,
   since: AuditBaseline,
+  host: HostFaults,
 ): Finding[] {
   const severity = unlessQuiesced(kind);
+  const { RELID_RELEASED, UNLOAD } = MessageType;
+  const unreleased = host.hasRefused(since.at, RELID_RELEASED, UNLOAD);
   const open = vmbus.channels.filter(({ state }) => state !== 'released' && state !== 'closed');
   const incomplete = vmbus.gpadls.filter(({ state }) => state === 'in-progress');
   const found = (text: string, severity: Finding['severity']): Finding => {
@@ -193,6 +199,9 @@ function channels(
         if (kind === 'quiesce') return legal;
         return openedAt <= since.at ? inherited(legal) : offeredToNobody(legal);
       }
+      // What the host has taken away only these messages give back
+      if (unreleased && (state === 'revoked' || state === 'reoffered'))
+        return found(`${text}: the host has refused what would release it`, 'info');
       const finding = found(text, severity);
       return isOlder(openedAt, kind, since) ? inherited(finding) : finding;
     }),

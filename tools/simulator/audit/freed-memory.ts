@@ -7,11 +7,20 @@
  */
 
 import { PAGE_SIZE, type MemoryRange } from '../../../src/machine.ts';
+import { MessageType } from '../../../src/vmbus/protocol.ts';
 import type { Grant } from '../ledger/grants.ts';
 import type { SimulatedMachine } from '../machine.ts';
 import { NO_BASELINE, type AuditBaseline } from './audit-baseline.ts';
 import type { Finding } from './audit-findings.ts';
 import { describeGrant } from './audit-pages.ts';
+import type { Keeper } from '../base/snapshot.ts';
+
+/** The answer that tells a guest that the host has its memory. */
+const TOLD_BY: Partial<Record<Grant['kind'], keyof typeof MessageType>> = {
+  'interrupt-page': 'VERSION_RESPONSE',
+  'monitor-page': 'VERSION_RESPONSE',
+  gpadl: 'GPADL_CREATED',
+};
 
 /** Findings kept of one guest. */
 const FINDINGS_MAX = 64;
@@ -34,6 +43,13 @@ export class FreedMemory {
 
   constructor(machine: SimulatedMachine) {
     this.#machine = machine;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#allocated, this.#since], (v) => ([this.#allocated, this.#since] = v));
+    keeper.put([this.onAllocate], (v) => ([this.onAllocate] = v));
+    keeper.keep(this.#machine, this.#findings);
   }
 
   /** Another guest gets the machine: what is shared already is none of its own. */
@@ -75,8 +91,20 @@ export class FreedMemory {
       if (grant.grantedAt <= this.#since) continue;
       const may = grant.access === 'write' ? 'write to' : 'read';
       const text = `${purpose} was freed while the host could ${may} the ${grant.purpose}`;
-      this.#findings.push(early(text, grant));
+      const found = early(text, grant);
+      const answer = TOLD_BY[grant.kind];
+      const { host } = this.#machine.partition.omissions;
+      const untold =
+        answer !== undefined && host.hasChangedAnswer(grant.grantedAt, MessageType[answer]);
+      // Whoever is told that the host has nothing gives it back: other checks tell if it stays so
+      const why = `${text} (${answer} did not come as it was sent)`;
+      this.#findings.push(untold ? { ...found, severity: 'info', text: why } : found);
     }
+    // What has been sent and not been read is no grant yet, but the host will come to it
+    const channel = this.#machine.vmbus.unreadAt(first, end, this.#since);
+    if (channel === undefined || this.#findings.length >= FINDINGS_MAX) return;
+    const text = `${purpose} was freed while a packet of channel ${channel} pointed to it, unread`;
+    this.#findings.push({ check: 'freed', severity: 'error', text });
   }
 }
 

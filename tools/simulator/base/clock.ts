@@ -5,6 +5,8 @@
  * those of one tick in order of their setting. It moves only when it is told to.
  */
 
+import { SnapshotError, type Keeper } from './snapshot.ts';
+
 /** Ticks in a millisecond and in a microsecond. */
 export const TICKS_PER_MS = 10_000;
 export const TICKS_PER_US = 10;
@@ -35,6 +37,11 @@ export class VirtualClock {
 
   constructor(now = 0) {
     this.now = now;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.now, this.#first], (v) => ([this.now, this.#first] = v));
   }
 
   /** Let `action` happen `delayTicks` from now; 0 is the next time that the clock moves. */
@@ -143,6 +150,11 @@ export class WallClock extends VirtualClock {
     super();
     this.#wall = wall;
     this.#origin = wall.now();
+  }
+
+  /** @throws SnapshotError always: nobody takes the wall's time back */
+  override saveTo(): never {
+    throw new SnapshotError("a machine on a real link goes by the wall's time: it has no snapshot");
   }
 
   /**

@@ -10,6 +10,8 @@
 
 import { PAGE_SHIFT, PAGE_SIZE } from '../../../src/machine.ts';
 import { BlockCopy } from './block-copy.ts';
+import { putImage, takeImage, type PageImage } from './page-image.ts';
+import type { Keeper } from './snapshot.ts';
 
 /** Bytes that are only read. */
 export type ReadonlyBytes = Pick<Uint8Array, 'length' | 'slice'> & {
@@ -29,6 +31,9 @@ export interface PageListener {
   /** Somebody has a plain view: nothing more is told. */
   unseen?(): void;
 }
+
+/** Words from which on a fill is worth two views. */
+const PAIRS_MIN = 4096;
 
 /** Where guest RAM lies in a buffer that has more in it: the memory of a PC emulator. */
 export interface RamWindow {
@@ -76,6 +81,12 @@ export class GuestRam {
     this.readerWords = this.#words as unknown as ReadonlyBytes;
   }
 
+  /** For a snapshot: who listens. The bytes are saved by page, wherever they lie by then. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#listener, this.#isTracked], (v) => ([this.#listener, this.#isTracked] = v));
+    keeper.keep(this.#open);
+  }
+
   /** Size in bytes. */
   get size(): number {
     return this.#bytes.length;
@@ -121,7 +132,24 @@ export class GuestRam {
 
   /** Whoever has memory next leaves this word in all of the words `first` to `end`. */
   fillWords(value: number, first: number, end: number): void {
-    this.#words.fill(value, first, end);
+    const { offset } = this.#window;
+    const start = offset + 4 * first;
+    const inPairs = (end - first) % 2 === 0 && start % 8 === 0 && end - first >= PAIRS_MIN;
+    if (!inPairs) return void this.#words.fill(value, first, end);
+
+    // Two at a time take half the time
+    const word = BigInt.asUintN(32, BigInt(value));
+    new BigUint64Array(this.memory, start, (end - first) / 2).fill((word << 32n) | word);
+  }
+
+  /** All that is in it, by page. */
+  takeImage(before: PageImage): PageImage {
+    return takeImage(this.memory, before, this.#window);
+  }
+
+  /** Put back what was in it: nobody is told. */
+  putImage(image: PageImage): void {
+    putImage(image, this.memory, this.#window);
   }
 
   // --- pages that are written to directly, as long as an overlay is shown there ---

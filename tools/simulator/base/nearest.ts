@@ -5,8 +5,15 @@
 /** Longest name that is compared: what is longer was never meant as one of ours. */
 const LENGTH_MAX = 64;
 
+/** Letters of a beginning that means anything. */
+const BEGINNING_MIN = 3;
+
+/** Most names that are advised: of more the first ones. */
+const ADVISED_MAX = 4;
+
 /**
- * The names of which one was meant, for advice: those that are nearest.
+ * The names of which one was meant, for advice: those that are nearest, or begin with the words
+ * that are nearest (`kexex` for `kexec-without-unload`).
  *
  * @param otherwise the advice if no name is near; by default all names
  */
@@ -16,11 +23,19 @@ export function didYouMean(
   otherwise = `Choose one of ${names.join(', ')}.`,
 ): string {
   if (name.length > LENGTH_MAX) return otherwise;
-  const distances = names.map((other) => distance(name.toLowerCase(), other.toLowerCase()));
+  const distances = names.map((other) => nearness(name.toLowerCase(), other.toLowerCase()));
   const least = Math.min(...distances);
   if (least > Math.max(1, Math.floor(name.length / 3))) return otherwise;
   const near = names.filter((_, i) => distances[i] === least);
-  return `Did you mean ${near.join(' or ')}?`;
+  return `Did you mean ${near.slice(0, ADVISED_MAX).join(' or ')}?`;
+}
+
+/** How far it is from a name to another one, or to the words that the other one begins with. */
+function nearness(name: string, other: string): number {
+  const words = other.split('-');
+  const beginnings = words.map((_, i) => words.slice(0, i + 1).join('-'));
+  const long = beginnings.filter(({ length }) => length >= BEGINNING_MIN);
+  return Math.min(...[other, ...long].map((beginning) => distance(name, beginning)));
 }
 
 /** Levenshtein's distance, in which two letters that changed places count as one mistake. */

@@ -2,6 +2,8 @@
 
 /** Seeded random numbers: one seed decides a whole run, on every engine. */
 
+import type { Keeper } from './snapshot.ts';
+
 /**
  * sfc32 (public domain, Chris Doty-Humphrey): four 32-bit words of state, only integer operations,
  * so the same sequence in Node, in a browser and in QuickJS.
@@ -18,6 +20,12 @@ export class Random {
     this.#b = Math.floor(seed / 2 ** 32) >>> 0;
     this.#c = stream >>> 0;
     for (let i = 0; i < 12; i++) this.u32();
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#a, this.#b, this.#c], (v) => ([this.#a, this.#b, this.#c] = v));
+    keeper.put([this.#counter], (v) => ([this.#counter] = v));
   }
 
   /** An unsigned 32-bit number. */

@@ -20,6 +20,7 @@ import { isFast, repCount, type HypercallFrame } from './hypercall-frame.ts';
 import { ProcessorExits } from './processor-exits.ts';
 import type { ProcessorContext } from './processor-exits.ts';
 import type { VirtualProcessor } from './virtual-processor.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** SMCCC: the function is not known. */
 const SMCCC_NOT_SUPPORTED = 0xffffffffffffffffn;
@@ -69,6 +70,11 @@ export class Arm64Processor implements Arm64Machine {
     this.#exits = new ProcessorExits(context, vp);
   }
 
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.keep(this.#context, this.#vp, this.#exits, this.#frame);
+  }
+
   hvc(immediate: number, x: BigUint64Array): void {
     const form = FORMS[immediate];
     // An array of another realm is one, too
@@ -80,16 +86,18 @@ export class Arm64Processor implements Arm64Machine {
     }
     this.#exits.exit('hvc', Number(x[form.control]! & WORD));
     try {
-      if (immediate === 0 && this.#smccc(x)) return;
-      x[0] = this.#hypercall(x, form);
+      if (immediate !== 0 || !this.#smccc(x)) x[0] = this.#hypercall(x, form);
     } catch (error) {
       throw this.#exits.fail(error);
     }
+    this.#exits.leave();
   }
 
   readCounter(): bigint {
     this.#exits.exit('counter', 0);
-    return this.#context.registers.referenceTsc.counter();
+    const count = this.#context.registers.referenceTsc.counter();
+    this.#exits.leave();
+    return count;
   }
 
   pause(): void {

@@ -33,6 +33,7 @@ import type { HostKnobs } from '../profiles/profile.ts';
 import type { VirtualProcessor } from './virtual-processor.ts';
 import { VpRegisterCalls } from './vp-register-calls.ts';
 import type { RegisterFile } from './register-file.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** A message type with this bit is the hypervisor's own (TLFS, HV_MESSAGE_TYPE). */
 const MESSAGE_TYPE_HYPERVISOR = 0x80000000;
@@ -107,6 +108,14 @@ export class Hypercalls {
     this.#lenient = context.knobs.hypercallChecks === 'vmm';
     this.#registerCalls = new VpRegisterCalls(context);
     this.#processorCalls = new ProcessorCalls(context);
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.total, this.#inputLength], (v) => ([this.total, this.#inputLength] = v));
+    keeper.put([this.#window, this.#taken], (v) => ([this.#window, this.#taken] = v));
+    keeper.keep(this.#context, this.#registerCalls, this.#processorCalls, this.#ports);
+    keeper.keep(this.#eventPorts, this.#input, this.#view, this.#counts);
   }
 
   registerMessagePort(connectionId: number, port: MessagePort): void {
@@ -266,7 +275,10 @@ export class Hypercalls {
     }
     if (flag >= HV_EVENT_FLAGS_COUNT) return HvStatus.INVALID_PORT_ID;
     const injected = this.#fault(HvCall.SIGNAL_EVENT, connectionId);
-    if (injected !== undefined) return injected;
+    if (injected !== undefined) {
+      this.#context.hostFaults.signalRefused();
+      return injected;
+    }
     const port = this.#eventPorts.get(connectionId);
     if (port === undefined) return HvStatus.INVALID_CONNECTION_ID;
     return port(flag);

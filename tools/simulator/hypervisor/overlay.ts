@@ -13,6 +13,7 @@ import type { Grant, GrantKind, GrantLedger } from '../ledger/grants.ts';
 import { hex } from '../base/hex.ts';
 import type { GuestRam } from '../base/guest-ram.ts';
 import { sameBytes } from '../base/same-bytes.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** One overlay page. Made by {@link OverlayPages.create}. */
 export interface OverlayPage {
@@ -58,6 +59,11 @@ export class OverlayPages {
     this.#grants = grants;
     this.#events = events;
     this.#preserve = preserve;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.keep(this.#ram, this.#grants, this.#events, this.#covered, this.#all);
   }
 
   /** All overlay pages of the partition, mapped or not. */

@@ -7,7 +7,7 @@
  */
 
 import { HV_MESSAGE_PAYLOAD_MAX, SINT_COUNT } from '../../../src/hyperv/protocol.ts';
-import { GUEST_PAGE_SIZES, PAGE_SIZE } from '../../../src/machine.ts';
+import { PAGE_SIZE } from '../../../src/machine.ts';
 import type { Machine, MemoryRange } from '../../../src/machine.ts';
 import { COUNTERS, type Architecture, type CounterTraits } from './architecture.ts';
 import { Arm64Processor } from './arm64-processor.ts';
@@ -22,6 +22,7 @@ import type { GuestCrash, GuestHang } from './guest-end.ts';
 import { hex } from '../base/hex.ts';
 import { GuestRam, type RamWindow } from '../base/guest-ram.ts';
 import { Hypercalls } from './hypercalls.ts';
+import { checkMemory, checkMemoryMap } from './memory-checks.ts';
 import { OverlayPages } from './overlay.ts';
 import { MESSAGE_COPIES_MAX } from './partition-faults.ts';
 import type { MessageFault, PartitionFaults } from './partition-faults.ts';
@@ -37,12 +38,10 @@ import type { InterruptSink } from './interrupts.ts';
 import { VirtualProcessor } from './virtual-processor.ts';
 import { Watchdog } from './watchdog.ts';
 import type { PartitionLimits } from './watchdog.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Most virtual processors: what leaf 0x40000005 says. */
 export const PROCESSORS_MAX = 240;
-
-/** Smallest guest RAM: 2 MiB, so that there is something above the first mebibyte. */
-const MEMORY_MIN = 0x200000;
 
 /** The PC's first mebibyte: usable below the EBDA; then video memory and ROMs. */
 const LOW_MEMORY = 0x1000;
@@ -178,6 +177,14 @@ export class Partition implements PartitionServices {
     });
   }
 
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.onSlotEmptied, this.#resets], (v) => ([this.onSlotEmptied, this.#resets] = v));
+    keeper.keep(this.ram, this.clock, this.random, this.events, this.grants, this.omissions);
+    keeper.keep(this.services, this.faults, this.inspection, this.#overlays, this.#registers);
+    keeper.keep(this.#vps, this.#hypercalls, this.#watchdog);
+  }
+
   /** The seams of a machine with x64 processors. @throws RangeError on arm64 */
   get processors(): readonly SimulatedProcessor[] {
     return this.seams.map((seam) => {
@@ -216,10 +223,11 @@ export class Partition implements PartitionServices {
     return this.#watchdog.failure;
   }
 
+  /** The guest has come back, or was ended: see {@link Watchdog.settle}. */
+  readonly settle = (): void => this.#watchdog.settle();
+
   /** Do something of the tool's own while a guest runs: what it throws is not the guest's. */
-  guard<T>(action: () => T): T {
-    return this.#watchdog.guard(action);
-  }
+  readonly guard = <T>(action: () => T): T => this.#watchdog.guard(action);
 
   /** The last call of the seam, in words. */
   get lastAccess(): string {
@@ -268,11 +276,12 @@ export class Partition implements PartitionServices {
   ): void {
     const copies = fault.drop === true ? 0 : Math.min(fault.copies ?? 1, MESSAGE_COPIES_MAX);
     const delay = fault.delayTicks ?? 0;
-    if (copies === 0 || fault.type !== undefined || fault.payload !== undefined) {
-      this.omissions.host.lost(firstWord(sent.payload));
-    } else if (delay > 0) {
-      this.omissions.host.late(firstWord(sent.payload));
-    }
+    const { host } = this.omissions;
+    const first = firstWord(sent.payload);
+    if (copies === 0) host.lost(first);
+    else if (fault.type !== undefined || fault.payload !== undefined) host.changed(first);
+    else if (copies > 1) host.repeated(first);
+    else if (delay > 0) host.late(first);
     const type = fault.type ?? sent.type;
     const payload = (fault.payload ?? sent.payload).slice();
     if (this.events.on) {
@@ -358,27 +367,6 @@ export function defaultMemoryMap(size: number, pageSize: number): MemoryRange[] 
 function checkCount(count: number): number {
   if (Number.isInteger(count) && count >= 1 && count <= PROCESSORS_MAX) return count;
   throw new RangeError(`${count} virtual processors`);
-}
-
-function checkMemory(size: number, pageSize: number): void {
-  if (!GUEST_PAGE_SIZES.includes(pageSize)) throw new RangeError(`pages of ${pageSize} bytes`);
-  if (size < MEMORY_MIN || size % pageSize !== 0) {
-    throw new RangeError(`${size} bytes of memory: not whole pages, or less than ${MEMORY_MIN}`);
-  }
-}
-
-function checkMemoryMap(map: readonly MemoryRange[], size: number): void {
-  let end = 0;
-  for (const range of map) {
-    const past = range.address + range.length;
-    if (range.address < end || range.length <= 0) {
-      throw new RangeError(`memory map: ${hex(range.address)} overlaps or is out of order`);
-    }
-    if (range.type === 'usable' && past > size) {
-      throw new RangeError(`memory map: ${hex(range.address)} is usable beyond the end of RAM`);
-    }
-    end = past;
-  }
 }
 
 /** Changes of the ledger are events; packets in flight only while somebody reads. */

@@ -5,6 +5,8 @@
  * request register of an APIC, so that one that is raised twice before it is taken comes once.
  */
 
+import type { Keeper } from '../base/snapshot.ts';
+
 /** Vectors that there are. */
 const VECTORS = 256;
 
@@ -14,6 +16,12 @@ const VECTOR_MIN = 16;
 export class PendingInterrupts {
   readonly #raised = new Uint8Array(VECTORS);
   #count = 0;
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#count], (v) => ([this.#count] = v));
+    keeper.keep(this.#raised);
+  }
 
   raise(vector: number): void {
     if (vector < VECTOR_MIN || vector >= VECTORS || this.#raised[vector] === 1) return;

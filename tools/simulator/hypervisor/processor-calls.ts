@@ -24,6 +24,7 @@ import {
 } from './hypercall-frame.ts';
 import type { HypercallFrame } from './hypercall-frame.ts';
 import type { VirtualProcessor } from './virtual-processor.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Codes that no driver here uses. */
 const HV_GET_VP_INDEX_FROM_APIC_ID = 0x009a;
@@ -77,6 +78,11 @@ export class ProcessorCalls {
     this.#extendedRanges =
       (ebx & Privilege.EXTENDED_GVA_RANGES) !== 0 && (edx & MiscFeature.EXTENDED_GVA_RANGES) !== 0;
     this.#recommendations = context.cpuid.read(Cpuid.HV_ENLIGHTENMENTS, 0).eax;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.keep(this.#context);
   }
 
   /** Carry a call out. Returns the status; undefined if the host has no such call. */

@@ -15,6 +15,7 @@ import type { Hypercalls } from './hypercalls.ts';
 import type { RegisterFile } from './register-file.ts';
 import type { VirtualProcessor } from './virtual-processor.ts';
 import type { SeamCall, Watchdog } from './watchdog.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Virtual time of one call of the seam, so that a guest that only spins sees time pass. */
 export const SEAM_CALL_TICKS = 1;
@@ -46,7 +47,12 @@ export class ProcessorExits {
     this.#vp = vp;
   }
 
-  /** An exit of the guest: time passes, and the host looks around. */
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.keep(this.#context, this.#vp);
+  }
+
+  /** An exit of the guest: time passes, and the host looks around. {@link leave} ends it. */
   exit(call: SeamCall, argument: number): void {
     const { watchdog, clock } = this.#context;
     this.#vp.calls++;
@@ -76,16 +82,19 @@ export class ProcessorExits {
     } catch (error) {
       throw this.fail(error);
     }
+    watchdog.leave();
   }
 
   /** Wait without an access: what is due meanwhile happens. */
   delay(ticks: number): void {
     const { watchdog, clock } = this.#context;
+    // What is no number is the guest's mistake: thrown before the call begins
+    const length = Math.max(SEAM_CALL_TICKS, ticks);
     this.#vp.calls++;
     watchdog.enter(this.#vp.index, 'pause', 0);
     try {
       this.#look();
-      const end = clock.now + Math.max(SEAM_CALL_TICKS, ticks);
+      const end = clock.now + length;
       // A clock that goes by the wall's stops for each frame
       do clock.advanceTo(end);
       while (clock.now < end);
@@ -93,6 +102,12 @@ export class ProcessorExits {
     } catch (error) {
       throw this.fail(error);
     }
+    watchdog.leave();
+  }
+
+  /** The guest goes on behind its exit. */
+  leave(): void {
+    this.#context.watchdog.leave();
   }
 
   /** What to throw of something that came up in the host: the guest did not do it. */

@@ -14,6 +14,7 @@ import {
 import type { CounterTraits } from './architecture.ts';
 import type { VirtualClock } from '../base/clock.ts';
 import type { OverlayPage, OverlayPages } from './overlay.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Reference time is 10 MHz. */
 const REFERENCE_HZ = BigInt(HV_REFERENCE_HZ);
@@ -57,6 +58,14 @@ export class ReferenceTsc {
     this.#count = counter.atZero;
   }
 
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#frequency, this.#count], (v) => ([this.#frequency, this.#count] = v));
+    keeper.put([this.#since, this.#sequence], (v) => ([this.#since, this.#sequence] = v));
+    keeper.put([this.#enabled, this.#migrations], (v) => ([this.#enabled, this.#migrations] = v));
+    keeper.keep(this.page, this.#overlays, this.#clock);
+  }
+
   /** Rate of the counter in Hz. */
   get frequency(): bigint {
     return this.#frequency;
@@ -64,8 +73,13 @@ export class ReferenceTsc {
 
   /** The counter. */
   counter(): bigint {
-    const ticks = BigInt(this.#clock.now - this.#since);
-    return this.#count + (ticks * this.#frequency) / REFERENCE_HZ;
+    const ticks = this.#clock.now - this.#since;
+    // Of most hosts a whole number for each tick: no division of large numbers
+    const frequency = Number(this.#frequency);
+    const count = ticks * (frequency / HV_REFERENCE_HZ);
+    const isExact = frequency <= Number.MAX_SAFE_INTEGER && count <= Number.MAX_SAFE_INTEGER;
+    if (isExact && frequency % HV_REFERENCE_HZ === 0) return this.#count + BigInt(count);
+    return this.#count + (BigInt(ticks) * this.#frequency) / REFERENCE_HZ;
   }
 
   /**

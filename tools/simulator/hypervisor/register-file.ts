@@ -27,6 +27,7 @@ import { ReferenceTsc, type Migration } from './reference-tsc.ts';
 import { registerNamed, REGISTERS } from './registers.ts';
 import type { RegisterDefinition } from './registers.ts';
 import type { VirtualProcessor } from './virtual-processor.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** The hypervisor refuses an access to a register. */
 export class RegisterFault extends Error {}
@@ -108,6 +109,13 @@ export class RegisterFile {
     this.#miscFeatures = features.edx;
     this.#isHyperV = cpuid.isHyperV;
     this.reset();
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#emulatedFor, this.#resetAt], (v) => ([this.#emulatedFor, this.#resetAt] = v));
+    keeper.keep(this.hypercallPage, this.referenceTsc, this.crashReports, this.#context);
+    keeper.keep(this.#values);
   }
 
   /**

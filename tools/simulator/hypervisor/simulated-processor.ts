@@ -15,6 +15,7 @@ import { RegisterFault } from './register-file.ts';
 import { X64_MSRS } from './registers.ts';
 import type { RegisterDefinition } from './registers.ts';
 import type { VirtualProcessor } from './virtual-processor.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Results of hypercalls without repetitions: the status codes below this bound, made once. */
 const RESULTS = Array.from({ length: 0x80 }, (_, status) => BigInt(status));
@@ -49,33 +50,56 @@ export class SimulatedProcessor implements X64Machine {
     this.#exits = new ProcessorExits(context, vp);
   }
 
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.keep(this.#context, this.#vp, this.#exits, this.#registers, this.#words, this.#frame);
+  }
+
   cpuid(leaf: number, subleaf: number): CpuidRegisters {
-    this.#exits.exit('cpuid', leaf);
-    const { cpuid, events } = this.#context;
-    const registers = cpuid.read(leaf, this.#vp.index);
-    if (events.on) {
-      const { eax, ebx, ecx, edx } = registers;
-      events.emit({ kind: 'cpuid', leaf: leaf >>> 0, out: [eax, ebx, ecx, edx] });
-      if (subleaf !== 0 && leaf >= Cpuid.HV_VENDOR_ID) {
-        events.emit({ kind: 'unmodelled', what: `CPUID ${hex(leaf)} sub-leaf ${hex(subleaf)}` });
-      }
+    // What is no number is the guest's mistake: thrown before the call begins, as everywhere here
+    const [number, index] = [+leaf, subleaf >>> 0];
+    this.#exits.exit('cpuid', number);
+    let registers: CpuidRegisters;
+    try {
+      registers = this.#context.cpuid.read(number, this.#vp.index);
+      if (this.#context.events.on) this.#tellCpuid(number, index, registers);
+    } catch (error) {
+      throw this.#exits.fail(error);
     }
+    this.#exits.leave();
     return registers;
+  }
+
+  #tellCpuid(leaf: number, subleaf: number, { eax, ebx, ecx, edx }: CpuidRegisters): void {
+    const { events } = this.#context;
+    events.emit({ kind: 'cpuid', leaf: leaf >>> 0, out: [eax, ebx, ecx, edx] });
+    if (subleaf !== 0 && leaf >= Cpuid.HV_VENDOR_ID) {
+      events.emit({ kind: 'unmodelled', what: `CPUID ${hex(leaf)} sub-leaf ${hex(subleaf)}` });
+    }
   }
 
   /** Costs as much time as the other calls: a guest that only looks at it sees it move. */
   rdtsc(): bigint {
     this.#exits.exit('rdtsc', 0);
-    return this.#context.registers.referenceTsc.counter();
+    let count: bigint;
+    try {
+      count = this.#context.registers.referenceTsc.counter();
+    } catch (error) {
+      throw this.#exits.fail(error);
+    }
+    this.#exits.leave();
+    return count;
   }
 
   rdmsr(msr: number): bigint {
-    this.#exits.exit('rdmsr', msr);
+    const number = +msr;
+    this.#exits.exit('rdmsr', number);
     const { registers, events } = this.#context;
-    const register = this.#register('rdmsr', msr);
+    const register = this.#register('rdmsr', number);
     try {
       const value = registers.read(this.#vp, register);
-      if (events.on) events.emit({ kind: 'rdmsr', msr, value });
+      if (events.on) events.emit({ kind: 'rdmsr', msr: number, value });
+      this.#exits.leave();
       // A processor that reads it idles until something happens (TLFS, "Virtual Guest Idle State")
       if (register.role === 'guest-idle') this.#exits.pause();
       return value;
@@ -85,20 +109,23 @@ export class SimulatedProcessor implements X64Machine {
   }
 
   wrmsr(msr: number, value: bigint): void {
-    this.#exits.exit('wrmsr', msr);
-    const { registers, events } = this.#context;
-    const register = this.#register('wrmsr', msr);
+    // The register first: what is no bigint is the guest's mistake
     this.#registers[0] = value;
-    if (events.on) {
-      events.emit({ kind: 'wrmsr', msr, value: this.#registers[0]!, ...events.begin() });
-    }
+    const number = +msr;
+    this.#exits.exit('wrmsr', number);
+    const { registers, events } = this.#context;
+    const register = this.#register('wrmsr', number);
     try {
-      registers.write(this.#vp, register, this.#registers[0]!, 'wrmsr');
+      if (events.on) {
+        events.emit({ kind: 'wrmsr', msr: number, value: this.#registers[0], ...events.begin() });
+      }
+      registers.write(this.#vp, register, this.#registers[0], 'wrmsr');
     } catch (error) {
       this.#refused(error, `wrmsr ${register.name}`);
     } finally {
       events.end();
     }
+    this.#exits.leave();
   }
 
   callHypercallPage(page: number, control: bigint, input: bigint, output: bigint): bigint {
@@ -113,14 +140,16 @@ export class SimulatedProcessor implements X64Machine {
     frame.inputHigh = this.#words.getUint32(12, true);
     frame.outputLow = this.#words.getUint32(16, true);
     frame.outputHigh = this.#words.getUint32(20, true);
+    const address = +page;
     this.#exits.exit('hypercall', frame.controlLow);
     const { registers, watchdog, hypercalls } = this.#context;
-    const obstacle = registers.callObstacle(page);
+    const obstacle = registers.callObstacle(address);
     if (obstacle !== undefined) {
-      return watchdog.crash(this.#vp.index, '#UD', `call to ${hex(page)}: ${obstacle}`);
+      return watchdog.crash(this.#vp.index, '#UD', `call to ${hex(address)}: ${obstacle}`);
     }
     const status = this.#call(hypercalls, frame);
     const result = RESULTS[status] ?? BigInt(status);
+    this.#exits.leave();
     return frame.repsDone === 0 ? result : result | (BigInt(frame.repsDone) << 32n);
   }
 
@@ -148,7 +177,11 @@ export class SimulatedProcessor implements X64Machine {
     const register = X64_MSRS.get(msr);
     if (register !== undefined) return register;
     const { events, watchdog } = this.#context;
-    if (events.on) events.emit({ kind: 'unmodelled', what: `MSR ${hex(msr)}` });
+    try {
+      if (events.on) events.emit({ kind: 'unmodelled', what: `MSR ${hex(msr)}` });
+    } catch (error) {
+      throw this.#exits.fail(error);
+    }
     return watchdog.crash(this.#vp.index, '#GP', `${instruction} ${hex(msr)}: no such register`);
   }
 

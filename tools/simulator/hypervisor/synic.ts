@@ -25,6 +25,7 @@ import type { HostEvents } from '../ledger/events.ts';
 import type { InterruptSink } from './interrupts.ts';
 import type { OverlayPage } from './overlay.ts';
 import type { HostKnobs } from '../profiles/profile.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Most messages that wait for one SINT: room for an offer of each channel that VMBus can have. */
 export const SINT_QUEUE_LIMIT = 4096;
@@ -94,6 +95,14 @@ export class Synic {
     this.#scanOnPost = knobs.scanOnPost;
     this.#listener = listener;
     for (let sint = 0; sint < SINT_COUNT; sint++) this.#queues.push([]);
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.enabled, this.#occupied], (v) => ([this.enabled, this.#occupied] = v));
+    keeper.put([this.#waiting, this.#deaf], (v) => ([this.#waiting, this.#deaf] = v));
+    keeper.keep(this.messagePage, this.eventPage, this.interrupts, this.#events, this.#listener);
+    keeper.keep(this.#sints, this.#queues);
   }
 
   /** Forget all: the pages are reset by who owns them. */

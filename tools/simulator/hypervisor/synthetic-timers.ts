@@ -12,6 +12,7 @@ import type { Alarm, VirtualClock } from '../base/clock.ts';
 import type { HostEvents } from '../ledger/events.ts';
 import type { InterruptSink } from './interrupts.ts';
 import type { Synic } from './synic.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Shortest period in ticks: a shorter one is made this long (100 us). Policy of the simulator. */
 export const STIMER_MINIMUM_PERIOD_TICKS = 1000;
@@ -50,6 +51,13 @@ class Timer {
   expiresAt: number | undefined;
   interrupts = 0;
 
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.config, this.count], (v) => ([this.config, this.count] = v));
+    keeper.put([this.alarm, this.due], (v) => ([this.alarm, this.due] = v));
+    keeper.put([this.expiresAt, this.interrupts], (v) => ([this.expiresAt, this.interrupts] = v));
+  }
+
   has(bit: bigint): boolean {
     return (this.config & bit) !== 0n;
   }
@@ -84,6 +92,12 @@ export class SyntheticTimers {
     this.#synic = synic;
     this.#events = events;
     for (let i = 0; i < STIMER_COUNT; i++) this.#timers.push(new Timer());
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.anyDue], (v) => ([this.anyDue] = v));
+    keeper.keep(this.#clock, this.#synic, this.#events, this.#timers, this.#payload, this.#view);
   }
 
   reset(): void {

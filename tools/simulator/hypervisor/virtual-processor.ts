@@ -11,6 +11,7 @@ import type { HostKnobs } from '../profiles/profile.ts';
 import { registerNamed, REGISTERS } from './registers.ts';
 import { Synic } from './synic.ts';
 import { SyntheticTimers } from './synthetic-timers.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 const SCONTROL = registerNamed('SCONTROL').index;
 
@@ -61,6 +62,13 @@ export class VirtualProcessor {
     );
     this.timers = new SyntheticTimers(index, this.#clock, this.synic, events, raise);
     this.reset();
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.calls], (v) => ([this.calls] = v));
+    keeper.keep(this.values, this.interrupts, this.synic, this.timers, this.assistPage);
+    keeper.keep(this.#clock);
   }
 
   /** Registers, SynIC and timers as after a processor reset. The pages are reset by their owner. */

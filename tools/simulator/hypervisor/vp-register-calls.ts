@@ -17,6 +17,7 @@ import { RegisterFault } from './register-file.ts';
 import type { RegisterFile } from './register-file.ts';
 import { CPUID_VP_REGISTERS, VP_REGISTERS } from './registers.ts';
 import type { VirtualProcessor } from './virtual-processor.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Input header: u64 partition, u32 virtual processor, u8 VTL, 3 bytes of padding. */
 const HEADER_SIZE = 16;
@@ -60,6 +61,12 @@ export class VpRegisterCalls {
 
   constructor(context: VpRegisterContext) {
     this.#context = context;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.low, this.high], (v) => ([this.low, this.high] = v));
+    keeper.keep(this.#context);
   }
 
   /** Carry the call out. A register that fails ends it, with those before it done. */

@@ -8,6 +8,7 @@
 
 import type { MemoryRange } from '../../../src/machine.ts';
 import type { Grant } from './grants.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** One event of the simulated machine. */
 export type HostEvent = Act & EventOfKind;
@@ -197,6 +198,12 @@ export class HostEvents {
 
   constructor(now: () => number) {
     this.#now = now;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#sinks, this.on, this.#acts], (v) => ([this.#sinks, this.on, this.#acts] = v));
+    keeper.put([this.cause], (v) => ([this.cause] = v));
   }
 
   /** Add a reader; the returned function takes it away. */

@@ -9,6 +9,7 @@
 import { PAGE_SHIFT, PAGE_SIZE } from '../../../src/machine.ts';
 import type { GuestRam } from '../base/guest-ram.ts';
 import { Stack } from '../base/stack.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** What kind of sharing a grant is. The audit's items are by kind. */
 export type GrantKind =
@@ -133,6 +134,16 @@ export class GrantLedger {
     this.#covered = new Uint32Array(Math.ceil(ram.size / PAGE_SIZE));
   }
 
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#history, this.#lastOwners], (v) => ([this.#history, this.#lastOwners] = v));
+    keeper.put([this.#sharedAgainAt, this.#next], (v) => ([this.#sharedAgainAt, this.#next] = v));
+    keeper.put([this.#packetCount, this.listener], (v) => ([this.#packetCount, this.listener] = v));
+    keeper.put([this.entitled], (v) => ([this.entitled] = v));
+    keeper.put([this.packetsWanted], (v) => ([this.packetsWanted] = v));
+    keeper.keep(this.#live, this.#covered, this.#ram, this.#packets, this.#pool);
+  }
+
   /** Enter a grant. */
   grant(request: GrantRequest): Grant {
     const { kind, purpose, access, pfns, offset, length, grantedBy, revokedWith } = request;
@@ -201,7 +212,7 @@ export class GrantLedger {
   /** Strike a grant out. Twice is a mistake in the simulator. */
   revoke(grant: Grant, by: string): void {
     if (!this.#live.delete(grant.id)) throw new Error(`grant ${grant.id} is not alive`);
-    for (const pfn of grant.pfns) if (pfn < this.#covered.length) this.#covered[pfn]!--;
+    this.#uncover(grant);
     grant.revokedAt = this.#now();
     grant.revokedBy = by;
     this.listener?.('revoke', grant);
@@ -309,10 +320,18 @@ export class GrantLedger {
   /** Count a new grant's pages. */
   #cover({ pfns, grantedAt }: Grant): void {
     const covered = this.#covered;
-    for (const pfn of pfns) {
+    // By index: an iterator makes an object for each page
+    for (let i = 0; i < pfns.length; i++) {
+      const pfn = pfns[i]!;
       if (pfn < covered.length && covered[pfn]!++ === 0) continue;
       this.#sharedAgainAt = grantedAt;
     }
+  }
+
+  /** ... and those of one that is over. */
+  #uncover({ pfns }: Grant): void {
+    const covered = this.#covered;
+    for (let i = 0; i < pfns.length; i++) if (pfns[i]! < covered.length) covered[pfns[i]!]!--;
   }
 
   /** Whether a grant that lives, of whatever kind, has one of these pages. */

@@ -9,6 +9,7 @@
  */
 
 import { HostFaults } from './host-faults.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** The steps that can be left out, as their messages are called. */
 export type OmittedStep =
@@ -49,6 +50,11 @@ export class Omissions {
   constructor(now: () => number) {
     this.#now = now;
     this.host = new HostFaults(now);
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.keep(this.host, this.#entries);
   }
 
   /** Enter a step that was left out; `since` as in {@link Omission}. */

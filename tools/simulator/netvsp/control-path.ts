@@ -9,7 +9,9 @@ import { RndisHeader, RndisStatus, RndisType } from '../../../src/rndis/protocol
 import type { DeviceChannel } from '../vmbus-server/channel-interface.ts';
 import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import type { HostKnobs } from '../profiles/profile.ts';
+import { isMeddledWith, type NetVspFaults } from './faults.ts';
 import { HostStatus } from './host-protocol.ts';
+import { HeardAnswers } from './left-undone.ts';
 import type { LinkAnnouncer } from './link-announcer.ts';
 import type { Negotiation } from './negotiation.ts';
 import type { Offloads } from './offloads/offloads.ts';
@@ -18,6 +20,7 @@ import type { ReceivePath } from './receive-path.ts';
 import { RNDIS_FATAL, RndisDevice, type RndisListener } from './rndis-device.ts';
 import type { ReceiveScaling } from './receive-scaling.ts';
 import { CONTROL_BYTES_MAX } from './transmit-path.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Ring bytes that must be free before a control message is handled (OpenVMM). */
 const CONTROL_RING_ROOM = 144;
@@ -28,6 +31,7 @@ const KEEPALIVES_MAX = 16;
 /** What the control path takes from the device. */
 export interface ControlDevice {
   readonly services: PartitionServices;
+  readonly faults: NetVspFaults;
   readonly link: LinkAnnouncer;
   readonly addresses: Pick<OidState, 'address' | 'permanentAddress'>;
   readonly counts: Pick<OidState, 'framesFromGuest' | 'framesToGuest' | 'framesDropped'>;
@@ -54,9 +58,8 @@ export class ControlPath implements RndisListener {
   readonly rndis: RndisDevice;
   /** The guest has sent HALT. */
   halted = false;
-  /** It went on after INITIALISE, and after a packet filter: it has heard the answer. */
-  knowsInitialised = false;
-  knowsFilter = false;
+  /** What it has heard of. */
+  readonly heard = new HeardAnswers();
   /** Control messages of the guest that wait for a section, and their bytes. */
   readonly #requests: Uint8Array[] = [];
   #requestBytes = 0;
@@ -81,6 +84,19 @@ export class ControlPath implements RndisListener {
     this.rndis = new RndisDevice(new DeviceState(device, negotiation, host), this);
   }
 
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.halted], (v) => ([this.halted] = v));
+    keeper.put([this.#requestBytes], (v) => ([this.#requestBytes] = v));
+    keeper.put([this.#justInitialised], (v) => ([this.#justInitialised] = v));
+    keeper.put([this.#offloadsDue, this.#linkDue], (v) => ([this.#offloadsDue, this.#linkDue] = v));
+    keeper.put([this.#announced], (v) => ([this.#announced] = v));
+    keeper.put([this.#networkDue], (v) => ([this.#networkDue] = v));
+    keeper.put([this.#keepalivesDue], (v) => ([this.#keepalivesDue] = v));
+    keeper.keep(this.#host, this.#device, this.#channel, this.rndis, this.#requests);
+    keeper.keep(this.heard);
+  }
+
   /** Take a control message of the guest. Returns what is wrong with it. */
   take(message: Uint8Array): string | undefined {
     const bad = this.rndis.check(message);
@@ -95,6 +111,8 @@ export class ControlPath implements RndisListener {
     const type = new DataView(message.buffer).getUint32(RndisHeader.at.type, true);
     // HALT has no answer, and the device goes on until the channel is closed
     if (type === RndisType.HALT) {
+      // What it completes behind this it may have heard too late
+      this.lookBack();
       this.halted = true;
       return undefined;
     }
@@ -110,8 +128,19 @@ export class ControlPath implements RndisListener {
 
   /** The guest sends something else than HALT. */
   wentOn(): void {
-    this.knowsInitialised = this.rndis.initialised;
-    this.knowsFilter = this.rndis.filter.bits !== 0;
+    this.heard.wentOn(this.rndis);
+  }
+
+  /** What the guest has completed so far it has heard, unless it has taken leave before. */
+  lookBack(): void {
+    const buffer = this.#host.receives?.buffer;
+    if (buffer === undefined || this.halted || this.#meddledWith) return;
+    this.heard.completed(buffer.completedUpTo(0));
+  }
+
+  /** Whether what the guest hears may be something else than what the device has said. */
+  get #meddledWith(): boolean {
+    return isMeddledWith(this.#device.faults) || this.#channel.tampered;
   }
 
   /**
@@ -181,7 +210,10 @@ export class ControlPath implements RndisListener {
       this.#requestBytes -= request.length;
       const length = rndis.handle(request);
       if (length === RNDIS_FATAL) return this.#host.die(rndis.fatal);
-      if (length > 0) receives.sendControl(rndis.answer, length);
+      if (length > 0) {
+        receives.sendControl(rndis.answer, length);
+        if (!this.#meddledWith) this.heard.sent(rndis, receives.buffer.lastNumber);
+      }
       if (this.#justInitialised) this.#afterInitialise(receives);
     } else if (this.#offloadsDue) {
       this.#offloadsDue = false;
@@ -246,6 +278,13 @@ class DeviceState implements OidState {
     this.#device = device;
     this.#negotiation = negotiation;
     this.#host = host;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.setScaling], (v) => ([this.setScaling] = v));
+    keeper.keep(this.offloads, this.address, this.permanentAddress, this.#device);
+    keeper.keep(this.#negotiation, this.#host);
   }
 
   setScaling = (info: DataView): number => {

@@ -12,6 +12,7 @@ import {
 import type { GuestMessage } from './guest-message.ts';
 import { LARGE_SEND_MAX } from './offloads/large-send.ts';
 import { NO_TAG } from './offloads/vlan.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Longest per-packet information in front of a frame; real hosts have about ten kinds. */
 export const PACKET_INFO_MAX = 1024;
@@ -46,6 +47,14 @@ export class DataMessage {
   vlan = NO_TAG;
   /** Information of a large send, 0 for none. */
   largeSend = 0;
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.length, this.dataAt], (v) => ([this.length, this.dataAt] = v));
+    keeper.put([this.dataLength, this.checksum], (v) => ([this.dataLength, this.checksum] = v));
+    keeper.put([this.vlan, this.largeSend], (v) => ([this.vlan, this.largeSend] = v));
+    keeper.keep(this.#header, this.#view, this.#info, this.#infoView);
+  }
 
   /**
    * Read the message that begins at `at`. Returns what is wrong with it, or undefined. The checks
@@ -135,6 +144,12 @@ export class DataHeader {
 
   constructor() {
     this.#view.setUint32(RndisHeader.at.type, RndisType.PACKET, true);
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.length], (v) => ([this.length] = v));
+    keeper.keep(this.bytes, this.#view);
   }
 
   /** Begin a message without information. */

@@ -7,6 +7,7 @@
 
 import type { DeviceChannel } from '../vmbus-server/channel-interface.ts';
 import type { VirtualClock } from '../base/clock.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** A ring packet on its way to the guest. A fault may change all of it. */
 export interface OutgoingPacket {
@@ -42,6 +43,10 @@ export interface NetVspFaults {
   section?: ((change: 'returned' | 'used', address: number, length: number) => void) | undefined;
 }
 
+/** Whether what the guest is told may be anything but what the device has to say. */
+export const isMeddledWith = ({ packet, message, withhold }: NetVspFaults): boolean =>
+  (packet ?? message ?? withhold) !== undefined;
+
 /** {@link Outbox.send}: the ring has no room. */
 export const NO_ROOM = -1;
 
@@ -56,6 +61,12 @@ export class Outbox {
   constructor(clock: VirtualClock, faults: NetVspFaults) {
     this.#clock = clock;
     this.#faults = faults;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#channel, this.sent], (v) => ([this.#channel, this.sent] = v));
+    keeper.keep(this.#clock, this.#faults);
   }
 
   /** Send to this channel from now on, or (undefined) to none. */

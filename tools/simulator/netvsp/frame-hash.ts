@@ -13,6 +13,7 @@ import {
   Ipv4Header,
 } from '../../../src/net/protocol.ts';
 import { HASH_KEY_SIZE, HashType } from './host-protocol.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 const ETHERNET_SIZE = EthernetHeader.size;
 const ETHERTYPE_IPV6 = 0x86dd;
@@ -45,6 +46,13 @@ export class FrameHash {
   #hash = 0;
   /** Bits of the key so far. */
   #bit = 0;
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.types, this.#hash], (v) => ([this.types, this.#hash] = v));
+    keeper.put([this.#bit], (v) => ([this.#bit] = v));
+    keeper.keep(this.#key);
+  }
 
   /** Use another key: at most 40 bytes, the rest is 0. */
   setKey(key: Uint8Array): void {

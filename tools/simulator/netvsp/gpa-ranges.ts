@@ -7,6 +7,7 @@ import { GpaDirectHeader, GpaRange } from '../../../src/vmbus/protocol.ts';
 import type { GuestPacket } from '../vmbus-server/channel-interface.ts';
 import type { PacketRequest } from '../ledger/grants.ts';
 import type { GuestRam } from '../base/guest-ram.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** What {@link GpaRanges.next} found. */
 export const RangeResult = {
@@ -39,6 +40,13 @@ export class GpaRanges {
 
   constructor(ram: GuestRam) {
     this.#ram = ram;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#packet, this.#left], (v) => ([this.#packet, this.#left] = v));
+    keeper.put([this.#at], (v) => ([this.#at] = v));
+    keeper.keep(this.#ram, this.request);
   }
 
   /** Begin with a GPA-direct packet of a channel. */

@@ -6,6 +6,7 @@
  */
 
 import type { Grant, GrantLedger } from '../ledger/grants.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 export class GuestMessage {
   readonly #ledger: GrantLedger;
@@ -19,6 +20,12 @@ export class GuestMessage {
 
   constructor(ledger: GrantLedger) {
     this.#ledger = ledger;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#count, this.length], (v) => ([this.#count, this.length] = v));
+    keeper.keep(this.#ledger, this.#grants, this.#offsets, this.#ends);
   }
 
   /** Forget the pieces. */

@@ -7,6 +7,7 @@
  */
 
 import { TICKS_PER_MS, type Alarm, type VirtualClock } from '../base/clock.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Least time between two announcements, in ticks. */
 export const LINK_CHANGE_TICKS = 5000 * TICKS_PER_MS;
@@ -27,6 +28,13 @@ export class LinkAnnouncer {
   constructor(clock: VirtualClock, announce: () => void) {
     this.#clock = clock;
     this.#announce = announce;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#alarm, this.#last, this.up], (v) => ([this.#alarm, this.#last, this.up] = v));
+    keeper.put([this.told, this.#listening], (v) => ([this.told, this.#listening] = v));
+    keeper.keep(this.#clock);
   }
 
   /** The guest has initialised RNDIS and asks for the state itself. */

@@ -31,6 +31,7 @@ import { putFields } from '../base/put-fields.ts';
 import { NO_ROOM, type Outbox } from './faults.ts';
 import { ReceiveBuffer, sectionSize } from './receive-buffer.ts';
 import { SEND_SECTION_SIZE } from './transmit-path.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** The longest chain of buffers that the host takes, as hosts report it. */
 const MAX_MDL_CHAIN_LENGTH = 34;
@@ -95,6 +96,21 @@ export class Negotiation {
     this.#outbox = outbox;
     this.mtu = mtuDefault;
     this.#violation = violation;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.version, this.mtu], (v) => ([this.version, this.mtu] = v));
+    keeper.put([this.sriov, this.vlan, this.rsc], (v) => ([this.sriov, this.vlan, this.rsc] = v));
+    keeper.put([this.ndisMajor, this.ndisMinor], (v) => ([this.ndisMajor, this.ndisMinor] = v));
+    keeper.put([this.#configured], (v) => ([this.#configured] = v));
+    keeper.put([this.receiveBuffer], (v) => ([this.receiveBuffer] = v));
+    keeper.put([this.sendBuffer], (v) => ([this.sendBuffer] = v));
+    keeper.put([this.sendBufferGpadl], (v) => ([this.sendBufferGpadl] = v));
+    keeper.put([this.receiveRevoked], (v) => ([this.receiveRevoked] = v));
+    keeper.put([this.sendRevoked, this.started], (v) => ([this.sendRevoked, this.started] = v));
+    keeper.put([this.used, this.stopped], (v) => ([this.used, this.stopped] = v));
+    keeper.keep(this.#services, this.#channel, this.#outbox, this.#reply, this.#view);
   }
 
   /** Length of NVSP messages in bytes. */

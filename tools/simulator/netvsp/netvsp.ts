@@ -17,7 +17,7 @@ import type {
 import type { Link } from '../network/link.ts';
 import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import { QUEUES_MAX } from './subchannels.ts';
-import type { VfState } from './virtual-function.ts';
+import type { NetVspState, NetVspStatistics } from './netvsp-state.ts';
 import { latePacket, lateRndis } from '../profiles/late-answers.ts';
 import type { NetVspFaults } from './faults.ts';
 import { LinkAnnouncer } from './link-announcer.ts';
@@ -26,6 +26,7 @@ import { DataPath } from './host-protocol.ts';
 import { Session } from './session.ts';
 import type { Blame } from './guest-completion.ts';
 import type { SessionDevice } from './session-device.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** What a NIC is made of. */
 export interface NetVspOptions {
@@ -47,56 +48,6 @@ export interface NetVspOptions {
   readonly queues?: number | undefined;
   /** MTU with the Ethernet header for guests that give none (NVSP 1): 1514 to 9216. */
   readonly mtu?: number | undefined;
-}
-
-/** What happened to frames and packets since the device was made. */
-export interface NetVspStatistics {
-  /** Frames of the guest that went to the link, and of the link that the guest was sent. */
-  framesFromGuest: number;
-  framesToGuest: number;
-  /** Frames of either side that were lost, and why the last one was. */
-  framesDropped: number;
-  lastDrop: string;
-  /** Things that the guest did wrong. */
-  violations: number;
-  /** Completions written to the guest, and of the guest. */
-  completions: number;
-  guestCompletions: number;
-  /**
-   * Received packets that were never completed: of those that the guest closed the channel upon
-   * though it had read all of them, that it had completed a later one than, and the others, which
-   * ended with the connection or the device or had not been read.
-   */
-  uncompletedAtClose: number;
-  uncompletedSkipped: number;
-  uncompletedOtherwise: number;
-}
-
-/** The device's state at this moment. */
-export interface NetVspState {
-  readonly open: boolean;
-  /** NVSP version, or 0. */
-  readonly version: number;
-  readonly initialised: boolean;
-  /** Packet filter as the guest has set it. */
-  readonly filter: number;
-  readonly linkUp: boolean;
-  readonly sections: number;
-  readonly sectionsInUse: number;
-  /** Transfer-page packets that the guest has not completed. */
-  readonly outstanding: number;
-  /** Those of them that are older than one that it has completed. */
-  readonly skipped: number;
-  /** Packets of the guest that the device has not completed. */
-  readonly inFlight: number;
-  /** Answers to the host's keepalives. */
-  readonly keepaliveAnswers: number;
-  /** Sub-channels that were offered, and those that carry frames: all or none. */
-  readonly subchannels: number;
-  readonly subchannelsActive: number;
-  /** What the guest was told of a virtual function, and which path it has chosen. */
-  readonly virtualFunction: VfState;
-  readonly dataPath: 'synthetic' | 'vf';
 }
 
 /** Microsoft's prefix for MAC addresses of virtual machines. */
@@ -157,6 +108,15 @@ export class NetVsp implements ChannelDevice {
     this.link = options.link;
   }
 
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#services, this.#announcer], (v) => ([this.#services, this.#announcer] = v));
+    keeper.put([this.#session], (v) => ([this.#session] = v));
+    keeper.keep(this.interfaceId, this.offerFlags, this.address, this.permanentAddress);
+    keeper.keep(this.faults, this.#counts);
+    keeper.plugged(this.link);
+  }
+
   // --- as a channel device ---
 
   attach(services: PartitionServices): void {
@@ -190,11 +150,12 @@ export class NetVsp implements ChannelDevice {
     if (session === undefined) return;
     // What lies in the ring the guest has done: only the host has not looked yet
     session.takeWhatIsLeft();
-    const { outstanding, skipped, blame, steps, since } = session.leftUndone(closer);
+    const { outstanding, skipped, blame, steps, died, since } = session.leftUndone(closer);
     this.#uncompleted(outstanding, skipped, blame);
     if (closer !== 'host') {
       const { omissions } = this.#services!;
-      for (const step of steps) omissions.enter(step, `NIC ${this.nic}`, since);
+      const why = died === undefined ? '' : `, whose channel died of what the guest did (${died})`;
+      for (const step of steps) omissions.enter(step, `NIC ${this.nic}${why}`, since);
     }
     session.close();
     this.#announcer?.stop();

@@ -7,6 +7,7 @@
  */
 
 import { PacketFilter as Bit } from '../../../src/rndis/protocol.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 const ADDRESS_SIZE = 6;
 
@@ -23,6 +24,12 @@ export class PacketFilter {
   constructor(address: Uint8Array, byBits: () => boolean) {
     this.#address = address;
     this.#byBits = byBits;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.bits], (v) => ([this.bits] = v));
+    keeper.keep(this.#address);
   }
 
   /** Whether the guest gets a frame. */

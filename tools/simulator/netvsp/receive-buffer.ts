@@ -9,6 +9,7 @@
 import { PAGE_SIZE } from '../../../src/machine.ts';
 import type { Grant, GrantLedger } from '../ledger/grants.ts';
 import type { NetVspFaults } from './faults.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** The layout of received data messages, which decides the size of a section. */
 export type SectionLayout = 'exact' | 'sub-allocation';
@@ -46,6 +47,12 @@ class FreeList {
     this.#sections = new Int32Array(Math.max(1, count));
     for (let i = 0; i < count; i++) this.#sections[i] = first + i;
     this.length = count;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#head, this.length], (v) => ([this.#head, this.length] = v));
+    keeper.keep(this.#sections);
   }
 
   /** The section that has been free for longest, or -1. */
@@ -124,6 +131,15 @@ export class ReceiveBuffer {
     this.#order = new Float64Array(this.sectionCount);
   }
 
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#orders, this.#serials], (v) => ([this.#orders, this.#serials] = v));
+    keeper.put([this.revoked, this.outstanding], (v) => ([this.revoked, this.outstanding] = v));
+    keeper.put([this.moved], (v) => ([this.moved] = v));
+    keeper.keep(this.#grants, this.#grant, this.#control, this.#data, this.#next, this.#serial);
+    keeper.keep(this.#owed, this.#queue, this.#order, this.#completedUpTo);
+  }
+
   /** Enough for a queue: the reserved sections and one for data (OpenVMM, queue set-up). */
   get usable(): boolean {
     return this.dataSections > 0;
@@ -190,6 +206,16 @@ export class ReceiveBuffer {
     this.#serials = (this.#serials + 1) % SERIAL_LIMIT;
     this.#serial[first] = serial;
     return serial;
+  }
+
+  /** Order of the packet that was numbered last, from 0; -1 if there was none. */
+  get lastNumber(): number {
+    return this.#orders - 1;
+  }
+
+  /** ... and of the latest of a queue that the guest has completed. */
+  completedUpTo(queue: number): number {
+    return this.#completedUpTo[queue] ?? -1;
   }
 
   /** The packet that begins with `first` went out so many times; 0 takes its sections back. */

@@ -17,6 +17,7 @@ import type { ReceiveInfo } from './offloads/receive-info.ts';
 import { SegmentRun } from './offloads/segment-run.ts';
 import { NO_TAG, TAG_SIZE, tagOf } from './offloads/vlan.ts';
 import { TransferPages } from './transfer-pages.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Information of a piece of a packet (Linux `rndis_pktinfo_id`): version, flags, number. */
 const PIECE_VERSION = 1;
@@ -83,6 +84,16 @@ export class ReceivePath {
     const { messageSize } = negotiated;
     this.#data = new TransferPages(outbox, RndisChannel.DATA, messageSize, queue);
     this.#control = new TransferPages(outbox, RndisChannel.CONTROL, messageSize, queue);
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#alarm, this.#frames], (v) => ([this.#alarm, this.#frames] = v));
+    keeper.put([this.#pending, this.#closed], (v) => ([this.#pending, this.#closed] = v));
+    keeper.put([this.#dataAt, this.#length], (v) => ([this.#dataAt, this.#length] = v));
+    keeper.put([this.#prelude], (v) => ([this.#prelude] = v));
+    keeper.keep(this.#host, this.#services, this.#faults, this.buffer, this.#data, this.#control);
+    keeper.keep(this.#header, this.#info, this.#run);
   }
 
   /**

@@ -20,6 +20,7 @@ import {
   ReceiveScaleFlag,
   ReceiveScaleParameters,
 } from './host-protocol.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 export class ReceiveScaling {
   readonly #hash = new FrameHash();
@@ -27,6 +28,13 @@ export class ReceiveScaling {
   #hashInformation = 0;
   /** Queues by hash; empty: the guest has set none. */
   #table: Uint16Array = new Uint16Array(0);
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#hashInformation], (v) => ([this.#hashInformation] = v));
+    keeper.put([this.#table], (v) => ([this.#table] = v));
+    keeper.keep(this.#hash);
+  }
 
   /** Whether the guest has set parameters. */
   get isSet(): boolean {

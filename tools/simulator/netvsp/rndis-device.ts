@@ -31,6 +31,7 @@ import { PacketFilter } from './packet-filter.ts';
 import { putOffload } from './offloads/offloads.ts';
 import type { OidAnswer, OidState } from './oid-answer.ts';
 import { OID_DATA_MAX, queryOid } from './oids.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** SET_EX, which NDIS has and nobody answers. */
 const RNDIS_SET_EX = 9;
@@ -93,6 +94,14 @@ export class RndisDevice {
     this.#state = state;
     this.#listener = listener;
     this.filter = new PacketFilter(state.address, () => state.knobs.packetFilter === 'bits');
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.initialised, this.fatal], (v) => ([this.initialised, this.fatal] = v));
+    keeper.put([this.keepaliveAnswers], (v) => ([this.keepaliveAnswers] = v));
+    keeper.put([this.#keepalives], (v) => ([this.#keepalives] = v));
+    keeper.keep(this.#state, this.#listener, this.answer, this.#view, this.#oid, this.filter);
   }
 
   /** As after opening the channel. */

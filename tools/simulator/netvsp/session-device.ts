@@ -2,7 +2,6 @@
 
 import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import type { ControlDevice } from './control-path.ts';
-import type { NetVspFaults } from './faults.ts';
 import type { Blame } from './guest-completion.ts';
 import type { ReceiveHost } from './receive-path.ts';
 import type { QueueOwner } from './subchannel.ts';
@@ -10,7 +9,6 @@ import type { QueueOwner } from './subchannel.ts';
 /** What a session takes from the device. */
 export interface SessionDevice extends ReceiveHost, ControlDevice {
   readonly services: PartitionServices;
-  readonly faults: NetVspFaults;
   readonly mtu: number;
   /** GUIDs and the like, which sub-channels share. */
   readonly identity: QueueOwner['identity'];

@@ -10,10 +10,9 @@ import { NVSP_MESSAGE_SIZE_V6_1, NvspType } from '../../../src/netvsc/protocol.t
 import { RndisStatus } from '../../../src/rndis/protocol.ts';
 import { COMPLETION_REQUESTED, PacketType } from '../../../src/vmbus/protocol.ts';
 import type { Closer, DeviceChannel, GuestPacket } from '../vmbus-server/channel-interface.ts';
-import type { Alarm } from '../base/clock.ts';
 import type { Grant } from '../ledger/grants.ts';
 import type { PartitionServices } from '../hypervisor/partition-interface.ts';
-import { Outbox, type NetVspFaults } from './faults.ts';
+import { Outbox, isMeddledWith, type NetVspFaults } from './faults.ts';
 import { ControlPath, type ControlHost } from './control-path.ts';
 import {
   blameAtClose,
@@ -31,7 +30,7 @@ import { isExtension, isShortInit, nvspMessageFault } from './guest-message-chec
 import { Negotiation } from './negotiation.ts';
 import { Offloads } from './offloads/offloads.ts';
 import { ReceiveInfo } from './offloads/receive-info.ts';
-import { leftPackets, omittedSteps, type LeftUndone } from './left-undone.ts';
+import { excusesOmissions, leftPackets, omittedSteps, type LeftUndone } from './left-undone.ts';
 import { ReceivePath } from './receive-path.ts';
 import type { ReceiveScaling } from './receive-scaling.ts';
 import type { SessionDevice } from './session-device.ts';
@@ -39,6 +38,8 @@ import type { QueueOwner } from './subchannel.ts';
 import { Subchannels } from './subchannels.ts';
 import { TRANSMITS_MAX, TransmitPath, type TransmitHost } from './transmit-path.ts';
 import { VF_TRANSACTION_HIGH, VirtualFunction } from './virtual-function.ts';
+import { Retry } from '../base/retry.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 export class Session implements TransmitHost, ControlHost, QueueOwner {
   readonly #device: SessionDevice;
@@ -57,12 +58,11 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
   readonly #payload = new Uint8Array(NVSP_MESSAGE_SIZE_V6_1);
   readonly #view = new DataView(this.#payload.buffer);
   readonly #openedAt: number;
-  /** Something other than completions lay in the ring when the channel closed. */
+  /** Steps of a clean-up may lie in the ring that closes. */
   #unread = false;
   #injected = false;
   #closed = false;
-  #retry: Alarm | undefined;
-  readonly #retryAction = () => this.signalled();
+  readonly #retry: Retry;
   /** Transfer-page packets that the guest has completed. */
   guestCompletions = 0;
 
@@ -72,19 +72,30 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
     this.#services = services;
     this.#channel = channel;
     this.#openedAt = services.clock.now;
+    const { knobs } = services.profile;
+    this.#retry = new Retry(services.clock, knobs.ringPollTicks, () => this.signalled());
     this.outbox = new Outbox(services.clock, faults);
     this.outbox.connect(channel);
     const negotiation = new Negotiation(services, channel, this.outbox, device.mtu, (text) =>
       this.violation('nvsp', text),
     );
     this.negotiation = negotiation;
-    this.offloads = new Offloads(services.profile.knobs, negotiation);
+    this.offloads = new Offloads(knobs, negotiation);
     this.transmits = new TransmitPath(this, services, this.outbox, faults);
     this.control = new ControlPath(this, device, channel, negotiation);
     this.subchannels = new Subchannels(this, channel, this.outbox, device.queuesMax);
-    const { scaling } = this.subchannels;
-    this.info = new ReceiveInfo(services.profile.knobs, negotiation, this.offloads, scaling);
+    this.info = new ReceiveInfo(knobs, negotiation, this.offloads, this.subchannels.scaling);
     this.virtualFunction = new VirtualFunction(services, this.outbox, negotiation, device.vfSerial);
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.receives, this.#unread], (v) => ([this.receives, this.#unread] = v));
+    keeper.put([this.#injected, this.#closed], (v) => ([this.#injected, this.#closed] = v));
+    keeper.put([this.guestCompletions], (v) => ([this.guestCompletions] = v));
+    keeper.keep(this.#device, this.#services, this.#channel, this.outbox, this.negotiation);
+    keeper.keep(this.transmits, this.control, this.offloads, this.subchannels, this.info);
+    keeper.keep(this.virtualFunction, this.#payload, this.#view, this.#retry);
   }
 
   // --- what sub-channels take from here ---
@@ -200,27 +211,27 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
   /** Take the completions that lie in the ring, and nothing else: the channel closes. */
   takeWhatIsLeft(): void {
     const take = (packet: GuestPacket): void => void this.#completion(packet);
-    completionsAtClose(this.#channel, take, () => (this.#unread = true));
+    const excuses = (one: GuestPacket) => excusesOmissions(one, this.#device, this.#openedAt);
+    completionsAtClose(this.#channel, take, (packet) => (this.#unread ||= excuses(packet)));
   }
 
   /** What the guest leaves undone if `closer` closes, or so far. */
   leftUndone(closer?: Closer): LeftUndone {
-    // What lies unread in the ring may be just that
-    const steps = this.#unread || this.#channel.dead ? [] : omittedSteps(this);
     const blame = blameAtClose(this.#channel, closer, this.#injected);
-    return Object.assign(leftPackets(this.receives?.buffer), {
-      blame,
-      steps,
-      since: this.#openedAt,
-    });
+    const { dead, reason } = this.#channel;
+    const died = dead && blame !== 'nobody' && !isMeddledWith(this.faults) ? reason : undefined;
+    // What lies unread in the ring may be just that
+    const steps = (this.#unread || dead) && died === undefined ? [] : omittedSteps(this);
+    const since = this.#openedAt;
+    return Object.assign(leftPackets(this.receives?.buffer), { blame, steps, died, since });
   }
 
   /** Send what waits, as far as the ring has room and the receive buffer sections. */
   pump(): void {
     if (!this.#alive) return;
-    if (!this.transmits.flush()) return this.#retryLater();
-    if (!this.virtualFunction.pump() || !this.subchannels.pump()) return this.#retryLater();
-    if (this.receives !== undefined && !this.control.pump(this.receives)) this.#retryLater();
+    if (!this.transmits.flush()) return this.#retry.later();
+    if (!this.virtualFunction.pump() || !this.subchannels.pump()) return this.#retry.later();
+    if (this.receives !== undefined && !this.control.pump(this.receives)) this.#retry.later();
   }
 
   /** Whether the device keeps a view of a GPADL until it is closed. */
@@ -260,7 +271,7 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
     this.transmits.close();
     this.receives?.close();
     this.outbox.connect(undefined);
-    if (this.#retry !== undefined) this.#services.clock.cancel(this.#retry);
+    this.#retry.cancel();
   }
 
   // --- what the paths and the RNDIS device call ---
@@ -385,14 +396,5 @@ export class Session implements TransmitHost, ControlHost, QueueOwner {
     const bad = takeCompletion(packet, knobs, this.receives?.buffer, 0);
     if (bad === undefined) this.guestCompletions++;
     return bad;
-  }
-
-  /** Look at the rings again soon, on a host that looks without a signal. */
-  #retryLater(): void {
-    const { clock, profile } = this.#services;
-    const { ringPollTicks: ticks } = profile.knobs;
-    if (ticks === 0) return;
-    if (this.#retry === undefined) this.#retry = clock.schedule(ticks, this.#retryAction);
-    else if (this.#retry.state !== 'waiting') clock.reschedule(this.#retry, ticks);
   }
 }

@@ -13,7 +13,6 @@ import type {
   DeviceChannel,
   GuestPacket,
 } from '../vmbus-server/channel-interface.ts';
-import type { Alarm } from '../base/clock.ts';
 import type { Grant } from '../ledger/grants.ts';
 import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import { Outbox, type NetVspFaults } from './faults.ts';
@@ -27,6 +26,8 @@ import type { Negotiation } from './negotiation.ts';
 import type { ReceiveInfo } from './offloads/receive-info.ts';
 import { ReceivePath, type ReceiveHost } from './receive-path.ts';
 import { TRANSMITS_MAX, TransmitPath, type TransmitHost } from './transmit-path.ts';
+import { Retry } from '../base/retry.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** What a queue takes from the device whose it is. */
 export interface QueueOwner extends ReceiveHost {
@@ -69,8 +70,8 @@ export class Subchannel implements ChannelDevice, TransmitHost {
   readonly subchannelIndex: number;
   readonly #owner: QueueOwner;
   #open: OpenQueue | undefined;
-  #retry: Alarm | undefined;
-  readonly #retryAction = () => this.signalled();
+  /** A look at the ring soon, on a host that looks without a signal. */
+  readonly #retry: Retry;
   /** Completions that were written by opens that are over. */
   #completions = 0;
 
@@ -83,6 +84,14 @@ export class Subchannel implements ChannelDevice, TransmitHost {
     this.client = identity.client ?? 'primary';
     this.subchannelIndex = index;
     this.#owner = owner;
+    const { clock, profile } = owner.services;
+    this.#retry = new Retry(clock, profile.knobs.ringPollTicks, () => this.signalled());
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#open, this.#completions], (v) => ([this.#open, this.#completions] = v));
+    keeper.keep(this.#owner, this.#retry);
   }
 
   /** Where frames for the guest go in, or undefined while it is not open or has died. */
@@ -136,7 +145,7 @@ export class Subchannel implements ChannelDevice, TransmitHost {
     open.transmits.close();
     open.receives.close();
     open.outbox.connect(undefined);
-    if (this.#retry !== undefined) this.#owner.services.clock.cancel(this.#retry);
+    this.#retry.cancel();
     this.#completions += open.transmits.completions;
     const left = open.receives.buffer.abandon(this.subchannelIndex);
     this.#owner.abandoned(left, skipped, blame);
@@ -163,7 +172,7 @@ export class Subchannel implements ChannelDevice, TransmitHost {
 
   /** Write completions that wait for room. */
   pump(): void {
-    if (this.#alive && !this.#open!.transmits.flush()) this.#retryLater();
+    if (this.#alive && !this.#open!.transmits.flush()) this.#retry.later();
   }
 
   /** Complete the transmits that a fault has withheld. */
@@ -237,15 +246,6 @@ export class Subchannel implements ChannelDevice, TransmitHost {
       default:
         return `ring packet type ${packet.type}`;
     }
-  }
-
-  /** Look at the ring again soon, on a host that looks without a signal. */
-  #retryLater(): void {
-    const { clock, profile } = this.#owner.services;
-    const ticks = profile.knobs.ringPollTicks;
-    if (ticks === 0) return;
-    if (this.#retry === undefined) this.#retry = clock.schedule(ticks, this.#retryAction);
-    else if (this.#retry.state !== 'waiting') clock.reschedule(this.#retry, ticks);
   }
 }
 

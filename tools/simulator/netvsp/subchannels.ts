@@ -28,6 +28,7 @@ import {
 import type { ReceivePath } from './receive-path.ts';
 import { ReceiveScaling } from './receive-scaling.ts';
 import { Subchannel, type QueueOwner } from './subchannel.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Most queues of a NIC, the primary channel among them (OpenVMM; Linux `VRSS_CHANNEL_MAX`). */
 export const QUEUES_MAX = 64;
@@ -62,6 +63,13 @@ export class Subchannels {
     this.#channel = channel;
     this.#outbox = outbox;
     this.#queuesMax = queuesMax;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#tableDue, this.#alarm], (v) => ([this.#tableDue, this.#alarm] = v));
+    keeper.keep(this.#owner, this.#channel, this.#outbox, this.scaling, this.#offered);
+    keeper.keep(this.#receivers);
   }
 
   /** Sub-channels that were offered, and those that carry frames. */

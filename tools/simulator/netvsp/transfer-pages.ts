@@ -13,6 +13,7 @@ import {
 import { RANGES_MAX } from '../profiles/knob-values.ts';
 import { NO_ROOM, type Outbox } from './faults.ts';
 import type { ReceiveBuffer } from './receive-buffer.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Room for a range that a status or a fault adds to a full packet. */
 const RANGES_SPARE = 2;
@@ -47,6 +48,13 @@ export class TransferPages {
     payload.setUint32(NvspRndisPacket.at.type, NvspType.SEND_RNDIS_PACKET, true);
     payload.setUint32(NvspRndisPacket.at.channelType, channelType, true);
     payload.setUint32(NvspRndisPacket.at.sendBufferIndex, NVSP_NO_SEND_BUFFER, true);
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#first, this.#last], (v) => ([this.#first, this.#last] = v));
+    keeper.put([this.count], (v) => ([this.count] = v));
+    keeper.keep(this.#outbox, this.#extra, this.#view, this.#payload);
   }
 
   /** Add a message of `length` bytes that lies in `section`. Flush at {@link RANGES_MAX}. */

@@ -27,6 +27,7 @@ import { GuestMessage } from './guest-message.ts';
 import { ipFrame, putIpChecksum, putTransportChecksum } from './offloads/ip-frame.ts';
 import { largeSendVersion, makeSegments } from './offloads/large-send.ts';
 import { NO_TAG, TAG_SIZE, insertTag } from './offloads/vlan.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Bytes in a section of the send buffer (OpenVMM). */
 export const SEND_SECTION_SIZE = 6144;
@@ -109,6 +110,16 @@ export class TransmitPath {
     );
   }
 
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#frame, this.#frames], (v) => ([this.#frame, this.#frames] = v));
+    keeper.put([this.#waiting, this.#withheld], (v) => ([this.#waiting, this.#withheld] = v));
+    keeper.put([this.completions], (v) => ([this.completions] = v));
+    keeper.keep(this.#host, this.#services, this.#outbox, this.#faults, this.#ranges);
+    keeper.keep(this.#message, this.#data, this.#header, this.#headerView, this.#payload);
+    keeper.keep(this.#payloadView, this.#pool);
+  }
+
   /** Packets that are not completed. */
   get inFlight(): number {
     return this.#waiting.length + this.#withheld.length;
@@ -156,6 +167,11 @@ export class TransmitPath {
     this.#withheld.splice(index, 1);
     transmit.status = NvspStatus.FAIL;
     this.#complete(transmit);
+  }
+
+  /** Transmits that a fault withholds. */
+  get withheld(): number {
+    return this.#withheld.length;
   }
 
   /** Complete what a fault has withheld. */

@@ -20,6 +20,7 @@ import { putFields } from '../base/put-fields.ts';
 import { NO_ROOM, type Outbox } from './faults.ts';
 import { DataPath, NvspSwitchDataPath } from './host-protocol.ts';
 import type { Negotiation } from './negotiation.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** High half of the transaction IDs of what the host says of the virtual function. */
 export const VF_TRANSACTION_HIGH = 0x80000000;
@@ -64,6 +65,13 @@ export class VirtualFunction {
     this.#outbox = outbox;
     this.#negotiation = negotiation;
     this.#serial = serial;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#arrival, this.state], (v) => ([this.#arrival, this.state] = v));
+    keeper.put([this.path], (v) => ([this.path] = v));
+    keeper.keep(this.#services, this.#outbox, this.#negotiation, this.#due);
   }
 
   /** Tell the guest of it, if its NVSP has the message and it can use one. False if not. */

@@ -6,6 +6,7 @@ import type { VirtualClock } from '../base/clock.ts';
 import type { Frame } from './frame.ts';
 import { FramePool } from './frame.ts';
 import type { DropReason, NetworkStatistics } from './statistics.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Gets a line for people and the time in ticks. */
 export type NetworkLog = (text: string, now: number) => void;
@@ -20,6 +21,11 @@ export class NetworkContext {
     this.clock = clock;
     this.statistics = statistics;
     this.#log = log;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.keep(this.clock, this.pool, this.statistics);
   }
 
   /** Whether somebody reads the log: ask before building a line. */

@@ -7,6 +7,7 @@
 
 import type { Alarm, VirtualClock } from '../base/clock.ts';
 import type { Frame, FrameSink } from './frame.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 export class DelayLine {
   readonly #clock: VirtualClock;
@@ -17,6 +18,13 @@ export class DelayLine {
 
   constructor(clock: VirtualClock) {
     this.#clock = clock;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#first, this.#last], (v) => ([this.#first, this.#last] = v));
+    keeper.put([this.#alarm], (v) => ([this.#alarm] = v));
+    keeper.keep(this.#clock);
   }
 
   /** Reference time in ticks. */

@@ -6,6 +6,7 @@
  */
 
 import { ETH_LONGEST } from './protocol.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Room for the longest frame, an oversized test block and the zero byte of the checksum. */
 const CAPACITY = 1536;
@@ -42,6 +43,14 @@ export class Frame {
     this.words = new Uint16Array(buffer);
   }
 
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.length, this.due, this.sink], (v) => ([this.length, this.due, this.sink] = v));
+    keeper.put([this.previous, this.next], (v) => ([this.previous, this.next] = v));
+    keeper.put([this.#contents], (v) => ([this.#contents] = v));
+    keeper.keep(this.bytes, this.view, this.words);
+  }
+
   /** Exactly the frame's bytes. The view is made again only when the length has changed. */
   get contents(): Uint8Array {
     if (this.#contents?.length !== this.length) {
@@ -53,8 +62,15 @@ export class Frame {
 
 /** Frames for reuse. */
 export class FramePool {
-  #free: Frame[] = [];
+  readonly #free: Frame[] = [];
   #made = 0;
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    // A copy, and nothing of the frames themselves: their contents are nobody's
+    keeper.put([this.#made], (v) => ([this.#made] = v));
+    keeper.shallow(this.#free);
+  }
 
   /** A frame of undefined contents, or undefined if all {@link FRAMES_MAX} are on their way. */
   take(): Frame | undefined {

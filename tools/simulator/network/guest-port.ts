@@ -9,6 +9,7 @@ import type { Lane } from './lane.ts';
 import { ETH, ETH_LONGEST } from './protocol.ts';
 import type { DropReason } from './statistics.ts';
 import type { Switch, SwitchPort } from './switch.ts';
+import type { Keeper, Saved } from '../base/snapshot.ts';
 
 /** What a port is given when its NIC appears. */
 export interface GuestWiring {
@@ -28,16 +29,25 @@ interface Connection {
 
 export class GuestPort implements Link, SwitchPort {
   readonly nic: number;
+  readonly #network: Saved;
   readonly #wire: (host: LinkHost, port: GuestPort) => GuestWiring;
   #connection: Connection | undefined;
   #up = true;
   /** Frames lost at the port itself, and times that the cable was pulled. */
   #harmed = 0;
 
-  /** `wire` is called when the NIC connects. */
-  constructor(nic: number, wire: (host: LinkHost, port: GuestPort) => GuestWiring) {
+  /** `network`: all that it is a port of; `wire` is called when the NIC connects. */
+  constructor(nic: number, network: Saved, wire: (host: LinkHost, port: GuestPort) => GuestWiring) {
     this.nic = nic;
+    this.#network = network;
     this.#wire = wire;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#connection, this.#up], (v) => ([this.#connection, this.#up] = v));
+    keeper.put([this.#harmed], (v) => ([this.#harmed] = v));
+    keeper.keep(this.#network);
   }
 
   /** @throws Error if a NIC is connected already, or belongs to another machine. */

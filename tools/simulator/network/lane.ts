@@ -11,6 +11,7 @@ import type { DirectionFaults } from './faults.ts';
 import { HOLD_TICKS } from './faults.ts';
 import type { Frame, FrameSink } from './frame.ts';
 import type { FaultCounters } from './statistics.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Streams of random numbers that a lane uses: one for each kind of fault. */
 export const STREAMS_PER_LANE = 8;
@@ -63,6 +64,14 @@ export class Lane implements FrameSink {
     this.#duplication = new Random(seed, stream + 2);
     this.#reordering = new Random(seed, stream + 3);
     this.#delay = new Random(seed, stream + 4);
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.harmed, this.#held], (v) => ([this.harmed, this.#held] = v));
+    keeper.put([this.#lastDue], (v) => ([this.#lastDue] = v));
+    keeper.keep(this.#context, this.#line, this.#faults, this.#counters, this.#sink, this.#loss);
+    keeper.keep(this.#corruption, this.#duplication, this.#reordering, this.#delay);
   }
 
   /** Send a frame; the lane owns it from here. */

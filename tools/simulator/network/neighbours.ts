@@ -10,6 +10,7 @@ import { TICKS_PER_MS } from '../base/clock.ts';
 import { ipText } from './address.ts';
 import type { NetworkContext } from './context.ts';
 import type { Frame } from './frame.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Requests for one address, and the time between them. */
 const ARP_TRIES = 3;
@@ -42,6 +43,11 @@ export class Neighbours {
     this.#context = context;
     this.#ask = ask;
     this.#send = send;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.keep(this.#context, this.#known, this.#questions);
   }
 
   /** Whether an answer for `address` is waited for. */

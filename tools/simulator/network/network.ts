@@ -38,6 +38,7 @@ import { Switch } from './switch.ts';
 import type { TftpPlan, TftpServerOptions } from './servers/tftp-options.ts';
 import { planTftp } from './servers/tftp-options.ts';
 import { TftpServer } from './servers/tftp-server.ts';
+import type { Keeper, Saved } from '../base/snapshot.ts';
 
 /** What the network is like. */
 export interface NetworkOptions {
@@ -110,6 +111,8 @@ interface Running {
   readonly switch: Switch;
   readonly line: DelayLine;
   readonly seed: number;
+  /** Who is on the switch besides the guests. */
+  readonly servers: readonly Saved[];
 }
 
 export class Network {
@@ -188,6 +191,12 @@ export class Network {
     if (options.vlan !== undefined) this.#vlan = whole('vlan', options.vlan, 0, 0, VLAN_MAX);
   }
 
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#running], (v) => ([this.#running] = v));
+    keeper.keep(this.statistics, this.#faults, this.#ports);
+  }
+
   /**
    * The link for a NIC: give it to the machine. The same NIC has the same link.
    *
@@ -207,7 +216,7 @@ export class Network {
   #port(nic: number): GuestPort {
     let port = this.#ports.get(nic);
     if (port === undefined) {
-      port = new GuestPort(nic, (host) => this.#wire(host, nic));
+      port = new GuestPort(nic, this, (host) => this.#wire(host, nic));
       this.#ports.set(nic, port);
     }
     return port;
@@ -238,33 +247,36 @@ export class Network {
   #start({ clock, random }: LinkHost): Running {
     const context = new NetworkContext(clock, this.statistics, this.#options.log);
     const to = new Switch(context);
-    if (this.#vlan !== undefined && this.#vlan > 0) this.#startVlan(context, to, this.#vlan);
+    const servers: Saved[] = [];
+    if (this.#vlan !== undefined && this.#vlan > 0)
+      servers.push(this.#startVlan(context, to, this.#vlan));
     const isRemote = !isHostOf(this.subnet, this.tftpAddress);
     const main = this.#server(context, to, MAIN, this.address, isRemote);
     const hasPartner = this.#options.dhcp?.failover === true;
     const partner = hasPartner ? this.#server(context, to, PARTNER, this.#spare(0)) : main;
-    new DhcpServer(context, main, this.#dhcp, partner);
-    if (this.#dns !== undefined) new DnsServer(context, main, this.#dns);
+    servers.push(new DhcpServer(context, main, this.#dhcp, partner));
+    if (this.#dns !== undefined) servers.push(new DnsServer(context, main, this.#dns));
     const isSeparate = !isRemote && this.tftpAddress !== this.address;
     const tftp = isSeparate ? this.#server(context, to, TFTP, this.tftpAddress) : main;
-    new TftpServer(context, tftp, this.#tftp, this.#options.files);
+    servers.push(new TftpServer(context, tftp, this.#tftp, this.#options.files));
     if (this.#foreign !== undefined) {
       const foreign = this.#server(context, to, FOREIGN, this.foreignAddress!);
-      new DhcpServer(context, foreign, this.#foreign);
+      servers.push(new DhcpServer(context, foreign, this.#foreign));
     }
     if (this.#proxy !== undefined) {
       const host = this.#server(context, to, PROXY, this.#spare(1));
-      new ProxyDhcpServer(context, host, this.#proxy);
+      servers.push(new ProxyDhcpServer(context, host, this.#proxy));
     }
     for (const [i, plan] of this.#further.entries()) {
       const host = this.#server(context, to, FURTHER + i, this.#spare(2 + i));
-      new DhcpServer(context, host, plan);
+      servers.push(new DhcpServer(context, host, plan));
     }
     if (this.#aoe !== undefined) {
-      new AoeTarget(context, to, Uint8Array.from([...SERVER_MAC, DISK]), this.#aoe);
+      const mac = Uint8Array.from([...SERVER_MAC, DISK]);
+      servers.push(new AoeTarget(context, to, mac, this.#aoe));
     }
     const line = new DelayLine(clock);
-    return { context, clock, switch: to, line, seed: random.u32() };
+    return { context, clock, switch: to, line, seed: random.u32(), servers };
   }
 
   /** Addresses of servers that nobody chooses: from the end of the network on. */
@@ -287,7 +299,7 @@ export class Network {
   }
 
   /** The DHCP server of another network, on the same wire. */
-  #startVlan(context: NetworkContext, to: Switch, vlan: number): void {
+  #startVlan(context: NetworkContext, to: Switch, vlan: number): DhcpServer {
     const address = parseIp('vlan', VLAN_ADDRESS);
     const subnet = subnetOf(address, VLAN_PREFIX);
     const { bootFile } = this.#options;
@@ -295,7 +307,7 @@ export class Network {
     const mac = Uint8Array.from([...SERVER_MAC, VLAN]);
     const identity = { mac, address, subnet, learn: true };
     const host = new ServerHost(context, new Trunk(to, vlan), identity);
-    new DhcpServer(context, host, planDhcp({}, around));
+    return new DhcpServer(context, host, planDhcp({}, around));
   }
 
   #server(

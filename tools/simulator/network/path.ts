@@ -9,6 +9,7 @@ import type { Frame } from './frame.ts';
 import { choice, whole } from './options.ts';
 import { ETH, IP, IP_MTU } from './protocol.ts';
 import type { SwitchEntry, SwitchPort } from './switch.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Largest VLAN: 4095 is reserved (802.1Q). */
 export const VLAN_MAX = 4094;
@@ -50,6 +51,11 @@ export class Trunk implements SwitchEntry {
     this.#control = control;
   }
 
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.keep(this.#to);
+  }
+
   attach(port: SwitchPort): void {
     this.#to.attach(port);
   }
@@ -74,6 +80,11 @@ export class Path implements SwitchEntry {
     this.#context = context;
     this.#to = to;
     this.#plan = plan;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.keep(this.#context, this.#to);
   }
 
   attach(port: SwitchPort): void {

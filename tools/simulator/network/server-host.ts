@@ -32,6 +32,7 @@ import {
   UDP,
 } from './protocol.ts';
 import type { SwitchEntry, SwitchPort } from './switch.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** A received datagram. The object and its bytes are valid only during the call. */
 export interface Datagram {
@@ -103,6 +104,12 @@ export class ServerHost implements SwitchPort {
       isUnicast: false,
     };
     to.attach(this);
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#identification], (v) => ([this.#identification] = v));
+    keeper.keep(this.#context, this.#switch, this.#neighbours, this.#ports, this.#datagram);
   }
 
   get address(): number {

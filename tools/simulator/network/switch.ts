@@ -5,6 +5,7 @@
 import type { NetworkContext } from './context.ts';
 import type { Frame } from './frame.ts';
 import { ETH } from './protocol.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** What is on a port. */
 export interface SwitchPort {
@@ -37,6 +38,12 @@ export class Switch implements SwitchEntry {
 
   constructor(context: NetworkContext) {
     this.#context = context;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#oldest], (v) => ([this.#oldest] = v));
+    keeper.keep(this.#context, this.#ports, this.#stations);
   }
 
   attach(port: SwitchPort): void {

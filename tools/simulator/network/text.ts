@@ -21,7 +21,9 @@ export function decodeText(bytes: Uint8Array, from: number, to: number): string 
   for (let i = from; i < to; i++) escaped += '%' + bytes[i]!.toString(16).padStart(2, '0');
   try {
     return decodeURIComponent(escaped);
-  } catch {
+  } catch (error) {
+    // No room on the stack, for one, says nothing about the text
+    if (!(error instanceof URIError)) throw error;
     return undefined;
   }
 }

@@ -21,6 +21,7 @@ import { DeviceClass } from '../../../src/vmbus/protocol.ts';
 import { TICKS_PER_MS, type Alarm } from '../base/clock.ts';
 import { hex } from '../base/hex.ts';
 import { IcHost } from './ic-host.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Bytes of a fragment. */
 export const FRAGMENT_SIZE = FileCopyData.sizes.data;
@@ -129,6 +130,14 @@ export class FileCopyHost extends IcHost {
     });
     this.#options = options;
     this.#answerTicks = (options.answerMs ?? ANSWER_MS) * TICKS_PER_MS;
+  }
+
+  /** For a snapshot: all that may change. */
+  override saveTo(keeper: Keeper): void {
+    super.saveTo(keeper);
+    keeper.put([this.#queue, this.#current], (v) => ([this.#queue, this.#current] = v));
+    keeper.put([this.#patience], (v) => ([this.#patience] = v));
+    keeper.keep(this.reports);
   }
 
   /** Push a file, after those that wait already. @throws RangeError for a name that is too long */

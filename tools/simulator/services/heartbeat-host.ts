@@ -7,6 +7,7 @@ import { DeviceClass } from '../../../src/vmbus/protocol.ts';
 import { TICKS_PER_MS, type Alarm } from '../base/clock.ts';
 import { IcHost } from './ic-host.ts';
 import { HEARTBEAT_VERSIONS } from './ic-versions.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Time between two requests, in ms. */
 const INTERVAL_MS = 2000;
@@ -32,6 +33,13 @@ export class HeartbeatHost extends IcHost {
       messageVersions: HEARTBEAT_VERSIONS,
     });
     this.#intervalTicks = intervalMs * TICKS_PER_MS;
+  }
+
+  /** For a snapshot: all that may change. */
+  override saveTo(keeper: Keeper): void {
+    super.saveTo(keeper);
+    keeper.put([this.#alarm, this.#sequence], (v) => ([this.#alarm, this.#sequence] = v));
+    keeper.put([this.beats, this.missed], (v) => ([this.beats, this.missed] = v));
   }
 
   protected override ready(): void {

@@ -23,6 +23,7 @@ import type {
 import type { Alarm } from '../base/clock.ts';
 import type { PartitionServices } from '../hypervisor/partition-interface.ts';
 import { FRAMEWORK_VERSIONS, versionsOf, type IcVersionSince } from './ic-versions.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Where the IC header and the body lie in a message. */
 export const IC_HEADER_AT = PipeHeader.size;
@@ -105,6 +106,21 @@ export abstract class IcHost implements ChannelDevice {
     this.instanceId = options.instanceId;
     this.userDefined = new Uint8Array(USER_DATA_SIZE);
     this.userDefined[0] = PIPE_TYPE_MESSAGE;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.faults, this.state], (v) => ([this.faults, this.state] = v));
+    keeper.put([this.frameworkVersion], (v) => ([this.frameworkVersion] = v));
+    keeper.put([this.messageVersion], (v) => ([this.messageVersion] = v));
+    keeper.put([this.requests, this.answers], (v) => ([this.requests, this.answers] = v));
+    keeper.put([this.violations, this.services], (v) => ([this.violations, this.services] = v));
+    keeper.put([this.#frameworks, this.#messages], (v) => ([this.#frameworks, this.#messages] = v));
+    keeper.put([this.#channel, this.#start], (v) => ([this.#channel, this.#start] = v));
+    keeper.put([this.#waiting, this.#transaction], (v) => ([this.#waiting, this.#transaction] = v));
+    keeper.put([this.#outstanding], (v) => ([this.#outstanding] = v));
+    keeper.keep(this.userDefined, this.#message, this.body, this.bodyBytes, this.#view, this.#none);
+    keeper.keep(this.#packetBuffer, this.#packetView);
   }
 
   /** A version was agreed on: requests may be sent. */

@@ -27,6 +27,7 @@ import {
   KeyboardResponse,
   KeystrokeFlag,
 } from './keyboard-protocol.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Packets of the guest read in one look. */
 const PACKETS_PER_LOOK_MAX = 64;
@@ -69,6 +70,13 @@ export class KeyboardHost implements ChannelDevice {
   readonly #none = new Uint8Array(0);
   /** Messages that found no room in the ring, in order. */
   #waiting: Uint8Array[] = [];
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.state, this.leds], (v) => ([this.state, this.leds] = v));
+    keeper.put([this.#channel, this.#waiting], (v) => ([this.#channel, this.#waiting] = v));
+    keeper.keep(this.#none);
+  }
 
   attach(_services: PartitionServices): void {}
 

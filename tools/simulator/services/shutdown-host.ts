@@ -9,6 +9,7 @@ import { IcType, ShutdownFlag, ShutdownMessage } from '../../../src/services/pro
 import { DeviceClass } from '../../../src/vmbus/protocol.ts';
 import { IcHost } from './ic-host.ts';
 import { SHUTDOWN_VERSIONS, type IcVersionSince } from './ic-versions.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Message versions from which on a restart and a hibernation can be asked for. */
 const RESTART_VERSION = 0x00030001;
@@ -44,6 +45,13 @@ export class ShutdownHost extends IcHost {
       type: IcType.SHUTDOWN,
       messageVersions,
     });
+  }
+
+  /** For a snapshot: all that may change. */
+  override saveTo(keeper: Keeper): void {
+    super.saveTo(keeper);
+    keeper.put([this.status, this.reason], (v) => ([this.status, this.reason] = v));
+    keeper.put([this.#wish], (v) => ([this.#wish] = v));
   }
 
   /** Ask, now. `unsupported`: the version that was agreed on has no such request. */

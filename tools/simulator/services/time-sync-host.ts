@@ -16,6 +16,7 @@ import { DeviceClass } from '../../../src/vmbus/protocol.ts';
 import { TICKS_PER_MS, type Alarm } from '../base/clock.ts';
 import { IcHost } from './ic-host.ts';
 import { TIME_SYNC_VERSIONS } from './ic-versions.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Time between two samples, in ms. */
 const INTERVAL_MS = 5000;
@@ -56,6 +57,13 @@ export class TimeSyncHost extends IcHost {
     this.epoch = options.epoch ?? EPOCH;
     this.#intervalTicks = (options.intervalMs ?? INTERVAL_MS) * TICKS_PER_MS;
     this.#ageTicks = (options.ageMs ?? 0) * TICKS_PER_MS;
+  }
+
+  /** For a snapshot: all that may change. */
+  override saveTo(keeper: Keeper): void {
+    super.saveTo(keeper);
+    keeper.put([this.#alarm, this.epoch], (v) => ([this.#alarm, this.epoch] = v));
+    keeper.put([this.taken], (v) => ([this.taken] = v));
   }
 
   protected override ready(): void {

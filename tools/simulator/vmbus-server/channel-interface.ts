@@ -89,6 +89,8 @@ export interface DeviceChannel {
   readonly drained: boolean;
   /** A fault that was put in has changed what goes to the guest: it cannot be blamed. */
   readonly tampered: boolean;
+  /** Of a dead one: what the guest did on it. */
+  readonly reason: string;
 
   /** Bytes free for packets to the guest. */
   readonly writable: number;

@@ -6,6 +6,7 @@ import { MONITOR_NONE } from '../../../src/vmbus/protocol.ts';
 import type { Grant } from '../ledger/grants.ts';
 import type { ChannelDevice } from './channel-interface.ts';
 import type { RingChannel } from './ring-channel.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /**
  * States of a channel (OpenVMM `ChannelState`; devices answer at once here, so that `opening` and
@@ -100,6 +101,17 @@ export class Channel {
     this.order = order;
     this.primary = primary;
     primary?.subchannels.push(this);
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.device, this.state, this.id], (v) => ([this.device, this.state, this.id] = v));
+    keeper.put([this.lastId, this.monitor], (v) => ([this.lastId, this.monitor] = v));
+    keeper.put([this.opening, this.closedAt], (v) => ([this.opening, this.closedAt] = v));
+    keeper.put([this.unoffered, this.keptPort], (v) => ([this.unoffered, this.keptPort] = v));
+    keeper.put([this.orphan, this.signals], (v) => ([this.orphan, this.signals] = v));
+    keeper.put([this.unnecessarySignals], (v) => ([this.unnecessarySignals] = v));
+    keeper.keep(this.gpadls, this.primary, this.subchannels);
   }
 
   /** Sub-channel index: 0 for the primary channel of a device. */

@@ -35,6 +35,7 @@ import {
 } from './host-protocol.ts';
 import type { Offers } from './offers.ts';
 import { Openings, type OpenRequest } from './openings.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** What was agreed at INITIATE_CONTACT. */
 export interface Agreement {
@@ -61,6 +62,11 @@ export class Channels {
     this.#offers = offers;
     this.#gpadls = gpadls;
     this.#openings = new Openings(context, offers, gpadls, signals);
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.keep(this.#context, this.#messages, this.#offers, this.#gpadls, this.#openings);
   }
 
   /** OPEN_CHANNEL. */

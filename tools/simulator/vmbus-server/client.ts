@@ -9,6 +9,7 @@
 import { VMBUS_MESSAGE_SINT } from '../../../src/vmbus/protocol.ts';
 import type { ClientName } from './channel-interface.ts';
 import type { HostProfile } from '../profiles/profile.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** First connection ID of channels on a host that does not tell SINTs apart (QEMU). */
 const LOW_CHANNEL_CONNECTIONS = 16;
@@ -29,6 +30,11 @@ export class Client {
     this.connectionId = connectionId;
     this.sint = name === 'primary' ? VMBUS_MESSAGE_SINT : undefined;
     this.#low = name === 'primary' && profile.knobs.channelConnections === 'from-16';
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.sint], (v) => ([this.sint] = v));
   }
 
   /** What purposes and violations of a second client end with. */

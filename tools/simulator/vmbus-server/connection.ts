@@ -18,15 +18,14 @@ import { SINT_COUNT } from '../../../src/hyperv/protocol.ts';
 import type { Alarm } from '../base/clock.ts';
 import { Channels } from './channels.ts';
 import type { Client } from './client.ts';
-import { decodeContact, getAddress, knowsVersion } from './contact.ts';
-import type { Contact } from './contact.ts';
+import { decodeContact, getAddress, knowsVersion, type Contact } from './contact.ts';
 import type { ServerContext } from './context.ts';
 import {
+  contactAnswer,
   modifyConnectionResponse,
   plainMessage,
   tlConnectResult,
   versionRefused,
-  versionResponse,
 } from './control-messages.ts';
 import { guestMessageFault } from './guest-message-check.ts';
 import { Gpadls } from './gpadls.ts';
@@ -41,6 +40,7 @@ import {
 } from './host-protocol.ts';
 import { Offers } from './offers.ts';
 import { SharedPages } from './shared-pages.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** SINT 0 is the hypervisor's own (TLFS): no client can have it. */
 const HYPERVISOR_SINT = 0;
@@ -82,6 +82,16 @@ export class VmbusConnection {
     this.channels = new Channels(context, this.messages, this.offers, this.#gpadls, this.signals);
   }
 
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.phase, this.version], (v) => ([this.phase, this.version] = v));
+    keeper.put([this.features, this.contactPort], (v) => ([this.features, this.contactPort] = v));
+    keeper.put([this.#unloadAlarm, this.#parked], (v) => ([this.#unloadAlarm, this.#parked] = v));
+    keeper.put([this.#refused, this.dropUnread], (v) => ([this.#refused, this.dropUnread] = v));
+    keeper.keep(this.#context, this.messages, this.pages, this.offers, this.channels, this.signals);
+    keeper.keep(this.history, this.#gpadls);
+  }
+
   /** A message of the guest that came on connection `port`. */
   handle(port: number, payload: Uint8Array): void {
     const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
@@ -92,8 +102,7 @@ export class VmbusConnection {
     const type = view.getUint32(MessageHeader.at.type, true);
     const rule = GUEST_MESSAGES.get(type);
     const { client, services } = this.#context;
-    const { connectionId } = client;
-    const wrong = guestMessageFault(this, port, type, rule, payload.length, connectionId);
+    const wrong = guestMessageFault(this, port, type, rule, payload.length, client.connectionId);
     const answered = this.#refused && services.profile.knobs.unloadRefused === 'answered';
     if (wrong !== undefined && !(type === MessageType.UNLOAD && answered)) {
       this.#context.violation('vmbus', `${rule?.name ?? `message type ${type}`}: ${wrong}`);
@@ -284,7 +293,7 @@ export class VmbusConnection {
       this.messages.send(
         version < VmbusVersion.V2_4
           ? versionRefused()
-          : this.#accepted(ConnectionState.FAILED_UNKNOWN_FAILURE, version, features),
+          : contactAnswer(this.#context, ConnectionState.FAILED_UNKNOWN_FAILURE, version, features),
       );
       return;
     }
@@ -302,14 +311,7 @@ export class VmbusConnection {
     this.phase = 'connected';
     this.history.contact(version, clock.now, 'accepted');
     this.#context.changed('connected', { version });
-    this.messages.send(this.#accepted(ConnectionState.SUCCESSFUL, version, features));
-  }
-
-  #accepted(state: number, version: number, features: number | undefined): Uint8Array {
-    const { client, services } = this.#context;
-    const { knobs } = services.profile;
-    if (version >= VmbusVersion.V5_0) return versionResponse(state, client.connectionId, features);
-    return versionResponse(state, knobs.echoVersion ? version : 0, undefined);
+    this.messages.send(contactAnswer(this.#context, ConnectionState.SUCCESSFUL, version, features));
   }
 
   #processorExists({ targetVp }: Contact): boolean {

@@ -11,6 +11,7 @@ import type { Client } from './client.ts';
 import type { ServerFaults } from './faults.ts';
 import { SharedMemory } from './shared-memory.ts';
 import { SignalThrottle } from './signal-throttle.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** The changes of connections and channels that are events. */
 export type VmbusChange = Extract<HostEvent, { kind: 'vmbus' }>['change'];
@@ -39,6 +40,14 @@ export class ServerState {
     this.throttle = new SignalThrottle(clock, profile.knobs.throttleSignals, (limit) =>
       this.violation('vmbus', `more than ${limit} excess signals in a second: suspended`),
     );
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.faults, this.violations], (v) => ([this.faults, this.violations] = v));
+    keeper.put([this.changes], (v) => ([this.changes] = v));
+    keeper.keep(this.services, this.changesOf, this.sharedMemory, this.throttle, this.monitorPages);
+    keeper.keep(this.#connections);
   }
 
   /** The host itself brings a device, or takes it away. */
@@ -84,6 +93,11 @@ export class ServerContext {
     this.state = state;
     this.services = state.services;
     this.client = client;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.keep(this.state, this.services, this.client);
   }
 
   get faults(): ServerFaults {

@@ -15,10 +15,12 @@ import {
   TlConnectRequest,
   TlConnectResult,
   VersionResponse,
+  VmbusVersion,
 } from '../../../src/vmbus/protocol.ts';
 import { guidBytes, type Struct } from '../../../src/wire.ts';
 import { putFields } from '../base/put-fields.ts';
 import type { Channel } from './channel.ts';
+import type { ServerContext } from './context.ts';
 import {
   CloseReservedResponse,
   ModifyConnectionResponse,
@@ -56,11 +58,7 @@ export function versionRefused(): Uint8Array {
  * @param version the version or, from 5.0 on, the connection ID
  * @param features agreed features from 6.0 on, else undefined
  */
-export function versionResponse(
-  state: number,
-  version: number,
-  features: number | undefined,
-): Uint8Array {
+function versionResponse(state: number, version: number, features: number | undefined): Uint8Array {
   const fields = { supported: 1, connectionState: state, version };
   const response = message(MessageType.VERSION_RESPONSE, VersionResponse, fields);
   if (features === undefined) return response;
@@ -69,6 +67,18 @@ export function versionResponse(
   });
   longer.set(response);
   return longer;
+}
+
+/** The answer to a contact with a version that is accepted, whatever else becomes of it. */
+export function contactAnswer(
+  { client, services }: ServerContext,
+  state: number,
+  version: number,
+  features: number | undefined,
+): Uint8Array {
+  const { knobs } = services.profile;
+  if (version >= VmbusVersion.V5_0) return versionResponse(state, client.connectionId, features);
+  return versionResponse(state, knobs.echoVersion ? version : 0, undefined);
 }
 
 /**

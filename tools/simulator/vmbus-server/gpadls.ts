@@ -21,6 +21,7 @@ import type { ServerContext } from './context.ts';
 import { gpadlCreated, gpadlTorndown } from './control-messages.ts';
 import type { HostMessages } from './host-messages.ts';
 import { inertDevice } from './inert-device.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Most GPADLs of a connection, complete or not. */
 export const GPADLS_MAX = 4096;
@@ -56,6 +57,12 @@ export class Gpadls {
     this.#context = context;
     this.#messages = messages;
     this.#shapeOnly = context.services.profile.knobs.gpadlChecks === 'shape';
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#count, this.#pages], (v) => ([this.#count, this.#pages] = v));
+    keeper.keep(this.#context, this.#messages, this.#incomplete, this.#all);
   }
 
   /** GPADL_HEADER for `channel`, undefined if the guest named one that does not exist. */

@@ -9,6 +9,7 @@
 import { PAGE_SHIFT, PAGE_SIZE } from '../../../src/machine.ts';
 import type { Grant } from '../ledger/grants.ts';
 import type { GuestRam } from '../base/guest-ram.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 export class GrantMemory {
   readonly grant: Grant;
@@ -36,6 +37,11 @@ export class GrantMemory {
         throw new RangeError(`grant ${grant.id} is not RAM`);
       this.#pfns[page] = pfn;
     }
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.keep(this.grant, this.#ram, this.#pfns);
   }
 
   /** Whether a page is one of the first `pages` of these. */

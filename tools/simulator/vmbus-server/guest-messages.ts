@@ -11,6 +11,7 @@ import { MessageType, VMBUS_MESSAGE_TYPE } from '../../../src/vmbus/protocol.ts'
 import type { Alarm } from '../base/clock.ts';
 import { GUEST_MESSAGES_MAX } from '../profiles/knob-values.ts';
 import type { ServerContext } from './context.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 interface Slot {
   port: number;
@@ -49,6 +50,13 @@ export class GuestMessages {
       this.#alarm = undefined;
       this.#handleDue();
     };
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#first, this.#count], (v) => ([this.#first, this.#count] = v));
+    keeper.put([this.#alarm], (v) => ([this.#alarm] = v));
+    keeper.keep(this.#context, this.#slots);
   }
 
   /** Messages not yet handled. */
@@ -93,7 +101,7 @@ export class GuestMessages {
   }
 
   reset(): void {
-    this.#count = 0;
+    this.#first = this.#count = 0;
     if (this.#alarm !== undefined) this.#context.services.clock.cancel(this.#alarm);
     this.#alarm = undefined;
   }
@@ -126,6 +134,8 @@ export class GuestMessages {
       this.#handle(slot.port, payload);
       events.end();
     }
+    // The same few slots are used again and again
+    if (this.#count === 0) this.#first = 0;
     this.#arm();
   }
 }

@@ -4,14 +4,18 @@
  * A packet of the guest, copied out of the ring, and the rules that it must keep (`parse_packet`).
  */
 
+import { PAGE_SHIFT, PAGE_SIZE } from '../../../src/machine.ts';
 import {
   COMPLETION_REQUESTED,
   GpaDirectHeader,
+  GpaRange,
   PacketFooter,
   PacketHeader,
   PacketType,
 } from '../../../src/vmbus/protocol.ts';
 import type { GuestPacket } from './channel-interface.ts';
+import type { IncomingRing } from './host-ring.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 export const DESCRIPTOR_SIZE = PacketHeader.size;
 export const FOOTER_SIZE = PacketFooter.size;
@@ -35,6 +39,16 @@ export class PacketBuffer implements GuestPacket {
   transactionIdLow = 0;
   transactionIdHigh = 0;
   payloadOffset = 0;
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.bytes, this.view], (v) => ([this.bytes, this.view] = v));
+    keeper.put([this.length, this.type], (v) => ([this.length, this.type] = v));
+    keeper.put([this.flags], (v) => ([this.flags] = v));
+    keeper.put([this.transactionIdLow], (v) => ([this.transactionIdLow] = v));
+    keeper.put([this.transactionIdHigh], (v) => ([this.transactionIdHigh] = v));
+    keeper.put([this.payloadOffset], (v) => ([this.payloadOffset] = v));
+  }
 
   /** Have room for `length` bytes; the first `kept` stay. */
   reserve(length: number, kept = 0): void {
@@ -110,4 +124,44 @@ function checkType(type: number, headerLength: number): string | undefined {
     default:
       return `packet type ${type}`;
   }
+}
+
+// --- packets that lie in the ring ---
+
+/** Bytes of a page number in a range. */
+const PFN_SIZE = 8;
+
+/**
+ * Whether a packet that the guest has published and the host has not read points to a page from
+ * `first` up to, and without, `end`. The host will read it there. What cannot be read ends the
+ * search: the host will not get beyond it either.
+ */
+export function pointsTo(ring: IncomingRing, first: number, end: number): boolean {
+  const packet = new PacketBuffer();
+  const available = ring.available();
+  for (let at = 0; at + DESCRIPTOR_SIZE <= available; at += packet.length + FOOTER_SIZE) {
+    ring.peek(at, packet.bytes, 0, DESCRIPTOR_SIZE);
+    if (packet.parseDescriptor(available - at, true) !== undefined) return false;
+    if (packet.type !== PacketType.DATA_GPA_DIRECT) continue;
+    packet.reserve(packet.length);
+    ring.peek(at, packet.bytes, 0, packet.length);
+    if (rangesPointTo(packet, first, end)) return true;
+  }
+  return false;
+}
+
+function rangesPointTo({ view, payloadOffset }: PacketBuffer, first: number, end: number): boolean {
+  let ranges = view.getUint32(GpaDirectHeader.at.rangeCount, true);
+  let at: number = GpaDirectHeader.size;
+  for (; ranges > 0 && at + GpaRange.size <= payloadOffset; ranges--) {
+    const length = view.getUint32(at + GpaRange.at.byteCount, true);
+    const offset = view.getUint32(at + GpaRange.at.byteOffset, true);
+    at += GpaRange.size;
+    let pages = Math.ceil((offset + length) / PAGE_SIZE) - (offset >>> PAGE_SHIFT);
+    for (; pages > 0 && at + PFN_SIZE <= payloadOffset; pages--, at += PFN_SIZE) {
+      const pfn = Number(view.getBigUint64(at, true));
+      if (pfn >= first && pfn < end) return true;
+    }
+  }
+  return false;
 }

@@ -18,6 +18,7 @@ import type { Channel } from './channel.ts';
 import type { ServerContext } from './context.ts';
 import type { Offers } from './offers.ts';
 import type { SharedPages } from './shared-pages.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** How often the host looks at the monitor page: the latency of the network device (OpenVMM). */
 export const MONITOR_LATENCY_TICKS = 100 * TICKS_PER_US;
@@ -69,6 +70,14 @@ export class GuestSignals {
     this.#poll = { at: 0, action, poll, next: undefined, state: 'cancelled' };
   }
 
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.emptySignals, this.#named], (v) => ([this.emptySignals, this.#named] = v));
+    keeper.put([this.#monitored], (v) => ([this.#monitored] = v));
+    keeper.keep(this.#context, this.#offers, this.#pages, this.#closed, this.#closedMonitors);
+    keeper.keep(this.#poll);
+  }
+
   /** The guest signals the shared event connection. Its flag is not looked at (OpenVMM). */
   shared(): number {
     this.#named = 0;
@@ -100,6 +109,11 @@ export class GuestSignals {
     this.#monitored += change;
     if (this.#monitored > 0) this.#armPoll();
     else this.#context.services.clock.cancel(this.#poll);
+  }
+
+  /** The page is looked at before its time. */
+  hear(): void {
+    if (this.#monitored > 0) this.#pages.takeMonitors(this.#monitorFound);
   }
 
   /** Whether a channel with a monitor is open. */

@@ -5,18 +5,20 @@
  * loaded OS only here, and the audit asks for the last UNLOAD.
  */
 
+import type { Keeper } from '../base/snapshot.ts';
+
 /** Records kept; the oldest go first. */
 export const HISTORY_MAX = 256;
 
-/** One INITIATE_CONTACT and what came of it. */
+/** One INITIATE_CONTACT and what came of it. It is replaced when it ends: a reader may keep it. */
 export interface ContactRecord {
   readonly version: number;
   readonly at: number;
   /** `failed`: the version is known, the pages were bad. `ignored`: by the knob `reinitiate`. */
   readonly outcome: 'accepted' | 'refused' | 'failed' | 'ignored';
   /** When and by what an accepted connection ended. */
-  endedAt: number | undefined;
-  endedBy: string | undefined;
+  readonly endedAt: number | undefined;
+  readonly endedBy: string | undefined;
 }
 
 export class ConnectionHistory {
@@ -38,6 +40,17 @@ export class ConnectionHistory {
 
   /** When the answer to the last UNLOAD found the guest's SINT masked or its page gone. */
   unloadLostAt: number | undefined;
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.connectedAt, this.contacts], (v) => ([this.connectedAt, this.contacts] = v));
+    keeper.put([this.ignored, this.unloadsSeen], (v) => ([this.ignored, this.unloadsSeen] = v));
+    keeper.put([this.unloadsAnswered], (v) => ([this.unloadsAnswered] = v));
+    keeper.put([this.unloadSeenAt], (v) => ([this.unloadSeenAt] = v));
+    keeper.put([this.unloadAnsweredAt], (v) => ([this.unloadAnsweredAt] = v));
+    keeper.put([this.unloadLostAt], (v) => ([this.unloadLostAt] = v));
+    keeper.keep(this.everNegotiated, this.#records);
+  }
 
   get records(): readonly ContactRecord[] {
     return this.#records;
@@ -61,8 +74,11 @@ export class ConnectionHistory {
     for (let i = this.#records.length - 1; i >= 0; i--) {
       const record = this.#records[i]!;
       if (record.outcome !== 'accepted') continue;
-      record.endedAt ??= at;
-      record.endedBy ??= by;
+      this.#records[i] = {
+        ...record,
+        endedAt: record.endedAt ?? at,
+        endedBy: record.endedBy ?? by,
+      };
       return;
     }
   }

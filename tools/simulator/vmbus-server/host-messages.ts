@@ -8,6 +8,7 @@
 import { MessageType, VMBUS_MESSAGE_TYPE } from '../../../src/vmbus/protocol.ts';
 import { lateMessage } from '../profiles/late-answers.ts';
 import type { ServerContext } from './context.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /**
  * Messages that a host keeps for a guest that does not take them. When there are more the server
@@ -27,6 +28,12 @@ export class HostMessages {
 
   constructor(context: ServerContext) {
     this.#context = context;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.vp, this.lost, this.#paused], (v) => ([this.vp, this.lost, this.#paused] = v));
+    keeper.keep(this.#context, this.#waiting);
   }
 
   /** Send a message to the guest. `paced`: an offer, by the knob only when nothing waits. */
@@ -136,8 +143,11 @@ export class HostMessages {
     // Faults decide first
     const fault = faults.message?.(type, payload);
     const late = lateMessage(services.profile.knobs, type);
-    if (fault === 'drop' || fault instanceof Uint8Array) services.omissions.host.lost(type);
-    if (late > 0 || typeof fault === 'object') services.omissions.host.late(type);
+    const { host } = services.omissions;
+    if (fault === 'drop') host.lost(type);
+    else if (fault instanceof Uint8Array) host.changed(type);
+    else if (fault !== undefined && 'duplicates' in fault) host.repeated(type);
+    if (late > 0 || typeof fault === 'object') host.late(type);
     if (fault === undefined && late > 0) {
       services.clock.schedule(late, () => post(payload));
     } else if (fault === undefined) {

@@ -9,7 +9,10 @@
 
 import { PAGE_SIZE } from '../../../src/machine.ts';
 import { RING_FEATURE_PENDING_SEND_SIZE, RingControl } from '../../../src/vmbus/protocol.ts';
+import type { Grant } from '../ledger/grants.ts';
+import type { ChannelDevice } from './channel-interface.ts';
 import type { GrantMemory } from './grant-memory.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** What {@link IncomingRing.available} and {@link OutgoingRing.free} say of a bad guest index. */
 export const BAD_INDEX = -1;
@@ -68,6 +71,12 @@ export class IncomingRing {
     this.memory = memory;
     this.#rules = rules;
     this.size = memory.length - PAGE_SIZE;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#out, this.#masked], (v) => ([this.#out, this.#masked] = v));
+    keeper.keep(this.memory);
   }
 
   /**
@@ -151,6 +160,13 @@ export class OutgoingRing {
     this.size = memory.length - PAGE_SIZE;
   }
 
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#in, this.#waitingFor], (v) => ([this.#in, this.#waitingFor] = v));
+    keeper.put([this.#reclaimed], (v) => ([this.#reclaimed] = v));
+    keeper.keep(this.memory);
+  }
+
   /** Start of day, as OpenVMM `OutgoingRing::new`. Returns false if an index is bad. */
   start(): boolean {
     const index = this.memory.u32(prod);
@@ -222,4 +238,18 @@ export class OutgoingRing {
     this.#waitingFor = bytes;
     this.memory.setU32(pendingSendSize, bytes);
   }
+}
+
+/** What the server knows of a channel that it opens. */
+export interface RingChannelRequest {
+  readonly id: number;
+  readonly vmbusVersion: number;
+  readonly userData: Uint8Array;
+  readonly device: ChannelDevice;
+  readonly incoming: GrantMemory;
+  readonly outgoing: GrantMemory;
+  /** Interrupts the guest by the rules of the version. */
+  readonly interrupt: () => void;
+  readonly gpadl: (id: number) => Grant | undefined;
+  readonly offerSubchannels: (devices: readonly ChannelDevice[]) => boolean;
 }

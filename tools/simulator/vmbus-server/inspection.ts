@@ -5,6 +5,7 @@
  * the primary client stand at the top, those of all clients in `clients`.
  */
 
+import type { Grant } from '../ledger/grants.ts';
 import type { ClientName } from './channel-interface.ts';
 import type { ChannelState, GpadlState } from './channel.ts';
 import type { ConnectionPhase, VmbusConnection } from './connection.ts';
@@ -69,7 +70,7 @@ export interface ClientInspection {
   readonly contactsIgnored: number;
   /** When the last connection was made, in ticks; 0 if there was none. */
   readonly connectedAt: number;
-  readonly history: readonly Readonly<ContactRecord>[];
+  readonly history: readonly ContactRecord[];
   readonly everNegotiated: readonly number[];
   readonly unloadsSeen: number;
   readonly unloadsAnswered: number;
@@ -146,7 +147,7 @@ export function inspectConnection(
     contacts: history.contacts,
     contactsIgnored: history.ignored,
     connectedAt: history.connectedAt,
-    history: history.records.map((record) => ({ ...record })),
+    history: [...history.records],
     everNegotiated: [...history.everNegotiated],
     unloadsSeen: history.unloadsSeen,
     unloadsAnswered: history.unloadsAnswered,
@@ -175,7 +176,8 @@ export function inspectConnection(
         id: gpadl.id,
         channel: channel.id,
         state: gpadl.state,
-        pfns: gpadl.grants.flatMap((grant) => [...grant.pfns]),
+        // A grant never changes its pages
+        pfns: gpadl.grants.length === 1 ? gpadl.grants[0]!.pfns : pagesOf(gpadl.grants),
         purpose: gpadl.grants[0]?.purpose ?? 'incomplete',
       })),
     ),
@@ -186,6 +188,10 @@ export function inspectConnection(
     hostMessagesQueued: messages.queued,
     emptySignals: connection.signals.emptySignals,
   };
+}
+
+function pagesOf(grants: readonly Grant[]): number[] {
+  return grants.flatMap(({ pfns }) => [...pfns]);
 }
 
 function live(count: number | undefined): number {

@@ -13,6 +13,7 @@ import type { ServerContext } from './context.ts';
 import { offerChannel, plainMessage } from './control-messages.ts';
 import type { HostMessages } from './host-messages.ts';
 import type { SharedPages } from './shared-pages.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Monitors of a connection: four groups of 32. */
 export const MONITORS_MAX = 128;
@@ -59,6 +60,14 @@ export class Offers {
     this.#pages = pages;
     this.#numbered = context.services.profile.knobs.channelNumbers === 'at-creation';
     this.#absolute = absolute || this.#numbered;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#next, this.requested], (v) => ([this.#next, this.requested] = v));
+    keeper.put([this.numbering, this.short], (v) => ([this.numbering, this.short] = v));
+    keeper.keep(this.#context, this.#messages, this.#pages, this.#channels, this.#byId);
+    keeper.keep(this.#monitors);
   }
 
   /** All channels, in order of their devices. */

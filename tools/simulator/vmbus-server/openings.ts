@@ -22,6 +22,7 @@ import type { GuestSignals } from './guest-signals.ts';
 import { CHANNEL_CONNECTION_BASE } from './host-protocol.ts';
 import type { Offers } from './offers.ts';
 import { RingChannel } from './ring-channel.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Least pages of a ring that can carry something: the control page and one of data. */
 const RING_PAGES_MIN = 2;
@@ -53,6 +54,11 @@ export class Openings {
     this.#offers = offers;
     this.#gpadls = gpadls;
     this.#signals = signals;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.keep(this.#context, this.#offers, this.#gpadls, this.#signals);
   }
 
   /** Open a channel. Returns the status of OPEN_CHANNEL_RESULT. */

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * An open channel as its device sees it: packets in both directions, signals, and the end of it
- * all when the guest breaks the rules (silence: no completion, no rescind). Packet rules as in
- * OpenVMM `parse_packet`, signalling as in `vmbus_ring`.
+ * An open channel as its device sees it: packets both ways, signals, and the end when the guest
+ * breaks the rules (silence: no completion, no rescind). OpenVMM `parse_packet`, `vmbus_ring`.
  */
 
 import { PacketHeader, PacketType } from '../../../src/vmbus/protocol.ts';
@@ -14,31 +13,15 @@ import type { Grant } from '../ledger/grants.ts';
 import type { ServerContext } from './context.ts';
 import { describeMessage } from './device-protocol.ts';
 import type { RingPoke } from './faults.ts';
-import type { GrantMemory } from './grant-memory.ts';
 import { DESCRIPTOR_SIZE, FOOTER_SIZE, PACKET_MAX, PacketBuffer } from './guest-packet.ts';
-import { BAD_INDEX, IncomingRing, OutgoingRing } from './host-ring.ts';
+import { BAD_INDEX, IncomingRing, OutgoingRing, type RingChannelRequest } from './host-ring.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
-function padded(length: number): number {
-  return (length + 7) & ~7;
-}
+const padded = (length: number): number => (length + 7) & ~7;
 
 /** An alarm that is not set. */
 function alarm(action: () => void): Alarm {
   return { at: 0, action, next: undefined, state: 'cancelled' };
-}
-
-/** What the server knows of a channel that it opens. */
-export interface RingChannelRequest {
-  readonly id: number;
-  readonly vmbusVersion: number;
-  readonly userData: Uint8Array;
-  readonly device: ChannelDevice;
-  readonly incoming: GrantMemory;
-  readonly outgoing: GrantMemory;
-  /** Interrupts the guest by the rules of the version. */
-  readonly interrupt: () => void;
-  readonly gpadl: (id: number) => Grant | undefined;
-  readonly offerSubchannels: (devices: readonly ChannelDevice[]) => boolean;
 }
 
 export class RingChannel implements DeviceChannel {
@@ -104,6 +87,19 @@ export class RingChannel implements DeviceChannel {
     });
   }
 
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.dead, this.unreadable], (v) => ([this.dead, this.unreadable] = v));
+    keeper.put([this.tampered, this.reason], (v) => ([this.tampered, this.reason] = v));
+    keeper.put([this.signals], (v) => ([this.signals] = v));
+    keeper.put([this.unnecessarySignals], (v) => ([this.unnecessarySignals] = v));
+    keeper.put([this.#open, this.#drained], (v) => ([this.#open, this.#drained] = v));
+    keeper.put([this.#lingering, this.lies], (v) => ([this.#lingering, this.lies] = v));
+    keeper.keep(this.userData, this.#context, this.#device, this.#incoming, this.#outgoing);
+    keeper.keep(this.#packet, this.#scratch, this.#copier, this.#wake, this.#pollRoom);
+    keeper.keep(this.#unstick, this.#poke);
+  }
+
   /** Write the rings' start-of-day values. Returns false if the guest left bad indices. */
   start(): boolean {
     return this.#incoming.start() && this.#outgoing.start();
@@ -119,9 +115,9 @@ export class RingChannel implements DeviceChannel {
 
   /** No more accesses: the device was closed. */
   close(): void {
-    const { clock } = this.#context.services;
     this.#open = false;
-    for (const each of [this.#wake, this.#pollRoom, this.#unstick]) clock.cancel(each);
+    for (const each of [this.#wake, this.#pollRoom, this.#unstick])
+      this.#context.services.clock.cancel(each);
   }
 
   /** The guest signalled. Returns whether it had reason to (see {@link unnecessarySignals}). */
@@ -140,14 +136,15 @@ export class RingChannel implements DeviceChannel {
   }
 
   /** A host that lingers reads what is there, or stops looking; what it got back it has used. */
-  linger(act: 'read' | 'end'): void {
+  linger(act: 'read' | 'hear' | 'end'): void {
     if (!this.#open || this.dead) return;
     this.#outgoing.reclaim();
-    if (!this.#lingering) return;
-    if (act === 'read') {
-      if (this.#incoming.available() !== 0) this.#device.signalled();
-      return;
+    if (act === 'hear' && this.#wake.state === 'waiting') {
+      this.#context.services.clock.cancel(this.#wake);
+      return this.#look();
     }
+    if (!this.#lingering || (act !== 'end' && this.#incoming.available() === 0)) return;
+    if (act !== 'end') return this.#device.signalled();
     this.#lingering = false;
     this.#incoming.mask(false);
     if (this.#incoming.available() > 0) this.#look();
@@ -155,6 +152,10 @@ export class RingChannel implements DeviceChannel {
 
   /** Whether the guest learns from a page what the host sends: its ring, the other's indices. */
   lies = (pfn: number) => this.#outgoing.memory.has(pfn) || this.#incoming.memory.has(pfn, 1);
+  /** The ring in which the guest's packets lie, as long as somebody reads them. */
+  unread(): IncomingRing | undefined {
+    return this.#open && !this.dead ? this.#incoming : undefined;
+  }
 
   receive(atClose = false): GuestPacket | undefined {
     if (!this.#open || (this.dead && (!atClose || this.unreadable))) return undefined;
@@ -281,8 +282,7 @@ export class RingChannel implements DeviceChannel {
       }
     }
     if (free === BAD_INDEX) {
-      if (this.#mends) return false;
-      this.die('bad read index of the guest');
+      if (!this.#mends) this.die('bad read index of the guest');
       return false;
     }
     if (outgoing.waitingFor !== 0) outgoing.waitFor(0);

@@ -28,6 +28,8 @@ import type { ServerFaults } from './faults.ts';
 import { GuestMessages } from './guest-messages.ts';
 import { inspectConnection, inspectServer } from './inspection.ts';
 import type { ClientInspection, VmbusInspection } from './inspection.ts';
+import { pointsTo } from './guest-packet.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 export interface VmbusServerOptions {
   /**
@@ -97,6 +99,11 @@ export class VmbusServer {
     for (const device of devices) this.hotAdd(device);
   }
 
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.keep(this.#state, this.#primary, this.#second, this.#attached);
+  }
+
   /** Hooks of tests and fault plans; replace as a whole. */
   get faults(): ServerFaults {
     return this.#state.faults;
@@ -139,11 +146,26 @@ export class VmbusServer {
     endpoint?.connection.messages.send(payload);
   }
 
-  /** What hosts do that linger at rings (`faults.lingers`), on all channels. */
-  linger(act: 'read' | 'end'): void {
+  /** What hosts do that linger at rings (`faults.lingers`), on all channels; or `hear` signals. */
+  linger(act: 'read' | 'hear' | 'end'): void {
     for (const { connection } of this.#endpoints) {
+      if (act === 'hear') connection.signals.hear();
       for (const { opening } of connection.offers.channels) opening?.rings.linger(act);
     }
+  }
+
+  /**
+   * The channel, opened later than `since`, in whose ring a packet lies that the host has not read
+   * and that points to a page from `first` up to, and without, `end`.
+   */
+  unreadAt(first: number, end: number, since: number): number | undefined {
+    for (const { connection } of this.#endpoints) {
+      for (const { opening, id } of connection.offers.channels) {
+        const ring = opening !== undefined && opening.openedAt > since && opening.rings.unread();
+        if (ring && pointsTo(ring, first, end)) return id;
+      }
+    }
+    return undefined;
   }
 
   /** A fault has written to a page of guest memory as if it were the host: whatever lies there. */

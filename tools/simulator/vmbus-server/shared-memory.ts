@@ -7,6 +7,7 @@
  */
 
 import { PAGE_SIZE } from '../../../src/machine.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Snapshot for the audit and the loaded OS. */
 export interface SharedMemoryInspection {
@@ -28,6 +29,12 @@ export class SharedMemory {
   /** `maxBytes` 0: no limit. */
   constructor(maxBytes: number) {
     this.#maxPages = maxBytes === 0 ? Infinity : Math.floor(maxBytes / PAGE_SIZE);
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#pages, this.#peak], (v) => ([this.#pages, this.#peak] = v));
+    keeper.put([this.#refusals], (v) => ([this.#refusals] = v));
   }
 
   /** Whether so many pages more may be shared; a no is counted. */

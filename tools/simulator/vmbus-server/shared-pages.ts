@@ -11,6 +11,7 @@ import { InterruptPage } from '../../../src/vmbus/protocol.ts';
 import type { Contact } from './contact.ts';
 import type { ServerContext } from './context.ts';
 import { GrantMemory } from './grant-memory.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Groups of 32 monitors. */
 const MONITOR_GROUPS = 4;
@@ -26,6 +27,13 @@ export class SharedPages {
 
   constructor(context: ServerContext) {
     this.#context = context;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#interrupt, this.#monitorIn], (v) => ([this.#interrupt, this.#monitorIn] = v));
+    keeper.put([this.#monitorOut], (v) => ([this.#monitorOut] = v));
+    keeper.keep(this.#context);
   }
 
   /** Whether a page at `address` can be shared at all. */

@@ -8,6 +8,7 @@
 
 import type { VirtualClock } from '../base/clock.ts';
 import { TICKS_PER_MS } from '../base/clock.ts';
+import type { Keeper } from '../base/snapshot.ts';
 
 /** Over which time the knob `throttleSignals` counts. */
 export const THROTTLE_WINDOW_TICKS = 1000 * TICKS_PER_MS;
@@ -34,6 +35,14 @@ export class SignalThrottle {
     this.#clock = clock;
     this.#limit = limit;
     this.#exceeded = exceeded;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#windowStart], (v) => ([this.#windowStart] = v));
+    keeper.put([this.#windowCount, this.excess], (v) => ([this.#windowCount, this.excess] = v));
+    keeper.put([this.stalls], (v) => ([this.stalls] = v));
+    keeper.keep(this.#clock);
   }
 
   /** The guest has signalled for nothing: its clock may go on without it. */

@@ -7,6 +7,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { PAGE_SIZE } from '../../../../src/machine.ts';
 import { RACES, modelsOf } from '../../../../tools/explore/memory/race-policy.ts';
 import { StoreBuffer, STORES_MAX } from '../../../../tools/explore/memory/store-buffer.ts';
 import type { ViolationLayer } from '../../../../tools/explore/memory/race-host.ts';
@@ -178,6 +179,60 @@ buffer('it holds no more than a processor does', () => {
   stores.show();
   stores.drain();
   assert.is(stores.count, 0);
+});
+
+buffer('whoever sees a store behind a barrier of stores sees all in front of it', () => {
+  const { memory, stores, store } = stored();
+  store(1, 10);
+  store(2, 20);
+  stores.fence();
+  store(3, 30);
+  store(4, 40);
+  const seen = (visible: readonly number[]): number[] => {
+    stores.hide((index) => visible.includes(index));
+    const all = [...memory.subarray(1, 5)];
+    stores.show();
+    return all;
+  };
+  assert.equal(seen([]), [0, 0, 0, 0]);
+  assert.equal(seen([1]), [0, 20, 0, 0]);
+  // The first and the last two wait, and the barrier still stands between them
+  assert.equal(seen([2]), [10, 20, 0, 40]);
+  assert.equal(seen([]), [10, 20, 0, 40]);
+});
+
+buffer('a barrier of stores with none in front of it orders nothing', () => {
+  const { memory, stores, store } = stored();
+  store(1, 10);
+  stores.drain();
+  stores.fence();
+  store(2, 20);
+  store(3, 30);
+  stores.hide((index) => index === 1);
+  assert.equal([...memory.subarray(1, 4)], [10, 0, 30]);
+  stores.show();
+});
+
+buffer('it knows what one more store makes visible', () => {
+  const { stores, store } = stored();
+  assert.is(stores.pushedOut(1), 0);
+  for (let i = 0; i < STORES_MAX; i++) store(i, 1);
+  assert.is(stores.pushedOut(1), 1, 'the oldest');
+  assert.is(stores.pushedOut(1000), STORES_MAX, 'all in front of a long one');
+  const oldest: number[] = [];
+  stores.each((address) => void oldest.push(address), 2);
+  assert.equal(oldest, [0, 1]);
+});
+
+buffer('an index is apart from the packet in front of it, whatever was seen between them', () => {
+  const stores = new StoreBuffer(new Uint8Array(3 * PAGE_SIZE));
+  const apart = [PAGE_SIZE, PAGE_SIZE + 4, 0, 2 * PAGE_SIZE, 2 * PAGE_SIZE + 4].map((address) => {
+    stores.enter(address, 4);
+    stores.hide((index, count) => index === count - 1);
+    stores.show();
+    return stores.isNewestApart;
+  });
+  assert.equal(apart, [true, false, true, true, false]);
 });
 
 buffer.run();

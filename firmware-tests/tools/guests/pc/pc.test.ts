@@ -358,6 +358,17 @@ pc('programs that go nowhere end in their own way', async () => {
   const ends: [string, readonly number[]][] = [
     ['halted', HALT],
     ['loop', [0xeb, 0xfe]],
+    // The same line again and again
+    [
+      'repeats',
+      [
+        ...eax(0x6b636974),
+        ...TELL,
+        ...newline,
+        0xeb,
+        -(6 + TELL.length + newline.length + 2) & 0xff,
+      ],
+    ],
     ['silent', [0xfb, 0xf4, 0xeb, 0xfd]], // sti; hlt; again
     ['reset', [0xb0, 0xfe, 0xe6, 0x64, 0xeb, 0xfe]], // the keyboard controller's reset
     // Protected mode without an interrupt table: mov eax, cr0; or al, 1; mov cr0, eax; int3
@@ -369,6 +380,23 @@ pc('programs that go nowhere end in their own way', async () => {
     assert.is(report.untouched, true);
     assert.is(report.booted, false);
   }
+});
+
+pc('a fault whose handlers are in no memory is a triple fault, and no lack of room', async () => {
+  // Paging of 4 MiB, of which only the first is there, and an interrupt table beyond them; int3
+  const code = [
+    ...[0xfa, 0x31, 0xc0, 0x8e, 0xd8], // cli; xor ax, ax; mov ds, ax
+    ...[0x66, 0xc7, 0x06, ...word(0x7000), ...dword(0x83)],
+    ...[0xc7, 0x06, ...word(0x6000), ...word(0x7ff), 0x66, 0xc7, 0x06, ...word(0x6002)],
+    ...[...dword(0x800000), 0x0f, 0x01, 0x1e, ...word(0x6000)], // lidt [6000h]
+    ...[...eax(0x10), 0x0f, 0x22, 0xe0, ...eax(0x7000), 0x0f, 0x22, 0xd8],
+    ...[...eax(0x80000011), 0x0f, 0x22, 0xc0, 0xcc],
+  ];
+  const { report } = await runPc(kernelOf(code));
+  assert.is(report.end, 'triple-fault');
+  assert.is(report.verdict, 'crash');
+  assert.match(report.text, /^at 0x8[0-9a-f]{4}: the #DF for a fault has no handler either; its /);
+  assert.match(report.text, /interrupt table is at 0x800000, of 2048 bytes$/);
 });
 
 pc(
@@ -414,6 +442,47 @@ pc(
   },
 );
 
+pc(
+  'a press of the reset button ends it within its instruction, also where it is compiled',
+  async () => {
+    // Hypercalls again and again, by code at 0:600h: a call of the page is a near one
+    const loop = [
+      ...[0x66, 0xbd, ...dword(60_000)], // mov ebp, count
+      ...[...eax(0x5c), ...edx(0)],
+      // call; dec ebp; jnz again
+      ...[0xe8, ...word(HYPERCALL_PAGE - 0x615), 0x66, 0x4d, 0x75, -19 & 0xff],
+      ...HALT,
+    ];
+    const image = kernelOf([
+      ...[...wrmsr(0x40000000, 1, 0x98ae0000), ...wrmsr(0x40000001, HYPERCALL_ENABLED)],
+      // An input that is not aligned; the code goes to es:di = 0:600h from ds:si
+      ...[...ebx(0), 0x31, 0xc0, 0x8e, 0xc0, 0xbf, ...word(0x600)],
+      ...[0x0e, 0x1f, 0xbe, ...word(0x160), 0xb9, ...word(loop.length), 0xfc, 0xf3, 0xa4],
+      ...[...ecx(7), 0xea, ...word(0x600), ...word(0)],
+    ]);
+    image.set(loop, 0x360);
+    for (const call of [0, 5, 40_000]) {
+      let calls = 0;
+      let cutAt: number | undefined;
+      let made: Pc | undefined;
+      const step = (what: 'wrmsr' | 'hypercall'): void => {
+        if (what !== 'hypercall' || calls++ !== call) return;
+        cutAt = made!.board.instructions;
+        made!.emulator.cut();
+      };
+      const { report } = await runPc(image, {
+        onReady: (pc) => {
+          made = pc;
+          pc.board.steps = { exit: () => {}, refuses: () => false, step };
+        },
+        onReset: () => assert.is(made!.board.instructions, cutAt),
+      });
+      assert.is(report.end, 'reset');
+      assert.is(calls, call + 1);
+    }
+  },
+);
+
 pc('a script ends a run, and what does not come ends it, too', async () => {
   const image = kernelOf([...eax(0x6b636974), ...TELL, ...newline, 0xfb, 0xf4, 0xeb, 0xfd]);
   const step = (text: string) => ({ step: 'expect' as const, text, line: 1 });
@@ -423,6 +492,40 @@ pc('a script ends a run, and what does not come ends it, too', async () => {
   const bad = await runPc(image, { script: [within, { ...step('tock'), line: 2 }] });
   assert.is(bad.report.end, 'expected');
   assert.is(bad.report.text, 'line 2: "tock" has not come within 2 s');
+
+  // What ends the run before says what the script waits for
+  const halts = await runPc(kernelOf(HALT), { script: [{ ...step('tock'), line: 3 }] });
+  assert.is(halts.report.end, 'halted');
+  assert.match(halts.report.text, /; of the script, line 3: "tock" has not come$/);
+  const boots = await runPc(bootProgram(), { script: [step('tock')] });
+  assert.is(boots.report.end, 'expected');
+  assert.is(boots.report.text, 'line 1: "tock" has not come, and the boot program runs');
+});
+
+pc('a script that waits for the boot program ends with it', async () => {
+  const boot = { step: 'boot', line: 2 } as const;
+  const expect = { step: 'expect', text: 'tick', line: 1 } as const;
+  const says = [...eax(0x6b636974), ...TELL, ...newline];
+  const report = [...eax(0), 0xba, ...word(0x4858), 0x66, 0xef, ...HALT];
+  const good = await runPc(kernelOf([...says, ...report]), { script: [expect, boot] });
+  assert.equal([good.report.end, good.report.verdict], ['booted', 'clean']);
+  const within = { step: 'within', seconds: 2, line: 1 } as const;
+  const waits = kernelOf([...says, 0xfb, 0xf4, 0xeb, 0xfd]);
+  const bad = await runPc(waits, { script: [within, expect, boot] });
+  assert.is(bad.report.end, 'expected');
+  assert.is(bad.report.text, 'line 2: the boot program does not run within 2 s');
+});
+
+pc('a script ends once what it types is typed', async () => {
+  const image = kernelOf([...eax(0x6b636974), ...TELL, ...newline, 0xfb, 0xf4, 0xeb, 0xfd]);
+  const expect = { step: 'expect', text: 'tick', line: 1 } as const;
+  const type = { step: 'type', text: 'abcd', line: 2 } as const;
+  for (const more of [[], [{ step: 'end', line: 3 } as const]]) {
+    const { report } = await runPc(image, { script: [expect, type, ...more] });
+    assert.is(report.end, 'script');
+    // 50 ms from key to key
+    assert.ok(report.endedAt > 150 * 10_000, `${report.endedAt}`);
+  }
 });
 
 pc('one seed is one run, with the compiler and without', async () => {
@@ -449,6 +552,11 @@ pc('kernels that cannot be booted are refused by name', async () => {
     [new Uint8Array(4096), 'BadProgram', /not the header of a Linux kernel/],
     [kernelOf(HALT, { 0x236: 1 }), 'Program64Bit', /for 64-bit processors/],
     [kernelOf(HALT, { 0x207: 1 }), 'BadProgram', /boot protocol is 1\.12/],
+    [
+      kernelOf(HALT, { 0x1f4: 2 }),
+      'BadProgram',
+      /cut off: its header says 1056 bytes, and it has 1040/,
+    ],
     [kernelOf(HALT, { 0x211: 0 }), 'BadProgram', /loaded low/],
     [kernelOf(HALT, { 0x263: 0x10 }), 'MemoryTooSmall', /not enough RAM for the kernel/],
   ];

@@ -79,6 +79,24 @@ host('H-H7 openvmm#882: a reserved channel with rings in reserved memory is a le
   assert.equal(auditOs(os, machine, start), []);
 });
 
+host(
+  'a hypercall page that is locked when the identity goes is an error: nobody enables it',
+  () => {
+    const machine = makeMachine({});
+    const guest = new Guest(machine.bootProcessor);
+    guest.start();
+    const page = BigInt(GUEST_PAGES.hypercall);
+    machine.bootProcessor.wrmsr(Msr.HYPERCALL, page | 3n);
+    machine.bootProcessor.wrmsr(Msr.GUEST_OS_ID, 0n);
+    const findings = auditHandoff(machine, machine.bootProcessor.memoryMap);
+    const found = findings.filter(({ check }) => check === 'hypercall');
+    assert.equal(
+      found.map(({ severity, text }) => `${severity}: ${text}`),
+      ['error: HYPERCALL is disabled and locked: 0x200002: nobody can enable it any more'],
+    );
+  },
+);
+
 host('a message of a timer in the slot of SINT 2 is not the answer to UNLOAD', () => {
   const machine = makeMachine({ processors: 2 });
   const guest = new Guest(machine.bootProcessor);

@@ -34,6 +34,7 @@ class FrugalChannel implements DeviceChannel {
   readonly dead = false;
   readonly drained = true;
   readonly tampered = false;
+  readonly reason = '';
   readonly unreadable = false;
   readonly gpadl: DeviceChannel['gpadl'];
   readonly #transmit: GuestPacket;

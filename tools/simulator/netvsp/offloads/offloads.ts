@@ -11,6 +11,7 @@ import type { HostKnobs } from '../../profiles/profile.ts';
 import { HostOid } from '../host-protocol.ts';
 import { LARGE_SEND_MAX } from './large-send.ts';
 import { objectHeader, type OffloadState, type OidState } from '../oid-answer.ts';
+import type { Keeper } from '../../base/snapshot.ts';
 
 /** Bits of what is on. */
 export const Offload = { IPV4: 1, TCP4: 2, UDP4: 4, TCP6: 8, UDP6: 16 } as const;
@@ -58,6 +59,14 @@ export class Offloads implements OffloadState {
   constructor(knobs: HostKnobs, negotiated: Negotiated) {
     this.#knobs = knobs;
     this.#negotiated = negotiated;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.transmit, this.receive], (v) => ([this.transmit, this.receive] = v));
+    keeper.put([this.#rsc4, this.#rsc6], (v) => ([this.#rsc4, this.#rsc6] = v));
+    keeper.put([this.#large4, this.#large6], (v) => ([this.#large4, this.#large6] = v));
+    keeper.keep(this.#negotiated);
   }
 
   /** Bits of {@link Offload} that this host has. */

@@ -13,6 +13,7 @@ import { ipChecksumIsRight, ipFrame, transportChecksumIsRight, type IpFrame } fr
 import { Offload, type Offloads } from './offloads.ts';
 import type { ReceiveScaling } from '../receive-scaling.ts';
 import { NO_TAG, tagOf, withoutTag } from './vlan.ts';
+import type { Keeper } from '../../base/snapshot.ts';
 
 /** Checksum information of a received frame (Linux `ndis_tcp_ip_checksum_info`). */
 const Checksum = {
@@ -50,6 +51,12 @@ export class ReceiveInfo {
     this.#negotiated = negotiated;
     this.#offloads = offloads;
     this.#scaling = scaling;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.tag], (v) => ([this.tag] = v));
+    keeper.keep(this.#negotiated, this.#offloads, this.#scaling);
   }
 
   /** Whether segments of either IP version are coalesced. */

@@ -18,6 +18,7 @@ import {
   type IpFrame,
 } from './ip-frame.ts';
 import { NO_TAG } from './vlan.ts';
+import type { Keeper } from '../../base/snapshot.ts';
 
 /** Most segments in one packet, and the longest IP packet. */
 export const RUN_MAX = 16;
@@ -52,6 +53,14 @@ export class SegmentRun {
   /** `coalesces` says for which IP versions. */
   constructor(coalesces: (version: 4 | 6) => boolean) {
     this.#coalesces = coalesces;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.tag, this.#first], (v) => ([this.tag, this.#first] = v));
+    keeper.put([this.#nextSequence], (v) => ([this.#nextSequence] = v));
+    keeper.put([this.#dataLength, this.#ended], (v) => ([this.#dataLength, this.#ended] = v));
+    keeper.keep(this.frames, this.sections);
   }
 
   get length(): number {

@@ -11,6 +11,7 @@ import type { Frame } from '../frame.ts';
 import { NetworkOptionError, whole } from '../options.ts';
 import { ETH, ETH_PADDED } from '../protocol.ts';
 import type { SwitchEntry, SwitchPort } from '../switch.ts';
+import type { Keeper } from '../../base/snapshot.ts';
 
 /** What is on the wire. */
 export interface AoeOptions {
@@ -117,6 +118,11 @@ export class AoeTarget implements SwitchPort {
     this.#plan = plan;
     this.#sectors = plan.disk.length / SECTOR;
     to.attach(this);
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.keep(this.#context, this.#switch, this.#mac, this.#written);
   }
 
   output(frame: Frame): void {

@@ -2,6 +2,8 @@
 
 /** The addresses of a DHCP server and who has them. */
 
+import type { Keeper } from '../../base/snapshot.ts';
+
 /** What became of an address. */
 interface Lease {
   readonly address: number;
@@ -14,13 +16,20 @@ interface Lease {
 }
 
 export class DhcpPool {
-  readonly #leases: Lease[] = [];
+  readonly #first: number;
+  readonly #size: number;
+  /** By address: those that somebody was looked for to have. All others are free. */
+  readonly #leases = new Map<number, Lease>();
 
   /** `size` addresses from `first` on. */
   constructor(first: number, size: number) {
-    for (let i = 0; i < size; i++) {
-      this.#leases.push({ address: first + i, client: undefined, state: 'free', expiresAt: 0 });
-    }
+    this.#first = first;
+    this.#size = size;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.keep(this.#leases);
   }
 
   /**
@@ -32,9 +41,9 @@ export class DhcpPool {
     const isFree = (lease: Lease): boolean => lease.state === 'free' || lease.expiresAt <= now;
     const lease =
       this.#of(client) ??
-      this.#leases.find((other) => other.address === wish && isFree(other)) ??
-      this.#leases.find((other) => other.client === undefined && isFree(other)) ??
-      this.#leases.find(isFree);
+      (wish === undefined ? undefined : this.#find(isFree, wish, 1)) ??
+      this.#find((other) => other.client === undefined && isFree(other)) ??
+      this.#find(isFree);
     if (lease === undefined) return undefined;
     lease.client = client;
     if (lease.state !== 'bound' || isFree(lease)) {
@@ -73,6 +82,31 @@ export class DhcpPool {
   }
 
   #of(client: number): Lease | undefined {
-    return this.#leases.find((lease) => lease.client === client);
+    for (const lease of this.#leases.values()) if (lease.client === client) return lease;
+    return undefined;
+  }
+
+  /** The first of `count` addresses from `from` on of which something holds. */
+  #find(
+    holds: (lease: Lease) => boolean,
+    from = this.#first,
+    count = this.#size,
+  ): Lease | undefined {
+    const end = Math.min(from + count, this.#first + this.#size);
+    for (let address = Math.max(from, this.#first); address < end; address++) {
+      const lease = this.#at(address);
+      if (holds(lease)) return lease;
+    }
+    return undefined;
+  }
+
+  /** The lease of an address of the pool. */
+  #at(address: number): Lease {
+    let lease = this.#leases.get(address);
+    if (lease === undefined) {
+      lease = { address, client: undefined, state: 'free', expiresAt: 0 };
+      this.#leases.set(address, lease);
+    }
+    return lease;
   }
 }

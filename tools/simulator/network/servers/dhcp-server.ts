@@ -13,6 +13,7 @@ import { DhcpPool } from './dhcp-pool.ts';
 import { IP_BROADCAST, MAC_BROADCAST, UDP } from '../protocol.ts';
 import type { Datagram, ServerHost } from '../server-host.ts';
 import { encodeText } from '../text.ts';
+import type { Keeper } from '../../base/snapshot.ts';
 
 const TICKS_PER_SECOND = 1000 * TICKS_PER_MS;
 
@@ -43,6 +44,13 @@ export class DhcpServer {
     this.#pool = new DhcpPool(plan.poolStart, plan.poolSize);
     this.#refusals = plan.refusals;
     host.bind(Port.DHCP_SERVER, (datagram) => this.#receive(datagram));
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#refusals, this.#delayed], (v) => ([this.#refusals, this.#delayed] = v));
+    keeper.put([this.#first], (v) => ([this.#first] = v));
+    keeper.keep(this.#context, this.#host, this.#acknowledges, this.#pool);
   }
 
   #receive(datagram: Datagram): void {

@@ -9,6 +9,7 @@ import { NetworkOptionError } from '../options.ts';
 import { UDP } from '../protocol.ts';
 import type { Datagram, ServerHost } from '../server-host.ts';
 import { decodeText, encodeText } from '../text.ts';
+import type { Keeper } from '../../base/snapshot.ts';
 
 /** Names, and what they are: an IPv4 address, or another of these names. */
 export type DnsNames = Readonly<Record<string, string>>;
@@ -52,6 +53,11 @@ export class DnsServer {
     this.#host = host;
     this.#names = names;
     host.bind(Port.DNS, (datagram) => this.#receive(datagram));
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.keep(this.#context, this.#host);
   }
 
   #receive(datagram: Datagram): void {

@@ -13,6 +13,7 @@ import type { Datagram, ServerHost } from '../server-host.ts';
 import { encodeText } from '../text.ts';
 import { DhcpReply, parseDhcp } from './dhcp-message.ts';
 import type { DhcpRequest } from './dhcp-message.ts';
+import type { Keeper } from '../../base/snapshot.ts';
 
 /**
  * Where the boot file is told: in the offer (`offer`), on port 4011 only (`4011`), or by a boot
@@ -76,6 +77,12 @@ export class ProxyDhcpServer {
     this.#plan = plan;
     host.bind(Port.DHCP_SERVER, (datagram) => this.#receive(datagram, Port.DHCP_SERVER));
     host.bind(Port.PXE, (datagram) => this.#receive(datagram, Port.PXE));
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#delayed], (v) => ([this.#delayed] = v));
+    keeper.keep(this.#context, this.#host);
   }
 
   #receive(datagram: Datagram, port: number): void {

@@ -16,6 +16,7 @@ import { errorText, parseRequest, writeError } from './tftp-message.ts';
 import type { TftpHabit, TftpPlan } from './tftp-options.ts';
 import { agree, SLOW_TICKS } from './tftp-options.ts';
 import { Transfer, WRONG_PORT } from './tftp-transfer.ts';
+import type { Keeper } from '../../base/snapshot.ts';
 
 /** Ports that transfers get, one after the other (RFC 6335: the dynamic ports). */
 const FIRST_PORT = 49_152;
@@ -43,6 +44,12 @@ export class TftpServer {
     host.bind(plan.port, (datagram) => this.#receive(datagram));
     // Whatever clients say to the wrong port is heard, and left at that
     if (plan.wrongPort) host.bind(WRONG_PORT, () => {});
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#nextPort, this.#awakeAt], (v) => ([this.#nextPort, this.#awakeAt] = v));
+    keeper.keep(this.#context, this.#host, this.#transfers, this.#once);
   }
 
   /** A packet to the port for requests. */

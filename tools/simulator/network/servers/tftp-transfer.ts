@@ -16,6 +16,7 @@ import type { TransferOutcome, TransferRecord } from '../statistics.ts';
 import { errorText, writeOack } from './tftp-message.ts';
 import type { TftpHabit, TftpPlan, TftpTerms } from './tftp-options.ts';
 import { BREAK_BLOCK, OVERSIZE } from './tftp-options.ts';
+import type { Keeper } from '../../base/snapshot.ts';
 
 /** What a transfer needs to know. */
 export interface TransferOptions {
@@ -76,6 +77,15 @@ export class Transfer {
     this.#last = isFull && this.#plan.habits.has('no-last-block') ? full : full + 1;
     this.#acknowledged = this.#terms.oack === undefined ? 0 : -1;
     this.#sent = this.#acknowledged;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#acknowledged, this.#sent], (v) => ([this.#acknowledged, this.#sent] = v));
+    keeper.put([this.#mayRepeat, this.#repeated], (v) => ([this.#mayRepeat, this.#repeated] = v));
+    keeper.put([this.#tries, this.#deadline], (v) => ([this.#tries, this.#deadline] = v));
+    keeper.put([this.#alarm, this.#stopped], (v) => ([this.#alarm, this.#stopped] = v));
+    keeper.keep(this.route, this.record, this.#context, this.#host, this.#once);
   }
 
   /** Send the OACK, or the first block. */

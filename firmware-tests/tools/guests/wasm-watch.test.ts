@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/** The rewriting of modules, piece by piece: what no compiler writes today, and is a module. */
+
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { wasmEngine } from '../../../tools/guests/engine.ts';
+import { readModule } from '../../../tools/guests/wasm-module.ts';
+import { WATCH_MODULE, watchedModule } from '../../../tools/guests/watch/wasm-watch.ts';
+
+const watch = suite('modules that tell of their accesses');
+
+interface Parts {
+  /** Function types, with their count. */
+  readonly types?: readonly number[];
+  readonly tables?: readonly number[];
+  readonly globals?: readonly number[];
+  /** Locals and instructions of the second of two functions, without the end. */
+  readonly body?: readonly number[];
+}
+
+const EMPTY = [0, 0x41, 7];
+
+/** A module with two functions, the second of which is `f`, and a global `g` if it has one. */
+function moduleOf({ types = [1, 0x60, 0, 1, 0x7f], tables, globals, body = EMPTY }: Parts) {
+  const section = (id: number, contents: readonly number[] | undefined): readonly number[] =>
+    contents === undefined ? [] : [id, contents.length, ...contents];
+  const exports = [1, 102, 0, 1, ...(globals === undefined ? [] : [1, 103, 3, 0])];
+  const code = [EMPTY, body].flatMap((each) => [each.length + 1, ...each, 0x0b]);
+  return Uint8Array.from([
+    ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+    ...[section(1, types), section(2, [1, 1, 101, 1, 109, 2, 0, 1])].flat(),
+    ...[section(3, [2, 0, 0]), section(4, tables), section(6, globals)].flat(),
+    ...[section(7, [globals === undefined ? 1 : 2, ...exports]), section(10, [2, ...code])].flat(),
+  ]);
+}
+
+function exportsOf(bytes: Uint8Array): Record<string, unknown> {
+  const { Instance, Memory, Module } = wasmEngine();
+  const m = new Memory({ initial: 1, maximum: 1 });
+  const told = (): void => undefined;
+  const calls = { load: told, storing: told, stored: told };
+  return new Instance(new Module(bytes), { e: { m }, [WATCH_MODULE]: calls }).exports;
+}
+
+watch('a function that a global holds is the same one', () => {
+  // funcref, constant: ref.func 1
+  const module = moduleOf({ globals: [1, 0x70, 0, 0xd2, 1, 0x0b] });
+  for (const bytes of [module, watchedModule(module)!]) {
+    const { f, g } = exportsOf(bytes) as { f: () => number; g: { readonly value: unknown } };
+    assert.is(g.value, f);
+    assert.is(f(), 7);
+  }
+});
+
+watch('other globals, and counts that are longer than they have to be, stay right', () => {
+  // i64.const of two bytes
+  const globals = [1, 0x7e, 0, 0x42, 0x80, 1, 0x0b];
+  const types = [0x81, 0x80, 0, 0x60, 0, 1, 0x7f];
+  const { f, g } = exportsOf(watchedModule(moduleOf({ globals, types }))!);
+  assert.is((f as () => number)(), 7);
+  assert.is((g as { readonly value: unknown }).value, 128n);
+});
+
+watch('a number of a memory is none of an offset', () => {
+  // i32.const 0; i32.load of memory 0, alignment 2, offset 300
+  const access = [0x28, 0x42, 0, 0xac, 2];
+  const watched = watchedModule(moduleOf({ body: [0, 0x41, 0, ...access] }))!;
+  // local.tee 0, i32.const 300, i32.const 4, call 0, local.get 0, and the access
+  const told = [0x22, 0, 0x41, 0xac, 2, 0x41, 4, 0x10, 0, 0x20, 0, ...access, 0x0b];
+  assert.match([...watched].join(), told.join());
+});
+
+const NOT_KNOWN: Readonly<Record<string, Parts>> = {
+  'types of references as parameters': { types: [1, 0x60, 1, 0x64, 0x70, 1, 0x7f] },
+  'types of references as results': { types: [1, 0x60, 0, 1, 0x63, 0x70] },
+  'locals that are references': { body: [1, 1, 0x63, 0x70, 0x41, 7] },
+  'blocks of references': { body: [0, 0x02, 0x63, 0x70, 0xd0, 0x70, 0x0b, 0x1a, 0x41, 7] },
+  'globals that are references': { globals: [1, 0x64, 0x70, 0, 0xd2, 1, 0x0b] },
+  'tables that begin with a function': { tables: [1, 0x40, 0, 0x70, 0, 1, 0xd2, 1, 0x0b] },
+  'a choice between references': { body: [0, 0x1c, 1, 0x63, 0x70, 0x1a, 0x41, 7] },
+  'instructions that do not exist': { body: [0, 0xff, 0x41, 7] },
+};
+
+for (const [what, parts] of Object.entries(NOT_KNOWN)) {
+  watch(`not rewritten, and not refused: ${what}`, () => {
+    const module = moduleOf(parts);
+    assert.is(readModule(module).exports[0]!.name, 'f');
+    assert.is(watchedModule(module), undefined);
+  });
+}
+
+watch.run();

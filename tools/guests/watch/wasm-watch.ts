@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/**
+ * A module of WebAssembly that tells of its loads and stores: each instruction that touches memory
+ * gets a call in front of it, and a store one behind it, too. Nothing else of the module changes
+ * but the numbers of its functions. (WebAssembly core specification 2.0, chapter 5.)
+ *
+ * Modules with instructions that no guest of a compiler without atomics and vectors has are not
+ * rewritten: they run as they are, and are not watched.
+ */
+
+import { WasmFormatError, WasmReader, unsignedBytes } from '../wasm-reader.ts';
+import { readModule } from '../wasm-module.ts';
+
+/** Where the calls are imported from. Each takes an address, an offset and a length. */
+export const WATCH_MODULE = 'hypxe_watch';
+export const WATCH_CALLS = ['load', 'storing', 'stored'] as const;
+
+const Section = { CUSTOM: 0, TYPE: 1, IMPORT: 2, FUNCTION: 3, EXPORT: 7, START: 8 } as const;
+const [TABLE, GLOBAL, ELEMENT, CODE] = [4, 6, 9, 10];
+
+const I32 = 0x7f;
+const END = 0x0b;
+const REF_FUNC = 0xd2;
+/** Locals that each function gets: three of 32 bits, and one of each type that a store may have. */
+const LOCALS = [I32, I32, I32, I32, 0x7e, 0x7d, 0x7c] as const;
+const VALUE_LOCAL: Readonly<Record<number, number>> = { 0x7f: 3, 0x7e: 4, 0x7d: 5, 0x7c: 6 };
+
+/** Loads by opcode: bytes that they read. Stores: bytes, and the type of the value. */
+const LOADS: Readonly<Record<number, number>> = {
+  ...{ 0x28: 4, 0x29: 8, 0x2a: 4, 0x2b: 8, 0x2c: 1, 0x2d: 1, 0x2e: 2, 0x2f: 2 },
+  ...{ 0x30: 1, 0x31: 1, 0x32: 2, 0x33: 2, 0x34: 4, 0x35: 4 },
+};
+const STORES: Readonly<Record<number, readonly [bytes: number, type: number]>> = {
+  ...{ 0x36: [4, I32], 0x37: [8, 0x7e], 0x38: [4, 0x7d], 0x39: [8, 0x7c] },
+  ...{ 0x3a: [1, I32], 0x3b: [2, I32], 0x3c: [1, 0x7e], 0x3d: [2, 0x7e], 0x3e: [4, 0x7e] },
+};
+
+/** It has something that is not known here. */
+class NotKnown extends Error {}
+
+/** The module that tells; undefined if it cannot be rewritten. */
+export function watchedModule(bytes: Uint8Array): Uint8Array | undefined {
+  try {
+    return new Rewriter(bytes).module();
+  } catch (error) {
+    // Of what the engine has compiled: something newer than what is read here
+    if (error instanceof NotKnown || error instanceof WasmFormatError) return undefined;
+    throw error;
+  }
+}
+
+class Rewriter {
+  readonly #bytes: Uint8Array;
+  readonly #sections: ReturnType<typeof readModule>['sections'];
+  /** Functions that it imports, and types that it has. */
+  readonly #imports: number;
+  #types = 0;
+  /** Parameters of each type, and the type of each function of its own. */
+  #parameters: number[] = [];
+  #functions: number[] = [];
+
+  constructor(bytes: Uint8Array) {
+    const { sections, imports } = readModule(bytes);
+    this.#bytes = bytes;
+    this.#sections = sections;
+    this.#imports = imports.filter(({ kind }) => kind === 'function').length;
+  }
+
+  module(): Uint8Array {
+    const out: number[] = [...this.#bytes.subarray(0, 8)];
+    for (const { id, begin, body, end, name } of this.#sections) {
+      const reader = new WasmReader(this.#bytes, body, end);
+      const written =
+        id === Section.CUSTOM ? this.#custom(reader, name) : this.#section(id, reader);
+      if (written === undefined) push(out, this.#bytes.subarray(begin, end));
+      else push(out, [id, ...unsignedBytes(written.length)], written);
+    }
+    return Uint8Array.from(out);
+  }
+
+  /** A section as it is to be; undefined if it stays. */
+  #section(id: number, reader: WasmReader): number[] | undefined {
+    switch (id) {
+      case Section.TYPE:
+        return this.#typeSection(reader);
+      case Section.IMPORT:
+        return this.#importSection(reader);
+      case Section.FUNCTION:
+        this.#functions = reader.vector(() => reader.unsigned());
+        return undefined;
+      case TABLE:
+        reader.vector(() => table(reader));
+        return undefined;
+      case GLOBAL:
+        return list(reader, () => this.#global(reader));
+      case Section.EXPORT:
+        return list(reader, () => this.#export(reader));
+      case Section.START:
+        return this.#call(reader.unsigned());
+      case ELEMENT:
+        return list(reader, () => this.#element(reader));
+      case CODE: {
+        let nth = 0;
+        return list(reader, () => this.#body(reader, this.#functions[nth++]!));
+      }
+      default:
+        return undefined;
+    }
+  }
+
+  #typeSection(reader: WasmReader): number[] {
+    const at = reader.position;
+    this.#parameters = reader.vector(() => {
+      if (reader.byte() !== 0x60) throw new NotKnown();
+      const count = reader.vector(() => valueType(reader)).length;
+      reader.vector(() => valueType(reader));
+      return count;
+    });
+    this.#types = this.#parameters.length;
+    const entries = this.#bytes.subarray(at, reader.position);
+    // The count may be written longer than it has to be
+    const count = entries.findIndex((byte) => byte < 0x80) + 1;
+    // Of the calls: three numbers, no result
+    return [
+      ...unsignedBytes(this.#types + 1),
+      ...entries.subarray(count),
+      0x60,
+      3,
+      I32,
+      I32,
+      I32,
+      0,
+    ];
+  }
+
+  #importSection(reader: WasmReader): number[] {
+    const count = reader.unsigned();
+    const text = (value: string): number[] => [value.length, ...new TextEncoder().encode(value)];
+    const added = WATCH_CALLS.flatMap((name) => [
+      ...[...text(WATCH_MODULE), ...text(name), 0, ...unsignedBytes(this.#types)],
+    ]);
+    const rest = this.#bytes.subarray(reader.position, reader.end);
+    return [...unsignedBytes(count + WATCH_CALLS.length), ...rest, ...added];
+  }
+
+  #export(reader: WasmReader): number[] {
+    const begin = reader.position;
+    reader.text();
+    const kind = reader.byte();
+    const name = this.#bytes.subarray(begin, reader.position);
+    const index = reader.unsigned();
+    return [...name, ...(kind === 0 ? this.#call(index) : unsignedBytes(index))];
+  }
+
+  /** The number of a function, now that there are more imports. */
+  #call(index: number): number[] {
+    return unsignedBytes(index < this.#imports ? index : index + WATCH_CALLS.length);
+  }
+
+  /** A global: what it is at first may be a function. */
+  #global(reader: WasmReader): number[] {
+    const begin = reader.position;
+    valueType(reader);
+    reader.byte();
+    const out = [...this.#bytes.subarray(begin, reader.position)];
+    for (;;) {
+      const at = reader.position;
+      const opcode = reader.byte();
+      if (opcode === REF_FUNC) push(out, [REF_FUNC, ...this.#call(reader.unsigned())]);
+      else {
+        skip(reader, opcode);
+        push(out, this.#bytes.subarray(at, reader.position));
+      }
+      if (opcode === END) return out;
+    }
+  }
+
+  /** Functions of a table: in the one form that compilers write. */
+  #element(reader: WasmReader): number[] {
+    if (reader.byte() !== 0 || reader.byte() !== 0x41) throw new NotKnown();
+    const begin = reader.position;
+    reader.signed();
+    const offset = this.#bytes.subarray(begin, reader.position);
+    if (reader.byte() !== 0x0b) throw new NotKnown();
+    return [0, 0x41, ...offset, 0x0b, ...list(reader, () => this.#call(reader.unsigned()))];
+  }
+
+  /** As it is to be, without names that cannot be read: an engine does without them, too. */
+  #custom(reader: WasmReader, name: string | undefined): number[] | undefined {
+    if (name !== 'name') return undefined;
+    try {
+      return this.#names(reader);
+    } catch (error) {
+      if (!(error instanceof WasmFormatError)) throw error;
+      return [4, ...new TextEncoder().encode('name')];
+    }
+  }
+
+  /** The names of functions; of names everything else is left out. */
+  #names(reader: WasmReader): number[] {
+    const begin = reader.position;
+    reader.text();
+    const out = [...this.#bytes.subarray(begin, reader.position)];
+    while (!reader.atEnd) {
+      const id = reader.byte();
+      const end = reader.unsigned() + reader.position;
+      if (id === 1) {
+        const names = list(reader, () => {
+          const index = this.#call(reader.unsigned());
+          const begin = reader.position;
+          reader.text();
+          return [...index, ...this.#bytes.subarray(begin, reader.position)];
+        });
+        push(out, [1, ...unsignedBytes(names.length)], names);
+      }
+      reader.position = end;
+    }
+    return out;
+  }
+
+  // --- code ---
+
+  #body(reader: WasmReader, type: number): number[] {
+    const end = reader.unsigned() + reader.position;
+    let locals = this.#parameters[type]!;
+    const declared = list(reader, () => {
+      const begin = reader.position;
+      locals += reader.unsigned();
+      valueType(reader);
+      return [...this.#bytes.subarray(begin, reader.position)];
+    });
+    const groups = new WasmReader(Uint8Array.from(declared)).unsigned();
+    const entries = declared.slice(unsignedBytes(groups).length);
+    const out = [
+      ...[...unsignedBytes(groups + LOCALS.length), ...entries],
+      ...LOCALS.flatMap((each) => [1, each]),
+    ];
+    while (reader.position < end) this.#instruction(reader, out, locals);
+    return [...unsignedBytes(out.length), ...out];
+  }
+
+  #instruction(reader: WasmReader, out: number[], locals: number): void {
+    const begin = reader.position;
+    const opcode = reader.byte();
+    const asItIs = (): void => push(out, this.#bytes.subarray(begin, reader.position));
+    if (opcode in LOADS || opcode in STORES) {
+      // The alignment; with bit 6 the number of the memory follows, of which there is one
+      if ((reader.unsigned() & 0x40) !== 0) reader.unsigned();
+      const offset = reader.unsigned();
+      return this.#access(out, opcode, offset, locals, asItIs);
+    }
+    if (opcode === 0x10 || opcode === 0x12 || opcode === REF_FUNC) {
+      return push(out, [opcode, ...this.#call(reader.unsigned())]);
+    }
+    if (opcode === 0xfc) return this.#bulk(reader, out, locals, asItIs);
+    skip(reader, opcode);
+    asItIs();
+  }
+
+  #access(out: number[], opcode: number, offset: number, first: number, asItIs: () => void): void {
+    const load = LOADS[opcode];
+    const [bytes, type] = load === undefined ? STORES[opcode]! : [load, 0];
+    const at = get(first);
+    const told = [...at, ...constant(offset), ...constant(bytes)];
+    if (load !== undefined) {
+      push(out, [0x22, ...unsignedBytes(first), ...constant(offset), ...constant(bytes)]);
+      push(out, [0x10, ...this.#hook('load'), ...at]);
+      return asItIs();
+    }
+    const value = first + VALUE_LOCAL[type]!;
+    push(out, [...set(value), ...set(first), ...told, 0x10, ...this.#hook('storing')]);
+    push(out, [...at, ...get(value)]);
+    asItIs();
+    push(out, [...told, 0x10, ...this.#hook('stored')]);
+  }
+
+  /** Copies and fills: three numbers, the last of which is a length. */
+  #bulk(reader: WasmReader, out: number[], first: number, asItIs: () => void): void {
+    const operation = reader.unsigned();
+    // memory.init, data.drop, memory.copy, memory.fill; table.*: two numbers, or one
+    const numbers = [2, 1, 2, 1, 2, 1, 2, 1, 1, 1][operation - 8] ?? (operation < 8 ? 0 : NaN);
+    if (Number.isNaN(numbers)) throw new NotKnown();
+    for (let i = 0; i < numbers; i++) reader.unsigned();
+    if (operation !== 8 && operation !== 10 && operation !== 11) return asItIs();
+    const [to, from, length] = [first, first + 1, first + 2];
+    const told = (at: number, what: (typeof WATCH_CALLS)[number]): number[] => [
+      ...[...get(at), ...constant(0), ...get(length), 0x10, ...this.#hook(what)],
+    ];
+    push(out, [...set(length), ...set(from), ...set(to)]);
+    if (operation === 10) push(out, told(from, 'load'));
+    push(out, [...told(to, 'storing'), ...get(to), ...get(from), ...get(length)]);
+    asItIs();
+    push(out, told(to, 'stored'));
+  }
+
+  #hook(name: (typeof WATCH_CALLS)[number]): number[] {
+    return unsignedBytes(this.#imports + WATCH_CALLS.indexOf(name));
+  }
+}
+
+/** Types of more than one byte: references, with what they refer to. */
+const isLong = (type: number): boolean => type === 0x63 || type === 0x64;
+
+/** Read over the type of a value. @throws NotKnown */
+function valueType(reader: WasmReader): void {
+  if (isLong(reader.byte())) throw new NotKnown();
+}
+
+/** Read over a table: of functions, and empty at first. @throws NotKnown */
+function table(reader: WasmReader): void {
+  // 0x40: what its entries are at first follows
+  const type = reader.byte();
+  if (type === 0x40 || isLong(type)) throw new NotKnown();
+  const limits = reader.byte();
+  reader.unsigned();
+  if ((limits & 1) !== 0) reader.unsigned();
+}
+
+/** Read over what follows an opcode. @throws NotKnown */
+function skip(reader: WasmReader, opcode: number): void {
+  if (opcode >= 0x45 && opcode <= 0xc4) return;
+  switch (opcode) {
+    case 0x00: // unreachable, nop, else, end, return, drop, select
+    case 0x01:
+    case 0x05:
+    case 0x0b:
+    case 0x0f:
+    case 0x1a:
+    case 0x1b:
+    case 0xd1:
+      return;
+    case 0x02: // block, loop, if: no type, a type of a value, or the number of one
+    case 0x03:
+    case 0x04:
+      if (isLong(reader.bytes[reader.position]!)) throw new NotKnown();
+      return void reader.signed();
+    case 0x41: // constants; ref.null
+    case 0x42:
+    case 0xd0:
+      return void reader.signed();
+    case 0x0e: // br_table
+      reader.vector(() => reader.unsigned());
+      return void reader.unsigned();
+    case 0x11: // call_indirect
+      reader.unsigned();
+      return void reader.unsigned();
+    case 0x1c: // select with types
+      return void reader.vector(() => valueType(reader));
+    case 0x43:
+      return void reader.take(4);
+    case 0x44:
+      return void reader.take(8);
+    default:
+      // br, br_if; locals, globals, tables; memory.size, memory.grow
+      if (![0x0c, 0x0d].includes(opcode) && (opcode < 0x20 || opcode > 0x26)) {
+        if (opcode !== 0x3f && opcode !== 0x40) throw new NotKnown();
+      }
+      return void reader.unsigned();
+  }
+}
+
+const get = (local: number): number[] => [0x20, ...unsignedBytes(local)];
+const set = (local: number): number[] => [0x21, ...unsignedBytes(local)];
+
+/** i32.const of an unsigned number. */
+function constant(value: number): number[] {
+  const bytes = [0x41];
+  let rest = value | 0;
+  for (;;) {
+    const low = rest & 0x7f;
+    rest >>= 7;
+    if ((rest === 0 && low < 0x40) || (rest === -1 && low >= 0x40)) return [...bytes, low];
+    bytes.push(low | 0x80);
+  }
+}
+
+/** A vector whose entries are written anew. */
+function list(reader: WasmReader, entry: () => readonly number[]): number[] {
+  const out: number[] = [];
+  const count = reader.vector(() => push(out, entry())).length;
+  return [...unsignedBytes(count), ...out];
+}
+
+function push(out: number[], ...parts: readonly ArrayLike<number>[]): void {
+  for (const part of parts) for (let i = 0; i < part.length; i++) out.push(part[i]!);
+}

@@ -6,10 +6,10 @@ import { RndisType } from '../../src/rndis/protocol.ts';
 import { MessageType, PacketType } from '../../src/vmbus/protocol.ts';
 import { nameOf } from '../replay/decode.ts';
 import type { PlaceDetail } from './counter.ts';
-import type { Fault, Place } from './plan.ts';
+import type { Fault, FaultTexts, Place } from './plan.ts';
 
 /** What each kind does; `$` is its argument. */
-const DONE: Readonly<Record<Place, Readonly<Record<string, string>>>> = {
+const DONE: FaultTexts = {
   step: {
     handoff: 'the boot is cut here: it must clean up and hand over',
     'give-up': 'the loader gives up here',
@@ -88,7 +88,8 @@ export function faultWords(fault: Fault, detail: PlaceDetail): string {
   const number = SINGLE.includes(place) ? '' : ` ${index}`;
   const what = whatWords(place, detail);
   const shown = what === '' ? '' : ` (${what})`;
-  const done = (DONE[place][kind] ?? kind).replace('$', argument);
+  const texts: Readonly<Record<string, string>> = DONE[place];
+  const done = (texts[kind] ?? kind).replace('$', argument);
   return `${AT[place]}${number}${shown}: ${done}`;
 }
 

@@ -59,8 +59,10 @@ export interface Plan {
   readonly faults: readonly Fault[];
 }
 
-/** The kinds of faults by place, each with what its argument is, or '' if it has none. */
-export const FAULT_KINDS: Readonly<Record<Place, Readonly<Record<string, string>>>> = {
+/** Something about each kind of fault, by place. */
+type ByKind = Readonly<Record<Place, Readonly<Record<string, string>>>>;
+
+const KINDS = {
   step: { handoff: '', 'give-up': '', rescind: '', renumber: '' },
   call: { status: 'hypercall status', 'status-ever': 'hypercall status', lost: '' },
   register: { refuse: '', 'refuse-ever': '' },
@@ -104,6 +106,14 @@ export const FAULT_KINDS: Readonly<Record<Place, Readonly<Record<string, string>
   alloc: { fail: '', 'fail-ever': '' },
   read: { value: 'OPERATION' },
   race: { strong: '', 'store-buffer': '', weak: '' },
+} as const satisfies ByKind;
+
+/** The kinds of faults by place, each with what its argument is, or '' if it has none. */
+export const FAULT_KINDS: ByKind = KINDS;
+
+/** A text for each kind of fault: what lacks one, or has one for a kind that is not, is no such. */
+export type FaultTexts = {
+  readonly [P in Place]: Readonly<Record<keyof (typeof KINDS)[P], string>>;
 };
 
 /** A text that names no run; `advice` says what to do, as a sentence. */

@@ -157,9 +157,20 @@ codes('4: a disk that is full', async () => {
   assert.is(run.code, 4);
 });
 
+const COMMANDS = ['boot', 'explore', 'scenarios', 'replay', 'hosts', ...PLAIN.slice(0, 3), 'pc'];
+
+codes('whoever is asked for what -v prints can say it: every command takes it', async () => {
+  for (const command of COMMANDS) {
+    const { out, error, code } = await hypxe(command, '--help', '-v');
+    assert.equal([code, error], [0, ''], command);
+    assert.match(out, /^  -v, --verbose  /m, command);
+  }
+  const demo = await hypxe('report', '--demo', 'verbose.html', '-v');
+  assert.equal([demo.code, demo.error], [0, '']);
+});
+
 codes('each is explained by every help', async () => {
-  const commands = ['boot', 'explore', 'scenarios', 'replay', 'hosts', ...PLAIN.slice(0, 3), 'pc'];
-  for (const command of [[], ...commands.map((name) => [name])]) {
+  for (const command of [[], ...COMMANDS.map((name) => [name])]) {
     const { out } = await hypxe(...command, '--help');
     for (const [code, text] of EXIT_TEXTS) {
       assert.ok(out.includes(`  ${String(code).padEnd(4)}${text}\n`), `${command.join()}: ${code}`);

@@ -71,6 +71,7 @@ Output
   --pcap FILE         write a capture (pcapng) of the NICs and of VMBus, for Wireshark
   --json              print one JSON document instead of the console
 ${RESULT_HELP}
+  -v, --verbose       of a mistake of hypxe itself, say where
   -h, --help          this text
 
 Habits of TFTP servers

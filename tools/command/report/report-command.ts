@@ -27,6 +27,7 @@ the audit with what it is about. One file, for any browser, which loads nothing.
   --demo-pc DIRECTORY write DIRECTORY/index.html, in which a program for a PC that one chooses boots
                       on a simulated host, and v86 and SeaBIOS beside it: as hypxe pc needs them
   --bios DIR          where SeaBIOS is, if it is not where distributions have it
+  -v, --verbose       of a mistake of hypxe itself, say where
   -h, --help          this text
 
 ${EXIT_HELP}
@@ -45,6 +46,7 @@ const OPTIONS = {
   demo: { type: 'string' },
   'demo-pc': { type: 'string' },
   bios: { type: 'string' },
+  verbose: { type: 'boolean', short: 'v' },
   help: { type: 'boolean', short: 'h' },
 } as const;
 
@@ -119,7 +121,7 @@ function requireAlone(
   options: readonly string[],
   positionals: readonly string[],
 ): void {
-  const other = options.find((name) => !takes.includes(name));
+  const other = options.find((name) => ![...takes, 'verbose'].includes(name));
   const stray = positionals[0] ?? (other && `--${other}`);
   if (stray === undefined) return;
   const text = `--${kind} does not take ${quoted(stray)}`;

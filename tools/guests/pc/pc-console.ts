@@ -174,9 +174,13 @@ export class PcConsole {
       this.#serial += text;
       return;
     }
-    this.#note(this.#serial);
-    this.#tell(plain(this.#serial), 'serial', this.#serialSince);
-    this.#serial = '';
+    // A line that is too long goes on in the next one, with the sequence that it would be cut in
+    const begun = text === '\n' ? '' : (BEGUN.exec(this.#serial)?.[0] ?? '');
+    const line = this.#serial.slice(0, this.#serial.length - begun.length);
+    this.#note(line);
+    this.#tell(plain(line), 'serial', this.#serialSince);
+    this.#serial = text === '\n' ? '' : begun + text;
+    this.#serialSince = this.#now();
   }
 
   /** Something stands there: it may be new. */
@@ -223,6 +227,9 @@ function behind(text: string, part: string): string {
 function isCleared(old: readonly string[], rows: readonly string[]): boolean {
   return rows.length < old.length || old.slice(0, -1).some((row, i) => row !== rows[i]);
 }
+
+/** An escape sequence that has begun and not ended; what is longer is none. */
+const BEGUN = /\x1b(?:\[[0-9;?]{0,30})?$/;
 
 /** Without escape sequences, control characters and the blanks at the end. */
 function plain(text: string): string {

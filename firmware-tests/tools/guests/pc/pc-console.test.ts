@@ -212,4 +212,28 @@ consoles('of lines that nobody looks for the last ones are kept', () => {
   assert.ok(pc.find('<10001>'));
 });
 
+consoles('a line that is too long goes on in the next one, and no sequence is cut', () => {
+  for (let at = 380; at <= 410; at++) {
+    const { console: pc, told, say } = rig();
+    const text = 'a'.repeat(at) + 'b'.repeat(1000 - at);
+    say(`${text.slice(0, at)}\x1b[1;31m${text.slice(at)}\nnext`);
+    assert.is(told.join(''), text, `${at}`);
+    assert.ok(
+      told.every((line) => line.length <= 400),
+      `${at}`,
+    );
+    assert.is(pc.serialRest, 'next');
+  }
+  // What goes on for ever is no sequence, and is cut as well
+  const { told, say } = rig();
+  say(`\x1b[${'0'.repeat(1000)}\n`);
+  assert.ok(told.length >= 1);
+});
+
+consoles('a line of just as much as fits is one', () => {
+  const { told, say } = rig();
+  say(`${'a'.repeat(400)}\n${'ä'.repeat(400)}\n\n`);
+  assert.equal(told, ['a'.repeat(400), 'ä'.repeat(400)]);
+});
+
 consoles.run();

@@ -66,6 +66,8 @@ export class Synic {
   readonly #keepMasked: boolean;
   readonly #keepWithoutPage: boolean;
   readonly #deliversOff: boolean;
+  /** SCONTROL has no part in messages. */
+  readonly #ignoresOff: boolean;
   readonly #scanOnPost: boolean;
   readonly #listener: SynicListener;
   readonly #sints = new Uint32Array(SINT_COUNT);
@@ -92,6 +94,7 @@ export class Synic {
     this.#keepMasked = knobs.maskedSint === 'keep';
     this.#keepWithoutPage = knobs.messageWithoutPage === 'keep';
     this.#deliversOff = knobs.synicOff === 'delivers';
+    this.#ignoresOff = knobs.synicOff === 'ignored';
     this.#scanOnPost = knobs.scanOnPost;
     this.#listener = listener;
     for (let sint = 0; sint < SINT_COUNT; sint++) this.#queues.push([]);
@@ -189,7 +192,8 @@ export class Synic {
    * Returns whether it went in.
    */
   postTimer(sint: number, type: number, payload: Uint8Array): boolean {
-    if (!this.enabled || this.#messageObstacle(sint) !== undefined) return false;
+    const isOff = !this.enabled && !this.#ignoresOff;
+    if (isOff || this.#messageObstacle(sint) !== undefined) return false;
     const emptied = this.#notice(sint);
     const free = this.#queues[sint]!.length === 0 && this.#slotType(sint) === 0;
     if (free) this.#deliver(sint, type, payload, false);
@@ -259,7 +263,7 @@ export class Synic {
 
   /** Messages are not delivered at all. */
   get #off(): boolean {
-    return !this.enabled && !this.#deliversOff;
+    return !this.enabled && !this.#deliversOff && !this.#ignoresOff;
   }
 
   #messageObstacle(sint: number): Obstacle {
@@ -313,7 +317,8 @@ export class Synic {
 
   #interrupt(sint: number): void {
     const value = this.#sints[sint]!;
-    if (!this.enabled || (value & (MASKED | POLLING)) !== 0) return;
+    const isOff = !this.enabled && !this.#ignoresOff;
+    if (isOff || (value & (MASKED | POLLING)) !== 0) return;
     this.interrupts[sint]!++;
     this.#listener.interrupts?.(this.#vp, value & VECTOR, (value & AUTO_EOI) !== 0);
   }

@@ -155,6 +155,7 @@ export const OPENVMM: HostKnobs = {
   slotScan: 'exit',
   eomScope: 'vp',
   messageWithoutPage: 'keep',
+  synicOff: 'ignored',
   ringUnstickTicks: 100 * TICKS_PER_MS,
   throttleStatus: HvStatus.INSUFFICIENT_BUFFERS,
   backPressure: 'unbounded',

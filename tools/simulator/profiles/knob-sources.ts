@@ -59,7 +59,8 @@ export const KNOB_SOURCES: { readonly [K in keyof HostKnobs]: KnobSource } = {
     'H-H4 openvmm#2276: a message while SIMP is off is lost',
   ),
   synicOff: shown(
-    'waits: TLFS; delivers: QEMU `hw/hyperv/hyperv.c` `cpu_post_msg`, `hyperv_sint_route_new`',
+    'waits: TLFS; delivers: QEMU `hw/hyperv/hyperv.c` `cpu_post_msg`, `hyperv_sint_route_new`; ' +
+      'ignored: OpenVMM `hv1_emulator` `SintState`',
     'peers/qemu',
     'P-Q4 QEMU: after a contact with SCONTROL 0 later messages stick',
   ),
@@ -216,8 +217,8 @@ export const KNOB_SOURCES: { readonly [K in keyof HostKnobs]: KnobSource } = {
   ),
   relidReleased: shown(
     `taken: OpenVMM; ignored: ${QEMU} \`process_message\``,
-    'peers/qemu',
-    'P-Q4 QEMU: RELID_RELEASED is ignored',
+    'vmbus-server/offers',
+    'knob relidReleased',
   ),
   shortOffers: shown(
     'false: OpenVMM; true: explored, the layout of `linux/hyperv.h` before 1.1',
@@ -251,8 +252,8 @@ export const KNOB_SOURCES: { readonly [K in keyof HostKnobs]: KnobSource } = {
   ),
   oddGpadls: shown(
     `accept: OpenVMM; ignore: ${QEMU} \`handle_gpadl_header\``,
-    'profiles/generations',
-    'a GPADL that is not one range of whole pages is not answered',
+    'vmbus-server/gpadls',
+    'knob oddGpadls',
   ),
   failureStatus: shown(
     `2147549183: OpenVMM (STATUS_UNSUCCESSFUL); 1: ${QEMU} \`send_open_channel\``,

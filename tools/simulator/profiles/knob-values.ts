@@ -69,8 +69,8 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
     only: ['drop', 'keep'],
   },
   synicOff: {
-    text: 'a message while SCONTROL is 0: waits, or is delivered, but EOM goes unheard',
-    only: ['waits', 'delivers'],
+    text: 'a message while SCONTROL is 0: waits, is delivered but EOM goes unheard, or as with 1',
+    only: ['waits', 'delivers', 'ignored'],
   },
   scontrolReset: { text: 'SCONTROL at reset', only: [0, 1] },
   hypercallChecks: {
@@ -209,7 +209,7 @@ export const KNOBS: { readonly [K in keyof HostKnobs]: KnobDescription } = {
     only: ['refused', 'created'],
   },
   oddGpadls: {
-    text: 'a GPADL that is not one range of whole pages: accepted, or not answered',
+    text: 'a GPADL that is not one range of whole pages, if all is checked: accepted, or ignored',
     only: ['accept', 'ignore'],
   },
   failureStatus: {

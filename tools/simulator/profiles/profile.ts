@@ -47,9 +47,10 @@ export interface HostKnobs {
    * A message for a VP whose SCONTROL is 0: it waits until it is 1, or it is delivered without an
    * interrupt (QEMU `cpu_post_msg` looks at SIMP alone). QEMU makes its way to the SINT at the
    * contact, and hears an EOM only if SCONTROL was 1 then (`hyperv_sint_route_new`): else the first
-   * message that finds its slot full stays there for ever, and all behind it.
+   * message that finds its slot full stays there for ever, and all behind it. OpenVMM does not look
+   * at SCONTROL for messages, nor for their interrupts (`hv1_emulator` `SintState`).
    */
-  readonly synicOff: 'waits' | 'delivers';
+  readonly synicOff: 'waits' | 'delivers' | 'ignored';
   /**
    * SCONTROL at reset: 0 (TLFS text, KVM, QEMU), or 1 (Windows: mu_msvm EfiHvSynic.c never writes
    * it and works there, iPXE b91cc983d; OpenVMM `SyntheticMsrs::at_reset`).
@@ -163,7 +164,7 @@ export interface HostKnobs {
   readonly gpadlChecks: 'full' | 'shape';
   /** GPADL_HEADER with a range count of 0: refused, or created (OpenVMM `gparange`). */
   readonly emptyGpadls: 'refused' | 'created';
-  /** GPADLs other than one range of whole pages: accepted, or not even answered (QEMU). */
+  /** ... other than one range of whole pages, if all is checked: accepted, or not even answered. */
   readonly oddGpadls: 'accept' | 'ignore';
   /** Status of CREATED, OPEN and MODIFY results that failed: an NTSTATUS, or 1 (QEMU). */
   readonly failureStatus: number;

@@ -4,7 +4,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Msr } from '../../../../src/hyperv/protocol.ts';
+import { Msr, StimerConfig } from '../../../../src/hyperv/protocol.ts';
 import { SINT_QUEUE_LIMIT } from '../../../../tools/simulator/hypervisor/synic.ts';
 import {
   create,
@@ -248,6 +248,30 @@ slots('deliver what waited before a mask when the SINT is unmasked, on a host th
   assert.is(slot(fixture), undefined);
   cpu.wrmsr(Msr.SINT0 + 2, 0x20075n);
   assert.equal(slot(fixture), [2, false]);
+});
+
+slots('knob synicOff: SCONTROL 0 keeps messages and timers back, or has no part in them', () => {
+  for (const [synicOff, arrives, interrupts] of [
+    ['waits', false, 0],
+    ['delivers', true, 0],
+    ['ignored', true, 1],
+  ] as const) {
+    const fixture = create({ synicOff });
+    const { partition, cpu } = fixture;
+    setUp(cpu);
+    cpu.wrmsr(Msr.SCONTROL, 0n);
+    partition.postMessage(0, 2, 1, message(7));
+    assert.equal(slot(fixture), arrives ? [7, false] : undefined, synicOff);
+    assert.is(partition.inspection.interrupts(0, 2), interrupts, synicOff);
+
+    // A timer's message never comes before its way is free
+    cpu.wrmsr(Msr.SINT0 + 5, 0x76n);
+    cpu.wrmsr(Msr.STIMER0_CONFIG, StimerConfig.AUTO_ENABLE | (5n << StimerConfig.SINT_SHIFT));
+    cpu.wrmsr(Msr.STIMER0_CONFIG + 1, 1n);
+    for (let i = 0; i < 5; i++) cpu.pause();
+    const [timer] = partition.inspection.timers(0);
+    assert.is(timer!.due, synicOff !== 'ignored', synicOff);
+  }
 });
 
 slots('of a polling SINT get the message without an interrupt', () => {

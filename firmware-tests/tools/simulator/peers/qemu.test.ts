@@ -119,6 +119,18 @@ contact('P-Q4 QEMU: what waits behind UNLOAD is dropped', () => {
     [UNLOAD_RESPONSE],
   );
   assert.equal(rig.post(initiate(VmbusVersion.V4_0)), [ACCEPTED]);
+
+  // Elsewhere the contact is answered as well
+  const other = new Rig({ devices: [new RigDevice(1)] });
+  other.boot(VmbusVersion.V4_0);
+  other.postOnly(UNLOAD);
+  other.postOnly(initiate(VmbusVersion.V4_0));
+  const taken = other.partition.received.length;
+  other.run(10 * MESSAGE_LATENCY);
+  assert.equal(
+    other.partition.received.slice(taken).map(({ payload }) => payload[0]),
+    [MessageType.UNLOAD_RESPONSE, MessageType.VERSION_RESPONSE],
+  );
 });
 
 contact('P-Q4 QEMU: UNLOAD after a refused version is answered, once', () => {
@@ -203,6 +215,11 @@ contact('P-Q4 QEMU: after a contact with SCONTROL 0 later messages stick for eve
   assert.is(polled('server2016', 'contact').at(-1), UNLOAD_RESPONSE);
   assert.equal(polled('server2016', 'offers'), []);
   assert.equal(polled('server2016', 'never'), []);
+
+  // OpenVMM does not look
+  const there = polled('openvmm', 'contact');
+  assert.is(there.at(-1), UNLOAD_RESPONSE);
+  assert.equal(polled('openvmm', 'never'), there);
 });
 
 contact.run();

@@ -100,6 +100,21 @@ contact('a refusal goes to the VP of before, which stays', () => {
   assert.equal(rig.grants(), []);
 });
 
+contact('knob refusalVp: or to the VP that it is asked for, if there is such a one', () => {
+  const rig = new Rig({ knobs: { refusalVp: 'requested' } });
+  rig.post(initiate(VmbusVersion.V3_0, { targetVp: 2 }));
+  rig.post(initiate(0x00070000, { targetVp: 5 }));
+  rig.post(initiate(0x00070000, { targetVp: 5000 }));
+  const refusals = rig.partition.received.slice(1);
+  assert.equal(
+    refusals.map(({ hex, vp }) => [hex, vp]),
+    [
+      [REFUSED, 5],
+      [REFUSED, 5],
+    ],
+  );
+});
+
 contact('test_version_negotiation_multiclient_sint: another SINT is refused to that SINT', () => {
   const rig = new Rig();
   const other = initiate(VmbusVersion.V5_0, { info: '0300000000000000' });

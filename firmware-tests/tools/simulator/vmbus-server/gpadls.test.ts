@@ -70,6 +70,22 @@ gpadls('the golden 4 pages: one grant, pages in order, struck out by the teardow
   assert.equal(rig.grants(), before);
 });
 
+gpadls('knob oddGpadls: what is not one range of whole pages is accepted, or not answered', () => {
+  const two = header(7, 32, 2, PAGE_SIZE, 0, 0x40, 0, PAGE_SIZE, 0, 0x41, 0);
+  const offset = header(7, 16, 1, PAGE_SIZE - 8, 8, 0x40, 0);
+  const part = header(7, 16, 1, 100, 0, 0x40, 0);
+  const whole = header(7, 16, 1, PAGE_SIZE, 0, 0x40, 0);
+  for (const oddGpadls of ['accept', 'ignore'] as const) {
+    for (const message of [two, offset, part, whole]) {
+      const { rig } = booted(VmbusVersion.V4_0, 1, { knobs: { oddGpadls } });
+      const before = rig.grants();
+      const isTaken = oddGpadls === 'accept' || message === whole;
+      assert.equal(rig.post(message), isTaken ? [created(1, 7, 0)] : [], `${oddGpadls} ${message}`);
+      assert.is(rig.grants().length > before.length, isTaken);
+    }
+  }
+});
+
 gpadls('the golden 40 pages: nothing is answered before the body', () => {
   const { rig } = booted(VmbusVersion.V3_0, 5, { pages: 0x2100 });
   assert.equal(rig.post(SAMPLES['gpadl_header_40pages']!.hex), []);

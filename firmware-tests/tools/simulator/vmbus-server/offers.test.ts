@@ -142,6 +142,16 @@ offers('knob offerPacing: the next offer when the one before has reached its slo
   assert.equal(seen, ['0001 1 255 0', '0002 2 255 0', '0003 3 255 0', DELIVERED, rescinded(3)]);
 });
 
+offers('knob offerPacing: all at once otherwise, whether the guest takes them or not', () => {
+  const devices = [1, 2, 3].map((i) => new RigDevice(i));
+  const rig = new Rig({ devices, knobs: { offerPacing: 'burst' } });
+  rig.connect(VmbusVersion.V3_0);
+  rig.partition.taking = false;
+  rig.post(REQUEST);
+  // One in the slot, two offers and ALL_OFFERS_DELIVERED behind it
+  assert.is(rig.partition.queuedMessages(), 3);
+});
+
 offers('inert devices refuse to be opened', () => {
   const id = '00000000-0000-0000-0000-000000000001';
   const rig = new Rig({ devices: [inertDevice(DeviceClass.HEARTBEAT, id)] });
@@ -266,6 +276,23 @@ rescind('a guest may release a closed channel; it comes back with the next conne
   assert.equal(rig.post(released(1)), []);
   assert.equal(rig.post(gpadlHeader(1, 7, [0x40])), [created(1, 7, 0x8000ffff)]);
   assert.is(rig.boot()[0], offer);
+});
+
+rescind('knob relidReleased: an offered channel is gone, or as it was', () => {
+  for (const relidReleased of ['taken', 'ignored'] as const) {
+    const rig = new Rig({ devices: [new RigDevice(1)], knobs: { relidReleased } });
+    rig.boot();
+    rig.post(gpadlHeader(1, 7, [0x40, 0x41]));
+    assert.equal(rig.post(released(1)), []);
+    const isGone = relidReleased === 'taken';
+    const status = isGone ? 0x8000ffff : 0;
+    assert.equal(rig.post(gpadlHeader(1, 8, [0x42])), [created(1, 8, status)], relidReleased);
+    // What was shared with it ends with it
+    assert.is(
+      rig.server.inspect().gpadls.some(({ id }) => id === 7),
+      !isGone,
+    );
+  }
 });
 
 rescind('an open channel cannot be released', () => {

@@ -62,6 +62,23 @@ size('no figure has changed', () => {
   );
 });
 
+size('the manual has them', () => {
+  const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8');
+  const [, head = '', row = ''] = /^(\| `hypxe` \|.*)\n.*\n(.*)$/m.exec(readme) ?? [];
+  const cells = (line: string): string[] =>
+    line
+      .split('|')
+      .slice(1, -1)
+      .map((one) => one.trim());
+  const names = cells(head).map((name) => name.replace(/`(?:hypxe\/)?/g, ''));
+  assert.equal(names, Object.keys(FIGURES));
+  const wrong = cells(row).filter((text, i) => {
+    const { minifiedGzip } = sizes.find(({ name }) => name === names[i])!;
+    return Math.abs(Number(text.replaceAll(' ', '')) / minifiedGzip - 1) > MARGIN;
+  });
+  assert.equal(wrong, []);
+});
+
 size('measured is what is built: dist/NAME.min.js, but for its first line and its map', () => {
   for (const name of ['hypxe', 'x64', 'arm64', 'os']) {
     const file = new URL(`../../../dist/${name}.min.js`, import.meta.url);

@@ -4,6 +4,9 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { VmbusVersion } from '../../../src/vmbus/protocol.ts';
+import { makeMachine } from '../../../tools/scenarios/rig.ts';
+import { Guest } from '../../rigs/audit-guest.ts';
 import { auditOs, osStart } from '../../../tools/flow/os-findings.ts';
 import type { OsReport } from '../../../tools/os/loaded-os.ts';
 import { TICKS_PER_MS } from '../../../tools/simulator/base/clock.ts';
@@ -53,6 +56,25 @@ finds('it could not come up: an error, but where it has no room and that is its 
   const other = 'NoResponse: no answer';
   const up = `next-os error: the OS could not come up: ${other}`;
   assert.equal(told(usual, { error: other }, true), [up]);
+});
+
+finds('a host that ignores its contact: of who has left the connection it is an error', () => {
+  const machine = makeMachine({ host: 'server2008r2' });
+  const guest = new Guest(machine.bootProcessor);
+  guest.start();
+  assert.ok(guest.connect(VmbusVersion.V0_13));
+  const ownedSince = machine.clock.now;
+  const start = osStart(machine);
+  const report = { ...usual.report.os!, nics: [], error: 'NoResponse: no answer' };
+  const found = (since: number): string[] =>
+    auditOs(report, machine, start, false, since)
+      .filter(({ text }) => text.startsWith('the OS could not come up'))
+      .map(({ severity, text }) => `${severity}: ${text}`);
+  const text = 'the OS could not come up: NoResponse: no answer';
+  assert.equal(found(ownedSince), [`error: ${text}`], 'it has not been asked');
+  assert.throws(() => guest.connect(VmbusVersion.V0_13), /no message came/);
+  assert.equal(found(ownedSince), [`info: ${text} (the host keeps an earlier connection)`]);
+  assert.equal(found(-1), [`error: ${text}`]);
 });
 
 finds('the host knows none of its versions: information, unless it was connected', () => {

@@ -180,6 +180,9 @@ doing(
       assert.is(gpadl.length, 1);
       assert.match(gpadl[0]!, how === 'refused' ? /^omissions info: / : /^omissions warning: /);
       assert.match(gpadl[0]!, /: UNLOAD ended it/);
+      // Of who stays, and of kernels, nobody expects it
+      for (const kind of ['quiesce', 'kexec', 'crash'] as const)
+        assert.not(audit(machine, { kind }).some((text) => text.startsWith('omissions')));
     }
   },
 );

@@ -13,7 +13,7 @@ import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
 import { parseArguments } from '../arguments.ts';
 import { MEMORY_MAX_MIB } from './boot-help.ts';
 import { readDevices } from './device-options.ts';
-import { FAULT_OPTIONS, readFaults } from './fault-options.ts';
+import { readFaults } from './fault-options.ts';
 import { pathBelow } from './directory-files.ts';
 import { requireDirectory, requireFile } from '../files.ts';
 import { hostLabel } from '../../simulator/profiles/profile-file.ts';
@@ -22,7 +22,8 @@ import { guestMemoryLimit } from '../guest-options.ts';
 import { knownLinux } from '../os-options.ts';
 import { readLink, type LinkOptions } from './link-options.ts';
 import { readBefore } from './owner-options.ts';
-import { NETWORK_OPTIONS, readNetwork } from './network-options.ts';
+import { readNetwork } from './network-options.ts';
+import { SETTING_OPTIONS } from './setting-options.ts';
 import {
   firstImage,
   guestPath,
@@ -73,10 +74,6 @@ export interface BootRequest extends BootPlan, LinkOptions, FilesRequest {
 }
 
 const OPTIONS = {
-  host: { type: 'string' },
-  knob: { type: 'string', multiple: true },
-  seed: { type: 'string' },
-  nics: { type: 'string' },
   'nic-arrives': { type: 'string' },
   'nic-leaves': { type: 'string' },
   'nic-returns': { type: 'string' },
@@ -88,8 +85,7 @@ const OPTIONS = {
   memory: { type: 'string' },
   serve: { type: 'string' },
   size: { type: 'string' },
-  ...FAULT_OPTIONS,
-  ...NETWORK_OPTIONS,
+  ...SETTING_OPTIONS,
   link: { type: 'string' },
   'boot-file': { type: 'string' },
   'next-server': { type: 'string' },

@@ -13,11 +13,12 @@ import type { BootRequest } from '../boot/boot-options.ts';
 import { FILE_OPTIONS, outputsOf, readFiles } from '../boot/file-options.ts';
 import { readDevices } from '../boot/device-options.ts';
 import { pathBelow } from '../boot/directory-files.ts';
-import { FAULT_OPTIONS, readFaults } from '../boot/fault-options.ts';
+import { readFaults } from '../boot/fault-options.ts';
 import { readLink } from '../boot/link-options.ts';
 import { checkOutputs, type Output } from '../boot/output-file.ts';
 import type { PcPlan } from '../../library/pc-plan.ts';
-import { NETWORK_OPTIONS, readNetwork } from '../boot/network-options.ts';
+import { readNetwork } from '../boot/network-options.ts';
+import { SETTING_OPTIONS } from '../boot/setting-options.ts';
 import { readText, requireDirectory, requireFile } from '../files.ts';
 import { readHost, turnKnobs } from '../host-options.ts';
 import { UsageError, quoted, wholeNumber } from '../usage.ts';
@@ -59,16 +60,11 @@ const OPTIONS = {
   time: { type: 'string' },
   wall: { type: 'string' },
   resets: { type: 'string' },
-  host: { type: 'string' },
-  knob: { type: 'string', multiple: true },
-  nics: { type: 'string' },
   devices: { type: 'string' },
-  seed: { type: 'string' },
   image: { type: 'string' },
   serve: { type: 'string' },
   aoe: { type: 'string' },
-  ...FAULT_OPTIONS,
-  ...NETWORK_OPTIONS,
+  ...SETTING_OPTIONS,
   link: { type: 'string' },
   strict: { type: 'boolean' },
   ...FILE_OPTIONS,

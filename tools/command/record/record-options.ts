@@ -11,8 +11,9 @@ import { PROCESSORS_MAX } from '../../simulator/hypervisor/partition.ts';
 import { DEFAULT_PROFILE } from '../../simulator/profiles/profiles.ts';
 import { parseArguments } from '../arguments.ts';
 import { readRecord } from '../boot/boot-options.ts';
-import { FAULT_OPTIONS, readFaults } from '../boot/fault-options.ts';
-import { NETWORK_OPTIONS, readNetwork } from '../boot/network-options.ts';
+import { readFaults } from '../boot/fault-options.ts';
+import { readNetwork } from '../boot/network-options.ts';
+import { SETTING_OPTIONS } from '../boot/setting-options.ts';
 import { requireFile } from '../files.ts';
 import { GUEST_MEMORY_HELP, guestMemoryLimit } from '../guest-options.ts';
 import { readHost, turnKnobs } from '../host-options.ts';
@@ -65,14 +66,9 @@ const OPTIONS = {
   'with-defect': { type: 'string', multiple: true },
   os: { type: 'string' },
   only: { type: 'string' },
-  host: { type: 'string' },
-  knob: { type: 'string', multiple: true },
-  nics: { type: 'string' },
   processors: { type: 'string' },
   arch: { type: 'string' },
-  ...FAULT_OPTIONS,
-  ...NETWORK_OPTIONS,
-  seed: { type: 'string' },
+  ...SETTING_OPTIONS,
   watchdog: { type: 'string' },
   'guest-memory-limit': { type: 'string' },
   verbose: { type: 'boolean', short: 'v' },

@@ -70,7 +70,7 @@ export class RacePolicy {
   #orders = 0;
   readonly #messages = { access: 0, order: 0, slot: 0 };
 
-  /** The first half of the numbers are regular: the host is always about; the rest by chance. */
+  /** The first numbers (of SPANS) are regular: the host is always about; others by chance. */
   constructor(model: RaceModel, number: number) {
     this.#random = new Random(number, 0x7ace);
     this.#model = model;

@@ -2,11 +2,8 @@
 
 /**
  * What refuses each mutant that the replay alone refuses, as `replayed.ts` has found it: a golden
- * session, or a plan of a recorded run of the firmware as it is.
- *
- * Those that are missing are races within one exit and the clock, which no session shows; the
- * loaded OS, services and DHCP, which no replay of drivers runs; and mistakes for which no session
- * here has the host: a removal that is cancelled, what becomes of memory when the drivers are gone.
+ * session, a plan of a recorded run of the firmware as it is, or a session of `made-sessions.ts`.
+ * Why not the others is in `not-replayed.ts`.
  */
 
 /** By list and name of the mutant: the session, or the plan. */
@@ -121,4 +118,38 @@ export const REPLAYED: ReadonlyMap<string, string> = new Map([
     'SILENT_OMISSIONS: a device that was taken away is not forgotten: the next offer is ignored',
     'step.150/rescind',
   ],
+  [
+    'MUTANTS: quiesced drivers are removed without taking the machine back',
+    'removed while quiesced',
+  ],
+  ['MUTANTS: the memory map forgets what could not be revoked', 'loader:call.6/status-ever:18'],
+  ['RACE_MUTANTS: a received packet is completed before it is copied out', '01-boot'],
+  ['RACE_MUTANTS: the host is signalled before the index is published', '17-zero-latency'],
+  [
+    'SILENT_OMISSIONS: a late GPADL_TORNDOWN is not looked at',
+    'a late GPADL_TORNDOWN, and no answer to UNLOAD',
+  ],
+  [
+    'SILENT_OMISSIONS: what packets point to is not given back with the rings',
+    'frames in flight at the close',
+  ],
+  ['SILENT_OMISSIONS: the transmit buffers are not given back', '01-boot'],
+  ['SILENT_OMISSIONS: transmits are not ended with the channel', 'frames in flight at the close'],
+  [
+    'TESTED_MUTANTS: the queue of completions is shifted by half',
+    'more completions than the ring has room for',
+  ],
+  [
+    'TESTED_MUTANTS: pages are revoked though an older contact is out',
+    'a contact that is refused behind a lost connection',
+  ],
+  [
+    'TESTED_MUTANTS: pages are revoked though the connection of before a reset lives',
+    'a contact that is refused behind a lost connection',
+  ],
+  [
+    'TESTED_MUTANTS: pages are revoked behind the answer to an UNLOAD that was not ours',
+    'a contact that is refused while another is out',
+  ],
+  ['MUTANTS: removing the drivers can be cancelled', '01-boot'],
 ]);

@@ -4,7 +4,8 @@
  * Which mutants the replay alone refuses:
  * `node --import ./tools/build/ts-hook.mjs firmware-tests/mutants/replayed.ts`. First the golden
  * sessions, of which the first that refuses a mutant ends it; then sessions of the firmware as it
- * is, as `hypxe explore --only PLAN --record` writes them. Two processes share the mutants.
+ * is, as `hypxe explore --only PLAN --record` writes them, and those of `made-sessions.ts`. Two
+ * processes share the mutants.
  */
 
 import { execFile } from 'node:child_process';
@@ -22,6 +23,7 @@ import {
 import { RunRecordings } from '../rigs/lab/recorded-run.ts';
 import { TRACE_NAMES, readTrace } from '../rigs/replay-rig.ts';
 import { mutatedFirmware, type Patch } from './bundle.ts';
+import { MADE, madeSession } from './made-sessions.ts';
 import { MUTANTS } from './mutants.ts';
 import { OMISSION_MUTANTS } from './omission-mutants.ts';
 import { RACE_MUTANTS } from './race-mutants.ts';
@@ -48,10 +50,10 @@ export const PLANS: readonly string[] = [
 const recordings = new RunRecordings(sources);
 const runs = new Map<string, TraceFile | undefined>();
 
-/** The session of a run of the firmware as it is; undefined if that is refused, too. */
+/** A session that is made, or that of a run; undefined if the firmware as it is is refused, too. */
 function recordedRun(plan: string): TraceFile | undefined {
   if (runs.has(plan)) return runs.get(plan);
-  const trace = parseTrace(recordings.record(plan).file);
+  const trace = MADE.includes(plan) ? madeSession(plan) : parseTrace(recordings.record(plan).file);
   const { ok } = replayTrace(sources as unknown as Firmware, trace);
   runs.set(plan, ok ? trace : undefined);
   return runs.get(plan);
@@ -97,7 +99,7 @@ const LANES = 2;
 async function lane(number: number): Promise<void> {
   const by: (string | null)[] = [];
   for (const { patches } of ALL.filter((_, i) => i % LANES === number))
-    by.push((await refusedBy(patches, undefined, PLANS)) ?? null);
+    by.push((await refusedBy(patches, undefined, [...PLANS, ...MADE])) ?? null);
   process.stdout.write(JSON.stringify(by));
 }
 

@@ -15,7 +15,7 @@ import type {
   GuestInstance,
   GuestOptions,
 } from '../guests/guest-program.ts';
-import { resultOf, type FirmwareDevice } from '../replay/firmware.ts';
+import { mapOf, resultOf, type FirmwareDevice, type FirmwareDriver } from '../replay/firmware.ts';
 import { hexNumber } from '../replay/hex.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { Recorder } from './recorder.ts';
@@ -85,7 +85,11 @@ export class GuestRecorder {
     const pages = (own: PageAllocator): PageAllocator =>
       new RecordedPages(options.pages?.(own) ?? own, recorder);
     const recorded = { ...options, ...given(recorder, options), pages };
-    const call = (): unknown => guest.boot!(recorder.tap, recorded);
+    const call = (): unknown => {
+      const told = guest.boot!(recorder.tap, recorded);
+      recorder.tap.handedOver(mapOf(told));
+      return told;
+    };
     return recorder.step('boot', call, resultOf);
   }
 
@@ -169,7 +173,7 @@ function recordedDriver(driver: GuestDriver, recorder: Recorder): GuestDriver {
         () => 'OK',
         there,
       ),
-    remove: () => recorder.step('remove', () => driver.remove(), nothing, there),
+    remove: () => recorder.remove(driver as unknown as FirmwareDriver),
     quiesce: () => recorder.step('quiesce', () => driver.quiesce(), nothing, there),
     unquiesce: () => recorder.step('unquiesce', () => driver.unquiesce(), nothing, there),
     poll: () => recorder.step('poll-bus', () => driver.poll(), nothing, there),

@@ -119,6 +119,8 @@ class Session {
         return recorder.step(name, () => device?.close(), device ? none : () => NO_DEVICE);
       case 'poll':
         return recorder.step(name, () => driver.devices.forEach((each) => each.poll()), none);
+      case 'remove':
+        return recorder.remove(driver);
       default:
         return recorder.step(name, () => driver[name](), none, devices);
     }

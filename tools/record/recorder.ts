@@ -10,7 +10,7 @@ import type { FirmwareEvent } from '../../src/events.ts';
 import { HvCall, Msr } from '../../src/hyperv/protocol.ts';
 import type { X64Machine } from '../../src/machine.ts';
 import { RndisHeader } from '../../src/rndis/protocol.ts';
-import { errorText, type FirmwareDevice } from '../replay/firmware.ts';
+import { errorText, mapOf, type FirmwareDevice, type FirmwareDriver } from '../replay/firmware.ts';
 import { hexNumber, toHex } from '../replay/hex.ts';
 import { isTimeRead } from '../replay/host/waits.ts';
 import type { RecordedStepName } from '../replay/recorded-step.ts';
@@ -110,6 +110,20 @@ export class Recorder {
     }
     const told = result === undefined ? {} : { err: result };
     tap.emit({ op: 'step', name, phase: 'end', ...told } as TraceEvent);
+  }
+
+  /** Drivers leave, and say what the next owner may use. */
+  remove(driver: Pick<FirmwareDriver, 'remove' | 'memoryMap' | 'devices'>): void {
+    const leave = (): void => {
+      driver.remove();
+      this.tap.handedOver(mapOf(driver));
+    };
+    this.step(
+      'remove',
+      leave,
+      () => undefined,
+      () => driver.devices,
+    );
   }
 
   /** A frame is sent. */

@@ -25,7 +25,7 @@ import {
   RingControl,
   VMBUS_MESSAGE_TYPE,
 } from '../../src/vmbus/protocol.ts';
-import type { CpuidRegisters, X64Machine } from '../../src/machine.ts';
+import type { CpuidRegisters, MemoryRange, X64Machine } from '../../src/machine.ts';
 import { packetMeaning } from '../replay/anchor-keys.ts';
 import { GuestChannels, type GuestChannel } from '../replay/guest-channels.ts';
 import { GuestObserver } from '../replay/guest-observer.ts';
@@ -112,6 +112,10 @@ export class RecordingTap extends PassingX64 {
   freed(address: number, length: number, purpose: string): void {
     this.#rules.freed(address, length, purpose);
     this.#channels.forget(address, length);
+  }
+
+  handedOver(map: readonly MemoryRange[]): void {
+    this.#rules.handedOver(map);
   }
 
   /** What is beyond the bound is left out. */

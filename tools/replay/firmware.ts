@@ -10,7 +10,7 @@ import { errnoOf } from '../../src/catalogue.ts';
 import type { ErrorName } from '../../src/error.ts';
 import type { EventSink } from '../../src/events.ts';
 import type { GuestOptions } from '../guests/guest-program.ts';
-import type { X64Machine } from '../../src/machine.ts';
+import type { MemoryRange, X64Machine } from '../../src/machine.ts';
 import type { NetDevice } from '../../src/net/device.ts';
 
 /** Allocates what the driver shares with the host. */
@@ -39,6 +39,17 @@ export interface FirmwareDriver {
   unquiesce(): void;
   /** What is not of one device, if there is such a thing. */
   poll?(): void;
+  /** What the next owner may use, if the guest tells that. */
+  memoryMap?(): readonly MemoryRange[];
+}
+
+/** What a guest says that its next owner may use: a boot in its result. */
+export function mapOf(told: unknown): readonly MemoryRange[] {
+  const { memoryMap } = (told ?? {}) as { memoryMap?: unknown };
+  const map: unknown = typeof memoryMap === 'function' ? memoryMap.call(told) : memoryMap;
+  const isRange = (range: Partial<MemoryRange> | null): boolean =>
+    typeof range?.address === 'number' && typeof range.length === 'number';
+  return Array.isArray(map) && map.every(isRange) ? (map as MemoryRange[]) : [];
 }
 
 /** A firmware bundle, as far as the replay uses it. */

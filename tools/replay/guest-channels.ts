@@ -238,6 +238,11 @@ export class GuestChannels {
     return [...this.open].filter((channel) => !this.#rescinded.has(channel));
   }
 
+  /** The host has let go of all that there was. */
+  get hasNothing(): boolean {
+    return !this.connected && this.gpadls.size === 0 && this.contactPages.length === 0;
+  }
+
   /** Pages of the receive buffer of a channel. */
   bufferPages(channel: number): readonly number[] {
     const buffer = this.receiveBuffers.get(channel);

@@ -6,6 +6,7 @@
  */
 
 import { PacketHeader, PacketType } from '../../src/vmbus/protocol.ts';
+import type { MemoryRange } from '../../src/machine.ts';
 import type { PacketMeaning } from './anchor-keys.ts';
 import type { GuestChannels } from './guest-channels.ts';
 import { hexNumber } from './hex.ts';
@@ -55,6 +56,24 @@ export class GuestRules {
     if (view.getUint16(PacketHeader.at.type, true) !== PacketType.COMPLETION) return;
     const transaction = view.getBigUint64(PacketHeader.at.transactionId, true);
     this.#inFlight.get(channel)?.delete(transaction);
+  }
+
+  /** Memory goes on to the next owner, by a map: what the host has is not usable. */
+  handedOver(map: readonly MemoryRange[]): void {
+    for (const { address, length, type } of map) {
+      if (type !== 'usable') continue;
+      const { channels } = this.#guest;
+      const gpadl = channels.gpadlOver(address, length);
+      if (gpadl !== undefined)
+        this.#guest.violation(
+          `guest hands memory on as usable while GPADL ${hexNumber(gpadl.id)} still gives the ` +
+            'host access to it',
+        );
+      if (channels.isContactPage(address, length))
+        this.#guest.violation('guest hands pages on as usable while it is connected');
+      if (this.#guest.holdsPage(address, length))
+        this.#guest.violation('guest hands memory on as usable while a register names it');
+    }
   }
 
   /** Memory is given up. */

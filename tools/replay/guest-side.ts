@@ -11,6 +11,7 @@ import { MessageType, PacketType } from '../../src/vmbus/protocol.ts';
 import { RndisType } from '../../src/rndis/protocol.ts';
 import { messageType, packetMeaning } from './anchor-keys.ts';
 import { decodePacket, decodePost, decodeRndis, msrName, type DecodedLayer } from './decode.ts';
+import type { GuestChannels } from './guest-channels.ts';
 import { hexNumber } from './hex.ts';
 import { makeItem, type Item, type ItemField, type ItemKind } from './item.ts';
 import type { GuestPacket } from './normalise.ts';
@@ -115,9 +116,15 @@ export class GuestSide {
     return `${where}, low bits ${hexNumber(value & HV_PAGE_REGISTER_MASK)}`;
   }
 
-  /** The session is over: what the guest has not given back, and what the host still has. */
-  end(granted: readonly string[]): void {
-    const blocks = this.#places.purposes.filter((purpose) => !SENT_FROM.includes(purpose));
+  /**
+   * The session is over: what the guest has not given back, and what the host still has. How memory
+   * for messages is cut up is the guest's affair, until the host has nothing and nothing is sent.
+   */
+  end({ gpadls, hasNothing }: Pick<GuestChannels, 'gpadls' | 'hasNothing'>): void {
+    const { purposes } = this.#places;
+    const blocks = purposes.filter((purpose) => !SENT_FROM.includes(purpose));
+    if (hasNothing && blocks.length < purposes.length) blocks.push('memory for messages');
+    const granted = [...gpadls.values()].map(({ name }) => name);
     const counted = (list: readonly string[]): ItemField[] =>
       [...new Set(list)].sort().map((name) => ({
         name,

@@ -231,7 +231,7 @@ class RecordingBuilder {
   end(): void {
     this.open = this.#channels.inUse;
     if (this.#ended) return;
-    this.side.end([...this.#channels.gpadls.values()].map(({ name }) => name));
+    this.side.end(this.#channels);
   }
 }
 

@@ -36,7 +36,7 @@ import { RegisterRefused, ReplayStop } from './host/replay-stop.ts';
 import type { Script } from './host/script-types.ts';
 import { buildScript } from './host/script.ts';
 import type { TraceEvent } from './trace-events.ts';
-import type { TraceFile } from './trace-file.ts';
+import { isReference, type TraceFile } from './trace-file.ts';
 import { HostBooks } from './principles/host-books.ts';
 
 /** Calls of the machine in one step after which a guest counts as hung. */
@@ -77,7 +77,7 @@ export class ReplayMachine implements X64Machine {
   readonly #observer: GuestObserver;
   readonly #slots: MessageSlots;
   readonly #host: ModelHost;
-  readonly #rules: GuestRules;
+  readonly rules: GuestRules;
   readonly #told: ReplayEvents | undefined;
   #step: RecordedStep | undefined;
   readonly #clock = new ReplayClock();
@@ -125,7 +125,7 @@ export class ReplayMachine implements X64Machine {
       freed: (address, length, purpose) => this.#freed(address, length, purpose),
     });
     this.side = new GuestSide(this.allocator.places, (msr) => initial.read(msr));
-    this.#rules = new GuestRules({
+    this.rules = new GuestRules({
       channels: this.#channels,
       holdsPage: (address, length) => this.#registers.holdsPage(address, length),
       violation: (text) => this.#violation(text),
@@ -133,10 +133,11 @@ export class ReplayMachine implements X64Machine {
     this.#host = new ModelHost(script, {
       memory: this.#bytes,
       channels: this.#channels,
+      overwrites: isReference(trace.driver),
       slots: this.#slots,
       purposeOf: (address) => this.allocator.places.find(address)?.purpose ?? '',
       note: (text) => this.notes.push(text),
-      rules: this.#rules,
+      rules: this.rules,
       books: this.books,
     });
   }
@@ -177,7 +178,7 @@ export class ReplayMachine implements X64Machine {
 
   /** The session is over. */
   end(): void {
-    this.side.end([...this.#channels.gpadls.values()].map(({ name }) => name));
+    this.side.end(this.#channels);
   }
 
   /** Blocks of memory by purpose that the host may have: in GPADLs, or named in a contact. */
@@ -359,7 +360,7 @@ export class ReplayMachine implements X64Machine {
   }
 
   #freed(address: number, length: number, purpose: string): void {
-    this.#rules.freed(address, length, purpose);
+    this.rules.freed(address, length, purpose);
     this.#channels.forget(address, length);
   }
 

@@ -22,7 +22,7 @@ import type { GuestSide } from './guest-side.ts';
 import { isKnownStep } from './recorded-step.ts';
 import { ReplaySession } from './session.ts';
 import type { ReplayWatch, SessionLog } from './session.ts';
-import type { TraceFile } from './trace-file.ts';
+import { isReference, type TraceFile } from './trace-file.ts';
 
 /** A deliberate difference as it was met in a replay: how many effects it changes. */
 export interface MetDifference {
@@ -247,11 +247,6 @@ export interface ReplaySurroundings {
 
 /** What is known of a session, for the next guest that is replayed. */
 const replays = new WeakMap<TraceFile, Replay>();
-
-/** Whether a session is one of iPXE's drivers: what they do wrong must not be repeated. */
-function isReference(driver: string): boolean {
-  return /\b(ipxe|reference)\b/i.test(driver);
-}
 
 /**
  * Replay a recorded session.

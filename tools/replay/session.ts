@@ -6,7 +6,7 @@ import { errnoOf } from '../../src/catalogue.ts';
 import type { FirmwareEvent } from '../../src/events.ts';
 import { RndisHeader } from '../../src/rndis/protocol.ts';
 import type { HostEventSink } from '../simulator/ledger/events.ts';
-import { errorText, resultOf } from './firmware.ts';
+import { errorText, mapOf, resultOf } from './firmware.ts';
 import type { Firmware, FirmwareDevice, FirmwareDriver } from './firmware.ts';
 import { toHex } from './hex.ts';
 import type { Item } from './item.ts';
@@ -25,7 +25,7 @@ import { ReplayMachine } from './replay-machine.ts';
 import { ReplayStop } from './host/replay-stop.ts';
 import type { Script } from './host/script-types.ts';
 import type { TraceEvent, TraceEventOf } from './trace-events.ts';
-import type { TraceFile } from './trace-file.ts';
+import { isReference, type TraceFile } from './trace-file.ts';
 
 /** Result of a step for which the driver has no device: its probe did not find one. */
 const NO_DEVICE = 'no network device';
@@ -58,6 +58,9 @@ export class ReplaySession {
   readonly #watcher: ReplayWatch | undefined;
   #driver: FirmwareDriver | undefined;
   #step = 0;
+  /** Nobody may end a removal: whoever asks meanwhile is told to give up. */
+  #mustEnd = false;
+  readonly #isReference: boolean;
   /** Frame numbers of the recording, by the device's own count. */
   readonly #frames: number[] = [];
   /** How many frames were sent under each of these numbers. */
@@ -87,6 +90,7 @@ export class ReplaySession {
     this.machine = new ReplayMachine(trace, memory, script, watch?.host);
     this.#firmware = firmware;
     this.#options = trace.options;
+    this.#isReference = isReference(trace.driver);
     const boots = trace.events.find(({ op }) => op === 'step') as TraceEventOf<'step'> | undefined;
     if (boots?.name !== 'boot') this.#driver = this.#createDriver();
   }
@@ -98,7 +102,7 @@ export class ReplaySession {
       events: (event) => this.#firmwareEvent(event),
       allocator: machine.allocator,
       random: machine.random,
-      cancel: machine.cancel,
+      cancel: () => machine.cancel() || this.#mustEnd,
       livelock: machine.livelock,
     });
   }
@@ -117,6 +121,7 @@ export class ReplaySession {
       ...(machine.drawsRandom ? { random: machine.random } : {}),
       cancel: machine.cancel,
     });
+    this.#handsOver(result);
     return resultOf(result);
   }
 
@@ -126,6 +131,7 @@ export class ReplaySession {
     if (machine.stopped !== undefined) return;
     this.#step = step.index;
     this.#watcher?.step(step.name, machine.now);
+    this.#mustEnd = this.#isReference && step.name === 'remove';
     machine.beginStep(step);
     let result: string | undefined;
     try {
@@ -171,6 +177,11 @@ export class ReplaySession {
     this.log.push({ step: this.#step, text: `replay: ${this.machine.stopped!.message}` });
   }
 
+  /** The guest says what its next owner may use. */
+  #handsOver(told: unknown): void {
+    if (this.machine.stopped === undefined) this.machine.rules.handedOver(mapOf(told));
+  }
+
   /** Drive the step. Returns its result where the recording has one. */
   #drive(step: RecordedStep): string | undefined {
     if (step.name === 'boot') return this.#boot(step);
@@ -194,6 +205,7 @@ export class ReplaySession {
       case 'quiesce':
       case 'unquiesce':
         driver[step.name]();
+        if (step.name === 'remove') this.#handsOver(driver);
         return undefined;
       case LOADED_OS:
         this.unsupported.push(

@@ -6,6 +6,8 @@
  * that of the golden iPXE traces.
  */
 
+import { PacketHeader } from '../../src/vmbus/protocol.ts';
+
 /**
  * Type of a field. `hex`: "0x…" text; `bytes`: hexadecimal text without prefix; `pair`: two
  * numbers; `pairs`: list of number pairs; `words`: list of "0x…" texts; `counts`: list of
@@ -193,5 +195,8 @@ export function eventFault(event: unknown): string | undefined {
       return `its "${name}" is not of type ${type}`;
     }
   }
+  // What a guest has written is a packet; a host may write what is none
+  if (op === 'ring-write' && String(record['bytes']).length < 2 * PacketHeader.size)
+    return 'its "bytes" are no packet';
   return undefined;
 }

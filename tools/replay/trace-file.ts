@@ -38,6 +38,11 @@ export interface TraceFile {
   readonly warnings: readonly string[];
 }
 
+/** Whether a session is one of iPXE's drivers: what they do wrong must not be repeated. */
+export function isReference(driver: string): boolean {
+  return /\b(ipxe|reference)\b/i.test(driver);
+}
+
 function foreign(text: string): ReplayError {
   return new ReplayError('TraceForeign', text);
 }
@@ -62,7 +67,8 @@ function whyNot(text: string): string {
 function parseObject(text: string): Readonly<Record<string, unknown>> {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    // Editors and shells of Windows put a byte order mark in front
+    value = JSON.parse(text.replace(/^\uFEFF/, ''));
   } catch {
     throw new ReplayError('TraceNotJson', `The trace is not JSON${whyNot(text)}`);
   }

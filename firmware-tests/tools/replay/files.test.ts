@@ -78,6 +78,16 @@ files('events that are not of the format', () => {
     events.splice(1, 0, { op: 'host-ring-write', ...write });
   });
 });
+files('a byte order mark in front is no fault', () => {
+  assert.is(parseTrace(`\uFEFF${traceText('10b-not-hyperv')}`).scenario, '10b-not-hyperv');
+});
+files('a packet of the guest that is shorter than a header', () => {
+  for (const bytes of ['', '0600', '06'.repeat(15)])
+    refusesChange('TraceEventInvalid', 'its "bytes" are no packet', ({ events }) => {
+      const write = { channel: 5, offset: 0, bytes, prod: [0, 8] };
+      events.splice(1, 0, { op: 'ring-write', ...write });
+    });
+});
 files('steps out of order', () => {
   refusesChange('TraceStepsInvalid', 'ends inside step "probe"', ({ events }) => events.pop());
   refusesChange('TraceStepsInvalid', 'did not begin', ({ events }) => events.shift());

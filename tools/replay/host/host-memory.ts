@@ -4,11 +4,22 @@
 
 import { PacketFooter } from '../../../src/vmbus/protocol.ts';
 import type { GuestChannel, GuestChannels } from '../guest-channels.ts';
+import type { HostEvent } from './script-types.ts';
+import { ReturnedRanges } from './returned-ranges.ts';
+
+type PacketEvent = Extract<HostEvent['what'], { readonly kind: 'packet' }>;
 
 /** How a packet was recorded: where, and how the producer index moved. */
 export interface RecordedPlace {
   readonly offset: number;
   readonly prod: readonly number[];
+  /** Bytes of data of the recorded ring, which need not be as long as the guest's. */
+  readonly ringBytes: number | undefined;
+}
+
+/** How a packet of the recorded host was written. */
+export function placeOf(what: PacketEvent): RecordedPlace {
+  return { ...what.event, ringBytes: what.ringBytes };
 }
 
 /** Writes. */
@@ -18,19 +29,25 @@ export class HostMemory {
   readonly #note: (text: string) => void;
   /** Where the host writes next, by GPADL of the rings. */
   readonly #producers = new Map<number, number>();
+  /** Ranges of receive buffers; undefined: what is given back stays as it is. */
+  readonly returned: ReturnedRanges | undefined;
 
   constructor(context: {
     readonly memory: Uint8Array;
     readonly channels: GuestChannels;
+    /** Writes over what the guest has given back. */
+    readonly overwrites: boolean;
     note(text: string): void;
   }) {
     this.#memory = context.memory;
     this.#channels = context.channels;
+    if (context.overwrites) this.returned = new ReturnedRanges(context.memory, context.channels);
     this.#note = (text) => context.note(text);
   }
 
   /** Write into a GPADL. */
   write(gpadl: number, offset: number, bytes: Uint8Array): void {
+    this.returned?.restore();
     const pages = this.#channels.gpadls.get(gpadl)?.pages;
     if (pages === undefined) {
       this.#note("the guest has no memory for the host's write");
@@ -60,7 +77,7 @@ export class HostMemory {
     const [before = 0, after = 0] = recorded?.prod ?? [0, length];
     return {
       start: this.#producers.get(gpadl) ?? ring.producer,
-      moved: after - before + (after < before ? ring.data.length : 0),
+      moved: after - before + (after < before ? (recorded?.ringBytes ?? ring.data.length) : 0),
       odd: after >= 2 ** 31 || after % 8 !== 0,
     };
   }
@@ -77,8 +94,10 @@ export class HostMemory {
     if (footer >= 0 && view.getUint32(footer, true) === (recorded?.offset ?? 0))
       view.setUint32(footer, start, true);
     if (!this.hasRoom(channel, bytes.length, recorded)) return false;
+    this.returned?.restore();
+    this.returned?.written(channel.channel, copy);
     ring.data.write(start, copy);
-    const isIndex = !odd && after < size;
+    const isIndex = !odd && after < (recorded?.ringBytes ?? size);
     const producer = isIndex ? (start + moved) % size : after;
     // A host knows where it has written to, whatever it says
     this.#producers.set(channel.gpadl, isIndex ? producer : (start + copy.length) % size);

@@ -13,8 +13,7 @@ import { DefaultAnswers } from './default-answers.ts';
 import type { GuestChannels } from '../guest-channels.ts';
 import type { GuestRules } from '../guest-rules.ts';
 import { fromHex } from '../hex.ts';
-import { FurtherSignals } from './further-signals.ts';
-import { HostMemory } from './host-memory.ts';
+import { HostMemory, placeOf, type RecordedPlace } from './host-memory.ts';
 import type { HostBooks } from '../principles/host-books.ts';
 import type { MessageSlots } from '../message-slots.ts';
 import type { GuestPacket } from '../normalise.ts';
@@ -27,6 +26,7 @@ import { Waits } from './waits.ts';
 export interface ModelHostContext {
   readonly memory: Uint8Array;
   readonly channels: GuestChannels;
+  readonly overwrites: boolean;
   readonly slots: MessageSlots;
   /** What memory of the guest a page is, if that is known. */
   purposeOf(address: number): string;
@@ -77,7 +77,7 @@ export class ModelHost {
     this.#context = context;
     this.cancelling = new Cancelling(script.cancel, this.#done, this.#came);
     this.#memory = new HostMemory(context);
-    this.#rings = new OutboundRings(context.channels, new FurtherSignals(script.anchors));
+    this.#rings = new OutboundRings(context.channels, script.anchors);
     this.#defaults = new DefaultAnswers(script, context.channels, this.#memory);
     for (const anchor of script.anchors) {
       const ofStep = this.#ofStep.get(anchor.step) ?? [];
@@ -219,8 +219,7 @@ export class ModelHost {
     const nameOf = (gpadl: number): string => channels.gpadls.get(gpadl)?.name ?? 'unknown';
     const key = messageKey(message, { nameOf, purposeOf });
     const anchor = this.#reach(key);
-    const status = anchor?.status ?? 0;
-    if (status !== 0) return status;
+    if (anchor !== undefined && anchor.status !== 0) return anchor.status;
     if (anchor !== undefined) this.#names.message(anchor.message!, message);
     // Whoever is not connected is not heard, unless the recorded host has answered all the same
     const contacts = messageType(message) === MessageType.INITIATE_CONTACT;
@@ -257,13 +256,13 @@ export class ModelHost {
     // It was written before whatever the host makes of it
     const awake = this.#rings.isAwake(channel);
     const anchor = this.#reach(packet.key);
-    const { channels } = this.#context;
-    const { pageSet, gpadl } = packet;
+    const [{ channels }, { pageSet, gpadl }] = [this.#context, packet];
     if (pageSet !== undefined) channels.receiveBuffers.set(channel, { gpadl, pageSet });
     const length = channels.channels.get(channel)!.out.data.length;
     const end = (start + bytes.length) % length;
     this.#rings.written(channel, { anchor, packet, time: this.#time, end });
     if (awake) this.#rings.wake(channel);
+    this.#memory.returned?.answered(channel, packet);
     if (anchor?.packet !== undefined) this.#names.packet(anchor.packet, packet, bytes);
     this.#context.rules.packet(channel, packet);
     this.#context.books.sent(channel, packet);
@@ -295,7 +294,8 @@ export class ModelHost {
       if (this.cancelling.holds(consumedIndex)) return false;
       const late = this.#time - time - (consumed - anchor.time);
       // In the same moment the recorded guest had done more first
-      const owes = consumedBehind?.step === this.#step && !this.#done.has(consumedBehind);
+      const later = consumedBehind !== undefined && consumedBehind.step >= this.#step;
+      const owes = later && !this.#done.has(consumedBehind);
       return late > 0 || (late === 0 && !owes);
     });
   }
@@ -335,7 +335,7 @@ export class ModelHost {
     const { channel: number, bytes } = what.event;
     const channel = this.#context.channels.channels.get(number);
     if (channel === undefined) return true;
-    if (!this.#memory.hasRoom(channel, bytes.length / 2, what.event)) full.add(number);
+    if (!this.#memory.hasRoom(channel, bytes.length / 2, placeOf(what))) full.add(number);
     return !full.has(number);
   }
 
@@ -372,15 +372,11 @@ export class ModelHost {
     } else if (event.what.kind === 'packet') {
       const recorded = event.what.event;
       const bytes = this.#names.hostPacket(fromHex(recorded.bytes), anchor?.packet);
-      this.#write(recorded.channel, bytes, recorded);
+      this.#write(recorded.channel, bytes, placeOf(event.what));
     }
   }
 
-  #write(
-    number: number,
-    bytes: Uint8Array,
-    recorded?: { offset: number; prod: readonly number[] },
-  ): void {
+  #write(number: number, bytes: Uint8Array, recorded?: RecordedPlace): void {
     const { channels, note } = this.#context;
     const channel = channels.channels.get(number);
     if (channel === undefined || !channels.open.has(number)) {

@@ -4,7 +4,7 @@
 
 import type { PacketMeaning } from '../anchor-keys.ts';
 import type { GuestChannel, GuestChannels } from '../guest-channels.ts';
-import type { FurtherSignals } from './further-signals.ts';
+import { FurtherSignals } from './further-signals.ts';
 import type { Anchor } from './script-types.ts';
 
 /** A packet of the guest that is not taken. */
@@ -35,9 +35,15 @@ export class OutboundRings {
   readonly #channels: GuestChannels;
   readonly #further: FurtherSignals;
 
-  constructor(channels: GuestChannels, further: FurtherSignals) {
+  /** The host looks when it is signalled, and then no more. */
+  readonly #atOnce: boolean;
+
+  /** @param anchors what the recorded guest has done */
+  constructor(channels: GuestChannels, anchors: readonly Anchor[]) {
     this.#channels = channels;
-    this.#further = further;
+    this.#further = new FurtherSignals(anchors);
+    const taken = anchors.filter(({ consumed }) => consumed !== undefined);
+    this.#atOnce = taken.length > 0 && taken.every(({ consumed, time }) => consumed === time);
   }
 
   #ring(channel: number): RingState {
@@ -65,7 +71,7 @@ export class OutboundRings {
     const ring = this.#ring(channel);
     const { signalled } = ring;
     const status = signalled?.signals[ring.signals++] ?? this.#further.after(signalled);
-    if (status === 0) ring.awake = true;
+    if (status === 0) ring.awake = ring.waiting.length > 0 || !this.#atOnce;
     return status;
   }
 

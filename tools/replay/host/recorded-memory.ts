@@ -15,6 +15,8 @@ interface RecordedGpadl {
   readonly name: string;
   readonly pages: number[];
   channel: number | undefined;
+  /** Where the inbound ring of that channel begins. */
+  outPages: number;
 }
 
 /** Reads the recorded guest's messages. */
@@ -32,7 +34,7 @@ export class RecordedMemory {
     if (type === MessageType.GPADL_HEADER && message.length >= GpadlHeader.size) {
       const count = (this.#counts.get(key) ?? 0) + 1;
       this.#counts.set(key, count);
-      const gpadl = { name: `${key} ${count}`, pages: [], channel: undefined };
+      const gpadl = { name: `${key} ${count}`, pages: [], channel: undefined, outPages: 0 };
       const id = view.getUint32(GpadlHeader.at.gpadl, true);
       this.#gpadls.set(id, gpadl);
       this.#tearing.delete(id);
@@ -44,7 +46,9 @@ export class RecordedMemory {
       this.#tearing.add(view.getUint32(GpadlTeardown.at.gpadl, true));
     } else if (type === MessageType.OPEN_CHANNEL && message.length >= OpenChannel.at.outPages + 4) {
       const gpadl = this.#gpadls.get(view.getUint32(OpenChannel.at.gpadl, true));
-      if (gpadl !== undefined) gpadl.channel = view.getUint32(OpenChannel.at.channel, true);
+      if (gpadl === undefined) return;
+      gpadl.channel = view.getUint32(OpenChannel.at.channel, true);
+      gpadl.outPages = view.getUint32(OpenChannel.at.outPages, true);
     }
   }
 
@@ -66,6 +70,13 @@ export class RecordedMemory {
   /** The channel whose rings lie in a GPADL. */
   channelOf(id: number): number | undefined {
     return this.#gpadls.get(id)?.channel;
+  }
+
+  /** Bytes of data of a channel's inbound ring; undefined if its pages are not known. */
+  ringBytes(channel: number): number | undefined {
+    const rings = [...this.#gpadls.values()].reverse().find((gpadl) => gpadl.channel === channel);
+    const pages = rings === undefined ? 0 : rings.pages.length - rings.outPages - 1;
+    return pages > 0 ? pages * 4096 : undefined;
   }
 
   /** The GPADL in which an address lies: the newest one. */

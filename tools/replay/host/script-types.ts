@@ -13,7 +13,12 @@ export interface HostEvent {
   readonly time: number;
   readonly what:
     | { readonly kind: 'message'; readonly event: SentMessage }
-    | { readonly kind: 'packet'; readonly event: TraceEventOf<'host-ring-write'> }
+    | {
+        readonly kind: 'packet';
+        readonly event: TraceEventOf<'host-ring-write'>;
+        /** Bytes of data of the recorded ring, if they are known. */
+        readonly ringBytes: number | undefined;
+      }
     | { readonly kind: 'memory' };
   /** The how-manyth read of the time it came in, since the guest has sent; 0: in none. */
   readonly timeReads: number;

@@ -340,7 +340,8 @@ class ScriptBuilder {
     const bytes = fromHex(event.bytes);
     const whole = bytes.length >= PacketHeader.size;
     const target = whole ? this.#packetAskedBy(event.channel, bytes) : undefined;
-    this.#send(target, { kind: 'packet', event }, index);
+    const ringBytes = this.#memory.ringBytes(event.channel);
+    this.#send(target, { kind: 'packet', event, ringBytes }, index);
   }
 
   /** The last packet of a channel of which a test is true. */

@@ -277,7 +277,7 @@ export class ReplayMachine implements X64Machine {
   }
 
   pause(): void {
-    this.#wait((each) => this.#clock.turn(this.#host.turn, each));
+    this.#wait((each) => this.#clock.turn(this.#host.turn(), each));
   }
 
   delay(ticks: number): void {
@@ -285,14 +285,15 @@ export class ReplayMachine implements X64Machine {
   }
 
   /** Time passes. */
-  #wait(pass: (each: () => void) => void): void {
+  #wait(pass: (each: () => void) => boolean): void {
     return this.#guard(() => {
       this.#enter();
       this.#observe();
-      pass(() => {
+      const msOver = pass(() => {
         this.books.pause();
         this.#host.pause();
       });
+      if (!msOver) this.#host.turnOver();
       this.#observer.acceptPages();
     });
   }

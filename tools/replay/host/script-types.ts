@@ -4,6 +4,7 @@
 
 import type { PacketMeaning } from '../anchor-keys.ts';
 import type { TraceEventOf } from '../trace-events.ts';
+import type { Look } from './looks.ts';
 
 /** Something that the host does. */
 export interface HostEvent {
@@ -15,8 +16,8 @@ export interface HostEvent {
     | { readonly kind: 'message'; readonly event: SentMessage }
     | { readonly kind: 'packet'; readonly event: TraceEventOf<'host-ring-write'> }
     | { readonly kind: 'memory' };
-  /** The how-manyth read of the time it came in, since the guest has sent; 0: in none. */
-  readonly timeReads: number;
+  /** How far the guest had come in this moment. */
+  readonly look: Look;
   /** What it writes into the guest's memory first: into which GPADL, where. */
   readonly writes: readonly MemoryWrite[];
 }

@@ -91,7 +91,7 @@ export class DefaultAnswers {
       gpa: '0x0',
     } as const;
     const what = { kind: 'message', event } as const;
-    return { index: Infinity, time: 0, look: NO_LOOK, what, writes: [] };
+    return { index: Infinity, time: 0, look: NO_LOOK, what, asked: undefined, writes: [] };
   }
 
   /** Answers to a message that was posted. */

@@ -41,8 +41,6 @@ export interface ModelHostContext {
 interface Pending {
   due: number;
   readonly event: HostEvent;
-  /** The request that it answers. */
-  readonly anchor: Anchor | undefined;
 }
 
 /** Rounds of one moment: a bound only. */
@@ -143,7 +141,7 @@ export class ModelHost {
     for (const anchor of this.#open.ofStep(this.#step)) {
       if (anchor.index >= index || this.#done.has(anchor)) continue;
       for (const event of anchor.stimuli) {
-        if (!this.#delivered.has(event)) this.#deliver({ due: 0, event, anchor: undefined });
+        if (!this.#delivered.has(event)) this.#deliver({ due: 0, event });
         this.#delivered.add(event);
       }
     }
@@ -189,7 +187,7 @@ export class ModelHost {
     this.cancelling.found(anchor);
     this.#waits.found(anchor, this.#time);
     for (const event of anchor.stimuli.filter((each) => !this.#delivered.has(each)))
-      this.#pending.push({ due: this.#time + event.time - anchor.time, event, anchor: undefined });
+      this.#pending.push({ due: this.#time + event.time - anchor.time, event });
     return anchor;
   }
 
@@ -215,7 +213,7 @@ export class ModelHost {
       for (const payload of this.#defaults.message(message)) this.#pendMessage(payload, due);
     } else {
       for (const event of anchor.answers)
-        this.#pending.push({ due: this.#time + event.time - anchor.time, event, anchor });
+        this.#pending.push({ due: this.#time + event.time - anchor.time, event });
     }
     return 0;
   }
@@ -228,7 +226,7 @@ export class ModelHost {
 
   #pendMessage(payload: Uint8Array, due: number): void {
     const event = this.#defaults.messageEvent(payload);
-    this.#pending.push({ due, event, anchor: undefined });
+    this.#pending.push({ due, event });
   }
 
   /** The guest has written a packet. */
@@ -293,7 +291,7 @@ export class ModelHost {
       return;
     }
     for (const event of anchor.answers)
-      this.#pending.push({ due: this.#time + event.time - anchor.consumed, event, anchor });
+      this.#pending.push({ due: this.#time + event.time - anchor.consumed, event });
   };
 
   // --- sending ---
@@ -344,10 +342,11 @@ export class ModelHost {
       .sort((a, b) => a.index - b.index);
   }
 
-  #deliver({ event, anchor }: Pending): void {
+  #deliver({ event }: Pending): void {
+    const { asked } = event;
     this.#came.add(event);
     for (const write of event.writes) {
-      const bytes = this.#names.response(write.bytes, anchor?.packet);
+      const bytes = this.#names.response(write.bytes, asked);
       this.#memory.write(this.#names.gpadl(write.gpadl), write.offset, bytes);
     }
     if (event.what.kind === 'message') {
@@ -358,7 +357,7 @@ export class ModelHost {
         this.#context.note(`no room for a message for SINT${sint}`);
     } else if (event.what.kind === 'packet') {
       const recorded = event.what.event;
-      const bytes = this.#names.hostPacket(fromHex(recorded.bytes), anchor?.packet);
+      const bytes = this.#names.hostPacket(fromHex(recorded.bytes), asked);
       this.#write(recorded.channel, bytes, recorded);
     }
   }

@@ -18,6 +18,8 @@ export interface HostEvent {
     | { readonly kind: 'memory' };
   /** How far the guest had come in this moment. */
   readonly look: Look;
+  /** The packet that it answers, also where that is answered already. */
+  readonly asked: PacketMeaning | undefined;
   /** What it writes into the guest's memory first: into which GPADL, where. */
   readonly writes: readonly MemoryWrite[];
 }

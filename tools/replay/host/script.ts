@@ -224,12 +224,13 @@ class ScriptBuilder {
     return (this.#sent?.index ?? 0) > index ? this.#sent : undefined;
   }
 
-  #send(target: Anchor | undefined, what: HostEvent['what'], index: number): void {
+  #send(asked: Anchor | undefined, what: HostEvent['what'], index: number): void {
+    const target = asked !== undefined && this.#isAnswered(asked, what) ? undefined : asked;
     const writes = this.#writes;
     this.#writes = [];
     const { turns, reads } = this.#looks;
     const [time, look] = [this.#since ?? this.#time, { turns, reads }];
-    const event: HostEvent = { index, time, look, what, writes };
+    const event: HostEvent = { index, time, look, what, asked: asked?.packet, writes };
     this.#sent = event;
     if (target !== undefined) target.answers.push(event);
     else if (this.#last !== undefined) this.#last.stimuli.push(event);
@@ -259,16 +260,15 @@ class ScriptBuilder {
   #message(event: SentMessage, index: number): void {
     const payload = fromHex(event.payload);
     const vmbus = Number(event.type) === VMBUS_MESSAGE_TYPE && payload.length >= 8;
-    const target = vmbus ? this.#askedBy(payload) : undefined;
-    const again = target !== undefined && this.#isAnswered(target, event.payload);
-    this.#send(again ? undefined : target, { kind: 'message', event }, index);
+    const asked = vmbus ? this.#askedBy(payload) : undefined;
+    this.#send(asked, { kind: 'message', event }, index);
   }
 
   /** Whether what comes is said again: the guest has gone on, and it comes when it comes. */
-  #isAnswered(asked: Anchor, payload: string): boolean {
+  #isAnswered(asked: Anchor, what: HostEvent['what']): boolean {
     if (asked === this.#last) return false;
-    const isSame = ({ what }: HostEvent): boolean =>
-      what.kind === 'message' && what.event.payload.startsWith(payload.slice(0, TYPE_DIGITS));
+    const said = kindOf(what);
+    const isSame = (other: HostEvent): boolean => kindOf(other.what) === said;
     const offers = asked.key === `message ${MessageType.REQUEST_OFFERS}`;
     return !offers && asked.answers.some(isSame);
   }
@@ -335,13 +335,20 @@ class ScriptBuilder {
     const bytes = fromHex(event.bytes);
     const whole = bytes.length >= PacketHeader.size;
     const sent = [event.channel, bytes, this.#writes] as const;
-    const target = whole ? packetAskedBy(this.anchors, ...sent) : undefined;
-    this.#send(target, { kind: 'packet', event }, index);
+    const asked = whole ? packetAskedBy(this.anchors, ...sent) : undefined;
+    this.#send(asked, { kind: 'packet', event }, index);
   }
 
   end(index: number): void {
     this.#flushWrites(index);
   }
+}
+
+/** What kind of answer something is: a message of a type, or a packet of a type. */
+function kindOf(what: HostEvent['what']): string {
+  if (what.kind === 'memory') return what.kind;
+  const { event } = what;
+  return `${what.kind} ${'payload' in event ? event.payload.slice(0, TYPE_DIGITS) : event.type}`;
 }
 
 /** Build the script of a session. */

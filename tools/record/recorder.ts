@@ -113,7 +113,7 @@ export class Recorder {
   }
 
   /** A frame is sent. */
-  transmit<T extends string>(frame: Uint8Array, call: () => T): T {
+  transmit<T extends string>(frame: Uint8Array, call: () => T, device: object = {}): T {
     const { tap } = this;
     const frameNo = this.#frames++;
     this.#lastError = '';
@@ -126,7 +126,7 @@ export class Recorder {
       if (result === 'dropped') return this.#lastError || result;
       return result === 'sent' || result === 'deferred' ? 'OK' : result;
     };
-    const about = { frameNo, len: frame.length, frame: toHex(frame) };
+    const about = { frameNo, len: frame.length, frame: toHex(frame), ...device };
     return this.step('transmit', send, told, () => [], about);
   }
 

@@ -374,7 +374,8 @@ export class ModelHost {
       return;
     }
     this.#context.rules.hostPacket(number, bytes);
-    this.#context.books.packet(number, bytes);
+    const isOdd = recorded && !this.#memory.tellsEnd(channel, bytes.length, recorded);
+    this.#context.books.packet(number, bytes, isOdd);
     if (!this.#memory.packet(channel, bytes, recorded)) note('the ring has no room for a packet');
   }
 

@@ -226,11 +226,12 @@ export class ReplayMachine implements X64Machine {
   rdmsr(msr: number): bigint {
     return this.#guard(() => {
       this.#enter();
-      if (msr === Msr.TIME_REF_COUNT) {
+      const isTime = msr === Msr.TIME_REF_COUNT;
+      if (!isTime || this.#host.actsInReads) this.#observe();
+      if (isTime) {
         this.#host.timeRead();
         return BigInt(this.#clock.time);
       }
-      this.#observe();
       this.#host.cancelling.acted();
       const value = this.#registers.readByGuest(msr);
       this.#told?.rdmsr(msr, value);
@@ -365,11 +366,8 @@ export class ReplayMachine implements X64Machine {
   }
 
   #signal(input: Uint8Array): number {
-    const { buffer, byteOffset } = input;
-    const connection = new DataView(buffer, byteOffset).getUint32(
-      SignalEvent.at.connectionId,
-      true,
-    );
+    const view = new DataView(input.buffer, input.byteOffset);
+    const connection = view.getUint32(SignalEvent.at.connectionId, true);
     const status = this.#host.signalled(connection);
     this.#told?.hypercall(HvCall.SIGNAL_EVENT, input, status);
     if (status !== 0) this.books.trouble();

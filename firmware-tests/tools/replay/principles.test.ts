@@ -80,6 +80,7 @@ principles('random hosts without a rule', () => {
 /** Random hosts of which the firmware once was not said to be right. */
 const ONCE: readonly (readonly [what: string, seed: number])[] = [
   ['an address of no bytes is refused', 141],
+  ['a completion of no length is an error', 203],
   ['an index that is none of the ring is refused', 51],
 ];
 

@@ -117,6 +117,11 @@ export class ModelHost {
     this.settle();
   }
 
+  /** Whether the recorded host has done anything while its guest read the time. */
+  get actsInReads(): boolean {
+    return this.#script.actsInReads;
+  }
+
   /** The guest reads the time. */
   timeRead(): void {
     this.#looks.reads++;

@@ -90,6 +90,8 @@ export interface Script {
   readonly offers: readonly Uint8Array[];
   /** When the guest was told to give up. */
   readonly cancel: Cancel | undefined;
+  /** Whether the host has sent anything while the guest read the time. */
+  readonly actsInReads: boolean;
   /** What could not be understood. */
   readonly notes: readonly string[];
 }

@@ -43,6 +43,7 @@ class ScriptBuilder {
   readonly offers: Uint8Array[] = [];
   readonly notes: string[] = [];
   cancel: Script['cancel'];
+  actsInReads = false;
   readonly #memory = new RecordedMemory();
   readonly #places = new Places();
   readonly #queued = new QueuedMessages();
@@ -229,6 +230,7 @@ class ScriptBuilder {
     const writes = this.#writes;
     this.#writes = [];
     const { turns, reads } = this.#looks;
+    this.actsInReads ||= reads > 0;
     const [time, look] = [this.#since ?? this.#time, { turns, reads }];
     const event: HostEvent = { index, time, look, what, asked: asked?.packet, writes };
     this.#sent = event;

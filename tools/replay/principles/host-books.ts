@@ -193,11 +193,11 @@ export class HostBooks {
     this.#ms = 0;
     if (isOdd) this.trouble();
     const received = this.received(this.#step);
-    if (bytes.length < PacketHeader.size) {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    if (!isPacket(view)) {
       received.others++;
       return this.trouble();
     }
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const type = view.getUint16(PacketHeader.at.type, true);
     const transaction = view.getBigUint64(PacketHeader.at.transactionId, true);
     if (type === PacketType.COMPLETION) {
@@ -356,6 +356,13 @@ function isOdd(payload: Uint8Array): boolean {
     default:
       return true;
   }
+}
+
+/** Whether there is a header, and a length that holds it. */
+function isPacket(view: DataView): boolean {
+  if (view.byteLength < PacketHeader.size) return false;
+  const header = view.getUint16(PacketHeader.at.headerQlen, true) * 8;
+  return header >= PacketHeader.size && view.getUint16(PacketHeader.at.qlen, true) * 8 >= header;
 }
 
 /** Whether the answer to a query has the object in it, and all of it. */

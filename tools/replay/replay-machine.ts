@@ -208,7 +208,7 @@ export class ReplayMachine implements X64Machine {
   }
 
   /** Whether the guest shall give up now: where the recorded one was told so. */
-  readonly cancel = (): boolean => this.#host.cancelling.asks();
+  readonly cancel = (): boolean => this.#host.asksToCancel();
 
   /** The next recorded random number. The driver's source of open IDs. */
   readonly random = (): number => this.#random.draw(this.#step ?? { begin: 0, end: 0 });

@@ -41,6 +41,7 @@ const ONCE: readonly (readonly [what: string, seed: number])[] = [
   ['in one moment the host takes a packet behind what the guest did after it', 7061],
   ['a packet comes in the second turn of a millisecond, while the guest reads the time', 20151],
   ['a message comes before it and waits: what comes in a later turn does not overtake it', 20520],
+  ['a guest is told to give up when its wait is over, long behind what came', 22268],
   ['a rescind comes in the second turn of a millisecond', 20393],
 ];
 

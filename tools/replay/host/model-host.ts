@@ -63,7 +63,8 @@ export class ModelHost {
   /** Index of the recorded event up to which things may have happened by now. */
   #limit = 0;
   readonly #delivered = new Set<HostEvent>();
-  readonly #came = new Set<HostEvent>();
+  /** What has come, and when. */
+  readonly #came = new Map<HostEvent, number>();
   #time = 0;
   readonly #waits = new Waits();
   #settling = false;
@@ -115,6 +116,11 @@ export class ModelHost {
     this.#time++;
     this.#looks.begin();
     this.settle();
+  }
+
+  /** The guest asks whether it shall give up. */
+  asksToCancel(): boolean {
+    return this.cancelling.asks(this.#time);
   }
 
   /** Whether the recorded host has done anything while its guest read the time. */
@@ -349,7 +355,7 @@ export class ModelHost {
 
   #deliver({ event }: Pending): void {
     const { asked } = event;
-    this.#came.add(event);
+    this.#came.set(event, this.#time);
     for (const write of event.writes) {
       const bytes = this.#names.response(write.bytes, asked);
       this.#memory.write(this.#names.gpadl(write.gpadl), write.offset, bytes);

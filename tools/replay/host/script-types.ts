@@ -100,6 +100,8 @@ export interface Script {
 export interface Cancel {
   /** Index of the event that says so. */
   readonly index: number;
+  /** Recorded time, in ms. */
+  readonly time: number;
   /** The last action before. */
   readonly after: Anchor | undefined;
   /** The last that the host had sent since, if it had sent anything. */

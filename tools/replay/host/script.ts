@@ -82,7 +82,8 @@ class ScriptBuilder {
         return this.#hypercall(event, index);
       case 'cancel':
         this.cancel ??= {
-          ...{ index, after: this.#last, last: this.#sentSince(this.#last?.index ?? 0) },
+          ...{ index, time: this.#time },
+          ...{ after: this.#last, last: this.#sentSince(this.#last?.index ?? 0) },
           ...{ acts: event.acts, asked: event.asked },
         };
         return;

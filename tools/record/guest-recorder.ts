@@ -160,11 +160,16 @@ function recordedDriver(driver: GuestDriver, recorder: Recorder): GuestDriver {
   const devices = new Map<FirmwareDevice, FirmwareDevice>();
   const recordedDevices = (): FirmwareDevice[] =>
     (driver.devices as readonly FirmwareDevice[]).map((device) => {
-      const known = devices.get(device) ?? recordedDevice(device, recorder);
+      const known = devices.get(device) ?? recordedDevice(device, recorder, () => of(device));
       devices.set(device, known);
       return known;
     });
   const there = (): readonly FirmwareDevice[] => driver.devices as readonly FirmwareDevice[];
+  /** Which device a step is about, if that is not the first one that is there. */
+  const of = (device: FirmwareDevice): object => {
+    if (there()[0] === device) return {};
+    return { device: device.name, ...(there().includes(device) ? {} : { gone: true }) };
+  };
   const calls: Readonly<Record<string, () => void>> = {
     probe: () =>
       recorder.step(
@@ -187,19 +192,26 @@ function recordedDriver(driver: GuestDriver, recorder: Recorder): GuestDriver {
   });
 }
 
-/** A device whose calls are steps. */
-function recordedDevice(device: FirmwareDevice, recorder: Recorder): FirmwareDevice {
+/** A device whose calls are steps. `about`: which device a step is about. */
+function recordedDevice(
+  device: FirmwareDevice,
+  recorder: Recorder,
+  about: () => object,
+): FirmwareDevice {
+  const none = (): readonly FirmwareDevice[] => [];
   const calls: Readonly<Record<string, unknown>> = {
     open: () =>
       recorder.step(
         'open',
         () => device.open(),
         () => 'OK',
+        none,
+        about(),
       ),
-    close: () => recorder.step('close', () => device.close(), nothing),
-    poll: () => recorder.step('poll', () => device.poll(), nothing),
+    close: () => recorder.step('close', () => device.close(), nothing, none, about()),
+    poll: () => recorder.step('poll', () => device.poll(), nothing, none, about()),
     transmit: (frame: Uint8Array, length: number) =>
-      recorder.transmit(frame.slice(0, length), () => device.transmit(frame, length)),
+      recorder.transmit(frame.slice(0, length), () => device.transmit(frame, length), about()),
   };
   return new Proxy(device, {
     get(target, key) {

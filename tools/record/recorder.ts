@@ -127,7 +127,7 @@ export class Recorder {
   }
 
   /** A frame is sent. */
-  transmit<T extends string>(frame: Uint8Array, call: () => T): T {
+  transmit<T extends string>(frame: Uint8Array, call: () => T, device: object = {}): T {
     const { tap } = this;
     const frameNo = this.#frames++;
     this.#lastError = '';
@@ -140,7 +140,7 @@ export class Recorder {
       if (result === 'dropped') return this.#lastError || result;
       return result === 'sent' || result === 'deferred' ? 'OK' : result;
     };
-    const about = { frameNo, len: frame.length, frame: toHex(frame) };
+    const about = { frameNo, len: frame.length, frame: toHex(frame), ...device };
     return this.step('transmit', send, told, () => [], about);
   }
 

@@ -9,14 +9,11 @@
 import {
   Msr,
   PostMessage,
-  SINT_COUNT,
-  SynicMessage,
   HvCall,
   HvControl,
   MonitorPage,
   MonitorTrigger,
   HV_ENABLE,
-  HV_MESSAGE_PENDING,
   HV_PAGE_REGISTER_MASK,
 } from '../../src/hyperv/protocol.ts';
 import {
@@ -31,7 +28,9 @@ import { GuestChannels, type GuestChannel } from '../replay/guest-channels.ts';
 import { GuestObserver } from '../replay/guest-observer.ts';
 import { GuestRules } from '../replay/guest-rules.ts';
 import { hexNumber, toHex } from '../replay/hex.ts';
+import { Looks } from '../replay/host/looks.ts';
 import type { TraceEvent, TraceEventOf } from '../replay/trace-events.ts';
+import { InboundSlots, type InboundMessage } from './inbound-slots.ts';
 import { InboundRing, transferRanges } from './inbound-ring.ts';
 import { PassingX64 } from '../simulator/base/passing-machine.ts';
 
@@ -68,13 +67,11 @@ export class RecordingTap extends PassingX64 {
   readonly #observer: GuestObserver;
   readonly #rules: GuestRules;
   readonly #seen = new Map<number, Seen>();
-  /** Slots of the message page that were full when last seen. */
-  readonly #full = new Set<number>();
-  #messagePage = 0;
+  readonly #slots: InboundSlots;
   #ticks: bigint | undefined;
   readonly #now: () => bigint;
-  /** How often the guest has read the time since it has sent something, or a ms is over. */
-  #timeReads = 0;
+  /** How far the guest has come in this moment, as far as that is told. */
+  readonly #looks = new Looks();
   /** What registers hold, as far as the guest has read or written them. */
   readonly #registers = new Map<number, bigint>();
 
@@ -85,6 +82,7 @@ export class RecordingTap extends PassingX64 {
     this.#now = ticks ?? (() => super.rdmsr(Msr.TIME_REF_COUNT));
     this.#bytes = new Uint8Array(memory);
     this.#view = new DataView(memory);
+    this.#slots = new InboundSlots(this.#bytes);
     this.#channels = new GuestChannels(this.#bytes);
     this.#observer = new GuestObserver(this.#bytes, this.#channels);
     this.#rules = new GuestRules({
@@ -120,6 +118,7 @@ export class RecordingTap extends PassingX64 {
 
   /** What is beyond the bound is left out. */
   emit(event: TraceEvent): void {
+    if (event.op === 'step') this.#looks.begin();
     if (this.events.length < EVENTS_MAX) this.events.push(event);
   }
 
@@ -151,10 +150,26 @@ export class RecordingTap extends PassingX64 {
 
   /** The time is read very often: that is told where something came of it. */
   #timeRead(time: bigint, before: number): void {
-    const reads = ++this.#timeReads;
-    if (this.events.length === before || this.events.length >= EVENTS_MAX) return;
+    const reads = ++this.#looks.reads;
     const [msr, value] = [hexNumber(Msr.TIME_REF_COUNT), hexNumber(time)];
-    this.events.splice(before, 0, { op: 'rdmsr', msr, value, reads });
+    this.#tellLook(before, { op: 'rdmsr', msr, value, reads });
+  }
+
+  /** A turn is over: within a millisecond that is told, too, where something came of it. */
+  #turnOver(): void {
+    this.#looks.turnOver();
+    this.passTime(undefined);
+    const before = this.events.length;
+    this.hostActed();
+    this.#tellLook(before);
+  }
+
+  /** Tell of a look before what came with it, and of turns before that. */
+  #tellLook(before: number, ...look: TraceEvent[]): void {
+    if (this.events.length === before || this.events.length >= EVENTS_MAX) return;
+    const turn: TraceEvent = { op: 'delay', ms: 0, by: undefined };
+    this.events.splice(before, 0, ...(this.#looks.turns > 0 ? [turn] : []), ...look);
+    this.#looks.turns = 0;
   }
 
   override wrmsr(msr: number, value: bigint): void {
@@ -175,8 +190,7 @@ export class RecordingTap extends PassingX64 {
   #findMessagePage(): void {
     const simp = this.#register(Msr.SIMP);
     const on = (simp & HV_ENABLE) !== 0n && (this.#register(Msr.SCONTROL) & HV_ENABLE) !== 0n;
-    this.#messagePage = on ? Number(simp & ~HV_PAGE_REGISTER_MASK) : 0;
-    this.#full.clear();
+    this.#slots.use(on ? Number(simp & ~HV_PAGE_REGISTER_MASK) : 0);
   }
 
   override callHypercallPage(page: number, control: bigint, input: bigint, output: bigint): bigint {
@@ -201,6 +215,7 @@ export class RecordingTap extends PassingX64 {
         input: toHex(bytes),
         status,
       } as TraceEvent);
+    if (code === HvCall.POST_MESSAGE) this.#looks.begin();
     if (code === HvCall.POST_MESSAGE && status === 0) this.#posted(bytes.subarray(16));
     this.hostActed();
     return result;
@@ -222,15 +237,13 @@ export class RecordingTap extends PassingX64 {
   override pause(): void {
     this.guestActed();
     super.pause();
-    this.passTime(undefined);
-    this.hostActed();
+    this.#turnOver();
   }
 
   override delay(ticks: number): void {
     this.guestActed();
     super.delay(ticks);
-    this.passTime(undefined);
-    this.hostActed();
+    this.#turnOver();
   }
 
   /** Time that has passed since the last look, in whole milliseconds. */
@@ -239,7 +252,7 @@ export class RecordingTap extends PassingX64 {
     const ms = Number((now - (this.#ticks ??= now)) / BigInt(TICKS_PER_MS));
     if (ms === 0) return;
     this.#ticks += BigInt(ms * TICKS_PER_MS);
-    this.#timeReads = 0;
+    this.#looks.begin();
     this.emit(by === undefined ? { op: 'delay', ms, by: undefined } : { op: 'delay', ms, by });
   }
 
@@ -255,7 +268,6 @@ export class RecordingTap extends PassingX64 {
   // --- what the guest has done ---
 
   #posted(message: Uint8Array): void {
-    this.#timeReads = 0;
     this.#rules.message(message);
     this.#channels.posted(message, '');
     const opened = this.#channels.opens(message);
@@ -269,13 +281,10 @@ export class RecordingTap extends PassingX64 {
 
   /** Look at what the guest has written since the last call. */
   guestActed(): void {
-    for (const sint of this.#full) {
-      const slot = this.#messagePage + sint * SynicMessage.size;
-      if (this.#view.getUint32(slot + SynicMessage.at.type, true) === 0) this.#full.delete(sint);
-    }
+    this.#slots.guestActed();
     const { packets, faults, monitorBits } = this.#observer.look();
     for (const text of faults) this.emit({ op: 'violation', text });
-    if (packets.length > 0) this.#timeReads = 0;
+    if (packets.length > 0) this.#looks.begin();
     for (const packet of packets) {
       const { channel: number, start, bytes, data } = packet;
       const size = this.#channels.channels.get(number)!.out.data.length;
@@ -324,7 +333,7 @@ export class RecordingTap extends PassingX64 {
       this.#hostRead(number, seen);
       this.#hostWrote(number, seen);
     }
-    for (let sint = 0; this.#messagePage !== 0 && sint < SINT_COUNT; sint++) this.#slot(sint);
+    for (const message of this.#slots.look()) this.#message(message);
     this.#observer.acceptPages();
   }
 
@@ -381,16 +390,8 @@ export class RecordingTap extends PassingX64 {
     }
   }
 
-  #slot(sint: number): void {
-    const slot = this.#messagePage + sint * SynicMessage.size;
-    const type = this.#view.getUint32(slot + SynicMessage.at.type, true);
-    if (type === 0 || this.#full.has(sint)) return;
-    this.#full.add(sint);
-    const length = this.#bytes[slot + SynicMessage.at.length]!;
-    const data = slot + SynicMessage.at.data;
-    const payload = this.#bytes.slice(data, data + Math.min(length, 240));
+  #message({ sint, type, payload, pending, slot }: InboundMessage): void {
     if (type === VMBUS_MESSAGE_TYPE) this.#channels.delivered(payload);
-    const pending = this.#bytes[slot + SynicMessage.at.flags]! & HV_MESSAGE_PENDING;
     const message = { sint, type: hexNumber(type), payload: toHex(payload), pending };
     this.emit({ op: 'host-message', ...message, via: 'direct', gpa: hexNumber(slot) });
   }

@@ -41,4 +41,8 @@ export interface RecordedStep {
   readonly end: number;
   /** The frame of a step `transmit`. */
   readonly frame: Uint8Array | undefined;
+  /** The device that it is about, by name; undefined: the first. */
+  readonly device: string | undefined;
+  /** Its drivers have it no longer: whoever drives them still does. */
+  readonly gone: boolean;
 }

@@ -187,10 +187,11 @@ class RecordingBuilder {
     const frame = event.frame === undefined ? undefined : fromHex(event.frame);
     this.#frame = event.frameNo;
     const end = Number.MAX_SAFE_INTEGER;
-    const { name } = event;
+    const { name, device, gone = false } = event;
     this.#watched = this.#devices;
     this.#closes = CLOSES.includes(name) || this.#unregisters(index);
-    this.steps.push({ index: this.steps.length, name, begin: index, end, frame });
+    const about = { name, frame, device, gone };
+    this.steps.push({ index: this.steps.length, begin: index, end, ...about });
     this.side.beginStep(this.steps.at(-1)!);
   }
 

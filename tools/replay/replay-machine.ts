@@ -209,7 +209,7 @@ export class ReplayMachine implements X64Machine {
   }
 
   /** Whether the guest shall give up now: where the recorded one was told so. */
-  readonly cancel = (): boolean => this.#host.cancelling.asks();
+  readonly cancel = (): boolean => this.#host.asksToCancel();
 
   /** The next recorded random number. The driver's source of open IDs. */
   readonly random = (): number => this.#random.draw(this.#step ?? { begin: 0, end: 0 });
@@ -227,11 +227,12 @@ export class ReplayMachine implements X64Machine {
   rdmsr(msr: number): bigint {
     return this.#guard(() => {
       this.#enter();
-      if (msr === Msr.TIME_REF_COUNT) {
+      const isTime = msr === Msr.TIME_REF_COUNT;
+      if (!isTime || this.#host.actsInReads) this.#observe();
+      if (isTime) {
         this.#host.timeRead();
         return BigInt(this.#clock.time);
       }
-      this.#observe();
       this.#host.cancelling.acted();
       const value = this.#registers.readByGuest(msr);
       this.#told?.rdmsr(msr, value);
@@ -278,7 +279,7 @@ export class ReplayMachine implements X64Machine {
   }
 
   pause(): void {
-    this.#wait((each) => this.#clock.turn(this.#host.turn, each));
+    this.#wait((each) => this.#clock.turn(this.#host.turn(), each));
   }
 
   delay(ticks: number): void {
@@ -286,14 +287,15 @@ export class ReplayMachine implements X64Machine {
   }
 
   /** Time passes. */
-  #wait(pass: (each: () => void) => void): void {
+  #wait(pass: (each: () => void) => boolean): void {
     return this.#guard(() => {
       this.#enter();
       this.#observe();
-      pass(() => {
+      const msOver = pass(() => {
         this.books.pause();
         this.#host.pause();
       });
+      if (!msOver) this.#host.turnOver();
       this.#observer.acceptPages();
     });
   }
@@ -365,11 +367,8 @@ export class ReplayMachine implements X64Machine {
   }
 
   #signal(input: Uint8Array): number {
-    const { buffer, byteOffset } = input;
-    const connection = new DataView(buffer, byteOffset).getUint32(
-      SignalEvent.at.connectionId,
-      true,
-    );
+    const view = new DataView(input.buffer, input.byteOffset);
+    const connection = view.getUint32(SignalEvent.at.connectionId, true);
     const status = this.#host.signalled(connection);
     this.#told?.hypercall(HvCall.SIGNAL_EVENT, input, status);
     if (status !== 0) this.books.trouble();

@@ -70,6 +70,8 @@ export class ReplaySession {
   #lastError = '';
   /** Addresses of devices by name: an unregistered device has none to ask. */
   readonly #addresses = new Map<string, { permanent: string; current: string }>();
+  /** Devices that have arrived, whether they are there or not. */
+  readonly #watched: FirmwareDevice[] = [];
   /** Devices that have arrived in this step; those of them that have not been told of yet. */
   readonly #arrived: string[] = [];
   readonly #late: string[] = [];
@@ -194,7 +196,7 @@ export class ReplaySession {
       case 'open':
       case 'transmit':
       case 'close':
-        return this.#device === undefined ? NO_DEVICE : this.#driveDevice(this.#device, step);
+        return this.#driveDevice(this.#deviceOf(step), step);
       case 'poll':
         for (const device of driver.devices) device.poll();
         return undefined;
@@ -223,7 +225,8 @@ export class ReplaySession {
   }
 
   /** A step of the network device. */
-  #driveDevice(device: FirmwareDevice, step: RecordedStep): string | undefined {
+  #driveDevice(device: FirmwareDevice | undefined, step: RecordedStep): string | undefined {
+    if (device === undefined) return NO_DEVICE;
     if (step.name === 'transmit') return this.#transmit(device, step);
     if (step.name === 'close') {
       device.close();
@@ -233,9 +236,17 @@ export class ReplaySession {
     return 'OK';
   }
 
-  /** The device that the recorded steps are about: the first. */
+  /** The device that the recorded steps are about, unless they name another: the first. */
   get #device(): FirmwareDevice | undefined {
     return this.#driver?.devices[0];
+  }
+
+  /** The one that a step is about. Whoever drives the drivers may hold one that they have not. */
+  #deviceOf({ device: name, gone }: RecordedStep): FirmwareDevice | undefined {
+    if (name === undefined) return this.#device;
+    const there = this.#driver?.devices ?? [];
+    const left = this.#watched.filter((each) => each.name === name && !there.includes(each));
+    return (gone ? left.at(-1) : undefined) ?? this.#find(name);
   }
 
   #transmit(device: FirmwareDevice, step: RecordedStep): string {
@@ -299,6 +310,7 @@ export class ReplaySession {
   }
 
   #watch(device: FirmwareDevice): void {
+    this.#watched.push(device);
     const { machine } = this;
     const emit = (item: Item): void => {
       if (machine.stopped === undefined) this.#emit(item);

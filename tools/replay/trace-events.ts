@@ -68,6 +68,8 @@ export const TRACE_EVENTS = {
     name: 'text',
     phase: 'text',
     err: 'text?',
+    device: 'text?',
+    gone: 'flag?',
     frameNo: 'number?',
     len: 'number?',
     frame: 'bytes?',

@@ -77,6 +77,20 @@ principles('random hosts without a rule', () => {
   }
 });
 
+/** Random hosts of which the firmware once was not said to be right. */
+const ONCE: readonly (readonly [what: string, seed: number])[] = [
+  ['an address of no bytes is refused', 141],
+  ['a completion of no length is an error', 203],
+  ['an index that is none of the ring is refused', 51],
+];
+
+for (const [what, seed] of ONCE)
+  principles(`without a rule: ${what}`, () => {
+    const recorded = recordOn(randomHost(seed).host, reference(), 'reference guest (iPXE)');
+    const result = withoutRules(SOURCES, recorded);
+    assert.ok(result.ok, reportText(result));
+  });
+
 principles('a recorded guest that is understood is judged by rules alone', () => {
   const result = replayTrace(SOURCES, readTrace('04-quiesce-unquiesce'));
   assert.ok(result.ok, reportText(result));

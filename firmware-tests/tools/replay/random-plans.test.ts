@@ -39,6 +39,10 @@ const ONCE: readonly (readonly [what: string, seed: number])[] = [
   ['it answers unasked, with an ID that another channel has', 317],
   ['it offers a channel with the number of a monitor that no page has', 6085],
   ['in one moment the host takes a packet behind what the guest did after it', 7061],
+  ['a packet comes in the second turn of a millisecond, while the guest reads the time', 20151],
+  ['a message comes before it and waits: what comes in a later turn does not overtake it', 20520],
+  ['a guest is told to give up when its wait is over, long behind what came', 22268],
+  ['a rescind comes in the second turn of a millisecond', 20393],
 ];
 
 for (const [what, seed] of ONCE) plans(what, () => assertReplays(GUEST, seed));

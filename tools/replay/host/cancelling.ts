@@ -14,10 +14,14 @@ export class Cancelling {
   #asked = 0;
   #cancelled = false;
 
-  /** What the host has sent. */
-  readonly #came: ReadonlySet<HostEvent>;
+  /** What the host has sent, and when, in ms. */
+  readonly #came: ReadonlyMap<HostEvent, number>;
 
-  constructor(cancel: Cancel | undefined, done: ReadonlySet<Anchor>, came: ReadonlySet<HostEvent>) {
+  constructor(
+    cancel: Cancel | undefined,
+    done: ReadonlySet<Anchor>,
+    came: ReadonlyMap<HostEvent, number>,
+  ) {
     this.#came = came;
     this.#cancel = cancel;
     this.#done = done;
@@ -59,14 +63,15 @@ export class Cancelling {
     return after !== undefined && this.#last !== after;
   }
 
-  /** The guest asks whether it shall give up. */
-  asks(): boolean {
+  /** The guest asks whether it shall give up. `time`: of the replay, in ms. */
+  asks(time: number): boolean {
     const cancel = this.#cancel;
     this.#asked++;
     if (cancel === undefined || this.#cancelled) return this.#cancelled;
     const { acts, asked, last } = cancel;
     // Here an answer may come at once that the recorded guest has asked about several times
-    const answered = last !== undefined && this.#came.has(last);
+    const came = last && this.#came.get(last);
+    const answered = came !== undefined && time - came >= cancel.time - last!.time;
     const late = this.#hasGoneOn(cancel) || this.#acts > acts;
     const now = late || (this.#acts === acts && (answered || this.#asked >= asked));
     this.#cancelled = this.#isThere(cancel) && now;

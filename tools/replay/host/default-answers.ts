@@ -32,6 +32,7 @@ import { messageType, type PacketMeaning } from '../anchor-keys.ts';
 import type { GuestChannels } from '../guest-channels.ts';
 import { fromHex, toHex } from '../hex.ts';
 import type { HostMemory } from './host-memory.ts';
+import { NO_LOOK } from './looks.ts';
 import type { HostEvent, Script } from './script-types.ts';
 
 /** Where answers are put into the receive buffer: near its end. */
@@ -90,7 +91,7 @@ export class DefaultAnswers {
       gpa: '0x0',
     } as const;
     const what = { kind: 'message', event } as const;
-    return { index: Infinity, time: 0, timeReads: 0, what, writes: [] };
+    return { index: Infinity, time: 0, look: NO_LOOK, what, asked: undefined, writes: [] };
   }
 
   /** Answers to a message that was posted. */

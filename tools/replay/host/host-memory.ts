@@ -67,6 +67,12 @@ export class HostMemory {
     return odd || moved !== length || used + length < size;
   }
 
+  /** Whether the host's index is one of the ring, and says where a packet of it ends. */
+  tellsEnd(channel: GuestChannel, length: number, recorded: RecordedPlace): boolean {
+    const { moved, odd } = this.#place(channel, length, recorded);
+    return !odd && moved === length && (recorded.prod[1] ?? 0) < channel.in.data.length;
+  }
+
   /** Where the host writes; by how much its index moves, and whether that is none. */
   #place(
     { gpadl, in: ring }: GuestChannel,

@@ -7,13 +7,15 @@
  */
 
 import { MessageType } from '../../../src/vmbus/protocol.ts';
-import { messageKey, messageType, isMovable, packetMeaning } from '../anchor-keys.ts';
+import { messageKey, messageType, packetMeaning } from '../anchor-keys.ts';
 import { Cancelling } from './cancelling.ts';
 import { DefaultAnswers } from './default-answers.ts';
 import type { GuestChannels } from '../guest-channels.ts';
 import type { GuestRules } from '../guest-rules.ts';
 import { fromHex } from '../hex.ts';
 import { HostMemory, placeOf, type RecordedPlace } from './host-memory.ts';
+import { Looks } from './looks.ts';
+import { OpenAnchors } from './open-anchors.ts';
 import type { HostBooks } from '../principles/host-books.ts';
 import type { MessageSlots } from '../message-slots.ts';
 import type { GuestPacket } from '../normalise.ts';
@@ -39,8 +41,6 @@ export interface ModelHostContext {
 interface Pending {
   due: number;
   readonly event: HostEvent;
-  /** The request that it answers. */
-  readonly anchor: Anchor | undefined;
 }
 
 /** Rounds of one moment: a bound only. */
@@ -57,20 +57,18 @@ export class ModelHost {
   readonly #defaults: DefaultAnswers;
   readonly #done = new Set<Anchor>();
   readonly #rings: OutboundRings;
-  /** Anchors that are not done: of the current step by key, and those of any step. */
-  readonly #open = new Map<string, Anchor[]>();
-  readonly #ofStep = new Map<number, Anchor[]>();
+  readonly #open: OpenAnchors;
   #pending: Pending[] = [];
   #step = -1;
   /** Index of the recorded event up to which things may have happened by now. */
   #limit = 0;
   readonly #delivered = new Set<HostEvent>();
-  readonly #came = new Set<HostEvent>();
+  /** What has come, and when. */
+  readonly #came = new Map<HostEvent, number>();
   #time = 0;
   readonly #waits = new Waits();
   #settling = false;
-  /** How often the guest has read the time since it has sent something, or a ms is over. */
-  #timeReads = 0;
+  readonly #looks = new Looks();
 
   constructor(script: Script, context: ModelHostContext) {
     this.#script = script;
@@ -79,14 +77,7 @@ export class ModelHost {
     this.#memory = new HostMemory(context);
     this.#rings = new OutboundRings(context.channels, script.anchors);
     this.#defaults = new DefaultAnswers(script, context.channels, this.#memory);
-    for (const anchor of script.anchors) {
-      const ofStep = this.#ofStep.get(anchor.step) ?? [];
-      this.#ofStep.set(anchor.step, ofStep);
-      ofStep.push(anchor);
-      const list = this.#open.get(anchor.key) ?? [];
-      if (list.length === 0) this.#open.set(anchor.key, list);
-      list.push(anchor);
-    }
+    this.#open = new OpenAnchors(script.anchors);
   }
 
   // --- steps and time ---
@@ -109,22 +100,38 @@ export class ModelHost {
     this.#force(this.#limit);
   }
 
-  /** How long the turn of the guest's wait takes that begins now, in ms. */
-  get turn(): number {
+  /** A turn of the guest's wait begins. Returns how long it takes, in ms. */
+  turn(): number {
     return this.#waits.turn(this.#time);
+  }
+
+  /** It is over, and the millisecond is not. */
+  turnOver(): void {
+    this.#looks.turnOver();
+    this.settle();
   }
 
   /** A millisecond passes. */
   pause(): void {
     this.#time++;
-    this.#timeReads = 0;
+    this.#looks.begin();
     this.settle();
+  }
+
+  /** The guest asks whether it shall give up. */
+  asksToCancel(): boolean {
+    return this.cancelling.asks(this.#time);
+  }
+
+  /** Whether the recorded host has done anything while its guest read the time. */
+  get actsInReads(): boolean {
+    return this.#script.actsInReads;
   }
 
   /** The guest reads the time. */
   timeRead(): void {
-    this.#timeReads++;
-    if (this.#pending.some(({ event }) => event.timeReads > 0)) this.settle();
+    this.#looks.reads++;
+    if (this.#pending.some(({ event }) => event.look.reads > 0)) this.settle();
   }
 
   /** Let happen what is due. */
@@ -142,10 +149,10 @@ export class ModelHost {
   #force(index: number): void {
     this.#catchUp(index);
     // Stimuli after something that the guest has not done
-    for (const anchor of this.#ofStep.get(this.#step) ?? []) {
+    for (const anchor of this.#open.ofStep(this.#step)) {
       if (anchor.index >= index || this.#done.has(anchor)) continue;
       for (const event of anchor.stimuli) {
-        if (!this.#delivered.has(event)) this.#deliver({ due: 0, event, anchor: undefined });
+        if (!this.#delivered.has(event)) this.#deliver({ due: 0, event });
         this.#delivered.add(event);
       }
     }
@@ -183,34 +190,16 @@ export class ModelHost {
   /** The recorded action that this one is. */
   #reach(key: string): Anchor | undefined {
     this.cancelling.reached();
-    this.#timeReads = 0;
-    const list = this.#open.get(key) ?? this.#gpadlsLike(key);
-    if (list === undefined) return undefined;
-    let at = list.findIndex(({ step }) => step === this.#step);
-    if (at < 0 && isMovable(key)) at = 0;
-    const anchor = at < 0 ? undefined : list.splice(at, 1)[0];
+    this.#looks.begin();
+    const anchor = this.#open.take(key, this.#step);
     if (anchor === undefined) return undefined;
     this.#isAt(anchor);
     this.#done.add(anchor);
     this.cancelling.found(anchor);
     this.#waits.found(anchor, this.#time);
     for (const event of anchor.stimuli.filter((each) => !this.#delivered.has(each)))
-      this.#pending.push({ due: this.#time + event.time - anchor.time, event, anchor: undefined });
+      this.#pending.push({ due: this.#time + event.time - anchor.time, event });
     return anchor;
-  }
-
-  /** Where one side does not tell what memory a GPADL is, the next of the channel is the one. */
-  #gpadlsLike(key: string): Anchor[] | undefined {
-    const channel = /^gpadl \d+ /.exec(key)?.[0];
-    if (channel === undefined) return undefined;
-    const told = key !== channel;
-    const lists = [...this.#open].filter(([other]) =>
-      told ? other === channel : other.startsWith(channel),
-    );
-    const next = lists
-      .flatMap(([, anchors]) => anchors.filter(({ step }) => step === this.#step))
-      .sort((a, b) => a.index - b.index)[0];
-    return lists.find(([, anchors]) => next !== undefined && anchors.includes(next))?.[1];
   }
 
   /** The guest posts a message. Returns the status, and whether the recording has it. */
@@ -234,7 +223,7 @@ export class ModelHost {
       for (const payload of this.#defaults.message(message)) this.#pendMessage(payload, due);
     } else {
       for (const event of anchor.answers)
-        this.#pending.push({ due: this.#time + event.time - anchor.time, event, anchor });
+        this.#pending.push({ due: this.#time + event.time - anchor.time, event });
     }
     return 0;
   }
@@ -247,7 +236,7 @@ export class ModelHost {
 
   #pendMessage(payload: Uint8Array, due: number): void {
     const event = this.#defaults.messageEvent(payload);
-    this.#pending.push({ due, event, anchor: undefined });
+    this.#pending.push({ due, event });
   }
 
   /** The guest has written a packet. */
@@ -313,13 +302,16 @@ export class ModelHost {
       return;
     }
     for (const event of anchor.answers)
-      this.#pending.push({ due: this.#time + event.time - anchor.consumed, event, anchor });
+      this.#pending.push({ due: this.#time + event.time - anchor.consumed, event });
   };
 
   // --- sending ---
 
   #deliverDue(): boolean {
-    const due = this.#pending.filter((pending) => this.#isDue(pending));
+    // What the guest is not to see before it looks once more, nothing overtakes
+    const early = this.#pending.filter(({ due, event }) => this.#isEarly(due, event));
+    const first = Math.min(...early.map(({ event }) => event.index));
+    const due = this.#pending.filter((each) => this.#isDue(each, first));
     due.sort((a, b) => a.due - b.due || a.event.index - b.event.index);
     const full = new Set<number>();
     const next = due.find((pending) => this.#fits(pending, full));
@@ -339,12 +331,16 @@ export class ModelHost {
     return !full.has(number);
   }
 
-  #isDue({ due, event }: Pending): boolean {
+  /** Whether the recorded guest had looked before it came, and this one has not. */
+  #isEarly(due: number, { look }: HostEvent): boolean {
+    return due === this.#time && this.#looks.isBefore(look);
+  }
+
+  #isDue({ due, event }: Pending, first: number): boolean {
     if (due > this.#time) return false;
     if (!isFinite(event.index)) return true;
+    if (event.index >= first) return false;
     if (event.index >= this.#limit || this.cancelling.holds(event.index)) return false;
-    // A guest that has looked before does not see it in its last turn
-    if (due === this.#time && this.#timeReads < event.timeReads) return false;
     // In the same moment the recorded host had taken packets first that wait for their signal
     return due < this.#time || !this.#rings.haveBefore(event.index);
   }
@@ -357,10 +353,11 @@ export class ModelHost {
       .sort((a, b) => a.index - b.index);
   }
 
-  #deliver({ event, anchor }: Pending): void {
-    this.#came.add(event);
+  #deliver({ event }: Pending): void {
+    const { asked } = event;
+    this.#came.set(event, this.#time);
     for (const write of event.writes) {
-      const bytes = this.#names.response(write.bytes, anchor?.packet);
+      const bytes = this.#names.response(write.bytes, asked);
       this.#memory.write(this.#names.gpadl(write.gpadl), write.offset, bytes);
     }
     if (event.what.kind === 'message') {
@@ -371,7 +368,7 @@ export class ModelHost {
         this.#context.note(`no room for a message for SINT${sint}`);
     } else if (event.what.kind === 'packet') {
       const recorded = event.what.event;
-      const bytes = this.#names.hostPacket(fromHex(recorded.bytes), anchor?.packet);
+      const bytes = this.#names.hostPacket(fromHex(recorded.bytes), asked);
       this.#write(recorded.channel, bytes, placeOf(event.what));
     }
   }
@@ -384,7 +381,8 @@ export class ModelHost {
       return;
     }
     this.#context.rules.hostPacket(number, bytes);
-    this.#context.books.packet(number, bytes);
+    const isOdd = recorded && !this.#memory.tellsEnd(channel, bytes.length, recorded);
+    this.#context.books.packet(number, bytes, isOdd);
     if (!this.#memory.packet(channel, bytes, recorded)) note('the ring has no room for a packet');
   }
 

@@ -21,18 +21,21 @@ export class ReplayClock {
     return this.time - TIME_START;
   }
 
-  /** Let so many milliseconds pass. `each` is called when one is over. */
-  turn(ms: number, each: () => void): void {
-    this.delay(ms * TICKS_PER_MS, each);
+  /** Let so many milliseconds pass. `each` is called when one is over.
+   * Returns whether one is. */
+  turn(ms: number, each: () => void): boolean {
+    return this.delay(ms * TICKS_PER_MS, each);
   }
 
   /** Let so many ticks pass: of what is no number, one; at most {@link DELAY_TICKS_MAX}. */
-  delay(ticks: number, each: () => void): void {
+  delay(ticks: number, each: () => void): boolean {
+    const before = millisecond(this.time);
     const end = this.time + Math.min(Math.max(1, ticks || 0), DELAY_TICKS_MAX);
-    for (let ms = millisecond(this.time) + 1; ms <= millisecond(end); ms++) {
+    for (let ms = before + 1; ms <= millisecond(end); ms++) {
       this.time = ms * TICKS_PER_MS;
       each();
     }
     this.time = end;
+    return millisecond(end) > before;
   }
 }

@@ -4,6 +4,7 @@
 
 import type { PacketMeaning } from '../anchor-keys.ts';
 import type { TraceEventOf } from '../trace-events.ts';
+import type { Look } from './looks.ts';
 
 /** Something that the host does. */
 export interface HostEvent {
@@ -20,8 +21,10 @@ export interface HostEvent {
         readonly ringBytes: number | undefined;
       }
     | { readonly kind: 'memory' };
-  /** The how-manyth read of the time it came in, since the guest has sent; 0: in none. */
-  readonly timeReads: number;
+  /** How far the guest had come in this moment. */
+  readonly look: Look;
+  /** The packet that it answers, also where that is answered already. */
+  readonly asked: PacketMeaning | undefined;
   /** What it writes into the guest's memory first: into which GPADL, where. */
   readonly writes: readonly MemoryWrite[];
 }
@@ -92,6 +95,8 @@ export interface Script {
   readonly offers: readonly Uint8Array[];
   /** When the guest was told to give up. */
   readonly cancel: Cancel | undefined;
+  /** Whether the host has sent anything while the guest read the time. */
+  readonly actsInReads: boolean;
   /** What could not be understood. */
   readonly notes: readonly string[];
 }
@@ -100,6 +105,8 @@ export interface Script {
 export interface Cancel {
   /** Index of the event that says so. */
   readonly index: number;
+  /** Recorded time, in ms. */
+  readonly time: number;
   /** The last action before. */
   readonly after: Anchor | undefined;
   /** The last that the host had sent since, if it had sent anything. */

@@ -16,24 +16,17 @@ import {
   OpenChannel,
   OpenChannelResult,
   PacketHeader,
-  PacketType,
   RingControl,
   VMBUS_MESSAGE_TYPE,
-  XferPageHeader,
-  XferPageRange,
 } from '../../../src/vmbus/protocol.ts';
-import {
-  messageKey,
-  messageType,
-  packetMeaning,
-  RNDIS_REQUESTS,
-  type PacketMeaning,
-} from '../anchor-keys.ts';
+import { messageKey, messageType, packetMeaning } from '../anchor-keys.ts';
 import { fromHex } from '../hex.ts';
 import { Places } from '../places.ts';
 import { isKnownStep } from '../recorded-step.ts';
+import { Looks } from './looks.ts';
 import { QueuedMessages } from './queued-messages.ts';
 import { RecordedMemory } from './recorded-memory.ts';
+import { findMessage, packetAskedBy } from './requests.ts';
 import { emptyRing, type Anchor, type HostEvent, type MemoryWrite } from './script-types.ts';
 import type { RecordedRing, Script, SentMessage } from './script-types.ts';
 import { timeReads } from './waits.ts';
@@ -50,6 +43,7 @@ class ScriptBuilder {
   readonly offers: Uint8Array[] = [];
   readonly notes: string[] = [];
   cancel: Script['cancel'];
+  actsInReads = false;
   readonly #memory = new RecordedMemory();
   readonly #places = new Places();
   readonly #queued = new QueuedMessages();
@@ -63,18 +57,20 @@ class ScriptBuilder {
   #sent: HostEvent | undefined;
   #offering: Anchor | undefined;
   #offersKnown = false;
-  /** Of what comes: since when it has waited, and in which read of the time it comes. */
+  /** Of what comes: since when it has waited, and how far the guest has come in this moment. */
   #since: number | undefined;
-  #timeReads = 0;
+  readonly #looks = new Looks();
 
   take(event: TraceEvent, index: number): void {
     this.#since = this.#queued.take(event, this.#time);
-    if (!event.op.startsWith('host-')) this.#timeReads = timeReads(event);
+    if (!event.op.startsWith('host-')) this.#looks.reads = timeReads(event);
     switch (event.op) {
       case 'step':
         return this.#stepEvent(event, index);
       case 'delay':
         this.#time += event.ms;
+        if (event.ms > 0) this.#looks.begin();
+        else this.#looks.turnOver();
         if (this.#drives && event.by === undefined) this.#last?.turns.push(this.#time);
         if (!this.#drives && this.#step >= 0) this.gaps[this.#step]! += event.ms;
         return;
@@ -86,7 +82,8 @@ class ScriptBuilder {
         return this.#hypercall(event, index);
       case 'cancel':
         this.cancel ??= {
-          ...{ index, after: this.#last, last: this.#sentSince(this.#last?.index ?? 0) },
+          ...{ index, time: this.#time },
+          ...{ after: this.#last, last: this.#sentSince(this.#last?.index ?? 0) },
           ...{ acts: event.acts, asked: event.asked },
         };
         return;
@@ -141,6 +138,7 @@ class ScriptBuilder {
     };
     this.anchors.push(anchor);
     this.#last = anchor;
+    this.#looks.begin();
     return anchor;
   }
 
@@ -228,11 +226,14 @@ class ScriptBuilder {
     return (this.#sent?.index ?? 0) > index ? this.#sent : undefined;
   }
 
-  #send(target: Anchor | undefined, what: HostEvent['what'], index: number): void {
+  #send(asked: Anchor | undefined, what: HostEvent['what'], index: number): void {
+    const target = asked !== undefined && this.#isAnswered(asked, what) ? undefined : asked;
     const writes = this.#writes;
     this.#writes = [];
-    const [time, reads] = [this.#since ?? this.#time, this.#timeReads];
-    const event: HostEvent = { index, time, timeReads: reads, what, writes };
+    const { turns, reads } = this.#looks;
+    this.actsInReads ||= reads > 0;
+    const [time, look] = [this.#since ?? this.#time, { turns, reads }];
+    const event: HostEvent = { index, time, look, what, asked: asked?.packet, writes };
     this.#sent = event;
     if (target !== undefined) target.answers.push(event);
     else if (this.#last !== undefined) this.#last.stimuli.push(event);
@@ -259,33 +260,18 @@ class ScriptBuilder {
     if (event.purpose !== 'receive-buffer') this.#flushWrites(index);
   }
 
-  #find(test: (anchor: Anchor) => boolean): Anchor | undefined {
-    for (let i = this.anchors.length - 1; i >= 0; i--)
-      if (test(this.anchors[i]!)) return this.anchors[i];
-    return undefined;
-  }
-
-  #findMessage(type: number, test: (view: DataView) => boolean = () => true): Anchor | undefined {
-    return this.#find(({ message, status }) => {
-      if (message === undefined || message.length < 8 || status !== 0) return false;
-      const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
-      return view.getUint32(0, true) === type && test(view);
-    });
-  }
-
   #message(event: SentMessage, index: number): void {
     const payload = fromHex(event.payload);
     const vmbus = Number(event.type) === VMBUS_MESSAGE_TYPE && payload.length >= 8;
-    const target = vmbus ? this.#askedBy(payload) : undefined;
-    const again = target !== undefined && this.#isAnswered(target, event.payload);
-    this.#send(again ? undefined : target, { kind: 'message', event }, index);
+    const asked = vmbus ? this.#askedBy(payload) : undefined;
+    this.#send(asked, { kind: 'message', event }, index);
   }
 
   /** Whether what comes is said again: the guest has gone on, and it comes when it comes. */
-  #isAnswered(asked: Anchor, payload: string): boolean {
+  #isAnswered(asked: Anchor, what: HostEvent['what']): boolean {
     if (asked === this.#last) return false;
-    const isSame = ({ what }: HostEvent): boolean =>
-      what.kind === 'message' && what.event.payload.startsWith(payload.slice(0, TYPE_DIGITS));
+    const said = kindOf(what);
+    const isSame = (other: HostEvent): boolean => kindOf(other.what) === said;
     const offers = asked.key === `message ${MessageType.REQUEST_OFFERS}`;
     return !offers && asked.answers.some(isSame);
   }
@@ -297,27 +283,39 @@ class ScriptBuilder {
     const { GPADL_HEADER, GPADL_TEARDOWN, OPEN_CHANNEL } = MessageType;
     switch (word(0)) {
       case MessageType.VERSION_RESPONSE:
-        return this.#findMessage(MessageType.INITIATE_CONTACT);
+        return findMessage(this.anchors, MessageType.INITIATE_CONTACT);
       case MessageType.UNLOAD_RESPONSE:
-        return this.#findMessage(MessageType.UNLOAD);
+        return findMessage(this.anchors, MessageType.UNLOAD);
       case MessageType.OFFER_CHANNEL:
       case MessageType.ALL_OFFERS_DELIVERED:
         return this.#offer(payload, word(0));
       case MessageType.GPADL_CREATED: {
         const id = word(GpadlCreated.at.gpadl);
         const { at } = GpadlHeader;
-        return this.#findMessage(GPADL_HEADER, (asked) => asked.getUint32(at.gpadl, true) === id);
+        return findMessage(
+          this.anchors,
+          GPADL_HEADER,
+          (asked) => asked.getUint32(at.gpadl, true) === id,
+        );
       }
       case MessageType.GPADL_TORNDOWN: {
         const id = word(GpadlTorndown.at.gpadl);
         const { at } = GpadlTeardown;
         this.#memory.torndown(id);
-        return this.#findMessage(GPADL_TEARDOWN, (asked) => asked.getUint32(at.gpadl, true) === id);
+        return findMessage(
+          this.anchors,
+          GPADL_TEARDOWN,
+          (asked) => asked.getUint32(at.gpadl, true) === id,
+        );
       }
       case MessageType.OPEN_CHANNEL_RESULT: {
         const id = word(OpenChannelResult.at.openId);
         const { at } = OpenChannel;
-        return this.#findMessage(OPEN_CHANNEL, (asked) => asked.getUint32(at.openId, true) === id);
+        return findMessage(
+          this.anchors,
+          OPEN_CHANNEL,
+          (asked) => asked.getUint32(at.openId, true) === id,
+        );
       }
       default:
         return undefined;
@@ -339,56 +337,22 @@ class ScriptBuilder {
   #hostPacket(event: TraceEventOf<'host-ring-write'>, index: number): void {
     const bytes = fromHex(event.bytes);
     const whole = bytes.length >= PacketHeader.size;
-    const target = whole ? this.#packetAskedBy(event.channel, bytes) : undefined;
+    const sent = [event.channel, bytes, this.#writes] as const;
+    const asked = whole ? packetAskedBy(this.anchors, ...sent) : undefined;
     const ringBytes = this.#memory.ringBytes(event.channel);
-    this.#send(target, { kind: 'packet', event, ringBytes }, index);
-  }
-
-  /** The last packet of a channel of which a test is true. */
-  #findPacket(channel: number, test: (packet: PacketMeaning) => boolean): Anchor | undefined {
-    return this.#find(
-      (anchor) => anchor.channel === channel && anchor.packet !== undefined && test(anchor.packet),
-    );
-  }
-
-  #packetAskedBy(channel: number, bytes: Uint8Array): Anchor | undefined {
-    const view = new DataView(bytes.buffer);
-    const type = view.getUint16(PacketHeader.at.type, true);
-    const transaction = view.getBigUint64(PacketHeader.at.transactionId, true);
-    if (type === PacketType.COMPLETION)
-      return this.#findPacket(
-        channel,
-        (packet) => packet.asks && packet.transaction === transaction,
-      );
-    if (type !== PacketType.DATA_XFER_PAGES || bytes.length < XferPageHeader.size) return undefined;
-    const count = view.getUint32(XferPageHeader.at.rangeCount, true);
-    for (let i = 0; i < count; i++) {
-      const at = XferPageHeader.size + i * XferPageRange.size;
-      if (at + XferPageRange.size > bytes.length) break;
-      const offset = view.getUint32(at + XferPageRange.at.offset, true);
-      const found = this.#rndisAskedBy(channel, offset);
-      if (found !== undefined) return found;
-    }
-    return undefined;
-  }
-
-  /** The request that an RNDIS message at an offset of the receive buffer answers. */
-  #rndisAskedBy(channel: number, offset: number): Anchor | undefined {
-    const write = this.#writes.find((each) => each.offset === offset);
-    if (write === undefined || write.bytes.length < 12) return undefined;
-    const view = new DataView(write.bytes.buffer);
-    const type = view.getUint32(0, true);
-    const id = view.getUint32(8, true);
-    if (type < 0x80000000) return undefined;
-    return this.#findPacket(
-      channel,
-      ({ rndis, requestId }) => RNDIS_REQUESTS.includes(rndis) && requestId === id,
-    );
+    this.#send(asked, { kind: 'packet', event, ringBytes }, index);
   }
 
   end(index: number): void {
     this.#flushWrites(index);
   }
+}
+
+/** What kind of answer something is: a message of a type, or a packet of a type. */
+function kindOf(what: HostEvent['what']): string {
+  if (what.kind === 'memory') return what.kind;
+  const { event } = what;
+  return `${what.kind} ${'payload' in event ? event.payload.slice(0, TYPE_DIGITS) : event.type}`;
 }
 
 /** Build the script of a session. */

@@ -17,25 +17,25 @@ export class Waits {
   /** The last recorded action that the guest has done, and when it did, in ms. */
   #last: Anchor | undefined;
   #since = 0;
-  /** How many of the turns behind it are over. */
-  #over = 0;
+  /** How many of the turns behind it have begun. */
+  #begun = 0;
 
   /** The guest has done a recorded action. */
   found(anchor: Anchor, now: number): void {
     this.#last = anchor;
     this.#since = now;
-    this.#over = 0;
+    this.#begun = 0;
   }
 
-  /** Length of the turn that begins now, in ms. */
+  /** Length of the turn that begins now, in ms; 0: the millisecond is not over with it. */
   turn(now: number): number {
     const last = this.#last;
     if (last === undefined) return 1;
     const { turns, time } = last;
     const passed = now - this.#since + time;
-    while (this.#over < turns.length && turns[this.#over]! <= passed) this.#over++;
-    const end = turns[this.#over] ?? 0;
-    return Math.min(Math.max(1, end - passed), TURN_MS_MAX);
+    while (this.#begun < turns.length && turns[this.#begun]! < passed) this.#begun++;
+    const end = turns[this.#begun++] ?? passed + 1;
+    return Math.min(end - passed, TURN_MS_MAX);
   }
 }
 

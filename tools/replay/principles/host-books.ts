@@ -24,7 +24,14 @@ import {
   XferPageRange,
 } from '../../../src/vmbus/protocol.ts';
 import { NvspType } from '../../../src/netvsc/protocol.ts';
-import { RNDIS_BODY, RndisPacket, RndisStatus, RndisType } from '../../../src/rndis/protocol.ts';
+import {
+  Oid,
+  RNDIS_BODY,
+  RndisPacket,
+  RndisQueryComplete,
+  RndisStatus,
+  RndisType,
+} from '../../../src/rndis/protocol.ts';
 import { ETHERNET_HEADER } from '../../../src/net/device.ts';
 import { guidText } from '../../../src/wire.ts';
 import { messageType, RNDIS_REQUESTS, type PacketMeaning } from '../anchor-keys.ts';
@@ -59,6 +66,13 @@ const ANSWERED_BY: Readonly<Record<number, number>> = {
 /** What the type of an answer is more than that of its request. */
 const ANSWER = 0x80000000;
 
+/** Bytes of an object that a guest asks for. */
+const OBJECTS: Readonly<Record<number, number>> = {
+  [Oid.OID_802_3_PERMANENT_ADDRESS]: 6,
+  [Oid.OID_802_3_CURRENT_ADDRESS]: 6,
+  [Oid.GEN_MEDIA_CONNECT_STATUS]: 4,
+};
+
 function answerTo(rndis: number, request: number): string {
   return `rndis ${rndis} ${request}`;
 }
@@ -81,6 +95,8 @@ export class HostBooks {
   #awaits = '';
   /** Packets that the host has not completed, and RNDIS requests that it has not answered. */
   readonly #owed = new Set<string>();
+  /** Objects that were asked for, by what answers. */
+  readonly #objects = new Map<string, number>();
   #step = -1;
   /** Time in which the host owed something and said nothing. */
   #ms = 0;
@@ -143,10 +159,13 @@ export class HostBooks {
   }
 
   /** The guest has written a packet. */
-  sent(channel: number, { type, asks, transaction, rndis, requestId }: PacketMeaning): void {
+  sent(channel: number, packet: PacketMeaning): void {
+    const { type, asks, transaction, rndis, requestId, oid } = packet;
     if (type === PacketType.COMPLETION) return;
     if (asks) this.#owed.add(`${channel} ${transaction}`);
-    if (RNDIS_REQUESTS.includes(rndis)) this.#owed.add(answerTo(rndis, requestId));
+    if (!RNDIS_REQUESTS.includes(rndis)) return;
+    this.#owed.add(answerTo(rndis, requestId));
+    if (rndis === RndisType.QUERY) this.#objects.set(answerTo(rndis, requestId), oid);
   }
 
   /** A message has reached its slot. */
@@ -165,15 +184,20 @@ export class HostBooks {
       this.rescinded = Math.min(this.rescinded, this.#step);
   }
 
-  /** The host writes a packet; what it refers to lies in the receive buffer. */
-  packet(channel: number, bytes: Uint8Array): void {
+  /**
+   * The host writes a packet; what it refers to lies in the receive buffer.
+   *
+   * @param isOdd the index of the ring does not say where it ends
+   */
+  packet(channel: number, bytes: Uint8Array, isOdd = false): void {
     this.#ms = 0;
+    if (isOdd) this.trouble();
     const received = this.received(this.#step);
-    if (bytes.length < PacketHeader.size) {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    if (!isPacket(view)) {
       received.others++;
       return this.trouble();
     }
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const type = view.getUint16(PacketHeader.at.type, true);
     const transaction = view.getBigUint64(PacketHeader.at.transactionId, true);
     if (type === PacketType.COMPLETION) {
@@ -232,7 +256,9 @@ export class HostBooks {
     if (type === RndisType.KEEPALIVE) return length >= 12;
     if (type === RndisType.INDICATE_STATUS) return length >= 20 && INDICATIONS.includes(word(8));
     // An answer is to a request that waits for it
-    return this.#owed.delete(answerTo(type - ANSWER, word(8))) && length >= 16 && word(12) === 0;
+    const answer = answerTo(type - ANSWER, word(8));
+    if (!this.#owed.delete(answer) || length < 16 || word(12) !== 0) return false;
+    return type !== RndisType.QUERY_CMPLT || informs(length, word, this.#objects.get(answer));
   }
 
   /** A message of the host. */
@@ -330,6 +356,20 @@ function isOdd(payload: Uint8Array): boolean {
     default:
       return true;
   }
+}
+
+/** Whether there is a header, and a length that holds it. */
+function isPacket(view: DataView): boolean {
+  if (view.byteLength < PacketHeader.size) return false;
+  const header = view.getUint16(PacketHeader.at.headerQlen, true) * 8;
+  return header >= PacketHeader.size && view.getUint16(PacketHeader.at.qlen, true) * 8 >= header;
+}
+
+/** Whether the answer to a query has the object in it, and all of it. */
+function informs(length: number, word: (at: number) => number, oid: number | undefined): boolean {
+  const info = word(RndisQueryComplete.at.infoLength);
+  const end = RNDIS_BODY + word(RndisQueryComplete.at.infoOffset) + info;
+  return end <= length && info === (OBJECTS[oid ?? 0] ?? info);
 }
 
 function count(counts: Map<string, number>, key: string): void {

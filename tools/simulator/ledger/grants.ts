@@ -8,6 +8,7 @@
 
 import { PAGE_SHIFT, PAGE_SIZE } from '../../../src/machine.ts';
 import type { GuestRam } from '../base/guest-ram.ts';
+import { PageCounts } from '../base/page-counts.ts';
 import { Stack } from '../base/stack.ts';
 import type { Keeper } from '../base/snapshot.ts';
 
@@ -109,7 +110,7 @@ export class GrantLedger {
   /** Where in it those begin that were granted since the last reset. */
   #lastOwners = 0;
   /** By page of RAM: how many grants of {@link #live} it lies in. */
-  readonly #covered: Uint32Array;
+  readonly #covered: PageCounts;
   /** When a page was granted last that another grant had already, in ticks. */
   #sharedAgainAt = -1;
   readonly #ram: GuestRam;
@@ -131,7 +132,7 @@ export class GrantLedger {
   constructor(ram: GuestRam, now: () => number) {
     this.#ram = ram;
     this.#now = now;
-    this.#covered = new Uint32Array(Math.ceil(ram.size / PAGE_SIZE));
+    this.#covered = new PageCounts(Math.ceil(ram.size / PAGE_SIZE));
   }
 
   /** For a snapshot: all that may change. */
@@ -323,7 +324,7 @@ export class GrantLedger {
     // By index: an iterator makes an object for each page
     for (let i = 0; i < pfns.length; i++) {
       const pfn = pfns[i]!;
-      if (pfn < covered.length && covered[pfn]!++ === 0) continue;
+      if (pfn < covered.length && covered.add(pfn) === 0) continue;
       this.#sharedAgainAt = grantedAt;
     }
   }
@@ -331,14 +332,14 @@ export class GrantLedger {
   /** ... and those of one that is over. */
   #uncover({ pfns }: Grant): void {
     const covered = this.#covered;
-    for (let i = 0; i < pfns.length; i++) if (pfns[i]! < covered.length) covered[pfns[i]!]!--;
+    for (let i = 0; i < pfns.length; i++) if (pfns[i]! < covered.length) covered.take(pfns[i]!);
   }
 
   /** Whether a grant that lives, of whatever kind, has one of these pages. */
   #isLive(first: number, end: number): boolean {
     const covered = this.#covered;
     if (end > covered.length) return true;
-    for (let page = Math.max(first, 0); page < end; page++) if (covered[page]! > 0) return true;
+    for (let page = Math.max(first, 0); page < end; page++) if (covered.of(page) > 0) return true;
     for (let i = 0; i < this.#packetCount; i++)
       if (hasPage(this.#packets[i]!, first, end)) return true;
     return false;

@@ -165,10 +165,18 @@ async function check(flow: PcFlowCase, directory: string): Promise<Row> {
   return row;
 }
 
+/**
+ * An act without the last part of a kernel's version, which GUEST_OS_ID has (TLFS, "Guest OS
+ * Identity": of open source the whole version, 6.1.176 as 0x0601b0).
+ */
+function ofAnyUpdate(act: string | undefined): string | undefined {
+  return act?.replace(/^(wrmsr 0x40000000 0x8100[0-9a-f]{6})[0-9a-f]{2}(?=[0-9a-f]{4}$)/, '$1..');
+}
+
 /** What the guest does is what was recorded of it, in its order. */
 function compare(acts: readonly string[], golden: string): void {
   const recorded = golden.trimEnd().split('\n');
-  const at = recorded.findIndex((act, i) => act !== acts[i]);
+  const at = recorded.findIndex((act, i) => ofAnyUpdate(act) !== ofAnyUpdate(acts[i]));
   if (at < 0 && acts.length === recorded.length) return;
   const where = at < 0 ? recorded.length : at;
   const text = `act ${where}: recorded "${recorded[where]}", now "${acts[where]}"`;

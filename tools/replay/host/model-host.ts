@@ -69,6 +69,8 @@ export class ModelHost {
   readonly #waits = new Waits();
   #settling = false;
   readonly #looks = new Looks();
+  /** When the guest has done something last, in ms. */
+  #actedAt = 0;
 
   constructor(script: Script, context: ModelHostContext) {
     this.#script = script;
@@ -191,6 +193,7 @@ export class ModelHost {
   #reach(key: string): Anchor | undefined {
     this.cancelling.reached();
     this.#looks.begin();
+    this.#actedAt = this.#time;
     const anchor = this.#open.take(key, this.#step);
     if (anchor === undefined) return undefined;
     this.#isAt(anchor);
@@ -331,9 +334,13 @@ export class ModelHost {
     return !full.has(number);
   }
 
-  /** Whether the recorded guest had looked before it came, and this one has not. */
+  /**
+   * Whether the recorded guest had looked before it came, and this one has not. Behind a wait its
+   * turns say nothing: whether time is up in the last one depends on parts of a millisecond.
+   */
   #isEarly(due: number, { look }: HostEvent): boolean {
-    return due === this.#time && this.#looks.isBefore(look);
+    if (due !== this.#time || (look.turns > 0 && this.#actedAt !== due)) return false;
+    return this.#looks.isBefore(look);
   }
 
   #isDue({ due, event }: Pending, first: number): boolean {

@@ -129,19 +129,16 @@ export const REPLAYED: ReadonlyMap<string, string> = new Map([
     'SILENT_OMISSIONS: a late GPADL_TORNDOWN is not looked at',
     'a late GPADL_TORNDOWN, and no answer to UNLOAD',
   ],
-  [
-    'SILENT_OMISSIONS: what packets point to is not given back with the rings',
-    'frames in flight at the close',
-  ],
+  ['SILENT_OMISSIONS: what packets point to is not given back with the rings', 'step.150/rescind'],
   ['SILENT_OMISSIONS: the transmit buffers are not given back', '01-boot'],
-  ['SILENT_OMISSIONS: transmits are not ended with the channel', 'frames in flight at the close'],
+  ['SILENT_OMISSIONS: transmits are not ended with the channel', '01-boot'],
   [
     'TESTED_MUTANTS: the queue of completions is shifted by half',
     'more completions than the ring has room for',
   ],
   [
     'TESTED_MUTANTS: pages are revoked though an older contact is out',
-    'a contact that is refused behind a lost connection',
+    'a contact that is refused while another is out',
   ],
   [
     'TESTED_MUTANTS: pages are revoked though the connection of before a reset lives',

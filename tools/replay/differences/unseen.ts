@@ -67,7 +67,9 @@ export const UNSEEN_DIFFERENCES: readonly DeliberateDifference[] = [
     ipxe: 'Waits out the time.',
     hypxe: 'Asks in each turn and before each message; fails with Cancelled, once, and undoes all.',
     why: 'A boot that takes too long must be ended with nothing left behind.',
-    unseen: 'In a session nobody cancels.',
+    unseen:
+      'No iPXE can be told to give up. A removal, which nobody may end, is tried all the same: ' +
+      'whoever asks meanwhile is told to.',
   }),
   fixed('signal-bit-taken-back', BY_READING, 'vmbus/signal', {
     title: 'A closed channel has no signal left in the interrupt page',

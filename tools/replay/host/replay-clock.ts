@@ -21,13 +21,15 @@ export class ReplayClock {
     return this.time - TIME_START;
   }
 
-  /** Let so many milliseconds pass. `each` is called when one is over.
-   * Returns whether one is. */
+  /** Let so many milliseconds pass. `each` is called when one is over. Returns whether one is. */
   turn(ms: number, each: () => void): boolean {
     return this.delay(ms * TICKS_PER_MS, each);
   }
 
-  /** Let so many ticks pass: of what is no number, one; at most {@link DELAY_TICKS_MAX}. */
+  /**
+   * Let so many ticks pass: of what is no number, one; at most {@link DELAY_TICKS_MAX}. `each` and
+   * what is returned are as with {@link turn}.
+   */
   delay(ticks: number, each: () => void): boolean {
     const before = millisecond(this.time);
     const end = this.time + Math.min(Math.max(1, ticks || 0), DELAY_TICKS_MAX);

@@ -2,7 +2,7 @@
 
 /**
  * Writes the generated parts of the manual. `npm run readme` writes them, `--check` only looks
- * whether they are up to date.
+ * whether they are up to date, and whether the manual keeps its size.
  *
  * A part stands between `<!-- generated: NAME -->` and `<!-- end -->`, in one file of the manual.
  */
@@ -60,6 +60,23 @@ function checkMarkers({ path, text }: Book): void {
   if (open) throw new ManualError(`${path}: the last marker has no <!-- end -->`);
 }
 
+/** README.md is read in one sitting, in a window of that many columns. */
+const LINES_MAX = 350;
+const COLUMNS_MAX = 120;
+
+/** What of the manual is too long or too wide, one line of text each; tables are not wrapped. */
+export function oversize(books: readonly Book[]): string[] {
+  const wide = books.flatMap(({ path, text }) =>
+    text.split('\n').flatMap((line, i) => {
+      if (line.length <= COLUMNS_MAX || line.startsWith('|')) return [];
+      return [`${path}:${i + 1}: ${line.length} columns, at most ${COLUMNS_MAX}`];
+    }),
+  );
+  const lines = books[0]?.text.trimEnd().split('\n').length ?? 0;
+  const long = `${books[0]?.path}: ${lines} lines, at most ${LINES_MAX}`;
+  return lines > LINES_MAX ? [long, ...wide] : wide;
+}
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const books = readBooks();
   const changed = regenerate(books).filter(({ text }, i) => text !== books[i]!.text);
@@ -69,6 +86,10 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
       continue;
     }
     process.stderr.write(`${path} is out of date: run npm run readme\n`);
+    process.exitCode = 1;
+  }
+  for (const line of oversize(books)) {
+    process.stderr.write(`${line}\n`);
     process.exitCode = 1;
   }
 }

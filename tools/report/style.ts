@@ -93,10 +93,11 @@ canvas { display: block; width: 100%; height: 100%; }
   box-shadow: 0 2px 8px #0004; z-index: 2; overflow-wrap: anywhere; }
 #report.live > header { border-bottom: 0; padding-bottom: 0; }
 .choices { display: flex; flex-wrap: wrap; gap: 6px 14px; padding: 6px 16px; align-items: end; }
-.choices > label { display: flex; flex-direction: column; min-width: 0; }
+.choices > label { display: flex; flex-direction: column; min-width: 0;
+  max-width: min(100%, 560px); }
 .choices > label > span, legend { color: var(--soft); font-size: 12px; padding: 0; }
 .choices select, .choices input:not([type=checkbox]) { height: 28px; }
-.choices select { max-width: 196px; text-overflow: ellipsis; }
+.choices select { max-width: 100%; text-overflow: ellipsis; }
 .choices input[type=number] { width: 74px; } .choices input[type=text] { width: 180px; }
 .choices fieldset { border: 0; margin: 0; padding: 0; min-width: 0; flex-basis: 100%; }
 .choices fieldset label { display: inline-block; margin-right: 12px; white-space: nowrap; }
@@ -113,7 +114,7 @@ pre[role=log] { margin: 0 16px 8px; padding: 6px 8px; height: 170px; flex: none;
   border-top: 1px solid var(--line); }
 @media (max-width: 760px) {
   .choices, .live-status { padding-left: 8px; padding-right: 8px; }
-  .choices > label, .choices select { max-width: 100%; }
+  .choices > label { max-width: 100%; }
   pre[role=log] { margin-left: 8px; margin-right: 8px; }
   html, body, #report { height: auto; min-height: 100%; }
   .body { flex-direction: column; }

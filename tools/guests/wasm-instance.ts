@@ -16,7 +16,7 @@ import { BadGuest } from './guest-program.ts';
 import type { GuestPages } from './guest-pages.ts';
 import type { CheckedModule } from './wasm-check.ts';
 import type { AccessListener } from './watch/access-listener.ts';
-import { WATCH_MODULE } from './watch/wasm-watch.ts';
+import { QuietPages, watchImports } from './watch/watch-imports.ts';
 import { WasmImports, number } from './wasm-imports.ts';
 
 type GuestCall = (...values: (number | bigint)[]) => number | bigint | undefined;
@@ -68,44 +68,8 @@ export function mapWithoutImage({ memoryMap }: Machine): MemoryRange[] {
   return map;
 }
 
-type Imports = Readonly<Record<string, unknown>>;
-
-/**
- * What a module that tells of its accesses imports besides; `barrier` orders them. Nobody is told
- * of what has no length, nor of what ends beyond memory, which is `size` bytes: that traps.
- */
-function watchImports(
-  hypxe: Imports,
-  size: number,
-  listener: () => AccessListener | undefined,
-): Readonly<Record<string, Imports>> {
-  const barrier = hypxe['barrier'] as (kind: number) => void;
-  type Told = (to: AccessListener, address: number, length: number) => void;
-  const hook = (tell: Told) => (base: number, offset: number, bytes: number) => {
-    const to = listener();
-    const length = bytes >>> 0;
-    const address = (base >>> 0) + (offset >>> 0);
-    if (to !== undefined && length > 0 && address + length <= size) tell(to, address, length);
-  };
-  return {
-    hypxe: {
-      ...hypxe,
-      barrier: (kind: number) => {
-        barrier(kind);
-        const stores = listener()?.stores;
-        if (kind === 2) stores?.ordered();
-        else stores?.fenced?.(kind === 0 ? 'loads' : 'stores');
-      },
-    },
-    [WATCH_MODULE]: {
-      load: hook((to, address, length) => to.load(address, length)),
-      storing: hook(({ stores }, address, length) => stores?.storing(address, length)),
-      stored: hook(({ stores }, address, length) => stores?.stored(address, length)),
-    },
-  };
-}
-
 export class GuestInstance {
+  readonly #quiet = new QuietPages();
   readonly #exports: Readonly<Record<string, unknown>>;
   readonly #imports: WasmImports;
   readonly #memory64: boolean;
@@ -133,8 +97,11 @@ export class GuestInstance {
     const { listener } = module;
     const size = memory.buffer.byteLength;
     const imports =
-      listener === undefined ? { hypxe, env } : { ...watchImports(hypxe, size, listener), env };
+      listener === undefined
+        ? { hypxe, env }
+        : { ...watchImports(hypxe, size, listener, this.#quiet), env };
     this.#exports = new Instance(module.compiled, imports).exports;
+    if (listener !== undefined) this.#quiet.begin(this.#exports);
     const version = this.call('hypxe_abi');
     if (version !== ABI_VERSION) {
       const text = `hypxe_abi returns ${version}, and this is version ${ABI_VERSION}`;
@@ -149,6 +116,7 @@ export class GuestInstance {
 
   /** Call an export: its result as a number, signed; addresses are unsigned. */
   call(name: string, ...values: number[]): number {
+    this.#quiet.end();
     const result = (this.#exports[name] as GuestCall)(...values);
     // A guest that catches its own end has ended all the same
     if (this.#imports.ended instanceof Error) throw this.#imports.ended;
@@ -158,6 +126,7 @@ export class GuestInstance {
   /** Call an export whose values are addresses and lengths, from the index `wide` on. */
   callWide(name: string, wide: number, ...values: number[]): number {
     const converted = values.map((v, i) => (i >= wide && this.#memory64 ? BigInt(v) : v));
+    this.#quiet.end();
     const result = (this.#exports[name] as GuestCall)(...converted);
     if (this.#imports.ended instanceof Error) throw this.#imports.ended;
     return typeof result === 'bigint' ? number(result) : Number(result ?? 0);

@@ -97,6 +97,15 @@ export class ReadWatch implements AccessListener {
     if (again >= 0) this.#again(again, address + length - again);
   }
 
+  /** Nothing but the host's doing is told of twice, and nothing of what the guest has. */
+  quietLoads(page: number): boolean {
+    return this.#allocated[page] === 1 && this.#writable[page] === 0;
+  }
+
+  quietStores(page: number): boolean {
+    return this.#given[page] === 1;
+  }
+
   #store(address: number, length: number): void {
     if (!this.#on || this.strayStore !== undefined || isIn(this.#given, address, length)) return;
     // The first three frames are this function, its caller and the watched view

@@ -8,7 +8,17 @@ export interface AccessListener {
   load(address: number, length: number): void;
   /** Before and after `length` bytes at `address` are stored. Not called if it is missing. */
   readonly stores?: StoreListener;
+  /**
+   * Whether it needs to hear no more of loads of this page, of {@link QUIET_PAGE} bytes, until the
+   * guest calls something: by its number. Not called if it is missing: it hears of all.
+   */
+  quietLoads?(page: number): boolean;
+  /** The same of stores. */
+  quietStores?(page: number): boolean;
 }
+
+/** What may be quiet at a time, in bytes: that much of memory, from a multiple of it. */
+export const QUIET_PAGE = 4096;
 
 /** The part of a listener that wants to know of stores, and of what orders them. */
 export interface StoreListener {

@@ -11,13 +11,22 @@
 
 import { WasmFormatError, WasmReader, unsignedBytes } from '../wasm-reader.ts';
 import { readModule } from '../wasm-module.ts';
+import { QUIET_PAGE } from './access-listener.ts';
+import { NotKnown, skip, table, valueType } from './wasm-skip.ts';
 
 /** Where the calls are imported from. Each takes an address, an offset and a length. */
 export const WATCH_MODULE = 'hypxe_watch';
 export const WATCH_CALLS = ['load', 'storing', 'stored'] as const;
+/**
+ * Globals that it exports: a page whose loads nobody has to be told of, and one whose stores. -1 as
+ * long as there is none. What touches no other page makes no call.
+ */
+export const QUIET_GLOBALS = ['hypxe_watch.load', 'hypxe_watch.store'] as const;
 
 const Section = { CUSTOM: 0, TYPE: 1, IMPORT: 2, FUNCTION: 3, EXPORT: 7, START: 8 } as const;
 const [TABLE, GLOBAL, ELEMENT, CODE] = [4, 6, 9, 10];
+
+const QUIET_SHIFT = Math.log2(QUIET_PAGE);
 
 const I32 = 0x7f;
 const END = 0x0b;
@@ -36,9 +45,6 @@ const STORES: Readonly<Record<number, readonly [bytes: number, type: number]>> =
   ...{ 0x3a: [1, I32], 0x3b: [2, I32], 0x3c: [1, 0x7e], 0x3d: [2, 0x7e], 0x3e: [4, 0x7e] },
 };
 
-/** It has something that is not known here. */
-class NotKnown extends Error {}
-
 /** The module that tells; undefined if it cannot be rewritten. */
 export function watchedModule(bytes: Uint8Array): Uint8Array | undefined {
   try {
@@ -55,6 +61,8 @@ class Rewriter {
   readonly #sections: ReturnType<typeof readModule>['sections'];
   /** Functions that it imports, and types that it has. */
   readonly #imports: number;
+  /** Globals in front of those that are added. */
+  #globals: number;
   #types = 0;
   /** Parameters of each type, and the type of each function of its own. */
   #parameters: number[] = [];
@@ -64,12 +72,20 @@ class Rewriter {
     const { sections, imports } = readModule(bytes);
     this.#bytes = bytes;
     this.#sections = sections;
-    this.#imports = imports.filter(({ kind }) => kind === 'function').length;
+    const count = (what: string): number => imports.filter(({ kind }) => kind === what).length;
+    this.#imports = count('function');
+    this.#globals = count('global');
   }
 
   module(): Uint8Array {
     const out: number[] = [...this.#bytes.subarray(0, 8)];
+    const globals = this.#sections.some(({ id }) => id === GLOBAL);
     for (const { id, begin, body, end, name } of this.#sections) {
+      // A module without globals gets the section, where it has to stand
+      if (id === Section.EXPORT && !globals) {
+        const section = this.#globalSection(new WasmReader(Uint8Array.of(0)));
+        push(out, [GLOBAL, ...unsignedBytes(section.length)], section);
+      }
       const reader = new WasmReader(this.#bytes, body, end);
       const written =
         id === Section.CUSTOM ? this.#custom(reader, name) : this.#section(id, reader);
@@ -93,9 +109,9 @@ class Rewriter {
         reader.vector(() => table(reader));
         return undefined;
       case GLOBAL:
-        return list(reader, () => this.#global(reader));
+        return this.#globalSection(reader);
       case Section.EXPORT:
-        return list(reader, () => this.#export(reader));
+        return this.#exportSection(reader);
       case Section.START:
         return this.#call(reader.unsigned());
       case ELEMENT:
@@ -136,17 +152,34 @@ class Rewriter {
 
   #importSection(reader: WasmReader): number[] {
     const count = reader.unsigned();
-    const text = (value: string): number[] => [value.length, ...new TextEncoder().encode(value)];
     const added = WATCH_CALLS.flatMap((name) => [
-      ...[...text(WATCH_MODULE), ...text(name), 0, ...unsignedBytes(this.#types)],
+      ...[...named(WATCH_MODULE), ...named(name), 0, ...unsignedBytes(this.#types)],
     ]);
     const rest = this.#bytes.subarray(reader.position, reader.end);
     return [...unsignedBytes(count + WATCH_CALLS.length), ...rest, ...added];
   }
 
+  /** Two more: i32, of variables, and -1 at first. */
+  #globalSection(reader: WasmReader): number[] {
+    const globals = reader.vector(() => this.#global(reader));
+    this.#globals += globals.length;
+    return vector([...globals, ...QUIET_GLOBALS.map(() => [I32, 1, 0x41, 0x7f, END])]);
+  }
+
+  #exportSection(reader: WasmReader): number[] {
+    const exports = reader.vector(() => this.#export(reader));
+    const added = QUIET_GLOBALS.map((name, i) => [...named(name), 3, ...this.#quiet(i)]);
+    return vector([...exports, ...added]);
+  }
+
+  /** The number of an added global. */
+  #quiet(nth: number): number[] {
+    return unsignedBytes(this.#globals + nth);
+  }
+
   #export(reader: WasmReader): number[] {
     const begin = reader.position;
-    reader.text();
+    if ((QUIET_GLOBALS as readonly string[]).includes(reader.text())) throw new NotKnown();
     const kind = reader.byte();
     const name = this.#bytes.subarray(begin, reader.position);
     const index = reader.unsigned();
@@ -262,17 +295,27 @@ class Rewriter {
     const load = LOADS[opcode];
     const [bytes, type] = load === undefined ? STORES[opcode]! : [load, 0];
     const at = get(first);
-    const told = [...at, ...constant(offset), ...constant(bytes)];
+    const told = (name: (typeof WATCH_CALLS)[number]): number[] => [
+      ...this.#ifHeard(first, offset, bytes, name === 'load' ? 0 : 1),
+      ...[...at, ...constant(offset), ...constant(bytes), 0x10, ...this.#hook(name), END],
+    ];
     if (load !== undefined) {
-      push(out, [0x22, ...unsignedBytes(first), ...constant(offset), ...constant(bytes)]);
-      push(out, [0x10, ...this.#hook('load'), ...at]);
+      push(out, [...set(first), ...told('load'), ...at]);
       return asItIs();
     }
     const value = first + VALUE_LOCAL[type]!;
-    push(out, [...set(value), ...set(first), ...told, 0x10, ...this.#hook('storing')]);
-    push(out, [...at, ...get(value)]);
+    push(out, [...set(value), ...set(first), ...told('storing'), ...at, ...get(value)]);
     asItIs();
-    push(out, [...told, 0x10, ...this.#hook('stored')]);
+    push(out, told('stored'));
+  }
+
+  /** `if` what is touched is not all in the quiet page. What is beyond 4 GiB traps anyway. */
+  #ifHeard(first: number, offset: number, bytes: number, which: number): number[] {
+    const begin = first + 1;
+    const other = [...constant(QUIET_SHIFT), 0x76, 0x23, ...this.#quiet(which), 0x47];
+    const end = [...get(begin), ...constant(bytes - 1), 0x6a, ...other, 0x72];
+    const tee = [...get(first), ...constant(offset), 0x6a, 0x22, ...unsignedBytes(begin)];
+    return [...tee, ...other, ...(bytes > 1 ? end : []), 0x04, 0x40];
   }
 
   /** Copies and fills: three numbers, the last of which is a length. */
@@ -299,66 +342,8 @@ class Rewriter {
   }
 }
 
-/** Types of more than one byte: references, with what they refer to. */
-const isLong = (type: number): boolean => type === 0x63 || type === 0x64;
-
-/** Read over the type of a value. @throws NotKnown */
-function valueType(reader: WasmReader): void {
-  if (isLong(reader.byte())) throw new NotKnown();
-}
-
-/** Read over a table: of functions, and empty at first. @throws NotKnown */
-function table(reader: WasmReader): void {
-  // 0x40: what its entries are at first follows
-  const type = reader.byte();
-  if (type === 0x40 || isLong(type)) throw new NotKnown();
-  const limits = reader.byte();
-  reader.unsigned();
-  if ((limits & 1) !== 0) reader.unsigned();
-}
-
-/** Read over what follows an opcode. @throws NotKnown */
-function skip(reader: WasmReader, opcode: number): void {
-  if (opcode >= 0x45 && opcode <= 0xc4) return;
-  switch (opcode) {
-    case 0x00: // unreachable, nop, else, end, return, drop, select
-    case 0x01:
-    case 0x05:
-    case 0x0b:
-    case 0x0f:
-    case 0x1a:
-    case 0x1b:
-    case 0xd1:
-      return;
-    case 0x02: // block, loop, if: no type, a type of a value, or the number of one
-    case 0x03:
-    case 0x04:
-      if (isLong(reader.bytes[reader.position]!)) throw new NotKnown();
-      return void reader.signed();
-    case 0x41: // constants; ref.null
-    case 0x42:
-    case 0xd0:
-      return void reader.signed();
-    case 0x0e: // br_table
-      reader.vector(() => reader.unsigned());
-      return void reader.unsigned();
-    case 0x11: // call_indirect
-      reader.unsigned();
-      return void reader.unsigned();
-    case 0x1c: // select with types
-      return void reader.vector(() => valueType(reader));
-    case 0x43:
-      return void reader.take(4);
-    case 0x44:
-      return void reader.take(8);
-    default:
-      // br, br_if; locals, globals, tables; memory.size, memory.grow
-      if (![0x0c, 0x0d].includes(opcode) && (opcode < 0x20 || opcode > 0x26)) {
-        if (opcode !== 0x3f && opcode !== 0x40) throw new NotKnown();
-      }
-      return void reader.unsigned();
-  }
-}
+/** A name with its length. */
+const named = (name: string): number[] => [name.length, ...new TextEncoder().encode(name)];
 
 const get = (local: number): number[] => [0x20, ...unsignedBytes(local)];
 const set = (local: number): number[] => [0x21, ...unsignedBytes(local)];
@@ -377,9 +362,13 @@ function constant(value: number): number[] {
 
 /** A vector whose entries are written anew. */
 function list(reader: WasmReader, entry: () => readonly number[]): number[] {
+  return vector(reader.vector(entry));
+}
+
+function vector(entries: readonly (readonly number[])[]): number[] {
   const out: number[] = [];
-  const count = reader.vector(() => push(out, entry())).length;
-  return [...unsignedBytes(count), ...out];
+  push(out, ...entries);
+  return [...unsignedBytes(entries.length), ...out];
 }
 
 function push(out: number[], ...parts: readonly ArrayLike<number>[]): void {

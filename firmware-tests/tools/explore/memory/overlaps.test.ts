@@ -56,6 +56,28 @@ for (const [what, first, second, count] of [
     assert.is(readsAgain(first, second), count);
   });
 
+reads('quiet is what is allocated and the host may not write to, and what was given', () => {
+  const machine = makeMachine({});
+  const { size } = machine.partition.ram;
+  const counter = new PlaceCounter(parsePlan('none'), () => undefined);
+  const pages = new Uint8Array(size / PAGE_SIZE).fill(1);
+  const map = [{ address: AT, length: 2 * PAGE_SIZE, type: 'usable' } as const];
+  const watch = new ReadWatch(new ReadHistory(size), machine, counter, pages, map);
+  const quiet = (): boolean[] => [-1, 0, 1, 2].map((page) => watch.quietLoads(PAGE + page));
+  assert.equal(quiet(), [true, true, true, true]);
+  share(machine.partition.grants, 1, 'read');
+  assert.equal(quiet(), [true, true, true, true]);
+  const grant = share(machine.partition.grants, 2);
+  assert.equal(quiet(), [true, false, false, true]);
+  pages[PAGE - 1] = 0;
+  machine.partition.grants.revoke(grant, 'test');
+  assert.equal(quiet(), [false, true, true, true]);
+  assert.equal(
+    [-1, 0, 1, 2].map((page) => watch.quietStores(PAGE + page)),
+    [false, true, true, false],
+  );
+});
+
 reads('the word that changes is one that was read before', () => {
   const machine = makeMachine({});
   const { ram, grants } = machine.partition;

@@ -198,8 +198,7 @@ export class ReplaySession {
       case 'close':
         return this.#driveDevice(this.#deviceOf(step), step);
       case 'poll':
-        for (const device of driver.devices) device.poll();
-        return undefined;
+        return this.#poll(driver, step);
       case 'poll-bus':
         driver.poll?.();
         return undefined;
@@ -222,6 +221,12 @@ export class ReplaySession {
         );
         return undefined;
     }
+  }
+
+  /** A poll of one device, or of all that are there. */
+  #poll({ devices }: FirmwareDriver, step: RecordedStep): undefined {
+    if (step.device !== undefined) this.#deviceOf(step)?.poll();
+    else for (const device of devices) device.poll();
   }
 
   /** A step of the network device. */
@@ -316,8 +321,11 @@ export class ReplaySession {
       if (machine.stopped === undefined) this.#emit(item);
     };
     device.receiver = {
-      receive: (buffer, offset, length) =>
-        emit(frameItem(buffer.slice(offset, offset + length), machine.position)),
+      receive: (buffer, offset, length) => {
+        const frame = buffer.slice(offset, offset + length);
+        emit(frameItem(frame, machine.position));
+        if (machine.stopped === undefined) machine.handedUp(frame);
+      },
     };
     device.observer = {
       transmitted: (sequence, error) => {

@@ -52,6 +52,7 @@ export const TRACE_EVENTS = {
   delay: { ms: 'number', by: 'text?' },
   netdev: { what: 'text', name: 'text', hwAddr: 'bytes', llAddr: 'bytes' },
   'netdev-rx': { frame: 'bytes' },
+  above: { does: 'text' },
   'netdev-rx-err': { err: 'text', data: 'bytes' },
   'netdev-tx-complete': { frameNo: 'number', err: 'text' },
   'netdev-tx-defer': { frameNo: 'number', len: 'number' },

@@ -10,32 +10,17 @@ import { MessageType } from '../../../src/vmbus/protocol.ts';
 import { messageKey, messageType, packetMeaning } from '../anchor-keys.ts';
 import { Cancelling } from './cancelling.ts';
 import { DefaultAnswers } from './default-answers.ts';
-import type { GuestChannels } from '../guest-channels.ts';
-import type { GuestRules } from '../guest-rules.ts';
-import { fromHex } from '../hex.ts';
+import { fromHex, toHex } from '../hex.ts';
+import { HandUps } from './hand-ups.ts';
 import { HostMemory, placeOf, type RecordedPlace } from './host-memory.ts';
 import { Looks } from './looks.ts';
+import type { ModelHostContext } from './model-host-context.ts';
 import { OpenAnchors } from './open-anchors.ts';
-import type { HostBooks } from '../principles/host-books.ts';
-import type { MessageSlots } from '../message-slots.ts';
 import type { GuestPacket } from '../normalise.ts';
 import { OutboundRings, type TakePacket, type Waiting } from './outbound-rings.ts';
 import { Renaming } from './renaming.ts';
 import type { Anchor, HostEvent, Script } from './script-types.ts';
 import { Waits } from './waits.ts';
-
-/** What the host needs of the rest. */
-export interface ModelHostContext {
-  readonly memory: Uint8Array;
-  readonly channels: GuestChannels;
-  readonly overwrites: boolean;
-  readonly slots: MessageSlots;
-  /** What memory of the guest a page is, if that is known. */
-  purposeOf(address: number): string;
-  note(text: string): void;
-  readonly rules: GuestRules;
-  readonly books: HostBooks;
-}
 
 /** An event that is to come. */
 interface Pending {
@@ -58,6 +43,7 @@ export class ModelHost {
   readonly #done = new Set<Anchor>();
   readonly #rings: OutboundRings;
   readonly #open: OpenAnchors;
+  readonly #handUps = new HandUps();
   #pending: Pending[] = [];
   #step = -1;
   /** Index of the recorded event up to which things may have happened by now. */
@@ -86,6 +72,7 @@ export class ModelHost {
 
   beginStep(step: number): void {
     this.#step = step;
+    this.#handUps.begin();
     const { stepEnds } = this.#script;
     this.#limit = stepEnds[step] ?? Infinity;
     this.#reach('step begin');
@@ -134,6 +121,12 @@ export class ModelHost {
   timeRead(): void {
     this.#looks.reads++;
     if (this.#pending.some(({ event }) => event.look.reads > 0)) this.settle();
+  }
+
+  /** A frame is handed up: what came while somebody above the drivers was busy with it comes. */
+  handedUp(frame: Uint8Array): void {
+    const key = this.#handUps.key(toHex(frame));
+    for (; this.#open.has(key, this.#step); this.settle()) this.#reach(key);
   }
 
   /** Let happen what is due. */
@@ -338,7 +331,8 @@ export class ModelHost {
    * Whether the recorded guest had looked before it came, and this one has not. Behind a wait its
    * turns say nothing: whether time is up in the last one depends on parts of a millisecond.
    */
-  #isEarly(due: number, { look }: HostEvent): boolean {
+  #isEarly(due: number, { look, behind }: HostEvent): boolean {
+    if (due === this.#time && behind !== undefined && !this.#done.has(behind)) return true;
     if (due !== this.#time || (look.turns > 0 && this.#actedAt !== due)) return false;
     return this.#looks.isBefore(look);
   }

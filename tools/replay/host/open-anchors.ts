@@ -26,6 +26,11 @@ export class OpenAnchors {
     return this.#byStep.get(step) ?? [];
   }
 
+  /** Whether one is left that something is which the guest does in a step. */
+  has(key: string, step: number): boolean {
+    return this.#byKey.get(key)?.some((anchor) => anchor.step === step) === true;
+  }
+
   /** Take the one that something is which the guest does in a step; undefined: none is. */
   take(key: string, step: number): Anchor | undefined {
     const list = this.#byKey.get(key) ?? this.#gpadlsLike(key, step);

@@ -10,7 +10,13 @@ import type { FirmwareEvent } from '../../src/events.ts';
 import { HvCall, Msr } from '../../src/hyperv/protocol.ts';
 import type { X64Machine } from '../../src/machine.ts';
 import { RndisHeader } from '../../src/rndis/protocol.ts';
-import { errorText, mapOf, type FirmwareDevice, type FirmwareDriver } from '../replay/firmware.ts';
+import {
+  countersOf,
+  errorText,
+  mapOf,
+  type FirmwareDevice,
+  type FirmwareDriver,
+} from '../replay/firmware.ts';
 import { hexNumber, toHex } from '../replay/hex.ts';
 import { isTimeRead } from '../replay/host/waits.ts';
 import type { RecordedStepName } from '../replay/recorded-step.ts';
@@ -76,6 +82,8 @@ export class Recorder {
     if (this.#inStep) return call();
     tap.passTime('harness');
     tap.hostActed();
+    // A close may end frames, and a removal takes the device away
+    if (name === 'close' || name === 'remove') this.#statistics();
     const begin = tap.events.length;
     tap.emit({ op: 'step', name, phase: 'begin', ...about } as TraceEvent);
     if (name === 'probe') this.#frames = 0;
@@ -96,6 +104,13 @@ export class Recorder {
     } finally {
       this.#inStep = false;
     }
+  }
+
+  /** The counters of the first device, which a session is about. */
+  #statistics(): void {
+    const counters = countersOf(this.devices()[0]);
+    const none = { txErrors: [], rxErrors: [] };
+    if (counters !== undefined) this.tap.emit({ op: 'netdev-stats', ...counters, ...none });
   }
 
   #end(name: string, begin: number, result: string | undefined): void {

@@ -6,7 +6,7 @@ import { errnoOf } from '../../src/catalogue.ts';
 import type { FirmwareEvent } from '../../src/events.ts';
 import { RndisHeader } from '../../src/rndis/protocol.ts';
 import type { HostEventSink } from '../simulator/ledger/events.ts';
-import { errorText, mapOf, resultOf } from './firmware.ts';
+import { countersOf, errorText, mapOf, resultOf } from './firmware.ts';
 import type { Firmware, FirmwareDevice, FirmwareDriver } from './firmware.ts';
 import { toHex } from './hex.ts';
 import type { Item } from './item.ts';
@@ -350,9 +350,8 @@ export class ReplaySession {
       const event = this.#events[index]!;
       if (event.op === 'step') return;
       if (event.op !== 'netdev-stats') continue;
-      if (this.#device === undefined) return;
-      const { txGood, txBad, rxGood, rxBad } = this.#device.statistics;
-      this.#emit(statisticsItem({ txGood, txBad, rxGood, rxBad }, index));
+      const counters = countersOf(this.#device);
+      if (counters !== undefined) this.#emit(statisticsItem({ ...counters }, index));
     }
   }
 }

@@ -157,12 +157,11 @@ export class ModelHost {
   #catchUp(index: number): void {
     for (let i = 0; i < ROUNDS_MAX; i++) {
       if (this.#consumeUpTo(index)) continue;
-      const next = this.#pending
-        .filter(({ event }) => event.index < index)
-        .sort((a, b) => a.event.index - b.event.index)[0];
-      if (next === undefined) break;
-      this.#pending.splice(this.#pending.indexOf(next), 1);
-      this.#deliver(next);
+      const early = this.#pending.filter(({ event }) => event.index < index);
+      if (early.length === 0) break;
+      this.#pending = this.#pending.filter(({ event }) => event.index >= index);
+      early.sort((a, b) => a.event.index - b.event.index);
+      for (const pending of early) this.#deliver(pending);
     }
   }
 
@@ -306,15 +305,18 @@ export class ModelHost {
   #deliverDue(): boolean {
     // What the guest is not to see before it looks once more, nothing overtakes
     const early = this.#pending.filter(({ due, event }) => this.#isEarly(due, event));
-    const first = Math.min(...early.map(({ event }) => event.index));
+    const first = early.reduce((least, { event }) => Math.min(least, event.index), Infinity);
     const due = this.#pending.filter((each) => this.#isDue(each, first));
     due.sort((a, b) => a.due - b.due || a.event.index - b.event.index);
     const full = new Set<number>();
-    const next = due.find((pending) => this.#fits(pending, full));
-    if (next === undefined) return false;
-    this.#pending.splice(this.#pending.indexOf(next), 1);
-    this.#deliver(next);
-    return true;
+    const sent = new Set<Pending>();
+    for (const pending of due) {
+      if (!this.#fits(pending, full)) continue;
+      this.#deliver(pending);
+      sent.add(pending);
+    }
+    if (sent.size > 0) this.#pending = this.#pending.filter((pending) => !sent.has(pending));
+    return sent.size > 0;
   }
 
   /** Whether a packet has room in its ring. Packets behind one that has none wait, too. */

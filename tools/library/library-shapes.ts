@@ -117,7 +117,7 @@ export const LIBRARY_SHAPES: Shapes = {
   Scenario: 'a scenario: SCENARIOS has them;name:string run:function',
   HostSession:
     'firmware:TrustedModule memory:buffer profile:HostProfile seed:number driver:string ' +
-    'processors?:number nics?:number network?:object plan?:string faults?:function',
+    'processors?:number nics?:number network?:object plan?:string faults?:function burst?:boolean',
   TraceFile: 'a trace: parseTrace() reads one;scenario:string ram:Ram events:object[]',
   Ram: 'base:number size:number',
   ReplayResult:

@@ -20,7 +20,7 @@ import { hexNumber } from '../replay/hex.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { Recorder } from './recorder.ts';
 import { sessionText, type SessionHead } from './session-text.ts';
-import type { TapSurroundings } from './tap.ts';
+import type { TapSurroundings } from './tap-surroundings.ts';
 
 /** A session of a guest. */
 export interface GuestSession {
@@ -158,30 +158,21 @@ const nothing = (): undefined => undefined;
 /** Drivers whose calls are steps. */
 function recordedDriver(driver: GuestDriver, recorder: Recorder): GuestDriver {
   const devices = new Map<FirmwareDevice, FirmwareDevice>();
+  const there = (): readonly FirmwareDevice[] => driver.devices as readonly FirmwareDevice[];
+  recorder.devices = there;
   const recordedDevices = (): FirmwareDevice[] =>
-    (driver.devices as readonly FirmwareDevice[]).map((device) => {
-      const known = devices.get(device) ?? recordedDevice(device, recorder, () => of(device));
+    there().map((device) => {
+      const known = devices.get(device) ?? recordedDevice(device, recorder);
       devices.set(device, known);
       return known;
     });
-  const there = (): readonly FirmwareDevice[] => driver.devices as readonly FirmwareDevice[];
-  /** Which device a step is about, if that is not the first one that is there. */
-  const of = (device: FirmwareDevice): object => {
-    if (there()[0] === device) return {};
-    return { device: device.name, ...(there().includes(device) ? {} : { gone: true }) };
-  };
+  const ok = (): string => 'OK';
   const calls: Readonly<Record<string, () => void>> = {
-    probe: () =>
-      recorder.step(
-        'probe',
-        () => driver.probe(),
-        () => 'OK',
-        there,
-      ),
+    probe: () => recorder.step('probe', () => driver.probe(), ok),
     remove: () => recorder.remove(driver as unknown as FirmwareDriver),
-    quiesce: () => recorder.step('quiesce', () => driver.quiesce(), nothing, there),
-    unquiesce: () => recorder.step('unquiesce', () => driver.unquiesce(), nothing, there),
-    poll: () => recorder.step('poll-bus', () => driver.poll(), nothing, there),
+    quiesce: () => recorder.step('quiesce', () => driver.quiesce(), nothing),
+    unquiesce: () => recorder.step('unquiesce', () => driver.unquiesce(), nothing),
+    poll: () => recorder.step('poll-bus', () => driver.poll(), nothing),
   };
   return new Proxy(driver, {
     get(target, key) {
@@ -192,24 +183,27 @@ function recordedDriver(driver: GuestDriver, recorder: Recorder): GuestDriver {
   });
 }
 
-/** A device whose calls are steps. `about`: which device a step is about. */
-function recordedDevice(
-  device: FirmwareDevice,
-  recorder: Recorder,
-  about: () => object,
-): FirmwareDevice {
-  const none = (): readonly FirmwareDevice[] => [];
+/** A device whose calls are steps. */
+function recordedDevice(device: FirmwareDevice, recorder: Recorder): FirmwareDevice {
+  /** Which device a step is about, if that is not the first one that is there. */
+  const about = (): object => {
+    const there = recorder.devices();
+    if (there[0] === device) return {};
+    return { device: device.name, ...(there.includes(device) ? {} : { gone: true }) };
+  };
+  // A poll that names none is of all of them
+  const polled = (): object =>
+    recorder.devices().length > 1 ? { device: device.name, ...about() } : about();
   const calls: Readonly<Record<string, unknown>> = {
     open: () =>
       recorder.step(
         'open',
         () => device.open(),
         () => 'OK',
-        none,
         about(),
       ),
-    close: () => recorder.step('close', () => device.close(), nothing, none, about()),
-    poll: () => recorder.step('poll', () => device.poll(), nothing, none, about()),
+    close: () => recorder.step('close', () => device.close(), nothing, about()),
+    poll: () => recorder.step('poll', () => device.poll(), nothing, polled()),
     transmit: (frame: Uint8Array, length: number) =>
       recorder.transmit(frame.slice(0, length), () => device.transmit(frame, length), about()),
   };

@@ -22,6 +22,9 @@ export const RECORD_MEMORY = 16 << 20;
 const ROUNDS_MAX = 3;
 const FRAMES_MAX = 6;
 
+/** Frames of a burst: more than any preset has slots for. */
+const BURST_FRAMES = 48;
+
 /** Time that passes between steps, in ms. */
 const SETTLE_MS = 3;
 
@@ -33,14 +36,25 @@ export interface HostSession extends SessionSurroundings {
   /** Decides the steps. */
   readonly seed: number;
   readonly driver: string;
+  /** More frames than fit are sent at once, too: of a guest that may do wrong what must wait. */
+  readonly burst?: boolean | undefined;
+}
+
+/** Steps of a burst: frames without time between them, and polls in which those go that wait. */
+function burstSteps(): readonly RecordStep[] {
+  const frame = new Uint8Array(60).fill(0xff, 0, 6);
+  const sent = Array.from({ length: BURST_FRAMES }, () => ({ name: 'transmit', frame }) as const);
+  const poll = { name: 'poll', afterMs: SETTLE_MS } as const;
+  return [...sent, poll, poll];
 }
 
 /** Steps of a session: probe, rounds of open, frames and close, quiesced in between, remove. */
-function plan(random: Random, network: SessionNetwork): readonly RecordStep[] {
+function plan(random: Random, network: SessionNetwork, burst: boolean): readonly RecordStep[] {
   const steps: RecordStep[] = [{ name: 'probe' }];
   const length = (): number => 14 + random.below(1501);
   for (let round = random.below(ROUNDS_MAX) + 1; round > 0; round--) {
     steps.push({ name: 'open', afterMs: SETTLE_MS });
+    if (burst && steps.length === 2) steps.push(...burstSteps());
     for (let i = random.below(FRAMES_MAX); i > 0; i--) {
       const kind = random.below(5);
       if (kind === 0) {
@@ -76,7 +90,7 @@ export function recordHostSession(session: HostSession): RecordedSession {
     around: tapOf(machine),
     run: (ms) => machine.run(ms * TICKS_PER_MS),
     firmware,
-    steps: plan(new Random(seed), network),
+    steps: plan(new Random(seed), network, session.burst === true),
     cancel: faults?.cancel,
     refuses: faults?.refuses,
     driver,

@@ -6,12 +6,12 @@
  */
 
 import type { X64Machine } from '../../src/machine.ts';
-import { errorText, type Firmware, type FirmwareDevice } from '../replay/firmware.ts';
+import { errorText, type Firmware } from '../replay/firmware.ts';
 import type { TraceEvent } from '../replay/trace-events.ts';
 import { RecordingAllocator } from './allocator.ts';
 import { Recorder } from './recorder.ts';
 import { RECORD_BASE, sessionText } from './session-text.ts';
-import type { TapSurroundings } from './tap.ts';
+import type { TapSurroundings } from './tap-surroundings.ts';
 
 /** A step of a recording. */
 export interface RecordStep {
@@ -79,6 +79,7 @@ class Session {
       ...(cancel === undefined ? {} : { cancel: recorder.cancel(cancel) }),
       livelock: () => tap.livelock(),
     });
+    recorder.devices = () => this.#driver.devices;
   }
 
   run(): void {
@@ -100,7 +101,6 @@ class Session {
     const driver = this.#driver;
     const recorder = this.#recorder;
     const device = driver.devices[0];
-    const devices = (): readonly FirmwareDevice[] => driver.devices;
     const none = (): undefined => undefined;
     switch (name) {
       case 'probe':
@@ -108,7 +108,6 @@ class Session {
           name,
           () => driver.probe(),
           () => 'OK',
-          devices,
         );
       case 'open':
         return recorder.step(name, () => device?.open(), device ? () => 'OK' : () => NO_DEVICE);
@@ -122,7 +121,7 @@ class Session {
       case 'remove':
         return recorder.remove(driver);
       default:
-        return recorder.step(name, () => driver[name](), none, devices);
+        return recorder.step(name, () => driver[name](), none);
     }
   }
 }

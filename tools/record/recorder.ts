@@ -10,17 +10,24 @@ import type { FirmwareEvent } from '../../src/events.ts';
 import { HvCall, Msr } from '../../src/hyperv/protocol.ts';
 import type { X64Machine } from '../../src/machine.ts';
 import { RndisHeader } from '../../src/rndis/protocol.ts';
-import { errorText, mapOf, type FirmwareDevice, type FirmwareDriver } from '../replay/firmware.ts';
+import {
+  countersOf,
+  errorText,
+  mapOf,
+  type FirmwareDevice,
+  type FirmwareDriver,
+} from '../replay/firmware.ts';
 import { hexNumber, toHex } from '../replay/hex.ts';
 import { isTimeRead } from '../replay/host/waits.ts';
 import type { RecordedStepName } from '../replay/recorded-step.ts';
 import type { TraceEvent } from '../replay/trace-events.ts';
-import { RecordingTap, type TapSurroundings } from './tap.ts';
+import type { TapSurroundings } from './tap-surroundings.ts';
+import { RecordingTap } from './tap.ts';
 
 /** What a replay knows again: a message, a packet, a step. */
 function isAction(event: TraceEvent): boolean {
   if (event.op === 'hypercall') return Number(event.code) === HvCall.POST_MESSAGE;
-  return event.op === 'ring-write' || event.op === 'step';
+  return event.op === 'ring-write' || event.op === 'step' || event.op === 'above';
 }
 
 /** Whatever else a guest does, and does in the same order when it is replayed. */
@@ -37,7 +44,11 @@ export class Recorder {
   ended: unknown;
   readonly #watched = new Set<FirmwareDevice>();
   readonly #addresses = new Map<string, { hwAddr: string; llAddr: string }>();
+  /** The guest's network devices. */
+  devices: () => readonly FirmwareDevice[] = () => [];
+  /** Devices that have arrived in this step; those of them that have not been told of yet. */
   readonly #arrived: string[] = [];
+  readonly #late: string[] = [];
   #frames = 0;
   #lastError = '';
   #acts = 0;
@@ -64,7 +75,6 @@ export class Recorder {
     name: RecordedStepName,
     call: () => T,
     result: (value: T) => string | undefined,
-    devices: () => readonly FirmwareDevice[] = () => [],
     about: object = {},
   ): T {
     const { tap } = this;
@@ -72,13 +82,15 @@ export class Recorder {
     if (this.#inStep) return call();
     tap.passTime('harness');
     tap.hostActed();
+    // A close may end frames, and a removal takes the device away
+    if (name === 'close' || name === 'remove') this.#statistics();
     const begin = tap.events.length;
     tap.emit({ op: 'step', name, phase: 'begin', ...about } as TraceEvent);
     if (name === 'probe') this.#frames = 0;
     this.#inStep = true;
     try {
       const value = call();
-      this.#end(name, begin, result(value), devices());
+      this.#end(name, begin, result(value));
       return value;
     } catch (error) {
       const text = errorText(error);
@@ -86,7 +98,7 @@ export class Recorder {
         this.ended = error;
         tap.emit({ op: 'guest-fault' });
       } else {
-        this.#end(name, begin, text, devices());
+        this.#end(name, begin, text);
       }
       throw error;
     } finally {
@@ -94,15 +106,17 @@ export class Recorder {
     }
   }
 
-  #end(
-    name: string,
-    begin: number,
-    result: string | undefined,
-    devices: readonly FirmwareDevice[],
-  ): void {
+  /** The counters of the first device, which a session is about. */
+  #statistics(): void {
+    const counters = countersOf(this.devices()[0]);
+    const none = { txErrors: [], rxErrors: [] };
+    if (counters !== undefined) this.tap.emit({ op: 'netdev-stats', ...counters, ...none });
+  }
+
+  #end(name: string, begin: number, result: string | undefined): void {
     const { tap } = this;
     tap.guestActed();
-    this.#registered(devices);
+    this.#registered();
     // A poll in which nothing happened is none
     if (this.#skipsIdle && name.startsWith('poll') && tap.events.length === begin + 1) {
       tap.events.pop();
@@ -113,17 +127,12 @@ export class Recorder {
   }
 
   /** Drivers leave, and say what the next owner may use. */
-  remove(driver: Pick<FirmwareDriver, 'remove' | 'memoryMap' | 'devices'>): void {
+  remove(driver: Pick<FirmwareDriver, 'remove' | 'memoryMap'>): void {
     const leave = (): void => {
       driver.remove();
       this.tap.handedOver(mapOf(driver));
     };
-    this.step(
-      'remove',
-      leave,
-      () => undefined,
-      () => driver.devices,
-    );
+    this.step('remove', leave, () => undefined);
   }
 
   /** A frame is sent. */
@@ -141,7 +150,7 @@ export class Recorder {
       return result === 'sent' || result === 'deferred' ? 'OK' : result;
     };
     const about = { frameNo, len: frame.length, frame: toHex(frame), ...device };
-    return this.step('transmit', send, told, () => [], about);
+    return this.step('transmit', send, told, about);
   }
 
   // --- what a guest is given ---
@@ -181,8 +190,13 @@ export class Recorder {
     if (event.kind === 'link') this.tap.emit({ op: 'link', up: event.up });
     if (event.kind !== 'netdev') return;
     const { change, name } = event;
-    if (change === 'register') this.#arrived.push(name);
-    else this.#device('unregister', name);
+    if (change === 'register') {
+      // One that is there is told of at once: it may go again in the same step
+      if (!this.#register(name)) this.#late.push(name);
+      this.#arrived.push(name);
+    } else {
+      this.#device('unregister', name);
+    }
   }
 
   #device(what: string, name: string): void {
@@ -190,14 +204,27 @@ export class Recorder {
     this.tap.emit({ op: 'netdev', what, name, ...addresses });
   }
 
-  #registered(devices: readonly FirmwareDevice[]): void {
+  #find(name: string): FirmwareDevice | undefined {
+    return this.devices().find((each) => each.name === name);
+  }
+
+  /** Tell of a device that has arrived. Returns whether it is there. */
+  #register(name: string): boolean {
+    const device = this.#find(name);
+    if (device === undefined) return false;
+    const hwAddr = toHex(device.permanentAddress);
+    this.#addresses.set(name, { hwAddr, llAddr: toHex(device.address) });
+    this.#device('register', name);
+    return true;
+  }
+
+  /** Watch the devices that have arrived in this step, whichever it is. */
+  #registered(): void {
+    for (const name of this.#late.splice(0)) this.#register(name);
     for (const name of this.#arrived.splice(0)) {
-      const device = devices.find((each) => each.name === name);
-      if (device === undefined) continue;
-      const hwAddr = toHex(device.permanentAddress);
-      this.#addresses.set(name, { hwAddr, llAddr: toHex(device.address) });
-      this.#device('register', name);
-      if (!this.#watched.has(device)) this.#watch(device);
+      const device = this.#find(name);
+      if (device === undefined || this.#watched.has(device)) continue;
+      this.#watch(device);
       this.#watched.add(device);
     }
   }
@@ -210,7 +237,7 @@ export class Recorder {
     device.receiver = {
       receive: (buffer, offset, length, vlan) => {
         tap.emit({ op: 'netdev-rx', frame: toHex(buffer.slice(offset, offset + length)) });
-        this.receivers.get(device)?.receive(buffer, offset, length, vlan);
+        tap.above(() => this.receivers.get(device)?.receive(buffer, offset, length, vlan));
       },
     };
     device.observer = {

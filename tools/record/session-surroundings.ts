@@ -7,7 +7,7 @@ import type { SimulatedMachine } from '../simulator/machine.ts';
 import type { Network } from '../simulator/network/index.ts';
 import type { HostProfile } from '../simulator/profiles/profile.ts';
 import type { SessionNetworkOptions } from './session-network.ts';
-import type { TapSurroundings } from './tap.ts';
+import type { TapSurroundings } from './tap-surroundings.ts';
 
 /** Faults on a machine. */
 export interface SessionFaults {

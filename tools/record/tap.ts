@@ -24,7 +24,7 @@ import {
 } from '../../src/vmbus/protocol.ts';
 import type { CpuidRegisters, MemoryRange, X64Machine } from '../../src/machine.ts';
 import { packetMeaning } from '../replay/anchor-keys.ts';
-import { GuestChannels, type GuestChannel } from '../replay/guest-channels.ts';
+import { GuestChannels } from '../replay/guest-channels.ts';
 import { GuestObserver } from '../replay/guest-observer.ts';
 import { GuestRules } from '../replay/guest-rules.ts';
 import { hexNumber, toHex } from '../replay/hex.ts';
@@ -32,6 +32,7 @@ import { Looks } from '../replay/host/looks.ts';
 import type { TraceEvent, TraceEventOf } from '../replay/trace-events.ts';
 import { InboundSlots, type InboundMessage } from './inbound-slots.ts';
 import { InboundRing, transferRanges } from './inbound-ring.ts';
+import type { Seen, TapSurroundings } from './tap-surroundings.ts';
 import { PassingX64 } from '../simulator/base/passing-machine.ts';
 
 /** Ticks of the reference time in a millisecond. */
@@ -39,24 +40,6 @@ const TICKS_PER_MS = 10_000;
 
 /** Events of a session: whoever reads it holds it in memory. */
 export const EVENTS_MAX = 500_000;
-
-/** One channel as the tap has seen it last. */
-interface Seen {
-  readonly channel: GuestChannel;
-  readonly inbound: InboundRing;
-  /** Guest to host: how far it has read; what lies there. */
-  consumer: number;
-  mask: number;
-  readonly waiting: { readonly type: number; readonly transaction: bigint; readonly end: number }[];
-}
-
-/** What a tap takes from elsewhere instead of asking its machine. */
-export interface TapSurroundings {
-  /** Guest RAM. */
-  readonly memory?: ArrayBufferLike;
-  /** The reference time, in ticks of 100 ns. */
-  readonly ticks?: () => bigint;
-}
 
 /** A machine that writes down what its guest and its host do. */
 export class RecordingTap extends PassingX64 {
@@ -72,6 +55,8 @@ export class RecordingTap extends PassingX64 {
   readonly #now: () => bigint;
   /** How far the guest has come in this moment, as far as that is told. */
   readonly #looks = new Looks();
+  /** Who takes a frame is at work, and the guest's drivers wait for it. */
+  #isAbove = false;
   /** What registers hold, as far as the guest has read or written them. */
   readonly #registers = new Map<number, bigint>();
 
@@ -122,6 +107,17 @@ export class RecordingTap extends PassingX64 {
     if (this.events.length < EVENTS_MAX) this.events.push(event);
   }
 
+  /** Let who is above the drivers work: what it does is not the drivers' doing. */
+  above(call: () => void): void {
+    const before = this.#isAbove;
+    this.#isAbove = true;
+    try {
+      call();
+    } finally {
+      this.#isAbove = before;
+    }
+  }
+
   // --- the seam ---
 
   override cpuid(leaf: number, subleaf: number): CpuidRegisters {
@@ -150,6 +146,10 @@ export class RecordingTap extends PassingX64 {
 
   /** The time is read very often: that is told where something came of it. */
   #timeRead(time: bigint, before: number): void {
+    if (this.#isAbove) {
+      if (this.#tellLook(before, { op: 'above', does: 'clock' })) this.#looks.begin();
+      return;
+    }
     const reads = ++this.#looks.reads;
     const [msr, value] = [hexNumber(Msr.TIME_REF_COUNT), hexNumber(time)];
     this.#tellLook(before, { op: 'rdmsr', msr, value, reads });
@@ -164,12 +164,13 @@ export class RecordingTap extends PassingX64 {
     this.#tellLook(before);
   }
 
-  /** Tell of a look before what came with it, and of turns before that. */
-  #tellLook(before: number, ...look: TraceEvent[]): void {
-    if (this.events.length === before || this.events.length >= EVENTS_MAX) return;
+  /** Tell of a look before what came with it, and of turns before that. Returns whether it did. */
+  #tellLook(before: number, ...look: TraceEvent[]): boolean {
+    if (this.events.length === before || this.events.length >= EVENTS_MAX) return false;
     const turn: TraceEvent = { op: 'delay', ms: 0, by: undefined };
     this.events.splice(before, 0, ...(this.#looks.turns > 0 ? [turn] : []), ...look);
     this.#looks.turns = 0;
+    return true;
   }
 
   override wrmsr(msr: number, value: bigint): void {

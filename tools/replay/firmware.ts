@@ -11,7 +11,7 @@ import type { ErrorName } from '../../src/error.ts';
 import type { EventSink } from '../../src/events.ts';
 import type { GuestOptions } from '../guests/guest-program.ts';
 import type { MemoryRange, X64Machine } from '../../src/machine.ts';
-import type { NetDevice } from '../../src/net/device.ts';
+import type { NetDevice, NetStatistics } from '../../src/net/device.ts';
 
 /** Allocates what the driver shares with the host. */
 export interface FirmwareAllocator {
@@ -29,6 +29,17 @@ export interface FirmwareDeviceObserver {
 
 /** A network device that can be observed. */
 export type FirmwareDevice = NetDevice & { observer?: FirmwareDeviceObserver | undefined };
+
+/** Counters of a device, if it has them. */
+export function countersOf(device: FirmwareDevice | undefined): NetStatistics | undefined {
+  const told = device?.statistics as Partial<NetStatistics> | undefined;
+  if (told === undefined || told === null) return undefined;
+  const { txGood, txBad, rxGood, rxBad } = told;
+  const isCount = (value: unknown): value is number =>
+    typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < 2 ** 32;
+  if (![txGood, txBad, rxGood, rxBad].every(isCount)) return undefined;
+  return { txGood, txBad, rxGood, rxBad } as NetStatistics;
+}
 
 /** The driver. */
 export interface FirmwareDriver {

@@ -20,6 +20,7 @@ import { messageType } from './anchor-keys.ts';
 import { GuestChannels } from './guest-channels.ts';
 import { GuestObserver } from './guest-observer.ts';
 import { GuestRules } from './guest-rules.ts';
+import { heldBlocks } from './host/held-blocks.ts';
 import { hexNumber } from './hex.ts';
 import { MessageSlots } from './message-slots.ts';
 import { ModelHost } from './host/model-host.ts';
@@ -44,7 +45,6 @@ export const STEP_CALLS_MAX = 1_000_000;
 
 /** The same of a step that is a whole boot. */
 const BOOT_CALLS_MAX = 4_000_000;
-
 /** Memory beyond that of the recorded guest: for what the guest allocates otherwise. */
 const MEMORY_MORE = 4 << 20;
 
@@ -162,6 +162,13 @@ export class ReplayMachine implements X64Machine {
     this.#observer.acceptPages();
   }
 
+  /** The guest hands a frame up. */
+  handedUp(frame: Uint8Array): void {
+    this.#observe();
+    this.#guard(() => this.#host.handedUp(frame));
+    this.#observer.acceptPages();
+  }
+
   /** End the step: take what the guest has left, and let the rest of the step happen. */
   endStep(): void {
     this.#observe();
@@ -183,15 +190,7 @@ export class ReplayMachine implements X64Machine {
 
   /** Blocks of memory by purpose that the host may have: in GPADLs, or named in a contact. */
   get held(): ReadonlyMap<string, number> {
-    const { places } = this.allocator;
-    const firsts = [...this.#channels.gpadls.values()].map(({ pages }) => pages[0]);
-    const blocks = [...firsts, ...this.#channels.contactPages].map((page) =>
-      places.find(page ?? 0),
-    );
-    const held = new Map<string, number>();
-    for (const block of new Set(blocks))
-      if (block !== undefined) held.set(block.purpose, (held.get(block.purpose) ?? 0) + 1);
-    return held;
+    return heldBlocks(this.#channels, this.allocator.places);
   }
 
   /** What of the recorded host did not come out, as a note; undefined if all did. */

@@ -21,6 +21,7 @@ import { buildScript } from './host/script.ts';
 import type { GuestSide } from './guest-side.ts';
 import { isKnownStep } from './recorded-step.ts';
 import { ReplaySession } from './session.ts';
+import { unproven } from './principles/unproven.ts';
 import type { ReplayWatch, SessionLog } from './session.ts';
 import { isReference, type TraceFile } from './trace-file.ts';
 
@@ -287,6 +288,7 @@ export function replayTrace(
   const judgement = judge(names, { recorded, guest, defective, fixed, run }, own);
   const shown = same ? [] : replay.shown(defects);
   const checked = same ? [replay.unaccounted(session)] : replay.selfCheck(defects);
+  const empty = unproven(names, recorded, guest, judgement.principled);
   replay.rest();
   const deliberate = shown.flatMap(([defect, count]) => {
     const entry = DIFFERENCES.find(({ id }) => id === defect);
@@ -306,7 +308,7 @@ export function replayTrace(
     failures: judgement.failures,
     unsupported,
     warnings: trace.warnings,
-    notes: [...machine.notes, ...checked.filter((note) => note !== undefined)],
+    notes: [...machine.notes, ...[...checked, empty].filter((note) => note !== undefined)],
     log,
   };
 }

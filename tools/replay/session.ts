@@ -6,7 +6,7 @@ import { errnoOf } from '../../src/catalogue.ts';
 import type { FirmwareEvent } from '../../src/events.ts';
 import { RndisHeader } from '../../src/rndis/protocol.ts';
 import type { HostEventSink } from '../simulator/ledger/events.ts';
-import { errorText, mapOf, resultOf } from './firmware.ts';
+import { countersOf, errorText, mapOf, resultOf } from './firmware.ts';
 import type { Firmware, FirmwareDevice, FirmwareDriver } from './firmware.ts';
 import { toHex } from './hex.ts';
 import type { Item } from './item.ts';
@@ -198,8 +198,7 @@ export class ReplaySession {
       case 'close':
         return this.#driveDevice(this.#deviceOf(step), step);
       case 'poll':
-        for (const device of driver.devices) device.poll();
-        return undefined;
+        return this.#poll(driver, step);
       case 'poll-bus':
         driver.poll?.();
         return undefined;
@@ -222,6 +221,12 @@ export class ReplaySession {
         );
         return undefined;
     }
+  }
+
+  /** A poll of one device, or of all that are there. */
+  #poll({ devices }: FirmwareDriver, step: RecordedStep): undefined {
+    if (step.device !== undefined) this.#deviceOf(step)?.poll();
+    else for (const device of devices) device.poll();
   }
 
   /** A step of the network device. */
@@ -316,8 +321,11 @@ export class ReplaySession {
       if (machine.stopped === undefined) this.#emit(item);
     };
     device.receiver = {
-      receive: (buffer, offset, length) =>
-        emit(frameItem(buffer.slice(offset, offset + length), machine.position)),
+      receive: (buffer, offset, length) => {
+        const frame = buffer.slice(offset, offset + length);
+        emit(frameItem(frame, machine.position));
+        if (machine.stopped === undefined) machine.handedUp(frame);
+      },
     };
     device.observer = {
       transmitted: (sequence, error) => {
@@ -342,9 +350,8 @@ export class ReplaySession {
       const event = this.#events[index]!;
       if (event.op === 'step') return;
       if (event.op !== 'netdev-stats') continue;
-      if (this.#device === undefined) return;
-      const { txGood, txBad, rxGood, rxBad } = this.#device.statistics;
-      this.#emit(statisticsItem({ txGood, txBad, rxGood, rxBad }, index));
+      const counters = countersOf(this.#device);
+      if (counters !== undefined) this.#emit(statisticsItem({ ...counters }, index));
     }
   }
 }

@@ -6,7 +6,9 @@
  * that of the golden iPXE traces.
  */
 
+import { HvCall, PostMessage, SignalEvent } from '../../src/hyperv/protocol.ts';
 import { PacketHeader } from '../../src/vmbus/protocol.ts';
+import { fromHex } from './hex.ts';
 
 /**
  * Type of a field. `hex`: "0x…" text; `bytes`: hexadecimal text without prefix; `pair`: two
@@ -52,6 +54,7 @@ export const TRACE_EVENTS = {
   delay: { ms: 'number', by: 'text?' },
   netdev: { what: 'text', name: 'text', hwAddr: 'bytes', llAddr: 'bytes' },
   'netdev-rx': { frame: 'bytes' },
+  above: { does: 'text' },
   'netdev-rx-err': { err: 'text', data: 'bytes' },
   'netdev-tx-complete': { frameNo: 'number', err: 'text' },
   'netdev-tx-defer': { frameNo: 'number', len: 'number' },
@@ -200,5 +203,20 @@ export function eventFault(event: unknown): string | undefined {
   // What a guest has written is a packet; a host may write what is none
   if (op === 'ring-write' && String(record['bytes']).length < 2 * PacketHeader.size)
     return 'its "bytes" are no packet';
-  return undefined;
+  return op === 'hypercall' ? hypercallFault(record) : undefined;
+}
+
+/** What the host took it had whole: what it refused may have been anything. */
+function hypercallFault(event: Readonly<Record<string, unknown>>): string | undefined {
+  const { code, status } = event as TraceEventOf<'hypercall'>;
+  const input = fromHex(String(event['input']));
+  if (status !== 0) return undefined;
+  if (Number(code) === HvCall.SIGNAL_EVENT && input.length < SignalEvent.size)
+    return 'its "input" is no signal';
+  if (Number(code) !== HvCall.POST_MESSAGE) return undefined;
+  const { data, length } = PostMessage.at;
+  const isWhole =
+    input.length >= data &&
+    input.length >= data + new DataView(input.buffer).getUint32(length, true);
+  return isWhole ? undefined : 'its "input" is no message';
 }

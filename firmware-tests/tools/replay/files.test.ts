@@ -88,6 +88,25 @@ files('a packet of the guest that is shorter than a header', () => {
       events.splice(1, 0, { op: 'ring-write', ...write });
     });
 });
+files('a message or a signal of the guest that is not whole, and was taken', () => {
+  const cut = (code: string, length: number): string => {
+    const trace = JSON.parse(traceText('01-boot')) as LooseTrace;
+    for (const event of trace.events)
+      if (event.op === 'hypercall' && event['code'] === code)
+        event['input'] = (event['input'] as string).slice(0, length);
+    try {
+      parseTrace(JSON.stringify(trace));
+      return '';
+    } catch (error) {
+      return `${(error as Error).name}: ${(error as Error).message}`;
+    }
+  };
+  for (const length of [0, 2, 30, 32, 38])
+    assert.match(cut('0x5c', length), /TraceEventInvalid: .* its "input" is no message\./);
+  for (const length of [0, 14])
+    assert.match(cut('0x5d', length), /TraceEventInvalid: .* its "input" is no signal\./);
+  assert.is(cut('0x5d', 16), '');
+});
 files('steps out of order', () => {
   refusesChange('TraceStepsInvalid', 'ends inside step "probe"', ({ events }) => events.pop());
   refusesChange('TraceStepsInvalid', 'did not begin', ({ events }) => events.shift());

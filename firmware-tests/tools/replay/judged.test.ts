@@ -38,6 +38,24 @@ judges('a probe that succeeds without having asked for offers', () => {
   assert.is(failures('INITIATE_CONTACT'), 1);
 });
 
+judges('that nothing is wrong with steps in which nothing is the same proves nothing', () => {
+  const silent = changedTrace('01-boot', ({ events }) => {
+    const said = events.filter(({ op }) => !op.startsWith('host-message'));
+    events.splice(0, events.length, ...said);
+  });
+  const { ok, notes } = replayTrace(asFirmware(sources), silent);
+  assert.ok(ok);
+  const [told, ...more] = notes.filter((note) => note.includes('prove nothing'));
+  assert.match(told!, /^self-check: 10 of 14 steps prove nothing, .*: 1 open, 2 transmit, /);
+  assert.equal(more, []);
+  // One that the guest comes through as the recorded one does proves what it shows
+  const whole = replayTrace(
+    asFirmware(sources),
+    changedTrace('01-boot', () => undefined),
+  );
+  assert.not.match(whole.notes.join(), 'prove nothing');
+});
+
 judges('a frame that is no error, but where its device is closed after it has come', () => {
   /** With a frame that comes, and is an error behind the last event of which a test is true. */
   const replays = (isThere: (event: LooseEvent) => boolean): boolean => {

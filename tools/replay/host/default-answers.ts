@@ -91,7 +91,8 @@ export class DefaultAnswers {
       gpa: '0x0',
     } as const;
     const what = { kind: 'message', event } as const;
-    return { index: Infinity, time: 0, look: NO_LOOK, what, asked: undefined, writes: [] };
+    const when = { index: Infinity, time: 0, look: NO_LOOK, behind: undefined };
+    return { ...when, what, asked: undefined, writes: [] };
   }
 
   /** Answers to a message that was posted. */

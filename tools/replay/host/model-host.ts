@@ -10,32 +10,17 @@ import { MessageType } from '../../../src/vmbus/protocol.ts';
 import { messageKey, messageType, packetMeaning } from '../anchor-keys.ts';
 import { Cancelling } from './cancelling.ts';
 import { DefaultAnswers } from './default-answers.ts';
-import type { GuestChannels } from '../guest-channels.ts';
-import type { GuestRules } from '../guest-rules.ts';
-import { fromHex } from '../hex.ts';
+import { fromHex, toHex } from '../hex.ts';
+import { HandUps } from './hand-ups.ts';
 import { HostMemory, placeOf, type RecordedPlace } from './host-memory.ts';
 import { Looks } from './looks.ts';
+import type { ModelHostContext } from './model-host-context.ts';
 import { OpenAnchors } from './open-anchors.ts';
-import type { HostBooks } from '../principles/host-books.ts';
-import type { MessageSlots } from '../message-slots.ts';
 import type { GuestPacket } from '../normalise.ts';
 import { OutboundRings, type TakePacket, type Waiting } from './outbound-rings.ts';
 import { Renaming } from './renaming.ts';
 import type { Anchor, HostEvent, Script } from './script-types.ts';
 import { Waits } from './waits.ts';
-
-/** What the host needs of the rest. */
-export interface ModelHostContext {
-  readonly memory: Uint8Array;
-  readonly channels: GuestChannels;
-  readonly overwrites: boolean;
-  readonly slots: MessageSlots;
-  /** What memory of the guest a page is, if that is known. */
-  purposeOf(address: number): string;
-  note(text: string): void;
-  readonly rules: GuestRules;
-  readonly books: HostBooks;
-}
 
 /** An event that is to come. */
 interface Pending {
@@ -58,6 +43,7 @@ export class ModelHost {
   readonly #done = new Set<Anchor>();
   readonly #rings: OutboundRings;
   readonly #open: OpenAnchors;
+  readonly #handUps = new HandUps();
   #pending: Pending[] = [];
   #step = -1;
   /** Index of the recorded event up to which things may have happened by now. */
@@ -86,6 +72,7 @@ export class ModelHost {
 
   beginStep(step: number): void {
     this.#step = step;
+    this.#handUps.begin();
     const { stepEnds } = this.#script;
     this.#limit = stepEnds[step] ?? Infinity;
     this.#reach('step begin');
@@ -136,6 +123,12 @@ export class ModelHost {
     if (this.#pending.some(({ event }) => event.look.reads > 0)) this.settle();
   }
 
+  /** A frame is handed up: what came while somebody above the drivers was busy with it comes. */
+  handedUp(frame: Uint8Array): void {
+    const key = this.#handUps.key(toHex(frame));
+    for (; this.#open.has(key, this.#step); this.settle()) this.#reach(key);
+  }
+
   /** Let happen what is due. */
   settle(): void {
     if (this.#settling) return;
@@ -164,12 +157,11 @@ export class ModelHost {
   #catchUp(index: number): void {
     for (let i = 0; i < ROUNDS_MAX; i++) {
       if (this.#consumeUpTo(index)) continue;
-      const next = this.#pending
-        .filter(({ event }) => event.index < index)
-        .sort((a, b) => a.event.index - b.event.index)[0];
-      if (next === undefined) break;
-      this.#pending.splice(this.#pending.indexOf(next), 1);
-      this.#deliver(next);
+      const early = this.#pending.filter(({ event }) => event.index < index);
+      if (early.length === 0) break;
+      this.#pending = this.#pending.filter(({ event }) => event.index >= index);
+      early.sort((a, b) => a.event.index - b.event.index);
+      for (const pending of early) this.#deliver(pending);
     }
   }
 
@@ -313,15 +305,18 @@ export class ModelHost {
   #deliverDue(): boolean {
     // What the guest is not to see before it looks once more, nothing overtakes
     const early = this.#pending.filter(({ due, event }) => this.#isEarly(due, event));
-    const first = Math.min(...early.map(({ event }) => event.index));
+    const first = early.reduce((least, { event }) => Math.min(least, event.index), Infinity);
     const due = this.#pending.filter((each) => this.#isDue(each, first));
     due.sort((a, b) => a.due - b.due || a.event.index - b.event.index);
     const full = new Set<number>();
-    const next = due.find((pending) => this.#fits(pending, full));
-    if (next === undefined) return false;
-    this.#pending.splice(this.#pending.indexOf(next), 1);
-    this.#deliver(next);
-    return true;
+    const sent = new Set<Pending>();
+    for (const pending of due) {
+      if (!this.#fits(pending, full)) continue;
+      this.#deliver(pending);
+      sent.add(pending);
+    }
+    if (sent.size > 0) this.#pending = this.#pending.filter((pending) => !sent.has(pending));
+    return sent.size > 0;
   }
 
   /** Whether a packet has room in its ring. Packets behind one that has none wait, too. */
@@ -338,7 +333,8 @@ export class ModelHost {
    * Whether the recorded guest had looked before it came, and this one has not. Behind a wait its
    * turns say nothing: whether time is up in the last one depends on parts of a millisecond.
    */
-  #isEarly(due: number, { look }: HostEvent): boolean {
+  #isEarly(due: number, { look, behind }: HostEvent): boolean {
+    if (due === this.#time && behind !== undefined && !this.#done.has(behind)) return true;
     if (due !== this.#time || (look.turns > 0 && this.#actedAt !== due)) return false;
     return this.#looks.isBefore(look);
   }

@@ -5,18 +5,24 @@
 import { isMovable } from '../anchor-keys.ts';
 import type { Anchor } from './script-types.ts';
 
+/** Actions of one key that are left, by their step, in order. A step without any is not there. */
+type BySteps = Map<number, Anchor[]>;
+
 /** The actions that are left. */
 export class OpenAnchors {
-  readonly #byKey = new Map<string, Anchor[]>();
+  readonly #byKey = new Map<string, BySteps>();
   readonly #byStep = new Map<number, Anchor[]>();
 
   constructor(anchors: readonly Anchor[]) {
     for (const anchor of anchors) {
-      const ofStep = this.#byStep.get(anchor.step) ?? [];
-      this.#byStep.set(anchor.step, ofStep);
+      const { key, step } = anchor;
+      const ofStep = this.#byStep.get(step) ?? [];
+      if (ofStep.length === 0) this.#byStep.set(step, ofStep);
       ofStep.push(anchor);
-      const list = this.#byKey.get(anchor.key) ?? [];
-      if (list.length === 0) this.#byKey.set(anchor.key, list);
+      const steps = this.#byKey.get(key) ?? new Map<number, Anchor[]>();
+      if (steps.size === 0) this.#byKey.set(key, steps);
+      const list = steps.get(step) ?? [];
+      if (list.length === 0) steps.set(step, list);
       list.push(anchor);
     }
   }
@@ -26,26 +32,33 @@ export class OpenAnchors {
     return this.#byStep.get(step) ?? [];
   }
 
+  /** Whether one is left that something is which the guest does in a step. */
+  has(key: string, step: number): boolean {
+    return this.#byKey.get(key)?.has(step) === true;
+  }
+
   /** Take the one that something is which the guest does in a step; undefined: none is. */
   take(key: string, step: number): Anchor | undefined {
-    const list = this.#byKey.get(key) ?? this.#gpadlsLike(key, step);
-    if (list === undefined) return undefined;
-    let at = list.findIndex((anchor) => anchor.step === step);
-    if (at < 0 && isMovable(key)) at = 0;
-    return at < 0 ? undefined : list.splice(at, 1)[0];
+    const steps = this.#byKey.has(key) ? this.#byKey.get(key) : this.#gpadlsLike(key, step);
+    if (steps === undefined) return undefined;
+    const first = isMovable(key) ? steps.keys().next().value : undefined;
+    const from = steps.has(step) ? step : first;
+    const list = from === undefined ? undefined : steps.get(from);
+    if (list?.length === 1) steps.delete(from!);
+    return list?.shift();
   }
 
   /** Where one side does not tell what memory a GPADL is, the next of the channel is the one. */
-  #gpadlsLike(key: string, step: number): Anchor[] | undefined {
+  #gpadlsLike(key: string, step: number): BySteps | undefined {
     const channel = /^gpadl \d+ /.exec(key)?.[0];
     if (channel === undefined) return undefined;
     const told = key !== channel;
-    const lists = [...this.#byKey].filter(([other]) =>
+    const like = [...this.#byKey].filter(([other]) =>
       told ? other === channel : other.startsWith(channel),
     );
-    const next = lists
-      .flatMap(([, anchors]) => anchors.filter((anchor) => anchor.step === step))
+    const next = like
+      .flatMap(([, steps]) => steps.get(step) ?? [])
       .sort((a, b) => a.index - b.index)[0];
-    return lists.find(([, anchors]) => next !== undefined && anchors.includes(next))?.[1];
+    return like.find(([, steps]) => next !== undefined && steps.get(step)?.includes(next))?.[1];
   }
 }

@@ -23,6 +23,8 @@ export interface HostEvent {
     | { readonly kind: 'memory' };
   /** How far the guest had come in this moment. */
   readonly look: Look;
+  /** Somebody above the drivers was busy with a frame: not before this one is. */
+  readonly behind: Anchor | undefined;
   /** The packet that it answers, also where that is answered already. */
   readonly asked: PacketMeaning | undefined;
   /** What it writes into the guest's memory first: into which GPADL, where. */

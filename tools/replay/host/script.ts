@@ -21,6 +21,7 @@ import {
 } from '../../../src/vmbus/protocol.ts';
 import { messageKey, messageType, packetMeaning } from '../anchor-keys.ts';
 import { fromHex } from '../hex.ts';
+import { HandUps } from './hand-ups.ts';
 import { Places } from '../places.ts';
 import { isKnownStep } from '../recorded-step.ts';
 import { Looks } from './looks.ts';
@@ -57,6 +58,10 @@ class ScriptBuilder {
   #sent: HostEvent | undefined;
   #offering: Anchor | undefined;
   #offersKnown = false;
+  /** The frame that was handed up last; what came while somebody above the drivers had it. */
+  #handUp = '';
+  #above: Anchor | undefined;
+  readonly #handUps = new HandUps();
   /** Of what comes: since when it has waited, and how far the guest has come in this moment. */
   #since: number | undefined;
   readonly #looks = new Looks();
@@ -86,6 +91,12 @@ class ScriptBuilder {
           ...{ after: this.#last, last: this.#sentSince(this.#last?.index ?? 0) },
           ...{ acts: event.acts, asked: event.asked },
         };
+        return;
+      case 'netdev-rx':
+        this.#handUp = this.#handUps.key(event.frame);
+        return;
+      case 'above':
+        this.#above = this.#anchor(index, this.#handUp);
         return;
       case 'ring-write':
         return this.#packet(event, index);
@@ -150,6 +161,7 @@ class ScriptBuilder {
       return;
     }
     this.#step++;
+    this.#handUps.begin();
     this.gaps[this.#step] = 0;
     this.stepBegins[this.#step] = index;
     this.#anchor(index, 'step begin');
@@ -233,7 +245,8 @@ class ScriptBuilder {
     const { turns, reads } = this.#looks;
     this.actsInReads ||= reads > 0;
     const [time, look] = [this.#since ?? this.#time, { turns, reads }];
-    const event: HostEvent = { index, time, look, what, asked: asked?.packet, writes };
+    const behind = this.#above === this.#last ? this.#above : undefined;
+    const event: HostEvent = { index, time, look, behind, what, asked: asked?.packet, writes };
     this.#sent = event;
     if (target !== undefined) target.answers.push(event);
     else if (this.#last !== undefined) this.#last.stimuli.push(event);

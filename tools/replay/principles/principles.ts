@@ -119,7 +119,8 @@ function isBreach({ kind, type }: Difference): boolean {
   return (kind === 'violation' || kind === 'livelock') && type === 'extra';
 }
 
-const FOLLOWS: Principle = {
+/** Whatever else differs where the guest has come by another way. */
+export const CONSEQUENCE: Principle = {
   id: 'consequence',
   title: 'What follows from a step that ended otherwise',
   holds: (difference, facts) => !isBreach(difference) && facts.isInOrder,
@@ -153,7 +154,7 @@ export class Principles {
     const own = PRINCIPLES.find((principle) => principle.holds(difference, this.#facts));
     if (own !== undefined) return own;
     if (difference.step.index < this.#turn) return undefined;
-    if (!FOLLOWS.holds(difference, this.#facts)) return undefined;
-    return TURNS.holds(difference, this.#facts) ? TURNS : FOLLOWS;
+    if (!CONSEQUENCE.holds(difference, this.#facts)) return undefined;
+    return TURNS.holds(difference, this.#facts) ? TURNS : CONSEQUENCE;
   }
 }

@@ -188,6 +188,8 @@ export class HypervDriver {
    * interrupts are off, channels stay open. Nothing may be sent until {@link unquiesce}.
    */
   quiesce(): void {
+    // Whoever has SIMP on afterwards is somebody else
+    this.#resetFailed = false;
     if (this.#probed) this.hv.quiesce();
   }
 

@@ -119,6 +119,13 @@ export const MUTANTS: readonly Mutant[] = [
     found: ['none'],
   },
   {
+    name: 'a contact that nobody has answered is not ended',
+    file: 'src/vmbus/connection.ts',
+    search: 'this.mustUnload &&= true;',
+    replace: 'this.mustUnload = false;',
+    found: ['message.0/mute', 'message.0/drop+message.1/drop'],
+  },
+  {
     name: 'an UNLOAD that could not be posted counts as answered',
     file: 'src/vmbus/bus.ts',
     search: '    connection.tearDown();\n    this.part',

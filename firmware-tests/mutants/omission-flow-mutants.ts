@@ -60,6 +60,18 @@ export const OMISSION_FLOW_MUTANTS: readonly OmissionMutant[] = [
     '  [Msr.SINT0, SINT_COUNT, HvFeature.SYNIC, SINT_RESERVED, Sint.MASKED],\n',
     found('sints', /^SINT4 of VP 0 is .* not masked/),
   ),
+  {
+    name: 'two timers of four of an earlier owner are not reset',
+    flow: 'owner',
+    patches: [patch(OWNER, ' 2 * STIMER_COUNT,', ' STIMER_COUNT,')],
+    finds: found('timers', /^timer 3 of VP 0 is/),
+  },
+  {
+    name: 'the last SINT of an earlier owner is not reset',
+    flow: 'owner',
+    patches: [patch(OWNER, ' SINT_COUNT, HvFeature', ' SINT_COUNT - 1, HvFeature')],
+    finds: found('sints', /^SINT15 of VP 0 is .* not masked/),
+  },
   left(
     'the VP assist page',
     '  [Msr.VP_ASSIST_PAGE, 1, HvFeature.INTR_CONTROL, PAGE_RESERVED, 0n],\n',

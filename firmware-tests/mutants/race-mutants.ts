@@ -145,6 +145,16 @@ export const RACE_MUTANTS: readonly RaceMutant[] = [
   }`,
   },
   {
+    name: 'a slot is cleared behind its release',
+    on: BOTH,
+    file: 'src/hyperv/message.ts',
+    search: `    Atomics.compareExchange(words, slot / 4, word, HvMessageType.NONE);
+  }`,
+    replace: `    Atomics.compareExchange(words, slot / 4, word, HvMessageType.NONE);
+    memory.zero(data, HV_MESSAGE_PAYLOAD_MAX);
+  }`,
+  },
+  {
     // On x64 the flag of a slot that is empty is looked at by the next poll, too: it is late
     name: 'a slot is released by a plain store',
     on: ['arm64'],

@@ -57,7 +57,7 @@ export function excusesOf(judged: Judged): (finding: Finding) => boolean {
   const deaf =
     plan.faults.some(({ kind }) => kind === 'status-ever') &&
     machine.partition.omissions.host.hasRefused(-1, ...LEAVING);
-  const unsettled = !injector.sound && keepsBack(judged);
+  const unsettled = !injector.sound && keepsBack(judged) && hasTakenLeave(judged);
   const registers = machine.partition.architecture === 'x64' ? X64_MSRS : VP_REGISTERS;
   const roles = [...injector.refused].map((number) => registers.get(number)!.role);
   const refused = roles.map((role) => CHECKS[role]);
@@ -77,6 +77,22 @@ export function excusesOf(judged: Judged): (finding: Finding) => boolean {
 /** The same of a boot after the plan is over: only what the host has confirmed goes on. */
 export function excusesAfter({ hostLied }: Injector): (finding: Finding) => boolean {
   return ({ check }) => hostLied && !REGISTER_CHECKS.includes(check);
+}
+
+/**
+ * Whether the guest has sent UNLOAD, or has reason to believe that it has, or that there was
+ * nothing to end; or cannot send it, for want of a register.
+ */
+function hasTakenLeave({ machine, plan, injector }: Judged): boolean {
+  const { host } = machine.partition.omissions;
+  if (injector.refused.size > 0) return true;
+  if (host.hasRefused(-1, ...LEAVING) || host.hasMisled(-1, MessageType.VERSION_RESPONSE))
+    return true;
+  if (plan.faults.some(({ kind }) => kind === 'lost')) return true;
+  const { clients } = machine.vmbus.inspect();
+  return clients.every(
+    ({ phase, unloadSeenAt }) => phase === 'disconnected' || unloadSeenAt !== undefined,
+  );
 }
 
 /** Whether the guest has kept back memory, and the host has it. */

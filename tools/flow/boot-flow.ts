@@ -28,7 +28,7 @@ import { mapOnceMore, withMap } from './handed-on.ts';
 import { GuestRuns } from './guest-run.ts';
 import { leaveBehind } from '../os/previous-owner.ts';
 import { scheduleNic } from './nic-schedule.ts';
-import { LinkHarm, NETWORK_HARMED } from './link-harm.ts';
+import { LinkHarm } from './link-harm.ts';
 import { NicWatch } from './nics-there.ts';
 import { kernelsFor, runOsChain } from './os-chain.ts';
 import type { FlowOptions, FlowReport, Verdict } from './flow-report.ts';
@@ -216,7 +216,7 @@ class BootFlow {
   /** Why nobody is to blame for a boot that failed, or undefined if somebody is. */
   #excuse({ error }: BootResult, harm: LinkHarm, taken?: readonly string[]): string | undefined {
     if (this.#nics!.excuses(taken)) return 'the host has taken a NIC away';
-    return harm.excuses(error?.name) ? NETWORK_HARMED : undefined;
+    return harm.reason(error?.name);
   }
 
   #runFirmware(events: EventSink | undefined): BootResult {

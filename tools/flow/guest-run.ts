@@ -5,7 +5,6 @@
  * return.
  */
 
-import { MessageType } from '../../src/vmbus/protocol.ts';
 import { OsOops } from '../os/os-oops.ts';
 import { ORIGIN } from '../guests/guest-origin.ts';
 import { GuestThrew } from '../guests/guest-program.ts';
@@ -18,6 +17,7 @@ import {
 } from '../simulator/hypervisor/guest-end.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import type { PartitionLimits } from '../simulator/hypervisor/watchdog.ts';
+import { lostMessages } from './link-harm.ts';
 
 /** Limits of one guest: a boot that takes longer hangs. */
 export const GUEST_LIMITS = {
@@ -86,12 +86,8 @@ export class GuestRuns {
 
   /** Messages that the host has lost from `since` on: a guest that waits may wait for one. */
   #lost(since: number): string {
-    const types = this.#machine.partition.omissions.host.lostFrom(since);
-    if (types.length === 0) return '';
-    const names = Object.entries(MessageType).flatMap(([name, type]) =>
-      types.includes(type) ? [name] : [],
-    );
-    return `; the host has lost ${names.join(', ') || 'messages'}`;
+    const lost = lostMessages(this.#machine, since);
+    return lost === '' ? '' : `; the host has lost ${lost}`;
   }
 
   /** A tool that has failed in the middle of a guest says nothing about it, whatever came of it. */

@@ -94,6 +94,7 @@ export function auditOs(
   const view: OsView = {
     ...{ os, machine, start, report, cramped },
     lost: host.hasLost(start.at),
+    refused: host.hasRefused(start.at),
   };
   if (os.error !== undefined) {
     const small = cramped && isOutOfMemory(os.error);
@@ -124,6 +125,8 @@ interface OsView {
   readonly report: (text: string, severity?: Finding['severity']) => void;
   /** The host has lost messages meanwhile. */
   readonly lost: boolean;
+  /** ... has refused messages of the OS. */
+  readonly refused: boolean;
   /** It has no room for all that it wants, which is its own affair. */
   readonly cramped: boolean;
 }
@@ -164,7 +167,7 @@ function nics({ os, machine, start, report, lost, cramped }: OsView): void {
 }
 
 /** Where nobody can disconnect, the OS cannot either. */
-function outstanding({ os, machine, report, lost }: OsView): void {
+function outstanding({ os, machine, report, lost, refused }: OsView): void {
   if (os.outstanding === 0) return;
   const { unloadAnswer } = machine.partition.profile.knobs;
   const text = `the OS could not get back ${os.outstanding} of its own shared regions`;
@@ -172,6 +175,7 @@ function outstanding({ os, machine, report, lost }: OsView): void {
   else if (unloadAnswer > UNLOAD_TIMEOUT_MS * TICKS_PER_MS)
     report(`${text}: this host answers UNLOAD later than any kernel waits`, 'info');
   else if (lost) report(`${text}: this host has lost messages`, 'info');
+  else if (refused) report(`${text}: this host has refused messages`, 'info');
   else report(text);
 }
 

@@ -100,14 +100,15 @@ export class SanBoot {
    * Serve the loader: take the machine back if nobody else has it, and read the image once more.
    *
    * @param takeoverAt bytes after which somebody else takes the machine over
-   * @returns whether it was read to its end; a machine that somebody else has is left alone
+   * @returns whether it was read to its end: not on a machine that somebody else has, which is left
+   *   alone, nor where it could not be taken back
    */
   serve(takeoverAt = Infinity): boolean {
     const device = this.#device!;
-    this.driver.unquiesce();
     this.#received = 0;
     this.#takeoverAt = takeoverAt;
     try {
+      this.driver.unquiesce();
       this.#fetch(device);
       return true;
     } catch (error) {

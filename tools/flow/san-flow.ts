@@ -18,6 +18,7 @@ import type { FreedMemory } from '../simulator/audit/freed-memory.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 import { tellHandoff, tellStage } from './flow-events.ts';
 import type { GuestRuns } from './guest-run.ts';
+import { LinkHarm } from './link-harm.ts';
 import { NicWatch } from './nics-there.ts';
 import { runOsChain } from './os-chain.ts';
 import type { SanBoot } from './san-boot.ts';
@@ -55,7 +56,9 @@ export class SanFlow {
   /** Run all but the OS. What the firmware has booted, or undefined if it did not return. */
   run(): BootResult | undefined {
     const { san, onHandoff } = this.#options;
-    const nics = new NicWatch(this.#options.machine);
+    const { machine } = this.#options;
+    const nics = new NicWatch(machine);
+    const harm = new LinkHarm(machine);
     const boot = this.#firmware('firmware', () => san.load());
     onHandoff?.(boot);
     if (boot?.status !== 'booted') return boot;
@@ -68,12 +71,12 @@ export class SanFlow {
     // It has given the machine back: the firmware serves to the end
     const served = this.#firmware('firmware, once more', () => san.serve());
     if (served === false) {
-      const excused = nics.excuses();
+      const why = nics.excuses() ? 'the host has taken a NIC away' : harm.reason(undefined);
       const text = 'the firmware could not take the machine back from a loader that had left';
       this.#add({
         check: 'second-boot',
-        severity: excused ? 'info' : 'error',
-        text: excused ? `${text}: the host has taken a NIC away` : text,
+        severity: why === undefined ? 'error' : 'info',
+        text: why === undefined ? text : `${text}: ${why}`,
       });
     }
     const { image, memoryMap } = san;
@@ -134,6 +137,8 @@ export class SanFlow {
   #serveOwned(): Finding[] {
     const { machine, san, guests } = this.#options;
     const before = machine.vmbus.inspect();
+    // A loader that could not come up, and has switched off its message page again, owns nothing
+    const owned = machine.partition.grants.live().some(({ kind }) => kind === 'message-page');
     let touched = false;
     const stop = machine.events.listen((event) => (touched ||= touches(event)));
     try {
@@ -143,7 +148,7 @@ export class SanFlow {
     }
     const after = machine.vmbus.inspect();
     const same = after.phase === before.phase && after.contacts === before.contacts;
-    if (same && !touched) return [];
+    if (!owned || (same && !touched)) return [];
     const text = 'the firmware has taken the machine from the loader that owned it';
     return [{ check: 'next-os', severity: 'error', text }];
   }

@@ -16,6 +16,7 @@ import {
   HvFeature,
   Msr,
   SINT_COUNT,
+  STIMER_COUNT,
   Sint,
   StimerConfig,
 } from '../../src/hyperv/protocol.ts';
@@ -61,6 +62,8 @@ const CONTACT = contactNewestOf([...OS_VERSIONS, VmbusVersion.V1_1, VmbusVersion
 
 /** A SINT that VMBus does not use, with a timer's messages; and vectors that any guest may have. */
 const TIMER_SINT = 4;
+/** Whoever goes over all of them must come to it. */
+const LAST_SINT = SINT_COUNT - 1;
 const VECTOR = 0x60n;
 const TIMER_TICKS = 10_000n;
 
@@ -204,7 +207,7 @@ class PreviousOwner {
     const left = this.#left.has('sints');
     for (let sint = 0; sint < SINT_COUNT; sint++) {
       const value =
-        left && sint === VMBUS_MESSAGE_SINT
+        left && (sint === VMBUS_MESSAGE_SINT || sint === LAST_SINT)
           ? VECTOR
           : left && sint === TIMER_SINT
             ? VECTOR | Sint.POLLING
@@ -236,7 +239,7 @@ class PreviousOwner {
     if (!this.#hasRegister(Msr.STIMER0_CONFIG)) return;
     this.#unmask(TIMER_SINT);
     const sint = BigInt(TIMER_SINT) << StimerConfig.SINT_SHIFT;
-    for (const timer of [0, 1]) {
+    for (const timer of [0, STIMER_COUNT - 1]) {
       this.#write(Msr.STIMER0_COUNT + 2 * timer, TIMER_TICKS);
       const config = sint | StimerConfig.PERIODIC | StimerConfig.ENABLE;
       this.#write(Msr.STIMER0_CONFIG + 2 * timer, config);

@@ -281,6 +281,29 @@ reset(
   },
 );
 
+reset('reset-is-retried: not on a machine that somebody else has taken meanwhile', () => {
+  const rig = quiesced();
+  rig.machine.vmbus.faults = {
+    message: (sent) => (sent === MessageType.VERSION_RESPONSE ? 'drop' : undefined),
+  };
+  fails('NoResponse', () => rig.driver.unquiesce());
+  rig.driver.quiesce();
+  rig.machine.vmbus.faults = {};
+  const { bootSeam } = rig.machine;
+  assert.ok(bootSeam.architecture === 'x64');
+  bootSeam.wrmsr(Msr.SIMP, 0x5001n);
+  rig.mark();
+  rig.driver.unquiesce();
+  assert.equal([rig.seen('hypercall'), rig.writes()], [[], []], 'its SynIC is left alone');
+
+  // Once it has gone there is the reset that is due
+  bootSeam.wrmsr(Msr.SIMP, 0n);
+  rig.driver.unquiesce();
+  assertWorks(rig);
+  rig.driver.remove();
+  rig.assertClean();
+});
+
 reset('reset-is-retried: also when the host refuses the hypercall page', () => {
   let refusing = false;
   let written = 0n;

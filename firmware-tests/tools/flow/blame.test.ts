@@ -9,10 +9,14 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Msr } from '../../../src/hyperv/protocol.ts';
 import { MessageType } from '../../../src/vmbus/protocol.ts';
+import type { Firmware } from '../../../tools/flow/boot-flow.ts';
+import type { FlowStage } from '../../../tools/flow/stage.ts';
 import { makeMachine } from '../../../tools/scenarios/rig.ts';
+import type { Finding } from '../../../tools/simulator/audit/audit-findings.ts';
 import { auditHandoff } from '../../../tools/simulator/audit/audit.ts';
 import { TICKS_PER_MS } from '../../../tools/simulator/base/clock.ts';
 import { badFirmware, type Manners } from '../../rigs/audit-rig.ts';
+import { runBoot } from '../../rigs/boot-rig.ts';
 import {
   blamed,
   deadWithoutError,
@@ -158,6 +162,90 @@ blame('a host that refuses UNLOAD: the connection is left, and whose fault it is
     found.map(({ text }) => text),
     ['the host has refused UNLOAD, and believes that the guest is connected'],
   );
+});
+
+/** What is said of a flow in which the host fails once, if it is not what a kernel met. */
+function laid(stages: readonly FlowStage[], findings: readonly Finding[]): string[] {
+  const all = [...stages.flatMap((stage) => stage.findings), ...findings];
+  const isMet = ({ check, text }: Finding): boolean =>
+    check === 'next-os' && /^(?:\w[\w ]*: )?the OS (?:could not come up|found)/.test(text);
+  return all
+    .filter((each) => each.severity !== 'info' && each.check !== 'scontrol' && !isMet(each))
+    .map(({ check, severity, text }) => `${check} ${severity}: ${text}`);
+}
+
+/** One message of the host, or one post of the guest, by its number among its like in a stage. */
+function withoutOne(what: keyof typeof MessageType | 'post', nth: number, stage = 'firmware') {
+  let count = -1;
+  let came = false;
+  const hit = (): boolean => count >= 0 && count++ === nth && (came = true);
+  return {
+    came: () => came,
+    prepare({ events, partition, vmbus }: ReturnType<typeof makeMachine>): void {
+      events.listen((event) => {
+        if (event.kind === 'stage' && event.stage === stage) count = 0;
+      });
+      if (what === 'post')
+        partition.faults.hypercall = (code) => (code === 0x5c && hit() ? 0x33 : undefined);
+      else
+        vmbus.faults = {
+          message: (type) => (type === MessageType[what] && hit() ? 'drop' : undefined),
+        };
+    },
+  };
+}
+
+/** Messages of a SAN boot, from the first unquiesce on, and posts, each lost or refused alone. */
+const SAN_LOSSES = [
+  ...[2, 3, 4].map((nth) => ['VERSION_RESPONSE', nth] as const),
+  ...[1, 3].map((nth) => ['UNLOAD_RESPONSE', nth] as const),
+  ...[5, 11].map((nth) => ['OFFER_CHANNEL', nth] as const),
+  ...[6, 8].map((nth) => ['GPADL_CREATED', nth] as const),
+  ...[19, 22, 24, 27, 29, 33, 40, 43, 46, 66].map((nth) => ['post', nth] as const),
+];
+
+for (const [what, nth] of SAN_LOSSES) {
+  blame(`a SAN boot in which the host fails once: ${what} ${nth}`, () => {
+    const fault = withoutOne(what, nth);
+    const { report } = runBoot({
+      ...{ firmware: firmware as Firmware, size: 20_000, memoryMiB: 16, prepare: fault.prepare },
+      flow: { steps: ['san'], strict: true, secondBoot: false },
+    });
+    assert.ok(fault.came());
+    assert.is(report.ended, undefined, report.ended?.text);
+    assert.equal(laid(report.stages, report.findings), []);
+  });
+}
+
+for (const what of ['UNLOAD_RESPONSE', 'post'] as const) {
+  blame(`firmware that does not boot once more since the host fails: ${what}`, () => {
+    for (const stage of ['chainload 1', 'second boot']) {
+      const fault = withoutOne(what, what === 'post' ? 1 : 0, stage);
+      const { report } = runBoot({
+        ...{ firmware: firmware as Firmware, memoryMiB: 16, prepare: fault.prepare },
+        flow: { steps: stage === 'second boot' ? [] : ['chainload'], strict: true },
+      });
+      assert.ok(fault.came());
+      assert.equal(laid(report.stages, report.findings), [], stage);
+      const texts = report.findings.map(({ text }) => text).join('\n');
+      assert.match(texts, /boot.* \(the host has (?:lost UNLOAD_RESPONSE|refused messages)\)/);
+    }
+  });
+}
+
+blame('what a refused UNLOAD leaves says whose doing it is', () => {
+  const machine = makeMachine({});
+  const driver = firmware.createDriver(machine.bootSeam);
+  driver.probe();
+  driver.devices[0]!.open();
+  machine.partition.faults.hypercall = (code) => (code === 0x5c ? 0x33 : undefined);
+  driver.remove();
+  machine.run(TICKS_PER_MS);
+  const left = auditHandoff(machine, driver.memoryMap()).filter(
+    ({ check, severity }) => severity !== 'info' && /^(?:channels|shared-pages)$/.test(check),
+  );
+  assert.ok(left.length > 3);
+  for (const { text } of left) assert.match(text, / \(the host has refused UNLOAD\)$/);
 });
 
 /** Answers that say that nothing was done, though it was: which byte is what then. */

@@ -12,7 +12,7 @@
  */
 
 import { PAGE_SHIFT, PAGE_SIZE } from '../../../src/machine.ts';
-import { SynicMessage } from '../../../src/hyperv/protocol.ts';
+import { Sint, SynicMessage } from '../../../src/hyperv/protocol.ts';
 import { MessageHeader } from '../../../src/vmbus/protocol.ts';
 import type { HostEvent } from '../../simulator/ledger/events.ts';
 import type { Grant, GrantListener } from '../../simulator/ledger/grants.ts';
@@ -148,6 +148,7 @@ export class RaceHost implements AccessListener, StoreListener {
     this.#stale?.store(address, length);
     this.#late?.store(address);
     if (isAny(this.#flights, address, length)) this.#checkFlights(address, length);
+    if (this.#messagePages.has(address >>> PAGE_SHIFT)) this.#checkSlots(address, length);
     this.#actOnWaiting(this.#buffer.pushedOut(length));
     this.#buffer.enter(address, length);
   }
@@ -301,6 +302,25 @@ export class RaceHost implements AccessListener, StoreListener {
         left -= run;
         begin = 0;
       }
+    }
+  }
+
+  /**
+   * A slot that is empty is the host's, which may be filling it, as long as its SINT is unmasked. A
+   * pending flag that a guest clears by itself in front of its EOM is left out.
+   */
+  #checkSlots(address: number, length: number): void {
+    const { machine, violates } = this.#options;
+    const { inspection, ram } = machine.partition;
+    const { size } = SynicMessage;
+    if (length === 1 && address % size === SynicMessage.at.flags) return;
+    const end = Math.min(address + length, (1 + (address >>> PAGE_SHIFT)) * PAGE_SIZE);
+    for (let slot = address - (address % size); slot < end; slot += size) {
+      if (ram.reader.getUint32(slot + SynicMessage.at.type, true) !== 0) continue;
+      const sint = (slot % PAGE_SIZE) / size;
+      // There is one processor
+      if (inspection.register(0, `SINT${sint}`) & Sint.MASKED) continue;
+      return violates('hypervisor', `the empty slot of SINT${sint} is written to`);
     }
   }
 

@@ -77,12 +77,15 @@ export function auditHandoff(
   const describe: Describe = (grant) => describeGrant(grant, memoryMap, inUse);
   const { clients } = machine.vmbus.inspect();
   const kept = reservedRings(machine, clients, describe);
+  const { host } = machine.partition.omissions;
   const findings = [
-    ...clients.flatMap((client) => [
-      ...connection(machine, client, kind, since, () => isAllKept(machine, kind, describe)),
-      ...channels(client, kind, kept, since, machine.partition.omissions.host),
-    ]),
-    ...sharedPages(machine, kind, describe, kept, since),
+    ...clients.flatMap((client) =>
+      connection(machine, client, kind, since, () => isAllKept(machine, kind, describe)),
+    ),
+    ...[
+      ...clients.flatMap((client) => channels(client, kind, kept, since, host)),
+      ...sharedPages(machine, kind, describe, kept, since),
+    ].map((each) => unlessRefused(each, host, since)),
     ...auditRegisters(machine, kind, describe, options.nextSetsScontrol ?? true),
     ...auditTimers(machine),
     ...leftovers(machine, clients),
@@ -169,6 +172,13 @@ function connection(
     else if (phase === 'disconnected') findings.push({ ...left, text });
   }
   return findings;
+}
+
+/** What an UNLOAD would have ended that the host has refused says so. */
+function unlessRefused(finding: Finding, host: HostFaults, since: AuditBaseline): Finding {
+  const text = `${finding.text} (the host has refused UNLOAD)`;
+  const refused = finding.severity !== 'info' && host.hasRefused(since.at, MessageType.UNLOAD);
+  return refused ? { ...finding, text } : finding;
 }
 
 // --- 2: channels and GPADLs ---

@@ -28,6 +28,7 @@ export const NOT_REPLAYED: ReadonlyMap<string, string> = new Map([
   ['RACE_MUTANTS: the last bytes of a message are copied behind the release of its slot', NO_CALL],
   ['RACE_MUTANTS: the length of a message is read again behind the release of its slot', NO_CALL],
   ['RACE_MUTANTS: a slot is released by a plain store', ARM64],
+  ['RACE_MUTANTS: a slot is cleared behind its release', NO_CALL],
   ['RACE_MUTANTS: how far the host has read is looked at before the index is published', NO_CALL],
   ['RACE_MUTANTS: whether signals are masked is looked at before the index is published', NO_CALL],
   ['SILENT_OMISSIONS: the clock goes on from a page that is unmapped', LOADED_OS],

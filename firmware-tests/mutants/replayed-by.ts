@@ -21,6 +21,7 @@ export const REPLAYED: ReadonlyMap<string, string> = new Map([
   ['MUTANTS: a GPADL_TORNDOWN of any GPADL will do', 'message.15/field:gpadl=inc'],
   ['MUTANTS: an unanswered UNLOAD counts as answered', '01-boot'],
   ['MUTANTS: an UNLOAD that could not be posted counts as answered', '09-no-version-response'],
+  ['MUTANTS: a contact that nobody has answered is not ended', '09-no-version-response'],
   ['MUTANTS: a reset forgets the live connection', 'loader:step.162/give-up'],
   [
     'MUTANTS: a GPADL whose bodies could not be posted is forgotten',

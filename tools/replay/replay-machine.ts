@@ -45,6 +45,7 @@ export const STEP_CALLS_MAX = 1_000_000;
 
 /** The same of a step that is a whole boot. */
 const BOOT_CALLS_MAX = 4_000_000;
+
 /** Memory beyond that of the recorded guest: for what the guest allocates otherwise. */
 const MEMORY_MORE = 4 << 20;
 

@@ -97,11 +97,12 @@ export class ReadWatch implements AccessListener {
     if (again >= 0) this.#again(again, address + length - again);
   }
 
-  /** Nothing but the host's doing is told of twice, and nothing of what the guest has. */
+  /** Loads are judged by what is allocated, and twice only where the host may write meanwhile. */
   quietLoads(page: number): boolean {
     return this.#allocated[page] === 1 && this.#writable[page] === 0;
   }
 
+  /** Stores are judged by what was given, which stays as it is. */
   quietStores(page: number): boolean {
     return this.#given[page] === 1;
   }

@@ -85,7 +85,7 @@ export function auditHandoff(
     ...[
       ...clients.flatMap((client) => channels(client, kind, kept, since, host)),
       ...sharedPages(machine, kind, describe, kept, since),
-    ].map((each) => unlessRefused(each, host, since)),
+    ].map((each) => withRefusal(each, host, since)),
     ...auditRegisters(machine, kind, describe, options.nextSetsScontrol ?? true),
     ...auditTimers(machine),
     ...leftovers(machine, clients),
@@ -175,7 +175,7 @@ function connection(
 }
 
 /** What an UNLOAD would have ended that the host has refused says so. */
-function unlessRefused(finding: Finding, host: HostFaults, since: AuditBaseline): Finding {
+function withRefusal(finding: Finding, host: HostFaults, since: AuditBaseline): Finding {
   const text = `${finding.text} (the host has refused UNLOAD)`;
   const refused = finding.severity !== 'info' && host.hasRefused(since.at, MessageType.UNLOAD);
   return refused ? { ...finding, text } : finding;

@@ -7,7 +7,7 @@ import * as path from 'node:path';
 import { bootProgram } from '../../tools/guests/pc/boot-program.ts';
 import { PROFILES } from '../../tools/simulator/profiles/profiles.ts';
 import { syslinuxDisk, writingDisk } from './pc-disks.ts';
-import { hasLinux, initramfs, kernelFile } from './pc-linux.ts';
+import { hasLinux, initramfs, kernelFile, LINUX } from './pc-linux.ts';
 
 export const IPXE = '/boot/ipxe.lkrn';
 /** This machine's own: not every kernel runs the i386 one of the guests. */
@@ -24,6 +24,8 @@ export interface PcFlowCase {
   readonly flow: string;
   /** What it needs, by Debian package; what is missing is told. */
   readonly needs: readonly string[];
+  /** A kernel that Debian may have no more: without it the flow is left out wherever it is. */
+  readonly needsOld?: string;
   /** The arguments of `hypxe pc`; `directory` is empty, and its own. */
   readonly args: (directory: string) => readonly string[];
   /** Lines that the console must show. */
@@ -47,10 +49,16 @@ const FILES: Readonly<Record<string, string>> = {
 /** Why a flow cannot run here, if it cannot. */
 export function missing({ needs }: PcFlowCase): string | undefined {
   for (const name of needs) {
-    const there = name === 'linux-image-686' ? hasLinux() : fs.existsSync(FILES[name]!);
+    const there = name.startsWith('linux-image-') ? hasLinux(name) : fs.existsSync(FILES[name]!);
     if (!there) return `${name} is not there (.ci/install-pc)`;
   }
   return undefined;
+}
+
+/** Why nobody can be asked to run a flow, if it is so. */
+export function outOfReach({ needsOld }: PcFlowCase): string | undefined {
+  if (needsOld === undefined || hasLinux(needsOld)) return undefined;
+  return `.ci/install-pc has found no ${needsOld}`;
 }
 
 const DEBIAN_IPXE = 'iPXE 1.0.0+git-20190125';
@@ -65,7 +73,7 @@ function ipxe(host: string, flow: string, ...args: readonly string[]): PcFlowCas
   };
 }
 
-const LINUX_NEEDS = ['seabios', 'linux-image-686'];
+const LINUX_NEEDS = ['seabios', LINUX];
 const LINUX_SHOWS = ['hypxe: lease', 'hypxe: ping', 'hypxe: tftp'];
 const LINUX_LINE = 'console=ttyS0 quiet panic=5';
 const LINUX_MEMORY = ['--memory', '256'];
@@ -82,19 +90,36 @@ function put(directory: string, name: string, contents: Uint8Array | string): st
   return file;
 }
 
-/** The kernel alone; `does` is what its initramfs does in the end. */
-function linux(host: string, flow: string, does: string, ...more: string[]): PcFlowCase {
+/** A kernel alone; `does` is what its initramfs does in the end. */
+function linuxAlone(
+  [program, kernel]: readonly [string, string],
+  [host, flow, does, ...more]: LinuxFlow,
+): PcFlowCase {
   return {
-    ...{ program: DEBIAN_LINUX, host, flow, needs: LINUX_NEEDS, shows: LINUX_SHOWS },
+    ...{ program, host, flow, needs: LINUX_NEEDS, shows: LINUX_SHOWS },
+    ...(kernel !== LINUX && { needsOld: kernel }),
     args: (directory) => {
-      const initrd = put(directory, 'initrd', initramfs());
-      fs.copyFileSync(kernelFile(), path.join(directory, 'vmlinuz'));
+      const initrd = put(directory, 'initrd', initramfs(kernel));
+      fs.copyFileSync(kernelFile(kernel), path.join(directory, 'vmlinuz'));
       const line = [LINUX_LINE, ...more, `hypxe=${does}`].join(' ');
-      const kernel = [kernelFile(), '--initrd', initrd, '--append', line];
-      return [...kernel, '--host', host, '--serve', directory, ...LINUX_MEMORY];
+      const program = [kernelFile(kernel), '--initrd', initrd, '--append', line];
+      return [...program, '--host', host, '--serve', directory, ...LINUX_MEMORY];
     },
   };
 }
+
+/** Host, what is done in words, what the initramfs does, and more for the command line. */
+type LinuxFlow = readonly [host: string, flow: string, does: string, ...more: string[]];
+
+/** The same of the kernel of this Debian. */
+const linux = (...flow: LinuxFlow): PcFlowCase => linuxAlone([DEBIAN_LINUX, LINUX], flow);
+
+/** Kernels of other times, and one whose interrupts are threads. */
+const OLD_LINUX = [
+  ['Linux 5.10 i386', 'linux-image-5.10-686'],
+  ['Linux 6.5 i386', 'linux-image-6.5-686'],
+  ['Linux 6.1 i386, PREEMPT_RT', 'linux-image-rt-686-pae'],
+] as const;
 
 /** iPXE boots from a disk of the network. */
 function sanBoot(
@@ -241,4 +266,5 @@ export const FLOWS: readonly PcFlowCase[] = [
     ),
     golden: 'linux-6.1.176-686-boot-crash',
   },
+  ...OLD_LINUX.map((kernel) => linuxAlone(kernel, ['server2022', ALONE, 'kexec'])),
 ];

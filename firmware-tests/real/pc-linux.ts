@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /**
- * Debian's i386 kernel with an initramfs of a few programs: what it does when it is up stands in
+ * Debian's i386 kernels with an initramfs of a few programs: what it does when it is up stands in
  * its command line (`hypxe=kexec`, `hypxe=crash`, `hypxe=again`: kexec of the same kernel, which
  * then does `hypxe=kexec`; `hypxe=rmmod`: without the drivers). The files come from
  * `.ci/install-pc`.
@@ -12,19 +12,30 @@ import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** Where `.ci/install-pc` has put them. */
-const ROOT = fileURLToPath(new URL('../../node_modules/.cache/hypxe-pc/root/', import.meta.url));
+const CACHE = fileURLToPath(new URL('../../node_modules/.cache/hypxe-pc/', import.meta.url));
+/** The programs, and the kernel of this Debian. */
+const ROOT = path.join(CACHE, 'root');
 
-const MODULES = ['drivers/hv/hv_vmbus', 'drivers/hv/hv_utils', 'drivers/net/hyperv/hv_netvsc'];
+/** The kernel of this Debian; others have their own version in the name. */
+export const LINUX = 'linux-image-686';
+
+/** Modules in the order in which they go in; the clocks are built in where the file is missing. */
+const MODULES = [
+  ...['drivers/pps/pps_core', 'drivers/ptp/ptp'],
+  ...['drivers/hv/hv_vmbus', 'drivers/hv/hv_utils', 'drivers/net/hyperv/hv_netvsc'],
+];
 const LIBRARIES = ['ld-linux.so.2', 'libc.so.6', 'liblzma.so.5', 'libz.so.1'];
 
+const rootOf = (kernel: string): string => (kernel === LINUX ? ROOT : path.join(CACHE, kernel));
+
 /** Whether there is such a kernel here. */
-export function hasLinux(): boolean {
-  return fs.existsSync(path.join(ROOT, '../complete'));
+export function hasLinux(kernel = LINUX): boolean {
+  return fs.existsSync(path.join(CACHE, 'complete')) && fs.existsSync(rootOf(kernel));
 }
 
-/** Path of the kernel. */
-export function kernelFile(): string {
-  const boot = path.join(ROOT, 'boot');
+/** Path of a kernel. */
+export function kernelFile(kernel = LINUX): string {
+  const boot = path.join(rootOf(kernel), 'boot');
   return path.join(
     boot,
     fs.readdirSync(boot).find((name) => name.startsWith('vmlinuz'))!,
@@ -38,6 +49,7 @@ export PATH=/bin:/sbin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
+for each in pps_core ptp; do [ ! -e /lib/$each.ko ] || insmod /lib/$each.ko; done
 insmod /lib/hv_vmbus.ko && insmod /lib/hv_netvsc.ko && insmod /lib/hv_utils.ko
 sleep 1
 ip link set eth0 up
@@ -70,7 +82,7 @@ const PROGRAM = 0o100755;
 const DEVICE = 0o20666;
 
 /** The initramfs: a cpio archive of the form "newc" (Linux, early-userspace/buffer-format). */
-export function initramfs(): Buffer {
+export function initramfs(kernel = LINUX): Buffer {
   const parts: Buffer[] = [];
   let size = 0;
   const put = (bytes: Buffer): void => {
@@ -91,16 +103,19 @@ export function initramfs(): Buffer {
     put(Buffer.from(`070701${header}${name}\0`));
     put(data);
   };
-  const file = (name: string): Buffer => fs.readFileSync(path.join(ROOT, name));
+  const file = (name: string, root = ROOT): Buffer => fs.readFileSync(path.join(root, name));
   for (const name of ['bin', 'sbin', 'lib', 'dev', 'proc', 'sys', 'tmp']) add(name, DIRECTORY);
   add('dev/console', DEVICE, undefined, [5, 1]);
   add('dev/null', DEVICE, undefined, [1, 3]);
   add('bin/busybox', PROGRAM, file('bin/busybox'));
   add('sbin/kexec', PROGRAM, file('sbin/kexec'));
   for (const name of LIBRARIES) add(`lib/${name}`, PROGRAM, file(`lib/i386-linux-gnu/${name}`));
-  const [release] = fs.readdirSync(path.join(ROOT, 'lib/modules'));
+  const root = rootOf(kernel);
+  const [release] = fs.readdirSync(path.join(root, 'lib/modules'));
   for (const name of MODULES) {
-    add(`lib/${path.basename(name)}.ko`, PROGRAM, file(`lib/modules/${release}/kernel/${name}.ko`));
+    const module = `lib/modules/${release}/kernel/${name}.ko`;
+    if (fs.existsSync(path.join(root, module)))
+      add(`lib/${path.basename(name)}.ko`, PROGRAM, file(module, root));
   }
   add('init', PROGRAM, Buffer.from(INIT));
   add('TRAILER!!!', 0);

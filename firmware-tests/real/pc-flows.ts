@@ -7,7 +7,7 @@ import * as path from 'node:path';
 import { bootProgram } from '../../tools/guests/pc/boot-program.ts';
 import { PROFILES } from '../../tools/simulator/profiles/profiles.ts';
 import { syslinuxDisk, writingDisk } from './pc-disks.ts';
-import { hasLinux, initramfs, kernelFile, LINUX } from './pc-linux.ts';
+import { initramfs, isUnpacked, kernelFile, LINUX, unpackedFile } from './pc-linux.ts';
 
 export const IPXE = '/boot/ipxe.lkrn';
 /** This machine's own: not every kernel runs the i386 one of the guests. */
@@ -24,7 +24,7 @@ export interface PcFlowCase {
   readonly flow: string;
   /** What it needs, by Debian package; what is missing is told. */
   readonly needs: readonly string[];
-  /** A kernel that Debian may have no more: without it the flow is left out wherever it is. */
+  /** What Debian may have no more (`.ci/install-pc`): without it the flow is left out. */
   readonly needsOld?: string;
   /** The arguments of `hypxe pc`; `directory` is empty, and its own. */
   readonly args: (directory: string) => readonly string[];
@@ -49,7 +49,7 @@ const FILES: Readonly<Record<string, string>> = {
 /** Why a flow cannot run here, if it cannot. */
 export function missing({ needs }: PcFlowCase): string | undefined {
   for (const name of needs) {
-    const there = name.startsWith('linux-image-') ? hasLinux(name) : fs.existsSync(FILES[name]!);
+    const there = name === LINUX ? isUnpacked(name) : fs.existsSync(FILES[name]!);
     if (!there) return `${name} is not there (.ci/install-pc)`;
   }
   return undefined;
@@ -57,11 +57,13 @@ export function missing({ needs }: PcFlowCase): string | undefined {
 
 /** Why nobody can be asked to run a flow, if it is so. */
 export function outOfReach({ needsOld }: PcFlowCase): string | undefined {
-  if (needsOld === undefined || hasLinux(needsOld)) return undefined;
+  if (needsOld === undefined || isUnpacked(needsOld)) return undefined;
   return `.ci/install-pc has found no ${needsOld}`;
 }
 
 const DEBIAN_IPXE = 'iPXE 1.0.0+git-20190125';
+/** That of Debian 13. */
+const NEWER_IPXE = 'ipxe-1.21';
 const DEBIAN_LINUX = 'Linux 6.1 i386';
 
 function ipxe(host: string, flow: string, ...args: readonly string[]): PcFlowCase {
@@ -157,6 +159,11 @@ const ALONE = 'DHCP, TFTP, ping, kexec into the boot program';
 
 export const FLOWS: readonly PcFlowCase[] = [
   ...PROFILES.map(({ name }) => ipxe(name, 'boots the boot program')),
+  {
+    ...{ program: 'iPXE 1.21.1+git20250501', host: 'server2022', flow: 'boots the boot program' },
+    ...{ needs: ['seabios'], needsOld: NEWER_IPXE },
+    args: () => [unpackedFile(NEWER_IPXE, 'usr/lib/ipxe/ipxe.lkrn'), '--host', 'server2022'],
+  },
   ipxe('server2019', 'the same with two NICs', '--nics', '2'),
   ipxe('server2016', 'the same with 10 % loss', '--loss', '0.1', '--seed', '3'),
   {
@@ -249,14 +256,10 @@ export const FLOWS: readonly PcFlowCase[] = [
     golden: 'linux-6.1.176-686-boot-kexec',
   },
   linux('server2022', `kexec into the same kernel, and there again: ${ALONE}`, 'again'),
-  {
-    ...linux(
-      'server2022',
-      'rmmod hv_netvsc hv_utils hv_vmbus, kexec into the boot program',
-      'rmmod',
-    ),
+  ...['server2022', 'server2012r2'].map((host) => ({
+    ...linux(host, 'rmmod hv_netvsc hv_utils hv_vmbus, kexec into the boot program', 'rmmod'),
     shows: [...LINUX_SHOWS, 'hypxe: removed hv_netvsc', 'hypxe: removed hv_utils'],
-  },
+  })),
   {
     ...linux(
       'server2022',

@@ -28,9 +28,14 @@ const LIBRARIES = ['ld-linux.so.2', 'libc.so.6', 'liblzma.so.5', 'libz.so.1'];
 
 const rootOf = (kernel: string): string => (kernel === LINUX ? ROOT : path.join(CACHE, kernel));
 
-/** Whether there is such a kernel here. */
-export function hasLinux(kernel = LINUX): boolean {
-  return fs.existsSync(path.join(CACHE, 'complete')) && fs.existsSync(rootOf(kernel));
+/** Whether a kernel, or what else was unpacked beside it, is here. */
+export function isUnpacked(name: string): boolean {
+  return fs.existsSync(path.join(CACHE, 'complete')) && fs.existsSync(rootOf(name));
+}
+
+/** Path of a file that was unpacked beside the kernels. */
+export function unpackedFile(name: string, file: string): string {
+  return path.join(CACHE, name, file);
 }
 
 /** Path of a kernel. */

@@ -7,7 +7,7 @@
  * name the flows that run. They run in parallel, and are told as they end.
  *
  * A flow whose programs are missing is skipped, with the reason; with `HYPXE_REQUIRE_TOOLS=1` that
- * is a failure, unless it is an old kernel, which Debian may have no more. The last line is
+ * is a failure, unless it is of another time, and Debian may have it no more. The last line is
  * `N passed, N failed`; exit code 0 or 1.
  */
 

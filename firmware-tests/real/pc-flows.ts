@@ -255,6 +255,14 @@ export const FLOWS: readonly PcFlowCase[] = [
     },
     golden: 'linux-6.1.176-686-boot-kexec',
   },
+  {
+    ...linux('server2019', `drives a synthetic keyboard, too: ${ALONE}`, 'kexec'),
+    args: (directory) => [
+      ...linux('server2019', ALONE, 'kexec', 'hypxe.keyboard').args(directory),
+      ...['--devices', 'keyboard'],
+    ],
+    shows: [...LINUX_SHOWS, 'hypxe: keyboard'],
+  },
   linux('server2022', `kexec into the same kernel, and there again: ${ALONE}`, 'again'),
   ...['server2022', 'server2012r2'].map((host) => ({
     ...linux(host, 'rmmod hv_netvsc hv_utils hv_vmbus, kexec into the boot program', 'rmmod'),

@@ -3,8 +3,8 @@
 /**
  * Debian's i386 kernels with an initramfs of a few programs: what it does when it is up stands in
  * its command line (`hypxe=kexec`, `hypxe=crash`, `hypxe=again`: kexec of the same kernel, which
- * then does `hypxe=kexec`; `hypxe=rmmod`: without the drivers). The files come from
- * `.ci/install-pc`.
+ * then does `hypxe=kexec`; `hypxe=rmmod`: without the drivers); with `hypxe.keyboard` it has the
+ * driver of a keyboard, too. The files come from `.ci/install-pc`.
  */
 
 import * as fs from 'node:fs';
@@ -23,6 +23,7 @@ export const LINUX = 'linux-image-686';
 const MODULES = [
   ...['drivers/pps/pps_core', 'drivers/ptp/ptp'],
   ...['drivers/hv/hv_vmbus', 'drivers/hv/hv_utils', 'drivers/net/hyperv/hv_netvsc'],
+  'drivers/input/serio/hyperv-keyboard',
 ];
 const LIBRARIES = ['ld-linux.so.2', 'libc.so.6', 'liblzma.so.5', 'libz.so.1'];
 
@@ -56,7 +57,10 @@ mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
 for each in pps_core ptp; do [ ! -e /lib/$each.ko ] || insmod /lib/$each.ko; done
 insmod /lib/hv_vmbus.ko && insmod /lib/hv_netvsc.ko && insmod /lib/hv_utils.ko
+case "$(cat /proc/cmdline)" in *hypxe.keyboard*) insmod /lib/hyperv-keyboard.ko ;; esac
 sleep 1
+keyboard=$(ls -d /sys/bus/vmbus/drivers/hyperv_keyboard/*-*/serio* 2>/dev/null)
+[ -z "$keyboard" ] || echo "hypxe: keyboard"
 ip link set eth0 up
 printf '#!/bin/sh\\n[ "$1" = bound ] && ip addr add $ip/24 dev eth0\\n' >/bin/lease
 chmod +x /bin/lease

@@ -13,7 +13,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /** Longest that one command may take, in ms. */
-const COMMAND_MAX_MS = 120_000;
+const COMMAND_MAX_MS = 600_000;
 
 /** @param {string} line @returns {boolean} whether it ended as it should */
 function run(line) {

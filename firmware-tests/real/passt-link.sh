@@ -11,7 +11,7 @@ read -ra options <<<"$3"
 shift 3
 
 passt "${options[@]}" --socket "$socket" --pcap "$capture" 2>"$capture.log" &
-for _ in $(seq 100); do
+for _ in $(seq 600); do
   test -S "$socket" && break
   kill -0 $! || { cat "$capture.log" >&2; exit 125; }
   sleep 0.05

@@ -20,7 +20,7 @@ ip link set lo up
 # dnsmasq 2.90 sends nothing if it is given both options
 dnsmasq --no-daemon --conf-file=/dev/null --port=0 --interface=lo --user= --group= --pid-file= \
   --enable-tftp --tftp-root="$root" --tftp-single-port --tftp-no-fail >"$log" 2>&1 &
-for _ in $(seq 50); do
+for _ in $(seq 600); do
   grep -q 'TFTP root is' "$log" && break
   kill -0 $! || { cat "$log" >&2; exit 125; }
   sleep 0.1

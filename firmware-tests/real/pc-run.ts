@@ -13,6 +13,7 @@
 
 import { execFile, spawn } from 'node:child_process';
 import * as fs from 'node:fs';
+import * as net from 'node:net';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
@@ -38,7 +39,7 @@ import { BUSYBOX, FLOWS, IPXE, missing, outOfReach, type PcFlowCase } from './pc
 const RUN_MAX_MS = 1_200_000;
 
 /** Looks for a server that was started, and the pause between two of them, in ms. */
-const SERVER_TRIES_MAX = 100;
+const SERVER_TRIES_MAX = 600;
 const SERVER_PAUSE_MS = 100;
 
 /** Runs at a time: each has a PC of up to 256 MiB, and a trace. */
@@ -202,6 +203,17 @@ async function sameTwice(flow: PcFlowCase, directory: string): Promise<void> {
   if (!traces[0]!.equals(traces[1]!)) throw new Error('two runs, and two traces');
 }
 
+/** A port of this machine's loopback that nobody has. */
+function freePort(): Promise<number> {
+  const server = net.createServer();
+  return new Promise((resolve) => {
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as net.AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
+}
+
 /** Wait until a server answers. @throws Error if it never does */
 async function answers(url: string): Promise<void> {
   for (let left = SERVER_TRIES_MAX; ; left--) {
@@ -220,7 +232,7 @@ async function answers(url: string): Promise<void> {
  * gateway is for its guest. On the wall's clock. @throws Error
  */
 async function overPasst(directory: string): Promise<void> {
-  const port = 20_000 + (process.pid % 20_000);
+  const port = await freePort();
   fs.writeFileSync(path.join(directory, 'next'), bootProgram());
   const script = path.join(directory, 'script');
   const lines = ['expect Press Ctrl-B', 'type \\x02', 'expect iPXE>', 'type dhcp\\n', 'expect ok'];
@@ -229,7 +241,8 @@ async function overPasst(directory: string): Promise<void> {
   const server = spawn(BUSYBOX, ['httpd', '-f', '-p', `127.0.0.1:${port}`, '-h', directory]);
   try {
     await answers(`http://127.0.0.1:${port}/next`);
-    const args = ['pc', IPXE, '--link', 'passt', '--expect', script];
+    const wall = ['--wall', String(RUN_MAX_MS / 1000)];
+    const args = ['pc', IPXE, '--link', 'passt', '--expect', script, ...wall];
     const { status, stdout, stderr } = await node([CLI, ...args]);
     if (status !== 0) throw new Error(`exit code ${status}:\n${stdout}${stderr}`);
   } finally {

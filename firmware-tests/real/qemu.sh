@@ -19,7 +19,7 @@ qemu-system-x86_64 -M none -nodefaults -display none -monitor none -serial none 
   -netdev "user,id=u,tftp=$root,bootfile=$file" -netdev hubport,id=h0,hubid=0,netdev=u \
   -netdev "stream,id=s,server=on,addr.type=unix,addr.path=$socket" \
   -netdev hubport,id=h1,hubid=0,netdev=s &
-for _ in $(seq 50); do
+for _ in $(seq 600); do
   test -S "$socket" && break
   kill -0 $! || exit 125
   sleep 0.1

@@ -19,7 +19,7 @@ trap 'rm -f "$log" "$log.leases"' EXIT
 
 # Wait until a command succeeds, while the last background job lives
 until_ready() {
-  for _ in $(seq 50); do
+  for _ in $(seq 600); do
     "$@" && return
     kill -0 $! || break
     sleep 0.1

@@ -26,7 +26,7 @@ trap 'rm -rf "$state"' EXIT
 
 # Wait until a command succeeds, while the last background job lives
 until_ready() {
-  for _ in $(seq 100); do
+  for _ in $(seq 600); do
     "$@" && return
     kill -0 $! || break
     sleep 0.1

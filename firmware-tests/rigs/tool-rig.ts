@@ -6,7 +6,7 @@ import { execFile, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 
 /** Longest that one run may take, in ms. */
-const RUN_MAX_MS = 200_000;
+const RUN_MAX_MS = 500_000;
 
 /** Tries to remove a program's directory, and the pause between two of them, in ms. */
 const REMOVE_TRIES_MAX = 50;

@@ -26,10 +26,14 @@ let suites = [];
 /** The suite behind `test`, made anew for each file. @type {Test | undefined} */
 let unnamed;
 
-/** Begin a file: nothing is registered. */
-export function beginFile() {
+/** Told of each test that begins. @type {(test: string) => void} */
+let onTest = () => {};
+
+/** Begin a file: nothing is registered. @param {typeof onTest} listener */
+export function beginFile(listener) {
   suites = [];
   unnamed = undefined;
+  onTest = listener;
 }
 
 /** Suites of the file that were not run, or not with all of their tests: one line each. */
@@ -56,10 +60,13 @@ function counted(inner, name) {
   /** @type {Registered} */
   const registered = { name, waiting: [], queued: false };
   suites.push(registered);
-  /** @template T @param {(name: string, handler: T) => void} add */
-  const counting = (add) => (/** @type {string} */ test, /** @type {T} */ handler) => {
+  /** @param {(name: string, handler: Callback) => void} add */
+  const counting = (add) => (/** @type {string} */ test, /** @type {Callback} */ handler) => {
     registered.waiting.push(test);
-    add(test, handler);
+    add(test, (context) => {
+      onTest(test);
+      return handler(context);
+    });
   };
   const run = () => {
     registered.waiting = [];

@@ -10,8 +10,8 @@
  *
  * uvu by itself calls it a success when no file matches, when a file forgets `.run()`, when a hook
  * throws, and when an `.only` or `.skip` was left in: here each of these is a failure that names
- * the file. So is a file that crashes its process or does not end. The last line is `N passed,
- * N failed`, where each such failure of a file counts as one; exit code 0 or 1.
+ * the file. So is a file that crashes its process, and a test that does not end. The last line is
+ * `N passed, N failed`, where each such failure of a file counts as one; exit code 0 or 1.
  */
 
 import { fork } from 'node:child_process';
@@ -24,8 +24,8 @@ import { isMain } from './is-main.mjs';
 
 /** @typedef {import('./test-worker.mjs').Report} Report */
 
-/** Longest that one file may take, in ms. Only a hang takes it, also where others are at work. */
-const FILE_TIMEOUT_MS = 600_000;
+/** Longest that one test may take, in ms. Only a hang takes it, also where others are at work. */
+const TEST_TIMEOUT_MS = 600_000;
 
 /** Most child processes. */
 const WORKERS_MAX = 2;
@@ -133,10 +133,11 @@ function runFile(child, file) {
       ...{ durationMs: performance.now() - begin, crashed: true },
     });
     let timedOut = false;
+    let test = '';
     const timer = setTimeout(() => {
       timedOut = true;
       child.kill('SIGKILL');
-    }, FILE_TIMEOUT_MS);
+    }, TEST_TIMEOUT_MS);
 
     /** @param {Report} report */
     const finish = (report) => {
@@ -146,12 +147,17 @@ function runFile(child, file) {
       child.stderr?.off('data', collect);
       done({ ...report, output: output + report.output });
     };
-    /** @param {unknown} message */
-    const onMessage = (message) => finish(/** @type {Report} */ (message));
+    /** A test begins, or all have ended. @param {unknown} message */
+    const onMessage = (message) => {
+      const said = /** @type {Report | { test: string }} */ (message);
+      if (!('test' in said)) return finish(said);
+      test = said.test;
+      timer.refresh();
+    };
     /** @param {number | null} code @param {string | null} signal */
     const onClose = (code, signal) => {
       const how = signal ?? `exit code ${code}`;
-      const limit = `took longer than ${FILE_TIMEOUT_MS / 1000} s`;
+      const limit = `took longer than ${TEST_TIMEOUT_MS / 1000} s: ${JSON.stringify(test)}`;
       const report = crash(timedOut ? limit : `ended the test process (${how})`);
       finish({ ...report, output: '' });
     };

@@ -63,7 +63,7 @@ async function runFile(file) {
 
   uvu.UVU_INDEX = 0;
   uvu.UVU_QUEUE = [[]];
-  beginFile();
+  beginFile((test) => void process.send?.({ test }));
   try {
     await import(pathToFileURL(file).href);
     for (const runSuite of uvu.UVU_QUEUE[0] ?? []) {

@@ -3,6 +3,7 @@
 /** One job in a cell, from the command's side: bounded in time and memory, and interruptible. */
 
 import { Cell } from '../guests/cell/cell.ts';
+import { afterOwnTime } from '../guests/cell/own-time.ts';
 import { commandError, type CommandError } from './usage.ts';
 import { cellFailure, memoryText } from './worker-failure.ts';
 
@@ -47,9 +48,9 @@ export async function runInCell(
   try {
     return await new Promise<CommandError | undefined>((end) => {
       const watch = (seconds: number): void => {
-        clearTimeout(timer);
+        clearInterval(timer);
         const late = `no end after ${seconds} s (see --watchdog)`;
-        timer = setTimeout(() => end(crashed(late)), seconds * 1000);
+        timer = afterOwnTime(seconds * 1000, () => end(crashed(late)));
       };
       watch(Math.max(watchdogSeconds, LOADING_MAX_SECONDS));
       const start = {
@@ -62,7 +63,7 @@ export async function runInCell(
       cell = new Cell(guestCell, start, {
         message: (given) => {
           const more = message(given);
-          if (more === 'ours') clearTimeout(timer);
+          if (more === 'ours') clearInterval(timer);
           else if (more) watch(watchdogSeconds);
           else end(undefined);
         },
@@ -80,7 +81,7 @@ export async function runInCell(
       if (interrupt?.aborted === true) onInterrupt();
     });
   } finally {
-    clearTimeout(timer);
+    clearInterval(timer);
     if (onInterrupt !== undefined) interrupt?.removeEventListener('abort', onInterrupt);
     await cell?.kill();
   }

@@ -17,6 +17,7 @@ import { replayCommand } from './replay/replay-command.ts';
 import { reportCommand } from './report/report-command.ts';
 import { scenariosCommand } from './scenarios-command.ts';
 import { printable, type Terminal } from './terminal.ts';
+import { afterOwnTime } from '../guests/cell/own-time.ts';
 import { allowMemory64 } from '../guests/wasm-file.ts';
 import {
   EXIT_HELP,
@@ -123,7 +124,7 @@ const interrupt = new AbortController();
 // started this tells it, as the terminal does
 const onInterrupt = (): void => {
   interrupt.abort();
-  setTimeout(() => process.off('SIGINT', onInterrupt), SAME_INTERRUPT_MS).unref();
+  afterOwnTime(SAME_INTERRUPT_MS, () => process.off('SIGINT', onInterrupt)).unref();
 };
 process.on('SIGINT', onInterrupt);
 

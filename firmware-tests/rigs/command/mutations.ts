@@ -3,7 +3,7 @@
 /** Random and mutated inputs for parsers, from one seed (`SEED` in the environment repeats it). */
 
 /** What all of them follow from. */
-export const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
+export const seed = Number(process.env.SEED ?? 1);
 
 let state = seed + 1;
 

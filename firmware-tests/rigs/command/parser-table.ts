@@ -55,7 +55,12 @@ export interface Parser {
   run(): unknown;
   /** Names of the errors that may come out. */
   readonly errors: readonly string[];
+  /** So many inputs, where one takes long; else {@link INPUTS}. */
+  readonly inputs?: number;
 }
+
+/** Inputs of each parser that is quick: a number, not a time, so that all machines see the same. */
+export const INPUTS = 2000;
 
 /** Errors of the command line. */
 const USAGE: readonly string[] = ['CommandError'];
@@ -183,6 +188,7 @@ export const PARSERS: readonly Parser[] = [
     of: 'replay/trace-file.ts: parseTrace',
     run: () => readRecording(parseTrace(random(4) === 0 ? text(trace) : json(traceData))),
     errors: ['ReplayError'],
+    inputs: 200,
   },
   {
     of: 'report/read-trace.ts: readTrace',
@@ -197,6 +203,7 @@ export const PARSERS: readonly Parser[] = [
     of: 'command/host-options.ts: readHost',
     run: () => readHost(text('server2022')),
     errors: USAGE,
+    inputs: 500,
   },
   {
     of: 'command/boot/boot-message.ts: workerMessage',

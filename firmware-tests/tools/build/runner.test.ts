@@ -5,7 +5,7 @@
  * must say how many.
  */
 
-import { spawn } from 'node:child_process';
+import { fork, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,6 +14,8 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 
 const RUNNER = fileURLToPath(new URL('../../../tools/build/run-tests.mjs', import.meta.url));
+const WORKER = fileURLToPath(new URL('../../../tools/build/test-worker.mjs', import.meta.url));
+const HOOK = new URL('../../../tools/build/ts-hook.mjs', import.meta.url).href;
 const MODULES = fileURLToPath(new URL('../../../node_modules', import.meta.url));
 
 const HEAD = "import { suite } from 'uvu';\nimport * as assert from 'uvu/assert';\n";
@@ -30,7 +32,15 @@ interface Run {
 }
 
 /** Run the runner on a folder with these files. */
-async function run(files: Readonly<Record<string, string>>, ...args: string[]): Promise<Run> {
+function run(files: Readonly<Record<string, string>>, ...args: string[]): Promise<Run> {
+  return inFolder(files, (folder) => spawnRunner(['--dir', folder, ...args]));
+}
+
+/** Do something where there are these files. */
+async function inFolder<T>(
+  files: Readonly<Record<string, string>>,
+  use: (folder: string) => Promise<T>,
+): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), 'hypxe-runner-'));
   try {
     symlinkSync(MODULES, join(folder, 'node_modules'));
@@ -38,7 +48,7 @@ async function run(files: Readonly<Record<string, string>>, ...args: string[]): 
       mkdirSync(join(folder, path, '..'), { recursive: true });
       writeFileSync(join(folder, path), text);
     }
-    return await spawnRunner(['--dir', folder, ...args]);
+    return await use(folder);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -218,6 +228,27 @@ runner('what uvu lets pass is a failure that names the file, and costs no other 
   assert.is(lastLine, '24 passed, 23 failed');
   assert.is(code, 1);
 });
+
+runner(
+  'the limit is of each test, not of all of a file: the worker tells when one begins',
+  async () => {
+    const told = await inFolder({ 'a.test.ts': PASSING }, async (folder) => {
+      const child = fork(WORKER, [], { execArgv: ['--import', HOOK], stdio: 'ignore' });
+      const messages: { test?: string; passed?: number }[] = [];
+      child.on('message', (message: { test?: string; passed?: number }) => {
+        messages.push(message);
+        if (message.test === undefined) child.disconnect();
+      });
+      child.send(join(folder, 'a.test.ts'));
+      await new Promise((done) => child.on('exit', done));
+      return messages;
+    });
+    assert.equal(
+      told.map(({ test, passed }) => test ?? passed),
+      ['one', 'two', 2],
+    );
+  },
+);
 
 runner('a stray error fails its file when no other file comes behind it', async () => {
   const { code, lastLine } = await run({ 'a.test.ts': TRAPS['stray-throw']![0] });

@@ -100,7 +100,7 @@ export function createDriver(machine, options) {
 }
 `,
     );
-    const args = ['replay', '01-boot', '--firmware', dies, '--watchdog', '1'];
+    const args = ['replay', '01-boot', '--firmware', dies, '--watchdog', '5'];
     const run = await hypxe(...args, '--trace', 'hangs.jsonl', '--report', 'hangs.html');
     assert.is(run.code, Exit.CRASH, run.error);
     assert.match(read('hangs.html'), /<title>hypxe replay 01-boot/);

@@ -9,11 +9,14 @@ import type { Machine } from '../../../src/machine.ts';
 import { BadBootResult, readBootResult } from '../../../tools/flow/boot-result.ts';
 import { directory, hypxe, lastLine, write, type Run } from '../../rigs/cli-rig.ts';
 
+/** A watchdog that does not wait for long: where it is what is tested. */
+const SHORT = ['--watchdog', '1'];
+
 /** Boot a bundle with this text. */
 async function boot(text: string, ...args: string[]): Promise<Run & { readonly file: string }> {
   const name = `firmware-${count++}.js`;
   write(name, text);
-  const run = await hypxe('boot', '--size', '1', '--watchdog', '1', '--firmware', name, ...args);
+  const run = await hypxe('boot', '--size', '1', '--firmware', name, ...args);
   return { ...run, file: path.join(directory, name) };
 }
 let count = 0;
@@ -98,7 +101,7 @@ for (const [what, text, why] of [
   ],
 ] as const) {
   bad(`one that loops for ever ${what} is ended by the watchdog`, async () => {
-    const run = await boot(text);
+    const run = await boot(text, ...SHORT);
     assert.is(run.code, 3);
     const verdict = `verdict: hang: the firmware hangs: ${why}`;
     assert.is(lastLine(run), verdict);
@@ -109,10 +112,10 @@ for (const [what, text, why] of [
 const SLOW = 'let spins = 0;\nwhile (spins < 4e8) spins++;\n';
 
 bad("the time that loading takes is not the firmware's", async () => {
-  const without = await boot(`${SLOW}export const other = 1;`);
+  const without = await boot(`${SLOW}export const other = 1;`, ...SHORT);
   assert.match(without.error, /^hypxe: BadFirmware: .* exports no function boot\n/);
   assert.is(without.code, 2);
-  const broken = await boot(`${SLOW}throw new SyntaxError('late');`);
+  const broken = await boot(`${SLOW}throw new SyntaxError('late');`, ...SHORT);
   assert.match(broken.error, /^hypxe: BadFirmware: .* cannot be loaded: SyntaxError: late\n/);
   assert.is(broken.code, 2);
 });

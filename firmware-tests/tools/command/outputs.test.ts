@@ -108,7 +108,7 @@ outputs('a run that is interrupted leaves the old file', async () => {
     }`,
   );
   const { code, out } = await interrupted(
-    ['boot', 'image', '--firmware', 'waits.js', '--watchdog', '20', '--trace', 'kept.jsonl'],
+    ['boot', 'image', '--firmware', 'waits.js', '--watchdog', '600', '--trace', 'kept.jsonl'],
     /begins/,
   );
   assert.is(code, 130);

@@ -3,7 +3,7 @@
 /**
  * Every parser of what comes from outside, with random and mutated inputs: only errors with a name
  * come out. The tables are compared with what the tree has. `SEED` chooses others,
- * `FUZZ_MS` and `FUZZ_INPUTS` how many.
+ * `FUZZ_TIMES` so many times as many.
  */
 
 import * as fs from 'node:fs';
@@ -15,20 +15,16 @@ import { directory, hypxe, write } from '../../rigs/cli-rig.ts';
 import { COMMANDS } from '../../rigs/command/command-table.ts';
 import { FunctionsRun } from '../../rigs/command/functions-run.ts';
 import { position, seed } from '../../rigs/command/mutations.ts';
-import { PARSERS as PARTS } from '../../rigs/command/parser-table.ts';
+import { INPUTS, PARSERS as PARTS } from '../../rigs/command/parser-table.ts';
 import { READERS, readers, readersIn } from '../../rigs/command/readers.ts';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 
-const PARSERS = [...PARTS, ...COMMANDS];
+/** Words take longer than the rest: files are looked for. */
+const PARSERS = [...PARTS, ...COMMANDS.map((command) => ({ inputs: 250, ...command }))];
 
-/** Time for each parser, in ms. */
-const TIME_MS = Number(process.env['FUZZ_MS'] ?? 300);
-
-/** Most inputs of each. */
-const INPUTS_MAX = Number(process.env['FUZZ_INPUTS'] ?? 4000);
-/** ... and at least, however slow the machine is. */
-const INPUTS_MIN = 100;
+/** How many times the inputs of the tables. */
+const TIMES = Number(process.env['FUZZ_TIMES'] ?? 1);
 
 /** Other functions of these names, and why they are not in the table. */
 const OTHERS: Readonly<Record<string, string>> = {
@@ -118,13 +114,12 @@ parsers('whatever reads is known, however it is called', () => {
 /** Functions that each parser came to. */
 const ran = new Map<string, Set<string>>();
 
-for (const { of, run, errors } of PARSERS) {
+for (const { of, run, errors, inputs = INPUTS } of PARSERS) {
   parsers(`${of}: only errors with a name`, () => {
     const functions = new FunctionsRun();
-    const end = Date.now() + TIME_MS;
     let accepted = 0;
     let refused = 0;
-    for (let i = 0; i < INPUTS_MAX && (i < INPUTS_MIN || Date.now() < end); i++) {
+    for (let i = 0; i < inputs * TIMES; i++) {
       const before = position();
       try {
         run();
@@ -136,7 +131,7 @@ for (const { of, run, errors } of PARSERS) {
         assert.unreachable(`seed ${seed}, input ${i} (state ${before}): ${stack}`);
       }
     }
-    assert.ok(accepted + refused >= INPUTS_MIN, `${accepted + refused} inputs`);
+    assert.is(accepted + refused, inputs * TIMES);
     ran.set(of, functions.stop());
     if (process.env['FUZZ_COUNTS']) console.log(`${of}: ${accepted} accepted, ${refused} refused`);
     // Both happen, or the inputs are no good

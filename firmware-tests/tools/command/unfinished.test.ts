@@ -21,9 +21,6 @@ const HANGS = write(
   export const createDriver = boot;`,
 );
 
-/** Time in ms after which a command that says nothing is at its firmware. */
-const AT_FIRMWARE_MS = 3000;
-
 const internal = suite('exit codes: mistakes of hypxe itself');
 
 /** Breaks what commands need: one thing in the main thread, another in workers. */
@@ -83,8 +80,8 @@ presses('130: explore says what was done, and that it is not all', async () => {
 
 presses('130: explore before there is a list', async () => {
   // One worker: a second may say that it begins before it is ended
-  const args = ['explore', '--firmware', HANGS, '--watchdog', '20', '--workers', '1', '--json'];
-  const { code, out, error } = await interrupted(args, AT_FIRMWARE_MS);
+  const args = ['explore', '--firmware', HANGS, '--watchdog', '600', '--workers', '1', '--json'];
+  const { code, out, error } = await interrupted(args, 'at the firmware');
   assert.match(error, /^hypxe: Interrupted: the list of runs was not made\n/);
   assert.is((JSON.parse(out) as { exitCode: number }).exitCode, 130);
   assert.is(code, 130);
@@ -98,7 +95,7 @@ presses('130: boot', async () => {
     '--firmware',
     HANGS,
     '--watchdog',
-    '20',
+    '600',
     '--trace',
     'cut.jsonl',
   ];
@@ -127,8 +124,8 @@ presses('130: scenarios tell what was run', async () => {
 });
 
 presses('a firmware in replay that does not stop is left at once', async () => {
-  const args = ['replay', TRACE, '--firmware', HANGS, '--watchdog', '20'];
-  const { code, error } = await interrupted(args, AT_FIRMWARE_MS);
+  const args = ['replay', TRACE, '--firmware', HANGS, '--watchdog', '600'];
+  const { code, error } = await interrupted(args, 'at the firmware');
   assert.match(error, /^hypxe: Interrupted: 0 of 1 trace were replayed\n/);
   assert.is(code, 130);
 });

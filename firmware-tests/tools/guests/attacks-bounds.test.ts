@@ -3,10 +3,9 @@
 /** Hostile JavaScript guests that try to stop the tool, to fill it, or to steer the terminal. */
 
 import { spawn } from 'node:child_process';
-import * as fs from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { CLI, directory, hypxe, lastLine, read, write } from '../../rigs/cli-rig.ts';
+import { CLI, childrenOf, directory, hypxe, lastLine, read, write } from '../../rigs/cli-rig.ts';
 import { bootHostile } from '../../rigs/guests/hostile-rig.ts';
 import { Op, call, firmware, i32, i64 } from '../../rigs/guests/wasm-builder.ts';
 
@@ -99,7 +98,7 @@ ends('a guest that logs for ever is ended by a bound, and its memory stays', asy
     `export function boot(machine, { events }) {
       for (;;) events({ kind: 'log', level: 'info', layer: 'BOOT', object: '', text: 'again' });
     }`,
-    ...['--watchdog', '5'],
+    ...['--watchdog', '60'],
   );
   assert.is(run.code, 3);
   assert.match(lastLine(run), /threw Error: 10000 events without a call of the machine$/);
@@ -133,19 +132,13 @@ for (const [what, text] of [
   });
 }
 
-/** The processes that a process has started: where Linux says it. */
-function children(pid: number): number[] {
-  const file = `/proc/${pid}/task/${pid}/children`;
-  return fs.existsSync(file) ? fs.readFileSync(file, 'utf8').split(' ').map(Number) : [];
-}
-
 for (const [command, told] of [
   ['boot', /^verdict: out-of-memory: the firmware is out of memory: its process was killed/m],
   ['explore', /^hypxe: GuestOutOfMemory: its process was killed \(SIGKILL\)/m],
   ['replay 01-boot', /^hypxe: FirmwareEnded: .*: out of memory: its process was killed/m],
 ] as const) {
   ends(`${command}: a guest's process that the system kills has ended as a guest`, async () => {
-    if (children(process.pid).length === 0 && process.platform !== 'linux') return;
+    if (childrenOf(process.pid).length === 0 && process.platform !== 'linux') return;
     const driver = 'export function createDriver() { for (;;); }';
     const text = `${driver}\nexport function boot() { for (;;); }`;
     const firmware = write(`killed-${command.slice(0, 4)}.js`, text);
@@ -158,7 +151,7 @@ for (const [command, told] of [
       child.on('close', resolve);
       // As soon as there is one: loaded or not
       const timer = setInterval(() => {
-        const [guest] = children(child.pid!).filter((pid) => pid > 0);
+        const [guest] = childrenOf(child.pid!);
         if (guest === undefined) return;
         clearInterval(timer);
         setTimeout(() => process.kill(guest, 'SIGKILL'), 1000);

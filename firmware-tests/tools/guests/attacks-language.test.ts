@@ -106,7 +106,7 @@ const SAME: readonly (readonly [what: string, module: string])[] = [
 
 for (const [what, module] of SAME) {
   language(`the audit of a guest ${what} is the same`, async () => {
-    const run = await bootHostile(module, '--watchdog', '5');
+    const run = await bootHostile(module, '--watchdog', '60');
     assertHeld(run);
     assertTold(run);
     assert.is(run.code, 1, run.error);

@@ -77,7 +77,7 @@ for (const between of ['machine.memory', 'options.cancel?.()', 'options.random?.
       const line = { kind: 'log', level: 'debug', layer: 'BOOT', object: '', text: 'x' };
       for (;;) { ${between}; options.events(line); }
     }`;
-    const { error, code, out } = await bootHostile(text, '--watchdog', '2', '--json');
+    const { error, code, out } = await bootHostile(text, '--watchdog', '60', '--json');
     assert.match(out + error, /10000 events without a call of the machine/);
     assert.is.not(code, 0);
   });

@@ -66,7 +66,7 @@ for (const [what, module, told] of [
   ],
 ] as const) {
   results(`a guest that ${what} is refused`, async () => {
-    const run = await bootHostile(module, '--watchdog', '5');
+    const run = await bootHostile(module, '--watchdog', '60');
     assertHeld(run);
     assert.is(run.code, 2);
     assert.match(run.error, told);
@@ -146,7 +146,7 @@ for (const [what, module, told] of [
   ],
 ] as const) {
   results(`a guest that ${what} has crashed`, async () => {
-    const run = await bootHostile(module, '--watchdog', '5');
+    const run = await bootHostile(module, '--watchdog', '60');
     assertHeld(run);
     assert.is(run.code, 3);
     assert.match(lastLine(run), told);

@@ -61,7 +61,7 @@ for (const [what, before] of [
     const run = await bootHostile(
       `export function boot(machine) { ${DIRTY} ${before} ${RESULT} }`,
       '--watchdog',
-      '5',
+      '60',
     );
     assert.is(run.code, 1, run.out + run.error);
     assert.match(
@@ -125,7 +125,7 @@ for (const [what, result, verdict] of [
     const run = await bootHostile(
       `export function boot() { return ${result}; }`,
       '--watchdog',
-      '5',
+      '60',
     );
     assert.match(run.error.split('\n')[0]!, verdict);
     assert.is(run.code, run.error === '' ? 1 : 2);
@@ -156,7 +156,11 @@ for (const [what, thrown, text] of [
   ],
 ] as const) {
   forged(`a guest that throws ${what}`, async () => {
-    const run = await bootHostile(`export function boot() { throw ${thrown}; }`, '--watchdog', '5');
+    const run = await bootHostile(
+      `export function boot() { throw ${thrown}; }`,
+      '--watchdog',
+      '60',
+    );
     assert.is(run.code, 3, run.error);
     assert.match(lastLine(run), /^verdict: crash: the firmware threw /);
     assert.match(lastLine(run), text);
@@ -171,7 +175,7 @@ forged('what a guest leaves for later never runs', async () => {
       (async () => { await 0; say('LATER'); })();
       return { status: 'failed' };
     }`,
-    ...['--watchdog', '5'],
+    ...['--watchdog', '60'],
   );
   assert.is(run.code, 1);
   assert.not.match(run.out, /LATER/);

@@ -161,12 +161,12 @@ for (const [what, reason, mischief] of [
 function fakePasst(name: string, script: string): string {
   write(`${name}/passt`, `#!/bin/sh\n${script}\n`);
   fs.chmodSync(path.join(directory, name, 'passt'), 0o755);
-  return `PATH=${path.join(directory, name)}:$PATH`;
+  return `PATH="${path.join(directory, name)}:$PATH"`;
 }
 
 /** `hypxe boot` with other programs than there are. */
 function withPath(assignment: string, ...args: string[]): ReturnType<typeof shell> {
-  return shell(`${assignment} ${process.execPath} ${CLI} boot ${args.join(' ')}`);
+  return shell(`${assignment} "${process.execPath}" "${CLI}" boot ${args.join(' ')}`);
 }
 
 failures('passt is not installed', async () => {

@@ -245,7 +245,7 @@ wall('what comes in cuts a wait short, and time moves all the same', () => {
   assert.is(clock.now, 6001);
 });
 
-wall('a guest that waits is woken by a frame', () => {
+wall('a guest waits for a frame, and not if one is there', () => {
   const toGuest = new FrameRing();
   const toPeer = new FrameRing();
   let beats = 0;
@@ -254,14 +254,27 @@ wall('a guest that waits is woken by a frame', () => {
     ...{ ring: () => undefined, alive: () => beats++ },
   });
   link.connect({ deliver: () => undefined } as unknown as LinkHost);
-  const begin = performance.now();
-  link.wall.wait(20 * TICKS_PER_MS);
-  assert.ok(performance.now() - begin >= 19);
-  assert.is(beats, 1);
-  toGuest.push(new Uint8Array(60));
-  const now = performance.now();
-  link.wall.wait(2000 * TICKS_PER_MS);
-  assert.ok(performance.now() - now < 40);
+  const { wait } = Atomics;
+  const waits: [number | undefined, string][] = [];
+  Atomics.wait = (words: never, index: number, value: never, ms?: number) => {
+    const ended = wait(words, index, value, ms);
+    waits.push([ms, ended]);
+    return ended;
+  };
+  try {
+    link.wall.wait(20 * TICKS_PER_MS);
+    assert.equal(waits, [[20, 'timed-out']]);
+    // A sign of life comes in between
+    link.wall.wait(2000 * TICKS_PER_MS);
+    assert.equal(waits.slice(1), [[50, 'timed-out']]);
+    assert.is(beats, 2);
+    toGuest.push(new Uint8Array(60));
+    link.wall.wait(2000 * TICKS_PER_MS);
+    assert.equal(waits.slice(2), []);
+    assert.is(beats, 3);
+  } finally {
+    Atomics.wait = wait;
+  }
 });
 
 wall.run();

@@ -20,10 +20,8 @@ import {
   type FromCell,
   type ToCell,
 } from './cell-words.ts';
+import { OwnTime, STEP_MS } from './own-time.ts';
 import { guestStack } from './worker-stack.ts';
-
-/** How often the worker is looked at, in ms. */
-const LOOK_MS = 50;
 
 /** How long an interrupted worker may take to tell what was, in ms: the audit takes its time. */
 const GRACE_MS = 5000;
@@ -77,7 +75,8 @@ class Cell {
   #looking = false;
   #seen = -1;
   #phase: number = Phase.STARTING;
-  #silentSince = Date.now();
+  readonly #time = new OwnTime();
+  #silentSince = 0;
   /** Since when the guest is being interrupted, and why. */
   #interruptedAt: number | undefined;
   #reason: Lost = 'hang';
@@ -118,7 +117,7 @@ class Cell {
       if (error.code === OUT_OF_MEMORY) this.#lost('out-of-memory');
       else this.#fail(error);
     });
-    const timer = setInterval(() => this.#look(), LOOK_MS);
+    const timer = setInterval(() => this.#look(), STEP_MS);
     worker.on('exit', () => {
       clearInterval(timer);
       void this.#end(link);
@@ -133,6 +132,7 @@ class Cell {
   /** Look at the worker: does it live, and how large has the process grown? */
   #look(): void {
     if (this.#over) return;
+    const now = this.#time.look();
     // It may grow while somebody looks where it is
     if (this.#looking) {
       const { memoryBytes } = this.#start;
@@ -140,7 +140,6 @@ class Cell {
       return;
     }
     const words = this.#words;
-    const now = Date.now();
     const beat = Atomics.load(words, Word.HEARTBEAT);
     const phase = Atomics.load(words, Word.PHASE);
     const alive = beat !== this.#seen || phase !== this.#phase;
@@ -189,7 +188,7 @@ class Cell {
       return;
     }
     this.#reason = reason;
-    this.#interruptedAt = Date.now();
+    this.#interruptedAt = this.#time.now;
     process.kill(process.pid, 'SIGINT');
   }
 
@@ -209,7 +208,7 @@ class Cell {
     send({
       kind: 'lost',
       reason,
-      silentMs: Date.now() - this.#silentSince,
+      silentMs: this.#time.now - this.#silentSince,
       phase: Atomics.load(words, Word.PHASE),
       position: Atomics.load(words, Word.POSITION),
       note: readText(this.#note),

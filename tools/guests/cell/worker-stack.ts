@@ -8,6 +8,7 @@
 
 import { Session } from 'node:inspector';
 import { ORIGIN } from '../guest-origin.ts';
+import { afterOwnTime } from './own-time.ts';
 
 /** Longest that it may take until the worker stands still, and until it goes on, in ms. */
 const PAUSE_MAX_MS = 1500;
@@ -155,10 +156,10 @@ async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
     return await Promise.race([
       promise,
       new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(new Error('it took too long')), ms);
+        timer = afterOwnTime(ms, () => reject(new Error('it took too long')));
       }),
     ]);
   } finally {
-    clearTimeout(timer);
+    clearInterval(timer);
   }
 }

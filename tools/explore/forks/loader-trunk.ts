@@ -3,6 +3,9 @@
 /**
  * A run of the loader without faults, at the borders of its stages: the runs of others, whose
  * faults all come later, begin there. It takes a guest whose state can be copied between two calls.
+ *
+ * Any moment is worth it: to go back costs the example in C 0.07 to 0.18 ms, and saves it 0.7 ms at
+ * the first one, where nothing but the machine was made, up to 3 ms at the last.
  */
 
 import { SnapshotError } from '../../simulator/base/snapshot.ts';

@@ -94,8 +94,8 @@ export class Runner {
     watch: RunWatch = {},
   ): RunOutcome {
     // Other runs in the same memory: before this one begins
-    const seen = observer !== undefined || Object.values(watch).some((each) => each !== undefined);
-    const trunk = seen ? undefined : this.#trunkOf(plan);
+    const seen = observer ?? watch.record ?? watch.onMachine ?? watch.events;
+    const trunk = seen !== undefined ? undefined : this.#trunkOf(plan);
     const usual = plan.faults.length > 0 ? this.#usual(plan.flow) : undefined;
     const forked = trunk?.goTo(plan);
     const run = forked ?? this.#make(plan, { observer, watch });

@@ -96,6 +96,18 @@ forks('a guest whose variables nobody sees: the same, with less of the guest run
   assert.ok(forked.took < 0.8 * anew.took, `${forked.took} of ${anew.took} calls of the seam`);
 });
 
+forks('one that crashes: in the same words, stack and all', () => {
+  const { runner } = toy({ hides: [Op.UNREACHABLE] });
+  const plans = ['alloc.0/fail', 'step.0/rescind', 'step.2/rescind', 'step.9/give-up'];
+  const all = plans.map((text) => parsePlan(`loader:${text}`));
+  assert.equal(differing(runner, all), []);
+  const texts = runner.run(all[3]!).findings.map(({ text }) => text);
+  assert.match(
+    texts.join(),
+    /unreachable at .*wasm-function.* < GuestInstance.call .*, after step/,
+  );
+});
+
 forks('after an OS, too', () => {
   const { runner } = toy({ after: 'linux-6.1' });
   const plans = ['step.30/give-up', 'owner.0/left:all', 'step.45/rescind', 'nic.0/arrives:0'];

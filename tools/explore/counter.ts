@@ -37,21 +37,25 @@ export class PlaceCounter {
   /** What is at the last place that a fault was found for. */
   #detail: PlaceDetail = { what: '' };
   #stopped = false;
+  #everywhere = false;
 
-  constructor(plan: Plan, observer?: PlaceObserver) {
+  /** @param everywhere all places count, whatever the plan has: others are loaded later */
+  constructor(plan: Plan, observer?: PlaceObserver, everywhere = false) {
     this.observer = observer;
     this.load(plan);
+    this.#everywhere = everywhere;
   }
 
   /** For a snapshot: all that may change. */
   saveTo(keeper: Keeper): void {
     keeper.put([this.onFire, this.#detail], (v) => ([this.onFire, this.#detail] = v));
-    keeper.put([this.#stopped], (v) => ([this.#stopped] = v));
+    keeper.put([this.#stopped, this.#everywhere], (v) => ([this.#stopped, this.#everywhere] = v));
     keeper.keep(this.fired, this.counts, this.#faults);
   }
 
   /** The faults of another plan from now on. */
   load(plan: Plan): void {
+    this.#everywhere = false;
     this.#faults.clear();
     for (const fault of plan.faults) {
       let byIndex = this.#faults.get(fault.place);
@@ -62,7 +66,7 @@ export class PlaceCounter {
 
   /** Whether the plan has any fault at a place: else hooks need not be set. */
   has(place: Place): boolean {
-    return this.observer !== undefined || this.#faults.has(place);
+    return this.#everywhere || this.observer !== undefined || this.#faults.has(place);
   }
 
   /** The run comes to a place. Returns what the plan has for it. `detail` is for recordings. */

@@ -8,12 +8,14 @@
 import type { FirmwareEvent } from '../../src/events.ts';
 import type { ServedBootResult as BootResult } from '../../src/services/boot-services.ts';
 import { readBootResult } from '../flow/boot-result.ts';
-import type { GuestInstance } from '../guests/guest-program.ts';
+import type { GuestInstance, MemoryWatch } from '../guests/guest-program.ts';
+import { SavedAllocator } from '../guests/guest-pages.ts';
 import { GuestCut } from '../guests/wasm-imports.ts';
 import { TrustedGuest, type TrustedModule } from '../guests/trusted-guest.ts';
 import { PAGE_SIZE, type Machine, type MemoryRange } from '../../src/machine.ts';
-import { MapAllocator, type PageAllocator } from '../../src/memory/allocator.ts';
+import type { PageAllocator } from '../../src/memory/allocator.ts';
 import { TICKS_PER_MS } from '../simulator/base/clock.ts';
+import type { Keeper, Saved } from '../simulator/base/snapshot.ts';
 import { GuestCrash, GuestHang } from '../simulator/hypervisor/guest-end.ts';
 import type { Finding } from '../simulator/audit/audit-findings.ts';
 import type { Grant } from '../simulator/ledger/grants.ts';
@@ -21,7 +23,7 @@ import type { SimulatedMachine } from '../simulator/machine.ts';
 import { contactsHeeded } from '../simulator/vmbus-server/inspection.ts';
 import { withoutNumbers } from './finding-text.ts';
 import type { Injector, Race } from './injector.ts';
-import { runLoader, type LoaderResult } from './loader.ts';
+import { Loader, type LoaderResult } from './loader.ts';
 import { PageSource } from './memory/page-source.ts';
 import { RaceHost } from './memory/race-host.ts';
 import { RacePolicy } from './memory/race-policy.ts';
@@ -91,8 +93,19 @@ function mark(pages: Uint8Array, { address, length, type }: MemoryRange): void {
   pages.fill(1, Math.floor(address / PAGE_SIZE), Math.ceil((address + length) / PAGE_SIZE));
 }
 
+/** A boot under way: who stands between the guest and its machine. */
+interface Boot {
+  readonly map: readonly MemoryRange[];
+  readonly seam: Machine & Saved;
+  readonly watch: ReadWatch;
+  readonly race: RaceHost | undefined;
+  readonly memory: MemoryWatch | undefined;
+  /** Watches an allocator. */
+  readonly pages: (allocator: PageAllocator) => PageAllocator;
+}
+
 /** The guest of one run: each call of {@link run} is a boot on the same machine. */
-export class Guest {
+export class Guest implements Saved {
   readonly #guest: GuestInstance;
   readonly #machine: SimulatedMachine;
   readonly #injector: Injector;
@@ -105,6 +118,10 @@ export class Guest {
   /** What there was when it began: contacts, and what an earlier owner has shared. */
   #contacts = 0;
   #earlier: ReadonlySet<Grant> = new Set();
+  /** The boot of a loader, and the loader: what goes with a snapshot. */
+  #loading: { readonly boot: Boot; readonly loader: Loader } | undefined;
+  /** Called where a loader has nothing on the stack; in a snapshot it is not. */
+  atBorder: (() => void) | undefined;
 
   constructor(
     guest: GuestInstance,
@@ -118,6 +135,13 @@ export class Guest {
     this.#injector = injector;
     this.#history = history;
     this.#report = report;
+  }
+
+  /** For a snapshot at a border: all that may change. @throws SnapshotError as a driver does */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#contacts, this.#earlier], (v) => ([this.#contacts, this.#earlier] = v));
+    keeper.put([this.#loading], (v) => ([this.#loading] = v));
+    keeper.demand('the guest', this.#loading?.loader);
   }
 
   /** Whether the connection is an earlier owner's still: only the next contact ends that. */
@@ -163,6 +187,24 @@ export class Guest {
     watched: boolean,
     races: readonly Race[] = [],
   ): Result | undefined {
+    const boot = this.#begin(map, watched, races);
+    return this.#carry(boot, () => {
+      this.#machine.partition.recover(LIMITS);
+      // A guest may name a constructor before it asks for the memory that it has views of
+      boot.memory?.install();
+      return this.#start(flow, boot);
+    });
+  }
+
+  /** The same from the border on that the machine has gone back to, with another plan. */
+  goOn(): Result | undefined {
+    const { boot, loader } = this.#loading!;
+    boot.watch.reload();
+    boot.memory?.install();
+    return this.#carry(boot, () => loader.run());
+  }
+
+  #begin(map: readonly MemoryRange[], watched: boolean, races: readonly Race[]): Boot {
     const machine = this.#machine;
     const injector = this.#injector;
     this.#contacts = contactsHeeded(machine.vmbus.inspect());
@@ -208,11 +250,13 @@ export class Guest {
         (first, end) => machine.partition.grants.liveAt(first, end),
         (purpose, grant) => this.#freedEarly(purpose, grant),
       );
+    return { map, seam, watch, race, memory, pages };
+  }
+
+  #carry({ watch, race, memory }: Boot, action: () => Result): Result | undefined {
+    const { partition } = this.#machine;
     try {
-      machine.partition.recover(LIMITS);
-      // A guest may name a constructor before it asks for the memory that it has views of
-      memory?.install();
-      const result = this.#start(flow, seam, map, pages);
+      const result = action();
       partition.settle();
       const { ended } = partition;
       if (ended !== undefined || partition.failure !== undefined) throw ended;
@@ -233,21 +277,20 @@ export class Guest {
     }
   }
 
-  #start(
-    flow: Plan['flow'],
-    seam: Machine,
-    map: readonly MemoryRange[],
-    pages: (allocator: PageAllocator) => PageAllocator,
-  ): Result {
+  #start(flow: Plan['flow'], boot: Boot): Result {
+    const { map, seam, pages } = boot;
     const cancel = (): boolean => this.#injector.cut;
     const guest = this.#guest;
     const events = this.says && { events: this.says };
     if (flow === 'loader' && guest.createDriver !== undefined) {
       const driver = guest.createDriver(seam, {
-        ...{ allocator: pages(new MapAllocator(map)), cancel },
+        ...{ allocator: pages(new SavedAllocator(map)), cancel },
         ...events,
       });
-      return runLoader(driver, cancel, (left) => this.quiesced?.(left));
+      const loader = new Loader(driver, cancel, (left) => this.quiesced?.(left));
+      if (this.atBorder !== undefined) loader.atBorder = () => this.atBorder?.();
+      this.#loading = { boot, loader };
+      return loader.run();
     }
     const pushed = flow === 'push' ? PUSH_BOOT : {};
     const options = { pages, cancel, ...pushed, ...events };

@@ -65,10 +65,11 @@ export class Injector implements Omit<SeamListener, 'activity'>, PacketHost {
   readonly #messages: MessageFaults;
   readonly #packets: PacketFaults;
 
-  constructor(machine: SimulatedMachine, plan: Plan, observer?: PlaceObserver) {
+  /** @param everywhere see {@link PlaceCounter} */
+  constructor(machine: SimulatedMachine, plan: Plan, observer?: PlaceObserver, everywhere = false) {
     this.machine = machine;
     this.#plan = plan;
-    this.counter = new PlaceCounter(plan, observer);
+    this.counter = new PlaceCounter(plan, observer, everywhere);
     if (machine.events.on) this.counter.onFire = (fault, detail) => this.#tell(fault, detail);
     this.sound = plan.faults.every(isLawful);
     machine.partition.faults.hypercall = (code) => this.#call(code);

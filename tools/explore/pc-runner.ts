@@ -16,12 +16,7 @@ import type { PcParts } from '../guests/pc/pc-emulator.ts';
 import type { PcKernel } from '../guests/pc/pc-kernel.ts';
 import type { Pc } from '../guests/pc/pc.ts';
 import type { Finding } from '../simulator/audit/audit-findings.ts';
-import {
-  SnapshotError,
-  type Keeper,
-  type Restore,
-  type Saved,
-} from '../simulator/base/snapshot.ts';
+import { SnapshotError, type Keeper, type Saved } from '../simulator/base/snapshot.ts';
 import { NO_BASELINE } from '../simulator/audit/audit-baseline.ts';
 import { auditHandoff } from '../simulator/audit/audit.ts';
 import { NETWORK_CONDITIONS, Network, combined } from '../simulator/network/index.ts';
@@ -32,9 +27,10 @@ import { ShutdownHost, TimeSyncHost } from '../simulator/services/index.ts';
 import type { PcWatch } from '../flow/pc-watch.ts';
 import type { PlaceObserver } from './counter.ts';
 import { excusesOf } from './excuses.ts';
+import { Moments } from './forks/moments.ts';
 import { withoutNumbers } from './finding-text.ts';
 import { Injector } from './injector.ts';
-import type { Fault, Place, Plan } from './plan.ts';
+import type { Fault, Plan } from './plan.ts';
 import type { RunFinding, RunOutcome } from './run.ts';
 
 /** A program, and what all its runs have in common. */
@@ -57,9 +53,6 @@ const LOOP_INSTRUCTIONS = 500_000_000;
 const LOOP_TOUCHES = 20_000;
 /** So many times as many as without faults it may take besides. */
 const LONGER = 10;
-
-/** Places that a run comes to before the program runs: no snapshot is earlier. */
-const AT_ONCE: readonly Place[] = ['network', 'nic', 'owner'];
 
 export class PcRunner {
   readonly #explored: PcExplored;
@@ -247,12 +240,6 @@ const MOMENTS_MAX = 24;
 /** Instructions between two moments, at first: what a run costs is what it has of them. */
 export const MOMENT_INSTRUCTIONS = 32_000_000;
 
-interface Moment {
-  /** How often the run had come to each place. */
-  readonly counts: Readonly<Record<Place, number>>;
-  readonly restore: Restore;
-}
-
 /** Cuts on one emulator: each leaves some of the stack of its WebAssembly used, for good. */
 const CUTS_MAX = 200;
 
@@ -267,7 +254,7 @@ class Trunk {
   #bytes = 0;
   /** The emulator cannot be put back any more, or not to what it was. */
   #spent = false;
-  #moments: Moment[] = [];
+  readonly #moments = new Moments();
   #between: number;
   #next = 0;
 
@@ -298,15 +285,12 @@ class Trunk {
   }
 
   /** Be where nothing of a plan has happened yet, as late as possible. Whether that can be. */
-  goTo({ faults }: Plan): boolean {
-    if (faults.some(({ place }) => AT_ONCE.includes(place))) return false;
-    const before = ({ counts }: Moment): boolean =>
-      faults.every(({ place, index }) => counts[place] <= index);
-    const moment = this.#moments.filter(before).at(-1);
-    if (moment === undefined) return false;
+  goTo(plan: Plan): boolean {
+    const restore = this.#moments.before(plan);
+    if (restore === undefined) return false;
     try {
-      moment.restore();
-      if (faults.some(isCut)) this.#cuts++;
+      restore();
+      if (plan.faults.some(isCut)) this.#cuts++;
       return true;
     } catch (error) {
       if (!(error instanceof SnapshotError)) throw error;
@@ -322,13 +306,13 @@ class Trunk {
     this.#next = instructions + this.#between;
     try {
       const restore = flow.saveState(this.run);
-      this.#moments.push({ counts: { ...injector.counter.counts }, restore });
+      this.#moments.add(injector.counter.counts, restore);
       this.#bytes += flow.savedBytes;
     } catch (error) {
       if (!(error instanceof SnapshotError)) throw error;
     }
-    if (this.#moments.length < MOMENTS_MAX && this.#bytes <= MOMENT_BYTES_MAX) return;
-    this.#moments = this.#moments.filter((_, i) => i % 2 === 0);
+    if (this.#moments.count < MOMENTS_MAX && this.#bytes <= MOMENT_BYTES_MAX) return;
+    this.#moments.thin();
     this.#bytes /= 2;
     this.#between *= 2;
   }

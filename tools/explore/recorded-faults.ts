@@ -10,7 +10,7 @@ import { combined, NETWORK_CONDITIONS, type Network } from '../simulator/network
 import type { PlaceObserver } from './counter.ts';
 import { Injector } from './injector.ts';
 import { PlanError, planText, type Fault, type Place, type Plan } from './plan.ts';
-import { leave } from './run.ts';
+import { leave } from './one-run.ts';
 import { steppedMachine } from './stepped-machine.ts';
 
 /** Places that a session does not show: what a guest reads in between two exits. */

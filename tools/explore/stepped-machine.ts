@@ -16,6 +16,7 @@ import type {
 } from '../../src/machine.ts';
 import { TICKS_PER_MS, type VirtualClock } from '../simulator/base/clock.ts';
 import { PassingArm64, PassingX64 } from '../simulator/base/passing-machine.ts';
+import type { Keeper, Saved } from '../simulator/base/snapshot.ts';
 import type { SimulatedMachine } from '../simulator/machine.ts';
 
 /** Idle turns before they get longer, and how much longer: a part of the time idled so far. */
@@ -58,7 +59,7 @@ class RegisterFault extends Error {
 }
 
 /** What both architectures do. */
-class Stepping {
+class Stepping implements Saved {
   readonly memory: () => ArrayBufferLike;
   readonly #clock: VirtualClock;
   readonly #listener: SeamListener;
@@ -70,6 +71,12 @@ class Stepping {
     this.memory = memory;
     this.#clock = clock;
     this.#listener = listener;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#activity, this.#idlePauses], (v) => ([this.#activity, this.#idlePauses] = v));
+    keeper.put([this.#idleSince], (v) => ([this.#idleSince] = v));
   }
 
   /** The guest is about to make an exit. */
@@ -104,12 +111,17 @@ class Stepping {
   }
 }
 
-class SteppedX64 extends PassingX64 {
+class SteppedX64 extends PassingX64 implements Saved {
   readonly #stepping: Stepping;
 
   constructor(machine: X64Machine, memoryMap: readonly MemoryRange[], stepping: Stepping) {
     super(machine, memoryMap);
     this.#stepping = stepping;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.keep(this.#stepping);
   }
 
   override get memory(): ArrayBufferLike {
@@ -159,12 +171,17 @@ class SteppedX64 extends PassingX64 {
   }
 }
 
-class SteppedArm64 extends PassingArm64 {
+class SteppedArm64 extends PassingArm64 implements Saved {
   readonly #stepping: Stepping;
 
   constructor(machine: Arm64Machine, memoryMap: readonly MemoryRange[], stepping: Stepping) {
     super(machine, memoryMap);
     this.#stepping = stepping;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.keep(this.#stepping);
   }
 
   override get memory(): ArrayBufferLike {
@@ -201,7 +218,7 @@ export function steppedMachine(
   memoryMap: readonly MemoryRange[],
   listener: SeamListener,
   memory: () => ArrayBufferLike,
-): Machine {
+): Machine & Saved {
   const seam = machine.bootSeam;
   const stepping = new Stepping(machine.clock, listener, memory);
   return seam.architecture === 'x64'

@@ -3,6 +3,7 @@
 /** What a guest says, field by field: an event that is none of the known kinds is left out. */
 
 import type { FirmwareEvent } from '../../src/events.ts';
+import type { Keeper, Saved } from '../simulator/base/snapshot.ts';
 
 /** Events that a guest may tell between two calls of its machine. */
 const EVENTS_MAX = 10_000;
@@ -12,9 +13,14 @@ export const SAID_MAX = 1 << 23;
 const EVENT_CHARACTERS = 64;
 
 /** Counts what a guest says: it is shown, kept and written, and shall fill no disk. */
-export class Talk {
+export class Talk implements Saved {
   #events = 0;
   #characters = 0;
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#events, this.#characters], (v) => ([this.#events, this.#characters] = v));
+  }
 
   /** A call of the machine: events count anew. */
   called(): void {

@@ -6,8 +6,9 @@
  */
 
 import type { MemoryRange } from '../../src/machine.ts';
-import type { PageAllocator } from '../../src/memory/allocator.ts';
+import { MapAllocator, type PageAllocator } from '../../src/memory/allocator.ts';
 import { carve } from '../../src/memory/shared-memory.ts';
+import type { Keeper, Saved } from '../simulator/base/snapshot.ts';
 import { hex } from '../simulator/base/hex.ts';
 import { GuestFault } from './guest-error.ts';
 
@@ -20,7 +21,15 @@ interface Piece {
   readonly purpose: string;
 }
 
-export class GuestPages {
+/** An allocator that goes with a snapshot. */
+export class SavedAllocator extends MapAllocator implements Saved {
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.keep(this.holes);
+  }
+}
+
+export class GuestPages implements Saved {
   readonly #allocator: PageAllocator;
   readonly #pageSize: number;
   #held: Piece[] = [];
@@ -29,6 +38,13 @@ export class GuestPages {
   constructor(allocator: PageAllocator, pageSize: number) {
     this.#allocator = allocator;
     this.#pageSize = pageSize;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#held], (v) => ([this.#held] = v));
+    keeper.keep(this.#reserved);
+    keeper.demand('where its pages come from', this.#allocator);
   }
 
   /** Address of whole pages, or undefined without room. @throws GuestFault */

@@ -15,6 +15,7 @@ import type { HypervDriver } from '../../src/any.ts';
 import type { EventSink } from '../../src/events.ts';
 import type { Machine, MemoryRange } from '../../src/machine.ts';
 import type { PageAllocator } from '../../src/memory/allocator.ts';
+import type { Keeper } from '../simulator/base/snapshot.ts';
 import type { AccessListener } from './watch/watched-memory.ts';
 
 /** The kinds of guests, for messages and for what only one kind can do. */
@@ -42,7 +43,7 @@ export interface GuestDriverOptions extends Omit<GuestOptions, 'pages'> {
 }
 
 /** A driver guest: its devices are driven from outside, call by call. */
-export type GuestDriver = Pick<
+export interface GuestDriver extends Pick<
   HypervDriver,
   | 'probe'
   | 'remove'
@@ -55,7 +56,15 @@ export type GuestDriver = Pick<
   | 'log'
   | 'memory'
   | 'memoryMap'
->;
+> {
+  /**
+   * Between two calls: what the guest has outside of RAM goes with a snapshot of its machine. Not
+   * there for a JavaScript guest, which has its state where nobody can see it.
+   *
+   * @throws SnapshotError if this very guest cannot be copied, by name
+   */
+  saveTo?(keeper: Keeper): void;
+}
 
 /** Memory that tells what a guest does with it, for explorations. */
 export interface MemoryWatch {
@@ -97,6 +106,8 @@ export interface GuestInstance {
   watch?(listener: AccessListener): MemoryWatch;
   /** Whether {@link watch} comes to anything for this very guest. Default: yes, if it is there. */
   readonly canWatch?: boolean;
+  /** Whether its drivers can be copied between two calls: see {@link GuestDriver.saveTo}. */
+  readonly canCopy?: boolean;
   /** RAM of zeros, and the guest as new as its kind can make it. */
   reset(): void;
 }

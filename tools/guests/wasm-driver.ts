@@ -8,15 +8,16 @@
 import type { DriverOptions } from '../../src/driver.ts';
 import { Log, type LogLevel } from '../../src/events.ts';
 import { PAGE_SIZE, type Machine, type MemoryRange } from '../../src/machine.ts';
-import { MapAllocator, type PageAllocator } from '../../src/memory/allocator.ts';
+import type { PageAllocator } from '../../src/memory/allocator.ts';
 import { GuestMemory } from '../../src/memory/guest-memory.ts';
 import type { NetDevice } from '../../src/net/device.ts';
 import type { Clock } from '../../src/time.ts';
+import { SnapshotError, type Keeper, type Saved } from '../simulator/base/snapshot.ts';
 import type { WasmMemory } from './engine.ts';
 import { GuestFault } from './guest-error.ts';
 import { guestClock } from './guest-clock.ts';
-import { GuestPages } from './guest-pages.ts';
-import { guestRandom } from './guest-random.ts';
+import { GuestPages, SavedAllocator } from './guest-pages.ts';
+import { GuestRandom } from './guest-random.ts';
 import { guestError } from './guest-status.ts';
 import {
   GuestInstance,
@@ -32,7 +33,7 @@ const NICS_MAX = 64;
 /** Where a guest's address of 6 bytes is put: in a page of the tool's. */
 const SCRATCH = 'scratch of the loader';
 
-export class WasmDriver {
+export class WasmDriver implements Saved {
   readonly log: Log;
   readonly clock: Clock;
   readonly random: () => number;
@@ -46,6 +47,8 @@ export class WasmDriver {
   readonly #allocator: PageAllocator;
   readonly #pages: GuestPages;
   readonly #cancelled: () => boolean;
+  /** Where {@link random} is from, if nobody has brought others. */
+  readonly #numbers: GuestRandom | undefined;
   #instance: GuestInstance | undefined;
   #nics: GuestNic[] = [];
 
@@ -59,14 +62,28 @@ export class WasmDriver {
     this.#memory = memory;
     this.#machine = machine;
     this.#map = mapWithImage(module, machine);
-    this.#allocator = options.allocator ?? new MapAllocator(this.#map, machine.pageSize);
+    this.#allocator = options.allocator ?? new SavedAllocator(this.#map, machine.pageSize);
     this.#pages = new GuestPages(this.#allocator, machine.pageSize ?? PAGE_SIZE);
     this.#cancelled = options.cancel ?? (() => false);
     this.log = new Log(options.events);
     this.memory = new GuestMemory(machine.memory);
     this.clock = guestClock(machine, this.#cancelled);
-    this.random = options.random ?? guestRandom();
+    this.#numbers = options.random === undefined ? new GuestRandom() : undefined;
+    this.random = options.random ?? this.#numbers!.next;
     this.hv = { platform: { machine } };
+  }
+
+  /**
+   * For a snapshot, between two calls: all that the guest has outside of RAM.
+   *
+   * @throws SnapshotError if some of it cannot be copied, by name
+   */
+  saveTo(keeper: Keeper): void {
+    const { hidden } = this.#module;
+    if (hidden !== undefined) throw new SnapshotError(`the module cannot be copied: ${hidden}`);
+    keeper.put([this.#instance, this.#nics], (v) => ([this.#instance, this.#nics] = v));
+    keeper.keep(this.#pages);
+    keeper.demand('where its random numbers come from', this.#numbers);
   }
 
   get devices(): readonly NetDevice[] {

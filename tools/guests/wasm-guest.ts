@@ -53,7 +53,8 @@ export class WasmProgram implements GuestProgram {
     const checked = named(name, () => checkModule(bytes));
     const { module, kind, memory64 } = checked;
     const compiled = named(name, () => compile(importMemory(module), memory64));
-    this.#module = { ...checked, compiled };
+    const hidden = 'it is not rewritten, so that its globals cannot be seen';
+    this.#module = { ...checked, compiled, hidden };
     this.name = name;
     this.exports = module.exports.map((each) => each.name);
     this.drives = kind === 'driver';
@@ -123,14 +124,23 @@ class WasmGuest implements GuestInstance {
     return this.#watched !== this.#plain;
   }
 
+  /** What is not rewritten keeps its globals to itself. */
+  get canCopy(): boolean {
+    this.#watched ??= this.#makeWatched();
+    return this.#watched.hidden === undefined;
+  }
+
   /** A module that cannot be rewritten is not watched: nobody is told of anything then. */
   watch(listener: AccessListener): MemoryWatch {
-    this.#watched ??= this.#makeWatched();
-    this.#module = this.#watched;
-    this.#listener = listener;
+    const watched = (this.#watched ??= this.#makeWatched());
+    const install = (): void => {
+      this.#module = watched;
+      this.#listener = listener;
+    };
+    install();
     // The tool's own accesses are none of the module's
     return {
-      install: () => {},
+      install,
       remove: () => {},
       suspend: () => false,
       release: () => {
@@ -142,10 +152,11 @@ class WasmGuest implements GuestInstance {
 
   #makeWatched(): CompiledModule {
     const { module, memory64 } = this.#plain;
-    const bytes = memory64 ? undefined : watchedModule(importMemory(module));
-    const compiled = bytes && compiledIfAny(bytes);
+    const watched = memory64 ? undefined : watchedModule(importMemory(module));
+    const compiled = watched && compiledIfAny(watched.bytes);
     if (compiled === undefined) return this.#plain;
-    return { ...this.#plain, compiled, listener: () => this.#listener };
+    const { hidden } = watched!;
+    return { ...this.#plain, compiled, hidden, listener: () => this.#listener };
   }
 
   reset(): void {

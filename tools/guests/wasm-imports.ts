@@ -10,6 +10,7 @@ import type { Arm64Machine, Machine, MemoryRange, X64Machine } from '../../src/m
 import type { FirmwareEvent, LogLevel } from '../../src/events.ts';
 import { hex } from '../simulator/base/hex.ts';
 import { waitOn } from '../simulator/base/passing-machine.ts';
+import type { Keeper, Saved } from '../simulator/base/snapshot.ts';
 import { ABI_IMPORTS } from './abi/abi.ts';
 import { GuestFault } from './guest-error.ts';
 import { Talk } from './guest-event.ts';
@@ -65,7 +66,7 @@ export class GuestCut extends Error {
   }
 }
 
-export class WasmImports {
+export class WasmImports implements Saved {
   /** By name, as the engine wants them. */
   readonly functions: Readonly<Record<string, (...values: Value[]) => Value | undefined>>;
   readonly #context: ImportContext;
@@ -86,6 +87,12 @@ export class WasmImports {
       functions[name] = (...values) => this.#guarded(name, call, values);
     }
     this.functions = functions;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#ended, this.#inInterrupt], (v) => ([this.#ended, this.#inInterrupt] = v));
+    keeper.keep(this.#talk);
   }
 
   /** Why the guest has ended, if something was thrown out of an import. */

@@ -8,6 +8,7 @@
 import type { Machine, MemoryRange } from '../../src/machine.ts';
 import type { LogLevel } from '../../src/events.ts';
 import { carve } from '../../src/memory/shared-memory.ts';
+import type { Keeper, Saved } from '../simulator/base/snapshot.ts';
 import { ABI_VERSION } from './abi/abi.ts';
 import { WASM_PAGE, wasmEngine, type WasmMemory } from './engine.ts';
 import { GuestFault } from './guest-error.ts';
@@ -16,7 +17,7 @@ import { BadGuest } from './guest-program.ts';
 import type { GuestPages } from './guest-pages.ts';
 import type { CheckedModule } from './wasm-check.ts';
 import type { AccessListener } from './watch/access-listener.ts';
-import { QuietPages, watchImports } from './watch/watch-imports.ts';
+import { QuietPages, globalsOf, watchImports } from './watch/watch-imports.ts';
 import { WasmImports, number } from './wasm-imports.ts';
 
 type GuestCall = (...values: (number | bigint)[]) => number | bigint | undefined;
@@ -26,6 +27,11 @@ export interface CompiledModule extends CheckedModule {
   readonly compiled: object;
   /** It tells of its accesses: to whom, as long as there is somebody. */
   readonly listener?: () => AccessListener | undefined;
+  /**
+   * What an instance has besides memory and the globals that are exported, in words: it cannot be
+   * copied. Undefined: nothing.
+   */
+  readonly hidden: string | undefined;
 }
 
 /** What an instance is plugged into. */
@@ -68,7 +74,7 @@ export function mapWithoutImage({ memoryMap }: Machine): MemoryRange[] {
   return map;
 }
 
-export class GuestInstance {
+export class GuestInstance implements Saved {
   readonly #quiet = new QuietPages();
   readonly #exports: Readonly<Record<string, unknown>>;
   readonly #imports: WasmImports;
@@ -107,6 +113,14 @@ export class GuestInstance {
       const text = `hypxe_abi returns ${version}, and this is version ${ABI_VERSION}`;
       throw new BadGuest(text, 'Take the header of this version: hypxe guest header c.');
     }
+  }
+
+  /** For a snapshot, between two calls: all that it has outside of RAM. */
+  saveTo(keeper: Keeper): void {
+    const globals = globalsOf(this.#exports);
+    const was = globals.map(({ value }) => value);
+    keeper.also(() => globals.forEach((each, i) => (each.value = was[i]!)));
+    keeper.keep(this.#imports);
   }
 
   /** Whether the guest exports a function. */

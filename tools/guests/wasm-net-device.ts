@@ -5,6 +5,7 @@
 import type { FrameReceiver, NetDevice, NetObserver } from '../../src/net/device.ts';
 import { ETHERNET_FRAME_MAX } from '../../src/net/device.ts';
 import type { Log } from '../../src/events.ts';
+import type { Keeper, Saved } from '../simulator/base/snapshot.ts';
 import { ABI_ERRNO } from './abi/abi.ts';
 import { GuestFault } from './guest-error.ts';
 import { frameError, guestError } from './guest-status.ts';
@@ -28,7 +29,7 @@ export interface GuestNicOptions {
   readonly log: Log;
 }
 
-export class GuestNic implements NetDevice {
+export class GuestNic implements NetDevice, Saved {
   readonly name: string;
   readonly instance: string;
   readonly permanentAddress: Uint8Array;
@@ -40,6 +41,7 @@ export class GuestNic implements NetDevice {
   observer?: NetObserver | undefined;
   readonly #options: GuestNicOptions;
   readonly #bytes: Uint8Array;
+  /** The frame that is being received. */
   readonly #frame = new Uint8Array(BUFFER_LENGTH);
   /** Frames that the guest could not take, and those that it has. */
   #deferred: { readonly bytes: Uint8Array; readonly sequence: number }[] = [];
@@ -59,6 +61,15 @@ export class GuestNic implements NetDevice {
     this.permanentAddress = this.#bytes.slice(scratch, scratch + MAC_LENGTH);
     this.address = this.permanentAddress;
     void this.link;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.isOpen, this.receiver], (v) => ([this.isOpen, this.receiver] = v));
+    keeper.put([this.observer, this.#deferred], (v) => ([this.observer, this.#deferred] = v));
+    keeper.put([this.#late, this.#sequence], (v) => ([this.#late, this.#sequence] = v));
+    keeper.put([this.#up], (v) => ([this.#up] = v));
+    keeper.keep(this.statistics, this.#out);
   }
 
   /** Asking the guest tells of what has changed. */

@@ -36,7 +36,9 @@ export interface BuiltModule {
   readonly memory?: 'exported' | 'imported' | 'none' | 'twice' | readonly [string, string];
   readonly memory64?: boolean;
   readonly heapBase?: number;
-  readonly data?: readonly (readonly [offset: number, text: string])[];
+  readonly data?: readonly (readonly [offset: number, contents: string | readonly number[]])[];
+  /** Variables that nobody sees, behind the constant that the base of the heap is: 0 at first. */
+  readonly variables?: readonly ValueType[];
   /** Custom sections by name. */
   readonly custom?: readonly string[];
 }
@@ -53,11 +55,21 @@ export const Op = {
   CATCH_ALL: 0x19,
   CALL: 0x10,
   DROP: 0x1a,
+  BRANCH_IF: 0x0d,
   LOCAL_GET: 0x20,
+  LOCAL_SET: 0x21,
+  GLOBAL_GET: 0x23,
+  GLOBAL_SET: 0x24,
   GROW: [0x40, 0x00],
   I32_EQZ: 0x45,
   I32_EQ: 0x46,
+  I32_LT_SIGNED: 0x48,
+  I32_LT: 0x49,
   I32_ADD: 0x6a,
+  I32_SUB: 0x6b,
+  I32_AND: 0x71,
+  I64_ADD: 0x7c,
+  I32_WRAP: 0xa7,
   VOID: 0x40,
   RETURN: 0x0f,
 } as const;
@@ -128,13 +140,18 @@ export function buildModule(module: BuiltModule): Uint8Array {
   const base = module.heapBase;
   if (base !== undefined) exports.push([...text('__heap_base'), 3, 0]);
   const global = base === undefined ? [] : [[TYPES.i32, 0, ...i32(base), Op.END]];
+  for (const each of module.variables ?? [])
+    global.push([TYPES[each], 1, ...(each === 'i32' ? i32(0) : i64(0n)), Op.END]);
   const code = functions.map(({ body, locals = 0 }) => {
     const groups = locals === 0 ? [0] : [1, ...unsigned(locals), TYPES.i32];
     const bytes = [...groups, ...body(index), Op.END];
     return [...unsigned(bytes.length), ...bytes];
   });
   const offset = (at: number): number[] => (memory64 ? i64(BigInt(at)) : i32(at));
-  const data = (module.data ?? []).map(([at, value]) => [0, ...offset(at), Op.END, ...text(value)]);
+  const data = (module.data ?? []).map(([at, value]) => [
+    ...[0, ...offset(at), Op.END],
+    ...(typeof value === 'string' ? text(value) : vector(value.map((byte) => [byte]))),
+  ]);
   return Uint8Array.from([
     ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
     ...section(1, types),

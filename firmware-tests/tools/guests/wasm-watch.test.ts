@@ -6,6 +6,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { wasmEngine } from '../../../tools/guests/engine.ts';
 import { readModule } from '../../../tools/guests/wasm-module.ts';
+import { globalsOf } from '../../../tools/guests/watch/watch-imports.ts';
 import {
   QUIET_GLOBALS,
   WATCH_CALLS,
@@ -65,7 +66,7 @@ function exportsOf(
 watch('a function that a global holds is the same one', () => {
   // funcref, constant: ref.func 1
   const module = moduleOf({ globals: [1, 0x70, 0, 0xd2, 1, 0x0b] });
-  for (const bytes of [module, watchedModule(module)!]) {
+  for (const bytes of [module, watchedModule(module)!.bytes]) {
     const { f, g } = exportsOf(bytes) as { f: () => number; g: { readonly value: unknown } };
     assert.is(g.value, f);
     assert.is(f(), 7);
@@ -76,7 +77,7 @@ watch('other globals, and counts that are longer than they have to be, stay righ
   // i64.const of two bytes
   const globals = [1, 0x7e, 0, 0x42, 0x80, 1, 0x0b];
   const types = [0x81, 0x80, 0, 0x60, 0, 1, 0x7f];
-  const { f, g } = exportsOf(watchedModule(moduleOf({ globals, types }))!);
+  const { f, g } = exportsOf(watchedModule(moduleOf({ globals, types }))!.bytes);
   assert.is((f as () => number)(), 7);
   assert.is((g as { readonly value: unknown }).value, 128n);
 });
@@ -84,7 +85,7 @@ watch('other globals, and counts that are longer than they have to be, stay righ
 watch('a number of a memory is none of an offset', () => {
   // i32.const 0; i32.load of memory 0, alignment 2, offset 300
   const access = [0x28, 0x42, 0, 0xac, 2];
-  const watched = watchedModule(moduleOf({ body: [0, 0x41, 0, ...access] }))!;
+  const watched = watchedModule(moduleOf({ body: [0, 0x41, 0, ...access] }))!.bytes;
   // i32.const 300, i32.const 4, call 0, end, local.get 0, and the access
   const told = [0x41, 0xac, 2, 0x41, 4, 0x10, 0, 0x0b, 0x20, 0, ...access, 0x0b];
   assert.match([...watched].join(), told.join());
@@ -118,7 +119,7 @@ for (const [what, globals] of [
       const store = [...at(address), ...at(7), 0x36, 2, 0];
       const body = [0, ...store, ...at(address), ...LOAD[load], ...drop];
       const calls: string[] = [];
-      const bytes = watchedModule(moduleOf({ body, ...(globals && { globals }) }))!;
+      const bytes = watchedModule(moduleOf({ body, ...(globals && { globals }) }))!.bytes;
       const module = exportsOf(bytes, (call) => calls.push(call));
       const {
         f,
@@ -163,5 +164,39 @@ for (const [what, parts] of Object.entries(NOT_KNOWN)) {
     assert.is(watchedModule(module), undefined);
   });
 }
+
+watch('its variables are exported, whoever else sees them', () => {
+  // i32 and i64, variables; i32, constant
+  const globals = [3, 0x7f, 1, 0x41, 5, 0x0b, 0x7e, 1, 0x42, 6, 0x0b, 0x7f, 0, 0x41, 7, 0x0b];
+  const { bytes, hidden } = watchedModule(moduleOf({ globals }))!;
+  assert.is(hidden, undefined);
+  const variables = globalsOf(exportsOf(bytes));
+  assert.equal(variables.map(({ value }) => value).sort(), [-1, -1, 5, 6n]);
+});
+
+/** What nobody can copy, with what is said of it. */
+const HIDDEN: readonly (readonly [what: string, parts: Parts, says: RegExp])[] = [
+  ['a float', { globals: [1, 0x7c, 1, 0x44, 0, 0, 0, 0, 0, 0, 0, 0, 0x0b] }, /no integer/],
+  ['a reference', { globals: [1, 0x70, 1, 0xd0, 0x70, 0x0b] }, /no integer/],
+  ['table.set', { body: [0, 0x41, 0, 0xd0, 0x70, 0x26, 0, 0x41, 7] }, /table/],
+  ['table.grow', { body: [0, 0xd0, 0x70, 0x41, 1, 0xfc, 15, 0] }, /table/],
+  ['data.drop', { body: [0, 0xfc, 9, 0, 0x41, 7] }, /segments/],
+  ['elem.drop', { body: [0, 0xfc, 13, 0, 0x41, 7] }, /segments/],
+];
+
+for (const [what, parts, says] of HIDDEN) {
+  watch(`an instance that has more than memory and integers is not to be copied: ${what}`, () => {
+    assert.match(watchedModule(moduleOf(parts))!.hidden ?? 'nothing', says);
+  });
+}
+
+watch('tables that are only looked at, and fills of memory, hide nothing', () => {
+  for (const body of [
+    [0, 0x41, 0, 0x25, 0, 0x1a, 0x41, 7],
+    [0, 0xfc, 16, 0],
+    [0, 0x41, 0, 0x41, 0, 0x41, 0, 0xfc, 11, 0, 0x41, 7],
+  ])
+    assert.is(watchedModule(moduleOf({ body }))!.hidden, undefined);
+});
 
 watch.run();

@@ -7,13 +7,14 @@
 
 import { PAGE_SIZE } from '../../../src/machine.ts';
 import type { PageAllocator } from '../../../src/memory/allocator.ts';
+import type { Keeper, Saved } from '../../simulator/base/snapshot.ts';
 import type { Grant } from '../../simulator/ledger/grants.ts';
 import type { PlaceCounter } from '../counter.ts';
 
 /** Called with what was given back and with what the host still holds of it. */
 export type FreedEarly = (purpose: string, grant: Grant) => void;
 
-export class PageSource implements PageAllocator {
+export class PageSource implements PageAllocator, Saved {
   readonly #allocator: PageAllocator;
   readonly #counter: PlaceCounter;
   readonly #liveAt: (first: number, end: number) => readonly Grant[];
@@ -35,6 +36,13 @@ export class PageSource implements PageAllocator {
     this.#pages = pages;
     this.#liveAt = liveAt;
     this.#freedEarly = freedEarly;
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.#failEver], (v) => ([this.#failEver] = v));
+    keeper.keep(this.#pages);
+    keeper.demand('where its pages come from', this.#allocator);
   }
 
   allocate(length: number, align: number, purpose: string): number | undefined {

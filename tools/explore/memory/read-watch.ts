@@ -8,6 +8,7 @@
  */
 
 import { PAGE_SHIFT, PAGE_SIZE, type MemoryRange } from '../../../src/machine.ts';
+import type { Keeper, Saved } from '../../simulator/base/snapshot.ts';
 import type { Grant, GrantListener } from '../../simulator/ledger/grants.ts';
 import type { SimulatedMachine } from '../../simulator/machine.ts';
 import type { PlaceCounter } from '../counter.ts';
@@ -16,7 +17,7 @@ import { stackFrames } from '../stack-frame.ts';
 import type { AccessListener, StoreListener } from '../../guests/watch/watched-memory.ts';
 
 /** What is kept from run to run: as large as RAM, and never cleared. */
-export class ReadHistory {
+export class ReadHistory implements Saved {
   /** By byte: the epoch of the last read. */
   readonly read: Uint32Array;
   epoch = 1;
@@ -24,9 +25,20 @@ export class ReadHistory {
   constructor(size: number) {
     this.read = new Uint32Array(size);
   }
+
+  /** For a snapshot: what was read since the last exit. It is so again, in an epoch of its own. */
+  saveTo(keeper: Keeper): void {
+    const { read, epoch } = this;
+    const bytes: number[] = [];
+    for (let i = read.indexOf(epoch); i >= 0; i = read.indexOf(epoch, i + 1)) bytes.push(i);
+    keeper.also(() => {
+      this.epoch++;
+      for (const at of bytes) read[at] = this.epoch;
+    });
+  }
 }
 
-export class ReadWatch implements AccessListener {
+export class ReadWatch implements AccessListener, Saved {
   /** The first read outside of what is allocated, and the first write to what was never given. */
   outside: string | undefined;
   strayStore: string | undefined;
@@ -44,7 +56,7 @@ export class ReadWatch implements AccessListener {
   readonly #given: Uint8Array;
   /** By page: grants by which the host may write to it. */
   readonly #writable: Uint8Array;
-  readonly #repeats: boolean;
+  #repeats: boolean;
   #on = true;
 
   /**
@@ -73,6 +85,18 @@ export class ReadWatch implements AccessListener {
     this.#writable = new Uint8Array(allocated.length);
     this.#repeats = counter.has('read');
     if (this.#repeats) this.#follow();
+  }
+
+  /** For a snapshot: all that may change. */
+  saveTo(keeper: Keeper): void {
+    keeper.put([this.outside, this.strayStore], (v) => ([this.outside, this.strayStore] = v));
+    keeper.put([this.#repeats, this.#on], (v) => ([this.#repeats, this.#on] = v));
+    keeper.keep(this.#history, this.#allocated, this.#writable);
+  }
+
+  /** The counter has another plan from now on. */
+  reload(): void {
+    this.#repeats = this.#counter.has('read');
   }
 
   /** The guest makes an exit: whatever it reads from now on it may read for the first time. */

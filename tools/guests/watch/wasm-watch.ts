@@ -2,8 +2,9 @@
 
 /**
  * A module of WebAssembly that tells of its loads and stores: each instruction that touches memory
- * gets a call in front of it, and a store one behind it, too. Nothing else of the module changes
- * but the numbers of its functions. (WebAssembly core specification 2.0, chapter 5.)
+ * gets a call in front of it, and a store one behind it, too. It also exports all its variables, so
+ * that an instance can be copied between two calls. Nothing else of the module changes but the
+ * numbers of its functions. (WebAssembly core specification 2.0, chapter 5.)
  *
  * Modules with instructions that no guest of a compiler without atomics and vectors has are not
  * rewritten: they run as they are, and are not watched.
@@ -12,6 +13,7 @@
 import { WasmFormatError, WasmReader, unsignedBytes } from '../wasm-reader.ts';
 import { readModule } from '../wasm-module.ts';
 import { QUIET_PAGE } from './access-listener.ts';
+import { hiddenState, hiddenVariable } from './wasm-hidden.ts';
 import { NotKnown, skip, table, valueType } from './wasm-skip.ts';
 
 /** Where the calls are imported from. Each takes an address, an offset and a length. */
@@ -22,6 +24,15 @@ export const WATCH_CALLS = ['load', 'storing', 'stored'] as const;
  * long as there is none. What touches no other page makes no call.
  */
 export const QUIET_GLOBALS = ['hypxe_watch.load', 'hypxe_watch.store'] as const;
+/** What all begin with that is exported besides. */
+export const ADDED = 'hypxe_watch.';
+
+/** A module that tells. */
+export interface WatchedModule {
+  readonly bytes: Uint8Array;
+  /** What an instance has besides memory and the globals that it exports; undefined: nothing. */
+  readonly hidden: string | undefined;
+}
 
 const Section = { CUSTOM: 0, TYPE: 1, IMPORT: 2, FUNCTION: 3, EXPORT: 7, START: 8 } as const;
 const [TABLE, GLOBAL, ELEMENT, CODE] = [4, 6, 9, 10];
@@ -46,7 +57,7 @@ const STORES: Readonly<Record<number, readonly [bytes: number, type: number]>> =
 };
 
 /** The module that tells; undefined if it cannot be rewritten. */
-export function watchedModule(bytes: Uint8Array): Uint8Array | undefined {
+export function watchedModule(bytes: Uint8Array): WatchedModule | undefined {
   try {
     return new Rewriter(bytes).module();
   } catch (error) {
@@ -67,6 +78,9 @@ class Rewriter {
   /** Parameters of each type, and the type of each function of its own. */
   #parameters: number[] = [];
   #functions: number[] = [];
+  /** Variables, by their numbers. */
+  readonly #variables: number[] = [];
+  #hidden: string | undefined;
 
   constructor(bytes: Uint8Array) {
     const { sections, imports } = readModule(bytes);
@@ -77,7 +91,7 @@ class Rewriter {
     this.#globals = count('global');
   }
 
-  module(): Uint8Array {
+  module(): WatchedModule {
     const out: number[] = [...this.#bytes.subarray(0, 8)];
     const globals = this.#sections.some(({ id }) => id === GLOBAL);
     for (const { id, begin, body, end, name } of this.#sections) {
@@ -92,7 +106,7 @@ class Rewriter {
       if (written === undefined) push(out, this.#bytes.subarray(begin, end));
       else push(out, [id, ...unsignedBytes(written.length)], written);
     }
-    return Uint8Array.from(out);
+    return { bytes: Uint8Array.from(out), hidden: this.#hidden };
   }
 
   /** A section as it is to be; undefined if it stays. */
@@ -161,15 +175,17 @@ class Rewriter {
 
   /** Two more: i32, of variables, and -1 at first. */
   #globalSection(reader: WasmReader): number[] {
-    const globals = reader.vector(() => this.#global(reader));
-    this.#globals += globals.length;
+    const globals = reader.vector(() => this.#global(reader, this.#globals++));
     return vector([...globals, ...QUIET_GLOBALS.map(() => [I32, 1, 0x41, 0x7f, END])]);
   }
 
   #exportSection(reader: WasmReader): number[] {
     const exports = reader.vector(() => this.#export(reader));
     const added = QUIET_GLOBALS.map((name, i) => [...named(name), 3, ...this.#quiet(i)]);
-    return vector([...exports, ...added]);
+    const variables = this.#variables.map((index) => [
+      ...[...named(`${ADDED}global.${index}`), 3, ...unsignedBytes(index)],
+    ]);
+    return vector([...exports, ...added, ...variables]);
   }
 
   /** The number of an added global. */
@@ -179,7 +195,7 @@ class Rewriter {
 
   #export(reader: WasmReader): number[] {
     const begin = reader.position;
-    if ((QUIET_GLOBALS as readonly string[]).includes(reader.text())) throw new NotKnown();
+    if (reader.text().startsWith(ADDED)) throw new NotKnown();
     const kind = reader.byte();
     const name = this.#bytes.subarray(begin, reader.position);
     const index = reader.unsigned();
@@ -192,10 +208,13 @@ class Rewriter {
   }
 
   /** A global: what it is at first may be a function. */
-  #global(reader: WasmReader): number[] {
+  #global(reader: WasmReader, index: number): number[] {
     const begin = reader.position;
     valueType(reader);
-    reader.byte();
+    if (reader.byte() === 1) {
+      this.#variables.push(index);
+      this.#hidden ??= hiddenVariable(this.#bytes[begin]!);
+    }
     const out = [...this.#bytes.subarray(begin, reader.position)];
     for (;;) {
       const at = reader.position;
@@ -287,6 +306,7 @@ class Rewriter {
       return push(out, [opcode, ...this.#call(reader.unsigned())]);
     }
     if (opcode === 0xfc) return this.#bulk(reader, out, locals, asItIs);
+    this.#hidden ??= hiddenState(opcode);
     skip(reader, opcode);
     asItIs();
   }
@@ -325,6 +345,7 @@ class Rewriter {
     const numbers = [2, 1, 2, 1, 2, 1, 2, 1, 1, 1][operation - 8] ?? (operation < 8 ? 0 : NaN);
     if (Number.isNaN(numbers)) throw new NotKnown();
     for (let i = 0; i < numbers; i++) reader.unsigned();
+    this.#hidden ??= hiddenState(0xfc, operation);
     if (operation !== 8 && operation !== 10 && operation !== 11) return asItIs();
     const [to, from, length] = [first, first + 1, first + 2];
     const told = (at: number, what: (typeof WATCH_CALLS)[number]): number[] => [

@@ -3,7 +3,7 @@
 /** What an instance of a rewritten module imports, and which of its pages are quiet meanwhile. */
 
 import { QUIET_PAGE, type AccessListener } from './access-listener.ts';
-import { QUIET_GLOBALS, WATCH_MODULE } from './wasm-watch.ts';
+import { ADDED, QUIET_GLOBALS, WATCH_MODULE } from './wasm-watch.ts';
 
 /** What a module imports of one name, or what it exports. */
 type Imports = Readonly<Record<string, unknown>>;
@@ -53,8 +53,14 @@ export function watchImports(
 }
 
 /** A global of a module. */
-interface WasmGlobal {
-  value: number;
+interface WasmGlobal<T = number> {
+  value: T;
+}
+
+/** All variables of an instance of a rewritten module. */
+export function globalsOf(exports: Imports): readonly WasmGlobal<number | bigint>[] {
+  const names = Object.keys(exports).filter((name) => name.startsWith(ADDED));
+  return names.map((name) => exports[name] as WasmGlobal<number | bigint>);
 }
 
 /** Pages of whose loads, and of whose stores, nobody is told: until the guest calls something. */

@@ -66,6 +66,12 @@ export class Keeper {
     for (const other of others) if (isSaved(other)) this.#meet(other);
   }
 
+  /** Somebody who goes with the whole, and can. @throws SnapshotError, by name, if not */
+  demand(what: string, other: unknown): void {
+    if (!isSaved(other)) throw new SnapshotError(`${what} cannot be saved`);
+    this.#meet(other);
+  }
+
   /** Look at all that was met; then what puts everything back. */
   finish(): Restore {
     for (let next = this.#open.pop(); next !== undefined; next = this.#open.pop()) this.#look(next);

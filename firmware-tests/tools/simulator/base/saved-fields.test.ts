@@ -59,11 +59,18 @@ fields('all that may change is saved, or is left out for a reason', () => {
 const PARTS = [
   ...['explore/injector', 'explore/counter', 'explore/host-messages', 'explore/host-packets'],
   ...['explore/pc-runner', 'flow/pc-flow', 'flow/pc-stages'],
+  ...['explore/one-run', 'explore/explored-guest', 'explore/loader', 'explore/stepped-machine'],
+  ...['explore/memory/page-source', 'explore/memory/read-watch'],
+  ...['guests/wasm-driver', 'guests/wasm-instance', 'guests/wasm-imports'],
+  ...['guests/wasm-net-device', 'guests/guest-pages', 'guests/guest-random', 'guests/guest-event'],
   ...['guests/pc/pc-board', 'guests/pc/pc-console', 'guests/pc/pc-emulator'],
 ];
 
 /** What of them may change and is left out: who is told something, and what is made anew. */
-const HOOKS = ['PcFlow.onSlice', 'PcConsole.onLine', 'PcEmulator.onMoved'];
+const HOOKS = [
+  ...['PcFlow.onSlice', 'PcConsole.onLine', 'PcEmulator.onMoved'],
+  ...['Guest.atBorder', 'Guest.quiesced', 'Guest.says'],
+];
 const ANEW = ['PcEmulator.#views', 'PcRun.report'];
 
 fields('all that goes with a machine puts its fields back', () => {

@@ -10,8 +10,8 @@ import { createHash } from 'node:crypto';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import * as firmware from '../../../../src/index.ts';
-import { runLoader } from '../../../../tools/explore/loader.ts';
-import { runOsBefore } from '../../../../tools/explore/after-os.ts';
+import { Loader } from '../../../../tools/explore/loader.ts';
+import { runOsBefore } from '../../../../tools/explore/forks/after-os.ts';
 import { auditHandoff } from '../../../../tools/simulator/audit/audit.ts';
 import { FreedMemory } from '../../../../tools/simulator/audit/freed-memory.ts';
 import { Random } from '../../../../tools/simulator/base/random.ts';
@@ -73,11 +73,11 @@ function runGuest({ machine, flow }: Made) {
       if (flow === 'boot') firmware.boot(seam!);
       else if (flow === 'kernel') runKernel(machine, [seam!, ...others]);
       else
-        runLoader(
+        new Loader(
           firmware.createDriver(seam!),
           () => false,
           () => undefined,
-        );
+        ).run();
     } catch (error) {
       // Hosts that refuse are hosts, too
       if (!(error instanceof Error)) throw error;

@@ -4,14 +4,14 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import * as firmware from '../../../src/os.ts';
-import { runOsBefore } from '../../../tools/explore/after-os.ts';
-import { parsePlan } from '../../../tools/explore/plan.ts';
-import { trustedGuests } from '../../../tools/explore/explored-guest.ts';
-import { Runner } from '../../../tools/explore/run.ts';
-import { makeMachine } from '../../../tools/scenarios/rig.ts';
-import { profileNamed } from '../../../tools/simulator/profiles/profiles.ts';
-import { FLOWS, allFlows } from '../../rigs/explore-rig.ts';
+import * as firmware from '../../../../src/os.ts';
+import { runOsBefore } from '../../../../tools/explore/forks/after-os.ts';
+import { parsePlan } from '../../../../tools/explore/plan.ts';
+import { trustedGuests } from '../../../../tools/explore/explored-guest.ts';
+import { Runner } from '../../../../tools/explore/run.ts';
+import { makeMachine } from '../../../../tools/scenarios/rig.ts';
+import { profileNamed } from '../../../../tools/simulator/profiles/profiles.ts';
+import { FLOWS, allFlows } from '../../../rigs/explore-rig.ts';
 
 const after = suite('explore: after a real OS');
 

@@ -6,16 +6,16 @@
  * when the firmware comes; the firmware has memory of its own, as a crash kernel has.
  */
 
-import type { MemoryRange } from '../../src/machine.ts';
-import { bootKernel } from '../os/loaded-os.ts';
-import { kexec } from '../os/os-end.ts';
-import { OsKernel } from '../os/os-kernel.ts';
-import type { NetvscBuffers } from '../os/os-netvsc-buffers.ts';
-import type { LinuxName } from '../os/os-versions.ts';
-import type { MachineSnapshot } from '../simulator/hypervisor/machine-snapshot.ts';
-import type { SimulatedMachine } from '../simulator/machine.ts';
-import type { Network } from '../simulator/network/index.ts';
-import type { ChannelDevice } from '../simulator/vmbus-server/channel-interface.ts';
+import type { MemoryRange } from '../../../src/machine.ts';
+import { bootKernel } from '../../os/loaded-os.ts';
+import { kexec } from '../../os/os-end.ts';
+import { OsKernel } from '../../os/os-kernel.ts';
+import type { NetvscBuffers } from '../../os/os-netvsc-buffers.ts';
+import type { LinuxName } from '../../os/os-versions.ts';
+import type { MachineSnapshot } from '../../simulator/hypervisor/machine-snapshot.ts';
+import type { SimulatedMachine } from '../../simulator/machine.ts';
+import type { Network } from '../../simulator/network/index.ts';
+import type { ChannelDevice } from '../../simulator/vmbus-server/channel-interface.ts';
 
 /** Processors of the machine. */
 export const OS_PROCESSORS = 8;

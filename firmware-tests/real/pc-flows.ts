@@ -104,8 +104,8 @@ function linuxAlone(
       const initrd = put(directory, 'initrd', initramfs(kernel));
       fs.copyFileSync(kernelFile(kernel), path.join(directory, 'vmlinuz'));
       const line = [LINUX_LINE, ...more, `hypxe=${does}`].join(' ');
-      const program = [kernelFile(kernel), '--initrd', initrd, '--append', line];
-      return [...program, '--host', host, '--serve', directory, ...LINUX_MEMORY];
+      const boots = [kernelFile(kernel), '--initrd', initrd, '--append', line];
+      return [...boots, '--host', host, '--serve', directory, ...LINUX_MEMORY];
     },
   };
 }

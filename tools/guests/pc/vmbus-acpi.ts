@@ -12,10 +12,11 @@
 const HEADER_SIZE = 36;
 
 /**
- * The window: from where Hyper-V has it, and as far as nothing of the PC lies in it. Without one
+ * The window: from where Hyper-V has it, and above all RAM that a PC can have. What v86 has on PCI
+ * lies below it and above it (seen in Linux's log: 0xe0000000 and 0xfeb00000). Without a window
  * Linux goes up to the root of the namespace, where 5.10 crashes (seen: acpi_ns_lookup).
  */
-export const MMIO_WINDOW = { address: 0xf8000000, length: 0x4000000 };
+const MMIO_WINDOW = { address: 0xf8000000, length: 0x4000000 };
 
 const ascii = (text: string): number[] => [...text].map((each) => each.charCodeAt(0));
 

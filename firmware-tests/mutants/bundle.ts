@@ -20,12 +20,21 @@ export interface Patch {
   readonly replace: string;
 }
 
+const bundled = new Map<string, Promise<ExploredFirmware>>();
+
 /**
- * The firmware with patches applied.
+ * The firmware with patches applied: the same one for the same patches.
  *
  * @throws Error if a patch does not apply: the sources have changed, and the mutant must follow
  */
-export async function mutatedFirmware(patches: readonly Patch[]): Promise<ExploredFirmware> {
+export function mutatedFirmware(patches: readonly Patch[]): Promise<ExploredFirmware> {
+  const key = JSON.stringify(patches);
+  const known = bundled.get(key) ?? bundle(patches);
+  bundled.set(key, known);
+  return known;
+}
+
+async function bundle(patches: readonly Patch[]): Promise<ExploredFirmware> {
   const { outputFiles } = await build({
     absWorkingDir: ROOT,
     entryPoints: ['src/os.ts'],
@@ -45,7 +54,11 @@ function patchingPlugin(patches: readonly Patch[]): Plugin {
   return {
     name: 'mutant',
     setup({ onLoad }) {
-      onLoad({ filter: /\/src\/.*\.ts$/ }, async ({ path }) => {
+      // All others esbuild reads by itself: each that it asks for costs more than to bundle it
+      const names = new Set(patches.map(({ file }) => file.split('/').at(-1)!));
+      if (names.size === 0) return;
+      const filter = new RegExp(`[\\\\/](?:${[...names].join('|')})$`);
+      onLoad({ filter }, async ({ path }) => {
         const file = pathOf(path);
         let contents = await readFile(path, 'utf8');
         for (const patch of patches) {

@@ -2,29 +2,30 @@
 
 /**
  * Watches what the guest leaves in shared memory: packets in its outbound rings, bits in the
- * interrupt page and the monitor page. Looks whenever the guest calls the machine.
+ * monitor page. Looks whenever the guest calls the machine: a guest that waits does so millions of
+ * times.
  */
 
 import { MonitorPage } from '../../src/hyperv/protocol.ts';
 import {
   GpaDirectHeader,
   GpaRange,
-  InterruptPage,
   PacketFooter,
   PacketHeader,
   PacketType,
 } from '../../src/vmbus/protocol.ts';
 import type { GuestChannel, GuestChannels } from './guest-channels.ts';
 import type { GuestPacket } from './normalise.ts';
-import { newBits } from './recording.ts';
 
 /** Largest content of a GPA-direct packet that is read, in bytes. */
 export const RANGE_BYTES_MAX = 1024 * 1024;
 
+const TRIGGER = MonitorPage.at.trigger;
+
 /** What the observer found at one look. */
 export interface Observation {
   readonly packets: readonly GuestPacket[];
-  readonly interruptBits: readonly number[];
+  /** Monitors that the guest has triggered. */
   readonly monitorBits: readonly number[];
   /** Rings whose contents are no packets. */
   readonly faults: readonly string[];
@@ -36,8 +37,8 @@ export class GuestObserver {
   readonly #channels: GuestChannels;
   /** How far each channel's outbound ring was seen. */
   readonly #seen = new Map<number, number>();
-  readonly #interrupt = new Uint8Array(InterruptPage.size);
-  readonly #monitor = new Uint8Array(MonitorPage.size);
+  /** The trigger groups as they were. */
+  readonly #triggers = new Uint8Array(MonitorPage.sizes.trigger);
 
   constructor(memory: Uint8Array, channels: GuestChannels) {
     this.#memory = memory;
@@ -51,8 +52,10 @@ export class GuestObserver {
 
   /** The host changed its pages, or the guest named other ones: what is there now is known. */
   acceptPages(): void {
-    this.#copyPage(this.#channels.interruptPage, this.#interrupt);
-    this.#copyPage(this.#channels.monitorOut, this.#monitor);
+    const page = this.#monitorPage;
+    const triggers = this.#triggers;
+    for (let at = 0; at < triggers.length; at++)
+      triggers[at] = page === 0 ? 0 : this.#memory[page + TRIGGER + at]!;
   }
 
   /** Look at everything that changed since the last look. */
@@ -60,28 +63,37 @@ export class GuestObserver {
     const packets: GuestPacket[] = [];
     const faults: string[] = [];
     for (const channel of this.#channels.channels.values()) this.#ring(channel, packets, faults);
-    const { interruptPage, monitorOut } = this.#channels;
-    const { out } = InterruptPage.at;
-    const trigger = MonitorPage.at.trigger;
-    const triggerEnd = trigger + MonitorPage.sizes.trigger;
-    const interruptBits = this.#bits(interruptPage, this.#interrupt, out, 4096, false);
-    const monitorBits = this.#bits(monitorOut, this.#monitor, trigger, triggerEnd, true);
+    const monitorBits = this.#newTriggers();
     this.acceptPages();
-    return { packets, interruptBits, monitorBits, faults };
+    return { packets, monitorBits, faults };
   }
 
-  #bits(page: number, before: Uint8Array, from: number, to: number, monitor: boolean): number[] {
-    if (page === 0 || page + 4096 > this.#memory.length) return [];
-    return newBits(before, this.#memory.subarray(page, page + 4096), from, to, monitor);
+  /** The guest's monitor page; 0 without one. */
+  get #monitorPage(): number {
+    const page = this.#channels.monitorOut;
+    return page + MonitorPage.size > this.#memory.length ? 0 : page;
   }
 
-  #copyPage(page: number, copy: Uint8Array): void {
-    if (page === 0 || page + 4096 > this.#memory.length) copy.fill(0);
-    else copy.set(this.#memory.subarray(page, page + 4096));
+  /**
+   * Numbers of the bits that are set and were not. A monitor's number counts over the pending words
+   * only: each is followed by an armed word.
+   */
+  #newTriggers(): number[] {
+    const bits: number[] = [];
+    const page = this.#monitorPage;
+    if (page === 0) return bits;
+    const triggers = this.#triggers;
+    for (let at = 0; at < triggers.length; at++) {
+      const set = this.#memory[page + TRIGGER + at]! & ~triggers[at]!;
+      if (set === 0) continue;
+      const byte = Math.floor(at / 8) * 4 + (at % 8);
+      for (let bit = 0; bit < 8; bit++) if ((set >> bit) & 1) bits.push(byte * 8 + bit);
+    }
+    return bits;
   }
 
   #ring(channel: GuestChannel, packets: GuestPacket[], faults: string[]): void {
-    const { producer, data } = { producer: channel.out.producer, data: channel.out.data };
+    const { producer, data } = channel.out;
     let at = this.#seen.get(channel.channel) ?? 0;
     this.#seen.set(channel.channel, producer);
     if (producer >= data.length || producer % 8 !== 0) {

@@ -27,28 +27,6 @@ import { ReplayRegisters } from './replay-registers.ts';
 import type { TraceEvent, TraceEventOf } from './trace-events.ts';
 import type { TraceFile } from './trace-file.ts';
 
-/**
- * Numbers of the bits that are set in `now` and not in `before`, counted from `from`. A monitor's
- * number counts over the pending words only (each is followed by an armed word).
- */
-export function newBits(
-  before: Uint8Array,
-  now: Uint8Array,
-  from: number,
-  to: number,
-  monitor: boolean,
-): number[] {
-  const bits: number[] = [];
-  for (let at = from; at < to; at++) {
-    const set = now[at]! & ~before[at]!;
-    if (set === 0) continue;
-    const offset = at - from;
-    const byte = monitor ? Math.floor(offset / 8) * 4 + (offset % 8) : offset;
-    for (let bit = 0; bit < 8; bit++) if ((set >> bit) & 1) bits.push(byte * 8 + bit);
-  }
-  return bits;
-}
-
 /** Steps that close a device: its network stack throws away what nobody has taken. */
 const CLOSES: readonly string[] = ['close', 'remove'];
 

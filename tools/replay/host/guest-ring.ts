@@ -7,12 +7,14 @@ import { RingControl } from '../../../src/vmbus/protocol.ts';
 /** Bytes of the guest that may not be contiguous: a part of a GPADL. */
 export class PageList {
   readonly #memory: Uint8Array;
+  readonly #view: DataView;
   readonly #pages: readonly number[];
   /** Length in bytes. */
   readonly length: number;
 
   constructor(memory: Uint8Array, pages: readonly number[]) {
     this.#memory = memory;
+    this.#view = new DataView(memory.buffer, memory.byteOffset);
     this.#pages = pages;
     this.length = pages.length * 4096;
   }
@@ -43,13 +45,11 @@ export class PageList {
   }
 
   readU32(offset: number): number {
-    const { buffer, byteOffset } = this.#memory;
-    return new DataView(buffer, byteOffset).getUint32(this.address(offset), true);
+    return this.#view.getUint32(this.address(offset), true);
   }
 
   writeU32(offset: number, value: number): void {
-    const { buffer, byteOffset } = this.#memory;
-    new DataView(buffer, byteOffset).setUint32(this.address(offset), value, true);
+    this.#view.setUint32(this.address(offset), value, true);
   }
 }
 

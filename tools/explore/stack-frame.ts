@@ -20,6 +20,11 @@ export function guestStack(error: Error, count: number): string | undefined {
   return frames(guestFrames(error) ?? '', 0, count);
 }
 
+/** The same of any guest: of one that has no frames of its own, those from `first` on. */
+export function callerFrames(error: Error, first: number, count: number): string {
+  return guestStack(error, count) ?? stackFrames(error, first, count);
+}
+
 function frames(stack: string, first: number, count: number): string | undefined {
   const lines = stack.split('\n').filter((line) => line.trim().startsWith('at '));
   const shown = lines.slice(first, first + count).map(frame);

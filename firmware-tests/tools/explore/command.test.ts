@@ -236,6 +236,7 @@ test('a firmware that is broken without any fault is not explored', async (conte
   } catch (error) {
     assert.is((error as Error).name, 'BrokenFirmware');
     assert.match((error as Error).message, /not clean without any fault: Error: no/);
+    assert.match((error as CommandError).advice, /--only none, or loader:none, tells why/);
   }
 });
 

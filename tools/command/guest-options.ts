@@ -8,6 +8,10 @@ import { wholeNumber } from './usage.ts';
 /** What the process of a guest may have beyond its RAM, in MiB, unless the user says otherwise. */
 const MEMORY_LIMIT_MIB = '1024';
 
+/** What is said of a firmware that is not there. */
+export const FIRMWARE_ADVICE =
+  'Give the path of an ES module that exports boot(machine, options), or of a WebAssembly module.';
+
 /** Their part of a help. */
 export const GUEST_MEMORY_HELP = `  --guest-memory-limit MIB
                       what its process may take beyond its RAM, from 256 on

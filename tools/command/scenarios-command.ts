@@ -10,7 +10,7 @@ import { runInCell } from './cell-run.ts';
 import { FILE_OPTIONS, fileOption, outputsOf, readFiles } from './boot/file-options.ts';
 import { checkOutputs } from './boot/output-file.ts';
 import { requireFile, requireWritable } from './files.ts';
-import { GUEST_MEMORY_HELP, guestMemoryLimit } from './guest-options.ts';
+import { FIRMWARE_ADVICE, GUEST_MEMORY_HELP, guestMemoryLimit } from './guest-options.ts';
 import {
   plainScenario,
   plainVerdict,
@@ -281,8 +281,6 @@ const OUTCOMES: Readonly<Record<Ran['state'], TestCase['outcome']>> = {
 
 type Ran = Extract<ScenariosMessage, { kind: 'ran' }>;
 
-const FIRMWARE_ADVICE =
-  'Give the path of an ES module that exports boot(machine, options), or of a WebAssembly module.';
 const ENDED_ADVICE = 'Run that scenario alone, and look at what the firmware does in it.';
 
 /** A message of the worker. @throws ShapeError */

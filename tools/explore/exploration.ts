@@ -18,7 +18,7 @@ export interface ExplorationOptions {
   readonly seed: number;
   /** Number of walks. */
   readonly walks: number;
-  /** Only these kinds of faults: `message` or `message/drop`. Default all. */
+  /** Only these kinds of faults: `message`, `message/drop` or `loader:message`. Default all. */
   readonly only?: string | undefined;
   /** Called often while the list is made: that takes a while, and no guest runs in it. */
   readonly alive?: () => void;
@@ -115,9 +115,12 @@ function commonDivisor(a: number, b: number): number {
   return b === 0 ? a : commonDivisor(b, a % b);
 }
 
-function matches({ faults }: Plan, only: string | undefined): boolean {
+/** Whether all faults of a plan are of these kinds: `message/drop`, `loader:message`. */
+export function matches({ flow, faults }: Plan, only: string | undefined): boolean {
   if (only === undefined) return true;
-  return faults.every(({ place, kind }) => only === place || only === `${place}/${kind}`);
+  const [kinds, of = flow] = only.split(':').reverse();
+  if (of !== flow) return false;
+  return faults.every(({ place, kind }) => kinds === place || kinds === `${place}/${kind}`);
 }
 
 function requireSound({ flow, outcome }: Recording): void {
@@ -128,8 +131,12 @@ function requireSound({ flow, outcome }: Recording): void {
   if (outcome.refused === true && refusedAgain) {
     throw new RefusedHostError(`the firmware does not run on this host: ${outcome.error}`);
   }
-  const what = finding?.text ?? `it fails with ${outcome.error ?? 'no error'}`;
-  throw new BrokenFlowError(`the ${flow} flow is not clean without any fault: ${what}`);
+  // That the second boot fails, too, says less
+  const failed = outcome.status === 'failed' ? outcome.error : undefined;
+  const what = failed === undefined ? finding?.text : `it fails with ${failed}`;
+  throw new BrokenFlowError(
+    `the ${flow} flow is not clean without any fault: ${what ?? 'it boots nothing'}`,
+  );
 }
 
 function countPlaces(recordings: readonly Recording[]): PlaceCounts {

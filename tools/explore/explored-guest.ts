@@ -31,7 +31,7 @@ import { explainsTouch, explainsViolation } from './memory/race-excuses.ts';
 import { ReadHistory, ReadWatch } from './memory/read-watch.ts';
 import type { Fault, Plan } from './plan.ts';
 import { PUSH_BOOT } from './push-flow.ts';
-import { stackFrames } from './stack-frame.ts';
+import { guestStack, stackFrames } from './stack-frame.ts';
 import { steppedMachine, type Step } from './stepped-machine.ts';
 
 /** A firmware of this tree that can be explored: of its flows those that it exports. */
@@ -302,7 +302,8 @@ export class Guest implements Saved {
     if (this.#injector.hostLied) return;
     // Where an earlier owner has shared memory the guest got it so, and gives it back so
     if (this.inherits && this.#earlier.has(grant)) return;
-    this.#report(`${purpose} is freed while the host holds it (${grant.kind})`);
+    const what = `${purpose} is freed while the host holds it (${grant.kind})`;
+    this.#report(what, `${what}${whereOf(new Error())}`);
   }
 
   #ended(error: unknown): void {
@@ -317,7 +318,13 @@ export class Guest implements Saved {
     const guest = error instanceof GuestCrash;
     const what = guest ? message : `${name}: ${message}`;
     const cause = `${guest ? 'guest crash' : 'exception'}: ${withoutNumbers(what)}`;
-    const at = guest || !(error instanceof Error) ? '' : ` at ${stackFrames(error, 0, 2)}`;
-    this.#report(cause, `${what}${at}, ${after}`, 'crash');
+    const thrown = guest || !(error instanceof Error) ? '' : ` at ${stackFrames(error, 0, 2)}`;
+    this.#report(cause, `${what}${whereOf(error) || thrown}, ${after}`, 'crash');
   }
+}
+
+/** Where a guest was that has called the tool, for the end of a text. */
+function whereOf(error: unknown): string {
+  const at = error instanceof Error ? guestStack(error, 3) : undefined;
+  return at === undefined ? '' : ` at ${at}`;
 }

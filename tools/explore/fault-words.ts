@@ -101,5 +101,5 @@ function whatWords(place: Place, { what, bytes }: PlaceDetail): string {
     if (place === 'rndis') return nameOf(RndisType, type) ?? what;
     if (place === 'packet') return nameOf(PacketType, type & 0xffff) ?? what;
   }
-  return ['step', 'call', 'register', 'alloc'].includes(place) ? what : '';
+  return ['step', 'call', 'register', 'alloc', 'read'].includes(place) ? what : '';
 }

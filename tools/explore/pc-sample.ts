@@ -8,7 +8,7 @@
 
 import { Random } from '../simulator/base/random.ts';
 import { singleFaults } from './enumeration.ts';
-import { BrokenFlowError, RefusedHostError } from './exploration.ts';
+import { BrokenFlowError, RefusedHostError, matches } from './exploration.ts';
 import type { PcRunner } from './pc-runner.ts';
 import { planText, type Place, type Plan } from './plan.ts';
 import { noPlaces } from './recording.ts';
@@ -54,12 +54,6 @@ export async function samplePc(runner: PcRunner, options: PcSampleOptions): Prom
     places: Object.fromEntries(there) as PcSample['places'],
     plans: draw(all, options),
   };
-}
-
-function matches({ faults }: Plan, only: string | undefined): boolean {
-  return faults.every(
-    ({ place, kind }) => only === undefined || only === place || only === `${place}/${kind}`,
-  );
 }
 
 /** Draw from the kinds by turns, each plan at most once. */

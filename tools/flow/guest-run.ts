@@ -121,7 +121,7 @@ function leftNoRoom(error: unknown): boolean {
 const GUEST_FRAME = new RegExp(`^ *at .*(?:wasm://|${ORIGIN})`);
 
 /** Where the guest was that the machine has ended; undefined for the tool's own code. */
-function guestFrames({ stack = '' }: Error): string | undefined {
+export function guestFrames({ stack = '' }: Error): string | undefined {
   const lines = stack.split('\n').filter((line) => GUEST_FRAME.test(line));
   return lines.length === 0 ? undefined : lines.join('\n');
 }

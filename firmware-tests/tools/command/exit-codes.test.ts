@@ -76,10 +76,10 @@ const EACH: readonly (readonly [code: number, args: readonly string[], told: Reg
   [4, [...SHORT, '--host', './missing'], /FileMissing/],
   [4, ['boot', '--link', 'stream:nowhere'], /LinkUnreachable/],
   [4, [...SHORT, '--trace', 'nowhere/trace'], /TraceUnwritable/],
-  [4, ['explore', '--firmware', 'missing.js'], /FileMissing/],
+  [4, ['explore', '--firmware', 'missing.wasm'], /FileMissing[^]*WebAssembly/],
   [4, ['explore', '--merge', 'missing.json'], /FileMissing/],
   [4, ['replay', 'missing.json'], /FileMissing/],
-  [4, ['replay', TRACE, '--firmware', 'missing.js'], /FileMissing/],
+  [4, ['replay', TRACE, '--firmware', 'missing.wasm'], /FileMissing[^]*WebAssembly/],
   [4, ['hosts', 'missing.json'], /FileMissing/],
   [
     4,

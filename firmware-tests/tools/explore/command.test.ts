@@ -19,7 +19,11 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { exploreCommand } from '../../../tools/command/explore/explore-command.ts';
 import { CommandError } from '../../../tools/command/usage.ts';
+import * as firmware from '../../../src/os.ts';
+import { Exploration } from '../../../tools/explore/exploration.ts';
+import type { ExploredFirmware } from '../../../tools/explore/explored-guest.ts';
 import type { Part } from '../../../tools/explore/part.ts';
+import { newRunner } from '../../rigs/explore-rig.ts';
 
 const dist = new URL('../../../dist/', import.meta.url);
 const places = {
@@ -83,7 +87,10 @@ test('a result is written beside its place, and moved there', async ({ directory
   assert.not.ok(existsSync(`${file}.part`));
 });
 
-test('wrong use is refused with what to do', async () => {
+test('wrong use is refused with what to do', async ({ directory }) => {
+  const idle = join(directory, 'idle.mjs');
+  const booted = `{ status: 'booted', image: null, memoryMap: machine.memoryMap }`;
+  writeFileSync(idle, `export const boot = (machine) => (${booted});`);
   const refused = async (name: string, ...args: string[]): Promise<void> => {
     try {
       await explore(...args);
@@ -99,12 +106,32 @@ test('wrong use is refused with what to do', async () => {
   await refused('BadShard', '--shard', 'half');
   await refused('BadPlan', '--only', 'message.1/lose');
   await refused('PlaceNotReached', '--only', 'message.9999/drop');
+  await refused('PlaceNotReached', '--only', 'alloc', '--firmware', idle);
+  // Flows that the firmware has not
+  await refused('BadPlan', '--only', 'loader:step.1/handoff', '--firmware', idle);
+  await refused('BadPlan', '--only', 'push:packet.5/drop', '--firmware', idle);
+  await refused('BadPlan', '--only', 'pull:packet');
   await refused('UnknownHost', '--host', 'server1999');
   await refused('BadNumber', '--walks', 'many');
   await refused('FileMissing', '--firmware', 'no-such-file.js');
   await refused('UnexpectedArgument', 'part.json');
   await refused('NoParts', '--merge');
   await refused('FileMissing', '--merge', 'no-such-part.json');
+});
+
+test('all of a kind may be of one flow', async () => {
+  const runs = async (only: string): Promise<number> => {
+    const { out } = await explore('--only', only, '--json', '--time', '0.1');
+    return (JSON.parse(out) as Part).total;
+  };
+  const [all, ...ofFlows] = await Promise.all(
+    ['', 'boot:', 'loader:', 'push:'].map((flow) => runs(`${flow}alloc/fail`)),
+  );
+  assert.ok(ofFlows.every((count) => count > 0));
+  assert.is(
+    ofFlows.reduce((sum, count) => sum + count),
+    all,
+  );
 });
 
 test('shards merged are the whole; shards of different lists are refused', async (context) => {
@@ -209,7 +236,18 @@ test('a firmware that is broken without any fault is not explored', async (conte
   } catch (error) {
     assert.is((error as Error).name, 'BrokenFirmware');
     assert.match((error as Error).message, /not clean without any fault: Error: no/);
+    assert.match((error as CommandError).advice, /--only none, or loader:none, tells why/);
   }
+});
+
+test('of a firmware that boots nothing it is told why, not that the second boot fails', () => {
+  const error = Object.assign(new Error('none'), { name: 'NoTftpAnswer', code: 'E0001' });
+  const boot = (({ memoryMap }: { memoryMap: object }) => {
+    return { status: 'failed', error, memoryMap };
+  }) as unknown as ExploredFirmware['boot'];
+  const explored = (): Exploration =>
+    new Exploration(newRunner({ ...firmware, boot }), { seed: 1, walks: 0 });
+  assert.throws(explored, /the boot flow is .* any fault: it fails with NoTftpAnswer$/);
 });
 
 test.run();

@@ -72,6 +72,16 @@ explore('one that leaves something is found', () => {
   assert.match(findings.map(({ text }) => text).join(), /handoff: hypercall: GUEST_OS_ID/);
 });
 
+explore('of one that ends in a call of the machine it is told which function called', () => {
+  // A hypercall through a page that is none
+  const crashes = firmware(['hypercall'], (index) => [
+    ...[...i32(0), ...i64(0n), ...i64(0n), ...i64(0n), ...call(index('hypercall')), Op.DROP],
+    ...i32(0),
+  ]);
+  const { findings } = runner(crashes).run({ flow: 'boot', faults: [] });
+  assert.match(findings[0]!.text, /^#UD on VP 0: .* at [0-9a-f]+:wasm-function\[\d+\]/);
+});
+
 explore(
   'of one whose accesses nobody sees neither reads nor races are in the list, and it says so',
   () => {

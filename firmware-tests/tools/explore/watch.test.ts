@@ -71,6 +71,10 @@ watched('tells who had the machine, each fault that was carried out, and the ver
   ]);
   const fault = events.find(({ kind }) => kind === 'injected') as { what: string };
   assert.is(fault.what, 'message of the host 4 (OFFER_CHANNEL): it is lost');
+  // Of a word that is read again: where it lies, and who reads it
+  const again = watch(runner, 'read.9/value:max').events.find(({ kind }) => kind === 'injected');
+  const where = /^word 9 \(0x[0-9a-f]+ of \w.*, at .* < word \(reference-tsc\.ts:.*\)\): it is /;
+  assert.match((again as { what: string }).what, where);
   assert.equal([...guests], ['firmware', 'second boot']);
   assert.equal(kinds(watch(runner, 'loader:none').events).slice(0, 3), [
     'stage loader',

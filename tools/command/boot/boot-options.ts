@@ -18,7 +18,7 @@ import { pathBelow } from './directory-files.ts';
 import { requireDirectory, requireFile } from '../files.ts';
 import { hostLabel } from '../../simulator/profiles/profile-file.ts';
 import { readHost, turnKnobs } from '../host-options.ts';
-import { guestMemoryLimit } from '../guest-options.ts';
+import { FIRMWARE_ADVICE, guestMemoryLimit } from '../guest-options.ts';
 import { knownLinux } from '../os-options.ts';
 import { readLink, type LinkOptions } from './link-options.ts';
 import { readBefore } from './owner-options.ts';
@@ -224,9 +224,6 @@ function inputsOf(served: Served): { readonly what: string; readonly file: strin
 export function osFirmware(ownFirmware: string): string {
   return path.join(path.dirname(ownFirmware), 'os.js');
 }
-
-const FIRMWARE_ADVICE =
-  'Give the path of an ES module that exports boot(machine, options), or of a WebAssembly module.';
 
 function parse(args: readonly string[]) {
   return parseArguments('boot', args, OPTIONS);

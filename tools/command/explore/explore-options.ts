@@ -4,7 +4,7 @@
 
 import * as path from 'node:path';
 import type { Shard } from '../../explore/exploration.ts';
-import { FAULT_KINDS, PlanError, parsePlan, type Place } from '../../explore/plan.ts';
+import { FAULT_KINDS, FLOWS, PlanError, parsePlan, type Place } from '../../explore/plan.ts';
 import type { HostProfile } from '../../simulator/profiles/profile.ts';
 import { osFirmware, readRecord } from '../boot/boot-options.ts';
 import {
@@ -22,7 +22,7 @@ import { requireFile } from '../files.ts';
 import { knownLinux } from '../os-options.ts';
 import type { LinuxName } from '../../os/os-versions.ts';
 import { readHost } from '../host-options.ts';
-import { GUEST_MEMORY_HELP, guestMemoryLimit } from '../guest-options.ts';
+import { FIRMWARE_ADVICE, GUEST_MEMORY_HELP, guestMemoryLimit } from '../guest-options.ts';
 import { RESULT_HELP, RESULT_OPTIONS, wantedResults } from '../test-results.ts';
 import { EXIT_HELP, UsageError, quoted, seconds, wholeNumber } from '../usage.ts';
 
@@ -105,11 +105,11 @@ and walk at random with several faults at once. After each run nothing may be le
 it is reserved in the memory map that is handed on; nothing may hang or crash; every failure has a
 named error; and the next boot works. Beside the boot over the network a boot of what the host
 pushes is explored, if the firmware exports SERVICE_NAMES, and a loader that gives up in the middle,
-if it exports createDriver.
+if it exports createDriver, or is a driver in WebAssembly.
 
   --only PLACE/FAULT  one run: message.4/drop, step.120/handoff+call.7/status:19,
                       loader:step.200/give-up, push:packet.5/drop; or all of a kind:
-                      message/drop, packet
+                      message/drop, packet, loader:step
   --walks N           random walks behind the single faults (default 1000; with --only 0)
   --seed N            decides the walks (default 1)
   --time SECONDS      once the list is made, run for so long (.5 is half a second): a sample that
@@ -203,7 +203,7 @@ export function parseExplore(
   const own = values.firmware === undefined;
   const firmware = path.resolve(values.firmware ?? ownFirmware);
   if (merge === undefined) {
-    requireFile(firmware, own ? 'Run npm run build first.' : 'Give the path of an ES module.');
+    requireFile(firmware, own ? 'Run npm run build first.' : FIRMWARE_ADVICE);
   }
   const only = values.only === undefined ? {} : readOnly(values.only);
   if (only.plan === undefined) refuseWithoutPlan(values);
@@ -301,9 +301,10 @@ function parse(args: readonly string[]) {
   return parseArguments('explore', args, OPTIONS);
 }
 
-/** One run, or one kind. */
+/** One run, or one kind, of all flows or of one. */
 export function readOnly(text: string): { plan?: string; only?: string } {
-  const [place = '', kind] = text.split('/');
+  const flow = FLOWS.find((name) => text.startsWith(`${name}:`));
+  const [place = '', kind] = text.slice(flow === undefined ? 0 : flow.length + 1).split('/');
   const kinds = Object.hasOwn(FAULT_KINDS, place) ? FAULT_KINDS[place as Place] : undefined;
   if (kinds && (kind === undefined || Object.hasOwn(kinds, kind))) return { only: text };
   try {

@@ -302,7 +302,7 @@ function failure(name: string, text: string, stack?: string): Error {
     const advice =
       code === Exit.REFUSED
         ? 'Explore it on a host that it knows: --host; hypxe hosts lists them.'
-        : 'A firmware must boot without faults before it is explored.';
+        : 'It must be clean before it is explored: --only none, or loader:none, tells why.';
     return new CommandError(code, name, text, advice);
   }
   return thrownByWorker({ kind: 'failed', code, name, text, advice: '', stack });

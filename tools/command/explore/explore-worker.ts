@@ -27,7 +27,7 @@ import {
 } from '../../guests/cell/cell-port.ts';
 import { Phase } from '../../guests/cell/cell-words.ts';
 import type { ExploreJob, ExploreMessage } from './explore-job.ts';
-import { parsePlan, planText } from '../../explore/plan.ts';
+import { parsePlan, planText, type FlowName, type Plan } from '../../explore/plan.ts';
 import { RunSeries } from '../../explore/run-series.ts';
 import { BadGuest } from '../../guests/guest-program.ts';
 import { loadGuest } from '../../guests/load-guest.ts';
@@ -45,6 +45,7 @@ import {
 import { logLine } from '../boot/boot-log.ts';
 import { RunFiles } from '../boot/run-files.ts';
 import { Story } from '../boot/story.ts';
+import { UsageError } from '../usage.ts';
 import { workerFailure } from '../worker-failure.ts';
 
 /** How often a worker reports, in ms. */
@@ -72,7 +73,11 @@ function explore(runner: Runner): void {
   const alive = (): void => void heartbeat[0]!++;
   const exploration = new Exploration(runner, { ...job, alive });
   const { total, singles, places, fingerprint } = exploration;
-  if (total === 0) throw new BrokenFlowError(`there is no run with ${job.only}`);
+  if (total === 0) {
+    const text = `there is no run with ${job.only}`;
+    const advice = 'Without --only the report counts the places that there are.';
+    throw new UsageError('PlaceNotReached', text, advice);
+  }
   const hash = createHash('sha256').update(readFileSync(job.firmware));
   if (job.pushFirmware !== job.firmware) hash.update(readFileSync(job.pushFirmware));
   const firmware = hash.digest('hex');
@@ -94,6 +99,21 @@ function explore(runner: Runner): void {
   post({ kind: 'done', next, tally: work.take() });
 }
 
+/** What a firmware exports that has each flow. */
+const FLOW_EXPORTS: Readonly<Record<FlowName, string>> = {
+  boot: 'boot',
+  loader: 'createDriver, a guest in WebAssembly hypxe_probe',
+  push: 'SERVICE_NAMES',
+};
+
+/** @throws UsageError BadPlan for a run of a flow that the firmware has not */
+function requireFlow(runner: Runner, plan: Plan): void {
+  const { flow } = plan;
+  if (runner.has(flow)) return;
+  const text = `--only ${planText(plan)}: the firmware has no flow "${flow}"`;
+  throw new UsageError('BadPlan', text, `One that has it exports ${FLOW_EXPORTS[flow]}.`);
+}
+
 /** One run, and what the guest did in it. */
 function runOne(runner: Runner, text: string): void {
   const recorder = new GuestRecorder();
@@ -102,6 +122,7 @@ function runOne(runner: Runner, text: string): void {
     return recorder.wrap(guest);
   };
   const plan = parsePlan(text);
+  requireFlow(runner, plan);
   let files: RunFiles | undefined;
   const story = new Story(job.verbose);
   const say = (line: string | undefined): void =>

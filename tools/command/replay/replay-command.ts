@@ -111,7 +111,7 @@ export function parseReplay(args: readonly string[], own: string, folder: string
     firmware,
     values.firmware === undefined
       ? 'Run npm run build first.'
-      : 'Give the path of an ES module that exports createDriver.',
+      : 'Give the path of an ES module that exports createDriver, or of a WebAssembly module.',
   );
   const limits = {
     watchdogSeconds: wholeNumber('--watchdog', values.watchdog ?? '10', 1, 3600),

@@ -18,7 +18,7 @@ import type { HostEvent } from '../../simulator/ledger/events.ts';
 import type { Grant, GrantListener } from '../../simulator/ledger/grants.ts';
 import type { SimulatedMachine } from '../../simulator/machine.ts';
 import type { Step } from '../stepped-machine.ts';
-import { stackFrames } from '../stack-frame.ts';
+import { callerFrames } from '../stack-frame.ts';
 import type { RaceModel, RaceMoment, RacePolicy } from './race-policy.ts';
 import { LateLoads } from './late-loads.ts';
 import { StaleLoads } from './stale-loads.ts';
@@ -326,7 +326,7 @@ export class RaceHost implements AccessListener, StoreListener {
 
   #wrong(what: string, address: number, length?: number): void {
     // The first frames are this function, its caller and the watched view
-    const at = stackFrames(new Error(), 3, 3);
+    const at = callerFrames(new Error(), 3, 3);
     const bytes = length === undefined ? '' : `${length} bytes at `;
     this.#options.touches(what, `${what}: ${bytes}0x${address.toString(16)}, at ${at}`);
   }

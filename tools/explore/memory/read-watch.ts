@@ -13,7 +13,7 @@ import type { Grant, GrantListener } from '../../simulator/ledger/grants.ts';
 import type { SimulatedMachine } from '../../simulator/machine.ts';
 import type { PlaceCounter } from '../counter.ts';
 import { isOperation, mutateWord } from '../mutation.ts';
-import { stackFrames } from '../stack-frame.ts';
+import { callerFrames } from '../stack-frame.ts';
 import type { AccessListener, StoreListener } from '../../guests/watch/watched-memory.ts';
 
 /** What is kept from run to run: as large as RAM, and never cleared. */
@@ -113,7 +113,7 @@ export class ReadWatch implements AccessListener, Saved {
     if (!this.#on) return;
     if (this.outside === undefined && !isIn(this.#allocated, address, length)) {
       // The first two frames are this function and the watched view
-      const at = stackFrames(new Error(), 2, 4);
+      const at = callerFrames(new Error(), 2, 4);
       this.outside = `${length} bytes read outside of any allocation, at ${at}`;
     }
     if (!this.#repeats) return;
@@ -134,7 +134,7 @@ export class ReadWatch implements AccessListener, Saved {
   #store(address: number, length: number): void {
     if (!this.#on || this.strayStore !== undefined || isIn(this.#given, address, length)) return;
     // The first three frames are this function, its caller and the watched view
-    const at = stackFrames(new Error(), 3, 4);
+    const at = callerFrames(new Error(), 3, 4);
     this.strayStore = `${length} bytes written to memory that it was not given, at ${at}`;
   }
 
@@ -156,7 +156,7 @@ export class ReadWatch implements AccessListener, Saved {
     const { ram } = partition;
     const { reader } = ram;
     const value = length >= 4 ? reader.getUint32(address, true) : reader.getUint8(address);
-    const faults = this.#counter.arrive('read', () => ({ what: 'read again', value }));
+    const faults = this.#counter.arrive('read', () => ({ what: this.#where(address), value }));
     for (const fault of faults) {
       if (!isOperation(fault.argument)) continue;
       this.#counter.fire(fault);
@@ -166,6 +166,15 @@ export class ReadWatch implements AccessListener, Saved {
       // What a guest does not complete then, it may not have seen
       vmbus.garbled(address >>> PAGE_SHIFT);
     }
+  }
+
+  /** What lies at an address that the host may write to, and who reads it. */
+  #where(address: number): string {
+    const page = address >>> PAGE_SHIFT;
+    const [grant] = this.#machine.partition.grants.liveAt(page, page + 1);
+    // The first six frames are this function, those down to `load`, and the watched view
+    const at = callerFrames(new Error(), 6, 2);
+    return `0x${address.toString(16)} of ${grant?.purpose ?? 'what was shared'}, at ${at}`;
   }
 
   /** Keep up with what the host may write to. */

@@ -102,10 +102,7 @@ forks('one that crashes: in the same words, stack and all', () => {
   const all = plans.map((text) => parsePlan(`loader:${text}`));
   assert.equal(differing(runner, all), []);
   const texts = runner.run(all[3]!).findings.map(({ text }) => text);
-  assert.match(
-    texts.join(),
-    /unreachable at .*wasm-function.* < GuestInstance.call .*, after step/,
-  );
+  assert.match(texts.join(), /unreachable at [0-9a-f]+:wasm-function[^<]*, after step/);
 });
 
 forks('after an OS, too', () => {

@@ -140,10 +140,11 @@ races('what it writes or reads beyond its map is found', () => {
   const stray = firmware([], () => [...store32(0xa0000, i32(1)), ...i32(0)]);
   assert.match(
     findings(stray, 'race.0/strong').join(),
-    /4 bytes written to memory that it was not/,
+    /4 bytes written to memory that it was not given, at [0-9a-f]+:wasm-function/,
   );
   const outside = firmware([], () => [...load32(0xa0000), Op.DROP, ...i32(0)]);
-  assert.match(findings(outside, 'race.0/strong').join(), /4 bytes read outside of any allocation/);
+  const read = /4 bytes read outside of any allocation, at [0-9a-f]+:wasm-function/;
+  assert.match(findings(outside, 'race.0/strong').join(), read);
   // Its own image, and what its map says is usable
   const own = firmware([], () => [
     ...[...store32(0x400, i32(1)), ...store32(0x180000, i32(1)), ...load32(0x180000)],

@@ -28,7 +28,7 @@ export function bootReport(outcome: BootOutcome): string[] {
     ...memoryLines(outcome),
     ...nextLines(outcome),
     ...stageLines(outcome),
-    ...countLines(outcome),
+    ...countLines(outcome, '-v, --trace'),
     '',
     `verdict: ${outcome.verdict}: ${summary(outcome)}`,
   ];
@@ -188,11 +188,11 @@ function stageLines({ stages }: BootOutcome): string[] {
   });
 }
 
-/** What had happened. */
-export function countLines({
-  counts,
-  vmbusVersions,
-}: Pick<BootOutcome, 'counts' | 'vmbusVersions'>): string[] {
+/** What had happened. @param tells options with which the command tells of each violation */
+export function countLines(
+  { counts, vmbusVersions }: Pick<BootOutcome, 'counts' | 'vmbusVersions'>,
+  tells = '--trace',
+): string[] {
   if (counts === undefined) return [];
   const { hypercalls, registerAccesses, pauses, framesFromGuest, framesToGuest } = counts;
   const accesses = plural(registerAccesses, 'register access', 'register accesses');
@@ -204,7 +204,7 @@ export function countLines({
   ];
   if (counts.violations > 0) {
     const text = plural(counts.violations, 'violation');
-    lines.push(`         ${text} of the protocols that the host put up with (see --trace)`);
+    lines.push(`         ${text} of the protocols that the host put up with (see ${tells})`);
   }
   if (vmbusVersions.length > 0) lines.push(`         VMBus ${vmbusVersions.join(', then ')}`);
   return lines;

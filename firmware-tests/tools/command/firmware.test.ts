@@ -62,6 +62,26 @@ bad('one that throws while it boots is shown with its own stack, and audited', a
   assert.match(run.out, /shared by wrmsr SIMP on VP 0 at 0\.000 ms/);
 });
 
+bad('what the host puts up with is told by -v, in its place in the log', async () => {
+  const text =
+    'export function boot(machine, { events }) {\n' +
+    '  const log = (text) =>\n' +
+    "    events({ kind: 'log', level: 'info', layer: 'HV', object: '', text });\n" +
+    "  log('before');\n" +
+    '  machine.wrmsr(0x40000001, 0x1001n);\n' +
+    "  log('behind');\n" +
+    "  throw new Error('enough');\n" +
+    '}\n';
+  const violation = 'HOST hypervisor violation: wrmsr HYPERCALL: ignored while GUEST_OS_ID is 0';
+  const told = (await boot(text, '-v')).out.split('\n').filter((line) => line.startsWith('['));
+  assert.equal(
+    told.map((line) => line.replace(/^\[.*?\] +/, '')),
+    ['HV before', violation, 'HV behind'],
+  );
+  assert.not.match((await boot(text)).out, /violation/);
+  assert.not.match((await boot(text, '-v', '--json')).out, /HOST hypervisor/);
+});
+
 bad('one that crashes the machine', async () => {
   const run = await boot(
     'export const boot = (machine) => machine.callHypercallPage(0x1000, 0n, 0n, 0n);',

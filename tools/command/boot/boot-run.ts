@@ -73,7 +73,8 @@ export async function runBoot(
         session?.recorder.on(machine);
         files = new RunFiles(request, machine, () => headerOf(request));
         // Where nothing is shown nobody looks
-        const shown = request.steps.length > 0 && !request.json && !request.tap;
+        const told = request.steps.length > 0 || request.verbose;
+        const shown = told && !request.json && !request.tap;
         if (shown) machine.events.listen(listener.machine);
       },
       events: (event, guest, now) => {

@@ -10,13 +10,14 @@ import type { FirmwareEvent } from '../../../src/events.ts';
 import type { WallClock } from '../../../src/services/time-sync.ts';
 import { cellJob, cellLink, guard, heartbeat, phase, post } from '../../guests/cell/cell-port.ts';
 import { Phase } from '../../guests/cell/cell-words.ts';
+import type { HostEvent } from '../../simulator/ledger/events.ts';
 import { RingLink, type RingLinkEnds } from '../../links/ring-link.ts';
 import { workerFailure, type WorkerFailure } from '../worker-failure.ts';
 import { logLine } from './boot-log.ts';
 import type { BootRequest } from './boot-options.ts';
 import type { BootOutcome } from '../../library/boot-outcome.ts';
 import { runBoot, type BootListener } from './boot-run.ts';
-import { stageLines } from './story.ts';
+import { stageLines, violationLine } from './story.ts';
 
 /** Of a real link: the rings, and the port that tells the other end of frames. */
 interface LinkEnds {
@@ -68,12 +69,24 @@ function tell(event: FirmwareEvent, now: number): void {
   tellTool({ kind: 'progress', received, total });
 }
 
+/** Who has the machine. */
+let stage = '';
+
+/** Of the host: who has the machine, if others follow; and what it put up with of the firmware. */
+function tellHost(event: HostEvent, now: number): void {
+  if (event.kind === 'stage') stage = event.stage;
+  else if (event.kind === 'handoff') stage = '';
+  const told = request.verbose && stage === 'firmware';
+  const violation = told ? violationLine(event, now) : undefined;
+  const lines = request.steps.length > 0 ? stageLines(event, now) : [];
+  for (const text of violation === undefined ? lines : [violation])
+    tellTool({ kind: 'line', text });
+}
+
 try {
   const listener: BootListener = {
     firmware: tell,
-    machine: (event, now) => {
-      for (const text of stageLines(event, now)) tellTool({ kind: 'line', text });
-    },
+    machine: tellHost,
     phase: (now) => phase(now === 'loading' ? Phase.LOADING : Phase.RUNNING),
   };
   const outcome = await runBoot(request, { heartbeat, guard }, listener, link && realLink(link));

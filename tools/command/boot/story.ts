@@ -46,13 +46,23 @@ export class Story {
       case 'hang':
         return `ENDED ${event.kind}: ${event.text}`;
       case 'violation':
-        return this.#verbose ? `HOST ${event.layer} violation: ${event.text}` : undefined;
+        return this.#verbose ? violationText(event) : undefined;
       case 'fault':
         return this.#verbose ? `HOST fault: ${event.text}` : undefined;
       default:
         return undefined;
     }
   }
+}
+
+/** What a guest did against a protocol. */
+function violationText({ layer, text }: Extract<HostEvent, { kind: 'violation' }>): string {
+  return `HOST ${layer} violation: ${text}`;
+}
+
+/** The same as a line of the log; undefined for any other event. */
+export function violationLine(event: HostEvent, now: number): string | undefined {
+  return event.kind === 'violation' ? `${logTime(now)}   ${violationText(event)}` : undefined;
 }
 
 /** Headings: from now on the machine is somebody else's; and how the one before has ended. */

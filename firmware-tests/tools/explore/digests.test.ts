@@ -36,8 +36,11 @@ function runText(runner: Runner, plan: Plan): string {
   let ticks = 0;
   const outcome = runner.run(
     plan,
-    (place, index, { what, bytes, value }) =>
-      void places.push(`${place}.${index} ${what} ${bytes?.join() ?? ''} ${value ?? ''}`),
+    (place, index, { what, bytes, value }) => {
+      // Who reads is told by lines of the sources
+      const which = what.replace(/, at .*/, '');
+      places.push(`${place}.${index} ${which} ${bytes?.join() ?? ''} ${value ?? ''}`);
+    },
     (now) => (ticks = now),
   );
   const unobserved = runner.run(plan);

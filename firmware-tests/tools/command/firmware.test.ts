@@ -82,6 +82,22 @@ bad('what the host puts up with is told by -v, in its place in the log', async (
   assert.not.match((await boot(text, '-v', '--json')).out, /HOST hypervisor/);
 });
 
+bad('one that the host puts up with again and again: as much as somebody reads', async () => {
+  const run = await boot(
+    'export function boot(machine) {\n' +
+      '  for (let i = 0; i < 1100; i++) machine.wrmsr(0x40000001, 0x1001n);\n' +
+      "  throw new Error('enough');\n" +
+      '}\n',
+    '-v',
+  );
+  const told = run.out.split('\n').filter((line) => line.includes('HOST '));
+  assert.is(told.length, 1001);
+  assert.match(
+    told.at(-1)!,
+    /HOST more than 1000 violations: the rest is left out, --trace has all/,
+  );
+});
+
 bad('one that crashes the machine', async () => {
   const run = await boot(
     'export const boot = (machine) => machine.callHypercallPage(0x1000, 0n, 0n, 0n);',

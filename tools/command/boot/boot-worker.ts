@@ -10,10 +10,10 @@ import type { FirmwareEvent } from '../../../src/events.ts';
 import type { WallClock } from '../../../src/services/time-sync.ts';
 import { cellJob, cellLink, guard, heartbeat, phase, post } from '../../guests/cell/cell-port.ts';
 import { Phase } from '../../guests/cell/cell-words.ts';
-import type { HostEvent } from '../../simulator/ledger/events.ts';
 import { RingLink, type RingLinkEnds } from '../../links/ring-link.ts';
+import type { HostEvent } from '../../simulator/ledger/events.ts';
 import { workerFailure, type WorkerFailure } from '../worker-failure.ts';
-import { logLine } from './boot-log.ts';
+import { logLine, logTime } from './boot-log.ts';
 import type { BootRequest } from './boot-options.ts';
 import type { BootOutcome } from '../../library/boot-outcome.ts';
 import { runBoot, type BootListener } from './boot-run.ts';
@@ -72,15 +72,22 @@ function tell(event: FirmwareEvent, now: number): void {
 /** Who has the machine. */
 let stage = '';
 
+/** Most violations that are told: a guest may make one with each of its calls. */
+const VIOLATIONS_MAX = 1000;
+let violations = 0;
+
 /** Of the host: who has the machine, if others follow; and what it put up with of the firmware. */
 function tellHost(event: HostEvent, now: number): void {
   if (event.kind === 'stage') stage = event.stage;
   else if (event.kind === 'handoff') stage = '';
-  const told = request.verbose && stage === 'firmware';
-  const violation = told ? violationLine(event, now) : undefined;
   const lines = request.steps.length > 0 ? stageLines(event, now) : [];
-  for (const text of violation === undefined ? lines : [violation])
-    tellTool({ kind: 'line', text });
+  for (const text of lines) tellTool({ kind: 'line', text });
+  if (!request.verbose || stage !== 'firmware' || violations > VIOLATIONS_MAX) return;
+  const text = violationLine(event, now);
+  if (text === undefined) return;
+  const isTold = ++violations <= VIOLATIONS_MAX;
+  const rest = `HOST more than ${VIOLATIONS_MAX} violations: the rest is left out, --trace has all`;
+  tellTool({ kind: 'line', text: isTold ? text : `${logTime(now)}   ${rest}` });
 }
 
 try {
